@@ -1,0 +1,155 @@
+"""Writing big rasters: streamed to a tiled GeoTIFF, turned into a Cloud-Optimized GeoTIFF at the end.
+
+The COG driver cannot stream, so the stream goes to a file beside the target; nothing stands under the final
+name before it is whole. Peak memory: one window and GDAL's block cache, whatever the raster's size.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from xml.sax.saxutils import escape
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from numpy.typing import NDArray
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window as RasterioWindow
+
+from deepnets4eo.errors import OutputError
+from deepnets4eo.files import PARTIAL, replacing, write_text
+from deepnets4eo.grid import Grid, Window
+from deepnets4eo.legend import Legend
+
+BLOCK_PX = 512
+
+
+class CogWriter:
+    """Context manager that writes one COG window by window.
+
+    legend : for label rasters; its colours, names and void value are written into the file, a `.qml` beside it.
+    resume : keep the stream when interrupted, and go on with it when it is there.
+    Windows of whole 512-row bands compress once; others work, and are written twice.
+    Errors: OutputError when the disk is full or refuses.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        grid: Grid,
+        *,
+        count: int = 1,
+        dtype: str = "uint8",
+        nodata: float | None = None,
+        legend: Legend | None = None,
+        band_names: Sequence[str] = (),
+        tags: Mapping[str, str] | None = None,
+        resume: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.stream = self.path.with_name(f"{PARTIAL}stream-{self.path.name}")
+        self._legend, self._resume, self._band_names = legend, resume, list(band_names)
+        self._tags = dict(tags or {}) | ({"LEGEND": json.dumps(legend.to_dict())} if legend else {})
+        self._profile: dict[str, Any] = dict(
+            driver="GTiff", count=count, dtype=dtype, nodata=nodata, height=grid.shape[0], width=grid.shape[1],
+            transform=grid.affine, crs=grid.crs.to_wkt() if grid.crs is not None else None,
+            tiled=True, blockxsize=BLOCK_PX, blockysize=BLOCK_PX, compress="deflate", zlevel=1, BIGTIFF="YES",
+            SPARSE_OK="TRUE", interleave="band",
+        )  # fmt: skip
+        if legend is not None:
+            self._profile["photometric"] = "PALETTE"
+        self._dataset: DatasetWriter | None = None
+
+    @property
+    def resumed(self) -> bool:
+        """Whether an interrupted stream is there to go on with."""
+        return self._resume and self.stream.exists()
+
+    def __enter__(self) -> CogWriter:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = not self.resumed
+        self._dataset = self._open(fresh=fresh)
+        if fresh:
+            self._describe()
+            self.checkpoint()
+        return self
+
+    def write(self, window: Window, data: NDArray[Any]) -> None:
+        """Write (C, h, w) values, or (h, w) for one band, at a window inside the grid."""
+        part = RasterioWindow(window.col, window.row, window.width, window.height)
+        try:
+            self._stream.write(data if data.ndim == 3 else data[None], window=part)
+        except RasterioError as error:
+            raise self._refused(error) from error
+
+    def checkpoint(self) -> None:
+        """Bring everything to the disk, so that what is written so far survives a kill."""
+        self._close()
+        self._dataset = self._open(fresh=False)
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self._close()
+            if kind is None:
+                self._finish()
+        finally:
+            if kind is None or not self._resume:
+                self.stream.unlink(missing_ok=True)
+
+    @property
+    def _stream(self) -> DatasetWriter:
+        assert self._dataset is not None, "CogWriter is used outside its with-block"
+        return self._dataset
+
+    def _open(self, *, fresh: bool) -> DatasetWriter:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            try:
+                return rasterio.open(self.stream, "w", **self._profile) if fresh else rasterio.open(self.stream, "r+")
+            except RasterioError as error:
+                raise self._refused(error) from error
+
+    def _close(self) -> None:
+        try:
+            self._stream.close()
+        except RasterioError as error:
+            raise self._refused(error) from error
+
+    def _describe(self) -> None:
+        self._stream.update_tags(**self._tags)
+        for band, name in enumerate(self._band_names, start=1):
+            self._stream.set_band_description(band, name)
+        if self._legend is not None:
+            self._stream.write_colormap(1, self._legend.color_table())
+
+    def _finish(self) -> None:
+        categorical = self._legend is not None
+        predictor = "YES" if np.dtype(self._profile["dtype"]).itemsize > 1 else "NO"
+        options = dict(
+            COMPRESS="DEFLATE", BLOCKSIZE=BLOCK_PX, BIGTIFF="IF_SAFER", NUM_THREADS="ALL_CPUS", PREDICTOR=predictor,
+            OVERVIEW_RESAMPLING="NEAREST" if categorical else "AVERAGE", SPARSE_OK="TRUE",
+        )  # fmt: skip
+        with replacing(self.path) as partial:
+            try:
+                rasterio.shutil.copy(self.stream, partial, driver="COG", **options)
+            except RasterioError as error:
+                raise self._refused(error) from error
+        if self._legend is not None:
+            write_text(self.path.with_suffix(".qml"), self._legend.qml())
+            write_text(f"{self.path}.aux.xml", _category_names(self._legend))
+
+    def _refused(self, error: Exception) -> OutputError:
+        return OutputError(f"could not write {self.path}: {error}. Free some space or choose another --out.")
+
+
+def _category_names(legend: Legend) -> str:
+    """GDAL's side file: the only place where a GeoTIFF can keep category names."""
+    names = {item.value: item.name for item in legend.classes}
+    rows = "".join(f"<Category>{escape(names.get(value, ''))}</Category>" for value in range(max(names) + 1))
+    return f'<PAMDataset><PAMRasterBand band="1"><CategoryNames>{rows}</CategoryNames></PAMRasterBand></PAMDataset>\n'

@@ -1,0 +1,83 @@
+"""Where pixels lie: one immutable value, and windows into it.
+
+A grid is an odc-geo GeoBox: shape, affine and CRS. Rows first, always: (row, col), (h, w).
+Pure functions, no input or output.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+Grid = GeoBox
+
+METRES_PER_DEGREE = 111_319.49079327358  # of arc on the equator of WGS 84, 2·π·6378137 / 360
+
+
+class Window(NamedTuple):
+    """A rectangle of pixels; it may reach beyond the raster, what lies outside is not valid."""
+
+    row: int
+    col: int
+    height: int
+    width: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """(rows, cols) to index a (H, W) array; only for windows inside the array."""
+        return slice(self.row, self.row + self.height), slice(self.col, self.col + self.width)
+
+    def grown(self, margin_px: int) -> Window:
+        """The same window with `margin_px` more on each side."""
+        return Window(self.row - margin_px, self.col - margin_px, self.height + 2 * margin_px, self.width + 2 * margin_px)
+
+    def clipped(self, shape: tuple[int, int]) -> Window:
+        """The part inside a raster of `shape` (h, w); height or width 0 where nothing is left."""
+        row, col = max(self.row, 0), max(self.col, 0)
+        bottom, right = min(self.row + self.height, shape[0]), min(self.col + self.width, shape[1])
+        return Window(row, col, max(bottom - row, 0), max(right - col, 0))
+
+    def within(self, outer: Window) -> Window:
+        """This window in the pixel coordinates of `outer`."""
+        return Window(self.row - outer.row, self.col - outer.col, self.height, self.width)
+
+
+def whole(grid: Grid) -> Window:
+    """The window that covers the grid."""
+    return Window(0, 0, *grid.shape)
+
+
+def crop(grid: Grid, window: Window) -> Grid:
+    """The grid of a window, also where it reaches beyond the edge."""
+    affine = grid.affine * Affine.translation(window.col, window.row)
+    return GeoBox((window.height, window.width), affine, grid.crs)
+
+
+def blocks(shape: tuple[int, int], block_px: int) -> list[Window]:
+    """Non-overlapping windows covering `shape` in row order; the last ones are smaller."""
+    height, width = shape
+    return [
+        Window(row, col, min(block_px, height - row), min(block_px, width - col))
+        for row in range(0, height, block_px)
+        for col in range(0, width, block_px)
+    ]
+
+
+def gsd_m(grid: Grid) -> tuple[float, float]:
+    """Ground size of a pixel (along rows' step, along columns' step) in metres.
+
+    Geographic grids are measured at their centre's latitude; without a CRS the pixel counts as one metre.
+    """
+    a = grid.affine
+    along_col, along_row = math.hypot(a.a, a.d), math.hypot(a.b, a.e)
+    if grid.crs is None:
+        return 1.0, 1.0
+    if grid.crs.geographic:
+        _, latitude = a * (grid.shape[1] / 2, grid.shape[0] / 2)
+        east, north = METRES_PER_DEGREE * math.cos(math.radians(latitude)), METRES_PER_DEGREE
+        return math.hypot(a.b * east, a.e * north), math.hypot(a.a * east, a.d * north)
+    unit = float(grid.crs.proj.axis_info[0].unit_conversion_factor)
+    return along_row * unit, along_col * unit

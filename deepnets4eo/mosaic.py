@@ -1,0 +1,153 @@
+"""Tiles as one raster: a virtual mosaic described in memory.
+
+Takes a file, a folder, a glob or a list; refuses tiles that differ in CRS, bands, type or resolution, and names both.
+"""
+
+from __future__ import annotations
+
+import glob
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+from xml.sax.saxutils import escape
+
+import rasterio
+from affine import Affine
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from deepnets4eo.errors import GridError, InputError
+
+TILE_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
+GDAL_TYPES = {
+    "uint8": "Byte", "int8": "Int8", "uint16": "UInt16", "int16": "Int16", "uint32": "UInt32", "int32": "Int32",
+    "float32": "Float32", "float64": "Float64",
+}  # fmt: skip
+
+
+class Tile(NamedTuple):
+    """What a mosaic needs to know of one tile."""
+
+    path: str
+    height: int
+    width: int
+    transform: Affine
+    crs: str
+    dtypes: tuple[str, ...]
+    nodata: float | None
+    roles: tuple[ColorInterp, ...]
+    names: tuple[str | None, ...]
+    has_mask: bool
+
+
+def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
+    """The files behind a source; one for a single raster.
+
+    Errors: InputError for a missing path, an empty folder or list.
+    """
+    if not isinstance(source, (str, Path)):
+        tiles = [str(item) for item in source]
+        if not tiles:
+            raise InputError("the list of tiles is empty. Give at least one raster.")
+        return tiles
+    text, path = str(source), Path(source)
+    if path.is_dir():
+        tiles = sorted(str(item) for item in path.iterdir() if item.suffix.lower() in TILE_SUFFIXES)
+        if not tiles:
+            raise InputError(f"the folder {path} holds no raster ({', '.join(sorted(TILE_SUFFIXES))}). Check the path.")
+        return tiles
+    if any(mark in text for mark in "*?") and "://" not in text:
+        tiles = sorted(glob.glob(text))
+        if not tiles:
+            raise InputError(f"no file matches {text}. Check the pattern.")
+        return tiles
+    local = "://" not in text and not text.startswith(("/vsi", "<")) and ":" not in path.name
+    if local and not path.exists():
+        raise InputError(f"{text} does not exist. Check the path.")
+    return [text]
+
+
+def mosaic_vrt(paths: Sequence[str]) -> str:
+    """A GDAL virtual raster over tiles; later tiles lie on top, gaps between them are not valid.
+
+    Errors: GridError for tiles that differ in CRS, bands, type, resolution or rotation.
+    """
+    tiles = [_describe(path) for path in paths]
+    first = tiles[0]
+    for tile in tiles[1:]:
+        _require_alike(first, tile)
+    scale = (first.transform.a, first.transform.e)
+    offsets = [~first.transform * (tile.transform.c, tile.transform.f) for tile in tiles]
+    left, top = round(min(col for col, _ in offsets)), round(min(row for _, row in offsets))
+    places = [(tile, round(col) - left, round(row) - top) for tile, (col, row) in zip(tiles, offsets, strict=True)]
+    width = max(col + tile.width for tile, col, _ in places)
+    height = max(row + tile.height for tile, _, row in places)
+    x, y = first.transform * (left, top)
+    bands = "".join(_band(first, band, places) for band in range(1, len(first.dtypes) + 1))
+    mask = _mask(places) if first.nodata is None and ColorInterp.alpha not in first.roles else ""
+    return (
+        f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(first.crs)}</SRS>'
+        f"<GeoTransform>{x!r}, {scale[0]!r}, 0, {y!r}, 0, {scale[1]!r}</GeoTransform>{bands}{mask}</VRTDataset>"
+    )
+
+
+def _describe(path: str) -> Tile:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            with rasterio.open(path) as tile:
+                return Tile(
+                    str(Path(path).resolve()) if "://" not in path and Path(path).exists() else path,
+                    tile.height,
+                    tile.width,
+                    tile.transform,
+                    tile.crs.to_wkt() if tile.crs else "",
+                    tile.dtypes,
+                    tile.nodata,
+                    tile.colorinterp,
+                    tile.descriptions,
+                    MaskFlags.per_dataset in tile.mask_flag_enums[0],
+                )
+        except RasterioError as error:
+            raise InputError(f"{path} is not a raster that GDAL can open. Take it out of the mosaic.") from error
+
+
+def _require_alike(first: Tile, tile: Tile) -> None:
+    a, b = first.transform, tile.transform
+    differences = {
+        "CRS": first.crs != tile.crs,
+        "bands or data type": first.dtypes != tile.dtypes,
+        "nodata value": first.nodata != tile.nodata,
+        "resolution": abs(a.a - b.a) > 1e-6 * abs(a.a) or abs(a.e - b.e) > 1e-6 * abs(a.e),
+        "rotation": any((a.b, a.d, b.b, b.d)),
+    }
+    wrong = [name for name, differs in differences.items() if differs]
+    if wrong:
+        raise GridError(
+            f"{tile.path} and {first.path} differ in {', '.join(wrong)}: they make no mosaic. "
+            "Bring them to one grid first, e.g. with gdalwarp."
+        )
+
+
+def _band(first: Tile, band: int, places: Sequence[tuple[Tile, int, int]]) -> str:
+    nodata = "" if first.nodata is None else f"<NoDataValue>{first.nodata!r}</NoDataValue>"
+    role = f"<ColorInterp>{first.roles[band - 1].name.title()}</ColorInterp>"
+    name = f"<Description>{escape(first.names[band - 1] or '')}</Description>"
+    sources = "".join(_source(tile, str(band), col, row, first.nodata) for tile, col, row in places)
+    gdal_type = GDAL_TYPES.get(first.dtypes[band - 1], "Float64")
+    return f'<VRTRasterBand dataType="{gdal_type}" band="{band}">{name}{role}{nodata}{sources}</VRTRasterBand>'
+
+
+def _mask(places: Sequence[tuple[Tile, int, int]]) -> str:
+    sources = "".join(_source(tile, "mask,1", col, row, None) for tile, col, row in places)
+    return f'<MaskBand><VRTRasterBand dataType="Byte">{sources}</VRTRasterBand></MaskBand>'
+
+
+def _source(tile: Tile, band: str, col: int, row: int, nodata: float | None) -> str:
+    kind, skip = ("SimpleSource", "") if nodata is None else ("ComplexSource", f"<NODATA>{nodata!r}</NODATA>")
+    size = f'xSize="{tile.width}" ySize="{tile.height}"'
+    return (
+        f'<{kind}><SourceFilename relativeToVRT="0">{escape(tile.path)}</SourceFilename><SourceBand>{band}</SourceBand>'
+        f'<SrcRect xOff="0" yOff="0" {size}/><DstRect xOff="{col}" yOff="{row}" {size}/>{skip}</{kind}>'
+    )
