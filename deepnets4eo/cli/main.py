@@ -1,0 +1,102 @@
+"""`deepnets4eo`: the table of verbs, loaded only when called, and the one place where errors become messages."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from typing import Any
+
+import click
+import typer
+import typer.core
+import typer.main
+
+from deepnets4eo.errors import DeepNets4EOError
+from deepnets4eo.version import __version__
+
+VERBS = {
+    "demo": "Run the main job on a made-up miniature city.",
+    "check": "Say what a raster, vector, dataset or run is, and what is wrong with it.",
+    "damage": "Map building damage: pre and post image and footprints in, polygons out.",
+    "register": "Measure how far a pre image lies from a post image.",
+    "train": "Train a recipe on data; makes a run folder.",
+    "predict": "Label a scene with a trained run.",
+    "evaluate": "Score a label raster against a reference.",
+    "polygons": "Turn a label raster into building polygons.",
+    "score": "Score damage rasters by a benchmark's official rule.",
+    "models": "List recipes and networks.",
+    "datasets": "List dataset cards, or show one.",
+}
+
+SHORT_HELP = "Semantic segmentation of remote-sensing data, up to building-damage maps."
+
+
+class Verbs(typer.core.TyperGroup):
+    """Loads a verb's module when the verb is called; `--help` needs only the table."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> Any:
+        if cmd_name not in VERBS:
+            return None
+        function = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"deepnets4eo.cli.{function}")
+        single = typer.Typer(add_completion=False, rich_markup_mode=None)
+        single.command(cmd_name, no_args_is_help=True)(getattr(module, function))
+        command = typer.main.get_command(single)
+        command.name = cmd_name
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+app = typer.Typer(cls=Verbs, help=SHORT_HELP, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def root(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version.", is_eager=True, callback=lambda value: _print_version(wanted=value)
+    ),
+) -> None:
+    """Semantic segmentation of remote-sensing data, up to building-damage maps."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format="%(message)s", stream=sys.stderr)
+    for chatty in ("rasterio", "fiona", "pyogrio", "matplotlib", "fontTools", "PIL", "lightning", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    command = typer.main.get_command(app)
+    try:
+        command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
+    except DeepNets4EOError as error:
+        if debug:
+            raise
+        typer.echo(f"Error: {error}", err=True)
+        return 2 if isinstance(error, ValueError) else 1
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        typer.echo("Interrupted. What was finished is kept; go on with --resume where the verb has it.", err=True)
+        return 130
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    return 0
+
+
+def _print_version(*, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"deepnets4eo {__version__}")
+        raise typer.Exit
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,33 @@
+"""Options that several verbs share, each defined once."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from deepnets4eo.errors import InputError
+
+Out = Annotated[Path, typer.Option("--out", help="Where the result goes.", show_default=False)]
+Memory = Annotated[str, typer.Option("--memory", help="How much memory may be used, e.g. 4GB.")]
+Workers = Annotated[int, typer.Option("--workers", help="Threads that read and compute beside each other.", min=1)]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
+Precision = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
+Seed = Annotated[int, typer.Option("--seed", help="Seed of all randomness.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted job.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the inputs and say what would be done.")]
+Json = Annotated[Optional[Path], typer.Option("--json", help="Write the result as JSON here.", show_default=False)]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the stack trace of an error.")]
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+
+def memory_bytes(text: str) -> int:
+    """`4GB`, `500 MB` or plain bytes as a number of bytes; InputError for anything else."""
+    match = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)I?B?\s*", text.upper())
+    if not match:
+        raise InputError(f"--memory {text} is not a size. Write it like 4GB or 500MB.")
+    return int(float(match[1]) * _UNITS[match[2]])
