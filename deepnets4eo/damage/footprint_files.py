@@ -1,0 +1,135 @@
+"""Footprint files as one table: any vector format GDAL reads, GeoParquet, and xBD label JSON.
+
+Takes a path or URL and gives a GeoDataFrame with every column the file has; refuses what is missing, cut short,
+no vector file, or has several layers to choose from, naming them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import pyarrow
+import pyogrio
+import shapely
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import read_json
+
+PIXEL_COLUMN = "xbd_pixels"  # geometries in image pixels beside the geographic ones of an xBD label file
+FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or xBD label JSON"
+POLYGON_TYPES = ("Polygon", "Unknown", "Surface", "GeometryCollection")
+
+
+def read_table(source: str | Path, layer: str | None = None) -> gpd.GeoDataFrame:
+    """Every row and column of a vector file, geometry as it stands; xBD files also give `xbd_pixels`.
+
+    Parameters
+    ----------
+    source : path, or a URL or `/vsi…` name that GDAL opens
+    layer : name of the layer; needed only where a file has several with polygons
+
+    Raises InputError when the file is missing, damaged, no vector file, or leaves the layer open.
+    """
+    name = str(source)
+    remote = "://" in name or name.startswith("/vsi")
+    if not remote and not Path(name).exists():
+        raise InputError(f"footprints {name} do not exist. Check the path; expected {FORMATS}.")
+    if Path(name).suffix.lower() in {".parquet", ".geoparquet"}:
+        return _read_parquet(name)
+    if not remote and _is_xbd(Path(name)):
+        return _read_xbd(Path(name))
+    if Path(name).suffix.lower() == ".shp" and not remote:
+        _check_shapefile_length(Path(name))
+    return _read_ogr(name, layer)
+
+
+def _check_shapefile_length(path: Path) -> None:
+    """GDAL reads the rows behind the end of a cut Shapefile as empty; its header knows the true length."""
+    with path.open("rb") as file:
+        header = file.read(28)
+    stated, found = 2 * int.from_bytes(header[24:28], "big"), path.stat().st_size
+    if len(header) < 28 or found < stated:
+        raise InputError(
+            f"footprints {path} are cut short: {found} bytes of {stated or 'at least 100'}. Copy the file again."
+        )
+
+
+def _read_parquet(name: str) -> gpd.GeoDataFrame:
+    try:
+        return gpd.read_parquet(name)
+    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"footprints {name} could not be read as GeoParquet: {error}. Is the file whole, with a geometry column?"
+        ) from error
+
+
+def _read_ogr(name: str, layer: str | None) -> gpd.GeoDataFrame:
+    try:
+        layer = _choose_layer(name, layer)
+        table = pyogrio.read_dataframe(name, layer=layer, on_invalid="fix", fid_as_index=True)
+        announced = pyogrio.read_info(name, layer=layer, force_feature_count=True)["features"]
+    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError) as error:
+        raise InputError(
+            f"footprints {name} could not be read: {error}. Expected a whole file in {FORMATS}; "
+            "was it copied completely, with its companions (.shx, .dbf, .prj)?"
+        ) from error
+    if announced > len(table):
+        raise InputError(
+            f"footprints {name} announce {announced} features but hold {len(table)}: the file is cut short."
+        )
+    if "geometry" not in table.columns:
+        raise InputError(f"footprints {name} have no geometry, only the columns {list(table.columns)}.")
+    return gpd.GeoDataFrame(table)
+
+
+def _choose_layer(name: str, layer: str | None) -> str:
+    layers = {str(item): kind for item, kind in pyogrio.list_layers(name)}
+    if layer is not None:
+        if layer not in layers:
+            raise InputError(f"footprints {name} have no layer {layer!r}; they have {sorted(layers)}.")
+        return layer
+    spatial = [item for item, kind in layers.items() if kind is not None]
+    polygons = [item for item in spatial if any(word in str(layers[item]) for word in POLYGON_TYPES)]
+    candidates = polygons or spatial
+    if not candidates:
+        raise InputError(f"footprints {name} have no layer with geometry. Expected {FORMATS}.")
+    if len(candidates) > 1:
+        raise InputError(
+            f"footprints {name} have several layers: {', '.join(candidates)}. Name one with layer=… (--layer)."
+        )
+    return candidates[0]
+
+
+def _is_xbd(path: Path) -> bool:
+    if path.suffix.lower() != ".json" or path.is_dir():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return re.search(r'"features"\s*:\s*\{', file.read(1 << 16)) is not None
+
+
+def _read_xbd(path: Path) -> gpd.GeoDataFrame:
+    """Rows joined on `uid`; geographic geometry where the file has it, else pixels without a CRS."""
+    features = read_json(path)["features"]
+    try:
+        ground = _by_uid(features.get("lng_lat", []))
+        pixels = _by_uid(features.get("xy", []))
+    except (KeyError, TypeError, AttributeError, shapely.errors.GEOSException) as error:
+        raise InputError(
+            f"{path} looks like an xBD label file, but a feature lacks what it should have ({error!r}): "
+            "each needs `wkt` and `properties.uid`."
+        ) from error
+    known = ground or pixels
+    rows = [properties for properties, _ in known.values()]
+    table = gpd.GeoDataFrame(rows, geometry=[shape for _, shape in known.values()], crs="EPSG:4326" if ground else None)
+    table[PIXEL_COLUMN] = [pixels[uid][1] if uid in pixels else None for uid in known]
+    return table
+
+
+def _by_uid(features: list[dict[str, Any]]) -> dict[str, tuple[dict[str, Any], shapely.Geometry]]:
+    return {
+        str(feature["properties"]["uid"]): (dict(feature["properties"]), shapely.from_wkt(feature["wkt"]))
+        for feature in features
+    }

@@ -1,0 +1,231 @@
+"""Building outlines from any source, made fit for work: polygons, valid, flat, with a CRS and unique text ids.
+
+Takes a file, a GeoDataFrame or Footprints. Repairs what can be repaired and counts it; refuses empty layers, layers
+without polygons, unknown CRS, and coordinates that cannot be what the CRS says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from deepnets4eo.damage.footprint_files import PIXEL_COLUMN, read_table
+from deepnets4eo.damage.footprint_ids import make_ids
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import Grid
+
+PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = column, y = row
+
+
+@dataclass(frozen=True)
+class Footprints:
+    """Outlines ready for use, and what had to be done to them.
+
+    frame : GeoDataFrame with the columns `id` (unique text) and `geometry` (valid 2-D Polygon or MultiPolygon)
+    repaired : number of geometries that were invalid and have been mended
+    dropped : number of rows left out, by reason
+    made_ids : no usable id column was found, ids are row numbers
+    renamed : ids that occurred twice or were missing, and got a new one
+    attributes : the other columns of the source, row by row with `frame`
+    pixels : the outlines in image pixels (x = column, y = row) where the source has them (xBD), else None
+    """
+
+    frame: gpd.GeoDataFrame
+    repaired: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    made_ids: bool = False
+    source: str = ""
+    renamed: int = 0
+    attributes: pd.DataFrame | None = None
+    pixels: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def crs(self) -> Any:
+        """CRS of `frame`, None for outlines in pixels."""
+        return self.frame.crs
+
+    def to(self, crs: Any) -> Footprints:
+        """The same footprints in another CRS; outlines beyond its reach become empty.
+
+        Raises GridError when the footprints have no CRS, or none of them can be expressed in `crs`.
+        """
+        if self.frame.crs is None:
+            raise GridError(f"footprints {self.source} have no CRS, so they cannot be put in {crs}. Pass assume_crs.")
+        moved = self.frame.to_crs(crs)
+        outlines = moved.geometry.to_numpy()
+        reachable = np.isfinite(shapely.bounds(outlines)).all(axis=1)
+        if len(moved) and not reachable.any():
+            raise GridError(f"none of the footprints {self.source} can be expressed in {crs}. Check their CRS.")
+        outlines = np.where(reachable, outlines, shapely.Polygon())
+        return replace(self, frame=moved.set_geometry(_mend(outlines)[0], crs=moved.crs))
+
+    def in_pixels(self, grid: Grid) -> np.ndarray:
+        """Outlines (N,) in the pixel coordinates of `grid`: x = column, y = row, (0, 0) the outer corner.
+
+        xBD outlines come from the label file itself when the grid has no CRS. Raises GridError when only one of the
+        two has a CRS.
+        """
+        if grid.crs is None and self.pixels is not None:
+            return self.pixels
+        if grid.crs is None and self.frame.crs is not None:
+            raise GridError(
+                f"the image has no CRS but the footprints {self.source} are in {self.frame.crs.to_string()}. "
+                'Georeference the image, or pass footprints in pixels with assume_crs="pixels".'
+            )
+        frame = self.frame if grid.crs is None else self.to(grid.crs.proj).frame
+        inverse = ~grid.affine
+
+        def to_pixels(xy: np.ndarray) -> np.ndarray:
+            columns = inverse.a * xy[:, 0] + inverse.b * xy[:, 1] + inverse.c
+            rows = inverse.d * xy[:, 0] + inverse.e * xy[:, 1] + inverse.f
+            return np.column_stack([columns, rows])
+
+        return shapely.transform(frame.geometry.to_numpy(), to_pixels)
+
+
+def read_footprints(
+    source: str | Path | gpd.GeoDataFrame | Footprints,
+    *,
+    layer: str | None = None,
+    id_column: str | None = None,
+    assume_crs: str | None = None,
+) -> Footprints:
+    """Read building footprints and make them fit for use.
+
+    Parameters
+    ----------
+    source : GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or xBD label JSON; a GeoDataFrame; or Footprints,
+        which are returned as they are
+    layer : layer name, for files with several
+    id_column : column with the ids; by default the first usable of footprint_ids.ID_COLUMNS
+    assume_crs : CRS to take instead of the file's own, for files that state none or a wrong one; "pixels" for
+        outlines in the image's pixel coordinates
+
+    Returns
+    -------
+    Footprints, in the source's CRS and order.
+
+    Raises InputError: no such file, not readable, empty, no polygons, no CRS, or degrees that are none.
+
+    >>> houses = gpd.GeoDataFrame({"id": [7]}, geometry=[shapely.box(0, 0, 8, 6)], crs="EPSG:32615")
+    >>> read_footprints(houses).frame["id"].tolist()
+    ['7']
+    """
+    if isinstance(source, Footprints):
+        return source
+    if isinstance(source, gpd.GeoDataFrame):
+        name, table = "given as a table", source.copy()
+    else:
+        name, table = str(source), read_table(source, layer)
+    if len(table) == 0:
+        raise InputError(f"footprints {name} are empty: no features. Expected building polygons.")
+    table = _with_crs(table, name, assume_crs)
+    ids, made_ids, renamed = make_ids(table, id_column, name)
+    outlines, reasons, repaired = _polygons(
+        table.geometry.to_numpy(), table.crs is not None and table.crs.is_geographic
+    )
+    keep = reasons == ""
+    if not keep.any():
+        kinds = sorted({str(kind) for kind in table.geometry.geom_type.dropna()}) or ["empty geometries"]
+        raise InputError(
+            f"footprints {name} have no usable polygons, only {', '.join(kinds)}. Expected building outlines as "
+            "Polygon or MultiPolygon; choose another layer with --layer, or close the lines to areas."
+        )
+    frame = gpd.GeoDataFrame({"id": ids[keep]}, geometry=outlines[keep], crs=table.crs)
+    others = [column for column in table.columns if column not in (table.geometry.name, PIXEL_COLUMN)]
+    pixels = None
+    if PIXEL_COLUMN in table and table[PIXEL_COLUMN].notna().all():
+        pixels = _mend(shapely.force_2d(table[PIXEL_COLUMN].to_numpy()))[0][keep]
+    return Footprints(
+        frame=frame,
+        repaired=int(repaired[keep].sum()),
+        dropped={str(reason): int(n) for reason, n in zip(*np.unique(reasons[~keep], return_counts=True), strict=True)},
+        made_ids=made_ids,
+        source=name,
+        renamed=renamed,
+        attributes=pd.DataFrame(table[others])[keep].reset_index(drop=True),
+        pixels=pixels,
+    )
+
+
+def _with_crs(table: gpd.GeoDataFrame, name: str, assume_crs: str | None) -> gpd.GeoDataFrame:
+    if assume_crs == PIXELS:
+        return table.set_crs(None, allow_override=True)
+    if assume_crs is not None:
+        table = table.set_crs(assume_crs, allow_override=True)
+    if table.crs is None and PIXEL_COLUMN not in table:
+        raise InputError(
+            f"footprints {name} have no CRS, so they cannot be laid over an image. Say which it is with "
+            'assume_crs="EPSG:…" (--footprints-crs), or "pixels" if they are in image pixels; '
+            "a Shapefile needs its .prj beside it."
+        )
+    if table.crs is not None and table.crs.is_geographic:
+        west, south, east, north = table.total_bounds
+        if max(-west, east) > 540 or max(-south, north) > 91:
+            raise InputError(
+                f"footprints {name} say {table.crs.to_string()} (degrees), but reach from ({west:.6g}, {south:.6g}) to "
+                f'({east:.6g}, {north:.6g}). Say the true CRS with assume_crs="EPSG:…" (--footprints-crs), or "pixels".'
+            )
+    return table
+
+
+def _polygons(geometries: np.ndarray, geographic: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Outlines (N,), the reason each row is unusable ('' where it is usable), and which were mended."""
+    reasons = np.full(len(geometries), "", dtype=object)
+    outlines = shapely.force_2d(geometries)
+    reasons[shapely.is_missing(outlines) | shapely.is_empty(outlines)] = "empty geometry"
+    with np.errstate(invalid="ignore"):
+        unbounded = ~np.isfinite(shapely.bounds(outlines)).all(axis=1)
+    reasons[unbounded & (reasons == "")] = "coordinates not finite"
+    reasons[(shapely.get_dimensions(outlines) < 2) & (reasons == "")] = "not a polygon"
+    outlines[reasons != ""] = shapely.Polygon()
+    if geographic:
+        outlines = _cut_at_antimeridian(outlines)
+    outlines, mended = _mend(outlines)
+    reasons[shapely.is_empty(outlines) & (reasons == "")] = "no area"
+    return outlines, reasons, mended
+
+
+def _mend(outlines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Valid Polygons and MultiPolygons; lines and points that repair leaves behind are dropped."""
+    outlines = outlines.copy()
+    collections = shapely.get_type_id(outlines) == 7
+    broken = ~shapely.is_valid(outlines) | collections
+    for row in np.flatnonzero(broken):
+        parts = shapely.get_parts(shapely.make_valid(outlines[row]))
+        areas = [part for part in parts if part.geom_type in ("Polygon", "MultiPolygon")]
+        outlines[row] = shapely.union_all(areas) if len(areas) != 1 else areas[0]
+    outlines[shapely.is_missing(outlines) | (shapely.get_dimensions(outlines) < 2)] = shapely.Polygon()
+    return outlines, broken
+
+
+def _cut_at_antimeridian(outlines: np.ndarray) -> np.ndarray:
+    """Outlines whose degrees run the long way round, or beyond ±180, cut in two at the antimeridian."""
+    outlines = outlines.copy()
+    bounds = shapely.bounds(outlines)
+    wide = bounds[:, 2] - bounds[:, 0] > 180
+    for row in np.flatnonzero(wide | (bounds[:, 2] > 180) | (bounds[:, 0] < -180)):
+        turned = shapely.transform(outlines[row], _eastward) if wide[row] else outlines[row]
+        turned = _mend(np.array([turned]))[0][0]
+        pieces = [
+            shapely.transform(piece, lambda xy, turn=turn: xy - [360.0 * turn, 0.0])
+            for turn in (-1, 0, 1)
+            if shapely.area(
+                piece := shapely.intersection(turned, shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90))
+            )
+        ]
+        outlines[row] = shapely.union_all(pieces) if pieces else shapely.Polygon()
+    return outlines
+
+
+def _eastward(xy: np.ndarray) -> np.ndarray:
+    return np.column_stack([np.where(xy[:, 0] < 0, xy[:, 0] + 360.0, xy[:, 0]), xy[:, 1]])

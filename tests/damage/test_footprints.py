@@ -1,0 +1,279 @@
+"""Footprints of every format and every kind of trouble."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pytest
+import shapely
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
+
+from deepnets4eo.damage.footprint_ids import make_ids
+from deepnets4eo.damage.footprints import Footprints, read_footprints
+from deepnets4eo.errors import GridError, InputError
+
+UTM = "EPSG:32615"
+
+
+def houses(n: int = 3, crs: str | None = UTM, **columns: list) -> gpd.GeoDataFrame:
+    shapes = [shapely.box(500_000 + 20 * k, 4_000_000, 500_010 + 20 * k, 4_000_008) for k in range(n)]
+    return gpd.GeoDataFrame(columns, geometry=shapes, crs=crs)
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.geojson", "a.shp", "a.fgb", "a.parquet"])
+def test_every_format_gives_the_same_outlines_and_ids(tmp_path: Path, name: str) -> None:
+    table = houses(osm_id=[11, 12, 13], damage=["x", "y", "z"])
+    path = tmp_path / name
+    if name.endswith(".parquet"):
+        table.to_parquet(path)
+    else:
+        (table.to_crs(4326) if name.endswith(".geojson") else table).to_file(path)
+    found = read_footprints(path).to(UTM)
+    order = np.argsort(found.frame["id"])
+    assert found.frame["id"].iloc[order].tolist() == ["11", "12", "13"]
+    assert not found.made_ids
+    assert found.repaired == 0
+    assert found.dropped == {}
+    assert list(found.frame.columns) == ["id", "geometry"]
+    assert found.attributes is not None
+    assert found.attributes["damage"].iloc[order].tolist() == ["x", "y", "z"]
+    expected = table.geometry.to_numpy()
+    assert shapely.area(shapely.symmetric_difference(found.frame.geometry.to_numpy()[order], expected)).max() < 1e-3
+
+
+def test_xbd_labels_give_degrees_and_pixels_joined_on_uid(tmp_path: Path) -> None:
+    def feature(uid: str, wkt: str) -> dict:
+        return {"properties": {"feature_type": "building", "subtype": "destroyed", "uid": uid}, "wkt": wkt}
+
+    ground = [
+        feature("u1", "POLYGON ((-94.5 37, -94.4999 37, -94.4999 37.0001, -94.5 37))"),
+        feature("u2", "POLYGON ((-94.4 37, -94.3999 37, -94.3999 37.0001, -94.4 37))"),
+    ]
+    pixels = [feature("u2", "POLYGON ((20 2, 30 2, 30 9, 20 2))"), feature("u1", "POLYGON ((1 2, 9 2, 9 9, 1 2))")]
+    path = tmp_path / "joplin_post.json"
+    path.write_text(json.dumps({"metadata": {"gsd": 2.0}, "features": {"lng_lat": ground, "xy": pixels}}))
+    found = read_footprints(path)
+    assert found.frame["id"].tolist() == ["u1", "u2"]
+    assert found.crs.to_epsg() == 4326
+    assert found.attributes is not None
+    assert found.attributes["subtype"].tolist() == ["destroyed"] * 2
+    plain = GeoBox((64, 64), Affine.identity(), None)
+    assert shapely.bounds(found.in_pixels(plain)).tolist() == [[1, 2, 9, 9], [20, 2, 30, 9]]
+
+
+def test_xbd_labels_of_an_empty_image_are_refused_as_empty(tmp_path: Path) -> None:
+    path = tmp_path / "empty.json"
+    path.write_text(json.dumps({"features": {"lng_lat": [], "xy": []}, "metadata": {}}))
+    with pytest.raises(InputError, match="empty"):
+        read_footprints(path)
+
+
+def test_xbd_label_without_uid_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps({"features": {"xy": [{"properties": {}, "wkt": "POINT (0 0)"}]}}))
+    with pytest.raises(InputError, match="uid"):
+        read_footprints(path)
+
+
+def test_invalid_outlines_are_mended_and_counted() -> None:
+    bow = shapely.Polygon([(0, 0), (2, 2), (2, 0), (0, 2)])
+    spike = shapely.Polygon([(0, 0), (2, 0), (2, 2), (1, 2), (1, 5), (1, 2), (0, 2)])
+    table = gpd.GeoDataFrame(geometry=[bow, spike, shapely.box(0, 0, 1, 1)], crs=UTM)
+    found = read_footprints(table)
+    assert found.repaired == 2
+    assert found.frame.geometry.is_valid.all()
+    assert found.frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"]).all()
+    np.testing.assert_allclose(found.frame.geometry.area, [2.0, 4.0, 1.0])
+
+
+def test_rows_without_area_are_dropped_by_reason_and_the_rest_stays() -> None:
+    shapes = [
+        shapely.box(0, 0, 1, 1),
+        None,
+        shapely.Point(1, 1),
+        shapely.Polygon([(0, 0), (1, 1), (2, 2)]),
+        shapely.Polygon(),
+        shapely.Polygon([(0, 0), (np.inf, 0), (1, 1)]),
+    ]
+    found = read_footprints(gpd.GeoDataFrame({"id": list("abcdef")}, geometry=shapes, crs=UTM))
+    assert found.frame["id"].tolist() == ["a"]
+    assert found.dropped == {"empty geometry": 2, "not a polygon": 1, "no area": 1, "coordinates not finite": 1}
+    assert found.attributes is not None
+    assert len(found.attributes) == 1
+
+
+def test_multipolygons_and_holes_are_kept() -> None:
+    two = shapely.MultiPolygon([shapely.box(0, 0, 1, 1), shapely.box(5, 5, 6, 6)])
+    court = shapely.Polygon(shapely.box(0, 0, 9, 9).exterior.coords, [shapely.box(3, 3, 6, 6).exterior.coords])
+    mixed = shapely.GeometryCollection([shapely.box(0, 0, 2, 2), shapely.LineString([(0, 0), (9, 9)])])
+    found = read_footprints(gpd.GeoDataFrame(geometry=[two, court, mixed], crs=UTM))
+    assert found.frame.geometry.geom_type.tolist() == ["MultiPolygon", "Polygon", "Polygon"]
+    np.testing.assert_allclose(found.frame.geometry.area, [2, 72, 4])
+
+
+def test_heights_are_flattened(tmp_path: Path) -> None:
+    table = houses(1)
+    table["geometry"] = shapely.force_3d(table.geometry.to_numpy(), 12.0)
+    table.to_file(tmp_path / "z.gpkg")
+    assert not read_footprints(tmp_path / "z.gpkg").frame.geometry.has_z.any()
+
+
+@pytest.mark.parametrize("shape", [shapely.LineString([(0, 0), (1, 1)]), shapely.Point(3, 4)])
+def test_lines_and_points_are_refused_by_name(shape: shapely.Geometry) -> None:
+    with pytest.raises(InputError, match=f"no usable polygons, only {shape.geom_type}"):
+        read_footprints(gpd.GeoDataFrame(geometry=[shape], crs=UTM))
+
+
+def test_empty_layer_is_refused(tmp_path: Path) -> None:
+    houses(1).iloc[:0].to_file(tmp_path / "none.gpkg")
+    with pytest.raises(InputError, match="empty: no features"):
+        read_footprints(tmp_path / "none.gpkg")
+
+
+def test_unknown_crs_is_refused_with_the_remedy_and_can_be_assumed(tmp_path: Path) -> None:
+    houses(2).to_file(tmp_path / "a.shp")
+    (tmp_path / "a.prj").unlink()
+    with pytest.raises(InputError, match="no CRS.*assume_crs.*prj"):
+        read_footprints(tmp_path / "a.shp")
+    assert read_footprints(tmp_path / "a.shp", assume_crs=UTM).crs.to_epsg() == 32615
+
+
+def test_geojson_in_metres_that_claims_degrees_is_refused(tmp_path: Path) -> None:
+    houses(1, crs=None).to_file(tmp_path / "a.geojson")
+    with pytest.raises(InputError, match="degrees"):
+        read_footprints(tmp_path / "a.geojson")
+    assert read_footprints(tmp_path / "a.geojson", assume_crs=UTM).crs.to_epsg() == 32615
+
+
+def test_outlines_in_pixels_fit_an_image_without_crs_only() -> None:
+    table = gpd.GeoDataFrame(geometry=[shapely.box(2, 3, 8, 9)])
+    found = read_footprints(table, assume_crs="pixels")
+    plain = GeoBox((16, 16), Affine.identity(), None)
+    assert shapely.bounds(found.in_pixels(plain)).tolist() == [[2, 3, 8, 9]]
+    with pytest.raises(GridError, match="no CRS"):
+        found.in_pixels(GeoBox((16, 16), Affine.identity(), UTM))
+    with pytest.raises(GridError, match="image has no CRS"):
+        read_footprints(houses(1)).in_pixels(plain)
+
+
+def test_in_pixels_puts_rows_down_and_columns_right() -> None:
+    grid = GeoBox((100, 100), Affine(0.5, 0, 500_000, 0, -0.5, 4_000_010), UTM)
+    assert shapely.bounds(read_footprints(houses(1)).in_pixels(grid)).tolist() == [[0, 4, 20, 20]]
+
+
+def test_several_layers_are_named_and_one_can_be_chosen(tmp_path: Path) -> None:
+    path = tmp_path / "city.gpkg"
+    houses(2).to_file(path, layer="roofs")
+    houses(3).to_file(path, layer="parcels")
+    gpd.GeoDataFrame(geometry=[shapely.Point(0, 0)], crs=UTM).to_file(path, layer="trees")
+    with pytest.raises(InputError, match="several layers: roofs, parcels"):
+        read_footprints(path)
+    assert len(read_footprints(path, layer="parcels")) == 3
+    with pytest.raises(InputError, match="no layer 'houses'"):
+        read_footprints(path, layer="houses")
+
+
+def test_the_only_polygon_layer_is_found_beside_points_and_styles(tmp_path: Path) -> None:
+    path = tmp_path / "city.gpkg"
+    gpd.GeoDataFrame(geometry=[shapely.Point(0, 0)], crs=UTM).to_file(path, layer="trees")
+    houses(2).to_file(path, layer="roofs")
+    pyogrio.write_dataframe(gpd.pd.DataFrame({"styleName": ["a"]}), path, layer="layer_styles")
+    assert len(read_footprints(path)) == 2
+
+
+def test_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="do not exist"):
+        read_footprints(tmp_path / "nowhere.gpkg")
+
+
+@pytest.mark.parametrize("name", ["a.gpkg", "a.geojson", "a.shp", "a.fgb", "a.parquet"])
+@pytest.mark.parametrize("share", [0.0, 0.4, 0.95])
+def test_a_file_cut_short_is_an_input_error(tmp_path: Path, name: str, share: float) -> None:
+    table = houses(400, number=list(range(400)))
+    path = tmp_path / name
+    table.to_parquet(path) if name.endswith(".parquet") else table.to_file(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(InputError, match="a\\."):
+        read_footprints(path)
+
+
+def test_a_raster_or_text_given_as_footprints_is_an_input_error(tmp_path: Path) -> None:
+    path = tmp_path / "note.txt"
+    path.write_text("hello")
+    with pytest.raises(InputError, match="could not be read"):
+        read_footprints(path)
+
+
+def test_antimeridian_outlines_are_cut_not_stretched_round_the_world() -> None:
+    fiji = shapely.Polygon([(179.999, -17), (-179.999, -17), (-179.999, -16.999), (179.999, -16.999)])
+    beyond = shapely.box(179.5, 10, 180.5, 11)
+    found = read_footprints(gpd.GeoDataFrame(geometry=[fiji, beyond], crs="EPSG:4326"))
+    np.testing.assert_allclose(found.frame.geometry.area, [0.002 * 0.001, 1.0], rtol=1e-6)
+    west, _, east, _ = found.frame.total_bounds
+    assert west >= -180
+    assert east <= 180
+    metres = found.to("EPSG:32760").frame.geometry
+    assert metres.is_valid.all()
+    assert metres.area.iloc[0] == pytest.approx(0.002 * 111_320 * np.cos(np.radians(17)) * 110.6, rel=0.02)
+
+
+def test_ids_that_are_all_alike_or_mostly_missing_are_not_used() -> None:
+    assert read_footprints(houses(3, id=[0, 0, 0])).frame["id"].tolist() == ["1", "2", "3"]
+    found = read_footprints(houses(4, osm_id=[np.nan, np.nan, 5.0, np.nan]))
+    assert found.made_ids
+    assert found.frame["id"].tolist() == ["1", "2", "3", "4"]
+
+
+def test_an_id_column_that_was_asked_for_is_used_mended_and_counted() -> None:
+    found = read_footprints(houses(5, key=["a", "a", None, "a-2", "a"]), id_column="key")
+    assert found.frame["id"].tolist() == ["a", "a-3", "row-3", "a-2", "a-4"]
+    assert found.renamed == 3
+    assert not found.made_ids
+    with pytest.raises(InputError, match="no column 'name'.*key"):
+        read_footprints(houses(1, key=["a"]), id_column="name")
+
+
+def test_whole_number_ids_beside_a_gap_stay_whole() -> None:
+    assert read_footprints(houses(3, osm_id=[616763436, np.nan, 7])).frame["id"].tolist() == ["616763436", "row-2", "7"]
+
+
+def test_geopackage_row_keys_are_ids_of_last_resort(tmp_path: Path) -> None:
+    houses(2).to_file(tmp_path / "a.gpkg")
+    found = read_footprints(tmp_path / "a.gpkg")
+    assert found.frame["id"].tolist() == ["1", "2"]
+    assert not found.made_ids
+
+
+@given(st.lists(st.sampled_from(["a", "b", "a-2", "", "a-2-2", "row-1"]), min_size=1, max_size=12))
+@settings(max_examples=60, deadline=None)
+def test_ids_come_out_unique_and_first_comers_keep_theirs(values: list[str]) -> None:
+    ids, made, renamed = make_ids(houses(len(values), key=[value or None for value in values]), "key", "test")
+    assert len(set(ids)) == len(values)
+    assert not made
+    assert renamed == sum(a != b for a, b in zip(ids, values, strict=True))
+    for value in set(values) - {""}:
+        assert value in set(ids)
+
+
+def test_footprints_pass_through_unchanged() -> None:
+    found = read_footprints(houses(1))
+    assert isinstance(found, Footprints)
+    assert read_footprints(found) is found
+
+
+@pytest.mark.real_data
+def test_joplin_footprints_read_with_ids_and_microsoft_ones_get_made_ids(real_data: Path) -> None:
+    ours = read_footprints(real_data / "joplin" / "footprints_overlap.geojson")
+    assert len(ours) == 365
+    assert ours.frame["id"].iloc[0] == "jop-0000"
+    theirs = read_footprints(real_data / "joplin" / "joplin.geojson")
+    assert len(theirs) == 2823
+    assert theirs.made_ids
