@@ -7,7 +7,6 @@ import logging
 import sys
 from typing import Any
 
-import click
 import typer
 import typer.core
 import typer.main
@@ -29,16 +28,19 @@ VERBS = {
     "datasets": "List dataset cards, or show one.",
 }
 
+# Typer keeps its own copy of click or uses the installed one, by version; the public way to its base error is this.
+UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
+
 SHORT_HELP = "Semantic segmentation of remote-sensing data, up to building-damage maps."
 
 
 class Verbs(typer.core.TyperGroup):
     """Loads a verb's module when the verb is called; `--help` needs only the table."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: typer.Context) -> list[str]:
         return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> Any:
+    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
         if cmd_name not in VERBS:
             return None
         function = cmd_name.replace("-", "_")
@@ -49,7 +51,7 @@ class Verbs(typer.core.TyperGroup):
         command.name = cmd_name
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))
 
@@ -75,21 +77,19 @@ def main(arguments: list[str] | None = None) -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     command = typer.main.get_command(app)
     try:
-        command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
+        result = command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
     except DeepNets4EOError as error:
         if debug:
             raise
         typer.echo(f"Error: {error}", err=True)
         return 2 if isinstance(error, ValueError) else 1
-    except click.ClickException as error:
-        error.show()
+    except UsageProblem as error:
+        error.show()  # type: ignore[attr-defined]
         return 2
-    except (click.Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         typer.echo("Interrupted. What was finished is kept; go on with --resume where the verb has it.", err=True)
         return 130
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
-    return 0
+    return result if isinstance(result, int) else 0
 
 
 def _print_version(*, wanted: bool) -> None:
