@@ -1,0 +1,48 @@
+# make test : everything that must hold (ruff, mypy, pytest with doctests); make demo : the main job, run.
+# Both set up what is missing (virtual environment, dependencies, system libraries) and are quick the second time.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+READY  := $(VENV)/.ready
+OUT    ?= demo
+
+# Given real files, `make demo PRE=… POST=… FOOTPRINTS=…` runs on them.
+PRE ?=
+POST ?=
+FOOTPRINTS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types setup clean
+
+help:
+	@echo "make demo   run the main job on a made-up miniature city and open with one line where to look"
+	@echo "            PRE=pre.tif POST=post.tif FOOTPRINTS=footprints.gpkg: on your own files"
+	@echo "make test   ruff, mypy and pytest, on a fresh machine too"
+	@echo "make clean  remove the virtual environment and caches"
+
+demo: $(READY)
+ifeq ($(strip $(POST)),)
+	@$(BIN)/deepnets4eo demo --out $(OUT) --overwrite
+else
+	@$(BIN)/deepnets4eo damage $(or $(PRE),-) $(POST) $(FOOTPRINTS) --out $(OUT) --overwrite
+endif
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+setup: $(READY)
+
+$(READY): setup.cfg constraints.txt scripts/system_libraries.sh
+	@bash scripts/system_libraries.sh
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the dependencies into $(VENV) (some minutes the first time) …" >&2
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade "pip>=23" "setuptools>=68" wheel
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $(READY)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
