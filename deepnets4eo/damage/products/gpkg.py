@@ -1,0 +1,108 @@
+"""damage.gpkg: the buildings, the assessed extent and the QGIS styles that colour them, in one GeoPackage.
+
+Takes a DamageMap; writes through GDAL's vectorised path, so 10^5 to 10^6 buildings take seconds.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import warnings
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import geopandas as gpd
+
+from deepnets4eo.damage.products.style import buildings_qml, extent_qml
+from deepnets4eo.files import replacing
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage.map import DamageMap
+
+GEOMETRY = "geom"
+
+ALWAYS = {  # what the fixed columns say, shown by QGIS as field comments
+    "id": "identifier of the building, from the footprints where they had one",
+    "damage": "grade of visible damage; empty where not assessed",
+    "damage_prob": "probability of major damage or worse, 0 to 1",
+    "confidence": "confidence in the grade, 0 to 1",
+    "status": "assessed or not_assessed",
+    "reason": "why a building was not assessed",
+    "method": "pre_post: both images compared; post_only: the post image alone",
+    "dx_px": "shift applied to the outline along columns, pixels of the post image",
+    "dy_px": "shift applied to the outline along rows, pixels of the post image",
+}
+
+_STYLES_TABLE = """CREATE TABLE layer_styles (
+    id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), f_table_schema TEXT(256),
+    f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
+    useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30),
+    update_time DATETIME DEFAULT (strftime('%Y-%m-%dT%H:%M:%fZ','now')))"""
+
+_COMMENTS_TABLE = """CREATE TABLE gpkg_data_columns (
+    table_name TEXT NOT NULL, column_name TEXT NOT NULL, name TEXT, title TEXT, description TEXT, mime_type TEXT,
+    constraint_name TEXT, CONSTRAINT pk_gdc PRIMARY KEY (table_name, column_name))"""
+
+
+def write_gpkg(damage_map: DamageMap, path: str | Path) -> Path:
+    """Write layers `buildings`, `assessed_extent` and `layer_styles` (registered as attributes, used by default).
+
+    Ids stay text; a CRS that is missing stays undefined. Memory: the table once more, as Arrow.
+    """
+    path = Path(path)
+    with replacing(path) as partial:
+        _write_layer(damage_map.buildings, partial, "buildings")
+        _write_layer(damage_map.assessed_extent, partial, "assessed_extent")
+        with closing(sqlite3.connect(partial)) as database, database:
+            _add_styles(database)
+            _add_comments(database, {**ALWAYS, **damage_map.meaning}, set(damage_map.buildings.columns))
+    return path
+
+
+def _write_layer(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:
+    import pyogrio
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "'crs' was not provided")  # plain pixels have none; undefined is right
+        pyogrio.write_dataframe(
+            frame if frame.geometry.name == GEOMETRY else frame.rename_geometry(GEOMETRY),
+            path,
+            layer=layer,
+            driver="GPKG",
+            geometry_type="MultiPolygon",
+            promote_to_multi=True,
+            use_arrow=True,
+            append=path.exists(),
+        )
+
+
+def _add_styles(database: sqlite3.Connection) -> None:
+    database.execute(_STYLES_TABLE)
+    rows = [
+        ("buildings", GEOMETRY, "damage", buildings_qml(), "Visible damage by building"),
+        ("assessed_extent", GEOMETRY, "assessed extent", extent_qml(), "Where buildings could be assessed"),
+    ]
+    database.executemany(
+        "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName,"
+        " styleQML, styleSLD, useAsDefault, description, owner) VALUES ('', '', ?, ?, ?, ?, '', 1, ?, '')",
+        rows,
+    )
+    database.execute(
+        "INSERT INTO gpkg_contents (table_name, data_type, identifier, description, srs_id)"
+        " VALUES ('layer_styles', 'attributes', 'layer_styles', 'QGIS styles of the layers', 0)"
+    )
+
+
+def _add_comments(database: sqlite3.Connection, comments: dict[str, str], columns: set[str]) -> None:
+    database.execute(_COMMENTS_TABLE)
+    database.execute(
+        "CREATE TABLE IF NOT EXISTS gpkg_extensions (table_name TEXT, column_name TEXT, extension_name TEXT NOT NULL,"
+        " definition TEXT NOT NULL, scope TEXT NOT NULL, CONSTRAINT ge_tce UNIQUE"
+        " (table_name, column_name, extension_name))"
+    )
+    database.execute(
+        "INSERT INTO gpkg_extensions VALUES ('gpkg_data_columns', NULL, 'gpkg_schema',"
+        " 'http://www.geopackage.org/spec121/#extension_schema', 'read-write')"
+    )
+    rows = [("buildings", column, text) for column, text in comments.items() if column in columns]
+    database.executemany("INSERT INTO gpkg_data_columns (table_name, column_name, description) VALUES (?, ?, ?)", rows)

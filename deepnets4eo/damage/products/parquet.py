@@ -1,0 +1,35 @@
+"""damage.parquet: the same rows as damage.gpkg's buildings, as GeoParquet 1.1 with a bounding-box covering.
+
+Takes a DamageMap; readers can skip row groups by the `bbox` column without decoding a geometry.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepnets4eo.files import replacing
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage.map import DamageMap
+
+_ROWS_PER_GROUP = 65_536  # small enough that a city quarter reads a few groups, large enough to compress
+
+
+def write_parquet(damage_map: DamageMap, path: str | Path) -> Path:
+    """Write GeoParquet 1.1.0: WKB geometry, zstd, `covering.bbox`, CRS as PROJJSON (null where there is none)."""
+    path = Path(path)
+    buildings = damage_map.buildings
+    if buildings.geometry.name != "geometry":
+        buildings = buildings.rename_geometry("geometry")
+    with replacing(path) as partial:
+        buildings.to_parquet(
+            partial,
+            index=False,
+            compression="zstd",
+            geometry_encoding="WKB",
+            write_covering_bbox=True,
+            schema_version="1.1.0",
+            row_group_size=_ROWS_PER_GROUP,
+        )
+    return path

@@ -1,0 +1,145 @@
+"""summary.json: how many buildings of which grade, how sure, how much of the place was looked at.
+
+Takes a DamageMap and the post image's grid; shares are always of the assessed buildings, never of all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.accuracy import wilson_interval
+from deepnets4eo.damage.products.counting import block_bootstrap, blocks_of, expected_count, widest
+from deepnets4eo.damage.products.grades import DAMAGED, GRADES
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    from deepnets4eo.damage.map import DamageMap
+    from deepnets4eo.grid import Grid
+
+CAVEATS = (
+    "Automatic extraction from imagery, not validated in the field.",
+    "Damage that cannot be seen from above (walls, lower storeys, cracks) is missed.",
+    "A building without a mark is not known to be undamaged; buildings listed as not assessed were not looked at.",
+    "Counts are of footprints: a building split in several outlines counts several times, missing outlines not at all.",
+    "Outlines, names and boundaries imply no opinion on any legal status.",
+)
+SYNTHETIC_CAVEAT = "SYNTHETIC: the place and its damage are made up; nothing here describes a real event."
+INTERVALS = {
+    "interval_95": "for each grade: the wider of the block bootstrap and Wilson's interval, in buildings",
+    "block_bootstrap": "percentiles of 1000 draws of whole blocks with replacement: neighbouring buildings go together",
+    "wilson": "Wilson's interval of the share among assessed buildings, as if they were drawn one by one",
+    "model_based": "sum of p with variance sum of p(1-p), independent calibrated probabilities: a lower bound of the doubt",
+}
+
+
+def summarize(damage_map: DamageMap, grid: Grid | None = None, seed: int = 0) -> dict[str, Any]:
+    """Counts, shares, areas, registration and caveats as plain values, ready for JSON.
+
+    grid : of the post image; its frame is what could have been assessed. Areas are null without a CRS.
+    """
+    buildings = damage_map.buildings
+    assessed = buildings[buildings["status"] == "assessed"]
+    rest = buildings[buildings["status"] != "assessed"]
+    return {
+        "synthetic": damage_map.synthetic,
+        "buildings": {
+            "total": len(buildings),
+            "assessed": len(assessed),
+            "not_assessed": len(rest),
+            "not_assessed_by_reason": _tally(rest["reason"]),
+            "by_method": _tally(assessed["method"]),
+        },
+        **_grades(assessed, seed),
+        "intervals": INTERVALS,
+        "share_of": "assessed buildings",
+        "area_km2": _areas(damage_map.assessed_extent, grid),
+        "registration": damage_map.registration,
+        "evidence": damage_map.meaning,
+        "caveats": [*([SYNTHETIC_CAVEAT] if damage_map.synthetic else []), *CAVEATS],
+    }
+
+
+def _tally(column: Any) -> dict[str, int]:
+    return {str(name): int(count) for name, count in column.value_counts().items()}
+
+
+def _grades(assessed: gpd.GeoDataFrame, seed: int) -> dict[str, Any]:
+    total = len(assessed)
+    if total == 0:
+        empty = {"count": 0, "share": None, "share_interval_95": None, "interval_95": None}
+        return {
+            "by_grade": {grade: dict(empty) for grade in GRADES},
+            "damaged": {**empty, "grades": list(DAMAGED), "model_based": None},
+            "blocks": None,
+        }
+    block, side_m = blocks_of(_places_m(assessed))
+    rng = np.random.default_rng(seed)
+    by_grade = {}
+    for grade in GRADES:
+        flags = (assessed["damage"] == grade).to_numpy(bool)
+        by_grade[grade] = _grade(int(flags.sum()), total, block_bootstrap(flags, block, rng))
+    prob = assessed["damage_prob"].to_numpy(float)
+    model, spread = expected_count(prob), block_bootstrap(prob, block, rng)
+    damaged = _grade(int(assessed["damage"].isin(DAMAGED).sum()), total, None)
+    damaged |= {
+        "grades": list(DAMAGED),
+        "expected": model["expected"],
+        "model_based": model,
+        "block_bootstrap": spread,
+        "interval_95": widest(model["interval_95"], spread),
+    }
+    return {
+        "by_grade": by_grade,
+        "damaged": damaged,
+        "blocks": {"side_m": side_m, "occupied": int(block.max()) + 1, "seed": seed},
+    }
+
+
+def _grade(count: int, total: int, spread: list[float] | None) -> dict[str, Any]:
+    wilson = wilson_interval(count, total)
+    return {
+        "count": count,
+        "share": count / total,
+        "share_interval_95": [wilson.low, wilson.high],
+        "block_bootstrap": spread,
+        "interval_95": widest([wilson.low * total, wilson.high * total], spread),
+    }
+
+
+def _places_m(frame: gpd.GeoDataFrame) -> NDArray[np.float64]:
+    """(N, 2) float64: where buildings are, in metres good enough to cut blocks (pixels count as metres without CRS)."""
+    import shapely
+
+    bounds = shapely.bounds(frame.geometry.to_numpy())
+    xy = np.stack([bounds[:, 0] + bounds[:, 2], bounds[:, 1] + bounds[:, 3]], axis=1) / 2
+    if frame.crs is not None and frame.crs.is_geographic:
+        return xy * np.array([np.cos(np.radians(xy[:, 1].mean())), 1.0]) * 111_320.0
+    if frame.crs is not None:
+        return xy * frame.crs.axis_info[0].unit_conversion_factor
+    return xy
+
+
+def _areas(extent: gpd.GeoDataFrame, grid: Grid | None) -> dict[str, float | None]:
+    assessed = area_km2(extent)
+    if grid is None or grid.crs is None or assessed is None:
+        return {"assessed": assessed, "post_frame": None, "not_assessed": None}
+    import geopandas as gpd
+
+    frame = area_km2(gpd.GeoDataFrame(geometry=[grid.extent.geom], crs=extent.crs))
+    assert frame is not None
+    return {"assessed": assessed, "post_frame": frame, "not_assessed": max(frame - assessed, 0.0)}
+
+
+def area_km2(frame: gpd.GeoDataFrame) -> float | None:
+    """Ground area of all rows: geodesic where the CRS is geographic, planar where projected, None without a CRS."""
+    if frame.crs is None:
+        return None
+    if frame.crs.is_geographic:
+        geod = frame.crs.get_geod()
+        return sum(abs(geod.geometry_area_perimeter(shape)[0]) for shape in frame.geometry) / 1e6
+    unit = frame.crs.axis_info[0].unit_conversion_factor
+    return float(frame.geometry.area.sum()) * unit**2 / 1e6

@@ -1,0 +1,37 @@
+"""All products of one damage map into one folder, the manifest last.
+
+Takes a DamageMap and the images it came from; refuses nothing the DamageMap has not refused already.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deepnets4eo.damage.products.gpkg import write_gpkg
+from deepnets4eo.damage.products.manifest import write_manifest
+from deepnets4eo.damage.products.parquet import write_parquet
+from deepnets4eo.damage.products.summary import summarize
+from deepnets4eo.files import write_json
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage.map import DamageMap
+    from deepnets4eo.scene import Layer
+
+log = logging.getLogger(__name__)
+
+
+def write_products(damage_map: DamageMap, folder: Path, *, post: Layer, pre: Layer | None = None) -> list[str]:
+    """Write the five files into `folder`; returns their names, manifest.json last."""
+    summary = summarize(damage_map, post.grid, seed=int(damage_map.parameters.get("seed") or 0))
+    written = [
+        write_gpkg(damage_map, folder / "damage.gpkg"),
+        write_parquet(damage_map, folder / "damage.parquet"),
+        write_json(folder / "summary.json", summary),
+    ]
+    names = [path.name for path in written]
+    written.append(write_manifest(damage_map, folder, names))
+    for path in written:
+        log.info("wrote %s (%.1f MB)", path.name, path.stat().st_size / 1e6)
+    return [path.name for path in written]

@@ -1,0 +1,98 @@
+"""damage.gpkg: layers, types, styles, and what QGIS needs to open it coloured."""
+
+import sqlite3
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pyogrio
+import pytest
+import shapely
+from made_up_map import MEANING, make_grid, make_map
+
+from deepnets4eo.damage.products.gpkg import write_gpkg
+from deepnets4eo.damage.products.grades import GRADES, NOT_ASSESSED, colors
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    damage_map = make_map()
+    return damage_map, write_gpkg(damage_map, tmp_path_factory.mktemp("gpkg") / "damage.gpkg")
+
+
+def query(path, text):
+    with sqlite3.connect(path) as database:
+        database.row_factory = sqlite3.Row
+        return [dict(row) for row in database.execute(text)]
+
+
+def test_rows_come_back_as_they_were(written):
+    damage_map, path = written
+    back = pyogrio.read_dataframe(path, layer="buildings")
+    assert list(back.columns) == list(damage_map.buildings.columns)
+    assert back["id"].tolist() == damage_map.buildings["id"].tolist()
+    assert back["damage"].isna().tolist() == (damage_map.buildings["status"] == "not_assessed").tolist()
+    np.testing.assert_array_equal(back["damage_prob"], damage_map.buildings["damage_prob"])
+    assert shapely.equals(back.geometry.to_numpy(), damage_map.buildings.geometry.to_numpy()).all()
+    assert back.crs.to_epsg() == 32615
+
+
+def test_numeric_looking_ids_stay_text(tmp_path):
+    damage_map = make_map(4)
+    damage_map.buildings["id"] = ["007", "12", "13", "14"]
+    path = write_gpkg(damage_map, tmp_path / "damage.gpkg")
+    assert pyogrio.read_dataframe(path, layer="buildings")["id"].tolist() == ["007", "12", "13", "14"]
+    assert query(path, "SELECT typeof(id) AS t FROM buildings")[0]["t"] == "text"
+
+
+def test_styles_are_registered_and_used_by_default(written):
+    _, path = written
+    styles = query(path, "SELECT * FROM layer_styles")
+    assert [style["f_table_name"] for style in styles] == ["buildings", "assessed_extent"]
+    contents = query(path, "SELECT data_type FROM gpkg_contents WHERE table_name = 'layer_styles'")
+    assert contents == [{"data_type": "attributes"}]
+    for style in styles:
+        table = style["f_table_name"]
+        geometry = query(path, f"SELECT column_name FROM gpkg_geometry_columns WHERE table_name = '{table}'")
+        assert geometry == [{"column_name": style["f_geometry_column"]}]
+        assert (style["f_table_catalog"], style["f_table_schema"], style["useAsDefault"]) == ("", "", 1)
+        assert style["update_time"].endswith("Z")
+
+
+def test_every_grade_has_its_colour_in_the_style(written):
+    _, path = written
+    qml = ET.fromstring(query(path, "SELECT styleQML FROM layer_styles")[0]["styleQML"].split("\n", 1)[1])
+    renderer = qml.find("renderer-v2")
+    assert renderer.get("type") == "categorizedSymbol"
+    assert "damage" in renderer.get("attr")
+    categories = {item.get("value"): item.get("symbol") for item in renderer.iter("category")}
+    assert set(categories) == {*GRADES, NOT_ASSESSED}
+    symbols = {symbol.get("name"): symbol for symbol in renderer.iter("symbol")}
+    patterns = set()
+    for grade, color in colors().items():
+        options = {o.get("name"): o.get("value") for o in symbols[categories[grade]].iter("Option") if o.get("name")}
+        assert options["color"].startswith(",".join(map(str, color)) + ",")
+        patterns.add(options["style"])
+    assert len(patterns) == 5, "grades must differ without colour too"
+
+
+def test_evidence_is_explained_in_the_file(written):
+    _, path = written
+    rows = query(path, "SELECT column_name, description FROM gpkg_data_columns")
+    comments = {row["column_name"]: row["description"] for row in rows}
+    assert MEANING.items() <= comments.items()
+
+
+def test_a_map_without_crs_is_written(tmp_path):
+    path = write_gpkg(make_map(5, grid=make_grid(epsg=None)), tmp_path / "damage.gpkg")
+    assert len(pyogrio.read_dataframe(path, layer="buildings")) == 5
+
+
+def test_multipolygons_and_empty_maps_are_written(tmp_path):
+    damage_map = make_map(3)
+    parts = shapely.MultiPolygon([shapely.box(0, 0, 1, 1), shapely.box(2, 0, 3, 1)])
+    damage_map.buildings.loc[0, "geometry"] = parts
+    path = write_gpkg(damage_map, tmp_path / "multi.gpkg")
+    assert pyogrio.read_dataframe(path, layer="buildings").geometry[0].equals(parts)
+    damage_map.buildings = damage_map.buildings.iloc[:0]
+    path = write_gpkg(damage_map, tmp_path / "empty.gpkg")
+    assert len(pyogrio.read_dataframe(path, layer="buildings")) == 0

@@ -1,0 +1,98 @@
+"""Counts, intervals and areas against worked numbers and second computations."""
+
+import math
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from made_up_map import make_grid, make_map
+
+from deepnets4eo.damage.products.counting import block_bootstrap, blocks_of, expected_count, widest
+from deepnets4eo.damage.products.grades import DAMAGED, GRADES
+from deepnets4eo.damage.products.summary import area_km2, summarize
+from deepnets4eo.files import plain
+
+
+def test_expected_count_gives_the_worked_number():
+    found = expected_count(np.repeat([0.9, 0.05], [100, 900]))
+    assert found["expected"] == pytest.approx(135)
+    assert found["sd"] == pytest.approx(7.19, abs=0.005)
+
+
+def test_independent_buildings_get_the_binomial_interval_from_the_bootstrap():
+    rng = np.random.default_rng(1)
+    block, flags = np.repeat(np.arange(400), 10), rng.random(4000) < 0.2
+    low, high = block_bootstrap(flags, block, rng)
+    sd = math.sqrt(4000 * 0.2 * 0.8)
+    assert high - low == pytest.approx(2 * 1.96 * sd, rel=0.15)
+
+
+def test_neighbours_that_go_together_widen_the_interval():
+    rng = np.random.default_rng(1)
+    block = np.repeat(np.arange(400), 10)
+    flags = np.repeat(rng.random(400) < 0.2, 10)
+    low, high = block_bootstrap(flags, block, rng)
+    assert high - low > 2.5 * (2 * 1.96 * math.sqrt(4000 * 0.2 * 0.8))
+
+
+def test_blocks_shrink_for_small_places_and_few_blocks_give_no_interval():
+    xy = np.random.default_rng(0).uniform(0, 400, (300, 2))
+    block, side = blocks_of(xy)
+    assert side == 125
+    assert block.max() + 1 >= 12
+    block, side = blocks_of(xy / 100)
+    assert side < 100
+    assert block_bootstrap(np.ones(300, bool), block, np.random.default_rng(0)) is None
+    assert widest([2, 3], None, [1, 2.5]) == [1, 3]
+
+
+def test_counts_add_up_and_shares_are_of_assessed_buildings_only():
+    damage_map = make_map(300, assessed=0.7)
+    found = summarize(damage_map, make_grid())
+    frame = damage_map.buildings
+    assert sum(found["by_grade"][grade]["count"] for grade in GRADES) == found["buildings"]["assessed"]
+    assert found["buildings"]["assessed"] + found["buildings"]["not_assessed"] == 300
+    assert sum(found["buildings"]["not_assessed_by_reason"].values()) == found["buildings"]["not_assessed"]
+    for grade in GRADES:
+        row = found["by_grade"][grade]
+        assert row["share"] == pytest.approx((frame["damage"] == grade).sum() / (frame["status"] == "assessed").sum())
+        assert row["interval_95"][0] <= row["count"] <= row["interval_95"][1]
+        assert row["interval_95"][0] < row["interval_95"][1], "no interval of zero width"
+    damaged = found["damaged"]
+    assert damaged["count"] == frame["damage"].isin(DAMAGED).sum()
+    assert damaged["expected"] == pytest.approx(frame["damage_prob"].sum())
+    assert damaged["interval_95"][0] <= damaged["expected"] <= damaged["interval_95"][1]
+
+
+def test_the_same_seed_gives_the_same_summary():
+    assert plain(summarize(make_map(), make_grid())) == plain(summarize(make_map(), make_grid()))
+
+
+def test_nothing_assessed_has_no_shares_and_no_intervals():
+    found = summarize(make_map(20, assessed=0), make_grid())
+    assert found["buildings"]["assessed"] == 0
+    assert found["damaged"]["interval_95"] is None
+    assert found["by_grade"]["destroyed"] == {"count": 0, "share": None, "share_interval_95": None, "interval_95": None}
+
+
+def test_areas_agree_between_projected_and_geographic():
+    planar = summarize(make_map(), make_grid())["area_km2"]
+    assert planar["assessed"] == pytest.approx((248 * 0.5) ** 2 / 1e6)
+    assert planar["not_assessed"] == pytest.approx((128**2 - 124**2) / 1e6)
+    square = gpd.GeoDataFrame(geometry=[shapely.box(359_000, 4_099_000, 361_000, 4_101_000)], crs=32615)
+    assert area_km2(square.to_crs(4326)) == pytest.approx(4.0, rel=2e-3)  # UTM's scale factor is not 1
+    assert area_km2(gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)])) is None
+
+
+def test_feet_are_turned_into_metres():
+    feet = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 5280, 5280)], crs=2263)
+    assert area_km2(feet) == pytest.approx(1.609347**2, rel=1e-5)
+
+
+def test_a_synthetic_map_says_so():
+    damage_map = make_map()
+    damage_map.synthetic = True
+    found = summarize(damage_map)
+    assert found["synthetic"]
+    assert found["caveats"][0].startswith("SYNTHETIC")

@@ -1,0 +1,113 @@
+"""A damage map refuses tables that do not fit, and its folder is complete or absent."""
+
+import json
+
+import geopandas as gpd
+import pytest
+from made_up_map import make_grid, make_images, make_map
+
+from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.files import sha256
+
+FILES = {"damage.gpkg", "damage.parquet", "summary.json", "report.html", "manifest.json"}
+
+
+@pytest.fixture
+def made():
+    damage_map = make_map(30)
+    pre, post = make_images(make_grid(), damage_map)
+    return damage_map, pre, post
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def test_the_folder_holds_all_products_and_nothing_else(made, tmp_path):
+    damage_map, pre, post = made
+    paths = damage_map.save(tmp_path / "out", pre=pre, post=post)
+    assert names(tmp_path / "out") == FILES == set(paths)
+    assert names(tmp_path) == {"out"}
+    assert all(path.is_file() for path in paths.values())
+
+
+def test_the_manifest_hashes_every_other_file_and_every_input(made, tmp_path):
+    damage_map, pre, post = made
+    image = tmp_path / "post.tif"
+    image.write_bytes(b"not read here")
+    damage_map.inputs = {"post": str(image), "folder": str(tmp_path), "pre": "an array"}
+    paths = damage_map.save(tmp_path / "out", pre=pre, post=post)
+    manifest = json.loads(paths["manifest.json"].read_text())
+    assert set(manifest["outputs"]) == FILES - {"manifest.json"}
+    for name, told in manifest["outputs"].items():
+        assert told == {"sha256": sha256(paths[name]), "bytes": paths[name].stat().st_size}
+    assert manifest["inputs"]["post"]["sha256"] == sha256(image)
+    assert "post.tif" in manifest["inputs"]["folder"]["files"]
+    assert manifest["inputs"]["pre"]["sha256"] is None
+    assert manifest["versions"]["deepnets4eo"]
+    assert manifest["created_utc"].endswith("+00:00")
+
+
+def test_a_full_folder_is_refused_without_overwrite(made, tmp_path):
+    damage_map, _, post = made
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="--overwrite"):
+        damage_map.save(tmp_path, post=post)
+    damage_map.save(tmp_path, post=post, overwrite=True)
+    assert names(tmp_path) == FILES | {"notes.txt"}
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+    damage_map.save(tmp_path, post=post, overwrite=True)
+    assert names(tmp_path) == FILES | {"notes.txt"}
+
+
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_failure_on_the_way_leaves_nothing(made, tmp_path, monkeypatch, exists):
+    damage_map, _, post = made
+    out = tmp_path / "out"
+    if exists:
+        out.mkdir()
+
+    def no_space(*_args, **_kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("deepnets4eo.damage.products.write.write_manifest", no_space)
+    with pytest.raises(OutputError, match="No space left on device"):
+        damage_map.save(out, post=post)
+    assert out.exists() == exists
+    assert names(tmp_path) <= {"out"}
+    assert not exists or names(out) == set()
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(made, tmp_path):
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(OutputError, match="is a file, expected a folder"):
+        made[0].save(tmp_path / "out", post=made[2], overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("damage", "gone", "buildings.damage holds .*gone.*, expected no-damage, minor-damage"),
+        ("status", "maybe", "buildings.status holds"),
+        ("method", "guess", "buildings.method holds"),
+        ("damage_prob", 1.5, r"outside \[0, 1\]"),
+        ("id", "way/1001", "way/1001 occurs more than once"),
+    ],
+)
+def test_values_that_do_not_fit_are_refused(column, value, message):
+    damage_map = make_map(5, assessed=1.0)
+    damage_map.buildings.loc[0, column] = value
+    with pytest.raises(InputError, match=message):
+        DamageMap(damage_map.buildings, damage_map.assessed_extent)
+
+
+def test_a_grade_without_assessment_and_missing_columns_are_refused():
+    damage_map = make_map(5, assessed=0.0)
+    damage_map.buildings["damage"] = "destroyed"
+    with pytest.raises(InputError, match="set where status is not_assessed"):
+        DamageMap(damage_map.buildings, damage_map.assessed_extent)
+    with pytest.raises(InputError, match="no column damage_prob"):
+        DamageMap(damage_map.buildings.drop(columns="damage_prob"), damage_map.assessed_extent)
+    with pytest.raises(InputError, match="has 0 rows, expected 1"):
+        DamageMap(make_map(5).buildings, gpd.GeoDataFrame(geometry=[]))
