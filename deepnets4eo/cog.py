@@ -93,7 +93,9 @@ class CogWriter:
         self._close()
         self._dataset = self._open(fresh=False)
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
             self._close()
             if kind is None:

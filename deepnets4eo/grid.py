@@ -32,7 +32,9 @@ class Window(NamedTuple):
 
     def grown(self, margin_px: int) -> Window:
         """The same window with `margin_px` more on each side."""
-        return Window(self.row - margin_px, self.col - margin_px, self.height + 2 * margin_px, self.width + 2 * margin_px)
+        return Window(
+            self.row - margin_px, self.col - margin_px, self.height + 2 * margin_px, self.width + 2 * margin_px
+        )
 
     def clipped(self, shape: tuple[int, int]) -> Window:
         """The part inside a raster of `shape` (h, w); height or width 0 where nothing is left."""

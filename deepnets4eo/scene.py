@@ -223,7 +223,9 @@ def overlap_share(a: Grid, b: Grid) -> float:
     Errors: GridError where only one of them has a CRS.
     """
     if (a.crs is None) != (b.crs is None):
-        raise GridError("one raster has a CRS and the other has none. Assign the missing one, e.g. with gdal_translate -a_srs.")
+        raise GridError(
+            "one raster has a CRS and the other has none. Assign the missing one, e.g. with gdal_translate -a_srs."
+        )
     first, second = a.extent, b.extent
     if a.crs is not None and a.crs != b.crs:
         second = second.to_crs(a.crs, resolution=max(b.extent.boundingbox.span_x, b.extent.boundingbox.span_y) / 16)

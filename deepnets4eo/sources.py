@@ -64,7 +64,9 @@ class ArraySource:
     def __init__(self, array: NDArray[Any], grid: Grid | None, nodata: float | None) -> None:
         array = array[None] if array.ndim == 2 else array
         if array.ndim != 3 or 0 in array.shape:
-            raise InputError(f"the array has shape {array.shape}, expected (C, H, W) or (H, W) with at least one pixel.")
+            raise InputError(
+                f"the array has shape {array.shape}, expected (C, H, W) or (H, W) with at least one pixel."
+            )
         shape = array.shape[1:]
         if grid is not None and tuple(grid.shape) != shape:
             raise GridError(f"the array has {shape} pixels and its grid {tuple(grid.shape)}. They must agree.")
@@ -106,7 +108,9 @@ class FileSource:
         self._target, self._handles = target, threading.local()
         dataset = self._dataset()
         if not (dataset.count and dataset.width and dataset.height):
-            raise InputError(f"{name} has {dataset.count} bands of {dataset.height} × {dataset.width} pixels: nothing to read.")
+            raise InputError(
+                f"{name} has {dataset.count} bands of {dataset.height} × {dataset.width} pixels: nothing to read."
+            )
         alpha = [i + 1 for i, role in enumerate(dataset.colorinterp) if role == ColorInterp.alpha]
         self.bands = [band for band in range(1, dataset.count + 1) if band not in alpha] or [1]
         self.band_names = [text or f"band_{i + 1}" for i, text in enumerate(dataset.descriptions)]
@@ -139,7 +143,9 @@ class FileSource:
         try:
             return _read(self._dataset(), None, bands, self.nodata, shape)
         except RasterioError as error:
-            raise InputError(f"{self.name} cannot be read: the file is truncated or damaged. Fetch it again.") from error
+            raise InputError(
+                f"{self.name} cannot be read: the file is truncated or damaged. Fetch it again."
+            ) from error
 
     def open_dataset(self) -> DatasetReader:
         dataset = _quiet_open(self._target)
@@ -178,7 +184,9 @@ class WarpedSource:
         try:
             return _read(self._dataset(), window, bands, self.nodata)
         except RasterioError as error:
-            raise InputError(f"{self.name} cannot be read or warped: {error}. Check it with `deepnets4eo check`.") from error
+            raise InputError(
+                f"{self.name} cannot be read or warped: {error}. Check it with `deepnets4eo check`."
+            ) from error
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
         with self._warped(self.grid.zoom_to(shape), Resampling.average) as dataset:
@@ -246,7 +254,9 @@ def _unwarped(dataset: DatasetReader) -> DatasetReader:
     """A raster placed by ground control points, straightened onto a regular grid."""
     gcps, crs = dataset.gcps
     transform, width, height = calculate_default_transform(crs, crs, dataset.width, dataset.height, gcps=gcps)
-    return WarpedVRT(dataset, crs=crs, transform=transform, width=width, height=height, add_alpha=dataset.nodata is None)
+    return WarpedVRT(
+        dataset, crs=crs, transform=transform, width=width, height=height, add_alpha=dataset.nodata is None
+    )
 
 
 def _grid(dataset: DatasetReader) -> Grid:

@@ -123,7 +123,9 @@ def test_a_layer_on_its_own_grid_is_itself(ramp: np.ndarray) -> None:
 
 
 def test_warping_windows_equals_cropping_the_warped_whole(ramp: np.ndarray) -> None:
-    target = GeoBox((50, 50), Affine.translation(500_003, 3_999_995) * Affine.rotation(10) * Affine.scale(0.4, -0.4), UTM.crs)
+    target = GeoBox(
+        (50, 50), Affine.translation(500_003, 3_999_995) * Affine.rotation(10) * Affine.scale(0.4, -0.4), UTM.crs
+    )
     view = Layer.open(ramp, grid=UTM).on(target, "bilinear")
     data, valid = view.read()
     part, part_valid = view.read(Window(10, 12, 20, 25))

@@ -37,10 +37,10 @@ SHORT_HELP = "Semantic segmentation of remote-sensing data, up to building-damag
 class Verbs(typer.core.TyperGroup):
     """Loads a verb's module when the verb is called; `--help` needs only the table."""
 
-    def list_commands(self, ctx: typer.Context) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:
         return list(VERBS)
 
-    def get_command(self, ctx: typer.Context, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in VERBS:
             return None
         function = cmd_name.replace("-", "_")
@@ -51,7 +51,7 @@ class Verbs(typer.core.TyperGroup):
         command.name = cmd_name
         return command
 
-    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))
 
@@ -62,7 +62,11 @@ app = typer.Typer(cls=Verbs, help=SHORT_HELP, add_completion=False, no_args_is_h
 @app.callback()
 def root(
     version: bool = typer.Option(
-        False, "--version", help="Print the version.", is_eager=True, callback=lambda value: _print_version(wanted=value)
+        False,
+        "--version",
+        help="Print the version.",
+        is_eager=True,
+        callback=lambda value: _print_version(wanted=value),
     ),
 ) -> None:
     """Semantic segmentation of remote-sensing data, up to building-damage maps."""

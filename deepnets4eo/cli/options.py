@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -19,7 +19,7 @@ Seed = Annotated[int, typer.Option("--seed", help="Seed of all randomness.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted job.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the inputs and say what would be done.")]
-Json = Annotated[Optional[Path], typer.Option("--json", help="Write the result as JSON here.", show_default=False)]
+Json = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON here.", show_default=False)]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the stack trace of an error.")]
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

@@ -1,0 +1,45 @@
+"""`deepnets4eo check`: says what files are, what is wrong with them, and how they overlap."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deepnets4eo.cli.options import Debug, Json
+
+
+def check(
+    paths: Annotated[list[str], typer.Argument(metavar="FILE...", help="Rasters, vectors, runs, folders of tiles.")],
+    legend: Annotated[str | None, typer.Option("--legend", help="Check label values against this legend.")] = None,
+    json: Json = None,
+    debug: Debug = False,
+) -> None:
+    """Say what a raster, vector, dataset or run is, and what is wrong with it.
+
+    \b
+    deepnets4eo check pre.tif post.tif footprints.gpkg
+    deepnets4eo check labels.tif --legend isprs --json labels.json
+    """
+    from deepnets4eo.files import write_json
+    from deepnets4eo.inspection import inspect, overlaps
+    from deepnets4eo.legend import Legend
+
+    chosen = Legend.load(legend) if legend else None
+    found = [inspect(path, chosen) for path in paths]
+    for item in found:
+        typer.echo(f"{item.path}: {item.kind}")
+        for name, value in item.facts.items():
+            typer.echo(f"  {name}: {value}")
+        for problem in item.problems:
+            typer.echo(f"  ! {problem}")
+    pairs = overlaps(found)
+    if pairs:
+        typer.echo("overlap:")
+        for line in pairs:
+            typer.echo(f"  {line}")
+    if json:
+        write_json(json, {"files": [item.to_dict() for item in found], "overlap": pairs})
+        typer.echo(json)
+    if any(item.kind == "unreadable" for item in found):
+        raise typer.Exit(2)
