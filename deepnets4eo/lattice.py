@@ -1,0 +1,167 @@
+"""The one sliding window: tiles on a global lattice of a scene's grid, in one shape, stitched back without seams.
+
+Pure geometry: takes shapes in pixels, gives windows and weights; refuses tiles that leave nothing after the halo.
+Each output pixel depends on lattice tiles alone, so the result does not depend on how the work is cut up.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
+
+Scores = Literal["probabilities", "log-probabilities", "raw"]
+SCORES: tuple[Scores, ...] = ("probabilities", "log-probabilities", "raw")
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a scene is cut for prediction; travels with the run.
+
+    tile_px : side of a tile as the segmenter sees it. halo_px : context cut off on each side afterwards; what is
+    left is the core. overlap_px : how far neighbouring cores overlap, blended there by Hann weights; 0 means that
+    cores abut (centre crop). scores : what is summed where cores overlap.
+    """
+
+    tile_px: int = 576
+    halo_px: int = 32
+    overlap_px: int = 0
+    scores: Scores = "probabilities"
+
+    def __post_init__(self) -> None:
+        if self.halo_px < 0 or self.core_px < 1:
+            raise InputError(
+                f"tile_px={self.tile_px} with halo_px={self.halo_px} leaves {self.core_px} pixels; "
+                "the halo must be at least 0 and less than half of the tile."
+            )
+        if not 0 <= self.overlap_px < self.core_px:
+            raise InputError(
+                f"overlap_px={self.overlap_px} must be at least 0 and less than the {self.core_px} pixels "
+                f"that halo_px={self.halo_px} leaves of tile_px={self.tile_px}."
+            )
+        if self.scores not in SCORES:
+            raise InputError(f"scores={self.scores!r} is unknown. Choose from {', '.join(SCORES)}.")
+
+    @property
+    def core_px(self) -> int:
+        """Side of what is kept of a tile."""
+        return self.tile_px - 2 * self.halo_px
+
+    @property
+    def stride_px(self) -> int:
+        """Step between tiles."""
+        return self.core_px - self.overlap_px
+
+    @property
+    def blending(self) -> str:
+        """ "crop" where cores abut, "hann" where they overlap."""
+        return "hann" if self.overlap_px else "crop"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as kept in a run's card."""
+        return asdict(self)
+
+
+class Tile:
+    """One position of the lattice."""
+
+    __slots__ = ("col", "core", "row", "window")
+
+    def __init__(self, row: int, col: int, tiling: Tiling) -> None:
+        self.row, self.col = row, col
+        self.core = Window(row * tiling.stride_px, col * tiling.stride_px, tiling.core_px, tiling.core_px)
+        self.window = self.core.grown(tiling.halo_px)
+
+    def __repr__(self) -> str:
+        return f"Tile(row={self.row}, col={self.col}, core={tuple(self.core)})"
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """All tiles of a scene: cores start at (0, 0) and step by the stride until they cover the scene.
+
+    >>> lattice = Lattice((100, 70), Tiling(tile_px=64, halo_px=8))
+    >>> lattice.rows, lattice.cols, lattice.tile(1, 0).window
+    (3, 2, Window(row=40, col=-8, height=64, width=64))
+    """
+
+    shape: tuple[int, int]
+    tiling: Tiling = Tiling()
+
+    @property
+    def rows(self) -> int:
+        """Number of tiles from top to bottom."""
+        return self._steps(self.shape[0])
+
+    @property
+    def cols(self) -> int:
+        """Number of tiles from left to right."""
+        return self._steps(self.shape[1])
+
+    def __len__(self) -> int:
+        return self.rows * self.cols
+
+    def tile(self, row: int, col: int) -> Tile:
+        """The tile at a position of the lattice."""
+        return Tile(row, col, self.tiling)
+
+    @property
+    def tiles(self) -> list[Tile]:
+        """All tiles, row by row."""
+        return [self.tile(row, col) for row in range(self.rows) for col in range(self.cols)]
+
+    def touching(self, start: int, stop: int, length: int) -> range:
+        """Positions along one axis of the tiles whose cores reach into pixels start ≤ p < stop of `length`."""
+        stride, core = self.tiling.stride_px, self.tiling.core_px
+        first = max(0, (start - core) // stride + 1)
+        return range(first, min((stop - 1) // stride + 1, self._steps(length)))
+
+    def finished(self, row: int) -> int:
+        """Number of scene rows that no tile after lattice row `row` reaches."""
+        return self.shape[0] if row == self.rows - 1 else min((row + 1) * self.tiling.stride_px, self.shape[0])
+
+    def _steps(self, length: int) -> int:
+        return max(1, math.ceil((length - self.tiling.overlap_px) / self.tiling.stride_px))
+
+
+def hann_weights(tiling: Tiling) -> NDArray[np.float32]:
+    """Blending weights along one axis of a core, (core_px,) float32 in (0, 1]: Hann ramps over the overlap, 1 between.
+
+    Two neighbours' ramps sum to 1; where more than two cores overlap, or at the scene's edge, the sum is divided out.
+
+    >>> print(hann_weights(Tiling(tile_px=6, halo_px=0, overlap_px=2)).round(2))
+    [0.15 0.85 1.   1.   0.85 0.15]
+    """
+    position = np.arange(tiling.core_px) + 0.5
+    distance = np.minimum(position, tiling.core_px - position)
+    ramp = np.minimum(distance / max(tiling.overlap_px, 1), 1.0) if tiling.overlap_px else np.ones(tiling.core_px)
+    return np.asarray(np.sin(0.5 * np.pi * ramp) ** 2, np.float32)
+
+
+def weight_sums(lattice: Lattice, start: int, stop: int, length: int) -> NDArray[np.float32]:
+    """Sum of all tiles' weights at pixels start ≤ p < stop of an axis of `length` pixels, (stop - start,) float32."""
+    weights, stride = hann_weights(lattice.tiling), lattice.tiling.stride_px
+    total = np.zeros(stop - start, np.float32)
+    for step in lattice.touching(start, stop, length):
+        first, last = max(step * stride, start), min(step * stride + weights.size, stop)
+        total[first - start : last - start] += weights[first - step * stride : last - step * stride]
+    return total
+
+
+def reflected(length: int, start: int, stop: int) -> NDArray[np.intp]:
+    """Indices into an axis of `length` pixels for positions start ≤ p < stop, mirrored at the ends as often as needed.
+
+    >>> reflected(3, -2, 5).tolist()
+    [2, 1, 0, 1, 2, 1, 0]
+    """
+    if length == 1:
+        return np.zeros(stop - start, np.intp)
+    period = 2 * (length - 1)
+    folded = np.arange(start, stop) % period
+    return np.minimum(folded, period - folded).astype(np.intp)

@@ -1,0 +1,146 @@
+"""Networks by name: every architecture and encoder of segmentation-models-pytorch, and those that branches register.
+
+Takes a name such as "unet", "unet/resnet34" or a registered one; refuses unknown names and says which is nearest.
+Branches register through setup.cfg, entry-point group `deepnets4eo.networks`: `name = module:factory`, the factory
+taking in_channels and num_classes and returning a module that maps (N, C, H, W) to logits (N, K, H, W).
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import inspect
+from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+from deepnets4eo.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+GROUP = "deepnets4eo.networks"
+DEFAULT_ENCODER = "resnet34"
+
+
+def create_model(
+    name: str,
+    *,
+    in_channels: int,
+    num_classes: int,
+    encoder: str | None = None,
+    weights: str | None = None,
+    **options: Any,
+) -> nn.Module:
+    """Build a network.
+
+    name : an entry of `list_models()`; smp's take an encoder, also after a slash.
+    in_channels, num_classes : at least 1. weights : e.g. "imagenet", fetched from the internet by smp when asked for.
+    options : further arguments of the architecture, e.g. encoder_depth=4.
+    returns : module, (N, in_channels, H, W) float32 → logits (N, num_classes, H, W).
+    Errors: InputError for an unknown name, encoder, option or weights.
+
+    >>> network = create_model("unet", in_channels=4, num_classes=6, encoder="resnet18")
+    >>> sum(parameter.numel() for parameter in network.parameters())
+    14332070
+    """
+    if in_channels < 1 or num_classes < 1:
+        raise InputError(
+            f"a network got in_channels={in_channels}, num_classes={num_classes}; both must be at least 1."
+        )
+    registered = _registered()
+    if name in registered:
+        return _build_registered(registered[name], in_channels, num_classes, _given(encoder, weights) | options)
+    architecture, _, slashed = name.partition("/")
+    if architecture not in _architectures():
+        raise InputError(f"network {name!r} is unknown. {_nearest(architecture, [*_architectures(), *registered])}")
+    if slashed and encoder and slashed != encoder:
+        raise InputError(
+            f"network {name!r} names the encoder {slashed!r}, but encoder={encoder!r} was given. Keep one."
+        )
+    chosen = slashed or encoder or DEFAULT_ENCODER
+    _check_encoder(chosen)
+    return _build_smp(architecture, chosen, weights, {"in_channels": in_channels, "classes": num_classes} | options)
+
+
+def create_from_spec(network: Mapping[str, Any]) -> nn.Module:
+    """Build a network from the plain mapping kept in a run: the arguments of `create_model`, without weights.
+
+    Errors: InputError as for `create_model`, also for a mapping that lacks the name.
+    """
+    spec = {key: value for key, value in network.items() if key != "weights"}
+    missing = {"name", "in_channels", "num_classes"} - spec.keys()
+    if missing:
+        raise InputError(f"a network is described by {dict(network)}; {sorted(missing)} is missing.")
+    return create_model(spec.pop("name"), **spec)
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names that `create_model` takes, filtered by a shell pattern; with a slash in it, smp's encoders are listed too.
+
+    >>> list_models("unet*")
+    ['unet', 'unetplusplus']
+    >>> list_models("fpn/resnet1*")
+    ['fpn/resnet18', 'fpn/resnet101', 'fpn/resnet152']
+    """
+    names = [*_architectures(), *sorted(_registered())]
+    if "/" in pattern:
+        names = [f"{name}/{encoder}" for name in _architectures() for encoder in _encoders()]
+    return [name for name in names if fnmatch.fnmatchcase(name, pattern)]
+
+
+def _registered() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
+
+
+def _architectures() -> list[str]:
+    import segmentation_models_pytorch as smp
+
+    return sorted(smp.MODEL_ARCHITECTURES_MAPPING)
+
+
+def _encoders() -> list[str]:
+    from segmentation_models_pytorch.encoders import get_encoder_names
+
+    return list(get_encoder_names())
+
+
+def _given(encoder: str | None, weights: str | None) -> dict[str, Any]:
+    return {key: value for key, value in (("encoder", encoder), ("weights", weights)) if value is not None}
+
+
+def _build_registered(entry: EntryPoint, in_channels: int, num_classes: int, options: dict[str, Any]) -> nn.Module:
+    factory: Callable[..., nn.Module] = entry.load()
+    parameters = inspect.signature(factory).parameters
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    unknown = [] if takes_any else sorted(options.keys() - parameters.keys())
+    if unknown:
+        raise InputError(f"network {entry.name!r} takes {sorted(parameters)}, not {unknown}. Leave them out.")
+    return factory(in_channels=in_channels, num_classes=num_classes, **options)
+
+
+def _check_encoder(encoder: str) -> None:
+    names = _encoders()
+    if encoder not in names and not encoder.startswith("tu-"):  # tu- opens the whole of timm
+        raise InputError(f"encoder {encoder!r} is unknown. {_nearest(encoder, names)}")
+
+
+def _build_smp(architecture: str, encoder: str, weights: str | None, options: dict[str, Any]) -> nn.Module:
+    import segmentation_models_pytorch as smp
+
+    try:
+        network: nn.Module = smp.create_model(architecture, encoder_name=encoder, encoder_weights=weights, **options)
+    except OSError as error:
+        raise InputError(
+            f"the weights {weights!r} of {encoder!r} could not be fetched: {error}. Use weights=None, or go online once."
+        ) from error
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        raise InputError(
+            f"network {architecture}/{encoder} refused {options | {'weights': weights}}: {error}"
+        ) from error
+    return network
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Choose from {', '.join(names)}."

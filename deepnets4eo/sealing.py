@@ -1,0 +1,86 @@
+"""The seal of a run folder: a card that names every file with its size and SHA-256, and signs itself.
+
+Takes a folder and plain values; refuses folders that are foreign, truncated or changed since, naming the file.
+The seal finds accidents and careless edits; it is no signature against somebody who means harm.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.files import plain, read_json, sha256, write_json
+
+CARD = "card.json"
+FORMAT = "deepnets4eo-run"
+FORMAT_VERSION = 1
+SIGNATURE = "card_sha256"
+
+
+def seal(folder: str | Path, card: dict[str, Any], files: Iterable[str]) -> Path:
+    """Write `card.json` with the sizes and hashes of `files` (names inside the folder); returns its path."""
+    folder = Path(folder)
+    sealed = {"format": FORMAT, "format_version": FORMAT_VERSION} | plain(card)
+    sealed["files"] = {
+        name: {"bytes": (folder / name).stat().st_size, "sha256": sha256(folder / name)} for name in files
+    }
+    return write_json(folder / CARD, sealed | {SIGNATURE: hash_of(sealed)})
+
+
+def open_sealed(folder: str | Path) -> dict[str, Any]:
+    """Read a folder's card after checking it and every file it names.
+
+    Errors: RunError when this is no run, or anything in it is missing, truncated or changed.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise RunError(f"{folder} is not a folder. Give the run folder that 'deepnets4eo train' made.")
+    if not (folder / CARD).is_file():
+        raise RunError(f"{folder} has no {CARD}, so it is not a run. Give the folder that 'deepnets4eo train' made.")
+    card = _read_card(folder / CARD)
+    for name, expected in card["files"].items():
+        _check_file(folder, name, expected)
+    return card
+
+
+def hash_of(value: Any) -> str:
+    """SHA-256 of plain values, whatever the order of their keys."""
+    text = json.dumps(plain(value), sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_card(path: Path) -> dict[str, Any]:
+    try:
+        card = read_json(path)
+    except InputError as error:
+        raise RunError(f"{error} The run is truncated or damaged; copy it again.") from error
+    if not isinstance(card, dict) or card.get("format") != FORMAT:
+        raise RunError(f"{path} does not describe a deepnets4eo run. Give the folder that 'deepnets4eo train' made.")
+    if card.get("format_version") != FORMAT_VERSION:
+        raise RunError(
+            f"{path} has format version {card.get('format_version')}, this version of deepnets4eo reads {FORMAT_VERSION}. "
+            "Update deepnets4eo, or train the run again."
+        )
+    signature = card.pop(SIGNATURE, None)
+    if signature != hash_of(card):
+        raise RunError(f"{path} was changed after the run was sealed. Copy the run again, or train it again.")
+    return card
+
+
+def _check_file(folder: Path, name: str, expected: dict[str, Any]) -> None:
+    path = folder / name
+    if path.resolve().parent != folder.resolve():
+        raise RunError(f"{folder / CARD} names {name!r}, which is not inside the run. The run is not to be trusted.")
+    if not path.is_file():
+        raise RunError(f"{path} is missing from the run. Copy the run again.")
+    size = path.stat().st_size
+    if size != expected["bytes"]:
+        raise RunError(
+            f"{path} has {size} bytes, its card says {expected['bytes']}: it is truncated or was changed. Copy the run again."
+        )
+    if sha256(path) != expected["sha256"]:
+        raise RunError(f"{path} was changed after the run was sealed (SHA-256 differs). Copy the run again.")
