@@ -1,0 +1,84 @@
+"""A first model from wide windows: what all correlation surfaces together vote for.
+
+Single coarse windows may fail; summed, their surfaces have one clear peak. Where the images are turned or scaled the
+peak moves from window to window, so similarities are tried as well and scored on all surfaces at once.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from deepnets4eo.damage.registration.fit import least_squares, scale_and_turn
+from deepnets4eo.damage.registration.ground import Points, through
+from deepnets4eo.damage.registration.tiepoints import IDENTITY, Matches, Pair, Search, measure, place
+
+SIDE_PX = 128
+COUNT = 64
+TRIALS = 600
+GAIN = 1.1  # a turned model must win this many times the votes of a plain shift
+MAX_TURN_DEG, MAX_STRETCH = 5.0, 0.12
+
+
+def coarse_model(pair: Pair, max_shift_m: float, seed: int) -> Affine:
+    """Shift or similarity from post to pre, good to a few working pixels.
+
+    returns : frame metres → frame metres; identity where no window holds data.
+    """
+    search = coarse_search(pair, max_shift_m)
+    matches = measure(pair, search, place(pair, search), IDENTITY, seed)
+    if not len(matches.points):
+        return IDENTITY
+    votes = ndimage.gaussian_filter(matches.surfaces, (0, 1.0, 1.0), mode="nearest")
+    shift = _best_shift(votes, search)
+    turned = _best_similarity(matches, votes, search, np.random.default_rng(seed))
+    if turned is not None and _score(turned, matches.points, votes, search) > GAIN * _score(
+        shift, matches.points, votes, search
+    ):
+        return turned
+    return shift
+
+
+def coarse_search(pair: Pair, max_shift_m: float) -> Search:
+    """Windows of about four times the largest shift, at a matching ground size."""
+    side_px = min(SIDE_PX, max(16, int(min(pair.sides) / pair.gsd_m / 2) // 2 * 2))
+    gsd_m = max(pair.gsd_m, 4.0 * max_shift_m / side_px)
+    gsd_m = min(gsd_m, max(pair.gsd_m, min(pair.sides) / side_px))
+    radius_px = int(np.clip(np.ceil(max_shift_m / gsd_m) + 1, 4, side_px * 3 // 8))
+    return Search(side_px, radius_px, gsd_m, COUNT)
+
+
+def _best_shift(votes: NDArray[np.float32], search: Search) -> Affine:
+    total = votes.sum(axis=0)
+    row, col = np.unravel_index(int(total.argmax()), total.shape)
+    step = search.gsd_m
+    return Affine.translation((int(col) - search.radius_px) * step, (int(row) - search.radius_px) * step)
+
+
+def _best_similarity(
+    matches: Matches, votes: NDArray[np.float32], search: Search, rng: np.random.Generator
+) -> Affine | None:
+    candidates = np.flatnonzero(matches.reliable)
+    if len(candidates) < 4:
+        return None
+    best, most = None, 0.0
+    for _ in range(TRIALS):
+        chosen = rng.choice(candidates, 2, replace=False)
+        model = least_squares("similarity", matches.points[chosen], matches.targets[chosen], np.ones(2))
+        low, high, turn = scale_and_turn(model)
+        if abs(turn) > MAX_TURN_DEG or low < 1 - MAX_STRETCH or high > 1 + MAX_STRETCH:
+            continue
+        score = _score(model, matches.points, votes, search)
+        if score > most:
+            best, most = model, score
+    return best
+
+
+def _score(model: Affine, points: Points, votes: NDArray[np.float32], search: Search) -> float:
+    """Sum over the windows of their surface at the shift the model predicts there."""
+    shift = np.rint((through(model, points) - points) / search.gsd_m).astype(int) + search.radius_px
+    inside = ((shift >= 0) & (shift < votes.shape[-1])).all(axis=1)
+    at = np.clip(shift, 0, votes.shape[-1] - 1)
+    return float(np.where(inside, votes[np.arange(len(points)), at[:, 1], at[:, 0]], 0.0).sum())

@@ -1,0 +1,123 @@
+"""Translation, similarity or affine through tie points of which many may be wrong.
+
+Kernels on (N, 2) arrays of metres; which model to take is decided on points that the fit did not see.
+Refuses nothing: with fewer points than a model needs, the simpler one is taken.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from deepnets4eo.damage.registration.ground import Points, through
+
+ModelName: TypeAlias = Literal["translation", "similarity", "affine"]
+
+MODELS: tuple[ModelName, ...] = ("translation", "similarity", "affine")
+MIN_POINTS = {"translation": 1, "similarity": 6, "affine": 12}  # an affine from fewer bends to noise
+SAMPLE = {"translation": 1, "similarity": 2, "affine": 3}
+TRIALS = 300
+FOLDS = 5
+WORTH = 0.9  # a richer model must bring the held-out cost below this share of the simpler one's
+
+
+def least_squares(model: ModelName, points: Points, targets: Points, weights: NDArray[np.float64]) -> Affine:
+    """The model that maps points to targets with the least weighted squared error.
+
+    points, targets : (N, 2) float64. weights : (N,) float64 ≥ 0, not all zero.
+    """
+    share = weights / weights.sum()
+    middle, goal = share @ points, share @ targets
+    if model == "translation":
+        return Affine.translation(*(goal - middle))
+    a, b = points - middle, targets - goal
+    if model == "similarity":
+        spread = max(float(share @ (a * a).sum(axis=1)), 1e-12)
+        scale = float(share @ (a * b).sum(axis=1)) / spread
+        turn = float(share @ (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])) / spread
+        linear = np.array([[scale, -turn], [turn, scale]])
+    else:
+        root = np.sqrt(share)[:, None]
+        linear = np.linalg.lstsq(a * root, b * root, rcond=None)[0].T
+    offset = goal - linear @ middle
+    return Affine(linear[0, 0], linear[0, 1], offset[0], linear[1, 0], linear[1, 1], offset[1])
+
+
+def residuals(model: Affine, points: Points, targets: Points) -> NDArray[np.float64]:
+    """Distance of each target from where the model puts its point, (N,) metres."""
+    off = through(model, points) - targets
+    return np.hypot(off[:, 0], off[:, 1])
+
+
+def robust_fit(model: ModelName, points: Points, targets: Points, tolerance: float, rng: np.random.Generator) -> Affine:
+    """The model most points agree on, refined with Tukey's biweight.
+
+    tolerance : metres within which a tie point counts as agreeing. rng : draws the minimal samples.
+    """
+    best = _consensus(model, points, targets, tolerance, rng)
+    for _ in range(10):
+        error = residuals(best, points, targets)
+        close = error[error < 2 * tolerance]
+        width = max(3.0 * float(np.median(close)) if len(close) else 0.0, 0.5 * tolerance)
+        weights = np.clip(1 - (error / (1.5 * width)) ** 2, 0, None) ** 2
+        if (weights > 0).sum() < MIN_POINTS[model]:
+            return best
+        best = least_squares(model, points, targets, weights)
+    return best
+
+
+def _consensus(model: ModelName, points: Points, targets: Points, tolerance: float, rng: np.random.Generator) -> Affine:
+    """The best of many models through minimal samples, by truncated squared error."""
+    size = SAMPLE[model]
+    count = len(points)
+    trials = min(TRIALS, count) if size == 1 else TRIALS
+    best, least = Affine.identity(), np.inf
+    for trial in range(trials):
+        chosen = np.array([trial]) if size == 1 and trials == count else rng.choice(count, size, replace=False)
+        candidate = least_squares(model, points[chosen], targets[chosen], np.ones(size))
+        cost = truncated_cost(residuals(candidate, points, targets), tolerance)
+        if cost < least:
+            best, least = candidate, cost
+    return best
+
+
+def truncated_cost(error: NDArray[np.float64], tolerance: float) -> float:
+    """Mean squared error in which no point counts for more than the tolerance squared."""
+    return float(np.minimum(error * error, tolerance * tolerance).mean())
+
+
+def choose_model(points: Points, targets: Points, tolerance: float, rng: np.random.Generator) -> ModelName:
+    """The simplest model that predicts unseen points as well as the richer ones, by five-fold hold-out."""
+    fold = rng.permutation(len(points)) % FOLDS
+    chosen: ModelName = "translation"
+    least = held_out_cost(chosen, points, targets, tolerance, fold)
+    for model in MODELS[1:]:
+        if len(points) < 1.5 * MIN_POINTS[model]:
+            break
+        cost = held_out_cost(model, points, targets, tolerance, fold)
+        if cost < WORTH * least:
+            chosen, least = model, cost
+    return chosen
+
+
+def held_out_cost(model: ModelName, points: Points, targets: Points, tolerance: float, fold: NDArray[np.int_]) -> float:
+    """Truncated cost over the points, each seen from a fit without its fold."""
+    error = np.full(len(points), tolerance)
+    for k in range(FOLDS):
+        out = fold == k
+        if out.any() and (~out).sum() >= SAMPLE[model]:
+            rng = np.random.default_rng(k)
+            fitted = robust_fit(model, points[~out], targets[~out], tolerance, rng)
+            error[out] = residuals(fitted, points[out], targets[out])
+    return truncated_cost(error, tolerance)
+
+
+def scale_and_turn(model: Affine) -> tuple[float, float, float]:
+    """Smallest and largest stretch, and rotation in degrees, of an affine."""
+    linear = np.array([[model.a, model.b], [model.d, model.e]])
+    stretch = np.linalg.svd(linear, compute_uv=False)
+    turn = np.degrees(np.arctan2(model.d - model.b, model.a + model.e))
+    return float(stretch[-1]), float(stretch[0]), float(turn)

@@ -1,0 +1,234 @@
+"""Footprints to image: one offset for all buildings, then a small one for each that its neighbours confirm.
+
+Takes polygons of any CRS and the image whose roofs they should follow (the pre image: in a destroyed street the post
+image has no roof edges left). Refuses footprints and images of which only one has a CRS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj import CRS, Transformer
+
+from deepnets4eo.damage.registration.correlation import find_peaks, orientation_field
+from deepnets4eo.damage.registration.ground import Frame, Points, View, mean_gsd_m, through
+from deepnets4eo.damage.registration.neighbours import regularise
+from deepnets4eo.damage.registration.outlines import Outlines, edge_agreement, trace
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import Grid
+from deepnets4eo.scene import Layer
+
+if TYPE_CHECKING:
+    from geopandas import GeoDataFrame
+
+FINEST_GSD_M = 0.5
+BLOCK_PX = 1024
+MARGIN_PX = 64  # outlines reach that far over the edge of their block
+SAMPLE = 3000  # buildings that vote for the common offset
+LOCAL_RADIUS_M = 4.0
+AGREE_M = 1.5
+READERS = 2
+
+
+@dataclass(frozen=True)
+class FootprintAlignment:
+    """How footprints must move to lie on the roofs of an image.
+
+    dx_m, dy_m : the common offset, along the image's columns (right) and rows (down), metres.
+    offsets_m : (N, 2) float64, the offset to use for each footprint, same axes. own : (N,) bool, True where it is the
+    building's own best match, False where the neighbours' or the common one is used.
+    agreement : (N,) float64, how well the image's edges follow the outline there, −1 to 1; NaN outside the image.
+    """
+
+    status: Literal["ok", "failed"]
+    reason: str
+    dx_m: float
+    dy_m: float
+    peak: float
+    ratio: float
+    agreeing: float
+    chance: float
+    offsets_m: Points = field(repr=False)
+    own: NDArray[np.bool_] = field(repr=False)
+    agreement: NDArray[np.float64] = field(repr=False)
+    grid: Grid = field(repr=False)
+
+    def apply(self, footprints: GeoDataFrame) -> GeoDataFrame:
+        """The same footprints, each moved by its offset; CRS, ids and order are kept."""
+        frame = Frame.of(self.grid)
+        polygons = np.asarray(footprints.geometry.values, object)
+        coords, owner = shapely.get_coordinates(polygons, return_index=True)
+        forth, back = _ways(footprints.crs, self.grid)
+        place = self.grid.affine * frame.to_pixel
+        moved = back(through(place, through(~place, forth(coords)) + self.offsets_m[owner]))
+        result = footprints.copy()
+        result.geometry = shapely.set_coordinates(polygons.copy(), moved)
+        return result
+
+    def to_dict(self) -> dict[str, Any]:
+        """The common part and how many buildings follow it, ready for JSON."""
+        return {
+            "status": self.status,
+            "reason": self.reason,
+            "dx_m": self.dx_m,
+            "dy_m": self.dy_m,
+            "peak": self.peak,
+            "ratio": self.ratio,
+            "agreeing": self.agreeing,
+            "chance": self.chance,
+            "buildings": len(self.own),
+            "own": int(self.own.sum()),
+        }
+
+
+def align_footprints(
+    image: Layer, footprints: GeoDataFrame, *, max_shift_m: float = 8.0, local: bool = True, seed: int = 0
+) -> FootprintAlignment:
+    """Find how footprints must move to follow the edges of an image.
+
+    footprints : polygons in any CRS. max_shift_m : largest common offset looked for.
+    local : refine each building by up to 4 m where its neighbours agree. seed : draws the buildings that vote.
+    returns : FootprintAlignment; all offsets are 0 when it failed.
+    Errors: GridError where only one of the two has a CRS; InputError for a table without rows.
+    Peak memory: a block of 1,150² pixels a thread, and 1.2 kB a building.
+    """
+    if not len(footprints):
+        raise InputError("there are no footprints (0 rows), expected polygons. Check the layer that was read.")
+    frame = Frame.of(image.grid)
+    gsd_m = max(mean_gsd_m(image.grid), FINEST_GSD_M if image.grid.crs is not None else 0.0)
+    outlines = _outlines(image.grid, frame, footprints, gsd_m)
+    view = View(image, frame)
+    inside = np.flatnonzero(view.covers(np.nan_to_num(outlines.centres, nan=-1.0) * gsd_m))
+    rng = np.random.default_rng(seed)
+    voters = np.sort(rng.choice(inside, min(SAMPLE, len(inside)), replace=False))
+    radius_px = max(2, round(max_shift_m / gsd_m))
+    votes = _scores(view, outlines, voters, gsd_m, radius_px, np.zeros(2))
+    common = _common(votes, radius_px, gsd_m)
+    empty = np.full(len(footprints), np.nan)
+    base = FootprintAlignment(
+        *common, np.tile(common[2:4], (len(footprints), 1)), np.zeros(len(footprints), bool), empty, image.grid
+    )
+    if base.status == "failed" or not local:
+        return base
+    return _refined(base, view, outlines, inside, gsd_m)
+
+
+def _refined(
+    base: FootprintAlignment, view: View, outlines: Outlines, inside: NDArray[np.intp], gsd_m: float
+) -> FootprintAlignment:
+    """Each building's own offset around the common one, where the neighbours agree."""
+    common = np.array([base.dx_m, base.dy_m])
+    radius_px = max(2, round(LOCAL_RADIUS_M / gsd_m))
+    scores = _scores(view, outlines, inside, gsd_m, radius_px, common)
+    peaks = find_peaks(scores)
+    own = common + np.column_stack((peaks.cols, peaks.rows)) * gsd_m
+    clear = peaks.values > np.quantile(scores.max(axis=(1, 2)), 0.25)
+    rim = np.maximum(np.abs(peaks.rows), np.abs(peaks.cols)) > radius_px - 1
+    offsets, kept = regularise(outlines.centres[inside] * gsd_m, own, clear & ~rim, common, AGREE_M)
+    at = np.clip(np.rint((offsets - common) / gsd_m).astype(int) + radius_px, 0, 2 * radius_px)
+    agreement = np.full(len(base.own), np.nan)
+    agreement[inside] = scores[np.arange(len(inside)), at[:, 1], at[:, 0]]
+    all_offsets, all_own = base.offsets_m.copy(), base.own.copy()
+    all_offsets[inside], all_own[inside] = offsets, kept
+    return FootprintAlignment(
+        base.status, base.reason, base.dx_m, base.dy_m, base.peak, base.ratio, base.agreeing, base.chance,
+        all_offsets, all_own, agreement, base.grid,
+    )  # fmt: skip
+
+
+def _common(
+    votes: NDArray[np.float32], radius_px: int, gsd_m: float
+) -> tuple[Literal["ok", "failed"], str, float, float, float, float, float, float]:
+    """Status, reason, dx, dy, peak, ratio, agreeing share and chance share of the common offset."""
+    nothing = (0.0, 0.0, float("nan"), float("nan"), 0.0, 0.0)
+    if len(votes) < 3:
+        return "failed", f"{len(votes)} footprints lie on the image (at least 3)", *nothing
+    total = votes.mean(axis=0, keepdims=True)
+    best, each = find_peaks(total - np.median(total)), find_peaks(votes)
+    near_px = max(1.5, AGREE_M / gsd_m)
+    off = np.hypot(each.rows - best.rows[0], each.cols - best.cols[0])
+    agreeing = float((off <= near_px).mean())
+    chance = float(np.pi * near_px**2 / (2 * radius_px + 1) ** 2)
+    doubt = 3 * np.sqrt(chance * (1 - chance) / len(votes))
+    dx_m, dy_m = float(best.cols[0]) * gsd_m, float(best.rows[0]) * gsd_m
+    numbers = float(best.values[0]), float(best.ratios[0]), agreeing, chance
+    if agreeing < 2 * chance + doubt:
+        reason = f"{agreeing:.0%} of the footprints agree on one offset, chance alone gives {chance:.0%}"
+        return "failed", reason, 0.0, 0.0, *numbers
+    if max(abs(best.rows[0]), abs(best.cols[0])) > radius_px - 1:
+        return "failed", f"the best offset ({dx_m:.1f}, {dy_m:.1f} m) is the largest one looked for", 0.0, 0.0, *numbers
+    return "ok", "", dx_m, dy_m, *numbers
+
+
+def _outlines(grid: Grid, frame: Frame, footprints: GeoDataFrame, gsd_m: float) -> Outlines:
+    """Outlines in working pixels of the image's frame."""
+    forth, _ = _ways(footprints.crs, grid)
+    place = Affine.scale(1.0 / gsd_m) * ~(grid.affine * frame.to_pixel)
+    polygons = shapely.force_2d(np.asarray(footprints.geometry.values, object))
+    pixels = shapely.transform(polygons, lambda coords: through(place, forth(coords)))
+    return trace(pixels, 1.0)
+
+
+def _ways(crs: CRS | None, grid: Grid) -> tuple[Any, Any]:
+    """Maps from the footprints' CRS to the image's and back."""
+    if (crs is None) != (grid.crs is None):
+        raise GridError(
+            f"the footprints have {'no CRS' if crs is None else 'a CRS'} and the image has "
+            f"{'none' if grid.crs is None else 'one'}. Assign the missing one."
+        )
+    if crs is None or grid.crs is None:
+        return (lambda coords: coords), (lambda coords: coords)
+    image_crs = CRS.from_wkt(grid.crs.to_wkt())
+    if CRS.from_user_input(crs) == image_crs:
+        return (lambda coords: coords), (lambda coords: coords)
+    forth = Transformer.from_crs(crs, image_crs, always_xy=True)
+    back = Transformer.from_crs(image_crs, crs, always_xy=True)
+    return (
+        lambda coords: np.column_stack(forth.transform(coords[:, 0], coords[:, 1])),
+        lambda coords: np.column_stack(back.transform(coords[:, 0], coords[:, 1])),
+    )
+
+
+def _scores(
+    view: View,
+    outlines: Outlines,
+    buildings: NDArray[np.intp],
+    gsd_m: float,
+    radius_px: int,
+    start: NDArray[np.float64],
+) -> NDArray[np.float32]:
+    """Edge agreement of some buildings at all shifts around `start` (metres), each block of the image read once."""
+    scores = np.zeros((len(buildings), 2 * radius_px + 1, 2 * radius_px + 1), np.float32)
+
+    def block(task: tuple[tuple[int, int], NDArray[np.intp]]) -> None:
+        (row, col), members = task
+        side = BLOCK_PX + 2 * (MARGIN_PX + radius_px)
+        origin = np.array([col, row]) * BLOCK_PX - (MARGIN_PX + radius_px)
+        corner = origin * gsd_m + start
+        grey, valid = view.read(Affine(gsd_m, 0, corner[0], 0, gsd_m, corner[1]), (side, side))
+        part = outlines.subset(buildings[members])
+        local = Outlines(part.points - origin, part.normals, part.starts, part.centres)
+        scores[members] = edge_agreement(orientation_field(grey, valid), local, radius_px)
+
+    with ThreadPoolExecutor(READERS) as pool:
+        for _ in pool.map(block, _by_block(outlines.centres[buildings])):
+            pass
+    return scores
+
+
+def _by_block(centres: Points) -> Iterator[tuple[tuple[int, int], NDArray[np.intp]]]:
+    """Buildings grouped by the block their centre lies in."""
+    if not len(centres):
+        return
+    cell = np.floor(centres / BLOCK_PX).astype(np.intp)
+    order = np.lexsort((cell[:, 0], cell[:, 1]))
+    change = np.flatnonzero((np.diff(cell[order], axis=0) != 0).any(axis=1)) + 1
+    for members in np.split(order, change):
+        yield (int(cell[members[0], 1]), int(cell[members[0], 0])), members

@@ -1,0 +1,122 @@
+"""The gate: ok, degraded or failed, from what hold-out tie points measured.
+
+Takes numbers that the fit never saw; no library's error value enters. Thresholds stand in one place, with units.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal, TypeAlias
+
+from scipy import stats
+
+Status: TypeAlias = Literal["ok", "degraded", "failed"]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the hold-out tie points and the fitted model say."""
+
+    gsd_m: float  # ground size of a working pixel
+    tested: int  # hold-out windows compared
+    reliable: int  # of these, matches better than chance matches of the same images
+    inliers: int  # of these, within the tolerance of the model
+    chance: float  # share of windows that would fall within the tolerance if matches were random
+    residual_m: float  # root mean square of the inliers' residuals
+    train_inliers: int  # tie points behind the fit
+    cells: int  # of 4 × 4 cells of the overlap, those that hold an inlier
+    shift_m: float
+    max_shift_m: float
+    scale_min: float
+    scale_max: float
+    rotation_deg: float
+    ncc_before: float  # median gradient correlation over the hold-out windows, as georeferenced
+    ncc_after: float  # the same after the model
+    improved: float  # share of hold-out windows whose gradient correlation rose
+
+    @property
+    def significance(self) -> float:
+        """Probability of that many inliers among the tested windows by chance alone."""
+        return float(stats.binom.sf(self.inliers - 1, max(self.tested, 1), self.chance)) if self.inliers else 1.0
+
+    def to_dict(self) -> dict[str, float]:
+        """Plain numbers by name."""
+        return asdict(self) | {"significance": self.significance}
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Limits; beyond `failed` ones the metadata geometry is kept, beyond the others the result is degraded."""
+
+    significance: float = 1e-3
+    min_inliers: int = 6
+    good_inliers: int = 30
+    min_share: float = 0.25  # inliers among the reliable hold-out matches
+    good_cells: int = 6  # of 16
+    good_residual_m: float = 1.5
+    good_residual_px: float = 1.5  # whichever of the two is larger counts
+    max_residual_px: float = 3.0
+    max_residual_m: float = 3.0
+    scale: tuple[float, float] = (0.9, 1.1)
+    max_rotation_deg: float = 3.0
+    min_gain: float = 0.02  # of gradient correlation, where the shift is larger than a pixel
+    good_improved: float = 0.6
+
+
+def judge(measured: Measured, gate: Gate | None = None) -> tuple[Status, str]:
+    """Status and, unless ok, the reason with the number that decided it."""
+    gate = gate or Gate()
+    failures = _failures(measured, gate)
+    if failures:
+        return "failed", failures[0]
+    doubts = _doubts(measured, gate)
+    return ("degraded", doubts[0]) if doubts else ("ok", "")
+
+
+def _failures(m: Measured, gate: Gate) -> list[str]:
+    share = m.inliers / m.reliable if m.reliable else 0.0
+    limit = max(gate.max_residual_m, gate.max_residual_px * m.gsd_m)
+    moved = m.shift_m > m.gsd_m
+    checks = {
+        f"no window holds data in both images ({m.tested} hold-out windows)": m.tested == 0,
+        f"{m.inliers} of {m.tested} hold-out windows agree with the model, as chance would have it": (
+            m.significance > gate.significance
+        ),
+        f"only {m.train_inliers} tie points agree with the model (at least {gate.min_inliers})": (
+            m.train_inliers < gate.min_inliers
+        ),
+        f"only {share:.0%} of the reliable matches agree with the model (at least {gate.min_share:.0%})": (
+            share < gate.min_share
+        ),
+        f"hold-out residual {m.residual_m:.2f} m (at most {limit:.2f} m)": m.residual_m > limit,
+        f"scale {m.scale_min:.3f}–{m.scale_max:.3f} (between {gate.scale[0]} and {gate.scale[1]})": (
+            m.scale_min < gate.scale[0] or m.scale_max > gate.scale[1]
+        ),
+        f"rotation {m.rotation_deg:.1f}° (at most {gate.max_rotation_deg}°)": (
+            abs(m.rotation_deg) > gate.max_rotation_deg
+        ),
+        f"shift {m.shift_m:.1f} m (at most {m.max_shift_m:.1f} m)": m.shift_m > m.max_shift_m,
+        f"gradient correlation fell from {m.ncc_before:.3f} to {m.ncc_after:.3f}": (
+            moved and m.ncc_after < m.ncc_before
+        ),
+    }
+    return [text for text, wrong in checks.items() if wrong]
+
+
+def _doubts(m: Measured, gate: Gate) -> list[str]:
+    limit = max(gate.good_residual_m, gate.good_residual_px * m.gsd_m)
+    moved = m.shift_m > 2 * m.gsd_m
+    checks = {
+        f"{m.train_inliers} tie points agree with the model (good from {gate.good_inliers})": (
+            m.train_inliers < gate.good_inliers
+        ),
+        f"tie points lie in {m.cells} of 16 cells (good from {gate.good_cells})": m.cells < gate.good_cells,
+        f"hold-out residual {m.residual_m:.2f} m (good up to {limit:.2f} m)": m.residual_m > limit,
+        f"gradient correlation gained {m.ncc_after - m.ncc_before:.3f} (good from {gate.min_gain})": (
+            moved and m.ncc_after - m.ncc_before < gate.min_gain
+        ),
+        f"{m.improved:.0%} of the windows improved (good from {gate.good_improved:.0%})": (
+            moved and m.improved < gate.good_improved
+        ),
+    }
+    return [text for text, wrong in checks.items() if wrong]

@@ -1,0 +1,206 @@
+"""One flat frame in metres in which both images are looked at.
+
+The frame is the post grid's pixel frame scaled to metres (x right, y down); it needs no CRS of its own and any
+other layer is placed in it through the two georeferences. Refuses layers of which only one has a CRS.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from pyproj import Transformer
+from scipy import ndimage
+
+from deepnets4eo.errors import GridError
+from deepnets4eo.grid import Grid, Window, gsd_m
+from deepnets4eo.scene import Layer
+
+Points: TypeAlias = NDArray[np.float64]
+
+GREY_BANDS = 4  # visible and near infrared; more than that is read as every n-th band
+CONTROL = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5)])
+
+
+def through(affine: Affine, points: Points) -> Points:
+    """Map (N, 2) points by an affine."""
+    x, y = points[:, 0], points[:, 1]
+    return np.column_stack((affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f))
+
+
+def crs_change(source: Grid, target: Grid) -> Callable[[Points], Points]:
+    """The map from ground coordinates of one grid's CRS to another's.
+
+    Errors: GridError where only one of them has a CRS.
+    """
+    if (source.crs is None) != (target.crs is None):
+        raise GridError(
+            "one image has a CRS and the other has none. Assign the missing one, e.g. with gdal_translate -a_srs."
+        )
+    if source.crs is None or target.crs is None or source.crs == target.crs:
+        return lambda points: points
+    transformer = Transformer.from_crs(source.crs.to_wkt(), target.crs.to_wkt(), always_xy=True)
+    return lambda points: np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
+
+
+def mean_gsd_m(grid: Grid) -> float:
+    """Ground size of a pixel in metres, the same along rows and columns; map units where there is no CRS."""
+    if grid.crs is None:
+        return math.sqrt(abs(grid.affine.determinant))
+    along_row, along_col = gsd_m(grid)
+    return math.sqrt(along_row * along_col)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Metres over the post grid: (x, y) = (col · step_col, row · step_row)."""
+
+    grid: Grid
+    step_col: float
+    step_row: float
+
+    @classmethod
+    def of(cls, grid: Grid) -> Frame:
+        """The frame of a grid."""
+        if grid.crs is None:
+            a = grid.affine
+            return cls(grid, math.hypot(a.a, a.d), math.hypot(a.b, a.e))
+        along_row, along_col = gsd_m(grid)
+        return cls(grid, along_col, along_row)
+
+    @property
+    def to_pixel(self) -> Affine:
+        """Frame metres → (col, row) of the post grid."""
+        return Affine.scale(1.0 / self.step_col, 1.0 / self.step_row)
+
+    @property
+    def extent(self) -> tuple[float, float]:
+        """Width and height in metres."""
+        return self.grid.shape[1] * self.step_col, self.grid.shape[0] * self.step_row
+
+
+class View:
+    """A layer as seen from a frame: its grey values at any small affine window of the frame.
+
+    Within a window the way from frame to layer pixels is taken as affine (over 1 km that is true to 3 cm).
+    """
+
+    def __init__(self, layer: Layer, frame: Frame) -> None:
+        step = max(1, math.ceil(layer.count / GREY_BANDS)) if layer.count > GREY_BANDS else 1
+        self._layer = layer.subset(layer._bands[::step]) if step > 1 else layer
+        self._frame = frame
+        placed = (layer.grid.crs is None) != (frame.grid.crs is None)
+        if placed and layer.shape != tuple(frame.grid.shape):
+            raise GridError(
+                f"{layer.source} has {'no CRS' if layer.grid.crs is None else 'a CRS'} and {layer.shape} pixels, the other "
+                f"image has {'none' if frame.grid.crs is None else 'one'} and {tuple(frame.grid.shape)} pixels. "
+                "Georeference both, or give images of the same size."
+            )
+        self.grid = frame.grid if placed else layer.grid
+        self._change = crs_change(frame.grid, self.grid)
+        self._back = crs_change(self.grid, frame.grid)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) of the layer in its own pixels."""
+        return self._layer.shape
+
+    @property
+    def gsd_m(self) -> float:
+        """Size of the layer's pixel in metres of the frame, at the layer's middle."""
+        height, width = self.shape
+        corner = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)]) + (width / 2, height / 2)
+        origin, right, down = self.frame_points(corner)
+        return math.sqrt(abs(float(np.linalg.det(np.stack((right - origin, down - origin))))))
+
+    def pixels(self, points: Points) -> Points:
+        """Frame coordinates → (col, row) of the layer."""
+        ground = through(self._frame.grid.affine * self._frame.to_pixel, points)
+        return through(~self.grid.affine, self._change(ground))
+
+    def frame_points(self, pixels: Points) -> Points:
+        """(col, row) of the layer → frame coordinates."""
+        ground = self._back(through(self.grid.affine, pixels))
+        return through(~(self._frame.grid.affine * self._frame.to_pixel), ground)
+
+    def bounds(self) -> tuple[float, float, float, float]:
+        """Smallest box (left, top, right, bottom) of the frame that holds the layer."""
+        height, width = self.shape
+        along = np.linspace(0.0, 1.0, 21)
+        edge = np.concatenate([np.column_stack((along, np.full(21, k))) for k in (0.0, 1.0)])
+        rim = np.concatenate((edge, edge[:, ::-1])) * (width, height)
+        points = self.frame_points(rim)
+        (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+        return float(left), float(top), float(right), float(bottom)
+
+    def covers(self, points: Points) -> NDArray[np.bool_]:
+        """Which points of the frame fall on the layer's pixels."""
+        pixels = self.pixels(points)
+        return np.asarray(((pixels >= 0) & (pixels <= self.shape[::-1])).all(axis=1))
+
+    def read(self, window: Affine, shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Grey values of a window of the frame.
+
+        window : output pixel (col, row) → frame metres. shape : (h, w) of the output.
+        returns : (h, w) float32, mean of the bands, holes filled with the mean; (h, w) bool, True where valid.
+        Peak memory: the window in the layer's own pixels, a few times.
+        """
+        local = self._local(window, shape)
+        grey, valid, origin = self._native(local, shape)
+        factor = max(1, int(math.sqrt(abs(local.determinant)) + 0.25))
+        if factor > 1:
+            grey, valid = _averaged(grey, valid, factor)
+            local = Affine.scale(1.0 / factor) * Affine.translation(-origin[1], -origin[0]) * local
+        else:
+            local = Affine.translation(-origin[1], -origin[0]) * local
+        return _resampled(grey, valid, local, shape)
+
+    def _local(self, window: Affine, shape: tuple[int, int]) -> Affine:
+        """The affine from output pixels to layer pixels that fits best over the window."""
+        corners = CONTROL * shape[::-1]
+        pixels = self.pixels(through(window, corners))
+        design = np.column_stack((corners, np.ones(len(corners))))
+        solution = np.linalg.lstsq(design, pixels, rcond=None)[0]
+        return Affine(*solution[:, 0], *solution[:, 1])
+
+    def _native(
+        self, local: Affine, shape: tuple[int, int]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[int, int]]:
+        corners = through(local, CONTROL * shape[::-1])
+        left, top = (int(math.floor(v)) - 2 for v in corners.min(axis=0))
+        right, bottom = (int(math.ceil(v)) + 2 for v in corners.max(axis=0))
+        data, valid = self._layer.read(Window(top, left, bottom - top, right - left))
+        grey = data.mean(axis=0, dtype=np.float32) if len(data) > 1 else data[0].astype(np.float32)
+        return grey, valid, (top, left)
+
+
+def _averaged(
+    grey: NDArray[np.float32], valid: NDArray[np.bool_], factor: int
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Mean of factor × factor boxes over valid pixels; a box is valid when half of it is."""
+    height, width = (side // factor * factor for side in grey.shape)
+    boxes = (height // factor, factor, width // factor, factor)
+    weight = valid[:height, :width].reshape(boxes).sum(axis=(1, 3), dtype=np.float32)
+    total = np.where(valid, grey, 0.0)[:height, :width].reshape(boxes).sum(axis=(1, 3), dtype=np.float32)
+    return total / np.maximum(weight, 1.0), weight >= 0.5 * factor * factor
+
+
+def _resampled(
+    grey: NDArray[np.float32], valid: NDArray[np.bool_], local: Affine, shape: tuple[int, int]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Bilinear values at the centres of the output pixels; what touches a hole is not valid."""
+    if not valid.all():
+        fill = float(grey[valid].mean()) if valid.any() else 0.0
+        grey = np.where(valid, grey, np.float32(fill))
+    matrix = np.array([[local.e, local.d], [local.b, local.a]])
+    offset = matrix @ (0.5, 0.5) + (local.f, local.c) - 0.5
+    values = ndimage.affine_transform(grey, matrix, offset, output_shape=shape, order=1, mode="nearest")
+    if valid.all():
+        return values, np.ones(shape, bool)
+    share = ndimage.affine_transform(valid.astype(np.float32), matrix, offset, output_shape=shape, order=1, cval=0.0)
+    return values, share > 0.999

@@ -1,0 +1,162 @@
+"""Tie points between two views of one frame: where to look, and what the patches say there.
+
+Takes a bounded number of windows spread over the overlap, so the cost does not grow with the images. Each pair of
+images sets its own threshold: patches from different places, matched on purpose, show what chance alone reaches.
+"""
+
+from __future__ import annotations
+
+import math
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from scipy import fft
+
+from deepnets4eo.damage.registration.correlation import (
+    Field,
+    correlate_spectra,
+    find_peaks,
+    orientation_field,
+    taper,
+)
+from deepnets4eo.damage.registration.ground import Points, View, through
+
+READERS = 2
+MIN_VALID = 0.8  # share of a window that must be valid in both images
+DECOY_QUANTILE = 0.95  # a match is reliable when it beats this share of the matches made by chance
+IDENTITY = Affine.identity()
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two views of one frame and the part of it, in metres, that both show."""
+
+    pre: View
+    post: View
+    box: tuple[float, float, float, float]  # left, top, right, bottom
+    gsd_m: float
+
+    @property
+    def sides(self) -> tuple[float, float]:
+        """Width and height of the common part in metres."""
+        left, top, right, bottom = self.box
+        return right - left, bottom - top
+
+
+@dataclass(frozen=True)
+class Search:
+    """How windows are compared: side and reach in pixels of `gsd_m`."""
+
+    side_px: int
+    radius_px: int
+    gsd_m: float
+    max_count: int
+
+    @property
+    def side_m(self) -> float:
+        """Side of a window in metres."""
+        return self.side_px * self.gsd_m
+
+
+@dataclass(frozen=True)
+class Matches:
+    """What the windows say, one row each; distances in metres of the frame."""
+
+    points: Points  # (N, 2) centres in the post image
+    targets: Points  # (N, 2) where the same thing lies in the pre image
+    values: NDArray[np.float64]
+    ratios: NDArray[np.float64]
+    reliable: NDArray[np.bool_]
+    agreement: NDArray[np.float64]  # correlation at the shift that was assumed, before any search
+    surfaces: NDArray[np.float32]
+
+
+def place(pair: Pair, search: Search, model: Affine = IDENTITY) -> Points:
+    """Centres of at most `max_count` windows on a regular grid, those that lie on both images.
+
+    returns : (N, 2) float64, frame metres.
+    """
+    left, top, _, _ = pair.box
+    sides = pair.sides
+    stride = max(search.side_m / 2, math.sqrt(sides[0] * sides[1] / search.max_count))
+    counts = [max(1, int((side - search.side_m) / stride + 1e-6) + 1) for side in sides]
+    while counts[0] * counts[1] > search.max_count:
+        counts[int(counts[1] > counts[0])] -= 1
+    axes = []
+    for start, side, count in zip((left, top), sides, counts, strict=True):
+        slack = max(side - search.side_m, 0.0)
+        spread = np.linspace(0.0, slack, count) if count > 1 else np.array([slack / 2])
+        axes.append(start + search.side_m / 2 + spread)
+    x, y = np.meshgrid(*axes)
+    centres = np.column_stack((x.ravel(), y.ravel()))
+    half = 0.4 * search.side_m
+    seen = np.ones(len(centres), bool)
+    for step in ((0, 0), (-half, -half), (half, -half), (-half, half), (half, half)):
+        corner = centres + step
+        seen &= pair.post.covers(corner) & pair.pre.covers(through(model, corner))
+    kept: Points = centres[seen]
+    return kept
+
+
+def measure(pair: Pair, search: Search, centres: Points, model: Affine, seed: int) -> Matches:
+    """Compare the windows around `centres`, the pre image seen through `model`.
+
+    model : frame metres in post → frame metres in pre. seed : draws the mismatched pairs.
+    returns : Matches; windows with too little valid data are left out.
+    Peak memory: 3 complex64 patches a window.
+    """
+    taper_window = taper((search.side_px, search.side_px))
+
+    def fields(centre: NDArray[np.float64]) -> tuple[Field, Field] | None:
+        return _fields(pair, search, centre, model)
+
+    with ThreadPoolExecutor(READERS) as pool:
+        patches = list(pool.map(fields, centres))
+    kept = [i for i, patch in enumerate(patches) if patch is not None]
+    if not kept:
+        return _no_matches(search)
+    points = centres[kept]
+    pre = fft.fft2(np.stack([patch[0] * taper_window for patch in patches if patch is not None]))
+    post = fft.fft2(np.stack([patch[1] * taper_window for patch in patches if patch is not None]))
+    surface = correlate_spectra(pre, post, search.radius_px)
+    peaks = find_peaks(surface)
+    shift = np.column_stack((peaks.cols, peaks.rows)) * search.gsd_m
+    decoys = find_peaks(correlate_spectra(pre[_elsewhere(points, search.side_m, seed)], post, search.radius_px))
+    middle = surface[:, search.radius_px, search.radius_px].astype(np.float64)
+    reliable = peaks.values > np.quantile(decoys.values, DECOY_QUANTILE)
+    edge = np.maximum(np.abs(peaks.rows), np.abs(peaks.cols)) > search.radius_px - 1
+    return Matches(
+        points, through(model, points + shift), peaks.values, peaks.ratios, reliable & ~edge, middle, surface
+    )
+
+
+def _fields(pair: Pair, search: Search, centre: NDArray[np.float64], model: Affine) -> tuple[Field, Field] | None:
+    corner = centre - search.side_m / 2
+    window = Affine(search.gsd_m, 0, corner[0], 0, search.gsd_m, corner[1])
+    shape = (search.side_px, search.side_px)
+    post, post_valid = pair.post.read(window, shape)
+    if post_valid.mean() < MIN_VALID:
+        return None
+    pre, pre_valid = pair.pre.read(model * window, shape)
+    if pre_valid.mean() < MIN_VALID:
+        return None
+    both = pre_valid & post_valid
+    return orientation_field(pre, both), orientation_field(post, both)
+
+
+def _elsewhere(points: Points, apart_m: float, seed: int) -> NDArray[np.intp]:
+    """For each window another one that shows a different place, the farthest where none is apart enough."""
+    distance = np.hypot(*(points[:, None, :] - points[None, :, :]).transpose(2, 0, 1))
+    draw = np.random.default_rng(seed).random(distance.shape)
+    score = np.where(distance >= apart_m, 2.0 + draw, distance / (1.0 + distance.max()))
+    chosen: NDArray[np.intp] = score.argmax(axis=1)
+    return chosen
+
+
+def _no_matches(search: Search) -> Matches:
+    empty, none = np.empty((0, 2)), np.empty(0)
+    side = 2 * search.radius_px + 1
+    return Matches(empty, empty, none, none, np.empty(0, bool), none, np.empty((0, side, side), np.float32))
