@@ -1,0 +1,75 @@
+"""Random flips, quarter turns and changes of light, on samples of the frozen contract.
+
+Takes a sample: tensors by name, channels first (or (H,W)), already scaled to about unit variance.
+All layers of a sample turn together; only images change their light; invalid pixels stay 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Sample = dict[str, Tensor]
+
+VALID = "valid"
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What may change: mirror images, quarter turns, light (strength 0 to 1, in standard deviations)."""
+
+    flips: bool = True
+    rotations: bool = True
+    photometric: float = 0.0
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """A new sample; the same generator state gives the same sample."""
+        sample = turned(sample, quarter_turns=int(rng.integers(4)) if self.rotations else 0)
+        if self.flips:
+            sample = mirrored(sample, rows=bool(rng.integers(2)), cols=bool(rng.integers(2)))
+        if self.photometric > 0:
+            sample = relit(sample, self.photometric, rng)
+        return sample
+
+
+def turned(sample: Sample, *, quarter_turns: int) -> Sample:
+    """All layers turned counter-clockwise; a rectangle changes its shape with odd turns."""
+    if quarter_turns % 4 == 0:
+        return sample
+    return {name: torch.rot90(layer, quarter_turns, dims=(-2, -1)).contiguous() for name, layer in sample.items()}
+
+
+def mirrored(sample: Sample, *, rows: bool, cols: bool) -> Sample:
+    """All layers mirrored up-down (rows) and left-right (cols)."""
+    dims = [axis for axis, wanted in ((-2, rows), (-1, cols)) if wanted]
+    return {name: torch.flip(layer, dims) for name, layer in sample.items()} if dims else sample
+
+
+def relit(sample: Sample, strength: float, rng: np.random.Generator) -> Sample:
+    """Images under another light: one gain and offset for all bands, a smaller one per band, fine noise.
+
+    Images of two dates (`image_pre`, `image_post`) are relit independently, as two flights are. Heights are not.
+    """
+    valid = sample.get(VALID)
+    relighted = dict(sample)
+    for name in sorted(sample):
+        if name == "image" or name.startswith("image_"):
+            changed = _relit_layer(sample[name], strength, rng)
+            relighted[name] = changed if valid is None else changed * valid.to(changed.dtype)
+    return relighted
+
+
+def _relit_layer(layer: Tensor, strength: float, rng: np.random.Generator) -> Tensor:
+    bands = layer.shape[0]
+    gain = np.exp(rng.normal(0, strength) + rng.normal(0, strength / 3, bands))
+    offset = rng.normal(0, strength) + rng.normal(0, strength / 3, bands)
+    noise = rng.standard_normal(tuple(layer.shape), dtype=np.float32) * np.float32(strength / 5)
+    shape = (bands, 1, 1)
+    return layer * _like(layer, gain, shape) + _like(layer, offset, shape) + torch.from_numpy(noise)
+
+
+def _like(layer: Tensor, values: np.ndarray, shape: tuple[int, int, int]) -> Tensor:
+    return torch.as_tensor(values, dtype=layer.dtype).reshape(shape)

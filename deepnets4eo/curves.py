@@ -1,0 +1,52 @@
+"""Learning curves and the log of a training.
+
+Takes the history: one mapping of numbers per epoch. Gives `log.csv` and `curves.png`, each written atomically.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from deepnets4eo.files import replacing, write_text
+
+History = Sequence[Mapping[str, float]]
+
+SCORES = ("overall_accuracy", "mean_f1", "mean_iou", "kappa")
+
+
+def write_log(path: str | Path, history: History) -> Path:
+    """One row per epoch, one column per number; columns are those of the first epoch, then new ones as they come."""
+    columns = list(dict.fromkeys(key for row in history for key in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    return write_text(path, text.getvalue())
+
+
+def draw_curves(path: str | Path, history: History, best_epoch: int | None = None) -> Path:
+    """Losses on the left, scores of the validation on the right, the kept epoch marked; PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    losses, scores = figure.subplots(1, 2)
+    losses.set(xlabel="epoch", ylabel="loss")
+    scores.set(xlabel="epoch", ylabel="score on validation", ylim=(0, 1))
+    marker = "o" if len(history) < 3 else None
+    for axes, names in ((losses, ("loss", "val_loss")), (scores, SCORES)):
+        for name in names:
+            points = [(row["epoch"], row[name]) for row in history if math.isfinite(row.get(name, math.nan))]
+            if points:
+                axes.plot(*zip(*points, strict=True), label=name.replace("_", " "), marker=marker)
+        if best_epoch is not None:
+            axes.axvline(best_epoch, color="0.6", linestyle=":", label=f"kept epoch {best_epoch}")
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend()
+        axes.grid(alpha=0.3)
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=110)
+    return Path(path)

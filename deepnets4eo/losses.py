@@ -1,0 +1,92 @@
+"""Losses of dense prediction: named, weighted, summed; void and invalid pixels never enter.
+
+Takes logits (N,K,H,W), mask (N,H,W) int64 with void 255, valid (N,H,W) bool. A batch without any counted pixel
+costs 0 (not NaN), and its gradient is 0. Refuses names it does not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import segmentation_models_pytorch as smp
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.legend import VOID
+
+MULTICLASS = "multiclass"
+
+
+class CrossEntropy(nn.Module):
+    """Mean of -w[y] log p[y] over counted pixels, divided by the sum of the weights met."""
+
+    def __init__(self, class_weights: Tensor | None = None) -> None:
+        super().__init__()
+        self.register_buffer("class_weights", class_weights, persistent=False)
+
+    def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """logits : (N, K, H, W) float32 · mask : (N, H, W) int64, void 255 · returns : () float32."""
+        weight = self.class_weights if isinstance(self.class_weights, Tensor) else None
+        total = F.cross_entropy(logits, mask, weight=weight, ignore_index=VOID, reduction="sum")
+        counted = mask[mask != VOID]
+        share = counted.new_tensor(counted.numel(), dtype=logits.dtype) if weight is None else weight[counted].sum()
+        return total / share.clamp_min(torch.finfo(logits.dtype).tiny)
+
+
+def _build(name: str, class_weights: Tensor | None) -> nn.Module:
+    """One loss by name: cross_entropy; dice, lovasz (Berman 2018), focal (Lin 2017) from smp."""
+    weights = None if class_weights is None else class_weights.tolist()
+    match name:
+        case "cross_entropy":
+            return CrossEntropy(class_weights)
+        case "dice":
+            return smp.losses.DiceLoss(MULTICLASS, ignore_index=VOID, class_weights=weights)
+        case "lovasz":
+            return smp.losses.LovaszLoss(MULTICLASS, ignore_index=VOID)
+        case "focal":
+            return smp.losses.FocalLoss(MULTICLASS, ignore_index=VOID, class_weights=weights)
+    raise InputError(f"loss {name!r} is unknown. Choose from cross_entropy, dice, lovasz, focal.")
+
+
+class SumOfLosses(nn.Module):
+    """Weighted sum of named losses over the pixels that are valid and not void.
+
+    >>> criterion = SumOfLosses({"cross_entropy": 1.0, "dice": 0.5})
+    >>> logits, mask = torch.zeros(1, 2, 4, 4), torch.full((1, 4, 4), 255)
+    >>> float(criterion(logits, mask))
+    0.0
+    """
+
+    def __init__(self, losses: Mapping[str, float], class_weights: Sequence[float] | None = None) -> None:
+        super().__init__()
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        self.weights = {name: weight for name, weight in losses.items() if weight > 0}
+        self.parts = nn.ModuleDict({name: _build(name, weights) for name in self.weights})
+
+    def forward(self, logits: Tensor, mask: Tensor, valid: Tensor | None = None) -> Tensor:
+        """The loss of a batch; computed in float32 whatever the precision of the network.
+
+        logits : (N, K, H, W) · mask : (N, H, W) int64, void 255 · valid : (N, H, W) bool · returns : () float32
+        """
+        logits = logits.float()
+        counted = mask != VOID if valid is None else (mask != VOID) & valid
+        if not bool(counted.any()):
+            return logits.sum() * 0.0
+        mask = mask.masked_fill(~counted, VOID)
+        return torch.stack([self.weights[name] * part(logits, mask) for name, part in self.parts.items()]).sum()
+
+
+def median_frequency(pixels: Sequence[int] | Tensor) -> list[float]:
+    """Class weights median(f)/f_c from pixel counts (Eigen and Fergus 2015); classes never met weigh 0.
+
+    >>> median_frequency([100, 50, 0])
+    [0.75, 1.5, 0.0]
+    """
+    counts = torch.as_tensor(pixels, dtype=torch.float64)
+    present = counts > 0
+    if not bool(present.any()):
+        raise InputError("no training pixel carries a label, so classes cannot be weighed. Check labels and void.")
+    median = counts[present].quantile(0.5)
+    return torch.where(present, median / counts.clamp_min(1), torch.zeros_like(counts)).tolist()

@@ -1,0 +1,83 @@
+"""State of a training on disk: one safetensors file with its scalars as JSON in the header; nothing is unpickled.
+
+Takes a network, its optimiser and a mapping of plain values. Written beside and renamed, so a kill leaves the last
+complete epoch. Refuses files that are truncated, foreign, or of another network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from deepnets4eo.errors import RunError
+from deepnets4eo.files import plain, replacing
+
+NETWORK, OPTIMIZER = "network.", "optimizer."
+
+
+def save_state(path: Path, network: nn.Module, optimizer: Optimizer | None, scalars: Mapping[str, Any]) -> None:
+    """Write weights, optimiser and scalars as one file, atomically. Memory: one copy of both."""
+    tensors = {NETWORK + name: _own(value) for name, value in network.state_dict().items()}
+    steps: dict[str, Any] = {}
+    for index, entries in (optimizer.state_dict()["state"] if optimizer else {}).items():
+        for key, value in entries.items():
+            if isinstance(value, Tensor):
+                tensors[f"{OPTIMIZER}{index}.{key}"] = _own(value)
+            else:
+                steps[f"{index}.{key}"] = value
+    header = json.dumps(plain({**scalars, "optimizer_scalars": steps}))
+    with replacing(path) as partial:
+        save_file(tensors, partial, metadata={"deepnets4eo": header})
+
+
+def load_state(path: Path, network: nn.Module, optimizer: Optimizer | None = None) -> dict[str, Any]:
+    """Put a saved state into a network (and its optimiser); returns the scalars. Errors: RunError says what is wrong."""
+    scalars, tensors = _read(path)
+    weights = {name.removeprefix(NETWORK): value for name, value in tensors.items() if name.startswith(NETWORK)}
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError as error:
+        raise RunError(f"{path} is of another network: {error}. Train anew without --resume.") from error
+    steps = scalars.pop("optimizer_scalars", {})
+    if optimizer is not None:
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": _optimizer_state(tensors, steps)})
+    return scalars
+
+
+def read_scalars(path: Path) -> dict[str, Any]:
+    """The scalars of a saved state, its tensors left on disk."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads((file.metadata() or {})["deepnets4eo"])
+    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+        raise RunError(
+            f"{path} is no training state of this package ({error}). Train anew without --resume."
+        ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    scalars = read_scalars(path)
+    with safe_open(path, framework="pt") as file:
+        return scalars, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+
+
+def _optimizer_state(tensors: Mapping[str, Tensor], steps: Mapping[str, Any]) -> dict[int, dict[str, Any]]:
+    state: dict[int, dict[str, Any]] = {}
+    entries: dict[str, Any] = {**steps}
+    entries |= {name.removeprefix(OPTIMIZER): value for name, value in tensors.items() if name.startswith(OPTIMIZER)}
+    for name, value in entries.items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = value
+    return state
+
+
+def _own(value: Tensor) -> Tensor:
+    """A contiguous copy on the CPU: safetensors refuses tensors that share their storage."""
+    return value.detach().cpu().clone().contiguous()
