@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import logging
 import sys
 from typing import Any
@@ -44,9 +45,10 @@ class Verbs(typer.core.TyperGroup):
         if cmd_name not in VERBS:
             return None
         function = cmd_name.replace("-", "_")
-        module = importlib.import_module(f"deepnets4eo.cli.{function}")
+        verb = getattr(importlib.import_module(f"deepnets4eo.cli.{function}"), function)
+        needs = any(each.default is each.empty for each in inspect.signature(verb).parameters.values())
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(cmd_name, no_args_is_help=True)(getattr(module, function))
+        single.command(cmd_name, no_args_is_help=needs)(verb)
         command = typer.main.get_command(single)
         command.name = cmd_name
         return command

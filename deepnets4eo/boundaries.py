@@ -1,0 +1,58 @@
+"""Object borders taken out of a reference, as ISPRS scores it.
+
+Takes label arrays with void 255; returns the same with a band along class borders made void.
+Refuses negative radii. Whoever works in blocks reads a halo of `radius_px` and gets the same pixels.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from deepnets4eo.errors import InputError
+
+VOID = 255
+ROWS = 96  # of one pass: its arrays stay in the processor's cache
+
+
+def erode_boundaries(labels: np.ndarray, radius_px: int) -> np.ndarray:
+    """Void every pixel that has another class within a disc: the ISPRS evaluation without object borders.
+
+    labels : (H, W) uint8 ; returns (H, W) uint8. The disc is dx² + dy² ≤ radius_px²; the radius was 3 px in the
+    ISPRS papers. Void neighbours and the image's edge are no border. Memory: the output and one band of rows.
+    Source: ISPRS 2D semantic labelling; radius from Audebert et al., GRETSI 2017.
+    """
+    if radius_px < 0:
+        raise InputError(f"Got an erosion radius of {radius_px} px, expected 0 or more.")
+    eroded = labels.copy()
+    height = labels.shape[0]
+    for row in range(0, height if radius_px else 0, ROWS):
+        top, bottom = max(row - radius_px, 0), min(row + ROWS + radius_px, height)
+        band = labels[top:bottom]
+        # of the classes within the disc: one alone when the greatest is the smallest, void being neither
+        greatest = _over_disc(np.where(band == VOID, np.uint8(0), band), radius_px, np.maximum, 0)
+        smallest = _over_disc(band, radius_px, np.minimum, VOID)
+        inner = slice(row - top, row - top + min(ROWS, height - row))
+        eroded[row : row + ROWS][(greatest != smallest)[inner]] = VOID
+    return eroded
+
+
+def _over_disc(values: np.ndarray, radius_px: int, extreme: np.ufunc, neutral: int) -> np.ndarray:
+    """Greatest or smallest value in the disc around each pixel, by its rows: 4 · radius comparisons, not π · r²."""
+    height, width = values.shape
+    wide = np.pad(values, radius_px, constant_values=neutral)
+    result = values.copy()
+    for reach in range(radius_px + 1):
+        if reach:  # the window grows by one pixel on either side
+            grown = wide.copy()
+            extreme(grown[:, 1:], wide[:, :-1], out=grown[:, 1:])
+            extreme(grown[:, :-1], wide[:, 1:], out=grown[:, :-1])
+            wide = grown
+        for step in range(radius_px + 1):
+            if math.isqrt(radius_px * radius_px - step * step) != reach:
+                continue
+            for shift in {step, -step}:
+                shifted = wide[radius_px + shift : radius_px + shift + height, radius_px : radius_px + width]
+                extreme(result, shifted, out=result)
+    return result

@@ -1,0 +1,74 @@
+"""`deepnets4eo datasets`: list dataset cards and legends, or show one."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from deepnets4eo.cli.options import Debug, Json
+
+
+def datasets(
+    name: Annotated[str | None, typer.Argument(help="Card to show.", show_default=False)] = None,
+    legends: Annotated[bool, typer.Option("--legends", help="List legends, or show the one named.")] = False,
+    qml: Annotated[bool, typer.Option("--qml", help="Print the named legend as a QGIS style.")] = False,
+    json: Json = None,
+    debug: Debug = False,
+) -> None:
+    """List the dataset cards that come with the toolbox, or show one: source, licence, layout, splits, protocols.
+
+    \b
+    deepnets4eo datasets isprs_vaihingen
+    deepnets4eo datasets --legends isprs --qml > isprs.qml
+    """
+    from deepnets4eo.cli.output import show_json
+
+    if qml:
+        _print_style(name)
+        return
+    value = _legends(name) if legends else _cards(name)
+    if json is not None:
+        show_json(value, json)
+    elif name is None:
+        width = max(len(known) for known in value)
+        for known, title in value.items():
+            typer.echo(f"{known.ljust(width)}  {title}")
+    else:
+        _print_card(value)
+
+
+def _cards(name: str | None) -> dict[str, Any]:
+    """One card, or the title of each."""
+    from deepnets4eo import catalog
+    from deepnets4eo.dataset_card import DatasetCard
+
+    if name is not None:
+        return DatasetCard.load(name).model_dump(mode="json", exclude_defaults=True)
+    return {card: DatasetCard.load(card).title for card in catalog.datasets()}
+
+
+def _legends(name: str | None) -> dict[str, Any]:
+    """One legend, or the title of each."""
+    from deepnets4eo.legend import Legend
+
+    if name is not None:
+        return Legend.load(name).to_dict()
+    return {known: Legend.load(known).title for known in Legend.available()}
+
+
+def _print_style(name: str | None) -> None:
+    from deepnets4eo.errors import InputError
+    from deepnets4eo.legend import Legend
+
+    if name is None:
+        raise InputError("--qml needs the name of a legend, for example: deepnets4eo datasets --qml isprs.")
+    typer.echo(Legend.load(name).qml(), nl=False)
+
+
+def _print_card(card: dict[str, Any]) -> None:
+    """As YAML, which is how it is written."""
+    import yaml
+
+    text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
+    typer.echo(text.rstrip())

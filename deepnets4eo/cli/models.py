@@ -1,0 +1,54 @@
+"""`deepnets4eo models`: list the recipes and ready models that come with the toolbox, and the networks it can build."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deepnets4eo.cli.options import Debug, Json
+
+
+def models(
+    pattern: Annotated[str, typer.Argument(help="Wildcard, for example *unet*; or a recipe's name to show it.")] = "*",
+    json: Json = None,
+    debug: Debug = False,
+) -> None:
+    """List recipes and networks whose name matches; the full name of a recipe shows its card.
+
+    \b
+    deepnets4eo models
+    deepnets4eo models "*unet*" --json -
+    """
+    from fnmatch import fnmatch
+
+    from deepnets4eo import catalog
+    from deepnets4eo.cli.output import show_json
+    from deepnets4eo.errors import InputError
+    from deepnets4eo.networks import list_models
+
+    if pattern in catalog.recipes() and json is None:
+        _show(pattern)
+        return
+    recipes = [name for name in catalog.recipes() if fnmatch(name, pattern)]
+    networks = list_models(pattern)
+    if pattern != "*" and not recipes and not networks:
+        catalog.model_path(pattern)  # says what there is, and what was meant
+        raise InputError(f'Nothing matches "{pattern}". "deepnets4eo models" lists all.')
+    if json is not None:
+        show_json({"recipes": recipes, "networks": list(networks)}, json)
+        return
+    for title, names in (("recipes", recipes), ("networks", networks)):
+        typer.echo(f"{title}:")
+        for name in names or ["none"]:
+            typer.echo(f"  {name}")
+
+
+def _show(name: str) -> None:
+    """The recipe's card, or its files where it has none."""
+    from deepnets4eo import catalog
+
+    folder = catalog.model_path(name)
+    typer.echo(folder)
+    card = folder / "card.md"
+    typer.echo(card.read_text(encoding="utf-8").rstrip() if card.is_file() else "It has no card.md.")

@@ -1,0 +1,76 @@
+"""Label rasters read as places in one legend's order, whatever they hold: values, colours, another legend's order.
+
+Takes a layer of one band (values) or three (colours); returns bytes 0 … K − 1, void 255.
+Refuses values and colours that its legend does not have, naming file and window.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from deepnets4eo.errors import InputError, LabelError
+from deepnets4eo.grid import Grid, Window
+from deepnets4eo.legend import VOID, Legend
+from deepnets4eo.scene import Layer
+
+Unknown = Literal["error", "void"]
+
+
+class LabelReader:
+    """A label raster seen in the order of `legend`; `own` is the legend it is stored in, when that differs.
+
+    Classes of `own` without counterpart in `legend` are a LabelError, or void with unknown="void".
+    """
+
+    def __init__(self, layer: Layer, legend: Legend, own: Legend | None = None, unknown: Unknown = "error") -> None:
+        if layer.count not in (1, 3) or (layer.count == 3 and layer.dtype != np.uint8):
+            raise InputError(
+                f"{layer.source} has {layer.count} bands of {layer.dtype}, expected label values in one band or "
+                "colours in three of uint8. Choose the right file, or take its label band out first."
+            )
+        if layer.dtype.kind not in "iu":
+            raise InputError(
+                f"{layer.source} is {layer.dtype}, expected integer labels. Take the argmax of scores first."
+            )
+        self.layer, self._own, self._unknown = layer, own or legend, unknown
+        values = np.arange(256) if own is None else own.remap_to(legend, missing=unknown)
+        self._places = legend.to_index()[values]
+
+    @property
+    def colored(self) -> bool:
+        """Whether the raster holds colours, not values."""
+        return self.layer.count == 3
+
+    @property
+    def hidden_class(self) -> str | None:
+        """The class whose label value the raster declares to be no data: its pixels cannot be told from void."""
+        if self.colored or self.layer.nodata is None or self.layer.nodata not in self._own.values:
+            return None
+        return self._own.names[self._own.values.index(int(self.layer.nodata))]
+
+    def on(self, grid: Grid) -> LabelReader:
+        """The same labels on another grid, by nearest neighbour."""
+        moved = object.__new__(LabelReader)
+        moved.__dict__ = self.__dict__ | {"layer": self.layer.on(grid, "nearest")}
+        return moved
+
+    def read(self, window: Window) -> np.ndarray:
+        """Places in the legend's order, (h, w) uint8; void where not valid. Peak memory: some 12 × the window."""
+        data, valid = self.layer.read(window)
+        if self.colored:
+            labels = self._encode(data, valid, window)
+        else:
+            labels = np.where(valid, data[0], VOID)
+            if self._unknown == "error":
+                self._own.check(labels, self.layer.source)
+            labels = np.where((labels < 0) | (labels > VOID), VOID, labels).astype(np.uint8)
+        return self._places[labels]
+
+    def _encode(self, data: np.ndarray, valid: np.ndarray, window: Window) -> np.ndarray:
+        colors = np.where(valid, data, np.array(self._own.void_color, np.uint8)[:, None, None])
+        try:
+            return self._own.encode(colors, self._unknown)
+        except LabelError as error:
+            raise LabelError(f"{self.layer.source}, near row {window.row}, column {window.col}: {error}") from error
