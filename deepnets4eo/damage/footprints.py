@@ -62,7 +62,7 @@ class Footprints:
             raise GridError(f"footprints {self.source} have no CRS, so they cannot be put in {crs}. Pass assume_crs.")
         moved = self.frame.to_crs(crs)
         outlines = moved.geometry.to_numpy()
-        reachable = np.isfinite(shapely.bounds(outlines)).all(axis=1)
+        reachable = _finite(outlines)
         if len(moved) and not reachable.any():
             raise GridError(f"none of the footprints {self.source} can be expressed in {crs}. Check their CRS.")
         outlines = np.where(reachable, outlines, shapely.Polygon())
@@ -183,9 +183,7 @@ def _polygons(geometries: np.ndarray, geographic: bool) -> tuple[np.ndarray, np.
     reasons = np.full(len(geometries), "", dtype=object)
     outlines = shapely.force_2d(geometries)
     reasons[shapely.is_missing(outlines) | shapely.is_empty(outlines)] = "empty geometry"
-    with np.errstate(invalid="ignore"):
-        unbounded = ~np.isfinite(shapely.bounds(outlines)).all(axis=1)
-    reasons[unbounded & (reasons == "")] = "coordinates not finite"
+    reasons[~_finite(outlines) & (reasons == "")] = "coordinates not finite"
     reasons[(shapely.get_dimensions(outlines) < 2) & (reasons == "")] = "not a polygon"
     outlines[reasons != ""] = shapely.Polygon()
     if geographic:
@@ -196,16 +194,30 @@ def _polygons(geometries: np.ndarray, geographic: bool) -> tuple[np.ndarray, np.
 
 
 def _mend(outlines: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Valid Polygons and MultiPolygons; lines and points that repair leaves behind are dropped."""
+    """Valid Polygons and MultiPolygons, and which were not; lines and points that repair leaves over are dropped."""
     outlines = outlines.copy()
-    collections = shapely.get_type_id(outlines) == 7
+    collections = shapely.get_type_id(outlines) == shapely.GeometryType.GEOMETRYCOLLECTION
     broken = ~shapely.is_valid(outlines) | collections
     for row in np.flatnonzero(broken):
-        parts = shapely.get_parts(shapely.make_valid(outlines[row]))
-        areas = [part for part in parts if part.geom_type in ("Polygon", "MultiPolygon")]
-        outlines[row] = shapely.union_all(areas) if len(areas) != 1 else areas[0]
+        outlines[row] = _areas(shapely.make_valid(outlines[row]))
+        if not shapely.is_valid(outlines[row]):  # areas of a collection may overlap: unite them
+            outlines[row] = _areas(shapely.make_valid(outlines[row], method="structure", keep_collapsed=False))
     outlines[shapely.is_missing(outlines) | (shapely.get_dimensions(outlines) < 2)] = shapely.Polygon()
     return outlines, broken
+
+
+def _areas(shape: shapely.Geometry) -> shapely.Geometry:
+    parts = shapely.get_parts(shapely.get_parts(shape))
+    areas = parts[shapely.get_type_id(parts) == shapely.GeometryType.POLYGON]
+    return areas[0] if len(areas) == 1 else shapely.MultiPolygon(list(areas))
+
+
+def _finite(outlines: np.ndarray) -> np.ndarray:
+    """(N,) bool: no coordinate is NaN or infinite."""
+    xy, row = shapely.get_coordinates(outlines, return_index=True)
+    finite = np.ones(len(outlines), bool)
+    finite[row[~np.isfinite(xy).all(axis=1)]] = False
+    return finite
 
 
 def _cut_at_antimeridian(outlines: np.ndarray) -> np.ndarray:

@@ -100,7 +100,7 @@ def test_rows_without_area_are_dropped_by_reason_and_the_rest_stays() -> None:
         shapely.Point(1, 1),
         shapely.Polygon([(0, 0), (1, 1), (2, 2)]),
         shapely.Polygon(),
-        shapely.Polygon([(0, 0), (np.inf, 0), (1, 1)]),
+        shapely.Polygon([(0, 0), (np.nan, 0), (1, 1)]),
     ]
     found = read_footprints(gpd.GeoDataFrame({"id": list("abcdef")}, geometry=shapes, crs=UTM))
     assert found.frame["id"].tolist() == ["a"]
@@ -116,6 +116,13 @@ def test_multipolygons_and_holes_are_kept() -> None:
     found = read_footprints(gpd.GeoDataFrame(geometry=[two, court, mixed], crs=UTM))
     assert found.frame.geometry.geom_type.tolist() == ["MultiPolygon", "Polygon", "Polygon"]
     np.testing.assert_allclose(found.frame.geometry.area, [2, 72, 4])
+
+
+def test_overlapping_parts_are_united() -> None:
+    overlapping = shapely.GeometryCollection([shapely.box(0, 0, 4, 4), shapely.box(2, 2, 6, 6)])
+    found = read_footprints(gpd.GeoDataFrame(geometry=[overlapping], crs=UTM))
+    assert found.frame.geometry.is_valid.all()
+    np.testing.assert_allclose(found.frame.geometry.area, [28])
 
 
 def test_heights_are_flattened(tmp_path: Path) -> None:
