@@ -1,0 +1,67 @@
+"""The one streaming pass: blocks that hold buildings, two at a time, their sums added up per building.
+
+Takes a canvas and outlined buildings; memory is two blocks plus one row of sums per building.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED
+
+import numpy as np
+from rich.progress import track
+
+from deepnets4eo.damage.evidence.block import BLOCK_PX, IMAGES, BlockSums, Outlined, measure_block
+from deepnets4eo.damage.evidence.canvas import Canvas
+from deepnets4eo.damage.evidence.radiometry import Radiometry, measure
+from deepnets4eo.damage.evidence.sums import Rows
+from deepnets4eo.grid import Window, blocks
+
+
+def collect(canvas: Canvas, outlined: Outlined, *, workers: int = 2) -> dict[str, Rows]:
+    """Sums per building by name, (N, K) float64 each.
+
+    Context columns are NaN for buildings whose centre lies outside the grid.
+    """
+    centres = outlined.centres[_inside(outlined, canvas)]
+    radiometry = {name: measure(canvas.layers[name], centres) for name in IMAGES if name in canvas.layers}
+    total: dict[str, Rows] = {}
+    windows = [window for window in blocks(canvas.shape, BLOCK_PX)]
+    for part in _measured(windows, canvas, outlined, radiometry, workers):
+        for name, rows in part.sums.items():
+            _table(total, name, len(outlined.centres), rows.shape[1], 0.0)[part.buildings] += rows
+        for name, rows in part.context.items():
+            _table(total, name, len(outlined.centres), rows.shape[1], np.nan)[part.centred] = rows
+    return total
+
+
+def _measured(
+    windows: list[Window], canvas: Canvas, outlined: Outlined, radiometry: dict[str, Radiometry], workers: int
+) -> Iterator[BlockSums]:
+    """Results in block order, so that sums are the same whatever the number of workers."""
+    occupied = [window for window in windows if len(outlined.body.touching(window))]
+    with ThreadPoolExecutor(workers) as pool:
+        ahead: list[Future[BlockSums | None]] = []
+        for window in occupied:
+            ahead.append(pool.submit(measure_block, window, canvas, outlined, radiometry))
+            if len(ahead) > workers:
+                part = ahead.pop(0).result()
+                if part is not None:
+                    yield part
+        for future in ahead:
+            part = future.result()
+            if part is not None:
+                yield part
+
+
+def _inside(outlined: Outlined, canvas: Canvas) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        inside = (outlined.centres >= 0) & (outlined.centres < canvas.shape)
+    return np.flatnonzero(inside.all(axis=1))
+
+
+def _table(total: dict[str, Rows], name: str, rows: int, columns: int, empty: float) -> Rows:
+    if name not in total:
+        total[name] = np.full((rows, columns), empty)
+    return total[name]

@@ -1,0 +1,68 @@
+"""How bright and how contrasty an image is, measured once from windows spread over its buildings.
+
+Everything that follows is expressed in the image's own contrast unit, so that sensors, stretches and light cancel.
+Takes a layer and window positions; an image without contrast gets a unit of its smallest step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.damage.evidence.filters import Map
+from deepnets4eo.grid import Window
+from deepnets4eo.scene import Layer
+
+SAMPLE_PX = 256
+CELL_PX = 8  # contrast is that of 4 m cells: coarser than the texture that is measured with it
+MAX_SAMPLES = 32
+
+
+@dataclass(frozen=True)
+class Radiometry:
+    """Typical luminance and contrast of an image, in its own counts.
+
+    level : median luminance; unit : median over windows of the spread (84th − 16th percentile) of cell luminances.
+    """
+
+    level: float
+    unit: float
+
+
+def luminance(data: NDArray[Any]) -> Map:
+    """Mean of the (at most three) bands (C, h, w): (h, w) float32."""
+    return data.astype(np.float32).mean(axis=0)
+
+
+def lit(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Valid pixels that are not exactly 0 in every band: collars are often left without a nodata value."""
+    return valid & (data != 0).any(axis=0)
+
+
+def measure(layer: Layer, centres: NDArray[np.float64]) -> Radiometry:
+    """Radiometry of a layer from up to 32 windows around (row, col) positions.
+
+    Peak memory: one window of 256² pixels.
+    """
+    chosen = np.unique(np.linspace(0, len(centres) - 1, min(MAX_SAMPLES, len(centres))).astype(int))
+    spreads, levels = [], []
+    for row, col in centres[chosen]:
+        data, valid = layer.read(Window(int(row) - SAMPLE_PX // 2, int(col) - SAMPLE_PX // 2, SAMPLE_PX, SAMPLE_PX))
+        cells = _cells(luminance(data), lit(data, valid))
+        if len(cells) >= 16:
+            low, middle, high = np.percentile(cells, [16, 50, 84])
+            spreads.append(high - low)
+            levels.append(middle)
+    if not spreads:
+        return Radiometry(0.0, 1.0)
+    return Radiometry(float(np.median(levels)), max(float(np.median(spreads)), 1e-6 * (1 + abs(float(np.median(levels))))))
+
+
+def _cells(values: Map, valid: NDArray[np.bool_]) -> Map:
+    side = SAMPLE_PX // CELL_PX
+    shape = (side, CELL_PX, side, CELL_PX)
+    full = valid.reshape(shape).all(axis=(1, 3))
+    return values.reshape(shape).mean(axis=(1, 3))[full]

@@ -1,0 +1,69 @@
+"""Sums per building over pixels and outline samples, added up block by block.
+
+Takes positions grouped by building in ascending order. A building that spans several blocks simply adds up; nothing
+is ever cut out per building, so any size of building costs what its pixels cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.damage.evidence.filters import Map
+from deepnets4eo.damage.evidence.outlines import Ints
+
+Rows = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Positions grouped by building: `owner` ascending in 0 … count − 1."""
+
+    owner: Ints
+    count: int
+
+    def __post_init__(self) -> None:
+        new = np.flatnonzero(np.diff(self.owner, prepend=-1))
+        object.__setattr__(self, "_begin", new)
+        object.__setattr__(self, "_present", self.owner[new])
+
+    def sum(self, values: Sequence[NDArray[np.generic]]) -> Rows:
+        """Sums of each of K value arrays per building: (count, K) float64."""
+        total = np.zeros((self.count, len(values)))
+        if len(self.owner):
+            begin, present = self._begin, self._present  # type: ignore[attr-defined]
+            for column, value in enumerate(values):
+                total[present, column] = np.add.reduceat(value, begin, dtype=np.float64)
+        return total
+
+
+def correlation_sums(groups: Groups, flat: Ints, first: Map, second: Map, offsets: Ints) -> Rows:
+    """What correlations of `first` with `second` under several shifts need, per building.
+
+    flat : flat pixel numbers in both maps; offsets : (S,) to add to them for the second map.
+    returns : (count, 2 + 3 S): Σx, Σx², then Σy, Σy², Σxy for each shift.
+    """
+    x, y_all = first.ravel()[flat], second.ravel()
+    parts: list[NDArray[np.generic]] = [x, x * x]
+    for offset in offsets:
+        y = y_all[flat + offset]
+        parts += [y, y * y, x * y]
+    return groups.sum(parts)
+
+
+def correlations(pixels: NDArray[np.float64], sums: Rows, floor: float) -> tuple[Rows, Rows]:
+    """Correlation and structural similarity for each shift from `correlation_sums`.
+
+    pixels : (N,) number of positions; floor : variance below which contrast counts as none.
+    returns : two (N, S) arrays: Pearson correlation (0 where flat), and (2 σxy + floor) / (σx² + σy² + floor).
+    """
+    count = np.maximum(pixels, 1)[:, None]
+    x, xx = sums[:, :1] / count, sums[:, 1:2] / count
+    y, yy, xy = (sums[:, 2 + part :: 3] / count for part in range(3))
+    var_x, var_y = np.maximum(xx - x * x, 0), np.maximum(yy - y * y, 0)
+    cov = xy - x * y
+    pearson = cov / np.sqrt((var_x + floor) * (var_y + floor))
+    return pearson, (2 * cov + floor) / (var_x + var_y + floor)

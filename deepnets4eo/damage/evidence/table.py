@@ -1,0 +1,105 @@
+"""The evidence table: one row per building, what was found, and whether it suffices for a judgement.
+
+Takes sums of the pass; gives statuses and reasons. A building is assessed when most of it is visible in the post
+image and it is large enough; it is judged from both images when most of it is visible in the pre image, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deepnets4eo.damage.evidence.block import Outlined
+from deepnets4eo.damage.evidence.canvas import Canvas
+from deepnets4eo.damage.evidence.sums import Rows
+
+VISIBLE_SHARE = 0.7  # of the footprint's area that an image must show
+CLOUDY_SHARE = 0.3  # of the footprint's area under cloud beyond which it is not judged
+SMALLEST_M2 = 8.0
+SMALLEST_PX = 20
+
+ASSESSED, NOT_ASSESSED = "assessed", "not_assessed"
+PRE_POST, POST_ONLY = "pre_post", "post_only"
+EMPTY, OUTSIDE, NODATA = "footprint is empty", "outside the post image", "no data in the post image"
+CLOUD, SMALL = "under cloud", "footprint too small for the image resolution"
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Per building: `reason` ('' when it can be assessed) and `method` ('pre_post', 'post_only' or '')."""
+
+    reason: NDArray[np.object_]
+    method: NDArray[np.object_]
+
+
+@dataclass(frozen=True)
+class EvidenceTable:
+    """Evidence of N buildings, in the order of the footprints.
+
+    frame : DataFrame with id, `ev_…` float columns (NaN where unknown), status, reason, method, dx_px, dy_px
+    (how far the footprint was moved on the post image, in its pixels to the right and down).
+    meaning : what each `ev_…` column says, with its unit.
+    """
+
+    frame: pd.DataFrame
+    meaning: dict[str, str]
+
+    @classmethod
+    def build(
+        cls, ids: NDArray[np.object_], evidence: pd.DataFrame, coverage: Coverage, shift_px: NDArray[np.float64]
+    ) -> EvidenceTable:
+        """Put together the table; evidence of buildings that are not assessed is blanked."""
+        from deepnets4eo.damage.evidence.columns import MEANING
+
+        assessed = coverage.reason == ""
+        frame = evidence.where(pd.Series(assessed, evidence.index), np.nan)
+        frame.insert(0, "id", ids)
+        frame["status"] = np.where(assessed, ASSESSED, NOT_ASSESSED)
+        frame["reason"], frame["method"] = coverage.reason, coverage.method
+        frame["dx_px"], frame["dy_px"] = np.nan_to_num(shift_px).T
+        return cls(frame, {name: MEANING[name] for name in evidence.columns})
+
+    @property
+    def names(self) -> list[str]:
+        """The evidence columns."""
+        return list(self.meaning)
+
+
+def judge_coverage(sums: dict[str, Rows], outlined: Outlined, canvas: Canvas) -> Coverage:
+    """Whether each building can be assessed, and from which images."""
+    count = len(outlined.own)
+    pixels = _total(sums, "pixels", count)
+    full = _area(outlined, canvas)
+    shown = np.maximum(full, pixels)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        seen_post, seen_pre = (_total(sums, f"{name}_inside", count) / shown for name in ("post", "pre"))
+        cloudy = _total(sums, "cloud", count) / np.maximum(pixels, 1)
+    reason = np.full(count, "", dtype=object)
+    small = (full < SMALLEST_PX) | (full * canvas.gsd_m**2 < SMALLEST_M2)
+    rules = [
+        (small, SMALL),
+        (seen_post < VISIBLE_SHARE, NODATA),
+        (cloudy > CLOUDY_SHARE, CLOUD),
+        (pixels < (1 - VISIBLE_SHARE) * full, OUTSIDE),
+        (~(full > 0), EMPTY),
+    ]
+    for rule, text in rules:  # later rules say more about why
+        reason[rule] = text
+    method = np.where(reason != "", "", np.where(seen_pre >= VISIBLE_SHARE, PRE_POST, POST_ONLY)).astype(object)
+    return Coverage(reason, method)
+
+
+def _total(sums: dict[str, Rows], name: str, count: int) -> NDArray[np.float64]:
+    return sums[name][:, 0] if name in sums else np.zeros(count)
+
+
+def _area(outlined: Outlined, canvas: Canvas) -> NDArray[np.float64]:
+    """Area of each footprint in working pixels."""
+    edges = outlined.own
+    owner = np.repeat(np.arange(len(edges)), np.diff(edges.start))
+    length = np.hypot(np.ptp(edges.rows, axis=1), np.ptp(edges.cols, axis=1))
+    middle = (edges.rows.mean(axis=1) * edges.outward[:, 0] + edges.cols.mean(axis=1) * edges.outward[:, 1]) / 2
+    return np.bincount(owner, middle * length, minlength=len(edges))
