@@ -1,0 +1,104 @@
+"""One image of the city, with what belongs to it: surface model, labels, cloud, materials, on its own grid.
+
+Takes the painted surface and the lattice matrix from image pixels to the canvas; computes each product once, on demand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from affine import Affine
+from scipy import ndimage
+
+from deepnets4eo.grid import Grid
+from deepnets4eo.legend import Legend
+from deepnets4eo.synthetic.labels import class_map
+from deepnets4eo.synthetic.points import PointSample, sample_points
+from deepnets4eo.synthetic.sensor import expose, is_crop, lean, radiance, view
+from deepnets4eo.synthetic.spectra import MaterialSpectra, material_spectra
+from deepnets4eo.synthetic.style import Light, Season, Sensor
+from deepnets4eo.synthetic.surface import Surface
+
+
+@dataclass
+class Acquisition:
+    """What one sensor saw at one date.
+
+    grid : where the file says its pixels lie; to_pre : affine that takes the ground coordinates in which a thing
+    appears here to those of the pre image, which are true (identity for pre itself)
+    matrix : (col, row) pixel centres of this image → canvas; canvas : the true grid of the surface
+    """
+
+    surface: Surface
+    grid: Grid
+    canvas: Grid
+    matrix: Affine
+    to_pre: Affine
+    light: Light
+    sensor: Sensor
+    season: Season
+    seed: int
+    dimming: np.ndarray | None = field(default=None, repr=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) of the image."""
+        return int(self.grid.shape[0]), int(self.grid.shape[1])
+
+    @cached_property
+    def image(self) -> np.ndarray:
+        """(4, H, W) uint8: red, green, blue, near infrared."""
+        scene = radiance(self.surface, self.light, self.dimming)
+        above = np.maximum(self.surface.height, np.where(self.surface.cover > 90, self.surface.canopy, 0))
+        scene = lean(scene, above, self.sensor, self.surface.gsd_m)
+        zoom = abs(self.grid.affine.a) / abs(self.canvas.affine.a)
+        if zoom > 1.2:
+            scene = np.stack([ndimage.gaussian_filter(band, 0.4 * zoom, truncate=2.5) for band in scene])
+        seen = np.stack([view(band, self.matrix, self.shape, 1) for band in scene])
+        return expose(seen, self.sensor, np.random.default_rng([self.seed, 21]))
+
+    @cached_property
+    def dsm(self) -> np.ndarray:
+        """(H, W) float32: top of everything, metres."""
+        return view(self.surface.dsm, self.matrix, self.shape, 1)
+
+    @cached_property
+    def dtm(self) -> np.ndarray:
+        """(H, W) float32: bare ground, metres."""
+        return view(self.surface.ground, self.matrix, self.shape, 1)
+
+    def labels(self, legend: str | Legend = "isprs") -> np.ndarray:
+        """Classes as seen from above (crowns hide roofs): (H, W) uint8 in a legend's values."""
+        source = Legend.load("minicity")
+        target = Legend.load(legend) if isinstance(legend, str) else legend
+        found = view(class_map(self.surface, source), self.matrix, self.shape, 0)
+        return found if target.name == source.name else source.remap_to(target)[found]
+
+    def building_ids(self) -> np.ndarray:
+        """(H, W) int32: number of the building whose plan covers the pixel (row of `City.all_buildings` plus one)."""
+        return view(self.surface.building, self.matrix, self.shape, 0)
+
+    def points(self, density: float = 8.0) -> PointSample:
+        """An airborne LiDAR cloud at true coordinates, `density` pulses per square metre over this image's extent."""
+        extent = self.grid.extent.boundingbox
+        return sample_points(self.surface, self.canvas, extent, density, np.random.default_rng([self.seed, 31]))
+
+    def spectra(self, wavelengths_nm: np.ndarray) -> MaterialSpectra:
+        """Material of each pixel with reflectance spectra, from which a hyperspectral cube can be made."""
+        codes, spectra, names = material_spectra(self.surface, np.asarray(wavelengths_nm, float))
+        brightness = self._brightness()
+        seen = view(codes, self.matrix, self.shape, 0)
+        return MaterialSpectra(names, seen, spectra, view(brightness, self.matrix, self.shape, 0))
+
+    def _brightness(self) -> np.ndarray:
+        """Square root of radiance relative to a level white field, averaged over the visible bands."""
+        mean = radiance(self.surface, self.light, self.dimming)[:3].mean(axis=0)
+        flat = (self.surface.albedo[:3].astype(np.float32) / 255).mean(axis=0)
+        return np.clip(mean / np.maximum(flat, 0.05), 0, 1.5).astype(np.float32)
+
+    @property
+    def is_true(self) -> bool:
+        """Whether the georeference is exact."""
+        return is_crop(self.matrix)

@@ -1,0 +1,170 @@
+"""What the event does to one building: patches and tarps, a roof partly gone, rubble, a swept or burnt slab.
+
+Each painter changes the `Patch` of a building whose roof has been painted already; heights follow the damage.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deepnets4eo.synthetic.building import Building
+from deepnets4eo.synthetic.roofs import Patch
+
+DECKING = (166.0, 136.0, 112.0, 168.0)  # bare roof boards
+UNDERLAY = (62.0, 58.0, 56.0, 66.0)
+TARPS = (
+    (44.0, 84.0, 176.0, 150.0),
+    (52.0, 98.0, 196.0, 160.0),
+    (30.0, 62.0, 140.0, 130.0),
+    (200.0, 200.0, 196.0, 198.0),
+)
+HALO_M = 7.0
+
+
+def paint_damage(patch: Patch, building: Building, grade: int, mode: str) -> None:
+    """Apply a damage grade 1–3; `mode` of grade 3 is rubble, rooms, swept or burnt."""
+    rng = np.random.default_rng([building.key, 2])
+    if grade == 1:
+        _minor(patch, building, rng)
+    elif grade == 2:
+        _major(patch, building, rng)
+    elif mode == "burnt":
+        _burnt(patch, rng)
+    elif mode == "swept":
+        _swept(patch, rng)
+    else:
+        _rubble(patch, building, rng, rooms=mode == "rooms")
+
+
+def _ragged(patch: Patch, rng: np.random.Generator, step_m: float) -> np.ndarray:
+    """Noise of its own for each building, blocky at the size of boards."""
+    cells_a = np.floor(patch.a / step_m).astype(np.int64)
+    cells_b = np.floor(patch.b / (step_m * 0.6)).astype(np.int64)
+    table = rng.normal(size=1024).astype(np.float32)
+    return 0.6 * table[(cells_a * 374761 + cells_b * 668265) & 1023] + 0.9 * patch.middle + 0.3 * patch.fine
+
+
+def _missing(patch: Patch, rng: np.random.Generator, where: np.ndarray) -> None:
+    """Show decking or underlay where the covering is gone."""
+    colour = DECKING if rng.random() < 0.6 else UNDERLAY
+    patch.colour[:, where] = np.array(colour, np.float32)[:, None] * (1 + 0.12 * patch.fine[where])
+
+
+def _tarps(patch: Patch, building: Building, rng: np.random.Generator, count: int) -> None:
+    """Rectangular tarps over part of a roof plane, somewhat askew and wrinkled."""
+    part = building.parts[int(rng.integers(len(building.parts)))]
+    for _ in range(count):
+        a, b = part.a + rng.uniform(-0.35, 0.35) * part.length, part.b + rng.uniform(-0.3, 0.3) * part.width
+        turn = rng.normal(0, 0.06)
+        along = (patch.a - a) * np.cos(turn) + (patch.b - b) * np.sin(turn)
+        across = (patch.b - b) * np.cos(turn) - (patch.a - a) * np.sin(turn)
+        size = rng.uniform(0.1, 0.35) * part.length, rng.uniform(0.15, 0.35) * part.width
+        spot = (np.abs(along) < size[0]) & (np.abs(across) < size[1]) & (patch.inside > 0.05)
+        colour = np.array(TARPS[int(rng.choice(4, p=(0.4, 0.3, 0.15, 0.15)))]) * rng.uniform(0.85, 1.1)
+        patch.fill(spot, colour, "tarp")
+        patch.colour[:, spot] *= 1 + 0.06 * patch.middle[spot] + 0.04 * patch.fine[spot]
+
+
+def _minor(patch: Patch, building: Building, rng: np.random.Generator) -> None:
+    """Covering missing on 3–15 % of the roof; tarps on more than half of the roofs; heights unchanged."""
+    roof = patch.inside > 0
+    noise = _ragged(patch, rng, rng.uniform(0.8, 2.0))
+    gone = roof & (noise > np.quantile(noise[roof], 1 - rng.uniform(0.03, 0.15)) if roof.any() else roof)
+    _missing(patch, rng, gone)
+    if rng.random() < 0.55:
+        _tarps(patch, building, rng, int(rng.integers(1, 4)))
+
+
+def _major(patch: Patch, building: Building, rng: np.random.Generator) -> None:
+    """Roof gone on 25–65 % of the plan: rafters, rooms and wreckage show, the height there falls; the rest is torn."""
+    roof = patch.inside > 0
+    if not roof.any():
+        return
+    _minor(patch, building, rng)
+    heading = rng.uniform(0, 2 * np.pi)
+    front = patch.a * np.cos(heading) + patch.b * np.sin(heading)
+    front = front + 1.6 * _ragged(patch, rng, rng.uniform(1.0, 2.5))
+    gone = roof & (front > np.quantile(front[roof], 1 - rng.uniform(0.25, 0.65)))
+    left = rng.uniform(0.15, 0.6) * building.eave_m
+    patch.height[gone] = np.maximum(left + 0.35 * patch.middle[gone] + 0.2 * patch.fine[gone], 0.1)
+    patch.flatten(gone)
+    colour = np.array(DECKING if rng.random() < 0.6 else (128.0, 116.0, 106.0, 130.0), np.float32)
+    patch.fill(gone, colour * rng.uniform(0.75, 1.05), "rubble")
+    patch.colour[:, gone] *= 1 + 0.14 * patch.fine[gone] + 0.10 * patch.middle[gone]
+    pit = gone & (_ragged(patch, rng, 1.5) > 0.5)
+    patch.colour[:, pit] *= rng.uniform(0.35, 0.6)
+    patch.height[pit] *= 0.5
+    if rng.random() < 0.7:
+        rafters = gone & (np.mod(patch.a, rng.uniform(0.6, 1.3)) < 0.25)
+        patch.colour[:, rafters] = np.array(DECKING, np.float32)[:, None] * rng.uniform(0.8, 1.25)
+        patch.height[rafters] = left + 0.6
+    _walls(patch, rng, gone, building.eave_m * 0.8)
+    _fringe(patch, rng, 2.5, 0.35)
+
+
+def _walls(patch: Patch, rng: np.random.Generator, where: np.ndarray, height_m: float) -> None:
+    """Outer and inner walls left standing, seen from above as thin bright or dark lines."""
+    pitch_a, pitch_b = rng.uniform(2.8, 4.8), rng.uniform(2.6, 4.2)
+    line = (np.mod(patch.a + 50, pitch_a) < 0.3) | (np.mod(patch.b + 50, pitch_b) < 0.3) | (patch.inside < 0.35)
+    standing = where & line & (patch.middle > rng.uniform(-0.8, 0.4))
+    patch.height[standing] = height_m * rng.uniform(0.6, 1.0)
+    patch.colour[:, standing] = rng.choice((90.0, 170.0, 205.0, 220.0)) * (1 + 0.08 * patch.fine[standing])
+
+
+def _fringe(patch: Patch, rng: np.random.Generator, reach_m: float, share: float) -> None:
+    """Ground around the outline strewn with dust and splinters, thinning outwards."""
+    outside = (patch.inside <= 0) & patch.free
+    fade = 1 + patch.inside / reach_m
+    strewn = outside & (fade > 0) & (0.5 * patch.middle + 0.35 * patch.fine + 2.2 * fade * share > 0.75)
+    mix = np.clip(0.45 + 0.2 * patch.fine, 0.1, 0.95)
+    dust = np.array([138, 116, 100, 138], np.float32) * rng.uniform(0.8, 1.15)
+    target = patch.colour + (dust[:, None, None] - patch.colour) * mix
+    np.copyto(patch.colour, target, where=strewn[None])
+    patch.drawn |= strewn
+
+
+def _rubble(patch: Patch, building: Building, rng: np.random.Generator, *, rooms: bool) -> None:
+    """A heap of 0–1.5 m, or the floor plan with stumps of walls; debris beyond the outline."""
+    inside = patch.inside > 0
+    pile = (0.15 if rooms else 0.5) * min(building.eave_m / 3, 1.6)
+    rough = _ragged(patch, rng, rng.uniform(0.5, 1.2))
+    patch.height[inside] = np.clip(pile * (1 + 0.7 * rough[inside]), 0.0, 1.4)
+    patch.flatten(inside)
+    tint = np.array([142, 120, 106, 140], np.float32) + rng.normal(0, 9) + rng.normal(0, 5, 4).astype(np.float32)
+    if rooms:
+        tint = np.array([168, 136, 112, 166], np.float32) * rng.uniform(0.75, 1.05)
+    patch.fill(inside, tint, "rubble")
+    patch.colour[:, inside] *= np.clip(1 + 0.17 * rough[inside] + 0.10 * patch.fine[inside], 0.35, 1.6)
+    dark = inside & (rough < -1.1)
+    patch.colour[:, dark] *= rng.uniform(0.35, 0.6)
+    if rooms:
+        _walls(patch, rng, inside, min(building.eave_m, 2.0) * 0.7)
+    _fringe(patch, rng, HALO_M * rng.uniform(0.5, 1.0), rng.uniform(0.35, 0.8))
+
+
+def _swept(patch: Patch, rng: np.random.Generator) -> None:
+    """The bare slab, with dirt on it."""
+    inside = patch.inside > 0
+    patch.height[inside] = 0.15
+    patch.flatten(inside)
+    grey = rng.uniform(110, 185)
+    patch.fill(inside, (grey, grey * 0.95, grey * 0.88, grey), "concrete")
+    patch.colour[:, inside] *= 1 + 0.12 * patch.middle[inside] + 0.08 * patch.fine[inside]
+    tiles = inside & (_ragged(patch, rng, 3.0) > 0.9)
+    patch.colour[:, tiles] *= np.array([1.05, 0.88, 0.78, 1.0], np.float32)[:, None]
+    _fringe(patch, rng, HALO_M, rng.uniform(0.2, 0.7))
+
+
+def _burnt(patch: Patch, rng: np.random.Generator) -> None:
+    """Ash and charred beams within low walls, soot around."""
+    inside = patch.inside > 0
+    patch.height[inside] = np.clip(0.4 + 0.3 * patch.middle[inside], 0.05, 1.2)
+    patch.flatten(inside)
+    patch.fill(inside, (52, 50, 50, 54), "burnt")
+    patch.colour[:, inside] *= np.clip(1 + 0.3 * patch.middle[inside] + 0.22 * patch.fine[inside], 0.4, 2.2)
+    ash = inside & (patch.middle + 0.5 * patch.fine > 1.2)
+    patch.colour[:, ash] = rng.uniform(120, 170)
+    _walls(patch, rng, inside, 1.2)
+    soot = (patch.inside <= 0) & patch.free & (patch.inside > -4) & (patch.middle > 0.2)
+    patch.colour[:, soot] *= 0.7
+    patch.drawn |= soot

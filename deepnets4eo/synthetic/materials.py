@@ -1,0 +1,101 @@
+"""What the miniature city is made of: the look of each material and the class it belongs to.
+
+Colours are display values 0–255 of (red, green, blue, near infrared); reflectance is their square over 255².
+A material varies between two poles, mixed by broad (15–150 m), middle (2–15 m) and fine (< 2 m) texture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+Colour = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Material:
+    """One surface material.
+
+    name : str
+    low, high : display colours 0–255 of the two poles (red, green, blue, near infrared)
+    texture : weights of the broad, middle and fine texture in the mix of the poles
+    swir : reflectance 0–1 at 1650 and 2200 nm
+    kind : class name in the legend "minicity"
+    """
+
+    name: str
+    low: Colour
+    high: Colour
+    texture: tuple[float, float, float]
+    swir: tuple[float, float]
+    kind: str
+
+
+_MATERIALS = (
+    Material("grass", (78, 98, 66, 160), (112, 122, 88, 182), (0.16, 0.16, 0.10), (0.24, 0.12), "low_vegetation"),
+    Material(
+        "dry_grass", (120, 112, 86, 140), (156, 144, 112, 158), (0.16, 0.16, 0.10), (0.32, 0.20), "low_vegetation"
+    ),
+    Material("soil", (128, 108, 86, 134), (176, 154, 124, 168), (0.18, 0.18, 0.10), (0.38, 0.33), "clutter"),
+    Material("asphalt", (70, 70, 72, 80), (104, 102, 100, 108), (0.18, 0.14, 0.12), (0.16, 0.15), "impervious"),
+    Material("old_asphalt", (122, 118, 112, 126), (152, 147, 138, 152), (0.16, 0.14, 0.10), (0.22, 0.21), "impervious"),
+    Material("concrete", (160, 154, 142, 160), (204, 196, 180, 202), (0.14, 0.16, 0.10), (0.34, 0.30), "impervious"),
+    Material("gravel", (140, 132, 118, 140), (180, 170, 152, 176), (0.12, 0.16, 0.20), (0.30, 0.27), "impervious"),
+    Material("water", (38, 50, 48, 26), (58, 72, 62, 36), (0.30, 0.10, 0.03), (0.01, 0.005), "water"),
+    Material("pool", (86, 158, 178, 60), (118, 186, 196, 76), (0.1, 0.2, 0.1), (0.02, 0.01), "clutter"),
+    Material("foliage", (48, 66, 42, 150), (82, 100, 62, 190), (0.1, 0.1, 0.2), (0.22, 0.10), "tree"),
+    Material("branches", (88, 80, 72, 112), (128, 116, 102, 140), (0.1, 0.2, 0.3), (0.28, 0.18), "tree"),
+    Material("shrub", (44, 62, 40, 140), (78, 92, 58, 176), (0.1, 0.2, 0.2), (0.22, 0.10), "low_vegetation"),
+    Material("roof", (90, 88, 86, 100), (120, 116, 112, 124), (0.1, 0.1, 0.2), (0.22, 0.20), "building"),
+    Material("paint", (205, 203, 196, 205), (225, 222, 214, 222), (0.0, 0.1, 0.2), (0.40, 0.36), "impervious"),
+    Material("wood", (120, 98, 78, 136), (160, 134, 108, 166), (0.0, 0.2, 0.2), (0.36, 0.26), "clutter"),
+    Material("car", (60, 60, 60, 70), (200, 200, 200, 200), (0.0, 0.0, 0.1), (0.20, 0.18), "car"),
+    Material("boat", (190, 190, 188, 190), (232, 232, 228, 225), (0.0, 0.0, 0.1), (0.30, 0.26), "boat"),
+    Material("rubble", (96, 80, 70, 100), (170, 148, 130, 164), (0.14, 0.26, 0.30), (0.34, 0.30), "clutter"),
+    Material("tarp", (36, 74, 168, 150), (60, 104, 200, 176), (0.0, 0.1, 0.05), (0.30, 0.22), "building"),
+    Material("burnt", (30, 29, 30, 34), (74, 70, 66, 74), (0.1, 0.3, 0.3), (0.08, 0.08), "clutter"),
+    Material("mud", (92, 82, 62, 116), (128, 112, 86, 140), (0.2, 0.2, 0.14), (0.26, 0.20), "low_vegetation"),
+)
+
+NAMES: tuple[str, ...] = tuple(material.name for material in _MATERIALS)
+CODE: dict[str, int] = {name: code for code, name in enumerate(NAMES)}
+KIND: tuple[str, ...] = tuple(material.kind for material in _MATERIALS)
+
+
+@lru_cache(maxsize=1)
+def poles() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Look-up tables by material code.
+
+    returns : low (M, 4) float32 and high (M, 4) float32 display colours, texture weights (M, 3) float32
+    """
+    low = np.array([material.low for material in _MATERIALS], np.float32)
+    high = np.array([material.high for material in _MATERIALS], np.float32)
+    return low, high, np.array([material.texture for material in _MATERIALS], np.float32)
+
+
+def spectra(wavelengths_nm: np.ndarray) -> np.ndarray:
+    """Mean reflectance spectrum of each material, interpolated between its bands.
+
+    Vegetation keeps low red reflectance up to the red edge (690 nm) and reaches its plateau at 760 nm;
+    water absorption at 1450 and 1940 nm dents moist materials.
+
+    wavelengths_nm : (B,) float, 350–2500
+    returns : (M, B) float32, reflectance 0–1, in the order of `NAMES`
+    """
+    nodes = np.array([350, 450, 550, 650, 690, 760, 830, 1300, 1400, 1450, 1650, 1870, 1940, 2200, 2500], float)
+    table = np.empty((len(_MATERIALS), len(wavelengths_nm)), np.float32)
+    for row, material in enumerate(_MATERIALS):
+        red, green, blue, infrared = (
+            (a / 510 + b / 510) ** 2 for a, b in zip(material.low, material.high, strict=True)
+        )
+        shortwave, far = material.swir
+        green_plant = material.kind in ("tree", "low_vegetation")
+        edge = red if green_plant else red + (infrared - red) * 0.25
+        plateau = infrared * 0.97 if green_plant else red + (infrared - red) * 0.65
+        dent = 0.55 if green_plant else 0.9
+        values = [blue * 0.8, blue, green, red, edge, plateau, infrared, (infrared + shortwave) / 2, shortwave]
+        values += [shortwave * dent, shortwave, (shortwave + far) / 2 * 0.9, far * dent, far, far * 0.85]
+        table[row] = np.interp(wavelengths_nm, nodes, values)
+    return table

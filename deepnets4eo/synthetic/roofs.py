@@ -1,0 +1,185 @@
+"""Paints one building: roof planes, covering texture, parapets, chimneys, machines, panels; then its damage.
+
+Works in the window around the building; the arrays of that window are a `Patch`, which the damage painters change.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepnets4eo.synthetic.building import Building
+from deepnets4eo.synthetic.materials import CODE
+from deepnets4eo.synthetic.surface import Surface
+from deepnets4eo.synthetic.textures import Textures
+
+
+@dataclass
+class Patch:
+    """The window of one building, margin included, while it is being painted.
+
+    a, b : (h, w) place in the building's frame, metres; inside : inward distance from the outline, metres
+    height : metres above ground; colour : (4, h, w) float32 display colours; material : uint8 codes
+    slope_x, slope_y : roof gradient to the right and down; drawn : pixels that will be written back
+    free : pixels that no building has taken yet
+    """
+
+    rows: slice
+    cols: slice
+    a: np.ndarray
+    b: np.ndarray
+    inside: np.ndarray
+    height: np.ndarray
+    colour: np.ndarray
+    material: np.ndarray
+    slope_x: np.ndarray
+    slope_y: np.ndarray
+    drawn: np.ndarray
+    free: np.ndarray
+    fine: np.ndarray
+    middle: np.ndarray
+
+    def flatten(self, where: np.ndarray) -> None:
+        """No roof plane here any more."""
+        self.slope_x[where] = 0
+        self.slope_y[where] = 0
+
+    def fill(self, where: np.ndarray, colour: tuple[float, ...] | np.ndarray, material: str) -> None:
+        """Set display colour (4,) and material of some pixels."""
+        self.colour[:, where] = np.asarray(colour, np.float32)[:, None]
+        self.material[where] = CODE[material]
+
+
+def open_patch(surface: Surface, building: Building, textures: Textures, margin_m: float) -> Patch | None:
+    """Cut the building's window from the surface; None where it lies off the canvas."""
+    gsd, reach = surface.gsd_m, building.radius_m + margin_m
+    top, left = max(int((building.y - reach) / gsd), 0), max(int((building.x - reach) / gsd), 0)
+    bottom = min(int((building.y + reach) / gsd) + 1, surface.shape[0])
+    right = min(int((building.x + reach) / gsd) + 1, surface.shape[1])
+    if bottom - top < 2 or right - left < 2:
+        return None
+    rows, cols = slice(top, bottom), slice(left, right)
+    y = ((np.arange(top, bottom, dtype=np.float32) + 0.5) * gsd)[:, None].astype(np.float32)
+    x = ((np.arange(left, right, dtype=np.float32) + 0.5) * gsd)[None].astype(np.float32)
+    a, b = building.to_local(x, y)
+    roof, inside, rise_a, rise_b = building.profile(a, b)
+    cos, sin = np.cos(building.angle), np.sin(building.angle)
+    offset = building.key % 4096
+    drawn = inside > 0
+    colour = surface.albedo[:, rows, cols].astype(np.float32)
+    shape = a.shape
+    return Patch(
+        rows,
+        cols,
+        a,
+        b,
+        inside,
+        np.where(drawn, roof, surface.height[rows, cols]).astype(np.float32),
+        colour,
+        np.where(drawn, CODE["roof"], surface.material[rows, cols]).astype(np.uint8),
+        np.where(drawn, rise_a * cos - rise_b * sin, surface.slope_x[rows, cols]).astype(np.float32),
+        np.where(drawn, rise_a * sin + rise_b * cos, surface.slope_y[rows, cols]).astype(np.float32),
+        drawn,
+        surface.building[rows, cols] == 0,
+        textures.window("fine", top + offset, shape[0], shape[1], left + offset),
+        textures.window("middle", top + offset, shape[0], shape[1], left + offset),
+    )
+
+
+def close_patch(surface: Surface, patch: Patch, number: int | None) -> None:
+    """Write the patch back where it was drawn; `number` marks the building's own pixels."""
+    drawn, rows, cols = patch.drawn, patch.rows, patch.cols
+    np.clip(patch.colour, 0, 255, out=patch.colour)
+    for band in range(4):
+        np.copyto(surface.albedo[band, rows, cols], patch.colour[band].astype(np.uint8), where=drawn)
+    np.copyto(surface.height[rows, cols], patch.height, where=drawn)
+    np.copyto(surface.material[rows, cols], patch.material, where=drawn)
+    np.copyto(surface.slope_x[rows, cols], patch.slope_x.astype(np.float16), where=drawn)
+    np.copyto(surface.slope_y[rows, cols], patch.slope_y.astype(np.float16), where=drawn)
+    if number is not None:
+        np.copyto(surface.building[rows, cols], number, where=patch.inside > 0)
+
+
+def paint_roof(patch: Patch, building: Building) -> None:
+    """Colour the roof with its covering's texture and put the fittings on it."""
+    rng = np.random.default_rng([building.key, 1])
+    roof = patch.inside > 0
+    wear = rng.uniform(0.02, 0.07)
+    tone = 1 + wear * patch.middle + rng.uniform(0.02, 0.06) * patch.fine + _courses(patch, building, rng)
+    tone += rng.uniform(-0.05, 0.05) * np.sign(patch.slope_x + 0.37 * patch.slope_y)
+    base = np.array(building.colour, np.float32)
+    np.copyto(patch.colour, base[:, None, None] * tone[None], where=roof[None])
+    if building.roof == "flat" and building.use != "shed":
+        rim = roof & (patch.inside < 0.45)
+        patch.height[rim] += rng.uniform(0.2, 0.9)
+        patch.colour[:, rim] *= rng.uniform(0.8, 1.35)
+        stain = roof & (patch.middle > rng.uniform(0.8, 2.0))
+        patch.colour[:, stain] *= rng.uniform(0.75, 0.95)
+        _machines(patch, building, rng)
+    elif building.use in ("house", "block"):
+        _fittings(patch, building, rng)
+
+
+def _courses(patch: Patch, building: Building, rng: np.random.Generator) -> np.ndarray:
+    """Rows of tiles or shingles down the slope, or standing seams of sheet metal."""
+    steep_a = np.abs(patch.slope_x * np.cos(building.angle) + patch.slope_y * np.sin(building.angle))
+    steep_b = np.abs(-patch.slope_x * np.sin(building.angle) + patch.slope_y * np.cos(building.angle))
+    down = np.where(steep_a > steep_b, patch.a, patch.b)
+    period, strength = {
+        "tile": (0.66, 0.05),
+        "shingle": (0.85, 0.025),
+        "metal": (1.3, 0.05),
+        "membrane": (3.1, 0.015),
+        "bitumen": (2.0, 0.02),
+    }[building.covering]
+    run = np.where(steep_a > steep_b, patch.b, patch.a) if building.covering == "metal" else down
+    return np.float32(strength * rng.uniform(0.5, 1.4)) * np.sin(np.float32(2 * np.pi / period) * run)
+
+
+def _box(patch: Patch, a: float, b: float, length: float, width: float) -> np.ndarray:
+    """Pixels of a small rectangle in the building's frame that lie on the roof."""
+    return (np.abs(patch.a - a) < length / 2) & (np.abs(patch.b - b) < width / 2) & (patch.inside > 0.2)
+
+
+def _machines(patch: Patch, building: Building, rng: np.random.Generator) -> None:
+    """Ventilation units and skylights of flat roofs."""
+    part = building.parts[0]
+    for _ in range(int(rng.integers(0, 4 + int(part.length * part.width / 90)))):
+        a = part.a + rng.uniform(-0.42, 0.42) * part.length
+        b = part.b + rng.uniform(-0.42, 0.42) * part.width
+        spot = _box(patch, a, b, rng.uniform(0.9, 3.2), rng.uniform(0.9, 2.2))
+        raised = rng.random() < 0.7
+        patch.height[spot] += rng.uniform(0.7, 1.8) if raised else 0.0
+        grey = rng.uniform(130, 220) if raised else rng.uniform(60, 200)
+        patch.colour[:, spot] = grey * (1 + 0.05 * patch.fine[spot])
+
+
+def _fittings(patch: Patch, building: Building, rng: np.random.Generator) -> None:
+    """Chimney, dormer, roof windows or solar panels of pitched roofs."""
+    part = building.parts[0]
+    if rng.random() < 0.5:
+        spot = _box(patch, rng.uniform(-0.3, 0.3) * part.length, rng.normal(0, 0.6), 0.8, 0.7)
+        patch.height[spot] += rng.uniform(0.5, 1.2)
+        patch.colour[:, spot] = np.array([140, 98, 84, 140], np.float32)[:, None] * rng.uniform(0.7, 1.2)
+        patch.flatten(spot)
+    for _ in range(int(rng.integers(0, 4))):
+        spot = _box(
+            patch,
+            rng.uniform(-0.4, 0.4) * part.length,
+            rng.uniform(-0.35, 0.35) * part.width,
+            1.0,
+            rng.uniform(0.7, 1.3),
+        )
+        patch.colour[:, spot] = rng.uniform(50, 190)
+    if rng.random() < 0.07:
+        paint_panels(patch, building, rng)
+
+
+def paint_panels(patch: Patch, building: Building, rng: np.random.Generator) -> None:
+    """A field of solar panels on one roof plane."""
+    part = building.parts[0]
+    side = rng.choice((-1.0, 1.0)) * part.width * 0.22
+    spot = _box(patch, 0.0, side, part.length * rng.uniform(0.3, 0.7), part.width * 0.3)
+    grid = 1 + 0.25 * ((np.mod(patch.a[spot], 1.0) < 0.12) | (np.mod(patch.b[spot], 1.6) < 0.12))
+    patch.colour[:, spot] = np.array([44, 52, 82, 70], np.float32)[:, None] * grid

@@ -1,0 +1,112 @@
+"""From surface to image: radiance, leaning of tall things, resampling to the image grid, blur, noise, tone.
+
+Radiance is linear; display values 0–255 are its square root through the sensor's gain, haze, gamma and saturation.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from affine import Affine
+from scipy import ndimage
+
+from deepnets4eo.synthetic.light import SKY_TINT, illumination, openness, slopes, sunlit
+from deepnets4eo.synthetic.style import Light, Sensor
+from deepnets4eo.synthetic.surface import Surface
+from deepnets4eo.synthetic.textures import noise_tile
+
+BAND_ROWS = 256
+_SQUARE = (np.arange(256, dtype=np.float32) / 255) ** 2
+
+
+def radiance(surface: Surface, light: Light, dimming: np.ndarray | None = None) -> np.ndarray:
+    """Light leaving the top surface as the square root of radiance.
+
+    dimming : (H, W) float32 share of direct light left by clouds, or None
+    returns : (4, H, W) float32, 0–1.3 (1 is a white level field in full light)
+    """
+    lit = sunlit(surface, light)
+    if dimming is not None:
+        lit *= dimming
+    sky = openness(surface)
+    out = np.empty((4, *surface.shape), np.float32)
+    for first in range(0, surface.shape[0], BAND_ROWS):
+        rows = slice(first, min(first + BAND_ROWS, surface.shape[0]))
+        slope_x, slope_y = slopes(surface, rows)
+        direct = lit[rows] * illumination(slope_x, slope_y, light) * np.float32(light.direct)
+        ambient = sky[rows] * np.float32(1 - light.direct)
+        opaque = surface.cover[rows].astype(np.float32) / 255
+        for band in range(4):
+            reflectance = _SQUARE[surface.albedo[band, rows]]
+            reflectance += opaque * (_SQUARE[surface.leaf[band, rows]] - reflectance)
+            out[band, rows] = np.sqrt(reflectance * (direct + ambient * SKY_TINT[band]))
+    return out
+
+
+def lean(image: np.ndarray, height: np.ndarray, sensor: Sensor, gsd_m: float) -> np.ndarray:
+    """Displace tall things away from the nadir and show their walls (a not quite vertical view).
+
+    image : (4, H, W) float32; height : (H, W) float32, metres above ground
+    """
+    tilt = float(np.hypot(*sensor.view))
+    farthest = min(int(np.ceil(float(height.max()) * tilt / gsd_m)), 40)
+    if farthest < 1:
+        return image
+    step = np.array(sensor.view) / tilt  # (right, down)
+    reach = height * np.float32(tilt / gsd_m)
+    out, free = image.copy(), np.ones(height.shape, bool)
+    for distance in range(farthest, 0, -1):
+        col, row = np.round(step * distance).astype(int)
+        moved = np.roll(reach, (row, col), (0, 1))
+        seen = free & (moved >= distance - 0.5)
+        wall = seen & (moved > distance + 0.9)
+        free &= ~seen
+        for band in range(4):
+            source = np.roll(image[band], (row, col), (0, 1))
+            out[band][seen] = source[seen]
+            out[band][wall] *= np.float32(0.72)
+    return out
+
+
+def resample(layer: np.ndarray, matrix: Affine, shape: tuple[int, int], order: int) -> np.ndarray:
+    """A layer (H, W) seen on another lattice; `matrix` takes the new (col, row) pixel centres to old ones."""
+    linear = np.array([[matrix.e, matrix.d], [matrix.b, matrix.a]])
+    offset = np.array([matrix.f, matrix.c])
+    return ndimage.affine_transform(layer, linear, offset, output_shape=shape, order=order, mode="nearest")
+
+
+def is_crop(matrix: Affine) -> bool:
+    """Does the matrix shift by whole pixels and nothing else?"""
+    whole = abs(matrix.c - round(matrix.c)) < 1e-9 and abs(matrix.f - round(matrix.f)) < 1e-9
+    return whole and matrix.a == 1 and matrix.e == 1 and matrix.b == 0 and matrix.d == 0
+
+
+def view(layer: np.ndarray, matrix: Affine, shape: tuple[int, int], order: int) -> np.ndarray:
+    """As `resample`, by plain cropping where that is all there is to do."""
+    if is_crop(matrix):
+        row, col = round(matrix.f), round(matrix.c)
+        return layer[row : row + shape[0], col : col + shape[1]].copy()
+    return resample(layer, matrix, shape, order)
+
+
+def expose(scene: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
+    """Blur, tone and noise.
+
+    scene : (4, H, W) float32 square root of radiance on the image's own grid
+    returns : (4, H, W) uint8
+    """
+    height, width = scene.shape[1:]
+    tiles = [noise_tile(rng, period, (1.0, 6.0), 0.35) for period in (601, 709, 811, 907)]
+    blurred = np.stack([ndimage.gaussian_filter(band, sensor.blur_px, truncate=2.5) for band in scene])
+    grey = blurred[:3].mean(axis=0)
+    out = np.empty(scene.shape, np.uint8)
+    for band in range(4):
+        value = blurred[band]
+        if band < 3:
+            value = grey + (value - grey) * np.float32(sensor.saturation)
+        value = np.clip(value, 0, 1.6) ** np.float32(sensor.gamma)
+        value = value * np.float32(255 * sensor.gain[band]) + np.float32(sensor.haze[band])
+        tile = tiles[band]
+        rows, cols = np.arange(height) % tile.shape[0], np.arange(width) % tile.shape[0]
+        value += np.float32(sensor.noise) * tile[rows].take(cols, axis=1) * (np.float32(0.5) + value / 200)
+        out[band] = np.clip(np.rint(value), 0, 255).astype(np.uint8)
+    return out

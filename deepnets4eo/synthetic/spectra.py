@@ -1,0 +1,39 @@
+"""Material of each pixel with its reflectance spectrum: all that a made-up hyperspectral cube needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepnets4eo.synthetic.materials import CODE, NAMES, spectra
+from deepnets4eo.synthetic.surface import Surface
+
+
+@dataclass(frozen=True)
+class MaterialSpectra:
+    """Materials and their spectra.
+
+    names : M material names; material : (H, W) uint8, index into names
+    reflectance : (M, B) float32, 0–1; brightness : (H, W) float32, light and texture of the pixel about 1
+    """
+
+    names: tuple[str, ...]
+    material: np.ndarray
+    reflectance: np.ndarray
+    brightness: np.ndarray
+
+    def cube(self) -> np.ndarray:
+        """(B, H, W) float32 radiance factor: the material's spectrum under the pixel's light. Memory: B · H · W · 4 bytes."""
+        lit = self.brightness * self.brightness
+        return np.stack([band[self.material] * lit for band in self.reflectance.T])
+
+
+def material_spectra(surface: Surface, wavelengths_nm: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Material codes as seen from above (H, W) uint8, reflectance (M, B), names; crowns count as foliage or branches."""
+    codes = surface.material.copy()
+    crown = surface.cover > 90
+    leafy = surface.leaf[3] > surface.leaf[0] * np.float32(1.5)
+    codes[crown & leafy] = CODE["foliage"]
+    codes[crown & ~leafy] = CODE["branches"]
+    return codes, spectra(wavelengths_nm), NAMES
