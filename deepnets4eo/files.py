@@ -31,9 +31,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
     The suffix is kept, so format drivers that look at it still work. Errors: OutputError when the disk refuses.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         os.replace(partial, path)
     except OSError as error:

@@ -155,7 +155,7 @@ class Legend:
             raise LabelError(
                 f'{len(found)} colours are not in legend "{self.name}": {_listed(found)}. '
                 f"Expected {', '.join(f'{c.name} {c.color}' for c in self.classes)} or void {self.void_color}. "
-                "Choose the legend that has them, or map them to void."
+                'Choose the legend that has them, or make them void with unknown="void" (--unknown void).'
             )
         return labels
 

@@ -27,15 +27,16 @@ def datasets(
     if qml:
         _print_style(name)
         return
+    if name is not None and json is None:
+        _print_card(name, legend=legends)
+        return
     value = _legends(name) if legends else _cards(name)
     if json is not None:
         show_json(value, json)
-    elif name is None:
-        width = max(len(known) for known in value)
-        for known, title in value.items():
-            typer.echo(f"{known.ljust(width)}  {title}")
-    else:
-        _print_card(value)
+        return
+    width = max(len(known) for known in value)
+    for known, title in value.items():
+        typer.echo(f"{known.ljust(width)}  {title}")
 
 
 def _cards(name: str | None) -> dict[str, Any]:
@@ -66,9 +67,12 @@ def _print_style(name: str | None) -> None:
     typer.echo(Legend.load(name).qml(), nl=False)
 
 
-def _print_card(card: dict[str, Any]) -> None:
-    """As YAML, which is how it is written."""
-    import yaml
+def _print_card(name: str, *, legend: bool) -> None:
+    """The card as it is written, once it has been found good."""
+    from deepnets4eo import catalog
+    from deepnets4eo.dataset_card import DatasetCard
+    from deepnets4eo.legend import Legend
 
-    text = yaml.safe_dump(card, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
-    typer.echo(text.rstrip())
+    (Legend if legend else DatasetCard).load(name)
+    path = catalog.legend_path(name) if legend else catalog.dataset_path(name)
+    typer.echo(path.read_text(encoding="utf-8").rstrip())

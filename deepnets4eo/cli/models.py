@@ -20,6 +20,7 @@ def models(
     deepnets4eo models
     deepnets4eo models "*unet*" --json -
     """
+    from difflib import get_close_matches
     from fnmatch import fnmatch
 
     from deepnets4eo import catalog
@@ -33,8 +34,10 @@ def models(
     recipes = [name for name in catalog.recipes() if fnmatch(name, pattern)]
     networks = list_models(pattern)
     if pattern != "*" and not recipes and not networks:
-        catalog.model_path(pattern)  # says what there is, and what was meant
-        raise InputError(f'Nothing matches "{pattern}". "deepnets4eo models" lists all.')
+        known = [*catalog.recipes(), *list_models()]
+        nearest = get_close_matches(pattern, known, 1, 0.5)
+        hint = f'Did you mean "{nearest[0]}"?' if nearest else '"deepnets4eo models" lists all.'
+        raise InputError(f'No recipe or network is named like "{pattern}". {hint}')
     if json is not None:
         show_json({"recipes": recipes, "networks": list(networks)}, json)
         return

@@ -1,0 +1,45 @@
+"""The verbs `datasets` and `models`: lists, cards, styles."""
+
+import json
+
+from deepnets4eo.catalog import dataset_path
+from deepnets4eo.cli.main import main
+from deepnets4eo.legend import Legend
+
+
+def test_datasets_are_listed_with_their_titles(capsys):
+    assert main(["datasets"]) == 0
+    out = capsys.readouterr().out
+    assert "isprs_vaihingen  ISPRS 2D semantic labelling, Vaihingen" in out
+
+
+def test_a_card_is_shown_as_it_is_written_or_as_json(capsys):
+    assert main(["datasets", "xbd"]) == 0
+    assert capsys.readouterr().out == dataset_path("xbd").read_text()
+    assert main(["datasets", "xbd", "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["legend"] == "xbd-targets"
+
+
+def test_legends_are_listed_shown_and_given_as_style(capsys):
+    assert main(["datasets", "--legends", "--json", "-"]) == 0
+    assert sorted(json.loads(capsys.readouterr().out)) == Legend.available()
+    assert main(["datasets", "--legends", "isprs", "--json", "-"]) == 0
+    assert Legend.from_dict(json.loads(capsys.readouterr().out)) == Legend.load("isprs")
+    assert main(["datasets", "--qml", "isprs"]) == 0
+    assert capsys.readouterr().out == Legend.load("isprs").qml()
+
+
+def test_an_unknown_card_is_refused(capsys):
+    assert main(["datasets", "xdb"]) == 2
+    assert 'Did you mean "xbd"' in capsys.readouterr().err
+    assert main(["datasets", "--qml"]) == 2
+    assert "needs the name of a legend" in capsys.readouterr().err
+
+
+def test_models_lists_recipes_and_networks_by_wildcard(capsys):
+    assert main(["models"]) == 0
+    assert "networks:" in capsys.readouterr().out
+    assert main(["models", "unet*", "--json", "-"]) == 0
+    assert "unet" in json.loads(capsys.readouterr().out)["networks"]
+    assert main(["models", "unett"]) == 2
+    assert 'Did you mean "unet"' in capsys.readouterr().err

@@ -1,0 +1,120 @@
+"""The verb `evaluate`: keys, files, streams and refusals as a user meets them."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.legend import Legend
+from deepnets4eo.metrics import ConfusionMatrix
+
+ISPRS = Legend.load("isprs")
+
+
+def save(path, labels):
+    bands = labels if labels.ndim == 3 else labels[None]
+    profile = dict(driver="GTiff", count=len(bands), height=bands.shape[1], width=bands.shape[2], dtype="uint8")
+    with rasterio.open(
+        path, "w", crs="EPSG:32632", transform=rasterio.Affine(1, 0, 5e5, 0, -1, 5e6), **profile
+    ) as file:
+        file.write(bands)
+    return str(path)
+
+
+@pytest.fixture
+def files(tmp_path):
+    generator = np.random.default_rng(0)
+    reference = np.kron(generator.integers(0, 5, (10, 10)), np.ones((9, 9), int)).astype(np.uint8)
+    prediction = np.where(generator.random(reference.shape) < 0.2, 1, reference).astype(np.uint8)
+    paths = save(tmp_path / "labels.tif", prediction), save(tmp_path / "reference.tif", ISPRS.decode(reference))
+    return *paths, ConfusionMatrix(6).update(reference, prediction)
+
+
+def test_json_has_the_promised_keys(files, tmp_path, capsys):
+    prediction, reference, counts = files
+    target = tmp_path / "scores.json"
+    assert main(["evaluate", prediction, reference, "--legend", "isprs", "--erode", "3", "--json", str(target)]) == 0
+    out, err = capsys.readouterr()
+    assert out == f"{target}\n"
+    assert "full reference" in err
+    found = json.loads(target.read_text())
+    for key in ("overall_accuracy", "kappa", "average_accuracy", "mean_f1", "mean_iou", "fw_iou"):
+        assert found[key] == pytest.approx(getattr(counts, key), abs=1e-12)
+        assert isinstance(found["eroded"][key], float)
+    for key in ("f1", "iou", "precision", "recall"):
+        assert list(found[key]) == list(found["eroded"][key]) == list(ISPRS.names)
+    assert found["confusion"] == counts.matrix.tolist()
+    assert found["legend"] == "isprs"
+    assert found["protocol"]["erode_px"] == 3
+    assert found["f1"]["clutter"] is None
+    assert found["absent_classes"] == ["clutter"]
+
+
+def test_without_files_the_table_goes_to_stdout(files, capsys):
+    assert main(["evaluate", *files[:2], "--legend", "isprs"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("Scores in percent, legend isprs, full reference\n")
+    assert "borders" not in out
+
+
+def test_json_to_stdout_is_json_alone(files, capsys):
+    assert main(["evaluate", *files[:2], "--legend", "isprs", "--json", "-"]) == 0
+    assert "eroded" not in json.loads(capsys.readouterr().out)
+
+
+def test_all_formats_are_written_and_their_paths_printed(files, tmp_path, capsys):
+    targets = [str(tmp_path / "out" / name) for name in ("s.json", "s.csv", "s.md", "s.png")]
+    options = zip(("--json", "--csv", "--markdown", "--figure"), targets, strict=True)
+    assert main(["evaluate", *files[:2], "--legend", "isprs", *(word for pair in options for word in pair)]) == 0
+    assert capsys.readouterr().out.splitlines() == targets
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["s.csv", "s.json", "s.md", "s.png"]
+
+
+def test_a_protocol_of_a_card_brings_its_legend_and_name(files, capsys):
+    assert main(["evaluate", *files[:2], "--protocol", "isprs_vaihingen/deepnetsforeo", "--json", "-"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["legend"] == "isprs"
+    assert found["protocol"]["name"] == "isprs_vaihingen/deepnetsforeo"
+
+
+def test_intervals_are_printed(files, capsys):
+    words = ["--legend", "isprs", "--bootstrap", "50", "--tile", "30", "--ignore", "clutter"]
+    assert main(["evaluate", *files[:2], *words]) == 0
+    assert " to " in next(line for line in capsys.readouterr().out.splitlines() if line.startswith("overall accuracy"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "no --legend was given"),
+        (["--legend", "isprss"], 'no legend "isprss". Did you mean "isprs"'),
+        (["--legend", "dfc2015", "--unknown", "maybe"], "expected error or void"),
+        (["--legend", "isprs", "--ignore", "cras"], 'Did you mean "car"'),
+        (["--legend", "xbd"], "5 colours are not in legend"),
+        (["--protocol", "dfc2015/bench"], 'Did you mean "benchmark"'),
+    ],
+)
+def test_wrong_options_end_with_one_clear_line(files, words, message, capsys):
+    assert main(["evaluate", *files[:2], *words]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert message in err
+    assert "Traceback" not in err
+
+
+def test_a_missing_or_broken_file_is_named(files, tmp_path, capsys):
+    assert main(["evaluate", str(tmp_path / "absent.tif"), files[1], "--legend", "isprs"]) == 2
+    assert "absent.tif" in capsys.readouterr().err
+    (tmp_path / "text.tif").write_text("no raster")
+    assert main(["evaluate", files[0], str(tmp_path / "text.tif"), "--legend", "isprs"]) == 2
+    assert "text.tif is not a raster" in capsys.readouterr().err
+
+
+def test_a_result_that_cannot_be_written_is_an_error_not_a_trace(files, tmp_path, capsys):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert main(["evaluate", *files[:2], "--legend", "isprs", "--json", str(blocked / "scores.json")]) == 1
+    assert "could not write" in capsys.readouterr().err
+    assert blocked.read_text() == ""

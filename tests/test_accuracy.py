@@ -1,0 +1,118 @@
+"""Intervals and estimates against the papers' worked examples."""
+
+from statistics import NormalDist
+
+import numpy as np
+import pytest
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.metrics import ConfusionMatrix, area_adjusted, bootstrap, stratified_count, wilson_interval
+
+PAPER_LEVEL = 2 * NormalDist().cdf(1.96) - 1  # the papers round the 95 % quantile to 1.96
+
+OLOFSSON_SAMPLE = np.array([[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]])
+OLOFSSON_HA = np.array([200_000, 150_000, 3_200_000, 6_450_000]) * 0.09
+
+
+def test_the_worked_example_of_olofsson_is_reproduced():
+    found = area_adjusted(OLOFSSON_SAMPLE, OLOFSSON_HA, level=PAPER_LEVEL)
+    np.testing.assert_allclose(found.area, [21157.8, 11686.2, 285769.9, 581386.2], atol=0.05)
+    np.testing.assert_allclose(found.area_margin, [6157.6, 3755.8, 15509.8, 16281.7], atol=0.1)
+    np.testing.assert_allclose(found.overall_accuracy, 0.94651, atol=5e-6)
+    np.testing.assert_allclose(found.overall_accuracy_margin, 0.01848, atol=5e-6)
+    np.testing.assert_allclose(found.users_accuracy, [0.880, 0.733, 0.927, 0.963], atol=5e-4)
+    np.testing.assert_allclose(found.producers_accuracy, [0.7487, 0.8472, 0.9345, 0.9616], atol=5e-5)
+    np.testing.assert_allclose(found.producers_accuracy_margin, [0.2133, 0.2544, 0.0343, 0.0184], atol=5e-5)
+
+
+def test_adjusted_areas_add_up_to_the_mapped_area():
+    np.testing.assert_allclose(area_adjusted(OLOFSSON_SAMPLE, OLOFSSON_HA).area.sum(), OLOFSSON_HA.sum())
+
+
+def test_producers_variance_follows_equation_7_written_out():
+    n_i, area = OLOFSSON_SAMPLE.sum(axis=1), OLOFSSON_HA
+    found = area_adjusted(OLOFSSON_SAMPLE, area, level=PAPER_LEVEL)
+    for j in range(4):
+        n_hat = sum(area[i] * OLOFSSON_SAMPLE[i, j] / n_i[i] for i in range(4))
+        users, producers = found.users_accuracy[j], found.producers_accuracy[j]
+        own = area[j] ** 2 * (1 - producers) ** 2 * users * (1 - users) / (n_i[j] - 1)
+        others = sum(
+            area[i] ** 2 * (q := OLOFSSON_SAMPLE[i, j] / n_i[i]) * (1 - q) / (n_i[i] - 1) for i in range(4) if i != j
+        )
+        variance = (own + producers**2 * others) / n_hat**2
+        np.testing.assert_allclose(found.producers_accuracy_margin[j], 1.96 * np.sqrt(variance))
+
+
+def test_damaged_buildings_are_counted_with_and_without_the_finite_population():
+    found = stratified_count([1200, 8800], [100, 300], [90, 12], level=PAPER_LEVEL)
+    assert found.estimate == pytest.approx(1432)
+    assert found.high - found.estimate == pytest.approx(204, abs=0.5)
+    endless = stratified_count([1200 * 10**6, 8800 * 10**6], [100, 300], [90, 12], level=PAPER_LEVEL)
+    assert (endless.high - endless.estimate) / 10**6 == pytest.approx(208, abs=0.5)
+
+
+def test_a_population_looked_at_whole_has_no_interval():
+    found = stratified_count([50, 20], [50, 20], [5, 20])
+    assert (found.low, found.estimate, found.high) == (25, 25, 25)
+
+
+def test_what_was_seen_bounds_the_interval_of_a_count():
+    found = stratified_count([10, 10], [4, 4], [2, 2])
+    assert found.low >= 4
+    assert found.high <= 16
+
+
+@pytest.mark.parametrize(
+    ("positive", "total", "low", "high"),
+    [(0, 200, 0, 0.01885), (3, 200, 0.00511, 0.04317), (12, 300, 0.02303, 0.06860)],
+)
+def test_wilson_intervals_of_small_counts(positive, total, low, high):
+    found = wilson_interval(positive, total)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-6)
+    mirrored = wilson_interval(total - positive, total)
+    assert (1 - mirrored.high, 1 - mirrored.low) == pytest.approx((found.low, found.high))
+
+
+def test_designs_that_carry_no_interval_are_refused():
+    with pytest.raises(InputError, match="each needs 2 or more"):
+        area_adjusted(np.array([[1, 0], [2, 5]]), [1, 1])
+    with pytest.raises(InputError, match=r"\(2, 2\) for 3 mapped areas"):
+        area_adjusted(np.ones((2, 2)), [1, 1, 1])
+    with pytest.raises(InputError, match="positive ≤ sampled ≤ size"):
+        stratified_count([10], [5], [6])
+    with pytest.raises(InputError, match="Got 5 of 3"):
+        wilson_interval(5, 3)
+    with pytest.raises(InputError, match="level of 95"):
+        wilson_interval(1, 3, level=95)
+    with pytest.raises(InputError, match=r"1 tile\(s\)"):
+        bootstrap([ConfusionMatrix(2)])
+
+
+def some_tiles(count: int, seed: int = 0) -> list[ConfusionMatrix]:
+    generator = np.random.default_rng(seed)
+    tiles = []
+    for _ in range(count):
+        reference = generator.integers(0, 3, 400)
+        wrong = generator.random(400) < generator.uniform(0, 0.4)
+        tiles.append(ConfusionMatrix(3).update(reference, np.where(wrong, (reference + 1) % 3, reference)))
+    return tiles
+
+
+def test_the_bootstrap_agrees_with_the_normal_theory_of_tile_means():
+    tiles = some_tiles(60)
+    accuracies = [tile.overall_accuracy for tile in tiles]  # tiles of equal size: the overall one is their mean
+    found = bootstrap(tiles, ["overall_accuracy"], draws=4000)["overall_accuracy"]
+    assert found.estimate == pytest.approx(np.mean(accuracies))
+    margin = 1.96 * np.std(accuracies) / np.sqrt(len(tiles))
+    assert found.high - found.low == pytest.approx(2 * margin, rel=0.08)
+
+
+def test_the_bootstrap_is_the_same_for_the_same_seed():
+    tiles = some_tiles(8)
+    assert bootstrap(tiles, draws=50, seed=3) == bootstrap(tiles, draws=50, seed=3)
+    assert bootstrap(tiles, draws=50, seed=3) != bootstrap(tiles, draws=50, seed=4)
+
+
+def test_identical_tiles_leave_no_doubt():
+    found = bootstrap(some_tiles(1) * 5, draws=20)["mean_iou"]
+    assert found.low == pytest.approx(found.high)

@@ -1,0 +1,145 @@
+"""Who may import whom: the core no branch, branches each other's public face alone, the command line nothing heavy."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "deepnets4eo"
+NOT_A_BRANCH = {"cli"}
+BRANCHES = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - NOT_A_BRANCH
+KNOWN_BRANCHES = {"baselines", "segmentation", "fusion", "hyperspectral", "change", "points", "depth", "classification",
+                  "damage", "synthetic"}  # fmt: skip
+HEAVY = {"torch", "lightning", "torchmetrics", "segmentation_models_pytorch", "sklearn", "skimage", "skops", "scipy",
+         "matplotlib", "bokeh", "geopandas", "pandas", "pyogrio", "rasterio", "shapely", "odc", "open3d", "laspy",
+         "dask", "distributed"}  # fmt: skip
+
+
+def imports(path: Path, *, top_only: bool = False) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of everything imported; `from a import b` counts as a and as a.b."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in at_import_time(tree) if top_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, name.name) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = absolute(path, node)
+            yield node.lineno, module
+            yield from ((node.lineno, f"{module}.{name.name}") for name in node.names)
+
+
+def at_import_time(tree: ast.Module) -> Iterator[ast.AST]:
+    """Statements that run when the module is imported: not those of functions, nor those for type checkers."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            waiting.extend(node.orelse)
+            continue
+        waiting.extend(ast.iter_child_nodes(node))
+
+
+def absolute(path: Path, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = path.relative_to(ROOT).with_suffix("").parts[: -node.level]
+    return ".".join([*parts, node.module] if node.module else parts)
+
+
+def branch_of(path: Path) -> str | None:
+    top = path.relative_to(PACKAGE).parts[0]
+    return top if top in BRANCHES else None
+
+
+def modules(*, of: str) -> list[Path]:
+    files = sorted(PACKAGE.rglob("*.py"))
+    kind = {"core": lambda p: p.parent == PACKAGE, "cli": lambda p: p.relative_to(PACKAGE).parts[0] == "cli",
+            "branch": lambda p: branch_of(p) is not None}[of]  # fmt: skip
+    return [path for path in files if kind(path)]
+
+
+def module_exists(dotted: str) -> bool:
+    path = ROOT.joinpath(*dotted.split("."))
+    return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+
+
+def report(found: list[tuple[Path, int, str]]) -> str:
+    return "\n".join(f"{path.relative_to(ROOT)}:{line}: {what}" for path, line, what in found)
+
+
+def test_only_known_branches_stand_in_the_package():
+    assert BRANCHES <= KNOWN_BRANCHES, f"unknown packages: {BRANCHES - KNOWN_BRANCHES}"
+
+
+def test_the_core_never_imports_a_branch_nor_the_command_line():
+    forbidden = BRANCHES | NOT_A_BRANCH
+    found = [
+        (path, line, f"imports {name}")
+        for path in modules(of="core")
+        for line, name in imports(path)
+        if name.startswith("deepnets4eo.") and name.split(".")[1] in forbidden
+    ]
+    assert not found, report(found)
+
+
+def test_a_branch_imports_only_the_public_face_of_another():
+    found = []
+    for path in modules(of="branch"):
+        for line, name in imports(path):
+            parts = name.split(".")
+            if parts[0] != "deepnets4eo" or len(parts) < 2:
+                continue
+            if parts[1] == "cli":
+                found.append((path, line, f"imports {name}: the command line calls branches, not they it"))
+            elif parts[1] in BRANCHES - {branch_of(path)} and len(parts) > 2 and module_exists(name):
+                found.append((path, line, f"imports {name}: only names of deepnets4eo.{parts[1]} itself"))
+    assert not found, report(found)
+
+
+def test_the_command_line_imports_nothing_heavy_at_its_top():
+    found = [
+        (path, line, f"imports {name} at the top; import it in the function")
+        for path in modules(of="cli")
+        for line, name in imports(path, top_only=True)
+        if name.split(".")[0] in HEAVY
+    ]
+    assert not found, report(found)
+
+
+@pytest.mark.parametrize("statement", ["import deepnets4eo", "import deepnets4eo.cli.main"])
+def test_importing_the_package_or_its_command_line_loads_nothing_heavy(statement):
+    code = f"import sys; {statement}; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not HEAVY & set(loaded.stdout.split())
+
+
+def test_every_verb_can_show_its_help_without_anything_heavy():
+    code = """
+import sys
+from importlib import import_module
+from pathlib import Path
+import deepnets4eo.cli
+for path in Path(deepnets4eo.cli.__file__).parent.glob("*.py"):
+    import_module(f"deepnets4eo.cli.{path.stem}") if path.stem != "__init__" else None
+print(*sorted({name.split(".")[0] for name in sys.modules}))
+"""
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert not HEAVY & set(loaded.stdout.split())
+
+
+def test_imports_in_functions_and_relative_ones_are_seen(tmp_path):
+    """The tests above would pass on anything if the reader of imports were blind."""
+    path = PACKAGE / "damage" / "imaginary.py"
+    tree = "def f():\n    from ..synthetic.insides import g\n"
+    node = ast.parse(tree).body[0].body[0]
+    assert absolute(path, node) == "deepnets4eo.synthetic.insides"
+    sample = tmp_path / "sample.py"
+    sample.write_text("import typing\nif typing.TYPE_CHECKING:\n    import torch\ndef f():\n    import scipy\n")
+    assert {name for _, name in imports(sample)} == {"typing", "torch", "scipy"}
+    assert [name for _, name in imports(sample, top_only=True)] == ["typing"]
