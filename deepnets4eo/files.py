@@ -43,8 +43,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     finally:
         if partial.is_dir():
             shutil.rmtree(partial, ignore_errors=True)
-        else:
-            partial.unlink(missing_ok=True)
+        elif partial.exists():
+            partial.unlink()
 
 
 def refuse_existing(path: str | Path, *, overwrite: bool, resume: bool = False) -> Path:
