@@ -1,0 +1,41 @@
+"""`deepnets4eo demo`: the main job on the miniature city, scored against its truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepnets4eo.cli.options import Debug, Overwrite, Seed
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Where the city and its damage map go.")] = Path("demo"),
+    size: Annotated[int, typer.Option(help="Side of the made-up city in pixels.")] = 1536,
+    seed: Seed = 3,
+    overwrite: Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Make a miniature city (synthetic), map its damage, and say how well that went.
+
+    \b
+    deepnets4eo demo
+    deepnets4eo demo --out my_demo --seed 7 --size 2048
+    """
+    from deepnets4eo.damage import Settings, assess
+    from deepnets4eo.damage.skill import skill
+    from deepnets4eo.files import refuse_existing
+    from deepnets4eo.scene import Layer
+    from deepnets4eo.synthetic import City
+
+    refuse_existing(out, overwrite=overwrite)
+    typer.echo(f"making a synthetic city of {size} × {size} pixels …", err=True)
+    city = City(seed, size)
+    files = city.write(out / "city")
+    pre, post = Layer.open(files / "pre.tif"), Layer.open(files / "post.tif")
+    result = assess(pre, post, files / "footprints.gpkg", settings=Settings(seed=seed))
+    paths = result.save(out / "damage", pre=pre, post=post, overwrite=True)
+    typer.echo(f"Open {paths['report.html']} in a browser (SYNTHETIC: a made-up place).")
+    typer.echo(skill(result.buildings, city.buildings))
+    typer.echo("On your own files: deepnets4eo damage PRE POST FOOTPRINTS --out DIR")
