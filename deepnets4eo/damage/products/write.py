@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepnets4eo.damage.products.gpkg import write_gpkg
+from deepnets4eo.damage.products.html import write_report
 from deepnets4eo.damage.products.manifest import write_manifest
 from deepnets4eo.damage.products.parquet import write_parquet
 from deepnets4eo.damage.products.summary import summarize
@@ -29,6 +30,7 @@ def write_products(damage_map: DamageMap, folder: Path, *, post: Layer, pre: Lay
         write_gpkg(damage_map, folder / "damage.gpkg"),
         write_parquet(damage_map, folder / "damage.parquet"),
         write_json(folder / "summary.json", summary),
+        write_report(damage_map, summary, folder / "report.html", post=post, pre=pre),
     ]
     names = [path.name for path in written]
     written.append(write_manifest(damage_map, folder, names))

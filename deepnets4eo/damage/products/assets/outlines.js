@@ -1,0 +1,156 @@
+// Buildings drawn over the images: grades differ by colour, by dash and by a pie, never by colour alone.
+
+const DASHES = [[], [5, 3], [9, 3], [], [2, 3]];
+const WIDTHS = [1.25, 1.75, 2.25, 2.5, 1.25];
+const DOT_PX = 7; // smaller buildings become dots
+const FILL_BELOW_PX = 44; // larger ones are left open, so that the roof can be seen
+const CHUNK = 200; // one path of very many polygons is slow to fill
+
+class Outlines {
+  constructor(store) {
+    this.store = store;
+    this.shown = new Uint8Array(store.count).fill(1);
+    this.byGrade = grades.map((_, grade) => {
+      const members = [];
+      for (let i = 0; i < store.count; i++) if (store.grade[i] === grade && store.rings[i]) members.push(i);
+      return Uint32Array.from(members);
+    });
+  }
+
+  // Everything in view, the worst grades last so that they lie on top.
+  draw(context, view) {
+    this.extent(context, view);
+    for (const grade of [NOT_ASSESSED, 0, 1, 2, 3]) this.drawGrade(context, view, grade);
+    context.setLineDash([]);
+  }
+
+  drawGrade(context, view, grade) {
+    const { boxes } = this.store, large = [];
+    const [left, top] = [view.toCol(0), view.toRow(0)], [right, bottom] = [view.toCol(view.width), view.toRow(view.height)];
+    const least = grade === 3 ? 3.5 : grade === 2 ? 3 : grade === 1 ? 2.5 : 1.6;
+    context.fillStyle = rgba(grade, grade === 0 || grade === NOT_ASSESSED ? 0.75 : 0.95);
+    for (const i of this.byGrade[grade]) {
+      const b = 4 * i;
+      if (!this.shown[i] || boxes[b] > right || boxes[b + 2] < left || boxes[b + 1] > bottom || boxes[b + 3] < top) continue;
+      const w = (boxes[b + 2] - boxes[b]) * view.scaleX, h = (boxes[b + 3] - boxes[b + 1]) * view.scaleY;
+      if (Math.max(w, h) >= DOT_PX) { large.push(i); continue; }
+      const dw = Math.max(w, least), dh = Math.max(h, least);
+      const x = view.toScreenX((boxes[b] + boxes[b + 2]) / 2), y = view.toScreenY((boxes[b + 1] + boxes[b + 3]) / 2);
+      context.fillRect(x - dw / 2, y - dh / 2, dw, dh);
+    }
+    this.drawLarge(context, view, grade, large);
+  }
+
+  drawLarge(context, view, grade, members) {
+    const fill = [0, 0.3, 0.4, 0.55, 0.25][grade];
+    for (let start = 0; start < members.length; start += CHUNK) {
+      const open = new Path2D(), filled = new Path2D();
+      for (const i of members.slice(start, start + CHUNK)) this.trace(this.size(view, i) < FILL_BELOW_PX ? filled : open, view, i);
+      context.fillStyle = rgba(grade, fill);
+      if (fill) context.fill(filled, "evenodd");
+      const all = new Path2D(filled);
+      all.addPath(open);
+      context.setLineDash([]);
+      context.strokeStyle = "rgba(0,0,0,.55)";
+      context.lineWidth = WIDTHS[grade] + 1.5;
+      context.stroke(all);
+      context.setLineDash(DASHES[grade]);
+      context.strokeStyle = rgba(grade, 1);
+      context.lineWidth = WIDTHS[grade];
+      context.stroke(all);
+    }
+    context.setLineDash([]);
+    for (const i of members) if (this.size(view, i) > 30) this.badge(context, view, i);
+  }
+
+  size(view, i) {
+    const b = this.store.boxes.subarray(4 * i, 4 * i + 4);
+    return Math.max((b[2] - b[0]) * view.scaleX, (b[3] - b[1]) * view.scaleY);
+  }
+
+  trace(path, view, i) {
+    const { firstRing, ringStart, xs, ys } = this.store;
+    for (let ring = firstRing[i]; ring < firstRing[i + 1]; ring++) {
+      for (let k = ringStart[ring]; k < ringStart[ring + 1]; k++) {
+        const x = view.toScreenX(xs[k]), y = view.toScreenY(ys[k]);
+        if (k === ringStart[ring]) path.moveTo(x, y);
+        else path.lineTo(x, y);
+      }
+      path.closePath();
+    }
+  }
+
+  badge(context, view, i) {
+    const b = this.store.boxes.subarray(4 * i, 4 * i + 4), grade = this.store.grade[i], radius = 6;
+    const x = view.toScreenX(b[2]), y = view.toScreenY(b[1]);
+    context.beginPath();
+    context.arc(x, y, radius, 0, 2 * Math.PI);
+    context.fillStyle = "rgba(15,18,24,.92)";
+    context.fill();
+    context.strokeStyle = rgba(grade, 1);
+    context.lineWidth = 2;
+    context.stroke();
+    if (grade === NOT_ASSESSED || grade === 0) return;
+    context.beginPath();
+    context.moveTo(x, y);
+    context.arc(x, y, radius, -Math.PI / 2, -Math.PI / 2 + (2 * Math.PI * grade) / 3);
+    context.fillStyle = rgba(grade, 1);
+    context.fill();
+  }
+
+  extent(context, view) {
+    const path = new Path2D();
+    for (const ring of page.extent) {
+      ring.forEach(([col, row], k) => (k ? path.lineTo : path.moveTo).call(path, view.toScreenX(col), view.toScreenY(row)));
+      path.closePath();
+    }
+    context.lineWidth = 3;
+    context.strokeStyle = "rgba(0,0,0,.5)";
+    context.stroke(path);
+    context.setLineDash([8, 5]);
+    context.lineWidth = 1.5;
+    context.strokeStyle = "rgba(255,255,255,.9)";
+    context.stroke(path);
+    context.setLineDash([]);
+  }
+
+  select(context, view, i) {
+    const path = new Path2D();
+    this.trace(path, view, i);
+    const small = this.size(view, i) < DOT_PX;
+    if (small) path.arc(view.toScreenX(centre(this.store, i)[0]), view.toScreenY(centre(this.store, i)[1]), 9, 0, 2 * Math.PI);
+    for (const [width, style] of [[7, "rgba(0,0,0,.6)"], [4.5, "#fff"], [2, rgba(this.store.grade[i], 1)]]) {
+      context.lineWidth = width;
+      context.strokeStyle = style;
+      context.stroke(path);
+    }
+  }
+
+  // The building under a point, the smallest first; a few pixels of tolerance help fingers and dots.
+  at(view, x, y, tolerancePx) {
+    const { boxes } = this.store, col = view.toCol(x), row = view.toRow(y);
+    const tx = tolerancePx / view.scaleX, ty = tolerancePx / view.scaleY;
+    let found = -1, best = Infinity;
+    for (let i = 0; i < this.store.count; i++) {
+      const b = 4 * i;
+      if (!this.shown[i] || col < boxes[b] - tx || col > boxes[b + 2] + tx || row < boxes[b + 1] - ty || row > boxes[b + 3] + ty) continue;
+      const [cx, cy] = centre(this.store, i), area = (boxes[b + 2] - boxes[b]) * (boxes[b + 3] - boxes[b + 1]);
+      const distance = this.inside(i, col, row) ? area * 1e-6 : 1e3 + (cx - col) ** 2 + (cy - row) ** 2;
+      if (distance < best) { best = distance; found = i; }
+    }
+    return found;
+  }
+
+  inside(i, col, row) {
+    const { firstRing, ringStart, xs, ys } = this.store;
+    let odd = false;
+    for (let ring = firstRing[i]; ring < firstRing[i + 1]; ring++) {
+      const start = ringStart[ring], end = ringStart[ring + 1];
+      for (let k = start, j = end - 1; k < end; j = k++) {
+        const crosses = ys[k] > row !== ys[j] > row;
+        if (crosses && col < ((xs[j] - xs[k]) * (row - ys[k])) / (ys[j] - ys[k]) + xs[k]) odd = !odd;
+      }
+    }
+    return odd;
+  }
+}

@@ -1,0 +1,160 @@
+// The image panels: tiles from coarse to fine under one shared drawing of the buildings.
+
+const KEPT_DETAILS = 80; // decoded full-resolution tiles kept at a time
+const QUICK_MS = 14; // a slower drawing is stretched while the view moves and drawn anew when it rests
+
+class Panels {
+  constructor(view, outlines) {
+    this.view = view;
+    this.outlines = outlines;
+    this.sources = JSON.parse(document.getElementById("images").textContent);
+    this.swapped = false;
+    this.visible = true;
+    this.selected = -1;
+    this.overlay = document.createElement("canvas");
+    this.overlayView = null;
+    this.overlayMs = 0;
+    this.decoded = [];
+    this.host = document.getElementById("panels");
+    this.host.classList.toggle("single", this.sources.length < 2);
+    this.panels = this.sources.map((source, number) => this.add(source, number));
+    new ResizeObserver(() => this.resize()).observe(this.host);
+    view.changed = () => this.request();
+  }
+
+  add(source, number) {
+    const title = source.role === "pre" ? "Before" : "After";
+    const canvas = make("canvas", {
+      tabindex: "0", role: "application", "data-role": source.role,
+      "aria-label": `${title} the event. Arrow keys move, plus and minus zoom, N and P step through the listed buildings.`,
+    });
+    const cross = make("div", { class: "cross", "aria-hidden": "true" });
+    const label = make("p", { class: "label" }, make("b", {}, title), make("span", {}, source.source));
+    const figure = make("figure", { class: "panel" }, canvas, cross, label);
+    if (number === this.sources.length - 1) figure.append(scaleBar(), northArrow());
+    this.host.append(figure);
+    return { canvas, cross, label, figure };
+  }
+
+  resize() {
+    const { clientWidth, clientHeight } = this.panels[0].figure;
+    const ratio = Math.min(devicePixelRatio || 1, 2);
+    for (const canvas of [...this.panels.map((panel) => panel.canvas), this.overlay]) {
+      canvas.width = Math.round(clientWidth * ratio);
+      canvas.height = Math.round(clientHeight * ratio);
+    }
+    this.ratio = ratio;
+    this.overlayView = null;
+    this.view.resize(clientWidth, clientHeight);
+  }
+
+  // The buildings changed (filter, selection): draw them anew.
+  refresh() {
+    this.overlayView = null;
+    this.request();
+  }
+
+  request() {
+    this.pending ||= requestAnimationFrame(() => { this.pending = 0; this.draw(); });
+  }
+
+  draw() {
+    if (!this.ratio) return;
+    this.updateOverlay();
+    this.panels.forEach(({ canvas }, number) => {
+      const context = canvas.getContext("2d");
+      context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+      context.clearRect(0, 0, this.view.width, this.view.height);
+      const shown = this.swapped && this.sources.length > 1 ? 1 - number : number;
+      this.drawTiles(context, this.sources[shown], this.view);
+      if (this.visible) this.drawOverlay(context);
+      if (this.selected >= 0) this.outlines.select(context, this.view, this.selected);
+    });
+    updateScaleBar(this.view);
+  }
+
+  drawTiles(context, source, view) {
+    context.imageSmoothingEnabled = true;
+    context.imageSmoothingQuality = "high";
+    for (const tile of source.tiles) {
+      const [col, row, width, height] = tile;
+      const left = view.toScreenX(col), top = view.toScreenY(row), right = view.toScreenX(col + width), bottom = view.toScreenY(row + height);
+      if (right < 0 || bottom < 0 || left > view.width || top > view.height) continue;
+      const image = this.image(tile);
+      if (!image) continue;
+      context.imageSmoothingEnabled = (right - left) / image.naturalWidth < 4;
+      const seam = 0.4; // neighbouring tiles overlap a little, so that no line shows between them
+      context.drawImage(image, left, top, right - left + seam, bottom - top + seam);
+    }
+  }
+
+  image(tile) {
+    if (!tile.image) {
+      tile.image = new Image();
+      tile.image.onload = () => { tile.ready = true; this.request(); this.onimage?.(); };
+      tile.image.src = "data:image/webp;base64," + tile[4];
+      if (tile[2] <= 512) this.decoded.push(tile);
+      if (this.decoded.length > KEPT_DETAILS) {
+        const old = this.decoded.shift();
+        old.image = null;
+        old.ready = false;
+      }
+    }
+    return tile.ready ? tile.image : null;
+  }
+
+  updateOverlay() {
+    if (!this.visible) return;
+    const { x, y, scale } = this.view, drawn = this.overlayView;
+    if (drawn && drawn.x === x && drawn.y === y && drawn.scale === scale) return;
+    clearTimeout(this.idle);
+    if (drawn && this.overlayMs > QUICK_MS && performance.now() - (this.lastMove ?? 0) < 120) {
+      this.lastMove = performance.now();
+      this.idle = setTimeout(() => this.refresh(), 130);
+      return;
+    }
+    this.lastMove = performance.now();
+    const context = this.overlay.getContext("2d"), start = performance.now();
+    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    context.clearRect(0, 0, this.view.width, this.view.height);
+    this.outlines.draw(context, this.view);
+    this.overlayMs = performance.now() - start;
+    this.overlayView = { x, y, scale };
+  }
+
+  drawOverlay(context) {
+    const { view } = this, drawn = this.overlayView, factor = view.scale / drawn.scale;
+    const left = (drawn.x - view.x) * view.scaleX + (view.width / 2) * (1 - factor);
+    const top = (drawn.y - view.y) * view.scaleY + (view.height / 2) * (1 - factor);
+    context.imageSmoothingEnabled = false;
+    context.drawImage(this.overlay, left, top, view.width * factor, view.height * factor);
+  }
+
+  point(x, y, from) {
+    this.panels.forEach(({ cross }, number) => {
+      cross.hidden = x === null || number === from;
+      if (x !== null) cross.style.transform = `translate(${x}px, ${y}px)`;
+    });
+  }
+}
+
+function scaleBar() {
+  return make("div", { class: "scale", id: "scale" }, make("span", {}), make("i", {}));
+}
+
+function updateScaleBar(view) {
+  const perPx = view.metresPerUnit / view.scale, host = document.getElementById("scale");
+  const raw = perPx * Math.min(130, view.width / 3), power = 10 ** Math.floor(Math.log10(raw));
+  const length = [5, 2, 1].map((step) => step * power).find((step) => step <= raw);
+  host.lastChild.style.width = `${length / perPx}px`;
+  const text = page.frame.crs === null ? `${length} px` : length >= 1000 ? `${length / 1000} km` : `${length} m`;
+  host.firstChild.textContent = text;
+}
+
+function northArrow() {
+  if (page.frame.north === null) return "";
+  const arrow = make("path", { d: "M12 2 L17 15 L12 12 L7 15 Z", transform: `rotate(${page.frame.north} 12 10)` });
+  const svg = make("svg", { viewBox: "0 0 24 26", class: "north", role: "img", "aria-label": "North arrow" }, arrow);
+  svg.append(make("text", { x: "12", y: "25" }, "N"));
+  return svg;
+}

@@ -1,0 +1,96 @@
+// What the scene amounts to: counts with their intervals, what was looked at, how well the images fit, what to beware of.
+
+const bounds = (interval) => (interval ? `${number(Math.round(interval[0]))}–${number(Math.round(interval[1]))}` : "");
+
+function fillHeader() {
+  const { summary } = page, { buildings, damaged } = summary;
+  document.getElementById("synthetic").hidden = !summary.synthetic;
+  const headline = document.getElementById("headline");
+  if (!buildings.assessed) headline.textContent = "No building could be assessed.";
+  else headline.append(make("b", {}, `${number(damaged.count)} of ${number(buildings.assessed)}`), " assessed buildings show major damage or worse",
+    damaged.interval_95 ? make("span", {}, ` · expected ${bounds(damaged.interval_95)} (95 %)`) : "");
+  document.getElementById("quality").append(...registrationWords());
+}
+
+function registrationWords() {
+  const { status, residual_m: residual } = page.summary.registration;
+  const words = { ok: "Images aligned", degraded: "Images roughly aligned", failed: "Images could not be aligned" };
+  if (!(status in words)) return ["After image only"];
+  const light = make("i", { class: `light ${status}`, "aria-hidden": "true" });
+  return [light, `${words[status]}${typeof residual === "number" && status !== "failed" ? ` · ± ${residual.toFixed(1)} m` : ""}`];
+}
+
+function fillChips(list) {
+  const host = document.getElementById("chips"), { summary } = page;
+  for (const grade of [3, 2, 1, 0, NOT_ASSESSED]) {
+    const told = grade === NOT_ASSESSED ? { count: summary.buildings.not_assessed } : summary.by_grade[grades[grade].key];
+    const chip = make("button", { class: "chip", "aria-pressed": "true", "data-grade": grades[grade].key }, pie(grade),
+      make("span", { class: "chip-title" }, grades[grade].title), make("b", {}, number(told.count)),
+      make("span", { class: "chip-range" }, bounds(told.interval_95)));
+    chip.title = `${grades[grade].title}: ${number(told.count)}${told.interval_95 ? `, 95 % interval ${bounds(told.interval_95)}` : ""}. Press to show or hide.`;
+    chip.onclick = () => {
+      list.toggle(grade);
+      chip.setAttribute("aria-pressed", String(!list.hidden.has(grade)));
+    };
+    host.append(chip);
+  }
+}
+
+function fillSummary() {
+  const host = document.getElementById("view-summary"), { summary } = page;
+  host.append(
+    box("Counts", countsTable(), damagedLine(), paragraph("Shares are of the assessed buildings. Intervals are 95 %: the wider of a bootstrap over blocks of neighbouring buildings and Wilson's.")),
+    box("What was looked at", facts(assessedFacts()), reasons()),
+    box("Registration of before and after", facts(registrationFacts())),
+    box("Images and files", facts(Object.entries(page.inputs)), paragraph("Hashes, versions and parameters are in manifest.json.")),
+    box("Read this before use", make("ul", {}, ...summary.caveats.map((text) => make("li", {}, text)))),
+    box("Keys", facts([["Arrows, + −, 0", "move, zoom, whole scene"], ["N, P", "next, previous listed building"], ["O", "outlines on or off"], ["B (hold)", "swap the two images"], ["Escape", "close the building"]])),
+    paragraph(`Made ${page.created} with deepnets4eo ${page.version}${page.frame.crs ? ` · ${page.frame.crs}` : ""}`),
+  );
+}
+
+const box = (title, ...content) => make("section", {}, make("h2", {}, title), ...content);
+const paragraph = (text) => make("p", { class: "note" }, text);
+const facts = (pairs) => make("dl", { class: "facts" }, ...pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, String(value))]));
+
+function countsTable() {
+  const { summary } = page, head = ["Grade", "Buildings", "95 % interval", "Share"];
+  const rows = [3, 2, 1, 0].map((grade) => {
+    const told = summary.by_grade[grades[grade].key], share = told.share_interval_95;
+    const bar = make("span", { class: "range" });
+    if (share) {
+      bar.append(make("i", {}), make("u", {}));
+      bar.firstChild.style.cssText = `width:${100 * told.share}%;background:${rgba(grade, 1)}`;
+      bar.lastChild.style.cssText = `left:${100 * share[0]}%;width:${100 * (share[1] - share[0])}%`;
+    }
+    return make("tr", {}, make("th", { scope: "row" }, pie(grade), SHORT[grade]), make("td", {}, number(told.count)), make("td", {}, bounds(told.interval_95)),
+      make("td", {}, told.share === null ? "" : percent(told.share, 1), bar));
+  });
+  return make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));
+}
+
+function damagedLine() {
+  const { damaged } = page.summary;
+  if (!damaged.model_based) return "";
+  return paragraph(`Major damage or worse: ${number(damaged.count)} by grade; ${number(Math.round(damaged.expected))} expected from the probabilities (${bounds(damaged.interval_95)}; ${bounds(damaged.model_based.interval_95)} if buildings were independent).`);
+}
+
+function assessedFacts() {
+  const { buildings, area_km2: area } = page.summary, km2 = (value) => (value === null ? null : `${value.toFixed(value < 10 ? 3 : 1)} km²`);
+  const methods = { pre_post: "By comparing both images", post_only: "By the after image alone" };
+  return [
+    ["Buildings", number(buildings.total)], ["Assessed", number(buildings.assessed)], ["Not assessed", number(buildings.not_assessed)],
+    ...Object.entries(buildings.by_method).map(([name, count]) => [methods[name] ?? name, number(count)]),
+    ["Area assessed", km2(area.assessed)], ["Area of the after image not assessed", km2(area.not_assessed)],
+  ];
+}
+
+function reasons() {
+  const told = Object.entries(page.summary.buildings.not_assessed_by_reason);
+  return told.length ? make("div", {}, make("h3", {}, "Not assessed because"), facts(told.map(([reason, count]) => [reason || "no reason given", number(count)]))) : "";
+}
+
+function registrationFacts() {
+  const told = page.summary.registration, metres = (value) => (typeof value === "number" ? `${value.toFixed(2)} m` : null);
+  return [["Result", told.status ?? "not done: no before image"], ["Reason", told.reason], ["Model", told.model], ["Shift found", metres(told.shift_m)], ["Residual at check points", metres(told.residual_m)], ["Check windows that agree", told.inliers && `${told.inliers} of ${told.tie_points}`]];
+}

@@ -1,0 +1,86 @@
+// Where the panels look: one view for both, so that they always show the same place at the same scale.
+
+class View {
+  constructor(frame) {
+    this.frame = frame;
+    const [rowM, colM] = frame.gsd, unit = Math.min(rowM, colM);
+    this.aspectX = colM / unit; // pixels that are not square on the ground are drawn as they lie there
+    this.aspectY = rowM / unit;
+    this.metresPerUnit = unit;
+    this.width = this.height = 1;
+    this.x = frame.width / 2;
+    this.y = frame.height / 2;
+    this.scale = 1; // CSS pixels per unit
+    this.changed = () => {};
+  }
+
+  get scaleX() { return this.scale * this.aspectX; }
+  get scaleY() { return this.scale * this.aspectY; }
+  toScreenX(col) { return (col - this.x) * this.scaleX + this.width / 2; }
+  toScreenY(row) { return (row - this.y) * this.scaleY + this.height / 2; }
+  toCol(x) { return (x - this.width / 2) / this.scaleX + this.x; }
+  toRow(y) { return (y - this.height / 2) / this.scaleY + this.y; }
+
+  get fitScale() {
+    const { width, height } = this.frame;
+    return Math.min(this.width / (width * this.aspectX), this.height / (height * this.aspectY)) * 0.96;
+  }
+
+  resize(width, height) {
+    const fitted = this.fits;
+    this.width = Math.max(width, 1);
+    this.height = Math.max(height, 1);
+    if (fitted === undefined || fitted) this.fit();
+    else this.set(this.x, this.y, this.scale);
+  }
+
+  get fits() { return this.placed ? Math.abs(this.scale / this.fitScale - 1) < 1e-3 : undefined; }
+
+  fit() {
+    this.stop();
+    this.placed = true;
+    this.set(this.frame.width / 2, this.frame.height / 2, this.fitScale);
+  }
+
+  set(x, y, scale) {
+    this.scale = Math.min(Math.max(scale, this.fitScale * 0.5), 24);
+    this.x = Math.min(Math.max(x, 0), this.frame.width);
+    this.y = Math.min(Math.max(y, 0), this.frame.height);
+    this.changed();
+  }
+
+  pan(dx, dy) {
+    this.stop();
+    this.set(this.x - dx / this.scaleX, this.y - dy / this.scaleY, this.scale);
+  }
+
+  zoomAt(x, y, factor) {
+    this.stop();
+    const col = this.toCol(x), row = this.toRow(y);
+    const scale = Math.min(Math.max(this.scale * factor, this.fitScale * 0.5), 24);
+    this.set(
+      col - (x - this.width / 2) / (scale * this.aspectX),
+      row - (y - this.height / 2) / (scale * this.aspectY),
+      scale,
+    );
+  }
+
+  // Glide to a place; at once where motion is unwelcome.
+  fly(x, y, scale) {
+    this.stop();
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return this.set(x, y, scale);
+    const from = [this.x, this.y, Math.log(this.scale)], to = [x, y, Math.log(scale)], start = performance.now();
+    const step = (now) => {
+      const t = Math.min((now - start) / 260, 1), eased = 1 - (1 - t) ** 3;
+      const [px, py, ps] = from.map((value, k) => value + (to[k] - value) * eased);
+      this.set(px, py, Math.exp(ps));
+      this.frameRequest = t < 1 ? requestAnimationFrame(step) : 0;
+    };
+    this.frameRequest = requestAnimationFrame(step);
+  }
+
+  stop() {
+    if (this.frameRequest) cancelAnimationFrame(this.frameRequest);
+    this.frameRequest = 0;
+  }
+}

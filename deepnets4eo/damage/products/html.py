@@ -1,0 +1,145 @@
+"""report.html: one page that works offline, with both images, every building and the evidence behind its grade.
+
+Takes a DamageMap, its summary and the image layers; writes a single file that asks for nothing from anywhere.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from datetime import datetime, timezone
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+
+from deepnets4eo.damage.products.grades import GRADES, NOT_ASSESSED, TITLES, colors
+from deepnets4eo.damage.products.panels import Panel, registered, render
+from deepnets4eo.damage.products.payload import Payload, encode
+from deepnets4eo.files import plain, write_text
+from deepnets4eo.grid import gsd_m
+from deepnets4eo.version import __version__
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage.map import DamageMap
+    from deepnets4eo.grid import Grid
+    from deepnets4eo.scene import Layer
+
+ASSETS = files("deepnets4eo.damage.products") / "assets"
+SCRIPTS = ("data.js", "view.js", "outlines.js", "panels.js", "list.js", "card.js", "summary.js", "main.js")
+PAGE_BYTES = 10_500_000  # of packed content; base64 makes 14 MB of it
+LEAST_IMAGE_BYTES = 3_000_000
+
+
+def write_report(
+    damage_map: DamageMap, summary: dict[str, Any], path: str | Path, *, post: Layer, pre: Layer | None = None
+) -> Path:
+    """Write the page; `summary` is `summarize`'s.
+
+    Size: about 14 MB at most up to 200,000 buildings, of which the images take what the buildings leave.
+    Memory: the buildings' columns and one averaged image at a time.
+    """
+    payload = encode(damage_map, post.grid)
+    layers = {} if pre is None else {"pre": registered(pre, post.grid, damage_map.registration)}
+    layers["post"] = post
+    used = (len(payload.packed) + len(payload.described["ids"])) * 3 // 4
+    panels = render(layers, _attention(damage_map, post.grid), max(PAGE_BYTES - used, LEAST_IMAGE_BYTES))
+    page = {
+        "created": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "version": __version__,
+        "summary": summary,
+        "inputs": damage_map.inputs,
+        "grades": _grades(),
+        "frame": frame_of(post.grid),
+        "extent": _rings(damage_map.assessed_extent.geometry.to_numpy(), post.grid),
+        "directory": payload.directory,
+        "buildings": payload.described,
+    }
+    return write_text(path, _assemble(page, panels, payload, synthetic=damage_map.synthetic))
+
+
+def frame_of(grid: Grid) -> dict[str, Any]:
+    """Size, ground size, north and a quadratic fit of longitude and latitude over the image's pixels."""
+    height, width = grid.shape
+    row_m, col_m = gsd_m(grid)
+    found: dict[str, Any] = {"width": width, "height": height, "gsd": [row_m, col_m], "crs": None, "lonlat": None}
+    if grid.crs is None:
+        return {**found, "north": None}
+    back = ~grid.affine
+    north = math.degrees(math.atan2(back.b * col_m, -back.e * row_m))
+    cols, rows = (axis.ravel() for axis in np.meshgrid(np.linspace(0, width, 6), np.linspace(0, height, 6)))
+    lon, lat = _lonlat(grid, cols, rows)
+    u, v = cols / width, rows / height
+    terms = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
+    fit, *_ = np.linalg.lstsq(terms, np.stack([lon, lat], axis=1), rcond=None)
+    return {**found, "north": north, "crs": str(grid.crs), "lonlat": fit.T.tolist()}
+
+
+def _lonlat(grid: Grid, cols: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    import pyproj
+
+    to_lonlat = pyproj.Transformer.from_crs(grid.crs.proj, 4326, always_xy=True)
+    lon, lat = to_lonlat.transform(*(grid.affine * (cols, rows)))
+    return lon, lat
+
+
+def _grades() -> list[dict[str, Any]]:
+    palette = colors()
+    return [{"key": key, "title": TITLES[key], "color": list(palette[key])} for key in (*GRADES, NOT_ASSESSED)]
+
+
+def _attention(damage_map: DamageMap, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    """Places (col, row) of the assessed buildings and how much detail they deserve."""
+    frame = damage_map.buildings
+    frame = frame[frame["status"] == "assessed"]
+    bounds = shapely.bounds(frame.geometry.to_numpy())
+    x, y = (bounds[:, 0] + bounds[:, 2]) / 2, (bounds[:, 1] + bounds[:, 3]) / 2
+    return np.stack(~grid.affine * (x, y), axis=1), frame["damage_prob"].to_numpy(float) + 0.01
+
+
+def _rings(shapes: np.ndarray, grid: Grid) -> list[list[list[float]]]:
+    """Rings in pixels of the grid, thinned to half a pixel."""
+    back = ~grid.affine
+    found = []
+    for ring in shapely.get_rings(shapely.get_parts(shapes)):
+        points = np.stack(back * tuple(shapely.get_coordinates(ring).T), axis=1)
+        thin = shapely.simplify(shapely.LineString(points), 0.5)
+        found.append(np.round(shapely.get_coordinates(thin), 1).tolist())
+    return found
+
+
+def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, *, synthetic: bool) -> str:
+    tiles = [
+        {
+            "role": panel.role,
+            "source": Path(panel.source).name or panel.source,
+            "tiles": [
+                [*(round(v, 2) for v in (t.col, t.row, t.width, t.height)), base64.b64encode(t.webp).decode()]
+                for t in panel.tiles
+            ],
+        }
+        for panel in panels
+    ]
+    parts = {
+        "TITLE": "SYNTHETIC damage map" if synthetic else "Building damage map",
+        "STYLE": _asset("report.css"),
+        "PAGE": _script_safe(page),
+        "PANELS": _script_safe(tiles),
+        "PACKED": payload.packed,
+        "SCRIPT": "\n".join(_asset(name) for name in SCRIPTS),
+    }
+    pieces = _asset("report.html").split("%%")
+    return "".join(parts[piece] if number % 2 else piece for number, piece in enumerate(pieces))
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def _script_safe(value: Any) -> str:
+    """JSON that cannot end the script element it stands in, whatever the ids hold."""
+    text = json.dumps(plain(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
