@@ -96,12 +96,14 @@ class CogWriter:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        finished = False
         try:
             self._close()
             if kind is None:
                 self._finish()
+                finished = True
         finally:
-            if kind is None or not self._resume:
+            if finished or not self._resume:  # a disk that fills up at the very end must not cost the whole stream
                 self.stream.unlink(missing_ok=True)
 
     @property

@@ -1,0 +1,60 @@
+"""How much memory a prediction takes, and how wide its strips may be to stay within what the user allows.
+
+Takes sizes in bytes; refuses limits that the network alone exceeds, and says what would do.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from pathlib import Path
+
+from deepnets4eo.errors import InputError
+
+CACHE_BYTES = 64 << 20  # GDAL's block cache; more helps little, as neighbouring tiles are read together
+STITCH_BYTES = 64 << 20  # of a strip's buffers at most, so that memory hardly depends on scene and class count
+QUEUE_BYTES = 64 << 20  # of results that wait for the writer at most
+MARGIN_BYTES = 32 << 20  # small things
+
+
+def resident_bytes() -> int:
+    """What this process holds now; its peak where the system does not tell."""
+    status = Path("/proc/self/statm")
+    if status.exists():
+        return int(status.read_text().split()[1]) * resource.getpagesize()
+    return peak_bytes()
+
+
+def peak_bytes() -> int:
+    """The most this process has held so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def strip_width(width: int, bytes_per_column: int, block_px: int, stitch_bytes: int) -> int:
+    """Columns of a strip: the whole width where it fits, else whole output blocks.
+
+    >>> strip_width(20_000, 1_000, 512, 4_000_000)
+    3584
+    """
+    if width * bytes_per_column <= stitch_bytes:
+        return width
+    return min(width, max(stitch_bytes // bytes_per_column // block_px, 1) * block_px)
+
+
+def stitch_budget(limit: int, network: int, reading: int, writing: int) -> int:
+    """Bytes left for stitching under a limit, at most STITCH_BYTES.
+
+    network : held while the network computes a tile. reading, writing : held by segments read ahead, and by results
+    that wait together with one block row of the narrowest strip.
+    Errors: InputError where the limit does not suffice.
+    """
+    needed = network + reading + CACHE_BYTES + MARGIN_BYTES
+    left = limit - needed
+    if left < writing:
+        wanted = (needed + writing) / 1e6
+        raise InputError(
+            f"--memory {limit / 1e6:.0f}MB does not suffice: Python and the network take {network / 1e6:.0f} MB for one "
+            f"tile, reading and writing the rest. Allow {wanted:.0f}MB, or lower --tile."
+        )
+    return min(left, STITCH_BYTES)

@@ -1,0 +1,202 @@
+"""One strip of a scene after the other: tiles are read ahead, computed here, stitched and written behind.
+
+Takes a segmenter, a lattice and open outputs; assumes that the scene fits. A batch always has the same shape, so that
+each tile's bits are the same whoever shares its batch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.cog import BLOCK_PX
+from deepnets4eo.device import Compute
+from deepnets4eo.lattice import Lattice
+from deepnets4eo.ledger import Ledger
+from deepnets4eo.memory import QUEUE_BYTES, peak_bytes, resident_bytes, stitch_budget, strip_width
+from deepnets4eo.prediction_outputs import LABELS, Outputs, bands_of
+from deepnets4eo.segmenter import Segmenter
+from deepnets4eo.stitching import CHUNK_ROWS, Strip, StripStitcher
+from deepnets4eo.tile_reader import ReadTile, TileReader
+
+CUDA_BATCH = 8  # tiles; a CPU gains nothing from more than one
+LONGEST_QUEUE = 8
+LONGEST_WAIT = 64  # tiles, most of them skipped, that a batch not yet full may keep waiting
+
+Result = NDArray[np.float32] | NDArray[np.uint8]
+
+
+@dataclass
+class Counts:
+    """Tiles of the lattice passed so far, those of them skipped for want of valid pixels, and time spent."""
+
+    tiles: int = 0
+    skipped: int = 0
+    computed: int = 0
+    network_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What stays the same over all strips."""
+
+    segmenter: Segmenter
+    lattice: Lattice
+    compute: Compute
+    reader: TileReader
+    outputs: Outputs
+    ledger: Ledger
+    workers: int = 2
+    progress: Callable[[float], None] | None = None
+    counts: Counts = field(default_factory=Counts)
+
+    @property
+    def products(self) -> list[str]:
+        """Names of what is written."""
+        return list(self.outputs.paths)
+
+    @property
+    def wants_scores(self) -> bool:
+        """Whether classes alone do not suffice."""
+        return self.products != [LABELS] or self.lattice.tiling.overlap_px > 0
+
+    @property
+    def batch_tiles(self) -> int:
+        """Tiles computed together."""
+        return CUDA_BATCH if self.compute.device.startswith("cuda") else 1
+
+    @property
+    def result_bytes(self) -> int:
+        """Size of one tile's result."""
+        pixels = self.lattice.tiling.core_px**2
+        return pixels * (4 * self.segmenter.legend.num_classes if self.wants_scores else 1)
+
+    def infer(self, batch: NDArray[np.float32]) -> Result:
+        """What stitching needs of a batch of tiles, halo cut off."""
+        margin_px = self.lattice.tiling.halo_px
+        if self.wants_scores:
+            return self.segmenter.predict_raw(batch, margin_px=margin_px)
+        return self.segmenter.predict_classes(batch, margin_px=margin_px)
+
+
+def plan_strip_px(job: Job, memory_limit: int) -> int:
+    """Width of strips that stay within the memory limit; computes one tile of zeros to see what the network takes.
+
+    Errors: InputError where the limit does not suffice.
+    """
+    tiling, num_classes = job.lattice.tiling, job.segmenter.legend.num_classes
+    before = peak_bytes()
+    job.infer(np.zeros((job.batch_tiles, job.segmenter.inputs.in_channels, tiling.tile_px, tiling.tile_px), np.float32))
+    network = peak_bytes() if peak_bytes() > before else resident_bytes()
+    reading = (job.workers + 1) * 3 * job.reader.segment_tiles * job.reader.tile_bytes
+    per_column = (BLOCK_PX + tiling.core_px) * sum(bands_of(name, num_classes) for name in job.products)
+    per_column += 4 * num_classes * tiling.overlap_px
+    chunk = 4 * 4 * num_classes * CHUNK_ROWS * tiling.core_px
+    fixed = _queue_length(job) * job.result_bytes * job.batch_tiles + chunk
+    stitching = stitch_budget(memory_limit, network, reading + fixed, per_column * BLOCK_PX)
+    return strip_width(job.lattice.shape[1], per_column, BLOCK_PX, stitching)
+
+
+def predict_strips(job: Job, strip_px: int) -> None:
+    """Compute and write all strips that the ledger does not know as done."""
+    height, width = job.lattice.shape
+    for index, start in enumerate(range(0, width, strip_px)):
+        first_row = job.ledger.done.get(index, 0)
+        if first_row < height:
+            _StripWork(job, index, Strip(start, min(start + strip_px, width), first_row)).run()
+
+
+def _queue_length(job: Job) -> int:
+    return max(1, min(LONGEST_QUEUE, QUEUE_BYTES // (job.result_bytes * job.batch_tiles)))
+
+
+class _StripWork:
+    """One strip: the network in this thread, readers before it, one writer behind it."""
+
+    def __init__(self, job: Job, index: int, strip: Strip) -> None:
+        self.job, self.index, self.strip = job, index, strip
+        height, width = job.lattice.shape
+        self.rows = job.lattice.touching(strip.first_row, height, height)
+        self.cols = job.lattice.touching(strip.start, strip.stop, width)
+        legend = job.segmenter.legend
+        self.stitcher = StripStitcher(strip, job.lattice, self.cols, legend, job.products, BLOCK_PX)
+        self.waiting: deque[ReadTile] = deque()
+        self.pending: deque[Future[None]] = deque()
+        tiling = job.lattice.tiling
+        shape = (job.batch_tiles, job.segmenter.inputs.in_channels, tiling.tile_px, tiling.tile_px)
+        self.batch = np.zeros(shape, np.float32)
+        self.filled = 0
+        self.unrecorded: deque[tuple[int, bool]] = (
+            deque()
+        )  # (scene rows finished, skipped) of tiles not yet on the disk
+
+    def run(self) -> None:
+        """Pass all tiles through; returns when every row is on the disk."""
+        with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
+            for segment in self.job.reader.read_ahead(self.rows, self.cols, self.job.workers):
+                for read in segment:
+                    self.waiting.append(read)
+                    if read.image is not None:
+                        self.batch[self.filled] = read.image
+                        self.filled += 1
+                    if self.filled == len(self.batch):
+                        self._compute(writer)
+                if not self.filled or len(self.waiting) > LONGEST_WAIT:
+                    self._compute(writer)
+            self._compute(writer)
+            while self.pending:
+                self.pending.popleft().result()
+
+    def _compute(self, writer: ThreadPoolExecutor) -> None:
+        """Compute the batch as far as it is filled, and hand all tiles that wait for it on, in order."""
+        results: Result | None = None
+        if self.filled:
+            started = time.perf_counter()
+            results = self.job.infer(self.batch)
+            self.job.counts.network_s += time.perf_counter() - started
+            self.job.counts.computed += self.filled
+        place = 0
+        while self.waiting:
+            read = self.waiting.popleft()
+            result = None
+            if read.image is not None and results is not None:
+                result, place = results[place], place + 1
+            self.pending.append(writer.submit(self._stitch, ReadTile(read.tile, None, read.valid), result))
+        self.filled = 0
+        while len(self.pending) > _queue_length(self.job):
+            self.pending.popleft().result()
+
+    def _stitch(self, read: ReadTile, result: Result | None) -> None:
+        """In the writer's thread: place a tile, and after the last of a lattice row write what is finished."""
+        self.stitcher.add(read, result)
+        lattice = self.job.lattice
+        finished = lattice.finished(read.tile.row)
+        if finished > self.strip.first_row and self.strip.start <= read.tile.core.col < self.strip.stop:
+            self.unrecorded.append((finished, result is None))
+        self._show_progress()
+        if read.tile.col != self.cols[-1]:
+            return
+        taken = self.stitcher.take(finished)
+        if taken is not None:
+            window, rows = taken
+            self.job.outputs.write(window, rows)
+            self.job.outputs.checkpoint()
+            self._record(window.row + window.height)
+
+    def _record(self, rows: int) -> None:
+        """Rows of this strip are on the disk; tiles that reach further down count when theirs are."""
+        counts = self.job.counts
+        while self.unrecorded and self.unrecorded[0][0] <= rows:
+            counts.skipped += self.unrecorded.popleft()[1]
+            counts.tiles += 1
+        self.job.ledger.record(self.index, rows, {"tiles": counts.tiles, "skipped": counts.skipped})
+
+    def _show_progress(self) -> None:
+        if self.job.progress is not None:
+            self.job.progress((self.job.counts.tiles + len(self.unrecorded)) / len(self.job.lattice))
