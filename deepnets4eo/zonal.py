@@ -7,16 +7,14 @@ neither a class nor void, and label layers with several bands or fractions.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.ahead import in_order
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.outlines import Outlines, Spans
@@ -231,23 +229,3 @@ def _accumulate(
     for index, parts in in_order(work, blocks(layer.shape, block_px), workers):
         for total, part in zip(totals, parts, strict=False):
             total[index] += part
-
-
-def in_order(work: Callable[[Window], Any], windows: list[Window], workers: int | None = None) -> Iterator[Any]:
-    """Results of `work` on each window, in order, computed by threads a few windows ahead and no further."""
-    workers = workers or _cores()
-    if workers == 1:
-        yield from map(work, windows)
-        return
-    with ThreadPoolExecutor(workers) as pool:
-        waiting = iter(windows)
-        ahead = [pool.submit(work, window) for window in islice(waiting, workers + 1)]
-        while ahead:
-            result = ahead.pop(0).result()
-            ahead.extend(pool.submit(work, window) for window in islice(waiting, 1))
-            yield result
-
-
-def _cores() -> int:
-    """Cores this process may use, where the system says so."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

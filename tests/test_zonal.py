@@ -18,7 +18,7 @@ from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.outlines import Outlines
 from deepnets4eo.scene import Layer
-from deepnets4eo.zonal import band_sums, class_counts, in_order, sum_bands
+from deepnets4eo.zonal import band_sums, class_counts, sum_bands
 
 UTM = "EPSG:32615"
 SIDE = 24
@@ -240,9 +240,3 @@ def test_blocks_without_polygons_are_never_read() -> None:
     layer = Watched(Layer.open(np.zeros((64, 64), np.uint8))._source)
     class_counts(layer, np.array([shapely.box(1, 1, 3, 3), shapely.box(50, 50, 52, 52)]), 1, block_px=16, workers=1)
     assert Watched.reads == [Window(0, 0, 16, 16), Window(48, 48, 16, 16)]
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_results_come_in_the_order_of_the_windows(workers: int) -> None:
-    windows = blocks((50, 50), 7)
-    assert list(in_order(lambda window: window, windows, workers)) == windows
