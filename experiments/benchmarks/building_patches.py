@@ -69,14 +69,14 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=2_000)
     options = parser.parse_args()
     rng = np.random.default_rng(0)
-    scene_mb = BANDS * options.side**2 // 1_000_000
+    scene_bytes = BANDS * options.side**2
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image.tif"
         make_image(path, options.side, rng)
         centres = rng.uniform(options.patch, options.side - options.patch, (options.polygons, 2))
         sample = rng.choice(options.polygons, min(options.sample, options.polygons), replace=False)
         for share in (0.1, 0.33, 1.5):
-            with rasterio.Env(GDAL_CACHEMAX=int(scene_mb * share)):
+            with rasterio.Env(GDAL_CACHEMAX=int(scene_bytes * share)):
                 ours, cut = in_block_order(path, centres, options.patch, sample)
                 plain, read = by_window_reads(path, centres[sample], options.patch)
             print(
