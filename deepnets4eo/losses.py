@@ -7,6 +7,7 @@ costs 0 (not NaN), and its gradient is 0. Refuses names it does not know.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import segmentation_models_pytorch as smp
 import torch
@@ -59,7 +60,7 @@ class SumOfLosses(nn.Module):
     0.0
     """
 
-    def __init__(self, losses: Mapping[str, float], class_weights: Sequence[float] | None = None) -> None:
+    def __init__(self, losses: Mapping[Any, float], class_weights: Sequence[float] | None = None) -> None:
         super().__init__()
         weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
         self.weights = {name: weight for name, weight in losses.items() if weight > 0}

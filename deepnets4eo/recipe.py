@@ -7,8 +7,6 @@ Refuses unknown keys and bad values, naming the key and the nearest one that exi
 from __future__ import annotations
 
 import difflib
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -18,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import plain, read_yaml, write_text
+from deepnets4eo.sealing import hash_of
 
 LossName = Literal["cross_entropy", "dice", "lovasz", "focal"]
 
@@ -44,7 +43,9 @@ class DataSection(Section):
     bands: dict[str, tuple[int, ...]] = Field(
         default={}, description="layer -> bands to use, counted from 1; others: all"
     )
-    tile_px: int = Field(default=256, ge=16, description="side of a training window")
+    labels_legend: str | None = Field(default=None, description="legend the label files are stored in, if another")
+    unknown_labels: Literal["error", "void"] = Field(default="error", description="values that the legend lacks")
+    tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
     windows_per_epoch: int = Field(default=1000, ge=1)
     sampling: Literal["random", "balanced"] = Field(
         default="balanced", description="balanced: a window per class in turn"
@@ -54,8 +55,8 @@ class DataSection(Section):
     )
     val_share: float = Field(default=0.2, gt=0, lt=1, description="share of the blocks that are validated on")
     val_scenes: tuple[str, ...] = Field(default=(), description="with split: scenes; names or patterns of scenes")
-    block_px: int = Field(default=512, ge=16, description="side of a block of the split")
-    buffer_px: int | None = Field(default=None, ge=0, description="kept free between blocks; none: the receptive field")
+    block_px: int | None = Field(default=None, ge=16, description="side of a block of the split; none: by the scene")
+    buffer_px: int | None = Field(default=None, ge=0, description="not learnt from beside validation; none: 32")
     num_workers: int = Field(default=2, ge=0, description="threads that read windows ahead of the network")
 
 
@@ -63,10 +64,10 @@ class ModelSection(Section):
     """A network by name, or a scikit-learn estimator over per-pixel features."""
 
     network: str | None = Field(default=None, description="a name of list_models()")
-    encoder: str | None = Field(default="resnet34", description="encoder of an smp network; none for others")
+    encoder: str | None = Field(default=None, description="encoder of an smp network")
     encoder_weights: str | None = Field(default=None, description="imagenet: downloaded on the user's demand only")
-    estimator: Literal["random_forest", "extra_trees", "logistic", "svm"] | None = None
-    features: tuple[str, ...] = Field(default=(), description="features of the estimator; none: its defaults")
+    estimator: Literal["random_forest", "extra_trees", "logistic"] | None = None
+    features: tuple[str, ...] = Field(default=("pixels", "neighbourhood"), min_length=1, description="of the estimator")
     max_samples: int = Field(default=100_000, ge=10, description="pixels the estimator learns from")
     trees: int = Field(default=200, ge=1, description="of a forest")
     layers: tuple[str, ...] = Field(default=("image",), min_length=1, description="inputs, concatenated in this order")
@@ -104,7 +105,7 @@ class TrainSection(Section):
     patience: int = Field(default=0, ge=0, description="epochs without a better score before stopping; 0: never")
     monitor: Literal["mean_iou", "mean_f1", "overall_accuracy", "kappa"] = "mean_iou"
     keep: Literal["best", "last"] = Field(default="best", description="which epoch's weights become the run's")
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = Field(default="float32", description="bfloat16: mixed")
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
@@ -117,9 +118,12 @@ class TrainSection(Section):
 class PredictSection(Section):
     """Defaults that prediction with this run starts from."""
 
-    tile_px: int | None = Field(default=None, ge=16, description="none: data.tile_px")
-    blending: Literal["crop", "hann"] = Field(default="crop", description="how overlapping tiles are joined")
-    halo_px: int | None = Field(default=None, ge=0, description="none: what the segmenter asks for")
+    tile_px: int = Field(default=576, ge=32, description="side of a tile, its halo included")
+    halo_px: int = Field(default=32, ge=0, description="context cut off on each side of a tile")
+    overlap_px: int = Field(default=0, ge=0, description="overlap of what is kept, blended by Hann weights")
+    scores: Literal["probabilities", "log-probabilities", "raw"] = Field(
+        default="probabilities", description="what is summed where tiles overlap"
+    )
 
 
 class Recipe(Section):
@@ -148,8 +152,7 @@ class Recipe(Section):
     @property
     def hash(self) -> str:
         """SHA-256 of the resolved recipe; equal recipes have equal hashes whatever the order of their keys."""
-        canonical = json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode()).hexdigest()
+        return hash_of(self.to_dict())
 
     def save(self, path: str | Path) -> Path:
         """Write the resolved recipe, its hash in the first line; it loads again as a recipe."""

@@ -11,6 +11,7 @@ import math
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -38,7 +39,7 @@ Validate = Callable[[nn.Module], dict[str, float]]
 CHECKPOINTS = "checkpoints"
 REDRAW_S = 30.0  # a figure costs a third of a second: not after every short epoch
 LAST, BEST = "last.safetensors", "best.safetensors"
-LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
+LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
 
 class Loader(Protocol):
@@ -99,6 +100,7 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
     left = 0 if _stops_early(progress, train) else train.epochs - progress.epochs_done
     if left > 0:
         with _quiet_lightning(), torch.random.fork_rng(devices=_gpus(fit.device)):
+            network.train()
             _run(_trainer(fit, left, display), module)
     _draw(fit, progress)
     load_state(fit.path(BEST if train.keep == "best" else LAST), network)
@@ -123,7 +125,6 @@ class _Loop(lightning.LightningModule):
         self.progress = Progress()
         self.optimizer = build_optimizer(network, fit.train)
         self.first_epoch = 0
-        self.scaler_state: dict[str, Any] = {}
         self.started_s, self.drawn_s, self.loss_sum = 0.0, time.monotonic(), torch.zeros(())
 
     @property
@@ -152,12 +153,7 @@ class _Loop(lightning.LightningModule):
             {key: math.nan if value is None else value for key, value in row.items()} for row in scalars["history"]
         )
         self.progress.best_epoch = scalars["best_epoch"]
-        self.first_epoch, self.scaler_state = self.progress.epochs_done, scalars.get("scaler", {})
-
-    def on_fit_start(self) -> None:
-        """The float16 scale goes on where it was."""
-        if self.scaler_state:
-            self.trainer.precision_plugin.load_state_dict(self.scaler_state)
+        self.first_epoch = self.progress.epochs_done
 
     def on_train_epoch_start(self) -> None:
         """Everything random in this epoch follows from (seed, epoch)."""
@@ -210,8 +206,7 @@ class _Loop(lightning.LightningModule):
             progress.best_epoch = now
             save_state(self.plan.path(BEST), self.network, None, {"epoch": now, "identity": self._identity})
         scalars = {"identity": self._identity, "history": progress.history, "best_epoch": progress.best_epoch}
-        scaler = self.trainer.precision_plugin.state_dict()
-        save_state(self.plan.path(LAST), self.network, self.optimizer, {**scalars, "scaler": scaler})
+        save_state(self.plan.path(LAST), self.network, self.optimizer, scalars)
         write_log(self.plan.out / "log.csv", progress.history)
         if time.monotonic() - self.drawn_s > REDRAW_S:
             _draw(self.plan, progress)
@@ -289,6 +284,8 @@ def _quiet_lightning() -> Iterator[None]:
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="lightning")
+            yield
     finally:
         logger.setLevel(level)

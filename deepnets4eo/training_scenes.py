@@ -7,45 +7,112 @@ Refuses patterns that match nothing, and scenes that lack a layer, naming them.
 from __future__ import annotations
 
 import glob
+import logging
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.io import DatasetReader
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid, Window, whole
+from deepnets4eo.label_reader import LabelReader
+from deepnets4eo.legend import VOID, Legend
 from deepnets4eo.recipe import DataSection
-from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.scene import LABELS, Layer, Scene
+from deepnets4eo.sources import ArraySource
+
+log = logging.getLogger(__name__)
 
 ONLY = "scene"  # name of the scene when no pattern has a wildcard
 
 
+Keep = Callable[[Window], NDArray[np.bool_]]
+
+
 @dataclass(frozen=True)
 class NamedScene:
-    """A scene, its name, and where its layers came from."""
+    """A scene with labels in the values of one legend, its name, and where its layers came from."""
 
     name: str
     scene: Scene
+    labels: LegendLabels
     sources: dict[str, str]
 
+    def keeping(self, keep: Keep) -> Scene:
+        """The same scene with labels only where `keep(window)` is True, e.g. in one part of a split."""
+        labels = LegendLabels(self.labels.reader, self.labels.legend, keep)
+        return Scene({**self.scene.layers, LABELS: Layer(labels)}, self.scene.grid)
 
-def open_scenes(data: DataSection, layers: Sequence[str]) -> list[NamedScene]:
-    """Open the scenes of a recipe with the given layers, sorted by name.
+
+class LegendLabels:
+    """A source of label values in one legend, whatever values or colours the file holds; void where `keep` is False."""
+
+    def __init__(self, reader: LabelReader, legend: Legend, keep: Keep | None = None) -> None:
+        self.reader, self.legend, self._keep, self._values = reader, legend, keep, legend.from_index()
+        self.name, self.paths, self.tags = reader.layer.source, reader.layer.paths, reader.layer.tags
+        self.grid: Grid = reader.layer.grid
+        self.dtype: np.dtype[Any] = np.dtype(np.uint8)
+        self.nodata: float | None = VOID
+        self.bands, self.band_names = [1], [LABELS]
+
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Label values (1, h, w) uint8, and where they are not void."""
+        labels = self._values[self.reader.read(window)]
+        if self._keep is not None:
+            labels = np.where(self._keep(window), labels, np.uint8(VOID))
+        return labels[None], labels != VOID
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Label values on a coarser grid, by nearest neighbour."""
+        coarse = LegendLabels(self.reader.on(self.grid.zoom_to(shape)), self.legend)
+        return coarse.read(whole(coarse.grid), bands)
+
+    def open_dataset(self) -> DatasetReader:
+        """A GDAL handle on all labels, read into memory."""
+        return ArraySource(self.read(whole(self.grid), self.bands)[0], self.grid, VOID).open_dataset()
+
+
+def open_scenes(data: DataSection, layers: Sequence[str], legend: Legend) -> list[NamedScene]:
+    """Open the scenes of a recipe with the given layers and their labels, sorted by name.
 
     Errors: InputError when there is none, or when one lacks a layer.
     """
     found = _explicit(data) if data.scenes else find_sources(data.folders, data.layers)
-    scenes = []
-    for name, sources in found.items():
-        missing = [layer for layer in layers if layer not in sources]
-        if missing:
-            raise InputError(
-                f"scene {name!r} has the layers {sorted(sources)}, not {missing}. "
-                "Give them in data.layers or data.scenes, or change model.layers."
-            )
-        opened = {layer: Layer.open(sources[layer], bands=data.bands.get(layer)) for layer in layers}
-        scenes.append(NamedScene(name, Scene(opened), {layer: sources[layer] for layer in layers}))
-    return scenes
+    own = Legend.load(data.labels_legend) if data.labels_legend else None
+    return [_open(name, sources, data, layers, (legend, own)) for name, sources in found.items()]
+
+
+def _open(
+    name: str,
+    sources: Mapping[str, str],
+    data: DataSection,
+    layers: Sequence[str],
+    legends: tuple[Legend, Legend | None],
+) -> NamedScene:
+    missing = [layer for layer in (*layers, LABELS) if layer not in sources]
+    if missing:
+        raise InputError(
+            f"scene {name!r} has the layers {sorted(sources)}, not {missing}. "
+            "Give them in data.layers or data.scenes, or change model.layers."
+        )
+    opened = {layer: Layer.open(sources[layer], bands=data.bands.get(layer)) for layer in layers}
+    scene = Scene(opened)
+    raw = Layer.open(sources[LABELS], bands=data.bands.get(LABELS))
+    reader = LabelReader(raw, *legends, unknown=data.unknown_labels)
+    if reader.hidden_class:
+        log.warning(
+            "%s declares the value of class %s as nodata: those pixels are void and not learnt from. "
+            "Remove the nodata value (gdal_edit.py -unsetnodata) if they are meant.", raw.source, reader.hidden_class,
+        )  # fmt: skip
+    labels = LegendLabels(reader.on(scene.grid), legends[0])
+    labelled = Scene({**scene.layers, LABELS: Layer(labels)}, scene.grid)
+    return NamedScene(name, labelled, labels, {layer: sources[layer] for layer in (*layers, LABELS)})
 
 
 def find_sources(folders: Sequence[str], patterns: Mapping[str, str]) -> dict[str, dict[str, str]]:

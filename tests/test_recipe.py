@@ -34,7 +34,7 @@ def make(*overrides: str, **values: object) -> Recipe:
         ("train.a.b=3", "is not of the form section.key=value"),
         ("legend.name=x", "legend is 'isprs', a single value without keys"),
         ("train.lr=[1", "is not a YAML value"),
-        ("model={network: unet, estimator: svm}", "gives both network and estimator"),
+        ("model={network: unet, estimator: logistic}", "gives both network and estimator"),
     ],
 )
 def test_bad_overrides_say_what_was_expected(override: str, message: str) -> None:

@@ -1,0 +1,44 @@
+"""`deepnets4eo train`: train a recipe on data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepnets4eo.cli.options import Debug, Out, Overwrite, Resume
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="Name of a recipe (see `deepnets4eo models`) or a YAML file.")],
+    out: Out,
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", help="Folder that the recipe's file patterns start from.")
+    ] = None,
+    settings: Annotated[list[str] | None, typer.Option("--set", help="Another value, e.g. train.epochs=20.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of all randomness; the recipe's own.")] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    precision: Annotated[
+        str | None, typer.Option("--precision", help="auto, float32 or bfloat16; the recipe's own.")
+    ] = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Train a recipe on data; makes a run folder, and prints its path.
+
+    A run holds weights, recipe, legend, scores and learning curves: all that predict needs.
+
+    \b
+    deepnets4eo train unet-resnet34 --data city/ --set legend=minicity --out runs/first
+    deepnets4eo train my.yaml --set train.epochs=20 --seed 1 --out runs/second --resume
+    """
+    from deepnets4eo.tasks import TrainOptions
+    from deepnets4eo.training import train as train_recipe
+
+    overrides = list(settings or [])
+    overrides += [f"train.seed={seed}"] if seed is not None else []
+    overrides += [f"train.precision={precision}"] if precision is not None else []
+    options = TrainOptions(device=device, resume=resume, overwrite=overwrite)
+    typer.echo(train_recipe(recipe, out, data=data or (), overrides=overrides, options=options))
