@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyproj
 import shapely
 
 from deepnets4eo.damage.products.grades import GRADES, NOT_ASSESSED, TITLES, colors
@@ -24,6 +25,9 @@ from deepnets4eo.grid import gsd_m
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
+    from affine import Affine
+    from numpy.typing import NDArray
+
     from deepnets4eo.damage.map import DamageMap
     from deepnets4eo.grid import Grid
     from deepnets4eo.scene import Layer
@@ -71,19 +75,16 @@ def frame_of(grid: Grid) -> dict[str, Any]:
     back = ~grid.affine
     north = math.degrees(math.atan2(back.b * col_m, -back.e * row_m))
     cols, rows = (axis.ravel() for axis in np.meshgrid(np.linspace(0, width, 6), np.linspace(0, height, 6)))
-    lon, lat = _lonlat(grid, cols, rows)
+    to_lonlat = pyproj.Transformer.from_crs(grid.crs.proj, 4326, always_xy=True)
+    lon, lat = to_lonlat.transform(*_through(grid.affine, cols, rows))
     u, v = cols / width, rows / height
     terms = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
     fit, *_ = np.linalg.lstsq(terms, np.stack([lon, lat], axis=1), rcond=None)
     return {**found, "north": north, "crs": str(grid.crs), "lonlat": fit.T.tolist()}
 
 
-def _lonlat(grid: Grid, cols: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    import pyproj
-
-    to_lonlat = pyproj.Transformer.from_crs(grid.crs.proj, 4326, always_xy=True)
-    lon, lat = to_lonlat.transform(*(grid.affine * (cols, rows)))
-    return lon, lat
+def _through(affine: Affine, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
 
 
 def _grades() -> list[dict[str, Any]]:
@@ -97,7 +98,7 @@ def _attention(damage_map: DamageMap, grid: Grid) -> tuple[np.ndarray, np.ndarra
     frame = frame[frame["status"] == "assessed"]
     bounds = shapely.bounds(frame.geometry.to_numpy())
     x, y = (bounds[:, 0] + bounds[:, 2]) / 2, (bounds[:, 1] + bounds[:, 3]) / 2
-    return np.stack(~grid.affine * (x, y), axis=1), frame["damage_prob"].to_numpy(float) + 0.01
+    return np.stack(_through(~grid.affine, x, y), axis=1), frame["damage_prob"].to_numpy(float) + 0.01
 
 
 def _rings(shapes: np.ndarray, grid: Grid) -> list[list[list[float]]]:
@@ -105,7 +106,7 @@ def _rings(shapes: np.ndarray, grid: Grid) -> list[list[list[float]]]:
     back = ~grid.affine
     found = []
     for ring in shapely.get_rings(shapely.get_parts(shapes)):
-        points = np.stack(back * tuple(shapely.get_coordinates(ring).T), axis=1)
+        points = np.stack(_through(back, *shapely.get_coordinates(ring).T), axis=1)
         thin = shapely.simplify(shapely.LineString(points), 0.5)
         found.append(np.round(shapely.get_coordinates(thin), 1).tolist())
     return found

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from deepnets4eo.grid import Grid
 
 BASE_PX = 2560  # longer side of the whole scene: 2 × 26 MB once decoded, which phones hold
+NATIVE_BELOW = 1.3  # a scene hardly larger than that is kept at full resolution
 BASE_TILE_PX = 1280
 DETAIL_TILE_PX = 512
 QUALITY = 78
@@ -62,7 +63,7 @@ def registered(pre: Layer, grid: Grid, registration: dict[str, Any]) -> Layer:
     moved = Affine(*np.asarray(registration.get("matrix", [[1, 0, 0], [0, 1, 0]]), float).ravel())
     if (pre.grid.crs is None) != (grid.crs is None):
         return pre.on(grid)
-    return pre.on(GeoBox(tuple(grid.shape), grid.affine * moved, grid.crs))
+    return pre.on(GeoBox(grid.shape, grid.affine * moved, grid.crs))
 
 
 def render(
@@ -74,8 +75,10 @@ def render(
     Memory: one averaged scene of 2560² at a time.
     """
     panels, stretches = [], {}
+    shape = next(iter(layers.values())).shape
+    base_px = max(shape) if max(shape) <= BASE_PX * NATIVE_BELOW else BASE_PX
     for role, layer in layers.items():
-        data, valid, coarse = layer.thumbnail(BASE_PX)
+        data, valid, coarse = layer.thumbnail(base_px)
         data = data[_display_bands(layer)]
         stretches[role] = _stretch_of(data, valid)
         step = layer.shape[1] / coarse.shape[1], layer.shape[0] / coarse.shape[0]
@@ -86,8 +89,7 @@ def render(
             place = window.col * step[0], window.row * step[1], window.width * step[0], window.height * step[1]
             panel.tiles.append(Tile(*place, webp))
         panels.append(panel)
-    shape = next(iter(layers.values())).shape
-    if max(shape) > BASE_PX:
+    if max(shape) > base_px:
         left = budget_bytes - sum(panel.size_bytes for panel in panels)
         for window in _by_weight(shape, *weight_at):
             tiles = [_detail(layers[panel.role], window, stretches[panel.role]) for panel in panels]
@@ -125,7 +127,7 @@ def _encode(data: NDArray[Any], valid: NDArray[np.bool_], stretch: NDArray[np.fl
     if not valid.all():
         image = np.concatenate([image, valid[None].astype(np.uint8) * 255])
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(np.moveaxis(image, 0, 2))).save(buffer, "WEBP", quality=QUALITY, method=3)
+    Image.fromarray(np.ascontiguousarray(np.moveaxis(image, 0, 2))).save(buffer, "WEBP", quality=QUALITY, method=1)
     return buffer.getvalue()
 
 

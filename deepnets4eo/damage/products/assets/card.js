@@ -77,9 +77,9 @@ class Card {
     const bar = (label, value) => {
       const meter = make("div", { class: "meter", role: "meter", "aria-label": label, "aria-valuenow": value ?? 0, "aria-valuemin": 0, "aria-valuemax": 1 }, make("i", {}));
       meter.firstChild.style.width = percent(value ?? 0);
-      return make("div", { class: "verdict" }, make("span", {}, label), meter, make("b", {}, value === null ? "–" : percent(value)));
+      return make("div", { class: "verdict" }, make("span", {}, label), meter, make("b", {}, surely(value)));
     };
-    return make("div", {}, bar("Major damage or worse", share(this.store.prob[i])), bar("Confidence in the grade", share(this.store.confidence[i])));
+    return make("div", { class: "verdicts" }, bar("Major damage or worse", share(this.store.prob[i])), bar("Confidence in the grade", share(this.store.confidence[i])));
   }
 
   facts(i) {

@@ -103,6 +103,7 @@ function pie(grade) {
 
 const number = (value) => value.toLocaleString("en");
 const percent = (value, digits = 0) => `${(100 * value).toFixed(digits)} %`;
+const surely = (value) => (value === null ? "–" : value > 0.99 ? "> 99 %" : value < 0.01 ? "< 1 %" : percent(value)); // nothing is certain
 function short(value) {
   if (value === null || value === undefined) return "–";
   const size = Math.abs(value);

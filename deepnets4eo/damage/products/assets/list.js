@@ -2,9 +2,9 @@
 
 const ROW_PX = 34;
 const SORTS = {
-  prob: { title: "P(major or worse)", compare: null }, // the order the data comes in
-  confidence: { title: "Confidence", compare: (store) => (a, b) => rank(store.confidence[b]) - rank(store.confidence[a]) || a - b },
-  id: { title: "Id", compare: (store) => (a, b) => store.ids[a].localeCompare(store.ids[b], "en", { numeric: true }) },
+  prob: { title: "probability of major damage or worse", compare: null }, // the order the data comes in
+  confidence: { title: "confidence in the grade", compare: (store) => (a, b) => rank(store.confidence[b]) - rank(store.confidence[a]) || a - b },
+  id: { title: "id", compare: (store) => (a, b) => store.ids[a].localeCompare(store.ids[b], "en", { numeric: true }) },
 };
 const rank = (stored) => (stored === MISSING ? -1 : stored);
 
@@ -27,11 +27,12 @@ class List {
     const head = (key, ...content) => {
       const button = make("button", { tabindex: "-1" }, ...content);
       button.onclick = () => { this.sort = key; this.apply(); };
+      button.title = `Sort by: ${SORTS[key].title}`;
       this.heads[key] = make("div", { role: "columnheader" }, button);
       return this.heads[key];
     };
     const grade = make("div", { role: "columnheader" }, "Grade");
-    this.header = make("div", { class: "row head", role: "row" }, grade, head("id", "Id"), head("prob", "P(major or worse)"), head("confidence", "Conf."));
+    this.header = make("div", { class: "row head", role: "row" }, grade, head("id", "Id"), head("prob", "P(major +)"), head("confidence", "Conf."));
     this.body = make("div", { class: "body", role: "rowgroup" });
     this.host.append(this.header, this.body);
     this.host.onscroll = () => this.draw();

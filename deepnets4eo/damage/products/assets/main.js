@@ -13,7 +13,7 @@ async function start() {
     list.mark(i);
     card.show(i);
     if (i >= 0) showTab("list");
-    history.replaceState(null, "", i >= 0 ? `#id=${encodeURIComponent(store.ids[i])}` : location.pathname.split("/").pop() || "#");
+    history.replaceState(null, "", i >= 0 ? `#id=${encodeURIComponent(store.ids[i])}` : "#");
     if (fly && i >= 0 && store.rings[i]) {
       const [x, y] = centre(store, i), size = outlines.size(view, i) / view.scale;
       const wanted = Math.min(Math.max((Math.min(view.width, view.height) * 0.22) / size, view.fitScale), 8);

@@ -3,7 +3,8 @@
 const DASHES = [[], [5, 3], [9, 3], [], [2, 3]];
 const WIDTHS = [1.25, 1.75, 2.25, 2.5, 1.25];
 const DOT_PX = 7; // smaller buildings become dots
-const FILL_BELOW_PX = 44; // larger ones are left open, so that the roof can be seen
+const FILL_BELOW_PX = 30; // where the median building is larger, all are left open, so that roofs can be seen
+const BADGE_ABOVE_PX = 34;
 const CHUNK = 200; // one path of very many polygons is slow to fill
 
 class Outlines {
@@ -15,6 +16,8 @@ class Outlines {
       for (let i = 0; i < store.count; i++) if (store.grade[i] === grade && store.rings[i]) members.push(i);
       return Uint32Array.from(members);
     });
+    const sizes = Float32Array.from({ length: store.count }, (_, i) => Math.max(store.boxes[4 * i + 2] - store.boxes[4 * i], 0)).sort();
+    this.median = sizes[store.count >> 1] ?? 0;
   }
 
   // Everything in view, the worst grades last so that they lie on top.
@@ -42,14 +45,12 @@ class Outlines {
   }
 
   drawLarge(context, view, grade, members) {
-    const fill = [0, 0.3, 0.4, 0.55, 0.25][grade];
+    const fill = this.median * view.scale < FILL_BELOW_PX ? [0, 0.3, 0.4, 0.55, 0.25][grade] : 0;
     for (let start = 0; start < members.length; start += CHUNK) {
-      const open = new Path2D(), filled = new Path2D();
-      for (const i of members.slice(start, start + CHUNK)) this.trace(this.size(view, i) < FILL_BELOW_PX ? filled : open, view, i);
+      const all = new Path2D();
+      for (const i of members.slice(start, start + CHUNK)) this.trace(all, view, i);
       context.fillStyle = rgba(grade, fill);
-      if (fill) context.fill(filled, "evenodd");
-      const all = new Path2D(filled);
-      all.addPath(open);
+      if (fill) context.fill(all, "evenodd");
       context.setLineDash([]);
       context.strokeStyle = "rgba(0,0,0,.55)";
       context.lineWidth = WIDTHS[grade] + 1.5;
@@ -60,7 +61,7 @@ class Outlines {
       context.stroke(all);
     }
     context.setLineDash([]);
-    for (const i of members) if (this.size(view, i) > 30) this.badge(context, view, i);
+    for (const i of members) if (this.size(view, i) > BADGE_ABOVE_PX) this.badge(context, view, i);
   }
 
   size(view, i) {

@@ -28,7 +28,7 @@ class Panels {
       tabindex: "0", role: "application", "data-role": source.role,
       "aria-label": `${title} the event. Arrow keys move, plus and minus zoom, N and P step through the listed buildings.`,
     });
-    const cross = make("div", { class: "cross", "aria-hidden": "true" });
+    const cross = make("div", { class: "cross", "aria-hidden": "true", hidden: "" });
     const label = make("p", { class: "label" }, make("b", {}, title), make("span", {}, source.source));
     const figure = make("figure", { class: "panel" }, canvas, cross, label);
     if (number === this.sources.length - 1) figure.append(scaleBar(), northArrow());

@@ -1,5 +1,15 @@
 // Where the panels look: one view for both, so that they always show the same place at the same scale.
 
+// What a fresh view shows: the assessed extent, or the whole image where nothing was assessed.
+function home(frame) {
+  const points = page.extent.flat(), xs = points.map(([x]) => x), ys = points.map(([, y]) => y);
+  if (!points.length) return { x: frame.width / 2, y: frame.height / 2, width: frame.width, height: frame.height };
+  const clip = (value, most) => Math.min(Math.max(value, 0), most);
+  const left = clip(xs.reduce((a, b) => Math.min(a, b)), frame.width), right = clip(xs.reduce((a, b) => Math.max(a, b)), frame.width);
+  const top = clip(ys.reduce((a, b) => Math.min(a, b)), frame.height), bottom = clip(ys.reduce((a, b) => Math.max(a, b)), frame.height);
+  return { x: (left + right) / 2, y: (top + bottom) / 2, width: Math.max(right - left, 32), height: Math.max(bottom - top, 32) };
+}
+
 class View {
   constructor(frame) {
     this.frame = frame;
@@ -8,6 +18,7 @@ class View {
     this.aspectY = rowM / unit;
     this.metresPerUnit = unit;
     this.width = this.height = 1;
+    this.home = home(frame);
     this.x = frame.width / 2;
     this.y = frame.height / 2;
     this.scale = 1; // CSS pixels per unit
@@ -21,9 +32,11 @@ class View {
   toCol(x) { return (x - this.width / 2) / this.scaleX + this.x; }
   toRow(y) { return (y - this.height / 2) / this.scaleY + this.y; }
 
+  limited(scale) { return Math.min(Math.max(scale, this.fitScale * 0.4), 24); }
+
   get fitScale() {
-    const { width, height } = this.frame;
-    return Math.min(this.width / (width * this.aspectX), this.height / (height * this.aspectY)) * 0.96;
+    const { width, height } = this.home;
+    return Math.min(this.width / (width * this.aspectX), this.height / (height * this.aspectY)) * 0.94;
   }
 
   resize(width, height) {
@@ -39,11 +52,11 @@ class View {
   fit() {
     this.stop();
     this.placed = true;
-    this.set(this.frame.width / 2, this.frame.height / 2, this.fitScale);
+    this.set(this.home.x, this.home.y, this.fitScale);
   }
 
   set(x, y, scale) {
-    this.scale = Math.min(Math.max(scale, this.fitScale * 0.5), 24);
+    this.scale = this.limited(scale);
     this.x = Math.min(Math.max(x, 0), this.frame.width);
     this.y = Math.min(Math.max(y, 0), this.frame.height);
     this.changed();
@@ -57,7 +70,7 @@ class View {
   zoomAt(x, y, factor) {
     this.stop();
     const col = this.toCol(x), row = this.toRow(y);
-    const scale = Math.min(Math.max(this.scale * factor, this.fitScale * 0.5), 24);
+    const scale = this.limited(this.scale * factor);
     this.set(
       col - (x - this.width / 2) / (scale * this.aspectX),
       row - (y - this.height / 2) / (scale * this.aspectY),
