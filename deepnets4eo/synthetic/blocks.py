@@ -185,7 +185,7 @@ def _house(site: _Site, front: float, side: float, v: float, lot: tuple[float, f
         site.build(
             back, v + rng.uniform(-0.35, 0.35) * width, (rng.uniform(2.5, 7), rng.uniform(2.4, 5)), "rect", "shed"
         )
-    if rng.random() < 0.08:
+    if rng.random() < 0.045:
         x, y, heading = site.place(back, v)
         site.plan.ponds.append((x, y, rng.uniform(2.2, 5), rng.uniform(1.8, 3), heading, "pool"))
     if rng.random() < site.style.region.fences:

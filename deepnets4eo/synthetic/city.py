@@ -22,7 +22,7 @@ from deepnets4eo.legend import Legend
 from deepnets4eo.synthetic.acquisition import Acquisition
 from deepnets4eo.synthetic.epoch import Place, paint_epoch
 from deepnets4eo.synthetic.event import Event
-from deepnets4eo.synthetic.ground import terrain
+from deepnets4eo.synthetic.ground import ground_materials, terrain
 from deepnets4eo.synthetic.happening import Happening
 from deepnets4eo.synthetic.layout import draw_plan
 from deepnets4eo.synthetic.points import PointSample
@@ -81,7 +81,8 @@ class City:
         plan = draw_plan(np.random.default_rng([self.seed, 3]), self.style, extent_m)
         ground = terrain(np.random.default_rng([self.seed, 4]), (height, width), self.gsd_m)
         textures = Textures(np.random.default_rng([self.seed, 5]), self.gsd_m)
-        return Place(self.seed, self.gsd_m, self.style, plan, ground, textures)
+        materials, tone = ground_materials((height, width), self.gsd_m, plan, textures, self.seed)
+        return Place(self.seed, self.gsd_m, self.style, plan, ground, textures, materials, tone)
 
     @cached_property
     def happening(self) -> Happening:

@@ -33,6 +33,8 @@ class Place:
     plan: Plan
     ground: np.ndarray
     textures: Textures
+    material: np.ndarray  # (H, W) uint8, ground before ponds and paving
+    tone: np.ndarray  # (H, W) int8, lawn tone by lot in hundredths
 
 
 def paint_epoch(place: Place, season: Season, happening: Happening | None) -> Surface:
@@ -40,9 +42,9 @@ def paint_epoch(place: Place, season: Season, happening: Happening | None) -> Su
     plan, textures = place.plan, place.textures
     rng = np.random.default_rng([place.seed, 11 if happening is None else 12])
     surface = Surface.bare(place.ground, place.gsd_m)
-    extra = happening.ponds if happening else []
-    tone = paint_ground(surface, plan, textures, place.seed, extra)
-    colour_ground(surface, textures, tone, season, place.style.dryness)
+    surface.material[:] = place.material
+    paint_ground(surface, plan, textures, happening.ponds if happening else [])
+    colour_ground(surface, textures, place.tone, season, place.style.dryness)
     stamp_fences(surface, plan, np.random.default_rng([place.seed, 13]))
     stamp_clutter(surface, plan.clutter, np.random.default_rng([place.seed, 14]))
     if happening:

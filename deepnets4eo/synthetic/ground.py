@@ -58,6 +58,8 @@ class GroundPainter:
         self.along_u, self.along_v = _Lookup(self.streets.u), _Lookup(self.streets.v)
         self.tones = np.random.default_rng([key, 5]).normal(0, 0.22, 4096).astype(np.float32)
         base = dict.fromkeys(KINDS, "grass") | {"site": "soil", "field": "dry_grass"}
+        self.bareness = float(np.random.default_rng([key, 6]).uniform(1.2, 2.6))
+        self.gardens = np.array([1.0 if kind == "residential" else 0.15 for kind in KINDS], np.float32)
         self.base = np.array([CODE[base[kind]] for kind in KINDS], np.uint8)
 
     def materials(self, y: np.ndarray, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,7 +91,8 @@ class GroundPainter:
             np.int32
         )
         code = cell_u.astype(np.int32) * 7919 + cell_v.astype(np.int32) * 104729 + lot * 1299709 + (u > middle) * 611953
-        return self.tones[code & 4095]
+        kept = self.gardens[streets.kind[cell_u, cell_v]]
+        return self.tones[code & 4095] * kept
 
     def _river(self, material: np.ndarray, kind: np.ndarray, u: np.ndarray, v: np.ndarray, cell_u: np.ndarray) -> None:
         """A winding water course down the middle of the riverside blocks."""
@@ -134,33 +137,38 @@ class GroundPainter:
             material[centre | dashes | (wide & (np.abs(away - half + 0.35) < 0.08))] = CODE["paint"]
 
 
-def paint_ground(surface: Surface, plan: Plan, textures: Textures, key: int, pools: list[Pond]) -> np.ndarray:
-    """Fill the material plane with ground materials; `pools` come on top of the plan's ponds.
+def ground_materials(
+    shape: tuple[int, int], gsd_m: float, plan: Plan, textures: Textures, key: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Ground material of every pixel, before ponds and paving.
 
-    returns : (H, W) int8, lawn tone by lot in hundredths
+    returns : (H, W) uint8 codes; (H, W) int8, lawn tone by lot in hundredths
     """
-    painter = GroundPainter(plan, surface.gsd_m, key)
-    height, width = surface.shape
-    gsd = np.float32(surface.gsd_m)
-    x = ((np.arange(width, dtype=np.float32) + np.float32(0.5)) * gsd)[None]
-    tone = np.empty((height, width), np.int8)
+    painter = GroundPainter(plan, gsd_m, key)
+    height, width = shape
+    x = ((np.arange(width, dtype=np.float32) + np.float32(0.5)) * np.float32(gsd_m))[None]
+    materials, tone = np.empty(shape, np.uint8), np.empty(shape, np.int8)
     for top in range(0, height, BAND_ROWS):
         bottom = min(top + BAND_ROWS, height)
-        y = ((np.arange(top, bottom, dtype=np.float32) + np.float32(0.5)) * gsd)[:, None]
+        y = ((np.arange(top, bottom, dtype=np.float32) + np.float32(0.5)) * np.float32(gsd_m))[:, None]
         material, lots = painter.materials(y, x)
-        bare = textures.window("broad", top, bottom - top, width) + 0.5 * textures.window(
+        bare = textures.window("broad", top, bottom - top, width) + np.float32(0.5) * textures.window(
             "middle", top, bottom - top, width
         )
-        material[(material == CODE["grass"]) & (bare + lots * 1.5 > 2.5)] = CODE["soil"]
-        surface.material[top:bottom] = material
+        material[(material == CODE["grass"]) & (bare + lots * 1.5 > painter.bareness)] = CODE["soil"]
+        materials[top:bottom] = material
         tone[top:bottom] = np.clip(lots * 100, -120, 120).astype(np.int8)
+    return materials, tone
+
+
+def paint_ground(surface: Surface, plan: Plan, textures: Textures, pools: list[Pond]) -> None:
+    """Put ponds, `pools` and paving on the ground materials that the surface has already."""
     for x0, y0, radius_x, radius_y, angle, name in [*plan.ponds, *pools]:
         _ellipse(surface, (x0, y0, radius_x, radius_y, angle), CODE[name], textures)
     rows = [(row, name) for row, name in plan.paving]
     if rows:
         flat, owner = surface.pixels(Rectangles.of([row for row, _ in rows]))
         surface.material.reshape(-1)[flat] = np.array([CODE[name] for _, name in rows], np.uint8)[owner]
-    return tone
 
 
 def _ellipse(surface: Surface, shape: tuple[float, float, float, float, float], code: int, textures: Textures) -> None:

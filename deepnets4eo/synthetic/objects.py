@@ -56,7 +56,7 @@ def stamp_clutter(surface: Surface, rows: list[Row], rng: np.random.Generator) -
     if not rows:
         return
     boxes = Rectangles.of(rows)
-    colour = rng.uniform(50, 215, (len(boxes), 1)) + rng.normal(0, 16, (len(boxes), 3))
+    colour = rng.uniform(50, 215, (len(boxes), 1)) + rng.normal(0, 8, (len(boxes), 3))
     height = rng.uniform(0.2, 1.6, len(boxes))
     surface.stamp(boxes, _with_infrared(colour, 1.0), height_m=height, material=CODE["wood"])
 
@@ -112,8 +112,11 @@ def scatter_debris(surface: Surface, pieces: Rectangles, rng: np.random.Generato
     flat, owner = surface.pixels(pieces)
     keep = ~intact[surface.building.reshape(-1)[flat]]
     flat, owner = flat[keep], owner[keep]
+    opaque = np.clip(pieces.width / surface.gsd_m, 0.25, 1.0).astype(np.float32)[owner]  # thinner than a pixel: mixed
     for band in range(4):
-        surface.albedo[band].reshape(-1)[flat] = colour[owner, band].astype(np.uint8)
+        plane = surface.albedo[band].reshape(-1)
+        below = plane[flat].astype(np.float32)
+        plane[flat] = (below + opaque * (colour[owner, band].astype(np.float32) - below)).astype(np.uint8)
     height = surface.height.reshape(-1)
     height[flat] = np.minimum(height[flat], 1.1) + thick[owner]
     surface.material.reshape(-1)[flat] = CODE["rubble"]

@@ -172,7 +172,7 @@ def _fittings(patch: Patch, building: Building, rng: np.random.Generator) -> Non
             rng.uniform(0.7, 1.3),
         )
         patch.colour[:, spot] = rng.uniform(50, 190)
-    if rng.random() < 0.07:
+    if rng.random() < 0.03:
         paint_panels(patch, building, rng)
 
 

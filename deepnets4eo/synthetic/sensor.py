@@ -25,6 +25,7 @@ def radiance(surface: Surface, light: Light, dimming: np.ndarray | None = None) 
     returns : (4, H, W) float32, 0–1.3 (1 is a white level field in full light)
     """
     lit = sunlit(surface, light)
+    level = np.float32(light.direct) + np.float32(1 - light.direct) * SKY_TINT  # the white balance is set for it
     if dimming is not None:
         lit *= dimming
     sky = openness(surface)
@@ -38,7 +39,7 @@ def radiance(surface: Surface, light: Light, dimming: np.ndarray | None = None) 
         for band in range(4):
             reflectance = _SQUARE[surface.albedo[band, rows]]
             reflectance += opaque * (_SQUARE[surface.leaf[band, rows]] - reflectance)
-            out[band, rows] = np.sqrt(reflectance * (direct + ambient * SKY_TINT[band]))
+            out[band, rows] = np.sqrt(reflectance * (direct + ambient * SKY_TINT[band]) / level[band])
     return out
 
 
@@ -89,24 +90,33 @@ def view(layer: np.ndarray, matrix: Affine, shape: tuple[int, int], order: int) 
 
 
 def expose(scene: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
-    """Blur, tone and noise.
+    """Blur, sharpening, tone and noise.
 
     scene : (4, H, W) float32 square root of radiance on the image's own grid
     returns : (4, H, W) uint8
     """
     height, width = scene.shape[1:]
-    tiles = [noise_tile(rng, period, (1.0, 6.0), 0.35) for period in (601, 709, 811, 907)]
-    blurred = np.stack([ndimage.gaussian_filter(band, sensor.blur_px, truncate=2.5) for band in scene])
-    grey = blurred[:3].mean(axis=0)
+    tiles = [noise_tile(rng, period, (1.0, 6.0), 0.35) for period in (401, 467, 523, 601)]
+    blurred = [ndimage.gaussian_filter(band, sensor.blur_px, truncate=2.5, mode="nearest") for band in scene]
+    for value in blurred:
+        if sensor.sharpening > 0:
+            value += np.float32(sensor.sharpening) * (value - ndimage.gaussian_filter(value, 1.3, truncate=2.0))
+        mean = value[::7, ::7].mean()
+        value -= mean
+        value *= np.float32(sensor.contrast)
+        value += mean
+    grey = (blurred[0] + blurred[1] + blurred[2]) / 3
     out = np.empty(scene.shape, np.uint8)
-    for band in range(4):
-        value = blurred[band]
+    for band, value in enumerate(blurred):
         if band < 3:
             value = grey + (value - grey) * np.float32(sensor.saturation)
-        value = np.clip(value, 0, 1.6) ** np.float32(sensor.gamma)
-        value = value * np.float32(255 * sensor.gain[band]) + np.float32(sensor.haze[band])
-        tile = tiles[band]
-        rows, cols = np.arange(height) % tile.shape[0], np.arange(width) % tile.shape[0]
-        value += np.float32(sensor.noise) * tile[rows].take(cols, axis=1) * (np.float32(0.5) + value / 200)
-        out[band] = np.clip(np.rint(value), 0, 255).astype(np.uint8)
+        np.clip(value, 0, 1.6, out=value)
+        np.power(value, np.float32(sensor.gamma), out=value)
+        value *= np.float32(255 * sensor.gain[band])
+        value += np.float32(sensor.haze[band])
+        rows, cols = np.arange(height) % tiles[band].shape[0], np.arange(width) % tiles[band].shape[0]
+        grain = tiles[band][rows].take(cols, axis=1)
+        grain *= value * np.float32(sensor.noise / 200) + np.float32(sensor.noise * 0.5)
+        value += grain
+        out[band] = np.clip(value + np.float32(0.5), 0, 255).astype(np.uint8)
     return out

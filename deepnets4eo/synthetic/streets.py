@@ -5,6 +5,7 @@ Takes a region and the extent in metres. Everything else asks here for the place
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,18 +47,19 @@ class Streets:
     def to_xy(self, u: float, v: float) -> tuple[float, float]:
         """The place of a (u, v), by fixed-point iteration (the bend's slope is below one)."""
         (a, length_a, phase_a), (b, length_b, phase_b) = self.bend
+        wave_a, wave_b = 2 * math.pi / length_a, 2 * math.pi / length_b
         across, along = u, v
         for _ in range(12):
-            across = u - a * np.sin(2 * np.pi / length_a * along + phase_a)
-            along = v - b * np.sin(2 * np.pi / length_b * across + phase_b)
-        cos, sin = np.cos(self.angle), np.sin(self.angle)
-        return float(self.centre[0] + cos * across - sin * along), float(self.centre[1] + sin * across + cos * along)
+            across = u - a * math.sin(wave_a * along + phase_a)
+            along = v - b * math.sin(wave_b * across + phase_b)
+        cos, sin = math.cos(self.angle), math.sin(self.angle)
+        return self.centre[0] + cos * across - sin * along, self.centre[1] + sin * across + cos * along
 
     def heading(self, u: float, v: float) -> float:
         """Direction of growing v at a place, radians in the image (x right, y down)."""
         x0, y0 = self.to_xy(u, v - 1)
         x1, y1 = self.to_xy(u, v + 1)
-        return float(np.arctan2(y1 - y0, x1 - x0))
+        return math.atan2(y1 - y0, x1 - x0)
 
 
 def _lines(rng: np.random.Generator, radius: float, spacing: tuple[float, float]) -> np.ndarray:
@@ -70,7 +72,7 @@ def _lines(rng: np.random.Generator, radius: float, spacing: tuple[float, float]
 def _widths(rng: np.random.Generator, count: int, base: float) -> np.ndarray:
     """Street widths in metres: mostly `base`, here and there an arterial road."""
     widths = base + rng.uniform(-0.8, 1.2, count)
-    arterial = np.arange(count) % max(int(rng.integers(4, 7)), 1) == 1
+    arterial = np.arange(count) % max(int(rng.integers(5, 9)), 1) == 1
     return np.where(arterial, rng.uniform(ARTERIAL_M, 19.0, count), widths)
 
 
@@ -80,9 +82,9 @@ def draw_streets(rng: np.random.Generator, region: Region, extent_m: tuple[float
     base = {"suburb": 8.0, "town": 6.5, "dense": 4.5}[region.name]
     u, v = _lines(rng, radius, region.block_m), _lines(rng, radius, region.row_m)
     columns, rows = len(u) - 1, len(v) - 1
-    shares = np.array([0.68, 0.08, 0.10, 0.05, 0.04, 0.03, 0.02, 0.0])
+    shares = np.array([0.74, 0.07, 0.09, 0.035, 0.025, 0.025, 0.015, 0.0])
     kind = rng.choice(len(KINDS), size=(columns, rows), p=shares / shares.sum())
-    if rng.random() < 0.5 and columns > 4:
+    if rng.random() < 0.35 and columns > 4:
         kind[int(rng.integers(1, columns - 1))] = KINDS.index("river")
     amplitude = region.curvature * rng.uniform(0.2, 2.0, 2)
     length = np.maximum(rng.uniform(350, 900, 2), amplitude * 14)
@@ -92,7 +94,10 @@ def draw_streets(rng: np.random.Generator, region: Region, extent_m: tuple[float
     return Streets(
         centre=(extent_m[0] / 2, extent_m[1] / 2),
         angle=float(rng.choice([rng.normal(0, 0.04), rng.uniform(-np.pi, np.pi)])),
-        bend=((amplitude[0], length[0], phase[0]), (amplitude[1], length[1], phase[1])),
+        bend=(
+            (float(amplitude[0]), float(length[0]), float(phase[0])),
+            (float(amplitude[1]), float(length[1]), float(phase[1])),
+        ),
         u=u,
         v=v,
         u_width=_widths(rng, len(u), base),

@@ -15,8 +15,8 @@ from deepnets4eo.synthetic.materials import Colour
 ROOFS: dict[str, tuple[tuple[int, int, int], ...]] = {
     "shingle": ((112, 110, 108), (92, 90, 92), (136, 132, 128), (116, 98, 88), (150, 128, 106), (104, 84, 76),
                 (176, 168, 156), (84, 84, 80), (128, 112, 104), (168, 138, 110)),
-    "tile": ((158, 92, 70), (176, 108, 82), (136, 78, 64), (188, 124, 92), (120, 74, 64), (150, 104, 88)),
-    "metal": ((176, 180, 184), (140, 148, 156), (208, 208, 206), (110, 130, 140), (150, 104, 84), (96, 124, 112)),
+    "tile": ((156, 98, 78), (170, 112, 90), (134, 86, 74), (182, 128, 102), (120, 82, 72), (150, 110, 96)),
+    "metal": ((176, 178, 180), (142, 146, 150), (208, 208, 204), (116, 126, 132), (142, 104, 88), (104, 122, 112), (150, 140, 128)),
     "membrane": ((216, 214, 208), (234, 232, 228), (186, 184, 178), (200, 190, 172)),
     "bitumen": ((86, 84, 84), (108, 104, 100), (128, 124, 120), (98, 90, 84)),
 }  # fmt: skip
@@ -26,7 +26,7 @@ INFRARED = {"shingle": 1.08, "tile": 1.12, "metal": 1.0, "membrane": 0.97, "bitu
 def roof_colour(rng: np.random.Generator, covering: str) -> Colour:
     """A roof's display colour: one of its covering's, varied in brightness and hue."""
     palette = ROOFS[covering]
-    base = np.array(palette[rng.integers(len(palette))], float) * rng.uniform(0.85, 1.12) + rng.normal(0, 4, 3)
+    base = np.array(palette[rng.integers(len(palette))], float) * rng.uniform(0.85, 1.12) + rng.normal(0, 2.5, 3)
     infrared = base.mean() * INFRARED[covering]
     red, green, blue, near = np.clip([*base, infrared], 20, 245).astype(int)
     return int(red), int(green), int(blue), int(near)
@@ -49,10 +49,10 @@ class Region:
 
 
 REGIONS = (
-    Region("suburb", (64, 92), (130, 240), (17, 26), (11, 19, 8, 13),
-           (("shingle", 0.8), ("metal", 0.1), ("tile", 0.1)), 0.2, (18, 60), 14.0, 0.5),
+    Region("suburb", (62, 88), (130, 240), (17, 25), (12, 20, 9, 14),
+           (("shingle", 0.8), ("metal", 0.1), ("tile", 0.1)), 0.2, (22, 85), 14.0, 0.5),
     Region("town", (48, 72), (90, 170), (12, 20), (9, 14, 8, 12),
-           (("tile", 0.55), ("shingle", 0.3), ("metal", 0.15)), 0.7, (15, 45), 22.0, 0.7),
+           (("tile", 0.55), ("shingle", 0.3), ("metal", 0.15)), 0.7, (18, 60), 22.0, 0.7),
     Region("dense", (34, 52), (60, 120), (9, 14), (7, 11, 6, 10),
            (("metal", 0.6), ("tile", 0.2), ("bitumen", 0.2)), 0.25, (4, 22), 9.0, 0.4),
 )  # fmt: skip
@@ -102,7 +102,8 @@ class Sensor:
     blur_px : standard deviation of the point spread at the image's own pixel
     noise : standard deviation in display units 0–255
     gain : factors of red, green, blue, infrared; haze : additive display units of the same
-    gamma : exponent of the tone curve; view : (right, down) displacement in metres per metre of height
+    gamma : exponent of the tone curve; contrast : stretch about the image's mean; sharpening : unsharp-mask weight
+    saturation : distance from grey; view : (right, down) displacement in metres per metre of height
     """
 
     blur_px: float
@@ -110,6 +111,8 @@ class Sensor:
     gain: tuple[float, float, float, float]
     haze: tuple[float, float, float, float]
     gamma: float
+    contrast: float
+    sharpening: float
     saturation: float
     view: tuple[float, float]
 
@@ -122,11 +125,13 @@ class Sensor:
         tilt, heading = rng.uniform(0, 0.16), rng.uniform(0, 2 * np.pi)
         gain = tuple(float(value) for value in brightness * (1 + cast))
         return cls(
-            blur_px=float(rng.uniform(0.45, 0.95)),
+            blur_px=float(rng.uniform(0.35, 0.9)),
             noise=float(rng.uniform(1.0, 4.0)),
             gain=(gain[0], gain[1], gain[2], gain[3]),
             haze=(float(haze[0]), float(haze[1]), float(haze[2]), float(max(haze[3], 0))),
             gamma=float(rng.uniform(0.85, 1.2)),
+            contrast=float(rng.uniform(0.95, 1.5)),
+            sharpening=float(max(rng.uniform(-0.3, 0.8), 0.0)),
             saturation=float(rng.uniform(0.75, 1.2)),
             view=(float(tilt * np.cos(heading)), float(tilt * np.sin(heading))),
         )
