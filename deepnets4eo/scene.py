@@ -85,6 +85,11 @@ class Layer:
         return len(self._bands)
 
     @property
+    def bands(self) -> list[int]:
+        """The bands read, 1-based, of the source; what `subset` takes."""
+        return list(self._bands)
+
+    @property
     def dtype(self) -> np.dtype[Any]:
         """Type of the values as read."""
         return self._source.dtype

@@ -4,8 +4,8 @@
 polygons must move to lie on the roofs of an image.
 """
 
-from deepnets4eo.damage.registration.align import register
+from deepnets4eo.damage.registration.align import assume_registered, register
 from deepnets4eo.damage.registration.footprints import FootprintAlignment, align_footprints
 from deepnets4eo.damage.registration.result import Registration
 
-__all__ = ["FootprintAlignment", "Registration", "align_footprints", "register"]
+__all__ = ["FootprintAlignment", "Registration", "align_footprints", "assume_registered", "register"]

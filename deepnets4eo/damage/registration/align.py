@@ -6,24 +6,17 @@ CRS (unless they have the same shape, and are then taken pixel for pixel).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 from affine import Affine
-from numpy.typing import NDArray
 
-from deepnets4eo.damage.registration.coarse import coarse_model
-from deepnets4eo.damage.registration.fit import (
-    MODELS,
-    ModelName,
-    choose_model,
-    residuals,
-    robust_fit,
-    scale_and_turn,
-)
-from deepnets4eo.damage.registration.gate import Measured, judge
+from deepnets4eo.damage.registration.coarse import coarse_model, coarse_shift, split_vote
+from deepnets4eo.damage.registration.fit import MODELS, choose_model, robust_fit
+from deepnets4eo.damage.registration.gate import Measured, Status, halves_agree, judge
 from deepnets4eo.damage.registration.ground import Frame, View, mean_gsd_m, through
+from deepnets4eo.damage.registration.holdout import Fitted, measure_fit, tie_columns
 from deepnets4eo.damage.registration.result import Registration
 from deepnets4eo.damage.registration.tiepoints import IDENTITY, Matches, Pair, Search, measure, place
 from deepnets4eo.errors import GridError, InputError
@@ -33,18 +26,10 @@ ModelChoice: TypeAlias = Literal["auto", "translation", "similarity", "affine"]
 
 FINE_SIDES_PX = (256, 128, 64, 32)
 FINE_RADIUS_PX = 12
-FINE_COUNT = 256
+ROUGH_COUNT, FINE_COUNT = 100, 256
 HOLDOUT = 0.3
+TOLERANCE_PX = 3.0  # a tie point within that distance agrees with the model
 MIN_OVERLAP_PX = 48
-
-
-@dataclass(frozen=True)
-class _Fitted:
-    model: ModelName
-    affine: Affine
-    matches: Matches
-    holdout: NDArray[np.bool_]
-    tolerance_m: float
 
 
 def register(
@@ -57,7 +42,7 @@ def register(
     max_shift_m : largest displacement looked for. seed : draws hold-out points and samples.
     returns : Registration, also when it failed; see its status.
     Errors: GridError for pairs that do not overlap or with one CRS missing; InputError for an unknown model.
-    Peak memory: some 500 windows of 256² pixels, whatever the images' size (about 600 MB).
+    Peak memory: 256 windows of 256² pixels, some 600 MB whatever the images' size.
     Time: bounded by the number of windows, some seconds.
     """
     if model not in ("auto", *MODELS):
@@ -67,9 +52,30 @@ def register(
     pair = make_pair(pre, post)
     search = fine_search(pair)
     first = coarse_model(pair, max_shift_m, seed)
-    rough = _fit_round(pair, search, first, model, seed)
+    rough = _fit_round(pair, replace(search, max_count=ROUGH_COUNT), first, model, seed)
     fitted = _fit_round(pair, search, rough.affine, model, seed + 1)
-    return _report(pair, search, fitted, max_shift_m, seed)
+    measured = measure_fit(pair, search, fitted, max_shift_m, seed)
+    status, reason = judge(measured)
+    if status == "failed":
+        voted, vote = _vote(pair, search, max_shift_m, seed)
+        if halves_agree(vote):
+            reason = f"{reason}; both halves of the overlap still vote for one shift, to {vote.split_m:.2f} m"
+            fitted, measured, status = voted, vote, "degraded"
+    return _result(pair, fitted, measured, status, reason)
+
+
+def assume_registered(pre: Layer, post: Layer) -> Registration:
+    """Take two images as lying right already, unmeasured: for pairs that were registered by other means.
+
+    Errors: GridError for pairs that do not overlap or with one CRS missing.
+    """
+    pair = make_pair(pre, post)
+    search = fine_search(pair)
+    none = np.empty((0, 2))
+    matches = Matches(none, none, np.empty(0), np.empty(0), np.empty(0, bool), np.empty((0, 1, 1), np.float32))
+    fitted = Fitted("translation", IDENTITY, matches, np.empty(0, bool), TOLERANCE_PX * search.gsd_m)
+    measured = measure_fit(pair, search, fitted, float("inf"), 0)
+    return _result(pair, fitted, measured, "ok", "taken as registered, not measured")
 
 
 def make_pair(pre: Layer, post: Layer) -> Pair:
@@ -100,54 +106,37 @@ def fine_search(pair: Pair) -> Search:
     return Search(size, min(FINE_RADIUS_PX, size * 3 // 8), pair.gsd_m, FINE_COUNT)
 
 
-def _fit_round(pair: Pair, search: Search, start: Affine, wanted: ModelChoice, seed: int) -> _Fitted:
-    """Match windows through the starting model and fit a better one to 70 % of the reliable matches."""
+def _fit_round(pair: Pair, search: Search, start: Affine, wanted: ModelChoice, seed: int) -> Fitted:
+    """Match windows through the starting model and fit a better one to 70 % of them."""
     matches = measure(pair, search, place(pair, search, start), start, seed)
     rng = np.random.default_rng(seed)
     holdout = rng.random(len(matches.points)) < HOLDOUT
-    tolerance = 3.0 * search.gsd_m
+    tolerance = TOLERANCE_PX * search.gsd_m
     train = matches.reliable & ~holdout
     if train.sum() < 3:
-        return _Fitted("translation", start, matches, holdout, tolerance)
+        return Fitted("translation", start, matches, holdout, tolerance)
     points, targets = matches.points[train], matches.targets[train]
     model = choose_model(points, targets, tolerance, rng) if wanted == "auto" else wanted
-    return _Fitted(model, robust_fit(model, points, targets, tolerance, rng), matches, holdout, tolerance)
+    return Fitted(model, robust_fit(model, points, targets, tolerance, rng), matches, holdout, tolerance)
 
 
-def _report(pair: Pair, search: Search, fitted: _Fitted, max_shift_m: float, seed: int) -> Registration:
-    matches, holdout = fitted.matches, fitted.holdout
-    error = residuals(fitted.affine, matches.points, matches.targets)
-    inlier = matches.reliable & (error <= fitted.tolerance_m)
-    judged = inlier & holdout
-    residual = float(np.sqrt((error[judged] ** 2).mean())) if judged.any() else float("nan")
-    middle = np.array([[(pair.box[0] + pair.box[2]) / 2, (pair.box[1] + pair.box[3]) / 2]])
-    shift = (through(fitted.affine, middle) - middle)[0]
-    before, after = _agreement(pair, search, fitted, seed)
-    low, high, turn = scale_and_turn(fitted.affine)
-    area = (2 * search.radius_px + 1) * search.gsd_m
-    measured = Measured(
-        gsd_m=search.gsd_m,
-        tested=int(holdout.sum()),
-        reliable=int((matches.reliable & holdout).sum()),
-        inliers=int(judged.sum()),
-        chance=float(np.pi * fitted.tolerance_m**2 / area**2),
-        residual_m=residual,
-        train_inliers=int((inlier & ~holdout).sum()),
-        cells=_cells(matches.points[inlier], pair.box),
-        shift_m=float(np.hypot(*shift)),
-        max_shift_m=max_shift_m,
-        scale_min=low,
-        scale_max=high,
-        rotation_deg=turn,
-        ncc_before=float(np.median(before)) if len(before) else float("nan"),
-        ncc_after=float(np.median(after)) if len(after) else float("nan"),
-        improved=float((after > before).mean()) if len(after) else float("nan"),
-    )
-    status, reason = judge(measured)
+def _vote(pair: Pair, search: Search, max_shift_m: float, seed: int) -> tuple[Fitted, Measured]:
+    """Where single windows say too little: one shift from all of them, checked half against half."""
+    first = coarse_shift(pair, max_shift_m, seed)
+    matches = measure(pair, search, place(pair, search, first), first, seed)
+    correction, apart_m, score = split_vote(matches, search)
+    holdout = np.ones(len(matches.points), bool)
+    fitted = Fitted("translation", correction * first, matches, holdout, TOLERANCE_PX * search.gsd_m)
+    measured = measure_fit(pair, search, fitted, max_shift_m, seed)
+    return fitted, replace(measured, residual_m=apart_m, split_m=apart_m, split_score=score)
+
+
+def _result(pair: Pair, fitted: Fitted, measured: Measured, status: Status, reason: str) -> Registration:
     trusted = fitted.affine if status != "failed" else IDENTITY
-    shift = shift if status != "failed" else np.zeros(2)
     frame = Frame.of(pair.post.grid)
     pixels = frame.to_pixel * trusted * ~frame.to_pixel
+    middle = pair.middle
+    shift = (through(trusted, middle) - middle)[0]
     return Registration(
         status=status,
         reason=reason,
@@ -155,49 +144,8 @@ def _report(pair: Pair, search: Search, fitted: _Fitted, max_shift_m: float, see
         matrix=np.array(pixels[:6]).reshape(2, 3),
         dx_m=float(shift[0]),
         dy_m=float(shift[1]),
-        residual_m=residual,
-        residual_px=residual / search.gsd_m,
         measured=measured,
         post_grid=pair.post.grid,
         pre_grid=pair.pre.grid,
-        ties=_ties(matches, holdout, inlier, error, frame),
+        ties=tie_columns(fitted, frame.to_pixel),
     )
-
-
-def _agreement(
-    pair: Pair, search: Search, fitted: _Fitted, seed: int
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Gradient correlation of the hold-out windows before and after the model, where both can be read."""
-    points = fitted.matches.points[fitted.holdout]
-    if not len(points):
-        return np.empty(0), np.empty(0)
-    still = Search(search.side_px, 1, search.gsd_m, search.max_count)
-    before, after = (measure(pair, still, points, model, seed) for model in (IDENTITY, fitted.affine))
-    known = {tuple(point): value for point, value in zip(before.points, before.agreement, strict=True)}
-    both = [(known[tuple(p)], v) for p, v in zip(after.points, after.agreement, strict=True) if tuple(p) in known]
-    values = np.array(both).reshape(-1, 2)
-    return values[:, 0], values[:, 1]
-
-
-def _cells(points: NDArray[np.float64], box: tuple[float, float, float, float]) -> int:
-    """How many of 4 × 4 cells of the box hold a point."""
-    size = np.array([box[2] - box[0], box[3] - box[1]]) / 4
-    cell = np.clip(((points - box[:2]) / size).astype(int), 0, 3)
-    return len({(int(col), int(row)) for col, row in cell})
-
-
-def _ties(
-    matches: Matches, holdout: NDArray[np.bool_], inlier: NDArray[np.bool_], error: NDArray[np.float64], frame: Frame
-) -> dict[str, NDArray[Any]]:
-    offset = matches.targets - matches.points
-    return {
-        "pixel": through(frame.to_pixel, matches.points),
-        "dx_m": offset[:, 0],
-        "dy_m": offset[:, 1],
-        "residual_m": error,
-        "quality": matches.values,
-        "ratio": matches.ratios,
-        "reliable": matches.reliable,
-        "inlier": inlier,
-        "holdout": holdout,
-    }

@@ -11,6 +11,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from deepnets4eo.damage.registration.correlation import find_peaks
 from deepnets4eo.damage.registration.fit import least_squares, scale_and_turn
 from deepnets4eo.damage.registration.ground import Points, through
 from deepnets4eo.damage.registration.tiepoints import IDENTITY, Matches, Pair, Search, measure, place
@@ -18,7 +19,8 @@ from deepnets4eo.damage.registration.tiepoints import IDENTITY, Matches, Pair, S
 SIDE_PX = 128
 COUNT = 64
 TRIALS = 600
-GAIN = 1.1  # a turned model must win this many times the votes of a plain shift
+MANY = 30
+GAIN, GAIN_FEW = 1.1, 1.4  # a turned model must win this many times a shift's votes; more with fewer than 30 windows
 MAX_TURN_DEG, MAX_STRETCH = 5.0, 0.12
 
 
@@ -28,17 +30,28 @@ def coarse_model(pair: Pair, max_shift_m: float, seed: int) -> Affine:
     returns : frame metres → frame metres; identity where no window holds data.
     """
     search = coarse_search(pair, max_shift_m)
-    matches = measure(pair, search, place(pair, search), IDENTITY, seed)
+    matches, votes = _look(pair, search, seed)
     if not len(matches.points):
         return IDENTITY
-    votes = ndimage.gaussian_filter(matches.surfaces, (0, 1.0, 1.0), mode="nearest")
     shift = _best_shift(votes, search)
     turned = _best_similarity(matches, votes, search, np.random.default_rng(seed))
-    if turned is not None and _score(turned, matches.points, votes, search) > GAIN * _score(
-        shift, matches.points, votes, search
-    ):
-        return turned
-    return shift
+    if turned is None:
+        return shift
+    gain = GAIN if len(votes) >= MANY else GAIN_FEW
+    better = _score(turned, matches.points, votes, search) > gain * _score(shift, matches.points, votes, search)
+    return turned if better else shift
+
+
+def coarse_shift(pair: Pair, max_shift_m: float, seed: int) -> Affine:
+    """The shift that all wide windows together vote for; identity where no window holds data."""
+    search = coarse_search(pair, max_shift_m)
+    matches, votes = _look(pair, search, seed)
+    return _best_shift(votes, search) if len(matches.points) else IDENTITY
+
+
+def _look(pair: Pair, search: Search, seed: int) -> tuple[Matches, NDArray[np.float32]]:
+    matches = measure(pair, search, place(pair, search), IDENTITY, seed)
+    return matches, ndimage.gaussian_filter(matches.surfaces, (0, 1.0, 1.0), mode="nearest")
 
 
 def coarse_search(pair: Pair, max_shift_m: float) -> Search:
@@ -82,3 +95,32 @@ def _score(model: Affine, points: Points, votes: NDArray[np.float32], search: Se
     inside = ((shift >= 0) & (shift < votes.shape[-1])).all(axis=1)
     at = np.clip(shift, 0, votes.shape[-1] - 1)
     return float(np.where(inside, votes[np.arange(len(points)), at[:, 1], at[:, 0]], 0.0).sum())
+
+
+def split_vote(matches: Matches, search: Search) -> tuple[Affine, float, float]:
+    """One shift from all surfaces together, checked half against half.
+
+    The overlap is cut in two along its longer side; each half's summed surface is read at the other half's peak.
+    returns : the correction to the model the surfaces were made with, as a translation in metres; the distance between
+    the halves' peaks in metres; the lower of the two heights, in robust spreads of that surface. NaN for too few windows.
+    """
+    if len(matches.points) < 6:
+        return IDENTITY, float("nan"), float("nan")
+    position = matches.points[:, int(np.ptp(matches.points, axis=0).argmax())]
+    first = position <= np.median(position)
+    halves = np.stack([matches.surfaces[part].sum(axis=0) for part in (first, ~first)])
+    halves = ndimage.gaussian_filter(halves, (0, 1.0, 1.0), mode="nearest")
+    both = find_peaks(halves.sum(axis=0, keepdims=True))
+    peaks = find_peaks(halves)
+    apart = float(np.hypot(np.diff(peaks.rows)[0], np.diff(peaks.cols)[0])) * search.gsd_m
+    score = min(_height(halves[i], halves[1 - i]) for i in (0, 1))
+    correction = Affine.translation(both.cols[0] * search.gsd_m, both.rows[0] * search.gsd_m)
+    return correction, apart, score
+
+
+def _height(searched: NDArray[np.float32], tested: NDArray[np.float32]) -> float:
+    """Value of one surface where the other has its peak, in robust spreads above the median."""
+    at = np.unravel_index(int(searched.argmax()), searched.shape)
+    middle = float(np.median(tested))
+    spread = 1.4826 * float(np.median(np.abs(tested - middle)))
+    return (float(tested[at]) - middle) / max(spread, 1e-9)

@@ -24,6 +24,7 @@ from deepnets4eo.scene import Layer
 Points: TypeAlias = NDArray[np.float64]
 
 GREY_BANDS = 4  # visible and near infrared; more than that is read as every n-th band
+STRAIGHT_PX = 0.05  # a window turned by less than this over its whole side is read as straight
 CONTROL = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5)])
 
 
@@ -92,7 +93,7 @@ class View:
 
     def __init__(self, layer: Layer, frame: Frame) -> None:
         step = max(1, math.ceil(layer.count / GREY_BANDS)) if layer.count > GREY_BANDS else 1
-        self._layer = layer.subset(layer._bands[::step]) if step > 1 else layer
+        self._layer = layer.subset(layer.bands[::step]) if step > 1 else layer
         self._frame = frame
         placed = (layer.grid.crs is None) != (frame.grid.crs is None)
         if placed and layer.shape != tuple(frame.grid.shape):
@@ -197,10 +198,35 @@ def _resampled(
     if not valid.all():
         fill = float(grey[valid].mean()) if valid.any() else 0.0
         grey = np.where(valid, grey, np.float32(fill))
-    matrix = np.array([[local.e, local.d], [local.b, local.a]])
-    offset = matrix @ (0.5, 0.5) + (local.f, local.c) - 0.5
-    values = ndimage.affine_transform(grey, matrix, offset, output_shape=shape, order=1, mode="nearest")
-    if valid.all():
-        return values, np.ones(shape, bool)
-    share = ndimage.affine_transform(valid.astype(np.float32), matrix, offset, output_shape=shape, order=1, cval=0.0)
-    return values, share > 0.999
+    known = valid.all()
+    if abs(local.b) * shape[0] < STRAIGHT_PX and abs(local.d) * shape[1] < STRAIGHT_PX:
+        rows = local.e * (np.arange(shape[0]) + 0.5) + local.f + 0.5 * local.d * shape[1] - 0.5
+        cols = local.a * (np.arange(shape[1]) + 0.5) + local.c + 0.5 * local.b * shape[0] - 0.5
+        values = _bilinear(grey, rows, cols)
+        share = None if known else _bilinear(valid.astype(np.float32), rows, cols)
+    else:
+        matrix = np.array([[local.e, local.d], [local.b, local.a]])
+        offset = matrix @ (0.5, 0.5) + (local.f, local.c) - 0.5
+        values = ndimage.affine_transform(grey, matrix, offset, output_shape=shape, order=1, mode="nearest")
+        share = None
+        if not known:
+            weight = valid.astype(np.float32)
+            share = ndimage.affine_transform(weight, matrix, offset, output_shape=shape, order=1, cval=0.0)
+    return values, np.ones(shape, bool) if share is None else share > 0.999
+
+
+def _bilinear(grey: NDArray[np.float32], rows: NDArray[np.floating], cols: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Values at the crossings of rows and columns; clamped at the rim."""
+    above, row_share = _cell(rows, grey.shape[0])
+    left, col_share = _cell(cols, grey.shape[1])
+    lines = grey[above]
+    lines += row_share[:, None] * (grey[np.minimum(above + 1, grey.shape[0] - 1)] - lines)
+    values = np.take(lines, left, axis=1)
+    values += col_share * (np.take(lines, np.minimum(left + 1, grey.shape[1] - 1), axis=1) - values)
+    return values
+
+
+def _cell(position: NDArray[np.floating], side: int) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    inside = np.clip(position, 0, side - 1)
+    first = np.minimum(inside.astype(np.intp), max(side - 2, 0))
+    return first, (inside - first).astype(np.float32)

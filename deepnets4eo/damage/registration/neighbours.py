@@ -37,12 +37,11 @@ def regularise(
         part = slice(start, start + CHUNK)
         distance, found = tree.query(points[part], NEIGHBOURS + 1, distance_upper_bound=RADIUS_M)
         here = np.arange(len(points))[part]
-        known: NDArray[np.bool_] = np.isfinite(np.asarray(distance))
         neighbour = index[np.minimum(found, len(index) - 1)]
-        known &= neighbour != here[:, None]
+        known = np.isfinite(np.asarray(distance, float)) & (neighbour != here[:, None])
         middle, spread = _median(np.where(known[..., None], offsets[neighbour], np.nan), known)
         enough = known.sum(axis=1) >= MIN_NEIGHBOURS
-        result[part][enough] = middle[enough]
+        result[here[enough]] = middle[enough]
         off = np.hypot(*(offsets[part] - result[part]).T)
         own[part] = trusted[part] & (off <= np.where(enough, np.maximum(tolerance_m, 2 * spread), tolerance_m))
     result[own] = offsets[own]
@@ -51,7 +50,7 @@ def regularise(
 
 def _median(offsets: NDArray[np.float64], known: NDArray[np.bool_]) -> tuple[Points, NDArray[np.float64]]:
     """Median over the neighbours, (n, 2), and their median distance from it, (n,); 0 where there are none."""
-    filled = np.where(known.any(axis=1)[:, None, None], offsets, 0.0)
+    filled = np.where(np.expand_dims(known.any(axis=1), (1, 2)), offsets, 0.0)
     middle = np.nanmedian(filled, axis=1)
     away = np.hypot(*(filled - middle[:, None, :]).transpose(2, 0, 1))
     return middle, np.nanmedian(away, axis=1)

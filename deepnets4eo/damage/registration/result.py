@@ -37,8 +37,6 @@ class Registration:
     matrix: NDArray[np.float64]
     dx_m: float
     dy_m: float
-    residual_m: float
-    residual_px: float
     measured: Measured
     post_grid: Grid = field(repr=False)
     pre_grid: Grid = field(repr=False)
@@ -48,6 +46,16 @@ class Registration:
     def shift_m(self) -> float:
         """Length of the displacement at the middle of the overlap."""
         return float(np.hypot(self.dx_m, self.dy_m))
+
+    @property
+    def residual_m(self) -> float:
+        """Root mean square of the hold-out tie points' residuals; NaN when none agrees with the model."""
+        return self.measured.residual_m
+
+    @property
+    def residual_px(self) -> float:
+        """The same in working pixels, the coarser of the two images' pixel sizes."""
+        return self.measured.residual_m / self.measured.gsd_m
 
     @property
     def inliers(self) -> int:

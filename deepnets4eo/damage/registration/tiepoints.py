@@ -27,6 +27,7 @@ from deepnets4eo.damage.registration.ground import Points, View, through
 READERS = 2
 MIN_VALID = 0.8  # share of a window that must be valid in both images
 DECOY_QUANTILE = 0.95  # a match is reliable when it beats this share of the matches made by chance
+DECOYS = 80  # at most that many are tried
 IDENTITY = Affine.identity()
 
 
@@ -44,6 +45,12 @@ class Pair:
         """Width and height of the common part in metres."""
         left, top, right, bottom = self.box
         return right - left, bottom - top
+
+    @property
+    def middle(self) -> Points:
+        """The middle of the common part, (1, 2)."""
+        left, top, right, bottom = self.box
+        return np.array([[(left + right) / 2, (top + bottom) / 2]])
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,6 @@ class Matches:
     values: NDArray[np.float64]
     ratios: NDArray[np.float64]
     reliable: NDArray[np.bool_]
-    agreement: NDArray[np.float64]  # correlation at the shift that was assumed, before any search
     surfaces: NDArray[np.float32]
 
 
@@ -124,13 +130,33 @@ def measure(pair: Pair, search: Search, centres: Points, model: Affine, seed: in
     surface = correlate_spectra(pre, post, search.radius_px)
     peaks = find_peaks(surface)
     shift = np.column_stack((peaks.cols, peaks.rows)) * search.gsd_m
-    decoys = find_peaks(correlate_spectra(pre[_elsewhere(points, search.side_m, seed)], post, search.radius_px))
-    middle = surface[:, search.radius_px, search.radius_px].astype(np.float64)
-    reliable = peaks.values > np.quantile(decoys.values, DECOY_QUANTILE)
+    decoys = _decoys(pre, post, points, search, seed)
+    reliable = peaks.values > np.quantile(decoys, DECOY_QUANTILE)
     edge = np.maximum(np.abs(peaks.rows), np.abs(peaks.cols)) > search.radius_px - 1
-    return Matches(
-        points, through(model, points + shift), peaks.values, peaks.ratios, reliable & ~edge, middle, surface
-    )
+    return Matches(points, through(model, points + shift), peaks.values, peaks.ratios, reliable & ~edge, surface)
+
+
+def agreement(pair: Pair, search: Search, centres: Points, model: Affine) -> NDArray[np.float64]:
+    """Gradient correlation of the windows around `centres` without any search, (N,); NaN where data are missing."""
+    weight = taper((search.side_px, search.side_px)) ** 2
+
+    def correlation(centre: NDArray[np.float64]) -> float:
+        patches = _fields(pair, search, centre, model)
+        if patches is None:
+            return float("nan")
+        pre, post = patches
+        energy = (weight * np.abs(pre) ** 2).sum() * (weight * np.abs(post) ** 2).sum()
+        return float((weight * (pre * np.conj(post)).real).sum() / max(float(np.sqrt(energy)), 1e-12))
+
+    with ThreadPoolExecutor(READERS) as pool:
+        return np.array(list(pool.map(correlation, centres)), float)
+
+
+def _decoys(pre: Field, post: Field, points: Points, search: Search, seed: int) -> NDArray[np.float64]:
+    """Peaks between windows of different places: what chance reaches between these two images."""
+    tested = np.linspace(0, len(points) - 1, min(len(points), DECOYS)).astype(np.intp)
+    elsewhere = _elsewhere(points, search.side_m, seed)[tested]
+    return find_peaks(correlate_spectra(pre[elsewhere], post[tested], search.radius_px)).values
 
 
 def _fields(pair: Pair, search: Search, centre: NDArray[np.float64], model: Affine) -> tuple[Field, Field] | None:
@@ -159,4 +185,4 @@ def _elsewhere(points: Points, apart_m: float, seed: int) -> NDArray[np.intp]:
 def _no_matches(search: Search) -> Matches:
     empty, none = np.empty((0, 2)), np.empty(0)
     side = 2 * search.radius_px + 1
-    return Matches(empty, empty, none, none, np.empty(0, bool), none, np.empty((0, side, side), np.float32))
+    return Matches(empty, empty, none, none, np.empty(0, bool), np.empty((0, side, side), np.float32))

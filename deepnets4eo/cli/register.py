@@ -1,0 +1,104 @@
+"""`deepnets4eo register`: how far the pre image, and the footprints, lie from where they should."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from deepnets4eo.cli.options import Debug, Json, Overwrite, Seed
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage.registration import FootprintAlignment, Registration
+    from deepnets4eo.scene import Layer
+
+
+def register(
+    pre: Annotated[str, typer.Argument(metavar="PRE", help="Image before: a raster or a folder of tiles.")],
+    post: Annotated[str, typer.Argument(metavar="POST", help="Image after: a raster or a folder of tiles.")],
+    footprints: Annotated[
+        str | None, typer.Option(help="Building outlines to align to the pre image too.", show_default=False)
+    ] = None,
+    motion: Annotated[
+        Literal["auto", "translation", "similarity", "affine"], typer.Option(help="How pre may lie against post.")
+    ] = "auto",
+    max_shift: Annotated[float, typer.Option(help="Farthest that pre may lie off, metres.")] = 30.0,
+    tie_points: Annotated[
+        Path | None, typer.Option(help="Write the tie points here (.gpkg, .geojson …).", show_default=False)
+    ] = None,
+    json: Json = None,
+    overwrite: Overwrite = False,
+    seed: Seed = 0,
+    debug: Debug = False,
+) -> None:
+    """Measure how far a pre image lies from a post image, and whether that can be trusted: ok, degraded or failed.
+
+    The exit status is 1 when registration failed. Shifts run along the post image's columns (right) and rows (down).
+
+    \b
+    deepnets4eo register pre.tif post.tif --json registration.json
+    deepnets4eo register pre_tiles/ post_tiles/ --footprints buildings.gpkg --tie-points ties.gpkg
+    """
+    from deepnets4eo.cli.output import show_json
+    from deepnets4eo.damage.registration import register as measure
+    from deepnets4eo.files import refuse_existing
+    from deepnets4eo.scene import Layer
+
+    if tie_points:
+        refuse_existing(tie_points, overwrite=overwrite)
+    image = Layer.open(pre)
+    found = measure(image, Layer.open(post), model=motion, max_shift_m=max_shift, seed=seed)
+    alignment = _align(image, footprints, seed) if footprints else None
+    if str(json) != "-":
+        for line in _lines(found) + (_alignment_lines(alignment) if alignment else []):
+            typer.echo(line)
+    if tie_points:
+        typer.echo(_write_ties(found, tie_points), err=str(json) == "-")
+    if json:
+        result: dict[str, Any] = found.to_dict()
+        show_json(result | ({"footprints": alignment.to_dict()} if alignment else {}), json)
+    if found.status == "failed":
+        raise typer.Exit(1)
+
+
+def _align(image: Layer, footprints: str, seed: int) -> FootprintAlignment:
+    from deepnets4eo.damage.footprints import read_footprints
+    from deepnets4eo.damage.registration import align_footprints
+
+    return align_footprints(image, read_footprints(footprints).frame, seed=seed)
+
+
+def _lines(found: Registration) -> list[str]:
+    measured = found.measured
+    lines = [f"registration: {found.status}" + (f" ({found.reason})" if found.reason else "")]
+    if found.status != "failed":
+        lines += [
+            f"  model: {found.model}, scale {measured.scale_min:.4f}–{measured.scale_max:.4f}, "
+            f"rotation {measured.rotation_deg:.3f}°",
+            f"  things in the post image lie in the pre image {found.dx_m:+.2f} m right, {found.dy_m:+.2f} m down",
+        ]
+    return [
+        *lines,
+        f"  hold-out residual: {found.residual_m:.2f} m ({found.residual_px:.2f} px of {measured.gsd_m:.2f} m)",
+        f"  tie points: {found.inliers} of {len(found.ties['inlier'])} agree; of {measured.tested} held out, "
+        f"{measured.reliable} are reliable and {measured.inliers} agree",
+        f"  gradient correlation: {measured.ncc_before:.3f} as georeferenced, {measured.ncc_after:.3f} registered",
+    ]
+
+
+def _alignment_lines(alignment: FootprintAlignment) -> list[str]:
+    return [
+        f"footprints: {alignment.status}" + (f" ({alignment.reason})" if alignment.reason else ""),
+        f"  they must move {alignment.dx_m:+.2f} m right, {alignment.dy_m:+.2f} m down to follow the pre image",
+        f"  {alignment.agreeing:.0%} agree by themselves (chance: {alignment.chance:.0%}); {int(alignment.own.sum())} of "
+        f"{len(alignment.own)} keep an offset of their own, the others take their neighbours'",
+    ]
+
+
+def _write_ties(found: Registration, path: Path) -> Path:
+    from deepnets4eo.files import replacing
+
+    with replacing(path) as partial:
+        found.tie_points.to_file(partial)
+    return path

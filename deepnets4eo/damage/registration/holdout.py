@@ -1,0 +1,107 @@
+"""What hold-out tie points say of a fitted model: residual, share that agrees, spread, gain of correlation.
+
+The numbers behind the gate; the fit has seen none of the points they come from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+
+from deepnets4eo.damage.registration.fit import ModelName, residuals, scale_and_turn
+from deepnets4eo.damage.registration.gate import Measured
+from deepnets4eo.damage.registration.ground import through
+from deepnets4eo.damage.registration.tiepoints import IDENTITY, Matches, Pair, Search, agreement
+
+COMPARED = 64  # hold-out windows read again to compare before and after
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model, the matches it was made for, and which of them were held out."""
+
+    model: ModelName
+    affine: Affine
+    matches: Matches
+    holdout: NDArray[np.bool_]
+    tolerance_m: float
+
+    @property
+    def errors(self) -> NDArray[np.float64]:
+        """Residual of each match, metres."""
+        return residuals(self.affine, self.matches.points, self.matches.targets)
+
+    @property
+    def inlier(self) -> NDArray[np.bool_]:
+        """Reliable matches within the tolerance."""
+        return np.asarray(self.matches.reliable & (self.errors <= self.tolerance_m))
+
+
+def measure_fit(pair: Pair, search: Search, fitted: Fitted, max_shift_m: float, seed: int) -> Measured:
+    """All that the gate asks for."""
+    matches, holdout, inlier = fitted.matches, fitted.holdout, fitted.inlier
+    judged = inlier & holdout
+    residual = float(np.sqrt((fitted.errors[judged] ** 2).mean())) if judged.any() else float("nan")
+    shift = (through(fitted.affine, pair.middle) - pair.middle)[0]
+    before, after = _before_and_after(pair, search, fitted, seed)
+    low, high, turn = scale_and_turn(fitted.affine)
+    area = (2 * search.radius_px + 1) * search.gsd_m
+    return Measured(
+        gsd_m=search.gsd_m,
+        tested=int(holdout.sum()),
+        reliable=int((matches.reliable & holdout).sum()),
+        inliers=int(judged.sum()),
+        chance=float(np.pi * fitted.tolerance_m**2 / area**2),
+        residual_m=residual,
+        train_inliers=int((inlier & ~holdout).sum()),
+        cells=_cells(matches.points[inlier], pair.box),
+        shift_m=float(np.hypot(*shift)),
+        max_shift_m=max_shift_m,
+        scale_min=low,
+        scale_max=high,
+        rotation_deg=turn,
+        ncc_before=float(np.median(before)) if len(before) else float("nan"),
+        ncc_after=float(np.median(after)) if len(after) else float("nan"),
+        improved=float((after > before).mean()) if len(after) else float("nan"),
+    )
+
+
+def _before_and_after(
+    pair: Pair, search: Search, fitted: Fitted, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Gradient correlation of hold-out windows as georeferenced and through the model, where both can be read."""
+    points = fitted.matches.points[fitted.holdout]
+    if len(points) > COMPARED:
+        points = points[np.sort(np.random.default_rng(seed).choice(len(points), COMPARED, replace=False))]
+    before = agreement(pair, search, points, IDENTITY)
+    after = agreement(pair, search, points, fitted.affine)
+    known = np.isfinite(before) & np.isfinite(after)
+    return before[known], after[known]
+
+
+def tie_columns(fitted: Fitted, to_pixel: Affine) -> dict[str, NDArray[Any]]:
+    """The tie points as columns; `pixel` is (col, row) in the post grid."""
+    matches = fitted.matches
+    offset = matches.targets - matches.points
+    return {
+        "pixel": through(to_pixel, matches.points),
+        "dx_m": offset[:, 0],
+        "dy_m": offset[:, 1],
+        "residual_m": fitted.errors,
+        "quality": matches.values,
+        "ratio": matches.ratios,
+        "reliable": matches.reliable,
+        "inlier": fitted.inlier,
+        "holdout": fitted.holdout,
+    }
+
+
+def _cells(points: NDArray[np.float64], box: tuple[float, float, float, float]) -> int:
+    """How many of 4 × 4 cells of the box hold a point."""
+    size = np.array([box[2] - box[0], box[3] - box[1]]) / 4
+    cell = np.clip(((points - box[:2]) / size).astype(int), 0, 3)
+    return len({(int(col), int(row)) for col, row in cell})
