@@ -32,7 +32,8 @@ def draw_curves(path: str | Path, history: History, best_epoch: int | None = Non
     """Losses on the left, scores of the validation on the right, the kept epoch marked; PNG."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(10, 4), layout="constrained")
+    figure = Figure(figsize=(10, 4))
+    figure.subplots_adjust(left=0.07, right=0.98, bottom=0.13, top=0.96, wspace=0.18)
     losses, scores = figure.subplots(1, 2)
     losses.set(xlabel="epoch", ylabel="loss")
     scores.set(xlabel="epoch", ylabel="score on validation", ylim=(0, 1))

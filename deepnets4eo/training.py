@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.catalog import recipe_path
-from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.errors import DeepNets4EOError, InputError, RunError
 from deepnets4eo.files import refuse_existing
 from deepnets4eo.recipe import Recipe, differing_keys, read_recipe, resolve
 from deepnets4eo.tasks import SEGMENTATION, Task, TrainOptions, load_task
 
-RECIPE = "recipe.yaml"
+RECIPE, CHECKPOINTS = "recipe.yaml", "checkpoints"
 MADE = (
-    "card.json", "checkpoints", "confusion.csv", "curves.png", "estimator.skops", "legend.yaml", "log.csv",
+    "card.json", CHECKPOINTS, "confusion.csv", "curves.png", "estimator.skops", "legend.yaml", "log.csv",
     "metrics.json", RECIPE, "split.geojson", "weights.safetensors",
 )  # fmt: skip
 
@@ -47,9 +47,13 @@ def train(
         _same_recipe(out / RECIPE, resolved)
     else:
         _clear(out)
-    out.mkdir(parents=True, exist_ok=True)
     resolved.save(out / RECIPE)
-    return task.train(resolved, out, options)
+    try:
+        return task.train(resolved, out, options)
+    except DeepNets4EOError:
+        if not (out / CHECKPOINTS).exists():  # nothing was learnt that could be resumed
+            _clear(out)
+        raise
 
 
 def load_recipe(
@@ -102,3 +106,5 @@ def _clear(out: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+    if out.is_dir() and not any(out.iterdir()):
+        out.rmdir()

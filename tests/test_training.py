@@ -65,6 +65,13 @@ def write_place(folder: Path, place: dict[str, np.ndarray]) -> None:
         write_raster(folder / f"{name}.tif", array, nodata=0 if name == "image" else None)
 
 
+@pytest.fixture(autouse=True)
+def quick_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real figure costs more than all else here: one test looks at it, the others do without."""
+    if request.function is not test_a_run_has_its_tree_and_learns_the_colours:
+        monkeypatch.setattr("deepnets4eo.training_loop.draw_curves", lambda path, *_: path.touch())
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     for number in range(2):
@@ -294,7 +301,7 @@ def test_what_cannot_be_trained_is_said_before_it_starts(
 ) -> None:
     with pytest.raises(InputError, match=message):
         deepnets4eo.train(make_recipe(), tmp_path / "run", data=data, overrides=overrides)
-    assert not (tmp_path / "run" / "card.json").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_no_data_is_explained(tiny: str, tmp_path: Path) -> None:

@@ -14,6 +14,13 @@ from deepnets4eo.recipe import Recipe, TrainSection, resolve
 from deepnets4eo.training_loop import Fit, Progress, fit_network
 
 
+@pytest.fixture(autouse=True)
+def quick_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real figure costs more than all else here: one test looks at it, the others do without."""
+    if request.function is not test_log_curves_and_checkpoints_are_written_without_pickle:
+        monkeypatch.setattr("deepnets4eo.training_loop.draw_curves", lambda path, *_: path.touch())
+
+
 class Batches:
     """Four random batches that follow from the epoch alone."""
 
