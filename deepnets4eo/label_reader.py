@@ -37,6 +37,9 @@ class LabelReader:
         self.layer, self._own, self._unknown = layer, own or legend, unknown
         values = np.arange(256) if own is None else own.remap_to(legend, missing=unknown)
         self._places = legend.to_index()[values]
+        # nothing to translate where values are places already and nothing unknown gets through
+        known = np.array([*self._own.values, *self._own.void_values, VOID])
+        self._in_order = unknown == "error" and np.array_equal(self._places[known], known)
 
     @property
     def colored(self) -> bool:
@@ -59,17 +62,22 @@ class LabelReader:
     def read(self, window: Window) -> np.ndarray:
         """Places in the legend's order, (h, w) uint8; void where not valid. Peak memory: some 12 × the window."""
         data, valid = self.layer.read(window)
-        if self.colored:
-            labels = self._encode(data, valid, window)
-        else:
-            labels = np.where(valid, data[0], VOID)
-            if self._unknown == "error":
-                self._own.check(labels, self.layer.source)
-            labels = np.where((labels < 0) | (labels > VOID), VOID, labels).astype(np.uint8)
-        return self._places[labels]
+        labels = self._encode(data, valid, window) if self.colored else self._values(data[0], valid)
+        return labels if self._in_order else self._places[labels]
+
+    def _values(self, labels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        labels = labels.copy() if labels.dtype == np.uint8 else labels.astype(np.int64)
+        labels[~valid] = VOID
+        if self._unknown == "error":
+            self._own.check(labels, self.layer.source)
+        if labels.dtype != np.uint8:
+            labels[(labels < 0) | (labels > VOID)] = VOID
+        return labels.astype(np.uint8, copy=False)
 
     def _encode(self, data: np.ndarray, valid: np.ndarray, window: Window) -> np.ndarray:
-        colors = np.where(valid, data, np.array(self._own.void_color, np.uint8)[:, None, None])
+        colors = data
+        if not valid.all():
+            colors = np.where(valid, data, np.array(self._own.void_color, np.uint8)[:, None, None])
         try:
             return self._own.encode(colors, self._unknown)
         except LabelError as error:
