@@ -7,11 +7,13 @@ Refuses rasters that do not overlap, and labels that the legend does not have.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
+
+import rasterio
+from rasterio.env import get_gdal_config, set_gdal_config
 
 from deepnets4eo import report
 from deepnets4eo.errors import GridError, InputError
@@ -23,6 +25,7 @@ from deepnets4eo.scene import Layer, LayerLike, overlap_share
 from deepnets4eo.sources import same_grid
 
 BLOCK_PX = 2048
+CACHE_BYTES = 128 << 20  # GDAL's block cache; by itself it takes 5 % of the machine's memory
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Evaluation:
     intervals: dict[str, Interval] = field(default_factory=dict)
     inputs: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    synthetic: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Scores, confusion matrix, legend, protocol, and `eroded` with the same scores when asked."""
@@ -87,7 +91,7 @@ class Evaluation:
             result["eroded"] = report.scores(self.eroded, names)
         if self.intervals:
             result["intervals"] = {score: [one.low, one.high] for score, one in self.intervals.items()}
-        return result | {"inputs": self.inputs, "notes": self.notes}
+        return result | {"inputs": self.inputs, "notes": self.notes, "synthetic": self.synthetic}
 
 
 def evaluate(
@@ -104,7 +108,7 @@ def evaluate(
     prediction, reference : path, array or Layer, label values in one band or colours in three. The prediction is
     seen on the reference's grid, by nearest neighbour where they differ; what it does not cover counts as missed.
     Errors: GridError where they do not overlap, LabelError for labels that the legend does not have.
-    Peak memory: some 15 bytes × (2048 + 2 · erode_px)², whatever the raster's size.
+    Peak memory: some 20 bytes × (2048 + 2 · erode_px)² and GDAL's cache of 128 MiB, whatever the raster's size.
     """
     return evaluate_pairs([(prediction, reference)], legend, protocol, intervals=intervals, progress=progress)
 
@@ -121,24 +125,24 @@ def evaluate_pairs(
     legend = legend if isinstance(legend, Legend) else Legend.load(legend)
     protocol, intervals = protocol or Protocol(), intervals or Intervals()
     ignored = [legend.index(name) for name in protocol.ignored]
-    protocol = _with_names(protocol, [legend.names[place] for place in ignored])
+    protocol = replace(protocol, ignored=tuple(legend.names[place] for place in ignored))
     result = Evaluation(legend, protocol, ConfusionMatrix(legend.num_classes), None)
     if protocol.erode_px:
         result.eroded = ConfusionMatrix(legend.num_classes)
     tiles: list[ConfusionMatrix] = []
-    for number, (prediction, reference) in enumerate(pairs):
-        readers = _aligned(prediction, reference, result)
-        block_px = intervals.tile_px if intervals.draws else BLOCK_PX
-        windows = blocks(readers[1].layer.shape, block_px)
-        for place, window in enumerate(windows):
-            full, eroded = _count(readers, window, legend.num_classes, protocol.erode_px)
-            result.matrix += full
-            if result.eroded is not None and eroded is not None:
-                result.eroded += eroded
-            if intervals.draws and full.total:
-                tiles.append(full.ignoring(ignored))
-            if progress is not None:
-                progress((number + (place + 1) / len(windows)) / len(pairs))
+    with _bounded_cache():
+        for number, (prediction, reference) in enumerate(pairs):
+            readers = _aligned(prediction, reference, result)
+            windows = blocks(readers[1].layer.shape, intervals.tile_px if intervals.draws else BLOCK_PX)
+            for place, window in enumerate(windows):
+                full, eroded = _count(readers, window, legend.num_classes, protocol.erode_px)
+                result.matrix += full
+                if result.eroded is not None and eroded is not None:
+                    result.eroded += eroded
+                if intervals.draws and full.total:
+                    tiles.append(full.ignoring(ignored))
+                if progress is not None:
+                    progress((number + (place + 1) / len(windows)) / len(pairs))
     result.matrix = result.matrix.ignoring(ignored)
     result.eroded = result.eroded.ignoring(ignored) if result.eroded is not None else None
     if not result.matrix.total:
@@ -146,29 +150,6 @@ def evaluate_pairs(
     if intervals.draws:
         result.intervals = bootstrap(tiles, draws=intervals.draws, level=intervals.level, seed=intervals.seed)
     return result
-
-
-def pair_tiles(predictions: str | Path, references: str | Path) -> list[tuple[Path, Path]]:
-    """Tiles of two folders paired by name: `area5.tif` with `area5_noBoundary.tif`, whichever name is longer.
-
-    Errors: InputError for a reference without a prediction, or with several.
-    """
-    stems = {path: _words(path) for path in _rasters(Path(predictions))}
-    pairs = []
-    for reference in _rasters(Path(references)):
-        words = _words(reference)
-        lengths = {path: _shared(words, other) for path, other in stems.items()}
-        best = [path for path, length in lengths.items() if length and length == max(lengths.values())]
-        if len(best) != 1:
-            found = ", ".join(path.name for path in best) or "none"
-            raise InputError(
-                f"{reference.name} needs one prediction in {predictions}, found {found}. "
-                "Give both the same name, or the longer one the shorter one's name as its beginning."
-            )
-        pairs.append((best[0], reference))
-    if not pairs:
-        raise InputError(f"{references} holds no rasters (tif, png, jpg, vrt). Name the folder of the reference tiles.")
-    return pairs
 
 
 def written_legend(layer: Layer) -> Legend | None:
@@ -195,6 +176,9 @@ def _aligned(prediction: LayerLike, reference: LayerLike, result: Evaluation) ->
                 "those pixels are taken as void."
             )
     guess, truth = readers
+    if (guess.layer.synthetic or truth.layer.synthetic) and not result.synthetic:
+        result.synthetic = True
+        result.notes.append("Synthetic: the rasters show a made-up place, the scores say nothing about the real world.")
     result.inputs.append({"prediction": guess.layer.source, "reference": truth.layer.source})
     if note := _grid_note(guess.layer.source, guess.layer.grid, truth.layer.grid):
         result.notes.append(note)
@@ -241,23 +225,12 @@ def _count(
     return full, eroded
 
 
-def _with_names(protocol: Protocol, ignored: list[str]) -> Protocol:
-    """The protocol with the classes' own names, in whichever alias they were given."""
-    return replace(protocol, ignored=tuple(ignored))
-
-
-def _rasters(folder: Path) -> Iterator[Path]:
-    if not folder.is_dir():
-        raise InputError(f"{folder} is no folder, but the other one is. Give two rasters or two folders of tiles.")
-    endings = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".vrt"}
-    return (path for path in sorted(folder.iterdir()) if path.suffix.lower() in endings)
-
-
-def _words(path: Path) -> list[str]:
-    return re.split(r"[_\-. ]+", path.stem.lower())
-
-
-def _shared(words: list[str], other: list[str]) -> int:
-    """How many words agree when one name begins with the other, else 0."""
-    length = min(len(words), len(other))
-    return length if words[:length] == other[:length] else 0
+@contextmanager
+def _bounded_cache() -> Iterator[None]:
+    with rasterio.Env():
+        before = get_gdal_config("GDAL_CACHEMAX")
+        set_gdal_config("GDAL_CACHEMAX", CACHE_BYTES)
+        try:
+            yield
+        finally:
+            set_gdal_config("GDAL_CACHEMAX", before)

@@ -9,9 +9,10 @@ from rasterio.transform import from_origin
 
 from deepnets4eo import evaluation
 from deepnets4eo.errors import GridError, InputError, LabelError
-from deepnets4eo.evaluation import Intervals, Protocol, evaluate, evaluate_pairs, pair_tiles
+from deepnets4eo.evaluation import Intervals, Protocol, evaluate, evaluate_pairs
 from deepnets4eo.legend import Legend
 from deepnets4eo.metrics import ConfusionMatrix, erode_boundaries
+from deepnets4eo.tile_pairs import pair_tiles
 
 ISPRS = Legend.load("isprs")
 VOID = 255
@@ -219,3 +220,23 @@ def test_a_reference_without_its_prediction_is_an_error(tmp_path):
         pair_tiles(tmp_path / "p", tmp_path)
     with pytest.raises(InputError, match="is no folder"):
         pair_tiles(tmp_path / "p" / "area1.tif", tmp_path / "r")
+
+
+def test_a_made_up_place_is_called_synthetic(tmp_path):
+    reference = town()
+    files = (
+        save(tmp_path / "p.tif", reference),
+        save(tmp_path / "r.tif", reference, tags={"SYNTHETIC": "miniature city"}),
+    )
+    result = evaluate(*files, "isprs").to_dict()
+    assert result["synthetic"] is True
+    assert result["notes"][0].startswith("Synthetic")
+
+
+def test_negative_and_large_values_become_void_when_asked():
+    reference = np.array([[0, 1, 2, -1, 300, 70000]])
+    with pytest.raises(LabelError, match=r"-1 \(1 px\)"):
+        evaluate(np.zeros((1, 6), np.uint8), reference, "isprs")
+    found = evaluate(np.zeros((1, 6), np.uint8), reference, "isprs", Protocol(unknown="void"))
+    assert found.matrix.matrix[:, 0].tolist() == [1, 1, 1, 0, 0, 0]
+    assert found.matrix.total == 3

@@ -49,7 +49,8 @@ def evaluate(
     deepnets4eo evaluate predicted/ reference/ --protocol isprs_vaihingen/deepnetsforeo --bootstrap 1000
     """
     from deepnets4eo.cli.progress import progress
-    from deepnets4eo.evaluation import Intervals, evaluate_pairs, pair_tiles
+    from deepnets4eo.evaluation import Intervals, evaluate_pairs
+    from deepnets4eo.tile_pairs import pair_tiles
 
     folders = prediction.is_dir() or reference.is_dir()
     pairs = pair_tiles(prediction, reference) if folders else [(prediction, reference)]
