@@ -240,3 +240,15 @@ def test_negative_and_large_values_become_void_when_asked():
     found = evaluate(np.zeros((1, 6), np.uint8), reference, "isprs", Protocol(unknown="void"))
     assert found.matrix.matrix[:, 0].tolist() == [1, 1, 1, 0, 0, 0]
     assert found.matrix.total == 3
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("city", ["isprs_vaihingen_crop", "isprs_potsdam_crop"])
+def test_a_real_reference_whose_borders_are_gone_loses_nothing_more_to_a_small_disc(real_data, city):
+    reference = next((real_data / city / "ann_dir").glob("*.png"))
+    mmseg = Legend.load("isprs-mmseg")
+    for erode_px, loses in ((3, False), (9, True)):
+        rules = Protocol(erode_px=erode_px, prediction_legend=mmseg, reference_legend=mmseg)
+        found = evaluate(reference, reference, "isprs", rules)
+        assert found.matrix.overall_accuracy == found.eroded.overall_accuracy == 1
+        assert (found.eroded.total < found.matrix.total) is loses
