@@ -5,10 +5,10 @@ Takes "auto" or names given by the user; refuses devices and precisions that are
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from deepnets4eo.ahead import cores
 from deepnets4eo.errors import InputError
 
 PRECISIONS = ("float32", "bfloat16")
@@ -55,13 +55,7 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
         raise InputError(f"device {device!r} asks for CUDA, which this machine does not offer. Use --device cpu.")
     if precision == "auto":
         precision = "bfloat16" if _has_bfloat16_units(kind) else "float32"
-    return Compute(device, precision, threads or available_cores())
-
-
-def available_cores() -> int:
-    """Cores this process may use, which containers often restrict."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
+    return Compute(device, precision, threads or cores())
 
 
 def cpu_has_bfloat16_units() -> bool:

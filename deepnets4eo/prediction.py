@@ -21,7 +21,7 @@ from rasterio.env import get_gdal_config, set_gdal_config
 from deepnets4eo.device import Compute, choose
 from deepnets4eo.files import PARTIAL, refuse_existing
 from deepnets4eo.grid import Grid
-from deepnets4eo.lattice import Lattice, Scores, Tiling
+from deepnets4eo.lattice import Lattice, Tiling
 from deepnets4eo.ledger import Ledger
 from deepnets4eo.memory import CACHE_BYTES
 from deepnets4eo.prediction_outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
@@ -51,7 +51,7 @@ class PredictOptions:
     tile_px: int | None = None
     halo_px: int | None = None
     overlap_px: int | None = None
-    scores: Scores | None = None
+    scores: str | None = None
     memory_bytes: int = 4 * 10**9
     workers: int = 2
     device: str = "auto"
@@ -123,6 +123,18 @@ def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Se
         return scene
     layers = scene if isinstance(scene, Mapping) else {segmenter.inputs.names[0]: scene}
     return Scene.open(None, **layers)
+
+
+def describe(run: Run, scene: Scene, options: PredictOptions) -> str:
+    """What `predict` would do, in one line. Errors: RunError where the scene does not fit."""
+    run.inputs.check(scene)
+    lattice = Lattice(scene.shape, options.tiling(run.tiling))
+    compute = choose(options.device, options.precision, options.threads)
+    return (
+        f"{scene.shape[0]} x {scene.shape[1]} px, {len(lattice)} tiles of {lattice.tiling.tile_px} px "
+        f"({lattice.tiling.blending}, step {lattice.tiling.stride_px} px), {run.legend.num_classes} classes, "
+        f"on {compute.device} in {compute.precision} with {compute.threads} threads"
+    )
 
 
 def _carry_out(job: Job, identity: dict[str, Any], options: PredictOptions, *, resumed: bool) -> Prediction:

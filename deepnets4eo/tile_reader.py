@@ -6,15 +6,13 @@ Where a tile reaches beyond the scene it is filled by mirroring what it has; a c
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.ahead import in_order
 from deepnets4eo.grid import Window
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import Lattice, Tile, reflected
@@ -22,9 +20,6 @@ from deepnets4eo.scene import Scene
 
 SEGMENT_BYTES = 16 << 20  # of prepared float32; neighbouring tiles share one read, so blocks are decoded about once
 SEGMENT_TILES = 4
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -62,7 +57,7 @@ class TileReader:
             for row in rows
             for i in range(0, len(cols), step)
         )
-        yield from ahead(self.read_segment, segments, workers)
+        yield from in_order(self.read_segment, segments, workers, ahead=workers)
 
     def read_segment(self, tiles: list[Tile]) -> list[ReadTile]:
         """Read neighbouring tiles of one lattice row with one read of the scene."""
@@ -92,19 +87,3 @@ def _mirrored(part: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
     rows = reflected(part.shape[1], window.row, window.row + window.height)
     cols = reflected(part.shape[2], window.col, window.col + window.width)
     return part[:, rows[:, None], cols]
-
-
-def ahead(work: Callable[[Item], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
-    """Results of `work` in order, computed by threads that are at most `workers` items ahead."""
-    with ThreadPoolExecutor(workers, thread_name_prefix="read") as pool:
-        waiting: deque[Future[Result]] = deque()
-        try:
-            for item in items:
-                waiting.append(pool.submit(work, item))
-                if len(waiting) > workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

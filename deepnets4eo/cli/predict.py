@@ -1,0 +1,94 @@
+"""`deepnets4eo predict`: label a scene with a trained run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepnets4eo.cli.options import (
+    Debug,
+    Device,
+    DryRun,
+    Memory,
+    Out,
+    Overwrite,
+    Precision,
+    Resume,
+    Workers,
+    memory_bytes,
+)
+from deepnets4eo.cli.progress import progress
+from deepnets4eo.errors import InputError
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(help="Run folder that 'deepnets4eo train' made.", show_default=False)],
+    scene: Annotated[
+        list[str],
+        typer.Argument(metavar="SCENE...", help="A raster, or layer=raster for each layer.", show_default=False),
+    ],
+    out: Out,
+    probabilities: Annotated[Path | None, typer.Option(help="Write one band per class here, 0–254.")] = None,
+    entropy: Annotated[Path | None, typer.Option(help="Write the entropy over classes here, 0–254.")] = None,
+    tile: Annotated[int | None, typer.Option(help="Side of a tile in px; the run's own.", min=16)] = None,
+    halo: Annotated[int | None, typer.Option(help="Context cut off each tile in px; the run's own.", min=0)] = None,
+    overlap: Annotated[int | None, typer.Option(help="Blend tiles over this many px; 0: side by side.", min=0)] = None,
+    scores: Annotated[
+        str | None, typer.Option(help="Summed where tiles overlap: probabilities, log-probabilities or raw.")
+    ] = None,
+    memory: Memory = "4GB",
+    workers: Workers = 2,
+    threads: Annotated[int | None, typer.Option(help="CPU threads of the network; all cores.", min=1)] = None,
+    device: Device = "auto",
+    precision: Precision = "auto",
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    debug: Debug = False,
+) -> None:
+    """Label a scene with a trained run; prints the paths of what it wrote.
+
+    The result is a Cloud-Optimized GeoTIFF with palette and legend; a killed job goes on with --resume.
+
+    \b
+    deepnets4eo predict runs/first city.tif --out labels.tif
+    deepnets4eo predict runs/fused image=city.tif dsm=heights.tif --out labels.tif --probabilities proba.tif --resume
+    """
+    from deepnets4eo import prediction
+    from deepnets4eo.run import load_run
+
+    options = prediction.PredictOptions(
+        probabilities=probabilities, entropy=entropy, tile_px=tile, halo_px=halo, overlap_px=overlap, scores=scores,
+        memory_bytes=memory_bytes(memory), workers=workers, device=device, precision=precision, threads=threads,
+        resume=resume, overwrite=overwrite,
+    )  # fmt: skip
+    loaded = load_run(run)
+    opened = prediction.open_scene(named_layers(scene, loaded.inputs.names[0]), loaded.segmenter)
+    if dry_run:
+        typer.echo(prediction.describe(loaded, opened, options))
+        return
+    with progress("predict") as advance:
+        result = prediction.predict(loaded, opened, out, options, progress=advance)
+    for path in result.paths.values():
+        typer.echo(path)
+
+
+def named_layers(arguments: list[str], first: str) -> dict[str, str]:
+    """`image=a.tif dsm=b.tif` as a mapping; a raster without a name is the run's first layer.
+
+    >>> named_layers(["a.tif", "dsm=b.tif"], "image")
+    {'image': 'a.tif', 'dsm': 'b.tif'}
+    """
+    layers: dict[str, str] = {}
+    for argument in arguments:
+        match = re.fullmatch(r"([a-z_][a-z0-9_]*)=(.+)", argument)
+        name, path = (match[1], match[2]) if match else (first, argument)
+        if name in layers:
+            raise InputError(
+                f"layer {name!r} was given twice: {layers[name]} and {path}. Give each layer once, as layer=FILE."
+            )
+        layers[name] = path
+    return layers
