@@ -1,0 +1,339 @@
+"""report.html in a real browser: nothing is asked for from anywhere, the panels move as one, a click shows evidence.
+
+The images are of one value and so drawn black: both canvases then hold the shared drawing alone and must be equal.
+"""
+
+import os
+import shutil
+
+import numpy as np
+import pytest
+from made_up_map import MEANING, make_grid, make_map
+
+from deepnets4eo.damage.products.html import write_report
+from deepnets4eo.damage.products.summary import summarize
+from deepnets4eo.scene import Layer
+
+pytestmark = pytest.mark.browser
+
+CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
+DESKTOP = {"viewport": {"width": 1400, "height": 900}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
+NASTY = '</script><img src="http://example.com/x.png" onerror="document.title=\'broken\'">'
+PIXELS = """() => [...document.querySelectorAll("#panels canvas")].map((canvas) => {
+    const copy = document.createElement("canvas");
+    [copy.width, copy.height] = [canvas.width, canvas.height];
+    const context = copy.getContext("2d", { willReadFrequently: true });
+    context.drawImage(canvas, 0, 0);
+    const data = context.getImageData(0, 0, copy.width, copy.height).data;
+    let hash = 17;
+    for (let i = 0; i < data.length; i++) hash = (Math.imul(hash, 31) + data[i]) | 0;
+    return hash;
+})"""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    if not shutil.which(CHROMIUM):
+        pytest.skip(f"no Chromium at {CHROMIUM}; set CHROMIUM to its path")
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if root else [])
+        yield chromium
+        chromium.close()
+
+
+def black(grid):
+    return Layer.open(np.full((3, *grid.shape), 7, np.uint8), grid=grid)
+
+
+def write(damage_map, path, *, with_pre=True):
+    grid = make_grid()
+    return write_report(
+        damage_map, summarize(damage_map, grid), path, post=black(grid), pre=black(grid) if with_pre else None
+    )
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    damage_map = make_map(60)
+    return damage_map, write(damage_map, tmp_path_factory.mktemp("report") / "report.html")
+
+
+class Visit:
+    """A page with everything that it asked for and complained about."""
+
+    def __init__(self, browser, path, options):
+        self.context = browser.new_context(reduced_motion="reduce", **options)
+        self.page = self.context.new_page()
+        self.requests, self.complaints = [], []
+        self.page.route("**/*", lambda route: route.continue_() if self._local(route.request.url) else route.abort())
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(path.as_uri())
+        self.page.wait_for_selector("body[data-ready]")
+
+    @staticmethod
+    def _local(url):
+        return url.startswith(("file:", "data:", "blob:"))
+
+    @property
+    def left_the_page(self):
+        return [url for url in self.requests[1:] if not url.startswith(("data:", "blob:"))]
+
+    def pixels(self):
+        """Hashes of what the panels show, once it rests."""
+        self.page.wait_for_timeout(250)
+        return self.page.evaluate(PIXELS)
+
+    def middle(self, role):
+        box = self.page.locator(f"canvas[data-role={role}]").bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def listed(self):
+        return self.page.locator("#table .body .row").evaluate_all("rows => rows.map((row) => row.dataset.id)")
+
+
+@pytest.fixture
+def visit(browser):
+    visits = []
+
+    def open_page(path, options=DESKTOP):
+        visits.append(Visit(browser, path, options))
+        return visits[-1]
+
+    yield open_page
+    for one in visits:
+        assert one.left_the_page == [], "the report must work offline"
+        assert one.complaints == [], "the console must stay silent"
+        one.context.close()
+
+
+def by_probability(damage_map):
+    frame = damage_map.buildings
+    assessed = frame[frame["status"] == "assessed"].sort_values("damage_prob", ascending=False, kind="stable")
+    return [*assessed["id"], *frame.loc[frame["status"] != "assessed", "id"]]
+
+
+def test_the_file_asks_for_nothing_and_forbids_asking(report, visit):
+    one = visit(report[1])
+    one.page.keyboard.press("n")
+    one.page.locator("#tab-summary").click()
+    assert one.requests[0] == report[1].as_uri()
+    assert one.left_the_page == []
+    assert "default-src 'none'" in report[1].read_text(encoding="utf-8")
+
+
+def test_wheel_drag_and_keys_on_one_panel_move_both(report, visit):
+    one = visit(report[1])
+    seen = [one.pixels()]
+
+    def moved():
+        pre, post = one.pixels()
+        assert pre == post, "both panels show the same place"
+        assert [pre, post] not in seen, "the view has changed"
+        seen.append([pre, post])
+
+    one.page.mouse.move(*one.middle("pre"))
+    one.page.mouse.wheel(0, -400)
+    moved()
+    x, y = one.middle("post")
+    one.page.mouse.move(x, y)
+    one.page.mouse.down()
+    one.page.mouse.move(x + 90, y + 40, steps=4)
+    one.page.mouse.up()
+    moved()
+    for key in ("+", "ArrowLeft", "ArrowUp", "-"):
+        one.page.locator("canvas[data-role=pre]").press(key)
+        moved()
+    one.page.locator("canvas[data-role=post]").press("0")
+    assert one.pixels() == seen[0], "0 shows the whole scene again"
+
+
+def test_a_press_on_a_building_shows_its_evidence(report, visit):
+    damage_map, path = report
+    one = visit(path)
+    worst = by_probability(damage_map)[0]
+    one.page.locator("#table .body .row").first.click()  # the view flies there
+    one.page.keyboard.press("Escape")
+    card = one.page.locator("#card")
+    assert card.is_hidden()
+    one.page.mouse.click(*one.middle("post"))
+    row = damage_map.buildings.set_index("id").loc[worst]
+    assert card.locator("code").inner_text() == worst
+    text = card.inner_text()
+    for name, meaning in MEANING.items():
+        assert name[3:].replace("_", " ") in text
+        assert meaning in text
+    shown = card.locator(".piece", has_text="edge loss").locator("output").inner_text()
+    assert float(shown) == pytest.approx(row["ev_edge_loss"], abs=0.011)
+    assert "before and after compared" in text or "after image alone" in text
+
+
+def test_a_tap_beside_all_buildings_closes_the_card(report, visit):
+    one = visit(report[1])
+    one.page.locator("#table .body .row").first.click()
+    box = one.page.locator("canvas[data-role=pre]").bounding_box()
+    one.page.locator("canvas[data-role=pre]").press("0")
+    one.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] - 12)
+    assert one.page.locator("#card").is_hidden()
+
+
+def test_the_table_is_sorted_by_probability_and_holds_only_what_is_in_sight(report, visit):
+    damage_map, path = report
+    one = visit(path)
+    listed = one.listed()
+    assert 10 < len(listed) < 50
+    assert listed == by_probability(damage_map)[: len(listed)]
+    one.page.locator("#table").evaluate("table => { table.scrollTop = table.scrollHeight }")
+    one.page.wait_for_timeout(100)
+    assert one.listed()[-1] == by_probability(damage_map)[-1]
+
+
+def test_chips_status_and_search_filter_table_and_map_alike(report, visit):
+    damage_map, path = report
+    one = visit(path)
+    everything = one.pixels()
+    one.page.locator(".chip[data-grade=destroyed]").click()
+    hidden = (damage_map.buildings["damage"] == "destroyed").sum()
+    assert one.page.locator("#listed").inner_text() == f"{60 - hidden} of 60 buildings"
+    assert one.pixels() != everything
+    one.page.locator(".chip[data-grade=destroyed]").click()
+    assert one.pixels() == everything
+    one.page.select_option("#status", "not_assessed")
+    rest = damage_map.buildings[damage_map.buildings["status"] == "not_assessed"]
+    assert one.listed() == rest["id"].tolist()
+    one.page.select_option("#status", "")
+    one.page.fill("#search", "WAY/1007")
+    assert one.listed() == ["way/1007"]
+
+
+def test_everything_is_reached_with_the_keyboard(report, visit):
+    damage_map, path = report
+    one = visit(path)
+    order = by_probability(damage_map)
+    one.page.locator("#table").focus()
+    one.page.keyboard.press("ArrowDown")
+    one.page.keyboard.press("ArrowDown")
+    assert one.page.locator("#card code").inner_text() == order[1]
+    active = one.page.locator("#table").get_attribute("aria-activedescendant")
+    assert one.page.locator(f"#{active}").get_attribute("aria-selected") == "true"
+    one.page.keyboard.press("End")
+    assert one.page.locator("#card code").inner_text() == order[-1]
+    one.page.keyboard.press("p")
+    assert one.page.locator("#card code").inner_text() == order[-2]
+    one.page.keyboard.press("Escape")
+    assert one.page.locator("#card").is_hidden()
+    reached = set()
+    one.page.evaluate("document.activeElement.blur()")
+    for _ in range(40):
+        one.page.keyboard.press("Tab")
+        reached.add(one.page.evaluate("document.activeElement.id || document.activeElement.dataset.role || ''"))
+    assert {"pre", "post", "zoom-in", "fit", "outlines", "search", "status", "csv", "table", "tab-list"} <= reached
+
+
+def test_the_summary_tells_counts_with_intervals_and_registration(report, visit):
+    damage_map, path = report
+    one = visit(path)
+    one.page.locator("#tab-summary").click()
+    text = one.page.locator("#view-summary").inner_text()
+    told = summarize(damage_map, make_grid())["by_grade"]["destroyed"]
+    low, high = (round(bound) for bound in told["interval_95"])
+    assert f"{low}–{high}" in text
+    assert "0.42 m" in text
+    assert "not validated in the field" in text
+    assert "under cloud" in text
+
+
+def test_the_address_remembers_the_building(report, visit, browser):
+    damage_map, path = report
+    one = visit(path)
+    one.page.locator("#table .body .row").nth(3).click()
+    assert one.page.url.endswith("#id=" + by_probability(damage_map)[3].replace("/", "%2F"))
+    again = Visit(browser, path, DESKTOP)
+    again.page.goto(one.page.url)
+    again.page.reload()
+    again.page.wait_for_selector("body[data-ready]")
+    assert again.page.locator("#card code").inner_text() == by_probability(damage_map)[3]
+    again.context.close()
+
+
+def test_the_listed_buildings_are_saved_as_csv(report, visit):
+    one = visit(report[1])
+    one.page.fill("#search", "way/100")
+    with one.page.expect_download() as download:
+        one.page.locator("#csv").click()
+    lines = open(download.value.path(), encoding="utf-8").read().splitlines()
+    assert lines[0].startswith("id,damage,damage_prob,")
+    assert len(lines) == 11
+    lon, lat = map(float, lines[1].split(",")[-2:])
+    assert (lon, lat) == (pytest.approx(-94.56, abs=0.05), pytest.approx(37.03, abs=0.05))
+
+
+def test_a_phone_has_both_panels_and_nothing_beyond_the_edge(report, visit):
+    one = visit(report[1], PHONE)
+    assert one.page.evaluate("document.documentElement.scrollWidth") == 390
+    assert one.page.locator("#panels canvas:visible").count() == 2
+    one.page.locator("#table .body .row").first.tap()
+    one.page.locator("#card .steps button").last.tap()
+    assert one.page.locator("#card").is_hidden()
+    one.page.evaluate("scrollTo(0, 0)")
+    one.page.touchscreen.tap(*one.middle("pre"))
+    assert one.page.locator("#card").is_visible()
+
+
+def test_dark_and_light_follow_the_system(report, visit):
+    shades = []
+    for scheme in ("light", "dark"):
+        one = visit(report[1], {**DESKTOP, "color_scheme": scheme})
+        color = one.page.evaluate("getComputedStyle(document.body.querySelector('aside')).backgroundColor")
+        shades.append(sum(map(int, color[4:-1].split(","))))
+    assert shades[0] > 700 > 150 > shades[1]
+
+
+def test_a_synthetic_map_says_so_on_top_and_a_real_one_does_not(report, visit, tmp_path):
+    assert visit(report[1]).page.locator("#synthetic").is_hidden()
+    damage_map = make_map(12)
+    damage_map.synthetic = True
+    banner = visit(write(damage_map, tmp_path / "report.html")).page.locator("#synthetic")
+    assert banner.is_visible()
+    assert "SYNTHETIC" in banner.inner_text()
+
+
+def test_without_a_pre_image_there_is_one_panel(visit, tmp_path):
+    damage_map = make_map(12)
+    damage_map.registration = {}
+    one = visit(write(damage_map, tmp_path / "report.html", with_pre=False))
+    assert one.page.locator("#panels canvas").count() == 1
+    assert one.page.locator("#blink").is_hidden()
+    assert "After image only" in one.page.locator("#quality").inner_text()
+    one.page.locator("#table .body .row").first.click()
+    assert one.page.locator("#card .close-up canvas").count() == 1
+
+
+@pytest.mark.parametrize("number", [0, 9])
+def test_a_map_with_nothing_assessed_says_so(visit, tmp_path, number):
+    one = visit(write(make_map(9, assessed=0.0) if number else empty_map(), tmp_path / "report.html"))
+    assert one.page.locator("#headline").inner_text() == "No building could be assessed."
+    assert len(one.listed()) == number
+    if number:
+        one.page.locator("#table .body .row").first.click()
+        assert "Why not: outside the post image" in one.page.locator("#card").inner_text()
+
+
+def empty_map():
+    damage_map = make_map(3)
+    damage_map.buildings = damage_map.buildings.iloc[:0]
+    return damage_map
+
+
+def test_ids_are_shown_as_text_whatever_they_hold(visit, tmp_path):
+    damage_map = make_map(9, assessed=1.0)
+    damage_map.buildings.loc[0, "id"] = NASTY
+    one = visit(write(damage_map, tmp_path / "report.html"))
+    assert one.page.title() == "Building damage map"
+    one.page.fill("#search", "</script>")
+    one.page.locator("#table .body .row").first.click()
+    assert one.page.locator("#card code").inner_text() == NASTY
