@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -45,6 +45,13 @@ class AreaEstimate:
     producers_accuracy_margin: np.ndarray
     area: np.ndarray
     area_margin: np.ndarray
+
+    def to_dict(self, names: Sequence[str]) -> dict[str, Any]:
+        """Plain values, the arrays by class name."""
+        return {
+            name: value if isinstance(value, float) else dict(zip(names, map(float, value), strict=True))
+            for name, value in vars(self).items()
+        }
 
 
 def bootstrap(

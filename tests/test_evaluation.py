@@ -61,7 +61,7 @@ def test_files_give_the_scores_of_the_arrays(tmp_path):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 999), st.integers(1, 70), st.integers(1, 70), st.integers(1, 7), st.integers(1, 40))
+@given(st.integers(0, 999), st.integers(1, 70), st.integers(1, 70), st.integers(1, 7), st.integers(6, 40))
 def test_erosion_is_seamless_over_block_edges(seed, height, width, erode_px, block_px):
     reference = town(seed, height, width)
     reference[0, 0] = 0

@@ -9,7 +9,7 @@ import pytest
 
 from deepnets4eo import report
 from deepnets4eo.files import write_json
-from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.metrics import ConfusionMatrix, area_adjusted
 
 NAMES = ["road", "roof", "boat"]
 
@@ -87,3 +87,16 @@ def test_the_figure_is_a_png_with_a_row_per_class(scored, tmp_path):
     path = report.confusion_figure(scored, tmp_path / "confusion.png", "harbour")
     assert path.read_bytes().startswith(b"\x89PNG")
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_areas_are_told_with_their_margins():
+    sample = np.array([[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]])
+    names = ["deforestation", "gain", "forest", "other"]
+    estimate = area_adjusted(sample, np.array([200_000, 150_000, 3_200_000, 6_450_000]) * 0.09)
+    text = report.area_table(estimate, names, "ha")
+    row = [word.strip() for word in text.splitlines()[1].split("  ") if word]
+    assert row == ["deforestation", "21,157.8 ± 6,157.5", "88.00 ± 7.40", "74.87 ± 21.33"]
+    assert text.endswith("overall accuracy: 94.65 ± 1.85\n")
+    found = estimate.to_dict(names)
+    assert found["area"]["gain"] == pytest.approx(11_686.2, abs=0.05)
+    assert found["overall_accuracy"] == pytest.approx(0.94651, abs=5e-6)
