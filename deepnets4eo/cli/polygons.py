@@ -1,0 +1,82 @@
+"""`deepnets4eo polygons`: a label raster in, building (or other) polygons out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from deepnets4eo.cli.options import Debug, Out, Overwrite
+
+if TYPE_CHECKING:
+    from deepnets4eo.scene import Layer
+
+
+def polygons(
+    labels: Annotated[Path, typer.Argument(help="Label raster.", show_default=False)],
+    out: Out,
+    classes: Annotated[
+        str | None,
+        typer.Option(help="Classes to trace, by name or label value, with commas between; all by default."),
+    ] = None,
+    legend: Annotated[
+        str | None, typer.Option(help="Legend of the labels, a name or a YAML card; by default the raster's own.")
+    ] = None,
+    min_area: Annotated[float, typer.Option(help="Leave out polygons below this many m².", min=0)] = 0.0,
+    simplify: Annotated[float, typer.Option(help="Simplify outlines to this many metres.", min=0)] = 0.0,
+    right_angles: Annotated[bool, typer.Option("--right-angles", help="Square outlines where they fit.")] = False,
+    overwrite: Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Turn a label raster into polygons, one per connected region; the format follows from the suffix of --out.
+
+    GeoPackage (.gpkg), GeoJSON (.geojson), FlatGeobuf (.fgb) or GeoParquet (.parquet), with id, class, value and area.
+
+    \b
+    deepnets4eo polygons labels.tif --out buildings.gpkg --classes building --min-area 10 --simplify 0.5 --right-angles
+    deepnets4eo polygons labels.tif --out cover.parquet --legend isprs
+    """
+    import logging
+
+    from deepnets4eo.cli.progress import progress
+    from deepnets4eo.files import refuse_existing
+    from deepnets4eo.polygons import Shaping, polygonize
+    from deepnets4eo.scene import Layer
+    from deepnets4eo.vector_files import check_vector_suffix, write_vector
+
+    check_vector_suffix(out)
+    refuse_existing(out, overwrite=overwrite)
+    layer = Layer.open(labels)
+    chosen = _chosen(layer, classes, legend)
+    shaping = Shaping(min_area_m2=min_area, simplify_m=simplify, right_angles=right_angles)
+    with progress("polygons") as advance:
+        found = polygonize(layer, chosen, shaping, progress=advance)
+    counts = ", ".join(f"{count} {name}" for name, count in found["class"].value_counts().items()) or "no"
+    logging.getLogger(__name__).info("%s polygons", counts)
+    typer.echo(write_vector(found, out))
+
+
+def _chosen(layer: Layer, classes: str | None, legend: str | None) -> dict[int, str] | None:
+    """Label value → class name of what was asked for; None for everything under its number."""
+    from deepnets4eo.errors import LabelError
+    from deepnets4eo.evaluation import written_legend
+    from deepnets4eo.legend import Legend
+
+    known = Legend.load(legend) if legend else written_legend(layer)
+    if classes is None:
+        return None if known is None else dict(zip(known.values, known.names, strict=True))
+    chosen = {}
+    for word in (part.strip() for part in classes.split(",")):
+        if word.isdigit():
+            value = int(word)
+            named = known is not None and value in known.values
+            chosen[value] = known.names[known.values.index(value)] if known is not None and named else word
+        elif known is None:
+            raise LabelError(
+                f'{layer.source} does not say its legend, so "{word}" has no label value. Name the legend with '
+                "--legend, or give --classes as label values."
+            )
+        else:
+            chosen[known.value(word)] = known.names[known.index(word)]
+    return chosen
