@@ -13,7 +13,7 @@ from typing import Any
 
 from deepnets4eo.catalog import recipe_path
 from deepnets4eo.errors import DeepNets4EOError, InputError, RunError
-from deepnets4eo.files import refuse_existing
+from deepnets4eo.files import PARTIAL, refuse_existing
 from deepnets4eo.recipe import Recipe, differing_keys, read_recipe, resolve
 from deepnets4eo.tasks import SEGMENTATION, Task, TrainOptions, load_task
 
@@ -47,6 +47,8 @@ def train(
         _same_recipe(out / RECIPE, resolved)
     else:
         _clear(out)
+    for stale in out.rglob(f"{PARTIAL}*"):  # what a kill left half-written
+        stale.unlink()
     resolved.save(out / RECIPE)
     try:
         return task.train(resolved, out, options)

@@ -101,14 +101,17 @@ def _open(
             f"scene {name!r} has the layers {sorted(sources)}, not {missing}. "
             "Give them in data.layers or data.scenes, or change model.layers."
         )
-    opened = {layer: Layer.open(sources[layer], bands=data.bands.get(layer)) for layer in layers}
+    opened = {
+        layer: Layer.open(sources[layer], bands=data.bands.get(layer), nodata=data.nodata.get(layer))
+        for layer in (*layers, LABELS)
+    }
+    raw = opened.pop(LABELS)
     scene = Scene(opened)
-    raw = Layer.open(sources[LABELS], bands=data.bands.get(LABELS))
     reader = LabelReader(raw, *legends, unknown=data.unknown_labels)
     if reader.hidden_class:
         log.warning(
             "%s declares the value of class %s as nodata: those pixels are void and not learnt from. "
-            "Remove the nodata value (gdal_edit.py -unsetnodata) if they are meant.", raw.source, reader.hidden_class,
+            "Set data.nodata={labels: 255} if they are meant.", raw.source, reader.hidden_class,
         )  # fmt: skip
     labels = LegendLabels(reader.on(scene.grid), legends[0])
     labelled = Scene({**scene.layers, LABELS: Layer(labels)}, scene.grid)

@@ -7,8 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from deepnets4eo.catalog import model_path, recipes
 from deepnets4eo.errors import InputError
 from deepnets4eo.recipe import Recipe, differing_keys, read_recipe, resolve
+from deepnets4eo.training import load_recipe
 
 
 def make(*overrides: str, **values: object) -> Recipe:
@@ -96,6 +98,13 @@ def test_branches_bring_their_own_sections() -> None:
     assert resolve({"data": {"footprints": "a.gpkg"}}, kind=OwnRecipe).data.footprints == "a.gpkg"
     with pytest.raises(InputError, match=r"Did you mean 'data.footprints'\?"):
         resolve({"data": {"footprint": "a.gpkg"}}, kind=OwnRecipe)
+
+
+@pytest.mark.parametrize("name", [name for name in recipes() if (model_path(name) / "recipe.yaml").is_file()])
+def test_every_recipe_of_the_catalog_resolves_and_has_a_card(name: str) -> None:
+    recipe, _ = load_recipe(name)
+    assert recipe.model.network or recipe.model.estimator or recipe.task != "segmentation"
+    assert (model_path(name) / "card.md").read_text().startswith("# ")
 
 
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
