@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from deepnets4eo import palette
+from deepnets4eo import legend_card, palette
 from deepnets4eo.catalog import legend_path, legends
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.files import read_yaml
@@ -81,17 +81,9 @@ class Legend:
     @classmethod
     def from_dict(cls, card: Mapping[str, Any], where: str = "legend") -> Legend:
         """The legend that `to_dict` wrote; InputError names a missing or an unknown key."""
-        _refuse_keys(card, {"name", "classes"}, set(cls.__dataclass_fields__), where)
-        return cls(
-            name=str(card["name"]),
-            classes=tuple(_class_from(item, where) for item in card["classes"]),
-            void_color=_color(card.get("void_color", (0, 0, 0)), where),
-            void_values=tuple(card.get("void_values") or ()),
-            void_names=tuple(card.get("void_names") or ()),
-            title=str(card.get("title", "")),
-            source=str(card.get("source", "")),
-            remaps=card.get("remaps") or {},
-        )
+        values = legend_card.parse(card, where)
+        classes = tuple(LegendClass(**one) for one in values.pop("classes"))
+        return cls(classes=classes, **values)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for YAML, JSON and raster tags."""
@@ -238,28 +230,6 @@ def _listed(found: Mapping[Any, int], most: int = 10) -> str:
     ordered = sorted(found.items(), key=lambda item: -item[1])
     text = ", ".join(f"{key} ({count} px)" for key, count in ordered[:most])
     return text + (f" and {len(ordered) - most} more" if len(ordered) > most else "")
-
-
-def _class_from(item: Mapping[str, Any], where: str) -> LegendClass:
-    _refuse_keys(item, {"value", "name", "color"}, {"value", "name", "color", "aliases"}, where)
-    color = _color(item["color"], where)
-    return LegendClass(int(item["value"]), str(item["name"]), color, tuple(item.get("aliases") or ()))
-
-
-def _color(value: Any, where: str) -> Color:
-    if not isinstance(value, (list, tuple)) or len(value) != 3 or not all(isinstance(v, int) for v in value):
-        raise InputError(f"{where}: colour {value!r} is not three integers. Write it as [R, G, B], each 0–255.")
-    return value[0], value[1], value[2]
-
-
-def _refuse_keys(card: Any, needed: set[str], known: set[str], where: str) -> None:
-    if not isinstance(card, Mapping):
-        raise InputError(f"{where}: got {type(card).__name__}, expected a mapping with {', '.join(sorted(needed))}.")
-    for key in needed - set(card):
-        raise InputError(f'{where} has no "{key}"; a legend needs {", ".join(sorted(needed))}. Add it.')
-    for key in set(card) - known:
-        nearest = get_close_matches(str(key), known, 1, 0.0)[0]
-        raise InputError(f'{where} has an unknown key "{key}". Did you mean "{nearest}"?')
 
 
 def _refuse_bytes_out_of_range(legend: Legend) -> None:

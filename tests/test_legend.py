@@ -153,6 +153,14 @@ def test_the_colour_table_covers_classes_and_transparent_void():
         ({"void_values": [3]}, "the value 3 twice"),
         ({"void_values": [255]}, "label values are 0–254"),
         ({"void_names": ["Trees"]}, "the name trees twice"),
+        ({"void_values": 0.5}, "void_values is 0.5, expected a list"),
+        ({"classes": "all"}, "classes is 'all', expected a list"),
+        ({"classes": [{"value": "one", "name": "x", "color": [1, 2, 3]}]}, "value 'one', expected an integer"),
+        (
+            {"classes": [{"value": 1, "name": "x", "color": [1, 2, 3], "aliases": "y"}]},
+            "aliases is 'y', expected a list",
+        ),
+        ({"remaps": {"xbd": "same"}}, "expected {other legend: {own class: its class}}"),
     ],
 )
 def test_a_bad_card_is_refused_with_what_is_wrong(change, message):
