@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    prediction: Annotated[Path, typer.Argument(help="Label raster, or a folder of tiles.", show_default=False)],
-    reference: Annotated[Path, typer.Argument(help="Reference raster, or a folder of tiles.", show_default=False)],
+    prediction: Annotated[Path, typer.Argument(help="Label raster, or folder of tiles.", show_default=False)],
+    reference: Annotated[
+        Path, typer.Argument(help="Reference, or folder of tiles of the same names.", show_default=False)
+    ],
     legend: Annotated[
         str | None, typer.Option(help="Legend to score in: a name or a YAML card.", show_default=False)
     ] = None,
@@ -52,7 +54,7 @@ def evaluate(
     from deepnets4eo.evaluation import Intervals, evaluate_pairs
     from deepnets4eo.tile_pairs import pair_tiles
 
-    folders = prediction.is_dir() or reference.is_dir()
+    folders = prediction.is_dir() and reference.is_dir()  # one folder alone is a mosaic
     pairs = pair_tiles(prediction, reference) if folders else [(prediction, reference)]
     chosen, rules = _rules(pairs[0][0], legend, protocol, unknown)
     rules = replace(

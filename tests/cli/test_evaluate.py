@@ -1,6 +1,7 @@
 """The verb `evaluate`: keys, files, streams and refusals as a user meets them."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,6 +103,31 @@ def test_wrong_options_end_with_one_clear_line(files, words, message, capsys):
     assert out == ""
     assert message in err
     assert "Traceback" not in err
+
+
+def test_one_folder_is_a_mosaic_two_are_pairs(files, tmp_path, capsys):
+    prediction, reference, counts = files
+    with rasterio.open(prediction) as file:
+        labels = file.read(1)
+    for folder in ("halves", "one", "two"):
+        (tmp_path / folder).mkdir()
+    for name, row in (("top", 0), ("bottom", 45)):
+        profile = dict(driver="GTiff", count=1, height=45, width=90, dtype="uint8", crs="EPSG:32632")
+        transform = rasterio.Affine(1, 0, 5e5, 0, -1, 5e6 - row)
+        with rasterio.open(tmp_path / "halves" / f"{name}.tif", "w", transform=transform, **profile) as file:
+            file.write(labels[None, row : row + 45])
+    save(tmp_path / "one" / "area1.tif", labels)
+    (tmp_path / "two" / "area1_noBoundary.tif").write_bytes(Path(reference).read_bytes())
+    for pair in ((tmp_path / "halves", reference), (tmp_path / "one", tmp_path / "two")):
+        assert main(["evaluate", *map(str, pair), "--legend", "isprs", "--json", "-"]) == 0
+        assert json.loads(capsys.readouterr().out)["confusion"] == counts.matrix.tolist()
+
+
+def test_a_truncated_file_is_named(files, tmp_path, capsys):
+    cut = tmp_path / "cut.tif"
+    cut.write_bytes(Path(files[0]).read_bytes()[:-4000])
+    assert main(["evaluate", str(cut), files[1], "--legend", "isprs"]) == 2
+    assert "cut.tif" in capsys.readouterr().err
 
 
 def test_a_missing_or_broken_file_is_named(files, tmp_path, capsys):
