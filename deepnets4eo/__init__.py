@@ -21,10 +21,14 @@ _HOMES = {
     "list_models": "deepnets4eo.networks",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+_MODULES = ("metrics", "report", "catalog", "damage", "synthetic")  # reached as deepnets4eo.metrics.ConfusionMatrix
+
+__all__ = ["__version__", *_HOMES, *_MODULES]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"deepnets4eo.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'deepnets4eo' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

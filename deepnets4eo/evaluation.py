@@ -7,7 +7,7 @@ Refuses rasters that do not overlap, and labels that the legend does not have.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -34,7 +34,8 @@ class Protocol:
 
     erode_px : radius of the disc for the eroded scores, 0 for none. ignored : classes whose reference pixels are
     left out. prediction_legend, reference_legend : the legends the files are stored in, when they differ from the
-    one scored and is not written in their tags. unknown : "error" or "void", for colours and values that are in no legend.
+    one scored and the files' tags do not say. unknown : "error" or "void", for colours and values that are in no
+    legend. card : what a dataset card says of the protocol of this name (split, reference, window, averaging).
     """
 
     name: str = ""
@@ -43,6 +44,7 @@ class Protocol:
     prediction_legend: Legend | None = None
     reference_legend: Legend | None = None
     unknown: Unknown = "error"
+    card: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for the report."""
@@ -56,6 +58,7 @@ class Protocol:
             "void_in_reference": "ignored",
             "void_in_prediction": "counted as an error",
             "absent_classes": "NaN, left out of means",
+            **({"card": dict(self.card)} if self.card else {}),
         }
 
 

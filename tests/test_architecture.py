@@ -119,6 +119,12 @@ def test_importing_the_package_or_its_command_line_loads_nothing_heavy(statement
     assert not HEAVY & set(loaded.stdout.split())
 
 
+def test_modules_named_in_the_documentation_are_reached_through_the_package():
+    code = "import deepnets4eo; print(deepnets4eo.metrics.ConfusionMatrix.__name__, deepnets4eo.Legend.__name__)"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert printed.stdout.split() == ["ConfusionMatrix", "Legend"]
+
+
 def test_every_verb_can_show_its_help_without_anything_heavy():
     code = """
 import sys

@@ -128,6 +128,7 @@ def test_counts_stay_exact_beyond_the_integers_of_float32():
 labels = st.integers(0, 2**32 - 1)
 
 
+@pytest.mark.filterwarnings("ignore:A single label was found")
 @settings(max_examples=60, deadline=None)
 @given(labels, st.integers(1, 12), st.sampled_from([np.uint8, np.int16, np.int64, np.uint16]))
 def test_scores_agree_with_scikit_learn(seed, num_classes, dtype):

@@ -85,7 +85,8 @@ def _rules(prediction: Path, legend: str | None, protocol: str | None, unknown: 
         raise InputError(f"{prediction} does not say its legend and no --legend was given. Name one: --legend isprs.")
     rules = Protocol(name=protocol or "", unknown="void" if unknown == "void" else "error")
     if named is not None:
-        rules = replace(rules, erode_px=named.erode_px, ignored=named.ignored_classes)
+        card = named.model_dump(mode="json", exclude_none=True)
+        rules = replace(rules, erode_px=named.erode_px, ignored=named.ignored_classes, card=card)
     return chosen, rules
 
 

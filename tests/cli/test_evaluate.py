@@ -78,6 +78,8 @@ def test_a_protocol_of_a_card_brings_its_legend_and_name(files, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["legend"] == "isprs"
     assert found["protocol"]["name"] == "isprs_vaihingen/deepnetsforeo"
+    assert found["protocol"]["card"]["reference"] == "eroded"
+    assert found["protocol"]["card"]["stride_px"] == 32
 
 
 def test_intervals_are_printed(files, capsys):
