@@ -23,7 +23,7 @@ _HOMES = {
 
 _MODULES = ("metrics", "report", "catalog", "damage", "synthetic")  # reached as deepnets4eo.metrics.ConfusionMatrix
 
-__all__ = ["__version__", *_HOMES, *_MODULES]  # noqa: PLE0604
+__all__ = ["__version__", *_HOMES, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:
