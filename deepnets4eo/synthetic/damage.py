@@ -1,4 +1,4 @@
-"""What the event does to one building: patches and tarps, a roof partly gone, rubble, a swept or burnt slab.
+"""What the event does to one building: patches and tarps, a roof partly gone, rubble, a swept slab, char or ash.
 
 Each painter changes the `Patch` of a building whose roof has been painted already; heights follow the damage.
 """
@@ -22,7 +22,7 @@ HALO_M = 7.0
 
 
 def paint_damage(patch: Patch, building: Building, grade: int, mode: str) -> None:
-    """Apply a damage grade 1–3; `mode` of grade 3 is rubble, rooms, swept or burnt."""
+    """Apply a damage grade 1–3; `mode` of grade 3 is rubble, rooms, swept, burnt or ash."""
     rng = np.random.default_rng([building.key, 2])
     if grade == 1:
         _minor(patch, building, rng)
@@ -30,6 +30,8 @@ def paint_damage(patch: Patch, building: Building, grade: int, mode: str) -> Non
         _major(patch, building, rng)
     elif mode == "burnt":
         _burnt(patch, rng)
+    elif mode == "ash":
+        _ash(patch, building, rng)
     elif mode == "swept":
         _swept(patch, rng)
     else:
@@ -65,13 +67,13 @@ def _tarps(patch: Patch, building: Building, rng: np.random.Generator, count: in
         patch.colour[:, spot] *= 1 + 0.06 * patch.middle[spot] + 0.04 * patch.fine[spot]
 
 
-def _minor(patch: Patch, building: Building, rng: np.random.Generator) -> None:
-    """Covering missing on 3–15 % of the roof; tarps on more than half of the roofs; heights unchanged."""
+def _minor(patch: Patch, building: Building, rng: np.random.Generator, tarped: float = 0.45) -> None:
+    """Covering missing on 3–15 % of the roof; tarps on the `tarped` share of roofs; heights unchanged."""
     roof = patch.inside > 0
     noise = _ragged(patch, rng, rng.uniform(0.8, 2.0))
     gone = roof & (noise > np.quantile(noise[roof], 1 - rng.uniform(0.03, 0.15)) if roof.any() else roof)
     _missing(patch, rng, gone)
-    if rng.random() < 0.55:
+    if rng.random() < tarped:
         _tarps(patch, building, rng, int(rng.integers(1, 4)))
 
 
@@ -80,7 +82,7 @@ def _major(patch: Patch, building: Building, rng: np.random.Generator) -> None:
     roof = patch.inside > 0
     if not roof.any():
         return
-    _minor(patch, building, rng)
+    _minor(patch, building, rng, tarped=0.15)
     heading = rng.uniform(0, 2 * np.pi)
     front = patch.a * np.cos(heading) + patch.b * np.sin(heading)
     front = front + 1.6 * _ragged(patch, rng, rng.uniform(1.0, 2.5))
@@ -168,3 +170,18 @@ def _burnt(patch: Patch, rng: np.random.Generator) -> None:
     soot = (patch.inside <= 0) & patch.free & (patch.inside > -4) & (patch.middle > 0.2)
     patch.colour[:, soot] *= 0.7
     patch.drawn |= soot
+
+
+def _ash(patch: Patch, building: Building, rng: np.random.Generator) -> None:
+    """White ash and brick after a hot fire: pale, finely mottled, low, hardly beyond the walls."""
+    inside = patch.inside > 0
+    rough = _ragged(patch, rng, rng.uniform(0.5, 1.0))
+    patch.height[inside] = np.clip(0.35 + 0.25 * rough[inside], 0.05, 1.2)
+    patch.flatten(inside)
+    pale = np.array([190, 174, 160, 178], np.float32) * rng.uniform(0.8, 1.1)
+    patch.fill(inside, pale, "rubble")
+    patch.colour[:, inside] *= np.clip(1 + 0.16 * rough[inside] + 0.14 * patch.fine[inside], 0.4, 1.5)
+    char = inside & (rough < -0.8)
+    patch.colour[:, char] *= rng.uniform(0.35, 0.6)
+    _walls(patch, rng, inside, min(building.eave_m, 2.0) * 0.6)
+    _fringe(patch, rng, 3.0, rng.uniform(0.1, 0.4))

@@ -88,12 +88,12 @@ def _paint_buildings(surface: Surface, place: Place, happening: Happening | None
 def _parked(plan: Plan, happening: Happening | None, rng: np.random.Generator) -> list[Row]:
     """Which slots hold a car today; in the path some cars lie where the wind left them."""
     taken = [row for row in plan.slots if rng.random() < 0.55]
-    if happening is None or happening.event.kind != "tornado" or not taken:
+    if happening is None or not happening.event.nature.thrown or not taken:
         return taken
     force = happening.intensity.at(np.array([row[0] for row in taken]), np.array([row[1] for row in taken]))
     out = []
     for row, strength in zip(taken, force, strict=True):
-        if rng.random() < strength * 0.6:
+        if rng.random() < strength * happening.event.nature.thrown:
             x, y, length, width, _ = row
             row = (x + rng.normal(0, 5), y + rng.normal(0, 5), length, width, rng.uniform(0, np.pi))
         out.append(row)

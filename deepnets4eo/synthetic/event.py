@@ -9,9 +9,36 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from deepnets4eo.errors import InputError
 from deepnets4eo.synthetic.style import Light, Season, Sensor
 
 GRADES = ("no-damage", "minor-damage", "major-damage", "destroyed")
+
+
+@dataclass(frozen=True)
+class Nature:
+    """How one kind of event works on the place; shares 0–1 at full intensity.
+
+    debris_per_m2 : loose pieces over the whole struck area; drift_m : how far debris goes down-wind
+    churn : what lawns turn to, "mud", "scorch" or nothing; felled, stripped : trees; thrown : cars
+    spread : width of the struck area relative to the place, drawn between two values
+    """
+
+    debris_per_m2: float
+    drift_m: float
+    churn: str
+    felled: float
+    stripped: float
+    thrown: float
+    spread: tuple[float, float]
+
+
+NATURES = {
+    "tornado": Nature(0.45, 4.0, "mud", 0.95, 0.95, 0.6, (0.12, 0.24)),
+    "quake": Nature(0.01, 0.0, "", 0.02, 0.0, 0.0, (0.12, 0.22)),
+    "fire": Nature(0.01, 0.5, "scorch", 0.05, 0.8, 0.0, (0.16, 0.35)),
+    "hurricane": Nature(0.08, 3.0, "", 0.45, 0.7, 0.05, (0.35, 0.7)),
+}
 
 
 @dataclass(frozen=True)
@@ -23,8 +50,9 @@ class Event:
     gsd_m : ground size of a post pixel; None for the same as pre
     damage_shares : shares of buildings by grade (no, minor, major, destroyed); made to sum to one
     clustering : 0 damage strikes at random, 1 only along the path
-    kind : "tornado" (a track across the place) or "quake" (several clusters; collapses in place, little debris around)
-    burnt_share, swept_share : of the destroyed, those burnt down, and those swept away to the slab
+    kind : "tornado" (a track across the place, debris everywhere), "quake" (clusters of collapses in place), "fire"
+        (ash where houses stood, scorched lawns) or "hurricane" (wide and scattered, trees down)
+    burnt_share, swept_share : of the destroyed, those burnt down, and those swept away to the slab (not of a fire)
     lookalike_share : of the undamaged, those with new roofs, extensions, tarps; new sites and pools go with it
     season, light, sensor : of the post acquisition
     cloud_shadows : number of soft cloud shadows over the post image
@@ -45,6 +73,19 @@ class Event:
     sensor: Sensor | None = None
     cloud_shadows: int = 1
 
+    def __post_init__(self) -> None:
+        if self.kind not in NATURES:
+            raise InputError(f'event kind "{self.kind}" is unknown, expected one of {", ".join(NATURES)}.')
+        if len(self.damage_shares) != len(GRADES) or min(self.damage_shares) < 0 or sum(self.damage_shares) <= 0:
+            raise InputError(
+                f"damage_shares is {self.damage_shares}, expected four shares, none negative, not all zero."
+            )
+
+    @property
+    def nature(self) -> Nature:
+        """How this kind of event works."""
+        return NATURES[self.kind]
+
     @classmethod
     def drawn(cls, seed: int) -> Event:
         """An event of its own for each seed: any misregistration up to 10 px, kind, shares, season and sensor."""
@@ -57,7 +98,7 @@ class Event:
             scale=float(1 + rng.normal(0, 0.0008)),
             damage_shares=(float(1 - hit), float(grades[0]), float(grades[1]), float(grades[2])),
             clustering=float(rng.uniform(0.5, 0.95)),
-            kind="tornado" if rng.random() < 0.7 else "quake",
+            kind=str(rng.choice(tuple(NATURES), p=(0.5, 0.2, 0.12, 0.18))),
             burnt_share=float(rng.uniform(0, 0.2)),
             swept_share=float(rng.uniform(0.05, 0.3)),
             lookalike_share=float(rng.uniform(0.03, 0.15)),
@@ -85,16 +126,17 @@ class Intensity:
         """A bent track through the middle part of the place, or three clusters."""
         width, height = extent_m
         size = min(extent_m)
-        if kind == "quake":
+        reach = size * rng.uniform(*NATURES[kind].spread)
+        if kind != "tornado":
             centres = rng.uniform(0.1, 0.9, (3, 2)) * (width, height)
-            return cls(kind, centres, size * rng.uniform(0.12, 0.2), float(rng.uniform(-np.pi, np.pi)))
+            return cls(kind, centres, reach, float(rng.uniform(-np.pi, np.pi)))
         heading = float(rng.uniform(-np.pi, np.pi))
         along = np.linspace(-1.2, 1.2, 60) * float(np.hypot(width, height)) / 2
         bend = size * 0.08 * np.sin(along / size * 3 + rng.uniform(0, 6))
         cos, sin = np.cos(heading), np.sin(heading)
         middle = np.array([width, height]) * rng.uniform(0.38, 0.62, 2)
         centres = middle + np.stack([along * cos - bend * sin, along * sin + bend * cos], axis=1)
-        return cls(kind, centres, size * rng.uniform(0.12, 0.22), heading)
+        return cls(kind, centres, reach, heading)
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Intensity at places (any shape)."""

@@ -23,6 +23,7 @@ def plant(plan: Plan, style: Style, rng: np.random.Generator) -> None:
             x, y = streets.to_xy(block.u_mid, block.v_mid)
             if plan.inside(x, y, block.reach_m):
                 _plant_block(plan, block, style, rng)
+    _shade_houses(plan, style, rng)
     _clear_stems(plan)
 
 
@@ -47,6 +48,18 @@ def _plant_block(plan: Plan, block: Block, style: Style, rng: np.random.Generato
         radius = float(rng.uniform(0.6, 1.5) if kind == 2 else np.clip(rng.gamma(6.0, 0.55), 1.4, 7.5))
         height = radius * rng.uniform(1.0, 1.4) if kind == 2 else radius * rng.uniform(1.7, 2.9) + 1.5
         plan.trees.append((x, y, radius, float(height), kind))
+
+
+def _shade_houses(plan: Plan, style: Style, rng: np.random.Generator) -> None:
+    """Trees close by houses, whose crowns reach over the roof."""
+    for building in plan.buildings:
+        if building.use != "house" or rng.random() > style.trees_per_ha / 90:
+            continue
+        turn, away = rng.uniform(0, 2 * np.pi), building.radius_m * rng.uniform(0.75, 1.1)
+        x, y = building.x + away * np.cos(turn), building.y + away * np.sin(turn)
+        radius = float(rng.uniform(2.5, 6.0))
+        kind = int(rng.random() < style.evergreen)
+        plan.trees.append((float(x), float(y), radius, radius * float(rng.uniform(1.8, 2.6)) + 2.0, kind))
 
 
 def _clear_stems(plan: Plan) -> None:

@@ -56,7 +56,7 @@ class GroundPainter:
     def __init__(self, plan: Plan, gsd_m: float, key: int) -> None:
         self.plan, self.streets, self.gsd_m = plan, plan.streets, gsd_m
         self.along_u, self.along_v = _Lookup(self.streets.u), _Lookup(self.streets.v)
-        self.tones = np.random.default_rng([key, 5]).normal(0, 0.22, 4096).astype(np.float32)
+        self.tones = np.random.default_rng([key, 5]).normal(0, 0.17, 4096).astype(np.float32)
         base = dict.fromkeys(KINDS, "grass") | {"site": "soil", "field": "dry_grass"}
         self.bareness = float(np.random.default_rng([key, 6]).uniform(1.2, 2.6))
         self.gardens = np.array([1.0 if kind == "residential" else 0.15 for kind in KINDS], np.float32)
@@ -152,9 +152,9 @@ def ground_materials(
         bottom = min(top + BAND_ROWS, height)
         y = ((np.arange(top, bottom, dtype=np.float32) + np.float32(0.5)) * np.float32(gsd_m))[:, None]
         material, lots = painter.materials(y, x)
-        bare = textures.window("broad", top, bottom - top, width) + np.float32(0.5) * textures.window(
-            "middle", top, bottom - top, width
-        )
+        bare = textures.window("broad", top, bottom - top, width)
+        bare = bare + np.float32(0.5) * textures.window("middle", top, bottom - top, width)
+        bare += np.float32(0.3) * textures.window("fine", top, bottom - top, width)
         material[(material == CODE["grass"]) & (bare + lots * 1.5 > painter.bareness)] = CODE["soil"]
         materials[top:bottom] = material
         tone[top:bottom] = np.clip(lots * 100, -120, 120).astype(np.int8)

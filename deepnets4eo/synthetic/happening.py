@@ -49,20 +49,22 @@ class Happening:
         changes = [str(rng.choice(CHANGES)) if flag else "" for flag in lookalike]
         trees = np.array([(x, y) for x, y, *_ in plan.trees]).reshape(-1, 2)
         force = intensity.at(trees[:, 0], trees[:, 1]) if len(trees) else np.zeros(0)
-        force = force * (1.0 if event.kind == "tornado" else 0.1)
-        fallen = rng.random(len(trees)) < np.clip((force - 0.3) * 1.5, 0, 0.95)
-        stripped = ~fallen & (rng.random(len(trees)) < np.clip((force - 0.2) * 1.6, 0, 0.95))
+        nature = event.nature
+        fallen = rng.random(len(trees)) < np.clip((force - 0.3) * 1.5, 0, 1) * nature.felled
+        stripped = ~fallen & (rng.random(len(trees)) < np.clip((force - 0.2) * 1.6, 0, 1) * nature.stripped)
         added, ponds = _novelties(rng, event, plan)
         return cls(event, intensity, grades, modes, changes, added, ponds, fallen, stripped)
 
 
 def _mode(rng: np.random.Generator, event: Event) -> str:
     """How one destroyed building looks."""
+    if event.kind == "fire":
+        return "ash" if rng.random() < 0.8 else "burnt"
     if rng.random() < event.burnt_share:
         return "burnt"
     if rng.random() < event.swept_share:
         return "swept"
-    return "rooms" if event.kind == "tornado" and rng.random() < 0.4 else "rubble"
+    return "rooms" if event.kind != "quake" and rng.random() < 0.4 else "rubble"
 
 
 def altered(building: Building, change: str) -> Building:

@@ -84,8 +84,12 @@ def draw_streets(rng: np.random.Generator, region: Region, extent_m: tuple[float
     columns, rows = len(u) - 1, len(v) - 1
     shares = np.array([0.74, 0.07, 0.09, 0.035, 0.025, 0.025, 0.015, 0.0])
     kind = rng.choice(len(KINDS), size=(columns, rows), p=shares / shares.sum())
+    middle = int(np.clip(np.searchsorted(u, 0.0) - 1, 0, columns - 1))
     if rng.random() < 0.35 and columns > 4:
-        kind[int(rng.integers(1, columns - 1))] = KINDS.index("river")
+        river = int(rng.integers(1, columns - 1))
+        kind[river if river != middle else river - 1] = KINDS.index("river")
+    row = int(np.clip(np.searchsorted(v, 0.0) - 1, 0, rows - 1))
+    kind[middle, max(row - 1, 0) : row + 2] = KINDS.index("residential")  # so that small images have buildings, too
     amplitude = region.curvature * rng.uniform(0.2, 2.0, 2)
     length = np.maximum(rng.uniform(350, 900, 2), amplitude * 14)
     phase = rng.uniform(0, 2 * np.pi, 2)

@@ -15,14 +15,19 @@ from deepnets4eo.synthetic.plan import Plan
 from deepnets4eo.synthetic.surface import Rectangles, Surface
 from deepnets4eo.synthetic.textures import Textures
 
-PER_M2 = {"minor": 0.01, "major": 0.22, "rubble": 1.1, "rooms": 0.45, "swept": 0.2, "burnt": 0.15}
-PATH_PER_M2 = {"tornado": 0.30, "quake": 0.01}
+PER_M2 = {"minor": 0.01, "major": 0.22, "rubble": 1.1, "rooms": 0.45, "swept": 0.2, "burnt": 0.15, "ash": 0.25}
+# Colours that lawns turn to: churned earth, char; and the fine stuff on them: splinters, ash.
+CHURN = {
+    "mud": ((100, 88, 72, 118), (140, 118, 104, 140)),
+    "scorch": ((66, 60, 54, 76), (112, 104, 94, 112)),
+}
 GRID_M = 4.0
 
 
 def churn_ground(surface: Surface, happening: Happening, textures: Textures) -> None:
-    """Lawns in the path turn to mud and are covered with fine debris; quakes leave them alone."""
-    if happening.event.kind != "tornado":
+    """Lawns in the struck area turn to mud or char and are covered with splinters or ash, as the event's nature is."""
+    nature = happening.event.nature
+    if not nature.churn:
         return
     height, width = surface.shape
     gsd = surface.gsd_m
@@ -35,7 +40,7 @@ def churn_ground(surface: Surface, happening: Happening, textures: Textures) -> 
     left, part = col.astype(int), col - np.floor(col)
     lawn = np.zeros(256, bool)
     lawn[[CODE["grass"], CODE["dry_grass"], CODE["soil"], CODE["gravel"]]] = True
-    mud, dust = np.array([100, 88, 72, 118], np.float32), np.array([140, 118, 104, 140], np.float32)
+    mud, dust = np.array(CHURN[nature.churn], np.float32)
     for row in range(0, height, 256):
         rows = slice(row, min(row + 256, height))
         y = np.arange(rows.start, rows.stop) * gsd / GRID_M
@@ -78,7 +83,7 @@ def strew(
 def _path_debris(plan: Plan, happening: Happening, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Places of debris strewn over the whole path, denser where it was stronger."""
     width, height = plan.extent_m
-    count = int(rng.poisson(width * height * PATH_PER_M2[happening.event.kind]))
+    count = int(rng.poisson(width * height * happening.event.nature.debris_per_m2))
     x, y = rng.uniform(0, width, count), rng.uniform(0, height, count)
     patchy = 0.6 + 0.4 * np.sin(x / 11 + 3 * np.sin(y / 17)) * np.sin(y / 9 + 2 * np.sin(x / 23))
     keep = rng.random(count) < happening.intensity.at(x, y) ** 2.5 * patchy
@@ -94,13 +99,12 @@ def _building_debris(building: Building, per_m2: float, happening: Happening, rn
     table = np.array([(part.a, part.b, part.length, part.width) for part in building.parts])[chosen]
     local = table[:, :2] + rng.uniform(-0.5, 0.5, (count, 2)) * table[:, 2:]
     far = rng.random(count) < 0.4
-    local[far] += rng.normal(0, 3.2, (int(far.sum()), 2))
+    local[far] += rng.normal(0, 1.5 + 0.5 * happening.event.nature.drift_m, (int(far.sum()), 2))
     cos, sin = np.cos(building.angle), np.sin(building.angle)
     x = building.x + local[:, 0] * cos - local[:, 1] * sin
     y = building.y + local[:, 0] * sin + local[:, 1] * cos
-    if happening.event.kind == "tornado":
-        drift = np.where(far, rng.exponential(4.0, count), 0.0)
-        x, y = x + drift * np.cos(happening.intensity.heading), y + drift * np.sin(happening.intensity.heading)
+    drift = np.where(far, rng.exponential(1.0, count) * happening.event.nature.drift_m, 0.0)
+    x, y = x + drift * np.cos(happening.intensity.heading), y + drift * np.sin(happening.intensity.heading)
     return np.stack([x, y], axis=1)
 
 
