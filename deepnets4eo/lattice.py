@@ -116,6 +116,10 @@ class Lattice:
         """All tiles, row by row."""
         return [self.tile(row, col) for row in range(self.rows) for col in range(self.cols)]
 
+    def number(self, tile: Tile) -> int:
+        """Place of a tile among all, counted row by row from 0."""
+        return tile.row * self.cols + tile.col
+
     def touching(self, start: int, stop: int, length: int) -> range:
         """Positions along one axis of the tiles whose cores reach into pixels start ≤ p < stop of `length`."""
         stride, core = self.tiling.stride_px, self.tiling.core_px

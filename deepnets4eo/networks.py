@@ -128,6 +128,9 @@ def _check_encoder(encoder: str) -> None:
 def _build_smp(architecture: str, encoder: str, weights: str | None, options: dict[str, Any]) -> nn.Module:
     import segmentation_models_pytorch as smp
 
+    known = inspect.signature(smp.MODEL_ARCHITECTURES_MAPPING[architecture]).parameters
+    for option in options.keys() - known.keys():  # smp lets them pass unread
+        raise InputError(f"network {architecture!r} has no option {option!r}. {_nearest(option, sorted(known))}")
     try:
         network: nn.Module = smp.create_model(architecture, encoder_name=encoder, encoder_weights=weights, **options)
     except OSError as error:

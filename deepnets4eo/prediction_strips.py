@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cog import BLOCK_PX
 from deepnets4eo.device import Compute
+from deepnets4eo.errors import InputError
 from deepnets4eo.lattice import Lattice
 from deepnets4eo.ledger import Ledger
 from deepnets4eo.memory import QUEUE_BYTES, peak_bytes, resident_bytes, stitch_budget, strip_width
@@ -27,7 +28,6 @@ from deepnets4eo.tile_reader import ReadTile, TileReader
 
 CUDA_BATCH = 8  # tiles; a CPU gains nothing from more than one
 LONGEST_QUEUE = 8
-LONGEST_WAIT = 64  # tiles, most of them skipped, that a batch not yet full may keep waiting
 
 Result = NDArray[np.float32] | NDArray[np.uint8]
 
@@ -92,7 +92,14 @@ def plan_strip_px(job: Job, memory_limit: int) -> int:
     """
     tiling, num_classes = job.lattice.tiling, job.segmenter.legend.num_classes
     before = peak_bytes()
-    job.infer(np.zeros((job.batch_tiles, job.segmenter.inputs.in_channels, tiling.tile_px, tiling.tile_px), np.float32))
+    tile = np.zeros((job.batch_tiles, job.segmenter.inputs.in_channels, tiling.tile_px, tiling.tile_px), np.float32)
+    try:
+        job.infer(tile)
+    except RuntimeError as error:  # too small for the network's pyramid, or too big for the device's memory
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"the network cannot compute a tile of {tiling.tile_px} px: {reason}. Choose another --tile."
+        ) from error
     network = peak_bytes() if peak_bytes() > before else resident_bytes()
     reading = (job.workers + 1) * 3 * job.reader.segment_tiles * job.reader.tile_bytes
     per_column = (BLOCK_PX + tiling.core_px) * sum(bands_of(name, num_classes) for name in job.products)
@@ -126,12 +133,11 @@ class _StripWork:
         self.cols = job.lattice.touching(strip.start, strip.stop, width)
         legend = job.segmenter.legend
         self.stitcher = StripStitcher(strip, job.lattice, self.cols, legend, job.products, BLOCK_PX)
-        self.waiting: deque[ReadTile] = deque()
+        self.waiting: list[ReadTile] = []
         self.pending: deque[Future[None]] = deque()
         tiling = job.lattice.tiling
         shape = (job.batch_tiles, job.segmenter.inputs.in_channels, tiling.tile_px, tiling.tile_px)
         self.batch = np.zeros(shape, np.float32)
-        self.filled = 0
         self.unrecorded: deque[tuple[int, bool]] = (
             deque()
         )  # (scene rows finished, skipped) of tiles not yet on the disk
@@ -141,35 +147,41 @@ class _StripWork:
         with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
             for segment in self.job.reader.read_ahead(self.rows, self.cols, self.job.workers):
                 for read in segment:
-                    self.waiting.append(read)
-                    if read.image is not None:
-                        self.batch[self.filled] = read.image
-                        self.filled += 1
-                    if self.filled == len(self.batch):
-                        self._compute(writer)
-                if not self.filled or len(self.waiting) > LONGEST_WAIT:
-                    self._compute(writer)
+                    self._enter(read, writer)
             self._compute(writer)
             while self.pending:
                 self.pending.popleft().result()
 
+    def _enter(self, read: ReadTile, writer: ThreadPoolExecutor) -> None:
+        """Take a tile into its batch. Batch and place follow from the lattice alone, and so do the tile's bits."""
+        if self.waiting and self._batch_of(self.waiting[-1]) != self._batch_of(read):
+            self._compute(writer)
+        self.waiting.append(read)
+        if read.image is not None:
+            self.batch[self._place_of(read)] = read.image
+        if self._place_of(read) == self.job.batch_tiles - 1:
+            self._compute(writer)
+
+    def _batch_of(self, read: ReadTile) -> int:
+        return self.job.lattice.number(read.tile) // self.job.batch_tiles
+
+    def _place_of(self, read: ReadTile) -> int:
+        return self.job.lattice.number(read.tile) % self.job.batch_tiles
+
     def _compute(self, writer: ThreadPoolExecutor) -> None:
-        """Compute the batch as far as it is filled, and hand all tiles that wait for it on, in order."""
+        """Compute the batch if a tile in it has valid pixels, and hand all its tiles on, in order."""
         results: Result | None = None
-        if self.filled:
+        computed = sum(read.image is not None for read in self.waiting)
+        if computed:
             started = time.perf_counter()
             results = self.job.infer(self.batch)
             self.job.counts.network_s += time.perf_counter() - started
-            self.job.counts.computed += self.filled
-        place = 0
-        while self.waiting:
-            read = self.waiting.popleft()
-            result = None
-            if read.image is not None and results is not None:
-                result, place = results[place], place + 1
+            self.job.counts.computed += computed
+        for read in self.waiting:
+            result = None if read.image is None or results is None else results[self._place_of(read)]
             self.pending.append(writer.submit(self._stitch, ReadTile(read.tile, None, read.valid), result))
-        self.filled = 0
-        while len(self.pending) > _queue_length(self.job):
+        self.waiting.clear()
+        while len(self.pending) > _queue_length(self.job) * self.job.batch_tiles:
             self.pending.popleft().result()
 
     def _stitch(self, read: ReadTile, result: Result | None) -> None:

@@ -110,8 +110,7 @@ def test_label_raster_is_a_cog_with_palette_and_legend(pixel_run, tmp_path):
     assert sorted(path.name for path in tmp_path.glob(".*")) == []
 
 
-@pytest.mark.parametrize("overlap_px", [0, 16])
-@pytest.mark.parametrize("scores", SCORES)
+@pytest.mark.parametrize(("overlap_px", "scores"), [(0, "probabilities"), *((16, kind) for kind in SCORES)])
 def test_bits_do_not_depend_on_workers_or_strips(network_run, image, tmp_path, monkeypatch, overlap_px, scores):
     def run(name, workers):
         options = single(
@@ -212,14 +211,11 @@ predict(run, image, out, PredictOptions(probabilities=Path(probabilities), overl
 """
 
 
-@pytest.mark.parametrize("overlap_px", [16])
-def test_killed_job_resumes_to_the_same_bits(network_run, image, tmp_path, monkeypatch, overlap_px):
+def test_killed_job_resumes_to_the_same_bits(network_run, image, tmp_path, monkeypatch):
     monkeypatch.setattr(prediction_strips, "BLOCK_PX", 32)
     out, probabilities = tmp_path / "labels.tif", tmp_path / "p.tif"
-    options = single(probabilities=probabilities, overlap_px=overlap_px)
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, network_run, image, out, probabilities, str(overlap_px)], check=False
-    )
+    options = single(probabilities=probabilities, overlap_px=16)
+    killed = subprocess.run([sys.executable, "-c", KILLED, network_run, image, out, probabilities, "16"], check=False)
     assert killed.returncode == -9
     assert not out.exists()
     assert not probabilities.exists()
