@@ -5,11 +5,15 @@ Takes polygons in metres; gives back the same polygon where a right-angled one w
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import shapely
-from numpy.typing import NDArray
 
 MIN_IOU = 0.85
+GOOD_IOU = 0.95  # so alike that no other direction need be tried
+
+Point = tuple[float, float]
 
 
 def right_angled(polygon: shapely.Polygon, min_side_m: float, min_iou: float = MIN_IOU) -> shapely.Polygon:
@@ -28,10 +32,12 @@ def right_angled(polygon: shapely.Polygon, min_side_m: float, min_iou: float = M
     4
     """
     best, best_iou = polygon, min_iou
-    for angle in (_dominant_angle(polygon), _rectangle_angle(polygon)):
-        candidate = _squared(polygon, angle, min_side_m)
+    for direction in (_dominant_angle, _rectangle_angle):
+        candidate = _squared(polygon, direction(polygon), min_side_m)
         if candidate is not None and (iou := _iou(candidate, polygon)) >= best_iou:
             best, best_iou = candidate, iou
+        if best_iou >= GOOD_IOU:
+            break
     return best
 
 
@@ -44,39 +50,54 @@ def _dominant_angle(polygon: shapely.Polygon) -> float:
 def _rectangle_angle(polygon: shapely.Polygon) -> float:
     corners = shapely.get_coordinates(shapely.minimum_rotated_rectangle(polygon))
     side = corners[1] - corners[0]
-    return float(np.arctan2(side[1], side[0]))
+    return math.atan2(side[1], side[0])
 
 
 def _squared(polygon: shapely.Polygon, angle: float, min_side_m: float) -> shapely.Polygon | None:
-    cos, sin = np.cos(angle), np.sin(angle)
-    turn = np.array([[cos, -sin], [sin, cos]])  # row vectors times this are turned back by `angle`
+    cos, sin = math.cos(angle), math.sin(angle)
     rings = []
     for ring in (polygon.exterior, *polygon.interiors):
-        corners = _square_ring(shapely.get_coordinates(ring)[:-1] @ turn, min_side_m)
-        if corners is None:
+        upright = [(x * cos + y * sin, y * cos - x * sin) for x, y in shapely.get_coordinates(ring)[:-1].tolist()]
+        corners = _square_ring(upright, min_side_m)
+        if not corners:
             return None
-        rings.append(corners @ turn.T)
+        rings.append([(x * cos - y * sin, x * sin + y * cos) for x, y in corners])
     squared = shapely.Polygon(rings[0], rings[1:])
     return squared if squared.is_valid and squared.area > 0 else None
 
 
-def _square_ring(xy: NDArray[np.float64], min_side_m: float) -> NDArray[np.float64] | None:
-    """An upright ring (n, 2) from a leaning one; None where nothing with four sides is left."""
-    xy = xy[(xy != np.roll(xy, 1, axis=0)).any(axis=1)]  # a point given twice has no side between
-    step = np.roll(xy, -1, axis=0) - xy
-    level = np.abs(step[:, 0]) >= np.abs(step[:, 1])
-    turns = np.flatnonzero(level != np.roll(level, 1))
-    if len(turns) < 4:
-        return None
-    middle = np.roll(xy + step / 2, -turns[0], axis=0)
-    level, step = np.roll(level, -turns[0]), np.roll(step, -turns[0], axis=0)
-    starts = turns - turns[0]
-    # A level side is known by its height (y), an upright one by its x; longer sides weigh more in the mean.
-    weight = np.where(level, np.abs(step[:, 0]), np.abs(step[:, 1]))
-    at = np.where(level, middle[:, 1], middle[:, 0])
-    weights = np.add.reduceat(weight, starts)
-    places = np.add.reduceat(weight * at, starts) / weights
-    return _corners(_without_jogs(list(places), list(weights), min_side_m), level_first=bool(level[0]))
+def _square_ring(ring: list[Point], min_side_m: float) -> list[Point]:
+    """An upright ring from a leaning one (not closed); empty where nothing with four sides is left.
+
+    A level side is known by its height y, an upright one by its x: the mean over the sides that run on in the same
+    direction, longer ones weighing more. Plain Python: rings have a handful of points.
+    """
+    levels: list[bool] = []
+    places: list[float] = []
+    weights: list[float] = []
+    for (x0, y0), (x1, y1) in zip(ring, ring[1:] + ring[:1], strict=True):
+        level = abs(x1 - x0) >= abs(y1 - y0)
+        weight, place = (abs(x1 - x0), (y0 + y1) / 2) if level else (abs(y1 - y0), (x0 + x1) / 2)
+        if not weight:
+            continue
+        if not levels or levels[-1] != level:
+            levels.append(level)
+            places.append(place)
+            weights.append(weight)
+        else:
+            _merge(places, weights, len(places) - 1, place, weight)
+    if len(levels) < 4:
+        return []
+    if len(levels) % 2:  # the last side runs on in the first
+        _merge(places, weights, 0, places.pop(), weights.pop())
+    return _corners(_without_jogs(places, weights, min_side_m), level_first=levels[0])
+
+
+def _merge(places: list[float], weights: list[float], side: int, place: float, weight: float) -> None:
+    """Take another piece of the same side into the mean."""
+    total = weights[side] + weight
+    places[side] = (places[side] * weights[side] + place * weight) / total
+    weights[side] = total
 
 
 def _without_jogs(places: list[float], weights: list[float], min_side_m: float) -> list[float]:
@@ -84,26 +105,26 @@ def _without_jogs(places: list[float], weights: list[float], min_side_m: float) 
 
     Sides go in pairs, so the alternation holds.
     """
-    while len(places) > 4:
-        lengths = np.abs(np.roll(places, -1) - np.roll(places, 1))  # a side runs between its two neighbours
-        shortest = int(np.argmin(lengths))
-        if lengths[shortest] >= min_side_m:
+    while (count := len(places)) > 4:
+        # A side runs between its two neighbours.
+        length, shortest = min((abs(places[(side + 1) % count] - places[side - 1]), side) for side in range(count))
+        if length >= min_side_m:
             break
         turn = (shortest - 1) // 2 * 2  # even, so that level stays level; brings all three sides inside the list
         places, weights = places[turn:] + places[:turn], weights[turn:] + weights[:turn]
         before, after = shortest - turn - 1, shortest - turn + 1
-        total = weights[before] + weights[after]
-        places[before] = (places[before] * weights[before] + places[after] * weights[after]) / total
-        weights[before] = total
+        _merge(places, weights, before, places[after], weights[after])
         del places[after - 1 : after + 1], weights[after - 1 : after + 1]
     return places
 
 
-def _corners(places: list[float], *, level_first: bool) -> NDArray[np.float64]:
+def _corners(places: list[float], *, level_first: bool) -> list[Point]:
     """Where each side meets the next."""
-    here, following = np.array(places), np.roll(places, -1)
-    level = (np.arange(len(here)) % 2 == 0) == level_first
-    return np.column_stack([np.where(level, following, here), np.where(level, here, following)])
+    corners = []
+    for side, (here, following) in enumerate(zip(places, places[1:] + places[:1], strict=True)):
+        level = (side % 2 == 0) == level_first
+        corners.append((following, here) if level else (here, following))
+    return corners
 
 
 def _iou(one: shapely.Polygon, other: shapely.Polygon) -> float:
