@@ -265,7 +265,7 @@ def test_the_listed_buildings_are_saved_as_csv(report, visit):
     one.page.fill("#search", "way/100")
     with one.page.expect_download() as download:
         one.page.locator("#csv").click()
-    lines = open(download.value.path(), encoding="utf-8").read().splitlines()
+    lines = download.value.path().read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith("id,damage,damage_prob,")
     assert len(lines) == 11
     lon, lat = map(float, lines[1].split(",")[-2:])

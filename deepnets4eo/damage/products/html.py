@@ -18,7 +18,7 @@ import pyproj
 import shapely
 
 from deepnets4eo.damage.products.grades import GRADES, NOT_ASSESSED, TITLES, colors
-from deepnets4eo.damage.products.panels import Panel, registered, render
+from deepnets4eo.damage.products.panels import Panel, Tile, registered, render
 from deepnets4eo.damage.products.payload import Payload, encode
 from deepnets4eo.files import plain, write_text
 from deepnets4eo.grid import gsd_m
@@ -93,12 +93,12 @@ def _grades() -> list[dict[str, Any]]:
 
 
 def _attention(damage_map: DamageMap, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Places (col, row) of the assessed buildings and how much detail they deserve."""
+    """Places (col, row) of the assessed buildings and their probability of damage."""
     frame = damage_map.buildings
     frame = frame[frame["status"] == "assessed"]
     bounds = shapely.bounds(frame.geometry.to_numpy())
     x, y = (bounds[:, 0] + bounds[:, 2]) / 2, (bounds[:, 1] + bounds[:, 3]) / 2
-    return np.stack(_through(~grid.affine, x, y), axis=1), frame["damage_prob"].to_numpy(float) + 0.01
+    return np.stack(_through(~grid.affine, x, y), axis=1), frame["damage_prob"].to_numpy(float)
 
 
 def _rings(shapes: np.ndarray, grid: Grid) -> list[list[list[float]]]:
@@ -117,10 +117,8 @@ def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, *, sy
         {
             "role": panel.role,
             "source": Path(panel.source).name or panel.source,
-            "tiles": [
-                [*(round(v, 2) for v in (t.col, t.row, t.width, t.height)), base64.b64encode(t.webp).decode()]
-                for t in panel.tiles
-            ],
+            "coarse": panel.coarse,
+            "tiles": [_tile(tile) for tile in panel.tiles] + [[*_tile(tile), 1] for tile in panel.details],
         }
         for panel in panels
     ]
@@ -134,6 +132,11 @@ def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, *, sy
     }
     pieces = _asset("report.html").split("%%")
     return "".join(parts[piece] if number % 2 else piece for number, piece in enumerate(pieces))
+
+
+def _tile(tile: Tile) -> list[float | str]:
+    place = (round(value, 2) for value in (tile.col, tile.row, tile.width, tile.height))
+    return [*place, base64.b64encode(tile.webp).decode()]
 
 
 def _asset(name: str) -> str:

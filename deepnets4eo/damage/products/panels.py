@@ -1,7 +1,7 @@
 """The image panels of the report page: the pre and post image as small WebP tiles on the post image's pixels.
 
 Takes layers; the pre image is seen through the registration, so that both panels show the same place. The whole scene
-comes averaged down; where the budget allows, the tiles with most damage come at full resolution too.
+comes averaged down; as far as the budget allows, the places with most damage come close to full resolution too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.grid import Window, blocks
+from deepnets4eo.grid import Window, blocks, gsd_m
 from deepnets4eo.scene import Layer
 
 if TYPE_CHECKING:
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 BASE_PX = 2560  # longer side of the whole scene: 2 × 26 MB once decoded, which phones hold
 NATIVE_BELOW = 1.3  # a scene hardly larger than that is kept at full resolution
 BASE_TILE_PX = 1280
-DETAIL_TILE_PX = 512
-QUALITY = 78
+DETAIL_TILE_PX = 256
+COARSEST_M = 1.0  # on coarser pixels a roof cannot be judged
+QUALITY = 70
 STRETCH_PERCENT = (0.5, 99.5)
 
 
@@ -43,16 +44,21 @@ class Tile:
 
 @dataclass
 class Panel:
-    """One image of the page: which it is, where it came from, its tiles from coarse to fine."""
+    """One image of the page: which it is, where it came from, its tiles from coarse to fine.
+
+    coarse : pixels of the post image that one pixel of the coarse tiles stands for.
+    """
 
     role: str
     source: str
-    tiles: list[Tile] = field(default_factory=list)
+    coarse: float
+    tiles: list[Tile]
+    details: list[Tile] = field(default_factory=list)
 
     @property
     def size_bytes(self) -> int:
         """Sum of its tiles."""
-        return sum(len(tile.webp) for tile in self.tiles)
+        return sum(len(tile.webp) for tile in (*self.tiles, *self.details))
 
 
 def registered(pre: Layer, grid: Grid, registration: dict[str, Any]) -> Layer:
@@ -71,34 +77,41 @@ def render(
 ) -> list[Panel]:
     """Panels of `layers` (role to layer, all on the post grid), together within `budget_bytes` where possible.
 
-    weight_at : (N, 2) float64 places (col, row) and (N,) weights, 0 or more; detail goes where the weight is.
+    weight_at : (N, 2) float64 places (col, row) and (N,) probabilities of damage; detail goes where the damage is.
     Memory: one averaged scene of 2560² at a time.
     """
+    first = next(iter(layers.values()))
+    base_px = max(first.shape) if max(first.shape) <= BASE_PX * NATIVE_BELOW else BASE_PX
     panels, stretches = [], {}
-    shape = next(iter(layers.values())).shape
-    base_px = max(shape) if max(shape) <= BASE_PX * NATIVE_BELOW else BASE_PX
     for role, layer in layers.items():
         data, valid, coarse = layer.thumbnail(base_px)
         data = data[_display_bands(layer)]
         stretches[role] = _stretch_of(data, valid)
         step = layer.shape[1] / coarse.shape[1], layer.shape[0] / coarse.shape[0]
-        panel = Panel(role, layer.source)
-        for window in blocks(valid.shape, BASE_TILE_PX):
-            rows, cols = window.slices
-            webp = _encode(data[:, rows, cols], valid[rows, cols], stretches[role])
-            place = window.col * step[0], window.row * step[1], window.width * step[0], window.height * step[1]
-            panel.tiles.append(Tile(*place, webp))
-        panels.append(panel)
-    if max(shape) > base_px:
-        left = budget_bytes - sum(panel.size_bytes for panel in panels)
-        for window in _by_weight(shape, *weight_at):
-            tiles = [_detail(layers[panel.role], window, stretches[panel.role]) for panel in panels]
-            left -= sum(len(tile.webp) for tile in tiles)
-            if left < 0:
+        panels.append(Panel(role, layer.source, step[0], _base_tiles(data, valid, stretches[role], step)))
+    if max(first.shape) > base_px:
+        used = sum(panel.size_bytes for panel in panels)
+        pixels = sum(valid.size for _ in panels)
+        tile_bytes = used / pixels * DETAIL_TILE_PX**2 * len(panels)
+        left = budget_bytes - used
+        for window, step_px in _where_it_matters(first.grid, *weight_at, number=int(left / tile_bytes)):
+            for panel in panels:
+                panel.details.append(_detail(layers[panel.role], window, step_px, stretches[panel.role]))
+                left -= len(panel.details[-1].webp)
+            if left < tile_bytes:
                 break
-            for panel, tile in zip(panels, tiles, strict=True):
-                panel.tiles.append(tile)
     return panels
+
+
+def _base_tiles(
+    data: NDArray[Any], valid: NDArray[np.bool_], stretch: NDArray[np.float32], step: tuple[float, float]
+) -> list[Tile]:
+    tiles = []
+    for window in blocks(valid.shape, BASE_TILE_PX):
+        rows, cols = window.slices
+        place = window.col * step[0], window.row * step[1], window.width * step[0], window.height * step[1]
+        tiles.append(Tile(*place, _encode(data[:, rows, cols], valid[rows, cols], stretch)))
+    return tiles
 
 
 def _display_bands(layer: Layer) -> list[int]:
@@ -131,19 +144,45 @@ def _encode(data: NDArray[Any], valid: NDArray[np.bool_], stretch: NDArray[np.fl
     return buffer.getvalue()
 
 
-def _detail(layer: Layer, window: Window, stretch: NDArray[np.float32]) -> Tile:
+def _detail(layer: Layer, window: Window, step_px: int, stretch: NDArray[np.float32]) -> Tile:
+    """A window averaged down by `step_px`; pixels that lack data in part are left out."""
     data, valid = layer.read(window)
-    webp = _encode(data[_display_bands(layer)], valid, stretch)
-    return Tile(window.col, window.row, window.width, window.height, webp)
+    data = data[_display_bands(layer)]
+    if step_px > 1:
+        height, width = (-(-side // step_px) for side in valid.shape)
+        margin = (0, height * step_px - valid.shape[0]), (0, width * step_px - valid.shape[1])
+        data = np.pad(data, ((0, 0), *margin), mode="edge")
+        data = data.reshape(3, height, step_px, width, step_px).mean(axis=(2, 4), dtype=np.float32)
+        whole = np.pad(valid, margin, mode="edge").reshape(height, step_px, width, step_px).all(axis=(1, 3))
+        return Tile(
+            window.col, window.row, width * step_px, height * step_px, _encode(data, np.asarray(whole), stretch)
+        )
+    return Tile(window.col, window.row, window.width, window.height, _encode(data, valid, stretch))
 
 
-def _by_weight(shape: tuple[int, int], places: NDArray[np.float64], weights: NDArray[np.float64]) -> Iterator[Window]:
-    """Full-resolution windows in the order of the weight that lies in them; those without any are left out."""
-    windows = blocks(shape, DETAIL_TILE_PX)
-    columns = -(-shape[1] // DETAIL_TILE_PX)
-    col, row = np.floor(places / DETAIL_TILE_PX).astype(int).T
-    inside = (col >= 0) & (row >= 0) & (col < columns) & (row * DETAIL_TILE_PX < shape[0])
-    sums = np.bincount((row * columns + col)[inside], weights[inside], len(windows))
-    for place in np.argsort(-sums, kind="stable"):
-        if sums[place] > 0:
-            yield windows[place]
+def _where_it_matters(
+    grid: Grid, places: NDArray[np.float64], prob: NDArray[np.float64], number: int
+) -> Iterator[tuple[Window, int]]:
+    """About `number` windows in the order of the damage that lies in them, and how far to average them down.
+
+    As fine as possible so that every building that is likely damaged is in one of them, down to COARSEST_M.
+    """
+    shape, finest_m, step_px = (grid.shape[0], grid.shape[1]), min(gsd_m(grid)), 1
+    likely = places[prob >= 0.5]
+    while len(set(_tile_of(likely, shape, step_px))) > number and finest_m * step_px * 2 <= COARSEST_M:
+        step_px *= 2
+    tile = _tile_of(places, shape, step_px)
+    windows = blocks(shape, DETAIL_TILE_PX * step_px)
+    sums = np.bincount(tile[tile >= 0], (prob**2)[tile >= 0], len(windows))
+    for best in np.argsort(-sums, kind="stable"):
+        if sums[best] > 0:
+            yield windows[best], step_px
+
+
+def _tile_of(places: NDArray[np.float64], shape: tuple[int, int], step_px: int) -> NDArray[np.intp]:
+    """Number of the detail window each place lies in, -1 outside the image."""
+    side = DETAIL_TILE_PX * step_px
+    columns = -(-shape[1] // side)
+    col, row = np.floor(places / side).astype(np.intp).T
+    inside = (places >= 0).all(axis=1) & (places[:, 0] < shape[1]) & (places[:, 1] < shape[0])
+    return np.where(inside, row * columns + col, -1)

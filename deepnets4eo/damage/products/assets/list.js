@@ -4,7 +4,10 @@ const ROW_PX = 34;
 const SORTS = {
   prob: { title: "probability of major damage or worse", compare: null }, // the order the data comes in
   confidence: { title: "confidence in the grade", compare: (store) => (a, b) => rank(store.confidence[b]) - rank(store.confidence[a]) || a - b },
-  id: { title: "id", compare: (store) => (a, b) => store.ids[a].localeCompare(store.ids[b], "en", { numeric: true }) },
+  id: { title: "id", compare: (store) => {
+    const keys = store.ids.map((id) => id.replace(/\d+/g, (digits) => digits.padStart(15, "0"))); // 9 before 10
+    return (a, b) => (keys[a] < keys[b] ? -1 : keys[a] > keys[b] ? 1 : a - b);
+  } },
 };
 const rank = (stored) => (stored === MISSING ? -1 : stored);
 
@@ -14,6 +17,7 @@ class List {
     this.outlines = outlines;
     this.hidden = new Set(); // grades switched off
     this.sort = "prob";
+    this.orders = {};
     this.rows = [];
     this.selected = -1;
     this.onselect = () => {};
@@ -52,19 +56,27 @@ class List {
     this.apply();
   }
 
+  // All buildings in the chosen order, sorted once.
+  order() {
+    const { compare } = SORTS[this.sort];
+    if (!this.orders[this.sort]) {
+      const all = Array.from({ length: this.store.count }, (_, i) => i);
+      this.orders[this.sort] = Uint32Array.from(compare ? all.sort(compare(this.store)) : all);
+    }
+    return this.orders[this.sort];
+  }
+
   // Which buildings are listed, and in which order; the map shows the same ones.
   apply() {
     const text = document.getElementById("search").value.trim().toLowerCase();
     const status = document.getElementById("status").value;
     const { store } = this;
     this.rows = [];
-    for (let i = 0; i < store.count; i++) {
+    for (const i of this.order()) {
       const kept = !this.hidden.has(store.grade[i]) && (!status || statusOf(store, i) === status) && (!text || store.ids[i].toLowerCase().includes(text));
       this.outlines.shown[i] = kept ? 1 : 0;
       if (kept) this.rows.push(i);
     }
-    const { compare } = SORTS[this.sort];
-    if (compare) this.rows.sort(compare(store));
     for (const [key, cell] of Object.entries(this.heads)) {
       cell.setAttribute("aria-sort", key !== this.sort ? "none" : key === "id" ? "ascending" : "descending");
     }

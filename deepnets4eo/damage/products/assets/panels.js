@@ -1,7 +1,8 @@
 // The image panels: tiles from coarse to fine under one shared drawing of the buildings.
 
-const KEPT_DETAILS = 80; // decoded full-resolution tiles kept at a time
 const QUICK_MS = 14; // a slower drawing is stretched while the view moves and drawn anew when it rests
+
+const DETAIL = 5; // [col, row, width, height, WebP] of a coarse tile; a detail has one more
 
 class Panels {
   constructor(view, outlines) {
@@ -14,7 +15,6 @@ class Panels {
     this.overlay = document.createElement("canvas");
     this.overlayView = null;
     this.overlayMs = 0;
-    this.decoded = [];
     this.host = document.getElementById("panels");
     this.host.classList.toggle("single", this.sources.length < 2);
     this.panels = this.sources.map((source, number) => this.add(source, number));
@@ -76,7 +76,9 @@ class Panels {
   drawTiles(context, source, view) {
     context.imageSmoothingEnabled = true;
     context.imageSmoothingQuality = "high";
+    const detailed = view.scaleX * source.coarse > 0.8; // from afar the coarse tiles are enough
     for (const tile of source.tiles) {
+      if (tile.length > DETAIL && !detailed) continue;
       const [col, row, width, height] = tile;
       const left = view.toScreenX(col), top = view.toScreenY(row), right = view.toScreenX(col + width), bottom = view.toScreenY(row + height);
       if (right < 0 || bottom < 0 || left > view.width || top > view.height) continue;
@@ -93,12 +95,6 @@ class Panels {
       tile.image = new Image();
       tile.image.onload = () => { tile.ready = true; this.request(); this.onimage?.(); };
       tile.image.src = "data:image/webp;base64," + tile[4];
-      if (tile[2] <= 512) this.decoded.push(tile);
-      if (this.decoded.length > KEPT_DETAILS) {
-        const old = this.decoded.shift();
-        old.image = null;
-        old.ready = false;
-      }
     }
     return tile.ready ? tile.image : null;
   }
@@ -108,12 +104,10 @@ class Panels {
     const { x, y, scale } = this.view, drawn = this.overlayView;
     if (drawn && drawn.x === x && drawn.y === y && drawn.scale === scale) return;
     clearTimeout(this.idle);
-    if (drawn && this.overlayMs > QUICK_MS && performance.now() - (this.lastMove ?? 0) < 120) {
-      this.lastMove = performance.now();
+    if (drawn && this.overlayMs > QUICK_MS) {
       this.idle = setTimeout(() => this.refresh(), 130);
       return;
     }
-    this.lastMove = performance.now();
     const context = this.overlay.getContext("2d"), start = performance.now();
     context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     context.clearRect(0, 0, this.view.width, this.view.height);
