@@ -66,9 +66,10 @@ def _relit_layer(layer: Tensor, strength: float, rng: np.random.Generator) -> Te
     bands = layer.shape[0]
     gain = np.exp(rng.normal(0, strength) + rng.normal(0, strength / 3, bands))
     offset = rng.normal(0, strength) + rng.normal(0, strength / 3, bands)
-    noise = rng.standard_normal(tuple(layer.shape), dtype=np.float32) * np.float32(strength / 5)
     shape = (bands, 1, 1)
-    return layer * _like(layer, gain, shape) + _like(layer, offset, shape) + torch.from_numpy(noise)
+    relit = torch.addcmul(_like(layer, offset, shape), layer, _like(layer, gain, shape))
+    generator = torch.Generator().manual_seed(int(rng.integers(2**63)))  # several times faster than NumPy's normals
+    return relit.add_(torch.randn(layer.shape, generator=generator), alpha=strength / 5)
 
 
 def _like(layer: Tensor, values: np.ndarray, shape: tuple[int, int, int]) -> Tensor:

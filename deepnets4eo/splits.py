@@ -65,12 +65,16 @@ class BlockSplit:
         """(h, w) bool: pixels of the window that belong to `part`, the buffer left out; none beyond the edge."""
         place = self._place(part)
         reach = self.buffer_px if place == 0 else 0
-        inside = self._part_at(window, 0, 0) == place
-        for down in {-reach, 0, reach}:
-            for right in {-reach, 0, reach}:
-                neighbour = self._part_at(window, down, right)
-                inside &= (neighbour == place) | (neighbour < 0)
+        inside = np.zeros((window.height, window.width), bool)
+        inside[window.clipped(self.shape).within(window).slices] = True
+        for block in self._others(place, window.grown(reach)):
+            inside[block.grown(reach).within(window).clipped(inside.shape).slices] = False
         return inside
+
+    def shows(self, part: str, window: Window) -> bool:
+        """Whether a window reaches into any block of a part."""
+        place = self._place(part)
+        return any(self.dealt[row, col] == place for row, col in self._touched(window))
 
     def blocks(self, part: str) -> list[Window]:
         """The blocks of a part, row by row."""
@@ -123,14 +127,20 @@ class BlockSplit:
             raise InputError(f"the split has the parts {self.parts}, not {part!r}. Use one of them.")
         return self.parts.index(part)
 
-    def _part_at(self, window: Window, down: int, right: int) -> NDArray[np.int8]:
-        """Part of the pixels of a window moved by (down, right); -1 beyond the edge."""
-        rows = np.arange(window.row, window.row + window.height) + down
-        cols = np.arange(window.col, window.col + window.width) + right
-        inside = ((rows >= 0) & (rows < self.shape[0]))[:, None] & ((cols >= 0) & (cols < self.shape[1]))[None, :]
-        block_rows = np.clip(rows // self.block_px, 0, self.dealt.shape[0] - 1)
-        block_cols = np.clip(cols // self.block_px, 0, self.dealt.shape[1] - 1)
-        return np.where(inside, self.dealt[np.ix_(block_rows, block_cols)], np.int8(-1))
+    def _touched(self, window: Window) -> list[tuple[int, int]]:
+        """Places (row, col) of the blocks that a window reaches into."""
+        inside = window.clipped(self.shape)
+        if not inside.height or not inside.width:
+            return []
+        rows = range(inside.row // self.block_px, -(-(inside.row + inside.height) // self.block_px))
+        cols = range(inside.col // self.block_px, -(-(inside.col + inside.width) // self.block_px))
+        return [(row, col) for row in rows for col in cols]
+
+    def _others(self, place: int, window: Window) -> list[Window]:
+        """Blocks of other parts that a window reaches into."""
+        side = self.block_px
+        found = [(row, col) for row, col in self._touched(window) if self.dealt[row, col] != place]
+        return [Window(row * side, col * side, side, side).clipped(self.shape) for row, col in found]
 
 
 def _outline(grid: Grid, window: Window) -> dict[str, Any]:

@@ -56,15 +56,12 @@ class Parts:
         split = self.splits[scene]
         if part not in split.parts:
             return np.zeros((window.height, window.width), bool)
-        around = window.grown(split.buffer_px)
-        if around.clipped(split.shape) == around and self._lies_in(split, part, around):
-            return np.ones((window.height, window.width), bool)
         return split.mask(part, window)
 
     def touches_validation(self, place: Place) -> bool:
         """Whether a window shows any pixel of a validation block."""
         split = self.splits[place.scene]
-        return VAL in split.parts and bool((self._dealt(split, place.window) == split.parts.index(VAL)).any())
+        return VAL in split.parts and split.shows(VAL, place.window)
 
     def places(self, part: str, window_px: int) -> list[Place]:
         """Windows that cover a part once."""
@@ -103,16 +100,6 @@ class Parts:
             "buffer_px": sorted({split.buffer_px for split in self.splits}),
             "scenes": {named.name: split.parts for named, split in zip(self.scenes, self.splits, strict=True)},
         }
-
-    def _lies_in(self, split: BlockSplit, part: str, window: Window) -> bool:
-        return bool((self._dealt(split, window) == split.parts.index(part)).all())
-
-    @staticmethod
-    def _dealt(split: BlockSplit, window: Window) -> NDArray[np.int8]:
-        inside = window.clipped(split.shape)
-        rows = slice(inside.row // split.block_px, -(-(inside.row + inside.height) // split.block_px))
-        cols = slice(inside.col // split.block_px, -(-(inside.col + inside.width) // split.block_px))
-        return split.dealt[rows, cols]
 
 
 def make_parts(scenes: Sequence[NamedScene], data: DataSection, seed: int) -> Parts:
