@@ -1,0 +1,82 @@
+"""Prediction from file to file against the network's bare forward passes, in the same run.
+
+Run: python experiments/benchmarks/prediction_throughput.py [--size 10000 --network unet/resnet34 --overlap 0]
+The bare way computes one tile that lies in memory, over and over, in the same shape, threads and precision; half of it
+before the prediction and half after, so that other work on the machine disturbs both alike. Two ratios are printed:
+of tiles per second, and of tiles per second of processor time (which other work disturbs less; one thread is cleanest).
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from prediction_case import make_scene, make_segmenter
+
+from deepnets4eo.device import choose
+from deepnets4eo.lattice import Tiling
+from deepnets4eo.memory import peak_bytes
+from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.segmenter import NetworkSegmenter
+
+
+def bare_forward(segmenter: NetworkSegmenter, repeats: int) -> tuple[float, float]:
+    """Seconds and processor seconds of `repeats` forward passes of one tile, nothing else."""
+    compute, side = segmenter.compute, segmenter.tiling.tile_px
+    layout = torch.channels_last if compute.channels_last else torch.contiguous_format
+    tile = torch.randn(1, segmenter.inputs.in_channels, side, side)
+    tile = tile.to(compute.device, getattr(torch, compute.precision), memory_format=layout)
+    started, processor = time.perf_counter(), time.process_time()
+    with torch.inference_mode():
+        for _ in range(repeats):
+            segmenter.module(tile)
+        if compute.device != "cpu":
+            torch.cuda.synchronize()
+    return time.perf_counter() - started, time.process_time() - processor
+
+
+def main() -> None:
+    """Run the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--size", type=int, default=3072, help="side of the scene in px; the target is stated for 10000"
+    )
+    parser.add_argument("--network", default="unet/resnet34")
+    parser.add_argument("--num-classes", type=int, default=6)
+    parser.add_argument("--tile", type=int, default=576)
+    parser.add_argument("--halo", type=int, default=32)
+    parser.add_argument("--overlap", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=None)
+    parser.add_argument("--repeats", type=int, default=20, help="bare forward passes")
+    arguments = parser.parse_args()
+    compute = choose(threads=arguments.threads)
+    tiling = Tiling(arguments.tile, arguments.halo, arguments.overlap)
+    segmenter = make_segmenter(arguments.network, arguments.num_classes, tiling)
+    segmenter.to(compute)
+    torch.set_num_threads(compute.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        scene = make_scene(Path(folder) / "scene.tif", arguments.size)
+        bare_forward(segmenter, 1)
+        first = bare_forward(segmenter, arguments.repeats // 2)
+        processor = time.process_time()
+        result = predict(segmenter, scene, Path(folder) / "labels.tif", PredictOptions(threads=compute.threads))
+        processor = time.process_time() - processor
+        last = bare_forward(segmenter, arguments.repeats // 2)
+    bare, bare_processor = (np.add(first, last) / (arguments.repeats // 2 * 2)).tolist()
+    print(f"{arguments.network}, {arguments.size}² px, tiles {tiling.tile_px} px, {compute.to_dict()}")
+    print(f"bare forward: {1 / bare:.3f} tiles/s ({bare_processor:.3f} processor s per tile)")
+    print(
+        f"prediction: {result.computed / result.seconds:.3f} tiles/s ({processor / result.computed:.3f} processor s per "
+        f"tile), {result.computed} tiles, {arguments.size**2 / result.seconds / 1e6:.3f} MPix/s, "
+        f"network {result.network_s / result.seconds:.1%} of the time, peak {peak_bytes() / 1e6:.0f} MB"
+    )
+    print(f"ratio of throughput: {result.computed / result.seconds * bare:.3f}")
+    print(f"ratio of throughput per processor time: {result.computed / processor * bare_processor:.3f}")
+
+
+if __name__ == "__main__":
+    main()
