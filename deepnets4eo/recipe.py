@@ -56,6 +56,7 @@ class DataSection(Section):
     )
     val_share: float = Field(default=0.2, gt=0, lt=1, description="share of the blocks that are validated on")
     val_scenes: tuple[str, ...] = Field(default=(), description="with split: scenes; names or patterns of scenes")
+    split_seed: int = Field(default=0, ge=0, description="apart from train.seed: other weights, same validation part")
     block_px: int | None = Field(default=None, ge=16, description="side of a block of the split; none: by the scene")
     buffer_px: int | None = Field(default=None, ge=0, description="not learnt from beside validation; none: 32")
     num_workers: int = Field(default=2, ge=0, description="threads that read windows ahead of the network")

@@ -102,13 +102,13 @@ class Parts:
         }
 
 
-def make_parts(scenes: Sequence[NamedScene], data: DataSection, seed: int) -> Parts:
+def make_parts(scenes: Sequence[NamedScene], data: DataSection) -> Parts:
     """Split scenes as the recipe says: blocks of each scene, whole scenes, or tiles at random (leaky).
 
     Errors: InputError when a part would stay empty.
     """
     if data.split == "scenes":
-        return Parts(scenes, _by_scene(scenes, data, seed), data.split)
+        return Parts(scenes, _by_scene(scenes, data), data.split)
     shares = {TRAIN: 1 - data.val_share, VAL: data.val_share}
     splits = []
     for number, named in enumerate(scenes):
@@ -116,7 +116,7 @@ def make_parts(scenes: Sequence[NamedScene], data: DataSection, seed: int) -> Pa
         block_px = data.tile_px if data.split == "random" else data.block_px or _block_px(shape)
         buffer_px = 0 if data.split == "random" else _buffer_px(data, block_px)
         try:
-            splits.append(BlockSplit(shape, block_px, buffer_px, shares, seed + number))
+            splits.append(BlockSplit(shape, block_px, buffer_px, shares, data.split_seed + number))
         except InputError as error:
             raise InputError(f"scene {named.name!r} cannot be split: {error} Or set data.split=scenes.") from error
     return Parts(scenes, splits, data.split)
@@ -130,13 +130,13 @@ def _buffer_px(data: DataSection, block_px: int) -> int:
     return min(BUFFER_PX, block_px // 4) if data.buffer_px is None else data.buffer_px
 
 
-def _by_scene(scenes: Sequence[NamedScene], data: DataSection, seed: int) -> list[BlockSplit]:
+def _by_scene(scenes: Sequence[NamedScene], data: DataSection) -> list[BlockSplit]:
     names = [named.name for named in scenes]
     if data.val_scenes:
         chosen = {name for name in names if any(fnmatchcase(name, pattern) for pattern in data.val_scenes)}
     else:
         count = max(1, round(data.val_share * len(names)))
-        chosen = {names[place] for place in np.random.default_rng(seed).permutation(len(names))[:count]}
+        chosen = {names[place] for place in np.random.default_rng(data.split_seed).permutation(len(names))[:count]}
     if not chosen or len(chosen) == len(names):
         raise InputError(
             f"data.split=scenes leaves {len(chosen)} of {len(names)} scenes for validation; both parts need one. "

@@ -84,7 +84,7 @@ def prepare(recipe: Recipe) -> Prepared:
         raise InputError("the recipe names no model. Set model.network (e.g. unet) or model.estimator (random_forest).")
     legend = load_legend(recipe)
     scenes = open_scenes(recipe.data, recipe.model.layers, legend)
-    parts = make_parts(scenes, recipe.data, recipe.train.seed)
+    parts = make_parts(scenes, recipe.data)
     if parts.leaky:
         log.warning("data.split=random: neighbours of training pixels are validated on, so the scores are leaky.")
     return Prepared(recipe, legend, parts, measure_inputs(parts, recipe.model.layers), class_cells(parts))

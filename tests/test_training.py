@@ -137,6 +137,13 @@ def test_two_runs_of_one_seed_are_the_same_bits_whatever_reads_ahead(data: Path,
     assert equal(first, second)
     assert not equal(first, third)
     assert metrics(first) == metrics(second)
+    assert (first / "split.geojson").read_text() == (third / "split.geojson").read_text()
+
+
+def test_mixed_precision_keeps_weights_in_float32(data: Path, tiny: str, tmp_path: Path) -> None:
+    run = deepnets4eo.train(make_recipe("train.precision=bfloat16"), tmp_path / "run", data=data)
+    assert {tensor.dtype for tensor in weights(run).values()} == {torch.float32, torch.int64}
+    assert metrics(run)["overall_accuracy"] > 0.7
 
 
 def test_an_interrupted_run_resumes_to_the_same_bits(
