@@ -27,6 +27,7 @@ NATIVE_BELOW = 1.3  # a scene hardly larger than that is kept at full resolution
 BASE_TILE_PX = 1280
 DETAIL_TILE_PX = 256
 COARSEST_M = 1.0  # on coarser pixels a roof cannot be judged
+FIRST = 100
 QUALITY = 70
 STRETCH_PERCENT = (0.5, 99.5)
 
@@ -163,9 +164,10 @@ def _detail(layer: Layer, window: Window, step_px: int, stretch: NDArray[np.floa
 def _where_it_matters(
     grid: Grid, places: NDArray[np.float64], prob: NDArray[np.float64], number: int
 ) -> Iterator[tuple[Window, int]]:
-    """About `number` windows in the order of the damage that lies in them, and how far to average them down.
+    """Windows in the order of their worth, and how far to average them down so that about `number` of them suffice.
 
-    As fine as possible so that every building that is likely damaged is in one of them, down to COARSEST_M.
+    Those of the FIRST most probable buildings come first (they lead the page's list), then by the damage in them. As
+    fine as possible while every building that is likely damaged is in one of them, but not coarser than COARSEST_M.
     """
     shape, finest_m, step_px = (grid.shape[0], grid.shape[1]), min(gsd_m(grid)), 1
     likely = places[prob >= 0.5]
@@ -174,8 +176,9 @@ def _where_it_matters(
     tile = _tile_of(places, shape, step_px)
     windows = blocks(shape, DETAIL_TILE_PX * step_px)
     sums = np.bincount(tile[tile >= 0], (prob**2)[tile >= 0], len(windows))
-    for best in np.argsort(-sums, kind="stable"):
-        if sums[best] > 0:
+    top = tile[np.argsort(-prob, kind="stable")[:FIRST]]
+    for best in dict.fromkeys([*top.tolist(), *np.argsort(-sums, kind="stable").tolist()]):
+        if best >= 0 and sums[best] > 0:
             yield windows[best], step_px
 
 

@@ -112,8 +112,8 @@ def outlines(shapes: NDArray[Any], grid: Grid) -> dict[str, NDArray[Any]]:
     pieces = np.maximum(-(-np.abs(steps).max(axis=1, initial=0) // LONGEST_STEP), 1)
     index = np.repeat(np.arange(len(points)), pieces)
     nth = np.arange(len(index)) - np.repeat(np.cumsum(pieces) - pieces, pieces) + 1
-    share = pieces[index, None]
-    cut = steps[index] * nth[:, None] // share - steps[index] * (nth[:, None] - 1) // share
+    until, before = (np.rint(steps[index] * (n / pieces[index])[:, None]).astype(np.int32) for n in (nth, nth - 1))
+    cut = until - before
     origin, rest = points[first], cut[~first[index]]
     kind = np.uint16 if len(origin) and origin.min() >= 0 and origin.max() < 2**16 else np.int32
     return {

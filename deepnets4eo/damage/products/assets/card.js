@@ -43,7 +43,14 @@ class Card {
 
   chips() {
     this.chipCanvases = this.panels.sources.map((source) => make("canvas", { width: 300, height: 220, role: "img", "aria-label": source.role === "pre" ? "Before, close up" : "After, close up" }));
-    return make("div", { class: "close-up" }, ...this.chipCanvases.map((canvas, k) => make("figure", {}, canvas, make("figcaption", {}, this.panels.sources[k].role === "pre" ? "Before" : "After"))));
+    return make("div", { class: "close-up" }, ...this.chipCanvases.map((canvas, k) => make("figure", {}, canvas, make("figcaption", {}, this.caption(this.panels.sources[k])))));
+  }
+
+  // Says so where the page holds but a coarse image of the place.
+  caption(source) {
+    const [col, row] = centre(this.store, this.shown);
+    const close = source.coarse < 1.5 || source.tiles.some(([left, top, width, height, , detail]) => detail && col >= left && col <= left + width && row >= top && row <= top + height);
+    return (source.role === "pre" ? "Before" : "After") + (close ? "" : " · coarse preview");
   }
 
   // The same drawing as the panels, through a small view of its own.

@@ -22,6 +22,7 @@ function registrationWords() {
 
 function fillChips(list) {
   const host = document.getElementById("chips"), { summary } = page;
+  host.classList.toggle("city", summary.buildings.total >= 10_000);
   for (const grade of [3, 2, 1, 0, NOT_ASSESSED]) {
     const told = grade === NOT_ASSESSED ? { count: summary.buildings.not_assessed } : summary.by_grade[grades[grade].key];
     const chip = make("button", { class: "chip", "aria-pressed": "true", "data-grade": grades[grade].key }, pie(grade),

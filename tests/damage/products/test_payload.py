@@ -1,0 +1,112 @@
+"""The packed buildings unpack to what went in: outlines to half a pixel, evidence to its rank."""
+
+import base64
+import gzip
+import json
+
+import numpy as np
+import shapely
+import shapely.affinity
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_up_map import make_grid, make_map
+
+from deepnets4eo.damage.products.grades import GRADES
+from deepnets4eo.damage.products.payload import UNITS_PER_PX, encode, in_order, outlines
+
+
+def rings_back(packed):
+    """The rings, rebuilt with plain loops, in pixels."""
+    steps = iter(zip(packed["dx"].tolist(), packed["dy"].tolist(), strict=True))
+    starts = iter(zip(packed["x0"].tolist(), packed["y0"].tolist(), packed["sizes"].tolist(), strict=True))
+    shapes = []
+    for count in packed["rings"]:
+        rings = []
+        for _ in range(count):
+            x, y, size = next(starts)
+            ring = [(x, y)]
+            for dx, dy in (next(steps) for _ in range(size - 1)):
+                ring.append((ring[-1][0] + dx, ring[-1][1] + dy))
+            rings.append(np.array(ring) / UNITS_PER_PX)
+        shapes.append(rings)
+    assert next(steps, None) is None
+    assert next(starts, None) is None
+    return shapes
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.floats(0.5, 700))
+def test_outlines_come_back_within_a_pixel(seed, size_px):
+    rng, grid = np.random.default_rng(seed), make_grid(1000)
+    shapes = []
+    for _ in range(5):
+        hole = shapely.box(-0.2, -0.2, 0.2, 0.2)
+        shape = shapely.affinity.rotate(shapely.box(-0.5, -0.4, 0.5, 0.4).difference(hole), rng.uniform(0, 90))
+        shape = shapely.affinity.translate(
+            shapely.affinity.scale(shape, size_px, size_px, origin=(0, 0)), *rng.uniform(-200, 1200, 2)
+        )
+        a = grid.affine
+        shapes.append(shapely.affinity.affine_transform(shape, [a.a, a.b, a.d, a.e, a.c, a.f]))
+    back = rings_back(outlines(np.array(shapes), grid))
+    for shape, rings in zip(shapes, back, strict=True):
+        wanted = [
+            np.stack(~grid.affine * tuple(np.array(ring.coords).T), axis=1)
+            for ring in (shape.exterior, *shape.interiors)
+        ]
+        assert len(rings) == len(wanted)
+        for ring, truth in zip(rings, wanted, strict=True):
+            distance = shapely.hausdorff_distance(shapely.LineString([*ring, ring[0]]), shapely.LineString(truth))
+            assert distance <= np.sqrt(0.5), "a quarter pixel by row and column, twice where an edge was cut"
+
+
+def test_shapes_without_geometry_keep_their_place():
+    parts = shapely.MultiPolygon([shapely.box(0, 0, 9, 9), shapely.box(20, 0, 29, 9)])
+    shapes = np.array([shapely.box(1, 1, 5, 5), None, shapely.Polygon(), parts], dtype=object)
+    packed = outlines(shapes, make_grid(64, epsg=None))
+    assert packed["rings"].tolist() == [1, 0, 0, 2]
+    assert [len(rings) for rings in rings_back(packed)] == [1, 0, 0, 2]
+
+
+def unpack(payload):
+    raw, found = gzip.decompress(base64.b64decode(payload.packed)), {}
+    for name, kind, length in payload.directory:
+        size = np.dtype(kind).itemsize * length
+        found[name], raw = np.frombuffer(raw[:size], kind), raw[size:]
+    assert raw == b""
+    return found
+
+
+def test_rows_come_most_probable_first_with_grades_and_probabilities():
+    damage_map, grid = make_map(80), make_grid()
+    payload = encode(damage_map, grid)
+    columns, frame = unpack(payload), in_order(damage_map.buildings)
+    prob = np.cumsum(columns["prob"], dtype=np.uint16)
+    assessed = (frame["status"] == "assessed").to_numpy()
+    np.testing.assert_allclose(prob[assessed] / 10_000, frame["damage_prob"][assessed], atol=5.1e-5)
+    assert (prob[~assessed] == 65_535).all()
+    assert (np.diff(prob[assessed].astype(int)) <= 0).all()
+    assert [None if g == 4 else GRADES[g] for g in columns["grade"]] == [
+        g if isinstance(g, str) else None for g in frame["damage"]
+    ]
+    assert json.loads(gzip.decompress(base64.b64decode(payload.described["ids"]))) == frame["id"].tolist()
+
+
+def test_evidence_is_recovered_from_its_rank():
+    damage_map = make_map(200)
+    damage_map.buildings.loc[damage_map.buildings.index[:5], "ev_texture"] = np.nan
+    payload = encode(damage_map, make_grid())
+    columns = unpack(payload)
+    frame = in_order(damage_map.buildings)
+    frame = frame[frame["status"] == "assessed"]
+    for told in payload.described["evidence"]:
+        truth, stored = frame[told["name"]].to_numpy(), columns[f"rank:{told['name']}"]
+        assert (np.isnan(truth) == (stored == 65_535)).all()
+        rank = stored[stored < 65_535] / 65_534
+        values = np.interp(rank, np.linspace(0, 1, len(told["knots"])), told["knots"])
+        truth = truth[~np.isnan(truth)]
+        np.testing.assert_allclose(values, truth, atol=1e-3 * np.ptp(truth))
+        assert sum(told["histogram"]) == len(truth)
+
+
+def test_the_same_map_packs_to_the_same_bytes():
+    assert encode(make_map(), make_grid()) == encode(make_map(), make_grid())
