@@ -26,9 +26,10 @@ SHIFT_M = 2.0  # farthest that outlines and chips are moved to find their best p
 SHIFT_STEPS = 2  # on either side
 BODY_M = 1.0  # similarity is taken over the building and its edge
 SHADOW_M = (1.0, 2.0, 3.0)  # distances from the wall where shadow is looked for
+SHADOW_LIGHT = -0.5  # contrast units below the typical level
 DIRECTIONS = 8
 IMAGES = ("pre", "post")
-SmoothEdges = np.float32(0.02)
+
 
 
 @dataclass(frozen=True)
@@ -143,12 +144,13 @@ def _outline_sums(edges: Edges, buildings: Ints, window: Window, view: _View, ca
     groups, width = Groups(owner, len(buildings)), view.window.width
     flat = _flat(at, view.window)
     down, right = view.maps.along_row.ravel(), view.maps.along_col.ravel()
-    values: list[NDArray[np.generic]] = [view.maps.valid.ravel()[flat].astype(np.float32)]
+    values: list[NDArray[np.generic]] = []
     for row, col in shifts_px(canvas.gsd_m):
         place = flat + row * width + col
         values.append(np.abs(down[place] * normal[:, 0] + right[place] * normal[:, 1]))
     light = view.maps.light.ravel()
-    dark = sum(light[_flat(at + normal * (metres / canvas.gsd_m), view.window)] for metres in SHADOW_M) / len(SHADOW_M)
+    outside = [light[_flat(at + normal * (metres / canvas.gsd_m), view.window)] for metres in SHADOW_M]
+    dark = np.mean([value < SHADOW_LIGHT for value in outside], axis=0, dtype=np.float32)
     facing = np.floor((np.arctan2(normal[:, 0], normal[:, 1]) / (2 * np.pi) + 1 / 16) * DIRECTIONS).astype(int) % DIRECTIONS
     shadow = [np.where(facing == way, value, 0) for value in (dark, np.ones_like(dark)) for way in range(DIRECTIONS)]
     return {"outline": groups.sum(values), "shadow": groups.sum(shadow)}

@@ -32,7 +32,7 @@ class Canvas:
     """Layers on the working grid.
 
     layers : by role, post, pre, dsm_pre, dsm_post, cloud; those not given are absent.
-    post_to_work : (2, 3)-affine from post pixels (col, row) to working pixels.
+    post_to_work : from post pixels (col, row) to working pixels.
     """
 
     grid: Grid
@@ -55,7 +55,7 @@ def make_canvas(pre: Layer | None, post: Layer, registration: Registration | Non
     """See all layers on one working grid.
 
     registration : maps post pixels to where pre shows the same thing; None or failed leaves `pre` out.
-    others : dsm_pre, dsm_post, cloud. Images are cut to their first three bands.
+    others : dsm_pre, dsm_post, cloud. The heights lie as the image of their date does; images are cut to three bands.
     Errors: GridError where one layer has a CRS and another has none; InputError for an unknown role.
     """
     unknown = set(others) - {"dsm_pre", "dsm_post", "cloud"}
@@ -65,14 +65,17 @@ def make_canvas(pre: Layer | None, post: Layer, registration: Registration | Non
     size_m = max([FINEST_GSD_M, _mean_gsd(post), *([_mean_gsd(pre)] if trusted and pre is not None else [])])
     grid = _working_grid(post, size_m)
     scale = Affine.scale(grid.shape[1] / post.shape[1], grid.shape[0] / post.shape[0])
-    layers = {"post": _first_bands(post).on(grid, _resampling(post, size_m))}
-    if trusted and pre is not None and registration is not None:
+    before = grid
+    if trusted and registration is not None:
         matrix = Affine(*np.asarray(registration.matrix, float).ravel())
-        seen = GeoBox(tuple(grid.shape), post.grid.affine * matrix * ~scale, grid.crs)
-        layers["pre"] = _first_bands(pre).on(seen, _resampling(pre, size_m))
+        before = GeoBox(tuple(grid.shape), post.grid.affine * matrix * ~scale, grid.crs)
+    layers = {"post": _first_bands(post).on(grid, _resampling(post, size_m))}
+    if trusted and pre is not None:
+        layers["pre"] = _first_bands(pre).on(before, _resampling(pre, size_m))
     for name, layer in others.items():
         if layer is not None:
-            layers[name] = layer.on(grid, "nearest" if name == "cloud" else "bilinear")
+            resampling = "nearest" if name == "cloud" else _resampling(layer, size_m)
+            layers[name] = layer.on(before if name == "dsm_pre" else grid, resampling)
     return Canvas(grid, size_m, layers, scale)
 
 

@@ -6,14 +6,13 @@ Takes a canvas and outlined buildings; memory is two blocks plus one row of sums
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from concurrent.futures import FIRST_COMPLETED
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
-from rich.progress import track
 
 from deepnets4eo.damage.evidence.block import BLOCK_PX, IMAGES, BlockSums, Outlined, measure_block
 from deepnets4eo.damage.evidence.canvas import Canvas
+from deepnets4eo.damage.evidence.context import CELL_PX
 from deepnets4eo.damage.evidence.radiometry import Radiometry, measure
 from deepnets4eo.damage.evidence.sums import Rows
 from deepnets4eo.grid import Window, blocks
@@ -27,8 +26,8 @@ def collect(canvas: Canvas, outlined: Outlined, *, workers: int = 2) -> dict[str
     centres = outlined.centres[_inside(outlined, canvas)]
     radiometry = {name: measure(canvas.layers[name], centres) for name in IMAGES if name in canvas.layers}
     total: dict[str, Rows] = {}
-    windows = [window for window in blocks(canvas.shape, BLOCK_PX)]
-    for part in _measured(windows, canvas, outlined, radiometry, workers):
+    height, width = (-(-side // CELL_PX) * CELL_PX for side in canvas.shape)  # whole cells; beyond the edge nothing is valid
+    for part in _measured(blocks((height, width), BLOCK_PX), canvas, outlined, radiometry, workers):
         for name, rows in part.sums.items():
             _table(total, name, len(outlined.centres), rows.shape[1], 0.0)[part.buildings] += rows
         for name, rows in part.context.items():

@@ -1,7 +1,7 @@
-"""From sums to evidence: every column with what it means, its unit, and the way it points.
+"""From sums to evidence: one float column per evidence, free of each image's brightness, contrast and size.
 
-Takes the sums of the pass; gives one float column per evidence. All are free of the image's brightness and contrast:
-logarithms of ratios, correlations, shares, differences against the neighbourhood.
+Takes the sums of the pass; gives logarithms of ratios, correlations, shares, and differences against the
+neighbourhood. What cannot be known for a building is NaN.
 """
 
 from __future__ import annotations
@@ -10,55 +10,104 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.evidence.block import DIRECTIONS, INSIDE
+from deepnets4eo.damage.evidence.block import CONTEXT, DIRECTIONS, INSIDE
+from deepnets4eo.damage.evidence.meaning import EVIDENCE
 from deepnets4eo.damage.evidence.sums import Rows, correlations
 
 Column = NDArray[np.float64]
-EPS = 0.003
-FLAT_VARIANCE = 1e-4
+FLAT_EDGES, FLAT_LIGHT = 1e-3, 1e-2  # variances below which there is nothing to correlate, contrast units²
+LEAST_EDGE = 1e-3
+LOWEST_M = 2.0  # heights before the event below this are no building
+HEIGHT_RANGE = 1.0
 
 
 def evidence_columns(sums: dict[str, Rows], paired: NDArray[np.bool_]) -> pd.DataFrame:
-    """All evidence of N buildings; columns that need the pre image are NaN where `paired` is False."""
+    """All evidence of N buildings; columns that need the pre image are NaN where `paired` is False.
+
+    Columns whose inputs were not given at all (heights, the pre image) are left out.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
-        columns = {}
-        P = {k: inside_means(sums, k) for k in ("pre", "post") if f"{k}_inside" in sums}
-        for k, m in P.items():
-            columns |= {f"{k}_{n}": v for n, v in m.items()}
-            ctx = sums.get(f"{k}_near"), sums.get(f"{k}_far")
-            for nm, c in zip(("near", "far"), ctx):
-                if c is not None:
-                    for j, n in enumerate(("light", "light2", "rough", "log_floor", "red", "green", "blue", "edge")):
-                        columns[f"{k}_{nm}_{n}"] = c[:, j]
-            o = sums[f"{k}_outline"]
-            cnt = (sums[f"{k}_shadow"][:, DIRECTIONS:]).sum(1)
-            sup = o[:, 1:] / cnt[:, None]
-            columns[f"{k}_support0"] = sup[:, sup.shape[1] // 2] / (m["edge"] + 1e-3)
-            columns[f"{k}_support"] = sup.max(1) / (m["edge"] + 1e-3)
-            columns[f"{k}_supabs"] = sup.max(1)
-            columns[f"{k}_supprom"] = sup.max(1) / sup.mean(1)
-            s = sums[f"{k}_shadow"]
-            d = s[:, :DIRECTIONS] / s[:, DIRECTIONS:]
-            for j in range(DIRECTIONS):
-                columns[f"{k}_dark{j}"] = d[:, j] - columns[f"{k}_near_light"]
-        if "pair" in sums:
-            for key, fl in (("edges", 1e-3), ("light", 1e-2)):
-                r, s = correlations(sums["pair"][:, 0], sums[f"pair_{key}"], fl)
-                columns[f"pair_{key}_max"] = r.max(1)
-                columns[f"pair_{key}_0"] = r[:, r.shape[1] // 2]
-                columns[f"pair_{key}_prom"] = r.max(1) - np.median(r, 1)
-                columns[f"pair_{key}_ssim"] = s.max(1)
-    return pd.DataFrame(columns)
+        columns = _of_post(_image(sums, "post"))
+        if "pre_inside" in sums:
+            change = _of_change(_image(sums, "pre"), _image(sums, "post")) | _similarity(sums)
+            change["ev_shadow_loss"] = _shadow(sums["pre_shadow"]) - _shadow(sums["post_shadow"])
+            columns |= {name: np.where(paired, values, np.nan) for name, values in change.items()}
+        if "dsm_pre" in sums and "dsm_post" in sums:
+            columns |= _height(sums)
+    names = [evidence.name for evidence in EVIDENCE if evidence.name in columns]
+    frame = pd.DataFrame({name: columns[name] for name in names})
+    return frame.replace([np.inf, -np.inf], np.nan)
 
 
-def inside_means(sums: dict[str, Rows], image: str) -> dict[str, Column]:
-    rows = sums[f"{image}_inside"]
-    n = rows[:, 0]
-    m = {name: rows[:, j] / n for j, name in enumerate(INSIDE) if j}
-    m["spread"] = np.sqrt(np.maximum(m["light2"] - m["light"] ** 2, 0))
-    m["rectness"] = np.hypot(m["right_cos"], m["right_sin"]) / m["edge2"]
-    m["coherence"] = np.hypot(m["line_cos"], m["line_sin"]) / m["edge2"]
-    return m
+def _image(sums: dict[str, Rows], name: str) -> dict[str, Column]:
+    """Means inside the outline, along it, and over the open ground near it, of one image."""
+    inside, outline, near = sums[f"{name}_inside"], sums[f"{name}_outline"], sums[f"{name}_near"]
+    mean = {key: inside[:, column] / inside[:, 0] for column, key in enumerate(INSIDE)}
+    samples = sums[f"{name}_shadow"][:, DIRECTIONS:].sum(axis=1)
+    mean["support"] = np.log2((outline / samples[:, None]).max(axis=1) / (mean["edge"] + LEAST_EDGE) + LEAST_EDGE)
+    mean["texture"] = np.log2(mean["rough"] + LEAST_EDGE)
+    mean["right"] = np.hypot(mean["right_cos"], mean["right_sin"]) / (mean["edge2"] + LEAST_EDGE**2)
+    return mean | {f"near_{key}": near[:, column] for column, key in enumerate(CONTEXT)}
 
 
-MEANING: dict[str, str] = {}
+def _of_post(post: dict[str, Column]) -> dict[str, Column]:
+    return {
+        "ev_roof_roughness": post["log_floor"],
+        "ev_roof_vs_ground": post["log_floor"] - post["near_log_floor"],
+        "ev_texture": post["texture"],
+        "ev_outline_support": post["support"],
+        "ev_right_angles": post["right"],
+        "ev_tarp": post["tarp"],
+        "ev_context_roughness": post["near_log_floor"],
+    }
+
+
+def _of_change(pre: dict[str, Column], post: dict[str, Column]) -> dict[str, Column]:
+    colour = [_shift(post, pre, band) for band in ("red", "green", "blue")]
+    return {
+        "ev_roof_roughness_change": post["log_floor"] - pre["log_floor"],
+        "ev_texture_change": post["texture"] - pre["texture"],
+        "ev_outline_loss": pre["support"] - post["support"],
+        "ev_right_angle_loss": pre["right"] - post["right"],
+        "ev_light_change": np.abs(post["light"] - post["near_light"] - pre["light"] + pre["near_light"]),
+        "ev_colour_change": np.sqrt(sum(band * band for band in colour)),
+        "ev_context_change": post["near_log_floor"] - pre["near_log_floor"],
+    }
+
+
+def _shift(post: dict[str, Column], pre: dict[str, Column], band: str) -> Column:
+    """Change of a colour share inside, beyond the median change of the scene's open ground."""
+    ground = post[f"near_{band}"] - pre[f"near_{band}"]
+    known = ground[np.isfinite(ground)]
+    return post[band] - pre[band] - (float(np.median(known)) if len(known) else 0.0)
+
+
+def _similarity(sums: dict[str, Rows]) -> dict[str, Column]:
+    pixels = sums["pair"][:, 0]
+    edges, _ = correlations(pixels, sums["pair_edges"], FLAT_EDGES)
+    _, structure = correlations(pixels, sums["pair_light"], FLAT_LIGHT)
+    return {
+        "ev_edge_similarity": edges.max(axis=1),
+        "ev_edge_similarity_in_place": edges[:, edges.shape[1] // 2],
+        "ev_structural_similarity": structure.max(axis=1),
+    }
+
+
+def _shadow(sums: Rows) -> Column:
+    """Share of shadow outside the walls that face away from the sun: the direction in which the scene has most."""
+    dark, samples = sums[:, :DIRECTIONS], sums[:, DIRECTIONS:]
+    share = dark.sum(axis=0) / np.maximum(samples.sum(axis=0), 1)
+    sides = np.array([-1, 0, 1])
+    strength = [share[(way + sides) % DIRECTIONS].sum() for way in range(DIRECTIONS)]
+    facing = (int(np.argmax(strength)) + sides) % DIRECTIONS
+    return dark[:, facing].sum(axis=1) / samples[:, facing].sum(axis=1)
+
+
+def _height(sums: dict[str, Rows]) -> dict[str, Column]:
+    """Mean height above the lowest open ground near by, before minus after."""
+    above = {}
+    for name in ("dsm_pre", "dsm_post"):
+        above[name] = sums[name][:, 1] / sums[name][:, 0] - sums[f"{name}_ground"][:, 0]
+    loss = above["dsm_pre"] - above["dsm_post"]
+    share = np.clip(loss / np.maximum(above["dsm_pre"], LOWEST_M), -HEIGHT_RANGE, HEIGHT_RANGE)
+    return {"ev_height_loss_m": loss, "ev_height_loss_share": share}

@@ -6,7 +6,7 @@ be judged keeps its row, with the status not_assessed and the reason; one withou
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import shapely
@@ -37,6 +37,7 @@ def gather(
     registration: Registration | None,
     *,
     alignment: FootprintAlignment | None = None,
+    aligned_on: Literal["pre", "post"] = "pre",
     dsm_pre: Layer | None = None,
     dsm_post: Layer | None = None,
     cloud_mask: Layer | None = None,
@@ -45,8 +46,8 @@ def gather(
     """Gather the evidence of every building.
 
     registration : how pre lies against post; None or failed makes every building post_only.
-    alignment : how the footprints must move to lie on the roofs of the pre or the post image (whichever it was made
-    on); from pre they are carried on to post by the registration. None: they lie right on the post image.
+    alignment : how the footprints must move to lie on the roofs of the image named by `aligned_on`; from the pre image
+    they are carried on to the post image by the registration. None: they lie right on that image as they are.
     cloud_mask : any raster, not 0 where clouds hide the ground in either image.
     workers : blocks measured at the same time; the result does not depend on it.
 
@@ -56,7 +57,7 @@ def gather(
     """
     canvas = make_canvas(pre, post, registration, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud=cloud_mask)
     outlines = footprints.in_pixels(post.grid)
-    moved = on_post(outlines, post, pre, registration, alignment)
+    moved = on_post(outlines, post, alignment, registration if aligned_on == "pre" and pre is not None else None)
     outlined = outline(moved, canvas)
     sums = collect(canvas, outlined, workers=workers)
     coverage = judge_coverage(sums, outlined, canvas)
@@ -65,20 +66,17 @@ def gather(
 
 
 def on_post(
-    outlines: Shapes,
-    post: Layer,
-    pre: Layer | None,
-    registration: Registration | None,
-    alignment: FootprintAlignment | None,
+    outlines: Shapes, post: Layer, alignment: FootprintAlignment | None, registration: Registration | None
 ) -> Shapes:
-    """Outlines in post pixels, moved to where the post image shows the buildings."""
-    if alignment is None:
-        return outlines
-    along_row, along_col = gsd_m(post.grid)
+    """Outlines in post pixels, moved to where the post image shows the buildings.
+
+    registration : carries them on from the pre image; None (or failed) where they lie on the post image already.
+    """
     coordinates, owner = shapely.get_coordinates(outlines, return_index=True)
-    coordinates = coordinates + alignment.offsets_m[owner] / (along_col, along_row)
-    made_on_pre = pre is not None and alignment.grid == pre.grid and pre.grid != post.grid
-    if made_on_pre and registration is not None and registration.status != "failed":
+    if alignment is not None:
+        along_row, along_col = gsd_m(post.grid)
+        coordinates = coordinates + alignment.offsets_m[owner] / (along_col, along_row)
+    if registration is not None and registration.status != "failed":
         coordinates = _through(~Affine(*np.asarray(registration.matrix, float).ravel()), coordinates)
     return shapely.set_coordinates(outlines.copy(), coordinates)
 

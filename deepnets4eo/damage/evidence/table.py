@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.evidence.block import Outlined
 from deepnets4eo.damage.evidence.canvas import Canvas
+from deepnets4eo.damage.evidence.meaning import MEANING
 from deepnets4eo.damage.evidence.sums import Rows
 
 VISIBLE_SHARE = 0.7  # of the footprint's area that an image must show
@@ -52,8 +53,6 @@ class EvidenceTable:
         cls, ids: NDArray[np.object_], evidence: pd.DataFrame, coverage: Coverage, shift_px: NDArray[np.float64]
     ) -> EvidenceTable:
         """Put together the table; evidence of buildings that are not assessed is blanked."""
-        from deepnets4eo.damage.evidence.columns import MEANING
-
         assessed = coverage.reason == ""
         frame = evidence.where(pd.Series(assessed, evidence.index), np.nan)
         frame.insert(0, "id", ids)

@@ -1,0 +1,136 @@
+"""From evidence to a grade with its probability: a small calibrated model, one variant per kind of evidence at hand.
+
+Takes an evidence table; uses for each building the richest variant whose inputs it has (post only, pre and post, with
+heights). Refuses model files with unknown columns or missing parts. Buildings not assessed get no grade.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from deepnets4eo.catalog import model_path
+from deepnets4eo.damage.evidence.meaning import MEANING
+from deepnets4eo.damage.evidence.table import ASSESSED, EvidenceTable
+from deepnets4eo.damage.ordinal import grade_probabilities
+from deepnets4eo.errors import RunError
+from deepnets4eo.files import read_yaml
+
+GRADES = ("no-damage", "minor-damage", "major-damage", "destroyed")
+BORDERS = GRADES[1:]
+DEFAULT_MODEL = "damage-evidence"
+COEFFICIENTS = "coefficients.yaml"
+HEIGHT_COLUMN = "ev_height_loss_m"
+WITH_HEIGHT = "_height"
+FARTHEST = 3.0  # standardised evidence is cut there: nothing speaks louder than that
+
+
+@dataclass(frozen=True)
+class Variant:
+    """Logistic regressions on standardised evidence for one kind of input.
+
+    columns : K names; centre, scale : (K,); intercepts : (3,), weights : (3, K), per border of BORDERS.
+    """
+
+    columns: tuple[str, ...]
+    centre: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    intercepts: NDArray[np.float64]
+    weights: NDArray[np.float64]
+
+    def standardised(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """(N, K) evidence in standard units, cut at ± 3; 0 where it is not known."""
+        values = frame.reindex(columns=self.columns).to_numpy(float)
+        return np.clip(np.nan_to_num((values - self.centre) / self.scale), -FARTHEST, FARTHEST)
+
+    def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """(N, 4) probabilities of the grades, summing to 1."""
+        return grade_probabilities(expit(self.standardised(frame) @ self.weights.T + self.intercepts))
+
+
+@dataclass(frozen=True)
+class DamageModel:
+    """The variants of a model, by name: post_only, pre_post, and each with _height."""
+
+    name: str
+    variants: dict[str, Variant]
+    about: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: str | Path = DEFAULT_MODEL) -> DamageModel:
+        """Read a model by its folder or its name in models/.
+
+        Errors: RunError for files that are no evidence model; InputError for unknown names.
+        """
+        path = model_path(folder) / COEFFICIENTS
+        content = read_yaml(path)
+        if not isinstance(content, dict) or not {"post_only", "pre_post"} <= set(content.get("variants", {})):
+            raise RunError(f"{path} is no damage model: expected `variants` with post_only and pre_post. Fit it again.")
+        variants = {name: _variant(path, name, part) for name, part in content["variants"].items()}
+        return cls(path.parent.name, variants, {key: value for key, value in content.items() if key != "variants"})
+
+    def decide(self, evidence: EvidenceTable | pd.DataFrame) -> pd.DataFrame:
+        """Grade every assessed building.
+
+        evidence : the table, or its frame (`status`, `method` and `ev_…` columns).
+        returns : DataFrame with the same index: damage (grade or None), damage_prob (probability of major damage or
+        worse), confidence (probability of the grade named); NaN where not assessed. The grade is the median one: the
+        worst whose border is crossed with a probability of at least one half.
+        """
+        frame = evidence.frame if isinstance(evidence, EvidenceTable) else evidence
+        probabilities = self.probabilities(frame)
+        known = np.isfinite(probabilities[:, 0])
+        beyond = 1.0 - np.cumsum(np.nan_to_num(probabilities), axis=1)[:, :-1]
+        grade = (beyond >= 0.5).sum(axis=1) * known
+        named = np.array(GRADES, dtype=object)[grade]
+        named[~known] = None
+        return pd.DataFrame(
+            {
+                "damage": named,
+                "damage_prob": np.where(known, probabilities[:, 2] + probabilities[:, 3], np.nan),
+                "confidence": probabilities[np.arange(len(frame)), grade],
+            },
+            index=frame.index,
+        )
+
+    def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+        """(N, 4) probabilities of the grades; NaN rows for buildings that are not assessed."""
+        out = np.full((len(frame), len(GRADES)), np.nan)
+        kind = self._kinds(frame)
+        for name, variant in self.variants.items():
+            rows = np.flatnonzero(kind == name)
+            if len(rows):
+                out[rows] = variant.probabilities(frame.iloc[rows])
+        return out
+
+    def _kinds(self, frame: pd.DataFrame) -> NDArray[np.object_]:
+        """Name of the variant to use for each building, '' where it is not assessed."""
+        kind = np.where(frame["status"] == ASSESSED, frame["method"], "").astype(object)
+        if HEIGHT_COLUMN in frame.columns:
+            richer = kind + np.where(frame[HEIGHT_COLUMN].notna() & (kind != ""), WITH_HEIGHT, "").astype(object)
+            kind = np.where(np.isin(richer, list(self.variants)), richer, kind)
+        return kind
+
+
+def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
+    try:
+        evidence, borders = part["evidence"], part["borders"]
+        columns = tuple(evidence)
+        unknown = [column for column in columns if column not in MEANING]
+        if unknown:
+            raise RunError(f"{path} weighs {unknown} in {name}, which this version does not gather. Fit it again.")
+        return Variant(
+            columns,
+            np.array([evidence[column]["centre"] for column in columns], float),
+            np.array([evidence[column]["scale"] for column in columns], float),
+            np.array([borders[grade]["intercept"] for grade in BORDERS], float),
+            np.array([[borders[grade]["weights"].get(column, 0.0) for column in columns] for grade in BORDERS], float),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunError(f"{path} is damaged: {name} lacks {error}. Fetch or fit it again.") from error

@@ -1,0 +1,141 @@
+"""Fits the evidence model: per variant and grade border a sign-constrained ridge regression, then Platt scaling.
+
+Takes evidence of graded buildings from several places (domains); every place counts the same, and so do both sides of
+each border in it. Scores for the calibration come from buildings whose group (block or city) was left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from deepnets4eo.damage.calibration import platt
+from deepnets4eo.damage.decision import BORDERS, FARTHEST, GRADES
+from deepnets4eo.damage.evidence.meaning import POINTS
+from deepnets4eo.damage.ordinal import balanced, fit_border, grade_probabilities
+
+RIDGE = 0.05
+POST = ("ev_roof_roughness", "ev_roof_vs_ground", "ev_outline_support", "ev_right_angles")
+PAIR = (
+    "ev_roof_roughness_change",
+    "ev_texture_change",
+    "ev_outline_loss",
+    "ev_right_angle_loss",
+    "ev_edge_similarity",
+    "ev_edge_similarity_in_place",
+    "ev_structural_similarity",
+    "ev_shadow_loss",
+)
+HEIGHT = ("ev_height_loss_m", "ev_height_loss_share")
+REPAIR = ("ev_tarp", "ev_colour_change")  # patched roofs: they speak for minor damage, and not for worse
+VARIANTS = {
+    "post_only": (*POST, "ev_tarp"),
+    "pre_post": (*POST, *PAIR, *REPAIR),
+    "post_only_height": (*POST, "ev_tarp", *HEIGHT),
+    "pre_post_height": (*POST, *PAIR, *REPAIR, *HEIGHT),
+}
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Graded:
+    """Evidence of N graded buildings.
+
+    evidence : DataFrame with `ev_…` columns; grade : (N,) 0–3; domain : (N,) the place, all of which count the same;
+    group : (N,) what is left out together: a block, a city.
+    """
+
+    evidence: pd.DataFrame
+    grade: NDArray[np.integer]
+    domain: NDArray[np.object_]
+    group: NDArray[np.object_]
+
+    def rows(self, keep: NDArray[np.bool_]) -> Graded:
+        """Some of the buildings."""
+        return Graded(self.evidence[keep], self.grade[keep], self.domain[keep], self.group[keep])
+
+    @staticmethod
+    def joined(parts: list[Graded]) -> Graded:
+        """Several places as one table."""
+        return Graded(
+            pd.concat([part.evidence for part in parts], ignore_index=True),
+            np.concatenate([part.grade for part in parts]),
+            np.concatenate([part.domain for part in parts]),
+            np.concatenate([part.group for part in parts]),
+        )
+
+
+def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) -> dict[str, Any]:
+    """Fit and calibrate one variant: the content of a variant in a model file."""
+    known = _with_all(data, columns)
+    values = known.evidence[list(columns)].to_numpy(float)
+    centre, scale = np.nanmean(values, axis=0), np.nanstd(values, axis=0) + 1e-9
+    evidence = np.clip(np.nan_to_num((values - centre) / scale), -FARTHEST, FARTHEST)
+    borders = {}
+    for number, grade in enumerate(BORDERS, start=1):
+        points = np.array([int(number == 1) if column in REPAIR else POINTS[column] for column in columns])
+        beyond = known.grade >= number
+        weight = balanced(beyond, known.domain)
+        border = fit_border(evidence, beyond, weight, points, ridge)
+        slope, shift = platt(left_out_scores(evidence, known, beyond, points, ridge), beyond, weight)
+        slope = max(slope, 0.0)
+        borders[grade] = {
+            "intercept": round(slope * border.intercept + shift, 4),
+            "weights": {column: round(slope * float(weight), 4) for column, weight in zip(columns, border.weights, strict=True)},
+        }
+    standard = {
+        column: {"centre": round(float(middle), 5), "scale": round(float(unit), 5)}
+        for column, middle, unit in zip(columns, centre, scale, strict=True)
+    }
+    return {"buildings": len(known.grade), "evidence": standard, "borders": borders}
+
+
+def left_out_scores(
+    evidence: Array, data: Graded, beyond: NDArray[np.bool_], points: NDArray[np.integer], ridge: float
+) -> Array:
+    """Log-odds of each building from a fit without its group."""
+    score = np.zeros(len(beyond))
+    for group in np.unique(data.group):
+        out = data.group == group
+        weight = balanced(beyond[~out], data.domain[~out])
+        border = fit_border(evidence[~out], beyond[~out], weight, points, ridge)
+        score[out] = evidence[out] @ border.weights + border.intercept
+    return score
+
+
+def fit_model(data: Graded, ridge: float = RIDGE) -> dict[str, Any]:
+    """All variants for which the data have evidence, ready for `coefficients.yaml`."""
+    variants = {}
+    for name, columns in VARIANTS.items():
+        if set(columns) <= set(data.evidence.columns):
+            variants[name] = fit_variant(data, columns, ridge)
+    return variants
+
+
+def predict(content: dict[str, Any], evidence: pd.DataFrame) -> Array:
+    """(N, 4) grade probabilities of a fitted variant, without going through a file."""
+    columns = list(content["evidence"])
+    centre, scale = (np.array([content["evidence"][column][key] for column in columns]) for key in ("centre", "scale"))
+    standard = np.clip(np.nan_to_num((evidence[columns].to_numpy(float) - centre) / scale), -FARTHEST, FARTHEST)
+    beyond = [
+        expit(standard @ np.array([border["weights"][column] for column in columns]) + border["intercept"])
+        for border in (content["borders"][grade] for grade in BORDERS)
+    ]
+    return grade_probabilities(np.column_stack(beyond))
+
+
+def grade_numbers(names: pd.Series) -> NDArray[np.int64]:
+    """Grades 0–3 from their names."""
+    return names.map({name: number for number, name in enumerate(GRADES)}).to_numpy(np.int64)
+
+
+def _with_all(data: Graded, columns: tuple[str, ...]) -> Graded:
+    """Buildings that have the variant's inputs: those without heights do not teach what heights mean."""
+    telling = [column for column in ("ev_edge_similarity", HEIGHT[0]) if column in columns]
+    return data.rows(data.evidence[telling].notna().all(axis=1).to_numpy())
