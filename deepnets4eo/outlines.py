@@ -8,18 +8,16 @@ finite own no pixel; anything but polygons is refused.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window
+from deepnets4eo.outline_sides import decompose, inverse
 
 CELL_PX = 1024  # bucket of the index from windows to outlines
-POLYGON, MULTIPOLYGON = 3, 6  # shapely type ids
 
 
 class Spans(NamedTuple):
@@ -44,34 +42,12 @@ class Spans(NamedTuple):
         return sums
 
 
-@dataclass(frozen=True)
-class _Edges:
-    """Slanted sides, each from its upper end (x, y) by (dx, dy > 0), with the rows whose centres it crosses."""
-
-    x: NDArray[np.float64]
-    y: NDArray[np.float64]
-    dx: NDArray[np.float64]
-    dy: NDArray[np.float64]
-    first: NDArray[np.int64]  # row
-    last: NDArray[np.int64]  # row after the last
-    of: NDArray[np.int64]  # (N + 1,) sides of outline i are of[i] … of[i + 1]
-
-
-@dataclass(frozen=True)
-class _Ledges:
-    """Level sides exactly along a row of pixel centres, leftwards in a clockwise ring: GDAL fills these too."""
-
-    owner: NDArray[np.int64]
-    row: NDArray[np.int64]
-    start: NDArray[np.int64]
-    stop: NDArray[np.int64]
-
-
 class Outlines:
     """Polygons laid on a grid, ready to be cut by windows of it.
 
     Made once for all polygons with `Outlines.on(geometries, grid)`. Memory: about 60 bytes a vertex.
 
+    >>> import shapely
     >>> square = Outlines.on(np.array([shapely.box(1, 0, 3, 2)]), shape=(4, 4))
     >>> square.paint(Window(0, 0, 3, 4)).tolist()
     [[-1, 0, 0, -1], [-1, 0, 0, -1], [-1, -1, -1, -1]]
@@ -80,7 +56,7 @@ class Outlines:
     def __init__(self, geometries: NDArray[Any], to_pixels: NDArray[np.float64], shape: tuple[int, int]) -> None:
         self.shape = shape
         self.count = len(geometries)
-        self._edges, self._ledges, self._box = _decompose(geometries, to_pixels)
+        self._edges, self._ledges, self._box = decompose(geometries, to_pixels)
         self._bucket_of = _bucket(self._box, shape)
 
     @classmethod
@@ -100,7 +76,7 @@ class Outlines:
             shape = grid.shape[0], grid.shape[1]
         if shape is None:
             raise InputError("outlines in pixels need the shape (h, w) of the raster they lie on.")
-        return cls(outlines, _inverse(grid), shape)
+        return cls(outlines, inverse(grid), shape)
 
     def __len__(self) -> int:
         return self.count
@@ -147,13 +123,13 @@ class Outlines:
         """Where sides cross the centres of rows: keys that order by outline, row and column; always pairs."""
         edges = self._edges
         counts = edges.of[index + 1] - edges.of[index]
-        sides = _ranges(edges.of[index], counts)
+        sides = ranges(edges.of[index], counts)
         first = np.maximum(edges.first[sides], window.row)
         rows = np.minimum(edges.last[sides], window.row + window.height) - first
         crossing = rows > 0
         sides, first, rows = sides[crossing], first[crossing], rows[crossing]
         owner = np.repeat(np.arange(len(index)), counts)[crossing]
-        row = _ranges(first, rows)
+        row = ranges(first, rows)
         # The order of operations is GDAL's: other orders round differently and flip pixels on ties.
         x = row + 0.5
         x -= np.repeat(edges.y[sides], rows)
@@ -198,11 +174,11 @@ def _pixels(spans: Spans, width: int, piece: int = 1 << 16) -> Iterator[tuple[ND
     for at in range(0, len(spans.owner), piece):
         part = slice(at, at + piece)
         lengths = spans.stop[part] - spans.start[part]
-        flat = _ranges(spans.row[part] * width + spans.start[part], lengths)
+        flat = ranges(spans.row[part] * width + spans.start[part], lengths)
         yield flat, np.repeat(spans.numbers[spans.owner[part]], lengths)
 
 
-def _ranges(start: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def ranges(start: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """arange(start[i], start[i] + counts[i]) for every i, one after the other."""
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
@@ -218,83 +194,6 @@ def _in_crs_of(series: Any, grid: Grid | None) -> Any:
     return series.to_crs(grid.crs.proj)
 
 
-def _inverse(grid: Grid | None) -> NDArray[np.float64]:
-    """Coefficients (2, 3) constant, x, y of column and row, in the arithmetic GDAL uses to invert a geotransform."""
-    if grid is None:
-        return np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    x0, ax, bx, y0, ay, by = grid.affine.to_gdal()
-    if bx == 0 and ay == 0:
-        return np.array([[-x0 / ax, 1.0 / ax, 0.0], [-y0 / by, 0.0, 1.0 / by]])
-    scale = 1.0 / (ax * by - bx * ay)
-    column = [(bx * y0 - x0 * by) * scale, by * scale, -bx * scale]
-    row = [(-ax * y0 + x0 * ay) * scale, -ay * scale, ax * scale]
-    return np.array([column, row])
-
-
-def _decompose(geometries: NDArray[Any], to_pixels: NDArray[np.float64]) -> tuple[_Edges, _Ledges, NDArray[np.int64]]:
-    """Sides, ledges and boxes of polygons, in pixels."""
-    rings, xy, ring_start, ring_owner = _rings(geometries)
-    (cx, cxx, cxy), (cy, cyx, cyy) = to_pixels
-    x = cx + xy[:, 0] * cxx + xy[:, 1] * cxy
-    y = cy + xy[:, 0] * cyx + xy[:, 1] * cyy
-    inner = np.ones(len(x), bool)  # every vertex but the last of its ring begins a side
-    inner[ring_start[1:] - 1] = False
-    begin = np.flatnonzero(inner)
-    ring = np.repeat(np.arange(len(rings)), np.diff(ring_start))[begin]
-    owner = ring_owner[ring]
-    x0, y0, x1, y1 = x[begin], y[begin], x[begin + 1], y[begin + 1]
-    box = _boxes(x0, y0, owner, len(geometries))
-    level = y0 == y1
-    centred = np.flatnonzero(level & (np.floor(y0) + 0.5 == y0))
-    ledges = _leftward(rings[ring[centred]], owner[centred], x0[centred], x1[centred], y0[centred])
-    flip = y0 > y1
-    x0, x1, y0, y1 = np.where(flip, x1, x0), np.where(flip, x0, x1), np.where(flip, y1, y0), np.where(flip, y0, y1)
-    first, last = np.ceil(y0 - 0.5).astype(np.int64), np.ceil(y1 - 0.5).astype(np.int64)
-    use = ~level & (last > first)
-    of = np.searchsorted(owner[use], np.arange(len(geometries) + 1))
-    edges = _Edges(x0[use], y0[use], (x1 - x0)[use], (y1 - y0)[use], first[use], last[use], of)
-    return edges, ledges, box
-
-
-def _leftward(
-    rings: NDArray[Any], owner: NDArray[np.int64], x0: NDArray[Any], x1: NDArray[Any], y: NDArray[Any]
-) -> _Ledges:
-    """Of level sides on centres, those that run leftwards once GDAL has turned their ring clockwise."""
-    clockwise = ~shapely.is_ccw(rings)
-    right, left = np.where(clockwise, x0, x1), np.where(clockwise, x1, x0)
-    keep = right > left
-    start, stop = np.floor(left[keep] + 0.5).astype(np.int64), np.floor(right[keep] + 0.5).astype(np.int64)
-    return _Ledges(owner[keep], np.floor(y[keep]).astype(np.int64), start, stop)
-
-
-def _rings(geometries: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Rings (R,), their vertices (V, 2), where each ring starts (R + 1,), and the polygon each belongs to (R,)."""
-    usable = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
-    every_xy, of = shapely.get_coordinates(geometries, return_index=True)
-    usable[of[~np.isfinite(every_xy).all(axis=1)]] = False
-    kind = shapely.get_type_id(geometries)
-    if (wrong := usable & (kind != POLYGON) & (kind != MULTIPOLYGON)).any():
-        raise InputError(f"zones must be polygons, but {int(wrong.sum())} are {geometries[wrong][0].geom_type}s.")
-    numbers = np.flatnonzero(usable)
-    parts, part_owner = shapely.get_parts(geometries[numbers], return_index=True)
-    rings, ring_part = shapely.get_rings(parts, return_index=True)
-    xy, vertex_ring = shapely.get_coordinates(rings, return_index=True)
-    ring_start = np.searchsorted(vertex_ring, np.arange(len(rings) + 1)).astype(np.int64)
-    return rings, xy, ring_start, numbers[part_owner[ring_part]].astype(np.int64)
-
-
-def _boxes(x: NDArray[Any], y: NDArray[Any], owner: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """(N, 4) rows and columns whose centres an outline may own; empty (0, 0, 0, 0) where it has no vertex."""
-    box = np.zeros((count, 4), np.int64)
-    if len(owner):
-        first = np.flatnonzero(np.diff(owner, prepend=-1))
-        low = [np.floor(np.minimum.reduceat(value, first)) for value in (y, x)]
-        high = [np.ceil(np.maximum.reduceat(value, first)) + 1 for value in (y, x)]
-        limit = 2.0**40  # far beyond any raster, well within int64
-        box[owner[first]] = np.clip(np.column_stack(low + high), -limit, limit).astype(np.int64)
-    return box
-
-
 def _bucket(box: NDArray[np.int64], shape: tuple[int, int]) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
     """Outlines by cell of CELL_PX: start of each cell in the list, the list, and the number of cells across."""
     height, width = shape
@@ -305,8 +204,8 @@ def _bucket(box: NDArray[np.int64], shape: tuple[int, int]) -> tuple[NDArray[np.
     bottom = (np.minimum(box[number, 2], height) - 1) // CELL_PX
     right = (np.minimum(box[number, 3], width) - 1) // CELL_PX
     tall, wide = bottom - top + 1, right - left + 1
-    row, number, left, wide = _ranges(top, tall), np.repeat(number, tall), np.repeat(left, tall), np.repeat(wide, tall)
-    cell = np.repeat(row, wide) * cols + _ranges(left, wide)
+    row, number, left, wide = ranges(top, tall), np.repeat(number, tall), np.repeat(left, tall), np.repeat(wide, tall)
+    cell = np.repeat(row, wide) * cols + ranges(left, wide)
     order = np.argsort(cell, kind="stable")
     start = np.searchsorted(cell[order], np.arange(rows * cols + 1))
     return start, np.repeat(number, wide)[order], cols

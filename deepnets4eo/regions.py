@@ -22,6 +22,7 @@ from deepnets4eo.ahead import in_order
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.scene import VOID, Layer
+from deepnets4eo.vertices import from_rings, vertices
 
 BLOCK_PX = 2048
 
@@ -145,57 +146,14 @@ def _join(
     return _valid(polygons), order[first]
 
 
-class _Vertices(NamedTuple):
-    """All vertices of some polygons: xy (V, 2), their ring, the vertices before and after, each ring's polygon."""
-
-    xy: NDArray[np.float64]
-    ring: NDArray[np.int64]
-    before: NDArray[np.int64]
-    after: NDArray[np.int64]
-    owner: NDArray[np.int64]
-
-
-def _vertices(polygons: NDArray[Any]) -> _Vertices:
-    rings, owner = shapely.get_rings(polygons, return_index=True)
-    xy, ring = shapely.get_coordinates(rings, return_index=True)
-    is_last = np.diff(ring, append=-1) != 0
-    xy, ring = xy[~is_last], ring[~is_last]  # the closing vertex repeats the first
-    start = np.searchsorted(ring, np.arange(len(rings)))
-    stop = np.append(start[1:], len(ring))
-    here = np.arange(len(ring))
-    before = np.where(here == start[ring], stop[ring] - 1, here - 1)
-    after = np.where(here == stop[ring] - 1, start[ring], here + 1)
-    return _Vertices(xy, ring, before, after, owner)
-
-
 def _corners_only(polygons: NDArray[Any]) -> NDArray[Any]:
     """Without vertices along straight runs, and every ring from the same start: one region, one spelling."""
     if not len(polygons):
         return polygons
-    xy, ring, before, after, owner = _vertices(polygons)
+    xy, ring, before, after, owner = vertices(polygons)
     (ax, ay), (bx, by) = (xy - xy[before]).T, (xy[after] - xy).T
     corner = ax * by != ay * bx
-    return shapely.normalize(shapely.polygons(shapely.linearrings(xy[corner], indices=ring[corner]), indices=owner))
-
-
-def without_stairs(polygons: NDArray[Any]) -> NDArray[Any]:
-    """Pixel outlines with their one-pixel steps cut at mid-side; no point moves more than half a pixel.
-
-    A slanting wall becomes a staircase of steps one pixel high or wide; the middles of its sides lie on the wall.
-    Corners between longer sides are true ones and stay.
-
-    >>> without_stairs(np.array([shapely.Polygon([(0, 0), (0, 4), (1, 4), (1, 3), (4, 3), (4, 0)])]))[0].wkt
-    'POLYGON ((0 0, 0 2, 0.5 4, 1 3.5, 2.5 3, 4 3, 4 0, 0 0))'
-    """
-    if not len(polygons):
-        return polygons
-    xy, ring, before, after, owner = _vertices(polygons)
-    following = np.abs(xy[after] - xy).sum(axis=1)
-    step = np.minimum(following, following[before]) <= 1
-    points = np.stack([xy, (xy + xy[after]) / 2], axis=1).reshape(-1, 2)  # vertex, middle of its side, vertex, …
-    keep = np.stack([~step, step | step[after]], axis=1).reshape(-1)
-    smooth = shapely.polygons(shapely.linearrings(points[keep], indices=np.repeat(ring, 2)[keep]), indices=owner)
-    return np.where(shapely.is_valid(smooth), smooth, polygons)
+    return shapely.normalize(from_rings(xy[corner], ring[corner], owner))
 
 
 def _in_order_of_first_pixel(regions: Regions) -> Regions:

@@ -16,13 +16,19 @@ GOOD_IOU = 0.95  # so alike that no other direction need be tried
 Point = tuple[float, float]
 
 
-def right_angled(polygon: shapely.Polygon, min_side_m: float, min_iou: float = MIN_IOU) -> shapely.Polygon:
+def right_angled(
+    simple: shapely.Polygon,
+    min_side_m: float,
+    traced: shapely.Polygon | None = None,
+    min_iou: float = MIN_IOU,
+) -> shapely.Polygon:
     """The polygon with only right angles, or as it is where none of those overlaps it by `min_iou`.
 
     Parameters
     ----------
-    polygon : outline in metres (any plane coordinates), holes allowed
+    simple : outline in metres (any plane coordinates), holes allowed; its corners tell where sides begin
     min_side_m : jogs shorter than this are smoothed away
+    traced : the outline that `simple` is a simplification of; sides are fitted to all of its points
 
     The sides follow the length-weighted mean direction of the outline's sides, or its minimum rotated rectangle's,
     whichever fits better.
@@ -31,14 +37,37 @@ def right_angled(polygon: shapely.Polygon, min_side_m: float, min_iou: float = M
     >>> len(right_angled(leaning, 0.5).exterior.coords) - 1
     4
     """
-    best, best_iou = polygon, min_iou
+    traced = simple if traced is None else traced
+    walls = [_walls(*rings) for rings in zip(_rings(simple), _rings(traced), strict=True)]
+    best, best_iou = simple, min_iou
     for direction in (_dominant_angle, _rectangle_angle):
-        candidate = _squared(polygon, direction(polygon), min_side_m)
-        if candidate is not None and (iou := _iou(candidate, polygon)) >= best_iou:
+        candidate = _squared(walls, direction(simple), min_side_m)
+        if candidate is not None and (iou := _iou(candidate, traced)) >= best_iou:
             best, best_iou = candidate, iou
         if best_iou >= GOOD_IOU:
             break
     return best
+
+
+def _rings(polygon: shapely.Polygon) -> list[list[Point]]:
+    """Shell and holes as points, not closed."""
+    return [[(x, y) for x, y in ring.coords[:-1]] for ring in (polygon.exterior, *polygon.interiors)]
+
+
+def _walls(simple: list[Point], traced: list[Point]) -> list[list[Point]]:
+    """The traced ring cut at the corners of the simple one: a list of points for each wall, ends included."""
+    corners = set(simple)
+    begin = next((place for place, point in enumerate(traced) if point in corners), None)
+    if begin is None:
+        return _walls(simple, simple)
+    walls: list[list[Point]] = []
+    wall = [traced[begin]]
+    for point in traced[begin + 1 :] + traced[: begin + 1]:
+        wall.append(point)
+        if point in corners:
+            walls.append(wall)
+            wall = [point]
+    return walls
 
 
 def _dominant_angle(polygon: shapely.Polygon) -> float:
@@ -53,11 +82,12 @@ def _rectangle_angle(polygon: shapely.Polygon) -> float:
     return math.atan2(side[1], side[0])
 
 
-def _squared(polygon: shapely.Polygon, angle: float, min_side_m: float) -> shapely.Polygon | None:
+def _squared(walls: list[list[list[Point]]], angle: float, min_side_m: float) -> shapely.Polygon | None:
+    """Right-angled polygon of rings given as walls, its sides along and across `angle`."""
     cos, sin = math.cos(angle), math.sin(angle)
     rings = []
-    for ring in (polygon.exterior, *polygon.interiors):
-        upright = [(x * cos + y * sin, y * cos - x * sin) for x, y in shapely.get_coordinates(ring)[:-1].tolist()]
+    for ring in walls:
+        upright = [[(x * cos + y * sin, y * cos - x * sin) for x, y in wall] for wall in ring]
         corners = _square_ring(upright, min_side_m)
         if not corners:
             return None
@@ -66,18 +96,19 @@ def _squared(polygon: shapely.Polygon, angle: float, min_side_m: float) -> shape
     return squared if squared.is_valid and squared.area > 0 else None
 
 
-def _square_ring(ring: list[Point], min_side_m: float) -> list[Point]:
-    """An upright ring from a leaning one (not closed); empty where nothing with four sides is left.
+def _square_ring(walls: list[list[Point]], min_side_m: float) -> list[Point]:
+    """An upright ring from leaning walls; empty where nothing with four sides is left.
 
-    A level side is known by its height y, an upright one by its x: the mean over the sides that run on in the same
-    direction, longer ones weighing more. Plain Python: rings have a handful of points.
+    A level side is known by its height y, an upright one by its x: the mean over the walls that run on in the same
+    direction, longer pieces weighing more. Plain Python: rings have a few dozen points.
     """
     levels: list[bool] = []
     places: list[float] = []
     weights: list[float] = []
-    for (x0, y0), (x1, y1) in zip(ring, ring[1:] + ring[:1], strict=True):
+    for wall in walls:
+        (x0, y0), (x1, y1) = wall[0], wall[-1]
         level = abs(x1 - x0) >= abs(y1 - y0)
-        weight, place = (abs(x1 - x0), (y0 + y1) / 2) if level else (abs(y1 - y0), (x0 + x1) / 2)
+        place, weight = _fit(wall, level=level)
         if not weight:
             continue
         if not levels or levels[-1] != level:
@@ -91,6 +122,17 @@ def _square_ring(ring: list[Point], min_side_m: float) -> list[Point]:
     if len(levels) % 2:  # the last side runs on in the first
         _merge(places, weights, 0, places.pop(), weights.pop())
     return _corners(_without_jogs(places, weights, min_side_m), level_first=levels[0])
+
+
+def _fit(wall: list[Point], *, level: bool) -> tuple[float, float]:
+    """Mean place of a wall across its direction, and its length along it."""
+    along, across = (0, 1) if level else (1, 0)
+    total = weighted = 0.0
+    for one, other in zip(wall, wall[1:], strict=False):
+        length = abs(other[along] - one[along])
+        total += length
+        weighted += length * (one[across] + other[across]) / 2
+    return (weighted / total if total else 0.0), total
 
 
 def _merge(places: list[float], weights: list[float], side: int, place: float, weight: float) -> None:

@@ -5,6 +5,7 @@ Takes a GeoDataFrame and a path; refuses suffixes it has no format for.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,11 @@ def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = 
         if driver == "GeoJSON" and frame.crs is not None:
             frame = frame.to_crs("EPSG:4326")
         try:
-            pyogrio.write_dataframe(frame, partial, layer=layer or path.stem, driver=driver, geometry_type=_kind(frame))
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "'crs' was not provided")  # plain pixels have none
+                pyogrio.write_dataframe(
+                    frame, partial, layer=layer or path.stem, driver=driver, geometry_type=_kind(frame)
+                )
         except (pyogrio.errors.DataSourceError, pyogrio.errors.GeometryError, pyogrio.errors.FeatureError) as error:
             raise OutputError(f"could not write {path}: {error}. Free some space or choose another --out.") from error
     return path

@@ -1,0 +1,119 @@
+"""Polygons taken apart into sides, in pixels: what GDAL's pixel-centre rule needs to know of them.
+
+Takes shapely Polygons and MultiPolygons and the way from their coordinates to pixels. Missing, empty and not finite
+ones have no sides; anything but polygons is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid
+
+POLYGON, MULTIPOLYGON = 3, 6  # shapely type ids
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Slanted sides, each from its upper end (x, y) by (dx, dy > 0), with the rows whose centres it crosses."""
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    dx: NDArray[np.float64]
+    dy: NDArray[np.float64]
+    first: NDArray[np.int64]  # row
+    last: NDArray[np.int64]  # row after the last
+    of: NDArray[np.int64]  # (N + 1,) sides of outline i are of[i] … of[i + 1]
+
+
+@dataclass(frozen=True)
+class Ledges:
+    """Level sides exactly along a row of pixel centres, leftwards in a clockwise ring: GDAL fills these too."""
+
+    owner: NDArray[np.int64]
+    row: NDArray[np.int64]
+    start: NDArray[np.int64]
+    stop: NDArray[np.int64]
+
+
+def inverse(grid: Grid | None) -> NDArray[np.float64]:
+    """Coefficients (2, 3) constant, x, y of column and row, in the arithmetic GDAL uses to invert a geotransform."""
+    if grid is None:
+        return np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
+    x0, ax, bx, y0, ay, by = grid.affine.to_gdal()
+    if bx == 0 and ay == 0:
+        return np.array([[-x0 / ax, 1.0 / ax, 0.0], [-y0 / by, 0.0, 1.0 / by]])
+    scale = 1.0 / (ax * by - bx * ay)
+    column = [(bx * y0 - x0 * by) * scale, by * scale, -bx * scale]
+    row = [(-ax * y0 + x0 * ay) * scale, -ay * scale, ax * scale]
+    return np.array([column, row])
+
+
+def decompose(geometries: NDArray[Any], to_pixels: NDArray[np.float64]) -> tuple[Edges, Ledges, NDArray[np.int64]]:
+    """Sides, ledges and boxes of polygons, in pixels."""
+    rings, xy, ring_start, ring_owner = _rings(geometries)
+    (cx, cxx, cxy), (cy, cyx, cyy) = to_pixels
+    x = cx + xy[:, 0] * cxx + xy[:, 1] * cxy
+    y = cy + xy[:, 0] * cyx + xy[:, 1] * cyy
+    inner = np.ones(len(x), bool)  # every vertex but the last of its ring begins a side
+    inner[ring_start[1:] - 1] = False
+    begin = np.flatnonzero(inner)
+    ring = np.repeat(np.arange(len(rings)), np.diff(ring_start))[begin]
+    owner = ring_owner[ring]
+    x0, y0, x1, y1 = x[begin], y[begin], x[begin + 1], y[begin + 1]
+    box = _boxes(x0, y0, owner, len(geometries))
+    level = y0 == y1
+    centred = np.flatnonzero(level & (np.floor(y0) + 0.5 == y0))
+    ledges = _leftward(rings[ring[centred]], owner[centred], x0[centred], x1[centred], y0[centred])
+    flip = y0 > y1
+    x0, x1, y0, y1 = np.where(flip, x1, x0), np.where(flip, x0, x1), np.where(flip, y1, y0), np.where(flip, y0, y1)
+    first, last = np.ceil(y0 - 0.5).astype(np.int64), np.ceil(y1 - 0.5).astype(np.int64)
+    use = ~level & (last > first)
+    of = np.searchsorted(owner[use], np.arange(len(geometries) + 1))
+    edges = Edges(x0[use], y0[use], (x1 - x0)[use], (y1 - y0)[use], first[use], last[use], of)
+    return edges, ledges, box
+
+
+def _leftward(
+    rings: NDArray[Any], owner: NDArray[np.int64], x0: NDArray[Any], x1: NDArray[Any], y: NDArray[Any]
+) -> Ledges:
+    """Of level sides on centres, those that run leftwards once GDAL has turned their ring clockwise."""
+    clockwise = ~shapely.is_ccw(rings)
+    right, left = np.where(clockwise, x0, x1), np.where(clockwise, x1, x0)
+    keep = right > left
+    start, stop = np.floor(left[keep] + 0.5).astype(np.int64), np.floor(right[keep] + 0.5).astype(np.int64)
+    return Ledges(owner[keep], np.floor(y[keep]).astype(np.int64), start, stop)
+
+
+def _rings(geometries: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Rings (R,), their vertices (V, 2), where each ring starts (R + 1,), and the polygon each belongs to (R,)."""
+    usable = ~(shapely.is_missing(geometries) | shapely.is_empty(geometries))
+    every_xy, of = shapely.get_coordinates(geometries, return_index=True)
+    usable[of[~np.isfinite(every_xy).all(axis=1)]] = False
+    kind = shapely.get_type_id(geometries)
+    if (wrong := usable & (kind != POLYGON) & (kind != MULTIPOLYGON)).any():
+        raise InputError(f"zones must be polygons, but {int(wrong.sum())} are {geometries[wrong][0].geom_type}s.")
+    numbers = np.flatnonzero(usable)
+    parts, part_owner = shapely.get_parts(geometries[numbers], return_index=True)
+    rings, ring_part = shapely.get_rings(parts, return_index=True)
+    xy, vertex_ring = shapely.get_coordinates(rings, return_index=True)
+    ring_start = np.searchsorted(vertex_ring, np.arange(len(rings) + 1)).astype(np.int64)
+    return rings, xy, ring_start, numbers[part_owner[ring_part]].astype(np.int64)
+
+
+def _boxes(x: NDArray[Any], y: NDArray[Any], owner: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """(N, 4) rows and columns whose centres an outline may own; empty (0, 0, 0, 0) where it has no vertex."""
+    box = np.zeros((count, 4), np.int64)
+    if len(owner):
+        first = np.flatnonzero(np.diff(owner, prepend=-1))
+        low = [np.floor(np.minimum.reduceat(value, first)) for value in (y, x)]
+        high = [np.ceil(np.maximum.reduceat(value, first)) + 1 for value in (y, x)]
+        limit = 2.0**40  # far beyond any raster, well within int64
+        box[owner[first]] = np.clip(np.column_stack(low + high), -limit, limit).astype(np.int64)
+    return box
