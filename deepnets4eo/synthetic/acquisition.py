@@ -10,13 +10,12 @@ from functools import cached_property
 
 import numpy as np
 from affine import Affine
-from scipy import ndimage
 
 from deepnets4eo.grid import Grid
 from deepnets4eo.legend import Legend
 from deepnets4eo.synthetic.labels import class_map
 from deepnets4eo.synthetic.points import PointSample, sample_points
-from deepnets4eo.synthetic.sensor import expose, is_crop, lean, radiance, view
+from deepnets4eo.synthetic.sensor import blur, expose, is_crop, lean, radiance, view
 from deepnets4eo.synthetic.spectra import MaterialSpectra, material_spectra
 from deepnets4eo.synthetic.style import Light, Season, Sensor
 from deepnets4eo.synthetic.surface import Surface
@@ -55,7 +54,7 @@ class Acquisition:
         scene = lean(scene, above, self.sensor, self.surface.gsd_m)
         zoom = abs(self.grid.affine.a) / abs(self.canvas.affine.a)
         if zoom > 1.2:
-            scene = np.stack([ndimage.gaussian_filter(band, 0.4 * zoom, truncate=2.5) for band in scene])
+            scene = np.stack([blur(band, 0.4 * zoom) for band in scene])
         seen = np.stack([view(band, self.matrix, self.shape, 1) for band in scene])
         return expose(seen, self.sensor, np.random.default_rng([self.seed, 21]))
 

@@ -15,6 +15,9 @@ from deepnets4eo.synthetic.streets import Streets
 from deepnets4eo.synthetic.style import Style, roof_colour
 
 
+BEYOND_M = 45.0  # how far beyond the canvas lots are still laid out, for their shadows and crowns
+
+
 @dataclass(frozen=True)
 class Block:
     """The land between four streets in (u, v), without the carriageways."""
@@ -69,7 +72,7 @@ class _Site:
     def build(self, u: float, v: float, size: tuple[float, float], shape: str, use: str, turn: float = 0.0) -> None:
         """A building of `size` (along, across) metres around (u, v)."""
         rng, region = self.rng, self.style.region
-        x, y, heading = self.place(u, v)
+        x, y, heading = self.place(float(u), float(v))
         names, weights = zip(*region.coverings, strict=True)
         covering = str(rng.choice(names, p=weights))
         roof = str(rng.choice(("gable", "hip", "shed", "flat"), p=(0.55, 0.33, 0.05, 0.07)))
@@ -93,7 +96,7 @@ class _Site:
                 x,
                 y,
                 heading + turn + rng.normal(0, 0.012),
-                plan_parts(rng, *size, shape),
+                plan_parts(rng, float(size[0]), float(size[1]), shape),
                 roof,
                 float(eave),
                 float(pitch),
@@ -152,7 +155,8 @@ def _residential(site: _Site) -> None:
         front = block.u0 if side > 0 else block.u1
         setback = rng.uniform(5.5, 11.0) if site.style.region.name == "suburb" else rng.uniform(2.5, 6.0)
         for index in range(count):
-            if rng.random() < 0.06:
+            x, y, _ = site.place(front, block.v0 + (index + 0.5) * lot)
+            if rng.random() < 0.06 or not site.plan.inside(x, y, BEYOND_M):
                 continue
             _house(site, front, side, block.v0 + (index + 0.5) * lot, (lot, setback + rng.normal(0, 0.5)))
 

@@ -52,7 +52,7 @@ def _paint_tree(
     fine = textures.window("fine", top + offset[1], size[0], size[1], left + offset[0])
     distance = np.hypot(x, y) / np.float32(radius)
     ragged = rng.uniform(0.12, 0.3)
-    lobes = 1 + 0.12 * np.cos(rng.integers(2, 5) * np.arctan2(y, x) + rng.uniform(0, 6))
+    lobes = 1 + 0.12 * np.cos(float(rng.integers(2, 5)) * np.arctan2(y, x) + rng.uniform(0, 6))
     rim = distance * lobes + np.float32(ragged) * middle + 0.08 * fine
     dome = np.sqrt(np.clip(1 - rim * rim, 0, 1))
     crown = height * (0.45 + 0.55 * dome) * (1 + 0.07 * middle) + 0.25 * fine

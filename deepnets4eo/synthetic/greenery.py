@@ -44,6 +44,8 @@ def _plant_block(plan: Plan, block: Block, style: Style, rng: np.random.Generato
     for across_m, along_m in spot:
         u, v = block.u0 + np.clip(across_m, 1, across - 1), block.v0 + np.clip(along_m, 0.5, along - 0.5)
         x, y = plan.streets.to_xy(float(u), float(v))
+        if not plan.inside(x, y, 10):
+            continue
         kind = 2 if rng.random() < 0.25 else int(rng.random() < style.evergreen)
         radius = float(rng.uniform(0.6, 1.5) if kind == 2 else np.clip(rng.gamma(6.0, 0.55), 1.4, 7.5))
         height = radius * rng.uniform(1.0, 1.4) if kind == 2 else radius * rng.uniform(1.7, 2.9) + 1.5

@@ -64,7 +64,7 @@ def open_patch(surface: Surface, building: Building, textures: Textures, margin_
     x = ((np.arange(left, right, dtype=np.float32) + 0.5) * gsd)[None].astype(np.float32)
     a, b = building.to_local(x, y)
     roof, inside, rise_a, rise_b = building.profile(a, b)
-    cos, sin = np.cos(building.angle), np.sin(building.angle)
+    cos, sin = float(np.cos(building.angle)), float(np.sin(building.angle))  # plain floats keep float32 arrays
     offset = building.key % 4096
     drawn = inside > 0
     colour = surface.albedo[:, rows, cols].astype(np.float32)
@@ -123,8 +123,9 @@ def paint_roof(patch: Patch, building: Building) -> None:
 
 def _courses(patch: Patch, building: Building, rng: np.random.Generator) -> np.ndarray:
     """Rows of tiles or shingles down the slope, or standing seams of sheet metal."""
-    steep_a = np.abs(patch.slope_x * np.cos(building.angle) + patch.slope_y * np.sin(building.angle))
-    steep_b = np.abs(-patch.slope_x * np.sin(building.angle) + patch.slope_y * np.cos(building.angle))
+    cos, sin = float(np.cos(building.angle)), float(np.sin(building.angle))
+    steep_a = np.abs(patch.slope_x * cos + patch.slope_y * sin)
+    steep_b = np.abs(patch.slope_y * cos - patch.slope_x * sin)
     down = np.where(steep_a > steep_b, patch.a, patch.b)
     period, strength = {
         "tile": (0.66, 0.05),

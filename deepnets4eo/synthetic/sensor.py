@@ -15,7 +15,6 @@ from deepnets4eo.synthetic.surface import Surface
 from deepnets4eo.synthetic.textures import noise_tile
 
 BAND_ROWS = 256
-_SQUARE = (np.arange(256, dtype=np.float32) / 255) ** 2
 
 
 def radiance(surface: Surface, light: Light, dimming: np.ndarray | None = None) -> np.ndarray:
@@ -36,10 +35,14 @@ def radiance(surface: Surface, light: Light, dimming: np.ndarray | None = None) 
         direct = lit[rows] * illumination(slope_x, slope_y, light) * np.float32(light.direct)
         ambient = sky[rows] * np.float32(1 - light.direct)
         opaque = surface.cover[rows].astype(np.float32) / 255
+        crowned = bool(surface.cover[rows].any())
         for band in range(4):
-            reflectance = _SQUARE[surface.albedo[band, rows]]
-            reflectance += opaque * (_SQUARE[surface.leaf[band, rows]] - reflectance)
-            out[band, rows] = np.sqrt(reflectance * (direct + ambient * SKY_TINT[band]) / level[band])
+            reflectance = np.square(surface.albedo[band, rows], dtype=np.float32)
+            if crowned:
+                reflectance += opaque * (np.square(surface.leaf[band, rows], dtype=np.float32) - reflectance)
+            reflectance *= direct + ambient * SKY_TINT[band]
+            reflectance *= 1 / (level[band] * np.float32(65025))
+            np.sqrt(reflectance, out=out[band, rows])
     return out
 
 
@@ -89,6 +92,32 @@ def view(layer: np.ndarray, matrix: Affine, shape: tuple[int, int], order: int) 
     return resample(layer, matrix, shape, order)
 
 
+def blur(plane: np.ndarray, sigma: float) -> np.ndarray:
+    """Gaussian blur of a (H, W) float32 plane with repeated edges; taps summed in bands of rows, which stay in cache."""
+    radius = max(int(2.5 * sigma + 0.5), 1)
+    taps = np.exp(-0.5 * (np.arange(radius + 1) / sigma) ** 2)
+    taps = (taps / (taps[0] + 2 * taps[1:].sum())).astype(np.float32)
+    height, width = plane.shape
+    out = np.empty_like(plane)
+    for first in range(0, height, BAND_ROWS):
+        last = min(first + BAND_ROWS, height)
+        rows = np.clip(np.arange(first - radius, last + radius), 0, height - 1)
+        band = np.pad(plane[rows], ((0, 0), (radius, radius)), mode="edge")
+        count = last - first
+        down = taps[0] * band[radius : radius + count]
+        for step in range(1, radius + 1):
+            down += taps[step] * (
+                band[radius - step : radius - step + count] + band[radius + step : radius + step + count]
+            )
+        across = taps[0] * down[:, radius : radius + width]
+        for step in range(1, radius + 1):
+            across += taps[step] * (
+                down[:, radius - step : radius - step + width] + down[:, radius + step : radius + step + width]
+            )
+        out[first:last] = across
+    return out
+
+
 def expose(scene: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
     """Blur, sharpening, tone and noise.
 
@@ -97,10 +126,10 @@ def expose(scene: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.nd
     """
     height, width = scene.shape[1:]
     tiles = [noise_tile(rng, period, (1.0, 6.0), 0.35) for period in (401, 467, 523, 601)]
-    blurred = [ndimage.gaussian_filter(band, sensor.blur_px, truncate=2.5, mode="nearest") for band in scene]
+    blurred = [blur(band, sensor.blur_px) for band in scene]
     for value in blurred:
         if sensor.sharpening > 0:
-            value += np.float32(sensor.sharpening) * (value - ndimage.gaussian_filter(value, 1.3, truncate=2.0))
+            value += np.float32(sensor.sharpening) * (value - blur(value, 1.3))
         mean = value[::7, ::7].mean()
         value -= mean
         value *= np.float32(sensor.contrast)

@@ -48,7 +48,7 @@ class Streets:
         """The place of a (u, v), by fixed-point iteration (the bend's slope is below one)."""
         (a, length_a, phase_a), (b, length_b, phase_b) = self.bend
         wave_a, wave_b = 2 * math.pi / length_a, 2 * math.pi / length_b
-        across, along = u, v
+        across, along = u, v = float(u), float(v)
         for _ in range(12):
             across = u - a * math.sin(wave_a * along + phase_a)
             along = v - b * math.sin(wave_b * across + phase_b)

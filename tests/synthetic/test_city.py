@@ -66,11 +66,14 @@ def test_height_above_ground_is_roof_height_inside_buildings(city: City) -> None
     checked = 0
     for row, building in enumerate(city.all_buildings.itertuples()):
         own = ndimage.binary_erosion(numbers == row + 1, iterations=2) & ~trees
-        if own.sum() < 60 or building.roof != "flat":
+        if own.sum() < 60:
             continue
-        assert np.median(above[own]) == pytest.approx(building.height_m, abs=0.02)
         checked += 1
-    assert checked >= 2
+        if building.roof == "flat":
+            assert np.median(above[own]) == pytest.approx(building.height_m, abs=0.02)
+        else:
+            assert 0.55 * building.height_m < np.quantile(above[own], 0.9) <= building.height_m + 0.02
+    assert checked >= 8
 
 
 def test_no_roof_rises_much_above_its_stated_ridge(city: City) -> None:
