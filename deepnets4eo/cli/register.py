@@ -100,5 +100,5 @@ def _write_ties(found: Registration, path: Path) -> Path:
     from deepnets4eo.files import replacing
 
     with replacing(path) as partial:
-        found.tie_points.to_file(partial)
+        found.tie_points.to_file(partial, layer="tie_points")
     return path

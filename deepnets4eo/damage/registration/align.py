@@ -58,6 +58,7 @@ def register(
     status, reason = judge(measured)
     if status == "failed":
         voted, vote = _vote(pair, search, max_shift_m, seed)
+        measured = replace(measured, split_m=vote.split_m, split_score=vote.split_score)
         if halves_agree(vote):
             reason = f"{reason}; both halves of the overlap still vote for one shift, to {vote.split_m:.2f} m"
             fitted, measured, status = voted, vote, "degraded"

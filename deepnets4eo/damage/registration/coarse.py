@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepnets4eo.damage.registration.correlation import find_peaks
-from deepnets4eo.damage.registration.fit import least_squares, scale_and_turn
-from deepnets4eo.damage.registration.ground import Points, through
+from deepnets4eo.damage.registration.fit import draw_samples, exact_models, predict
+from deepnets4eo.damage.registration.ground import Points
 from deepnets4eo.damage.registration.tiepoints import IDENTITY, Matches, Pair, Search, measure, place
 
 SIDE_PX = 128
@@ -38,8 +38,9 @@ def coarse_model(pair: Pair, max_shift_m: float, seed: int) -> Affine:
     if turned is None:
         return shift
     gain = GAIN if len(votes) >= MANY else GAIN_FEW
-    better = _score(turned, matches.points, votes, search) > gain * _score(shift, matches.points, votes, search)
-    return turned if better else shift
+    both = np.array([turned[:6], shift[:6]]).reshape(2, 2, 3)
+    score_turned, score_shift = _scores(both, matches.points, votes, search)
+    return turned if score_turned > gain * score_shift else shift
 
 
 def coarse_shift(pair: Pair, max_shift_m: float, seed: int) -> Affine:
@@ -76,25 +77,27 @@ def _best_similarity(
     candidates = np.flatnonzero(matches.reliable)
     if len(candidates) < 4:
         return None
-    best, most = None, 0.0
-    for _ in range(TRIALS):
-        chosen = rng.choice(candidates, 2, replace=False)
-        model = least_squares("similarity", matches.points[chosen], matches.targets[chosen], np.ones(2))
-        low, high, turn = scale_and_turn(model)
-        if abs(turn) > MAX_TURN_DEG or low < 1 - MAX_STRETCH or high > 1 + MAX_STRETCH:
-            continue
-        score = _score(model, matches.points, votes, search)
-        if score > most:
-            best, most = model, score
-    return best
+    samples = candidates[draw_samples(len(candidates), 2, TRIALS, rng)]
+    models = exact_models("similarity", matches.points, matches.targets, samples)
+    turn = models[:, 0, 0] + 1j * models[:, 1, 0]
+    likely = (np.abs(np.angle(turn, deg=True)) <= MAX_TURN_DEG) & (np.abs(np.abs(turn) - 1) <= MAX_STRETCH)
+    models = models[likely]
+    if not len(models):
+        return None
+    scores = _scores(models, matches.points, votes, search)
+    return Affine(*models[int(scores.argmax())].ravel())
 
 
-def _score(model: Affine, points: Points, votes: NDArray[np.float32], search: Search) -> float:
-    """Sum over the windows of their surface at the shift the model predicts there."""
-    shift = np.rint((through(model, points) - points) / search.gsd_m).astype(int) + search.radius_px
-    inside = ((shift >= 0) & (shift < votes.shape[-1])).all(axis=1)
+def _scores(
+    models: NDArray[np.float64], points: Points, votes: NDArray[np.float32], search: Search
+) -> NDArray[np.float64]:
+    """For each model the sum over the windows of their surface at the shift it predicts there, (T,)."""
+    shift = np.rint((predict(models, points) - points) / search.gsd_m).astype(int) + search.radius_px
+    inside = ((shift >= 0) & (shift < votes.shape[-1])).all(axis=2)
     at = np.clip(shift, 0, votes.shape[-1] - 1)
-    return float(np.where(inside, votes[np.arange(len(points)), at[:, 1], at[:, 0]], 0.0).sum())
+    found = votes[np.arange(len(points)), at[..., 1], at[..., 0]]
+    total: NDArray[np.float64] = np.where(inside, found, 0.0).sum(axis=1, dtype=np.float64)
+    return total
 
 
 def split_vote(matches: Matches, search: Search) -> tuple[Affine, float, float]:

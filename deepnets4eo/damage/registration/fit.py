@@ -71,17 +71,48 @@ def robust_fit(model: ModelName, points: Points, targets: Points, tolerance: flo
 
 def _consensus(model: ModelName, points: Points, targets: Points, tolerance: float, rng: np.random.Generator) -> Affine:
     """The best of many models through minimal samples, by truncated squared error."""
-    size = SAMPLE[model]
-    count = len(points)
-    trials = min(TRIALS, count) if size == 1 else TRIALS
-    best, least = Affine.identity(), np.inf
-    for trial in range(trials):
-        chosen = np.array([trial]) if size == 1 and trials == count else rng.choice(count, size, replace=False)
-        candidate = least_squares(model, points[chosen], targets[chosen], np.ones(size))
-        cost = truncated_cost(residuals(candidate, points, targets), tolerance)
-        if cost < least:
-            best, least = candidate, cost
-    return best
+    models = exact_models(model, points, targets, draw_samples(len(points), SAMPLE[model], TRIALS, rng))
+    if not len(models):
+        return least_squares("translation", points, targets, np.ones(len(points)))
+    off = predict(models, points) - targets
+    cost = np.minimum((off * off).sum(axis=2), tolerance * tolerance).mean(axis=1)
+    return Affine(*models[int(cost.argmin())].ravel())
+
+
+def draw_samples(count: int, size: int, trials: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Indices of minimal samples, (T, size), without repetition within a sample; for size 1 each point once."""
+    if size == 1:
+        return rng.permutation(count)[:trials, None]
+    return (
+        np.stack([rng.permutation(count)[:size] for _ in range(trials)]) if count >= size else np.empty((0, size), int)
+    )
+
+
+def exact_models(model: ModelName, points: Points, targets: Points, samples: NDArray[np.intp]) -> NDArray[np.float64]:
+    """The models that go exactly through minimal samples, (T, 2, 3); degenerate samples are left out."""
+    a, b = points[samples], targets[samples]
+    if model == "translation":
+        linear = np.broadcast_to(np.eye(2), (len(a), 2, 2))
+    elif model == "similarity":
+        step, goal = (pair[:, 1] - pair[:, 0] for pair in (a, b))
+        good = (step != 0).any(axis=1)
+        a, b, step, goal = a[good], b[good], step[good], goal[good]
+        turn = (goal[:, 0] + 1j * goal[:, 1]) / (step[:, 0] + 1j * step[:, 1])
+        linear = np.stack([np.stack([turn.real, -turn.imag], -1), np.stack([turn.imag, turn.real], -1)], -2)
+    else:
+        steps, goals = (np.swapaxes(three[:, 1:] - three[:, :1], 1, 2) for three in (a, b))
+        size = np.linalg.norm(steps, axis=1).prod(axis=1)
+        good = np.abs(np.linalg.det(steps)) > 0.05 * np.maximum(size, 1e-12)
+        a, b, steps, goals = a[good], b[good], steps[good], goals[good]
+        linear = goals @ np.linalg.inv(steps)
+    offset = b[:, 0] - np.einsum("tij,tj->ti", linear, a[:, 0])
+    return np.concatenate((linear, offset[:, :, None]), axis=2)
+
+
+def predict(models: NDArray[np.float64], points: Points) -> NDArray[np.float64]:
+    """Where each model puts each point, (T, N, 2)."""
+    moved: NDArray[np.float64] = np.einsum("tij,nj->tni", models[:, :, :2], points) + models[:, None, :, 2]
+    return moved
 
 
 def truncated_cost(error: NDArray[np.float64], tolerance: float) -> float:

@@ -152,13 +152,11 @@ class View:
         Peak memory: the window in the layer's own pixels, a few times.
         """
         local = self._local(window, shape)
-        grey, valid, origin = self._native(local, shape)
         factor = max(1, int(math.sqrt(abs(local.determinant)) + 0.25))
+        grey, valid, corner = self._native(local, shape, factor)
+        local = Affine.scale(1.0 / factor) * Affine.translation(-corner[1], -corner[0]) * local
         if factor > 1:
             grey, valid = _averaged(grey, valid, factor)
-            local = Affine.scale(1.0 / factor) * Affine.translation(-origin[1], -origin[0]) * local
-        else:
-            local = Affine.translation(-origin[1], -origin[0]) * local
         return _resampled(grey, valid, local, shape)
 
     def _local(self, window: Affine, shape: tuple[int, int]) -> Affine:
@@ -170,12 +168,16 @@ class View:
         return Affine(*solution[:, 0], *solution[:, 1])
 
     def _native(
-        self, local: Affine, shape: tuple[int, int]
+        self, local: Affine, shape: tuple[int, int], factor: int
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[int, int]]:
+        """Grey values around the window, in boxes of `factor` that start where the window starts; (top, left)."""
         corners = through(local, CONTROL * shape[::-1])
-        left, top = (int(math.floor(v)) - 2 for v in corners.min(axis=0))
-        right, bottom = (int(math.ceil(v)) + 2 for v in corners.max(axis=0))
-        data, valid = self._layer.read(Window(top, left, bottom - top, right - left))
+        start = np.rint((local.c, local.f)).astype(int)
+        before = np.ceil((start - corners.min(axis=0) + 2) / factor).astype(int)
+        after = np.ceil((corners.max(axis=0) - start + 2) / factor).astype(int)
+        left, top = (int(v) for v in start - before * factor)
+        width, height = (int(v) for v in (before + after) * factor)
+        data, valid = self._layer.read(Window(top, left, height, width))
         grey = data.mean(axis=0, dtype=np.float32) if len(data) > 1 else data[0].astype(np.float32)
         return grey, valid, (top, left)
 

@@ -1,0 +1,68 @@
+"""Models through tie points, robust against wrong ones, and the choice between them."""
+
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from skimage.transform import estimate_transform
+
+from deepnets4eo.damage.registration.fit import choose_model, least_squares, residuals, robust_fit, scale_and_turn
+from deepnets4eo.damage.registration.ground import through
+
+TRUTH = {
+    "translation": Affine.translation(3, -7),
+    "similarity": Affine.translation(3, -7) * Affine.rotation(1.3) * Affine.scale(1.02),
+    "affine": Affine(1.01, 0.004, 5, -0.02, 0.985, -3),
+}
+
+
+def ties(model: Affine, count: int, *, noise: float = 0.0, wrong: float = 0.0, seed: int = 0):
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(0, 500, (count, 2))
+    targets = through(model, points) + noise * rng.standard_normal((count, 2))
+    bad = rng.random(count) < wrong
+    targets[bad] = points[bad] + rng.uniform(-30, 30, (int(bad.sum()), 2))
+    return points, targets
+
+
+@pytest.mark.parametrize("name", TRUTH)
+def test_exact_points_give_the_model_back(name):
+    points, targets = ties(TRUTH[name], 20)
+    found = least_squares(name, points, targets, np.ones(20))
+    np.testing.assert_allclose(found[:6], TRUTH[name][:6], atol=1e-9)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000))
+def test_similarity_agrees_with_scikit_image_and_affine_with_plain_least_squares(seed):
+    points, targets = ties(TRUTH["affine"], 15, noise=0.5, seed=seed)
+    similarity = least_squares("similarity", points, targets, np.ones(15))
+    reference = estimate_transform("similarity", points, targets)
+    np.testing.assert_allclose(np.array(similarity).reshape(3, 3), reference.params, atol=1e-6)
+    affine = least_squares("affine", points, targets, np.ones(15))
+    solution = np.linalg.lstsq(np.column_stack((points, np.ones(15))), targets, rcond=None)[0]
+    np.testing.assert_allclose(np.array(affine[:6]).reshape(2, 3), solution.T, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", TRUTH)
+def test_sixty_percent_wrong_points_do_no_harm(name):
+    points, targets = ties(TRUTH[name], 200, noise=0.2, wrong=0.6)
+    found = robust_fit(name, points, targets, 1.5, np.random.default_rng(0))
+    assert residuals(found, points, through(TRUTH[name], points)).max() < 0.35
+
+
+@pytest.mark.parametrize("name", TRUTH)
+def test_the_simplest_model_that_predicts_unseen_points_is_chosen(name):
+    points, targets = ties(TRUTH[name], 120, noise=0.3, wrong=0.2)
+    assert choose_model(points, targets, 1.5, np.random.default_rng(0)) == name
+
+
+def test_few_points_never_bend_the_model():
+    points, targets = ties(TRUTH["affine"], 8, noise=0.1)
+    assert choose_model(points, targets, 1.5, np.random.default_rng(0)) == "translation"
+
+
+def test_scale_and_turn_are_read_from_the_matrix():
+    low, high, turn = scale_and_turn(Affine.rotation(-2.0) * Affine.scale(1.03))
+    assert (low, high, turn) == pytest.approx((1.03, 1.03, -2.0))

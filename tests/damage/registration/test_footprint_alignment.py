@@ -1,0 +1,147 @@
+"""Footprints find their roofs: one common offset, small ones of their own, and nothing where there is nothing."""
+
+import json
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from moved_place import UTM, as_layer, houses, place, roofs
+
+from deepnets4eo.damage.registration import align_footprints
+from deepnets4eo.damage.registration.correlation import find_peaks, orientation_field
+from deepnets4eo.damage.registration.outlines import edge_agreement, trace
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.scene import Layer
+
+SHAPE = (500, 500)
+OFF = (3.2, -2.1)  # metres that the footprints lie too far east and north (right and up)
+
+
+@pytest.fixture(scope="module")
+def true_outlines():
+    return houses(0, 64, 250.0)
+
+
+@pytest.fixture(scope="module")
+def image(true_outlines):
+    return as_layer(roofs(true_outlines, SHAPE))
+
+
+@pytest.fixture(scope="module")
+def footprints(true_outlines):
+    shifted = shapely.transform(true_outlines, lambda xy: xy + (OFF[0], -OFF[1]))
+    return gpd.GeoDataFrame({"id": [f"b{i}" for i in range(64)]}, geometry=shifted, crs=UTM)
+
+
+@pytest.fixture(scope="module")
+def aligned(image, footprints):
+    return align_footprints(image, footprints)
+
+
+def test_the_common_offset_leads_back_to_the_roofs(aligned):
+    assert aligned.status == "ok"
+    assert (aligned.dx_m, aligned.dy_m) == pytest.approx((-OFF[0], -OFF[1]), abs=0.2)
+    assert aligned.agreeing > 5 * aligned.chance
+    assert aligned.ratio > 1.3
+
+
+def test_applied_the_outlines_cover_the_roofs(aligned, footprints, true_outlines):
+    moved = aligned.apply(footprints)
+    assert moved["id"].tolist() == footprints["id"].tolist()
+    assert moved.crs == footprints.crs
+    off = np.array([a.centroid.distance(b.centroid) for a, b in zip(moved.geometry, true_outlines, strict=True)])
+    assert np.median(off) < 0.25
+    assert (off < 0.8).mean() > 0.95
+
+
+def test_footprints_in_degrees_move_by_the_same_metres(image, footprints, aligned):
+    degrees = footprints.to_crs("EPSG:4326")
+    found = align_footprints(image, degrees)
+    assert (found.dx_m, found.dy_m) == pytest.approx((aligned.dx_m, aligned.dy_m), abs=0.05)
+    assert found.apply(degrees).crs.to_epsg() == 4326
+
+
+def test_neighbourhoods_may_lie_off_differently(true_outlines, image):
+    east = np.array([outline.centroid.x > 500_125 for outline in true_outlines])
+    shifts = np.where(east[:, None], (1.5, 0.0), (-1.0, 0.5))
+    moved = np.array(
+        [shapely.affinity.translate(outline, *shift) for outline, shift in zip(true_outlines, shifts, strict=True)],
+        object,
+    )
+    found = align_footprints(image, gpd.GeoDataFrame(geometry=moved, crs=UTM))
+    assert found.offsets_m[east, 0].mean() == pytest.approx(-1.5, abs=0.3)
+    assert found.offsets_m[~east, 0].mean() == pytest.approx(1.0, abs=0.3)
+
+
+def test_a_place_without_these_houses_fails_and_moves_nothing(footprints):
+    found = align_footprints(as_layer(np.random.default_rng(0).integers(0, 255, SHAPE).astype(np.float32)), footprints)
+    assert found.status == "failed"
+    assert "chance" in found.reason
+    assert (found.offsets_m == 0).all()
+    json.dumps(found.to_dict())
+
+
+def test_footprints_outside_the_image_take_the_common_offset(image, footprints):
+    far = gpd.GeoDataFrame({"id": ["far"]}, geometry=[shapely.box(600_000, 4_100_000, 600_010, 4_100_010)], crs=UTM)
+    both = gpd.GeoDataFrame(gpd.pd.concat([footprints, far], ignore_index=True), crs=UTM)
+    found = align_footprints(image, both)
+    assert found.offsets_m[-1] == pytest.approx((found.dx_m, found.dy_m))
+    assert np.isnan(found.agreement[-1])
+    assert align_footprints(image, far).status == "failed"
+
+
+def test_empty_tables_and_missing_crs_are_refused(image, footprints):
+    with pytest.raises(InputError, match="0 rows"):
+        align_footprints(image, footprints.iloc[:0])
+    with pytest.raises(GridError, match="the footprints have no CRS"):
+        align_footprints(image, footprints.set_crs(None, allow_override=True))
+
+
+def test_without_any_crs_outlines_are_in_pixels():
+    outlines = houses(2, 36, 200.0)
+    pixels = shapely.transform(outlines, lambda xy: (xy - (500_000, 4_100_000)) / (0.5, -0.5))
+    image = Layer.open(as_layer(roofs(outlines, (400, 400))).read()[0])
+    off = gpd.GeoDataFrame(geometry=shapely.transform(pixels, lambda xy: xy + (4, -3)))
+    found = align_footprints(image, off)
+    assert (found.dx_m, found.dy_m) == pytest.approx((-4, 3), abs=0.4)
+
+
+def test_edge_agreement_is_the_mean_along_the_outline_by_hand():
+    field = orientation_field(place(1, (80, 80)))
+    outlines = trace(np.array([shapely.box(20, 25, 40, 50), shapely.box(45, 10, 60, 30)], object), 1.0)
+    scores = edge_agreement(field, outlines, 4)
+    for building in (0, 1):
+        part = slice(outlines.starts[building], outlines.starts[building + 1])
+        for dy, dx in ((-4, 2), (0, 0), (3, -1)):
+            col, row = np.floor(outlines.points[part]).astype(int).T
+            expected = (field[row + dy, col + dx] * np.conj(outlines.normals[part])).real.mean()
+            assert scores[building, dy + 4, dx + 4] == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_lone_roof_is_found_where_it_is():
+    image = np.full((80, 80), 50, np.float32)
+    image[30:55, 20:50] = 200
+    outline = np.array([shapely.box(24, 27, 54, 52)], object)
+    peaks = find_peaks(edge_agreement(orientation_field(image), trace(outline, 1.0), 8))
+    assert (peaks.cols[0], peaks.rows[0]) == pytest.approx((-4, 3), abs=0.6)
+
+
+def test_outlines_keep_their_building():
+    multi = shapely.MultiPolygon([shapely.box(0, 0, 4, 4), shapely.box(10, 0, 12, 2)])
+    outlines = trace(np.array([shapely.Polygon(), multi, shapely.box(0, 0, 3, 3)], object), 1.0)
+    assert np.diff(outlines.starts).tolist() == [0, 16 + 8, 12]
+    assert np.abs(np.abs(outlines.normals) - 1).max() < 1e-6
+    second = outlines.subset(np.array([2, 0]))
+    assert np.diff(second.starts).tolist() == [12, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_joplin_footprints_move_south_east_onto_the_roofs(real_data):
+    folder = real_data / "joplin"
+    table = gpd.read_file(folder / "footprints_overlap.geojson")
+    found = align_footprints(Layer.open(folder / "pre"), table)
+    assert found.status == "ok"
+    assert 0.7 < found.dx_m < 2.5
+    assert 1.5 < found.dy_m < 3.2

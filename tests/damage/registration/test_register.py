@@ -1,0 +1,170 @@
+"""register: known motions come back, unrelated pairs fail, and every kind of grid is taken."""
+
+import json
+
+import numpy as np
+import pytest
+from affine import Affine
+from moved_place import UTM, as_layer, moved, noisy, place
+from odc.geo.geobox import GeoBox
+
+from deepnets4eo.damage.registration import assume_registered, register
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.scene import Layer
+
+SHAPE = (360, 400)
+SHIFT = Affine.translation(9, -5)  # pixels: things lie 9 px further right and 5 px higher in the pre image
+
+
+@pytest.fixture(scope="module")
+def post():
+    return place(0, SHAPE)
+
+
+@pytest.fixture(scope="module")
+def shifted(post):
+    return register(as_layer(moved(post, SHIFT)), as_layer(noisy(post)))
+
+
+def test_the_matrix_leads_from_post_pixels_to_where_pre_shows_the_thing(shifted):
+    assert shifted.status == "ok"
+    assert shifted.model == "translation"
+    np.testing.assert_allclose(shifted.matrix, [[1, 0, 9], [0, 1, -5]], atol=0.15)
+    assert (shifted.dx_m, shifted.dy_m) == pytest.approx((4.5, -2.5), abs=0.08)
+    assert shifted.shift_m == pytest.approx(np.hypot(4.5, 2.5), abs=0.1)
+
+
+def test_points_move_east_and_north_on_the_ground(shifted):
+    here = np.array([[500_100.0, 4_099_900.0]])
+    there = shifted.to_pre(here)
+    np.testing.assert_allclose(there - here, [[4.5, 2.5]], atol=0.08)
+    np.testing.assert_allclose(shifted.to_post(there), here, atol=1e-6)
+
+
+def test_the_residual_comes_from_held_out_points(shifted):
+    ties = shifted.tie_points
+    judged = ties[ties.holdout & ties.inlier]
+    assert 0 < len(judged) < len(ties)
+    assert shifted.residual_m == pytest.approx(np.sqrt((judged.residual_m**2).mean()))
+    assert shifted.residual_m < 0.3
+    assert shifted.improvement > 0.3
+    assert ties.crs.to_epsg() == 32615
+
+
+def test_the_result_fits_in_json(shifted):
+    told = json.loads(json.dumps(shifted.to_dict(), allow_nan=False))
+    assert told["status"] == "ok"
+    assert told["inliers"] == shifted.inliers
+    assert np.shape(told["matrix"]) == (2, 3)
+
+
+def test_the_negative_of_the_place_is_found_too(post):
+    found = register(as_layer(255 - moved(post, SHIFT)), as_layer(noisy(post)))
+    assert found.status == "ok"
+    np.testing.assert_allclose(found.matrix[:, 2], (9, -5), atol=0.15)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_another_place_fails_and_keeps_the_metadata_geometry(seed, post):
+    found = register(as_layer(place(50 + seed, SHAPE)), as_layer(post))
+    assert found.status == "failed"
+    assert found.reason
+    np.testing.assert_array_equal(found.matrix, [[1, 0, 0], [0, 1, 0]])
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def test_noise_and_plain_images_fail(post):
+    noise = np.random.default_rng(0).integers(0, 255, SHAPE).astype(np.float32)
+    assert register(as_layer(noise), as_layer(post)).status == "failed"
+    assert register(as_layer(np.full(SHAPE, 7.0)), as_layer(post)).status == "failed"
+
+
+def test_a_turn_and_scale_are_found_to_a_fifth_of_a_pixel(post):
+    middle = Affine.translation(200, 180)
+    motion = middle * Affine.rotation(1.2) * Affine.scale(0.985) * ~middle * Affine.translation(4, 3)
+    found = register(as_layer(moved(post, motion)), as_layer(noisy(post)))
+    assert found.status in ("ok", "degraded")
+    assert found.model == "similarity"
+    corners = np.array([[60, 60], [340, 60], [60, 300], [340, 300]], float)
+    expected = np.array([motion * tuple(corner) for corner in corners])
+    moved_corners = corners @ found.matrix[:, :2].T + found.matrix[:, 2]
+    assert np.hypot(*(moved_corners - expected).T).max() < 0.3
+
+
+def test_other_crs_resolution_and_bands_meet_on_the_ground(post):
+    before = as_layer(np.stack([moved(post, SHIFT)] * 3))
+    degrees = before.on(before.grid.to_crs("EPSG:4326", resolution=7e-6), "cubic")
+    found = register(Layer.open(degrees.read()[0], grid=degrees.grid, nodata=0), as_layer(noisy(post)))
+    assert found.status in ("ok", "degraded")
+    assert (found.dx_m, found.dy_m) == pytest.approx((4.5, -2.5), abs=0.25)
+
+
+def test_without_any_crs_pixels_count(post):
+    found = register(as_layer(moved(post, SHIFT), crs=None), as_layer(noisy(post), crs=None))
+    assert (found.dx_m, found.dy_m) == pytest.approx((9, -5), abs=0.15)
+    assert found.tie_points.crs is None
+
+
+def test_one_missing_crs_is_taken_pixel_for_pixel_or_refused(post):
+    found = register(as_layer(moved(post, SHIFT), crs=None), as_layer(noisy(post)))
+    np.testing.assert_allclose(found.matrix[:, 2], (9, -5), atol=0.15)
+    with pytest.raises(GridError, match="same size"):
+        register(as_layer(post[:300], crs=None), as_layer(post))
+
+
+def test_images_that_do_not_overlap_are_refused(post):
+    away = GeoBox(SHAPE, Affine(0.5, 0, 510_000, 0, -0.5, 4_100_000), UTM)
+    with pytest.raises(GridError, match="do not overlap"):
+        register(Layer.open(post.astype(np.uint8), grid=away), as_layer(post))
+
+
+def test_unknown_models_and_distances_are_refused(post):
+    with pytest.raises(InputError, match="model is 'spline'"):
+        register(as_layer(post), as_layer(post), model="spline")
+    with pytest.raises(InputError, match="max_shift_m is 0"):
+        register(as_layer(post), as_layer(post), max_shift_m=0)
+
+
+def test_a_larger_shift_than_allowed_is_no_success(post):
+    found = register(as_layer(moved(post, Affine.translation(40, 0))), as_layer(post), max_shift_m=8)
+    assert found.status == "failed"
+
+
+def test_nodata_on_half_of_the_place_is_left_out(post):
+    before = np.clip(moved(post, SHIFT), 1, 255).astype(np.uint8)
+    before[:, 260:] = 0
+    layer = Layer.open(before, grid=as_layer(post).grid, nodata=0)
+    found = register(layer, as_layer(noisy(post)))
+    np.testing.assert_allclose(found.matrix[:, 2], (9, -5), atol=0.2)
+    assert found.ties["pixel"][:, 0].max() < 270
+
+
+def test_the_same_seed_gives_the_same_result(post, shifted):
+    again = register(as_layer(moved(post, SHIFT)), as_layer(noisy(post)))
+    np.testing.assert_array_equal(again.matrix, shifted.matrix)
+    assert again.residual_m == shifted.residual_m
+
+
+def test_a_pair_can_be_taken_as_registered(post):
+    taken = assume_registered(as_layer(post), as_layer(post))
+    assert taken.status == "ok"
+    np.testing.assert_array_equal(taken.matrix, [[1, 0, 0], [0, 1, 0]])
+    assert json.loads(json.dumps(taken.to_dict(), allow_nan=False))["residual_m"] is None
+    assert len(taken.tie_points) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.real_data
+def test_joplin_lies_within_a_metre_of_its_metadata(real_data):
+    found = register(Layer.open(real_data / "joplin" / "pre"), Layer.open(real_data / "joplin" / "post"))
+    assert found.status == "ok"
+    assert found.residual_m < 1.0
+    assert (found.dx_m, found.dy_m) == pytest.approx((-0.3, -0.7), abs=0.4)
+
+
+@pytest.mark.real_data
+def test_real_images_of_different_places_fail(real_data):
+    files = sorted((real_data / "dsifn_cd" / "A").glob("*.png"))
+    for first, second in list(zip(files, files[1:], strict=False))[:2]:
+        other = second.parents[1] / "B" / second.name
+        assert register(Layer.open(first), Layer.open(other)).status == "failed"
