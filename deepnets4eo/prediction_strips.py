@@ -55,6 +55,7 @@ class Job:
     workers: int = 2
     progress: Callable[[float], None] | None = None
     counts: Counts = field(default_factory=Counts)
+    known: dict[int, Result] = field(default_factory=dict)  # batch number → results computed in advance
 
     @property
     def products(self) -> list[str]:
@@ -86,20 +87,13 @@ class Job:
 
 
 def plan_strip_px(job: Job, memory_limit: int) -> int:
-    """Width of strips that stay within the memory limit; computes one tile of zeros to see what the network takes.
+    """Width of strips that stay within the memory limit; computes the first tile to see what the network takes.
 
     Errors: InputError where the limit does not suffice.
     """
     tiling, num_classes = job.lattice.tiling, job.segmenter.legend.num_classes
     before = peak_bytes()
-    tile = np.zeros((job.batch_tiles, job.segmenter.inputs.in_channels, tiling.tile_px, tiling.tile_px), np.float32)
-    try:
-        job.infer(tile)
-    except RuntimeError as error:  # too small for the network's pyramid, or too big for the device's memory
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"the network cannot compute a tile of {tiling.tile_px} px: {reason}. Choose another --tile."
-        ) from error
+    _compute_first_tile(job)
     network = peak_bytes() if peak_bytes() > before else resident_bytes()
     reading = (job.workers + 1) * 3 * job.reader.segment_tiles * job.reader.tile_bytes
     per_column = (BLOCK_PX + tiling.core_px) * sum(bands_of(name, num_classes) for name in job.products)
@@ -108,6 +102,24 @@ def plan_strip_px(job: Job, memory_limit: int) -> int:
     fixed = _queue_length(job) * job.result_bytes * job.batch_tiles + chunk
     stitching = stitch_budget(memory_limit, network, reading + fixed, per_column * BLOCK_PX)
     return strip_width(job.lattice.shape[1], per_column, BLOCK_PX, stitching)
+
+
+def _compute_first_tile(job: Job) -> None:
+    """Compute the lattice's first batch with its first tile alone; where that is all of it, the result is kept."""
+    tile_px = job.lattice.tiling.tile_px
+    first = job.reader.read_segment([job.lattice.tile(0, 0)])[0]
+    batch = np.zeros((job.batch_tiles, job.segmenter.inputs.in_channels, tile_px, tile_px), np.float32)
+    if first.image is not None:
+        batch[0] = first.image
+    try:
+        results = job.infer(batch)
+    except RuntimeError as error:  # too small for the network's pyramid, or too big for the device's memory
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"the network cannot compute a tile of {tile_px} px: {reason}. Choose another --tile."
+        ) from error
+    if first.image is not None and job.batch_tiles == 1:
+        job.known[0] = results
 
 
 def predict_strips(job: Job, strip_px: int) -> None:
@@ -138,9 +150,7 @@ class _StripWork:
         tiling = job.lattice.tiling
         shape = (job.batch_tiles, job.segmenter.inputs.in_channels, tiling.tile_px, tiling.tile_px)
         self.batch = np.zeros(shape, np.float32)
-        self.unrecorded: deque[tuple[int, bool]] = (
-            deque()
-        )  # (scene rows finished, skipped) of tiles not yet on the disk
+        self.unrecorded: deque[tuple[int, bool]] = deque()  # tiles not yet on the disk: (scene rows finished, skipped)
 
     def run(self) -> None:
         """Pass all tiles through; returns when every row is on the disk."""
@@ -174,7 +184,8 @@ class _StripWork:
         computed = sum(read.image is not None for read in self.waiting)
         if computed:
             started = time.perf_counter()
-            results = self.job.infer(self.batch)
+            known = self.job.known.pop(self._batch_of(self.waiting[0]), None)
+            results = self.job.infer(self.batch) if known is None else known
             self.job.counts.network_s += time.perf_counter() - started
             self.job.counts.computed += computed
         for read in self.waiting:

@@ -24,7 +24,10 @@ SEGMENT_TILES = 4
 
 @dataclass(frozen=True)
 class ReadTile:
-    """A tile as read: image (C, tile, tile) float32, or None where the core has no valid pixel; valid (core, core)."""
+    """A tile as read: image (C, tile, tile) float32, or None where the core has no valid pixel; valid (core, core).
+
+    The image is a view of its segment where it can be, so that it is copied once: into a batch.
+    """
 
     tile: Tile
     image: NDArray[np.float32] | None
@@ -79,7 +82,7 @@ class TileReader:
         part = prepared[:, inside_rows, inside_cols]
         if clipped != tile.window:
             part = _mirrored(part, tile.window.within(clipped))
-        return ReadTile(tile, np.ascontiguousarray(part), core_valid)
+        return ReadTile(tile, part, core_valid)
 
 
 def _mirrored(part: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
