@@ -70,7 +70,7 @@ def _read_ogr(name: str, layer: str | None) -> gpd.GeoDataFrame:
     try:
         layer = _choose_layer(name, layer)
         table = pyogrio.read_dataframe(name, layer=layer, on_invalid="fix", fid_as_index=True)
-        announced = pyogrio.read_info(name, layer=layer, force_feature_count=True)["features"]
+        announced = pyogrio.read_info(name, layer=layer)["features"]
     except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError) as error:
         raise InputError(
             f"footprints {name} could not be read: {error}. Expected a whole file in {FORMATS}; "
