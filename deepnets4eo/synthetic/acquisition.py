@@ -18,7 +18,7 @@ from deepnets4eo.synthetic.points import PointSample, sample_points
 from deepnets4eo.synthetic.sensor import blur, expose, is_crop, lean, radiance, view
 from deepnets4eo.synthetic.spectra import MaterialSpectra, material_spectra
 from deepnets4eo.synthetic.style import Light, Season, Sensor
-from deepnets4eo.synthetic.surface import Surface
+from deepnets4eo.synthetic.surface import OPAQUE, Surface
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Acquisition:
     def image(self) -> np.ndarray:
         """(4, H, W) uint8: red, green, blue, near infrared."""
         scene = radiance(self.surface, self.light, self.dimming)
-        above = np.maximum(self.surface.height, np.where(self.surface.cover > 90, self.surface.canopy, 0))
+        above = np.maximum(self.surface.height, np.where(self.surface.cover > OPAQUE, self.surface.canopy, 0))
         scene = lean(scene, above, self.sensor, self.surface.gsd_m)
         zoom = abs(self.grid.affine.a) / abs(self.canvas.affine.a)
         if zoom > 1.2:
@@ -76,7 +76,10 @@ class Acquisition:
         return found if target.name == source.name else source.remap_to(target)[found]
 
     def building_ids(self) -> np.ndarray:
-        """(H, W) int32: number of the building whose plan covers the pixel (row of `City.all_buildings` plus one)."""
+        """(H, W) int32: number of the building whose plan covers the pixel, 0 for none.
+
+        Number k is row k − 1 of `City.all_buildings`; numbers beyond that are buildings that only post has.
+        """
         return view(self.surface.building, self.matrix, self.shape, 0)
 
     def points(self, density: float = 8.0) -> PointSample:

@@ -210,6 +210,11 @@ class City:
         rng = np.random.default_rng([self.seed, 41])
         return footprint_layer(self.buildings, rng, offset_m, missing_share, extra_share)
 
+    def to_post(self, frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+        """The same shapes where they appear in the post image."""
+        back = ~self.post.to_pre
+        return frame.set_geometry(frame.geometry.affine_transform([back.a, back.b, back.d, back.e, back.c, back.f]))
+
     def osm(self, offset_m: float = 2.0, missing_share: float = 0.25) -> dict[str, gpd.GeoDataFrame]:
         """OSM-like layers `buildings`, `roads`, `water`: shifted and incomplete."""
         water = water_frame(self.place.plan, self.canvas, self.gsd_m, self.extent)

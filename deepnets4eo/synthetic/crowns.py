@@ -59,10 +59,11 @@ def _paint_tree(
     if kind == 1:
         crown = height * np.clip(1.05 - 0.8 * rim, 0, 1) + 0.2 * fine
     full = rim < 1
+    cover = np.full(size, 255, np.float32)
     if leaf < 0.95:
-        twigs = _branchwork(x, y, radius, rng) + 0.5 * fine > 0.75 - 1.6 * leaf
-        full &= twigs
-    cover = np.where(full, np.float32(255 if leaf > 0.5 else 165 + 90 * leaf), 0.0)
+        wood = _branchwork(x, y, radius, rng) + 0.35 * fine + 0.3 * middle + np.float32(2.2 * leaf)
+        full &= wood > -0.2
+        cover = np.clip(70 + 120 * wood, 30, 200 + 55 * np.float32(leaf))
     colour = _crown_colour(leaf, kind, rng, season)
     drawn = full & (crown > surface.canopy[top:bottom, left:right])
     shade = np.clip(1 + 0.12 * fine + 0.10 * middle - 0.14 * (1 - dome), 0.4, 1.6)

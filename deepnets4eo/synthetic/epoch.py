@@ -12,7 +12,7 @@ import numpy as np
 from deepnets4eo.synthetic.building import Building
 from deepnets4eo.synthetic.crowns import paint_trees
 from deepnets4eo.synthetic.damage import HALO_M, paint_damage
-from deepnets4eo.synthetic.ground import colour_ground, paint_ground
+from deepnets4eo.synthetic.ground import break_ground, colour_ground, paint_ground
 from deepnets4eo.synthetic.happening import Happening, altered
 from deepnets4eo.synthetic.objects import stamp_boats, stamp_cars, stamp_clutter, stamp_fences
 from deepnets4eo.synthetic.plan import Plan, Row
@@ -44,6 +44,8 @@ def paint_epoch(place: Place, season: Season, happening: Happening | None) -> Su
     surface = Surface.bare(place.ground, place.gsd_m)
     surface.material[:] = place.material
     paint_ground(surface, plan, textures, happening.ponds if happening else [])
+    if happening:
+        break_ground(surface, happening.works)
     colour_ground(surface, textures, place.tone, season, place.style.dryness)
     stamp_fences(surface, plan, np.random.default_rng([place.seed, 13]))
     stamp_clutter(surface, plan.clutter, np.random.default_rng([place.seed, 14]))

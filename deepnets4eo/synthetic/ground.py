@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from deepnets4eo.synthetic.materials import CODE, NAMES, poles
-from deepnets4eo.synthetic.plan import Plan
+from deepnets4eo.synthetic.plan import Plan, Row
 from deepnets4eo.synthetic.streets import ARTERIAL_M, KINDS, Streets
 from deepnets4eo.synthetic.style import Season
 from deepnets4eo.synthetic.surface import Rectangles, Surface
@@ -169,6 +169,16 @@ def paint_ground(surface: Surface, plan: Plan, textures: Textures, pools: list[P
     if rows:
         flat, owner = surface.pixels(Rectangles.of([row for row, _ in rows]))
         surface.material.reshape(-1)[flat] = np.array([CODE[name] for _, name in rows], np.uint8)[owner]
+
+
+def break_ground(surface: Surface, rows: list[Row]) -> None:
+    """Lay open the soil of building plots, sparing carriageways and water."""
+    if not rows:
+        return
+    flat, _ = surface.pixels(Rectangles.of(rows))
+    material = surface.material.reshape(-1)
+    kept = np.isin(material[flat], [CODE[name] for name in ("asphalt", "old_asphalt", "paint", "water")])
+    material[flat[~kept]] = CODE["soil"]
 
 
 def _ellipse(surface: Surface, shape: tuple[float, float, float, float, float], code: int, textures: Textures) -> None:

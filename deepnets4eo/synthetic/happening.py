@@ -11,7 +11,7 @@ import numpy as np
 
 from deepnets4eo.synthetic.building import Building, Part
 from deepnets4eo.synthetic.event import Event, Intensity, grade_buildings
-from deepnets4eo.synthetic.plan import Plan
+from deepnets4eo.synthetic.plan import Plan, Row
 from deepnets4eo.synthetic.style import roof_colour
 
 FRAILTY = {"house": 1.0, "shed": 1.2, "block": 0.8, "hall": 0.95, "tank": 0.7}
@@ -24,7 +24,7 @@ class Happening:
 
     grades : (N,) uint8 by planned building, index into event.GRADES; modes : (N,) look of the destroyed, else ""
     changes : (N,) harmless change of the undamaged, "" for none; added : buildings that only the post date has
-    ponds : new pools; fallen, stripped : (T,) bool by tree
+    ponds : new pools; works : earthworks as (x, y, length, width, angle); fallen, stripped : (T,) bool by tree
     """
 
     event: Event
@@ -34,6 +34,7 @@ class Happening:
     changes: list[str]
     added: list[Building]
     ponds: list[tuple[float, float, float, float, float, str]]
+    works: list[Row]
     fallen: np.ndarray
     stripped: np.ndarray
 
@@ -53,7 +54,8 @@ class Happening:
         fallen = rng.random(len(trees)) < np.clip((force - 0.3) * 1.5, 0, 1) * nature.felled
         stripped = ~fallen & (rng.random(len(trees)) < np.clip((force - 0.2) * 1.6, 0, 1) * nature.stripped)
         added, ponds = _novelties(rng, event, plan)
-        return cls(event, intensity, grades, modes, changes, added, ponds, fallen, stripped)
+        works = _earthworks(rng, event, plan)
+        return cls(event, intensity, grades, modes, changes, added, ponds, works, fallen, stripped)
 
 
 def _mode(rng: np.random.Generator, event: Event) -> str:
@@ -101,3 +103,16 @@ def _novelties(
         shed = replace(building, x=float(x), y=float(y), parts=part, roof="gable", eave_m=2.3, use="shed")
         added.append(replace(shed, colour=roof_colour(rng, "metal"), covering="metal"))
     return added, ponds
+
+
+def _earthworks(rng: np.random.Generator, event: Event, plan: Plan) -> list[Row]:
+    """Ground broken for building since the first date, anywhere off the houses: change that is no damage."""
+    width, height = plan.extent_m
+    count = int(rng.poisson(event.lookalike_share * width * height / 1.5e4))
+    places = np.array([(building.x, building.y) for building in plan.buildings]).reshape(-1, 2)
+    rows: list[Row] = []
+    for _ in range(count):
+        x, y, size = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(12, 34)
+        if not len(places) or np.hypot(*(places - (x, y)).T).min() > size / 2 + 12:
+            rows.append((x, y, size, size * rng.uniform(0.5, 1.0), rng.uniform(0, np.pi)))
+    return rows

@@ -6,7 +6,7 @@ import numpy as np
 
 from deepnets4eo.legend import Legend
 from deepnets4eo.synthetic.materials import KIND
-from deepnets4eo.synthetic.surface import Surface
+from deepnets4eo.synthetic.surface import OPAQUE, Surface
 
 STANDING_M = 1.6  # a building lower than this everywhere around is rubble, not a building
 BAND_ROWS = 512
@@ -27,6 +27,6 @@ def class_map(surface: Surface, legend: Legend) -> np.ndarray:
         standing = surface.height[rows] >= STANDING_M
         part[own & standing] = building
         part[own & ~standing] = np.where(part[own & ~standing] == building, clutter, part[own & ~standing])
-        part[surface.cover[rows] > 90] = tree
+        part[surface.cover[rows] > OPAQUE] = tree
         out[rows] = part
     return out

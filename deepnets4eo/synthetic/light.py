@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from deepnets4eo.synthetic.style import Light
-from deepnets4eo.synthetic.surface import Surface
+from deepnets4eo.synthetic.surface import OPAQUE, Surface
 
 SHADOW_EPS_M = 0.12
 SKY_TINT = np.array([0.92, 0.98, 1.14, 0.85], np.float32)  # light from the sky is bluish, poor in infrared
@@ -52,7 +52,7 @@ def _sweep(top: np.ndarray, minor: float, major: float, light: Light, gsd_m: flo
 def sunlit(surface: Surface, light: Light) -> np.ndarray:
     """Share of direct sun reaching the top surface, (H, W) float32 0–1; crowns let some through."""
     solid = surface.ground + surface.height
-    crowns = np.where(surface.cover > 0, surface.ground + surface.canopy, np.float32(-1e4))
+    crowns = np.where(surface.cover > OPAQUE, surface.ground + surface.canopy, np.float32(-1e4))
     top = np.maximum(solid, crowns) + np.float32(SHADOW_EPS_M)
     lit = np.ones(surface.shape, np.float32)
     lit -= 0.80 * (horizon(crowns, light, surface.gsd_m) > top + 0.4)
@@ -62,7 +62,7 @@ def sunlit(surface: Surface, light: Light) -> np.ndarray:
 
 def openness(surface: Surface) -> np.ndarray:
     """Share of the sky seen, roughly: lower beside what stands higher around, (H, W) float32 0.5–1."""
-    top = np.maximum(surface.height, np.where(surface.cover > 0, surface.canopy, 0))
+    top = np.maximum(surface.height, np.where(surface.cover > OPAQUE, surface.canopy, 0))
     around = top
     for radius_m in (1.5, 3.0):
         around = ndimage.uniform_filter(around, max(int(radius_m / surface.gsd_m) | 1, 3), mode="nearest")

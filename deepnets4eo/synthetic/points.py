@@ -13,7 +13,7 @@ import numpy as np
 from deepnets4eo.grid import Grid
 from deepnets4eo.synthetic.labels import STANDING_M
 from deepnets4eo.synthetic.materials import CODE, KIND
-from deepnets4eo.synthetic.surface import Surface
+from deepnets4eo.synthetic.surface import OPAQUE, Surface
 
 ASPRS = {"impervious": 11, "low_vegetation": 2, "water": 9, "building": 6, "tree": 5}
 
@@ -44,7 +44,7 @@ def sample_points(surface: Surface, canvas: Grid, extent: Any, density: float, r
     row = np.clip(row.astype(int), 0, surface.shape[0] - 1)
     col = np.clip(col.astype(int), 0, surface.shape[1] - 1)
     ground, height = surface.ground[row, col], surface.height[row, col]
-    crown = surface.cover[row, col] > 90
+    crown = surface.cover[row, col] > OPAQUE
     through = crown & (rng.random(count) < 0.35)
     canopy = np.maximum(surface.canopy[row, col], height)
     first = ground + np.where(crown, canopy, height)

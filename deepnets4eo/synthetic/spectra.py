@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepnets4eo.synthetic.materials import CODE, NAMES, spectra
-from deepnets4eo.synthetic.surface import Surface
+from deepnets4eo.synthetic.surface import OPAQUE, Surface
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class MaterialSpectra:
 def material_spectra(surface: Surface, wavelengths_nm: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Material codes as seen from above (H, W) uint8, reflectance (M, B), names; crowns count as foliage or branches."""
     codes = surface.material.copy()
-    crown = surface.cover > 90
+    crown = surface.cover > OPAQUE
     leafy = surface.leaf[3] > surface.leaf[0] * np.float32(1.5)
     codes[crown & leafy] = CODE["foliage"]
     codes[crown & ~leafy] = CODE["branches"]

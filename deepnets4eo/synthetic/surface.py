@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+OPAQUE = 90  # crown cover (0–255) from which a crown counts: in the surface model, the labels and the shadows
+
 
 @dataclass
 class Rectangles:
@@ -88,7 +90,7 @@ class Surface:
     @property
     def dsm(self) -> np.ndarray:
         """(H, W) float32: top of everything a sensor meets first, metres."""
-        crowns = np.where(self.cover > 90, self.canopy, 0)
+        crowns = np.where(self.cover > OPAQUE, self.canopy, 0)
         return self.ground + np.maximum(self.height, crowns)
 
     def pixels(self, rectangles: Rectangles) -> tuple[np.ndarray, np.ndarray]:
