@@ -33,7 +33,7 @@ class Shaping:
     min_area_m2 : regions below it are left out
     simplify_m : tolerance of the outline, after staircases of single pixels were cut at mid-side; 0 keeps every pixel
         corner. A distance (Douglas-Peucker); for several classes the root of an area (Visvalingam-Whyatt)
-    right_angles : square outlines that stay alike (intersection over union ≥ 0.85)
+    right_angles : square outlines that stay alike (intersection over union ≥ 0.85) and are not cut by the raster's edge
     """
 
     min_area_m2: float = 0.0
@@ -91,7 +91,7 @@ def polygonize(
         smooth = without_stairs(with_shared_corners(regions.polygons))
         shaped = simplify_together(_affine(smooth, scale), shaping.simplify_m)
     else:
-        shaped = _shape(regions.polygons, scale, shaping)
+        shaped = _shape(regions.polygons, scale, shaping, _uncut(regions.polygons, labels.shape))
     ground = _affine(shaped, labels.grid.affine * Affine.scale(1 / col_m, 1 / row_m))
     return gpd.GeoDataFrame(
         {
@@ -105,7 +105,13 @@ def polygonize(
     )
 
 
-def _shape(polygons: NDArray[Any], scale: Affine, shaping: Shaping) -> NDArray[Any]:
+def _uncut(polygons: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """(N,) whether a region lies clear of the raster's edge: what is cut there has no corners of its own."""
+    left, top, right, bottom = shapely.bounds(polygons).T
+    return (left > 0) & (top > 0) & (right < shape[1]) & (bottom < shape[0])
+
+
+def _shape(polygons: NDArray[Any], scale: Affine, shaping: Shaping, uncut: NDArray[np.bool_]) -> NDArray[Any]:
     """Outlines in metres, simplified and squared each by itself."""
     if not (shaping.simplify_m or shaping.right_angles):
         return _affine(polygons, scale)
@@ -116,8 +122,9 @@ def _shape(polygons: NDArray[Any], scale: Affine, shaping: Shaping) -> NDArray[A
     if not shaping.right_angles:
         return simple
     shortest = max(tolerance, 2 * gsd)
-    squared = [right_angled(one, shortest, traced) for one, traced in zip(simple, smooth, strict=True)]
-    return np.array(squared, dtype=object)
+    for row in np.flatnonzero(uncut):
+        simple[row] = right_angled(simple[row], shortest, smooth[row])
+    return simple
 
 
 def _still_valid(polygons: NDArray[Any], traced: NDArray[Any], affine: Affine) -> NDArray[Any]:

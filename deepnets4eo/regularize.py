@@ -12,6 +12,7 @@ import shapely
 
 MIN_IOU = 0.85
 GOOD_IOU = 0.95  # so alike that no other direction need be tried
+MAX_SHIFT = 3.0  # most a corner may leave the outline, in shortest sides: a wing at another angle goes further
 
 Point = tuple[float, float]
 
@@ -22,7 +23,7 @@ def right_angled(
     traced: shapely.Polygon | None = None,
     min_iou: float = MIN_IOU,
 ) -> shapely.Polygon:
-    """The polygon with only right angles, or as it is where none of those overlaps it by `min_iou`.
+    """The polygon with only right angles, or as it is where those would not overlap it by `min_iou` or stray from it.
 
     Parameters
     ----------
@@ -42,7 +43,9 @@ def right_angled(
     best, best_iou = simple, min_iou
     for direction in (_dominant_angle, _rectangle_angle):
         candidate = _squared(walls, direction(simple), min_side_m)
-        if candidate is not None and (iou := _iou(candidate, traced)) >= best_iou:
+        if candidate is None or shapely.hausdorff_distance(candidate, traced) > MAX_SHIFT * min_side_m:
+            continue
+        if (iou := _iou(candidate, traced)) >= best_iou:
             best, best_iou = candidate, iou
         if best_iou >= GOOD_IOU:
             break

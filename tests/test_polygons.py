@@ -95,6 +95,16 @@ def test_a_house_at_any_angle_comes_back_as_four_right_angles(angle: float, leng
     assert len(sides) == 4
 
 
+def test_houses_cut_by_the_edge_are_simplified_but_not_squared() -> None:
+    labels = rasterio.features.rasterize(
+        [(shapely.affinity.translate(turned_house(31), -40, 0), 1)], out_shape=(100, 100)
+    )
+    plain = polygonize(Layer.open(labels), {1: "a"}, Shaping(simplify_m=1.0)).geometry[0]
+    squared = polygonize(Layer.open(labels), {1: "a"}, Shaping(simplify_m=1.0, right_angles=True)).geometry[0]
+    assert squared.equals(plain)
+    assert squared.bounds[0] == 0
+
+
 def test_simplified_outlines_stay_within_the_tolerance_and_lose_the_stairs() -> None:
     labels = rasterio.features.rasterize([(turned_house(31), 1)], out_shape=(100, 100))
     plain = polygonize(Layer.open(labels), {1: "a"}).geometry[0]

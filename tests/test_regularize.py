@@ -18,6 +18,12 @@ def test_round_outlines_are_not_squared() -> None:
     assert squared is tank
 
 
+def test_a_wing_at_another_angle_is_not_forced() -> None:
+    wing = shapely.affinity.rotate(shapely.box(0, 0, 12, 5), 35, origin=(0, 0))
+    both = shapely.union(shapely.box(-20, -30, 6, 1), wing)
+    assert right_angled(both, 1.0) is both
+
+
 def test_jogs_below_the_limit_go_and_wings_stay() -> None:
     ell = shapely.Polygon([(0, 0), (20, 0), (20, 8), (8, 8), (8, 20), (0, 20)])
     jagged = shapely.Polygon([(0, 0), (9, 0), (9, 0.4), (11, 0.4), (11, 0), (20, 0), (20, 8), (8, 8), (8, 20), (0, 20)])
