@@ -191,7 +191,9 @@ def _damage_map(
 ) -> DamageMap:
     frame = evidence.frame
     facts = {name: frame[name].to_numpy() for name in ("status", "reason", "method", "dx_px", "dy_px", *evidence.names)}
-    columns = {"id": frame["id"].to_numpy()} | {name: decided[name].to_numpy() for name in ("damage", "damage_prob", "confidence")}
+    columns = {"id": frame["id"].to_numpy()} | {
+        name: decided[name].to_numpy() for name in ("damage", "damage_prob", "confidence")
+    }
     outlines = _on_the_post_image(inputs, frame[["dx_px", "dy_px"]].to_numpy(float))
     crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
     return DamageMap(

@@ -1,0 +1,94 @@
+"""How well a damage map agrees with graded buildings: ranking, detection of major or worse, and the grades themselves.
+
+Takes a map's buildings and a reference with the columns `id` and `damage`; grades outside the xBD legend are left out
+and counted. Refuses tables that share no assessed building.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from deepnets4eo.damage.decision import GRADES
+from deepnets4eo.errors import InputError
+from deepnets4eo.metrics import ConfusionMatrix
+
+DAMAGED = GRADES[2:]
+
+
+@dataclass(frozen=True)
+class Skill:
+    """Agreement on N buildings; `auc` is NaN where the reference holds one side only.
+
+    auc, f1, precision, recall : of major damage or worse, decided at a probability of one half.
+    grades : confusion matrix over the four grades, rows reference. left_out : reference rows that could not be scored.
+    """
+
+    buildings: int
+    damaged: int
+    auc: float
+    f1: float
+    precision: float
+    recall: float
+    grades: ConfusionMatrix = field(repr=False)
+    left_out: dict[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        named = ("buildings", "damaged", "auc", "f1", "precision", "recall", "left_out")
+        return {name: getattr(self, name) for name in named} | {
+            "grade_accuracy": self.grades.overall_accuracy,
+            "grade_kappa": self.grades.kappa,
+            "confusion": self.grades.matrix,
+        }
+
+    def __str__(self) -> str:
+        return (
+            f"{self.buildings} graded buildings, {self.damaged} with major damage or worse: AUC {self.auc:.3f}, "
+            f"F1 {self.f1:.3f} (precision {self.precision:.3f}, recall {self.recall:.3f}); "
+            f"four grades: {self.grades.overall_accuracy:.1%} right, κ {self.grades.kappa:.2f}"
+        )
+
+
+def skill(buildings: pd.DataFrame, reference: pd.DataFrame) -> Skill:
+    """Compare a map's buildings with a graded reference, joined by id.
+
+    buildings : `id`, `damage`, `damage_prob`, `status`. reference : `id`, `damage` (xBD names).
+    Errors: InputError where no assessed building is in the reference.
+    """
+    graded = reference[reference["damage"].isin(GRADES)]
+    joined = graded.assign(id=graded["id"].astype(str))[["id", "damage"]].merge(
+        buildings[["id", "damage", "damage_prob", "status"]], on="id", suffixes=("_reference", "")
+    )
+    scored = joined[joined["status"] == "assessed"]
+    if scored.empty:
+        raise InputError(
+            "no assessed building is in the reference: the ids do not match. Give both the same id column."
+        )
+    foreign = reference.loc[~reference["damage"].isin(GRADES), "damage"].astype(str).value_counts()
+    left_out = {str(name): int(count) for name, count in foreign.items()} | {
+        "not in the map": len(graded) - len(joined),
+        "not assessed": len(joined) - len(scored),
+    }
+    grades = ConfusionMatrix(len(GRADES)).update(_index(scored["damage_reference"]), _index(scored["damage"]))
+    truth = scored["damage_reference"].isin(DAMAGED).to_numpy()
+    return Skill(
+        len(scored), int(truth.sum()), *_detection(truth, scored["damage_prob"].to_numpy(float)), grades,
+        {reason: count for reason, count in left_out.items() if count},
+    )  # fmt: skip
+
+
+def _detection(truth: NDArray[np.bool_], probability: NDArray[np.float64]) -> tuple[float, float, float, float]:
+    """AUC, F1, precision and recall of the positive side."""
+    auc = float(roc_auc_score(truth, probability)) if 0 < truth.sum() < len(truth) else float("nan")
+    pair = ConfusionMatrix(2).update(truth.astype(np.uint8), (probability >= 0.5).astype(np.uint8))
+    return auc, float(pair.f1[1]), float(pair.precision[1]), float(pair.recall[1])
+
+
+def _index(names: pd.Series) -> NDArray[np.uint8]:
+    return np.array([GRADES.index(name) for name in names], np.uint8)

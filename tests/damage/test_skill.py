@@ -1,0 +1,48 @@
+"""Skill of a damage map: the figures are those of scikit-learn, and nothing is silently left out."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import f1_score, roc_auc_score
+
+from deepnets4eo.damage.decision import GRADES
+from deepnets4eo.damage.skill import skill
+from deepnets4eo.errors import InputError
+
+
+@pytest.fixture
+def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
+    rng = np.random.default_rng(0)
+    reference = pd.DataFrame({"id": np.arange(60), "damage": rng.choice(GRADES, 60)})
+    probability = rng.uniform(size=60)
+    found = pd.DataFrame({"id": reference["id"].astype(str), "damage": rng.choice(GRADES, 60)})
+    return found.assign(damage_prob=probability, status="assessed"), reference
+
+
+def test_figures_equal_scikit_learn(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    buildings, reference = tables
+    truth = reference["damage"].isin(["major-damage", "destroyed"])
+    found = skill(buildings, reference)
+    assert found.auc == pytest.approx(roc_auc_score(truth, buildings["damage_prob"]))
+    assert found.f1 == pytest.approx(f1_score(truth, buildings["damage_prob"] >= 0.5))
+    assert found.grades.matrix.sum() == 60
+
+
+def test_what_is_left_out_is_counted(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    buildings, reference = tables
+    reference.loc[0, "damage"] = "no-building"
+    buildings.loc[1, "status"] = "not_assessed"
+    found = skill(buildings.drop(index=2), reference)
+    assert found.left_out == {"no-building": 1, "not in the map": 1, "not assessed": 1}
+    assert found.buildings == 57
+
+
+def test_one_sided_references_have_no_auc(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    buildings, reference = tables
+    assert np.isnan(skill(buildings, reference.assign(damage="destroyed")).auc)
+
+
+def test_foreign_ids_are_refused(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    buildings, reference = tables
+    with pytest.raises(InputError, match="ids do not match"):
+        skill(buildings, reference.assign(id=reference["id"] + 1000))
