@@ -71,7 +71,11 @@ def joplin_evidence(folder: Path) -> pd.DataFrame:
     alignment = align_footprints(pre, footprints.frame)
     frame = gather(pre, post, footprints, registration, alignment=alignment).frame
     centre = footprints.to(METRES_UTM).frame.centroid
-    block = np.floor(centre.x / BLOCK_M).astype(int).astype(str) + "-" + np.floor(centre.y / BLOCK_M).astype(int).astype(str)
+    block = (
+        np.floor(centre.x / BLOCK_M).astype(int).astype(str)
+        + "-"
+        + np.floor(centre.y / BLOCK_M).astype(int).astype(str)
+    )
     frame["domain"], frame["group"] = "joplin", "joplin-" + block.to_numpy()
     labels = read_footprints(folder / "damage_labels.geojson")
     grade = pd.Series(labels.attributes["damage"].to_numpy(), labels.frame["id"])

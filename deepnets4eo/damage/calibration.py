@@ -88,4 +88,6 @@ def shifted(score: Array, slope: float, intercept: float) -> Array:
 
 def _check(first: Array, second: NDArray[np.generic]) -> None:
     if len(first) != len(second) or not len(first):
-        raise InputError(f"got {len(first)} scores and {len(second)} truths, expected as many of both and at least one.")
+        raise InputError(
+            f"got {len(first)} scores and {len(second)} truths, expected as many of both and at least one."
+        )

@@ -87,7 +87,9 @@ def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) ->
         slope = max(slope, 0.0)
         borders[grade] = {
             "intercept": round(slope * border.intercept + shift, 4),
-            "weights": {column: round(slope * float(weight), 4) for column, weight in zip(columns, border.weights, strict=True)},
+            "weights": {
+                column: round(slope * float(weight), 4) for column, weight in zip(columns, border.weights, strict=True)
+            },
         }
     standard = {
         column: {"centre": round(float(middle), 5), "scale": round(float(unit), 5)}

@@ -26,7 +26,9 @@ class Border:
     weights: Array
 
 
-def fit_border(evidence: Array, beyond: NDArray[np.bool_], weight: Array, points: NDArray[np.integer], ridge: float) -> Border:
+def fit_border(
+    evidence: Array, beyond: NDArray[np.bool_], weight: Array, points: NDArray[np.integer], ridge: float
+) -> Border:
     """Ridge logistic regression with weights held to the signs of `points`.
 
     evidence : (N, K) standardised, no NaN; beyond : (N,) bool; weight : (N,), any scale;
@@ -34,7 +36,9 @@ def fit_border(evidence: Array, beyond: NDArray[np.bool_], weight: Array, points
     Errors: InputError when all buildings lie on one side.
     """
     if beyond.all() or not beyond.any():
-        raise InputError(f"all {len(beyond)} buildings lie on one side of the border. Give both damaged and intact ones.")
+        raise InputError(
+            f"all {len(beyond)} buildings lie on one side of the border. Give both damaged and intact ones."
+        )
     share = weight / weight.sum()
 
     def loss(parameters: Array) -> tuple[float, Array]:

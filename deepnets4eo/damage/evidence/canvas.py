@@ -68,7 +68,7 @@ def make_canvas(pre: Layer | None, post: Layer, registration: Registration | Non
     before = grid
     if trusted and registration is not None:
         matrix = Affine(*np.asarray(registration.matrix, float).ravel())
-        before = GeoBox(tuple(grid.shape), post.grid.affine * matrix * ~scale, grid.crs)
+        before = GeoBox(grid.shape, post.grid.affine * matrix * ~scale, grid.crs)
     layers = {"post": _first_bands(post).on(grid, _resampling(post, size_m))}
     if trusted and pre is not None:
         layers["pre"] = _first_bands(pre).on(before, _resampling(pre, size_m))

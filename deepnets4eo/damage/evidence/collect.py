@@ -5,6 +5,7 @@ Takes a canvas and outlined buildings; memory is two blocks plus one row of sums
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -26,7 +27,9 @@ def collect(canvas: Canvas, outlined: Outlined, *, workers: int = 2) -> dict[str
     centres = outlined.centres[_inside(outlined, canvas)]
     radiometry = {name: measure(canvas.layers[name], centres) for name in IMAGES if name in canvas.layers}
     total: dict[str, Rows] = {}
-    height, width = (-(-side // CELL_PX) * CELL_PX for side in canvas.shape)  # whole cells; beyond the edge nothing is valid
+    height, width = (
+        -(-side // CELL_PX) * CELL_PX for side in canvas.shape
+    )  # whole cells; beyond the edge nothing is valid
     for part in _measured(blocks((height, width), BLOCK_PX), canvas, outlined, radiometry, workers):
         for name, rows in part.sums.items():
             _table(total, name, len(outlined.centres), rows.shape[1], 0.0)[part.buildings] += rows
@@ -41,17 +44,13 @@ def _measured(
     """Results in block order, so that sums are the same whatever the number of workers."""
     occupied = [window for window in windows if len(outlined.body.touching(window))]
     with ThreadPoolExecutor(workers) as pool:
-        ahead: list[Future[BlockSums | None]] = []
+        ahead: deque[Future[BlockSums]] = deque()
         for window in occupied:
             ahead.append(pool.submit(measure_block, window, canvas, outlined, radiometry))
             if len(ahead) > workers:
-                part = ahead.pop(0).result()
-                if part is not None:
-                    yield part
-        for future in ahead:
-            part = future.result()
-            if part is not None:
-                yield part
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def _inside(outlined: Outlined, canvas: Canvas) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Small-window filters on (H, W) float32 maps, written as sums and minima of shifted views.
 
-Takes arrays without NaN and keeps their shape, repeating the border. A few passes over memory each, and no Python
-loop over pixels.
+Takes arrays without NaN and keeps their shape; within half a window of the border values are those of the pixel
+itself or of a part of the window. A few passes over memory each, and no Python loop over pixels.
 """
 
 from __future__ import annotations
@@ -18,47 +18,71 @@ def box(values: Map, size_px: int) -> Map:
     >>> box(np.eye(3, dtype="float32"), 3)[1, 1].round(4)
     np.float32(0.3333)
     """
-    for axis in (0, 1):
-        padded, length = _padded(values, size_px, axis), values.shape[axis]
-        total = _part(padded, axis, 0, length).copy()
-        for offset in range(1, size_px):
-            total += _part(padded, axis, offset, length)
-        total *= np.float32(1 / size_px)
-        values = total
-    return values
+    return _means(_means(values, size_px, 0), size_px, 1)
+
+
+def deviation(values: Map) -> Map:
+    """Standard deviation in 3 × 3 pixels, from differences: exact also where the mean is large against it."""
+    out = np.zeros_like(values)
+    left, middle, right = values[:, :-2], values[:, 1:-1], values[:, 2:]
+    inner = _squares(left, middle, right)
+    mean = (left + middle + right) * np.float32(1 / 3)
+    total = inner[:-2] + inner[1:-1] + inner[2:]
+    total += 3 * _squares(mean[:-2], mean[1:-1], mean[2:])
+    np.sqrt(total * np.float32(1 / 9), out=out[1:-1, 1:-1])
+    return out
 
 
 def minimum(values: Map, size_px: int) -> Map:
     """Smallest value in a square window of an odd side."""
     for axis in (0, 1):
-        padded, length, reach = _padded(values, size_px, axis), values.shape[axis], 1
+        reach, part = 1, values
         while 2 * reach <= size_px:  # minima over 1, 2, 4 … pixels, then two overlapping ones make the window
-            shorter = padded.shape[axis] - reach
-            padded = np.minimum(_part(padded, axis, 0, shorter), _part(padded, axis, reach, shorter))
+            shorter = part.shape[axis] - reach
+            part = np.minimum(_part(part, axis, 0, shorter), _part(part, axis, reach, shorter))
             reach *= 2
-        values = np.minimum(_part(padded, axis, 0, length), _part(padded, axis, size_px - reach, length))
+        length = values.shape[axis] - size_px + 1
+        values = values.copy()
+        _part(values, axis, size_px // 2, length)[...] = np.minimum(
+            _part(part, axis, 0, length), _part(part, axis, size_px - reach, length)
+        )
     return values
 
 
 def gradient(values: Map) -> tuple[Map, Map]:
-    """Derivatives along rows and columns (Sobel: smoothed across, central differences along), per pixel."""
-    return _derivative(values, 0), _derivative(values, 1)
+    """Derivatives along rows and columns (Sobel: smoothed across, central differences along), per pixel; 0 at the rim."""
+    along_row, along_col = np.zeros_like(values), np.zeros_like(values)
+    smooth = values[:, :-2] + values[:, 2:] + 2 * values[:, 1:-1]
+    np.multiply(smooth[2:] - smooth[:-2], np.float32(1 / 8), out=along_row[1:-1, 1:-1])
+    smooth = values[:-2] + values[2:] + 2 * values[1:-1]
+    np.multiply(smooth[:, 2:] - smooth[:, :-2], np.float32(1 / 8), out=along_col[1:-1, 1:-1])
+    return along_row, along_col
 
 
-def _derivative(values: Map, axis: int) -> Map:
-    rows, cols = values.shape
-    across = _padded(values, 3, 1 - axis)
-    length = values.shape[1 - axis]
-    smooth = _part(across, 1 - axis, 0, length) + _part(across, 1 - axis, 2, length) + 2 * values
-    along = _padded(smooth, 3, axis)
-    length = values.shape[axis]
-    return (_part(along, axis, 2, length) - _part(along, axis, 0, length)) * np.float32(1 / 8)
+def cell_sums(values: NDArray[np.generic], cell_px: int) -> Map:
+    """Sums over square cells; the sides of `values` are multiples of the cell's."""
+    rows, cols = values.shape[0] // cell_px, values.shape[1] // cell_px
+    stripes = values.reshape(rows, cell_px, values.shape[1]).sum(axis=1, dtype=np.float32)
+    return stripes.reshape(rows, cols, cell_px).sum(axis=2)
 
 
-def _padded(values: Map, size_px: int, axis: int) -> Map:
-    width = [(0, 0), (0, 0)]
-    width[axis] = (size_px // 2, size_px // 2)
-    return np.pad(values, width, mode="edge")
+def _means(values: Map, size_px: int, axis: int) -> Map:
+    length = values.shape[axis] - size_px + 1
+    out = values.copy()
+    total = _part(values, axis, 0, length).copy()
+    for offset in range(1, size_px):
+        total += _part(values, axis, offset, length)
+    np.multiply(total, np.float32(1 / size_px), out=_part(out, axis, size_px // 2, length))
+    return out
+
+
+def _squares(first: Map, second: Map, third: Map) -> Map:
+    """Sum of squared deviations of three values from their mean."""
+    total = (first - second) ** 2
+    total += (second - third) ** 2
+    total += (first - third) ** 2
+    total *= np.float32(1 / 3)
+    return total
 
 
 def _part(values: Map, axis: int, start: int, length: int) -> Map:

@@ -62,7 +62,9 @@ def gather(
     sums = collect(canvas, outlined, workers=workers)
     coverage = judge_coverage(sums, outlined, canvas)
     evidence = evidence_columns(sums, coverage.method == "pre_post")
-    return EvidenceTable.build(footprints.frame["id"].to_numpy(), evidence, coverage, _centres(moved) - _centres(outlines))
+    return EvidenceTable.build(
+        footprints.frame["id"].to_numpy(), evidence, coverage, _centres(moved) - _centres(outlines)
+    )
 
 
 def on_post(

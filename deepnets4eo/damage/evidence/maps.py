@@ -1,4 +1,4 @@
-"""What is measured at every pixel of one image: light, edges, roughness and colour, in contrast units.
+"""What is measured at every pixel of one image: light, its derivatives and its roughness, in contrast units.
 
 Takes a block of up to three bands with its validity. Roughness is the local standard deviation; its floor is the
 smoothest spot nearby: a roof, even a patched one, has smooth planes everywhere, rubble has none.
@@ -7,16 +7,17 @@ smoothest spot nearby: a roof, even a patched one, has smooth planes everywhere,
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.evidence.filters import Map, box, gradient, minimum
+from deepnets4eo.damage.evidence.filters import Map, box, deviation, gradient, minimum
 from deepnets4eo.damage.evidence.radiometry import Radiometry, lit, luminance
 
 FLOOR_M = 3.5  # side of the window in which the smoothest spot is looked for
-FILTER_REACH_PX = 8  # pixels from the border of a block that filters spoil
+SMALLEST_ROUGHNESS = np.float32(0.003)  # contrast units; about the step of an 8-bit image
 
 
 @dataclass(frozen=True)
@@ -24,52 +25,41 @@ class Maps:
     """Per-pixel measures of a block, each (h, w) float32.
 
     light : luminance above the image's typical level; along_row, along_col : its derivatives per pixel;
-    edge : their length; rough : standard deviation in 3 × 3 pixels; floor : the smallest `rough` within 3.5 m
-    (all in contrast units); red, green, blue : shares of the colour, summing to 1; valid : (h, w) bool
+    rough : standard deviation in 3 × 3 pixels; log_floor : log2 of the smallest `rough` within 3.5 m
+    (all in contrast units). bands : (C, h, w) as read; valid : (h, w) bool
     """
 
     light: Map
     along_row: Map
     along_col: Map
-    edge: Map
     rough: Map
-    floor: Map
-    red: Map
-    green: Map
-    blue: Map
+    log_floor: Map
+    bands: NDArray[Any]
     valid: NDArray[np.bool_]
+
+    @cached_property
+    def soft_edge(self) -> Map:
+        """Square root of edge strength, averaged over 3 × 3 pixels: what edges are compared by."""
+        energy = self.along_row * self.along_row
+        energy += self.along_col * self.along_col
+        return box(np.sqrt(np.sqrt(energy)), 3)
 
 
 def measure_maps(data: NDArray[Any], valid: NDArray[np.bool_], radiometry: Radiometry, gsd_m: float) -> Maps:
-    """All maps of a block (C, h, w); peak memory some 16 × the block in float32."""
+    """All maps of a block (C, h, w); peak memory some 10 × the block in float32. The outer 8 pixels are not to be used."""
     valid = lit(data, valid)
-    light = (luminance(data) - np.float32(radiometry.level)) * np.float32(1 / radiometry.unit)
-    light[~valid] = light[valid].mean() if valid.any() else 0
-    detail = light - box(light, 9)
-    mean = box(detail, 3)
-    rough = np.sqrt(np.maximum(box(detail * detail, 3) - mean * mean, 0))
+    light = luminance(data)
+    light -= np.float32(radiometry.level)
+    light *= np.float32(1 / radiometry.unit)
+    if not valid.all():
+        light[~valid] = light[valid].mean() if valid.any() else 0
+        whole = valid.copy()
+        whole[1:-1] &= valid[:-2] & valid[2:]
+        whole[:, 1:-1] &= valid[:, :-2] & valid[:, 2:]
+        valid = whole
+    rough = deviation(light)
     along_row, along_col = gradient(light)
-    red, green, blue = _colour_shares(data)
     window_px = 2 * max(1, round(FLOOR_M / gsd_m / 2 - 0.25)) + 1
-    return Maps(
-        light=light,
-        along_row=along_row,
-        along_col=along_col,
-        edge=np.hypot(along_row, along_col),
-        rough=rough,
-        floor=minimum(rough, window_px),
-        red=red,
-        green=green,
-        blue=blue,
-        valid=valid & (box(valid.astype(np.float32), 3) > 0.999),
-    )
-
-
-def _colour_shares(data: NDArray[Any]) -> tuple[Map, Map, Map]:
-    """Shares of the three bands; a third each where there are fewer."""
-    if len(data) < 3:
-        third = np.full(data.shape[1:], 1 / 3, np.float32)
-        return third, third, third
-    bands = np.maximum(data[:3].astype(np.float32), 0)
-    total = bands.sum(axis=0) + np.float32(1e-6)
-    return bands[0] / total, bands[1] / total, bands[2] / total
+    floor = minimum(rough, window_px)
+    floor += SMALLEST_ROUGHNESS
+    return Maps(light, along_row, along_col, rough, np.log2(floor, out=floor), data, valid)

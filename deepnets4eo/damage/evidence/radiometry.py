@@ -58,7 +58,9 @@ def measure(layer: Layer, centres: NDArray[np.float64]) -> Radiometry:
             levels.append(middle)
     if not spreads:
         return Radiometry(0.0, 1.0)
-    return Radiometry(float(np.median(levels)), max(float(np.median(spreads)), 1e-6 * (1 + abs(float(np.median(levels))))))
+    return Radiometry(
+        float(np.median(levels)), max(float(np.median(spreads)), 1e-6 * (1 + abs(float(np.median(levels)))))
+    )
 
 
 def _cells(values: Map, valid: NDArray[np.bool_]) -> Map:

@@ -6,7 +6,7 @@ is ever cut out per building, so any size of building costs what its pixels cost
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,14 +30,16 @@ class Groups:
         object.__setattr__(self, "_begin", new)
         object.__setattr__(self, "_present", self.owner[new])
 
-    def sum(self, values: Sequence[NDArray[np.generic]]) -> Rows:
+    def sum(self, values: Iterable[NDArray[np.generic]]) -> Rows:
         """Sums of each of K value arrays per building: (count, K) float64."""
-        total = np.zeros((self.count, len(values)))
-        if len(self.owner):
-            begin, present = self._begin, self._present  # type: ignore[attr-defined]
-            for column, value in enumerate(values):
-                total[present, column] = np.add.reduceat(value, begin, dtype=np.float64)
-        return total
+        begin, present = self._begin, self._present  # type: ignore[attr-defined]
+        columns = []
+        for value in values:
+            column = np.zeros(self.count)
+            if len(begin):
+                column[present] = np.add.reduceat(value, begin, dtype=np.float64)
+            columns.append(column)
+        return np.column_stack(columns)
 
 
 def correlation_sums(groups: Groups, flat: Ints, first: Map, second: Map, offsets: Ints) -> Rows:
@@ -47,11 +49,15 @@ def correlation_sums(groups: Groups, flat: Ints, first: Map, second: Map, offset
     returns : (count, 2 + 3 S): Σx, Σx², then Σy, Σy², Σxy for each shift.
     """
     x, y_all = first.ravel()[flat], second.ravel()
-    parts: list[NDArray[np.generic]] = [x, x * x]
-    for offset in offsets:
-        y = y_all[flat + offset]
-        parts += [y, y * y, x * y]
-    return groups.sum(parts)
+
+    def values() -> Iterator[NDArray[np.generic]]:
+        yield x
+        yield x * x
+        for offset in offsets:
+            y = y_all[flat + offset]
+            yield from (y, y * y, x * y)
+
+    return groups.sum(values())
 
 
 def correlations(pixels: NDArray[np.float64], sums: Rows, floor: float) -> tuple[Rows, Rows]:

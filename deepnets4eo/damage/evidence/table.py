@@ -101,4 +101,4 @@ def _area(outlined: Outlined, canvas: Canvas) -> NDArray[np.float64]:
     owner = np.repeat(np.arange(len(edges)), np.diff(edges.start))
     length = np.hypot(np.ptp(edges.rows, axis=1), np.ptp(edges.cols, axis=1))
     middle = (edges.rows.mean(axis=1) * edges.outward[:, 0] + edges.cols.mean(axis=1) * edges.outward[:, 1]) / 2
-    return np.bincount(owner, middle * length, minlength=len(edges))
+    return np.bincount(owner, middle * length, minlength=len(edges)).astype(np.float64)
