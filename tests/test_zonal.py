@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -214,3 +216,18 @@ def test_blocks_without_polygons_are_never_read() -> None:
     layer = Watched(Layer.open(np.zeros((64, 64), np.uint8))._source)
     class_counts(layer, np.array([shapely.box(1, 1, 3, 3), shapely.box(50, 50, 52, 52)]), 1, block_px=16, workers=1)
     assert Watched.reads == [Window(0, 0, 16, 16), Window(48, 48, 16, 16)]
+
+
+@pytest.mark.real_data
+def test_joplin_roofs_have_the_sums_that_rasterio_mask_gives(real_data: Path) -> None:
+    tile = sorted((real_data / "joplin" / "pre").glob("*.tif"))[0]
+    houses = gpd.read_file(real_data / "joplin" / "footprints_overlap.geojson")
+    found = band_sums(Layer.open(tile), houses)
+    with rasterio.open(tile) as raster:
+        shapes = houses.to_crs(raster.crs).geometry
+        inside = [row for row in range(len(shapes)) if found.pixels[row]]
+        assert len(inside) > 20
+        for row in inside:
+            data, _ = rasterio.mask.mask(raster, [shapes[row]], crop=True, filled=False)
+            assert found.pixels[row] == (~data.mask[0]).sum()
+            assert found.total[row].tolist() == data.astype(np.int64).sum(axis=(1, 2)).tolist()
