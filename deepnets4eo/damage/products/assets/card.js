@@ -57,7 +57,7 @@ class Card {
   drawChips() {
     const i = this.shown;
     if (!(i >= 0)) return;
-    const view = new View(page.frame), [left, top, right, bottom] = this.store.boxes.subarray(4 * i, 4 * i + 4);
+    const view = new View(page.frame, null), [left, top, right, bottom] = this.store.boxes.subarray(4 * i, 4 * i + 4);
     view.width = 300;
     view.height = 220;
     if (!(right >= left)) return;

@@ -112,7 +112,7 @@ class List {
       make("div", { role: "gridcell", class: "id", title: store.ids[i] }, store.ids[i]),
       prob === null
         ? make("div", { role: "gridcell", class: "reason", title: store.reasons[store.reason[i]] }, store.reasons[store.reason[i]])
-        : make("div", { role: "gridcell", class: "prob" }, bar, make("span", {}, prob.toFixed(2))),
+        : make("div", { role: "gridcell", class: "prob" }, bar, make("span", {}, prob > 0.99 ? "> .99" : prob.toFixed(2))),
       make("div", { role: "gridcell", class: "num" }, share(store.confidence[i])?.toFixed(2) ?? ""),
     );
     row.style.top = `${place * ROW_PX}px`;

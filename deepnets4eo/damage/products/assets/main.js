@@ -4,7 +4,7 @@ async function start() {
   fillHeader();
   fillSummary();
   const store = await loadBuildings();
-  const view = new View(page.frame), outlines = new Outlines(store);
+  const view = new View(page.frame, homeOf(store, page.frame)), outlines = new Outlines(store);
   const panels = new Panels(view, outlines), list = new List(store, outlines), card = new Card(store, panels, outlines);
   fillChips(list);
 

@@ -91,7 +91,12 @@ function reasons() {
   return told.length ? make("div", {}, make("h3", {}, "Not assessed because"), facts(told.map(([reason, count]) => [reason || "no reason given", number(count)]))) : "";
 }
 
+function moved({ dx_m: right, dy_m: down, status }) {
+  if (typeof right !== "number" || status === "failed") return status === "failed" ? "no, they could not be matched" : null;
+  return `${Math.abs(right).toFixed(1)} m ${right < 0 ? "left" : "right"}, ${Math.abs(down).toFixed(1)} m ${down < 0 ? "up" : "down"}`;
+}
+
 function registrationFacts() {
-  const told = page.summary.registration, metres = (value) => (typeof value === "number" ? `${value.toFixed(2)} m` : null);
-  return [["Result", told.status ?? "not done: no before image"], ["Reason", told.reason], ["Model", told.model], ["Shift found", metres(told.shift_m)], ["Residual at check points", metres(told.residual_m)], ["Check windows that agree", told.inliers && `${told.inliers} of ${told.tie_points}`]];
+  const told = page.summary.registration, outlines = told.footprints ?? {}, metres = (value) => (typeof value === "number" ? `${value.toFixed(2)} m` : null);
+  return [["Result", told.status ?? "not done: no before image"], ["Reason", told.reason], ["Model", told.model], ["Shift found", metres(told.shift_m)], ["Residual at check points", metres(told.residual_m)], ["Check windows that agree", told.inliers && `${told.inliers} of ${told.tie_points}`], ["Outlines moved onto the roofs", moved(outlines)]];
 }

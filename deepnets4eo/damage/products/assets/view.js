@@ -1,24 +1,28 @@
 // Where the panels look: one view for both, so that they always show the same place at the same scale.
 
-// What a fresh view shows: the assessed extent, or the whole image where nothing was assessed.
-function home(frame) {
-  const points = page.extent.flat(), xs = points.map(([x]) => x), ys = points.map(([, y]) => y);
-  if (!points.length) return { x: frame.width / 2, y: frame.height / 2, width: frame.width, height: frame.height };
-  const clip = (value, most) => Math.min(Math.max(value, 0), most);
-  const left = clip(xs.reduce((a, b) => Math.min(a, b)), frame.width), right = clip(xs.reduce((a, b) => Math.max(a, b)), frame.width);
-  const top = clip(ys.reduce((a, b) => Math.min(a, b)), frame.height), bottom = clip(ys.reduce((a, b) => Math.max(a, b)), frame.height);
+// What a fresh view shows: the part of the image with buildings in it, or all of it where there are none.
+function homeOf(store, frame) {
+  let left = frame.width, top = frame.height, right = 0, bottom = 0;
+  for (let b = 0; b < store.boxes.length; b += 4) {
+    if (store.boxes[b] > frame.width || store.boxes[b + 1] > frame.height || !(store.boxes[b + 2] > 0) || !(store.boxes[b + 3] > 0)) continue;
+    left = Math.min(left, Math.max(store.boxes[b], 0));
+    top = Math.min(top, Math.max(store.boxes[b + 1], 0));
+    right = Math.max(right, Math.min(store.boxes[b + 2], frame.width));
+    bottom = Math.max(bottom, Math.min(store.boxes[b + 3], frame.height));
+  }
+  if (right <= left || bottom <= top) return { x: frame.width / 2, y: frame.height / 2, width: frame.width, height: frame.height };
   return { x: (left + right) / 2, y: (top + bottom) / 2, width: Math.max(right - left, 32), height: Math.max(bottom - top, 32) };
 }
 
 class View {
-  constructor(frame) {
+  constructor(frame, home) {
     this.frame = frame;
     const [rowM, colM] = frame.gsd, unit = Math.min(rowM, colM);
     this.aspectX = colM / unit; // pixels that are not square on the ground are drawn as they lie there
     this.aspectY = rowM / unit;
     this.metresPerUnit = unit;
     this.width = this.height = 1;
-    this.home = home(frame);
+    this.home = home;
     this.x = frame.width / 2;
     this.y = frame.height / 2;
     this.scale = 1; // CSS pixels per unit
@@ -32,12 +36,9 @@ class View {
   toCol(x) { return (x - this.width / 2) / this.scaleX + this.x; }
   toRow(y) { return (y - this.height / 2) / this.scaleY + this.y; }
 
-  limited(scale) { return Math.min(Math.max(scale, this.fitScale * 0.4), 24); }
-
-  get fitScale() {
-    const { width, height } = this.home;
-    return Math.min(this.width / (width * this.aspectX), this.height / (height * this.aspectY)) * 0.94;
-  }
+  limited(scale) { return Math.min(Math.max(scale, this.scaleFor(this.frame) * 0.5), 24); }
+  scaleFor({ width, height }) { return Math.min(this.width / (width * this.aspectX), this.height / (height * this.aspectY)) * 0.94; }
+  get fitScale() { return this.scaleFor(this.home); }
 
   resize(width, height) {
     const fitted = this.fits;
