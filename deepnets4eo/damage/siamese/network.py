@@ -1,0 +1,74 @@
+"""The Siamese network: one U-Net for both dates, their last features side by side, one grade per pixel.
+
+Takes the bands of pre followed by those of post, equally many; gives logits of the four grades.
+Refuses an odd number of bands: the two dates share their weights, so they need the same bands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor, nn
+
+from deepnets4eo.errors import InputError
+
+DECODER_CHANNELS = (128, 96, 64, 48, 32)
+
+
+class SiameseNet(nn.Module):
+    """Shared encoder and decoder, late concatenation (after the winner of xView2, Durnov 2020; Daudt et al. 2018).
+
+    The head sees pre, post and the size of their difference at each pixel. It has one hidden layer: a single linear
+    one would add up what each date says alone, and never compare them.
+
+    in_channels : bands of both dates together. encoder : name of an smp encoder. weights : e.g. "imagenet", fetched.
+    decoder_channels : widths from the coarsest level to the image's own; as many levels as numbers.
+    Errors: InputError for an odd number of bands, or an encoder that is not there.
+
+    >>> network = SiameseNet(6, 4, encoder="resnet18")
+    >>> network(torch.zeros(1, 6, 64, 64)).shape
+    torch.Size([1, 4, 64, 64])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        *,
+        encoder: str = "resnet18",
+        weights: str | None = None,
+        decoder_channels: Sequence[int] = DECODER_CHANNELS,
+    ) -> None:
+        super().__init__()
+        if in_channels % 2:
+            raise InputError(
+                f"a Siamese network got {in_channels} bands for two dates; give both dates the same bands."
+            )
+        self.twin = _unet(in_channels // 2, encoder, weights, tuple(decoder_channels))
+        width = decoder_channels[-1]
+        self.head = nn.Sequential(nn.Conv2d(3 * width, width, 1), nn.ReLU(), nn.Conv2d(width, num_classes, 1))
+
+    def forward(self, dates: Tensor) -> Tensor:
+        """dates : (N, 2 C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
+        pre, post = self.twin(torch.cat(dates.chunk(2, dim=1))).chunk(2)
+        logits: Tensor = self.head(torch.cat([pre, post, (pre - post).abs()], dim=1))
+        return logits
+
+
+def _unet(bands: int, encoder: str, weights: str | None, decoder_channels: tuple[int, ...]) -> nn.Module:
+    """A U-Net that ends in its last decoder features."""
+    try:
+        unet = smp.Unet(
+            encoder, encoder_depth=len(decoder_channels), encoder_weights=weights,
+            decoder_channels=decoder_channels, in_channels=bands, classes=1,
+        )  # fmt: skip
+    except (KeyError, ValueError) as error:
+        raise InputError(f"encoder {encoder!r} with weights {weights!r} cannot be built: {error}") from error
+    except OSError as error:
+        raise InputError(
+            f"the weights {weights!r} of {encoder!r} could not be fetched: {error}. Use weights=None, or go online once."
+        ) from error
+    unet.segmentation_head = nn.Identity()
+    return unet

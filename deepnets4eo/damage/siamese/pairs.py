@@ -1,0 +1,136 @@
+"""Labelled pairs: an image before, one after, building outlines and their grades, whatever layout they came in.
+
+Takes layers that show the same thing at the same pixel; single-band images stand for as many bands as the other has.
+Refuses grades that no building carries.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from rasterio.io import DatasetReader
+
+from deepnets4eo.errors import LabelError
+from deepnets4eo.grid import Grid, Window
+from deepnets4eo.legend import VOID, Legend
+from deepnets4eo.outlines import Outlines
+from deepnets4eo.scene import Layer, Scene
+
+PRE, POST = "pre", "post"
+LEGEND = "xbd"
+
+
+@dataclass(frozen=True)
+class LabelledPair:
+    """One place at two dates with graded buildings.
+
+    scene : layers pre and post on one grid. outlines : N buildings in the pixels of post.
+    grades : (N,) uint8, places in the legend xbd, 255 for those that are not to be learnt from.
+    ignored : how many buildings have each class that the legend lacks. event : what it shows, for splits by event.
+    """
+
+    name: str
+    event: str
+    scene: Scene
+    outlines: Outlines
+    grades: NDArray[np.uint8]
+    gsd_m: float | None = None
+    ignored: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def boxes(self) -> NDArray[np.int64]:
+        """(N, 4) first row, first column, row after the last, column after the last."""
+        return self.outlines.box
+
+    @property
+    def centres(self) -> NDArray[np.int64]:
+        """(N, 2) row and column of the middle of each building, held inside the image."""
+        return box_centres(self.outlines, self.scene.shape)
+
+    def describe(self) -> dict[str, str]:
+        """Layer to source, for the card."""
+        return {name: layer.source for name, layer in self.scene.layers.items()}
+
+
+def make_scene(pre: Layer, post: Layer) -> Scene:
+    """Both dates on the grid of post, pixel for pixel where `pre` claims another one of the same shape.
+
+    An image of one band (a radar amplitude) is repeated to the bands of the other, as the shared weights need; else
+    both are cut to the bands they have in common.
+    """
+    counts = pre.count, post.count
+    bands = max(counts) if 1 in counts else min(counts)
+    return Scene({PRE: _placed(repeated(pre, bands), post.grid), POST: repeated(post, bands)}, post.grid)
+
+
+def repeated(layer: Layer, bands: int) -> Layer:
+    """A layer of one band as one of `bands` equal ones; others are cut to their first `bands`."""
+    return layer.subset(layer.bands * bands if layer.count == 1 else layer.bands[:bands])
+
+
+def box_centres(outlines: Outlines, shape: tuple[int, int]) -> NDArray[np.int64]:
+    """(N, 2) row and column of the middle of each outline's box, held inside an image of `shape`."""
+    return np.clip((outlines.box[:, :2] + outlines.box[:, 2:]) // 2, 0, np.array(shape) - 1)
+
+
+def in_pixels(geometries: NDArray[Any], shape: tuple[int, int]) -> Outlines:
+    """Outlines given in pixels, x = column, y = row; Z values are dropped."""
+    return Outlines.on(shapely.force_2d(geometries), shape=shape)
+
+
+def grades_of(names: Sequence[Any], where: str) -> tuple[NDArray[np.uint8], dict[str, int]]:
+    """Places in the legend xbd of class names, 255 for all else; and how often each name is ignored.
+
+    Errors: LabelError when no name is a grade.
+
+    >>> grades_of(["destroyed", "Major Damage", "un-classified", None], "labels")
+    (array([  3,   2, 255, 255], dtype=uint8), {'un-classified': 1, 'None': 1})
+    """
+    legend = Legend.load(LEGEND)
+    known: dict[Any, int] = {}
+    for name in set(names):
+        try:
+            known[name] = legend.index(str(name))
+        except LabelError:
+            known[name] = VOID
+    grades = np.array([known[name] for name in names], np.uint8)
+    ignored = Counter(str(name) for name in names if known[name] == VOID)
+    if len(names) and (grades == VOID).all():
+        raise LabelError(
+            f"{where} grades no building: found {', '.join(sorted(ignored)[:8])}, expected {', '.join(legend.names)}. "
+            "Choose the column with data.grade_column, or another file."
+        )
+    return grades, dict(ignored)
+
+
+class _Placed:
+    """A layer whose pixels are taken as lying on another grid of the same shape."""
+
+    def __init__(self, layer: Layer, grid: Grid) -> None:
+        self.layer, self.grid = layer, grid
+        self.name, self.paths, self.tags = layer.source, layer.paths, layer.tags
+        self.dtype, self.nodata = layer.dtype, layer.nodata
+        self.bands, self.band_names = list(range(1, layer.count + 1)), layer.band_names
+
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        data, valid = self.layer.read(window)
+        return data[[band - 1 for band in bands]], valid
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        data, valid, _ = self.layer.thumbnail(max(shape))
+        return data[[band - 1 for band in bands]], valid
+
+    def open_dataset(self) -> DatasetReader:
+        from deepnets4eo.sources import ArraySource
+
+        return ArraySource(self.layer.read()[0], self.grid, self.nodata).open_dataset()
+
+
+def _placed(layer: Layer, grid: Grid) -> Layer:
+    return layer if layer.grid == grid else Layer(_Placed(layer, grid))

@@ -1,0 +1,98 @@
+"""Pixels to buildings: the mean of logits over each footprint, in a batch of windows or over a whole scene.
+
+Takes logits and footprints; gives sums that add up over tiles, so that one pass over a tile serves all buildings in it
+and a building on a border costs nothing extra. Pixels without data stay out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deepnets4eo.ahead import in_order
+from deepnets4eo.inputs import InputSpec
+from deepnets4eo.lattice import Lattice, Tile, Tiling
+from deepnets4eo.outlines import Outlines
+from deepnets4eo.scene import Scene
+from deepnets4eo.segmenter import Segmenter
+from deepnets4eo.zonal import sum_bands
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Logits of N buildings: their sums (N, K) float64 over `pixels` (N,) int64 valid pixels each."""
+
+    sums: NDArray[np.float64]
+    pixels: NDArray[np.int64]
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """(N, K) mean logits; NaN for buildings without a pixel."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.where(self.pixels[:, None] > 0, self.sums / self.pixels[:, None], np.nan)
+
+
+def pool_batch(logits: Tensor, building: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean logits of every building of a batch, and for each inside pixel the place of its building.
+
+    logits : (N, K, H, W) · building : (N, H, W) int64, number of the building in its window from 1 on, 0 for none
+    returns : (B, K) means in order of window and number; (P,) int64 places 0 … B − 1, pixels in raster order.
+    """
+    inside = building > 0
+    window = torch.arange(len(building), device=building.device)[:, None, None]
+    key = (window * (int(building.max()) + 1) + building)[inside]
+    present, place = key.unique(return_inverse=True)
+    values = logits.permute(0, 2, 3, 1)[inside]
+    sums = values.new_zeros(len(present), logits.shape[1]).index_add_(0, place, values)
+    pixels = torch.bincount(place, minlength=len(present))
+    return sums / pixels[:, None], place
+
+
+def pool_scene(
+    segmenter: Segmenter,
+    scene: Scene,
+    outlines: Outlines,
+    inputs: InputSpec,
+    tiling: Tiling,
+    *,
+    only: NDArray[np.int64] | None = None,
+) -> Pooled:
+    """One pass over the tiles that hold buildings; each pixel counts once, in the tile whose core it lies in.
+
+    inputs : scaling to use, the segmenter's own or one measured on the scene. only : numbers of the buildings that
+    are wanted; tiles without one of them are left out, so other buildings' sums are incomplete.
+    Peak memory: three tiles, the logits of one, and (8 K + 8) bytes a building, whatever the size of the scene.
+    """
+    sums = np.zeros((len(outlines), segmenter.legend.num_classes))
+    pixels = np.zeros(len(outlines), np.int64)
+    for tile, prepared, valid in _tiles(scene, outlines, inputs, tiling, only):
+        spans = outlines.spans(tile.core)
+        logits = segmenter.predict_raw(prepared[None], margin_px=tiling.halo_px)[0]
+        count, total, _ = sum_bands(spans, logits, valid)
+        sums[spans.numbers] += total
+        pixels[spans.numbers] += count[:, 0]
+    return Pooled(sums, pixels)
+
+
+def _tiles(
+    scene: Scene, outlines: Outlines, inputs: InputSpec, tiling: Tiling, only: NDArray[np.int64] | None
+) -> Iterator[tuple[Tile, NDArray[np.float32], NDArray[np.bool_]]]:
+    """Tiles with buildings in their core, prepared, with the validity of the core; read while earlier ones are used."""
+    abutting = Tiling(tiling.tile_px, tiling.halo_px)
+    halo_px = tiling.halo_px
+
+    def read(tile: Tile) -> tuple[Tile, NDArray[np.float32], NDArray[np.bool_]]:
+        sample = scene.read(tile.window, inputs.names)
+        core = slice(halo_px, halo_px + abutting.core_px)
+        return tile, inputs.prepare(sample), np.ascontiguousarray(sample["valid"][core, core])
+
+    def wanted(tile: Tile) -> bool:
+        found = outlines.touching(tile.core)
+        return bool(len(found)) if only is None else bool(np.isin(found, only).any())
+
+    return in_order(read, filter(wanted, Lattice(scene.shape, abutting).tiles), workers=1, ahead=1)

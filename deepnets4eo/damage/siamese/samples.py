@@ -1,0 +1,151 @@
+"""Windows of labelled pairs as samples to train on: image_pre, image_post, mask, building, valid.
+
+Takes divided pairs; each window is placed around a building, each pre window moved a little on its own. All draws
+follow from (seed, epoch). Nothing of a validation block is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deepnets4eo.augmentation import Augmentation, Sample
+from deepnets4eo.damage.siamese.division import Division
+from deepnets4eo.damage.siamese.pairs import POST, PRE
+from deepnets4eo.damage.siamese.recipe import SiameseRecipe
+from deepnets4eo.damage.siamese.scaling import scaled_to
+from deepnets4eo.grid import Window
+from deepnets4eo.inputs import InputSpec
+from deepnets4eo.legend import VOID
+from deepnets4eo.training_data import Batch, collate, read_ahead
+
+SHOWN_SHARE = 0.5  # of a building's box that a window must show for the building to count as a whole
+
+
+@dataclass(frozen=True)
+class PairWindow:
+    """A window of one pair, and how far (rows, columns) its pre image is read beside it."""
+
+    pair: int
+    window: Window
+    moved_px: tuple[int, int] = (0, 0)
+
+    @property
+    def pre_window(self) -> Window:
+        """The window that pre is read from."""
+        return Window(self.window.row + self.moved_px[0], self.window.col + self.moved_px[1], *self.window[2:])
+
+
+class WindowPlan:
+    """Which windows an epoch sees: around a building of each grade in turn, or of any."""
+
+    def __init__(self, division: Division, recipe: SiameseRecipe) -> None:
+        self.division, self.data = division, recipe.data
+        self.seed, self.reach_px = recipe.train.seed, recipe.train.misregistration_px
+        places = [(pair, row, grades[row]) for pair, grades in enumerate(division.train)
+                  for row in np.flatnonzero(grades != VOID)]  # fmt: skip
+        table = np.array(places, np.int64).reshape(-1, 3)
+        groups = np.unique(table[:, 2]) if self.data.sampling == "balanced" else [-1]
+        self._groups = [table[(table[:, 2] == group) | (group < 0), :2] for group in groups]
+
+    def windows(self, epoch: int) -> list[PairWindow]:
+        """The windows of an epoch, in order."""
+        rng = np.random.default_rng([self.seed, epoch])
+        return [self._draw(rng) for _ in range(self.data.windows_per_epoch)]
+
+    def _draw(self, rng: np.random.Generator) -> PairWindow:
+        group = self._groups[rng.integers(len(self._groups))]
+        pair, building = group[rng.integers(len(group))]
+        labelled, side = self.division.pairs[pair], self.data.tile_px
+        at = labelled.centres[building] - rng.integers(side // 8, side - side // 8, 2)
+        row, col = np.clip(at, 0, np.maximum(np.array(labelled.scene.shape) - side, 0))
+        moved = rng.integers(-self.reach_px, self.reach_px + 1, 2)
+        return PairWindow(int(pair), Window(int(row), int(col), side, side), (int(moved[0]), int(moved[1])))
+
+
+class PairReader:
+    """Reads windows of training pairs, scaled; a pair's own scaling is measured when it is first read."""
+
+    def __init__(self, division: Division, inputs: InputSpec, *, by_scene: bool) -> None:
+        self.division, self.inputs, self.by_scene = division, inputs, by_scene
+        self._scaled: dict[int, InputSpec] = {}
+
+    def scaling(self, pair: int) -> InputSpec:
+        """The inputs scaled for one pair."""
+        if not self.by_scene:
+            return self.inputs
+        if pair not in self._scaled:
+            labelled = self.division.pairs[pair]
+            self._scaled[pair] = scaled_to(self.inputs, labelled.scene, labelled.centres)
+        return self._scaled[pair]
+
+    def read(self, place: PairWindow) -> Sample:
+        """One sample: images (C, h, w) float32, mask (grades, void 255) and building (0 none) int64, valid bool."""
+        pair, window = self.division.pairs[place.pair], place.window
+        post, pre = pair.scene.read(window, [POST]), pair.scene.read(place.pre_window, [PRE])
+        valid = post["valid"] & pre["valid"]
+        for shown in (window, place.pre_window):
+            hidden = self.division.hidden(place.pair, shown)
+            valid = valid if hidden is None else valid & ~hidden
+        prepared = torch.from_numpy(self.scaling(place.pair).prepare({PRE: pre[PRE], POST: post[POST], "valid": valid}))
+        mask, building = self._labels(place, valid)
+        image_pre, image_post = prepared.chunk(2)
+        return {
+            "image_pre": image_pre.contiguous(), "image_post": image_post.contiguous(),
+            "mask": torch.from_numpy(mask), "building": torch.from_numpy(building), "valid": torch.from_numpy(valid),
+        }  # fmt: skip
+
+    def _labels(self, place: PairWindow, valid: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Grades by pixel, and numbers from 1 on of the buildings that the window shows well enough."""
+        pair, grades = self.division.pairs[place.pair], self.division.train[place.pair]
+        painted = pair.outlines.paint(place.window)
+        inside = valid & (painted >= 0)
+        mask = np.where(inside, grades[painted], VOID).astype(np.int64)
+        present = np.unique(painted[inside & (mask != VOID)])
+        number = np.zeros(len(grades) + 1, np.int64)  # the last entry is that of -1, no building
+        whole = present[_shown(pair.boxes[present], place.window) >= SHOWN_SHARE]
+        number[whole] = np.arange(1, len(whole) + 1)
+        return mask, np.where(inside, number[painted], 0)
+
+
+@dataclass
+class PairLoader:
+    """Batches of augmented windows; the epoch alone decides which."""
+
+    reader: PairReader
+    plan: WindowPlan
+    augment: Augmentation
+    batch_size: int
+    workers: int = 0
+    epoch: int = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch whose windows come next."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.plan.data.windows_per_epoch // self.batch_size
+
+    def __iter__(self) -> Iterator[Batch]:
+        epoch, windows = self.epoch, self.plan.windows(self.epoch)
+
+        def sample(at: int) -> Sample:
+            return self.augment(self.reader.read(windows[at]), np.random.default_rng([self.plan.seed, epoch, at]))
+
+        def batch(number: int) -> Batch:
+            first = number * self.batch_size
+            return collate([sample(at) for at in range(first, first + self.batch_size)])
+
+        return read_ahead(batch, len(self), self.workers)
+
+
+def _shown(boxes: NDArray[np.int64], window: Window) -> NDArray[np.float64]:
+    """(N,) share of each building's box that lies in the window."""
+    low = np.maximum(boxes[:, :2], [window.row, window.col])
+    high = np.minimum(boxes[:, 2:], [window.row + window.height, window.col + window.width])
+    area = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    return np.prod(np.maximum(high - low, 0), axis=1) / np.maximum(area, 1)

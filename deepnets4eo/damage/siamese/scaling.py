@@ -1,0 +1,86 @@
+"""How images are scaled before the network sees them: by all training images, or each scene by its own values.
+
+Takes scenes and where their buildings lie; reads a few windows there. What training measured travels with the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.damage.siamese.pairs import POST, PRE, LabelledPair
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
+from deepnets4eo.inputs import InputSpec, LayerInput
+from deepnets4eo.scene import Scene
+from deepnets4eo.training_statistics import Moments
+
+WINDOWS, WINDOW_PX = 16, 256
+KEPT_PIXELS = 1000  # a window, for the percentiles
+MOST_PAIRS = 64  # evenly spread, the statistics of all training are made of
+
+
+def measure_pairs(pairs: Sequence[LabelledPair]) -> InputSpec:
+    """Bands, range, scaling and ground size of a pixel over training pairs, near their buildings.
+
+    Errors: InputError where pairs differ in their bands, or show nothing valid near a building.
+    """
+    chosen = [pairs[round(at)] for at in np.linspace(0, len(pairs) - 1, min(len(pairs), MOST_PAIRS))]
+    layers = {name: _measure(chosen, name) for name in (PRE, POST)}
+    known = [pair.gsd_m for pair in pairs if pair.gsd_m is not None]
+    return InputSpec(layers, round(float(np.median(known)), 6) if known else None)
+
+
+def scaled_to(inputs: InputSpec, scene: Scene, centres: NDArray[np.int64]) -> InputSpec:
+    """The same inputs with the mean and deviation of one scene; a layer without valid pixels keeps those of training.
+
+    centres : (N, 2) row and column of its buildings.
+    """
+    layers = {}
+    for name, expected in inputs.layers.items():
+        moments = Moments(len(expected.bands))
+        for pixels in _near(scene, name, centres):
+            moments.update(pixels)
+        mean, std = _scaling(moments)
+        layers[name] = replace(expected, mean=mean, std=std) if moments.count else expected
+    return InputSpec(layers, inputs.gsd_m)
+
+
+def _measure(pairs: Sequence[LabelledPair], name: str) -> LayerInput:
+    counts = {pair.scene.layers[name].count: pair.name for pair in pairs}
+    if len(counts) > 1:
+        listed = ", ".join(f"{bands} ({pair})" for bands, pair in sorted(counts.items()))
+        raise InputError(f"the {name} images have different numbers of bands: {listed}. Train on one kind at a time.")
+    moments, kept = Moments(next(iter(counts))), []
+    for pair in pairs:
+        for pixels in _near(pair.scene, name, pair.centres):
+            moments.update(pixels)
+            kept.append(pixels[:, :: max(1, pixels.shape[1] // KEPT_PIXELS)])
+    if not moments.count:
+        raise InputError(f"the {name} images have no valid pixel near a building. Check their nodata.")
+    layer = pairs[0].scene.layers[name]
+    low, high = np.percentile(np.concatenate(kept, axis=1), (1, 99))
+    mean, std = _scaling(moments)
+    return LayerInput(tuple(layer.band_names), mean, std, float(low), float(high), str(layer.dtype))
+
+
+def _scaling(moments: Moments) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation by band."""
+    std = np.where(moments.std > 1e-6, moments.std, 1.0)
+    return tuple(moments.mean.round(6).tolist()), tuple(std.round(9).tolist())
+
+
+def _near(scene: Scene, name: str, centres: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+    """Valid pixels (C, n) of windows around evenly spread buildings."""
+    if not len(centres):
+        return []
+    places = np.unique(np.linspace(0, len(centres) - 1, WINDOWS).round().astype(int))
+    found = []
+    for row, col in centres[places]:
+        window = Window(int(row) - WINDOW_PX // 2, int(col) - WINDOW_PX // 2, WINDOW_PX, WINDOW_PX)
+        data, valid = scene.layers[name].read(window.clipped(scene.shape))
+        found.append(data[:, valid].astype(np.float32))
+    return found

@@ -1,0 +1,113 @@
+"""Images of any kind and a vector file whose buildings carry grades, as labelled pairs.
+
+Takes what the main job takes, and treats it the same way: pre is registered to post, the outlines are moved onto the
+roofs, all is seen on the working grid. Refuses pairs that cannot be registered, and files without the grade column.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import shapely
+from geopandas import GeoDataFrame
+
+from deepnets4eo.damage.evidence.canvas import Canvas, make_canvas
+from deepnets4eo.damage.evidence.gather import on_post
+from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
+from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints, register
+from deepnets4eo.damage.siamese.pairs import POST, PRE, LabelledPair, grades_of, in_pixels, make_scene
+from deepnets4eo.damage.siamese.recipe import PairSection
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import gsd_m
+from deepnets4eo.outlines import Outlines
+from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.training_scenes import find_sources
+
+LABELS = "labels"
+REGISTERED = {"ok", "degraded"}
+
+
+def read_vector(folders: Sequence[str], data: PairSection, seed: int = 0) -> list[LabelledPair]:
+    """Pairs by the patterns of `data.layers`, each registered as the main job would."""
+    missing = {PRE, POST, LABELS} - set(data.layers)
+    if missing:
+        raise InputError(f"data.layers lacks {', '.join(sorted(missing))}. Give a pattern for pre, post and labels.")
+    found = find_sources(folders, {name: data.layers[name] for name in (PRE, POST, LABELS)})
+    return [_read(name, sources, data, seed) for name, sources in found.items()]
+
+
+def _read(name: str, sources: Mapping[str, str], data: PairSection, seed: int) -> LabelledPair:
+    lacking = [layer for layer in (PRE, POST, LABELS) if layer not in sources]
+    if lacking:
+        raise InputError(f"pair {name!r} has no {', '.join(lacking)}. Check the patterns of data.layers.")
+    pre, post = Layer.open(sources[PRE]), Layer.open(sources[POST])
+    footprints = read_footprints(
+        sources[LABELS], layer=data.labels_layer, assume_crs=PIXELS if post.grid.crs is None else None
+    )
+    grades, ignored = _grades(footprints, data.grade_column)
+    if not data.register_images:
+        scene, size_m = make_scene(pre.on(post.grid), post), _gsd_m(post)
+        return LabelledPair(
+            name, name, scene, in_pixels(footprints.in_pixels(post.grid), post.shape), grades, size_m, ignored
+        )
+    registration = _registered(pre, post, seed)
+    alignment = align_footprints(pre, _in_crs_of(footprints, post), seed=seed)
+    canvas = make_canvas(pre, post, registration)
+    outlines = on_canvas(footprints, post, canvas, alignment, registration)
+    return LabelledPair(name, name, canvas_scene(canvas), outlines, grades, canvas.gsd_m, ignored)
+
+
+def canvas_scene(canvas: Canvas) -> Scene:
+    """Pre and post of a working grid as one scene."""
+    return make_scene(canvas.layers[PRE], canvas.layers[POST])
+
+
+def on_canvas(
+    footprints: Footprints,
+    post: Layer,
+    canvas: Canvas,
+    alignment: FootprintAlignment | None,
+    registration: Registration | None,
+) -> Outlines:
+    """Footprints where the post image shows them, in pixels of the working grid."""
+    a = canvas.post_to_work
+    moved = on_post(footprints.in_pixels(post.grid), post, alignment, registration)
+    placed = shapely.transform(
+        moved,
+        lambda xy: np.column_stack([a.a * xy[:, 0] + a.b * xy[:, 1] + a.c, a.d * xy[:, 0] + a.e * xy[:, 1] + a.f]),
+    )
+    return in_pixels(placed, canvas.shape)
+
+
+def _grades(footprints: Footprints, column: str) -> tuple[np.ndarray, dict[str, int]]:
+    attributes = footprints.attributes
+    if attributes is None or column not in attributes:
+        known = ", ".join(map(str, attributes.columns)) if attributes is not None else "none"
+        raise InputError(
+            f"{footprints.source} has no column {column!r} with the grades, only {known}. Set data.grade_column."
+        )
+    return grades_of(attributes[column].tolist(), f"{footprints.source}, column {column}")
+
+
+def _registered(pre: Layer, post: Layer, seed: int) -> Registration:
+    found = register(pre, post, seed=seed)
+    if found.status not in REGISTERED:
+        raise InputError(
+            f"{pre.source} could not be registered to {post.source}: {found.reason} Leave the pair out, or set "
+            "data.register_images=false if both lie right."
+        )
+    return found
+
+
+def _in_crs_of(footprints: Footprints, post: Layer) -> GeoDataFrame:
+    """Footprints as the alignment wants them: xBD's in pixels where the image has no CRS."""
+    frame = footprints.frame
+    if frame.crs is None or post.grid.crs is not None:
+        return frame
+    return GeoDataFrame(frame.drop(columns="geometry"), geometry=footprints.in_pixels(post.grid))
+
+
+def _gsd_m(layer: Layer) -> float | None:
+    return None if layer.grid.crs is None else math.sqrt(math.prod(gsd_m(layer.grid)))
