@@ -48,6 +48,7 @@ def draw_curves(path: str | Path, history: History, best_epoch: int | None = Non
         if axes.get_legend_handles_labels()[0]:
             axes.legend()
         axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
     with replacing(path) as partial:
         figure.savefig(partial, dpi=110)
     return Path(path)

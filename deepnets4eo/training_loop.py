@@ -68,10 +68,15 @@ class Fit:
 
 @dataclass
 class Progress:
-    """What has happened so far: one row of numbers per epoch, and which epoch scored best."""
+    """What has happened so far: one row of numbers per epoch, and the place of the best one in them (-1: none yet)."""
 
     history: list[dict[str, float]] = field(default_factory=list)
-    best_epoch: int = -1
+    best: int = -1
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch that scored best, counted from 1 as in the log; 0: none yet."""
+        return self.best + 1
 
     @property
     def epochs_done(self) -> int:
@@ -152,7 +157,7 @@ class _Loop(lightning.LightningModule):
         self.progress.history.extend(
             {key: math.nan if value is None else value for key, value in row.items()} for row in scalars["history"]
         )
-        self.progress.best_epoch = scalars["best_epoch"]
+        self.progress.best = scalars["best"]
         self.first_epoch = self.progress.epochs_done
 
     def on_train_epoch_start(self) -> None:
@@ -185,13 +190,18 @@ class _Loop(lightning.LightningModule):
         """Validate, record, save; stop when patience ends."""
         loss = float(self.loss_sum) / len(self.loader)
         if not math.isfinite(loss):
-            raise RunError(f"the loss became {loss} in epoch {self.epoch}. Lower train.lr, or set train.clip_norm=1.")
+            raise RunError(
+                f"the loss became {loss} in epoch {self.epoch + 1}. Lower train.lr, or set train.clip_norm=1."
+            )
         self.network.eval()
         with torch.no_grad(), self.trainer.precision_plugin.val_step_context():
             scores = self.validate(self.network)
-        rate = self.optimizer.param_groups[0]["lr"]
-        seconds = round(time.perf_counter() - self.started_s, 3)
-        self.progress.history.append({"epoch": self.epoch, "lr": rate, "loss": loss, **scores, "seconds": seconds})
+        if self.plan.train.monitor not in scores:
+            raise InputError(
+                f"validation gives {', '.join(scores)}; train.monitor={self.plan.train.monitor} is none of them."
+            )
+        row = {"epoch": self.epoch + 1, "lr": self.optimizer.param_groups[0]["lr"], "loss": loss, **scores}
+        self.progress.history.append(row | {"seconds": round(time.perf_counter() - self.started_s, 3)})
         self._save()
         self.display.epoch_done(self.progress.history[-1])
         if _stops_early(self.progress, self.plan.train):
@@ -201,11 +211,11 @@ class _Loop(lightning.LightningModule):
     def _save(self) -> None:
         progress, monitor = self.progress, self.plan.train.monitor
         now = progress.epochs_done - 1
-        is_best = progress.best_epoch < 0 or progress.score(now, monitor) > progress.score(progress.best_epoch, monitor)
-        if is_best:
-            progress.best_epoch = now
+        best = progress.score(progress.best, monitor)
+        if best == -math.inf or progress.score(now, monitor) > best:
+            progress.best = now
             save_state(self.plan.path(BEST), self.network, None, {"epoch": now, "identity": self._identity})
-        scalars = {"identity": self._identity, "history": progress.history, "best_epoch": progress.best_epoch}
+        scalars = {"identity": self._identity, "history": progress.history, "best": progress.best}
         save_state(self.plan.path(LAST), self.network, self.optimizer, scalars)
         write_log(self.plan.out / "log.csv", progress.history)
         if time.monotonic() - self.drawn_s > REDRAW_S:
@@ -238,7 +248,7 @@ class _EpochBatches:
 
 
 def _stops_early(progress: Progress, train: TrainSection) -> bool:
-    waited = progress.epochs_done - 1 - progress.best_epoch
+    waited = progress.epochs_done - progress.best_epoch
     return train.patience > 0 and progress.epochs_done > 0 and waited >= train.patience
 
 

@@ -41,7 +41,7 @@ class EpochProgress(lightning.Callback):
     def epoch_done(self, row: Mapping[str, float]) -> None:
         """Loss and score of the epoch that just ended."""
         score = row.get(self.monitor, float("nan"))
-        line = f"epoch {row['epoch'] + 1:.0f}/{self.epochs}: loss {row['loss']:.4f}, {self.monitor} {score:.4f}"
+        line = f"epoch {row['epoch']:.0f}/{self.epochs}: loss {row['loss']:.4f}, {self.monitor} {score:.4f}"
         if self.bar.disable:
             log.info(line)
         else:

@@ -68,7 +68,7 @@ def train_segmentation(recipe: Recipe, out: Path, options: TrainOptions) -> Path
         segmenter, notes = _train_network(prepared, out, options)
     scores = score_segmenter(segmenter, prepared)
     if recipe.model.estimator:
-        row = {"epoch": 0, "seconds": notes["seconds"], **{name: scores[name] for name in report.OVERALL}}
+        row = {"epoch": 1, "seconds": notes["seconds"], **{name: scores[name] for name in report.OVERALL}}
         write_log(out / "log.csv", [row])
         draw_curves(out / "curves.png", [row])
     write_json(out / "metrics.json", scores)
@@ -150,7 +150,7 @@ def _train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tupl
     import torch
 
     from deepnets4eo.augmentation import Augmentation
-    from deepnets4eo.device import choose
+    from deepnets4eo.device import Compute, choose
     from deepnets4eo.training_criterion import SegmentationCriterion
     from deepnets4eo.training_data import SampleReader, TrainLoader, WindowPlan
     from deepnets4eo.training_loop import Fit, fit_network
@@ -160,8 +160,7 @@ def _train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tupl
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(train.seed)
         segmenter = _untrained(prepared)
-    if compute.channels_last:
-        segmenter.module.to(memory_format=torch.channels_last)
+    segmenter.module.to(memory_format=torch.channels_last)  # quicker convolutions
     plan = WindowPlan(prepared.parts, prepared.cells, recipe)
     augment = Augmentation(train.flips, train.rotations, train.photometric)
     reader = SampleReader(prepared.parts, prepared.inputs)
@@ -172,6 +171,7 @@ def _train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tupl
     progress = fit_network(
         segmenter.module, criterion.step, loader, lambda network: criterion.validate(network, validation), fit
     )
+    segmenter.to(Compute(compute.device, "float32", compute.threads))
     epochs = {"epochs": progress.epochs_done, "best_epoch": progress.best_epoch, "kept": train.keep}
     seconds = round(sum(row["seconds"] for row in progress.history), 3)
     return segmenter, {**epochs, "compute": compute.to_dict(), "seconds": seconds}

@@ -104,7 +104,7 @@ def test_the_best_epoch_is_kept_unless_the_last_is_asked_for(tmp_path: Path) -> 
     best, progress = run(tmp_path / "best", settings(), Scores(list(scores)))
     second_epoch, _ = run(tmp_path / "two", settings(epochs=2, schedule="constant"), Scores(scores[:2]))
     last, _ = run(tmp_path / "last", settings(keep="last"), Scores(list(scores)))
-    assert progress.best_epoch == 1
+    assert progress.best_epoch == 2
     assert not equal(best, last)
     assert not equal(best, second_epoch)  # another schedule
 
@@ -120,7 +120,17 @@ def test_patience_stops_and_a_resumed_run_stays_stopped(tmp_path: Path) -> None:
 
 def test_an_undefined_score_is_never_the_best(tmp_path: Path) -> None:
     _, progress = run(tmp_path, settings(epochs=3), Scores([float("nan"), 0.1, float("nan")]))
-    assert progress.best_epoch == 1
+    assert progress.best_epoch == 2
+
+
+def test_scores_that_are_all_undefined_keep_the_last_epoch(tmp_path: Path) -> None:
+    _, progress = run(tmp_path, settings(epochs=3), Scores([float("nan")] * 3))
+    assert progress.best_epoch == 3
+
+
+def test_a_monitor_that_validation_does_not_give_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="validation gives mean_iou; train.monitor=kappa is none of them"):
+        run(tmp_path, settings(monitor="kappa"), Scores([0.1]))
 
 
 def test_another_recipe_cannot_be_resumed(tmp_path: Path) -> None:
@@ -138,7 +148,7 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="the loss became nan in epoch 0. Lower train.lr"):
+    with pytest.raises(RunError, match="the loss became nan in epoch 1. Lower train.lr"):
         fit_network(
             make_network(), lambda net, batch: step(net, batch) * float("nan"), Batches(), Scores([0.1]),
             Fit(settings(), tmp_path, "recipe"),
@@ -163,6 +173,7 @@ def test_log_curves_and_checkpoints_are_written_without_pickle(tmp_path: Path) -
     run(tmp_path, settings(), Scores(list(RISING)))
     rows = list(csv.DictReader((tmp_path / "log.csv").open()))
     assert [row["mean_iou"] for row in rows] == [str(score) for score in RISING]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5"]
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
     files = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert files == ["best.safetensors", "last.safetensors"]
