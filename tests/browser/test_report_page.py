@@ -284,6 +284,18 @@ def test_a_phone_has_both_panels_and_nothing_beyond_the_edge(report, visit):
     assert one.page.locator("#card").is_visible()
 
 
+def test_panels_folded_away_and_back_are_drawn_again(report, visit):
+    one = visit(report[1])
+    before = one.pixels()
+    one.page.evaluate("document.getElementById('maps').style.display = 'none'")
+    one.page.wait_for_timeout(100)
+    one.page.keyboard.press("n")
+    one.page.keyboard.press("Escape")
+    one.page.evaluate("document.getElementById('maps').style.display = ''")
+    one.page.locator("canvas[data-role=pre]").press("0")
+    assert one.pixels() == before
+
+
 def test_dark_and_light_follow_the_system(report, visit):
     shades = []
     for scheme in ("light", "dark"):

@@ -59,7 +59,7 @@ class Panels {
   }
 
   draw() {
-    if (!this.ratio) return;
+    if (!this.overlay.width || !this.overlay.height || !this.ratio) return; // not laid out yet, or folded away
     this.updateOverlay();
     this.panels.forEach(({ canvas }, number) => {
       const context = canvas.getContext("2d");
