@@ -22,11 +22,6 @@ class Compute:
     precision: str = "float32"
     threads: int = 1
 
-    @property
-    def channels_last(self) -> bool:
-        """Convolutions in bfloat16, and all those on CUDA, are faster with channels in the last place in memory."""
-        return self.precision == "bfloat16" or self.device.startswith("cuda")
-
     def to_dict(self) -> dict[str, str | int]:
         """Plain values for ledgers and manifests."""
         return {"device": self.device, "precision": self.precision, "threads": self.threads}

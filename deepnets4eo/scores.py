@@ -51,8 +51,10 @@ def normalised(mean: Array, kind: Scores, axis: int = 0) -> Array:
 def best(scores: Array) -> NDArray[np.uint8]:
     """Index of the largest score along the first axis, the first one of equals, (…) uint8.
 
-    Class by class, which is several times faster than argmax over an axis that is far apart in memory.
+    Class by class where each class lies together in memory: several times faster than argmax across planes.
     """
+    if scores.strides[0] == scores.itemsize:  # channels last, as networks give them
+        return np.moveaxis(scores, 0, -1).argmax(axis=-1).astype(np.uint8)
     index = np.zeros(scores.shape[1:], np.uint8)
     largest = scores[0].copy()
     for place in range(1, scores.shape[0]):

@@ -14,6 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.ahead import in_order
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.features import feature_stack, features_halo_px
@@ -33,6 +34,7 @@ Batch = NDArray[np.float32]
 WEIGHTS = "weights.safetensors"
 ESTIMATOR = "estimator.skops"
 TRUSTED = ("sklearn.tree._tree.Tree",)  # not safe by itself, as its nodes are not checked on loading: done here
+CHUNK_PIXELS = 1 << 15  # that an estimator sees at once
 STRIDE_PX = 32  # deepest downsampling of the encoders; smaller remainders are padded and cut off again
 
 
@@ -91,6 +93,7 @@ class EstimatorSegmenter:
         halo_px = features_halo_px(features)
         self.estimator, self.inputs, self.legend, self.features = estimator, inputs, legend, tuple(features)
         self.tiling = tiling if tiling is not None else Tiling(512 + 2 * halo_px, halo_px)
+        self._threads = 1
 
     @property
     def halo_px(self) -> int:
@@ -127,15 +130,19 @@ class EstimatorSegmenter:
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> NDArray[np.float32]:
         """Probabilities, (N, K, h, w) float32; 0 for classes that training did not show."""
+        from threadpoolctl import threadpool_limits
+
         self._one_thread()
-        return np.stack([self._predict_image(image, margin_px) for image in batch])
+        with threadpool_limits(1):  # matrix products, too, change their last bits with the number of threads
+            return np.stack([self._predict_image(image, margin_px) for image in batch])
 
     def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> NDArray[np.uint8]:
         """Places in the legend of the best scores, (N, h, w) uint8."""
         return np.stack([best(image) for image in self.predict_proba(batch, margin_px=margin_px)])
 
     def to(self, compute: Compute) -> None:
-        """Estimators stay where they are."""
+        """Estimators stay where they are; they use the threads, on parts of a tile that do not depend on them."""
+        self._threads = compute.threads
 
     def describe(self) -> dict[str, Any]:
         """Plain values from which `restore` makes the same segmenter again."""
@@ -175,7 +182,9 @@ class EstimatorSegmenter:
     def _predict_image(self, image: NDArray[np.float32], margin_px: int) -> NDArray[np.float32]:
         features = _trimmed(feature_stack(image, self.features), margin_px)
         count, height, width = features.shape
-        found = self.estimator.predict_proba(features.reshape(count, -1).T)
+        vectors = features.reshape(count, -1).T
+        parts = [vectors[start : start + CHUNK_PIXELS] for start in range(0, len(vectors), CHUNK_PIXELS)]
+        found = np.concatenate(list(in_order(self.estimator.predict_proba, parts, self._threads)))
         scores = np.zeros((self.legend.num_classes, height, width), np.float32)
         scores[np.asarray(self.estimator.classes_, int)] = found.T.reshape(-1, height, width)
         return scores
@@ -216,7 +225,7 @@ class NetworkSegmenter:
         self.inputs, self.legend = inputs, legend
         self.tiling = tiling if tiling is not None else Tiling()
         self.module = (create_from_spec(self.network) if module is None else module).eval()
-        self.compute = Compute()
+        self.to(Compute())
 
     @property
     def halo_px(self) -> int:
@@ -244,8 +253,8 @@ class NetworkSegmenter:
         """Go to a device and precision; `Compute(precision="float32")` after bfloat16 does not bring back lost digits."""
         import torch
 
-        layout = torch.channels_last if compute.channels_last else torch.contiguous_format
-        self.module.to(device=compute.device, dtype=getattr(torch, compute.precision)).to(memory_format=layout)
+        self.module.to(device=compute.device, dtype=getattr(torch, compute.precision))
+        self.module.to(memory_format=torch.channels_last)
         self.compute = compute
 
     def describe(self) -> dict[str, Any]:
@@ -283,7 +292,7 @@ class NetworkSegmenter:
         import torch.nn.functional as F
 
         compute = self.compute
-        layout = torch.channels_last if compute.channels_last else torch.contiguous_format
+        layout = torch.channels_last  # 1.2 times as fast on CPUs already in float32
         with torch.inference_mode():
             tensor = torch.from_numpy(batch).to(compute.device, getattr(torch, compute.precision), memory_format=layout)
             height, width = tensor.shape[2:]

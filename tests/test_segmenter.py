@@ -98,6 +98,15 @@ def test_a_tile_in_its_place_does_not_depend_on_what_else_is_in_the_batch(segmen
     np.testing.assert_array_equal(segmenter.predict_raw(batch)[0], segmenter.predict_raw(alone)[0])
 
 
+def test_estimators_give_the_same_bits_with_any_number_of_threads(batch, monkeypatch):
+    monkeypatch.setattr("deepnets4eo.segmenter.CHUNK_PIXELS", 100)
+    for name in ("forest", "logistic"):
+        segmenter = MAKERS[name]()
+        alone = segmenter.predict_raw(batch)
+        segmenter.to(Compute(threads=4))
+        np.testing.assert_array_equal(segmenter.predict_raw(batch), alone)
+
+
 def test_saved_and_loaded_it_gives_the_same_bits(segmenter, batch, tmp_path):
     loaded = load_run(save_run(segmenter, tmp_path / "run")).segmenter
     assert type(loaded) is type(segmenter)

@@ -27,9 +27,8 @@ from deepnets4eo.segmenter import NetworkSegmenter
 def bare_forward(segmenter: NetworkSegmenter, repeats: int) -> tuple[float, float]:
     """Seconds and processor seconds of `repeats` forward passes of one tile, nothing else."""
     compute, side = segmenter.compute, segmenter.tiling.tile_px
-    layout = torch.channels_last if compute.channels_last else torch.contiguous_format
     tile = torch.randn(1, segmenter.inputs.in_channels, side, side)
-    tile = tile.to(compute.device, getattr(torch, compute.precision), memory_format=layout)
+    tile = tile.to(compute.device, getattr(torch, compute.precision), memory_format=torch.channels_last)
     started, processor = time.perf_counter(), time.process_time()
     with torch.inference_mode():
         for _ in range(repeats):
