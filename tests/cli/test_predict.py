@@ -1,0 +1,75 @@
+"""`deepnets4eo predict`: from a run folder and a raster to a label raster, and errors without stack traces."""
+
+import numpy as np
+import pytest
+import rasterio
+from sklearn.linear_model import LogisticRegression
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.cli.predict import named_layers
+from deepnets4eo.errors import InputError
+from deepnets4eo.inputs import InputSpec
+from deepnets4eo.lattice import Tiling
+from deepnets4eo.legend import Legend
+from deepnets4eo.run import save_run
+from deepnets4eo.scene import Scene
+from deepnets4eo.segmenter import EstimatorSegmenter
+
+
+@pytest.fixture
+def case(tmp_path):
+    """A run and an image, as files."""
+    image = np.random.default_rng(0).integers(1, 255, (3, 60, 50), dtype=np.uint8)
+    scene = Scene.open(image=image, labels=(image[0] > 127).astype(np.uint8))
+    segmenter = EstimatorSegmenter(
+        LogisticRegression(), InputSpec.measure([scene]), Legend.load("isprs"), tiling=Tiling(32, 0)
+    )
+    save_run(segmenter.fit([scene], max_pixels=500), tmp_path / "run")
+    with rasterio.open(
+        tmp_path / "image.tif", "w", driver="GTiff", width=50, height=60, count=3, dtype="uint8"
+    ) as file:
+        file.write(image)
+    return tmp_path
+
+
+def arguments(case, *more):
+    return ["predict", str(case / "run"), str(case / "image.tif"), "--out", str(case / "labels.tif"), *more]
+
+
+def test_it_prints_the_paths_it_wrote(case, capsys):
+    assert main(arguments(case, "--entropy", str(case / "e.tif"), "--memory", "8GB", "--threads", "1")) == 0
+    assert capsys.readouterr().out.split() == [str(case / "labels.tif"), str(case / "e.tif")]
+    with rasterio.open(case / "labels.tif") as labels:
+        assert set(np.unique(labels.read())) == {0, 1}
+
+
+def test_dry_run_says_what_it_would_do_and_writes_nothing(case, capsys):
+    assert main(arguments(case, "--dry-run", "--tile", "40")) == 0
+    assert "60 x 50 px, 4 tiles of 40 px" in capsys.readouterr().out
+    assert not (case / "labels.tif").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--scores", "logits"], "scores='logits' is unknown. Choose from probabilities"),
+        (["--halo", "16"], "halo_px=16 leaves 0 pixels"),
+        (["--precision", "float8"], "precision 'float8' is unknown"),
+        (["--memory", "lots"], "--memory lots is not a size"),
+    ],
+)
+def test_wrong_options_are_explained_without_a_stack_trace(case, capsys, more, message):
+    assert main(arguments(case, *more)) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_folder_that_is_no_run_is_explained(case, capsys):
+    assert main(["predict", str(case), str(case / "image.tif"), "--out", str(case / "labels.tif")]) == 2
+    assert "has no card.json, so it is not a run" in capsys.readouterr().err
+
+
+def test_a_layer_given_twice_is_refused():
+    with pytest.raises(InputError, match="layer 'image' was given twice"):
+        named_layers(["a.tif", "image=b.tif"], "image")
