@@ -17,7 +17,13 @@ def damage(
     dsm_pre: Annotated[str | None, typer.Option(help="Surface model before, for height loss.")] = None,
     dsm_post: Annotated[str | None, typer.Option(help="Surface model after.")] = None,
     cloud_mask: Annotated[str | None, typer.Option(help="Raster that is not 0 under clouds.")] = None,
-    model: Annotated[str, typer.Option(help="Recipe of the decision, see `deepnets4eo models`.")] = "damage-evidence",
+    model: Annotated[
+        str, typer.Option(help="Model of the decision, see `deepnets4eo models`; or a run of damage-siamese.")
+    ] = "damage-evidence",
+    network_weight: Annotated[
+        float,
+        typer.Option(help="Share of a run's word in the decision, the rest is the weight-free model's.", min=0, max=1),
+    ] = 0.5,
     motion: Annotated[
         Literal["auto", "translation", "similarity", "affine"], typer.Option(help="How pre may lie against post.")
     ] = "auto",
@@ -42,7 +48,7 @@ def damage(
 
     refuse_existing(out, overwrite=overwrite)
     settings = Settings(
-        model=model, motion=motion, max_shift_m=max_shift, align=align, layer=layer,
+        model=model, network_weight=network_weight, motion=motion, max_shift_m=max_shift, align=align, layer=layer,
         id_column=id_column, workers=workers, seed=seed,
     )  # fmt: skip
     others = {"dsm_pre": dsm_pre, "dsm_post": dsm_post, "cloud_mask": cloud_mask}

@@ -80,24 +80,10 @@ class DamageModel:
 
         evidence : the table, or its frame (`status`, `method` and `ev_…` columns).
         returns : DataFrame with the same index: damage (grade or None), damage_prob (probability of major damage or
-        worse), confidence (probability of the grade named); NaN where not assessed. The grade is the median one: the
-        worst whose border is crossed with a probability of at least one half.
+        worse), confidence (probability of the grade named); NaN where not assessed.
         """
         frame = evidence.frame if isinstance(evidence, EvidenceTable) else evidence
-        probabilities = self.probabilities(frame)
-        known = np.isfinite(probabilities[:, 0])
-        beyond = 1.0 - np.cumsum(np.nan_to_num(probabilities), axis=1)[:, :-1]
-        grade = (beyond >= 0.5).sum(axis=1) * known
-        named = np.array(GRADES, dtype=object)[grade]
-        named[~known] = None
-        return pd.DataFrame(
-            {
-                "damage": named,
-                "damage_prob": np.where(known, probabilities[:, 2] + probabilities[:, 3], np.nan),
-                "confidence": probabilities[np.arange(len(frame)), grade],
-            },
-            index=frame.index,
-        )
+        return named(self.probabilities(frame), frame.index)
 
     def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """(N, 4) probabilities of the grades; NaN rows for buildings that are not assessed."""
@@ -116,6 +102,26 @@ class DamageModel:
             richer = kind + np.where(frame[HEIGHT_COLUMN].notna() & (kind != ""), WITH_HEIGHT, "").astype(object)
             kind = np.where(np.isin(richer, list(self.variants)), richer, kind)
         return kind
+
+
+def named(probabilities: NDArray[np.float64], index: pd.Index) -> pd.DataFrame:
+    """The decision from (N, 4) probabilities of the grades, NaN rows for buildings not assessed: see `decide`.
+
+    The grade is the median one: the worst whose border is crossed with a probability of at least one half.
+    """
+    known = np.isfinite(probabilities[:, 0])
+    beyond = 1.0 - np.cumsum(np.nan_to_num(probabilities), axis=1)[:, :-1]
+    grade = (beyond >= 0.5).sum(axis=1) * known
+    names = np.array(GRADES, dtype=object)[grade]
+    names[~known] = None
+    return pd.DataFrame(
+        {
+            "damage": names,
+            "damage_prob": np.where(known, probabilities[:, 2] + probabilities[:, 3], np.nan),
+            "confidence": probabilities[np.arange(len(probabilities)), grade],
+        },
+        index=index,
+    )
 
 
 def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:

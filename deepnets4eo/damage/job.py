@@ -15,12 +15,12 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from deepnets4eo.damage.decision import DamageModel
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.extent import assessed_extent
 from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints, register
+from deepnets4eo.damage.siamese.verdict import Judge
 from deepnets4eo.errors import GridError
 from deepnets4eo.scene import Layer, LayerLike, overlap_share
 
@@ -31,11 +31,14 @@ logger = logging.getLogger(__name__)
 class Settings:
     """How the job is done; every value goes into the manifest.
 
-    model : recipe of the decision. motion : how pre may lie against post. max_shift_m : farthest it may lie off.
-    align : move the footprints onto the roofs. layer, id_column : of the footprints' file. workers : threads.
+    model : name of the decision's model, or the folder of a trained run, which is then heard beside the default model
+    with network_weight (0–1), the share of its log-odds in the average. motion : how pre may lie against post.
+    max_shift_m : farthest it may lie off. align : move the footprints onto the roofs.
+    layer, id_column : of the footprints' file. workers : threads.
     """
 
     model: str = "damage-evidence"
+    network_weight: float = 0.5
     motion: Literal["auto", "translation", "similarity", "affine"] = "auto"
     max_shift_m: float = 30.0
     align: bool = True
@@ -97,6 +100,7 @@ def assess(
     np.True_
     """
     inputs = open_inputs(pre, post, footprints, settings, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud_mask=cloud_mask)
+    judge = Judge.load(settings.model, settings.network_weight)
     registration = _registration(inputs, settings)
     alignment = _alignment(inputs, registration, settings)
     logger.info("gathering the evidence of %d buildings …", len(inputs.footprints))
@@ -104,8 +108,11 @@ def assess(
         inputs.pre, inputs.post, inputs.footprints, registration, alignment=alignment, dsm_pre=inputs.dsm_pre,
         dsm_post=inputs.dsm_post, cloud_mask=inputs.cloud_mask, workers=settings.workers,
     )  # fmt: skip
-    decided = DamageModel.load(settings.model).decide(evidence)
-    return _damage_map(inputs, evidence, decided, registration, alignment, settings)
+    images = inputs.pre, inputs.post
+    evidence, decided = judge.decide(evidence, images, inputs.footprints, registration, alignment)
+    result = _damage_map(inputs, evidence, decided, registration, alignment, settings)
+    result.inputs.update(judge.paths())
+    return result
 
 
 def open_inputs(

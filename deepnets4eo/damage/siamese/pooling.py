@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from deepnets4eo.ahead import in_order
 from deepnets4eo.inputs import InputSpec
@@ -21,6 +20,9 @@ from deepnets4eo.outlines import Outlines
 from deepnets4eo.scene import Scene
 from deepnets4eo.segmenter import Segmenter
 from deepnets4eo.zonal import sum_bands
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,8 @@ def pool_batch(logits: Tensor, building: Tensor) -> tuple[Tensor, Tensor]:
     logits : (N, K, H, W) · building : (N, H, W) int64, number of the building in its window from 1 on, 0 for none
     returns : (B, K) means in order of window and number; (P,) int64 places 0 … B − 1, pixels in raster order.
     """
+    import torch
+
     inside = building > 0
     window = torch.arange(len(building), device=building.device)[:, None, None]
     key = (window * (int(building.max()) + 1) + building)[inside]

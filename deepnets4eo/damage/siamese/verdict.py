@@ -1,26 +1,78 @@
-"""The network's word and that of the weight-free model, put together.
+"""Who decides: the weight-free model alone, or together with a trained network.
 
-Takes evidence, a grader and the weight of its word; gives the evidence with its columns, and probabilities. Buildings
-the network did not see in both images keep the weight-free decision.
+Takes the name of a model or a run's folder; gives the evidence with the network's columns, and the decision. Buildings
+that the network did not see in both images keep the weight-free decision. Refuses runs that grade no buildings.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel, named
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.table import PRE_POST
+from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.ordinal import grade_probabilities
-from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING
+from deepnets4eo.damage.registration import FootprintAlignment, Registration
+from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
+from deepnets4eo.errors import InputError
+from deepnets4eo.scene import Layer
+from deepnets4eo.sealing import CARD
 
 logger = logging.getLogger(__name__)
 
 CERTAIN = 1e-4  # no probability is taken to be nearer to 0 or 1: no single voice is beyond doubt
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The decision of a job: the weight-free model, and a network with the weight of its word where one is given."""
+
+    model: DamageModel
+    grader: NetworkGrader | None = None
+    weight: float = 0.5
+
+    @classmethod
+    def load(cls, model: str, weight: float = 0.5) -> Judge:
+        """Open a model of models/, or a run's folder, which is heard beside the default model.
+
+        Errors: RunError for a run that grades no buildings; InputError for unknown names or a weight outside 0–1.
+        """
+        if not 0 <= weight <= 1:
+            raise InputError(f"the network's weight is {weight}, expected 0 (not heard) to 1 (heard alone).")
+        if not is_run(model):
+            return cls(DamageModel.load(model))
+        return cls(DamageModel.load(DEFAULT_MODEL), NetworkGrader.load(model), weight)
+
+    def paths(self) -> dict[str, str]:
+        """Role to path of what decided, for the manifest: the card of a run names all its files with their hashes."""
+        return {} if self.grader is None else {"run": str(self.grader.run.folder / CARD)}
+
+    def decide(
+        self,
+        evidence: EvidenceTable,
+        images: tuple[Layer | None, Layer],
+        footprints: Footprints,
+        registration: Registration | None,
+        alignment: FootprintAlignment | None,
+    ) -> tuple[EvidenceTable, pd.DataFrame]:
+        """The evidence, with the network's where there is one, and the decision (see `DamageModel.decide`).
+
+        images : pre (or None) and post. Without a pre image that could be registered the network is not asked.
+        """
+        pre, post = images
+        if self.grader is None or pre is None or registration is None or registration.status == "failed":
+            return evidence, self.model.decide(evidence)
+        logger.info("grading by the network …")
+        heard = with_network(evidence, self.grader.probabilities(pre, post, footprints, registration, alignment))
+        probabilities = combined(self.model.probabilities(heard.frame), heard.frame, self.weight)
+        return heard, named(probabilities, heard.frame.index)
 
 
 def with_network(evidence: EvidenceTable, probabilities: pd.DataFrame) -> EvidenceTable:
@@ -42,7 +94,8 @@ def combined(weight_free: NDArray[np.float64], frame: pd.DataFrame, weight: floa
     """
     network = frame[list(COLUMNS.values())].to_numpy(float)
     odds = (1 - weight) * _border_odds(weight_free) + weight * _border_odds(network)
-    return np.where(np.isfinite(odds).all(axis=1)[:, None], grade_probabilities(expit(odds)), weight_free)
+    heard = np.asarray(np.isfinite(odds).all(axis=1))
+    return np.where(heard[:, None], grade_probabilities(expit(odds)), weight_free)
 
 
 def _border_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
