@@ -47,7 +47,7 @@ class DataSection(Section):
     labels_legend: str | None = Field(default=None, description="legend the label files are stored in, if another")
     unknown_labels: Literal["error", "void"] = Field(default="error", description="values that the legend lacks")
     tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
-    windows_per_epoch: int = Field(default=1000, ge=1)
+    windows_per_epoch: int = Field(default=1000, ge=1, description="an epoch has as many whole batches of them")
     sampling: Literal["random", "balanced"] = Field(
         default="balanced", description="balanced: a window per class in turn"
     )
