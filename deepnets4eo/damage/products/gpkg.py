@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import geopandas as gpd
+import pyogrio
+import pyogrio.errors
 
 from deepnets4eo.damage.products.style import buildings_qml, extent_qml
+from deepnets4eo.errors import OutputError
 from deepnets4eo.files import replacing
 
 if TYPE_CHECKING:
@@ -48,20 +51,22 @@ def write_gpkg(damage_map: DamageMap, path: str | Path) -> Path:
     """Write layers `buildings`, `assessed_extent` and `layer_styles` (registered as attributes, used by default).
 
     Ids stay text; a CRS that is missing stays undefined. Memory: the table once more, as Arrow.
+    Errors: OutputError when GDAL or SQLite cannot write, a full disk most of all.
     """
     path = Path(path)
     with replacing(path) as partial:
-        _write_layer(damage_map.buildings, partial, "buildings")
-        _write_layer(damage_map.assessed_extent, partial, "assessed_extent")
-        with closing(sqlite3.connect(partial)) as database, database:
-            _add_styles(database)
-            _add_comments(database, {**ALWAYS, **damage_map.meaning}, set(damage_map.buildings.columns))
+        try:
+            _write_layer(damage_map.buildings, partial, "buildings")
+            _write_layer(damage_map.assessed_extent, partial, "assessed_extent")
+            with closing(sqlite3.connect(partial)) as database, database:
+                _add_styles(database)
+                _add_comments(database, {**ALWAYS, **damage_map.meaning}, set(damage_map.buildings.columns))
+        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, sqlite3.Error) as error:
+            raise OutputError(f"could not write {path}: {error}. Free some space or choose another --out.") from error
     return path
 
 
 def _write_layer(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:
-    import pyogrio
-
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "'crs' was not provided")  # plain pixels have none; undefined is right
         pyogrio.write_dataframe(

@@ -11,6 +11,7 @@ from made_up_map import MEANING, make_grid, make_map
 
 from deepnets4eo.damage.products.gpkg import write_gpkg
 from deepnets4eo.damage.products.grades import GRADES, NOT_ASSESSED, colors
+from deepnets4eo.errors import OutputError
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,19 @@ def test_evidence_is_explained_in_the_file(written):
     rows = query(path, "SELECT column_name, description FROM gpkg_data_columns")
     comments = {row["column_name"]: row["description"] for row in rows}
     assert MEANING.items() <= comments.items()
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
+    resource = pytest.importorskip("resource", reason="this system cannot limit the size of files")
+    damage_map = make_map(3000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # a file that cannot grow stands in for a full disk
+    try:
+        with pytest.raises(OutputError, match="could not write .*damage.gpkg.* Free some space"):
+            write_gpkg(damage_map, tmp_path / "damage.gpkg")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_map_without_crs_is_written(tmp_path):
