@@ -12,11 +12,13 @@ import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pandas as pd
 from affine import Affine
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.decision import GRADES
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.fit_model import Graded, fit_model, grade_numbers
 from deepnets4eo.damage.footprints import read_footprints
@@ -64,27 +66,29 @@ def city_evidence(seed: int) -> pd.DataFrame:
 
 
 def joplin_evidence(folder: Path) -> pd.DataFrame:
-    """Evidence and grades of the labelled buildings of Joplin; outlines without a building in 2011 are left out."""
+    """Evidence and grades of the labelled outlines of Joplin, `no-building` among them."""
     pre, post = Layer.open(folder / "pre"), Layer.open(folder / "post")
     footprints = read_footprints(folder / "footprints_overlap.geojson")
     registration = register(pre, post)
     alignment = align_footprints(pre, footprints.frame)
     frame = gather(pre, post, footprints, registration, alignment=alignment).frame
     centre = footprints.to(METRES_UTM).frame.centroid
-    block = (
-        np.floor(centre.x / BLOCK_M).astype(int).astype(str)
-        + "-"
-        + np.floor(centre.y / BLOCK_M).astype(int).astype(str)
-    )
-    frame["domain"], frame["group"] = "joplin", "joplin-" + block.to_numpy()
-    labels = read_footprints(folder / "damage_labels.geojson")
-    grade = pd.Series(labels.attributes["damage"].to_numpy(), labels.frame["id"])
-    frame["damage"] = frame["id"].map(grade)
-    return frame[frame["damage"].notna() & (frame["damage"] != "no-building") & (frame["status"] == "assessed")]
+    frame["east_m"], frame["north_m"] = centre.x.to_numpy(), centre.y.to_numpy()
+    frame["domain"], frame["group"] = "joplin", blocks_of(frame, BLOCK_M)
+    labels = gpd.read_file(folder / "damage_labels.geojson")
+    frame["damage"] = frame["id"].map(pd.Series(labels["damage"].to_numpy(), labels["id"].astype(str)))
+    return frame[frame["damage"].notna() & (frame["status"] == "assessed")]
+
+
+def blocks_of(frame: pd.DataFrame, side_m: float, offset_m: tuple[float, float] = (0.0, 0.0)) -> NDArray[np.object_]:
+    """Names of the square blocks that buildings lie in."""
+    row, col = np.floor((frame["north_m"] - offset_m[0]) / side_m), np.floor((frame["east_m"] - offset_m[1]) / side_m)
+    return np.array([f"joplin-{r:.0f}-{c:.0f}" for r, c in zip(row, col, strict=True)], dtype=object)
 
 
 def graded(frame: pd.DataFrame) -> Graded:
     """A table of evidence with `damage`, `domain` and `group` in the form the fit takes."""
+    frame = frame[frame["damage"].isin(GRADES)].reset_index(drop=True)
     evidence = frame[[name for name in frame.columns if name.startswith("ev_")]]
     return Graded(
         evidence, grade_numbers(frame["damage"]), frame["domain"].to_numpy(object), frame["group"].to_numpy(object)

@@ -20,6 +20,7 @@ from deepnets4eo.damage.evidence.meaning import POINTS
 from deepnets4eo.damage.ordinal import balanced, fit_border, grade_probabilities
 
 RIDGE = 0.05
+FOLDS = 8
 POST = ("ev_roof_roughness", "ev_roof_vs_ground", "ev_outline_support", "ev_right_angles")
 PAIR = (
     "ev_roof_roughness_change",
@@ -101,10 +102,11 @@ def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) ->
 def left_out_scores(
     evidence: Array, data: Graded, beyond: NDArray[np.bool_], points: NDArray[np.integer], ridge: float
 ) -> Array:
-    """Log-odds of each building from a fit without its group."""
+    """Log-odds of each building from a fit without its group; groups are left out in eight folds."""
     score = np.zeros(len(beyond))
-    for group in np.unique(data.group):
-        out = data.group == group
+    fold = np.unique(data.group, return_inverse=True)[1] % FOLDS
+    for number in np.unique(fold):
+        out = fold == number
         weight = balanced(beyond[~out], data.domain[~out])
         border = fit_border(evidence[~out], beyond[~out], weight, points, ridge)
         score[out] = evidence[out] @ border.weights + border.intercept
@@ -118,6 +120,18 @@ def fit_model(data: Graded, ridge: float = RIDGE) -> dict[str, Any]:
         if set(columns) <= set(data.evidence.columns):
             variants[name] = fit_variant(data, columns, ridge)
     return variants
+
+
+def leave_groups_out(data: Graded, name: str, ridge: float = RIDGE) -> Array:
+    """(N, 4) grade probabilities of each building from a variant fitted and calibrated without its group.
+
+    Buildings that lack the variant's inputs are NaN. Nothing of a group reaches its own prediction.
+    """
+    out = np.full((len(data.grade), len(GRADES)), np.nan)
+    for group in np.unique(data.group):
+        rows = data.group == group
+        out[rows] = predict(fit_variant(data.rows(~rows), VARIANTS[name], ridge), data.evidence[rows])
+    return out
 
 
 def predict(content: dict[str, Any], evidence: pd.DataFrame) -> Array:

@@ -1,0 +1,87 @@
+"""Outlines as flat arrays: filled as GDAL fills them, traced along their edges, normals pointing out."""
+
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.features import rasterize
+
+from deepnets4eo.damage.evidence.outlines import edges_of, fill, trace
+from deepnets4eo.grid import Window
+
+WINDOW = Window(20, 30, 70, 90)
+
+
+def polygons(seed: int, count: int) -> np.ndarray:
+    """Turned boxes, some with holes and some of two parts, all over a window and beyond."""
+    rng = np.random.default_rng(seed)
+    shapes = []
+    for number in range(count):
+        x, y = rng.uniform(0, 140, 2)
+        w, h = rng.uniform(2, 25, 2)
+        shape = shapely.box(x - w, y - h, x + w, y + h)
+        if number % 3 == 0:
+            shape = shape.difference(shapely.box(x - w / 3, y - h / 3, x + w / 3, y + h / 3))
+        if number % 4 == 0:
+            shape = shapely.union(shape, shapely.box(x + 2 * w, y, x + 2.5 * w, y + h))
+        shapes.append(shapely.affinity.rotate(shape, rng.uniform(0, 90)))
+    return np.array(shapes, dtype=object)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000))
+def test_every_outline_is_filled_as_gdal_fills_it_on_its_own(seed: int) -> None:
+    shapes = polygons(seed, 12)
+    edges = edges_of(shapes)
+    inside = edges.touching(WINDOW)
+    owner, pixel = fill(edges, inside, WINDOW)
+    assert (np.diff(owner) >= 0).all()
+    for position, outline in enumerate(inside):
+        mine = np.zeros(WINDOW.height * WINDOW.width, bool)
+        mine[pixel[owner == position]] = True
+        gdal = rasterize(
+            [shapes[outline]], (WINDOW.height, WINDOW.width), transform=Affine.translation(WINDOW.col, WINDOW.row)
+        )
+        assert (mine.reshape(gdal.shape) == gdal.astype(bool)).all()
+
+
+def test_outlines_beyond_the_window_touch_it_not() -> None:
+    shapes = np.array([shapely.box(0, 0, 10, 10), shapely.box(40, 30, 50, 40), shapely.Polygon()], dtype=object)
+    assert edges_of(shapes).touching(WINDOW).tolist() == [1]
+
+
+def test_filling_by_blocks_adds_up_to_filling_at_once() -> None:
+    edges = edges_of(polygons(3, 20))
+    everything = np.arange(len(edges))
+    whole = np.bincount(fill(edges, everything, Window(-50, -50, 300, 300))[0], minlength=20)
+    parts = sum(
+        np.bincount(fill(edges, everything, Window(row, col, 37, 41))[0], minlength=20)
+        for row in range(-50, 260, 37)
+        for col in range(-50, 280, 41)
+    )
+    assert (whole == parts).all()
+
+
+def test_normals_point_out_of_buildings_also_into_their_courtyards() -> None:
+    shapes = polygons(5, 15)
+    owner, at, normal = trace(edges_of(shapes), np.arange(15))
+    assert np.allclose(np.hypot(*normal.T), 1)
+    outside = shapely.points((at + 0.01 * normal)[:, ::-1])
+    inside = shapely.points((at - 0.01 * normal)[:, ::-1])
+    assert shapely.contains(shapes[owner], inside).all()
+    assert not shapely.contains(shapes[owner], outside).any()
+
+
+@pytest.mark.parametrize("step", [0.5, 1.0, 3.0])
+def test_points_along_an_outline_are_no_farther_apart_than_asked(step: float) -> None:
+    owner, at, _ = trace(edges_of(np.array([shapely.box(0, 0, 10, 7)], dtype=object)), np.array([0]), step)
+    assert len(owner) == 2 * (int(np.ceil(10 / step)) + int(np.ceil(7 / step)))
+    assert (shapely.distance(shapely.box(0, 0, 10, 7).exterior, shapely.points(at[:, ::-1])) < 1e-9).all()
+
+
+def test_an_empty_outline_has_no_pixels_and_no_points() -> None:
+    edges = edges_of(np.array([shapely.Polygon(), shapely.box(30, 20, 33, 23)], dtype=object))
+    assert np.unique(fill(edges, np.array([0, 1]), WINDOW)[0]).tolist() == [1]
+    assert np.unique(trace(edges, np.array([0, 1]))[0]).tolist() == [1]
