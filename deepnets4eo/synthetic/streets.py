@@ -78,7 +78,7 @@ def _widths(rng: np.random.Generator, count: int, base: float) -> np.ndarray:
 
 def draw_streets(rng: np.random.Generator, region: Region, extent_m: tuple[float, float]) -> Streets:
     """Streets, block uses and lot widths of a place of `extent_m` (width, height) metres."""
-    radius = float(np.hypot(*extent_m)) / 2 + 60
+    radius = max(float(np.hypot(*extent_m)) / 2 + 60, 1.2 * max(region.row_m))  # never less than a block all around
     base = {"suburb": 8.0, "town": 6.5, "dense": 4.5}[region.name]
     u, v = _lines(rng, radius, region.block_m), _lines(rng, radius, region.row_m)
     columns, rows = len(u) - 1, len(v) - 1

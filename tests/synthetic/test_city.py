@@ -231,3 +231,26 @@ def test_the_event_keeps_what_is_given_and_draws_the_rest() -> None:
 def test_impossible_sizes_are_refused_with_the_reason(size: int, gsd: float, words: str) -> None:
     with pytest.raises(InputError, match=words):
         City(0, size, gsd)
+
+
+@pytest.mark.parametrize(("size", "gsd"), [(32, 0.05), ((33, 57), 0.1), (40, 2.0)])
+def test_the_smallest_and_the_coarsest_cities_can_be_made(size: int | tuple[int, int], gsd: float) -> None:
+    city = City(0, size, gsd)
+    assert city.post.image.shape[1:] == city.shape
+    assert len(city.footprints()) <= len(city.buildings) + 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_small_image_has_buildings_whatever_the_seed(seed: int) -> None:
+    assert len(City(seed, 256, 0.3).buildings) >= 3
+
+
+@pytest.mark.parametrize("kind", ["tornado", "quake", "fire", "hurricane"])
+def test_every_kind_of_event_can_strike(kind: str) -> None:
+    city = City(2, 96, 0.6, event=Event(kind=kind, damage_shares=(0.2, 0.2, 0.2, 0.4)))
+    assert (city.post.image != city.image).mean() > 0.5
+
+
+def test_an_unknown_kind_of_event_is_refused_with_the_list() -> None:
+    with pytest.raises(InputError, match="tornado, quake, fire, hurricane"):
+        Event(kind="flood")
