@@ -7,8 +7,11 @@ name before it is whole. Peak memory: one window and GDAL's block cache, whateve
 from __future__ import annotations
 
 import json
+import logging
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -121,7 +124,8 @@ class CogWriter:
 
     def _close(self) -> None:
         try:
-            self._stream.close()
+            with _gdal_errors():
+                self._stream.close()
         except RasterioError as error:
             raise self._refused(error) from error
 
@@ -137,11 +141,13 @@ class CogWriter:
         predictor = "YES" if np.dtype(self._profile["dtype"]).itemsize > 1 else "NO"
         options = dict(
             COMPRESS="DEFLATE", BLOCKSIZE=BLOCK_PX, BIGTIFF="IF_SAFER", NUM_THREADS="ALL_CPUS", PREDICTOR=predictor,
-            OVERVIEW_RESAMPLING="NEAREST" if categorical else "AVERAGE", SPARSE_OK="TRUE",
+            OVERVIEW_RESAMPLING="NEAREST" if categorical else "AVERAGE",
         )  # fmt: skip
         with replacing(self.path) as partial:
             try:
-                rasterio.shutil.copy(self.stream, partial, driver="COG", **options)
+                with _gdal_errors():
+                    rasterio.shutil.copy(self.stream, partial, driver="COG", **options)
+                _refuse_truncated(partial)
             except RasterioError as error:
                 raise self._refused(error) from error
         if self._legend is not None:
@@ -150,6 +156,42 @@ class CogWriter:
 
     def _refused(self, error: Exception) -> OutputError:
         return OutputError(f"could not write {self.path}: {error}. Free some space or choose another --out.")
+
+
+@contextmanager
+def _gdal_errors() -> Iterator[None]:
+    """Raise RasterioError for what GDAL only reports: when a disk fills up on closing or copying, it goes on."""
+    reported: list[str] = []
+
+    def note(record: logging.LogRecord) -> bool:
+        if record.thread == threading.get_ident() and "signalled an error" in record.msg:
+            reported.append(record.getMessage())
+        return record.levelno >= level
+
+    logger = logging.getLogger("rasterio._env")
+    level = logger.getEffectiveLevel()
+    logger.addFilter(note)
+    logger.setLevel(logging.INFO)
+    try:
+        with rasterio.Env():
+            yield
+    except SystemError as error:  # rasterio's word for a failure that GDAL gave no reason for
+        raise RasterioError("; ".join(reported) or str(error)) from error
+    finally:
+        logger.setLevel(logging.NOTSET)
+        logger.removeFilter(note)
+    if reported:
+        raise RasterioError("; ".join(reported))
+
+
+def _refuse_truncated(path: Path) -> None:
+    """Refuse a file whose blocks do not all lie inside it: compressing threads keep their errors to themselves."""
+    size = path.stat().st_size
+    with rasterio.open(path) as file:
+        for (row, col), _ in file.block_windows(1):
+            place = [file.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=1) for what in ("OFFSET", "SIZE")]
+            if None in place or sum(map(int, place)) > size:
+                raise RasterioError("blocks are missing at the end")
 
 
 def _category_names(legend: Legend) -> str:

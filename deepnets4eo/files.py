@@ -36,6 +36,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
         os.replace(partial, path)
+    except OutputError:
+        raise
     except OSError as error:
         raise OutputError(
             f"could not write {path}: {error.strerror or error}. Free some space or choose another --out."
