@@ -116,7 +116,7 @@ def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, *, sy
     tiles = [
         {
             "role": panel.role,
-            "source": Path(panel.source).name or panel.source,
+            "source": "" if panel.source == "array" else Path(panel.source).name or panel.source,
             "coarse": panel.coarse,
             "tiles": [_tile(tile) for tile in panel.tiles] + [[*_tile(tile), 1] for tile in panel.details],
         }

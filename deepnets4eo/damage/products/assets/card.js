@@ -19,7 +19,7 @@ class Card {
     if (i < 0) return;
     const grade = this.store.grade[i];
     this.host.style.setProperty("--grade", rgba(grade, 1));
-    this.host.replaceChildren(this.head(i, grade), this.chips(), this.verdict(i, grade), this.facts(i), this.evidence(i));
+    this.host.replaceChildren(this.head(i, grade), this.chips(), this.verdict(i, grade), this.evidence(i), this.facts(i));
     this.host.scrollTop = 0;
     this.drawChips();
   }
@@ -109,11 +109,11 @@ class Card {
       return list;
     }
     const found = told.map((e) => ({ e, is: evidenceOf(this.store, e, i) })).sort((a, b) => unusual(b.is) - unusual(a.is));
-    list.append(make("h3", {}, "Evidence"), make("p", { class: "note" }, "Bars: all assessed buildings. Marks: this building, and the medians of undamaged and destroyed ones."));
+    list.append(make("h3", {}, "Evidence"), make("p", { class: "note" }, "Most unusual first. Bars: all assessed buildings; coloured marks: medians of undamaged and destroyed ones."));
     for (const { e, is } of this.all ? found : found.slice(0, FIRST_EVIDENCE)) list.append(this.piece(e, is));
     if (found.length > FIRST_EVIDENCE) {
       const more = make("button", { class: "more" }, this.all ? "Show the most unusual only" : `Show all ${found.length}`);
-      more.onclick = () => { this.all = !this.all; this.host.lastChild.replaceWith(this.evidence(i)); };
+      more.onclick = () => { this.all = !this.all; list.replaceWith(this.evidence(i)); };
       list.append(more);
     }
     return list;
