@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -66,6 +66,7 @@ def test_a_recipe_cannot_be_changed() -> None:
         make().train.epochs = 3  # type: ignore[misc]
 
 
+@settings(deadline=None, max_examples=30)
 @given(st.integers(1, 10**6), st.floats(1e-9, 10), st.lists(st.sampled_from(["image", "dsm", "osm"]), min_size=1))
 def test_a_saved_recipe_loads_as_the_same(
     tmp_path_factory: pytest.TempPathFactory, epochs: int, lr: float, layers: list
