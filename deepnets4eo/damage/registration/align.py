@@ -42,7 +42,7 @@ def register(
     max_shift_m : largest displacement looked for. seed : draws hold-out points and samples.
     returns : Registration, also when it failed; see its status.
     Errors: GridError for pairs that do not overlap or with one CRS missing; InputError for an unknown model.
-    Peak memory: 256 windows of 256² pixels, some 600 MB whatever the images' size.
+    Peak memory: some 100 MB whatever the images' size, and GDAL's cache.
     Time: bounded by the number of windows, some seconds.
     """
     if model not in ("auto", *MODELS):

@@ -24,6 +24,7 @@ from deepnets4eo.scene import Layer
 Points: TypeAlias = NDArray[np.float64]
 
 GREY_BANDS = 4  # visible and near infrared; more than that is read as every n-th band
+SAME_PX = 0.01
 STRAIGHT_PX = 0.05  # a window turned by less than this over its whole side is read as straight
 CONTROL = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5)])
 
@@ -197,6 +198,9 @@ def _resampled(
     grey: NDArray[np.float32], valid: NDArray[np.bool_], local: Affine, shape: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Bilinear values at the centres of the output pixels; what touches a hole is not valid."""
+    whole = _whole_pixels(local, shape)
+    if whole is not None:
+        return grey[whole], valid[whole]
     if not valid.all():
         fill = float(grey[valid].mean()) if valid.any() else 0.0
         grey = np.where(valid, grey, np.float32(fill))
@@ -215,6 +219,16 @@ def _resampled(
             weight = valid.astype(np.float32)
             share = ndimage.affine_transform(weight, matrix, offset, output_shape=shape, order=1, cval=0.0)
     return values, np.ones(shape, bool) if share is None else share > 0.999
+
+
+def _whole_pixels(local: Affine, shape: tuple[int, int]) -> tuple[slice, slice] | None:
+    """The part of the input that is the output already, where pixels coincide to a hundredth."""
+    corners = through(local, CONTROL * shape[::-1])
+    start = np.rint(corners[0])
+    if np.abs(corners - start - CONTROL * shape[::-1]).max() > SAME_PX:
+        return None
+    col, row = int(start[0]), int(start[1])
+    return slice(row, row + shape[0]), slice(col, col + shape[1])
 
 
 def _bilinear(grey: NDArray[np.float32], rows: NDArray[np.floating], cols: NDArray[np.floating]) -> NDArray[np.float32]:

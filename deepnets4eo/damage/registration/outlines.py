@@ -1,6 +1,6 @@
 """Outlines of many polygons as points with normals, and how well image edges follow them at many shifts.
 
-Kernels on flat arrays: all points of all buildings of a block are looked up together, one shift after the other.
+Kernels on flat arrays: the points of all buildings of a block are one sparse matrix, applied once for each shift.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
 
 from deepnets4eo.damage.registration.correlation import Field
 from deepnets4eo.damage.registration.ground import Points
@@ -71,18 +72,16 @@ def edge_agreement(field: Field, outlines: Outlines, radius_px: int) -> NDArray[
     inside = (row >= 0) & (col >= 0) & (row < height) & (col < width)
     first = np.where(inside, row * padded.shape[1] + col, 0)
     normals = np.where(inside, outlines.normals, 0).astype(np.complex64)
-    count = len(outlines.starts) - 1
+    flat = padded.view(np.float32).ravel()
+    reach = ((side - 1) * padded.shape[1] + side - 1) * 2
     lengths = np.diff(outlines.starts)
-    weight = 1.0 / np.maximum(lengths, 1)
-    scores = np.zeros((count, side, side), np.float32)
-    known = np.flatnonzero(lengths)
-    if not len(known):
-        return scores
-    real, imaginary = padded.real.ravel(), padded.imag.ravel()
-    cos, sin = normals.real.copy(), normals.imag.copy()
+    weights = (normals / np.repeat(np.maximum(lengths, 1), lengths)).astype(np.complex64).view(np.float32)
+    columns = np.repeat(2 * first, 2)
+    columns[1::2] += 1
+    along = csr_matrix((weights, columns, 2 * outlines.starts), shape=(len(lengths), len(flat) - reach))
+    scores = np.empty((len(lengths), side, side), np.float32)
     for dy in range(side):
         for dx in range(side):
-            at = first + (dy * padded.shape[1] + dx)
-            along = real[at] * cos + imaginary[at] * sin
-            scores[known, dy, dx] = np.add.reduceat(along, outlines.starts[known])
-    return scores * weight[:, None, None].astype(np.float32)
+            start = 2 * (dy * padded.shape[1] + dx)
+            scores[:, dy, dx] = along @ flat[start : start + along.shape[1]]
+    return scores

@@ -27,7 +27,8 @@ from deepnets4eo.damage.registration.ground import Points, View, through
 READERS = 2
 MIN_VALID = 0.8  # share of a window that must be valid in both images
 DECOY_QUANTILE = 0.95  # a match is reliable when it beats this share of the matches made by chance
-DECOYS = 80  # at most that many are tried
+CHUNK = 32  # windows held at a time, spread over the overlap
+DECOY_STEP = 2  # every other window is also matched with another place
 IDENTITY = Affine.identity()
 
 
@@ -112,28 +113,37 @@ def measure(pair: Pair, search: Search, centres: Points, model: Affine, seed: in
 
     model : frame metres in post → frame metres in pre. seed : draws the mismatched pairs.
     returns : Matches; windows with too little valid data are left out.
-    Peak memory: 3 complex64 patches a window.
+    Peak memory: four complex64 patches for each of 32 windows.
     """
-    taper_window = taper((search.side_px, search.side_px))
-
-    def fields(centre: NDArray[np.float64]) -> tuple[Field, Field] | None:
-        return _fields(pair, search, centre, model)
-
+    count = max(1, round(len(centres) / CHUNK))
     with ThreadPoolExecutor(READERS) as pool:
-        patches = list(pool.map(fields, centres))
-    kept = [i for i, patch in enumerate(patches) if patch is not None]
-    if not kept:
+        parts = [_chunk(pair, search, centres[k::count], model, (seed, k), pool) for k in range(count)]
+    points, surface, decoys = (np.concatenate(rows) for rows in zip(*parts, strict=True))
+    if not len(points):
         return _no_matches(search)
-    points = centres[kept]
-    pre = fft.fft2(np.stack([patch[0] * taper_window for patch in patches if patch is not None]))
-    post = fft.fft2(np.stack([patch[1] * taper_window for patch in patches if patch is not None]))
-    surface = correlate_spectra(pre, post, search.radius_px)
     peaks = find_peaks(surface)
     shift = np.column_stack((peaks.cols, peaks.rows)) * search.gsd_m
-    decoys = _decoys(pre, post, points, search, seed)
-    reliable = peaks.values > np.quantile(decoys, DECOY_QUANTILE)
+    reliable = peaks.values > np.quantile(find_peaks(decoys).values, DECOY_QUANTILE)
     edge = np.maximum(np.abs(peaks.rows), np.abs(peaks.cols)) > search.radius_px - 1
     return Matches(points, through(model, points + shift), peaks.values, peaks.ratios, reliable & ~edge, surface)
+
+
+def _chunk(
+    pair: Pair, search: Search, centres: Points, model: Affine, seed: tuple[int, int], pool: ThreadPoolExecutor
+) -> tuple[Points, NDArray[np.float32], NDArray[np.float32]]:
+    """Points that have data, their surfaces, and the surfaces of mismatched windows of the same chunk."""
+    weight = taper((search.side_px, search.side_px))
+    patches = list(pool.map(lambda centre: _fields(pair, search, centre, model), centres))
+    kept = [i for i, patch in enumerate(patches) if patch is not None]
+    if not kept:
+        none = _no_matches(search)
+        return none.points, none.surfaces, none.surfaces
+    points = centres[kept]
+    pre, post = (fft.fft2(np.stack([patch[i] * weight for patch in patches if patch is not None])) for i in (0, 1))
+    tested = np.arange(0, len(points), DECOY_STEP)
+    elsewhere = _elsewhere(points, search.side_m, seed)[tested]
+    decoys = correlate_spectra(pre[elsewhere], post[tested], search.radius_px)
+    return points, correlate_spectra(pre, post, search.radius_px), decoys
 
 
 def agreement(pair: Pair, search: Search, centres: Points, model: Affine) -> NDArray[np.float64]:
@@ -152,13 +162,6 @@ def agreement(pair: Pair, search: Search, centres: Points, model: Affine) -> NDA
         return np.array(list(pool.map(correlation, centres)), float)
 
 
-def _decoys(pre: Field, post: Field, points: Points, search: Search, seed: int) -> NDArray[np.float64]:
-    """Peaks between windows of different places: what chance reaches between these two images."""
-    tested = np.linspace(0, len(points) - 1, min(len(points), DECOYS)).astype(np.intp)
-    elsewhere = _elsewhere(points, search.side_m, seed)[tested]
-    return find_peaks(correlate_spectra(pre[elsewhere], post[tested], search.radius_px)).values
-
-
 def _fields(pair: Pair, search: Search, centre: NDArray[np.float64], model: Affine) -> tuple[Field, Field] | None:
     corner = centre - search.side_m / 2
     window = Affine(search.gsd_m, 0, corner[0], 0, search.gsd_m, corner[1])
@@ -173,7 +176,7 @@ def _fields(pair: Pair, search: Search, centre: NDArray[np.float64], model: Affi
     return orientation_field(pre, both), orientation_field(post, both)
 
 
-def _elsewhere(points: Points, apart_m: float, seed: int) -> NDArray[np.intp]:
+def _elsewhere(points: Points, apart_m: float, seed: tuple[int, int]) -> NDArray[np.intp]:
     """For each window another one that shows a different place, the farthest where none is apart enough."""
     distance = np.hypot(*(points[:, None, :] - points[None, :, :]).transpose(2, 0, 1))
     draw = np.random.default_rng(seed).random(distance.shape)
