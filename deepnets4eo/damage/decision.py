@@ -116,7 +116,7 @@ def named(probabilities: NDArray[np.float64], index: pd.Index) -> pd.DataFrame:
     names[~known] = None
     return pd.DataFrame(
         {
-            "damage": names,
+            "damage": pd.Series(names, index, dtype=object),
             "damage_prob": np.where(known, probabilities[:, 2] + probabilities[:, 3], np.nan),
             "confidence": probabilities[np.arange(len(probabilities)), grade],
         },
