@@ -19,7 +19,7 @@ import rasterio
 from rasterio.env import get_gdal_config, set_gdal_config
 
 from deepnets4eo.device import Compute, choose
-from deepnets4eo.files import PARTIAL, refuse_existing
+from deepnets4eo.files import refuse_existing
 from deepnets4eo.grid import Grid
 from deepnets4eo.lattice import Lattice, Tiling
 from deepnets4eo.ledger import Ledger
@@ -103,7 +103,7 @@ def predict(
     segmenter.inputs.check(scene)
     given = {LABELS: Path(out), PROBABILITIES: options.probabilities, ENTROPY: options.entropy}
     paths = {name: Path(path) for name, path in given.items() if path is not None}
-    ledger = Ledger(paths[LABELS].with_name(f"{PARTIAL}tiles-{paths[LABELS].name}.jsonl"))
+    ledger = Ledger(paths[LABELS])
     resumed = options.resume and ledger.load()
     for path in paths.values():
         refuse_existing(path, overwrite=options.overwrite, resume=resumed)
@@ -141,23 +141,15 @@ def _carry_out(job: Job, identity: dict[str, Any], options: PredictOptions, *, r
     started = time.perf_counter()
     with _settings(job.compute):
         job.segmenter.to(job.compute)
-        if resumed and _streams_are_there(job):
+        if resumed:
             job.ledger.check(identity | {"strip_px": job.ledger.job["strip_px"]})
             job.counts.tiles, job.counts.skipped = (job.ledger.counts.get(key, 0) for key in ("tiles", "skipped"))
-            job.outputs.leave_finished()
-            log.info(
-                "Going on where %s left off: %d of %d tiles are done.",
-                job.ledger.path.name,
-                job.counts.tiles,
-                len(job.lattice),
-            )
+            log.info("Going on with an interrupted job: %d of %d tiles are done.", job.counts.tiles, len(job.lattice))
         else:
-            job.outputs.forget()
-            strip_px = plan_strip_px(job, options.memory_bytes)
-            job.outputs.paths[LABELS].parent.mkdir(parents=True, exist_ok=True)
-            job.ledger.start(identity | {"strip_px": strip_px})
-        with job.outputs:
-            predict_strips(job, job.ledger.job["strip_px"])
+            job.ledger.start(identity | {"strip_px": plan_strip_px(job, options.memory_bytes)})
+        predict_strips(job, job.ledger.job["strip_px"])
+        for product in reversed(job.products):  # labels last: when they are there, all is
+            job.outputs.write(product, job.ledger.replay(product, job.outputs.bands(product)))
         job.ledger.remove()
     counts = job.counts
     if counts.skipped:
@@ -173,17 +165,6 @@ def _segmenter_of(run: Run | Segmenter | str | Path) -> tuple[Segmenter, str]:
     if isinstance(run, Run):
         return run.segmenter, hash_of(run.card)
     return run, f"unsaved-{uuid.uuid4().hex}"  # nothing tells two states of its weights apart, so it cannot be resumed
-
-
-def _streams_are_there(job: Job) -> bool:
-    """Whether an interrupted job's files are there; those already finished need none."""
-    height, width = job.lattice.shape
-    strip_px = job.ledger.job["strip_px"]
-    complete = all(job.ledger.done.get(index) == height for index in range(-(-width // strip_px)))
-    return all(
-        stream.exists() or (complete and job.outputs.paths[name].exists())
-        for name, stream in job.outputs.streams.items()
-    )
 
 
 def _identity(run: str, job: Job, scene: Scene) -> dict[str, Any]:

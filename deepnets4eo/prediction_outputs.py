@@ -1,15 +1,13 @@
-"""The rasters that a prediction writes: labels, and if asked probabilities and entropy, side by side.
+"""The rasters that a prediction writes: labels, and if asked probabilities and entropy.
 
-Takes bytes by product and window; streams each to its own COG. What is whole already from an interrupted job is left
-alone. Refuses outputs that exist.
+Takes finished rows of bytes; makes one Cloud-Optimized GeoTIFF per product, which appears under its name when whole.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,65 +23,50 @@ PROBABILITIES = "probabilities"
 ENTROPY = "entropy"
 
 
+@dataclass(frozen=True)
 class Outputs:
-    """Context manager over one COG writer per product.
+    """What is written where. paths : product → file; `labels` is always among them. tags : for all of them.
 
-    paths : product → file; `labels` is always among them.
+    Errors: InputError where two products would go to one file.
     """
 
-    def __init__(self, paths: Mapping[str, Path], grid: Grid, legend: Legend, tags: Mapping[str, str]) -> None:
-        if len({path.resolve() for path in paths.values()}) < len(paths):
-            raise InputError(
-                f"two outputs would go to one file: {[str(path) for path in paths.values()]}. Name them apart."
-            )
-        self.paths, self._stack = dict(paths), ExitStack()
-        self._writers = {name: _writer(name, path, grid, legend, tags) for name, path in paths.items()}
+    paths: Mapping[str, Path]
+    grid: Grid
+    legend: Legend
+    tags: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        if len({path.resolve() for path in self.paths.values()}) < len(self.paths):
+            names = [str(path) for path in self.paths.values()]
+            raise InputError(f"two outputs would go to one file: {names}. Name them apart.")
 
     @property
-    def streams(self) -> dict[str, Path]:
-        """Product → unfinished file."""
-        return {name: writer.stream for name, writer in self._writers.items()}
+    def products(self) -> list[str]:
+        """Names of what is written."""
+        return list(self.paths)
 
-    def forget(self) -> None:
-        """Remove what an earlier job left unfinished."""
-        for stream in self.streams.values():
-            stream.unlink(missing_ok=True)
+    def bands(self, product: str) -> int:
+        """Bands of a product: one per class for probabilities, else one."""
+        return bands_of(product, self.legend.num_classes)
 
-    def leave_finished(self) -> None:
-        """Drop products that an interrupted job brought to their final name already."""
-        self._writers = {name: writer for name, writer in self._writers.items() if writer.stream.exists()}
+    def write(self, product: str, rows: Iterable[tuple[Window, NDArray[np.uint8]]]) -> None:
+        """Write a product from all its rows. Errors: OutputError where the disk refuses; nothing is left then."""
+        with self._writer(product) as writer:
+            for window, part in rows:
+                writer.write(window, part)
 
-    def __enter__(self) -> Outputs:
-        for writer in self._writers.values():
-            self._stack.enter_context(writer)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stack.__exit__(kind, value, trace)
-
-    def write(self, window: Window, rows: Mapping[str, NDArray[np.uint8]]) -> None:
-        """Write (bands, h, w) bytes of each product at a window."""
-        for name, writer in self._writers.items():
-            writer.write(window, rows[name])
-
-    def checkpoint(self) -> None:
-        """Bring everything to the disk."""
-        for writer in self._writers.values():
-            writer.checkpoint()
+    def _writer(self, product: str) -> CogWriter:
+        path, names = self.paths[product], self.legend.names
+        if product == LABELS:
+            return CogWriter(path, self.grid, nodata=VOID, legend=self.legend, tags=self.tags)
+        meaning = "probability of each class"
+        if product == ENTROPY:
+            meaning, names = "entropy over classes; 1: all are equally probable", ("entropy",)
+        tags = dict(self.tags) | {"MEANING": f"{meaning}; value / {PACKED_ONE}", "PACKED_ONE": str(PACKED_ONE)}
+        count = self.bands(product)
+        return CogWriter(path, self.grid, count=count, nodata=PACKED_NODATA, band_names=names, tags=tags)
 
 
 def bands_of(product: str, num_classes: int) -> int:
     """Bands of a product: one per class for probabilities, else one."""
     return num_classes if product == PROBABILITIES else 1
-
-
-def _writer(name: str, path: Path, grid: Grid, legend: Legend, tags: Mapping[str, str]) -> CogWriter:
-    if name == LABELS:
-        return CogWriter(path, grid, nodata=VOID, legend=legend, tags=tags, resume=True)
-    names = legend.names if name == PROBABILITIES else ("entropy",)
-    meaning = "probability of each class" if name == PROBABILITIES else "entropy over classes, 1: all equally probable"
-    described = dict(tags) | {"MEANING": f"{meaning}; value / {PACKED_ONE}", "PACKED_ONE": str(PACKED_ONE)}
-    count = bands_of(name, legend.num_classes)
-    return CogWriter(path, grid, count=count, nodata=PACKED_NODATA, band_names=names, tags=described, resume=True)

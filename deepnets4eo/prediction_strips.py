@@ -1,6 +1,6 @@
 """One strip of a scene after the other: tiles are read ahead, computed here, stitched and written behind.
 
-Takes a segmenter, a lattice and open outputs; assumes that the scene fits. A batch always has the same shape, so that
+Takes a segmenter, a lattice and a ledger; assumes that the scene fits. A batch always has the same shape, so that
 each tile's bits are the same whoever shares its batch.
 """
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cog import BLOCK_PX
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
 from deepnets4eo.lattice import Lattice
 from deepnets4eo.ledger import Ledger
 from deepnets4eo.memory import QUEUE_BYTES, peak_bytes, resident_bytes, stitch_budget, strip_width
@@ -60,7 +61,7 @@ class Job:
     @property
     def products(self) -> list[str]:
         """Names of what is written."""
-        return list(self.outputs.paths)
+        return self.outputs.products
 
     @property
     def wants_scores(self) -> bool:
@@ -126,7 +127,7 @@ def predict_strips(job: Job, strip_px: int) -> None:
     """Compute and write all strips that the ledger does not know as done."""
     height, width = job.lattice.shape
     for index, start in enumerate(range(0, width, strip_px)):
-        first_row = job.ledger.done.get(index, 0)
+        first_row = job.ledger.done(index)
         if first_row < height:
             _StripWork(job, index, Strip(start, min(start + strip_px, width), first_row)).run()
 
@@ -207,18 +208,15 @@ class _StripWork:
             return
         taken = self.stitcher.take(finished)
         if taken is not None:
-            window, rows = taken
-            self.job.outputs.write(window, rows)
-            self.job.outputs.checkpoint()
-            self._record(window.row + window.height)
+            self._record(*taken)
 
-    def _record(self, rows: int) -> None:
-        """Rows of this strip are on the disk; tiles that reach further down count when theirs are."""
+    def _record(self, window: Window, rows: dict[str, NDArray[np.uint8]]) -> None:
+        """Rows of this strip go to the disk; tiles that reach further down count when theirs do."""
         counts = self.job.counts
-        while self.unrecorded and self.unrecorded[0][0] <= rows:
+        while self.unrecorded and self.unrecorded[0][0] <= window.row + window.height:
             counts.skipped += self.unrecorded.popleft()[1]
             counts.tiles += 1
-        self.job.ledger.record(self.index, rows, {"tiles": counts.tiles, "skipped": counts.skipped})
+        self.job.ledger.record(self.index, window, rows, {"tiles": counts.tiles, "skipped": counts.skipped})
 
     def _show_progress(self) -> None:
         if self.job.progress is not None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import resource
 import subprocess
 import sys
 
@@ -254,6 +255,60 @@ def test_without_resume_an_interrupted_job_starts_anew(network_run, image, tmp_p
     result = predict(network_run, image, out, single())
     assert result.computed == result.tiles
     assert list(tmp_path.glob(".*")) == []
+
+
+@pytest.fixture
+def small_disk():
+    """A disk on which no file grows beyond 40 kB, until it is told otherwise."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, hard))
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_full_disk_leaves_no_output_and_resuming_goes_on(network_run, tmp_path, small_disk, monkeypatch):
+    monkeypatch.setattr(prediction_strips, "BLOCK_PX", 32)
+    scene = Scene.open(image=make_image())
+    out, proba = tmp_path / "labels.tif", tmp_path / "p.tif"
+    with pytest.raises(OutputError, match=r"could not write .*Free some space"):
+        predict(network_run, scene, out, single(probabilities=proba))
+    assert not out.exists()
+    assert not proba.exists()
+    small_disk()
+    resumed = predict(network_run, scene, out, single(probabilities=proba, resume=True))
+    fresh = predict(network_run, scene, tmp_path / "fresh.tif", single(probabilities=tmp_path / "fresh-p.tif"))
+    for product, path in fresh.paths.items():
+        np.testing.assert_array_equal(read(resumed.paths[product]), read(path))
+
+
+MEASURED = """
+import resource, sys, torch
+from pathlib import Path
+import numpy as np
+from deepnets4eo.inputs import InputSpec, LayerInput
+from deepnets4eo.lattice import Tiling
+from deepnets4eo.legend import Legend, LegendClass
+from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.scene import Scene
+from deepnets4eo.segmenter import NetworkSegmenter
+rows, num_classes, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+legend = Legend("made-up", tuple(LegendClass(k, f"c{k}", (k + 1, 0, 0)) for k in range(num_classes)))
+inputs = InputSpec({"image": LayerInput(("band_1",), (127.0,), (50.0,), 0, 255)})
+segmenter = NetworkSegmenter({}, inputs, legend, tiling=Tiling(288, 16), module=torch.nn.Conv2d(1, num_classes, 1))
+row = np.arange(700, dtype=np.uint8) + np.uint8(1)
+scene = Scene.open(image=np.broadcast_to(row, (1, rows, 700)))  # takes no memory itself
+predict(segmenter, scene, out, PredictOptions(threads=1))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_peak_memory_grows_neither_with_the_scene_nor_with_the_classes(tmp_path):
+    peaks = []
+    for rows, num_classes in [(1_000, 6), (20_000, 6), (1_000, 60)]:
+        command = [sys.executable, "-c", MEASURED, str(rows), str(num_classes), str(tmp_path / f"{len(peaks)}.tif")]
+        peaks.append(int(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
+    assert max(peaks) / min(peaks) < 1.1
 
 
 def test_existing_output_is_kept_unless_told(pixel_run, image, tmp_path):
