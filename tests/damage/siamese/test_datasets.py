@@ -1,0 +1,127 @@
+"""The three layouts, written from made-up cities and read again."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from made_up_pairs import GSD_M, SIDE_PX, make_city, pixel_outlines, write_bright, write_xbd
+from rasterio.features import rasterize
+from scipy import ndimage
+
+from deepnets4eo.damage.siamese import read_pairs
+from deepnets4eo.damage.siamese.recipe import PairSection
+from deepnets4eo.errors import InputError, LabelError
+from deepnets4eo.grid import whole
+from deepnets4eo.scene import Layer
+from deepnets4eo.synthetic import GRADES
+
+
+def read(*folders: Path, **keys: object) -> list:
+    return read_pairs(PairSection(folders=tuple(map(str, folders)), **keys))
+
+
+def test_xbd_buildings_have_their_grade_and_their_pixels(tmp_path):
+    pairs = read(write_xbd(tmp_path / "tier3", (3, 4)))
+    assert [(pair.name, pair.event) for pair in pairs] == [
+        ("made-up-event-0_00000004", "made-up-event-0"),
+        ("made-up-event-1_00000003", "made-up-event-1"),
+    ]
+    pair, city = pairs[1], make_city(3)
+    assert pair.grades[1:].tolist() == [GRADES.index(name) for name in city.buildings["damage"][1:]]
+    assert pair.gsd_m == GSD_M
+    painted = pair.outlines.paint(whole(pair.scene.grid))
+    shapes = [(outline, row + 1) for row, outline in enumerate(pixel_outlines(city))]
+    assert (painted + 1 == rasterize(shapes, out_shape=city.shape)).all()
+    data, _ = pair.scene.layers["post"].read()
+    assert (data == city.post.image[:3]).all()
+
+
+def test_unclassified_buildings_are_ignored_and_counted(tmp_path):
+    pair = read(write_xbd(tmp_path, (3,), unclassified=2))[0]
+    assert pair.grades[:2].tolist() == [255, 255]
+    assert pair.ignored == {"un-classified": 2}
+    assert (read(write_xbd(tmp_path / "none", (3,), unclassified=99), layout="xbd")[0].grades == 255).all()
+
+
+def test_a_folder_of_xbd_folders_is_read_and_images_without_buildings_are_left_out(tmp_path):
+    write_xbd(tmp_path / "a", (3,))
+    write_xbd(tmp_path / "b", (4,))
+    empty = {"features": {"xy": [], "lng_lat": []}, "metadata": {}}
+    (tmp_path / "b" / "labels" / "made-up-event-0_00000004_post_disaster.json").write_text(json.dumps(empty))
+    assert [pair.name for pair in read(tmp_path)] == ["made-up-event-1_00000003"]
+
+
+def test_bright_masks_become_buildings_and_radar_is_repeated(tmp_path):
+    pair = read(write_bright(tmp_path, (4,)))[0]
+    mask, _ = Layer.open(tmp_path / "target" / f"{pair.name}_building_damage.tif").read()
+    expected = 0
+    for value, grade in ((1, 0), (2, 2), (3, 3)):
+        labelled, count = ndimage.label(mask[0] == value)
+        large = int((np.bincount(labelled.ravel(), minlength=count + 1)[1:] >= 9).sum())
+        assert int((pair.grades == grade).sum()) == large
+        expected += large
+    assert len(pair.outlines) == expected
+    painted = pair.outlines.paint(whole(pair.scene.grid))
+    assert (np.isin(mask[0][painted >= 0], (1, 2, 3))).all()
+    post, _ = pair.scene.layers["post"].read()
+    assert post.shape == (3, SIDE_PX, SIDE_PX)
+    assert (post == post[:1]).all()
+
+
+def test_a_city_is_read_by_patterns_and_registered(tmp_path):
+    make_city(4).write(tmp_path / "c4")
+    keys = {"labels_layer": "buildings", "grade_column": "damage"}
+    as_they_lie = read(tmp_path, **keys, register_images=False)[0]
+    assert as_they_lie.name == "c4"
+    assert as_they_lie.grades.tolist() == [GRADES.index(name) for name in make_city(4).buildings["damage"]]
+    assert as_they_lie.scene.synthetic
+    with pytest.raises(InputError, match="no column 'grade' with the grades, only .*damage"):
+        read(tmp_path, labels_layer="buildings", grade_column="grade")
+    with pytest.raises(LabelError, match="grades no building: found .*expected no-damage"):
+        read(tmp_path, labels_layer="buildings", grade_column="roof")
+
+
+def test_folders_that_are_not_as_the_layout_has_them_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no data were given"):
+        read()
+    with pytest.raises(InputError, match="nowhere is not a folder"):
+        read(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="no folders images, labels, which the layout xbd needs"):
+        read(tmp_path, layout="xbd")
+    with pytest.raises(InputError, match="no file in .* matches"):
+        read(tmp_path)
+    for part in ("pre-event", "post-event", "target"):
+        (tmp_path / part).mkdir()
+    with pytest.raises(InputError, match="no \\*_building_damage.tif"):
+        read(tmp_path)
+
+
+def test_labels_without_their_image_or_of_another_size_are_refused(tmp_path):
+    folder = write_xbd(tmp_path / "x", (3,))
+    (folder / "images" / "made-up-event-1_00000003_pre_disaster.png").unlink()
+    with pytest.raises(InputError, match="made-up-event-1_00000003_pre_disaster.png is missing, but there are labels"):
+        read(folder)
+    bright = write_bright(tmp_path / "b", (3,))
+    target = bright / "target" / "made-up-event-1_00000003_building_damage.tif"
+    with rasterio.open(target, "w", driver="GTiff", count=1, height=9, width=9, dtype="uint8") as file:
+        file.write(np.ones((1, 9, 9), np.uint8))
+    with pytest.raises(InputError, match=r"\(128, 128\) pixels and .* \(9, 9\), expected the same"):
+        read(bright)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"features": {"xy": [{"wkt": "POINT"}]}}', '{"features": {}}'])
+def test_label_files_that_are_none_are_named(tmp_path, content):
+    folder = write_xbd(tmp_path, (3,))
+    (folder / "labels" / "made-up-event-1_00000003_post_disaster.json").write_text(content)
+    with pytest.raises(InputError, match="made-up-event-1_00000003_post_disaster.json"):
+        read(folder)
+
+
+@pytest.mark.real_data
+def test_the_joplin_labels_are_read_and_foreign_classes_counted(real_data):
+    keys = {"layers": {"pre": "pre", "post": "post", "labels": "damage_labels.geojson"}}
+    pair = read(real_data / "joplin", layout="vector", register_images=False, **keys)[0]
+    assert np.bincount(pair.grades)[:4].tolist() == [13, 16, 19, 110]
+    assert pair.ignored == {"no-building": 22}

@@ -1,0 +1,122 @@
+"""Dealing out buildings, and the windows that training sees."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_up_pairs import write_xbd
+
+from deepnets4eo.damage.siamese import LabelledPair, SiameseRecipe, read_pairs
+from deepnets4eo.damage.siamese.division import VAL, divide
+from deepnets4eo.damage.siamese.recipe import PairSection
+from deepnets4eo.damage.siamese.samples import PairReader, PairWindow, WindowPlan
+from deepnets4eo.damage.siamese.scaling import measure_pairs, scaled_to
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
+from deepnets4eo.legend import VOID
+from deepnets4eo.recipe import resolve
+
+SEEDS = (3, 4, 5, 6)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[LabelledPair]:
+    folder: Path = write_xbd(tmp_path_factory.mktemp("xbd"), SEEDS)
+    return read_pairs(PairSection(folders=(str(folder),)))
+
+
+def make_recipe(**data: object) -> SiameseRecipe:
+    return resolve({"data": {"tile_px": 32, "windows_per_epoch": 40, **data}}, kind=SiameseRecipe)
+
+
+def divided(pairs, **data):
+    recipe = make_recipe(**data)
+    return recipe, divide(pairs, recipe.data, 0)
+
+
+def test_blocks_share_no_building_and_keep_their_distance(pairs):
+    recipe, division = divided(pairs, split="blocks", block_px=48, buffer_px=8, val_share=0.3)
+    for pair, split, train, val in zip(pairs, division.splits, division.train, division.val, strict=True):
+        assert not ((train != VOID) & (val != VOID)).any()
+        for row in np.flatnonzero(train != VOID):
+            top, left, bottom, right = pair.boxes[row]
+            assert not split.shows(VAL, Window(top, left, bottom - top, right - left))
+        for row in np.flatnonzero(val != VOID):
+            assert split.shows(VAL, Window(*pair.centres[row], 1, 1))
+
+
+def test_events_stay_together(pairs):
+    _, division = divided(pairs, split="events", val_names=["*event-1"])
+    assert division.describe()["validated"] == [pair.name for pair in pairs if pair.event.endswith("1")]
+    for pair, train, val in zip(pairs, division.train, division.val, strict=True):
+        kept, empty = (val, train) if pair.event.endswith("1") else (train, val)
+        assert (kept == pair.grades).all()
+        assert (empty == VOID).all()
+
+
+def test_divisions_without_one_part_are_refused(pairs):
+    with pytest.raises(
+        InputError, match="leaves 0 of 2 for validation; both parts need one. There are made-up-event-0"
+    ):
+        divided(pairs, split="events", val_names=["nepal"])
+    with pytest.raises(InputError, match="cannot be split: .* Or set data.split=scenes"):
+        divided(pairs, split="blocks", block_px=512)
+    ungraded = [replace(pair, grades=np.full(len(pair.grades), VOID, np.uint8)) for pair in pairs]
+    with pytest.raises(InputError, match="no graded building is left for the part 'train'"):
+        divided(ungraded, split="scenes")
+
+
+def test_every_grade_is_met_equally_often_and_every_window_shows_its_building(pairs):
+    recipe, division = divided(pairs, split="scenes", windows_per_epoch=400)
+    plan = WindowPlan(division, recipe)
+    windows = plan.windows(0)
+    assert windows == plan.windows(0)
+    assert windows != plan.windows(1)
+    met = np.zeros(4)
+    for place in windows:
+        grades, (row, col, height, width) = division.train[place.pair], place.window
+        at = division.pairs[place.pair].centres - [row, col]
+        inside = (at >= 0).all(axis=1) & (at < [height, width]).all(axis=1)
+        met[np.unique(grades[inside & (grades != VOID)])] += 1
+    assert (met >= 400 / 4 * 0.6).all()
+
+
+def test_a_sample_is_what_the_images_show_with_pre_moved_on_its_own(pairs):
+    recipe, division = divided(pairs, split="scenes")
+    reader = PairReader(division, measure_pairs(pairs), by_scene=False)
+    number = next(k for k, grades in enumerate(division.train) if (grades != VOID).any())
+    window, scene = Window(20, 30, 32, 32), pairs[number].scene
+    sample = reader.read(PairWindow(number, window, (2, -1)))
+    for name, shown in (("post", window), ("pre", Window(22, 29, 32, 32))):
+        expected, spec = scene.layers[name].read(shown)[0], reader.inputs.layers[name]
+        values = (
+            sample[f"image_{name}"].numpy() * np.array(spec.std)[:, None, None] + np.array(spec.mean)[:, None, None]
+        )
+        np.testing.assert_allclose(values, expected, atol=1e-3)
+    painted = pairs[number].outlines.paint(window)
+    assert (sample["mask"].numpy() == np.where(painted >= 0, pairs[number].grades[painted], VOID)).all()
+    for place in torch.unique(sample["building"])[1:]:
+        assert len(np.unique(painted[sample["building"].numpy() == int(place)])) == 1
+
+
+def test_nothing_of_a_validation_block_is_shown(pairs):
+    recipe, division = divided(pairs, split="blocks", block_px=48, buffer_px=0)
+    reader = PairReader(division, measure_pairs(pairs), by_scene=True)
+    for place in WindowPlan(division, recipe).windows(0):
+        sample = reader.read(place)
+        hidden = division.splits[place.pair].mask(VAL, place.window)
+        assert not sample["valid"].numpy()[hidden].any()
+        assert (sample["image_post"].numpy()[:, hidden] == 0).all()
+        assert (sample["mask"].numpy()[hidden] == VOID).all()
+
+
+def test_each_scene_is_scaled_by_its_own_values(pairs):
+    inputs = measure_pairs(pairs)
+    own = scaled_to(inputs, pairs[0].scene, pairs[0].centres)
+    data, _ = pairs[0].scene.layers["post"].read()  # smaller than a window around a building: all windows see it whole
+    assert inputs.gsd_m == 0.5
+    assert np.abs(np.array(own.layers["post"].mean) - data.mean(axis=(1, 2))).max() < 8
+    assert own.layers["post"].mean != inputs.layers["post"].mean
+    assert (own.layers["post"].low, own.gsd_m) == (inputs.layers["post"].low, inputs.gsd_m)

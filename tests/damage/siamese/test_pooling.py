@@ -1,0 +1,104 @@
+"""Pooling logits per building, against a loop over buildings."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from shapely import affinity, box, contains_xy
+
+from deepnets4eo.damage.siamese.pairs import in_pixels, make_scene
+from deepnets4eo.damage.siamese.pooling import pool_batch, pool_scene
+from deepnets4eo.inputs import InputSpec, LayerInput
+from deepnets4eo.lattice import Tiling
+from deepnets4eo.legend import Legend
+from deepnets4eo.scene import Layer
+
+
+class Echo:
+    """A grader whose logits are the four bands it is shown."""
+
+    legend = Legend.load("xbd")
+
+    def __init__(self) -> None:
+        self.tiles = 0
+
+    def predict_raw(self, batch: np.ndarray, *, margin_px: int = 0) -> np.ndarray:
+        self.tiles += len(batch)
+        height, width = batch.shape[2:]
+        return batch[:, :, margin_px : height - margin_px, margin_px : width - margin_px]
+
+
+def as_it_is(bands: int) -> LayerInput:
+    return LayerInput(tuple(f"band_{k + 1}" for k in range(bands)), (0.0,) * bands, (1.0,) * bands, 0, 1, "float32")
+
+
+INPUTS = InputSpec({"pre": as_it_is(2), "post": as_it_is(2)})
+
+
+def make_place(height: int, width: int, seed: int):
+    rng = np.random.default_rng(seed)
+    image = rng.normal(size=(4, height, width)).astype(np.float32)
+    image[:, rng.random((height, width)) < 0.05] = np.nan  # pixels without data
+    houses = []
+    for _ in range(12):  # some overlap, some lie on the edge
+        x, y, w, h = rng.uniform(0, width), rng.uniform(0, height), *rng.uniform(3, 25, 2)
+        houses.append(affinity.rotate(box(x - w / 2, y - h / 2, x + w / 2, y + h / 2), rng.uniform(0, 90)))
+    return image, np.array(houses, dtype=object)
+
+
+def naive(image: np.ndarray, houses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    rows, cols = np.indices(image.shape[1:])
+    means, pixels = np.full((len(houses), 4), np.nan), np.zeros(len(houses), int)
+    for number, house in enumerate(houses):
+        inside = contains_xy(house, cols + 0.5, rows + 0.5) & np.isfinite(image).all(axis=0)
+        pixels[number] = inside.sum()
+        if inside.any():
+            means[number] = image[:, inside].mean(axis=1)
+    return means, pixels
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    st.integers(20, 90),
+    st.integers(20, 90),
+    st.sampled_from([(16, 0), (32, 4), (64, 16), (128, 8)]),
+    st.integers(0, 99),
+)
+def test_a_building_has_the_mean_of_its_pixels_however_the_scene_is_tiled(height, width, tiling, seed):
+    image, houses = make_place(height, width, seed)
+    scene = make_scene(Layer.open(image[:2]), Layer.open(image[2:]))
+    pooled = pool_scene(Echo(), scene, in_pixels(houses, scene.shape), INPUTS, Tiling(*tiling))
+    means, pixels = naive(image, houses)
+    assert pooled.pixels.tolist() == pixels.tolist()
+    np.testing.assert_allclose(pooled.mean, means, rtol=1e-6, atol=1e-6)
+
+
+def test_tiles_without_a_wanted_building_are_not_computed():
+    image = np.zeros((4, 64, 64), np.float32)
+    scene = make_scene(Layer.open(image[:2]), Layer.open(image[2:]))
+    outlines = in_pixels(np.array([box(2, 2, 6, 6), box(40, 40, 44, 44)]), scene.shape)
+    echo = Echo()
+    assert pool_scene(echo, scene, outlines, INPUTS, Tiling(16, 0)).pixels.tolist() == [16, 16]
+    assert echo.tiles == 2
+    only_first = pool_scene(echo, scene, outlines, INPUTS, Tiling(16, 0), only=np.array([0]))
+    assert only_first.pixels.tolist() == [16, 0]
+    assert np.isnan(only_first.mean[1]).all()
+    assert echo.tiles == 3
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_batch_is_pooled_as_a_loop_over_its_buildings_would(seed):
+    generator = torch.Generator().manual_seed(seed)
+    logits = torch.randn(3, 4, 20, 30, generator=generator)
+    building = torch.randint(0, 6, (3, 20, 30), generator=generator)
+    building[1] = 0
+    means, place = pool_batch(logits, building)
+    expected = [
+        logits[window, :, building[window] == number].mean(dim=1)
+        for window in range(3)
+        for number in range(1, 6)
+        if (building[window] == number).any()
+    ]
+    torch.testing.assert_close(means, torch.stack(expected))
+    assert len(place) == int((building > 0).sum())

@@ -1,0 +1,128 @@
+"""The network's word in the main job: its columns, its weight, and what happens where it has none."""
+
+import json
+import shutil
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_up_pairs import GSD_M
+from scipy.special import expit, logit
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.damage.job import Settings, assess
+from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING
+from deepnets4eo.damage.siamese.network import SiameseNet
+from deepnets4eo.damage.siamese.verdict import CERTAIN, Judge, combined
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.inputs import InputSpec, LayerInput
+from deepnets4eo.lattice import Tiling
+from deepnets4eo.legend import Legend
+from deepnets4eo.run import save_run
+from deepnets4eo.scene import Layer
+from deepnets4eo.segmenter import NetworkSegmenter
+from deepnets4eo.synthetic import City, Event
+
+NET = list(COLUMNS.values())
+SMALL = {"name": "damage-siamese", "encoder": "resnet18", "decoder_channels": [16, 16, 8]}
+
+
+def make_run(folder: Path, bands: int = 3) -> Path:
+    """A run of a network that has learnt nothing."""
+    import torch
+
+    torch.manual_seed(0)
+    layer = LayerInput(tuple(f"band_{k + 1}" for k in range(bands)), (100.0,) * bands, (50.0,) * bands, 0, 255)
+    module = SiameseNet(2 * bands, 4, encoder="resnet18", decoder_channels=(16, 16, 8))
+    inputs = InputSpec({"pre": layer, "post": layer}, GSD_M)
+    segmenter = NetworkSegmenter(SMALL, inputs, Legend.load("xbd"), tiling=Tiling(128, 16), module=module)
+    return save_run(segmenter, folder, notes={"temperature": 0.5, "scaling": "scene"})
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[City, Path]:
+    event = Event(shift_px=(2.0, -3.0), rotation_deg=0.0)
+    return City(5, 320, GSD_M, event=event), make_run(tmp_path_factory.mktemp("run"))
+
+
+def job(place: tuple[City, Path], *, pre: bool = True, **keys: object) -> gpd.GeoDataFrame:
+    city, run = place
+    images = [Layer.open(shown.image, grid=shown.grid) for shown in (city.pre, city.post)]
+    chosen = Settings(**({"model": str(run), "workers": 1} | keys))
+    return assess(images[0] if pre else None, images[1], city.footprints(), settings=chosen)
+
+
+def test_the_network_is_heard_beside_the_weight_free_model(place):
+    both, alone = job(place), job(place, model="damage-evidence")
+    assert both.meaning == alone.meaning | MEANING
+    heard = both.buildings["method"] == "pre_post"
+    assert heard.any()
+    network = both.buildings.loc[heard, NET].to_numpy(float)
+    np.testing.assert_allclose(network.sum(axis=1), 1)
+    assert both.buildings.loc[~heard, NET].isna().all(axis=None)
+    columns = [name for name in alone.buildings.columns if name not in ("damage", "damage_prob", "confidence")]
+    pd.testing.assert_frame_equal(pd.DataFrame(both.buildings[columns]), pd.DataFrame(alone.buildings[columns]))
+    # both are ordered grades: the log-odds of major-or-worse lie half way between the two voices'
+    voices = alone.buildings.loc[heard, "damage_prob"].to_numpy(), network[:, 2:].sum(axis=1)
+    middle = expit(sum(logit(np.clip(voice, CERTAIN, 1 - CERTAIN)) for voice in voices) / 2)
+    np.testing.assert_allclose(both.buildings.loc[heard, "damage_prob"], middle, atol=1e-6)
+
+
+def test_weight_0_is_the_weight_free_decision_and_weight_1_the_network_alone(place):
+    alone, silent, loud = (
+        job(place, model="damage-evidence"),
+        job(place, network_weight=0.0),
+        job(place, network_weight=1.0),
+    )
+    np.testing.assert_allclose(silent.buildings["damage_prob"], alone.buildings["damage_prob"], atol=2 * CERTAIN)
+    heard = loud.buildings[loud.buildings["method"] == "pre_post"]
+    np.testing.assert_allclose(heard["damage_prob"], heard[NET[2:]].sum(axis=1), atol=1e-6)
+
+
+def test_without_a_pre_image_the_weight_free_decision_stands(place):
+    both, alone = job(place, pre=False), job(place, pre=False, model="damage-evidence")
+    pd.testing.assert_frame_equal(pd.DataFrame(both.buildings), pd.DataFrame(alone.buildings))
+
+
+def test_the_verb_names_run_and_weight_in_its_manifest(place, tmp_path):
+    city, run = place
+    city.write(tmp_path / "city")
+    sources = [str(tmp_path / "city" / name) for name in ("pre.tif", "post.tif", "footprints.gpkg")]
+    words = ["--model", str(run), "--network-weight", "0.3", "--out", str(tmp_path / "map"), "--workers", "1"]
+    assert main(["damage", *sources, *words]) == 0
+    buildings = gpd.read_file(tmp_path / "map" / "damage.gpkg", layer="buildings")
+    assert set(NET) < set(buildings.columns)
+    manifest = json.loads((tmp_path / "map" / "manifest.json").read_text())
+    assert manifest["parameters"]["network_weight"] == 0.3
+    assert "card.json" in json.dumps(manifest["inputs"]["run"])
+
+
+def test_runs_and_weights_that_do_not_fit_are_refused(place, tmp_path):
+    _, run = place
+    with pytest.raises(InputError, match="weight is 1.5, expected 0"):
+        Judge.load(str(run), 1.5)
+    with pytest.raises(InputError, match='There is no model "nothing"'):
+        Judge.load("nothing")
+    with pytest.raises(RunError, match="has 3 bands, training had 4"):
+        job((place[0], make_run(tmp_path / "four", bands=4)))
+    touched = Path(shutil.copytree(run, tmp_path / "touched"))
+    touched.joinpath("legend.yaml").write_text("# touched\n")
+    with pytest.raises(RunError, match="legend.yaml"):
+        Judge.load(str(touched))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0, 1))
+def test_the_combination_is_a_distribution_and_two_equal_voices_change_nothing(seed, weight):
+    first, second = np.random.default_rng(seed).dirichlet(np.ones(4), (2, 20))
+    mixed = combined(first, pd.DataFrame(second, columns=NET), weight)
+    np.testing.assert_allclose(mixed.sum(axis=1), 1)
+    assert (mixed >= -1e-12).all()
+    same = combined(first, pd.DataFrame(first, columns=NET), weight)
+    np.testing.assert_allclose(same, first, atol=4 * CERTAIN)
+    unheard = combined(first, pd.DataFrame(np.full((20, 4), np.nan), columns=NET), weight)
+    assert (unheard == first).all()
