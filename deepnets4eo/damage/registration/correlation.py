@@ -17,6 +17,7 @@ Grey: TypeAlias = NDArray[np.float32]
 Field: TypeAlias = NDArray[np.complex64]
 Mask: TypeAlias = NDArray[np.bool_]
 
+CHUNK = 4096  # surfaces looked at together
 EXCLUDED_PX = 5  # half width of the square around the peak in which no second peak is looked for
 
 
@@ -104,6 +105,11 @@ def _energy(spectra: Field) -> NDArray[np.float32]:
 
 def find_peaks(surface: NDArray[np.float32]) -> Peaks:
     """Sub-pixel maximum of each surface, (N, 2r + 1, 2r + 1), relative to the middle."""
+    parts = [_find_peaks(surface[start : start + CHUNK]) for start in range(0, max(len(surface), 1), CHUNK)]
+    return Peaks(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _find_peaks(surface: NDArray[np.float32]) -> Peaks:
     count, height, width = surface.shape
     radius = height // 2
     index = np.arange(count)
