@@ -107,9 +107,11 @@ def left_out_scores(
     fold = np.unique(data.group, return_inverse=True)[1] % FOLDS
     for number in np.unique(fold):
         out = fold == number
+        if len(np.unique(beyond[~out])) < 2:
+            out = np.zeros_like(out)  # the fold holds one side alone: only a fit to all can score it
         weight = balanced(beyond[~out], data.domain[~out])
         border = fit_border(evidence[~out], beyond[~out], weight, points, ridge)
-        score[out] = evidence[out] @ border.weights + border.intercept
+        score[fold == number] = (evidence @ border.weights + border.intercept)[fold == number]
     return score
 
 
@@ -120,18 +122,6 @@ def fit_model(data: Graded, ridge: float = RIDGE) -> dict[str, Any]:
         if set(columns) <= set(data.evidence.columns):
             variants[name] = fit_variant(data, columns, ridge)
     return variants
-
-
-def leave_groups_out(data: Graded, name: str, ridge: float = RIDGE) -> Array:
-    """(N, 4) grade probabilities of each building from a variant fitted and calibrated without its group.
-
-    Buildings that lack the variant's inputs are NaN. Nothing of a group reaches its own prediction.
-    """
-    out = np.full((len(data.grade), len(GRADES)), np.nan)
-    for group in np.unique(data.group):
-        rows = data.group == group
-        out[rows] = predict(fit_variant(data.rows(~rows), VARIANTS[name], ridge), data.evidence[rows])
-    return out
 
 
 def predict(content: dict[str, Any], evidence: pd.DataFrame) -> Array:

@@ -21,7 +21,9 @@ def frame(strength: list[float], method: str = "pre_post", *, height: bool = Fal
     """Buildings whose every evidence lies `strength` standard units towards damage."""
     variant = MODEL.variants["pre_post_height"]
     centre, scale = (dict(zip(variant.columns, values, strict=True)) for values in (variant.centre, variant.scale))
-    table = pd.DataFrame({name: [centre[name] + POINTS[name] * s * scale[name] for s in strength] for name in variant.columns})
+    table = pd.DataFrame(
+        {name: [centre[name] + POINTS[name] * s * scale[name] for s in strength] for name in variant.columns}
+    )
     if not height:
         table = table.drop(columns=[name for name in table if "height" in name])
     return table.assign(status="assessed", method=method)
@@ -58,7 +60,10 @@ def test_heights_count_where_a_building_has_them_and_only_there() -> None:
     table = frame([0.0, 0.0], height=True)
     table.loc[0, ["ev_height_loss_m", "ev_height_loss_share"]] = [5.0, 0.9]
     table.loc[1, ["ev_height_loss_m", "ev_height_loss_share"]] = np.nan
-    with_heights, without = MODEL.decide(table), MODEL.decide(table.drop(columns=["ev_height_loss_m", "ev_height_loss_share"]))
+    with_heights, without = (
+        MODEL.decide(table),
+        MODEL.decide(table.drop(columns=["ev_height_loss_m", "ev_height_loss_share"])),
+    )
     assert with_heights["damage_prob"].iloc[0] > without["damage_prob"].iloc[0]
     assert with_heights["damage_prob"].iloc[1] == without["damage_prob"].iloc[1]
 
@@ -94,7 +99,10 @@ def test_model_files_that_are_none_are_refused(tmp_path: Path) -> None:
     write_yaml(tmp_path / "coefficients.yaml", good)
     with pytest.raises(RunError, match="ev_crystal_ball"):
         DamageModel.load(tmp_path)
-    del good["variants"]["pre_post"]["evidence"]["ev_crystal_ball"], good["variants"]["post_only"]["borders"]["destroyed"]
+    del (
+        good["variants"]["pre_post"]["evidence"]["ev_crystal_ball"],
+        good["variants"]["post_only"]["borders"]["destroyed"],
+    )
     write_yaml(tmp_path / "coefficients.yaml", good)
     with pytest.raises(RunError, match="destroyed"):
         DamageModel.load(tmp_path)

@@ -191,8 +191,6 @@ def _pair_sums(part: Part, edges: Edges, buildings: Ints, maps: dict[str, Maps])
 def _context(part: Part, outlined: Outlined, maps: dict[str, Maps]) -> tuple[Ints, dict[str, Rows]]:
     """Means over the open ground around the buildings centred in the block."""
     centred = np.flatnonzero(part.holds(outlined.centres))
-    if not len(centred):
-        return centred, {}
     around = part.around
     built = np.zeros(around.height * around.width, bool)
     built[fill(outlined.body, outlined.body.touching(around), around)[1]] = True

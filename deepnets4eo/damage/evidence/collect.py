@@ -6,7 +6,7 @@ Takes a canvas and outlined buildings; memory is two blocks plus one row of sums
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -19,18 +19,22 @@ from deepnets4eo.damage.evidence.sums import Rows
 from deepnets4eo.grid import Window, blocks
 
 
-def collect(canvas: Canvas, outlined: Outlined, *, workers: int = 2) -> dict[str, Rows]:
+def collect(
+    canvas: Canvas, outlined: Outlined, *, workers: int = 2, progress: Callable[[float], None] | None = None
+) -> dict[str, Rows]:
     """Sums per building by name, (N, K) float64 each.
 
-    Context columns are NaN for buildings whose centre lies outside the grid.
+    Context columns are NaN for buildings whose centre lies outside the grid. progress : called with the share done.
     """
     centres = outlined.centres[_inside(outlined, canvas)]
     radiometry = {name: measure(canvas.layers[name], centres) for name in IMAGES if name in canvas.layers}
     total: dict[str, Rows] = {}
-    height, width = (
-        -(-side // CELL_PX) * CELL_PX for side in canvas.shape
-    )  # whole cells; beyond the edge nothing is valid
-    for part in _measured(blocks((height, width), BLOCK_PX), canvas, outlined, radiometry, workers):
+    height, width = (-(-side // CELL_PX) * CELL_PX for side in canvas.shape)  # whole cells; no data beyond the edge
+    windows = blocks((height, width), BLOCK_PX)
+    occupied = [window for window in windows if len(outlined.body.touching(window))] or windows[:1]
+    for done, part in enumerate(_measured(occupied, canvas, outlined, radiometry, workers), start=1):
+        if progress is not None:
+            progress(done / len(occupied))
         for name, rows in part.sums.items():
             _table(total, name, len(outlined.centres), rows.shape[1], 0.0)[part.buildings] += rows
         for name, rows in part.context.items():
@@ -42,10 +46,9 @@ def _measured(
     windows: list[Window], canvas: Canvas, outlined: Outlined, radiometry: dict[str, Radiometry], workers: int
 ) -> Iterator[BlockSums]:
     """Results in block order, so that sums are the same whatever the number of workers."""
-    occupied = [window for window in windows if len(outlined.body.touching(window))]
     with ThreadPoolExecutor(workers) as pool:
         ahead: deque[Future[BlockSums]] = deque()
-        for window in occupied:
+        for window in windows:
             ahead.append(pool.submit(measure_block, window, canvas, outlined, radiometry))
             if len(ahead) > workers:
                 yield ahead.popleft().result()

@@ -6,6 +6,7 @@ be judged keeps its row, with the status not_assessed and the reason; one withou
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -42,6 +43,7 @@ def gather(
     dsm_post: Layer | None = None,
     cloud_mask: Layer | None = None,
     workers: int = 2,
+    progress: Callable[[float], None] | None = None,
 ) -> EvidenceTable:
     """Gather the evidence of every building.
 
@@ -50,6 +52,7 @@ def gather(
     they are carried on to the post image by the registration. None: they lie right on that image as they are.
     cloud_mask : any raster, not 0 where clouds hide the ground in either image.
     workers : blocks measured at the same time; the result does not depend on it.
+    progress : called with the share of the work that is done, 0–1.
 
     returns : EvidenceTable, one row per footprint in their order.
     Errors: GridError where footprints and image cannot be put on one grid.
@@ -59,7 +62,7 @@ def gather(
     outlines = footprints.in_pixels(post.grid)
     moved = on_post(outlines, post, alignment, registration if aligned_on == "pre" and pre is not None else None)
     outlined = outline(moved, canvas)
-    sums = collect(canvas, outlined, workers=workers)
+    sums = collect(canvas, outlined, workers=workers, progress=progress)
     coverage = judge_coverage(sums, outlined, canvas)
     evidence = evidence_columns(sums, coverage.method == "pre_post")
     return EvidenceTable.build(

@@ -34,7 +34,9 @@ def test_correlations_of_every_shift_agree_with_numpy() -> None:
 
 def test_a_flat_building_correlates_with_nothing() -> None:
     flat = np.arange(9)
-    sums = correlation_sums(Groups(np.zeros(9, np.int64), 1), flat, np.ones((3, 3), np.float32), np.eye(3, dtype=np.float32), np.array([0]))
+    sums = correlation_sums(
+        Groups(np.zeros(9, np.int64), 1), flat, np.ones((3, 3), np.float32), np.eye(3, dtype=np.float32), np.array([0])
+    )
     pearson, structure = correlations(np.array([9.0]), sums, 1e-3)
     assert abs(pearson[0, 0]) < 1e-3
     assert abs(structure[0, 0]) < 0.01

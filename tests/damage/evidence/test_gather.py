@@ -54,7 +54,9 @@ def outline(row: float, col: float, height: float = SIZE[0], width: float = SIZE
 
 
 def footprints(shapes: list[shapely.Geometry]) -> Footprints:
-    return Footprints(gpd.GeoDataFrame({"id": [str(k) for k in range(len(shapes))]}, geometry=shapes, crs=GRID.crs.to_wkt()))
+    return Footprints(
+        gpd.GeoDataFrame({"id": [str(k) for k in range(len(shapes))]}, geometry=shapes, crs=GRID.crs.to_wkt())
+    )
 
 
 @pytest.fixture(scope="module")
@@ -164,10 +166,14 @@ def test_a_building_without_pre_data_falls_back_by_itself(post: Layer, houses: F
     assert (table.frame.loc[~first_row, "method"] == "pre_post").all()
 
 
-def test_overlapping_footprints_are_measured_each_in_its_own_right(pre: Layer, post: Layer, table: EvidenceTable) -> None:
+def test_overlapping_footprints_are_measured_each_in_its_own_right(
+    pre: Layer, post: Layer, table: EvidenceTable
+) -> None:
     twice = footprints([outline(*HOUSES[1]), outline(*HOUSES[1]), outline(*HOUSES[2])])
     other = gather(pre, post, twice, Known()).frame
-    assert np.allclose(other.loc[0, ["ev_roof_roughness"]].astype(float), other.loc[1, ["ev_roof_roughness"]].astype(float))
+    assert np.allclose(
+        other.loc[0, ["ev_roof_roughness"]].astype(float), other.loc[1, ["ev_roof_roughness"]].astype(float)
+    )
     assert np.isclose(other.loc[0, "ev_outline_support"], table.frame.loc[1, "ev_outline_support"], atol=0.01)
 
 
@@ -201,3 +207,19 @@ def test_images_without_a_crs_are_taken_pixel_for_pixel() -> None:
     table = gather(Layer.open(street(after=False)), Layer.open(street(after=True)), plain, Known())
     assert np.allclose(table.frame["dx_px"], SHIFT[1])
     assert set(table.frame["method"]) == {"pre_post"}
+
+
+def test_footprints_that_all_lie_beyond_the_image_give_a_table_all_the_same(pre: Layer, post: Layer) -> None:
+    far = gather(pre, post, footprints([outline(5000, 5000), outline(-900, 40)]), Known()).frame
+    assert far["reason"].tolist() == ["outside the post image"] * 2
+    assert {"ev_roof_roughness", "ev_edge_similarity"} <= set(far.columns)
+
+
+def test_progress_ends_at_one_and_never_goes_back(
+    pre: Layer, post: Layer, houses: Footprints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "BLOCK_PX", 64)
+    shares: list[float] = []
+    gather(pre, post, houses, Known(), progress=shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0

@@ -1,0 +1,61 @@
+"""Fitting the model: what is left out stays out, heights are learnt only from buildings that have them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepnets4eo.damage.decision import BORDERS
+from deepnets4eo.damage.evidence.meaning import POINTS
+from deepnets4eo.damage.fit_model import HEIGHT, VARIANTS, Graded, fit_model, fit_variant, grade_numbers, predict
+
+
+def made_up(seed: int, place: str, *, heights: bool) -> Graded:
+    """Two hundred buildings whose evidence follows their grade, with noise."""
+    rng = np.random.default_rng(seed)
+    grade = rng.integers(0, 4, 200)
+    columns = sorted({column for names in VARIANTS.values() for column in names})
+    evidence = pd.DataFrame({name: POINTS[name] * grade + rng.normal(0, 2, 200) for name in columns})
+    if not heights:
+        evidence[list(HEIGHT)] = np.nan
+    group = np.array([f"{place}-{k % 9}" for k in range(200)], dtype=object)
+    return Graded(evidence, grade, np.full(200, place, dtype=object), group)
+
+
+@pytest.fixture(scope="module")
+def data() -> Graded:
+    return Graded.joined([made_up(0, "city", heights=True), made_up(1, "town", heights=False)])
+
+
+def test_every_variant_separates_what_its_evidence_separates(data: Graded) -> None:
+    variants = fit_model(data)
+    assert set(variants) == set(VARIANTS)
+    for content in variants.values():
+        probabilities = predict(content, data.evidence)
+        damaged = probabilities[:, 2:].sum(axis=1)
+        assert damaged[data.grade == 3].mean() > damaged[data.grade == 0].mean() + 0.4
+
+
+def test_heights_are_learnt_from_buildings_that_have_them(data: Graded) -> None:
+    assert fit_variant(data, VARIANTS["pre_post_height"])["buildings"] == 200
+    assert fit_variant(data, VARIANTS["pre_post"])["buildings"] == 400
+
+
+def test_probabilities_are_calibrated_on_buildings_that_were_left_out(data: Graded) -> None:
+    content = fit_variant(data, VARIANTS["post_only"])
+    fresh = made_up(7, "village", heights=True)
+    damaged = predict(content, fresh.evidence)[:, 2:].sum(axis=1)
+    for low, high in ((0.0, 0.3), (0.3, 0.7), (0.7, 1.0)):
+        rows = (damaged >= low) & (damaged < high)
+        assert abs((fresh.grade[rows] >= 2).mean() - damaged[rows].mean()) < 0.15
+
+
+def test_patches_speak_for_minor_damage_and_for_nothing_worse(data: Graded) -> None:
+    grade = data.grade
+    patched = data.evidence.assign(ev_tarp=np.where(grade > 0, 1.0, 0.0) + np.random.default_rng(0).normal(0, 0.3, 400))
+    borders = fit_variant(Graded(patched, grade, data.domain, data.group), VARIANTS["pre_post"])["borders"]
+    assert borders["minor-damage"]["weights"]["ev_tarp"] > 0
+    assert all(borders[border]["weights"]["ev_tarp"] == 0 for border in BORDERS[1:])
+
+
+def test_grades_become_numbers_in_order_of_severity() -> None:
+    assert grade_numbers(pd.Series(["destroyed", "no-damage", "minor-damage"])).tolist() == [3, 0, 1]
