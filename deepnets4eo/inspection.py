@@ -253,5 +253,7 @@ def _inspect_run(path: str) -> Inspection:
     result = Inspection(path, "run", {key: card[key] for key in card if not isinstance(card[key], (dict, list))})
     segmenter = load_run(path)
     result.facts["classes"] = ", ".join(segmenter.legend.names)
-    result.facts["inputs"] = "; ".join(str(spec) for spec in segmenter.inputs)
+    result.facts["inputs"] = "; ".join(
+        f"{name}: {', '.join(item.bands)} ({item.units})" for name, item in segmenter.inputs.layers.items()
+    )
     return result

@@ -37,7 +37,8 @@ class DamageMap:
         columns, and geometry. `damage` is one of `GRADES`, or None where `status` is not_assessed (then `reason`
         says why); `damage_prob` is the probability of major damage or worse, in [0, 1].
     assessed_extent : GeoDataFrame of one row, the polygon that both images cover well enough.
-    registration : `Registration.to_dict()`; its `matrix` (2x3) maps post ground coordinates to pre ground coordinates.
+    registration : `Registration.to_dict()`; its `matrix` (2x3) maps post pixels (col, row) to those whose ground
+        coordinates show the same thing in the pre image.
     meaning : what each `ev_…` column says, in one line with its unit.
     inputs : role to path, hashed into the manifest.
 

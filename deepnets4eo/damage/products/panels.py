@@ -136,8 +136,8 @@ def _encode(data: NDArray[Any], valid: NDArray[np.bool_], stretch: NDArray[np.fl
     from PIL import Image
 
     low, high = stretch[:, :, None, None]
-    image = np.clip((data.astype(np.float32) - low) / (high - low) * 255, 0, 255).astype(np.uint8)
-    image[:, ~valid] = 0
+    values = np.where(valid, data.astype(np.float32), low)
+    image = np.clip((values - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     if not valid.all():
         image = np.concatenate([image, valid[None].astype(np.uint8) * 255])
     buffer = io.BytesIO()

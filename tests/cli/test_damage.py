@@ -1,0 +1,233 @@
+"""The main job on the command line: it works on a made-up place, and what is wrong is said before long work starts."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pyogrio
+import pytest
+import rasterio
+from affine import Affine
+from shapely import force_3d
+from shapely.geometry import LineString, Polygon, box
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.synthetic import City, Event
+
+SIZE_PX = 384
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small city on disk."""
+    city = City(11, SIZE_PX, 0.5, event=Event(shift_px=(2.0, -3.0), damage_shares=(0.4, 0.1, 0.1, 0.4)))
+    return city.write(tmp_path_factory.mktemp("place") / "city")
+
+
+def run(
+    place: Path, out: Path, *options: str, pre: object = None, post: object = None, footprints: object = None
+) -> int:
+    """The verb on the city, with one input replaced."""
+    names = [pre or place / "pre.tif", post or place / "post.tif", footprints or place / "footprints.gpkg"]
+    return main(["damage", *map(str, names), "--out", str(out), *options])
+
+
+def test_the_job_writes_every_product(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "damage"
+    assert run(place, out) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"Open {out / 'report.html'}")
+    names = {path.name for path in out.iterdir()}
+    assert names == {"damage.gpkg", "damage.parquet", "summary.json", "report.html", "manifest.json"}
+    assert {name for name, _ in pyogrio.list_layers(out / "damage.gpkg")} == {
+        "buildings",
+        "assessed_extent",
+        "layer_styles",
+    }
+    buildings = gpd.read_file(out / "damage.gpkg", layer="buildings")
+    given = gpd.read_file(place / "footprints.gpkg")
+    assert set(buildings["id"]) == set(given["id"].astype(str))
+    assert json.loads((out / "summary.json").read_text())["synthetic"] is True
+
+
+def test_the_same_inputs_give_the_same_table(place: Path, tmp_path: Path) -> None:
+    for name, workers in (("a", "1"), ("b", "2")):
+        assert run(place, tmp_path / name, "--workers", workers) == 0
+    tables = [gpd.read_parquet(tmp_path / name / "damage.parquet") for name in ("a", "b")]
+    assert tables[0].equals(tables[1])
+
+
+def test_without_a_pre_image_every_building_is_judged_from_post(place: Path, tmp_path: Path) -> None:
+    assert run(place, tmp_path / "out", pre="-") == 0
+    methods = gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")["method"]
+    assert set(methods.dropna()) <= {"post_only", ""}
+    assert (methods == "post_only").any()
+
+
+def test_surface_models_become_evidence(place: Path, tmp_path: Path) -> None:
+    heights = ("--dsm-pre", str(place / "dsm_pre.tif"), "--dsm-post", str(place / "dsm_post.tif"))
+    assert run(place, tmp_path / "out", *heights) == 0
+    buildings = gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")
+    assert any("height" in name and buildings[name].notna().any() for name in buildings if name.startswith("ev_"))
+
+
+def test_clouds_keep_buildings_from_being_assessed(place: Path, tmp_path: Path) -> None:
+    with rasterio.open(place / "post.tif") as file:
+        profile = file.profile | {"count": 1, "dtype": "uint8", "driver": "GTiff", "photometric": None}
+    with rasterio.open(tmp_path / "cloud.tif", "w", **{k: v for k, v in profile.items() if v is not None}) as file:
+        file.write(np.ones((1, file.height, file.width), np.uint8))
+    assert run(place, tmp_path / "out", "--cloud-mask", str(tmp_path / "cloud.tif")) == 0
+    buildings = gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")
+    assert set(buildings["status"]) == {"not_assessed"}
+    assert buildings["reason"].str.contains("cloud").any()
+
+
+def test_dry_run_says_what_would_be_done_and_writes_nothing(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(place, tmp_path / "out", "--dry-run") == 0
+    assert "buildings would be assessed" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
+
+
+def refused(capsys: pytest.CaptureFixture[str], status: int, *words: str) -> None:
+    error = capsys.readouterr().err
+    assert status in {1, 2}, error
+    for word in words:
+        assert word in error, error
+    assert "Traceback" not in error
+
+
+def test_a_missing_file_is_named(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for role in ("pre", "post", "footprints"):
+        refused(
+            capsys, run(place, tmp_path / "out", **{role: tmp_path / "nowhere.gpkg"}), "nowhere.gpkg", "not exist"
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_no_raster_is_named(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "text.tif").write_text("hello")
+    refused(capsys, run(place, tmp_path / "out", post=tmp_path / "text.tif"), "text.tif", "not a raster")
+
+
+def test_a_truncated_image_is_named_and_leaves_nothing(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = (place / "post.tif").read_bytes()
+    (tmp_path / "cut.tif").write_bytes(content[: len(content) // 2])
+    refused(capsys, run(place, tmp_path / "out", post=tmp_path / "cut.tif"), "cut.tif")
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_of_different_places_are_refused(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with rasterio.open(place / "pre.tif") as file:
+        data, profile = file.read(), {"driver": "GTiff", "crs": file.crs, "dtype": "uint8", "count": file.count}
+        moved = file.transform * Affine.translation(50_000, 0)
+    with rasterio.open(
+        tmp_path / "far.tif", "w", height=data.shape[1], width=data.shape[2], transform=moved, **profile
+    ) as file:
+        file.write(data)
+    refused(capsys, run(place, tmp_path / "out", pre=tmp_path / "far.tif"), "do not overlap", "deepnets4eo check")
+
+
+def _outlines(path: Path, geometries: list, crs: str | None = "EPSG:32633") -> Path:
+    gpd.GeoDataFrame(geometry=geometries, crs=crs).to_file(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "geometries", "crs", "word"),
+    [
+        ("elsewhere.gpkg", [box(0, 0, 10, 10)], "EPSG:32633", "none of the 1 footprints"),
+        ("lines.gpkg", [LineString([(0, 0), (5, 5)])], "EPSG:32633", "polygon"),
+        ("plain.shp", [box(0, 0, 10, 10)], None, "CRS"),
+        ("empty.geojson", [], "EPSG:4326", "empty"),
+    ],
+)
+def test_footprints_that_cannot_serve_are_refused(
+    name: str,
+    geometries: list,
+    crs: str | None,
+    word: str,
+    place: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = _outlines(tmp_path / name, geometries, crs)
+    refused(capsys, run(place, tmp_path / "out", footprints=path), name, word)
+
+
+def test_flat_and_raised_footprints_give_the_same(place: Path, tmp_path: Path) -> None:
+    flat = gpd.read_file(place / "footprints.gpkg")
+    raised = flat.set_geometry(force_3d(flat.geometry.to_numpy(), 12.0), crs=flat.crs)
+    raised.to_file(tmp_path / "raised.gpkg")
+    assert run(place, tmp_path / "a") == 0
+    assert run(place, tmp_path / "b", footprints=tmp_path / "raised.gpkg") == 0
+    a, b = (gpd.read_parquet(tmp_path / name / "damage.parquet") for name in ("a", "b"))
+    assert np.allclose(a["damage_prob"], b["damage_prob"], equal_nan=True)
+
+
+def test_footprints_over_the_edge_are_kept_with_their_reason(place: Path, tmp_path: Path) -> None:
+    given = gpd.read_file(place / "footprints.gpkg")
+    west, _, _, north = gpd.GeoSeries([box(*given.total_bounds)], crs=given.crs).total_bounds
+    far = Polygon([(west - 500, north), (west - 490, north), (west - 490, north - 10), (west - 500, north - 10)])
+    extra = gpd.GeoDataFrame({"id": ["far"]}, geometry=[far], crs=given.crs)
+    joined = gpd.GeoDataFrame(
+        np.concatenate([given[["id", "geometry"]], extra]), columns=["id", "geometry"], crs=given.crs
+    )
+    joined.to_file(tmp_path / "f.gpkg")
+    assert run(place, tmp_path / "out", footprints=tmp_path / "f.gpkg") == 0
+    row = gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings").set_index("id").loc["far"]
+    assert row["status"] == "not_assessed"
+    assert "outside" in row["reason"]
+
+
+def test_an_image_of_nan_has_nothing_to_assess(place: Path, tmp_path: Path) -> None:
+    with rasterio.open(place / "post.tif") as file:
+        shape, crs, transform = file.shape, file.crs, file.transform
+    with rasterio.open(tmp_path / "nan.tif", "w", driver="GTiff", height=shape[0], width=shape[1], count=3,
+                       dtype="float32", crs=crs, transform=transform) as file:  # fmt: skip
+        file.write(np.full((3, *shape), np.nan, np.float32))
+    assert run(place, tmp_path / "out", post=tmp_path / "nan.tif") == 0
+    assert set(gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")["status"]) == {"not_assessed"}
+
+
+def test_a_folder_that_exists_needs_overwrite(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("keep me")
+    refused(capsys, run(place, tmp_path / "out"), "exists already", "--overwrite")
+    assert run(place, tmp_path / "out", "--overwrite") == 0
+    assert (tmp_path / "out" / "mine.txt").read_text() == "keep me"
+
+
+def test_one_surface_model_alone_is_refused(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(capsys, run(place, tmp_path / "out", "--dsm-pre", str(place / "dsm_pre.tif")), "--dsm-pre and --dsm-post")
+
+
+def test_a_kill_leaves_no_half_written_result(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    names = [str(place / name) for name in ("pre.tif", "post.tif", "footprints.gpkg")]
+    job = subprocess.Popen(
+        [sys.executable, "-m", "deepnets4eo.cli.main", "damage", *names, "--out", str(out)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert job.stderr is not None
+    for line in job.stderr:
+        if "gathering" in line:
+            break
+    time.sleep(0.2)
+    os.kill(job.pid, signal.SIGKILL)
+    job.wait()
+    assert not out.exists() or not (out / "manifest.json").exists()
+    assert run(place, out, "--overwrite") == 0
+    assert (out / "manifest.json").exists()
