@@ -44,7 +44,6 @@ class Ledger:
     def start(self, job: Mapping[str, Any]) -> None:
         """Begin anew with the identity of a job."""
         self.job, self.entries = plain(dict(job)), []
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         self.remove()
         self._append(self.rows_path, b"")
         self._append(self.path, json.dumps(self.job).encode() + b"\n")
@@ -103,6 +102,7 @@ class Ledger:
 
     def _append(self, path: Path, content: bytes) -> None:
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("ab") as file:
                 file.write(content)
                 file.flush()

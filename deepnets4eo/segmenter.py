@@ -191,8 +191,9 @@ class EstimatorSegmenter:
 
     def _one_thread(self) -> None:
         """A forest sums its trees in the order in which threads end, which would change the last bits."""
-        if getattr(self.estimator, "n_jobs", 1) not in (None, 1):
-            self.estimator.set_params(n_jobs=1)
+        parallel = {key: value for key, value in self.estimator.get_params().items() if key.split("__")[-1] == "n_jobs"}
+        if any(value not in (None, 1) for value in parallel.values()):
+            self.estimator.set_params(**dict.fromkeys(parallel, 1))
 
 
 class NetworkSegmenter:
@@ -311,16 +312,21 @@ def place_table(legend: Legend) -> NDArray[np.uint8]:
 
 
 def _check_trees(estimator: Any, path: Path) -> None:
-    """Refuse a forest whose nodes point outside it, which scikit-learn would follow into foreign memory."""
-    for member in getattr(estimator, "estimators_", []):
-        tree = member.tree_
-        for children in (tree.children_left, tree.children_right):
-            inner = children >= 0
-            forward = children[inner] > np.flatnonzero(inner)
-            if (children >= tree.node_count).any() or not forward.all():
-                raise RunError(f"{path} holds a tree with nodes that lead nowhere. Copy the run again.")
-        if (tree.feature >= estimator.n_features_in_).any():
-            raise RunError(f"{path} holds a tree that asks for features it does not have. Copy the run again.")
+    """Refuse trees whose nodes point outside them, which scikit-learn would follow into foreign memory."""
+    for part in [step for _, step in getattr(estimator, "steps", [("", estimator)])]:
+        for member in np.asarray(getattr(part, "estimators_", [None]), object).ravel():
+            if hasattr(member or part, "tree_"):
+                _check_tree(member or part, path)
+
+
+def _check_tree(member: Any, path: Path) -> None:
+    tree = member.tree_
+    for children in (tree.children_left, tree.children_right):
+        inner = children >= 0
+        if (children >= tree.node_count).any() or not (children[inner] > np.flatnonzero(inner)).all():
+            raise RunError(f"{path} holds a tree with nodes that lead nowhere. Copy the run again.")
+    if (tree.feature >= member.n_features_in_).any():
+        raise RunError(f"{path} holds a tree that asks for features it does not have. Copy the run again.")
 
 
 def _trimmed(image: NDArray[np.float32], margin_px: int) -> NDArray[np.float32]:

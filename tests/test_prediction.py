@@ -11,6 +11,7 @@ import pytest
 import rasterio
 import torch
 from odc.geo.geobox import GeoBox
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo import prediction_strips
@@ -337,3 +338,16 @@ def test_synthetic_scenes_give_labels_that_say_so(pixel_run, tmp_path):
     with rasterio.open(image, "r+") as file:
         file.update_tags(SYNTHETIC="a made-up place")
     assert Layer.open(predict(pixel_run, image, tmp_path / "labels.tif", single()).paths["labels"]).synthetic
+
+
+@pytest.mark.real_data
+def test_a_real_mosaic_is_labelled_as_its_pixels_say(real_data, tmp_path):
+    """Six tiles in geographic coordinates as one scene; a forest learns bright against dark, and finds it again."""
+    scene = Scene.open(image=real_data / "joplin" / "post")
+    bright = scene.read()["image"].mean(axis=0) > 100
+    labels = Layer.open(np.where(bright, np.uint8(7), np.uint8(0)), grid=scene.grid)
+    forest = RandomForestClassifier(10, random_state=0)
+    segmenter = EstimatorSegmenter(forest, InputSpec.measure([scene]), LEGEND, tiling=Tiling(512, 0))
+    segmenter.fit([Scene({**scene.layers, "labels": labels})], max_pixels=3000)
+    result = predict(segmenter, scene, tmp_path / "labels.tif", single(threads=2))
+    assert ((read(result.paths["labels"])[0] == 7) == bright).mean() > 0.97

@@ -169,6 +169,21 @@ def test_labels_of_one_class_are_nothing_to_learn_from():
         EstimatorSegmenter(LogisticRegression(), INPUTS, LEGEND).fit([scene])
 
 
+@pytest.mark.parametrize(
+    ("node", "message"),
+    [({"left_child": 10**6}, "nodes that lead nowhere"), ({"feature": 99}, "features it does not have")],
+)
+def test_forests_that_point_outside_themselves_are_not_loaded(tmp_path, node, message):
+    segmenter = EstimatorSegmenter(RandomForestClassifier(2), INPUTS, LEGEND).fit([SCENE], max_pixels=300)
+    tree = segmenter.estimator.estimators_[0].tree_
+    state = tree.__getstate__()
+    for key, value in node.items():
+        state["nodes"][key][0] = value
+    tree.__setstate__(state)
+    with pytest.raises(RunError, match=message):
+        load_run(save_run(segmenter, tmp_path / "run"))
+
+
 def test_estimators_of_unknown_types_are_not_loaded(tmp_path):
     class Foreign(LogisticRegression):
         """A type that skops cannot know."""
