@@ -71,7 +71,11 @@ def blocks(shape: tuple[int, int], block_px: int) -> list[Window]:
 def gsd_m(grid: Grid) -> tuple[float, float]:
     """Ground size of a pixel (along rows' step, along columns' step) in metres.
 
-    Geographic grids are measured at their centre's latitude; without a CRS the pixel counts as one metre.
+    Geographic and Mercator grids are measured at their centre's latitude; without a CRS the pixel counts as one metre.
+
+    >>> web = GeoBox((10, 10), Affine(0.6, 0, 0, 0, -0.6, 8_399_737.9), "EPSG:3857")  # at 60° north
+    >>> [round(side, 3) for side in gsd_m(web)]
+    [0.3, 0.3]
     """
     a = grid.affine
     along_col, along_row = math.hypot(a.a, a.d), math.hypot(a.b, a.e)
@@ -82,4 +86,14 @@ def gsd_m(grid: Grid) -> tuple[float, float]:
         east, north = METRES_PER_DEGREE * math.cos(math.radians(latitude)), METRES_PER_DEGREE
         return math.hypot(a.b * east, a.e * north), math.hypot(a.a * east, a.d * north)
     unit = float(grid.crs.proj.axis_info[0].unit_conversion_factor)
+    if _is_mercator(grid):
+        _, south, _, north = grid.extent.to_crs("EPSG:4326").boundingbox.bbox
+        unit *= math.cos(math.radians((south + north) / 2))
     return along_row * unit, along_col * unit
+
+
+def _is_mercator(grid: Grid) -> bool:
+    """Web maps' projection stretches with the latitude: its metres are none."""
+    assert grid.crs is not None
+    operation = grid.crs.proj.coordinate_operation
+    return operation is not None and "Mercator" in operation.method_name and "Transverse" not in operation.method_name
