@@ -10,20 +10,21 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import shapely
 
-from deepnets4eo.damage.siamese.pairs import LEGEND, LabelledPair, grades_of, in_pixels, make_scene
+from deepnets4eo.damage.siamese.pairs import LEGEND, LabelledPair, grades_of, make_scene
 from deepnets4eo.damage.siamese.recipe import PairSection
 from deepnets4eo.damage.siamese.vector import read_vector
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.legend import VOID, Legend
-from deepnets4eo.scene import Layer
+from deepnets4eo.scene import Layer, Scene
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +69,8 @@ def read_xbd(folder: Path) -> Iterator[LabelledPair]:
         pre, post = (_image(folder / "images", f"{stem}_{date}_disaster") for date in ("pre", "post"))
         outlines, names, gsd = _xbd_labels(path)
         grades, ignored = _graded(names)
-        scene = make_scene(Layer.open(pre), Layer.open(post))
-        _same_shape(scene.layers["pre"], scene.layers["post"])
-        yield LabelledPair(stem, _event(stem), scene, in_pixels(outlines, scene.shape), grades, gsd, ignored)
+        opener = partial(_open, pre, post)
+        yield LabelledPair.of(stem, opener, outlines, grades, event=_event(stem), gsd_m=gsd, ignored=ignored)
 
 
 def read_bright(folder: Path) -> Iterator[LabelledPair]:
@@ -84,14 +84,15 @@ def read_bright(folder: Path) -> Iterator[LabelledPair]:
         raise InputError(f"{folder / 'target'} has no *_building_damage.tif, expected the target masks of BRIGHT.")
     for path in targets:
         stem = path.name.removesuffix("_building_damage.tif")
-        post = Layer.open(_image(folder / "post-event", f"{stem}_post_disaster"))
-        pre = Layer.open(_image(folder / "pre-event", f"{stem}_pre_disaster"))
-        target = Layer.open(path)
-        _same_shape(post, target)
-        scene = make_scene(pre if pre.shape == post.shape else pre.on(post.grid), post)
+        pre = _image(folder / "pre-event", f"{stem}_pre_disaster")
+        post = _image(folder / "post-event", f"{stem}_post_disaster")
+        target, grid = Layer.open(path), Layer.open(post).grid
         outlines, grades = components(target)
-        gsd = float(np.sqrt(np.prod(gsd_m(post.grid)))) if post.grid.crs is not None else None
-        yield LabelledPair(stem, _event(stem), scene, in_pixels(outlines, scene.shape), grades, gsd)
+        gsd = float(np.sqrt(np.prod(gsd_m(grid)))) if grid.crs is not None else None
+        pair = LabelledPair.of(stem, partial(_open, pre, post), outlines, grades, event=_event(stem), gsd_m=gsd)
+        if pair.shape != target.shape:
+            raise _of_other_size(str(post), pair.shape, target)
+        yield pair
 
 
 def components(target: Layer) -> tuple[np.ndarray, np.ndarray]:
@@ -163,12 +164,18 @@ def _graded(names: Sequence[str]) -> tuple[np.ndarray, dict[str, int]]:
         return np.full(len(names), VOID, np.uint8), dict(Counter(names))
 
 
-def _same_shape(first: Layer, second: Layer) -> None:
+def _open(pre: Path, post: Path) -> Scene:
+    first, second = Layer.open(pre), Layer.open(post)
     if first.shape != second.shape:
-        raise InputError(
-            f"{first.source} has {first.shape} pixels and {second.source} {second.shape}, expected the same. "
-            "Fetch both anew, or resample one."
-        )
+        raise _of_other_size(str(post), second.shape, first)
+    return make_scene(first, second)
+
+
+def _of_other_size(path: str, shape: tuple[int, int], other: Layer) -> InputError:
+    return InputError(
+        f"{path} has {shape} pixels and {other.source} {other.shape}, expected the same. "
+        "Fetch both anew, or resample one."
+    )
 
 
 def _event(stem: str) -> str:

@@ -54,7 +54,7 @@ class Division:
         """All blocks of all pairs, with the properties `scene` and `part`."""
         features = []
         for pair, split in zip(self.pairs, self.splits, strict=True):
-            for feature in split.to_geojson(pair.scene.grid)["features"]:
+            for feature in split.to_geojson(pair.grid)["features"]:
                 features.append({**feature, "properties": {"scene": pair.name, **feature["properties"]}})
         return {"type": "FeatureCollection", "split": self.describe(), "features": features}
 
@@ -93,7 +93,7 @@ def _blocks(pairs: Sequence[LabelledPair], data: PairSection, seed: int) -> list
     shares = {TRAIN: 1 - data.val_share, VAL: data.val_share}
     splits = []
     for number, pair in enumerate(pairs):
-        shape = pair.scene.shape
+        shape = pair.shape
         block_px = data.block_px or int(np.clip(min(shape) // BLOCKS_ALONG, SMALLEST_BLOCK_PX, LARGEST_BLOCK_PX))
         try:
             splits.append(BlockSplit(shape, block_px, min(data.buffer_px, block_px - 1), shares, seed + number))
@@ -117,7 +117,7 @@ def _whole(pairs: Sequence[LabelledPair], data: PairSection, seed: int) -> list[
             f"There are {', '.join(names[:8])}; choose with data.val_names, or set data.split=blocks."
         )
     return [
-        BlockSplit(pair.scene.shape, max(pair.scene.shape), 0, {VAL if group in chosen else TRAIN: 1.0})
+        BlockSplit(pair.shape, max(pair.shape), 0, {VAL if group in chosen else TRAIN: 1.0})
         for pair, group in zip(pairs, groups, strict=True)
     ]
 

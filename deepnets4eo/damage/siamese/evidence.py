@@ -18,7 +18,7 @@ from deepnets4eo.damage.evidence.canvas import make_canvas
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.products.grades import GRADES
 from deepnets4eo.damage.registration import FootprintAlignment, Registration
-from deepnets4eo.damage.siamese.pairs import POST, PRE, box_centres, make_scene, repeated
+from deepnets4eo.damage.siamese.pairs import POST, PRE, box_centres, in_pixels, make_scene, repeated
 from deepnets4eo.damage.siamese.pooling import Pooled, pool_scene
 from deepnets4eo.damage.siamese.scaling import scaled_to
 from deepnets4eo.damage.siamese.vector import on_canvas
@@ -83,7 +83,7 @@ class NetworkGrader:
         canvas = make_canvas(pre, post, registration)
         bands = len(self.run.inputs.layers[PRE].bands)
         scene = make_scene(repeated(canvas.layers[PRE], bands), repeated(canvas.layers[POST], bands))
-        outlines = on_canvas(footprints, post, canvas, alignment, registration)
+        outlines = in_pixels(on_canvas(footprints, post, canvas, alignment, registration), canvas.shape)
         self.run.inputs.check(scene)
         return pd.DataFrame(self.grade(scene, outlines), columns=list(COLUMNS.values()))
 

@@ -7,8 +7,9 @@ Refuses grades that no building carries.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,25 +24,60 @@ from deepnets4eo.outlines import Outlines
 from deepnets4eo.scene import Layer, Scene
 
 PRE, POST = "pre", "post"
+MOST_OPEN = 48  # pairs, each with two files a reading thread
 LEGEND = "xbd"
 
 
 @dataclass(frozen=True)
 class LabelledPair:
-    """One place at two dates with graded buildings.
+    """One place at two dates with graded buildings. Make one with `LabelledPair.of`.
 
-    scene : layers pre and post on one grid. outlines : N buildings in the pixels of post.
+    opener : opens the layers pre and post on one grid. outlines : N buildings in the pixels of post.
     grades : (N,) uint8, places in the legend xbd, 255 for those that are not to be learnt from.
     ignored : how many buildings have each class that the legend lacks. event : what it shows, for splits by event.
     """
 
     name: str
     event: str
-    scene: Scene
+    opener: Callable[[], Scene]
+    grid: Grid
     outlines: Outlines
     grades: NDArray[np.uint8]
-    gsd_m: float | None = None
-    ignored: dict[str, int] = field(default_factory=dict)
+    gsd_m: float | None
+    ignored: dict[str, int]
+    sources: dict[str, str]
+    synthetic: bool
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        opener: Callable[[], Scene],
+        outlines: NDArray[Any],
+        grades: NDArray[np.uint8],
+        *,
+        event: str | None = None,
+        gsd_m: float | None = None,
+        ignored: dict[str, int] | None = None,
+    ) -> LabelledPair:
+        """A pair of outlines given in pixels; opens its images once, to see where they lie and what they are."""
+        scene = opener()
+        return cls(
+            name=name, event=name if event is None else event, opener=opener, grid=scene.grid,
+            outlines=in_pixels(outlines, scene.shape), grades=grades, gsd_m=gsd_m, ignored=ignored or {},
+            sources={layer: opened.source for layer, opened in scene.layers.items()}, synthetic=scene.synthetic,
+        )  # fmt: skip
+
+    @property
+    def scene(self) -> Scene:
+        """The two images, opened; of thousands of pairs only the last used stay open."""
+        return _shelved(self.opener)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) of both images."""
+        height, width = self.grid.shape
+        return height, width
 
     @property
     def boxes(self) -> NDArray[np.int64]:
@@ -51,11 +87,12 @@ class LabelledPair:
     @property
     def centres(self) -> NDArray[np.int64]:
         """(N, 2) row and column of the middle of each building, held inside the image."""
-        return box_centres(self.outlines, self.scene.shape)
+        return box_centres(self.outlines, self.shape)
 
-    def describe(self) -> dict[str, str]:
-        """Layer to source, for the card."""
-        return {name: layer.source for name, layer in self.scene.layers.items()}
+
+@lru_cache(maxsize=MOST_OPEN)
+def _shelved(opener: Callable[[], Scene]) -> Scene:
+    return opener()
 
 
 def make_scene(pre: Layer, post: Layer) -> Scene:

@@ -62,7 +62,7 @@ class WindowPlan:
         pair, building = group[rng.integers(len(group))]
         labelled, side = self.division.pairs[pair], self.data.tile_px
         at = labelled.centres[building] - rng.integers(side // 8, side - side // 8, 2)
-        row, col = np.clip(at, 0, np.maximum(np.array(labelled.scene.shape) - side, 0))
+        row, col = np.clip(at, 0, np.maximum(np.array(labelled.shape) - side, 0))
         moved = rng.integers(-self.reach_px, self.reach_px + 1, 2)
         return PairWindow(int(pair), Window(int(row), int(col), side, side), (int(moved[0]), int(moved[1])))
 

@@ -40,7 +40,7 @@ def train_grader(recipe: SiameseRecipe, out: Path, options: TrainOptions) -> Pat
     reader = PairReader(division, inputs, by_scene=recipe.data.scaling == "scene")
     segmenter, notes = _fit(recipe, reader, out, options)
     scores = full_scores(grade_validation(segmenter, reader, segmenter.tiling), division)
-    scores["synthetic"] = any(pair.scene.synthetic for pair in division.pairs)
+    scores["synthetic"] = any(pair.synthetic for pair in division.pairs)
     write_json(out / "metrics.json", scores)
     write_text(out / "confusion.csv", report.confusion_csv(scores))
     return save_run(
@@ -108,7 +108,7 @@ def _notes(recipe: SiameseRecipe, division: Division, scores: dict[str, Any]) ->
         "task": recipe.task,
         "scaling": recipe.data.scaling,
         "temperature": scores["temperature"],
-        "pairs": {pair.name: pair.describe() for pair in division.pairs},
+        "pairs": {pair.name: pair.sources for pair in division.pairs},
         "ignored_buildings": {pair.name: pair.ignored for pair in division.pairs if pair.ignored},
         "split": division.describe(),
         "leaky": False,

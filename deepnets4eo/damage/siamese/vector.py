@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import shapely
 from geopandas import GeoDataFrame
+from numpy.typing import NDArray
 
 from deepnets4eo.damage.evidence.canvas import Canvas, make_canvas
 from deepnets4eo.damage.evidence.gather import on_post
 from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
 from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints, register
-from deepnets4eo.damage.siamese.pairs import POST, PRE, LabelledPair, grades_of, in_pixels, make_scene
+from deepnets4eo.damage.siamese.pairs import POST, PRE, LabelledPair, grades_of, make_scene
 from deepnets4eo.damage.siamese.recipe import PairSection
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import gsd_m
-from deepnets4eo.outlines import Outlines
 from deepnets4eo.scene import Layer, Scene
 from deepnets4eo.training_scenes import find_sources
 
@@ -49,14 +50,14 @@ def _read(name: str, sources: Mapping[str, str], data: PairSection, seed: int) -
     grades, ignored = _grades(footprints, data.grade_column)
     if not data.register_images:
         scene, size_m = make_scene(pre.on(post.grid), post), _gsd_m(post)
-        return LabelledPair(
-            name, name, scene, in_pixels(footprints.in_pixels(post.grid), post.shape), grades, size_m, ignored
-        )
-    registration = _registered(pre, post, seed)
-    alignment = align_footprints(pre, _in_crs_of(footprints, post), seed=seed)
-    canvas = make_canvas(pre, post, registration)
-    outlines = on_canvas(footprints, post, canvas, alignment, registration)
-    return LabelledPair(name, name, canvas_scene(canvas), outlines, grades, canvas.gsd_m, ignored)
+        outlines = footprints.in_pixels(post.grid)
+    else:
+        registration = _registered(pre, post, seed)
+        alignment = align_footprints(pre, _in_crs_of(footprints, post), seed=seed)
+        canvas = make_canvas(pre, post, registration)
+        scene, size_m = canvas_scene(canvas), canvas.gsd_m
+        outlines = on_canvas(footprints, post, canvas, alignment, registration)
+    return LabelledPair.of(name, lambda: scene, outlines, grades, gsd_m=size_m, ignored=ignored)
 
 
 def canvas_scene(canvas: Canvas) -> Scene:
@@ -70,15 +71,15 @@ def on_canvas(
     canvas: Canvas,
     alignment: FootprintAlignment | None,
     registration: Registration | None,
-) -> Outlines:
-    """Footprints where the post image shows them, in pixels of the working grid."""
+) -> NDArray[Any]:
+    """Footprints (N,) where the post image shows them, in pixels of the working grid."""
     a = canvas.post_to_work
     moved = on_post(footprints.in_pixels(post.grid), post, alignment, registration)
-    placed = shapely.transform(
+    placed: NDArray[Any] = shapely.transform(
         moved,
         lambda xy: np.column_stack([a.a * xy[:, 0] + a.b * xy[:, 1] + a.c, a.d * xy[:, 0] + a.e * xy[:, 1] + a.f]),
     )
-    return in_pixels(placed, canvas.shape)
+    return placed
 
 
 def _grades(footprints: Footprints, column: str) -> tuple[np.ndarray, dict[str, int]]:

@@ -1,6 +1,7 @@
 """The three layouts, written from made-up cities and read again."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from rasterio.features import rasterize
 from scipy import ndimage
 
 from deepnets4eo.damage.siamese import read_pairs
+from deepnets4eo.damage.siamese.pairs import MOST_OPEN
 from deepnets4eo.damage.siamese.recipe import PairSection
 from deepnets4eo.errors import InputError, LabelError
-from deepnets4eo.grid import whole
+from deepnets4eo.grid import Window, whole
 from deepnets4eo.scene import Layer
 from deepnets4eo.synthetic import GRADES
 
@@ -31,7 +33,7 @@ def test_xbd_buildings_have_their_grade_and_their_pixels(tmp_path):
     pair, city = pairs[1], make_city(3)
     assert pair.grades[1:].tolist() == [GRADES.index(name) for name in city.buildings["damage"][1:]]
     assert pair.gsd_m == GSD_M
-    painted = pair.outlines.paint(whole(pair.scene.grid))
+    painted = pair.outlines.paint(whole(pair.grid))
     shapes = [(outline, row + 1) for row, outline in enumerate(pixel_outlines(city))]
     assert (painted + 1 == rasterize(shapes, out_shape=city.shape)).all()
     data, _ = pair.scene.layers["post"].read()
@@ -63,7 +65,7 @@ def test_bright_masks_become_buildings_and_radar_is_repeated(tmp_path):
         assert int((pair.grades == grade).sum()) == large
         expected += large
     assert len(pair.outlines) == expected
-    painted = pair.outlines.paint(whole(pair.scene.grid))
+    painted = pair.outlines.paint(whole(pair.grid))
     assert (np.isin(mask[0][painted >= 0], (1, 2, 3))).all()
     post, _ = pair.scene.layers["post"].read()
     assert post.shape == (3, SIDE_PX, SIDE_PX)
@@ -76,11 +78,24 @@ def test_a_city_is_read_by_patterns_and_registered(tmp_path):
     as_they_lie = read(tmp_path, **keys, register_images=False)[0]
     assert as_they_lie.name == "c4"
     assert as_they_lie.grades.tolist() == [GRADES.index(name) for name in make_city(4).buildings["damage"]]
-    assert as_they_lie.scene.synthetic
+    assert as_they_lie.synthetic
     with pytest.raises(InputError, match="no column 'grade' with the grades, only .*damage"):
         read(tmp_path, labels_layer="buildings", grade_column="grade")
     with pytest.raises(LabelError, match="grades no building: found .*expected no-damage"):
         read(tmp_path, labels_layer="buildings", grade_column="roof")
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files as Linux lists them")
+def test_many_pairs_keep_few_files_open(tmp_path):
+    folder = write_xbd(tmp_path, (3,))
+    for path in [*folder.rglob("*.png"), *folder.rglob("*.json")]:
+        for number in range(100, 160):
+            shutil.copy(path, path.with_name(path.name.replace("00000003", f"{number:08d}")))
+    for pair in (pairs := read(folder)):
+        pair.scene.read(Window(0, 0, 8, 8))
+    opened = [link for link in Path("/proc/self/fd").iterdir() if str(link.resolve()).startswith(str(tmp_path))]
+    assert len(pairs) == 60 + 1
+    assert 0 < len(opened) <= 2 * MOST_OPEN
 
 
 def test_folders_that_are_not_as_the_layout_has_them_are_refused(tmp_path):
