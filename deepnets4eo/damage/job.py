@@ -103,13 +103,13 @@ def assess(
     judge = Judge.load(settings.model, settings.network_weight)
     registration = _registration(inputs, settings)
     alignment = _alignment(inputs, registration, settings)
+    heard = judge.ask_network((inputs.pre, inputs.post), inputs.footprints, registration, alignment)
     logger.info("gathering the evidence of %d buildings …", len(inputs.footprints))
     evidence = gather(
         inputs.pre, inputs.post, inputs.footprints, registration, alignment=alignment, dsm_pre=inputs.dsm_pre,
         dsm_post=inputs.dsm_post, cloud_mask=inputs.cloud_mask, workers=settings.workers,
     )  # fmt: skip
-    images = inputs.pre, inputs.post
-    evidence, decided = judge.decide(evidence, images, inputs.footprints, registration, alignment)
+    evidence, decided = judge.decide(evidence, heard)
     result = _damage_map(inputs, evidence, decided, registration, alignment, settings)
     result.inputs.update(judge.paths())
     return result

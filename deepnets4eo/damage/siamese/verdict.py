@@ -54,25 +54,33 @@ class Judge:
         """Role to path of what decided, for the manifest: the card of a run names all its files with their hashes."""
         return {} if self.grader is None else {"run": str(self.grader.run.folder / CARD)}
 
-    def decide(
+    def ask_network(
         self,
-        evidence: EvidenceTable,
         images: tuple[Layer | None, Layer],
         footprints: Footprints,
         registration: Registration | None,
         alignment: FootprintAlignment | None,
-    ) -> tuple[EvidenceTable, pd.DataFrame]:
-        """The evidence, with the network's where there is one, and the decision (see `DamageModel.decide`).
+    ) -> pd.DataFrame | None:
+        """The network's probabilities, one row a footprint; None where there is no network, or no pair to show it.
 
-        images : pre (or None) and post. Without a pre image that could be registered the network is not asked.
+        images : pre (or None) and post. Errors: RunError where they do not fit the run, before the long work.
         """
         pre, post = images
-        if self.grader is None or pre is None or registration is None or registration.status == "failed":
-            return evidence, self.model.decide(evidence)
+        if self.grader is None:
+            return None
+        if pre is None or registration is None or registration.status == "failed":
+            logger.warning("the network is not heard: it needs a pre image that could be registered")
+            return None
         logger.info("grading by the network …")
-        heard = with_network(evidence, self.grader.probabilities(pre, post, footprints, registration, alignment))
-        probabilities = combined(self.model.probabilities(heard.frame), heard.frame, self.weight)
-        return heard, named(probabilities, heard.frame.index)
+        return self.grader.probabilities(pre, post, footprints, registration, alignment)
+
+    def decide(self, evidence: EvidenceTable, heard: pd.DataFrame | None) -> tuple[EvidenceTable, pd.DataFrame]:
+        """The evidence, with the network's where it was heard, and the decision (see `DamageModel.decide`)."""
+        if heard is None:
+            return evidence, self.model.decide(evidence)
+        full = with_network(evidence, heard)
+        probabilities = combined(self.model.probabilities(full.frame), full.frame, self.weight)
+        return full, named(probabilities, full.frame.index)
 
 
 def with_network(evidence: EvidenceTable, probabilities: pd.DataFrame) -> EvidenceTable:
