@@ -25,8 +25,8 @@ from deepnets4eo.damage.decision import GRADES
 from deepnets4eo.damage.evidence.meaning import MEANING
 from deepnets4eo.damage.fit_model import VARIANTS, Graded, fit_variant, grade_numbers, predict
 
-BLOCK_SIZES_M = (100.0, 150.0, 200.0, 300.0)
-OFFSETS = 3
+BLOCK_SIZES_M = (150.0, 200.0, 300.0)
+OFFSETS = 2
 DRAWS = 1000
 FOUR = ["ev_edge_similarity", "ev_edge_similarity_in_place", "ev_texture", "ev_texture_change"]
 
@@ -52,7 +52,7 @@ def four_numbers(data: Graded) -> Callable[[pd.DataFrame], Array]:
     def apply(evidence: pd.DataFrame) -> Array:
         damaged = model.predict_proba(evidence[FOUR].fillna(0.0))[:, 1]
         empty = np.zeros_like(damaged)
-        return np.column_stack([1 - damaged, empty, damaged, empty])
+        return np.column_stack([1 - damaged, empty, damaged, empty])  # two sides only, no grades
 
     return apply
 
