@@ -1,4 +1,5 @@
-"""Leave-block-out scores of the evidence model on the labelled half of Joplin, and what cities alone give there.
+"""Leave-block-out scores of the evidence model on the labelled half of Joplin, and what cities alone give there and among
+themselves.
 
 Usage: python experiments/damage_joplin.py --joplin FOLDER [--cache runs/damage-evidence] [--cities 28]
 Every number is of buildings whose block took no part in the fit. Blocks of several sizes and offsets show how much
@@ -111,6 +112,17 @@ def interval(damaged: NDArray[np.bool_], score: Array, block: NDArray[np.object_
     return float(low), float(high)
 
 
+def cities_left_out(cities: pd.DataFrame, fit: Fit, folds: int = 4) -> float:
+    """Mean AUC over cities, each judged by a fit to the other folds' cities."""
+    fold = np.unique(cities["group"], return_inverse=True)[1] % folds
+    areas = []
+    for number in range(folds):
+        model = fit(graded(cities[fold != number]))
+        for _, city in cities[fold == number].groupby("group"):
+            areas.append(roc_auc_score(city["damage"].isin(GRADES[2:]), model(city)[:, 2:].sum(axis=1)))
+    return float(np.mean(areas))
+
+
 def single_columns(joplin: pd.DataFrame) -> pd.DataFrame:
     """AUC of each column by itself, no fit at all; below one half where small values speak for damage."""
     damaged = joplin["damage"].isin(GRADES[2:])
@@ -145,6 +157,8 @@ def main() -> None:
         rows.append(row(f"{variant}, Joplin and cities", joplin, repeated(joplin, fit, cities)))
         share = (alone(empty)[:, 2:].sum(axis=1) >= 0.5).mean()
         print(f"{variant}: {share:.0%} of {len(empty)} outlines without a building are called damaged (cities alone)")
+    for variant in VARIANTS:
+        print(f"{variant}: mean AUC of cities left out {cities_left_out(cities, evidence_model(variant)):.3f}")
     print(pd.DataFrame(rows).to_string(index=False, float_format=lambda value: f"{value:.3f}"))
 
 
