@@ -51,18 +51,25 @@ class Canvas:
         return self.layers[name].read(window)
 
 
-def make_canvas(pre: Layer | None, post: Layer, registration: Registration | None, **others: Layer | None) -> Canvas:
+def make_canvas(
+    pre: Layer | None,
+    post: Layer,
+    registration: Registration | None,
+    *,
+    finest_m: float = FINEST_GSD_M,
+    **others: Layer | None,
+) -> Canvas:
     """See all layers on one working grid.
 
     registration : maps post pixels to where pre shows the same thing; None or failed leaves `pre` out.
-    others : dsm_pre, dsm_post, cloud. The heights lie as the image of their date does; images are cut to three bands.
+    finest_m : working pixels are at least this large, metres. others : dsm_pre, dsm_post, cloud. The heights lie as the image of their date does; images are cut to three bands.
     Errors: GridError where one layer has a CRS and another has none; InputError for an unknown role.
     """
     unknown = set(others) - {"dsm_pre", "dsm_post", "cloud"}
     if unknown:
         raise InputError(f"layers {sorted(unknown)} have no role, expected dsm_pre, dsm_post or cloud.")
     trusted = pre is not None and registration is not None and registration.status != "failed"
-    size_m = max([FINEST_GSD_M, _mean_gsd(post), *([_mean_gsd(pre)] if trusted and pre is not None else [])])
+    size_m = max([finest_m, _mean_gsd(post), *([_mean_gsd(pre)] if trusted and pre is not None else [])])
     grid = _working_grid(post, size_m)
     scale = Affine.scale(grid.shape[1] / post.shape[1], grid.shape[0] / post.shape[0])
     before = grid

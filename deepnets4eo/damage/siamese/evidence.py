@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from deepnets4eo.damage.evidence.canvas import make_canvas
+from deepnets4eo.damage.evidence.canvas import FINEST_GSD_M, make_canvas
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.products.grades import GRADES
 from deepnets4eo.damage.registration import FootprintAlignment, Registration
@@ -77,10 +77,11 @@ class NetworkGrader:
     ) -> pd.DataFrame:
         """Probabilities of the grades, one row a footprint; NaN where a building has no pixel that both images show.
 
-        The images are seen as evidence is: pre through the registration, on the working grid of the evidence.
+        Pre is seen through the registration, both with pixels of the size that training saw, or their own coarser one.
         Errors: RunError where the images do not fit the run. Peak memory: three tiles and 80 bytes a building.
         """
-        canvas = make_canvas(pre, post, registration)
+        seen_m = self.run.inputs.gsd_m if post.grid.crs is not None else None
+        canvas = make_canvas(pre, post, registration, finest_m=seen_m or FINEST_GSD_M)
         bands = len(self.run.inputs.layers[PRE].bands)
         scene = make_scene(repeated(canvas.layers[PRE], bands), repeated(canvas.layers[POST], bands))
         outlines = in_pixels(on_canvas(footprints, post, canvas, alignment, registration), canvas.shape)

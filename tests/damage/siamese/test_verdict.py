@@ -14,8 +14,11 @@ from made_up_pairs import GSD_M
 from scipy.special import expit, logit
 
 from deepnets4eo.cli.main import main
+from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.damage.job import Settings, assess
-from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING
+from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.registration import register
+from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader
 from deepnets4eo.damage.siamese.network import SiameseNet
 from deepnets4eo.damage.siamese.verdict import CERTAIN, Judge, combined
 from deepnets4eo.errors import InputError, RunError
@@ -28,17 +31,18 @@ from deepnets4eo.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic import City, Event
 
 NET = list(COLUMNS.values())
+NOTHING = np.zeros((0, 4))
 SMALL = {"name": "damage-siamese", "encoder": "resnet18", "decoder_channels": [16, 16, 8]}
 
 
-def make_run(folder: Path, bands: int = 3) -> Path:
+def make_run(folder: Path, bands: int = 3, gsd_m: float = GSD_M) -> Path:
     """A run of a network that has learnt nothing."""
     import torch
 
     torch.manual_seed(0)
     layer = LayerInput(tuple(f"band_{k + 1}" for k in range(bands)), (100.0,) * bands, (50.0,) * bands, 0, 255)
     module = SiameseNet(2 * bands, 4, encoder="resnet18", decoder_channels=(16, 16, 8))
-    inputs = InputSpec({"pre": layer, "post": layer}, GSD_M)
+    inputs = InputSpec({"pre": layer, "post": layer}, gsd_m)
     segmenter = NetworkSegmenter(SMALL, inputs, Legend.load("xbd"), tiling=Tiling(128, 16), module=module)
     return save_run(segmenter, folder, notes={"temperature": 0.5, "scaling": "scene"})
 
@@ -49,15 +53,21 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> tuple[City, Path]:
     return City(5, 320, GSD_M, event=event), make_run(tmp_path_factory.mktemp("run"))
 
 
-def job(place: tuple[City, Path], *, pre: bool = True, **keys: object) -> gpd.GeoDataFrame:
+def job(place: tuple[City, Path], *, pre: bool = True, **keys: object) -> DamageMap:
     city, run = place
     images = [Layer.open(shown.image, grid=shown.grid) for shown in (city.pre, city.post)]
     chosen = Settings(**({"model": str(run), "workers": 1} | keys))
     return assess(images[0] if pre else None, images[1], city.footprints(), settings=chosen)
 
 
-def test_the_network_is_heard_beside_the_weight_free_model(place):
-    both, alone = job(place), job(place, model="damage-evidence")
+@pytest.fixture(scope="module")
+def alone(place: tuple[City, Path]) -> DamageMap:
+    """What the weight-free model says."""
+    return job(place, model="damage-evidence")
+
+
+def test_the_network_is_heard_beside_the_weight_free_model(place, alone):
+    both = job(place)
     assert both.meaning == alone.meaning | MEANING
     heard = both.buildings["method"] == "pre_post"
     assert heard.any()
@@ -73,19 +83,31 @@ def test_the_network_is_heard_beside_the_weight_free_model(place):
 
 
 def test_weight_0_is_the_weight_free_decision_and_weight_1_the_network_alone(place):
-    alone, silent, loud = (
-        job(place, model="damage-evidence"),
-        job(place, network_weight=0.0),
-        job(place, network_weight=1.0),
-    )
-    np.testing.assert_allclose(silent.buildings["damage_prob"], alone.buildings["damage_prob"], atol=2 * CERTAIN)
-    heard = loud.buildings[loud.buildings["method"] == "pre_post"]
+    frame = job(place, network_weight=1.0).buildings
+    heard = frame[frame["method"] == "pre_post"]
     np.testing.assert_allclose(heard["damage_prob"], heard[NET[2:]].sum(axis=1), atol=1e-6)
+    silent = combined(np.full((len(heard), 4), 0.25), heard, 0.0)
+    np.testing.assert_allclose(silent, 0.25, atol=1e-9)
 
 
 def test_without_a_pre_image_the_weight_free_decision_stands(place):
     both, alone = job(place, pre=False), job(place, pre=False, model="damage-evidence")
     pd.testing.assert_frame_equal(pd.DataFrame(both.buildings), pd.DataFrame(alone.buildings))
+
+
+def test_images_are_seen_at_the_ground_size_of_training(place, tmp_path, monkeypatch):
+    city, _ = place
+    pre, post = (Layer.open(shown.image, grid=shown.grid) for shown in (city.pre, city.post))
+    footprints, registration = read_footprints(city.footprints()), register(pre, post)
+    seen = []
+    monkeypatch.setattr(NetworkGrader, "grade", lambda _, scene, outlines: seen.append(scene.shape) or NOTHING)
+    for gsd_m in (GSD_M, 2 * GSD_M, GSD_M / 1.9):
+        grader = NetworkGrader.load(make_run(tmp_path / str(gsd_m), gsd_m=gsd_m), device="cpu")
+        grader.probabilities(pre, post, footprints, registration, None)
+    assert seen == [(320, 320), (160, 160), (320, 320)]
+    fine = NetworkGrader.load(make_run(tmp_path / "fine", gsd_m=0.2), device="cpu")
+    with pytest.raises(RunError, match="pixels measure 0.5 m, those of training 0.2 m"):
+        fine.probabilities(pre, post, footprints, registration, None)
 
 
 def test_the_verb_names_run_and_weight_in_its_manifest(place, tmp_path):
