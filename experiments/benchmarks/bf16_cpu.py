@@ -35,7 +35,7 @@ def train(network: nn.Module, steps: int, rng: np.random.Generator) -> None:
     """A few steps of AdamW."""
     optimizer = torch.optim.AdamW(network.parameters(), 1e-3)
     for _ in range(steps):
-        image, labels = make_batch(rng, 4, 128)
+        image, labels = make_batch(rng, 8, 64)
         loss = nn.functional.cross_entropy(network(image), labels)
         optimizer.zero_grad()
         loss.backward()
@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="unet/resnet34")
     parser.add_argument("--tile", type=int, default=512)
-    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=80)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     torch.manual_seed(0)
