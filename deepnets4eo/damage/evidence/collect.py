@@ -5,26 +5,32 @@ Takes a canvas and outlined buildings; memory is two blocks plus one row of sums
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 
 import numpy as np
 
+from deepnets4eo.ahead import in_order
 from deepnets4eo.damage.evidence.block import BLOCK_PX, IMAGES, BlockSums, Outlined, measure_block
 from deepnets4eo.damage.evidence.canvas import Canvas
 from deepnets4eo.damage.evidence.context import CELL_PX
-from deepnets4eo.damage.evidence.radiometry import Radiometry, measure
+from deepnets4eo.damage.evidence.radiometry import measure
+from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.sums import Rows
 from deepnets4eo.grid import Window, blocks
 
 
 def collect(
-    canvas: Canvas, outlined: Outlined, *, workers: int = 2, progress: Callable[[float], None] | None = None
+    canvas: Canvas,
+    outlined: Outlined,
+    *,
+    workers: int = 2,
+    progress: Callable[[float], None] | None = None,
+    store: BlockStore | None = None,
 ) -> dict[str, Rows]:
     """Sums per building by name, (N, K) float64 each.
 
     Context columns are NaN for buildings whose centre lies outside the grid. progress : called with the share done.
+    store : keeps finished blocks, and gives those that an interrupted job finished.
     """
     centres = outlined.centres[_inside(outlined, canvas)]
     radiometry = {name: measure(canvas.layers[name], centres) for name in IMAGES if name in canvas.layers}
@@ -32,7 +38,15 @@ def collect(
     height, width = (-(-side // CELL_PX) * CELL_PX for side in canvas.shape)  # whole cells; no data beyond the edge
     windows = blocks((height, width), BLOCK_PX)
     occupied = [window for window in windows if len(outlined.body.touching(window))] or windows[:1]
-    for done, part in enumerate(_measured(occupied, canvas, outlined, radiometry, workers), start=1):
+
+    def measured(window: Window) -> BlockSums:
+        kept = store.get(window) if store is not None else None
+        part = kept or measure_block(window, canvas, outlined, radiometry)
+        if store is not None and kept is None:
+            store.put(window, part)
+        return part
+
+    for done, part in enumerate(in_order(measured, occupied, workers), start=1):
         if progress is not None:
             progress(done / len(occupied))
         for name, rows in part.sums.items():
@@ -40,20 +54,6 @@ def collect(
         for name, rows in part.context.items():
             _table(total, name, len(outlined.centres), rows.shape[1], np.nan)[part.centred] = rows
     return total
-
-
-def _measured(
-    windows: list[Window], canvas: Canvas, outlined: Outlined, radiometry: dict[str, Radiometry], workers: int
-) -> Iterator[BlockSums]:
-    """Results in block order, so that sums are the same whatever the number of workers."""
-    with ThreadPoolExecutor(workers) as pool:
-        ahead: deque[Future[BlockSums]] = deque()
-        for window in windows:
-            ahead.append(pool.submit(measure_block, window, canvas, outlined, radiometry))
-            if len(ahead) > workers:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
 
 
 def _inside(outlined: Outlined, canvas: Canvas) -> np.ndarray:

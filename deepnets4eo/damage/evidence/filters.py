@@ -24,12 +24,14 @@ def box(values: Map, size_px: int) -> Map:
 def deviation(values: Map) -> Map:
     """Standard deviation in 3 × 3 pixels, from differences: exact also where the mean is large against it."""
     out = np.zeros_like(values)
-    left, middle, right = values[:, :-2], values[:, 1:-1], values[:, 2:]
-    inner = _squares(left, middle, right)
-    mean = (left + middle + right) * np.float32(1 / 3)
-    total = inner[:-2] + inner[1:-1] + inner[2:]
-    total += 3 * _squares(mean[:-2], mean[1:-1], mean[2:])
-    np.sqrt(total * np.float32(1 / 9), out=out[1:-1, 1:-1])
+    mean = (values[:, :-2] + values[:, 1:-1] + values[:, 2:]) * np.float32(1 / 3)
+    inner = _squares(values[:, 1:] - values[:, :-1], 1)
+    total = _squares(mean[1:] - mean[:-1], 0)
+    total *= 3
+    for offset in range(3):
+        total += _part(inner, 0, offset, len(total))
+    total *= np.float32(1 / 9)
+    np.sqrt(total, out=out[1:-1, 1:-1])
     return out
 
 
@@ -76,12 +78,15 @@ def _means(values: Map, size_px: int, axis: int) -> Map:
     return out
 
 
-def _squares(first: Map, second: Map, third: Map) -> Map:
-    """Sum of squared deviations of three values from their mean."""
-    total = (first - second) ** 2
-    total += (second - third) ** 2
-    total += (first - third) ** 2
-    total *= np.float32(1 / 3)
+def _squares(steps: Map, axis: int) -> Map:
+    """Squared deviations of three neighbours from their mean, summed, from the two steps between them."""
+    length = steps.shape[axis] - 1
+    first, second = _part(steps, axis, 0, length), _part(steps, axis, 1, length)
+    total = first * second
+    steps = steps * steps
+    total += _part(steps, axis, 0, length)
+    total += _part(steps, axis, 1, length)
+    total *= np.float32(2 / 3)
     return total
 
 

@@ -7,6 +7,7 @@ be judged keeps its row, with the status not_assessed and the reason; one withou
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from deepnets4eo.damage.evidence.canvas import Canvas, make_canvas
 from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import evidence_columns
 from deepnets4eo.damage.evidence.outlines import edges_of
+from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.table import EvidenceTable, judge_coverage
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.scene import Layer
@@ -44,6 +46,7 @@ def gather(
     cloud_mask: Layer | None = None,
     workers: int = 2,
     progress: Callable[[float], None] | None = None,
+    scratch: Path | None = None,
 ) -> EvidenceTable:
     """Gather the evidence of every building.
 
@@ -53,6 +56,7 @@ def gather(
     cloud_mask : any raster, not 0 where clouds hide the ground in either image.
     workers : blocks measured at the same time; the result does not depend on it.
     progress : called with the share of the work that is done, 0–1.
+    scratch : folder for finished blocks, with which an interrupted job goes on; removed at the end.
 
     returns : EvidenceTable, one row per footprint in their order.
     Errors: GridError where footprints and image cannot be put on one grid.
@@ -62,9 +66,12 @@ def gather(
     outlines = footprints.in_pixels(post.grid)
     moved = on_post(outlines, post, alignment, registration if aligned_on == "pre" and pre is not None else None)
     outlined = outline(moved, canvas)
-    sums = collect(canvas, outlined, workers=workers, progress=progress)
+    store = None if scratch is None else BlockStore(scratch, canvas, outlined)
+    sums = collect(canvas, outlined, workers=workers, progress=progress, store=store)
     coverage = judge_coverage(sums, outlined, canvas)
     evidence = evidence_columns(sums, coverage.method == "pre_post")
+    if store is not None:
+        store.clear()
     return EvidenceTable.build(
         footprints.frame["id"].to_numpy(), evidence, coverage, _centres(moved) - _centres(outlines)
     )

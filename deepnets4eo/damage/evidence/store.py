@@ -1,0 +1,72 @@
+"""Finished blocks of the pass on disk, so that an interrupted job goes on where it was.
+
+Takes a folder and what identifies the job; blocks of another job in the same folder are never used. One .npz a block,
+written beside and renamed; read without pickle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from deepnets4eo.damage.evidence.block import BlockSums, Outlined
+from deepnets4eo.damage.evidence.canvas import Canvas
+from deepnets4eo.files import replacing
+from deepnets4eo.grid import Window
+from deepnets4eo.version import __version__
+
+
+class BlockStore:
+    """The blocks of one job: `get` what is there, `put` what is new, `clear` at the end."""
+
+    def __init__(self, folder: Path, canvas: Canvas, outlined: Outlined) -> None:
+        self.root = folder
+        self.folder = folder / _identity(canvas, outlined)
+
+    def get(self, window: Window) -> BlockSums | None:
+        """The sums of a block, or None where it was not finished."""
+        path = self._path(window)
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                kinds = {kind: {} for kind in ("sums", "context")}  # type: dict[str, dict[str, np.ndarray]]
+                for key in arrays.files:
+                    kind, _, name = key.partition(":")
+                    if name:
+                        kinds[kind][name] = arrays[key]
+                return BlockSums(arrays["buildings"], kinds["sums"], arrays["centred"], kinds["context"])
+        except FileNotFoundError:
+            return None
+        except (BadZipFile, ValueError, KeyError):  # cut short by a full disk: measured again
+            path.unlink(missing_ok=True)
+            return None
+
+    def put(self, window: Window, part: BlockSums) -> None:
+        """Keep the sums of a finished block."""
+        arrays = {f"{kind}:{name}": rows for kind in ("sums", "context") for name, rows in getattr(part, kind).items()}
+        with replacing(self._path(window)) as partial:
+            np.savez(partial, buildings=part.buildings, centred=part.centred, **arrays)
+
+    def clear(self) -> None:
+        """Remove everything: the job is done, or begins anew."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _path(self, window: Window) -> Path:
+        return self.folder / f"{window.row}-{window.col}.npz"
+
+
+def _identity(canvas: Canvas, outlined: Outlined) -> str:
+    """Hash of all that the sums depend on: program, files, grids as registered, outlines as moved."""
+    digest = hashlib.sha256(f"{__version__} {tuple(canvas.grid.shape)} {canvas.grid.affine} {canvas.gsd_m}".encode())
+    for name, layer in sorted(canvas.layers.items()):
+        digest.update(f"{name} {layer.source} {layer.grid.affine} {layer.bands}".encode())
+        for path in map(Path, layer.paths):
+            if path.exists():
+                digest.update(f"{path.stat().st_size} {path.stat().st_mtime_ns}".encode())
+    digest.update(np.ascontiguousarray(outlined.centres).tobytes())
+    digest.update(np.ascontiguousarray(outlined.own.rows).tobytes())
+    digest.update(np.ascontiguousarray(outlined.own.cols).tobytes())
+    return digest.hexdigest()[:16]
