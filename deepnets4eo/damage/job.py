@@ -7,7 +7,8 @@ evidence, decision, products; the last is `DamageMap.save`.
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +20,10 @@ from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.extent import assessed_extent
 from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
 from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints, register
 from deepnets4eo.damage.siamese.verdict import Judge
-from deepnets4eo.errors import GridError
+from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.scene import Layer, LayerLike, overlap_share
 
 logger = logging.getLogger(__name__)
@@ -34,7 +36,8 @@ class Settings:
     model : name of the decision's model, or the folder of a trained run, which is then heard beside the default model
     with network_weight (0–1), the share of its log-odds in the average. motion : how pre may lie against post.
     max_shift_m : farthest it may lie off. align : move the footprints onto the roofs.
-    layer, id_column : of the footprints' file. workers : threads.
+    sensor : auto refuses radar, which only a network can read; optical takes the images' word for it.
+    layer, id_column, footprints_crs : of the footprints' file. workers : threads.
     """
 
     model: str = "damage-evidence"
@@ -42,10 +45,20 @@ class Settings:
     motion: Literal["auto", "translation", "similarity", "affine"] = "auto"
     max_shift_m: float = 30.0
     align: bool = True
+    sensor: Literal["auto", "optical"] = "auto"
     layer: str | None = None
     id_column: str | None = None
+    footprints_crs: str | None = None
     workers: int = 2
     seed: int = 0
+
+
+@dataclass(frozen=True)
+class Work:
+    """How the work is followed: scratch, a folder with which an interrupted job goes on; progress, told the share done."""
+
+    scratch: Path | None = None
+    progress: Callable[[float], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,10 +98,12 @@ def assess(
     dsm_post: LayerLike | None = None,
     cloud_mask: LayerLike | None = None,
     settings: Settings = Settings(),
+    work: Work = Work(),
 ) -> DamageMap:
     """Assess every building: class, probability of major damage or worse, confidence, and the evidence behind them.
 
     pre : None or "-" for a job on the post image alone. cloud_mask : not 0 where clouds hide the ground.
+    work : where finished parts are kept, and whom to tell how much is done; nothing of it shapes the result.
     returns : DamageMap in the CRS of the post image, outlines where the post image shows them.
     Errors: InputError, GridError for inputs that cannot be used together.
     Peak memory: some 250 MB a worker and 5 kB a building, whatever the size of the images.
@@ -100,14 +115,16 @@ def assess(
     np.True_
     """
     inputs = open_inputs(pre, post, footprints, settings, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud_mask=cloud_mask)
-    judge = Judge.load(settings.model, settings.network_weight)
+    judge = _judge(inputs, settings)
     registration = _registration(inputs, settings)
     alignment = _alignment(inputs, registration, settings)
     heard = judge.ask_network((inputs.pre, inputs.post), inputs.footprints, registration, alignment)
     logger.info("gathering the evidence of %d buildings …", len(inputs.footprints))
     evidence = gather(
-        inputs.pre, inputs.post, inputs.footprints, registration, alignment=alignment, dsm_pre=inputs.dsm_pre,
-        dsm_post=inputs.dsm_post, cloud_mask=inputs.cloud_mask, workers=settings.workers,
+        inputs.pre, inputs.post, inputs.footprints, registration, alignment=alignment,
+        aligned_on="pre" if _trusted(inputs, registration) else "post", dsm_pre=inputs.dsm_pre,
+        dsm_post=inputs.dsm_post, cloud_mask=inputs.cloud_mask, workers=settings.workers, progress=work.progress,
+        scratch=work.scratch,
     )  # fmt: skip
     evidence, decided = judge.decide(evidence, heard)
     result = _damage_map(inputs, evidence, decided, registration, alignment, settings)
@@ -135,7 +152,7 @@ def open_inputs(
         _require_overlap(pre_layer, post_layer)
     outlines = read_footprints(
         footprints, layer=settings.layer, id_column=settings.id_column,
-        assume_crs=PIXELS if post_layer.grid.crs is None else None,
+        assume_crs=settings.footprints_crs or (PIXELS if post_layer.grid.crs is None else None),
     )  # fmt: skip
     _require_inside(outlines, post_layer)
     return Inputs(pre_layer, post_layer, outlines, **layers)
@@ -160,6 +177,22 @@ def _require_inside(footprints: Footprints, post: Layer) -> None:
         )
 
 
+def _judge(inputs: Inputs, settings: Settings) -> Judge:
+    """Who decides; the weight-free model has no say on radar."""
+    judge = Judge.load(settings.model, settings.network_weight)
+    radar = [
+        layer.source
+        for layer in (inputs.pre, inputs.post)
+        if settings.sensor == "auto" and layer is not None and is_radar(layer)
+    ]
+    if radar and judge.grader is None:
+        raise InputError(
+            f"{radar[0]} looks like radar (speckle); the weight-free model reads optical images only. Give a run trained "
+            "on radar with --model RUN, a pre image of - if it is the pre image, or --sensor optical if it is none."
+        )
+    return replace(judge, weight=1.0) if radar else judge
+
+
 def _registration(inputs: Inputs, settings: Settings) -> Registration | None:
     if inputs.pre is None:
         logger.info("no pre image: every building is judged from the post image alone")
@@ -173,12 +206,16 @@ def _registration(inputs: Inputs, settings: Settings) -> Registration | None:
     return found
 
 
+def _trusted(inputs: Inputs, registration: Registration | None) -> bool:
+    """Whether the pre image can be used."""
+    return inputs.pre is not None and registration is not None and registration.status != "failed"
+
+
 def _alignment(inputs: Inputs, registration: Registration | None, settings: Settings) -> FootprintAlignment | None:
     """Onto the roofs of the pre image where it can be trusted (a destroyed street has no roof edges left), else post."""
     if not settings.align:
         return None
-    trusted = inputs.pre is not None and registration is not None and registration.status != "failed"
-    image = inputs.pre if trusted and inputs.pre is not None else inputs.post
+    image = inputs.pre if inputs.pre is not None and _trusted(inputs, registration) else inputs.post
     frame = inputs.footprints.frame
     if frame.crs is None and inputs.post.grid.crs is None:
         frame = frame.set_geometry(gpd.GeoSeries(inputs.footprints.in_pixels(inputs.post.grid), index=frame.index))

@@ -106,9 +106,7 @@ def refused(capsys: pytest.CaptureFixture[str], status: int, *words: str) -> Non
 
 def test_a_missing_file_is_named(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for role in ("pre", "post", "footprints"):
-        refused(
-            capsys, run(place, tmp_path / "out", **{role: tmp_path / "nowhere.gpkg"}), "nowhere.gpkg", "not exist"
-        )
+        refused(capsys, run(place, tmp_path / "out", **{role: tmp_path / "nowhere.gpkg"}), "nowhere.gpkg", "not exist")
     assert not (tmp_path / "out").exists()
 
 
@@ -213,7 +211,7 @@ def test_one_surface_model_alone_is_refused(place: Path, tmp_path: Path, capsys:
     refused(capsys, run(place, tmp_path / "out", "--dsm-pre", str(place / "dsm_pre.tif")), "--dsm-pre and --dsm-post")
 
 
-def test_a_kill_leaves_no_half_written_result(place: Path, tmp_path: Path) -> None:
+def test_a_killed_job_leaves_no_half_written_result_and_goes_on(place: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     names = [str(place / name) for name in ("pre.tif", "post.tif", "footprints.gpkg")]
     job = subprocess.Popen(
@@ -222,12 +220,35 @@ def test_a_kill_leaves_no_half_written_result(place: Path, tmp_path: Path) -> No
         text=True,
     )
     assert job.stderr is not None
-    for line in job.stderr:
-        if "gathering" in line:
-            break
-    time.sleep(0.2)
+    while not list(tmp_path.glob(".partial-out/*/*.npz")) and job.poll() is None:
+        time.sleep(0.01)
     os.kill(job.pid, signal.SIGKILL)
     job.wait()
-    assert not out.exists() or not (out / "manifest.json").exists()
-    assert run(place, out, "--overwrite") == 0
-    assert (out / "manifest.json").exists()
+    assert not out.exists()
+    assert run(place, out, "--resume") == 0
+    assert run(place, tmp_path / "whole") == 0
+    resumed, whole = (gpd.read_parquet(path / "damage.parquet") for path in (out, tmp_path / "whole"))
+    assert resumed.equals(whole)
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "whole"}
+
+
+def test_finished_blocks_are_not_measured_again(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from deepnets4eo.damage.evidence import collect, store
+
+    monkeypatch.setattr(store.BlockStore, "clear", lambda self: None)
+    assert run(place, tmp_path / "a") == 0
+    (tmp_path / ".partial-a").rename(tmp_path / ".partial-b")
+    measured: list[object] = []
+    monkeypatch.setattr(collect, "measure_block", lambda *inputs: measured.append(inputs))
+    assert run(place, tmp_path / "b", "--resume") == 0
+    assert measured == []
+
+
+def test_radar_is_refused_without_a_network(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with rasterio.open(place / "post.tif") as file:
+        shape, crs, transform = file.shape, file.crs, file.transform
+    speckle = np.random.default_rng(0).gamma(1, 60, shape).clip(0, 255).astype(np.uint8)
+    with rasterio.open(tmp_path / "sar.tif", "w", driver="GTiff", height=shape[0], width=shape[1], count=1,
+                       dtype="uint8", crs=crs, transform=transform) as file:  # fmt: skip
+        file.write(speckle[None])
+    refused(capsys, run(place, tmp_path / "out", post=tmp_path / "sar.tif"), "sar.tif looks like radar", "--model RUN")
