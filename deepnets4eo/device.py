@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from deepnets4eo.ahead import cores
 from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.ahead import cores
 
 PRECISIONS = ("float32", "bfloat16")
 

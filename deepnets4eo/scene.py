@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, whole
-from deepnets4eo.sources import ArraySource, FileSource, Source, WarpedSource, same_grid
+from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid
 
 VOID = 255
 LABELS = "labels"

@@ -14,17 +14,17 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.ahead import in_order
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.features import feature_stack, features_halo_px
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import Tiling
+from deepnets4eo.lattice.sampling import sample_pixels
+from deepnets4eo.lattice.scores import best, probabilities
 from deepnets4eo.legend import VOID, Legend
 from deepnets4eo.networks import create_from_spec
-from deepnets4eo.sampling import sample_pixels
+from deepnets4eo.rasters.ahead import in_order
 from deepnets4eo.scene import Scene
-from deepnets4eo.scores import best, probabilities
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

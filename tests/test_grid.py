@@ -19,7 +19,9 @@ def test_clipping_keeps_exactly_the_pixels_inside(window: Window) -> None:
     inside = np.zeros((300, 300), bool)
     inside[100:150, 100:140] = True
     drawn = np.zeros_like(inside)
-    drawn[100 + window.row : 100 + window.row + window.height, 100 + window.col : 100 + window.col + window.width] = True
+    drawn[100 + window.row : 100 + window.row + window.height, 100 + window.col : 100 + window.col + window.width] = (
+        True
+    )
     clipped = window.clipped((50, 40))
     assert clipped.height * clipped.width == (inside & drawn).sum()
     assert min(clipped.height, clipped.width) >= 0
@@ -57,7 +59,11 @@ def test_a_window_in_another_is_relative_to_it() -> None:
 )
 def test_the_ground_size_of_a_pixel_is_that_of_the_ellipsoid(crs: str, affine: Affine) -> None:
     grid = GeoBox((200, 200), affine, crs)
-    centre = GeoBox((1, 1), affine * Affine.translation(99, 99) * Affine.scale(2), crs).extent.to_crs("EPSG:4326").boundingbox
+    centre = (
+        GeoBox((1, 1), affine * Affine.translation(99, 99) * Affine.scale(2), crs)
+        .extent.to_crs("EPSG:4326")
+        .boundingbox
+    )
     geod, (west, south, east, north) = Geod(ellps="WGS84"), centre.bbox
     middle = (south + north) / 2
     rows, cols = gsd_m(grid)

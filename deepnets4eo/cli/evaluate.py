@@ -52,7 +52,7 @@ def evaluate(
     """
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.evaluation import Intervals, evaluate_pairs
-    from deepnets4eo.tile_pairs import pair_tiles
+    from deepnets4eo.evaluation.tile_pairs import pair_tiles
 
     folders = prediction.is_dir() and reference.is_dir()  # one folder alone is a mosaic
     pairs = pair_tiles(prediction, reference) if folders else [(prediction, reference)]

@@ -42,8 +42,8 @@ def polygons(
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.files import refuse_existing
     from deepnets4eo.polygons import Shaping, polygonize
+    from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
     from deepnets4eo.scene import Layer
-    from deepnets4eo.vector_files import check_vector_suffix, write_vector
 
     check_vector_suffix(out)
     refuse_existing(out, overwrite=overwrite)

@@ -34,8 +34,8 @@ def train(
     deepnets4eo train unet-resnet34 --data city/ --set legend=minicity --out runs/first
     deepnets4eo train my.yaml --set train.epochs=20 --seed 1 --out runs/second --resume
     """
-    from deepnets4eo.tasks import TrainOptions
     from deepnets4eo.training import train as train_recipe
+    from deepnets4eo.training.tasks import TrainOptions
 
     overrides = list(settings or [])
     overrides += [f"train.seed={seed}"] if seed is not None else []

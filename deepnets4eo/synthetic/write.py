@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import geopandas as gpd
 import numpy as np
 
-from deepnets4eo.cog import CogWriter
 from deepnets4eo.files import refuse_existing, replacing, write_json
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.legend import Legend
+from deepnets4eo.rasters.cog import CogWriter
 
 if TYPE_CHECKING:
     from deepnets4eo.synthetic.city import City

@@ -19,10 +19,10 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.windows import Window as RasterioWindow
 
-from deepnets4eo.cog import CogWriter
 from deepnets4eo.grid import blocks
-from deepnets4eo.patches import cut_patches
+from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.scene import Layer
+from deepnets4eo.zonal.patches import cut_patches
 
 BANDS = 3
 

@@ -19,8 +19,8 @@ from prediction_case import make_scene, make_segmenter
 
 from deepnets4eo.device import choose
 from deepnets4eo.lattice import Tiling
-from deepnets4eo.memory import peak_bytes
 from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.prediction.memory import peak_bytes
 from deepnets4eo.segmenter import NetworkSegmenter
 
 

@@ -20,8 +20,8 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.cog import CogWriter
 from deepnets4eo.grid import blocks
+from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.scene import Layer
 from deepnets4eo.zonal import class_counts
 

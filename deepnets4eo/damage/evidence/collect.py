@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-from deepnets4eo.ahead import in_order
 from deepnets4eo.damage.evidence.block import BLOCK_PX, IMAGES, BlockSums, Outlined, measure_block
 from deepnets4eo.damage.evidence.canvas import Canvas
 from deepnets4eo.damage.evidence.context import CELL_PX
@@ -17,6 +16,7 @@ from deepnets4eo.damage.evidence.radiometry import measure
 from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.sums import Rows
 from deepnets4eo.grid import Window, blocks
+from deepnets4eo.rasters.ahead import in_order
 
 
 def collect(

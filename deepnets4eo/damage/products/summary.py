@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.accuracy import wilson_interval
 from deepnets4eo.damage.products.counting import block_bootstrap, blocks_of, expected_count, widest
 from deepnets4eo.damage.products.grades import DAMAGED, GRADES
+from deepnets4eo.metrics.accuracy import wilson_interval
 
 if TYPE_CHECKING:
     import geopandas as gpd

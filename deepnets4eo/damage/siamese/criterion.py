@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from deepnets4eo.damage.siamese.pooling import pool_batch
 from deepnets4eo.damage.siamese.recipe import GradingSection
 from deepnets4eo.legend import VOID, Legend
-from deepnets4eo.losses import SumOfLosses, median_frequency
+from deepnets4eo.training.losses import SumOfLosses, median_frequency
 
 Batch = Mapping[str, Tensor]
 

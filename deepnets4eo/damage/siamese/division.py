@@ -18,8 +18,8 @@ from deepnets4eo.damage.siamese.pairs import LEGEND, LabelledPair
 from deepnets4eo.damage.siamese.recipe import PairSection
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
+from deepnets4eo.lattice.splits import BlockSplit
 from deepnets4eo.legend import VOID, Legend
-from deepnets4eo.splits import BlockSplit
 
 TRAIN, VAL = "train", "val"
 SMALLEST_BLOCK_PX, LARGEST_BLOCK_PX, BLOCKS_ALONG = 64, 512, 5

@@ -24,10 +24,10 @@ from deepnets4eo.damage.siamese.scaling import scaled_to
 from deepnets4eo.damage.siamese.vector import on_canvas
 from deepnets4eo.device import choose
 from deepnets4eo.errors import RunError
-from deepnets4eo.outlines import Outlines
 from deepnets4eo.run import Run, load_run
 from deepnets4eo.scene import Layer, Scene
 from deepnets4eo.sealing import CARD
+from deepnets4eo.zonal.outlines import Outlines
 
 COLUMNS = {grade: f"ev_net_{grade.replace('-', '_')}" for grade in GRADES}
 MEANING = {

@@ -20,8 +20,8 @@ from rasterio.io import DatasetReader
 from deepnets4eo.errors import LabelError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.legend import VOID, Legend
-from deepnets4eo.outlines import Outlines
 from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.zonal.outlines import Outlines
 
 PRE, POST = "pre", "post"
 MOST_OPEN = 48  # pairs, each with two files a reading thread
@@ -164,7 +164,7 @@ class _Placed:
         return data[[band - 1 for band in bands]], valid
 
     def open_dataset(self) -> DatasetReader:
-        from deepnets4eo.sources import ArraySource
+        from deepnets4eo.rasters.sources import ArraySource
 
         return ArraySource(self.layer.read()[0], self.grid, self.nodata).open_dataset()
 

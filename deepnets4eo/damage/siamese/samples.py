@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deepnets4eo.augmentation import Augmentation, Sample
 from deepnets4eo.damage.siamese.division import Division
 from deepnets4eo.damage.siamese.pairs import POST, PRE
 from deepnets4eo.damage.siamese.recipe import SiameseRecipe
@@ -21,7 +20,8 @@ from deepnets4eo.damage.siamese.scaling import scaled_to
 from deepnets4eo.grid import Window
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.legend import VOID
-from deepnets4eo.training_data import Batch, collate, read_ahead
+from deepnets4eo.training.augmentation import Augmentation, Sample
+from deepnets4eo.training.data import Batch, collate, read_ahead
 
 SHOWN_SHARE = 0.5  # of a building's box that a window must show for the building to count as a whole
 

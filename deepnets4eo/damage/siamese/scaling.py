@@ -16,7 +16,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.inputs import InputSpec, LayerInput
 from deepnets4eo.scene import Scene
-from deepnets4eo.training_statistics import Moments
+from deepnets4eo.training.statistics import Moments
 
 WINDOWS, WINDOW_PX = 16, 256
 KEPT_PIXELS = 1000  # a window, for the percentiles

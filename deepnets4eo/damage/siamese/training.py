@@ -23,7 +23,7 @@ from deepnets4eo.lattice import Tiling
 from deepnets4eo.legend import VOID, Legend
 from deepnets4eo.run import save_run
 from deepnets4eo.segmenter import NetworkSegmenter
-from deepnets4eo.tasks import Task, TrainOptions
+from deepnets4eo.training.tasks import Task, TrainOptions
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.siamese.samples import PairReader
@@ -58,12 +58,12 @@ def _fit(
 ) -> tuple[NetworkSegmenter, dict[str, Any]]:
     import torch
 
-    from deepnets4eo.augmentation import Augmentation
     from deepnets4eo.damage.siamese.criterion import GradingCriterion
     from deepnets4eo.damage.siamese.samples import PairLoader, WindowPlan
     from deepnets4eo.damage.siamese.scoring import grade_validation, validation_scores
     from deepnets4eo.device import Compute, choose
-    from deepnets4eo.training_loop import Fit, fit_network
+    from deepnets4eo.training.augmentation import Augmentation
+    from deepnets4eo.training.loop import Fit, fit_network
 
     train, division = recipe.train, reader.division
     compute = choose(options.device, train.precision)

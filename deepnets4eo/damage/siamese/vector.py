@@ -24,7 +24,7 @@ from deepnets4eo.damage.siamese.recipe import PairSection
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.scene import Layer, Scene
-from deepnets4eo.training_scenes import find_sources
+from deepnets4eo.training.scenes import find_sources
 
 LABELS = "labels"
 REGISTERED = {"ok", "degraded"}

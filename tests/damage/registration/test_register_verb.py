@@ -8,8 +8,8 @@ from affine import Affine
 from moved_place import UTM, as_layer, houses, moved, noisy, place, roofs
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.cog import CogWriter
 from deepnets4eo.grid import whole
+from deepnets4eo.rasters.cog import CogWriter
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,239 @@
+"""A label raster scored against a reference, streamed window by window.
+
+Takes rasters of values or colours, alone or as pairs of tiles; the prediction is brought onto the reference's grid.
+Refuses rasters that do not overlap, and labels that the legend does not have.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import rasterio
+from rasterio.env import get_gdal_config, set_gdal_config
+
+from deepnets4eo import report
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.evaluation.label_reader import LabelReader, Unknown
+from deepnets4eo.grid import Grid, Window, blocks
+from deepnets4eo.legend import Legend
+from deepnets4eo.metrics import ConfusionMatrix, Interval, bootstrap, erode_boundaries
+from deepnets4eo.rasters.sources import same_grid
+from deepnets4eo.scene import Layer, LayerLike, overlap_share
+
+BLOCK_PX = 2048
+CACHE_BYTES = 128 << 20  # GDAL's block cache; by itself it takes 5 % of the machine's memory
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a score was reached; results are only compared under the same one.
+
+    erode_px : radius of the disc for the eroded scores, 0 for none. ignored : classes whose reference pixels are
+    left out. prediction_legend, reference_legend : the legends the files are stored in, when they differ from the
+    one scored and the files' tags do not say. unknown : "error" or "void", for colours and values that are in no
+    legend. card : what a dataset card says of the protocol of this name (split, reference, window, averaging).
+    """
+
+    name: str = ""
+    erode_px: int = 0
+    ignored: tuple[str, ...] = ()
+    prediction_legend: Legend | None = None
+    reference_legend: Legend | None = None
+    unknown: Unknown = "error"
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the report."""
+        stored = {"prediction": self.prediction_legend, "reference": self.reference_legend}
+        return {
+            "name": self.name,
+            "erode_px": self.erode_px,
+            "ignored_classes": list(self.ignored),
+            "stored_in": {role: legend.name for role, legend in stored.items() if legend is not None},
+            "unknown_labels": self.unknown,
+            "void_in_reference": "ignored",
+            "void_in_prediction": "counted as an error",
+            "absent_classes": "NaN, left out of means",
+            **({"card": dict(self.card)} if self.card else {}),
+        }
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Bootstrap over tiles: `draws` resamples (0 for none) of square tiles of `tile_px`."""
+
+    draws: int = 0
+    tile_px: int = 512
+    seed: int = 0
+    level: float = 0.95
+
+
+@dataclass
+class Evaluation:
+    """What `evaluate` found; `to_dict` has the keys of the JSON report."""
+
+    legend: Legend
+    protocol: Protocol
+    matrix: ConfusionMatrix
+    eroded: ConfusionMatrix | None
+    intervals: dict[str, Interval] = field(default_factory=dict)
+    inputs: list[dict[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    synthetic: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """Scores, confusion matrix, legend, protocol, and `eroded` with the same scores when asked."""
+        names = [name for name in self.legend.names if name not in self.protocol.ignored]
+        result = report.scores(self.matrix, names)
+        result |= {"legend": self.legend.name, "protocol": self.protocol.to_dict()}
+        if self.eroded is not None:
+            result["eroded"] = report.scores(self.eroded, names)
+        if self.intervals:
+            result["intervals"] = {score: [one.low, one.high] for score, one in self.intervals.items()}
+        return result | {"inputs": self.inputs, "notes": self.notes, "synthetic": self.synthetic}
+
+
+def evaluate(
+    prediction: LayerLike,
+    reference: LayerLike,
+    legend: Legend | str,
+    protocol: Protocol | None = None,
+    *,
+    intervals: Intervals | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Evaluation:
+    """Score one label raster against a reference.
+
+    prediction, reference : path, array or Layer, label values in one band or colours in three. The prediction is
+    seen on the reference's grid, by nearest neighbour where they differ; what it does not cover counts as missed.
+    Errors: GridError where they do not overlap, LabelError for labels that the legend does not have.
+    Peak memory: some 20 bytes × (2048 + 2 · erode_px)² and GDAL's cache of 128 MiB, whatever the raster's size.
+    """
+    return evaluate_pairs([(prediction, reference)], legend, protocol, intervals=intervals, progress=progress)
+
+
+def evaluate_pairs(
+    pairs: Sequence[tuple[LayerLike, LayerLike]],
+    legend: Legend | str,
+    protocol: Protocol | None = None,
+    *,
+    intervals: Intervals | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Evaluation:
+    """Score several (prediction, reference) tiles as one; each prediction on its reference's grid. See `evaluate`."""
+    legend = legend if isinstance(legend, Legend) else Legend.load(legend)
+    protocol, intervals = protocol or Protocol(), intervals or Intervals()
+    ignored = [legend.index(name) for name in protocol.ignored]
+    protocol = replace(protocol, ignored=tuple(legend.names[place] for place in ignored))
+    result = Evaluation(legend, protocol, ConfusionMatrix(legend.num_classes), None)
+    if protocol.erode_px:
+        result.eroded = ConfusionMatrix(legend.num_classes)
+    tiles: list[ConfusionMatrix] = []
+    with _bounded_cache():
+        for number, (prediction, reference) in enumerate(pairs):
+            readers = _aligned(prediction, reference, result)
+            windows = blocks(readers[1].layer.shape, intervals.tile_px if intervals.draws else BLOCK_PX)
+            for place, window in enumerate(windows):
+                full, eroded = _count(readers, window, legend.num_classes, protocol.erode_px)
+                result.matrix += full
+                if result.eroded is not None and eroded is not None:
+                    result.eroded += eroded
+                if intervals.draws and full.total:
+                    tiles.append(full.ignoring(ignored))
+                if progress is not None:
+                    progress((number + (place + 1) / len(windows)) / len(pairs))
+    result.matrix = result.matrix.ignoring(ignored)
+    result.eroded = result.eroded.ignoring(ignored) if result.eroded is not None else None
+    if not result.matrix.total:
+        raise InputError(f"The reference has no labelled pixel of legend {legend.name}: all is void. Check the files.")
+    if intervals.draws:
+        result.intervals = bootstrap(tiles, draws=intervals.draws, level=intervals.level, seed=intervals.seed)
+    return result
+
+
+def written_legend(layer: Layer) -> Legend | None:
+    """The legend in a raster's tags, where this toolbox wrote it."""
+    if "LEGEND" not in layer.tags:
+        return None
+    try:
+        return Legend.from_dict(json.loads(layer.tags["LEGEND"]), where=f"the tag LEGEND of {layer.source}")
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{layer.source} has a tag LEGEND that is no JSON: {error}. Name its legend yourself."
+        ) from error
+
+
+def _aligned(prediction: LayerLike, reference: LayerLike, result: Evaluation) -> tuple[LabelReader, LabelReader]:
+    protocol, legend = result.protocol, result.legend
+    readers = []
+    for source, own in ((prediction, protocol.prediction_legend), (reference, protocol.reference_legend)):
+        layer = Layer.open(source)
+        readers.append(LabelReader(layer, legend, own or written_legend(layer), protocol.unknown))
+        if (hidden := readers[-1].hidden_class) is not None:
+            result.notes.append(
+                f'{layer.source} declares {layer.nodata:g} as nodata, which is its value for "{hidden}": '
+                "those pixels are taken as void."
+            )
+    guess, truth = readers
+    if (guess.layer.synthetic or truth.layer.synthetic) and not result.synthetic:
+        result.synthetic = True
+        result.notes.append("Synthetic: the rasters show a made-up place, the scores say nothing about the real world.")
+    result.inputs.append({"prediction": guess.layer.source, "reference": truth.layer.source})
+    if note := _grid_note(guess.layer.source, guess.layer.grid, truth.layer.grid):
+        result.notes.append(note)
+    return guess.on(truth.layer.grid), truth
+
+
+def _grid_note(name: str, guess: Grid, truth: Grid) -> str:
+    """What has to be done to bring the prediction onto the reference's grid; GridError where nothing can."""
+    if same_grid(guess, truth):
+        return ""
+    if (guess.crs is None) != (truth.crs is None):
+        if tuple(guess.shape) == tuple(truth.shape):
+            return f"{name}: only one of prediction and reference has a CRS; same size, compared pixel for pixel."
+        raise GridError(
+            f"{name} is {tuple(guess.shape)} pixels and its reference {tuple(truth.shape)}, and only one has a CRS. "
+            "Assign the missing CRS, or give rasters of the same size."
+        )
+    if guess.crs is None and tuple(guess.shape) != tuple(truth.shape):
+        raise GridError(
+            f"{name} is {tuple(guess.shape)} pixels and its reference {tuple(truth.shape)}, and neither has a CRS. "
+            "Give rasters of the same size, or georeference both."
+        )
+    share = overlap_share(truth, guess)
+    if not share:
+        raise GridError(f"{name} does not overlap its reference. Check that both show the same place.")
+    covers = "" if share > 0.9999 else f"; it covers {share:.1%} of the reference, the rest counts as missed"
+    return f"{name} was brought onto the reference's grid by nearest neighbour{covers}."
+
+
+def _count(
+    readers: tuple[LabelReader, LabelReader], window: Window, num_classes: int, erode_px: int
+) -> tuple[ConfusionMatrix, ConfusionMatrix | None]:
+    # the halo lets the disc see over the window's edge: the result is that of the whole image at once
+    outer = window.grown(erode_px)
+    around = readers[1].read(outer)
+    inner = window.within(outer).slices
+    full, eroded = ConfusionMatrix(num_classes), ConfusionMatrix(num_classes) if erode_px else None
+    if (around[inner] == 255).all():
+        return full, eroded
+    prediction = readers[0].read(window)
+    full.update(around[inner], prediction)
+    if eroded is not None:
+        eroded.update(erode_boundaries(around, erode_px)[inner], prediction)
+    return full, eroded
+
+
+@contextmanager
+def _bounded_cache() -> Iterator[None]:
+    with rasterio.Env():
+        before = get_gdal_config("GDAL_CACHEMAX")
+        set_gdal_config("GDAL_CACHEMAX", CACHE_BYTES)
+        try:
+            yield
+        finally:
+            set_gdal_config("GDAL_CACHEMAX", before)

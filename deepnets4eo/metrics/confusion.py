@@ -1,0 +1,206 @@
+"""One confusion matrix, counted while streaming, and every score derived from it.
+
+Takes label arrays as places in a legend's order (0 … K − 1, void 255); scores are fractions.
+Refuses arrays of differing shape or of floats. A class that never occurs scores NaN and is left out of means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.metrics.accuracy import (
+    AreaEstimate,
+    Interval,
+    area_adjusted,
+    bootstrap,
+    stratified_count,
+    wilson_interval,
+)
+from deepnets4eo.metrics.boundaries import erode_boundaries
+
+__all__ = [
+    "AreaEstimate",
+    "ConfusionMatrix",
+    "Interval",
+    "area_adjusted",
+    "bootstrap",
+    "erode_boundaries",
+    "stratified_count",
+    "wilson_interval",
+]
+
+VOID = 255
+CHUNK = 1 << 18  # pixels counted at once: bincount widens them to 8 bytes each
+
+
+@dataclass(eq=False)
+class ConfusionMatrix:
+    """Counts of (reference, prediction) pairs, int64, rows = reference, columns = prediction.
+
+    Reference pixels that are void, or no class (≥ num_classes or negative), are ignored. Where the reference has a
+    class and the prediction is void or no class, the pixel was missed: it stays in the class's row total and counts
+    as an error (`unpredicted`), so that leaving difficult pixels out never improves a score.
+
+    >>> counts = ConfusionMatrix(2).update(np.array([0, 0, 1, 255]), np.array([0, 1, 1, 1]))
+    >>> counts.matrix.tolist(), round(counts.overall_accuracy, 4)
+    ([[1, 1], [0, 1]], 0.6667)
+    """
+
+    matrix: np.ndarray
+    unpredicted: np.ndarray
+
+    def __init__(self, num_classes: int) -> None:
+        if not 1 <= num_classes <= VOID:
+            raise InputError(f"Got num_classes={num_classes}, expected 1 to {VOID}.")
+        self.matrix = np.zeros((num_classes, num_classes), np.int64)
+        self.unpredicted = np.zeros(num_classes, np.int64)
+
+    @classmethod
+    def from_matrix(cls, matrix: np.ndarray | Sequence[Sequence[int]]) -> ConfusionMatrix:
+        """A confusion matrix from known counts (K, K), rows = reference."""
+        counts = np.asarray(matrix)
+        if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not np.issubdtype(counts.dtype, np.integer):
+            raise InputError(f"Got counts {counts.shape} {counts.dtype}, expected square integers, rows = reference.")
+        result = cls(len(counts))
+        result.matrix += counts
+        return result
+
+    def update(self, reference: np.ndarray, prediction: np.ndarray, valid: np.ndarray | None = None) -> ConfusionMatrix:
+        """Count one more pair of arrays (any equal shape, integers); pixels where `valid` is False are ignored.
+
+        returns : itself. Memory: O(1), pieces of 1 Mi pixels.
+        """
+        reference, prediction = np.asarray(reference), np.asarray(prediction)
+        for name, array in (("prediction", prediction), ("valid", valid)):
+            if array is not None and array.shape != reference.shape:
+                raise InputError(f"Reference is {reference.shape}, {name} {array.shape}. Bring them on one grid first.")
+        for name, array in (("reference", reference), ("prediction", prediction)):
+            if array.dtype.kind not in "iub":
+                raise InputError(f"The {name} is {array.dtype}, expected integer labels. Take the argmax of scores.")
+        keep = None if valid is None else np.asarray(valid, bool).ravel()
+        rows, columns = reference.ravel(), prediction.ravel()
+        pairs = np.zeros(1 << 16, np.int64)
+        for start in range(0, rows.size, CHUNK):
+            piece = slice(start, start + CHUNK)
+            row = _bytes(rows[piece], self.num_classes)
+            if keep is not None:
+                row = np.where(keep[piece], row, np.uint8(VOID))
+            key = row.astype(np.uint16) << 8 | _bytes(columns[piece], self.num_classes)
+            pairs += np.bincount(key, minlength=pairs.size)
+        counts = pairs.reshape(256, 256)[: self.num_classes]
+        self.matrix += counts[:, : self.num_classes]
+        self.unpredicted += counts[:, self.num_classes :].sum(axis=1)
+        return self
+
+    def __add__(self, other: ConfusionMatrix) -> ConfusionMatrix:
+        """Counts of both, as if all pixels had been counted in one."""
+        if self.num_classes != other.num_classes:
+            raise InputError(f"Got {self.num_classes} and {other.num_classes} classes; add those of one legend only.")
+        result = ConfusionMatrix.from_matrix(self.matrix + other.matrix)
+        result.unpredicted = self.unpredicted + other.unpredicted
+        return result
+
+    def ignoring(self, classes: Sequence[int]) -> ConfusionMatrix:
+        """The same counts without the reference pixels of `classes`; predicting one of them elsewhere stays an error.
+
+        The ignored classes are no longer among the classes of the result: K − len(classes) rows and columns.
+        """
+        kept = [place for place in range(self.num_classes) if place not in set(classes)]
+        result = ConfusionMatrix.from_matrix(self.matrix[np.ix_(kept, kept)])
+        result.unpredicted = self.unpredicted[kept] + np.delete(self.matrix[kept], kept, axis=1).sum(axis=1)
+        return result
+
+    @property
+    def num_classes(self) -> int:
+        """K, without void."""
+        return len(self.matrix)
+
+    @property
+    def total(self) -> int:
+        """How many reference pixels were counted, the unpredicted included."""
+        return int(self.matrix.sum() + self.unpredicted.sum())
+
+    @property
+    def absent(self) -> tuple[int, ...]:
+        """Classes that occur neither in the reference nor in the prediction: NaN, and left out of means."""
+        return tuple(np.flatnonzero(self._rows + self._columns == 0).tolist())
+
+    @property
+    def overall_accuracy(self) -> float:
+        """Share of reference pixels that got their class."""
+        return float(_ratio(np.trace(self.matrix), self.total))
+
+    @property
+    def kappa(self) -> float:
+        """Cohen's kappa: agreement beyond that of independent labels with the same totals; NaN when that is 1."""
+        chance = float(np.dot(self._rows / max(self.total, 1), self._columns / max(self.total, 1)))
+        return float(_ratio(self.overall_accuracy - chance, 1.0 - chance))
+
+    @property
+    def precision(self) -> np.ndarray:
+        """(K,) share of the pixels predicted as a class that are of it; NaN for a class never predicted."""
+        return _ratio(np.diagonal(self.matrix), self._columns)
+
+    @property
+    def recall(self) -> np.ndarray:
+        """(K,) share of a class's reference pixels that were found; NaN for a class not in the reference."""
+        return _ratio(np.diagonal(self.matrix), self._rows)
+
+    @property
+    def f1(self) -> np.ndarray:
+        """(K,) F1 = 2·TP / (reference + predicted); 0 for a class only predicted, NaN for an absent one."""
+        return _ratio(2 * np.diagonal(self.matrix), self._rows + self._columns)
+
+    @property
+    def iou(self) -> np.ndarray:
+        """(K,) intersection over union = TP / (reference + predicted − TP); NaN for an absent class."""
+        hits = np.diagonal(self.matrix)
+        return _ratio(hits, self._rows + self._columns - hits)
+
+    @property
+    def mean_f1(self) -> float:
+        """Mean F1 over the classes that occur."""
+        return _mean(self.f1)
+
+    @property
+    def mean_iou(self) -> float:
+        """Mean IoU over the classes that occur."""
+        return _mean(self.iou)
+
+    @property
+    def average_accuracy(self) -> float:
+        """Mean recall over the classes of the reference."""
+        return _mean(self.recall)
+
+    @property
+    def fw_iou(self) -> float:
+        """IoU weighted by the classes' share of the reference."""
+        return float(_ratio(np.nansum(self._rows * np.nan_to_num(self.iou)), self.total))
+
+    @property
+    def _rows(self) -> np.ndarray:
+        return self.matrix.sum(axis=1) + self.unpredicted
+
+    @property
+    def _columns(self) -> np.ndarray:
+        return self.matrix.sum(axis=0)
+
+
+def _bytes(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Labels as bytes: what does not fit in one is no class, hence void."""
+    if labels.dtype == np.uint8:
+        return labels
+    return np.where((labels >= 0) & (labels < num_classes), labels, VOID).astype(np.uint8)
+
+
+def _ratio(part: np.ndarray | float, whole: np.ndarray | float) -> np.ndarray:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.true_divide(part, whole)
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")

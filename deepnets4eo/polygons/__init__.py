@@ -1,0 +1,10 @@
+"""From label rasters to polygons: traced, simplified, right-angled, written."""
+
+from deepnets4eo.polygons.extraction import Shaping, polygonize
+from deepnets4eo.polygons.vector_files import write_vector
+
+__all__ = [
+    "Shaping",
+    "polygonize",
+    "write_vector",
+]

@@ -1,0 +1,220 @@
+"""A run and a scene → a label raster: streamed, in bounded memory, resumable, the same bits however it is cut up.
+
+Writes labels, and if asked probabilities and entropy, as Cloud-Optimized GeoTIFFs with palette and legend.
+Refuses scenes that do not fit the run, outputs that exist, memory that does not suffice, and another job's ledger.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import rasterio
+from rasterio.env import get_gdal_config, set_gdal_config
+
+from deepnets4eo.device import Compute, choose
+from deepnets4eo.files import refuse_existing
+from deepnets4eo.grid import Grid
+from deepnets4eo.lattice import Lattice, Tiling
+from deepnets4eo.prediction.ledger import Ledger
+from deepnets4eo.prediction.memory import CACHE_BYTES
+from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
+from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
+from deepnets4eo.prediction.tile_reader import TileReader
+from deepnets4eo.run import Run, load_run
+from deepnets4eo.scene import LayerLike, Scene
+from deepnets4eo.sealing import hash_of
+from deepnets4eo.segmenter import Segmenter
+from deepnets4eo.version import __version__
+
+log = logging.getLogger(__name__)
+
+SYNTHETIC = "SYNTHETIC"
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """What a prediction writes beside labels, how it cuts the scene, and what it may use of the machine.
+
+    probabilities, entropy : files for these, packed as bytes (value / 254, 255 nodata). tile_px … scores : replace
+    the run's own tiling where given. threads : of the network on a CPU; all cores, unless resumed, then as before.
+    """
+
+    probabilities: Path | None = None
+    entropy: Path | None = None
+    tile_px: int | None = None
+    halo_px: int | None = None
+    overlap_px: int | None = None
+    scores: str | None = None
+    memory_bytes: int = 4 * 10**9
+    workers: int = 2
+    device: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    resume: bool = False
+    overwrite: bool = False
+
+    def tiling(self, own: Tiling) -> Tiling:
+        """The run's tiling with what is given here."""
+        given = {name: getattr(self, name) for name in ("tile_px", "halo_px", "overlap_px", "scores")}
+        return replace(own, **{name: value for name, value in given.items() if value is not None})
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was written, and what it took.
+
+    tiles : of the lattice; skipped : of these, without a valid pixel; computed : by this call. network_s : of seconds.
+    """
+
+    paths: dict[str, Path]
+    tiles: int
+    skipped: int
+    computed: int
+    seconds: float
+    network_s: float
+
+
+def predict(
+    run: Run | Segmenter | str | Path,
+    scene: Scene | LayerLike | Mapping[str, LayerLike],
+    out: str | Path,
+    options: PredictOptions | None = None,
+    *,
+    progress: Callable[[float], None] | None = None,
+) -> Prediction:
+    """Label a scene.
+
+    run : a run or its folder, or any segmenter. scene : a Scene, one raster (the run's first layer), or layer → raster.
+    out : the label raster, uint8 values of the legend, void 255 where a layer is not valid.
+    Errors: RunError where the scene does not fit or another job was interrupted here; OutputError where an output
+    exists or the disk refuses; InputError where the memory does not suffice.
+    Peak memory: the network on one tile, plus about 300 MB, whatever the scene and the number of classes.
+    """
+    options = options or PredictOptions()
+    segmenter, identity = _segmenter_of(run)
+    scene = open_scene(scene, segmenter)
+    segmenter.inputs.check(scene)
+    given = {LABELS: Path(out), PROBABILITIES: options.probabilities, ENTROPY: options.entropy}
+    paths = {name: Path(path) for name, path in given.items() if path is not None}
+    ledger = Ledger(paths[LABELS])
+    resumed = options.resume and ledger.load()
+    for path in paths.values():
+        refuse_existing(path, overwrite=options.overwrite, resume=resumed)
+    threads = options.threads or (ledger.job["compute"]["threads"] if resumed else None)
+    compute = choose(options.device, options.precision, threads)
+    lattice = Lattice(scene.shape, options.tiling(segmenter.tiling))
+    tags = _tags(segmenter, identity, scene, lattice.tiling)
+    outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
+    reader = TileReader(scene, segmenter.inputs, lattice)
+    job = Job(segmenter, lattice, compute, reader, outputs, ledger, options.workers, progress)
+    return _carry_out(job, _identity(identity, job, scene), options, resumed=resumed)
+
+
+def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Segmenter) -> Scene:
+    """A scene from what users give; a raster without a name is the first layer that the segmenter reads."""
+    if isinstance(scene, Scene):
+        return scene
+    layers = scene if isinstance(scene, Mapping) else {segmenter.inputs.names[0]: scene}
+    return Scene.open(None, **layers)
+
+
+def describe(run: Run, scene: Scene, options: PredictOptions) -> str:
+    """What `predict` would do, in one line. Errors: RunError where the scene does not fit."""
+    run.inputs.check(scene)
+    lattice = Lattice(scene.shape, options.tiling(run.tiling))
+    compute = choose(options.device, options.precision, options.threads)
+    return (
+        f"{scene.shape[0]} x {scene.shape[1]} px, {len(lattice)} tiles of {lattice.tiling.tile_px} px "
+        f"({lattice.tiling.blending}, step {lattice.tiling.stride_px} px), {run.legend.num_classes} classes, "
+        f"on {compute.device} in {compute.precision} with {compute.threads} threads"
+    )
+
+
+def _carry_out(job: Job, identity: dict[str, Any], options: PredictOptions, *, resumed: bool) -> Prediction:
+    started = time.perf_counter()
+    with _settings(job.compute):
+        job.segmenter.to(job.compute)
+        if resumed:
+            job.ledger.check(identity | {"strip_px": job.ledger.job["strip_px"]})
+            job.counts.tiles, job.counts.skipped = (job.ledger.counts.get(key, 0) for key in ("tiles", "skipped"))
+            log.info("Going on with an interrupted job: %d of %d tiles are done.", job.counts.tiles, len(job.lattice))
+        else:
+            job.ledger.start(identity | {"strip_px": plan_strip_px(job, options.memory_bytes)})
+        predict_strips(job, job.ledger.job["strip_px"])
+        for product in reversed(job.products):  # labels last: when they are there, all is
+            job.outputs.write(product, job.ledger.replay(product, job.outputs.bands(product)))
+        job.ledger.remove()
+    counts = job.counts
+    if counts.skipped:
+        log.info("%d of %d tiles have no valid pixel and were skipped.", counts.skipped, counts.tiles)
+    seconds = time.perf_counter() - started
+    return Prediction(dict(job.outputs.paths), counts.tiles, counts.skipped, counts.computed, seconds, counts.network_s)
+
+
+def _segmenter_of(run: Run | Segmenter | str | Path) -> tuple[Segmenter, str]:
+    """The segmenter, and what tells it from others: the hash of the run's card."""
+    if isinstance(run, (str, Path)):
+        run = load_run(run)
+    if isinstance(run, Run):
+        return run.segmenter, hash_of(run.card)
+    return run, f"unsaved-{uuid.uuid4().hex}"  # nothing tells two states of its weights apart, so it cannot be resumed
+
+
+def _identity(run: str, job: Job, scene: Scene) -> dict[str, Any]:
+    layers = {name: [_file_of(path) for path in scene.layers[name].paths] for name in job.segmenter.inputs.names}
+    return {
+        "run": run,
+        "scene": layers,
+        "grid": _grid_of(scene.grid),
+        "tiling": job.lattice.tiling.to_dict(),
+        "compute": job.compute.to_dict() | {"batch_tiles": job.batch_tiles},
+        "outputs": {name: str(path) for name, path in job.outputs.paths.items()},
+        "version": __version__,
+    }
+
+
+def _file_of(path: str) -> list[Any]:
+    file = Path(path)
+    return [path, file.stat().st_size, file.stat().st_mtime_ns] if file.is_file() else [path]
+
+
+def _grid_of(grid: Grid) -> dict[str, Any]:
+    crs = None if grid.crs is None else grid.crs.to_wkt()
+    return {"shape": list(grid.shape), "affine": list(grid.affine)[:6], "crs": crs}
+
+
+def _tags(segmenter: Segmenter, identity: str, scene: Scene, tiling: Tiling) -> dict[str, str]:
+    made = {layer.tags[SYNTHETIC] for layer in scene.layers.values() if layer.synthetic}
+    tags = {
+        "SOFTWARE": f"deepnets4eo {__version__}",
+        "RUN": identity,
+        "SEGMENTER": segmenter.kind,
+        "TILING": ", ".join(f"{key}={value}" for key, value in tiling.to_dict().items()),
+    }
+    return tags | ({SYNTHETIC: "; ".join(sorted(made))} if made else {})
+
+
+@contextmanager
+def _settings(compute: Compute) -> Iterator[None]:
+    """Threads of the network, and GDAL's cache, for as long as a prediction lasts."""
+    import torch
+
+    threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
+    with rasterio.Env():
+        cache = get_gdal_config("GDAL_CACHEMAX")
+        set_gdal_config("GDAL_CACHEMAX", CACHE_BYTES)
+        torch.set_num_threads(compute.threads)
+        torch.backends.cudnn.deterministic = True
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
+            torch.backends.cudnn.deterministic = deterministic
+            set_gdal_config("GDAL_CACHEMAX", cache)

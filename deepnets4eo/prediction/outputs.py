@@ -1,0 +1,72 @@
+"""The rasters that a prediction writes: labels, and if asked probabilities and entropy.
+
+Takes finished rows of bytes; makes one Cloud-Optimized GeoTIFF per product, which appears under its name when whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid, Window
+from deepnets4eo.lattice.scores import PACKED_NODATA, PACKED_ONE
+from deepnets4eo.legend import VOID, Legend
+from deepnets4eo.rasters.cog import CogWriter
+
+LABELS = "labels"
+PROBABILITIES = "probabilities"
+ENTROPY = "entropy"
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What is written where. paths : product → file; `labels` is always among them. tags : for all of them.
+
+    Errors: InputError where two products would go to one file.
+    """
+
+    paths: Mapping[str, Path]
+    grid: Grid
+    legend: Legend
+    tags: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        if len({path.resolve() for path in self.paths.values()}) < len(self.paths):
+            names = [str(path) for path in self.paths.values()]
+            raise InputError(f"two outputs would go to one file: {names}. Name them apart.")
+
+    @property
+    def products(self) -> list[str]:
+        """Names of what is written."""
+        return list(self.paths)
+
+    def bands(self, product: str) -> int:
+        """Bands of a product: one per class for probabilities, else one."""
+        return bands_of(product, self.legend.num_classes)
+
+    def write(self, product: str, rows: Iterable[tuple[Window, NDArray[np.uint8]]]) -> None:
+        """Write a product from all its rows. Errors: OutputError where the disk refuses; nothing is left then."""
+        with self._writer(product) as writer:
+            for window, part in rows:
+                writer.write(window, part)
+
+    def _writer(self, product: str) -> CogWriter:
+        path, names = self.paths[product], self.legend.names
+        if product == LABELS:
+            return CogWriter(path, self.grid, nodata=VOID, legend=self.legend, tags=self.tags)
+        meaning = "probability of each class"
+        if product == ENTROPY:
+            meaning, names = "entropy over classes; 1: all are equally probable", ("entropy",)
+        tags = dict(self.tags) | {"MEANING": f"{meaning}; value / {PACKED_ONE}", "PACKED_ONE": str(PACKED_ONE)}
+        count = self.bands(product)
+        return CogWriter(path, self.grid, count=count, nodata=PACKED_NODATA, band_names=names, tags=tags)
+
+
+def bands_of(product: str, num_classes: int) -> int:
+    """Bands of a product: one per class for probabilities, else one."""
+    return num_classes if product == PROBABILITIES else 1

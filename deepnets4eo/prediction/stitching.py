@@ -1,0 +1,187 @@
+"""Tiles joined into finished rows of a strip of the scene, in bounded memory.
+
+Takes tiles of one strip in lattice order; gives runs of finished rows in whole blocks of the output file.
+Cores that abut are put side by side; cores that overlap are summed with Hann weights, always in lattice order, so
+that each pixel's sum has the same bits wherever strips begin and work was resumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.grid import Window
+from deepnets4eo.lattice.scores import best, entropy, normalised, packed, summable
+from deepnets4eo.lattice.tiling import Lattice, Tile, hann_weights, weight_sums
+from deepnets4eo.legend import VOID, Legend
+from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, bands_of
+from deepnets4eo.prediction.tile_reader import ReadTile
+
+Array = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+NOTHING = 255  # byte of void and of nodata
+CHUNK_ROWS = 64  # of scores turned into bytes at once: their temporary arrays stay small
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Columns start ≤ c < stop of the scene, from row `first_row` down; rows above are done already."""
+
+    start: int
+    stop: int
+    first_row: int = 0
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.stop - self.start
+
+
+class RowBuffer:
+    """Finished pixels of a strip, (bands, rows, strip width) bytes, given away in whole blocks of rows.
+
+    Peak memory: bands · (block_px + core_px) · strip width.
+    """
+
+    def __init__(self, bands: int, strip: Strip, lattice: Lattice, block_px: int) -> None:
+        self._strip, self._lattice, self._block_px = strip, lattice, block_px
+        self._data = np.full((bands, block_px + lattice.tiling.core_px, strip.width), NOTHING, np.uint8)
+        self._top = strip.first_row
+
+    def put(self, row: int, col: int, pixels: Bytes) -> None:
+        """Place (bands, h, w) at scene position (row, col); what lies outside the strip or is done already is dropped."""
+        _, height, width = pixels.shape
+        first, last = max(row, self._top), min(row + height, self._lattice.shape[0])
+        left, right = max(col, self._strip.start), min(col + width, self._strip.stop)
+        if first < last and left < right:
+            target = self._data[
+                :, first - self._top : last - self._top, left - self._strip.start : right - self._strip.start
+            ]
+            target[...] = pixels[:, first - row : last - row, left - col : right - col]
+
+    def take(self, finished: int) -> tuple[Window, Bytes] | None:
+        """The whole blocks of rows above scene row `finished` (all that is left at the bottom), if there are any."""
+        bottom = finished if finished == self._lattice.shape[0] else finished // self._block_px * self._block_px
+        height = bottom - self._top
+        if height <= 0:
+            return None
+        window = Window(self._top, self._strip.start, height, self._strip.width)
+        rows = self._data[:, :height].copy()
+        left = self._data.shape[1] - height
+        self._data[:, :left] = self._data[:, height:]
+        self._data[:, left:] = NOTHING
+        self._top = bottom
+        return window, rows
+
+
+class HannBlender:
+    """Weighted sums of overlapping cores: a window that slides along a lattice row, and the rows carried to the next.
+
+    emit(row, col, mean) is called with finished weighted means (K, h, w) at scene positions, in lattice order.
+    Peak memory: 4 bytes · K · (overlap_px · strip width + 2 · core_px²).
+    """
+
+    def __init__(
+        self, lattice: Lattice, cols: range, num_classes: int, emit: Callable[[int, int, Array], None]
+    ) -> None:
+        tiling = lattice.tiling
+        self._lattice, self._cols, self._emit = lattice, cols, emit
+        self._weights = np.outer(hann_weights(tiling), hann_weights(tiling))
+        self._origin = cols[0] * tiling.stride_px
+        width = (len(cols) - 1) * tiling.stride_px + tiling.core_px
+        self._carry = np.zeros((num_classes, tiling.overlap_px, width), np.float32)
+        self._sum = np.zeros((num_classes, tiling.core_px, tiling.core_px), np.float32)
+
+    def add(self, tile: Tile, scores: Array | None) -> None:
+        """Add a tile's scores (K, core, core), None for a tile without valid pixels, and emit what it finishes."""
+        tiling = self._lattice.tiling
+        col = tile.core.col - self._origin
+        kept = 0 if tile.col == self._cols[0] else tiling.overlap_px  # columns summed already by the tile before
+        if kept:
+            self._sum[:, :, :kept] = self._sum[:, :, tiling.stride_px :].copy()
+        self._sum[:, :, kept:] = 0
+        self._sum[:, : tiling.overlap_px, kept:] = self._carry[:, :, col + kept : col + tiling.core_px]
+        if scores is not None:
+            self._sum += scores * self._weights
+        last_col, last_row = tile.col == self._cols[-1], tile.row == self._lattice.rows - 1
+        width = tiling.core_px if last_col else tiling.stride_px
+        height = tiling.core_px if last_row else tiling.stride_px
+        if not last_row:
+            self._carry[:, :, col : col + width] = self._sum[:, tiling.stride_px :, :width]
+        self._finish(tile, height, width)
+
+    def _finish(self, tile: Tile, height: int, width: int) -> None:
+        rows, cols = self._lattice.shape
+        row, col = tile.core.row, tile.core.col
+        height, width = min(height, rows - row), min(width, cols - col)
+        total = np.outer(
+            weight_sums(self._lattice, row, row + height, rows), weight_sums(self._lattice, col, col + width, cols)
+        )
+        self._emit(row, col, self._sum[:, :height, :width] / total)
+
+
+class StripStitcher:
+    """All products of one strip: tiles in, finished rows out.
+
+    products : names of what is wanted. A tile's result is its classes (core, core) uint8 where labels alone are
+    wanted of abutting cores, else its raw scores (K, core, core) float32.
+    """
+
+    def __init__(
+        self, strip: Strip, lattice: Lattice, cols: range, legend: Legend, products: Sequence[str], block_px: int
+    ) -> None:
+        self._tiling, self._values = lattice.tiling, np.asarray(legend.values, np.uint8)
+        self._buffers = {
+            name: RowBuffer(bands_of(name, legend.num_classes), strip, lattice, block_px) for name in products
+        }
+        self._blender = (
+            HannBlender(lattice, cols, legend.num_classes, self._emit) if lattice.tiling.overlap_px else None
+        )
+        self._valid = np.zeros((0, 0), bool)
+
+    def add(self, read: ReadTile, result: Array | Bytes | None) -> None:
+        """Add a tile, in lattice order; result is None for a tile without valid pixels."""
+        self._valid = read.valid
+        core = read.tile.core
+        if result is not None and result.ndim == 2:
+            self._put_labels(core.row, core.col, np.asarray(result, np.uint8))
+            return
+        # networks give channels last; sums over classes are five times as quick with each class together
+        scores = None if result is None else np.ascontiguousarray(result, np.float32)
+        if self._blender is not None:
+            self._blender.add(read.tile, None if scores is None else summable(scores, self._tiling.scores))
+        elif scores is not None:
+            self._emit(core.row, core.col, scores)
+
+    def take(self, finished: int) -> tuple[Window, dict[str, Bytes]] | None:
+        """Finished whole blocks of rows above scene row `finished`, by product, if there are any."""
+        taken = {name: buffer.take(finished) for name, buffer in self._buffers.items()}
+        rows = {name: part[1] for name, part in taken.items() if part is not None}
+        windows = [part[0] for part in taken.values() if part is not None]
+        return (windows[0], rows) if windows else None
+
+    def _emit(self, row: int, col: int, scores: Array) -> None:
+        """Turn finished scores (K, h, w) into bytes, a few rows at a time."""
+        for top in range(0, scores.shape[1], CHUNK_ROWS):
+            part = scores[:, top : top + CHUNK_ROWS]
+            valid = self._valid[top : top + part.shape[1], : part.shape[2]]
+            if not valid.any():
+                continue
+            self._put_labels(row + top, col, best(part), valid)
+            if PROBABILITIES in self._buffers or ENTROPY in self._buffers:
+                kind = self._tiling.scores if self._blender is not None else "raw"
+                proba = normalised(part, kind)
+                self._put(PROBABILITIES, row + top, col, proba, valid)
+                self._put(ENTROPY, row + top, col, entropy(proba)[None], valid)
+
+    def _put_labels(self, row: int, col: int, classes: Bytes, valid: NDArray[np.bool_] | None = None) -> None:
+        labels = np.where(self._valid if valid is None else valid, self._values[classes], np.uint8(VOID))
+        self._buffers[LABELS].put(row, col, labels[None])
+
+    def _put(self, product: str, row: int, col: int, fractions: Array, valid: NDArray[np.bool_]) -> None:
+        if product in self._buffers:
+            self._buffers[product].put(row, col, np.where(valid, packed(fractions), np.uint8(NOTHING)))

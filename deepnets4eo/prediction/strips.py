@@ -1,0 +1,223 @@
+"""One strip of a scene after the other: tiles are read ahead, computed here, stitched and written behind.
+
+Takes a segmenter, a lattice and a ledger; assumes that the scene fits. A batch always has the same shape, so that
+each tile's bits are the same whoever shares its batch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.device import Compute
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
+from deepnets4eo.lattice import Lattice
+from deepnets4eo.prediction.ledger import Ledger
+from deepnets4eo.prediction.memory import QUEUE_BYTES, peak_bytes, resident_bytes, stitch_budget, strip_width
+from deepnets4eo.prediction.outputs import LABELS, Outputs, bands_of
+from deepnets4eo.prediction.stitching import CHUNK_ROWS, Strip, StripStitcher
+from deepnets4eo.prediction.tile_reader import ReadTile, TileReader
+from deepnets4eo.rasters.cog import BLOCK_PX
+from deepnets4eo.segmenter import Segmenter
+
+CUDA_BATCH = 8  # tiles; a CPU gains nothing from more than one
+LONGEST_QUEUE = 8
+
+Result = NDArray[np.float32] | NDArray[np.uint8]
+
+
+@dataclass
+class Counts:
+    """Tiles of the lattice passed so far, those of them skipped for want of valid pixels, and time spent."""
+
+    tiles: int = 0
+    skipped: int = 0
+    computed: int = 0
+    network_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What stays the same over all strips."""
+
+    segmenter: Segmenter
+    lattice: Lattice
+    compute: Compute
+    reader: TileReader
+    outputs: Outputs
+    ledger: Ledger
+    workers: int = 2
+    progress: Callable[[float], None] | None = None
+    counts: Counts = field(default_factory=Counts)
+    known: dict[int, Result] = field(default_factory=dict)  # batch number → results computed in advance
+
+    @property
+    def products(self) -> list[str]:
+        """Names of what is written."""
+        return self.outputs.products
+
+    @property
+    def wants_scores(self) -> bool:
+        """Whether classes alone do not suffice."""
+        return self.products != [LABELS] or self.lattice.tiling.overlap_px > 0
+
+    @property
+    def batch_tiles(self) -> int:
+        """Tiles computed together."""
+        return CUDA_BATCH if self.compute.device.startswith("cuda") else 1
+
+    @property
+    def result_bytes(self) -> int:
+        """Size of one tile's result."""
+        pixels = self.lattice.tiling.core_px**2
+        return pixels * (4 * self.segmenter.legend.num_classes if self.wants_scores else 1)
+
+    def infer(self, batch: NDArray[np.float32]) -> Result:
+        """What stitching needs of a batch of tiles, halo cut off."""
+        margin_px = self.lattice.tiling.halo_px
+        if self.wants_scores:
+            return self.segmenter.predict_raw(batch, margin_px=margin_px)
+        return self.segmenter.predict_classes(batch, margin_px=margin_px)
+
+
+def plan_strip_px(job: Job, memory_limit: int) -> int:
+    """Width of strips that stay within the memory limit; computes the first tile to see what the network takes.
+
+    Errors: InputError where the limit does not suffice.
+    """
+    tiling, num_classes = job.lattice.tiling, job.segmenter.legend.num_classes
+    before = peak_bytes()
+    _compute_first_tile(job)
+    network = peak_bytes() if peak_bytes() > before else resident_bytes()
+    reading = (job.workers + 1) * 3 * job.reader.segment_tiles * job.reader.tile_bytes
+    per_column = (BLOCK_PX + tiling.core_px) * sum(bands_of(name, num_classes) for name in job.products)
+    per_column += 4 * num_classes * tiling.overlap_px
+    chunk = 4 * 4 * num_classes * CHUNK_ROWS * tiling.core_px
+    fixed = _queue_length(job) * job.result_bytes * job.batch_tiles + chunk
+    stitching = stitch_budget(memory_limit, network, reading + fixed, per_column * BLOCK_PX)
+    return strip_width(job.lattice.shape[1], per_column, BLOCK_PX, stitching)
+
+
+def _compute_first_tile(job: Job) -> None:
+    """Compute the lattice's first batch with its first tile alone; where that is all of it, the result is kept."""
+    tile_px = job.lattice.tiling.tile_px
+    first = job.reader.read_segment([job.lattice.tile(0, 0)])[0]
+    batch = np.zeros((job.batch_tiles, job.segmenter.inputs.in_channels, tile_px, tile_px), np.float32)
+    if first.image is not None:
+        batch[0] = first.image
+    try:
+        results = job.infer(batch)
+    except RuntimeError as error:  # too small for the network's pyramid, or too big for the device's memory
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"the network cannot compute a tile of {tile_px} px: {reason}. Choose another --tile."
+        ) from error
+    if first.image is not None and job.batch_tiles == 1:
+        job.known[0] = results
+
+
+def predict_strips(job: Job, strip_px: int) -> None:
+    """Compute and write all strips that the ledger does not know as done."""
+    height, width = job.lattice.shape
+    for index, start in enumerate(range(0, width, strip_px)):
+        first_row = job.ledger.done(index)
+        if first_row < height:
+            _StripWork(job, index, Strip(start, min(start + strip_px, width), first_row)).run()
+
+
+def _queue_length(job: Job) -> int:
+    return max(1, min(LONGEST_QUEUE, QUEUE_BYTES // (job.result_bytes * job.batch_tiles)))
+
+
+class _StripWork:
+    """One strip: the network in this thread, readers before it, one writer behind it."""
+
+    def __init__(self, job: Job, index: int, strip: Strip) -> None:
+        self.job, self.index, self.strip = job, index, strip
+        height, width = job.lattice.shape
+        self.rows = job.lattice.touching(strip.first_row, height, height)
+        self.cols = job.lattice.touching(strip.start, strip.stop, width)
+        legend = job.segmenter.legend
+        self.stitcher = StripStitcher(strip, job.lattice, self.cols, legend, job.products, BLOCK_PX)
+        self.waiting: list[ReadTile] = []
+        self.pending: deque[Future[None]] = deque()
+        tiling = job.lattice.tiling
+        shape = (job.batch_tiles, job.segmenter.inputs.in_channels, tiling.tile_px, tiling.tile_px)
+        self.batch = np.zeros(shape, np.float32)
+        self.unrecorded: deque[tuple[int, bool]] = deque()  # tiles not yet on the disk: (scene rows finished, skipped)
+
+    def run(self) -> None:
+        """Pass all tiles through; returns when every row is on the disk."""
+        with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
+            for segment in self.job.reader.read_ahead(self.rows, self.cols, self.job.workers):
+                for read in segment:
+                    self._enter(read, writer)
+            self._compute(writer)
+            while self.pending:
+                self.pending.popleft().result()
+
+    def _enter(self, read: ReadTile, writer: ThreadPoolExecutor) -> None:
+        """Take a tile into its batch. Batch and place follow from the lattice alone, and so do the tile's bits."""
+        if self.waiting and self._batch_of(self.waiting[-1]) != self._batch_of(read):
+            self._compute(writer)
+        self.waiting.append(read)
+        if read.image is not None:
+            self.batch[self._place_of(read)] = read.image
+        if self._place_of(read) == self.job.batch_tiles - 1:
+            self._compute(writer)
+
+    def _batch_of(self, read: ReadTile) -> int:
+        return self.job.lattice.number(read.tile) // self.job.batch_tiles
+
+    def _place_of(self, read: ReadTile) -> int:
+        return self.job.lattice.number(read.tile) % self.job.batch_tiles
+
+    def _compute(self, writer: ThreadPoolExecutor) -> None:
+        """Compute the batch if a tile in it has valid pixels, and hand all its tiles on, in order."""
+        results: Result | None = None
+        computed = sum(read.image is not None for read in self.waiting)
+        if computed:
+            started = time.perf_counter()
+            known = self.job.known.pop(self._batch_of(self.waiting[0]), None)
+            results = self.job.infer(self.batch) if known is None else known
+            self.job.counts.network_s += time.perf_counter() - started
+            self.job.counts.computed += computed
+        for read in self.waiting:
+            result = None if read.image is None or results is None else results[self._place_of(read)]
+            self.pending.append(writer.submit(self._stitch, ReadTile(read.tile, None, read.valid), result))
+        self.waiting.clear()
+        while len(self.pending) > _queue_length(self.job) * self.job.batch_tiles:
+            self.pending.popleft().result()
+
+    def _stitch(self, read: ReadTile, result: Result | None) -> None:
+        """In the writer's thread: place a tile, and after the last of a lattice row write what is finished."""
+        self.stitcher.add(read, result)
+        lattice = self.job.lattice
+        finished = lattice.finished(read.tile.row)
+        if finished > self.strip.first_row and self.strip.start <= read.tile.core.col < self.strip.stop:
+            self.unrecorded.append((finished, result is None))
+        self._show_progress()
+        if read.tile.col != self.cols[-1]:
+            return
+        taken = self.stitcher.take(finished)
+        if taken is not None:
+            self._record(*taken)
+
+    def _record(self, window: Window, rows: dict[str, NDArray[np.uint8]]) -> None:
+        """Rows of this strip go to the disk; tiles that reach further down count when theirs do."""
+        counts = self.job.counts
+        while self.unrecorded and self.unrecorded[0][0] <= window.row + window.height:
+            counts.skipped += self.unrecorded.popleft()[1]
+            counts.tiles += 1
+        self.job.ledger.record(self.index, window, rows, {"tiles": counts.tiles, "skipped": counts.skipped})
+
+    def _show_progress(self) -> None:
+        if self.job.progress is not None:
+            self.job.progress((self.job.counts.tiles + len(self.unrecorded)) / len(self.job.lattice))

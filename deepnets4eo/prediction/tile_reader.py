@@ -1,0 +1,92 @@
+"""Tiles of a scene, prepared for a segmenter, read ahead by threads and handed out in lattice order.
+
+Takes a scene, an input spec and a lattice; gives fixed-shape images and the validity of their cores.
+Where a tile reaches beyond the scene it is filled by mirroring what it has; a core without valid pixels has no image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.grid import Window
+from deepnets4eo.inputs import InputSpec
+from deepnets4eo.lattice import Lattice, Tile, reflected
+from deepnets4eo.rasters.ahead import in_order
+from deepnets4eo.scene import Scene
+
+SEGMENT_BYTES = 16 << 20  # of prepared float32; neighbouring tiles share one read, so blocks are decoded about once
+SEGMENT_TILES = 4
+
+
+@dataclass(frozen=True)
+class ReadTile:
+    """A tile as read: image (C, tile, tile) float32, or None where the core has no valid pixel; valid (core, core).
+
+    The image is a view of its segment where it can be, so that it is copied once: into a batch.
+    """
+
+    tile: Tile
+    image: NDArray[np.float32] | None
+    valid: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class TileReader:
+    """Reads segments: a few neighbouring tiles of one lattice row at once. Peak memory: three times a segment."""
+
+    scene: Scene
+    inputs: InputSpec
+    lattice: Lattice
+
+    @property
+    def segment_tiles(self) -> int:
+        """How many tiles are read together."""
+        return max(1, min(SEGMENT_TILES, SEGMENT_BYTES // self.tile_bytes))
+
+    @property
+    def tile_bytes(self) -> int:
+        """Size of one prepared tile."""
+        return 4 * self.inputs.in_channels * self.lattice.tiling.tile_px**2
+
+    def read_ahead(self, rows: Iterable[int], cols: range, workers: int) -> Iterator[list[ReadTile]]:
+        """Segments of the tiles in lattice rows × columns, in order; `workers` threads stay one segment ahead each."""
+        step = self.segment_tiles
+        segments = (
+            [self.lattice.tile(row, col) for col in cols[i : i + step]]
+            for row in rows
+            for i in range(0, len(cols), step)
+        )
+        yield from in_order(self.read_segment, segments, workers, ahead=workers)
+
+    def read_segment(self, tiles: list[Tile]) -> list[ReadTile]:
+        """Read neighbouring tiles of one lattice row with one read of the scene."""
+        first, last = tiles[0].window, tiles[-1].window
+        union = Window(first.row, first.col, first.height, last.col + last.width - first.col).clipped(self.scene.shape)
+        sample = self.scene.read(union, self.inputs.names)
+        prepared = self.inputs.prepare(sample)
+        return [self._cut(tile, union, prepared, sample["valid"]) for tile in tiles]
+
+    def _cut(self, tile: Tile, union: Window, prepared: NDArray[np.float32], valid: NDArray[np.bool_]) -> ReadTile:
+        side = tile.core.height
+        core = tile.core.clipped(self.scene.shape)
+        core_valid = np.zeros((side, side), bool)
+        core_valid[: core.height, : core.width] = valid[core.within(union).slices]
+        if not core_valid.any():
+            return ReadTile(tile, None, core_valid)
+        clipped = tile.window.clipped(self.scene.shape)
+        inside_rows, inside_cols = clipped.within(union).slices
+        part = prepared[:, inside_rows, inside_cols]
+        if clipped != tile.window:
+            part = _mirrored(part, tile.window.within(clipped))
+        return ReadTile(tile, part, core_valid)
+
+
+def _mirrored(part: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
+    """A window that reaches beyond `part` (C, h, w), filled by mirroring the part at its edges."""
+    rows = reflected(part.shape[1], window.row, window.row + window.height)
+    cols = reflected(part.shape[2], window.col, window.col + window.width)
+    return part[:, rows[:, None], cols]

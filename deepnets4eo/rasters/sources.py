@@ -1,0 +1,310 @@
+"""What stands behind a layer: a file, a mosaic of tiles, an array, or any of these seen through a warp.
+
+Each source reads windows inside its own grid and says which pixels are valid. Dataset handles are one per thread.
+Refuses what GDAL cannot open, what has no pixels, and tiles that differ in CRS, bands, type or resolution.
+"""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import rasterio
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.enums import ColorInterp, MaskFlags, Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader, MemoryFile
+from rasterio.transform import guard_transform
+from rasterio.vrt import WarpedVRT
+from rasterio.warp import calculate_default_transform
+from rasterio.windows import Window as RasterioWindow
+
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import Grid, Window
+from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
+
+Read = tuple[NDArray[Any], NDArray[np.bool_]]
+
+WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
+PLAIN_CRS = "EPSG:3857"  # stands in where neither side has a CRS: pixels are warped as plane coordinates
+FLIP = Affine.scale(1, -1)  # GDAL takes an identity transform for none; flipped, it is one
+
+
+class Source(Protocol):
+    """What a Layer reads from."""
+
+    name: str
+    grid: Grid
+    dtype: np.dtype[Any]
+    nodata: float | None
+    bands: list[int]
+    band_names: list[str]
+    paths: list[str]
+    tags: dict[str, str]
+
+    def read(self, window: Window, bands: Sequence[int]) -> Read:
+        """Values (C, h, w) and validity (h, w) of a window inside the grid."""
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
+        """The whole grid averaged down to `shape`."""
+
+    def open_dataset(self) -> DatasetReader:
+        """A new GDAL handle for warped views."""
+
+
+class ArraySource:
+    """An array in memory: (C, H, W) or (H, W)."""
+
+    def __init__(self, array: NDArray[Any], grid: Grid | None, nodata: float | None) -> None:
+        array = array[None] if array.ndim == 2 else array
+        if array.ndim != 3 or 0 in array.shape:
+            raise InputError(
+                f"the array has shape {array.shape}, expected (C, H, W) or (H, W) with at least one pixel."
+            )
+        shape = array.shape[1:]
+        if grid is not None and tuple(grid.shape) != shape:
+            raise GridError(f"the array has {shape} pixels and its grid {tuple(grid.shape)}. They must agree.")
+        self.name = "array"
+        self.grid = grid if grid is not None else GeoBox(shape, Affine.identity(), None)
+        self.dtype, self.nodata, self.tags, self.paths = array.dtype, nodata, dict[str, str](), list[str]()
+        self.bands = list(range(1, array.shape[0] + 1))
+        self.band_names = [f"band_{band}" for band in self.bands]
+        self._array = array
+        self._file: MemoryFile | None = None
+
+    def read(self, window: Window, bands: Sequence[int]) -> Read:
+        rows, cols = window.slices
+        data = self._array[[band - 1 for band in bands], rows, cols]
+        return data, _valid_values(data, self.nodata)
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
+        with self.open_dataset() as dataset:
+            return _read(dataset, None, bands, self.nodata, shape)
+
+    def open_dataset(self) -> DatasetReader:
+        if self._file is None:
+            self._file = MemoryFile()
+            array = self._array.astype(np.uint8) if self._array.dtype == bool else self._array
+            profile = dict(driver="GTiff", count=array.shape[0], height=array.shape[1], width=array.shape[2])
+            profile |= dict(dtype=array.dtype, nodata=self.nodata, crs=_rasterio_crs(self.grid), BIGTIFF="IF_SAFER")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+                with self._file.open(transform=self.grid.affine, **profile) as dataset:
+                    dataset.write(array)
+        return _quiet_open(self._file.name)
+
+
+class FileSource:
+    """A raster file, a URL, or a mosaic of tiles through a VRT made in memory."""
+
+    def __init__(self, name: str, target: str, paths: list[str], nodata: float | None) -> None:
+        self.name, self.paths = name, paths
+        self._target, self._handles = target, threading.local()
+        dataset = self._dataset()
+        if not (dataset.count and dataset.width and dataset.height):
+            raise InputError(
+                f"{name} has {dataset.count} bands of {dataset.height} × {dataset.width} pixels: nothing to read."
+            )
+        alpha = [i + 1 for i, role in enumerate(dataset.colorinterp) if role == ColorInterp.alpha]
+        self.bands = [band for band in range(1, dataset.count + 1) if band not in alpha] or [1]
+        self.band_names = [text or f"band_{i + 1}" for i, text in enumerate(dataset.descriptions)]
+        self.dtype = np.dtype(dataset.dtypes[0])
+        self.nodata = nodata if nodata is not None else dataset.nodata
+        self.tags = dict(dataset.tags())
+        self.grid = _grid(dataset)
+
+    @classmethod
+    def open(cls, source: str | Path | Sequence[str | Path], nodata: float | None) -> FileSource:
+        """Open one file, or the tiles of a folder, glob or list as one."""
+        tiles = find_tiles(source)
+        if len(tiles) == 1:
+            return cls(tiles[0], tiles[0], tiles, nodata)
+        file = MemoryFile(mosaic_vrt(tiles).encode(), ext=".vrt")
+        opened = cls(f"{Path(tiles[0]).parent} ({len(tiles)} tiles)", file.name, tiles, nodata)
+        opened._file = file  # type: ignore[attr-defined]  # keeps the VRT alive as long as its reader
+        return opened
+
+    def read(self, window: Window, bands: Sequence[int]) -> Read:
+        try:
+            return _read(self._dataset(), window, bands, self.nodata)
+        except RasterioError as error:
+            raise InputError(
+                f"{self.name} cannot be read at rows {window.row}–{window.row + window.height}, columns "
+                f"{window.col}–{window.col + window.width}: the file is truncated or damaged. Fetch it again."
+            ) from error
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
+        try:
+            return _read(self._dataset(), None, bands, self.nodata, shape)
+        except RasterioError as error:
+            raise InputError(
+                f"{self.name} cannot be read: the file is truncated or damaged. Fetch it again."
+            ) from error
+
+    def open_dataset(self) -> DatasetReader:
+        dataset = _quiet_open(self._target)
+        return _unwarped(dataset) if dataset.gcps[0] and dataset.transform.is_identity else dataset
+
+    def _dataset(self) -> DatasetReader:
+        if not hasattr(self._handles, "dataset"):
+            self._handles.dataset = self.open_dataset()
+        dataset: DatasetReader = self._handles.dataset
+        return dataset
+
+
+class WarpedSource:
+    """Another source seen on a grid of its own, resampled window by window."""
+
+    def __init__(self, origin: Source, grid: Grid, resampling: str) -> None:
+        self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
+        self.dtype, self.nodata = origin.dtype, origin.nodata
+        self.bands, self.band_names, self.grid = origin.bands, origin.band_names, grid
+        self._origin, self._resampling, self._handles = origin, Resampling[resampling], threading.local()
+
+    @classmethod
+    def view(cls, origin: Source, grid: Grid, resampling: str) -> Source:
+        """A view of `origin` on `grid`; pixel for pixel where one of the two has no CRS but the shapes agree."""
+        if (origin.grid.crs is None) == (grid.crs is None):
+            return cls(origin, grid, resampling)
+        if tuple(origin.grid.shape) != tuple(grid.shape):
+            raise GridError(
+                f"{origin.name} has {'no CRS' if origin.grid.crs is None else 'a CRS'} and {tuple(origin.grid.shape)} pixels, "
+                f"the reference grid has {'no CRS' if grid.crs is None else 'one'} and {tuple(grid.shape)}. "
+                "Georeference both, or give images of the same size."
+            )
+        return _Placed(origin, grid)
+
+    def read(self, window: Window, bands: Sequence[int]) -> Read:
+        try:
+            return _read(self._dataset(), window, bands, self.nodata)
+        except RasterioError as error:
+            raise InputError(
+                f"{self.name} cannot be read or warped: {error}. Check it with `deepnets4eo check`."
+            ) from error
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
+        with self._warped(self.grid.zoom_to(shape), Resampling.average) as dataset:
+            return _read(dataset, None, bands, self.nodata)
+
+    def open_dataset(self) -> DatasetReader:
+        return self._warped(self.grid, self._resampling)
+
+    def _dataset(self) -> DatasetReader:
+        if not hasattr(self._handles, "dataset"):
+            self._handles.dataset = self.open_dataset()
+        dataset: DatasetReader = self._handles.dataset
+        return dataset
+
+    def _warped(self, grid: Grid, resampling: Resampling) -> DatasetReader:
+        dataset = self._origin.open_dataset()
+        plain = grid.crs is None
+        has_alpha = ColorInterp.alpha in dataset.colorinterp
+        return WarpedVRT(
+            dataset,
+            src_crs=PLAIN_CRS if plain else _rasterio_crs(self._origin.grid),
+            src_transform=FLIP * self._origin.grid.affine if plain else self._origin.grid.affine,
+            crs=PLAIN_CRS if plain else _rasterio_crs(grid),
+            transform=FLIP * grid.affine if plain else grid.affine,
+            height=grid.shape[0],
+            width=grid.shape[1],
+            resampling=resampling,
+            src_nodata=self.nodata,
+            nodata=self.nodata,
+            add_alpha=self.nodata is None and not has_alpha,
+            tolerance=WARP_TOLERANCE_PX,
+        )
+
+
+class _Placed:
+    """A source whose pixels are taken as lying on another grid of the same shape."""
+
+    def __init__(self, origin: Source, grid: Grid) -> None:
+        self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
+        self.dtype, self.nodata = origin.dtype, origin.nodata
+        self.bands, self.band_names, self.grid = origin.bands, origin.band_names, grid
+        self.read, self.read_coarse, self.open_dataset = origin.read, origin.read_coarse, origin.open_dataset
+
+
+def same_grid(a: Grid, b: Grid) -> bool:
+    """Whether two grids are the same to a thousandth of a pixel."""
+    if tuple(a.shape) != tuple(b.shape) or a.crs != b.crs:
+        return False
+    corners = [(0, 0), (a.shape[1], 0), (0, a.shape[0])]
+    back = ~a.affine * b.affine
+    return all(abs(u - x) < 1e-3 and abs(v - y) < 1e-3 for x, y in corners for u, v in [back * (x, y)])
+
+
+def _quiet_open(target: str) -> DatasetReader:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            return rasterio.open(target)
+        except RasterioError as error:
+            remedy = "Check the file with gdalinfo." if "://" in target or Path(target).exists() else "Check the path."
+            raise InputError(f"{target} is not a raster that GDAL can open. {remedy}") from error
+
+
+def _unwarped(dataset: DatasetReader) -> DatasetReader:
+    """A raster placed by ground control points, straightened onto a regular grid."""
+    gcps, crs = dataset.gcps
+    transform, width, height = calculate_default_transform(crs, crs, dataset.width, dataset.height, gcps=gcps)
+    return WarpedVRT(
+        dataset, crs=crs, transform=transform, width=width, height=height, add_alpha=dataset.nodata is None
+    )
+
+
+def _grid(dataset: DatasetReader) -> Grid:
+    return GeoBox((dataset.height, dataset.width), guard_transform(dataset.transform), _crs_text(dataset))
+
+
+def _crs_text(dataset: DatasetReader) -> str | None:
+    return dataset.crs.to_string() if dataset.crs else None
+
+
+def _rasterio_crs(grid: Grid) -> str | None:
+    return grid.crs.to_wkt() if grid.crs is not None else None
+
+
+def _read(
+    dataset: DatasetReader,
+    window: Window | None,
+    bands: Sequence[int],
+    nodata: float | None,
+    shape: tuple[int, int] | None = None,
+) -> Read:
+    part = None if window is None else RasterioWindow(window.col, window.row, window.width, window.height)
+    how: dict[str, Any] = {"window": part}
+    if shape is not None:
+        how |= {"out_shape": (len(bands), *shape), "resampling": Resampling.average}
+    data = dataset.read(list(bands), **how)
+    valid = _valid_values(data, nodata)
+    mask_how = how | ({"out_shape": shape, "resampling": Resampling.nearest} if shape is not None else {})
+    roles = list(dataset.colorinterp)
+    if ColorInterp.alpha in roles:
+        valid &= dataset.read(roles.index(ColorInterp.alpha) + 1, **mask_how) > 0
+    elif MaskFlags.per_dataset in dataset.mask_flag_enums[0] and MaskFlags.alpha not in dataset.mask_flag_enums[0]:
+        valid &= dataset.read_masks(1, **mask_how) > 0
+    return data, valid
+
+
+def _valid_values(data: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
+    """A pixel is valid unless all its bands are nodata, or any is NaN."""
+    valid = np.ones(data.shape[1:], bool)
+    if nodata is not None and not np.isnan(nodata):
+        valid = (data != data.dtype.type(nodata)).any(axis=0) if _holds(data.dtype, nodata) else valid
+    if np.issubdtype(data.dtype, np.floating):
+        valid = valid & ~np.isnan(data).any(axis=0)
+    return valid
+
+
+def _holds(dtype: np.dtype[Any], value: float) -> bool:
+    if not np.issubdtype(dtype, np.integer):
+        return True
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= value <= limits.max)

@@ -1,0 +1,112 @@
+"""Training, for people: a recipe's name or file and data in, a run folder out.
+
+Takes a catalog name, a YAML file or a Recipe; overrides as `section.key=value`. Hands over to the recipe's task.
+Refuses folders that exist unless told to overwrite or resume, and resuming with another recipe.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from deepnets4eo.catalog import recipe_path
+from deepnets4eo.errors import DeepNets4EOError, InputError, RunError
+from deepnets4eo.files import PARTIAL, refuse_existing
+from deepnets4eo.recipe import Recipe, differing_keys, read_recipe, resolve
+from deepnets4eo.training.tasks import SEGMENTATION, Task, TrainOptions, load_task
+
+RECIPE, CHECKPOINTS = "recipe.yaml", "checkpoints"
+MADE = (
+    "card.json", CHECKPOINTS, "confusion.csv", "curves.png", "estimator.skops", "legend.yaml", "log.csv",
+    "metrics.json", RECIPE, "split.geojson", "weights.safetensors",
+)  # fmt: skip
+
+
+def train(
+    recipe: str | Path | Recipe,
+    out: str | Path,
+    *,
+    data: str | Path | Sequence[str | Path] = (),
+    overrides: Sequence[str] = (),
+    options: TrainOptions | None = None,
+) -> Path:
+    """Train what a recipe describes; returns the run folder.
+
+    recipe : name in the catalog, YAML file, or a Recipe. data : folders that the recipe's patterns start from.
+    overrides : e.g. "train.epochs=20". options : device, resume, overwrite.
+    The run holds recipe.yaml, weights.safetensors (estimator.skops), card.json, legend.yaml, log.csv, metrics.json,
+    confusion.csv, curves.png, split.geojson and checkpoints/. Two runs of one seed on one CPU give the same weights.
+    Errors: InputError for recipe, data or legend; OutputError for an existing folder; RunError when it cannot resume.
+    """
+    options, out = options or TrainOptions(), Path(out)
+    resolved, task = load_recipe(recipe, data=data, overrides=overrides)
+    refuse_existing(out, overwrite=options.overwrite, resume=options.resume)
+    if options.resume:
+        _same_recipe(out / RECIPE, resolved)
+    else:
+        _clear(out)
+    for stale in out.rglob(f"{PARTIAL}*"):  # what a kill left half-written
+        stale.unlink()
+    resolved.save(out / RECIPE)
+    try:
+        return task.train(resolved, out, options)
+    except DeepNets4EOError:
+        if not (out / CHECKPOINTS).exists():  # nothing was learnt that could be resumed
+            _clear(out)
+        raise
+
+
+def load_recipe(
+    recipe: str | Path | Recipe, *, data: str | Path | Sequence[str | Path] = (), overrides: Sequence[str] = ()
+) -> tuple[Recipe, Task]:
+    """The recipe as resolved, and its task. Errors: InputError naming key, value and what was expected."""
+    values, where = _values(recipe)
+    task = load_task(_task_name(values, overrides))
+    folders = [data] if isinstance(data, (str, Path)) else list(data)
+    if folders:
+        values = values | {"data": {**(values.get("data") or {}), "folders": [str(Path(f).resolve()) for f in folders]}}
+    return resolve(values, overrides, kind=task.recipe, where=where), task
+
+
+def _values(recipe: str | Path | Recipe) -> tuple[dict[str, Any], str]:
+    if isinstance(recipe, Recipe):
+        return recipe.to_dict(), "recipe"
+    path = recipe_path(recipe)
+    return read_recipe(path), str(path)
+
+
+def _task_name(values: dict[str, Any], overrides: Sequence[str]) -> str:
+    """The task decides which keys there are, so it is looked up before they are checked."""
+    name = values.get("task", SEGMENTATION)
+    for override in overrides:
+        if override.startswith("task="):
+            name = override.partition("=")[2]
+    if not isinstance(name, str):
+        raise InputError(f"the recipe's task is {name!r}, expected a name such as {SEGMENTATION!r}.")
+    return name
+
+
+def _same_recipe(path: Path, recipe: Recipe) -> None:
+    if not path.exists():
+        return
+    begun = resolve(read_recipe(path), kind=type(recipe), where=str(path))
+    differing = differing_keys(begun, recipe)
+    if differing:
+        raise RunError(
+            f"{path.parent} was begun with other values of {', '.join(differing)}. "
+            "Resume with the same recipe, or train into another --out."
+        )
+
+
+def _clear(out: Path) -> None:
+    """Remove what an earlier training made, and nothing else."""
+    for name in MADE:
+        path = out / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    if out.is_dir() and not any(out.iterdir()):
+        out.rmdir()

@@ -1,0 +1,189 @@
+"""Which scenes a recipe trains on: explicit lists, or glob patterns whose wildcards pair the files.
+
+Takes the data section and the layers a model needs; gives named scenes, in a fixed order.
+Refuses patterns that match nothing, and scenes that lack a layer, naming them.
+"""
+
+from __future__ import annotations
+
+import glob
+import logging
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rasterio.io import DatasetReader
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation.label_reader import LabelReader
+from deepnets4eo.grid import Grid, Window, whole
+from deepnets4eo.legend import VOID, Legend
+from deepnets4eo.rasters.sources import ArraySource
+from deepnets4eo.recipe import DataSection
+from deepnets4eo.scene import LABELS, Layer, Scene
+
+log = logging.getLogger(__name__)
+
+ONLY = "scene"  # name of the scene when no pattern has a wildcard
+
+
+Keep = Callable[[Window], NDArray[np.bool_]]
+
+
+@dataclass(frozen=True)
+class NamedScene:
+    """A scene with labels in the values of one legend, its name, and where its layers came from."""
+
+    name: str
+    scene: Scene
+    labels: LegendLabels
+    sources: dict[str, str]
+
+    def keeping(self, keep: Keep) -> Scene:
+        """The same scene with labels only where `keep(window)` is True, e.g. in one part of a split."""
+        labels = LegendLabels(self.labels.reader, self.labels.legend, keep)
+        return Scene({**self.scene.layers, LABELS: Layer(labels)}, self.scene.grid)
+
+
+class LegendLabels:
+    """A source of label values in one legend, whatever values or colours the file holds; void where `keep` is False."""
+
+    def __init__(self, reader: LabelReader, legend: Legend, keep: Keep | None = None) -> None:
+        self.reader, self.legend, self._keep, self._values = reader, legend, keep, legend.from_index()
+        self.name, self.paths, self.tags = reader.layer.source, reader.layer.paths, reader.layer.tags
+        self.grid: Grid = reader.layer.grid
+        self.dtype: np.dtype[Any] = np.dtype(np.uint8)
+        self.nodata: float | None = VOID
+        self.bands, self.band_names = [1], [LABELS]
+
+    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Label values (1, h, w) uint8, and where they are not void."""
+        labels = self._values[self.reader.read(window)]
+        if self._keep is not None:
+            labels = np.where(self._keep(window), labels, np.uint8(VOID))
+        return labels[None], labels != VOID
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Label values on a coarser grid, by nearest neighbour."""
+        coarse = LegendLabels(self.reader.on(self.grid.zoom_to(shape)), self.legend)
+        return coarse.read(whole(coarse.grid), bands)
+
+    def open_dataset(self) -> DatasetReader:
+        """A GDAL handle on all labels, read into memory."""
+        return ArraySource(self.read(whole(self.grid), self.bands)[0], self.grid, VOID).open_dataset()
+
+
+def open_scenes(data: DataSection, layers: Sequence[str], legend: Legend) -> list[NamedScene]:
+    """Open the scenes of a recipe with the given layers and their labels, sorted by name.
+
+    Errors: InputError when there is none, or when one lacks a layer.
+    """
+    found = _explicit(data) if data.scenes else find_sources(data.folders, data.layers)
+    own = Legend.load(data.labels_legend) if data.labels_legend else None
+    return [_open(name, sources, data, layers, (legend, own)) for name, sources in found.items()]
+
+
+def _open(
+    name: str,
+    sources: Mapping[str, str],
+    data: DataSection,
+    layers: Sequence[str],
+    legends: tuple[Legend, Legend | None],
+) -> NamedScene:
+    missing = [layer for layer in (*layers, LABELS) if layer not in sources]
+    if missing:
+        raise InputError(
+            f"scene {name!r} has the layers {sorted(sources)}, not {missing}. "
+            "Give them in data.layers or data.scenes, or change model.layers."
+        )
+    opened = {
+        layer: Layer.open(sources[layer], bands=data.bands.get(layer), nodata=data.nodata.get(layer))
+        for layer in (*layers, LABELS)
+    }
+    raw = opened.pop(LABELS)
+    scene = Scene(opened)
+    reader = LabelReader(raw, *legends, unknown=data.unknown_labels)
+    if reader.hidden_class:
+        log.warning(
+            "%s declares the value of class %s as nodata: those pixels are void and not learnt from. "
+            "Set data.nodata={labels: 255} if they are meant.", raw.source, reader.hidden_class,
+        )  # fmt: skip
+    labels = LegendLabels(reader.on(scene.grid), legends[0])
+    labelled = Scene({**scene.layers, LABELS: Layer(labels)}, scene.grid)
+    return NamedScene(name, labelled, labels, {layer: sources[layer] for layer in (*layers, LABELS)})
+
+
+def find_sources(folders: Sequence[str], patterns: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Scenes by what the wildcards of the patterns matched; layer -> path for each.
+
+    Files of several layers belong together when their wildcards matched the same text: `image/*.tif` and
+    `labels/*_gt.tif` pair image/7.tif with labels/7_gt.tif. A pattern without wildcards serves every scene.
+    """
+    if not folders:
+        raise InputError("no data were given. Pass --data FOLDER, or list them in the recipe under data.scenes.")
+    scenes: dict[str, dict[str, str]] = {}
+    for folder in folders:
+        prefix = f"{Path(folder).name}/" if len(folders) > 1 else ""
+        for name, sources in _in_folder(Path(folder), patterns).items():
+            scenes[prefix + name] = sources
+    return dict(sorted(scenes.items()))
+
+
+def _explicit(data: DataSection) -> dict[str, dict[str, str]]:
+    base = Path(data.folders[0]) if data.folders else Path()
+    scenes: dict[str, dict[str, str]] = {}
+    for number, entry in enumerate(data.scenes):
+        name = entry.get("name", f"{ONLY}-{number}")
+        if name in scenes:
+            raise InputError(f"two of data.scenes are named {name!r}. Give each its own name.")
+        scenes[name] = {
+            layer: path if "://" in path else str(base / path) for layer, path in entry.items() if layer != "name"
+        }
+    return scenes
+
+
+def _in_folder(folder: Path, patterns: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    if not folder.is_dir():
+        raise InputError(f"--data {folder} is not a folder. Give the one that the patterns of data.layers start from.")
+    shared: dict[str, str] = {}
+    scenes: dict[str, dict[str, str]] = {}
+    for layer, pattern in patterns.items():
+        if not re.search(r"[*?]", pattern):
+            shared[layer] = str(folder / pattern)
+            continue
+        matches = _matches(folder, pattern)
+        if not matches:
+            raise InputError(
+                f"no file in {folder} matches {pattern!r} for the layer {layer!r}. "
+                f"Set the pattern with --set 'data.layers.…' in the recipe; the folder holds {_some(folder)}."
+            )
+        for key, path in matches.items():
+            scenes.setdefault(key, {})[layer] = path
+    if not scenes:
+        return {ONLY: shared}
+    return {key: {**shared, **sources} for key, sources in scenes.items()}
+
+
+def _matches(folder: Path, pattern: str) -> dict[str, str]:
+    """What the wildcards matched -> path."""
+    expression = re.compile("".join(_as_regex(piece) for piece in re.split(r"(\*\*/|\*|\?)", pattern)))
+    found: dict[str, str] = {}
+    for path in sorted(glob.glob(pattern.replace("[", "[[]"), root_dir=folder, recursive=True)):
+        match = expression.fullmatch(path.replace(os.sep, "/"))
+        if match:
+            found["-".join(part.strip("/") for part in match.groups() if part.strip("/"))] = str(folder / path)
+    return found
+
+
+def _as_regex(piece: str) -> str:
+    return {"**/": "((?:.*/)?)", "*": "([^/]*)", "?": "([^/])"}.get(piece, re.escape(piece))
+
+
+def _some(folder: Path, most: int = 5) -> str:
+    names = sorted(entry.name for entry in folder.iterdir())
+    return ", ".join(names[:most]) + (" …" if len(names) > most else "") if names else "nothing"

@@ -1,0 +1,202 @@
+"""The task `segmentation`: scenes and a recipe in, a run folder out, for networks and for estimators.
+
+Takes a resolved recipe; writes the tree that every run has. Refuses recipes without legend or model.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepnets4eo import report
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import write_json, write_text
+from deepnets4eo.inputs import InputSpec
+from deepnets4eo.lattice import Tiling
+from deepnets4eo.lattice.sampling import ClassCells
+from deepnets4eo.legend import Legend
+from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.recipe import ModelSection, Recipe
+from deepnets4eo.run import save_run
+from deepnets4eo.segmenter import EstimatorSegmenter, NetworkSegmenter, Segmenter
+from deepnets4eo.training.curves import draw_curves, write_log
+from deepnets4eo.training.parts import TRAIN, Parts, make_parts
+from deepnets4eo.training.scenes import open_scenes
+from deepnets4eo.training.statistics import class_cells, measure_inputs
+from deepnets4eo.training.tasks import TrainOptions
+
+if TYPE_CHECKING:
+    from deepnets4eo.training.data import ValidationLoader
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What both kinds of model learn from."""
+
+    recipe: Recipe
+    legend: Legend
+    parts: Parts
+    inputs: InputSpec
+    cells: list[ClassCells]
+
+    @property
+    def pixels(self) -> list[int]:
+        """K counts: training pixels of each class."""
+        return [int(count) for count in np.sum([one.counts for one in self.cells], axis=0)]
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any scene shows a made-up place."""
+        return any(named.scene.synthetic for named in self.parts.scenes)
+
+
+def train_segmentation(recipe: Recipe, out: Path, options: TrainOptions) -> Path:
+    """Train a network or an estimator on labelled scenes; returns the run folder."""
+    prepared = prepare(recipe)
+    write_json(out / "split.geojson", prepared.parts.to_geojson())
+    segmenter: Segmenter
+    if recipe.model.estimator:
+        segmenter, notes = _train_estimator(prepared)
+    else:
+        segmenter, notes = _train_network(prepared, out, options)
+    scores = score_segmenter(segmenter, prepared)
+    if recipe.model.estimator:
+        row = {"epoch": 1, "seconds": notes["seconds"], **{name: scores[name] for name in report.OVERALL}}
+        write_log(out / "log.csv", [row])
+        draw_curves(out / "curves.png", [row])
+    write_json(out / "metrics.json", scores)
+    write_text(out / "confusion.csv", report.confusion_csv(scores))
+    return save_run(
+        segmenter, out, recipe=recipe.to_dict(), seed=recipe.train.seed, notes=_notes(prepared, scores) | notes
+    )
+
+
+def prepare(recipe: Recipe) -> Prepared:
+    """Open the scenes, split them, and measure the training part."""
+    if not recipe.model.network and not recipe.model.estimator:
+        raise InputError("the recipe names no model. Set model.network (e.g. unet) or model.estimator (random_forest).")
+    legend = load_legend(recipe)
+    scenes = open_scenes(recipe.data, recipe.model.layers, legend)
+    parts = make_parts(scenes, recipe.data)
+    if parts.leaky:
+        log.warning("data.split=random: neighbours of training pixels are validated on, so the scores are leaky.")
+    return Prepared(recipe, legend, parts, measure_inputs(parts, recipe.model.layers), class_cells(parts))
+
+
+def load_legend(recipe: Recipe) -> Legend:
+    """The legend that a recipe names, points to, or holds; of two classes at least."""
+    if not recipe.legend:
+        known = ", ".join(Legend.available())
+        raise InputError(f"the recipe names no legend. Set legend to a YAML file or one of {known}.")
+    named = recipe.legend
+    legend = Legend.from_dict(named, "the recipe's legend") if isinstance(named, dict) else Legend.load(named)
+    if legend.num_classes < 2:
+        raise InputError(f"legend {legend.name!r} has one class; at least two are needed to tell apart. Add one.")
+    return legend
+
+
+def score_segmenter(segmenter: Segmenter, prepared: Prepared) -> dict[str, Any]:
+    """All scores over the validation part, with the split that they were reached under."""
+    matrix = ConfusionMatrix(prepared.legend.num_classes)
+    for batch in _validation(prepared):
+        stacked = np.concatenate([batch[name].numpy() for name in segmenter.inputs.names], axis=1)
+        matrix.update(batch["mask"].numpy(), segmenter.predict_classes(stacked))
+    split = prepared.parts.describe()
+    protocol = {"name": "validation part of the training scenes", "leaky": split["leaky"], "split": split}
+    return report.scores(matrix, prepared.legend.names) | {
+        "legend": prepared.legend.name, "protocol": protocol, "synthetic": prepared.synthetic,
+    }  # fmt: skip
+
+
+def build_estimator(model: ModelSection, seed: int) -> Any:
+    """An unfitted scikit-learn classifier by the recipe's name for it."""
+    from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    if model.estimator == "logistic":
+        return LogisticRegression(max_iter=1000)
+    forest = ExtraTreesClassifier if model.estimator == "extra_trees" else RandomForestClassifier
+    return forest(n_estimators=model.trees, min_samples_leaf=5, random_state=seed, n_jobs=-1)
+
+
+def _validation(prepared: Prepared) -> ValidationLoader:
+    from deepnets4eo.training.data import SampleReader, ValidationLoader
+
+    data, train = prepared.recipe.data, prepared.recipe.train
+    halo_px = min(prepared.recipe.predict.halo_px, data.tile_px // 8)
+    reader = SampleReader(prepared.parts, prepared.inputs)
+    return ValidationLoader(reader, data.tile_px, halo_px, train.batch_size, data.num_workers)
+
+
+def _train_estimator(prepared: Prepared) -> tuple[EstimatorSegmenter, dict[str, Any]]:
+    model, parts, seed = prepared.recipe.model, prepared.parts, prepared.recipe.train.seed
+    started = time.perf_counter()
+    segmenter = EstimatorSegmenter(
+        build_estimator(model, seed), prepared.inputs, prepared.legend, features=model.features
+    )
+    scenes = [named.keeping(parts.usable(number, TRAIN)) for number, named in enumerate(parts.scenes)]
+    segmenter.fit(scenes, max_pixels=model.max_samples, seed=seed)
+    return segmenter, {"seconds": round(time.perf_counter() - started, 3)}
+
+
+def _train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple[NetworkSegmenter, dict[str, Any]]:
+    import torch
+
+    from deepnets4eo.device import Compute, choose
+    from deepnets4eo.training.augmentation import Augmentation
+    from deepnets4eo.training.criterion import SegmentationCriterion
+    from deepnets4eo.training.data import SampleReader, TrainLoader, WindowPlan
+    from deepnets4eo.training.loop import Fit, fit_network
+
+    recipe, train = prepared.recipe, prepared.recipe.train
+    compute = choose(options.device, train.precision)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(train.seed)
+        segmenter = _untrained(prepared)
+    segmenter.module.to(memory_format=torch.channels_last)  # quicker convolutions
+    plan = WindowPlan(prepared.parts, prepared.cells, recipe)
+    augment = Augmentation(train.flips, train.rotations, train.photometric)
+    reader = SampleReader(prepared.parts, prepared.inputs)
+    loader = TrainLoader(reader, plan, augment, train.batch_size, recipe.data.num_workers)
+    criterion = SegmentationCriterion(train, prepared.legend, prepared.inputs.names, prepared.pixels)
+    validation = _validation(prepared)
+    fit = Fit(train, out, recipe.hash, compute.device, compute.precision, options.resume)
+    progress = fit_network(
+        segmenter.module, criterion.step, loader, lambda network: criterion.validate(network, validation), fit
+    )
+    segmenter.to(Compute(compute.device, "float32", compute.threads))
+    epochs = {"epochs": progress.epochs_done, "best_epoch": progress.best_epoch, "kept": train.keep}
+    seconds = round(sum(row["seconds"] for row in progress.history), 3)
+    return segmenter, {**epochs, "compute": compute.to_dict(), "seconds": seconds}
+
+
+def _untrained(prepared: Prepared) -> NetworkSegmenter:
+    from deepnets4eo.networks import create_model
+
+    model, predict = prepared.recipe.model, prepared.recipe.predict
+    named = {"name": model.network, "encoder": model.encoder}
+    spec: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    sizes: dict[str, Any] = {"in_channels": prepared.inputs.in_channels, "num_classes": prepared.legend.num_classes}
+    network = create_model(**spec, **sizes, weights=model.encoder_weights)
+    tiling = Tiling(predict.tile_px, predict.halo_px, predict.overlap_px, predict.scores)
+    return NetworkSegmenter(spec, prepared.inputs, prepared.legend, tiling=tiling, module=network)
+
+
+def _notes(prepared: Prepared, scores: dict[str, Any]) -> dict[str, Any]:
+    """What the card says about the training, beside what prediction needs."""
+    return {
+        "task": prepared.recipe.task,
+        "scenes": {named.name: named.sources for named in prepared.parts.scenes},
+        "split": prepared.parts.describe(),
+        "leaky": prepared.parts.leaky,
+        "synthetic": prepared.synthetic,
+        "training_pixels": dict(zip(prepared.legend.names, prepared.pixels, strict=True)),
+        "validation": {name: scores[name] for name in report.OVERALL},
+    }

@@ -1,0 +1,253 @@
+"""Evaluation over files: the same as over whole arrays, whatever the blocks, grids, colours and legends."""
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.transform import from_origin
+
+from deepnets4eo.errors import GridError, InputError, LabelError
+from deepnets4eo.evaluation import Intervals, Protocol, evaluate, evaluate_pairs, scoring
+from deepnets4eo.evaluation.tile_pairs import pair_tiles
+from deepnets4eo.legend import Legend
+from deepnets4eo.metrics import ConfusionMatrix, erode_boundaries
+
+ISPRS = Legend.load("isprs")
+VOID = 255
+UTM = "EPSG:32632"
+
+
+def town(seed: int = 0, height: int = 120, width: int = 90, void: float = 0.03) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    coarse = generator.integers(0, 6, (height // 9 + 1, width // 9 + 1))
+    labels = np.kron(coarse, np.ones((9, 9), int))[:height, :width].astype(np.uint8)
+    labels[generator.random(labels.shape) < void] = VOID
+    return labels
+
+
+def guess(labels: np.ndarray, seed: int = 1) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    wrong = generator.random(labels.shape) < 0.2
+    return np.where(wrong | (labels == VOID), generator.integers(0, 6, labels.shape), labels).astype(np.uint8)
+
+
+def save(path, array, *, crs=UTM, origin=(500_000, 5_000_000), gsd=0.5, nodata=None, tags=None):
+    bands = array if array.ndim == 3 else array[None]
+    transform = from_origin(*origin, gsd, gsd) if crs else None
+    profile = dict(driver="GTiff", count=len(bands), height=bands.shape[1], width=bands.shape[2], dtype=bands.dtype)
+    with rasterio.open(path, "w", crs=crs, transform=transform, nodata=nodata, **profile) as file:
+        file.write(bands)
+        file.update_tags(**(tags or {}))
+    return path
+
+
+def test_files_give_the_scores_of_the_arrays(tmp_path):
+    reference = town()
+    prediction = guess(reference)
+    files = save(tmp_path / "p.tif", prediction), save(tmp_path / "r.tif", reference)
+    found = evaluate(*files, "isprs", Protocol(erode_px=3))
+    whole = ConfusionMatrix(6).update(reference, prediction)
+    np.testing.assert_array_equal(found.matrix.matrix, whole.matrix)
+    eroded = ConfusionMatrix(6).update(erode_boundaries(reference, 3), prediction)
+    np.testing.assert_array_equal(found.eroded.matrix, eroded.matrix)
+    result = found.to_dict()
+    assert result["overall_accuracy"] == whole.overall_accuracy
+    assert result["eroded"]["mean_f1"] == eroded.mean_f1
+    assert result["legend"] == "isprs"
+    assert result["protocol"]["erode_px"] == 3
+    assert result["notes"] == []
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 999), st.integers(1, 70), st.integers(1, 70), st.integers(1, 7), st.integers(6, 40))
+def test_erosion_is_seamless_over_block_edges(seed, height, width, erode_px, block_px):
+    reference = town(seed, height, width)
+    reference[0, 0] = 0
+    prediction = guess(reference, seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scoring, "BLOCK_PX", block_px)
+        found = evaluate(prediction, reference, ISPRS, Protocol(erode_px=erode_px))
+    whole = ConfusionMatrix(6).update(erode_boundaries(reference, erode_px), prediction)
+    np.testing.assert_array_equal(found.eroded.matrix, whole.matrix)
+    np.testing.assert_array_equal(found.matrix.matrix, ConfusionMatrix(6).update(reference, prediction).matrix)
+
+
+def test_colours_are_encoded_by_the_legend(tmp_path):
+    reference = town()
+    prediction = guess(reference)
+    files = save(tmp_path / "p.tif", prediction), save(tmp_path / "r.tif", ISPRS.decode(reference))
+    found = evaluate(*files, "isprs")
+    np.testing.assert_array_equal(found.matrix.matrix, ConfusionMatrix(6).update(reference, prediction).matrix)
+
+
+def test_an_unknown_colour_names_the_file_and_may_be_made_void(tmp_path):
+    reference = town()
+    image = ISPRS.decode(reference)
+    image[:, 5, 5] = 77
+    files = save(tmp_path / "p.tif", guess(reference)), save(tmp_path / "r.tif", image)
+    with pytest.raises(LabelError, match=r"r\.tif.*\(77, 77, 77\) \(1 px\)"):
+        evaluate(*files, "isprs")
+    assert evaluate(*files, "isprs", Protocol(unknown="void")).matrix.total == (reference != VOID).sum() - 1
+
+
+def test_an_unknown_value_names_the_file(tmp_path):
+    reference = town()
+    files = save(tmp_path / "p.tif", guess(reference)), save(tmp_path / "r.tif", np.where(reference == 5, 9, reference))
+    with pytest.raises(LabelError, match=r"r\.tif hold values .*9 \("):
+        evaluate(*files, "isprs")
+
+
+def test_another_label_order_is_mapped_by_name(tmp_path):
+    reference = town()
+    prediction = guess(reference)
+    stored = ISPRS.remap_to(Legend.load("isprs-delta"))[reference]
+    files = save(tmp_path / "p.tif", prediction), save(tmp_path / "r.tif", stored)
+    found = evaluate(*files, "isprs", Protocol(reference_legend=Legend.load("isprs-delta")))
+    np.testing.assert_array_equal(found.matrix.matrix, ConfusionMatrix(6).update(reference, prediction).matrix)
+
+
+def test_the_legend_in_a_raster_s_tags_is_believed(tmp_path):
+    import json
+
+    reference = town()
+    prediction = guess(reference)
+    torchgeo = Legend.load("isprs-torchgeo")
+    tags = {"LEGEND": json.dumps(torchgeo.to_dict())}
+    stored = ISPRS.remap_to(torchgeo)[prediction]
+    files = save(tmp_path / "p.tif", stored, tags=tags), save(tmp_path / "r.tif", reference)
+    found = evaluate(*files, "isprs")
+    np.testing.assert_array_equal(found.matrix.matrix, ConfusionMatrix(6).update(reference, prediction).matrix)
+
+
+def test_a_prediction_on_another_grid_is_brought_onto_the_reference_s(tmp_path):
+    reference = town(void=0)
+    shifted = np.full((100, 100), VOID, np.uint8)
+    shifted[:90, :80] = reference[30:, 10:]
+    reference_file = save(tmp_path / "r.tif", reference)
+    prediction_file = save(tmp_path / "p.tif", shifted, origin=(500_005, 4_999_985))
+    found = evaluate(prediction_file, reference_file, "isprs")
+    assert np.trace(found.matrix.matrix) == 90 * 80
+    assert found.matrix.unpredicted.sum() == reference.size - 90 * 80
+    assert "nearest neighbour" in found.notes[0]
+    assert "counts as missed" in found.notes[0]
+
+
+def test_rasters_apart_or_of_unknown_relation_are_refused(tmp_path):
+    reference = save(tmp_path / "r.tif", town())
+    far = save(tmp_path / "far.tif", town(), origin=(600_000, 5_000_000))
+    with pytest.raises(GridError, match=r"far\.tif does not overlap its reference"):
+        evaluate(far, reference, "isprs")
+    plain = save(tmp_path / "plain.tif", town(0, 60, 60), crs=None)
+    with pytest.raises(GridError, match=r"\(60, 60\) pixels and its reference \(120, 90\), and only one has a CRS"):
+        evaluate(plain, reference, "isprs")
+    with pytest.raises(GridError, match="neither has a CRS"):
+        evaluate(plain, save(tmp_path / "plain2.tif", town(), crs=None), "isprs")
+
+
+def test_same_sized_rasters_of_which_one_has_no_crs_are_compared_pixel_for_pixel(tmp_path):
+    reference = town()
+    files = save(tmp_path / "p.tif", reference), save(tmp_path / "r.tif", reference, crs=None)
+    found = evaluate(*files, "isprs")
+    assert found.matrix.overall_accuracy == 1
+    assert "pixel for pixel" in found.notes[0]
+
+
+def test_a_class_hidden_by_nodata_is_told(tmp_path):
+    reference = town()
+    files = save(tmp_path / "p.tif", guess(reference)), save(tmp_path / "r.tif", reference, nodata=0)
+    found = evaluate(*files, "isprs")
+    assert found.matrix.matrix[0].sum() == 0
+    assert 'nodata, which is its value for "impervious"' in found.notes[0]
+
+
+def test_ignored_classes_leave_the_reference(tmp_path):
+    reference = town()
+    prediction = guess(reference)
+    found = evaluate(prediction, reference, "isprs", Protocol(ignored=("Clutter",)))
+    result = found.to_dict()
+    assert "clutter" not in result["f1"]
+    assert result["protocol"]["ignored_classes"] == ["clutter"]
+    assert result["pixels"] == ((reference != VOID) & (reference != 5)).sum()
+
+
+def test_a_reference_of_void_alone_is_refused():
+    with pytest.raises(InputError, match="no labelled pixel"):
+        evaluate(np.zeros((5, 5), np.uint8), np.full((5, 5), VOID, np.uint8), "isprs")
+
+
+def test_scores_and_floats_are_no_labels():
+    with pytest.raises(InputError, match="6 bands of float32"):
+        evaluate(np.zeros((6, 5, 5), np.float32), np.zeros((5, 5), np.uint8), "isprs")
+    with pytest.raises(InputError, match="is float32, expected integer labels"):
+        evaluate(np.zeros((5, 5), np.float32), np.zeros((5, 5), np.uint8), "isprs")
+
+
+def test_intervals_come_from_tiles_and_do_not_change_the_scores():
+    reference = town(4, 200, 200)
+    prediction = guess(reference)
+    plain = evaluate(prediction, reference, "isprs")
+    found = evaluate(prediction, reference, "isprs", intervals=Intervals(draws=100, tile_px=50))
+    np.testing.assert_array_equal(found.matrix.matrix, plain.matrix.matrix)
+    low, high = found.to_dict()["intervals"]["overall_accuracy"]
+    assert low < plain.matrix.overall_accuracy < high
+
+
+def test_tiles_of_two_folders_are_paired_by_name_and_counted_as_one(tmp_path):
+    total = ConfusionMatrix(6)
+    for folder in ("p", "r"):
+        (tmp_path / folder).mkdir()
+    for number in (1, 11, 2):
+        reference = town(number)
+        prediction = guess(reference)
+        total += ConfusionMatrix(6).update(reference, prediction)
+        save(tmp_path / "p" / f"top_area{number}.tif", prediction, crs=None)
+        save(tmp_path / "r" / f"top_area{number}_noBoundary.tif", reference, crs=None)
+    pairs = pair_tiles(tmp_path / "p", tmp_path / "r")
+    assert [prediction.stem for prediction, _ in pairs] == ["top_area11", "top_area1", "top_area2"]
+    np.testing.assert_array_equal(evaluate_pairs(pairs, "isprs").matrix.matrix, total.matrix)
+
+
+def test_a_reference_without_its_prediction_is_an_error(tmp_path):
+    for folder in ("p", "r"):
+        (tmp_path / folder).mkdir()
+    save(tmp_path / "p" / "area1.tif", town())
+    save(tmp_path / "r" / "area7.tif", town())
+    with pytest.raises(InputError, match=r"area7\.tif needs one prediction .* found none"):
+        pair_tiles(tmp_path / "p", tmp_path / "r")
+    with pytest.raises(InputError, match="holds no rasters"):
+        pair_tiles(tmp_path / "p", tmp_path)
+    with pytest.raises(InputError, match="is no folder"):
+        pair_tiles(tmp_path / "p" / "area1.tif", tmp_path / "r")
+
+
+def test_a_made_up_place_is_called_synthetic(tmp_path):
+    reference = town()
+    files = (
+        save(tmp_path / "p.tif", reference),
+        save(tmp_path / "r.tif", reference, tags={"SYNTHETIC": "miniature city"}),
+    )
+    result = evaluate(*files, "isprs").to_dict()
+    assert result["synthetic"] is True
+    assert result["notes"][0].startswith("Synthetic")
+
+
+def test_negative_and_large_values_become_void_when_asked():
+    reference = np.array([[0, 1, 2, -1, 300, 70000]])
+    with pytest.raises(LabelError, match=r"-1 \(1 px\)"):
+        evaluate(np.zeros((1, 6), np.uint8), reference, "isprs")
+    found = evaluate(np.zeros((1, 6), np.uint8), reference, "isprs", Protocol(unknown="void"))
+    assert found.matrix.matrix[:, 0].tolist() == [1, 1, 1, 0, 0, 0]
+    assert found.matrix.total == 3
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("city", ["isprs_vaihingen_crop", "isprs_potsdam_crop"])
+def test_a_real_reference_whose_borders_are_gone_loses_nothing_more_to_a_small_disc(real_data, city):
+    reference = next((real_data / city / "ann_dir").glob("*.png"))
+    mmseg = Legend.load("isprs-mmseg")
+    for erode_px, loses in ((3, False), (9, True)):
+        rules = Protocol(erode_px=erode_px, prediction_legend=mmseg, reference_legend=mmseg)
+        found = evaluate(reference, reference, "isprs", rules)
+        assert found.matrix.overall_accuracy == found.eroded.overall_accuracy == 1
+        assert (found.eroded.total < found.matrix.total) is loses

@@ -1,0 +1,44 @@
+"""Regions traced in blocks, against GDAL on the whole raster."""
+
+from __future__ import annotations
+
+import numpy as np
+import rasterio.features
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepnets4eo.polygons.regions import trace_regions
+from deepnets4eo.scene import Layer
+
+
+def by_rasterio(labels: np.ndarray) -> list[tuple[bytes, int]]:
+    """The second opinion: GDAL on the whole raster, spelled in one way."""
+    found = []
+    for shape, value in rasterio.features.shapes(labels, mask=labels > 0, connectivity=4):
+        polygon = shapely.make_valid(shapely.geometry.shape(shape))
+        polygon = max(shapely.get_parts(polygon), key=shapely.area)
+        found.append((shapely.to_wkb(shapely.normalize(polygon)), int(value)))
+    return sorted(found)
+
+
+@given(
+    st.integers(1, 26), st.integers(1, 26), st.integers(1, 4), st.sampled_from([2, 5, 9, 64]), st.integers(0, 10_000)
+)
+@settings(max_examples=50, deadline=None)
+def test_any_cut_into_blocks_gives_the_polygons_of_the_whole_raster(
+    height: int, width: int, zoom: int, block_px: int, seed: int
+) -> None:
+    coarse = np.random.default_rng(seed).integers(0, 3, (height, width)).astype(np.uint8)
+    labels = np.kron(coarse, np.ones((zoom, zoom), np.uint8))[:height, :width].copy()
+    found = trace_regions(Layer.open(labels), [1, 2], block_px=block_px, workers=1)
+    assert shapely.is_valid(found.polygons).all()
+    mine = sorted(zip(shapely.to_wkb(found.polygons), found.values.tolist(), strict=True))
+    assert mine == by_rasterio(labels)
+    whole = trace_regions(Layer.open(labels), [1, 2], block_px=1000, workers=1)
+    assert shapely.to_wkb(found.polygons).tolist() == shapely.to_wkb(whole.polygons).tolist()
+
+
+def test_order_follows_first_pixels() -> None:
+    labels = np.array([[0, 0, 2, 0, 3], [1, 0, 2, 0, 3], [1, 0, 0, 0, 0]], np.uint8)
+    assert trace_regions(Layer.open(labels), [1, 2, 3], block_px=2).values.tolist() == [2, 3, 1]

@@ -1,0 +1,48 @@
+"""Vector files: every format whole, under its final name only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.polygons import polygonize
+from deepnets4eo.polygons.vector_files import write_vector
+from deepnets4eo.scene import Layer
+
+UTM = "EPSG:32615"
+
+
+HALF_METRE = Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".geojson", ".fgb", ".parquet"])
+@pytest.mark.parametrize("empty", [False, True])
+def test_every_format_is_written_whole_and_alone(tmp_path: Path, suffix: str, empty: bool) -> None:
+    labels = np.zeros((20, 20), np.uint8)
+    labels[4:9, 4:9] = 0 if empty else 1
+    frame = polygonize(Layer.open(labels, grid=GeoBox((20, 20), HALF_METRE, UTM)), {1: "building"})
+    path = write_vector(frame, tmp_path / f"houses{suffix}")
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
+    back = gpd.read_parquet(path) if suffix == ".parquet" else gpd.read_file(path)
+    assert len(back) == len(frame)
+    if not empty:
+        assert back["id"].tolist() == ["1"]
+        assert back.to_crs(UTM).geometry[0].symmetric_difference(frame.geometry[0]).area < 1e-3
+        assert back.crs.to_epsg() == (4326 if suffix == ".geojson" else 32615)
+
+
+def test_unknown_suffixes_and_unwritable_folders_are_refused(tmp_path: Path) -> None:
+    frame = polygonize(Layer.open(np.ones((4, 4), np.uint8)))
+    with pytest.raises(InputError, match="'.dwg', which names no vector format"):
+        write_vector(frame, tmp_path / "a.dwg")
+    (tmp_path / "folder.gpkg").mkdir()
+    (tmp_path / "folder.gpkg" / "x").touch()
+    with pytest.raises(OutputError, match="folder.gpkg"):
+        write_vector(frame, tmp_path / "folder.gpkg")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder.gpkg"]

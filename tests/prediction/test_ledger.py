@@ -1,0 +1,82 @@
+"""The ledger of a prediction: rows come back as they went in, whatever was cut short."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepnets4eo.errors import OutputError, RunError
+from deepnets4eo.grid import Window
+from deepnets4eo.prediction.ledger import Ledger
+
+
+def rows_of(number):
+    rng = np.random.default_rng(number)
+    return {
+        "labels": rng.integers(0, 9, (1, 4, 6), dtype=np.uint8),
+        "probabilities": rng.integers(0, 9, (3, 4, 6), dtype=np.uint8),
+    }
+
+
+def filled(out, count=3):
+    ledger = Ledger(out)
+    ledger.start({"run": "a", "tiling": {"tile_px": 64}})
+    for number in range(count):
+        ledger.record(0, Window(4 * number, 0, 4, 6), rows_of(number), {"tiles": 2 * number, "skipped": number})
+    return ledger
+
+
+def test_rows_come_back_in_order_by_product(tmp_path):
+    filled(tmp_path / "labels.tif")
+    ledger = Ledger(tmp_path / "labels.tif")
+    assert ledger.load()
+    assert ledger.done(0) == 12
+    assert ledger.done(1) == 0
+    assert ledger.counts == {"tiles": 4, "skipped": 2}
+    for product, bands in (("labels", 1), ("probabilities", 3)):
+        for number, (window, part) in enumerate(ledger.replay(product, bands)):
+            assert window == Window(4 * number, 0, 4, 6)
+            np.testing.assert_array_equal(part, rows_of(number)[product])
+
+
+@given(st.integers(0, 700), st.integers(0, 60))
+def test_work_goes_on_from_wherever_a_kill_cut_the_files(tmp_path_factory, cut, torn):
+    """The line being written is cut anywhere; bytes of rows that no line mentions follow the good ones."""
+    out = tmp_path_factory.mktemp("job") / "labels.tif"
+    written = filled(out)
+    lines = written.path.read_bytes()
+    first = lines.index(b"\n") + 1
+    written.path.write_bytes(lines[: max(len(lines) - cut, first)])
+    with written.rows_path.open("ab") as file:
+        file.write(b"x" * torn)
+    ledger = Ledger(out)
+    assert ledger.load()
+    for number in range(len(ledger.entries), 3):
+        ledger.record(0, Window(4 * number, 0, 4, 6), rows_of(number), {"tiles": 0, "skipped": 0})
+    again = Ledger(out)
+    assert again.load()
+    found = [part for _, part in again.replay("labels", 1)]
+    np.testing.assert_array_equal(found, [rows_of(number)["labels"] for number in range(3)])
+
+
+def test_lost_rows_mean_starting_anew(tmp_path):
+    ledger = filled(tmp_path / "labels.tif")
+    ledger.rows_path.write_bytes(b"")
+    assert not Ledger(tmp_path / "labels.tif").load()
+
+
+def test_another_job_is_refused_and_the_same_is_not(tmp_path):
+    filled(tmp_path / "labels.tif")
+    ledger = Ledger(tmp_path / "labels.tif")
+    assert ledger.load()
+    ledger.check({"run": "a", "tiling": {"tile_px": 64}})
+    with pytest.raises(RunError, match=r"run 'a' then, 'b' now"):
+        ledger.check({"run": "b", "tiling": {"tile_px": 64}})
+
+
+def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    ledger = Ledger(tmp_path / "labels.tif")
+    ledger.rows_path.mkdir()
+    with pytest.raises(OutputError, match="could not write .*Free some space"):
+        ledger.record(0, Window(0, 0, 4, 6), rows_of(0), {})

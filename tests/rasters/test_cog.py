@@ -1,0 +1,113 @@
+"""Writing rasters: whole or not at all, tiled, with what they mean inside."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from deepnets4eo.grid import Window, blocks
+from deepnets4eo.legend import Legend
+from deepnets4eo.rasters.cog import CogWriter
+
+GRID = GeoBox((1100, 700), Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000), "EPSG:32633")
+
+
+@pytest.fixture
+def labels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 6, GRID.shape).astype(np.uint8)
+
+
+def test_a_label_raster_is_a_cog_with_palette_names_and_legend(tmp_path: Path, labels: np.ndarray) -> None:
+    path = tmp_path / "labels.tif"
+    legend = Legend.load("isprs")
+    with CogWriter(path, GRID, legend=legend, nodata=255, tags={"SYNTHETIC": "yes"}) as writer:
+        for window in blocks(GRID.shape, 512):
+            writer.write(window, labels[window.slices])
+    with rasterio.open(path) as file:
+        assert file.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert file.overviews(1)
+        assert (file.read(1) == labels).all()
+        assert file.colormap(1)[1][:3] == tuple(legend.colors[1])
+        assert file.tags()["SYNTHETIC"] == "yes"
+        assert "impervious" in file.tags()["LEGEND"]
+        assert file.crs.to_epsg() == 32633
+    assert "impervious" in (tmp_path / "labels.qml").read_text()
+    assert "<Category>impervious</Category>" in (tmp_path / "labels.tif.aux.xml").read_text()
+    assert not list(tmp_path.glob(".partial*"))
+
+
+def test_windows_of_any_size_make_the_same_raster(tmp_path: Path, labels: np.ndarray) -> None:
+    for block_px in (100, 512, 2000):
+        with CogWriter(tmp_path / f"{block_px}.tif", GRID) as writer:
+            for window in blocks(GRID.shape, block_px):
+                writer.write(window, labels[window.slices])
+        with rasterio.open(tmp_path / f"{block_px}.tif") as file:
+            assert (file.read(1) == labels).all()
+
+
+def test_nothing_stands_under_the_final_name_when_writing_fails(tmp_path: Path, labels: np.ndarray) -> None:
+    path = tmp_path / "labels.tif"
+    with pytest.raises(RuntimeError, match="boom"), CogWriter(path, GRID) as writer:
+        writer.write(Window(0, 0, 512, 512), labels[:512, :512])
+        raise RuntimeError("boom")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_stream_goes_on_where_it_was(tmp_path: Path, labels: np.ndarray) -> None:
+    path = tmp_path / "labels.tif"
+    with pytest.raises(RuntimeError, match="boom"), CogWriter(path, GRID, resume=True) as writer:
+        writer.write(Window(0, 0, 512, 700), labels[:512])
+        writer.checkpoint()
+        raise RuntimeError("boom")
+    assert not path.exists()
+    resumed = CogWriter(path, GRID, resume=True)
+    assert resumed.resumed
+    with resumed as writer:
+        writer.write(Window(512, 0, 588, 700), labels[512:])
+    with rasterio.open(path) as file:
+        assert (file.read(1) == labels).all()
+
+
+FULL_DISK = """
+import resource, signal, sys
+import numpy as np
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.errors import OutputError
+from deepnets4eo.grid import Window
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))  # a file that cannot grow is a full disk
+noise = np.random.default_rng(0).integers(0, 255, (2048, 2048)).astype(np.uint8)
+try:
+    with CogWriter(sys.argv[1], GeoBox((2048, 2048), Affine.identity(), None)) as writer:
+        writer.write(Window(0, 0, 2048, 2048), noise)
+except OutputError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "labels.tif"
+    said = subprocess.run([sys.executable, "-c", FULL_DISK, str(path)], capture_output=True, text=True, check=True)
+    assert f"could not write {path}" in said.stdout
+    assert "Free some space" in said.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_floats_keep_their_values_and_nodata(tmp_path: Path) -> None:
+    heights = np.random.default_rng(0).normal(size=(2, *GRID.shape)).astype(np.float32)
+    with CogWriter(
+        tmp_path / "h.tif", GRID, count=2, dtype="float32", nodata=-9999, band_names=["dsm", "dtm"]
+    ) as writer:
+        writer.write(Window(0, 0, *GRID.shape), heights)
+    with rasterio.open(tmp_path / "h.tif") as file:
+        assert (file.read() == heights).all()
+        assert file.nodata == -9999
+        assert file.descriptions == ("dsm", "dtm")

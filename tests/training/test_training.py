@@ -1,0 +1,407 @@
+"""Training from scenes to a run, on places of three colours: determinism, resumption, leaks, and what goes wrong."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from rasterio.transform import from_origin
+from safetensors.torch import load_file
+from torch import nn
+
+import deepnets4eo
+from deepnets4eo import networks
+from deepnets4eo.errors import InputError, LabelError, OutputError, RunError
+from deepnets4eo.grid import Window
+from deepnets4eo.recipe import Recipe, resolve
+from deepnets4eo.training.criterion import class_weights
+from deepnets4eo.training.data import SampleReader, TrainLoader, WindowPlan
+from deepnets4eo.training.parts import TRAIN, VAL
+from deepnets4eo.training.scenes import find_sources
+from deepnets4eo.training.segmentation import load_legend, prepare
+from deepnets4eo.training.tasks import Task, TrainOptions
+
+COLORS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]])
+NAMES = ("red", "green", "blue")
+LEGEND = {
+    "name": "colours",
+    "classes": [
+        {"value": v, "name": n, "color": c.tolist()} for v, (n, c) in enumerate(zip(NAMES, COLORS, strict=True))
+    ],
+}
+TREE = {
+    "card.json", "checkpoints", "confusion.csv", "curves.png", "legend.yaml", "log.csv", "metrics.json",
+    "recipe.yaml", "split.geojson", "weights.safetensors",
+}  # fmt: skip
+
+
+def write_raster(path: Path, array: np.ndarray, nodata: float | None = None) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    count, height, width = array.shape
+    profile = dict(driver="GTiff", count=count, height=height, width=width, dtype=array.dtype, nodata=nodata)
+    with rasterio.open(path, "w", crs="EPSG:32631", transform=from_origin(5e5, 5e6, 0.5, 0.5), **profile) as file:
+        file.write(array)
+
+
+def make_place(seed: int, size_px: int = 128) -> dict[str, np.ndarray]:
+    """Squares of three colours with noise; a corner without data, a stripe of void; heights that follow the class."""
+    rng = np.random.default_rng(seed)
+    labels = np.kron(rng.integers(0, 3, (size_px // 16,) * 2), np.ones((16, 16), int)).astype("uint8")
+    image = COLORS[labels].transpose(2, 0, 1) + rng.normal(0, 30, (3, size_px, size_px))
+    image = np.clip(image, 1, 255).astype("uint8")
+    image[:, :20, :20] = 0
+    dsm = (5.0 * labels + rng.normal(0, 1, labels.shape)).astype("float32")
+    labels[60:66] = 255
+    return {"image": image, "dsm": dsm[None], "labels": labels[None]}
+
+
+def write_place(folder: Path, place: dict[str, np.ndarray]) -> None:
+    for name, array in place.items():
+        write_raster(folder / f"{name}.tif", array, nodata=0 if name == "image" else None)
+
+
+@pytest.fixture(autouse=True)
+def quick_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real figure costs more than all else here: one test looks at it, the others do without."""
+    if request.function is not test_a_run_has_its_tree_and_learns_the_colours:
+        monkeypatch.setattr("deepnets4eo.training.loop.draw_curves", lambda path, *_: path.touch())
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    for number in range(2):
+        write_place(tmp_path / "data" / f"place{number}", make_place(number))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> str:
+    """A network of a hundred weights, registered as a branch would."""
+
+    def factory(in_channels: int, num_classes: int) -> nn.Module:
+        return nn.Sequential(
+            nn.Conv2d(in_channels, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.1),
+            nn.Conv2d(8, num_classes, 1),
+        )  # fmt: skip
+
+    entry = SimpleNamespace(name="tiny", load=lambda: factory)
+    monkeypatch.setattr(networks, "_registered", lambda: {"tiny": entry})
+    return "tiny"
+
+
+def make_recipe(*overrides: str, **sections: dict[str, Any]) -> Recipe:
+    values: dict[str, Any] = {
+        "legend": LEGEND,
+        "data": {"tile_px": 32, "windows_per_epoch": 16, "num_workers": 0},
+        "model": {"network": "tiny"},
+        "train": {"epochs": 3, "batch_size": 4, "lr": 0.02},
+    }
+    for name, section in sections.items():
+        values[name] = {**values[name], **section}
+    return resolve(values, overrides, kind=Recipe)
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "weights.safetensors")
+
+
+def equal(first: Path, second: Path) -> bool:
+    one, other = weights(first), weights(second)
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def metrics(run: Path) -> dict[str, Any]:
+    return json.loads((run / "metrics.json").read_text())
+
+
+def test_a_run_has_its_tree_and_learns_the_colours(data: Path, tiny: str, tmp_path: Path) -> None:
+    run = deepnets4eo.train(make_recipe("train.epochs=6"), tmp_path / "run", data=data)
+    assert {path.name for path in run.iterdir()} == TREE
+    assert metrics(run)["overall_accuracy"] > 0.9
+    assert {"f1", "iou", "precision", "recall", "confusion", "legend", "protocol"} <= metrics(run).keys()
+    loaded = deepnets4eo.load_run(run)
+    assert loaded.legend.names == NAMES
+    assert loaded.card["recipe_sha256"] in (run / "recipe.yaml").read_text().splitlines()[0]
+    assert not loaded.card["notes"]["leaky"]
+
+
+def test_two_runs_of_one_seed_are_the_same_bits_whatever_reads_ahead(data: Path, tiny: str, tmp_path: Path) -> None:
+    first = deepnets4eo.train(make_recipe(), tmp_path / "a", data=data)
+    second = deepnets4eo.train(make_recipe("data.num_workers=3"), tmp_path / "b", data=data)
+    third = deepnets4eo.train(make_recipe("train.seed=1"), tmp_path / "c", data=data)
+    assert equal(first, second)
+    assert not equal(first, third)
+    assert metrics(first) == metrics(second)
+    assert (first / "split.geojson").read_text() == (third / "split.geojson").read_text()
+
+
+def test_mixed_precision_keeps_weights_in_float32(data: Path, tiny: str, tmp_path: Path) -> None:
+    run = deepnets4eo.train(make_recipe("train.precision=bfloat16"), tmp_path / "run", data=data)
+    assert {tensor.dtype for tensor in weights(run).values()} == {torch.float32, torch.int64}
+    assert metrics(run)["overall_accuracy"] > 0.7
+
+
+def test_an_interrupted_run_resumes_to_the_same_bits(
+    data: Path, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = deepnets4eo.train(make_recipe(), tmp_path / "whole", data=data)
+    original = TrainLoader.set_epoch
+
+    def interrupted(loader: TrainLoader, epoch: int) -> None:
+        if epoch == 2:
+            raise KeyboardInterrupt
+        original(loader, epoch)
+
+    monkeypatch.setattr(TrainLoader, "set_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        deepnets4eo.train(make_recipe(), tmp_path / "cut", data=data)
+    assert not (tmp_path / "cut" / "card.json").exists()  # an unfinished run is no run
+    monkeypatch.setattr(TrainLoader, "set_epoch", original)
+    resumed = deepnets4eo.train(make_recipe(), tmp_path / "cut", data=data, options=TrainOptions(resume=True))
+    assert equal(whole, resumed)
+    assert metrics(whole) == metrics(resumed)
+
+
+def test_what_validation_blocks_show_never_reaches_the_weights(data: Path, tiny: str, tmp_path: Path) -> None:
+    recipe = make_recipe("data.block_px=32", "data.buffer_px=4", "train.keep=last")
+    run = deepnets4eo.train(recipe, tmp_path / "a", data=data)
+    prepared = prepare(resolve(recipe.to_dict(), [f"data.folders=[{data}]"], kind=Recipe))
+    for number, named in enumerate(prepared.parts.scenes):
+        place = make_place(number)
+        hidden = prepared.parts.mask(number, VAL, Window(0, 0, 128, 128))
+        assert hidden.any()
+        place["image"][:, hidden] = 7
+        place["labels"][:, hidden] = 1
+        write_place(tmp_path / "changed" / named.name, place)
+    changed = deepnets4eo.train(recipe, tmp_path / "b", data=tmp_path / "changed")
+    assert equal(run, changed)
+
+
+def test_training_labels_keep_the_buffer_from_validation(data: Path, tiny: str) -> None:
+    prepared = prepare(make_recipe("data.block_px=32", "data.buffer_px=4", f"data.folders=[{data}]"))
+    window = Window(0, 0, 128, 128)
+    train, val = (prepared.parts.mask(0, part, window) for part in (TRAIN, VAL))
+    rows, cols = np.nonzero(val)
+    for row, col in zip(*np.nonzero(train), strict=True):
+        assert (np.maximum(abs(rows - row), abs(cols - col)) > 4).all()
+
+
+def test_statistics_come_from_valid_training_pixels_alone(data: Path, tiny: str) -> None:
+    prepared = prepare(make_recipe(f"data.folders=[{data}]"))
+    pixels = []
+    for number in range(2):
+        image = make_place(number)["image"].astype(float)
+        train = prepared.parts.mask(number, TRAIN, Window(0, 0, 128, 128))
+        pixels.append(image[:, train & (image != 0).any(axis=0)])
+    everything = np.concatenate(pixels, axis=1)
+    found = prepared.inputs.layers["image"]
+    assert found.mean == pytest.approx(everything.mean(axis=1), abs=1e-5)
+    assert found.std == pytest.approx(everything.std(axis=1), rel=1e-6)
+    assert prepared.inputs.gsd_m == 0.5
+
+
+def test_validation_counts_each_labelled_pixel_once(data: Path, tiny: str, tmp_path: Path) -> None:
+    run = deepnets4eo.train(make_recipe("train.epochs=1"), tmp_path / "run", data=data)
+    prepared = prepare(make_recipe(f"data.folders=[{data}]"))
+    expected = 0
+    for number in range(2):
+        place = make_place(number)
+        val = prepared.parts.mask(number, VAL, Window(0, 0, 128, 128))
+        expected += int((val & (place["labels"][0] != 255) & (place["image"] != 0).any(axis=0)).sum())
+    assert metrics(run)["pixels"] == expected
+
+
+def test_several_layers_are_concatenated_in_the_recipes_order(data: Path, tiny: str, tmp_path: Path) -> None:
+    overrides = ["data.layers={image: '*/image.tif', dsm: '*/dsm.tif', labels: '*/labels.tif'}"]
+    recipe = make_recipe(*overrides, "model.layers=[image, dsm]", "data.bands={image: [3, 1]}")
+    run = deepnets4eo.load_run(deepnets4eo.train(recipe, tmp_path / "run", data=data))
+    assert run.inputs.names == ["image", "dsm"]
+    assert run.inputs.in_channels == 3
+    assert run.segmenter.module[0].in_channels == 3
+
+
+def test_an_estimator_makes_the_same_tree(data: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(model={"network": None, "estimator": "random_forest", "trees": 5, "max_samples": 1000})
+    run = deepnets4eo.train(recipe, tmp_path / "run", data=data)
+    again = deepnets4eo.train(recipe, tmp_path / "again", data=data)
+    assert {path.name for path in run.iterdir()} == TREE - {"checkpoints", "weights.safetensors"} | {"estimator.skops"}
+    assert metrics(run)["overall_accuracy"] > 0.9
+    assert metrics(run) == metrics(again)
+    assert deepnets4eo.load_run(run).segmenter.kind == "estimator"
+
+
+def test_random_splits_are_stamped_leaky(data: Path, tiny: str, tmp_path: Path) -> None:
+    run = deepnets4eo.train(make_recipe("data.split=random"), tmp_path / "run", data=data)
+    assert metrics(run)["protocol"]["leaky"] is True
+    assert deepnets4eo.load_run(run).card["notes"]["leaky"] is True
+    assert json.loads((run / "split.geojson").read_text())["split"]["leaky"] is True
+
+
+def test_whole_scenes_can_be_validated_on(data: Path, tiny: str, tmp_path: Path) -> None:
+    overrides = ["data.split=scenes", "data.val_scenes=['*1']"]
+    run = deepnets4eo.train(make_recipe(*overrides), tmp_path / "run", data=data)
+    split = metrics(run)["protocol"]["split"]
+    assert split["scenes"] == {"place0": ["train"], "place1": ["val"]}
+    with pytest.raises(InputError, match="leaves 0 of 2 scenes for validation; both parts need one"):
+        prepare(make_recipe("data.split=scenes", "data.val_scenes=[x]", f"data.folders=[{data}]"))
+
+
+def test_balanced_windows_show_rare_classes_as_often_as_others(tmp_path: Path, tiny: str) -> None:
+    place = make_place(0, size_px=256)
+    place["labels"][:] = 0
+    place["labels"][:, 100:108, 100:108] = 1
+    write_place(tmp_path / "data" / "rare", place)
+    shares = {}
+    for sampling in ("random", "balanced"):
+        overrides = [
+            f"data.sampling={sampling}",
+            "data.windows_per_epoch=200",
+            "data.tile_px=64",
+            "data.val_share=0.05",
+        ]
+        recipe = make_recipe(*overrides, f"data.folders=[{tmp_path / 'data'}]")
+        prepared = prepare(recipe)
+        reader = SampleReader(prepared.parts, prepared.inputs)
+        places = WindowPlan(prepared.parts, prepared.cells, recipe).places(0)
+        shares[sampling] = np.mean([bool((reader.train(place)["mask"] == 1).any()) for place in places])
+        assert prepared.pixels[1] == 64
+    assert shares["balanced"] > 2 * shares["random"]
+
+
+def test_label_colours_and_other_legends_are_understood(data: Path, tiny: str, tmp_path: Path) -> None:
+    for number in range(2):
+        labels = make_place(number)["labels"][0]
+        colors = np.where(labels == 255, 0, COLORS[labels % 3].transpose(2, 0, 1)).astype("uint8")
+        write_raster(data / f"place{number}" / "labels.tif", colors)
+    run = deepnets4eo.train(make_recipe("train.epochs=1"), tmp_path / "run", data=data)
+    assert metrics(run)["pixels"] > 0
+
+
+def test_unknown_label_values_are_named_with_their_file(data: Path, tiny: str, tmp_path: Path) -> None:
+    place = make_place(0)
+    place["labels"][0, 5, 5] = 9
+    write_place(data / "place0", place)
+    with pytest.raises(LabelError, match=r"place0/labels.tif hold values that are not in legend \"colours\": 9"):
+        deepnets4eo.train(make_recipe(), tmp_path / "run", data=data)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["legend=''"], "the recipe names no legend"),
+        (["model.network=null"], "the recipe names no model"),
+        (["model.network=unett"], "network 'unett' is unknown"),
+        (["model.layers=[image, dsm]"], r"scene 'place0' has the layers \['image', 'labels'\], not \['dsm'\]"),
+        (["data.layers={image: '*/photo.tif'}"], "no file in .* matches '\\*/photo.tif' for the layer 'image'"),
+        (["data.block_px=128"], "scene 'place0' cannot be split: .* too few for the parts"),
+        (["task=segmentatoin"], "task 'segmentatoin' is unknown. Choose from segmentation"),
+        (["train.class_weights={pink: 2}"], '"pink" is no class of legend "colours"'),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_trained_is_said_before_it_starts(
+    data: Path, tiny: str, tmp_path: Path, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        deepnets4eo.train(make_recipe(), tmp_path / "run", data=data, overrides=overrides)
+    assert not (tmp_path / "run").exists()
+
+
+def test_no_data_is_explained(tiny: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no data were given. Pass --data FOLDER"):
+        deepnets4eo.train(make_recipe(), tmp_path / "run")
+    with pytest.raises(InputError, match="nowhere is not a folder"):
+        deepnets4eo.train(make_recipe(), tmp_path / "run", data=tmp_path / "nowhere")
+
+
+def test_an_existing_run_is_kept_unless_told_otherwise(data: Path, tiny: str, tmp_path: Path) -> None:
+    run = deepnets4eo.train(make_recipe("train.epochs=1"), tmp_path / "run", data=data)
+    (run / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="exists already. Pass --overwrite"):
+        deepnets4eo.train(make_recipe(), run, data=data)
+    with pytest.raises(RunError, match="was begun with other values of train.epochs"):
+        deepnets4eo.train(make_recipe("train.epochs=2"), run, data=data, options=TrainOptions(resume=True))
+    deepnets4eo.train(make_recipe("train.epochs=2"), run, data=data, options=TrainOptions(overwrite=True))
+    assert len((run / "log.csv").read_text().splitlines()) == 3
+    assert (run / "notes.txt").read_text() == "mine"
+
+
+def test_branches_bring_tasks_through_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    def train(recipe: Recipe, out: Path, options: TrainOptions) -> Path:
+        seen.append((recipe.task, out, options.device))
+        return out
+
+    for loaded in (train, Task(train)):
+        entry = SimpleNamespace(name="own", load=lambda loaded=loaded: loaded)
+        monkeypatch.setattr("deepnets4eo.training.tasks.entry_points", lambda group, entry=entry: [entry])
+        deepnets4eo.train(
+            resolve({"task": "own"}, kind=Recipe), tmp_path / "x", options=TrainOptions("cpu", resume=True)
+        )
+    assert seen == [("own", tmp_path / "x", "cpu")] * 2
+
+
+@pytest.mark.real_data
+def test_a_forest_learns_a_real_crop_stored_in_another_label_order(real_data: Path, tmp_path: Path) -> None:
+    recipe = resolve(
+        {
+            "legend": "isprs",
+            "data": {
+                "layers": {"image": "img_dir/*.png", "labels": "ann_dir/*.png"},
+                "labels_legend": "isprs-torchgeo", "nodata": {"labels": 255}, "tile_px": 128,
+            },
+            "model": {"estimator": "random_forest", "trees": 10, "max_samples": 5000},
+        },
+        kind=Recipe,
+    )  # fmt: skip
+    run = deepnets4eo.train(recipe, tmp_path / "run", data=real_data / "isprs_vaihingen_crop")
+    pixels = deepnets4eo.load_run(run).card["notes"]["training_pixels"]
+    assert max(pixels, key=pixels.__getitem__) == "impervious"  # stored as 1, which "isprs" calls building
+    assert metrics(run)["kappa"] > 0.2
+
+
+def test_a_hidden_class_comes_back_with_another_nodata(data: Path, tiny: str, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(2):
+        write_raster(data / f"place{number}" / "labels.tif", make_place(number)["labels"], nodata=0)
+    hidden = prepare(make_recipe(f"data.folders=[{data}]"))
+    assert hidden.pixels[0] == 0
+    assert "declares the value of class red as nodata" in caplog.text
+    assert prepare(make_recipe(f"data.folders=[{data}]", "data.nodata={labels: 255}")).pixels[0] > 0
+
+
+def test_half_written_files_of_a_kill_are_swept_away(data: Path, tmp_path: Path) -> None:
+    stale = tmp_path / "run" / "checkpoints" / ".partial-0-last.safetensors"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("half")
+    recipe = make_recipe(model={"network": None, "estimator": "logistic", "max_samples": 500})
+    deepnets4eo.train(recipe, tmp_path / "run", data=data, options=TrainOptions(resume=True))
+    assert not stale.exists()
+
+
+def touch(folder: Path) -> Callable[[str], None]:
+    def make(name: str) -> None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+
+    return make
+
+
+def test_files_are_paired_by_what_their_wildcards_match(tmp_path: Path) -> None:
+    for name in ("top/area_7.tif", "top/area_11.tif", "gts/area_11_gt.tif", "gts/area_7_gt.tif", "dsm.tif"):
+        touch(tmp_path)(name)
+    patterns = {"image": "top/area_*.tif", "labels": "gts/area_*_gt.tif", "dsm": "dsm.tif"}
+    found = find_sources([str(tmp_path)], patterns)
+    assert list(found) == ["11", "7"]
+    assert found["7"] == {name: str(tmp_path / path) for name, path in {
+        "image": "top/area_7.tif", "labels": "gts/area_7_gt.tif", "dsm": "dsm.tif"}.items()}  # fmt: skip
+
+
+def test_class_weights_follow_median_frequency_times_the_given_factors() -> None:
+    recipe = make_recipe("train.class_weighting=median_frequency", "train.class_weights={green: 2}")
+    assert class_weights(recipe.train, load_legend(recipe), [100, 50, 25]) == pytest.approx([0.5, 2.0, 2.0])
+    assert class_weights(make_recipe().train, load_legend(recipe), [1, 1, 1]) is None

@@ -1,0 +1,190 @@
+"""The optimisation loop on a net of a few weights: deterministic, resumable, and clear when it cannot go on."""
+
+import csv
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import safe_open
+from torch import nn
+
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.recipe import Recipe, TrainSection, resolve
+from deepnets4eo.training.loop import Fit, Progress, fit_network
+
+
+@pytest.fixture(autouse=True)
+def quick_figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real figure costs more than all else here: one test looks at it, the others do without."""
+    if request.function is not test_log_curves_and_checkpoints_are_written_without_pickle:
+        monkeypatch.setattr("deepnets4eo.training.loop.draw_curves", lambda path, *_: path.touch())
+
+
+class Batches:
+    """Four random batches that follow from the epoch alone."""
+
+    epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return 4
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        generator = torch.Generator().manual_seed(self.epoch)
+        return ({"image": torch.randn(4, 3, 8, 8, generator=generator)} for _ in range(4))
+
+
+def make_network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.5), nn.Conv2d(4, 1, 3))
+
+
+def step(network: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    return ((network(batch["image"]) - batch["image"].mean()) ** 2).mean()
+
+
+def settings(**train: object) -> TrainSection:
+    return resolve({"train": {"epochs": 5, **train}}, kind=Recipe).train
+
+
+class Scores:
+    """Validation with scores from a list; raises KeyboardInterrupt after `stop_after` epochs."""
+
+    def __init__(self, scores: list[float], stop_after: int = 100) -> None:
+        self.scores, self.left = scores, stop_after
+
+    def __call__(self, network: nn.Module) -> dict[str, float]:
+        assert not network.training
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return {"mean_iou": self.scores.pop(0)}
+
+
+def run(
+    out: Path, train: TrainSection, validate: Callable[[nn.Module], dict[str, float]], *, resume: bool = False
+) -> tuple[nn.Module, Progress]:
+    network = make_network()
+    return network, fit_network(network, step, Batches(), validate, Fit(train, out, "recipe", resume=resume))
+
+
+def equal(first: nn.Module, second: nn.Module) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(one, other) for one, other in pairs)
+
+
+RISING = [0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+def test_two_runs_of_one_seed_give_the_same_bits_and_another_seed_others(tmp_path: Path) -> None:
+    first, _ = run(tmp_path / "a", settings(), Scores(list(RISING)))
+    second, _ = run(tmp_path / "b", settings(), Scores(list(RISING)))
+    third, _ = run(tmp_path / "c", settings(seed=1), Scores(list(RISING)))
+    assert equal(first, second)
+    assert not equal(first, third)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("schedule", ["one_cycle", "step"])
+def test_an_interrupted_training_resumes_to_the_same_bits(tmp_path: Path, optimizer: str, schedule: str) -> None:
+    train = settings(optimizer=optimizer, schedule=schedule)
+    whole, history = run(tmp_path / "whole", train, Scores(list(RISING)))
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut", train, Scores(list(RISING), stop_after=2))
+    resumed, continued = run(tmp_path / "cut", train, Scores(RISING[2:]), resume=True)
+    assert equal(whole, resumed)
+    assert [row["loss"] for row in history.history] == [row["loss"] for row in continued.history]
+
+
+def test_the_best_epoch_is_kept_unless_the_last_is_asked_for(tmp_path: Path) -> None:
+    scores = [0.1, 0.5, 0.3, 0.2, 0.2]
+    best, progress = run(tmp_path / "best", settings(), Scores(list(scores)))
+    second_epoch, _ = run(tmp_path / "two", settings(epochs=2, schedule="constant"), Scores(scores[:2]))
+    last, _ = run(tmp_path / "last", settings(keep="last"), Scores(list(scores)))
+    assert progress.best_epoch == 2
+    assert not equal(best, last)
+    assert not equal(best, second_epoch)  # another schedule
+
+
+def test_patience_stops_and_a_resumed_run_stays_stopped(tmp_path: Path) -> None:
+    train = settings(epochs=9, patience=2)
+    first, progress = run(tmp_path, train, Scores([0.1, 0.4, 0.3, 0.2, 0.9]))
+    assert progress.epochs_done == 4
+    again, continued = run(tmp_path, train, Scores([]), resume=True)
+    assert continued.epochs_done == 4
+    assert equal(first, again)
+
+
+def test_an_undefined_score_is_never_the_best(tmp_path: Path) -> None:
+    _, progress = run(tmp_path, settings(epochs=3), Scores([float("nan"), 0.1, float("nan")]))
+    assert progress.best_epoch == 2
+
+
+def test_scores_that_are_all_undefined_keep_the_last_epoch(tmp_path: Path) -> None:
+    _, progress = run(tmp_path, settings(epochs=3), Scores([float("nan")] * 3))
+    assert progress.best_epoch == 3
+
+
+def test_a_monitor_that_validation_does_not_give_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="validation gives mean_iou; train.monitor=kappa is none of them"):
+        run(tmp_path, settings(monitor="kappa"), Scores([0.1]))
+
+
+def test_another_recipe_cannot_be_resumed(tmp_path: Path) -> None:
+    run(tmp_path, settings(epochs=1), Scores([0.1]))
+    with pytest.raises(RunError, match="was made by another recipe"):
+        fit_network(make_network(), step, Batches(), Scores([]), Fit(settings(), tmp_path, "other", resume=True))
+
+
+def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
+    run(tmp_path, settings(epochs=1), Scores([0.1]))
+    path = tmp_path / "checkpoints" / "last.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(RunError, match="is no training state of this package"):
+        run(tmp_path, settings(epochs=1), Scores([]), resume=True)
+
+
+def test_a_loss_that_is_not_finite_stops_the_training(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="the loss became nan in epoch 1. Lower train.lr"):
+        fit_network(
+            make_network(), lambda net, batch: step(net, batch) * float("nan"), Batches(), Scores([0.1]),
+            Fit(settings(), tmp_path, "recipe"),
+        )  # fmt: skip
+
+
+def test_a_single_value_for_batch_normalisation_is_explained(tmp_path: Path) -> None:
+    class Ones(Batches):
+        def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+            return iter([{"image": torch.randn(1, 3, 3, 3)}] * 4)
+
+    with pytest.raises(InputError, match="a batch of one window gives batch normalisation a single value"):
+        fit_network(make_network(), step, Ones(), Scores([0.1]), Fit(settings(), tmp_path, "recipe"))
+
+
+def test_the_learning_rate_follows_its_schedule(tmp_path: Path) -> None:
+    _, progress = run(tmp_path, settings(schedule="step", lr=1.0, step_epochs=[2, 4]), Scores(list(RISING)))
+    assert [row["lr"] for row in progress.history] == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+
+
+def test_log_curves_and_checkpoints_are_written_without_pickle(tmp_path: Path) -> None:
+    run(tmp_path, settings(), Scores(list(RISING)))
+    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    assert [row["mean_iou"] for row in rows] == [str(score) for score in RISING]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4", "5"]
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    files = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+    assert files == ["best.safetensors", "last.safetensors"]
+    with safe_open(tmp_path / "checkpoints" / "last.safetensors", framework="pt") as file:
+        assert any(name.startswith("optimizer.0.exp_avg") for name in file.keys())  # noqa: SIM118
+
+
+def test_the_users_random_state_is_left_alone(tmp_path: Path) -> None:
+    network = make_network()
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    fit_network(network, step, Batches(), Scores([0.1]), Fit(settings(epochs=1), tmp_path, "recipe"))
+    assert torch.equal(torch.rand(1), expected)
