@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,8 +11,11 @@ from deepnets4eo.cli.options import Debug, Json
 
 
 def check(
-    paths: Annotated[list[str], typer.Argument(metavar="FILE...", help="Rasters, vectors, runs, folders of tiles.")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Rasters, vectors, runs, datasets, folders of tiles.")
+    ],
     legend: Annotated[str | None, typer.Option("--legend", help="Check label values against this legend.")] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", help="Check folders against this card.")] = None,
     json: Json = None,
     debug: Debug = False,
 ) -> None:
@@ -19,14 +23,20 @@ def check(
 
     \b
     deepnets4eo check pre.tif post.tif footprints.gpkg
-    deepnets4eo check labels.tif --legend isprs --json labels.json
+    deepnets4eo check data/vaihingen --dataset isprs_vaihingen --json check.json
     """
+    from deepnets4eo.dataset_card import DatasetCard
+    from deepnets4eo.dataset_inspection import inspect_dataset, recognise
     from deepnets4eo.files import write_json
     from deepnets4eo.inspection import inspect, overlaps
     from deepnets4eo.legend import Legend
 
     chosen = Legend.load(legend) if legend else None
-    found = [inspect(path, chosen) for path in paths]
+    named = DatasetCard.load(dataset) if dataset else None
+    found = []
+    for path in paths:
+        card = (named or recognise(Path(path))) if Path(path).is_dir() else None
+        found.append(inspect_dataset(path, card) if card else inspect(path, chosen))
     for item in found:
         typer.echo(f"{item.path}: {item.kind}")
         for name, value in item.facts.items():

@@ -129,6 +129,7 @@ def assess(
     evidence, decided = judge.decide(evidence, heard)
     result = _damage_map(inputs, evidence, decided, registration, alignment, settings)
     result.inputs.update(judge.paths())
+    result.parameters["network_weight"] = judge.weight  # on radar the network alone is heard
     return result
 
 

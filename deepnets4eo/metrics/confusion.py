@@ -12,26 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.metrics.accuracy import (
-    AreaEstimate,
-    Interval,
-    area_adjusted,
-    bootstrap,
-    stratified_count,
-    wilson_interval,
-)
-from deepnets4eo.metrics.boundaries import erode_boundaries
-
-__all__ = [
-    "AreaEstimate",
-    "ConfusionMatrix",
-    "Interval",
-    "area_adjusted",
-    "bootstrap",
-    "erode_boundaries",
-    "stratified_count",
-    "wilson_interval",
-]
 
 VOID = 255
 CHUNK = 1 << 18  # pixels counted at once: bincount widens them to 8 bytes each

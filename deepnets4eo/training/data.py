@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -104,12 +105,29 @@ class WindowPlan:
         return Place(scene, balanced_windows(cells, self.data.tile_px, 1, rng)[0])
 
 
+class Plan(Protocol):
+    """Which places an epoch shows; `data.windows_per_epoch` of them."""
+
+    data: Any
+    seed: int
+
+    def places(self, epoch: int) -> Sequence[Any]:
+        """The places of an epoch, in order."""
+
+
+class Reader(Protocol):
+    """What turns a place into a sample to train on."""
+
+    def train(self, place: Any) -> Sample:
+        """Read one place."""
+
+
 @dataclass
 class TrainLoader:
     """Batches of augmented windows; the epoch alone decides which."""
 
-    reader: SampleReader
-    plan: WindowPlan
+    reader: Reader
+    plan: Plan
     augment: Augmentation
     batch_size: int
     workers: int = 0
@@ -131,7 +149,7 @@ class TrainLoader:
 
         return read_ahead(batch, len(self), self.workers)
 
-    def _sample(self, place: Place, epoch: int, at: int) -> Sample:
+    def _sample(self, place: Any, epoch: int, at: int) -> Sample:
         return self.augment(self.reader.train(place), np.random.default_rng([self.plan.seed, epoch, at]))
 
 

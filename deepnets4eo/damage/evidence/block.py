@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from deepnets4eo.damage.evidence.canvas import Canvas
 from deepnets4eo.damage.evidence.context import CELL_PX, lowest_ground, open_means
 from deepnets4eo.damage.evidence.maps import Maps, measure_maps
-from deepnets4eo.damage.evidence.outlines import Edges, Ints, fill, trace
+from deepnets4eo.damage.evidence.outlines import Edges, Ints, enclosed, trace
 from deepnets4eo.damage.evidence.radiometry import Radiometry
 from deepnets4eo.damage.evidence.sums import Groups, Rows, correlation_sums
 from deepnets4eo.grid import Window
+from deepnets4eo.zonal.outlines import Outlines
 
 BLOCK_PX = 1024
 MARGIN_PX = 56  # a multiple of the cell, wide enough for the neighbourhood, the shifts and the filters
@@ -36,13 +37,15 @@ TARP_EXCESS = 0.12  # by which the share of blue exceeds that of red
 
 @dataclass(frozen=True)
 class Outlined:
-    """The buildings of a job in working pixels: their outlines, and the same grown by a metre.
+    """The buildings of a job in working pixels.
 
+    edges : their outlines; own : the pixels these enclose; body : the same, grown by a metre.
     centres : (N, 2) float64, row and col of the middle of each bounding box, NaN for empty outlines.
     """
 
-    own: Edges
-    body: Edges
+    edges: Edges
+    own: Outlines
+    body: Outlines
     centres: NDArray[np.float64]
 
 
@@ -96,7 +99,7 @@ def measure_block(window: Window, canvas: Canvas, outlined: Outlined, radiometry
     }
     sums = _inside_sums(part, outlined.own, buildings, maps)
     for name, image in maps.items():
-        sums |= {f"{name}_{key}": rows for key, rows in _outline_sums(part, outlined.own, buildings, image).items()}
+        sums |= {f"{name}_{key}": rows for key, rows in _outline_sums(part, outlined.edges, buildings, image).items()}
     if "pre" in maps:
         sums |= _pair_sums(part, outlined.body, buildings, maps)
     centred, context = _context(part, outlined, maps)
@@ -110,9 +113,9 @@ def shifts_px(gsd_m: float) -> Ints:
     return np.array([(row, col) for row in along for col in along], dtype=np.int64)
 
 
-def _inside_sums(part: Part, edges: Edges, buildings: Ints, maps: dict[str, Maps]) -> dict[str, Rows]:
+def _inside_sums(part: Part, own: Outlines, buildings: Ints, maps: dict[str, Maps]) -> dict[str, Rows]:
     """Sums over the pixels inside the outlines, per image over its valid ones."""
-    owner, pixel = fill(edges, buildings, part.window)
+    owner, pixel = enclosed(own, buildings, part.window)
     flat, count = part.flat(pixel), len(buildings)
     sums = {"pixels": Groups(owner, count).sum([np.ones(len(owner), np.float32)])}
     for name, image in maps.items():
@@ -172,10 +175,10 @@ def _outline_sums(part: Part, edges: Edges, buildings: Ints, maps: Maps) -> dict
     return {"outline": groups.sum(across), "shadow": groups.sum(shadow)}
 
 
-def _pair_sums(part: Part, edges: Edges, buildings: Ints, maps: dict[str, Maps]) -> dict[str, Rows]:
+def _pair_sums(part: Part, body: Outlines, buildings: Ints, maps: dict[str, Maps]) -> dict[str, Rows]:
     """What the similarity of post and pre needs, over pixels valid in both."""
     post, pre = maps["post"], maps["pre"]
-    owner, pixel = fill(edges, buildings, part.window)
+    owner, pixel = enclosed(body, buildings, part.window)
     flat = part.flat(pixel)
     usable = (post.valid & pre.valid).ravel()[flat]
     groups, flat = Groups(owner[usable], len(buildings)), flat[usable]
@@ -193,7 +196,7 @@ def _context(part: Part, outlined: Outlined, maps: dict[str, Maps]) -> tuple[Int
     centred = np.flatnonzero(part.holds(outlined.centres))
     around = part.around
     built = np.zeros(around.height * around.width, bool)
-    built[fill(outlined.body, outlined.body.touching(around), around)[1]] = True
+    built[enclosed(outlined.body, outlined.body.touching(around), around)[1]] = True
     ground = ~built.reshape(around.height, around.width)
     rows, cols = (np.floor(outlined.centres[centred]).astype(np.int64) - (around.row, around.col)).T // CELL_PX
     context, gsd_m = {}, part.canvas.gsd_m

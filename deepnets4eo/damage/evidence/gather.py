@@ -24,6 +24,7 @@ from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.table import EvidenceTable, judge_coverage
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.scene import Layer
+from deepnets4eo.zonal.outlines import Outlines
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.footprints import Footprints
@@ -97,7 +98,8 @@ def outline(outlines: Shapes, canvas: Canvas) -> Outlined:
     """Outlines from post pixels to working pixels, made ready for the pass."""
     placed = shapely.transform(outlines, lambda xy: _through(canvas.post_to_work, xy))
     grown = shapely.buffer(placed, BODY_M / canvas.gsd_m, join_style="mitre", quad_segs=2)
-    return Outlined(edges_of(placed), edges_of(grown), _centres(placed)[:, ::-1])
+    own, body = (Outlines.on(shapes, shape=canvas.shape) for shapes in (placed, grown))
+    return Outlined(edges_of(placed), own, body, _centres(placed)[:, ::-1])
 
 
 def _through(affine: Affine, xy: Points) -> Points:

@@ -1,7 +1,7 @@
-"""Footprints as flat arrays: edges, the pixels they enclose, and samples along their outlines.
+"""Footprints as flat arrays: the pixels they enclose, their edges, and samples along them.
 
 Takes polygons in pixel coordinates of one grid (x = column, y = row) and works on all of them at once: overlapping
-outlines, holes and parts are each filled in their own right. Refuses nothing; empty outlines have no edges.
+outlines, holes and parts each in their own right. Refuses nothing; empty outlines have no edges.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.grid import Window
+from deepnets4eo.zonal.outlines import Outlines, ranges
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -25,36 +26,28 @@ class Edges:
     start : (N + 1,) int64, edges of outline i are start[i] … start[i + 1]
     rows, cols : (E, 2) float64, where each edge begins and ends, in pixels
     outward : (E, 2) float64, unit normal (row, col) that points out of the building
-    bounds : (N, 4) float64, (row, col, row, col) of each outline; NaN for empty ones
     """
 
     start: Ints
     rows: Floats
     cols: Floats
     outward: Floats
-    bounds: Floats
 
     def __len__(self) -> int:
         return len(self.start) - 1
 
-    def touching(self, window: Window) -> Ints:
-        """Indices of the outlines whose bounds reach into the window."""
-        top, left, bottom, right = self.bounds.T
-        inside = (bottom > window.row) & (top < window.row + window.height)
-        return np.flatnonzero(inside & (right > window.col) & (left < window.col + window.width))
-
     def of(self, outlines: Ints) -> tuple[Ints, Ints]:
         """Edge numbers of some outlines, and for each the position of its outline in `outlines`."""
         count = self.start[outlines + 1] - self.start[outlines]
-        return spread(self.start[outlines], count)
+        return _spread(self.start[outlines], count)
 
 
 def edges_of(outlines: NDArray[np.object_]) -> Edges:
     """Edges of polygons and multipolygons.
 
     >>> edges = edges_of(np.array([shapely.box(1, 2, 4, 4)], dtype=object))
-    >>> len(edges.rows), edges.bounds.tolist()
-    (4, [[2.0, 1.0, 4.0, 4.0]])
+    >>> len(edges.rows), edges.start.tolist()
+    (4, [0, 4])
     """
     polygons, owner = shapely.get_parts(outlines, return_index=True)
     rings, polygon = shapely.get_rings(polygons, return_index=True)
@@ -70,40 +63,28 @@ def edges_of(outlines: NDArray[np.object_]) -> Edges:
     outward = np.column_stack([-step[:, 0] * sign, step[:, 1] * sign])
     keep = length > 0
     count = np.bincount(owner[polygon[ring[keep]]], minlength=len(outlines))
-    bounds = shapely.bounds(outlines)[:, [1, 0, 3, 2]] if len(outlines) else np.empty((0, 4))
     return Edges(
         start=np.concatenate([[0], np.cumsum(count)]).astype(np.int64),
         rows=np.column_stack([begin[keep, 1], end[keep, 1]]),
         cols=np.column_stack([begin[keep, 0], end[keep, 0]]),
         outward=outward[keep],
-        bounds=bounds,
     )
 
 
-def fill(edges: Edges, outlines: Ints, window: Window) -> tuple[Ints, Ints]:
-    """Pixels of a window whose centres the outlines enclose (even-odd rule), each outline on its own.
+def enclosed(outlines: Outlines, buildings: Ints, window: Window) -> tuple[Ints, Ints]:
+    """Pixels of a window whose centres the outlines enclose, each outline on its own.
 
-    returns : position in `outlines`, ascending; flat pixel number in the window (row · width + col).
-    Peak memory: some 60 bytes per enclosed pixel.
+    buildings : ascending numbers of outlines, at least those that own pixels in the window.
+    returns : position in `buildings`, ascending; flat pixel number in the window (row · width + col).
 
-    >>> square = edges_of(np.array([shapely.box(0, 0, 2, 2)], dtype=object))
-    >>> fill(square, np.array([0]), Window(0, 0, 3, 3))[1].tolist()
+    >>> square = Outlines.on(np.array([shapely.box(0, 0, 2, 2)], dtype=object), shape=(3, 3))
+    >>> enclosed(square, np.array([0]), Window(0, 0, 3, 3))[1].tolist()
     [0, 1, 3, 4]
     """
-    edge, owner = edges.of(outlines)
-    rows, cols = edges.rows[edge] - window.row, edges.cols[edge] - window.col
-    first = np.clip(np.ceil(rows.min(axis=1) - 0.5), 0, window.height).astype(np.int64)
-    last = np.clip(np.ceil(rows.max(axis=1) - 0.5), 0, window.height).astype(np.int64)
-    line, source = spread(first, last - first)
-    slope = (cols[source, 1] - cols[source, 0]) / (rows[source, 1] - rows[source, 0])
-    crossing = cols[source, 0] + (line + 0.5 - rows[source, 0]) * slope
-    key = owner[source] * window.height + line
-    order = np.lexsort((crossing, key))
-    border = np.clip(np.ceil(crossing[order] - 0.5), 0, window.width).astype(np.int64)
-    key, begin, end = key[order][::2], border[::2], border[1::2]
-    col, span = spread(begin, end - begin)
-    owner, line = np.divmod(key[span], window.height)
-    return owner, line * window.width + col
+    spans = outlines.spans(window)
+    lengths = spans.stop - spans.start
+    owner = np.searchsorted(buildings, spans.numbers[spans.owner])
+    return np.repeat(owner, lengths), ranges(spans.row * window.width + spans.start, lengths)
 
 
 def trace(edges: Edges, outlines: Ints, step_px: float = 1.0) -> tuple[Ints, Floats, Floats]:
@@ -114,19 +95,12 @@ def trace(edges: Edges, outlines: Ints, step_px: float = 1.0) -> tuple[Ints, Flo
     edge, owner = edges.of(outlines)
     rows, cols = edges.rows[edge], edges.cols[edge]
     count = np.maximum(np.ceil(np.hypot(np.ptp(rows, axis=1), np.ptp(cols, axis=1)) / step_px), 1).astype(np.int64)
-    number, source = spread(np.zeros(len(edge), np.int64), count)
+    number, source = _spread(np.zeros(len(edge), np.int64), count)
     along = ((number + 0.5) / count[source])[:, None]
     ends = np.stack([rows, cols], axis=2)[source]
     return owner[source], ends[:, 0] + along * (ends[:, 1] - ends[:, 0]), edges.outward[edge[source]]
 
 
-def spread(first: Ints, count: Ints) -> tuple[Ints, Ints]:
-    """Ranges first[i], first[i] + 1, … of `count[i]` numbers, one after the other, and the i of each.
-
-    >>> [part.tolist() for part in spread(np.array([5, 9]), np.array([2, 1]))]
-    [[5, 6, 9], [0, 0, 1]]
-    """
-    count = np.maximum(count, 0)
-    source = np.repeat(np.arange(len(count)), count)
-    offset = np.arange(len(source)) - np.repeat(np.cumsum(count) - count, count)
-    return first[source] + offset, source
+def _spread(first: Ints, count: Ints) -> tuple[Ints, Ints]:
+    """Ranges first[i], first[i] + 1, … of `count[i]` numbers, one after the other, and the i of each."""
+    return ranges(first, count), np.repeat(np.arange(len(count)), count)

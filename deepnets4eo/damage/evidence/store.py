@@ -67,6 +67,6 @@ def _identity(canvas: Canvas, outlined: Outlined) -> str:
             if path.exists():
                 digest.update(f"{path.stat().st_size} {path.stat().st_mtime_ns}".encode())
     digest.update(np.ascontiguousarray(outlined.centres).tobytes())
-    digest.update(np.ascontiguousarray(outlined.own.rows).tobytes())
-    digest.update(np.ascontiguousarray(outlined.own.cols).tobytes())
+    digest.update(np.ascontiguousarray(outlined.edges.rows).tobytes())
+    digest.update(np.ascontiguousarray(outlined.edges.cols).tobytes())
     return digest.hexdigest()[:16]

@@ -69,7 +69,7 @@ class EvidenceTable:
 
 def judge_coverage(sums: dict[str, Rows], outlined: Outlined, canvas: Canvas) -> Coverage:
     """Whether each building can be assessed, and from which images."""
-    count = len(outlined.own)
+    count = len(outlined.edges)
     pixels = _total(sums, "pixels", count)
     full = _area(outlined, canvas)
     shown = np.maximum(full, pixels)
@@ -97,7 +97,7 @@ def _total(sums: dict[str, Rows], name: str, count: int) -> NDArray[np.float64]:
 
 def _area(outlined: Outlined, canvas: Canvas) -> NDArray[np.float64]:
     """Area of each footprint in working pixels."""
-    edges = outlined.own
+    edges = outlined.edges
     owner = np.repeat(np.arange(len(edges)), np.diff(edges.start))
     length = np.hypot(np.ptp(edges.rows, axis=1), np.ptp(edges.cols, axis=1))
     middle = (edges.rows.mean(axis=1) * edges.outward[:, 0] + edges.cols.mean(axis=1) * edges.outward[:, 1]) / 2

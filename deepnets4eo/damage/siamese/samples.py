@@ -6,7 +6,6 @@ follow from (seed, epoch). Nothing of a validation block is shown.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +19,7 @@ from deepnets4eo.damage.siamese.scaling import scaled_to
 from deepnets4eo.grid import Window
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.legend import VOID
-from deepnets4eo.training.augmentation import Augmentation, Sample
-from deepnets4eo.training.data import Batch, collate, read_ahead
+from deepnets4eo.training.augmentation import Sample
 
 SHOWN_SHARE = 0.5  # of a building's box that a window must show for the building to count as a whole
 
@@ -52,7 +50,7 @@ class WindowPlan:
         groups = np.unique(table[:, 2]) if self.data.sampling == "balanced" else [-1]
         self._groups = [table[(table[:, 2] == group) | (group < 0), :2] for group in groups]
 
-    def windows(self, epoch: int) -> list[PairWindow]:
+    def places(self, epoch: int) -> list[PairWindow]:
         """The windows of an epoch, in order."""
         rng = np.random.default_rng([self.seed, epoch])
         return [self._draw(rng) for _ in range(self.data.windows_per_epoch)]
@@ -83,7 +81,7 @@ class PairReader:
             self._scaled[pair] = scaled_to(self.inputs, labelled.scene, labelled.centres)
         return self._scaled[pair]
 
-    def read(self, place: PairWindow) -> Sample:
+    def train(self, place: PairWindow) -> Sample:
         """One sample: images (C, h, w) float32, mask (grades, void 255) and building (0 none) int64, valid bool."""
         pair, window = self.division.pairs[place.pair], place.window
         post, pre = pair.scene.read(window, [POST]), pair.scene.read(place.pre_window, [PRE])
@@ -110,37 +108,6 @@ class PairReader:
         whole = present[_shown(pair.boxes[present], place.window) >= SHOWN_SHARE]
         number[whole] = np.arange(1, len(whole) + 1)
         return mask, np.where(inside, number[painted], 0)
-
-
-@dataclass
-class PairLoader:
-    """Batches of augmented windows; the epoch alone decides which."""
-
-    reader: PairReader
-    plan: WindowPlan
-    augment: Augmentation
-    batch_size: int
-    workers: int = 0
-    epoch: int = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch whose windows come next."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.plan.data.windows_per_epoch // self.batch_size
-
-    def __iter__(self) -> Iterator[Batch]:
-        epoch, windows = self.epoch, self.plan.windows(self.epoch)
-
-        def sample(at: int) -> Sample:
-            return self.augment(self.reader.read(windows[at]), np.random.default_rng([self.plan.seed, epoch, at]))
-
-        def batch(number: int) -> Batch:
-            first = number * self.batch_size
-            return collate([sample(at) for at in range(first, first + self.batch_size)])
-
-        return read_ahead(batch, len(self), self.workers)
 
 
 def _shown(boxes: NDArray[np.int64], window: Window) -> NDArray[np.float64]:

@@ -59,10 +59,11 @@ def _fit(
     import torch
 
     from deepnets4eo.damage.siamese.criterion import GradingCriterion
-    from deepnets4eo.damage.siamese.samples import PairLoader, WindowPlan
+    from deepnets4eo.damage.siamese.samples import WindowPlan
     from deepnets4eo.damage.siamese.scoring import grade_validation, validation_scores
     from deepnets4eo.device import Compute, choose
     from deepnets4eo.training.augmentation import Augmentation
+    from deepnets4eo.training.data import TrainLoader
     from deepnets4eo.training.loop import Fit, fit_network
 
     train, division = recipe.train, reader.division
@@ -73,7 +74,7 @@ def _fit(
     segmenter.module.to(memory_format=torch.channels_last)  # quicker convolutions
     segmenter.compute = Compute(compute.device, "float32", compute.threads)
     augment = Augmentation(train.flips, train.rotations, train.photometric)
-    loader = PairLoader(reader, WindowPlan(division, recipe), augment, train.batch_size, recipe.data.num_workers)
+    loader = TrainLoader(reader, WindowPlan(division, recipe), augment, train.batch_size, recipe.data.num_workers)
     criterion = GradingCriterion(train, segmenter.legend, division.counts(division.train).tolist())
     fit = Fit(train, out, recipe.hash, compute.device, compute.precision, options.resume)
     progress = fit_network(

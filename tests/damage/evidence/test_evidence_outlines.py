@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.features import rasterize
 
-from deepnets4eo.damage.evidence.outlines import edges_of, fill, trace
+from deepnets4eo.damage.evidence.outlines import edges_of, enclosed, trace
 from deepnets4eo.grid import Window
+from deepnets4eo.zonal import Outlines
 
 WINDOW = Window(20, 30, 70, 90)
 
@@ -34,9 +35,9 @@ def polygons(seed: int, count: int) -> np.ndarray:
 @given(st.integers(0, 10_000))
 def test_every_outline_is_filled_as_gdal_fills_it_on_its_own(seed: int) -> None:
     shapes = polygons(seed, 12)
-    edges = edges_of(shapes)
-    inside = edges.touching(WINDOW)
-    owner, pixel = fill(edges, inside, WINDOW)
+    outlines = Outlines.on(shapes, shape=(300, 300))
+    inside = outlines.touching(WINDOW)
+    owner, pixel = enclosed(outlines, inside, WINDOW)
     assert (np.diff(owner) >= 0).all()
     for position, outline in enumerate(inside):
         mine = np.zeros(WINDOW.height * WINDOW.width, bool)
@@ -47,19 +48,14 @@ def test_every_outline_is_filled_as_gdal_fills_it_on_its_own(seed: int) -> None:
         assert (mine.reshape(gdal.shape) == gdal.astype(bool)).all()
 
 
-def test_outlines_beyond_the_window_touch_it_not() -> None:
-    shapes = np.array([shapely.box(0, 0, 10, 10), shapely.box(40, 30, 50, 40), shapely.Polygon()], dtype=object)
-    assert edges_of(shapes).touching(WINDOW).tolist() == [1]
-
-
 def test_filling_by_blocks_adds_up_to_filling_at_once() -> None:
-    edges = edges_of(polygons(3, 20))
-    everything = np.arange(len(edges))
-    whole = np.bincount(fill(edges, everything, Window(-50, -50, 300, 300))[0], minlength=20)
+    outlines = Outlines.on(polygons(3, 20), shape=(300, 300))
+    everything = np.arange(20)
+    whole = np.bincount(enclosed(outlines, everything, Window(0, 0, 300, 300))[0], minlength=20)
     parts = sum(
-        np.bincount(fill(edges, everything, Window(row, col, 37, 41))[0], minlength=20)
-        for row in range(-50, 260, 37)
-        for col in range(-50, 280, 41)
+        np.bincount(enclosed(outlines, everything, Window(row, col, 30, 50))[0], minlength=20)
+        for row in range(0, 300, 30)
+        for col in range(0, 300, 50)
     )
     assert (whole == parts).all()
 
@@ -82,6 +78,7 @@ def test_points_along_an_outline_are_no_farther_apart_than_asked(step: float) ->
 
 
 def test_an_empty_outline_has_no_pixels_and_no_points() -> None:
-    edges = edges_of(np.array([shapely.Polygon(), shapely.box(30, 20, 33, 23)], dtype=object))
-    assert np.unique(fill(edges, np.array([0, 1]), WINDOW)[0]).tolist() == [1]
-    assert np.unique(trace(edges, np.array([0, 1]))[0]).tolist() == [1]
+    shapes = np.array([shapely.Polygon(), shapely.box(30, 20, 33, 23)], dtype=object)
+    outlines = Outlines.on(shapes, shape=(300, 300))
+    assert np.unique(enclosed(outlines, np.array([0, 1]), WINDOW)[0]).tolist() == [1]
+    assert np.unique(trace(edges_of(shapes), np.array([0, 1]))[0]).tolist() == [1]

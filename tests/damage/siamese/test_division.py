@@ -71,9 +71,9 @@ def test_divisions_without_one_part_are_refused(pairs):
 def test_every_grade_is_met_equally_often_and_every_window_shows_its_building(pairs):
     recipe, division = divided(pairs, split="scenes", windows_per_epoch=400)
     plan = WindowPlan(division, recipe)
-    windows = plan.windows(0)
-    assert windows == plan.windows(0)
-    assert windows != plan.windows(1)
+    windows = plan.places(0)
+    assert windows == plan.places(0)
+    assert windows != plan.places(1)
     met = np.zeros(4)
     for place in windows:
         grades, (row, col, height, width) = division.train[place.pair], place.window
@@ -88,7 +88,7 @@ def test_a_sample_is_what_the_images_show_with_pre_moved_on_its_own(pairs):
     reader = PairReader(division, measure_pairs(pairs), by_scene=False)
     number = next(k for k, grades in enumerate(division.train) if (grades != VOID).any())
     window, scene = Window(20, 30, 32, 32), pairs[number].scene
-    sample = reader.read(PairWindow(number, window, (2, -1)))
+    sample = reader.train(PairWindow(number, window, (2, -1)))
     for name, shown in (("post", window), ("pre", Window(22, 29, 32, 32))):
         expected, spec = scene.layers[name].read(shown)[0], reader.inputs.layers[name]
         values = (
@@ -104,8 +104,8 @@ def test_a_sample_is_what_the_images_show_with_pre_moved_on_its_own(pairs):
 def test_nothing_of_a_validation_block_is_shown(pairs):
     recipe, division = divided(pairs, split="blocks", block_px=48, buffer_px=0)
     reader = PairReader(division, measure_pairs(pairs), by_scene=True)
-    for place in WindowPlan(division, recipe).windows(0):
-        sample = reader.read(place)
+    for place in WindowPlan(division, recipe).places(0):
+        sample = reader.train(place)
         hidden = division.splits[place.pair].mask(VAL, place.window)
         assert not sample["valid"].numpy()[hidden].any()
         assert (sample["image_post"].numpy()[:, hidden] == 0).all()
