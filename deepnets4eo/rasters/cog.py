@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window as RasterioWindow
 
@@ -115,12 +114,10 @@ class CogWriter:
         return self._dataset
 
     def _open(self, *, fresh: bool) -> DatasetWriter:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            try:
-                return rasterio.open(self.stream, "w", **self._profile) if fresh else rasterio.open(self.stream, "r+")
-            except RasterioError as error:
-                raise self._refused(error) from error
+        try:
+            return rasterio.open(self.stream, "w", **self._profile) if fresh else rasterio.open(self.stream, "r+")
+        except RasterioError as error:
+            raise self._refused(error) from error
 
     def _close(self) -> None:
         try:

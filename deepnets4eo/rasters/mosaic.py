@@ -6,7 +6,6 @@ Takes a file, a folder, a glob or a list; refuses tiles that differ in CRS, band
 from __future__ import annotations
 
 import glob
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from xml.sax.saxutils import escape
 import rasterio
 from affine import Affine
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 
 from deepnets4eo.errors import GridError, InputError
 
@@ -93,24 +92,22 @@ def mosaic_vrt(paths: Sequence[str]) -> str:
 
 
 def _describe(path: str) -> Tile:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            with rasterio.open(path) as tile:
-                return Tile(
-                    str(Path(path).resolve()) if "://" not in path and Path(path).exists() else path,
-                    tile.height,
-                    tile.width,
-                    tile.transform,
-                    tile.crs.to_wkt() if tile.crs else "",
-                    tile.dtypes,
-                    tile.nodata,
-                    tile.colorinterp,
-                    tile.descriptions,
-                    MaskFlags.per_dataset in tile.mask_flag_enums[0],
-                )
-        except RasterioError as error:
-            raise InputError(f"{path} is not a raster that GDAL can open. Take it out of the mosaic.") from error
+    try:
+        with rasterio.open(path) as tile:
+            return Tile(
+                str(Path(path).resolve()) if "://" not in path and Path(path).exists() else path,
+                tile.height,
+                tile.width,
+                tile.transform,
+                tile.crs.to_wkt() if tile.crs else "",
+                tile.dtypes,
+                tile.nodata,
+                tile.colorinterp,
+                tile.descriptions,
+                MaskFlags.per_dataset in tile.mask_flag_enums[0],
+            )
+    except RasterioError as error:
+        raise InputError(f"{path} is not a raster that GDAL can open. Take it out of the mosaic.") from error
 
 
 def _require_alike(first: Tile, tile: Tile) -> None:

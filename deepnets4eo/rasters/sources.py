@@ -7,7 +7,6 @@ Refuses what GDAL cannot open, what has no pixels, and tiles that differ in CRS,
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,7 +17,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.transform import guard_transform
 from rasterio.vrt import WarpedVRT
@@ -93,10 +92,8 @@ class ArraySource:
             array = self._array.astype(np.uint8) if self._array.dtype == bool else self._array
             profile = dict(driver="GTiff", count=array.shape[0], height=array.shape[1], width=array.shape[2])
             profile |= dict(dtype=array.dtype, nodata=self.nodata, crs=_rasterio_crs(self.grid), BIGTIFF="IF_SAFER")
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-                with self._file.open(transform=self.grid.affine, **profile) as dataset:
-                    dataset.write(array)
+            with self._file.open(transform=self.grid.affine, **profile) as dataset:
+                dataset.write(array)
         return _quiet_open(self._file.name)
 
 
@@ -241,13 +238,11 @@ def same_grid(a: Grid, b: Grid) -> bool:
 
 
 def _quiet_open(target: str) -> DatasetReader:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            return rasterio.open(target)
-        except RasterioError as error:
-            remedy = "Check the file with gdalinfo." if "://" in target or Path(target).exists() else "Check the path."
-            raise InputError(f"{target} is not a raster that GDAL can open. {remedy}") from error
+    try:
+        return rasterio.open(target)
+    except RasterioError as error:
+        remedy = "Check the file with gdalinfo." if "://" in target or Path(target).exists() else "Check the path."
+        raise InputError(f"{target} is not a raster that GDAL can open. {remedy}") from error
 
 
 def _unwarped(dataset: DatasetReader) -> DatasetReader:
