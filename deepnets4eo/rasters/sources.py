@@ -66,7 +66,7 @@ class ArraySource:
             raise InputError(
                 f"the array has shape {array.shape}, expected (C, H, W) or (H, W) with at least one pixel."
             )
-        shape = array.shape[1:]
+        shape = (array.shape[1], array.shape[2])
         if grid is not None and tuple(grid.shape) != shape:
             raise GridError(f"the array has {shape} pixels and its grid {tuple(grid.shape)}. They must agree.")
         self.name = "array"

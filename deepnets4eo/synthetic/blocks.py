@@ -207,14 +207,14 @@ def _apartments(site: _Site) -> None:
     site.pave(block.u_mid, block.v_mid, along - 12, 6.0, "asphalt")
     shapes = ("rect", "L", "U", "T", "courtyard")
     step = rng.uniform(24, 40)
-    for v in np.arange(block.v0 + step / 2 + 2, block.v1 - step / 2, step + rng.uniform(4, 10)):
+    for v in np.arange(block.v0 + step / 2 + 2, block.v1 - step / 2, step + rng.uniform(4, 10)).tolist():
         for side in (-1.0, 1.0):
             size = (step * rng.uniform(0.75, 0.95), min(across * 0.28, rng.uniform(10, 15)))
             shape = str(rng.choice(shapes, p=(0.4, 0.2, 0.15, 0.1, 0.15)))
             if shape in ("U", "L", "T"):
                 size = (size[0], size[1] * 0.75)
             site.build(block.u_mid + side * across * 0.29, v, size, shape, "block")
-    for v in np.arange(block.v0 + 10, block.v0 + along - 10, 2.9):
+    for v in np.arange(block.v0 + 10, block.v0 + along - 10, 2.9).tolist():
         if rng.random() < 0.5:
             site.slot(block.u_mid + 4.0, v, crosswise=True)
 
@@ -235,7 +235,7 @@ def _commerce(site: _Site) -> None:
             size = (size[0], size[1] * 0.7)
         site.build(block.u_mid + side * across * 0.2, v, size, shape, "hall")
         for u in (-side * across * 0.17, -side * across * 0.36):
-            for offset in np.arange(-step * 0.42, step * 0.42, 2.7):
+            for offset in np.arange(-step * 0.42, step * 0.42, 2.7).tolist():
                 x, y, heading = site.place(block.u_mid + u + 2.5, v + offset - 1.35)
                 site.plan.paving.append(((x, y, 4.8, 0.14, heading + np.pi / 2), "paint"))
                 if rng.random() < 0.4:

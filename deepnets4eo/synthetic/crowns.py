@@ -59,11 +59,11 @@ def _paint_tree(
     if kind == 1:
         crown = height * np.clip(1.05 - 0.8 * rim, 0, 1) + 0.2 * fine
     full = rim < 1
-    cover = np.full(size, 255, np.float32)
+    cover: np.ndarray = np.full(size, 255, np.float32)
     if leaf < 0.95:
         wood = _branchwork(x, y, radius, rng) + 0.35 * fine + 0.3 * middle + np.float32(2.2 * leaf)
         full &= wood > -0.2
-        cover = np.clip(70 + 120 * wood, 30, 200 + 55 * np.float32(leaf))
+        cover = np.clip(70 + 120 * wood, 30, 200 + 55 * np.float32(leaf)).astype(np.float32)
     colour = _crown_colour(leaf, kind, rng, season)
     drawn = full & (crown > surface.canopy[top:bottom, left:right])
     shade = np.clip(1 + 0.12 * fine + 0.10 * middle - 0.14 * (1 - dome), 0.4, 1.6)
