@@ -25,6 +25,10 @@ def damage(
         float,
         typer.Option(help="Share of a run's word in the decision, the rest is the weight-free model's.", min=0, max=1),
     ] = 0.5,
+    damaged_share: Annotated[
+        float,
+        typer.Option(help="Share of buildings expected with major damage or worse; lower it where damage is rare."),
+    ] = 0.5,
     motion: Annotated[
         Literal["auto", "translation", "similarity", "affine"], typer.Option(help="How pre may lie against post.")
     ] = "auto",
@@ -57,7 +61,7 @@ def damage(
 
     refuse_existing(out, overwrite=overwrite)
     settings = Settings(
-        model=model, network_weight=network_weight, motion=motion, max_shift_m=max_shift, align=align, sensor=sensor,
+        model=model, network_weight=network_weight, damaged_share=damaged_share, motion=motion, max_shift_m=max_shift, align=align, sensor=sensor,
         layer=layer, id_column=id_column, footprints_crs=footprints_crs, workers=workers, seed=seed,
     )  # fmt: skip
     others = {"dsm_pre": dsm_pre, "dsm_post": dsm_post, "cloud_mask": cloud_mask}

@@ -22,7 +22,7 @@ from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints, register
-from deepnets4eo.damage.siamese.verdict import Judge
+from deepnets4eo.damage.verdict import Judge
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.scene import Layer, LayerLike, overlap_share
 
@@ -34,7 +34,8 @@ class Settings:
     """How the job is done; every value goes into the manifest.
 
     model : name of the decision's model, or the folder of a trained run, which is then heard beside the default model
-    with network_weight (0–1), the share of its log-odds in the average. motion : how pre may lie against post.
+    with network_weight (0–1), the share of its log-odds in the average. damaged_share : of the buildings expected to
+    have major damage or worse (0–1); where damage is rare, say so, or false alarms outnumber it. motion : how pre may lie against post.
     max_shift_m : farthest it may lie off. align : move the footprints onto the roofs.
     sensor : auto refuses radar, which only a network can read; optical takes the images' word for it.
     layer, id_column, footprints_crs : of the footprints' file. workers : threads.
@@ -42,6 +43,7 @@ class Settings:
 
     model: str = "damage-evidence"
     network_weight: float = 0.5
+    damaged_share: float = 0.5
     motion: Literal["auto", "translation", "similarity", "affine"] = "auto"
     max_shift_m: float = 30.0
     align: bool = True
@@ -180,7 +182,7 @@ def _require_inside(footprints: Footprints, post: Layer) -> None:
 
 def _judge(inputs: Inputs, settings: Settings) -> Judge:
     """Who decides; the weight-free model has no say on radar."""
-    judge = Judge.load(settings.model, settings.network_weight)
+    judge = Judge.load(settings.model, settings.network_weight, settings.damaged_share)
     radar = [
         layer.source
         for layer in (inputs.pre, inputs.post)

@@ -32,23 +32,31 @@ CERTAIN = 1e-4  # no probability is taken to be nearer to 0 or 1: no single voic
 
 @dataclass(frozen=True)
 class Judge:
-    """The decision of a job: the weight-free model, and a network with the weight of its word where one is given."""
+    """The decision of a job: the weight-free model, and a network with the weight of its word where one is given.
+
+    damaged_share : of the place's buildings with major damage or worse, as far as that is known beforehand.
+    """
 
     model: DamageModel
     grader: NetworkGrader | None = None
     weight: float = 0.5
+    damaged_share: float = 0.5
 
     @classmethod
-    def load(cls, model: str, weight: float = 0.5) -> Judge:
+    def load(cls, model: str, weight: float = 0.5, damaged_share: float = 0.5) -> Judge:
         """Open a model of models/, or a run's folder, which is heard beside the default model.
 
-        Errors: RunError for a run that grades no buildings; InputError for unknown names or a weight outside 0–1.
+        Errors: RunError for a run that grades no buildings; InputError for unknown names or a share outside its range.
         """
         if not 0 <= weight <= 1:
             raise InputError(f"the network's weight is {weight}, expected 0 (not heard) to 1 (heard alone).")
+        if not 0 < damaged_share < 1:
+            raise InputError(
+                f"the share of damaged buildings is {damaged_share}, expected more than 0 and less than 1."
+            )
         if not is_run(model):
-            return cls(DamageModel.load(model))
-        return cls(DamageModel.load(DEFAULT_MODEL), NetworkGrader.load(model), weight)
+            return cls(DamageModel.load(model), damaged_share=damaged_share)
+        return cls(DamageModel.load(DEFAULT_MODEL), NetworkGrader.load(model), weight, damaged_share)
 
     def paths(self) -> dict[str, str]:
         """Role to path of what decided, for the manifest: the card of a run names all its files with their hashes."""
@@ -76,11 +84,11 @@ class Judge:
 
     def decide(self, evidence: EvidenceTable, heard: pd.DataFrame | None) -> tuple[EvidenceTable, pd.DataFrame]:
         """The evidence, with the network's where it was heard, and the decision (see `DamageModel.decide`)."""
-        if heard is None:
-            return evidence, self.model.decide(evidence)
-        full = with_network(evidence, heard)
-        probabilities = combined(self.model.probabilities(full.frame), full.frame, self.weight)
-        return full, named(probabilities, full.frame.index)
+        full = evidence if heard is None else with_network(evidence, heard)
+        probabilities = self.model.probabilities(full.frame)
+        if heard is not None:
+            probabilities = combined(probabilities, full.frame, self.weight)
+        return full, named(for_share(probabilities, self.damaged_share), full.frame.index)
 
 
 def with_network(evidence: EvidenceTable, probabilities: pd.DataFrame) -> EvidenceTable:
@@ -104,6 +112,17 @@ def combined(weight_free: NDArray[np.float64], frame: pd.DataFrame, weight: floa
     odds = (1 - weight) * _border_odds(weight_free) + weight * _border_odds(network)
     heard = np.asarray(np.isfinite(odds).all(axis=1))
     return np.where(heard[:, None], grade_probabilities(expit(odds)), weight_free)
+
+
+def for_share(probabilities: NDArray[np.float64], damaged_share: float) -> NDArray[np.float64]:
+    """Probabilities (N, 4) for a place where `damaged_share` of the buildings have major damage or worse.
+
+    They come for a place where that is one half; by Bayes' rule the log-odds move by those of the share, at every
+    border alike, so that their order is kept. NaN rows stay.
+    """
+    if damaged_share == 0.5:
+        return probabilities
+    return grade_probabilities(expit(_border_odds(probabilities) + logit(damaged_share)))
 
 
 def _border_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

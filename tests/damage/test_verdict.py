@@ -20,7 +20,7 @@ from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.registration import register
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader
 from deepnets4eo.damage.siamese.network import SiameseNet
-from deepnets4eo.damage.siamese.verdict import CERTAIN, Judge, combined
+from deepnets4eo.damage.verdict import CERTAIN, Judge, combined, for_share
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.inputs import InputSpec, LayerInput
 from deepnets4eo.lattice import Tiling
@@ -148,3 +148,16 @@ def test_the_combination_is_a_distribution_and_two_equal_voices_change_nothing(s
     np.testing.assert_allclose(same, first, atol=4 * CERTAIN)
     unheard = combined(first, pd.DataFrame(np.full((20, 4), np.nan), columns=NET), weight)
     assert (unheard == first).all()
+
+
+def test_a_rarer_event_lowers_every_probability_as_bayes_rule_says() -> None:
+    probabilities = np.array([[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1], [np.nan] * 4])
+    found = for_share(probabilities, 0.05)
+    prior = 0.05 / 0.95
+    damaged = probabilities[:2, 2:].sum(axis=1)
+    assert np.allclose(found[:2, 2:].sum(axis=1), damaged * prior / (damaged * prior + 1 - damaged))
+    assert np.allclose(found[:2].sum(axis=1), 1)
+    assert np.isnan(found[2]).all()
+    assert for_share(probabilities, 0.5) is probabilities
+    with pytest.raises(InputError, match="more than 0"):
+        Judge.load("damage-evidence", damaged_share=0)
