@@ -34,7 +34,7 @@ def demo(
     typer.echo(f"Open {report} in a browser when this is done, in about a minute (SYNTHETIC: a made-up place).")
     typer.echo(f"making a synthetic city of {size} × {size} pixels …", err=True)
     city = City(seed, size)
-    files = city.write(out / "city")
+    files = city.write(out / "city", overwrite=overwrite)
     pre, post = Layer.open(files / "pre.tif"), Layer.open(files / "post.tif")
     result = assess(pre, post, files / "footprints.gpkg", settings=Settings(seed=seed))
     result.save(out / "damage", pre=pre, post=post, overwrite=True)

@@ -26,3 +26,8 @@ def test_a_second_demo_needs_overwrite(tmp_path: Path, capsys: pytest.CaptureFix
     (tmp_path / "demo" / "mine.txt").write_text("keep me")
     assert main(["demo", "--out", str(tmp_path / "demo"), "--size", "256"]) == 1
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_with_overwrite_the_demo_runs_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        assert main(["demo", "--out", str(tmp_path / "demo"), "--size", "256", "--overwrite"]) == 0
