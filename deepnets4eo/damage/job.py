@@ -152,6 +152,7 @@ def open_inputs(
     post_layer = Layer.open(post)
     pre_layer = None if pre is None or (isinstance(pre, str) and pre == "-") else Layer.open(pre)
     if pre_layer is not None:
+        pre_layer, post_layer = _placed(pre_layer, post_layer)
         _require_overlap(pre_layer, post_layer)
     outlines = read_footprints(
         footprints, layer=settings.layer, id_column=settings.id_column,
@@ -159,6 +160,15 @@ def open_inputs(
     )  # fmt: skip
     _require_inside(outlines, post_layer)
     return Inputs(pre_layer, post_layer, outlines, **layers)
+
+
+def _placed(pre: Layer, post: Layer) -> tuple[Layer, Layer]:
+    """The pair; an image without a CRS lies pixel by pixel on the other, where both have one size (else a GridError)."""
+    if pre.grid.crs is None and post.grid.crs is not None:
+        return pre.on(post.grid), post
+    if post.grid.crs is None and pre.grid.crs is not None:
+        return pre, post.on(pre.grid)
+    return pre, post
 
 
 def _require_overlap(pre: Layer, post: Layer) -> None:

@@ -137,6 +137,20 @@ def test_images_of_different_places_are_refused(
     refused(capsys, run(place, tmp_path / "out", pre=tmp_path / "far.tif"), "do not overlap", "deepnets4eo check")
 
 
+def test_one_image_without_crs_is_named_unless_both_have_one_size(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with rasterio.open(place / "pre.tif") as file:
+        data = file.read()
+    for name, rows in (("whole.png", data.shape[1]), ("part.png", 100)):
+        with rasterio.open(tmp_path / name, "w", driver="PNG", height=rows, width=data.shape[2], count=3,
+                           dtype="uint8") as file:  # fmt: skip
+            file.write(data[:3, :rows])
+    refused(capsys, run(place, tmp_path / "out", pre=tmp_path / "part.png"), "part.png has no CRS", "Georeference both")
+    assert run(place, tmp_path / "out", pre=tmp_path / "whole.png") == 0
+    assert (gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")["method"] == "pre_post").any()
+
+
 def _outlines(path: Path, geometries: list, crs: str | None = "EPSG:32633") -> Path:
     gpd.GeoDataFrame(geometry=geometries, crs=crs).to_file(path)
     return path
