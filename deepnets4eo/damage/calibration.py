@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
-from scipy.special import expit, log_softmax
+from scipy.special import log_softmax
 
 from deepnets4eo.errors import InputError
 
@@ -79,11 +79,6 @@ def adapt_prior(
             break
     adapted = probabilities * (shares / trained)
     return adapted / adapted.sum(axis=1, keepdims=True), shares
-
-
-def shifted(score: Array, slope: float, intercept: float) -> Array:
-    """Calibrated probability of a score."""
-    return expit(slope * score + intercept)
 
 
 def _check(first: Array, second: NDArray[np.generic]) -> None:
