@@ -1,0 +1,160 @@
+"""An image in its own units whose bands have names: what features and rules are computed from.
+
+Takes prepared tiles of an `InputSpec`, or arrays; gives bands by what they show (red, nir, height …), whatever a file
+calls them. Refuses to guess: a role that no band has is an error that lists the bands there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
+from deepnets4eo.inputs import InputSpec
+
+Image = NDArray[np.float32]
+
+# what a band shows → how files and dataset cards call it, in lower case without blanks, dashes and underscores
+ROLES: dict[str, tuple[str, ...]] = {
+    "red": ("red", "r"),
+    "green": ("green", "g"),
+    "blue": ("blue", "b"),
+    "nir": ("nir", "nearinfrared", "infrared", "ir", "nir1"),
+    "height": ("height", "dsm", "elevation", "z", "altitude"),
+    "ground": ("ground", "dtm"),
+    "ndsm": ("ndsm", "normalizeddsm", "normalisedheight", "heightaboveground", "hag"),
+    "intensity": ("intensity", "lidarintensity"),
+}
+COLOURS = ("red", "green", "blue")
+UNNAMED: dict[str, dict[int, tuple[str, ...]]] = {"image": {3: COLOURS, 4: (*COLOURS, "nir")}, "dsm": {1: ("height",)}, "dtm": {1: ("ground",)},
+           "ndsm": {1: ("ndsm",)}, "intensity": {1: ("intensity",)}}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bands:
+    """A (part of a) scene as features see it.
+
+    values : (C, h, w) float32 in the files' own units (grey values, metres); pixels that were not valid hold the
+    training mean. names : C names, "layer.band", as in "image.red" or "dsm.height". gsd_m : ground size of a pixel.
+    span : (C, 2) the range of values seen in training (1st and 99th percentile of the layer); scales what needs 0–1.
+
+    >>> bands = Bands(np.zeros((4, 2, 2), np.float32), ("image.red", "image.green", "image.blue", "dsm.height"))
+    >>> bands.pick("height").shape, bands.has("nir")
+    ((1, 2, 2), False)
+    """
+
+    values: Image
+    names: tuple[str, ...]
+    gsd_m: float | None = None
+    span: NDArray[np.float32] | None = None
+    _places: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._places.update(role_places(self.names))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) in pixels."""
+        return self.values.shape[1], self.values.shape[2]
+
+    def has(self, *roles: str) -> bool:
+        """Whether there is a band for each of these roles."""
+        return all(role in self._places for role in roles)
+
+    def pick(self, *roles: str) -> Image:
+        """The bands of these roles, (len(roles), h, w). Errors: InputError naming the roles that no band has."""
+        missing = [role for role in roles if role not in self._places]
+        if missing:
+            raise InputError(
+                f"no band shows {' or '.join(missing)}; there are {', '.join(self.names)}. Name the bands in the recipe "
+                "(model.bands={image: [red, green, blue]}), give the layer, or leave out the feature that needs it."
+            )
+        return self.values[[self._places[role] for role in roles]]
+
+    def unit(self, *roles: str) -> Image:
+        """Bands of these roles scaled to 0–1: bytes by 255, others by the span seen in training; clipped."""
+        picked = self.pick(*roles)
+        low, high = self._limits([self._places[role] for role in roles])
+        return np.clip((picked - low) / (high - low), 0, 1)
+
+    def spectral(self) -> Image:
+        """All bands of the layer `image`, or of the first layer where there is none, (c, h, w)."""
+        return self.values[self.spectral_places()]
+
+    def spectral_places(self) -> list[int]:
+        """Places of the bands that `spectral` gives."""
+        layer = "image" if any(name.startswith("image.") for name in self.names) else self.names[0].split(".")[0]
+        return [place for place, name in enumerate(self.names) if name.split(".")[0] == layer]
+
+    def grey(self) -> Image:
+        """Mean of the spectral bands scaled to 0–1, (h, w): what texture is measured on."""
+        places = self.spectral_places()
+        low, high = self._limits(places)
+        return np.clip((self.values[places] - low) / (high - low), 0, 1).mean(axis=0, dtype=np.float32)
+
+    def cut(self, window: Window) -> Bands:
+        """A part of it; the window lies inside."""
+        rows, cols = window.slices
+        return Bands(self.values[:, rows, cols], self.names, self.gsd_m, self.span)
+
+    def _limits(self, places: Sequence[int]) -> tuple[Image, Image]:
+        """Lowest and highest value of each band, (c, 1, 1): 0 and 255 where it looks like bytes."""
+        span = (
+            self.span[list(places)]
+            if self.span is not None
+            else np.tile(np.array([0, 255], np.float32), (len(places), 1))
+        )
+        bytes_like = (span[:, 0] >= 0) & (span[:, 1] <= 255) & (span[:, 1] > 1)
+        low = np.where(bytes_like, 0, span[:, 0])
+        high = np.where(bytes_like, 255, np.maximum(span[:, 1], span[:, 0] + 1e-6))
+        return low[:, None, None].astype(np.float32), high[:, None, None].astype(np.float32)
+
+
+def role_places(names: Sequence[str]) -> dict[str, int]:
+    """Role → place of the first band that has it, by band names "layer.band", whatever their case and spacing."""
+    places: dict[str, int] = {}
+    for place, name in enumerate(names):
+        plain = "".join(letter for letter in name.split(".", 1)[-1].lower() if letter.isalnum())
+        for role, aliases in ROLES.items():
+            if plain in aliases:
+                places.setdefault(role, place)
+    return places
+
+
+def band_names(inputs: InputSpec, given: Mapping[str, Sequence[str]] | None = None) -> tuple[str, ...]:
+    """Names "layer.band" of all bands of an input spec, in order.
+
+    given : layer → names, for files whose bands have none. Files without names: three bands of `image` are taken for
+    red, green, blue, a fourth for near infrared; the one band of `dsm` is a height.
+    Errors: InputError where `given` names another number of bands than there are.
+    """
+    names: list[str] = []
+    for layer, expected in inputs.layers.items():
+        own: Sequence[str] = expected.bands
+        if all(name.casefold().startswith("band_") for name in own):
+            own = UNNAMED.get(layer, {}).get(len(own), own)
+        own = (given or {}).get(layer, own)
+        if len(own) != len(expected.bands):
+            raise InputError(
+                f"layer {layer!r} has {len(expected.bands)} bands, but {len(own)} names were given ({', '.join(own)}). "
+                "Give one name a band in model.bands."
+            )
+        names += [f"{layer}.{name}" for name in own]
+    return tuple(names)
+
+
+def restored(prepared: Image, inputs: InputSpec, names: Sequence[str]) -> Bands:
+    """A prepared tile (C, h, w) back in its own units."""
+    layers = list(inputs.layers.values())
+    mean = np.concatenate([np.asarray(layer.mean, np.float32) for layer in layers])
+    std = np.concatenate([np.asarray(layer.std, np.float32) for layer in layers])
+    values = prepared * std[:, None, None]
+    values += mean[:, None, None]
+    span = np.concatenate(
+        [np.tile(np.array([layer.low, layer.high], np.float32), (len(layer.bands), 1)) for layer in layers]
+    )
+    return Bands(values, tuple(names), inputs.gsd_m, span)
