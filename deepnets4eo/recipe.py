@@ -40,6 +40,12 @@ class DataSection(Section):
     scenes: tuple[dict[str, str], ...] = Field(
         default=(), description="layer -> path, one mapping a scene; instead of layers"
     )
+    dataset: str | None = Field(
+        default=None, description="dataset card whose layout pairs the files of folders[0]; layers given replace it"
+    )
+    dataset_split: str | None = Field(
+        default=None, description="split of that card: its train part alone is learnt from; none: the first"
+    )
     bands: dict[str, tuple[int, ...]] = Field(
         default={}, description="layer -> bands to use, counted from 1; others: all"
     )
