@@ -18,11 +18,15 @@ from deepnets4eo.errors import InputError
 
 # name in recipes → module of this package and the feature in it; imported when used
 HOMES = {
+    "hog16": "hog:HOG16",
+    "hog32": "hog:HOG32",
     "pixels": "pixels:PIXELS",
     "neighbourhood": "pixels:NEIGHBOURHOOD",
 }
 
-__all__ = ["HOMES", "DenseFeature", "Feature", "at_sites", "build_features", "column_names", "halo_px", "stack"]
+__all__ = [
+    "HOMES", "DenseFeature", "Feature", "as_features", "at_sites", "build_features", "column_names", "halo_px", "stack",
+]  # fmt: skip
 
 
 def build_features(names: Sequence[str]) -> tuple[Feature, ...]:
@@ -30,6 +34,13 @@ def build_features(names: Sequence[str]) -> tuple[Feature, ...]:
     if not names:
         raise InputError(f"no feature was named. Choose from {', '.join(HOMES)}.")
     return tuple(_load(name) for name in names)
+
+
+def as_features(given: Sequence[str | Feature]) -> tuple[Feature, ...]:
+    """Features, some of them given by name. Errors: InputError for an unknown name, or for none."""
+    if not given:
+        return build_features([])
+    return tuple(_load(one) if isinstance(one, str) else one for one in given)
 
 
 def stack(features: Sequence[Feature], bands: Bands, stride_px: int = 1) -> NDArray[np.float32]:
