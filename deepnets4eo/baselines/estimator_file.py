@@ -1,0 +1,153 @@
+"""A fitted scikit-learn estimator in a file, through skops: nothing is unpickled.
+
+Takes and gives classifiers (and what they are made of). Refuses types that are not known to be safe, and trees and
+support vectors whose indices lead outside their arrays, since compiled code would follow them into foreign memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from deepnets4eo.errors import RunError
+
+ESTIMATOR = "estimator.skops"  # its name in a run's folder
+
+# Types that skops does not trust by itself, but which are safe to load here:
+TRUSTED: tuple[str, ...] = (
+    "sklearn.tree._tree.Tree",  # _check_tree: its nodes lead to later nodes of it, and to features that there are
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",  # _check_predictor: likewise
+    "sklearn.calibration._CalibratedClassifier",  # holds an estimator and calibrators; NumPy only
+    "sklearn.calibration._SigmoidCalibration",  # two numbers
+    "deepnets4eo.baselines.calibration.Calibrators",  # arrays; NumPy only
+    "deepnets4eo.baselines.estimators.TunedClassifier",  # holds an estimator, which is looked at as any other
+    "deepnets4eo.baselines.rbf_svm.RbfSvm",  # arrays; NumPy only
+    "deepnets4eo.baselines.som.SelfOrganizingMap",  # arrays; NumPy only
+)
+# what zipfile, json, NumPy and skops raise for damaged files
+UNREADABLE = (
+    ValueError, KeyError, IndexError, OSError, EOFError, TypeError, AttributeError, ImportError, SyntaxError, BadZipFile,
+    NotImplementedError, RecursionError, OverflowError, MemoryError,
+)  # fmt: skip
+
+
+def save_estimator(estimator: Any, path: str | Path) -> Path:
+    """Write an estimator through skops; returns the path."""
+    from skops import io
+
+    io.dump(estimator, Path(path))
+    return Path(path)
+
+
+def load_estimator(path: str | Path) -> Any:
+    """The estimator that `save_estimator` wrote.
+
+    Errors: RunError for a file that cannot be read, for types that are not in `TRUSTED`, and for trees and support
+    vectors that point outside themselves.
+    """
+    from skops import io
+
+    path = Path(path)
+    try:
+        found = io.get_untrusted_types(file=path)
+        foreign = sorted(set(found) - set(TRUSTED))
+        if foreign:
+            raise RunError(f"{path} holds types that are not known to be safe: {foreign}. It is not loaded.")
+        estimator = io.load(path, trusted=found)
+    except RunError:
+        raise
+    except UNREADABLE as error:
+        raise RunError(f"{path} cannot be read: {error}. Copy the run again.") from error
+    check_estimator(estimator, path)
+    return estimator
+
+
+def check_estimator(estimator: Any, path: str | Path) -> None:
+    """Refuse trees and support vectors, wherever they are in it, whose indices lead outside. Errors: RunError"""
+    try:
+        for part, width in _parts(estimator, None, set()):
+            if hasattr(part, "tree_"):
+                _check_tree(part, width)
+            elif hasattr(part, "_predictors"):
+                _check_predictors(part)
+            elif hasattr(part, "_n_support"):
+                _check_support_vectors(part)
+    except _LeadsOutsideError as error:
+        raise RunError(f"{path} {error}. Copy the run again.") from error
+    except UNREADABLE as error:
+        raise RunError(f"{path} holds an estimator with parts missing: {error}. Copy the run again.") from error
+
+
+class _LeadsOutsideError(Exception):
+    """What is wrong with a part of an estimator."""
+
+
+def _parts(value: Any, width: int | None, seen: set[tuple[int, int | None]]) -> Iterator[tuple[Any, int | None]]:
+    """All objects within an estimator, each with the number of features that the one around it lets through."""
+    if (id(value), width) in seen:  # a tree may stand in two forests of different width
+        return
+    seen.add((id(value), width))
+    inner: Iterable[Any] = ()
+    if isinstance(value, dict):
+        inner = value.values()
+    elif isinstance(value, list | tuple | set):
+        inner = value
+    elif isinstance(value, np.ndarray):
+        inner = value.ravel() if value.dtype == object else ()
+    elif hasattr(value, "__dict__") and not isinstance(value, type):
+        yield value, width
+        inner = vars(value).values()
+        width = getattr(value, "n_features_in_", None) if hasattr(value, "estimators_") else None
+    for part in inner:
+        yield from _parts(part, width, seen)
+
+
+def _check_tree(member: Any, width: int | None) -> None:
+    """A tree's member.tree_: forests look at the width of what they get once, then hand it to all their trees."""
+    tree = member.tree_
+    if not 0 < tree.node_count <= tree.capacity:  # first, as all other attributes are read by it
+        raise _LeadsOutsideError("holds a tree with nodes that lead nowhere")
+    features = min(member.n_features_in_, member.n_features_in_ if width is None else width)
+    left, right = tree.children_left.astype(np.int64), tree.children_right.astype(np.int64)
+    _check_nodes(left, right, tree.feature, left == -1, features)
+
+
+def _check_predictors(boosting: Any) -> None:
+    if boosting._preprocessor is not None:
+        raise _LeadsOutsideError("holds a boosting of categories, which baselines do not use")
+    for predictor in [one for iteration in boosting._predictors for one in iteration]:
+        nodes = predictor.nodes
+        if nodes["is_categorical"].any():
+            raise _LeadsOutsideError("holds a boosting of categories, which baselines do not use")
+        left, right = nodes["left"].astype(np.int64), nodes["right"].astype(np.int64)
+        _check_nodes(left, right, nodes["feature_idx"], nodes["is_leaf"] != 0, boosting.n_features_in_)
+
+
+def _check_nodes(left: Any, right: Any, feature: Any, is_leaf: Any, features: int) -> None:
+    """Nodes lead to later ones, of which none lies outside, so that every way through the tree ends at a leaf."""
+    inner = np.flatnonzero(~is_leaf)
+    for children in (left[inner], right[inner]):
+        if left.size == 0 or not ((children > inner) & (children < left.size)).all():
+            raise _LeadsOutsideError("holds a tree with nodes that lead nowhere")
+    if not ((feature[inner] >= 0) & (feature[inner] < features)).all():
+        raise _LeadsOutsideError("holds a tree that asks for features it does not have")
+
+
+def _check_support_vectors(machine: Any) -> None:
+    """Of scikit-learn's own SVC, whose compiled code walks them by the numbers per class."""
+    counts, classes = np.asarray(machine._n_support), len(machine.classes_)
+    vectors, total = np.asarray(machine.support_vectors_), int(np.sum(machine._n_support))
+    shapes = {
+        "_dual_coef_": (classes - 1, total),
+        "support_": (total,),
+        "_intercept_": (classes * (classes - 1) // 2,),
+        "_n_support": (classes,),
+        "support_vectors_": (total, machine.n_features_in_),
+    }
+    wrong = [name for name, shape in shapes.items() if np.shape(getattr(machine, name)) != shape]
+    if wrong or (counts < 0).any() or not np.isfinite(vectors).all() or np.size(machine._probA) not in (0, len(counts)):
+        raise _LeadsOutsideError(f"holds support vectors that do not fit together ({', '.join(wrong) or 'counts'})")
