@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "ExpertRules": "deepnets4eo.baselines.rules",
     "PixelClassifier": "deepnets4eo.baselines.pixel_classifier",
 }
 

@@ -90,11 +90,15 @@ class Bands:
         layer = "image" if any(name.startswith("image.") for name in self.names) else self.names[0].split(".")[0]
         return [place for place, name in enumerate(self.names) if name.split(".")[0] == layer]
 
-    def grey(self) -> Image:
-        """Mean of the spectral bands scaled to 0–1, (h, w): what texture is measured on."""
+    def spectral_unit(self) -> Image:
+        """The spectral bands scaled to 0–1 as by `unit`, (c, h, w)."""
         places = self.spectral_places()
         low, high = self._limits(places)
-        return np.clip((self.values[places] - low) / (high - low), 0, 1).mean(axis=0, dtype=np.float32)
+        return np.clip((self.values[places] - low) / (high - low), 0, 1)
+
+    def grey(self) -> Image:
+        """Mean of the spectral bands scaled to 0–1, (h, w): what texture is measured on."""
+        return self.spectral_unit().mean(axis=0, dtype=np.float32)
 
     def cut(self, window: Window) -> Bands:
         """A part of it; the window lies inside."""
@@ -148,12 +152,15 @@ def band_names(inputs: InputSpec, given: Mapping[str, Sequence[str]] | None = No
 
 
 def restored(prepared: Image, inputs: InputSpec, names: Sequence[str]) -> Bands:
-    """A prepared tile (C, h, w) back in its own units."""
+    """A prepared tile (C, h, w) back in its own units; whole numbers are whole again, as thresholds expect."""
     layers = list(inputs.layers.values())
     mean = np.concatenate([np.asarray(layer.mean, np.float32) for layer in layers])
     std = np.concatenate([np.asarray(layer.std, np.float32) for layer in layers])
     values = prepared * std[:, None, None]
     values += mean[:, None, None]
+    whole = np.concatenate([np.full(len(layer.bands), np.dtype(layer.dtype).kind in "iu") for layer in layers])
+    for place in np.flatnonzero(whole):
+        np.rint(values[place], out=values[place])
     span = np.concatenate(
         [np.tile(np.array([layer.low, layer.high], np.float32), (len(layer.bands), 1)) for layer in layers]
     )

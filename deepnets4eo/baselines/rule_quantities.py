@@ -1,0 +1,121 @@
+"""What expert rules measure on each pixel: bands, colour range, vegetation index, height above ground, slope, features.
+
+Takes `Bands` in their own units; gives (h, w) float32 by the quantity's name. Where a value is not known it is NaN,
+and no rule holds. Refuses names it does not know, with the nearest, and bands that are missing.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from deepnets4eo.baselines.bands import COLOURS, ROLES, Bands
+from deepnets4eo.baselines.features import HOMES, build_features
+from deepnets4eo.baselines.features.feature import Feature, Image
+from deepnets4eo.errors import InputError
+
+
+class Quantity(NamedTuple):
+    """How far it looks around, the roles it needs of these bands, and its values (h, w) float32."""
+
+    halo_px: int
+    roles: Callable[[Bands], Sequence[str]]
+    measure: Callable[[Bands], Image]
+
+
+def quantity(name: str, ndvi_band: Sequence[str]) -> Quantity:
+    """The quantity of a name; ndvi_band : roles that may stand for near infrared, the first that is there is used.
+
+    Errors: InputError for an unknown name, with the nearest.
+    """
+    own = {
+        "colour_range": Quantity(0, lambda _: COLOURS, colour_range),
+        "brightness": Quantity(0, lambda _: (), lambda bands: bands.grey()),
+        "ndvi": Quantity(0, lambda bands: ("red", infrared(bands, ndvi_band)), lambda bands: ndvi(bands, ndvi_band)),
+        "ndsm": Quantity(0, height_roles, height_above_ground),
+        "slope": Quantity(1, lambda _: ("height",), slope_deg),
+    }
+    if name in own:
+        return own[name]
+    if name in ROLES:
+        return Quantity(0, lambda _: (name,), lambda bands: bands.pick(name)[0])
+    feature_name, dot, column = name.partition(".")
+    if dot and feature_name in HOMES:
+        (feature,) = build_features([feature_name])
+        return Quantity(feature.halo_px, lambda bands: _found(feature, column, bands), lambda bands: _column(feature, column, bands))  # fmt: skip
+    if dot:
+        return Quantity(0, lambda bands: _named(name, bands), lambda bands: bands.values[bands.names.index(name)])
+    known = sorted({*own, *ROLES, *(f"{feature}.COLUMN" for feature in HOMES)})
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"Choose from {', '.join(known)}, or a band as LAYER.BAND."
+    raise InputError(f"unknown key {name!r}. {hint}")
+
+
+def colour_range(bands: Bands) -> Image:
+    """Largest minus smallest of red, green and blue, in the image's own units: small for grey things."""
+    colours = bands.pick(*COLOURS)
+    return colours.max(axis=0) - colours.min(axis=0)
+
+
+def infrared(bands: Bands, allowed: Sequence[str]) -> str:
+    """The first of these roles that a band has; the first of all where none has."""
+    return next((role for role in allowed if bands.has(role)), allowed[0])
+
+
+def ndvi(bands: Bands, ndvi_band: Sequence[str]) -> Image:
+    """(N − R) / (N + R), −1 to 1; NaN where both are 0.
+
+    N is near infrared, in red's units. Anything else that stands for it (LiDAR intensity) has units of its own: then
+    both are first scaled to 0–1 of their range.
+    """
+    role = infrared(bands, ndvi_band)
+    near, red = bands.pick(role, "red") if role == "nir" else bands.unit(role, "red")
+    total = near + red
+    known = total != 0
+    return np.where(known, (near - red) / np.where(known, total, 1), np.float32(np.nan)).astype(np.float32)
+
+
+def height_roles(bands: Bands) -> Sequence[str]:
+    """What height above ground is taken from: a band of its own, else surface and ground."""
+    return ("height", "ground") if bands.has("height", "ground") and not bands.has("ndsm") else ("ndsm",)
+
+
+def height_above_ground(bands: Bands) -> Image:
+    """Metres above ground: the band `ndsm`, else height minus ground."""
+    if height_roles(bands) == ("ndsm",):
+        return bands.pick("ndsm")[0]
+    surface, ground = bands.pick("height", "ground")
+    return surface - ground
+
+
+def slope_deg(bands: Bands) -> Image:
+    """Slope of the surface in degrees, 0 flat, by central differences. Errors: InputError without a ground size."""
+    if bands.gsd_m is None:
+        raise InputError("slope needs the ground size of a pixel, which scenes without CRS do not give. Leave it out.")
+    framed = np.pad(bands.pick("height")[0], 1, mode="reflect" if min(bands.shape) > 1 else "edge")
+    down, right = framed[2:, 1:-1] - framed[:-2, 1:-1], framed[1:-1, 2:] - framed[1:-1, :-2]
+    return np.degrees(np.arctan(np.hypot(down, right) / np.float32(2 * bands.gsd_m)))
+
+
+def _found(feature: Feature, column: str, bands: Bands) -> Sequence[str]:
+    """No roles; refuses a column that the feature does not have."""
+    columns = feature.columns(bands)
+    if column not in columns:
+        close = difflib.get_close_matches(column, columns, n=1)
+        hint = f"Did you mean {feature.name}.{close[0]}?" if close else f"It has {', '.join(columns)}."
+        raise InputError(f"feature {feature.name!r} has no column {column!r}. {hint}")
+    return ()
+
+
+def _column(feature: Feature, column: str, bands: Bands) -> Image:
+    return feature.compute(bands)[feature.columns(bands).index(column)]
+
+
+def _named(name: str, bands: Bands) -> Sequence[str]:
+    """No roles; refuses a band that is not there."""
+    if name not in bands.names:
+        raise InputError(f"{name!r} is neither a band ({', '.join(bands.names)}) nor a column of {', '.join(HOMES)}.")
+    return ()

@@ -1,0 +1,139 @@
+"""Expert rules as a segmenter: nothing is learnt, a table of thresholds says what is what.
+
+Takes a `RuleTable`; the first rule that holds gives a pixel its class, with probability 1 (rules know no doubt).
+Refuses tables whose classes the legend lacks, or that need bands which are not there, naming the rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.baselines.bands import Bands
+from deepnets4eo.baselines.rule_quantities import Quantity, quantity
+from deepnets4eo.baselines.rule_table import FILE, Conditions, Rule, RuleTable
+from deepnets4eo.baselines.tile_segmenter import TileSegmenter
+from deepnets4eo.errors import InputError, LabelError, RunError
+from deepnets4eo.files import read_yaml, write_yaml
+from deepnets4eo.inputs import InputSpec
+from deepnets4eo.lattice import Tiling
+from deepnets4eo.legend import Legend
+
+Mask = NDArray[np.bool_]
+
+
+class ExpertRules(TileSegmenter):
+    """Rules in order; `otherwise` where none holds.
+
+    table : rules and thresholds in the bands' own units. bands : layer → names, for files whose bands have none.
+    Errors: InputError naming the rule whose class the legend lacks, or whose band is missing.
+    Source: the expert baseline of Lagrange et al., "Benchmarking classification of earth-observation data: from
+    learning explicit features to convolutional networks", IGARSS 2015.
+    """
+
+    kind = "expert-rules"
+
+    def __init__(
+        self,
+        table: RuleTable,
+        inputs: InputSpec,
+        legend: Legend,
+        *,
+        bands: Mapping[str, Sequence[str]] | None = None,
+        tiling: Tiling | None = None,
+    ) -> None:
+        self.table = table
+        self._quantities = {key: quantity(key, table.ndvi_band) for rule in table.rules for key in rule.keys}
+        halo_px = max(one.halo_px for one in self._quantities.values())
+        own = Tiling(512 + 2 * halo_px, halo_px)
+        super().__init__(inputs, legend, bands=bands, tiling=own if tiling is None else tiling)
+        self._check_bands(Bands(np.zeros((len(self.band_names), 1, 1), np.float32), self.band_names, inputs.gsd_m))
+        self._places = [_place(legend, f"rule {number}", rule.name) for number, rule in enumerate(table.rules, start=1)]
+        self._otherwise = _place(legend, "otherwise", table.otherwise)
+
+    def masks(self, bands: Bands) -> dict[str, Mask]:
+        """Class → (h, w) where one of its rules holds, whatever the rules before it say.
+
+        This is how the benchmark scores rules: each class against all others.
+        """
+        found: dict[str, Mask] = {}
+        for rule, holds in self._holding(bands):
+            found[rule.name] = found[rule.name] | holds if rule.name in found else holds
+        return found
+
+    def label(self, image: NDArray[np.float32], margin_px: int) -> NDArray[np.float32]:
+        """1 for the class of the first rule that holds, 0 for others. Memory: 5 bytes a pixel and quantity."""
+        bands = self.in_own_units(image)
+        places = np.full(bands.shape, self._otherwise, np.uint8)
+        free = np.ones(bands.shape, bool)
+        for place, (_, holds) in zip(self._places, self._holding(bands), strict=True):
+            places[free & holds] = place
+            free &= ~holds
+        height, width = bands.shape
+        places = places[margin_px : height - margin_px, margin_px : width - margin_px]
+        return (places == np.arange(self.legend.num_classes, dtype=np.uint8)[:, None, None]).astype(np.float32)
+
+    def save(self, folder: str | Path) -> list[str]:
+        """Write the table; returns the file's name."""
+        write_yaml(Path(folder) / FILE, self.table.to_dict())
+        return [FILE]
+
+    @classmethod
+    def restore(
+        cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
+    ) -> ExpertRules:
+        """The segmenter that `save` wrote. Errors: RunError for a table that does not hold rules."""
+        try:
+            table = RuleTable.from_dict(read_yaml(folder / FILE), where=str(folder / FILE))
+        except InputError as error:
+            raise RunError(f"{error} Copy the run again.") from error
+        return cls(table, inputs, legend, bands=description["bands"], tiling=tiling)
+
+    def _holding(self, bands: Bands) -> Iterator[tuple[Rule, Mask]]:
+        """Each rule and where it holds, (h, w); what is measured is measured once."""
+        measured: dict[str, NDArray[np.float32]] = {}
+        for rule in self.table.rules:
+            for key in rule.keys:
+                if key not in measured:
+                    measured[key] = self._quantities[key].measure(bands)
+            holds = _all_hold(rule.when, measured, bands.shape)
+            if rule.any_of:
+                holds &= np.any([_all_hold(group, measured, bands.shape) for group in rule.any_of], axis=0)
+            yield rule, holds
+
+    def _check_bands(self, bands: Bands) -> None:
+        for number, rule in enumerate(self.table.rules, start=1):
+            for key in rule.keys:
+                try:
+                    _check(self._quantities[key], key, bands)
+                except InputError as error:
+                    raise InputError(f"rule {number} ({rule.name}) cannot use {key}: {error}") from error
+
+
+def _check(measured: Quantity, key: str, bands: Bands) -> None:
+    missing = [role for role in measured.roles(bands) if not bands.has(role)]
+    if missing:
+        raise InputError(
+            f"no band shows {' or '.join(missing)}; there are {', '.join(bands.names)}. Name the bands "
+            "(model.bands={image: [red, green, blue]}), give the layer, or take the rule out."
+        )
+    if key == "slope":
+        measured.measure(bands)
+
+
+def _all_hold(conditions: Conditions, measured: Mapping[str, NDArray[np.float32]], shape: tuple[int, int]) -> Mask:
+    holds = np.ones(shape, bool)
+    for key, ranges in conditions.items():
+        holds &= np.any([one.holds(measured[key]) for one in ranges], axis=0)
+    return holds
+
+
+def _place(legend: Legend, where: str, name: str) -> int:
+    try:
+        return legend.index(name)
+    except LabelError as error:
+        raise LabelError(f"{where}: {error}") from error
