@@ -1,20 +1,25 @@
 """Dataset cards: where data comes from, what one may do with it, how it lies on disk, how results are scored.
 
 Takes YAML files of datasets/; returns checked values.
-Refuses unknown keys, missing ones, and protocols that are not in the card; names the nearest.
+Refuses unknown keys, missing ones, and splits and protocols that are not in the card; names the nearest.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from deepnets4eo.catalog import dataset_path
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
+
+TRAIN, TEST = "train", "test"  # parts of a split that programs know; a card may have others
+
+Patterns = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 
 
 class _Strict(BaseModel):
@@ -35,21 +40,47 @@ class ScoringProtocol(_Strict):
     source: str = ""
 
 
+class PublishedScores(_Strict):
+    """What one method reached by its authors' account; what they do not give is left out.
+
+    f1 : class of the card's legend → percent. overall_accuracy : percent. kappa : fraction, as papers print them.
+    protocol : the card's protocol it was reached under, empty where none of them is the same.
+    """
+
+    protocol: str = ""
+    f1: dict[str, float] = Field(default_factory=dict)
+    overall_accuracy: float | None = None
+    kappa: float | None = None
+    source: str = ""
+
+
 class DatasetCard(_Strict):
-    """One dataset. `splits` maps a split's name to its parts (train, test, …) and these to their tiles."""
+    """One dataset.
+
+    layout : layer → path pattern under the root, or several of which any may match. `{id}` stands for the tile, with
+    further placeholders for folders; a tile's id joins them by "/", and leading zeros of its numbers do not count.
+    A pattern without placeholder is one file that serves all tiles. variants : layer → layers that can stand for it.
+    splits : split → part (train, test, …) → tile ids, folders of ids (`Train`), or wildcards (`Train/Urban/*`).
+    published : method → scores, in the order of the table that they come from.
+    checksums : path pattern under the root → `md5:…` or `sha256:…`.
+    """
 
     name: str
     title: str
     source: str
     licence: str
+    access: str = Field("", description="how one gets it")
     citation: str = ""
     synthetic: bool = False
     legend: str
     gsd_m: tuple[float, ...] = Field((), description="ground size of a pixel, one or a range, metres")
     bands: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="layer to its bands, in order")
-    layout: dict[str, str] = Field(default_factory=dict, description="layer to its path pattern under the root")
+    layout: dict[str, Patterns] = Field(default_factory=dict)
+    variants: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     splits: dict[str, dict[str, tuple[str, ...]]] = Field(default_factory=dict)
     protocols: dict[str, ScoringProtocol] = Field(default_factory=dict)
+    published: dict[str, PublishedScores] = Field(default_factory=dict)
+    checksums: dict[str, str] = Field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @classmethod
@@ -61,18 +92,45 @@ class DatasetCard(_Strict):
         except ValidationError as error:
             raise InputError(f"{path} is no dataset card: {_first_problem(error)}") from error
 
+    def split(self, name: str | None = None) -> tuple[str, dict[str, tuple[str, ...]]]:
+        """A split's name and its parts; the card's first by default. Errors: InputError names those there are."""
+        chosen = name or next(iter(self.splits), "")
+        if chosen not in self.splits:
+            raise InputError(_unknown(self.name, "split", chosen, self.splits))
+        return chosen, self.splits[chosen]
+
+    def protocol(self, name: str) -> ScoringProtocol:
+        """One of the card's protocols. Errors: InputError names those there are."""
+        if name not in self.protocols:
+            raise InputError(_unknown(self.name, "protocol", name, self.protocols))
+        return self.protocols[name]
+
+    def with_layout(self, layout: Mapping[str, str]) -> DatasetCard:
+        """The card with other patterns: layer → pattern with placeholders, or the name of another layer of the card.
+
+        Errors: InputError for a value that is neither.
+        """
+        patterns = {}
+        for layer, value in layout.items():
+            if value not in self.layout and "{" not in value and "/" not in value and "." not in value:
+                hint = _unknown(self.name, "layer", value, self.layout)
+                raise InputError(f"{hint} Give one of them for {layer}, or a pattern such as images/{{id}}.tif.")
+            patterns[layer] = self.layout.get(value, (value,))
+        return self.model_copy(update={"layout": {**self.layout, **patterns}})
+
 
 def load_protocol(name: str) -> ScoringProtocol:
     """The protocol `DATASET/PROTOCOL` of a dataset card; InputError lists those there are."""
     dataset, _, wanted = name.rpartition("/")
     if not dataset:
         raise InputError(f'Got the protocol "{name}", expected DATASET/PROTOCOL, for example isprs_vaihingen/official.')
-    card = DatasetCard.load(dataset)
-    if wanted not in card.protocols:
-        nearest = get_close_matches(wanted, card.protocols, 1, 0.4)
-        hint = f' Did you mean "{nearest[0]}"?' if nearest else ""
-        raise InputError(f'{card.name} has no protocol "{wanted}", only {", ".join(card.protocols) or "none"}.{hint}')
-    return card.protocols[wanted]
+    return DatasetCard.load(dataset).protocol(wanted)
+
+
+def _unknown(card: str, kind: str, wanted: str, known: Mapping[str, object]) -> str:
+    nearest = get_close_matches(wanted, known, 1, 0.4)
+    hint = f' Did you mean "{nearest[0]}"?' if nearest else ""
+    return f'{card} has no {kind} "{wanted}", only {", ".join(known) or "none"}.{hint}'
 
 
 def _first_problem(error: ValidationError) -> str:
@@ -80,6 +138,6 @@ def _first_problem(error: ValidationError) -> str:
     place = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
         return f"{place}: {problem['msg']}."
-    known = {**DatasetCard.model_fields, **ScoringProtocol.model_fields}
+    known = {**DatasetCard.model_fields, **ScoringProtocol.model_fields, **PublishedScores.model_fields}
     nearest = get_close_matches(str(problem["loc"][-1]), known, 1, 0.0)[0]
     return f'{place} is unknown. Did you mean "{nearest}"?'

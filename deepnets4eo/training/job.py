@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.catalog import recipe_path
+from deepnets4eo.dataset_card import DatasetCard
 from deepnets4eo.errors import DeepNets4EOError, InputError, RunError
 from deepnets4eo.files import PARTIAL, refuse_existing
 from deepnets4eo.recipe import Recipe, differing_keys, read_recipe, resolve
@@ -67,7 +68,11 @@ def load_recipe(
     folders = [data] if isinstance(data, (str, Path)) else list(data)
     if folders:
         values = values | {"data": {**(values.get("data") or {}), "folders": [str(Path(f).resolve()) for f in folders]}}
-    return resolve(values, overrides, kind=task.recipe, where=where), task
+    resolved = resolve(values, overrides, kind=task.recipe, where=where)
+    dataset = getattr(resolved.data, "dataset", None)  # tasks may have data sections of their own
+    if dataset and not resolved.legend:
+        resolved = resolved.model_copy(update={"legend": DatasetCard.load(dataset).legend})
+    return resolved, task
 
 
 def _values(recipe: str | Path | Recipe) -> tuple[dict[str, Any], str]:

@@ -6,21 +6,22 @@ No pixel of a validation block is shown to the network in training; random split
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.dataset_card import TRAIN, DatasetCard
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.lattice.splits import BlockSplit
 from deepnets4eo.recipe import DataSection
 from deepnets4eo.training.scenes import Keep, NamedScene
 
-TRAIN, VAL = "train", "val"
+VAL = "val"
 BUFFER_PX = 32
 SMALLEST_BLOCK_PX, LARGEST_BLOCK_PX = 64, 512
 BLOCKS_ALONG = 5  # of the shorter side, unless that makes blocks too large or too small
@@ -36,11 +37,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Parts:
-    """A split over several scenes; `leaky` when neighbouring pixels may lie in different parts."""
+    """A split over several scenes; `leaky` when neighbouring pixels may lie in different parts.
+
+    dataset : the card, its split and the part that all of the scenes are of, where they are those of a dataset.
+    """
 
     scenes: Sequence[NamedScene]
     splits: Sequence[BlockSplit]
     kind: str
+    dataset: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def leaky(self) -> bool:
@@ -99,6 +104,7 @@ class Parts:
             "block_px": sorted({split.block_px for split in self.splits}),
             "buffer_px": sorted({split.buffer_px for split in self.splits}),
             "scenes": {named.name: split.parts for named, split in zip(self.scenes, self.splits, strict=True)},
+            **({"dataset": dict(self.dataset)} if self.dataset else {}),
         }
 
 
@@ -108,7 +114,7 @@ def make_parts(scenes: Sequence[NamedScene], data: DataSection) -> Parts:
     Errors: InputError when a part would stay empty.
     """
     if data.split == "scenes":
-        return Parts(scenes, _by_scene(scenes, data), data.split)
+        return Parts(scenes, _by_scene(scenes, data), data.split, _dataset(data))
     shares = {TRAIN: 1 - data.val_share, VAL: data.val_share}
     splits = []
     for number, named in enumerate(scenes):
@@ -119,7 +125,15 @@ def make_parts(scenes: Sequence[NamedScene], data: DataSection) -> Parts:
             splits.append(BlockSplit(shape, block_px, buffer_px, shares, data.split_seed + number))
         except InputError as error:
             raise InputError(f"scene {named.name!r} cannot be split: {error} Or set data.split=scenes.") from error
-    return Parts(scenes, splits, data.split)
+    return Parts(scenes, splits, data.split, _dataset(data))
+
+
+def _dataset(data: DataSection) -> dict[str, str]:
+    """Which part of which dataset all scenes are of; its test part is in none of them."""
+    if data.dataset is None or data.scenes:
+        return {}
+    card = DatasetCard.load(data.dataset)
+    return {"name": card.name} | ({"split": card.split(data.dataset_split)[0], "part": TRAIN} if card.splits else {})
 
 
 def _block_px(shape: tuple[int, int]) -> int:

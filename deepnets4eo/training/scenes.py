@@ -1,6 +1,6 @@
 """Which scenes a recipe trains on: explicit lists, or glob patterns whose wildcards pair the files.
 
-Takes the data section and the layers a model needs; gives named scenes, in a fixed order.
+Takes the data section and the layers a model needs, or a dataset card; gives named scenes, in a fixed order.
 Refuses patterns that match nothing, and scenes that lack a layer, naming them.
 """
 
@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
+from deepnets4eo.dataset_card import TRAIN, DatasetCard
+from deepnets4eo.dataset_reader import open_dataset
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.grid import Grid, Window, whole
@@ -83,9 +85,47 @@ def open_scenes(data: DataSection, layers: Sequence[str], legend: Legend) -> lis
 
     Errors: InputError when there is none, or when one lacks a layer.
     """
+    if data.dataset is not None and not data.scenes:
+        if len(data.folders) != 1:
+            raise InputError(
+                f"data.dataset={data.dataset} needs one folder, got {len(data.folders)}. Pass --data ROOT."
+            )
+        card = DatasetCard.load(data.dataset)
+        part = TRAIN if card.splits or data.dataset_split else None
+        return dataset_scenes(
+            card, data.folders[0], split=data.dataset_split, part=part, layers=layers, legend=legend, data=data
+        )
     found = _explicit(data) if data.scenes else find_sources(data.folders, data.layers)
     own = Legend.load(data.labels_legend) if data.labels_legend else None
     return [_open(name, sources, data, layers, (legend, own)) for name, sources in found.items()]
+
+
+def dataset_scenes(
+    card: DatasetCard | str | Path,
+    root: str | Path,
+    *,
+    split: str | None = None,
+    part: str | None = None,
+    layers: Sequence[str] = ("image",),
+    legend: Legend | None = None,
+    data: DataSection | None = None,
+) -> list[NamedScene]:
+    """Scenes of one part of a dataset's split (all tiles without `part`), each with labels, in the order of the card.
+
+    layers : what the scenes hold beside the labels. legend : what the labels are seen in, the card's own by default.
+    data : bands, nodata, labels_legend, unknown_labels, and in `layers` other patterns or layers of the card.
+    Errors: InputError naming the tiles that lack a layer (see `deepnets4eo.dataset_reader.open_dataset`).
+    """
+    card, data = card if isinstance(card, DatasetCard) else DatasetCard.load(card), data or DataSection()
+    # patterns with * are those of plain folders, such as the default ones; the card's stand in their place
+    layout = {layer: pattern for layer, pattern in data.layers.items() if "*" not in pattern and "?" not in pattern}
+    tiles = open_dataset(card, root, split=split, part=part, layers=(*layers, LABELS), layout=layout)
+    stored = Legend.load(data.labels_legend or card.legend)
+    legends = (legend or stored, None if legend is None or stored == legend else stored)
+    return [
+        _open(tile.replace("/", "-"), {layer: str(path) for layer, path in sources.items()}, data, layers, legends)
+        for tile, sources in tiles.items()
+    ]
 
 
 def _open(

@@ -1,0 +1,73 @@
+"""Tiny made-up folders laid out as a dataset's card says, for tests of readers and checks."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.transform import from_origin
+
+from deepnets4eo.dataset_card import DatasetCard
+from deepnets4eo.legend import Legend
+
+SIDE = 64
+COLORED = {"isprs_vaihingen", "isprs_potsdam", "dfc2015"}  # their labels are colours, the others' are values
+
+
+def make_dataset(root: Path, name: str, tiles: Iterable[str], layers: Sequence[str] | None = None) -> DatasetCard:
+    """Write the tiles of some layers (all by default) of a dataset as its card's first pattern names them."""
+    card = DatasetCard.load(name)
+    legend = Legend.load(card.legend)
+    for number, tile in enumerate(tiles):
+        for layer in layers or card.layout:
+            path = root / tile_path(card, layer, tile)
+            write(path, pixels(layer, number, legend, colored=name in COLORED), east=number if "{" in
+                  card.layout[layer][0] else 0)  # fmt: skip
+    return card
+
+
+def tile_path(card: DatasetCard, layer: str, tile: str, fill: Mapping[str, str] | None = None) -> str:
+    """The first pattern of a layer for one tile; Potsdam's heights are named with two digits."""
+    pattern = card.layout[layer][0]
+    names = list(dict.fromkeys(part.split("}")[0] for part in pattern.split("{")[1:]))
+    values = tile.split("/") if len(names) > 1 else [tile]
+    if card.name == "isprs_potsdam" and layer in ("dsm", "ndsm"):
+        values = ["_".join(f"{int(word):02d}" for word in tile.split("_"))]
+    for placeholder, value in zip(names, values, strict=False):
+        pattern = pattern.replace(f"{{{placeholder}}}", value)
+    return pattern
+
+
+def class_places(seed: int, num_classes: int) -> np.ndarray:
+    """(64, 64) uint8 squares of 8 px, all classes in them."""
+    cells = (SIDE // 8) ** 2
+    order = np.random.default_rng(seed).permutation(np.arange(cells) % num_classes)
+    return np.kron(order.reshape(SIDE // 8, -1), np.ones((8, 8), int)).astype(np.uint8)
+
+
+def pixels(layer: str, seed: int, legend: Legend, *, colored: bool) -> np.ndarray:
+    """(C, 64, 64): labels of all classes, heights in float32, else an image that shows the classes."""
+    places = class_places(seed, legend.num_classes)
+    if layer.startswith("labels"):
+        labels = np.array(legend.values, np.uint8)[places]
+        if layer == "labels_eroded":
+            labels[:, ::8] = labels[:, 7::8] = 255
+        return legend.decode(labels) if colored else np.where(labels == 255, 0, labels)[None].astype(np.uint8)
+    if layer in ("dsm", "ndsm", "dtm", "agl"):
+        heights = 3.0 * places[None]
+        return heights.astype(np.uint8 if layer == "ndsm" else np.float32)
+    noise = np.random.default_rng(seed).integers(0, 20, (3, SIDE, SIDE))
+    return (legend.colors[places].transpose(2, 0, 1) // 2 + 40 + noise).astype(np.uint8)
+
+
+def write(path: Path, array: np.ndarray, *, east: int = 0) -> None:
+    """Save an array; a TIFF gets a place `east` tiles to the east, other formats have none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    driver = {".png": "PNG", ".jpg": "JPEG"}.get(path.suffix, "GTiff")
+    placed = {} if driver != "GTiff" else {
+        "crs": "EPSG:32632", "transform": from_origin(5e5 + east * SIDE * 0.5, 5.4e6, 0.5, 0.5)
+    }  # fmt: skip
+    count, height, width = array.shape
+    with rasterio.open(path, "w", driver=driver, count=count, height=height, width=width, dtype=array.dtype,
+                       **placed) as file:  # fmt: skip
+        file.write(array)
