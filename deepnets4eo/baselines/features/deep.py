@@ -1,0 +1,331 @@
+"""Deep features: a frozen encoder looks at colours, height and normals, densely or patch by patch, at several scales.
+
+Takes `Bands`; gives columns for classifiers that are no networks: the modern form of ImageNet features + SVM (Lagrange
+et al., IGARSS 2015, 231 px patches at step 32; JURSE 2017, three scales). Refuses weights that do not fill the encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.baselines.bands import Bands, Image
+from deepnets4eo.baselines.features.pictures import NORMALS_REACH_PX, PICTURES, Inputs, pictures
+from deepnets4eo.baselines.features.sites import bilinear, box, mirrored
+from deepnets4eo.device import Compute
+from deepnets4eo.errors import InputError, RunError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deepnets4eo.baselines.features.encoders import FrozenEncoder
+
+Looks = Literal["dense", "patch"]
+
+REACH_CAP_PX = 96  # of the resized image: cells farther away have little weight, and would make halos of 200 pixels
+DENSE_REDUCTION = 16
+BATCH = 16  # patches that an encoder sees at once, always: other batches may give other last bits
+CHUNK = 256  # superpixels at once
+PROJECTION = "projection"
+
+
+@dataclass(eq=False)
+class DeepFeatures:
+    """Features of a frozen encoder at sites or superpixels.
+
+    encoder : a name of timm or smp. weights : None: random, drawn from `seed` (weak, though not useless: a random
+    filter bank); "imagenet": fetched from the internet; or a .safetensors file.
+    inputs : "rgb", "rgbd" (the encoder looks at the height, too) or "rgbd+" (and at the surface's normals).
+    scales : factors by which the image is resized first; 0.5 looks twice as far. patch_px : side of a patch in the
+    resized image, centred on the site; its maps are averaged. looks : "dense": one pass over the image serves all
+    sites, which take the map at their place, or its mean over their patch where patch_px is given; "patch": each patch
+    is cut and looked at alone, as published; slower by orders of magnitude.
+    step_px : in looks "patch", sites nearer than this share the patch whose middle square they lie in.
+    input_px : patches are resized to this side. reduction : level of the encoder by pixels per cell; None: 16 in
+    looks "dense", the deepest in looks "patch". components : columns of each picture and scale after a random
+    orthonormal projection, which keeps SVMs quick; None: all.
+
+    Dense values in the core of a tile differ from those of the whole image by what lies beyond the halo, which is at
+    most 96 px of the resized image; encoders with global parts (squeeze-excitation, attention) see the whole tile.
+    Those of patches are the same bits. Memory: 4 F bytes per site, and the encoder's maps of one scale.
+
+    >>> names = ("image.red", "image.green", "image.blue")
+    >>> bands = Bands(np.zeros((3, 64, 64), np.float32), names)
+    >>> DeepFeatures("resnet18", scales=(1, 0.5), components=8).compute(bands, stride_px=8).shape
+    (16, 8, 8)
+    """
+
+    encoder: str = "resnet18"
+    weights: str | Path | None = None
+    inputs: Inputs = "rgb"
+    scales: Sequence[float] = (1.0,)
+    patch_px: int | None = None
+    looks: Looks = "dense"
+    step_px: int = 16
+    input_px: int | None = None
+    reduction: int | None = None
+    components: int | None = None
+    seed: int = 0
+    name: str = "deep"
+
+    kind: ClassVar[str] = "deep"
+
+    def __post_init__(self) -> None:
+        from deepnets4eo.baselines.features.encoders import FrozenEncoder
+
+        self._check()
+        self.scales = tuple(float(scale) for scale in self.scales)
+        level = DENSE_REDUCTION if self.reduction is None and self.looks == "dense" else self.reduction
+        self._encoder: FrozenEncoder = FrozenEncoder(self.encoder, level, weights=self.weights, seed=self.seed)
+        self.reduction = self._encoder.reduction
+        self._projection = _projection(self.components, self._encoder.channels, self.seed)
+
+    @property
+    def halo_px(self) -> int:
+        """How far it looks around a site, in pixels; whole cells or steps, so that tiles are in phase with the scene."""
+        farthest = min(self.scales)
+        if self.looks == "patch":
+            reach = max(self._footprints) // 2 + NORMALS_REACH_PX + self.step_px // 2
+            return _whole(reach, self.step_px)
+        reach = min(self._encoder.reach_px, REACH_CAP_PX) + (self.patch_px or 0) / 2
+        return _whole(reach / farthest, self._encoder.reduction / farthest)
+
+    @property
+    def width(self) -> int:
+        """Columns of one picture at one scale."""
+        return self.components or self._encoder.channels
+
+    def columns(self, bands: Bands) -> list[str]:
+        """Names of the columns, "picture@scale.number". Errors: InputError where there is no height to look at."""
+        if self.inputs != "rgb" and not bands.has("ndsm"):
+            bands.pick("height")
+        return [
+            f"{picture}@{scale:g}.{number}"
+            for scale in self.scales
+            for picture in PICTURES[self.inputs]
+            for number in range(self.width)
+        ]
+
+    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+        """Values at the sites, (F, number of sites down, number of sites across) float32."""
+        rows, cols = (np.arange(stride_px // 2, side, stride_px) for side in bands.shape)
+        if self.looks == "dense":
+            return np.concatenate(list(self._dense(bands, rows, cols)))
+        if stride_px >= self.step_px:
+            return self._at_patches(bands, rows, cols)
+        step = self.step_px
+        down, across = (np.arange(-(-side // step)) * step + step // 2 for side in bands.shape)
+        return self._at_patches(bands, down, across)[:, rows[:, None] // step, cols // step]
+
+    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> Image:
+        """Values of superpixels, (count, F) float32: of the patch around their middle, or the mean of the dense columns.
+
+        ids : (h, w) int32, 0 … count − 1, or −1 for none. Superpixels without pixels get the value at the corner, or 0.
+        """
+        if self.looks == "dense" and self.patch_px is None:
+            return np.concatenate([self._means(maps, scale, ids, count) for scale, maps in self._maps(bands)], axis=1)
+        rows, cols = _middles(ids, count)
+        if self.looks == "patch":
+            return self._patches(bands, rows, cols)
+        return np.concatenate([self._around(maps, scale, rows, cols) for scale, maps in self._maps(bands)], axis=1)
+
+    def to(self, compute: Compute) -> None:
+        """Go to a device; always in float32, on as many threads as torch has."""
+        self._encoder.to(compute.device)
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values from which `restore` makes the same feature again, with the file of `save`."""
+        origin = "random" if self.weights is None else Path(self.weights).name
+        return asdict(self) | {"scales": list(self.scales), "weights": origin}
+
+    @property
+    def file(self) -> str:
+        """Name of the file that `save` writes."""
+        return f"{self.name}_encoder.safetensors"
+
+    def save(self, folder: str | Path) -> list[str]:
+        """Write the encoder's weights into an existing folder; returns the file's name."""
+        import torch
+        from safetensors.torch import save_file
+
+        state = self._encoder.state()
+        if self._projection is not None:
+            state[PROJECTION] = torch.from_numpy(self._projection)
+        save_file(state, Path(folder) / self.file)
+        return [self.file]
+
+    @classmethod
+    def restore(cls, folder: str | Path, description: Mapping[str, Any]) -> DeepFeatures:
+        """The feature that `save` wrote; nothing is fetched. Errors: RunError for a file that does not belong to it."""
+        from deepnets4eo.baselines.features.encoders import read_tensors
+
+        path = Path(folder) / f"{description['name']}_encoder.safetensors"
+        try:
+            feature = cls(**{**description, "weights": path})
+            projection = read_tensors(path).get(PROJECTION)
+        except (InputError, TypeError) as error:
+            raise RunError(f"the deep features of {folder} cannot be restored: {error}") from error
+        feature.weights = None if description["weights"] == "random" else description["weights"]
+        if feature.components is not None:
+            if projection is None or tuple(projection.shape) != (feature.components, feature._encoder.channels):
+                raise RunError(f"{path} lacks the projection onto {feature.components} columns. Copy the run again.")
+            feature._projection = projection.numpy()
+        return feature
+
+    @property
+    def _footprints(self) -> list[int]:
+        """Sides of the patches in the image itself, by scale."""
+        return [max(round((self.patch_px or 1) / scale), 1) for scale in self.scales]
+
+    def _check(self) -> None:
+        if self.inputs not in PICTURES:
+            raise InputError(f"deep features got inputs={self.inputs!r}. Choose from {', '.join(PICTURES)}.")
+        if self.looks not in get_args(Looks):
+            raise InputError(f"deep features got looks={self.looks!r}. Choose dense or patch.")
+        if self.looks == "patch" and not self.patch_px:
+            raise InputError("looks='patch' needs the side of a patch. Set patch_px (231 in the benchmark of 2015).")
+        if self.looks == "dense" and self.input_px:
+            raise InputError("input_px resizes patches; in looks='dense' there are none. Set scales instead.")
+        if not self.scales or not all(0 < scale <= 8 for scale in self.scales):
+            raise InputError(f"deep features got scales={self.scales}; each must be above 0, at most 8. Use (1, 0.5).")
+        sides = {key: getattr(self, key) for key in ("patch_px", "step_px", "input_px", "components")}
+        wrong = {key: value for key, value in sides.items() if value is not None and value < 1}
+        if wrong:
+            raise InputError(f"deep features got {wrong}; expected at least 1. Leave out what is not needed.")
+
+    # dense: one pass over the image
+
+    def _maps(self, bands: Bands) -> Iterator[tuple[float, Tensor]]:
+        """Scale and maps (M, width, rows, columns) of the whole image."""
+        import torch
+        import torch.nn.functional as F
+
+        encoder = self._encoder
+        whole = torch.from_numpy(pictures(bands, self.inputs)).to(encoder.device)
+        for scale in cast(tuple[float, ...], self.scales):
+            with torch.inference_mode():
+                resized = whole
+                if scale != 1:
+                    side = [max(round(length * scale), 1) for length in bands.shape]
+                    resized = F.interpolate(whole, side, mode="bilinear", antialias=scale < 1, align_corners=False)
+                below, right = (-length % 32 for length in resized.shape[2:])
+                resized = F.pad(resized, (0, right, 0, below), mode="replicate")
+                # one picture at a time: the same bits whatever the inputs, and a third of the memory
+                yield scale, torch.cat([self._projected(encoder(one[None])) for one in resized])
+
+    def _dense(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Iterator[Image]:
+        import torch
+
+        for scale, maps in self._maps(bands):
+            down, across = self._weights(rows, maps.shape[2], scale), self._weights(cols, maps.shape[3], scale)
+            with torch.inference_mode():
+                device = maps.device
+                values = torch.from_numpy(down).to(device) @ maps @ torch.from_numpy(across.T.copy()).to(device)
+                yield values.flatten(0, 1).cpu().numpy()
+
+    def _weights(self, places: NDArray[Any], cells: int, scale: float) -> Image:
+        """What the cells along an axis weigh at places of the image, (places, cells) float32, sums 1."""
+        reduction, offset = self._encoder.reduction, self._encoder.offset_px
+        middles = ((places + 0.5) * scale - 0.5 - offset) / reduction
+        return bilinear(middles, cells) if self.patch_px is None else box(middles, self.patch_px / reduction, cells)
+
+    def _means(self, maps: Tensor, scale: float, ids: NDArray[np.int32], count: int) -> Image:
+        """Mean over superpixels of what `_dense` gives: their pixels' weights are summed, not F columns upsampled."""
+        from scipy import sparse
+
+        height, width = ids.shape
+        down = sparse.csr_matrix(self._weights(np.arange(height), maps.shape[2], scale))
+        across = sparse.csr_matrix(self._weights(np.arange(width), maps.shape[3], scale))
+        inside = np.flatnonzero(ids.ravel() >= 0)
+        which = ids.ravel()[inside]
+        ones = np.ones(inside.size, np.float32)
+        members = sparse.csr_matrix((ones, (which, inside)), shape=(count, height * width))
+        shares = (members @ sparse.kron(down, across, format="csr")).astype(np.float32)
+        sizes = np.maximum(np.bincount(which, minlength=count), 1).astype(np.float32)
+        flat = maps.flatten(2).flatten(0, 1).cpu().numpy()
+        return np.asarray(shares @ flat.T, np.float32) / sizes[:, None]
+
+    def _around(self, maps: Tensor, scale: float, rows: NDArray[Any], cols: NDArray[Any]) -> Image:
+        """Means of maps over the patches around n places, (n, M · width) float32."""
+        flat = maps.flatten(0, 1).cpu().numpy()
+        down, across = self._weights(rows, flat.shape[1], scale), self._weights(cols, flat.shape[2], scale)
+        found = []
+        for start in range(0, len(rows), CHUNK):
+            part = slice(start, start + CHUNK)
+            bands = np.tensordot(down[part], flat, axes=(1, 1))  # (n, M · width, columns)
+            found.append(np.matmul(bands, across[part, :, None])[..., 0])
+        return np.concatenate(found) if found else np.empty((0, flat.shape[0]), np.float32)
+
+    # patches: each alone
+
+    def _at_patches(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Image:
+        down, across = (axis.ravel() for axis in np.meshgrid(rows, cols, indexing="ij"))
+        return np.ascontiguousarray(self._patches(bands, down, across).T).reshape(-1, len(rows), len(cols))
+
+    def _patches(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Image:
+        """Values of patches around n places, (n, F) float32; beyond the image, it is mirrored."""
+        shown = pictures(bands, self.inputs)
+        parts = []
+        for side in self._footprints:
+            margin = side // 2 + self.step_px
+            padded = mirrored(shown, margin)
+            first = (rows - side // 2 + margin, cols - side // 2 + margin)
+            parts += [self._looked_at(picture, side, *first) for picture in padded]
+        return np.concatenate(parts, axis=1)
+
+    def _looked_at(self, picture: Image, side: int, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Image:
+        """Values of the patches of one picture that begin at n places, (n, width)."""
+        import torch
+        import torch.nn.functional as F
+
+        found = np.empty((len(rows), self.width), np.float32)
+        batch = np.zeros((BATCH, 3, side, side), np.float32)
+        input_px = self.input_px or self.patch_px or side
+        for start in range(0, len(rows), BATCH):
+            part = slice(start, start + BATCH)
+            for place, (row, col) in enumerate(zip(rows[part], cols[part], strict=True)):
+                batch[place] = picture[:, row : row + side, col : col + side]
+            with torch.inference_mode():
+                images = torch.from_numpy(batch).to(self._encoder.device)
+                if side != input_px:
+                    images = F.interpolate(
+                        images, (input_px, input_px), mode="bilinear", antialias=side > input_px, align_corners=False
+                    )
+                pooled = self._projected(self._encoder(images)).mean(dim=(2, 3))
+            found[part] = pooled.cpu().numpy()[: len(found[part])]
+        return found
+
+    def _projected(self, maps: Tensor) -> Tensor:
+        import torch
+
+        if self._projection is None:
+            return maps
+        return torch.einsum("kc,nchw->nkhw", torch.from_numpy(self._projection).to(maps.device), maps)
+
+
+def _projection(components: int | None, channels: int, seed: int) -> Image | None:
+    """Orthonormal rows (components, channels), drawn from a seed. Errors: InputError for more rows than channels."""
+    if components is None:
+        return None
+    if components > channels:
+        raise InputError(f"components={components}, but the encoder's level has {channels} channels. Leave it out.")
+    drawn = np.random.default_rng([seed, channels]).standard_normal((channels, components))
+    return np.ascontiguousarray(np.linalg.qr(drawn)[0].T, np.float32)
+
+
+def _middles(ids: NDArray[np.int32], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of the centroids of superpixels, rounded."""
+    inside = ids >= 0
+    which = ids[inside]
+    sizes = np.maximum(np.bincount(which, minlength=count), 1)
+    rows, cols = (np.rint(np.bincount(which, axis, count) / sizes).astype(np.int64) for axis in np.nonzero(inside))
+    return rows, cols
+
+
+def _whole(length: float, unit: float) -> int:
+    return int(np.ceil(np.ceil(length / unit) * unit))

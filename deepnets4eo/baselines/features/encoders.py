@@ -1,0 +1,235 @@
+"""Frozen encoders by name: the levels of a timm or smp network as maps of features, and where their cells lie.
+
+Takes (N, 3, H, W) tensors; gives (N, channels, about H / reduction, about W / reduction), in inference mode, float32.
+Weights are random, a .safetensors file, or fetched on demand ("imagenet"); refuses files that do not fill the encoder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deepnets4eo.errors import InputError
+
+IMAGENET = "imagenet"
+TRIAL_PX = 256  # side of the image on which the geometry is read off; a multiple of every reduction
+PREFIXES = ("", "encoder.", "network.encoder.", "backbone.", "module.", "model.")  # how files call an encoder's weights
+FILLED_IN = "num_batches_tracked"  # a counter that inference does not read
+REFUSALS = (RuntimeError, ValueError, TypeError, AssertionError, KeyError)  # of timm and smp for what they cannot do
+
+
+class FrozenEncoder:
+    """One level of an encoder.
+
+    name : of timm ("resnet18", "convnext_atto") or of smp ("mit_b0"). reduction : pixels per cell along a side; None:
+    of the deepest level. weights : None (random, drawn from `seed`), "imagenet" (fetched), or a .safetensors file of
+    the encoder, of the whole network it is part of, or of a run of this package.
+    Errors: InputError for names, levels, or files that are not there or do not fit.
+
+    >>> encoder = FrozenEncoder("resnet18", 8)
+    >>> encoder(torch.zeros(1, 3, 64, 64)).shape, encoder.offset_px
+    (torch.Size([1, 128, 8, 8]), 0.0)
+    """
+
+    def __init__(
+        self, name: str, reduction: int | None = None, *, weights: str | Path | None = None, seed: int = 0
+    ) -> None:
+        self.name = name
+        fetched = weights == IMAGENET
+        with _random(seed), _refusals(name, weights):
+            build, levels = _levels(name)
+            self.reduction, self.channels = _level(name, levels, reduction)
+            self.module = build(self.reduction, fetched).eval().requires_grad_(requires_grad=False)
+        if weights is None:
+            _wake_shortcuts(self.module)
+        elif not fetched:
+            fill(self.module, read_tensors(weights), weights)
+        self.device = "cpu"
+        self._geometry: tuple[float, float] | None = None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The maps of the level. Errors: InputError for a size that the encoder does not take."""
+        with torch.inference_mode():
+            try:
+                maps: Tensor = self.module(images)[-1]
+            except (RuntimeError, AssertionError, ValueError) as error:
+                raise InputError(
+                    f"encoder {self.name!r} does not take images of {tuple(images.shape[2:])} pixels: {error}. Cut "
+                    "patches and give their size as input_px, or take a convolutional encoder."
+                ) from error
+        return maps if maps.shape[1] == self.channels else maps.permute(0, 3, 1, 2)  # swin puts channels last
+
+    def to(self, device: str) -> None:
+        """Go to a device."""
+        self.module.to(device)
+        self.device = device
+
+    @property
+    def offset_px(self) -> float:
+        """Place of the middle of the first cell in the image, in pixels: 0 for ResNets, (reduction − 1) / 2 for VGG."""
+        return self._measured()[0]
+
+    @property
+    def reach_px(self) -> float:
+        """How far a cell looks from its middle, at most; in pixels."""
+        return self._measured()[1]
+
+    def state(self) -> dict[str, Tensor]:
+        """Name → tensor, on the CPU."""
+        return {key: value.detach().cpu().contiguous().clone() for key, value in self.module.state_dict().items()}
+
+    def _measured(self) -> tuple[float, float]:
+        if self._geometry is None:
+            self._geometry = _geometry(self)
+        return self._geometry
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """All tensors of a .safetensors file. Errors: InputError for other files, which might hold code."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if Path(path).suffix != ".safetensors":
+        raise InputError(
+            f"weights {str(path)!r} are no .safetensors file nor {IMAGENET!r}; pickled weights are not read, as they may "
+            "hold code. Convert them where you trust them: safetensors.torch.save_file(state_dict, 'encoder.safetensors')."
+        )
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"weights {path} cannot be read: {error}. Check the path, or copy the file again.") from error
+
+
+def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
+    """Put the tensors of a file into an encoder, whatever the file calls them; further tensors (heads) are left out.
+
+    Errors: InputError where some of the encoder's are missing or have another shape.
+    """
+    wanted = {key: value for key, value in module.state_dict().items() if not key.endswith(FILLED_IN)}
+    found = max((_matched(wanted, tensors, prefix) for prefix in PREFIXES), key=len)
+    missing = sorted(wanted.keys() - found.keys())
+    if missing:
+        raise InputError(
+            f"weights {source} lack {len(missing)} of the {len(wanted)} tensors of the encoder, as {missing[0]!r} of shape "
+            f"{tuple(wanted[missing[0]].shape)}; they are of another network. Name the encoder that they belong to."
+        )
+    module.load_state_dict(found, strict=False)
+
+
+def _matched(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    found = {}
+    for key, value in wanted.items():
+        plain = key.removeprefix("model.")
+        # timm renames "stages.0.conv" to "stages_0.conv" where it hands out levels
+        for name in (key, plain, re.sub(r"^([a-z]+)_(\d+)\.", r"\1.\2.", plain)):
+            candidate = tensors.get(prefix + name)
+            if candidate is not None and candidate.shape == value.shape:
+                found[key] = candidate
+                break
+    return found
+
+
+Build = Callable[[int, bool], nn.Module]
+
+
+def _levels(name: str) -> tuple[Build, list[tuple[int, int]]]:
+    """How to build an encoder up to a level, and (reduction, channels) of its levels from fine to coarse."""
+    import timm
+    from segmentation_models_pytorch.encoders import get_encoder, get_encoder_names
+
+    if timm.is_model(name):
+        with torch.device("meta"):  # the list alone: no memory, no time
+            info = timm.create_model(name, pretrained=False, features_only=True).feature_info
+        levels = list(zip(info.reduction(), info.channels(), strict=True))
+        places = {reduction: place for place, (reduction, _) in enumerate(levels)}
+        return lambda reduction, fetched: timm.create_model(
+            name, pretrained=fetched, features_only=True, out_indices=(places[reduction],)
+        ), levels
+    if name in get_encoder_names():
+        channels = get_encoder(name, weights=None).out_channels
+        levels = [(2**depth, width) for depth, width in enumerate(channels)][1:]
+        return lambda reduction, fetched: get_encoder(
+            name, depth=reduction.bit_length() - 1, weights=IMAGENET if fetched else None
+        ), levels
+    close = difflib.get_close_matches(name, [*timm.list_models(), *get_encoder_names()], n=3)
+    hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else "timm.list_models() lists them."
+    raise InputError(f"encoder {name!r} is unknown to timm and to smp. {hint}")
+
+
+def _level(name: str, levels: Sequence[tuple[int, int]], reduction: int | None) -> tuple[int, int]:
+    known = dict(levels)  # the last level of a reduction wins
+    chosen = levels[-1][0] if reduction is None else reduction
+    if chosen not in known:
+        raise InputError(f"encoder {name!r} has no level of reduction {chosen}; it has {', '.join(map(str, known))}.")
+    return chosen, known[chosen]
+
+
+@contextmanager
+def _random(seed: int) -> Any:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def _refusals(name: str, weights: str | Path | None) -> Any:
+    try:
+        yield
+    except InputError:
+        raise
+    except OSError as error:
+        raise InputError(
+            f"the weights {str(weights)!r} of {name!r} could not be fetched: {error}. Give a .safetensors file, or go "
+            "online once."
+        ) from error
+    except REFUSALS as error:
+        raise InputError(f"encoder {name!r} with weights {str(weights)!r} cannot be built: {error}.") from error
+
+
+def _wake_shortcuts(module: nn.Module) -> None:
+    """Residual blocks start as shortcuts alone (a last scale of zero), which is good for training and bad for features."""
+    for part in module.modules():
+        if isinstance(part, nn.BatchNorm2d) and not part.weight.any():
+            nn.init.ones_(part.weight)
+
+
+def _geometry(encoder: FrozenEncoder) -> tuple[float, float]:
+    """Middle of the first cell and largest reach of a cell, in pixels, from the kernels that an image passes through.
+
+    A kernel of side k with p pixels of padding moves the middle by (k − 1) / 2 − p of its own input's pixels; only
+    kernels that skip pixels can have another padding than half of themselves. Parallel ones are averaged.
+    """
+    moves: dict[float, list[float]] = defaultdict(list)
+    reach = 0.0
+
+    def seen(module: Any, images: tuple[Tensor, ...], _: Any) -> None:
+        nonlocal reach
+        kernel, stride, padding, dilation = (
+            _first(getattr(module, key, 1)) for key in ("kernel_size", "stride", "padding", "dilation")
+        )
+        step = TRIAL_PX / images[0].shape[-2]
+        half = (kernel - 1) * dilation / 2
+        reach += half * step
+        if stride > 1:
+            moves[step].append(half - padding if isinstance(padding, int) else 0.0)
+
+    layers = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+    hooks = [part.register_forward_hook(seen) for part in encoder.module.modules() if isinstance(part, layers)]
+    try:
+        encoder(torch.zeros(1, 3, TRIAL_PX, TRIAL_PX, device=encoder.device))
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return sum(step * sum(found) / len(found) for step, found in moves.items()), reach
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, tuple) else value
