@@ -18,8 +18,14 @@ from deepnets4eo.errors import InputError
 
 # name in recipes → module of this package and the feature in it; imported when used
 HOMES = {
+    "dalal16": "dalal:DALAL16",
+    "dalal32": "dalal:DALAL32",
+    "gabor": "gabor:GABOR",
+    "glcm": "glcm:GLCM",
     "hog16": "hog:HOG16",
     "hog32": "hog:HOG32",
+    "lbp": "lbp:LBP",
+    "lbp16": "lbp:LBP16",
     "pixels": "pixels:PIXELS",
     "neighbourhood": "pixels:NEIGHBOURHOOD",
 }

@@ -31,35 +31,33 @@ def central_differences(padded: Image) -> tuple[Image, Image]:
 def tents(starts: Places, cell_px: int, length: int) -> sparse.csr_array:
     """(len(starts), length) weights of pixels in cells: 1 in a cell's middle, falling to 0 one cell further."""
     distance = np.arange(2 * cell_px) - cell_px + (0.5 if cell_px % 2 == 0 else 0)
-    first = starts - (cell_px + 1) // 2
-    return _bands(first, 1 - np.abs(distance) / cell_px, length)
+    weights = np.broadcast_to(1 - np.abs(distance) / cell_px, (len(starts), 2 * cell_px))
+    return bands_of(starts - (cell_px + 1) // 2, weights, length)
 
 
-def boxes(starts: Places, cell_px: int, length: int) -> sparse.csr_array:
-    """(len(starts), length) weights of pixels in cells: one inside, zero outside."""
-    return _bands(starts, np.ones(cell_px), length)
+def bands_of(first: Places, weights: NDArray[np.float64], length: int) -> sparse.csr_array:
+    """(n, length) matrix whose row k has weights[k] from column first[k] on; what would lie outside is left out."""
+    at = first[:, None] + np.arange(weights.shape[1])
+    inside = (at >= 0) & (at < length) & (weights != 0)
+    counts = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
+    return sparse.csr_array((weights[inside].astype(np.float32), at[inside], counts), shape=(len(first), length))
+
+
+def weighted_sums(image: Image, rows: sparse.csr_array, cols: sparse.csr_array) -> Image:
+    """Sums over rows and columns, (R, C): rows (R, h) and cols (C, w) are weights."""
+    across: Image = cols @ (rows @ image).T
+    return across.T
 
 
 def histograms(
-    direction: NDArray[np.int64], magnitude: Image, rows: sparse.csr_array, cols: sparse.csr_array, num_directions: int
+    direction: NDArray[np.uint8], magnitude: Image, rows: sparse.csr_array, cols: sparse.csr_array, num_directions: int
 ) -> Image:
-    """Sums of magnitude for each direction over cells, (num_directions, R, C), in the type of `magnitude`.
+    """Sums of magnitude for each direction over cells, (num_directions, R, C) float32.
 
-    direction : (h, w) from 0; others than 0 … num_directions - 1 are left out. rows : (R, h) weights; cols : (C, w).
+    direction : (h, w); num_directions and more are left out. rows : (R, h) weights; cols : (C, w).
     Memory: one plane (h, w) beside the result.
     """
-    sums = np.empty((num_directions, rows.shape[0], cols.shape[0]), magnitude.dtype)
-    across = cols.T.astype(magnitude.dtype).tocsc()
-    down = rows.astype(magnitude.dtype)
+    sums = np.empty((num_directions, rows.shape[0], cols.shape[0]), np.float32)
     for one in range(num_directions):
-        sums[one] = (down @ np.where(direction == one, magnitude, 0)) @ across
+        sums[one] = weighted_sums(np.where(direction == one, magnitude, np.float32(0)), rows, cols)
     return sums
-
-
-def _bands(first: Places, weights: NDArray[np.float64], length: int) -> sparse.csr_array:
-    """A row for each start with the same weights from there on; what would lie outside is left out."""
-    at = first[:, None] + np.arange(len(weights))
-    inside = (at >= 0) & (at < length)
-    counts = np.concatenate([[0], np.cumsum(inside.sum(axis=1))])
-    values = np.broadcast_to(weights, at.shape)[inside]
-    return sparse.csr_array((values, at[inside], counts), shape=(len(first), length))

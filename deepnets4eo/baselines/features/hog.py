@@ -66,10 +66,10 @@ def _margin(places: Places, cell_px: int, length: int) -> tuple[int, int]:
     return max(reach - int(places[0]), 1), max(int(places[-1]) + cell_px + reach + 1 - length, 1)
 
 
-def _nearest_direction(down: Image, right: Image) -> NDArray[np.int64]:
+def _nearest_direction(down: Image, right: Image) -> NDArray[np.uint8]:
     """Number of the direction nearest to each gradient."""
     turns = np.arctan2(down, right) * (SIGNED / (2 * math.pi))
-    return np.floor(turns + 0.5).astype(np.int64) % SIGNED
+    return (np.floor(turns + 0.5).astype(np.int8) % SIGNED).astype(np.uint8)
 
 
 def _where(around: Places, places: Places, cell_px: int) -> tuple[Places, Places, Places]:
