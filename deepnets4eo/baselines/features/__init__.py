@@ -18,16 +18,25 @@ from deepnets4eo.errors import InputError
 
 # name in recipes → module of this package and the feature in it; imported when used
 HOMES = {
+    "hsv": "colour:HSV",
+    "hsv_histogram": "colour:HSV_HISTOGRAM",
+    "indices": "colour:INDICES",
+    "lab": "colour:LAB",
     "dalal16": "dalal:DALAL16",
     "dalal32": "dalal:DALAL32",
     "gabor": "gabor:GABOR",
     "glcm": "glcm:GLCM",
+    "height": "height:HEIGHT",
+    "normals": "height:NORMALS",
     "hog16": "hog:HOG16",
     "hog32": "hog:HOG32",
+    "hsvdgr": "hsvdgr:HSVDGR",
     "lbp": "lbp:LBP",
     "lbp16": "lbp:LBP16",
-    "pixels": "pixels:PIXELS",
     "neighbourhood": "pixels:NEIGHBOURHOOD",
+    "pixels": "pixels:PIXELS",
+    "attribute_profile": "profiles:ATTRIBUTE_PROFILE",
+    "differential_profile": "profiles:DIFFERENTIAL_PROFILE",
 }
 
 __all__ = [

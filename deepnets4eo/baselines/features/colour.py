@@ -1,0 +1,166 @@
+"""Colours: indices of bands, hue-saturation-value, Lab, and histograms of colours.
+
+Takes the bands by what they show; refuses images that lack them. Infrared composites have a hue as well, that of the
+composite: their first three bands are taken as red, green and blue, and the columns say which they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.baselines.bands import COLOURS, Bands, role_places
+from deepnets4eo.baselines.features.feature import DenseFeature, Image
+from deepnets4eo.baselines.features.window_counts import Windows, window_counts
+from deepnets4eo.errors import InputError
+
+# index → (what is added, what is taken away), over the sum of both
+RATIOS = {
+    "ndvi": ("nir", "red"),  # Rouse 1974
+    "gndvi": ("nir", "green"),  # Gitelson 1996
+    "ndwi": ("green", "nir"),  # McFeeters 1996: −GNDVI, by its own name
+}
+BINS = (16, 8, 8)  # hue, saturation, value
+HISTOGRAM_RADIUS_PX = 8
+
+
+def normalised_difference(plus: Image, minus: Image) -> Image:
+    """(plus − minus) / (plus + minus), clipped to −1…1; 0 where both are 0."""
+    total = plus + minus
+    ratio = np.divide(plus - minus, total, out=np.zeros_like(total), where=total != 0)
+    return np.clip(ratio, -1, 1)
+
+
+def excess_green(red: Image, green: Image, blue: Image) -> Image:
+    """2g − r − b of the shares of red, green and blue in their sum, −1…2; 0 where all are 0. Source: Woebbecke 1995."""
+    total = red + green + blue
+    share = np.divide(3 * green - total, total, out=np.zeros_like(total), where=total != 0)
+    return np.clip(share, -1, 2)
+
+
+def indices(bands: Bands) -> Image:
+    """The indices that there are bands for, (F, h, w)."""
+    parts = []
+    for name in index_names(bands):
+        if name == "exg":
+            parts.append(excess_green(*_comparable(bands, *COLOURS)))
+        else:
+            parts.append(normalised_difference(*_comparable(bands, *RATIOS[name])))
+    return np.stack(parts)
+
+
+def index_names(bands: Bands) -> list[str]:
+    """ndvi, gndvi, ndwi, exg: those that there are bands for. Errors: InputError where there is none."""
+    names = [name for name, roles in RATIOS.items() if bands.has(*roles)] + ["exg"] * bands.has(*COLOURS)
+    if not names:
+        raise InputError(
+            f"there are {', '.join(bands.names)}; colour indices need nir and red, nir and green, or red, green and "
+            "blue. Name the bands in the recipe (model.bands={image: [nir, red, green]}) or leave out the feature."
+        )
+    return names
+
+
+def _comparable(bands: Bands, *roles: str) -> Image:
+    """Bands of one layer as they are, since an index of reflectances is one; of several layers scaled to 0–1."""
+    places = role_places(bands.names)
+    layers = {bands.names[places[role]].split(".")[0] for role in roles}
+    return bands.pick(*roles) if len(layers) == 1 else bands.unit(*roles)
+
+
+def three_colours(bands: Bands) -> tuple[Image, str]:
+    """Red, green and blue scaled to 0–1, (3, h, w), and ""; else the first three spectral bands, and their names.
+
+    Errors: InputError where there are fewer than three.
+    """
+    if bands.has(*COLOURS):
+        return bands.unit(*COLOURS), ""
+    places = bands.spectral_places()[:3]
+    if len(places) < 3:
+        raise InputError(
+            f"there are {', '.join(bands.names)}; colours need red, green and blue, or an image of three bands. Name "
+            "the bands in the recipe (model.bands={image: [red, green, blue]}) or leave out the feature."
+        )
+    shown = "-".join(bands.names[place].split(".", 1)[-1] for place in places)
+    return bands.spectral_unit()[:3], f".{shown}"
+
+
+def hsv(bands: Bands) -> Image:
+    """Hue, saturation and value, each 0–1, (3, h, w); hue is 0 where there is no saturation."""
+    from skimage.color import rgb2hsv
+
+    return rgb2hsv(three_colours(bands)[0], channel_axis=0).astype(np.float32)
+
+
+def lab(bands: Bands) -> Image:
+    """CIE L*a*b* under D65 of sRGB values: lightness 0–100, green–red, blue–yellow, (3, h, w)."""
+    from skimage.color import rgb2lab
+
+    return rgb2lab(three_colours(bands)[0], channel_axis=0).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class HsvHistogram:
+    """Shares of 16 hues, 8 saturations and 8 values among the pixels of a square, or of a superpixel.
+
+    The bins of each of the three sum to 1. radius_px : half of the square's side; at the edge only its inner part counts.
+    Source: the benchmark of Lagrange et al. 2015 takes HSV histograms of superpixels and leaves the bins open.
+    """
+
+    name: str = "hsv_histogram"
+    radius_px: int = HISTOGRAM_RADIUS_PX
+
+    @property
+    def halo_px(self) -> int:
+        """Half of the square's side."""
+        return self.radius_px
+
+    def columns(self, bands: Bands) -> list[str]:
+        """Names of the 32 columns."""
+        suffix = three_colours(bands)[1]
+        kinds = zip(("hue", "saturation", "value"), BINS, strict=True)
+        return [f"{kind}{number}{suffix}" for kind, count in kinds for number in range(count)]
+
+    def pooled_columns(self, bands: Bands) -> list[str]:
+        """The same, of superpixels."""
+        return self.columns(bands)
+
+    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+        """Shares in squares around the sites, (32, h, w) float32; counted at the sites alone."""
+        windows = Windows.around_sites(bands.shape, 2 * self.radius_px + 1, stride_px)
+        shares = np.zeros((sum(BINS), *windows.shape), np.float32)
+        first = 0
+        for binned, bins in zip(hsv_bins(bands), BINS, strict=True):
+            for present, counts in window_counts(binned, windows):
+                shares[first + present] = counts
+            first += bins
+        return (shares / windows.areas).astype(np.float32)
+
+    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> NDArray[np.float32]:
+        """Shares within each superpixel, (count, 32); 0 where it has no pixels."""
+        inside = ids >= 0
+        own = ids[inside].astype(np.int64)
+        size = np.maximum(np.bincount(own, minlength=count), 1)[:, None]
+        parts = [
+            np.bincount(own * bins + one[inside], minlength=count * bins).reshape(count, bins)
+            for one, bins in zip(hsv_bins(bands), BINS, strict=True)
+        ]
+        return (np.concatenate(parts, axis=1) / size).astype(np.float32)
+
+
+def hsv_bins(bands: Bands) -> NDArray[np.uint8]:
+    """Number of the bin of each pixel's hue, saturation and value, (3, h, w)."""
+    scale = np.array(BINS, np.float32)[:, None, None]
+    return np.minimum(hsv(bands) * scale, scale - 1).astype(np.uint8)
+
+
+def _named(*kinds: str) -> Callable[[Bands], list[str]]:
+    return lambda bands: [kind + three_colours(bands)[1] for kind in kinds]
+
+
+INDICES = DenseFeature("indices", 0, index_names, indices)
+HSV = DenseFeature("hsv", 0, _named("hue", "saturation", "value"), hsv)
+LAB = DenseFeature("lab", 0, _named("lightness", "green_red", "blue_yellow"), lab)
+HSV_HISTOGRAM = HsvHistogram()

@@ -1,0 +1,133 @@
+"""Heights: above ground, slope, normals, and how they spread around a pixel.
+
+Takes the bands `height` with `ground`, or `ndsm`, or `height` alone; refuses images without heights. What stands above
+an estimated ground is trusted only below the width of `GROUND_PX`: make an nDSM of the scene for larger buildings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from deepnets4eo.baselines.bands import Bands
+from deepnets4eo.baselines.features.feature import DenseFeature, Image, at_sites
+
+GROUND_PX = 57  # what is at least so wide and long is taken for ground; a halo of 64 with the squares around
+RADII_PX = (2, 8)
+STATISTICS = ("mean", "lowest", "highest", "deviation", "range")
+
+
+def surface(bands: Bands) -> Image:
+    """The upper surface in metres, (h, w): `height`, else `ndsm`. Errors: InputError where there is neither."""
+    return bands.pick("ndsm" if bands.has("ndsm") and not bands.has("height") else "height")[0]
+
+
+def above_ground(bands: Bands, ground_px: int = GROUND_PX) -> Image:
+    """Height above ground in metres, (h, w): `ndsm`, else `height` less `ground`, else `height` less its opening.
+
+    ground_px : odd side of the square with which an unknown ground is opened; depends on ground_px − 1 pixels around.
+    Errors: InputError where no band shows heights.
+    """
+    if bands.has("ndsm"):
+        return bands.pick("ndsm")[0]
+    height = bands.pick("height")[0]
+    if bands.has("ground"):
+        return height - bands.pick("ground")[0]
+    lowest = ndimage.minimum_filter(height, ground_px, mode="nearest")
+    return height - ndimage.maximum_filter(lowest, ground_px, mode="nearest")
+
+
+def gradient(bands: Bands) -> Image:
+    """Rise of the surface per metre along columns (to the right) and along rows (down), (2, h, w)."""
+    height, step_m = surface(bands), bands.gsd_m or 1.0
+    central = np.array([-0.5, 0, 0.5]) / step_m
+    return np.stack([ndimage.correlate1d(height, central, axis=axis, mode="nearest") for axis in (1, 0)])
+
+
+def normals(bands: Bands) -> Image:
+    """Unit vectors that stand on the surface: to the right, down the image, up; (3, h, w)."""
+    right, down = gradient(bands)
+    vectors = np.stack([-right, -down, np.ones_like(right)])
+    return vectors / np.linalg.norm(vectors, axis=0)
+
+
+def slope_deg(bands: Bands) -> Image:
+    """Steepness of the surface in degrees, 0–90, (h, w); without a ground size a pixel counts as one metre."""
+    return np.degrees(np.arctan(np.hypot(*gradient(bands))))
+
+
+@dataclass(frozen=True)
+class HeightFeature:
+    """Height above ground (m), slope (°), normals, and the spread of heights above ground in two squares.
+
+    ground_px : see `above_ground`. radii_px : halves of the squares' sides. Of superpixels: means, and the spread inside.
+    """
+
+    name: str = "height"
+    ground_px: int = GROUND_PX
+    radii_px: tuple[int, ...] = RADII_PX
+
+    @property
+    def halo_px(self) -> int:
+        """The opening and the largest square around it."""
+        return self.ground_px - 1 + max(self.radii_px)
+
+    def columns(self, bands: Bands) -> list[str]:
+        """Names of the columns."""
+        surface(bands)
+        sides = [2 * radius + 1 for radius in self.radii_px]
+        return [*_POINTWISE, *(f"{kind}{side}" for side in sides for kind in STATISTICS)]
+
+    def pooled_columns(self, bands: Bands) -> list[str]:
+        """Names of the columns of superpixels."""
+        surface(bands)
+        return [*_POINTWISE, "lowest", "highest", "deviation", "range"]
+
+    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+        """(F, h, w) float32 at the sites."""
+        above = above_ground(bands, self.ground_px)
+        parts = [_pointwise(bands, above)]
+        parts += [spread(above, radius) for radius in self.radii_px]
+        return np.concatenate([at_sites(part, stride_px) for part in parts])
+
+    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> NDArray[np.float32]:
+        """(count, 9) float32; 0 where a superpixel has no pixels."""
+        from deepnets4eo.baselines.superpixels.statistics import region_means, region_ranges, region_sums
+
+        above = above_ground(bands, self.ground_px)
+        means = region_means(_pointwise(bands, above), ids, count)
+        lowest, highest = region_ranges(above[None], ids, count)
+        deviation = region_sums(above[None] - above.mean(), ids, count).std
+        columns = np.concatenate([means, lowest, highest, deviation, highest - lowest], axis=1)
+        return np.nan_to_num(columns).astype(np.float32)
+
+
+def spread(values: Image, radius_px: int) -> Image:
+    """Mean, lowest, highest, standard deviation and range in a square, (5, h, w)."""
+    side = 2 * radius_px + 1
+    level = values.mean(dtype=np.float32)  # squares of metres above sea would drown the differences in float32
+    centred = values - level
+    mean = ndimage.uniform_filter(centred, side, mode="nearest")
+    square = ndimage.uniform_filter(centred * centred, side, mode="nearest")
+    lowest, highest = ndimage.minimum_filter(values, side), ndimage.maximum_filter(values, side)
+    deviation = np.sqrt(np.maximum(square - mean * mean, 0))
+    return np.stack([mean + level, lowest, highest, deviation, highest - lowest])
+
+
+_POINTWISE = ("above_ground", "slope", "normal_right", "normal_down", "normal_up")
+
+
+def _pointwise(bands: Bands, above: Image) -> Image:
+    return np.concatenate([above[None], slope_deg(bands)[None], normals(bands)])
+
+
+def _normal_names(bands: Bands) -> list[str]:
+    surface(bands)
+    return list(_POINTWISE[2:])
+
+
+HEIGHT = HeightFeature()
+NORMALS = DenseFeature("normals", 1, _normal_names, normals)
