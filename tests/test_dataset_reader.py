@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_datasets import class_places, make_dataset, tile_path
 
 from deepnets4eo.dataset_card import DatasetCard
 from deepnets4eo.dataset_reader import folded, open_dataset
@@ -11,7 +12,6 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.legend import Legend
 from deepnets4eo.recipe import DataSection
 from deepnets4eo.training.scenes import dataset_scenes, open_scenes
-from tests.made_up_datasets import class_places, make_dataset, tile_path
 
 VAIHINGEN = ["1", "3", "5", "7", "11", "13", "15", "17", "21", "23", "26", "28", "30", "32", "34", "37"]
 PLACES = {

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from deepnets4eo.cli.options import Debug, Json
+from deepnets4eo.cli.options import Debug, Json, patterns
+from deepnets4eo.errors import InputError
 
 
 def check(
@@ -16,10 +17,17 @@ def check(
     ],
     legend: Annotated[str | None, typer.Option("--legend", help="Check label values against this legend.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="Check folders against this card.")] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Its split that must be complete; its first.")] = None,
+    layer: Annotated[
+        list[str] | None, typer.Option("--layer", help="Where a layer lies, e.g. image=rgb/{id}.tif.")
+    ] = None,
+    thorough: Annotated[bool, typer.Option("--thorough", help="Read datasets whole, not by samples.")] = False,
     json: Json = None,
     debug: Debug = False,
 ) -> None:
     """Say what a raster, vector, dataset or run is, and what is wrong with it.
+
+    Ends with 1 where a folder is not the dataset it should be, with 2 where a file cannot be read.
 
     \b
     deepnets4eo check pre.tif post.tif footprints.gpkg
@@ -32,11 +40,16 @@ def check(
     from deepnets4eo.legend import Legend
 
     chosen = Legend.load(legend) if legend else None
-    named = DatasetCard.load(dataset) if dataset else None
+    named = DatasetCard.load(dataset).with_layout(patterns(layer)) if dataset else None
+    if named is None and (split or layer or thorough):
+        raise InputError("--split, --layer and --thorough belong to a dataset. Name it with --dataset.")
     found = []
     for path in paths:
         card = (named or recognise(Path(path))) if Path(path).is_dir() else None
-        found.append(inspect_dataset(path, card) if card else inspect(path, chosen))
+        if card:
+            found.append(inspect_dataset(path, card, split=split, thorough=thorough))
+        else:
+            found.append(inspect(path, chosen))
     for item in found:
         typer.echo(f"{item.path}: {item.kind}")
         for name, value in item.facts.items():
@@ -53,3 +66,5 @@ def check(
         typer.echo(json)
     if any(item.kind == "unreadable" for item in found):
         raise typer.Exit(2)
+    if named is not None and any(item.problems for item in found):
+        raise typer.Exit(1)

@@ -31,3 +31,14 @@ def memory_bytes(text: str) -> int:
     if not match:
         raise InputError(f"--memory {text} is not a size. Write it like 4GB or 500MB.")
     return int(float(match[1]) * _UNITS[match[2]])
+
+
+def patterns(settings: list[str] | None) -> dict[str, str]:
+    """`layer=pattern` settings as a mapping; InputError for anything else."""
+    result = {}
+    for setting in settings or []:
+        layer, equals, pattern = setting.partition("=")
+        if not (layer and equals and pattern):
+            raise InputError(f"--layer {setting} is not of the form layer=pattern, as in image=rgb/{{id}}.tif.")
+        result[layer] = pattern
+    return result
