@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from deepnets4eo.baselines.bands import Bands
 
 Image = NDArray[np.float32]
+Number = TypeVar("Number", bound=np.generic)
 
 
 @runtime_checkable
@@ -60,7 +61,7 @@ class DenseFeature:
         return at_sites(self.dense(bands), stride_px)
 
 
-def at_sites(image: Image, stride_px: int) -> Image:
+def at_sites(image: NDArray[Number], stride_px: int) -> NDArray[Number]:
     """The pixels (…, h, w) at the sites of a stride.
 
     >>> at_sites(np.arange(25.0).reshape(5, 5), 3).tolist()

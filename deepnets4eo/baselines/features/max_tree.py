@@ -69,9 +69,9 @@ class MaxTree:
         np.maximum.at(found, self.node_of.ravel(), values.ravel().astype(np.int64))
         return self._gathered(np.maximum, found)
 
-    def area(self) -> NDArray[np.float64]:
+    def area(self) -> NDArray[np.int64]:
         """Pixels of each node's part of the level set, (m,)."""
-        return self.summed()
+        return self.summed().astype(np.int64)
 
     def extent(self) -> NDArray[np.int64]:
         """The longer side of each part's upright bounding box in pixels, (m,)."""

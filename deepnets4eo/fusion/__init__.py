@@ -1,0 +1,21 @@
+"""Several sensors together: heights above ground from surface models.
+
+`ndsm` gives heights above a terrain model, or above a ground estimated from the surface itself (`ground`).
+"""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "ground": "deepnets4eo.fusion.terrain",
+    "ndsm": "deepnets4eo.fusion.heights",
+    "ndsm_raster": "deepnets4eo.fusion.heights",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'deepnets4eo.fusion' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
