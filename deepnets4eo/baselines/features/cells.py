@@ -23,6 +23,19 @@ def site_places(length: int, stride_px: int) -> Places:
     return np.arange(stride_px // 2, length, stride_px)
 
 
+def region_centres(ids: NDArray[np.int32], count: int, step_px: int) -> tuple[Places, Places]:
+    """Rows and columns (count,) of the centres of regions, rounded to whole steps; 0 for a region without pixels.
+
+    Rounding keeps the number of distinct rows and columns, and so of distinct cells, small.
+    """
+    inside = np.nonzero(ids >= 0)
+    region = ids[inside]
+    sizes = np.maximum(np.bincount(region, minlength=count), 1)
+    means = [np.bincount(region, weights=places, minlength=count) / sizes for places in inside]
+    rows, cols = (np.rint(mean / step_px).astype(np.int64) * step_px for mean in means)
+    return rows, cols
+
+
 def central_differences(padded: Image) -> tuple[Image, Image]:
     """Differences of the next and the last pixel, down and right; the border of one pixel is used up."""
     return padded[2:, 1:-1] - padded[:-2, 1:-1], padded[1:-1, 2:] - padded[1:-1, :-2]
@@ -35,7 +48,7 @@ def tents(starts: Places, cell_px: int, length: int) -> sparse.csr_array:
     return bands_of(starts - (cell_px + 1) // 2, weights, length)
 
 
-def bands_of(first: Places, weights: NDArray[np.float64], length: int) -> sparse.csr_array:
+def bands_of(first: Places, weights: NDArray[np.float64] | NDArray[np.bool_], length: int) -> sparse.csr_array:
     """(n, length) matrix whose row k has weights[k] from column first[k] on; what would lie outside is left out."""
     at = first[:, None] + np.arange(weights.shape[1])
     inside = (at >= 0) & (at < length) & (weights != 0)

@@ -17,6 +17,7 @@ from deepnets4eo.baselines.features.cells import (
     bands_of,
     central_differences,
     histograms,
+    region_centres,
     site_places,
     weighted_sums,
 )
@@ -25,14 +26,16 @@ Image = NDArray[np.float32]
 
 FLOOR = 1e-5
 CLIP = 0.2
+_FIRST, _LAST = 1, 2  # a cell's place along the edge of its patch
 
 
 @dataclass(frozen=True)
 class DalalHog:
-    """Blocks of side_px / cell_px cells down and across a patch, every block normalised, clipped, normalised again.
+    """Blocks of cells of the patch of side_px around each site; each block normalised, clipped, normalised again.
 
-    Values equal those of `skimage.feature.hog` (L2-Hys) on the patch alone: `directions` without sign, pixels counted
-    whole for one cell and one direction, gradients across the patch's border zero.
+    side_px is a multiple of cell_px. Values equal those of `skimage.feature.hog` (L2-Hys) on the patch alone:
+    directions without sign, pixels counted whole for one cell and one direction, gradients across the patch's border
+    zero. A patch begins side_px // 2 before its site.
     """
 
     name: str
@@ -48,23 +51,38 @@ class DalalHog:
 
     def columns(self, bands: Bands) -> list[str]:
         """Names "block<row><column>.cell<row><column>.<degrees>"."""
-        blocks, cells = range(self._blocks), range(self.block_cells)
+        blocks, cells = range(self.side_px // self.cell_px - self.block_cells + 1), range(self.block_cells)
         return [
             f"block{row}{col}.cell{down}{right}.{180 * number / self.directions:g}"
             for row in blocks for col in blocks for down in cells for right in cells
             for number in range(self.directions)
         ]  # fmt: skip
 
+    pooled_columns = columns
+
     def compute(self, bands: Bands, stride_px: int = 1) -> Image:
         """(blocks · cells · directions, rows of sites, columns of sites) float32."""
-        grey, (side, cell, block) = bands.grey(), (self.side_px, self.cell_px, self.block_cells)
-        return dalal_hog(
-            grey, side_px=side, stride_px=stride_px, cell_px=cell, block_cells=block, directions=self.directions
-        )
+        rows, cols = (site_places(length, stride_px) for length in bands.shape)
+        return self.around(bands.grey(), rows[:, None], cols)
 
-    @property
-    def _blocks(self) -> int:
-        return self.side_px // self.cell_px - self.block_cells + 1
+    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> Image:
+        """(count, F) float32: of the patch around each superpixel's centre, to half a cell."""
+        rows, cols = region_centres(ids, count, self.cell_px // 2)
+        return self.around(bands.grey(), rows, cols).T
+
+    def around(self, grey: Image, rows: Places, cols: Places) -> Image:
+        """HOG around sites, (F, *sites) float32; rows and columns of the sites are broadcast against each other."""
+        padded = np.pad(grey.astype(np.float32, copy=False), self.halo_px + 1, mode="edge")
+        down, right = central_differences(padded)
+        along = np.arange(self.side_px // self.cell_px)
+        kinds = _FIRST * (along == 0) | _LAST * (along == along[-1])
+        axes = [
+            _Axis.of_cells(places[..., None] + along * self.cell_px, kinds, self.cell_px, length)
+            for places, length in zip((rows, cols), down.shape, strict=True)
+        ]
+        cells = _histograms(down, right, axes, self.directions)
+        cells /= self.cell_px**2
+        return _normalised_blocks(cells, axes, self.block_cells)
 
 
 def dalal_hog(
@@ -72,36 +90,20 @@ def dalal_hog(
 ) -> Image:
     """HOG of the patch of side_px around each site of a stride, (F, rows of sites, columns of sites) float32.
 
-    grey : (h, w) float32; its border pixels are repeated outward. A patch reaches from side_px // 2 before its site.
-    F: blocks down, blocks across, cells down, cells across, directions, in this order. side_px is a multiple of
-    cell_px. A constant patch gives zeros. Memory: the result, 9 values a distinct cell and five planes of the image.
-    Source: Dalal, Triggs, CVPR 2005.
+    grey : (h, w) float32; its border pixels are repeated outward. F: blocks down, blocks across, cells down, cells
+    across, directions, in this order. A constant patch gives zeros. Memory: the result, 9 values a distinct cell and
+    seven planes of the image. Source: Dalal, Triggs, CVPR 2005.
 
     >>> dalal_hog(np.zeros((40, 64), np.float32), side_px=16, stride_px=8).shape
     (36, 5, 8)
     """
-    count = side_px // cell_px
-    margin = side_px // 2 + 1
-    padded = np.pad(grey.astype(np.float32, copy=False), margin, mode="edge")
-    down, right = central_differences(padded)
-    first, last = _FIRST * (np.arange(count) == 0), _LAST * (np.arange(count) == count - 1)
-    axes = [
-        _Axis.of_cells(
-            site_places(length, stride_px)[:, None] + np.arange(count) * cell_px, first | last, cell_px, size
-        )
-        for length, size in zip(grey.shape, down.shape, strict=True)
-    ]
-    cells = _histograms(down, right, axes, directions)
-    cells /= cell_px**2
-    return _blocks(cells, axes, count, block_cells)
-
-
-_FIRST, _LAST = 1, 2  # a cell's place along the edge of its patch
+    rows, cols = (site_places(length, stride_px) for length in grey.shape)
+    return DalalHog("", side_px, cell_px, block_cells, directions).around(grey, rows[:, None], cols)
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """Cells along an axis. places : (sites, cells of a patch) which of the distinct cells.
+    """Cells along an axis. places : (*sites, cells of a patch) which of the distinct cells.
 
     inside : (distinct cells, length) weights of the pixels whose gradient along this axis is known; border : of those
     at the border of their patch, where it is zero.
@@ -116,10 +118,10 @@ class _Axis:
         """Cells of all patches, those that are the same only once."""
         distinct, places = np.unique(starts * 4 + kinds, return_inverse=True)
         start, kind = distinct // 4, distinct % 4
-        outer = np.zeros((len(start), cell_px))
-        outer[:, 0] += kind & _FIRST > 0
-        outer[:, -1] += kind & _LAST > 0
-        return cls(places.reshape(starts.shape), bands_of(start, 1 - outer, length), bands_of(start, outer, length))
+        outer = np.zeros((len(start), cell_px), bool)
+        outer[:, 0] |= kind & _FIRST > 0
+        outer[:, -1] |= kind & _LAST > 0
+        return cls(places.reshape(starts.shape), bands_of(start, ~outer, length), bands_of(start, outer, length))
 
 
 def _histograms(down: Image, right: Image, axes: list[_Axis], directions: int) -> Image:
@@ -127,30 +129,31 @@ def _histograms(down: Image, right: Image, axes: list[_Axis], directions: int) -
     rows, cols = axes
     # in double precision, so that a direction between two bins falls as it does for the patch alone
     degrees = np.rad2deg(np.arctan2(down, right, dtype=np.float64)) % 180
-    direction = np.floor(degrees * (directions / 180)).astype(np.uint8)
+    direction = np.floor(degrees / (180 / directions)).astype(np.uint8)
     cells = histograms(direction, np.hypot(down, right), rows.inside, cols.inside, directions)
     cells[0] += weighted_sums(np.abs(right), rows.border, cols.inside)
     cells[directions // 2] += weighted_sums(np.abs(down), rows.inside, cols.border)
     return cells
 
 
-def _blocks(cells: Image, axes: list[_Axis], count: int, block_cells: int) -> Image:
-    """Normalised blocks of the patches."""
+def _normalised_blocks(cells: Image, axes: list[_Axis], block_cells: int) -> Image:
+    """(F, *sites) the blocks of the patches."""
     rows, cols = (axis.places for axis in axes)
-    per_side = count - block_cells + 1
-    found = np.empty((per_side**2, block_cells**2, len(cells), len(rows), len(cols)), np.float32)
-    for block in range(per_side**2):
+    across = rows.shape[-1] - block_cells + 1
+    sites = np.broadcast_shapes(rows.shape[:-1], cols.shape[:-1])
+    found = np.empty((across**2, block_cells**2, len(cells), *sites), np.float32)
+    for number, block in enumerate(found):
         for cell in range(block_cells**2):
-            row, col = block // per_side + cell // block_cells, block % per_side + cell % block_cells
-            found[block, cell] = cells[:, rows[:, row, None], cols[:, col]]
-        _shorten(found[block])
-        np.minimum(found[block], CLIP, out=found[block])
-        _shorten(found[block])
-    return found.reshape(-1, len(rows), len(cols))
+            row, col = number // across + cell // block_cells, number % across + cell % block_cells
+            block[cell] = cells[:, rows[..., row], cols[..., col]]
+        _shorten(block)
+        np.minimum(block, CLIP, out=block)
+        _shorten(block)
+    return found.reshape(int(np.prod(found.shape[:3])), *sites)
 
 
 def _shorten(block: Image) -> None:
-    """To length 1, or 0 where nothing changes."""
+    """To length 1 at each site, or 0 where nothing changes."""
     block /= np.sqrt(np.square(block).sum(axis=(0, 1)) + np.float32(FLOOR**2))
 
 

@@ -30,7 +30,9 @@ def gabor_kernel_lines(wavelength_px: float, angle: float) -> tuple[NDArray[np.c
         other = math.sqrt(max(1 - part * part, 0))
         reach = math.ceil(max(REACH * deviation * max(abs(part), other), 1))
         place = np.arange(-reach, reach + 1)
-        wave = np.exp(-0.5 * (place / deviation) ** 2 + 2j * math.pi * part * place / wavelength_px)
+        wave: NDArray[np.complex128] = np.exp(
+            -0.5 * (place / deviation) ** 2 + 2j * math.pi * part * place / wavelength_px
+        )
         lines.append(wave / (math.sqrt(2 * math.pi) * deviation))
     return lines[0], lines[1]
 

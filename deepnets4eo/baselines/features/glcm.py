@@ -16,9 +16,10 @@ from deepnets4eo.baselines.features.lbp import grey_levels
 from deepnets4eo.baselines.features.window_counts import Windows, window_counts
 
 Image = NDArray[np.float32]
-Counts = Iterable[tuple[int, NDArray[np.floating]]]
+Counts = Iterable[tuple[NDArray[np.int64], NDArray[np.floating]]]
 
 MEASURES = ("contrast", "dissimilarity", "homogeneity", "energy", "correlation", "entropy")
+STRIP_SITES = 1 << 14  # at a time: what is counted then stays in the processor's cache
 OFFSETS = ((0, 1), (1, 1), (1, 0), (1, -1))  # rows down, columns right: 0, 45, 90, 135 degrees
 
 
@@ -51,13 +52,13 @@ class CoOccurrence:
         """(6, rows of sites, columns of sites) float32. Memory: 40 bytes a pixel and 150 a site."""
         image = grey_levels(bands, self.levels)
         windows = Windows.around_sites(bands.shape, self.side_px, stride_px)
-        total = np.zeros((len(MEASURES), *windows.shape), np.float32)
-        for down, right in OFFSETS:
-            first, second = _pairs(image, down, right)
-            codes = _pair_codes(self.levels)[first, second]
-            counts = window_counts(codes, _num_codes(self.levels), windows.shortened(down, abs(right)))
-            total += measures(counts, self.levels, windows.shape)
-        return total / len(OFFSETS)
+        found = np.zeros((len(MEASURES), *windows.shape), np.float32)
+        for sites, rows, part in windows.strips(STRIP_SITES):
+            for down, right in OFFSETS:
+                codes = _pair_codes(self.levels)[_pairs(image[rows], down, right)]
+                counts = window_counts(codes, part.shortened(down, abs(right)))
+                found[:, sites] += measures(counts, self.levels, part.shape)
+        return found / np.float32(len(OFFSETS))
 
     def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> Image:
         """(count, 6) float32 of the pairs inside each superpixel."""
@@ -70,14 +71,14 @@ class CoOccurrence:
             inside = (one == other) & (one >= 0)
             codes = _pair_codes(self.levels)[first[inside], second[inside]] + one[inside].astype(np.int64) * num_codes
             counts = np.bincount(codes, minlength=count * num_codes).reshape(count, num_codes)
-            total += measures([(0, counts.T.astype(np.float64))], self.levels, (count,))
-        return total.T / len(OFFSETS)
+            total += measures([(np.arange(num_codes), counts.T.astype(np.float64))], self.levels, (count,))
+        return total.T / np.float32(len(OFFSETS))
 
 
 def measures(counts: Counts, levels: int, shape: tuple[int, ...]) -> Image:
     """The six measures, (6, *shape) float32, of counts of unordered pairs of levels.
 
-    counts : (first code, (n, *shape) counts of the n codes from there on), code by code as `_levels_of_codes` has them.
+    counts : parts (n codes as `_pair_codes` has them, (n, *shape) their counts).
     """
     low, high = _levels_of_codes(levels)
     apart, mixed = high - low, (high != low).astype(float)
@@ -86,9 +87,8 @@ def measures(counts: Counts, levels: int, shape: tuple[int, ...]) -> Image:
     )
     sums = np.zeros((len(linear), np.prod(shape, dtype=int)))
     squares, logs = np.zeros(sums.shape[1]), np.zeros(sums.shape[1])
-    for first, block in counts:
+    for codes, block in counts:
         flat = block.reshape(len(block), -1)
-        codes = slice(first, first + len(block))
         sums += linear[:, codes].astype(flat.dtype) @ flat
         squares += (1 - mixed[codes] / 2).astype(flat.dtype) @ (flat * flat)
         logs += (flat * np.log(np.maximum(flat, 1))).sum(axis=0)
@@ -105,7 +105,7 @@ def _from_sums(sums: NDArray[np.float64], squares: NDArray[np.float64], logs: ND
     flat = variance < 1e-12
     correlation = np.where(flat, 1, covariance / np.where(flat, 1, variance))
     energy = np.sqrt(squares) / some
-    entropy = np.maximum(np.log(some) - logs / some + np.log(2) * mixed, 0)
+    entropy = np.where(flat, 0, np.log(some) - logs / some + np.log(2) * mixed)
     found = np.stack([contrast, dissimilarity, homogeneity, energy, correlation, entropy])
     found[:, pairs == 0] = np.array([0, 0, 1, 1, 1, 0])[:, None]
     return found.astype(np.float32)

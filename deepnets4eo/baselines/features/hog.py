@@ -12,7 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.cells import Places, central_differences, histograms, site_places, tents
+from deepnets4eo.baselines.features.cells import (
+    Places,
+    central_differences,
+    histograms,
+    region_centres,
+    site_places,
+    tents,
+)
 
 Image = NDArray[np.float32]
 
@@ -122,18 +129,30 @@ class FelzenszwalbHog:
         count = range(self.side_px // self.cell_px)
         return [f"cell{row}{col}.{name}" for row in count for col in count for name in HOG_NAMES]
 
+    pooled_columns = columns
+
     def compute(self, bands: Bands, stride_px: int = 1) -> Image:
         """(31 · cells, rows of sites, columns of sites) float32. Memory: the result and 100 values a distinct cell."""
+        rows, cols = (site_places(length, stride_px) for length in bands.shape)
+        return self._around(bands.grey(), rows[:, None], cols)
+
+    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> Image:
+        """(count, 31 · cells) float32: of the patch around each superpixel's centre, to half a cell."""
+        rows, cols = region_centres(ids, count, self.cell_px // 2)
+        return self._around(bands.grey(), rows, cols).T
+
+    def _around(self, grey: Image, rows: Places, cols: Places) -> Image:
+        """HOG around sites, (31 · cells, *sites); rows and columns of the sites are broadcast against each other."""
         offsets = np.arange(-self.side_px // 2, self.side_px // 2, self.cell_px)
-        starts = [site_places(length, stride_px)[:, None] + offsets for length in bands.shape]
-        rows, cols = (np.unique(places) for places in starts)
-        cells = _cells_at(bands.grey(), rows, cols, self.cell_px)
-        down, across = np.searchsorted(rows, starts[0]), np.searchsorted(cols, starts[1])
-        count = len(offsets)
-        found = np.empty((count * count, len(HOG_NAMES), len(down), len(across)), np.float32)
+        starts = [places[..., None] + offsets for places in (rows, cols)]
+        distinct = [np.unique(places) for places in starts]
+        down, across = (np.searchsorted(there, places) for there, places in zip(distinct, starts, strict=True))
+        cells = _cells_at(grey, distinct[0], distinct[1], self.cell_px)
+        count, sites = len(offsets), np.broadcast_shapes(rows.shape, cols.shape)
+        found = np.empty((count * count, len(HOG_NAMES), *sites), np.float32)
         for number in range(count * count):
-            found[number] = cells[:, down[:, number // count, None], across[:, number % count]]
-        return found.reshape(-1, len(down), len(across))
+            found[number] = cells[:, down[..., number // count], across[..., number % count]]
+        return found.reshape(count * count * len(HOG_NAMES), *sites)
 
 
 HOG16 = FelzenszwalbHog("hog16", 16)

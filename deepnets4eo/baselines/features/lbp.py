@@ -92,8 +92,9 @@ class LocalBinaryPatterns:
         """(points + 2, rows of sites, columns of sites) float32. Memory: 100 bytes a pixel, and the result."""
         patterns = local_patterns(grey_levels(bands), self.points, self.radius)
         windows = Windows.around_sites(bands.shape, self.side_px, stride_px)
-        found = np.concatenate([counts for _, counts in window_counts(patterns, self.points + 2, windows)])
-        found /= windows.areas
+        found = np.zeros((self.points + 2, *windows.shape), np.float32)
+        for some, counts in window_counts(patterns, windows):
+            found[some] = counts / windows.areas
         return found
 
     def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> Image:

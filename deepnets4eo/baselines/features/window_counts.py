@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Codes = NDArray[np.unsignedinteger]
+Places = NDArray[np.int64]
 WORD_BITS = 64
 
 
@@ -19,8 +20,8 @@ WORD_BITS = 64
 class Windows:
     """Rows from first to last (exclusive), one pair for each row of sites; columns likewise."""
 
-    rows: tuple[NDArray[np.int64], NDArray[np.int64]]
-    cols: tuple[NDArray[np.int64], NDArray[np.int64]]
+    rows: tuple[Places, Places]
+    cols: tuple[Places, Places]
 
     @classmethod
     def around_sites(cls, shape: tuple[int, int], side_px: int, stride_px: int) -> Windows:
@@ -37,7 +38,7 @@ class Windows:
         return len(self.rows[0]), len(self.cols[0])
 
     @property
-    def areas(self) -> NDArray[np.int64]:
+    def areas(self) -> Places:
         """Pixels in each window, (rows of sites, columns of sites)."""
         heights, widths = (stop - start for start, stop in (self.rows, self.cols))
         return heights[:, None] * widths
@@ -47,35 +48,47 @@ class Windows:
         ends = [np.maximum(stop - by, start) for (start, stop), by in ((self.rows, rows), (self.cols, cols))]
         return Windows((self.rows[0], ends[0]), (self.cols[0], ends[1]))
 
+    def strips(self, max_sites: int) -> Iterator[tuple[slice, slice, Windows]]:
+        """Parts of at most max_sites (or one row of them): rows of sites, rows of the image, windows in these."""
+        rows = max(max_sites // max(len(self.cols[0]), 1), 1)
+        for first in range(0, len(self.rows[0]), rows):
+            starts, stops = (places[first : first + rows] for places in self.rows)
+            top, bottom = int(starts[0]), int(stops.max())
+            yield slice(first, first + rows), slice(top, bottom), Windows((starts - top, stops - top), self.cols)
 
-def window_counts(codes: Codes, num_codes: int, windows: Windows) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """Counts of all codes, a few at a time: (the first code, (n, rows of sites, columns of sites) float32).
 
-    codes : (h, w), 0 … num_codes - 1; larger ones are not counted. Memory: three planes of 8 bytes a pixel, and n
-    counts a site.
+def window_counts(codes: Codes, windows: Windows) -> Iterator[tuple[Places, NDArray[np.float32]]]:
+    """Counts of all codes that occur, a few at a time: (n codes, (n, rows of sites, columns of sites) float32).
 
-    >>> codes = np.array([[0, 1, 1], [2, 1, 0]], np.uint8)
+    codes : (h, w). Memory: two planes of 8 bytes a pixel, and n counts a site.
+
+    >>> codes = np.array([[0, 4, 4], [2, 4, 0]], np.uint8)
     >>> windows = Windows.around_sites((2, 3), side_px=3, stride_px=2)
-    >>> [(first, counts[:, 0, 0].tolist()) for first, counts in window_counts(codes, 3, windows)]
-    [(0, [2.0, 3.0, 1.0])]
+    >>> [(some.tolist(), counts[:, 0, 0].tolist()) for some, counts in window_counts(codes, windows)]
+    [([0, 2, 4], [2.0, 1.0, 3.0])]
     """
     # several counters share one 64-bit word: each has room for the largest window, so none runs over into the next
-    largest = int(windows.areas.max(initial=1))
-    bits = largest.bit_length()
+    bits = int(windows.areas.max(initial=1)).bit_length()
     together = WORD_BITS // bits
     mask = np.uint64((1 << bits) - 1)
-    for first in range(0, num_codes, together):
-        shifts = np.arange(min(together, num_codes - first), dtype=np.uint64) * np.uint64(bits)
-        table = np.zeros(np.iinfo(codes.dtype).max + 1, np.uint64)
-        table[first : first + len(shifts)] = np.uint64(1) << shifts
-        sums = _box_sums(table[codes], windows)
-        yield first, ((sums >> shifts[:, None, None]) & mask).astype(np.float32)
+    there = np.flatnonzero(np.bincount(codes.ravel()))
+    for first in range(0, len(there), together):
+        some = there[first : first + together]
+        shifts = np.arange(len(some), dtype=np.uint64) * np.uint64(bits)
+        table = np.zeros(there[-1] + 1, np.uint64)
+        table[some] = np.uint64(1) << shifts
+        sums = _box_sums(codes, table, windows)
+        counts = np.empty((len(some), *windows.shape), np.float32)
+        for place, shift in enumerate(shifts):
+            counts[place] = (sums >> shift) & mask
+        yield some, counts
 
 
-def _box_sums(words: NDArray[np.uint64], windows: Windows) -> NDArray[np.uint64]:
-    """Sums over windows; running sums may wrap around, their differences are right all the same."""
-    running = np.zeros((words.shape[0] + 1, words.shape[1]), np.uint64)
-    np.cumsum(words, axis=0, out=running[1:])
+def _box_sums(codes: Codes, table: NDArray[np.uint64], windows: Windows) -> NDArray[np.uint64]:
+    """Sums of the words of codes over windows; running sums may wrap around, their differences are right all the same."""
+    running = np.zeros((codes.shape[0] + 1, codes.shape[1]), np.uint64)
+    for row, line in enumerate(codes):  # twice as fast as numpy's cumsum down the columns
+        np.add(running[row], table[line], out=running[row + 1])
     strips = running[windows.rows[1]] - running[windows.rows[0]]
     running = np.zeros((strips.shape[0], strips.shape[1] + 1), np.uint64)
     np.cumsum(strips, axis=1, out=running[:, 1:])
