@@ -16,8 +16,10 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def recipes() -> list[str]:
-    """Names of the models that come with a recipe or ready weights: the folders of models/."""
-    return sorted({file.parent.name for file in _root("models").glob("*/*") if file.name in {"recipe.yaml", "card.md"}})
+    """Names of the models that come with a recipe or ready weights: the folders of models/, as in "baselines/hog-svm"."""
+    root = _root("models")
+    found = (file for file in root.rglob("*") if file.name in {"recipe.yaml", "card.md"})
+    return sorted({file.parent.relative_to(root).as_posix() for file in found})
 
 
 def datasets() -> list[str]:

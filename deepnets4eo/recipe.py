@@ -69,22 +69,12 @@ class DataSection(Section):
 
 
 class ModelSection(Section):
-    """A network by name, or a scikit-learn estimator over per-pixel features."""
+    """A network by name, and the layers it sees."""
 
     network: str | None = Field(default=None, description="a name of list_models()")
     encoder: str | None = Field(default=None, description="encoder of an smp network")
     encoder_weights: str | None = Field(default=None, description="imagenet: downloaded on the user's demand only")
-    estimator: Literal["random_forest", "extra_trees", "logistic"] | None = None
-    features: tuple[str, ...] = Field(default=("pixels", "neighbourhood"), min_length=1, description="of the estimator")
-    max_samples: int = Field(default=100_000, ge=10, description="pixels the estimator learns from")
-    trees: int = Field(default=200, ge=1, description="of a forest")
     layers: tuple[str, ...] = Field(default=("image",), min_length=1, description="inputs, concatenated in this order")
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> ModelSection:
-        if self.network and self.estimator:
-            raise ValueError("gives both network and estimator; expected one of them. Set the other to null")
-        return self
 
 
 class TrainSection(Section):

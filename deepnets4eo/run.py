@@ -19,11 +19,11 @@ from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import Tiling
 from deepnets4eo.legend import Legend
 from deepnets4eo.sealing import hash_of, open_sealed, seal
-from deepnets4eo.segmenter import EstimatorSegmenter, NetworkSegmenter, Segmenter
+from deepnets4eo.segmenter import NetworkSegmenter, Segmenter
 
 RECIPE = "recipe.yaml"
 LEGEND = "legend.yaml"
-KINDS = {kind.kind: kind for kind in (NetworkSegmenter, EstimatorSegmenter)}
+KINDS = "deepnets4eo.segmenters"  # entry points group: kind → class with `restore`, as NetworkSegmenter has it
 RECORDED = (
     "numpy", "rasterio", "torch", "segmentation-models-pytorch", "lightning", "scikit-learn", "skops",
 )  # fmt: skip
@@ -94,9 +94,7 @@ def load_run(folder: str | Path) -> Run:
     """
     folder = Path(folder)
     card = open_sealed(folder)
-    kind = KINDS.get(card.get("kind", ""))
-    if kind is None:
-        raise RunError(f"{folder} holds a segmenter of kind {card.get('kind')!r}; this version knows {sorted(KINDS)}.")
+    kind = segmenter_kind(str(card.get("kind")))
     missing = {"segmenter", "inputs", "tiling"} - card.keys() | {LEGEND, RECIPE} - card["files"].keys()
     if missing:
         raise RunError(f"{folder} has a card without {sorted(missing)}. Train the run again.")
@@ -109,6 +107,19 @@ def load_run(folder: str | Path) -> Run:
     except (InputError, TypeError, KeyError) as error:
         raise RunError(f"{folder} cannot be rebuilt: {error}") from error
     return Run(folder, segmenter, read_yaml(folder / RECIPE) or {}, card)
+
+
+def segmenter_kind(name: str) -> Any:
+    """The class of a kind of segmenter, the core's or a branch's. Errors: RunError for a kind that nobody provides."""
+    if name == NetworkSegmenter.kind:
+        return NetworkSegmenter
+    found = {entry.name: entry for entry in importlib.metadata.entry_points(group=KINDS)}
+    if name not in found:
+        raise RunError(
+            f"the run holds a segmenter of kind {name!r}; this version knows {sorted([NetworkSegmenter.kind, *found])}. "
+            "Update deepnets4eo, or install the package that adds it."
+        )
+    return found[name].load()
 
 
 def versions() -> dict[str, str]:

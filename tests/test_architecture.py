@@ -10,7 +10,17 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "deepnets4eo"
-CORE_PACKAGES = {"evaluation", "lattice", "metrics", "polygons", "prediction", "rasters", "training", "zonal"}
+CORE_PACKAGES = {
+    "benchmark",
+    "evaluation",
+    "lattice",
+    "metrics",
+    "polygons",
+    "prediction",
+    "rasters",
+    "training",
+    "zonal",
+}
 NOT_A_BRANCH = {"cli"} | CORE_PACKAGES
 BRANCHES = {path.parent.name for path in PACKAGE.glob("*/__init__.py")} - NOT_A_BRANCH
 KNOWN_BRANCHES = {"baselines", "segmentation", "fusion", "hyperspectral", "change", "points", "depth", "classification",

@@ -9,6 +9,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from sklearn.linear_model import LogisticRegression
 
+from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import read_yaml
 from deepnets4eo.inputs import InputSpec
@@ -16,7 +17,7 @@ from deepnets4eo.legend import Legend
 from deepnets4eo.run import load_run, save_run
 from deepnets4eo.scene import Layer, Scene
 from deepnets4eo.sealing import hash_of, seal
-from deepnets4eo.segmenter import EstimatorSegmenter, NetworkSegmenter
+from deepnets4eo.segmenter import NetworkSegmenter
 
 LEGEND = Legend.load("isprs")
 RNG = np.random.default_rng(0)
@@ -118,7 +119,7 @@ def test_files_outside_the_run_are_not_read(folder):
 
 def test_truncated_estimator_is_refused_also_with_a_matching_seal(tmp_path):
     labelled = Scene({**scene().layers, "labels": Layer.open((IMAGE[0] > 127).astype(np.uint8), grid=grid())})
-    segmenter = EstimatorSegmenter(LogisticRegression(), INPUTS, LEGEND).fit([labelled], max_pixels=500)
+    segmenter = PixelClassifier(LogisticRegression(), INPUTS, LEGEND).fit([labelled], max_pixels=500)
     folder = save_run(segmenter, tmp_path / "run")
     truncate(folder / "estimator.skops")
     seal_with(folder)

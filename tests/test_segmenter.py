@@ -8,15 +8,15 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.features import FEATURES, feature_stack
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import Tiling
 from deepnets4eo.legend import Legend, LegendClass
 from deepnets4eo.run import load_run, save_run
 from deepnets4eo.scene import Scene
-from deepnets4eo.segmenter import EstimatorSegmenter, NetworkSegmenter, Segmenter, place_table
+from deepnets4eo.segmenter import NetworkSegmenter, Segmenter, place_table
 
 LEGEND = Legend("three", tuple(LegendClass(v, n, (v, v, 1)) for v, n in [(2, "low"), (5, "middle"), (9, "high")]))
 NETWORK = {"name": "unet", "encoder": "resnet18", "encoder_depth": 3, "decoder_channels": [16, 8, 8]}
@@ -35,7 +35,7 @@ INPUTS = InputSpec.measure([SCENE], ("image", "dsm"))
 
 
 def estimator(model, features):
-    return EstimatorSegmenter(model, INPUTS, LEGEND, features=features).fit([SCENE], max_pixels=2000)
+    return PixelClassifier(model, INPUTS, LEGEND, features=features).fit([SCENE], max_pixels=2000)
 
 
 def network(name):
@@ -99,7 +99,7 @@ def test_a_tile_in_its_place_does_not_depend_on_what_else_is_in_the_batch(segmen
 
 
 def test_estimators_give_the_same_bits_with_any_number_of_threads(batch, monkeypatch):
-    monkeypatch.setattr("deepnets4eo.segmenter.CHUNK_PIXELS", 100)
+    monkeypatch.setattr("deepnets4eo.baselines.feature_classifier.CHUNK_PIXELS", 100)
     for name in ("forest", "logistic"):
         segmenter = MAKERS[name]()
         alone = segmenter.predict_raw(batch)
@@ -121,23 +121,10 @@ def test_forest_learns_what_the_pixels_show():
     assert (places == labels).mean() > 0.95
 
 
-def test_halo_of_the_features_suffices():
-    """Features of a window grown by the halo equal those of the whole image there."""
-    image = INPUTS.prepare(SCENE.read())
-    for name, feature in FEATURES.items():
-        inner = slice(20, 40)
-        grown = slice(20 - feature.halo_px, 40 + feature.halo_px)
-        part = feature_stack(image[:, grown, grown], [name])
-        cut = slice(feature.halo_px, feature.halo_px + 20)
-        np.testing.assert_allclose(
-            part[:, cut, cut], feature_stack(image, [name])[:, inner, inner], atol=1e-4, err_msg=name
-        )
-
-
 def test_classes_that_training_did_not_show_get_no_probability(batch):
     labels = np.where(SCENE.read()["labels"] == 5, 255, SCENE.read()["labels"])
     scene = Scene({**SCENE.layers, **Scene.open(labels=labels).layers})
-    segmenter = EstimatorSegmenter(LogisticRegression(), INPUTS, LEGEND).fit([scene], max_pixels=1000)
+    segmenter = PixelClassifier(LogisticRegression(), INPUTS, LEGEND).fit([scene], max_pixels=1000)
     proba = segmenter.predict_proba(batch)
     assert (proba[:, 1] == 0).all()
     np.testing.assert_allclose(proba.sum(axis=1), 1, atol=1e-5)
@@ -154,8 +141,8 @@ def test_bfloat16_changes_few_labels(batch):
     ("make", "message"),
     [
         (lambda: NetworkSegmenter(NETWORK | {"in_channels": 3}, INPUTS, LEGEND), r"'in_channels': 3.*'in_channels': 4"),
-        (lambda: EstimatorSegmenter(LogisticRegression(), INPUTS, LEGEND, features=["pixel"]), "Did you mean 'pixels'"),
-        (lambda: EstimatorSegmenter(LogisticRegression(), INPUTS, LEGEND, features=[]), "no feature was named"),
+        (lambda: PixelClassifier(LogisticRegression(), INPUTS, LEGEND, features=["pixel"]), "Did you mean 'pixels'"),
+        (lambda: PixelClassifier(LogisticRegression(), INPUTS, LEGEND, features=[]), "no feature was named"),
     ],
 )  # fmt: skip
 def test_segmenters_that_cannot_be_are_refused(make, message):
@@ -166,7 +153,7 @@ def test_segmenters_that_cannot_be_are_refused(make, message):
 def test_labels_of_one_class_are_nothing_to_learn_from():
     scene = Scene({**SCENE.layers, **Scene.open(labels=np.full((90, 70), 2, np.uint8)).layers})
     with pytest.raises(InputError, match="show 1 classes of legend 'three'; at least 2"):
-        EstimatorSegmenter(LogisticRegression(), INPUTS, LEGEND).fit([scene])
+        PixelClassifier(LogisticRegression(), INPUTS, LEGEND).fit([scene])
 
 
 @pytest.mark.parametrize(
@@ -174,7 +161,7 @@ def test_labels_of_one_class_are_nothing_to_learn_from():
     [({"left_child": 10**6}, "nodes that lead nowhere"), ({"feature": 99}, "features it does not have")],
 )
 def test_forests_that_point_outside_themselves_are_not_loaded(tmp_path, node, message):
-    segmenter = EstimatorSegmenter(RandomForestClassifier(2), INPUTS, LEGEND).fit([SCENE], max_pixels=300)
+    segmenter = PixelClassifier(RandomForestClassifier(2), INPUTS, LEGEND).fit([SCENE], max_pixels=300)
     tree = segmenter.estimator.estimators_[0].tree_
     state = tree.__getstate__()
     for key, value in node.items():
@@ -189,7 +176,7 @@ def test_estimators_of_unknown_types_are_not_loaded(tmp_path):
         """A type that skops cannot know."""
 
     Foreign.__module__, Foreign.__qualname__ = "foreign", "Foreign"
-    segmenter = EstimatorSegmenter(Foreign(), INPUTS, LEGEND).fit([SCENE], max_pixels=500)
+    segmenter = PixelClassifier(Foreign(), INPUTS, LEGEND).fit([SCENE], max_pixels=500)
     folder = save_run(segmenter, tmp_path / "run")
     with pytest.raises(RunError, match=r"types that are not known to be safe: \['foreign\.Foreign'\]"):
         load_run(folder)

@@ -97,6 +97,15 @@ def balanced_windows(cells: ClassCells, window_px: int, count: int, rng: np.rand
     return windows
 
 
+@dataclass(frozen=True)
+class Samples:
+    """Labelled pixels: vectors (n, F) float32, places (n,) uint8 in the legend, blocks (n,) the window each came from."""
+
+    vectors: NDArray[np.float32]
+    places: NDArray[np.uint8]
+    blocks: NDArray[np.int64]
+
+
 def sample_pixels(
     scenes: Sequence[Scene],
     legend: Legend,
@@ -104,41 +113,48 @@ def sample_pixels(
     *,
     max_pixels: int,
     halo_px: int = 0,
+    stride_px: int = 1,
     names: Sequence[str] = ("image",),
     seed: int = 0,
     window_px: int = 256,
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+) -> Samples:
     """Draw labelled pixels, equally many of each class where there are enough.
 
-    features : sample → (F, h, w). returns : (n, F) float32 and (n,) uint8 places in the legend, n ≤ max_pixels.
+    features : sample → (F, sites down, sites across), sites lying at stride // 2, stride // 2 + stride, …; a stride of
+    1 is every pixel. halo_px and window_px are multiples of the stride. returns : at most max_pixels samples.
     Errors: InputError where no scene has a labelled pixel.
     """
     rng = np.random.default_rng(seed)
     quota = np.full(legend.num_classes, max(1, max_pixels // legend.num_classes))
     vectors: list[NDArray[np.float32]] = []
     places: list[NDArray[np.uint8]] = []
-    for scene, window in _windows_of_all(scenes, legend, window_px, rng):
+    blocks_of: list[NDArray[np.int64]] = []
+    first, margin = stride_px // 2, halo_px // stride_px
+    for number, scene, window in windows_of_all(scenes, window_px, rng):
         sample = scene.read(window.grown(halo_px), [*names, LABELS])
-        inner = slice(halo_px, halo_px + window.height), slice(halo_px, halo_px + window.width)
-        labels = np.where(sample["valid"], sample[LABELS], VOID)[inner]
+        counts = (len(range(first, side, stride_px)) for side in (window.height, window.width))
+        rows, cols = (slice(margin, margin + count) for count in counts)
+        labels = np.where(sample["valid"], sample[LABELS], VOID)[first::stride_px, first::stride_px][rows, cols]
         picked = _pick(labels, legend, quota, rng)
         if picked.size:
-            stack = features(sample)[:, inner[0], inner[1]]
+            stack = features(sample)[:, rows, cols]
             vectors.append(stack.reshape(stack.shape[0], -1).T[picked])
             places.append(np.searchsorted(legend.values, labels.ravel()[picked]).astype(np.uint8))
+            blocks_of.append(np.full(picked.size, number))
         if not quota.any():
             break
     if not vectors:
         raise InputError("the scenes show no pixel that is valid and labelled. Check the labels layer and the legend.")
-    return np.concatenate(vectors), np.concatenate(places)
+    return Samples(np.concatenate(vectors), np.concatenate(places), np.concatenate(blocks_of))
 
 
-def _windows_of_all(
-    scenes: Sequence[Scene], legend: Legend, window_px: int, rng: np.random.Generator
-) -> Iterator[tuple[Scene, Window]]:
+def windows_of_all(
+    scenes: Sequence[Scene], window_px: int, rng: np.random.Generator
+) -> Iterator[tuple[int, Scene, Window]]:
+    """Every window of every scene once, in random order, with its number."""
     everything = [(scene, window) for scene in scenes for window in blocks(scene.shape, window_px)]
-    for index in rng.permutation(len(everything)):
-        yield everything[index]
+    for number in rng.permutation(len(everything)):
+        yield (int(number), *everything[number])
 
 
 def _pick(

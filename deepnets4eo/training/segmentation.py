@@ -1,4 +1,4 @@
-"""The task `segmentation`: scenes and a recipe in, a run folder out, for networks and for estimators.
+"""The task `segmentation`: scenes and a recipe in, a run folder out.
 
 Takes a resolved recipe; writes the tree that every run has. Refuses recipes without legend or model.
 """
@@ -6,7 +6,6 @@ Takes a resolved recipe; writes the tree that every run has. Refuses recipes wit
 from __future__ import annotations
 
 import logging
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,11 +20,11 @@ from deepnets4eo.lattice import Tiling
 from deepnets4eo.lattice.sampling import ClassCells
 from deepnets4eo.legend import Legend
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.recipe import ModelSection, Recipe
+from deepnets4eo.recipe import Recipe
 from deepnets4eo.run import save_run
-from deepnets4eo.segmenter import EstimatorSegmenter, NetworkSegmenter, Segmenter
+from deepnets4eo.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.training.curves import draw_curves, write_log
-from deepnets4eo.training.parts import TRAIN, Parts, make_parts
+from deepnets4eo.training.parts import Parts, make_parts
 from deepnets4eo.training.scenes import open_scenes
 from deepnets4eo.training.statistics import class_cells, measure_inputs
 from deepnets4eo.training.tasks import TrainOptions
@@ -58,36 +57,38 @@ class Prepared:
 
 
 def train_segmentation(recipe: Recipe, out: Path, options: TrainOptions) -> Path:
-    """Train a network or an estimator on labelled scenes; returns the run folder."""
+    """Train a network on labelled scenes; returns the run folder."""
+    if not recipe.model.network:
+        raise InputError("the recipe names no model. Set model.network, e.g. to unet.")
     prepared = prepare(recipe)
-    write_json(out / "split.geojson", prepared.parts.to_geojson())
-    segmenter: Segmenter
-    if recipe.model.estimator:
-        segmenter, notes = _train_estimator(prepared)
-    else:
-        segmenter, notes = _train_network(prepared, out, options)
-    scores = score_segmenter(segmenter, prepared)
-    if recipe.model.estimator:
-        row = {"epoch": 1, "seconds": notes["seconds"], **{name: scores[name] for name in report.OVERALL}}
-        write_log(out / "log.csv", [row])
-        draw_curves(out / "curves.png", [row])
-    write_json(out / "metrics.json", scores)
-    write_text(out / "confusion.csv", report.confusion_csv(scores))
-    return save_run(
-        segmenter, out, recipe=recipe.to_dict(), seed=recipe.train.seed, notes=_notes(prepared, scores) | notes
-    )
+    segmenter, notes = train_network(prepared, out, options)
+    return write_run(segmenter, prepared, out, notes)
 
 
 def prepare(recipe: Recipe) -> Prepared:
     """Open the scenes, split them, and measure the training part."""
-    if not recipe.model.network and not recipe.model.estimator:
-        raise InputError("the recipe names no model. Set model.network (e.g. unet) or model.estimator (random_forest).")
     legend = load_legend(recipe)
     scenes = open_scenes(recipe.data, recipe.model.layers, legend)
     parts = make_parts(scenes, recipe.data)
     if parts.leaky:
         log.warning("data.split=random: neighbours of training pixels are validated on, so the scores are leaky.")
     return Prepared(recipe, legend, parts, measure_inputs(parts, recipe.model.layers), class_cells(parts))
+
+
+def write_run(segmenter: Segmenter, prepared: Prepared, out: Path, notes: dict[str, Any]) -> Path:
+    """Score a trained segmenter on the validation part and seal its run; returns the folder."""
+    write_json(out / "split.geojson", prepared.parts.to_geojson())
+    scores = score_segmenter(segmenter, prepared)
+    write_json(out / "metrics.json", scores)
+    write_text(out / "confusion.csv", report.confusion_csv(scores))
+    if "epochs" not in notes:  # learned in one go
+        row = {"epoch": 1, "seconds": notes["seconds"], **{name: scores[name] for name in report.OVERALL}}
+        write_log(out / "log.csv", [row])
+        draw_curves(out / "curves.png", [row])
+    return save_run(
+        segmenter, out, recipe=prepared.recipe.to_dict(), seed=prepared.recipe.train.seed,
+        notes=_notes(prepared, scores) | notes,
+    )  # fmt: skip
 
 
 def load_legend(recipe: Recipe) -> Legend:
@@ -105,9 +106,11 @@ def load_legend(recipe: Recipe) -> Legend:
 def score_segmenter(segmenter: Segmenter, prepared: Prepared) -> dict[str, Any]:
     """All scores over the validation part, with the split that they were reached under."""
     matrix = ConfusionMatrix(prepared.legend.num_classes)
-    for batch in _validation(prepared):
+    core_px, halo_px = prepared.recipe.data.tile_px, segmenter.halo_px
+    for batch in _validation(prepared, core_px + 2 * halo_px, halo_px):
         stacked = np.concatenate([batch[name].numpy() for name in segmenter.inputs.names], axis=1)
-        matrix.update(batch["mask"].numpy(), segmenter.predict_classes(stacked))
+        inner = batch["mask"].numpy()[:, halo_px : halo_px + core_px, halo_px : halo_px + core_px]
+        matrix.update(inner, segmenter.predict_classes(stacked, margin_px=halo_px))
     split = prepared.parts.describe()
     protocol = {"name": "validation part of the training scenes", "leaky": split["leaky"], "split": split}
     return report.scores(matrix, prepared.legend.names) | {
@@ -115,38 +118,16 @@ def score_segmenter(segmenter: Segmenter, prepared: Prepared) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def build_estimator(model: ModelSection, seed: int) -> Any:
-    """An unfitted scikit-learn classifier by the recipe's name for it."""
-    from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
-    from sklearn.linear_model import LogisticRegression
-
-    if model.estimator == "logistic":
-        return LogisticRegression(max_iter=1000)
-    forest = ExtraTreesClassifier if model.estimator == "extra_trees" else RandomForestClassifier
-    return forest(n_estimators=model.trees, min_samples_leaf=5, random_state=seed, n_jobs=-1)
-
-
-def _validation(prepared: Prepared) -> ValidationLoader:
+def _validation(prepared: Prepared, tile_px: int, halo_px: int) -> ValidationLoader:
     from deepnets4eo.training.data import SampleReader, ValidationLoader
 
-    data, train = prepared.recipe.data, prepared.recipe.train
-    halo_px = min(prepared.recipe.predict.halo_px, data.tile_px // 8)
     reader = SampleReader(prepared.parts, prepared.inputs)
-    return ValidationLoader(reader, data.tile_px, halo_px, train.batch_size, data.num_workers)
+    recipe = prepared.recipe
+    return ValidationLoader(reader, tile_px, halo_px, recipe.train.batch_size, recipe.data.num_workers)
 
 
-def _train_estimator(prepared: Prepared) -> tuple[EstimatorSegmenter, dict[str, Any]]:
-    model, parts, seed = prepared.recipe.model, prepared.parts, prepared.recipe.train.seed
-    started = time.perf_counter()
-    segmenter = EstimatorSegmenter(
-        build_estimator(model, seed), prepared.inputs, prepared.legend, features=model.features
-    )
-    scenes = [named.keeping(parts.usable(number, TRAIN)) for number, named in enumerate(parts.scenes)]
-    segmenter.fit(scenes, max_pixels=model.max_samples, seed=seed)
-    return segmenter, {"seconds": round(time.perf_counter() - started, 3)}
-
-
-def _train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple[NetworkSegmenter, dict[str, Any]]:
+def train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple[NetworkSegmenter, dict[str, Any]]:
+    """Train the recipe's network; returns it, and notes for the card."""
     import torch
 
     from deepnets4eo.device import Compute, choose
@@ -166,7 +147,7 @@ def _train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tupl
     reader = SampleReader(prepared.parts, prepared.inputs)
     loader = TrainLoader(reader, plan, augment, train.batch_size, recipe.data.num_workers)
     criterion = SegmentationCriterion(train, prepared.legend, prepared.inputs.names, prepared.pixels)
-    validation = _validation(prepared)
+    validation = _validation(prepared, recipe.data.tile_px, min(recipe.predict.halo_px, recipe.data.tile_px // 8))
     fit = Fit(train, out, recipe.hash, compute.device, compute.precision, options.resume)
     progress = fit_network(
         segmenter.module, criterion.step, loader, lambda network: criterion.validate(network, validation), fit

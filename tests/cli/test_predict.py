@@ -5,6 +5,7 @@ import pytest
 import rasterio
 from sklearn.linear_model import LogisticRegression
 
+from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cli.main import main
 from deepnets4eo.cli.predict import named_layers
 from deepnets4eo.errors import InputError
@@ -13,7 +14,6 @@ from deepnets4eo.lattice import Tiling
 from deepnets4eo.legend import Legend
 from deepnets4eo.run import save_run
 from deepnets4eo.scene import Scene
-from deepnets4eo.segmenter import EstimatorSegmenter
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def case(tmp_path):
     """A run and an image, as files."""
     image = np.random.default_rng(0).integers(1, 255, (3, 60, 50), dtype=np.uint8)
     scene = Scene.open(image=image, labels=(image[0] > 127).astype(np.uint8))
-    segmenter = EstimatorSegmenter(
+    segmenter = PixelClassifier(
         LogisticRegression(), InputSpec.measure([scene]), Legend.load("isprs"), tiling=Tiling(32, 0)
     )
     save_run(segmenter.fit([scene], max_pixels=500), tmp_path / "run")

@@ -8,8 +8,9 @@ import rasterio
 import yaml
 from rasterio.transform import from_origin
 
+from deepnets4eo.baselines.recipe import BaselineRecipe
 from deepnets4eo.cli.main import main
-from deepnets4eo.recipe import Recipe, read_recipe, resolve
+from deepnets4eo.recipe import read_recipe, resolve
 from deepnets4eo.run import load_run
 
 RECIPE = {
@@ -21,7 +22,9 @@ RECIPE = {
             {"value": 1, "name": "bright", "color": [250, 250, 250]},
         ],
     },
-    "model": {"estimator": "random_forest", "trees": 2, "max_samples": 500, "features": ["pixels"]},
+    "task": "baseline",
+    "model": {"max_samples": 500, "features": ["pixels"]},
+    "estimator": {"name": "random_forest", "trees": 2},
 }
 
 
@@ -54,10 +57,11 @@ def test_the_path_of_the_run_is_all_that_goes_to_stdout(place: Path, capsys: pyt
 
 def test_flags_and_overrides_end_in_the_runs_recipe(place: Path) -> None:
     assert (
-        train(place, "--seed", "3", "--set", "model.trees=1", "--set", "data.val_share=0.3", "--precision", "auto") == 0
+        train(place, "--seed", "3", "--set", "estimator.trees=1", "--set", "data.val_share=0.3", "--precision", "auto")
+        == 0
     )
-    recipe = resolve(read_recipe(place / "run" / "recipe.yaml"), kind=Recipe)
-    assert (recipe.train.seed, recipe.model.trees, recipe.data.val_share) == (3, 1, 0.3)
+    recipe = resolve(read_recipe(place / "run" / "recipe.yaml"), kind=BaselineRecipe)
+    assert (recipe.train.seed, recipe.estimator.trees, recipe.data.val_share) == (3, 1, 0.3)
     assert recipe.train.precision == "auto"
     assert recipe.data.folders == (str(place / "data"),)
 
@@ -65,12 +69,15 @@ def test_flags_and_overrides_end_in_the_runs_recipe(place: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--set", "model.tree=1"], "unknown key 'model.tree'. Did you mean 'model.trees'?"),
+        (["--set", "estimator.tree=1"], "unknown key 'estimator.tree'. Did you mean 'estimator.trees'?"),
         (["--set", "legend=isprss"], 'There is no legend "isprss". Did you mean "isprs"?'),
         (["--set", "data.block_px=128"], "scene 'a' cannot be split"),
         (["--precision", "float64"], "train.precision is 'float64'"),
-        (["--set", "model={network: unet, encoder: resnet999}", "--device", "cpu"], "encoder 'resnet999' is unknown"),
-        (["--set", "model.network=unet", "--set", "model.estimator=null", "--device", "tpu"], "device 'tpu'"),
+        (
+            ["--set", "model={method: network, network: unet, encoder: resnet999}", "--device", "cpu"],
+            "encoder 'resnet999' is unknown",
+        ),
+        (["--set", "model.method=network", "--set", "model.network=unet", "--device", "tpu"], "device 'tpu'"),
     ],
 )
 def test_wrong_input_is_explained_and_leaves_nothing(

@@ -65,9 +65,22 @@ def test_pixels_left_out_are_not_counted():
 
 def test_drawn_pixels_carry_their_own_label_and_are_balanced():
     scene = make_scene()
-    vectors, places = sample_pixels([scene], LEGEND, lambda sample: sample["image"], max_pixels=300)
-    np.testing.assert_array_equal(vectors[:, 0], np.asarray(LEGEND.values)[places])
-    assert np.bincount(places, minlength=3).tolist() == [100, 100, 0]
+    drawn = sample_pixels([scene], LEGEND, lambda sample: sample["image"], max_pixels=300)
+    np.testing.assert_array_equal(drawn.vectors[:, 0], np.asarray(LEGEND.values)[drawn.places])
+    assert np.bincount(drawn.places, minlength=3).tolist() == [100, 100, 0]
+    assert drawn.blocks.shape == drawn.places.shape
+
+
+@pytest.mark.parametrize("stride_px", [2, 8])
+def test_sites_a_few_pixels_apart_carry_the_label_in_their_middle(stride_px):
+    scene = make_scene()
+
+    def sites(sample):
+        return sample["image"][:, stride_px // 2 :: stride_px, stride_px // 2 :: stride_px]
+
+    drawn = sample_pixels([scene], LEGEND, sites, max_pixels=60, halo_px=16, stride_px=stride_px, window_px=32)
+    np.testing.assert_array_equal(drawn.vectors[:, 0], np.asarray(LEGEND.values)[drawn.places])
+    assert len(np.unique(drawn.blocks)) > 1
 
 
 def test_scene_without_labels_gives_no_pixels():

@@ -11,9 +11,11 @@ import pytest
 import rasterio
 import torch
 from odc.geo.geobox import GeoBox
+from scipy.special import xlogy
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
+from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.errors import InputError, OutputError, RunError
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import SCORES, Tiling
@@ -21,7 +23,7 @@ from deepnets4eo.legend import Legend, LegendClass
 from deepnets4eo.prediction import PredictOptions, predict, strips
 from deepnets4eo.run import load_run, save_run
 from deepnets4eo.scene import Layer, Scene
-from deepnets4eo.segmenter import EstimatorSegmenter, NetworkSegmenter
+from deepnets4eo.segmenter import NetworkSegmenter
 
 LEGEND = Legend(
     "three",
@@ -72,7 +74,7 @@ def network_run(tmp_path_factory):
 def pixel_run(tmp_path_factory):
     """A logistic regression on pixel values."""
     scene = Scene.open(image=make_image(), labels=labels_of(make_image()))
-    segmenter = EstimatorSegmenter(
+    segmenter = PixelClassifier(
         LogisticRegression(max_iter=300), InputSpec.measure([scene]), LEGEND, tiling=Tiling(48, 0)
     ).fit([scene], max_pixels=3000)
     return save_run(segmenter, tmp_path_factory.mktemp("runs") / "pixels")
@@ -174,7 +176,7 @@ def test_probabilities_and_entropy_are_packed_fractions(pixel_run, image, tmp_pa
     proba = segmenter.predict_proba(segmenter.inputs.prepare(Scene.open(image=image).read())[None])[0]
     packed = read(result.paths["probabilities"]) / 254
     np.testing.assert_allclose(packed, proba, atol=0.5 / 254 + 1e-5)
-    plain = -(proba * np.log(proba)).sum(axis=0) / np.log(3)
+    plain = -xlogy(proba, proba).sum(axis=0) / np.log(3)
     np.testing.assert_allclose(read(result.paths["entropy"])[0] / 254, plain, atol=0.5 / 254 + 1e-4)
     with rasterio.open(result.paths["probabilities"]) as file:
         assert file.descriptions == LEGEND.names
@@ -184,7 +186,7 @@ def test_layers_on_different_grids_are_read_on_the_first_ones_grid(tmp_path):
     image, height = make_image(), make_image(seed=1)[:1].astype(np.float32)
     scene = Scene.open(image=image, dsm=height, labels=labels_of(height.astype(np.uint8)))
     inputs = InputSpec.measure([scene], ("image", "dsm"))
-    segmenter = EstimatorSegmenter(LogisticRegression(max_iter=300), inputs, LEGEND, tiling=Tiling(64, 0)).fit([scene])
+    segmenter = PixelClassifier(LogisticRegression(max_iter=300), inputs, LEGEND, tiling=Tiling(64, 0)).fit([scene])
     coarse = height[:, ::2, ::2]
     path = tmp_path / "dsm.tif"
     with rasterio.open(
@@ -346,7 +348,7 @@ def test_a_real_mosaic_is_labelled_as_its_pixels_say(real_data, tmp_path):
     bright = scene.read()["image"].mean(axis=0) > 100
     labels = Layer.open(np.where(bright, np.uint8(7), np.uint8(0)), grid=scene.grid)
     forest = RandomForestClassifier(10, random_state=0)
-    segmenter = EstimatorSegmenter(forest, InputSpec.measure([scene]), LEGEND, tiling=Tiling(512, 0))
+    segmenter = PixelClassifier(forest, InputSpec.measure([scene]), LEGEND, tiling=Tiling(512, 0))
     segmenter.fit([Scene({**scene.layers, "labels": labels})], max_pixels=3000)
     result = predict(segmenter, scene, tmp_path / "labels.tif", single(threads=2))
     assert ((read(result.paths["labels"])[0] == 7) == bright).mean() > 0.97

@@ -16,6 +16,7 @@ from torch import nn
 
 import deepnets4eo
 from deepnets4eo import networks
+from deepnets4eo.baselines.recipe import BaselineRecipe
 from deepnets4eo.errors import InputError, LabelError, OutputError, RunError
 from deepnets4eo.grid import Window
 from deepnets4eo.recipe import Recipe, resolve
@@ -104,6 +105,11 @@ def make_recipe(*overrides: str, **sections: dict[str, Any]) -> Recipe:
     for name, section in sections.items():
         values[name] = {**values[name], **section}
     return resolve(values, overrides, kind=Recipe)
+
+
+def make_forest(estimator: dict[str, Any], **model: Any) -> BaselineRecipe:
+    values = {"task": "baseline", "legend": LEGEND, "data": {"tile_px": 32, "num_workers": 0}}
+    return resolve({**values, "model": model, "estimator": estimator}, kind=BaselineRecipe)
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -226,13 +232,13 @@ def test_several_layers_are_concatenated_in_the_recipes_order(data: Path, tiny: 
 
 
 def test_an_estimator_makes_the_same_tree(data: Path, tmp_path: Path) -> None:
-    recipe = make_recipe(model={"network": None, "estimator": "random_forest", "trees": 5, "max_samples": 1000})
+    recipe = make_forest({"name": "random_forest", "trees": 5}, max_samples=1000)
     run = deepnets4eo.train(recipe, tmp_path / "run", data=data)
     again = deepnets4eo.train(recipe, tmp_path / "again", data=data)
     assert {path.name for path in run.iterdir()} == TREE - {"checkpoints", "weights.safetensors"} | {"estimator.skops"}
     assert metrics(run)["overall_accuracy"] > 0.9
     assert metrics(run) == metrics(again)
-    assert deepnets4eo.load_run(run).segmenter.kind == "estimator"
+    assert deepnets4eo.load_run(run).segmenter.kind == "pixel-classifier"
 
 
 def test_random_splits_are_stamped_leaky(data: Path, tiny: str, tmp_path: Path) -> None:
@@ -355,9 +361,11 @@ def test_a_forest_learns_a_real_crop_stored_in_another_label_order(real_data: Pa
                 "layers": {"image": "img_dir/*.png", "labels": "ann_dir/*.png"},
                 "labels_legend": "isprs-torchgeo", "nodata": {"labels": 255}, "tile_px": 128,
             },
-            "model": {"estimator": "random_forest", "trees": 10, "max_samples": 5000},
+            "task": "baseline",
+            "model": {"features": ["pixels", "neighbourhood"], "max_samples": 5000},
+            "estimator": {"name": "random_forest", "trees": 10},
         },
-        kind=Recipe,
+        kind=BaselineRecipe,
     )  # fmt: skip
     run = deepnets4eo.train(recipe, tmp_path / "run", data=real_data / "isprs_vaihingen_crop")
     pixels = deepnets4eo.load_run(run).card["notes"]["training_pixels"]
@@ -378,7 +386,7 @@ def test_half_written_files_of_a_kill_are_swept_away(data: Path, tmp_path: Path)
     stale = tmp_path / "run" / "checkpoints" / ".partial-0-last.safetensors"
     stale.parent.mkdir(parents=True)
     stale.write_text("half")
-    recipe = make_recipe(model={"network": None, "estimator": "logistic", "max_samples": 500})
+    recipe = make_forest({"name": "logistic"}, max_samples=500)
     deepnets4eo.train(recipe, tmp_path / "run", data=data, options=TrainOptions(resume=True))
     assert not stale.exists()
 

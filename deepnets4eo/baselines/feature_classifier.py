@@ -1,0 +1,125 @@
+"""What classifiers of pixels and of superpixels share: a scikit-learn estimator over named columns.
+
+Takes features by name and any classifier with `predict_proba`.
+Refuses labels of fewer than two classes, features whose bands are missing, and runs whose columns are not ours.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.baselines.bands import Bands
+from deepnets4eo.baselines.estimator_file import ESTIMATOR, load_estimator, save_estimator
+from deepnets4eo.baselines.estimators import fit_estimator
+from deepnets4eo.baselines.features import Feature, as_features, column_names
+from deepnets4eo.baselines.features.saving import describe_features, restore_features, save_features
+from deepnets4eo.baselines.tile_segmenter import TileSegmenter
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.inputs import InputSpec
+from deepnets4eo.lattice import Tiling
+from deepnets4eo.legend import Legend
+from deepnets4eo.rasters.ahead import in_order
+
+log = logging.getLogger(__name__)
+
+CHUNK_PIXELS = 1 << 15  # that an estimator sees at once
+
+
+class FeatureClassifier(TileSegmenter):
+    """What classifiers of pixels and of superpixels share: an estimator over named columns."""
+
+    def __init__(
+        self,
+        estimator: Any,
+        inputs: InputSpec,
+        legend: Legend,
+        *,
+        features: Sequence[str | Feature],
+        bands: Mapping[str, Sequence[str]] | None = None,
+        tiling: Tiling,
+    ) -> None:
+        super().__init__(inputs, legend, bands=bands, tiling=tiling)
+        self.estimator, self.features = estimator, as_features(features)
+        blank = self.in_own_units(np.zeros((inputs.in_channels, 1, 1), np.float32))
+        self.columns = self.columns_of(blank)
+
+    def columns_of(self, blank: Bands) -> list[str]:
+        """Names of the columns that the estimator sees."""
+        return column_names(self.features, blank)
+
+    def learn(self, vectors: NDArray[np.float32], places: NDArray[np.uint8], blocks: NDArray[np.int64]) -> None:
+        """Fit the estimator to samples of at least two classes; classes that are not shown are named in the log.
+
+        Errors: InputError where fewer than two classes are shown.
+        """
+        shown = np.unique(places)
+        if shown.size < 2:
+            raise InputError(
+                f"the scenes' labels show {shown.size} classes of legend {self.legend.name!r}; at least 2 are needed. "
+                "Check the labels layer."
+            )
+        absent = [name for place, name in enumerate(self.legend.names) if place not in shown]
+        if absent:
+            log.warning("no sample shows %s: never predicted, and scored as NaN unless found.", ", ".join(absent))
+        if len(vectors) < vectors.shape[1]:
+            log.warning(
+                "%d samples for %d features: expect little of it; label more, or name fewer features.", *vectors.shape
+            )
+        self.estimator = fit_estimator(self.estimator, vectors, places, blocks)
+        self._one_thread()
+
+    def proba(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Probabilities (n, K) of feature vectors (n, F), the same whatever the number of threads."""
+        parts = [vectors[start : start + CHUNK_PIXELS] for start in range(0, len(vectors), CHUNK_PIXELS)]
+        found = np.concatenate(list(in_order(self.estimator.predict_proba, parts, self.threads)))
+        scores = np.zeros((len(vectors), self.legend.num_classes), np.float32)
+        scores[:, np.asarray(self.estimator.classes_, int)] = found
+        return scores
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values from which `restore` makes the same segmenter again."""
+        return super().describe() | {"features": describe_features(self.features), "columns": self.columns}
+
+    def save(self, folder: str | Path) -> list[str]:
+        """Write the estimator through skops, and features that have learned something; returns the files' names."""
+        save_estimator(self.estimator, Path(folder) / ESTIMATOR)
+        return [ESTIMATOR, *save_features(self.features, Path(folder))]
+
+    @classmethod
+    def restore(
+        cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
+    ) -> FeatureClassifier:
+        """The segmenter that `save` wrote. Errors: RunError for a file, types or columns that are not ours."""
+        estimator = load_estimator(folder / ESTIMATOR)
+        features = restore_features(description["features"], folder)
+        own = cls.own_arguments(description)
+        made = cls(estimator, inputs, legend, features=features, bands=description["bands"], tiling=tiling, **own)
+        if made.columns != description["columns"]:
+            raise RunError(
+                f"{folder} was trained on the columns {_differing(description['columns'], made.columns)}, which this "
+                "version computes differently. Train it again."
+            )
+        return made
+
+    @classmethod
+    def own_arguments(cls, description: Mapping[str, Any]) -> dict[str, Any]:
+        """Arguments of the subclass alone, from its description."""
+        return {}
+
+    def _one_thread(self) -> None:
+        """A forest sums its trees in the order in which threads end, which would change the last bits."""
+        parallel = {key: value for key, value in self.estimator.get_params().items() if key.split("__")[-1] == "n_jobs"}
+        if any(value not in (None, 1) for value in parallel.values()):
+            self.estimator.set_params(**dict.fromkeys(parallel, 1))
+
+
+def _differing(first: Sequence[str], second: Sequence[str]) -> str:
+    """A few of the names that only one of two lists has, or a word on their order."""
+    lost = [name for name in first if name not in second]
+    return ", ".join(lost[:5]) or "in another order"

@@ -1,0 +1,59 @@
+"""Features in a run: by name where the name says all, with their files where they have learned something.
+
+Takes features; gives plain values and file names, and the features back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from deepnets4eo.baselines.features import Feature, build_features
+from deepnets4eo.errors import RunError
+
+LEARNED = {"deep": "deepnets4eo.baselines.features.deep:DeepFeatures"}  # kind → class
+
+
+@runtime_checkable
+class LearnedFeature(Feature, Protocol):
+    """A feature whose numbers do not follow from its name, e.g. a frozen network's."""
+
+    kind: str
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values from which the class method `restore(folder, description)` makes it again."""
+
+    def save(self, folder: Path) -> list[str]:
+        """Write what was learned; returns the files' names."""
+
+
+def describe_features(features: Sequence[Feature]) -> list[str | dict[str, Any]]:
+    """Names, and descriptions with their kind for learned features."""
+    return [
+        {"kind": feature.kind} | feature.describe() if isinstance(feature, LearnedFeature) else feature.name
+        for feature in features
+    ]
+
+
+def save_features(features: Sequence[Feature], folder: Path) -> list[str]:
+    """Write the files of learned features; returns their names."""
+    return [name for feature in features if isinstance(feature, LearnedFeature) for name in feature.save(folder)]
+
+
+def restore_features(described: Sequence[str | Mapping[str, Any]], folder: Path) -> tuple[Feature, ...]:
+    """The features that were described and saved. Errors: RunError for a kind that this version does not know."""
+    return tuple(_restore(one, folder) for one in described)
+
+
+def _restore(described: str | Mapping[str, Any], folder: Path) -> Feature:
+    if isinstance(described, str):
+        return build_features([described])[0]
+    description = dict(described)
+    kind = description.pop("kind")
+    if kind not in LEARNED:
+        raise RunError(f"{folder} needs features of kind {kind!r}; this version knows {sorted(LEARNED)}. Update it.")
+    module, name = LEARNED[kind].split(":")
+    feature: Feature = getattr(import_module(module), name).restore(folder, description)
+    return feature

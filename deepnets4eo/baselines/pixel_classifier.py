@@ -1,0 +1,94 @@
+"""A scikit-learn classifier over features of pixels, or of sites a few pixels apart.
+
+Takes features by name and any classifier with `predict_proba`; gives a `Segmenter`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from deepnets4eo.baselines.feature_classifier import FeatureClassifier
+from deepnets4eo.baselines.features import Feature, as_features, halo_px, stack
+from deepnets4eo.baselines.tile_segmenter import Image
+from deepnets4eo.errors import InputError
+from deepnets4eo.inputs import InputSpec
+from deepnets4eo.lattice import Tiling
+from deepnets4eo.lattice.sampling import sample_pixels
+from deepnets4eo.legend import Legend
+from deepnets4eo.scene import Scene
+
+CORE_PX = 512
+
+
+class PixelClassifier(FeatureClassifier):
+    """Features by name and a scikit-learn classifier with `predict_proba`.
+
+    estimator : unfitted or fitted. features : names of `baselines.features.HOMES`, or features.
+    bands : layer → names, for files whose bands have none. stride_px : classify a site in the middle of every s × s
+    pixels and give its probabilities to all of them (dense HOG and deep features change slowly and cost much).
+    """
+
+    kind = "pixel-classifier"
+
+    def __init__(
+        self,
+        estimator: Any,
+        inputs: InputSpec,
+        legend: Legend,
+        *,
+        features: Sequence[str | Feature] = ("pixels",),
+        bands: Mapping[str, Sequence[str]] | None = None,
+        stride_px: int = 1,
+        tiling: Tiling | None = None,
+    ) -> None:
+        if stride_px < 1 or CORE_PX % stride_px:
+            raise InputError(f"stride_px={stride_px} does not divide {CORE_PX}; choose a power of two up to {CORE_PX}.")
+        built = as_features(features)
+        self.stride_px = stride_px
+        self.looks_px = -(-halo_px(built) // stride_px) * stride_px  # sites of neighbouring tiles lie on one grid
+        own = Tiling(CORE_PX + 2 * self.looks_px, self.looks_px)
+        super().__init__(
+            estimator, inputs, legend, features=built, bands=bands, tiling=tiling if tiling is not None else own
+        )
+
+    def fit(self, scenes: Sequence[Scene], *, max_pixels: int = 100_000, seed: int = 0) -> PixelClassifier:
+        """Learn from the scenes' `labels`, from at most `max_pixels` pixels, equally many of each class; returns itself.
+
+        Errors: InputError where fewer than two classes are labelled.
+        """
+        samples = sample_pixels(
+            scenes,
+            self.legend,
+            lambda sample: stack(self.features, self.in_own_units(self.inputs.prepare(sample)), self.stride_px),
+            max_pixels=max_pixels,
+            halo_px=self.looks_px,
+            stride_px=self.stride_px,
+            names=self.inputs.names,
+            seed=seed,
+        )
+        self.learn(samples.vectors, samples.places, samples.blocks)
+        return self
+
+    def label(self, image: Image, margin_px: int) -> Image:
+        """Probabilities (K, h − 2 margin, w − 2 margin) of a prepared image."""
+        sites = stack(self.features, self.in_own_units(image), self.stride_px)
+        rows, cols = (
+            np.minimum(np.arange(margin_px, side - margin_px) // self.stride_px, number - 1)
+            for side, number in zip(image.shape[1:], sites.shape[1:], strict=True)
+        )
+        sites = sites[:, rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]  # those in the margin need no estimator
+        count, down, across = sites.shape
+        scores = self.proba(sites.reshape(count, -1).T).T.reshape(-1, down, across)
+        return scores if self.stride_px == 1 else scores[:, rows[:, None] - rows[0], cols - cols[0]]
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values from which `restore` makes the same segmenter again."""
+        return super().describe() | {"stride_px": self.stride_px}
+
+    @classmethod
+    def own_arguments(cls, description: Mapping[str, Any]) -> dict[str, Any]:
+        """The stride."""
+        return {"stride_px": description["stride_px"]}

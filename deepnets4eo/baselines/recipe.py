@@ -1,0 +1,53 @@
+"""The recipe of the task `baseline`: which method, over which features, with which estimator and post-processing.
+
+Takes the sections of any recipe, with sections of its own; refuses unknown keys, naming the nearest.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from deepnets4eo.baselines.estimators import EstimatorOptions
+from deepnets4eo.recipe import ModelSection, Recipe, Section
+
+
+class BaselineSection(ModelSection):
+    """The method, and what it sees."""
+
+    method: Literal["pixels", "superpixels", "rules", "parts", "network"] = Field(
+        default="pixels", description="network: model.network, trained as in the task segmentation, then `post`"
+    )
+    bands: dict[str, tuple[str, ...]] = Field(
+        default={}, description="layer -> what its bands show, e.g. {image: [nir, red, green]}, for files without names"
+    )
+    features: tuple[str, ...] = Field(default=("pixels",), description="names, see the README's table of features")
+    stride_px: int = Field(default=1, ge=1, description="pixels: classify a site in the middle of so many squared")
+    max_samples: int = Field(default=100_000, ge=10, description="pixels or superpixels that are learned from")
+    rules: str | dict[str, Any] = Field(default="", description="rules: a YAML file, a name of models/, or the table")
+    target: str = Field(default="car", description="parts: the class that is detected")
+
+
+class DeepSection(Section):
+    """Features of a frozen encoder, beside or instead of `model.features`; none without `encoder`."""
+
+    encoder: str | None = Field(default=None, description="a name of timm, e.g. resnet18")
+    weights: str | None = Field(default=None, description="a safetensors file, or imagenet: downloaded; none: random")
+    inputs: Literal["rgb", "rgbd", "rgbd+"] = Field(default="rgb", description="+: several scales, and normals")
+    scales: tuple[float, ...] = Field(default=(1.0,), min_length=1)
+    patch_px: int | None = Field(default=None, ge=16, description="a patch a site; none: one pass over the tile")
+
+
+class BaselineRecipe(Recipe):
+    """All that decides the training of a baseline."""
+
+    task: str = "baseline"
+    model: BaselineSection = BaselineSection()
+    estimator: EstimatorOptions = EstimatorOptions()
+    deep: DeepSection = DeepSection()
+    superpixels: dict[str, Any] = Field(default={}, description="superpixels: method and its parameters")
+    parts: dict[str, Any] = Field(default={}, description="parts: parameters of the detector")
+    post: tuple[dict[str, dict[str, Any]], ...] = Field(
+        default=(), description="steps after classification, in order, e.g. [{majority: {radius_px: 3}}]"
+    )

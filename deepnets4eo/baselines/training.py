@@ -1,0 +1,112 @@
+"""The task `baseline`: scenes and a recipe in, a run folder out, for every method that is no plain network.
+
+Takes a resolved recipe; writes the tree that every run has. Refuses what the methods refuse, before long work starts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from deepnets4eo.baselines.recipe import BaselineRecipe
+from deepnets4eo.errors import InputError
+from deepnets4eo.scene import Scene
+from deepnets4eo.segmenter import Segmenter
+from deepnets4eo.training.parts import TRAIN
+from deepnets4eo.training.segmentation import Prepared, prepare, train_network, write_run
+from deepnets4eo.training.tasks import Task, TrainOptions
+
+
+def train_baseline(recipe: BaselineRecipe, out: Path, options: TrainOptions) -> Path:
+    """Train a baseline on labelled scenes; returns the run folder."""
+    started = time.perf_counter()
+    prepared = prepare(recipe)
+    notes: dict[str, Any] = {"method": recipe.model.method}
+    if recipe.model.method == "network":
+        segmenter, learned = _network(prepared, out, options)
+        notes |= learned
+    else:
+        segmenter = METHODS[recipe.model.method](recipe, prepared)
+        notes["seconds"] = round(time.perf_counter() - started, 3)
+    if recipe.post:
+        from deepnets4eo.baselines.postprocessing import PostProcessed
+
+        segmenter = PostProcessed(segmenter, recipe.post, bands=recipe.model.bands)
+    return write_run(segmenter, prepared, out, notes)
+
+
+def _network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple[Segmenter, dict[str, Any]]:
+    if not prepared.recipe.model.network:
+        raise InputError("the recipe's method is network, but it names none. Set model.network, e.g. patch-alexnet.")
+    return train_network(prepared, out, options)
+
+
+def _pixels(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
+    from deepnets4eo.baselines.estimators import build_estimator
+    from deepnets4eo.baselines.pixel_classifier import PixelClassifier
+
+    classifier = PixelClassifier(
+        build_estimator(recipe.estimator, recipe.train.seed),
+        prepared.inputs,
+        prepared.legend,
+        features=_features(recipe),
+        bands=recipe.model.bands,
+        stride_px=recipe.model.stride_px,
+    )
+    return classifier.fit(_scenes(prepared), max_pixels=recipe.model.max_samples, seed=recipe.train.seed)
+
+
+def _superpixels(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
+    from deepnets4eo.baselines.estimators import build_estimator
+    from deepnets4eo.baselines.superpixel_classifier import SuperpixelClassifier
+    from deepnets4eo.baselines.superpixels import Superpixels
+
+    classifier = SuperpixelClassifier(
+        build_estimator(recipe.estimator, recipe.train.seed),
+        prepared.inputs,
+        prepared.legend,
+        features=_features(recipe),
+        superpixels=Superpixels.from_dict(recipe.superpixels),
+        bands=recipe.model.bands,
+    )
+    return classifier.fit(_scenes(prepared), max_regions=recipe.model.max_samples, seed=recipe.train.seed)
+
+
+def _rules(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
+    from deepnets4eo.baselines.rules import ExpertRules, RuleTable
+
+    table = RuleTable.load(recipe.model.rules)
+    return ExpertRules(table, prepared.inputs, prepared.legend, bands=recipe.model.bands)
+
+
+def _parts(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
+    from deepnets4eo.baselines.parts import PartDetector
+
+    detector = PartDetector(prepared.inputs, prepared.legend, bands=recipe.model.bands, **recipe.parts)
+    return detector.fit(_scenes(prepared), class_name=recipe.model.target, seed=recipe.train.seed)
+
+
+METHODS: dict[str, Callable[[BaselineRecipe, Prepared], Segmenter]] = {
+    "pixels": _pixels, "superpixels": _superpixels, "rules": _rules, "parts": _parts,
+}  # fmt: skip
+
+
+def _features(recipe: BaselineRecipe) -> list[Any]:
+    """Named features and, where an encoder is named, deep ones."""
+    features: list[Any] = list(recipe.model.features)
+    if recipe.deep.encoder:
+        from deepnets4eo.baselines.features.deep import DeepFeatures
+
+        features.append(DeepFeatures(**recipe.deep.model_dump(), seed=recipe.train.seed))
+    return features
+
+
+def _scenes(prepared: Prepared) -> list[Scene]:
+    """The scenes with labels in the training part alone."""
+    parts = prepared.parts
+    return [named.keeping(parts.usable(number, TRAIN)) for number, named in enumerate(parts.scenes)]
+
+
+TASK = Task(train_baseline, BaselineRecipe)

@@ -1,0 +1,103 @@
+"""Published figures beside ours, as Markdown, CSV and JSON.
+
+Takes outcomes and the published scores of a dataset card; refuses nothing: what a side does not give is a dash.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from deepnets4eo.benchmark.rows import Outcome, scored_names
+from deepnets4eo.dataset_card import PublishedScores
+from deepnets4eo.files import write_json, write_text
+
+Line = tuple[str, str, dict[str, float], float, float, float, float]
+"""Row, whose, F1 by class (percent), OA (percent), kappa, seconds of training, seconds of prediction."""
+
+
+def markdown(
+    outcomes: Sequence[Outcome], classes: Sequence[str], published: Mapping[str, PublishedScores], title: str
+) -> str:
+    """The table for people: each published row above ours of the same name, F1 and OA in percent."""
+    head = ["method", "whose", *classes, "OA", "kappa", "train s", "predict s"]
+    rows = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
+    for name, whose, f1, accuracy, kappa, training, prediction in _lines(outcomes, classes, published):
+        by_class = [_shown(f1.get(one)) for one in classes]
+        rows.append(
+            [name, whose, *by_class, _shown(accuracy), _shown(kappa), _shown(training, 0), _shown(prediction, 0)]
+        )
+    return "\n".join([f"## {title}", "", *(f"| {' | '.join(row)} |" for row in rows), ""])
+
+
+def write_table(
+    outcomes: Sequence[Outcome],
+    classes: Sequence[str],
+    published: Mapping[str, PublishedScores],
+    out: str | Path,
+    *,
+    title: str,
+    notes: Mapping[str, Any] | None = None,
+) -> str:
+    """Write table.md, table.csv and table.json into a folder; returns the Markdown.
+
+    notes : protocol, split, seed and whatever else a reader needs to judge the figures.
+    """
+    folder = Path(out)
+    text = markdown(outcomes, classes, published, title)
+    text += "".join(f"\n- {key}: {value}" for key, value in (notes or {}).items()) + "\n"
+    write_text(folder / "table.md", text)
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(["method", "whose", *(f"f1.{one}" for one in classes), "overall_accuracy", "kappa",
+                     "train_seconds", "predict_seconds"])  # fmt: skip
+    for name, whose, f1, *others in _lines(outcomes, classes, published):
+        writer.writerow([name, whose, *(f1.get(one, "") for one in classes), *map(_cell, others)])
+    write_text(folder / "table.csv", lines.getvalue())
+    write_json(
+        folder / "table.json",
+        {
+            "title": title,
+            "notes": dict(notes or {}),
+            "ours": {one.name: {"scores": one.scores, "scored": list(one.scored)} for one in outcomes},
+            "published": {name: scores.model_dump() for name, scores in published.items()},
+        },
+    )
+    return text
+
+
+def _lines(
+    outcomes: Sequence[Outcome], classes: Sequence[str], published: Mapping[str, PublishedScores]
+) -> Iterator[Line]:
+    nan = float("nan")
+    for outcome in outcomes:
+        theirs = published.get(outcome.name)
+        if theirs is not None:
+            accuracy = nan if theirs.overall_accuracy is None else theirs.overall_accuracy
+            yield (
+                outcome.name,
+                "published",
+                dict(theirs.f1),
+                accuracy,
+                nan if theirs.kappa is None else theirs.kappa,
+                nan,
+                nan,
+            )
+        known = scored_names(outcome, classes)
+        f1 = {name: 100 * value for name, value in outcome.scores["f1"].items() if name in known and value is not None}
+        whole = not outcome.scored
+        accuracy = 100 * outcome.scores["overall_accuracy"] if whole else nan
+        kappa = outcome.scores["kappa"] if whole else nan
+        yield outcome.name, "ours", f1, accuracy, kappa, outcome.train_seconds, outcome.predict_seconds
+
+
+def _shown(value: float | None, digits: int = 2) -> str:
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _cell(value: float) -> float | str:
+    return "" if math.isnan(value) else round(value, 4)
