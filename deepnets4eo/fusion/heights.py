@@ -40,7 +40,8 @@ def ndsm(
     [[1.0, nan]]
     """
     if dtm is None:
-        dtm = ground(dsm, gsd_m, method=method, max_building_m=max_building_m)
+        terrain = ground(dsm, gsd_m, method=method, max_building_m=max_building_m)
+        return np.maximum(dsm - terrain, 0).astype(np.float32)  # only single wrong pixels lie below their ground
     if dtm.shape != dsm.shape:
         raise InputError(f"the dsm has the shape {dsm.shape}, the dtm {dtm.shape}. Warp one onto the other's grid.")
     return (dsm - dtm).astype(np.float32)

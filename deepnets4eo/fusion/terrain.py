@@ -39,6 +39,7 @@ def ground(
     method : "zhang" the progressive morphological filter (Zhang et al. 2003), whose threshold grows with the step
     between windows; "pingel" the simple filter (SMRF, Pingel et al. 2013), whose threshold grows with the window.
     max_building_m : width of the largest building. slope : terrain's rise per metre that is still ground.
+    The ground is nowhere above the surface, but under single pixels that lie far below all their neighbours.
     Errors: InputError for a surface that is unknown everywhere, or settings below 0. Memory: about 40 bytes per pixel.
 
     >>> surface = np.zeros((40, 40), np.float32)
