@@ -10,7 +10,8 @@ from deepnets4eo import networks
 from deepnets4eo.errors import InputError
 from deepnets4eo.networks import create_from_spec, create_model, list_models
 
-CONVOLUTIONAL = sorted(set(list_models()) - {"dpt"})  # dpt takes vision transformers of one image size only
+# dpt takes vision transformers of one image size only, patch-alexnet no encoder
+CONVOLUTIONAL = sorted(set(list_models()) - {"dpt", "patch-alexnet"})
 
 
 class Registered(nn.Module):

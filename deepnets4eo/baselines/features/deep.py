@@ -90,8 +90,8 @@ class DeepFeatures:
         """How far it looks around a site, in pixels; whole cells or steps, so that tiles are in phase with the scene."""
         farthest = min(self.scales)
         if self.looks == "patch":
-            reach = max(self._footprints) // 2 + NORMALS_REACH_PX + self.step_px // 2
-            return _whole(reach, self.step_px)
+            patch = max(self._footprints) // 2 + NORMALS_REACH_PX + self.step_px // 2
+            return _whole(patch, self.step_px)
         reach = min(self._encoder.reach_px, REACH_CAP_PX) + (self.patch_px or 0) / 2
         return _whole(reach / farthest, self._encoder.reduction / farthest)
 

@@ -147,7 +147,7 @@ def _levels(name: str) -> tuple[Build, list[tuple[int, int]]]:
 
     if timm.is_model(name):
         with torch.device("meta"):  # the list alone: no memory, no time
-            info = timm.create_model(name, pretrained=False, features_only=True).feature_info
+            info: Any = timm.create_model(name, pretrained=False, features_only=True).feature_info
         levels = list(zip(info.reduction(), info.channels(), strict=True))
         places = {reduction: place for place, (reduction, _) in enumerate(levels)}
         return lambda reduction, fetched: timm.create_model(
