@@ -103,6 +103,17 @@ def looked_for(card: DatasetCard, layer: str, tile: str) -> str:
     return " or ".join(_filled(pattern, tile) for pattern in patterns) or f"nowhere: {card.name} has no layer {layer}"
 
 
+def refuse_other_bands(card: DatasetCard, layer: str, path: str | Path, count: int) -> None:
+    """InputError where labels do not have the bands of the card: colours made values, in an order nobody knows."""
+    expected = card.bands.get(layer)
+    if expected and count != len(expected):
+        raise InputError(
+            f"{path} has {count} bands, the {layer} of {card.name} have {len(expected)} ({', '.join(expected)}): which "
+            "classes its values mean cannot be told. Name the legend it is stored in, such as isprs-mmseg "
+            "(data.labels_legend, --reference-legend)."
+        )
+
+
 def _layers(card: DatasetCard, tiles: Tiles, layers: Sequence[str] | None) -> list[str]:
     if layers is None:
         present = {layer for sources in tiles.values() for layer in sources}

@@ -103,3 +103,30 @@ def test_a_card_with_an_unknown_key_names_the_nearest(tmp_path):
     del card["licence"]
     with pytest.raises(InputError, match="licence: Field required"):
         DatasetCard.load(write_yaml(tmp_path / "card.yaml", card))
+
+
+@pytest.mark.parametrize("name", catalog.datasets())
+def test_published_scores_name_classes_and_protocols_of_their_card(name):
+    card = DatasetCard.load(name)
+    legend = Legend.load(card.legend)
+    for scores in card.published.values():
+        assert scores.protocol in card.protocols
+        assert scores.source
+        assert all(legend.names[legend.index(label)] == label for label in scores.f1)
+        assert all(0 <= value <= 100 for value in scores.f1.values())
+    for kind in card.checksums.values():
+        assert kind.partition(":")[0] in {"md5", "sha256"}
+
+
+def test_the_published_tables_are_those_of_the_papers():
+    contest = DatasetCard.load("dfc2015").published
+    assert list(contest)[:8] == [
+        "Expert", "RGB/SVM", "RGBd/SVM", "RGBdI/SVM", "HOG32/SVM", "HOG16/SVM", "HSV/SVM", "HSVDGr/SVM",
+    ]  # fmt: skip
+    assert len(contest) == 16
+    assert contest["DtMM"].f1 == {"car": 48.46}
+    assert contest["SOM"].f1 == {"boat": 51.45}
+    assert contest["RGBd+ VGG/SVM"].overall_accuracy == 76.56
+    assert contest["RGBd+ trained AlexNet"].kappa == 0.78
+    assert DatasetCard.load("isprs_potsdam").published["FuseNet RGB + OSM (binary)"].overall_accuracy == 92.3
+    assert DatasetCard.load("isprs_vaihingen").published["FCN (DLR_2)"].f1["car"] == 76.3

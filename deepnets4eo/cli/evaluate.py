@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -26,6 +26,12 @@ def evaluate(
     protocol: Annotated[
         str | None, typer.Option(help="DATASET/PROTOCOL of a dataset card: legend, erosion, ignored classes.")
     ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Score predicted tiles on this dataset's test part; REFERENCE is its folder.")
+    ] = None,
+    layer: Annotated[
+        list[str] | None, typer.Option("--layer", help="Where its labels lie, e.g. labels=gt/{id}.tif.")
+    ] = None,
     prediction_legend: Annotated[str | None, typer.Option(help="Legend the prediction is stored in.")] = None,
     reference_legend: Annotated[str | None, typer.Option(help="Legend the reference is stored in.")] = None,
     erode: Annotated[int | None, typer.Option(help="Score also without this many px along borders.", min=0)] = None,
@@ -39,6 +45,9 @@ def evaluate(
     ] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write the scores here as CSV.")] = None,
     markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Write the table here.")] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="An earlier --json of the same protocol: show the difference.")
+    ] = None,
     figure: Annotated[Path | None, typer.Option(help="Draw the confusion matrix here (PNG, PDF, SVG).")] = None,
     debug: Debug = False,
 ) -> None:
@@ -49,45 +58,66 @@ def evaluate(
     \b
     deepnets4eo evaluate labels.tif reference.tif --legend isprs --erode 3 --json scores.json
     deepnets4eo evaluate predicted/ reference/ --protocol isprs_vaihingen/deepnetsforeo --bootstrap 1000
+    deepnets4eo evaluate predicted/ vaihingen/ --dataset isprs_vaihingen --protocol deepnetsforeo
     """
+    from deepnets4eo.cli.options import patterns
     from deepnets4eo.cli.progress import progress
-    from deepnets4eo.evaluation import Intervals, evaluate_pairs
+    from deepnets4eo.errors import InputError
+    from deepnets4eo.evaluation import Intervals, evaluate_dataset, evaluate_pairs
     from deepnets4eo.evaluation.tile_pairs import pair_tiles
+    from deepnets4eo.files import read_json
 
-    folders = prediction.is_dir() and reference.is_dir()  # one folder alone is a mosaic
-    pairs = pair_tiles(prediction, reference) if folders else [(prediction, reference)]
-    chosen, rules = _rules(pairs[0][0], legend, protocol, unknown)
-    rules = replace(
-        rules,
-        erode_px=rules.erode_px if erode is None else erode,
-        ignored=tuple(ignore) if ignore else rules.ignored,
-        prediction_legend=_legend(prediction_legend),
-        reference_legend=_legend(reference_legend),
-    )
-    with progress("evaluate") as advance:
-        intervals = Intervals(bootstrap, tile, seed)
-        result = evaluate_pairs(pairs, chosen, rules, intervals=intervals, progress=advance).to_dict()
-    _show(result, json_file, csv_file, markdown_file, figure)
+    earlier = read_json(against) if against is not None else None  # before the work, not after it
+    intervals = Intervals(bootstrap, tile, seed)
+
+    def changed(rules: Protocol) -> Protocol:
+        return replace(
+            rules,
+            erode_px=rules.erode_px if erode is None else erode,
+            ignored=tuple(ignore) if ignore else rules.ignored,
+            prediction_legend=_legend(prediction_legend),
+            reference_legend=_legend(reference_legend),
+            unknown=_unknown(unknown),
+        )
+
+    if dataset is not None:
+        if legend:
+            raise InputError("--legend and --dataset do not go together: the protocol says the legend.")
+        name = protocol.rpartition("/")[2] if protocol else None
+        with progress("evaluate") as advance:
+            result = evaluate_dataset(
+                dataset, reference, prediction, name,
+                layout=patterns(layer), rules=changed, intervals=intervals, progress=advance,
+            )  # fmt: skip
+    else:
+        folders = prediction.is_dir() and reference.is_dir()  # one folder alone is a mosaic
+        pairs = pair_tiles(prediction, reference) if folders else [(prediction, reference)]
+        chosen, rules = _rules(pairs[0][0], legend, protocol)
+        with progress("evaluate") as advance:
+            result = evaluate_pairs(pairs, chosen, changed(rules), intervals=intervals, progress=advance).to_dict()
+    _show(result, earlier, json_file, csv_file, markdown_file, figure)
 
 
-def _rules(prediction: Path, legend: str | None, protocol: str | None, unknown: str) -> tuple[Legend, Protocol]:
+def _unknown(text: str) -> Literal["error", "void"]:
+    from deepnets4eo.errors import InputError
+
+    if text not in ("error", "void"):
+        raise InputError(f'--unknown is "{text}", expected error or void.')
+    return "void" if text == "void" else "error"
+
+
+def _rules(prediction: Path, legend: str | None, protocol: str | None) -> tuple[Legend, Protocol]:
     """Legend and protocol: what the options say, else the dataset card's protocol, else the prediction's own legend."""
     from deepnets4eo.dataset_card import load_protocol
     from deepnets4eo.errors import InputError
-    from deepnets4eo.evaluation import Protocol, written_legend
+    from deepnets4eo.evaluation import Protocol, card_protocol, written_legend
     from deepnets4eo.scene import Layer
 
-    if unknown not in ("error", "void"):
-        raise InputError(f'--unknown is "{unknown}", expected error or void.')
     named = load_protocol(protocol) if protocol else None
     chosen = _legend(legend or (named.legend if named else None)) or written_legend(Layer.open(prediction))
     if chosen is None:
         raise InputError(f"{prediction} does not say its legend and no --legend was given. Name one: --legend isprs.")
-    rules = Protocol(name=protocol or "", unknown="void" if unknown == "void" else "error")
-    if named is not None:
-        card = named.model_dump(mode="json", exclude_none=True)
-        rules = replace(rules, erode_px=named.erode_px, ignored=named.ignored_classes, card=card)
-    return chosen, rules
+    return chosen, card_protocol(protocol or "", named) if named is not None else Protocol()
 
 
 def _legend(name: str | None) -> Legend | None:
@@ -97,15 +127,28 @@ def _legend(name: str | None) -> Legend | None:
 
 
 def _show(
-    result: dict[str, Any], json_file: Path | None, csv_file: Path | None, markdown: Path | None, figure: Path | None
+    result: dict[str, Any],
+    earlier: dict[str, Any] | None,
+    json_file: Path | None,
+    csv_file: Path | None,
+    markdown: Path | None,
+    figure: Path | None,
 ) -> None:
-    """The table on stdout; where files are asked for, their paths on stdout and the table on stderr."""
-    from deepnets4eo import report
+    """The tables on stdout; where files are asked for, their paths on stdout and the tables on stderr."""
+    from deepnets4eo import comparison, report
     from deepnets4eo.cli.output import show_json
+    from deepnets4eo.dataset_card import PublishedScores
     from deepnets4eo.files import write_text
 
     asked = any(target is not None for target in (json_file, csv_file, markdown, figure))
-    typer.echo(report.text_table(result), err=asked, nl=False)
+    text = report.text_table(result)
+    if result.get("published"):
+        rows = {method: PublishedScores(**scores) for method, scores in result["published"].items()}
+        name = result["protocol"]["name"]
+        text += f"\nPublished on {name}, F1 and OA in percent\n{comparison.published_table(result, rows)}"
+    if earlier is not None:
+        text += f"\n{comparison.comparison_table({'earlier': earlier, 'this result': result})}"
+    typer.echo(text, err=asked, nl=False)
     if json_file is not None:
         show_json(result, json_file)
     if csv_file is not None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
 from deepnets4eo.dataset_card import TRAIN, DatasetCard
-from deepnets4eo.dataset_reader import open_dataset
+from deepnets4eo.dataset_reader import open_dataset, refuse_other_bands
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.grid import Grid, Window, whole
@@ -120,6 +120,9 @@ def dataset_scenes(
     # patterns with * are those of plain folders, such as the default ones; the card's stand in their place
     layout = {layer: pattern for layer, pattern in data.layers.items() if "*" not in pattern and "?" not in pattern}
     tiles = open_dataset(card, root, split=split, part=part, layers=(*layers, LABELS), layout=layout)
+    if data.labels_legend is None:
+        for sources in tiles.values():
+            refuse_other_bands(card, LABELS, sources[LABELS], Layer.open(sources[LABELS]).count)
     stored = Legend.load(data.labels_legend or card.legend)
     legends = (legend or stored, None if legend is None or stored == legend else stored)
     return [

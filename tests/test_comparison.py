@@ -1,0 +1,77 @@
+"""Results are only compared under one protocol; what differs is named."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from deepnets4eo.comparison import comparable, compare, comparison_table, differences, published_table
+from deepnets4eo.dataset_card import DatasetCard
+from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation import Protocol, evaluate
+from deepnets4eo.files import write_json
+
+GENERATOR = np.random.default_rng(0)
+REFERENCE = np.kron(GENERATOR.integers(0, 6, (8, 8)), np.ones((8, 8), int)).astype(np.uint8)
+
+
+def scored(share: float, protocol: Protocol | None = None, legend: str = "isprs", reference: np.ndarray = REFERENCE):
+    wrong = np.random.default_rng(1).random(reference.shape) < share
+    prediction = np.where(wrong, (reference + 1) % 6, reference).astype(np.uint8)
+    return evaluate(prediction, reference, legend, protocol).to_dict()
+
+
+def test_results_of_one_protocol_are_compared_in_points(tmp_path: Path) -> None:
+    reports = {"first": scored(0.3), "second": scored(0.1)}
+    reports["first"] = json.loads(write_json(tmp_path / "a.json", reports["first"]).read_text())
+    table = compare(reports)
+    assert table["overall_accuracy"]["second"] == reports["second"]["overall_accuracy"]
+    assert table["f1 car"]["first"] == reports["first"]["f1"]["car"]
+    gain = 100 * (reports["second"]["overall_accuracy"] - reports["first"]["overall_accuracy"])
+    line = next(line for line in comparison_table(reports).splitlines() if line.startswith("overall accuracy"))
+    assert line.split()[-1] == f"{gain:+.2f}"
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ({"legend": "isprs-delta"}, "legend isprs and isprs-delta"),
+        ({"protocol": Protocol(erode_px=2)}, "protocol.erode_px 0 and 2"),
+        ({"protocol": Protocol(ignored=("clutter",))}, "classes impervious"),
+        ({"protocol": Protocol(name="isprs_vaihingen/mmseg")}, "protocol.name  and isprs_vaihingen/mmseg"),
+        ({"protocol": Protocol(card={"stride_px": 32})}, "protocol.card.stride_px none and 32"),
+        ({"protocol": Protocol(unknown="void")}, "protocol.unknown_labels error and void"),
+        ({"reference": REFERENCE[:32]}, "references of 4,096 and 2,048 pixels"),
+    ],
+)
+def test_what_was_scored_under_other_rules_is_refused_by_name(other: dict, named: str) -> None:
+    first, second = scored(0.2), scored(0.2, **other)
+    assert not comparable(first, second)
+    with pytest.raises(InputError, match="a and b cannot be compared") as caught:
+        compare({"a": first, "b": second})
+    assert named in str(caught.value)
+
+
+def test_the_source_of_a_rule_does_not_matter() -> None:
+    first, second = (scored(0.2, Protocol(card={"stride_px": 32, "source": source})) for source in ("a", "b"))
+    assert differences(first, second) == []
+
+
+def test_what_is_no_report_is_refused() -> None:
+    with pytest.raises(InputError, match="b is no report of scores: it has no classes"):
+        compare({"a": scored(0.2), "b": {}})
+    with pytest.raises(InputError, match="expected two or more"):
+        compare({"a": scored(0.2)})
+
+
+def test_published_rows_stand_below_ones_own() -> None:
+    card = DatasetCard.load("dfc2015")
+    generator = np.random.default_rng(3)
+    reference = generator.integers(0, 8, (40, 40)).astype(np.uint8)
+    report = evaluate(reference, reference, "dfc2015").to_dict()
+    lines = published_table(report, card.published).splitlines()
+    assert lines[1].split()[-1] == "1.00"
+    assert len(lines) == 2 + 16
+    expert = next(line for line in lines if line.startswith("Expert")).split()
+    assert expert[1:] == ["58.97", "63.87", "74.55", "–", "–", "–", "–", "92.39", "–", "–"]
