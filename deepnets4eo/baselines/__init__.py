@@ -8,7 +8,11 @@ from typing import Any
 
 _HOMES = {
     "ExpertRules": "deepnets4eo.baselines.rules",
+    "SelfOrganizingMap": "deepnets4eo.baselines.som",
+    "PartDetector": "deepnets4eo.baselines.parts",
     "PixelClassifier": "deepnets4eo.baselines.pixel_classifier",
+    "PostProcessed": "deepnets4eo.baselines.postprocessing.segmenter",
+    "SuperpixelClassifier": "deepnets4eo.baselines.superpixel_classifier",
 }
 
 __all__ = list(_HOMES)

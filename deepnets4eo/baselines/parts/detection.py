@@ -1,0 +1,101 @@
+"""From a grey image to boxes: templates correlated at several scales, local maxima, suppression.
+
+Takes an image and a bank of templates; gives boxes, their probability and their sub-category. Trusts its input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from deepnets4eo.baselines.features.hog import felzenszwalb_cells
+from deepnets4eo.baselines.parts.boxes import Boxes, outlines, suppress
+from deepnets4eo.baselines.parts.settings import PartSettings
+from deepnets4eo.baselines.parts.templates import Cells, Places, TemplateBank, correlate, padded
+
+Grey = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Found:
+    """Detections: boxes (N, 5), score (N,) float32 logit or SVM margin, template (N,)."""
+
+    boxes: Boxes
+    score: NDArray[np.float32]
+    template: Places
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def take(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> Found:
+        """Some of them."""
+        return Found(self.boxes[places], self.score[places], self.template[places])
+
+    @classmethod
+    def together(cls, parts: list[Found]) -> Found:
+        """Several in one."""
+        if not parts:
+            return cls(np.zeros((0, 5)), np.zeros(0, np.float32), np.zeros(0, np.int64))
+        boxes = np.concatenate([part.boxes for part in parts])
+        score = np.concatenate([part.score for part in parts])
+        return cls(boxes, score, np.concatenate([part.template for part in parts]))
+
+    def best(self, max_iou: float) -> Found:
+        """Without those that overlap a better one by more than `max_iou`."""
+        return self.take(suppress(outlines(self.boxes), self.score.astype(np.float64), max_iou))
+
+
+def resized(grey: Grey, scale: float) -> tuple[Grey, tuple[float, float]]:
+    """An image resized without aliasing, and the factor along rows and columns that rounding left."""
+    import torch
+
+    shape = max(1, round(grey.shape[0] * scale)), max(1, round(grey.shape[1] * scale))
+    if shape == grey.shape:
+        return grey, (1.0, 1.0)
+    image = torch.from_numpy(np.ascontiguousarray(grey))[None, None]
+    out = torch.nn.functional.interpolate(image, shape, mode="bilinear", antialias=True, align_corners=False)
+    return out[0, 0].numpy(), (shape[0] / grey.shape[0], shape[1] / grey.shape[1])
+
+
+def logits(cells: Cells, bank: TemplateBank, settings: PartSettings, threads: int = 1) -> Cells:
+    """Logit of each template's probability, (T, rows, columns), of frames that begin half a frame before the cells."""
+    scores = correlate(
+        padded(cells, bank.shapes.frame), bank.weights, normalised=settings.score == "ncc", threads=threads
+    )
+    if settings.score == "svm":
+        scores += bank.bias[:, None, None]
+    scores *= bank.slope[:, None, None]
+    scores += bank.offset[:, None, None]
+    return scores
+
+
+def peaks(scores: Cells, least: float) -> tuple[Places, Places, Places]:
+    """Template, row and column of the local maxima over 3 × 3 cells and all templates that reach `least`."""
+    best = scores.max(axis=0)
+    top = (best >= least) & (best == ndimage.maximum_filter(best, 3, mode="nearest"))
+    rows, cols = np.nonzero(top)
+    return scores[:, rows, cols].argmax(axis=0), rows, cols
+
+
+def find(
+    grey: Grey, bank: TemplateBank, settings: PartSettings, *, least: float, scale: float = 1.0, threads: int = 1
+) -> Found:
+    """Candidates of one image with a logit of at least `least`, suppressed; boxes in its pixels.
+
+    scale : factor that brings the image to the pixels of training. Memory: 4 T bytes a cell and scale.
+    """
+    shapes, found = bank.shapes, []
+    for factor in settings.scales:
+        image, exact = resized(grey, factor * scale)
+        cells = felzenszwalb_cells(image, shapes.cell_px)
+        if not cells.size:
+            continue
+        scores = logits(cells, bank, settings, threads)
+        template, rows, cols = peaks(scores, least)
+        start = np.array(shapes.frame) // 2
+        boxes = shapes.boxes(template, rows - start[0], cols - start[1], exact)
+        found.append(Found(boxes, scores[template, rows, cols], template))
+    return Found.together(found).best(settings.max_iou)

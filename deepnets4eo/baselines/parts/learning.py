@@ -1,0 +1,157 @@
+"""From boxes and windows to calibrated templates: sub-categories, rounds of mining until validation converges.
+
+Takes training windows; gives a bank of templates and what happened on the way. Trusts its input.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.baselines.parts.boxes import Boxes, outlines
+from deepnets4eo.baselines.parts.detection import Found, find
+from deepnets4eo.baselines.parts.mining import Trainer
+from deepnets4eo.baselines.parts.scoring import Match, match, scores_of
+from deepnets4eo.baselines.parts.settings import PartSettings
+from deepnets4eo.baselines.parts.templates import Places, Shapes, TemplateBank
+from deepnets4eo.baselines.parts.windows import TrainingWindow
+
+log = logging.getLogger(__name__)
+
+FEWEST = 6  # boxes of a sub-category
+HELD_OUT = 0.25  # of the windows with boxes, for the validation score and the calibration
+FEWEST_WINDOWS = 4  # with boxes, for any to be held out
+GAIN = 0.002  # of the validation score, below which rounds end
+FAINT = -1.2  # margin from which on candidates are looked at for validation and calibration
+SLOPE, MIDDLE = 4.0, 0.0  # calibration where nothing could be held out
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Templates, and the average precision on held-out windows after each round (NaN where none were)."""
+
+    bank: TemplateBank
+    history: tuple[float, ...]
+
+
+def sub_categories(boxes: Boxes, components: int, seed: int) -> Places:
+    """Sub-category of each box, (N,), numbered from 0: a Gaussian mixture on the logarithm of length ÷ width.
+
+    No more than there are boxes for; empty ones are left out. Source: Randrianarivo et al., 2015.
+    """
+    from sklearn.mixture import GaussianMixture
+
+    count = max(1, min(components, len(boxes) // FEWEST))
+    aspect = np.log(boxes[:, 2] / np.maximum(boxes[:, 3], 1e-6))[:, None]
+    if count == 1 or np.ptp(aspect) < 1e-6:
+        return np.zeros(len(boxes), np.int64)
+    mixture = GaussianMixture(count, random_state=seed, n_init=3).fit(aspect)
+    _, numbered = np.unique(mixture.predict(aspect), return_inverse=True)
+    return np.asarray(numbered, np.int64)
+
+
+def learn(windows: Sequence[TrainingWindow], settings: PartSettings, cell_px: int, seed: int) -> Learned:
+    """Train templates on windows that hold at least one usable box."""
+    rng = np.random.default_rng(seed)
+    training, held_out = _split(windows, rng)
+    boxes = np.concatenate([window.boxes[window.usable] for window in training])
+    component = sub_categories(boxes, settings.components, seed)
+    medians = np.array([np.median(boxes[component == one, 2:4], axis=0) for one in range(component.max() + 1)])
+    shapes = Shapes.of(medians, settings.headings, cell_px)
+    log.info(
+        "%d boxes in %d sub-categories, %d templates of cells of %d px.", len(boxes), len(medians), len(shapes), cell_px
+    )
+    trainer = Trainer(training, component, shapes, settings, rng)
+    bank = trainer.fit()
+    history = [_validate(bank, held_out, settings)]
+    best = bank
+    for number in range(1, settings.rounds + 1):
+        added = trainer.mine(bank)
+        bank = trainer.fit(bank)
+        history.append(_validate(bank, held_out, settings))
+        log.info("Round %d: %d new negatives, average precision held out %.3f.", number, added, history[-1])
+        if held_out and history[-1] < max(history[:-1]) + GAIN:
+            break
+        best = bank
+        if not added:
+            break
+    return Learned(calibrate(best, held_out, settings), tuple(history))
+
+
+def calibrate(bank: TemplateBank, held_out: Sequence[TrainingWindow], settings: PartSettings) -> TemplateBank:
+    """Logits from margins: one slope for all, one offset a sub-category, by logistic regression on held-out candidates.
+
+    Templates of one sub-category at different headings are images of one another and share theirs.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    count = len(bank.shapes)
+    found = [_matched(bank, window, settings) for window in held_out]
+    target = np.concatenate([np.zeros(0, bool), *[one.hit for one in found]])
+    slope, offset = SLOPE, np.full(count, -SLOPE * MIDDLE, np.float32)
+    if target.any() and not target.all():
+        margin = np.concatenate([one.score for one in found])
+        own = bank.shapes.component[np.concatenate([one.template for one in found])]
+        kinds = np.eye(int(bank.shapes.component.max()) + 1)
+        model = LogisticRegression(C=1.0).fit(np.column_stack([margin * SLOPE, kinds[own]]), target)
+        if model.coef_[0, 0] > 0:
+            slope = float(model.coef_[0, 0]) * SLOPE
+            offset = (model.coef_[0, 1:][bank.shapes.component] + model.intercept_[0]).astype(np.float32)
+    return bank.calibrated(np.full(count, slope, np.float32), offset)
+
+
+@dataclass(frozen=True)
+class _Candidates:
+    score: NDArray[np.float32]
+    template: Places
+    hit: NDArray[np.bool_]
+
+
+def _matched(bank: TemplateBank, window: TrainingWindow, settings: PartSettings) -> _Candidates:
+    """Candidates of a window and whether each is a thing; those on what is not fit to learn are left out."""
+    found = _candidates(bank, window, settings)
+    result = _match(found, window)
+    counted = ~result.ignored
+    return _Candidates(found.score[counted], found.template[counted], result.hit[counted])
+
+
+def _candidates(bank: TemplateBank, window: TrainingWindow, settings: PartSettings) -> Found:
+    raw = bank.calibrated(np.ones_like(bank.slope), np.zeros_like(bank.offset))
+    found = find(window.grey, raw, settings, least=FAINT)
+    return found.take(window.in_core(found.boxes))
+
+
+def _match(found: Found, window: TrainingWindow) -> Match:
+    return match(outlines(found.boxes), found.score.astype(np.float64), outlines(window.boxes), ~window.usable)
+
+
+def _validate(bank: TemplateBank, held_out: Sequence[TrainingWindow], settings: PartSettings) -> float:
+    """Average precision on held-out windows."""
+    if not held_out:
+        return float("nan")
+    hits, scores, total = [], [], 0
+    for window in held_out:
+        found = _matched(bank, window, settings)
+        hits.append(found.hit)
+        scores.append(found.score)
+        total += int(window.usable.sum())
+    return scores_of(np.concatenate(hits), np.concatenate(scores).astype(np.float64), total).average_precision
+
+
+def _split(
+    windows: Sequence[TrainingWindow], rng: np.random.Generator
+) -> tuple[list[TrainingWindow], list[TrainingWindow]]:
+    """Windows to learn from and windows held out; none of the latter where boxes are in few windows."""
+    full = [place for place, window in enumerate(windows) if window.usable.any()]
+    if len(full) < FEWEST_WINDOWS:
+        log.warning("boxes lie in %d windows only: nothing is held out, probabilities are not calibrated.", len(full))
+        return list(windows), []
+    chosen = set(rng.permutation(full)[: max(1, round(HELD_OUT * len(full)))].tolist())
+    return (
+        [window for place, window in enumerate(windows) if place not in chosen],
+        [window for place, window in enumerate(windows) if place in chosen],
+    )
