@@ -1,0 +1,79 @@
+"""Majority in a square window: isolated pixels take the class of their surroundings.
+
+Takes labels (h, w) or probabilities (K, h, w). Pixels that are void, or not known (NaN), have no vote and stay so.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.baselines.postprocessing.windows import check_radius, fraction_bits, window_sums
+from deepnets4eo.lattice.scores import best
+from deepnets4eo.legend import VOID
+
+
+def majority_filter(values: NDArray[Any], radius_px: int) -> NDArray[Any]:
+    """The winner of the vote of (2 r + 1)² pixels; its votes' mean, where probabilities are given.
+
+    values : (h, w) uint8 labels, void 255, or (K, h, w) float32 probabilities, NaN where not known
+    returns : labels of the same shape, a tie keeping the pixel's own label where it is among the winners; or
+    probabilities: the window's mean
+    Errors: InputError for a radius out of range. Memory: about 20 bytes a pixel beside values and result.
+
+    >>> majority_filter(np.array([[1, 1, 1], [1, 0, 255]], np.uint8), 1).tolist()
+    [[1, 1, 1], [1, 1, 255]]
+    """
+    check_radius(radius_px)
+    return _of_labels(values, radius_px) if values.ndim == 2 else _of_probabilities(values, radius_px)
+
+
+def vote_shares(labels: NDArray[np.uint8], num_classes: int, radius_px: int) -> NDArray[np.float32]:
+    """Share of each class in the votes of a window, (K, h, w) float32 summing to 1; NaN where the label is void.
+
+    labels : places in the legend, 0 … K − 1. A pixel's own vote counts one and a half times, which decides ties.
+    """
+    check_radius(radius_px)
+    shares = np.empty((num_classes, *labels.shape), np.float32)
+    total = 2 * window_sums((labels != VOID).astype(np.uint32), radius_px) + 1
+    for place in range(num_classes):
+        shares[place] = _votes(labels, place, radius_px) / total
+    shares[:, labels == VOID] = np.nan
+    return shares
+
+
+def _votes(labels: NDArray[np.uint8], label: int, radius_px: int) -> NDArray[np.uint32]:
+    """Twice the pixels of a label in the window, and one more where the pixel itself has it."""
+    own = (labels == label).astype(np.uint32)
+    return 2 * window_sums(own, radius_px) + own
+
+
+def _of_labels(labels: NDArray[np.uint8], radius_px: int) -> NDArray[np.uint8]:
+    winner, most = labels.copy(), np.zeros(labels.shape, np.uint32)
+    for label in np.unique(labels[labels != VOID]):
+        votes = _votes(labels, int(label), radius_px)
+        np.putmask(winner, votes > most, label)
+        np.maximum(most, votes, out=most)
+    winner[labels == VOID] = VOID
+    return winner
+
+
+def _of_probabilities(proba: NDArray[np.float32], radius_px: int) -> NDArray[np.float32]:
+    known = ~np.isnan(proba).any(axis=0)
+    one = np.float32(2 ** fraction_bits(radius_px))
+    means = np.empty_like(proba)
+    for place, of_class in enumerate(proba):
+        whole = np.rint(np.where(known, np.clip(of_class, 0, 1), 0) * one).astype(np.uint32)
+        means[place] = window_sums(whole, radius_px)
+    means[:, ~known] = np.nan
+    means /= means.sum(axis=0)
+    return means
+
+
+def place_of_best(proba: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Places of the largest probabilities, (h, w) uint8; void where they are not known."""
+    places = best(proba)
+    places[np.isnan(proba).any(axis=0)] = VOID
+    return places
