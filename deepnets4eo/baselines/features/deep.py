@@ -131,7 +131,7 @@ class DeepFeatures:
             return np.concatenate([self._means(maps, scale, ids, count) for scale, maps in self._maps(bands)], axis=1)
         rows, cols = _middles(ids, count)
         if self.looks == "patch":
-            return self._patches(bands, rows, cols)
+            return self.at_places(bands, rows, cols)
         return np.concatenate([self._around(maps, scale, rows, cols) for scale, maps in self._maps(bands)], axis=1)
 
     def to(self, compute: Compute) -> None:
@@ -265,10 +265,10 @@ class DeepFeatures:
 
     def _at_patches(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Image:
         down, across = (axis.ravel() for axis in np.meshgrid(rows, cols, indexing="ij"))
-        return np.ascontiguousarray(self._patches(bands, down, across).T).reshape(-1, len(rows), len(cols))
+        return np.ascontiguousarray(self.at_places(bands, down, across).T).reshape(-1, len(rows), len(cols))
 
-    def _patches(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Image:
-        """Values of patches around n places, (n, F) float32; beyond the image, it is mirrored."""
+    def at_places(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Image:
+        """Values of the patches around n pixels, each looked at alone, (n, F) float32; beyond its edges the image is mirrored."""
         shown = pictures(bands, self.inputs)
         parts = []
         for side in self._footprints:

@@ -183,7 +183,7 @@ def test_superpixels_have_the_patch_around_their_middle(looks):
         columns = feature.compute(bands)
         expected = columns[:, [6, 31], [12, 21]].T
     else:
-        expected = feature._patches(bands, np.array([6, 31]), np.array([12, 21]))
+        expected = feature.at_places(bands, np.array([6, 31]), np.array([12, 21]))
     np.testing.assert_allclose(feature.pool(bands, ids, 2), expected, rtol=1e-4, atol=1e-6)
 
 
