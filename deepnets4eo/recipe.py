@@ -74,6 +74,7 @@ class ModelSection(Section):
     network: str | None = Field(default=None, description="a name of list_models()")
     encoder: str | None = Field(default=None, description="encoder of an smp network")
     encoder_weights: str | None = Field(default=None, description="imagenet: downloaded on the user's demand only")
+    options: dict[str, Any] = Field(default={}, description="further arguments of the network, e.g. {patch_px: 64}")
     layers: tuple[str, ...] = Field(default=("image",), min_length=1, description="inputs, concatenated in this order")
 
 

@@ -25,7 +25,9 @@ class BaselineSection(ModelSection):
     features: tuple[str, ...] = Field(default=("pixels",), description="names, see the README's table of features")
     stride_px: int = Field(default=1, ge=1, description="pixels: classify a site in the middle of so many squared")
     max_samples: int = Field(default=100_000, ge=10, description="pixels or superpixels that are learned from")
-    rules: str | dict[str, Any] = Field(default="", description="rules: a YAML file, a name of models/, or the table")
+    rules: str | dict[str, Any] = Field(
+        default="rules-ndsm.yaml", description="rules: a YAML file, rules.yaml (Zeebruges), or the table itself"
+    )
     target: str = Field(default="car", description="parts: the class that is detected")
 
 
@@ -34,9 +36,14 @@ class DeepSection(Section):
 
     encoder: str | None = Field(default=None, description="a name of timm, e.g. resnet18")
     weights: str | None = Field(default=None, description="a safetensors file, or imagenet: downloaded; none: random")
-    inputs: Literal["rgb", "rgbd", "rgbd+"] = Field(default="rgb", description="+: several scales, and normals")
-    scales: tuple[float, ...] = Field(default=(1.0,), min_length=1)
-    patch_px: int | None = Field(default=None, ge=16, description="a patch a site; none: one pass over the tile")
+    inputs: Literal["rgb", "rgbd", "rgbd+"] = Field(
+        default="rgb", description="d: the height, too; +: its normals, too"
+    )
+    scales: tuple[float, ...] = Field(default=(1.0,), min_length=1, description="factors by which tiles are resized")
+    patch_px: int | None = Field(default=None, ge=16, description="averaged over a patch around each site")
+    looks: Literal["dense", "patch"] = Field(default="dense", description="dense: one pass over a tile for all sites")
+    step_px: int = Field(default=16, ge=1, description="patch: sites nearer than this share a patch")
+    components: int | None = Field(default=None, ge=1, description="columns a picture and scale; none: all")
 
 
 class BaselineRecipe(Recipe):

@@ -75,9 +75,11 @@ def _superpixels(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
 
 
 def _rules(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
-    from deepnets4eo.baselines.rules import ExpertRules, RuleTable
+    from deepnets4eo.baselines.rule_table import RuleTable
+    from deepnets4eo.baselines.rules import ExpertRules
 
-    table = RuleTable.load(recipe.model.rules)
+    rules = recipe.model.rules
+    table = RuleTable.load(rules) if isinstance(rules, str) else RuleTable.from_dict(rules)
     return ExpertRules(table, prepared.inputs, prepared.legend, bands=recipe.model.bands)
 
 

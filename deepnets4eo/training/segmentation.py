@@ -163,7 +163,7 @@ def _untrained(prepared: Prepared) -> NetworkSegmenter:
 
     model, predict = prepared.recipe.model, prepared.recipe.predict
     named = {"name": model.network, "encoder": model.encoder}
-    spec: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    spec: dict[str, Any] = {key: value for key, value in named.items() if value is not None} | model.options
     sizes: dict[str, Any] = {"in_channels": prepared.inputs.in_channels, "num_classes": prepared.legend.num_classes}
     network = create_model(**spec, **sizes, weights=model.encoder_weights)
     tiling = Tiling(predict.tile_px, predict.halo_px, predict.overlap_px, predict.scores)
