@@ -24,7 +24,7 @@ TRUSTED: tuple[str, ...] = (
     "sklearn.calibration._CalibratedClassifier",  # holds an estimator and calibrators; NumPy only
     "sklearn.calibration._SigmoidCalibration",  # two numbers
     "deepnets4eo.baselines.calibration.Calibrators",  # arrays; NumPy only
-    "deepnets4eo.baselines.estimators.TunedClassifier",  # holds an estimator, which is looked at as any other
+    "deepnets4eo.baselines.tuned_classifier.TunedClassifier",  # holds an estimator, which is looked at as any other
     "deepnets4eo.baselines.rbf_svm.RbfSvm",  # arrays; NumPy only
     "deepnets4eo.baselines.som.SelfOrganizingMap",  # arrays; NumPy only
 )
@@ -109,7 +109,7 @@ def _parts(value: Any, width: int | None, seen: set[tuple[int, int | None]]) -> 
 def _check_tree(member: Any, width: int | None) -> None:
     """A tree's member.tree_: forests look at the width of what they get once, then hand it to all their trees."""
     tree = member.tree_
-    if not 0 < tree.node_count <= tree.capacity:  # first, as all other attributes are read by it
+    if tree.n_outputs != 1 or not 0 < tree.node_count <= tree.capacity:  # first: all else is read by these
         raise _LeadsOutsideError("holds a tree with nodes that lead nowhere")
     features = min(member.n_features_in_, member.n_features_in_ if width is None else width)
     left, right = tree.children_left.astype(np.int64), tree.children_right.astype(np.int64)

@@ -1,0 +1,54 @@
+"""Machines that share one table of vectors against scikit-learn's, one by one."""
+
+import numpy as np
+import pytest
+from sklearn.kernel_approximation import Nystroem
+from sklearn.metrics.pairwise import rbf_kernel
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.svm import SVC, LinearSVC
+
+from deepnets4eo.baselines.rbf_svm import RbfSvm, gaussian
+
+
+def samples(classes, count=200):
+    rng = np.random.default_rng(classes)
+    places = rng.integers(0, classes, count)
+    centres = rng.normal(size=(classes, 4)) * 2
+    return (centres[places] + rng.normal(size=(count, 4)) + 300).astype(np.float32), places * 3
+
+
+def test_kernel_equals_scikit_learns():
+    rng = np.random.default_rng(0)
+    first, second = rng.normal(size=(30, 7)).astype(np.float32), rng.normal(size=(50, 7)).astype(np.float32)
+    np.testing.assert_allclose(gaussian(first, second, 0.2), rbf_kernel(first, second, gamma=0.2), atol=1e-6)
+    assert gaussian(first * 1000, first * 1000, 1.0).max() <= 1
+
+
+@pytest.mark.parametrize("classes", [2, 3, 6])
+@pytest.mark.parametrize("weight", [None, "balanced"])
+def test_decision_values_equal_one_machine_against_all_others(classes, weight, monkeypatch):
+    monkeypatch.setattr("deepnets4eo.baselines.rbf_svm.PAIRS", 1000)
+    vectors, places = samples(classes)
+    machine = RbfSvm(C=5, gamma=0.7, class_weight=weight).fit(vectors, places)
+    gamma = 0.7 / (4 * (vectors - vectors.mean(axis=0)).var())
+    apart = OneVsRestClassifier(SVC(C=5, gamma=gamma, class_weight=weight)).fit(vectors, places)
+    np.testing.assert_allclose(machine.decision_function(vectors), apart.decision_function(vectors), atol=5e-3)
+    assert (machine.predict(vectors) == apart.predict(vectors)).mean() > 0.99
+
+
+def test_landmarks_equal_nystroem_and_a_linear_machine():
+    vectors, places = samples(3)
+    machine = RbfSvm(components=30, seed=4).fit(vectors, places)
+    mapping = Nystroem(gamma=machine.gamma_, n_components=30)
+    mapping.components_ = machine.vectors_ + machine.centre_
+    values, directions = np.linalg.eigh(rbf_kernel(machine.vectors_, gamma=machine.gamma_))
+    mapped = rbf_kernel(vectors, mapping.components_, gamma=machine.gamma_) @ (directions / np.sqrt(values))
+    linear = LinearSVC(C=1, dual="auto").fit(mapped, places)
+    np.testing.assert_allclose(machine.decision_function(vectors), linear.decision_function(mapped), atol=2e-2)
+
+
+def test_as_many_landmarks_as_samples_come_near_the_exact_machine():
+    vectors, places = samples(4)
+    exact, near = RbfSvm().fit(vectors, places), RbfSvm(components=10_000).fit(vectors, places)
+    assert len(near.vectors_) == len(vectors)
+    assert (exact.predict(vectors) == near.predict(vectors)).mean() > 0.95
