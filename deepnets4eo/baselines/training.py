@@ -84,10 +84,16 @@ def _rules(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
 
 
 def _parts(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
-    from deepnets4eo.baselines.parts import PartDetector
+    from deepnets4eo.baselines.parts import PartDetector, PartSettings
 
-    detector = PartDetector(prepared.inputs, prepared.legend, bands=recipe.model.bands, **recipe.parts)
-    return detector.fit(_scenes(prepared), class_name=recipe.model.target, seed=recipe.train.seed)
+    detector = PartDetector(
+        prepared.inputs,
+        prepared.legend,
+        settings=PartSettings.from_dict(recipe.parts),
+        class_name=recipe.model.target,
+        bands=recipe.model.bands,
+    )
+    return detector.fit(_scenes(prepared), seed=recipe.train.seed)
 
 
 METHODS: dict[str, Callable[[BaselineRecipe, Prepared], Segmenter]] = {

@@ -116,7 +116,7 @@ def _predict_all(
 ) -> None:
     run = load_run(folder)
     for name, sources in test.items():
-        scene = Scene.open(**{layer: sources[layer] for layer in recipe.model.layers})
+        scene = Scene.open(None, **{layer: sources[layer] for layer in recipe.model.layers})
         predict(run, scene, maps[name], PredictOptions(overwrite=True, device=options.device))
 
 

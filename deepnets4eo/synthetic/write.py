@@ -60,16 +60,16 @@ def _write_rasters(city: City, folder: Path, tags: dict[str, str]) -> None:
     legend = Legend.load("minicity")
     for name, scene in (("pre", city.pre), ("post", city.post)):
         suffix = "" if name == "pre" else "_post"
-        _write_raster(folder / f"{name}.tif", scene.grid, scene.image, tags)
-        _write_raster(folder / f"dsm_{name}.tif", scene.grid, scene.dsm, tags)
-        _write_raster(folder / f"labels{suffix}.tif", scene.grid, scene.labels(legend), tags, legend)
-    _write_raster(folder / "dtm.tif", city.grid, city.dtm, tags)
+        write_raster(folder / f"{name}.tif", scene.grid, scene.image, tags)
+        write_raster(folder / f"dsm_{name}.tif", scene.grid, scene.dsm, tags)
+        write_raster(folder / f"labels{suffix}.tif", scene.grid, scene.labels(legend), tags, legend)
+    write_raster(folder / "dtm.tif", city.grid, city.dtm, tags)
 
 
-def _write_raster(path: Path, grid: Grid, data: np.ndarray, tags: dict[str, str], legend: Legend | None = None) -> None:
-    """One raster in bands of rows; three dimensions are an image with named bands."""
+def write_raster(path: Path, grid: Grid, data: np.ndarray, tags: dict[str, str], legend: Legend | None = None) -> None:
+    """One raster in bands of rows; three dimensions are an image, whose bands are named."""
     layers = data if data.ndim == 3 else data[None]
-    names = BAND_NAMES if data.ndim == 3 else ()
+    names = BAND_NAMES[: len(layers)] if data.ndim == 3 else ()
     dtype = str(data.dtype)
     with CogWriter(path, grid, count=len(layers), dtype=dtype, legend=legend, band_names=names, tags=tags) as cog:
         for row in range(0, layers.shape[1], BAND_ROWS):

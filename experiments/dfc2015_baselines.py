@@ -1,0 +1,179 @@
+"""The benchmark table of the Data Fusion Contest 2015 (Lagrange et al., IGARSS 2015), published beside ours.
+
+Usage: python experiments/dfc2015_baselines.py --out FOLDER                    (miniature city, synthetic)
+       python experiments/dfc2015_baselines.py --out FOLDER --data ROOT        (the contest's tiles, see its card)
+
+Writes table.md, table.csv, table.json and maps.png. Rows that are finished are not run again; --rows chooses some.
+Deep features have random weights unless --encoder-weights names a safetensors file (or imagenet, which is downloaded).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from deepnets4eo.baselines import ExpertRules
+from deepnets4eo.benchmark import Outcome, Places, Row, contact_sheet, run_row, write_table
+from deepnets4eo.dataset_card import DatasetCard
+from deepnets4eo.dataset_reader import open_dataset
+from deepnets4eo.fusion import ndsm_raster
+from deepnets4eo.grid import blocks
+from deepnets4eo.legend import VOID, Legend
+from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.run import load_run
+from deepnets4eo.scene import LABELS, Layer, Scene
+from deepnets4eo.synthetic import City
+from deepnets4eo.synthetic.write import synthetic_tag, write_raster
+from deepnets4eo.training import load_recipe
+
+TRAIN_SEEDS, TEST_SEEDS = (1, 33), (5, 58)  # places with a harbour among those of the first sixty seeds
+SIZE_PX, GSD_M = 2000, 0.1
+EXPERT = "Expert"
+BLOCK_PX = 1024
+
+
+def rows(weights: str | None, *, made_up: bool) -> list[Row]:
+    """The rows of the published table, top to bottom, and the scaled form of the one that raw metres spoil."""
+    given = (f"deep.weights={weights}",) if weights else ()
+    height = ("model.layers=[image, dsm]",)
+    expert = (
+        ("model.layers=[image, ndsm, intensity]",)
+        if made_up
+        else ("model.layers=[image, dsm, intensity]", "model.rules=rules.yaml")
+    )
+    epochs = 6 if made_up else 40
+    return [
+        Row(EXPERT, "baselines/expert-rules", expert),
+        Row("RGB/SVM", "baselines/rgb-svm"),
+        Row("RGBd/SVM", "baselines/rgbd-svm", ("estimator.scaling=none",)),
+        Row("RGBd/SVM, scaled", "baselines/rgbd-svm"),
+        Row("RGBdI/SVM", "baselines/rgbdi-svm"),
+        Row("HOG32/SVM", "baselines/hog32-svm"),
+        Row("HOG16/SVM", "baselines/hog-svm"),
+        Row("HSV/SVM", "baselines/hsv-svm"),
+        Row("HSVDGr/SVM", "baselines/hsvdgr-svm"),
+        Row("SOM", "baselines/som", scored=("boat",)),
+        Row("DtMM", "baselines/dtmm", scored=("car",)),
+        Row("RGB VGG/SVM", "baselines/deep-svm", given),
+        Row("RGBd VGG/SVM", "baselines/deep-svm", (*given, *height, "deep.inputs=rgbd")),
+        Row(
+            "RGBd+ VGG/SVM", "baselines/deep-svm", (*given, *height, "deep.inputs=rgbd+", "deep.scales=[1, 0.5, 0.25]")
+        ),
+        Row("RGBd+ trained AlexNet", "baselines/patch-cnn", (f"train.epochs={epochs}",)),
+    ]
+
+
+def miniature_tiles(out: Path) -> Places:
+    """Four tiles of made-up places with a harbour; intensity is the near infrared band, ndsm comes from the DSM alone."""
+    parts: list[dict[str, dict[str, str]]] = [{}, {}]
+    for part, seeds in zip(parts, (TRAIN_SEEDS, TEST_SEEDS), strict=True):
+        for seed in seeds:
+            folder = out / f"city-{seed}"
+            names = ("image", "dsm", "ndsm", "intensity", LABELS)
+            part[f"city-{seed}"] = {name: str(folder / f"{name}.tif") for name in names}
+            if not (folder / "ndsm.tif").exists():
+                folder.mkdir(parents=True, exist_ok=True)
+                write_tile(City(seed, SIZE_PX, GSD_M), folder)
+    return Places(*parts)
+
+
+def write_tile(city: City, folder: Path) -> None:
+    """The layers that the benchmark knows, of one made-up place."""
+    legend, tags, image = Legend.load("dfc2015"), synthetic_tag(city), city.image
+    write_raster(folder / "image.tif", city.grid, image[:3], tags)
+    write_raster(folder / "intensity.tif", city.grid, image[3], tags)
+    write_raster(folder / "dsm.tif", city.grid, city.dsm, tags)
+    write_raster(folder / "labels.tif", city.grid, city.labels(legend), tags, legend)
+    ndsm_raster(Layer.open(folder / "dsm.tif"), folder / "ndsm.tif", overwrite=True)
+
+
+def contest_tiles(root: Path) -> Places:
+    """The contest's training and test tiles, as its card says."""
+    card = DatasetCard.load("dfc2015")
+    train, test = (
+        {tile: {layer: str(path) for layer, path in files.items()} for tile, files in found.items()}
+        for found in (open_dataset(card, root, part=part) for part in ("train", "test"))
+    )
+    return Places(train, test)
+
+
+def usable(row: Row, places: Places) -> bool:
+    """Whether all places have the layers that a row looks at; says so where they have not."""
+    recipe, _ = load_recipe(row.recipe, overrides=row.overrides)
+    needed = {*recipe.model.layers, LABELS}
+    missing = sorted(
+        {layer for part in (places.train, places.test) for one in part.values() for layer in needed - one.keys()}
+    )
+    if missing:
+        print(f"{row.name} is left out: there is no {', '.join(missing)}", file=sys.stderr)
+    return not missing
+
+
+def by_rule(outcome: Outcome, test: Mapping[str, Mapping[str, str]], folder: Path, legend: Legend) -> Outcome:
+    """The expert's outcome with the F1 of each rule by itself, as the paper scores it: no rule takes another's pixels."""
+    rules = load_run(folder).segmenter
+    assert isinstance(rules, ExpertRules), "the row is trained by the recipe of the expert rules"
+    counts = {name: ConfusionMatrix(2) for name in legend.names}
+    for sources in test.values():
+        scene = Scene.open(None, **{layer: sources[layer] for layer in (*rules.inputs.names, LABELS)})
+        for window in blocks(scene.shape, BLOCK_PX):
+            sample = scene.read(window)
+            known = sample["valid"] & (sample[LABELS] != VOID)
+            for name, mask in rules.masks(rules.in_own_units(rules.inputs.prepare(sample))).items():
+                reference = (sample[LABELS] == legend.value(name)).astype("uint8")
+                counts[name].update(reference, mask.astype("uint8"), known)
+    ruled = tuple(name for name in legend.names if counts[name].total)
+    f1 = {name: float(counts[name].f1[1]) for name in ruled}
+    return replace(outcome, scores={**outcome.scores, "f1": f1}, scored=ruled)
+
+
+def run_table(table: list[Row], places: Places, legend: Legend, out: Path, card: DatasetCard, title: str) -> str:
+    """Run the rows that the places allow, and write table and maps; returns the table as Markdown."""
+    outcomes: list[Outcome] = []
+    for row in table:
+        if usable(row, places):
+            started = time.perf_counter()
+            outcome = run_row(row, places, legend, out)
+            if row.name == EXPERT:
+                outcome = by_rule(outcome, places.test, out / "expert" / "run", legend)
+            outcomes.append(outcome)
+            print(f"{row.name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    notes = {
+        "trained on": ", ".join(places.train),
+        "tested on": ", ".join(places.test),
+        "seed": 0,
+        "published": "test tiles 3 and 6 of Zeebruges; comparable with ours on the contest's tiles alone",
+        "Expert": "each rule by itself",
+        "network features": "ours: one frozen encoder, ResNet-18; random weights unless others were given",
+    }
+    contact_sheet(outcomes, places.test, legend, out / "maps.png", title=title)
+    return write_table(outcomes, legend.names, card.published, out, title=title, notes=notes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="the contest's tiles")
+    parser.add_argument("--encoder-weights", help="safetensors file of a ResNet-18, or imagenet")
+    parser.add_argument("--rows", nargs="+", help="names of rows; all by default")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    made_up = arguments.data is None
+    places = miniature_tiles(arguments.out) if made_up else contest_tiles(arguments.data)
+    title = "DFC2015 baselines" + (" on the miniature city (SYNTHETIC)" if made_up else "")
+    chosen = [
+        row
+        for row in rows(arguments.encoder_weights, made_up=made_up)
+        if not arguments.rows or row.name in arguments.rows
+    ]
+    card = DatasetCard.load("dfc2015")
+    print(run_table(chosen, places, Legend.load("dfc2015"), arguments.out, card, title))
+
+
+if __name__ == "__main__":
+    main()
