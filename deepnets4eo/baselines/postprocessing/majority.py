@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.postprocessing.windows import check_radius, fraction_bits, window_sums
+from deepnets4eo.baselines.postprocessing.windows import Whole, check_radius, counting_type, fraction_bits, window_sums
 from deepnets4eo.lattice.scores import best
 from deepnets4eo.legend import VOID
 
@@ -37,21 +37,28 @@ def vote_shares(labels: NDArray[np.uint8], num_classes: int, radius_px: int) -> 
     """
     check_radius(radius_px)
     shares = np.empty((num_classes, *labels.shape), np.float32)
-    total = 2 * window_sums((labels != VOID).astype(np.uint32), radius_px) + 1
+    total = 2 * window_sums((labels != VOID).astype(_votes_type(radius_px)), radius_px) + 1
     for place in range(num_classes):
         shares[place] = _votes(labels, place, radius_px) / total
     shares[:, labels == VOID] = np.nan
     return shares
 
 
-def _votes(labels: NDArray[np.uint8], label: int, radius_px: int) -> NDArray[np.uint32]:
+def _votes(labels: NDArray[np.uint8], label: int, radius_px: int) -> Whole:
     """Twice the pixels of a label in the window, and one more where the pixel itself has it."""
-    own = (labels == label).astype(np.uint32)
-    return 2 * window_sums(own, radius_px) + own
+    own = (labels == label).astype(_votes_type(radius_px))
+    votes = window_sums(own, radius_px)
+    votes += votes
+    votes += own
+    return votes
+
+
+def _votes_type(radius_px: int) -> type[np.unsignedinteger]:
+    return counting_type(2 * (2 * radius_px + 1) ** 2 + 1)
 
 
 def _of_labels(labels: NDArray[np.uint8], radius_px: int) -> NDArray[np.uint8]:
-    winner, most = labels.copy(), np.zeros(labels.shape, np.uint32)
+    winner, most = labels.copy(), np.zeros(labels.shape, _votes_type(radius_px))
     for label in np.unique(labels[labels != VOID]):
         votes = _votes(labels, int(label), radius_px)
         np.putmask(winner, votes > most, label)

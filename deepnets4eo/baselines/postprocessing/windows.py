@@ -1,7 +1,7 @@
 """Sums over square windows, exact to the last bit wherever the window starts.
 
-Takes whole numbers; gives their sums in (2 r + 1)² squares, cut off at the edges. Running sums of whole numbers modulo
-2³² have no rounding, so that a pixel's sum does not depend on the tile in which it is computed.
+Takes whole numbers; gives their sums in (2 r + 1)² squares, cut off at the edges. Sums of whole numbers modulo 2¹⁶
+or 2³² have no rounding, so that a pixel's sum does not depend on the tile in which it is computed.
 """
 
 from __future__ import annotations
@@ -11,16 +11,24 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
 
-Whole = NDArray[np.uint32]
+Whole = NDArray[np.unsignedinteger]
+
+SHIFTED_PX = 8  # up to this radius adding shifted images is faster than running sums
 
 
 def window_sums(values: Whole, radius_px: int) -> Whole:
-    """Sum over rows and columns up to `radius_px` away, (…, h, w) uint32; exact where it is below 2³².
+    """Sum over rows and columns up to `radius_px` away, (…, h, w) of the same unsigned type, exact where it fits in.
 
-    >>> window_sums(np.ones((3, 3), np.uint32), 1).tolist()
+    >>> window_sums(np.ones((3, 3), np.uint16), 1).tolist()
     [[4, 6, 4], [6, 9, 6], [4, 6, 4]]
     """
-    return _sums_along(_sums_along(values, radius_px, -1), radius_px, -2)
+    along = _shifted_sums if radius_px <= SHIFTED_PX else _running_sums
+    return along(along(values, radius_px, -1), radius_px, -2)
+
+
+def counting_type(largest: int) -> type[np.unsignedinteger]:
+    """The smaller of two types that holds a number."""
+    return np.uint16 if largest < 2**16 else np.uint32
 
 
 def fraction_bits(radius_px: int) -> int:
@@ -34,13 +42,21 @@ def check_radius(radius_px: int) -> None:
         raise InputError(f"radius_px is {radius_px}, expected 1 to 1000 pixels.")
 
 
-def _sums_along(values: Whole, radius_px: int, axis: int) -> Whole:
-    length = values.shape[axis]
-    running = np.zeros((*values.shape[:axis], length + 1, *values.shape[axis:][1:]), np.uint32)
-    after_first = [slice(None)] * values.ndim
-    after_first[axis] = slice(1, None)
-    np.cumsum(values, axis=axis, dtype=np.uint32, out=running[tuple(after_first)])
-    place = np.arange(length)
-    sums = running.take(np.minimum(place + radius_px + 1, length), axis=axis)
-    sums -= running.take(np.maximum(place - radius_px, 0), axis=axis)
+def _shifted_sums(values: Whole, radius_px: int, axis: int) -> Whole:
+    sums = values.copy()
+    line, total = np.moveaxis(values, axis, 0), np.moveaxis(sums, axis, 0)
+    for shift in range(1, min(radius_px, len(line) - 1) + 1):
+        total[shift:] += line[:-shift]
+        total[:-shift] += line[shift:]
+    return sums
+
+
+def _running_sums(values: Whole, radius_px: int, axis: int) -> Whole:
+    sums = np.empty_like(values)
+    line, total = np.moveaxis(values, axis, 0), np.moveaxis(sums, axis, 0)
+    length = len(line)
+    running = np.zeros((length + 2 * radius_px + 1, *line.shape[1:]), values.dtype)
+    np.cumsum(line, axis=0, dtype=values.dtype, out=running[radius_px + 1 : radius_px + 1 + length])
+    running[radius_px + 1 + length :] = running[radius_px + length]
+    np.subtract(running[2 * radius_px + 1 :], running[:length], out=total)
     return sums

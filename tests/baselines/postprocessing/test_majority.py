@@ -73,6 +73,7 @@ def test_a_constant_image_stays_and_a_lone_pixel_goes():
 @given(arrays.arrays(np.uint32, (7, 6), elements=st.integers(0, 2**20)), st.integers(1, 9))
 def test_window_sums_are_exact(values, radius):
     found = window_sums(values, radius)
+    assert found.dtype == np.uint32
     for row, col in np.ndindex(7, 6):
         rows, cols = slice(max(row - radius, 0), row + radius + 1), slice(max(col - radius, 0), col + radius + 1)
         assert found[row, col] == int(values[rows, cols].astype(np.int64).sum())
@@ -82,6 +83,7 @@ def test_running_sums_beyond_32_bits_do_no_harm():
     """The running sum overflows after 2**32; the differences do not."""
     values = np.full((3, 5000), 2**23, np.uint32)
     assert window_sums(values, 1)[1, 4000] == 9 * 2**23
+    assert window_sums(values[:, ::2] // 2**12, 20)[1, 2000] == 3 * 41 * 2**11
     assert all((2 * radius + 1) ** 2 * 2 ** fraction_bits(radius) < 2**32 for radius in range(1, 1001))
 
 
