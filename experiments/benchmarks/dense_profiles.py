@@ -58,10 +58,10 @@ def our_reconstructions(image: Levels, stride_px: int) -> Levels:
     return np.concatenate([bright, 255 - dark])
 
 
-def timed(work: Callable[[], Levels]) -> tuple[Levels, float]:
+def timed(work: Callable[..., Levels], *arguments: Any) -> tuple[Levels, float]:
     """Result and seconds of processor time."""
     start = time.process_time()
-    result = work()
+    result = work(*arguments)
     return result, time.process_time() - start
 
 
@@ -91,11 +91,11 @@ def main() -> None:
         ("differential profile (disks)", reconstructions, our_reconstructions),
     ):
         ours(image[:99, :99], options.stride)  # libraries are loaded
-        sampled, patch_s = timed(lambda plain=plain: by_patches(image, plain, [every[k] for k in some]))
+        sampled, patch_s = timed(by_patches, image, plain, [every[k] for k in some])
         loop_s = patch_s / len(some) * len(every)
-        whole, whole_s = timed(lambda plain=plain: plain(image))
-        at_sites, ours_s = timed(lambda ours=ours: ours(image, options.stride))
-        dense, dense_s = timed(lambda ours=ours: ours(image, 1))
+        whole, whole_s = timed(plain, image)
+        at_sites, ours_s = timed(ours, image, options.stride)
+        dense, dense_s = timed(ours, image, 1)
         if not np.array_equal(dense, whole):
             raise SystemExit(f"{title}: ours and scikit-image's whole image disagree")
         agreeing = (sampled == at_sites.reshape(len(at_sites), -1)[:, some]).mean()

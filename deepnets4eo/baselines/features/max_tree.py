@@ -7,6 +7,7 @@ arrays. One tree serves all thresholds, radii and attributes; the min-tree is th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,7 @@ class MaxTree:
     def filtered(self, keep: NDArray[np.bool_]) -> Numbers:
         """Levels of the nodes (m, T) once the parts that are not kept (m, T) have sunk into what is below them."""
         level = np.repeat(self.level[:, None], keep.shape[1], axis=1)
-        for part in self._downwards(skip_root=True):
+        for part in self._upwards():
             level[part] = np.where(keep[part], level[part], level[self.parent[part]])
         return level
 
@@ -104,21 +105,36 @@ class MaxTree:
         if keep is not None:
             reach[keep] = self.level[keep]
         level = reach.copy()
-        for part in self._downwards(skip_root=True):
+        for part in self._upwards():
             below = self.parent[part]
             level[part] = np.where(reach[part] > self.level[below], reach[part], level[below])
         return level
 
-    def _downwards(self, *, skip_root: bool) -> list[slice]:
-        """The levels' nodes from the lowest level up, so that parents come before their children."""
-        parts = [slice(first, last) for first, last in zip(self.starts[:-1], self.starts[1:], strict=True)][::-1]
-        return parts[1:] if skip_root else parts
+    def _upwards(self) -> list[slice]:
+        """The levels' nodes from the second lowest level up: parents come before their children, the root is left out."""
+        parts = [slice(int(first), int(last)) for first, last in zip(self.starts[:-1], self.starts[1:], strict=True)]
+        return parts[-2::-1]
 
     def _gathered(self, gather: np.ufunc, values: NDArray[Any]) -> NDArray[Any]:
         """Each node's value with those of all above it."""
-        for part in self._downwards(skip_root=True)[::-1]:
-            gather.at(values, self.parent[part], values[part])
+        for children, first, parents in self._families:
+            values[parents] = gather(values[parents], gather.reduceat(values[children], first))
         return values
+
+    @cached_property
+    def _families(self) -> list[tuple[Numbers, Numbers, Numbers]]:
+        """By level from the top: children sorted by parent, the first of each family, and the parents.
+
+        Gathering sorted families takes a third of the time of `ufunc.at`.
+        """
+        families = []
+        for part in self._upwards()[::-1]:
+            order = np.argsort(self.parent[part], kind="stable")
+            children = order + part.start
+            parents = self.parent[children]
+            first = np.concatenate([[0], np.flatnonzero(np.diff(parents)) + 1])
+            families.append((children, first, parents[first]))
+        return families
 
 
 def _flat_zones(image: NDArray[Any], connectivity: int) -> tuple[Numbers, Numbers]:
@@ -166,18 +182,20 @@ def _tops(top: Numbers, nodes: Numbers) -> Numbers:
 
 
 def _joined(zones: Numbers, branches: Numbers, count: int, scratch: Numbers) -> tuple[Numbers, Numbers, Numbers]:
-    """Connect `count` zones of a level through the branches above them that they touch.
+    """Connect `count` zones of a level through the branches above them that they touch; pairs sorted by zone.
 
     returns : (count,) number of the new node of each zone; for each branch touched its new node, and the branch.
     """
-    from scipy.sparse import coo_matrix
+    from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 
     if not len(branches):
         return np.arange(count), branches, branches
     # each branch once, without sorting: the last of its mentions stands for it
     kept, places = _each_once(branches, scratch)
-    graph = coo_matrix((np.ones(len(zones), np.int8), (zones, count + places)), shape=(count + len(kept),) * 2)
+    size = count + len(kept)
+    row_starts = np.searchsorted(zones, np.arange(size + 1)).astype(np.int32)
+    graph = csr_matrix((np.ones(len(zones)), (count + places).astype(np.int32), row_starts), shape=(size, size))
     parts = connected_components(graph, directed=False)[1].astype(np.int64)
     return parts[:count], parts[count:], kept
 
