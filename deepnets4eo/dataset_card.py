@@ -108,15 +108,20 @@ class DatasetCard(_Strict):
     def with_layout(self, layout: Mapping[str, str]) -> DatasetCard:
         """The card with other patterns: layer → pattern with placeholders, or the name of another layer of the card.
 
+        Bands are the other layer's then; of a pattern's files they are not known, but labels stay colours or values.
         Errors: InputError for a value that is neither.
         """
-        patterns = {}
+        patterns, bands = {}, dict(self.bands)
         for layer, value in layout.items():
             if value not in self.layout and "{" not in value and "/" not in value and "." not in value:
                 hint = _unknown(self.name, "layer", value, self.layout)
                 raise InputError(f"{hint} Give one of them for {layer}, or a pattern such as images/{{id}}.tif.")
             patterns[layer] = self.layout.get(value, (value,))
-        return self.model_copy(update={"layout": {**self.layout, **patterns}})
+            if value in self.bands:
+                bands[layer] = self.bands[value]
+            elif not layer.startswith("labels"):
+                bands.pop(layer, None)
+        return self.model_copy(update={"layout": {**self.layout, **patterns}, "bands": bands})
 
 
 def load_protocol(name: str) -> ScoringProtocol:

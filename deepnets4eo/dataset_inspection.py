@@ -14,7 +14,7 @@ import numpy as np
 
 from deepnets4eo.catalog import datasets
 from deepnets4eo.dataset_card import DatasetCard
-from deepnets4eo.dataset_reader import Tiles, find_tiles, part_tiles, some
+from deepnets4eo.dataset_reader import Tiles, find_tiles, part_tiles, refuse_other_bands, some
 from deepnets4eo.errors import DeepNets4EOError, GridError, InputError, LabelError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Grid, Window, blocks
@@ -147,10 +147,11 @@ def _read(
     if _cut_off(path):
         raise InputError(f"{path} is cut off: it ends before its image does.")
     strange = []
-    expected = card.bands.get(layer)
-    if expected and raster.count != len(expected):
-        strange.append(f"{raster.count} bands, the card says {', '.join(expected)}.")
-    elif layer in LABELLED and raster.count not in (1, 3):
+    try:
+        refuse_other_bands(card, layer, path.name, raster.count)
+    except InputError as error:
+        strange.append(str(error))
+    if not strange and layer in LABELLED and raster.count not in (1, 3):
         strange.append(f"{raster.count} bands, expected label values in one or colours in three.")
     for window in _windows(raster, path, thorough=thorough):
         data, valid = raster.read(window)

@@ -104,14 +104,27 @@ def looked_for(card: DatasetCard, layer: str, tile: str) -> str:
 
 
 def refuse_other_bands(card: DatasetCard, layer: str, path: str | Path, count: int) -> None:
-    """InputError where labels do not have the bands of the card: colours made values, in an order nobody knows."""
+    """InputError where a file does not have as many bands as the card says its layer has.
+
+    Labels that were made values from colours have an order of classes that nobody can tell; an infrared band that a
+    file calls alpha is taken as a mask.
+    """
     expected = card.bands.get(layer)
-    if expected and count != len(expected):
-        raise InputError(
-            f"{path} has {count} bands, the {layer} of {card.name} have {len(expected)} ({', '.join(expected)}): which "
-            "classes its values mean cannot be told. Name the legend it is stored in, such as isprs-mmseg "
+    if not expected or count == len(expected):
+        return
+    remedy = "Give its pattern (data.layers), and its bands are its own."
+    if layer.startswith("labels"):
+        remedy = (
+            "Which classes its values mean cannot be told: name the legend it is stored in, such as isprs-mmseg "
             "(data.labels_legend, --reference-legend)."
         )
+    elif count == len(expected) - 1:
+        remedy = (
+            f"If it has {len(expected)}, the last is marked alpha: gdal_edit.py -colorinterp_{len(expected)} undefined."
+        )
+    raise InputError(
+        f"{path} has {count} bands, the {layer} of {card.name} {len(expected)} ({', '.join(expected)}). {remedy}"
+    )
 
 
 def _layers(card: DatasetCard, tiles: Tiles, layers: Sequence[str] | None) -> list[str]:

@@ -57,7 +57,8 @@ def pixels(layer: str, seed: int, legend: Legend, *, colored: bool) -> np.ndarra
         heights = 3.0 * places[None]
         return heights.astype(np.uint8 if layer == "ndsm" else np.float32)
     noise = np.random.default_rng(seed).integers(0, 20, (3, SIDE, SIDE))
-    return (legend.colors[places].transpose(2, 0, 1) // 2 + 40 + noise).astype(np.uint8)
+    image = (legend.colors[places].transpose(2, 0, 1) // 2 + 40 + noise).astype(np.uint8)
+    return image[:1] if layer == "intensity" else image[[0, 1, 2, 0]] if layer == "image_rgbir" else image
 
 
 def write(path: Path, array: np.ndarray, *, east: int = 0) -> None:
@@ -65,7 +66,7 @@ def write(path: Path, array: np.ndarray, *, east: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     driver = {".png": "PNG", ".jpg": "JPEG"}.get(path.suffix, "GTiff")
     placed = {} if driver != "GTiff" else {
-        "crs": "EPSG:32632", "transform": from_origin(5e5 + east * SIDE * 0.5, 5.4e6, 0.5, 0.5)
+        "alpha": "NO", "crs": "EPSG:32632", "transform": from_origin(5e5 + east * SIDE * 0.5, 5.4e6, 0.5, 0.5)
     }  # fmt: skip
     count, height, width = array.shape
     with rasterio.open(path, "w", driver=driver, count=count, height=height, width=width, dtype=array.dtype,

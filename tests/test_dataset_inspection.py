@@ -140,7 +140,7 @@ def test_labels_outside_the_legend_and_other_band_counts_are_named(vaihingen: Pa
     strange = problems(vaihingen)
     assert len(strange) == 2
     assert 'not in legend "isprs": (77, 77, 77) (9 px)' in strange[0]
-    assert "area11.tif: 1 bands, the card says red, green, blue" in strange[1]
+    assert "area11.tif has 1 bands, the labels of isprs_vaihingen 3 (red, green, blue)" in strange[1]
 
 
 def test_sizes_that_disagree_are_named(tmp_path: Path) -> None:

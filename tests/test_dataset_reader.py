@@ -4,14 +4,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_datasets import class_places, make_dataset, tile_path
+import rasterio
+from made_up_datasets import class_places, make_dataset, tile_path, write
+from rasterio.enums import ColorInterp
 
 from deepnets4eo.dataset_card import DatasetCard
+from deepnets4eo.dataset_inspection import inspect_dataset
 from deepnets4eo.dataset_reader import folded, open_dataset
 from deepnets4eo.errors import InputError
 from deepnets4eo.legend import Legend
 from deepnets4eo.recipe import DataSection
+from deepnets4eo.scene import Layer
+from deepnets4eo.training.job import load_recipe
 from deepnets4eo.training.scenes import dataset_scenes, open_scenes
+from deepnets4eo.training.segmentation import prepare
 
 VAIHINGEN = ["1", "3", "5", "7", "11", "13", "15", "17", "21", "23", "26", "28", "30", "32", "34", "37"]
 PLACES = {
@@ -130,3 +136,79 @@ def test_a_recipe_learns_from_the_train_part_alone(tmp_path: Path) -> None:
     assert {1, 6} <= set(np.unique(other[0].scene.read()["labels"])), "labels are seen in the recipe's legend"
     with pytest.raises(InputError, match="needs one folder, got 0"):
         open_scenes(data.model_copy(update={"folders": ()}), ["image"], Legend.load("isprs"))
+
+
+def test_a_recipe_says_which_part_it_learnt_from_and_takes_the_cards_legend(tmp_path: Path) -> None:
+    make_dataset(tmp_path, "isprs_vaihingen", VAIHINGEN, ["image", "labels"])
+    overrides = ["data.dataset=isprs_vaihingen", "data.tile_px=32", "data.block_px=16", "data.buffer_px=0"]
+    recipe, _ = load_recipe("unet-resnet34", data=tmp_path, overrides=overrides)
+    assert recipe.legend == "isprs"
+    prepared = prepare(recipe)
+    assert len(prepared.parts.scenes) == 12
+    expected = {"name": "isprs_vaihingen", "split": "deepnetsforeo", "part": "train"}
+    assert prepared.parts.describe()["dataset"] == expected
+    assert prepared.parts.to_geojson()["split"]["dataset"] == expected
+
+
+def test_globs_of_a_recipe_give_way_to_the_card_and_names_of_layers_do_not(tmp_path: Path) -> None:
+    make_dataset(tmp_path, "isprs_potsdam", PLACES["isprs_potsdam"])
+    globs = {"image": "*/image.tif", "labels": "*/labels.tif"}
+    data = DataSection(folders=(str(tmp_path),), dataset="isprs_potsdam", layers=globs | {"image": "image_irrg"})
+    with pytest.raises(InputError, match="17 of 19 tiles"):
+        open_scenes(data, ["image"], Legend.load("isprs"))
+    scenes = dataset_scenes("isprs_potsdam", tmp_path, data=data)
+    assert scenes[0].sources["image"].endswith("_IRRG.tif")
+    assert scenes[0].sources["labels"].endswith("_label.tif")
+
+
+def test_labels_stored_as_values_are_refused_until_their_legend_is_named(tmp_path: Path) -> None:
+    card = make_dataset(tmp_path, "isprs_vaihingen", ["1"], ["image", "labels"])
+    write(tmp_path / tile_path(card, "labels", "1"), class_places(0, 6)[None] + np.uint8(1))
+    with pytest.raises(InputError, match="has 1 bands, the labels of isprs_vaihingen 3"):
+        dataset_scenes(card, tmp_path)
+    (named,) = dataset_scenes(
+        card, tmp_path, data=DataSection(labels_legend="isprs-mmseg"), legend=Legend.load("isprs")
+    )
+    np.testing.assert_array_equal(named.scene.read()["labels"], class_places(0, 6))
+
+
+def test_an_infrared_band_that_is_marked_alpha_is_not_lost_in_silence(tmp_path: Path) -> None:
+    card = make_dataset(tmp_path, "isprs_potsdam", ["2_10"], ["image_rgbir", "labels"])
+    data = DataSection(layers={"image": "image_rgbir"})
+    (named,) = dataset_scenes(card, tmp_path, data=data)
+    assert named.scene.layers["image"].count == 4
+    with rasterio.open(tmp_path / tile_path(card, "image_rgbir", "2_10"), "r+") as file:
+        colors = ColorInterp
+        file.colorinterp = (colors.red, colors.green, colors.blue, colors.alpha)
+    with pytest.raises(InputError, match="has 3 bands, the image of isprs_potsdam 4 .*the last is marked alpha"):
+        dataset_scenes(card, tmp_path, data=data)
+
+
+CROPS = {"image": "img_dir/{id}.png", "labels": "ann_dir/{id}.png"}
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["isprs_vaihingen", "isprs_potsdam"])
+def test_real_crops_are_read_by_patterns_of_ones_own(name: str, real_data: Path) -> None:
+    root = real_data / f"{name}_crop"
+    data = DataSection(layers=CROPS, labels_legend="isprs-mmseg")
+    (named,) = dataset_scenes(name, root, data=data, legend=Legend.load("isprs"))
+    labels = named.scene.read()["labels"]
+    stored = Layer.open(root / "ann_dir" / f"{named.name}.png").read()[0][0]
+    assert labels.shape == (512, 512)
+    np.testing.assert_array_equal(labels[stored > 0], stored[stored > 0] - 1)
+    assert (labels[stored == 0] == 255).all(), "0 is clutter or a border there: nobody can tell which"
+    with pytest.raises(InputError, match="has 1 bands"):
+        dataset_scenes(name, root, data=DataSection(layers=CROPS))
+
+
+@pytest.mark.real_data
+def test_a_real_loveda_tile_is_read_and_checked(real_data: Path) -> None:
+    root = real_data / "loveda"
+    (named,) = dataset_scenes("loveda", root, data=DataSection(layers=CROPS))
+    sample = named.scene.read()
+    assert sample["image"].shape == (3, 1024, 1024)
+    assert set(np.unique(sample["labels"])) <= set(Legend.load("loveda").values) | {255}
+    found = inspect_dataset(str(root), DatasetCard.load("loveda").with_layout(CROPS), thorough=True)
+    assert found.facts["files"] == "2 looked at, 0 broken"
+    assert not any("legend" in problem or "px" in problem for problem in found.problems)

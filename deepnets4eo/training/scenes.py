@@ -120,15 +120,19 @@ def dataset_scenes(
     # patterns with * are those of plain folders, such as the default ones; the card's stand in their place
     layout = {layer: pattern for layer, pattern in data.layers.items() if "*" not in pattern and "?" not in pattern}
     tiles = open_dataset(card, root, split=split, part=part, layers=(*layers, LABELS), layout=layout)
-    if data.labels_legend is None:
-        for sources in tiles.values():
-            refuse_other_bands(card, LABELS, sources[LABELS], Layer.open(sources[LABELS]).count)
     stored = Legend.load(data.labels_legend or card.legend)
     legends = (legend or stored, None if legend is None or stored == legend else stored)
-    return [
-        _open(tile.replace("/", "-"), {layer: str(path) for layer, path in sources.items()}, data, layers, legends)
-        for tile, sources in tiles.items()
-    ]
+    laid_out = card.with_layout(layout)
+    scenes = []
+    for tile, sources in tiles.items():
+        named = {layer: str(path) for layer, path in sources.items()}
+        scene = _open(tile.replace("/", "-"), named, data, layers, legends)
+        if data.labels_legend is None:
+            refuse_other_bands(laid_out, LABELS, named[LABELS], scene.labels.reader.layer.count)
+        for layer in set(layers) - set(data.bands):
+            refuse_other_bands(laid_out, layer, named[layer], scene.scene.layers[layer].count)
+        scenes.append(scene)
+    return scenes
 
 
 def _open(

@@ -129,7 +129,7 @@ def test_labels_of_other_bands_than_the_cards_are_refused_until_their_legend_is_
     for seed, tile in enumerate(TEST_TILES):
         path = root / "data" / tile_path(card, "labels_eroded", tile)
         write(path, class_places(seed, 6)[None] + np.uint8(1), east=seed)
-    with pytest.raises(InputError, match="has 1 bands, the labels_eroded of isprs_vaihingen have 3 .*isprs-mmseg"):
+    with pytest.raises(InputError, match="has 1 bands, the labels_eroded of isprs_vaihingen 3 .*isprs-mmseg"):
         evaluate_dataset(card, root / "data", root / "predicted", "deepnetsforeo")
     words = ["evaluate", str(root / "predicted"), str(root / "data"), "--dataset", "isprs_vaihingen"]
     words += ["--protocol", "deepnetsforeo", "--json", str(root / "scores.json")]
