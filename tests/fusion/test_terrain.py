@@ -38,6 +38,19 @@ def test_the_ground_of_a_real_town_is_right_to_a_metre(real_data):
     assert (upper[0] - lower[0])[seen & known].mean() > 3
 
 
+@pytest.mark.real_data
+@pytest.mark.parametrize(("sample", "worst"), [("samp12", 0.06), ("samp21", 0.03), ("samp31", 0.03)])
+def test_few_points_of_the_isprs_filter_test_fall_on_the_wrong_side(real_data, sample, worst):
+    """City samples of Sithole and Vosselman 2003, against their bare-earth points, 0.5 m apart at most."""
+    points = np.load(real_data / "isprs_filtertest" / f"{sample}.npz")
+    places, heights = points["xyz"][:, 1::-1], points["xyz"][:, 2]
+    cells = tuple(((places - places.min(axis=0)) / 1.5).astype(int).T)
+    lowest = np.full([int(side.max()) + 1 for side in cells], np.inf)
+    np.minimum.at(lowest, cells, heights)
+    found = ground(np.where(np.isinf(lowest), np.nan, lowest), 1.5)
+    assert ((heights - found[cells] < 0.5) != points["ground"].astype(bool)).mean() < worst
+
+
 @given(down=st.floats(-0.1, 0.1), right=st.floats(-0.1, 0.1), height=st.floats(3, 40))
 def test_a_house_on_a_slope_is_taken_away_and_the_slope_stays(down, right, height):
     terrain = plane((48, 56), down, right)
