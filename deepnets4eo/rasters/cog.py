@@ -36,6 +36,7 @@ class CogWriter:
     """Context manager that writes one COG window by window.
 
     legend : for label rasters; its colours, names and void value are written into the file, a `.qml` beside it.
+    categorical : values are names, not amounts, as ids are: overviews never average them. Implied by a legend.
     resume : keep the stream when interrupted, and go on with it when it is there.
     Windows of whole 512-row bands compress once; others work, and are written twice.
     Errors: OutputError when the disk is full or refuses.
@@ -50,6 +51,7 @@ class CogWriter:
         dtype: str = "uint8",
         nodata: float | None = None,
         legend: Legend | None = None,
+        categorical: bool = False,
         band_names: Sequence[str] = (),
         tags: Mapping[str, str] | None = None,
         resume: bool = False,
@@ -57,6 +59,7 @@ class CogWriter:
         self.path = Path(path)
         self.stream = self.path.with_name(f"{PARTIAL}stream-{self.path.name}")
         self._legend, self._resume, self._band_names = legend, resume, list(band_names)
+        self._categorical = categorical or legend is not None
         self._tags = dict(tags or {}) | ({"LEGEND": json.dumps(legend.to_dict())} if legend else {})
         self._profile: dict[str, Any] = dict(
             driver="GTiff", count=count, dtype=dtype, nodata=nodata, height=grid.shape[0], width=grid.shape[1],
@@ -134,11 +137,10 @@ class CogWriter:
             self._stream.write_colormap(1, self._legend.color_table())
 
     def _finish(self) -> None:
-        categorical = self._legend is not None
         predictor = "YES" if np.dtype(self._profile["dtype"]).itemsize > 1 else "NO"
         options = dict(
             COMPRESS="DEFLATE", BLOCKSIZE=BLOCK_PX, BIGTIFF="IF_SAFER", NUM_THREADS="ALL_CPUS", PREDICTOR=predictor,
-            OVERVIEW_RESAMPLING="NEAREST" if categorical else "AVERAGE",
+            OVERVIEW_RESAMPLING="NEAREST" if self._categorical else "AVERAGE",
         )  # fmt: skip
         with replacing(self.path) as partial:
             try:

@@ -1,0 +1,38 @@
+"""Superpixels: of one image, of a whole scene without seams, and the numbers of each region.
+
+`Superpixels(method="slic").segment(bands)` gives ids; `segment_scene` writes them for a scene of any size.
+"""
+
+from deepnets4eo.baselines.superpixels.scene import segment_scene
+from deepnets4eo.baselines.superpixels.seams import SeamShares, seam_shares
+from deepnets4eo.baselines.superpixels.segmenting import METHODS, Superpixels
+from deepnets4eo.baselines.superpixels.statistics import (
+    RegionSums,
+    majority,
+    pool,
+    pool_stack,
+    pooled_columns,
+    region_histograms,
+    region_means,
+    region_ranges,
+    region_sums,
+)  # fmt: skip
+from deepnets4eo.baselines.superpixels.table import region_table
+
+__all__ = [
+    "METHODS",
+    "RegionSums",
+    "SeamShares",
+    "Superpixels",
+    "majority",
+    "pool",
+    "pool_stack",
+    "pooled_columns",
+    "region_histograms",
+    "region_means",
+    "region_ranges",
+    "region_sums",
+    "region_table",
+    "seam_shares",
+    "segment_scene",
+]

@@ -1,0 +1,167 @@
+"""Superpixels of a whole scene, block by block, as if it had been cut at once: no seams, bounded memory.
+
+Takes a scene or layer of any size; gives a raster of ids 0 … N − 1 in which every region is 4-connected.
+Refuses halos as wide as a block. The result depends on `block_px` and `halo_px`, not on the number of workers.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from rasterio.windows import Window as RasterioWindow
+
+from deepnets4eo.baselines.superpixels.connection import Numbers, united
+from deepnets4eo.baselines.superpixels.healing import Block, alike, compose
+from deepnets4eo.baselines.superpixels.pieces import KeyFile, number_pieces
+from deepnets4eo.baselines.superpixels.scene_bands import SceneBands
+from deepnets4eo.baselines.superpixels.segmenting import Ids, Superpixels
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import PARTIAL
+from deepnets4eo.grid import Window, blocks
+from deepnets4eo.rasters.ahead import in_order
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.scene import Layer, Scene
+
+NONE = -1  # id where a layer is not valid
+REGIONS = "REGIONS"  # the file's tag that says how many there are
+LEAST_HALO_PX = 64
+FILE_BLOCK_PX = 256
+
+
+@dataclass(frozen=True)
+class BlockPlan:
+    """How a scene is cut: cores of block_px, each seen with halo_px around it.
+
+    Errors: InputError for a halo that is not less than the block.
+    """
+
+    shape: tuple[int, int]
+    block_px: int
+    halo_px: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.halo_px < self.block_px:
+            raise InputError(
+                f"halo_px={self.halo_px} must be at least 0 and less than block_px={self.block_px}. Choose bigger blocks."
+            )
+
+    @property
+    def cores(self) -> list[Window]:
+        """All cores, row by row."""
+        return blocks(self.shape, self.block_px)
+
+    @property
+    def across(self) -> int:
+        """Blocks in a row."""
+        return -(-self.shape[1] // self.block_px)
+
+    def seen(self, core: Window) -> Window:
+        """The window of a core."""
+        return core.grown(self.halo_px).clipped(self.shape)
+
+
+def segment_scene(
+    scene: Scene | Layer,
+    out: str | Path,
+    superpixels: Superpixels | None = None,
+    *,
+    bands: Mapping[str, Sequence[str]] | None = None,
+    block_px: int = 1024,
+    halo_px: int | None = None,
+    workers: int | None = None,
+) -> Path:
+    """Cut a scene into superpixels and write their ids as a COG of int32, −1 where a layer is not valid.
+
+    scene : all layers but its labels must be valid. bands : layer → names, where files have none.
+    halo_px : by default what holds most regions whole, at least 64. workers : threads, by default one per core.
+    returns : `out`, whose tag REGIONS is N.
+    Errors: InputError for a halo as wide as a block; OutputError when the disk refuses.
+    Peak memory: 300 bytes a pixel of a block and its halo for each worker, 15 bytes a pixel of a row of blocks, 100
+    bytes a region. The ids stand twice on the disk, compressed, while it works.
+    """
+    superpixels, out = superpixels or Superpixels(), Path(out)
+    reader = SceneBands.open(scene, bands)
+    gsd_m, grid = reader.inputs.gsd_m, reader.scene.grid
+    reach = halo_px if halo_px is not None else max(LEAST_HALO_PX, superpixels.reach_px(gsd_m))
+    plan = BlockPlan(reader.scene.shape, block_px, reach)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f"{PARTIAL}superpixels-", dir=out.parent) as folder:
+        path = Path(folder) / "keys.tif"
+        keys = KeyFile(path, _write_keys(path, _segmented(reader, superpixels, plan, workers), plan))
+        numbers = number_pieces(keys, plan.cores, max(1, superpixels.wanted_px(gsd_m) // 4), workers)
+        tags = {REGIONS: str(max(int(part.max(initial=NONE)) for part in numbers) + 1)}
+        with CogWriter(out, grid, dtype="int32", nodata=NONE, categorical=True, tags=tags) as writer:
+            pieces = in_order(lambda core: keys.pieces(core)[0], plan.cores, workers)
+            for core, own, part in zip(plan.cores, numbers, pieces, strict=True):
+                writer.write(core, np.append(own, np.int32(NONE))[part])
+    return out
+
+
+def _segmented(
+    reader: SceneBands, superpixels: Superpixels, plan: BlockPlan, workers: int | None
+) -> Iterator[tuple[Window, Ids, NDArray[np.bool_]]]:
+    """Cores in order, with the ids of their windows and the validity of the cores."""
+
+    def segment(core: Window) -> tuple[Window, Ids, NDArray[np.bool_]]:
+        window = plan.seen(core)
+        bands, valid = reader.read(window)
+        inner = valid[core.within(window).slices]
+        return core, superpixels.segment(bands) if inner.any() else np.zeros(valid.shape, np.int32), inner
+
+    yield from in_order(segment, plan.cores, workers)
+
+
+def _write_keys(
+    path: Path, segmented: Iterator[tuple[Window, Ids, NDArray[np.bool_]]], plan: BlockPlan
+) -> NDArray[np.int32]:
+    """Write the key of every pixel; returns the group of every key. Keeps three rows of blocks."""
+    height, width = plan.shape
+    same: list[Numbers] = [np.zeros((0, 2), np.int64)]
+    count = 0
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, dtype="int32", height=height, width=width, compress="deflate", zlevel=1,
+        tiled=True, blockxsize=FILE_BLOCK_PX, blockysize=FILE_BLOCK_PX, BIGTIFF="YES",
+    ) as file:  # fmt: skip
+        for above, row, below in _with_neighbours(_rows(segmented, plan, same)):
+            for col, block in enumerate(row):
+                around = [other for line in (above, row, below) for other in line[max(col - 1, 0) : col + 2]]
+                core = block.core
+                place = RasterioWindow(core.col, core.row, core.width, core.height)
+                file.write(compose(block, around), 1, window=place)
+                count = block.first + block.keys
+    return united(count, np.concatenate(same)).astype(np.int32)
+
+
+def _rows(
+    segmented: Iterator[tuple[Window, Ids, NDArray[np.bool_]]], plan: BlockPlan, same: list[Numbers]
+) -> Iterator[list[Block]]:
+    """Rows of blocks; the pairs of keys that mean one region are added to `same`."""
+    above: list[Block] = []
+    row: list[Block] = []
+    count = 0
+    for core, ids, valid in segmented:
+        block = Block.build(core, plan.seen(core), ids, valid, count, plan.shape)
+        neighbours = [*row[-1:], *above[max(len(row) - 1, 0) : len(row) + 2]]
+        same.extend(alike(other, block) for other in neighbours)
+        count += block.keys
+        row.append(block)
+        if len(row) == plan.across:
+            yield row
+            above, row = row, []
+
+
+def _with_neighbours(rows: Iterator[list[Block]]) -> Iterator[tuple[list[Block], list[Block], list[Block]]]:
+    """Each row with the one above and the one below it; none at the ends."""
+    above: list[Block] = []
+    row: list[Block] = []
+    for below in rows:
+        if row:
+            yield above, row, below
+        above, row = row, below
+    yield above, row, []

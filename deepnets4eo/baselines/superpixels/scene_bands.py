@@ -1,0 +1,46 @@
+"""The bands of a scene by window, scaled the same everywhere.
+
+Takes a scene or one layer; gives `Bands` and validity of any window. Refuses scenes without a layer to look at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.baselines.bands import Bands, band_names, restored
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
+from deepnets4eo.inputs import InputSpec
+from deepnets4eo.scene import LABELS, Layer, Scene
+
+
+@dataclass(frozen=True)
+class SceneBands:
+    """Reads windows of a scene as bands in their own units; pixels that are not valid hold the mean."""
+
+    scene: Scene
+    inputs: InputSpec
+    names: tuple[str, ...]
+
+    @classmethod
+    def open(cls, scene: Scene | Layer, bands: Mapping[str, Sequence[str]] | None = None) -> SceneBands:
+        """All layers but the labels; their range is measured on evenly spread windows.
+
+        bands : layer → names, where files have none. Errors: InputError where there is no layer, or nothing is valid.
+        """
+        if isinstance(scene, Layer):
+            scene = Scene({"image": scene})
+        layers = [name for name in scene.layers if name != LABELS]
+        if not layers:
+            raise InputError("the scene has labels only; superpixels need something to look at. Give image=FILE.")
+        inputs = InputSpec.measure([scene], layers)
+        return cls(scene, inputs, band_names(inputs, bands))
+
+    def read(self, window: Window) -> tuple[Bands, NDArray[np.bool_]]:
+        """Bands of a window, and (h, w) where all layers are valid."""
+        sample = self.scene.read(window, self.inputs.names)
+        return restored(self.inputs.prepare(sample), self.inputs, self.names), sample["valid"]

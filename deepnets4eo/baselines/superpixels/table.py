@@ -1,0 +1,137 @@
+"""One row of numbers for each superpixel of a scene, the scene being read once, block by block.
+
+Takes a scene and the raster of ids that `segment_scene` wrote; gives a table, and a Parquet file if asked.
+Refuses ids of another grid, and rasters that hold no ids.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.baselines.bands import Bands
+from deepnets4eo.baselines.features import Feature, as_features, halo_px
+from deepnets4eo.baselines.superpixels.scene import REGIONS
+from deepnets4eo.baselines.superpixels.scene_bands import SceneBands
+from deepnets4eo.baselines.superpixels.segmenting import Ids
+from deepnets4eo.baselines.superpixels.statistics import RegionSums, pool, pooled_columns, region_sums
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.files import replacing
+from deepnets4eo.grid import Window, blocks
+from deepnets4eo.rasters.ahead import in_order
+from deepnets4eo.scene import Layer, Scene
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+BLOCK_PX = 1024
+
+
+class _Part(NamedTuple):
+    """Sums over one block of the regions `present` (n,) in it."""
+
+    present: NDArray[np.intp]
+    sums: RegionSums
+
+
+def region_table(
+    scene: Scene | Layer,
+    ids_path: str | Path,
+    features: Sequence[str | Feature] = ("pixels",),
+    *,
+    bands: Mapping[str, Sequence[str]] | None = None,
+    out: str | Path | None = None,
+    workers: int | None = None,
+) -> DataFrame:
+    """Pixels, centre, mean and deviation of features for each region; row i is region i.
+
+    Columns: pixels, row, col (of the centre, in pixels), and for each column of each feature its mean under its own
+    name and, unless the feature pools by itself, its deviation under "….std". A feature that pools by itself is
+    pooled block by block and averaged by pixels, which is exact for means and histograms.
+    out : a Parquet file to write too. bands : layer → names, where files have none.
+    Errors: InputError where the raster holds no ids; GridError where it lies on another grid.
+    Peak memory: 16 bytes a region and column, and for each worker the features of a block.
+    """
+    import pandas
+
+    reader, built = SceneBands.open(scene, bands), as_features(features)
+    layer = Layer.open(ids_path)
+    count = _count(layer, reader)
+    blank = Bands(np.zeros((len(reader.names), 1, 1), np.float32), reader.names, reader.inputs.gsd_m)
+    width = 2 + len(pooled_columns(built, blank))
+    total = RegionSums(np.zeros(count, np.int64), np.zeros((count, width)), np.zeros((count, width)))
+    windows = blocks(reader.scene.shape, BLOCK_PX)
+    for present, sums in in_order(lambda window: _sums(reader, layer, built, window), windows, workers):
+        total.count[present] += sums.count
+        total.total[present] += sums.total
+        total.squares[present] += sums.squares
+    table = pandas.DataFrame(_columns(total, built, blank))
+    if out is not None:
+        with replacing(out) as partial:
+            table.to_parquet(partial)
+    return table
+
+
+def _count(layer: Layer, reader: SceneBands) -> int:
+    if REGIONS not in layer.tags:
+        raise InputError(
+            f"{layer.source} has no tag {REGIONS}, so it holds no superpixels. Make them with segment_scene."
+        )
+    if layer.shape != reader.scene.shape:
+        raise GridError(
+            f"{layer.source} has {layer.shape} pixels, the scene {reader.scene.shape}. Give the scene that it was made of."
+        )
+    return int(layer.tags[REGIONS])
+
+
+def _sums(reader: SceneBands, layer: Layer, features: Sequence[Feature], window: Window) -> _Part:
+    """Of the regions present in a block; features see their halo around it."""
+    ids = layer.read(window)[0][0]
+    present, local = np.unique(ids, return_inverse=True)
+    local = local.reshape(ids.shape).astype(np.int32)
+    if present[0] < 0:
+        present, local = present[1:], local - 1
+    seen = window.grown(halo_px(features)).clipped(reader.scene.shape)
+    bands, _ = reader.read(seen)
+    inner = window.within(seen)
+    rows, cols = (
+        np.arange(start, start + size, dtype=np.float64) for start, size in zip(window[:2], window[2:], strict=True)
+    )
+    place = np.stack(np.meshgrid(rows + 0.5, cols + 0.5, indexing="ij"))
+    parts = [region_sums(place, local, present.size)]
+    parts += [_feature_sums(feature, bands, inner, local, parts[0].count) for feature in features]
+    return _Part(present, _beside(parts))
+
+
+def _feature_sums(feature: Feature, bands: Bands, inner: Window, ids: Ids, pixels: NDArray[np.int64]) -> RegionSums:
+    if getattr(feature, "pool", None) is None:
+        rows, cols = inner.slices
+        return region_sums(feature.compute(bands)[:, rows, cols], ids, pixels.size)
+    around = np.full(bands.shape, -1, np.int32)
+    around[inner.slices] = ids
+    pooled = pool(feature, bands, around, pixels.size).astype(np.float64)
+    total = pooled * pixels[:, None]
+    return RegionSums(pixels, total, np.full(total.shape, np.nan))
+
+
+def _beside(parts: Sequence[RegionSums]) -> RegionSums:
+    """Sums of the same regions with the columns side by side."""
+    total, squares = (np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("total", "squares"))
+    return RegionSums(parts[0].count, total, squares)
+
+
+def _columns(sums: RegionSums, features: Sequence[Feature], blank: Bands) -> dict[str, NDArray[np.generic]]:
+    mean, deviation = sums.mean, sums.std
+    found: dict[str, NDArray[np.generic]] = {"pixels": sums.count, "row": mean[:, 0], "col": mean[:, 1]}
+    place = 2
+    for feature in features:
+        for name in pooled_columns([feature], blank):
+            found[name] = mean[:, place].astype(np.float32)
+            if getattr(feature, "pool", None) is None:
+                found[f"{name}.std"] = deviation[:, place].astype(np.float32)
+            place += 1
+    return found

@@ -1,0 +1,158 @@
+"""Superpixels of a whole scene: as if cut at once."""
+
+import numpy as np
+import pandas
+import pytest
+import rasterio
+from scipy import ndimage
+from skimage.metrics import adapted_rand_error
+
+from deepnets4eo.baselines.bands import Bands
+from deepnets4eo.baselines.superpixels import Superpixels, region_table, seam_shares, segment_scene
+from deepnets4eo.baselines.superpixels.connection import in_order_of_first
+from deepnets4eo.baselines.superpixels.scene_bands import SceneBands
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import whole
+from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.synthetic import City
+
+BLOCK_PX = 128
+
+
+@pytest.fixture(scope="module")
+def city():
+    """A made-up city of 5 × 5 small blocks."""
+    return City(seed=0, size_px=5 * BLOCK_PX, gsd_m=0.25)
+
+
+@pytest.fixture(scope="module")
+def image(city):
+    return np.ascontiguousarray(city.image[:3, :, : 4 * BLOCK_PX + 40])
+
+
+def read(path):
+    return Layer.open(path).read()[0][0]
+
+
+def cut_alone(image, cut):
+    """Each block by itself, with ids of its own."""
+    ids = np.zeros(image.shape[1:], np.int64)
+    for row in range(0, ids.shape[0], BLOCK_PX):
+        for col in range(0, ids.shape[1], BLOCK_PX):
+            block = np.s_[row : row + BLOCK_PX, col : col + BLOCK_PX]
+            bands = image[:, block[0], block[1]].astype(np.float32)
+            ids[block] = cut.segment(Bands(bands, ("image.red", "image.green", "image.blue"))) + ids.max() + 1
+    return ids
+
+
+@pytest.mark.parametrize("cut", [Superpixels(), Superpixels("slic", area_px=200)], ids=["felzenszwalb", "slic"])
+def test_outlines_do_not_gather_along_the_edges_of_blocks(image, cut, tmp_path):
+    """About as much outline there as where no block ends; blocks cut alone show many times as much."""
+    layer = Layer.open(image)
+    ids = read(segment_scene(layer, tmp_path / "ids.tif", cut, block_px=BLOCK_PX, workers=2))
+    at_once = read(segment_scene(layer, tmp_path / "at_once.tif", cut, block_px=1024))
+    found, expected, alone = (seam_shares(one, BLOCK_PX) for one in (ids, at_once, cut_alone(image, cut)))
+    assert alone.at_edges > 0.99
+    assert alone.excess > 4
+    assert abs(found.excess - expected.excess) < 0.25, (found, expected)
+
+
+def test_blocks_agree_with_the_scene_cut_at_once_far_better_than_blocks_cut_alone(image, tmp_path):
+    """By the share of pairs of pixels that are together in one and not in the other."""
+    layer, cut = Layer.open(image), Superpixels()
+    at_once = read(segment_scene(layer, tmp_path / "a.tif", cut, block_px=1024)) + 1
+    blockwise = read(segment_scene(layer, tmp_path / "b.tif", cut, block_px=BLOCK_PX)) + 1
+    alone = in_order_of_first(cut_alone(image, cut).astype(np.int32))[0] + 1
+    errors = [adapted_rand_error(at_once, other)[0] for other in (blockwise, alone)]
+    assert errors[0] < 0.6 * errors[1]
+
+
+def test_ids_are_compact_and_every_region_is_connected(image, tmp_path):
+    cut = Superpixels(area_px=200)
+    path = segment_scene(Layer.open(image), tmp_path / "ids.tif", cut, block_px=BLOCK_PX)
+    ids = read(path)
+    assert ids.dtype == np.int32
+    count = np.unique(ids).size
+    with rasterio.open(path) as file:
+        assert int(file.tags()["REGIONS"]) == count == ids.max() + 1
+        assert file.nodata == -1
+    boxes = ndimage.find_objects(ids + 1)
+    assert all(ndimage.label(ids[box] == region)[1] == 1 for region, box in enumerate(boxes))
+    assert np.bincount(ids.ravel()).min() >= 50
+    assert {item.name for item in tmp_path.iterdir()} == {"ids.tif"}
+
+
+def test_a_scene_of_one_block_is_cut_as_an_image_is(image, tmp_path):
+    layer = Layer.open(image[:, :150, :170])
+    ids = read(segment_scene(layer, tmp_path / "ids.tif", block_px=256))
+    bands, _ = SceneBands.open(layer).read(whole(layer.grid))
+    np.testing.assert_array_equal(ids, Superpixels().segment(bands))
+
+
+def test_the_number_of_workers_changes_nothing(image, tmp_path):
+    part = Layer.open(image[:, :300, :300])
+    paths = [
+        segment_scene(part, tmp_path / f"{workers}.tif", Superpixels("slic"), block_px=BLOCK_PX, workers=workers)
+        for workers in (1, 3)
+    ]
+    np.testing.assert_array_equal(read(paths[0]), read(paths[1]))
+
+
+def test_a_constant_scene_is_one_region_and_squares_over_edges_stay_whole(tmp_path):
+    flat = np.full((3, 300, 280), 77, np.uint8)
+    assert read(segment_scene(Layer.open(flat), tmp_path / "flat.tif", block_px=BLOCK_PX)).max() == 0
+    flat[:, 100:200, 90:190] = 200  # over the corner of four blocks
+    ids = read(segment_scene(Layer.open(flat), tmp_path / "square.tif", Superpixels(sigma_px=0), block_px=BLOCK_PX))
+    assert ids.max() == 1
+    np.testing.assert_array_equal(ids == 1, flat[0] == 200)
+
+
+def test_pixels_that_are_not_valid_belong_to_no_region(tmp_path):
+    values = np.random.default_rng(0).uniform(0, 1, (2, 200, 200)).astype(np.float32)
+    values[:, 60:150, 100:] = np.nan
+    values[:, :, :5] = np.nan
+    ids = read(segment_scene(Layer.open(values), tmp_path / "ids.tif", Superpixels("slic"), block_px=96, halo_px=20))
+    np.testing.assert_array_equal(ids == -1, np.isnan(values[0]))
+
+
+def test_halos_as_wide_as_a_block_are_refused(image, tmp_path):
+    with pytest.raises(InputError, match="halo_px=128 must be at least 0 and less than block_px=128"):
+        segment_scene(Layer.open(image), tmp_path / "ids.tif", block_px=128, halo_px=128)
+    with pytest.raises(InputError, match="labels only"):
+        segment_scene(Scene.open(labels=image[:1]), tmp_path / "ids.tif")
+
+
+def test_the_table_equals_a_loop_over_masks(image, city, tmp_path):
+    dsm = np.asarray(city.dsm, np.float32).reshape(1, *city.grid.shape)[:, :200, :220]
+    scene = Scene.open(image=image[:, :200, :220], dsm=dsm)
+    path = segment_scene(scene, tmp_path / "ids.tif", Superpixels("slic", area_px=400), block_px=BLOCK_PX)
+    table = region_table(scene, path, ["pixels", "neighbourhood"], out=tmp_path / "table.parquet")
+    ids = read(path)
+    assert len(table) == ids.max() + 1
+    values = np.concatenate([image[:, :200, :220], dsm]).astype(np.float64)
+    for region in range(0, len(table), 7):
+        rows, cols = np.nonzero(ids == region)
+        inside = values[:, rows, cols]
+        found = table.iloc[region]
+        assert found["pixels"] == rows.size
+        np.testing.assert_allclose([found["row"], found["col"]], [rows.mean() + 0.5, cols.mean() + 0.5])
+        np.testing.assert_allclose(found["pixels.image.green"], inside[1].mean(), rtol=1e-5)
+        np.testing.assert_allclose(found["pixels.dsm.height.std"], inside[3].std(), atol=1e-3)
+    pandas.testing.assert_frame_equal(pandas.read_parquet(tmp_path / "table.parquet"), table)
+
+
+def test_the_table_of_many_blocks_is_that_of_one(image, tmp_path, monkeypatch):
+    layer = Layer.open(image[:, :200, :220])
+    path = segment_scene(layer, tmp_path / "ids.tif", block_px=BLOCK_PX)
+    whole = region_table(layer, path, ["pixels", "neighbourhood"])
+    monkeypatch.setattr("deepnets4eo.baselines.superpixels.table.BLOCK_PX", 64)
+    parts = region_table(layer, path, ["pixels", "neighbourhood"])
+    np.testing.assert_allclose(parts.to_numpy(float), whole.to_numpy(float), rtol=1e-4, atol=1e-3)
+
+
+def test_tables_of_other_rasters_are_refused(image, tmp_path):
+    path = segment_scene(Layer.open(image[:, :100, :100]), tmp_path / "ids.tif", block_px=BLOCK_PX)
+    with pytest.raises(GridError, match="Give the scene that it was made of"):
+        region_table(Layer.open(image), path)
+    with pytest.raises(InputError, match="has no tag REGIONS"):
+        region_table(Layer.open(image), Layer.open(image))
