@@ -1,17 +1,22 @@
 """Datasets read by their cards: tiles by id, parts of splits, other patterns, and what is missing by name."""
 
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from made_up_datasets import class_places, make_dataset, tile_path, write
 from rasterio.enums import ColorInterp
 
+from deepnets4eo.catalog import dataset_path
 from deepnets4eo.dataset_card import DatasetCard
 from deepnets4eo.dataset_inspection import inspect_dataset
 from deepnets4eo.dataset_reader import folded, open_dataset
 from deepnets4eo.errors import InputError
+from deepnets4eo.files import read_yaml
 from deepnets4eo.legend import Legend
 from deepnets4eo.recipe import DataSection
 from deepnets4eo.scene import Layer
@@ -182,6 +187,24 @@ def test_an_infrared_band_that_is_marked_alpha_is_not_lost_in_silence(tmp_path: 
         file.colorinterp = (colors.red, colors.green, colors.blue, colors.alpha)
     with pytest.raises(InputError, match="has 3 bands, the image of isprs_potsdam 4 .*the last is marked alpha"):
         dataset_scenes(card, tmp_path, data=data)
+
+
+WORD = st.text(st.sampled_from("abcXYZ019"), min_size=1, max_size=4)
+IDS = st.lists(WORD, min_size=1, max_size=3).map("_".join)
+
+
+@settings(max_examples=30, deadline=None)
+@given(ids=st.lists(st.tuples(WORD, IDS), min_size=1, max_size=4, unique_by=lambda pair: folded("/".join(pair))))
+def test_any_id_is_read_back_from_the_names_it_makes(ids: list[tuple[str, str]]) -> None:
+    values = read_yaml(dataset_path("loveda"))
+    values["layout"] = {"image": "{area}/rgb [1]/{area}-{id}_x.tif", "labels": "{area}/{id}.y.tif"}
+    card = DatasetCard.model_validate(values)
+    with tempfile.TemporaryDirectory() as folder:
+        for area, tile in ids:
+            for path in (f"{area}/rgb [1]/{area}-{tile}_x.tif", f"{area}/{tile}.y.tif"):
+                (Path(folder) / path).parent.mkdir(parents=True, exist_ok=True)
+                (Path(folder) / path).touch()
+        assert set(open_dataset(card, folder)) == {f"{area}/{tile}" for area, tile in ids}
 
 
 CROPS = {"image": "img_dir/{id}.png", "labels": "ann_dir/{id}.png"}

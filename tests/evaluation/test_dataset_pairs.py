@@ -8,10 +8,12 @@ import pytest
 from made_up_datasets import class_places, make_dataset, tile_path, write
 
 from deepnets4eo.cli.main import main
+from deepnets4eo.comparison import published_table
 from deepnets4eo.dataset_card import DatasetCard
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.evaluation import dataset_pairs, evaluate_dataset
 from deepnets4eo.legend import Legend
+from deepnets4eo.metrics import ConfusionMatrix, erode_boundaries
 
 TEST_TILES = ["5", "15", "21", "30"]
 
@@ -161,3 +163,20 @@ def test_a_value_outside_the_legend_names_the_file(root: Path) -> None:
     write(root / "predicted" / "21.tif", np.full((1, 64, 64), 9, np.uint8), east=2)
     with pytest.raises(LabelError, match=r"21\.tif"):
         evaluate_dataset("isprs_vaihingen", root / "data", root / "predicted", "deepnetsforeo")
+
+
+def test_a_radius_of_the_protocols_own_is_cut_from_the_full_labels(tmp_path: Path) -> None:
+    card = DatasetCard.load("isprs_potsdam")
+    tiles = list(card.split("deepnetsforeo-fold1")[1]["test"])
+    make_dataset(tmp_path / "data", "isprs_potsdam", tiles, ["image", "labels"])
+    legend = Legend.load("isprs")
+    for seed, tile in enumerate(tiles):
+        write(tmp_path / "predicted" / f"{tile}.tif", predicted(seed)[None], east=seed)
+    found = evaluate_dataset(card, tmp_path / "data", tmp_path / "predicted", "cross-validation")
+    np.testing.assert_array_equal(found["confusion"], counted(range(5)))
+    counts = ConfusionMatrix(6)
+    for seed in range(5):
+        counts.update(erode_boundaries(class_places(seed, 6), 3), predicted(seed))
+    np.testing.assert_array_equal(found["eroded"]["confusion"], counts.matrix)
+    shown = published_table(found, {}).splitlines()[1].split()
+    assert shown[2] == f"{100 * found['eroded']['f1'][legend.names[0]]:.2f}", "published figures leave out borders too"
