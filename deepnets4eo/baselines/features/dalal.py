@@ -61,7 +61,7 @@ class DalalHog:
     pooled_columns = columns
 
     def compute(self, bands: Bands, stride_px: int = 1) -> Image:
-        """(blocks · cells · directions, rows of sites, columns of sites) float32."""
+        """(blocks · cells · directions, rows of sites, columns of sites) float32. Memory: as `dalal_hog`."""
         rows, cols = (site_places(length, stride_px) for length in bands.shape)
         return self.around(bands.grey(), rows[:, None], cols)
 
@@ -91,8 +91,8 @@ def dalal_hog(
     """HOG of the patch of side_px around each site of a stride, (F, rows of sites, columns of sites) float32.
 
     grey : (h, w) float32; its border pixels are repeated outward. F: blocks down, blocks across, cells down, cells
-    across, directions, in this order. A constant patch gives zeros. Memory: the result, 9 values a distinct cell and
-    seven planes of the image. Source: Dalal, Triggs, CVPR 2005.
+    across, directions, in this order. A constant patch gives zeros. Memory: the result, 50 bytes a pixel, 40 bytes
+    a distinct cell (at most nine of them a site for 16 px). Source: Dalal, Triggs, CVPR 2005.
 
     >>> dalal_hog(np.zeros((40, 64), np.float32), side_px=16, stride_px=8).shape
     (36, 5, 8)

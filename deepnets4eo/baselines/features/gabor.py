@@ -57,22 +57,22 @@ class GaborBank:
         ]
 
     def compute(self, bands: Bands, stride_px: int = 1) -> Image:
-        """(filters, rows of sites, columns of sites) float32. Memory: 40 bytes a pixel (with halo), and the result."""
+        """(filters, rows of sites, columns of sites) float32. Memory: the result and 40 bytes a pixel (with halo)."""
         margin = self.halo_px
         padded = np.pad(bands.grey(), margin, mode="symmetric")
         height, width = bands.shape
         size = [fft.next_fast_len(length) for length in padded.shape]
         spectrum = fft.fft2(padded, size)
-        found = []
-        for one in self._filters():
+        found = np.empty((len(self._filters()), *at_sites(bands.values[0], stride_px).shape), np.float32)
+        for place, one in enumerate(self._filters()):
             down, right = (
                 fft.fft(_centred(line, length).astype(np.complex64))
                 for line, length in zip(self._lines(*one), size, strict=True)
             )
             response = fft.ifft2(spectrum * down[:, None] * right, overwrite_x=True)
             inside = response[margin : margin + height, margin : margin + width]
-            found.append(np.abs(at_sites(inside, stride_px)))
-        return np.stack(found)
+            found[place] = np.abs(at_sites(inside, stride_px))
+        return found
 
     def _filters(self) -> list[tuple[float, int]]:
         return [(wavelength, number) for wavelength in self.wavelengths_px for number in range(self.directions)]

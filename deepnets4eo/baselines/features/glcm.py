@@ -49,7 +49,7 @@ class CoOccurrence:
     pooled_columns = columns
 
     def compute(self, bands: Bands, stride_px: int = 1) -> Image:
-        """(6, rows of sites, columns of sites) float32. Memory: 40 bytes a pixel and 150 a site."""
+        """(6, rows of sites, columns of sites) float32. Memory: the result and 25 bytes a pixel."""
         image = grey_levels(bands, self.levels)
         windows = Windows.around_sites(bands.shape, self.side_px, stride_px)
         found = np.zeros((len(MEASURES), *windows.shape), np.float32)

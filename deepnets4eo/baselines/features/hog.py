@@ -40,7 +40,7 @@ def felzenszwalb_cells(grey: Image, cell_px: int = 8) -> Image:
     grey : (h, w), 0 to 1. Values lie between 0 and 0.4 (18 signed, then 9 unsigned directions) and 0.6 (4 textures:
     energies against the four blocks of 2 × 2 cells that a cell is part of). A direction is where grey grows: 0 right,
     90 down, by steps of 20 degrees. A pixel is shared bilinearly between the four cells around it; its direction is
-    the nearest one. A constant image gives zeros. Memory: about 70 values a cell and five planes of the image.
+    the nearest one. A constant image gives zeros. Memory: 25 bytes a pixel.
     Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010, section 6.
 
     >>> felzenszwalb_cells(np.zeros((40, 64), np.float32)).shape
@@ -132,7 +132,8 @@ class FelzenszwalbHog:
     pooled_columns = columns
 
     def compute(self, bands: Bands, stride_px: int = 1) -> Image:
-        """(31 · cells, rows of sites, columns of sites) float32. Memory: the result and 100 values a distinct cell."""
+        """(31 · cells, rows of sites, columns of sites) float32. Memory: the result, 30 bytes a pixel, 300 bytes a
+        distinct cell."""
         rows, cols = (site_places(length, stride_px) for length in bands.shape)
         return self._around(bands.grey(), rows[:, None], cols)
 

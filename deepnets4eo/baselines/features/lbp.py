@@ -89,7 +89,7 @@ class LocalBinaryPatterns:
     pooled_columns = columns
 
     def compute(self, bands: Bands, stride_px: int = 1) -> Image:
-        """(points + 2, rows of sites, columns of sites) float32. Memory: 100 bytes a pixel, and the result."""
+        """(points + 2, rows of sites, columns of sites) float32. Memory: the result, 50 bytes a pixel, 60 a site."""
         patterns = local_patterns(grey_levels(bands), self.points, self.radius)
         windows = Windows.around_sites(bands.shape, self.side_px, stride_px)
         found = np.zeros((self.points + 2, *windows.shape), np.float32)
