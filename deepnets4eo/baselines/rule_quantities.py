@@ -15,13 +15,17 @@ import numpy as np
 from deepnets4eo.baselines.bands import COLOURS, ROLES, Bands
 from deepnets4eo.baselines.features import HOMES, build_features
 from deepnets4eo.baselines.features.feature import Feature, Image
+from deepnets4eo.baselines.features.height import GROUND_PX, above_ground, slope_deg
 from deepnets4eo.errors import InputError
+
+GROUND_M = 40.0  # what is wider and longer is taken for ground where no band shows it …
+FARTHEST_GROUND_PX = 257  # … but no more than this is looked at
 
 
 class Quantity(NamedTuple):
     """How far it looks around, the roles it needs of these bands, and its values (h, w) float32."""
 
-    halo_px: int
+    halo_px: Callable[[Bands], int]
     roles: Callable[[Bands], Sequence[str]]
     measure: Callable[[Bands], Image]
 
@@ -32,22 +36,28 @@ def quantity(name: str, ndvi_band: Sequence[str]) -> Quantity:
     Errors: InputError for an unknown name, with the nearest.
     """
     own = {
-        "colour_range": Quantity(0, lambda _: COLOURS, colour_range),
-        "brightness": Quantity(0, lambda _: (), lambda bands: bands.grey()),
-        "ndvi": Quantity(0, lambda bands: ("red", infrared(bands, ndvi_band)), lambda bands: ndvi(bands, ndvi_band)),
-        "ndsm": Quantity(0, height_roles, height_above_ground),
-        "slope": Quantity(1, lambda _: ("height",), slope_deg),
+        "colour_range": Quantity(_nothing, lambda _: COLOURS, colour_range),
+        "brightness": Quantity(_nothing, lambda _: (), lambda bands: bands.grey()),
+        "ndvi": Quantity(
+            _nothing, lambda bands: ("red", infrared(bands, ndvi_band)), lambda bands: ndvi(bands, ndvi_band)
+        ),
+        "ndsm": Quantity(
+            lambda bands: ground_px(bands) - 1 if ground_px(bands) else 0, height_roles, height_above_ground
+        ),
+        "slope": Quantity(lambda _: 1, lambda _: ("height",), slope),
     }
     if name in own:
         return own[name]
     if name in ROLES:
-        return Quantity(0, lambda _: (name,), lambda bands: bands.pick(name)[0])
+        return Quantity(_nothing, lambda _: (name,), lambda bands: bands.pick(name)[0])
     feature_name, dot, column = name.partition(".")
     if dot and feature_name in HOMES:
         (feature,) = build_features([feature_name])
-        return Quantity(feature.halo_px, lambda bands: _found(feature, column, bands), lambda bands: _column(feature, column, bands))  # fmt: skip
+        return Quantity(lambda _: feature.halo_px, lambda bands: _found(feature, column, bands), lambda bands: _column(feature, column, bands))  # fmt: skip
     if dot:
-        return Quantity(0, lambda bands: _named(name, bands), lambda bands: bands.values[bands.names.index(name)])
+        return Quantity(
+            _nothing, lambda bands: _named(name, bands), lambda bands: bands.values[bands.names.index(name)]
+        )
     known = sorted({*own, *ROLES, *(f"{feature}.COLUMN" for feature in HOMES)})
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"Did you mean {close[0]!r}?" if close else f"Choose from {', '.join(known)}, or a band as LAYER.BAND."
@@ -79,25 +89,33 @@ def ndvi(bands: Bands, ndvi_band: Sequence[str]) -> Image:
 
 
 def height_roles(bands: Bands) -> Sequence[str]:
-    """What height above ground is taken from: a band of its own, else surface and ground."""
-    return ("height", "ground") if bands.has("height", "ground") and not bands.has("ndsm") else ("ndsm",)
+    """What height above ground is taken from: a band of its own, else the surface."""
+    return ("ndsm",) if bands.has("ndsm") else ("height",)
+
+
+def ground_px(bands: Bands) -> int:
+    """Side of the square that the ground is opened with where no band shows it; 0 where one does."""
+    if bands.has("ndsm") or bands.has("ground"):
+        return 0
+    wanted = GROUND_M / bands.gsd_m if bands.gsd_m else GROUND_PX
+    return 2 * (int(min(max(wanted, GROUND_PX), FARTHEST_GROUND_PX)) // 2) + 1
 
 
 def height_above_ground(bands: Bands) -> Image:
-    """Metres above ground: the band `ndsm`, else height minus ground."""
-    if height_roles(bands) == ("ndsm",):
-        return bands.pick("ndsm")[0]
-    surface, ground = bands.pick("height", "ground")
-    return surface - ground
+    """Metres above ground: the band `ndsm`, else height minus ground, else minus the height's opening by a square."""
+    return above_ground(bands, ground_px(bands) or GROUND_PX)
 
 
-def slope_deg(bands: Bands) -> Image:
-    """Slope of the surface in degrees, 0 flat, by central differences. Errors: InputError without a ground size."""
+def slope(bands: Bands) -> Image:
+    """Slope of the surface in degrees, 0 flat. Errors: InputError without a ground size."""
     if bands.gsd_m is None:
         raise InputError("slope needs the ground size of a pixel, which scenes without CRS do not give. Leave it out.")
-    framed = np.pad(bands.pick("height")[0], 1, mode="reflect" if min(bands.shape) > 1 else "edge")
-    down, right = framed[2:, 1:-1] - framed[:-2, 1:-1], framed[1:-1, 2:] - framed[1:-1, :-2]
-    return np.degrees(np.arctan(np.hypot(down, right) / np.float32(2 * bands.gsd_m)))
+    return slope_deg(bands)
+
+
+def _nothing(_: Bands) -> int:
+    """Looks at the pixel alone."""
+    return 0
 
 
 def _found(feature: Feature, column: str, bands: Bands) -> Sequence[str]:

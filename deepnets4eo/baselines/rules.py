@@ -48,10 +48,12 @@ class ExpertRules(TileSegmenter):
     ) -> None:
         self.table = table
         self._quantities = {key: quantity(key, table.ndvi_band) for rule in table.rules for key in rule.keys}
-        halo_px = max(one.halo_px for one in self._quantities.values())
-        own = Tiling(512 + 2 * halo_px, halo_px)
-        super().__init__(inputs, legend, bands=bands, tiling=own if tiling is None else tiling)
-        self._check_bands(Bands(np.zeros((len(self.band_names), 1, 1), np.float32), self.band_names, inputs.gsd_m))
+        super().__init__(inputs, legend, bands=bands, tiling=Tiling() if tiling is None else tiling)
+        blank = Bands(np.zeros((len(self.band_names), 1, 1), np.float32), self.band_names, inputs.gsd_m)
+        self._check_bands(blank)
+        if tiling is None:
+            halo_px = max(one.halo_px(blank) for one in self._quantities.values())
+            self.tiling = Tiling(512 + 2 * halo_px, halo_px)
         self._places = [_place(legend, f"rule {number}", rule.name) for number, rule in enumerate(table.rules, start=1)]
         self._otherwise = _place(legend, "otherwise", table.otherwise)
 

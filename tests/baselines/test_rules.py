@@ -150,13 +150,28 @@ def test_height_above_ground_is_a_band_or_the_difference_of_two():
     assert height_above_ground(own).item() == height_above_ground(two).item() == 3
 
 
+def test_height_alone_is_measured_from_the_lowest_around_it():
+    spec = InputSpec.measure(
+        [Scene.open(image=np.full((4, 9, 9), 7, np.uint8), dsm=np.ones((1, 9, 9), np.float32))], ("image", "dsm")
+    )
+    assert ExpertRules(RuleTable.load("rules-ndsm.yaml"), spec, LEGEND).halo_px == 56
+    height = np.full((1, 99, 99), 50, np.float32)
+    height[0, 40:60, 40:60] += 6
+    table = RuleTable.from_dict(
+        {"rules": [{"class": "building", "ndsm": {"above": 5, "below": 7}}], "otherwise": "water"}
+    )
+    mask = ExpertRules(table, spec, LEGEND).masks(Bands(height, ("dsm.height",)))["building"]
+    assert mask[40:60, 40:60].all()
+    assert mask.sum() == 400
+
+
 def test_slope_is_the_angle_of_a_plane_and_needs_one_pixel_around():
     segmenter = rules({"class": "water", "height": {"below": 0}})
     assert segmenter.halo_px == 0
     ramp = np.broadcast_to(np.arange(9, dtype=np.float32) * 0.5, (1, 9, 9)).copy()
-    from deepnets4eo.baselines.rule_quantities import slope_deg
+    from deepnets4eo.baselines.rule_quantities import slope
 
-    assert np.allclose(slope_deg(Bands(ramp, ("dsm.height",), 0.5))[:, 1:-1], 45)
+    assert np.allclose(slope(Bands(ramp, ("dsm.height",), 0.5))[:, 1:-1], 45)
     with pytest.raises(InputError, match="rule 1 .*ground size"):
         rules({"class": "building", "slope": {"above": 20}})
 

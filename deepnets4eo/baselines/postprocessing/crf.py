@@ -36,7 +36,9 @@ class CrfSettings(Section):
     appearance_range: float = Field(default=0.05, gt=0, description="… and of the guide's difference, in its units")
     smoothness_weight: float = Field(default=1.0, ge=0, description="votes of neighbours, whatever they look like")
     smoothness_px: float = Field(default=1.5, gt=0, description="standard deviation of their distance")
-    least_proba: float = Field(default=0.01, gt=0, lt=0.5, description="what is less probable can be overruled")
+    least_proba: float = Field(
+        default=0.01, gt=0, lt=0.5, description="what is less counts as this much; 0.1 for rules, which know no doubt"
+    )
 
     @property
     def reach_px(self) -> int:
