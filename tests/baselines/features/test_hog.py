@@ -90,3 +90,11 @@ def test_a_site_sees_the_four_cells_around_it_on_the_grid_through_it() -> None:
         for col in range(sites.shape[2]):
             four = cells[:, 2 * row : 2 * row + 2, 2 * col : 2 * col + 2]
             np.testing.assert_allclose(sites[:, row, col].reshape(2, 2, 31), four.transpose(1, 2, 0), atol=2e-6)
+
+
+def test_a_negative_turns_signed_directions_around_and_leaves_the_others() -> None:
+    """Edges along rows and columns too, whose direction lies just between two bins."""
+    grey = np.kron(np.random.default_rng(2).integers(0, 4, (6, 7)), np.ones((7, 7))).astype(np.float32) / 4
+    found, negative = felzenszwalb_cells(grey), felzenszwalb_cells(1 - grey)
+    np.testing.assert_allclose(negative[18:], found[18:], atol=1e-6)
+    np.testing.assert_allclose(negative[:18], np.roll(found[:18], 9, axis=0), atol=1e-6)
