@@ -7,6 +7,7 @@ Memory: one block of a raster, or one image of a format that has no blocks.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -129,9 +130,9 @@ def _files(result: Inspection, card: DatasetCard, tiles: Tiles, *, thorough: boo
     if broken:
         result.problems.append(f"{len(broken)} files cannot be read: {some(broken, 3)}. Fetch them again.")
     result.problems += odd[:20] + ([f"{len(odd) - 20} more files of that kind."] if len(odd) > 20 else [])
-    shared = {path for path in grids if sum(path in sources.values() for sources in tiles.values()) > 1}
+    uses = Counter(path for sources in tiles.values() for path in sources.values())
     for tile, sources in tiles.items():
-        placed = {layer: grid for layer, path in sources.items() if path not in shared and (grid := grids[path])}
+        placed = {layer: grid for layer, path in sources.items() if uses[path] == 1 and (grid := grids[path])}
         result.problems += [f"tile {tile}: {text}" for text in _misfits(placed)]
 
 

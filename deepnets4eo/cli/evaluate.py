@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,7 +13,7 @@ import typer
 from deepnets4eo.cli.options import Debug, Seed
 
 if TYPE_CHECKING:
-    from deepnets4eo.evaluation import Protocol
+    from deepnets4eo.evaluation import Intervals, Protocol
     from deepnets4eo.legend import Legend
 
 
@@ -60,42 +62,84 @@ def evaluate(
     deepnets4eo evaluate predicted/ reference/ --protocol isprs_vaihingen/deepnetsforeo --bootstrap 1000
     deepnets4eo evaluate predicted/ vaihingen/ --dataset isprs_vaihingen --protocol deepnetsforeo
     """
-    from deepnets4eo.cli.options import patterns
-    from deepnets4eo.cli.progress import progress
     from deepnets4eo.errors import InputError
-    from deepnets4eo.evaluation import Intervals, evaluate_dataset, evaluate_pairs
-    from deepnets4eo.evaluation.tile_pairs import pair_tiles
+    from deepnets4eo.evaluation import Intervals
     from deepnets4eo.files import read_json
 
     earlier = read_json(against) if against is not None else None  # before the work, not after it
     intervals = Intervals(bootstrap, tile, seed)
-
-    def changed(rules: Protocol) -> Protocol:
-        return replace(
-            rules,
-            erode_px=rules.erode_px if erode is None else erode,
-            ignored=tuple(ignore) if ignore else rules.ignored,
-            prediction_legend=_legend(prediction_legend),
-            reference_legend=_legend(reference_legend),
-            unknown=_unknown(unknown),
-        )
-
+    stored = (prediction_legend, reference_legend)
+    changed = partial(_changed, erode=erode, ignore=ignore, stored=stored, unknown=_unknown(unknown))
+    if dataset is not None and legend:
+        raise InputError("--legend and --dataset do not go together: the protocol says the legend.")
+    if dataset is None and layer:
+        raise InputError("--layer belongs to a dataset. Name it with --dataset.")
     if dataset is not None:
-        if legend:
-            raise InputError("--legend and --dataset do not go together: the protocol says the legend.")
-        name = protocol.rpartition("/")[2] if protocol else None
-        with progress("evaluate") as advance:
-            result = evaluate_dataset(
-                dataset, reference, prediction, name,
-                layout=patterns(layer), rules=changed, intervals=intervals, progress=advance,
-            )  # fmt: skip
+        result = _score_dataset(dataset, reference, prediction, protocol, layer, changed, intervals)
     else:
-        folders = prediction.is_dir() and reference.is_dir()  # one folder alone is a mosaic
-        pairs = pair_tiles(prediction, reference) if folders else [(prediction, reference)]
-        chosen, rules = _rules(pairs[0][0], legend, protocol)
-        with progress("evaluate") as advance:
-            result = evaluate_pairs(pairs, chosen, changed(rules), intervals=intervals, progress=advance).to_dict()
+        result = _score_files(prediction, reference, legend, protocol, changed, intervals)
     _show(result, earlier, json_file, csv_file, markdown_file, figure)
+
+
+def _changed(
+    rules: Protocol,
+    *,
+    erode: int | None,
+    ignore: list[str] | None,
+    stored: tuple[str | None, str | None],
+    unknown: Literal["error", "void"],
+) -> Protocol:
+    """A protocol with what the options say in place of its own."""
+    return replace(
+        rules,
+        erode_px=rules.erode_px if erode is None else erode,
+        ignored=tuple(ignore) if ignore else rules.ignored,
+        prediction_legend=_legend(stored[0]),
+        reference_legend=_legend(stored[1]),
+        unknown=unknown,
+    )
+
+
+def _score_dataset(
+    dataset: str,
+    root: Path,
+    predictions: Path,
+    protocol: str | None,
+    layer: list[str] | None,
+    changed: Callable[[Protocol], Protocol],
+    intervals: Intervals,
+) -> dict[str, Any]:
+    """Tiles of a dataset's test part; the protocol's name may have the dataset's before it."""
+    from deepnets4eo.cli.options import patterns
+    from deepnets4eo.cli.progress import progress
+    from deepnets4eo.evaluation import evaluate_dataset
+
+    name = protocol.rpartition("/")[2] if protocol else None
+    with progress("evaluate") as advance:
+        return evaluate_dataset(
+            dataset, root, predictions, name,
+            layout=patterns(layer), rules=changed, intervals=intervals, progress=advance,
+        )  # fmt: skip
+
+
+def _score_files(
+    prediction: Path,
+    reference: Path,
+    legend: str | None,
+    protocol: str | None,
+    changed: Callable[[Protocol], Protocol],
+    intervals: Intervals,
+) -> dict[str, Any]:
+    """One raster against another, or two folders of tiles paired by name."""
+    from deepnets4eo.cli.progress import progress
+    from deepnets4eo.evaluation import evaluate_pairs
+    from deepnets4eo.evaluation.tile_pairs import pair_tiles
+
+    folders = prediction.is_dir() and reference.is_dir()  # one folder alone is a mosaic
+    pairs = pair_tiles(prediction, reference) if folders else [(prediction, reference)]
+    chosen, rules = _rules(pairs[0][0], legend, protocol)
+    with progress("evaluate") as advance:
+        return evaluate_pairs(pairs, chosen, changed(rules), intervals=intervals, progress=advance).to_dict()
 
 
 def _unknown(text: str) -> Literal["error", "void"]:

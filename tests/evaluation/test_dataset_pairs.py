@@ -155,6 +155,7 @@ def test_the_verb_prints_published_rows_and_differences(root: Path, capsys: pyte
     assert main([*words, "--protocol", "delta", "--against", first]) == 2
     assert "cannot be compared: they differ in legend isprs and isprs-delta" in capsys.readouterr().err
     assert main([*words, "--legend", "isprs"]) == 2
+    assert main([*words[:3], "--layer", "labels=gt/{id}.tif"]) == 2
     assert main([*words, "--protocol", "deepnetsforoe"]) == 2
     assert 'Did you mean "deepnetsforeo"' in capsys.readouterr().err
 
