@@ -9,7 +9,7 @@ from deepnets4eo.fusion import ndsm, ndsm_raster
 from deepnets4eo.scene import Layer
 from deepnets4eo.synthetic import City
 
-CITY = City(5, 600, 0.5)
+CITY = City(5, 400, 0.5)
 
 
 def test_with_a_terrain_model_it_is_the_difference_and_gaps_stay_gaps():
@@ -39,7 +39,7 @@ def test_block_by_block_it_is_what_it_is_at_once(tmp_path):
 
 def test_the_raster_knows_its_band_its_ground_and_where_nothing_was_seen(tmp_path):
     dsm = CITY.dsm.copy()
-    dsm[:300] = np.nan
+    dsm[:270] = np.nan
     dtm = np.where(CITY.dtm > 0, CITY.dtm, np.nan)
     layers = {"dsm": Layer.open(dsm, grid=CITY.grid), "dtm": Layer.open(dtm, grid=CITY.grid)}
     for name, terrain in (("with", layers["dtm"]), ("without", None)):
