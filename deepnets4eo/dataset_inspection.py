@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +42,14 @@ def recognise(root: Path) -> DatasetCard | None:
     return cards[best] if best is not None and fits[best] >= ENOUGH_LAYERS else None
 
 
-def inspect_dataset(path: str, card: DatasetCard, *, split: str | None = None, thorough: bool = False) -> Inspection:
+def inspect_dataset(
+    path: str,
+    card: DatasetCard,
+    *,
+    split: str | None = None,
+    thorough: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> Inspection:
     """Explain a folder by a card: layers, parts of splits, files that are broken or odd, checksums.
 
     split : the one whose parts must be complete, the card's first by default; others are told as facts. thorough :
@@ -59,7 +66,7 @@ def inspect_dataset(path: str, card: DatasetCard, *, split: str | None = None, t
         result.problems.append(f"nothing lies as the card says, e.g. {_example(card)}. Check the folder. {card.access}")
         return result
     _parts(result, card, tiles, needed, split)
-    _files(result, card, tiles, thorough=thorough)
+    _files(result, card, tiles, thorough=thorough, progress=progress or (lambda share: None))
     _checksums(result, card, Path(path))
     if not result.problems:
         result.facts["fine"] = "all that was looked at; " + ("every pixel was read" if thorough else "files by samples")
@@ -111,12 +118,15 @@ def _lacking(tiles: Tiles, needed: Sequence[str]) -> list[str]:
     return lines
 
 
-def _files(result: Inspection, card: DatasetCard, tiles: Tiles, *, thorough: bool) -> None:
+def _files(
+    result: Inspection, card: DatasetCard, tiles: Tiles, *, thorough: bool, progress: Callable[[float], None]
+) -> None:
     """Files that cannot be read, labels outside the legend, layers of one tile that do not fit each other."""
     legend = Legend.load(card.legend)
     grids: dict[Path, Grid | None] = {}
     broken, odd = [], []
-    for sources in tiles.values():
+    for number, sources in enumerate(tiles.values()):
+        progress(number / len(tiles))
         for layer, path in sources.items():
             if path in grids:
                 continue

@@ -33,6 +33,7 @@ def check(
     deepnets4eo check pre.tif post.tif footprints.gpkg
     deepnets4eo check data/vaihingen --dataset isprs_vaihingen --json check.json
     """
+    from deepnets4eo.cli.progress import progress
     from deepnets4eo.dataset_card import DatasetCard
     from deepnets4eo.dataset_inspection import inspect_dataset, recognise
     from deepnets4eo.files import write_json
@@ -47,7 +48,8 @@ def check(
     for path in paths:
         card = (named or recognise(Path(path))) if Path(path).is_dir() else None
         if card:
-            found.append(inspect_dataset(path, card, split=split, thorough=thorough))
+            with progress("check") as advance:
+                found.append(inspect_dataset(path, card, split=split, thorough=thorough, progress=advance))
         else:
             found.append(inspect(path, chosen))
     for item in found:
