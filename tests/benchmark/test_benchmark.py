@@ -1,0 +1,115 @@
+"""A benchmark trains on some places, scores others, and puts the published figures beside its own."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from deepnets4eo.benchmark import Outcome, Places, Row, contact_sheet, markdown, run_row, write_table
+from deepnets4eo.dataset_card import PublishedScores
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import read_json
+from deepnets4eo.grid import Grid, whole
+from deepnets4eo.legend import Legend, LegendClass
+from deepnets4eo.rasters.cog import CogWriter
+
+LEGEND = Legend("two", (LegendClass(0, "dark", (10, 10, 10)), LegendClass(1, "bright", (250, 250, 250))))
+CLASSIFIER = """
+task: baseline
+data: {tile_px: 32, num_workers: 0}
+legend: {name: two, classes: [{value: 0, name: dark, color: [10, 10, 10]}, {value: 1, name: bright, color: [250, 250, 250]}]}
+model: {features: [pixels], max_samples: 500}
+estimator: {name: logistic}
+"""
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> Places:
+    found = []
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        labels = np.kron(rng.integers(0, 2, (8, 8)), np.ones((16, 16), int)).astype(np.uint8)
+        image = (labels * 100 + rng.integers(50, 100, labels.shape)).astype(np.uint8)
+        grid = Grid(labels.shape, (1, 0, 0, 0, -1, 128), "EPSG:32631")
+        sources = {}
+        for name, data in (("image", image), ("labels", labels)):
+            sources[name] = str(tmp_path / f"{seed}-{name}.tif")
+            with CogWriter(
+                sources[name], grid, count=1, dtype="uint8", nodata=255 if name == "labels" else None
+            ) as cog:
+                cog.write(whole(grid), data[None])
+        found.append({f"place {seed}": sources})
+    return Places(*found)
+
+
+@pytest.fixture
+def outcome(places: Places, tmp_path: Path) -> Outcome:
+    (tmp_path / "recipe.yaml").write_text(CLASSIFIER)
+    row = Row("Bright + dark", tmp_path / "recipe.yaml", overrides=("legend=" + _inline(),))
+    return run_row(row, places, LEGEND, tmp_path / "out")
+
+
+def _inline() -> str:
+    return (
+        "{name: two, classes: [{value: 0, name: dark, color: [10, 10, 10]}, "
+        "{value: 1, name: bright, color: [250, 250, 250]}]}"
+    )
+
+
+def test_a_row_is_scored_on_places_it_was_not_trained_on(outcome: Outcome, places: Places) -> None:
+    assert outcome.scores["overall_accuracy"] > 0.99
+    assert outcome.scores["pixels"] == 128 * 128
+    assert outcome.train_seconds > 0
+    assert list(outcome.maps) == ["place 1"]
+    assert outcome.scores["inputs"][0]["reference"] == places.test["place 1"]["labels"]
+
+
+def test_a_finished_row_is_not_run_again(outcome: Outcome, places: Places, tmp_path: Path) -> None:
+    row = Row("Bright + dark", tmp_path / "recipe.yaml", overrides=("legend=" + _inline(),))
+    before = (tmp_path / "out" / "bright-plus-dark" / "run" / "card.json").stat().st_mtime_ns
+    assert run_row(row, places, LEGEND, tmp_path / "out").scores == read_json(
+        tmp_path / "out" / "bright-plus-dark" / "outcome.json"
+    )["scores"]  # fmt: skip
+    assert (tmp_path / "out" / "bright-plus-dark" / "run" / "card.json").stat().st_mtime_ns == before
+    again = Row("Bright + dark", tmp_path / "recipe.yaml", overrides=("legend=" + _inline(), "train.seed=4"))
+    run_row(again, places, LEGEND, tmp_path / "out")
+    assert (tmp_path / "out" / "bright-plus-dark" / "run" / "card.json").stat().st_mtime_ns != before
+
+
+def test_no_place_is_trained_and_tested_on() -> None:
+    with pytest.raises(InputError, match="a would be trained and tested on"):
+        Places({"a": {}}, {"a": {}, "b": {}})
+    with pytest.raises(InputError, match="there are 0 places to train on"):
+        Places({}, {"b": {}})
+
+
+def test_published_figures_stand_above_ours(outcome: Outcome, tmp_path: Path) -> None:
+    published = {"Bright + dark": PublishedScores(f1={"dark": 50.0}, overall_accuracy=61.5, kappa=0.4)}
+    text = write_table([outcome], LEGEND.names, published, tmp_path / "table", title="Two", notes={"seed": 0})
+    lines = [line for line in text.splitlines() if line.startswith("| Bright")]
+    assert lines[0] == "| Bright + dark | published | 50.00 | – | 61.50 | 0.40 | – | – |"
+    assert "| ours |" in lines[1]
+    assert "- seed: 0" in text
+    with open(tmp_path / "table" / "table.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert (rows[0]["f1.dark"], rows[0]["f1.bright"], rows[0]["overall_accuracy"]) == ("50.0", "", "61.5")
+    assert float(rows[1]["overall_accuracy"]) == pytest.approx(100 * outcome.scores["overall_accuracy"], abs=1e-3)
+    assert read_json(tmp_path / "table" / "table.json")["published"]["Bright + dark"]["kappa"] == 0.4
+
+
+def test_a_method_for_one_class_says_nothing_of_others(outcome: Outcome) -> None:
+    outcome.scored = ("bright",)
+    line = markdown([outcome], LEGEND.names, {}, "Two").splitlines()[4]
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[2] == "–"
+    assert float(cells[3]) > 99
+    assert cells[4:6] == ["–", "–"]
+
+
+def test_the_sheet_shows_image_reference_and_maps(outcome: Outcome, places: Places, tmp_path: Path) -> None:
+    path = contact_sheet([outcome], places.test, LEGEND, tmp_path / "maps.png", title="Two")
+    picture = imread(path)
+    assert picture.shape[0] > 200
+    assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 10
