@@ -21,6 +21,13 @@ ESTIMATOR = "estimator.skops"  # its name in a run's folder
 TRUSTED: tuple[str, ...] = (
     "sklearn.tree._tree.Tree",  # _check_tree: its nodes lead to later nodes of it, and to features that there are
     "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",  # _check_predictor: likewise
+    "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",  # this and the six below: numbers and NumPy only,
+    "sklearn._loss.loss.HalfBinomialLoss",  # and trusted by newer skops itself
+    "sklearn._loss.loss.HalfMultinomialLoss",
+    "sklearn._loss._loss.CyHalfMultinomialLoss",
+    "sklearn._loss.link.LogitLink",
+    "sklearn._loss.link.MultinomialLogit",
+    "sklearn._loss.link.Interval",
     "sklearn.calibration._CalibratedClassifier",  # holds an estimator and calibrators; NumPy only
     "sklearn.calibration._SigmoidCalibration",  # two numbers
     "deepnets4eo.baselines.calibration.Calibrators",  # arrays; NumPy only

@@ -115,7 +115,9 @@ def _rbf(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
 def _sgd(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
     from sklearn.linear_model import SGDClassifier
 
-    return SGDClassifier(alpha=SGD_ALPHA / options.C, average=True, class_weight=weight, max_iter=50, random_state=seed)
+    return SGDClassifier(
+        alpha=SGD_ALPHA / options.C, average=True, class_weight=weight, max_iter=50, tol=1e-2, random_state=seed
+    )
 
 
 def _som(options: EstimatorOptions, weight: str | None, seed: int) -> Any:

@@ -75,8 +75,6 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
         self._keep(centred[used], coefficients[used], intercepts)
 
     def _fit_landmarks(self, centred: NDArray[np.float32], positive: list[NDArray[np.bool_]]) -> None:
-        from sklearn.svm import LinearSVC
-
         rng = np.random.default_rng(self.seed)
         chosen = np.sort(rng.choice(len(centred), min(self.components, len(centred)), replace=False))
         landmarks = centred[chosen]
@@ -89,18 +87,13 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
                 for part in np.array_split(centred, len(centred) // 4096 + 1)
             ]
         )
-        coefficients, intercepts = [], []
-        for own in positive:
-            machine = LinearSVC(C=self.C, class_weight=self.class_weight, dual="auto", random_state=self.seed)
-            machine.fit(mapped, own)
-            coefficients.append(root @ machine.coef_[0])
-            intercepts.append(machine.intercept_[0])
-        self._keep(landmarks, np.stack(coefficients, axis=1), intercepts)
+        weights, intercepts = linear_machines(mapped, np.stack(positive, axis=1), self.C, self.class_weight)
+        self._keep(landmarks, root @ weights, intercepts)
 
-    def _keep(self, vectors: NDArray[np.float32], coefficients: NDArray[np.float64], intercepts: list[float]) -> None:
+    def _keep(self, vectors: NDArray[np.float32], coefficients: NDArray[np.float64], intercepts: ArrayLike) -> None:
         self.vectors_ = np.ascontiguousarray(vectors, np.float32)
         self.coef_ = coefficients.astype(np.float32)
-        self.intercept_ = np.array(intercepts, np.float32)
+        self.intercept_ = np.asarray(intercepts, np.float32)
 
 
 def gaussian(first: NDArray[np.float32], second: NDArray[np.float32], gamma: float) -> NDArray[np.float32]:
@@ -113,3 +106,33 @@ def gaussian(first: NDArray[np.float32], second: NDArray[np.float32], gamma: flo
     right = np.column_stack([second, ones[1], squares[1]])
     exponent = left @ right.T
     return np.exp(np.minimum(exponent, 0, out=exponent), out=exponent)
+
+
+def linear_machines(
+    vectors: NDArray[np.floating], positive: NDArray[np.bool_], penalty: float, class_weight: str | None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Linear machines with squared hinge loss, one a column of `positive` (n, K), all at once by L-BFGS.
+
+    returns : weights (F, K) and intercepts (K,), those that minimise ½‖w‖² + C Σ max(0, 1 − y f)² as liblinear's do (it
+    takes minutes where dense matrix products take seconds).
+    """
+    from scipy.optimize import minimize
+
+    design = np.column_stack([vectors, np.ones(len(vectors))]).astype(np.float32)
+    signs = np.where(positive, 1, -1).astype(np.float32)
+    costs = np.full(positive.shape, penalty, np.float32)
+    if class_weight == "balanced":
+        shares = positive.mean(axis=0)
+        costs *= np.where(positive, 0.5 / shares, 0.5 / (1 - shares)).astype(np.float32)
+
+    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        weights = flat.reshape(design.shape[1], -1)
+        short = np.maximum(1 - signs * (design @ weights.astype(np.float32)), 0)
+        gradient = weights - 2 * (design.T @ (costs * signs * short))
+        value = 0.5 * (weights**2).sum() + (costs * short * short).sum(dtype=np.float64)
+        return float(value), gradient.ravel()
+
+    start = np.zeros(design.shape[1] * positive.shape[1])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-7}).x
+    found = found.reshape(design.shape[1], -1)
+    return found[:-1], found[-1]
