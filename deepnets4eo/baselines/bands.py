@@ -18,6 +18,8 @@ from deepnets4eo.inputs import InputSpec
 
 Image = NDArray[np.float32]
 
+BYTES = np.array([[0, 255]], np.float32)
+
 # what a band shows → how files and dataset cards call it, in lower case without blanks, dashes and underscores
 ROLES: dict[str, tuple[str, ...]] = {
     "red": ("red", "r"),
@@ -40,7 +42,8 @@ class Bands:
 
     values : (C, h, w) float32 in the files' own units (grey values, metres); pixels that were not valid hold the
     training mean. names : C names, "layer.band", as in "image.red" or "dsm.height". gsd_m : ground size of a pixel.
-    span : (C, 2) the range of values seen in training (1st and 99th percentile of the layer); scales what needs 0–1.
+    span : (C, 2) the values that stand for 0 and 1 where a feature needs such: 0 and 255 of bytes, else the 1st and 99th
+    percentile of the layer in training; without, all are taken for bytes.
 
     >>> bands = Bands(np.zeros((4, 2, 2), np.float32), ("image.red", "image.green", "image.blue", "dsm.height"))
     >>> bands.pick("height").shape, bands.has("nir")
@@ -76,7 +79,7 @@ class Bands:
         return self.values[[self._places[role] for role in roles]]
 
     def unit(self, *roles: str) -> Image:
-        """Bands of these roles scaled to 0–1: bytes by 255, others by the span seen in training; clipped."""
+        """Bands of these roles scaled to 0–1 by their span; clipped."""
         picked = self.pick(*roles)
         low, high = self._limits([self._places[role] for role in roles])
         return np.clip((picked - low) / (high - low), 0, 1)
@@ -106,15 +109,9 @@ class Bands:
         return Bands(self.values[:, rows, cols], self.names, self.gsd_m, self.span)
 
     def _limits(self, places: Sequence[int]) -> tuple[Image, Image]:
-        """Lowest and highest value of each band, (c, 1, 1): 0 and 255 where it looks like bytes."""
-        span = (
-            self.span[list(places)]
-            if self.span is not None
-            else np.tile(np.array([0, 255], np.float32), (len(places), 1))
-        )
-        bytes_like = (span[:, 0] >= 0) & (span[:, 1] <= 255) & (span[:, 1] > 1)
-        low = np.where(bytes_like, 0, span[:, 0])
-        high = np.where(bytes_like, 255, np.maximum(span[:, 1], span[:, 0] + 1e-6))
+        """Lowest and highest value of each band, (c, 1, 1)."""
+        span = np.tile(BYTES, (len(places), 1)) if self.span is None else self.span[list(places)]
+        low, high = span[:, 0], np.maximum(span[:, 1], span[:, 0] + 1e-6)
         return low[:, None, None].astype(np.float32), high[:, None, None].astype(np.float32)
 
 
@@ -161,7 +158,6 @@ def restored(prepared: Image, inputs: InputSpec, names: Sequence[str]) -> Bands:
     whole = np.concatenate([np.full(len(layer.bands), np.dtype(layer.dtype).kind in "iu") for layer in layers])
     for place in np.flatnonzero(whole):
         np.rint(values[place], out=values[place])
-    span = np.concatenate(
-        [np.tile(np.array([layer.low, layer.high], np.float32), (len(layer.bands), 1)) for layer in layers]
-    )
+    limits = [BYTES if layer.dtype == "uint8" else np.array([[layer.low, layer.high]], np.float32) for layer in layers]
+    span = np.concatenate([limit.repeat(len(layer.bands), axis=0) for limit, layer in zip(limits, layers, strict=True)])
     return Bands(values, tuple(names), inputs.gsd_m, span)

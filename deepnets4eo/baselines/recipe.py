@@ -43,6 +43,8 @@ class DeepSection(Section):
     patch_px: int | None = Field(default=None, ge=16, description="averaged over a patch around each site")
     looks: Literal["dense", "patch"] = Field(default="dense", description="dense: one pass over a tile for all sites")
     step_px: int = Field(default=16, ge=1, description="patch: sites nearer than this share a patch")
+    input_px: int | None = Field(default=None, ge=16, description="patch: resized to this side first")
+    reduction: int | None = Field(default=None, ge=2, description="level of the encoder by pixels a cell; none: 16")
     components: int | None = Field(default=None, ge=1, description="columns a picture and scale; none: all")
 
 

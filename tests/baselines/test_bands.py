@@ -67,6 +67,11 @@ def test_unit_values_lie_between_zero_and_one(low, width):
     assert unit.max() <= 1
 
 
-def test_bytes_are_scaled_by_255_whatever_training_showed():
-    bands = Bands(np.full((1, 1, 1), 51, np.float32), ("image.red",), span=np.array([[10, 90]], np.float32))
-    assert bands.unit("red").item() == pytest.approx(0.2)
+def test_bytes_are_scaled_by_255_and_metres_by_what_training_showed():
+    scene = make_scene()
+    inputs = InputSpec.measure([scene], ("image", "dsm"))
+    bands = restored(inputs.prepare(scene.read()), inputs, band_names(inputs))
+    np.testing.assert_allclose(bands.unit("green")[0], scene.read()["image"][1] / 255, atol=1e-5)
+    dsm = scene.read()["dsm"][0]
+    low, high = np.percentile(dsm, (1, 99))
+    np.testing.assert_allclose(bands.unit("height")[0], np.clip((dsm - low) / (high - low), 0, 1), atol=1e-3)
