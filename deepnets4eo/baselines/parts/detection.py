@@ -13,6 +13,7 @@ from scipy import ndimage
 
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
 from deepnets4eo.baselines.parts.boxes import Boxes, outlines, suppress
+from deepnets4eo.baselines.parts.deformable import part_scores
 from deepnets4eo.baselines.parts.settings import PartSettings
 from deepnets4eo.baselines.parts.templates import Cells, Places, TemplateBank, correlate, padded
 
@@ -60,13 +61,19 @@ def resized(grey: Grey, scale: float) -> tuple[Grey, tuple[float, float]]:
     return out[0, 0].numpy(), (shape[0] / grey.shape[0], shape[1] / grey.shape[1])
 
 
-def logits(cells: Cells, bank: TemplateBank, settings: PartSettings, threads: int = 1) -> Cells:
-    """Logit of each template's probability, (T, rows, columns), of frames that begin half a frame before the cells."""
-    scores = correlate(
-        padded(cells, bank.shapes.frame), bank.weights, normalised=settings.score == "ncc", threads=threads
-    )
+def logits(
+    cells: Cells, bank: TemplateBank, settings: PartSettings, *, fine: Cells | None = None, threads: int = 1
+) -> Cells:
+    """Logit of each template's probability, (T, rows, columns), of frames that begin half a frame before the cells.
+
+    fine : cells of half the side, needed where templates have parts.
+    """
+    room = padded(cells, bank.shapes.frame)
+    scores = correlate(room, bank.weights, normalised=settings.score == "ncc", threads=threads)
     if settings.score == "svm":
         scores += bank.bias[:, None, None]
+    if fine is not None:
+        scores += part_scores(fine, bank, (scores.shape[1], scores.shape[2]), threads)
     scores *= bank.slope[:, None, None]
     scores += bank.offset[:, None, None]
     return scores
@@ -93,7 +100,8 @@ def find(
         cells = felzenszwalb_cells(image, shapes.cell_px)
         if not cells.size:
             continue
-        scores = logits(cells, bank, settings, threads)
+        fine = felzenszwalb_cells(image, shapes.cell_px // 2) if bank.parts is not None else None
+        scores = logits(cells, bank, settings, fine=fine, threads=threads)
         template, rows, cols = peaks(scores, least)
         start = np.array(shapes.frame) // 2
         boxes = shapes.boxes(template, rows - start[0], cols - start[1], exact)

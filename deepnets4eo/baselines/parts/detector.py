@@ -194,9 +194,11 @@ class PartDetector(TileSegmenter):
         return as_frame(found, _chance(found).astype(np.float64), component, self.class_name, grid)
 
     def _cell_px(self, boxes: NDArray[np.float64]) -> int:
+        if self.settings.cell_px is not None:
+            return self.settings.cell_px
         smallest, largest = CELLS_PX
-        own = round(float(np.median(boxes[:, 3])) / WIDTH_CELLS)
-        return self.settings.cell_px or min(max(own, smallest), largest)
+        own = min(max(round(float(np.median(boxes[:, 3])) / WIDTH_CELLS), smallest), largest)
+        return own if not self.settings.parts else 2 * own  # the parts see what is fine
 
     def _plan(self, boxes: NDArray[np.float64]) -> int:
         """Reach of the templates, and a tiling whose halo holds it where none was given."""
@@ -204,8 +206,11 @@ class PartDetector(TileSegmenter):
         reach_px = math.ceil((diagonal / 2 + 2 * self._cell_px(boxes)) / min(self.settings.scales))
         if not self._own_tiling:
             # the middle of a thing that lies on the core's edge is half a diagonal outside, and must be seen whole
-            halo_px = reach_px + math.ceil(diagonal / 2)
-            self.tiling = replace(self.tiling, tile_px=CORE_PX + 2 * halo_px, halo_px=halo_px)
+            # and all tiles are cut in the same cells
+            cell_px = self._cell_px(boxes)
+            halo_px = -(-(reach_px + math.ceil(diagonal / 2)) // cell_px) * cell_px
+            core_px = CORE_PX // cell_px * cell_px
+            self.tiling = replace(self.tiling, tile_px=core_px + 2 * halo_px, halo_px=halo_px)
         return reach_px
 
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.baselines.parts.boxes import Boxes, outlines
+from deepnets4eo.baselines.parts.deformable import first_parts
 from deepnets4eo.baselines.parts.detection import Found, find
 from deepnets4eo.baselines.parts.mining import Trainer
 from deepnets4eo.baselines.parts.scoring import Match, match, scores_of
@@ -27,7 +28,8 @@ HELD_OUT = 0.25  # of the windows with boxes, for the validation score and the c
 FEWEST_WINDOWS = 4  # with boxes, for any to be held out
 GAIN = 0.002  # of the validation score, below which rounds end
 FAINT = -1.2  # margin from which on candidates are looked at for validation and calibration
-SLOPE, MIDDLE = 4.0, 0.0  # calibration where nothing could be held out
+PART_ROUNDS = 2
+SLOPE, MIDDLE = 4.0, -0.25  # calibration where nothing could be held out
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def learn(windows: Sequence[TrainingWindow], settings: PartSettings, cell_px: in
     log.info(
         "%d boxes in %d sub-categories, %d templates of cells of %d px.", len(boxes), len(medians), len(shapes), cell_px
     )
-    trainer = Trainer(training, component, shapes, settings, rng)
+    trainer = Trainer(training, component, shapes, settings, seed)
     bank = trainer.fit()
     history = [_validate(bank, held_out, settings)]
     best = bank
@@ -79,7 +81,22 @@ def learn(windows: Sequence[TrainingWindow], settings: PartSettings, cell_px: in
         best = bank
         if not added:
             break
-    return Learned(calibrate(best, held_out, settings), tuple(history))
+    if settings.parts:
+        best = _with_parts(best, trainer, settings)
+        history.append(_validate(best, held_out, settings))
+        log.info("With %d parts: average precision held out %.3f.", settings.parts, history[-1])
+    # margins are alike everywhere, correlations are not: better calibrated on what was learned than not at all
+    known = held_out if held_out or settings.score == "svm" else training
+    return Learned(calibrate(best, known, settings), tuple(history))
+
+
+def _with_parts(bank: TemplateBank, trainer: Trainer, settings: PartSettings) -> TemplateBank:
+    """Give templates parts, and train both together: fitted, mined, fitted again."""
+    bank = replace(bank, parts=first_parts(bank, settings.parts))
+    for _ in range(PART_ROUNDS):
+        bank = trainer.fit(bank)
+        trainer.mine(bank)
+    return trainer.fit(bank)
 
 
 def calibrate(bank: TemplateBank, held_out: Sequence[TrainingWindow], settings: PartSettings) -> TemplateBank:
@@ -120,8 +137,7 @@ def _matched(bank: TemplateBank, window: TrainingWindow, settings: PartSettings)
 
 
 def _candidates(bank: TemplateBank, window: TrainingWindow, settings: PartSettings) -> Found:
-    raw = bank.calibrated(np.ones_like(bank.slope), np.zeros_like(bank.offset))
-    found = find(window.grey, raw, settings, least=FAINT)
+    found = find(window.grey, bank.raw(), settings, least=FAINT)
     return found.take(window.in_core(found.boxes))
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.baselines.parts.boxes import Boxes, outlines, overlapping
+from deepnets4eo.baselines.parts.deformable import REACH, in_use, part_vectors
 from deepnets4eo.baselines.parts.detection import logits, peaks
 from deepnets4eo.baselines.parts.patches import ROOM, SIDES, SIZES, positive_cells
 from deepnets4eo.baselines.parts.settings import PartSettings
@@ -28,6 +29,7 @@ CACHE = 2400  # negatives of a template at most; the easiest are forgotten
 MARGIN = -1.0  # negatives below it do not pull at an SVM
 MAX_OVERLAP = 0.5  # of a negative with anything of the class (paper)
 WEIGHT = 4.0  # of a positive against a negative
+FLAT = 20.0  # weight of ground without any texture, a negative of every template
 ITERATIONS = 80
 
 Vectors = NDArray[np.float32]
@@ -54,43 +56,83 @@ class Trainer:
         component: Places,
         shapes: Shapes,
         settings: PartSettings,
-        rng: np.random.Generator,
+        seed: int,
     ) -> None:
-        self.windows, self.shapes, self.settings, self.rng = windows, shapes, settings, rng
+        self.windows, self.shapes, self.settings, self.seed = windows, shapes, settings, seed
+        self.rng = np.random.default_rng([seed, 1])
         self.polygons = [outlines(window.boxes) for window in windows]
         things = [(one.grey, one.boxes[[place]]) for one in windows for place in np.flatnonzero(one.usable)]
         self.examples = []
+        self.own = []
         for template in range(len(shapes)):
             own = [thing for thing, which in zip(things, component, strict=True) if which == shapes.component[template]]
-            cells = positive_cells(own, shapes, template, rng)
-            cells = cells.reshape(len(own), len(SIDES), len(SIZES), *cells.shape[2:])
+            cells = by_side(positive_cells(own, shapes, template, seed))
+            self.own.append(own)
             self.examples.append(Examples(cells, self._random_negatives(template)))
 
     def fit(self, bank: TemplateBank | None = None) -> TemplateBank:
-        """Align the things to the templates there are (none: centred) and fit all templates anew."""
+        """Align the things to the templates there are (none: centred) and fit all templates, with their parts, anew."""
         count, (height, width) = len(self.shapes), self.shapes.frame
         weights, bias = np.zeros((count, 31, height, width), np.float32), np.zeros(count, np.float32)
+        parts = None if bank is None or bank.parts is None else bank.parts.copied()
         for template, (row, col) in enumerate(self.shapes.corner):
             rows, cols = self.shapes.sizes[template]
             place = template, slice(None), slice(row, row + rows), slice(col, col + cols)
             before = None if bank is None else bank.weights[place]
-            positives = aligned(self.examples[template].positives, before)
-            negatives = self._gather(template, self.examples[template].negatives)
-            start = (
-                None if before is None or bank is None else np.append(before.ravel(), bank.bias[template]).astype(float)
-            )
-            weight, bias[template] = linear_svm(positives, negatives, self.settings.penalty, start)
-            weights[place] = weight.reshape(31, rows, cols)
+            views = aligned(self.examples[template].positives, before)
+            positives, negatives = views.vectors, self._gather(template, self.examples[template].negatives)
+            start = None if bank is None or before is None else np.append(before.ravel(), bank.bias[template])
+            lower = None
+            if parts is not None and start is not None and before is not None:
+                used = in_use(parts, self.shapes.corner)
+                extra, lower = used.start(template), np.append(np.full(before.size, -np.inf), used.lower(template))
+                start = np.concatenate([start[:-1], extra, start[-1:]])
+                positives = np.concatenate(
+                    [positives, part_vectors(self._fine_views(template, views), used, template)], 1
+                )
+                crops = self._fine_negatives(template)
+                negatives = np.concatenate([negatives, part_vectors(crops, used, template)], 1)
+            weight, bias[template] = linear_svm(positives, negatives, self.settings.penalty, start, lower)
+            weights[place] = weight[: 31 * rows * cols].reshape(31, rows, cols)
+            if parts is not None:
+                parts.set(template, weight[31 * rows * cols :])
             self._forget(template, negatives @ weight + bias[template])
         ones = np.ones(count, np.float32)
-        return TemplateBank(self.shapes, weights, bias, ones, np.zeros(count, np.float32))
+        return TemplateBank(self.shapes, weights, bias, ones, np.zeros(count, np.float32), parts)
+
+    def _fine_views(self, template: int, views: Aligned) -> Vectors:
+        """Fine cells of the things as they were aligned, (N · sides, 31, 2 h + 2 REACH, 2 w + 2 REACH)."""
+        fine = by_side(positive_cells(self.own[template], self.shapes, template, self.seed, fine_room=REACH))
+        rows, cols = 2 * self.shapes.sizes[template] + 2 * REACH
+        flat = fine.reshape(-1, *fine.shape[2:])
+        crops = [
+            one[size, :, 2 * down : 2 * down + rows, 2 * right : 2 * right + cols]
+            for one, size, down, right in zip(flat, *views.places, strict=True)
+        ]
+        return np.stack(crops).astype(np.float32)
+
+    def _fine_negatives(self, template: int) -> Vectors:
+        """Fine cells of a template's negatives, with room around; nothing beyond the window."""
+        rows, cols = 2 * self.shapes.sizes[template] + 2 * REACH
+        negatives = self.examples[template].negatives
+        out = np.zeros((len(negatives), 31, rows, cols), np.float32)
+        for place, (number, which, row, col) in enumerate(negatives):
+            cells, _ = self.windows[number].cells_at(self.settings.scales[which], self.shapes.cell_px // 2)
+            top, left = 2 * row - REACH, 2 * col - REACH
+            part = cells[:, max(top, 0) : top + rows, max(left, 0) : left + cols]
+            down, right = max(-top, 0), max(-left, 0)
+            out[place, :, down : down + part.shape[1], right : right + part.shape[2]] = part
+        return out
 
     def mine(self, bank: TemplateBank) -> int:
         """Add every window's worst false alarms of each template; returns how many are new."""
         found: list[list[Places]] = [[] for _ in range(len(self.shapes))]
         for number, window in enumerate(self.windows):
             for which, scale in enumerate(self.settings.scales):
-                self._mine_window(bank, number, which, window.cells_at(scale, self.shapes.cell_px), found)
+                fine = window.cells_at(scale, self.shapes.cell_px // 2)[0] if bank.parts is not None else None
+                cells, exact = window.cells_at(scale, self.shapes.cell_px)
+                scores = logits(cells, bank.raw(), self.settings, fine=fine)
+                self._worst(scores, number, which, (cells, exact), found)
         added = 0
         for template, parts in enumerate(found):
             known = self.examples[template].negatives
@@ -99,16 +141,15 @@ class Trainer:
             self.examples[template].negatives = both
         return added
 
-    def _mine_window(
+    def _worst(
         self,
-        bank: TemplateBank,
+        scores: NDArray[np.float32],
         number: int,
         which: int,
         cells: tuple[NDArray[np.float32], tuple[float, float]],
         found: list[list[Places]],
     ) -> None:
-        raw = bank.calibrated(np.ones_like(bank.slope), np.zeros_like(bank.offset))
-        scores = logits(cells[0], raw, self.settings)
+        """Add the local maxima of each template within the margin that overlap nothing by half."""
         start = np.array(self.shapes.frame) // 2
         for template in range(len(self.shapes)):
             _, rows, cols = peaks(scores[[template]], MARGIN)
@@ -166,36 +207,56 @@ class Trainer:
             self.examples[template].negatives = self.examples[template].negatives[hardest]
 
 
-def aligned(positives: NDArray[np.float16], weights: NDArray[np.float32] | None) -> Vectors:
+@dataclass(frozen=True)
+class Aligned:
+    """vectors : (N · sides, F). places : of each the size, and the rows and columns it was shifted by (0 … 2 ROOM)."""
+
+    vectors: Vectors
+    places: tuple[Places, Places, Places]
+
+
+def by_side(cells: NDArray[np.float16]) -> NDArray[np.float16]:
+    """(N, V, …) views as (N, sides, sizes, …)."""
+    return cells.reshape(len(cells), len(SIDES), len(SIZES), *cells.shape[2:])
+
+
+def aligned(positives: NDArray[np.float16], weights: NDArray[np.float32] | None) -> Aligned:
     """One vector a thing and side: the size and shift that score best under the template; centred without one.
 
-    positives : (N, sides, sizes, 31, h + 2, w + 2). weights : (31, h, w). returns : (N · sides, 31 · h · w).
+    positives : (N, sides, sizes, 31, h + 2, w + 2). weights : (31, h, w).
     """
-    things, sides, sizes, depth = positives.shape[:4]
+    things, sides, sizes, _ = positives.shape[:4]
     rows, cols = positives.shape[4] - 2 * ROOM, positives.shape[5] - 2 * ROOM
     shifts = 2 * ROOM + 1
     views = np.lib.stride_tricks.sliding_window_view(positives, (rows, cols), axis=(4, 5))
     views = views.transpose(0, 1, 2, 4, 5, 3, 6, 7).reshape(things * sides, sizes * shifts**2, -1)
-    if weights is None:
-        return views[:, (sizes // 2) * shifts**2 + shifts**2 // 2].astype(np.float32)
-    best = np.array([(one.astype(np.float32) @ weights.reshape(-1)).argmax() for one in views])
-    return views[np.arange(len(views)), best].astype(np.float32)
+    best = np.full(len(views), (sizes // 2) * shifts**2 + shifts**2 // 2)
+    if weights is not None:
+        best = np.array([(one.astype(np.float32) @ weights.reshape(-1)).argmax() for one in views])
+    size, shift = np.divmod(best, shifts**2)
+    down, right = np.divmod(shift, shifts)
+    return Aligned(views[np.arange(len(views)), best].astype(np.float32), (size, down, right))
 
 
 def linear_svm(
-    positives: Vectors, negatives: Vectors, penalty: float, start: NDArray[np.float64] | None = None
+    positives: Vectors,
+    negatives: Vectors,
+    penalty: float,
+    start: NDArray[np.floating] | None = None,
+    lower: NDArray[np.floating] | None = None,
 ) -> tuple[Vectors, float]:
-    """Weights and bias of a linear SVM (squared hinge), a positive weighing `WEIGHT` times as much.
+    """Weights and bias of a linear SVM (squared hinge), a positive weighing `WEIGHT` times as much; textureless ground is a negative.
 
     Minimises ½‖w‖² + C Σ c max(0, 1 − y (w·x + b))² by L-BFGS on all vectors in float32, several times as fast as
-    liblinear on dense vectors. start : (F + 1,) weights and bias of the last round.
+    liblinear on dense vectors. start : (F + 1,) weights and bias of the last round. lower : (F,) least weights.
     """
-    from scipy.optimize import minimize
+    from scipy.optimize import Bounds, minimize
 
-    vectors = np.concatenate([positives, negatives])
+    vectors = np.concatenate([positives, negatives, np.zeros((1, positives.shape[1]), np.float32)])
     target = np.ones(len(vectors), np.float32)
     target[len(positives) :] = -1
     cost = np.where(target > 0, WEIGHT * penalty, penalty).astype(np.float32)
+    cost[-1] *= FLAT
 
     def loss(both: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         weight = both[:-1].astype(np.float32)
@@ -204,6 +265,8 @@ def linear_svm(
         gradient = np.append(weight + pull @ vectors, pull.sum(dtype=np.float64)).astype(np.float64)
         return 0.5 * float(both[:-1] @ both[:-1]) + float((cost * short * short).sum(dtype=np.float64)), gradient
 
-    first = np.zeros(vectors.shape[1] + 1) if start is None else start
-    found = minimize(loss, first, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS, "ftol": 1e-5}).x
+    first = np.zeros(vectors.shape[1] + 1) if start is None else start.astype(np.float64)
+    bounds = None if lower is None else Bounds(np.append(lower, -np.inf), np.inf)
+    options = {"maxiter": ITERATIONS, "ftol": 1e-5}
+    found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
     return found[:-1].astype(np.float32), float(found[-1])

@@ -29,9 +29,11 @@ def views() -> list[tuple[float, int, float]]:
 
 
 def positive_cells(
-    things: Sequence[tuple[Grey, Boxes]], shapes: Shapes, template: int, rng: np.random.Generator
+    things: Sequence[tuple[Grey, Boxes]], shapes: Shapes, template: int, seed: int, *, fine_room: int | None = None
 ) -> NDArray[np.float16]:
     """Cells (N, V, 31, h + 2 ROOM, w + 2 ROOM) of N things in V views, h × w the template's size.
+
+    fine_room : give cells of half the side instead, twice as many, with this many more on each side (3 at most).
 
     things : the window (h, w) and the one box (1, 5) in it. All but the first side are turned by up to half a step
     between headings, as things seldom head exactly as a template does. Memory: 2 bytes a value.
@@ -40,16 +42,19 @@ def positive_cells(
     patch = rows * shapes.cell_px, cols * shapes.cell_px
     step = math.pi / max(1, len(np.unique(shapes.things[:, 2])))
     every = views()
-    out = np.empty((len(things), len(every), 31, rows - 2 * SPARE, cols - 2 * SPARE), np.float16)
+    times, cut = (1, SPARE) if fine_room is None else (2, 2 * SPARE - fine_room)
+    rows, cols = times * rows, times * cols
+    rng = np.random.default_rng([seed, template])
+    out = np.empty((len(things), len(every), 31, rows - 2 * cut, cols - 2 * cut), np.float16)
     for number, (grey, box) in enumerate(things):
         lean = np.repeat(np.concatenate([[0], rng.uniform(-0.5, 0.5, len(SIDES) - 1)]), len(SIZES)) * step
         images = [
             _patch(grey, box[0], shapes.things[template], patch, (turn + float(angle), mirror, size))
             for (turn, mirror, size), angle in zip(every, lean, strict=True)
         ]
-        cells = felzenszwalb_cells(np.concatenate(images), shapes.cell_px)
+        cells = felzenszwalb_cells(np.concatenate(images), shapes.cell_px // times)
         cells = cells.reshape(31, len(every), rows, cols).transpose(1, 0, 2, 3)
-        out[number] = cells[:, :, SPARE:-SPARE, SPARE:-SPARE]
+        out[number] = cells[:, :, cut:-cut, cut:-cut]
     return out
 
 

@@ -70,6 +70,17 @@ def reference_polygons(scene: Scene, legend: Legend, class_name: str) -> gpd.Geo
     return polygonize(scene.layers[LABELS], {legend.value(class_name): class_name})
 
 
+def reference_outlines(scene: Scene, legend: Legend, class_name: str) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame]:
+    """What a labelled scene shows of a class: its regions, and rectangles around them with a column `difficult`.
+
+    Rectangles are what `evaluate_detections` takes; difficult are those that are not fit to learn from, either.
+    """
+    regions = reference_polygons(scene, legend, class_name)
+    usable = references([scene], legend, class_name)[0].usable if len(regions) else np.zeros(0, bool)
+    boxes = regions.set_geometry(regions.geometry.minimum_rotated_rectangle())
+    return regions, boxes.assign(difficult=~usable)
+
+
 def _in_pixels(frame: gpd.GeoDataFrame, scene: Scene) -> NDArray[np.object_]:
     """Polygons (N,) in the scene's pixels."""
     crs = scene.grid.crs.proj if scene.grid.crs is not None else None

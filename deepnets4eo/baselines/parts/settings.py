@@ -23,7 +23,8 @@ class PartSettings:
         anywhere and look much the same turned by 180°
     cell_px : side of a HOG cell; None takes a fifth of the boxes' median width, 3 to 8
     scales : factors an image is resized by, so that things are found smaller and larger than in training
-    parts : deformable parts of each template, at half the cell size; 0 leaves the whole alone
+    parts : deformable parts of each template, at half the cell size; 0 leaves the whole alone. With parts, the cells
+        of the whole are twice as large
     rounds : of hard-negative mining at most; it ends where the validation score no longer grows
     penalty : C of the linear SVMs
     score : "svm" (margin) or "ncc" (the paper's normalised cross-correlation, which has no parts)
@@ -51,6 +52,8 @@ class PartSettings:
                 raise InputError(f"{name} is {getattr(self, name)}, expected {value} or more.")
         if self.cell_px is not None and self.cell_px < 2:
             raise InputError(f"cell_px is {self.cell_px}, expected 2 or more.")
+        if self.parts and self.cell_px is not None and self.cell_px % 2:
+            raise InputError(f"cell_px is {self.cell_px} with parts={self.parts}; parts need cells of an even side.")
         if not self.scales or not all(0.1 <= scale <= 10 for scale in self.scales):
             raise InputError(f"scales are {self.scales}, expected one or more between 0.1 and 10.")
         if self.score not in ("svm", "ncc"):

@@ -74,6 +74,8 @@ class Shapes:
         return found
 
 
+MOVE_SCALE = 0.1  # of moves beside HOG values, which are smaller
+WEAKEST = 0.005  # cost of the square of a move, at least
 PARTS = ("weights", "anchors", "springs")
 
 
@@ -88,6 +90,25 @@ class Parts:
     weights: NDArray[np.float32]
     anchors: Places
     springs: NDArray[np.float32]
+
+    def copied(self) -> Parts:
+        """The same, to be changed."""
+        return Parts(self.weights.copy(), self.anchors, self.springs.copy())
+
+    def start(self, template: int) -> NDArray[np.float32]:
+        """Weights and springs of one template as an SVM has them, one after the other."""
+        return np.concatenate([self.weights[template].ravel(), self.springs[template].ravel() / MOVE_SCALE])
+
+    def lower(self, template: int) -> Floats:
+        """Least values of the same: leaving one's place must cost something."""
+        springs = np.tile([WEAKEST, -np.inf], 2 * len(self.springs[template]))
+        return np.concatenate([np.full(self.weights[template].size, -np.inf), springs / MOVE_SCALE])
+
+    def set(self, template: int, values: NDArray[np.float32]) -> None:
+        """Take what an SVM learned."""
+        size = self.weights[template].size
+        self.weights[template] = values[:size].reshape(self.weights[template].shape)
+        self.springs[template] = values[size:].reshape(-1, 4) * MOVE_SCALE
 
 
 @dataclass(frozen=True)
@@ -108,6 +129,11 @@ class TemplateBank:
     def calibrated(self, slope: NDArray[np.float32], offset: NDArray[np.float32]) -> TemplateBank:
         """The same templates with another calibration."""
         return replace(self, slope=slope, offset=offset)
+
+    def raw(self) -> TemplateBank:
+        """The same templates, whose logits are the SVMs' margins."""
+        ones = np.ones(len(self.shapes), np.float32)
+        return self.calibrated(ones, np.zeros(len(self.shapes), np.float32))
 
 
 def correlate(cells: Cells, weights: NDArray[np.float32], *, normalised: bool = False, threads: int = 1) -> Cells:

@@ -37,14 +37,16 @@ class TrainingWindow:
     core: tuple[int, int]
     boxes: Boxes
     usable: NDArray[np.bool_]
-    cells: dict[float, tuple[NDArray[np.float32], tuple[float, float]]] = field(default_factory=dict, repr=False)
+    cells: dict[tuple[float, int], tuple[NDArray[np.float32], tuple[float, float]]] = field(
+        default_factory=dict, repr=False
+    )
 
     def cells_at(self, scale: float, cell_px: int) -> tuple[NDArray[np.float32], tuple[float, float]]:
         """HOG cells of the window resized by a factor, and the exact factors; computed once."""
-        if scale not in self.cells:
+        if (scale, cell_px) not in self.cells:
             image, exact = resized(self.grey, scale)
-            self.cells[scale] = felzenszwalb_cells(image, cell_px), exact
-        return self.cells[scale]
+            self.cells[scale, cell_px] = felzenszwalb_cells(image, cell_px), exact
+        return self.cells[scale, cell_px]
 
     def in_core(self, boxes: Boxes) -> NDArray[np.bool_]:
         """Whether the middle of each box lies in the core."""
@@ -109,7 +111,7 @@ def _choice(
 
 
 def _lattice(scene: Scene, margin_px: int) -> Lattice:
-    return Lattice(scene.shape, Tiling(CORE_PX + 2 * margin_px, margin_px))
+    return Lattice(scene.shape, Tiling(min(CORE_PX, max(scene.shape)) + 2 * margin_px, margin_px))
 
 
 def _inside(places: NDArray[np.float64], shape: NDArray[np.int64]) -> NDArray[np.bool_]:

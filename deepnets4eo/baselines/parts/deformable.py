@@ -1,0 +1,118 @@
+"""Deformable parts: small templates at half the cell size that may leave their place, at a price quadratic in the way.
+
+Takes fine cells; gives what parts add to a template's score, and where they lie. Trusts its input.
+Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010, section 3 (scores) and 5.2 (first parts).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.baselines.parts.templates import MOVE_SCALE, Cells, Parts, Places, TemplateBank, correlate
+
+REACH = 3  # fine cells that a part may leave its place by, along rows and along columns
+COVERED = 0.8  # share of a thing's area that its parts cover together
+SMALLEST = 3  # side of a part in fine cells
+SPRING = (0.02, 0.0, 0.02, 0.0)  # of the first parts: cost of y², y, x², x
+
+Vectors = NDArray[np.float32]
+
+
+def first_parts(bank: TemplateBank, count: int) -> Parts:
+    """Parts where a template's positive weights are strongest, one after the other, none on another's place."""
+    shapes = bank.shapes
+    area = 4 * float(np.median(shapes.things[:, 0] * shapes.things[:, 1])) / shapes.cell_px**2
+    side = min(max(SMALLEST, round(math.sqrt(COVERED * area / count))), 2 * int(shapes.sizes.min()))
+    fine = bank.weights.repeat(2, axis=2).repeat(2, axis=3)
+    weights = np.empty((len(shapes), count, fine.shape[1], side, side), np.float32)
+    anchors = np.empty((len(shapes), count, 2), np.int64)
+    for template in range(len(shapes)):
+        energy = np.square(np.maximum(fine[template], 0)).sum(axis=0)
+        for part in range(count):
+            sums = np.lib.stride_tricks.sliding_window_view(energy, (side, side)).sum(axis=(2, 3))
+            strongest = np.array(np.unravel_index(sums.argmax(), sums.shape))
+            first = 2 * shapes.corner[template]
+            row, col = np.clip(strongest, first, first + 2 * shapes.sizes[template] - side)
+            anchors[template, part] = row, col
+            # a coarse cell's weight is shared by its four fine cells
+            weights[template, part] = fine[template, :, row : row + side, col : col + side] / 4
+            energy[row : row + side, col : col + side] = 0
+    springs = np.broadcast_to(np.array(SPRING, np.float32), (len(shapes), count, 4))
+    return Parts(weights, anchors, springs.copy())
+
+
+def part_scores(fine: Cells, bank: TemplateBank, shape: tuple[int, int], threads: int = 1) -> Cells:
+    """What parts add to the scores of frames that begin half a frame before the cells, (T, *shape) float32.
+
+    fine : (31, R, C) of half the side. Each part takes its best place, response less cost: a distance transform bounded
+    by `REACH`, one axis after the other, at every second fine cell only. Memory: 4 T P bytes a fine cell.
+    """
+    parts, frame = bank.parts, bank.shapes.frame
+    assert parts is not None, "the bank has parts"
+    count, each, _, side, _ = parts.weights.shape
+    before = [2 * (length // 2) + REACH for length in frame]
+    needed = [2 * (length - 1) + 2 * own + 2 * REACH for length, own in zip(shape, frame, strict=True)]
+    after = [max(0, want - first - have) for want, first, have in zip(needed, before, fine.shape[1:], strict=True)]
+    room = np.pad(fine, ((0, 0), (before[0], after[0]), (before[1], after[1])))
+    response = correlate(room, parts.weights.reshape(count * each, -1, side, side), threads=threads)
+    total = np.zeros((count, *shape), np.float32)
+    for number in range(count * each):
+        template, part = divmod(number, each)
+        down, right = parts.anchors[template, part]
+        spring = parts.springs[template, part]
+        part_of = response[number, down:, right:]
+        across = _best_along(part_of, spring[2:], shape[1], axis=1)
+        total[template] += _best_along(across, spring[:2], shape[0], axis=0)
+    return total
+
+
+def placed(crops: Vectors, parts: Parts, template: int) -> tuple[Vectors, Vectors]:
+    """Where the parts of one template lie in crops, and their HOG there.
+
+    crops : (M, 31, 2 h + 2 REACH, 2 w + 2 REACH) fine cells of a template's frame in use, with room around.
+    parts : anchors counted from that frame's corner. returns : (M, P · 31 · p · p), and (M, P · 4) y², y, x², x.
+    """
+    size = len(crops)
+    features, moves = [], []
+    steps = np.arange(-REACH, REACH + 1)
+    for weights, (row, col), spring in zip(
+        parts.weights[template], parts.anchors[template], parts.springs[template], strict=True
+    ):
+        side = weights.shape[-1]
+        area = crops[:, :, row : row + 2 * REACH + side, col : col + 2 * REACH + side]
+        views = np.lib.stride_tricks.sliding_window_view(area, (side, side), axis=(2, 3))
+        score = np.einsum("mcyxij,cij->myx", views, weights, optimize=False)
+        score -= (spring[0] * steps**2 + spring[1] * steps)[:, None] + spring[2] * steps**2 + spring[3] * steps
+        best = score.reshape(size, -1).argmax(axis=1)
+        down, right = np.divmod(best, len(steps))
+        features.append(views[np.arange(size), :, down, right].reshape(size, -1))
+        y, x = steps[down], steps[right]
+        moves.append(np.stack([y * y, y, x * x, x], axis=1))
+    return np.concatenate(features, axis=1), np.concatenate(moves, axis=1).astype(np.float32)
+
+
+def part_vectors(crops: Vectors, parts: Parts, template: int) -> Vectors:
+    """What an SVM learns parts and springs from: HOG where the parts lie, and the price of their moves, (M, …)."""
+    features, moves = placed(crops, parts, template)
+    return np.concatenate([features, -moves * np.float32(MOVE_SCALE)], axis=1)
+
+
+def _best_along(response: Cells, spring: NDArray[np.float32], length: int, *, axis: int) -> Cells:
+    """Largest response less cost over all moves along one axis, at every second fine cell."""
+    best = None
+    for step in range(-REACH, REACH + 1):
+        start = REACH + step
+        where = [slice(None), slice(None)]
+        where[axis] = slice(start, start + 2 * length - 1, 2)
+        moved = response[tuple(where)] - np.float32(spring[0] * step * step + spring[1] * step)
+        best = moved if best is None else np.maximum(best, moved, out=best)
+    assert best is not None, "there is at least one step"
+    return best
+
+
+def in_use(parts: Parts, corner: Places) -> Parts:
+    """The same parts with anchors counted from the corner of what is in use of the frame. corner : (T, 2) cells."""
+    return Parts(parts.weights, parts.anchors - 2 * corner[:, None], parts.springs)
