@@ -80,6 +80,8 @@ class SuperpixelClassifier(FeatureClassifier):
             if found is None:
                 continue
             picked = _pick(found[1], quota, rng)
+            if not picked.size:
+                continue
             vectors.append(found[0][picked])
             places.append(found[1][picked])
             origins.append(np.full(picked.size, number))
