@@ -18,13 +18,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from deepnets4eo.baselines import ExpertRules
-from deepnets4eo.benchmark import Outcome, Places, Row, contact_sheet, run_row, write_table
+from deepnets4eo.benchmark import Outcome, Places, Row, contact_sheet, run_rows, write_table
 from deepnets4eo.dataset_card import DatasetCard
 from deepnets4eo.dataset_reader import open_dataset
 from deepnets4eo.fusion import ndsm_raster
 from deepnets4eo.grid import blocks
 from deepnets4eo.legend import VOID, Legend
 from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.rasters.ahead import cores
 from deepnets4eo.run import load_run
 from deepnets4eo.scene import LABELS, Layer, Scene
 from deepnets4eo.synthetic import City
@@ -132,17 +133,17 @@ def by_rule(outcome: Outcome, test: Mapping[str, Mapping[str, str]], folder: Pat
     return replace(outcome, scores={**outcome.scores, "f1": f1}, scored=ruled)
 
 
-def run_table(table: list[Row], places: Places, legend: Legend, out: Path, card: DatasetCard, title: str) -> str:
+def run_table(
+    table: list[Row], places: Places, legend: Legend, out: Path, *, card: DatasetCard, title: str, workers: int
+) -> str:
     """Run the rows that the places allow, and write table and maps; returns the table as Markdown."""
-    outcomes: list[Outcome] = []
-    for row in table:
-        if usable(row, places):
-            started = time.perf_counter()
-            outcome = run_row(row, places, legend, out)
-            if row.name == EXPERT:
-                outcome = by_rule(outcome, places.test, out / "expert" / "run", legend)
-            outcomes.append(outcome)
-            print(f"{row.name}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    outcomes = []
+    chosen = [row for row in table if usable(row, places)]
+    for outcome in run_rows(chosen, places, legend, out, workers=workers):
+        print(f"{outcome.name}: {outcome.train_seconds + outcome.predict_seconds:.0f} s", file=sys.stderr)
+        if outcome.name == EXPERT:
+            outcome = by_rule(outcome, places.test, out / "expert" / "run", legend)
+        outcomes.append(outcome)
     notes = {
         "trained on": ", ".join(places.train),
         "tested on": ", ".join(places.test),
@@ -161,6 +162,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="the contest's tiles")
     parser.add_argument("--encoder-weights", help="safetensors file of a ResNet-18, or imagenet")
     parser.add_argument("--rows", nargs="+", help="names of rows; all by default")
+    parser.add_argument("--workers", type=int, default=cores(), help="rows that run side by side")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     made_up = arguments.data is None
@@ -172,7 +174,10 @@ def main() -> None:
         if not arguments.rows or row.name in arguments.rows
     ]
     card = DatasetCard.load("dfc2015")
-    print(run_table(chosen, places, Legend.load("dfc2015"), arguments.out, card, title))
+    legend = Legend.load("dfc2015")
+    started = time.perf_counter()
+    print(run_table(chosen, places, legend, arguments.out, card=card, title=title, workers=arguments.workers))
+    print(f"all rows: {time.perf_counter() - started:.0f} s on {arguments.workers} processes", file=sys.stderr)
 
 
 if __name__ == "__main__":

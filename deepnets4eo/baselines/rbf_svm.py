@@ -12,6 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 
+from deepnets4eo.rasters.ahead import in_order
+
+SHARED_KERNEL = 6000  # samples whose kernel is computed once for all classes: 288 MB
 PAIRS = 1 << 17  # kernel values that are in memory at once: half a megabyte stays in the processor's cache
 
 
@@ -64,11 +67,19 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
     def _fit_exactly(self, centred: NDArray[np.float32], positive: list[NDArray[np.bool_]]) -> None:
         from sklearn.svm import SVC
 
+        shared = len(centred) <= SHARED_KERNEL
+        kernel = gaussian(centred, centred, self.gamma_).astype(np.float64) if shared else centred
+
+        def fit_one(own: NDArray[np.bool_]) -> Any:
+            machine = SVC(
+                C=self.C, kernel="precomputed" if shared else "rbf", gamma=self.gamma_, class_weight=self.class_weight,
+                cache_size=300,
+            )  # fmt: skip
+            return machine.fit(kernel, own)
+
         coefficients = np.zeros((len(centred), len(positive)), np.float64)
         intercepts = []
-        for place, own in enumerate(positive):
-            machine = SVC(C=self.C, gamma=self.gamma_, class_weight=self.class_weight, cache_size=500)
-            machine.fit(centred, own)
+        for place, machine in enumerate(in_order(fit_one, positive)):
             coefficients[machine.support_, place] = machine.dual_coef_[0]
             intercepts.append(machine.intercept_[0])
         used = coefficients.any(axis=1)
