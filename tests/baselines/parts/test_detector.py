@@ -1,5 +1,7 @@
 """The detector learns cars of miniature cities, finds those of another one, and behaves as a segmenter does."""
 
+from dataclasses import replace
+
 import geopandas as gpd
 import numpy as np
 import pytest
@@ -84,6 +86,15 @@ def test_four_of_five_unseen_cars_are_found_with_few_false_alarms(detector, lege
         hits, missed, alarms = hits + found.hits, missed + found.missed, alarms + found.false_alarms
     assert hits / (hits + missed) >= 0.8
     assert alarms <= hits / 4
+
+
+def test_the_papers_correlation_score_finds_them_too(training, legend):
+    settings = replace(SMALL, score="ncc", rounds=1)
+    detector = PartDetector(InputSpec.measure(training), legend, settings=settings).fit(training)
+    scene = car_park(11, cars=7)
+    found = evaluate_detections(detector.detect(scene), reference_of(scene, legend))
+    assert found.recall >= 0.7
+    assert found.false_alarms <= 2
 
 
 def test_mining_lowers_false_alarms(training, legend):
