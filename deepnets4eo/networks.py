@@ -3,6 +3,7 @@
 Takes a name such as "unet", "unet/resnet34" or a registered one; refuses unknown names and says which is nearest.
 Branches register through setup.cfg, entry-point group `deepnets4eo.networks`: `name = module:factory`, the factory
 taking in_channels and num_classes and returning a module that maps (N, C, H, W) to logits (N, K, H, W).
+Heads of any network come likewise: group `deepnets4eo.heads`, `name = module:function(network, num_classes, **options)`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import difflib
 import fnmatch
 import inspect
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +21,7 @@ from deepnets4eo.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
-GROUP = "deepnets4eo.networks"
+GROUP, HEADS = "deepnets4eo.networks", "deepnets4eo.heads"
 DEFAULT_ENCODER = "resnet34"
 
 
@@ -30,15 +32,19 @@ def create_model(
     num_classes: int,
     encoder: str | None = None,
     weights: str | None = None,
+    head: str | None = None,
+    head_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> nn.Module:
     """Build a network.
 
     name : an entry of `list_models()`; smp's take an encoder, also after a slash.
     in_channels, num_classes : at least 1. weights : e.g. "imagenet", fetched from the internet by smp when asked for.
+    head : what gives the scores instead of the network's own last layer, e.g. "multi-kernel"; see `list_heads()`.
+    head_options : further arguments of the head, e.g. {"clip_px": 16} of "distance".
     options : further arguments of the architecture, e.g. encoder_depth=4.
     returns : module, (N, in_channels, H, W) float32 → logits (N, num_classes, H, W).
-    Errors: InputError for an unknown name, encoder, option or weights.
+    Errors: InputError for an unknown name, encoder, option, head or weights.
 
     >>> network = create_model("unet", in_channels=4, num_classes=6, encoder="resnet18")
     >>> sum(parameter.numel() for parameter in network.parameters())
@@ -48,6 +54,14 @@ def create_model(
         raise InputError(
             f"a network got in_channels={in_channels}, num_classes={num_classes}; both must be at least 1."
         )
+    if head is None and head_options:
+        raise InputError(f"head_options={dict(head_options)} were given without a head. Name one of {list_heads()}.")
+    if head is not None:
+        add_head = _head(head, head_options or {})
+        plain = create_model(
+            name, in_channels=in_channels, num_classes=num_classes, encoder=encoder, weights=weights, **options
+        )
+        return add_head(plain, num_classes)
     registered = _registered()
     if name in registered:
         return _build_registered(registered[name], in_channels, num_classes, _given(encoder, weights) | options)
@@ -87,6 +101,22 @@ def list_models(pattern: str = "*") -> list[str]:
     if "/" in pattern:
         names = [f"{name}/{encoder}" for name in _architectures() for encoder in _encoders()]
     return [name for name in names if fnmatch.fnmatchcase(name, pattern)]
+
+
+def list_heads() -> list[str]:
+    """Names that `create_model` takes as `head`."""
+    return sorted({entry.name for entry in entry_points(group=HEADS)})
+
+
+def _head(name: str, options: Mapping[str, Any]) -> Callable[[nn.Module, int], nn.Module]:
+    heads = {entry.name: entry for entry in entry_points(group=HEADS)}
+    if name not in heads:
+        raise InputError(f"head {name!r} is unknown. {_nearest(name, sorted(heads))}")
+    add_head: Callable[..., nn.Module] = heads[name].load()
+    known = list(inspect.signature(add_head).parameters)[2:]
+    if unknown := sorted(options.keys() - set(known)):
+        raise InputError(f"head {name!r} takes {known or 'no options'}, not {unknown}. Leave them out.")
+    return partial(add_head, **options)
 
 
 def _registered() -> dict[str, EntryPoint]:

@@ -85,6 +85,7 @@ class TrainSection(Section):
     batch_size: int = Field(default=8, ge=1)
     optimizer: Literal["adamw", "sgd"] = "adamw"
     lr: float = Field(default=5e-4, gt=0)
+    encoder_lr_factor: float = Field(default=1.0, ge=0, description="on lr, for the weights of the encoder")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(default=1e-2, ge=0)
     schedule: Literal["constant", "step", "poly", "one_cycle"] = "poly"

@@ -1,6 +1,8 @@
 """What segmentation minimises and how it is validated, as the two functions that the loop asks for.
 
 Takes batches of the frozen contract; layers are concatenated in the segmenter's order. Trusts its input.
+A network may give several logits in training, the main ones first (deep supervision): their losses are summed.
+A part of it with `extra_loss(mask)` adds to them, as distance heads do; where not valid, the mask is void.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from deepnets4eo.legend import Legend
+from deepnets4eo.legend import VOID, Legend
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.recipe import TrainSection
 from deepnets4eo.training.losses import SumOfLosses, median_frequency
@@ -45,9 +47,14 @@ class SegmentationCriterion:
         return {"val_loss": sum(losses) / max(len(losses), 1)} | {name: getattr(matrix, name) for name in names}
 
     def _evaluate(self, network: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        logits = network(torch.cat([batch[name] for name in self.layers], dim=1))
-        self.loss.to(logits.device)
-        return self.loss(logits, batch["mask"], batch["valid"]), logits
+        output = network(torch.cat([batch[name] for name in self.layers], dim=1))
+        several = output if isinstance(output, tuple) else (output,)
+        self.loss.to(several[0].device)
+        losses = [self.loss(logits, batch["mask"], batch["valid"]) for logits in several]
+        if network.training:
+            mask = batch["mask"].masked_fill(~batch["valid"], VOID)
+            losses += [part.extra_loss(mask) for part in network.modules() if hasattr(part, "extra_loss")]
+        return torch.stack(losses).sum(), several[0]
 
 
 def class_weights(train: TrainSection, legend: Legend, pixels: Sequence[int]) -> list[float] | None:

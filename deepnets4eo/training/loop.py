@@ -27,7 +27,7 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.recipe import TrainSection
 from deepnets4eo.training.curves import draw_curves, write_log
 from deepnets4eo.training.progress import EpochProgress
-from deepnets4eo.training.schedules import build_optimizer, lr_factor
+from deepnets4eo.training.schedules import LR_FACTOR, build_optimizer, lr_factor
 from deepnets4eo.training.state import load_state, read_scalars, save_state
 
 log = logging.getLogger(__name__)
@@ -170,7 +170,8 @@ class _Loop(lightning.LightningModule):
         """The learning rate is a function of the step."""
         done = self.epoch * len(self.loader) + batch_idx
         for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.train.lr * lr_factor(self.plan.train, done, len(self.loader))
+            factor = lr_factor(self.plan.train, done, len(self.loader))
+            group["lr"] = self.plan.train.lr * group[LR_FACTOR] * factor
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""

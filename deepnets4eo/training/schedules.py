@@ -6,14 +6,17 @@ Takes the train section of a recipe; numbers only, no torch until an optimiser i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from deepnets4eo.errors import InputError
 from deepnets4eo.recipe import TrainSection
 
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
+
+
+LR_FACTOR = "lr_factor"  # key of an optimiser's group
 
 
 def lr_factor(train: TrainSection, step: int, steps_per_epoch: int) -> float:
@@ -38,18 +41,38 @@ def lr_factor(train: TrainSection, step: int, steps_per_epoch: int) -> float:
 
 
 def build_optimizer(network: nn.Module, train: TrainSection) -> Optimizer:
-    """SGD or AdamW over all parameters; biases and normalisation weights are not decayed."""
+    """SGD or AdamW over all parameters; biases and normalisation weights are not decayed.
+
+    The encoder's parameters are in groups of their own where `encoder_lr_factor` is not 1; each group carries its
+    factor on the learning rate as "lr_factor", which the loop multiplies the schedule with.
+    Errors: InputError where the encoder has a rate of its own, but the network has no encoder.
+    """
     import torch
 
+    slower = _encoder_parameters(network) if train.encoder_lr_factor != 1 else set()
     groups = [
-        {"params": list(_parameters(network, decayed=True)), "weight_decay": train.weight_decay},
-        {"params": list(_parameters(network, decayed=False)), "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+        {"params": params, "weight_decay": decay, "lr": train.lr * factor, LR_FACTOR: factor}
+        for factor, of_encoder in ((1.0, False), (train.encoder_lr_factor, True))
+        for decay, decayed in ((train.weight_decay, True), (0.0, False))
+        if (params := [
+            value
+            for value in network.parameters()
+            if value.requires_grad and (value.ndim > 1) == decayed and (value in slower) == of_encoder
+        ])
+    ]  # fmt: skip
     if train.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=train.lr, momentum=train.momentum)
     return torch.optim.AdamW(groups, lr=train.lr)
 
 
-def _parameters(network: nn.Module, *, decayed: bool) -> Iterable[nn.Parameter]:
-    return (value for value in network.parameters() if value.requires_grad and (value.ndim > 1) == decayed)
+def _encoder_parameters(network: nn.Module) -> set[nn.Parameter]:
+    """What the network names as its encoder: by `encoder_parameters()`, else all of its part `encoder`."""
+    named = getattr(network, "encoder_parameters", None) or getattr(
+        getattr(network, "encoder", None), "parameters", None
+    )
+    if named is None:
+        raise InputError(
+            f"{type(network).__name__} has no part named encoder, so train.encoder_lr_factor means nothing to it. "
+            "Leave it at 1."
+        )
+    return set(named())

@@ -1,0 +1,31 @@
+"""Dense networks of the toolbox's own: SegNet and its heads; the parts are public, fusion networks are made of them."""
+
+from importlib import import_module
+from typing import Any
+
+_HOMES = {
+    "Augmented": "deepnets4eo.segmentation.test_time",
+    "DistanceHead": "deepnets4eo.segmentation.distance_head",
+    "Ensemble": "deepnets4eo.segmentation.ensemble",
+    "MultiKernelHead": "deepnets4eo.segmentation.multi_kernel",
+    "SegNet": "deepnets4eo.segmentation.segnet",
+    "SegNetDecoder": "deepnets4eo.segmentation.segnet",
+    "SegNetEncoder": "deepnets4eo.segmentation.segnet",
+    "conv_block": "deepnets4eo.segmentation.blocks",
+    "he_init": "deepnets4eo.segmentation.blocks",
+    "last_layer": "deepnets4eo.segmentation.score_layer",
+    "load_encoder": "deepnets4eo.segmentation.vgg",
+    "max_pool": "deepnets4eo.segmentation.blocks",
+    "max_unpool": "deepnets4eo.segmentation.blocks",
+    "pad_to_stride": "deepnets4eo.segmentation.blocks",
+    "replace_last_layer": "deepnets4eo.segmentation.score_layer",
+    "signed_distance": "deepnets4eo.segmentation.distance",
+}
+
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'deepnets4eo.segmentation' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,127 @@
+"""Weights for SegNet's encoder: VGG-16-BN as trained on ImageNet, or the encoder of a SegNet run.
+
+Takes "imagenet" (downloaded on demand, safetensors) or a safetensors file with names of torchvision, or of a run.
+Refuses files without the 13 convolutions and their normalisation in the shapes of the encoder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from deepnets4eo.errors import InputError
+
+if TYPE_CHECKING:
+    from deepnets4eo.segmentation.segnet import SegNetEncoder
+
+IMAGENET = "imagenet"
+REPOSITORY, FILE = "timm/vgg16_bn.tv_in1k", "model.safetensors"  # torchvision's weights, without pickle
+FEATURES = re.compile(r"(?:.*\.)?features\.(\d+)\.(\w+)")
+OWN = re.compile(r"(?:.*\.)?(stages\.\d+\.\d+\.\w+)")
+COLORS = 3
+
+
+def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
+    """Load VGG-16-BN's or a SegNet's weights into an encoder.
+
+    source : "imagenet", or a safetensors file: torchvision's names (features.0.weight …) or a SegNet run's
+    (encoder.stages.0.0.weight …). The first convolution fits any number of bands, see `fit_bands`.
+    Errors: InputError for a file that cannot be read or lacks a layer, and for other shapes.
+    """
+    path = _downloaded() if str(source) == IMAGENET else Path(source)
+    tensors = _read(path)
+    state = {
+        match[1]: value for name, value in tensors.items() if (match := OWN.fullmatch(name)) and "encoder." in name
+    }
+    if not state:
+        state = _named_as_ours(encoder, _features(tensors), path)
+    first = "stages.0.0.weight"
+    if first in state and state[first].ndim == 4:
+        state[first] = fit_bands(state[first], encoder.in_channels)
+    wanted = encoder.state_dict()
+    for name, value in wanted.items():
+        if name.endswith("num_batches_tracked"):  # absent from files of older versions; counts nothing that matters
+            state.setdefault(name, value)
+        elif name not in state or state[name].shape != value.shape:
+            got = tuple(state[name].shape) if name in state else "missing"
+            raise InputError(
+                f"{path}: {name} is {got}, the encoder has {tuple(value.shape)}. Give VGG-16-BN's weights to a SegNet "
+                "of width 64, or those of a SegNet of the same width."
+            )
+    encoder.load_state_dict({name: state[name] for name in wanted})
+
+
+def fit_bands(weight: Tensor, in_channels: int) -> Tensor:
+    """The first layer's weights (O, B, k, k) for another number of bands: (O, in_channels, k, k).
+
+    The first B bands keep theirs, further ones get the mean over B; fewer than B all get the mean. All are scaled by
+    B / in_channels, so that the responses keep their size.
+
+    >>> fit_bands(torch.tensor([[1.0, 2.0, 3.0]])[..., None, None], 4).flatten().tolist()
+    [0.75, 1.5, 2.25, 1.5]
+    """
+    bands = weight.shape[1]
+    if in_channels == bands:
+        return weight
+    mean = weight.mean(dim=1, keepdim=True)
+    kept = weight if in_channels > bands else weight[:, :0]
+    more = mean.expand(-1, in_channels - kept.shape[1], -1, -1)
+    return torch.cat([kept, more], dim=1) * (bands / in_channels)
+
+
+def _features(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
+    """Layers of the part named `features`, by their number."""
+    layers: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if match := FEATURES.fullmatch(name):
+            layers.setdefault(int(match[1]), {})[match[2]] = value
+    return layers
+
+
+def _named_as_ours(encoder: SegNetEncoder, layers: Mapping[int, Mapping[str, Tensor]], path: Path) -> dict[str, Tensor]:
+    """Pair convolutions with convolutions, and each normalisation with the convolution before it."""
+    convolutions = [
+        number for number in sorted(layers) if "weight" in layers[number] and layers[number]["weight"].ndim == 4
+    ]
+    ours = [name for name, layer in encoder.named_modules() if isinstance(layer, nn.Conv2d)]
+    followed = [number for number in convolutions if "running_mean" in layers.get(number + 1, {})]
+    if len(convolutions) != len(ours) or followed != convolutions:
+        raise InputError(
+            f"{path} has {len(convolutions)} convolutions named features.N, {len(followed)} of them with normalisation; "
+            f"the encoder has {len(ours)}, all with. Give VGG-16-BN's weights, not those of another network."
+        )
+    state: dict[str, Tensor] = {}
+    for name, number in zip(ours, convolutions, strict=True):
+        stage, _, place = name.rpartition(".")
+        state |= {f"{name}.{key}": value for key, value in layers[number].items()}
+        state |= {f"{stage}.{int(place) + 1}.{key}": value for key, value in layers[number + 1].items()}
+    return state
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    """Only the encoder's part: VGG's three fully connected layers would be 500 MB."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = [name for name in file.keys() if FEATURES.fullmatch(name) or OWN.fullmatch(name)]  # noqa: SIM118
+            return {name: file.get_tensor(name) for name in names}
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"the weights {path} cannot be read: {error}. Give a safetensors file.") from error
+
+
+def _downloaded() -> Path:
+    from huggingface_hub import hf_hub_download
+
+    try:
+        return Path(hf_hub_download(REPOSITORY, FILE))
+    except OSError as error:
+        raise InputError(
+            f"the weights of VGG-16-BN could not be fetched from {REPOSITORY}: {error}. Go online once, or give a "
+            "safetensors file as weights."
+        ) from error
