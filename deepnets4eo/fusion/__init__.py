@@ -7,6 +7,9 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "OSMNet": "deepnets4eo.fusion.osmnet",
+    "OsmRules": "deepnets4eo.fusion.osm_rules",
+    "rasterize_osm": "deepnets4eo.fusion.rasterize",
     "ground": "deepnets4eo.fusion.terrain",
     "ndsm": "deepnets4eo.fusion.heights",
     "ndsm_raster": "deepnets4eo.fusion.heights",
