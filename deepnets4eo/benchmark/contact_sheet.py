@@ -17,6 +17,7 @@ from deepnets4eo.scene import LABELS, Layer
 
 SIDE_PX = 420
 COLUMNS = 6
+SHOWN = ("image", "intensity", "dsm")  # the first of them that a place has
 
 
 def contact_sheet(
@@ -48,7 +49,8 @@ def contact_sheet(
 
 
 def _of_place(name: str, sources: Sources, outcomes: Sequence[Outcome], legend: Legend) -> list[tuple[str, np.ndarray]]:
-    pictures = [(f"{name}: image", _image(Layer.open(sources["image"])))]
+    shown = next(layer for layer in (*SHOWN, *sources) if layer in sources)
+    pictures = [(f"{name}: {shown}", _image(Layer.open(sources[shown])))]
     pictures.append((f"{name}: reference", _labels(Layer.open(sources[LABELS]), legend)))
     for outcome in outcomes:
         if name in outcome.maps:

@@ -95,10 +95,14 @@ def run_row(
     """
     folder = Path(out) / _folder_name(row.name)
     scenes = json.dumps([dict(sources) for sources in places.train.values()])
-    legend_of = [] if any(one.startswith("legend=") for one in row.overrides) else [f"legend={legend.name}"]
+    legend_of = (
+        [] if any(one.startswith("legend=") for one in row.overrides) else [f"legend={_named_or_written(legend)}"]
+    )
     recipe, _ = load_recipe(row.recipe, overrides=[f"data.scenes={scenes}", *legend_of, *row.overrides])
     maps = {name: folder / f"{_folder_name(name)}.tif" for name in places.test}
-    key = {"recipe_sha256": recipe.hash, "test": {name: dict(sources) for name, sources in places.test.items()}}
+    key: dict[str, Any] = {"recipe_sha256": recipe.hash, "test": {name: dict(one) for name, one in places.test.items()}}
+    if protocol is not None:
+        key["protocol"] = protocol.to_dict()
     done = _finished(folder / OUTCOME, key, maps)
     if done is not None:
         return Outcome(row.name, done["scores"], row.scored, done["train_seconds"], done["predict_seconds"], maps)
@@ -150,6 +154,12 @@ def _keep_to_share(turns: Any, workers: int) -> None:
     if hasattr(os, "sched_setaffinity"):
         mine = sorted(os.sched_getaffinity(0))[number % workers :: workers]
         os.sched_setaffinity(0, mine or os.sched_getaffinity(0))
+
+
+def _named_or_written(legend: Legend) -> str:
+    """A legend of the catalog by its name, others as the classes themselves."""
+    known = legend.name in Legend.available() and Legend.load(legend.name) == legend
+    return legend.name if known else json.dumps(legend.to_dict())
 
 
 def _predict_all(

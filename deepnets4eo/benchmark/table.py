@@ -24,13 +24,12 @@ def markdown(
     outcomes: Sequence[Outcome], classes: Sequence[str], published: Mapping[str, PublishedScores], title: str
 ) -> str:
     """The table for people: each published row above ours of the same name, F1 and OA in percent."""
-    head = ["method", "whose", *classes, "OA", "kappa", "train s", "predict s"]
+    head = ["method", "whose", *classes, "mean F1", "OA", "kappa", "train s", "predict s"]
     rows = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
     for name, whose, f1, accuracy, kappa, training, prediction in _lines(outcomes, classes, published):
         by_class = [_shown(f1.get(one)) for one in classes]
-        rows.append(
-            [name, whose, *by_class, _shown(accuracy), _shown(kappa), _shown(training, 0), _shown(prediction, 0)]
-        )
+        overall = (_shown(_mean(f1, classes)), _shown(accuracy), _shown(kappa))
+        rows.append([name, whose, *by_class, *overall, _shown(training, 0), _shown(prediction, 0)])
     return "\n".join([f"## {title}", "", *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
@@ -56,7 +55,7 @@ def write_table(
     writer.writerow(["method", "whose", *(f"f1.{one}" for one in classes), "overall_accuracy", "kappa",
                      "train_seconds", "predict_seconds"])  # fmt: skip
     for name, whose, f1, *others in _lines(outcomes, classes, published):
-        writer.writerow([name, whose, *(f1.get(one, "") for one in classes), *map(_cell, others)])
+        writer.writerow([name, whose, *(_cell(f1.get(one, math.nan)) for one in classes), *map(_cell, others)])
     write_text(folder / "table.csv", lines.getvalue())
     write_json(
         folder / "table.json",
@@ -75,24 +74,28 @@ def _lines(
 ) -> Iterator[Line]:
     nan = float("nan")
     for outcome in outcomes:
-        theirs = published.get(outcome.name)
-        if theirs is not None:
-            accuracy = nan if theirs.overall_accuracy is None else theirs.overall_accuracy
-            yield (
-                outcome.name,
-                "published",
-                dict(theirs.f1),
-                accuracy,
-                nan if theirs.kappa is None else theirs.kappa,
-                nan,
-                nan,
-            )
-        known = scored_names(outcome, classes)
-        f1 = {name: 100 * value for name, value in outcome.scores["f1"].items() if name in known and value is not None}
+        if outcome.name in published:
+            yield _theirs(outcome.name, published[outcome.name])
+        told = scored_names(outcome, classes)
+        f1 = {
+            name: nan if value is None else 100 * value for name, value in outcome.scores["f1"].items() if name in told
+        }
         whole = not outcome.scored
         accuracy = 100 * outcome.scores["overall_accuracy"] if whole else nan
         kappa = outcome.scores["kappa"] if whole else nan
         yield outcome.name, "ours", f1, accuracy, kappa, outcome.train_seconds, outcome.predict_seconds
+
+
+def _theirs(name: str, scores: PublishedScores) -> Line:
+    nan = float("nan")
+    accuracy = nan if scores.overall_accuracy is None else scores.overall_accuracy
+    return name, "published", dict(scores.f1), accuracy, nan if scores.kappa is None else scores.kappa, nan, nan
+
+
+def _mean(f1: Mapping[str, float], classes: Sequence[str]) -> float:
+    """The mean over the table's classes without those that are nowhere (NaN); NaN where some are not told at all."""
+    known = [f1[name] for name in classes if name in f1 and not math.isnan(f1[name])]
+    return sum(known) / len(known) if known and all(name in f1 for name in classes) else math.nan
 
 
 def _shown(value: float | None, digits: int = 2) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from deepnets4eo.benchmark import Outcome, Places, Row, contact_sheet, markdown, run_row, write_table
+from deepnets4eo.benchmark import Outcome, Places, Row, contact_sheet, markdown, run_possible, run_row, write_table
 from deepnets4eo.dataset_card import PublishedScores
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
@@ -89,7 +89,7 @@ def test_published_figures_stand_above_ours(outcome: Outcome, tmp_path: Path) ->
     published = {"Bright + dark": PublishedScores(f1={"dark": 50.0}, overall_accuracy=61.5, kappa=0.4)}
     text = write_table([outcome], LEGEND.names, published, tmp_path / "table", title="Two", notes={"seed": 0})
     lines = [line for line in text.splitlines() if line.startswith("| Bright")]
-    assert lines[0] == "| Bright + dark | published | 50.00 | – | 61.50 | 0.40 | – | – |"
+    assert lines[0] == "| Bright + dark | published | 50.00 | – | – | 61.50 | 0.40 | – | – |"
     assert "| ours |" in lines[1]
     assert "- seed: 0" in text
     with open(tmp_path / "table" / "table.csv", newline="") as file:
@@ -99,13 +99,38 @@ def test_published_figures_stand_above_ours(outcome: Outcome, tmp_path: Path) ->
     assert read_json(tmp_path / "table" / "table.json")["published"]["Bright + dark"]["kappa"] == 0.4
 
 
+def test_the_mean_leaves_out_classes_that_are_nowhere(outcome: Outcome) -> None:
+    outcome.scores["f1"] = {"dark": 0.5, "bright": None}
+    cells = [
+        cell.strip() for cell in markdown([outcome], LEGEND.names, {}, "Two").splitlines()[4].strip("|").split("|")
+    ]
+    assert cells[2:5] == ["50.00", "–", "50.00"]
+
+
+def test_folds_are_scored_as_one(places: Places, tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(CLASSIFIER)
+    swapped = Places(places.test, places.train)
+    absent = Row("Heights", tmp_path / "recipe.yaml", ("model.layers=[image, dsm]",))
+    table = [
+        absent,
+        Row("Bright + dark", tmp_path / "recipe.yaml"),
+        Row("Bad", tmp_path / "recipe.yaml", ("model.features=[none]",)),
+    ]
+    outcomes, left_out = run_possible(table, [places, swapped], LEGEND, tmp_path / "out")
+    assert [one.name for one in outcomes] == ["Bright + dark"]
+    assert outcomes[0].scores["pixels"] == 2 * 128 * 128
+    assert sorted(outcomes[0].maps) == ["place 0", "place 1"]
+    assert left_out["Heights"] == "there is no dsm"
+    assert "'none' is unknown" in left_out["Bad"]
+
+
 def test_a_method_for_one_class_says_nothing_of_others(outcome: Outcome) -> None:
     outcome.scored = ("bright",)
     line = markdown([outcome], LEGEND.names, {}, "Two").splitlines()[4]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[2] == "–"
     assert float(cells[3]) > 99
-    assert cells[4:6] == ["–", "–"]
+    assert cells[4:7] == ["–", "–", "–"]
 
 
 def test_the_sheet_shows_image_reference_and_maps(outcome: Outcome, places: Places, tmp_path: Path) -> None:

@@ -1,0 +1,245 @@
+"""Small benchmark places from the folder of real labelled samples: layers as GeoTIFF, cut in two for a fair test.
+
+Usage: python experiments/real_tiles.py --samples ROOT --out FOLDER     (other experiments import `places`)
+
+Each tile is cut across, where more classes lie on both sides, into two halves with 32 px between them that nobody
+sees; each half trains in one fold and is tested on in the other. Refuses nothing: samples that are absent are skipped,
+saying so. Heights above ground come from the whole tile's surface alone, labels have no part in them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from lidar_rasters import classes_filled, gridded, nearest_filled
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+
+from deepnets4eo.benchmark import Places
+from deepnets4eo.fusion import ndsm
+from deepnets4eo.grid import Grid, Window, crop, gsd_m
+from deepnets4eo.legend import VOID, Legend, LegendClass
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.scene import LABELS, Layer
+
+log = logging.getLogger(__name__)
+
+GAP_PX = 32
+SEEN_PX = 50  # a class is on a side where it has as many pixels
+REACH_PX = 3  # a pixel without point takes the class of one so near
+RGB, IRRG = ("red", "green", "blue"), ("near infrared", "red", "green")
+
+Array = NDArray[Any]
+Folds = tuple[Places, Places]
+
+
+@dataclass(frozen=True)
+class RealTile:
+    """One labelled tile: its legend, its grid, and its layers, name → (bands (C, H, W), names of the bands).
+
+    about : what a reader of scores needs to know of the labels.
+    """
+
+    legend: Legend
+    grid: Grid
+    labels: Array
+    layers: Mapping[str, tuple[Array, tuple[str, ...]]]
+    about: str = ""
+
+
+def places(data_root: str | Path, out: str | Path) -> dict[str, tuple[Legend, Folds]]:
+    """Tile → its legend and two folds, the halves swapped; files are written under `out/<tile>` once."""
+    found = {}
+    for name, (folder, read) in READERS.items():
+        if not (Path(data_root) / folder).is_dir():
+            log.warning("%s is skipped: there is no folder %s in %s", name, folder, data_root)
+            continue
+        tile = read(Path(data_root) / folder)
+        first, second = (
+            {f"{name}-{side}": _written(tile, window, Path(out) / name / side)} for side, window in halves(tile).items()
+        )
+        found[name] = (tile.legend, (Places(first, second), Places(second, first)))
+    return found
+
+
+def halves(tile: RealTile) -> dict[str, Window]:
+    """Two windows with `GAP_PX` between them: left and right, or upper and lower where those share more classes."""
+    height, width = tile.labels.shape
+    left, top = (width - GAP_PX) // 2, (height - GAP_PX) // 2
+    cuts = [
+        {"left": Window(0, 0, height, left), "right": Window(0, left + GAP_PX, height, width - left - GAP_PX)},
+        {"upper": Window(0, 0, top, width), "lower": Window(top + GAP_PX, 0, height - top - GAP_PX, width)},
+    ]
+
+    def shared(cut: dict[str, Window]) -> int:
+        counts = [np.bincount(tile.labels[window.slices].ravel(), minlength=256)[:VOID] for window in cut.values()]
+        return int((np.min(counts, axis=0) >= SEEN_PX).sum())
+
+    return max(cuts, key=shared)
+
+
+def vaihingen(folder: Path) -> RealTile:
+    """A crop of area 1: infrared, red, green at 9 cm; labels without object borders, as given out."""
+    return _isprs(folder, IRRG)
+
+
+def potsdam(folder: Path) -> RealTile:
+    """A crop of tile 2_10: red, green, blue at 5 cm; labels without object borders, as given out."""
+    return _isprs(folder, RGB)
+
+
+def loveda(folder: Path) -> RealTile:
+    """A rural tile: red, green, blue at 30 cm (CC BY-NC-SA: no weights of it may be given out for commercial use)."""
+    legend = Legend.load("loveda")
+    image, labels = _png(folder, "img_dir"), _png(folder, "ann_dir")[0]
+    known = np.where(np.isin(labels, legend.values), labels, VOID).astype(np.uint8)
+    return RealTile(legend, _unplaced(known), known, {"image": (image, RGB)})
+
+
+def vegas(folder: Path) -> RealTile:
+    """WorldView-3 over Las Vegas, 30 cm: red, green, blue, and the first infrared band in place of an intensity."""
+    layer = Layer.open(folder / "tiff_8channel_uint8.tif")
+    bands, _ = layer.read()
+    labels = _read_png(folder / "mask_tiff_3channel_uint8.png")[0].astype(np.uint8)
+    layers = {"image": (bands[[4, 2, 1]], RGB), "intensity": (bands[6:7], ("near infrared",))}
+    return RealTile(_legend("vegas", VEGAS), layer.grid, labels, layers, "drawn by hand, roads partly")
+
+
+def ign(folder: Path) -> RealTile:
+    """IGN LiDAR HD and orthophoto, 50 m at 20 cm: colours, infrared, heights, intensity; labels are the points' classes."""
+    image, irc = (Layer.open(folder / f"test_data_{name}.tif") for name in ("rgb", "irc"))
+    grid = Grid(image.shape, image.grid.affine, "EPSG:2154")  # the file's own lacks a code
+    colours, infrared = (_without_nodata(layer) for layer in (image, irc))
+    points = gridded([folder / "test_data_77055_627760_LA93_IGN69.laz"], grid)
+    kinds = classes_filled(points.highest_class, REACH_PX)
+    labels = np.full(grid.shape, VOID, np.uint8)
+    for value, classes in enumerate(((2,), (3, 4), (5,), (6,))):
+        labels[np.isin(kinds, classes)] = value
+    layers = {"image": (colours, RGB), "nir": (infrared[:1], ("near infrared",)), **_from_points(points, grid)}
+    return RealTile(_legend("ign", IGN), grid, labels, layers, "classes of the highest point, from the same LiDAR")
+
+
+def delft(folder: Path) -> RealTile:
+    """AHN3 over Delft at 50 cm: heights and intensity, no colours; labels are the polygons of the national map BGT."""
+    import geopandas as gpd
+
+    grid = Grid((456, 528), Affine(0.5, 0, 84808, 0, -0.5, 447641), "EPSG:28992")
+    points = gridded(sorted(folder.glob("*.laz")), grid)
+    labels = np.full(grid.shape, VOID, np.uint8)
+    for value, names in enumerate(DELFT_LAYERS):
+        for name in names:
+            frame = gpd.read_file(folder / f"bgt_{name}.sqlite")
+            now = frame[frame["terminationdate"].isna() & (frame["relatievehoogteligging"].astype(int) == 0)]
+            if len(now):
+                shapes = [(geometry, value) for geometry in now.geometry]
+                rasterize(shapes, out=labels, transform=grid.affine)
+    return RealTile(_legend("delft", DELFT), grid, labels, _from_points(points, grid), "map polygons, of another date")
+
+
+def _isprs(folder: Path, bands: tuple[str, ...]) -> RealTile:
+    legend, stored = Legend.load("isprs"), Legend.load("isprs-mmseg")
+    labels = stored.remap_to(legend)[_png(folder, "ann_dir")[0]]
+    about = "without object borders, as given out"
+    return RealTile(legend, _unplaced(labels), labels, {"image": (_png(folder, "img_dir"), bands)}, about)
+
+
+def _from_points(points: Any, grid: Grid) -> dict[str, tuple[Array, tuple[str, ...]]]:
+    """Layers of heights, heights above the ground that these show, and intensity on eight bits."""
+    dsm = nearest_filled(points.height)
+    side_m = sum(gsd_m(grid)) / 2
+    intensity = nearest_filled(points.intensity)
+    low, high = np.nanpercentile(intensity, (1, 99))
+    grey = (np.clip((intensity - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
+    above = ndsm(dsm, gsd_m=side_m)
+    return {"dsm": (dsm[None], ("dsm",)), "ndsm": (above[None], ("ndsm",)), "intensity": (grey[None], ("intensity",))}
+
+
+def _written(tile: RealTile, window: Window, folder: Path) -> dict[str, str]:
+    """Paths by layer of one half; what is there already is left alone."""
+    grid, part = crop(tile.grid, window), window.slices
+    paths = {}
+    for name, (data, bands) in {**tile.layers, LABELS: (tile.labels[None], ("labels",))}.items():
+        path = folder / f"{name}.tif"
+        paths[name] = str(path)
+        if path.exists():
+            continue
+        legend = tile.legend if name == LABELS else None
+        nodata = VOID if name == LABELS else None
+        with CogWriter(
+            path, grid, count=len(data), dtype=str(data.dtype), nodata=nodata, legend=legend, band_names=bands
+        ) as cog:
+            cog.write(Window(0, 0, window.height, window.width), data[:, part[0], part[1]])
+    return paths
+
+
+def _without_nodata(layer: Layer) -> Array:
+    """All bands as they are: the file calls its white pixels no data."""
+    import rasterio
+
+    with rasterio.open(layer.source) as dataset:
+        return np.asarray(dataset.read())
+
+
+def _png(folder: Path, kind: str) -> Array:
+    return _read_png(next(iter(sorted((folder / kind).glob("*.png")))))
+
+
+def _read_png(path: Path) -> Array:
+    """(C, H, W) as stored."""
+    from PIL import Image
+
+    data = np.asarray(Image.open(path))
+    return data[None] if data.ndim == 2 else np.ascontiguousarray(np.moveaxis(data, -1, 0))
+
+
+def _unplaced(labels: Array) -> Grid:
+    """A grid of pixels, for tiles that lie nowhere."""
+    height, width = labels.shape
+    return Grid((height, width), Affine(1, 0, 0, 0, -1, height), None)
+
+
+def _legend(name: str, classes: Mapping[str, tuple[int, int, int]]) -> Legend:
+    return Legend(name, tuple(LegendClass(value, one, color) for value, (one, color) in enumerate(classes.items())))
+
+
+VEGAS = {"background": (200, 190, 170), "building": (220, 70, 50), "road": (90, 90, 100), "tree": (40, 140, 60)}
+IGN = {"ground": (190, 160, 120), "low_vegetation": (170, 220, 110), "tree": (30, 130, 50), "building": (220, 70, 50)}
+DELFT = {"plants": (110, 190, 80), "bare": (200, 180, 150), "road": (90, 90, 100), "water": (0, 110, 190),
+         "building": (220, 70, 50)}  # fmt: skip
+DELFT_LAYERS = (
+    ("begroeidterreindeel",),
+    ("onbegroeidterreindeel",),
+    ("wegdeel",),
+    ("waterdeel",),
+    ("pand", "overigbouwwerk"),
+)
+
+READERS: dict[str, tuple[str, Callable[[Path], RealTile]]] = {
+    "vaihingen": ("isprs_vaihingen_crop", vaihingen),
+    "potsdam": ("isprs_potsdam_crop", potsdam),
+    "loveda": ("loveda", loveda),
+    "vegas": ("wv3_vegas", vegas),
+    "ign": ("ign_lidar_hd", ign),
+    "delft": ("ahn3_delft", delft),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", type=Path, required=True, help="folder of the real samples")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    for name, (legend, (fold, _)) in places(arguments.samples, arguments.out).items():
+        print(f"{name}: {', '.join(legend.names)}; {', '.join([*fold.train, *fold.test])}")
+
+
+if __name__ == "__main__":
+    main()
