@@ -46,6 +46,7 @@ def trace_regions(
     layer: Layer,
     values: Sequence[int] | None = None,
     *,
+    read: Callable[[Window], tuple[NDArray[Any], NDArray[np.bool_]]] | None = None,
     block_px: int = BLOCK_PX,
     workers: int | None = None,
     progress: Callable[[float], None] | None = None,
@@ -53,6 +54,7 @@ def trace_regions(
     """Trace the 4-connected regions of equal label.
 
     values : labels to trace, by default all but void (255); nodata is never traced
+    read : gives the labels of a window (1, h, w) and their validity in place of the layer's own
     progress : called with the share done
 
     Peak memory: per worker 40 bytes a pixel of a block; and all polygons.
@@ -70,7 +72,10 @@ def trace_regions(
     below = np.zeros(layer.shape[1], np.int64)  # global region numbers along the lower edge of the blocks done
     aside = np.zeros(0, np.int64)  # … and along the right edge of the last block
     for done, (window, block) in enumerate(
-        zip(windows, in_order(lambda window: _trace(layer, window, values), windows, workers), strict=True), start=1
+        zip(
+            windows, in_order(lambda window: _trace(read or layer.read, window, values), windows, workers), strict=True
+        ),
+        start=1,
     ):
         edges = {side: np.where(numbers > 0, numbers + seen, 0) for side, numbers in block.edges.items()}
         columns = slice(window.col, window.col + window.width)
@@ -88,8 +93,10 @@ def trace_regions(
     return _in_order_of_first_pixel(Regions(_corners_only(polygons), every[kept]))
 
 
-def _trace(layer: Layer, window: Window, values: Sequence[int] | None) -> _Block:
-    data, valid = layer.read(window)
+def _trace(
+    read: Callable[[Window], tuple[NDArray[Any], NDArray[np.bool_]]], window: Window, values: Sequence[int] | None
+) -> _Block:
+    data, valid = read(window)
     labels = data[0].astype(np.int64)
     wanted = valid & (np.isin(labels, list(values)) if values is not None else labels != VOID)
     codes = np.zeros(labels.shape, np.int32)
