@@ -1,5 +1,6 @@
-"""Several sensors together: heights above ground from surface models.
+"""Several sensors together: fusion networks, heights above ground from surface models, map layers.
 
+`FuseNet`, `VFuseNet`, `SmpFusion`, `DualStream` and `ResidualCorrection` are built by `create_model` and in recipes.
 `ndsm` gives heights above a terrain model, or above a ground estimated from the surface itself (`ground`).
 """
 
@@ -7,8 +8,13 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "DualStream": "deepnets4eo.fusion.dual_stream",
+    "FuseNet": "deepnets4eo.fusion.fusenet",
     "OSMNet": "deepnets4eo.fusion.osmnet",
     "OsmRules": "deepnets4eo.fusion.osm_rules",
+    "ResidualCorrection": "deepnets4eo.fusion.residual_correction",
+    "SmpFusion": "deepnets4eo.fusion.smp_fusion",
+    "VFuseNet": "deepnets4eo.fusion.vfusenet",
     "rasterize_osm": "deepnets4eo.fusion.rasterize",
     "ground": "deepnets4eo.fusion.terrain",
     "ndsm": "deepnets4eo.fusion.heights",

@@ -1,0 +1,131 @@
+"""Streams of a fusion network: the concatenated tensor cut into one tensor a sensor, and which of them are there.
+
+Takes (N, C, H, W) with all layers in order, standardised, an absent layer all zeros; gives one tensor a stream.
+Refuses numbers of bands that do not add up, fewer than two streams, and images of other bands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deepnets4eo.errors import InputError
+
+MEAN, SILENT, LEARNED = "mean", "silent", "learned"
+ABSENT = (MEAN, SILENT, LEARNED)
+
+
+def stream_sizes(in_channels: int | Sequence[int], streams: Sequence[int] | None = None) -> tuple[int, ...]:
+    """Bands of each stream, from one number a stream, or from their sum and `streams`.
+
+    >>> stream_sizes((3, 1)), stream_sizes(4, [3, 1])
+    ((3, 1), (3, 1))
+
+    Errors: InputError for fewer than two streams, empty ones, or a sum that is not `in_channels`.
+    """
+    if isinstance(in_channels, int) and streams is None:
+        raise InputError(
+            f"a fusion network got in_channels={in_channels} without streams. Say how many bands each sensor has, "
+            f"e.g. model.options={{streams: [{max(in_channels - 1, 1)}, 1]}}, in the order of model.layers."
+        )
+    given = tuple(in_channels) if isinstance(in_channels, Sequence) else tuple(streams or ())
+    total = in_channels if isinstance(in_channels, int) else sum(given)
+    if streams is not None and tuple(streams) != given:
+        raise InputError(f"in_channels={list(given)} and streams={list(streams)} disagree. Keep one of them.")
+    if len(given) < 2 or min(given) < 1 or sum(given) != total:
+        raise InputError(
+            f"a fusion network of {total} bands got streams={list(given)}; expected two or more numbers, each at least "
+            f"1, that sum to {total}."
+        )
+    return given
+
+
+def one_each(given: Any, count: int, name: str) -> list[Any]:
+    """The same for each stream, or a list of one for each. Errors: InputError for a list of another length."""
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        return [given] * count
+    if len(given) != count:
+        raise InputError(f"{name}={list(given)} has {len(given)} entries for {count} streams. Give one, or one each.")
+    return list(given)
+
+
+def first_weights(weights: str | None, count: int) -> list[str | None]:
+    """Sources of each stream's first weights, separated by commas; streams without one start at random.
+
+    >>> first_weights("imagenet", 2), first_weights("runs/a/weights.safetensors,runs/b/weights.safetensors", 2)
+    (['imagenet', None], ['runs/a/weights.safetensors', 'runs/b/weights.safetensors'])
+    """
+    named = [source.strip() or None for source in (weights or "").split(",")]
+    if len(named) > count:
+        raise InputError(f"weights={weights!r} names {len(named)} sources for {count} streams. Give one each at most.")
+    return named + [None] * (count - len(named))
+
+
+class Streams(nn.Module):
+    """Cuts the concatenated tensor into streams, and says which are present, image by image.
+
+    sizes : bands of each stream. A stream is absent where it is exactly zero all over an image of the batch: so it
+    comes from `InputSpec.prepare` when its layer was not given, and from modality dropout.
+    absent : what becomes of an absent stream. "mean": it stays zero, its mean, everywhere. "silent": it is told
+    absent, and what its encoder computes is not added. "learned": it is filled with one learned value a band.
+    Errors: InputError for another `absent`.
+
+    >>> streams = Streams((3, 1), absent="silent")
+    >>> parts, present = streams(torch.cat([torch.ones(2, 3, 8, 8), torch.zeros(2, 1, 8, 8)], dim=1))
+    >>> [part.shape[1] for part in parts], [flag.flatten().tolist() for flag in present]
+    ([3, 1], [[1.0, 1.0], [0.0, 0.0]])
+    """
+
+    def __init__(self, sizes: Sequence[int], absent: str = MEAN) -> None:
+        super().__init__()
+        if absent not in ABSENT:
+            raise InputError(f"absent={absent!r} is unknown; expected one of {', '.join(ABSENT)}.")
+        self.sizes, self.absent = tuple(sizes), absent
+        shapes = [(1, size, 1, 1) for size in sizes] if absent == LEARNED else []
+        self.fill = nn.ParameterList(nn.Parameter(torch.zeros(shape)) for shape in shapes)
+
+    def forward(self, image: Tensor) -> tuple[list[Tensor], list[Tensor] | None]:
+        """image : (N, sum of sizes, H, W) · returns : (N, size, H, W) a stream, and (N, 1, 1, 1) of 1 or 0 a stream.
+
+        The second is None where every stream counts: but for "silent", and with it where none is absent by rule.
+        """
+        if image.shape[1] != sum(self.sizes):
+            raise InputError(
+                f"an image of {image.shape[1]} bands was given to a fusion network of {' + '.join(map(str, self.sizes))}. "
+                "Choose the bands that it was built for, or build it with the streams of the image."
+            )
+        parts = list(image.split(self.sizes, dim=1))
+        if self.absent == MEAN:
+            return parts, None
+        present = [part.abs().amax(dim=(1, 2, 3), keepdim=True) > 0 for part in parts]
+        if self.absent == SILENT:
+            return parts, [flag.to(image.dtype) for flag in present]
+        filled = zip(parts, present, self.fill, strict=True)
+        return [torch.where(flag, part, value.to(part.dtype)) for part, flag, value in filled], None
+
+
+def heard(maps: Sequence[Tensor], present: Sequence[Tensor] | None) -> list[Tensor]:
+    """Maps of each stream, (N, ·, ·, ·), zero where the stream is absent; `present` as `Streams` gives it."""
+    return list(maps) if present is None else [one * flag for one, flag in zip(maps, present, strict=True)]
+
+
+def total(maps: Sequence[Tensor]) -> Tensor:
+    """Sum of equally shaped maps."""
+    return reduce(add, maps)
+
+
+def average(maps: Sequence[Tensor], present: Sequence[Tensor] | None) -> Tensor:
+    """Mean over the streams that are present; zeros where none is."""
+    if present is None:
+        return total(maps) / len(maps)
+    return total(heard(maps, present)) / total(present).clamp(min=1)
+
+
+def parameters_of(*modules: nn.Module) -> list[nn.Parameter]:
+    """Parameters of several modules, one after the other."""
+    return [parameter for module in modules for parameter in module.parameters()]
