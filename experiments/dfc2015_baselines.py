@@ -2,6 +2,7 @@
 
 Usage: python experiments/dfc2015_baselines.py --out FOLDER                    (miniature city, synthetic)
        python experiments/dfc2015_baselines.py --out FOLDER --data ROOT        (the contest's tiles, see its card)
+       python experiments/dfc2015_baselines.py --out FOLDER --samples ROOT     (each real labelled tile by itself)
 
 Writes table.md, table.csv, table.json and maps.png. Rows that are finished are not run again; --rows chooses some.
 Deep features have random weights unless --encoder-weights names a safetensors file (or imagenet, which is downloaded).
@@ -16,6 +17,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+
+from real_tiles import places as real_places
+from tile_rows import TableOf, tile_rows, tile_table
 
 from deepnets4eo.baselines import ExpertRules
 from deepnets4eo.benchmark import Outcome, Places, Row, contact_sheet, run_rows, write_table
@@ -36,6 +40,7 @@ TRAIN_SEEDS, TEST_SEEDS = (1, 33), (5, 58)  # places with a harbour among those 
 SIZE_PX, GSD_M = 2000, 0.1
 EXPERT = "Expert"
 BLOCK_PX = 1024
+NETWORK_FEATURES = "ours: one frozen encoder, ResNet-18; random weights unless others were given"
 
 
 def rows(weights: str | None, *, made_up: bool) -> list[Row]:
@@ -150,23 +155,37 @@ def run_table(
         "seed": 0,
         "published": "test tiles 3 and 6 of Zeebruges; comparable with ours on the contest's tiles alone",
         "Expert": "each rule by itself",
-        "network features": "ours: one frozen encoder, ResNet-18; random weights unless others were given",
+        "network features": NETWORK_FEATURES,
     }
     contact_sheet(outcomes, places.test, legend, out / "maps.png", title=title)
     return write_table(outcomes, legend.names, card.published, out, title=title, notes=notes)
+
+
+def real_tables(root: Path, out: Path, weights: str | None, names: list[str] | None, tiles: list[str] | None) -> None:
+    """The rows on each real labelled tile by itself, with its own classes; one table and one sheet of maps a tile."""
+    table = [row for row in rows(weights, made_up=True) if not names or row.name in names]
+    for tile, (legend, folds) in real_places(root, out / "tiles").items():
+        if not tiles or tile in tiles:
+            text = TableOf(f"DFC2015 rows on the real tile {tile}", {}, {"network features": NETWORK_FEATURES})
+            print(tile_table(tile, legend, folds, tile_rows(tile, table), out / tile, text))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, help="the contest's tiles")
+    parser.add_argument("--samples", type=Path, help="folder of real labelled tiles, see real_tiles.py")
+    parser.add_argument("--tiles", nargs="+", help="with --samples: names of tiles; all by default")
     parser.add_argument("--encoder-weights", help="safetensors file of a ResNet-18, or imagenet")
     parser.add_argument("--rows", nargs="+", help="names of rows; all by default")
     parser.add_argument("--workers", type=int, default=cores(), help="rows that run side by side")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    if arguments.samples:
+        real_tables(arguments.samples, arguments.out, arguments.encoder_weights, arguments.rows, arguments.tiles)
+        return
     made_up = arguments.data is None
-    places = miniature_tiles(arguments.out) if made_up else contest_tiles(arguments.data)
+    tiles = miniature_tiles(arguments.out) if made_up else contest_tiles(arguments.data)
     title = "DFC2015 baselines" + (" on the miniature city (SYNTHETIC)" if made_up else "")
     chosen = [
         row
@@ -176,7 +195,7 @@ def main() -> None:
     card = DatasetCard.load("dfc2015")
     legend = Legend.load("dfc2015")
     started = time.perf_counter()
-    print(run_table(chosen, places, legend, arguments.out, card=card, title=title, workers=arguments.workers))
+    print(run_table(chosen, tiles, legend, arguments.out, card=card, title=title, workers=arguments.workers))
     print(f"all rows: {time.perf_counter() - started:.0f} s on {arguments.workers} processes", file=sys.stderr)
 
 

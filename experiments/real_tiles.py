@@ -42,16 +42,12 @@ Folds = tuple[Places, Places]
 
 @dataclass(frozen=True)
 class RealTile:
-    """One labelled tile: its legend, its grid, and its layers, name → (bands (C, H, W), names of the bands).
-
-    about : what a reader of scores needs to know of the labels.
-    """
+    """One labelled tile: its legend, its grid, and its layers, name → (bands (C, H, W), names of the bands)."""
 
     legend: Legend
     grid: Grid
     labels: Array
     layers: Mapping[str, tuple[Array, tuple[str, ...]]]
-    about: str = ""
 
 
 def places(data_root: str | Path, out: str | Path) -> dict[str, tuple[Legend, Folds]]:
@@ -109,7 +105,7 @@ def vegas(folder: Path) -> RealTile:
     bands, _ = layer.read()
     labels = _read_png(folder / "mask_tiff_3channel_uint8.png")[0].astype(np.uint8)
     layers = {"image": (bands[[4, 2, 1]], RGB), "intensity": (bands[6:7], ("near infrared",))}
-    return RealTile(_legend("vegas", VEGAS), layer.grid, labels, layers, "drawn by hand, roads partly")
+    return RealTile(_legend("vegas", VEGAS), layer.grid, labels, layers)
 
 
 def ign(folder: Path) -> RealTile:
@@ -123,7 +119,7 @@ def ign(folder: Path) -> RealTile:
     for value, classes in enumerate(((2,), (3, 4), (5,), (6,))):
         labels[np.isin(kinds, classes)] = value
     layers = {"image": (colours, RGB), "nir": (infrared[:1], ("near infrared",)), **_from_points(points, grid)}
-    return RealTile(_legend("ign", IGN), grid, labels, layers, "classes of the highest point, from the same LiDAR")
+    return RealTile(_legend("ign", IGN), grid, labels, layers)
 
 
 def delft(folder: Path) -> RealTile:
@@ -140,14 +136,13 @@ def delft(folder: Path) -> RealTile:
             if len(now):
                 shapes = [(geometry, value) for geometry in now.geometry]
                 rasterize(shapes, out=labels, transform=grid.affine)
-    return RealTile(_legend("delft", DELFT), grid, labels, _from_points(points, grid), "map polygons, of another date")
+    return RealTile(_legend("delft", DELFT), grid, labels, _from_points(points, grid))
 
 
 def _isprs(folder: Path, bands: tuple[str, ...]) -> RealTile:
     legend, stored = Legend.load("isprs"), Legend.load("isprs-mmseg")
     labels = stored.remap_to(legend)[_png(folder, "ann_dir")[0]]
-    about = "without object borders, as given out"
-    return RealTile(legend, _unplaced(labels), labels, {"image": (_png(folder, "img_dir"), bands)}, about)
+    return RealTile(legend, _unplaced(labels), labels, {"image": (_png(folder, "img_dir"), bands)})
 
 
 def _from_points(points: Any, grid: Grid) -> dict[str, tuple[Array, tuple[str, ...]]]:
@@ -209,6 +204,15 @@ def _legend(name: str, classes: Mapping[str, tuple[int, int, int]]) -> Legend:
     return Legend(name, tuple(LegendClass(value, one, color) for value, (one, color) in enumerate(classes.items())))
 
 
+# what a reader of scores needs to know of the labels
+ABOUT = {
+    "vaihingen": "one crop of area 1, 512 px; reference without object borders (eroded), as it comes",
+    "potsdam": "one crop of tile 2_10, 512 px; reference without object borders (eroded), as it comes",
+    "loveda": "one rural tile, 1024 px; licence: not commercial",
+    "vegas": "drawn by hand; the intensity is the first near infrared band",
+    "ign": "classes of the highest LiDAR point of each pixel: heights and labels come from the same points",
+    "delft": "polygons of the map BGT, of another date than the points; outside them void",
+}
 VEGAS = {"background": (200, 190, 170), "building": (220, 70, 50), "road": (90, 90, 100), "tree": (40, 140, 60)}
 IGN = {"ground": (190, 160, 120), "low_vegetation": (170, 220, 110), "tree": (30, 130, 50), "building": (220, 70, 50)}
 DELFT = {"plants": (110, 190, 80), "bare": (200, 180, 150), "road": (90, 90, 100), "water": (0, 110, 190),
