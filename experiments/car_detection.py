@@ -24,10 +24,11 @@ import pandas as pd
 from affine import Affine
 
 from deepnets4eo.baselines import PartDetector
-from deepnets4eo.baselines.parts import PartSettings, area_scores, evaluate_detections, reference_outlines
+from deepnets4eo.baselines.parts import PartSettings, reference_outlines
 from deepnets4eo.grid import Grid
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.legend import Legend
+from deepnets4eo.metrics import area_scores, evaluate_detections
 from deepnets4eo.scene import Layer, Scene
 from deepnets4eo.synthetic import City
 

@@ -1,4 +1,4 @@
-"""One confusion matrix and what follows from it: scores, eroded borders, intervals, area estimates."""
+"""One confusion matrix and what follows from it: scores, eroded borders, scores of borders, intervals, area estimates; detections."""
 
 from deepnets4eo.metrics.accuracy import (
     AreaEstimate,
@@ -8,16 +8,22 @@ from deepnets4eo.metrics.accuracy import (
     stratified_count,
     wilson_interval,
 )
+from deepnets4eo.metrics.borders import BorderScores
 from deepnets4eo.metrics.boundaries import erode_boundaries
 from deepnets4eo.metrics.confusion import ConfusionMatrix
+from deepnets4eo.metrics.detections import DetectionScores, area_scores, evaluate_detections
 
 __all__ = [
     "AreaEstimate",
+    "BorderScores",
     "ConfusionMatrix",
+    "DetectionScores",
     "Interval",
     "area_adjusted",
+    "area_scores",
     "bootstrap",
     "erode_boundaries",
+    "evaluate_detections",
     "stratified_count",
     "wilson_interval",
 ]

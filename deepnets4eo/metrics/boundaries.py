@@ -40,6 +40,15 @@ def erode_boundaries(labels: np.ndarray, radius_px: int) -> np.ndarray:
     return eroded
 
 
+def grown(mask: np.ndarray, radius_px: int) -> np.ndarray:
+    """(H, W) bool, True wherever a True pixel is within the disc dx² + dy² ≤ radius_px².
+
+    >>> grown(np.array([[True, False, False, False]]), 2).tolist()
+    [[True, True, True, False]]
+    """
+    return _over_disc(mask.astype(np.uint8), radius_px, np.maximum, 0).astype(bool)
+
+
 def _over_disc(values: np.ndarray, radius_px: int, extreme: np.ufunc, neutral: int) -> np.ndarray:
     """Greatest or smallest value in the disc around each pixel, by its rows: 4 · radius comparisons, not π · r²."""
     height, width = values.shape

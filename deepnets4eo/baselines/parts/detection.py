@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
-from deepnets4eo.baselines.parts.boxes import Boxes, outlines, suppress
 from deepnets4eo.baselines.parts.deformable import part_scores
 from deepnets4eo.baselines.parts.settings import PartSettings
 from deepnets4eo.baselines.parts.templates import Cells, Places, TemplateBank, correlate, padded
+from deepnets4eo.polygons.boxes import Boxes, outlines, suppress
 
 Grey = NDArray[np.float32]
 

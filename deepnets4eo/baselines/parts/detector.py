@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.parts.bank_file import BANK, load_bank, save_bank
-from deepnets4eo.baselines.parts.boxes import paint
 from deepnets4eo.baselines.parts.detection import Found, find
 from deepnets4eo.baselines.parts.learning import learn
 from deepnets4eo.baselines.parts.references import references
@@ -32,6 +31,7 @@ from deepnets4eo.grid import Grid
 from deepnets4eo.inputs import InputSpec, scene_gsd_m
 from deepnets4eo.lattice import Tiling
 from deepnets4eo.legend import Legend
+from deepnets4eo.polygons.boxes import paint
 from deepnets4eo.scene import Scene
 
 if TYPE_CHECKING:

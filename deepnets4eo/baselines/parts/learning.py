@@ -12,14 +12,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.parts.boxes import Boxes, outlines
 from deepnets4eo.baselines.parts.deformable import first_parts
 from deepnets4eo.baselines.parts.detection import Found, find
 from deepnets4eo.baselines.parts.mining import Trainer
-from deepnets4eo.baselines.parts.scoring import Match, match, scores_of
 from deepnets4eo.baselines.parts.settings import PartSettings
 from deepnets4eo.baselines.parts.templates import Places, Shapes, TemplateBank
 from deepnets4eo.baselines.parts.windows import TrainingWindow
+from deepnets4eo.metrics.detections import Match, match, scores_of
+from deepnets4eo.polygons.boxes import Boxes, outlines
 
 log = logging.getLogger(__name__)
 

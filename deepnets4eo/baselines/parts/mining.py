@@ -13,13 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.parts.boxes import Boxes, outlines, overlapping
 from deepnets4eo.baselines.parts.deformable import REACH, in_use, part_vectors
 from deepnets4eo.baselines.parts.detection import logits, peaks
 from deepnets4eo.baselines.parts.patches import ROOM, SIDES, SIZES, positive_cells
 from deepnets4eo.baselines.parts.settings import PartSettings
 from deepnets4eo.baselines.parts.templates import Places, Shapes, TemplateBank
 from deepnets4eo.baselines.parts.windows import TrainingWindow
+from deepnets4eo.metrics.detections import overlapping
+from deepnets4eo.polygons.boxes import Boxes, outlines
 
 log = logging.getLogger(__name__)
 

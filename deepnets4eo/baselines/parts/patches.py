@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
-from deepnets4eo.baselines.parts.boxes import Boxes
 from deepnets4eo.baselines.parts.detection import Grey
 from deepnets4eo.baselines.parts.templates import Shapes
+from deepnets4eo.polygons.boxes import Boxes
 
 ROOM = 1  # cells a thing may be shifted by on each side
 SPARE = 2  # cells around that are thrown away: HOG there feels the neighbouring patch of the mosaic

@@ -14,10 +14,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.parts.boxes import Boxes, boxes_around
 from deepnets4eo.errors import InputError
 from deepnets4eo.legend import Legend
 from deepnets4eo.polygons import polygonize
+from deepnets4eo.polygons.boxes import Boxes, boxes_around
 from deepnets4eo.scene import LABELS, Scene
 
 if TYPE_CHECKING:

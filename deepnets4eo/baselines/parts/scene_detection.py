@@ -14,11 +14,11 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.parts.boxes import corners
 from deepnets4eo.baselines.parts.detection import Found
 from deepnets4eo.grid import Grid, gsd_m
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import Lattice, Tile, Tiling
+from deepnets4eo.polygons.boxes import corners
 from deepnets4eo.prediction.tile_reader import ReadTile, TileReader
 from deepnets4eo.scene import Scene
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.parts.boxes import Boxes
+from deepnets4eo.polygons.boxes import Boxes
 
 Cells = NDArray[np.float32]
 Floats = NDArray[np.float64]

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
-from deepnets4eo.baselines.parts.boxes import Boxes
 from deepnets4eo.baselines.parts.detection import Grey, resized
 from deepnets4eo.baselines.parts.references import References
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import Lattice, Tiling
+from deepnets4eo.polygons.boxes import Boxes
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.scene import Scene
 

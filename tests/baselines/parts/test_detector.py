@@ -9,7 +9,7 @@ import shapely
 from affine import Affine
 
 from deepnets4eo.baselines import PartDetector
-from deepnets4eo.baselines.parts import PartSettings, evaluate_detections, reference_outlines, reference_polygons
+from deepnets4eo.baselines.parts import PartSettings, reference_outlines, reference_polygons
 from deepnets4eo.baselines.parts.detection import logits
 from deepnets4eo.baselines.parts.references import references
 from deepnets4eo.baselines.parts.windows import training_windows
@@ -18,6 +18,7 @@ from deepnets4eo.grid import Grid
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import Tiling
 from deepnets4eo.legend import Legend
+from deepnets4eo.metrics import evaluate_detections
 from deepnets4eo.run import load_run, save_run
 from deepnets4eo.scene import Layer, Scene
 from deepnets4eo.segmenter import Segmenter

@@ -6,9 +6,9 @@ import pytest
 import shapely
 from sklearn.metrics import average_precision_score
 
-from deepnets4eo.baselines.parts import area_scores, evaluate_detections
-from deepnets4eo.baselines.parts.scoring import scores_of
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.metrics import area_scores, evaluate_detections
+from deepnets4eo.metrics.detections import scores_of
 
 
 def squares(*lefts, crs="EPSG:32633", **columns):
@@ -71,9 +71,33 @@ def test_references_in_another_crs_are_brought_over():
         evaluate_detections(squares(0, score=[1.0]), squares(0, crs=None))
 
 
-def test_scores_must_be_there():
-    with pytest.raises(InputError, match="'score'"):
-        evaluate_detections(squares(0), squares(0))
+def test_without_scores_all_count_alike_and_there_is_no_average_precision():
+    found = evaluate_detections(squares(0, 50), squares(0))
+    assert (found.hits, found.false_alarms) == (1, 1)
+    assert np.isnan(found.average_precision)
+
+
+def test_limits_that_let_nothing_or_everything_pass_are_refused():
+    for limits in ({"min_iou": 1.0}, {"min_iou": -0.1}, {"max_distance_m": 0.0}, {"max_distance_m": float("inf")}):
+        with pytest.raises(InputError, match="min_iou"):
+            evaluate_detections(squares(0), squares(0), **limits)
+
+
+def test_by_distance_each_thing_has_one_detection_the_nearest_of_equals():
+    found = evaluate_detections(squares(0.4, 0.1, 30), squares(0, 31.5), max_distance_m=1.0)
+    assert (found.hits, found.false_alarms, found.missed) == (1, 2, 1)
+    chains = evaluate_detections(squares(1, 2), squares(0, 1.2), max_distance_m=1.0)
+    assert chains.hits == 1 or chains.hits == 2  # greedy: 1 ↔ 1.2 first, then 2 has nothing left, and 0 neither
+    assert chains.hits == 1
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:2263"])  # degrees, feet
+def test_distances_are_metres_in_any_crs(crs):
+    things = gpd.GeoDataFrame(geometry=shapely.points([(500_000.0, 4_500_000.0)]), crs="EPSG:32618").buffer(1)
+    moved = things.translate(2.0, 0).to_crs(crs).to_frame("geometry")
+    reference = things.to_frame("geometry").to_crs(crs)
+    assert evaluate_detections(moved, reference, max_distance_m=2.05).hits == 1
+    assert evaluate_detections(moved, reference, max_distance_m=1.95).hits == 0
 
 
 def test_area_scores_count_common_ground_once():

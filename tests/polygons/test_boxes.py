@@ -8,7 +8,8 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepnets4eo.baselines.parts.boxes import boxes_around, corners, outlines, overlapping, paint, suppress
+from deepnets4eo.metrics.detections import overlapping
+from deepnets4eo.polygons.boxes import boxes_around, corners, outlines, paint, suppress
 
 SIDES = st.floats(1, 30)
 BOXES = st.lists(

@@ -12,6 +12,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.metrics.detections import overlapping
+
 Boxes = NDArray[np.float64]
 Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
@@ -49,15 +51,6 @@ def boxes_around(polygons: NDArray[np.object_]) -> Boxes:
     heading = np.arctan2(sides[every, long, 1], sides[every, long, 0]) % math.pi
     middle = around[:, :4].mean(axis=1)
     return np.column_stack([middle[:, 1], middle[:, 0], lengths.max(axis=1), lengths.min(axis=1), heading])
-
-
-def overlapping(first: NDArray[np.object_], second: NDArray[np.object_]) -> tuple[Places, Places, Floats]:
-    """Pairs of polygons that share area: places in `first`, places in `second`, intersection over union."""
-    one, other = shapely.STRtree(second).query(first, predicate="intersects")
-    common = shapely.area(shapely.intersection(first[one], second[other]))
-    union = shapely.area(first)[one] + shapely.area(second)[other] - common
-    shared = common > 0
-    return one[shared], other[shared], common[shared] / union[shared]
 
 
 def suppress(polygons: NDArray[np.object_], scores: Floats, max_iou: float) -> Places:
