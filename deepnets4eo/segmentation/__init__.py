@@ -8,10 +8,18 @@ _HOMES = {
     "DistanceHead": "deepnets4eo.segmentation.distance_head",
     "Ensemble": "deepnets4eo.segmentation.ensemble",
     "MultiKernelHead": "deepnets4eo.segmentation.multi_kernel",
+    "ObjectClassifier": "deepnets4eo.segmentation.object_classifier",
+    "ObjectRules": "deepnets4eo.segmentation.objects",
+    "ObjectView": "deepnets4eo.segmentation.object_classifier",
     "SegNet": "deepnets4eo.segmentation.segnet",
     "SegNetDecoder": "deepnets4eo.segmentation.segnet",
     "SegNetEncoder": "deepnets4eo.segmentation.segnet",
+    "VEDAI_TYPES": "deepnets4eo.segmentation.object_classifier",
     "conv_block": "deepnets4eo.segmentation.blocks",
+    "count_in": "deepnets4eo.segmentation.density",
+    "density_grid": "deepnets4eo.segmentation.density",
+    "density_map": "deepnets4eo.segmentation.density",
+    "extract_objects": "deepnets4eo.segmentation.objects",
     "he_init": "deepnets4eo.segmentation.blocks",
     "last_layer": "deepnets4eo.segmentation.score_layer",
     "load_encoder": "deepnets4eo.segmentation.vgg",
@@ -20,6 +28,8 @@ _HOMES = {
     "pad_to_stride": "deepnets4eo.segmentation.blocks",
     "replace_last_layer": "deepnets4eo.segmentation.score_layer",
     "signed_distance": "deepnets4eo.segmentation.distance",
+    "upright_patches": "deepnets4eo.segmentation.object_patches",
+    "write_density_map": "deepnets4eo.segmentation.density",
 }
 
 __all__ = list(_HOMES)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial import cKDTree
 from skimage.measure import label
-from skimage.morphology import h_maxima
+from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 Pieces = NDArray[np.int32]  # (h, w): 0 outside, then 1, 2 … without gaps
@@ -45,7 +45,8 @@ def split_at_necks(
     distance = distance_transform_edt(np.pad(mask, 1), sides_m)[1:-1, 1:-1]
     height = max(depth * float(distance.max()), 0.5 * min(sides_m))
     levels = np.round(distance * (LEVELS / distance.max())).astype(np.int32)  # whole numbers compare exactly
-    seeds = label(h_maxima(levels, max(1, round(height * LEVELS / distance.max()))), connectivity=2)
+    lowered = reconstruction(levels - max(1, round(height * LEVELS / distance.max())), levels)
+    seeds = label(local_maxima(lowered) & mask, connectivity=2)
     neighbours = 1 if connectivity == 4 else 2
     pieces = watershed(-distance, seeds, mask=mask, connectivity=neighbours)
     large = np.bincount(pieces.ravel(), minlength=seeds.max() + 1) * sides_m[0] * sides_m[1] >= min_area_m2
