@@ -32,7 +32,11 @@ CHUNK_PIXELS = 1 << 15  # that an estimator sees at once
 
 
 class FeatureClassifier(TileSegmenter):
-    """What classifiers of pixels and of superpixels share: an estimator over named columns."""
+    """What classifiers of pixels and of superpixels share: an estimator over named columns.
+
+    shares : of the K classes on the ground. Samples show all classes alike, so probabilities do, too; given shares, they
+    are brought to them by Bayes' rule, and rare classes are no longer seen everywhere.
+    """
 
     def __init__(
         self,
@@ -42,9 +46,11 @@ class FeatureClassifier(TileSegmenter):
         *,
         features: Sequence[str | Feature],
         bands: Mapping[str, Sequence[str]] | None = None,
+        shares: Sequence[float] | None = None,
         tiling: Tiling,
     ) -> None:
         super().__init__(inputs, legend, bands=bands, tiling=tiling)
+        self.shares = None if shares is None else [float(share) for share in shares]
         self.estimator, self.features = estimator, as_features(features)
         blank = self.in_own_units(np.zeros((inputs.in_channels, 1, 1), np.float32))
         self.columns = self.columns_of(blank)
@@ -80,11 +86,15 @@ class FeatureClassifier(TileSegmenter):
         found = np.concatenate(list(in_order(self.estimator.predict_proba, parts, self.threads)))
         scores = np.zeros((len(vectors), self.legend.num_classes), np.float32)
         scores[:, np.asarray(self.estimator.classes_, int)] = found
-        return scores
+        return scores if self.shares is None else _for_shares(scores, self.shares)
 
     def describe(self) -> dict[str, Any]:
         """Plain values from which `restore` makes the same segmenter again."""
-        return super().describe() | {"features": describe_features(self.features), "columns": self.columns}
+        return super().describe() | {
+            "features": describe_features(self.features),
+            "columns": self.columns,
+            "shares": self.shares,
+        }
 
     def save(self, folder: str | Path) -> list[str]:
         """Write the estimator through skops, and features that have learned something; returns the files' names."""
@@ -117,6 +127,13 @@ class FeatureClassifier(TileSegmenter):
         parallel = {key: value for key, value in self.estimator.get_params().items() if key.split("__")[-1] == "n_jobs"}
         if any(value not in (None, 1) for value in parallel.values()):
             self.estimator.set_params(**dict.fromkeys(parallel, 1))
+
+
+def _for_shares(proba: NDArray[np.float32], shares: Sequence[float]) -> NDArray[np.float32]:
+    """Probabilities (n, K) for classes in equal shares → for classes in these shares."""
+    weighted = proba * np.asarray(shares, np.float32)
+    total = weighted.sum(axis=1, keepdims=True)
+    return np.where(total > 0, weighted / np.maximum(total, np.finfo(np.float32).tiny), proba)
 
 
 def _differing(first: Sequence[str], second: Sequence[str]) -> str:

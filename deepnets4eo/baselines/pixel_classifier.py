@@ -27,7 +27,7 @@ class PixelClassifier(FeatureClassifier):
     """Features by name and a scikit-learn classifier with `predict_proba`.
 
     estimator : unfitted or fitted. features : names of `baselines.features.HOMES`, or features.
-    bands : layer → names, for files whose bands have none. stride_px : classify a site in the middle of every s × s
+    bands : layer → names, for files whose bands have none. shares : see `FeatureClassifier`. stride_px : classify a site in the middle of every s × s
     pixels and give its probabilities to all of them (dense HOG and deep features change slowly and cost much).
     """
 
@@ -42,6 +42,7 @@ class PixelClassifier(FeatureClassifier):
         features: Sequence[str | Feature] = ("pixels",),
         bands: Mapping[str, Sequence[str]] | None = None,
         stride_px: int = 1,
+        shares: Sequence[float] | None = None,
         tiling: Tiling | None = None,
     ) -> None:
         if stride_px < 1 or CORE_PX % stride_px:
@@ -51,8 +52,9 @@ class PixelClassifier(FeatureClassifier):
         self.looks_px = -(-halo_px(built) // stride_px) * stride_px  # sites of neighbouring tiles lie on one grid
         own = Tiling(CORE_PX + 2 * self.looks_px, self.looks_px)
         super().__init__(
-            estimator, inputs, legend, features=built, bands=bands, tiling=tiling if tiling is not None else own
-        )
+            estimator, inputs, legend, features=built, bands=bands, shares=shares,
+            tiling=tiling if tiling is not None else own,
+        )  # fmt: skip
 
     def fit(self, scenes: Sequence[Scene], *, max_pixels: int = 100_000, seed: int = 0) -> PixelClassifier:
         """Learn from the scenes' `labels`, from at most `max_pixels` pixels, equally many of each class; returns itself.

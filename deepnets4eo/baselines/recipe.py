@@ -25,6 +25,10 @@ class BaselineSection(ModelSection):
     features: tuple[str, ...] = Field(default=("pixels",), description="names, see the README's table of features")
     stride_px: int = Field(default=1, ge=1, description="pixels: classify a site in the middle of so many squared")
     max_samples: int = Field(default=100_000, ge=10, description="pixels or superpixels that are learned from")
+    priors: Literal["observed", "equal"] = Field(
+        default="observed",
+        description="probabilities for the classes' shares in the training labels, or for equal ones",
+    )
     rules: str | dict[str, Any] = Field(
         default="rules-ndsm.yaml", description="rules: a YAML file, rules.yaml (Zeebruges), or the table itself"
     )

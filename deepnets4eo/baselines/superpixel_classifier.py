@@ -36,7 +36,7 @@ class SuperpixelClassifier(FeatureClassifier):
 
     estimator : unfitted or fitted. features : names of `baselines.features.HOMES`, or features; each pools over
     regions as it says itself, else by the mean. superpixels : how regions are cut, of each tile with its halo, which
-    holds most of them whole. bands : layer → names, for files whose bands have none.
+    holds most of them whole. bands : layer → names, for files whose bands have none. shares : see `FeatureClassifier`.
     Source: the superpixel baselines of Lagrange et al., IGARSS 2015.
     """
 
@@ -51,6 +51,7 @@ class SuperpixelClassifier(FeatureClassifier):
         features: Sequence[str | Feature] = ("pixels",),
         superpixels: Superpixels | None = None,
         bands: Mapping[str, Sequence[str]] | None = None,
+        shares: Sequence[float] | None = None,
         tiling: Tiling | None = None,
     ) -> None:
         built = as_features(features)
@@ -58,8 +59,9 @@ class SuperpixelClassifier(FeatureClassifier):
         self.looks_px = halo_px(built) + self.superpixels.reach_px(inputs.gsd_m)
         own = Tiling(CORE_PX + 2 * self.looks_px, self.looks_px)
         super().__init__(
-            estimator, inputs, legend, features=built, bands=bands, tiling=tiling if tiling is not None else own
-        )
+            estimator, inputs, legend, features=built, bands=bands, shares=shares,
+            tiling=tiling if tiling is not None else own,
+        )  # fmt: skip
 
     def columns_of(self, blank: Bands) -> list[str]:
         """Names of the columns of pooled features. Errors: InputError where a band is missing, the height too."""

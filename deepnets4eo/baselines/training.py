@@ -53,6 +53,7 @@ def _pixels(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
         prepared.legend,
         features=_features(recipe),
         bands=recipe.model.bands,
+        shares=_shares(recipe, prepared),
         stride_px=recipe.model.stride_px,
     )
     return classifier.fit(_scenes(prepared), max_pixels=recipe.model.max_samples, seed=recipe.train.seed)
@@ -70,6 +71,7 @@ def _superpixels(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
         features=_features(recipe),
         superpixels=Superpixels.from_dict(recipe.superpixels),
         bands=recipe.model.bands,
+        shares=_shares(recipe, prepared),
     )
     return classifier.fit(_scenes(prepared), max_regions=recipe.model.max_samples, seed=recipe.train.seed)
 
@@ -109,6 +111,12 @@ def _features(recipe: BaselineRecipe) -> list[Any]:
 
         features.append(DeepFeatures(**recipe.deep.model_dump(), seed=recipe.train.seed))
     return features
+
+
+def _shares(recipe: BaselineRecipe, prepared: Prepared) -> list[float] | None:
+    """Of the classes in the training labels, as far as probabilities are to follow them."""
+    total = sum(prepared.pixels)
+    return [count / total for count in prepared.pixels] if recipe.model.priors == "observed" and total else None
 
 
 def _scenes(prepared: Prepared) -> list[Scene]:

@@ -138,6 +138,16 @@ def test_scenes_with_bands_in_another_order_are_refused(tmp_path):
     np.testing.assert_allclose(red[0], SCENE.read()["image"][2], atol=1e-3)
 
 
+def test_probabilities_follow_the_classes_shares_on_the_ground(tmp_path):
+    even = PixelClassifier(LogisticRegression(), INPUTS, LEGEND).fit([SCENE], max_pixels=300)
+    rare = PixelClassifier(even.estimator, INPUTS, LEGEND, shares=[0.98, 0.01, 0.01])
+    plain, weighted = even.predict_proba(prepared())[0], rare.predict_proba(prepared())[0]
+    expected = plain * np.array([0.98, 0.01, 0.01])[:, None, None]
+    np.testing.assert_allclose(weighted, expected / expected.sum(axis=0), atol=1e-5)
+    loaded = load_run(save_run(rare, tmp_path / "run")).segmenter
+    np.testing.assert_array_equal(loaded.predict_proba(prepared())[0], weighted)
+
+
 def test_strides_that_do_not_divide_a_tile_are_refused():
     with pytest.raises(InputError, match="stride_px=3 does not divide 512"):
         PixelClassifier(LogisticRegression(), INPUTS, LEGEND, stride_px=3)
