@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,10 +50,17 @@ class RealTile:
     layers: Mapping[str, tuple[Array, tuple[str, ...]]]
 
 
-def places(data_root: str | Path, out: str | Path) -> dict[str, tuple[Legend, Folds]]:
-    """Tile → its legend and two folds, the halves swapped; files are written under `out/<tile>` once."""
+def places(
+    data_root: str | Path, out: str | Path, names: Sequence[str] | None = None
+) -> dict[str, tuple[Legend, Folds]]:
+    """Tile → its legend and two folds, the halves swapped; files are written under `out/<tile>` once.
+
+    names : tiles wanted, all by default.
+    """
     found = {}
     for name, (folder, read) in READERS.items():
+        if names and name not in names:
+            continue
         if not (Path(data_root) / folder).is_dir():
             log.warning("%s is skipped: there is no folder %s in %s", name, folder, data_root)
             continue
@@ -96,7 +103,7 @@ def loveda(folder: Path) -> RealTile:
     legend = Legend.load("loveda")
     image, labels = _png(folder, "img_dir"), _png(folder, "ann_dir")[0]
     known = np.where(np.isin(labels, legend.values), labels, VOID).astype(np.uint8)
-    return RealTile(legend, _unplaced(known), known, {"image": (image, RGB)})
+    return RealTile(legend, unplaced(known), known, {"image": (image, RGB)})
 
 
 def vegas(folder: Path) -> RealTile:
@@ -142,7 +149,7 @@ def delft(folder: Path) -> RealTile:
 def _isprs(folder: Path, bands: tuple[str, ...]) -> RealTile:
     legend, stored = Legend.load("isprs"), Legend.load("isprs-mmseg")
     labels = stored.remap_to(legend)[_png(folder, "ann_dir")[0]]
-    return RealTile(legend, _unplaced(labels), labels, {"image": (_png(folder, "img_dir"), bands)})
+    return RealTile(legend, unplaced(labels), labels, {"image": (_png(folder, "img_dir"), bands)})
 
 
 def _from_points(points: Any, grid: Grid) -> dict[str, tuple[Array, tuple[str, ...]]]:
@@ -194,7 +201,7 @@ def _read_png(path: Path) -> Array:
     return data[None] if data.ndim == 2 else np.ascontiguousarray(np.moveaxis(data, -1, 0))
 
 
-def _unplaced(labels: Array) -> Grid:
+def unplaced(labels: Array) -> Grid:
     """A grid of pixels, for tiles that lie nowhere."""
     height, width = labels.shape
     return Grid((height, width), Affine(1, 0, 0, 0, -1, height), None)

@@ -23,14 +23,16 @@ from deepnets4eo.legend import Legend
 EXPERT = "expert-rules"
 SPLIT = ("data.block_px=32", "data.buffer_px=0", "data.num_workers=0")  # nothing is chosen on the validation part
 HALF_METRE = ("vegas", "ign", "loveda", "delft")  # superpixels and patches of fewer pixels show as much ground
+SITES = ("model.stride_px=4", "model.max_samples=1500")
 FITTED: dict[str, tuple[str, ...]] = {
-    "hog-svm": ("model.stride_px=4", "post=[{majority: {radius_px: 6}}]"),
-    "hog32-svm": ("model.stride_px=4", "post=[{majority: {radius_px: 6}}]"),
-    "deep-svm": ("model.stride_px=8", "model.max_samples=3000", "estimator.search_samples=1000"),
+    "hog-svm": (*SITES, "estimator.search_samples=800", "post=[{majority: {radius_px: 6}}]"),
+    "hog32-svm": (*SITES, "estimator.search_samples=800", "post=[{majority: {radius_px: 6}}]"),
+    "deep-svm": ("model.stride_px=8", "model.max_samples=1500", "deep.components=48", "estimator.search_samples=500"),
     "patch-cnn": ("data.windows_per_epoch=96", "train.epochs=8", "predict.tile_px=208"),
     "som": ("model.max_samples=20000",),
     "dtmm": ("parts={max_windows: 16}",),
 }
+COARSE = {"loveda": "model.stride_px=16"}  # tiles that are large enough for it
 FINER = ("rgb-svm", "rgbd-svm", "rgbdi-svm", "hsv-svm", "hsvdgr-svm")  # on superpixels
 
 TREE = {"class": "tree", "ndvi": {"above": 0.1}, "ndsm": {"above": 2}}
@@ -98,6 +100,8 @@ def _fitted(tile: str, row: Row) -> Row:
     overrides = [*row.overrides, *SPLIT, *FITTED.get(kind, ())]
     if kind in FINER and tile in HALF_METRE:
         overrides.append("superpixels={method: felzenszwalb, area_px: 64}")
+    if kind in ("hog-svm", "hog32-svm", "deep-svm") and tile in COARSE:
+        overrides.append(COARSE[tile])
     if kind == "som":  # there are no boats: the map of all classes
         return Row("SOM, all classes", row.recipe, tuple(overrides))
     if kind == "patch-cnn" and tile != "ign":

@@ -23,7 +23,10 @@ Line = tuple[str, str, dict[str, float], float, float, float, float]
 def markdown(
     outcomes: Sequence[Outcome], classes: Sequence[str], published: Mapping[str, PublishedScores], title: str
 ) -> str:
-    """The table for people: each published row above ours of the same name, F1 and OA in percent."""
+    """The table for people: each published row above ours of the same name, F1 and OA in percent.
+
+    The mean is that of the table's classes without those that are nowhere; a dash where a row tells only some.
+    """
     head = ["method", "whose", *classes, "mean F1", "OA", "kappa", "train s", "predict s"]
     rows = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
     for name, whose, f1, accuracy, kappa, training, prediction in _lines(outcomes, classes, published):

@@ -1,0 +1,207 @@
+"""Classical baselines under the rules of the ISPRS 2D labelling contest (Vaihingen, Potsdam), published beside ours.
+
+Usage: python experiments/isprs_baselines.py --out FOLDER                                  (miniature city, synthetic)
+       python experiments/isprs_baselines.py --out FOLDER --data ROOT [--dataset isprs_potsdam]  (the contest's tiles)
+       python experiments/isprs_baselines.py --out FOLDER --samples ROOT                   (a real crop of each)
+
+Writes table.md, table.csv, table.json and maps.png; in eroded/ the same scores without object borders: by the eroded
+files where the dataset has them, else by a disc of 3 px. F1 of five classes and their mean; clutter counts in OA.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from real_tiles import IRRG, places
+from tile_rows import SPLIT, TableOf, tile_table
+
+from deepnets4eo.benchmark import Outcome, Places, Row, contact_sheet, run_possible, write_table
+from deepnets4eo.dataset_card import TEST, TRAIN, DatasetCard
+from deepnets4eo.dataset_reader import open_dataset
+from deepnets4eo.evaluation import Protocol, evaluate_pairs
+from deepnets4eo.grid import whole
+from deepnets4eo.legend import Legend
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.synthetic import City
+from deepnets4eo.synthetic.write import synthetic_tag, write_raster
+
+MAIN = ("impervious", "building", "low_vegetation", "tree", "car")
+ERODED, ERODE_PX = "labels_eroded", 3
+TRAIN_SEEDS, TEST_SEEDS = (1, 2), (3, 4)
+SIZE_PX, GSD_M = 1000, 0.1
+SLIC = "superpixels={method: slic, area_px: 256}"
+FEATURES = "model.features=[pixels, hsv_histogram, hog16]"
+BANDS = {"isprs_potsdam": "[red, green, blue, near infrared]", "isprs_vaihingen": "[near infrared, red, green]"}
+LAYOUT = {"isprs_potsdam": {"image": "image_rgbir"}, "isprs_vaihingen": {}}
+FEATURE_NOTE = (
+    "ours: one frozen encoder, ResNet-18; random weights unless others were given; AlexNet of ImageNet in 2017"
+)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is learned from: samples, epochs of the network, and the side that patches are resized to."""
+
+    samples: int
+    epochs: int
+    windows: int
+    input_px: int
+    common: tuple[str, ...] = ()
+
+
+WHOLE = Size(20_000, 40, 800, 228)
+SMALL = Size(3000, 8, 96, 64, SPLIT)
+
+
+def rows(weights: str | None = None, size: Size = WHOLE) -> list[Row]:
+    """The classical rows of the group's ISPRS papers, simplest first; names as in the cards where they are there."""
+    forest, deep = "baselines/random-forest", "baselines/deep-svm"
+    given = (f"deep.weights={weights}",) if weights else ()
+    patches = (
+        "model.method=superpixels", SLIC, "deep.looks=patch", "deep.patch_px=32", f"deep.input_px={size.input_px}",
+        "estimator.name=sgd_svm", "estimator.search=false", f"model.max_samples={size.samples}", *given,
+    )  # fmt: skip
+    regions = ("model.method=superpixels", SLIC, FEATURES, f"model.max_samples={size.samples}")
+    network = (
+        "model.layers=[image]", f"train.epochs={size.epochs}", f"data.windows_per_epoch={size.windows}",
+        "predict.tile_px=208", "post=[{superpixel_vote: {method: slic, area_px: 256}}]",
+    )  # fmt: skip
+    table = [
+        Row("Expert rules, NDVI + nDSM", "baselines/expert-rules", ("model.layers=[image, dsm]",)),
+        Row("RF, pixels", forest),
+        Row("RF + CRF (HUST)", forest, ("post=[{crf: {}}]",)),
+        Row("RF IRRGB", forest, regions),
+        Row("Extra trees IRRGB", forest, (*regions, "estimator.name=extra_trees")),
+        Row("Superpixels + frozen AlexNet, 32 px", deep, (*patches, "deep.scales=[1]")),
+        Row("Superpixels + frozen AlexNet, 64 px", deep, (*patches, "deep.scales=[0.5]")),
+        Row("Superpixels + frozen AlexNet, 32 + 64 + 128 px", deep, (*patches, "deep.scales=[1, 0.5, 0.25]")),
+        Row("CNN + superpixel vote", "baselines/patch-cnn", network),
+    ]
+    return [replace(row, overrides=(*row.overrides, *size.common)) for row in table]
+
+
+def contest(dataset: str, root: Path, split: str | None) -> Places:
+    """The tiles of a dataset's split, infrared among their colours, heights and eroded labels where they lie there."""
+    card = DatasetCard.load(dataset).with_layout(LAYOUT[dataset])
+    everything = open_dataset(card, root, layers=["image"])
+    there = [layer for layer in ("dsm", ERODED) if all(layer in files for files in everything.values())]
+    parts = [
+        {
+            tile: {layer: str(path) for layer, path in files.items()}
+            for tile, files in open_dataset(
+                card, root, split=split, part=part, layers=["image", "labels", *there]
+            ).items()
+        }
+        for part in (TRAIN, TEST)
+    ]
+    return Places(*parts)
+
+
+def miniature(out: Path) -> Places:
+    """Four made-up places in the contest's classes: infrared, red, green, and the surface."""
+    legend = Legend.load("isprs")
+    parts: list[dict[str, dict[str, str]]] = [{}, {}]
+    for part, seeds in zip(parts, (TRAIN_SEEDS, TEST_SEEDS), strict=True):
+        for seed in seeds:
+            folder = out / f"city-{seed}"
+            part[f"city-{seed}"] = {name: str(folder / f"{name}.tif") for name in ("image", "dsm", "labels")}
+            if not (folder / "labels.tif").exists():
+                city = City(seed, SIZE_PX, GSD_M)
+                tags, bands = synthetic_tag(city), np.ascontiguousarray(city.image[[3, 0, 1]])
+                with CogWriter(folder / "image.tif", city.grid, count=3, band_names=IRRG, tags=tags) as cog:
+                    cog.write(whole(city.grid), bands)
+                write_raster(folder / "dsm.tif", city.grid, city.dsm, tags)
+                write_raster(folder / "labels.tif", city.grid, city.labels(legend), tags, legend)
+    return Places(*parts)
+
+
+def without_borders(outcomes: Sequence[Outcome], found: Places, legend: Legend) -> list[Outcome]:
+    """The outcomes scored without object borders."""
+    if all(ERODED in sources for sources in found.test.values()):
+        return [
+            replace(
+                one,
+                scores=evaluate_pairs(
+                    [(one.maps[name], sources[ERODED]) for name, sources in found.test.items()], legend
+                ).to_dict(),
+            )
+            for one in outcomes
+        ]
+    return [replace(one, scores=one.scores["eroded"]) for one in outcomes]
+
+
+def whole_table(table: Sequence[Row], found: Places, out: Path, card: DatasetCard, title: str) -> str:
+    """Run the rows on a dataset, or the miniature city; returns both tables as Markdown."""
+    legend = Legend.load("isprs")
+    outcomes, left_out = run_possible(table, [found], legend, out, protocol=Protocol(erode_px=ERODE_PX))
+    files = all(ERODED in sources for sources in found.test.values())
+    notes = {
+        "trained on": ", ".join(found.train),
+        "tested on": ", ".join(found.test),
+        "seed": 0,
+        "published": "under the protocols that the card names; comparable under the same one alone",
+        "network features": FEATURE_NOTE,
+        **{f"{name} is left out": reason for name, reason in left_out.items()},
+    }
+    contact_sheet(outcomes, found.test, legend, out / "maps.png", title=title)
+    texts = []
+    for kind, folder, scored in (
+        ("full reference", out, outcomes),
+        ("eroded reference", out / "eroded", without_borders(outcomes, found, legend)),
+    ):
+        borders = {
+            "reference": kind + (" (files given out)" if files else f" (disc of {ERODE_PX} px)") * (folder != out)
+        }
+        texts.append(
+            write_table(scored, MAIN, card.published, folder, title=f"{title}: {kind}", notes={**borders, **notes})
+        )
+    return "\n".join(texts)
+
+
+def crops(table: Sequence[Row], root: Path, out: Path) -> str:
+    """The rows on a real crop of each dataset; their reference has no borders as it comes, so there is one table each."""
+    texts = []
+    for tile, (legend, folds) in places(root, out / "tiles", ["vaihingen", "potsdam"]).items():
+        published = DatasetCard.load(f"isprs_{tile}").published
+        notes = {"published": "on the whole dataset, not comparable", "network features": FEATURE_NOTE}
+        text = TableOf(f"ISPRS rows on a real crop of {tile.capitalize()}", published, notes, MAIN)
+        texts.append(tile_table(tile, legend, folds, table, out / tile, text))
+    return "\n".join(texts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="the contest's tiles")
+    parser.add_argument("--dataset", choices=sorted(BANDS), default="isprs_vaihingen")
+    parser.add_argument("--split", help="of the dataset's card; its first by default")
+    parser.add_argument("--samples", type=Path, help="folder of real samples, see real_tiles.py")
+    parser.add_argument("--encoder-weights", help="safetensors file of a ResNet-18, or imagenet")
+    parser.add_argument("--rows", nargs="+", help="names of rows; all by default")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    table = [
+        row
+        for row in rows(arguments.encoder_weights, WHOLE if arguments.data else SMALL)
+        if not arguments.rows or row.name in arguments.rows
+    ]
+    card = DatasetCard.load(arguments.dataset)
+    if arguments.samples:
+        print(crops(table, arguments.samples, arguments.out))
+    elif arguments.data:
+        bands = f"model.bands={{image: {BANDS[arguments.dataset]}}}"
+        named = [replace(row, overrides=(*row.overrides, bands)) for row in table]
+        found = contest(arguments.dataset, arguments.data, arguments.split)
+        print(whole_table(named, found, arguments.out, card, f"{card.title}, classical baselines"))
+    else:
+        title = "ISPRS baselines on the miniature city (SYNTHETIC)"
+        print(whole_table(table, miniature(arguments.out), arguments.out, card, title))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Experiments: rows that resolve, and real tiles cut so that no ground is trained and tested on."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
+sys.path.insert(0, str(EXPERIMENTS))
+
+import dfc2015_baselines  # noqa: E402
+import isprs_baselines  # noqa: E402
+import lidar_rasters  # noqa: E402
+import real_tiles  # noqa: E402
+import tile_rows  # noqa: E402
+
+from deepnets4eo.benchmark import Row  # noqa: E402
+from deepnets4eo.dataset_card import DatasetCard  # noqa: E402
+from deepnets4eo.grid import Window  # noqa: E402
+from deepnets4eo.legend import VOID, Legend  # noqa: E402
+from deepnets4eo.scene import Scene  # noqa: E402
+from deepnets4eo.training import load_recipe  # noqa: E402
+
+ISPRS = [*isprs_baselines.rows("imagenet"), *isprs_baselines.rows(None, isprs_baselines.SMALL)]
+CONTEST = [row for made_up in (True, False) for row in dfc2015_baselines.rows("imagenet", made_up=made_up)]
+ON_TILES = [row for tile in real_tiles.READERS for row in tile_rows.tile_rows(tile, CONTEST)]
+
+
+@pytest.mark.parametrize("rows", [ISPRS, CONTEST, ON_TILES], ids=["isprs", "dfc2015", "tiles"])
+def test_every_row_resolves_to_a_recipe(rows: list[Row]) -> None:
+    for row in rows:
+        recipe, task = load_recipe(row.recipe, overrides=row.overrides)
+        assert isinstance(recipe, task.recipe), row.name
+
+
+def test_isprs_rows_stand_beside_those_of_the_papers() -> None:
+    names = {row.name for row in ISPRS}
+    vaihingen, potsdam = (DatasetCard.load(f"isprs_{place}").published for place in ("vaihingen", "potsdam"))
+    assert len(names & vaihingen.keys()) == 4
+    assert "RF IRRGB" in names & potsdam.keys()
+    assert vaihingen["Superpixels + frozen AlexNet, 32 + 64 + 128 px"].overall_accuracy == 82.41
+
+
+def test_halves_are_cut_where_they_share_more_classes() -> None:
+    labels = np.zeros((100, 120), np.uint8)
+    labels[60:] = 1  # a class below: upper and lower halves would share one class, left and right share both
+    labels[:, 55:65] = VOID
+    tile = real_tiles.RealTile(Legend.load("isprs"), real_tiles.unplaced(labels), labels, {})
+    assert real_tiles.halves(tile) == {"left": Window(0, 0, 100, 44), "right": Window(0, 76, 100, 44)}
+    turned = real_tiles.RealTile(Legend.load("isprs"), real_tiles.unplaced(labels.T), labels.T, {})
+    assert real_tiles.halves(turned) == {"upper": Window(0, 0, 44, 100), "lower": Window(76, 0, 44, 100)}
+
+
+def test_gaps_between_points_are_filled_by_the_nearest() -> None:
+    heights = np.array([[1, np.nan, np.nan, np.nan, 9]], np.float32)
+    assert lidar_rasters.nearest_filled(heights)[0, [0, 1, 3, 4]].tolist() == [1, 1, 9, 9]
+    classes = np.array([[2, 0, 0, 0, 0, 6]], np.uint8)
+    assert lidar_rasters.classes_filled(classes, 1).tolist() == [[2, 2, 0, 0, 6, 6]]
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["vaihingen", "ign", "delft"])
+def test_real_tiles_are_cut_with_ground_between(name: str, real_data: Path, tmp_path: Path) -> None:
+    if name in ("ign", "delft"):
+        pytest.importorskip("laspy")
+    if not (real_data / real_tiles.READERS[name][0]).is_dir():
+        pytest.skip(f"the sample of {name} is not in {real_data}")
+    legend, (first, second) = real_tiles.places(real_data, tmp_path, [name])[name]
+    assert first.train == second.test
+    assert second.train == first.test
+    boxes = []
+    for sources in (*first.train.values(), *first.test.values()):
+        scene = Scene.open(None, **sources)
+        labels = scene.read(Window(0, 0, *scene.shape), ["labels"])["labels"]
+        assert set(np.unique(labels)) <= {*legend.values, VOID}
+        assert (labels != VOID).mean() > 0.3
+        boxes.append(scene.grid.extent.boundingbox)
+    pixel = abs(scene.grid.affine.a)
+    apart = (boxes[1].left - boxes[0].right, boxes[0].bottom - boxes[1].top)
+    assert max(apart) == pytest.approx(real_tiles.GAP_PX * pixel)
