@@ -1,4 +1,4 @@
-"""Tagged features as polygons in the pixels of a grid: areas as they are, lines and points as wide as they are drawn.
+"""Tagged features as polygons on a grid: areas as they are, lines and points as wide as they are drawn.
 
 Takes tables of features in any CRS; features that are missing, empty or not finite, and those off the grid, are left
 out. Widths are metres on the ground at the grid's centre, also on geographic and Mercator grids.
@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 from deepnets4eo.fusion.osm_reading import Features
 from deepnets4eo.fusion.osm_rules import Matched, OsmRules
 from deepnets4eo.grid import Grid, gsd_m
+from deepnets4eo.rasters.ahead import in_order
 from deepnets4eo.zonal.outline_sides import inverse
+from deepnets4eo.zonal.outlines import Outlines
 
 POINT, LINE, RING, POLYGON = 0, 1, 2, 3  # shapely type ids
+PIECE = 10_000  # features that a thread widens at a time
 ARC_SIDES = 4  # sides of a quarter circle: round ends are true to 2 % of the width
 
 
@@ -36,12 +39,9 @@ class _Plane(NamedTuple):
     def __call__(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
         return (self.to_pixels[:, 0] + xy @ self.to_pixels[:, 1:].T) * self.step_m
 
-    def pixels(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        return xy / self.step_m
-
 
 def class_shapes(features: Sequence[Features], rules: OsmRules, grid: Grid) -> dict[str, NDArray[Any]]:
-    """Polygons (N,) of each class, in pixels of the grid (x = column, y = row), those that meet it.
+    """Polygons (N,) of each class, in metres from the grid's corner along its columns and rows, those that meet it.
 
     Memory: the features' own, about twice.
     """
@@ -54,18 +54,22 @@ def class_shapes(features: Sequence[Features], rules: OsmRules, grid: Grid) -> d
         shapes = _placed(part, grid, plane)
         for name, matched in rules.match(part.table, part.given).items():
             found[name].append(_drawn(shapes, matched, size_m))
-    return {
-        name: shapely.transform(np.concatenate(parts), plane.pixels) if parts else np.zeros(0, object)
-        for name, parts in found.items()
-    }
+    return {name: np.concatenate([*parts, np.zeros(0, object)]) for name, parts in found.items()}
 
 
 def area_shapes(areas: Sequence[Any], grid: Grid) -> NDArray[Any]:
-    """Polygons (N,) of GeoSeries, in pixels of the grid."""
+    """Polygons (N,) of GeoSeries, in metres from the grid's corner along its columns and rows."""
     plane = _Plane.of(grid)
     shapes = [_in_plane(area, grid, plane) for area in areas]
     found = shapely.get_parts(np.concatenate(shapes)) if shapes else np.zeros(0, object)
-    return shapely.transform(found[shapely.get_type_id(found) == POLYGON], plane.pixels)
+    return found[shapely.get_type_id(found) == POLYGON]
+
+
+def metre_outlines(shapes: NDArray[Any], grid: Grid) -> Outlines:
+    """Such polygons laid on the grid's pixels."""
+    along_rows, along_cols = gsd_m(grid)
+    to_pixels = np.array([[0, 1 / along_cols, 0], [0, 0, 1 / along_rows]])
+    return Outlines(shapes, to_pixels, (grid.shape[0], grid.shape[1]))
 
 
 def _placed(part: Features, grid: Grid, plane: _Plane) -> NDArray[Any]:
@@ -91,8 +95,18 @@ def _drawn(shapes: NDArray[Any], matched: Matched, size_m: NDArray[np.float64]) 
         half_m = widths[owner] / 2
         use = of_kind & np.isfinite(half_m) & _meets(parts, half_m, size_m)
         if use.any():
-            drawn.append(shapely.buffer(parts[use], half_m[use], quad_segs=ARC_SIDES))
+            drawn += in_order(_widened, _pieces(parts[use], half_m[use]))
     return np.concatenate(drawn)
+
+
+def _pieces(parts: NDArray[Any], half_m: NDArray[np.float64]) -> list[tuple[NDArray[Any], NDArray[np.float64]]]:
+    cuts = np.arange(PIECE, len(parts), PIECE)
+    return list(zip(np.split(parts, cuts), np.split(half_m, cuts), strict=True))
+
+
+def _widened(piece: tuple[NDArray[Any], NDArray[np.float64]]) -> NDArray[Any]:
+    parts, half_m = piece
+    return np.asarray(shapely.buffer(parts, half_m, quad_segs=ARC_SIDES))
 
 
 def _meets(parts: NDArray[Any], margin_m: Any, size_m: NDArray[np.float64]) -> NDArray[np.bool_]:

@@ -24,7 +24,7 @@ from deepnets4eo.files import refuse_existing
 from deepnets4eo.fusion.osm_distance import signed_distance
 from deepnets4eo.fusion.osm_reading import Features, read_area, read_features
 from deepnets4eo.fusion.osm_rules import OsmRules
-from deepnets4eo.fusion.osm_shapes import area_shapes, class_shapes
+from deepnets4eo.fusion.osm_shapes import area_shapes, class_shapes, metre_outlines
 from deepnets4eo.grid import Grid, Window, blocks, crop, gsd_m, whole
 from deepnets4eo.rasters.ahead import in_order
 from deepnets4eo.rasters.cog import CogWriter
@@ -137,9 +137,7 @@ def rasterize_osm(
     del features
     missing = [name for name, found in shapes.items() if name in unknown or not (len(found) or name in complete)]
     _report(missing, table)
-    outlines = {
-        name: None if name in missing else Outlines.on(shapes.pop(name), shape=around.shape) for name in table.names
-    }
+    outlines = {name: None if name in missing else metre_outlines(shapes.pop(name), around) for name in table.names}
     canvas = _Canvas(grid, margin_px, outlines, covered, table.priority, clip_m)
     tags |= {"OSM_ENCODING": encoding, "OSM_UNKNOWN_VALUE": str(UNKNOWN), "OSM_UNKNOWN_CLASSES": ",".join(missing)}
     tags |= {"OSM_CLIP_M": f"{clip_m:g}"} if encoding == "distance" else {}
@@ -155,9 +153,10 @@ def _write(
     dtype = "int8" if encoding == "binary" else "float32"
     names = list(canvas.classes)
     windows = blocks((canvas.grid.shape[0], canvas.grid.shape[1]), BLOCK_PX)
-    # Overviews take values as they are: an average of inside and outside would be unknown.
+    # Overviews take values as they are: an average of inside and outside would be unknown. Flat areas pack well at
+    # any level, and the lowest takes half the time.
     with CogWriter(
-        out, canvas.grid, count=len(names), dtype=dtype, categorical=True, band_names=names, tags=tags
+        out, canvas.grid, count=len(names), dtype=dtype, categorical=True, band_names=names, tags=tags, level=1
     ) as writer:
         for done, (window, values) in enumerate(zip(windows, in_order(draw, windows), strict=True), start=1):
             writer.write(window, values)
@@ -168,13 +167,11 @@ def _write(
 def _inside(shapes: Outlines, window: Window) -> NDArray[np.bool_]:
     """Pixels (h, w) whose centre any of the polygons holds."""
     spans = shapes.spans(window)
-    if not len(spans.row):
-        return np.zeros((window.height, window.width), bool)
-    stride = window.width + 1
-    size = window.height * stride
-    line = spans.row * stride
-    steps = np.bincount(line + spans.start, minlength=size) - np.bincount(line + spans.stop, minlength=size)
-    return steps.astype(np.int32).reshape(window.height, stride).cumsum(axis=1, dtype=np.int32)[:, :-1] > 0
+    stride = window.width + 1  # every row has a place for what ends at its end, so that all rows add up in one go
+    steps = np.zeros(window.height * stride, np.int16)
+    np.add.at(steps, spans.row * stride + spans.start, np.int16(1))
+    np.subtract.at(steps, spans.row * stride + spans.stop, np.int16(1))
+    return np.cumsum(steps, dtype=np.int16).reshape(window.height, stride)[:, :-1] > 0
 
 
 def _covered(features: Sequence[Features], coverage: Any, grid: Grid, around: Grid) -> Outlines | None:
@@ -188,15 +185,14 @@ def _covered(features: Sequence[Features], coverage: Any, grid: Grid, around: Gr
     if coverage is not None and (areas[0].crs is None) != (grid.crs is None):
         raise GridError("only one of coverage and image has a CRS. Give both one, or none.")
     shapes = area_shapes(areas, around)
-    margin = (around.shape[0] - grid.shape[0]) // 2
-    image = shapely.box(margin, margin, margin + grid.shape[1], margin + grid.shape[0])
+    image = area_shapes([_outline(grid)], around)[0]
     if not any(shapely.area(shapely.intersection(shapely.make_valid(shapes), image)) > 0):
         listed = "; ".join(f"{_rounded(area.total_bounds)} in {area.crs}" for area in areas) or "nothing"
         raise GridError(
             f"the OSM source covers {listed}, the image lies at {_rounded(grid.extent.boundingbox.bbox)} in "
             f"{grid.crs}: they do not meet. Get an extract of the image's place, or say coverage={EVERYWHERE!r}."
         )
-    return Outlines.on(shapes, shape=(around.shape[0], around.shape[1]))
+    return metre_outlines(shapes, around)
 
 
 def _stated_areas(features: Sequence[Features]) -> list[gpd.GeoSeries]:
@@ -214,6 +210,12 @@ def _stated_areas(features: Sequence[Features]) -> list[gpd.GeoSeries]:
         side = float(max(*(high - low), 1e-9))
         areas.append(gpd.GeoSeries([shapely.segmentize(shapely.box(*low, *high), side / 16)], crs=crs_of[crs]))
     return areas
+
+
+def _outline(grid: Grid) -> gpd.GeoSeries:
+    import geopandas as gpd
+
+    return gpd.GeoSeries([grid.extent.geom], crs=None if grid.crs is None else grid.crs.proj)
 
 
 def _grid_and_tags(target: Grid | LayerLike) -> tuple[Grid, dict[str, str]]:

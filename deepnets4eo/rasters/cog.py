@@ -37,6 +37,7 @@ class CogWriter:
 
     legend : for label rasters; its colours, names and void value are written into the file, a `.qml` beside it.
     categorical : values are names, not amounts, as ids are: overviews never average them. Implied by a legend.
+    level : how hard deflate tries, 1 (quick) to 9 (small).
     resume : keep the stream when interrupted, and go on with it when it is there.
     Windows of whole 512-row bands compress once; others work, and are written twice.
     Errors: OutputError when the disk is full or refuses.
@@ -54,11 +55,13 @@ class CogWriter:
         categorical: bool = False,
         band_names: Sequence[str] = (),
         tags: Mapping[str, str] | None = None,
+        level: int = 6,
         resume: bool = False,
     ) -> None:
         self.path = Path(path)
         self.stream = self.path.with_name(f"{PARTIAL}stream-{self.path.name}")
         self._legend, self._resume, self._band_names = legend, resume, list(band_names)
+        self._level = level
         self._categorical = categorical or legend is not None
         self._tags = dict(tags or {}) | ({"LEGEND": json.dumps(legend.to_dict())} if legend else {})
         self._profile: dict[str, Any] = dict(
@@ -139,8 +142,8 @@ class CogWriter:
     def _finish(self) -> None:
         predictor = "YES" if np.dtype(self._profile["dtype"]).itemsize > 1 else "NO"
         options = dict(
-            COMPRESS="DEFLATE", BLOCKSIZE=BLOCK_PX, BIGTIFF="IF_SAFER", NUM_THREADS="ALL_CPUS", PREDICTOR=predictor,
-            OVERVIEW_RESAMPLING="NEAREST" if self._categorical else "AVERAGE",
+            COMPRESS="DEFLATE", LEVEL=self._level, PREDICTOR=predictor, BLOCKSIZE=BLOCK_PX, BIGTIFF="IF_SAFER",
+            NUM_THREADS="ALL_CPUS", OVERVIEW_RESAMPLING="NEAREST" if self._categorical else "AVERAGE",
         )  # fmt: skip
         with replacing(self.path) as partial:
             try:
