@@ -79,6 +79,16 @@ class TellingNetwork(nn.Module):
         return told[:, : self.num_classes], told[:, self.num_classes :]
 
 
+def refuse_heads(options: Any) -> None:
+    """Heads are more than one convolution, so there is no one layer whose input could be told."""
+    for chosen in options if isinstance(options, Sequence) else [options or {}]:
+        if chosen.get("head"):
+            raise InputError(
+                f"streams of a residual correction got head={chosen['head']!r}; they end in one convolution. Give the "
+                "head to the residual correction itself, or leave it out."
+            )
+
+
 def _build(
     in_channels: int,
     num_classes: int,

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from deepnets4eo.fusion.dual_stream import encoder_parameters_of
-from deepnets4eo.fusion.members import MemberSpec, TellingNetwork
+from deepnets4eo.fusion.members import MemberSpec, TellingNetwork, refuse_heads
 from deepnets4eo.fusion.streams import MEAN, Streams, average, heard, stream_sizes
 from deepnets4eo.segmentation import conv_block, he_init
 
@@ -53,6 +53,7 @@ class ResidualCorrection(nn.Module):
         sizes = stream_sizes(in_channels, streams)
         self.frozen = frozen
         self.streams = Streams(sizes, absent)
+        refuse_heads(options)
         members = MemberSpec(network, encoder, weights, options).build(sizes, num_classes)
         telling = [TellingNetwork(member, num_classes) for member in members]
         self.members = nn.ModuleList(telling).requires_grad_(not frozen)
