@@ -1,0 +1,43 @@
+"""`deepnets4eo export`: a trained network for other runtimes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepnets4eo.cli.options import Debug, Overwrite
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="Run folder that 'deepnets4eo train' made.", show_default=False)],
+    onnx: Annotated[Path, typer.Option("--onnx", help="Where the ONNX file goes.", show_default=False)],
+    overwrite: Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Write a run's network as one ONNX file, compared with the run where onnxruntime is installed.
+
+    The file takes prepared images and gives logits; its metadata entry "deepnets4eo" tells bands, scaling, legend and
+    tiling as JSON. Needs pip install deepnets4eo[onnx].
+
+    \b
+    deepnets4eo export runs/first --onnx first.onnx
+    """
+    from deepnets4eo.export import export_onnx
+    from deepnets4eo.files import refuse_existing
+    from deepnets4eo.run import load_run
+
+    refuse_existing(onnx, overwrite=overwrite)
+    done = export_onnx(load_run(run), onnx)
+    if not done.any_size:
+        typer.echo(f"The network takes images of {done.side_px} × {done.side_px} px only.", err=True)
+    if done.same_labels is None:
+        typer.echo("Not compared with the run: onnxruntime is not installed.", err=True)
+    else:
+        typer.echo(
+            f"onnxruntime gives the run's label on {done.same_labels:.4%} of pixels; largest difference of logits "
+            f"{done.largest_difference:.2g}.",
+            err=True,
+        )
+    typer.echo(done.path)

@@ -1,0 +1,189 @@
+"""Trained networks as ONNX files, for other runtimes: one file with weights, and all that a caller must know beside.
+
+Takes a run; gives a graph from prepared images (N, C, H, W) float32 to logits (N, K, H, W), checked against the run.
+Refuses runs that hold no network, and a graph that gives other labels.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.files import plain, replacing
+from deepnets4eo.run import Run
+from deepnets4eo.segmenter import STRIDE_PX, NetworkSegmenter
+from deepnets4eo.version import __version__
+
+if TYPE_CHECKING:
+    import onnx
+
+log = logging.getLogger(__name__)
+
+INPUT, OUTPUT, METADATA = "image", "logits", "deepnets4eo"
+EXAMPLE = (2, 96, 160)  # batch, height, width that the graph is traced with: unlike each other, so that none is merged
+PROBES = ((2, 64, 96), (1, 50, 71))  # sizes that are compared; the second is no multiple of 32
+TOLERANCE = 1e-3  # of the largest logit: runtimes add in another order
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written. any_size : whether heights and widths are free; else they are `side_px`.
+
+    same_labels : share of compared pixels with the run's label, largest_difference : of logits; None: not compared.
+    """
+
+    path: Path
+    any_size: bool
+    side_px: int | None
+    same_labels: float | None = None
+    largest_difference: float | None = None
+
+
+def export_onnx(run: Run, path: str | Path) -> Exported:
+    """Write a run's network as ONNX, its inputs, legend and tiling as JSON in the metadata entry "deepnets4eo".
+
+    The batch is free, and so are height and width where the network allows it; any side is padded as prediction does.
+    Where onnxruntime is installed, logits and labels are compared with the run's before the file gets its name.
+    Errors: InputError without the packages of the extra `onnx`, RunError for runs without a network or another result.
+    """
+    segmenter = exportable(run)
+    _need_packages()
+    graph, any_size = _traced(segmenter)
+    side_px = None if any_size else _side_px(segmenter)
+    _describe(graph, run, side_px)
+    with replacing(path) as partial:
+        import onnx
+
+        onnx.save(graph, partial)
+        compared = _compare(partial, segmenter, side_px) if _installed("onnxruntime") else (None, None)
+    return Exported(Path(path), any_size, side_px, *compared)
+
+
+def exportable(run: Run) -> NetworkSegmenter:
+    """The run's segmenter, if it is a network alone. Errors: RunError says why it is not."""
+    segmenter = run.segmenter
+    if not isinstance(segmenter, NetworkSegmenter):
+        raise RunError(
+            f"{run.folder} holds a segmenter of kind {segmenter.kind!r}; ONNX holds networks alone, not estimators, rules "
+            "or post-processing around them. Export the run of a network (task: segmentation)."
+        )
+    return segmenter
+
+
+class _AnySize(nn.Module):
+    """A network that takes any size: sides are padded to multiples of the stride and cut again, as in prediction."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[2:]
+        padded = F.pad(image, (0, -width % STRIDE_PX, 0, -height % STRIDE_PX), mode="replicate")
+        logits: Tensor = self.network(padded)[:, :, :height, :width]
+        return logits
+
+
+def _need_packages() -> None:
+    missing = [name for name in ("onnx", "onnxscript") if not _installed(name)]
+    if missing or "dynamic_shapes" not in inspect.signature(torch.onnx.export).parameters:
+        raise InputError(
+            f"export needs {' and '.join(missing) or 'torch 2.6 or newer'}. Install them: pip install deepnets4eo[onnx]"
+        )
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def _side_px(segmenter: NetworkSegmenter) -> int:
+    return -(-segmenter.tiling.tile_px // STRIDE_PX) * STRIDE_PX
+
+
+def _traced(segmenter: NetworkSegmenter) -> tuple[onnx.ModelProto, bool]:
+    """The graph, of any size where that can be traced, else of the run's tiles."""
+    batch, height, width = EXAMPLE
+    channels = segmenter.inputs.in_channels
+    try:
+        example = torch.zeros(batch, channels, height, width)
+        return _trace(_AnySize(segmenter.module).eval(), example, {0: "batch", 2: "height", 3: "width"}), True
+    except (torch.onnx.OnnxExporterError, InputError) as error:
+        log.info("the network's graph depends on the size of the image (%s); the size of its tiles is kept", error)
+    side = _side_px(segmenter)
+    try:
+        return _trace(segmenter.module, torch.zeros(batch, channels, side, side), {0: "batch"}), False
+    except torch.onnx.OnnxExporterError as error:
+        raise RunError(f"the network {segmenter.network} cannot be written as ONNX: {error}") from error
+
+
+def _trace(network: nn.Module, example: Tensor, free: dict[int, str]) -> onnx.ModelProto:
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of the exporter, on names and versions of operators
+        program = torch.onnx.export(
+            network, (example,), input_names=[INPUT], output_names=[OUTPUT], dynamic_shapes=(free,), dynamo=True,
+            verbose=False,
+        )  # fmt: skip
+    if program is None:
+        raise RunError("torch.onnx.export gave no graph. Update torch.")
+    return program.model_proto
+
+
+def _describe(graph: onnx.ModelProto, run: Run, side_px: int | None) -> None:
+    import onnx
+
+    segmenter = exportable(run)
+    card: dict[str, Any] = {
+        "version": __version__,
+        "network": segmenter.describe()["network"],
+        "inputs": segmenter.inputs.to_dict(),
+        "legend": segmenter.legend.to_dict(),
+        "tiling": segmenter.tiling.to_dict(),
+        "recipe_sha256": run.card.get("recipe_sha256"),
+        "synthetic": run.card.get("notes", {}).get("synthetic"),
+        "side_px": side_px,
+        "use": f"{INPUT}: bands of all layers in their order, (value - mean) / std, 0 where not valid; "
+        f"{OUTPUT}: the place of the largest is the place in the legend.",
+    }
+    onnx.helper.set_model_props(graph, {METADATA: json.dumps(plain(card))})
+
+
+def _compare(path: Path, segmenter: NetworkSegmenter, side_px: int | None) -> tuple[float, float]:
+    """Share of pixels with the same label, and largest difference of logits. Errors: RunError where they differ."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    same, worst = [], 0.0
+    for count, height, width in PROBES if side_px is None else ((1, side_px, side_px),):
+        batch = rng.normal(size=(count, segmenter.inputs.in_channels, height, width)).astype(np.float32)
+        found, expected = np.asarray(session.run([OUTPUT], {INPUT: batch})[0]), segmenter.predict_raw(batch)
+        difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
+        if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):  # NaN differs, too
+            raise RunError(
+                f"onnxruntime gives logits {found.shape} that differ by up to {difference:.3g} from the run's "
+                f"{expected.shape} on an image of {height} × {width} pixels, so no file was written. Report this, with "
+                f"the network {segmenter.network} and the versions of torch, onnx and onnxruntime."
+            )
+        same.append(_labels(found) == _labels(expected))
+        worst = max(worst, difference)
+    return float(np.mean(np.concatenate([part.ravel() for part in same]))), worst
+
+
+def _labels(logits: NDArray[np.float32]) -> NDArray[np.intp]:
+    return logits.argmax(axis=1)
