@@ -1,0 +1,125 @@
+"""Agreement of class borders within a distance: precision, recall and F1 of border pixels, by class.
+
+Takes places 0 … K − 1 with void 255, in windows with a margin; counts add up over windows and rasters.
+Refuses radii below one pixel, shapes that differ, and margins that are too narrow.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.metrics.boundaries import VOID, grown
+
+COUNTS = ("predicted", "predicted_near", "reference", "reference_near")
+
+
+class BorderScores:
+    """Counts of border pixels, and of those with a border pixel of the same class of the other side within reach.
+
+    A pixel of a class is on its border where one of its four neighbours has another class; void is none. What lies
+    within radius_px of void in the reference, or of its edge, is not counted: the border there is not known. So score
+    against full references; those without borders leave nothing to count.
+    Source: boundary F1 of Csurka et al., BMVC 2013, by class, with dx² + dy² ≤ radius_px² as "near", counts summed
+    over all images.
+    """
+
+    def __init__(self, num_classes: int, radius_px: int) -> None:
+        if radius_px < 1:
+            raise InputError(f"Got a reach of {radius_px} px for borders, expected 1 or more.")
+        self.num_classes, self.radius_px = num_classes, radius_px
+        self.counts = {name: np.zeros(num_classes, np.int64) for name in COUNTS}
+
+    @property
+    def margin_px(self) -> int:
+        """What a window needs to see on each side for the counts of the whole."""
+        return self.radius_px + 1
+
+    def update(self, reference: NDArray[np.uint8], prediction: NDArray[np.uint8], *, margin_px: int = 0) -> None:
+        """Add a window.
+
+        reference, prediction : (H, W) uint8. margin_px : on each side only looked at; 0 for a whole image, else at
+        least `self.margin_px`. Memory: some 10 bytes a pixel.
+        """
+        if reference.shape != prediction.shape:
+            raise InputError(f"Got a reference of {reference.shape} and a prediction of {prediction.shape} pixels.")
+        if 0 < margin_px < self.margin_px:
+            raise InputError(f"Got a margin of {margin_px} px, expected {self.margin_px} or more.")
+        height, width = reference.shape
+        inner = (slice(margin_px, height - margin_px), slice(margin_px, width - margin_px))
+        known = ~grown(np.pad(reference == VOID, 1, constant_values=True), self.radius_px)[1:-1, 1:-1]
+        sides = {"reference": reference, "predicted": prediction}
+        borders = {side: border_pixels(labels) for side, labels in sides.items()}
+        for place in range(self.num_classes):
+            lines = {side: borders[side] & (sides[side] == place) for side in sides}
+            for side, other in (("reference", "predicted"), ("predicted", "reference")):
+                counted = (lines[side] & known)[inner]
+                if not counted.any():
+                    continue
+                near = counted & grown(lines[other], self.radius_px)[inner]
+                self.counts[side][place] += np.count_nonzero(counted)
+                self.counts[f"{side}_near"][place] += np.count_nonzero(near)
+
+    def __iadd__(self, other: BorderScores) -> BorderScores:
+        """Take up the counts of others."""
+        for name in COUNTS:
+            self.counts[name] += other.counts[name]
+        return self
+
+    @property
+    def precision(self) -> NDArray[np.float64]:
+        """(K,) share of predicted border pixels near a reference one; NaN where none was predicted."""
+        return _ratio(self.counts["predicted_near"], self.counts["predicted"])
+
+    @property
+    def recall(self) -> NDArray[np.float64]:
+        """(K,) share of reference border pixels near a predicted one; NaN where the reference has none."""
+        return _ratio(self.counts["reference_near"], self.counts["reference"])
+
+    @property
+    def f1(self) -> NDArray[np.float64]:
+        """(K,) harmonic mean of both; 0 where only one side has borders, NaN where neither has."""
+        both = self.counts["predicted"] + self.counts["reference"] > 0
+        precision, recall = np.nan_to_num(self.precision), np.nan_to_num(self.recall)
+        return np.where(both, np.nan_to_num(_ratio(2 * precision * recall, precision + recall)), np.nan)
+
+    @property
+    def mean_f1(self) -> float:
+        """Mean over the classes that have borders on either side; NaN where none has."""
+        defined = self.f1[~np.isnan(self.f1)]
+        return float(defined.mean()) if defined.size else float("nan")
+
+    def to_dict(self, names: list[str]) -> dict[str, Any]:
+        """Plain values for a report: each score by class, and the mean."""
+        by_class = {
+            score: {name: float(value) for name, value in zip(names, getattr(self, score), strict=True)}
+            for score in ("f1", "precision", "recall")
+        }
+        pixels = {name: int(count) for name, count in zip(names, self.counts["reference"], strict=True)}
+        return {"radius_px": self.radius_px, "mean_f1": self.mean_f1, **by_class, "reference_border_px": pixels}
+
+
+def border_pixels(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Pixels with another class, not void, above, below or beside them.
+
+    >>> border_pixels(np.array([[0, 0, 1, 1, 255, 2]], np.uint8)).tolist()
+    [[False, True, True, False, False, False]]
+    """
+    border = np.zeros(labels.shape, bool)
+    for axis in (0, 1):
+        first, second = (_along(labels, axis, part) for part in (slice(None, -1), slice(1, None)))
+        apart = (first != second) & (first != VOID) & (second != VOID)
+        _along(border, axis, slice(None, -1))[apart] = True
+        _along(border, axis, slice(1, None))[apart] = True
+    return border
+
+
+def _along(array: NDArray[Any], axis: int, part: slice) -> NDArray[Any]:
+    return array[part] if axis == 0 else array[:, part]
+
+
+def _ratio(part: NDArray[Any], whole: NDArray[Any]) -> NDArray[np.float64]:
+    return np.divide(part, whole, out=np.full(len(whole), np.nan), where=whole > 0)

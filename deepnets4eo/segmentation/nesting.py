@@ -1,0 +1,60 @@
+"""Segmenters inside segmenters: described and rebuilt by kind, their files side by side in one run folder.
+
+Takes any kind of segmenter; a run's folder is flat, so that files of members are told apart by a prefix.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deepnets4eo.inputs import InputSpec
+from deepnets4eo.lattice import Tiling
+from deepnets4eo.legend import Legend
+from deepnets4eo.run import segmenter_kind
+from deepnets4eo.segmenter import Segmenter
+
+TILE_STEP_PX = 32  # tiles keep multiples of it, which networks like
+
+
+def described(segmenter: Segmenter) -> dict[str, Any]:
+    """Plain values from which `rebuilt` makes it again."""
+    return {"kind": segmenter.kind, "segmenter": segmenter.describe(), "tiling": segmenter.tiling.to_dict()}
+
+
+def rebuilt(folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend) -> Segmenter:
+    """The segmenter that was described, with its files in `folder`. Errors: RunError where it cannot be rebuilt."""
+    kind = segmenter_kind(str(description["kind"]))
+    segmenter: Segmenter = kind.restore(
+        folder, description["segmenter"], inputs, legend, Tiling(**description["tiling"])
+    )
+    return segmenter
+
+
+def save_member(segmenter: Segmenter, folder: Path, prefix: str) -> list[str]:
+    """Save into a folder that others save into, too; returns the names of its files, each with the prefix."""
+    with tempfile.TemporaryDirectory(dir=folder) as aside:
+        names = segmenter.save(aside)
+        for name in names:
+            (Path(aside) / name).replace(folder / f"{prefix}{name}")
+    return [f"{prefix}{name}" for name in names]
+
+
+def rebuild_member(
+    folder: Path, prefix: str, description: Mapping[str, Any], inputs: InputSpec, legend: Legend
+) -> Segmenter:
+    """The segmenter that `save_member` wrote. Copies its files for as long as that takes."""
+    with tempfile.TemporaryDirectory() as aside:
+        for path in sorted(folder.glob(f"{prefix}*")):
+            shutil.copyfile(path, Path(aside) / path.name.removeprefix(prefix))
+        return rebuilt(Path(aside), description, inputs, legend)
+
+
+def widened(tiling: Tiling, halo_px: int) -> Tiling:
+    """A tiling with at least this halo, and as large a core; the tile grows in steps that networks like."""
+    step_px = TILE_STEP_PX // 2
+    more_px = -(-max(halo_px - tiling.halo_px, 0) // step_px) * step_px
+    return Tiling(tiling.tile_px + 2 * more_px, tiling.halo_px + more_px, tiling.overlap_px, tiling.scores)
