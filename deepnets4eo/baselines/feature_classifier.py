@@ -109,7 +109,16 @@ class FeatureClassifier(TileSegmenter):
         estimator = load_estimator(folder / ESTIMATOR)
         features = restore_features(description["features"], folder)
         own = cls.own_arguments(description)
-        made = cls(estimator, inputs, legend, features=features, bands=description["bands"], tiling=tiling, **own)
+        made = cls(
+            estimator,
+            inputs,
+            legend,
+            features=features,
+            bands=description["bands"],
+            shares=description["shares"],
+            tiling=tiling,
+            **own,
+        )
         if made.columns != description["columns"]:
             raise RunError(
                 f"{folder} was trained on the columns {_differing(description['columns'], made.columns)}, which this "
