@@ -21,6 +21,9 @@ from deepnets4eo.legend import Legend
 from deepnets4eo.scene import Scene
 
 CORE_PX = 512
+LARGE_PX = 1024  # of cores whose halo is wide, lest most of the work is done on halos
+WIDE_PX = 128
+WINDOW_PX = 256  # that samples are drawn from at once
 
 
 class PixelClassifier(FeatureClassifier):
@@ -50,7 +53,8 @@ class PixelClassifier(FeatureClassifier):
         built = as_features(features)
         self.stride_px = stride_px
         self.looks_px = -(-halo_px(built) // stride_px) * stride_px  # sites of neighbouring tiles lie on one grid
-        own = Tiling(CORE_PX + 2 * self.looks_px, self.looks_px)
+        core_px = LARGE_PX if self.looks_px > WIDE_PX else CORE_PX
+        own = Tiling(core_px + 2 * self.looks_px, self.looks_px)
         super().__init__(
             estimator, inputs, legend, features=built, bands=bands, shares=shares,
             tiling=tiling if tiling is not None else own,
@@ -70,6 +74,7 @@ class PixelClassifier(FeatureClassifier):
             stride_px=self.stride_px,
             names=self.inputs.names,
             seed=seed,
+            window_px=LARGE_PX if self.looks_px > WIDE_PX else WINDOW_PX,
         )
         self.learn(samples.vectors, samples.places, samples.blocks)
         return self
