@@ -34,7 +34,6 @@ MAIN = ("impervious", "building", "low_vegetation", "tree", "car")
 ERODED, ERODE_PX = "labels_eroded", 3
 TRAIN_SEEDS, TEST_SEEDS = (1, 2), (3, 4)
 SIZE_PX, GSD_M = 1000, 0.1
-SLIC = "superpixels={method: slic, area_px: 256}"
 FEATURES = "model.features=[pixels, hsv_histogram, hog16]"
 BANDS = {"isprs_potsdam": "[red, green, blue, near infrared]", "isprs_vaihingen": "[near infrared, red, green]"}
 LAYOUT = {"isprs_potsdam": {"image": "image_rgbir"}, "isprs_vaihingen": {}}
@@ -45,36 +44,39 @@ FEATURE_NOTE = (
 
 @dataclass(frozen=True)
 class Size:
-    """How much is learned from: samples, epochs of the network, and the side that patches are resized to."""
+    """How much is learned from: samples, epochs of the network, the side that patches are resized to; superpixels."""
 
     samples: int
     epochs: int
     windows: int
     input_px: int
+    area_px: int
     common: tuple[str, ...] = ()
 
 
-WHOLE = Size(20_000, 40, 800, 228)
-SMALL = Size(3000, 8, 96, 64, SPLIT)
+WHOLE = Size(20_000, 40, 800, 228, 256)
+SMALL = Size(3000, 8, 96, 64, 400, SPLIT)
 
 
 def rows(weights: str | None = None, size: Size = WHOLE) -> list[Row]:
     """The classical rows of the group's ISPRS papers, simplest first; names as in the cards where they are there."""
     forest, deep = "baselines/random-forest", "baselines/deep-svm"
+    slic = f"{{method: slic, area_px: {size.area_px}}}"
     given = (f"deep.weights={weights}",) if weights else ()
     patches = (
-        "model.method=superpixels", SLIC, "deep.looks=patch", "deep.patch_px=32", f"deep.input_px={size.input_px}",
+        "model.method=superpixels", f"superpixels={slic}", "deep.looks=patch", "deep.patch_px=32", f"deep.input_px={size.input_px}",
         "estimator.name=sgd_svm", "estimator.search=false", f"model.max_samples={size.samples}", *given,
     )  # fmt: skip
-    regions = ("model.method=superpixels", SLIC, FEATURES, f"model.max_samples={size.samples}")
+    pixels = (f"model.max_samples={3 * size.samples}",)
+    regions = ("model.method=superpixels", f"superpixels={slic}", FEATURES, f"model.max_samples={size.samples}")
     network = (
         "model.layers=[image]", f"train.epochs={size.epochs}", f"data.windows_per_epoch={size.windows}",
-        "predict.tile_px=208", "post=[{superpixel_vote: {method: slic, area_px: 256}}]",
+        "predict.tile_px=208", f"post=[{{superpixel_vote: {slic}}}]",
     )  # fmt: skip
     table = [
         Row("Expert rules, NDVI + nDSM", "baselines/expert-rules", ("model.layers=[image, dsm]",)),
-        Row("RF, pixels", forest),
-        Row("RF + CRF (HUST)", forest, ("post=[{crf: {}}]",)),
+        Row("RF, pixels", forest, pixels),
+        Row("RF + CRF (HUST)", forest, (*pixels, "post=[{crf: {}}]")),
         Row("RF IRRGB", forest, regions),
         Row("Extra trees IRRGB", forest, (*regions, "estimator.name=extra_trees")),
         Row("Superpixels + frozen AlexNet, 32 px", deep, (*patches, "deep.scales=[1]")),
@@ -85,9 +87,14 @@ def rows(weights: str | None = None, size: Size = WHOLE) -> list[Row]:
     return [replace(row, overrides=(*row.overrides, *size.common)) for row in table]
 
 
-def contest(dataset: str, root: Path, split: str | None) -> Places:
+def bands(dataset: str) -> str:
+    """What the bands of a dataset's images show, which its files do not say, for recipes."""
+    return f"model.bands={{image: {BANDS[dataset]}}}"
+
+
+def contest(card: DatasetCard, root: Path, split: str | None) -> Places:
     """The tiles of a dataset's split, infrared among their colours, heights and eroded labels where they lie there."""
-    card = DatasetCard.load(dataset).with_layout(LAYOUT[dataset])
+    card = card.with_layout(LAYOUT[card.name])
     everything = open_dataset(card, root, layers=["image"])
     there = [layer for layer in ("dsm", ERODED) if all(layer in files for files in everything.values())]
     parts = [
@@ -112,9 +119,9 @@ def miniature(out: Path) -> Places:
             part[f"city-{seed}"] = {name: str(folder / f"{name}.tif") for name in ("image", "dsm", "labels")}
             if not (folder / "labels.tif").exists():
                 city = City(seed, SIZE_PX, GSD_M)
-                tags, bands = synthetic_tag(city), np.ascontiguousarray(city.image[[3, 0, 1]])
+                tags, irrg = synthetic_tag(city), np.ascontiguousarray(city.image[[3, 0, 1]])
                 with CogWriter(folder / "image.tif", city.grid, count=3, band_names=IRRG, tags=tags) as cog:
-                    cog.write(whole(city.grid), bands)
+                    cog.write(whole(city.grid), irrg)
                 write_raster(folder / "dsm.tif", city.grid, city.dsm, tags)
                 write_raster(folder / "labels.tif", city.grid, city.labels(legend), tags, legend)
     return Places(*parts)
@@ -154,12 +161,10 @@ def whole_table(table: Sequence[Row], found: Places, out: Path, card: DatasetCar
         ("full reference", out, outcomes),
         ("eroded reference", out / "eroded", without_borders(outcomes, found, legend)),
     ):
-        borders = {
-            "reference": kind + (" (files given out)" if files else f" (disc of {ERODE_PX} px)") * (folder != out)
-        }
-        texts.append(
-            write_table(scored, MAIN, card.published, folder, title=f"{title}: {kind}", notes={**borders, **notes})
-        )
+        borders = kind if folder == out else f"{kind}, {'files given out' if files else f'a disc of {ERODE_PX} px'}"
+        notes = notes | {"reference": borders}
+        heading = f"{title}: {kind}"
+        texts.append(write_table(scored, MAIN, card.published, folder, title=heading, notes=notes, rest=True))
     return "\n".join(texts)
 
 
@@ -194,9 +199,8 @@ def main() -> None:
     if arguments.samples:
         print(crops(table, arguments.samples, arguments.out))
     elif arguments.data:
-        bands = f"model.bands={{image: {BANDS[arguments.dataset]}}}"
-        named = [replace(row, overrides=(*row.overrides, bands)) for row in table]
-        found = contest(arguments.dataset, arguments.data, arguments.split)
+        named = [replace(row, overrides=(*row.overrides, bands(arguments.dataset))) for row in table]
+        found = contest(card, arguments.data, arguments.split)
         print(whole_table(named, found, arguments.out, card, f"{card.title}, classical baselines"))
     else:
         title = "ISPRS baselines on the miniature city (SYNTHETIC)"

@@ -92,7 +92,7 @@ def tile_table(tile: str, legend: Legend, folds: Folds, rows: Sequence[Row], out
     contact_sheet(outcomes, both, legend, out / "maps.png", title=text.title)
     print(f"{tile}: {time.perf_counter() - started:.0f} s", file=sys.stderr)
     classes = text.classes or legend.names
-    return write_table(outcomes, classes, text.published, out, title=text.title, notes=notes)
+    return write_table(outcomes, classes, text.published, out, title=text.title, notes=notes, rest=True)
 
 
 def _fitted(tile: str, row: Row) -> Row:

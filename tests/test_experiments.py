@@ -14,9 +14,11 @@ import isprs_baselines  # noqa: E402
 import lidar_rasters  # noqa: E402
 import real_tiles  # noqa: E402
 import tile_rows  # noqa: E402
+from made_up_datasets import make_dataset  # noqa: E402
 
 from deepnets4eo.benchmark import Row  # noqa: E402
 from deepnets4eo.dataset_card import DatasetCard  # noqa: E402
+from deepnets4eo.files import read_json  # noqa: E402
 from deepnets4eo.grid import Window  # noqa: E402
 from deepnets4eo.legend import VOID, Legend  # noqa: E402
 from deepnets4eo.scene import Scene  # noqa: E402
@@ -40,6 +42,29 @@ def test_isprs_rows_stand_beside_those_of_the_papers() -> None:
     assert len(names & vaihingen.keys()) == 4
     assert "RF IRRGB" in names & potsdam.keys()
     assert vaihingen["Superpixels + frozen AlexNet, 32 + 64 + 128 px"].overall_accuracy == 82.41
+
+
+def test_the_contest_is_scored_with_and_without_borders(tmp_path: Path) -> None:
+    make_dataset(
+        tmp_path / "data", "isprs_vaihingen", ["1", "3", "5", "15"], ["image", "labels", "labels_eroded", "dsm"]
+    )
+    card = DatasetCard.load("isprs_vaihingen")
+    some = card.model_copy(update={"splits": {"few": {"train": ("1", "3"), "test": ("5", "15")}}})
+    found = isprs_baselines.contest(some, tmp_path / "data", None)
+    assert sorted(found.test) == ["5", "15"]
+    row = Row(
+        "RF IRRGB",
+        "baselines/random-forest",
+        ("estimator.trees=3", "model.max_samples=300", *tile_rows.SPLIT, isprs_baselines.bands("isprs_vaihingen")),
+    )
+    text = isprs_baselines.whole_table([row], found, tmp_path / "out", some, "Few")
+    assert "SegNet (JURSE 2017) | published" in text
+    full, eroded = (read_json(tmp_path / "out" / folder / "table.json") for folder in (".", "eroded"))
+    assert full["notes"]["reference"] == "full reference"
+    assert eroded["notes"]["reference"] == "eroded reference, files given out"
+    first, second = (one["ours"]["RF IRRGB"]["scores"]["inputs"][0]["reference"] for one in (full, eroded))
+    assert "noBoundary" in second
+    assert "noBoundary" not in first
 
 
 def test_halves_are_cut_where_they_share_more_classes() -> None:

@@ -21,15 +21,20 @@ Line = tuple[str, str, dict[str, float], float, float, float, float]
 
 
 def markdown(
-    outcomes: Sequence[Outcome], classes: Sequence[str], published: Mapping[str, PublishedScores], title: str
+    outcomes: Sequence[Outcome],
+    classes: Sequence[str],
+    published: Mapping[str, PublishedScores],
+    title: str,
+    *,
+    rest: bool = False,
 ) -> str:
     """The table for people: each published row above ours of the same name, F1 and OA in percent.
 
-    The mean is that of the table's classes without those that are nowhere; a dash where a row tells only some.
+    rest : published rows without one of ours follow below. The mean is that of the table's classes without those that are nowhere; a dash where a row tells only some.
     """
     head = ["method", "whose", *classes, "mean F1", "OA", "kappa", "train s", "predict s"]
     rows = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
-    for name, whose, f1, accuracy, kappa, training, prediction in _lines(outcomes, classes, published):
+    for name, whose, f1, accuracy, kappa, training, prediction in _lines(outcomes, classes, published, rest=rest):
         by_class = [_shown(f1.get(one)) for one in classes]
         overall = (_shown(_mean(f1, classes)), _shown(accuracy), _shown(kappa))
         rows.append([name, whose, *by_class, *overall, _shown(training, 0), _shown(prediction, 0)])
@@ -44,20 +49,21 @@ def write_table(
     *,
     title: str,
     notes: Mapping[str, Any] | None = None,
+    rest: bool = False,
 ) -> str:
     """Write table.md, table.csv and table.json into a folder; returns the Markdown.
 
-    notes : protocol, split, seed and whatever else a reader needs to judge the figures.
+    rest : published rows without one of ours, too. notes : protocol, split, seed and whatever else a reader needs to judge the figures.
     """
     folder = Path(out)
-    text = markdown(outcomes, classes, published, title)
+    text = markdown(outcomes, classes, published, title, rest=rest)
     text += "".join(f"\n- {key}: {value}" for key, value in (notes or {}).items()) + "\n"
     write_text(folder / "table.md", text)
     lines = io.StringIO()
     writer = csv.writer(lines, lineterminator="\n")
     writer.writerow(["method", "whose", *(f"f1.{one}" for one in classes), "overall_accuracy", "kappa",
                      "train_seconds", "predict_seconds"])  # fmt: skip
-    for name, whose, f1, *others in _lines(outcomes, classes, published):
+    for name, whose, f1, *others in _lines(outcomes, classes, published, rest=rest):
         writer.writerow([name, whose, *(_cell(f1.get(one, math.nan)) for one in classes), *map(_cell, others)])
     write_text(folder / "table.csv", lines.getvalue())
     write_json(
@@ -73,7 +79,7 @@ def write_table(
 
 
 def _lines(
-    outcomes: Sequence[Outcome], classes: Sequence[str], published: Mapping[str, PublishedScores]
+    outcomes: Sequence[Outcome], classes: Sequence[str], published: Mapping[str, PublishedScores], *, rest: bool
 ) -> Iterator[Line]:
     nan = float("nan")
     for outcome in outcomes:
@@ -87,6 +93,9 @@ def _lines(
         accuracy = 100 * outcome.scores["overall_accuracy"] if whole else nan
         kappa = outcome.scores["kappa"] if whole else nan
         yield outcome.name, "ours", f1, accuracy, kappa, outcome.train_seconds, outcome.predict_seconds
+    ours = {outcome.name for outcome in outcomes} if rest else published.keys()
+    for name in (one for one in published if one not in ours):
+        yield _theirs(name, published[name])
 
 
 def _theirs(name: str, scores: PublishedScores) -> Line:
