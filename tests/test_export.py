@@ -1,0 +1,160 @@
+"""Export to ONNX: the same labels in another runtime, any size where that can be, and all a caller must know inside."""
+
+import importlib.util
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+from test_networks import REGISTERED
+from torch import nn
+
+from deepnets4eo import export
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.export import export_onnx
+from deepnets4eo.inputs import InputSpec, LayerInput
+from deepnets4eo.lattice import Tiling
+from deepnets4eo.legend import Legend
+from deepnets4eo.networks import create_model
+from deepnets4eo.run import Run
+from deepnets4eo.segmenter import NetworkSegmenter
+
+onnx = pytest.importorskip("onnx", reason="needs pip install deepnets4eo[onnx]")
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs pip install deepnets4eo[onnx]")
+
+LEGEND = Legend.load("isprs")
+INPUTS = InputSpec(
+    {
+        "image": LayerInput(("red", "green", "blue"), (90.0,) * 3, (40.0,) * 3, 0, 255),
+        "dsm": LayerInput(("height",), (5.0,), (3.0,), 0, 30, "float32", "m"),
+    },
+    gsd_m=0.1,
+)
+NETWORKS = [
+    *REGISTERED.items(),  # for four bands, as small as they can be
+    ("unet/resnet18", {}),
+    ("segnet", {"width": 2, "head": "multi-kernel", "deep_supervision": True}),
+    ("segnet", {"width": 2, "head": "distance"}),
+]
+
+
+class Tiny(nn.Module):
+    """Half the resolution and back: sides must be even."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.up = nn.Conv2d(4, 8, 2, stride=2), nn.ConvTranspose2d(8, LEGEND.num_classes, 2, stride=2)
+
+    def forward(self, image):
+        return self.up(self.down(image).relu())
+
+
+class Fixed(nn.Module):
+    """Takes tiles of 64 px alone, as vision transformers do."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.place = nn.Conv2d(4, LEGEND.num_classes, 1), nn.Parameter(torch.randn(1, 4, 64, 64))
+
+    def forward(self, image):
+        return self.layer(image + self.place)
+
+
+def run_of(folder, module, name="tiny"):
+    """A run around a module that need not be registered."""
+    segmenter = NetworkSegmenter({"name": name}, INPUTS, LEGEND, tiling=Tiling(64, 8), module=module)
+    return Run(folder, segmenter, {}, {"recipe_sha256": "abc", "notes": {"synthetic": True}})
+
+
+@pytest.fixture
+def run(tmp_path):
+    torch.manual_seed(0)
+    return run_of(tmp_path / "run", Tiny())
+
+
+def logits_of(path, batch):
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(None, {"image": batch})[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "options"), NETWORKS)
+def test_the_exported_network_gives_the_same_labels(tmp_path, name, options):
+    torch.manual_seed(0)
+    network = create_model(name, in_channels=4, num_classes=LEGEND.num_classes, **options)
+    run = run_of(tmp_path / "run", network, name)
+    done = export_onnx(run, tmp_path / "network.onnx")
+    assert done.same_labels >= 0.9999  # equal logits but for rounding; a tie may fall otherwise
+    shape = (3, 4, 64, 64) if done.side_px else (3, 4, 40, 75)
+    batch = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    found, expected = logits_of(done.path, batch), run.segmenter.predict_raw(batch)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.9999
+
+
+def test_any_batch_height_and_width_go_in(run, tmp_path):
+    done = export_onnx(run, tmp_path / "network.onnx")
+    assert (done.any_size, done.side_px, done.same_labels) == (True, None, 1.0)
+    assert done.largest_difference < 1e-5
+    shape = [
+        axis.dim_param or axis.dim_value for axis in onnx.load(done.path).graph.input[0].type.tensor_type.shape.dim
+    ]
+    assert shape == ["batch", 4, "height", "width"]
+    for shape in ((1, 4, 33, 64), (5, 4, 7, 200)):
+        batch = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+        np.testing.assert_allclose(logits_of(done.path, batch), run.segmenter.predict_raw(batch), atol=1e-5)
+
+
+def test_inputs_legend_and_tiling_travel_inside_one_file(run, tmp_path):
+    export_onnx(run, tmp_path / "network.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["network.onnx"]
+    session = onnxruntime.InferenceSession(str(tmp_path / "network.onnx"), providers=["CPUExecutionProvider"])
+    card = json.loads(session.get_modelmeta().custom_metadata_map["deepnets4eo"])
+    assert InputSpec.from_dict(card["inputs"]) == INPUTS
+    assert Legend.from_dict(card["legend"]) == LEGEND
+    assert Tiling(**card["tiling"]) == run.tiling
+    assert (card["recipe_sha256"], card["synthetic"], card["side_px"]) == ("abc", True, None)
+
+
+def test_a_network_of_one_size_keeps_that_of_its_tiles_and_a_free_batch(tmp_path, caplog):
+    torch.manual_seed(0)
+    fixed = run_of(tmp_path / "run", Fixed())
+    with caplog.at_level(logging.INFO, logger="deepnets4eo.export"):
+        done = export_onnx(fixed, tmp_path / "network.onnx")
+    assert (done.any_size, done.side_px, done.same_labels) == (False, 64, 1.0)
+    assert "depends on the size of the image" in caplog.text
+    batch = np.random.default_rng(1).normal(size=(3, 4, 64, 64)).astype(np.float32)
+    np.testing.assert_allclose(logits_of(done.path, batch), fixed.segmenter.predict_raw(batch), atol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [1.0, np.nan])
+def test_a_graph_that_gives_something_else_is_refused_and_not_kept(run, tmp_path, monkeypatch, wrong):
+    right = NetworkSegmenter.predict_raw
+    monkeypatch.setattr(NetworkSegmenter, "predict_raw", lambda self, batch: right(self, batch) + wrong)
+    with pytest.raises(RunError, match="so no file was written"):
+        export_onnx(run, tmp_path / "network.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_onnxruntime_nothing_is_compared(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "_installed", lambda name: name != "onnxruntime")
+    done = export_onnx(run, tmp_path / "network.onnx")
+    assert done.same_labels is None
+    assert done.largest_difference is None
+    assert done.path.stat().st_size > 0
+
+
+def test_missing_packages_are_named(run, tmp_path, monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else real(name))
+    with pytest.raises(InputError, match=r"export needs onnxscript\. .*pip install deepnets4eo\[onnx\]"):
+        export_onnx(run, tmp_path / "network.onnx")
+
+
+def test_what_is_no_network_is_refused_with_the_reason(tmp_path):
+    class Forest:
+        kind = "pixel-classifier"
+
+    with pytest.raises(RunError, match="kind 'pixel-classifier'; ONNX holds networks alone"):
+        export_onnx(Run(tmp_path, Forest(), {}, {}), tmp_path / "forest.onnx")
