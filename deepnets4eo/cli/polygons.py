@@ -10,6 +10,7 @@ import typer
 from deepnets4eo.cli.options import Debug, Out, Overwrite
 
 if TYPE_CHECKING:
+    from deepnets4eo.legend import Legend
     from deepnets4eo.scene import Layer
 
 
@@ -60,10 +61,8 @@ def polygons(
 def _chosen(layer: Layer, classes: str | None, legend: str | None) -> dict[int, str] | None:
     """Label value → class name of what was asked for; None for everything under its number."""
     from deepnets4eo.errors import LabelError
-    from deepnets4eo.evaluation import written_legend
-    from deepnets4eo.legend import Legend
 
-    known = Legend.load(legend) if legend else written_legend(layer)
+    known = _known(layer, legend)
     if classes is None:
         return None if known is None else dict(zip(known.values, known.names, strict=True))
     chosen = {}
@@ -80,3 +79,20 @@ def _chosen(layer: Layer, classes: str | None, legend: str | None) -> dict[int, 
         else:
             chosen[known.value(word)] = known.names[known.index(word)]
     return chosen
+
+
+def legend_of(layer: Layer, legend: str | None) -> Legend:
+    """The legend named, else the one written into the raster; LabelError where there is neither."""
+    from deepnets4eo.errors import LabelError
+
+    known = _known(layer, legend)
+    if known is None:
+        raise LabelError(f"{layer.source} does not say its legend. Name it with --legend.")
+    return known
+
+
+def _known(layer: Layer, legend: str | None) -> Legend | None:
+    from deepnets4eo.evaluation import written_legend
+    from deepnets4eo.legend import Legend
+
+    return Legend.load(legend) if legend else written_legend(layer)

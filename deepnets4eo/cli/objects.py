@@ -1,0 +1,68 @@
+"""`deepnets4eo objects`: a label raster in, the single objects of a class out, with their density if asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from deepnets4eo.cli.options import Debug, Out, Overwrite, Workers
+
+
+def objects(
+    labels: Annotated[Path, typer.Argument(help="Label raster.", show_default=False)],
+    out: Out,
+    class_name: Annotated[str, typer.Option("--class", help="The class whose objects are wanted.")] = "car",
+    legend: Annotated[
+        str | None, typer.Option(help="Legend of the labels, a name or a YAML card; by default the raster's own.")
+    ] = None,
+    opening: Annotated[float, typer.Option(help="Remove what is thinner than this many metres.", min=0)] = 0.0,
+    min_area: Annotated[float, typer.Option(help="Leave out objects below this many m².", min=0)] = 0.0,
+    split: Annotated[
+        Literal["distance", "area", "none"],
+        typer.Option(help="Take touching objects apart: at necks, by --object-area too, or not."),
+    ] = "distance",
+    object_area: Annotated[float | None, typer.Option(help="Area of one object in m², for --split area.")] = None,
+    connectivity: Annotated[int, typer.Option(help="8 joins pixels that touch by a corner, 4 does not.")] = 4,
+    shape: Annotated[
+        Literal["oriented_box", "polygon"], typer.Option(help="The smallest rectangle around each, or its outline.")
+    ] = "oriented_box",
+    density: Annotated[
+        Path | None, typer.Option(help="Write a raster of objects per hectare here, too.", show_default=False)
+    ] = None,
+    cell: Annotated[float, typer.Option(help="Side of a cell of --density in metres.", min=0)] = 10.0,
+    radius: Annotated[float, typer.Option(help="Spread each object over this many metres in --density.", min=0)] = 0.0,
+    workers: Workers = 2,
+    overwrite: Overwrite = False,
+    debug: Debug = False,
+) -> None:
+    """Find the single objects of a class, such as cars, with length, width and heading: segment before detect.
+
+    \b
+    deepnets4eo objects labels.tif --out cars.gpkg --class car --opening 0.5 --min-area 2
+    deepnets4eo objects labels.tif --out cars.gpkg --legend isprs --density cars_per_ha.tif --cell 10 --radius 50
+    """
+    import logging
+
+    from deepnets4eo.cli.polygons import legend_of
+    from deepnets4eo.cli.progress import progress
+    from deepnets4eo.files import refuse_existing
+    from deepnets4eo.polygons import write_vector
+    from deepnets4eo.polygons.vector_files import check_vector_suffix
+    from deepnets4eo.scene import Layer
+    from deepnets4eo.segmentation import ObjectRules, density_grid, extract_objects, write_density_map
+
+    check_vector_suffix(out)
+    for path in (out, density):
+        if path is not None:
+            refuse_existing(path, overwrite=overwrite)
+    rules = ObjectRules(opening, min_area, split, object_area, connectivity=connectivity, shape=shape)  # type: ignore[arg-type]
+    layer = Layer.open(labels)
+    cells = density_grid(layer.grid, cell) if density is not None else None
+    with progress("objects") as advance:
+        found = extract_objects(layer, class_name, legend_of(layer, legend), rules, workers=workers, progress=advance)
+    logging.getLogger(__name__).info("%d objects of class %s", len(found), class_name)
+    typer.echo(write_vector(found, out))
+    if density is not None and cells is not None:
+        typer.echo(write_density_map(found, cells, density, radius_m=radius))
