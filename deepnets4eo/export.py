@@ -121,7 +121,8 @@ def _traced(segmenter: NetworkSegmenter) -> tuple[onnx.ModelProto, bool]:
         example = torch.zeros(batch, channels, height, width)
         return _trace(_AnySize(segmenter.module).eval(), example, {0: "batch", 2: "height", 3: "width"}), True
     except (torch.onnx.OnnxExporterError, InputError) as error:
-        log.info("the network's graph depends on the size of the image (%s); the size of its tiles is kept", error)
+        log.debug("%s", error)
+        log.info("the network's graph depends on the size of the image; the size of its tiles is kept")
     side = _side_px(segmenter)
     try:
         return _trace(segmenter.module, torch.zeros(batch, channels, side, side), {0: "batch"}), False
@@ -138,7 +139,12 @@ def _trace(network: nn.Module, example: Tensor, free: dict[int, str]) -> onnx.Mo
         )  # fmt: skip
     if program is None:
         raise RunError("torch.onnx.export gave no graph. Update torch.")
-    return program.model_proto
+    graph = program.model_proto
+    names = [axis.dim_param for axis in graph.graph.input[0].type.tensor_type.shape.dim]
+    bound = [name for place, name in free.items() if not names[place] or "*" in names[place]]
+    if bound:  # the exporter narrows what it cannot keep free, and goes on
+        raise torch.onnx.OnnxExporterError(f"{' and '.join(bound)} cannot be free")
+    return graph
 
 
 def _describe(graph: onnx.ModelProto, run: Run, side_px: int | None) -> None:
@@ -163,6 +169,7 @@ def _describe(graph: onnx.ModelProto, run: Run, side_px: int | None) -> None:
 def _compare(path: Path, segmenter: NetworkSegmenter, side_px: int | None) -> tuple[float, float]:
     """Share of pixels with the same label, and largest difference of logits. Errors: RunError where they differ."""
     import onnxruntime
+    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
@@ -172,7 +179,11 @@ def _compare(path: Path, segmenter: NetworkSegmenter, side_px: int | None) -> tu
     same, worst = [], 0.0
     for count, height, width in PROBES if side_px is None else ((1, side_px, side_px),):
         batch = rng.normal(size=(count, segmenter.inputs.in_channels, height, width)).astype(np.float32)
-        found, expected = np.asarray(session.run([OUTPUT], {INPUT: batch})[0]), segmenter.predict_raw(batch)
+        expected = segmenter.predict_raw(batch)
+        try:
+            found = np.asarray(session.run([OUTPUT], {INPUT: batch})[0])
+        except (Fail, InvalidArgument, RuntimeException) as error:
+            raise RunError(f"onnxruntime cannot run the exported graph on {batch.shape}: {error}") from error
         difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
         if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):  # NaN differs, too
             raise RunError(
