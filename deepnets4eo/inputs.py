@@ -2,13 +2,15 @@
 
 Takes samples as `Scene.read` gives them; gives scaled tensors. The only place where values are scaled.
 Refuses scenes that do not fit: missing layer, other bands or order, another range of values, another GSD.
+A layer that training left out at times (modality dropout) may be missing; that is said in a warning.
 """
 
 from __future__ import annotations
 
+import logging
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Window, gsd_m
 from deepnets4eo.scene import Layer, Scene
+
+log = logging.getLogger(__name__)
 
 PROBES = 4  # windows along each axis that values are looked at
 PROBE_PX = 256
@@ -31,6 +35,7 @@ class LayerInput:
     """One layer as a segmenter expects it; all per band, in order.
 
     low, high : the range of values that training saw (1st and 99th percentile, in `units`). mean, std : scaling.
+    optional : scenes may lack it, because training left it out at times.
     """
 
     bands: tuple[str, ...]
@@ -40,6 +45,7 @@ class LayerInput:
     high: float
     dtype: str = "uint8"
     units: str = ""
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,8 +68,19 @@ class InputSpec:
         """Bands of all layers together."""
         return sum(len(layer.bands) for layer in self.layers.values())
 
+    def present(self, scene: Scene) -> list[str]:
+        """Layers to read from a scene that was checked: all but optional ones that it lacks, in order."""
+        return [name for name, layer in self.layers.items() if name in scene.layers or not layer.optional]
+
+    def with_optional(self, names: Collection[str]) -> InputSpec:
+        """The same spec, in which scenes may lack the named layers."""
+        layers = {name: replace(layer, optional=name in names) for name, layer in self.layers.items()}
+        return InputSpec(layers, self.gsd_m)
+
     def prepare(self, sample: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Concatenate and standardise a sample of `Scene.read`; what is not valid becomes 0, the mean.
+
+        An optional layer that the sample lacks is 0 everywhere: so training showed it where it was left out.
 
         returns : (C, h, w) float32, about zero mean and unit variance.
         """
@@ -72,9 +89,12 @@ class InputSpec:
         start = 0
         for name, layer in self.layers.items():
             part = prepared[start : start + len(layer.bands)]
+            start += len(layer.bands)
+            if layer.optional and name not in sample:
+                part[:] = 0
+                continue
             np.subtract(sample[name], _column(layer.mean), out=part)
             np.divide(part, _column(layer.std), out=part)
-            start += len(layer.bands)
         if not valid.all():
             prepared[:, ~valid] = 0
         return prepared
@@ -96,12 +116,19 @@ class InputSpec:
     def check(self, scene: Scene) -> None:
         """Refuse a scene that does not fit, naming every difference. Reads at most 16 small windows a layer.
 
+        An optional layer that is missing is warned of, unless nothing else is there.
+
         Errors: RunError.
         """
         problems = self._check_gsd(scene)
+        none = not self.layers.keys() & scene.layers.keys()
         for name, expected in self.layers.items():
-            if name not in scene.layers:
-                problems.append(f"layer {name!r} is missing (the scene has {sorted(scene.layers)}); give {name}=FILE")
+            if name not in scene.layers and expected.optional and not none:
+                log.warning("The scene has no layer %r; the run was trained to do without it, and does.", name)
+            elif name not in scene.layers:
+                hint = "" if none else f", or train with train.modality_dropout={{{name}: 0.3}} to do without"
+                found = f"(the scene has {sorted(scene.layers)})"
+                problems.append(f"layer {name!r} is missing {found}; give {name}=FILE{hint}")
             else:
                 problems += _check_layer(name, expected, scene.layers[name])
         if problems:

@@ -254,6 +254,7 @@ def _inspect_run(path: str) -> Inspection:
     segmenter = load_run(path)
     result.facts["classes"] = ", ".join(segmenter.legend.names)
     result.facts["inputs"] = "; ".join(
-        f"{name}: {', '.join(item.bands)} ({item.units})" for name, item in segmenter.inputs.layers.items()
+        f"{name}: {', '.join(item.bands)} ({item.units})" + (", optional" if item.optional else "")
+        for name, item in segmenter.inputs.layers.items()
     )
     return result

@@ -101,6 +101,9 @@ class TrainSection(Section):
     flips: bool = True
     rotations: bool = Field(default=True, description="by quarter turns")
     photometric: float = Field(default=0.1, ge=0, le=1, description="strength of light and contrast changes; 0: none")
+    modality_dropout: dict[str, float] = Field(
+        default={}, description="layer -> share of windows shown without it; the run then predicts without it, too"
+    )
     clip_norm: float = Field(default=0.0, ge=0, description="largest norm of the gradient; 0: not clipped")
     patience: int = Field(default=0, ge=0, description="epochs without a better score before stopping; 0: never")
     monitor: Literal["mean_iou", "mean_f1", "overall_accuracy", "kappa"] = "mean_iou"
@@ -143,6 +146,20 @@ class Recipe(Section):
                 f"has data.windows_per_epoch={self.data.windows_per_epoch}, which does not fill one batch of "
                 f"train.batch_size={self.train.batch_size}. Raise the first or lower the second"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _droppable(self) -> Recipe:
+        dropped, layers = self.train.modality_dropout, self.model.layers
+        if dropped and (self.task != "segmentation" or not self.model.network):
+            raise ValueError("has train.modality_dropout, which only networks of the task segmentation learn with")
+        if not dropped.keys() <= set(layers) or not all(0 < share < 1 for share in dropped.values()):
+            raise ValueError(
+                f"has train.modality_dropout={dropped}; expected shares between 0 and 1 of layers in "
+                f"model.layers={list(layers)}, e.g. {{{layers[-1]}: 0.3}}"
+            )
+        if dropped and len(layers) < 2:
+            raise ValueError(f"has train.modality_dropout={dropped}, but {layers[0]} is all that the network sees")
         return self
 
     def to_dict(self) -> dict[str, Any]:

@@ -10,7 +10,19 @@ from deepnets4eo import networks
 from deepnets4eo.errors import InputError
 from deepnets4eo.networks import create_from_spec, create_model, list_models
 
-# dpt takes vision transformers of one image size only, patch-alexnet no encoder
+# what branches register, small; all others are smp's and take an encoder
+STREAMS = {"streams": [3, 1]}
+REGISTERED = {
+    "damage-siamese": {"encoder": "resnet18"},
+    "dual-stream": {**STREAMS, "options": {"width": 4}},
+    "fusenet": {**STREAMS, "width": 4},
+    "osmnet": {"width": 4},
+    "residual-correction": {**STREAMS, "options": {"width": 4}},
+    "segnet": {"width": 4},
+    "smp-fusion": {**STREAMS, "encoder": "resnet18"},
+    "v-fusenet": {**STREAMS, "width": 4},
+}
+# dpt takes vision transformers of one image size only, patch-alexnet one size of patches
 CONVOLUTIONAL = sorted(set(list_models()) - {"dpt", "patch-alexnet"})
 
 
@@ -36,7 +48,8 @@ def registered(monkeypatch):
 
 @pytest.mark.parametrize("name", CONVOLUTIONAL)
 def test_every_architecture_maps_bands_to_classes(name):
-    network = create_model(name, in_channels=4, num_classes=7, encoder="resnet18").eval()  # siamese ones want two dates
+    options = REGISTERED.get(name, {"encoder": "resnet18"})
+    network = create_model(name, in_channels=4, num_classes=7, **options).eval()  # siamese ones want two dates
     with torch.inference_mode():
         assert network(torch.zeros(1, 4, 128, 128)).shape == (1, 7, 128, 128)
 

@@ -168,7 +168,8 @@ def _segmenter_of(run: Run | Segmenter | str | Path) -> tuple[Segmenter, str]:
 
 
 def _identity(run: str, job: Job, scene: Scene) -> dict[str, Any]:
-    layers = {name: [_file_of(path) for path in scene.layers[name].paths] for name in job.segmenter.inputs.names}
+    names = job.segmenter.inputs.present(scene)
+    layers = {name: [_file_of(path) for path in scene.layers[name].paths] for name in names}
     return {
         "run": run,
         "scene": layers,

@@ -1,12 +1,13 @@
-"""Random flips, quarter turns and changes of light, on samples of the frozen contract.
+"""Random flips, quarter turns, changes of light and missing layers, on samples of the frozen contract.
 
 Takes a sample: tensors by name, channels first (or (H,W)), already scaled to about unit variance.
-All layers of a sample turn together; only images change their light; invalid pixels stay 0.
+All layers of a sample turn together; only images change their light; invalid pixels, and missing layers, are 0.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -14,16 +15,20 @@ from torch import Tensor
 
 Sample = dict[str, Tensor]
 
-VALID = "valid"
+MASK, VALID = "mask", "valid"
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may change: mirror images, quarter turns, light (strength 0 to 1, in standard deviations)."""
+    """What may change: mirror images, quarter turns, light (strength 0 to 1, in standard deviations).
+
+    missing : layer → share of the samples that do not show it (modality dropout).
+    """
 
     flips: bool = True
     rotations: bool = True
     photometric: float = 0.0
+    missing: Mapping[str, float] = field(default_factory=dict)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """A new sample; the same generator state gives the same sample."""
@@ -32,7 +37,7 @@ class Augmentation:
             sample = mirrored(sample, rows=bool(rng.integers(2)), cols=bool(rng.integers(2)))
         if self.photometric > 0:
             sample = relit(sample, self.photometric, rng)
-        return sample
+        return without_layers(sample, self.missing, rng) if self.missing else sample
 
 
 def turned(sample: Sample, *, quarter_turns: int) -> Sample:
@@ -60,6 +65,17 @@ def relit(sample: Sample, strength: float, rng: np.random.Generator) -> Sample:
             changed = _relit_layer(sample[name], strength, rng)
             relighted[name] = changed if valid is None else changed * valid.to(changed.dtype)
     return relighted
+
+
+def without_layers(sample: Sample, shares: Mapping[str, float], rng: np.random.Generator) -> Sample:
+    """Some layers 0 all over, as `InputSpec.prepare` gives those that a scene lacks.
+
+    shares : layer → probability of being left out, independently of others; where all would be, one of them stays.
+    """
+    left_out = [name for name in sorted(shares) if rng.random() < shares[name]]
+    if len(left_out) == len(sample.keys() - {MASK, VALID}):
+        left_out.pop(int(rng.integers(len(left_out))))
+    return {name: torch.zeros_like(layer) if name in left_out else layer for name, layer in sample.items()}
 
 
 def _relit_layer(layer: Tensor, strength: float, rng: np.random.Generator) -> Tensor:

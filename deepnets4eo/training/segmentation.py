@@ -72,7 +72,8 @@ def prepare(recipe: Recipe) -> Prepared:
     parts = make_parts(scenes, recipe.data)
     if parts.leaky:
         log.warning("data.split=random: neighbours of training pixels are validated on, so the scores are leaky.")
-    return Prepared(recipe, legend, parts, measure_inputs(parts, recipe.model.layers), class_cells(parts))
+    inputs = measure_inputs(parts, recipe.model.layers).with_optional(recipe.train.modality_dropout)
+    return Prepared(recipe, legend, parts, inputs, class_cells(parts))
 
 
 def write_run(segmenter: Segmenter, prepared: Prepared, out: Path, notes: dict[str, Any]) -> Path:
@@ -104,18 +105,26 @@ def load_legend(recipe: Recipe) -> Legend:
 
 
 def score_segmenter(segmenter: Segmenter, prepared: Prepared) -> dict[str, Any]:
-    """All scores over the validation part, with the split that they were reached under."""
-    matrix = ConfusionMatrix(prepared.legend.num_classes)
+    """All scores over the validation part, with the split that they were reached under.
+
+    The overall ones also without each optional layer, as scenes that lack it are predicted.
+    """
+    inputs = segmenter.inputs
+    optional = [name for name, layer in inputs.layers.items() if layer.optional]
+    matrices = {left_out: ConfusionMatrix(prepared.legend.num_classes) for left_out in [None, *optional]}
     core_px, halo_px = prepared.recipe.data.tile_px, segmenter.halo_px
     for batch in _validation(prepared, core_px + 2 * halo_px, halo_px):
-        stacked = np.concatenate([batch[name].numpy() for name in segmenter.inputs.names], axis=1)
         inner = batch["mask"].numpy()[:, halo_px : halo_px + core_px, halo_px : halo_px + core_px]
-        matrix.update(inner, segmenter.predict_classes(stacked, margin_px=halo_px))
+        for left_out, matrix in matrices.items():
+            layers = {name: batch[name].numpy() for name in inputs.names}
+            shown = [np.zeros_like(layers[name]) if name == left_out else layers[name] for name in layers]
+            matrix.update(inner, segmenter.predict_classes(np.concatenate(shown, axis=1), margin_px=halo_px))
     split = prepared.parts.describe()
     protocol = {"name": "validation part of the training scenes", "leaky": split["leaky"], "split": split}
-    return report.scores(matrix, prepared.legend.names) | {
+    without = {name: {score: getattr(matrices[name], score) for score in report.OVERALL} for name in optional}
+    return report.scores(matrices[None], prepared.legend.names) | {
         "legend": prepared.legend.name, "protocol": protocol, "synthetic": prepared.synthetic,
-    }  # fmt: skip
+    } | ({"without_layer": without} if optional else {})  # fmt: skip
 
 
 def _validation(prepared: Prepared, tile_px: int, halo_px: int) -> ValidationLoader:
@@ -143,7 +152,7 @@ def train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple
         segmenter = _untrained(prepared)
     segmenter.module.to(memory_format=torch.channels_last)  # quicker convolutions
     plan = WindowPlan(prepared.parts, prepared.cells, recipe)
-    augment = Augmentation(train.flips, train.rotations, train.photometric)
+    augment = Augmentation(train.flips, train.rotations, train.photometric, train.modality_dropout)
     reader = SampleReader(prepared.parts, prepared.inputs)
     loader = TrainLoader(reader, plan, augment, train.batch_size, recipe.data.num_workers)
     criterion = SegmentationCriterion(train, prepared.legend, prepared.inputs.names, prepared.pixels)

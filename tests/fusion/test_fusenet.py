@@ -76,7 +76,9 @@ def test_fusenet_is_its_equations():
 def test_v_fusenet_is_its_equations():
     network = arbitrary(VFuseNet((3, 2), 5, width=4))
     image = torch.randn(2, 5, 64, 96)
-    optical, auxiliary = (list(stages(e, part)) for e, part in zip(network.encoders, image.split((3, 2), 1), strict=True))
+    optical, auxiliary = (
+        list(stages(e, part)) for e, part in zip(network.encoders, image.split((3, 2), 1), strict=True)
+    )
     maps, places = torch.cat([optical[0], auxiliary[0]], dim=1), []
     for stage, one, other in zip(network.virtual.stages, optical, auxiliary, strict=True):
         maps, found = pooled(stage(maps) + one + other)
@@ -125,7 +127,11 @@ def test_fusenet_knows_its_main_sensor():
     state = network.state_dict()
     swapped = {}
     for key, value in state.items():
-        key = key.replace("encoder.", "auxiliary.0.") if key.startswith("encoder.") else key.replace("auxiliary.0", "encoder")
+        key = (
+            key.replace("encoder.", "auxiliary.0.")
+            if key.startswith("encoder.")
+            else key.replace("auxiliary.0", "encoder")
+        )
         swapped[key] = value
     other.load_state_dict(swapped)
     image = torch.randn(1, 4, 64, 64)

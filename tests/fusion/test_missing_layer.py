@@ -1,0 +1,193 @@
+"""A layer that is absent: learned without by modality dropout, predicted without in the open, refused otherwise."""
+
+import json
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from rasterio.transform import from_origin
+
+import deepnets4eo
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.inputs import InputSpec
+from deepnets4eo.prediction import predict
+from deepnets4eo.recipe import Recipe, resolve
+from deepnets4eo.run import load_run
+from deepnets4eo.scene import Scene
+from deepnets4eo.training.augmentation import Augmentation, without_layers
+
+LEGEND = {
+    "name": "three",
+    "classes": [{"value": v, "name": n, "color": [v, 80 * v, 9]} for v, n in enumerate(("low", "middle", "high"))],
+}
+SIDE_PX = 96
+
+
+def make_place(seed):
+    """Squares of three classes that both the colour and the height show, each with noise."""
+    rng = np.random.default_rng(seed)
+    labels = np.kron(rng.integers(0, 3, (SIDE_PX // 16,) * 2), np.ones((16, 16), int))
+    image = 60 + 60 * labels + rng.normal(0, 15, (3, SIDE_PX, SIDE_PX))
+    dsm = 5.0 * labels + rng.normal(0, 1, (1, SIDE_PX, SIDE_PX))
+    return {
+        "image": image.clip(1, 255).astype("uint8"),
+        "dsm": dsm.astype("float32"),
+        "labels": labels[None].astype("uint8"),
+    }
+
+
+def write_place(folder, place):
+    folder.mkdir(parents=True)
+    for name, array in place.items():
+        profile = {"count": len(array), "height": SIDE_PX, "width": SIDE_PX, "dtype": array.dtype, "driver": "GTiff"}
+        with rasterio.open(
+            folder / f"{name}.tif", "w", crs="EPSG:32631", transform=from_origin(5e5, 5e6, 0.5, 0.5), **profile
+        ) as file:
+            file.write(array)
+
+
+def make_recipe(*overrides):
+    values = {
+        "legend": LEGEND,
+        "data": {
+            "layers": {name: f"*/{name}.tif" for name in ("image", "dsm", "labels")},
+            "tile_px": 32, "windows_per_epoch": 32, "num_workers": 0,
+        },
+        "model": {
+            "network": "fusenet", "layers": ["image", "dsm"],
+            "options": {"streams": [3, 1], "width": 4, "absent": "silent"},
+        },
+        "train": {"epochs": 3, "batch_size": 8, "lr": 0.02, "modality_dropout": {"dsm": 0.4}},
+        "predict": {"tile_px": 96, "halo_px": 0},
+    }  # fmt: skip
+    return resolve(values, overrides, kind=Recipe)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Two places to learn from."""
+    folder = tmp_path_factory.mktemp("data")
+    for seed in range(2):
+        write_place(folder / f"place{seed}", make_place(seed))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    """A FuseNet that learned with and without heights."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("deepnets4eo.training.loop.draw_curves", lambda path, *_: path.touch())
+        return deepnets4eo.train(make_recipe(), tmp_path_factory.mktemp("runs") / "run", data=data)
+
+
+def share_right(path, labels):
+    with rasterio.open(path) as file:
+        return (file.read(1) == labels[0]).mean()
+
+
+def test_a_scene_without_the_layer_is_predicted_and_the_absence_is_said(run, tmp_path, caplog):
+    place = make_place(7)
+    with caplog.at_level(logging.WARNING):
+        predict(run, Scene.open(image=place["image"]), tmp_path / "without.tif")
+    assert "The scene has no layer 'dsm'; the run was trained to do without it" in caplog.text
+    caplog.clear()
+    predict(run, Scene.open(image=place["image"], dsm=place["dsm"]), tmp_path / "with.tif")
+    assert "no layer" not in caplog.text
+    assert share_right(tmp_path / "without.tif", place["labels"]) > 0.7
+    assert share_right(tmp_path / "with.tif", place["labels"]) > 0.7
+
+
+def test_a_run_knows_what_it_can_do_without_and_how_well(run):
+    loaded = load_run(run)
+    assert [layer.optional for layer in loaded.inputs.layers.values()] == [False, True]
+    scores = json.loads((run / "metrics.json").read_text())
+    assert scores["without_layer"].keys() == {"dsm"}
+    assert 0.5 < scores["without_layer"]["dsm"]["overall_accuracy"] <= 1
+
+
+def test_the_layer_that_was_always_there_must_be_there(run, tmp_path):
+    with pytest.raises(RunError, match="layer 'image' is missing"):
+        predict(run, Scene.open(dsm=make_place(7)["dsm"]), tmp_path / "labels.tif")
+
+
+SCENE = Scene.open(**{name: make_place(0)[name] for name in ("image", "dsm")})
+INPUTS = InputSpec.measure([SCENE], ["image", "dsm"])
+
+
+def test_a_run_that_never_did_without_refuses_and_says_what_would_help():
+    with pytest.raises(
+        RunError, match=r"layer 'dsm' is missing .*; give dsm=FILE, or train with train.modality_dropout"
+    ):
+        INPUTS.check(Scene.open(image=make_place(0)["image"]))
+
+
+def test_a_scene_without_any_layer_is_refused_whatever_is_optional():
+    with pytest.raises(RunError, match="'image' is missing.*'dsm' is missing"):
+        INPUTS.with_optional(["image", "dsm"]).check(Scene.open(photo=make_place(0)["image"]))
+
+
+def test_an_absent_layer_is_its_mean_and_the_others_are_as_ever():
+    inputs = INPUTS.with_optional(["dsm"])
+    scene = Scene.open(image=make_place(0)["image"])
+    assert inputs.present(scene) == ["image"]
+    prepared = inputs.prepare(scene.read(names=inputs.present(scene)))
+    np.testing.assert_array_equal(prepared[:3], INPUTS.prepare(SCENE.read())[:3])
+    assert not prepared[3].any()
+    with pytest.raises(KeyError):
+        INPUTS.prepare(scene.read())
+
+
+def test_optional_layers_survive_the_card_and_older_cards_have_none():
+    inputs = INPUTS.with_optional(["dsm"])
+    assert InputSpec.from_dict(json.loads(json.dumps(inputs.to_dict()))) == inputs
+    older = INPUTS.to_dict()
+    for layer in older["layers"].values():
+        del layer["optional"]
+    assert InputSpec.from_dict(older) == INPUTS
+
+
+def make_sample():
+    ones = torch.ones(1, 4, 4)
+    return {"image": ones.expand(3, 4, 4), "dsm": ones, "mask": ones[0].long(), "valid": ones[0].bool()}
+
+
+def test_layers_are_left_out_as_often_as_asked():
+    rng = np.random.default_rng(0)
+    shown = [without_layers(make_sample(), {"dsm": 0.3}, rng) for _ in range(2000)]
+    assert np.mean([not sample["dsm"].any() for sample in shown]) == pytest.approx(0.3, abs=0.03)
+    assert all(sample[name].all() for sample in shown for name in ("image", "mask", "valid"))
+
+
+def test_one_layer_always_stays():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        sample = without_layers(make_sample(), {"dsm": 0.9, "image": 0.9}, rng)
+        assert sample["dsm"].any() or sample["image"].any()
+
+
+def test_light_does_not_bring_a_missing_image_back():
+    augment = Augmentation(photometric=0.5, missing={"image": 0.999})
+    assert not augment(make_sample(), np.random.default_rng(0))["image"].any()
+
+
+def test_augmentation_that_leaves_nothing_out_draws_as_before():
+    plain, none = Augmentation(photometric=0.2), replace(Augmentation(photometric=0.2), missing={})
+    first, second = (augment(make_sample(), np.random.default_rng(3)) for augment in (plain, none))
+    assert torch.equal(first["image"], second["image"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.modality_dropout={osm: 0.3}", r"expected shares between 0 and 1 of layers in model.layers=\['image', 'dsm'\]"),
+        ("train.modality_dropout={dsm: 1.0}", "expected shares between 0 and 1"),
+        ("task=baseline", "only networks of the task segmentation"),
+        ("model.layers=[dsm]", "dsm is all that the network sees"),
+    ],
+)  # fmt: skip
+def test_dropout_that_means_nothing_is_refused(override, message):
+    with pytest.raises(InputError, match=message):
+        make_recipe(override)
