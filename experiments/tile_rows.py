@@ -23,10 +23,11 @@ from deepnets4eo.legend import Legend
 EXPERT = "expert-rules"
 SPLIT = ("data.block_px=32", "data.buffer_px=0", "data.num_workers=0")  # nothing is chosen on the validation part
 HALF_METRE = ("vegas", "ign", "loveda", "delft")  # superpixels and patches of fewer pixels show as much ground
+SITES = ("model.stride_px=8",)  # of patches that do not cover half of the tile, as those of 64 px would
 FITTED: dict[str, tuple[str, ...]] = {
     "hog-svm": ("model.stride_px=4", "post=[{majority: {radius_px: 6}}]"),
     "hog32-svm": ("model.stride_px=4", "post=[{majority: {radius_px: 6}}]"),
-    "deep-svm": ("model.stride_px=8", "model.max_samples=3000", "estimator.search_samples=1000"),
+    "deep-svm": (*SITES, "deep.patch_px=16", "model.max_samples=3000", "estimator.search_samples=1000"),
     "patch-cnn": ("data.windows_per_epoch=96", "train.epochs=8", "predict.tile_px=208"),
     "som": ("model.max_samples=20000",),
     "dtmm": ("parts={max_windows: 16}",),
