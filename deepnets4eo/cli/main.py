@@ -82,7 +82,9 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format="%(message)s", stream=sys.stderr)
-    for chatty in ("rasterio", "fiona", "pyogrio", "matplotlib", "fontTools", "PIL", "lightning", "asyncio"):
+    for chatty in (
+        "rasterio", "fiona", "pyogrio", "matplotlib", "fontTools", "PIL", "lightning", "asyncio", "onnxscript", "onnx_ir",
+    ):  # fmt: skip
         logging.getLogger(chatty).setLevel(logging.WARNING)
     command = typer.main.get_command(app)
     try:
