@@ -50,6 +50,7 @@ def text_table(report: Report) -> str:
             *_overall_lines(part, report.get("intervals"), title),
         ]
         parts.append("\n".join([*lines, *_remarks(part)]))
+    parts += ["\n".join(lines) for lines in _boundary_lines(report)]
     return "\n\n".join([*parts, *(f"Note: {note}" for note in report.get("notes", []))]) + "\n"
 
 
@@ -62,6 +63,9 @@ def markdown_table(report: Report) -> str:
         table = "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
         overall = [f"- {line}" for line in _overall_lines(part, report.get("intervals"), title)]
         parts.append("\n".join([f"### {title}", "", table, "", *overall, *(f"- {line}" for line in _remarks(part))]))
+    parts += [
+        "\n".join([f"### {first}", "", *(f"- {line}" for line in rest)]) for first, *rest in _boundary_lines(report)
+    ]
     return "\n\n".join([*parts, *(f"Note: {note}" for note in report.get("notes", []))]) + "\n"
 
 
@@ -77,6 +81,9 @@ def csv_table(report: Report) -> str:
         writer.writerows(
             [reference, score, name, _number(value)] for score in BY_CLASS for name, value in part[score].items()
         )
+    boundaries = report.get("boundaries", {})
+    for score in (score for score in BY_CLASS if score in boundaries):
+        writer.writerows(["boundary", score, name, _number(value)] for name, value in boundaries[score].items())
     return text.getvalue()
 
 
@@ -153,6 +160,15 @@ def _overall_lines(part: Report, intervals: Mapping[str, Sequence[float]] | None
             line += f" ({_percent(intervals[score][0])} to {_percent(intervals[score][1])})"
         lines.append(line)
     return lines
+
+
+def _boundary_lines(report: Report) -> Iterator[list[str]]:
+    """One block of lines where borders were scored: the first is its title."""
+    found = report.get("boundaries")
+    if found:
+        by_class = [f"{name}: {_percent(value)}" for name, value in found["f1"].items()]
+        title = f"F1 of class borders in percent, right within {found['radius_px']} px"
+        yield [title, *by_class, f"mean: {_percent(found['mean_f1'])}"]
 
 
 def _remarks(part: Report) -> list[str]:

@@ -37,6 +37,9 @@ def evaluate(
     prediction_legend: Annotated[str | None, typer.Option(help="Legend the prediction is stored in.")] = None,
     reference_legend: Annotated[str | None, typer.Option(help="Legend the reference is stored in.")] = None,
     erode: Annotated[int | None, typer.Option(help="Score also without this many px along borders.", min=0)] = None,
+    boundary_px: Annotated[
+        int | None, typer.Option("--boundary-px", help="Score class borders, too: right within so many px.", min=0)
+    ] = None,
     ignore: Annotated[list[str] | None, typer.Option(help="Class whose reference pixels are left out.")] = None,
     unknown: Annotated[str, typer.Option(help="Labels that the legend lacks: error or void.")] = "error",
     bootstrap: Annotated[int, typer.Option(help="Draws for intervals over tiles; 0 for none.", min=0)] = 0,
@@ -69,7 +72,9 @@ def evaluate(
     earlier = read_json(against) if against is not None else None  # before the work, not after it
     intervals = Intervals(bootstrap, tile, seed)
     stored = (prediction_legend, reference_legend)
-    changed = partial(_changed, erode=erode, ignore=ignore, stored=stored, unknown=_unknown(unknown))
+    changed = partial(
+        _changed, erode=erode, boundary_px=boundary_px, ignore=ignore, stored=stored, unknown=_unknown(unknown)
+    )
     if dataset is not None and legend:
         raise InputError("--legend and --dataset do not go together: the protocol says the legend.")
     if dataset is None and layer:
@@ -85,6 +90,7 @@ def _changed(
     rules: Protocol,
     *,
     erode: int | None,
+    boundary_px: int | None,
     ignore: list[str] | None,
     stored: tuple[str | None, str | None],
     unknown: Literal["error", "void"],
@@ -93,6 +99,7 @@ def _changed(
     return replace(
         rules,
         erode_px=rules.erode_px if erode is None else erode,
+        boundary_px=rules.boundary_px if boundary_px is None else boundary_px,
         ignored=tuple(ignore) if ignore else rules.ignored,
         prediction_legend=_legend(stored[0]),
         reference_legend=_legend(stored[1]),

@@ -39,6 +39,14 @@ def predict(
     scores: Annotated[
         str | None, typer.Option(help="Summed where tiles overlap: probabilities, log-probabilities or raw.")
     ] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="Average over views: flips (4) or turns (8).", show_default=False)
+    ] = None,
+    scales: Annotated[str, typer.Option(help="Average over sizes of the image, e.g. 0.75,1,1.25.")] = "1",
+    ensemble: Annotated[
+        list[Path] | None, typer.Option(help="A further run that votes; may be repeated.", show_default=False)
+    ] = None,
+    vote: Annotated[str, typer.Option(help="Of several runs: mean or majority.")] = "mean",
     memory: Memory = "4GB",
     workers: Workers = 2,
     threads: Annotated[int | None, typer.Option(help="CPU threads of the network; all cores.", min=1)] = None,
@@ -56,16 +64,19 @@ def predict(
     \b
     deepnets4eo predict runs/first city.tif --out labels.tif
     deepnets4eo predict runs/fused image=city.tif dsm=heights.tif --out labels.tif --probabilities proba.tif --resume
+    deepnets4eo predict runs/a city.tif --ensemble runs/b --ensemble runs/c --augment flips --out labels.tif
     """
     from deepnets4eo import prediction
     from deepnets4eo.run import load_run
+    from deepnets4eo.segmentation import voting_run
 
     options = prediction.PredictOptions(
         probabilities=probabilities, entropy=entropy, tile_px=tile, halo_px=halo, overlap_px=overlap, scores=scores,
         memory_bytes=memory_bytes(memory), workers=workers, device=device, precision=precision, threads=threads,
         resume=resume, overwrite=overwrite,
     )  # fmt: skip
-    loaded = load_run(run)
+    runs = [load_run(folder) for folder in (run, *(ensemble or []))]
+    loaded = voting_run(runs, vote=vote, views=augment or "none", scales=numbers(scales))
     opened = prediction.open_scene(named_layers(scene, loaded.inputs.names[0]), loaded.segmenter)
     if dry_run:
         typer.echo(prediction.describe(loaded, opened, options))
@@ -74,6 +85,18 @@ def predict(
         result = prediction.predict(loaded, opened, out, options, progress=advance)
     for path in result.paths.values():
         typer.echo(path)
+
+
+def numbers(text: str) -> tuple[float, ...]:
+    """`0.75,1` as numbers; InputError for anything else.
+
+    >>> numbers("0.75, 1")
+    (0.75, 1.0)
+    """
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"--scales {text} are no numbers. Write them like 0.75,1,1.25.") from error
 
 
 def named_layers(arguments: list[str], first: str) -> dict[str, str]:

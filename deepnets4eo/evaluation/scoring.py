@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
 import rasterio
 from rasterio.env import get_gdal_config, set_gdal_config
 
@@ -19,8 +20,8 @@ from deepnets4eo import report
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.evaluation.label_reader import LabelReader, Unknown
 from deepnets4eo.grid import Grid, Window, blocks
-from deepnets4eo.legend import Legend
-from deepnets4eo.metrics import ConfusionMatrix, Interval, bootstrap, erode_boundaries
+from deepnets4eo.legend import VOID, Legend
+from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
 from deepnets4eo.rasters.sources import same_grid
 from deepnets4eo.scene import Layer, LayerLike, overlap_share
 
@@ -32,7 +33,8 @@ CACHE_BYTES = 128 << 20  # GDAL's block cache; by itself it takes 5 % of the mac
 class Protocol:
     """How a score was reached; results are only compared under the same one.
 
-    erode_px : radius of the disc for the eroded scores, 0 for none. ignored : classes whose reference pixels are
+    erode_px : radius of the disc for the eroded scores, 0 for none. boundary_px : how near predicted class borders
+    must be to those of the reference for boundary scores, 0 for none. ignored : classes whose reference pixels are
     left out. prediction_legend, reference_legend : the legends the files are stored in, when they differ from the
     one scored and the files' tags do not say. unknown : "error" or "void", for colours and values that are in no
     legend. card : what a dataset card says of the protocol of this name (split, reference, window, averaging).
@@ -40,6 +42,7 @@ class Protocol:
 
     name: str = ""
     erode_px: int = 0
+    boundary_px: int = 0
     ignored: tuple[str, ...] = ()
     prediction_legend: Legend | None = None
     reference_legend: Legend | None = None
@@ -80,6 +83,7 @@ class Evaluation:
     protocol: Protocol
     matrix: ConfusionMatrix
     eroded: ConfusionMatrix | None
+    boundaries: BoundaryScores | None = None
     intervals: dict[str, Interval] = field(default_factory=dict)
     inputs: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -92,6 +96,8 @@ class Evaluation:
         result |= {"legend": self.legend.name, "protocol": self.protocol.to_dict()}
         if self.eroded is not None:
             result["eroded"] = report.scores(self.eroded, names)
+        if self.boundaries is not None:
+            result["boundaries"] = self.boundaries.to_dict(self.legend.names)
         if self.intervals:
             result["intervals"] = {score: [one.low, one.high] for score, one in self.intervals.items()}
         return result | {"inputs": self.inputs, "notes": self.notes, "synthetic": self.synthetic}
@@ -132,6 +138,8 @@ def evaluate_pairs(
     result = Evaluation(legend, protocol, ConfusionMatrix(legend.num_classes), None)
     if protocol.erode_px:
         result.eroded = ConfusionMatrix(legend.num_classes)
+    if protocol.boundary_px:
+        result.boundaries = BoundaryScores(legend.num_classes, protocol.boundary_px)
     tiles: list[ConfusionMatrix] = []
     with _bounded_cache():
         for number, (prediction, reference) in enumerate(pairs):
@@ -142,12 +150,16 @@ def evaluate_pairs(
                 result.matrix += full
                 if result.eroded is not None and eroded is not None:
                     result.eroded += eroded
+                if result.boundaries is not None and full.total:
+                    _count_boundaries(readers, window, ignored, result.boundaries)
                 if intervals.draws and full.total:
                     tiles.append(full.ignoring(ignored))
                 if progress is not None:
                     progress((number + (place + 1) / len(windows)) / len(pairs))
     result.matrix = result.matrix.ignoring(ignored)
     result.eroded = result.eroded.ignoring(ignored) if result.eroded is not None else None
+    if result.boundaries is not None:
+        result.boundaries.leave_out(ignored)
     if not result.matrix.total:
         raise InputError(f"The reference has no labelled pixel of legend {legend.name}: all is void. Check the files.")
     if intervals.draws:
@@ -226,6 +238,16 @@ def _count(
     if eroded is not None:
         eroded.update(erode_boundaries(around, erode_px)[inner], prediction)
     return full, eroded
+
+
+def _count_boundaries(
+    readers: tuple[LabelReader, LabelReader], window: Window, ignored: list[int], scores: BoundaryScores
+) -> None:
+    """Add a window's borders; classes left out are void in the reference, and so is what lies beyond its edge."""
+    outer = window.grown(scores.margin_px)
+    prediction, reference = (reader.read(outer) for reader in readers)
+    reference[np.isin(reference, ignored)] = VOID
+    scores.update(reference, prediction, margin_px=scores.margin_px)
 
 
 @contextmanager

@@ -8,14 +8,14 @@ from deepnets4eo.metrics.accuracy import (
     stratified_count,
     wilson_interval,
 )
-from deepnets4eo.metrics.borders import BorderScores
 from deepnets4eo.metrics.boundaries import erode_boundaries
+from deepnets4eo.metrics.boundary_scores import BoundaryScores
 from deepnets4eo.metrics.confusion import ConfusionMatrix
 from deepnets4eo.metrics.detections import DetectionScores, area_scores, evaluate_detections
 
 __all__ = [
     "AreaEstimate",
-    "BorderScores",
+    "BoundaryScores",
     "ConfusionMatrix",
     "DetectionScores",
     "Interval",

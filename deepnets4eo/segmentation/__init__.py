@@ -28,6 +28,7 @@ _HOMES = {
     "pad_to_stride": "deepnets4eo.segmentation.blocks",
     "replace_last_layer": "deepnets4eo.segmentation.score_layer",
     "signed_distance": "deepnets4eo.segmentation.distance",
+    "voting_run": "deepnets4eo.segmentation.voting_run",
     "upright_patches": "deepnets4eo.segmentation.object_patches",
     "write_density_map": "deepnets4eo.segmentation.density",
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from deepnets4eo.legend import Legend
 from deepnets4eo.segmentation.nesting import described, rebuild_member, save_member, widened
 from deepnets4eo.segmenter import Batch, Segmenter
 
-Vote = Literal["mean", "majority"]
+VOTES = ("mean", "majority")
 Array = NDArray[np.float32]
 
 
@@ -37,10 +37,10 @@ class Ensemble:
 
     kind = "ensemble"
 
-    def __init__(self, members: Sequence[Segmenter], vote: Vote = "mean", *, tiling: Tiling | None = None) -> None:
+    def __init__(self, members: Sequence[Segmenter], vote: str = "mean", *, tiling: Tiling | None = None) -> None:
         if not members:
             raise InputError("an ensemble of no members was asked for. Give at least one segmenter.")
-        if vote not in get_args(Vote):
+        if vote not in VOTES:
             raise InputError(f"vote {vote!r} is unknown. Choose mean or majority.")
         self.members, self.vote = list(members), vote
         self.legend, self.inputs = members[0].legend, members[0].inputs

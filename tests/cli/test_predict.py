@@ -56,6 +56,8 @@ def test_dry_run_says_what_it_would_do_and_writes_nothing(case, capsys):
         (["--halo", "16"], "halo_px=16 leaves 0 pixels"),
         (["--precision", "float8"], "precision 'float8' is unknown"),
         (["--memory", "lots"], "--memory lots is not a size"),
+        (["--augment", "spins"], "views 'spins' are unknown"),
+        (["--scales", "big"], "--scales big are no numbers"),
     ],
 )
 def test_wrong_options_are_explained_without_a_stack_trace(case, capsys, more, message):
@@ -63,6 +65,21 @@ def test_wrong_options_are_explained_without_a_stack_trace(case, capsys, more, m
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_views_and_votes_of_a_pixel_classifier_change_nothing_and_can_be_resumed(case, capsys):
+    assert main(arguments(case)) == 0
+    again = ["--ensemble", str(case / "run"), "--augment", "turns", "--vote", "majority", "--overwrite", "--resume"]
+    with rasterio.open(case / "labels.tif") as file:
+        plain = file.read()
+    assert main(arguments(case, *again)) == 0
+    with rasterio.open(case / "labels.tif") as file:
+        np.testing.assert_array_equal(file.read(), plain)
+        voted = file.tags()
+    assert voted["SEGMENTER"] == "augmented"
+    assert main(arguments(case, *again)) == 0
+    with rasterio.open(case / "labels.tif") as file:
+        assert file.tags()["RUN"] == voted["RUN"]
 
 
 def test_folder_that_is_no_run_is_explained(case, capsys):

@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
+from deepnets4eo import report
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.evaluation import Intervals, Protocol, evaluate, evaluate_pairs, scoring
 from deepnets4eo.evaluation.tile_pairs import pair_tiles
 from deepnets4eo.legend import Legend
-from deepnets4eo.metrics import ConfusionMatrix, erode_boundaries
+from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, erode_boundaries
 
 ISPRS = Legend.load("isprs")
 VOID = 255
@@ -71,6 +72,26 @@ def test_erosion_is_seamless_over_block_edges(seed, height, width, erode_px, blo
     whole = ConfusionMatrix(6).update(erode_boundaries(reference, erode_px), prediction)
     np.testing.assert_array_equal(found.eroded.matrix, whole.matrix)
     np.testing.assert_array_equal(found.matrix.matrix, ConfusionMatrix(6).update(reference, prediction).matrix)
+
+
+@pytest.mark.parametrize("block_px", [17, 64])
+def test_class_borders_are_scored_seamlessly_and_reported(tmp_path, monkeypatch, block_px):
+    monkeypatch.setattr(scoring, "BLOCK_PX", block_px)
+    reference = town(void=0.002)
+    prediction = np.roll(reference, 3, axis=0)
+    files = save(tmp_path / "p.tif", prediction), save(tmp_path / "r.tif", reference)
+    result = evaluate(*files, "isprs", Protocol(boundary_px=2, ignored=("clutter",))).to_dict()
+    clutter = ISPRS.index("clutter")
+    whole = BoundaryScores(6, 2)
+    whole.update(np.where(reference == clutter, VOID, reference).astype(np.uint8), prediction)
+    whole.leave_out([clutter])
+    expected = whole.to_dict(ISPRS.names)
+    assert result["boundaries"]["f1"] == pytest.approx(expected["f1"], nan_ok=True)
+    assert result["boundaries"]["mean_f1"] == pytest.approx(expected["mean_f1"])
+    assert np.isnan(result["boundaries"]["f1"]["clutter"])
+    assert 0.2 < result["boundaries"]["mean_f1"] < 0.95
+    assert "right within 2 px" in report.text_table(result)
+    assert "\nboundary,f1,building," in report.csv_table(result)
 
 
 def test_colours_are_encoded_by_the_legend(tmp_path):

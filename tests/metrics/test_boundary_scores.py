@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.metrics import BorderScores
+from deepnets4eo.metrics import BoundaryScores
 
 
 def blobs(seed: int, shape: tuple[int, int] = (30, 26), void_share: float = 0.01) -> np.ndarray:
@@ -49,7 +49,7 @@ def naive_share(line: np.ndarray, other: np.ndarray, reference: np.ndarray, radi
 def test_it_agrees_with_a_search_of_all_pairs(seed: int, radius_px: int) -> None:
     reference = blobs(seed)
     prediction = shaken(reference, seed)
-    scores = BorderScores(3, radius_px)
+    scores = BoundaryScores(3, radius_px)
     scores.update(reference, prediction)
     for place in range(3):
         lines = line_of(prediction, place), line_of(reference, place)
@@ -62,13 +62,13 @@ def test_it_agrees_with_a_search_of_all_pairs(seed: int, radius_px: int) -> None
 def test_windows_with_a_margin_count_what_the_whole_counts(seed: int, radius_px: int, step_px: int) -> None:
     reference = blobs(seed)
     prediction = shaken(reference, seed)
-    whole, parts = BorderScores(3, radius_px), BorderScores(3, radius_px)
+    whole, parts = BoundaryScores(3, radius_px), BoundaryScores(3, radius_px)
     whole.update(reference, prediction)
     margin_px = parts.margin_px
     around = [np.pad(labels, margin_px, constant_values=255) for labels in (reference, prediction)]
     for row in range(0, reference.shape[0], step_px):
         for col in range(0, reference.shape[1], step_px):
-            window = BorderScores(3, radius_px)
+            window = BoundaryScores(3, radius_px)
             cut = (slice(row, row + step_px + 2 * margin_px), slice(col, col + step_px + 2 * margin_px))
             window.update(around[0][cut], around[1][cut], margin_px=margin_px)
             parts += window
@@ -80,7 +80,7 @@ def test_windows_with_a_margin_count_what_the_whole_counts(seed: int, radius_px:
 def test_a_border_moved_within_reach_is_right_and_beyond_it_wrong() -> None:
     reference, prediction = np.zeros((40, 40), np.uint8), np.zeros((40, 40), np.uint8)
     reference[:, 20:], prediction[:, 22:] = 1, 1
-    near, far = BorderScores(2, 2), BorderScores(2, 1)
+    near, far = BoundaryScores(2, 2), BoundaryScores(2, 1)
     for scores in (near, far):
         scores.update(reference, prediction)
     assert near.f1.tolist() == [1, 1]
@@ -91,18 +91,18 @@ def test_a_border_moved_within_reach_is_right_and_beyond_it_wrong() -> None:
 def test_a_class_without_borders_is_undefined_and_one_with_borders_on_one_side_is_wrong() -> None:
     reference, prediction = np.zeros((20, 20), np.uint8), np.zeros((20, 20), np.uint8)
     prediction[8:12, 8:12] = 1
-    scores = BorderScores(3, 2)
+    scores = BoundaryScores(3, 2)
     scores.update(reference, prediction)
     np.testing.assert_array_equal(scores.f1, [0, 0, np.nan])
     np.testing.assert_array_equal(scores.precision, [0, 0, np.nan])
     np.testing.assert_array_equal(scores.recall, [np.nan] * 3)
-    assert math.isnan(BorderScores(2, 1).mean_f1)
+    assert math.isnan(BoundaryScores(2, 1).mean_f1)
 
 
 def test_void_predictions_make_no_border_but_leave_the_reference_missed() -> None:
     reference = np.zeros((20, 20), np.uint8)
     reference[:, 10:] = 1
-    scores = BorderScores(2, 1)
+    scores = BoundaryScores(2, 1)
     scores.update(reference, np.full((20, 20), 255, np.uint8))
     assert scores.recall.tolist() == [0, 0]
     assert np.isnan(scores.precision).all()
@@ -112,9 +112,9 @@ def test_void_predictions_make_no_border_but_leave_the_reference_missed() -> Non
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: BorderScores(2, 0), "reach of 0 px"),
-        (lambda: BorderScores(2, 2).update(np.zeros((9, 9), np.uint8), np.zeros((9, 8), np.uint8)), r"\(9, 8\)"),
-        (lambda: BorderScores(2, 2).update(*[np.zeros((9, 9), np.uint8)] * 2, margin_px=2), "margin of 2 px"),
+        (lambda: BoundaryScores(2, 0), "reach of 0 px"),
+        (lambda: BoundaryScores(2, 2).update(np.zeros((9, 9), np.uint8), np.zeros((9, 8), np.uint8)), r"\(9, 8\)"),
+        (lambda: BoundaryScores(2, 2).update(*[np.zeros((9, 9), np.uint8)] * 2, margin_px=2), "margin of 2 px"),
     ],
 )
 def test_what_cannot_be_scored_is_refused(call, message: str) -> None:

@@ -17,7 +17,7 @@ from deepnets4eo.metrics.boundaries import VOID, grown
 COUNTS = ("predicted", "predicted_near", "reference", "reference_near")
 
 
-class BorderScores:
+class BoundaryScores:
     """Counts of border pixels, and of those with a border pixel of the same class of the other side within reach.
 
     A pixel of a class is on its border where one of its four neighbours has another class; void is none. What lies
@@ -52,7 +52,7 @@ class BorderScores:
         inner = (slice(margin_px, height - margin_px), slice(margin_px, width - margin_px))
         known = ~grown(np.pad(reference == VOID, 1, constant_values=True), self.radius_px)[1:-1, 1:-1]
         sides = {"reference": reference, "predicted": prediction}
-        borders = {side: border_pixels(labels) for side, labels in sides.items()}
+        borders = {side: boundary_pixels(labels) for side, labels in sides.items()}
         for place in range(self.num_classes):
             lines = {side: borders[side] & (sides[side] == place) for side in sides}
             for side, other in (("reference", "predicted"), ("predicted", "reference")):
@@ -63,11 +63,16 @@ class BorderScores:
                 self.counts[side][place] += np.count_nonzero(counted)
                 self.counts[f"{side}_near"][place] += np.count_nonzero(near)
 
-    def __iadd__(self, other: BorderScores) -> BorderScores:
+    def __iadd__(self, other: BoundaryScores) -> BoundaryScores:
         """Take up the counts of others."""
         for name in COUNTS:
             self.counts[name] += other.counts[name]
         return self
+
+    def leave_out(self, places: list[int]) -> None:
+        """Forget what was counted of some classes: their scores become NaN."""
+        for counted in self.counts.values():
+            counted[places] = 0
 
     @property
     def precision(self) -> NDArray[np.float64]:
@@ -99,13 +104,13 @@ class BorderScores:
             for score in ("f1", "precision", "recall")
         }
         pixels = {name: int(count) for name, count in zip(names, self.counts["reference"], strict=True)}
-        return {"radius_px": self.radius_px, "mean_f1": self.mean_f1, **by_class, "reference_border_px": pixels}
+        return {"radius_px": self.radius_px, "mean_f1": self.mean_f1, **by_class, "reference_boundary_px": pixels}
 
 
-def border_pixels(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+def boundary_pixels(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Pixels with another class, not void, above, below or beside them.
 
-    >>> border_pixels(np.array([[0, 0, 1, 1, 255, 2]], np.uint8)).tolist()
+    >>> boundary_pixels(np.array([[0, 0, 1, 1, 255, 2]], np.uint8)).tolist()
     [[False, True, True, False, False, False]]
     """
     border = np.zeros(labels.shape, bool)
