@@ -15,7 +15,7 @@ from skimage.segmentation import watershed
 
 Pieces = NDArray[np.int32]  # (h, w): 0 outside, then 1, 2 … without gaps
 
-DEPTH = 0.2  # a neck is one that narrows the distance map by this share of the region's largest distance
+DEPTH = 0.3  # a neck is one that narrows the distance map by this share of the region's largest distance
 MANY = 1.5  # objects in one, from which on a piece is cut by its area
 ROUNDS = 25  # of k-means at most
 LEVELS = 1000  # of the distance map
