@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import shutil
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from deepnets4eo.cli.options import Debug, DryRun, Out, Overwrite, Resume, Seed, Workers
 
+if TYPE_CHECKING:
+    import geopandas as gpd
+
 
 def damage(
     pre: Annotated[str, typer.Argument(metavar="PRE", help="Image before the event, or - to judge from post alone.")],
     post: Annotated[str, typer.Argument(metavar="POST", help="Image after the event: a raster or a folder of tiles.")],
-    footprints: Annotated[str, typer.Argument(metavar="FOOTPRINTS", help="Building outlines, any vector format.")],
+    footprints: Annotated[
+        str, typer.Argument(metavar="FOOTPRINTS", help="Building outlines, any vector format; or - with --segmenter.")
+    ],
     out: Out,
     dsm_pre: Annotated[str | None, typer.Option(help="Surface model before, for height loss.")] = None,
     dsm_post: Annotated[str | None, typer.Option(help="Surface model after.")] = None,
@@ -42,6 +48,9 @@ def damage(
     footprints_crs: Annotated[
         str | None, typer.Option(help="CRS of the footprints, e.g. EPSG:4326; or pixels.")
     ] = None,
+    segmenter: Annotated[
+        str | None, typer.Option(help="Run that finds the buildings in PRE (else POST) where FOOTPRINTS is -.")
+    ] = None,
     workers: Workers = 2,
     seed: Seed = 0,
     resume: Resume = False,
@@ -54,6 +63,7 @@ def damage(
     \b
     deepnets4eo damage pre.tif post.tif footprints.gpkg --out damage
     deepnets4eo damage - post_tiles/ footprints.geojson --out damage --cloud-mask clouds.tif
+    deepnets4eo damage pre.tif post.tif - --segmenter runs/unet --out damage
     """
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.damage.job import Settings, Work, assess, open_inputs
@@ -62,10 +72,15 @@ def damage(
     refuse_existing(out, overwrite=overwrite)
     settings = Settings(
         model=model, network_weight=network_weight, damaged_share=damaged_share, motion=motion, max_shift_m=max_shift, align=align, sensor=sensor,
-        layer=layer, id_column=id_column, footprints_crs=footprints_crs, workers=workers, seed=seed,
+        layer=layer, id_column=id_column, footprints_crs=footprints_crs, workers=workers, seed=seed, segmenter=segmenter,
     )  # fmt: skip
     others = {"dsm_pre": dsm_pre, "dsm_post": dsm_post, "cloud_mask": cloud_mask}
-    inputs = open_inputs(pre, post, footprints, settings, **others)
+    labels = out.with_name(f"{PARTIAL}{out.name}-labels.tif")
+    outlines = _found(pre, post, footprints, segmenter, None if dry_run else labels)
+    if outlines is None:
+        typer.echo(f"the buildings that {segmenter} finds would be assessed into {out}")
+        return
+    inputs = open_inputs(pre, post, outlines, settings, **others)
     if dry_run:
         typer.echo(f"{len(inputs.footprints)} buildings would be assessed into {out}")
         return
@@ -81,3 +96,29 @@ def damage(
     typer.echo(f"Open {paths['report.html']} in a browser, {paths['damage.gpkg']} in QGIS.")
     for path in paths.values():
         typer.echo(path)
+    for left in (labels, labels.with_suffix(".qml"), Path(f"{labels}.aux.xml")):
+        left.unlink(missing_ok=True)
+
+
+def _found(
+    pre: str, post: str, footprints: str, segmenter: str | None, labels: Path | None
+) -> str | gpd.GeoDataFrame | None:
+    """The footprints' file, or the buildings that a segmenter finds; None where it would have to label first."""
+    from deepnets4eo.cli.progress import progress
+    from deepnets4eo.damage import buildings_of
+    from deepnets4eo.damage.job import placed
+    from deepnets4eo.errors import InputError
+    from deepnets4eo.scene import Layer
+
+    if (footprints == "-") != (segmenter is not None):
+        raise InputError(
+            f"FOOTPRINTS is {footprints} and --segmenter {segmenter or 'is not given'}; expected a file, or - together "
+            "with a run that finds the buildings. Give one of the two."
+        )
+    if segmenter is None:
+        return footprints
+    if labels is None:
+        return None
+    image = Layer.open(post) if pre == "-" else placed(Layer.open(pre), Layer.open(post))[0]
+    with progress("buildings") as advance:
+        return buildings_of(segmenter, image, labels, progress=advance)

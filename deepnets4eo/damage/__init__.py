@@ -8,6 +8,7 @@ from typing import Any
 
 _HOMES = {
     "assess": "deepnets4eo.damage.job",
+    "buildings_of": "deepnets4eo.damage.segmented",
     "Settings": "deepnets4eo.damage.job",
     "DamageMap": "deepnets4eo.damage.map",
     "Footprints": "deepnets4eo.damage.footprints",

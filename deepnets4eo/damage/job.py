@@ -38,7 +38,8 @@ class Settings:
     have major damage or worse (0–1); where damage is rare, say so, or false alarms outnumber it. motion : how pre may lie against post.
     max_shift_m : farthest it may lie off. align : move the footprints onto the roofs.
     sensor : auto refuses radar, which only a network can read; optical takes the images' word for it.
-    layer, id_column, footprints_crs : of the footprints' file. workers : threads.
+    layer, id_column, footprints_crs : of the footprints' file. segmenter : the run that found them, where there was no
+    file (`damage.buildings_of`). workers : threads.
     """
 
     model: str = "damage-evidence"
@@ -51,6 +52,7 @@ class Settings:
     layer: str | None = None
     id_column: str | None = None
     footprints_crs: str | None = None
+    segmenter: str | None = None
     workers: int = 2
     seed: int = 0
 
@@ -152,7 +154,7 @@ def open_inputs(
     post_layer = Layer.open(post)
     pre_layer = None if pre is None or (isinstance(pre, str) and pre == "-") else Layer.open(pre)
     if pre_layer is not None:
-        pre_layer, post_layer = _placed(pre_layer, post_layer)
+        pre_layer, post_layer = placed(pre_layer, post_layer)
         _require_overlap(pre_layer, post_layer)
     outlines = read_footprints(
         footprints, layer=settings.layer, id_column=settings.id_column,
@@ -162,7 +164,7 @@ def open_inputs(
     return Inputs(pre_layer, post_layer, outlines, **layers)
 
 
-def _placed(pre: Layer, post: Layer) -> tuple[Layer, Layer]:
+def placed(pre: Layer, post: Layer) -> tuple[Layer, Layer]:
     """The pair; an image without a CRS lies pixel by pixel on the other, where both have one size (else a GridError)."""
     if pre.grid.crs is None and post.grid.crs is not None:
         return pre.on(post.grid), post

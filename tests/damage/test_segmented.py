@@ -1,0 +1,84 @@
+"""Without footprints the buildings come from a segmenter, through the same job."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+from affine import Affine
+from sklearn.linear_model import LogisticRegression
+
+from deepnets4eo.baselines import PixelClassifier
+from deepnets4eo.cli.main import main
+from deepnets4eo.damage import buildings_of
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.grid import Grid, whole
+from deepnets4eo.inputs import InputSpec
+from deepnets4eo.lattice import Tiling
+from deepnets4eo.legend import Legend
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.run import save_run
+from deepnets4eo.scene import Layer, Scene
+
+ROOFS = [(20, 20, 24, 36), (30, 100, 40, 24), (100, 40, 28, 50), (120, 130, 36, 36)]  # row, col, height, width in px
+GRID = Grid((192, 192), Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000), "EPSG:32615")
+
+
+def view(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Image (3, H, W) uint8 of bright roofs on dark textured ground, and its labels."""
+    rng = np.random.default_rng(seed)
+    texture = np.kron(np.random.default_rng(1).integers(0, 60, (48, 48)), np.ones((4, 4)))
+    image, labels = np.tile(40 + texture, (3, 1, 1)), np.zeros(GRID.shape, np.uint8)
+    for row, col, height, width in ROOFS:
+        image[:, row : row + height, col : col + width] = [[[215]], [[180]], [[170]]]
+        labels[row : row + height, col : col + width] = 1
+    return np.clip(image + rng.normal(0, 4, image.shape), 1, 255).astype(np.uint8), labels
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("case")
+    for name, seed in (("pre", 2), ("post", 3)):
+        with CogWriter(folder / f"{name}.tif", GRID, count=3) as file:
+            file.write(whole(GRID), view(seed)[0])
+    image, labels = view(2)
+    scene = Scene({"image": Layer.open(image, grid=GRID), "labels": Layer.open(labels, grid=GRID)})
+    segmenter = PixelClassifier(
+        LogisticRegression(), InputSpec.measure([scene]), Legend.load("isprs"), tiling=Tiling(96, 0)
+    )
+    save_run(segmenter.fit([scene], max_pixels=800), folder / "run")
+    return folder
+
+
+def test_roofs_that_a_run_sees_become_right_angled_outlines(case: Path, tmp_path: Path) -> None:
+    found = buildings_of(case / "run", Layer.open(case / "pre.tif"), tmp_path / "labels.tif")
+    assert sorted(found["area_m2"]) == pytest.approx(sorted(h * w / 4 for _, _, h, w in ROOFS), rel=0.03)
+    assert found.geometry.count_coordinates().tolist() == [5] * 4
+    assert found.crs.to_epsg() == 32615
+
+
+def test_the_job_runs_without_footprints(case: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--segmenter", str(case / "run")]
+    out = tmp_path / "out"
+    assert main([*arguments, "--out", str(out), "--dry-run"]) == 0
+    assert "would be assessed" in capsys.readouterr().out
+    assert main([*arguments, "--out", str(out)]) == 0
+    assert len(gpd.read_file(out / "damage.gpkg", layer="buildings")) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert str(case / "run") in (out / "manifest.json").read_text()
+
+
+def test_neither_footprints_nor_a_segmenter_is_refused(case: Path, tmp_path: Path, capsys) -> None:
+    images = [str(case / "pre.tif"), str(case / "post.tif")]
+    assert main(["damage", *images, "-", "--out", str(tmp_path / "out")]) == 2
+    assert "Give one of the two" in capsys.readouterr().err
+    assert main(["damage", *images, "a.gpkg", "--segmenter", str(case / "run"), "--out", str(tmp_path / "out")]) == 2
+
+
+def test_an_image_without_buildings_or_with_other_bands_is_told(case: Path, tmp_path: Path) -> None:
+    ground = np.full((3, 96, 96), 60, np.uint8) + np.random.default_rng(0).integers(0, 40, (3, 96, 96), np.uint8)
+    grid = Grid((96, 96), GRID.affine, GRID.crs)
+    with pytest.raises(InputError, match="finds no building"):
+        buildings_of(case / "run", Layer.open(ground, grid=grid), tmp_path / "labels.tif")
+    with pytest.raises(RunError, match="bands"):
+        buildings_of(case / "run", Layer.open(ground[:2], grid=grid), tmp_path / "labels.tif")
