@@ -22,7 +22,7 @@ from tile_rows import SPLIT, TableOf, tile_table
 
 from deepnets4eo.benchmark import Outcome, Places, Row, contact_sheet, run_possible, write_table
 from deepnets4eo.dataset_card import TEST, TRAIN, DatasetCard
-from deepnets4eo.dataset_reader import open_dataset
+from deepnets4eo.dataset_reader import find_tiles, open_dataset, part_tiles
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.grid import whole
 from deepnets4eo.legend import Legend
@@ -95,8 +95,9 @@ def bands(dataset: str) -> str:
 def contest(card: DatasetCard, root: Path, split: str | None) -> Places:
     """The tiles of a dataset's split, infrared among their colours, heights and eroded labels where they lie there."""
     card = card.with_layout(LAYOUT[card.name])
-    everything = open_dataset(card, root, layers=["image"])
-    there = [layer for layer in ("dsm", ERODED) if all(layer in files for files in everything.values())]
+    tiles = find_tiles(card, root)
+    wanted = [files for part in (TRAIN, TEST) for files in part_tiles(card, tiles, split, part).values()]
+    there = [layer for layer in ("dsm", ERODED) if all(layer in files for files in wanted)]
     parts = [
         {
             tile: {layer: str(path) for layer, path in files.items()}
