@@ -31,6 +31,9 @@ def damage(
         float,
         typer.Option(help="Share of a run's word in the decision, the rest is the weight-free model's.", min=0, max=1),
     ] = 0.5,
+    class_shares: Annotated[
+        str | None, typer.Option(help="Run that labels pixels: its classes' shares in each outline, as evidence.")
+    ] = None,
     damaged_share: Annotated[
         float,
         typer.Option(help="Share of buildings expected with major damage or worse; lower it where damage is rare."),
@@ -72,7 +75,7 @@ def damage(
     refuse_existing(out, overwrite=overwrite)
     settings = Settings(
         model=model, network_weight=network_weight, damaged_share=damaged_share, motion=motion, max_shift_m=max_shift, align=align, sensor=sensor,
-        layer=layer, id_column=id_column, footprints_crs=footprints_crs, workers=workers, seed=seed, segmenter=segmenter,
+        class_shares=class_shares, layer=layer, id_column=id_column, footprints_crs=footprints_crs, workers=workers, seed=seed, segmenter=segmenter,
     )  # fmt: skip
     others = {"dsm_pre": dsm_pre, "dsm_post": dsm_post, "cloud_mask": cloud_mask}
     labels = out.with_name(f"{PARTIAL}{out.name}-labels.tif")

@@ -16,6 +16,7 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
+from deepnets4eo.damage.class_shares import open_labeller, with_class_shares
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.extent import assessed_extent
 from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
@@ -37,6 +38,7 @@ class Settings:
     with network_weight (0–1), the share of its log-odds in the average. damaged_share : of the buildings expected to
     have major damage or worse (0–1); where damage is rare, say so, or false alarms outnumber it. motion : how pre may lie against post.
     max_shift_m : farthest it may lie off. align : move the footprints onto the roofs.
+    class_shares : folder of a run that labels pixels, of which the classes' shares in each outline become evidence.
     sensor : auto refuses radar, which only a network can read; optical takes the images' word for it.
     layer, id_column, footprints_crs : of the footprints' file. segmenter : the run that found them, where there was no
     file (`damage.buildings_of`). workers : threads.
@@ -49,6 +51,7 @@ class Settings:
     max_shift_m: float = 30.0
     align: bool = True
     sensor: Literal["auto", "optical"] = "auto"
+    class_shares: str | None = None
     layer: str | None = None
     id_column: str | None = None
     footprints_crs: str | None = None
@@ -120,6 +123,7 @@ def assess(
     """
     inputs = open_inputs(pre, post, footprints, settings, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud_mask=cloud_mask)
     judge = _judge(inputs, settings)
+    labeller = open_labeller(settings.class_shares, inputs.post, inputs.dsm_post) if settings.class_shares else None
     registration = _registration(inputs, settings)
     alignment = _alignment(inputs, registration, settings)
     heard = judge.ask_network((inputs.pre, inputs.post), inputs.footprints, registration, alignment)
@@ -131,6 +135,10 @@ def assess(
         scratch=work.scratch,
     )  # fmt: skip
     evidence, decided = judge.decide(evidence, heard)
+    if labeller is not None:
+        logger.info("labelling the post image …")
+        outlines = _on_the_post_image(inputs, evidence.frame[["dx_px", "dy_px"]].to_numpy(float))
+        evidence = with_class_shares(evidence, labeller, outlines, settings.workers)
     result = _damage_map(inputs, evidence, decided, registration, alignment, settings)
     result.inputs.update(judge.paths())
     result.parameters["network_weight"] = judge.weight  # on radar the network alone is heard

@@ -1,0 +1,70 @@
+"""A run that labels pixels adds evidence, whatever kind of run it is, and leaves the decision alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rasterio.features import geometry_mask
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from deepnets4eo.baselines import PixelClassifier
+from deepnets4eo.damage import Settings, assess
+from deepnets4eo.errors import RunError
+from deepnets4eo.inputs import InputSpec
+from deepnets4eo.legend import Legend
+from deepnets4eo.prediction import predict
+from deepnets4eo.run import save_run
+from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.synthetic import City
+
+CITY = City(seed=3, size_px=256)
+POST = Layer.open(CITY.post.image, grid=CITY.post.grid)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    legend = Legend.load("minicity")
+    scene = Scene({"image": POST, "labels": Layer.open(CITY.post.labels(legend), grid=CITY.post.grid)})
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+    classifier = PixelClassifier(pipeline, InputSpec.measure([scene]), legend).fit([scene], max_pixels=2000)
+    return save_run(classifier, tmp_path_factory.mktemp("run") / "colours")
+
+
+@pytest.fixture(scope="module")
+def results(run: Path):
+    pre = Layer.open(CITY.pre.image, grid=CITY.grid)
+    return [assess(pre, POST, CITY.footprints(), settings=Settings(class_shares=one)) for one in (None, str(run))]
+
+
+def test_each_class_has_its_share_of_the_outline(results, run, tmp_path):
+    buildings = results[1].buildings
+    columns = [name for name in buildings if name.startswith("ev_class_")]
+    assert len(columns) == Legend.load("minicity").num_classes
+    predict(run, POST, tmp_path / "labels.tif")
+    labels = Layer.open(tmp_path / "labels.tif").read()[0][0]
+    assessed = buildings[buildings["status"] == "assessed"]
+    assert len(assessed) >= 3
+    np.testing.assert_allclose(assessed[columns].sum(axis=1), 1, atol=1e-9)
+    for _, row in assessed.iterrows():
+        inside = geometry_mask([row.geometry], labels.shape, POST.grid.affine, invert=True)
+        share = (labels[inside] == Legend.load("minicity").value("building")).mean()
+        assert row["ev_class_building"] == pytest.approx(share, abs=1e-9)
+
+
+def test_the_decision_does_not_use_it_and_its_meaning_says_so(results):
+    plain, labelled = (result.buildings for result in results)
+    np.testing.assert_array_equal(plain["damage_prob"], labelled["damage_prob"])
+    assert results[1].meaning["ev_class_building"].endswith("labels building, 0–1; not in the decision")
+
+
+def test_the_products_carry_it(results, tmp_path):
+    paths = results[1].save(tmp_path / "damage", pre=None, post=POST)
+    assert "ev_class_building" in Path(paths["report.html"]).read_text(encoding="utf-8")
+
+
+def test_a_run_that_does_not_fit_the_post_image_is_refused_before_the_work(run):
+    grey = Layer.open(CITY.post.image[:1], grid=CITY.post.grid)
+    with pytest.raises(RunError, match="has 1 bands, training had 4"):
+        assess(None, grey, CITY.footprints(), settings=Settings(class_shares=str(run)))
