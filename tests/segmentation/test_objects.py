@@ -90,7 +90,7 @@ def test_objects_do_not_depend_on_seams(seed: int, block_px: int, split: str) ->
 
 
 def test_touching_cars_are_told_apart() -> None:
-    boxes = [(30, 30, 45, 18, 90), (45, 62, 45, 18, 90), (80, 40, 45, 18, 60)]  # the first two touch at a corner
+    boxes = [(30, 30, 45, 18, 90), (45, 68, 45, 18, 90), (80, 40, 45, 18, 60)]  # the first two touch at a corner
     labels = drawn((110, 110), boxes)
     assert label(labels == CAR)[1] == 2
     layer = georeferenced(labels)
