@@ -123,7 +123,7 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     for split in WAYS:
         mine = [row for row in rows if row["split"] == split]
         f1 = {key: [row[key]["f1"] for row in mine] for key in ("iou_0.5", "distance_1m")}
-        out[split] = {f"f1_{key}": [float(np.mean(each)), float(np.std(each))] for key, each in f1.items()}
+        out[split] = {f"f1_{key}": [float(np.nanmean(each)), float(np.nanstd(each))] for key, each in f1.items()}
         out[split]["count_error"] = float(np.mean([row["found"] / max(row["true"], 1) - 1 for row in mine]))
     return out
 
