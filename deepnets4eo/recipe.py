@@ -150,15 +150,18 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _droppable(self) -> Recipe:
-        dropped, layers = self.train.modality_dropout, self.model.layers
-        if dropped and (self.task != "segmentation" or not self.model.network):
+        dropped = self.train.modality_dropout
+        if not dropped:
+            return self
+        if self.task != "segmentation" or not self.model.network:
             raise ValueError("has train.modality_dropout, which only networks of the task segmentation learn with")
+        layers = self.model.layers
         if not dropped.keys() <= set(layers) or not all(0 < share < 1 for share in dropped.values()):
             raise ValueError(
                 f"has train.modality_dropout={dropped}; expected shares between 0 and 1 of layers in "
                 f"model.layers={list(layers)}, e.g. {{{layers[-1]}: 0.3}}"
             )
-        if dropped and len(layers) < 2:
+        if len(layers) < 2:
             raise ValueError(f"has train.modality_dropout={dropped}, but {layers[0]} is all that the network sees")
         return self
 
