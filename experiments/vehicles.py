@@ -43,8 +43,8 @@ from deepnets4eo.synthetic import City
 GSD_M = 0.1
 BLUR_M, NOISE, THRESHOLD = 0.25, 0.15, 0.35  # a network's mask: smooth, frayed, and generous
 CAR_M2 = 8.0
-WAYS = ("none", "distance", "area")
 Split = Literal["none", "distance", "area"]
+WAYS: tuple[Split, ...] = ("none", "distance", "area")
 
 
 def blurred(mask: np.ndarray, gsd_m: float, seed: int) -> np.ndarray:

@@ -57,7 +57,7 @@ def objects(
     for path in (out, density):
         if path is not None:
             refuse_existing(path, overwrite=overwrite)
-    rules = ObjectRules(opening, min_area, split, object_area, connectivity=connectivity, shape=shape)  # type: ignore[arg-type]
+    rules = ObjectRules(opening, min_area, split, object_area, connectivity=connectivity, shape=shape)
     layer = Layer.open(labels)
     cells = density_grid(layer.grid, cell) if density is not None else None
     with progress("objects") as advance:

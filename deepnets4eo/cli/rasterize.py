@@ -46,7 +46,7 @@ def rasterize(
 
     with progress("rasterize") as advance:
         written = rasterize_osm(
-            _sources(osm), image, out, encoding=encoding, clip_m=clip, rules=rules, coverage=coverage,  # type: ignore[arg-type]
+            _sources(osm), image, out, encoding=encoding, clip_m=clip, rules=rules, coverage=coverage,
             unknown=_names(unknown), complete=_names(complete), overwrite=overwrite, progress=advance,
         )  # fmt: skip
     typer.echo(written)

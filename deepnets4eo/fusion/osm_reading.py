@@ -149,8 +149,9 @@ def _speaks(part: Features, rules: OsmRules) -> bool:
 
 
 def _bounds(found: Any) -> tuple[float, float, float, float]:
-    values = tuple(np.nan if value is None else float(value) for value in (found if found is not None else ()))
-    return values if len(values) == 4 else (np.nan,) * 4  # type: ignore[return-value]
+    values = [np.nan if value is None else float(value) for value in (found if found is not None else ())]
+    left, bottom, right, top = values if len(values) == 4 else [np.nan] * 4
+    return left, bottom, right, top
 
 
 def _box_in(crs: Any, area: Grid, name: str) -> tuple[float, float, float, float] | None:
@@ -159,7 +160,7 @@ def _box_in(crs: Any, area: Grid, name: str) -> tuple[float, float, float, float
         return None
     extent = area.extent
     side = max(extent.boundingbox.span_x, extent.boundingbox.span_y)
-    box = tuple(extent.to_crs(crs, resolution=side / 16).boundingbox.bbox)
+    box: tuple[float, float, float, float] = extent.to_crs(crs, resolution=side / 16).boundingbox.bbox
     if not np.isfinite(box).all():
         raise GridError(f"{name} is in {crs}, where the image ({area.crs}) has no place. Check both CRSs.")
     return box

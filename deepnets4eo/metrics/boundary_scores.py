@@ -6,6 +6,7 @@ Refuses radii below one pixel, shapes that differ, and margins that are too narr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -97,7 +98,7 @@ class BoundaryScores:
         defined = self.f1[~np.isnan(self.f1)]
         return float(defined.mean()) if defined.size else float("nan")
 
-    def to_dict(self, names: list[str]) -> dict[str, Any]:
+    def to_dict(self, names: Sequence[str]) -> dict[str, Any]:
         """Plain values for a report: each score by class, and the mean."""
         by_class = {
             score: {name: float(value) for name, value in zip(names, getattr(self, score), strict=True)}

@@ -4,7 +4,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "Augmented": "deepnets4eo.segmentation.test_time",
+    "Augmented": "deepnets4eo.segmentation.views",
     "DistanceHead": "deepnets4eo.segmentation.distance_head",
     "Ensemble": "deepnets4eo.segmentation.ensemble",
     "MultiKernelHead": "deepnets4eo.segmentation.multi_kernel",
@@ -28,7 +28,7 @@ _HOMES = {
     "pad_to_stride": "deepnets4eo.segmentation.blocks",
     "replace_last_layer": "deepnets4eo.segmentation.score_layer",
     "signed_distance": "deepnets4eo.segmentation.distance",
-    "voting_run": "deepnets4eo.segmentation.voting_run",
+    "voting_run": "deepnets4eo.segmentation.voting",
     "upright_patches": "deepnets4eo.segmentation.object_patches",
     "write_density_map": "deepnets4eo.segmentation.density",
 }

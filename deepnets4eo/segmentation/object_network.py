@@ -32,6 +32,7 @@ class ObjectNetwork(nn.Module):
             layers += [nn.Conv2d(inside, outside, 3, padding=1, bias=False), nn.BatchNorm2d(outside), nn.ReLU()]
             layers += [nn.MaxPool2d(2)]
         self.patch = nn.Sequential(*layers)
+        self.num_classes = num_classes
         self.decision = nn.Sequential(nn.Linear(4 * width + 2, 4 * width), nn.ReLU(), nn.Linear(4 * width, num_classes))
 
     def forward(self, patches: Tensor, sizes: Tensor) -> Tensor:
@@ -49,7 +50,7 @@ def train(
     Patches are mirrored and turned by half at random; sizes vary by 5 %.
     """
     draw = torch.Generator().manual_seed(seed)
-    count = torch.bincount(types, minlength=int(network.decision[-1].out_features)).float()
+    count = torch.bincount(types, minlength=network.num_classes).float()
     weight = torch.where(count > 0, count.sum() / (count > 0).sum() / count.clamp(min=1), 0.0)
     criterion = nn.CrossEntropyLoss(weight)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-3)
@@ -86,4 +87,4 @@ def probabilities(network: ObjectNetwork, patches: Tensor, sizes: Tensor) -> NDA
         for at in range(0, len(patches), 8 * BATCH):
             rows = slice(at, at + 8 * BATCH)
             parts.append(network(patches[rows], sizes[rows]).softmax(dim=1).numpy())
-    return np.concatenate([np.zeros((0, network.decision[-1].out_features), np.float32), *parts])
+    return np.concatenate([np.zeros((0, network.num_classes), np.float32), *parts])

@@ -80,7 +80,7 @@ def heading_deg(radians: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]
         if grid.crs.geographic:
             _, latitude = a * (grid.shape[1] / 2, grid.shape[0] / 2)
             east = east * math.cos(math.radians(latitude))
-    return np.round(np.degrees(np.arctan2(east, north)), 6) % 180.0
+    return np.asarray(np.round(np.degrees(np.arctan2(east, north)), 6) % 180.0, np.float64)
 
 
 def _smooth(polygons: NDArray[Any]) -> NDArray[Any]:

@@ -138,7 +138,11 @@ def _objects_of(polygon: shapely.Geometry, sides_m: tuple[float, float], rules: 
     left, top, right, bottom = (int(value) for value in polygon.bounds)
     shift = Affine.translation(left, top)
     mask = rasterio.features.rasterize([polygon], (bottom - top, right - left), transform=shift, dtype="uint8") > 0
-    options = {"min_area_m2": rules.min_area_m2, "depth": rules.depth, "connectivity": rules.connectivity}
+    options: dict[str, Any] = {
+        "min_area_m2": rules.min_area_m2,
+        "depth": rules.depth,
+        "connectivity": rules.connectivity,
+    }
     if rules.split == "area" and rules.object_area_m2 is not None:
         pieces = split_both(mask, sides_m, rules.object_area_m2, **options)
     else:

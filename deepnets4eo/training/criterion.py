@@ -8,6 +8,7 @@ A part of it with `extra_loss(mask)` adds to them, as distance heads do; where n
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -53,7 +54,8 @@ class SegmentationCriterion:
         losses = [self.loss(logits, batch["mask"], batch["valid"]) for logits in several]
         if network.training:
             mask = batch["mask"].masked_fill(~batch["valid"], VOID)
-            losses += [part.extra_loss(mask) for part in network.modules() if hasattr(part, "extra_loss")]
+            extra: list[Any] = [part for part in network.modules() if hasattr(part, "extra_loss")]
+            losses += [part.extra_loss(mask) for part in extra]
         return torch.stack(losses).sum(), several[0]
 
 

@@ -88,7 +88,7 @@ def noisy_city(side_px: int) -> tuple[Image, Image, NDArray[np.uint8], NDArray[n
     noisy = np.where(generator.random(labels.shape) < 0.3, noise, labels).astype(np.uint8)
     proba = np.full((num_classes, *labels.shape), 0.1, np.float32)
     np.put_along_axis(proba, noisy[None].astype(int), 0.5, 0)
-    return proba, city.image.astype(np.float32) / 255, noisy, labels
+    return proba, (city.image / 255).astype(np.float32), noisy, labels.astype(np.uint8)
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ def blobs(
 
 def ours(tables: dict[str, gpd.GeoDataFrame], grid: Grid, out: Path, encoding: str) -> None:
     """The toolbox's way."""
-    rasterize_osm(tables, grid, out, encoding=encoding, coverage="everywhere")  # type: ignore[arg-type]
+    rasterize_osm(tables, grid, out, encoding=encoding, coverage="everywhere")
 
 
 def plain(tables: dict[str, gpd.GeoDataFrame], grid: Grid, out: Path, encoding: str) -> None:

@@ -20,7 +20,14 @@ def seed():
 
 @pytest.mark.parametrize(
     ("name", "depth"),
-    [("resnet18", 3), ("resnet18", 5), ("se_resnet50", 5), ("timm-skresnet18", 5), ("vgg11_bn", 3), ("mobilenet_v2", 5)],
+    [
+        ("resnet18", 3),
+        ("resnet18", 5),
+        ("se_resnet50", 5),
+        ("timm-skresnet18", 5),
+        ("vgg11_bn", 3),
+        ("mobilenet_v2", 5),
+    ],
 )
 @pytest.mark.filterwarnings("ignore:.timm-. encoders are deprecated")
 def test_the_chain_of_stages_is_the_encoder(name, depth):

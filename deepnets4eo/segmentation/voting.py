@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from deepnets4eo.run import Run
 from deepnets4eo.sealing import hash_of
 from deepnets4eo.segmentation.ensemble import Ensemble
-from deepnets4eo.segmentation.test_time import Augmented
+from deepnets4eo.segmentation.views import Augmented
 from deepnets4eo.segmenter import Segmenter
 
 
