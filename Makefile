@@ -33,7 +33,7 @@ test: $(READY)
 	$(BIN)/ruff format --check .
 	@if $(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11))"; then $(BIN)/mypy; \
 	 else echo "mypy is left out: types are checked with NumPy's stubs of Python 3.11 and later"; fi
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 setup: $(READY)
 

@@ -6,6 +6,7 @@ Names are imported when first used, so that `import deepnets4eo` and `deepnets4e
 from importlib import import_module
 from typing import Any
 
+from deepnets4eo.lazy import lazy_names
 from deepnets4eo.version import __version__
 
 _HOMES = {
@@ -21,17 +22,25 @@ _HOMES = {
     "list_models": "deepnets4eo.networks",
 }
 
-_MODULES = ("metrics", "report", "catalog", "damage", "synthetic")  # reached as deepnets4eo.metrics.ConfusionMatrix
+_MODULES = (
+    "baselines",
+    "catalog",
+    "damage",
+    "fusion",
+    "metrics",
+    "report",
+    "segmentation",
+    "synthetic",
+)  # reached as deepnets4eo.metrics.ConfusionMatrix
 
 __all__ = ["__version__", *_HOMES, *_MODULES]
 
 
+_find = lazy_names(__name__, _HOMES)
+
+
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(f"deepnets4eo.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module 'deepnets4eo' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return import_module(f"deepnets4eo.{name}") if name in _MODULES else _find(name)
 
 
 def __dir__() -> list[str]:

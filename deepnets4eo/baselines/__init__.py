@@ -3,8 +3,7 @@
 Each of them is a `Segmenter`: it trains, is saved, predicts whole scenes and is scored as a network is.
 """
 
-from importlib import import_module
-from typing import Any
+from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "ExpertRules": "deepnets4eo.baselines.rules",
@@ -18,7 +17,4 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'deepnets4eo.baselines' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -3,8 +3,7 @@
 `assess` runs the whole job and returns a `DamageMap`; `register` is its second step alone.
 """
 
-from importlib import import_module
-from typing import Any
+from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "assess": "deepnets4eo.damage.job",
@@ -21,7 +20,4 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'deepnets4eo.damage' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -4,8 +4,7 @@
 `ndsm` gives heights above a terrain model, or above a ground estimated from the surface itself (`ground`).
 """
 
-from importlib import import_module
-from typing import Any
+from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "DualStream": "deepnets4eo.fusion.dual_stream",
@@ -24,7 +23,4 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'deepnets4eo.fusion' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)

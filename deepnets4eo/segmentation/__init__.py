@@ -1,7 +1,6 @@
 """Dense networks of the toolbox's own: SegNet and its heads; the parts are public, fusion networks are made of them."""
 
-from importlib import import_module
-from typing import Any
+from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "Augmented": "deepnets4eo.segmentation.views",
@@ -36,7 +35,4 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'deepnets4eo.segmentation' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -3,8 +3,7 @@
 `train` a run with `deepnets4eo train damage-siamese`; give the run to `deepnets4eo damage --model RUN`.
 """
 
-from importlib import import_module
-from typing import Any
+from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "SiameseNet": "deepnets4eo.damage.siamese.network",
@@ -17,7 +16,4 @@ _HOMES = {
 __all__ = list(_HOMES)
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'deepnets4eo.damage.siamese' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)
