@@ -17,6 +17,7 @@ from deepnets4eo.scene import LABELS, Layer
 
 SIDE_PX = 420
 COLUMNS = 6
+WIDE_IN, TITLE_IN = 2.4, 0.25
 SHOWN = ("image", "intensity", "dsm")  # the first of them that a place has
 
 
@@ -30,7 +31,9 @@ def contact_sheet(
     per_place = len(pictures) // len(test)
     columns = min(COLUMNS, per_place)
     rows_each = -(-per_place // columns)
-    figure = Figure(figsize=(2.4 * columns, 2.55 * rows_each * len(test) + 0.7), layout="constrained")
+    tallest = max(picture.shape[0] / picture.shape[1] for _, picture in pictures)
+    high = (WIDE_IN * tallest + TITLE_IN) * rows_each * len(test)
+    figure = Figure(figsize=(WIDE_IN * columns, high + 2 * TITLE_IN + 0.4), layout="constrained")
     axes = figure.subplots(rows_each * len(test), columns, squeeze=False)
     for panel in axes.ravel():
         panel.axis("off")
