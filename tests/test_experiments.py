@@ -10,17 +10,19 @@ EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 sys.path.insert(0, str(EXPERIMENTS))
 
 import dfc2015_baselines  # noqa: E402
+import distance_transform  # noqa: E402
 import isprs_baselines  # noqa: E402
 import lidar_rasters  # noqa: E402
 import real_tiles  # noqa: E402
 import tile_rows  # noqa: E402
 from made_up_datasets import make_dataset  # noqa: E402
 
-from deepnets4eo.benchmark import Row  # noqa: E402
+from deepnets4eo.benchmark import Places, Row  # noqa: E402
 from deepnets4eo.dataset_card import DatasetCard  # noqa: E402
 from deepnets4eo.files import read_json  # noqa: E402
 from deepnets4eo.grid import Window  # noqa: E402
 from deepnets4eo.legend import VOID, Legend  # noqa: E402
+from deepnets4eo.recipe import differing_keys  # noqa: E402
 from deepnets4eo.scene import Scene  # noqa: E402
 from deepnets4eo.training import load_recipe  # noqa: E402
 
@@ -34,6 +36,41 @@ def test_every_row_resolves_to_a_recipe(rows: list[Row]) -> None:
     for row in rows:
         recipe, task = load_recipe(row.recipe, overrides=row.overrides)
         assert isinstance(recipe, task.recipe), row.name
+
+
+@pytest.mark.parametrize("small", [True, False])
+def test_heads_are_compared_on_the_same_network_windows_and_seeds(*, small: bool) -> None:
+    table = distance_transform.rows(distance_transform.Trial(seeds=(0, 3)), small=small)
+    plain, distance = (
+        [load_recipe(row.recipe, overrides=row.overrides)[0] for row in of_head] for of_head in table.values()
+    )
+    for first, second in zip(plain, distance, strict=True):
+        assert differing_keys(first, second) == ["model.options"]
+        assert "head" not in first.model.options
+        assert second.model.options["head"] == "distance"
+    assert [recipe.train.seed for recipe in plain] == [0, 3]
+
+
+def test_an_ordering_is_told_with_its_spread() -> None:
+    assert "held: 1.00 ± 2.00 points over 3 seeds, ahead in 2" in distance_transform.ordering([1.0, 3.0, -1.0])
+    assert "did not hold" in distance_transform.ordering([-1.0, 0.5])
+
+
+def test_borders_are_put_back_between_the_nearest_classes(tmp_path: Path) -> None:
+    legend = Legend.load("isprs")
+    labels = np.full((8, 40), 1, np.uint8)
+    labels[:, 20:] = 2
+    labels[:, 17:23] = VOID
+    grid = real_tiles.unplaced(labels)
+    tile = real_tiles.RealTile(legend, grid, labels, {})
+    sides = {side: {"labels": str(tmp_path / side / "labels.tif")} for side in ("left", "right")}
+    for side in sides:
+        real_tiles._written(tile, Window(0, 0, 8, 40), tmp_path / side)
+    folds = (Places({"left": sides["left"]}, {"right": sides["right"]}),) * 2
+    restored = distance_transform.with_borders(folds, legend)[0].test["right"]["labels"]
+    filled = Scene.open(None, labels=restored).read(Window(0, 0, 8, 40))["labels"]
+    assert (filled[:, :20] == 1).all()
+    assert (filled[:, 20:] == 2).all()
 
 
 def test_isprs_rows_stand_beside_those_of_the_papers() -> None:
