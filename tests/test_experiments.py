@@ -12,30 +12,69 @@ sys.path.insert(0, str(EXPERIMENTS))
 import dfc2015_baselines  # noqa: E402
 import distance_transform  # noqa: E402
 import isprs_baselines  # noqa: E402
+import isprs_segnet  # noqa: E402
 import lidar_rasters  # noqa: E402
+import osm_joint_learning  # noqa: E402
 import real_tiles  # noqa: E402
+import seeds  # noqa: E402
 import tile_rows  # noqa: E402
 from made_up_datasets import make_dataset  # noqa: E402
 
-from deepnets4eo.benchmark import Places, Row  # noqa: E402
+from deepnets4eo.benchmark import Outcome, Places, Row  # noqa: E402
 from deepnets4eo.dataset_card import DatasetCard  # noqa: E402
 from deepnets4eo.files import read_json  # noqa: E402
 from deepnets4eo.grid import Window  # noqa: E402
 from deepnets4eo.legend import VOID, Legend  # noqa: E402
+from deepnets4eo.networks import create_model  # noqa: E402
 from deepnets4eo.recipe import differing_keys  # noqa: E402
 from deepnets4eo.scene import Scene  # noqa: E402
 from deepnets4eo.training import load_recipe  # noqa: E402
 
 ISPRS = [*isprs_baselines.rows("imagenet"), *isprs_baselines.rows(None, isprs_baselines.SMALL)]
 CONTEST = [row for made_up in (True, False) for row in dfc2015_baselines.rows("imagenet", made_up=made_up)]
+NETWORKS = [
+    one for table in (isprs_segnet.rows, osm_joint_learning.rows) for size in (True, False) for one in table(small=size)
+]
 ON_TILES = [row for tile in real_tiles.READERS for row in tile_rows.tile_rows(tile, CONTEST)]
 
 
-@pytest.mark.parametrize("rows", [ISPRS, CONTEST, ON_TILES], ids=["isprs", "dfc2015", "tiles"])
+@pytest.mark.parametrize(
+    "rows", [ISPRS, CONTEST, ON_TILES, [one.row for one in NETWORKS]], ids=["isprs", "dfc2015", "tiles", "networks"]
+)
 def test_every_row_resolves_to_a_recipe(rows: list[Row]) -> None:
     for row in rows:
         recipe, task = load_recipe(row.recipe, overrides=row.overrides)
         assert isinstance(recipe, task.recipe), row.name
+
+
+def test_networks_of_the_rows_can_be_built() -> None:
+    for one in NETWORKS:
+        recipe, _ = load_recipe(one.row.recipe, overrides=one.row.overrides)
+        model = recipe.model
+        if "width" not in str(model.options) and model.network != "osmnet":
+            continue  # the whole networks are those of the recipes' own tests
+        bands = {"image": 3, "ndsm": 1, "osm": 4}
+        network = create_model(
+            str(model.network), in_channels=sum(bands[layer] for layer in model.layers), num_classes=6, **model.options
+        )
+        assert sum(parameter.numel() for parameter in network.parameters()) < 4_000_000, one.row.name
+
+
+def test_rows_come_with_those_whose_runs_they_start_from() -> None:
+    table = isprs_segnet.rows(small=True)
+    names = [one.row.name for one in seeds.chosen(table, [isprs_segnet.CORRECTION])]
+    assert names == [isprs_segnet.IMAGE, isprs_segnet.HEIGHTS, isprs_segnet.CORRECTION]
+
+
+def test_an_ordering_says_in_how_many_seeds_it_held() -> None:
+    found = {
+        name: [Outcome(name, {"overall_accuracy": score}) for score in scores]
+        for name, scores in {"a": (0.5, 0.7, 0.9), "b": (0.4, 0.8, 0.7)}.items()
+    }
+    told = seeds.Ordering("a", "b", "OA", seeds.accuracy).told(found)
+    assert told == "- a > b in OA: held on average, +6.67 ± 15.28 points; in 2 of 3 seeds"
+    assert "did NOT hold" in seeds.Ordering("b", "a", "OA", seeds.accuracy).told(found)
+    assert "not measured" in seeds.Ordering("a", "c", "OA", seeds.accuracy).told(found)
 
 
 @pytest.mark.parametrize("small", [True, False])

@@ -18,7 +18,7 @@ from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import Tiling
 from deepnets4eo.lattice.scores import best
 from deepnets4eo.legend import Legend
-from deepnets4eo.segmentation.nesting import described, rebuild_member, save_member, widened
+from deepnets4eo.nesting import described, rebuild_member, save_member, widened
 from deepnets4eo.segmenter import Batch, Segmenter
 
 VOTES = ("mean", "majority")

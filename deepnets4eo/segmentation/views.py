@@ -19,7 +19,7 @@ from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import Tiling
 from deepnets4eo.lattice.scores import best
 from deepnets4eo.legend import Legend
-from deepnets4eo.segmentation.nesting import described, rebuilt, widened
+from deepnets4eo.nesting import described, rebuilt, widened
 from deepnets4eo.segmenter import Batch, Segmenter
 
 Array = NDArray[np.float32]

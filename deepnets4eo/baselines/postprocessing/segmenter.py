@@ -21,13 +21,12 @@ from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import Tiling
 from deepnets4eo.lattice.scores import best
 from deepnets4eo.legend import Legend
-from deepnets4eo.run import segmenter_kind
+from deepnets4eo.nesting import described, rebuilt, widened
 from deepnets4eo.segmenter import Batch, Segmenter
 
 Image = NDArray[np.float32]
 
 TRIAL_PX = 8  # side of the image on which steps are tried beforehand
-HALO_STEP_PX = 16  # halos are rounded up to it, so that tiles keep the multiples of 32 px that networks like
 
 
 class PostProcessed:
@@ -58,7 +57,7 @@ class PostProcessed:
         self.band_names = band_names(self.inputs, self.bands)
         self._try_steps()
         self.reach_px = sum(step.halo_px(self.inputs.gsd_m) for step in self.steps)
-        self.tiling = _widened(segmenter.tiling, self.reach_px) if tiling is None else tiling
+        self.tiling = widened(segmenter.tiling, segmenter.halo_px + self.reach_px) if tiling is None else tiling
 
     @property
     def halo_px(self) -> int:
@@ -93,12 +92,7 @@ class PostProcessed:
 
     def describe(self) -> dict[str, Any]:
         """Plain values from which `restore` makes the same segmenter again, those of the one inside nested."""
-        inner = {
-            "kind": self.segmenter.kind,
-            "segmenter": self.segmenter.describe(),
-            "tiling": self.segmenter.tiling.to_dict(),
-        }
-        return {"inner": inner, "steps": listed_steps(self.steps), "bands": self.bands}
+        return {"inner": described(self.segmenter), "steps": listed_steps(self.steps), "bands": self.bands}
 
     def save(self, folder: str | Path) -> list[str]:
         """Write the learned state of the segmenter inside; returns the names of its files."""
@@ -109,9 +103,7 @@ class PostProcessed:
         cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
     ) -> PostProcessed:
         """The segmenter that `save` wrote. Errors: RunError where the one inside cannot be rebuilt."""
-        inner = description["inner"]
-        kind = segmenter_kind(str(inner["kind"]))
-        segmenter = kind.restore(folder, inner["segmenter"], inputs, legend, Tiling(**inner["tiling"]))
+        segmenter = rebuilt(folder, description["inner"], inputs, legend)
         return cls(segmenter, description["steps"], description["bands"], tiling=tiling)
 
     def _processed(self, proba: Image, bands: Bands) -> Image:
@@ -130,8 +122,3 @@ class PostProcessed:
                 step.apply(even, bands)
             except InputError as error:
                 raise InputError(f"step {number} ({next(iter(listed))}): {error}") from error
-
-
-def _widened(tiling: Tiling, reach_px: int) -> Tiling:
-    more_px = -(-reach_px // HALO_STEP_PX) * HALO_STEP_PX
-    return Tiling(tiling.tile_px + 2 * more_px, tiling.halo_px + more_px, tiling.overlap_px, tiling.scores)
