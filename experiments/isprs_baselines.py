@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,9 +92,12 @@ def bands(dataset: str) -> str:
     return f"model.bands={{image: {BANDS[dataset]}}}"
 
 
-def contest(card: DatasetCard, root: Path, split: str | None) -> Places:
-    """The tiles of a dataset's split, infrared among their colours, heights and eroded labels where they lie there."""
-    card = card.with_layout(LAYOUT[card.name])
+def contest(card: DatasetCard, root: Path, split: str | None, layout: Mapping[str, str] | None = None) -> Places:
+    """The tiles of a dataset's split, infrared among their colours, heights and eroded labels where they lie there.
+
+    layout : layer -> layer of the card taken for it, instead of that with infrared.
+    """
+    card = card.with_layout(LAYOUT[card.name] if layout is None else layout)
     tiles = find_tiles(card, root)
     wanted = [files for part in (TRAIN, TEST) for files in part_tiles(card, tiles, split, part).values()]
     there = [layer for layer in ("dsm", ERODED) if all(layer in files for files in wanted)]

@@ -1,0 +1,167 @@
+"""SegNet and its fusions with heights under the rules of the ISPRS 2D labelling contest, published beside ours.
+
+Usage: python experiments/isprs_segnet.py --out FOLDER [--seeds 0 1 2]                  (miniature city, SYNTHETIC)
+       python experiments/isprs_segnet.py --out FOLDER --data ROOT [--dataset isprs_potsdam]  (the contest's tiles)
+       python experiments/isprs_segnet.py --out FOLDER --samples ROOT                    (real tiles: ign, vaihingen)
+
+Prints F1 by class and OA as mean ± sd over the seeds, on full and on eroded labels, and which orderings held; writes
+them to seeds.md and seeds.json. Finished rows are not run again. Networks have random first weights. The auxiliary
+stream is the height above ground, found from the DSM alone; the published one is (DSM, nDSM, NDVI). Averaging and
+residual correction start from the two SegNets above them, as published: averaging leaves them, the correction alone
+learns. Small networks (width 8) and few steps but for --data: figures of those say nothing of the published ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from isprs_baselines import BANDS, MAIN, contest, without_borders
+from real_tiles import ABOUT, places
+from seeds import (
+    AS_THEY_ARE,
+    SMALL,
+    Found,
+    NetworkRow,
+    Ordering,
+    accuracy,
+    chosen,
+    city_places,
+    eroded,
+    f1_of,
+    mean_table,
+    run_seeds,
+    with_heights,
+    write_tables,
+)
+
+from deepnets4eo.benchmark import Places, Row
+from deepnets4eo.dataset_card import DatasetCard
+from deepnets4eo.legend import Legend
+
+IMAGE, HEIGHTS = "SegNet", "SegNet, heights"
+PLUS, AVERAGE, CORRECTION = "SegNet++ (multi-kernel)", "Averaging", "Residual correction"
+FUSE, VIRTUAL = "FuseNet", "V-FuseNet"
+LAYERS = "model.layers=[image, ndsm]"
+IRRG_BANDS = (3, 0, 1)
+THREE_BANDS: dict[str, dict[str, str]] = {"isprs_vaihingen": {}, "isprs_potsdam": {"image": "image_irrg"}}
+WIDTH, CORRECTION_WIDTH = 8, 16
+ORDERINGS = (
+    *(Ordering(name, IMAGE, "F1 of buildings", f1_of("building")) for name in (AVERAGE, CORRECTION, FUSE, VIRTUAL)),
+    *(Ordering(CORRECTION, AVERAGE, what, score, strictly=False) for what, score in
+      (("OA", accuracy), ("F1 of buildings", f1_of("building")))),
+)  # fmt: skip
+
+
+def rows(small: bool, epochs: int | None = None) -> list[NetworkRow]:
+    """The networks of the group's ISPRS papers, simplest first; `small` ones learn in about a minute on a core."""
+    narrow = f", width: {WIDTH}" if small else ""
+    member = f", options: {{width: {WIDTH}}}" if small else ""
+    correction = f"{member}, correction_width: {CORRECTION_WIDTH}" if small else ""
+    size: tuple[str, ...] = (*SMALL, "data.windows_per_epoch=64", f"train.epochs={epochs or 8}") if small else ()
+    size = (f"train.epochs={epochs}",) if epochs and not small else size
+    once = (*size, *AS_THEY_ARE)
+    short = (*size, f"train.epochs={(epochs or 8) // 2 or 1}") if small else size
+    one, two = f"model.options={{width: {WIDTH}}}" if small else "model.options={}", "streams: [3, 1]"
+    plus = f"model.options={{head: multi-kernel, deep_supervision: true{narrow}}}"
+    both = (IMAGE, HEIGHTS)
+    return [
+        NetworkRow(Row(IMAGE, "segnet", (*size, one))),
+        NetworkRow(Row(HEIGHTS, "segnet", (*size, one, "model.layers=[ndsm]"))),
+        NetworkRow(
+            Row(AVERAGE, "dual-stream", (*once, LAYERS, f"model.options={{{two}, network: segnet{member}}}")), both
+        ),
+        NetworkRow(
+            Row(
+                CORRECTION,
+                "residual-correction",
+                (*short, LAYERS, f"model.options={{{two}, network: segnet, frozen: true{correction}}}",
+                 "train.encoder_lr_factor=1"),
+            ),
+            both,
+        ),
+        NetworkRow(Row(FUSE, "fusenet", (*size, LAYERS, f"model.options={{{two}{narrow}}}"))),
+        NetworkRow(Row(PLUS, "segnet-multi-kernel", (*size, plus))),
+        NetworkRow(Row(VIRTUAL, "v-fusenet", (*size, LAYERS, f"model.options={{{two}{narrow}}}"))),
+    ]  # fmt: skip
+
+
+def both_tables(
+    title: str, full: Found, borderless: Found, classes: Sequence[str], card: DatasetCard | None, notes: list[str]
+) -> str:
+    """Scores on full and on eroded labels, and what became of the orderings on the full ones."""
+    published = {} if card is None else {name: one for name, one in card.published.items() if "SegNet" in name}
+    told = [ordering.told(full) for ordering in ORDERINGS]
+    return "\n".join(
+        mean_table(f"{title}: {kind}", found, classes, published, lines)
+        for kind, found, lines in (
+            ("full labels", full, ["Orderings, on full labels:", *told, "", *notes]),
+            ("eroded labels", borderless, []),
+        )
+    )
+
+
+def on_places(
+    table: Sequence[NetworkRow], found: Places, out: Path, seeds: Sequence[int], card: DatasetCard, title: str
+) -> str:
+    """All rows on the contest's tiles or the miniature city."""
+    legend = Legend.load("isprs")
+    full, left_out = run_seeds(table, [with_heights(found, out)], legend, out, seeds)
+    borderless = {name: without_borders(outcomes, found, legend) for name, outcomes in full.items()}
+    notes = [
+        f"- trained on {', '.join(found.train)}, tested on {', '.join(found.test)}; published rows are comparable "
+        "under the same protocol alone, and never with made-up places",
+        *(f"- {name} is left out: {reason}" for name, reason in left_out.items()),
+    ]
+    return write_tables(out, both_tables(title, full, borderless, MAIN, card, notes), full)
+
+
+def on_tiles(table: Sequence[NetworkRow], root: Path, out: Path, seeds: Sequence[int]) -> str:
+    """The rows on real tiles: of IGN with heights, of Vaihingen a crop whose labels have no borders as they come."""
+    texts = []
+    fitted = [
+        replace(one, row=replace(one.row, overrides=(*one.row.overrides, "data.block_px=32", "data.buffer_px=0",
+                                                     "data.tile_px=96")))
+        for one in table
+    ]  # fmt: skip
+    for tile, (legend, folds) in places(root, out / "tiles", ["ign", "vaihingen"]).items():
+        full, left_out = run_seeds(fitted, folds, legend, out / tile, seeds)
+        notes = [f"- {ABOUT[tile]}", *(f"- {name} is left out: {reason}" for name, reason in left_out.items())]
+        card = DatasetCard.load("isprs_vaihingen") if tile == "vaihingen" else None
+        borderless = {name: eroded(outcomes) for name, outcomes in full.items()}
+        classes = MAIN if tile == "vaihingen" else legend.names
+        text = both_tables(f"The real tile {tile}, two halves", full, borderless, classes, card, notes)
+        texts.append(write_tables(out / tile, text, full))
+    return "\n".join(texts)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="the contest's tiles")
+    parser.add_argument("--dataset", choices=sorted(BANDS), default="isprs_vaihingen")
+    parser.add_argument("--split", help="of the dataset's card; its first by default")
+    parser.add_argument("--samples", type=Path, help="folder of real samples, see real_tiles.py")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rows", nargs="+", help="names of rows; all by default")
+    parser.add_argument("--epochs", type=int)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    logging.getLogger("seeds").setLevel(logging.INFO)
+    table = chosen(rows(arguments.data is None, arguments.epochs), arguments.rows)
+    if arguments.samples:
+        print(on_tiles(table, arguments.samples, arguments.out, arguments.seeds))
+        return
+    card = DatasetCard.load(arguments.dataset)
+    if arguments.data:
+        found, title = contest(card, arguments.data, arguments.split, THREE_BANDS[card.name]), card.title
+    else:
+        found, title = city_places(arguments.out, IRRG_BANDS), "The miniature city (SYNTHETIC)"
+    print(on_places(table, found, arguments.out, arguments.seeds, card, title))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,227 @@
+"""OpenStreetMap as an input beside the image (Audebert et al., CVPRW 2017), published beside ours.
+
+Usage: python experiments/osm_joint_learning.py --out FOLDER [--seeds 0 1 2]            (miniature city, SYNTHETIC)
+       python experiments/osm_joint_learning.py --out FOLDER --data ROOT --osm FILE     (Potsdam, and an extract there)
+
+Prints F1 by class and OA as mean ± sd over the seeds on full and on eroded labels, OA on the validation part by epoch,
+and which orderings held. On the city then OA of the trained networks where the test places' map is shifted and
+incomplete more and more; the networks learned from maps shifted by 2 m (r.m.s., a layer each) with a quarter missing.
+Residual correction starts from the SegNet and the OSMNet, which stay as they are. No real sample has image, labels and
+a map of its own, so there is no --samples. Small networks (width 8) and few steps but for --data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from isprs_baselines import MAIN, contest, without_borders
+from seeds import (
+    GSD_M,
+    SIZE_PX,
+    SMALL,
+    TEST_CITIES,
+    TRAIN_CITIES,
+    Found,
+    NetworkRow,
+    Ordering,
+    accuracy,
+    chosen,
+    city_places,
+    curve,
+    f1_of,
+    mean_table,
+    run_folder,
+    run_seeds,
+    write_tables,
+)
+
+from deepnets4eo.benchmark import Places, Row
+from deepnets4eo.dataset_card import DatasetCard
+from deepnets4eo.evaluation import evaluate_pairs
+from deepnets4eo.fusion import OsmRules, rasterize_osm
+from deepnets4eo.legend import Legend
+from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.run import load_run
+from deepnets4eo.scene import LABELS, Scene
+from deepnets4eo.synthetic import City
+
+IMAGE, MAP = "SegNet RGB", "OSMNet (binary OSM)"
+CORRECTION, FUSE = "Residual correction RGB + OSM (binary)", "FuseNet RGB + OSM (binary)"
+LAYERS = "model.layers=[image, osm]"
+RGB_BANDS = (0, 1, 2)
+WIDTH, CORRECTION_WIDTH = 8, 16
+OFFSET_M, MISSING = 2.0, 0.25
+SWEEP = ((0.0, 0.0), (2.0, 0.25), (4.0, 0.25), (8.0, 0.25), (2.0, 0.5), (2.0, 0.75), (8.0, 0.75), (2.0, 1.0))
+SCORE = "overall_accuracy"
+ORDERINGS = (
+    Ordering(FUSE, IMAGE, "OA", accuracy),
+    Ordering(FUSE, IMAGE, "F1 of buildings", f1_of("building")),
+    Ordering(CORRECTION, IMAGE, "OA", accuracy),
+)
+
+
+def rows(small: bool, epochs: int | None = None) -> list[NetworkRow]:
+    """The networks of the paper; `small` ones learn in about a minute on a core."""
+    narrow = f", width: {WIDTH}" if small else ""
+    inside = f", options: [{{width: {WIDTH}}}, {{}}], correction_width: {CORRECTION_WIDTH}" if small else ""
+    size: tuple[str, ...] = (*SMALL, "data.windows_per_epoch=64", f"train.epochs={epochs or 8}") if small else ()
+    size = (f"train.epochs={epochs}",) if epochs and not small else size
+    short = (*size, f"train.epochs={(epochs or 8) // 2 or 1}") if small else size
+    streams = f"streams: [3, {len(OsmRules.load(None).names)}]"
+    one = f"model.options={{width: {WIDTH}}}" if small else "model.options={}"
+    same_rate = "train.encoder_lr_factor=1"
+    correction = f"model.options={{{streams}, network: [segnet, osmnet], frozen: true{inside}}}"
+    return [
+        NetworkRow(Row(IMAGE, "segnet", (*size, one))),
+        NetworkRow(Row(MAP, "segnet", (*short, "model.network=osmnet", "model.layers=[osm]", same_rate))),
+        NetworkRow(Row(CORRECTION, "residual-correction", (*short, LAYERS, correction, same_rate)), (IMAGE, MAP)),
+        NetworkRow(Row(FUSE, "fusenet", (*size, LAYERS, f"model.options={{{streams}{narrow}}}"))),
+    ]
+
+
+def city_map(seed: int, image: str, out: Path, offset_m: float, missing_share: float) -> str:
+    """The map of a made-up place on its image's grid, as volunteers drew it; written once."""
+    path = out / f"osm-{seed}-{offset_m:g}-{missing_share:g}.tif"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        layers = City(seed, SIZE_PX, GSD_M).osm(offset_m, missing_share)
+        layers = {name: table for name, table in layers.items() if len(table)}
+        if not layers:
+            return ""
+        rasterize_osm(layers, image, path, coverage="everywhere", complete=list(layers), attribution="")
+    return str(path)
+
+
+def city(out: Path) -> Places:
+    """Made-up places with their image and their map."""
+    found = city_places(out, RGB_BANDS)
+    parts = [
+        {
+            name: {**sources, "osm": city_map(seed, sources["image"], out / "osm", OFFSET_M, MISSING)}
+            for seed, (name, sources) in zip(seeds, part.items(), strict=True)
+        }
+        for seeds, part in ((TRAIN_CITIES, found.train), (TEST_CITIES, found.test))
+    ]
+    return Places(*parts)
+
+
+def contest_with_map(card: DatasetCard, root: Path, osm: Path, out: Path) -> Places:
+    """The contest's tiles in red, green and blue, each with the part of an extract that lies there."""
+    found = contest(card, root, None, {})  # by its card in red, green and blue
+
+    def one(name: str, sources: Mapping[str, str]) -> dict[str, str]:
+        path = out / "osm" / f"{name}.tif"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            rasterize_osm(osm, sources["image"], path)
+        return {**sources, "osm": str(path)}
+
+    return Places(*({name: one(name, sources) for name, sources in part.items()} for part in (found.train, found.test)))
+
+
+def curves(found: Found) -> list[str]:
+    """OA on the validation part by epoch, in percent, mean over the seeds; and when a row first has half its rise."""
+    lines = ["", "OA on the validation part by epoch (%), mean over the seeds:"]
+    by_row = {
+        name: np.array([curve(run_folder(one), SCORE) for one in found[name]])
+        for name in (IMAGE, FUSE)
+        if name in found
+    }
+    for name, values in by_row.items():
+        lines.append(f"- {name}: {' '.join(f'{100 * value:.1f}' for value in values.mean(axis=0))}")
+    if len(by_row) == 2 and by_row[IMAGE].shape == by_row[FUSE].shape:
+        ahead = (by_row[FUSE] > by_row[IMAGE]).mean(axis=1)
+        goal = by_row[IMAGE].max(axis=1)
+        reached = [
+            int(np.argmax(row >= top)) + 1 if (row >= top).any() else None
+            for row, top in zip(by_row[FUSE], goal, strict=True)
+        ]
+        best = by_row[IMAGE].argmax(axis=1) + 1
+        earlier = sum(epoch is not None and epoch < one for epoch, one in zip(reached, best, strict=True))
+        lines.append(
+            f"- {FUSE} is above {IMAGE} in {', '.join(f'{100 * share:.0f} %' for share in ahead)} of the epochs; it has "
+            f"{IMAGE}'s best score (epoch {', '.join(map(str, best))}) at epoch {', '.join(map(str, reached))}: earlier "
+            f"in {earlier} of {len(reached)} seeds"
+        )
+    return lines
+
+
+def sweep(found: Found, places: Places, legend: Legend, out: Path) -> list[str]:
+    """OA on the test places under worse and worse maps, mean ± sd over the seeds; nothing is trained anew."""
+    names = [name for name in (IMAGE, MAP, CORRECTION, FUSE) if name in found]
+    head = ["offset m", "missing", *names]
+    lines = [
+        "",
+        "OA (%) under other maps of the test places:",
+        "",
+        f"| {' | '.join(head)} |",
+        "| ---: " * len(head) + "|",
+    ]
+    for offset_m, missing in SWEEP:
+        cells = [f"{offset_m:g}", f"{100 * missing:.0f} %"]
+        for name in names:
+            scores = [
+                100 * _with_map(run_folder(one), places, legend, out / "sweep" / f"seed-{number}", (offset_m, missing))
+                if name != IMAGE
+                else 100 * accuracy(one)
+                for number, one in enumerate(found[name])
+            ]
+            cells.append(
+                "–"
+                if np.isnan(scores).any()
+                else f"{np.mean(scores):.1f} ± {np.std(scores, ddof=min(1, len(scores) - 1)):.1f}"
+            )
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+def _with_map(run: Path, places: Places, legend: Legend, out: Path, worse: tuple[float, float]) -> float:
+    """OA of a run where the test places have another map; NaN where nothing is left of it."""
+    loaded, pairs = load_run(run), []
+    for seed, (name, sources) in zip(TEST_CITIES, places.test.items(), strict=True):
+        osm = city_map(seed, sources["image"], out.parent.parent / "osm", *worse)
+        if not osm:
+            return float("nan")
+        every = {"image": sources["image"], "osm": osm}
+        scene = Scene.open(None, **{layer: every[layer] for layer in loaded.segmenter.inputs.names})
+        target = out / run.parent.name / f"{name}.tif"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        predict(loaded, scene, target, PredictOptions(overwrite=True))
+        pairs.append((target, sources[LABELS]))
+    return float(evaluate_pairs(pairs, legend).to_dict()[SCORE])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="the tiles of Potsdam")
+    parser.add_argument("--osm", type=Path, help="with --data: extract of OpenStreetMap around them")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--rows", nargs="+", help="names of rows; all by default")
+    parser.add_argument("--epochs", type=int)
+    arguments = parser.parse_args()
+    if (arguments.data is None) != (arguments.osm is None):
+        parser.error("--data and --osm are given together")
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
+    logging.getLogger("seeds").setLevel(logging.INFO)
+    small, out = arguments.data is None, arguments.out
+    card, legend = DatasetCard.load("isprs_potsdam"), Legend.load("isprs")
+    places = city(out) if small else contest_with_map(card, arguments.data, arguments.osm, out)
+    title = "OSM on the miniature city (SYNTHETIC)" if small else "OSM on Potsdam"
+    table = chosen(rows(small, arguments.epochs), arguments.rows)
+    found, left_out = run_seeds(table, [places], legend, out, arguments.seeds)
+    notes = ["Orderings, on full labels:", *(one.told(found) for one in ORDERINGS), *curves(found)]
+    notes += [f"- {name} is left out: {reason}" for name, reason in left_out.items()]
+    notes += sweep(found, places, legend, out) if small else []
+    borderless = {name: without_borders(outcomes, places, legend) for name, outcomes in found.items()}
+    text = mean_table(f"{title}: full labels", found, MAIN, card.published, notes)
+    text += "\n" + mean_table(f"{title}: eroded labels", borderless, MAIN, card.published, [])
+    print(write_tables(out, text, found))
+
+
+if __name__ == "__main__":
+    main()

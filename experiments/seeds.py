@@ -1,0 +1,228 @@
+"""Rows of networks over several seeds: their scores as mean ± sd beside what was published, and which orderings held.
+
+Takes rows, folds of places and seeds; what is finished is read, not run again. A row that starts from the runs of
+others gets those first. Refuses nothing: what a place lacks layers for is left out, and named.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from deepnets4eo.benchmark import Outcome, Places, Row, missing_layers, run_row
+from deepnets4eo.dataset_card import PublishedScores
+from deepnets4eo.evaluation import Protocol, evaluate_pairs
+from deepnets4eo.files import write_json, write_text
+from deepnets4eo.fusion import ndsm_raster
+from deepnets4eo.grid import whole
+from deepnets4eo.legend import Legend
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.scene import LABELS, Layer
+from deepnets4eo.synthetic import City
+from deepnets4eo.synthetic.write import BAND_NAMES, synthetic_tag, write_raster
+
+log = logging.getLogger(__name__)
+
+ERODE_PX = 3
+SIZE_PX, GSD_M = 512, 0.25
+TRAIN_CITIES, TEST_CITIES = (1, 2, 3), (4, 5)
+SMALL = (
+    "data.tile_px=128", "data.num_workers=0", "data.sampling=balanced", "train.batch_size=4", "train.optimizer=adamw",
+    "train.lr=0.002", "train.encoder_lr_factor=1", "train.weight_decay=0.01", "train.schedule=poly",
+    "train.rotations=true", "train.photometric=0.1", "train.precision=float32", "train.keep=last", "predict.tile_px=320",
+)  # fmt: skip
+AS_THEY_ARE = ("train.epochs=1", "train.batch_size=4", "data.windows_per_epoch=4", "train.lr=1.0e-9")
+"""One step that moves no weight: what a row that only puts trained runs together is trained by."""
+
+Score = Callable[[Outcome], float]
+Found = Mapping[str, Sequence[Outcome]]
+
+
+@dataclass(frozen=True)
+class NetworkRow:
+    """A row, and the names of the rows whose runs it starts from, one a stream."""
+
+    row: Row
+    streams: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ordering:
+    """A claim that one row is above another, or not below it (`strictly` false), in a score."""
+
+    better: str
+    worse: str
+    what: str
+    score: Score
+    strictly: bool = True
+
+    def told(self, found: Found) -> str:
+        """Whether it held, on average and in how many of the seeds."""
+        if not (found.get(self.better) and found.get(self.worse)):
+            return f"- {self.better} against {self.worse} in {self.what}: not measured"
+        pairs = zip(found[self.better], found[self.worse], strict=True)
+        gains = 100 * np.array([self.score(one) - self.score(other) for one, other in pairs])
+        held = gains > 0 if self.strictly else gains >= 0
+        mean = gains.mean()
+        verdict = "held" if (mean > 0 if self.strictly else mean >= 0) else "did NOT hold"
+        sign = ">" if self.strictly else "≥"
+        return (
+            f"- {self.better} {sign} {self.worse} in {self.what}: {verdict} on average, {mean:+.2f} ± {_sd(gains):.2f} "
+            f"points; in {int(held.sum())} of {len(gains)} seeds"
+        )
+
+
+def accuracy(outcome: Outcome) -> float:
+    """Overall accuracy, 0 to 1."""
+    return float(outcome.scores["overall_accuracy"])
+
+
+def f1_of(name: str) -> Score:
+    """F1 of a class, 0 to 1; NaN where it is nowhere."""
+    return lambda outcome: _number(outcome.scores["f1"].get(name))
+
+
+def chosen(table: Sequence[NetworkRow], names: Sequence[str] | None) -> list[NetworkRow]:
+    """The rows of these names, and those whose runs they start from, in the order of the table."""
+    wanted = set(names or [one.row.name for one in table])
+    wanted |= {stream for one in table if one.row.name in wanted for stream in one.streams}
+    return [one for one in table if one.row.name in wanted]
+
+
+def run_seeds(
+    table: Sequence[NetworkRow], folds: Sequence[Places], legend: Legend, out: Path, seeds: Iterable[int]
+) -> tuple[dict[str, list[Outcome]], dict[str, str]]:
+    """Outcomes by row, one a seed, the folds' maps scored as one; and why rows were left out."""
+    found: dict[str, list[Outcome]] = {}
+    left_out = {
+        one.row.name: f"there is no {', '.join(missing)}"
+        for one in table
+        if (missing := missing_layers(one.row, folds))
+    }
+    for seed in seeds:
+        for one in (one for one in table if one.row.name not in left_out):
+            started = time.perf_counter()
+            parts = []
+            for number, places in enumerate(folds, start=1):
+                folder = out / f"seed-{seed}" / (f"fold-{number}" if len(folds) > 1 else "")
+                first = [run_folder(found[name][-1], number - 1, len(folds)) for name in one.streams]
+                weights = (f"model.encoder_weights={','.join(map(str, first))}",) if first else ()
+                row = replace(one.row, overrides=(*one.row.overrides, *weights, f"train.seed={seed}"))
+                parts.append(run_row(row, places, legend, folder, protocol=Protocol(erode_px=ERODE_PX)))
+            found.setdefault(one.row.name, []).append(_as_one(parts, folds, legend))
+            log.info("%s, seed %d: %.0f s", one.row.name, seed, time.perf_counter() - started)
+    return found, left_out
+
+
+def run_folder(outcome: Outcome, fold: int = 0, folds: int = 1) -> Path:
+    """The run that made an outcome's maps, of the fold of that number."""
+    maps = list(outcome.maps.values())
+    return maps[fold * len(maps) // folds].parent / "run"
+
+
+def _as_one(parts: Sequence[Outcome], folds: Sequence[Places], legend: Legend) -> Outcome:
+    if len(parts) == 1:
+        return parts[0]
+    maps = {name: path for part in parts for name, path in part.maps.items()}
+    labels = {name: sources[LABELS] for places in folds for name, sources in places.test.items()}
+    scores = evaluate_pairs([(path, labels[name]) for name, path in maps.items()], legend, Protocol(erode_px=ERODE_PX))
+    seconds = (sum(part.train_seconds for part in parts), sum(part.predict_seconds for part in parts))
+    return Outcome(parts[0].name, scores.to_dict(), (), *seconds, maps=maps)
+
+
+def mean_table(
+    title: str, found: Found, classes: Sequence[str], published: Mapping[str, PublishedScores], notes: Sequence[str]
+) -> str:
+    """Mean ± sd over the seeds in percent, published rows above; as Markdown."""
+    head = ["method", "whose", *classes, "mean F1", "OA", "train s"]
+    lines = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
+    for name, theirs in published.items():
+        known = [theirs.f1.get(one) for one in classes]
+        mean = None if None in known else float(np.mean([value for value in known if value is not None]))
+        cells = ["–" if value is None else f"{value:.1f}" for value in (*known, mean, theirs.overall_accuracy)]
+        lines.append([f"{name} ({theirs.protocol})", "published", *cells, "–"])
+    for name, outcomes in found.items():
+        f1 = 100 * np.array([[f1_of(one)(outcome) for one in classes] for outcome in outcomes])
+        columns = [*f1.T, _means(f1), 100 * np.array([accuracy(outcome) for outcome in outcomes])]
+        seconds = np.mean([outcome.train_seconds for outcome in outcomes])
+        lines.append([name, f"ours, {len(outcomes)} seeds", *map(_spread, columns), f"{seconds:.0f}"])
+    body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"## {title}\n\n{body}\n\n" + "".join(f"{note}\n" for note in notes)
+
+
+def write_tables(out: Path, text: str, found: Found) -> str:
+    """seeds.md, and every seed's scores in seeds.json; returns the text."""
+    write_json(out / "seeds.json", {name: [one.scores for one in outcomes] for name, outcomes in found.items()})
+    write_text(out / "seeds.md", text)
+    return text
+
+
+def eroded(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The outcomes scored without object borders, by a disc of `ERODE_PX`."""
+    return [replace(one, scores=one.scores["eroded"]) for one in outcomes]
+
+
+def city_places(out: Path, bands: Sequence[int]) -> Places:
+    """Made-up places in the ISPRS classes: three bands of the image, heights above ground from the DSM, and labels."""
+    parts = [
+        {f"city-{seed}": _city(City(seed, SIZE_PX, GSD_M), out / f"city-{seed}", bands) for seed in seeds}
+        for seeds in (TRAIN_CITIES, TEST_CITIES)
+    ]
+    return Places(*parts)
+
+
+def with_heights(places: Places, out: Path) -> Places:
+    """The places, each that has a surface model with the heights above ground that it shows (`ndsm`)."""
+
+    def one(name: str, sources: Mapping[str, str]) -> dict[str, str]:
+        if "dsm" not in sources or "ndsm" in sources:
+            return dict(sources)
+        path = out / "ndsm" / f"{name}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.exists():
+            ndsm_raster(Layer.open(sources["dsm"]), path)
+        return {**sources, "ndsm": str(path)}
+
+    train, test = ({name: one(name, sources) for name, sources in part.items()} for part in (places.train, places.test))
+    return Places(train, test)
+
+
+def curve(run: Path, score: str) -> list[float]:
+    """A validation score of a run by epoch, from its log."""
+    import pandas as pd
+
+    return [float(value) for value in pd.read_csv(run / "log.csv")[score]]
+
+
+def _city(city: City, folder: Path, bands: Sequence[int]) -> dict[str, str]:
+    paths = {name: folder / f"{name}.tif" for name in ("image", "dsm", LABELS)}
+    if not paths[LABELS].exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        tags, names = synthetic_tag(city), [BAND_NAMES[band] for band in bands]
+        with CogWriter(paths["image"], city.grid, count=len(bands), band_names=names, tags=tags) as cog:
+            cog.write(whole(city.grid), np.ascontiguousarray(city.image[list(bands)]))
+        write_raster(paths["dsm"], city.grid, city.dsm, tags)
+        legend = Legend.load("isprs")
+        write_raster(paths[LABELS], city.grid, city.labels(legend), tags, legend)
+    return {name: str(path) for name, path in paths.items()}
+
+
+def _means(f1: np.ndarray) -> np.ndarray:
+    return np.array([np.mean(row[~np.isnan(row)]) if (~np.isnan(row)).any() else np.nan for row in f1])
+
+
+def _spread(values: np.ndarray) -> str:
+    return "–" if np.isnan(values).all() else f"{np.nanmean(values):.1f} ± {_sd(values):.1f}"
+
+
+def _sd(values: np.ndarray) -> float:
+    return float(np.nanstd(values, ddof=1)) if np.count_nonzero(~np.isnan(values)) > 1 else float("nan")
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
