@@ -54,6 +54,7 @@ CORRECTION, FUSE = "Residual correction RGB + OSM (binary)", "FuseNet RGB + OSM 
 LAYERS = "model.layers=[image, osm]"
 RGB_BANDS = (0, 1, 2)
 WIDTH, CORRECTION_WIDTH = 8, 16
+EPOCHS = 16  # of the small networks, 16 steps each; after 8 of them SegNet still tells little but the commonest class
 OFFSET_M, MISSING = 2.0, 0.25
 SWEEP = ((0.0, 0.0), (2.0, 0.25), (4.0, 0.25), (8.0, 0.25), (2.0, 0.5), (2.0, 0.75), (8.0, 0.75), (2.0, 1.0))
 SCORE = "overall_accuracy"
@@ -68,9 +69,9 @@ def rows(small: bool, epochs: int | None = None) -> list[NetworkRow]:
     """The networks of the paper; `small` ones learn in about a minute on a core."""
     narrow = f", width: {WIDTH}" if small else ""
     inside = f", options: [{{width: {WIDTH}}}, {{}}], correction_width: {CORRECTION_WIDTH}" if small else ""
-    size: tuple[str, ...] = (*SMALL, "data.windows_per_epoch=64", f"train.epochs={epochs or 8}") if small else ()
+    size: tuple[str, ...] = (*SMALL, "data.windows_per_epoch=64", f"train.epochs={epochs or EPOCHS}") if small else ()
     size = (f"train.epochs={epochs}",) if epochs and not small else size
-    short = (*size, f"train.epochs={(epochs or 8) // 2 or 1}") if small else size
+    short = (*size, f"train.epochs={(epochs or EPOCHS) // 2 or 1}") if small else size
     streams = f"streams: [3, {len(OsmRules.load(None).names)}]"
     one = f"model.options={{width: {WIDTH}}}" if small else "model.options={}"
     same_rate = "train.encoder_lr_factor=1"

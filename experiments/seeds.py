@@ -69,6 +69,8 @@ class Ordering:
         gains = 100 * np.array([self.score(one) - self.score(other) for one, other in pairs])
         held = gains > 0 if self.strictly else gains >= 0
         mean = gains.mean()
+        if len(gains) < 2:
+            return f"- {self.better} against {self.worse} in {self.what}: {mean:+.2f} points in one seed, which shows nothing"
         verdict = "held" if (mean > 0 if self.strictly else mean >= 0) else "did NOT hold"
         sign = ">" if self.strictly else "≥"
         return (
@@ -217,7 +219,10 @@ def _means(f1: np.ndarray) -> np.ndarray:
 
 
 def _spread(values: np.ndarray) -> str:
-    return "–" if np.isnan(values).all() else f"{np.nanmean(values):.1f} ± {_sd(values):.1f}"
+    """Mean and sd in percent; of one seed alone its value."""
+    if np.isnan(values).all():
+        return "–"
+    return f"{np.nanmean(values):.1f}" + (f" ± {_sd(values):.1f}" if np.count_nonzero(~np.isnan(values)) > 1 else "")
 
 
 def _sd(values: np.ndarray) -> float:
