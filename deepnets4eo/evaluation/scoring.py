@@ -55,6 +55,7 @@ class Protocol:
         return {
             "name": self.name,
             "erode_px": self.erode_px,
+            **({"boundary_px": self.boundary_px} if self.boundary_px else {}),
             "ignored_classes": list(self.ignored),
             "stored_in": {role: legend.name for role, legend in stored.items() if legend is not None},
             "unknown_labels": self.unknown,
