@@ -133,10 +133,7 @@ def _traced(segmenter: NetworkSegmenter) -> tuple[onnx.ModelProto, bool]:
 def _trace(network: nn.Module, example: Tensor, free: dict[int, str]) -> onnx.ModelProto:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # of the exporter, on names and versions of operators
-        program = torch.onnx.export(
-            network, (example,), input_names=[INPUT], output_names=[OUTPUT], dynamic_shapes=(free,), dynamo=True,
-            verbose=False,
-        )  # fmt: skip
+        program = _program(network, example, free)
     if program is None:
         raise RunError("torch.onnx.export gave no graph. Update torch.")
     graph = program.model_proto
@@ -145,6 +142,23 @@ def _trace(network: nn.Module, example: Tensor, free: dict[int, str]) -> onnx.Mo
     if bound:  # the exporter narrows what it cannot keep free, and goes on
         raise torch.onnx.OnnxExporterError(f"{' and '.join(bound)} cannot be free")
     return graph
+
+
+def _program(network: nn.Module, example: Tensor, free: dict[int, str]) -> torch.onnx.ONNXProgram | None:
+    """The exporter's program, its graph as it is where the optimiser of graphs fails (it does on some versions)."""
+    from onnx_ir.passes import PassError
+
+    def export(*, optimize: bool) -> torch.onnx.ONNXProgram | None:
+        return torch.onnx.export(
+            network, (example,), input_names=[INPUT], output_names=[OUTPUT], dynamic_shapes=(free,), dynamo=True,
+            verbose=False, optimize=optimize,
+        )  # fmt: skip
+
+    try:
+        return export(optimize=True)
+    except PassError as error:
+        log.info("the graph is not optimised: %s", error)
+        return export(optimize=False)
 
 
 def _describe(graph: onnx.ModelProto, run: Run, side_px: int | None) -> None:

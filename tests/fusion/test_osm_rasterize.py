@@ -40,7 +40,7 @@ def test_classes_are_those_rasterio_draws_with_the_topmost_on_top(tmp_path):
     found = values(rasterize_osm(OSM, CITY.grid, tmp_path / "osm.tif", coverage="everywhere"))
     half_m = OsmRules.load().match(OSM["roads"], "roads")["roads"].line_m / 2
     buildings = burnt(OSM["buildings"].geometry, CITY.grid)
-    roads = burnt(OSM["roads"].geometry.buffer(half_m, quad_segs=4), CITY.grid) & ~buildings
+    roads = burnt(shapely.buffer(OSM["roads"].geometry.to_numpy(), half_m, quad_segs=4), CITY.grid) & ~buildings
     assert buildings.any()
     assert roads.any()
     assert np.array_equal(found[BUILDINGS] == 1, buildings)
