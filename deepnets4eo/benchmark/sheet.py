@@ -18,6 +18,7 @@ from deepnets4eo.scene import LABELS, Layer
 SIDE_PX = 420
 COLUMNS = 6
 WIDE_IN, TITLE_IN = 2.4, 0.25
+TALLEST = 1.25  # height by width of a panel; narrower pictures leave room beside them
 SHOWN = ("image", "intensity", "dsm")  # the first of them that a place has
 
 
@@ -31,7 +32,7 @@ def contact_sheet(
     per_place = len(pictures) // len(test)
     columns = min(COLUMNS, per_place)
     rows_each = -(-per_place // columns)
-    tallest = max(picture.shape[0] / picture.shape[1] for _, picture in pictures)
+    tallest = min(TALLEST, max(picture.shape[0] / picture.shape[1] for _, picture in pictures))
     high = (WIDE_IN * tallest + TITLE_IN) * rows_each * len(test)
     figure = Figure(figsize=(WIDE_IN * columns, high + 2 * TITLE_IN + 0.4), layout="constrained")
     axes = figure.subplots(rows_each * len(test), columns, squeeze=False)
