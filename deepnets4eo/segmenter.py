@@ -65,6 +65,29 @@ class Segmenter(Protocol):
         """Write the learned state into an existing folder; returns the names of the files."""
 
 
+class ProbabilitySegmenter:
+    """What follows from probabilities alone, for segmenters that give these; `predict_proba` is the subclass's."""
+
+    tiling: Tiling
+
+    @property
+    def halo_px(self) -> int:
+        """Context each pixel needs on each side."""
+        return self.tiling.halo_px
+
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> NDArray[np.float32]:
+        """Probabilities, (N, K, h, w) float32, summing to 1 over K."""
+        raise TypeError(f"{type(self).__name__} does not say how it gives probabilities")
+
+    def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> NDArray[np.float32]:
+        """Log-probabilities, (N, K, h, w) float32."""
+        return np.log(np.maximum(self.predict_proba(batch, margin_px=margin_px), np.finfo(np.float32).tiny))
+
+    def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> NDArray[np.uint8]:
+        """Places in the legend of the best scores, (N, h, w) uint8."""
+        return np.stack([best(image) for image in self.predict_proba(batch, margin_px=margin_px)])
+
+
 class NetworkSegmenter:
     """A torch network on all layers of `inputs`, concatenated in their order.
 

@@ -19,13 +19,13 @@ from deepnets4eo.lattice import Tiling
 from deepnets4eo.lattice.scores import best
 from deepnets4eo.legend import Legend
 from deepnets4eo.nesting import described, rebuild_member, save_member, widened
-from deepnets4eo.segmenter import Batch, Segmenter
+from deepnets4eo.segmenter import Batch, ProbabilitySegmenter, Segmenter
 
 VOTES = ("mean", "majority")
 Array = NDArray[np.float32]
 
 
-class Ensemble:
+class Ensemble(ProbabilitySegmenter):
     """Members vote on each pixel.
 
     vote : "mean", the mean of the members' probabilities; "majority", one vote each for their best class, of equals
@@ -49,15 +49,6 @@ class Ensemble:
         widest_px = max(member.halo_px for member in members)
         self.tiling = widened(members[0].tiling, widest_px) if tiling is None else tiling
 
-    @property
-    def halo_px(self) -> int:
-        """Context each pixel needs on each side."""
-        return self.tiling.halo_px
-
-    def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> Array:
-        """Log-probabilities, (N, K, h, w) float32."""
-        return np.log(np.maximum(self.predict_proba(batch, margin_px=margin_px), np.finfo(np.float32).tiny))
-
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> Array:
         """Probabilities, (N, K, h, w) float32, summing to 1 over K. Two members' scores are in memory at a time."""
         total, votes = np.zeros(0, np.float32), np.zeros(0, np.float32)
@@ -76,10 +67,6 @@ class Ensemble:
         votes += total
         votes /= np.float32(len(self.members) + 1)
         return votes
-
-    def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> NDArray[np.uint8]:
-        """Places in the legend of the best scores, (N, h, w) uint8."""
-        return np.stack([best(image) for image in self.predict_proba(batch, margin_px=margin_px)])
 
     def to(self, compute: Compute) -> None:
         """All members go."""

@@ -17,10 +17,9 @@ from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import Tiling
-from deepnets4eo.lattice.scores import best
 from deepnets4eo.legend import Legend
 from deepnets4eo.nesting import described, rebuilt, widened
-from deepnets4eo.segmenter import Batch, Segmenter
+from deepnets4eo.segmenter import Batch, ProbabilitySegmenter, Segmenter
 
 Array = NDArray[np.float32]
 
@@ -34,7 +33,7 @@ SMALLEST_SCALE, LARGEST_SCALE = 0.25, 4.0
 REACH_PX = 2  # of bilinear interpolation there and back, in pixels of the smaller image
 
 
-class Augmented:
+class Augmented(ProbabilitySegmenter):
     """The mean of a segmenter's probabilities over views of the same tile, brought back to its own.
 
     views : "none"; "flips", as it is and mirrored along either side or both, 4 views; "turns", all 8 of the square.
@@ -64,15 +63,6 @@ class Augmented:
         self.inputs, self.legend = segmenter.inputs, segmenter.legend
         self.tiling = widened(segmenter.tiling, self._needed_halo_px()) if tiling is None else tiling
 
-    @property
-    def halo_px(self) -> int:
-        """Context each pixel needs on each side: the segmenter's at the smallest scale."""
-        return self.tiling.halo_px
-
-    def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> Array:
-        """Log-probabilities, (N, K, h, w) float32."""
-        return np.log(np.maximum(self.predict_proba(batch, margin_px=margin_px), np.finfo(np.float32).tiny))
-
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> Array:
         """Probabilities, (N, K, h, w) float32, summing to 1 over K."""
         height, width = batch.shape[2] - 2 * margin_px, batch.shape[3] - 2 * margin_px
@@ -88,10 +78,6 @@ class Augmented:
                 total += back if scale == 1 else _cut(resized(back, batch.shape[2:]), margin_px)
         total /= np.float32(len(self.scales) * len(VIEWS[self.views]))
         return total
-
-    def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> NDArray[np.uint8]:
-        """Places in the legend of the best scores, (N, h, w) uint8."""
-        return np.stack([best(image) for image in self.predict_proba(batch, margin_px=margin_px)])
 
     def to(self, compute: Compute) -> None:
         """The segmenter inside goes; views are made on the CPU."""

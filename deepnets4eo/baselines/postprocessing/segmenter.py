@@ -19,17 +19,16 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import Tiling
-from deepnets4eo.lattice.scores import best
 from deepnets4eo.legend import Legend
 from deepnets4eo.nesting import described, rebuilt, widened
-from deepnets4eo.segmenter import Batch, Segmenter
+from deepnets4eo.segmenter import Batch, ProbabilitySegmenter, Segmenter
 
 Image = NDArray[np.float32]
 
 TRIAL_PX = 8  # side of the image on which steps are tried beforehand
 
 
-class PostProcessed:
+class PostProcessed(ProbabilitySegmenter):
     """Probabilities of a segmenter after steps in their order: majority, minimum_area, superpixel_vote, crf.
 
     steps : [{name: settings}, …], see `steps.STEPS`. bands : layer → names, for files whose bands have none.
@@ -59,16 +58,6 @@ class PostProcessed:
         self.reach_px = sum(step.halo_px(self.inputs.gsd_m) for step in self.steps)
         self.tiling = widened(segmenter.tiling, segmenter.halo_px + self.reach_px) if tiling is None else tiling
 
-    @property
-    def halo_px(self) -> int:
-        """Context each pixel needs on each side: the segmenter's, and that of all steps together."""
-        return self.tiling.halo_px
-
-    def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> Image:
-        """Log-probabilities, (N, K, h, w) float32."""
-        smallest = np.finfo(np.float32).tiny
-        return np.log(np.maximum(self.predict_proba(batch, margin_px=margin_px), smallest))
-
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> Image:
         """Probabilities, (N, K, h, w) float32, summing to 1 over K."""
         inner_px = max(margin_px - self.reach_px, 0)  # what the steps look at stays until they are done
@@ -81,10 +70,6 @@ class PostProcessed:
             bands = restored(image[:, rows, cols], self.inputs, self.band_names)
             done.append(self._processed(proba, bands)[:, cut_px : height - cut_px, cut_px : width - cut_px])
         return np.stack(done)
-
-    def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> NDArray[np.uint8]:
-        """Places in the legend of the best scores, (N, h, w) uint8."""
-        return np.stack([best(image) for image in self.predict_proba(batch, margin_px=margin_px)])
 
     def to(self, compute: Compute) -> None:
         """The segmenter inside goes; the steps stay on the CPU."""
