@@ -135,11 +135,11 @@ def assess(
         scratch=work.scratch,
     )  # fmt: skip
     evidence, decided = judge.decide(evidence, heard)
+    outlines = _on_the_post_image(inputs, evidence.frame[["dx_px", "dy_px"]].to_numpy(float))
     if labeller is not None:
         logger.info("labelling the post image …")
-        outlines = _on_the_post_image(inputs, evidence.frame[["dx_px", "dy_px"]].to_numpy(float))
         evidence = with_class_shares(evidence, labeller, outlines, settings.workers)
-    result = _damage_map(inputs, evidence, decided, registration, alignment, settings)
+    result = _damage_map(inputs, outlines, evidence, decided, registration, alignment, settings)
     result.inputs.update(judge.paths())
     result.parameters["network_weight"] = judge.weight  # on radar the network alone is heard
     return result
@@ -250,6 +250,7 @@ def _alignment(inputs: Inputs, registration: Registration | None, settings: Sett
 
 def _damage_map(
     inputs: Inputs,
+    outlines: np.ndarray,
     evidence: EvidenceTable,
     decided: Any,
     registration: Registration | None,
@@ -261,7 +262,6 @@ def _damage_map(
     columns = {"id": frame["id"].to_numpy()} | {
         name: decided[name].to_numpy() for name in ("damage", "damage_prob", "confidence")
     }
-    outlines = _on_the_post_image(inputs, frame[["dx_px", "dy_px"]].to_numpy(float))
     crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
     return DamageMap(
         buildings=gpd.GeoDataFrame(columns | facts, geometry=outlines, crs=crs),
