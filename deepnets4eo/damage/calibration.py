@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: Platt scaling, temperature, expected calibration error, change of prior.
+"""Probabilities that mean what they say: Platt scaling, temperature, expected calibration error.
 
 Takes scores or probabilities per building with their truth; works after aggregation, on buildings. Refuses arrays that
 do not belong together.
@@ -56,29 +56,6 @@ def calibration_error(confidence: Array, correct: NDArray[np.bool_], bins: int =
     number = np.clip(np.ceil(confidence * bins - 1e-12).astype(int) - 1, 0, bins - 1)
     gap = np.bincount(number, confidence - correct, minlength=bins)
     return float(np.abs(gap).sum() / max(len(confidence), 1))
-
-
-def adapt_prior(
-    probabilities: Array, trained: Array, *, pseudo_count: float = 0.0, tolerance: float = 1e-6, rounds: int = 1000
-) -> tuple[Array, Array]:
-    """Class shares of new data and probabilities corrected for them (Saerens, Latinne & Decaestecker 2002).
-
-    probabilities : (N, K) under the shares `trained` (K,); both sum to 1 over K.
-    pseudo_count : buildings added with the trained shares, which keeps rare classes from vanishing.
-    returns : probabilities (N, K), shares (K,).
-    """
-    if probabilities.ndim != 2 or probabilities.shape[1] != len(trained):
-        raise InputError(f"probabilities have shape {probabilities.shape}, expected (N, {len(trained)}).")
-    shares = np.asarray(trained, float)
-    for _ in range(rounds):
-        adapted = probabilities * (shares / trained)
-        adapted /= adapted.sum(axis=1, keepdims=True)
-        before = shares
-        shares = (adapted.sum(axis=0) + pseudo_count * np.asarray(trained)) / (len(adapted) + pseudo_count)
-        if np.abs(shares - before).max() < tolerance:
-            break
-    adapted = probabilities * (shares / trained)
-    return adapted / adapted.sum(axis=1, keepdims=True), shares
 
 
 def _check(first: Array, second: NDArray[np.generic]) -> None:

@@ -5,29 +5,13 @@ import pytest
 from scipy.special import expit, softmax
 from sklearn.linear_model import LogisticRegression
 
-from deepnets4eo.damage.calibration import adapt_prior, calibration_error, platt, temperature
+from deepnets4eo.damage.calibration import calibration_error, platt, temperature
 from deepnets4eo.errors import InputError
 
 
 def test_calibration_error_of_the_worked_example() -> None:
     confidence, correct = np.array([0.95, 0.9, 0.8, 0.7, 0.6, 0.55]), np.array([1, 1, 0, 1, 0, 1], bool)
     assert calibration_error(confidence, correct, bins=5) == pytest.approx(0.13333, abs=1e-5)
-
-
-def test_prior_shift_of_the_worked_example() -> None:
-    probabilities = np.array([[0.95, 0.05]] * 6 + [[0.7, 0.3]] * 2 + [[0.2, 0.8]] * 2)
-    adapted, shares = adapt_prior(probabilities, np.array([0.7, 0.3]), tolerance=1e-12)
-    assert shares == pytest.approx([0.805, 0.195], abs=1e-9)
-    assert adapted[[0, 6, 8]] == pytest.approx(
-        np.array([[0.971111, 0.028889], [0.805, 0.195], [0.306667, 0.693333]]), abs=1e-6
-    )
-
-
-def test_pseudo_counts_hold_the_shares_back() -> None:
-    probabilities = np.full((50, 2), [0.9, 0.1])
-    _, free = adapt_prior(probabilities, np.array([0.5, 0.5]))
-    _, held = adapt_prior(probabilities, np.array([0.5, 0.5]), pseudo_count=20)
-    assert free[1] < held[1] < 0.5
 
 
 def test_temperature_recovers_what_the_logits_were_multiplied_by() -> None:
@@ -56,5 +40,3 @@ def test_platt_stays_finite_where_classes_are_separable() -> None:
 def test_arrays_that_do_not_belong_together_are_refused() -> None:
     with pytest.raises(InputError, match="3 scores and 2 truths"):
         calibration_error(np.ones(3), np.ones(2, bool))
-    with pytest.raises(InputError, match="expected \\(N, 3\\)"):
-        adapt_prior(np.ones((4, 2)) / 2, np.ones(3) / 3)
