@@ -92,6 +92,8 @@ class Progress:
 def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Validate, fit: Fit) -> Progress:
     """Train `network` in place; returns the history. On return it holds the best (or last) epoch's weights.
 
+    A row of the history has the epoch, the learning rate, the mean loss, the scores, `seconds`, validation included,
+    and `busy`, the share of the training's seconds in which the network did not wait for data.
     Writes checkpoints/last.safetensors and best.safetensors, log.csv and curves.png under `fit.out` after each epoch.
     Errors: InputError for a loader without batches, RunError for a loss that is not finite or a foreign checkpoint.
     """
@@ -131,6 +133,7 @@ class _Loop(lightning.LightningModule):
         self.optimizer = build_optimizer(network, fit.train)
         self.first_epoch = 0
         self.started_s, self.drawn_s, self.loss_sum = 0.0, time.monotonic(), torch.zeros(())
+        self.batches = _EpochBatches(loader, self)
 
     @property
     def epoch(self) -> int:
@@ -143,7 +146,7 @@ class _Loop(lightning.LightningModule):
 
     def train_dataloader(self) -> Iterable[Batch]:
         """The batches of whatever epoch it is when the first of them is asked for."""
-        return _EpochBatches(self.loader, self)
+        return self.batches
 
     def take_up(self, path: Path) -> None:
         """Continue from a checkpoint of the same recipe."""
@@ -165,6 +168,7 @@ class _Loop(lightning.LightningModule):
         torch.manual_seed(epoch_seed(self.plan.train.seed, self.epoch))
         self.network.train()
         self.started_s, self.loss_sum = time.perf_counter(), torch.zeros((), device=self.device)
+        self.batches.waited_s = 0.0
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """The learning rate is a function of the step."""
@@ -189,7 +193,8 @@ class _Loop(lightning.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Validate, record, save; stop when patience ends."""
-        loss = float(self.loss_sum) / len(self.loader)
+        loss = float(self.loss_sum) / len(self.loader)  # on a GPU this waits for the last step
+        busy = 1 - self.batches.waited_s / max(time.perf_counter() - self.started_s, 1e-9)
         if not math.isfinite(loss):
             raise RunError(
                 f"the loss became {loss} in epoch {self.epoch + 1}. Lower train.lr, or set train.clip_norm=1."
@@ -202,7 +207,8 @@ class _Loop(lightning.LightningModule):
                 f"validation gives {', '.join(scores)}; train.monitor={self.plan.train.monitor} is none of them."
             )
         row = {"epoch": self.epoch + 1, "lr": self.optimizer.param_groups[0]["lr"], "loss": loss, **scores}
-        self.progress.history.append(row | {"seconds": round(time.perf_counter() - self.started_s, 3)})
+        seconds = time.perf_counter() - self.started_s
+        self.progress.history.append(row | {"busy": round(busy, 4), "seconds": round(seconds, 3)})
         self._save()
         self.display.epoch_done(self.progress.history[-1])
         if _stops_early(self.progress, self.plan.train):
@@ -234,10 +240,13 @@ def _draw(fit: Fit, progress: Progress) -> None:
 
 
 class _EpochBatches:
-    """Tells the loader the epoch as late as possible: Lightning makes its iterators before the epoch begins."""
+    """Tells the loader the epoch as late as possible: Lightning makes its iterators before the epoch begins.
+
+    waited_s : seconds that the network had to wait for batches.
+    """
 
     def __init__(self, loader: Loader, module: _Loop) -> None:
-        self.loader, self.module = loader, module
+        self.loader, self.module, self.waited_s = loader, module, 0.0
 
     def __len__(self) -> int:
         return len(self.loader)
@@ -245,7 +254,15 @@ class _EpochBatches:
     def __iter__(self) -> Iterator[Batch]:
         if hasattr(self.loader, "set_epoch"):
             self.loader.set_epoch(self.module.epoch)
-        yield from self.loader
+        batches = iter(self.loader)
+        while (batch := self._next(batches)) is not None:
+            yield batch
+
+    def _next(self, batches: Iterator[Batch]) -> Batch | None:
+        started = time.perf_counter()
+        batch = next(batches, None)
+        self.waited_s += time.perf_counter() - started
+        return batch
 
 
 def _stops_early(progress: Progress, train: TrainSection) -> bool:

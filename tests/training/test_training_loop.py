@@ -1,7 +1,9 @@
 """The optimisation loop on a net of a few weights: deterministic, resumable, and clear when it cannot go on."""
 
 import csv
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -188,3 +190,21 @@ def test_the_users_random_state_is_left_alone(tmp_path: Path) -> None:
     torch.manual_seed(5)
     fit_network(network, step, Batches(), Scores([0.1]), Fit(settings(epochs=1), tmp_path, "recipe"))
     assert torch.equal(torch.rand(1), expected)
+
+
+class SlowBatches(Batches):
+    """Batches that come late."""
+
+    def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+        for batch in super().__iter__():
+            time.sleep(0.05)
+            yield batch
+
+
+def test_the_log_tells_how_long_the_network_waited_for_data(tmp_path: Path) -> None:
+    fit, train = partial(fit_network, make_network(), step), settings(epochs=2)
+    slow = fit(SlowBatches(), Scores(RISING[:2]), Fit(train, tmp_path / "slow", "recipe"))
+    quick = fit(Batches(), Scores(RISING[:2]), Fit(train, tmp_path / "quick", "recipe"))
+    assert all(0 <= row["busy"] < other["busy"] <= 1 for row, other in zip(slow.history, quick.history, strict=True))
+    with (tmp_path / "slow" / "log.csv").open() as log:
+        assert [float(row["busy"]) for row in csv.DictReader(log)] == [row["busy"] for row in slow.history]
