@@ -30,11 +30,12 @@ log = logging.getLogger(__name__)
 
 ERODE_PX = 3
 SIZE_PX, GSD_M = 512, 0.25
-TRAIN_CITIES, TEST_CITIES = (1, 2, 3), (4, 5)
+TRAIN_CITIES, TEST_CITIES = tuple(range(1, 13)), (21, 22, 23, 24)
 SMALL = (
-    "data.tile_px=128", "data.num_workers=0", "data.sampling=balanced", "train.batch_size=4", "train.optimizer=adamw",
-    "train.lr=0.002", "train.encoder_lr_factor=1", "train.weight_decay=0.01", "train.schedule=poly",
-    "train.rotations=true", "train.photometric=0.1", "train.precision=float32", "train.keep=last", "predict.tile_px=320",
+    "data.tile_px=128", "data.num_workers=0", "data.windows_per_epoch=192", "data.sampling=balanced",
+    "data.block_px=96", "data.val_share=0.05", "train.batch_size=4", "train.optimizer=adamw", "train.lr=0.002",
+    "train.encoder_lr_factor=1", "train.weight_decay=0.01", "train.schedule=poly", "train.rotations=true",
+    "train.photometric=0.1", "train.precision=float32", "train.keep=last", "predict.tile_px=320",
 )  # fmt: skip
 AS_THEY_ARE = ("train.epochs=1", "train.batch_size=4", "data.windows_per_epoch=4", "train.lr=1.0e-9")
 """One step that moves no weight: what a row that only puts trained runs together is trained by."""
