@@ -1,0 +1,56 @@
+"""Offsets of single buildings, believed only where the neighbours say the same.
+
+A lone building's best match may be a car park or a shadow; its neighbours' median is right more often.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from deepnets4eo.damage.registration.ground import Points
+
+NEIGHBOURS = 8
+RADIUS_M = 150.0
+MIN_NEIGHBOURS = 3
+CHUNK = 50_000
+
+
+def regularise(
+    points: Points, offsets: Points, trusted: NDArray[np.bool_], fallback: Points, tolerance_m: float
+) -> tuple[Points, NDArray[np.bool_]]:
+    """Keep an offset where it is trusted and the neighbours' median agrees, else take that median.
+
+    points : (N, 2) metres. offsets : (N, 2) metres, own best match. trusted : (N,) which of them may count.
+    fallback : (2,) or (N, 2) metres, where there are fewer than three trusted neighbours.
+    tolerance_m : smallest distance from the median that still agrees; twice the neighbours' spread does too.
+    returns : (N, 2) offsets to use; (N,) bool, True where the building's own one was kept.
+    """
+    result = np.array(np.broadcast_to(fallback, offsets.shape), float)
+    own = np.zeros(len(points), bool)
+    if not trusted.any():
+        return result, own
+    index = np.flatnonzero(trusted)
+    tree = cKDTree(points[index])
+    for start in range(0, len(points), CHUNK):
+        part = slice(start, start + CHUNK)
+        distance, found = tree.query(points[part], NEIGHBOURS + 1, distance_upper_bound=RADIUS_M)
+        here = np.arange(len(points))[part]
+        neighbour = index[np.minimum(found, len(index) - 1)]
+        known = np.isfinite(np.asarray(distance, float)) & (neighbour != here[:, None])
+        middle, spread = _median(np.where(known[..., None], offsets[neighbour], np.nan), known)
+        enough = known.sum(axis=1) >= MIN_NEIGHBOURS
+        result[here[enough]] = middle[enough]
+        off = np.hypot(*(offsets[part] - result[part]).T)
+        own[part] = trusted[part] & (off <= np.where(enough, np.maximum(tolerance_m, 2 * spread), tolerance_m))
+    result[own] = offsets[own]
+    return result, own
+
+
+def _median(offsets: NDArray[np.float64], known: NDArray[np.bool_]) -> tuple[Points, NDArray[np.float64]]:
+    """Median over the neighbours, (n, 2), and their median distance from it, (n,); 0 where there are none."""
+    filled = np.where(np.expand_dims(known.any(axis=1), (1, 2)), offsets, 0.0)
+    middle = np.nanmedian(filled, axis=1)
+    away = np.hypot(*(filled - middle[:, None, :]).transpose(2, 0, 1))
+    return middle, np.nanmedian(away, axis=1)
