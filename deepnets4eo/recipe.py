@@ -109,6 +109,7 @@ class TrainSection(Section):
     monitor: Literal["mean_iou", "mean_f1", "overall_accuracy", "kappa"] = "mean_iou"
     keep: Literal["best", "last"] = Field(default="best", description="which epoch's weights become the run's")
     precision: Literal["auto", "float32", "bfloat16"] = Field(default="float32", description="bfloat16: mixed")
+    compile: bool = Field(default=False, description="fuse operations first, some minutes: for long trainings on a GPU")
     seed: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import lightning
 import numpy as np
@@ -128,6 +128,7 @@ class _Loop(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.network, self.step, self.validate, self.loader = network, step, validate, loader
+        self.learner = cast(nn.Module, torch.compile(network)) if fit.train.compile else network  # the same weights
         self.plan, self.display = fit, display
         self.progress = Progress()
         self.optimizer = build_optimizer(network, fit.train)
@@ -180,7 +181,7 @@ class _Loop(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
         try:
-            loss = self.step(self.network, batch)
+            loss = self.step(self.learner, batch)
         except ValueError as error:
             if "more than 1 value per channel" in str(error):
                 raise InputError(

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -150,6 +151,23 @@ def test_mixed_precision_keeps_weights_in_float32(data: Path, tiny: str, tmp_pat
     run = deepnets4eo.train(make_recipe("train.precision=bfloat16"), tmp_path / "run", data=data)
     assert {tensor.dtype for tensor in weights(run).values()} == {torch.float32, torch.int64}
     assert metrics(run)["overall_accuracy"] > 0.7
+
+
+def test_a_compiled_network_learns_the_same(
+    data: Path, tiny: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphs: list[torch.fx.GraphModule] = []
+
+    def as_it_is(graph: torch.fx.GraphModule, _: list[torch.Tensor]) -> Callable[..., Any]:
+        graphs.append(graph)  # traced, but not given to the machine's compiler: that takes minutes
+        return graph.forward
+
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=as_it_is))
+    plain = deepnets4eo.train(make_recipe(), tmp_path / "plain", data=data)
+    assert not graphs
+    compiled = deepnets4eo.train(make_recipe("train.compile=true"), tmp_path / "compiled", data=data)
+    assert graphs
+    assert equal(plain, compiled)
 
 
 def test_an_interrupted_run_resumes_to_the_same_bits(
