@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -43,8 +45,12 @@ def make_legend(num_classes: int) -> Legend:
     return Legend("made-up", classes)
 
 
-def make_segmenter(name: str, num_classes: int, tiling: Tiling) -> NetworkSegmenter:
+def make_segmenter(
+    name: str, num_classes: int, tiling: Tiling, options: Mapping[str, Any] | None = None
+) -> NetworkSegmenter:
     """An untrained network: "pointwise" (one 1 × 1 convolution, to see all else) or a name of `list_models()`."""
     torch.manual_seed(0)
     module = torch.nn.Conv2d(INPUTS.in_channels, num_classes, 1) if name == "pointwise" else None
-    return NetworkSegmenter({"name": name}, INPUTS, make_legend(num_classes), tiling=tiling, module=module)
+    return NetworkSegmenter(
+        {"name": name, **(options or {})}, INPUTS, make_legend(num_classes), tiling=tiling, module=module
+    )

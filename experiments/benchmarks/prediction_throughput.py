@@ -9,6 +9,7 @@ of tiles per second, and of tiles per second of processor time (which other work
 from __future__ import annotations
 
 import argparse
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -45,6 +46,7 @@ def main() -> None:
         "--size", type=int, default=3072, help="side of the scene in px; the target is stated for 10000"
     )
     parser.add_argument("--network", default="unet/resnet34")
+    parser.add_argument("--options", type=json.loads, help='of the network, e.g. {"streams": [2, 1]} for fusenet')
     parser.add_argument("--num-classes", type=int, default=6)
     parser.add_argument("--tile", type=int, default=576)
     parser.add_argument("--halo", type=int, default=32)
@@ -54,7 +56,7 @@ def main() -> None:
     arguments = parser.parse_args()
     compute = choose(threads=arguments.threads)
     tiling = Tiling(arguments.tile, arguments.halo, arguments.overlap)
-    segmenter = make_segmenter(arguments.network, arguments.num_classes, tiling)
+    segmenter = make_segmenter(arguments.network, arguments.num_classes, tiling, arguments.options)
     segmenter.to(compute)
     torch.set_num_threads(compute.threads)
     with tempfile.TemporaryDirectory() as folder:
