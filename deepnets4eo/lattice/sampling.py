@@ -59,19 +59,25 @@ class ClassCells:
             labels = scene.read(window, [LABELS])[LABELS]
             if usable is not None:
                 labels = np.where(usable(window), labels, VOID)
-            for place, value in enumerate(legend.values):
-                rows, cols = np.nonzero(labels == value)
-                counts[place] += rows.size
-                if rows.size:
-                    cells = np.stack([(rows + window.row) // CELL_PX, (cols + window.col) // CELL_PX], axis=1)
-                    found[place].append(np.unique(cells.astype(np.int32), axis=0))
-        empty = np.zeros((0, 2), np.int32)
-        return cls((height, width), tuple(np.concatenate(part) if part else empty for part in found), counts)
+            pixels = _pixels_by_cell(labels)[..., list(legend.values)]
+            counts += pixels.sum(axis=(0, 1))
+            first = np.array([window.row // CELL_PX, window.col // CELL_PX])
+            for place, cells in enumerate(found):
+                cells.append((np.argwhere(pixels[..., place]) + first).astype(np.int32))
+        return cls((height, width), tuple(np.concatenate(part) for part in found), counts)
 
     @property
     def present(self) -> list[int]:
         """Places of the classes that occur."""
         return [place for place, count in enumerate(self.counts) if count]
+
+
+def _pixels_by_cell(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """How many pixels of each value the cells of a block show, (⌈h / CELL_PX⌉, ⌈w / CELL_PX⌉, 256)."""
+    down, across = (-(-side // CELL_PX) for side in labels.shape)
+    row, col = np.ogrid[: labels.shape[0], : labels.shape[1]]
+    cell = row // CELL_PX * across + col // CELL_PX
+    return np.bincount((cell * 256 + labels).ravel(), minlength=down * across * 256).reshape(down, across, 256)
 
 
 def balanced_windows(cells: ClassCells, window_px: int, count: int, rng: np.random.Generator) -> list[Window]:

@@ -45,6 +45,18 @@ def test_class_counts_are_those_of_the_labels():
     assert {tuple(cell) for cell in cells.cells[1]} == {(4, 1)}
 
 
+def test_cells_of_several_blocks_are_those_that_show_the_class():
+    labels = np.full((1100, 1061), 255, np.uint8)  # larger than a block, no multiple of a cell
+    rng = np.random.default_rng(0)
+    labels[rng.integers(0, 1100, 150), rng.integers(0, 1061, 150)] = rng.choice(LEGEND.values[:2], 150)
+    cells = ClassCells.build(Scene.open(labels=labels), LEGEND)
+    for value, found in zip(LEGEND.values, cells.cells, strict=True):
+        shown = {(row // 64, col // 64) for row, col in np.argwhere(labels == value).tolist()}
+        assert len(found) == len(shown)
+        assert {tuple(cell) for cell in found.tolist()} == shown
+    assert cells.counts.tolist() == [(labels == value).sum() for value in LEGEND.values]
+
+
 def test_rare_class_is_seen_in_about_half_of_balanced_windows():
     scene = make_scene()
     windows = balanced_windows(ClassCells.build(scene, LEGEND), 48, 200, np.random.default_rng(0))
