@@ -25,6 +25,7 @@ from isprs_baselines import BANDS, MAIN, contest
 from lidar_rasters import classes_filled
 from real_tiles import ABOUT, READERS, Folds
 from real_tiles import places as real_places
+from seeds import city_places, spread
 
 from deepnets4eo.benchmark import Places, Row, run_rows
 from deepnets4eo.dataset_card import DatasetCard
@@ -32,8 +33,7 @@ from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.legend import VOID, Legend
 from deepnets4eo.scene import LABELS, Layer
-from deepnets4eo.synthetic import City
-from deepnets4eo.synthetic.write import synthetic_tag, write_raster
+from deepnets4eo.synthetic.write import write_raster
 
 RECIPE = "unet-distance"
 PLAIN, DISTANCE = "plain head", "distance head"
@@ -45,7 +45,7 @@ SMALL = (
     "data.num_workers=0",
 )  # fmt: skip
 SMALL_NETWORK = {"encoder_depth": 3, "decoder_channels": [64, 32, 16]}
-TRAIN_CITIES, TEST_CITIES, SIZE_PX, GSD_M = (1, 2, 3), (4, 5), 512, 0.25
+RGB_BANDS = (0, 1, 2)
 
 Scores = dict[str, float]
 
@@ -57,11 +57,11 @@ class Trial:
     seeds: tuple[int, ...] = (0, 1, 2)
     clip_px: int = 16
     weight: float = 1.0
-    windows: int = 480
+    windows: int = 1536
 
 
 def rows(trial: Trial, *, small: bool = True) -> dict[str, list[Row]]:
-    """Head → a row a seed. small : a shallow U-Net at 128 px, under a minute on one core; else the recipe's own."""
+    """Head → a row a seed. small : a shallow U-Net at 128 px, a minute or two on one core; else the recipe's own."""
     head = {"head": "distance", "head_options": {"clip_px": trial.clip_px, "weight": trial.weight}}
     network, common = (SMALL_NETWORK, (*SMALL, f"data.windows_per_epoch={trial.windows}")) if small else ({}, ())
     shown = f", {trial.clip_px} px, weight {trial.weight:g}"
@@ -111,7 +111,7 @@ def report(scores: Mapping[str, Sequence[Scores]], title: str, out: Path, notes:
     differences = [{column: float(b[column] - a[column]) for column in columns} for a, b in pairs]
     lines = [["head", *columns], ["---", *["---:"] * len(columns)]]
     for name, found in (*scores.items(), ("difference", differences)):
-        lines.append([name, *(spread([one[column] for one in found]) for column in columns)])
+        lines.append([name, *(spread([one[column] for one in found], 2) for column in columns)])
     verdict = ordering([one[f"boundary F1, {RADII_PX[-1]} px"] for one in differences])
     told = [f"- {verdict}", *(f"- {key}: {value}" for key, value in notes.items()), ""]
     text = "\n".join([f"## {title}", "", *(f"| {' | '.join(line)} |" for line in lines), "", *told])
@@ -120,30 +120,13 @@ def report(scores: Mapping[str, Sequence[Scores]], title: str, out: Path, notes:
     return text
 
 
-def spread(values: Sequence[float]) -> str:
-    """Mean ± sample standard deviation."""
-    return f"{statistics.fmean(values):.2f} ± {statistics.stdev(values) if len(values) > 1 else float('nan'):.2f}"
-
-
 def ordering(differences: Sequence[float]) -> str:
     """Whether the distance head was at least as good in boundary F1, and how surely."""
     held = "held" if statistics.fmean(differences) >= 0 else "did not hold"
     seeds = f"{len(differences)} seeds, ahead in {sum(one >= 0 for one in differences)} of them"
-    return f"distance ≥ plain in boundary F1 within {RADII_PX[-1]} px {held}: {spread(differences)} points over {seeds}"
-
-
-def cities(out: Path) -> Places:
-    """Made-up places in the contest's classes, in red, green and blue. SYNTHETIC."""
-    legend = Legend.load("isprs")
-    parts: list[dict[str, dict[str, str]]] = [{}, {}]
-    for part, numbers in zip(parts, (TRAIN_CITIES, TEST_CITIES), strict=True):
-        for number in numbers:
-            folder = out / f"city-{number}"
-            part[folder.name] = {name: str(folder / f"{name}.tif") for name in ("image", LABELS)}
-            city = City(number, SIZE_PX, GSD_M)
-            write_raster(folder / "image.tif", city.grid, city.image[:3], synthetic_tag(city))
-            write_raster(folder / f"{LABELS}.tif", city.grid, city.labels(legend), synthetic_tag(city), legend)
-    return Places(*parts)
+    return (
+        f"distance ≥ plain in boundary F1 within {RADII_PX[-1]} px {held}: {spread(differences, 2)} points over {seeds}"
+    )
 
 
 def with_borders(folds: Folds, legend: Legend) -> Folds:
@@ -190,7 +173,7 @@ def main() -> None:
         tiles = contest(DatasetCard.load(arguments.dataset), arguments.data, None)
         cases[arguments.dataset] = legend, [tiles], {"reference": "full"}
     else:
-        cases["miniature city (SYNTHETIC)"] = legend, [cities(arguments.out / "cities")], {}
+        cases["miniature city (SYNTHETIC)"] = legend, [city_places(arguments.out / "cities", RGB_BANDS)], {}
     for name, (own, parts, about) in cases.items():
         out = arguments.out / name.partition(" ")[0]
         scores = measured(table, parts, own, out, arguments.workers)

@@ -36,6 +36,7 @@ from seeds import (
     mean_table,
     run_folder,
     run_seeds,
+    spread,
     write_tables,
 )
 
@@ -171,11 +172,7 @@ def sweep(found: Found, places: Places, legend: Legend, out: Path) -> list[str]:
                 else 100 * accuracy(one)
                 for number, one in enumerate(found[name])
             ]
-            cells.append(
-                "–"
-                if np.isnan(scores).any()
-                else f"{np.mean(scores):.1f} ± {np.std(scores, ddof=min(1, len(scores) - 1)):.1f}"
-            )
+            cells.append(spread(scores))
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 

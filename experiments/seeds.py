@@ -75,8 +75,8 @@ class Ordering:
         verdict = "held" if (mean > 0 if self.strictly else mean >= 0) else "did NOT hold"
         sign = ">" if self.strictly else "≥"
         return (
-            f"- {self.better} {sign} {self.worse} in {self.what}: {verdict} on average, {mean:+.2f} ± {_sd(gains):.2f} "
-            f"points; in {int(held.sum())} of {len(gains)} seeds"
+            f"- {self.better} {sign} {self.worse} in {self.what}: {verdict} on average, {spread(gains, 2, '+')} points; "
+            f"in {int(held.sum())} of {len(gains)} seeds"
         )
 
 
@@ -153,7 +153,7 @@ def mean_table(
         f1 = 100 * np.array([[f1_of(one)(outcome) for one in classes] for outcome in outcomes])
         columns = [*f1.T, _means(f1), 100 * np.array([accuracy(outcome) for outcome in outcomes])]
         seconds = np.mean([outcome.train_seconds for outcome in outcomes])
-        lines.append([name, f"ours, {len(outcomes)} seeds", *map(_spread, columns), f"{seconds:.0f}"])
+        lines.append([name, f"ours, {len(outcomes)} seeds", *map(spread, columns), f"{seconds:.0f}"])
     body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"## {title}\n\n{body}\n\n" + "".join(f"{note}\n" for note in notes)
 
@@ -195,6 +195,19 @@ def with_heights(places: Places, out: Path) -> Places:
     return Places(train, test)
 
 
+def spread(values: Sequence[float] | np.ndarray, digits: int = 1, sign: str = "") -> str:
+    """Mean ± sample standard deviation of what is not NaN; a single value alone, "–" where nothing is.
+
+    >>> spread([1.0, 2.0, 3.0])
+    '2.0 ± 1.0'
+    """
+    known = np.asarray(values)[~np.isnan(values)]
+    if not known.size:
+        return "–"
+    around = f" ± {known.std(ddof=1):.{digits}f}" if known.size > 1 else ""
+    return f"{known.mean():{sign}.{digits}f}{around}"
+
+
 def curve(run: Path, score: str) -> list[float]:
     """A validation score of a run by epoch, from its log."""
     import pandas as pd
@@ -217,17 +230,6 @@ def _city(city: City, folder: Path, bands: Sequence[int]) -> dict[str, str]:
 
 def _means(f1: np.ndarray) -> np.ndarray:
     return np.array([np.mean(row[~np.isnan(row)]) if (~np.isnan(row)).any() else np.nan for row in f1])
-
-
-def _spread(values: np.ndarray) -> str:
-    """Mean and sd in percent; of one seed alone its value."""
-    if np.isnan(values).all():
-        return "–"
-    return f"{np.nanmean(values):.1f}" + (f" ± {_sd(values):.1f}" if np.count_nonzero(~np.isnan(values)) > 1 else "")
-
-
-def _sd(values: np.ndarray) -> float:
-    return float(np.nanstd(values, ddof=1)) if np.count_nonzero(~np.isnan(values)) > 1 else float("nan")
 
 
 def _number(value: float | None) -> float:
