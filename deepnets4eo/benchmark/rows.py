@@ -1,7 +1,7 @@
 """One row of a benchmark: a recipe trained on the training scenes, its maps and scores on the test scenes.
 
-Takes recipes by name and scenes as layer → path; a row that was finished with the same recipe is read, not run again.
-Refuses places that are trained and tested on.
+Takes recipes by name and scenes as layer → path; a row that was finished with the same recipe, from the same first
+weights, is read, not run again. Refuses places that are trained and tested on.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from typing import Any
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
-from deepnets4eo.files import read_json, write_json
+from deepnets4eo.files import read_json, sha256, write_json
 from deepnets4eo.legend import Legend
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.recipe import Recipe
 from deepnets4eo.run import load_run
 from deepnets4eo.scene import LABELS, Scene
+from deepnets4eo.sealing import CARD
 from deepnets4eo.training import load_recipe, train
 from deepnets4eo.training.tasks import TrainOptions
 
@@ -101,6 +102,8 @@ def run_row(
     recipe, _ = load_recipe(row.recipe, overrides=[f"data.scenes={scenes}", *legend_of, *row.overrides])
     maps = {name: folder / f"{_folder_name(name)}.tif" for name in places.test}
     key: dict[str, Any] = {"recipe_sha256": recipe.hash, "test": {name: dict(one) for name, one in places.test.items()}}
+    if first := _first_weights(recipe):
+        key["first_weights"] = first
     if protocol is not None:
         key["protocol"] = protocol.to_dict()
     done = _finished(folder / OUTCOME, key, maps)
@@ -171,8 +174,18 @@ def _predict_all(
         predict(run, scene, maps[name], PredictOptions(overwrite=True, device=options.device))
 
 
+def _first_weights(recipe: Recipe) -> list[str]:
+    """SHA-256 of the files that the network starts from; of a run its card, which holds its weights' own.
+
+    The recipe tells their paths alone, behind which others may have been trained since.
+    """
+    named = [source.strip() for source in (recipe.model.encoder_weights or "").split(",")]
+    files = [Path(source) / CARD if Path(source).is_dir() else Path(source) for source in named if source]
+    return [sha256(file) for file in files if file.is_file()]
+
+
 def _finished(path: Path, key: Mapping[str, Any], maps: Mapping[str, Path]) -> dict[str, Any] | None:
-    """The outcome in a file, where it is that of the same recipe and places and its maps are there."""
+    """The outcome in a file, where it is that of the same recipe, first weights and places and its maps are there."""
     if not path.exists() or not all(one.exists() for one in maps.values()):
         return None
     found: dict[str, Any] = read_json(path)

@@ -10,10 +10,11 @@ from matplotlib.image import imread
 from deepnets4eo.benchmark import Outcome, Places, Row, contact_sheet, markdown, run_possible, run_row, write_table
 from deepnets4eo.dataset_card import PublishedScores
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import read_json
+from deepnets4eo.files import read_json, write_text
 from deepnets4eo.grid import Grid, whole
 from deepnets4eo.legend import Legend, LegendClass
 from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.sealing import seal
 
 LEGEND = Legend("two", (LegendClass(0, "dark", (10, 10, 10)), LegendClass(1, "bright", (250, 250, 250))))
 CLASSIFIER = """
@@ -76,6 +77,21 @@ def test_a_finished_row_is_not_run_again(outcome: Outcome, places: Places, tmp_p
     again = Row("Bright + dark", tmp_path / "recipe.yaml", overrides=("legend=" + _inline(), "train.seed=4"))
     run_row(again, places, LEGEND, tmp_path / "out")
     assert (tmp_path / "out" / "bright-plus-dark" / "run" / "card.json").stat().st_mtime_ns != before
+
+
+@pytest.mark.parametrize("named", ["stream", "stream/card.json"])
+def test_a_row_is_run_again_where_another_run_lies_behind_the_path_that_it_starts_from(
+    named: str, places: Places, tmp_path: Path
+) -> None:
+    stream, card = tmp_path / "stream", tmp_path / "out" / "late" / "run" / "card.json"
+    (tmp_path / "recipe.yaml").write_text(CLASSIFIER)
+    row = Row("Late", tmp_path / "recipe.yaml", (f"model.encoder_weights={tmp_path / named},imagenet",))
+    times = []
+    for weights in ("first", "first", "second"):
+        seal(stream, {}, [write_text(stream / "weights.safetensors", weights).name])
+        run_row(row, places, LEGEND, tmp_path / "out")
+        times.append(card.stat().st_mtime_ns)
+    assert times[0] == times[1] < times[2]
 
 
 def test_no_place_is_trained_and_tested_on() -> None:
