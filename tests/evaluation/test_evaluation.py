@@ -1,5 +1,7 @@
 """Evaluation over files: the same as over whole arrays, whatever the blocks, grids, colours and legends."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import rasterio
@@ -272,3 +274,12 @@ def test_a_real_reference_whose_borders_are_gone_loses_nothing_more_to_a_small_d
         found = evaluate(reference, reference, "isprs", rules)
         assert found.matrix.overall_accuracy == found.eroded.overall_accuracy == 1
         assert (found.eroded.total < found.matrix.total) is loses
+
+
+@pytest.mark.parametrize("changed", [field.name for field in fields(Protocol)])
+def test_the_report_tells_every_rule_of_the_protocol(changed):
+    others = {
+        "name": "another", "erode_px": 2, "boundary_px": 2, "ignored": ("clutter",), "unknown": "void",
+        "prediction_legend": ISPRS, "reference_legend": ISPRS, "card": {"stride_px": 32},
+    }  # fmt: skip
+    assert Protocol(**{changed: others[changed]}).to_dict() != Protocol().to_dict()
