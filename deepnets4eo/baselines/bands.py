@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.band_roles import layer_names, role_places
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.inputs import InputSpec
@@ -19,21 +20,6 @@ from deepnets4eo.inputs import InputSpec
 Image = NDArray[np.float32]
 
 BYTES = np.array([[0, 255]], np.float32)
-
-# what a band shows → how files and dataset cards call it, in lower case without blanks, dashes and underscores
-ROLES: dict[str, tuple[str, ...]] = {
-    "red": ("red", "r"),
-    "green": ("green", "g"),
-    "blue": ("blue", "b"),
-    "nir": ("nir", "nearinfrared", "infrared", "ir", "nir1"),
-    "height": ("height", "dsm", "elevation", "z", "altitude"),
-    "ground": ("ground", "dtm"),
-    "ndsm": ("ndsm", "normalizeddsm", "normalisedheight", "heightaboveground", "hag"),
-    "intensity": ("intensity", "lidarintensity"),
-}
-COLOURS = ("red", "green", "blue")
-UNNAMED: dict[str, dict[int, tuple[str, ...]]] = {"image": {3: COLOURS, 4: (*COLOURS, "nir")}, "dsm": {1: ("height",)}, "dtm": {1: ("ground",)},
-           "ndsm": {1: ("ndsm",)}, "intensity": {1: ("intensity",)}}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -115,36 +101,15 @@ class Bands:
         return low[:, None, None].astype(np.float32), high[:, None, None].astype(np.float32)
 
 
-def role_places(names: Sequence[str]) -> dict[str, int]:
-    """Role → place of the first band that has it, by band names "layer.band", whatever their case and spacing."""
-    places: dict[str, int] = {}
-    for place, name in enumerate(names):
-        plain = "".join(letter for letter in name.split(".", 1)[-1].lower() if letter.isalnum())
-        for role, aliases in ROLES.items():
-            if plain in aliases:
-                places.setdefault(role, place)
-    return places
-
-
 def band_names(inputs: InputSpec, given: Mapping[str, Sequence[str]] | None = None) -> tuple[str, ...]:
     """Names "layer.band" of all bands of an input spec, in order.
 
-    given : layer → names, for files whose bands have none. Files without names: three bands of `image` are taken for
-    red, green, blue, a fourth for near infrared; the one band of `dsm` is a height.
+    given : layer → names, for files whose bands have none; see `layer_names` for what these are else taken for.
     Errors: InputError where `given` names another number of bands than there are.
     """
     names: list[str] = []
     for layer, expected in inputs.layers.items():
-        own: Sequence[str] = expected.bands
-        if all(name.casefold().startswith("band_") for name in own):
-            own = UNNAMED.get(layer, {}).get(len(own), own)
-        own = (given or {}).get(layer, own)
-        if len(own) != len(expected.bands):
-            raise InputError(
-                f"layer {layer!r} has {len(expected.bands)} bands, but {len(own)} names were given ({', '.join(own)}). "
-                "Give one name a band in model.bands."
-            )
-        names += [f"{layer}.{name}" for name in own]
+        names += [f"{layer}.{name}" for name in layer_names(layer, expected.bands, (given or {}).get(layer))]
     return tuple(names)
 
 

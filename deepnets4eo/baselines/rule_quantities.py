@@ -10,9 +10,8 @@ import difflib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-from deepnets4eo.baselines.bands import COLOURS, ROLES, Bands
+from deepnets4eo.band_roles import COLOURS, ROLES, normalised_difference
+from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import HOMES, build_features
 from deepnets4eo.baselines.features.feature import Feature, Image
 from deepnets4eo.baselines.features.height import GROUND_PX, above_ground, slope_deg
@@ -83,9 +82,7 @@ def ndvi(bands: Bands, ndvi_band: Sequence[str]) -> Image:
     """
     role = infrared(bands, ndvi_band)
     near, red = bands.pick(role, "red") if role == "nir" else bands.unit(role, "red")
-    total = near + red
-    known = total != 0
-    return np.where(known, (near - red) / np.where(known, total, 1), np.float32(np.nan)).astype(np.float32)
+    return normalised_difference(near, red)
 
 
 def height_roles(bands: Bands) -> Sequence[str]:

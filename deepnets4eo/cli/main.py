@@ -25,6 +25,7 @@ VERBS = {
     "export": "Write a trained network as ONNX.",
     "evaluate": "Score a label raster against a reference.",
     "rasterize": "Draw OpenStreetMap or other vectors as layers of an image.",
+    "heights": "Heights above ground from a surface model, with slope and vegetation index.",
     "polygons": "Turn a label raster into building polygons.",
     "objects": "Find the single objects of a class, such as cars, in a label raster.",
     "score": "Score damage rasters by a benchmark's official rule.",

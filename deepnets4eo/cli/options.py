@@ -33,6 +33,11 @@ def memory_bytes(text: str) -> int:
     return int(float(match[1]) * _UNITS[match[2]])
 
 
+def names(text: str) -> list[str]:
+    """`a, b` as the names between the commas."""
+    return [name for name in (part.strip() for part in text.split(",")) if name]
+
+
 def patterns(settings: list[str] | None) -> dict[str, str]:
     """`layer=pattern` settings as a mapping; InputError for anything else."""
     result = {}

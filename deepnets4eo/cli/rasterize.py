@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deepnets4eo.cli.options import Debug, Out, Overwrite
+from deepnets4eo.cli.options import Debug, Out, Overwrite, names
 
 
 def rasterize(
@@ -47,7 +47,7 @@ def rasterize(
     with progress("rasterize") as advance:
         written = rasterize_osm(
             _sources(osm), image, out, encoding=encoding, clip_m=clip, rules=rules, coverage=coverage,
-            unknown=_names(unknown), complete=_names(complete), overwrite=overwrite, progress=advance,
+            unknown=names(unknown), complete=names(complete), overwrite=overwrite, progress=advance,
         )  # fmt: skip
     typer.echo(written)
 
@@ -66,7 +66,3 @@ def _sources(items: list[str]) -> list[str] | dict[str, str]:
             "Give either one file a class, or files with tags."
         )
     return named
-
-
-def _names(text: str) -> list[str]:
-    return [name for name in (part.strip() for part in text.split(",")) if name]

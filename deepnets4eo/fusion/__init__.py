@@ -1,7 +1,8 @@
 """Several sensors together: fusion networks, heights above ground from surface models, map layers.
 
 `FuseNet`, `VFuseNet`, `SmpFusion`, `DualStream` and `ResidualCorrection` are built by `create_model` and in recipes.
-`ndsm` gives heights above a terrain model, or above a ground estimated from the surface itself (`ground`).
+`ndsm` gives heights above a terrain model, or above a ground estimated from the surface itself (`ground`);
+`composite_raster` writes them beside the surface, its slope and the vegetation index of an image.
 """
 
 from deepnets4eo.lazy import lazy_names
@@ -15,9 +16,12 @@ _HOMES = {
     "SmpFusion": "deepnets4eo.fusion.smp_fusion",
     "VFuseNet": "deepnets4eo.fusion.vfusenet",
     "rasterize_osm": "deepnets4eo.fusion.rasterize",
+    "composite_raster": "deepnets4eo.fusion.composites",
     "ground": "deepnets4eo.fusion.terrain",
     "ndsm": "deepnets4eo.fusion.heights",
-    "ndsm_raster": "deepnets4eo.fusion.heights",
+    "ndsm_raster": "deepnets4eo.fusion.composites",
+    "slope_deg": "deepnets4eo.fusion.slope",
+    "surface_gradient": "deepnets4eo.fusion.slope",
 }
 
 __all__ = list(_HOMES)

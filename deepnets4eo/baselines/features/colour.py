@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.bands import COLOURS, Bands, role_places
+from deepnets4eo.band_roles import COLOURS, normalised_difference, role_places
+from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.feature import DenseFeature, Image
 from deepnets4eo.baselines.features.window_counts import Windows, window_counts
 from deepnets4eo.errors import InputError
@@ -27,13 +28,6 @@ BINS = (16, 8, 8)  # hue, saturation, value
 HISTOGRAM_RADIUS_PX = 8
 
 
-def normalised_difference(plus: Image, minus: Image) -> Image:
-    """(plus − minus) / (plus + minus), clipped to −1…1; 0 where both are 0."""
-    total = plus + minus
-    ratio = np.divide(plus - minus, total, out=np.zeros_like(total), where=total != 0)
-    return np.clip(ratio, -1, 1)
-
-
 def excess_green(red: Image, green: Image, blue: Image) -> Image:
     """2g − r − b of the shares of red, green and blue in their sum, −1…2; 0 where all are 0. Source: Woebbecke 1995."""
     total = red + green + blue
@@ -42,13 +36,13 @@ def excess_green(red: Image, green: Image, blue: Image) -> Image:
 
 
 def indices(bands: Bands) -> Image:
-    """The indices that there are bands for, (F, h, w)."""
+    """The indices that there are bands for, (F, h, w); 0 where both bands are 0."""
     parts = []
     for name in index_names(bands):
         if name == "exg":
             parts.append(excess_green(*_comparable(bands, *COLOURS)))
         else:
-            parts.append(normalised_difference(*_comparable(bands, *RATIOS[name])))
+            parts.append(np.nan_to_num(normalised_difference(*_comparable(bands, *RATIOS[name])), copy=False))
     return np.stack(parts)
 
 

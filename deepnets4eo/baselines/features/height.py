@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from deepnets4eo import fusion
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.feature import DenseFeature, Image, at_sites
 
@@ -42,9 +43,7 @@ def above_ground(bands: Bands, ground_px: int = GROUND_PX) -> Image:
 
 def gradient(bands: Bands) -> Image:
     """Rise of the surface per metre along columns (to the right) and along rows (down), (2, h, w)."""
-    height, step_m = surface(bands), bands.gsd_m or 1.0
-    central = np.array([-0.5, 0, 0.5]) / step_m
-    return np.stack([ndimage.correlate1d(height, central, axis=axis, mode="nearest") for axis in (1, 0)])
+    return fusion.surface_gradient(surface(bands), _sides_m(bands))
 
 
 def normals(bands: Bands) -> Image:
@@ -56,7 +55,7 @@ def normals(bands: Bands) -> Image:
 
 def slope_deg(bands: Bands) -> Image:
     """Steepness of the surface in degrees, 0–90, (h, w); without a ground size a pixel counts as one metre."""
-    return np.degrees(np.arctan(np.hypot(*gradient(bands))))
+    return fusion.slope_deg(surface(bands), _sides_m(bands))
 
 
 @dataclass(frozen=True)
@@ -122,6 +121,11 @@ _POINTWISE = ("above_ground", "slope", "normal_right", "normal_down", "normal_up
 
 def _pointwise(bands: Bands, above: Image) -> Image:
     return np.concatenate([above[None], slope_deg(bands)[None], normals(bands)])
+
+
+def _sides_m(bands: Bands) -> tuple[float, float]:
+    side_m = bands.gsd_m or 1.0
+    return side_m, side_m
 
 
 def _normal_names(bands: Bands) -> list[str]:

@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from deepnets4eo.baselines.bands import COLOURS, Bands, Image, role_places
+from deepnets4eo.band_roles import COLOURS, role_places
+from deepnets4eo.baselines.bands import Bands, Image
 
 Inputs = Literal["rgb", "rgbd", "rgbd+"]
 PICTURES: dict[str, tuple[str, ...]] = {
