@@ -93,6 +93,17 @@ def test_the_exported_network_gives_the_same_labels(tmp_path, name, options):
     assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.9999
 
 
+@pytest.mark.slow
+def test_patches_mirrored_at_the_edges_need_no_fixed_size(tmp_path):
+    torch.manual_seed(0)
+    network = create_model("patch-alexnet", in_channels=4, num_classes=LEGEND.num_classes, patch_px=100, width=2)
+    run = run_of(tmp_path / "run", network, "patch-alexnet")
+    done = export_onnx(run, tmp_path / "network.onnx")
+    assert done.any_size
+    batch = np.random.default_rng(1).normal(size=(1, 4, 5, 71)).astype(np.float32)  # smaller than what is mirrored
+    np.testing.assert_allclose(logits_of(done.path, batch), run.segmenter.predict_raw(batch), rtol=1e-3, atol=1e-4)
+
+
 def test_any_batch_height_and_width_go_in(run, tmp_path):
     done = export_onnx(run, tmp_path / "network.onnx")
     assert (done.any_size, done.side_px, done.same_labels) == (True, None, 1.0)

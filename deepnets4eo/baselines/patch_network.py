@@ -102,7 +102,7 @@ class PatchNetwork(nn.Module):
         last = -(-side // self.stride_px) * self.stride_px + before
         places = torch.arange(-before, last, device=image.device)
         period = max(2 * (side - 1), 1)
-        folded = torch.remainder(places, period)
+        folded = torch.remainder(places, torch.full_like(places, period))  # by a tensor, as ONNX has it
         return image.index_select(axis, torch.minimum(folded, period - folded).clamp(max=side - 1))
 
 
