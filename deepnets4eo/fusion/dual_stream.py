@@ -24,7 +24,8 @@ class DualStream(nn.Module):
     in_channels : bands of each sensor, or their sum beside `streams`. network, encoder, weights, options : of the
     streams, see `MemberSpec`. of : "scores": the mean before the softmax, a geometric mean of the probabilities;
     "probabilities": their arithmetic mean, given as its logarithm. absent : see `Streams`; "silent": the mean is
-    over the sensors that are there. Errors: InputError for what does not fit together.
+    over the sensors that are there. A head of `create_model` goes on each stream. Errors: InputError for what does not
+    fit together.
 
     >>> import torch
     >>> network = DualStream((3, 1), 6, options={"width": 4}).eval()
@@ -53,6 +54,11 @@ class DualStream(nn.Module):
         self.streams = Streams(sizes, absent)
         members = MemberSpec(network, encoder, weights, options).build(sizes, num_classes)
         self.members = nn.ModuleList(members)
+
+    @property
+    def averaged(self) -> list[nn.Module]:
+        """The streams' networks: a head of the toolbox replaces the last layer of each."""
+        return list(self.members)
 
     def encoder_parameters(self) -> Iterable[nn.Parameter]:
         """Parameters of the streams' encoders, which may learn at a rate of their own."""

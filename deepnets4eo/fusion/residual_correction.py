@@ -28,6 +28,7 @@ class ResidualCorrection(nn.Module):
     streams, see `MemberSpec`; weights "RUN,RUN" start from trained streams, which the paper does.
     frozen : only C learns; for streams that are trained already. correction_width : channels within C.
     absent : see `Streams`; "silent": averages, and corrects with, what is there.
+    A head of `create_model` takes the place of C's last layer; it does not start at zero.
     Errors: InputError for what does not fit together.
 
     >>> network = ResidualCorrection((3, 1), 6, options={"width": 4}).eval()

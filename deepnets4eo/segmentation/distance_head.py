@@ -67,7 +67,7 @@ class DistanceHead(nn.Module):
 def add_distance_head(
     network: nn.Module, num_classes: int, *, clip_px: int = CLIP_PX, weight: float = 1.0
 ) -> nn.Module:
-    """Replace a network's last layer by a distance head with its kernel, in place.
+    """Replace a network's last layer by a distance head with its kernel, in place; see `replace_last_layer`.
 
     Errors: InputError where there is no such layer.
 

@@ -5,7 +5,7 @@ Takes any module that ends in a convolution with as many channels as there are c
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from torch import nn
 
@@ -34,8 +34,14 @@ def last_layer(network: nn.Module, num_classes: int) -> tuple[str, nn.Conv2d]:
 
 
 def replace_last_layer(network: nn.Module, num_classes: int, build: Callable[[nn.Conv2d], nn.Module], /) -> nn.Module:
-    """Put `build(last convolution)` in the last convolution's place; returns the network, changed."""
-    name, layer = last_layer(network, num_classes)
-    parent, _, leaf = name.rpartition(".")
-    setattr(network.get_submodule(parent), leaf, build(layer))
+    """Put `build(last convolution)` in the last convolution's place; returns the network, changed.
+
+    A network that is the mean of others has one last convolution in each: it names them in `averaged`, and each of
+    them is changed. Errors: InputError where there is no last convolution.
+    """
+    parts: Iterable[nn.Module] = getattr(network, "averaged", [network])
+    for part in parts:
+        name, layer = last_layer(part, num_classes)
+        parent, _, leaf = name.rpartition(".")
+        setattr(part.get_submodule(parent), leaf, build(layer))
     return network

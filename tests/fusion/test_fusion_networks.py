@@ -13,6 +13,7 @@ from deepnets4eo.legend import Legend
 from deepnets4eo.networks import create_model, list_models
 from deepnets4eo.run import load_run, save_run
 from deepnets4eo.scene import Scene
+from deepnets4eo.segmentation import DistanceHead
 from deepnets4eo.segmenter import NetworkSegmenter
 
 SMP = {"encoder": "resnet18", "encoder_depth": 3, "decoder_channels": [8, 8, 8]}
@@ -109,6 +110,17 @@ def test_other_bands_are_refused(name):
 def test_a_head_of_the_toolbox_fits(name):
     with torch.inference_mode():
         assert build(name, head="multi-kernel")(torch.randn(1, 4, 64, 64)).shape == (1, 5, 64, 64)
+
+
+def test_a_distance_head_lies_where_the_scores_are_made_and_each_of_them_learns(name):
+    network = build(name, head="distance").train()
+    heads = {part: head for part, head in network.named_modules() if isinstance(head, DistanceHead)}
+    own = "head.0" if name.startswith("smp") else "head"
+    assert set(heads) == ({"members.0.head", "members.1.head"} if name == "dual-stream" else {own})
+    network(torch.randn(2, 4, 64, 64))
+    mask = torch.randint(0, 5, (2, 64, 64))
+    torch.stack([head.extra_loss(mask) for head in heads.values()]).sum().backward()
+    assert all(head.distance.weight.grad.any() for head in heads.values())
 
 
 def colours(size_px=64):
