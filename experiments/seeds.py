@@ -18,11 +18,12 @@ from deepnets4eo.benchmark import Outcome, Places, Row, missing_layers, run_row
 from deepnets4eo.dataset_card import PublishedScores
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.files import write_json, write_text
-from deepnets4eo.fusion import ndsm_raster
+from deepnets4eo.fusion import composite_raster
+from deepnets4eo.fusion.composites import Channel
 from deepnets4eo.grid import whole
 from deepnets4eo.legend import Legend
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.scene import LABELS, Layer
+from deepnets4eo.scene import LABELS
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import BAND_NAMES, synthetic_tag, write_raster
 
@@ -83,6 +84,11 @@ class Ordering:
 def accuracy(outcome: Outcome) -> float:
     """Overall accuracy, 0 to 1."""
     return float(outcome.scores["overall_accuracy"])
+
+
+def mean_f1(outcome: Outcome) -> float:
+    """Mean F1 of the classes that are somewhere, 0 to 1."""
+    return float(outcome.scores["mean_f1"])
 
 
 def f1_of(name: str) -> Score:
@@ -179,19 +185,25 @@ def city_places(out: Path, bands: Sequence[int]) -> Places:
     return Places(*parts)
 
 
-def with_heights(places: Places, out: Path) -> Places:
-    """The places, each that has a surface model with the heights above ground that it shows (`ndsm`)."""
+def with_heights(
+    places: Places, out: Path, name: str = "ndsm", channels: Sequence[Channel] = ("ndsm",), bands: Sequence[str] = ()
+) -> Places:
+    """The places, each that has a surface model with a further layer of what it shows, by default heights above ground.
 
-    def one(name: str, sources: Mapping[str, str]) -> dict[str, str]:
-        if "dsm" not in sources or "ndsm" in sources:
+    bands : what the bands of the image show, where a channel is taken from it.
+    """
+
+    def one(place: str, sources: Mapping[str, str]) -> dict[str, str]:
+        if "dsm" not in sources or name in sources:
             return dict(sources)
-        path = out / "ndsm" / f"{name}.tif"
+        path = out / name / f"{place}.tif"
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
-            ndsm_raster(Layer.open(sources["dsm"]), path)
-        return {**sources, "ndsm": str(path)}
+            image = sources["image"] if bands else None
+            composite_raster(sources["dsm"], path, image=image, channels=channels, bands=bands or None)
+        return {**sources, name: str(path)}
 
-    train, test = ({name: one(name, sources) for name, sources in part.items()} for part in (places.train, places.test))
+    train, test = ({place: one(place, each) for place, each in part.items()} for part in (places.train, places.test))
     return Places(train, test)
 
 
