@@ -13,7 +13,7 @@ import numpy as np
 
 from deepnets4eo.dataset_card import PublishedScores
 from deepnets4eo.errors import InputError
-from deepnets4eo.report import OVERALL, Report
+from deepnets4eo.report import OVERALL, Report, percent
 
 OF_NO_MATTER = {"stored_in", "card.source"}  # they do not change what a score means
 
@@ -74,7 +74,7 @@ def comparison_table(reports: Mapping[str, Report]) -> str:
     rows = [head]
     for score, values in table.items():
         ordered = [values[name] for name in names]
-        row = [score.replace("_", " "), *(_percent(value) for value in ordered)]
+        row = [score.replace("_", " "), *(percent(value) for value in ordered)]
         if len(names) == 2:
             row.append(_points(ordered[0], ordered[1]))
         rows.append(row)
@@ -90,8 +90,8 @@ def published_table(report: Report, published: Mapping[str, PublishedScores]) ->
     without_borders = report.get("protocol", {}).get("card", {}).get("reference") == "eroded"
     part = (report.get("eroded") if without_borders else None) or report
     head = ["method", *part["classes"], "OA", "kappa"]
-    own = ["this result", *(_percent(part["f1"][name]) for name in part["classes"])]
-    rows = [head, [*own, _percent(part["overall_accuracy"]), _number(part["kappa"])]]
+    own = ["this result", *(percent(part["f1"][name]) for name in part["classes"])]
+    rows = [head, [*own, percent(part["overall_accuracy"]), _number(part["kappa"])]]
     for method, scores in published.items():
         row = [method, *(_number(scores.f1.get(name)) for name in part["classes"])]
         rows.append([*row, _number(scores.overall_accuracy), _number(scores.kappa)])
@@ -122,10 +122,6 @@ def _flat(protocol: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _shown(value: Any) -> str:
     return "none" if value is None or value == [] else str(value)
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None or np.isnan(value) else f"{100 * value:.2f}"
 
 
 def _points(first: float | None, second: float | None) -> str:

@@ -238,10 +238,15 @@ def _explain(detail: Any, kind: type[Recipe], where: str) -> str:
     location = ".".join(str(part) for part in detail["loc"] if part != "[key]")
     if detail["type"] == "extra_forbidden":
         return f"{where}: unknown key {location!r}. {_nearest(detail['loc'], kind)}"
+    return refused_value(detail, location, where)
+
+
+def refused_value(detail: Any, key: str, where: str) -> str:
+    """In a sentence why pydantic refused a value; detail : one of `ValidationError.errors()`, of `key` in the file `where`."""
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "value_error":
-        return f"{where}: {location + ' ' if location else ''}{message}."
-    return f"{where}: {location} is {detail['input']!r}. {message}."
+        return f"{where}: {key + ' ' if key else ''}{message}."
+    return f"{where}: {key} is {detail['input']!r}. {message}."
 
 
 def _nearest(location: Sequence[Any], kind: type[Recipe]) -> str:

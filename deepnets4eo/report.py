@@ -129,7 +129,7 @@ def confusion_figure(report: Report, path: str | Path, title: str = "") -> Path:
     axes.set_yticks(range(len(names)), names)
     axes.set_xlabel("prediction")
     axes.set_ylabel("reference")
-    overall = f"OA {_percent(report['overall_accuracy'])} %, mean F1 {_percent(report['mean_f1'])} %"
+    overall = f"OA {percent(report['overall_accuracy'])} %, mean F1 {percent(report['mean_f1'])} %"
     axes.set_title(f"{title}\n{overall}" if title else overall, fontsize=9)
     with replacing(path) as partial:
         figure.savefig(partial, dpi=150)
@@ -148,16 +148,16 @@ def _class_rows(part: Report) -> Iterator[Sequence[str]]:
     yield "class", "F1", "IoU", "precision", "recall", "reference px"
     for place, name in enumerate(part["classes"]):
         pixels = sum(part["confusion"][place]) + part["unpredicted"][name]
-        yield name, *(_percent(part[score][name]) for score in BY_CLASS), f"{pixels:,}"
+        yield name, *(percent(part[score][name]) for score in BY_CLASS), f"{pixels:,}"
 
 
 def _overall_lines(part: Report, intervals: Mapping[str, Sequence[float]] | None, title: str) -> list[str]:
     """Overall scores; intervals belong to the full reference only."""
     lines = []
     for score in OVERALL:
-        line = f"{score.replace('_', ' ')}: {_percent(part[score])}"
+        line = f"{score.replace('_', ' ')}: {percent(part[score])}"
         if intervals and score in intervals and title.endswith("full reference"):
-            line += f" ({_percent(intervals[score][0])} to {_percent(intervals[score][1])})"
+            line += f" ({percent(intervals[score][0])} to {percent(intervals[score][1])})"
         lines.append(line)
     return lines
 
@@ -166,9 +166,9 @@ def _boundary_lines(report: Report) -> Iterator[list[str]]:
     """One block of lines where borders were scored: the first is its title."""
     found = report.get("boundaries")
     if found:
-        by_class = [f"{name}: {_percent(value)}" for name, value in found["f1"].items()]
+        by_class = [f"{name}: {percent(value)}" for name, value in found["f1"].items()]
         title = f"F1 of class borders in percent, right within {found['radius_px']} px"
-        yield [title, *by_class, f"mean: {_percent(found['mean_f1'])}"]
+        yield [title, *by_class, f"mean: {percent(found['mean_f1'])}"]
 
 
 def _remarks(part: Report) -> list[str]:
@@ -187,12 +187,13 @@ def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
     return "  ".join([first, *others]).rstrip()
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
+    """A share of 0–1 with two digits; a dash where it is not known."""
     return "–" if value is None or math.isnan(value) else f"{100 * value:.2f}"
 
 
 def _within(value: float, margin: float) -> str:
-    return f"{_percent(value)} ± {_percent(margin)}"
+    return f"{percent(value)} ± {percent(margin)}"
 
 
 def _number(value: float | None) -> str:

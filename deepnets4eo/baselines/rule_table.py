@@ -19,7 +19,7 @@ from deepnets4eo.baselines.rule_quantities import quantity
 from deepnets4eo.catalog import model_path
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import plain, read_yaml
-from deepnets4eo.recipe import Section
+from deepnets4eo.recipe import Section, refused_value
 
 FILE = "rules.yaml"
 MODEL = "baselines/expert-rules"
@@ -168,7 +168,4 @@ def _explain(detail: Any, values: Mapping[str, Any], where: str) -> str:
         return f"{where}: unknown key {key!r}. {hint}"
     if detail["type"] == "missing":
         return f"{where}: {key} is missing. Give it."
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    if detail["type"] == "value_error":
-        return f"{where}: {key + ' ' if key else ''}{message}."
-    return f"{where}: {key} is {detail['input']!r}. {message}."
+    return refused_value(detail, key, where)
