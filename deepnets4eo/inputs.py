@@ -217,7 +217,10 @@ def _measure_layer(scenes: Sequence[Scene], name: str, units: str) -> LayerInput
 def _check_layer(name: str, expected: LayerInput, layer: Layer) -> list[str]:
     source = f"layer {name!r} ({layer.source})"
     if layer.count != len(expected.bands):
-        return [f"{source} has {layer.count} bands, training had {len(expected.bands)} {_listed(expected.bands)}"]
+        return [
+            f"{source} has {layer.count} bands, training had {len(expected.bands)} {_listed(expected.bands)}; give a file "
+            "of these, e.g. taken out with gdal_translate -b 1 -b 2 …"
+        ]
     return _check_names(source, expected.bands, layer.band_names) + _check_range(source, expected, layer)
 
 

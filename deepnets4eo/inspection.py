@@ -19,11 +19,13 @@ from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Grid, blocks, gsd_m
 from deepnets4eo.legend import Legend
+from deepnets4eo.outliers import far_values
 from deepnets4eo.scene import VOID, Layer, overlap_share
 
 VECTOR_SUFFIXES = {".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml"}
 BLOCK_PX = 2048
 STATISTICS_PX = 2048  # value ranges are taken from a thumbnail of this size at the most
+LOOKED_AT = 4 * STATISTICS_PX**2  # values of all bands together that are searched for far ones
 BIG_PX = 10_000  # sides above this want tiles and overviews
 EQUAL_AREA = "EPSG:6933"
 
@@ -125,8 +127,22 @@ def _values(result: Inspection, layer: Layer) -> None:
         result.problems.append(f"constant: {', '.join(constant[:6])} has one value only.")
     if layer.dtype == np.uint16 and high.max() <= VOID:
         result.problems.append("uint16 that holds 8-bit values: scaling by the type's range would make it black.")
-    if np.issubdtype(layer.dtype, np.floating) and np.isinf(values).any():
-        result.problems.append("it holds infinite values. Set them to nodata.")
+    if np.issubdtype(layer.dtype, np.floating) and np.isinf(data).any():
+        result.problems.append("it holds infinite values, which are not valid. Set them to nodata.")
+    step = max(1, values.size // LOOKED_AT)
+    for name, band in zip(layer.band_names, values, strict=True):
+        _far(result, name, np.concatenate([band[::step], [band.min(), band.max()]]))
+
+
+def _far(result: Inspection, name: str, band: NDArray[Any]) -> None:
+    far = far_values(band)
+    if far is None or not far.ruins(float(band.std(dtype=np.float64)), band):
+        return
+    remedy = (
+        "set them to a nodata value that it declares" if far.nodata is None
+        else f"declare it as nodata: gdal_edit.py -a_nodata {far.nodata:.17g} {result.path}"
+    )  # fmt: skip
+    result.problems.append(f"{name} holds {far}: what is trained on it would be scaled by them; {remedy}.")
 
 
 def _labels(result: Inspection, layer: Layer, legend: Legend | None) -> None:

@@ -6,6 +6,7 @@ Refuses what is not a raster, has no pixels, or cannot be placed on the grid; sa
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,13 +14,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from odc.geo.crs import CRS
+from odc.geo.geom import Geometry
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, whole
 from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid
 
+log = logging.getLogger(__name__)
+
 VOID = 255
 LABELS = "labels"
+WHOLE = 0.99  # share of a scene from which on a layer is taken to cover all of it
 
 LayerLike: TypeAlias = "Layer | str | Path | Sequence[str | Path] | NDArray[Any]"
 
@@ -28,7 +34,7 @@ class Layer:
     """One raster of bands on a grid, read by window; thread-safe.
 
     Make one with `Layer.open`. Values come in the raster's own type; validity comes beside them:
-    nodata, alpha, internal masks, NaN and everything beyond the edge are not valid.
+    nodata, alpha, internal masks, NaN, infinite values and everything beyond the edge are not valid.
 
     >>> import numpy as np
     >>> layer = Layer.open(np.arange(12, dtype="uint8").reshape(3, 4))
@@ -159,7 +165,7 @@ class Layer:
         """This layer seen on another grid, through windowed warped reads.
 
         resampling : "nearest" for categories, else "bilinear", "cubic" or "average".
-        Errors: GridError where only one of the two has a CRS and the shapes differ, or where they do not overlap.
+        Errors: GridError where only one of the two has a CRS and the shapes differ.
         """
         if same_grid(self.grid, grid):
             return self
@@ -170,16 +176,15 @@ class Scene:
     """Named layers of one place on one grid.
 
     Known names: image, dsm, osm, pre, post, labels …; the first layer gives the grid unless one is given.
-    `labels` are categories: nearest-neighbour warped, void (255) where not valid.
+    `labels` are categories: nearest-neighbour warped, void (255) where not valid, or where they do not reach.
+    Errors: GridError for another layer that lies elsewhere; one that covers a part of the grid alone is warned of.
     """
 
     def __init__(self, layers: Mapping[str, Layer], grid: Grid | None = None) -> None:
         if not layers:
             raise InputError("a scene needs at least one layer, e.g. image=photo.tif.")
         self.grid = grid if grid is not None else next(iter(layers.values())).grid
-        self.layers = {
-            name: layer.on(self.grid, "nearest" if name == LABELS else "bilinear") for name, layer in layers.items()
-        }
+        self.layers = {name: self._placed(name, layer) for name, layer in layers.items()}
 
     @classmethod
     def open(cls, grid: Grid | None = None, **sources: LayerLike) -> Scene:
@@ -216,6 +221,25 @@ class Scene:
         sample["valid"] = valid
         return sample
 
+    def _placed(self, name: str, layer: Layer) -> Layer:
+        if name == LABELS:
+            return layer.on(self.grid, "nearest")
+        placed = layer.on(self.grid)
+        if placed is layer or (layer.grid.crs is None) != (self.grid.crs is None):
+            return placed
+        share = overlap_share(self.grid, layer.grid)
+        if not share:
+            raise GridError(
+                f"layer {name!r} ({layer.source}) does not overlap the scene's grid. Give one of the same place, and check "
+                "the CRS of both, e.g. with `deepnets4eo check`."
+            )
+        if share < WHOLE:
+            log.warning(
+                "Layer %r (%s) covers %.0f %% of the scene; no pixel is valid where it does not reach.",
+                name, layer.source, 100 * share,
+            )  # fmt: skip
+        return placed
+
     def _layer(self, name: str) -> Layer:
         if name not in self.layers:
             raise InputError(f"the scene has the layers {sorted(self.layers)}, not {name!r}. Give it as {name}=FILE.")
@@ -232,7 +256,17 @@ def overlap_share(a: Grid, b: Grid) -> float:
             "one raster has a CRS and the other has none. Assign the missing one, e.g. with gdal_translate -a_srs."
         )
     first, second = a.extent, b.extent
-    if a.crs is not None and a.crs != b.crs:
-        second = second.to_crs(a.crs, resolution=max(b.extent.boundingbox.span_x, b.extent.boundingbox.span_y) / 16)
+    if a.crs is None or b.crs is None or a.crs == b.crs:
+        return _share(first, second)
+    # one of both projections may not hold the other extent, e.g. a UTM zone the whole earth
+    return max(_share(first, _projected(second, a.crs)), _share(_projected(first, b.crs), second))
+
+
+def _projected(extent: Geometry, crs: CRS) -> Geometry:
+    box = extent.boundingbox
+    return extent.to_crs(crs, resolution=max(box.span_x, box.span_y) / 16)
+
+
+def _share(first: Geometry, second: Geometry) -> float:
     area = first.geom.area
     return float(first.geom.intersection(second.geom).area / area) if area and math.isfinite(area) else 0.0

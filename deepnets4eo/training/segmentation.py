@@ -26,7 +26,7 @@ from deepnets4eo.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.training.curves import draw_curves, write_log
 from deepnets4eo.training.parts import Parts, make_parts
 from deepnets4eo.training.scenes import open_scenes
-from deepnets4eo.training.statistics import class_cells, measure_inputs
+from deepnets4eo.training.statistics import class_cells, measure_inputs, warn_of_lacking
 from deepnets4eo.training.tasks import TrainOptions
 
 if TYPE_CHECKING:
@@ -146,6 +146,7 @@ def train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple
     from deepnets4eo.training.loop import Fit, fit_network
 
     recipe, train = prepared.recipe, prepared.recipe.train
+    warn_of_lacking(prepared.parts, prepared.pixels)
     compute = choose(options.device, train.precision)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(train.seed)
@@ -171,12 +172,26 @@ def _untrained(prepared: Prepared) -> NetworkSegmenter:
     from deepnets4eo.networks import create_model
 
     model, predict = prepared.recipe.model, prepared.recipe.predict
+    _refuse_other_streams(model.options.get("streams"), prepared.inputs)
     named = {"name": model.network, "encoder": model.encoder}
     spec: dict[str, Any] = {key: value for key, value in named.items() if value is not None} | model.options
     sizes: dict[str, Any] = {"in_channels": prepared.inputs.in_channels, "num_classes": prepared.legend.num_classes}
     network = create_model(**spec, **sizes, weights=model.encoder_weights)
     tiling = Tiling(predict.tile_px, predict.halo_px, predict.overlap_px, predict.scores)
     return NetworkSegmenter(spec, prepared.inputs, prepared.legend, tiling=tiling, module=network)
+
+
+def _refuse_other_streams(streams: Any, inputs: InputSpec) -> None:
+    """Streams of a fusion network that are not those of the layers, where a network could not tell which is which."""
+    if not isinstance(streams, (list, tuple)):
+        return
+    bands = [len(layer.bands) for layer in inputs.layers.values()]
+    if sum(streams) != sum(bands) or (len(streams) == len(bands) and list(streams) != bands):
+        listed = ", ".join(f"{name} {count}" for name, count in zip(inputs.names, bands, strict=True))
+        raise InputError(
+            f"model.options has streams={list(streams)}, but the bands of the layers are: {listed}. "
+            f"Choose bands with data.bands={{LAYER: [1, …]}}, or set streams to {bands}."
+        )
 
 
 def _notes(prepared: Prepared, scores: dict[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ training part count. Refuses layers whose band counts differ, and training parts
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,7 +15,12 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import InputError
 from deepnets4eo.inputs import InputSpec, LayerInput, scene_gsd_m
 from deepnets4eo.lattice.sampling import ClassCells
-from deepnets4eo.training.parts import TRAIN, Parts, Place
+from deepnets4eo.legend import VOID
+from deepnets4eo.outliers import FarValues, far_values
+from deepnets4eo.scene import LABELS
+from deepnets4eo.training.parts import TRAIN, VAL, Parts, Place
+
+log = logging.getLogger(__name__)
 
 WINDOW_PX = 256
 MOST_WINDOWS = 1000  # of them, evenly spread, the statistics are made: 65 million pixels
@@ -51,6 +57,7 @@ def measure_inputs(parts: Parts, layers: Sequence[str]) -> InputSpec:
     """Scaling, range and GSD of the training part. Peak memory: one window and 1 MB a layer and band."""
     moments = {layer: Moments(_bands(parts, layer)) for layer in layers}
     kept: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
+    extremes: dict[tuple[str, int], list[NDArray[np.float32]]] = {}
     for place in _spread(parts.places(TRAIN, WINDOW_PX)):
         sample = parts.scenes[place.scene].scene.read(place.window, layers)
         counted = sample["valid"] & parts.mask(place.scene, TRAIN, place.window)
@@ -58,8 +65,12 @@ def measure_inputs(parts: Parts, layers: Sequence[str]) -> InputSpec:
             pixels = sample[layer][:, counted]
             moments[layer].update(pixels)
             kept[layer].append(pixels[:, :: max(1, pixels.shape[1] // KEPT_PIXELS)])
+            if pixels.size:
+                extremes.setdefault((layer, place.scene), []).append(np.stack([pixels.min(1), pixels.max(1)], axis=1))
     if not all(moment.count for moment in moments.values()):
-        raise InputError("the training part has no valid pixel. Check the nodata of the layers, and data.split.")
+        raise InputError(_nothing_valid(parts, layers))
+    for layer in layers:
+        _warn_of_far(parts, layer, moments[layer].std, np.concatenate(kept[layer], axis=1), extremes)
     known = [gsd for named in parts.scenes if (gsd := scene_gsd_m(named.scene)) is not None]
     specs = {layer: _layer_input(parts, layer, moments[layer], np.concatenate(kept[layer], axis=1)) for layer in layers}
     return InputSpec(specs, round(float(np.median(known)), 6) if known else None)
@@ -71,6 +82,66 @@ def class_cells(parts: Parts) -> list[ClassCells]:
     for number, named in enumerate(parts.scenes):
         found.append(ClassCells.build(named.scene, named.labels.legend, parts.usable(number, TRAIN)))
     return found
+
+
+def warn_of_lacking(parts: Parts, pixels: Sequence[int]) -> None:
+    """Say which classes no training pixel shows, and that nothing is validated where no label is; pixels : (K,)."""
+    legend = parts.scenes[0].labels.legend
+    lacking = [name for name, count in zip(legend.names, pixels, strict=True) if not count]
+    if lacking:
+        log.warning(
+            "No training pixel shows %s: never learnt, and not to be trusted where it is predicted. Check the labels, or "
+            "choose scenes or a split that show it.", ", ".join(lacking),
+        )  # fmt: skip
+    places = parts.places(VAL, WINDOW_PX)
+    if not any((parts.scenes[at.scene].scene.read(at.window, [LABELS])[LABELS] != VOID).any() for at in places):
+        log.warning(
+            "No pixel of the validation part is labelled: all scores are NaN, and no epoch is better than another. "
+            "Check the labels and data.split."
+        )
+
+
+def _nothing_valid(parts: Parts, layers: Sequence[str]) -> str:
+    """Which layers are to blame: those that are valid nowhere in a scene, if there are any."""
+    empty = [
+        f"layer {layer!r} ({named.sources[layer]}) has none at all"
+        for named in parts.scenes
+        for layer in layers
+        if not named.scene.layers[layer].thumbnail(WINDOW_PX)[1].any()
+    ]
+    which = f": {'; '.join(empty[:4])}" if empty else " that all layers share"
+    return f"the training part has no valid pixel{which}. Check the nodata of the layers, and data.split."
+
+
+def _warn_of_far(
+    parts: Parts,
+    layer: str,
+    std: NDArray[np.float64],
+    pixels: NDArray[np.float32],
+    extremes: dict[tuple[str, int], list[NDArray[np.float32]]],
+) -> None:
+    """Name the first file whose undeclared nodata or spikes make the deviation (C,) say nothing about the rest (C, n)."""
+    ends = [(scene, np.concatenate(found, axis=1)) for (name, scene), found in extremes.items() if name == layer]
+    for band in range(len(std)):
+        values = np.concatenate([pixels[band], *(found[band] for _, found in ends)])
+        far = far_values(values)
+        if far is None or not far.ruins(float(std[band]), values):
+            continue
+        scenes = [scene for scene, found in ends if far.others(found[band]).size < found[band].size]
+        _say_far(parts, layer, far, scenes, (float(std[band]), float(far.others(values).std(dtype=np.float64))))
+
+
+def _say_far(parts: Parts, layer: str, far: FarValues, scenes: Sequence[int], std: tuple[float, float]) -> None:
+    named = parts.scenes[scenes[0]]
+    more = f" and {len(scenes) - 1} more" if len(scenes) > 1 else ""
+    remedy = (
+        "Set them to a declared nodata value in the file" if far.nodata is None
+        else f"If they mean no data, set data.nodata={{{layer}: {far.nodata:.17g}}}"
+    )  # fmt: skip
+    log.warning(
+        "Layer %r (%s%s) holds %s: it is scaled by a deviation of %.4g, %.4g without them. %s.",
+        layer, named.sources[layer], more, far, *std, remedy,
+    )  # fmt: skip
 
 
 def _spread(places: Sequence[Place]) -> list[Place]:

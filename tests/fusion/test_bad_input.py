@@ -1,0 +1,305 @@
+"""What dense networks and fusion do with input that nobody hopes for: each case is defined, warned of, or refused."""
+
+import logging
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+import yaml
+from affine import Affine
+from rasterio.transform import from_origin
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.errors import GridError, InputError, RunError
+from deepnets4eo.grid import Grid
+from deepnets4eo.inputs import InputSpec
+from deepnets4eo.inspection import inspect
+from deepnets4eo.legend import Legend
+from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.networks import create_model, list_models
+from deepnets4eo.outliers import far_values
+from deepnets4eo.recipe import Recipe, TrainSection, resolve
+from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.training.criterion import SegmentationCriterion
+from deepnets4eo.training.segmentation import prepare
+from deepnets4eo.training.statistics import warn_of_lacking
+
+LEGEND = {
+    "name": "three",
+    "classes": [{"value": v, "name": n, "color": [v, 80 * v, 9]} for v, n in enumerate(("low", "middle", "high"))],
+}
+SIDE = 96
+PLACE = {"crs": "EPSG:32631", "transform": from_origin(5e5, 5e6, 0.5, 0.5)}
+GRID = Grid((SIDE, SIDE), Affine(0.5, 0, 5e5, 0, -0.5, 5e6), "EPSG:32631")
+
+
+def write(path, array, **profile):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    bands, height, width = array.shape
+    shape = {"count": bands, "height": height, "width": width, "dtype": array.dtype}
+    with rasterio.open(path, "w", driver="GTiff", alpha="NO", **shape, **{**PLACE, **profile}) as file:
+        file.write(array)
+    return path
+
+
+def make(folder, *, shown=(0, 1, 2), scenes=2):
+    """Scenes of an image, heights and labels in squares; all three tell the classes."""
+    for number in range(scenes):
+        rng = np.random.default_rng(number)
+        labels = np.kron(
+            rng.permutation(np.resize(shown, (SIDE // 16) ** 2)).reshape(SIDE // 16, -1), np.ones((16, 16), int)
+        )
+        write(
+            folder / f"p{number}" / "image.tif", (60 + 60 * labels + rng.integers(0, 30, (3, SIDE, SIDE))).astype("u1")
+        )
+        write(folder / f"p{number}" / "dsm.tif", heights(labels, rng))
+        write(folder / f"p{number}" / "labels.tif", labels[None].astype("u1"))
+    return folder
+
+
+def heights(labels, rng):
+    return (30 + 5 * labels + rng.normal(0, 0.5, (1, SIDE, SIDE))).astype("f4")
+
+
+def prepared(folder, *overrides, layers=("image", "dsm")):
+    values = {
+        "legend": LEGEND,
+        "data": {
+            "folders": [str(folder)], "layers": {name: f"*/{name}.tif" for name in (*layers, "labels")},
+            "tile_px": 32, "num_workers": 0,
+        },
+        "model": {"network": "fusenet", "layers": list(layers), "options": {"streams": [3, 1], "width": 2}},
+    }  # fmt: skip
+    return prepare(resolve(values, overrides, kind=Recipe))
+
+
+def train(folder, recipe, *overrides):
+    """The verb; what it refuses here it refuses before it learns."""
+    legend = folder.parent / "legend.yaml"
+    legend.write_text(yaml.safe_dump(LEGEND))
+    words = [f"legend={legend}", "data.tile_px=32", "data.num_workers=0", "train.epochs=1", *overrides]
+    sets = [word for value in words for word in ("--set", value)]
+    return main(["train", recipe, "--data", str(folder), "--out", str(folder.parent / "run"), *sets])
+
+
+@pytest.fixture
+def data(tmp_path):
+    return make(tmp_path / "data")
+
+
+# bands and layers
+
+
+def test_an_image_of_other_bands_than_the_runs_is_refused_with_what_would_do():
+    inputs = InputSpec.measure([Scene.open(image=np.arange(192, dtype="u1").reshape(3, 8, 8))])
+    with pytest.raises(RunError, match=r"has 4 bands, training had 3 .*; give a file of these, .* gdal_translate -b"):
+        inputs.check(Scene.open(image=np.arange(256, dtype="u1").reshape(4, 8, 8)))
+
+
+@pytest.mark.parametrize("recipe", ["residual-correction", "unet-fusion"])
+def test_streams_that_are_not_the_layers_are_refused_naming_their_bands(recipe, data, capsys):
+    for number in range(2):
+        image = Layer.open(data / f"p{number}" / "image.tif").read()[0]
+        write(data / f"p{number}" / "image.tif", image[[0, 1, 2, 0]])
+    assert train(data, recipe) == 2
+    error = capsys.readouterr().err
+    assert "streams=[3, 1], but the bands of the layers are: image 4, dsm 1. Choose bands with data.bands" in error
+    assert "set streams to [4, 1]" in error
+    assert train(data, recipe, "model.layers=[dsm, image]", "data.bands={image: [1, 2, 3]}") == 2
+    assert "dsm 1, image 3" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("dropout", ["{}", "{dsm: 0.4}"])
+def test_training_needs_every_layer_of_every_scene_also_those_it_leaves_out_at_times(dropout, data, capsys):
+    (data / "p1" / "dsm.tif").unlink()
+    assert train(data, "fusenet", f"train.modality_dropout={dropout}") == 2
+    assert "scene 'p1' has the layers ['image', 'labels'], not ['dsm']" in capsys.readouterr().err
+
+
+# surface models on other grids
+
+
+def plane(grid):
+    """10 m a kilometre to the east and 20 m to the north, (1, h, w), wherever the grid lies in UTM 31."""
+    rows, cols = np.mgrid[: grid.shape[0], : grid.shape[1]] + 0.5
+    east, north = grid.affine * (cols, rows)
+    return (0.01 * (east - 5e5) + 0.02 * (north - 5e6))[None].astype("f4")
+
+
+@pytest.mark.parametrize(
+    ("shape", "step", "east"), [((48, 48), 1.0, 0), ((400, 400), 0.25, -10), ((120, 120), 0.5, -5.2)]
+)
+def test_heights_of_another_pixel_size_or_place_are_those_of_the_ground(shape, step, east, caplog):
+    grid = Grid(shape, Affine(step, 0, 5e5 + east, 0, -step, 5e6 - east), "EPSG:32631")
+    layers = {"image": Layer.open(np.ones((3, SIDE, SIDE), "u1"), grid=GRID), "dsm": Layer.open(plane(grid), grid=grid)}
+    sample = Scene(layers).read()
+    inner = sample["valid"].copy()
+    inner[[0, -1]] = inner[:, [0, -1]] = False
+    assert inner.mean() > 0.9
+    np.testing.assert_allclose(sample["dsm"][0][inner], plane(GRID)[0][inner], atol=2e-3)
+    assert not caplog.text
+
+
+def test_where_heights_do_not_reach_nothing_is_valid_and_the_share_is_said(caplog):
+    grid = Grid((SIDE, SIDE), Affine(0.5, 0, 5e5 + 24, 0, -0.5, 5e6), "EPSG:32631")
+    layers = {"image": Layer.open(np.ones((3, SIDE, SIDE), "u1"), grid=GRID), "dsm": Layer.open(plane(grid), grid=grid)}
+    valid = Scene(layers).read()["valid"]
+    assert valid[:, 49:].all()
+    assert not valid[:, :48].any()
+    assert "Layer 'dsm' (array) covers 50 % of the scene; no pixel is valid where it does not reach" in caplog.text
+
+
+@pytest.mark.parametrize("place", [{"transform": from_origin(6e5, 5e6, 0.5, 0.5)}, {"crs": "EPSG:32632"}])
+def test_heights_of_another_place_are_refused_in_training_and_prediction(place, data):
+    path = data / "p0" / "dsm.tif"
+    write(path, Layer.open(path).read()[0], **place)
+    message = r"layer 'dsm' \(.*p0/dsm.tif\) does not overlap the scene's grid"
+    with pytest.raises(GridError, match=message):
+        prepared(data)
+    with pytest.raises(GridError, match=message):
+        Scene.open(image=data / "p0" / "image.tif", dsm=path)
+
+
+def test_a_layer_of_the_whole_earth_covers_any_scene(caplog):
+    earth = Grid((180, 360), Affine(1, 0, -180, 0, -1, 90), "EPSG:4326")
+    whole = Layer.open(np.full((1, 180, 360), 7, "f4"), grid=earth)
+    sample = Scene({"image": Layer.open(np.ones((3, SIDE, SIDE), "u1"), grid=GRID), "dsm": whole}).read()
+    assert (sample["dsm"] == 7).all()
+    assert not caplog.text
+
+
+# values of surface models
+
+
+def spoilt(folder, value, *, nodata=None, sparse=False):
+    """The heights of all scenes with a corner, or a few pixels, of one value."""
+    for path in sorted(folder.glob("*/dsm.tif")):
+        dsm = Layer.open(path).read()[0].copy()
+        dsm[(0, slice(None, None, 31), slice(None, None, 31)) if sparse else (0, slice(20), slice(20))] = value
+        write(path, dsm, nodata=nodata)
+    return folder
+
+
+@pytest.mark.parametrize(("value", "nodata"), [(-9999, -9999), (np.nan, None), (np.inf, None)])
+def test_heights_that_are_known_to_be_none_do_not_count(value, nodata, data, caplog):
+    layer = prepared(spoilt(data, value, nodata=nodata)).inputs.layers["dsm"]
+    assert 30 < layer.mean[0] < 40
+    assert layer.std[0] < 6
+    assert not caplog.text
+
+
+@pytest.mark.parametrize(
+    ("value", "sparse", "remedy"),
+    [
+        (-9999, False, "set data.nodata={dsm: -9999}"),
+        (float(np.finfo("f4").min), False, "set data.nodata={dsm: -3.4028234663852886e+38}"),
+        (-1e4, True, "Set them to a declared nodata value"),
+        (1e4, True, "Set them to a declared nodata value"),
+    ],
+)
+def test_undeclared_nodata_and_spikes_are_said_with_layer_file_values_and_remedy(value, sparse, remedy, data, caplog):
+    prepared(spoilt(data, value, sparse=sparse))
+    (record,) = [record.getMessage() for record in caplog.records if "far from" in record.getMessage()]
+    assert f"Layer 'dsm' ({data / 'p0' / 'dsm.tif'} and 1 more) holds {value:g}, far from all others (2" in record
+    assert remedy in record
+    problems = inspect(str(data / "p0" / "dsm.tif")).problems
+    assert any(f"band_1 holds {value:g}, far from all others" in problem for problem in problems)
+
+
+def test_the_remedy_helps(data, caplog):
+    inputs = prepared(spoilt(data, float(np.finfo("f4").min)), "data.nodata={dsm: -3.4028234663852886e+38}").inputs
+    assert inputs.layers["dsm"].std[0] < 6
+    assert not caplog.text
+
+
+def test_what_is_merely_wide_or_one_sided_is_not_called_far():
+    rng = np.random.default_rng(0)
+    town = np.where(rng.random(50_000) < 0.01, rng.uniform(0, 80, 50_000), rng.normal(0, 0.5, 50_000))
+    for values in (town, rng.lognormal(0, 1, 50_000), np.append(np.full(9000, -20.0), rng.uniform(-20, 20, 1000)),
+                   np.repeat([-1.0, 1.0], [999, 1]), np.array([0, 255], "u1"), np.full(9, 7.0), np.zeros(0)):  # fmt: skip
+        far = far_values(values)
+        assert far is None or not far.ruins(values.std(), values)
+
+
+def test_a_layer_without_any_valid_pixel_is_named(data):
+    with pytest.raises(InputError, match=r"no valid pixel: layer 'dsm' \(.*p0/dsm.tif\) has none at all"):
+        spoilt(data, np.nan)
+        for path in data.glob("*/dsm.tif"):
+            write(path, np.full((1, SIDE, SIDE), np.nan, "f4"))
+        prepared(data)
+
+
+# classes that are absent, and windows without any label
+
+
+def test_classes_without_a_training_pixel_are_named(tmp_path, caplog):
+    found = prepared(make(tmp_path / "data", shown=(0, 2)))
+    warn_of_lacking(found.parts, found.pixels)
+    assert "No training pixel shows middle: never learnt" in caplog.text
+    assert "validation" not in caplog.text
+
+
+def test_a_validation_part_without_labels_is_said(data, caplog):
+    write(data / "p1" / "labels.tif", np.full((1, SIDE, SIDE), 255, "u1"))
+    found = prepared(data, "data.split=scenes", "data.val_scenes=[p1]")
+    with caplog.at_level(logging.WARNING):
+        warn_of_lacking(found.parts, found.pixels)
+    assert "No pixel of the validation part is labelled: all scores are NaN" in caplog.text
+
+
+@pytest.mark.parametrize("head", [None, "distance"])
+@pytest.mark.parametrize("weighting", ["none", "median_frequency"])
+@pytest.mark.parametrize("shown", [(0, 2), (255,)])
+def test_losses_and_gradients_are_finite_whatever_a_batch_lacks(head, weighting, shown):
+    train = TrainSection(
+        losses=dict.fromkeys(("cross_entropy", "dice", "focal", "lovasz"), 1.0), class_weighting=weighting
+    )
+    torch.manual_seed(0)
+    network = create_model("segnet", in_channels=3, num_classes=3, width=2, head=head).train()
+    criterion = SegmentationCriterion(train, Legend.from_dict(LEGEND), ["image"], [500, 0, 300])
+    mask = torch.tensor(shown)[torch.randint(0, len(shown), (2, 32, 32))]
+    loss = criterion.step(network, {"image": torch.randn(2, 3, 32, 32), "mask": mask, "valid": mask < 300})
+    loss.backward()
+    assert loss.isfinite()
+    assert all(value.grad is None or value.grad.isfinite().all() for value in network.parameters())
+    if shown == (255,):
+        assert float(loss.detach()) == 0
+
+
+def test_an_absent_class_has_no_f1_and_the_mean_is_of_the_others():
+    matrix = ConfusionMatrix(3)
+    matrix.update(np.array([0, 0, 2, 2, 255]), np.array([0, 0, 2, 2, 1]))
+    assert matrix.mean_f1 == 1
+    assert np.isnan(matrix.f1[1])
+
+
+# batches of one
+
+BANDS = 4
+FUSED = {"streams": [3, 1]}
+OURS = {
+    "segnet": {"width": 2}, "fusenet": FUSED | {"width": 2}, "v-fusenet": FUSED | {"width": 2}, "osmnet": {},
+    "dual-stream": FUSED | {"options": {"width": 2}}, "residual-correction": FUSED | {"options": {"width": 2}},
+}  # fmt: skip
+OTHERS = {"smp-fusion": FUSED}  # smp's normalise over the pixels of one image alone: 32 px may leave a single one
+SIDES = {"pan": 128}  # it pools 1 : 16 three times more
+APART = {"dpt", "damage-siamese", "patch-alexnet"}  # transformers of one size, two dates, patches: tested elsewhere
+
+
+@pytest.mark.parametrize("name", sorted(set(list_models()) - APART))
+def test_one_image_of_32_px_is_learned_from_or_refused_and_always_predicted(name):
+    torch.manual_seed(0)
+    options = OURS[name] if name in OURS else OTHERS.get(name, {}) | {"encoder": "resnet18"}
+    network = create_model(name, in_channels=BANDS, num_classes=3, **options).train()
+    side = SIDES.get(name, 32)
+    image = torch.randn(1, BANDS, side, side)
+    try:
+        assert network(image).isfinite().all()
+    except ValueError as error:  # the training loop says what to do
+        assert name not in OURS
+        assert "more than 1 value per channel" in str(error)  # noqa: PT017
+    with torch.inference_mode():
+        scores = network.eval()(image)
+    assert scores.shape == (1, 3, side, side)
+    assert scores.isfinite().all()
