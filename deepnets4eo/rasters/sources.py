@@ -289,12 +289,12 @@ def _read(
 
 
 def _valid_values(data: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
-    """A pixel is valid unless all its bands are nodata, or any is NaN."""
+    """A pixel is valid unless all its bands are nodata, or any is NaN or infinite."""
     valid = np.ones(data.shape[1:], bool)
     if nodata is not None and not np.isnan(nodata):
         valid = (data != data.dtype.type(nodata)).any(axis=0) if _holds(data.dtype, nodata) else valid
     if np.issubdtype(data.dtype, np.floating):
-        valid = valid & ~np.isnan(data).any(axis=0)
+        valid = valid & np.isfinite(data).all(axis=0)
     return valid
 
 
