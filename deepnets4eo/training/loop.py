@@ -41,6 +41,13 @@ REDRAW_S = 30.0  # a figure costs a third of a second: not after every short epo
 LAST, BEST = "last.safetensors", "best.safetensors"
 LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
+MEANT = {  # torch's words for windows or batches that a network cannot take
+    "more than 1 value per channel": "a batch of one window gives batch normalisation a single value to normalise. "
+    "Set train.batch_size to 2 or more, or data.tile_px larger.",
+    "Output size is too small": "the windows are too small for this network, whose coarsest maps vanish. "
+    "Set data.tile_px larger, e.g. to 256.",
+}
+
 
 class Loader(Protocol):
     """Batches of one epoch; when it has `set_epoch(epoch)`, what it yields must follow from that number alone."""
@@ -182,12 +189,10 @@ class _Loop(lightning.LightningModule):
         """The loss of one batch."""
         try:
             loss = self.step(self.learner, batch)
-        except ValueError as error:
-            if "more than 1 value per channel" in str(error):
-                raise InputError(
-                    "a batch of one window gives batch normalisation a single value to normalise. "
-                    "Set train.batch_size to 2 or more, or data.tile_px larger."
-                ) from error
+        except (ValueError, RuntimeError) as error:
+            for said, meant in MEANT.items():
+                if said in str(error):
+                    raise InputError(meant) from error
             raise
         self.loss_sum += loss.detach()
         return loss

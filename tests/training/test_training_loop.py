@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import safe_open
 from torch import nn
 
+import deepnets4eo
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.recipe import Recipe, TrainSection, resolve
 from deepnets4eo.training.loop import Fit, Progress, fit_network
@@ -164,6 +165,17 @@ def test_a_single_value_for_batch_normalisation_is_explained(tmp_path: Path) -> 
 
     with pytest.raises(InputError, match="a batch of one window gives batch normalisation a single value"):
         fit_network(make_network(), step, Ones(), Scores([0.1]), Fit(settings(), tmp_path, "recipe"))
+
+
+def test_windows_too_small_for_a_network_are_explained(tmp_path: Path) -> None:
+    pan = deepnets4eo.create_model("pan", encoder="resnet18", in_channels=3, num_classes=1, weights=None)
+
+    class Small(Batches):
+        def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
+            return iter([{"image": torch.randn(2, 3, 32, 32)}] * 4)
+
+    with pytest.raises(InputError, match="windows are too small for this network.*data.tile_px"):
+        fit_network(pan, step, Small(), Scores([0.1]), Fit(settings(), tmp_path, "recipe"))
 
 
 def test_the_learning_rate_follows_its_schedule(tmp_path: Path) -> None:
