@@ -28,7 +28,7 @@ class CrossEntropy(nn.Module):
         self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
-        """logits : (N, K, H, W) float32 · mask : (N, H, W) int64, void 255 · returns : () float32."""
+        """logits : (N, K[, H, W]) float32 · mask : (N[, H, W]) int64, void 255 · returns : () float32."""
         weight = self.class_weights if isinstance(self.class_weights, Tensor) else None
         total = F.cross_entropy(logits, mask, weight=weight, ignore_index=VOID, reduction="sum")
         counted = mask[mask != VOID]

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.damage.siamese.pooling import pool_batch
 from deepnets4eo.damage.siamese.recipe import GradingSection
 from deepnets4eo.legend import VOID, Legend
-from deepnets4eo.training.losses import SumOfLosses, median_frequency
+from deepnets4eo.training.criterion import class_weights
+from deepnets4eo.training.losses import CrossEntropy, SumOfLosses
 
 Batch = Mapping[str, Tensor]
 
@@ -26,9 +26,9 @@ class GradingCriterion:
     """
 
     def __init__(self, train: GradingSection, legend: Legend, buildings: Sequence[int]) -> None:
-        weights = _class_weights(train, legend, buildings)
-        self.weights = None if weights is None else torch.tensor(weights, dtype=torch.float32)
+        weights = class_weights(train, legend, buildings)
         self.pixel_loss, self.building_loss = SumOfLosses(dict(train.losses), weights), train.building_loss
+        self.cross_entropy = CrossEntropy(None if weights is None else torch.tensor(weights, dtype=torch.float32))
 
     def step(self, network: nn.Module, batch: Batch) -> Tensor:
         """The loss of one batch, () float32."""
@@ -47,16 +47,5 @@ class GradingCriterion:
         means, place = pool_batch(logits, building)
         grades = torch.zeros(len(means), dtype=torch.int64, device=logits.device)
         grades[place] = batch["mask"][building > 0]
-        weights = None if self.weights is None else self.weights.to(logits.device)
-        total = F.cross_entropy(means, grades, weight=weights, reduction="sum")
-        return total / (len(grades) if weights is None else weights[grades].sum().clamp_min(1e-12))
-
-
-def _class_weights(train: GradingSection, legend: Legend, buildings: Sequence[int]) -> list[float] | None:
-    """Factors (K,) by grade; None where the recipe asks for none. LabelError for unknown names."""
-    if train.class_weighting == "none" and not train.class_weights:
-        return None
-    weights = median_frequency(buildings) if train.class_weighting == "median_frequency" else [1.0] * legend.num_classes
-    for name, factor in train.class_weights.items():
-        weights[legend.index(name)] *= factor
-    return weights
+        total: Tensor = self.cross_entropy.to(logits.device)(means, grades)
+        return total
