@@ -38,8 +38,7 @@ class CogWriter:
     legend : for label rasters; its colours, names and void value are written into the file, a `.qml` beside it.
     categorical : values are names, not amounts, as ids are: overviews never average them. Implied by a legend.
     level : how hard deflate tries, 1 (quick) to 9 (small).
-    resume : keep the stream when interrupted, and go on with it when it is there.
-    Windows of whole 512-row bands compress once; others work, and are written twice.
+    Windows of whole 512-pixel blocks compress once; others work, and are written twice.
     Errors: OutputError when the disk is full or refuses.
     """
 
@@ -56,36 +55,29 @@ class CogWriter:
         band_names: Sequence[str] = (),
         tags: Mapping[str, str] | None = None,
         level: int = 6,
-        resume: bool = False,
     ) -> None:
         self.path = Path(path)
         self.stream = self.path.with_name(f"{PARTIAL}stream-{self.path.name}")
-        self._legend, self._resume, self._band_names = legend, resume, list(band_names)
-        self._level = level
+        self._legend, self._band_names, self._level = legend, list(band_names), level
         self._categorical = categorical or legend is not None
         self._tags = dict(tags or {}) | ({"LEGEND": json.dumps(legend.to_dict())} if legend else {})
         self._profile: dict[str, Any] = dict(
             driver="GTiff", count=count, dtype=dtype, nodata=nodata, height=grid.shape[0], width=grid.shape[1],
             transform=grid.affine, crs=grid.crs.to_wkt() if grid.crs is not None else None,
-            tiled=True, blockxsize=BLOCK_PX, blockysize=BLOCK_PX, compress="deflate", zlevel=1, BIGTIFF="YES",
+            tiled=True, blockxsize=BLOCK_PX, blockysize=BLOCK_PX, compress="zstd", zstd_level=1, BIGTIFF="YES",
             SPARSE_OK="TRUE", interleave="band",
         )  # fmt: skip
         if legend is not None:
             self._profile["photometric"] = "PALETTE"
         self._dataset: DatasetWriter | None = None
 
-    @property
-    def resumed(self) -> bool:
-        """Whether an interrupted stream is there to go on with."""
-        return self._resume and self.stream.exists()
-
     def __enter__(self) -> CogWriter:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = not self.resumed
-        self._dataset = self._open(fresh=fresh)
-        if fresh:
-            self._describe()
-            self.checkpoint()
+        try:
+            self._dataset = rasterio.open(self.stream, "w", **self._profile)
+        except RasterioError as error:
+            raise self._refused(error) from error
+        self._describe()
         return self
 
     def write(self, window: Window, data: NDArray[Any]) -> None:
@@ -96,34 +88,20 @@ class CogWriter:
         except RasterioError as error:
             raise self._refused(error) from error
 
-    def checkpoint(self) -> None:
-        """Bring everything to the disk, so that what is written so far survives a kill."""
-        self._close()
-        self._dataset = self._open(fresh=False)
-
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        finished = False
         try:
             self._close()
             if kind is None:
                 self._finish()
-                finished = True
         finally:
-            if finished or not self._resume:  # a disk that fills up at the very end must not cost the whole stream
-                self.stream.unlink(missing_ok=True)
+            self.stream.unlink(missing_ok=True)
 
     @property
     def _stream(self) -> DatasetWriter:
         assert self._dataset is not None, "CogWriter is used outside its with-block"
         return self._dataset
-
-    def _open(self, *, fresh: bool) -> DatasetWriter:
-        try:
-            return rasterio.open(self.stream, "w", **self._profile) if fresh else rasterio.open(self.stream, "r+")
-        except RasterioError as error:
-            raise self._refused(error) from error
 
     def _close(self) -> None:
         try:
@@ -147,7 +125,7 @@ class CogWriter:
         )  # fmt: skip
         with replacing(self.path) as partial:
             try:
-                with _gdal_errors():
+                with _gdal_errors(), rasterio.Env(ZSTD_LEVEL_OVERVIEW=1):  # the driver's own scratch file of overviews
                     rasterio.shutil.copy(self.stream, partial, driver="COG", **options)
                 _refuse_truncated(partial)
             except RasterioError as error:

@@ -103,7 +103,7 @@ class FileSource:
     def __init__(self, name: str, target: str, paths: list[str], nodata: float | None) -> None:
         self.name, self.paths = name, paths
         self._target, self._handles = target, threading.local()
-        dataset = self._dataset()
+        dataset = _handle(self)
         if not (dataset.count and dataset.width and dataset.height):
             raise InputError(
                 f"{name} has {dataset.count} bands of {dataset.height} × {dataset.width} pixels: nothing to read."
@@ -129,7 +129,7 @@ class FileSource:
 
     def read(self, window: Window, bands: Sequence[int]) -> Read:
         try:
-            return _read(self._dataset(), window, bands, self.nodata)
+            return _read(_handle(self), window, bands, self.nodata)
         except RasterioError as error:
             raise InputError(
                 f"{self.name} cannot be read at rows {window.row}–{window.row + window.height}, columns "
@@ -138,7 +138,7 @@ class FileSource:
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
         try:
-            return _read(self._dataset(), None, bands, self.nodata, shape)
+            return _read(_handle(self), None, bands, self.nodata, shape)
         except RasterioError as error:
             raise InputError(
                 f"{self.name} cannot be read: the file is truncated or damaged. Fetch it again."
@@ -147,12 +147,6 @@ class FileSource:
     def open_dataset(self) -> DatasetReader:
         dataset = _quiet_open(self._target)
         return _unwarped(dataset) if dataset.gcps[0] and dataset.transform.is_identity else dataset
-
-    def _dataset(self) -> DatasetReader:
-        if not hasattr(self._handles, "dataset"):
-            self._handles.dataset = self.open_dataset()
-        dataset: DatasetReader = self._handles.dataset
-        return dataset
 
 
 class WarpedSource:
@@ -179,7 +173,7 @@ class WarpedSource:
 
     def read(self, window: Window, bands: Sequence[int]) -> Read:
         try:
-            return _read(self._dataset(), window, bands, self.nodata)
+            return _read(_handle(self), window, bands, self.nodata)
         except RasterioError as error:
             raise InputError(
                 f"{self.name} cannot be read or warped: {error}. Check it with `deepnets4eo check`."
@@ -191,12 +185,6 @@ class WarpedSource:
 
     def open_dataset(self) -> DatasetReader:
         return self._warped(self.grid, self._resampling)
-
-    def _dataset(self) -> DatasetReader:
-        if not hasattr(self._handles, "dataset"):
-            self._handles.dataset = self.open_dataset()
-        dataset: DatasetReader = self._handles.dataset
-        return dataset
 
     def _warped(self, grid: Grid, resampling: Resampling) -> DatasetReader:
         dataset = self._origin.open_dataset()
@@ -243,6 +231,14 @@ def _quiet_open(target: str) -> DatasetReader:
     except RasterioError as error:
         remedy = "Check the file with gdalinfo." if "://" in target or Path(target).exists() else "Check the path."
         raise InputError(f"{target} is not a raster that GDAL can open. {remedy}") from error
+
+
+def _handle(source: FileSource | WarpedSource) -> DatasetReader:
+    """This thread's own GDAL handle of a source, opened when the thread first reads."""
+    if not hasattr(source._handles, "dataset"):
+        source._handles.dataset = source.open_dataset()
+    dataset: DatasetReader = source._handles.dataset
+    return dataset
 
 
 def _unwarped(dataset: DatasetReader) -> DatasetReader:

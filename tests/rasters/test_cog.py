@@ -58,21 +58,6 @@ def test_nothing_stands_under_the_final_name_when_writing_fails(tmp_path: Path, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interrupted_stream_goes_on_where_it_was(tmp_path: Path, labels: np.ndarray) -> None:
-    path = tmp_path / "labels.tif"
-    with pytest.raises(RuntimeError, match="boom"), CogWriter(path, GRID, resume=True) as writer:
-        writer.write(Window(0, 0, 512, 700), labels[:512])
-        writer.checkpoint()
-        raise RuntimeError("boom")
-    assert not path.exists()
-    resumed = CogWriter(path, GRID, resume=True)
-    assert resumed.resumed
-    with resumed as writer:
-        writer.write(Window(512, 0, 588, 700), labels[512:])
-    with rasterio.open(path) as file:
-        assert (file.read(1) == labels).all()
-
-
 FULL_DISK = """
 import resource, signal, sys
 import numpy as np
@@ -111,3 +96,13 @@ def test_floats_keep_their_values_and_nodata(tmp_path: Path) -> None:
         assert (file.read() == heights).all()
         assert file.nodata == -9999
         assert file.descriptions == ("dsm", "dtm")
+
+
+@pytest.mark.parametrize(("categorical", "expected"), [(True, {0, 100}), (False, {0, 50, 100})])
+def test_overviews_average_amounts_and_keep_names(tmp_path: Path, categorical: bool, expected: set[int]) -> None:
+    stripes = np.zeros(GRID.shape, np.uint8)
+    stripes[:, 101:600] = 100  # an odd edge: a pixel of the overview holds both sides
+    with CogWriter(tmp_path / "s.tif", GRID, categorical=categorical) as writer:
+        writer.write(Window(0, 0, *GRID.shape), stripes)
+    with rasterio.open(tmp_path / "s.tif", overview_level=0) as file:
+        assert set(np.unique(file.read(1))) == expected
