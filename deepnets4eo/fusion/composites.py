@@ -59,7 +59,7 @@ def composite_raster(
     method, max_building_m : how the ground is estimated where there is no dtm, see `ground`.
     The composite of Audebert et al. (ACCV 2016, ISPRS J. 2018) is DSM, nDSM and NDVI on eight bits, in an order and a
     scaling that could not be verified; here values keep their units, and are standardised where a run measures inputs.
-    Memory: O((block_px + 4·max_building_m / gsd)²) per core, whatever the raster's size.
+    Memory: O((block_px + 4·max_building_m / gsd)²) per core and GDAL's block cache, whatever the raster's size.
     Errors: OutputError where `out` exists and is not to be overwritten; InputError for several bands of heights,
     channels that are unknown or cannot be made, inputs that no channel needs, and channels of no data alone; GridError
     for an image or dtm of another place.
