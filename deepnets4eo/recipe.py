@@ -73,9 +73,16 @@ class ModelSection(Section):
 
     network: str | None = Field(default=None, description="a name of list_models()")
     encoder: str | None = Field(default=None, description="encoder of an smp network")
-    encoder_weights: str | None = Field(default=None, description="imagenet: downloaded on the user's demand only")
+    encoder_weights: str | None = Field(
+        default=None, description="imagenet: downloaded on demand only; or a file or run, several by commas"
+    )
     options: dict[str, Any] = Field(default={}, description="further arguments of the network, e.g. {patch_px: 64}")
     layers: tuple[str, ...] = Field(default=("image",), min_length=1, description="inputs, concatenated in this order")
+
+    @property
+    def first_weights(self) -> list[str]:
+        """What `encoder_weights` names: files, runs or "imagenet", one a stream where it names several."""
+        return [source.strip() for source in (self.encoder_weights or "").split(",") if source.strip()]
 
 
 class TrainSection(Section):

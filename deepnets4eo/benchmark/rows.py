@@ -179,8 +179,8 @@ def _first_weights(recipe: Recipe) -> list[str]:
 
     The recipe tells their paths alone, behind which others may have been trained since.
     """
-    named = [source.strip() for source in (recipe.model.encoder_weights or "").split(",")]
-    files = [Path(source) / CARD if Path(source).is_dir() else Path(source) for source in named if source]
+    named = map(Path, recipe.model.first_weights)
+    files = [source / CARD if source.is_dir() else source for source in named]
     return [sha256(file) for file in files if file.is_file()]
 
 

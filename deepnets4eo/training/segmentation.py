@@ -6,6 +6,7 @@ Takes a resolved recipe; writes the tree that every run has. Refuses recipes wit
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ from deepnets4eo.lattice.sampling import ClassCells
 from deepnets4eo.legend import Legend
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.recipe import Recipe
-from deepnets4eo.run import save_run
+from deepnets4eo.run import LEGEND, save_run
 from deepnets4eo.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.training.curves import draw_curves, write_log
 from deepnets4eo.training.parts import Parts, make_parts
@@ -173,12 +174,24 @@ def _untrained(prepared: Prepared) -> NetworkSegmenter:
 
     model, predict = prepared.recipe.model, prepared.recipe.predict
     _refuse_other_streams(model.options.get("streams"), prepared.inputs)
+    _refuse_other_classes(model.first_weights, prepared.legend)
     named = {"name": model.network, "encoder": model.encoder}
     spec: dict[str, Any] = {key: value for key, value in named.items() if value is not None} | model.options
     sizes: dict[str, Any] = {"in_channels": prepared.inputs.in_channels, "num_classes": prepared.legend.num_classes}
     network = create_model(**spec, **sizes, weights=model.encoder_weights)
     tiling = Tiling(predict.tile_px, predict.halo_px, predict.overlap_px, predict.scores)
     return NetworkSegmenter(spec, prepared.inputs, prepared.legend, tiling=tiling, module=network)
+
+
+def _refuse_other_classes(sources: Sequence[str], legend: Legend) -> None:
+    """Runs to start from whose classes stand in another order, or mean something else: their scores would be mixed up."""
+    for folder in (source for source in map(Path, sources) if (source / LEGEND).is_file()):
+        names = Legend.load(folder / LEGEND).names
+        if names != legend.names:
+            raise InputError(
+                f"model.encoder_weights: the run {folder} tells {', '.join(names)} apart, this one {', '.join(legend.names)}. "
+                "Start from runs of the same classes in the same order."
+            )
 
 
 def _refuse_other_streams(streams: Any, inputs: InputSpec) -> None:

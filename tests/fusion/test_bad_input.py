@@ -20,7 +20,9 @@ from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.networks import create_model, list_models
 from deepnets4eo.outliers import far_values
 from deepnets4eo.recipe import Recipe, TrainSection, resolve
+from deepnets4eo.run import save_run
 from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.segmenter import NetworkSegmenter
 from deepnets4eo.training.criterion import SegmentationCriterion
 from deepnets4eo.training.segmentation import prepare
 from deepnets4eo.training.statistics import warn_of_lacking
@@ -108,6 +110,21 @@ def test_streams_that_are_not_the_layers_are_refused_naming_their_bands(recipe, 
     assert "set streams to [4, 1]" in error
     assert train(data, recipe, "model.layers=[dsm, image]", "data.bands={image: [1, 2, 3]}") == 2
     assert "dsm 1, image 3" in capsys.readouterr().err
+
+
+def test_runs_of_other_classes_are_not_started_from(data, tmp_path, capsys):
+    turned = {**LEGEND, "classes": [{**one, "value": 2 - one["value"]} for one in reversed(LEGEND["classes"])]}
+    runs = []
+    for name, legend, layer, bands in (("a", LEGEND, "image", 3), ("b", turned, "dsm", 1)):
+        inputs = InputSpec.measure(
+            [Scene.open(**{layer: np.arange(64 * bands, dtype="f4").reshape(bands, 8, 8)})], [layer]
+        )
+        segmenter = NetworkSegmenter({"name": "segnet", "width": 2}, inputs, Legend.from_dict(legend, name))
+        runs.append(str(save_run(segmenter, tmp_path / name)))
+    streams = "model.options={streams: [3, 1], network: segnet, options: {width: 2}}"
+    assert train(data, "residual-correction", streams, f"model.encoder_weights={','.join(runs)}") == 2
+    error = capsys.readouterr().err
+    assert f"the run {runs[1]} tells high, middle, low apart, this one low, middle, high" in error
 
 
 @pytest.mark.parametrize("dropout", ["{}", "{dsm: 0.4}"])
