@@ -1,5 +1,6 @@
 """Layers and scenes: what is read is what is there, and what is not there is not valid."""
 
+import gc
 from pathlib import Path
 from threading import Thread
 
@@ -131,6 +132,20 @@ def test_warping_windows_equals_cropping_the_warped_whole(ramp: np.ndarray) -> N
     part, part_valid = view.read(Window(10, 12, 20, 25))
     assert (part_valid == valid[10:30, 12:37]).all()
     assert np.abs(part[0].astype(int) - data[0, 10:30, 12:37]).max() <= 1
+
+
+def test_a_warped_array_is_forgotten_with_its_layer(ramp: np.ndarray) -> None:
+    layer = Layer.open(ramp, grid=UTM)
+    view = layer.on(GeoBox((10, 10), Affine(1, 0, 500_000, 0, -1, 4_000_000), UTM.crs))
+    with layer._source.open_dataset() as dataset:
+        held = dataset.name
+    assert rasterio.open(held).read().shape == (1, 40, 60)
+    del layer
+    assert view.read()[1].any()
+    del view
+    gc.collect()
+    with pytest.raises(rasterio.RasterioIOError):
+        rasterio.open(held)
 
 
 def test_another_crs_shows_the_same_ground(ramp: np.ndarray) -> None:

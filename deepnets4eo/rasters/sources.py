@@ -7,6 +7,7 @@ Refuses what GDAL cannot open, what has no pixels, and tiles that differ in CRS,
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -89,6 +90,7 @@ class ArraySource:
     def open_dataset(self) -> DatasetReader:
         if self._file is None:
             self._file = MemoryFile()
+            weakref.finalize(self, self._file.close)  # GDAL's memory would keep the pixels
             array = self._array.astype(np.uint8) if self._array.dtype == bool else self._array
             profile = dict(driver="GTiff", count=array.shape[0], height=array.shape[1], width=array.shape[2])
             profile |= dict(dtype=array.dtype, nodata=self.nodata, crs=_rasterio_crs(self.grid), BIGTIFF="IF_SAFER")
