@@ -5,7 +5,6 @@ Takes paths; refuses nothing: what cannot be opened becomes a problem that says 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import DeepNets4EOError, InputError
+from deepnets4eo.evaluation import written_legend
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import Grid, blocks, gsd_m
 from deepnets4eo.legend import Legend
@@ -88,8 +88,9 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
     if layer.synthetic:
         result.facts["synthetic"] = layer.tags["SYNTHETIC"]
     _values(result, layer)
-    if legend is not None or "LEGEND" in layer.tags:
-        _labels(result, layer, legend)
+    known = legend or written_legend(layer)
+    if known is not None:
+        _labels(result, layer, known)
     return result
 
 
@@ -145,9 +146,7 @@ def _far(result: Inspection, name: str, band: NDArray[Any]) -> None:
     result.problems.append(f"{name} holds {far}: what is trained on it would be scaled by them; {remedy}.")
 
 
-def _labels(result: Inspection, layer: Layer, legend: Legend | None) -> None:
-    if legend is None:
-        legend = Legend.from_dict(json.loads(layer.tags["LEGEND"]))
+def _labels(result: Inspection, layer: Layer, legend: Legend) -> None:
     result.facts["legend"] = f"{legend.name} ({legend.num_classes} classes)"
     counts = np.zeros(256, np.int64)
     for window in blocks(layer.shape, BLOCK_PX):

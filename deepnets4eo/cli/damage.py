@@ -32,7 +32,10 @@ def damage(
         typer.Option(help="Share of a run's word in the decision, the rest is the weight-free model's.", min=0, max=1),
     ] = 0.5,
     class_shares: Annotated[
-        str | None, typer.Option(help="Run that labels pixels: its classes' shares in each outline, as evidence.")
+        str | None,
+        typer.Option(
+            help="Run that labels pixels, or labels of POST: the classes' shares in each outline, as evidence."
+        ),
     ] = None,
     damaged_share: Annotated[
         float,

@@ -1,20 +1,27 @@
-"""What a labelling run says of each building: how much of its outline on the post image each class takes.
+"""What labels say of each building: how much of its outline on the post image each class takes.
 
-Takes any run that labels pixels, a classical baseline or a network; gives evidence that people see beside the decision,
-which does not use it: nobody can say beforehand which classes speak for damage.
-Refuses runs whose inputs the post image does not give.
+Takes any run that labels pixels, a classical baseline or a network, or labels of the post image that are there already,
+as of a fusion with a map; gives evidence that people see beside the decision, which does not use it: nobody can say
+beforehand which classes speak for damage.
+Refuses runs whose inputs the job does not have, and labels of another place or without a legend.
 """
 
 from __future__ import annotations
 
 import re
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.errors import LabelError, RunError
+from deepnets4eo.evaluation import written_legend
+from deepnets4eo.legend import Legend
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.run import Run, load_run
 from deepnets4eo.scene import Layer, Scene
@@ -23,40 +30,74 @@ from deepnets4eo.zonal import class_counts
 PREFIX = "ev_class_"
 
 
-def open_labeller(folder: str | Path, post: Layer, dsm_post: Layer | None) -> tuple[Run, Scene]:
-    """The run, and the scene it will label: its layer `dsm` is the surface model after the event, others the image.
+@dataclass(frozen=True)
+class Labeller:
+    """Labels to come: their classes, what gives them, and `label(folder, workers)`, which may write into the folder."""
 
-    Errors: RunError where the post image does not fit the run, before the long work.
+    legend: Legend
+    name: str
+    label: Callable[[Path, int], Layer]
+
+
+def open_labeller(source: str | Path, post: Layer, dsm_post: Layer | None) -> Labeller:
+    """A run's folder or a raster of labels, checked before the long work.
+
+    Of a run `dsm` is the surface model after the event, the first other layer the post image; further ones are not there.
+    Errors: RunError where the job does not have what the run needs; LabelError for labels that do not say their classes;
+    GridError for labels of another place.
     """
-    run = load_run(folder)
-    layers = {name: dsm_post if name == "dsm" and dsm_post is not None else post for name in run.inputs.names}
-    scene = Scene(layers, post.grid)
-    run.inputs.check(scene)
-    return run, scene
+    if Path(source).is_file():
+        return _written(Layer.open(source), post)
+    run = load_run(source)
+    image = next((name for name in run.inputs.names if name != "dsm"), "image")
+    given = {image: post} | ({"dsm": dsm_post} if dsm_post is not None and "dsm" in run.inputs.names else {})
+    scene = Scene(given, post.grid)
+    try:
+        run.inputs.check(scene)
+    except RunError as error:
+        raise RunError(
+            f"{error} The job gives its post image and --dsm-post. For other layers, label the post image with "
+            f"`deepnets4eo predict {source}` and give the labels in place of the run."
+        ) from error
+    return Labeller(run.legend, f"the run {run.folder.name!r}", partial(_predicted, run, scene))
+
+
+def _predicted(run: Run, scene: Scene, folder: Path, workers: int) -> Layer:
+    predict(run, scene, folder / "labels.tif", PredictOptions(workers=workers))
+    return Layer.open(folder / "labels.tif")
+
+
+def _written(labels: Layer, post: Layer) -> Labeller:
+    legend = written_legend(labels)
+    if legend is None:
+        raise LabelError(
+            f"{labels.source} does not say what its values mean. Give labels that `deepnets4eo predict` wrote, or a run."
+        )
+    placed = Scene({"labels": labels}, post.grid).layers["labels"]
+    return Labeller(legend, f"the raster {Path(labels.source).name!r}", lambda *_: placed)
 
 
 def with_class_shares(
-    evidence: EvidenceTable, labeller: tuple[Run, Scene], outlines: NDArray[np.object_], workers: int
+    evidence: EvidenceTable, labeller: Labeller, outlines: NDArray[np.object_], workers: int
 ) -> EvidenceTable:
     """The table with a column a class: its share of the labelled pixels in the outline, 0–1; NaN where there are none.
 
     outlines : (N,) polygons in the post image's CRS, where it shows the buildings.
     Peak memory: that of prediction, and of zonal counts.
     """
-    run, scene = labeller
+    legend = labeller.legend
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "labels.tif"
-        predict(run, scene, path, PredictOptions(workers=workers))
-        values = list(run.legend.values)
-        counts = class_counts(Layer.open(path), outlines, max(values) + 1, workers=workers).counts[:, values]
+        labels = labeller.label(Path(folder), workers)
+        values = list(legend.values)
+        counts = class_counts(labels, outlines, max(values) + 1, workers=workers).counts[:, values]
     total = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)
     assessed = (evidence.frame["reason"] == "").to_numpy()
     shares[~assessed] = np.nan
-    columns = {f"{PREFIX}{_plain(name)}": shares[:, place] for place, name in enumerate(run.legend.names)}
+    columns = {f"{PREFIX}{_plain(name)}": shares[:, place] for place, name in enumerate(legend.names)}
     meaning = {
-        column: f"post: share of the outline that the run {run.folder.name!r} labels {name}, 0–1; not in the decision"
-        for column, name in zip(columns, run.legend.names, strict=True)
+        column: f"post: share of the outline that {labeller.name} labels {name}, 0–1; not in the decision"
+        for column, name in zip(columns, legend.names, strict=True)
     }
     return EvidenceTable(evidence.frame.assign(**columns), evidence.meaning | meaning)
 

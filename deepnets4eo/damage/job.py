@@ -38,7 +38,8 @@ class Settings:
     with network_weight (0–1), the share of its log-odds in the average. damaged_share : of the buildings expected to
     have major damage or worse (0–1); where damage is rare, say so, or false alarms outnumber it. motion : how pre may lie against post.
     max_shift_m : farthest it may lie off. align : move the footprints onto the roofs.
-    class_shares : folder of a run that labels pixels, of which the classes' shares in each outline become evidence.
+    class_shares : folder of a run that labels pixels, or such labels of the post image with their legend; the classes'
+    shares in each outline become evidence.
     sensor : auto refuses radar, which only a network can read; optical takes the images' word for it.
     layer, id_column, footprints_crs : of the footprints' file. segmenter : the run that found them, where there was no
     file (`damage.buildings_of`). workers : threads.

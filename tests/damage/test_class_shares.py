@@ -11,12 +11,15 @@ from sklearn.preprocessing import StandardScaler
 
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.errors import RunError
+from deepnets4eo.errors import LabelError, RunError
+from deepnets4eo.grid import whole
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.legend import Legend
 from deepnets4eo.prediction import predict
+from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.run import save_run
 from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic import City
 
 CITY = City(seed=3, size_px=256)
@@ -68,3 +71,30 @@ def test_a_run_that_does_not_fit_the_post_image_is_refused_before_the_work(run):
     grey = Layer.open(CITY.post.image[:1], grid=CITY.post.grid)
     with pytest.raises(RunError, match="has 1 bands, training had 4"):
         assess(None, grey, CITY.footprints(), settings=Settings(class_shares=str(run)))
+
+
+def test_labels_made_before_say_the_same_as_the_run_that_made_them(results, run, tmp_path):
+    predict(run, POST, tmp_path / "labels.tif")
+    settings = Settings(class_shares=str(tmp_path / "labels.tif"))
+    again = assess(Layer.open(CITY.pre.image, grid=CITY.grid), POST, CITY.footprints(), settings=settings)
+    columns = [name for name in again.buildings if name.startswith("ev_class_")]
+    np.testing.assert_array_equal(again.buildings[columns], results[1].buildings[columns])
+    assert "the raster 'labels.tif' labels building" in again.meaning["ev_class_building"]
+
+
+def test_labels_without_a_legend_are_refused(tmp_path):
+    with CogWriter(tmp_path / "plain.tif", POST.grid, count=1) as cog:
+        cog.write(whole(POST.grid), np.zeros((1, *POST.shape), np.uint8))
+    with pytest.raises(LabelError, match="plain.tif does not say what its values mean"):
+        assess(None, POST, CITY.footprints(), settings=Settings(class_shares=str(tmp_path / "plain.tif")))
+
+
+def test_a_run_that_needs_what_the_job_does_not_have_is_refused_with_the_way_out(tmp_path):
+    osm = Layer.open(np.zeros((1, *POST.shape), np.uint8), grid=POST.grid)
+    scene = Scene({"image": POST, "osm": osm})
+    inputs = InputSpec.measure([scene], ["image", "osm"])
+    run = save_run(NetworkSegmenter({"name": "osmnet"}, inputs, Legend.load("minicity")), tmp_path / "fused")
+    with pytest.raises(
+        RunError, match=r"layer 'osm' is missing.*label the post image with `deepnets4eo predict .*fused"
+    ):
+        assess(None, POST, CITY.footprints(), settings=Settings(class_shares=str(run)))
