@@ -54,15 +54,15 @@ def train(
     weight = torch.where(count > 0, count.sum() / (count > 0).sum() / count.clamp(min=1), 0.0)
     criterion = nn.CrossEntropyLoss(weight)
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=1e-3)
-    steps = epochs * -(-len(types) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=max(steps, 2))
+    batches = max(1, len(types) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=max(epochs * batches, 2))
     history = []
     network.train()
     for _ in range(epochs):
         order = torch.randperm(len(types), generator=draw)
         losses = []
         # batches of like size, so that none has a single patch, which cannot be normalised
-        for rows in torch.tensor_split(order, max(1, len(order) // BATCH)):
+        for rows in torch.tensor_split(order, batches):
             batch = patches[rows]
             for axis in (2, 3):
                 turned = torch.rand(len(rows), generator=draw) < 0.5

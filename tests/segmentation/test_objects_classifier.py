@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from affine import Affine
 
 from deepnets4eo.errors import InputError, RunError
@@ -12,6 +13,7 @@ from deepnets4eo.grid import Grid
 from deepnets4eo.polygons.boxes import paint
 from deepnets4eo.scene import Layer
 from deepnets4eo.segmentation import ObjectClassifier, ObjectView, extract_objects, upright_patches
+from deepnets4eo.segmentation.object_network import ObjectNetwork, train
 
 SHAPE = (200, 200)
 VIEW = ObjectView(extent_m=8.0, side_px=16)
@@ -73,6 +75,21 @@ def test_types_that_differ_in_size_or_look_are_told_on_streets_never_seen(learne
     assert (told["type"] == objects["type"]).mean() >= 0.9
     assert told["type_prob"].between(1 / 3, 1).all()
     assert learned.history[-1] < learned.history[0]
+
+
+def test_the_learning_rate_comes_down_to_nothing_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates: list[float] = []
+
+    class Recorded(torch.optim.AdamW):
+        def step(self, *given, **more):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(*given, **more)
+
+    monkeypatch.setattr(torch.optim, "AdamW", Recorded)
+    patches, sizes = torch.zeros(100, 1, 16, 16), torch.zeros(100, 2)
+    train(ObjectNetwork(1, 2), patches, sizes, torch.arange(100) % 2, epochs=6, seed=0)
+    assert max(rates) > 1e-3
+    assert rates[-1] < 1e-6
 
 
 def test_a_saved_classifier_tells_the_same(learned: ObjectClassifier, tmp_path: Path) -> None:
