@@ -57,21 +57,26 @@ def split_at_necks(
     return _numbered(pieces)
 
 
-def split_by_area(mask: NDArray[np.bool_], sides_m: tuple[float, float], object_area_m2: float) -> Pieces:
+def split_by_area(
+    mask: NDArray[np.bool_], sides_m: tuple[float, float], object_area_m2: float, *, min_area_m2: float = 0.0
+) -> Pieces:
     """Cut a region into as many equal parts as objects of `object_area_m2` fill it, by k-means of its pixels.
 
     The parts start as equal slices along the region's long axis, as parked cars stand in a row; nothing is random.
-    A region below one and a half objects stays whole.
+    A region below one and a half objects stays whole. Parts below `min_area_m2` go to the nearest others.
 
     >>> split_by_area(np.ones((4, 12), bool), (1.0, 1.0), 16.0)[0].tolist()
     [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]
     """
     rows, cols = np.nonzero(mask)
     count = len(rows) * sides_m[0] * sides_m[1] / object_area_m2
-    parts = max(1, round(count)) if count >= MANY else 1
+    smallest_px = min_area_m2 / (sides_m[0] * sides_m[1])
+    most = len(rows) / smallest_px if smallest_px else len(rows)
+    parts = max(1, min(round(count), int(most))) if count >= MANY else 1
     pieces = np.zeros(mask.shape, np.int32)
     points = np.column_stack([rows * sides_m[0], cols * sides_m[1]])
-    pieces[rows, cols] = 1 + _slices_then_means(points - points.mean(axis=0), parts)
+    of = _slices_then_means(points - points.mean(axis=0), parts)
+    pieces[rows, cols] = 1 + _without_small(points, of, parts, smallest_px)
     return _numbered(pieces)
 
 
@@ -89,7 +94,7 @@ def split_both(
     out, seen = np.zeros_like(pieces), 0
     for number in range(1, int(pieces.max()) + 1):
         here = pieces == number
-        parts = split_by_area(here, sides_m, object_area_m2)
+        parts = split_by_area(here, sides_m, object_area_m2, min_area_m2=min_area_m2)
         out[here] = parts[here] + seen
         seen += int(parts.max())
     return out
@@ -103,13 +108,30 @@ def _slices_then_means(points: NDArray[np.float64], parts: int) -> NDArray[np.in
     of = np.empty(len(points), np.int64)
     of[order] = np.arange(len(points)) * parts // len(points)
     for _ in range(ROUNDS if parts > 1 else 0):
-        count = np.maximum(np.bincount(of, minlength=parts), 1)
-        middles = np.column_stack([np.bincount(of, points[:, axis], parts) / count for axis in (0, 1)])
-        fresh = cKDTree(middles).query(points)[1]
+        fresh = cKDTree(_middles(points, of, parts)).query(points)[1]
         if np.array_equal(fresh, of):
             break
         of = fresh
     return of
+
+
+def _without_small(
+    points: NDArray[np.float64], of: NDArray[np.int64], parts: int, smallest_px: float
+) -> NDArray[np.int64]:
+    """The clusters with the points of those that are too small in the nearest of the others; one is large enough."""
+    small = np.bincount(of, minlength=parts) < smallest_px
+    if not small.any() or small.all():
+        return of
+    lost, large = small[of], np.flatnonzero(~small)
+    of = of.copy()
+    of[lost] = large[cKDTree(_middles(points, of, parts)[large]).query(points[lost])[1]]
+    return of
+
+
+def _middles(points: NDArray[np.float64], of: NDArray[np.int64], parts: int) -> NDArray[np.float64]:
+    """(parts, 2)"""
+    count = np.maximum(np.bincount(of, minlength=parts), 1)
+    return np.column_stack([np.bincount(of, points[:, axis], parts) / count for axis in (0, 1)])
 
 
 def _numbered(pieces: NDArray[np.int32]) -> Pieces:

@@ -71,6 +71,16 @@ def test_a_row_of_parked_cars_is_cut_by_area_into_its_cars(cars: int) -> None:
     np.testing.assert_array_equal(pieces, np.repeat(np.arange(1, cars + 1), 25)[None].repeat(12, axis=0))
 
 
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 2**32 - 1), st.floats(1, 60))
+def test_no_part_is_smaller_than_asked_after_areas_are_counted_either(seed: int, smallest: float) -> None:
+    regions, _ = label(binary_opening(blobs(seed, 0.75)))
+    mask = regions == 1 if regions.any() else np.ones((5, 5), bool)
+    pieces = split_both(mask, METRE, 40.0, min_area_m2=smallest)
+    assert pieces.max() == 1 or np.bincount(pieces.ravel())[1:].min() >= smallest
+    np.testing.assert_array_equal(pieces > 0, mask)
+
+
 def test_what_hangs_by_a_neck_is_cut_there_before_areas_are_counted() -> None:
     mask = np.zeros((12, 70), bool)
     mask[:, :20] = True  # one object
