@@ -60,8 +60,10 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
 
 
 def overlaps(inspections: Sequence[Inspection]) -> list[str]:
-    """How much each placed file covers each other one, in words."""
+    """How much each placed file covers each other one, in words; one line where more than two lie on one grid."""
     placed = [item for item in inspections if item.grid is not None]
+    if len(placed) > 2 and all(item.grid == placed[0].grid for item in placed):
+        return [f"{', '.join(item.path for item in placed)} lie on one grid."]
     return list(dict.fromkeys(_overlap(a, b) for a, b in permutations(placed, 2)))
 
 
@@ -269,7 +271,9 @@ def _inspect_run(path: str) -> Inspection:
     segmenter = load_run(path)
     result.facts["classes"] = ", ".join(segmenter.legend.names)
     result.facts["inputs"] = "; ".join(
-        f"{name}: {', '.join(item.bands)} ({item.units})" + (", optional" if item.optional else "")
+        f"{name}: {', '.join(item.bands)}"
+        + (f" ({item.units})" if item.units else "")
+        + (", optional" if item.optional else "")
         for name, item in segmenter.inputs.layers.items()
     )
     return result

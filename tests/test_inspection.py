@@ -84,6 +84,12 @@ def test_overlap_is_said_both_ways_and_its_absence_too(tmp_path: Path) -> None:
     assert any("do not overlap" in line and "far.tif" in line for line in lines)
 
 
+def test_layers_on_one_grid_are_said_in_one_line(tmp_path: Path) -> None:
+    array = np.arange(100, dtype=np.uint8).reshape(1, 10, 10)
+    paths = [write(tmp_path / f"{name}.tif", array, **PLACE) for name in ("image", "dsm", "labels")]
+    assert overlaps([inspect(path) for path in paths]) == [f"{', '.join(paths)} lie on one grid."]
+
+
 @pytest.mark.real_data
 def test_the_joplin_footprints_cover_both_images(real_data: Path) -> None:
     joplin = real_data / "joplin"

@@ -114,7 +114,9 @@ def test_tiles_of_a_folder_are_one_layer_and_gaps_are_not_valid(tmp_path: Path, 
 def test_tiles_that_do_not_fit_are_refused_by_name(tmp_path: Path, ramp: np.ndarray) -> None:
     write(tmp_path / "a.tif", ramp)
     write(tmp_path / "b.tif", np.stack([ramp, ramp]))
-    with pytest.raises(GridError, match=r"b\.tif .*bands or data type.*gdalwarp"):
+    with pytest.raises(
+        GridError, match=r"b\.tif .*bands or data type.*gdalwarp; layers of one place are named file by file"
+    ):
         Layer.open(tmp_path)
 
 

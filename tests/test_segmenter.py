@@ -12,6 +12,7 @@ from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.inputs import InputSpec
+from deepnets4eo.inspection import inspect
 from deepnets4eo.lattice import Tiling
 from deepnets4eo.legend import Legend, LegendClass
 from deepnets4eo.run import load_run, save_run
@@ -105,6 +106,12 @@ def test_estimators_give_the_same_bits_with_any_number_of_threads(batch, monkeyp
         alone = segmenter.predict_raw(batch)
         segmenter.to(Compute(threads=4))
         np.testing.assert_array_equal(segmenter.predict_raw(batch), alone)
+
+
+def test_a_run_is_described_without_empty_units(tmp_path):
+    run = save_run(MAKERS["logistic"](), tmp_path / "run")
+    layers = INPUTS.layers.items()
+    assert inspect(str(run)).facts["inputs"] == "; ".join(f"{name}: {', '.join(item.bands)}" for name, item in layers)
 
 
 def test_saved_and_loaded_it_gives_the_same_bits(segmenter, batch, tmp_path):

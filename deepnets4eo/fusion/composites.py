@@ -262,7 +262,8 @@ def _infrared_and_red(image: Layer, names: Sequence[str] | None) -> Layer:
     if missing:
         raise InputError(
             f"image: no band of {image.source} shows {' or '.join(missing)}; there are {', '.join(shown)}. Say what its "
-            "bands show, e.g. --bands nir,red,green, or leave the channel ndvi out."
+            "bands show, e.g. --bands nir,red,green, or leave the channel ndvi out. Where near infrared and red are files "
+            "of their own, stack them into one image, e.g. with gdal_merge.py -separate."
         )
     return image.subset([image.bands[places[role]] for role in ("nir", "red")])
 

@@ -123,7 +123,7 @@ def _require_alike(first: Tile, tile: Tile) -> None:
     if wrong:
         raise GridError(
             f"{tile.path} and {first.path} differ in {', '.join(wrong)}: they make no mosaic. "
-            "Bring them to one grid first, e.g. with gdalwarp."
+            "Bring them to one grid first, e.g. with gdalwarp; layers of one place are named file by file."
         )
 
 

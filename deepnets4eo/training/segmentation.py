@@ -97,7 +97,10 @@ def load_legend(recipe: Recipe) -> Legend:
     """The legend that a recipe names, points to, or holds; of two classes at least."""
     if not recipe.legend:
         known = ", ".join(Legend.available())
-        raise InputError(f"the recipe names no legend. Set legend to a YAML file or one of {known}.")
+        raise InputError(
+            f"the recipe names no legend. Set legend to one of {known}, or to a YAML file of your own; `deepnets4eo "
+            "datasets --legends minicity` shows how one is written."
+        )
     named = recipe.legend
     legend = Legend.from_dict(named, "the recipe's legend") if isinstance(named, dict) else Legend.load(named)
     if legend.num_classes < 2:

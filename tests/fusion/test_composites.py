@@ -178,7 +178,10 @@ def test_made_up_places_stay_marked_and_a_missing_crs_is_told(tmp_path, caplog):
         ({"channels": ("ndvi",)}, "needs an image with near infrared"),
         ({"channels": ("dsm",), "image": placed(PLAIN)}, "image is given, but no channel needs it"),
         ({"channels": ("dsm",), "dtm": placed(PLAIN)}, "dtm is given, but no channel needs it"),
-        ({"image": placed(np.zeros((3, 40, 50), np.uint8))}, "no band of array shows nir; there are red, green, blue"),
+        (
+            {"image": placed(np.zeros((3, 40, 50), np.uint8))},
+            "no band of array shows nir; there are red, green, blue.*files of their own, stack them",
+        ),
         ({"image": placed(np.zeros((3, 40, 50), np.uint8)), "bands": ("nir", "red")}, "3 bands, but 2 names"),
         ({"image": placed(np.zeros((4, 40, 50), np.uint8))}, "shows nothing where the dsm lies"),
         ({"channels": ("ndsm",), "dtm": placed(np.full((40, 50), np.nan, "f4"))}, "no height where the dsm"),

@@ -317,7 +317,7 @@ def test_unknown_label_values_are_named_with_their_file(data: Path, tiny: str, t
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["legend=''"], "the recipe names no legend"),
+        (["legend=''"], "the recipe names no legend.* YAML file of your own; .*datasets --legends"),
         (["model.network=null"], "the recipe names no model"),
         (["model.network=unett"], "network 'unett' is unknown"),
         (["model.layers=[image, dsm]"], r"scene 'place0' has the layers \['image', 'labels'\], not \['dsm'\]"),
