@@ -78,7 +78,8 @@ def density_map(
 
     radius_m : 0 counts what lies in a cell; else each object is spread over a disc of this radius by the quartic kernel
     (Silverman, Density Estimation, 1986, eq. 4.5), read at the cells' middles. Towards the grid's edge the map is too
-    low by what lies beyond it. Memory: the window and 40 bytes an object.
+    low by what lies beyond it. Memory: the window and 40 bytes an object. Errors: InputError for a radius that is
+    smaller than a cell, whose disc may lie between all middles, or far larger.
 
     >>> import geopandas as gpd
     >>> cars = gpd.GeoDataFrame(geometry=gpd.points_from_xy([10.0, 20.0], [10.0, 60.0]))
@@ -119,6 +120,11 @@ def _density(places: NDArray[np.float64], cells: Grid, radius_m: float, window: 
         raise InputError(
             f"radius_m is {radius_m}, more than {MOST_CELLS} cells of {min(row_m, col_m):.6g} m. Choose larger cells."
         )
+    if 0 < radius_m < max(row_m, col_m):
+        raise InputError(
+            f"radius_m is {radius_m}, less than a cell of {max(row_m, col_m):.6g} m, so that objects would be lost between "
+            "the cells' middles. Choose smaller cells, or 0 to count what lies in each."
+        )
     reach_row, reach_col = int(np.ceil(radius_m / row_m)), int(np.ceil(radius_m / col_m))
     col, row = (places - [window.col, window.row]).T
     near = (row >= -reach_row) & (row < window.height + reach_row)
@@ -153,10 +159,13 @@ def _on_cells(points: NDArray[np.float64], cells: Grid) -> NDArray[np.float64]:
 
 
 def _middles(objects: gpd.GeoDataFrame, crs: Any, of: str) -> NDArray[np.float64]:
-    """Middles (N, 2) of the objects in another CRS."""
+    """Middles (N, 2) of the objects in another CRS; NaN for those without a shape, which lie nowhere."""
     if (objects.crs is None) != (crs is None):
         raise GridError(f"one of objects and {of} has a CRS, the other has none. Assign the missing one.")
     points = shapely.centroid(np.asarray(objects.geometry.to_numpy(), object))
     if objects.crs is not None and objects.crs != crs:
         points = objects.set_geometry(points, crs=objects.crs).to_crs(crs).geometry.to_numpy()
-    return shapely.get_coordinates(points).reshape(-1, 2)
+    middles = np.full((len(points), 2), np.nan)
+    placed = ~(shapely.is_missing(points) | shapely.is_empty(points))
+    middles[placed] = shapely.get_coordinates(points[placed])
+    return middles

@@ -42,6 +42,15 @@ def test_counts_are_those_of_looking_at_each_pair(count: int, seed: int) -> None
             assert getattr(row, f"count_{kind}") == sum(np.array(inside) & (objects["type"] == kind).to_numpy())
 
 
+def test_objects_without_a_shape_lie_nowhere() -> None:
+    shapes = [None, shapely.Polygon(), shapely.Point(1, 1), shapely.Point(2, 2)]
+    objects = gpd.GeoDataFrame({"type": ["car", "car", "van", "van"]}, geometry=shapes)
+    found = count_in(objects, gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 10, 10)]), by="type")
+    assert found[["count", "count_car", "count_van"]].values.tolist() == [[2, 0, 2]]
+    cells = Grid((1, 1), Affine.scale(10), None)
+    assert density_map(objects, cells).tolist() == [[200.0]]
+
+
 def test_polygons_in_degrees_have_hectares_too() -> None:
     objects = cars(50)
     zone = gpd.GeoDataFrame(geometry=[shapely.box(500_000, 4_999_800, 500_300, 5_000_000)], crs=CRS)
@@ -67,6 +76,15 @@ def test_a_kernel_keeps_the_number_of_objects_and_is_the_textbook_sum() -> None:
     square = [((x - p.x) ** 2 + (y - p.y) ** 2) / 900 for p in objects.geometry]
     expected = sum(3 / (np.pi * 900) * max(0, 1 - u) ** 2 for u in square) * 10_000
     assert found[row, col] == pytest.approx(expected, rel=1e-5)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 10**6), st.floats(1, 4))
+def test_a_kernel_as_wide_as_a_cell_loses_no_object_between_middles(seed: int, cells_wide: float) -> None:
+    x, y = np.random.default_rng(seed).uniform(80, 90, 2)
+    objects = gpd.GeoDataFrame(geometry=[shapely.Point(x, y)])
+    found = density_map(objects, Grid((17, 17), Affine.scale(10), None), radius_m=10 * cells_wide)
+    assert found.sum() * 100 / 10_000 == pytest.approx(1, abs=0.15)
 
 
 @settings(deadline=None, max_examples=15)
@@ -101,5 +119,7 @@ def test_what_cannot_be_is_refused() -> None:
         density_grid(cells, 0)
     with pytest.raises(InputError, match="larger cells"):
         density_map(cars(3), cells, radius_m=1e5)
+    with pytest.raises(InputError, match="smaller cells"):
+        density_map(cars(3), cells, radius_m=9.0)
     with pytest.raises(InputError, match="'kind'"):
         count_in(cars(3), cars(3), by="kind")
