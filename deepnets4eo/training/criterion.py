@@ -42,7 +42,8 @@ class SegmentationCriterion:
         for batch in batches:
             moved = {name: layer.to(device) for name, layer in batch.items()}
             loss, logits = self._evaluate(network, moved)
-            losses.append(float(loss))
+            if bool(((batch["mask"] != VOID) & batch["valid"]).any()):
+                losses.append(float(loss))
             matrix.update(batch["mask"].numpy(), logits.argmax(dim=1).cpu().numpy())
         names = ("overall_accuracy", "kappa", "mean_f1", "mean_iou")
         return {"val_loss": sum(losses) / max(len(losses), 1)} | {name: getattr(matrix, name) for name in names}

@@ -80,3 +80,13 @@ def test_validation_scores_the_finest_scale_alone():
     assert scores["val_loss"] == pytest.approx(float(torch.nn.functional.cross_entropy(logits, mask)), rel=1e-5)
     right = (logits.argmax(dim=1) == mask).float().mean()
     assert scores["overall_accuracy"] == pytest.approx(float(right))
+
+
+def test_batches_without_labels_do_not_lower_the_mean_loss_of_validation():
+    torch.manual_seed(0)
+    network, criterion = SegNet(3, LEGEND.num_classes, width=2).eval(), make_criterion()
+    labelled = batch_of(torch.randn(1, 3, 32, 32), torch.randint(0, LEGEND.num_classes, (1, 32, 32)))
+    unlabelled = labelled | {"mask": torch.full((1, 32, 32), 255)}
+    with torch.no_grad():
+        alone, among = criterion.validate(network, [labelled]), criterion.validate(network, [unlabelled, labelled])
+    assert among["val_loss"] == pytest.approx(alone["val_loss"])
