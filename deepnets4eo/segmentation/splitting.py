@@ -48,13 +48,15 @@ def split_at_necks(
     lowered = reconstruction(levels - max(1, round(height * LEVELS / distance.max())), levels)
     seeds = label(local_maxima(lowered) & mask, connectivity=2)
     neighbours = 1 if connectivity == 4 else 2
-    pieces = watershed(-distance, seeds, mask=mask, connectivity=neighbours)
-    large = np.bincount(pieces.ravel(), minlength=seeds.max() + 1) * sides_m[0] * sides_m[1] >= min_area_m2
-    if not large[1:].any():
-        return mask.astype(np.int32)
-    if not large[1:].all():
-        pieces = watershed(-distance, np.where(large[seeds], seeds, 0), mask=mask, connectivity=neighbours)
-    return _numbered(pieces)
+    while True:  # what has fewer neighbours is flooded in another order, and may lose a pixel of a border
+        pieces = watershed(-distance, seeds, mask=mask, connectivity=neighbours)
+        area_m2 = np.bincount(pieces.ravel(), minlength=2)[1:] * sides_m[0] * sides_m[1]
+        small = (area_m2 > 0) & (area_m2 < min_area_m2)
+        if not small.any():
+            return _numbered(pieces)
+        if np.array_equal(small, area_m2 > 0):
+            return mask.astype(np.int32)
+        seeds = np.where(np.isin(seeds, np.flatnonzero(small) + 1), 0, seeds)
 
 
 def split_by_area(

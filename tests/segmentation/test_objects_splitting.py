@@ -64,6 +64,12 @@ def test_no_piece_is_smaller_than_asked_unless_the_region_is(seed: int, smallest
     assert pieces.max() == 1 or np.bincount(pieces.ravel())[1:].min() >= smallest
 
 
+def test_a_piece_that_loses_a_pixel_when_others_are_left_out_is_left_out_too() -> None:
+    regions, _ = label(binary_opening(blobs(3653403231, 0.75)))
+    pieces = split_at_necks(regions == 1, METRE, min_area_m2=38.0)
+    assert np.bincount(pieces.ravel())[1:].min() >= 38
+
+
 @pytest.mark.parametrize("cars", [1, 2, 3, 5, 8])
 def test_a_row_of_parked_cars_is_cut_by_area_into_its_cars(cars: int) -> None:
     mask = np.ones((12, 25 * cars), bool)  # nose to tail, each 2.5 × 1.2 m
