@@ -7,7 +7,9 @@ Refuses unknown keys and bad values, naming the key and the nearest one that exi
 from __future__ import annotations
 
 import difflib
+import logging
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -17,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import plain, read_yaml, write_text
 from deepnets4eo.sealing import hash_of
+
+log = logging.getLogger(__name__)
 
 LossName = Literal["cross_entropy", "dice", "lovasz", "focal"]
 
@@ -204,12 +208,14 @@ def resolve(
 ) -> RecipeType:
     """Check a mapping with its `section.key=value` overrides and return the frozen recipe.
 
+    `section.key.name=value` sets one name of a value that is a mapping and leaves its others, as in model.options.width=8.
+
     >>> resolve({"legend": "isprs"}, ["train.epochs=20"], kind=Recipe).train.epochs
     20
 
     Errors: InputError naming the key, its value and what was expected.
     """
-    merged = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+    merged = {key: deepcopy(dict(value)) if isinstance(value, Mapping) else value for key, value in values.items()}
     for override in overrides:
         _apply(merged, override)
     try:
@@ -227,18 +233,34 @@ def differing_keys(first: Recipe, second: Recipe) -> list[str]:
 def _apply(values: dict[str, Any], override: str) -> None:
     name, equals, text = override.partition("=")
     keys = name.strip().split(".")
-    if not equals or not all(keys) or len(keys) > 2:
-        raise InputError(f"--set {override} is not of the form section.key=value, as in --set train.epochs=20.")
+    if not equals or not all(keys) or len(keys) > 3:
+        raise InputError(
+            f"--set {override} is not of the form section.key=value, as in --set train.epochs=20, or section.key.name=value, "
+            "as in --set model.options.width=8."
+        )
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise InputError(f"--set {override}: {text!r} is not a YAML value ({error}). Quote it.") from error
     target = values
     for key in keys[:-1]:
-        target = target.setdefault(key, {})
+        if target.get(key) is None:
+            target[key] = {}
+        target = target[key]
         if not isinstance(target, dict):
             raise InputError(f"--set {override}: {key} is {target!r}, a single value without keys. Set {key} itself.")
+    _say_what_goes(name.strip(), target.get(keys[-1]), value)
     target[keys[-1]] = value
+
+
+def _say_what_goes(name: str, before: Any, after: Any) -> None:
+    """A mapping set as a whole loses what the recipe had in it, such as a network's head; without a word nobody sees."""
+    if isinstance(before, dict) and isinstance(after, dict) and (gone := [key for key in before if key not in after]):
+        one = f"{name}.{next(iter(after), gone[0])}=VALUE"
+        log.warning(
+            "--set %s replaces all of it; no longer set: %s. To keep the rest, set one name: --set %s.",
+            name, ", ".join(f"{key}={before[key]!r}" for key in gone), one,
+        )  # fmt: skip
 
 
 def _explain(detail: Any, kind: type[Recipe], where: str) -> str:

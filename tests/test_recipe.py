@@ -33,7 +33,9 @@ def make(*overrides: str, **values: object) -> Recipe:
         ("train.losses={hinge: 1}", "train.losses.hinge is 'hinge'. Input should be 'cross_entropy', 'dice'"),
         ("train.losses={dice: 0}", "train has losses .* one of them above"),
         ("train.epochs", "--set train.epochs is not of the form section.key=value"),
-        ("train.a.b=3", "is not of the form section.key=value"),
+        ("train.a.b=3", "unknown key 'train.a'"),
+        ("train.epochs.b=3", "train.epochs is .*Input should be a valid integer"),
+        ("model.options.a.b=3", "is not of the form section.key=value"),
         ("legend.name=x", "legend is 'isprs', a single value without keys"),
         ("train.lr=[1", "is not a YAML value"),
     ],
@@ -52,6 +54,22 @@ def test_overrides_are_yaml_and_the_last_one_wins() -> None:
     recipe = make("train.epochs=5", "train.epochs=20", "train.lr=1e-3", "model.layers=[image, dsm]", "train.flips=no")
     assert (recipe.train.epochs, recipe.train.lr, recipe.train.flips) == (20, 1e-3, False)
     assert recipe.model.layers == ("image", "dsm")
+
+
+def test_one_name_of_a_mapping_is_set_and_the_others_stay(caplog: pytest.LogCaptureFixture) -> None:
+    model = {"options": {"head": "distance", "head_options": {"clip_px": 16}}}
+    recipe = make("model.options.width=8", model=model)
+    assert recipe.model.options == {"head": "distance", "head_options": {"clip_px": 16}, "width": 8}
+    assert model["options"].keys() == {"head", "head_options"}
+    assert not caplog.records
+
+
+def test_what_a_mapping_loses_when_it_is_set_whole_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    recipe = make("model.options={width: 8}", model={"options": {"head": "distance", "width": 64}})
+    assert recipe.model.options == {"width": 8}
+    assert (
+        "no longer set: head='distance'. To keep the rest, set one name: --set model.options.width=VALUE" in caplog.text
+    )
 
 
 def test_overrides_leave_the_given_mapping_alone() -> None:
