@@ -17,7 +17,7 @@ from deepnets4eo.legend import Legend
 from deepnets4eo.run import segmenter_kind
 from deepnets4eo.segmenter import Segmenter
 
-TILE_STEP_PX = 32  # tiles keep multiples of it, which networks like
+TILE_STEP_PX = 32  # networks pool five times
 
 
 def described(segmenter: Segmenter) -> dict[str, Any]:
@@ -54,7 +54,10 @@ def rebuild_member(
 
 
 def widened(tiling: Tiling, halo_px: int) -> Tiling:
-    """A tiling with at least this halo, and as large a core; the tile grows in steps that networks like."""
-    step_px = TILE_STEP_PX // 2
-    more_px = -(-max(halo_px - tiling.halo_px, 0) // step_px) * step_px
+    """A tiling with at least this halo, and as large a core.
+
+    The halo grows in steps of 32 px, so that each pixel keeps its place in the grid of the poolings: SegNet's labels differ
+    more between tiles of a halo of 80 px than of 32.
+    """
+    more_px = -(-max(halo_px - tiling.halo_px, 0) // TILE_STEP_PX) * TILE_STEP_PX
     return Tiling(tiling.tile_px + 2 * more_px, tiling.halo_px + more_px, tiling.overlap_px, tiling.scores)

@@ -134,7 +134,7 @@ class PredictSection(Section):
     """Defaults that prediction with this run starts from."""
 
     tile_px: int = Field(default=576, ge=32, description="side of a tile, its halo included")
-    halo_px: int = Field(default=32, ge=0, description="context cut off on each side of a tile")
+    halo_px: int = Field(default=32, ge=0, description="context cut off on each side; multiples of 32 suit poolings")
     overlap_px: int = Field(default=0, ge=0, description="overlap of what is kept, blended by Hann weights")
     scores: Literal["probabilities", "log-probabilities", "raw"] = Field(
         default="probabilities", description="what is summed where tiles overlap"
