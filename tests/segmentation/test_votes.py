@@ -126,7 +126,7 @@ def test_two_hesitant_votes_outweigh_a_certain_one_and_ties_go_to_the_greater_me
 
 def test_the_halo_is_the_widest_and_grows_with_small_scales() -> None:
     assert Augmented(network(), "turns").tiling == Tiling(64, 8)
-    assert Augmented(network(), scales=(0.5, 1)).halo_px == 24  # 8 / 0.5 and interpolation, in steps of 16
+    assert Augmented(network(), scales=(0.5, 1)).halo_px == 40  # 8 / 0.5 and interpolation, in steps of 32
     wide = Ensemble([network(), network(tiling=Tiling(128, 32))])
     assert wide.halo_px == 40
     assert wide.tiling.core_px == 48

@@ -50,7 +50,7 @@ def test_it_is_a_segmenter_whose_halo_holds_both(segmenter):
     assert isinstance(segmenter, Segmenter)
     inner = segmenter.segmenter.tiling
     assert segmenter.reach_px == 1 + 8
-    assert segmenter.halo_px == inner.halo_px + 16
+    assert segmenter.halo_px == inner.halo_px + 32  # the poolings' grid
     assert segmenter.tiling.core_px == inner.core_px
 
 
