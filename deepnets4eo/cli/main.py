@@ -36,6 +36,8 @@ VERBS = {
 # Typer keeps its own copy of click or uses the installed one, by version; the public way to its base error is this.
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
 
+INTERRUPTED = 130  # the shell's code for Ctrl-C
+
 SHORT_HELP = "Semantic segmentation of remote-sensing data, up to building-damage maps."
 
 
@@ -99,8 +101,9 @@ def main(arguments: list[str] | None = None) -> int:
         error.show()  # type: ignore[attr-defined]
         return 2
     except (typer.Abort, KeyboardInterrupt):
+        result = INTERRUPTED
+    if result == INTERRUPTED:  # typer makes this exit code of Ctrl-C, and says nothing
         typer.echo("Interrupted. What was finished is kept; go on with --resume where the verb has it.", err=True)
-        return 130
     return result if isinstance(result, int) else 0
 
 

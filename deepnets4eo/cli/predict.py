@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,8 @@ from deepnets4eo.cli.options import (
 )
 from deepnets4eo.cli.progress import progress
 from deepnets4eo.errors import InputError
+
+log = logging.getLogger(__name__)
 
 
 def predict(
@@ -77,7 +80,10 @@ def predict(
     )  # fmt: skip
     runs = [load_run(folder) for folder in (run, *(ensemble or []))]
     loaded = voting_run(runs, vote=vote, views=augment or "none", scales=numbers(scales))
-    opened = prediction.open_scene(named_layers(scene, loaded.inputs.names[0]), loaded.segmenter)
+    layers = named_layers(scene, loaded.inputs.names[0])
+    if unread := sorted(set(layers) - set(loaded.inputs.names)):
+        log.warning("No run reads the layers %s; they are left out. Read are %s.", unread, list(loaded.inputs.names))
+    opened = prediction.open_scene(layers, loaded.segmenter)
     if dry_run:
         typer.echo(prediction.describe(loaded, opened, options))
         return

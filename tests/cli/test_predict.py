@@ -67,6 +67,25 @@ def test_wrong_options_are_explained_without_a_stack_trace(case, capsys, more, m
     assert "Traceback" not in error
 
 
+def test_layers_that_no_run_reads_are_said(case, caplog):
+    words = arguments(case)
+    words[2:3] = [f"image={case / 'image.tif'}", f"dsm={case / 'image.tif'}"]
+    assert main(words) == 0
+    assert "No run reads the layers ['dsm']; they are left out. Read are ['image']." in caplog.text
+    caplog.clear()
+    assert main(arguments(case, "--overwrite")) == 0
+    assert not caplog.records
+
+
+def test_after_an_interrupt_it_says_how_to_go_on(case, capsys, monkeypatch):
+    def interrupted(folder):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deepnets4eo.run.load_run", interrupted)
+    assert main(arguments(case)) == 130
+    assert "go on with --resume" in capsys.readouterr().err
+
+
 def test_views_and_votes_of_a_pixel_classifier_change_nothing_and_can_be_resumed(case, capsys):
     assert main(arguments(case)) == 0
     again = ["--ensemble", str(case / "run"), "--augment", "turns", "--vote", "majority", "--overwrite", "--resume"]
