@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.errors import LabelError, RunError
+from deepnets4eo.errors import InputError, LabelError, RunError
 from deepnets4eo.evaluation import written_legend
 from deepnets4eo.legend import Legend
 from deepnets4eo.prediction import PredictOptions, predict
@@ -43,11 +43,15 @@ def open_labeller(source: str | Path, post: Layer, dsm_post: Layer | None) -> La
     """A run's folder or a raster of labels, checked before the long work.
 
     Of a run `dsm` is the surface model after the event, the first other layer the post image; further ones are not there.
-    Errors: RunError where the job does not have what the run needs; LabelError for labels that do not say their classes;
+    Errors: InputError where there is nothing; RunError where the job does not have what the run needs; LabelError for labels that do not say their classes;
     GridError for labels of another place.
     """
     if Path(source).is_file():
         return _written(Layer.open(source), post)
+    if not Path(source).exists():
+        raise InputError(
+            f"{source} does not exist. Give the folder of a run that labels pixels, or a raster of labels."
+        )
     run = load_run(source)
     image = next((name for name in run.inputs.names if name != "dsm"), "image")
     given = {image: post} | ({"dsm": dsm_post} if dsm_post is not None and "dsm" in run.inputs.names else {})

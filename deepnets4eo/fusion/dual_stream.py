@@ -78,5 +78,5 @@ def encoder_parameters_of(networks: Sequence[nn.Module]) -> list[nn.Parameter]:
     """Parameters of the parts named `encoder`; InputError where a network has none."""
     without = [type(network).__name__ for network in networks if not hasattr(network, "encoder")]
     if without:
-        raise InputError(f"{', '.join(without)} has no part named encoder. Leave train.encoder_lr_factor at 1.")
+        raise InputError(f"{', '.join(without)} has no part named encoder. Set train.encoder_lr_factor to 1.")
     return parameters_of(*(network.get_submodule("encoder") for network in networks))

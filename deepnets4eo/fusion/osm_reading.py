@@ -81,7 +81,10 @@ def read_area(path: str | Path) -> gpd.GeoSeries:
 def _items(source: OsmSource, rules: OsmRules) -> Iterator[tuple[str | None, Source]]:
     if isinstance(source, Mapping):
         if strange := sorted(set(source) - set(rules.names)):
-            raise InputError(f"OSM sources are given for {strange}, but the rules know the classes {rules.names}.")
+            raise InputError(
+                f"OSM sources are given for {strange}, but the rules know the classes {rules.names}. Take one of these, as "
+                f"in {rules.names[0]}=FILE, or rules of your own."
+            )
         yield from source.items()
     elif isinstance(source, (str, Path)) or hasattr(source, "geometry"):
         yield None, source

@@ -190,7 +190,8 @@ def _covered(features: Sequence[Features], coverage: Any, grid: Grid, around: Gr
         listed = "; ".join(f"{_rounded(area.total_bounds)} in {area.crs}" for area in areas) or "nothing"
         raise GridError(
             f"the OSM source covers {listed}, the image lies at {_rounded(grid.extent.boundingbox.bbox)} in "
-            f"{grid.crs}: they do not meet. Get an extract of the image's place, or say coverage={EVERYWHERE!r}."
+            f"{grid.crs}: they do not meet. Get an extract of the image's place, or say that it covers all: "
+            f"coverage={EVERYWHERE!r}, on the command line --coverage {EVERYWHERE}."
         )
     return metre_outlines(shapes, around)
 

@@ -73,6 +73,6 @@ def _encoder_parameters(network: nn.Module) -> set[nn.Parameter]:
     if named is None:
         raise InputError(
             f"{type(network).__name__} has no part named encoder, so train.encoder_lr_factor means nothing to it. "
-            "Leave it at 1."
+            "Set it to 1."
         )
     return set(named())

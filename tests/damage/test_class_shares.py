@@ -11,7 +11,8 @@ from sklearn.preprocessing import StandardScaler
 
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.errors import LabelError, RunError
+from deepnets4eo.damage.class_shares import open_labeller
+from deepnets4eo.errors import InputError, LabelError, RunError
 from deepnets4eo.grid import whole
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.legend import Legend
@@ -98,3 +99,10 @@ def test_a_run_that_needs_what_the_job_does_not_have_is_refused_with_the_way_out
         RunError, match=r"layer 'osm' is missing.*label the post image with `deepnets4eo predict .*fused"
     ):
         assess(None, POST, CITY.footprints(), settings=Settings(class_shares=str(run)))
+
+
+def test_what_is_not_there_is_explained_for_runs_and_labels_alike(tmp_path):
+    with pytest.raises(
+        InputError, match=r"labels\.tif does not exist. Give the folder of a run .* or a raster of labels"
+    ):
+        open_labeller(tmp_path / "labels.tif", POST, None)
