@@ -49,12 +49,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
             partial.unlink()
 
 
-def refuse_existing(path: str | Path, *, overwrite: bool, resume: bool = False) -> Path:
-    """Return `path` if it may be written, else raise OutputError naming the flag that allows it."""
+def refuse_existing(path: str | Path, *, overwrite: bool, resume: bool | None = None) -> Path:
+    """Return `path` if it may be written, else raise OutputError naming the flags that allow it.
+
+    resume : whether to go on with what is there; None where that cannot be done.
+    """
     path = Path(path)
     occupied = any(path.iterdir()) if path.is_dir() else path.exists()
     if occupied and not (overwrite or resume):
-        raise OutputError(f"{path} exists already. Pass --overwrite to replace it, or choose another --out.")
+        go_on = "" if resume is None else ", --resume to go on with it"
+        raise OutputError(f"{path} exists already. Pass --overwrite to replace it{go_on}, or choose another --out.")
     return path
 
 

@@ -244,8 +244,9 @@ def _alignment(inputs: Inputs, registration: Registration | None, settings: Sett
     if frame.crs is None and inputs.post.grid.crs is None:
         frame = frame.set_geometry(gpd.GeoSeries(inputs.footprints.in_pixels(inputs.post.grid), index=frame.index))
     found = align_footprints(image, frame, seed=settings.seed)
-    logger.info("footprints %s: moved %.2f m right, %.2f m down, %d of %d on their own. %s", found.status, found.dx_m,
-                found.dy_m, int(found.own.sum()), len(frame), found.reason)  # fmt: skip
+    logger.info("footprints %s: moved %.2f m %s, %.2f m %s, %d of %d on their own. %s", found.status,
+                abs(found.dx_m), "right" if found.dx_m >= 0 else "left", abs(found.dy_m),
+                "down" if found.dy_m >= 0 else "up", int(found.own.sum()), len(frame), found.reason)  # fmt: skip
     return found
 
 

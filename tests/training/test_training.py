@@ -345,7 +345,7 @@ def test_no_data_is_explained(tiny: str, tmp_path: Path) -> None:
 def test_an_existing_run_is_kept_unless_told_otherwise(data: Path, tiny: str, tmp_path: Path) -> None:
     run = deepnets4eo.train(make_recipe("train.epochs=1"), tmp_path / "run", data=data)
     (run / "notes.txt").write_text("mine")
-    with pytest.raises(OutputError, match="exists already. Pass --overwrite"):
+    with pytest.raises(OutputError, match="exists already. Pass --overwrite to replace it, --resume to go on"):
         deepnets4eo.train(make_recipe(), run, data=data)
     with pytest.raises(RunError, match="was begun with other values of train.epochs"):
         deepnets4eo.train(make_recipe("train.epochs=2"), run, data=data, options=TrainOptions(resume=True))
