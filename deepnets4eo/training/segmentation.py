@@ -15,7 +15,7 @@ import numpy as np
 
 from deepnets4eo import report
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import write_json, write_text
+from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import Tiling
 from deepnets4eo.lattice.sampling import ClassCells
@@ -23,6 +23,7 @@ from deepnets4eo.legend import Legend
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.recipe import Recipe
 from deepnets4eo.run import LEGEND, save_run
+from deepnets4eo.sealing import CARD
 from deepnets4eo.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.training.curves import draw_curves, write_log
 from deepnets4eo.training.parts import Parts, make_parts
@@ -177,7 +178,7 @@ def _untrained(prepared: Prepared) -> NetworkSegmenter:
 
     model, predict = prepared.recipe.model, prepared.recipe.predict
     _refuse_other_streams(model.options.get("streams"), prepared.inputs)
-    _refuse_other_classes(model.first_weights, prepared.legend)
+    _refuse_other_runs(model.first_weights, prepared.legend, prepared.inputs)
     named = {"name": model.network, "encoder": model.encoder}
     spec: dict[str, Any] = {key: value for key, value in named.items() if value is not None} | model.options
     sizes: dict[str, Any] = {"in_channels": prepared.inputs.in_channels, "num_classes": prepared.legend.num_classes}
@@ -186,15 +187,22 @@ def _untrained(prepared: Prepared) -> NetworkSegmenter:
     return NetworkSegmenter(spec, prepared.inputs, prepared.legend, tiling=tiling, module=network)
 
 
-def _refuse_other_classes(sources: Sequence[str], legend: Legend) -> None:
-    """Runs to start from whose classes stand in another order, or mean something else: their scores would be mixed up."""
-    for folder in (source for source in map(Path, sources) if (source / LEGEND).is_file()):
+def _refuse_other_runs(sources: Sequence[str], legend: Legend, inputs: InputSpec) -> None:
+    """Runs to start from of other classes, or in another order than their layers: all they learned would be mixed up."""
+    runs = [source for source in map(Path, sources) if (source / CARD).is_file()]
+    for folder in runs:
         names = Legend.load(folder / LEGEND).names
         if names != legend.names:
             raise InputError(
                 f"model.encoder_weights: the run {folder} tells {', '.join(names)} apart, this one {', '.join(legend.names)}. "
                 "Start from runs of the same classes in the same order."
             )
+    seen = [name for folder in runs for name in read_json(folder / CARD)["inputs"]["layers"]]
+    if sorted(seen) == sorted(inputs.names) and seen != inputs.names:
+        raise InputError(
+            f"model.encoder_weights: the runs saw {', '.join(seen)}, the layers are {', '.join(inputs.names)}. "
+            "Name the runs in the order of model.layers."
+        )
 
 
 def _refuse_other_streams(streams: Any, inputs: InputSpec) -> None:

@@ -112,19 +112,21 @@ def test_streams_that_are_not_the_layers_are_refused_naming_their_bands(recipe, 
     assert "dsm 1, image 3" in capsys.readouterr().err
 
 
-def test_runs_of_other_classes_are_not_started_from(data, tmp_path, capsys):
+def made_run(folder, legend, layer, bands):
+    inputs = InputSpec.measure([Scene.open(**{layer: np.arange(64 * bands, dtype="f4").reshape(bands, 8, 8)})], [layer])
+    segmenter = NetworkSegmenter({"name": "segnet", "width": 2}, inputs, Legend.from_dict(legend, folder.name))
+    return str(save_run(segmenter, folder))
+
+
+def test_runs_of_other_classes_or_in_another_order_are_not_started_from(data, tmp_path, capsys):
     turned = {**LEGEND, "classes": [{**one, "value": 2 - one["value"]} for one in reversed(LEGEND["classes"])]}
-    runs = []
-    for name, legend, layer, bands in (("a", LEGEND, "image", 3), ("b", turned, "dsm", 1)):
-        inputs = InputSpec.measure(
-            [Scene.open(**{layer: np.arange(64 * bands, dtype="f4").reshape(bands, 8, 8)})], [layer]
-        )
-        segmenter = NetworkSegmenter({"name": "segnet", "width": 2}, inputs, Legend.from_dict(legend, name))
-        runs.append(str(save_run(segmenter, tmp_path / name)))
-    streams = "model.options={streams: [3, 1], network: segnet, options: {width: 2}}"
-    assert train(data, "residual-correction", streams, f"model.encoder_weights={','.join(runs)}") == 2
-    error = capsys.readouterr().err
-    assert f"the run {runs[1]} tells high, middle, low apart, this one low, middle, high" in error
+    image, high = made_run(tmp_path / "a", LEGEND, "image", 3), made_run(tmp_path / "b", LEGEND, "dsm", 1)
+    other = made_run(tmp_path / "c", turned, "dsm", 1)
+    words = ["model.options={streams: [3, 1], network: segnet, options: {width: 2}}"]
+    assert train(data, "residual-correction", *words, f"model.encoder_weights={image},{other}") == 2
+    assert f"the run {other} tells high, middle, low apart, this one low, middle, high" in capsys.readouterr().err
+    assert train(data, "residual-correction", *words, f"model.encoder_weights={high},{image}") == 2
+    assert "the runs saw dsm, image, the layers are image, dsm. Name the runs in the order" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("dropout", ["{}", "{dsm: 0.4}"])
