@@ -84,11 +84,12 @@ def _in_plane(series: Any, grid: Grid, plane: _Plane) -> NDArray[Any]:
 
 def _drawn(shapes: NDArray[Any], matched: Matched, size_m: NDArray[np.float64]) -> NDArray[Any]:
     """Polygons of one class's features, those that meet the grid."""
-    member = np.flatnonzero(matched.member)
-    parts, owner = shapely.get_parts(shapes[member], return_index=True)
-    parts, inner = shapely.get_parts(parts, return_index=True)  # collections may hold collections
-    owner = member[owner[inner]]
+    owner = np.flatnonzero(matched.member)
+    parts = shapes[owner]
     kind = shapely.get_type_id(parts)
+    while (kind > POLYGON).any():  # collections may hold collections; copies of plain parts would take seconds
+        parts, inner = shapely.get_parts(parts, return_index=True)
+        owner, kind = owner[inner], shapely.get_type_id(parts)
     areas = parts[(kind == POLYGON) & _meets(parts, 0, size_m)]
     drawn = [areas]
     for of_kind, widths in ((np.isin(kind, (LINE, RING)), matched.line_m), (kind == POINT, matched.point_m)):

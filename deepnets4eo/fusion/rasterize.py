@@ -137,7 +137,9 @@ def rasterize_osm(
     del features
     missing = [name for name, found in shapes.items() if name in unknown or not (len(found) or name in complete)]
     _report(missing, table)
-    outlines = {name: None if name in missing else metre_outlines(shapes.pop(name), around) for name in table.names}
+    known = [name for name in table.names if name not in missing]
+    laid = in_order(lambda name: metre_outlines(shapes.pop(name), around), known)
+    outlines = dict.fromkeys(table.names) | dict(zip(known, laid, strict=True))
     canvas = _Canvas(grid, margin_px, outlines, covered, table.priority, clip_m)
     tags |= {"OSM_ENCODING": encoding, "OSM_UNKNOWN_VALUE": str(UNKNOWN), "OSM_UNKNOWN_CLASSES": ",".join(missing)}
     tags |= {"OSM_CLIP_M": f"{clip_m:g}"} if encoding == "distance" else {}
