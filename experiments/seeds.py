@@ -159,7 +159,9 @@ def mean_table(
         f1 = 100 * np.array([[f1_of(one)(outcome) for one in classes] for outcome in outcomes])
         columns = [*f1.T, _means(f1), 100 * np.array([accuracy(outcome) for outcome in outcomes])]
         seconds = np.mean([outcome.train_seconds for outcome in outcomes])
-        lines.append([name, f"ours, {len(outcomes)} seed{'s' * (len(outcomes) > 1)}", *map(spread, columns), f"{seconds:.0f}"])
+        lines.append(
+            [name, f"ours, {len(outcomes)} seed{'s' * (len(outcomes) > 1)}", *map(spread, columns), f"{seconds:.0f}"]
+        )
     body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"## {title}\n\n{body}\n\n" + "".join(f"{note}\n" for note in notes)
 
