@@ -21,6 +21,7 @@ from deepnets4eo.zonal.outline_sides import inverse
 from deepnets4eo.zonal.outlines import Outlines
 
 POINT, LINE, RING, POLYGON = 0, 1, 2, 3  # shapely type ids
+COLLECTIONS = (4, 5, 6, 7)  # of points, lines, polygons, anything; curves have higher ids, and are their only part
 PIECE = 10_000  # features that a thread widens at a time
 ARC_SIDES = 4  # sides of a quarter circle: round ends are true to 2 % of the width
 
@@ -87,7 +88,9 @@ def _drawn(shapes: NDArray[Any], matched: Matched, size_m: NDArray[np.float64]) 
     owner = np.flatnonzero(matched.member)
     parts = shapes[owner]
     kind = shapely.get_type_id(parts)
-    while (kind > POLYGON).any():  # collections may hold collections; copies of plain parts would take seconds
+    while np.isin(
+        kind, COLLECTIONS
+    ).any():  # collections may hold collections; copies of plain parts would take seconds
         parts, inner = shapely.get_parts(parts, return_index=True)
         owner, kind = owner[inner], shapely.get_type_id(parts)
     areas = parts[(kind == POLYGON) & _meets(parts, 0, size_m)]
