@@ -69,10 +69,11 @@ def measure_inputs(parts: Parts, layers: Sequence[str]) -> InputSpec:
                 extremes.setdefault((layer, place.scene), []).append(np.stack([pixels.min(1), pixels.max(1)], axis=1))
     if not all(moment.count for moment in moments.values()):
         raise InputError(_nothing_valid(parts, layers))
+    seen = {layer: np.concatenate(found, axis=1) for layer, found in kept.items()}
     for layer in layers:
-        _warn_of_far(parts, layer, moments[layer].std, np.concatenate(kept[layer], axis=1), extremes)
+        _warn_of_far(parts, layer, moments[layer].std, seen[layer], extremes)
     known = [gsd for named in parts.scenes if (gsd := scene_gsd_m(named.scene)) is not None]
-    specs = {layer: _layer_input(parts, layer, moments[layer], np.concatenate(kept[layer], axis=1)) for layer in layers}
+    specs = {layer: _layer_input(parts, layer, moments[layer], seen[layer]) for layer in layers}
     return InputSpec(specs, round(float(np.median(known)), 6) if known else None)
 
 
