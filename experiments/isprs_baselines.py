@@ -183,15 +183,21 @@ def crops(table: Sequence[Row], root: Path, out: Path) -> str:
     return "\n".join(texts)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def contest_options(description: str) -> argparse.ArgumentParser:
+    """Options of every experiment under the rules of the contest: where its tiles are, which rows, where to."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, help="the contest's tiles")
     parser.add_argument("--dataset", choices=sorted(BANDS), default="isprs_vaihingen")
     parser.add_argument("--split", help="of the dataset's card; its first by default")
     parser.add_argument("--samples", type=Path, help="folder of real samples, see real_tiles.py")
-    parser.add_argument("--encoder-weights", help="safetensors file of a ResNet-18, or imagenet")
     parser.add_argument("--rows", nargs="+", help="names of rows; all by default")
+    return parser
+
+
+def main() -> None:
+    parser = contest_options(__doc__)
+    parser.add_argument("--encoder-weights", help="safetensors file of a ResNet-18, or imagenet")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     table = [

@@ -14,13 +14,12 @@ steps, and see rare classes as often as others: figures of those say nothing of 
 
 from __future__ import annotations
 
-import argparse
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from isprs_baselines import BANDS, MAIN, contest, without_borders
+from isprs_baselines import MAIN, contest, contest_options, without_borders
 from real_tiles import ABOUT, places
 from seeds import (
     AS_THEY_ARE,
@@ -145,14 +144,8 @@ def on_tiles(table: Sequence[NetworkRow], root: Path, out: Path, seeds: Sequence
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--data", type=Path, help="the contest's tiles")
-    parser.add_argument("--dataset", choices=sorted(BANDS), default="isprs_vaihingen")
-    parser.add_argument("--split", help="of the dataset's card; its first by default")
-    parser.add_argument("--samples", type=Path, help="folder of real samples, see real_tiles.py")
+    parser = contest_options(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--rows", nargs="+", help="names of rows; all by default")
     parser.add_argument("--epochs", type=int)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
