@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.products.grades import GRADES
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import PARTIAL, refuse_existing, replacing
@@ -41,6 +42,7 @@ class DamageMap:
         coordinates show the same thing in the pre image.
     meaning : what each `ev_…` column says, in one line with its unit.
     inputs : role to path, hashed into the manifest.
+    findings : what limits the worth of the map, worst first.
 
     Errors: InputError when columns are missing or values are outside these sets.
     """
@@ -52,6 +54,7 @@ class DamageMap:
     synthetic: bool = False
     parameters: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
 
     def __post_init__(self) -> None:
         _check(self.buildings)

@@ -46,6 +46,7 @@ def summarize(damage_map: DamageMap, grid: Grid | None = None, seed: int = 0) ->
     rest = buildings[buildings["status"] != "assessed"]
     return {
         "synthetic": damage_map.synthetic,
+        "findings": [finding.to_dict() for finding in damage_map.findings],
         "buildings": {
             "total": len(buildings),
             "assessed": len(assessed),

@@ -1,0 +1,40 @@
+"""What a reader of a damage map must know before its figures: doubts about the inputs or about the result.
+
+A finding is made where something is measured (images, registration, footprints, evidence, network) and reaches the
+summary, the first line of the page and the last lines of the command line. It takes no decision itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Literal, get_args
+
+Severity = Literal["note", "caution", "worthless"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that limits what a damage map is worth.
+
+    code : short stable name for programs, such as "alignment_failed".
+    severity : "note" (good to know), "caution" (a part of the result rests on less than it seems) or "worthless" (the
+        result, or what is named, must not be used).
+    message : one or two sentences with the measured values: what was seen, and what was done about it.
+    remedy : what the user can do; "" where nothing can be done.
+    """
+
+    code: str
+    severity: Severity
+    message: str
+    remedy: str = ""
+
+    def to_dict(self) -> dict[str, str]:
+        """Plain values, ready for JSON."""
+        return asdict(self)
+
+
+def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings by falling severity; those of one severity keep their order."""
+    return tuple(sorted(findings, key=lambda finding: -SEVERITIES.index(finding.severity)))
