@@ -10,11 +10,15 @@ import json
 import math
 import os
 import shutil
+import struct
+import tokenize
 import uuid
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import yaml
@@ -22,6 +26,16 @@ import yaml
 from deepnets4eo.errors import InputError, OutputError
 
 PARTIAL = ".partial-"
+LARGEST_YAML = 10_000_000  # bytes; the parser takes a minute for so many
+DEEPEST = 100  # lists and mappings within each other; cards and recipes have six
+MOST_ENTRIES = 1_000_000  # of a YAML file's lists and mappings together, what aliases repeat counted each time
+# what YAML's constructors raise for values that are not what their tag or form says: 2020-13-45, !!int x, !!bool x
+TAG_ERRORS = (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError)
+# what zipfile, zlib and NumPy's reader of headers raise for a damaged archive of arrays
+ARCHIVE_ERRORS = (
+    BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, EOFError, OSError, ValueError, KeyError, TypeError,
+    IndexError, AttributeError, RuntimeError, OverflowError, MemoryError,
+)  # fmt: skip
 
 
 @contextmanager
@@ -65,7 +79,7 @@ def refuse_existing(path: str | Path, *, overwrite: bool, resume: bool | None = 
 def write_text(path: str | Path, text: str) -> Path:
     """Write text atomically; returns the path."""
     with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")  # file names may hold any bytes
     return Path(path)
 
 
@@ -80,19 +94,29 @@ def write_yaml(path: str | Path, value: Any) -> Path:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Read one YAML file; InputError names the file and the line that does not parse."""
+    """Read one YAML file of at most 10 MB; InputError names the file and what does not parse."""
+    return parse_yaml(_read_text(path, LARGEST_YAML), str(path))
+
+
+def parse_yaml(text: str, name: str) -> Any:
+    """The value of YAML text; InputError begins with `name` and says what does not parse."""
     try:
-        return yaml.safe_load(_read_text(path))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {error}") from error
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, *TAG_ERRORS) as error:
+        raise InputError(f"{name} is not valid YAML: {_reason(error)}") from error
+    _check_nesting(value, name, MOST_ENTRIES)
+    return value
 
 
 def read_json(path: str | Path) -> Any:
-    """Read one JSON file; InputError names the file and where it does not parse."""
+    """Read one JSON file; InputError names the file and what does not parse."""
+    text = _read_text(path)
     try:
-        return json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from error
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
+        raise InputError(f"{path} is not valid JSON: {_reason(error)}") from error
+    _check_nesting(value, str(path))
+    return value
 
 
 def sha256(path: str | Path) -> str:
@@ -119,10 +143,40 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _read_text(path: str | Path) -> str:
+def _read_text(path: str | Path, largest: int | None = None) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark; `largest` : bytes that it may have."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        size = Path(path).stat().st_size
+        text = Path(path).read_text(encoding="utf-8-sig") if largest is None or size <= largest else None
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist. Check the path.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file.") from error
+    except (OSError, ValueError) as error:  # a folder, a path that no system has
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}. Give a file.") from error
+    if text is None:
+        raise InputError(f"{path} has {size:,} bytes, expected {largest:,} at most. Is it the right file?")
+    return text
+
+
+def _check_nesting(value: Any, name: str, most: float = math.inf) -> None:
+    """Refuse values nested so deep, or repeated so often by YAML's aliases, that no program could walk through them."""
+    waiting, entries = [(value, 0)], 0
+    while waiting:
+        node, depth = waiting.pop()
+        if depth > DEEPEST:
+            raise InputError(f"{name} nests lists and mappings more than {DEEPEST} deep. Is it the right file?")
+        inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        entries += len(inner)
+        if entries > most:
+            raise InputError(f"{name} holds more than {most:,} entries. Is it the right file?")
+        waiting.extend((item, depth + 1) for item in inner)
+
+
+def _reason(error: Exception) -> str:
+    """What a parser says of a text, without its advice to programmers."""
+    if isinstance(error, RecursionError):
+        return "it nests lists and mappings too deep."
+    if isinstance(error, KeyError):
+        return f"the value {error} is not of the type that its tag names."
+    return str(error).split("; use sys.")[0]

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.crs import CRS
 from odc.geo.geom import Geometry
+from pyproj.exceptions import ProjError
+from shapely.errors import GEOSException
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, whole
@@ -262,11 +264,22 @@ def overlap_share(a: Grid, b: Grid) -> float:
     return max(_share(first, _projected(second, a.crs)), _share(_projected(first, b.crs), second))
 
 
-def _projected(extent: Geometry, crs: CRS) -> Geometry:
+def _projected(extent: Geometry, crs: CRS) -> Geometry | None:
+    """An extent in another CRS; None where that does not reach so far."""
     box = extent.boundingbox
-    return extent.to_crs(crs, resolution=max(box.span_x, box.span_y) / 16)
+    try:
+        return extent.to_crs(crs, resolution=max(box.span_x, box.span_y) / 16)
+    except ProjError as error:
+        raise GridError(f"there is no way from {extent.crs} to {crs}: {error}. Check both CRSs.") from error
+    except ValueError:  # corners at infinity make no ring
+        return None
 
 
-def _share(first: Geometry, second: Geometry) -> float:
+def _share(first: Geometry | None, second: Geometry | None) -> float:
+    if first is None or second is None:
+        return 0.0
     area = first.geom.area
-    return float(first.geom.intersection(second.geom).area / area) if area and math.isfinite(area) else 0.0
+    try:
+        return float(first.geom.intersection(second.geom).area / area) if area and math.isfinite(area) else 0.0
+    except GEOSException:  # edges at infinity
+        return 0.0

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from deepnets4eo.errors import RunError
+from deepnets4eo.files import ARCHIVE_ERRORS
 
 ESTIMATOR = "estimator.skops"  # its name in a run's folder
 
@@ -35,11 +35,7 @@ TRUSTED: tuple[str, ...] = (
     "deepnets4eo.baselines.rbf_svm.RbfSvm",  # arrays; NumPy only
     "deepnets4eo.baselines.som.SelfOrganizingMap",  # arrays; NumPy only
 )
-# what zipfile, json, NumPy and skops raise for damaged files
-UNREADABLE = (
-    ValueError, KeyError, IndexError, OSError, EOFError, TypeError, AttributeError, ImportError, SyntaxError, BadZipFile,
-    NotImplementedError, RecursionError, OverflowError, MemoryError,
-)  # fmt: skip
+UNREADABLE = (*ARCHIVE_ERRORS, ImportError)  # what skops raises for damaged files, too
 
 
 def save_estimator(estimator: Any, path: str | Path) -> Path:

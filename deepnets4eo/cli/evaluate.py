@@ -65,11 +65,14 @@ def evaluate(
     deepnets4eo evaluate predicted/ reference/ --protocol isprs_vaihingen/deepnetsforeo --bootstrap 1000
     deepnets4eo evaluate predicted/ vaihingen/ --dataset isprs_vaihingen --protocol deepnetsforeo
     """
+    from deepnets4eo.comparison import read_report
     from deepnets4eo.errors import InputError
     from deepnets4eo.evaluation import Intervals
-    from deepnets4eo.files import read_json
+    from deepnets4eo.report import check_figure_suffix
 
-    earlier = read_json(against) if against is not None else None  # before the work, not after it
+    earlier = read_report(against) if against is not None else None  # before the work, not after it
+    if figure is not None:
+        check_figure_suffix(figure)
     intervals = Intervals(bootstrap, tile, seed)
     stored = (prediction_legend, reference_legend)
     changed = partial(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 import logging
 import sys
 from typing import Any
@@ -84,12 +85,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may hold what no terminal can show
+            stream.reconfigure(errors="backslashreplace")
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format="%(message)s", stream=sys.stderr)
     for chatty in (
         "rasterio", "fiona", "pyogrio", "matplotlib", "fontTools", "PIL", "lightning", "asyncio", "onnxscript", "onnx_ir",
     ):  # fmt: skip
         logging.getLogger(chatty).setLevel(logging.WARNING)
     command = typer.main.get_command(app)
+    before, sys.unraisablehook = sys.unraisablehook, _log_unraisable
     try:
         result = command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
     except DeepNets4EOError as error:
@@ -102,9 +107,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except (typer.Abort, KeyboardInterrupt):
         result = INTERRUPTED
+    finally:
+        sys.unraisablehook = before
     if result == INTERRUPTED:  # typer makes this exit code of Ctrl-C, and says nothing
         typer.echo("Interrupted. What was finished is kept; go on with --resume where the verb has it.", err=True)
     return result if isinstance(result, int) else 0
+
+
+def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """What a library's callback cannot raise, such as a message of GDAL in no encoding, is for --debug alone."""
+    logging.getLogger(__name__).debug("%s: %s", unraisable.err_msg or "ignored", unraisable.exc_value)
 
 
 def _print_version(*, wanted: bool) -> None:

@@ -7,11 +7,12 @@ Each output pixel depends on lattice tiles alone, so the result does not depend 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
@@ -66,6 +67,18 @@ class Tiling:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as kept in a run's card."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Tiling:
+        """The tiling that `to_dict` described. Errors: InputError for another key, or a value of another kind."""
+        if isinstance(values, dict) and (unknown := sorted(values.keys() - {field.name for field in fields(cls)})):
+            raise InputError(f"a tiling has no {', '.join(unknown)}.")
+        try:
+            return TypeAdapter(cls).validate_python(values)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            place = ".".join(str(part) for part in problem["loc"])
+            raise InputError(f"{values!r} describes no tiling: {place} {problem['msg']}.") from error
 
 
 class Tile:

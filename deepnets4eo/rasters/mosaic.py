@@ -13,10 +13,12 @@ from xml.sax.saxutils import escape
 
 import rasterio
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import RasterioError
 
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import check_affine
 
 TILE_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
 GDAL_TYPES = {
@@ -94,6 +96,7 @@ def mosaic_vrt(paths: Sequence[str]) -> str:
 def _describe(path: str) -> Tile:
     try:
         with rasterio.open(path) as tile:
+            check_affine(tile.transform, (tile.height, tile.width), path)
             return Tile(
                 str(Path(path).resolve()) if "://" not in path and Path(path).exists() else path,
                 tile.height,
@@ -106,7 +109,7 @@ def _describe(path: str) -> Tile:
                 tile.descriptions,
                 MaskFlags.per_dataset in tile.mask_flag_enums[0],
             )
-    except RasterioError as error:
+    except (RasterioError, CPLE_BaseError, UnicodeError) as error:
         raise InputError(f"{path} is not a raster that GDAL can open. Take it out of the mosaic.") from error
 
 

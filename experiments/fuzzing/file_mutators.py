@@ -27,6 +27,7 @@ from affine import Affine
 from fuzzing.byte_mutators import BYTE_MUTATORS
 from fuzzing.tree_mutators import STRANGE, mutate_tree
 from numpy.random import Generator
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 
 FileMutator = Callable[[Path, Generator], None]
@@ -202,5 +203,5 @@ FORMATS: dict[str | tuple[str, ...], FileMutator] = {
 # what the mutators' own libraries raise where a file cannot be damaged so, or not be written so
 UNFIT = (
     ValueError, TypeError, KeyError, OverflowError, RecursionError, OSError, zipfile.BadZipFile, sqlite3.Error, yaml.YAMLError,
-    pyarrow.ArrowException, RasterioError, io.UnsupportedOperation,
+    pyarrow.ArrowException, RasterioError, CPLE_BaseError, io.UnsupportedOperation,
 )  # fmt: skip

@@ -240,6 +240,12 @@ def _footprints(main: Path, out: Path, sound: Seeds) -> object:
     return footprints.in_pixels(grid) if footprints.crs is not None else footprints.attributes
 
 
+def _outcome(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.benchmark.rows import _finished
+
+    return _finished(main, {}, {})
+
+
 def _pairs(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.damage.siamese.datasets import read_pairs
     from deepnets4eo.damage.siamese.recipe import PairSection
@@ -313,6 +319,7 @@ READERS: tuple[Reader, ...] = (
     Reader("damage pre", ("raster",), verb("damage", "{main}", "{raster}", "{vector}", "--out", "{out}/d", "--dry-run")),
     Reader("damage footprints", ("vector",), verb("damage", "-", "{raster}", "{main}", "--out", "{out}/d", "--dry-run")),
     Reader("damage whole", ("raster",), verb("damage", "{raster}", "{main}", "{vector}", "--out", "{out}/d", "--workers", "1")),
+    Reader("damage outlines", ("vector",), verb("damage", "-", "{raster}", "{main}", "--out", "{out}/d", "--workers", "1")),
     Reader("damage --model", ("damage-model", "siamese-run"), verb("damage", "-", "{raster}", "{vector}", "--out", "{out}/d", "--model", "{main}", "--workers", "1")),
     Reader("register", ("raster",), verb("register", "{main}", "{raster}", "--json", "-")),
     Reader("predict scene", ("raster",), verb("predict", "{run}", "{main}", "--out", "{out}/a.tif", "--threads", "1")),
@@ -322,6 +329,8 @@ READERS: tuple[Reader, ...] = (
     Reader("evaluate --dataset", ("dataset",), verb("evaluate", "{folder}/labels", "{folder}", "--dataset", "{main}")),
     Reader("polygons", ("labels",), verb("polygons", "{main}", "--out", "{out}/a.gpkg", "--right-angles", "--simplify", "0.5")),
     Reader("objects", ("labels",), verb("objects", "{main}", "--out", "{out}/a.gpkg", "--density", "{out}/d.tif")),
+    Reader("heights --dtm", ("heights",), verb("heights", "{heights}", "--dtm", "{main}", "--out", "{out}/a.tif")),
+    Reader("outcome", ("scores",), _outcome),
     Reader("heights", ("heights",), verb("heights", "{main}", "--out", "{out}/a.tif", "--channels", "ndsm,slope")),
     Reader("rasterize osm", ("osm",), verb("rasterize", "{raster}", "{main}", "--out", "{out}/a.tif", "--encoding", "distance")),
     Reader("rasterize class=file", ("vector",), verb("rasterize", "{raster}", "buildings={main}", "--out", "{out}/a.tif")),

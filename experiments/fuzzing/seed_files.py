@@ -20,6 +20,8 @@ from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
 
+from fuzzing.openstreetmap import small_pbf
+
 from deepnets4eo.catalog import dataset_path, legend_path, model_path, recipe_path
 from deepnets4eo.files import write_json, write_yaml
 from deepnets4eo.legend import Legend
@@ -191,9 +193,11 @@ def _osm(root: Path) -> dict[str, list[Seed]]:
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<osm version="0.6">{bounds}{"".join(nodes)}{"".join(ways)}</osm>\n'
     (_folder(root / "osm" / "xml") / "a.osm").write_text(text)
     (_folder(root / "osm" / "bz2") / "a.osm.bz2").write_bytes(bz2.compress(text.encode()))
+    (_folder(root / "osm" / "pbf") / "a.osm.pbf").write_bytes(small_pbf(corners))
     tagged = buildings().drop(columns=["id", "damage"])
     tagged.to_file(_folder(root / "osm" / "tags") / "a.gpkg")
-    return {"osm": [Seed(root / "osm" / "xml", "a.osm"), Seed(root / "osm" / "bz2", "a.osm.bz2"), Seed(root / "osm" / "tags", "a.gpkg")]}
+    mains = {"xml": "a.osm", "bz2": "a.osm.bz2", "pbf": "a.osm.pbf", "tags": "a.gpkg"}
+    return {"osm": [Seed(root / "osm" / name, main) for name, main in mains.items()]}
 
 
 def _cards(root: Path) -> dict[str, list[Seed]]:

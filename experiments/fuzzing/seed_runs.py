@@ -79,7 +79,7 @@ def _segmenters(scene: Scene) -> dict[str, Segmenter]:
     from sklearn.linear_model import LogisticRegression
 
     from deepnets4eo.baselines import SelfOrganizingMap
-    from deepnets4eo.baselines.rbf_svm import RbfSvm
+    from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator
     from deepnets4eo.baselines.postprocessing.segmenter import PostProcessed
     from deepnets4eo.damage.siamese.network import SiameseNet
     from deepnets4eo.segmentation.ensemble import Ensemble
@@ -87,8 +87,8 @@ def _segmenters(scene: Scene) -> dict[str, Segmenter]:
     inputs, legend = InputSpec.measure([scene]), Legend.load("isprs")
     found: dict[str, Segmenter] = {"network": NetworkSegmenter(SMALL_NETWORK, inputs, legend, tiling=TILING)}
     estimators = {
-        "pixel": LogisticRegression(max_iter=500), "forest": RandomForestClassifier(3, max_depth=3, random_state=0), "machine": RbfSvm(),
-        "boosting": HistGradientBoostingClassifier(max_iter=2, max_depth=2, random_state=0), "map": SelfOrganizingMap(),
+        "pixel": LogisticRegression(max_iter=500), "forest": RandomForestClassifier(3, max_depth=3, random_state=0), "map": SelfOrganizingMap(),
+        "boosting": HistGradientBoostingClassifier(max_iter=2, max_depth=2, random_state=0), "tuned": build_estimator(EstimatorOptions(name="rbf_svm")),
     }  # fmt: skip
     for name, estimator in estimators.items():
         found[name] = PixelClassifier(estimator, inputs, legend, tiling=TILING).fit([scene], max_pixels=200)

@@ -16,7 +16,7 @@ Path = tuple[Any, ...]
 STRANGE: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 255, 256, 2**31, 2**63, -(2**63) - 1, 10**400, 0.5, -0.0, 1e308, -1e308, 5e-324, float("nan"), float("inf"),
     "", " ", "x", "0", "nan", "../x", "/", "\x00", "\x1b[2J", "é", "\ud800", "x" * 70_000, "POLYGON ((0 0, 1 1", "POLYGON EMPTY", "POINT (1 1)",
-    "POLYGON ((0 0, nan nan, 1 1, 0 0))", "POLYGON ((0 0, 1e300 0, 1e300 1e300, 0 0))", "EPSG:0", "EPSG:999999", "[", "{id}", "{", "*", "(?P<", "tu-", "uint7",
+    "POLYGON ((0 0, nan nan, 1 1, 0 0))", "POLYGON ((0 0, 1e300 0, 1e300 1e300, 0 0))", "POLYGON ((0 0, 2e9 0, 2e9 2e9, 0 2e9, 0 0))", "EPSG:0", "EPSG:999999", "[", "{id}", "{", "*", "(?P<", "tu-", "uint7",
     [], {}, [[]], [{}], {"": ""}, [None], ["x"], [0], [1, 2, 3], {"x": None}, {"x": {"x": {"x": []}}}, list(range(300)), "2020-13-45",
 )  # fmt: skip
 ONLY_YAML: tuple[Any, ...] = (datetime.date(2020, 1, 1), b"\xff\x00", {0: 1}, {None: 1}, {1.5: []}, {True: "x"})

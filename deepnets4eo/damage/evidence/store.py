@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import shutil
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from deepnets4eo.damage.evidence.block import BlockSums, Outlined
 from deepnets4eo.damage.evidence.canvas import Canvas
-from deepnets4eo.files import replacing
+from deepnets4eo.files import ARCHIVE_ERRORS, replacing
 from deepnets4eo.grid import Window
 from deepnets4eo.version import __version__
 
@@ -32,17 +31,17 @@ class BlockStore:
         path = self._path(window)
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                kinds = {kind: {} for kind in ("sums", "context")}  # type: dict[str, dict[str, np.ndarray]]
+                kinds: dict[str, dict[str, np.ndarray]] = {"sums": {}, "context": {}}
                 for key in arrays.files:
                     kind, _, name = key.partition(":")
                     if name:
                         kinds[kind][name] = arrays[key]
-                return BlockSums(arrays["buildings"], kinds["sums"], arrays["centred"], kinds["context"])
+                part = BlockSums(arrays["buildings"], kinds["sums"], arrays["centred"], kinds["context"])
         except FileNotFoundError:
             return None
-        except (BadZipFile, ValueError, KeyError):  # cut short by a full disk: measured again
-            path.unlink(missing_ok=True)
+        except ARCHIVE_ERRORS:  # cut short by a full disk, or damaged: measured again, and written over
             return None
+        return part if _fits_together(part) else None
 
     def put(self, window: Window, part: BlockSums) -> None:
         """Keep the sums of a finished block."""
@@ -56,6 +55,19 @@ class BlockStore:
 
     def _path(self, window: Window) -> Path:
         return self.folder / f"{window.row}-{window.col}.npz"
+
+
+def _fits_together(part: BlockSums) -> bool:
+    """Whether there is a row of numbers a building in every table."""
+    for rows, tables in ((part.buildings, part.sums), (part.centred, part.context)):
+        arrays = (rows, *tables.values())
+        if not all(isinstance(array, np.ndarray) for array in arrays):  # a member without NumPy's header comes as bytes
+            return False
+        if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
+            return False
+        if not all(table.ndim == 2 and len(table) == len(rows) and table.dtype.kind == "f" for table in tables.values()):
+            return False
+    return True
 
 
 def _identity(canvas: Canvas, outlined: Outlined) -> str:
