@@ -18,6 +18,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.report import OVERALL, Report, percent
 
+
 class _StoredReport(BaseModel):
     """What comparing needs of a stored report, and the kind of each; all else in it is kept as it is."""
 

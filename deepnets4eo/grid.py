@@ -108,7 +108,9 @@ def check_grid(grid: Grid, name: str) -> None:
     try:
         sides = gsd_m(grid)
     except (ProjError, ShapelyError, ValueError) as error:  # PROJ, or GEOS for corners at infinity
-        raise GridError(f"{name} does not lie where its CRS ({grid.crs}) is defined: {error}. {PLACE_REMEDY}") from error
+        raise GridError(
+            f"{name} does not lie where its CRS ({grid.crs}) is defined: {error}. {PLACE_REMEDY}"
+        ) from error
     if not all(math.isfinite(side) and side > 0 for side in sides):
         raise GridError(
             f"{name} has pixels of {sides[1]:g} × {sides[0]:g} m on the ground in {grid.crs}; expected above 0. {PLACE_REMEDY}"

@@ -175,7 +175,9 @@ def _layer_from(described: Mapping[str, Any]) -> LayerInput:
     layer = TypeAdapter(LayerInput).validate_python(asdict(LayerInput(**plain)))
     numbers = np.array([*layer.mean, *layer.std, layer.low, layer.high])
     if not len(layer.bands) == len(layer.mean) == len(layer.std) > 0:
-        raise ValueError(f"{len(layer.bands)} bands with {len(layer.mean)} means and {len(layer.std)} standard deviations")
+        raise ValueError(
+            f"{len(layer.bands)} bands with {len(layer.mean)} means and {len(layer.std)} standard deviations"
+        )
     if not np.isfinite(numbers).all() or min(layer.std) <= 0:
         raise ValueError("means, standard deviations and ranges that are no numbers, or not above 0")
     np.dtype(layer.dtype)  # TypeError for a type that there is not

@@ -113,7 +113,9 @@ def _place(result: Inspection, grid: Grid) -> None:
     try:
         west, south, east, north = grid.extent.to_crs("EPSG:4326").boundingbox.bbox
     except (ProjError, ShapelyError, ValueError):
-        result.problems.append(f"its extent has no longitude and latitude. Check its georeference, and that {name} is its CRS.")
+        result.problems.append(
+            f"its extent has no longitude and latitude. Check its georeference, and that {name} is its CRS."
+        )
         return
     result.facts["extent"] = f"longitude {west:.6f} to {east:.6f}, latitude {south:.6f} to {north:.6f}"
     if max(west, east) > 180 or min(west, east) < -180:

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.errors import InputError
 from deepnets4eo.files import replacing
 from deepnets4eo.metrics import AreaEstimate, ConfusionMatrix
 
@@ -118,7 +117,9 @@ def check_figure_suffix(path: str | Path) -> None:
 
     known = sorted(FigureCanvasBase.get_supported_filetypes())
     if Path(path).suffix.lower().removeprefix(".") not in known:
-        raise InputError(f"{path} is no kind of figure that can be drawn. Name it .png, .pdf or .svg; known are {', '.join(known)}.")
+        raise InputError(
+            f"{path} is no kind of figure that can be drawn. Name it .png, .pdf or .svg; known are {', '.join(known)}."
+        )
 
 
 def confusion_figure(report: Report, path: str | Path, title: str = "") -> Path:

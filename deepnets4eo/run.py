@@ -110,9 +110,13 @@ def load_run(folder: str | Path) -> Run:
     except RunError:
         raise
     except UNFIT as error:
-        raise RunError(f"{folder} cannot be rebuilt: {error if isinstance(error, InputError) else repr(error)}") from error
+        raise RunError(
+            f"{folder} cannot be rebuilt: {error if isinstance(error, InputError) else repr(error)}"
+        ) from error
     if not isinstance(recipe, dict):
-        raise RunError(f"{folder / RECIPE} holds a {type(recipe).__name__}, expected the sections of a recipe. Copy the run again.")
+        raise RunError(
+            f"{folder / RECIPE} holds a {type(recipe).__name__}, expected the sections of a recipe. Copy the run again."
+        )
     return Run(folder, segmenter, recipe, card)
 
 

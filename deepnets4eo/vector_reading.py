@@ -73,4 +73,3 @@ def encoding_note(name: str | Path) -> str:
         f"{name} holds text that is not in the encoding it states (UTF-8, or what its .cpg says); it is read as {FALLBACK}. "
         "Check names with accents; write the right encoding into the .cpg."
     )
-

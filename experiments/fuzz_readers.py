@@ -11,6 +11,7 @@ the contract (see `fuzzing.harness`). A case follows from the seed and its numbe
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -56,7 +57,8 @@ def run_cases(
     """The outcomes of cases, in order, and each reader's peak memory in MB; `jobs` processes at a time."""
     waiting, outcomes, peaks = list(reversed(numbers)), list[Outcome](), dict[str, float]()
     threads = [
-        threading.Thread(target=_serve, args=(seed, waiting, outcomes, peaks, folder / str(k), limit_s)) for k in range(jobs)
+        threading.Thread(target=_serve, args=(seed, waiting, outcomes, peaks, folder / str(k), limit_s))
+        for k in range(jobs)
     ]
     for thread in threads:
         thread.start()
@@ -81,7 +83,9 @@ def table(outcomes: Sequence[Outcome], peaks: dict[str, float]) -> str:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
     parser.add_argument("--cases", type=int, default=10_000)
-    parser.add_argument("--first", type=int, default=0, help="number of the first case, to go on where another call ended")
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first case, to go on where another call ended"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="processes at a time")
     parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds after which a case counts as a hang")
@@ -135,7 +139,11 @@ def _lost(number: int, ending: str, detail: str = "") -> Outcome:
 
 def _say(outcomes: Sequence[Outcome], waiting: Sequence[int]) -> None:
     if len(outcomes) % 500 == 0:
-        print(f"{len(outcomes)} cases done, {len(broken(outcomes))} broken, {len(waiting)} left", file=sys.stderr, flush=True)
+        print(
+            f"{len(outcomes)} cases done, {len(broken(outcomes))} broken, {len(waiting)} left",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _work(connection: Connection, seed: int, folder: Path, limit_s: float) -> None:
@@ -163,10 +171,8 @@ def _limit_memory() -> None:
 
 
 def _clear_peak() -> None:
-    try:
+    with contextlib.suppress(OSError):  # peaks then count from the worker's beginning
         Path("/proc/self/clear_refs").write_text(CLEAR_PEAK)
-    except OSError:
-        pass  # peaks then count from the worker's beginning
 
 
 def _peak_mb() -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -182,7 +182,7 @@ def _legend(name: str | None) -> Legend | None:
 
 def _show(
     result: dict[str, Any],
-    earlier: dict[str, Any] | None,
+    earlier: Mapping[str, Any] | None,
     json_file: Path | None,
     csv_file: Path | None,
     markdown: Path | None,

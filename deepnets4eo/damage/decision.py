@@ -142,7 +142,9 @@ def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path} is damaged: {name} lacks {error}. Fetch or fit it again.") from error
     except (ValueError, OverflowError) as error:
-        raise RunError(f"{path} is damaged: {name} holds what is no number ({error}). Fetch or fit it again.") from error
+        raise RunError(
+            f"{path} is damaged: {name} holds what is no number ({error}). Fetch or fit it again."
+        ) from error
     numbers = (variant.centre, variant.scale, variant.intercepts, variant.weights)
     if not columns or not all(np.isfinite(values).all() for values in numbers) or not (variant.scale > 0).all():
         raise RunError(

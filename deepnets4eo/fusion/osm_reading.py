@@ -71,7 +71,6 @@ def read_features(source: OsmSource, rules: OsmRules, area: Grid) -> list[Featur
 
 def read_area(path: str | Path) -> gpd.GeoSeries:
     """The polygons of a vector file that say what an extract covers. Errors: InputError names the file."""
-    import pyogrio
 
     _check_exists(path)
     with vector_errors(str(path), FORMATS):
@@ -117,9 +116,7 @@ def _read_osm(path: Path, name: str, given: str | None, rules: OsmRules, area: G
             how = {"CONFIG_FILE": str(settings), "layer": layer}
             bounds = pyogrio.read_info(path, force_total_bounds=True, **how)["total_bounds"]
             query = f'SELECT * FROM "{layer}" WHERE {tagged}'
-            table = read_ogr(
-                path, sql=query, bbox=_box_in("EPSG:4326", area, name), CONFIG_FILE=str(settings)
-            )
+            table = read_ogr(path, sql=query, bbox=_box_in("EPSG:4326", area, name), CONFIG_FILE=str(settings))
             yield Features(table, given, _bounds(bounds), name)
 
 

@@ -244,7 +244,9 @@ def _quiet_open(target: str) -> DatasetReader:
     try:
         return rasterio.open(target)
     except UnicodeError as error:
-        raise InputError(f"the name of {target}, or a text in it, is not UTF-8. Rename it, or write it anew.") from error
+        raise InputError(
+            f"the name of {target}, or a text in it, is not UTF-8. Rename it, or write it anew."
+        ) from error
     except READ_ERRORS as error:
         remedy = "Check the file with gdalinfo." if "://" in target or Path(target).exists() else "Check the path."
         raise InputError(f"{target} is not a raster that GDAL can open. {remedy}") from error
@@ -258,7 +260,9 @@ def _describing(name: str) -> Iterator[None]:
     except InputError:
         raise
     except (*READ_ERRORS, ProjError, ValueError, TypeError) as error:
-        raise InputError(f"{name} is described in a way that cannot be read: {error}. Check it with gdalinfo.") from error
+        raise InputError(
+            f"{name} is described in a way that cannot be read: {error}. Check it with gdalinfo."
+        ) from error
 
 
 def _handle(source: FileSource | WarpedSource) -> DatasetReader:

@@ -24,11 +24,12 @@ import pyarrow.parquet
 import rasterio
 import yaml
 from affine import Affine
-from fuzzing.byte_mutators import BYTE_MUTATORS
-from fuzzing.tree_mutators import STRANGE, mutate_tree
 from numpy.random import Generator
 from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
+
+from fuzzing.byte_mutators import BYTE_MUTATORS
+from fuzzing.tree_mutators import STRANGE, mutate_tree
 
 FileMutator = Callable[[Path, Generator], None]
 
@@ -41,7 +42,18 @@ TRANSFORMS = (
 CRSS = ("EPSG:4326", "EPSG:3857", "EPSG:3413", "EPSG:32601", "EPSG:4978", "EPSG:5773", 'LOCAL_CS["x",UNIT["metre",1]]',
         "+proj=ortho +lat_0=90", "EPSG:2056", "+proj=longlat +datum=WGS84 +pm=180")  # fmt: skip
 NODATA = (math.nan, math.inf, -math.inf, 0.0, 255.0, -9999.0, 1e308, 3.5)
-NAMES = (b"na\xefve", b"\xff\xfe", b"new\nline", b"a b'\"$(x)", b"x" * 200, "\u5efa\u7269".encode(), b"%s*?[a]", b"-out", b"a=b", b"\x1b[31mred")
+NAMES = (
+    b"na\xefve",
+    b"\xff\xfe",
+    b"new\nline",
+    b"a b'\"$(x)",
+    b"x" * 200,
+    "\u5efa\u7269".encode(),
+    b"%s*?[a]",
+    b"-out",
+    b"a=b",
+    b"\x1b[31mred",
+)
 
 
 def mutate_path(path: Path, rng: Generator, others: Sequence[Path]) -> Path:

@@ -20,16 +20,15 @@ from pathlib import Path
 from types import FrameType
 
 import numpy as np
-from fuzzing.file_mutators import mutate_path
-from fuzzing.readers import READERS, Reader
-from fuzzing.seed_files import Seed
 from numpy.random import Generator
 
 from deepnets4eo.errors import DeepNets4EOError
+from fuzzing.file_mutators import mutate_path
+from fuzzing.readers import READERS, Reader
+from fuzzing.seed_files import Seed
 
 ACCEPTED, REFUSED, TRACEBACK, HANG = "accepted", "refused", "traceback", "hang"
 LIMIT_S = 60.0
-
 
 
 class HangError(BaseException):

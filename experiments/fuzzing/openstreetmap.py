@@ -21,7 +21,9 @@ def small_pbf(outlines: Iterable[Any]) -> bytes:
         refs = _deltas([*ids, ids[0]])
         ways += _field(3, _number(1, number) + _field(2, _varint(1)) + _field(3, _varint(2)) + _field(8, refs))
     steps = [[round(node[axis] * 1e9 / NANODEGREES) for node in nodes] for axis in (2, 1)]
-    dense = _field(1, _deltas([node[0] for node in nodes])) + _field(8, _deltas(steps[0])) + _field(9, _deltas(steps[1]))
+    dense = (
+        _field(1, _deltas([node[0] for node in nodes])) + _field(8, _deltas(steps[0])) + _field(9, _deltas(steps[1]))
+    )
     block = _field(1, b"".join(_field(1, text) for text in STRINGS)) + _field(2, _field(2, dense)) + _field(2, ways)
     wide = [_signed(round(value * 1e9)) for value in _box(nodes)]
     box = b"".join(_number(field, value) for field, value in enumerate(wide, start=1))

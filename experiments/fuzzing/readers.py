@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -57,12 +57,16 @@ def verb(*arguments: str) -> Read:
     def read(main: Path, out: Path, sound: Seeds) -> object:
         from deepnets4eo.cli.main import main as run_command
 
-        places = {kind: str(seeds[0].path) for kind, seeds in sound.items()} | {"main": str(main), "folder": str(main.parent), "out": str(out)}
+        places = {kind: str(seeds[0].path) for kind, seeds in sound.items()} | {
+            "main": str(main),
+            "folder": str(main.parent),
+            "out": str(out),
+        }
         filled = [_filled(argument, places) for argument in arguments]
         shown = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict", write_through=True)
         with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
             status = run_command(filled)
-        text = shown.buffer.getvalue().decode()  # type: ignore[attr-defined]
+        text = shown.buffer.getvalue().decode()
         if status not in GOOD_STATUS or "Traceback" in text or (status == 2 and not text.strip()):
             raise WrongStatusError(f"status {status}, printed {text[-500:]!r}")
         if status == 2:
@@ -97,7 +101,7 @@ def _layer(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.scene import Layer, Scene, overlap_share
 
     layer, other = Layer.open(main), Layer.open(sound["raster"][0].path)
-    read = [layer.read(Window(-3, 5, 20, 20)), layer.thumbnail(16)]
+    read: list[object] = [layer.read(Window(-3, 5, 20, 20)), layer.thumbnail(16)]
     if layer.shape[0] * layer.shape[1] * layer.count < 10**7:
         read.append(layer.read())
     read.append((gsd_m(layer.grid), overlap_share(other.grid, layer.grid) if layer.grid.crs else 0))
@@ -126,7 +130,7 @@ def _dataset_card(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.dataset_reader import open_dataset
 
     card = DatasetCard.load(main)
-    found = inspect_dataset(main.parent, card) if main.parent.is_dir() else None
+    found = inspect_dataset(str(main.parent), card) if main.parent.is_dir() else None
     return found, open_dataset(card, main.parent, part="train")
 
 
@@ -256,7 +260,28 @@ def _pairs(main: Path, out: Path, sound: Seeds) -> object:
 def _recorded_options(main: Path, out: Path, sound: Seeds) -> object:
     """Odd words from the damaged file as options: what users mistype."""
     rng = np.random.default_rng(main.stat().st_size if main.is_file() else 0)
-    word = str(rng.choice(["nan", "inf", "-1", "0", "1e308", "", " ", "x", "1.2.3GB", "..GB", "\u00e9", "9" * 30, "EPSG:0", "[", "a,b", "0.5,,1"]))
+    word = str(
+        rng.choice(
+            [
+                "nan",
+                "inf",
+                "-1",
+                "0",
+                "1e308",
+                "",
+                " ",
+                "x",
+                "1.2.3GB",
+                "..GB",
+                "\u00e9",
+                "9" * 30,
+                "EPSG:0",
+                "[",
+                "a,b",
+                "0.5,,1",
+            ]
+        )
+    )
     labels, image, vector = (str(sound[kind][0].path) for kind in ("labels", "raster", "vector"))
     run = str(next(seed.path for seed in sound["run"] if "pixel" in str(seed.folder)))
     choices: list[list[str]] = [

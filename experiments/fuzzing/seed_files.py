@@ -20,12 +20,11 @@ from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
 
-from fuzzing.openstreetmap import small_pbf
-
 from deepnets4eo.catalog import dataset_path, legend_path, model_path, recipe_path
 from deepnets4eo.files import write_json, write_yaml
 from deepnets4eo.legend import Legend
 from deepnets4eo.rasters.mosaic import mosaic_vrt
+from fuzzing.openstreetmap import small_pbf
 
 SIDE_PX = 48
 CRS = "EPSG:32615"
@@ -106,10 +105,14 @@ def _rasters(root: Path) -> dict[str, list[Seed]]:
     write_raster(place / "plain" / "a.tif", image.astype(np.uint16) * 200, nodata=0)
     write_raster(place / "float" / "a.tif", float_image, compress="lzw", nodata=-9999.0)
     write_raster(place / "tiled" / "a.tif", image, tiled=True, blockxsize=16, blockysize=16, compress="zstd")
-    write_raster(place / "alpha" / "a.tif", np.concatenate([image, np.full_like(image[:1], 255)]), photometric="RGB", alpha="YES")
+    write_raster(
+        place / "alpha" / "a.tif", np.concatenate([image, np.full_like(image[:1], 255)]), photometric="RGB", alpha="YES"
+    )
     write_raster(place / "jpeg" / "a.tif", np.kron(image, np.ones((1, 2, 2), np.uint8)), compress="jpeg", photometric="YCBCR",
                  transform=TRANSFORM * Affine.scale(0.5))  # fmt: skip
-    points = [rasterio.control.GroundControlPoint(r, c, 360_000 + c / 2, 4_100_000 - r / 2) for r in (0, 48) for c in (0, 48)]
+    points = [
+        rasterio.control.GroundControlPoint(r, c, 360_000 + c / 2, 4_100_000 - r / 2) for r in (0, 48) for c in (0, 48)
+    ]
     write_raster(place / "gcps" / "a.tif", image, transform=Affine.identity(), gcps=points)
     write_raster(place / "png" / "a.png", image)
     (place / "png" / "a.pgw").write_text("0.5\n0\n0\n-0.5\n360000.25\n4099999.75\n")
@@ -175,7 +178,9 @@ def _write_xbd(path: Path, frame: gpd.GeoDataFrame) -> None:
             {"wkt": shape.wkt, "properties": {"feature_type": "building", "uid": key, "subtype": grade}}
             for shape, key, grade in zip(shapes, frame["id"], frame["damage"], strict=True)
         ]
-    write_json(path, {"features": rows, "metadata": {"gsd": 0.5, "width": SIDE_PX, "height": SIDE_PX, "disaster": "made-up"}})
+    write_json(
+        path, {"features": rows, "metadata": {"gsd": 0.5, "width": SIDE_PX, "height": SIDE_PX, "disaster": "made-up"}}
+    )
 
 
 def _osm(root: Path) -> dict[str, list[Seed]]:
@@ -188,7 +193,11 @@ def _osm(root: Path) -> dict[str, list[Seed]]:
         for key, (lon, lat) in zip(ids, outline.exterior.coords[:4], strict=True):
             nodes.append(f'<node id="{key}" version="1" lat="{lat:.7f}" lon="{lon:.7f}"/>')
         refs = "".join(f'<nd ref="{key}"/>' for key in [*ids, ids[0]])
-        tag = '<tag k="building" v="yes"/>' if number % 2 else '<tag k="highway" v="residential"/><tag k="width" v="6.5"/>'
+        tag = (
+            '<tag k="building" v="yes"/>'
+            if number % 2
+            else '<tag k="highway" v="residential"/><tag k="width" v="6.5"/>'
+        )
         ways.append(f'<way id="{number}" version="1">{refs}{tag}</way>')
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<osm version="0.6">{bounds}{"".join(nodes)}{"".join(ways)}</osm>\n'
     (_folder(root / "osm" / "xml") / "a.osm").write_text(text)

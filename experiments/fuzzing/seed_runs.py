@@ -5,11 +5,11 @@ Takes a folder; returns seeds by kind. Damaged runs are sealed again, as somebod
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
 import numpy as np
-from fuzzing.seed_files import Seed, image_array, label_array, write_raster
 
 from deepnets4eo.baselines import ExpertRules, PixelClassifier
 from deepnets4eo.baselines.parts.bank_file import save_bank
@@ -26,6 +26,7 @@ from deepnets4eo.run import save_run
 from deepnets4eo.scene import Scene
 from deepnets4eo.sealing import CARD, SIGNATURE, hash_of
 from deepnets4eo.segmenter import NetworkSegmenter, Segmenter
+from fuzzing.seed_files import Seed, image_array, label_array, write_raster
 
 SMALL_NETWORK = {"name": "segnet", "width": 2}
 SMALL_SIAMESE = {"name": "damage-siamese", "encoder": "resnet18", "decoder_channels": [8, 8, 8]}
@@ -39,7 +40,12 @@ def make_runs(root: Path) -> dict[str, list[Seed]]:
     torch.manual_seed(0)
     place, scene = root / "run", _scene()
     for name, segmenter in _segmenters(scene).items():
-        save_run(segmenter, place / name / "run", recipe={"task": "segmentation"}, notes={"temperature": 1.0, "scaling": "scene"})
+        save_run(
+            segmenter,
+            place / name / "run",
+            recipe={"task": "segmentation"},
+            notes={"temperature": 1.0, "scaling": "scene"},
+        )
     runs = [Seed(one, "run", reseal) for one in sorted(place.iterdir()) if one.name != "siamese"]
     siamese = [Seed(place / "siamese", "run", reseal)]
     return {
@@ -104,10 +110,9 @@ def _segmenters(scene: Scene) -> dict[str, Segmenter]:
 
 
 def _object_run(root: Path) -> list[Seed]:
-    from fuzzing.seed_files import buildings
-
     from deepnets4eo.scene import Layer
     from deepnets4eo.segmentation import ObjectClassifier, ObjectView
+    from fuzzing.seed_files import buildings
 
     image = write_raster(root / "object-image.tif", image_array())
     boxes = buildings().rename(columns={"damage": "type"}).assign(length_m=5.0, width_m=4.0, heading_deg=0.0)
@@ -145,9 +150,8 @@ def _interrupted(root: Path, run: Path) -> list[Seed]:
     """A prediction that was stopped half way, with its run and image; paths are relative to the folder."""
     import shutil
 
-    from fuzzing.readers import inside
-
     from deepnets4eo.prediction import PredictOptions, predict
+    from fuzzing.readers import inside
 
     folder = root / "resumed"
     shutil.copytree(run, folder)
@@ -157,11 +161,8 @@ def _interrupted(root: Path, run: Path) -> list[Seed]:
         if share > 0.4:
             raise KeyboardInterrupt
 
-    with inside(folder):
-        try:
-            predict("run", "image.tif", "labels.tif", PredictOptions(threads=1), progress=stop)
-        except KeyboardInterrupt:
-            pass
+    with inside(folder), contextlib.suppress(KeyboardInterrupt):
+        predict("run", "image.tif", "labels.tif", PredictOptions(threads=1), progress=stop)
     return [Seed(folder, ".")]
 
 
@@ -178,8 +179,14 @@ def _bank(root: Path) -> list[Seed]:
 def _blocks(root: Path) -> list[Seed]:
     """One finished block of a damage job."""
     (root / "blocks").mkdir()
-    arrays = {"buildings": np.arange(4), "centred": np.arange(2), "sums:ev": np.ones((4, 3)), "context:light": np.ones((2, 3))}
-    np.savez(root / "blocks" / "0-0.npz", **arrays)
+    arrays = {
+        "buildings": np.arange(4),
+        "centred": np.arange(2),
+        "sums:ev": np.ones((4, 3)),
+        "context:light": np.ones((2, 3)),
+    }
+    with (root / "blocks" / "0-0.npz").open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
     return [Seed(root / "blocks", "0-0.npz")]
 
 
@@ -192,4 +199,3 @@ def _weights(root: Path) -> list[Seed]:
     encoder = get_encoder("timm-mobilenetv3_small_minimal_100", weights=None)
     save_file(encoder.state_dict(), root / "weights" / "encoder.safetensors")
     return [Seed(root / "weights", "encoder.safetensors")]
-

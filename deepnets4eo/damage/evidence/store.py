@@ -65,7 +65,9 @@ def _fits_together(part: BlockSums) -> bool:
             return False
         if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
             return False
-        if not all(table.ndim == 2 and len(table) == len(rows) and table.dtype.kind == "f" for table in tables.values()):
+        if not all(
+            table.ndim == 2 and len(table) == len(rows) and table.dtype.kind == "f" for table in tables.values()
+        ):
             return False
     return True
 
