@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from deepnets4eo.comparison import comparable, compare, comparison_table, differences, published_table
+from deepnets4eo.cli.main import main
+from deepnets4eo.comparison import comparable, compare, comparison_table, differences, published_table, read_report
 from deepnets4eo.dataset_card import DatasetCard
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Protocol, evaluate
@@ -75,3 +76,36 @@ def test_published_rows_stand_below_ones_own() -> None:
     assert len(lines) == 2 + 16
     expert = next(line for line in lines if line.startswith("Expert")).split()
     assert expert[1:] == ["58.97", "63.87", "74.55", "–", "–", "–", "–", "92.39", "–", "–"]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"confusion": [[1, 2], [3]]},
+        {"confusion": {"a": 1}},
+        {"confusion": [[-1] * 6] * 6},
+        {"classes": 3},
+        {"classes": []},
+        {"f1": {"car": "much"}},
+        {"protocol": []},
+        {"overall_accuracy": "x"},
+        {"unpredicted": {"car": None}},
+    ],
+)
+def test_a_damaged_report_is_refused_by_name_before_any_work(damage: dict, tmp_path: Path, capsys) -> None:
+    path = write_json(tmp_path / "earlier.json", scored(0.1) | damage)
+    with pytest.raises(InputError, match=r"earlier\.json is no report of scores"):
+        read_report(path)
+    assert main(["evaluate", "absent.tif", "absent.tif", "--against", str(path)]) == 2
+    assert "earlier.json is no report of scores" in capsys.readouterr().err
+
+
+def test_a_report_as_it_was_written_is_read(tmp_path: Path) -> None:
+    report = scored(0.1)
+    assert comparable(report, read_report(write_json(tmp_path / "a.json", report)))
+
+
+def test_a_figure_of_an_unknown_kind_is_refused_before_any_work(tmp_path: Path, capsys) -> None:
+    for name in ("a.xyz", "a"):
+        assert main(["evaluate", "absent.tif", "absent.tif", "--figure", str(tmp_path / name)]) == 2
+        assert "is no kind of figure that can be drawn" in capsys.readouterr().err

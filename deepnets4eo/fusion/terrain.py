@@ -110,9 +110,7 @@ def _objects(surface: Surface, limits: list[tuple[int, float]], min_height_m: fl
     return found
 
 
-def _limits(
-    method: Method, gsd_m: float, max_building_m: float, slope: float, side_px: int
-) -> list[tuple[int, float]]:
+def _limits(method: Method, gsd_m: float, max_building_m: float, slope: float, side_px: int) -> list[tuple[int, float]]:
     """(radius of the square in pixels, rise in metres that is still terrain), growing by half each time.
 
     A square that covers a surface of `side_px` is the last: wider ones take nothing more away.
