@@ -110,12 +110,16 @@ def parse_yaml(text: str, name: str) -> Any:
 
 def read_json(path: str | Path) -> Any:
     """Read one JSON file; InputError names the file and what does not parse."""
-    text = _read_text(path)
+    return parse_json(_read_text(path), str(path))
+
+
+def parse_json(text: str, name: str) -> Any:
+    """The value of JSON text; InputError begins with `name` and says what does not parse."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
-        raise InputError(f"{path} is not valid JSON: {_reason(error)}") from error
-    _check_nesting(value, str(path))
+        raise InputError(f"{name} is not valid JSON: {_reason(error)}") from error
+    _check_nesting(value, name)
     return value
 
 

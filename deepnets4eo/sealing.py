@@ -104,9 +104,12 @@ def _check_file(folder: Path, name: str, expected: dict[str, Any]) -> None:
     path = folder / name
     if "\0" in name or path.resolve().parent != folder.resolve():
         raise RunError(f"{folder / CARD} names {name!r}, which is not inside the run. The run is not to be trusted.")
-    if not path.is_file():
+    try:
+        size = path.stat().st_size if path.is_file() else None
+    except OSError as error:  # a name that no disk takes
+        raise RunError(f"{path} is missing from the run: {error.strerror}. Copy the run again.") from error
+    if size is None:
         raise RunError(f"{path} is missing from the run. Copy the run again.")
-    size = path.stat().st_size
     if size != expected["bytes"]:
         raise RunError(
             f"{path} has {size} bytes, its card says {expected['bytes']}: it is truncated or was changed. Copy the run again."

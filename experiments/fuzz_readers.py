@@ -4,7 +4,8 @@
     python experiments/fuzz_readers.py --seed 0 --only 1234
 
 Cases run in processes of their own, so that a crash of a native library is counted and the others go on. Prints a table
-a reader: cases, accepted, refused, tracebacks, hangs, crashes, seconds and peak memory; ends with 1 where any case broke
+a reader: cases, accepted, refused, tracebacks, hangs, crashes, seconds and the most memory
+that one case took beyond what its process had; ends with 1 where any case broke
 the contract (see `fuzzing.harness`). A case follows from the seed and its number: --only runs one again.
 """
 
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_cases(
     seed: int, numbers: Sequence[int], jobs: int, folder: Path, limit_s: float = LIMIT_S
 ) -> tuple[list[Outcome], dict[str, float]]:
-    """The outcomes of cases, in order, and each reader's peak memory in MB; `jobs` processes at a time."""
+    """The outcomes of cases, in order, and the most memory in MB that a case of each reader took; `jobs` processes at a time."""
     waiting, outcomes, peaks = list(reversed(numbers)), list[Outcome](), dict[str, float]()
     threads = [
         threading.Thread(target=_serve, args=(seed, waiting, outcomes, peaks, folder / str(k), limit_s))
@@ -147,7 +148,7 @@ def _say(outcomes: Sequence[Outcome], waiting: Sequence[int]) -> None:
 
 
 def _work(connection: Connection, seed: int, folder: Path, limit_s: float) -> None:
-    """One process: makes its own seeds, then takes numbers of cases and sends back outcomes with its peak memory."""
+    """One process: makes its own seeds, then takes numbers of cases and sends back outcomes with the memory that they took."""
     folder = folder / str(os.getpid())
     (folder / "sound").mkdir(parents=True)
     sound = make_seeds(folder / "sound")
@@ -155,8 +156,9 @@ def _work(connection: Connection, seed: int, folder: Path, limit_s: float) -> No
     connection.send("ready")
     while (number := connection.recv()) is not None:
         _clear_peak()
+        before = _peak_mb()
         outcome = run_case(number, seed, sound, folder, limit_s)
-        connection.send((replace(outcome, detail=outcome.detail[-4000:]), _peak_mb()))
+        connection.send((replace(outcome, detail=outcome.detail[-4000:]), _peak_mb() - before))
 
 
 def _limit_memory() -> None:

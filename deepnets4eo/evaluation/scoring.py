@@ -6,7 +6,6 @@ Refuses rasters that do not overlap, and labels that the legend does not have.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -172,12 +171,8 @@ def written_legend(layer: Layer) -> Legend | None:
     """The legend in a raster's tags, where this toolbox wrote it."""
     if "LEGEND" not in layer.tags:
         return None
-    try:
-        return Legend.from_dict(json.loads(layer.tags["LEGEND"]), where=f"the tag LEGEND of {layer.source}")
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{layer.source} has a tag LEGEND that is no JSON: {error}. Name its legend yourself."
-        ) from error
+    where = f"the tag LEGEND of {layer.source}"
+    return Legend.from_dict(parse_json(layer.tags["LEGEND"], where), where=where)
 
 
 def _aligned(prediction: LayerLike, reference: LayerLike, result: Evaluation) -> tuple[LabelReader, LabelReader]:

@@ -102,9 +102,12 @@ class Ledger:
                     yield window, rows.reshape(bands, window.height, window.width)
 
     def remove(self) -> None:
-        """The job is finished, or another one begins."""
-        self.path.unlink(missing_ok=True)
-        self.rows_path.unlink(missing_ok=True)
+        """The job is finished, or another one begins. Errors: OutputError where something else has their names."""
+        for path in (self.path, self.rows_path):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputError(f"could not remove {path}: {error.strerror or error}. Remove it by hand.") from error
 
     def _append(self, path: Path, content: bytes) -> None:
         try:
