@@ -4,9 +4,8 @@
     python experiments/fuzz_readers.py --seed 0 --only 1234
 
 Cases run in processes of their own, so that a crash of a native library is counted and the others go on. Prints a table
-a reader: cases, accepted, refused, tracebacks, hangs, crashes, seconds and the most memory
-that one case took beyond what its process had; ends with 1 where any case broke
-the contract (see `fuzzing.harness`). A case follows from the seed and its number: --only runs one again.
+a reader: cases, accepted, refused, tracebacks, hangs, crashes, seconds and the most memory that one case took beyond
+what its process had before; ends with 1 where any case broke the contract (see `fuzzing.harness`). A case follows from the seed and its number: --only runs one again.
 """
 
 from __future__ import annotations

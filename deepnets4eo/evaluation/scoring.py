@@ -18,6 +18,7 @@ from rasterio.env import get_gdal_config, set_gdal_config
 from deepnets4eo import report
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.evaluation.label_reader import LabelReader, Unknown
+from deepnets4eo.files import parse_json
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.legend import VOID, Legend
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries

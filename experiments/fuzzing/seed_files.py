@@ -9,6 +9,7 @@ import bz2
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,15 @@ class Seed:
         return self.folder / self.main
 
     @property
-    def files(self) -> list[Path]:
+    def files(self) -> tuple[Path, ...]:
         """All of its files."""
-        return sorted(path for path in self.folder.rglob("*") if path.is_file())
+        return _files_of(self.folder)
+
+
+@cache
+def _files_of(folder: Path) -> tuple[Path, ...]:
+    """Looked up once: seeds do not change, and every case asks for all."""
+    return tuple(sorted(path for path in folder.rglob("*") if path.is_file()))
 
 
 def make_seeds(root: Path) -> dict[str, list[Seed]]:
