@@ -255,3 +255,12 @@ def test_a_sealed_recipe_that_is_no_mapping_is_refused(folder):
     seal_with(folder)
     with pytest.raises(RunError, match=r"recipe\.yaml holds a list"):
         load_run(folder)
+
+
+def test_a_card_that_describes_a_network_beyond_all_memory_is_refused_at_once(tmp_path):
+    segmenter = NetworkSegmenter({"name": "segnet", "width": 2}, INPUTS, LEGEND)
+    folder = save_run(segmenter, tmp_path / "run")
+    assert load_run(folder).segmenter.network["width"] == 2
+    seal_by_hand(folder, lambda card: card["segmenter"]["network"].update(width=5_000))
+    with pytest.raises(RunError, match=r"weights\.safetensors has .* MB, the network that its card describes .* MB"):
+        load_run(folder)
