@@ -207,8 +207,8 @@ def _check_size(network: Mapping[str, Any], path: Path) -> None:
     needed, size = sum(tensor.numel() * tensor.element_size() for tensor in tensors), path.stat().st_size
     if needed > size:
         raise RunError(
-            f"{path} has {size / 1e6:.1f} MB, the network that its card describes {needed / 1e6:.1f} MB: they do not belong "
-            "together. Copy the run again."
+            f"{path} does not belong to the network that its card describes: it has {size / 1e6:.1f} MB, the network "
+            f"{needed / 1e6:.1f} MB. Copy the run again."
         )
 
 

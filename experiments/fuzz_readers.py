@@ -41,8 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as folder:
         outcomes, peaks = run_cases(options.seed, _numbers(options), options.jobs, Path(folder), options.limit)
     for one in broken(outcomes):
-        last = one.detail.strip().splitlines()[-1:] or [""]
-        print(f"case {one.number}: {one.reader}: {one.ending}: {last[0][:300]}")
+        print(_line(one))
         if options.only is not None:
             print(one.detail)
     print(table(outcomes, peaks))
@@ -133,11 +132,19 @@ def _serve(
         worker.join()
 
 
+def _line(one: Outcome) -> str:
+    last = one.detail.strip().splitlines()[-1:] or [""]
+    return f"case {one.number}: {one.reader}: {one.ending}: {last[0][:300]}"
+
+
 def _lost(number: int, ending: str, detail: str = "") -> Outcome:
     return Outcome(number, READERS[number % len(READERS)].name, ending, 0.0, detail)
 
 
 def _say(outcomes: Sequence[Outcome], waiting: Sequence[int]) -> None:
+    """Broken cases as they come, and every 500 cases how far it is."""
+    for one in broken(outcomes[-1:]):
+        print(_line(one), file=sys.stderr, flush=True)
     if len(outcomes) % 500 == 0:
         print(
             f"{len(outcomes)} cases done, {len(broken(outcomes))} broken, {len(waiting)} left",

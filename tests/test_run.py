@@ -262,5 +262,5 @@ def test_a_card_that_describes_a_network_beyond_all_memory_is_refused_at_once(tm
     folder = save_run(segmenter, tmp_path / "run")
     assert load_run(folder).segmenter.network["width"] == 2
     seal_by_hand(folder, lambda card: card["segmenter"]["network"].update(width=5_000))
-    with pytest.raises(RunError, match=r"weights\.safetensors has .* MB, the network that its card describes .* MB"):
+    with pytest.raises(RunError, match=r"weights\.safetensors does not belong to the network .* MB"):
         load_run(folder)
