@@ -10,7 +10,9 @@ import math
 from typing import NamedTuple
 
 from affine import Affine
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
+from odc.geo.geom import Geometry
 from pyproj.exceptions import ProjError
 from shapely.errors import ShapelyError
 
@@ -97,6 +99,21 @@ def gsd_m(grid: Grid) -> tuple[float, float]:
         _, south, _, north = grid.extent.to_crs("EPSG:4326").boundingbox.bbox
         unit *= math.cos(math.radians((south + north) / 2))
     return along_row * unit, along_col * unit
+
+
+def projected_extent(extent: Geometry, crs: CRS) -> Geometry | None:
+    """An extent, with points along its sides, in another CRS; None where that does not reach so far.
+
+    Errors: GridError where there is no transformation between the two.
+    """
+    box = extent.boundingbox
+    try:
+        found: Geometry = extent.to_crs(crs, resolution=max(box.span_x, box.span_y) / 16)
+    except ProjError as error:
+        raise GridError(f"there is no way from {extent.crs} to {crs}: {error}. Check both CRSs.") from error
+    except ValueError:  # corners at infinity make no ring
+        return None
+    return found if all(math.isfinite(side) for side in found.boundingbox.bbox) else None
 
 
 def check_grid(grid: Grid, name: str) -> None:

@@ -14,13 +14,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from odc.geo.crs import CRS
 from odc.geo.geom import Geometry
-from pyproj.exceptions import ProjError
 from shapely.errors import GEOSException
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, Window, whole
+from deepnets4eo.grid import Grid, Window, projected_extent, whole
 from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid
 
 log = logging.getLogger(__name__)
@@ -261,18 +259,7 @@ def overlap_share(a: Grid, b: Grid) -> float:
     if a.crs is None or b.crs is None or a.crs == b.crs:
         return _share(first, second)
     # one of both projections may not hold the other extent, e.g. a UTM zone the whole earth
-    return max(_share(first, _projected(second, a.crs)), _share(_projected(first, b.crs), second))
-
-
-def _projected(extent: Geometry, crs: CRS) -> Geometry | None:
-    """An extent in another CRS; None where that does not reach so far."""
-    box = extent.boundingbox
-    try:
-        return extent.to_crs(crs, resolution=max(box.span_x, box.span_y) / 16)
-    except ProjError as error:
-        raise GridError(f"there is no way from {extent.crs} to {crs}: {error}. Check both CRSs.") from error
-    except ValueError:  # corners at infinity make no ring
-        return None
+    return max(_share(first, projected_extent(second, a.crs)), _share(projected_extent(first, b.crs), second))
 
 
 def _share(first: Geometry | None, second: Geometry | None) -> float:

@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from odc.geo.geom import Geometry
 
 from deepnets4eo.band_roles import layer_names, normalised_difference, role_places
 from deepnets4eo.errors import InputError
@@ -22,7 +23,7 @@ from deepnets4eo.files import refuse_existing
 from deepnets4eo.fusion.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, warn_of_impossible
 from deepnets4eo.fusion.slope import slope_deg
 from deepnets4eo.fusion.terrain import MAX_BUILDING_M, Method, Surface, reach_px
-from deepnets4eo.grid import Grid, Window, blocks, gsd_m
+from deepnets4eo.grid import Grid, Window, blocks, gsd_m, projected_extent, whole
 from deepnets4eo.rasters.ahead import in_order
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.sources import same_grid
@@ -247,9 +248,12 @@ def _fit_for_warp(layer: Layer, grid: Grid) -> Layer:
 
 def _under(grid: Grid, other: Grid) -> Window:
     """The window of `grid` that `other` covers, and a pixel around it."""
-    extent, box = other.extent, other.extent.boundingbox
+    extent: Geometry | None = other.extent
     if grid.crs is not None and grid.crs != other.crs:
-        box = extent.to_crs(grid.crs, resolution=max(box.span_x, box.span_y) / 16).boundingbox
+        extent = projected_extent(other.extent, grid.crs)
+    if extent is None:
+        return whole(grid)
+    box = extent.boundingbox
     corners = [~grid.affine * (x, y) for x in (box.left, box.right) for y in (box.bottom, box.top)]
     cols, rows = zip(*corners, strict=True)
     row, col = math.floor(min(rows)) - 1, math.floor(min(cols)) - 1

@@ -18,6 +18,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 
 Scores = Literal["probabilities", "log-probabilities", "raw"]
+LARGEST_PX = 1 << 15  # a float32 tile of three bands then has 13 GB
 SCORES: tuple[Scores, ...] = ("probabilities", "log-probabilities", "raw")
 
 
@@ -41,6 +42,8 @@ class Tiling:
                 f"tile_px={self.tile_px} with halo_px={self.halo_px} leaves {self.core_px} pixels; "
                 "the halo must be at least 0 and less than half of the tile."
             )
+        if self.tile_px > LARGEST_PX:
+            raise InputError(f"tile_px={self.tile_px} is more than any memory holds; expected {LARGEST_PX} at most.")
         if not 0 <= self.overlap_px < self.core_px:
             raise InputError(
                 f"overlap_px={self.overlap_px} must be at least 0 and less than the {self.core_px} pixels "
