@@ -104,7 +104,7 @@ def parse_yaml(text: str, name: str) -> Any:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, *TAG_ERRORS) as error:
         raise InputError(f"{name} is not valid YAML: {_reason(error)}") from error
-    _check_nesting(value, name, MOST_ENTRIES)
+    _check_values(value, name, MOST_ENTRIES)
     return value
 
 
@@ -119,7 +119,7 @@ def parse_json(text: str, name: str) -> Any:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
         raise InputError(f"{name} is not valid JSON: {_reason(error)}") from error
-    _check_nesting(value, name)
+    _check_values(value, name)
     return value
 
 
@@ -163,18 +163,33 @@ def _read_text(path: str | Path, largest: int | None = None) -> str:
     return text
 
 
-def _check_nesting(value: Any, name: str, most: float = math.inf) -> None:
-    """Refuse values nested so deep, or repeated so often by YAML's aliases, that no program could walk through them."""
+def _check_values(value: Any, name: str, most: float = math.inf) -> None:
+    """Refuse values nested so deep, or repeated so often by YAML's aliases, that no program could walk through them.
+
+    Also text that cannot be written: JSON and YAML may hold halves of surrogate pairs.
+    """
     waiting, entries = [(value, 0)], 0
     while waiting:
         node, depth = waiting.pop()
         if depth > DEEPEST:
             raise InputError(f"{name} nests lists and mappings more than {DEEPEST} deep. Is it the right file?")
-        inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        if isinstance(node, str) and not node.isascii() and not _has_utf8(node):
+            raise InputError(
+                f"{name} holds text with half of a surrogate pair (\\ud800 …). Write the character itself."
+            )
+        inner = [*node, *node.values()] if isinstance(node, dict) else node if isinstance(node, list) else ()
         entries += len(inner)
         if entries > most:
             raise InputError(f"{name} holds more than {most:,} entries. Is it the right file?")
         waiting.extend((item, depth + 1) for item in inner)
+
+
+def _has_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _reason(error: Exception) -> str:

@@ -111,7 +111,7 @@ def projected_extent(extent: Geometry, crs: CRS) -> Geometry | None:
         found: Geometry = extent.to_crs(crs, resolution=max(box.span_x, box.span_y) / 16)
     except ProjError as error:
         raise GridError(f"there is no way from {extent.crs} to {crs}: {error}. Check both CRSs.") from error
-    except ValueError:  # corners at infinity make no ring
+    except (ValueError, OverflowError):  # corners at infinity make no ring
         return None
     return found if all(math.isfinite(side) for side in found.boundingbox.bbox) else None
 
@@ -124,7 +124,7 @@ def check_grid(grid: Grid, name: str) -> None:
     check_affine(grid.affine, (grid.shape[0], grid.shape[1]), name)
     try:
         sides = gsd_m(grid)
-    except (ProjError, ShapelyError, ValueError) as error:  # PROJ, or GEOS for corners at infinity
+    except (ProjError, ShapelyError, ValueError, OverflowError) as error:  # PROJ, or GEOS for corners at infinity
         raise GridError(
             f"{name} does not lie where its CRS ({grid.crs}) is defined: {error}. {PLACE_REMEDY}"
         ) from error

@@ -112,7 +112,7 @@ def _place(result: Inspection, grid: Grid) -> None:
         result.facts["pixel shape"] = "not square (it is handled; distances are measured in metres)"
     try:
         west, south, east, north = grid.extent.to_crs("EPSG:4326").boundingbox.bbox
-    except (ProjError, ShapelyError, ValueError):
+    except (ProjError, ShapelyError, ValueError, OverflowError):
         result.problems.append(
             f"its extent has no longitude and latitude. Check its georeference, and that {name} is its CRS."
         )

@@ -48,6 +48,8 @@ def read_table(source: str | Path, layer: str | None = None) -> gpd.GeoDataFrame
 
 def _check_shapefile_length(path: Path) -> None:
     """GDAL reads the rows behind the end of a cut Shapefile as empty; its header knows the true length."""
+    if not path.is_file():  # a folder of that name: GDAL says what it is
+        return
     with path.open("rb") as file:
         header = file.read(28)
     stated, found = 2 * int.from_bytes(header[24:28], "big"), path.stat().st_size
