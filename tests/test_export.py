@@ -1,8 +1,11 @@
 """Export to ONNX: the same labels in another runtime, any size where that can be, and all a caller must know inside."""
 
+import functools
 import importlib.util
 import json
 import logging
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,15 +16,18 @@ from torch import nn
 from deepnets4eo import export
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.export import export_onnx
+from deepnets4eo.export_check import Reference
 from deepnets4eo.inputs import InputSpec, LayerInput
 from deepnets4eo.lattice import Tiling
 from deepnets4eo.legend import Legend
 from deepnets4eo.networks import create_model
+from deepnets4eo.rounding import RoundingRange
 from deepnets4eo.run import Run
 from deepnets4eo.segmenter import NetworkSegmenter
 
 onnx = pytest.importorskip("onnx", reason="needs pip install deepnets4eo[onnx]")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs pip install deepnets4eo[onnx]")
+from wrong_graphs import WRONG, made_wrong  # noqa: E402
 
 LEGEND = Legend.load("isprs")
 INPUTS = InputSpec(
@@ -31,12 +37,23 @@ INPUTS = InputSpec(
     },
     gsd_m=0.1,
 )
+SMALLER = {  # than those of all tests: it is the number of layers that tracing takes its time for
+    "dual-stream": {
+        "streams": [3, 1],
+        "network": "osmnet",
+        "options": {"width": 4, "batch_norm": True},
+        "absent": "silent",
+    },
+    "residual-correction": {"streams": [3, 1], "network": ["segnet", "osmnet"], "options": {"width": 4}},
+    "segnet": {"width": 4, "deep_supervision": True},
+}
 NETWORKS = [
-    *REGISTERED.items(),  # for four bands, as small as they can be
-    ("unet/resnet18", {}),
-    ("segnet", {"width": 2, "head": "multi-kernel", "deep_supervision": True}),
-    ("segnet", {"width": 2, "head": "distance"}),
+    *(REGISTERED | SMALLER).items(),
+    ("unet/resnet18", {"encoder_depth": 3, "decoder_channels": [16, 8, 8]}),
+    ("osmnet", {"width": 4, "head": "multi-kernel"}),
+    ("osmnet", {"width": 4, "head": "distance"}),
 ]
+NAMES = [f"{name} {options.get('head', '')}".strip() for name, options in NETWORKS]
 
 
 class Tiny(nn.Module):
@@ -73,24 +90,57 @@ def run(tmp_path):
     return run_of(tmp_path / "run", Tiny())
 
 
-def logits_of(path, batch):
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+def logits_of(graph, batch):
+    """A graph's result, from its file or its bytes."""
+    source = graph if isinstance(graph, bytes) else str(graph)
+    session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
     return session.run(None, {"image": batch})[0]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("name", "options"), NETWORKS)
-def test_the_exported_network_gives_the_same_labels(tmp_path, name, options):
+@functools.cache
+def exported(number):
+    """A network of the list as a segmenter, its graph, and what the graph is compared with: traced once for all tests."""
+    name, options = NETWORKS[number]
     torch.manual_seed(0)
     network = create_model(name, in_channels=4, num_classes=LEGEND.num_classes, **options)
-    run = run_of(tmp_path / "run", network, name)
-    done = export_onnx(run, tmp_path / "network.onnx")
-    assert done.same_labels >= 0.9999  # equal logits but for rounding; a tie may fall otherwise
-    shape = (3, 4, 64, 64) if done.side_px else (3, 4, 40, 75)
-    batch = np.random.default_rng(1).normal(size=shape).astype(np.float32)
-    found, expected = logits_of(done.path, batch), run.segmenter.predict_raw(batch)
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
-    assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() >= 0.9999
+    segmenter = run_of(Path(), network, name).segmenter
+    with tempfile.TemporaryDirectory() as folder:
+        done = export_onnx(Run(Path(), segmenter, {}, {}), Path(folder) / "network.onnx")
+        return segmenter, done, done.path.read_bytes()
+
+
+@functools.cache
+def reference(number):
+    return Reference(exported(number)[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(NETWORKS)), ids=NAMES)
+def test_every_registered_network_is_exported_and_agrees_at_any_size(number):
+    segmenter, done, graph = exported(number)
+    assert done.any_size
+    assert done.same_labels >= 0.995
+    batch = np.random.default_rng(1).normal(size=(3, 4, 40, 75)).astype(np.float32)
+    probe = RoundingRange(segmenter, batch, 16)
+    scores = logits_of(graph, batch)
+    assert probe.explains(scores).all()
+    best_two = np.sort(probe.scores, axis=1)[:, -2:]
+    clear = best_two[:, 1] - best_two[:, 0] > 4 * probe.width
+    assert clear.mean() > 0.25
+    assert (scores.argmax(axis=1) == probe.scores.argmax(axis=1))[clear].all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(NETWORKS)), ids=NAMES)
+def test_every_wrong_graph_of_every_network_is_refused(number):
+    accepted = []
+    for change in WRONG:
+        try:
+            reference(number).agreement(made_wrong(exported(number)[2], change))
+        except RunError:
+            continue
+        accepted.append(change.__name__)
+    assert not accepted
 
 
 @pytest.mark.slow
