@@ -14,12 +14,16 @@ def _weights(model: ModelProto) -> list[str]:
 
 
 def _change_weight(model: ModelProto, place: float) -> None:
-    """The largest weight of a convolution gets the other sign; place : 0 the first convolution, 1 the last."""
+    """The largest weight of each filter gets the other sign; place : 0 the first convolution, 1 the last.
+
+    Of each, because some filters of a network that was not trained are silent on any image.
+    """
     names = _weights(model)
     name = names[round(place * (len(names) - 1))]
     (initializer,) = (one for one in model.graph.initializer if one.name == name)
     values = numpy_helper.to_array(initializer).copy()
-    values.flat[np.abs(values).argmax()] *= -1
+    for one in values:
+        one.flat[np.abs(one).argmax()] *= -1
     initializer.CopyFrom(numpy_helper.from_array(values, name))
 
 
