@@ -49,7 +49,8 @@ class Reference:
         rng = np.random.default_rng(0)
         shapes = SHAPES if side_px is None else ((1, side_px, side_px),)
         self.probes = [RoundingRange(segmenter, probe_images(segmenter.inputs, shape, rng), FEW) for shape in shapes]
-        decided = np.concatenate([probe.decided.ravel() for probe in self.probes]).mean()
+        self.ordinary = min(probe.ordinary for probe in self.probes)
+        decided = np.concatenate([probe.decided(self.ordinary).ravel() for probe in self.probes]).mean()
         if decided < DECIDED_SHARE:
             raise RunError(
                 f"rounding decides the scores of {1 - decided:.0%} of the pixels that the network {segmenter.network} was "
@@ -64,7 +65,7 @@ class Reference:
             scores = run(probe.batch)
             self._check(probe, scores)
             same.append((scores.argmax(axis=1) == probe.scores.argmax(axis=1)).ravel())
-            decided.append(probe.decided.ravel())
+            decided.append(probe.decided(self.ordinary).ravel())
             differences.append(np.abs(scores - probe.scores).max(axis=1).ravel())
         certain = np.concatenate(decided)
         largest = np.concatenate(differences)[certain].max(initial=0)
@@ -74,7 +75,7 @@ class Reference:
         """Refuse scores that rounding does not explain, after trying harder to explain them."""
         if scores.shape != probe.scores.shape:
             self._refuse(f"logits {scores.shape}, the run {probe.scores.shape},", probe)
-        while not (explained := probe.explains(scores)).all() and probe.runs < MANY:
+        while not (explained := probe.explains(scores, self.ordinary)).all() and probe.runs < MANY:
             probe.add_runs(FEW)
         wrong = ~explained.all(axis=1)
         if wrong.any():
