@@ -47,16 +47,14 @@ BUILDING = {  # value of buildings in the label masks, and the ground size of a 
 }
 SMALLEST_REGION = 60  # pixels of a mask's region that serves as an outline
 
-Image = Layer | Path | None
-
 
 @dataclass(frozen=True)
 class Case:
     """One job. reference : `id` and `damage` of the buildings whose grade is known; None where none is."""
 
     name: str
-    pre: Image
-    post: Image
+    pre: Layer | Path | None
+    post: Layer | Path
     footprints: Path | gpd.GeoDataFrame
     reference: pd.DataFrame | None = None
 
@@ -65,7 +63,7 @@ def row(case: Case) -> dict[str, Any]:
     """One line of the table."""
     line: dict[str, Any] = {"case": case.name}
     try:
-        found = assess(case.pre, case.post, case.footprints)  # type: ignore[arg-type]
+        found = assess(case.pre, case.post, case.footprints)
     except DeepNets4EOError as error:
         return line | {"codes": f"refused: {error}"}
     buildings = found.buildings
@@ -178,7 +176,7 @@ def intact_cases(data: Path) -> Iterator[Case]:
 def burnt_cases(data: Path) -> Iterator[Case]:
     """Post-event scenes alone: a control that what is known is still found."""
     for pair in pairs(data):
-        if pair.name.startswith("xbd_post"):
+        if pair.name.startswith("xbd_post") and pair.mask is not None:
             shapes = regions(pair.mask, pair.grades)
             yield Case(pair.name, None, pair.post, shapes[["id", "geometry"]], shapes[["id", "damage"]])
 
@@ -186,7 +184,7 @@ def burnt_cases(data: Path) -> Iterator[Case]:
 def new_buildings_cases(data: Path) -> Iterator[Case]:
     """Suburbs that grew: the outlines are of buildings that stand in the later image alone, undamaged."""
     for pair in pairs(data):
-        if pair.name.startswith("levir_cd"):
+        if pair.name.startswith("levir_cd") and pair.pre is not None and pair.mask is not None:
             photo = Layer.open(pair.post).read()[0]
             before = Layer.open(Layer.open(pair.pre).read()[0], grid=Grid(photo.shape[1:], utm(0.5), "EPSG:32614"))
             after = Layer.open(photo, grid=before.grid)
