@@ -1,5 +1,8 @@
 """The whole job on inputs that are wrong: it falls back, leaves buildings unassessed with a reason, or refuses."""
 
+from pathlib import Path
+
+import geopandas as gpd
 import numpy as np
 import pytest
 from affine import Affine
@@ -8,6 +11,7 @@ from made_up_town import GRID, GSD_M, POST_SHIFT, is_rubble, layer, outlines, ph
 from deepnets4eo.damage import DamageMap, assess
 from deepnets4eo.damage.job import Settings
 from deepnets4eo.damage.products.grades import DAMAGED
+from deepnets4eo.damage.skill import skill
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.scene import Layer
@@ -129,3 +133,27 @@ def test_where_nothing_is_damaged_the_share_is_found_to_be_small(pre: Layer) -> 
 def test_the_share_of_damaged_buildings_that_is_given_is_used(pre: Layer) -> None:
     found = assess(None, pre, outlines(), settings=Settings(damaged_share=0.4))
     assert found.parameters["damaged_share"] == 0.4
+
+
+@pytest.mark.real_data
+def test_joplins_footprints_mirrored_are_not_graded(real_data: Path) -> None:
+    folder = real_data / "joplin"
+    frame = gpd.read_file(folder / "footprints_overlap.geojson")
+    west, _, east, _ = frame.total_bounds
+    mirrored = frame.assign(geometry=frame.scale(-1, 1, origin=((west + east) / 2, 0)))
+    found = assess(None, folder / "post", mirrored)
+    assert found.buildings["damage"].isna().all()
+    assert codes(found) == {"alignment_failed"}
+
+
+@pytest.mark.real_data
+def test_joplin_before_the_tornado_raises_no_alarm_and_24_m_cost_nothing_after_it(real_data: Path) -> None:
+    folder = real_data / "joplin"
+    frame = gpd.read_file(folder / "footprints_overlap.geojson")
+    before = assess(None, folder / "pre", frame).buildings
+    assert before["status"].eq("assessed").mean() > 0.5
+    assert before["damage"].isin(DAMAGED).sum() <= 0.01 * len(before)
+    moved = frame.assign(geometry=frame.translate(17 / 88_800, -17 / 111_000))
+    after = assess(None, folder / "post", moved)
+    assert "footprints_moved_far" in codes(after)
+    assert skill(after.buildings, gpd.read_file(folder / "damage_labels.geojson")).auc > 0.98
