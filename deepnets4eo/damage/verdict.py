@@ -8,17 +8,21 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from deepnets4eo.damage.date_order import require_order
 from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel, named
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence.table import PRE_POST
+from deepnets4eo.damage.evidence.canvas import COARSEST_PRE, pre_ratio
+from deepnets4eo.damage.evidence.table import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.ordinal import grade_probabilities
+from deepnets4eo.damage.prior import estimated_share
 from deepnets4eo.damage.registration import FootprintAlignment, Registration
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
 from deepnets4eo.errors import InputError
@@ -34,23 +38,24 @@ CERTAIN = 1e-4  # no probability is taken to be nearer to 0 or 1: no single voic
 class Judge:
     """The decision of a job: the weight-free model, and a network with the weight of its word where one is given.
 
-    damaged_share : of the place's buildings with major damage or worse, as far as that is known beforehand.
+    damaged_share : of the place's buildings with major damage or worse, as far as that is known beforehand; None
+    estimates it from the buildings themselves.
     """
 
     model: DamageModel
     grader: NetworkGrader | None = None
     weight: float = 0.5
-    damaged_share: float = 0.5
+    damaged_share: float | None = None
 
     @classmethod
-    def load(cls, model: str, weight: float = 0.5, damaged_share: float = 0.5) -> Judge:
+    def load(cls, model: str, weight: float = 0.5, damaged_share: float | None = None) -> Judge:
         """Open a model of models/, or a run's folder, which is heard beside the default model.
 
         Errors: RunError for a run that grades no buildings; InputError for unknown names or a share outside its range.
         """
         if not 0 <= weight <= 1:
             raise InputError(f"the network's weight is {weight}, expected 0 (not heard) to 1 (heard alone).")
-        if not 0 < damaged_share < 1:
+        if damaged_share is not None and not 0 < damaged_share < 1:
             raise InputError(
                 f"the share of damaged buildings is {damaged_share}, expected more than 0 and less than 1."
             )
@@ -68,10 +73,11 @@ class Judge:
         footprints: Footprints,
         registration: Registration | None,
         alignment: FootprintAlignment | None,
+        aligned_on: Literal["pre", "post"] = "pre",
     ) -> pd.DataFrame | None:
         """The network's probabilities, one row a footprint; None where there is no network, or no pair to show it.
 
-        images : pre (or None) and post. Errors: RunError where they do not fit the run, before the long work.
+        images : pre (or None) and post. aligned_on : where `alignment` was measured. Errors: RunError where they do not fit the run, before the long work.
         """
         pre, post = images
         if self.grader is None:
@@ -79,16 +85,40 @@ class Judge:
         if pre is None or registration is None or registration.status == "failed":
             logger.warning("the network is not heard: it needs a pre image that could be registered")
             return None
+        if pre_ratio(pre, post) > COARSEST_PRE:
+            logger.warning("the network is not heard: the pre image is too coarse")
+            return None
         logger.info("grading by the network …")
-        return self.grader.probabilities(pre, post, footprints, registration, alignment)
+        return self.grader.probabilities(pre, post, footprints, registration, alignment, aligned_on)
+
+    def require_order(self, evidence: EvidenceTable) -> None:
+        """Refuse images that seem to be swapped: see `date_order`. Errors: InputError."""
+        if evidence.before is None:
+            return
+        frame = evidence.frame
+        both = (frame["method"] == PRE_POST).to_numpy()
+        alone = pd.DataFrame({"status": np.where(both, ASSESSED, NOT_ASSESSED), "method": POST_ONLY}, frame.index)
+        before, after = (
+            self.model.probabilities(pd.concat([alone, columns], axis=1))[:, 2:].sum(axis=1)
+            for columns in (evidence.before, frame[evidence.before.columns])
+        )
+        require_order(before, after)
 
     def decide(self, evidence: EvidenceTable, heard: pd.DataFrame | None) -> tuple[EvidenceTable, pd.DataFrame]:
-        """The evidence, with the network's where it was heard, and the decision (see `DamageModel.decide`)."""
+        """The evidence, with the network's where it was heard, and the decision (see `DamageModel.decide`).
+
+        The decision's `attrs` hold the `damaged_share` that was used.
+        """
         full = evidence if heard is None else with_network(evidence, heard)
         probabilities = self.model.probabilities(full.frame)
         if heard is not None:
             probabilities = combined(probabilities, full.frame, self.weight)
-        return full, named(for_share(probabilities, self.damaged_share), full.frame.index)
+        share = self.damaged_share
+        if share is None:
+            share = estimated_share(probabilities[:, 2:].sum(axis=1))
+        decided = named(for_share(probabilities, share), full.frame.index)
+        decided.attrs["damaged_share"] = share
+        return full, decided
 
 
 def with_network(evidence: EvidenceTable, probabilities: pd.DataFrame) -> EvidenceTable:
