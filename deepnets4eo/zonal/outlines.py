@@ -100,9 +100,12 @@ class Outlines:
         meets &= (box[:, 1] < area.col + area.width) & (box[:, 3] > area.col)
         return np.unique(found[meets])
 
-    def spans(self, window: Window) -> Spans:
-        """All runs of inside pixels in a window. Memory: about 100 bytes per outline and row of it."""
-        index = self.touching(window)
+    def spans(self, window: Window, only: NDArray[np.int64] | None = None) -> Spans:
+        """All runs of inside pixels in a window, or those of some outlines. Memory: about 100 bytes per outline and row.
+
+        only : (M,) ascending numbers of the outlines to look at, by default those that touch the window.
+        """
+        index = self.touching(window) if only is None else only
         keys = np.sort(self._crossings(window, index))
         stride = window.width + 1
         start, stop = keys[0::2], keys[1::2]
@@ -110,6 +113,14 @@ class Outlines:
         line, first_col = np.divmod(start, stride)
         owner, row = np.divmod(line, window.height)
         return Spans(index, owner, row, first_col, first_col + stop - start)
+
+    def box_pixels(self, window: Window, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(M,) pixels of a window in the boxes of some outlines: as many as these can own there at most."""
+        low, high = self._box[numbers, :2], self._box[numbers, 2:]
+        corner = np.array([window.row, window.col])
+        sides = np.minimum(high, corner + (window.height, window.width)) - np.maximum(low, corner)
+        pixels: NDArray[np.int64] = np.maximum(sides, 0).prod(axis=1)
+        return pixels
 
     def paint(self, window: Window, background: int = -1) -> NDArray[np.int32]:
         """(h, w) int32 raster of outline numbers, `background` where there is none; of overlapping ones the last."""
