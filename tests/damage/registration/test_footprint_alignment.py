@@ -10,7 +10,7 @@ from moved_place import UTM, as_layer, houses, place, roofs
 
 from deepnets4eo.damage.registration import align_footprints
 from deepnets4eo.damage.registration.correlation import find_peaks, orientation_field
-from deepnets4eo.damage.registration.outlines import edge_agreement, trace
+from deepnets4eo.damage.registration.outlines import Sides, edge_agreement
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.scene import Layer
 
@@ -109,7 +109,7 @@ def test_without_any_crs_outlines_are_in_pixels():
 
 def test_edge_agreement_is_the_mean_along_the_outline_by_hand():
     field = orientation_field(place(1, (80, 80)))
-    outlines = trace(np.array([shapely.box(20, 25, 40, 50), shapely.box(45, 10, 60, 30)], object), 1.0)
+    outlines = Sides.of(np.array([shapely.box(20, 25, 40, 50), shapely.box(45, 10, 60, 30)], object)).trace(1.0)
     scores = edge_agreement(field, outlines, 4)
     for building in (0, 1):
         part = slice(outlines.starts[building], outlines.starts[building + 1])
@@ -123,16 +123,17 @@ def test_a_lone_roof_is_found_where_it_is():
     image = np.full((80, 80), 50, np.float32)
     image[30:55, 20:50] = 200
     outline = np.array([shapely.box(24, 27, 54, 52)], object)
-    peaks = find_peaks(edge_agreement(orientation_field(image), trace(outline, 1.0), 8))
+    peaks = find_peaks(edge_agreement(orientation_field(image), Sides.of(outline).trace(1.0), 8))
     assert (peaks.cols[0], peaks.rows[0]) == pytest.approx((-4, 3), abs=0.6)
 
 
 def test_outlines_keep_their_building():
     multi = shapely.MultiPolygon([shapely.box(0, 0, 4, 4), shapely.box(10, 0, 12, 2)])
-    outlines = trace(np.array([shapely.Polygon(), multi, shapely.box(0, 0, 3, 3)], object), 1.0)
+    sides = Sides.of(np.array([shapely.Polygon(), multi, shapely.box(0, 0, 3, 3)], object))
+    outlines = sides.trace(1.0)
     assert np.diff(outlines.starts).tolist() == [0, 16 + 8, 12]
     assert np.abs(np.abs(outlines.normals) - 1).max() < 1e-6
-    second = outlines.subset(np.array([2, 0]))
+    second = sides.subset(np.array([2, 0])).trace(1.0)
     assert np.diff(second.starts).tolist() == [12, 0]
 
 
