@@ -181,7 +181,8 @@ def _with_crs(table: gpd.GeoDataFrame, name: str, assume_crs: str | None) -> gpd
 def _polygons(geometries: np.ndarray, geographic: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Outlines (N,), the reason each row is unusable ('' where it is usable), and which were mended."""
     reasons = np.full(len(geometries), "", dtype=object)
-    outlines = shapely.force_2d(geometries)
+    outlines, high = geometries.copy(), shapely.get_coordinate_dimension(geometries) > 2
+    outlines[high] = shapely.force_2d(outlines[high])
     reasons[shapely.is_missing(outlines) | shapely.is_empty(outlines)] = "empty geometry"
     reasons[~_finite(outlines) & (reasons == "")] = "coordinates not finite"
     reasons[(shapely.get_dimensions(outlines) < 2) & (reasons == "")] = "not a polygon"

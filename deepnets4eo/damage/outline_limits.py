@@ -14,6 +14,7 @@ Ints = NDArray[np.int64]
 Points = NDArray[np.float64]
 
 LARGEST_M2 = 2e6  # the largest buildings on Earth cover a little over one square kilometre
+CHUNK = 16_384  # outlines that are shapes at the same time while all are made flat arrays: a shape takes 400 bytes
 SLACK_PX = 1.0  # around a box, so that rounding loses no piece
 
 
@@ -78,3 +79,13 @@ def groups(cost: NDArray[np.int64], most: int) -> list[slice]:
         cuts.append(slice(begin, stop))
         begin = stop
     return cuts
+
+
+def chunks(count: int) -> list[slice]:
+    """Runs of at most `CHUNK` of `count` outlines; one empty run where there are none."""
+    return [slice(start, min(start + CHUNK, count)) for start in range(0, max(count, 1), CHUNK)]
+
+
+def joined_starts(starts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Where each of all items begins, from where the items of each part do: (M + 1,) each, one (N + 1,) returned."""
+    return np.concatenate([[0], np.cumsum(np.concatenate([np.diff(part) for part in starts]))]).astype(np.int64)

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.zonal.outline_sides import decompose, inverse
+from deepnets4eo.zonal.outline_sides import decompose, inverse, joined
 
 CELL_PX = 1024  # bucket of the index from windows to outlines
+CHUNK = 16_384  # outlines taken apart at the same time: parts and rings of shapes take far more room than their sides
 
 
 class Spans(NamedTuple):
@@ -56,7 +57,8 @@ class Outlines:
     def __init__(self, geometries: NDArray[Any], to_pixels: NDArray[np.float64], shape: tuple[int, int]) -> None:
         self.shape = shape
         self.count = len(geometries)
-        self._edges, self._ledges, self._box = decompose(geometries, to_pixels)
+        pieces = [geometries[first : first + CHUNK] for first in range(0, max(self.count, 1), CHUNK)]
+        self._edges, self._ledges, self._box = joined([decompose(piece, to_pixels) for piece in pieces])
         self._bucket_of = _bucket(self._box, shape)
 
     @classmethod
@@ -77,6 +79,15 @@ class Outlines:
         if shape is None:
             raise InputError("outlines in pixels need the shape (h, w) of the raster they lie on.")
         return cls(outlines, inverse(grid), shape)
+
+    @classmethod
+    def joined(cls, parts: list[Outlines]) -> Outlines:
+        """All outlines of several parts that lie on one raster."""
+        whole = cls.__new__(cls)
+        whole.shape, whole.count = parts[0].shape, sum(part.count for part in parts)
+        whole._edges, whole._ledges, whole._box = joined([(part._edges, part._ledges, part._box) for part in parts])
+        whole._bucket_of = _bucket(whole._box, whole.shape)
+        return whole
 
     def __len__(self) -> int:
         return self.count

@@ -54,6 +54,16 @@ class Outlined:
     body: Outlines
     centres: NDArray[np.float64]
 
+    @classmethod
+    def joined(cls, parts: list[Outlined]) -> Outlined:
+        """The buildings of several parts."""
+        return cls(
+            Edges.joined([part.edges for part in parts]),
+            Outlines.joined([part.own for part in parts]),
+            Outlines.joined([part.body for part in parts]),
+            np.concatenate([part.centres for part in parts]),
+        )
+
 
 @dataclass(frozen=True)
 class Table:
@@ -64,8 +74,8 @@ class Table:
 
     @classmethod
     def joined(cls, parts: list[Table]) -> Table:
-        """Tables of different buildings, one after the other."""
-        rows = {name: np.concatenate([part.rows[name] for part in parts]) for name in parts[0].rows}
+        """One table of the buildings of several, whose rows it takes away: they never stand in memory twice."""
+        rows = {name: np.concatenate([part.rows.pop(name) for part in parts]) for name in list(parts[0].rows)}
         return cls(np.concatenate([part.buildings for part in parts]), rows)
 
 

@@ -5,7 +5,7 @@ Takes a canvas and outlined buildings; memory is two blocks plus one row of sums
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from deepnets4eo.damage.evidence.block import (
     IMAGES,
     BlockSums,
     Outlined,
+    Table,
     measure_block,
     spread_over_blocks,
 )
@@ -72,15 +73,15 @@ class _Totals:
         self._shifted: dict[str, Rows] = {}
 
     def add(self, part: BlockSums) -> None:
-        """Take in one block."""
-        for name, rows in part.sums.rows.items():
+        """Take in one block, whose rows are let go one after the other."""
+        for name, rows in _taken(part.sums):
             _table(self._rows, name, self._count, rows.shape[1], 0.0)[part.sums.buildings] += rows
-        for name, rows in part.context.rows.items():
+        for name, rows in _taken(part.context):
             _table(self._rows, name, self._count, rows.shape[1], np.nan)[part.context.buildings] = rows
-        for name, rows in part.best.rows.items():
+        for name, rows in _taken(part.best):
             _table(self._rows, name, self._count, rows.shape[1], 0.0)[part.best.buildings] = rows
         place = np.searchsorted(self._spread, part.shifted.buildings)
-        for name, rows in part.shifted.rows.items():
+        for name, rows in _taken(part.shifted):
             _table(self._shifted, name, len(self._spread), rows.shape[1], 0.0)[place] += rows
 
     def all(self) -> dict[str, Rows]:
@@ -88,6 +89,11 @@ class _Totals:
         for name, rows in best_of_shifts(self._shifted).items():
             self._rows[name][self._spread] = rows
         return self._rows
+
+
+def _taken(table: Table) -> Iterator[tuple[str, Rows]]:
+    while table.rows:
+        yield table.rows.popitem()
 
 
 def _inside(outlined: Outlined, canvas: Canvas) -> np.ndarray:

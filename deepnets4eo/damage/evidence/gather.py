@@ -22,6 +22,7 @@ from deepnets4eo.damage.evidence.columns import evidence_columns
 from deepnets4eo.damage.evidence.outlines import edges_of
 from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.table import EvidenceTable, judge_coverage
+from deepnets4eo.damage.outline_limits import chunks, larger_than_buildings, without
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.scene import Layer
 from deepnets4eo.zonal.outlines import Outlines
@@ -64,31 +65,49 @@ def gather(
     Peak memory: some 250 MB a worker and 3 kB a building, whatever the size of the images.
     """
     canvas = make_canvas(pre, post, registration, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud=cloud_mask)
-    outlines = footprints.in_pixels(post.grid)
-    moved = on_post(outlines, post, alignment, registration if aligned_on == "pre" and pre is not None else None)
-    outlined = outline(moved, canvas)
+    carried = registration if aligned_on == "pre" and pre is not None else None
+    outlined, shift_px = _placed(footprints.in_pixels(post.grid), canvas, post, alignment, carried)
     store = None if scratch is None else BlockStore(scratch, canvas, outlined)
     sums = collect(canvas, outlined, workers=workers, progress=progress, store=store)
     coverage = judge_coverage(sums, outlined, canvas)
     evidence = evidence_columns(sums, coverage.method == "pre_post")
     if store is not None:
         store.clear()
-    return EvidenceTable.build(
-        footprints.frame["id"].to_numpy(), evidence, coverage, _centres(moved) - _centres(outlines)
-    )
+    return EvidenceTable.build(footprints.frame["id"].to_numpy(), evidence, coverage, shift_px)
+
+
+def _placed(
+    outlines: Shapes,
+    canvas: Canvas,
+    post: Layer,
+    alignment: FootprintAlignment | None,
+    registration: Registration | None,
+) -> tuple[Outlined, Points]:
+    """Buildings where the post image shows them, and how far (N, 2) each was moved, in its pixels (col, row)."""
+    parts, shifts = [], []
+    for rows in chunks(len(outlines)):
+        moved = on_post(outlines[rows], post, alignment, registration, rows)
+        parts.append(outline(moved, canvas))
+        shifts.append(_centres(moved) - _centres(outlines[rows]))
+    return Outlined.joined(parts), np.concatenate(shifts)
 
 
 def on_post(
-    outlines: Shapes, post: Layer, alignment: FootprintAlignment | None, registration: Registration | None
+    outlines: Shapes,
+    post: Layer,
+    alignment: FootprintAlignment | None,
+    registration: Registration | None,
+    rows: slice = slice(None),
 ) -> Shapes:
     """Outlines in post pixels, moved to where the post image shows the buildings.
 
+    rows : which of the alignment's buildings they are.
     registration : carries them on from the pre image; None (or failed) where they lie on the post image already.
     """
     coordinates, owner = shapely.get_coordinates(outlines, return_index=True)
     if alignment is not None:
         along_row, along_col = gsd_m(post.grid)
-        coordinates = coordinates + alignment.offsets_m[owner] / (along_col, along_row)
+        coordinates = coordinates + alignment.offsets_m[rows][owner] / (along_col, along_row)
     if registration is not None and registration.status != "failed":
         coordinates = _through(~Affine(*np.asarray(registration.matrix, float).ravel()), coordinates)
     return shapely.set_coordinates(outlines.copy(), coordinates)
@@ -97,6 +116,7 @@ def on_post(
 def outline(outlines: Shapes, canvas: Canvas) -> Outlined:
     """Outlines from post pixels to working pixels, made ready for the pass."""
     placed = shapely.transform(outlines, lambda xy: _through(canvas.post_to_work, xy))
+    placed = without(placed, larger_than_buildings(placed, canvas.gsd_m))
     grown = shapely.buffer(placed, BODY_M / canvas.gsd_m, join_style="mitre", quad_segs=2)
     own, body = (Outlines.on(shapes, shape=canvas.shape) for shapes in (placed, grown))
     return Outlined(edges_of(placed), own, body, _centres(placed)[:, ::-1])

@@ -12,7 +12,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.outline_limits import pieces_near
+from deepnets4eo.damage.outline_limits import joined_starts, pieces_near
 from deepnets4eo.grid import Window
 from deepnets4eo.zonal.outlines import Outlines, ranges
 
@@ -36,6 +36,14 @@ class Edges:
 
     def __len__(self) -> int:
         return len(self.start) - 1
+
+    @classmethod
+    def joined(cls, parts: list[Edges]) -> Edges:
+        """The edges of all outlines of several parts."""
+        rows, cols, outward = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "cols", "outward")
+        )
+        return cls(joined_starts([part.start for part in parts]), rows, cols, outward)
 
     def of(self, outlines: Ints) -> tuple[Ints, Ints]:
         """Edge numbers of some outlines, and for each the position of its outline in `outlines`."""

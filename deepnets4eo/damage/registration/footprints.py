@@ -16,7 +16,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
-from deepnets4eo.damage.outline_limits import groups, larger_than_buildings, without
+from deepnets4eo.damage.outline_limits import chunks, groups, larger_than_buildings, without
 from deepnets4eo.damage.registration.correlation import find_peaks, orientation_field
 from deepnets4eo.damage.registration.ground import Frame, Points, View, mean_gsd_m, through
 from deepnets4eo.damage.registration.neighbours import regularise
@@ -34,7 +34,7 @@ MARGIN_PX = 256  # of a giant building, what lies farther from the centres of it
 BORDER_PX = 4  # smoothing needs that much around
 VOTERS, VOTERS_PER_BLOCK = 1500, 150  # buildings that vote for the common offset; few blocks need to be read
 STEP_PX = 1.25  # distance of the points along an outline
-MOST_POINTS = 1 << 20  # of all buildings compared together; only outlines that overlap have more in a block
+MOST_POINTS = 1 << 18  # of all buildings compared together; only outlines that overlap have more in a block
 LOCAL_RADIUS_M = 3.5
 AGREE_M = 1.5
 READERS = 2
@@ -100,7 +100,7 @@ def align_footprints(
     local : refine each building by up to 3.5 m where its neighbours agree. seed : draws the buildings that vote.
     returns : FootprintAlignment; all offsets are 0 when it failed.
     Errors: GridError where only one of the two has a CRS; InputError for a table without rows.
-    Peak memory: a block of 1,700² pixels and a million points a thread, and 2 kB a building.
+    Peak memory: a block of 1,700² pixels and 250,000 points a thread, and 2 kB a building.
     """
     if not len(footprints):
         raise InputError("there are no footprints (0 rows), expected polygons. Check the layer that was read.")
@@ -176,8 +176,12 @@ def _sides(grid: Grid, frame: Frame, footprints: GeoDataFrame, gsd_m: float) -> 
     forth, _ = _ways(footprints.crs, grid)
     place = Affine.scale(1.0 / gsd_m) * ~(grid.affine * frame.to_pixel)
     polygons = np.asarray(footprints.geometry.values, object)
-    pixels = shapely.transform(polygons, lambda coords: through(place, forth(coords)))
-    return Sides.of(without(pixels, larger_than_buildings(pixels, gsd_m)))
+
+    def sides(rows: slice) -> Sides:
+        pixels = shapely.transform(polygons[rows], lambda coords: through(place, forth(coords)))
+        return Sides.of(without(pixels, larger_than_buildings(pixels, gsd_m)))
+
+    return Sides.joined([sides(rows) for rows in chunks(len(polygons))])
 
 
 def _ways(crs: CRS | None, grid: Grid) -> tuple[Any, Any]:

@@ -12,7 +12,7 @@ import shapely
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from deepnets4eo.damage.outline_limits import pieces_near
+from deepnets4eo.damage.outline_limits import joined_starts, pieces_near
 from deepnets4eo.damage.registration.correlation import Field
 from deepnets4eo.damage.registration.ground import Points
 from deepnets4eo.zonal.outlines import ranges
@@ -53,6 +53,14 @@ class Sides:
             np.searchsorted(building, np.arange(len(polygons) + 1)),
             0.5 * (bounds[:, :2] + bounds[:, 2:]),
         )
+
+    @classmethod
+    def joined(cls, parts: list[Sides]) -> Sides:
+        """The sides of all buildings of several parts."""
+        begin, end, centres = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("begin", "end", "centres")
+        )
+        return cls(begin, end, joined_starts([part.starts for part in parts]), centres)
 
     def subset(self, buildings: NDArray[np.intp]) -> Sides:
         """The sides of some buildings, in that order."""
