@@ -66,21 +66,6 @@ def pieces_near(begin: Points, end: Points, count: Ints, low: Points, high: Poin
     return first, number
 
 
-def groups(cost: NDArray[np.int64], most: int) -> list[slice]:
-    """Runs of neighbours that cost at most `most` together; one that costs more is a run of its own.
-
-    >>> groups(np.array([3, 3, 9, 1, 1]), 6)
-    [slice(0, 2, None), slice(2, 3, None), slice(3, 5, None)]
-    """
-    total = np.concatenate([[0], np.cumsum(cost, dtype=np.float64)])
-    cuts, begin = [], 0
-    while begin < len(cost):
-        stop = max(int(np.searchsorted(total, total[begin] + most, side="right")) - 1, begin + 1)
-        cuts.append(slice(begin, stop))
-        begin = stop
-    return cuts
-
-
 def chunks(count: int) -> list[slice]:
     """Runs of at most `CHUNK` of `count` outlines; one empty run where there are none."""
     return [slice(start, min(start + CHUNK, count)) for start in range(0, max(count, 1), CHUNK)]

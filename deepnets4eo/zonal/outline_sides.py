@@ -55,6 +55,7 @@ def inverse(grid: Grid | None) -> NDArray[np.float64]:
     return np.array([column, row])
 
 
+SIDE = ("x", "y", "dx", "dy", "first", "last")
 Decomposed = tuple[Edges, Ledges, NDArray[np.int64]]
 
 
@@ -63,13 +64,11 @@ def joined(pieces: list[Decomposed]) -> Decomposed:
     edges, ledges, boxes = zip(*pieces, strict=True)
     first = np.cumsum([0, *(len(box) for box in boxes)])
     counts = np.concatenate([np.diff(piece.of) for piece in edges])
-    sides = [
-        np.concatenate([getattr(piece, name) for piece in edges]) for name in ("x", "y", "dx", "dy", "first", "last")
-    ]
-    owner = np.concatenate([piece.owner + start for piece, start in zip(ledges, first[:-1], strict=True)])
-    level = [np.concatenate([getattr(piece, name) for piece in ledges]) for name in ("row", "start", "stop")]
     of = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return Edges(*sides, of), Ledges(owner, *level), np.concatenate(boxes)
+    sides = {name: np.concatenate([getattr(piece, name) for piece in edges]) for name in SIDE}
+    owner = np.concatenate([piece.owner + start for piece, start in zip(ledges, first[:-1], strict=True)])
+    level = {name: np.concatenate([getattr(piece, name) for piece in ledges]) for name in ("row", "start", "stop")}
+    return Edges(of=of, **sides), Ledges(owner=owner, **level), np.concatenate(boxes)
 
 
 def decompose(geometries: NDArray[Any], to_pixels: NDArray[np.float64]) -> Decomposed:

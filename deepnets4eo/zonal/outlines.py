@@ -18,6 +18,7 @@ from deepnets4eo.grid import Grid, Window
 from deepnets4eo.zonal.outline_sides import decompose, inverse, joined
 
 CELL_PX = 1024  # bucket of the index from windows to outlines
+MOST_PIXELS = 1 << 20  # of outlines looked at together: those of a block, unless they lie over each other
 CHUNK = 16_384  # outlines taken apart at the same time: parts and rings of shapes take far more room than their sides
 
 
@@ -125,13 +126,16 @@ class Outlines:
         owner, row = np.divmod(line, window.height)
         return Spans(index, owner, row, first_col, first_col + stop - start)
 
-    def box_pixels(self, window: Window, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(M,) pixels of a window in the boxes of some outlines: as many as these can own there at most."""
-        low, high = self._box[numbers, :2], self._box[numbers, 2:]
+    def some_at_a_time(self, window: Window, most_pixels: int = MOST_PIXELS) -> list[NDArray[np.int64]]:
+        """Numbers of the outlines that touch a window, in runs (at least one) that own so many pixels of it at most.
+
+        What is made per pixel is bounded so, however many outlines lie over each other; one outline is never cut.
+        """
+        touching = self.touching(window)
         corner = np.array([window.row, window.col])
-        sides = np.minimum(high, corner + (window.height, window.width)) - np.maximum(low, corner)
-        pixels: NDArray[np.int64] = np.maximum(sides, 0).prod(axis=1)
-        return pixels
+        low = np.maximum(self._box[touching, :2], corner)
+        sides = np.minimum(self._box[touching, 2:], corner + (window.height, window.width)) - low
+        return [touching[run] for run in groups(sides.prod(axis=1), most_pixels)] or [touching]
 
     def paint(self, window: Window, background: int = -1) -> NDArray[np.int32]:
         """(h, w) int32 raster of outline numbers, `background` where there is none; of overlapping ones the last."""
@@ -205,6 +209,21 @@ def ranges(start: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.in
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
     return np.arange(total) + np.repeat(start - (ends - counts), counts)
+
+
+def groups(cost: NDArray[np.int64], most: int) -> list[slice]:
+    """Runs of neighbours that cost at most `most` together; one that costs more is a run of its own.
+
+    >>> groups(np.array([3, 3, 9, 1, 1]), 6)
+    [slice(0, 2, None), slice(2, 3, None), slice(3, 5, None)]
+    """
+    total = np.concatenate([[0], np.cumsum(cost, dtype=np.float64)])
+    cuts, begin = [], 0
+    while begin < len(cost):
+        stop = max(int(np.searchsorted(total, total[begin] + most, side="right")) - 1, begin + 1)
+        cuts.append(slice(begin, stop))
+        begin = stop
+    return cuts
 
 
 def _in_crs_of(series: Any, grid: Grid | None) -> Any:

@@ -20,7 +20,6 @@ from deepnets4eo.damage.evidence.outlines import Edges, Ints, enclosed, trace
 from deepnets4eo.damage.evidence.radiometry import Radiometry
 from deepnets4eo.damage.evidence.shifts import best_of_shifts
 from deepnets4eo.damage.evidence.sums import Groups, Rows, correlation_sums
-from deepnets4eo.damage.outline_limits import groups
 from deepnets4eo.grid import Window
 from deepnets4eo.zonal.outlines import Outlines
 
@@ -36,7 +35,6 @@ IMAGES = ("pre", "post")
 INSIDE = ("count", "light", "rough", "log_floor", "edge", "edge2", "right_cos", "right_sin", "red", "green", "blue", "tarp")  # fmt: skip
 CONTEXT = ("light", "log_floor", "red", "green", "blue")
 TARP_EXCESS = 0.12  # by which the share of blue exceeds that of red
-MOST_PIXELS = 1 << 20  # of all buildings measured together; only outlines that overlap have more than a block has
 
 Read = dict[str, tuple[NDArray[Any], NDArray[np.bool_]]]
 
@@ -47,12 +45,14 @@ class Outlined:
 
     edges : their outlines; own : the pixels these enclose; body : the same, grown by a metre.
     centres : (N, 2) float64, row and col of the middle of each bounding box, NaN for empty outlines.
+    left_out : (N,) why an outline is not measured and stands here as an empty one; '' where it is measured.
     """
 
     edges: Edges
     own: Outlines
     body: Outlines
     centres: NDArray[np.float64]
+    left_out: NDArray[np.object_]
 
     @classmethod
     def joined(cls, parts: list[Outlined]) -> Outlined:
@@ -62,6 +62,7 @@ class Outlined:
             Outlines.joined([part.own for part in parts]),
             Outlines.joined([part.body for part in parts]),
             np.concatenate([part.centres for part in parts]),
+            np.concatenate([part.left_out for part in parts]),
         )
 
 
@@ -132,8 +133,10 @@ def measure_block(window: Window, canvas: Canvas, outlined: Outlined, radiometry
         for name in IMAGES
         if name in canvas.layers
     }
-    others = {name: canvas.read(name, window) for name in ("cloud", "dsm_pre", "dsm_post") if name in canvas.layers}
-    pieces = [_measure(part, outlined, members, maps, others) for members in _some_at_a_time(outlined.body, window)]
+    others: Read = {
+        name: canvas.read(name, window) for name in ("cloud", "dsm_pre", "dsm_post") if name in canvas.layers
+    }
+    pieces = [_measure(part, outlined, members, maps, others) for members in outlined.body.some_at_a_time(window)]
     sums, best, shifted = (Table.joined(list(tables)) for tables in zip(*pieces, strict=True))
     return BlockSums(sums, best, shifted, _context(part, outlined, maps))
 
@@ -143,13 +146,6 @@ def spread_over_blocks(body: Outlines, block_px: int) -> NDArray[np.bool_]:
     limit = np.array(body.shape)
     low, high = np.clip(body.box[:, :2], 0, limit - 1), np.clip(body.box[:, 2:] - 1, 0, limit - 1)
     return np.asarray((low // block_px != high // block_px).any(axis=1))
-
-
-def _some_at_a_time(outlines: Outlines, window: Window) -> list[Ints]:
-    """The outlines that touch a window, in runs that own no more than so many pixels together; at least one run."""
-    touching = outlines.touching(window)
-    runs = groups(outlines.box_pixels(window, touching), MOST_PIXELS)
-    return [touching[run] for run in runs] or [touching]
 
 
 def _measure(
@@ -260,7 +256,7 @@ def _context(part: Part, outlined: Outlined, maps: dict[str, Maps]) -> Table:
     centred = np.flatnonzero(part.holds(outlined.centres))
     around = part.around
     built = np.zeros(around.height * around.width, bool)
-    for members in _some_at_a_time(outlined.body, around):
+    for members in outlined.body.some_at_a_time(around):
         built[enclosed(outlined.body, members, around)[1]] = True
     ground = ~built.reshape(around.height, around.width)
     rows, cols = (np.floor(outlined.centres[centred]).astype(np.int64) - (around.row, around.col)).T // CELL_PX

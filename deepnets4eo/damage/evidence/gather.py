@@ -21,7 +21,7 @@ from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import evidence_columns
 from deepnets4eo.damage.evidence.outlines import edges_of
 from deepnets4eo.damage.evidence.store import BlockStore
-from deepnets4eo.damage.evidence.table import EvidenceTable, judge_coverage
+from deepnets4eo.damage.evidence.table import LARGE, OUTSIDE, EvidenceTable, judge_coverage
 from deepnets4eo.damage.outline_limits import chunks, larger_than_buildings, without
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.scene import Layer
@@ -62,11 +62,15 @@ def gather(
 
     returns : EvidenceTable, one row per footprint in their order.
     Errors: GridError where footprints and image cannot be put on one grid.
-    Peak memory: some 250 MB a worker and 3 kB a building, whatever the size of the images.
+    Peak memory: some 250 MB a worker and 3 kB a building, whatever the size of the images and of the outlines.
     """
     canvas = make_canvas(pre, post, registration, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud=cloud_mask)
     carried = registration if aligned_on == "pre" and pre is not None else None
-    outlined, shift_px = _placed(footprints.in_pixels(post.grid), canvas, post, alignment, carried)
+    outlines = footprints.in_pixels(post.grid)
+    unreachable = shapely.is_empty(outlines) & ~shapely.is_empty(footprints.frame.geometry.to_numpy())
+    outlined, shift_px = _placed(outlines, canvas, post, alignment, carried)
+    outlined.left_out[unreachable] = OUTSIDE
+    del outlines  # the pass needs the room
     store = None if scratch is None else BlockStore(scratch, canvas, outlined)
     sums = collect(canvas, outlined, workers=workers, progress=progress, store=store)
     coverage = judge_coverage(sums, outlined, canvas)
@@ -114,12 +118,14 @@ def on_post(
 
 
 def outline(outlines: Shapes, canvas: Canvas) -> Outlined:
-    """Outlines from post pixels to working pixels, made ready for the pass."""
+    """Outlines from post pixels to working pixels, made ready for the pass; those larger than any building stay out."""
     placed = shapely.transform(outlines, lambda xy: _through(canvas.post_to_work, xy))
-    placed = without(placed, larger_than_buildings(placed, canvas.gsd_m))
+    larger = larger_than_buildings(placed, canvas.gsd_m)
+    placed = without(placed, larger)
     grown = shapely.buffer(placed, BODY_M / canvas.gsd_m, join_style="mitre", quad_segs=2)
     own, body = (Outlines.on(shapes, shape=canvas.shape) for shapes in (placed, grown))
-    return Outlined(edges_of(placed), own, body, _centres(placed)[:, ::-1])
+    left_out = np.where(larger, LARGE, "").astype(object)
+    return Outlined(edges_of(placed), own, body, _centres(placed)[:, ::-1], left_out)
 
 
 def _through(affine: Affine, xy: Points) -> Points:

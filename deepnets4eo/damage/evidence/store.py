@@ -10,6 +10,7 @@ import hashlib
 import shutil
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -50,10 +51,12 @@ class BlockStore:
 
     def put(self, window: Window, part: BlockSums) -> None:
         """Keep the sums of a finished block."""
-        tables: dict[str, Table] = {kind: getattr(part, kind) for kind in KINDS}
-        arrays = {f"{kind}:{name}": rows for kind, table in tables.items() for name, rows in table.rows.items()}
+        arrays: dict[str, Any] = {}
+        for kind in KINDS:
+            table: Table = getattr(part, kind)
+            arrays |= {kind: table.buildings} | {f"{kind}:{name}": rows for name, rows in table.rows.items()}
         with replacing(self._path(window)) as partial:
-            np.savez(partial, **{kind: table.buildings for kind, table in tables.items()}, **arrays)
+            np.savez(partial, **arrays)
 
     def clear(self) -> None:
         """Remove everything: the job is done, or begins anew."""

@@ -26,6 +26,7 @@ ASSESSED, NOT_ASSESSED = "assessed", "not_assessed"
 PRE_POST, POST_ONLY = "pre_post", "post_only"
 EMPTY, OUTSIDE, NODATA = "footprint is empty", "outside the post image", "no data in the post image"
 CLOUD, SMALL = "under cloud", "footprint too small for the image resolution"
+LARGE = "footprint larger than any building"
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def judge_coverage(sums: dict[str, Rows], outlined: Outlined, canvas: Canvas) ->
     ]
     for rule, text in rules:  # later rules say more about why
         reason[rule] = text
+    reason = np.where(outlined.left_out != "", outlined.left_out, reason)
     method = np.where(reason != "", "", np.where(seen_pre >= VISIBLE_SHARE, PRE_POST, POST_ONLY)).astype(object)
     return Coverage(reason, method)
 

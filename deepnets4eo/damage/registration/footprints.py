@@ -16,7 +16,7 @@ from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS, Transformer
 
-from deepnets4eo.damage.outline_limits import chunks, groups, larger_than_buildings, without
+from deepnets4eo.damage.outline_limits import chunks, larger_than_buildings, without
 from deepnets4eo.damage.registration.correlation import find_peaks, orientation_field
 from deepnets4eo.damage.registration.ground import Frame, Points, View, mean_gsd_m, through
 from deepnets4eo.damage.registration.neighbours import regularise
@@ -24,6 +24,7 @@ from deepnets4eo.damage.registration.outlines import Sides, edge_agreement
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.scene import Layer
+from deepnets4eo.zonal.outlines import groups
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame
