@@ -107,7 +107,7 @@ class Sides:
         ends = (self._corner(side, number, count), self._corner(side, number + 1, count))
         along = ends[1] - ends[0]
         length = np.hypot(along[:, 0], along[:, 1])
-        normals: NDArray[np.complex128] = (along[:, 1] - 1j * along[:, 0]) / length
+        normals = np.divide(along[:, 1] - 1j * along[:, 0], length, dtype=np.complex128)
         return 0.5 * (ends[1] + ends[0]), normals
 
     def _corner(self, side: NDArray[np.intp], number: NDArray[np.int64], count: NDArray[np.int64]) -> Points:
