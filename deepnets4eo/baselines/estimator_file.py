@@ -14,6 +14,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from deepnets4eo.errors import RunError
+from deepnets4eo.files import replacing
 
 ESTIMATOR = "estimator.skops"  # its name in a run's folder
 
@@ -46,7 +47,8 @@ def save_estimator(estimator: Any, path: str | Path) -> Path:
     """Write an estimator through skops; returns the path."""
     from skops import io
 
-    io.dump(estimator, Path(path))
+    with replacing(path) as partial:
+        io.dump(estimator, partial)
     return Path(path)
 
 

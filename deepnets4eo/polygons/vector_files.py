@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.errors import InputError
 from deepnets4eo.files import replacing
 
 if TYPE_CHECKING:
@@ -45,14 +45,9 @@ def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = 
             return path
         if driver == "GeoJSON" and frame.crs is not None:
             frame = frame.to_crs("EPSG:4326")
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "'crs' was not provided")  # plain pixels have none
-                pyogrio.write_dataframe(
-                    frame, partial, layer=layer or path.stem, driver=driver, geometry_type=_kind(frame)
-                )
-        except (pyogrio.errors.DataSourceError, pyogrio.errors.GeometryError, pyogrio.errors.FeatureError) as error:
-            raise OutputError(f"could not write {path}: {error}. Free some space or choose another --out.") from error
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "'crs' was not provided")  # plain pixels have none
+            pyogrio.write_dataframe(frame, partial, layer=layer or path.stem, driver=driver, geometry_type=_kind(frame))
     return path
 
 

@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,12 +20,12 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window as RasterioWindow
 
-from deepnets4eo.errors import OutputError
-from deepnets4eo.files import PARTIAL, replacing, write_text
+from deepnets4eo.files import PARTIAL, replacing, write_text, writing
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.legend import Legend
 
@@ -72,43 +72,44 @@ class CogWriter:
         self._dataset: DatasetWriter | None = None
 
     def __enter__(self) -> CogWriter:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._dataset = rasterio.open(self.stream, "w", **self._profile)
-        except RasterioError as error:
-            raise self._refused(error) from error
-        self._describe()
+            with writing(self.path):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._dataset = rasterio.open(self.stream, "w", **self._profile)
+                self._describe()
+        except BaseException:
+            self._discard()
+            raise
         return self
 
     def write(self, window: Window, data: NDArray[Any]) -> None:
         """Write (C, h, w) values, or (h, w) for one band, at a window inside the grid."""
         part = RasterioWindow(window.col, window.row, window.width, window.height)
-        try:
+        with writing(self.path):
             self._stream.write(data if data.ndim == 3 else data[None], window=part)
-        except RasterioError as error:
-            raise self._refused(error) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._close()
             if kind is None:
+                with writing(self.path), _gdal_errors():
+                    self._stream.close()
                 self._finish()
         finally:
-            self.stream.unlink(missing_ok=True)
+            self._discard()
 
     @property
     def _stream(self) -> DatasetWriter:
         assert self._dataset is not None, "CogWriter is used outside its with-block"
         return self._dataset
 
-    def _close(self) -> None:
-        try:
-            with _gdal_errors():
-                self._stream.close()
-        except RasterioError as error:
-            raise self._refused(error) from error
+    def _discard(self) -> None:
+        """Close the stream, whatever its state, and remove it."""
+        if self._dataset is not None:
+            with suppress(RasterioError, CPLE_BaseError), _gdal_errors():
+                self._dataset.close()
+        self.stream.unlink(missing_ok=True)
 
     def _describe(self) -> None:
         self._stream.update_tags(**self._tags)
@@ -124,18 +125,12 @@ class CogWriter:
             NUM_THREADS="ALL_CPUS", OVERVIEW_RESAMPLING="NEAREST" if self._categorical else "AVERAGE",
         )  # fmt: skip
         with replacing(self.path) as partial:
-            try:
-                with _gdal_errors(), rasterio.Env(ZSTD_LEVEL_OVERVIEW=1):  # the driver's own scratch file of overviews
-                    rasterio.shutil.copy(self.stream, partial, driver="COG", **options)
-                _refuse_truncated(partial)
-            except RasterioError as error:
-                raise self._refused(error) from error
+            with _gdal_errors(), rasterio.Env(ZSTD_LEVEL_OVERVIEW=1):  # the driver's own scratch file of overviews
+                rasterio.shutil.copy(self.stream, partial, driver="COG", **options)
+            _refuse_truncated(partial)
         if self._legend is not None:
             write_text(self.path.with_suffix(".qml"), self._legend.qml())
             write_text(f"{self.path}.aux.xml", _category_names(self._legend))
-
-    def _refused(self, error: Exception) -> OutputError:
-        return OutputError(f"could not write {self.path}: {error}. Free some space or choose another --out.")
 
 
 @contextmanager
