@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import plain, replacing
+from deepnets4eo.input_files import refuse_inputs
+from deepnets4eo.output_lock import locked
 from deepnets4eo.run import Run
 from deepnets4eo.segmenter import STRIDE_PX, NetworkSegmenter
 from deepnets4eo.version import __version__
@@ -61,6 +63,12 @@ def export_onnx(run: Run, path: str | Path) -> Exported:
     """
     segmenter = exportable(run)
     _need_packages()
+    refuse_inputs([path], [run.folder])
+    with locked(path):
+        return _export(run, segmenter, Path(path))
+
+
+def _export(run: Run, segmenter: NetworkSegmenter, path: Path) -> Exported:
     graph, any_size = _traced(segmenter)
     side_px = None if any_size else _side_px(segmenter)
     _describe(graph, run, side_px)
@@ -69,7 +77,7 @@ def export_onnx(run: Run, path: str | Path) -> Exported:
 
         onnx.save(graph, partial)
         compared = _compare(partial, segmenter, side_px) if _installed("onnxruntime") else (None, None)
-    return Exported(Path(path), any_size, side_px, *compared)
+    return Exported(path, any_size, side_px, *compared)
 
 
 def exportable(run: Run) -> NetworkSegmenter:

@@ -43,8 +43,10 @@ def register(
     from deepnets4eo.cli.output import show_json
     from deepnets4eo.damage.registration import register as measure
     from deepnets4eo.files import refuse_existing
+    from deepnets4eo.input_files import refuse_inputs
     from deepnets4eo.scene import Layer
 
+    refuse_inputs([tie_points, json], [pre, post, footprints])
     if tie_points:
         refuse_existing(tie_points, overwrite=overwrite)
     image = Layer.open(pre)

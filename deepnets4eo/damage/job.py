@@ -23,6 +23,7 @@ from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints, register
+from deepnets4eo.damage.resume import Steps
 from deepnets4eo.damage.verdict import Judge
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.scene import Layer, LayerLike, overlap_share
@@ -63,7 +64,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Work:
-    """How the work is followed: scratch, a folder with which an interrupted job goes on; progress, told the share done."""
+    """How the work is followed.
+
+    scratch : folder for finished steps, with which an interrupted job goes on; who made it removes it (see `resume`).
+    progress : called with the share of the evidence that is done, 0–1.
+    """
 
     scratch: Path | None = None
     progress: Callable[[float], None] | None = None
@@ -125,21 +130,23 @@ def assess(
     inputs = open_inputs(pre, post, footprints, settings, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud_mask=cloud_mask)
     judge = _judge(inputs, settings)
     labeller = open_labeller(settings.class_shares, inputs.post, inputs.dsm_post) if settings.class_shares else None
-    registration = _registration(inputs, settings)
-    alignment = _alignment(inputs, registration, settings)
-    heard = judge.ask_network((inputs.pre, inputs.post), inputs.footprints, registration, alignment)
+    steps = Steps.of(work.scratch, inputs, settings)
+    registration = steps.run("registration", lambda: _registration(inputs, settings))
+    alignment = steps.run("alignment", lambda: _alignment(inputs, registration, settings))
+    images = inputs.pre, inputs.post
+    heard = steps.run("network", lambda: judge.ask_network(images, inputs.footprints, registration, alignment))
     logger.info("gathering the evidence of %d buildings …", len(inputs.footprints))
     evidence = gather(
         inputs.pre, inputs.post, inputs.footprints, registration, alignment=alignment,
         aligned_on="pre" if _trusted(inputs, registration) else "post", dsm_pre=inputs.dsm_pre,
         dsm_post=inputs.dsm_post, cloud_mask=inputs.cloud_mask, workers=settings.workers, progress=work.progress,
-        scratch=work.scratch,
+        scratch=steps.part("blocks"),
     )  # fmt: skip
     evidence, decided = judge.decide(evidence, heard)
     outlines = _on_the_post_image(inputs, evidence.frame[["dx_px", "dy_px"]].to_numpy(float))
     if labeller is not None:
         logger.info("labelling the post image …")
-        evidence = with_class_shares(evidence, labeller, outlines, settings.workers)
+        evidence = with_class_shares(evidence, labeller, outlines, settings.workers, steps.part("classes"))
     result = _damage_map(inputs, outlines, evidence, decided, registration, alignment, settings)
     result.inputs.update(judge.paths())
     result.parameters["network_weight"] = judge.weight  # on radar the network alone is heard

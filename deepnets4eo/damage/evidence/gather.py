@@ -57,7 +57,7 @@ def gather(
     cloud_mask : any raster, not 0 where clouds hide the ground in either image.
     workers : blocks measured at the same time; the result does not depend on it.
     progress : called with the share of the work that is done, 0–1.
-    scratch : folder for finished blocks, with which an interrupted job goes on; removed at the end.
+    scratch : folder for finished blocks, with which an interrupted job goes on; who made it removes it.
 
     returns : EvidenceTable, one row per footprint in their order.
     Errors: GridError where footprints and image cannot be put on one grid.
@@ -71,8 +71,6 @@ def gather(
     sums = collect(canvas, outlined, workers=workers, progress=progress, store=store)
     coverage = judge_coverage(sums, outlined, canvas)
     evidence = evidence_columns(sums, coverage.method == "pre_post")
-    if store is not None:
-        store.clear()
     return EvidenceTable.build(
         footprints.frame["id"].to_numpy(), evidence, coverage, _centres(moved) - _centres(outlines)
     )

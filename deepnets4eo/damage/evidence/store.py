@@ -7,7 +7,6 @@ written beside and renamed; read without pickle.
 from __future__ import annotations
 
 import hashlib
-import shutil
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -21,10 +20,9 @@ from deepnets4eo.version import __version__
 
 
 class BlockStore:
-    """The blocks of one job: `get` what is there, `put` what is new, `clear` at the end."""
+    """The blocks of one job: `get` what is there, `put` what is new."""
 
     def __init__(self, folder: Path, canvas: Canvas, outlined: Outlined) -> None:
-        self.root = folder
         self.folder = folder / _identity(canvas, outlined)
 
     def get(self, window: Window) -> BlockSums | None:
@@ -49,10 +47,6 @@ class BlockStore:
         arrays = {f"{kind}:{name}": rows for kind in ("sums", "context") for name, rows in getattr(part, kind).items()}
         with replacing(self._path(window)) as partial:
             np.savez(partial, buildings=part.buildings, centred=part.centred, **arrays)
-
-    def clear(self) -> None:
-        """Remove everything: the job is done, or begins anew."""
-        shutil.rmtree(self.root, ignore_errors=True)
 
     def _path(self, window: Window) -> Path:
         return self.folder / f"{window.row}-{window.col}.npz"
