@@ -64,9 +64,9 @@ def writing(path: str | Path) -> Iterator[None]:
     except OutputError:
         raise
     except _writer_errors() as error:
-        code = getattr(error, "errno", None)
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        remedy = REMEDIES.get(code, FULL) if isinstance(code, int) else FULL
+        code = error.errno if isinstance(error, OSError) else None  # GDAL has numbers of its own
+        reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+        remedy = FULL if code is None else REMEDIES.get(code, FULL)
         raise OutputError(f"could not write {path}: {reason}. {remedy}") from error
 
 

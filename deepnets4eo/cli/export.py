@@ -26,9 +26,11 @@ def export(
     """
     from deepnets4eo.export import export_onnx
     from deepnets4eo.files import refuse_existing
+    from deepnets4eo.input_files import refuse_inputs
     from deepnets4eo.output_lock import locked
     from deepnets4eo.run import load_run
 
+    refuse_inputs([onnx], [run])
     loaded = load_run(run)
     with locked(onnx):
         refuse_existing(onnx, overwrite=overwrite)

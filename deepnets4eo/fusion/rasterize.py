@@ -127,9 +127,9 @@ def rasterize_osm(
     Errors: InputError names a file that cannot be read or has no known tag; GridError where source and image do not
     meet or only one has a CRS; OutputError where `out` exists and is not to be overwritten.
     """
+    refuse_inputs([out], [source, target, rules, coverage])
     table = rules if isinstance(rules, OsmRules) else OsmRules.load(rules)
     _check(table, encoding, clip_m, [*unknown, *complete])
-    refuse_inputs([out], [source, target, rules, coverage])
     with locked(out):
         refuse_existing(out, overwrite=overwrite)
         canvas, tags = _prepare(source, target, table, encoding, clip_m, coverage, unknown, complete)

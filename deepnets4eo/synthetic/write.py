@@ -17,6 +17,7 @@ from deepnets4eo.files import refuse_existing, replacing, write_json
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.legend import Legend
 from deepnets4eo.output_lock import locked
+from deepnets4eo.polygons.vector_files import set_fixed_times
 from deepnets4eo.rasters.cog import CogWriter
 
 if TYPE_CHECKING:
@@ -102,3 +103,5 @@ def _write_vectors(path: Path, layers: dict[str, gpd.GeoDataFrame], tags: dict[s
                     dataset_metadata=tags,
                 )
                 first = False
+        if not first:
+            set_fixed_times(partial)

@@ -252,7 +252,7 @@ def test_a_killed_job_leaves_no_half_written_result_and_goes_on(place: Path, tmp
 
 
 def test_finished_blocks_are_not_measured_again(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from deepnets4eo.damage.evidence import collect, store
+    from deepnets4eo.damage.evidence import collect
 
     assert run(place, tmp_path / "a") == 0
     (tmp_path / ".partial-a").rename(tmp_path / ".partial-b")

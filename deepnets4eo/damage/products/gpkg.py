@@ -16,6 +16,7 @@ import pyogrio
 
 from deepnets4eo.damage.products.style import buildings_qml, extent_qml
 from deepnets4eo.files import replacing
+from deepnets4eo.polygons.vector_files import set_fixed_times
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.map import DamageMap
@@ -58,6 +59,7 @@ def write_gpkg(damage_map: DamageMap, path: str | Path) -> Path:
         with closing(sqlite3.connect(partial)) as database, database:
             _add_styles(database)
             _add_comments(database, {**ALWAYS, **damage_map.meaning}, set(damage_map.buildings.columns))
+        set_fixed_times(partial)
     return path
 
 
