@@ -26,7 +26,7 @@ import shapely
 from deepnets4eo.damage.registration.footprints import FootprintAlignment
 from deepnets4eo.damage.registration.gate import Measured
 from deepnets4eo.damage.registration.result import Registration
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import PARTIAL, plain, replacing
 from deepnets4eo.grid import Grid, blocks
 from deepnets4eo.output_lock import scratch_home
@@ -72,6 +72,10 @@ def resumable(out: Path, *, resume: bool) -> Iterator[Path]:
     except InputError:
         shutil.rmtree(scratch, ignore_errors=True)
         raise
+    except OutputError as error:
+        if "--resume" in str(error) or not scratch.is_dir():
+            raise
+        raise OutputError(f"{error} What is done is kept: go on with --resume then.") from error
     shutil.rmtree(scratch, ignore_errors=True)
 
 

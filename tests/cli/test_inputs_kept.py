@@ -1,8 +1,10 @@
 """No verb writes over what it reads: directly, through a link, in a mosaic or a run, as a side file, in a dry run."""
 
 import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -18,6 +20,8 @@ from deepnets4eo.damage.map import PRODUCTS
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import Tiling
 from deepnets4eo.legend import Legend
+from deepnets4eo.output_lock import locked
+from deepnets4eo.prediction.ledger import Ledger
 from deepnets4eo.run import save_run
 from deepnets4eo.scene import Scene
 
@@ -266,3 +270,62 @@ def test_the_products_of_a_damage_map_are_named() -> None:
 
     assert PRODUCTS[-1] == "manifest.json"
     assert all(name in Path(write.__file__).read_text() for name in PRODUCTS[:-1])
+
+
+WRITING = [
+    "damage pre.tif post.tif houses.gpkg --out OUT",
+    "damage pre.tif post.tif houses.gpkg --out OUT --resume",
+    "demo --out OUT",
+    "predict run image.tif --out OUT",
+    "predict run image.tif --out free.tif --probabilities OUT",
+    "predict run image.tif --out OUT --resume",
+    "train recipe.yaml --data tiles --out OUT",
+    "train recipe.yaml --data tiles --out OUT --resume",
+    "export run --onnx OUT",
+    "rasterize image.tif houses.gpkg --out OUT",
+    "heights dsm.tif --out OUT",
+    "polygons labels.tif --out OUT",
+    "objects labels.tif --legend isprs --out OUT",
+    "objects labels.tif --legend isprs --out free.gpkg --density OUT",
+]
+
+
+@pytest.mark.parametrize("command", WRITING)
+def test_a_verb_does_not_write_what_another_job_is_writing(
+    place: Path, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    Path("recipe.yaml").write_text("task: segmentation\n")
+    before, statuses = contents(place), []
+    words = command.replace("OUT", "taken.gpkg").split()
+    second = threading.Thread(target=lambda: statuses.append(main(words)))
+    with locked("taken.gpkg"):
+        second.start()
+        second.join()
+    assert statuses == [1]
+    assert "taken.gpkg is being written by another job (process " in capsys.readouterr().err
+    assert contents(place) == before
+
+
+def test_the_second_of_two_predictions_is_refused_and_the_first_is_whole(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    out, statuses = tmp_path / "labels.tif", []
+    words = ["predict", "run", "image.tif", "--out", str(out)]
+    really = Ledger.record
+
+    def record_while_another_comes(self: Ledger, *more: Any) -> None:
+        second = threading.Thread(target=lambda: statuses.append(main([*words, "--overwrite"])))
+        second.start()
+        second.join()
+        really(self, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "record", record_while_another_comes)
+        assert main(words) == 0
+    assert statuses == [1]
+    assert "is being written by another job" in capsys.readouterr().err
+    assert main([*words[:-1], str(tmp_path / "alone.tif")]) == 0
+    assert out.read_bytes() == (tmp_path / "alone.tif").read_bytes()
+    assert not list(tmp_path.glob(".partial-*"))
