@@ -40,6 +40,7 @@ WRITER_ERRORS = (
     ("safetensors", "SafetensorError"),
     ("sqlite3", "Error"),
 )
+REASON_LENGTH = 200
 FULL = "Free some space or choose another --out."
 REMEDIES = {
     errno.EACCES: "Ask for the right to write there, or choose another --out.",
@@ -65,9 +66,8 @@ def writing(path: str | Path) -> Iterator[None]:
         raise
     except _writer_errors() as error:
         code = error.errno if isinstance(error, OSError) else None  # GDAL has numbers of its own
-        reason = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
         remedy = FULL if code is None else REMEDIES.get(code, FULL)
-        raise OutputError(f"could not write {path}: {reason}. {remedy}") from error
+        raise OutputError(f"could not write {path}: {_reason(error)}. {remedy}") from error
 
 
 @contextmanager
@@ -196,6 +196,15 @@ def _read_text(path: str | Path) -> str:
 def _writer_errors() -> tuple[type[Exception], ...]:
     loaded = [getattr(sys.modules[module], name) for module, name in WRITER_ERRORS if module in sys.modules]
     return (OSError, *loaded)
+
+
+def _reason(error: BaseException) -> str:
+    """What a library says of the first cause, in one short line: some print their whole statement."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    said = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    line = " ".join(said.split()).rstrip(".")
+    return line if len(line) <= REASON_LENGTH else f"{line[:REASON_LENGTH]} …"
 
 
 def _new_file_mode(probe: Path) -> int:

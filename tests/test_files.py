@@ -180,6 +180,16 @@ def test_every_refusal_names_the_file_the_reason_and_the_remedy(tmp_path: Path, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_reason_is_the_first_cause_in_one_short_line(tmp_path: Path) -> None:
+    with pytest.raises(OutputError) as refused, writing(tmp_path / "a"):
+        try:
+            raise sqlite3.OperationalError("disk is full:\n  " + "INSERT " * 100)
+        except sqlite3.Error as cause:
+            raise rasterio.errors.RasterioIOError("Write failed. See previous exception for details.") from cause
+    assert str(refused.value).startswith(f"could not write {tmp_path / 'a'}: disk is full: INSERT INSERT")
+    assert len(str(refused.value)) < 320 + len(str(tmp_path))
+
+
 def test_a_mistake_of_ours_is_not_called_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), writing(tmp_path / "a"):
         _ = 1 // 0

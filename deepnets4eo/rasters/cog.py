@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,7 +25,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window as RasterioWindow
 
-from deepnets4eo.files import PARTIAL, replacing, write_text, writing
+from deepnets4eo.files import PARTIAL, replacing, writing
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.legend import Legend
 
@@ -124,13 +124,20 @@ class CogWriter:
             COMPRESS="DEFLATE", LEVEL=self._level, PREDICTOR=predictor, BLOCKSIZE=BLOCK_PX, BIGTIFF="IF_SAFER",
             NUM_THREADS="ALL_CPUS", OVERVIEW_RESAMPLING="NEAREST" if self._categorical else "AVERAGE",
         )  # fmt: skip
-        with replacing(self.path) as partial:
+        with ExitStack() as files:  # they take their names together, the raster last
+            partial = files.enter_context(replacing(self.path))
             with _gdal_errors(), rasterio.Env(ZSTD_LEVEL_OVERVIEW=1):  # the driver's own scratch file of overviews
                 rasterio.shutil.copy(self.stream, partial, driver="COG", **options)
             _refuse_truncated(partial)
-        if self._legend is not None:
-            write_text(self.path.with_suffix(".qml"), self._legend.qml())
-            write_text(f"{self.path}.aux.xml", _category_names(self._legend))
+            for path, text in self._side_files().items():
+                files.enter_context(replacing(path)).write_text(text, encoding="utf-8")
+
+    def _side_files(self) -> dict[Path, str]:
+        """What a legend needs beside the raster: the style for QGIS, the names for GDAL."""
+        if self._legend is None:
+            return {}
+        aside = Path(f"{self.path}.aux.xml")
+        return {self.path.with_suffix(".qml"): self._legend.qml(), aside: _category_names(self._legend)}
 
 
 @contextmanager

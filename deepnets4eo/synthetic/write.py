@@ -37,8 +37,12 @@ def write_city(city: City, folder: Path, *, overwrite: bool = False) -> Path:
     marker = folder / "city.json"
     with locked(folder):
         refuse_existing(marker, overwrite=overwrite)
-        _write(city, folder)
-        write_json(marker, _card(city))
+        if folder.exists():
+            _write(city, folder)
+        else:  # it appears only when everything in it is written
+            with replacing(folder) as partial:
+                partial.mkdir()
+                _write(city, partial)
     return folder
 
 
@@ -49,6 +53,7 @@ def _write(city: City, folder: Path) -> None:
     _write_vectors(folder / "truth.gpkg", truth, tags)
     _write_vectors(folder / "footprints.gpkg", {"footprints": city.footprints()}, tags)
     _write_vectors(folder / "osm.gpkg", city.osm(), tags)
+    write_json(folder / "city.json", _card(city))
 
 
 def _card(city: City) -> dict[str, Any]:

@@ -54,11 +54,11 @@ def train(
         else:
             _clear(out)
         remove_leftovers(out / CHECKPOINTS)
-        resolved.save(out / RECIPE)
         try:
+            resolved.save(out / RECIPE)
             return task.train(resolved, out, options)
         except DeepNets4EOError:
-            if not (out / CHECKPOINTS).exists():  # nothing was learnt that could be resumed
+            if not any((out / CHECKPOINTS).glob("*")):  # nothing was learnt that could be resumed
                 _clear(out)
             raise
 
