@@ -1,6 +1,7 @@
 """No verb writes over what it reads: directly, through a link, in a mosaic or a run, as a side file, in a dry run."""
 
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -102,14 +103,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).mkdir()
     image = np.random.default_rng(0).integers(1, 255, (3, 32, 32), dtype=np.uint8)
     profile = dict(driver="GTiff", width=32, height=32, count=3, dtype="uint8", crs="EPSG:32633")
-    for column, name in enumerate(("image", "pre", "post", "labels", "reference", "tiles/a", "tiles/b")):
+    for column, name in enumerate(("image", "pre", "post", "tiles/a", "tiles/b")):
         transform = rasterio.Affine(1, 0, 32.0 * (column if "/" in name else 0), 0, -1, 0)
         with rasterio.open(folder / f"{name}.tif", "w", transform=transform, **profile) as file:
             file.write(image)
-    with rasterio.open(
-        folder / "dsm.tif", "w", transform=rasterio.Affine(1, 0, 0, 0, -1, 0), **profile | {"count": 1}
-    ) as file:
-        file.write(image[:1])
+    for name, values in (("dsm", image[:1]), ("labels", image[:1] % 2), ("reference", image[:1] % 2)):
+        transform = rasterio.Affine(1, 0, 0, 0, -1, 0)
+        with rasterio.open(folder / f"{name}.tif", "w", transform=transform, **profile | {"count": 1}) as file:
+            file.write(values)
     rasterio.shutil.copy(folder / "tiles" / "b.tif", folder / "mosaic.vrt", driver="VRT")
     outlines = gpd.GeoDataFrame({"building": ["yes"]}, geometry=[shapely.box(4, -20, 20, -4)], crs="EPSG:32633")
     for name in ("houses.gpkg", "out/damage.gpkg", "roads.shp", "area.geojson", "card.geojson"):
@@ -329,3 +330,37 @@ def test_the_second_of_two_predictions_is_refused_and_the_first_is_whole(
     assert main([*words[:-1], str(tmp_path / "alone.tif")]) == 0
     assert out.read_bytes() == (tmp_path / "alone.tif").read_bytes()
     assert not list(tmp_path.glob(".partial-*"))
+
+
+RASTER_OF_LABELS = {"a.tif", "a.qml", "a.tif.aux.xml"}
+
+
+@pytest.mark.parametrize(
+    ("command", "made"),
+    [
+        ("predict run image.tif --out new/a.tif --entropy new/e.tif", RASTER_OF_LABELS | {"e.tif"}),
+        ("rasterize image.tif houses.gpkg --out new/a.tif", {"a.tif"}),
+        ("rasterize image.tif houses.gpkg --out new/a.tif --encoding distance", {"a.tif"}),
+        ("heights dsm.tif --out new/a.tif", {"a.tif"}),
+        ("polygons labels.tif --out new/a.gpkg", {"a.gpkg"}),
+        ("polygons labels.tif --out new/a.geojson", {"a.geojson"}),
+        ("polygons labels.tif --out new/a.parquet", {"a.parquet"}),
+        ("objects labels.tif --legend isprs --class building --out new/a.fgb --density new/d.tif", {"a.fgb", "d.tif"}),
+        (
+            "evaluate labels.tif reference.tif --legend isprs --json new/a.json --csv new/a.csv --markdown new/a.md "
+            "--figure new/a.png",
+            {"a.json", "a.csv", "a.md", "a.png"},
+        ),
+        ("check image.tif labels.tif houses.gpkg run --json new/a.json", {"a.json"}),
+        ("datasets isprs_vaihingen --json new/a.json", {"a.json"}),
+    ],
+)
+def test_a_verb_leaves_its_outputs_and_nothing_else(
+    place: Path, command: str, made: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    before = contents(place)
+    assert main(command.split()) == 0
+    assert {path.name for path in (place / "new").iterdir()} == made
+    shutil.rmtree(place / "new")
+    assert contents(place) == before
