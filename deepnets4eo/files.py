@@ -53,6 +53,12 @@ REMEDIES = {
 }
 
 
+def writer_errors() -> tuple[type[Exception], ...]:
+    """What keeps a writer from writing: OSError, and the like of the libraries that are loaded."""
+    loaded = [getattr(sys.modules[module], name) for module, name in WRITER_ERRORS if module in sys.modules]
+    return (OSError, *loaded)
+
+
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
     """Raise OutputError, always in the same words, for whatever keeps a writer from writing `path`.
@@ -64,7 +70,7 @@ def writing(path: str | Path) -> Iterator[None]:
         yield
     except OutputError:
         raise
-    except _writer_errors() as error:
+    except writer_errors() as error:
         code = error.errno if isinstance(error, OSError) else None  # GDAL has numbers of its own
         remedy = FULL if code is None else REMEDIES.get(code, FULL)
         raise OutputError(f"could not write {path}: {_reason(error)}. {remedy}") from error
@@ -191,11 +197,6 @@ def _read_text(path: str | Path) -> str:
         raise InputError(f"{path} does not exist. Check the path.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file.") from error
-
-
-def _writer_errors() -> tuple[type[Exception], ...]:
-    loaded = [getattr(sys.modules[module], name) for module, name in WRITER_ERRORS if module in sys.modules]
-    return (OSError, *loaded)
 
 
 def _reason(error: BaseException) -> str:

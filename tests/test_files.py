@@ -2,7 +2,6 @@
 
 import errno
 import os
-import resource
 import signal
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -106,6 +105,7 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
 @contextmanager
 def small_disk() -> Iterator[None]:
     """Files cannot grow beyond `LIMIT_BYTES`: what a full disk or a quota is to a writer."""
+    resource = pytest.importorskip("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT_BYTES, hard))

@@ -104,7 +104,8 @@ class Steps:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 kept: T = _unpack(json.loads(arrays[TREE].tobytes()), arrays, self.grids)
-            logger.info("%s: kept from the interrupted job", name)
+            if kept is not None:
+                logger.info("%s: kept from the interrupted job", name)
             return kept
         except FileNotFoundError:
             pass

@@ -20,12 +20,11 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from numpy.typing import NDArray
-from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window as RasterioWindow
 
-from deepnets4eo.files import PARTIAL, replacing, writing
+from deepnets4eo.files import PARTIAL, replacing, writer_errors, writing
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.legend import Legend
 
@@ -107,7 +106,7 @@ class CogWriter:
     def _discard(self) -> None:
         """Close the stream, whatever its state, and remove it."""
         if self._dataset is not None:
-            with suppress(RasterioError, CPLE_BaseError), _gdal_errors():
+            with suppress(*writer_errors()), _gdal_errors():
                 self._dataset.close()
         self.stream.unlink(missing_ok=True)
 

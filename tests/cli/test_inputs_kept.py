@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -364,3 +365,43 @@ def test_a_verb_leaves_its_outputs_and_nothing_else(
     assert {path.name for path in (place / "new").iterdir()} == made
     shutil.rmtree(place / "new")
     assert contents(place) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [
+        ("predict run image.tif --out new/a.tif", {".partial-rows-a.tif", ".partial-tiles-a.tif.jsonl"}),
+        ("rasterize image.tif houses.gpkg --out new/a.tif --encoding distance", set()),
+        ("heights dsm.tif --out new/a.tif", set()),
+        ("polygons labels.tif --out new/a.gpkg", set()),
+        ("objects labels.tif --legend isprs --class building --out new/a.parquet", set()),
+        ("evaluate labels.tif reference.tif --legend isprs --json new/a.json", set()),
+        ("check image.tif labels.tif run --json new/a.json", set()),
+        (
+            "train recipe.yaml --data tiles --set data.layers.image='*.tif' --set data.layers.labels='*.tif' --out new/a",
+            set(),
+        ),
+        ("damage - post.tif houses.gpkg --out new/a", {".partial-a"}),
+    ],
+)
+def test_a_full_disk_is_said_in_the_same_words_by_every_verb(
+    place: Path, command: str, kept: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No file can grow beyond 400 bytes; what an interrupted job can go on with stays."""
+    resource = pytest.importorskip("resource")
+    monkeypatch.chdir(place)
+    Path("recipe.yaml").write_text("task: segmentation\nlegend: minicity\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400, hard))
+    try:
+        assert main(command.split()) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("Error: could not write ")
+    assert "Free some space or choose another --out." in error
+    left = {path.name for path in (place / "new").iterdir()} if (place / "new").exists() else set()
+    shutil.rmtree(place / "new", ignore_errors=True)
+    assert left == kept

@@ -213,7 +213,12 @@ def test_a_plain_new_job_begins_anew_and_clears_what_was_left(
     (tmp_path / ".partial-0123abcd-out").mkdir()
     (tmp_path / ".partial-0123abcd-other").mkdir()
     calls = count_calls(monkeypatch)
-    assert run(place, out) == 0
+    before = os.umask(0o027)
+    try:
+        assert run(place, out) == 0
+    finally:
+        os.umask(before)
+    assert {oct(path.stat().st_mode & 0o777) for path in (out, *out.iterdir())} == {"0o750", "0o640"}
     assert all(calls[step] for step in STEPS)
     assert {path.name for path in tmp_path.iterdir()} == {"out", ".partial-0123abcd-other"}
 
