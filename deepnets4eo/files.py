@@ -27,6 +27,7 @@ from deepnets4eo.errors import InputError, OutputError
 
 PARTIAL = ".partial-"
 
+# A partial file: eight letters or digits, or `stream`, then the name; nothing that a job can go on with is named so.
 LEFTOVER = re.compile(rf"{re.escape(PARTIAL)}(?:[0-9a-z_]{{8}}|stream)-(?P<name>.+)")
 SIDE_FILES = ("", ".aux.xml", "-journal", "-wal", "-shm", ".ovr.tmp", ".msk.ovr.tmp")  # of GDAL and SQLite
 
@@ -111,9 +112,8 @@ def remove_leftovers(out: Path) -> None:
                 _remove(Path(item.path))
     if out.is_dir():
         for item in os.scandir(out):
-            match = LEFTOVER.fullmatch(item.name) or re.fullmatch(rf"{re.escape(PARTIAL)}[0-9a-z_]{{8}}", item.name)
-            named = match["name"] if match and match.groups() else ""
-            if match and not (out / f"{PARTIAL}lock-{named}").exists():  # else another job writes a file in here
+            match = LEFTOVER.fullmatch(item.name)
+            if match and not (out / f"{PARTIAL}lock-{match['name']}").exists():  # else another job writes it in here
                 _remove(Path(item.path))
 
 

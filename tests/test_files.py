@@ -204,7 +204,7 @@ def test_a_name_that_is_too_long_and_a_file_in_the_path_say_what_to_do(tmp_path:
 
 
 def test_what_a_killed_job_left_does_not_occupy_a_folder(tmp_path: Path) -> None:
-    (tmp_path / ".partial-0123abcd").mkdir()
+    (tmp_path / ".partial-0123abcd-a").mkdir()
     assert files.refuse_existing(tmp_path, overwrite=False) == tmp_path
     (tmp_path / "mine").write_text("")
     with pytest.raises(OutputError, match="exists already"):

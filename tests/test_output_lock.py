@@ -150,7 +150,7 @@ def test_a_file_system_without_locks_is_a_warning(
 def test_leftovers_of_an_output_go_and_those_of_others_stay(tmp_path: Path) -> None:
     gone = [".partial-0123abcd-out.tif", ".partial-stream-out.tif", ".partial-0123abcd-out.tif.ovr.tmp",
             ".partial-ab_d1234-out.tif.aux.xml"]  # fmt: skip
-    kept = [".partial-0123abcd-out.tif2", ".partial-0123abcd-about.tif", ".partial-rows-out.tif", ".partial-out.tif",
+    kept = [".partial-scratch-out.tif", ".partial-lock-a", ".partial-0123abcd-out.tif2", ".partial-0123abcd-about.tif", ".partial-rows-out.tif", ".partial-out.tif",
             "partial-0123abcd-out.tif", "out.tif.aux.xml"]  # fmt: skip
     for name in gone + kept:
         (tmp_path / name).write_text("")
@@ -160,7 +160,7 @@ def test_leftovers_of_an_output_go_and_those_of_others_stay(tmp_path: Path) -> N
 
 
 def test_leftovers_in_a_folder_go_but_not_those_of_a_job_in_it(tmp_path: Path) -> None:
-    for name in (".partial-0123abcd", ".partial-0123abcd-curves.png"):
+    for name in (".partial-0123abcd-member", ".partial-0123abcd-curves.png"):
         (tmp_path / name).write_text("")
     with locked(tmp_path / "labels.tif"):
         (tmp_path / ".partial-0123abcd-labels.tif").write_text("")

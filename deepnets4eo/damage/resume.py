@@ -50,7 +50,7 @@ NO_SHAPE = {"workers"}  # settings that do not shape the result
 
 def scratch_folder(out: Path) -> Path:
     """Where a job into `out` keeps what it has finished."""
-    return scratch_home(out) / f"{PARTIAL}{out.name}"
+    return scratch_home(out) / f"{PARTIAL}scratch-{out.name}"
 
 
 def was_interrupted(out: Path) -> bool:

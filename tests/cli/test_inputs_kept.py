@@ -381,7 +381,7 @@ def test_a_verb_leaves_its_outputs_and_nothing_else(
             "train recipe.yaml --data tiles --set data.layers.image='*.tif' --set data.layers.labels='*.tif' --out new/a",
             set(),
         ),
-        ("damage - post.tif houses.gpkg --out new/a", {".partial-a"}),
+        ("damage - post.tif houses.gpkg --out new/a", {".partial-scratch-a"}),
     ],
 )
 def test_a_full_disk_is_said_in_the_same_words_by_every_verb(

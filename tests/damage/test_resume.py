@@ -1,6 +1,7 @@
 """A damage job that was killed goes on: nothing finished is made again, the tables are the same, no scratch stays."""
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -25,6 +26,7 @@ from deepnets4eo.scene import Layer
 from deepnets4eo.synthetic import City, Event
 
 FILES = {"damage.gpkg", "damage.parquet", "summary.json", "report.html", "manifest.json"}
+CREATED = re.compile(rb'"created": ?"[^"]* UTC"')
 STEPS: dict[str, tuple[Any, str]] = {
     "registration": (job, "register"),
     "alignment": (job, "align_footprints"),
@@ -85,8 +87,11 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
 
 
 def products(folder: Path) -> dict[str, bytes]:
-    """All products but the manifest, which names its folder's time and command."""
-    return {name: (folder / name).read_bytes() for name in FILES - {"manifest.json"}}
+    """All products but the manifest, which holds time and command, and the page without the time when it was made."""
+    files = {name: (folder / name).read_bytes() for name in FILES - {"manifest.json"}}
+    files["report.html"], found = CREATED.subn(b"", files["report.html"])
+    assert found == 1
+    return files
 
 
 @pytest.mark.parametrize(
@@ -158,7 +163,7 @@ def test_sigkill_among_the_products_leaves_what_resume_needs(place: Path, tmp_pa
                             capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert list(out.iterdir()) == []
-    assert {path.name for path in tmp_path.iterdir()} == {"out", ".partial-out", ".partial-lock-out"}
+    assert {path.name for path in tmp_path.iterdir()} == {"out", ".partial-scratch-out", ".partial-lock-out"}
     assert run(place, out, "--resume") == 0
     assert products(out) == products(place / "whole")
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -211,7 +216,8 @@ def test_a_plain_new_job_begins_anew_and_clears_what_was_left(
         kill_at(patch, "damage.parquet")
         run(place, out)
     (tmp_path / ".partial-0123abcd-out").mkdir()
-    (tmp_path / ".partial-0123abcd-other").mkdir()
+    for name in (".partial-0123abcd-other", ".partial-scratch-building-out"):  # not of this output
+        (tmp_path / name).mkdir()
     calls = count_calls(monkeypatch)
     before = os.umask(0o027)
     try:
@@ -220,7 +226,11 @@ def test_a_plain_new_job_begins_anew_and_clears_what_was_left(
         os.umask(before)
     assert {oct(path.stat().st_mode & 0o777) for path in (out, *out.iterdir())} == {"0o750", "0o640"}
     assert all(calls[step] for step in STEPS)
-    assert {path.name for path in tmp_path.iterdir()} == {"out", ".partial-0123abcd-other"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "out",
+        ".partial-0123abcd-other",
+        ".partial-scratch-building-out",
+    }
 
 
 def test_refused_inputs_leave_no_scratch_and_a_full_disk_keeps_it(
@@ -313,6 +323,24 @@ def test_a_second_job_is_refused_and_the_first_is_not_disturbed(
     assert statuses == [1]
     assert f"{out} is being written by another job (process {os.getpid()}" in capsys.readouterr().err
     assert products(out) == products(place / "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_volume_of_its_own_keeps_its_scratch_inside(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == out)
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        kill_at(patch, "report.html")
+        run(place, out)
+    assert [path.name for path in out.iterdir()] == [".partial-scratch-out"]
+    calls = count_calls(monkeypatch)
+    assert run(place, out, "--resume") == 0
+    assert set(calls) == {"report.html", "manifest.json"}
+    assert products(out) == products(place / "whole")
+    assert {path.name for path in out.iterdir()} == FILES
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
