@@ -15,7 +15,7 @@ def test_datasets_are_listed_with_their_titles(capsys):
 
 def test_a_card_is_shown_as_it_is_written_or_as_json(capsys):
     assert main(["datasets", "xbd"]) == 0
-    assert capsys.readouterr().out == dataset_path("xbd").read_text()
+    assert capsys.readouterr().out == dataset_path("xbd").read_text(encoding="utf-8")
     assert main(["datasets", "xbd", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["legend"] == "xbd-targets"
 
