@@ -29,7 +29,11 @@ def damage(
     ] = "damage-evidence",
     network_weight: Annotated[
         float,
-        typer.Option(help="Share of a run's word in the decision, the rest is the weight-free model's.", min=0, max=1),
+        typer.Option(
+            help="Share of a run in the decision if its skill is perfect; it is multiplied by its validated skill.",
+            min=0,
+            max=1,
+        ),
     ] = 0.5,
     class_shares: Annotated[
         str | None,

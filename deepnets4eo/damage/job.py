@@ -16,13 +16,16 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
+from deepnets4eo.damage.abstention import set_not_assessed
 from deepnets4eo.damage.class_shares import open_labeller, with_class_shares
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.extent import assessed_extent
+from deepnets4eo.damage.findings import worst_first
 from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints, register
+from deepnets4eo.damage.unbuilt import NO_BUILDING, find_unbuilt
 from deepnets4eo.damage.verdict import Judge
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.scene import Layer, LayerLike, overlap_share
@@ -35,7 +38,7 @@ class Settings:
     """How the job is done; every value goes into the manifest.
 
     model : name of the decision's model, or the folder of a trained run, which is then heard beside the default model
-    with network_weight (0–1), the share of its log-odds in the average. damaged_share : of the buildings expected to
+    with network_weight (0–1) times its validated skill, the share of its log-odds in the average. damaged_share : of the buildings expected to
     have major damage or worse (0–1); where damage is rare, say so, or false alarms outnumber it. motion : how pre may lie against post.
     max_shift_m : farthest it may lie off. align : move the footprints onto the roofs.
     class_shares : folder of a run that labels pixels, or such labels of the post image with their legend; the classes'
@@ -135,13 +138,16 @@ def assess(
         dsm_post=inputs.dsm_post, cloud_mask=inputs.cloud_mask, workers=settings.workers, progress=work.progress,
         scratch=work.scratch,
     )  # fmt: skip
-    evidence, decided = judge.decide(evidence, heard)
+    decision = judge.decide(_without_unbuilt(evidence, inputs, registration, alignment, settings), heard)
+    evidence, decided = decision.evidence, decision.decided
     outlines = _on_the_post_image(inputs, evidence.frame[["dx_px", "dy_px"]].to_numpy(float))
     if labeller is not None:
         logger.info("labelling the post image …")
         evidence = with_class_shares(evidence, labeller, outlines, settings.workers)
     result = _damage_map(inputs, outlines, evidence, decided, registration, alignment, settings)
     result.inputs.update(judge.paths())
+    result.findings = worst_first((*result.findings, *decision.findings))
+    result.grading = decision.grading
     result.parameters["network_weight"] = judge.weight  # on radar the network alone is heard
     return result
 
@@ -211,8 +217,10 @@ def _judge(inputs: Inputs, settings: Settings) -> Judge:
     ]
     if radar and judge.grader is None:
         raise InputError(
-            f"{radar[0]} looks like radar (speckle); the weight-free model reads optical images only. Give a run trained "
-            "on radar with --model RUN, a pre image of - if it is the pre image, or --sensor optical if it is none."
+            f"{radar[0]} looks like radar (speckle); the weight-free model reads optical images only"
+            + (f", and the run does not decide: {judge.skill.reason}" if judge.skill is not None else "")
+            + ". Give a run trained on radar with --model RUN, a pre image of - if it is the pre image, or --sensor "
+            "optical if it is none."
         )
     return replace(judge, weight=1.0) if radar else judge
 
@@ -248,6 +256,24 @@ def _alignment(inputs: Inputs, registration: Registration | None, settings: Sett
                 abs(found.dx_m), "right" if found.dx_m >= 0 else "left", abs(found.dy_m),
                 "down" if found.dy_m >= 0 else "up", int(found.own.sum()), len(frame), found.reason)  # fmt: skip
     return found
+
+
+def _without_unbuilt(
+    evidence: EvidenceTable,
+    inputs: Inputs,
+    registration: Registration | None,
+    alignment: FootprintAlignment | None,
+    settings: Settings,
+) -> EvidenceTable:
+    """The table without outlines that show no building in the pre image, where outlines and image can be trusted."""
+    pre = inputs.pre
+    if pre is None or not _trusted(inputs, registration) or (alignment is not None and alignment.status == "failed"):
+        return evidence
+    if settings.sensor == "auto" and is_radar(pre):
+        return evidence
+    logger.info("looking for outlines without a building in the pre image …")
+    unbuilt = find_unbuilt(pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed)
+    return set_not_assessed(evidence, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
 
 
 def _damage_map(

@@ -43,6 +43,9 @@ class DamageMap:
     meaning : what each `ev_…` column says, in one line with its unit.
     inputs : role to path, hashed into the manifest.
     findings : what limits the worth of the map, worst first.
+    grading : method to `GradingRates.to_dict()`, how often the model grades right; methods without are absent.
+    outlines_read : `Footprints.account()`, what became of the rows of the footprints' file; empty where not known.
+    unmapped_extent : GeoDataFrame of one row, imaged land without an outline near by; None where not known.
 
     Errors: InputError when columns are missing or values are outside these sets.
     """
@@ -55,6 +58,9 @@ class DamageMap:
     parameters: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    grading: dict[str, dict[str, Any]] = field(default_factory=dict)
+    outlines_read: dict[str, Any] = field(default_factory=dict)
+    unmapped_extent: gpd.GeoDataFrame | None = None
 
     def __post_init__(self) -> None:
         _check(self.buildings)

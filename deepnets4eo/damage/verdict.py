@@ -1,25 +1,31 @@
 """Who decides: the weight-free model alone, or together with a trained network.
 
 Takes the name of a model or a run's folder; gives the evidence with the network's columns, and the decision. Buildings
-that the network did not see in both images keep the weight-free decision. Refuses runs that grade no buildings.
+that the network did not see in both images keep the weight-free decision. Refuses runs that grade no buildings; a run
+without skill does not decide.
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from deepnets4eo.damage.abstention import cap_confidence, set_not_assessed, unlike_the_fit
 from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel, named
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.table import PRE_POST
+from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.footprints import Footprints
+from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.ordinal import grade_probabilities
 from deepnets4eo.damage.registration import FootprintAlignment, Registration
+from deepnets4eo.damage.result_findings import result_findings
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
 from deepnets4eo.errors import InputError
 from deepnets4eo.scene import Layer
@@ -31,21 +37,38 @@ CERTAIN = 1e-4  # no probability is taken to be nearer to 0 or 1: no single voic
 
 
 @dataclass(frozen=True)
+class Decision:
+    """What a job decided.
+
+    evidence : the table with the network's columns, and the buildings that were set aside; decided : as of
+    `DamageModel.decide`; findings : what limits its worth; grading : rates of right grades by method (`GradingRates`).
+    """
+
+    evidence: EvidenceTable
+    decided: pd.DataFrame
+    findings: tuple[Finding, ...] = ()
+    grading: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Judge:
     """The decision of a job: the weight-free model, and a network with the weight of its word where one is given.
 
     damaged_share : of the place's buildings with major damage or worse, as far as that is known beforehand.
+    skill : of the run that was given; one without skill has no grader.
     """
 
     model: DamageModel
     grader: NetworkGrader | None = None
     weight: float = 0.5
     damaged_share: float = 0.5
+    skill: NetworkSkill | None = None
 
     @classmethod
     def load(cls, model: str, weight: float = 0.5, damaged_share: float = 0.5) -> Judge:
-        """Open a model of models/, or a run's folder, which is heard beside the default model.
+        """Open a model of models/, or a run's folder, which decides beside the default model.
 
+        weight : of a run with perfect skill; another one's is that times its skill (see `NetworkSkill`), and none without.
         Errors: RunError for a run that grades no buildings; InputError for unknown names or a share outside its range.
         """
         if not 0 <= weight <= 1:
@@ -56,7 +79,13 @@ class Judge:
             )
         if not is_run(model):
             return cls(DamageModel.load(model), damaged_share=damaged_share)
-        return cls(DamageModel.load(DEFAULT_MODEL), NetworkGrader.load(model), weight, damaged_share)
+        grader = NetworkGrader.load(model)
+        skill = validated_skill(grader.run.card)
+        if skill.value == 0:
+            logger.warning("the run %s does not decide: %s", model, skill.reason)
+        return cls(
+            DamageModel.load(DEFAULT_MODEL), grader if skill.value else None, weight * skill.value, damaged_share, skill
+        )
 
     def paths(self) -> dict[str, str]:
         """Role to path of what decided, for the manifest: the card of a run names all its files with their hashes."""
@@ -82,13 +111,39 @@ class Judge:
         logger.info("grading by the network …")
         return self.grader.probabilities(pre, post, footprints, registration, alignment)
 
-    def decide(self, evidence: EvidenceTable, heard: pd.DataFrame | None) -> tuple[EvidenceTable, pd.DataFrame]:
-        """The evidence, with the network's where it was heard, and the decision (see `DamageModel.decide`)."""
+    def decide(self, evidence: EvidenceTable, heard: pd.DataFrame | None) -> Decision:
+        """The evidence, with the network's where it decides, and the decision (see `DamageModel.decide`).
+
+        Buildings whose evidence lies outside what the model knows are not assessed; where the network decides alone,
+        all are.
+        """
         full = evidence if heard is None else with_network(evidence, heard)
+        unlike = np.zeros(len(full.frame), bool)
+        if heard is None or self.weight < 1:
+            outside = self.model.outside_range(full.frame)
+            unlike = unlike_the_fit(full.frame, self.model, outside)
+            full = set_not_assessed(full, outside)
         probabilities = self.model.probabilities(full.frame)
         if heard is not None:
             probabilities = combined(probabilities, full.frame, self.weight)
-        return full, named(for_share(probabilities, self.damaged_share), full.frame.index)
+        decided = named(for_share(probabilities, self.damaged_share), full.frame.index)
+        findings = result_findings(full.frame, unlike, self.skill)
+        return Decision(full, cap_confidence(decided, unlike), findings, self._rates(full.frame, heard))
+
+    def _rates(self, frame: pd.DataFrame, heard: pd.DataFrame | None) -> dict[str, dict[str, Any]]:
+        """Rates of right grades by method, of the variant that most of its buildings were judged by.
+
+        Empty where a network decides with it: its rates are not known.
+        """
+        if heard is not None:
+            return {}
+        names = pd.Series(self.model.variant_names(frame), frame.index)
+        rates = {}
+        for method, used in names[names != ""].groupby(frame["method"]):
+            found = self.model.variants[str(used.mode().iloc[0])].rates
+            if found is not None:
+                rates[str(method)] = found.to_dict()
+        return rates
 
 
 def with_network(evidence: EvidenceTable, probabilities: pd.DataFrame) -> EvidenceTable:
