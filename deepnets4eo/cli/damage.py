@@ -74,7 +74,10 @@ def damage(
     deepnets4eo damage pre.tif post.tif footprints.gpkg --out damage
     deepnets4eo damage - post_tiles/ footprints.geojson --out damage --cloud-mask clouds.tif
     deepnets4eo damage pre.tif post.tif - --segmenter runs/unet --out damage
+
+    Exit status: 0 where a map was written that can be used; 3 where it was written, but must not be used.
     """
+    from deepnets4eo.cli.findings import end_with_findings, show_footprints
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.damage.job import Settings, Work, assess, open_inputs
     from deepnets4eo.files import PARTIAL, refuse_existing
@@ -108,6 +111,8 @@ def damage(
         typer.echo(path)
     for left in (labels, labels.with_suffix(".qml"), Path(f"{labels}.aux.xml")):
         left.unlink(missing_ok=True)
+    show_footprints(result.footprints)
+    end_with_findings(result.findings)
 
 
 def _found(

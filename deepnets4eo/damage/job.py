@@ -19,8 +19,10 @@ import shapely
 from deepnets4eo.damage.abstention import set_not_assessed
 from deepnets4eo.damage.class_shares import open_labeller, with_class_shares
 from deepnets4eo.damage.evidence import EvidenceTable, gather
-from deepnets4eo.damage.extent import assessed_extent
+from deepnets4eo.damage.evidence.table import ASSESSED
+from deepnets4eo.damage.extent import map_extents
 from deepnets4eo.damage.findings import worst_first
+from deepnets4eo.damage.footprint_findings import footprint_findings
 from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.radar import is_radar
@@ -291,15 +293,19 @@ def _damage_map(
         name: decided[name].to_numpy() for name in ("damage", "damage_prob", "confidence")
     }
     crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
+    extents = map_extents(inputs.post, inputs.cloud_mask, outlines, (frame["status"] == ASSESSED).to_numpy())
     return DamageMap(
         buildings=gpd.GeoDataFrame(columns | facts, geometry=outlines, crs=crs),
-        assessed_extent=assessed_extent(inputs.post, inputs.cloud_mask),
+        assessed_extent=extents.assessed,
+        extent_without_outlines=extents.without_outlines,
         registration=(registration.to_dict() if registration else {})
         | {"footprints": alignment.to_dict() if alignment else {"status": "not moved"}},
         meaning=evidence.meaning,
         synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
         parameters=asdict(settings),
         inputs=inputs.paths(),
+        findings=footprint_findings(inputs.footprints),
+        footprints=inputs.footprints.account(),
     )
 
 
