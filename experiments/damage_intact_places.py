@@ -1,8 +1,9 @@
 """False alarms: the weight-free model on intact places it has never seen, from one image each.
 
 Usage: python experiments/damage_intact_places.py --data FOLDER
-FOLDER holds the sample sets wv3_vegas, spacenet and fair_kampala; those absent are skipped, and said so. Nothing is
-damaged there, so every building called major or worse is a false alarm.
+FOLDER holds the sample sets wv3_vegas, spacenet, fair_kampala, xbd_midwest and joplin (of these the pre image alone);
+those absent are skipped, and said so. Nothing is damaged there, so every building called major or worse is a false
+alarm. The trees and roads that Las Vegas comes with as outlines have a row of their own: none of them is a building.
 """
 
 from __future__ import annotations
@@ -11,37 +12,52 @@ import argparse
 import sys
 from pathlib import Path
 
+import geopandas as gpd
 import pandas as pd
 
-from deepnets4eo.damage.decision import GRADES, DamageModel
+from deepnets4eo.damage.decision import GRADES
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.footprints import read_footprints
+from deepnets4eo.damage.verdict import Judge
 from deepnets4eo.scene import Layer
 
-PLACES = {
-    "Las Vegas": ("wv3_vegas/tiff_3channel_uint8.tif", "wv3_vegas/tiff_3channel_uint8.geojson"),
-    "Atlanta": ("spacenet/data/sample_geotiff.tif", "spacenet/data/geotiff_labels.geojson"),
-    "Kampala": ("fair_kampala/block0_image.tif", "fair_kampala/labels.geojson"),
+VEGAS = ("wv3_vegas/tiff_3channel_uint8.tif", "wv3_vegas/tiff_3channel_uint8.geojson")
+PLACES: dict[str, tuple[str, str, tuple[int, ...] | None]] = {  # image, outlines, labels of the rows to use
+    "Las Vegas": (*VEGAS, (1,)),
+    "Las Vegas, trees and roads": (*VEGAS, (2, 3)),
+    "Atlanta": ("spacenet/data/sample_geotiff.tif", "spacenet/data/geotiff_labels.geojson", None),
+    "Kampala": ("fair_kampala/block0_image.tif", "fair_kampala/labels.geojson", None),
+    "Midwest before": ("xbd_midwest/pre.png", "xbd_midwest/footprints_px.geojson", None),
+    "Joplin before": ("joplin/pre", "joplin/footprints_overlap.geojson", None),
 }
 
 
-def false_alarms(name: str, image: Path, footprints: Path, model: DamageModel) -> dict[str, object]:
-    """One row: how many buildings were assessed, and what they were called."""
-    decided = model.decide(gather(None, Layer.open(image), read_footprints(footprints), None))
-    assessed = decided["damage"].notna()
+def false_alarms(name: str, image: Path, outlines: Path, labels: tuple[int, ...] | None) -> dict[str, object]:
+    """One row: how many buildings were seen and assessed, what they were called, and how sure the grades are."""
+    layer = Layer.open(image)
+    table = gpd.read_file(outlines)
+    if labels is not None:
+        table = table[table["label"].isin(labels)]
+    footprints = read_footprints(table, assume_crs="pixels" if layer.grid.crs is None else None)
+    evidence = gather(None, layer, footprints, None)
+    seen = int((evidence.frame["status"] == "assessed").sum())
+    decided = Judge.load("damage-evidence").decide(evidence, None).decided
     counts = {grade: int((decided["damage"] == grade).sum()) for grade in GRADES}
-    wrong = float((decided.loc[assessed, "damage_prob"] >= 0.5).mean())
-    return {"place": name, "assessed": int(assessed.sum()), **counts, "false alarms": wrong}
+    alarms = counts["major-damage"] + counts["destroyed"]
+    return {
+        "place": name, "seen": seen, "assessed": int(decided["damage"].notna().sum()), **counts,
+        "of seen": alarms / seen, "confidence": float(decided["confidence"].mean()),
+    }  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     data = parser.parse_args().data
-    model, rows = DamageModel.load(), []
-    for name, (image, footprints) in PLACES.items():
+    rows = []
+    for name, (image, outlines, labels) in PLACES.items():
         if (data / image).exists():
-            rows.append(false_alarms(name, data / image, data / footprints, model))
+            rows.append(false_alarms(name, data / image, data / outlines, labels))
         else:
             print(f"skipped {name}: {data / image} is not there", file=sys.stderr)
     print(pd.DataFrame(rows).to_string(index=False, float_format=lambda value: f"{value:.3f}"))

@@ -66,6 +66,10 @@ class GradingRates:
         return np.clip(count + rng.standard_normal(DRAWS) * np.sqrt(chance) / gain, 0, buildings)
 
 
+# Of a place unlike those of the fit: anything from chance to perfect (mean and spread of a uniform rate in 0.5–1).
+UNKNOWN_RATES = GradingRates(Rate(0.75, 0.1443), Rate(0.75, 0.1443))
+
+
 def count_interval(parts: list[tuple[GradingRates, int, int]], rng: np.random.Generator) -> list[float]:
     """95 % interval of the true number of damaged buildings.
 

@@ -22,6 +22,7 @@ from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.table import PRE_POST
 from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.footprints import Footprints
+from deepnets4eo.damage.grading_rates import UNKNOWN_RATES
 from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.ordinal import grade_probabilities
 from deepnets4eo.damage.registration import FootprintAlignment, Registration
@@ -128,21 +129,22 @@ class Judge:
             probabilities = combined(probabilities, full.frame, self.weight)
         decided = named(for_share(probabilities, self.damaged_share), full.frame.index)
         findings = result_findings(full.frame, unlike, self.skill)
-        return Decision(full, cap_confidence(decided, unlike), findings, self._rates(full.frame, heard))
+        grading = {} if heard is not None else self._rates(full.frame, unlike)
+        return Decision(full, cap_confidence(decided, unlike), findings, grading)
 
-    def _rates(self, frame: pd.DataFrame, heard: pd.DataFrame | None) -> dict[str, dict[str, Any]]:
+    def _rates(self, frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
         """Rates of right grades by method, of the variant that most of its buildings were judged by.
 
-        Empty where a network decides with it: its rates are not known.
+        unlike : (N,) buildings of a variant that does not know such places; its rates do not hold there.
         """
-        if heard is not None:
-            return {}
         names = pd.Series(self.model.variant_names(frame), frame.index)
         rates = {}
         for method, used in names[names != ""].groupby(frame["method"]):
             found = self.model.variants[str(used.mode().iloc[0])].rates
             if found is not None:
-                rates[str(method)] = found.to_dict()
+                rates[str(method)] = (
+                    UNKNOWN_RATES if unlike[frame.index.get_indexer(used.index)].any() else found
+                ).to_dict()
         return rates
 
 

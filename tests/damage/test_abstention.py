@@ -6,6 +6,7 @@ import pandas as pd
 from deepnets4eo.damage.abstention import MOST_CONFIDENT
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.fitted_range import REASONS
+from deepnets4eo.damage.grading_rates import UNKNOWN_RATES
 from deepnets4eo.damage.network_skill import NetworkSkill
 from deepnets4eo.damage.result_findings import result_findings
 from deepnets4eo.damage.unbuilt import NO_BUILDING
@@ -78,3 +79,5 @@ def test_rates_of_right_grades_are_those_of_the_variant_used() -> None:
     rates = JUDGE.model.variants["post_only"].rates
     assert rates is not None
     assert JUDGE.decide(table(green=0), None).grading == {"post_only": rates.to_dict()}
+    unlike = JUDGE.decide(table(green=12), None)
+    assert unlike.grading == {"post_only": UNKNOWN_RATES.to_dict()}, "those of the fit do not hold there"

@@ -71,7 +71,7 @@ def test_findings_and_ground_without_outlines_have_a_table_and_a_layer(tmp_path)
     assert query(path, "SELECT code, severity, message, remedy FROM findings") == [
         finding.to_dict() for finding in damage_map.findings
     ]
-    layers = {name: kind for name, kind in pyogrio.list_layers(path)}
+    layers = dict(pyogrio.list_layers(path))
     assert layers["imaged_without_outlines"] == "MultiPolygon"
     assert layers["findings"] is None
     described = query(path, "SELECT description FROM gpkg_contents WHERE table_name = 'buildings'")

@@ -92,7 +92,7 @@ function damagedLine() {
   const { damaged } = page.summary;
   if (!damaged.model_based) return "";
   const rates = Object.values(damaged.grading?.rates ?? {}).map(({ sensitivity, specificity }) => `${percent(sensitivity.mean)} of the damaged and ${percent(specificity.mean)} of the other buildings`);
-  const why = rates.length ? `The interval holds the grading error: at places left out of the fit the model grades ${[...new Set(rates)].join("; ")} right.` : `It holds no grading error; ${bounds(damaged.model_based.interval_95)} if buildings were independent.`;
+  const why = rates.length ? `The interval holds the grading error: it takes ${[...new Set(rates)].join("; ")} for graded right.` : `It holds no grading error; ${bounds(damaged.model_based.interval_95)} if buildings were independent.`;
   return paragraph(`Major damage or worse: ${number(damaged.count)} by grade, true number ${bounds(damaged.interval_95)} (95 %). ${why}`);
 }
 
