@@ -22,7 +22,7 @@ LEAST_ACCURACY = 0.8  # mean of sensitivity and specificity below which a stretc
 LEAST_IN_PLACE = 30  # buildings for a place to say what share of its buildings may lie outside
 NARROW, GREEN = "ev_roof_width_px", "ev_greenness"
 UNLIKE = "evidence unlike any that the model knows"
-REASONS = {NARROW: "roof too narrow for the image resolution", GREEN: "roof hidden by vegetation"}
+REASONS = {NARROW: "roof too narrow for the image resolution", GREEN: "greener than the roofs that the model knows"}
 ENDS = {NARROW: "least", GREEN: "most"}
 
 

@@ -55,7 +55,7 @@ def _range_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> list[Find
             "evidence_outside_range",
             severity,  # type: ignore[arg-type]
             message,
-            "Use sharper images without tree crowns over the roofs, give both dates, or surface models of both dates.",
+            "Remove haze or a green cast, use sharper images without crowns over the roofs, or give surface models of both dates.",
         )
     ]
 
