@@ -71,6 +71,7 @@ class FittedRange:
         """Read what `to_dict` wrote. Errors: KeyError, TypeError, AttributeError or ValueError otherwise."""
         limits = {str(column): float(limit) for column, limit in content["limits"].items() if column in ENDS}
         covariance = np.array([row.split() for row in content["covariance"]], float)
+        np.linalg.cholesky(covariance)  # refuses what is no covariance, by a ValueError
         return cls(float(content["farthest"]), covariance, limits, float(content["place_share"]))
 
 

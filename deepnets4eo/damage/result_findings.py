@@ -17,7 +17,7 @@ from deepnets4eo.damage.network_skill import NetworkSkill
 from deepnets4eo.damage.unbuilt import NO_BUILDING
 
 OUTSIDE = (*REASONS.values(), UNLIKE)
-MANY = 0.5  # share of the visible buildings outside the range from which the map says little about the place
+MANY = 0.9  # share of the visible buildings outside the range from which the map says nothing about the place
 
 
 def result_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_], skill: NetworkSkill | None) -> tuple[Finding, ...]:

@@ -52,7 +52,7 @@ def test_a_place_unlike_those_of_the_fit_gets_no_confident_grade() -> None:
 
 def test_the_findings_name_numbers_and_grow_worse_with_the_share_outside() -> None:
     severities = {}
-    for green in (0, 4, 12, 30):
+    for green in (0, 4, 12, 38):
         findings = JUDGE.decide(table(green), None).findings
         assert len(findings) == (green > 0)
         for finding in findings:
@@ -60,7 +60,7 @@ def test_the_findings_name_numbers_and_grow_worse_with_the_share_outside() -> No
             assert f"{green} of 40 visible buildings" in finding.message
             assert f"{green} × {GREEN}" in finding.message
             severities[green] = finding.severity
-    assert severities == {4: "note", 12: "caution", 30: "worthless"}
+    assert severities == {4: "note", 12: "caution", 38: "worthless"}
 
 
 def test_unbuilt_outlines_unskilled_runs_and_empty_maps_are_findings() -> None:
