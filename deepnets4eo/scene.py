@@ -19,7 +19,7 @@ from odc.geo.geom import Geometry
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, whole
-from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid
+from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid, with_nodata
 
 log = logging.getLogger(__name__)
 
@@ -133,6 +133,10 @@ class Layer:
     def subset(self, bands: Sequence[int]) -> Layer:
         """The same layer with other bands (1-based, of the source)."""
         return Layer(self._source, bands)
+
+    def with_nodata(self, value: float) -> Layer:
+        """The same layer, of which pixels with `value` in every band are not valid; replaces the file's own."""
+        return Layer(with_nodata(self._source, value), self._bands)
 
     def read(self, window: Window | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Read a window, also one that reaches beyond the edge.

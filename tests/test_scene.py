@@ -251,3 +251,22 @@ def test_the_joplin_tiles_make_two_mosaics_that_overlap(real_data: Path) -> None
     data, valid = pre.on(post.grid).read(Window(0, 1500, 1024, 1024))
     assert 0 < valid.mean() < 1
     assert data[:, valid].mean() > 50
+
+
+def test_a_value_can_be_declared_as_nodata_afterwards(tmp_path: Path) -> None:
+    array = np.arange(2 * 40 * 40, dtype="int16").reshape(2, 40, 40)
+    array[:, :, 20:] = -9999
+    array[0, 3, 30] = 5  # one band with a value: not nodata
+    expected = np.zeros((40, 40), bool)
+    expected[:, :20], expected[3, 30] = True, True
+    in_file, in_memory = Layer.open(write(tmp_path / "a.tif", array)), Layer.open(array)
+    for layer in (in_file, in_memory, in_file.subset([1, 2])):
+        assert layer.read()[1].all()
+        assert (layer.with_nodata(-9999).read()[1] == expected).all()
+        assert layer.read()[1].all(), "the layer itself is as before"
+    warped = in_file.on(in_file.grid.zoom_out(2), "average")
+    assert warped.read()[0].min() == -9999
+    declared = warped.with_nodata(-9999).read()
+    assert declared[1][:, :10].all()
+    assert not declared[1][5:, 11:].any()
+    assert in_file.with_nodata(-9999).on(in_file.grid.zoom_out(2), "average").read()[1].tolist() == declared[1].tolist()

@@ -42,9 +42,11 @@ def damage(
         ),
     ] = None,
     damaged_share: Annotated[
-        float,
-        typer.Option(help="Share of buildings expected with major damage or worse; lower it where damage is rare."),
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            help="Share of buildings expected with major damage or worse; estimated from the place by default."
+        ),
+    ] = None,
     motion: Annotated[
         Literal["auto", "translation", "similarity", "affine"], typer.Option(help="How pre may lie against post.")
     ] = "auto",
@@ -79,7 +81,7 @@ def damage(
     """
     from deepnets4eo.cli.findings import end_with_findings, show_footprints
     from deepnets4eo.cli.progress import progress
-    from deepnets4eo.damage.job import Settings, Work, assess, open_inputs
+    from deepnets4eo.damage.job import Settings, Work, assess_inputs, open_inputs
     from deepnets4eo.files import PARTIAL, refuse_existing
 
     refuse_existing(out, overwrite=overwrite)
@@ -101,10 +103,7 @@ def damage(
     if not resume:
         shutil.rmtree(scratch, ignore_errors=True)
     with progress("evidence") as advance:
-        result = assess(
-            inputs.pre, inputs.post, inputs.footprints, dsm_pre=inputs.dsm_pre, dsm_post=inputs.dsm_post,
-            cloud_mask=inputs.cloud_mask, settings=settings, work=Work(scratch, advance),
-        )  # fmt: skip
+        result = assess_inputs(inputs, settings, Work(scratch, advance))
     paths = result.save(out, pre=inputs.pre, post=inputs.post, overwrite=overwrite)
     typer.echo(f"Open {paths['report.html']} in a browser, {paths['damage.gpkg']} in QGIS.")
     for path in paths.values():

@@ -5,6 +5,8 @@ Takes the table of evidence and the model; gives the table with such buildings n
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -29,7 +31,7 @@ def set_not_assessed(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> E
         reason=np.where(rows, reasons, frame["reason"]),
         method=np.where(rows, "", frame["method"]),
     )
-    return EvidenceTable(changed, evidence.meaning)
+    return replace(evidence, frame=changed)
 
 
 def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: NDArray[np.object_]) -> NDArray[np.bool_]:

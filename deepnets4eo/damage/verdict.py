@@ -8,8 +8,8 @@ without skill does not decide.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,14 +17,17 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from deepnets4eo.damage.abstention import cap_confidence, set_not_assessed, unlike_the_fit
+from deepnets4eo.damage.date_order import require_order
 from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel, named
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence.table import PRE_POST
+from deepnets4eo.damage.evidence.canvas import COARSEST_PRE, pre_ratio
+from deepnets4eo.damage.evidence.table import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.grading_rates import UNKNOWN_RATES
 from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.ordinal import grade_probabilities
+from deepnets4eo.damage.prior import estimated_share
 from deepnets4eo.damage.registration import FootprintAlignment, Registration
 from deepnets4eo.damage.result_findings import result_findings
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
@@ -42,11 +45,12 @@ class Decision:
     """What a job decided.
 
     evidence : the table with the network's columns, and the buildings that were set aside; decided : as of
-    `DamageModel.decide`; findings : what limits its worth; grading : rates of right grades by method (`GradingRates`).
+    `DamageModel.decide`; damaged_share : the prior that was used; findings : what limits its worth; grading : rates of right grades by method (`GradingRates`).
     """
 
     evidence: EvidenceTable
     decided: pd.DataFrame
+    damaged_share: float
     findings: tuple[Finding, ...] = ()
     grading: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -55,18 +59,19 @@ class Decision:
 class Judge:
     """The decision of a job: the weight-free model, and a network with the weight of its word where one is given.
 
-    damaged_share : of the place's buildings with major damage or worse, as far as that is known beforehand.
+    damaged_share : of the place's buildings with major damage or worse, as far as that is known beforehand; None
+    estimates it from the buildings themselves.
     skill : of the run that was given; one without skill has no grader.
     """
 
     model: DamageModel
     grader: NetworkGrader | None = None
     weight: float = 0.5
-    damaged_share: float = 0.5
+    damaged_share: float | None = None
     skill: NetworkSkill | None = None
 
     @classmethod
-    def load(cls, model: str, weight: float = 0.5, damaged_share: float = 0.5) -> Judge:
+    def load(cls, model: str, weight: float = 0.5, damaged_share: float | None = None) -> Judge:
         """Open a model of models/, or a run's folder, which decides beside the default model.
 
         weight : of a run with perfect skill; another one's is that times its skill (see `NetworkSkill`), and none without.
@@ -74,7 +79,7 @@ class Judge:
         """
         if not 0 <= weight <= 1:
             raise InputError(f"the network's weight is {weight}, expected 0 (not heard) to 1 (heard alone).")
-        if not 0 < damaged_share < 1:
+        if damaged_share is not None and not 0 < damaged_share < 1:
             raise InputError(
                 f"the share of damaged buildings is {damaged_share}, expected more than 0 and less than 1."
             )
@@ -98,10 +103,11 @@ class Judge:
         footprints: Footprints,
         registration: Registration | None,
         alignment: FootprintAlignment | None,
+        aligned_on: Literal["pre", "post"] = "pre",
     ) -> pd.DataFrame | None:
         """The network's probabilities, one row a footprint; None where there is no network, or no pair to show it.
 
-        images : pre (or None) and post. Errors: RunError where they do not fit the run, before the long work.
+        images : pre (or None) and post. aligned_on : where `alignment` was measured. Errors: RunError where they do not fit the run, before the long work.
         """
         pre, post = images
         if self.grader is None:
@@ -109,8 +115,24 @@ class Judge:
         if pre is None or registration is None or registration.status == "failed":
             logger.warning("the network is not heard: it needs a pre image that could be registered")
             return None
+        if pre_ratio(pre, post) > COARSEST_PRE:
+            logger.warning("the network is not heard: the pre image is too coarse")
+            return None
         logger.info("grading by the network …")
-        return self.grader.probabilities(pre, post, footprints, registration, alignment)
+        return self.grader.probabilities(pre, post, footprints, registration, alignment, aligned_on)
+
+    def require_order(self, evidence: EvidenceTable) -> None:
+        """Refuse images that seem to be swapped: see `date_order`. Errors: InputError."""
+        if evidence.before is None:
+            return
+        frame = evidence.frame
+        both = (frame["method"] == PRE_POST).to_numpy()
+        alone = pd.DataFrame({"status": np.where(both, ASSESSED, NOT_ASSESSED), "method": POST_ONLY}, frame.index)
+        before, after = (
+            self.model.probabilities(pd.concat([alone, columns], axis=1))[:, 2:].sum(axis=1)
+            for columns in (evidence.before, frame[evidence.before.columns])
+        )
+        require_order(before, after)
 
     def decide(self, evidence: EvidenceTable, heard: pd.DataFrame | None) -> Decision:
         """The evidence, with the network's where it decides, and the decision (see `DamageModel.decide`).
@@ -127,10 +149,13 @@ class Judge:
         probabilities = self.model.probabilities(full.frame)
         if heard is not None:
             probabilities = combined(probabilities, full.frame, self.weight)
-        decided = named(for_share(probabilities, self.damaged_share), full.frame.index)
+        share = self.damaged_share
+        if share is None:
+            share = estimated_share(probabilities[:, 2:].sum(axis=1))
+        decided = cap_confidence(named(for_share(probabilities, share), full.frame.index), unlike)
         findings = result_findings(full.frame, unlike, self.skill)
         grading = {} if heard is not None else self._rates(full.frame, unlike)
-        return Decision(full, cap_confidence(decided, unlike), findings, grading)
+        return Decision(full, decided, share, findings, grading)
 
     def _rates(self, frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
         """Rates of right grades by method, of the variant that most of its buildings were judged by.
@@ -154,7 +179,7 @@ def with_network(evidence: EvidenceTable, probabilities: pd.DataFrame) -> Eviden
     columns = probabilities.where(pd.Series(paired, probabilities.index), np.nan)
     logger.info("the network graded %d of %d buildings", int(columns.notna().all(axis=1).sum()), len(paired))
     added = {name: columns[name].to_numpy() for name in COLUMNS.values()}
-    return EvidenceTable(evidence.frame.assign(**added), evidence.meaning | MEANING)
+    return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | MEANING)
 
 
 def combined(weight_free: NDArray[np.float64], frame: pd.DataFrame, weight: float) -> NDArray[np.float64]:

@@ -6,6 +6,7 @@ Refuses what GDAL cannot open, what has no pixels, and tiles that differ in CRS,
 
 from __future__ import annotations
 
+import copy
 import threading
 import weakref
 from collections.abc import Sequence
@@ -213,9 +214,22 @@ class _Placed:
 
     def __init__(self, origin: Source, grid: Grid) -> None:
         self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
-        self.dtype, self.nodata = origin.dtype, origin.nodata
+        self.dtype, self.nodata, self._origin = origin.dtype, origin.nodata, origin
         self.bands, self.band_names, self.grid = origin.bands, origin.band_names, grid
         self.read, self.read_coarse, self.open_dataset = origin.read, origin.read_coarse, origin.open_dataset
+
+
+def with_nodata(source: Source, value: float) -> Source:
+    """The same source, of which pixels with `value` in every band are not valid."""
+    if isinstance(source, ArraySource):
+        return ArraySource(source._array, source.grid, value)
+    if isinstance(source, WarpedSource):
+        return WarpedSource(with_nodata(source._origin, value), source.grid, source._resampling.name)
+    if isinstance(source, _Placed):
+        return _Placed(with_nodata(source._origin, value), source.grid)
+    declared = copy.copy(source)
+    declared.nodata, declared._handles = value, threading.local()  # type: ignore[attr-defined]  # a file
+    return declared
 
 
 def same_grid(a: Grid, b: Grid) -> bool:

@@ -121,6 +121,7 @@ def _inside_sums(part: Part, own: Outlines, buildings: Ints, maps: dict[str, Map
     for name, image in maps.items():
         usable = image.valid.ravel()[flat]
         sums[f"{name}_inside"] = Groups(owner[usable], count).sum(_inside_values(image, flat[usable]))
+        sums[f"{name}_blank"] = Groups(owner, count).sum([image.blank.ravel()[flat].astype(np.float32)])
     if "cloud" in part.canvas.layers:
         cloud, known = part.canvas.read("cloud", part.window)
         covered = ((cloud[0] != 0) & known).ravel()[pixel]

@@ -40,6 +40,16 @@ def evidence_columns(sums: dict[str, Rows], paired: NDArray[np.bool_]) -> pd.Dat
     return frame.replace([np.inf, -np.inf], np.nan)
 
 
+def post_columns_of_pre(sums: dict[str, Rows], paired: NDArray[np.bool_]) -> pd.DataFrame | None:
+    """The columns that one image alone gives, measured on the pre image where `paired`; None where there is none."""
+    if "pre_inside" not in sums:
+        return None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        columns = _of_post(image_means(sums, "pre"))
+    frame = pd.DataFrame({name: np.where(paired, values, np.nan) for name, values in columns.items()})
+    return frame.replace([np.inf, -np.inf], np.nan)
+
+
 def image_means(sums: dict[str, Rows], name: str) -> dict[str, Column]:
     """Means inside the outline, along it, and over the open ground near it, of one image."""
     inside, outline, near = sums[f"{name}_inside"], sums[f"{name}_outline"], sums[f"{name}_near"]

@@ -16,12 +16,12 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.evidence.block import BODY_M, Outlined
-from deepnets4eo.damage.evidence.canvas import Canvas, make_canvas
+from deepnets4eo.damage.evidence.canvas import COARSEST_PRE, Canvas, make_canvas
 from deepnets4eo.damage.evidence.collect import collect
-from deepnets4eo.damage.evidence.columns import evidence_columns
+from deepnets4eo.damage.evidence.columns import evidence_columns, post_columns_of_pre
 from deepnets4eo.damage.evidence.outlines import edges_of
 from deepnets4eo.damage.evidence.store import BlockStore
-from deepnets4eo.damage.evidence.table import EvidenceTable, judge_coverage
+from deepnets4eo.damage.evidence.table import PRE_POST, EvidenceTable, judge_coverage
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.scene import Layer
 from deepnets4eo.zonal.outlines import Outlines
@@ -51,7 +51,8 @@ def gather(
 ) -> EvidenceTable:
     """Gather the evidence of every building.
 
-    registration : how pre lies against post; None or failed makes every building post_only.
+    registration : how pre lies against post; None or failed makes every building post_only, and so does a pre image
+    that is much coarser than the post image.
     alignment : how the footprints must move to lie on the roofs of the image named by `aligned_on`; from the pre image
     they are carried on to the post image by the registration. None: they lie right on that image as they are.
     cloud_mask : any raster, not 0 where clouds hide the ground in either image.
@@ -63,18 +64,21 @@ def gather(
     Errors: GridError where footprints and image cannot be put on one grid.
     Peak memory: some 250 MB a worker and 3 kB a building, whatever the size of the images.
     """
-    canvas = make_canvas(pre, post, registration, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud=cloud_mask)
+    canvas = make_canvas(
+        pre, post, registration, coarsest_pre=COARSEST_PRE, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud=cloud_mask
+    )
     outlines = footprints.in_pixels(post.grid)
     moved = on_post(outlines, post, alignment, registration if aligned_on == "pre" and pre is not None else None)
     outlined = outline(moved, canvas)
     store = None if scratch is None else BlockStore(scratch, canvas, outlined)
     sums = collect(canvas, outlined, workers=workers, progress=progress, store=store)
     coverage = judge_coverage(sums, outlined, canvas)
-    evidence = evidence_columns(sums, coverage.method == "pre_post")
+    paired = coverage.method == PRE_POST
+    evidence, before = evidence_columns(sums, paired), post_columns_of_pre(sums, paired)
     if store is not None:
         store.clear()
     return EvidenceTable.build(
-        footprints.frame["id"].to_numpy(), evidence, coverage, _centres(moved) - _centres(outlines)
+        footprints.frame["id"].to_numpy(), evidence, coverage, _centres(moved) - _centres(outlines), before
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deepnets4eo.damage.evidence.maps import measure_maps
-from deepnets4eo.damage.evidence.radiometry import measure
+from deepnets4eo.damage.evidence.radiometry import blank, measure
 from deepnets4eo.scene import Layer
 
 CENTRES = np.array([[128.0, 128.0], [200.0, 220.0]])
@@ -50,3 +50,43 @@ def test_an_image_without_contrast_or_data_has_a_radiometry_all_the_same() -> No
     assert measure(Layer.open(np.full((1, 300, 300), 7, np.uint8)), CENTRES).unit > 0
     assert measure(Layer.open(np.zeros((1, 300, 300), np.uint8)), CENTRES).unit == 1.0
     assert measure(Layer.open(np.zeros((1, 300, 300), np.uint8)), CENTRES[:0]).unit == 1.0
+
+
+def block_of(value: float, rows: slice, cols: slice) -> np.ndarray:
+    """Three bands of noise with a block of one value."""
+    data = np.random.default_rng(4).integers(20, 200, (3, 120, 120)).astype(np.uint8)
+    data[:, rows, cols] = value
+    return data
+
+
+@pytest.mark.parametrize("value", [255, 128, 1])
+def test_a_wide_block_of_one_value_is_blank_to_its_last_pixel(value: int) -> None:
+    expected = np.zeros((120, 120), bool)
+    expected[30:80, 40:75] = True
+    found = blank(block_of(value, slice(30, 80), slice(40, 75)))
+    assert (found[31:80, 41:75]).all()  # its first row and column touch others
+    assert not (found & ~expected).any()
+
+
+@pytest.mark.parametrize("size", [(30, 100), (100, 30), (12, 12)])
+def test_a_saturated_roof_or_line_is_not_blank(size: tuple[int, int]) -> None:
+    assert not blank(block_of(255, slice(5, 5 + size[0]), slice(5, 5 + size[1]))).any()
+
+
+def test_a_block_that_differs_in_one_band_is_not_blank() -> None:
+    data = block_of(255, slice(20, 100), slice(20, 100))
+    data[2] = np.random.default_rng(5).integers(0, 255, data[2].shape)
+    assert not blank(data).any()
+
+
+def test_blank_pixels_are_not_valid_and_set_no_contrast(image: np.ndarray) -> None:
+    covered = image.copy()
+    covered[:, 100:200, 100:200] = 255
+    maps = measure_maps(covered, np.ones(image.shape[1:], bool), measure(Layer.open(covered), CENTRES), 0.5)
+    assert maps.blank[101:200, 101:200].all()
+    assert not (maps.blank & maps.valid).any()
+    assert not maps.blank[:95].any()
+    assert maps.valid[:95].all()
+    whole, hidden = (measure(Layer.open(data), CENTRES) for data in (image, covered))
+    assert hidden.unit == pytest.approx(whole.unit, rel=0.25)
+    assert hidden.level == pytest.approx(whole.level, rel=0.15)

@@ -10,6 +10,7 @@ from moved_place import UTM, as_layer, houses, place, roofs
 
 from deepnets4eo.damage.registration import align_footprints
 from deepnets4eo.damage.registration.correlation import find_peaks, orientation_field
+from deepnets4eo.damage.registration.footprints import in_place_score
 from deepnets4eo.damage.registration.outlines import edge_agreement, trace
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.scene import Layer
@@ -145,3 +146,39 @@ def test_joplin_footprints_move_south_east_onto_the_roofs(real_data):
     assert found.status == "ok"
     assert 0.7 < found.dx_m < 2.5
     assert 1.5 < found.dy_m < 3.2
+
+
+@pytest.mark.parametrize("off", [(18.0, -15.0), (-24.0, 6.0)])
+def test_footprints_that_lie_far_off_find_their_roofs(image, true_outlines, off):
+    moved = shapely.transform(true_outlines, lambda xy: xy + (off[0], -off[1]))
+    found = align_footprints(image, gpd.GeoDataFrame(geometry=moved, crs=UTM), local=False)
+    assert found.status == "ok"
+    assert (found.dx_m, found.dy_m) == pytest.approx((-off[0], -off[1]), abs=0.3)
+    near = align_footprints(image, gpd.GeoDataFrame(geometry=moved, crs=UTM), local=False, wide_shift_m=8.0)
+    assert near.status == "failed"
+
+
+def test_footprints_of_another_place_are_found_nowhere(image):
+    foreign = shapely.transform(houses(77, 64, 250.0), lambda xy: xy + (16.0, 16.0))  # half a lot: between the houses
+    found = align_footprints(image, gpd.GeoDataFrame(geometry=foreign, crs=UTM))
+    assert found.status == "failed"
+    assert found.shift_m == 0
+    assert found.in_place < 3
+
+
+def test_outlines_on_their_roofs_are_in_place(image, true_outlines, footprints):
+    there = align_footprints(image, gpd.GeoDataFrame(geometry=true_outlines, crs=UTM), local=False)
+    assert there.in_place > 8
+    assert align_footprints(image, footprints, local=False).in_place < 3
+    assert there.voters == 64
+
+
+def test_the_rank_of_the_middle_is_compared_with_chance():
+    rng = np.random.default_rng(0)
+    chance = [in_place_score(rng.normal(size=(50, 11, 11)).astype(np.float32)) for _ in range(40)]
+    assert np.std(chance) == pytest.approx(1, abs=0.35)
+    assert abs(np.mean(chance)) < 0.6
+    votes = rng.normal(size=(50, 11, 11)).astype(np.float32)
+    votes[:, 5, 5] += 10
+    assert in_place_score(votes) == pytest.approx((0.5 - 9 / 121) * np.sqrt(12 * 50))  # the nine best ones are one
+    assert np.isnan(in_place_score(np.zeros((4, 11, 11), np.float32)))
