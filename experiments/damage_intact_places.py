@@ -22,22 +22,29 @@ from deepnets4eo.damage.verdict import Judge
 from deepnets4eo.scene import Layer
 
 VEGAS = ("wv3_vegas/tiff_3channel_uint8.tif", "wv3_vegas/tiff_3channel_uint8.geojson")
-PLACES: dict[str, tuple[str, str, tuple[int, ...] | None]] = {  # image, outlines, labels of the rows to use
-    "Las Vegas": (*VEGAS, (1,)),
-    "Las Vegas, trees and roads": (*VEGAS, (2, 3)),
-    "Atlanta": ("spacenet/data/sample_geotiff.tif", "spacenet/data/geotiff_labels.geojson", None),
-    "Kampala": ("fair_kampala/block0_image.tif", "fair_kampala/labels.geojson", None),
-    "Midwest before": ("xbd_midwest/pre.png", "xbd_midwest/footprints_px.geojson", None),
-    "Joplin before": ("joplin/pre", "joplin/footprints_overlap.geojson", None),
+PLACES = {  # image and outlines
+    "Las Vegas": VEGAS,
+    "Las Vegas, trees and roads": VEGAS,
+    "Atlanta": ("spacenet/data/sample_geotiff.tif", "spacenet/data/geotiff_labels.geojson"),
+    "Kampala": ("fair_kampala/block0_image.tif", "fair_kampala/labels.geojson"),
+    "Midwest before": ("xbd_midwest/pre.png", "xbd_midwest/footprints_px.geojson"),
+    "Joplin before": ("joplin/pre", "joplin/footprints_overlap.geojson"),
 }
+LABELS = {
+    "Las Vegas": (1,),
+    "Las Vegas, trees and roads": (2, 3),
+}  # of the rows to use; of other places all are buildings
 
 
-def false_alarms(name: str, image: Path, outlines: Path, labels: tuple[int, ...] | None) -> dict[str, object]:
+def outlines_of_place(name: str, data: Path) -> gpd.GeoDataFrame:
+    """The outlines of one place."""
+    table = gpd.read_file(data / PLACES[name][1])
+    return table[table["label"].isin(LABELS[name])] if name in LABELS else table
+
+
+def false_alarms(name: str, image: Path, table: gpd.GeoDataFrame) -> dict[str, object]:
     """One row: how many buildings were seen and assessed, what they were called, and how sure the grades are."""
     layer = Layer.open(image)
-    table = gpd.read_file(outlines)
-    if labels is not None:
-        table = table[table["label"].isin(labels)]
     footprints = read_footprints(table, assume_crs="pixels" if layer.grid.crs is None else None)
     evidence = gather(None, layer, footprints, None)
     seen = int((evidence.frame["status"] == "assessed").sum())
@@ -55,9 +62,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     data = parser.parse_args().data
     rows = []
-    for name, (image, outlines, labels) in PLACES.items():
+    for name, (image, _) in PLACES.items():
         if (data / image).exists():
-            rows.append(false_alarms(name, data / image, data / outlines, labels))
+            rows.append(false_alarms(name, data / image, outlines_of_place(name, data)))
         else:
             print(f"skipped {name}: {data / image} is not there", file=sys.stderr)
     print(pd.DataFrame(rows).to_string(index=False, float_format=lambda value: f"{value:.3f}"))
