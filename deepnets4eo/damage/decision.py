@@ -50,13 +50,10 @@ class Variant:
     known: FittedRange | None = None
     rates: GradingRates | None = None
 
-    def standard_units(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """(N, K) evidence in standard units, NaN where it is not known."""
-        return np.asarray((frame.reindex(columns=self.columns).to_numpy(float) - self.centre) / self.scale)
-
     def standardised(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """(N, K) evidence in standard units, cut at ± 3; 0 where it is not known."""
-        return np.clip(np.nan_to_num(self.standard_units(frame)), -FARTHEST, FARTHEST)
+        values = frame.reindex(columns=self.columns).to_numpy(float)
+        return np.clip(np.nan_to_num((values - self.centre) / self.scale), -FARTHEST, FARTHEST)
 
     def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """(N, 4) probabilities of the grades, summing to 1."""
@@ -112,7 +109,7 @@ class DamageModel:
             rows = np.flatnonzero(kind == name)
             if len(rows) and variant.known is not None:
                 part = frame.iloc[rows]
-                reason[rows] = variant.known.reasons(variant.standard_units(part), part)
+                reason[rows] = variant.known.reasons(variant.standardised(part), part)
         return reason
 
     def variant_names(self, frame: pd.DataFrame) -> NDArray[np.object_]:

@@ -104,7 +104,7 @@ def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) ->
         for column, middle, unit in zip(columns, centre, scale, strict=True)
     }
     content = {"buildings": len(known.grade), "evidence": standard, "borders": borders}
-    return content | _validity((values - centre) / scale, known, called)
+    return content | _validity(evidence, known, called)
 
 
 def _validity(standard: Array, known: Graded, called: NDArray[np.bool_]) -> dict[str, Any]:

@@ -41,14 +41,16 @@ class FittedRange:
     place_share: float
 
     def distance(self, standard: Array) -> Array:
-        """(N,) Mahalanobis distances of (N, K) standardised evidence; what is not known counts as average."""
-        values = np.nan_to_num(standard)
-        return np.sqrt(np.einsum("ij,ji->i", values, np.linalg.solve(self.covariance, values.T)))
+        """(N,) Mahalanobis distances of (N, K) standardised evidence as the decision takes it, cut at ± 3.
+
+        So what is extreme in the way that damaged or intact buildings are is not far off; an unusual combination is.
+        """
+        return np.sqrt(np.einsum("ij,ji->i", standard, np.linalg.solve(self.covariance, standard.T)))
 
     def reasons(self, standard: Array, frame: pd.DataFrame) -> NDArray[np.object_]:
         """(N,) why each building lies outside, '' where it lies inside.
 
-        standard : (N, K) standardised evidence, not cut; frame : (N rows) with the columns of the limits where known.
+        standard : (N, K) as `Variant.standardised` gives it; frame : (N rows) with the columns of the limits where known.
         """
         reason = np.where(self.distance(standard) > self.farthest, UNLIKE, "").astype(object)
         for column, limit in self.limits.items():
@@ -84,11 +86,10 @@ def fit_range(
 ) -> FittedRange:
     """Range of the evidence that a variant was fitted on.
 
-    standard : (N, K) standardised evidence, not cut; evidence : (N rows) all columns; right : (N,) whether the grade
+    standard : (N, K) as `Variant.standardised` gives it; evidence : (N rows) all columns; right : (N,) whether the grade
     without the building was on the right side; damaged : (N,) truth; place : (N,) name of the place.
     """
-    values = np.nan_to_num(standard)
-    covariance = np.cov(values.T)
+    covariance = np.cov(standard.T).reshape(standard.shape[1], -1)
     limits = {}
     for column, end in ENDS.items():
         if column in evidence:

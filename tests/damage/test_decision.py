@@ -111,7 +111,8 @@ def test_a_model_without_range_and_rates_judges_everything(tmp_path: Path) -> No
     for variant in model["variants"].values():
         del variant["range"], variant["rates"]
     write_yaml(tmp_path / "coefficients.yaml", model)
-    absurd = frame([0.0, 50.0], "post_only")
+    absurd = frame([0.0, 0.0], "post_only")
+    absurd.loc[1, ["ev_roof_roughness", "ev_roof_vs_ground"]] = [0.0, -9.0]
     assert DamageModel.load(tmp_path).outside_range(absurd).tolist() == ["", ""]
     assert MODEL.outside_range(absurd)[1] != ""
 

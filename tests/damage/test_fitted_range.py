@@ -26,9 +26,14 @@ def test_the_distance_is_that_of_mahalanobis_and_one_in_a_hundred_lies_beyond() 
     assert found.reasons(np.array([[2.0, 2.0], [2.0, -2.0]]), pd.DataFrame(index=[0, 1])).tolist() == ["", UNLIKE]
 
 
-def test_evidence_that_is_not_known_counts_as_average() -> None:
-    known = FittedRange(1.0, np.eye(2), {}, 0.1)
-    assert known.distance(np.array([[np.nan, 0.5]])).tolist() == [0.5]
+def test_what_is_extreme_in_a_known_way_is_not_far_and_what_contradicts_itself_is() -> None:
+    variant = MODEL.variants["pre_post"]
+    signs = np.sign(variant.weights[1])
+    agreeing = np.array([signs * strength for strength in (-60.0, -3.0, 3.0, 60.0)])
+    contradicting = np.where(np.arange(len(signs)) % 2 == 0, signs, -signs)[None] * 3.0
+    rows = variant.centre + np.vstack([agreeing, contradicting, np.full((1, len(signs)), np.nan)]) * variant.scale
+    frame = pd.DataFrame(rows, columns=variant.columns).assign(status="assessed", method="pre_post")
+    assert MODEL.outside_range(frame).tolist() == ["", "", "", "", UNLIKE, ""]
 
 
 def test_a_limit_lies_where_grades_of_buildings_left_out_become_good_enough() -> None:
@@ -74,6 +79,6 @@ def test_roofs_under_crowns_and_absurd_evidence_lie_outside_and_average_ones_ins
     frame = frame.assign(status="assessed", method="post_only", ev_roof_width_px=12.0, ev_greenness=0.0)
     frame.loc[1, "ev_greenness"] = 0.3
     frame.loc[2, "ev_roof_width_px"] = 1.5
-    frame.loc[3, "ev_outline_support"] = 9.0
+    frame.loc[3, ["ev_roof_roughness", "ev_roof_vs_ground"]] = [0.0, -9.0]  # rough, and far smoother than the ground
     frame.loc[4, ["status", "ev_greenness"]] = ["not_assessed", 0.3]
     assert MODEL.outside_range(frame).tolist() == ["", REASONS[GREEN], REASONS[NARROW], UNLIKE, ""]
