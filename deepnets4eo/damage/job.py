@@ -21,12 +21,12 @@ from deepnets4eo.damage.class_shares import open_labeller, with_class_shares
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.evidence.table import ASSESSED
 from deepnets4eo.damage.extent import map_extents
-from deepnets4eo.damage.findings import worst_first
 from deepnets4eo.damage.footprint_findings import footprint_findings
 from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints, register
+from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.unbuilt import NO_BUILDING, find_unbuilt
 from deepnets4eo.damage.verdict import Judge
 from deepnets4eo.errors import GridError, InputError
@@ -148,7 +148,7 @@ def assess(
         evidence = with_class_shares(evidence, labeller, outlines, settings.workers)
     result = _damage_map(inputs, outlines, evidence, decided, registration, alignment, settings)
     result.inputs.update(judge.paths())
-    result.findings = worst_first((*result.findings, *decision.findings))
+    result.findings = join_findings(result.findings, decision.findings)
     result.grading = decision.grading
     result.parameters["network_weight"] = judge.weight  # on radar the network alone is heard
     return result
