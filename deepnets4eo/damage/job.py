@@ -38,6 +38,7 @@ from deepnets4eo.damage.position import (
 )
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints, register
+from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.unbuilt import NO_BUILDING, find_unbuilt
 from deepnets4eo.damage.verdict import Decision, Judge
 from deepnets4eo.errors import GridError, InputError
@@ -165,7 +166,7 @@ def assess_inputs(inputs: Inputs, settings: Settings = Settings(), work: Work = 
         evidence = with_class_shares(evidence, labeller, outlines, settings.workers)
     result = _damage_map(inputs, outlines, evidence, decision, registration, position, settings)
     result.inputs.update(judge.paths())
-    result.findings = worst_first((*result.findings, *decision.findings))
+    result.findings = join_findings(result.findings, decision.findings)
     result.grading = decision.grading
     result.parameters["network_weight"] = judge.weight  # on radar the network alone is heard
     return result

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.abstention import MOST_CONFIDENT
 from deepnets4eo.damage.evidence.table import ASSESSED
-from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.findings import Finding, worst_first
 from deepnets4eo.damage.fitted_range import REASONS, UNLIKE
 from deepnets4eo.damage.network_skill import NetworkSkill
 from deepnets4eo.damage.unbuilt import NO_BUILDING
 
+NOTHING = "nothing_assessed"
 OUTSIDE = (*REASONS.values(), UNLIKE)
 MANY = 0.9  # share of the visible buildings outside the range from which the map says nothing about the place
 
@@ -37,6 +38,13 @@ def result_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_], skill: Netwo
             )
         )
     return tuple(findings)
+
+
+def join_findings(inputs: tuple[Finding, ...], result: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Findings of inputs and result, worst first; that nothing was assessed is left out where another one says why."""
+    explained = any(finding.severity == "worthless" for finding in inputs)
+    kept = (finding for finding in result if not (explained and finding.code == NOTHING))
+    return worst_first((*inputs, *kept))
 
 
 def _range_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> list[Finding]:
@@ -79,4 +87,4 @@ def _nothing_assessed(frame: pd.DataFrame) -> list[Finding]:
     if len(frame) == 0 or (frame["status"] == ASSESSED).any():
         return []
     reasons = "; ".join(f"{count} × {reason}" for reason, count in frame["reason"].value_counts().items())
-    return [Finding("nothing_assessed", "worthless", f"No building could be assessed ({reasons}).")]
+    return [Finding(NOTHING, "worthless", f"No building could be assessed ({reasons}).")]

@@ -5,10 +5,11 @@ import pandas as pd
 
 from deepnets4eo.damage.abstention import MOST_CONFIDENT
 from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.fitted_range import REASONS
 from deepnets4eo.damage.grading_rates import UNKNOWN_RATES
 from deepnets4eo.damage.network_skill import NetworkSkill
-from deepnets4eo.damage.result_findings import result_findings
+from deepnets4eo.damage.result_findings import join_findings, result_findings
 from deepnets4eo.damage.unbuilt import NO_BUILDING
 from deepnets4eo.damage.verdict import Judge
 
@@ -73,6 +74,9 @@ def test_unbuilt_outlines_unskilled_runs_and_empty_maps_are_findings() -> None:
     nothing = result_findings(frame.assign(status="not_assessed", reason="under cloud"), np.zeros(2, bool), None)
     assert [(finding.code, finding.severity) for finding in nothing] == [("nothing_assessed", "worthless")]
     assert "2 × under cloud" in nothing[0].message
+    failed, coarse = Finding("alignment_failed", "worthless", "…"), Finding("pre_coarse", "caution", "…")
+    assert join_findings((failed,), nothing) == (failed,), "one reason is enough"
+    assert join_findings((coarse,), nothing) == (*nothing, coarse)
 
 
 def test_rates_of_right_grades_are_those_of_the_variant_used() -> None:
