@@ -4,6 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples every time, however slow the machine: a test that fails here fails everywhere.
+settings.register_profile("deepnets4eo", deadline=None, derandomize=True, database=None)
+settings.load_profile("deepnets4eo")
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.outliers import far_values
@@ -107,7 +108,9 @@ def undeclared_nodata(layer: Layer) -> float | None:
 
 
 def _require_structure(layer: Layer, role: str) -> None:
-    """Refuse noise and images of one value. Errors: InputError."""
+    """Refuse noise and images of one value; radar, whose speckle is noise too, is judged elsewhere. Errors: InputError."""
+    if is_radar(layer):
+        return
     correlations = []
     for window in sample_windows(layer.shape):
         data, valid = layer.read(window)

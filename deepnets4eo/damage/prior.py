@@ -2,18 +2,18 @@
 
 Takes probabilities that hold where half of the buildings are damaged; returns the share that explains them best. Where
 damage is rare, probabilities for one half name more intact buildings damaged than there are damaged ones.
-Source: Saerens, Latinne & Decaestecker 2002 (adjusting a classifier to new class shares by expectation-maximisation).
+Source: Saerens, Latinne & Decaestecker 2002 (adjusting a classifier to new class shares: the most likely one).
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 
 LEAST_SHARE, LARGEST_SHARE = 0.05, 0.5
 PSEUDO_COUNT = 1.0  # buildings of either kind added, so that few buildings move the share little
 CERTAIN = 1e-4  # no probability counts as nearer to 0 or 1
-STEPS = 200
 
 
 def estimated_share(probability: NDArray[np.float64]) -> float:
@@ -28,8 +28,11 @@ def estimated_share(probability: NDArray[np.float64]) -> float:
     """
     known = np.clip(probability[np.isfinite(probability)], CERTAIN, 1 - CERTAIN)
     ratio = known / (1 - known)
-    share = 0.5
-    for _ in range(STEPS):
-        damaged = float((share * ratio / (share * ratio + 1 - share)).sum())
-        share = (damaged + PSEUDO_COUNT) / (len(known) + 2 * PSEUDO_COUNT)
-    return float(np.clip(share, LEAST_SHARE, LARGEST_SHARE))
+
+    def surprise(share: float) -> float:
+        likelihood = np.log1p(share * (ratio - 1)).sum()
+        return -float(likelihood + PSEUDO_COUNT * (np.log(share) + np.log1p(-share)))
+
+    bounds = (LEAST_SHARE, LARGEST_SHARE)
+    best = float(minimize_scalar(surprise, bounds=bounds, method="bounded", options={"xatol": 1e-4}).x)
+    return min((*bounds, best), key=surprise)  # the search stays off the ends

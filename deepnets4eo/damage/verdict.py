@@ -147,11 +147,9 @@ class Judge:
             unlike = unlike_the_fit(full.frame, self.model, outside)
             full = set_not_assessed(full, outside)
         probabilities = self.model.probabilities(full.frame)
+        share = self._share(probabilities)
         if heard is not None:
             probabilities = combined(probabilities, full.frame, self.weight)
-        share = self.damaged_share
-        if share is None:
-            share = estimated_share(probabilities[:, 2:].sum(axis=1))
         decided = cap_confidence(named(for_share(probabilities, share), full.frame.index), unlike)
         findings = result_findings(full.frame, unlike, self.skill)
         grading = {} if heard is not None else self._rates(full.frame, unlike)
@@ -171,6 +169,16 @@ class Judge:
                     UNKNOWN_RATES if unlike[frame.index.get_indexer(used.index)].any() else found
                 ).to_dict()
         return rates
+
+    def _share(self, weight_free: NDArray[np.float64]) -> float:
+        """The share given; else the one that the weight-free (N, 4) probabilities speak for, which are calibrated.
+
+        One half where they have no say, as on radar.
+        """
+        if self.damaged_share is not None:
+            return self.damaged_share
+        alone = self.grader is not None and self.weight == 1
+        return 0.5 if alone else estimated_share(weight_free[:, 2:].sum(axis=1))
 
 
 def with_network(evidence: EvidenceTable, probabilities: pd.DataFrame) -> EvidenceTable:

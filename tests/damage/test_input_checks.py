@@ -39,6 +39,11 @@ def test_a_post_image_of_noise_is_refused_in_fine_and_coarse_grains(scale: int) 
         check_images(layer(BEFORE), layer(grains))
 
 
+def test_speckle_is_left_to_the_check_for_radar() -> None:
+    speckle = np.random.default_rng(0).gamma(1, 60, (1, 512, 512)).clip(1, 255).astype(np.uint8)
+    assert check_images(None, layer(speckle)).findings == ()
+
+
 def test_a_post_image_of_one_value_is_refused() -> None:
     with pytest.raises(InputError, match="one single value"):
         check_images(None, layer(np.full_like(AFTER, 77)))

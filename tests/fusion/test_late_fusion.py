@@ -101,6 +101,23 @@ def test_frozen_streams_stay_to_the_last_bit_and_the_correction_learns():
     assert not network.members.training
 
 
+def test_a_frozen_average_moves_no_statistics_and_has_nothing_to_learn():
+    network = DualStream((3, 1), 5, options=TINY, frozen=True)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    for training in (True, False, True):
+        network.train(training)(torch.randn(2, 4, 32, 32))
+    assert any(key.endswith("running_mean") for key in before)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert network.training
+    assert not network.members.training
+
+
+def test_an_average_that_is_trained_moves_weights_and_statistics():
+    changed = step(DualStream((3, 1), 5, options=TINY).train(), torch.randn(2, 4, 32, 32))
+    assert {"members.0.encoder.stages.0.0.weight", "members.1.encoder.stages.0.1.running_mean"} <= changed
+
+
 def test_joint_streams_learn_with_the_correction():
     network = ResidualCorrection((3, 1), 5, options=TINY).train()
     changed = step(network, torch.randn(2, 4, 32, 32))

@@ -249,6 +249,29 @@ def test_several_layers_are_concatenated_in_the_recipes_order(data: Path, tiny: 
     assert run.segmenter.module[0].in_channels == 3
 
 
+def test_a_frozen_average_keeps_its_runs_to_the_last_bit(data: Path, tmp_path: Path) -> None:
+    layers = "data.layers={image: '*/image.tif', dsm: '*/dsm.tif', labels: '*/labels.tif'}"
+    options = {"batch_norm": True, "width": 4}
+    runs = []
+    for layer in ("image", "dsm"):
+        model = {"network": "osmnet", "layers": [layer], "options": options}
+        recipe = make_recipe(layers, "train.epochs=1", model=model)
+        runs.append(deepnets4eo.train(recipe, tmp_path / layer, data=data))
+    averaged = {"streams": [3, 1], "network": "osmnet", "options": options, "frozen": True}
+    model = {"network": "dual-stream", "layers": ["image", "dsm"], "options": averaged}
+    with pytest.raises(InputError, match=r"nothing in the network dual-stream learns.*model\.encoder_weights"):
+        deepnets4eo.train(make_recipe(layers, model=model), tmp_path / "random", data=data)
+    model["encoder_weights"] = ",".join(map(str, runs))
+    run = deepnets4eo.train(make_recipe(layers, model=model), tmp_path / "average", data=data)
+    kept = {f"members.{n}.{key}": value for n, one in enumerate(runs) for key, value in weights(one).items()}
+    assert weights(run).keys() == kept.keys()
+    assert any("running_mean" in key for key in kept)
+    assert all(torch.equal(value, kept[key]) for key, value in weights(run).items())
+    assert {"metrics.json", "log.csv", "card.json"} <= {path.name for path in run.iterdir()}
+    assert 0 < metrics(run)["overall_accuracy"] <= 1
+    assert deepnets4eo.load_run(run).segmenter.module.frozen
+
+
 def test_an_estimator_makes_the_same_tree(data: Path, tmp_path: Path) -> None:
     recipe = make_forest({"name": "random_forest", "trees": 5}, max_samples=1000)
     run = deepnets4eo.train(recipe, tmp_path / "run", data=data)

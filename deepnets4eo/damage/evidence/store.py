@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
 
-from deepnets4eo.damage.evidence.block import BlockSums, Outlined
+from deepnets4eo.damage.evidence.block import BlockSums, Outlined, Table
 from deepnets4eo.damage.evidence.canvas import Canvas
 from deepnets4eo.files import replacing
 from deepnets4eo.grid import Window
 from deepnets4eo.version import __version__
+
+FORMAT = 2  # of the files; part of what identifies a job
+KINDS = tuple(field.name for field in fields(BlockSums))
 
 
 class BlockStore:
@@ -32,12 +37,12 @@ class BlockStore:
         path = self._path(window)
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                kinds = {kind: {} for kind in ("sums", "context")}  # type: dict[str, dict[str, np.ndarray]]
+                tables = {kind: Table(arrays[kind], {}) for kind in KINDS}
                 for key in arrays.files:
                     kind, _, name = key.partition(":")
                     if name:
-                        kinds[kind][name] = arrays[key]
-                return BlockSums(arrays["buildings"], kinds["sums"], arrays["centred"], kinds["context"])
+                        tables[kind].rows[name] = arrays[key]
+                return BlockSums(**tables)
         except FileNotFoundError:
             return None
         except (BadZipFile, ValueError, KeyError):  # cut short by a full disk: measured again
@@ -46,9 +51,12 @@ class BlockStore:
 
     def put(self, window: Window, part: BlockSums) -> None:
         """Keep the sums of a finished block."""
-        arrays = {f"{kind}:{name}": rows for kind in ("sums", "context") for name, rows in getattr(part, kind).items()}
+        arrays: dict[str, Any] = {}
+        for kind in KINDS:
+            table: Table = getattr(part, kind)
+            arrays |= {kind: table.buildings} | {f"{kind}:{name}": rows for name, rows in table.rows.items()}
         with replacing(self._path(window)) as partial:
-            np.savez(partial, buildings=part.buildings, centred=part.centred, **arrays)
+            np.savez(partial, **arrays)
 
     def clear(self) -> None:
         """Remove everything: the job is done, or begins anew."""
@@ -60,7 +68,9 @@ class BlockStore:
 
 def _identity(canvas: Canvas, outlined: Outlined) -> str:
     """Hash of all that the sums depend on: program, files, grids as registered, outlines as moved."""
-    digest = hashlib.sha256(f"{__version__} {tuple(canvas.grid.shape)} {canvas.grid.affine} {canvas.gsd_m}".encode())
+    digest = hashlib.sha256(
+        f"{FORMAT} {__version__} {tuple(canvas.grid.shape)} {canvas.grid.affine} {canvas.gsd_m}".encode()
+    )
     for name, layer in sorted(canvas.layers.items()):
         digest.update(f"{name} {layer.source} {layer.grid.affine} {layer.bands}".encode())
         for path in map(Path, layer.paths):

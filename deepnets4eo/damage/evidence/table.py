@@ -27,6 +27,7 @@ PRE_POST, POST_ONLY = "pre_post", "post_only"
 EMPTY, OUTSIDE, NODATA = "footprint is empty", "outside the post image", "no data in the post image"
 CLOUD, SMALL = "under cloud", "footprint too small for the image resolution"
 BLANK = "one single value in the post image: undeclared nodata, or saturated"
+LARGE = "footprint larger than any building"
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,7 @@ def judge_coverage(sums: dict[str, Rows], outlined: Outlined, canvas: Canvas) ->
     ]
     for rule, text in rules:  # later rules say more about why
         reason[rule] = text
+    reason = np.where(outlined.left_out != "", outlined.left_out, reason)
     method = np.where(reason != "", "", np.where(seen_pre >= VISIBLE_SHARE, PRE_POST, POST_ONLY)).astype(object)
     return Coverage(reason, method)
 

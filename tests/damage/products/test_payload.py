@@ -5,6 +5,7 @@ import gzip
 import json
 
 import numpy as np
+import pytest
 import shapely
 import shapely.affinity
 from hypothesis import given, settings
@@ -57,6 +58,25 @@ def test_outlines_come_back_within_a_pixel(seed, size_px):
         for ring, truth in zip(rings, wanted, strict=True):
             distance = shapely.hausdorff_distance(shapely.LineString([*ring, ring[0]]), shapely.LineString(truth))
             assert distance <= np.sqrt(0.5), "a quarter pixel by row and column, twice where an edge was cut"
+
+
+@pytest.mark.parametrize("side", [1e5, 1e9])
+def test_an_outline_larger_than_the_image_is_cut_to_what_lies_around_it(side):
+    grid = make_grid(64, epsg=None)
+    house, road, giant, far = (
+        shapely.affinity.affine_transform(shape, grid.affine.to_shapely())
+        for shape in (
+            shapely.box(10, 20, 30, 40),
+            shapely.box(-side, 25, side, 26),
+            shapely.box(-side, -side, side, side),
+            shapely.box(side, side, side + 5, side + 5),
+        )
+    )
+    packed, alone = outlines(np.array([house, giant, road, far]), grid), outlines(np.array([house]), grid)
+    assert packed["rings"].tolist() == [1, 1, 1, int(side < 1e9)]
+    assert packed["sizes"][0] == alone["sizes"][0]
+    assert (packed["sizes"][1:3] < 1200).all()
+    assert np.abs(packed["x0"][:3]).max() <= UNITS_PER_PX * (64 + 4096)
 
 
 def test_shapes_without_geometry_keep_their_place():
