@@ -27,7 +27,9 @@ def result_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_], skill: Netwo
     frame : `status` and `reason` of N buildings after the decision; unlike : (N,) of `unlike_the_fit`;
     skill : of the run that was given, None without a run.
     """
-    findings = [*_range_findings(frame, unlike), *_unbuilt_findings(frame), *_nothing_assessed(frame)]
+    findings = [*_range_findings(frame, unlike), *_unbuilt_findings(frame)]
+    if not any(finding.severity == "worthless" for finding in findings):
+        findings += _nothing_assessed(frame)
     if skill is not None and skill.value == 0:
         findings.append(
             Finding(
