@@ -22,6 +22,8 @@ from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.export_check import INPUT, OUTPUT, Reference
 from deepnets4eo.files import plain, replacing
+from deepnets4eo.input_files import refuse_inputs
+from deepnets4eo.output_lock import locked
 from deepnets4eo.run import Run
 from deepnets4eo.segmenter import STRIDE_PX, NetworkSegmenter
 from deepnets4eo.version import __version__
@@ -60,10 +62,12 @@ def export_onnx(run: Run, path: str | Path) -> Exported:
     """
     segmenter = exportable(run)
     _need_packages()
+    refuse_inputs([path], [run.folder])
     before = segmenter.compute
     segmenter.to(Compute(threads=before.threads))
     try:
-        return _export(run, segmenter, Path(path))
+        with locked(path):
+            return _export(run, segmenter, Path(path))
     finally:
         segmenter.to(before)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from deepnets4eo.legend import Legend
 from deepnets4eo.run import load_run, save_run
 from deepnets4eo.scene import Layer, Scene
 from deepnets4eo.sealing import hash_of, seal
+from deepnets4eo.segmentation import Ensemble
 from deepnets4eo.segmenter import NetworkSegmenter
 
 LEGEND = Legend.load("isprs")
@@ -54,6 +56,20 @@ def test_a_run_holds_all_that_prediction_needs_and_says_how_it_was_made(folder):
     assert (run.card["seed"], run.card["notes"]) == (7, {"scenes": 2})
     assert {"python", "torch", "deepnets4eo"} <= run.card["versions"].keys()
     assert (run.legend, run.inputs) == (LEGEND, INPUTS)
+
+
+def test_the_files_of_a_run_follow_the_umask(tmp_path):
+    segmenter = NetworkSegmenter({"name": "patch-alexnet", "width": 1}, INPUTS, LEGEND)
+    before = os.umask(0o027)
+    try:
+        for name, saved in (("one", segmenter), ("two", Ensemble([segmenter, segmenter]))):
+            save_run(saved, tmp_path / name)
+    finally:
+        os.umask(before)
+    for name, count in (("one", 4), ("two", 5)):
+        files = list((tmp_path / name).iterdir())
+        assert len(files) == count
+        assert {oct(path.stat().st_mode & 0o777) for path in files} == {"0o640"}
 
 
 def truncate(path):

@@ -13,7 +13,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from deepnets4eo.baselines.stable_skops import make_stable
 from deepnets4eo.errors import RunError
+from deepnets4eo.files import replacing
 
 ESTIMATOR = "estimator.skops"  # its name in a run's folder
 
@@ -43,10 +45,12 @@ UNREADABLE = (
 
 
 def save_estimator(estimator: Any, path: str | Path) -> Path:
-    """Write an estimator through skops; returns the path."""
+    """Write an estimator through skops, the same bytes for the same estimator; returns the path."""
     from skops import io
 
-    io.dump(estimator, Path(path))
+    with replacing(path) as partial:
+        io.dump(estimator, partial)
+        make_stable(partial)
     return Path(path)
 
 

@@ -37,9 +37,11 @@ def check(
     from deepnets4eo.dataset_card import DatasetCard
     from deepnets4eo.dataset_inspection import inspect_dataset, recognise
     from deepnets4eo.files import write_json
+    from deepnets4eo.input_files import refuse_inputs
     from deepnets4eo.inspection import inspect, overlaps
     from deepnets4eo.legend import Legend
 
+    refuse_inputs([json], [paths, legend, dataset])
     chosen = Legend.load(legend) if legend else None
     named = DatasetCard.load(dataset).with_layout(patterns(layer)) if dataset else None
     if named is None and (split or layer or thorough):

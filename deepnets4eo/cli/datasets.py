@@ -23,7 +23,9 @@ def datasets(
     deepnets4eo datasets --legends isprs --qml > isprs.qml
     """
     from deepnets4eo.cli.output import show_json
+    from deepnets4eo.input_files import refuse_inputs
 
+    refuse_inputs([json], [name])
     if qml:
         _print_style(name)
         return

@@ -27,18 +27,20 @@ def demo(
     from deepnets4eo.damage import Settings, assess
     from deepnets4eo.damage.skill import skill
     from deepnets4eo.files import refuse_existing
+    from deepnets4eo.output_lock import locked
     from deepnets4eo.scene import Layer
     from deepnets4eo.synthetic import City
 
-    refuse_existing(out, overwrite=overwrite)
     report = out / "damage" / "report.html"
-    typer.echo(f"Open {report} in a browser when this is done, in about a minute (SYNTHETIC: a made-up place).")
-    typer.echo(f"making a synthetic city of {size} × {size} pixels …", err=True)
-    city = City(seed, size)
-    files = city.write(out / "city", overwrite=overwrite)
-    pre, post = Layer.open(files / "pre.tif"), Layer.open(files / "post.tif")
-    result = assess(pre, post, files / "footprints.gpkg", settings=Settings(seed=seed))
-    result.save(out / "damage", pre=pre, post=post, overwrite=True)
+    with locked(out):
+        refuse_existing(out, overwrite=overwrite)
+        typer.echo(f"Open {report} in a browser when this is done, in about a minute (SYNTHETIC: a made-up place).")
+        typer.echo(f"making a synthetic city of {size} × {size} pixels …", err=True)
+        city = City(seed, size)
+        files = city.write(out / "city", overwrite=overwrite)
+        pre, post = Layer.open(files / "pre.tif"), Layer.open(files / "post.tif")
+        result = assess(pre, post, files / "footprints.gpkg", settings=Settings(seed=seed))
+        result.save(out / "damage", pre=pre, post=post, overwrite=True)
     typer.echo(f"Against its truth (synthetic): {skill(result.buildings, city.buildings)}")
     typer.echo("On your own files: deepnets4eo damage PRE POST FOOTPRINTS --out DIR")
     show_footprints(result.footprints)

@@ -68,7 +68,10 @@ def evaluate(
     from deepnets4eo.errors import InputError
     from deepnets4eo.evaluation import Intervals
     from deepnets4eo.files import read_json
+    from deepnets4eo.input_files import refuse_inputs
 
+    read = [prediction, reference, legend, protocol, dataset, prediction_legend, reference_legend, against]
+    refuse_inputs([json_file, csv_file, markdown_file, figure], read)
     earlier = read_json(against) if against is not None else None  # before the work, not after it
     intervals = Intervals(bootstrap, tile, seed)
     stored = (prediction_legend, reference_legend)

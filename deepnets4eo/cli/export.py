@@ -26,10 +26,15 @@ def export(
     """
     from deepnets4eo.export import export_onnx
     from deepnets4eo.files import refuse_existing
+    from deepnets4eo.input_files import refuse_inputs
+    from deepnets4eo.output_lock import locked
     from deepnets4eo.run import load_run
 
-    refuse_existing(onnx, overwrite=overwrite)
-    done = export_onnx(load_run(run), onnx)
+    refuse_inputs([onnx], [run])
+    loaded = load_run(run)
+    with locked(onnx):
+        refuse_existing(onnx, overwrite=overwrite)
+        done = export_onnx(loaded, onnx)
     if not done.any_size:
         typer.echo(f"The network takes images of {done.side_px} × {done.side_px} px only.", err=True)
     if done.same_labels is None:

@@ -84,6 +84,7 @@ def predict(
     if unread := sorted(set(layers) - set(loaded.inputs.names)):
         log.warning("No run reads the layers %s; they are left out. Read are %s.", unread, list(loaded.inputs.names))
     opened = prediction.open_scene(layers, loaded.segmenter)
+    prediction.check_outputs(out, options, [opened, *runs])
     if dry_run:
         typer.echo(prediction.describe(loaded, opened, options))
         return

@@ -39,6 +39,7 @@ from deepnets4eo.damage.position import (
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints, register
 from deepnets4eo.damage.result_findings import join_findings
+from deepnets4eo.damage.resume import Steps
 from deepnets4eo.damage.unbuilt import NO_BUILDING, find_unbuilt
 from deepnets4eo.damage.verdict import Decision, Judge
 from deepnets4eo.errors import GridError, InputError
@@ -81,7 +82,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Work:
-    """How the work is followed: scratch, a folder with which an interrupted job goes on; progress, told the share done."""
+    """How the work is followed.
+
+    scratch : folder for finished steps, with which an interrupted job goes on; who made it removes it (see `resume`).
+    progress : called with the share of the evidence that is done, 0–1.
+    """
 
     scratch: Path | None = None
     progress: Callable[[float], None] | None = None
@@ -150,10 +155,12 @@ def assess_inputs(inputs: Inputs, settings: Settings = Settings(), work: Work = 
     """The same from inputs that `open_inputs` opened and checked."""
     judge = _judge(inputs, settings)
     labeller = open_labeller(settings.class_shares, inputs.post, inputs.dsm_post) if settings.class_shares else None
-    registration = _registration(inputs, settings)
-    position = outline_position(_alignments(inputs, registration, settings), registration)
+    steps = Steps.of(work.scratch, inputs, settings)
+    registration = steps.run("registration", lambda: _registration(inputs, settings))
+    alignments = steps.run("alignments", lambda: _alignments(inputs, registration, settings))
+    position = outline_position(alignments, registration)
     if position.known:
-        evidence, heard = _gathered(inputs, judge, registration, position, settings, work)
+        evidence, heard = _gathered(inputs, judge, registration, position, settings, work, steps)
     else:
         logger.warning("no building is assessed: the footprints are not known to lie on buildings")
         evidence, heard = EvidenceTable.not_assessed(inputs.footprints.frame["id"].to_numpy(), NOT_ON_BUILDINGS), None
@@ -163,7 +170,7 @@ def assess_inputs(inputs: Inputs, settings: Settings = Settings(), work: Work = 
     outlines = _on_the_post_image(inputs, evidence.frame[["dx_px", "dy_px"]].to_numpy(float))
     if labeller is not None and position.known:
         logger.info("labelling the post image …")
-        evidence = with_class_shares(evidence, labeller, outlines, settings.workers)
+        evidence = with_class_shares(evidence, labeller, outlines, settings.workers, steps.part("classes"))
     result = _damage_map(inputs, outlines, evidence, decision, registration, position, settings)
     result.inputs.update(judge.paths())
     result.findings = join_findings(result.findings, decision.findings)
@@ -179,15 +186,19 @@ def _gathered(
     position: OutlinePosition,
     settings: Settings,
     work: Work,
+    steps: Steps,
 ) -> tuple[EvidenceTable, pd.DataFrame | None]:
     """The evidence, and what the network says where there is one."""
     images = inputs.pre, inputs.post
-    heard = judge.ask_network(images, inputs.footprints, registration, position.alignment, position.image)
+    heard = steps.run(
+        "network",
+        lambda: judge.ask_network(images, inputs.footprints, registration, position.alignment, position.image),
+    )
     logger.info("gathering the evidence of %d buildings …", len(inputs.footprints))
     evidence = gather(
         inputs.pre, inputs.post, inputs.footprints, registration, alignment=position.alignment,
         aligned_on=position.image, dsm_pre=inputs.dsm_pre, dsm_post=inputs.dsm_post, cloud_mask=inputs.cloud_mask,
-        workers=settings.workers, progress=work.progress, scratch=work.scratch,
+        workers=settings.workers, progress=work.progress, scratch=steps.part("blocks"),
     )  # fmt: skip
     return evidence, heard
 

@@ -14,7 +14,9 @@ from typing import Any
 from deepnets4eo.catalog import recipe_path
 from deepnets4eo.dataset_card import DatasetCard
 from deepnets4eo.errors import DeepNets4EOError, InputError, RunError
-from deepnets4eo.files import PARTIAL, refuse_existing
+from deepnets4eo.files import refuse_existing, remove_leftovers
+from deepnets4eo.input_files import refuse_inputs
+from deepnets4eo.output_lock import locked
 from deepnets4eo.recipe import Recipe, differing_keys, read_recipe, resolve
 from deepnets4eo.training.tasks import SEGMENTATION, Task, TrainOptions, load_task
 
@@ -43,20 +45,22 @@ def train(
     """
     options, out = options or TrainOptions(), Path(out)
     resolved, task = load_recipe(recipe, data=data, overrides=overrides)
-    refuse_existing(out, overwrite=options.overwrite, resume=options.resume)
-    if options.resume:
-        _same_recipe(out / RECIPE, resolved)
-    else:
-        _clear(out)
-    for stale in out.rglob(f"{PARTIAL}*"):  # what a kill left half-written
-        stale.unlink()
-    resolved.save(out / RECIPE)
-    try:
-        return task.train(resolved, out, options)
-    except DeepNets4EOError:
-        if not (out / CHECKPOINTS).exists():  # nothing was learnt that could be resumed
+    given = recipe if isinstance(recipe, (str, Path)) and not options.resume else None
+    refuse_inputs([out, *(out / name for name in MADE)], [given, _paths_in(resolved.to_dict())])
+    with locked(out):
+        refuse_existing(out, overwrite=options.overwrite, resume=options.resume)
+        if options.resume:
+            _same_recipe(out / RECIPE, resolved)
+        else:
             _clear(out)
-        raise
+        remove_leftovers(out / CHECKPOINTS)
+        try:
+            resolved.save(out / RECIPE)
+            return task.train(resolved, out, options)
+        except DeepNets4EOError:
+            if not any((out / CHECKPOINTS).glob("*")):  # nothing was learnt that could be resumed
+                _clear(out)
+            raise
 
 
 def load_recipe(
@@ -91,6 +95,14 @@ def _task_name(values: dict[str, Any], overrides: Sequence[str]) -> str:
     if not isinstance(name, str):
         raise InputError(f"the recipe's task is {name!r}, expected a name such as {SEGMENTATION!r}.")
     return name
+
+
+def _paths_in(values: Any) -> list[str]:
+    """Everything in a recipe that may be a path: data, legends, first weights."""
+    if isinstance(values, str):
+        return [values]
+    items = values.values() if isinstance(values, dict) else values if isinstance(values, (list, tuple)) else ()
+    return [path for item in items for path in _paths_in(item)]
 
 
 def _same_recipe(path: Path, recipe: Recipe) -> None:

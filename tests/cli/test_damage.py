@@ -1,9 +1,6 @@
 """The main job on the command line: it works on a made-up place, and what is wrong is said before long work starts."""
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import geopandas as gpd
@@ -253,46 +250,6 @@ def test_a_folder_that_exists_needs_overwrite(place: Path, tmp_path: Path, capsy
 
 def test_one_surface_model_alone_is_refused(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused(capsys, run(place, tmp_path / "out", "--dsm-pre", str(place / "dsm_pre.tif")), "--dsm-pre and --dsm-post")
-
-
-KILLED = """
-import os, signal, sys
-from deepnets4eo.cli.main import main
-from deepnets4eo.damage.evidence.store import BlockStore
-
-put = BlockStore.put
-def put_and_die(self, window, part):
-    put(self, window, part)
-    os.kill(os.getpid(), signal.SIGKILL)
-BlockStore.put = put_and_die
-main(sys.argv[1:])
-"""
-
-
-def test_a_killed_job_leaves_no_half_written_result_and_goes_on(place: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    names = [str(place / name) for name in ("pre.tif", "post.tif", "footprints.gpkg")]
-    killed = subprocess.run([sys.executable, "-c", KILLED, "damage", *names, "--out", str(out)], capture_output=True)
-    assert killed.returncode == -signal.SIGKILL
-    assert list(tmp_path.glob(".partial-out/*/*.npz"))
-    assert not out.exists()
-    assert run(place, out, "--resume") == 0
-    assert run(place, tmp_path / "whole") == 0
-    resumed, whole = (gpd.read_parquet(path / "damage.parquet") for path in (out, tmp_path / "whole"))
-    assert resumed.equals(whole)
-    assert {path.name for path in tmp_path.iterdir()} == {"out", "whole"}
-
-
-def test_finished_blocks_are_not_measured_again(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from deepnets4eo.damage.evidence import collect, store
-
-    monkeypatch.setattr(store.BlockStore, "clear", lambda self: None)
-    assert run(place, tmp_path / "a") == 0
-    (tmp_path / ".partial-a").rename(tmp_path / ".partial-b")
-    measured: list[object] = []
-    monkeypatch.setattr(collect, "measure_block", lambda *inputs: measured.append(inputs))
-    assert run(place, tmp_path / "b", "--resume") == 0
-    assert measured == []
 
 
 def test_radar_is_refused_without_a_network(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

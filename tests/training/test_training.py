@@ -424,7 +424,7 @@ def test_a_hidden_class_comes_back_with_another_nodata(data: Path, tiny: str, ca
 
 
 def test_half_written_files_of_a_kill_are_swept_away(data: Path, tmp_path: Path) -> None:
-    stale = tmp_path / "run" / "checkpoints" / ".partial-0-last.safetensors"
+    stale = tmp_path / "run" / "checkpoints" / ".partial-0123abcd-last.safetensors"
     stale.parent.mkdir(parents=True)
     stale.write_text("half")
     recipe = make_forest({"name": "logistic"}, max_samples=500)

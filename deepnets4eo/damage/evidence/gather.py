@@ -59,7 +59,7 @@ def gather(
     cloud_mask : any raster, not 0 where clouds hide the ground in either image.
     workers : blocks measured at the same time; the result does not depend on it.
     progress : called with the share of the work that is done, 0–1.
-    scratch : folder for finished blocks, with which an interrupted job goes on; removed at the end.
+    scratch : folder for finished blocks, with which an interrupted job goes on; who made it removes it.
 
     returns : EvidenceTable, one row per footprint in their order.
     Errors: GridError where footprints and image cannot be put on one grid.
@@ -79,8 +79,6 @@ def gather(
     coverage = judge_coverage(sums, outlined, canvas)
     paired = coverage.method == PRE_POST
     evidence, before = evidence_columns(sums, paired), post_columns_of_pre(sums, paired)
-    if store is not None:
-        store.clear()
     return EvidenceTable.build(footprints.frame["id"].to_numpy(), evidence, coverage, shift_px, before)
 
 

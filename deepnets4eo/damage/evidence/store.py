@@ -7,7 +7,6 @@ written beside and renamed; read without pickle.
 from __future__ import annotations
 
 import hashlib
-import shutil
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -26,10 +25,9 @@ KINDS = tuple(field.name for field in fields(BlockSums))
 
 
 class BlockStore:
-    """The blocks of one job: `get` what is there, `put` what is new, `clear` at the end."""
+    """The blocks of one job: `get` what is there, `put` what is new."""
 
     def __init__(self, folder: Path, canvas: Canvas, outlined: Outlined) -> None:
-        self.root = folder
         self.folder = folder / _identity(canvas, outlined)
 
     def get(self, window: Window) -> BlockSums | None:
@@ -57,10 +55,6 @@ class BlockStore:
             arrays |= {kind: table.buildings} | {f"{kind}:{name}": rows for name, rows in table.rows.items()}
         with replacing(self._path(window)) as partial:
             np.savez(partial, **arrays)
-
-    def clear(self) -> None:
-        """Remove everything: the job is done, or begins anew."""
-        shutil.rmtree(self.root, ignore_errors=True)
 
     def _path(self, window: Window) -> Path:
         return self.folder / f"{window.row}-{window.col}.npz"

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 
 import geopandas as gpd
 import pyogrio
-import pyogrio.errors
 
 from deepnets4eo.damage.products.style import buildings_qml, extent_qml, without_outlines_qml
-from deepnets4eo.errors import OutputError
 from deepnets4eo.files import replacing
+from deepnets4eo.polygons.vector_files import set_fixed_times
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.map import DamageMap
@@ -62,17 +61,15 @@ def write_gpkg(damage_map: DamageMap, path: str | Path) -> Path:
     """
     path = Path(path)
     with replacing(path) as partial:
-        try:
-            _write_layer(damage_map.buildings, partial, "buildings")
-            _write_layer(damage_map.assessed_extent, partial, "assessed_extent")
-            if damage_map.extent_without_outlines is not None:
-                _write_layer(damage_map.extent_without_outlines, partial, WITHOUT_OUTLINES)
-            with closing(sqlite3.connect(partial)) as database, database:
-                _add_styles(database, outlines_known=damage_map.extent_without_outlines is not None)
-                _add_findings(database, damage_map)
-                _add_comments(database, {**ALWAYS, **damage_map.meaning}, set(damage_map.buildings.columns))
-        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, sqlite3.Error) as error:
-            raise OutputError(f"could not write {path}: {error}. Free some space or choose another --out.") from error
+        _write_layer(damage_map.buildings, partial, "buildings")
+        _write_layer(damage_map.assessed_extent, partial, "assessed_extent")
+        if damage_map.extent_without_outlines is not None:
+            _write_layer(damage_map.extent_without_outlines, partial, WITHOUT_OUTLINES)
+        with closing(sqlite3.connect(partial)) as database, database:
+            _add_styles(database, outlines_known=damage_map.extent_without_outlines is not None)
+            _add_findings(database, damage_map)
+            _add_comments(database, {**ALWAYS, **damage_map.meaning}, set(damage_map.buildings.columns))
+        set_fixed_times(partial)
     return path
 
 
