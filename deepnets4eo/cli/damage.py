@@ -30,7 +30,11 @@ def damage(
     ] = "damage-evidence",
     network_weight: Annotated[
         float,
-        typer.Option(help="Share of a run's word in the decision, the rest is the weight-free model's.", min=0, max=1),
+        typer.Option(
+            help="Share of a run in the decision if its skill is perfect; it is multiplied by its validated skill.",
+            min=0,
+            max=1,
+        ),
     ] = 0.5,
     class_shares: Annotated[
         str | None,
@@ -73,7 +77,10 @@ def damage(
     deepnets4eo damage pre.tif post.tif footprints.gpkg --out damage
     deepnets4eo damage - post_tiles/ footprints.geojson --out damage --cloud-mask clouds.tif
     deepnets4eo damage pre.tif post.tif - --segmenter runs/unet --out damage
+
+    Exit status: 0 where a map was written that can be used; 3 where it was written, but must not be used.
     """
+    from deepnets4eo.cli.findings import end_with_findings, show_footprints
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.damage.job import Settings, Work, assess_inputs, open_inputs
     from deepnets4eo.damage.map import PRODUCTS
@@ -105,6 +112,8 @@ def damage(
     typer.echo(f"Open {paths['report.html']} in a browser, {paths['damage.gpkg']} in QGIS.")
     for path in paths.values():
         typer.echo(path)
+    show_footprints(result.footprints)
+    end_with_findings(result.findings)
 
 
 def _plan(pre: str, post: str, footprints: str, settings: Settings, others: dict[str, str | None], out: Path) -> str:

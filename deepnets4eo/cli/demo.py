@@ -23,6 +23,7 @@ def demo(
     deepnets4eo demo
     deepnets4eo demo --out my_demo --seed 7 --size 2048
     """
+    from deepnets4eo.cli.findings import end_with_findings, show_footprints
     from deepnets4eo.damage import Settings, assess
     from deepnets4eo.damage.skill import skill
     from deepnets4eo.files import refuse_existing
@@ -42,3 +43,5 @@ def demo(
         result.save(out / "damage", pre=pre, post=post, overwrite=True)
     typer.echo(f"Against its truth (synthetic): {skill(result.buildings, city.buildings)}")
     typer.echo("On your own files: deepnets4eo damage PRE POST FOOTPRINTS --out DIR")
+    show_footprints(result.footprints)
+    end_with_findings(result.findings)

@@ -81,7 +81,10 @@ def root(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    """Run the command line; returns the exit status.
+
+    0 done, 1 failed, 2 wrong input, 3 a map was written that must not be used, 130 interrupted.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format="%(message)s", stream=sys.stderr)

@@ -50,6 +50,17 @@ class Footprints:
     def __len__(self) -> int:
         return len(self.frame)
 
+    def account(self) -> dict[str, Any]:
+        """What became of the rows of the source: read, used, repaired, renamed, made_ids, dropped by reason."""
+        return {
+            "read": len(self) + sum(self.dropped.values()),
+            "used": len(self),
+            "repaired": self.repaired,
+            "renamed": self.renamed,
+            "made_ids": self.made_ids,
+            "dropped": dict(self.dropped),
+        }
+
     @property
     def crs(self) -> Any:
         """CRS of `frame`, None for outlines in pixels."""

@@ -10,18 +10,21 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
 
+from deepnets4eo.damage.abstention import set_not_assessed
 from deepnets4eo.damage.class_shares import open_labeller, with_class_shares
 from deepnets4eo.damage.evidence import EvidenceTable, gather
+from deepnets4eo.damage.evidence.table import ASSESSED
 from deepnets4eo.damage.evidence_findings import evidence_findings
-from deepnets4eo.damage.extent import assessed_extent
+from deepnets4eo.damage.extent import map_extents
 from deepnets4eo.damage.findings import Finding, worst_first
+from deepnets4eo.damage.footprint_findings import footprint_findings
 from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
 from deepnets4eo.damage.input_checks import check_images
 from deepnets4eo.damage.map import DamageMap
@@ -35,8 +38,10 @@ from deepnets4eo.damage.position import (
 )
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints, register
+from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.resume import Steps
-from deepnets4eo.damage.verdict import Judge
+from deepnets4eo.damage.unbuilt import NO_BUILDING, find_unbuilt
+from deepnets4eo.damage.verdict import Decision, Judge
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.scene import Layer, LayerLike, overlap_share
 
@@ -48,9 +53,9 @@ class Settings:
     """How the job is done; every value goes into the manifest.
 
     model : name of the decision's model, or the folder of a trained run, which is then heard beside the default model
-    with network_weight (0–1), the share of its log-odds in the average. damaged_share : of the buildings expected to
-    have major damage or worse (0–1); None estimates it from the place's own evidence (see `damage.prior`).
-    motion : how pre may lie against post.
+    with network_weight (0–1) times its validated skill, the share of its log-odds in the average. damaged_share : of
+    the buildings expected to have major damage or worse (0–1); None estimates it from the place's own evidence (see
+    `damage.prior`). motion : how pre may lie against post.
     max_shift_m : farthest it may lie off. align : move the footprints onto the roofs.
     class_shares : folder of a run that labels pixels, or such labels of the post image with their legend; the classes'
     shares in each outline become evidence.
@@ -160,13 +165,16 @@ def assess_inputs(inputs: Inputs, settings: Settings = Settings(), work: Work = 
         logger.warning("no building is assessed: the footprints are not known to lie on buildings")
         evidence, heard = EvidenceTable.not_assessed(inputs.footprints.frame["id"].to_numpy(), NOT_ON_BUILDINGS), None
     judge.require_order(evidence)
-    evidence, decided = judge.decide(evidence, heard)
+    decision = judge.decide(_without_unbuilt(evidence, inputs, registration, position, settings), heard)
+    evidence = decision.evidence
     outlines = _on_the_post_image(inputs, evidence.frame[["dx_px", "dy_px"]].to_numpy(float))
     if labeller is not None and position.known:
         logger.info("labelling the post image …")
         evidence = with_class_shares(evidence, labeller, outlines, settings.workers, steps.part("classes"))
-    result = _damage_map(inputs, outlines, evidence, decided, registration, position, settings)
+    result = _damage_map(inputs, outlines, evidence, decision, registration, position, settings)
     result.inputs.update(judge.paths())
+    result.findings = join_findings(result.findings, decision.findings)
+    result.grading = decision.grading
     result.parameters["network_weight"] = judge.weight  # on radar the network alone is heard
     return result
 
@@ -262,8 +270,10 @@ def _judge(inputs: Inputs, settings: Settings) -> Judge:
     ]
     if radar and judge.grader is None:
         raise InputError(
-            f"{radar[0]} looks like radar (speckle); the weight-free model reads optical images only. Give a run trained "
-            "on radar with --model RUN, a pre image of - if it is the pre image, or --sensor optical if it is none."
+            f"{radar[0]} looks like radar (speckle); the weight-free model reads optical images only"
+            + (f", and the run does not decide: {judge.skill.reason}" if judge.skill is not None else "")
+            + ". Give a run trained on radar with --model RUN, a pre image of - if it is the pre image, or --sensor "
+            "optical if it is none."
         )
     return replace(judge, weight=1.0) if radar else judge
 
@@ -309,17 +319,36 @@ def _findings(
     inputs: Inputs, registration: Registration | None, position: OutlinePosition, evidence: EvidenceTable
 ) -> tuple[Finding, ...]:
     """What limits the worth of the map, worst first."""
-    findings = [*inputs.findings, *position.findings]
+    findings = [*inputs.findings, *footprint_findings(inputs.footprints), *position.findings]
     if position.known:
         findings += [*registration_findings(registration), *evidence_findings(inputs.pre, inputs.post, evidence)]
     return worst_first(findings)
+
+
+def _without_unbuilt(
+    evidence: EvidenceTable,
+    inputs: Inputs,
+    registration: Registration | None,
+    position: OutlinePosition,
+    settings: Settings,
+) -> EvidenceTable:
+    """The table without outlines that show no building in the pre image, where outlines and image can be trusted."""
+    pre = inputs.pre
+    weak = position.alignment is not None and position.alignment.status != "ok"
+    if pre is None or not _trusted(inputs, registration) or weak or position.image != "pre":
+        return evidence
+    if settings.sensor == "auto" and is_radar(pre):
+        return evidence
+    logger.info("looking for outlines without a building in the pre image …")
+    unbuilt = find_unbuilt(pre, inputs.footprints, position.alignment, workers=settings.workers, seed=settings.seed)
+    return set_not_assessed(evidence, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
 
 
 def _damage_map(
     inputs: Inputs,
     outlines: np.ndarray,
     evidence: EvidenceTable,
-    decided: Any,
+    decision: Decision,
     registration: Registration | None,
     position: OutlinePosition,
     settings: Settings,
@@ -327,19 +356,22 @@ def _damage_map(
     frame, alignment = evidence.frame, position.alignment
     facts = {name: frame[name].to_numpy() for name in ("status", "reason", "method", "dx_px", "dy_px", *evidence.names)}
     columns = {"id": frame["id"].to_numpy()} | {
-        name: decided[name].to_numpy() for name in ("damage", "damage_prob", "confidence")
+        name: decision.decided[name].to_numpy() for name in ("damage", "damage_prob", "confidence")
     }
     crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
+    extents = map_extents(inputs.post, inputs.cloud_mask, outlines, (frame["status"] == ASSESSED).to_numpy())
     return DamageMap(
         buildings=gpd.GeoDataFrame(columns | facts, geometry=outlines, crs=crs),
-        assessed_extent=assessed_extent(inputs.post, inputs.cloud_mask),
+        assessed_extent=extents.assessed,
+        extent_without_outlines=extents.without_outlines,
         registration=(registration.to_dict() if registration else {})
         | {"footprints": alignment.to_dict() if alignment else {"status": "not moved"}},
         meaning=evidence.meaning,
         synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
-        parameters=asdict(settings) | {"damaged_share": decided.attrs["damaged_share"]},
+        parameters=asdict(settings) | {"damaged_share": decision.damaged_share},
         inputs=inputs.paths(),
         findings=_findings(inputs, registration, position, evidence),
+        footprints=inputs.footprints.account(),
     )
 
 

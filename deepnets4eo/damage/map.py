@@ -39,12 +39,15 @@ class DamageMap:
     buildings : GeoDataFrame in the post image's CRS with the columns of `COLUMNS`, any number of `ev_…` float
         columns, and geometry. `damage` is one of `GRADES`, or None where `status` is not_assessed (then `reason`
         says why); `damage_prob` is the probability of major damage or worse, in [0, 1].
-    assessed_extent : GeoDataFrame of one row, the polygon that both images cover well enough.
+    assessed_extent : GeoDataFrame of one row, imaged ground near an assessed building.
     registration : `Registration.to_dict()`; its `matrix` (2x3) maps post pixels (col, row) to those whose ground
         coordinates show the same thing in the pre image.
     meaning : what each `ev_…` column says, in one line with its unit.
     inputs : role to path, hashed into the manifest.
     findings : what limits the worth of the map, worst first.
+    grading : method to `GradingRates.to_dict()`, how often the model grades right; methods without are absent.
+    footprints : `Footprints.account()`, what became of the rows of the footprints' file; empty where not known.
+    extent_without_outlines : GeoDataFrame of one row, imaged ground without an outline near by; None where not known.
 
     Errors: InputError when columns are missing or values are outside these sets.
     """
@@ -57,11 +60,16 @@ class DamageMap:
     parameters: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    grading: dict[str, dict[str, Any]] = field(default_factory=dict)
+    footprints: dict[str, Any] = field(default_factory=dict)
+    extent_without_outlines: gpd.GeoDataFrame | None = None
 
     def __post_init__(self) -> None:
         _check(self.buildings)
-        if len(self.assessed_extent) != 1:
-            raise InputError(f"assessed_extent has {len(self.assessed_extent)} rows, expected 1. Dissolve it first.")
+        for name in ("assessed_extent", "extent_without_outlines"):
+            extent = getattr(self, name)
+            if extent is not None and len(extent) != 1:
+                raise InputError(f"{name} has {len(extent)} rows, expected 1. Dissolve it first.")
 
     @property
     def evidence(self) -> list[str]:

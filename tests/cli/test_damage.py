@@ -43,6 +43,8 @@ def test_the_job_writes_every_product(place: Path, tmp_path: Path, capsys: pytes
     assert {name for name, _ in pyogrio.list_layers(out / "damage.gpkg")} == {
         "buildings",
         "assessed_extent",
+        "imaged_without_outlines",
+        "findings",
         "layer_styles",
     }
     buildings = gpd.read_file(out / "damage.gpkg", layer="buildings")
@@ -77,10 +79,40 @@ def test_clouds_keep_buildings_from_being_assessed(place: Path, tmp_path: Path) 
         profile = file.profile | {"count": 1, "dtype": "uint8", "driver": "GTiff", "photometric": None}
     with rasterio.open(tmp_path / "cloud.tif", "w", **{k: v for k, v in profile.items() if v is not None}) as file:
         file.write(np.ones((1, file.height, file.width), np.uint8))
-    assert run(place, tmp_path / "out", "--cloud-mask", str(tmp_path / "cloud.tif")) == 0
+    assert run(place, tmp_path / "out", "--cloud-mask", str(tmp_path / "cloud.tif")) == 3
     buildings = gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")
     assert set(buildings["status"]) == {"not_assessed"}
     assert buildings["reason"].str.contains("cloud").any()
+
+
+def test_what_limits_the_map_is_the_end_of_what_is_printed_and_stands_in_every_product(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = gpd.read_file(place / "footprints.gpkg")
+    bow = Polygon([(0, 0), (8, 8), (8, 0), (0, 8)])
+    corner = table.geometry.iloc[0].centroid
+    moved = Polygon([(corner.x + x, corner.y + y) for x, y in bow.exterior.coords])
+    line = LineString([(corner.x, corner.y), (corner.x + 9, corner.y)])
+    table.geometry = [moved, line, *table.geometry[2:]]
+    table.loc[3, "id"] = table.loc[4, "id"]
+    table.to_file(tmp_path / "rough.gpkg")
+    assert run(place, tmp_path / "out", footprints=tmp_path / "rough.gpkg") == 0
+    said = capsys.readouterr().err.splitlines()
+    used = len(table) - 1
+    account = {"read": used + 1, "used": used, "repaired": 1, "renamed": 1, "made_ids": False}
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["footprints"] == account | {"dropped": {"not a polygon": 1}}
+    line = f"footprints: {used} of {used + 1} rows used, 1 repaired, 1 ids renamed"
+    assert any(each.startswith(line) and '"not a polygon": 1' in each for each in said)
+    codes = [finding["code"] for finding in summary["findings"]]
+    assert {"footprints_dropped", "footprints_changed"} <= set(codes)
+    worst = summary["findings"][0]
+    assert worst["message"] in said[-1]
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["findings"] == summary["findings"]
+    kept = pyogrio.read_dataframe(tmp_path / "out" / "damage.gpkg", layer="findings")
+    assert kept["code"].tolist() == codes
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert page.index('id="findings"') < page.index('id="synthetic"') < page.index("<header>")
 
 
 def test_dry_run_says_what_would_be_done_and_writes_nothing(
@@ -204,7 +236,7 @@ def test_an_image_of_nan_has_nothing_to_assess(place: Path, tmp_path: Path) -> N
     with rasterio.open(tmp_path / "nan.tif", "w", driver="GTiff", height=shape[0], width=shape[1], count=3,
                        dtype="float32", crs=crs, transform=transform) as file:  # fmt: skip
         file.write(np.full((3, *shape), np.nan, np.float32))
-    assert run(place, tmp_path / "out", post=tmp_path / "nan.tif") == 0
+    assert run(place, tmp_path / "out", post=tmp_path / "nan.tif") == 3
     assert set(gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")["status"]) == {"not_assessed"}
 
 

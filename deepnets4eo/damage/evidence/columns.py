@@ -27,13 +27,14 @@ def evidence_columns(sums: dict[str, Rows], paired: NDArray[np.bool_]) -> pd.Dat
     Columns whose inputs were not given at all (heights, the pre image) are left out.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        columns = _of_post(_image(sums, "post"))
+        columns = _of_post(image_means(sums, "post"))
         if "pre_inside" in sums:
-            change = _of_change(_image(sums, "pre"), _image(sums, "post")) | _similarity(sums)
+            change = _of_change(image_means(sums, "pre"), image_means(sums, "post")) | _similarity(sums)
             change["ev_shadow_loss"] = _shadow(sums["pre_shadow"]) - _shadow(sums["post_shadow"])
             columns |= {name: np.where(paired, values, np.nan) for name, values in change.items()}
         if "dsm_pre" in sums and "dsm_post" in sums:
             columns |= _height(sums)
+        columns |= _support(sums)
     names = [evidence.name for evidence in EVIDENCE if evidence.name in columns]
     frame = pd.DataFrame({name: columns[name] for name in names})
     return frame.replace([np.inf, -np.inf], np.nan)
@@ -44,12 +45,12 @@ def post_columns_of_pre(sums: dict[str, Rows], paired: NDArray[np.bool_]) -> pd.
     if "pre_inside" not in sums:
         return None
     with np.errstate(invalid="ignore", divide="ignore"):
-        columns = _of_post(_image(sums, "pre"))
+        columns = _of_post(image_means(sums, "pre"))
     frame = pd.DataFrame({name: np.where(paired, values, np.nan) for name, values in columns.items()})
     return frame.replace([np.inf, -np.inf], np.nan)
 
 
-def _image(sums: dict[str, Rows], name: str) -> dict[str, Column]:
+def image_means(sums: dict[str, Rows], name: str) -> dict[str, Column]:
     """Means inside the outline, along it, and over the open ground near it, of one image."""
     inside, outline, near = sums[f"{name}_inside"], sums[f"{name}_outline"][:, 0], sums[f"{name}_near"]
     mean = {key: inside[:, column] / inside[:, 0] for column, key in enumerate(INSIDE)}
@@ -69,6 +70,16 @@ def _of_post(post: dict[str, Column]) -> dict[str, Column]:
         "ev_right_angles": post["right"],
         "ev_tarp": post["tarp"],
         "ev_context_roughness": post["near_log_floor"],
+    }
+
+
+def _support(sums: dict[str, Rows]) -> dict[str, Column]:
+    """What says how much of the roof the image shows: the width that it has for the filters, and vegetation over it."""
+    inside = sums["post_inside"]
+    samples = sums["post_shadow"][:, DIRECTIONS:].sum(axis=1)  # one a pixel along the outline
+    return {
+        "ev_roof_width_px": 2 * sums["pixels"][:, 0] / samples,
+        "ev_greenness": 3 * inside[:, INSIDE.index("green")] / inside[:, 0] - 1,
     }
 
 

@@ -96,13 +96,15 @@ def judge_coverage(sums: dict[str, Rows], outlined: Outlined, canvas: Canvas) ->
         blank = _total(sums, "post_blank", count) / shown
         cloudy = _total(sums, "cloud", count) / np.maximum(pixels, 1)
     reason = np.full(count, "", dtype=object)
+    few = pixels < (1 - VISIBLE_SHARE) * full
+    inside = _inside_share(outlined, canvas) >= VISIBLE_SHARE
     small = (full < SMALLEST_PX) | (full * canvas.gsd_m**2 < SMALLEST_M2)
     rules = [
-        (small, SMALL),
         (seen_post < VISIBLE_SHARE, NODATA),
         ((seen_post < VISIBLE_SHARE) & (blank > (1 - VISIBLE_SHARE) / 2), BLANK),
+        (small | (few & inside), SMALL),  # slivers enclose no centre of a pixel
         (cloudy > CLOUDY_SHARE, CLOUD),
-        (pixels < (1 - VISIBLE_SHARE) * full, OUTSIDE),
+        (few & ~inside, OUTSIDE),
         (~(full > 0), EMPTY),
     ]
     for rule, text in rules:  # later rules say more about why
@@ -114,6 +116,20 @@ def judge_coverage(sums: dict[str, Rows], outlined: Outlined, canvas: Canvas) ->
 
 def _total(sums: dict[str, Rows], name: str, count: int) -> NDArray[np.float64]:
     return sums[name][:, 0] if name in sums else np.zeros(count)
+
+
+def _inside_share(outlined: Outlined, canvas: Canvas) -> NDArray[np.float64]:
+    """Share of each footprint's bounding box that lies in the image; 1 for empty footprints."""
+    edges, share = outlined.edges, np.ones(len(outlined.edges))
+    present = np.flatnonzero(np.diff(edges.start))
+    if len(present) == 0:
+        return share
+    for ends, size in zip((edges.rows, edges.cols), canvas.shape, strict=True):
+        low = np.minimum.reduceat(ends.min(axis=1), edges.start[present])
+        high = np.maximum.reduceat(ends.max(axis=1), edges.start[present])
+        shown = np.clip(high, 0, size) - np.clip(low, 0, size)
+        share[present] *= shown / np.maximum(high - low, 1e-9)
+    return share
 
 
 def _area(outlined: Outlined, canvas: Canvas) -> NDArray[np.float64]:

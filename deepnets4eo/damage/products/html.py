@@ -17,6 +17,7 @@ import numpy as np
 import pyproj
 import shapely
 
+from deepnets4eo.damage.products.banner import findings_banner
 from deepnets4eo.damage.products.grades import GRADES, NOT_ASSESSED, TITLES, colors
 from deepnets4eo.damage.products.panels import Panel, Tile, registered, render
 from deepnets4eo.damage.products.payload import Payload, encode
@@ -25,6 +26,7 @@ from deepnets4eo.grid import gsd_m
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
+    import geopandas as gpd
     from affine import Affine
     from numpy.typing import NDArray
 
@@ -59,10 +61,12 @@ def write_report(
         "grades": _grades(),
         "frame": frame_of(post.grid),
         "extent": _rings(damage_map.assessed_extent.geometry.to_numpy(), post.grid),
+        "without_outlines": _rings(_shapes(damage_map.extent_without_outlines), post.grid),
         "directory": payload.directory,
         "buildings": payload.described,
     }
-    return write_text(path, _assemble(page, panels, payload, synthetic=damage_map.synthetic))
+    banner = findings_banner(damage_map.findings)
+    return write_text(path, _assemble(page, panels, payload, banner, synthetic=damage_map.synthetic))
 
 
 def frame_of(grid: Grid) -> dict[str, Any]:
@@ -101,6 +105,10 @@ def _attention(damage_map: DamageMap, grid: Grid) -> tuple[np.ndarray, np.ndarra
     return np.stack(_through(~grid.affine, x, y), axis=1), frame["damage_prob"].to_numpy(float)
 
 
+def _shapes(extent: gpd.GeoDataFrame | None) -> np.ndarray:
+    return np.zeros(0, dtype=object) if extent is None else extent.geometry.to_numpy()
+
+
 def _rings(shapes: np.ndarray, grid: Grid) -> list[list[list[float]]]:
     """Rings in pixels of the grid, thinned to half a pixel."""
     back = ~grid.affine
@@ -112,7 +120,7 @@ def _rings(shapes: np.ndarray, grid: Grid) -> list[list[list[float]]]:
     return found
 
 
-def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, *, synthetic: bool) -> str:
+def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, banner: str, *, synthetic: bool) -> str:
     tiles = [
         {
             "role": panel.role,
@@ -125,6 +133,7 @@ def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, *, sy
     parts = {
         "TITLE": "SYNTHETIC damage map" if synthetic else "Building damage map",
         "STYLE": _asset("report.css"),
+        "FINDINGS": banner,
         "PAGE": _script_safe(page),
         "PANELS": _script_safe(tiles),
         "PACKED": payload.packed,

@@ -145,6 +145,15 @@ def test_buildings_are_not_assessed_for_a_reason(pre: Layer) -> None:
     assert (table.frame.loc[left_out, "method"] == "").all()
 
 
+def test_a_sliver_inside_the_image_is_too_small_and_not_outside_of_it(post: Layer) -> None:
+    across, along = outline(200.6, 40, 0.3, 90), outline(40, 200.6, 90, 0.3)  # no centre of a pixel is enclosed
+    speck = outline(100.6, 100.6, 0.3, 0.3)
+    beyond = outline(SIDE + 30.6, 40, 0.3, 90)
+    table = gather(None, post, footprints([across, along, speck, beyond]), None)
+    small, outside = "footprint too small for the image resolution", "outside the post image"
+    assert table.frame["reason"].tolist() == [small, small, small, outside]
+
+
 def test_without_a_pre_image_or_with_a_failed_registration_all_is_post_only(
     pre: Layer, post: Layer, houses: Footprints
 ) -> None:

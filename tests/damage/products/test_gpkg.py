@@ -9,6 +9,7 @@ import pytest
 import shapely
 from made_up_map import MEANING, make_grid, make_map
 
+from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.products.gpkg import write_gpkg
 from deepnets4eo.damage.products.grades import GRADES, NOT_ASSESSED, colors
 from deepnets4eo.errors import OutputError
@@ -57,6 +58,33 @@ def test_styles_are_registered_and_used_by_default(written):
         assert geometry == [{"column_name": style["f_geometry_column"]}]
         assert (style["f_table_catalog"], style["f_table_schema"], style["useAsDefault"]) == ("", "", 1)
         assert style["update_time"].endswith("Z")
+
+
+def test_findings_and_ground_without_outlines_have_a_table_and_a_layer(tmp_path):
+    damage_map = make_map()
+    damage_map.extent_without_outlines = damage_map.assessed_extent.copy()
+    damage_map.findings = (
+        Finding("alignment_failed", "worthless", "Nothing fits.", "Check the CRS."),
+        Finding("coarse", "note", "Pixels are large."),
+    )
+    path = write_gpkg(damage_map, tmp_path / "damage.gpkg")
+    assert query(path, "SELECT code, severity, message, remedy FROM findings") == [
+        finding.to_dict() for finding in damage_map.findings
+    ]
+    layers = dict(pyogrio.list_layers(path))
+    assert layers["imaged_without_outlines"] == "MultiPolygon"
+    assert layers["findings"] is None
+    described = query(path, "SELECT description FROM gpkg_contents WHERE table_name = 'buildings'")
+    assert described[0]["description"].startswith("WORTHLESS: Nothing fits.")
+    styles = query(path, "SELECT f_table_name, styleQML FROM layer_styles")
+    assert styles[-1]["f_table_name"] == "imaged_without_outlines"
+    assert "f_diagonal" in styles[-1]["styleQML"]
+
+
+def test_a_map_without_findings_has_an_empty_table_of_them(written):
+    _, path = written
+    assert query(path, "SELECT count(*) AS number FROM findings") == [{"number": 0}]
+    assert "imaged_without_outlines" not in {name for name, _ in pyogrio.list_layers(path)}
 
 
 def test_every_grade_has_its_colour_in_the_style(written):
