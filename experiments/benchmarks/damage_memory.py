@@ -63,7 +63,7 @@ def make_place(folder: Path, side_px: int, buildings: int) -> None:
 
 
 def work(folder: Path, name: str, stage: str) -> None:
-    """The job on one file of footprints, files in, products out; or its evidence alone. Prints seconds and peak."""
+    """The job on one file of footprints, files in, products out; or its evidence alone. Prints seconds, of the clock and of processors, and the peak."""
     pre, post = Layer.open(folder / "pre.tif"), Layer.open(folder / "post.tif")
     started = time.perf_counter()
     if stage == "job":
@@ -74,11 +74,11 @@ def work(folder: Path, name: str, stage: str) -> None:
         alignment = align_footprints(pre, footprints.frame)
         gather(pre, post, footprints, register(pre, post), alignment=alignment)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"seconds": time.perf_counter() - started, "peak": peak}))
+    print(json.dumps({"seconds": time.perf_counter() - started, "busy": time.process_time(), "peak": peak}))
 
 
 def measured(folder: Path, name: str, stage: str) -> dict[str, float]:
-    """Seconds and peak memory in bytes of `work` in a process of its own."""
+    """What `work` prints, from a process of its own; peak memory in bytes."""
     command = [sys.executable, __file__, "--folder", str(folder), "--stage", stage, "--work", name]
     found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return found
@@ -102,8 +102,14 @@ def main() -> None:
     few, every = (measured(folder, name, options.stage) for name in ("few", "all"))
     each = (every["peak"] - few["peak"]) / (options.buildings - FEW)
     print(f"{options.buildings} buildings over {options.side}² pixels (synthetic), stage: {options.stage}")
-    print(f"{FEW} of them: {few['seconds']:.0f} s, peak memory {few['peak'] / 1e9:.2f} GB")
-    print(f"all: {every['seconds']:.0f} s, peak memory {every['peak'] / 1e9:.2f} GB, {each / 1e3:.1f} kB a building")
+    for name, found in ((f"{FEW} of them", few), ("all", every)):
+        print(
+            f"{name}: {found['seconds']:.0f} s ({found['busy']:.0f} s of processors), "
+            f"peak memory {found['peak'] / 1e9:.2f} GB"
+        )
+    print(
+        f"{each / 1e3:.1f} kB and {1e6 * (every['busy'] - few['busy']) / (options.buildings - FEW):.0f} µs a building"
+    )
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.outline_limits import chunks
 from deepnets4eo.damage.products.grades import GRADES
 
 if TYPE_CHECKING:
@@ -102,6 +103,21 @@ def outlines(shapes: NDArray[Any], grid: Grid) -> dict[str, NDArray[Any]]:
     The closing point is left out; a missing or empty shape has no rings. Shapes larger than the image are cut.
     """
     shapes = _drawable(shapes, grid)
+    pieces = [_steps(shapes[rows], grid) for rows in chunks(len(shapes))]
+    rings, sizes, origin, rest = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    kind = np.uint16 if len(origin) and origin.min() >= 0 and origin.max() < 2**16 else np.int32
+    return {
+        "rings": rings,
+        "sizes": sizes,
+        "x0": origin[:, 0].astype(kind),
+        "y0": origin[:, 1].astype(kind),
+        "dx": rest[:, 0],
+        "dy": rest[:, 1],
+    }
+
+
+def _steps(shapes: NDArray[Any], grid: Grid) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Rings per shape, points per ring, the rings' first points (R, 2), and the steps (P, 2) to all others."""
     parts, shape_of_part = shapely.get_parts(shapes, return_index=True)
     rings, part_of_ring = shapely.get_rings(parts, return_index=True)
     xy, ring = shapely.get_coordinates(rings, return_index=True)
@@ -118,15 +134,12 @@ def outlines(shapes: NDArray[Any], grid: Grid) -> dict[str, NDArray[Any]]:
     until, before = (np.rint(steps[index] * (n / pieces[index])[:, None]).astype(np.int32) for n in (nth, nth - 1))
     cut = until - before
     origin, rest = points[first], cut[~first[index]]
-    kind = np.uint16 if len(origin) and origin.min() >= 0 and origin.max() < 2**16 else np.int32
-    return {
-        "rings": np.bincount(shape_of_part[part_of_ring], minlength=len(shapes)).astype(np.uint16),
-        "sizes": np.bincount(ring[index], minlength=len(rings)).astype(np.uint32),
-        "x0": origin[:, 0].astype(kind),
-        "y0": origin[:, 1].astype(kind),
-        "dx": rest[:, 0].astype(np.int8),
-        "dy": rest[:, 1].astype(np.int8),
-    }
+    return (
+        np.bincount(shape_of_part[part_of_ring], minlength=len(shapes)).astype(np.uint16),
+        np.bincount(ring[index], minlength=len(rings)).astype(np.uint32),
+        origin,
+        rest.astype(np.int8),
+    )
 
 
 def _drawable(shapes: NDArray[Any], grid: Grid) -> NDArray[Any]:

@@ -79,6 +79,18 @@ def test_an_outline_larger_than_the_image_is_cut_to_what_lies_around_it(side):
     assert np.abs(packed["x0"][:3]).max() <= UNITS_PER_PX * (64 + 4096)
 
 
+def test_outlines_packed_a_few_at_a_time_are_packed_the_same(monkeypatch):
+    damage_map = make_map(40)
+    shapes, grid = damage_map.buildings.geometry.to_numpy(), make_grid(256)
+    whole = outlines(shapes, grid)
+    monkeypatch.setattr("deepnets4eo.damage.outline_limits.CHUNK", 7)
+    parts = outlines(shapes, grid)
+    assert len(whole["rings"]) == len(shapes) > 7
+    for name, column in whole.items():
+        assert column.dtype == parts[name].dtype
+        assert np.array_equal(column, parts[name])
+
+
 def test_shapes_without_geometry_keep_their_place():
     parts = shapely.MultiPolygon([shapely.box(0, 0, 9, 9), shapely.box(20, 0, 29, 9)])
     shapes = np.array([shapely.box(1, 1, 5, 5), None, shapely.Polygon(), parts], dtype=object)
