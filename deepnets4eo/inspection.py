@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.evaluation import written_legend
 from deepnets4eo.files import read_json
+from deepnets4eo.formats.vectors import is_parquet, vector_file
 from deepnets4eo.grid import Grid, blocks, gsd_m
 from deepnets4eo.legend import Legend
 from deepnets4eo.outliers import far_values
@@ -191,12 +192,15 @@ def _inspect_vector(path: str) -> Inspection:
         raise InputError(f"{path} does not exist. Check the path.")
     result = Inspection(path, "vector")
     try:
-        if Path(path).suffix.lower() in {".parquet", ".geoparquet"}:
-            frame = gpd.read_parquet(path)
-        else:
-            layers = [str(name) for name in pyogrio.list_layers(path)[:, 0]]
-            result.facts["layers"] = ", ".join(layers)
-            frame = gpd.read_file(path, layer=layers[0])
+        with vector_file(path) as inner:
+            if is_parquet(inner):
+                frame = gpd.read_parquet(inner)
+            else:
+                layers = [str(name) for name in pyogrio.list_layers(inner)[:, 0]]
+                result.facts["layers"] = ", ".join(layers)
+                frame = pyogrio.read_dataframe(inner, layer=layers[0])
+    except InputError:
+        raise
     except (ValueError, OSError, IndexError, pyogrio.errors.DataSourceError) as error:
         raise InputError(f"{path} is not a vector that GDAL can open: {error}") from error
     if not isinstance(frame, gpd.GeoDataFrame):

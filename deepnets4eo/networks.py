@@ -17,6 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.formats.access import refuse_offline
 
 if TYPE_CHECKING:
     from torch import nn
@@ -151,8 +152,14 @@ def _build_registered(entry: EntryPoint, in_channels: int, num_classes: int, opt
 
 def _check_encoder(encoder: str) -> None:
     names = _encoders()
-    if encoder not in names and not encoder.startswith("tu-"):  # tu- opens the whole of timm
+    if encoder in names:
+        return
+    if not encoder.startswith("tu-"):
         raise InputError(f"encoder {encoder!r} is unknown. {_nearest(encoder, names)}")
+    import timm
+
+    if not timm.is_model(encoder.removeprefix("tu-")):  # timm itself also takes addresses, as of hf-hub:, and folders
+        raise InputError(f"encoder {encoder!r} is unknown to timm itself. timm.list_models() lists what follows tu-.")
 
 
 def _build_smp(architecture: str, encoder: str, weights: str | None, options: dict[str, Any]) -> nn.Module:
@@ -161,6 +168,8 @@ def _build_smp(architecture: str, encoder: str, weights: str | None, options: di
     known = inspect.signature(smp.MODEL_ARCHITECTURES_MAPPING[architecture]).parameters
     for option in options.keys() - known.keys():  # smp lets them pass unread
         raise InputError(f"network {architecture!r} has no option {option!r}. {_nearest(option, sorted(known))}")
+    if weights is not None:
+        refuse_offline(f"the weights {weights!r} of {encoder!r}")
     try:
         network: nn.Module = smp.create_model(architecture, encoder_name=encoder, encoder_weights=weights, **options)
     except OSError as error:

@@ -13,6 +13,7 @@ import typer.core
 import typer.main
 
 from deepnets4eo.errors import DeepNets4EOError
+from deepnets4eo.formats.access import named_by_the_user
 from deepnets4eo.version import __version__
 
 VERBS = {
@@ -91,7 +92,8 @@ def main(arguments: list[str] | None = None) -> int:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     command = typer.main.get_command(app)
     try:
-        result = command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
+        with named_by_the_user(arguments):
+            result = command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
     except DeepNets4EOError as error:
         if debug:
             raise
