@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
+import math
 import tempfile
 import zipfile
 import zlib
@@ -15,6 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
+
+import numpy as np
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.drivers import read_head
@@ -53,6 +57,40 @@ def unpacked(path: Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> Iterator[Pat
                 raise
             raise InputError(f"{path} could not be unpacked: {error}. Is it whole?") from error
         yield inner
+
+
+def refuse_large_arrays(path: Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> None:
+    """Refuse a ZIP archive of NumPy arrays whose members, also those of archives within, announce too much.
+
+    Errors: InputError for too many bytes in all, and for an array whose header announces more than its member holds;
+    BadZipFile, OSError, ValueError for a damaged archive. Reads headers, and archives within.
+    """
+    with zipfile.ZipFile(path) as archive:
+        _check_members(archive, path, path.stat().st_size, limit_bytes)
+
+
+def _check_members(archive: zipfile.ZipFile, path: Path, packed_bytes: int, limit_bytes: int) -> None:
+    members = archive.infolist()
+    refuse_large(path, sum(item.file_size for item in members), packed_bytes, limit_bytes)
+    for item in members:
+        if item.filename.endswith(".npy"):
+            with archive.open(item) as file:
+                announced = _announced_bytes(file)
+            if announced > item.file_size:
+                raise InputError(
+                    f"{path} holds an array, {item.filename}, that announces {announced:,} bytes and has "
+                    f"{item.file_size:,}. It is damaged, or not to be trusted."
+                )
+        elif item.filename.endswith((".npz", ".zip")):
+            with archive.open(item) as file, zipfile.ZipFile(io.BytesIO(file.read())) as inner:
+                _check_members(inner, path, packed_bytes, limit_bytes)
+
+
+def _announced_bytes(file: IO[bytes]) -> int:
+    version = np.lib.format.read_magic(file)
+    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = reader(file)
+    return math.prod(shape) * dtype.itemsize
 
 
 def refuse_large(path: Path, unpacked_bytes: int, packed_bytes: int, limit_bytes: int = MOST_UNPACKED_BYTES) -> None:
