@@ -58,7 +58,7 @@ def write_table(
     text = markdown(outcomes, classes, published, title, rest=rest)
     text += "".join(f"\n- {key}: {value}" for key, value in (notes or {}).items()) + "\n"
     write_text(folder / "table.md", text)
-    rows = [["method", "whose", *(f"f1.{one}" for one in classes), "overall_accuracy", "kappa", "train_seconds",
+    rows: list[list[Any]] = [["method", "whose", *(f"f1.{one}" for one in classes), "overall_accuracy", "kappa", "train_seconds",
              "predict_seconds"]]  # fmt: skip
     for name, whose, f1, *others in _lines(outcomes, classes, published, rest=rest):
         rows.append([name, whose, *(_cell(f1.get(one, math.nan)) for one in classes), *map(_cell, others)])

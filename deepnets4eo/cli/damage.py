@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from deepnets4eo.cli.options import Debug, DryRun, Out, Overwrite, Resume, Seed, Workers
+from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -84,11 +85,11 @@ def damage(
     labels = out.with_name(f"{PARTIAL}{out.name}-labels.tif")
     outlines = _found(pre, post, footprints, segmenter, None if dry_run else labels)
     if outlines is None:
-        typer.echo(f"the buildings that {segmenter} finds would be assessed into {out}")
+        echo(f"the buildings that {segmenter} finds would be assessed into {out}")
         return
     inputs = open_inputs(pre, post, outlines, settings, **others)
     if dry_run:
-        typer.echo(f"{len(inputs.footprints)} buildings would be assessed into {out}")
+        echo(f"{len(inputs.footprints)} buildings would be assessed into {out}")
         return
     scratch = out.with_name(f"{PARTIAL}{out.name}")
     if not resume:
@@ -96,9 +97,9 @@ def damage(
     with progress("evidence") as advance:
         result = assess_inputs(inputs, settings, Work(scratch, advance))
     paths = result.save(out, pre=inputs.pre, post=inputs.post, overwrite=overwrite)
-    typer.echo(f"Open {paths['report.html']} in a browser, {paths['damage.gpkg']} in QGIS.")
+    echo(f"Open {paths['report.html']} in a browser, {paths['damage.gpkg']} in QGIS.")
     for path in paths.values():
-        typer.echo(path)
+        echo(path)
     for left in (labels, labels.with_suffix(".qml"), Path(f"{labels}.aux.xml")):
         left.unlink(missing_ok=True)
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from deepnets4eo.cli.options import Debug, Out, Overwrite, Workers
+from deepnets4eo.cli.output import echo
 
 
 def objects(
@@ -63,6 +64,6 @@ def objects(
     with progress("objects") as advance:
         found = extract_objects(layer, class_name, legend_of(layer, legend), rules, workers=workers, progress=advance)
     logging.getLogger(__name__).info("%d objects of class %s", len(found), class_name)
-    typer.echo(write_vector(found, out))
+    echo(write_vector(found, out))
     if density is not None and cells is not None:
-        typer.echo(write_density_map(found, cells, density, radius_m=radius))
+        echo(write_density_map(found, cells, density, radius_m=radius))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.options import Debug, Online, Out, Overwrite, Resume
+from deepnets4eo.cli.output import echo
 
 
 def train(
@@ -42,4 +43,4 @@ def train(
     overrides += [f"train.seed={seed}"] if seed is not None else []
     overrides += [f"train.precision={precision}"] if precision is not None else []
     options = TrainOptions(device=device, resume=resume, overwrite=overwrite, online=online)
-    typer.echo(train_recipe(recipe, out, data=data or (), overrides=overrides, options=options))
+    echo(train_recipe(recipe, out, data=data or (), overrides=overrides, options=options))

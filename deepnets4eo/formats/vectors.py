@@ -72,6 +72,10 @@ def is_parquet(path: Path) -> bool:
 
 
 def _check(path: Path, name: str, limit_bytes: int) -> None:
+    from pyogrio.util import vsi_path
+
+    if vsi_path(str(path)) != str(path):  # what pyogrio would open is another file than the one looked at here
+        raise InputError(f"{name} cannot be read by this name: !, ; and line breaks mean something else. Rename it.")
     if path.is_dir():
         if not list(path.glob("a0000000*.gdbtable")):
             raise InputError(f"{name} is a folder, and no File Geodatabase. Read are {VECTOR_FORMATS}.")

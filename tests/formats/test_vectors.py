@@ -171,6 +171,17 @@ def packed(path: Path, content: bytes) -> Path:
     return path
 
 
+@pytest.mark.parametrize("name", ["a.zip!b.geojson", "a;b.geojson", "a\nb.geojson", "a\tb.geojson"])
+def test_names_behind_which_the_library_sees_another_file_are_refused(tmp_path, name):
+    """Looked at would be one file, opened the other: a.zip holds a query, and `a` and `ab.geojson` are not what was named."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("b.geojson", "<OGRVRTDataSource/>")
+    for other in ("a", "ab.geojson", name):
+        (tmp_path / other).write_text(geojson())
+    with pytest.raises(InputError, match="Rename it"):
+        read_table(tmp_path / name)
+
+
 @pytest.mark.parametrize("suffix", [".zip", ".gz", ".bz2"])
 def test_packed_files_are_read(tmp_path, suffix):
     assert len(read_table(packed(tmp_path / f"a.geojson{suffix}", geojson().encode()))) == 1
