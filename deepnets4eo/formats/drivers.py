@@ -69,7 +69,7 @@ def raster_driver(path: Path) -> str:
         return "ENVI"
     if header is not None and path.suffix.lower() in _EHDR:
         return "EHdr"
-    raise InputError(f"{path} could not be read: it is {seems(head)}, not a raster that is read here. {REMEDY}")
+    raise InputError(f"{path} is not a raster that can be read: it is {seems(head)}. {REMEDY}")
 
 
 REMEDY = f"Read are {RASTER_FORMATS}. Turn it into one of them where you trust it: gdal_translate IN OUT.tif"

@@ -134,7 +134,7 @@ def test_a_virtual_raster_with_entities_is_refused_before_they_are_expanded(tmp_
     path.write_text("<VRTDataset/>")  # only the order of the two differs: GDAL would call it a VRT by its name
     entities = '<!DOCTYPE VRTDataset [<!ENTITY a "aaaaaaaaaa">]>'
     path.write_text(f"{entities}{vrt('&a;')}")
-    refused(path, "XML" if path.read_bytes().startswith(b"<?") else "could not be read")
+    refused(path, "XML" if path.read_bytes().startswith(b"<?") else "not a raster")
     path.write_text(vrt("a.tif").replace("<VRTRasterBand", f"{entities}<VRTRasterBand", 1))
     refused(path)
 
