@@ -23,7 +23,20 @@ from deepnets4eo.legend import Legend
 from deepnets4eo.outliers import far_values
 from deepnets4eo.scene import VOID, Layer, overlap_share
 
-VECTOR_SUFFIXES = {".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml"}
+VECTOR_SUFFIXES = {
+    ".gpkg",
+    ".geojson",
+    ".shp",
+    ".fgb",
+    ".parquet",
+    ".geoparquet",
+    ".kml",
+    ".gml",
+    ".sqlite",
+    ".gdb",
+    ".zip",
+    ".gz",
+}
 BLOCK_PX = 2048
 STATISTICS_PX = 2048  # value ranges are taken from a thumbnail of this size at the most
 LOOKED_AT = 4 * STATISTICS_PX**2  # values of all bands together that are searched for far ones

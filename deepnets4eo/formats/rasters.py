@@ -6,13 +6,16 @@ reach out of their folder (see `virtual`), and side files that are not what they
 
 from __future__ import annotations
 
+import math
 import os
 import re
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+import numpy as np
 import rasterio
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
@@ -25,6 +28,7 @@ from deepnets4eo.formats.virtual import vrt_references
 MEMORY = "/vsimem/"
 REMOTE = re.compile(r"(https?|s3|gs|az)://|/vsi(zip|gzip|tar|curl|s3|gs|az)/|/vsimem/")
 REMOTE_DRIVERS = ("GTiff", "JP2OpenJPEG", "PNG", "JPEG")  # one after the other: their first bytes are far away
+MOST_BLOCK_BYTES = 1 << 30
 MOST_NESTED = 4  # virtual rasters within virtual rasters
 SIDE_IMAGES = (".ovr", ".msk")  # GDAL opens them with any driver
 
@@ -47,6 +51,7 @@ def open_raster(target: str | Path) -> DatasetReader:
     driver = _allowed_driver(_state(path))
     dataset = _opened(os.path.abspath(path), driver)  # absolute: no name can pass for a driver's prefix
     _refuse_overview_file(dataset, name)
+    _refuse_large_blocks(dataset, name)
     return dataset
 
 
@@ -89,6 +94,23 @@ def _refuse_overview_file(dataset: DatasetReader, name: str) -> None:
         raise InputError(
             f"{name} names another file as its overviews. Take that out: gdal_translate IN OUT.tif, then gdaladdo OUT.tif"
         )
+
+
+def _refuse_large_blocks(dataset: DatasetReader, name: str) -> None:
+    """The smallest window takes a block of each band: a strip as large as the image may be a million times packed."""
+    most = max((math.prod(shape) * np.dtype(kind).itemsize for shape, kind in _blocks(dataset)), default=0)
+    if most > MOST_BLOCK_BYTES:
+        dataset.close()
+        raise InputError(
+            f"{name} has blocks of {most:,} bytes, more than {MOST_BLOCK_BYTES:,}; each is unpacked whole. Cut it into "
+            "tiles where you trust it: gdal_translate -co TILED=YES IN OUT.tif"
+        )
+
+
+def _blocks(dataset: DatasetReader) -> Iterator[tuple[tuple[int, int], str]]:
+    """Shape and type of each band's blocks; complex integers, which NumPy does not have, count as complex numbers."""
+    kinds = (kind if kind != "complex_int16" else "complex64" for kind in dataset.dtypes)
+    yield from zip(dataset.block_shapes, kinds, strict=True)
 
 
 class _State(NamedTuple):

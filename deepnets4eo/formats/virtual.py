@@ -16,6 +16,8 @@ from deepnets4eo.formats.access import is_named, is_remote
 
 MOST_BYTES = 64 << 20  # of XML: a hundred thousand tiles
 SOURCES = {"sourcefilename", "sourcedataset"}
+TEXTS = {*SOURCES, "srs", "sourcesrs", "targetsrs"}
+PLAIN_CRS = re.compile(r"\s*(\w+\s*\[|[A-Za-z]+:[\w:+]+\s*$|\+proj=|$)")  # WKT, EPSG:32615, PROJ; no address or file
 # GDAL takes names of elements and attributes in any case, and attributes for elements: so both are listed, in lower case.
 _ELEMENTS = """
     vrtdataset srs geotransform gcplist gcp metadata mdi vrtrasterband nodatavalue hidenodatavalue colorinterp
@@ -28,11 +30,12 @@ _ELEMENTS = """
     maxerror basetransformer genimgprojtransformer srcgeotransform srcinvgeotransform dstgeotransform
     dstinvgeotransform reprojecttransformer reprojectiontransformer sourcesrs targetsrs options bandlist bandmapping
     srcnodatareal srcnodataimag dstnodatareal dstnodataimag srcalphaband dstalphaband initdest cutline multiband
+    gdalrasterattributetable fielddefn name type usage row f
 """
 _ATTRIBUTES = """
     rasterxsize rasterysize subclass datatype band blockxsize blockysize relativetovrt shared domain key format
     dataaxistosrsaxismapping coordinateepoch projection id pixel line x y z info c1 c2 c3 c4 rasterband xoff yoff
-    xsize ysize name resampling src dst normalized encoding version standalone min max
+    xsize ysize name resampling src dst normalized encoding version standalone min max row0min binsize tabletype index
 """
 ELEMENTS, ATTRIBUTES = {*_ELEMENTS.split(), *SOURCES}, set(_ATTRIBUTES.split())
 SUBCLASSES = {"VRTWarpedDataset", "VRTWarpedRasterBand", "VRTSourcedRasterBand", "VRTDerivedRasterBand"}
@@ -92,6 +95,8 @@ class _Reader:
         given = {key.lower(): value for key, value in attributes.items()}
         if name.lower() not in ELEMENTS:
             self._refuse(f"uses <{name}>")
+        if len(given) < len(attributes):
+            self._refuse(f"says something twice in <{name}>")
         if unknown := sorted(given.keys() - ATTRIBUTES):
             self._refuse(f"uses {unknown[0]}= in <{name}>")
         if given.get("subclass", "VRTSourcedRasterBand") not in SUBCLASSES:
@@ -99,14 +104,22 @@ class _Reader:
         if given.get("key", "").upper() == "OVERVIEW_FILE":
             self._refuse("names a file of overviews")
         if self.text is not None:
-            self._refuse(f"has <{name}> within a file name")
-        if name.lower() in SOURCES:
-            self.text, self.relative = [], given.get("relativetovrt", "0").strip() not in ("", "0")
+            self._refuse(f"has <{name}> within a text")
+        if given.get("relativetovrt", "0") not in ("0", "1"):
+            self._refuse(f"says relativeToVRT={given['relativetovrt']!r}")
+        if name.lower() in TEXTS:
+            self.text, self.relative = [], given.get("relativetovrt") == "1"
 
     def _end(self, name: str) -> None:
-        if self.text is not None:
-            self.references.append(("".join(self.text), self.relative))
-            self.text = None
+        if self.text is None:
+            return
+        text, self.text = "".join(self.text), None
+        if name.lower() in SOURCES:
+            if text != text.strip() or not text.isprintable():  # GDAL leaves blanks away, and finds another file
+                self._refuse(f"has blanks or control characters in the file name {text!r}")
+            self.references.append((text, self.relative))
+        elif not PLAIN_CRS.match(text):
+            self._refuse(f"gives its CRS as {text[:80]!r}")
 
     def _characters(self, text: str) -> None:
         if self.text is not None:

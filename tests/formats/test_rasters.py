@@ -119,6 +119,12 @@ def test_a_virtual_raster_reads_files_and_folders_that_the_user_named(tmp_path):
         (vrt("a.tif", relative=True, band=' subClass="VRTDerivedRasterBand"').replace(
             "<SimpleSource>", "<PixelFunctionLanguage>Python</PixelFunctionLanguage><SimpleSource>"), "PixelFunction"),
         (vrt("a.tif", relative=True)[:-12], "not valid XML"),
+        (vrt("  ../b.tif", relative=True), "blanks"),
+        (vrt("a.tif&#10;", relative=True), "blanks"),
+        (vrt("a.tif").replace('relativeToVRT="0"', 'relativeToVRT="00"'), "relativeToVRT"),
+        (vrt("a.tif").replace('relativeToVRT="0"', 'relativeToVRT="1" relativetoVRT="0"'), "twice"),
+        (vrt("a.tif", relative=True, more="<SRS>http://127.0.0.1:1/crs</SRS>"), "127.0.0.1"),
+        (vrt("a.tif", relative=True, more="<SRS>/etc/hostname</SRS>"), "/etc/hostname"),
     ],
 )  # fmt: skip
 def test_a_virtual_raster_with_anything_but_local_images_is_refused(tmp_path, text, word):
@@ -248,6 +254,38 @@ def test_an_archive_that_the_user_named_is_read(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.write(write_tif(tmp_path / "a.tif", 6), "a.tif")
     assert (Layer.open(f"/vsizip/{tmp_path}/a.zip/a.tif").read()[0] == 6).all()
+
+
+def test_a_raster_of_one_huge_block_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(rasters, "MOST_BLOCK_BYTES", 512 * 512)
+    path = write_tif(tmp_path / "strips.tif", side_px=513)
+    assert Layer.open(path)  # in strips, which are small
+    huge = tmp_path / "huge.tif"
+    with rasterio.open(path) as file:
+        profile = file.profile | {"blockysize": 513, "compress": "deflate", "height": 513, "width": 513}
+    with rasterio.open(huge, "w", **profile) as file:
+        file.write(np.zeros((1, 513, 513), np.uint8))
+    refused(huge, "263,169 bytes", "TILED=YES")
+
+
+def test_a_virtual_raster_that_gdal_made_is_read(tmp_path):
+    from rasterio.shutil import copy
+    from rasterio.vrt import WarpedVRT
+
+    path = tmp_path / "a.tif"
+    profile = dict(driver="GTiff", height=64, width=64, count=1, dtype="uint8", crs="EPSG:32615", nodata=0)
+    with rasterio.open(path, "w", transform=rasterio.transform.from_origin(5e5, 4e6, 1, 1), **profile) as file:
+        file.write(np.full((1, 64, 64), 7, np.uint8))
+        file.update_tags(AREA_OR_POINT="Area", note="a < b & c")
+        file.set_band_description(1, "red")
+    copy(path, tmp_path / "plain.vrt", driver="VRT")
+    with rasterio.open(path) as file, WarpedVRT(file, crs="EPSG:4326") as warped:
+        copy(warped, tmp_path / "warped.vrt", driver="VRT")
+    for name in ("plain.vrt", "warped.vrt"):
+        assert "VRTDataset" in (tmp_path / name).read_text()
+        data, valid = Layer.open(tmp_path / name).read()
+        assert (data[0][valid] == 7).mean() > 0.99
+        assert valid.mean() > 0.5
 
 
 def test_a_file_that_was_changed_is_looked_at_again(tmp_path):
