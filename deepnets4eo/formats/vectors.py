@@ -77,7 +77,7 @@ def _check(path: Path, name: str, limit_bytes: int) -> None:
     if vsi_path(str(path)) != str(path):  # what pyogrio would open is another file than the one looked at here
         raise InputError(f"{name} cannot be read by this name: !, ; and line breaks mean something else. Rename it.")
     if path.is_dir():
-        if not list(path.glob("a0000000*.gdbtable")):
+        if path.suffix.lower() != ".gdb" or not list(path.glob("a0000000*.gdbtable")):
             raise InputError(f"{name} is a folder, and no File Geodatabase. Read are {VECTOR_FORMATS}.")
         return
     head = _head(path)
@@ -146,8 +146,11 @@ def _refuse_linked_crs(path: Path, name: str) -> None:
 
 def _check_database(path: Path, name: str) -> None:
     """GeoPackage and SpatiaLite: tables that are windows on other files, and views that call functions of GDAL's."""
+    # what lies in a journal beside it counts as well; without one nothing is written, not even a lock
+    alone = not any(Path(f"{path}{suffix}").exists() for suffix in ("-wal", "-journal"))
+    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
     try:
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+        with closing(sqlite3.connect(address, uri=True)) as database:
             entries = database.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise InputError(f"{name} could not be read: {error}. Is the file whole?") from error

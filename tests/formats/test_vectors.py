@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -160,6 +161,24 @@ def test_databases_with_windows_on_other_files_are_refused(tmp_path, statement, 
         kind = "view" if "VIEW" in text else "table"
         database.execute("INSERT INTO sqlite_master VALUES (?, 'other', 'other', 0, ?)", (kind, text))
     refused(path, "other")
+
+
+def test_what_a_database_keeps_in_its_journal_is_looked_at_as_well(tmp_path):
+    path = write(tmp_path / "a.gpkg")
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE VIEW other AS SELECT ogr_geocode('Paris') AS g")
+        database.commit()
+        shutil.copytree(tmp_path, tmp_path / "given")  # as it is now: the view is in the journal alone
+    assert b"ogr_geocode" not in (tmp_path / "given" / "a.gpkg").read_bytes()
+    with pytest.raises(InputError, match="view 'other'"):
+        read_table(tmp_path / "given" / "a.gpkg")
+
+
+def test_a_folder_that_is_no_geodatabase_is_refused(tmp_path):
+    write(tmp_path / "a.shp")
+    (tmp_path / "a00000001.gdbtable").touch()
+    refused(tmp_path, "no File Geodatabase")
 
 
 def packed(path: Path, content: bytes) -> Path:
