@@ -20,7 +20,10 @@ _named: list[Path] = []  # of the whole process: threads see them, too
 def named_by_the_user(arguments: Iterable[str]) -> Iterator[None]:
     """Files and folders among these words of a command line may be what a VRT refers to, wherever they lie."""
     before = list(_named)
-    _named.extend(Path(word).resolve() for word in arguments if _exists(word))
+    words = [
+        word for argument in arguments for word in (argument, argument.partition("=")[2])
+    ]  # image=FILE, --legend=FILE
+    _named.extend(Path(word).resolve() for word in words if _exists(word))
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
 """The network is reached where the user asked for it: not by recipes, cards and runs of others."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,8 @@ INPUTS = InputSpec.measure([Scene({"image": Layer.open(np.zeros((3, 64, 64), np.
 def test_encoders_from_hubs_and_folders_are_refused_by_name(encoder):
     with pytest.raises(InputError, match="unknown"):
         create_model("unet", in_channels=3, num_classes=2, encoder=encoder)
+    with pytest.raises(InputError, match="unknown"):
+        create_model("damage-siamese", in_channels=6, num_classes=2, encoder=encoder)
     with pytest.raises(InputError, match="unknown"):
         FrozenEncoder(encoder)
 
@@ -91,6 +94,9 @@ def test_weights_to_download_within_a_restored_run_are_refused_before_anything_i
     [
         lambda: create_model("unet", in_channels=3, num_classes=2, encoder="resnet18", weights="imagenet"),
         lambda: create_model("segnet", in_channels=3, num_classes=2, width=4, weights="imagenet"),
+        lambda: create_model("damage-siamese", in_channels=6, num_classes=2, weights="imagenet"),
+        lambda: create_model("smp-fusion", in_channels=4, num_classes=2, streams=[3, 1], weights="imagenet"),
+        lambda: create_model("dual-stream", in_channels=4, num_classes=2, streams=[3, 1], weights="imagenet"),
         lambda: FrozenEncoder("resnet18", weights="imagenet"),
     ],
 )
@@ -100,6 +106,23 @@ def test_every_download_asks_first(build):
         pytest.raises(InputError, match="would be downloaded, but it was not asked for"),
     ):
         build()
+
+
+def test_encoders_are_built_where_they_are_checked_alone():
+    """What builds encoders of smp or timm by itself would have to check their names as well."""
+    package = Path(deepnets4eo.__file__).parent
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if re.search(
+            r"^\s*(import|from) (segmentation_models_pytorch|timm|huggingface_hub)", path.read_text(), re.MULTILINE
+        )
+    }
+    found -= {"training/losses.py"}  # losses alone
+    assert "networks.py" in found
+    for name in found:
+        text = (package / name).read_text()
+        assert "check_encoder(" in text or "refuse_offline(" in text, name
 
 
 def test_a_recipe_goes_online_only_where_that_was_asked_for(tmp_path, monkeypatch):

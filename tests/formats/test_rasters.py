@@ -92,7 +92,7 @@ def test_a_virtual_raster_reads_files_and_folders_that_the_user_named(tmp_path):
     path = tmp_path / "inside" / "all.vrt"
     path.parent.mkdir()
     path.write_text(vrt("../outside/a.tif", relative=True))
-    for named in (outside, outside.parent):
+    for named in (outside, outside.parent, f"image={outside}"):
         with named_by_the_user([str(path), str(named)]):
             assert (Layer.open(path).read()[0] == 9).all()
     assert main(["check", str(path), str(outside)]) == 0
