@@ -6,13 +6,14 @@ import importlib
 import inspect
 import logging
 import sys
+import warnings
 from typing import Any
 
 import typer
 import typer.core
 import typer.main
 
-from deepnets4eo.cli.output import VisibleFormatter, echo, visible
+from deepnets4eo.cli.output import VisibleFormatter, echo, visible, visible_warning
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.formats.access import named_by_the_user
 from deepnets4eo.version import __version__
@@ -89,6 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(VisibleFormatter("%(message)s"))
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler])
+    warnings.formatwarning = visible_warning
     for chatty in (
         "rasterio", "fiona", "pyogrio", "matplotlib", "fontTools", "PIL", "lightning", "asyncio", "onnxscript", "onnx_ir",
     ):  # fmt: skip

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import typer
 from deepnets4eo.files import plain, write_json
 
 STDOUT = Path("-")
+_format_warning = warnings.formatwarning
 
 # Control characters but tab and newline, marks that turn the direction of writing, and halves of characters
 _ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -43,6 +45,11 @@ class VisibleFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The message of a record."""
         return visible(super().format(record))
+
+
+def visible_warning(*parts: Any, **named: Any) -> str:
+    """A library's warning as Python writes it, which may quote names in files; takes the place of that function."""
+    return visible(_format_warning(*parts, **named))
 
 
 def show_json(value: Any, target: Path) -> None:

@@ -4,6 +4,7 @@ import ast
 import io
 import json
 import logging
+import warnings
 from pathlib import Path
 
 import geopandas as gpd
@@ -61,6 +62,14 @@ def test_log_lines_are_shown():
     handler.setFormatter(VisibleFormatter("%(message)s"))
     handler.emit(logging.makeLogRecord({"msg": "layer %s", "args": (ESCAPE,)}))
     assert stream.getvalue() == "layer \\u001b]0;owned\\u0007\\u001b[2J\n"
+
+
+def test_warnings_of_libraries_are_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    main(["check", str(tmp_path / "missing.tif")])
+    shown = warnings.formatwarning(f"layer {ESCAPE}", RuntimeWarning, "a.py", 1)  # what Python prints warnings with
+    assert "layer \\u001b]0;owned" in shown
+    assert all(line.isprintable() for line in shown.splitlines())
 
 
 def test_json_on_the_terminal_stays_the_same_json(capsys):
