@@ -40,7 +40,9 @@ def damage(
     ] = None,
     damaged_share: Annotated[
         float | None,
-        typer.Option(help="Share of buildings expected with major damage or worse; estimated from the place by default."),
+        typer.Option(
+            help="Share of buildings expected with major damage or worse; estimated from the place by default."
+        ),
     ] = None,
     motion: Annotated[
         Literal["auto", "translation", "similarity", "affine"], typer.Option(help="How pre may lie against post.")
