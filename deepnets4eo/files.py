@@ -24,6 +24,7 @@ import numpy as np
 import yaml
 
 from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.formats.yaml_text import load_yaml
 
 PARTIAL = ".partial-"
 
@@ -153,7 +154,7 @@ def write_yaml(path: str | Path, value: Any) -> Path:
 def read_yaml(path: str | Path) -> Any:
     """Read one YAML file; InputError names the file and the line that does not parse."""
     try:
-        return yaml.safe_load(_read_text(path))
+        return load_yaml(_read_text(path), str(path))
     except yaml.YAMLError as error:
         raise InputError(f"{path} is not valid YAML: {error}") from error
 

@@ -17,12 +17,26 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.evaluation import written_legend
 from deepnets4eo.files import read_json
+from deepnets4eo.formats.vectors import is_parquet, vector_file
 from deepnets4eo.grid import Grid, blocks, gsd_m
 from deepnets4eo.legend import Legend
 from deepnets4eo.outliers import far_values
 from deepnets4eo.scene import VOID, Layer, overlap_share
 
-VECTOR_SUFFIXES = {".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml"}
+VECTOR_SUFFIXES = {
+    ".gpkg",
+    ".geojson",
+    ".shp",
+    ".fgb",
+    ".parquet",
+    ".geoparquet",
+    ".kml",
+    ".gml",
+    ".sqlite",
+    ".gdb",
+    ".zip",
+    ".gz",
+}
 BLOCK_PX = 2048
 STATISTICS_PX = 2048  # value ranges are taken from a thumbnail of this size at the most
 LOOKED_AT = 4 * STATISTICS_PX**2  # values of all bands together that are searched for far ones
@@ -191,12 +205,15 @@ def _inspect_vector(path: str) -> Inspection:
         raise InputError(f"{path} does not exist. Check the path.")
     result = Inspection(path, "vector")
     try:
-        if Path(path).suffix.lower() in {".parquet", ".geoparquet"}:
-            frame = gpd.read_parquet(path)
-        else:
-            layers = [str(name) for name in pyogrio.list_layers(path)[:, 0]]
-            result.facts["layers"] = ", ".join(layers)
-            frame = gpd.read_file(path, layer=layers[0])
+        with vector_file(path) as inner:
+            if is_parquet(inner):
+                frame = gpd.read_parquet(inner)
+            else:
+                layers = [str(name) for name in pyogrio.list_layers(inner)[:, 0]]
+                result.facts["layers"] = ", ".join(layers)
+                frame = pyogrio.read_dataframe(inner, layer=layers[0])
+    except InputError:
+        raise
     except (ValueError, OSError, IndexError, pyogrio.errors.DataSourceError) as error:
         raise InputError(f"{path} is not a vector that GDAL can open: {error}") from error
     if not isinstance(frame, gpd.GeoDataFrame):

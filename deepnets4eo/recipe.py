@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import plain, read_yaml, write_text
+from deepnets4eo.formats.yaml_text import load_yaml
 from deepnets4eo.sealing import hash_of
 
 log = logging.getLogger(__name__)
@@ -239,7 +240,7 @@ def _apply(values: dict[str, Any], override: str) -> None:
             "as in --set model.options.width=8."
         )
     try:
-        value = yaml.safe_load(text)
+        value = load_yaml(text, f"--set {override}")
     except yaml.YAMLError as error:
         raise InputError(f"--set {override}: {text!r} is not a YAML value ({error}). Quote it.") from error
     target = values

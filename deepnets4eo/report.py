@@ -6,8 +6,6 @@ Refuses nothing: a class that never occurs is shown as "–", and the table says
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from deepnets4eo.csv_text import csv_text
 from deepnets4eo.files import replacing
 from deepnets4eo.metrics import AreaEstimate, ConfusionMatrix
 
@@ -73,30 +72,24 @@ def markdown_table(report: Report) -> str:
 
 def csv_table(report: Report) -> str:
     """One value a row: reference (full, eroded), score, class (empty for overall scores), value as a fraction."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["reference", "score", "class", "value"])
+    rows: list[list[Any]] = [["reference", "score", "class", "value"]]
     for reference, part in (("full", report), ("eroded", report.get("eroded"))):
         if part is None:
             continue
-        writer.writerows([reference, score, "", _number(part[score])] for score in OVERALL)
-        writer.writerows(
-            [reference, score, name, _number(value)] for score in BY_CLASS for name, value in part[score].items()
-        )
+        rows += [[reference, score, "", _number(part[score])] for score in OVERALL]
+        rows += [[reference, score, name, _number(value)] for score in BY_CLASS for name, value in part[score].items()]
     boundaries = report.get("boundaries", {})
     for score in (score for score in BY_CLASS if score in boundaries):
-        writer.writerows(["boundary", score, name, _number(value)] for name, value in boundaries[score].items())
-    return text.getvalue()
+        rows += [["boundary", score, name, _number(value)] for name, value in boundaries[score].items()]
+    return csv_text(rows)
 
 
 def confusion_csv(report: Report) -> str:
     """The confusion matrix in pixels, rows = reference; the last column is what was left unpredicted."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["reference \\ prediction", *report["classes"], "unpredicted"])
+    rows = [["reference \\ prediction", *report["classes"], "unpredicted"]]
     for name, row in zip(report["classes"], report["confusion"], strict=True):
-        writer.writerow([name, *row, report["unpredicted"][name]])
-    return text.getvalue()
+        rows.append([name, *row, report["unpredicted"][name]])
+    return csv_text(rows)
 
 
 def area_table(estimate: AreaEstimate, names: Sequence[str], unit: str = "") -> str:

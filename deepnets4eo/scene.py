@@ -1,6 +1,6 @@
 """Co-registered layers of one place, read by window.
 
-A layer is anything GDAL opens (file, mosaic of tiles, URL) or an array; a scene is a dict of layers on one grid.
+A layer is a raster of `formats.rasters` (file, mosaic of tiles, URL) or an array; a scene is a dict of layers on one grid.
 Refuses what is not a raster, has no pixels, or cannot be placed on the grid; says which file and why.
 """
 
@@ -63,7 +63,7 @@ class Layer:
     ) -> Layer:
         """Open a raster, a mosaic (list, folder or glob of tiles) or an array.
 
-        source : path, URL GDAL knows, folder, glob, list of tiles, (C, H, W) or (H, W) array, or a Layer.
+        source : path, URL (http, https, s3, gs, az), folder, glob, list of tiles, (C, H, W) or (H, W) array, or a Layer.
         bands : 1-based; the default is all but alpha. nodata : replaces the file's own.
         grid : where an array lies; the default is plain pixels.
         Errors: InputError for what is missing, unreadable or empty; GridError for tiles that make no mosaic.

@@ -197,3 +197,11 @@ def test_remaps_in_cards_name_real_classes():
             for own, theirs in names.items():
                 legend.index(own)
                 target.value(theirs)
+
+
+def test_class_names_with_control_characters_are_refused():
+    """They would reach terminals, and XML of styles, which cannot hold them."""
+    for name in ("roof\x1b[31m", "roof\nroad", "roof\u202e"):
+        card = {"name": "own", "classes": [{"value": 0, "name": name, "color": [0, 0, 0]}]}
+        with pytest.raises(InputError, match="control characters"):
+            Legend.from_dict(card)

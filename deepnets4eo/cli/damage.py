@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from deepnets4eo.cli.options import Debug, DryRun, Out, Overwrite, Resume, Seed, Workers
+from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -98,7 +99,7 @@ def damage(
     refuse_inputs([out, *(out / name for name in PRODUCTS)], read)
     if dry_run:
         refuse_existing(out, overwrite=overwrite or (resume and was_interrupted(out)))
-        typer.echo(_plan(pre, post, footprints, settings, others, out))
+        echo(_plan(pre, post, footprints, settings, others, out))
         return
     with locked(out):
         overwrite = overwrite or (resume and was_interrupted(out))
@@ -109,9 +110,9 @@ def damage(
             with progress("evidence") as advance:
                 result = assess_inputs(inputs, settings, Work(scratch, advance))
             paths = result.save(out, pre=inputs.pre, post=inputs.post, overwrite=overwrite, scratch=scratch)
-    typer.echo(f"Open {paths['report.html']} in a browser, {paths['damage.gpkg']} in QGIS.")
+    echo(f"Open {paths['report.html']} in a browser, {paths['damage.gpkg']} in QGIS.")
     for path in paths.values():
-        typer.echo(path)
+        echo(path)
     show_footprints(result.footprints)
     end_with_findings(result.findings)
 

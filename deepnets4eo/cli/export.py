@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.options import Debug, Overwrite
+from deepnets4eo.cli.output import echo
 
 
 def export(
@@ -36,13 +37,13 @@ def export(
         refuse_existing(onnx, overwrite=overwrite)
         done = export_onnx(loaded, onnx)
     if not done.any_size:
-        typer.echo(f"The network takes images of {done.side_px} × {done.side_px} px only.", err=True)
+        echo(f"The network takes images of {done.side_px} × {done.side_px} px only.", err=True)
     if done.same_labels is None:
-        typer.echo("Not compared with the run: onnxruntime is not installed.", err=True)
+        echo("Not compared with the run: onnxruntime is not installed.", err=True)
     else:
-        typer.echo(
+        echo(
             f"onnxruntime gives the run's label on {done.same_labels:.4%} of pixels; largest difference of logits "
             f"{done.largest_difference:.2g}.",
             err=True,
         )
-    typer.echo(done.path)
+    echo(done.path)

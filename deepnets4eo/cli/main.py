@@ -6,13 +6,16 @@ import importlib
 import inspect
 import logging
 import sys
+import warnings
 from typing import Any
 
 import typer
 import typer.core
 import typer.main
 
+from deepnets4eo.cli.output import VisibleFormatter, echo, visible, visible_warning
 from deepnets4eo.errors import DeepNets4EOError
+from deepnets4eo.formats.access import named_by_the_user
 from deepnets4eo.version import __version__
 
 VERBS = {
@@ -87,32 +90,37 @@ def main(arguments: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
-    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(VisibleFormatter("%(message)s"))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler])
+    warnings.formatwarning = visible_warning
     for chatty in (
         "rasterio", "fiona", "pyogrio", "matplotlib", "fontTools", "PIL", "lightning", "asyncio", "onnxscript", "onnx_ir",
     ):  # fmt: skip
         logging.getLogger(chatty).setLevel(logging.WARNING)
     command = typer.main.get_command(app)
     try:
-        result = command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
+        with named_by_the_user(arguments):
+            result = command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
     except DeepNets4EOError as error:
         if debug:
             raise
-        typer.echo(f"Error: {error}", err=True)
+        echo(f"Error: {error}", err=True)
         return 2 if isinstance(error, ValueError) else 1
     except UsageProblem as error:
+        error.message = visible(error.message)  # type: ignore[attr-defined]
         error.show()  # type: ignore[attr-defined]
         return 2
     except (typer.Abort, KeyboardInterrupt):
         result = INTERRUPTED
     if result == INTERRUPTED:  # typer makes this exit code of Ctrl-C, and says nothing
-        typer.echo("Interrupted. What was finished is kept; go on with --resume where the verb has it.", err=True)
+        echo("Interrupted. What was finished is kept; go on with --resume where the verb has it.", err=True)
     return result if isinstance(result, int) else 0
 
 
 def _print_version(*, wanted: bool) -> None:
     if wanted:
-        typer.echo(f"deepnets4eo {__version__}")
+        echo(f"deepnets4eo {__version__}")
         raise typer.Exit
 
 

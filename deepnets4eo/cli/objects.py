@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from deepnets4eo.cli.options import Debug, Out, Overwrite, Workers
+from deepnets4eo.cli.output import echo
 
 
 def objects(
@@ -67,6 +68,6 @@ def objects(
                 refuse_existing(path, overwrite=overwrite)
         found = extract_objects(layer, class_name, known, rules, workers=workers, progress=advance)
         logging.getLogger(__name__).info("%d objects of class %s", len(found), class_name)
-        typer.echo(write_vector(found, out))
+        echo(write_vector(found, out))
         if density is not None and cells is not None:
-            typer.echo(write_density_map(found, cells, density, radius_m=radius))
+            echo(write_density_map(found, cells, density, radius_m=radius))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepnets4eo.cli.options import Debug, Out, Overwrite
+from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
     from deepnets4eo.legend import Legend
@@ -59,7 +60,7 @@ def polygons(
         counts = ", ".join(f"{count} {name}" for name, count in found["class"].value_counts().items()) or "no"
         logging.getLogger(__name__).info("%s polygons", counts)
         write_vector(found, out)
-    typer.echo(out)
+    echo(out)
 
 
 def _chosen(layer: Layer, classes: str | None, legend: str | None) -> dict[int, str] | None:

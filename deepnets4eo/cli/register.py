@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from deepnets4eo.cli.options import Debug, Json, Overwrite, Seed
+from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.registration import FootprintAlignment, Registration
@@ -56,9 +57,9 @@ def register(
     alignment = _align(image, footprints, seed) if footprints else None
     if str(json) != "-":
         for line in _lines(found) + (_alignment_lines(alignment) if alignment else []):
-            typer.echo(line)
+            echo(line)
     if tie_points:
-        typer.echo(write_vector(found.tie_points, tie_points, "tie_points"), err=str(json) == "-")
+        echo(write_vector(found.tie_points, tie_points, "tie_points"), err=str(json) == "-")
     if json:
         result: dict[str, Any] = found.to_dict()
         show_json(result | ({"footprints": alignment.to_dict()} if alignment else {}), json)

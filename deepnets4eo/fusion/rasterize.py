@@ -113,7 +113,7 @@ def rasterize_osm(
 ) -> Path:
     """Write OpenStreetMap classes as a COG on an image's grid, one band a class in the order of the rules.
 
-    source : .osm, .osm.bz2 or .pbf, any vector file of GDAL, a table with a column a tag, a list of them, or a mapping
+    source : .osm, .osm.bz2 or .pbf, a vector file of `formats.vectors`, a table with a column a tag, a list of them, or a mapping
         {class: file or table} for vectors without tags. Layers named like a class are of that class.
     target : grid, or raster whose grid it is.
     encoding : "binary" int8, 1 inside and -1 outside; "distance" float32 metres, positive inside and negative outside,

@@ -1,7 +1,7 @@
 """What stands behind a layer: a file, a mosaic of tiles, an array, or any of these seen through a warp.
 
 Each source reads windows inside its own grid and says which pixels are valid. Dataset handles are one per thread.
-Refuses what GDAL cannot open, what has no pixels, and tiles that differ in CRS, bands, type or resolution.
+Refuses what `formats.rasters` does not open, what has no pixels, and tiles that differ in CRS, bands, type or resolution.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
@@ -27,6 +26,7 @@ from rasterio.warp import calculate_default_transform
 from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
 
@@ -97,7 +97,7 @@ class ArraySource:
             profile |= dict(dtype=array.dtype, nodata=self.nodata, crs=_rasterio_crs(self.grid), BIGTIFF="IF_SAFER")
             with self._file.open(transform=self.grid.affine, **profile) as dataset:
                 dataset.write(array)
-        return _quiet_open(self._file.name)
+        return open_raster(self._file.name)
 
 
 class FileSource:
@@ -148,7 +148,7 @@ class FileSource:
             ) from error
 
     def open_dataset(self) -> DatasetReader:
-        dataset = _quiet_open(self._target)
+        dataset = open_raster(self._target)
         return _unwarped(dataset) if dataset.gcps[0] and dataset.transform.is_identity else dataset
 
 
@@ -239,14 +239,6 @@ def same_grid(a: Grid, b: Grid) -> bool:
     corners = [(0, 0), (a.shape[1], 0), (0, a.shape[0])]
     back = ~a.affine * b.affine
     return all(abs(u - x) < 1e-3 and abs(v - y) < 1e-3 for x, y in corners for u, v in [back * (x, y)])
-
-
-def _quiet_open(target: str) -> DatasetReader:
-    try:
-        return rasterio.open(target)
-    except RasterioError as error:
-        remedy = "Check the file with gdalinfo." if "://" in target or Path(target).exists() else "Check the path."
-        raise InputError(f"{target} is not a raster that GDAL can open. {remedy}") from error
 
 
 def _handle(source: FileSource | WarpedSource) -> DatasetReader:

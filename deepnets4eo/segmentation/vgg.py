@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.formats.access import refuse_offline
 
 if TYPE_CHECKING:
     from deepnets4eo.segmentation.segnet import SegNetEncoder
@@ -118,6 +119,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 def _downloaded() -> Path:
     from huggingface_hub import hf_hub_download
 
+    refuse_offline("the weights of VGG-16-BN")
     try:
         return Path(hf_hub_download(REPOSITORY, FILE))
     except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from deepnets4eo.catalog import recipe_path
 from deepnets4eo.dataset_card import DatasetCard
 from deepnets4eo.errors import DeepNets4EOError, InputError, RunError
 from deepnets4eo.files import refuse_existing, remove_leftovers
+from deepnets4eo.formats.access import offline
 from deepnets4eo.input_files import refuse_inputs
 from deepnets4eo.output_lock import locked
 from deepnets4eo.recipe import Recipe, differing_keys, read_recipe, resolve
 from deepnets4eo.training.tasks import SEGMENTATION, Task, TrainOptions, load_task
 
+OFFLINE = "a recipe goes online only where that was asked for. Add --online, or give a file on this computer."
 RECIPE, CHECKPOINTS = "recipe.yaml", "checkpoints"
 MADE = (
     "card.json", CHECKPOINTS, "confusion.csv", "curves.png", "estimator.skops", "legend.yaml", "log.csv",
@@ -38,7 +41,7 @@ def train(
     """Train what a recipe describes; returns the run folder.
 
     recipe : name in the catalog, YAML file, or a Recipe. data : folders that the recipe's patterns start from.
-    overrides : e.g. "train.epochs=20". options : device, resume, overwrite.
+    overrides : e.g. "train.epochs=20". options : device, resume, overwrite, online.
     The run holds recipe.yaml, weights.safetensors (estimator.skops), card.json, legend.yaml, log.csv, metrics.json,
     confusion.csv, curves.png, split.geojson and checkpoints/. Two runs of one seed on one CPU give the same weights.
     Errors: InputError for recipe, data or legend; OutputError for an existing folder; RunError when it cannot resume.
@@ -56,7 +59,8 @@ def train(
         remove_leftovers(out / CHECKPOINTS)
         try:
             resolved.save(out / RECIPE)
-            return task.train(resolved, out, options)
+            with nullcontext() if options.online else offline(OFFLINE):
+                return task.train(resolved, out, options)
         except DeepNets4EOError:
             if not any((out / CHECKPOINTS).glob("*")):  # nothing was learnt that could be resumed
                 _clear(out)

@@ -3,6 +3,7 @@
 The images are of one value and so drawn black: both canvases then hold the shared drawing alone and must be equal.
 """
 
+import csv
 import os
 import shutil
 
@@ -271,6 +272,18 @@ def test_the_listed_buildings_are_saved_as_csv(report, visit):
     assert len(lines) == 11
     lon, lat = map(float, lines[1].split(",")[-2:])
     assert (lon, lat) == (pytest.approx(-94.56, abs=0.05), pytest.approx(37.03, abs=0.05))
+
+
+def test_no_saved_cell_is_a_formula(tmp_path, visit):
+    ids = ['=cmd|" /C calc"!A0', "@SUM(1)", "\t=1", "-1+1", "-1234", "way/12", "+3.5", "\uff1d1"]
+    damage_map = make_map(len(ids))
+    damage_map.buildings["id"] = ids
+    one = visit(write(damage_map, tmp_path / "report.html"))
+    with one.page.expect_download() as download:
+        one.page.locator("#csv").click()
+    with download.value.path().open(encoding="utf-8", newline="") as file:
+        saved = {row["id"] for row in csv.DictReader(file)}
+    assert saved == {'\'=cmd|" /C calc"!A0', "'@SUM(1)", "'\t=1", "'-1+1", "-1234", "way/12", "+3.5", "'\uff1d1"}
 
 
 def test_a_phone_has_both_panels_and_nothing_beyond_the_edge(report, visit):

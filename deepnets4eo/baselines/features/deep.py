@@ -167,6 +167,8 @@ class DeepFeatures:
         from deepnets4eo.baselines.features.encoders import read_tensors
 
         path = Path(folder) / f"{description['name']}_encoder.safetensors"
+        if path.resolve().parent != Path(folder).resolve():
+            raise RunError(f"the deep features of {folder} name {path}, which is not inside the run. Do not trust it.")
         try:
             feature = cls(**{**description, "weights": path})
             projection = read_tensors(path).get(PROJECTION)

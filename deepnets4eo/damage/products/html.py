@@ -10,8 +10,9 @@ import json
 import math
 from datetime import datetime, timezone
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyproj
@@ -22,6 +23,7 @@ from deepnets4eo.damage.products.grades import GRADES, NOT_ASSESSED, TITLES, col
 from deepnets4eo.damage.products.panels import Panel, Tile, registered, render
 from deepnets4eo.damage.products.payload import Payload, encode
 from deepnets4eo.files import plain, write_text
+from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.version import __version__
 
@@ -57,7 +59,7 @@ def write_report(
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "version": __version__,
         "summary": summary,
-        "inputs": damage_map.inputs,
+        "inputs": {role: _file_name(source) for role, source in damage_map.inputs.items()},
         "grades": _grades(),
         "frame": frame_of(post.grid),
         "extent": _rings(damage_map.assessed_extent.geometry.to_numpy(), post.grid),
@@ -124,7 +126,7 @@ def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, banne
     tiles = [
         {
             "role": panel.role,
-            "source": "" if panel.source == "array" else Path(panel.source).name or panel.source,
+            "source": "" if panel.source == "array" else _file_name(panel.source),
             "coarse": panel.coarse,
             "tiles": [_tile(tile) for tile in panel.tiles] + [[*_tile(tile), 1] for tile in panel.details],
         }
@@ -141,6 +143,12 @@ def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, banne
     }
     pieces = _asset("report.html").split("%%")
     return "".join(parts[piece] if number % 2 else piece for number, piece in enumerate(pieces))
+
+
+def _file_name(source: str) -> str:
+    """The name alone: the page is handed on, and nobody needs to know folders, hosts and passwords of web addresses."""
+    path = urlsplit(source).path if is_remote(source) else source
+    return PurePath(path).name or source
 
 
 def _tile(tile: Tile) -> list[float | str]:
