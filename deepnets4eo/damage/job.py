@@ -152,7 +152,7 @@ def assess_inputs(inputs: Inputs, settings: Settings = Settings(), work: Work = 
     else:
         logger.warning("no building is assessed: the footprints are not known to lie on buildings")
         evidence, heard = EvidenceTable.not_assessed(inputs.footprints.frame["id"].to_numpy(), NOT_ON_BUILDINGS), None
-    judge.require_order(evidence)
+    judge.require_pair(evidence)
     evidence, decided = judge.decide(evidence, heard)
     outlines = _on_the_post_image(inputs, evidence.frame[["dx_px", "dy_px"]].to_numpy(float))
     if labeller is not None and position.known:
