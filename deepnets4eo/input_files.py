@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.errors import OutputError
+from deepnets4eo.errors import InputError, OutputError
 
 STDOUT = "-"
 RUN_CARD = "card.json"  # of a run folder: names its files
@@ -99,13 +99,11 @@ def _in_folder(folder: Path) -> Iterator[Path]:
 
 
 def _of_virtual_raster(path: Path) -> Iterator[Path]:
-    import rasterio
-    from rasterio.errors import RasterioError
+    from deepnets4eo.formats.virtual import vrt_references
 
     try:
-        with rasterio.open(path) as file:
-            yield from map(Path, file.files)
-    except RasterioError:  # who opens it says so
+        yield from vrt_references(path)
+    except InputError:  # who opens it says so
         return
 
 

@@ -164,7 +164,7 @@ def assess_inputs(inputs: Inputs, settings: Settings = Settings(), work: Work = 
     else:
         logger.warning("no building is assessed: the footprints are not known to lie on buildings")
         evidence, heard = EvidenceTable.not_assessed(inputs.footprints.frame["id"].to_numpy(), NOT_ON_BUILDINGS), None
-    judge.require_order(evidence)
+    judge.require_pair(evidence)
     decision = judge.decide(_without_unbuilt(evidence, inputs, registration, position, settings), heard)
     evidence = decision.evidence
     outlines = _on_the_post_image(inputs, evidence.frame[["dx_px", "dy_px"]].to_numpy(float))

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from deepnets4eo.damage.abstention import cap_confidence, set_not_assessed, unlike_the_fit
-from deepnets4eo.damage.date_order import require_order
 from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel, named
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.canvas import COARSEST_PRE, pre_ratio
@@ -27,6 +26,7 @@ from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.grading_rates import UNKNOWN_RATES
 from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.ordinal import grade_probabilities
+from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
 from deepnets4eo.damage.prior import estimated_share
 from deepnets4eo.damage.registration import FootprintAlignment, Registration
 from deepnets4eo.damage.result_findings import result_findings
@@ -121,11 +121,12 @@ class Judge:
         logger.info("grading by the network …")
         return self.grader.probabilities(pre, post, footprints, registration, alignment, aligned_on)
 
-    def require_order(self, evidence: EvidenceTable) -> None:
-        """Refuse images that seem to be swapped: see `date_order`. Errors: InputError."""
+    def require_pair(self, evidence: EvidenceTable) -> None:
+        """Refuse images that seem to be swapped, or copies of one: see `pair_checks`. Errors: InputError."""
         if evidence.before is None:
             return
         frame = evidence.frame
+        require_two_pictures(frame["ev_edge_similarity"].to_numpy(float))
         both = (frame["method"] == PRE_POST).to_numpy()
         alone = pd.DataFrame({"status": np.where(both, ASSESSED, NOT_ASSESSED), "method": POST_ONLY}, frame.index)
         before, after = (

@@ -102,12 +102,15 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("place")
     for name in ("out", "tiles", "other_tiles"):
         (folder / name).mkdir()
-    image = np.random.default_rng(0).integers(1, 255, (3, 32, 32), dtype=np.uint8)
+    image, after = (
+        np.kron(np.random.default_rng(seed).integers(1, 255, (3, 4, 4)), np.ones((1, 8, 8))).astype(np.uint8)
+        for seed in (0, 1)
+    )
     profile = dict(driver="GTiff", width=32, height=32, count=3, dtype="uint8", crs="EPSG:32633")
     for column, name in enumerate(("image", "pre", "post", "tiles/a", "tiles/b")):
         transform = rasterio.Affine(1, 0, 32.0 * (column if "/" in name else 0), 0, -1, 0)
         with rasterio.open(folder / f"{name}.tif", "w", transform=transform, **profile) as file:
-            file.write(image)
+            file.write(after if name == "post" else image)
     for name, values in (("dsm", image[:1]), ("labels", image[:1] % 2), ("reference", image[:1] % 2)):
         transform = rasterio.Affine(1, 0, 0, 0, -1, 0)
         with rasterio.open(folder / f"{name}.tif", "w", transform=transform, **profile | {"count": 1}) as file:

@@ -91,6 +91,13 @@ def test_swapped_images_are_refused(pre: Layer, post: Layer) -> None:
         assess(post, pre, moved)
 
 
+def test_a_copy_of_an_image_on_another_grid_makes_no_pair(pre: Layer) -> None:
+    grid = Grid(GRID.shape, GRID.affine * Affine.translation(0.3, 0.4), GRID.crs)
+    copy = Layer.open(np.ascontiguousarray(pre.on(grid).read()[0]), grid=grid)
+    with pytest.raises(InputError, match="seem to be one image"):
+        assess(copy, pre, outlines())
+
+
 @pytest.mark.parametrize("times", [2, 4, 8])
 def test_a_coarse_pre_image_is_never_worse_than_none(post: Layer, times: int) -> None:
     side = GRID.shape[0] // times

@@ -1,9 +1,9 @@
-"""Images are called swapped where many buildings look damaged in the pre image alone, and never for less."""
+"""Images are called swapped where many buildings look damaged before alone, copies where nothing differs, no others."""
 
 import numpy as np
 import pytest
 
-from deepnets4eo.damage.date_order import require_order
+from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
 from deepnets4eo.errors import InputError
 
 
@@ -29,3 +29,13 @@ def test_buildings_that_one_image_does_not_show_do_not_count() -> None:
     pre, post = shown(12, 0)
     post[:3] = np.nan
     require_order(pre, post)
+
+
+def test_an_image_and_its_copy_are_refused() -> None:
+    with pytest.raises(InputError, match="one image, resampled: .* correlate with 0.80 or more"):
+        require_two_pictures(np.array([0.8, 0.8, *[0.95] * 9, np.nan]))
+
+
+@pytest.mark.parametrize("similarity", [[0.74] * 20, [1.0] * 4, [], [np.nan] * 9, [1.0] * 9 + [0.1] * 2])
+def test_images_of_two_days_and_few_buildings_pass(similarity: list[float]) -> None:
+    require_two_pictures(np.array(similarity))
