@@ -211,6 +211,8 @@ def test_training_labels_keep_the_buffer_from_validation(data: Path, tiny: str) 
     window = Window(0, 0, 128, 128)
     train, val = (prepared.parts.mask(0, part, window) for part in (TRAIN, VAL))
     rows, cols = np.nonzero(val)
+    assert len(rows) > 0
+    assert train.any()
     for row, col in zip(*np.nonzero(train), strict=True):
         assert (np.maximum(abs(rows - row), abs(cols - col)) > 4).all()
 
