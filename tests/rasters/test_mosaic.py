@@ -7,6 +7,7 @@ import pytest
 import rasterio
 from affine import Affine
 from odc.geo.geobox import GeoBox
+from pyproj import Transformer
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 
@@ -186,6 +187,23 @@ def test_a_raster_placed_by_points_alone_is_straightened(tmp_path: Path, turn: f
             x, y = ~seen.grid.affine * (truth * (10 * col + 5, 10 * row + 5))
             assert valid[int(y), int(x)]
             assert data[0, int(y), int(x)] == 6 * row + col + 1
+
+
+def test_a_warped_pixel_lies_within_a_twentieth_of_where_the_projection_puts_it() -> None:
+    """Over 120 km, where a projection bends lines by more than a pixel of 200 m."""
+    side = 600
+    grid = GeoBox((side, side), Affine(200, 0, 440_000, 0, -200, 6_660_000), "EPSG:32633")
+    rows, cols = np.mgrid[:side, :side].astype(np.float32) + 0.5
+    seen = Layer.open(np.stack([cols, rows]), grid=grid, nodata=-1).on(grid.to_crs("EPSG:3035", resolution=200))
+    data, valid = seen.read(Window(50, 50, 512, 512))
+    y, x = np.nonzero(valid)
+    ground = np.array(seen.grid.affine * (x + 50.5, y + 50.5))
+    back = Transformer.from_crs("EPSG:3035", "EPSG:32633", always_xy=True).transform(*ground)
+    col, row = ~grid.affine * np.array(back)
+    inside = (np.minimum(col, row) > 2) & (np.maximum(col, row) < side - 2)
+    assert inside.sum() > 100_000
+    off = data[:, y, x] - np.array([col, row])
+    assert np.abs(off[:, inside]).max() < 0.05
 
 
 def test_a_raster_is_tiled_packed_and_described_as_promised(tmp_path: Path) -> None:
