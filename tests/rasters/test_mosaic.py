@@ -189,7 +189,7 @@ def test_a_raster_placed_by_points_alone_is_straightened(tmp_path: Path, turn: f
             assert data[0, int(y), int(x)] == 6 * row + col + 1
 
 
-def test_a_warped_pixel_lies_within_a_twentieth_of_where_the_projection_puts_it() -> None:
+def test_a_warped_pixel_lies_within_an_eighth_of_where_the_projection_puts_it() -> None:
     """Over 120 km, where a projection bends lines by more than a pixel of 200 m."""
     side = 600
     grid = GeoBox((side, side), Affine(200, 0, 440_000, 0, -200, 6_660_000), "EPSG:32633")
@@ -203,7 +203,7 @@ def test_a_warped_pixel_lies_within_a_twentieth_of_where_the_projection_puts_it(
     inside = (np.minimum(col, row) > 2) & (np.maximum(col, row) < side - 2)
     assert inside.sum() > 100_000
     off = data[:, y, x] - np.array([col, row])
-    assert np.abs(off[:, inside]).max() < 0.05
+    assert np.abs(off[:, inside]).max() < 0.125
 
 
 def test_a_raster_is_tiled_packed_and_described_as_promised(tmp_path: Path) -> None:
