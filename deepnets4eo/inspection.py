@@ -225,7 +225,7 @@ def _inspect_vector(path: str) -> Inspection:
 def _describe_features(result: Inspection, frame: Any) -> None:
     kinds = frame.geometry.geom_type.value_counts(dropna=False).to_dict()
     result.facts["features"] = f"{len(frame)}: " + ", ".join(
-        f"{n} {kind or 'without geometry'}" for kind, n in kinds.items()
+        f"{n} {kind if isinstance(kind, str) else 'without geometry'}" for kind, n in kinds.items()
     )
     result.facts["columns"] = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name) or "none"
     if not len(frame):
@@ -237,7 +237,8 @@ def _describe_features(result: Inspection, frame: Any) -> None:
         epsg = frame.crs.to_epsg()
         result.facts["CRS"] = f"EPSG:{epsg} {frame.crs.name}" if epsg else frame.crs.name
         _extent(result, frame)
-    invalid, empty = int((~frame.geometry.is_valid).sum()), int((frame.geometry.is_empty | frame.geometry.isna()).sum())
+    without = frame.geometry.is_empty | frame.geometry.isna()
+    invalid, empty = int((~frame.geometry.is_valid & ~without).sum()), int(without.sum())
     if invalid:
         result.problems.append(f"{invalid} geometries are invalid (they are repaired when read as footprints).")
     if empty:

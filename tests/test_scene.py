@@ -203,6 +203,24 @@ def test_thumbnail_averages(ramp: np.ndarray) -> None:
     assert np.allclose(data[0], ramp.reshape(20, 2, 30, 2).mean((1, 3)))
 
 
+@pytest.mark.parametrize(
+    ("shape", "coarse"), [((3, 900), (1, 30)), ((900, 3), (30, 1)), ((1, 4000), (1, 30)), ((90, 60), (30, 20))]
+)
+def test_a_thumbnail_of_a_long_raster_keeps_one_pixel_across(shape: tuple[int, int], coarse: tuple[int, int]) -> None:
+    values = np.full(shape, 7, np.float32)
+    data, valid, grid = Layer.open(values).thumbnail(30)
+    assert data.shape == (1, *coarse)
+    assert tuple(grid.shape) == coarse
+    assert valid.all()
+    assert (data == 7).all()
+
+
+def test_a_thumbnail_of_a_small_raster_is_the_raster(ramp: np.ndarray) -> None:
+    data, _, grid = Layer.open(ramp, grid=UTM).thumbnail(1000)
+    assert np.array_equal(data[0], ramp)
+    assert grid == UTM
+
+
 def test_overlap_is_a_share_of_the_first() -> None:
     assert overlap_share(UTM, crop(UTM, Window(0, 30, 40, 60))) == pytest.approx(0.5)
     assert overlap_share(UTM, crop(UTM, Window(500, 0, 40, 60))) == 0

@@ -22,7 +22,6 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.transform import guard_transform
 from rasterio.vrt import WarpedVRT
-from rasterio.warp import calculate_default_transform
 from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.errors import GridError, InputError
@@ -251,11 +250,9 @@ def _handle(source: FileSource | WarpedSource) -> DatasetReader:
 
 def _unwarped(dataset: DatasetReader) -> DatasetReader:
     """A raster placed by ground control points, straightened onto a regular grid."""
-    gcps, crs = dataset.gcps
-    transform, width, height = calculate_default_transform(crs, crs, dataset.width, dataset.height, gcps=gcps)
-    return WarpedVRT(
-        dataset, crs=crs, transform=transform, width=width, height=height, add_alpha=dataset.nodata is None
-    )
+    _, crs = dataset.gcps
+    # no transform of one's own: given one, WarpedVRT takes the pixels' and leaves out the points
+    return WarpedVRT(dataset, crs=crs, add_alpha=dataset.nodata is None)
 
 
 def _grid(dataset: DatasetReader) -> Grid:

@@ -24,7 +24,6 @@ IMAGENET = "imagenet"
 REPOSITORY, FILE = "timm/vgg16_bn.tv_in1k", "model.safetensors"  # torchvision's weights, without pickle
 FEATURES = re.compile(r"(?:.*\.)?features\.(\d+)\.(\w+)")
 OWN = re.compile(r"(?:.*\.)?(stages\.\d+\.\d+\.\w+)")
-COLORS = 3
 
 
 def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:

@@ -229,8 +229,8 @@ def groups(cost: NDArray[np.int64], most: int) -> list[slice]:
 def _in_crs_of(series: Any, grid: Grid | None) -> Any:
     if grid is None or grid.crs is None or series.crs is None or series.crs == grid.crs.proj:
         if grid is not None and (grid.crs is None) != (series.crs is None):
-            lacking, having = ("raster", "polygons") if grid.crs is None else ("polygons", "raster")
-            raise GridError(f"the {having} have a CRS, the {lacking} has none: they cannot be laid on each other.")
+            lacking, having = ("raster has", "polygons have") if grid.crs is None else ("polygons have", "raster has")
+            raise GridError(f"the {having} a CRS, the {lacking} none: they cannot be laid on each other.")
         return series
     return series.to_crs(grid.crs.proj)
 

@@ -178,6 +178,12 @@ def test_one_image_without_crs_is_named_unless_both_have_one_size(
     assert (gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")["method"] == "pre_post").any()
 
 
+def off_the_image(col: int, row: int) -> Polygon:
+    """A house of 10 × 10 pixels at a pixel of the city's grid, whose image has 384 × 384."""
+    grid = City(11, SIZE_PX, 0.5).grid
+    return box(*(grid.affine * (col, row + 10)), *(grid.affine * (col + 10, row)))
+
+
 def _outlines(path: Path, geometries: list, crs: str | None = "EPSG:32633") -> Path:
     gpd.GeoDataFrame(geometry=geometries, crs=crs).to_file(path)
     return path
@@ -187,6 +193,10 @@ def _outlines(path: Path, geometries: list, crs: str | None = "EPSG:32633") -> P
     ("name", "geometries", "crs", "word"),
     [
         ("elsewhere.gpkg", [box(0, 0, 10, 10)], "EPSG:32633", "none of the 1 footprints"),
+        ("right.gpkg", [off_the_image(500, 100)], "EPSG:32633", "none of the 1 footprints"),
+        ("left.gpkg", [off_the_image(-500, 100)], "EPSG:32633", "none of the 1 footprints"),
+        ("below.gpkg", [off_the_image(100, 500)], "EPSG:32633", "none of the 1 footprints"),
+        ("above.gpkg", [off_the_image(100, -500)], "EPSG:32633", "none of the 1 footprints"),
         ("lines.gpkg", [LineString([(0, 0), (5, 5)])], "EPSG:32633", "polygon"),
         ("plain.shp", [box(0, 0, 10, 10)], None, "CRS"),
         ("empty.geojson", [], "EPSG:4326", "empty"),

@@ -34,6 +34,7 @@ def test_rows_come_back_in_order_by_product(tmp_path):
     assert ledger.done(1) == 0
     assert ledger.counts == {"tiles": 4, "skipped": 2}
     for product, bands in (("labels", 1), ("probabilities", 3)):
+        assert len(list(ledger.replay(product, bands))) == 3
         for number, (window, part) in enumerate(ledger.replay(product, bands)):
             assert window == Window(4 * number, 0, 4, 6)
             np.testing.assert_array_equal(part, rows_of(number)[product])

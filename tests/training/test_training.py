@@ -1,5 +1,6 @@
 """Training from scenes to a run, on places of three colours: determinism, resumption, leaks, and what goes wrong."""
 
+import csv
 import json
 from collections.abc import Callable
 from functools import partial
@@ -133,6 +134,21 @@ def test_a_run_has_its_tree_and_learns_the_colours(data: Path, tiny: str, tmp_pa
     assert {"f1", "iou", "precision", "recall", "confusion", "legend", "protocol"} <= metrics(run).keys()
     loaded = deepnets4eo.load_run(run)
     assert loaded.legend.names == NAMES
+    notes, log = loaded.card["notes"], list(csv.DictReader((run / "log.csv").open()))
+    assert (notes["task"], notes["kept"], notes["epochs"], len(log)) == ("segmentation", "best", 6, 6)
+    scores = [float(row["mean_iou"]) for row in log]
+    assert notes["best_epoch"] == 1 + scores.index(max(scores))
+    assert notes["seconds"] == pytest.approx(sum(float(row["seconds"]) for row in log), abs=1e-6)
+    assert notes["compute"]["device"] == "cpu"
+    assert notes["validation"] == {name: metrics(run)[name] for name in notes["validation"]}
+    assert notes["scenes"]["place1"] == {name: str(data / "place1" / f"{name}.tif") for name in ("image", "labels")}
+    counted = dict.fromkeys(NAMES, 0)
+    prepared = prepare(make_recipe(f"data.folders=[{data}]"))
+    for number in range(2):
+        place, train = make_place(number), prepared.parts.mask(number, TRAIN, Window(0, 0, 128, 128))
+        for value, name in enumerate(NAMES):
+            counted[name] += int((train & (place["labels"][0] == value)).sum())
+    assert notes["training_pixels"] == counted
     assert loaded.card["recipe_sha256"] in (run / "recipe.yaml").read_text().splitlines()[0]
     assert not loaded.card["notes"]["leaky"]
 
@@ -211,6 +227,8 @@ def test_training_labels_keep_the_buffer_from_validation(data: Path, tiny: str) 
     window = Window(0, 0, 128, 128)
     train, val = (prepared.parts.mask(0, part, window) for part in (TRAIN, VAL))
     rows, cols = np.nonzero(val)
+    assert len(rows) > 0
+    assert train.any()
     for row, col in zip(*np.nonzero(train), strict=True):
         assert (np.maximum(abs(rows - row), abs(cols - col)) > 4).all()
 
@@ -282,8 +300,13 @@ def test_an_estimator_makes_the_same_tree(data: Path, tmp_path: Path) -> None:
     assert deepnets4eo.load_run(run).segmenter.kind == "pixel-classifier"
 
 
-def test_random_splits_are_stamped_leaky(data: Path, tiny: str, tmp_path: Path) -> None:
+def test_random_splits_are_stamped_leaky(
+    data: Path, tiny: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare(make_recipe(f"data.folders=[{data}]"))
+    assert "leaky" not in caplog.text
     run = deepnets4eo.train(make_recipe("data.split=random"), tmp_path / "run", data=data)
+    assert "neighbours of training pixels are validated on, so the scores are leaky" in caplog.text
     assert metrics(run)["protocol"]["leaky"] is True
     assert deepnets4eo.load_run(run).card["notes"]["leaky"] is True
     assert json.loads((run / "split.geojson").read_text())["split"]["leaky"] is True

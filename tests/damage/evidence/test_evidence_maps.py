@@ -46,6 +46,27 @@ def test_missing_pixels_and_their_neighbours_are_not_valid(image: np.ndarray) ->
     assert all(np.isfinite(part).all() for part in (maps.light, maps.rough, maps.log_floor, maps.soft_edge))
 
 
+def test_cells_that_are_partly_without_data_do_not_count_in_the_radiometry() -> None:
+    """A nodata value of −9999 in every second cell, in one corner pixel of it, changes nothing."""
+    rng = np.random.default_rng(3)
+    cells = rng.uniform(50, 150, (32, 32))
+    image = np.kron(cells, np.ones((8, 8))).astype(np.float32)
+    partly = np.zeros((32, 32), bool)
+    partly[:, ::2] = True
+    image[np.kron(partly, np.eye(1, 64).reshape(8, 8)).astype(bool)] = -9999
+    found = measure(Layer.open(image, nodata=-9999), np.array([[128.0, 128.0]]))
+    low, middle, high = np.percentile(cells[~partly], [16, 50, 84])
+    assert (found.level, found.unit) == pytest.approx((middle, high - low), rel=1e-5)
+
+
+def test_sixteen_whole_cells_are_enough_and_fifteen_are_not() -> None:
+    for count, known in ((15, False), (16, True)):
+        image = np.zeros((256, 256), np.float32)  # 0 is no light
+        image[:8, : 8 * count] = np.repeat(np.arange(1, count + 1), 8)
+        found = measure(Layer.open(image), np.array([[128.0, 128.0]]))
+        assert (found.level, found.unit) == pytest.approx((8.5, 15 * 0.68) if known else (0, 1))
+
+
 def test_an_image_without_contrast_or_data_has_a_radiometry_all_the_same() -> None:
     assert measure(Layer.open(np.full((1, 300, 300), 7, np.uint8)), CENTRES).unit > 0
     assert measure(Layer.open(np.zeros((1, 300, 300), np.uint8)), CENTRES).unit == 1.0

@@ -81,6 +81,7 @@ def table(pre: Layer, post: Layer, houses: Footprints) -> EvidenceTable:
 
 def test_every_column_that_points_somewhere_points_there_between_intact_and_rubble(table: EvidenceTable) -> None:
     damaged = np.isin(np.arange(len(HOUSES)), RUBBLE)
+    assert sum(POINTS[name] != 0 for name in table.names) > 8
     for name in table.names:
         values = table.frame[name]
         if POINTS[name] and name not in {"ev_light_change", "ev_colour_change"}:
@@ -107,6 +108,8 @@ def test_the_cut_into_blocks_and_the_number_of_workers_change_nothing(
 ) -> None:
     monkeypatch.setattr(collect, "BLOCK_PX", block_px)
     other = gather(pre, post, houses, Known(), workers=1 + block_px % 3)
+    assert len(table.names) > 8
+    assert other.names == table.names
     for name in table.names:
         assert np.allclose(table.frame[name], other.frame[name], atol=1e-4, equal_nan=True), name
 

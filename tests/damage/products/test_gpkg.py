@@ -111,6 +111,25 @@ def test_evidence_is_explained_in_the_file(written):
     assert MEANING.items() <= comments.items()
 
 
+def test_extensions_in_the_file_are_declared(written):
+    """GeoPackage, requirement 61 and following: column comments are the Schema extension, which the file must name."""
+    _, path = written
+    tables = {row["name"] for row in query(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert {"gpkg_data_columns", "gpkg_extensions"} <= tables
+    declared = query(path, "SELECT * FROM gpkg_extensions WHERE table_name = 'gpkg_data_columns'")
+    assert declared == [
+        {
+            "table_name": "gpkg_data_columns",
+            "column_name": None,
+            "extension_name": "gpkg_schema",
+            "definition": "http://www.geopackage.org/spec121/#extension_schema",
+            "scope": "read-write",
+        }
+    ]
+    named = {row["table_name"] for row in query(path, "SELECT table_name FROM gpkg_data_columns")}
+    assert named == {"buildings"}
+
+
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
     resource = pytest.importorskip("resource", reason="this system cannot limit the size of files")
     damage_map = make_map(3000)

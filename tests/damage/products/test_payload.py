@@ -10,7 +10,7 @@ import shapely
 import shapely.affinity
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_map import make_grid, make_map
+from made_up_map import MEANING, make_grid, make_map
 
 from deepnets4eo.damage.products.grades import GRADES
 from deepnets4eo.damage.products.payload import UNITS_PER_PX, encode, in_order, outlines
@@ -130,6 +130,7 @@ def test_evidence_is_recovered_from_its_rank():
     columns = unpack(payload)
     frame = in_order(damage_map.buildings)
     frame = frame[frame["status"] == "assessed"]
+    assert [told["name"] for told in payload.described["evidence"]] == [*MEANING, "dx_px", "dy_px"]
     for told in payload.described["evidence"]:
         truth, stored = frame[told["name"]].to_numpy(), columns[f"rank:{told['name']}"]
         assert (np.isnan(truth) == (stored == 65_535)).all()

@@ -75,6 +75,27 @@ def test_neighbourhoods_may_lie_off_differently(true_outlines, image):
     assert found.offsets_m[~east, 0].mean() == pytest.approx(1.0, abs=0.3)
 
 
+def test_agreement_is_that_of_the_outline_where_it_was_moved_to(true_outlines, image):
+    """Unlike offsets along both axes, so that a score read at the wrong shift is another number."""
+    east = np.array([outline.centroid.x > 500_125 for outline in true_outlines])
+    shifts = np.where(east[:, None], (2.5, -0.5), (-0.5, 2.0))
+    polygons = [shapely.affinity.translate(one, *shift) for one, shift in zip(true_outlines, shifts, strict=True)]
+    footprints = gpd.GeoDataFrame(geometry=polygons, crs=UTM)
+    found = align_footprints(image, footprints)
+    data, valid = image.read()
+    field = orientation_field(data[0].astype(np.float32), valid)
+    whole_px = np.rint(found.offsets_m / 0.5)
+    back = [1 / 0.5, 0, 0, -1 / 0.5, -500_000 / 0.5, 4_100_000 / 0.5]
+    pixels = [
+        shapely.affinity.translate(shapely.affinity.affine_transform(one, back), *shift)
+        for one, shift in zip(polygons, whole_px, strict=True)
+    ]
+    expected = edge_agreement(field, trace(np.array(pixels, object), 1.25), 2)[:, 2, 2]
+    assert found.own.sum() > 30
+    assert np.abs(whole_px[found.own, 0] - whole_px[found.own, 1]).min() >= 1
+    np.testing.assert_allclose(found.agreement, expected, atol=0.02)
+
+
 def test_a_place_without_these_houses_fails_and_moves_nothing(footprints):
     found = align_footprints(as_layer(np.random.default_rng(0).integers(0, 255, SHAPE).astype(np.float32)), footprints)
     assert found.status == "failed"
