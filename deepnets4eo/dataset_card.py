@@ -8,18 +8,32 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from deepnets4eo.catalog import dataset_path
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_yaml
+from deepnets4eo.formats.access import is_remote
 
 TRAIN, TEST = "train", "test"  # parts of a split that programs know; a card may have others
 
-Patterns = Annotated[tuple[str, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+
+def _inside(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """Paths below the dataset's folder: a card of others leads nowhere else."""
+    for pattern in patterns:
+        if is_remote(pattern) or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
+            raise ValueError(f"{pattern} leads out of the dataset's folder; expected a path below it")
+    return patterns
+
+
+Patterns = Annotated[
+    tuple[str, ...],
+    BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
+    AfterValidator(_inside),
+]
 
 
 class _Strict(BaseModel):

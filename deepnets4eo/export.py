@@ -15,14 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.export_check import INPUT, OUTPUT, Reference
 from deepnets4eo.files import plain, replacing
+from deepnets4eo.input_files import refuse_inputs
+from deepnets4eo.output_lock import locked
 from deepnets4eo.run import Run
 from deepnets4eo.segmenter import STRIDE_PX, NetworkSegmenter
 from deepnets4eo.version import __version__
@@ -32,17 +33,16 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-INPUT, OUTPUT, METADATA = "image", "logits", "deepnets4eo"
+METADATA = "deepnets4eo"
 EXAMPLE = (2, 96, 160)  # batch, height, width that the graph is traced with: unlike each other, so that none is merged
-PROBES = ((2, 64, 96), (1, 50, 71))  # sizes that are compared; the second is no multiple of 32
-TOLERANCE = 1e-3  # of the largest logit: runtimes add in another order
 
 
 @dataclass(frozen=True)
 class Exported:
     """What was written. any_size : whether heights and widths are free; else they are `side_px`.
 
-    same_labels : share of compared pixels with the run's label, largest_difference : of logits; None: not compared.
+    same_labels : share of compared pixels with the run's label, largest_difference : of logits, where float32 decides
+    them (`export_check`); None: not compared.
     """
 
     path: Path
@@ -56,20 +56,34 @@ def export_onnx(run: Run, path: str | Path) -> Exported:
     """Write a run's network as ONNX, its inputs, legend and tiling as JSON in the metadata entry "deepnets4eo".
 
     The batch is free, and so are height and width where the network allows it; any side is padded as prediction does.
-    Where onnxruntime is installed, logits and labels are compared with the run's before the file gets its name.
+    Where onnxruntime is installed, the graph is compared with the network (`export_check`) before the file gets its
+    name. The network is exported from the CPU in float32, and goes back to its device and precision.
     Errors: InputError without the packages of the extra `onnx`, RunError for runs without a network or another result.
     """
     segmenter = exportable(run)
     _need_packages()
+    refuse_inputs([path], [run.folder])
+    before = segmenter.compute
+    segmenter.to(Compute(threads=before.threads))
+    try:
+        with locked(path):
+            return _export(run, segmenter, Path(path))
+    finally:
+        segmenter.to(before)
+
+
+def _export(run: Run, segmenter: NetworkSegmenter, path: Path) -> Exported:
+    import onnx
+
     graph, any_size = _traced(segmenter)
     side_px = None if any_size else _side_px(segmenter)
     _describe(graph, run, side_px)
     with replacing(path) as partial:
-        import onnx
-
         onnx.save(graph, partial)
-        compared = _compare(partial, segmenter, side_px) if _installed("onnxruntime") else (None, None)
-    return Exported(Path(path), any_size, side_px, *compared)
+        if not _installed("onnxruntime"):
+            return Exported(path, any_size, side_px)
+        found = Reference(segmenter, side_px).agreement(partial)
+    return Exported(path, any_size, side_px, found.same_labels, found.largest_difference)
 
 
 def exportable(run: Run) -> NetworkSegmenter:
@@ -92,8 +106,11 @@ class _AnySize(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[2:]
-        padded = F.pad(image, (0, -width % STRIDE_PX, 0, -height % STRIDE_PX), mode="replicate")
-        logits: Tensor = self.network(padded)[:, :, :height, :width]
+        below, right = (
+            torch.arange((side + STRIDE_PX - 1) // STRIDE_PX * STRIDE_PX).clamp(max=side - 1)
+            for side in (height, width)
+        )
+        logits: Tensor = self.network(image.index_select(2, below).index_select(3, right))[:, :, :height, :width]
         return logits
 
 
@@ -178,37 +195,3 @@ def _describe(graph: onnx.ModelProto, run: Run, side_px: int | None) -> None:
         f"{OUTPUT}: the place of the largest is the place in the legend.",
     }
     onnx.helper.set_model_props(graph, {METADATA: json.dumps(plain(card))})
-
-
-def _compare(path: Path, segmenter: NetworkSegmenter, side_px: int | None) -> tuple[float, float]:
-    """Share of pixels with the same label, and largest difference of logits. Errors: RunError where they differ."""
-    import onnxruntime
-    from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = torch.get_num_threads()
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    rng = np.random.default_rng(0)
-    same, worst = [], 0.0
-    for count, height, width in PROBES if side_px is None else ((1, side_px, side_px),):
-        batch = rng.normal(size=(count, segmenter.inputs.in_channels, height, width)).astype(np.float32)
-        expected = segmenter.predict_raw(batch)
-        try:
-            found = np.asarray(session.run([OUTPUT], {INPUT: batch})[0])
-        except (Fail, InvalidArgument, RuntimeException) as error:
-            raise RunError(f"onnxruntime cannot run the exported graph on {batch.shape}: {error}") from error
-        difference = float(np.abs(found - expected).max()) if found.shape == expected.shape else np.inf
-        if not difference <= TOLERANCE * max(1.0, float(np.abs(expected).max())):  # NaN differs, too
-            raise RunError(
-                f"onnxruntime gives logits {found.shape} that differ by up to {difference:.3g} from the run's "
-                f"{expected.shape} on an image of {height} × {width} pixels, so no file was written. Report this, with "
-                f"the network {segmenter.network} and the versions of torch, onnx and onnxruntime."
-            )
-        same.append(_labels(found) == _labels(expected))
-        worst = max(worst, difference)
-    return float(np.mean(np.concatenate([part.ravel() for part in same]))), worst
-
-
-def _labels(logits: NDArray[np.float32]) -> NDArray[np.intp]:
-    return logits.argmax(axis=1)

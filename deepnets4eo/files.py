@@ -1,16 +1,20 @@
 """Writing that never leaves half a file: beside the target, then renamed.
 
-Takes paths and plain values; refuses to overwrite unless told to. Also the one place for hashes, JSON and YAML.
+Takes paths and plain values; refuses to overwrite unless told to, and says in one way why nothing can be written.
+Also the one place for hashes, JSON and YAML.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import struct
+import sys
 import tokenize
 import uuid
 import zlib
@@ -24,11 +28,11 @@ import numpy as np
 import yaml
 
 from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.formats.yaml_text import MOST_CHARACTERS, load_yaml
 
 PARTIAL = ".partial-"
-LARGEST_YAML = 10_000_000  # bytes; the parser takes a minute for so many
+LARGEST_YAML = 4 * MOST_CHARACTERS  # bytes: what cannot be parsed is not read
 DEEPEST = 100  # lists and mappings within each other; cards and recipes have six
-MOST_ENTRIES = 1_000_000  # of a YAML file's lists and mappings together, what aliases repeat counted each time
 # what YAML's constructors raise for values that are not what their tag or form says: 2020-13-45, !!int x, !!bool x
 TAG_ERRORS = (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError)
 # what zipfile, zlib and NumPy's reader of headers raise for a damaged archive of arrays
@@ -37,30 +41,94 @@ ARCHIVE_ERRORS = (
     IndexError, AttributeError, RuntimeError, OverflowError, MemoryError,
 )  # fmt: skip
 
+# A partial file: eight letters or digits, or `stream`, then the name; nothing that a job can go on with is named so.
+LEFTOVER = re.compile(rf"{re.escape(PARTIAL)}(?:[0-9a-z_]{{8}}|stream)-(?P<name>.+)")
+SIDE_FILES = ("", ".aux.xml", "-journal", "-wal", "-shm", ".ovr.tmp", ".msk.ovr.tmp")  # of GDAL and SQLite
+
+# What libraries raise when they cannot write and that is no OSError. Nothing comes from one that is not loaded.
+WRITER_ERRORS = (
+    ("pyarrow.lib", "ArrowException"),
+    ("pyogrio.errors", "DataLayerError"),
+    ("pyogrio.errors", "DataSourceError"),
+    ("rasterio._err", "CPLE_BaseError"),
+    ("rasterio.errors", "RasterioError"),
+    ("safetensors", "SafetensorError"),
+    ("sqlite3", "Error"),
+)
+REASON_LENGTH = 200
+FULL = "Free some space or choose another --out."
+REMEDIES = {
+    errno.EACCES: "Ask for the right to write there, or choose another --out.",
+    errno.EPERM: "Ask for the right to write there, or choose another --out.",
+    errno.EROFS: "Nothing can be written there; choose another --out.",
+    errno.ENAMETOOLONG: "Choose a shorter name for --out.",
+    errno.ENOTDIR: "A part of its path is a file, not a folder; choose another --out.",
+    errno.EEXIST: "A part of its path is a file, not a folder; choose another --out.",
+    errno.EISDIR: "A folder has that name; choose another --out.",
+}
+
+
+def writer_errors() -> tuple[type[Exception], ...]:
+    """What keeps a writer from writing: OSError, and the like of the libraries that are loaded."""
+    loaded = [getattr(sys.modules[module], name) for module, name in WRITER_ERRORS if module in sys.modules]
+    return (OSError, *loaded)
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Raise OutputError, always in the same words, for whatever keeps a writer from writing `path`.
+
+    A full disk, a quota, a folder that is read-only, a name that is too long: of Python and of the libraries that
+    write rasters, tables and weights.
+    """
+    try:
+        yield
+    except OutputError:
+        raise
+    except writer_errors() as error:
+        code = error.errno if isinstance(error, OSError) else None  # GDAL has numbers of its own
+        remedy = FULL if code is None else REMEDIES.get(code, FULL)
+        raise OutputError(f"could not write {path}: {_reason(error)}. {remedy}") from error
+
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the final name, on failure it is removed.
 
-    The suffix is kept, so format drivers that look at it still work. Errors: OutputError when the disk refuses.
+    The suffix is kept, so format drivers that look at it still work; a file gets the mode that the umask asks for,
+    whatever its writer chose. Errors: OutputError when the disk refuses.
     """
     path = Path(path)
     partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        os.replace(partial, path)
-    except OutputError:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            mode = _new_file_mode(partial)
+            yield partial
+            if partial.is_file():
+                partial.chmod(mode)
+            os.replace(partial, path)
+    except BaseException:
+        for left in _named_like(partial):  # GDAL and SQLite write files of their own beside it
+            _remove(left)
         raise
-    except OSError as error:
-        raise OutputError(
-            f"could not write {path}: {error.strerror or error}. Free some space or choose another --out."
-        ) from error
-    finally:
-        if partial.is_dir():
-            shutil.rmtree(partial, ignore_errors=True)
-        elif partial.exists():
-            partial.unlink()
+
+
+def remove_leftovers(out: Path) -> None:
+    """Remove half-written files that killed jobs left of `out`, beside it and in it; only for who holds its lock.
+
+    What an interrupted job can go on with is kept: its scratch folder and its ledger.
+    """
+    if out.parent.is_dir():
+        for item in os.scandir(out.parent):
+            match = LEFTOVER.fullmatch(item.name)
+            if match and match["name"] in {out.name + suffix for suffix in SIDE_FILES}:
+                _remove(Path(item.path))
+    if out.is_dir():
+        for item in os.scandir(out):
+            match = LEFTOVER.fullmatch(item.name)
+            if match and not (out / f"{PARTIAL}lock-{match['name']}").exists():  # else another job writes it in here
+                _remove(Path(item.path))
 
 
 def refuse_existing(path: str | Path, *, overwrite: bool, resume: bool | None = None) -> Path:
@@ -69,7 +137,10 @@ def refuse_existing(path: str | Path, *, overwrite: bool, resume: bool | None = 
     resume : whether to go on with what is there; None where that cannot be done.
     """
     path = Path(path)
-    occupied = any(path.iterdir()) if path.is_dir() else path.exists()
+    if path.is_dir():  # what a killed job left half-written is nothing yet
+        occupied = any(not item.name.startswith(PARTIAL) for item in path.iterdir())
+    else:
+        occupied = path.exists()
     if occupied and not (overwrite or resume):
         go_on = "" if resume is None else ", --resume to go on with it"
         raise OutputError(f"{path} exists already. Pass --overwrite to replace it{go_on}, or choose another --out.")
@@ -94,17 +165,19 @@ def write_yaml(path: str | Path, value: Any) -> Path:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Read one YAML file of at most 10 MB; InputError names the file and what does not parse."""
+    """Read one YAML file; InputError names the file and what does not parse."""
     return parse_yaml(_read_text(path, LARGEST_YAML), str(path))
 
 
 def parse_yaml(text: str, name: str) -> Any:
     """The value of YAML text; InputError begins with `name` and says what does not parse."""
     try:
-        value = yaml.safe_load(text)
+        value = load_yaml(text, name)
+    except InputError:
+        raise
     except (yaml.YAMLError, RecursionError, *TAG_ERRORS) as error:
-        raise InputError(f"{name} is not valid YAML: {_reason(error)}") from error
-    _check_values(value, name, MOST_ENTRIES)
+        raise InputError(f"{name} is not valid YAML: {_parser_reason(error)}") from error
+    _check_values(value, name)
     return value
 
 
@@ -118,7 +191,7 @@ def parse_json(text: str, name: str) -> Any:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
-        raise InputError(f"{name} is not valid JSON: {_reason(error)}") from error
+        raise InputError(f"{name} is not valid JSON: {_parser_reason(error)}") from error
     _check_values(value, name)
     return value
 
@@ -163,12 +236,9 @@ def _read_text(path: str | Path, largest: int | None = None) -> str:
     return text
 
 
-def _check_values(value: Any, name: str, most: float = math.inf) -> None:
-    """Refuse values nested so deep, or repeated so often by YAML's aliases, that no program could walk through them.
-
-    Also text that cannot be written: JSON and YAML may hold halves of surrogate pairs.
-    """
-    waiting, entries = [(value, 0)], 0
+def _check_values(value: Any, name: str) -> None:
+    """Refuse values nested deeper than programs walk, and text that cannot be written: halves of surrogate pairs."""
+    waiting = [(value, 0)]
     while waiting:
         node, depth = waiting.pop()
         if depth > DEEPEST:
@@ -178,9 +248,6 @@ def _check_values(value: Any, name: str, most: float = math.inf) -> None:
                 f"{name} holds text with half of a surrogate pair (\\ud800 …). Write the character itself."
             )
         inner = [*node, *node.values()] if isinstance(node, dict) else node if isinstance(node, list) else ()
-        entries += len(inner)
-        if entries > most:
-            raise InputError(f"{name} holds more than {most:,} entries. Is it the right file?")
         waiting.extend((item, depth + 1) for item in inner)
 
 
@@ -192,10 +259,42 @@ def _has_utf8(text: str) -> bool:
     return True
 
 
-def _reason(error: Exception) -> str:
+def _parser_reason(error: Exception) -> str:
     """What a parser says of a text, without its advice to programmers."""
     if isinstance(error, RecursionError):
         return "it nests lists and mappings too deep."
     if isinstance(error, KeyError):
         return f"the value {error} is not of the type that its tag names."
     return str(error).split("; use sys.")[0]
+
+
+def _reason(error: BaseException) -> str:
+    """What a library says of the first cause, in one short line: some print their whole statement."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    said = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    line = " ".join(said.split()).rstrip(".")
+    return line if len(line) <= REASON_LENGTH else f"{line[:REASON_LENGTH]} …"
+
+
+def _new_file_mode(probe: Path) -> int:
+    """Permissions of a new file in that folder, by the umask; the only way to know it that is safe among threads."""
+    try:
+        with probe.open("x") as file:
+            return os.fstat(file.fileno()).st_mode & 0o777
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _named_like(partial: Path) -> list[Path]:
+    try:
+        return [Path(item.path) for item in os.scandir(partial.parent) if item.name.startswith(partial.name)]
+    except OSError:  # the folder itself could not be made
+        return []
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    path.unlink(missing_ok=True)

@@ -19,13 +19,27 @@ from shapely.errors import ShapelyError
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.evaluation import written_legend
 from deepnets4eo.files import read_json
+from deepnets4eo.formats.vectors import is_parquet, vector_file
 from deepnets4eo.grid import Grid, blocks, gsd_m
 from deepnets4eo.legend import Legend
 from deepnets4eo.outliers import far_values
 from deepnets4eo.scene import VOID, Layer, overlap_share
 from deepnets4eo.vector_reading import FALLBACK, encoding_note, vector_errors
 
-VECTOR_SUFFIXES = {".gpkg", ".geojson", ".shp", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml"}
+VECTOR_SUFFIXES = {
+    ".gpkg",
+    ".geojson",
+    ".shp",
+    ".fgb",
+    ".parquet",
+    ".geoparquet",
+    ".kml",
+    ".gml",
+    ".sqlite",
+    ".gdb",
+    ".zip",
+    ".gz",
+}
 BLOCK_PX = 2048
 STATISTICS_PX = 2048  # value ranges are taken from a thumbnail of this size at the most
 LOOKED_AT = 4 * STATISTICS_PX**2  # values of all bands together that are searched for far ones
@@ -199,17 +213,19 @@ def _inspect_vector(path: str) -> Inspection:
     if not Path(path).exists():
         raise InputError(f"{path} does not exist. Check the path.")
     result = Inspection(path, "vector")
-    with vector_errors(path):
-        if Path(path).suffix.lower() in {".parquet", ".geoparquet"}:
-            frame = gpd.read_parquet(path)
+    with vector_file(path) as inner, vector_errors(path):
+        if is_parquet(inner):
+            frame = gpd.read_parquet(inner)
         else:
-            layers = [str(name) for name in pyogrio.list_layers(path)[:, 0]]
+            layers = [str(name) for name in pyogrio.list_layers(inner)[:, 0]]
+            if not layers:
+                raise InputError(f"{path} has no layer. Give a file with polygons.")
             result.facts["layers"] = ", ".join(layers)
             try:
-                frame = pyogrio.read_dataframe(path, layer=layers[0], on_invalid="fix")
+                frame = pyogrio.read_dataframe(inner, layer=layers[0], on_invalid="fix")
             except UnicodeDecodeError:
                 result.problems.append(encoding_note(path))
-                frame = pyogrio.read_dataframe(path, layer=layers[0], on_invalid="fix", encoding=FALLBACK)
+                frame = pyogrio.read_dataframe(inner, layer=layers[0], on_invalid="fix", encoding=FALLBACK)
         if not isinstance(frame, gpd.GeoDataFrame):
             raise InputError(f"{path} has a table but no geometry. Give a layer with polygons.")
         _describe_features(result, frame)
@@ -219,7 +235,7 @@ def _inspect_vector(path: str) -> Inspection:
 def _describe_features(result: Inspection, frame: Any) -> None:
     kinds = frame.geometry.geom_type.value_counts(dropna=False).to_dict()
     result.facts["features"] = f"{len(frame)}: " + ", ".join(
-        f"{n} {kind or 'without geometry'}" for kind, n in kinds.items()
+        f"{n} {kind if isinstance(kind, str) else 'without geometry'}" for kind, n in kinds.items()
     )
     result.facts["columns"] = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name) or "none"
     if not len(frame):
@@ -231,7 +247,8 @@ def _describe_features(result: Inspection, frame: Any) -> None:
         epsg = frame.crs.to_epsg()
         result.facts["CRS"] = f"EPSG:{epsg} {frame.crs.name}" if epsg else frame.crs.name
         _extent(result, frame)
-    invalid, empty = int((~frame.geometry.is_valid).sum()), int((frame.geometry.is_empty | frame.geometry.isna()).sum())
+    without = frame.geometry.is_empty | frame.geometry.isna()
+    invalid, empty = int((~frame.geometry.is_valid & ~without).sum()), int(without.sum())
     if invalid:
         result.problems.append(f"{invalid} geometries are invalid (they are repaired when read as footprints).")
     if empty:

@@ -35,6 +35,8 @@ def _class(item: Any, where: str) -> dict[str, Any]:
     _refuse_keys(item, {"value", "name", "color"}, {"value", "name", "color", "aliases"}, where)
     if not isinstance(item["value"], int):
         raise InputError(f"{where}: class {item['name']} has value {item['value']!r}, expected an integer 0–254.")
+    if not str(item["name"]).isprintable():
+        raise InputError(f"{where}: the class name {item['name']!r} holds control characters. Write it without.")
     aliases = tuple(_list_of(str, item, "aliases", where))
     return {
         "value": item["value"],

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from deepnets4eo.files import PARTIAL
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import Tiling
 from deepnets4eo.legend import Legend
@@ -36,7 +37,7 @@ def rebuilt(folder: Path, description: Mapping[str, Any], inputs: InputSpec, leg
 
 def save_member(segmenter: Segmenter, folder: Path, prefix: str) -> list[str]:
     """Save into a folder that others save into, too; returns the names of its files, each with the prefix."""
-    with tempfile.TemporaryDirectory(dir=folder) as aside:
+    with tempfile.TemporaryDirectory("-member", PARTIAL, folder) as aside:
         names = segmenter.save(aside)
         for name in names:
             (Path(aside) / name).replace(folder / f"{prefix}{name}")

@@ -17,6 +17,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.formats.access import refuse_offline
 
 if TYPE_CHECKING:
     from torch import nn
@@ -73,7 +74,7 @@ def create_model(
             f"network {name!r} names the encoder {slashed!r}, but encoder={encoder!r} was given. Keep one."
         )
     chosen = slashed or encoder or DEFAULT_ENCODER
-    _check_encoder(chosen)
+    check_encoder(chosen, weights)
     return _build_smp(architecture, chosen, weights, {"in_channels": in_channels, "classes": num_classes} | options)
 
 
@@ -106,6 +107,24 @@ def list_models(pattern: str = "*") -> list[str]:
 def list_heads() -> list[str]:
     """Names that `create_model` takes as `head`."""
     return sorted({entry.name for entry in entry_points(group=HEADS)})
+
+
+def check_encoder(encoder: str, weights: str | None) -> None:
+    """Refuse an encoder that neither smp nor timm itself has, and first weights where nothing is to be downloaded.
+
+    For every network that builds an encoder of smp. Errors: InputError.
+    """
+    if weights is not None:
+        refuse_offline(f"the weights {weights!r} of {encoder!r}")
+    names = _encoders()
+    if encoder in names:
+        return
+    if not encoder.startswith("tu-"):
+        raise InputError(f"encoder {encoder!r} is unknown. {_nearest(encoder, names)}")
+    import timm
+
+    if not timm.is_model(encoder.removeprefix("tu-")):  # timm itself also takes addresses, as of hf-hub:, and folders
+        raise InputError(f"encoder {encoder!r} is unknown to timm itself. timm.list_models() lists what follows tu-.")
 
 
 def _head(name: str, options: Mapping[str, Any]) -> Callable[[nn.Module, int], nn.Module]:
@@ -147,12 +166,6 @@ def _build_registered(entry: EntryPoint, in_channels: int, num_classes: int, opt
     if unknown:
         raise InputError(f"network {entry.name!r} takes {sorted(parameters)}, not {unknown}. Leave them out.")
     return factory(in_channels=in_channels, num_classes=num_classes, **options)
-
-
-def _check_encoder(encoder: str) -> None:
-    names = _encoders()
-    if encoder not in names and not encoder.startswith("tu-"):  # tu- opens the whole of timm
-        raise InputError(f"encoder {encoder!r} is unknown. {_nearest(encoder, names)}")
 
 
 def _build_smp(architecture: str, encoder: str, weights: str | None, options: dict[str, Any]) -> nn.Module:

@@ -15,6 +15,7 @@ from typing import Any
 
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_text, write_yaml
+from deepnets4eo.formats.access import offline
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import Tiling
 from deepnets4eo.legend import Legend
@@ -96,7 +97,11 @@ def load_run(folder: str | Path) -> Run:
 
     Errors: RunError when it is foreign, truncated, changed, or needs a network that is not installed.
     """
-    folder = Path(folder)
+    with offline("a run is restored from its own files alone. Train the run again, so that it holds its weights."):
+        return _restore(Path(folder))
+
+
+def _restore(folder: Path) -> Run:
     card = open_sealed(folder)
     kind = segmenter_kind(str(card.get("kind")))
     missing = {"segmenter", "inputs", "tiling"} - card.keys() | {LEGEND, RECIPE} - card["files"].keys()

@@ -1,6 +1,6 @@
 """Co-registered layers of one place, read by window.
 
-A layer is anything GDAL opens (file, mosaic of tiles, URL) or an array; a scene is a dict of layers on one grid.
+A layer is a raster of `formats.rasters` (file, mosaic of tiles, URL) or an array; a scene is a dict of layers on one grid.
 Refuses what is not a raster, has no pixels, or cannot be placed on the grid; says which file and why.
 """
 
@@ -19,7 +19,7 @@ from shapely.errors import GEOSException
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, projected_extent, whole
-from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid
+from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid, with_nodata
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Layer:
     ) -> Layer:
         """Open a raster, a mosaic (list, folder or glob of tiles) or an array.
 
-        source : path, URL GDAL knows, folder, glob, list of tiles, (C, H, W) or (H, W) array, or a Layer.
+        source : path, URL (http, https, s3, gs, az), folder, glob, list of tiles, (C, H, W) or (H, W) array, or a Layer.
         bands : 1-based; the default is all but alpha. nodata : replaces the file's own.
         grid : where an array lies; the default is plain pixels.
         Errors: InputError for what is missing, unreadable or empty; GridError for tiles that make no mosaic.
@@ -133,6 +133,10 @@ class Layer:
     def subset(self, bands: Sequence[int]) -> Layer:
         """The same layer with other bands (1-based, of the source)."""
         return Layer(self._source, bands)
+
+    def with_nodata(self, value: float) -> Layer:
+        """The same layer, of which pixels with `value` in every band are not valid; replaces the file's own."""
+        return Layer(with_nodata(self._source, value), self._bands)
 
     def read(self, window: Window | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Read a window, also one that reaches beyond the edge.

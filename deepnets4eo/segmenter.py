@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.files import replacing
 from deepnets4eo.inputs import InputSpec
 from deepnets4eo.lattice import Tiling
 from deepnets4eo.lattice.scores import best, probabilities
@@ -159,7 +160,8 @@ class NetworkSegmenter:
         from safetensors.torch import save_file
 
         state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.module.state_dict().items()}
-        save_file(state, Path(folder) / WEIGHTS)
+        with replacing(Path(folder) / WEIGHTS) as partial:
+            save_file(state, partial)
         return [WEIGHTS]
 
     @classmethod

@@ -83,7 +83,7 @@ def pairs(data: Path) -> Iterator[Pair]:
     yield Pair("landsat_taizhou", taizhou / "2000TM", taizhou / "2003TM")
 
 
-def regions(mask: Path, grades: dict[int, str] | None) -> gpd.GeoDataFrame:
+def regions(mask: Path | Layer, grades: dict[int, str] | None) -> gpd.GeoDataFrame:
     """Outlines of the regions of a mask with id and, where graded, the grade of most of their pixels."""
     layer = Layer.open(mask)
     values = layer.read()[0][0]

@@ -11,9 +11,11 @@ import argparse
 from pathlib import Path
 
 import geopandas as gpd
+import pandas as pd
 
+from deepnets4eo.damage.decision import named
 from deepnets4eo.damage.job import Settings, assess
-from deepnets4eo.damage.siamese.evidence import is_run
+from deepnets4eo.damage.siamese.evidence import COLUMNS, is_run
 from deepnets4eo.damage.skill import skill
 from deepnets4eo.synthetic import City
 from deepnets4eo.training import train
@@ -25,7 +27,6 @@ SMALL = (
     "model.decoder_channels=[64, 48, 32, 24, 16]", "predict.tile_px=256", "predict.halo_px=32",
     f"data.val_names=[c{VALIDATED}]",
 )  # fmt: skip
-VOICES = {"weight-free": Settings(), "network": Settings(network_weight=1.0), "both": Settings(network_weight=0.5)}
 
 
 def make_city(folder: Path, seed: int) -> Path:
@@ -37,11 +38,19 @@ def make_city(folder: Path, seed: int) -> Path:
 
 
 def compare(name: str, run: Path, pair: tuple[Path, Path], outlines: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> None:
-    """Print the skill of each voice on one place."""
-    for voice, how in VOICES.items():
-        settings = Settings(model=how.model if voice == "weight-free" else str(run), network_weight=how.network_weight)
-        found = skill(assess(*pair, outlines, settings=settings).buildings, truth)
-        print(f"{name:>8} {voice:>12}: {found}")
+    """Print the skill of the weight-free model, of the network alone, and of both as a job weighs them."""
+    alone = assess(*pair, outlines, settings=Settings()).buildings
+    both = assess(*pair, outlines, settings=Settings(model=str(run))).buildings
+    network = both.assign(**to_table(both))
+    for voice, buildings in {"weight-free": alone, "network": network, "both": both}.items():
+        print(f"{name:>8} {voice:>12}: {skill(buildings, truth)}")
+
+
+def to_table(buildings: gpd.GeoDataFrame) -> pd.DataFrame:
+    """What the network alone decides of the buildings that both images show; the others keep the job's decision."""
+    decided = named(buildings[list(COLUMNS.values())].to_numpy(float), buildings.index)
+    judged = (buildings["status"] == "assessed") & decided["damage"].notna()
+    return decided.where(judged, buildings[decided.columns])
 
 
 def main() -> None:

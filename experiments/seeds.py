@@ -38,8 +38,6 @@ SMALL = (
     "train.encoder_lr_factor=1", "train.weight_decay=0.01", "train.schedule=poly", "train.rotations=true",
     "train.photometric=0.1", "train.precision=float32", "train.keep=last", "predict.tile_px=320",
 )  # fmt: skip
-AS_THEY_ARE = ("train.epochs=1", "train.batch_size=4", "data.windows_per_epoch=4", "train.lr=1.0e-9")
-"""One step that moves no weight: what a row that only puts trained runs together is trained by."""
 
 Score = Callable[[Outcome], float]
 Found = Mapping[str, Sequence[Outcome]]

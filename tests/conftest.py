@@ -1,9 +1,15 @@
 """What tests share: where the real samples are, and quiet libraries."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The same examples every time, however slow the machine: a test that fails here fails everywhere.
+settings.register_profile("deepnets4eo", deadline=None, derandomize=True, database=None)
+settings.load_profile("deepnets4eo")
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +20,23 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"the real samples are not at {folder}; set DEEPNETS4EO_DATA to their folder")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _no_network(monkeypatch):
+    """No test, and nothing that a test runs in this process, reaches another computer."""
+    connect = socket.socket.connect
+
+    def connect_here(self, address):
+        if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
+            pytest.fail(f"something went online, to {address}")
+        return connect(self, address)
+
+    def look_up_here(host, *rest, **named):
+        if host not in ("127.0.0.1", "::1", "localhost", None, ""):
+            pytest.fail(f"something went online, and asked where {host} is")
+        return look_up(host, *rest, **named)
+
+    look_up = socket.getaddrinfo
+    monkeypatch.setattr(socket.socket, "connect", connect_here)
+    monkeypatch.setattr(socket, "getaddrinfo", look_up_here)

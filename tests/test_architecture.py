@@ -13,6 +13,7 @@ PACKAGE = ROOT / "deepnets4eo"
 CORE_PACKAGES = {
     "benchmark",
     "evaluation",
+    "formats",
     "lattice",
     "metrics",
     "polygons",
@@ -160,3 +161,29 @@ def test_imports_in_functions_and_relative_ones_are_seen(tmp_path):
     sample.write_text("import typing\nif typing.TYPE_CHECKING:\n    import torch\ndef f():\n    import scipy\n")
     assert {name for _, name in imports(sample)} == {"typing", "torch", "scipy"}
     assert [name for _, name in imports(sample, top_only=True)] == ["typing"]
+
+
+# of what the program itself has written, in this or an interrupted run
+OWN_FILES = {
+    "formats/rasters.py",
+    "rasters/cog.py",
+    "baselines/superpixels/scene.py",
+    "baselines/superpixels/pieces.py",
+}
+READERS = {"rasterio.open", "pyogrio.read_dataframe", "pyogrio.read_info", "pyogrio.list_layers", "gpd.read_file",
+           "gpd.read_parquet", "geopandas.read_file", "geopandas.read_parquet"}  # fmt: skip
+
+
+def test_files_of_others_are_opened_through_formats_alone():
+    """GDAL decides by a file's content what to do, so that no reader gets a path that was not looked at first."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+        called = {(node.lineno, ast.unparse(node.func)) for node in calls} if any(r in text for r in READERS) else set()
+        name = path.relative_to(PACKAGE).as_posix()
+        for line, call in called:
+            allowed = name in OWN_FILES if call == "rasterio.open" else "with vector_file(" in text
+            if call in READERS and not allowed:
+                found.append((path, line, f"{call} opens what nobody looked at; use deepnets4eo.formats"))
+    assert not found, report(found)

@@ -109,3 +109,66 @@ def test_a_figure_of_an_unknown_kind_is_refused_before_any_work(tmp_path: Path, 
     for name in ("a.xyz", "a"):
         assert main(["evaluate", "absent.tif", "absent.tif", "--figure", str(tmp_path / name)]) == 2
         assert "is no kind of figure that can be drawn" in capsys.readouterr().err
+
+
+def made_up_report(accuracy: float, f1: tuple[float | None, float | None] = (0.5, None), **more: object) -> dict:
+    overall = dict.fromkeys(("kappa", "average_accuracy", "mean_f1", "mean_iou", "fw_iou"), accuracy / 2)
+    return {
+        "overall_accuracy": accuracy, **overall, "legend": "l", "classes": ["a", "b"],
+        "f1": dict(zip("ab", f1, strict=True)), "protocol": {"name": "p", "ignored": ()}, "pixels": 5000,
+        "confusion": [[3, 1], [0, 0]], "unpredicted": {"a": 0, "b": 2}, **more,
+    }  # fmt: skip
+
+
+def test_the_whole_table_of_two_results_and_of_three() -> None:
+    first, second = made_up_report(0.5), made_up_report(0.625, (0.25, 1.0))
+    assert comparison_table({"x": first, "longer": second}) == (
+        "                      x  longer  difference\n"
+        "overall accuracy  50.00   62.50      +12.50\n"
+        "kappa             25.00   31.25       +6.25\n"
+        "average accuracy  25.00   31.25       +6.25\n"
+        "mean f1           25.00   31.25       +6.25\n"
+        "mean iou          25.00   31.25       +6.25\n"
+        "fw iou            25.00   31.25       +6.25\n"
+        "f1 a              50.00   25.00      -25.00\n"
+        "f1 b                  –  100.00           –\n"
+    )
+    three = comparison_table({"x": first, "y": second, "z": first}).splitlines()
+    assert three[0].split() == ["x", "y", "z"]
+    assert three[1].split() == ["overall", "accuracy", "50.00", "62.50", "50.00"]
+
+
+@pytest.mark.parametrize(
+    ("other", "named"),
+    [
+        ({"classes": ["a", "c"]}, "classes a, b and a, c"),
+        ({"eroded": {"f1": {}}}, "an eroded reference in one of them only"),
+        ({"confusion": [[2, 2], [0, 0]]}, None),
+        ({"confusion": [[2, 1], [1, 0]]}, "references of 5,000 and 5,000 pixels, not the same labels"),
+        ({"unpredicted": {"a": 1, "b": 1}}, "references of 5,000 and 5,000 pixels"),
+        ({"protocol": {"name": "p", "ignored": []}}, None),
+        ({"protocol": {"name": "p", "ignored": ["a"]}}, "protocol.ignored none and ['a']"),
+        ({"protocol": {"name": "p", "ignored": (), "stored_in": {"prediction": "x"}}}, None),
+        ({"protocol": {"name": "p", "ignored": (), "card": {"window": {"px": 3}}}}, "protocol.card.window none and"),
+    ],
+)
+def test_each_difference_alone_is_named(other: dict, named: str | None) -> None:
+    found = differences(made_up_report(0.5), made_up_report(0.7, **other))
+    assert len(found) == (named is not None)
+    assert all(text.startswith(named) for text in found)
+
+
+def test_the_third_result_is_held_against_the_first_too() -> None:
+    with pytest.raises(InputError, match="a and c cannot be compared: they differ in legend l and m. Score both"):
+        compare({"a": made_up_report(0.5), "b": made_up_report(0.5), "c": made_up_report(0.5, legend="m")})
+
+
+def test_where_borders_are_left_out_published_rows_stand_below_the_eroded_scores() -> None:
+    eroded = made_up_report(0.9, (0.75, 0.5))
+    for reference, first in (("eroded", "75.00"), ("full", "50.00")):
+        protocol = {"name": "p", "card": {"reference": reference}}
+        lines = published_table(made_up_report(0.5, eroded=eroded, protocol=protocol), {}).splitlines()
+        assert lines[0].split() == ["method", "a", "b", "OA", "kappa"]
+        assert lines[1].split()[2] == first
+    alone = published_table(made_up_report(0.5, protocol={"card": {"reference": "eroded"}}), {}).splitlines()
+    assert alone[1].split() == ["this", "result", "50.00", "–", "50.00", "0.25"]

@@ -41,6 +41,7 @@ def test_every_layout_is_read_back_tile_by_tile(name: str, tmp_path: Path) -> No
     tiles = open_dataset(card, tmp_path, layers=list(card.layout))
     assert {folded(tile) for tile in tiles} == {folded(tile) for tile in PLACES[name]}
     for tile, sources in tiles.items():
+        assert set(sources) == set(card.layout)
         for layer, path in sources.items():
             assert path == tmp_path / tile_path(card, layer, tile), (tile, layer)
 

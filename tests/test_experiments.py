@@ -42,6 +42,7 @@ ON_TILES = [row for tile in real_tiles.READERS for row in tile_rows.tile_rows(ti
     "rows", [ISPRS, CONTEST, ON_TILES, [one.row for one in NETWORKS]], ids=["isprs", "dfc2015", "tiles", "networks"]
 )
 def test_every_row_resolves_to_a_recipe(rows: list[Row]) -> None:
+    assert rows
     for row in rows:
         recipe, task = load_recipe(row.recipe, overrides=row.overrides)
         assert isinstance(recipe, task.recipe), row.name

@@ -150,6 +150,12 @@ def test_the_colour_table_covers_classes_and_transparent_void():
         ({"colour": 1}, 'unknown key "colour"'),
         ({"void_color": [255, 255, 255]}, "the color .*255, 255, 255.* twice"),
         ({"void_color": [0, 0]}, "is not three integers"),
+        ({"void_color": [0, 0, 256]}, r"has colour \(0, 0, 256\); expected three integers 0–255"),
+        ({"void_color": [-1, 0, 0]}, r"has colour \(-1, 0, 0\)"),
+        ({"classes": [{"value": 0, "name": "x", "color": [1, 256, 3]}]}, r"has colour \(1, 256, 3\)"),
+        ({"classes": [{"value": 0, "name": "x", "color": [1, -1, 3]}]}, r"has colour \(1, -1, 3\)"),
+        ({"classes": [{"value": -1, "name": "x", "color": [1, 2, 3]}]}, "has value -1; label values are 0–254"),
+        ({"classes": [{"value": 255, "name": "x", "color": [1, 2, 3]}]}, "has value 255; label values are 0–254"),
         ({"void_values": [3]}, "the value 3 twice"),
         ({"void_values": [255]}, "label values are 0–254"),
         ({"void_names": ["Trees"]}, "the name trees twice"),
@@ -166,6 +172,13 @@ def test_the_colour_table_covers_classes_and_transparent_void():
 def test_a_bad_card_is_refused_with_what_is_wrong(change, message):
     with pytest.raises(InputError, match=message):
         Legend.from_dict(ISPRS.to_dict() | change, where="card.yaml")
+
+
+def test_the_ends_of_the_byte_are_allowed_as_values_and_colours():
+    ends = (LegendClass(0, "first", (255, 255, 255)), LegendClass(254, "last", (0, 255, 0)))
+    legend = Legend("ends", ends, void_color=(0, 0, 0))
+    labels = np.array([[0, 254, VOID]], np.uint8)
+    np.testing.assert_array_equal(legend.encode(legend.decode(labels)), labels)
 
 
 def test_a_card_that_is_no_mapping_or_lacks_a_key_is_refused(tmp_path):
@@ -197,3 +210,11 @@ def test_remaps_in_cards_name_real_classes():
             for own, theirs in names.items():
                 legend.index(own)
                 target.value(theirs)
+
+
+def test_class_names_with_control_characters_are_refused():
+    """They would reach terminals, and XML of styles, which cannot hold them."""
+    for name in ("roof\x1b[31m", "roof\nroad", "roof\u202e"):
+        card = {"name": "own", "classes": [{"value": 0, "name": name, "color": [0, 0, 0]}]}
+        with pytest.raises(InputError, match="control characters"):
+            Legend.from_dict(card)

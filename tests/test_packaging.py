@@ -29,5 +29,5 @@ def test_every_verb_has_its_file() -> None:
 def test_the_version_is_said_once() -> None:
     from deepnets4eo.version import __version__
 
-    assert f"version: {__version__}" in (ROOT / "CITATION.cff").read_text()
-    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"version: {__version__}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

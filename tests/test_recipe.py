@@ -93,7 +93,7 @@ def test_a_saved_recipe_loads_as_the_same(
     again = resolve(read_recipe(path), kind=Recipe)
     assert again == recipe
     assert again.hash == recipe.hash
-    assert recipe.hash in path.read_text().splitlines()[0]
+    assert recipe.hash in path.read_text(encoding="utf-8").splitlines()[0]
 
 
 def test_the_hash_does_not_depend_on_the_order_of_keys_but_on_values() -> None:
@@ -122,7 +122,7 @@ def test_branches_bring_their_own_sections() -> None:
 def test_every_recipe_of_the_catalog_resolves_and_has_a_card(name: str) -> None:
     recipe, _ = load_recipe(name)
     assert recipe.model.network or recipe.task != "segmentation"
-    assert (model_path(name) / "card.md").read_text().startswith("# ")
+    assert (model_path(name) / "card.md").read_text(encoding="utf-8").startswith("# ")
 
 
 def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:

@@ -100,3 +100,112 @@ def test_areas_are_told_with_their_margins():
     found = estimate.to_dict(names)
     assert found["area"]["gain"] == pytest.approx(11_686.2, abs=0.05)
     assert found["overall_accuracy"] == pytest.approx(0.94651, abs=5e-6)
+
+
+TEXT = """\
+Scores in percent, legend harbour, full reference
+class     F1    IoU  precision  recall  reference px
+road   80.00  66.67     100.00   66.67             3
+roof   50.00  33.33      50.00   50.00             2
+boat       –      –          –       –             0
+
+overall accuracy: 60.00
+kappa: 33.33
+average accuracy: 58.33
+mean f1: 65.00
+mean iou: 50.00
+fw iou: 53.33
+Not in the reference nor predicted, left out of means: boat.
+1 of 5 reference pixels have no prediction and count as errors.
+
+Scores in percent, legend harbour, reference without 3 px along the borders
+class      F1     IoU  precision  recall  reference px
+road   100.00  100.00     100.00  100.00             1
+roof   100.00  100.00     100.00  100.00             1
+boat        –       –          –       –             0
+
+overall accuracy: 100.00
+kappa: 100.00
+average accuracy: 100.00
+mean f1: 100.00
+mean iou: 100.00
+fw iou: 100.00
+Not in the reference nor predicted, left out of means: boat.
+"""
+
+
+def test_all_pixels_without_a_prediction_are_counted_together():
+    counts = ConfusionMatrix(3).update(np.array([0, 0, 0, 1, 1, 2]), np.array([0, 255, 255, 1, 255, 2]))
+    text = report.text_table(report.scores(counts, NAMES))
+    assert "3 of 6 reference pixels have no prediction and count as errors." in text
+    assert "absent" not in text
+    assert "left out of means" not in text
+
+
+def test_the_whole_text_table_is_as_a_reader_sees_it(scored):
+    assert report.text_table(scored) == TEXT
+
+
+def test_borders_stand_in_every_format_with_their_radius_and_mean(scored):
+    borders = {"radius_px": 2, "f1": {"road": 0.5, "roof": float("nan")}, "mean_f1": 0.25}
+    with_borders = scored | {"boundaries": borders, "eroded": None}
+    lines = ["F1 of class borders in percent, right within 2 px", "road: 50.00", "roof: –", "mean: 25.00"]
+    assert report.text_table(with_borders).endswith("\n\n" + "\n".join(lines) + "\n")
+    title, *rest = lines
+    assert report.markdown_table(with_borders).endswith(
+        f"\n\n### {title}\n\n" + "\n".join(f"- {one}" for one in rest) + "\n"
+    )
+    rows = list(csv.reader(io.StringIO(report.csv_table(with_borders))))
+    assert [row for row in rows if row[0] == "boundary"] == [
+        ["boundary", "f1", "road", "0.5"],
+        ["boundary", "f1", "roof", ""],
+    ]
+    assert {row[0] for row in rows[1:]} == {"full", "boundary"}
+
+
+def test_the_whole_markdown_table(scored):
+    title, _, head, rule, *rest = report.markdown_table(scored | {"eroded": None, "notes": ["n"]}).splitlines()
+    assert title == "### Scores in percent, legend harbour, full reference"
+    assert head == "| class | F1 | IoU | precision | recall | reference px |"
+    assert rule == "| --- | ---: | ---: | ---: | ---: | ---: |"
+    assert rest[:4] == [
+        "| road | 80.00 | 66.67 | 100.00 | 66.67 | 3 |",
+        "| roof | 50.00 | 33.33 | 50.00 | 50.00 | 2 |",
+        "| boat | – | – | – | – | 0 |",
+        "",
+    ]
+    assert rest[4:10] == [f"- {line}" for line in TEXT.splitlines()[6:12]]
+    assert rest[-2:] == ["", "Note: n"]
+
+
+def test_the_confusion_matrix_in_a_file_has_the_reference_in_its_rows(scored):
+    assert report.confusion_csv(scored) == (
+        "reference \\ prediction,road,roof,boat,unpredicted\nroad,2,1,0,0\nroof,0,1,0,1\nboat,0,0,0,0\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (float("nan"), "–"), (0, "0.00"), (0.12345, "12.35"), (1, "100.00")]
+)
+def test_shares_in_percent(value, text):
+    assert report.percent(value) == text
+
+
+def test_the_figure_says_shares_of_the_reference(scored, tmp_path, monkeypatch):
+    from matplotlib.figure import Figure
+
+    drawn = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **_: (drawn.append(figure), path.write_bytes(b"")))
+    report.confusion_figure(scored, tmp_path / "a.png", "harbour")
+    axes = drawn[0].axes[0]
+    texts = {(round(text.get_position()[1]), round(text.get_position()[0])): text for text in axes.texts}
+    assert {place: text.get_text() for place, text in texts.items()} == {
+        (0, 0): "66.7", (0, 1): "33.3", (0, 2): "0.0", (1, 0): "0.0", (1, 1): "50.0", (1, 2): "0.0",
+    }  # fmt: skip
+    assert texts[0, 0].get_color() == "white"
+    assert texts[1, 1].get_color() == "black"
+    assert axes.get_title() == "harbour\nOA 60.00 %, mean F1 65.00 %"
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("prediction", "reference")
+    assert [label.get_text() for label in axes.get_yticklabels()] == NAMES
+    report.confusion_figure(scored, tmp_path / "b.png")
+    assert drawn[1].axes[0].get_title() == "OA 60.00 %, mean F1 65.00 %"

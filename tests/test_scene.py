@@ -203,6 +203,24 @@ def test_thumbnail_averages(ramp: np.ndarray) -> None:
     assert np.allclose(data[0], ramp.reshape(20, 2, 30, 2).mean((1, 3)))
 
 
+@pytest.mark.parametrize(
+    ("shape", "coarse"), [((3, 900), (1, 30)), ((900, 3), (30, 1)), ((1, 4000), (1, 30)), ((90, 60), (30, 20))]
+)
+def test_a_thumbnail_of_a_long_raster_keeps_one_pixel_across(shape: tuple[int, int], coarse: tuple[int, int]) -> None:
+    values = np.full(shape, 7, np.float32)
+    data, valid, grid = Layer.open(values).thumbnail(30)
+    assert data.shape == (1, *coarse)
+    assert tuple(grid.shape) == coarse
+    assert valid.all()
+    assert (data == 7).all()
+
+
+def test_a_thumbnail_of_a_small_raster_is_the_raster(ramp: np.ndarray) -> None:
+    data, _, grid = Layer.open(ramp, grid=UTM).thumbnail(1000)
+    assert np.array_equal(data[0], ramp)
+    assert grid == UTM
+
+
 def test_overlap_is_a_share_of_the_first() -> None:
     assert overlap_share(UTM, crop(UTM, Window(0, 30, 40, 60))) == pytest.approx(0.5)
     assert overlap_share(UTM, crop(UTM, Window(500, 0, 40, 60))) == 0
@@ -251,3 +269,22 @@ def test_the_joplin_tiles_make_two_mosaics_that_overlap(real_data: Path) -> None
     data, valid = pre.on(post.grid).read(Window(0, 1500, 1024, 1024))
     assert 0 < valid.mean() < 1
     assert data[:, valid].mean() > 50
+
+
+def test_a_value_can_be_declared_as_nodata_afterwards(tmp_path: Path) -> None:
+    array = np.arange(2 * 40 * 40, dtype="int16").reshape(2, 40, 40)
+    array[:, :, 20:] = -9999
+    array[0, 3, 30] = 5  # one band with a value: not nodata
+    expected = np.zeros((40, 40), bool)
+    expected[:, :20], expected[3, 30] = True, True
+    in_file, in_memory = Layer.open(write(tmp_path / "a.tif", array)), Layer.open(array)
+    for layer in (in_file, in_memory, in_file.subset([1, 2])):
+        assert layer.read()[1].all()
+        assert (layer.with_nodata(-9999).read()[1] == expected).all()
+        assert layer.read()[1].all(), "the layer itself is as before"
+    warped = in_file.on(in_file.grid.zoom_out(2), "average")
+    assert warped.read()[0].min() == -9999
+    declared = warped.with_nodata(-9999).read()
+    assert declared[1][:, :10].all()
+    assert not declared[1][5:, 11:].any()
+    assert in_file.with_nodata(-9999).on(in_file.grid.zoom_out(2), "average").read()[1].tolist() == declared[1].tolist()

@@ -12,10 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from deepnets4eo.errors import RunError
-from deepnets4eo.files import ARCHIVE_ERRORS
+from deepnets4eo.baselines.stable_skops import make_stable
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.files import ARCHIVE_ERRORS, replacing
+from deepnets4eo.formats.unpacking import refuse_large_arrays
 
 ESTIMATOR = "estimator.skops"  # its name in a run's folder
+MOST_UNPACKED_BYTES = 8 << 30  # a forest of a thousand deep trees; skops does not pack, so that files are as large
 
 # Types that skops does not trust by itself, but which are safe to load here:
 TRUSTED: tuple[str, ...] = (
@@ -39,23 +42,26 @@ UNREADABLE = (*ARCHIVE_ERRORS, ImportError)  # what skops raises for damaged fil
 
 
 def save_estimator(estimator: Any, path: str | Path) -> Path:
-    """Write an estimator through skops; returns the path."""
+    """Write an estimator through skops, the same bytes for the same estimator; returns the path."""
     from skops import io
 
-    io.dump(estimator, Path(path))
+    with replacing(path) as partial:
+        io.dump(estimator, partial)
+        make_stable(partial)
     return Path(path)
 
 
 def load_estimator(path: str | Path) -> Any:
     """The estimator that `save_estimator` wrote.
 
-    Errors: RunError for a file that cannot be read, for types that are not in `TRUSTED`, and for trees and support
+    Errors: RunError for a file that cannot be read, one that unpacks to too much, for types that are not in `TRUSTED`, and for trees and support
     vectors that point outside themselves.
     """
     from skops import io
 
     path = Path(path)
     try:
+        refuse_large_arrays(path, MOST_UNPACKED_BYTES)
         found = io.get_untrusted_types(file=path)
         foreign = sorted(set(found) - set(TRUSTED))
         if foreign:
@@ -63,6 +69,8 @@ def load_estimator(path: str | Path) -> Any:
         estimator = io.load(path, trusted=found)
     except RunError:
         raise
+    except InputError as error:  # too large; it names the file
+        raise RunError(str(error)) from error
     except UNREADABLE as error:
         raise RunError(f"{path} cannot be read: {error}. Copy the run again.") from error
     check_estimator(estimator, path)

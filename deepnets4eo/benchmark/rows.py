@@ -109,7 +109,7 @@ def run_row(
     done = _finished(folder / OUTCOME, key, maps)
     if done is not None:
         return Outcome(row.name, done["scores"], row.scored, done["train_seconds"], done["predict_seconds"], maps)
-    options = options or TrainOptions(overwrite=True)
+    options = options or TrainOptions(overwrite=True, online=True)  # an experiment names its own first weights
     started = time.perf_counter()
     run = train(recipe, folder / "run", options=options)
     trained = time.perf_counter()

@@ -5,14 +5,13 @@ Takes outcomes and the published scores of a dataset card; refuses nothing: what
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from deepnets4eo.benchmark.rows import Outcome, scored_names
+from deepnets4eo.csv_text import csv_text
 from deepnets4eo.dataset_card import PublishedScores
 from deepnets4eo.files import write_json, write_text
 
@@ -59,13 +58,11 @@ def write_table(
     text = markdown(outcomes, classes, published, title, rest=rest)
     text += "".join(f"\n- {key}: {value}" for key, value in (notes or {}).items()) + "\n"
     write_text(folder / "table.md", text)
-    lines = io.StringIO()
-    writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(["method", "whose", *(f"f1.{one}" for one in classes), "overall_accuracy", "kappa",
-                     "train_seconds", "predict_seconds"])  # fmt: skip
+    rows: list[list[Any]] = [["method", "whose", *(f"f1.{one}" for one in classes), "overall_accuracy", "kappa", "train_seconds",
+             "predict_seconds"]]  # fmt: skip
     for name, whose, f1, *others in _lines(outcomes, classes, published, rest=rest):
-        writer.writerow([name, whose, *(_cell(f1.get(one, math.nan)) for one in classes), *map(_cell, others)])
-    write_text(folder / "table.csv", lines.getvalue())
+        rows.append([name, whose, *(_cell(f1.get(one, math.nan)) for one in classes), *map(_cell, others)])
+    write_text(folder / "table.csv", csv_text(rows))
     write_json(
         folder / "table.json",
         {

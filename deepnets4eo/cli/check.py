@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.options import Debug, Json, patterns
+from deepnets4eo.cli.output import echo, visible
 from deepnets4eo.errors import InputError
 
 
@@ -37,9 +38,11 @@ def check(
     from deepnets4eo.dataset_card import DatasetCard
     from deepnets4eo.dataset_inspection import inspect_dataset, recognise
     from deepnets4eo.files import write_json
+    from deepnets4eo.input_files import refuse_inputs
     from deepnets4eo.inspection import inspect, overlaps
     from deepnets4eo.legend import Legend
 
+    refuse_inputs([json], [paths, legend, dataset])
     chosen = Legend.load(legend) if legend else None
     named = DatasetCard.load(dataset).with_layout(patterns(layer)) if dataset else None
     if named is None and (split or layer or thorough):
@@ -53,19 +56,19 @@ def check(
         else:
             found.append(inspect(path, chosen))
     for item in found:
-        typer.echo(f"{item.path}: {item.kind}")
+        echo(f"{visible(item.path, one_line=True)}: {item.kind}")
         for name, value in item.facts.items():
-            typer.echo(f"  {name}: {value}")
+            echo(f"  {visible(name, one_line=True)}: {visible(value, one_line=True)}")
         for problem in item.problems:
-            typer.echo(f"  ! {problem}")
+            echo(f"  ! {visible(problem, one_line=True)}")
     pairs = overlaps(found)
     if pairs:
-        typer.echo("overlap:")
+        echo("overlap:")
         for line in pairs:
-            typer.echo(f"  {line}")
+            echo(f"  {visible(line, one_line=True)}")
     if json:
         write_json(json, {"files": [item.to_dict() for item in found], "overlap": pairs})
-        typer.echo(json)
+        echo(json)
     if any(item.kind == "unreadable" for item in found):
         raise typer.Exit(2)
     if named is not None and any(item.problems for item in found):

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from deepnets4eo.cli.options import Debug, DryRun, Out, Overwrite, Resume, Seed, Workers
+from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+    from deepnets4eo.damage.job import Settings
 
 
 def damage(
@@ -29,7 +31,11 @@ def damage(
     ] = "damage-evidence",
     network_weight: Annotated[
         float,
-        typer.Option(help="Share of a run's word in the decision, the rest is the weight-free model's.", min=0, max=1),
+        typer.Option(
+            help="Share of a run in the decision if its skill is perfect; it is multiplied by its validated skill.",
+            min=0,
+            max=1,
+        ),
     ] = 0.5,
     class_shares: Annotated[
         str | None,
@@ -38,9 +44,11 @@ def damage(
         ),
     ] = None,
     damaged_share: Annotated[
-        float,
-        typer.Option(help="Share of buildings expected with major damage or worse; lower it where damage is rare."),
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            help="Share of buildings expected with major damage or worse; estimated from the place by default."
+        ),
+    ] = None,
     motion: Annotated[
         Literal["auto", "translation", "similarity", "affine"], typer.Option(help="How pre may lie against post.")
     ] = "auto",
@@ -70,61 +78,79 @@ def damage(
     deepnets4eo damage pre.tif post.tif footprints.gpkg --out damage
     deepnets4eo damage - post_tiles/ footprints.geojson --out damage --cloud-mask clouds.tif
     deepnets4eo damage pre.tif post.tif - --segmenter runs/unet --out damage
-    """
-    from deepnets4eo.cli.progress import progress
-    from deepnets4eo.damage.job import Settings, Work, assess, open_inputs
-    from deepnets4eo.files import PARTIAL, refuse_existing
 
-    refuse_existing(out, overwrite=overwrite)
+    Exit status: 0 where a map was written that can be used; 3 where it was written, but must not be used.
+    """
+    from deepnets4eo.cli.findings import end_with_findings, show_footprints
+    from deepnets4eo.cli.progress import progress
+    from deepnets4eo.damage.job import Settings, Work, assess_inputs, open_inputs
+    from deepnets4eo.damage.map import PRODUCTS
+    from deepnets4eo.damage.resume import resumable, was_interrupted
+    from deepnets4eo.files import refuse_existing
+    from deepnets4eo.input_files import refuse_inputs
+    from deepnets4eo.output_lock import locked
+
     settings = Settings(
         model=model, network_weight=network_weight, damaged_share=damaged_share, motion=motion, max_shift_m=max_shift, align=align, sensor=sensor,
         class_shares=class_shares, layer=layer, id_column=id_column, footprints_crs=footprints_crs, workers=workers, seed=seed, segmenter=segmenter,
     )  # fmt: skip
     others = {"dsm_pre": dsm_pre, "dsm_post": dsm_post, "cloud_mask": cloud_mask}
-    labels = out.with_name(f"{PARTIAL}{out.name}-labels.tif")
-    outlines = _found(pre, post, footprints, segmenter, None if dry_run else labels)
-    if outlines is None:
-        typer.echo(f"the buildings that {segmenter} finds would be assessed into {out}")
-        return
-    inputs = open_inputs(pre, post, outlines, settings, **others)
+    read = [pre, post, footprints, *others.values(), model, class_shares, segmenter]
+    refuse_inputs([out, *(out / name for name in PRODUCTS)], read)
     if dry_run:
-        typer.echo(f"{len(inputs.footprints)} buildings would be assessed into {out}")
+        refuse_existing(out, overwrite=overwrite or (resume and was_interrupted(out)))
+        echo(_plan(pre, post, footprints, settings, others, out))
         return
-    scratch = out.with_name(f"{PARTIAL}{out.name}")
-    if not resume:
-        shutil.rmtree(scratch, ignore_errors=True)
-    with progress("evidence") as advance:
-        result = assess(
-            inputs.pre, inputs.post, inputs.footprints, dsm_pre=inputs.dsm_pre, dsm_post=inputs.dsm_post,
-            cloud_mask=inputs.cloud_mask, settings=settings, work=Work(scratch, advance),
-        )  # fmt: skip
-    paths = result.save(out, pre=inputs.pre, post=inputs.post, overwrite=overwrite)
-    typer.echo(f"Open {paths['report.html']} in a browser, {paths['damage.gpkg']} in QGIS.")
+    with locked(out):
+        overwrite = overwrite or (resume and was_interrupted(out))
+        refuse_existing(out, overwrite=overwrite)
+        with resumable(out, resume=resume) as scratch:
+            outlines = _outlines(pre, post, footprints, segmenter, scratch)
+            inputs = open_inputs(pre, post, outlines, settings, **others)
+            with progress("evidence") as advance:
+                result = assess_inputs(inputs, settings, Work(scratch, advance))
+            paths = result.save(out, pre=inputs.pre, post=inputs.post, overwrite=overwrite, scratch=scratch)
+    echo(f"Open {paths['report.html']} in a browser, {paths['damage.gpkg']} in QGIS.")
     for path in paths.values():
-        typer.echo(path)
-    for left in (labels, labels.with_suffix(".qml"), Path(f"{labels}.aux.xml")):
-        left.unlink(missing_ok=True)
+        echo(path)
+    show_footprints(result.footprints)
+    end_with_findings(result.findings)
 
 
-def _found(
-    pre: str, post: str, footprints: str, segmenter: str | None, labels: Path | None
-) -> str | gpd.GeoDataFrame | None:
-    """The footprints' file, or the buildings that a segmenter finds; None where it would have to label first."""
-    from deepnets4eo.cli.progress import progress
-    from deepnets4eo.damage import buildings_of
-    from deepnets4eo.damage.job import placed
+def _plan(pre: str, post: str, footprints: str, settings: Settings, others: dict[str, str | None], out: Path) -> str:
+    """What the job would do, in one line; refuses what the job would refuse."""
+    from deepnets4eo.damage.job import open_inputs
+
+    _refuse_two_sources(footprints, settings.segmenter)
+    if settings.segmenter is not None:
+        return f"the buildings that {settings.segmenter} finds would be assessed into {out}"
+    inputs = open_inputs(pre, post, footprints, settings, **others)
+    return f"{len(inputs.footprints)} buildings would be assessed into {out}"
+
+
+def _refuse_two_sources(footprints: str, segmenter: str | None) -> None:
     from deepnets4eo.errors import InputError
-    from deepnets4eo.scene import Layer
 
     if (footprints == "-") != (segmenter is not None):
         raise InputError(
             f"FOOTPRINTS is {footprints} and --segmenter {segmenter or 'is not given'}; expected a file, or - together "
             "with a run that finds the buildings. Give one of the two."
         )
+
+
+def _outlines(pre: str, post: str, footprints: str, segmenter: str | None, scratch: Path) -> str | gpd.GeoDataFrame:
+    """The footprints' file, or the buildings that a segmenter finds; its labels are kept in the scratch folder."""
+    from deepnets4eo.cli.progress import progress
+    from deepnets4eo.damage import buildings_of
+    from deepnets4eo.damage.job import placed
+    from deepnets4eo.damage.resume import labels_file
+    from deepnets4eo.prediction import PredictOptions
+    from deepnets4eo.scene import Layer
+
+    _refuse_two_sources(footprints, segmenter)
     if segmenter is None:
         return footprints
-    if labels is None:
-        return None
     image = Layer.open(post) if pre == "-" else placed(Layer.open(pre), Layer.open(post))[0]
+    labels = labels_file(scratch, segmenter, image)
     with progress("buildings") as advance:
-        return buildings_of(segmenter, image, labels, progress=advance)
+        return buildings_of(segmenter, image, labels, options=PredictOptions(resume=True), progress=advance)

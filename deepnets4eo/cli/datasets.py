@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from deepnets4eo.cli.options import Debug, Json
+from deepnets4eo.cli.output import echo
 
 
 def datasets(
@@ -23,7 +24,9 @@ def datasets(
     deepnets4eo datasets --legends isprs --qml > isprs.qml
     """
     from deepnets4eo.cli.output import show_json
+    from deepnets4eo.input_files import refuse_inputs
 
+    refuse_inputs([json], [name])
     if qml:
         _print_style(name)
         return
@@ -36,7 +39,7 @@ def datasets(
         return
     width = max(len(known) for known in value)
     for known, title in value.items():
-        typer.echo(f"{known.ljust(width)}  {title}")
+        echo(f"{known.ljust(width)}  {title}")
 
 
 def _cards(name: str | None) -> dict[str, Any]:
@@ -64,7 +67,7 @@ def _print_style(name: str | None) -> None:
 
     if name is None:
         raise InputError("--qml needs the name of a legend, for example: deepnets4eo datasets --qml isprs.")
-    typer.echo(Legend.load(name).qml(), nl=False)
+    echo(Legend.load(name).qml(), nl=False)
 
 
 def _print_card(name: str, *, legend: bool) -> None:
@@ -75,4 +78,4 @@ def _print_card(name: str, *, legend: bool) -> None:
 
     (Legend if legend else DatasetCard).load(name)
     path = catalog.legend_path(name) if legend else catalog.dataset_path(name)
-    typer.echo(path.read_text(encoding="utf-8").rstrip())
+    echo(path.read_text(encoding="utf-8").rstrip())

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.options import Debug, Overwrite, Seed
+from deepnets4eo.cli.output import echo
 
 
 def demo(
@@ -23,20 +24,25 @@ def demo(
     deepnets4eo demo
     deepnets4eo demo --out my_demo --seed 7 --size 2048
     """
+    from deepnets4eo.cli.findings import end_with_findings, show_footprints
     from deepnets4eo.damage import Settings, assess
     from deepnets4eo.damage.skill import skill
     from deepnets4eo.files import refuse_existing
+    from deepnets4eo.output_lock import locked
     from deepnets4eo.scene import Layer
     from deepnets4eo.synthetic import City
 
-    refuse_existing(out, overwrite=overwrite)
     report = out / "damage" / "report.html"
-    typer.echo(f"Open {report} in a browser when this is done, in about a minute (SYNTHETIC: a made-up place).")
-    typer.echo(f"making a synthetic city of {size} × {size} pixels …", err=True)
-    city = City(seed, size)
-    files = city.write(out / "city", overwrite=overwrite)
-    pre, post = Layer.open(files / "pre.tif"), Layer.open(files / "post.tif")
-    result = assess(pre, post, files / "footprints.gpkg", settings=Settings(seed=seed))
-    result.save(out / "damage", pre=pre, post=post, overwrite=True)
-    typer.echo(f"Against its truth (synthetic): {skill(result.buildings, city.buildings)}")
-    typer.echo("On your own files: deepnets4eo damage PRE POST FOOTPRINTS --out DIR")
+    with locked(out):
+        refuse_existing(out, overwrite=overwrite)
+        echo(f"Open {report} in a browser when this is done, in about a minute (SYNTHETIC: a made-up place).")
+        echo(f"making a synthetic city of {size} × {size} pixels …", err=True)
+        city = City(seed, size)
+        files = city.write(out / "city", overwrite=overwrite)
+        pre, post = Layer.open(files / "pre.tif"), Layer.open(files / "post.tif")
+        result = assess(pre, post, files / "footprints.gpkg", settings=Settings(seed=seed))
+        result.save(out / "damage", pre=pre, post=post, overwrite=True)
+    echo(f"Against its truth (synthetic): {skill(result.buildings, city.buildings)}")
+    echo("On your own files: deepnets4eo damage PRE POST FOOTPRINTS --out DIR")
+    show_footprints(result.footprints)
+    end_with_findings(result.findings)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from deepnets4eo.cli.options import Debug, Seed
+from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
     from deepnets4eo.evaluation import Intervals, Protocol
@@ -68,8 +69,11 @@ def evaluate(
     from deepnets4eo.comparison import read_report
     from deepnets4eo.errors import InputError
     from deepnets4eo.evaluation import Intervals
+    from deepnets4eo.input_files import refuse_inputs
     from deepnets4eo.report import check_figure_suffix
 
+    read = [prediction, reference, legend, protocol, dataset, prediction_legend, reference_legend, against]
+    refuse_inputs([json_file, csv_file, markdown_file, figure], read)
     earlier = read_report(against) if against is not None else None  # before the work, not after it
     if figure is not None:
         check_figure_suffix(figure)
@@ -202,12 +206,12 @@ def _show(
         text += f"\nPublished on {name}, F1 and OA in percent\n{comparison.published_table(result, rows)}"
     if earlier is not None:
         text += f"\n{comparison.comparison_table({'earlier': earlier, 'this result': result})}"
-    typer.echo(text, err=asked, nl=False)
+    echo(text, err=asked, nl=False)
     if json_file is not None:
         show_json(result, json_file)
     if csv_file is not None:
-        typer.echo(write_text(csv_file, report.csv_table(result)))
+        echo(write_text(csv_file, report.csv_table(result)))
     if markdown is not None:
-        typer.echo(write_text(markdown, report.markdown_table(result)))
+        echo(write_text(markdown, report.markdown_table(result)))
     if figure is not None:
-        typer.echo(report.confusion_figure(result, figure))
+        echo(report.confusion_figure(result, figure))

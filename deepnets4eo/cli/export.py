@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.options import Debug, Overwrite
+from deepnets4eo.cli.output import echo
 
 
 def export(
@@ -26,18 +27,23 @@ def export(
     """
     from deepnets4eo.export import export_onnx
     from deepnets4eo.files import refuse_existing
+    from deepnets4eo.input_files import refuse_inputs
+    from deepnets4eo.output_lock import locked
     from deepnets4eo.run import load_run
 
-    refuse_existing(onnx, overwrite=overwrite)
-    done = export_onnx(load_run(run), onnx)
+    refuse_inputs([onnx], [run])
+    loaded = load_run(run)
+    with locked(onnx):
+        refuse_existing(onnx, overwrite=overwrite)
+        done = export_onnx(loaded, onnx)
     if not done.any_size:
-        typer.echo(f"The network takes images of {done.side_px} × {done.side_px} px only.", err=True)
+        echo(f"The network takes images of {done.side_px} × {done.side_px} px only.", err=True)
     if done.same_labels is None:
-        typer.echo("Not compared with the run: onnxruntime is not installed.", err=True)
+        echo("Not compared with the run: onnxruntime is not installed.", err=True)
     else:
-        typer.echo(
+        echo(
             f"onnxruntime gives the run's label on {done.same_labels:.4%} of pixels; largest difference of logits "
             f"{done.largest_difference:.2g}.",
             err=True,
         )
-    typer.echo(done.path)
+    echo(done.path)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.options import Debug, Out, Overwrite, names
+from deepnets4eo.cli.output import echo
 
 
 def heights(
@@ -48,4 +49,4 @@ def heights(
             dsm, out, dtm=dtm, image=image, channels=names(channels), bands=None if bands is None else names(bands),
             max_building_m=max_building_m, overwrite=overwrite, progress=advance,
         )  # fmt: skip
-    typer.echo(written)
+    echo(written)

@@ -7,13 +7,16 @@ import inspect
 import io
 import logging
 import sys
+import warnings
 from typing import Any
 
 import typer
 import typer.core
 import typer.main
 
+from deepnets4eo.cli.output import VisibleFormatter, echo, visible, visible_warning
 from deepnets4eo.errors import DeepNets4EOError
+from deepnets4eo.formats.access import named_by_the_user
 from deepnets4eo.version import __version__
 
 VERBS = {
@@ -82,13 +85,19 @@ def root(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0 done, 1 failed, 2 wrong input, 130 interrupted."""
+    """Run the command line; returns the exit status.
+
+    0 done, 1 failed, 2 wrong input, 3 a map was written that must not be used, 130 interrupted.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names of files may hold what no terminal can show
             stream.reconfigure(errors="backslashreplace")
-    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, format="%(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(VisibleFormatter("%(message)s"))
+    logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler])
+    warnings.formatwarning = visible_warning
     for chatty in (
         "rasterio", "fiona", "pyogrio", "matplotlib", "fontTools", "PIL", "lightning", "asyncio", "onnxscript", "onnx_ir",
     ):  # fmt: skip
@@ -96,13 +105,15 @@ def main(arguments: list[str] | None = None) -> int:
     command = typer.main.get_command(app)
     before, sys.unraisablehook = sys.unraisablehook, _log_unraisable
     try:
-        result = command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
+        with named_by_the_user(arguments):
+            result = command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
     except DeepNets4EOError as error:
         if debug:
             raise
-        typer.echo(f"Error: {error}", err=True)
+        echo(f"Error: {error}", err=True)
         return 2 if isinstance(error, ValueError) else 1
     except UsageProblem as error:
+        error.message = visible(error.message)  # type: ignore[attr-defined]
         error.show()  # type: ignore[attr-defined]
         return 2
     except (typer.Abort, KeyboardInterrupt):
@@ -110,7 +121,7 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         sys.unraisablehook = before
     if result == INTERRUPTED:  # typer makes this exit code of Ctrl-C, and says nothing
-        typer.echo("Interrupted. What was finished is kept; go on with --resume where the verb has it.", err=True)
+        echo("Interrupted. What was finished is kept; go on with --resume where the verb has it.", err=True)
     return result if isinstance(result, int) else 0
 
 
@@ -121,7 +132,7 @@ def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
 
 def _print_version(*, wanted: bool) -> None:
     if wanted:
-        typer.echo(f"deepnets4eo {__version__}")
+        echo(f"deepnets4eo {__version__}")
         raise typer.Exit
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.options import Debug, Json
+from deepnets4eo.cli.output import echo
 
 
 def models(
@@ -42,9 +43,9 @@ def models(
         show_json({"recipes": recipes, "networks": list(networks)}, json)
         return
     for title, names in (("recipes", recipes), ("networks", networks)):
-        typer.echo(f"{title}:")
+        echo(f"{title}:")
         for name in names or ["none"]:
-            typer.echo(f"  {name}")
+            echo(f"  {name}")
 
 
 def _show(name: str) -> None:
@@ -52,6 +53,6 @@ def _show(name: str) -> None:
     from deepnets4eo import catalog
 
     folder = catalog.model_path(name)
-    typer.echo(folder)
+    echo(folder)
     card = folder / "card.md"
-    typer.echo(card.read_text(encoding="utf-8").rstrip() if card.is_file() else "It has no card.md.")
+    echo(card.read_text(encoding="utf-8").rstrip() if card.is_file() else "It has no card.md.")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from deepnets4eo.cli.options import Debug, Out, Overwrite, Workers
+from deepnets4eo.cli.output import echo
 
 
 def objects(
@@ -48,21 +49,25 @@ def objects(
     from deepnets4eo.cli.polygons import legend_of
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.files import refuse_existing
+    from deepnets4eo.input_files import refuse_inputs
+    from deepnets4eo.output_lock import locked
     from deepnets4eo.polygons import write_vector
     from deepnets4eo.polygons.vector_files import check_vector_suffix
     from deepnets4eo.scene import Layer
     from deepnets4eo.segmentation import ObjectRules, density_grid, extract_objects, write_density_map
 
     check_vector_suffix(out)
-    for path in (out, density):
-        if path is not None:
-            refuse_existing(path, overwrite=overwrite)
+    refuse_inputs([out, density], [labels, legend])
     rules = ObjectRules(opening, min_area, split, object_area, connectivity=connectivity, shape=shape)
     layer = Layer.open(labels)
     cells = density_grid(layer.grid, cell) if density is not None else None
-    with progress("objects") as advance:
-        found = extract_objects(layer, class_name, legend_of(layer, legend), rules, workers=workers, progress=advance)
-    logging.getLogger(__name__).info("%d objects of class %s", len(found), class_name)
-    typer.echo(write_vector(found, out))
-    if density is not None and cells is not None:
-        typer.echo(write_density_map(found, cells, density, radius_m=radius))
+    known = legend_of(layer, legend)
+    with locked(out, density), progress("objects") as advance:
+        for path in (out, density):
+            if path is not None:
+                refuse_existing(path, overwrite=overwrite)
+        found = extract_objects(layer, class_name, known, rules, workers=workers, progress=advance)
+        logging.getLogger(__name__).info("%d objects of class %s", len(found), class_name)
+        echo(write_vector(found, out))
+        if density is not None and cells is not None:
+            echo(write_density_map(found, cells, density, radius_m=radius))

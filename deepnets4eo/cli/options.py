@@ -20,6 +20,9 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupte
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the inputs and say what would be done.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON here.", show_default=False)]
+Online = Annotated[
+    bool, typer.Option("--online", help="Download what the recipe names: first weights, rasters at web addresses.")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the stack trace of an error.")]
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from deepnets4eo.cli.options import Debug, Out, Overwrite
+from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
     from deepnets4eo.legend import Legend
@@ -42,20 +43,24 @@ def polygons(
 
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.files import refuse_existing
+    from deepnets4eo.input_files import refuse_inputs
+    from deepnets4eo.output_lock import locked
     from deepnets4eo.polygons import Shaping, polygonize
     from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
     from deepnets4eo.scene import Layer
 
     check_vector_suffix(out)
-    refuse_existing(out, overwrite=overwrite)
+    refuse_inputs([out], [labels, legend])
     layer = Layer.open(labels)
     chosen = _chosen(layer, classes, legend)
     shaping = Shaping(min_area_m2=min_area, simplify_m=simplify, right_angles=right_angles)
-    with progress("polygons") as advance:
+    with locked(out), progress("polygons") as advance:
+        refuse_existing(out, overwrite=overwrite)
         found = polygonize(layer, chosen, shaping, progress=advance)
-    counts = ", ".join(f"{count} {name}" for name, count in found["class"].value_counts().items()) or "no"
-    logging.getLogger(__name__).info("%s polygons", counts)
-    typer.echo(write_vector(found, out))
+        counts = ", ".join(f"{count} {name}" for name, count in found["class"].value_counts().items()) or "no"
+        logging.getLogger(__name__).info("%s polygons", counts)
+        write_vector(found, out)
+    echo(out)
 
 
 def _chosen(layer: Layer, classes: str | None, legend: str | None) -> dict[int, str] | None:

@@ -21,6 +21,7 @@ from deepnets4eo.cli.options import (
     Workers,
     memory_bytes,
 )
+from deepnets4eo.cli.output import echo
 from deepnets4eo.cli.progress import progress
 from deepnets4eo.errors import InputError
 
@@ -84,13 +85,14 @@ def predict(
     if unread := sorted(set(layers) - set(loaded.inputs.names)):
         log.warning("No run reads the layers %s; they are left out. Read are %s.", unread, list(loaded.inputs.names))
     opened = prediction.open_scene(layers, loaded.segmenter)
+    prediction.check_outputs(out, options, [opened, *runs])
     if dry_run:
-        typer.echo(prediction.describe(loaded, opened, options))
+        echo(prediction.describe(loaded, opened, options))
         return
     with progress("predict") as advance:
         result = prediction.predict(loaded, opened, out, options, progress=advance)
     for path in result.paths.values():
-        typer.echo(path)
+        echo(path)
 
 
 def numbers(text: str) -> tuple[float, ...]:

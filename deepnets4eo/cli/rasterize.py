@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.options import Debug, Out, Overwrite, names
+from deepnets4eo.cli.output import echo
 
 
 def rasterize(
@@ -49,7 +50,7 @@ def rasterize(
             _sources(osm), image, out, encoding=encoding, clip_m=clip, rules=rules, coverage=coverage,
             unknown=names(unknown), complete=names(complete), overwrite=overwrite, progress=advance,
         )  # fmt: skip
-    typer.echo(written)
+    echo(written)
 
 
 def _sources(items: list[str]) -> list[str] | dict[str, str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from deepnets4eo.cli.options import Debug, Json, Overwrite, Seed
+from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.registration import FootprintAlignment, Registration
@@ -43,18 +44,22 @@ def register(
     from deepnets4eo.cli.output import show_json
     from deepnets4eo.damage.registration import register as measure
     from deepnets4eo.files import refuse_existing
+    from deepnets4eo.input_files import refuse_inputs
+    from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
     from deepnets4eo.scene import Layer
 
+    refuse_inputs([tie_points, json], [pre, post, footprints])
     if tie_points:
+        check_vector_suffix(tie_points)
         refuse_existing(tie_points, overwrite=overwrite)
     image = Layer.open(pre)
     found = measure(image, Layer.open(post), model=motion, max_shift_m=max_shift, seed=seed)
     alignment = _align(image, footprints, seed) if footprints else None
     if str(json) != "-":
         for line in _lines(found) + (_alignment_lines(alignment) if alignment else []):
-            typer.echo(line)
+            echo(line)
     if tie_points:
-        typer.echo(_write_ties(found, tie_points), err=str(json) == "-")
+        echo(write_vector(found.tie_points, tie_points, "tie_points"), err=str(json) == "-")
     if json:
         result: dict[str, Any] = found.to_dict()
         show_json(result | ({"footprints": alignment.to_dict()} if alignment else {}), json)
@@ -94,11 +99,3 @@ def _alignment_lines(alignment: FootprintAlignment) -> list[str]:
         f"  {alignment.agreeing:.0%} agree by themselves (chance: {alignment.chance:.0%}); {int(alignment.own.sum())} of "
         f"{len(alignment.own)} keep an offset of their own, the others take their neighbours'",
     ]
-
-
-def _write_ties(found: Registration, path: Path) -> Path:
-    from deepnets4eo.files import replacing
-
-    with replacing(path) as partial:
-        found.tie_points.to_file(partial, layer="tie_points")
-    return path

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.options import Debug, Json
+from deepnets4eo.cli.output import echo
 from deepnets4eo.errors import InputError
 
 BENCHMARKS = ("xview2",)
@@ -30,13 +31,16 @@ def score(
         raise InputError(f'"{benchmark}" is not a benchmark with a rule here. Use one of: {", ".join(BENCHMARKS)}.')
     from deepnets4eo.damage.xview2 import score_folders
     from deepnets4eo.files import write_json
+    from deepnets4eo.input_files import refuse_inputs
+
+    refuse_inputs([json], [prediction_dir, target_dir])
 
     result = score_folders(prediction_dir, target_dir)
     values = result.to_dict()
-    typer.echo(f"{result.images} image(s) scored", err=True)
+    echo(f"{result.images} image(s) scored", err=True)
     if result.absent:
-        typer.echo(f"no target shows {', '.join(result.absent)}: the damage F1 is nearly 0 by the rules", err=True)
+        echo(f"no target shows {', '.join(result.absent)}: the damage F1 is nearly 0 by the rules", err=True)
     for name, value in values.items():
-        typer.echo(f"{name:<25}{value:.6f}", err=json is not None)
+        echo(f"{name:<25}{value:.6f}", err=json is not None)
     if json is not None:
-        typer.echo(write_json(json, values))
+        echo(write_json(json, values))

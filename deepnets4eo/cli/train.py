@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from deepnets4eo.cli.options import Debug, Out, Overwrite, Resume
+from deepnets4eo.cli.options import Debug, Online, Out, Overwrite, Resume
+from deepnets4eo.cli.output import echo
 
 
 def train(
@@ -22,6 +23,7 @@ def train(
     precision: Annotated[
         str | None, typer.Option("--precision", help="auto, float32 or bfloat16; the recipe's own.")
     ] = None,
+    online: Online = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
     debug: Debug = False,
@@ -40,5 +42,5 @@ def train(
     overrides = list(settings or [])
     overrides += [f"train.seed={seed}"] if seed is not None else []
     overrides += [f"train.precision={precision}"] if precision is not None else []
-    options = TrainOptions(device=device, resume=resume, overwrite=overwrite)
-    typer.echo(train_recipe(recipe, out, data=data or (), overrides=overrides, options=options))
+    options = TrainOptions(device=device, resume=resume, overwrite=overwrite, online=online)
+    echo(train_recipe(recipe, out, data=data or (), overrides=overrides, options=options))

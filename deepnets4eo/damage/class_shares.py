@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,8 +68,10 @@ def open_labeller(source: str | Path, post: Layer, dsm_post: Layer | None) -> La
 
 
 def _predicted(run: Run, scene: Scene, folder: Path, workers: int) -> Layer:
-    predict(run, scene, folder / "labels.tif", PredictOptions(workers=workers))
-    return Layer.open(folder / "labels.tif")
+    labels = folder / "labels.tif"
+    if not labels.is_file():  # it is there only when it is whole
+        predict(run, scene, labels, PredictOptions(workers=workers, resume=True))
+    return Layer.open(labels)
 
 
 def _written(labels: Layer, post: Layer) -> Labeller:
@@ -82,15 +85,20 @@ def _written(labels: Layer, post: Layer) -> Labeller:
 
 
 def with_class_shares(
-    evidence: EvidenceTable, labeller: Labeller, outlines: NDArray[np.object_], workers: int
+    evidence: EvidenceTable,
+    labeller: Labeller,
+    outlines: NDArray[np.object_],
+    workers: int,
+    scratch: Path | None = None,
 ) -> EvidenceTable:
     """The table with a column a class: its share of the labelled pixels in the outline, 0–1; NaN where there are none.
 
-    outlines : (N,) polygons in the post image's CRS, where it shows the buildings.
+    outlines : (N,) polygons in the post image's CRS, where it shows the buildings. scratch : folder of this job where
+    the labels are kept, so that an interrupted job need not find them again.
     Peak memory: that of prediction, and of zonal counts.
     """
     legend = labeller.legend
-    with tempfile.TemporaryDirectory() as folder:
+    with nullcontext(scratch) if scratch is not None else tempfile.TemporaryDirectory() as folder:
         labels = labeller.label(Path(folder), workers)
         values = list(legend.values)
         counts = class_counts(labels, outlines, max(values) + 1, workers=workers).counts[:, values]

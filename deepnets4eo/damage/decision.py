@@ -1,7 +1,8 @@
 """From evidence to a grade with its probability: a small calibrated model, one variant per kind of evidence at hand.
 
 Takes an evidence table; uses for each building the richest variant whose inputs it has (post only, pre and post, with
-heights). Refuses model files with unknown columns or missing parts. Buildings not assessed get no grade.
+heights). Refuses model files with unknown columns or missing parts. Buildings not assessed get no grade, and
+`outside_range` names those whose evidence lies beyond what the model was fitted on.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from scipy.special import expit
 from deepnets4eo.catalog import model_path
 from deepnets4eo.damage.evidence.meaning import MEANING
 from deepnets4eo.damage.evidence.table import ASSESSED, EvidenceTable
+from deepnets4eo.damage.fitted_range import FittedRange
+from deepnets4eo.damage.grading_rates import GradingRates
 from deepnets4eo.damage.ordinal import grade_probabilities
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import read_yaml
@@ -36,6 +39,7 @@ class Variant:
     """Logistic regressions on standardised evidence for one kind of input.
 
     columns : K names; centre, scale : (K,); intercepts : (3,), weights : (3, K), per border of BORDERS.
+    known : range of the evidence of the fit; rates : how often its grades are right. Both None in files without them.
     """
 
     columns: tuple[str, ...]
@@ -43,6 +47,8 @@ class Variant:
     scale: NDArray[np.float64]
     intercepts: NDArray[np.float64]
     weights: NDArray[np.float64]
+    known: FittedRange | None = None
+    rates: GradingRates | None = None
 
     def standardised(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """(N, K) evidence in standard units, cut at ± 3; 0 where it is not known."""
@@ -89,14 +95,25 @@ class DamageModel:
     def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """(N, 4) probabilities of the grades; NaN rows for buildings that are not assessed."""
         out = np.full((len(frame), len(GRADES)), np.nan)
-        kind = self._kinds(frame)
+        kind = self.variant_names(frame)
         for name, variant in self.variants.items():
             rows = np.flatnonzero(kind == name)
             if len(rows):
                 out[rows] = variant.probabilities(frame.iloc[rows])
         return out
 
-    def _kinds(self, frame: pd.DataFrame) -> NDArray[np.object_]:
+    def outside_range(self, frame: pd.DataFrame) -> NDArray[np.object_]:
+        """(N,) why the evidence of a building lies outside what its variant knows; '' inside, and where not assessed."""
+        reason = np.full(len(frame), "", dtype=object)
+        kind = self.variant_names(frame)
+        for name, variant in self.variants.items():
+            rows = np.flatnonzero(kind == name)
+            if len(rows) and variant.known is not None:
+                part = frame.iloc[rows]
+                reason[rows] = variant.known.reasons(variant.standardised(part), part)
+        return reason
+
+    def variant_names(self, frame: pd.DataFrame) -> NDArray[np.object_]:
         """Name of the variant to use for each building, '' where it is not assessed."""
         kind = np.where(frame["status"] == ASSESSED, frame["method"], "").astype(object)
         if HEIGHT_COLUMN in frame.columns:
@@ -138,8 +155,12 @@ def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
             np.array([evidence[column]["scale"] for column in columns], float),
             np.array([borders[grade]["intercept"] for grade in BORDERS], float),
             np.array([[borders[grade]["weights"].get(column, 0.0) for column in columns] for grade in BORDERS], float),
+            FittedRange.from_dict(part["range"]) if "range" in part else None,
+            GradingRates.from_dict(part["rates"]) if "rates" in part else None,
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except RunError:
+        raise
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise RunError(f"{path} is damaged: {name} lacks {error}. Fetch or fit it again.") from error
     except (ValueError, OverflowError) as error:
         raise RunError(

@@ -1,28 +1,76 @@
-"""Where buildings were assessed, as a polygon: what the post image shows and no cloud hides.
+"""Where buildings were assessed, as a polygon, and where the image shows land that no footprint speaks of.
 
-Takes the post layer and an optional cloud mask; drawn from an overview, to about a thousandth of the image's side.
+Takes the post layer, an optional cloud mask and the outlines; drawn from an overview, to about a thousandth of the
+image's side.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import geopandas as gpd
 import numpy as np
 import rasterio.features
 import shapely
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
 from shapely.geometry import MultiPolygon, shape
 
+from deepnets4eo.grid import Grid, gsd_m
 from deepnets4eo.scene import Layer
 
 OVERVIEW_PX = 1024
+NEAR_M = 50.0  # ground farther from every outline than that was not looked at
+UNKNOWN_GSD_M = 0.5  # of images without a CRS
 
 
-def assessed_extent(post: Layer, cloud_mask: Layer | None) -> gpd.GeoDataFrame:
-    """One row: the (multi)polygon of the post image's valid, cloud-free area, in its CRS; empty where nothing is."""
+@dataclass(frozen=True)
+class Extents:
+    """Two GeoDataFrames of one row each, in the post image's CRS: (multi)polygons, empty where nothing is.
+
+    assessed : valid, cloud-free ground within 50 m of an assessed outline; without_outlines : such ground farther than
+    50 m from every outline, assessed or not.
+    """
+
+    assessed: gpd.GeoDataFrame
+    without_outlines: gpd.GeoDataFrame
+
+
+def map_extents(
+    post: Layer, cloud_mask: Layer | None, outlines: NDArray[np.object_], assessed: NDArray[np.bool_]
+) -> Extents:
+    """What of the post image was assessed, and what has no outline.
+
+    outlines : (N,) polygons in the post image's CRS, where it shows the buildings; assessed : (N,).
+    """
     _, seen, coarse = post.thumbnail(OVERVIEW_PX)
     if cloud_mask is not None:
         cloud, known = cloud_mask.on(coarse, "nearest").read()
         seen = seen & ~((cloud[0] != 0) & known)
-    pieces = rasterio.features.shapes(seen.astype(np.uint8), mask=seen, transform=coarse.affine)
-    outline = shapely.union_all([shape(piece) for piece, _ in pieces])
+    near_any = _near(outlines, coarse)
+    near_assessed = near_any if assessed.all() else _near(outlines[assessed], coarse)
     crs = None if post.grid.crs is None else post.grid.crs.to_wkt()
-    return gpd.GeoDataFrame(geometry=[outline if not outline.is_empty else MultiPolygon()], crs=crs)
+    return Extents(
+        *(
+            gpd.GeoDataFrame(geometry=[_polygon(part, coarse)], crs=crs)
+            for part in (seen & near_assessed, seen & ~near_any)
+        )
+    )
+
+
+def _near(outlines: NDArray[np.object_], grid: Grid) -> NDArray[np.bool_]:
+    """(h, w) cells of the grid within 50 m of an outline."""
+    present = outlines[~shapely.is_empty(outlines)]
+    if len(present) == 0:
+        return np.zeros(tuple(grid.shape), bool)
+    touched = rasterio.features.rasterize(present, out_shape=tuple(grid.shape), transform=grid.affine, all_touched=True)
+    if not touched.any():
+        return np.zeros(tuple(grid.shape), bool)
+    size_m = gsd_m(grid) if grid.crs is not None else (UNKNOWN_GSD_M, UNKNOWN_GSD_M)
+    return np.asarray(distance_transform_edt(touched == 0, sampling=size_m) <= NEAR_M)
+
+
+def _polygon(cells: NDArray[np.bool_], grid: Grid) -> shapely.Geometry:
+    pieces = rasterio.features.shapes(cells.astype(np.uint8), mask=cells, transform=grid.affine)
+    outline = shapely.union_all([shape(piece) for piece, _ in pieces])
+    return outline if not outline.is_empty else MultiPolygon()

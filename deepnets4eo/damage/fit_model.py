@@ -1,7 +1,8 @@
 """Fits the evidence model: per variant and grade border a sign-constrained ridge regression, then Platt scaling.
 
 Takes evidence of graded buildings from several places (domains); every place counts the same, and so do both sides of
-each border in it. Scores for the calibration come from buildings whose group (block or city) was left out.
+each border in it. Scores for the calibration come from buildings whose group (block or city) was left out; so do the
+rates of right grades and the limits of what the model knows.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from scipy.special import expit
 from deepnets4eo.damage.calibration import platt
 from deepnets4eo.damage.decision import BORDERS, FARTHEST, GRADES
 from deepnets4eo.damage.evidence.meaning import POINTS
+from deepnets4eo.damage.fitted_range import fit_range
+from deepnets4eo.damage.grading_rates import fit_rates
 from deepnets4eo.damage.ordinal import balanced, fit_border, grade_probabilities
 
 RIDGE = 0.05
 FOLDS = 8
+MAJOR = 2  # the border that separates damaged from not damaged in counts
 POST = ("ev_roof_roughness", "ev_roof_vs_ground", "ev_outline_support", "ev_right_angles")
 PAIR = (
     "ev_roof_roughness_change",
@@ -78,14 +82,17 @@ def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) ->
     values = known.evidence[list(columns)].to_numpy(float)
     centre, scale = np.nanmean(values, axis=0), np.nanstd(values, axis=0) + 1e-9
     evidence = np.clip(np.nan_to_num((values - centre) / scale), -FARTHEST, FARTHEST)
-    borders = {}
+    borders, called = {}, np.zeros(len(known.grade), bool)
     for number, grade in enumerate(BORDERS, start=1):
         points = np.array([int(number == 1) if column in REPAIR else POINTS[column] for column in columns])
         beyond = known.grade >= number
         weight = balanced(beyond, known.domain)
         border = fit_border(evidence, beyond, weight, points, ridge)
-        slope, shift = platt(left_out_scores(evidence, known, beyond, points, ridge), beyond, weight)
+        left_out = left_out_scores(evidence, known, beyond, points, ridge)
+        slope, shift = platt(left_out, beyond, weight)
         slope = max(slope, 0.0)
+        if number == MAJOR:
+            called = slope * left_out + shift >= 0
         borders[grade] = {
             "intercept": round(slope * border.intercept + shift, 4),
             "weights": {
@@ -96,7 +103,17 @@ def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) ->
         column: {"centre": round(float(middle), 5), "scale": round(float(unit), 5)}
         for column, middle, unit in zip(columns, centre, scale, strict=True)
     }
-    return {"buildings": len(known.grade), "evidence": standard, "borders": borders}
+    content = {"buildings": len(known.grade), "evidence": standard, "borders": borders}
+    return content | _validity(evidence, known, called)
+
+
+def _validity(standard: Array, known: Graded, called: NDArray[np.bool_]) -> dict[str, Any]:
+    """Range and rates of a variant from calls on buildings left out; the rates are those within the range."""
+    damaged = known.grade >= MAJOR
+    known_range = fit_range(standard, known.evidence, called == damaged, damaged, known.group)
+    inside = known_range.reasons(standard, known.evidence) == ""
+    rates = fit_rates(called[inside], damaged[inside], known.group[inside])
+    return {"range": known_range.to_dict(), "rates": rates.to_dict()}
 
 
 def left_out_scores(

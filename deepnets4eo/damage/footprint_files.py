@@ -1,4 +1,4 @@
-"""Footprint files as one table: any vector format GDAL reads, GeoParquet, and xBD label JSON.
+"""Footprint files as one table: the vector formats of `formats.vectors`, and xBD label JSON.
 
 Takes a path or URL and gives a GeoDataFrame with every column the file has; refuses what is missing, cut short,
 no vector file, or has several layers to choose from, naming them.
@@ -16,6 +16,8 @@ import shapely
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
+from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats.vectors import is_parquet, vector_file
 from deepnets4eo.vector_reading import read_ogr, vector_errors
 
 PIXEL_COLUMN = "xbd_pixels"  # geometries in image pixels beside the geographic ones of an xBD label file
@@ -28,22 +30,23 @@ def read_table(source: str | Path, layer: str | None = None) -> gpd.GeoDataFrame
 
     Parameters
     ----------
-    source : path, or a URL or `/vsi…` name that GDAL opens
+    source : path, also of a file packed as .zip, .gz or .bz2, or a web address (http, https), which is downloaded
     layer : name of the layer; needed only where a file has several with polygons
 
-    Raises InputError when the file is missing, damaged, no vector file, or leaves the layer open.
+    Raises InputError when the file is missing, damaged, of a format that is not read (see `formats.vectors`), unpacks to
+    too much, or leaves the layer open.
     """
     name = str(source)
-    remote = "://" in name or name.startswith("/vsi")
-    if not remote and not Path(name).exists():
+    if not is_remote(name) and not Path(name).exists():
         raise InputError(f"footprints {name} do not exist. Check the path; expected {FORMATS}.")
-    if Path(name).suffix.lower() in {".parquet", ".geoparquet"}:
-        return _read_parquet(name)
-    if not remote and _is_xbd(Path(name)):
-        return _read_xbd(Path(name))
-    if Path(name).suffix.lower() == ".shp" and not remote:
-        _check_shapefile_length(Path(name))
-    return _read_ogr(name, layer)
+    with vector_file(name) as path:
+        if is_parquet(path):
+            return _read_parquet(path, name)
+        if _is_xbd(path):
+            return _read_xbd(path)
+        if path.suffix.lower() == ".shp":
+            _check_shapefile_length(path)
+        return _read_ogr(path, name, layer)
 
 
 def _check_shapefile_length(path: Path) -> None:
@@ -59,16 +62,16 @@ def _check_shapefile_length(path: Path) -> None:
         )
 
 
-def _read_parquet(name: str) -> gpd.GeoDataFrame:
+def _read_parquet(path: Path, name: str) -> gpd.GeoDataFrame:
     with vector_errors(f"footprints {name}", "GeoParquet with a geometry column"):
-        return gpd.read_parquet(name)
+        return gpd.read_parquet(path)
 
 
-def _read_ogr(name: str, layer: str | None) -> gpd.GeoDataFrame:
+def _read_ogr(path: Path, name: str, layer: str | None) -> gpd.GeoDataFrame:
     with vector_errors(f"footprints {name}", FORMATS):
-        layer = _choose_layer(name, layer)
-        table = read_ogr(name, layer=layer, on_invalid="fix", fid_as_index=True)
-        announced = pyogrio.read_info(name, layer=layer)["features"]
+        layer = _choose_layer(path, name, layer)
+        table = read_ogr(path, name, layer=layer, on_invalid="fix", fid_as_index=True)
+        announced = pyogrio.read_info(path, layer=layer)["features"]
     if announced > len(table):
         raise InputError(
             f"footprints {name} announce {announced} features but hold {len(table)}: the file is cut short."
@@ -78,8 +81,8 @@ def _read_ogr(name: str, layer: str | None) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame(table)
 
 
-def _choose_layer(name: str, layer: str | None) -> str:
-    layers = {str(item): kind for item, kind in pyogrio.list_layers(name)}
+def _choose_layer(path: Path, name: str, layer: str | None) -> str:
+    layers = {str(item): kind for item, kind in pyogrio.list_layers(path)}
     if layer is not None:
         if layer not in layers:
             raise InputError(f"footprints {name} have no layer {layer!r}; they have {sorted(layers)}.")

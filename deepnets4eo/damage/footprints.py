@@ -21,6 +21,8 @@ from deepnets4eo.damage.footprint_ids import make_ids
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid
 
+FARTHEST = 1e9  # map units or pixels: no place on Earth is as far off, and geometry fails with such numbers
+FARTHEST_DEGREES = (540.0, 91.0)  # east or west, north or south; more than once around is a mistake
 PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = column, y = row
 
 
@@ -48,6 +50,17 @@ class Footprints:
 
     def __len__(self) -> int:
         return len(self.frame)
+
+    def account(self) -> dict[str, Any]:
+        """What became of the rows of the source: read, used, repaired, renamed, made_ids, dropped by reason."""
+        return {
+            "read": len(self) + sum(self.dropped.values()),
+            "used": len(self),
+            "repaired": self.repaired,
+            "renamed": self.renamed,
+            "made_ids": self.made_ids,
+            "dropped": dict(self.dropped),
+        }
 
     @property
     def crs(self) -> Any:
@@ -145,7 +158,8 @@ def read_footprints(
     others = [column for column in table.columns if column not in (table.geometry.name, PIXEL_COLUMN)]
     pixels = None
     if PIXEL_COLUMN in table and table[PIXEL_COLUMN].notna().all():
-        pixels = _mend(shapely.force_2d(table[PIXEL_COLUMN].to_numpy()))[0][keep]
+        pixels = shapely.force_2d(table[PIXEL_COLUMN].to_numpy())
+        pixels = _mend(np.where(_finite(pixels) & ~_beyond(pixels, FARTHEST), pixels, shapely.Polygon()))[0][keep]
     return Footprints(
         frame=frame,
         repaired=int(repaired[keep].sum()),
@@ -176,8 +190,9 @@ def _with_crs(table: gpd.GeoDataFrame, name: str, assume_crs: str | None) -> gpd
             "a Shapefile needs its .prj beside it."
         )
     if table.crs is not None and table.crs.is_geographic:
-        west, south, east, north = table.total_bounds
-        if max(-west, east) > 540 or max(-south, north) > 91:
+        known = ~table.geometry.isna().to_numpy()
+        if _beyond(table.geometry.to_numpy(), FARTHEST_DEGREES).sum() * 2 > known.sum():
+            west, south, east, north = table.total_bounds
             raise InputError(
                 f"footprints {name} say {table.crs.to_string()} (degrees), but reach from ({west:.6g}, {south:.6g}) to "
                 f'({east:.6g}, {north:.6g}). Say the true CRS with assume_crs="EPSG:…" (--footprints-crs), or "pixels".'
@@ -188,9 +203,12 @@ def _with_crs(table: gpd.GeoDataFrame, name: str, assume_crs: str | None) -> gpd
 def _polygons(geometries: np.ndarray, geographic: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Outlines (N,), the reason each row is unusable ('' where it is usable), and which were mended."""
     reasons = np.full(len(geometries), "", dtype=object)
-    outlines = shapely.force_2d(geometries)
+    outlines, high = geometries.copy(), shapely.get_coordinate_dimension(geometries) > 2
+    outlines[high] = shapely.force_2d(outlines[high])
     reasons[shapely.is_missing(outlines) | shapely.is_empty(outlines)] = "empty geometry"
     reasons[~_finite(outlines) & (reasons == "")] = "coordinates not finite"
+    limit = FARTHEST_DEGREES if geographic else FARTHEST
+    reasons[_beyond(outlines, limit) & (reasons == "")] = "coordinates beyond the Earth"
     reasons[(shapely.get_dimensions(outlines) < 2) & (reasons == "")] = "not a polygon"
     outlines[reasons != ""] = shapely.Polygon()
     if geographic:
@@ -225,6 +243,12 @@ def _finite(outlines: np.ndarray) -> np.ndarray:
     finite = np.ones(len(outlines), bool)
     finite[row[~np.isfinite(xy).all(axis=1)]] = False
     return finite
+
+
+def _beyond(outlines: np.ndarray, limit: float | tuple[float, float]) -> np.ndarray:
+    """(N,) bool: a coordinate is farther from 0 than `limit` (of x and y)."""
+    bounds = np.abs(shapely.bounds(outlines))
+    return np.asarray((np.maximum(bounds[:, :2], bounds[:, 2:]) > limit).any(axis=1))
 
 
 def _cut_at_antimeridian(outlines: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """The main job: pre and post image and footprints in, a damage map out.
 
-Takes paths or layers; refuses images and footprints that do not overlap. Five steps: footprints, registration,
-evidence, decision, products; the last is `DamageMap.save`.
+Takes paths or layers; refuses images and footprints that do not overlap, and inputs that cannot be a pair of images of
+one place. Five steps: footprints, registration, evidence, decision, products; the last is `DamageMap.save`.
 """
 
 from __future__ import annotations
@@ -10,20 +10,38 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 
+from deepnets4eo.damage.abstention import set_not_assessed
 from deepnets4eo.damage.class_shares import open_labeller, with_class_shares
 from deepnets4eo.damage.evidence import EvidenceTable, gather
-from deepnets4eo.damage.extent import assessed_extent
+from deepnets4eo.damage.evidence.table import ASSESSED
+from deepnets4eo.damage.evidence_findings import evidence_findings
+from deepnets4eo.damage.extent import map_extents
+from deepnets4eo.damage.findings import Finding, worst_first
+from deepnets4eo.damage.footprint_findings import footprint_findings
 from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
+from deepnets4eo.damage.input_checks import check_images
 from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.position import (
+    NOT_ON_BUILDINGS,
+    OutlinePosition,
+    Role,
+    measure_alignments,
+    outline_position,
+    registration_findings,
+)
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints, register
-from deepnets4eo.damage.verdict import Judge
+from deepnets4eo.damage.result_findings import join_findings
+from deepnets4eo.damage.resume import Steps
+from deepnets4eo.damage.unbuilt import NO_BUILDING, find_unbuilt
+from deepnets4eo.damage.verdict import Decision, Judge
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.scene import Layer, LayerLike, overlap_share
 
@@ -35,8 +53,9 @@ class Settings:
     """How the job is done; every value goes into the manifest.
 
     model : name of the decision's model, or the folder of a trained run, which is then heard beside the default model
-    with network_weight (0–1), the share of its log-odds in the average. damaged_share : of the buildings expected to
-    have major damage or worse (0–1); where damage is rare, say so, or false alarms outnumber it. motion : how pre may lie against post.
+    with network_weight (0–1) times its validated skill, the share of its log-odds in the average. damaged_share : of
+    the buildings expected to have major damage or worse (0–1); None estimates it from the place's own evidence (see
+    `damage.prior`). motion : how pre may lie against post.
     max_shift_m : farthest it may lie off. align : move the footprints onto the roofs.
     class_shares : folder of a run that labels pixels, or such labels of the post image with their legend; the classes'
     shares in each outline become evidence.
@@ -47,7 +66,7 @@ class Settings:
 
     model: str = "damage-evidence"
     network_weight: float = 0.5
-    damaged_share: float = 0.5
+    damaged_share: float | None = None
     motion: Literal["auto", "translation", "similarity", "affine"] = "auto"
     max_shift_m: float = 30.0
     align: bool = True
@@ -63,7 +82,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Work:
-    """How the work is followed: scratch, a folder with which an interrupted job goes on; progress, told the share done."""
+    """How the work is followed.
+
+    scratch : folder for finished steps, with which an interrupted job goes on; who made it removes it (see `resume`).
+    progress : called with the share of the evidence that is done, 0–1.
+    """
 
     scratch: Path | None = None
     progress: Callable[[float], None] | None = None
@@ -73,7 +96,8 @@ class Work:
 class Inputs:
     """What the job works on, opened and checked.
 
-    pre : None for a job on the post image alone; dsm_pre and dsm_post count only together.
+    pre : None for a job on the post image alone; dsm_pre and dsm_post count only together. findings : what was seen
+    of the images when they were opened.
     """
 
     pre: Layer | None
@@ -82,6 +106,7 @@ class Inputs:
     dsm_pre: Layer | None = None
     dsm_post: Layer | None = None
     cloud_mask: Layer | None = None
+    findings: tuple[Finding, ...] = ()
 
     def paths(self) -> dict[str, str]:
         """Role to path, for the manifest; arrays have none."""
@@ -123,27 +148,59 @@ def assess(
     np.True_
     """
     inputs = open_inputs(pre, post, footprints, settings, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud_mask=cloud_mask)
+    return assess_inputs(inputs, settings, work)
+
+
+def assess_inputs(inputs: Inputs, settings: Settings = Settings(), work: Work = Work()) -> DamageMap:
+    """The same from inputs that `open_inputs` opened and checked."""
     judge = _judge(inputs, settings)
     labeller = open_labeller(settings.class_shares, inputs.post, inputs.dsm_post) if settings.class_shares else None
-    registration = _registration(inputs, settings)
-    alignment = _alignment(inputs, registration, settings)
-    heard = judge.ask_network((inputs.pre, inputs.post), inputs.footprints, registration, alignment)
-    logger.info("gathering the evidence of %d buildings …", len(inputs.footprints))
-    evidence = gather(
-        inputs.pre, inputs.post, inputs.footprints, registration, alignment=alignment,
-        aligned_on="pre" if _trusted(inputs, registration) else "post", dsm_pre=inputs.dsm_pre,
-        dsm_post=inputs.dsm_post, cloud_mask=inputs.cloud_mask, workers=settings.workers, progress=work.progress,
-        scratch=work.scratch,
-    )  # fmt: skip
-    evidence, decided = judge.decide(evidence, heard)
+    steps = Steps.of(work.scratch, inputs, settings)
+    registration = steps.run("registration", lambda: _registration(inputs, settings))
+    alignments = steps.run("alignments", lambda: _alignments(inputs, registration, settings))
+    position = outline_position(alignments, registration)
+    if position.known:
+        evidence, heard = _gathered(inputs, judge, registration, position, settings, work, steps)
+    else:
+        logger.warning("no building is assessed: the footprints are not known to lie on buildings")
+        evidence, heard = EvidenceTable.not_assessed(inputs.footprints.frame["id"].to_numpy(), NOT_ON_BUILDINGS), None
+    judge.require_pair(evidence)
+    decision = judge.decide(_without_unbuilt(evidence, inputs, registration, position, settings), heard)
+    evidence = decision.evidence
     outlines = _on_the_post_image(inputs, evidence.frame[["dx_px", "dy_px"]].to_numpy(float))
-    if labeller is not None:
+    if labeller is not None and position.known:
         logger.info("labelling the post image …")
-        evidence = with_class_shares(evidence, labeller, outlines, settings.workers)
-    result = _damage_map(inputs, outlines, evidence, decided, registration, alignment, settings)
+        evidence = with_class_shares(evidence, labeller, outlines, settings.workers, steps.part("classes"))
+    result = _damage_map(inputs, outlines, evidence, decision, registration, position, settings)
     result.inputs.update(judge.paths())
+    result.findings = join_findings(result.findings, decision.findings)
+    result.grading = decision.grading
     result.parameters["network_weight"] = judge.weight  # on radar the network alone is heard
     return result
+
+
+def _gathered(
+    inputs: Inputs,
+    judge: Judge,
+    registration: Registration | None,
+    position: OutlinePosition,
+    settings: Settings,
+    work: Work,
+    steps: Steps,
+) -> tuple[EvidenceTable, pd.DataFrame | None]:
+    """The evidence, and what the network says where there is one."""
+    images = inputs.pre, inputs.post
+    heard = steps.run(
+        "network",
+        lambda: judge.ask_network(images, inputs.footprints, registration, position.alignment, position.image),
+    )
+    logger.info("gathering the evidence of %d buildings …", len(inputs.footprints))
+    evidence = gather(
+        inputs.pre, inputs.post, inputs.footprints, registration, alignment=position.alignment,
+        aligned_on=position.image, dsm_pre=inputs.dsm_pre, dsm_post=inputs.dsm_post, cloud_mask=inputs.cloud_mask,
+        workers=settings.workers, progress=work.progress, scratch=steps.part("blocks"),
+    )  # fmt: skip
+    return evidence, heard
 
 
 def open_inputs(
@@ -156,6 +213,7 @@ def open_inputs(
     """Open everything and check that it shows one place; cheap, so that errors come before long work starts.
 
     others : dsm_pre, dsm_post, cloud_mask.
+    Errors: GridError for inputs that cannot be used together; InputError for noise, and one image given twice.
     """
     layers = {name: None if source is None else Layer.open(source) for name, source in others.items()}
     if (layers["dsm_pre"] is None) != (layers["dsm_post"] is None):
@@ -170,7 +228,8 @@ def open_inputs(
         assume_crs=settings.footprints_crs or (PIXELS if post_layer.grid.crs is None else None),
     )  # fmt: skip
     _require_inside(outlines, post_layer)
-    return Inputs(pre_layer, post_layer, outlines, **layers)
+    checked = check_images(pre_layer, post_layer)
+    return Inputs(checked.pre, checked.post, outlines, **layers, findings=checked.findings)
 
 
 def placed(pre: Layer, post: Layer) -> tuple[Layer, Layer]:
@@ -211,8 +270,10 @@ def _judge(inputs: Inputs, settings: Settings) -> Judge:
     ]
     if radar and judge.grader is None:
         raise InputError(
-            f"{radar[0]} looks like radar (speckle); the weight-free model reads optical images only. Give a run trained "
-            "on radar with --model RUN, a pre image of - if it is the pre image, or --sensor optical if it is none."
+            f"{radar[0]} looks like radar (speckle); the weight-free model reads optical images only"
+            + (f", and the run does not decide: {judge.skill.reason}" if judge.skill is not None else "")
+            + ". Give a run trained on radar with --model RUN, a pre image of - if it is the pre image, or --sensor "
+            "optical if it is none."
         )
     return replace(judge, weight=1.0) if radar else judge
 
@@ -235,45 +296,82 @@ def _trusted(inputs: Inputs, registration: Registration | None) -> bool:
     return inputs.pre is not None and registration is not None and registration.status != "failed"
 
 
-def _alignment(inputs: Inputs, registration: Registration | None, settings: Settings) -> FootprintAlignment | None:
+def _alignments(inputs: Inputs, registration: Registration | None, settings: Settings) -> dict[str, FootprintAlignment]:
     """Onto the roofs of the pre image where it can be trusted (a destroyed street has no roof edges left), else post."""
     if not settings.align:
-        return None
-    image = inputs.pre if inputs.pre is not None and _trusted(inputs, registration) else inputs.post
+        return {}
     frame = inputs.footprints.frame
     if frame.crs is None and inputs.post.grid.crs is None:
         frame = frame.set_geometry(gpd.GeoSeries(inputs.footprints.in_pixels(inputs.post.grid), index=frame.index))
-    found = align_footprints(image, frame, seed=settings.seed)
-    logger.info("footprints %s: moved %.2f m %s, %.2f m %s, %d of %d on their own. %s", found.status,
-                abs(found.dx_m), "right" if found.dx_m >= 0 else "left", abs(found.dy_m),
-                "down" if found.dy_m >= 0 else "up", int(found.own.sum()), len(frame), found.reason)  # fmt: skip
-    return found
+
+    def align(role: Role) -> FootprintAlignment:
+        image = inputs.pre if role == "pre" and inputs.pre is not None else inputs.post
+        found = align_footprints(image, frame, seed=settings.seed)
+        logger.info("footprints on the %s image %s: moved %.2f m %s, %.2f m %s, %d of %d on their own. %s", role,
+                    found.status, abs(found.dx_m), "right" if found.dx_m >= 0 else "left", abs(found.dy_m),
+                    "down" if found.dy_m >= 0 else "up", int(found.own.sum()), len(frame), found.reason)  # fmt: skip
+        return found
+
+    return measure_alignments(align, paired=_trusted(inputs, registration))
+
+
+def _findings(
+    inputs: Inputs, registration: Registration | None, position: OutlinePosition, evidence: EvidenceTable
+) -> tuple[Finding, ...]:
+    """What limits the worth of the map, worst first."""
+    findings = [*inputs.findings, *footprint_findings(inputs.footprints), *position.findings]
+    if position.known:
+        findings += [*registration_findings(registration), *evidence_findings(inputs.pre, inputs.post, evidence)]
+    return worst_first(findings)
+
+
+def _without_unbuilt(
+    evidence: EvidenceTable,
+    inputs: Inputs,
+    registration: Registration | None,
+    position: OutlinePosition,
+    settings: Settings,
+) -> EvidenceTable:
+    """The table without outlines that show no building in the pre image, where outlines and image can be trusted."""
+    pre = inputs.pre
+    weak = position.alignment is not None and position.alignment.status != "ok"
+    if pre is None or not _trusted(inputs, registration) or weak or position.image != "pre":
+        return evidence
+    if settings.sensor == "auto" and is_radar(pre):
+        return evidence
+    logger.info("looking for outlines without a building in the pre image …")
+    unbuilt = find_unbuilt(pre, inputs.footprints, position.alignment, workers=settings.workers, seed=settings.seed)
+    return set_not_assessed(evidence, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
 
 
 def _damage_map(
     inputs: Inputs,
     outlines: np.ndarray,
     evidence: EvidenceTable,
-    decided: Any,
+    decision: Decision,
     registration: Registration | None,
-    alignment: FootprintAlignment | None,
+    position: OutlinePosition,
     settings: Settings,
 ) -> DamageMap:
-    frame = evidence.frame
+    frame, alignment = evidence.frame, position.alignment
     facts = {name: frame[name].to_numpy() for name in ("status", "reason", "method", "dx_px", "dy_px", *evidence.names)}
     columns = {"id": frame["id"].to_numpy()} | {
-        name: decided[name].to_numpy() for name in ("damage", "damage_prob", "confidence")
+        name: decision.decided[name].to_numpy() for name in ("damage", "damage_prob", "confidence")
     }
     crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
+    extents = map_extents(inputs.post, inputs.cloud_mask, outlines, (frame["status"] == ASSESSED).to_numpy())
     return DamageMap(
         buildings=gpd.GeoDataFrame(columns | facts, geometry=outlines, crs=crs),
-        assessed_extent=assessed_extent(inputs.post, inputs.cloud_mask),
+        assessed_extent=extents.assessed,
+        extent_without_outlines=extents.without_outlines,
         registration=(registration.to_dict() if registration else {})
         | {"footprints": alignment.to_dict() if alignment else {"status": "not moved"}},
         meaning=evidence.meaning,
         synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
-        parameters=asdict(settings),
+        parameters=asdict(settings) | {"damaged_share": decision.damaged_share},
         inputs=inputs.paths(),
+        findings=_findings(inputs, registration, position, evidence),
+        footprints=inputs.footprints.account(),
     )
 
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.products.grades import GRADES
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.files import PARTIAL, refuse_existing, replacing
+from deepnets4eo.files import PARTIAL, refuse_existing, replacing, writing
+from deepnets4eo.output_lock import locked, scratch_home
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -28,6 +29,7 @@ COLUMNS = ("id", "damage", "damage_prob", "confidence", "status", "reason", "met
 STATUSES = ("assessed", "not_assessed")
 METHODS = ("pre_post", "post_only")
 MANIFEST = "manifest.json"
+PRODUCTS = ("damage.gpkg", "damage.parquet", "summary.json", "report.html", MANIFEST)
 
 
 @dataclass
@@ -37,12 +39,15 @@ class DamageMap:
     buildings : GeoDataFrame in the post image's CRS with the columns of `COLUMNS`, any number of `ev_…` float
         columns, and geometry. `damage` is one of `GRADES`, or None where `status` is not_assessed (then `reason`
         says why); `damage_prob` is the probability of major damage or worse, in [0, 1].
-    assessed_extent : GeoDataFrame of one row, the polygon that both images cover well enough.
+    assessed_extent : GeoDataFrame of one row, imaged ground near an assessed building.
     registration : `Registration.to_dict()`; its `matrix` (2x3) maps post pixels (col, row) to those whose ground
         coordinates show the same thing in the pre image.
     meaning : what each `ev_…` column says, in one line with its unit.
     inputs : role to path, hashed into the manifest.
     findings : what limits the worth of the map, worst first.
+    grading : method to `GradingRates.to_dict()`, how often the model grades right; methods without are absent.
+    footprints : `Footprints.account()`, what became of the rows of the footprints' file; empty where not known.
+    extent_without_outlines : GeoDataFrame of one row, imaged ground without an outline near by; None where not known.
 
     Errors: InputError when columns are missing or values are outside these sets.
     """
@@ -55,11 +60,16 @@ class DamageMap:
     parameters: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    grading: dict[str, dict[str, Any]] = field(default_factory=dict)
+    footprints: dict[str, Any] = field(default_factory=dict)
+    extent_without_outlines: gpd.GeoDataFrame | None = None
 
     def __post_init__(self) -> None:
         _check(self.buildings)
-        if len(self.assessed_extent) != 1:
-            raise InputError(f"assessed_extent has {len(self.assessed_extent)} rows, expected 1. Dissolve it first.")
+        for name in ("assessed_extent", "extent_without_outlines"):
+            extent = getattr(self, name)
+            if extent is not None and len(extent) != 1:
+                raise InputError(f"{name} has {len(extent)} rows, expected 1. Dissolve it first.")
 
     @property
     def evidence(self) -> list[str]:
@@ -67,46 +77,62 @@ class DamageMap:
         return [name for name in self.buildings.columns if name.startswith("ev_")]
 
     def save(
-        self, out_dir: str | Path, *, post: Layer, pre: Layer | None = None, overwrite: bool = False
+        self,
+        out_dir: str | Path,
+        *,
+        post: Layer,
+        pre: Layer | None = None,
+        overwrite: bool = False,
+        scratch: Path | None = None,
     ) -> dict[str, Path]:
         """Write damage.gpkg, damage.parquet, summary.json, report.html and manifest.json; returns their paths by name.
 
         A new folder appears only when everything in it is written. In a folder that exists (`overwrite`), each file is
         replaced whole and other files are left alone; manifest.json goes first and comes last, so a folder that has one
-        is complete. Memory: the table, plus the report's two image panels (at most ~200 MB each while encoding).
-        Errors: OutputError when the folder holds something already, or the disk refuses.
+        is complete. scratch : folder in which finished products of this map wait for the others, so that an interrupted
+        job need not write them again. Memory: the table, plus the report's two image panels (at most ~200 MB each while
+        encoding). Errors: OutputError when the folder holds something already, another job writes it, or the disk
+        refuses.
         """
         from deepnets4eo.damage.products.write import write_products
+        from deepnets4eo.damage.resume import products_folder
 
-        out_dir = refuse_existing(Path(out_dir), overwrite=overwrite)
-        with _appearing(out_dir) as folder:
-            names = write_products(self, folder, pre=pre, post=post)
+        out_dir = Path(out_dir)
+        with locked(out_dir):
+            refuse_existing(out_dir, overwrite=overwrite)
+            if out_dir.exists() and not out_dir.is_dir():
+                raise OutputError(f"{out_dir} is a file, expected a folder. Choose another --out.")
+            folder = None if scratch is None else products_folder(scratch, self, post, pre)
+            with _hidden_folder(out_dir, folder) as hidden:
+                names = write_products(self, hidden, pre=pre, post=post)
+                _publish(hidden, out_dir, names)
         return {name: out_dir / name for name in names}
 
 
 @contextmanager
-def _appearing(out_dir: Path) -> Iterator[Path]:
-    """Yield a hidden folder whose files appear in `out_dir` on success; nothing of it stays on failure."""
-    if not out_dir.exists():
-        with replacing(out_dir) as partial:
-            partial.mkdir()
-            yield partial
-        return
-    if not out_dir.is_dir():
-        raise OutputError(f"{out_dir} is a file, expected a folder. Choose another --out.")
-    partial = out_dir / f"{PARTIAL}{uuid.uuid4().hex[:8]}"  # inside, so that mounted volumes work too
+def _hidden_folder(out_dir: Path, kept: Path | None) -> Iterator[Path]:
+    """A folder for products beside `out_dir`; nothing of it stays on failure unless it is `kept`."""
+    hidden = kept or scratch_home(out_dir) / f"{PARTIAL}{uuid.uuid4().hex[:8]}-{out_dir.name}"
     try:
-        partial.mkdir()
-        yield partial
-        (out_dir / MANIFEST).unlink(missing_ok=True)
-        for path in sorted(partial.iterdir(), key=lambda path: path.name == MANIFEST):
-            path.replace(out_dir / path.name)
-    except OSError as error:
-        raise OutputError(
-            f"could not write into {out_dir}: {error.strerror or error}. Free some space or choose another --out."
-        ) from error
+        with writing(out_dir):
+            hidden.mkdir(parents=True, exist_ok=True)
+            yield hidden
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        if kept is None:
+            shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _publish(hidden: Path, out_dir: Path, names: list[str]) -> None:
+    """Give the products their place: all at once where there is no folder yet, else one by one, the manifest last."""
+    for left in hidden.glob(f"{PARTIAL}*"):  # half-written by a job that was killed
+        left.unlink()
+    if not out_dir.exists():
+        hidden.rename(out_dir)
+        return
+    (out_dir / MANIFEST).unlink(missing_ok=True)
+    for name in names:
+        with replacing(out_dir / name) as partial:
+            shutil.move(hidden / name, partial)  # copies where the folder is a volume of its own
 
 
 def _check(buildings: gpd.GeoDataFrame) -> None:

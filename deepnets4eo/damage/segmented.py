@@ -39,7 +39,7 @@ def buildings_of(
     """Outlines of the buildings that a run's segmenter sees: segment before detect.
 
     run : run folder. image : what its first layer is read from. labels : where the label raster is written and kept; one
-    that is there is replaced, one that was interrupted is gone on with where `options` say so.
+    that is there is replaced, or used where `options` say to resume, as one that was interrupted is gone on with.
 
     Returns polygons in the image's CRS with `id`, `class`, `value`, `area_m2`. Touching buildings are one.
     Errors: RunError where the image does not fit the run; LabelError where its legend has no such class; InputError where
@@ -49,7 +49,9 @@ def buildings_of(
     loaded = load_run(run)
     value = loaded.legend.value(class_name)
     logger.info("no footprints: the run %s looks for them in %s", run, image.source)
-    predict(loaded, image, labels, options or PredictOptions(overwrite=True), progress=progress)
+    options = options or PredictOptions(overwrite=True)
+    if not (options.resume and labels.is_file()):
+        predict(loaded, image, labels, options, progress=progress)
     found = polygonize(Layer.open(labels), {value: class_name}, shaping)
     if not len(found):
         raise InputError(

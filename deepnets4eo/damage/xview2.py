@@ -1,8 +1,9 @@
-"""The official xView2 score of damage rasters, with its per-image rule.
+"""The official xView2 score of damage rasters.
 
 Takes label rasters 0 (background) to 4 (destroyed), as arrays or as the challenge's folders of PNGs; refuses files
-that are missing, of another size or with other values. One global confusion matrix would score lower than the
-official tool: a class that an image's target does not show is left out of that image's counts.
+that are missing, of another size or with other values. Pixels are counted over all images together. The scorer's first
+two days (until 24 October 2019) left a class out of the counts of images whose target does not show it; that rule was
+withdrawn, and scores higher: figures of those days cannot be compared.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Counts:
 
 @dataclass
 class XView2Score:
-    """The score of a set of images, image by image.
+    """The score of a set of images, counted image by image and over all of them together.
 
     >>> score = XView2Score()
     >>> target = np.array([[1, 1, 4, 0]], np.uint8)
@@ -73,8 +74,8 @@ class XView2Score:
     ) -> None:
         """Count one image; four (H, W) uint8 label rasters 0–4 of one shape.
 
-        Damage counts only where the target has a building, and only where a building was localised; a class that
-        this image's target does not have is skipped, its false positives too.
+        Damage counts only where the target has a building, and only where a building was localised. Each class counts
+        in each image: its false positives also where this image's target does not show it.
         """
         self.images += 1
         localized = localization_prediction > 0
@@ -82,8 +83,7 @@ class XView2Score:
         building = damage_target > 0
         target, prediction = damage_target[building], (damage_prediction * localized)[building]
         for label, counts in enumerate(self.damage, start=1):
-            if (target == label).any():
-                counts.add(target == label, prediction == label)
+            counts.add(target == label, prediction == label)
 
     @property
     def damage_f1(self) -> float:

@@ -24,6 +24,8 @@ from deepnets4eo.fusion.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, wa
 from deepnets4eo.fusion.slope import slope_deg
 from deepnets4eo.fusion.terrain import MAX_BUILDING_M, Method, Surface, reach_px
 from deepnets4eo.grid import Grid, Window, blocks, gsd_m, projected_extent, whole
+from deepnets4eo.input_files import refuse_inputs
+from deepnets4eo.output_lock import locked
 from deepnets4eo.rasters.ahead import in_order
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.sources import same_grid
@@ -68,6 +70,7 @@ def composite_raster(
     _check_channels(channels, image=image, dtm=dtm)
     if not 0 < max_building_m < math.inf:
         raise InputError(f"max_building_m is {max_building_m}, expected metres above 0.")
+    refuse_inputs([out], [dsm, dtm, image])
     layers = {"dsm": _one_band(Layer.open(dsm), "dsm")}
     if dtm is not None:
         layers["dtm"] = _fit_for_warp(_one_band(Layer.open(dtm), "dtm"), layers["dsm"].grid)
@@ -77,8 +80,9 @@ def composite_raster(
     composite = _Composite(
         placed["dsm"], placed.get("dtm"), placed.get("image"), tuple(channels), method, max_building_m
     )
-    refuse_existing(out, overwrite=overwrite)
-    _write(composite, Path(out), block_px, progress)
+    with locked(out):
+        refuse_existing(out, overwrite=overwrite)
+        _write(composite, Path(out), block_px, progress)
     return Path(out)
 
 

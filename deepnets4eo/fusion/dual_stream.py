@@ -24,8 +24,9 @@ class DualStream(nn.Module):
     in_channels : bands of each sensor, or their sum beside `streams`. network, encoder, weights, options : of the
     streams, see `MemberSpec`. of : "scores": the mean before the softmax, a geometric mean of the probabilities;
     "probabilities": their arithmetic mean, given as its logarithm. absent : see `Streams`; "silent": the mean is
-    over the sensors that are there. A head of `create_model` goes on each stream. Errors: InputError for what does not
-    fit together.
+    over the sensors that are there. A head of `create_model` goes on each stream. frozen : the streams stay as they
+    are, the statistics of their normalisation too: the mean of networks that were trained before.
+    Errors: InputError for what does not fit together.
 
     >>> import torch
     >>> network = DualStream((3, 1), 6, options={"width": 4}).eval()
@@ -44,16 +45,25 @@ class DualStream(nn.Module):
         weights: str | None = None,
         options: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         of: str = SCORES,
+        frozen: bool = False,
         absent: str = MEAN,
     ) -> None:
         super().__init__()
         if of not in (SCORES, PROBABILITIES):
             raise InputError(f"of={of!r} is unknown; expected {SCORES} or {PROBABILITIES}.")
         sizes = stream_sizes(in_channels, streams)
-        self.of = of
+        self.of, self.frozen = of, frozen
         self.streams = Streams(sizes, absent)
         members = MemberSpec(network, encoder, weights, options).build(sizes, num_classes)
-        self.members = nn.ModuleList(members)
+        self.members = nn.ModuleList(members).requires_grad_(not frozen)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> DualStream:
+        """As of any module; frozen streams keep the statistics of their normalisation, too."""
+        super().train(mode)
+        if self.frozen:
+            self.members.eval()
+        return self
 
     @property
     def averaged(self) -> list[nn.Module]:

@@ -1,22 +1,21 @@
 """OpenStreetMap and other vectors as tables of tagged features near an image, with the area each source covers.
 
-Takes .osm and .pbf files, any vector file of GDAL, tables, lists of them, and mappings from class to source; refuses
+Takes .osm and .pbf files, the vector files of `formats.vectors`, tables, lists of them, and mappings from class to source; refuses
 files that are missing, damaged or no vector file, sources without CRS, and tables without any tag to go by.
 """
 
 from __future__ import annotations
 
-import bz2
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats.vectors import vector_file
 from deepnets4eo.fusion.osm_rules import TEXT_TAGS, OsmRules
 from deepnets4eo.grid import Grid
 from deepnets4eo.vector_reading import read_ogr, vector_errors
@@ -71,10 +70,9 @@ def read_features(source: OsmSource, rules: OsmRules, area: Grid) -> list[Featur
 
 def read_area(path: str | Path) -> gpd.GeoSeries:
     """The polygons of a vector file that say what an extract covers. Errors: InputError names the file."""
-
     _check_exists(path)
-    with vector_errors(str(path), FORMATS):
-        return read_ogr(path, columns=[]).geometry
+    with vector_file(path) as inner, vector_errors(str(path), FORMATS):
+        return read_ogr(inner, str(path), columns=[]).geometry
 
 
 def _items(source: OsmSource, rules: OsmRules) -> Iterator[tuple[str | None, Source]]:
@@ -97,11 +95,11 @@ def _read(source: Source, given: str | None, rules: OsmRules, area: Grid) -> Ite
         yield Features(rules.spread_tags(table), given, tuple(table.total_bounds), "the table of features")
         return
     _check_exists(source)
-    with _unpacked(Path(source)) as path:
+    with vector_file(source) as path:
         if path.suffix.lower() in OSM_SUFFIXES:
             yield from _read_osm(path, str(source), given, rules, area)
         else:
-            yield from _read_vector(path, given, rules, area)
+            yield from _read_vector(path, str(source), given, rules, area)
 
 
 def _read_osm(path: Path, name: str, given: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
@@ -116,7 +114,7 @@ def _read_osm(path: Path, name: str, given: str | None, rules: OsmRules, area: G
             how = {"CONFIG_FILE": str(settings), "layer": layer}
             bounds = pyogrio.read_info(path, force_total_bounds=True, **how)["total_bounds"]
             query = f'SELECT * FROM "{layer}" WHERE {tagged}'
-            table = read_ogr(path, sql=query, bbox=_box_in("EPSG:4326", area, name), CONFIG_FILE=str(settings))
+            table = read_ogr(path, name, sql=query, bbox=_box_in("EPSG:4326", area, name), CONFIG_FILE=str(settings))
             yield Features(table, given, _bounds(bounds), name)
 
 
@@ -127,21 +125,21 @@ def _osm_settings(keys: Sequence[str]) -> str:
     return f"closed_ways_are_polygons={AREA_TAGS}\nattribute_name_laundering=no\n{layers}{unread}"
 
 
-def _read_vector(path: Path, given: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
+def _read_vector(path: Path, name: str, given: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
     import pyogrio
 
-    with vector_errors(str(path), FORMATS):
+    with vector_errors(name, FORMATS):
         layers = [str(layer) for layer, kind in pyogrio.list_layers(path) if kind is not None]
         if not layers:
-            raise InputError(f"{path} has no layer with geometry. Expected {FORMATS}.")
+            raise InputError(f"{name} has no layer with geometry. Expected {FORMATS}.")
         for layer in layers:
             info = pyogrio.read_info(path, layer=layer, force_total_bounds=True)
             fields = {str(field) for field in info["fields"]}
             wanted = [key for key in (*rules.keys, TEXT_TAGS) if key in fields]
-            box = _box_in(info["crs"], area, str(path))
-            table = read_ogr(path, layer=layer, columns=wanted, bbox=box)
+            box = _box_in(info["crs"], area, name)
+            table = read_ogr(path, name, layer=layer, columns=wanted, bbox=box)
             known = given or (layer if layer in rules.names else None)
-            yield Features(rules.spread_tags(table), known, _bounds(info["total_bounds"]), str(path))
+            yield Features(rules.spread_tags(table), known, _bounds(info["total_bounds"]), name)
 
 
 def _speaks(part: Features, rules: OsmRules) -> bool:
@@ -173,21 +171,5 @@ def _check_crs(part: Features, area: Grid) -> None:
 
 
 def _check_exists(path: str | Path) -> None:
-    if "://" not in str(path) and not str(path).startswith("/vsi") and not Path(path).exists():
+    if not is_remote(str(path)) and not Path(path).exists():
         raise InputError(f"{path} does not exist. Check the path; expected {FORMATS}.")
-
-
-@contextmanager
-def _unpacked(path: Path) -> Iterator[Path]:
-    """The file, unpacked into a temporary folder where it is a .bz2: GDAL reads none."""
-    if path.suffix.lower() != ".bz2":
-        yield path
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        plain = Path(folder) / path.stem
-        try:
-            with bz2.open(path) as packed, plain.open("wb") as file:
-                shutil.copyfileobj(packed, file)
-        except (OSError, EOFError) as error:
-            raise InputError(f"{path} could not be unpacked: {error}. Is it whole?") from error
-        yield plain

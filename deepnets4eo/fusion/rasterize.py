@@ -26,6 +26,8 @@ from deepnets4eo.fusion.osm_reading import Features, read_area, read_features
 from deepnets4eo.fusion.osm_rules import OsmRules
 from deepnets4eo.fusion.osm_shapes import area_shapes, class_shapes, metre_outlines
 from deepnets4eo.grid import Grid, Window, blocks, crop, gsd_m, whole
+from deepnets4eo.input_files import refuse_inputs
+from deepnets4eo.output_lock import locked
 from deepnets4eo.rasters.ahead import in_order
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.scene import Layer, LayerLike
@@ -111,7 +113,7 @@ def rasterize_osm(
 ) -> Path:
     """Write OpenStreetMap classes as a COG on an image's grid, one band a class in the order of the rules.
 
-    source : .osm, .osm.bz2 or .pbf, any vector file of GDAL, a table with a column a tag, a list of them, or a mapping
+    source : .osm, .osm.bz2 or .pbf, a vector file of `formats.vectors`, a table with a column a tag, a list of them, or a mapping
         {class: file or table} for vectors without tags. Layers named like a class are of that class.
     target : grid, or raster whose grid it is.
     encoding : "binary" int8, 1 inside and -1 outside; "distance" float32 metres, positive inside and negative outside,
@@ -125,9 +127,28 @@ def rasterize_osm(
     Errors: InputError names a file that cannot be read or has no known tag; GridError where source and image do not
     meet or only one has a CRS; OutputError where `out` exists and is not to be overwritten.
     """
+    refuse_inputs([out], [source, target, rules, coverage])
     table = rules if isinstance(rules, OsmRules) else OsmRules.load(rules)
     _check(table, encoding, clip_m, [*unknown, *complete])
-    refuse_existing(out, overwrite=overwrite)
+    with locked(out):
+        refuse_existing(out, overwrite=overwrite)
+        canvas, tags = _prepare(source, target, table, encoding, clip_m, coverage, unknown, complete)
+        tags |= {"ATTRIBUTION": attribution, "LICENSE": LICENSE} if attribution else {}
+        _write(canvas, Path(out), encoding, tags, progress)
+    return Path(out)
+
+
+def _prepare(
+    source: OsmSource,
+    target: Grid | LayerLike,
+    table: OsmRules,
+    encoding: Encoding,
+    clip_m: float,
+    coverage: str | Path | gpd.GeoDataFrame | gpd.GeoSeries | None,
+    unknown: Sequence[str],
+    complete: Sequence[str],
+) -> tuple[_Canvas, dict[str, str]]:
+    """What is drawn, and the tags that say how."""
     grid, tags = _grid_and_tags(target)
     margin_px = math.ceil(clip_m / min(gsd_m(grid))) + 1
     around = crop(grid, whole(grid).grown(margin_px))
@@ -143,9 +164,7 @@ def rasterize_osm(
     canvas = _Canvas(grid, margin_px, outlines, covered, table.priority, clip_m)
     tags |= {"OSM_ENCODING": encoding, "OSM_UNKNOWN_VALUE": str(UNKNOWN), "OSM_UNKNOWN_CLASSES": ",".join(missing)}
     tags |= {"OSM_CLIP_M": f"{clip_m:g}"} if encoding == "distance" else {}
-    tags |= {"ATTRIBUTION": attribution, "LICENSE": LICENSE} if attribution else {}
-    _write(canvas, Path(out), encoding, tags, progress)
-    return Path(out)
+    return canvas, tags
 
 
 def _write(

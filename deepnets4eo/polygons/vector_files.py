@@ -5,16 +5,20 @@ Takes a GeoDataFrame and a path; refuses suffixes it has no format for.
 
 from __future__ import annotations
 
+import sqlite3
 import warnings
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.errors import InputError
 from deepnets4eo.files import replacing
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
+FIXED_TIME = "1980-01-01T00:00:00.000Z"  # as ZIP files have where no time is meant
+TIME_COLUMNS = {"gpkg_contents": "last_change", "gpkg_metadata_reference": "timestamp", "layer_styles": "update_time"}
 DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".fgb": "FlatGeobuf", ".parquet": "", ".geoparquet": ""}
 
 
@@ -45,15 +49,21 @@ def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = 
             return path
         if driver == "GeoJSON" and frame.crs is not None:
             frame = frame.to_crs("EPSG:4326")
-        try:
-            with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "'crs' was not provided")  # plain pixels have none
-                pyogrio.write_dataframe(
-                    frame, partial, layer=layer or path.stem, driver=driver, geometry_type=_kind(frame)
-                )
-        except (pyogrio.errors.DataSourceError, pyogrio.errors.GeometryError, pyogrio.errors.FeatureError) as error:
-            raise OutputError(f"could not write {path}: {error}. Free some space or choose another --out.") from error
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "'crs' was not provided")  # plain pixels have none
+            pyogrio.write_dataframe(frame, partial, layer=layer or path.stem, driver=driver, geometry_type=_kind(frame))
+        if driver == "GPKG":
+            set_fixed_times(partial)
     return path
+
+
+def set_fixed_times(path: Path) -> None:
+    """Put one fixed time into a GeoPackage's fields for the last change, so that equal layers make equal files."""
+    with closing(sqlite3.connect(path)) as database, database:
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        for table, column in TIME_COLUMNS.items():
+            if table in tables:
+                database.execute(f"UPDATE {table} SET {column} = ?", (FIXED_TIME,))
 
 
 def _kind(frame: gpd.GeoDataFrame) -> str | None:

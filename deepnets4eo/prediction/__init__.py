@@ -1,10 +1,11 @@
 """A run and a scene in, label rasters out: streamed, resumable, in bounded memory."""
 
-from deepnets4eo.prediction.job import Prediction, PredictOptions, describe, open_scene, predict
+from deepnets4eo.prediction.job import Prediction, PredictOptions, check_outputs, describe, open_scene, predict
 
 __all__ = [
     "PredictOptions",
     "Prediction",
+    "check_outputs",
     "describe",
     "open_scene",
     "predict",

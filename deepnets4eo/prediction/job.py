@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +21,9 @@ from rasterio.env import get_gdal_config, set_gdal_config
 from deepnets4eo.device import Compute, choose
 from deepnets4eo.files import refuse_existing
 from deepnets4eo.grid import Grid
+from deepnets4eo.input_files import label_raster_files, refuse_inputs
 from deepnets4eo.lattice import Lattice, Tiling
+from deepnets4eo.output_lock import locked
 from deepnets4eo.prediction.ledger import Ledger
 from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
@@ -101,20 +103,44 @@ def predict(
     segmenter, identity = _segmenter_of(run)
     scene = open_scene(scene, segmenter)
     segmenter.inputs.check(scene)
+    paths = _paths(out, options)
+    with locked(*paths.values()):
+        ledger = Ledger(paths[LABELS])
+        resumed = options.resume and ledger.load()
+        _check(paths, options, [run, scene], resumed=resumed)
+        threads = options.threads or (ledger.job["compute"]["threads"] if resumed else None)
+        compute = choose(options.device, options.precision, threads)
+        lattice = Lattice(scene.shape, options.tiling(segmenter.tiling))
+        tags = _tags(segmenter, identity, scene, lattice.tiling)
+        outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
+        reader = TileReader(scene, segmenter.inputs, lattice)
+        job = Job(segmenter, lattice, compute, reader, outputs, ledger, options.workers, progress)
+        return _carry_out(job, _identity(identity, job, scene), options, resumed=resumed)
+
+
+def check_outputs(
+    out: str | Path, options: PredictOptions, inputs: Sequence[Run | Segmenter | Scene | str | Path]
+) -> None:
+    """Refuse what `predict` would refuse of its outputs, without the work: files that exist, or are inputs.
+
+    inputs : the scene, and every run or its folder. Errors: OutputError.
+    """
+    paths = _paths(out, options)
+    _check(paths, options, inputs, resumed=options.resume and Ledger(paths[LABELS]).path.is_file())
+
+
+def _paths(out: str | Path, options: PredictOptions) -> dict[str, Path]:
     given = {LABELS: Path(out), PROBABILITIES: options.probabilities, ENTROPY: options.entropy}
-    paths = {name: Path(path) for name, path in given.items() if path is not None}
-    ledger = Ledger(paths[LABELS])
-    resumed = options.resume and ledger.load()
+    return {name: Path(path) for name, path in given.items() if path is not None}
+
+
+def _check(paths: Mapping[str, Path], options: PredictOptions, inputs: Sequence[Any], *, resumed: bool) -> None:
+    """Outputs against inputs and against what is there."""
+    written = [*label_raster_files(paths[LABELS]), *(path for name, path in paths.items() if name != LABELS)]
+    read = [item.folder if isinstance(item, Run) else item for item in inputs]
+    refuse_inputs(written, [list(item.layers.values()) if isinstance(item, Scene) else item for item in read])
     for path in paths.values():
         refuse_existing(path, overwrite=options.overwrite, resume=resumed)
-    threads = options.threads or (ledger.job["compute"]["threads"] if resumed else None)
-    compute = choose(options.device, options.precision, threads)
-    lattice = Lattice(scene.shape, options.tiling(segmenter.tiling))
-    tags = _tags(segmenter, identity, scene, lattice.tiling)
-    outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
-    reader = TileReader(scene, segmenter.inputs, lattice)
-    job = Job(segmenter, lattice, compute, reader, outputs, ledger, options.workers, progress)
-    return _carry_out(job, _identity(identity, job, scene), options, resumed=resumed)
 
 
 def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Segmenter) -> Scene:

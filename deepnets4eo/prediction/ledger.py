@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import OutputError, RunError
-from deepnets4eo.files import PARTIAL, plain
+from deepnets4eo.files import PARTIAL, plain, writing
 from deepnets4eo.grid import Window
 
 Bytes = NDArray[np.uint8]
@@ -111,15 +111,14 @@ class Ledger:
 
     def _append(self, path: Path, content: bytes) -> None:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("ab") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise OutputError(
-                f"could not write {path}: {error.strerror or error}. Free some space, then go on with --resume."
-            ) from error
+            with writing(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with path.open("ab") as file:
+                    file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
+        except OutputError as error:
+            raise OutputError(f"{error} What is done is kept: go on with --resume then.") from error
 
 
 def _line(value: dict[str, Any]) -> bytes:

@@ -21,7 +21,7 @@ def resident_bytes() -> int:
     """What this process holds now; its peak where the system does not tell."""
     status = Path("/proc/self/statm")
     if status.exists():
-        return int(status.read_text().split()[1]) * resource.getpagesize()
+        return int(status.read_text(encoding="utf-8").split()[1]) * resource.getpagesize()
     return peak_bytes()
 
 

@@ -10,7 +10,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -24,8 +24,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window as RasterioWindow
 
-from deepnets4eo.errors import OutputError
-from deepnets4eo.files import PARTIAL, replacing, write_text
+from deepnets4eo.files import PARTIAL, replacing, writer_errors, writing
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.legend import Legend
 
@@ -72,43 +71,44 @@ class CogWriter:
         self._dataset: DatasetWriter | None = None
 
     def __enter__(self) -> CogWriter:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            self._dataset = rasterio.open(self.stream, "w", **self._profile)
-        except RasterioError as error:
-            raise self._refused(error) from error
-        self._describe()
+            with writing(self.path):
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+                self._dataset = rasterio.open(self.stream, "w", **self._profile)
+                self._describe()
+        except BaseException:
+            self._discard()
+            raise
         return self
 
     def write(self, window: Window, data: NDArray[Any]) -> None:
         """Write (C, h, w) values, or (h, w) for one band, at a window inside the grid."""
         part = RasterioWindow(window.col, window.row, window.width, window.height)
-        try:
+        with writing(self.path):
             self._stream.write(data if data.ndim == 3 else data[None], window=part)
-        except RasterioError as error:
-            raise self._refused(error) from error
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self._close()
             if kind is None:
+                with writing(self.path), _gdal_errors():
+                    self._stream.close()
                 self._finish()
         finally:
-            self.stream.unlink(missing_ok=True)
+            self._discard()
 
     @property
     def _stream(self) -> DatasetWriter:
         assert self._dataset is not None, "CogWriter is used outside its with-block"
         return self._dataset
 
-    def _close(self) -> None:
-        try:
-            with _gdal_errors():
-                self._stream.close()
-        except RasterioError as error:
-            raise self._refused(error) from error
+    def _discard(self) -> None:
+        """Close the stream, whatever its state, and remove it."""
+        if self._dataset is not None:
+            with suppress(*writer_errors()), _gdal_errors():
+                self._dataset.close()
+        self.stream.unlink(missing_ok=True)
 
     def _describe(self) -> None:
         self._stream.update_tags(**self._tags)
@@ -123,19 +123,20 @@ class CogWriter:
             COMPRESS="DEFLATE", LEVEL=self._level, PREDICTOR=predictor, BLOCKSIZE=BLOCK_PX, BIGTIFF="IF_SAFER",
             NUM_THREADS="ALL_CPUS", OVERVIEW_RESAMPLING="NEAREST" if self._categorical else "AVERAGE",
         )  # fmt: skip
-        with replacing(self.path) as partial:
-            try:
-                with _gdal_errors(), rasterio.Env(ZSTD_LEVEL_OVERVIEW=1):  # the driver's own scratch file of overviews
-                    rasterio.shutil.copy(self.stream, partial, driver="COG", **options)
-                _refuse_truncated(partial)
-            except RasterioError as error:
-                raise self._refused(error) from error
-        if self._legend is not None:
-            write_text(self.path.with_suffix(".qml"), self._legend.qml())
-            write_text(f"{self.path}.aux.xml", _category_names(self._legend))
+        with ExitStack() as files:  # they take their names together, the raster last
+            partial = files.enter_context(replacing(self.path))
+            with _gdal_errors(), rasterio.Env(ZSTD_LEVEL_OVERVIEW=1):  # the driver's own scratch file of overviews
+                rasterio.shutil.copy(self.stream, partial, driver="COG", **options)
+            _refuse_truncated(partial)
+            for path, text in self._side_files().items():
+                files.enter_context(replacing(path)).write_text(text, encoding="utf-8")
 
-    def _refused(self, error: Exception) -> OutputError:
-        return OutputError(f"could not write {self.path}: {error}. Free some space or choose another --out.")
+    def _side_files(self) -> dict[Path, str]:
+        """What a legend needs beside the raster: the style for QGIS, the names for GDAL."""
+        if self._legend is None:
+            return {}
+        aside = Path(f"{self.path}.aux.xml")
+        return {self.path.with_suffix(".qml"): self._legend.qml(), aside: _category_names(self._legend)}
 
 
 @contextmanager

@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-import rasterio
 from affine import Affine
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioError
 
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import check_affine
 
 TILE_SUFFIXES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
@@ -58,14 +57,14 @@ def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
         if not tiles:
             raise InputError(f"the folder {path} holds no raster ({', '.join(sorted(TILE_SUFFIXES))}). Check the path.")
         return tiles
-    if any(mark in text for mark in "*?") and "://" not in text:
+    if any(mark in text for mark in "*?") and not is_remote(text):
         tiles = sorted(glob.glob(text))
         if not tiles:
             raise InputError(f"no file matches {text}. Check the pattern.")
         return tiles
-    local = "://" not in text and not text.startswith(("/vsi", "<")) and ":" not in path.name
-    if local and not path.exists():
-        raise InputError(f"{text} does not exist. Check the path.")
+    if not is_remote(text) and not path.exists():
+        inner = " Names of layers within files (NETCDF:…) are not read: translate the layer first." * (":" in path.name)
+        raise InputError(f"{text} does not exist. Check the path.{inner}")
     return [text]
 
 
@@ -94,23 +93,20 @@ def mosaic_vrt(paths: Sequence[str]) -> str:
 
 
 def _describe(path: str) -> Tile:
-    try:
-        with rasterio.open(path) as tile:
-            check_affine(tile.transform, (tile.height, tile.width), path)
-            return Tile(
-                str(Path(path).resolve()) if "://" not in path and Path(path).exists() else path,
-                tile.height,
-                tile.width,
-                tile.transform,
-                tile.crs.to_wkt() if tile.crs else "",
-                tile.dtypes,
-                tile.nodata,
-                tile.colorinterp,
-                tile.descriptions,
-                MaskFlags.per_dataset in tile.mask_flag_enums[0],
-            )
-    except (RasterioError, CPLE_BaseError, UnicodeError) as error:
-        raise InputError(f"{path} is not a raster that GDAL can open. Take it out of the mosaic.") from error
+    with open_raster(path) as tile:
+        check_affine(tile.transform, (tile.height, tile.width), path)
+        return Tile(
+            path if is_remote(path) else str(Path(path).resolve()),
+            tile.height,
+            tile.width,
+            tile.transform,
+            tile.crs.to_wkt() if tile.crs else "",
+            tile.dtypes,
+            tile.nodata,
+            tile.colorinterp,
+            tile.descriptions,
+            MaskFlags.per_dataset in tile.mask_flag_enums[0],
+        )
 
 
 def _require_alike(first: Tile, tile: Tile) -> None:

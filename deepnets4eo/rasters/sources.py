@@ -1,11 +1,12 @@
 """What stands behind a layer: a file, a mosaic of tiles, an array, or any of these seen through a warp.
 
 Each source reads windows inside its own grid and says which pixels are valid. Dataset handles are one per thread.
-Refuses what GDAL cannot open, what has no pixels, and tiles that differ in CRS, bands, type or resolution.
+Refuses what `formats.rasters` does not open, what has no pixels, and tiles that differ in CRS, bands, type or resolution.
 """
 
 from __future__ import annotations
 
+import copy
 import threading
 import weakref
 from collections.abc import Iterator, Sequence
@@ -14,21 +15,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import rasterio
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from pyproj.exceptions import ProjError
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
-from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader, MemoryFile
 from rasterio.transform import guard_transform
 from rasterio.vrt import WarpedVRT
-from rasterio.warp import calculate_default_transform
 from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
 from deepnets4eo.grid import Grid, Window, check_grid
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
 
@@ -36,7 +34,6 @@ Read = tuple[NDArray[Any], NDArray[np.bool_]]
 
 WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
 PLAIN_CRS = "EPSG:3857"  # stands in where neither side has a CRS: pixels are warped as plane coordinates
-READ_ERRORS = (RasterioError, CPLE_BaseError)  # rasterio lets some of GDAL's errors through as they are
 FLIP = Affine.scale(1, -1)  # GDAL takes an identity transform for none; flipped, it is one
 
 
@@ -100,7 +97,7 @@ class ArraySource:
             profile |= dict(dtype=array.dtype, nodata=self.nodata, crs=_rasterio_crs(self.grid), BIGTIFF="IF_SAFER")
             with self._file.open(transform=self.grid.affine, **profile) as dataset:
                 dataset.write(array)
-        return _quiet_open(self._file.name)
+        return open_raster(self._file.name)
 
 
 class FileSource:
@@ -156,7 +153,7 @@ class FileSource:
             ) from error
 
     def open_dataset(self) -> DatasetReader:
-        dataset = _quiet_open(self._target)
+        dataset = open_raster(self._target)
         return _unwarped(dataset) if dataset.gcps[0] and dataset.transform.is_identity else dataset
 
 
@@ -226,9 +223,22 @@ class _Placed:
 
     def __init__(self, origin: Source, grid: Grid) -> None:
         self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
-        self.dtype, self.nodata = origin.dtype, origin.nodata
+        self.dtype, self.nodata, self._origin = origin.dtype, origin.nodata, origin
         self.bands, self.band_names, self.grid = origin.bands, origin.band_names, grid
         self.read, self.read_coarse, self.open_dataset = origin.read, origin.read_coarse, origin.open_dataset
+
+
+def with_nodata(source: Source, value: float) -> Source:
+    """The same source, of which pixels with `value` in every band are not valid."""
+    if isinstance(source, ArraySource):
+        return ArraySource(source._array, source.grid, value)
+    if isinstance(source, WarpedSource):
+        return WarpedSource(with_nodata(source._origin, value), source.grid, source._resampling.name)
+    if isinstance(source, _Placed):
+        return _Placed(with_nodata(source._origin, value), source.grid)
+    declared = copy.copy(source)
+    declared.nodata, declared._handles = value, threading.local()  # type: ignore[attr-defined]  # a file
+    return declared
 
 
 def same_grid(a: Grid, b: Grid) -> bool:
@@ -238,18 +248,6 @@ def same_grid(a: Grid, b: Grid) -> bool:
     corners = [(0, 0), (a.shape[1], 0), (0, a.shape[0])]
     back = ~a.affine * b.affine
     return all(abs(u - x) < 1e-3 and abs(v - y) < 1e-3 for x, y in corners for u, v in [back * (x, y)])
-
-
-def _quiet_open(target: str) -> DatasetReader:
-    try:
-        return rasterio.open(target)
-    except UnicodeError as error:
-        raise InputError(
-            f"the name of {target}, or a text in it, is not UTF-8. Rename it, or write it anew."
-        ) from error
-    except READ_ERRORS as error:
-        remedy = "Check the file with gdalinfo." if "://" in target or Path(target).exists() else "Check the path."
-        raise InputError(f"{target} is not a raster that GDAL can open. {remedy}") from error
 
 
 @contextmanager
@@ -275,11 +273,9 @@ def _handle(source: FileSource | WarpedSource) -> DatasetReader:
 
 def _unwarped(dataset: DatasetReader) -> DatasetReader:
     """A raster placed by ground control points, straightened onto a regular grid."""
-    gcps, crs = dataset.gcps
-    transform, width, height = calculate_default_transform(crs, crs, dataset.width, dataset.height, gcps=gcps)
-    return WarpedVRT(
-        dataset, crs=crs, transform=transform, width=width, height=height, add_alpha=dataset.nodata is None
-    )
+    _, crs = dataset.gcps
+    # no transform of one's own: given one, WarpedVRT takes the pixels' and leaves out the points
+    return WarpedVRT(dataset, crs=crs, add_alpha=dataset.nodata is None)
 
 
 def _grid(dataset: DatasetReader) -> Grid:

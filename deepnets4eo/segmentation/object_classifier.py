@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.files import replacing
 from deepnets4eo.scene import Layer
 from deepnets4eo.sealing import open_sealed, seal
 from deepnets4eo.segmentation.object_patches import upright_patches
@@ -130,7 +131,8 @@ class ObjectClassifier:
             raise RunError("this classifier has learned nothing yet, so there is nothing to save. Call fit first.")
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        save_file(self._network.state_dict(), folder / WEIGHTS)
+        with replacing(folder / WEIGHTS) as partial:
+            save_file(self._network.state_dict(), partial)
         card = {"kind": KIND, "types": list(self.types), "view": asdict(self.view), "scaling": self._scaling}
         seal(folder, card | {"seed": self.seed, "history": self.history, "versions": versions()}, [WEIGHTS])
         return folder

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.formats.access import refuse_offline
 
 if TYPE_CHECKING:
     from deepnets4eo.segmentation.segnet import SegNetEncoder
@@ -23,7 +24,6 @@ IMAGENET = "imagenet"
 REPOSITORY, FILE = "timm/vgg16_bn.tv_in1k", "model.safetensors"  # torchvision's weights, without pickle
 FEATURES = re.compile(r"(?:.*\.)?features\.(\d+)\.(\w+)")
 OWN = re.compile(r"(?:.*\.)?(stages\.\d+\.\d+\.\w+)")
-COLORS = 3
 
 
 def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
@@ -118,6 +118,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 def _downloaded() -> Path:
     from huggingface_hub import hf_hub_download
 
+    refuse_offline("the weights of VGG-16-BN")
     try:
         return Path(hf_hub_download(REPOSITORY, FILE))
     except OSError as error:

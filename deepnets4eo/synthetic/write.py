@@ -16,6 +16,8 @@ import numpy as np
 from deepnets4eo.files import refuse_existing, replacing, write_json
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.legend import Legend
+from deepnets4eo.output_lock import locked
+from deepnets4eo.polygons.vector_files import set_fixed_times
 from deepnets4eo.rasters.cog import CogWriter
 
 if TYPE_CHECKING:
@@ -33,26 +35,37 @@ def synthetic_tag(city: City) -> dict[str, str]:
 def write_city(city: City, folder: Path, *, overwrite: bool = False) -> Path:
     """Write everything; returns the folder. Errors: OutputError when the folder holds a city already."""
     marker = folder / "city.json"
-    refuse_existing(marker, overwrite=overwrite)
-    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        refuse_existing(marker, overwrite=overwrite)
+        if folder.exists():
+            _write(city, folder)
+        else:  # it appears only when everything in it is written
+            with replacing(folder) as partial:
+                partial.mkdir()
+                _write(city, partial)
+    return folder
+
+
+def _write(city: City, folder: Path) -> None:
     tags = synthetic_tag(city)
     _write_rasters(city, folder, tags)
-    post = city.post
     truth = {"buildings": city.buildings, "roads": city.roads}
     _write_vectors(folder / "truth.gpkg", truth, tags)
     _write_vectors(folder / "footprints.gpkg", {"footprints": city.footprints()}, tags)
     _write_vectors(folder / "osm.gpkg", city.osm(), tags)
-    card: dict[str, Any] = {
-        "synthetic": tags["SYNTHETIC"],
+    write_json(folder / "city.json", _card(city))
+
+
+def _card(city: City) -> dict[str, Any]:
+    return {
+        "synthetic": synthetic_tag(city)["SYNTHETIC"],
         "seed": city.seed,
         "shape": list(city.shape),
         "gsd_m": city.gsd_m,
-        "post_to_pre": list(post.to_pre)[:6],
+        "post_to_pre": list(city.post.to_pre)[:6],
         "style": dataclasses.asdict(city.style),
         "event": dataclasses.asdict(city.event),
     }
-    write_json(marker, card)
-    return folder
 
 
 def _write_rasters(city: City, folder: Path, tags: dict[str, str]) -> None:
@@ -95,3 +108,5 @@ def _write_vectors(path: Path, layers: dict[str, gpd.GeoDataFrame], tags: dict[s
                     dataset_metadata=tags,
                 )
                 first = False
+        if not first:
+            set_fixed_times(partial)

@@ -5,12 +5,11 @@ Takes the history: one mapping of numbers per epoch. Gives `log.csv` and `curves
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from deepnets4eo.csv_text import csv_text
 from deepnets4eo.files import replacing, write_text
 
 History = Sequence[Mapping[str, float]]
@@ -21,11 +20,7 @@ SCORES = ("overall_accuracy", "mean_f1", "mean_iou", "kappa")
 def write_log(path: str | Path, history: History) -> Path:
     """One row per epoch, one column per number; columns are those of the first epoch, then new ones as they come."""
     columns = list(dict.fromkeys(key for row in history for key in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(history)
-    return write_text(path, text.getvalue())
+    return write_text(path, csv_text([columns, *([row.get(key, "") for key in columns] for row in history)]))
 
 
 def draw_curves(path: str | Path, history: History, best_epoch: int | None = None) -> Path:

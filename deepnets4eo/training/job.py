@@ -8,16 +8,21 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from deepnets4eo.catalog import recipe_path
 from deepnets4eo.dataset_card import DatasetCard
 from deepnets4eo.errors import DeepNets4EOError, InputError, RunError
-from deepnets4eo.files import PARTIAL, refuse_existing
+from deepnets4eo.files import refuse_existing, remove_leftovers
+from deepnets4eo.formats.access import offline
+from deepnets4eo.input_files import refuse_inputs
+from deepnets4eo.output_lock import locked
 from deepnets4eo.recipe import Recipe, differing_keys, read_recipe, resolve
 from deepnets4eo.training.tasks import SEGMENTATION, Task, TrainOptions, load_task
 
+OFFLINE = "a recipe goes online only where that was asked for. Add --online, or give a file on this computer."
 RECIPE, CHECKPOINTS = "recipe.yaml", "checkpoints"
 MADE = (
     "card.json", CHECKPOINTS, "confusion.csv", "curves.png", "estimator.skops", "legend.yaml", "log.csv",
@@ -36,27 +41,30 @@ def train(
     """Train what a recipe describes; returns the run folder.
 
     recipe : name in the catalog, YAML file, or a Recipe. data : folders that the recipe's patterns start from.
-    overrides : e.g. "train.epochs=20". options : device, resume, overwrite.
+    overrides : e.g. "train.epochs=20". options : device, resume, overwrite, online.
     The run holds recipe.yaml, weights.safetensors (estimator.skops), card.json, legend.yaml, log.csv, metrics.json,
     confusion.csv, curves.png, split.geojson and checkpoints/. Two runs of one seed on one CPU give the same weights.
     Errors: InputError for recipe, data or legend; OutputError for an existing folder; RunError when it cannot resume.
     """
     options, out = options or TrainOptions(), Path(out)
     resolved, task = load_recipe(recipe, data=data, overrides=overrides)
-    refuse_existing(out, overwrite=options.overwrite, resume=options.resume)
-    if options.resume:
-        _same_recipe(out / RECIPE, resolved)
-    else:
-        _clear(out)
-    for stale in out.rglob(f"{PARTIAL}*"):  # what a kill left half-written
-        stale.unlink()
-    resolved.save(out / RECIPE)
-    try:
-        return task.train(resolved, out, options)
-    except DeepNets4EOError:
-        if not (out / CHECKPOINTS).exists():  # nothing was learnt that could be resumed
+    given = recipe if isinstance(recipe, (str, Path)) and not options.resume else None
+    refuse_inputs([out, *(out / name for name in MADE)], [given, _paths_in(resolved.to_dict())])
+    with locked(out):
+        refuse_existing(out, overwrite=options.overwrite, resume=options.resume)
+        if options.resume:
+            _same_recipe(out / RECIPE, resolved)
+        else:
             _clear(out)
-        raise
+        remove_leftovers(out / CHECKPOINTS)
+        try:
+            resolved.save(out / RECIPE)
+            with nullcontext() if options.online else offline(OFFLINE):
+                return task.train(resolved, out, options)
+        except DeepNets4EOError:
+            if not any((out / CHECKPOINTS).glob("*")):  # nothing was learnt that could be resumed
+                _clear(out)
+            raise
 
 
 def load_recipe(
@@ -91,6 +99,14 @@ def _task_name(values: dict[str, Any], overrides: Sequence[str]) -> str:
     if not isinstance(name, str):
         raise InputError(f"the recipe's task is {name!r}, expected a name such as {SEGMENTATION!r}.")
     return name
+
+
+def _paths_in(values: Any) -> list[str]:
+    """Everything in a recipe that may be a path: data, legends, first weights."""
+    if isinstance(values, str):
+        return [values]
+    items = values.values() if isinstance(values, dict) else values if isinstance(values, (list, tuple)) else ()
+    return [path for item in items for path in _paths_in(item)]
 
 
 def _same_recipe(path: Path, recipe: Recipe) -> None:

@@ -23,6 +23,7 @@ from deepnets4eo.dataset_card import TRAIN, DatasetCard
 from deepnets4eo.dataset_reader import open_dataset, refuse_other_bands
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
+from deepnets4eo.formats.access import is_remote, refuse_offline
 from deepnets4eo.grid import Grid, Window, whole
 from deepnets4eo.legend import VOID, Legend
 from deepnets4eo.rasters.sources import ArraySource
@@ -188,10 +189,16 @@ def _explicit(data: DataSection) -> dict[str, dict[str, str]]:
         name = entry.get("name", f"{ONLY}-{number}")
         if name in scenes:
             raise InputError(f"two of data.scenes are named {name!r}. Give each its own name.")
-        scenes[name] = {
-            layer: path if "://" in path else str(base / path) for layer, path in entry.items() if layer != "name"
-        }
+        scenes[name] = {layer: _path(base, path, layer) for layer, path in entry.items() if layer != "name"}
     return scenes
+
+
+def _path(base: Path, path: str, layer: str) -> str:
+    """Where a recipe says that a layer lies; a web address only where the user lets recipes go online."""
+    if not is_remote(path):
+        return str(base / path)
+    refuse_offline(f"the layer {layer} ({path})")
+    return path
 
 
 def _in_folder(folder: Path, patterns: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -201,7 +208,7 @@ def _in_folder(folder: Path, patterns: Mapping[str, str]) -> dict[str, dict[str,
     scenes: dict[str, dict[str, str]] = {}
     for layer, pattern in patterns.items():
         if not re.search(r"[*?]", pattern):
-            shared[layer] = str(folder / pattern)
+            shared[layer] = _path(folder, pattern, layer)
             continue
         matches = _matches(folder, pattern)
         if not matches:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,7 @@ from deepnets4eo.training.statistics import class_cells, measure_inputs, warn_of
 from deepnets4eo.training.tasks import TrainOptions
 
 if TYPE_CHECKING:
+    from deepnets4eo.device import Compute
     from deepnets4eo.training.data import ValidationLoader
 
 log = logging.getLogger(__name__)
@@ -156,6 +157,8 @@ def train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(train.seed)
         segmenter = _untrained(prepared)
+    if not any(parameter.requires_grad for parameter in segmenter.module.parameters()):
+        return _as_it_is(segmenter, recipe, compute)
     segmenter.module.to(memory_format=torch.channels_last)  # quicker convolutions
     plan = WindowPlan(prepared.parts, prepared.cells, recipe)
     augment = Augmentation(train.flips, train.rotations, train.photometric, train.modality_dropout)
@@ -171,6 +174,18 @@ def train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple
     epochs = {"epochs": progress.epochs_done, "best_epoch": progress.best_epoch, "kept": train.keep}
     seconds = round(sum(row["seconds"] for row in progress.history), 3)
     return segmenter, {**epochs, "compute": compute.to_dict(), "seconds": seconds}
+
+
+def _as_it_is(segmenter: NetworkSegmenter, recipe: Recipe, compute: Compute) -> tuple[NetworkSegmenter, dict[str, Any]]:
+    """A network in which nothing learns: no step is taken, so that not even statistics of normalisation move."""
+    if not recipe.model.encoder_weights:
+        raise InputError(
+            f"nothing in the network {recipe.model.network} learns, and it has no weights to keep. Set "
+            "model.encoder_weights to the runs that it puts together, or leave out frozen."
+        )
+    log.info("nothing in the network %s learns: its weights stay as they are", recipe.model.network)
+    segmenter.to(replace(compute, precision="float32"))
+    return segmenter, {"compute": compute.to_dict(), "seconds": 0.0}
 
 
 def _untrained(prepared: Prepared) -> NetworkSegmenter:

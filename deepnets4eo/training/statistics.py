@@ -23,7 +23,7 @@ from deepnets4eo.training.parts import TRAIN, VAL, Parts, Place
 log = logging.getLogger(__name__)
 
 WINDOW_PX = 256
-MOST_WINDOWS = 1000  # of them, evenly spread, the statistics are made: 65 million pixels
+MOST_WINDOWS = 1000  # the statistics are made of: 65 million pixels
 KEPT_PIXELS = 1000  # a window, for the percentiles
 
 
@@ -53,12 +53,15 @@ class Moments:
         return np.sqrt(self._squares / max(self.count, 1))
 
 
-def measure_inputs(parts: Parts, layers: Sequence[str]) -> InputSpec:
-    """Scaling, range and GSD of the training part. Peak memory: one window and 1 MB a layer and band."""
+def measure_inputs(parts: Parts, layers: Sequence[str], *, most_windows: int = MOST_WINDOWS) -> InputSpec:
+    """Scaling, range and GSD of the training part, from at most `most_windows` of its windows, evenly spread.
+
+    Peak memory: one window and 1 MB a layer and band.
+    """
     moments = {layer: Moments(_bands(parts, layer)) for layer in layers}
     kept: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
     extremes: dict[tuple[str, int], list[NDArray[np.float32]]] = {}
-    for place in _spread(parts.places(TRAIN, WINDOW_PX)):
+    for place in _spread(parts.places(TRAIN, WINDOW_PX), most_windows):
         sample = parts.scenes[place.scene].scene.read(place.window, layers)
         counted = sample["valid"] & parts.mask(place.scene, TRAIN, place.window)
         for layer in layers:
@@ -145,11 +148,11 @@ def _say_far(parts: Parts, layer: str, far: FarValues, scenes: Sequence[int], st
     )  # fmt: skip
 
 
-def _spread(places: Sequence[Place]) -> list[Place]:
-    """At most MOST_WINDOWS of them, evenly spread."""
-    if len(places) <= MOST_WINDOWS:
+def _spread(places: Sequence[Place], most: int) -> list[Place]:
+    """At most `most` of them, evenly spread."""
+    if len(places) <= most:
         return list(places)
-    return [places[round(at)] for at in np.linspace(0, len(places) - 1, MOST_WINDOWS)]
+    return [places[round(at)] for at in np.linspace(0, len(places) - 1, most)]
 
 
 def _bands(parts: Parts, layer: str) -> int:

@@ -20,11 +20,15 @@ SEGMENTATION = "segmentation"
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How a training runs on this machine; nothing here changes what is learned, but for the device's rounding."""
+    """How a training runs on this machine; nothing here changes what is learned, but for the device's rounding.
+
+    online : whether to download what the recipe names: first weights ("imagenet"), rasters at web addresses.
+    """
 
     device: str = "auto"
     resume: bool = False
     overwrite: bool = False
+    online: bool = False
 
 
 Trainer = Callable[[Any, Path, TrainOptions], Path]

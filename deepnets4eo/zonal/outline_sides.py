@@ -55,8 +55,24 @@ def inverse(grid: Grid | None) -> NDArray[np.float64]:
     return np.array([column, row])
 
 
-def decompose(geometries: NDArray[Any], to_pixels: NDArray[np.float64]) -> tuple[Edges, Ledges, NDArray[np.int64]]:
-    """Sides, ledges and boxes of polygons, in pixels."""
+SIDE = ("x", "y", "dx", "dy", "first", "last")
+Decomposed = tuple[Edges, Ledges, NDArray[np.int64]]
+
+
+def joined(pieces: list[Decomposed]) -> Decomposed:
+    """Sides, ledges and boxes of all outlines from those of several runs of them."""
+    edges, ledges, boxes = zip(*pieces, strict=True)
+    first = np.cumsum([0, *(len(box) for box in boxes)])
+    counts = np.concatenate([np.diff(piece.of) for piece in edges])
+    of = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    sides = {name: np.concatenate([getattr(piece, name) for piece in edges]) for name in SIDE}
+    owner = np.concatenate([piece.owner + start for piece, start in zip(ledges, first[:-1], strict=True)])
+    level = {name: np.concatenate([getattr(piece, name) for piece in ledges]) for name in ("row", "start", "stop")}
+    return Edges(of=of, **sides), Ledges(owner=owner, **level), np.concatenate(boxes)
+
+
+def decompose(geometries: NDArray[Any], to_pixels: NDArray[np.float64]) -> Decomposed:
+    """Sides, ledges and boxes (N, 4) of polygons, in pixels."""
     rings, xy, ring_start, ring_owner = _rings(geometries)
     (cx, cxx, cxy), (cy, cyx, cyy) = to_pixels
     x = cx + xy[:, 0] * cxx + xy[:, 1] * cxy

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.zonal.outline_sides import decompose, inverse
+from deepnets4eo.zonal.outline_sides import decompose, inverse, joined
 
 CELL_PX = 1024  # bucket of the index from windows to outlines
+MOST_PIXELS = 1 << 20  # of outlines looked at together: those of a block, unless they lie over each other
+CHUNK = 16_384  # outlines taken apart at the same time: parts and rings of shapes take far more room than their sides
 
 
 class Spans(NamedTuple):
@@ -56,7 +58,8 @@ class Outlines:
     def __init__(self, geometries: NDArray[Any], to_pixels: NDArray[np.float64], shape: tuple[int, int]) -> None:
         self.shape = shape
         self.count = len(geometries)
-        self._edges, self._ledges, self._box = decompose(geometries, to_pixels)
+        pieces = [geometries[first : first + CHUNK] for first in range(0, max(self.count, 1), CHUNK)]
+        self._edges, self._ledges, self._box = joined([decompose(piece, to_pixels) for piece in pieces])
         self._bucket_of = _bucket(self._box, shape)
 
     @classmethod
@@ -77,6 +80,15 @@ class Outlines:
         if shape is None:
             raise InputError("outlines in pixels need the shape (h, w) of the raster they lie on.")
         return cls(outlines, inverse(grid), shape)
+
+    @classmethod
+    def joined(cls, parts: list[Outlines]) -> Outlines:
+        """All outlines of several parts that lie on one raster."""
+        whole = cls.__new__(cls)
+        whole.shape, whole.count = parts[0].shape, sum(part.count for part in parts)
+        whole._edges, whole._ledges, whole._box = joined([(part._edges, part._ledges, part._box) for part in parts])
+        whole._bucket_of = _bucket(whole._box, whole.shape)
+        return whole
 
     def __len__(self) -> int:
         return self.count
@@ -100,9 +112,12 @@ class Outlines:
         meets &= (box[:, 1] < area.col + area.width) & (box[:, 3] > area.col)
         return np.unique(found[meets])
 
-    def spans(self, window: Window) -> Spans:
-        """All runs of inside pixels in a window. Memory: about 100 bytes per outline and row of it."""
-        index = self.touching(window)
+    def spans(self, window: Window, only: NDArray[np.int64] | None = None) -> Spans:
+        """All runs of inside pixels in a window, or those of some outlines. Memory: about 100 bytes per outline and row.
+
+        only : (M,) ascending numbers of the outlines to look at, by default those that touch the window.
+        """
+        index = self.touching(window) if only is None else only
         keys = np.sort(self._crossings(window, index))
         stride = window.width + 1
         start, stop = keys[0::2], keys[1::2]
@@ -110,6 +125,17 @@ class Outlines:
         line, first_col = np.divmod(start, stride)
         owner, row = np.divmod(line, window.height)
         return Spans(index, owner, row, first_col, first_col + stop - start)
+
+    def some_at_a_time(self, window: Window, most_pixels: int = MOST_PIXELS) -> list[NDArray[np.int64]]:
+        """Numbers of the outlines that touch a window, in runs (at least one) that own so many pixels of it at most.
+
+        What is made per pixel is bounded so, however many outlines lie over each other; one outline is never cut.
+        """
+        touching = self.touching(window)
+        corner = np.array([window.row, window.col])
+        low = np.maximum(self._box[touching, :2], corner)
+        sides = np.minimum(self._box[touching, 2:], corner + (window.height, window.width)) - low
+        return [touching[run] for run in groups(sides.prod(axis=1), most_pixels)] or [touching]
 
     def paint(self, window: Window, background: int = -1) -> NDArray[np.int32]:
         """(h, w) int32 raster of outline numbers, `background` where there is none; of overlapping ones the last."""
@@ -185,11 +211,26 @@ def ranges(start: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.in
     return np.arange(total) + np.repeat(start - (ends - counts), counts)
 
 
+def groups(cost: NDArray[np.int64], most: int) -> list[slice]:
+    """Runs of neighbours that cost at most `most` together; one that costs more is a run of its own.
+
+    >>> groups(np.array([3, 3, 9, 1, 1]), 6)
+    [slice(0, 2, None), slice(2, 3, None), slice(3, 5, None)]
+    """
+    total = np.concatenate([[0], np.cumsum(cost, dtype=np.float64)])
+    cuts, begin = [], 0
+    while begin < len(cost):
+        stop = max(int(np.searchsorted(total, total[begin] + most, side="right")) - 1, begin + 1)
+        cuts.append(slice(begin, stop))
+        begin = stop
+    return cuts
+
+
 def _in_crs_of(series: Any, grid: Grid | None) -> Any:
     if grid is None or grid.crs is None or series.crs is None or series.crs == grid.crs.proj:
         if grid is not None and (grid.crs is None) != (series.crs is None):
-            lacking, having = ("raster", "polygons") if grid.crs is None else ("polygons", "raster")
-            raise GridError(f"the {having} have a CRS, the {lacking} has none: they cannot be laid on each other.")
+            lacking, having = ("raster has", "polygons have") if grid.crs is None else ("polygons have", "raster has")
+            raise GridError(f"the {having} a CRS, the {lacking} none: they cannot be laid on each other.")
         return series
     return series.to_crs(grid.crs.proj)
 

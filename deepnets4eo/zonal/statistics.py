@@ -220,12 +220,16 @@ def _accumulate(
 ) -> None:
     """Add what `count` finds in every block to the rows of `totals`; blocks without polygons are never read."""
 
-    def work(window: Window) -> tuple[NDArray[np.int64], list[NDArray[Any]]]:
-        spans = outlines.spans(window)
-        if not len(spans.owner):
-            return spans.numbers[:0], []
-        return spans.numbers, count(spans, *layer.read(window))
+    def work(window: Window) -> list[tuple[NDArray[np.int64], list[NDArray[Any]]]]:
+        found, pixels = [], None
+        for some in outlines.some_at_a_time(window):
+            spans = outlines.spans(window, some)
+            if len(spans.owner):
+                pixels = pixels or layer.read(window)
+                found.append((some, count(spans, *pixels)))
+        return found
 
-    for index, parts in in_order(work, blocks(layer.shape, block_px), workers):
-        for total, part in zip(totals, parts, strict=False):
-            total[index] += part
+    for results in in_order(work, blocks(layer.shape, block_px), workers):
+        for index, parts in results:
+            for total, part in zip(totals, parts, strict=True):
+                total[index] += part

@@ -3,6 +3,7 @@
 The images are of one value and so drawn black: both canvases then hold the shared drawing alone and must be equal.
 """
 
+import csv
 import os
 import shutil
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from made_up_map import MEANING, make_grid, make_map
 
+from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.products.html import write_report
 from deepnets4eo.damage.products.summary import summarize
 from deepnets4eo.scene import Layer
@@ -272,6 +274,18 @@ def test_the_listed_buildings_are_saved_as_csv(report, visit):
     assert (lon, lat) == (pytest.approx(-94.56, abs=0.05), pytest.approx(37.03, abs=0.05))
 
 
+def test_no_saved_cell_is_a_formula(tmp_path, visit):
+    ids = ['=cmd|" /C calc"!A0', "@SUM(1)", "\t=1", "-1+1", "-1234", "way/12", "+3.5", "\uff1d1"]
+    damage_map = make_map(len(ids))
+    damage_map.buildings["id"] = ids
+    one = visit(write(damage_map, tmp_path / "report.html"))
+    with one.page.expect_download() as download:
+        one.page.locator("#csv").click()
+    with download.value.path().open(encoding="utf-8", newline="") as file:
+        saved = {row["id"] for row in csv.DictReader(file)}
+    assert saved == {'\'=cmd|" /C calc"!A0', "'@SUM(1)", "'\t=1", "'-1+1", "-1234", "way/12", "+3.5", "'\uff1d1"}
+
+
 def test_a_phone_has_both_panels_and_nothing_beyond_the_edge(report, visit):
     one = visit(report[1], PHONE)
     assert one.page.evaluate("document.documentElement.scrollWidth") == 390
@@ -312,6 +326,73 @@ def test_a_synthetic_map_says_so_on_top_and_a_real_one_does_not(report, visit, t
     banner = visit(write(damage_map, tmp_path / "report.html")).page.locator("#synthetic")
     assert banner.is_visible()
     assert "SYNTHETIC" in banner.inner_text()
+
+
+WORTHLESS = Finding("swapped", "worthless", "The dates seem swapped <b>here</b>.", "Swap PRE and POST.")
+CAUTION = Finding("green", "caution", "12 roofs lie under trees.")
+
+
+def test_the_worst_finding_is_the_first_line_and_the_others_unfold(visit, tmp_path):
+    damage_map = make_map(12)
+    damage_map.findings = (WORTHLESS, CAUTION)
+    one = visit(write(damage_map, tmp_path / "report.html"))
+    banner, more = one.page.locator("#findings"), one.page.locator("#findings-more")
+    assert banner.bounding_box()["y"] == 0
+    assert "The dates seem swapped <b>here</b>. Swap PRE and POST." in banner.inner_text()
+    assert more.is_hidden()
+    one.page.emulate_media(media="print")
+    assert more.is_visible(), "paper cannot be unfolded"
+    one.page.emulate_media(media="screen")
+    one.page.locator("#findings-button").click()
+    assert more.is_visible()
+    assert "12 roofs lie under trees." in more.inner_text()
+    assert one.page.locator("#findings-button").get_attribute("aria-expanded") == "true"
+    one.page.locator("#findings-button").click()
+    assert more.is_hidden()
+    assert one.page.locator("#quality .light").get_attribute("class") == "light failed"
+
+
+@pytest.mark.parametrize(
+    ("footprints", "findings", "light", "words"),
+    [
+        ({"status": "ok"}, (), "ok", "outlines on the roofs"),
+        ({"status": "failed"}, (), "failed", "outlines could not be matched with roofs"),
+        ({"status": "ok"}, (CAUTION,), "degraded", "Images aligned"),
+        ({"status": "not moved"}, (), "ok", "Images aligned"),
+    ],
+)
+def test_the_light_is_green_only_where_images_and_outlines_fit_and_nothing_is_in_doubt(
+    visit, tmp_path, footprints, findings, light, words
+):
+    damage_map = make_map(12)
+    damage_map.registration["footprints"] = footprints
+    damage_map.findings = findings
+    one = visit(write(damage_map, tmp_path / "report.html"))
+    assert one.page.locator("#quality .light").get_attribute("class") == f"light {light}"
+    assert words in one.page.locator("#quality").inner_text()
+
+
+def test_a_map_without_findings_has_no_banner(report, visit):
+    assert visit(report[1]).page.locator("#findings").count() == 0
+
+
+def test_ground_without_outlines_is_hatched_and_counted(report, visit, tmp_path):
+    damage_map = make_map(60)
+    damage_map.extent_without_outlines = damage_map.assessed_extent.copy()
+    damage_map.footprints = {
+        "read": 65,
+        "used": 60,
+        "repaired": 2,
+        "renamed": 0,
+        "made_ids": False,
+        "dropped": {"no area": 5},
+    }
+    one = visit(write(damage_map, tmp_path / "report.html"))
+    assert one.pixels() != visit(report[1]).pixels()
+    one.page.locator("#tab-summary").click()
+    text = one.page.locator("#view-summary").inner_text()
+    for word in ("Imaged ground without outlines (hatched)", "Outlines in the file", "65", "Left out: no area"):
+        assert word in text
 
 
 def test_without_a_pre_image_there_is_one_panel(visit, tmp_path):

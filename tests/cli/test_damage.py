@@ -1,9 +1,6 @@
 """The main job on the command line: it works on a made-up place, and what is wrong is said before long work starts."""
 
 import json
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import geopandas as gpd
@@ -46,6 +43,8 @@ def test_the_job_writes_every_product(place: Path, tmp_path: Path, capsys: pytes
     assert {name for name, _ in pyogrio.list_layers(out / "damage.gpkg")} == {
         "buildings",
         "assessed_extent",
+        "imaged_without_outlines",
+        "findings",
         "layer_styles",
     }
     buildings = gpd.read_file(out / "damage.gpkg", layer="buildings")
@@ -80,10 +79,40 @@ def test_clouds_keep_buildings_from_being_assessed(place: Path, tmp_path: Path) 
         profile = file.profile | {"count": 1, "dtype": "uint8", "driver": "GTiff", "photometric": None}
     with rasterio.open(tmp_path / "cloud.tif", "w", **{k: v for k, v in profile.items() if v is not None}) as file:
         file.write(np.ones((1, file.height, file.width), np.uint8))
-    assert run(place, tmp_path / "out", "--cloud-mask", str(tmp_path / "cloud.tif")) == 0
+    assert run(place, tmp_path / "out", "--cloud-mask", str(tmp_path / "cloud.tif")) == 3
     buildings = gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")
     assert set(buildings["status"]) == {"not_assessed"}
     assert buildings["reason"].str.contains("cloud").any()
+
+
+def test_what_limits_the_map_is_the_end_of_what_is_printed_and_stands_in_every_product(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = gpd.read_file(place / "footprints.gpkg")
+    bow = Polygon([(0, 0), (8, 8), (8, 0), (0, 8)])
+    corner = table.geometry.iloc[0].centroid
+    moved = Polygon([(corner.x + x, corner.y + y) for x, y in bow.exterior.coords])
+    line = LineString([(corner.x, corner.y), (corner.x + 9, corner.y)])
+    table.geometry = [moved, line, *table.geometry[2:]]
+    table.loc[3, "id"] = table.loc[4, "id"]
+    table.to_file(tmp_path / "rough.gpkg")
+    assert run(place, tmp_path / "out", footprints=tmp_path / "rough.gpkg") == 0
+    said = capsys.readouterr().err.splitlines()
+    used = len(table) - 1
+    account = {"read": used + 1, "used": used, "repaired": 1, "renamed": 1, "made_ids": False}
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["footprints"] == account | {"dropped": {"not a polygon": 1}}
+    line = f"footprints: {used} of {used + 1} rows used, 1 repaired, 1 ids renamed"
+    assert any(each.startswith(line) and '"not a polygon": 1' in each for each in said)
+    codes = [finding["code"] for finding in summary["findings"]]
+    assert {"footprints_dropped", "footprints_changed"} <= set(codes)
+    worst = summary["findings"][0]
+    assert worst["message"] in said[-1]
+    assert json.loads((tmp_path / "out" / "manifest.json").read_text())["findings"] == summary["findings"]
+    kept = pyogrio.read_dataframe(tmp_path / "out" / "damage.gpkg", layer="findings")
+    assert kept["code"].tolist() == codes
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert page.index('id="findings"') < page.index('id="synthetic"') < page.index("<header>")
 
 
 def test_dry_run_says_what_would_be_done_and_writes_nothing(
@@ -149,6 +178,12 @@ def test_one_image_without_crs_is_named_unless_both_have_one_size(
     assert (gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")["method"] == "pre_post").any()
 
 
+def off_the_image(col: int, row: int) -> Polygon:
+    """A house of 10 × 10 pixels at a pixel of the city's grid, whose image has 384 × 384."""
+    grid = City(11, SIZE_PX, 0.5).grid
+    return box(*(grid.affine * (col, row + 10)), *(grid.affine * (col + 10, row)))
+
+
 def _outlines(path: Path, geometries: list, crs: str | None = "EPSG:32633") -> Path:
     gpd.GeoDataFrame(geometry=geometries, crs=crs).to_file(path)
     return path
@@ -158,6 +193,10 @@ def _outlines(path: Path, geometries: list, crs: str | None = "EPSG:32633") -> P
     ("name", "geometries", "crs", "word"),
     [
         ("elsewhere.gpkg", [box(0, 0, 10, 10)], "EPSG:32633", "none of the 1 footprints"),
+        ("right.gpkg", [off_the_image(500, 100)], "EPSG:32633", "none of the 1 footprints"),
+        ("left.gpkg", [off_the_image(-500, 100)], "EPSG:32633", "none of the 1 footprints"),
+        ("below.gpkg", [off_the_image(100, 500)], "EPSG:32633", "none of the 1 footprints"),
+        ("above.gpkg", [off_the_image(100, -500)], "EPSG:32633", "none of the 1 footprints"),
         ("lines.gpkg", [LineString([(0, 0), (5, 5)])], "EPSG:32633", "polygon"),
         ("plain.shp", [box(0, 0, 10, 10)], None, "CRS"),
         ("empty.geojson", [], "EPSG:4326", "empty"),
@@ -207,7 +246,7 @@ def test_an_image_of_nan_has_nothing_to_assess(place: Path, tmp_path: Path) -> N
     with rasterio.open(tmp_path / "nan.tif", "w", driver="GTiff", height=shape[0], width=shape[1], count=3,
                        dtype="float32", crs=crs, transform=transform) as file:  # fmt: skip
         file.write(np.full((3, *shape), np.nan, np.float32))
-    assert run(place, tmp_path / "out", post=tmp_path / "nan.tif") == 0
+    assert run(place, tmp_path / "out", post=tmp_path / "nan.tif") == 3
     assert set(gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")["status"]) == {"not_assessed"}
 
 
@@ -221,46 +260,6 @@ def test_a_folder_that_exists_needs_overwrite(place: Path, tmp_path: Path, capsy
 
 def test_one_surface_model_alone_is_refused(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused(capsys, run(place, tmp_path / "out", "--dsm-pre", str(place / "dsm_pre.tif")), "--dsm-pre and --dsm-post")
-
-
-KILLED = """
-import os, signal, sys
-from deepnets4eo.cli.main import main
-from deepnets4eo.damage.evidence.store import BlockStore
-
-put = BlockStore.put
-def put_and_die(self, window, part):
-    put(self, window, part)
-    os.kill(os.getpid(), signal.SIGKILL)
-BlockStore.put = put_and_die
-main(sys.argv[1:])
-"""
-
-
-def test_a_killed_job_leaves_no_half_written_result_and_goes_on(place: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    names = [str(place / name) for name in ("pre.tif", "post.tif", "footprints.gpkg")]
-    killed = subprocess.run([sys.executable, "-c", KILLED, "damage", *names, "--out", str(out)], capture_output=True)
-    assert killed.returncode == -signal.SIGKILL
-    assert list(tmp_path.glob(".partial-out/*/*.npz"))
-    assert not out.exists()
-    assert run(place, out, "--resume") == 0
-    assert run(place, tmp_path / "whole") == 0
-    resumed, whole = (gpd.read_parquet(path / "damage.parquet") for path in (out, tmp_path / "whole"))
-    assert resumed.equals(whole)
-    assert {path.name for path in tmp_path.iterdir()} == {"out", "whole"}
-
-
-def test_finished_blocks_are_not_measured_again(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from deepnets4eo.damage.evidence import collect, store
-
-    monkeypatch.setattr(store.BlockStore, "clear", lambda self: None)
-    assert run(place, tmp_path / "a") == 0
-    (tmp_path / ".partial-a").rename(tmp_path / ".partial-b")
-    measured: list[object] = []
-    monkeypatch.setattr(collect, "measure_block", lambda *inputs: measured.append(inputs))
-    assert run(place, tmp_path / "b", "--resume") == 0
-    assert measured == []
 
 
 def test_radar_is_refused_without_a_network(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

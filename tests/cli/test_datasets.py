@@ -2,9 +2,11 @@
 
 import json
 
+from deepnets4eo import catalog
 from deepnets4eo.catalog import dataset_path
 from deepnets4eo.cli.main import main
 from deepnets4eo.legend import Legend
+from deepnets4eo.networks import list_models
 
 
 def test_datasets_are_listed_with_their_titles(capsys):
@@ -15,7 +17,7 @@ def test_datasets_are_listed_with_their_titles(capsys):
 
 def test_a_card_is_shown_as_it_is_written_or_as_json(capsys):
     assert main(["datasets", "xbd"]) == 0
-    assert capsys.readouterr().out == dataset_path("xbd").read_text()
+    assert capsys.readouterr().out == dataset_path("xbd").read_text(encoding="utf-8")
     assert main(["datasets", "xbd", "--json", "-"]) == 0
     assert json.loads(capsys.readouterr().out)["legend"] == "xbd-targets"
 
@@ -36,10 +38,41 @@ def test_an_unknown_card_is_refused(capsys):
     assert "needs the name of a legend" in capsys.readouterr().err
 
 
+def listing(recipes, networks):
+    """What `models` prints."""
+    lines = ["recipes:", *(f"  {name}" for name in recipes), "networks:", *(f"  {name}" for name in networks)]
+    return "\n".join(lines) + "\n"
+
+
 def test_models_lists_recipes_and_networks_by_wildcard(capsys):
     assert main(["models"]) == 0
-    assert "networks:" in capsys.readouterr().out
+    assert capsys.readouterr().out == listing(catalog.recipes(), list_models())
+    assert main(["models", "segnet*"]) == 0
+    found = capsys.readouterr().out
+    assert found == listing([name for name in catalog.recipes() if name.startswith("segnet")], ["segnet"])
+    assert "none" not in found
+    assert main(["models", "dpt"]) == 0
+    assert capsys.readouterr().out == listing(["none"], ["dpt"])
     assert main(["models", "unet*", "--json", "-"]) == 0
     assert "unet" in json.loads(capsys.readouterr().out)["networks"]
     assert main(["models", "unett"]) == 2
     assert 'Did you mean "unet"' in capsys.readouterr().err
+    assert main(["models", "qqqqqq"]) == 2
+    assert 'No recipe or network is named like "qqqqqq". "deepnets4eo models" lists all.' in capsys.readouterr().err
+
+
+def test_the_full_name_of_a_recipe_shows_its_folder_and_card(capsys):
+    name = catalog.recipes()[0]
+    folder = catalog.model_path(name)
+    assert main(["models", name]) == 0
+    assert capsys.readouterr().out == f"{folder}\n{(folder / 'card.md').read_text(encoding='utf-8').rstrip()}\n"
+    assert main(["models", name, "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["recipes"] == [name]
+
+
+def test_a_recipe_without_a_card_is_shown_as_such(capsys, tmp_path, monkeypatch):
+    (tmp_path / "recipe.yaml").write_text("")
+    monkeypatch.setattr(catalog, "recipes", lambda: ["bare"])
+    monkeypatch.setattr(catalog, "model_path", lambda name: tmp_path)
+    assert main(["models", "bare"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path}\nIt has no card.md.\n"

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.class_shares import open_labeller
+from deepnets4eo.damage.job import Work
 from deepnets4eo.errors import InputError, LabelError, RunError
 from deepnets4eo.grid import whole
 from deepnets4eo.inputs import InputSpec
@@ -66,6 +67,21 @@ def test_the_decision_does_not_use_it_and_its_meaning_says_so(results):
 def test_the_products_carry_it(results, tmp_path):
     paths = results[1].save(tmp_path / "damage", pre=None, post=POST)
     assert "ev_class_building" in Path(paths["report.html"]).read_text(encoding="utf-8")
+
+
+def test_a_killed_job_does_not_label_again(results, run, tmp_path, monkeypatch):
+    predicted = []
+
+    def count(*positional, **named):
+        predicted.append(1)
+        return predict(*positional, **named)
+
+    monkeypatch.setattr("deepnets4eo.damage.class_shares.predict", count)
+    pre, settings = Layer.open(CITY.pre.image, grid=CITY.grid), Settings(class_shares=str(run))
+    maps = [assess(pre, POST, CITY.footprints(), settings=settings, work=Work(tmp_path)) for _ in range(2)]
+    assert predicted == [1]
+    for made in maps:
+        assert made.buildings.equals(results[1].buildings)
 
 
 def test_a_run_that_does_not_fit_the_post_image_is_refused_before_the_work(run):

@@ -82,11 +82,42 @@ def test_an_empty_table_is_decided_to_an_empty_one() -> None:
 
 
 def test_the_shipped_weights_have_the_signs_their_meaning_asks_for() -> None:
+    assert len(MODEL.variants) >= 4
     for variant in MODEL.variants.values():
+        assert len(variant.columns) >= 3
         for number, grade in enumerate(BORDERS):
             for column, weight in zip(variant.columns, variant.weights[number], strict=True):
                 assert weight * (POINTS[column] or 1) >= 0, (grade, column)
                 assert "context" not in column
+
+
+@pytest.mark.parametrize(
+    ("part", "content"),
+    [
+        ("range", {"farthest": 5.0, "limits": {}, "place_share": 0.1}),
+        ("range", {"farthest": 5.0, "limits": {}, "place_share": 0.1, "covariance": ["1.0 2.0", "2.0 1.0"]}),
+        ("range", {"farthest": 5.0, "limits": {}, "place_share": 0.1, "covariance": ["1.0 x"]}),
+        ("rates", {"sensitivity": {"mean": 0.9, "sd": 0.1}}),
+        ("rates", {"sensitivity": {"mean": 0.9}, "specificity": {"mean": 0.9, "sd": 0.1}}),
+    ],
+)
+def test_a_range_or_rates_that_are_none_are_refused(part: str, content: dict[str, object], tmp_path: Path) -> None:
+    model = read_yaml(Path(__file__).parents[2] / "models" / "damage-evidence" / "coefficients.yaml")
+    model["variants"]["post_only"][part] = content
+    write_yaml(tmp_path / "coefficients.yaml", model)
+    with pytest.raises(RunError, match="post_only"):
+        DamageModel.load(tmp_path)
+
+
+def test_a_model_without_range_and_rates_judges_everything(tmp_path: Path) -> None:
+    model = read_yaml(Path(__file__).parents[2] / "models" / "damage-evidence" / "coefficients.yaml")
+    for variant in model["variants"].values():
+        del variant["range"], variant["rates"]
+    write_yaml(tmp_path / "coefficients.yaml", model)
+    absurd = frame([0.0, 0.0], "post_only")
+    absurd.loc[1, ["ev_roof_roughness", "ev_roof_vs_ground"]] = [0.0, -9.0]
+    assert DamageModel.load(tmp_path).outside_range(absurd).tolist() == ["", ""]
+    assert MODEL.outside_range(absurd)[1] != ""
 
 
 def test_model_files_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -109,6 +109,35 @@ def test_rows_without_area_are_dropped_by_reason_and_the_rest_stays() -> None:
     assert len(found.attributes) == 1
 
 
+@pytest.mark.parametrize("farthest", [2e9, 1e300])
+def test_coordinates_beyond_the_earth_are_dropped_by_row_with_the_reason(farthest: float) -> None:
+    shapes = [shapely.box(0, 0, 9, 9), shapely.box(-farthest, -farthest, farthest, farthest), shapely.box(9, 0, 12, 5)]
+    found = read_footprints(gpd.GeoDataFrame({"id": list("abc")}, geometry=shapes, crs=UTM))
+    assert found.frame["id"].tolist() == ["a", "c"]
+    assert found.dropped == {"coordinates beyond the Earth": 1}
+
+
+def test_a_few_rows_of_impossible_degrees_are_dropped_and_the_rest_stays() -> None:
+    house = shapely.box(9.0, 47.0, 9.001, 47.001)
+    shapes = [house, shapely.box(500_000, 47.0, 500_010, 47.1), house, shapely.box(9.0, 95.0, 9.1, 95.1), house]
+    found = read_footprints(gpd.GeoDataFrame({"id": list("abcde")}, geometry=shapes, crs=4326))
+    assert found.frame["id"].tolist() == ["a", "c", "e"]
+    assert found.dropped == {"coordinates beyond the Earth": 2}
+
+
+def test_pixels_of_a_label_file_that_no_image_has_are_no_outline(tmp_path: Path) -> None:
+    def feature(uid: str, wkt: str) -> dict:
+        return {"properties": {"feature_type": "building", "subtype": "destroyed", "uid": uid}, "wkt": wkt}
+
+    ground = [feature(uid, "POLYGON ((-94.5 37, -94.4999 37, -94.4999 37.0001, -94.5 37))") for uid in ("u1", "u2")]
+    pixels = [feature("u1", "POLYGON ((1 2, 9 2, 9 9, 1 2))"), feature("u2", "POLYGON ((1 2, 9e30 2, 9 9, 1 2))")]
+    path = tmp_path / "far_post.json"
+    path.write_text(json.dumps({"metadata": {"gsd": 2.0}, "features": {"lng_lat": ground, "xy": pixels}}))
+    found = read_footprints(path)
+    assert found.pixels is not None
+    assert shapely.is_empty(found.pixels).tolist() == [False, True]
+
+
 def test_multipolygons_and_holes_are_kept() -> None:
     two = shapely.MultiPolygon([shapely.box(0, 0, 1, 1), shapely.box(5, 5, 6, 6)])
     court = shapely.Polygon(shapely.box(0, 0, 9, 9).exterior.coords, [shapely.box(3, 3, 6, 6).exterior.coords])

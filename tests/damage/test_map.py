@@ -32,6 +32,14 @@ def test_the_folder_holds_all_products_and_nothing_else(made, tmp_path):
     assert all(path.is_file() for path in paths.values())
 
 
+def test_the_seed_of_the_job_draws_the_blocks_of_the_interval(made, tmp_path):
+    damage_map, pre, post = made
+    for seed in (5, 0):
+        damage_map.parameters["seed"] = seed
+        paths = damage_map.save(tmp_path / str(seed), pre=pre, post=post)
+        assert json.loads(paths["summary.json"].read_text())["blocks"]["seed"] == seed
+
+
 def test_the_manifest_hashes_every_other_file_and_every_input(made, tmp_path):
     damage_map, pre, post = made
     image = tmp_path / "post.tif"

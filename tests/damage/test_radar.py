@@ -36,6 +36,26 @@ def test_an_empty_image_is_not() -> None:
     assert not is_radar(Layer.open(np.zeros((1, 50, 50), np.uint8)))
 
 
+@pytest.mark.parametrize(("rough", "smooth", "windows", "radar"), [(0.6, 0.02, 4, False), (0.22, 0.0, 5, True)])
+def test_most_windows_decide_and_not_the_roughest(rough: float, smooth: float, windows: int, radar: bool) -> None:
+    """A few windows of surf or crops do not make a photo radar; a few calm ones do not make radar a photo."""
+    side = 512
+    noise = np.random.default_rng(3).normal(size=(3, side, 3, side)).transpose(0, 2, 1, 3)
+    share = np.full((3, 3), smooth)
+    share.flat[:windows] = rough
+    image = 120 * np.clip(1 + share[..., None, None] * noise, 0.01, None)
+    means = [_mean_variation(tile) for tile in image.reshape(9, side, side)]
+    assert (np.mean(means) > 0.09) is not radar  # the mean would say otherwise
+    whole = image.transpose(0, 2, 1, 3).reshape(3 * side, 3 * side)
+    assert is_radar(Layer.open(whole.astype(np.float32))) is radar
+
+
+def _mean_variation(tile: np.ndarray) -> float:
+    """Roughness of a window's smoothest tenth, measured on separate squares of 5 × 5 pixels."""
+    squares = tile[:510, :510].reshape(102, 5, 102, 5)
+    return float(np.percentile(squares.std(axis=(1, 3)) / squares.mean(axis=(1, 3)), 10))
+
+
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     ("path", "radar"),

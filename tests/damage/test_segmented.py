@@ -68,6 +68,26 @@ def test_the_job_runs_without_footprints(case: Path, tmp_path: Path, capsys: pyt
     assert str(case / "run") in (out / "manifest.json").read_text()
 
 
+def test_a_killed_job_does_not_look_for_the_buildings_again(
+    case: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ["damage", str(case / "pre.tif"), str(case / "post.tif"), "-", "--segmenter", str(case / "run"),
+                 "--out", str(tmp_path / "out")]  # fmt: skip
+
+    def killed(*_positional: object, **_named: object) -> None:
+        raise KeyboardInterrupt
+
+    predicted = []
+    with monkeypatch.context() as patch:
+        patch.setattr("deepnets4eo.damage.job.register", killed)
+        assert main(arguments) == 130
+    monkeypatch.setattr("deepnets4eo.damage.segmented.predict", lambda *_, **__: predicted.append(1))
+    assert main([*arguments, "--resume"]) == 0
+    assert predicted == []
+    assert len(gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")) == 4
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
 def test_neither_footprints_nor_a_segmenter_is_refused(case: Path, tmp_path: Path, capsys) -> None:
     images = [str(case / "pre.tif"), str(case / "post.tif")]
     assert main(["damage", *images, "-", "--out", str(tmp_path / "out")]) == 2

@@ -35,8 +35,11 @@ NOTHING = np.zeros((0, 4))
 SMALL = {"name": "damage-siamese", "encoder": "resnet18", "decoder_channels": [16, 16, 8]}
 
 
-def make_run(folder: Path, bands: int = 3, gsd_m: float = GSD_M) -> Path:
-    """A run of a network that has learnt nothing."""
+PERFECT = {"auc_major_or_worse": 1.0, "kappa": 1.0}
+
+
+def make_run(folder: Path, bands: int = 3, gsd_m: float = GSD_M, validation: dict[str, float] | None = None) -> Path:
+    """A run of a network that has learnt nothing; its card holds the validation scores given, perfect ones by default."""
     import torch
 
     torch.manual_seed(0)
@@ -44,7 +47,9 @@ def make_run(folder: Path, bands: int = 3, gsd_m: float = GSD_M) -> Path:
     module = SiameseNet(2 * bands, 4, encoder="resnet18", decoder_channels=(16, 16, 8))
     inputs = InputSpec({"pre": layer, "post": layer}, gsd_m)
     segmenter = NetworkSegmenter(SMALL, inputs, Legend.load("xbd"), tiling=Tiling(128, 16), module=module)
-    return save_run(segmenter, folder, notes={"temperature": 0.5, "scaling": "scene"})
+    split = {"buildings": {"val": dict.fromkeys(Legend.load("xbd").names, 25)}}
+    notes = {"validation": PERFECT if validation is None else validation, "split": split}
+    return save_run(segmenter, folder, notes={"temperature": 0.5, "scaling": "scene"} | notes)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +78,9 @@ def test_the_network_is_heard_beside_the_weight_free_model(place, alone):
     assert heard.any()
     network = both.buildings.loc[heard, NET].to_numpy(float)
     np.testing.assert_allclose(network.sum(axis=1), 1)
-    assert both.buildings.loc[~heard, NET].isna().all(axis=None)
+    unpaired = both.buildings["ev_edge_similarity"].isna()
+    assert unpaired.any()
+    assert both.buildings.loc[unpaired, NET].isna().all(axis=None)
     columns = [name for name in alone.buildings.columns if name not in ("damage", "damage_prob", "confidence")]
     pd.testing.assert_frame_equal(pd.DataFrame(both.buildings[columns]), pd.DataFrame(alone.buildings[columns]))
     # both are ordered grades: the log-odds of major-or-worse lie half way between the two voices'
@@ -88,6 +95,22 @@ def test_weight_0_is_the_weight_free_decision_and_weight_1_the_network_alone(pla
     np.testing.assert_allclose(heard["damage_prob"], heard[NET[2:]].sum(axis=1), atol=1e-6)
     silent = combined(np.full((len(heard), 4), 0.25), heard, 0.0)
     np.testing.assert_allclose(silent, 0.25, atol=1e-9)
+
+
+def test_a_run_without_skill_does_not_decide_and_the_map_says_so(place, alone, tmp_path):
+    run = make_run(tmp_path / "run", validation={"auc_major_or_worse": 0.52, "kappa": 0.01})
+    found = job((place[0], run))
+    pd.testing.assert_frame_equal(pd.DataFrame(found.buildings), pd.DataFrame(alone.buildings))
+    finding = next(finding for finding in found.findings if finding.code == "network_without_skill")
+    assert "AUC is 0.52" in finding.message
+    assert found.parameters["network_weight"] == 0.0
+    assert "network_without_skill" not in {finding.code for finding in job(place).findings}
+
+
+def test_the_weight_of_a_run_is_what_the_user_allows_times_its_skill(place, tmp_path):
+    run = make_run(tmp_path / "run", validation={"auc_major_or_worse": 0.9, "kappa": 0.6})
+    assert Judge.load(str(run), 0.5).weight == pytest.approx(0.3)
+    assert Judge.load(str(place[1]), 0.5).weight == 0.5
 
 
 def test_without_a_pre_image_the_weight_free_decision_stands(place):

@@ -14,7 +14,7 @@ from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.evaluation import Intervals, Protocol, evaluate, evaluate_pairs, scoring
 from deepnets4eo.evaluation.tile_pairs import pair_tiles
 from deepnets4eo.legend import Legend
-from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, erode_boundaries
+from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, bootstrap, erode_boundaries
 
 ISPRS = Legend.load("isprs")
 VOID = 255
@@ -216,6 +216,34 @@ def test_intervals_come_from_tiles_and_do_not_change_the_scores():
     assert low < plain.matrix.overall_accuracy < high
 
 
+def test_intervals_are_the_bootstrap_of_the_tiles_with_the_seed_and_level_that_were_given():
+    reference = town(4, 100, 150, void=0)
+    prediction = guess(reference)
+    windows = [np.s_[row : row + 50, col : col + 50] for row in (0, 50) for col in (0, 50, 100)]
+    tiles = [ConfusionMatrix(6).update(reference[window], prediction[window]) for window in windows]
+    limits = set()
+    for seed, level in ((0, 0.95), (5, 0.95), (5, 0.5)):
+        asked = Intervals(draws=60, tile_px=50, seed=seed, level=level)
+        found = evaluate(prediction, reference, "isprs", intervals=asked).intervals
+        assert found == bootstrap(tiles, draws=60, seed=seed, level=level)
+        limits.add((found["overall_accuracy"].low, found["overall_accuracy"].high))
+    assert len(limits) == 3
+
+
+def test_tiles_without_a_reference_and_ignored_classes_are_no_evidence_for_the_intervals():
+    reference = town(4, 50, 200, void=0)
+    reference[:, 150:] = VOID
+    prediction = guess(reference)
+    tiles = [
+        ConfusionMatrix(6).update(reference[:, col : col + 50], prediction[:, col : col + 50]).ignoring([5])
+        for col in (0, 50, 100)
+    ]
+    found = evaluate(
+        prediction, reference, "isprs", Protocol(ignored=("clutter",)), intervals=Intervals(draws=40, tile_px=50)
+    )
+    assert found.intervals == bootstrap(tiles, draws=40)
+
+
 def test_tiles_of_two_folders_are_paired_by_name_and_counted_as_one(tmp_path):
     total = ConfusionMatrix(6)
     for folder in ("p", "r"):
@@ -262,6 +290,14 @@ def test_negative_and_large_values_become_void_when_asked():
     found = evaluate(np.zeros((1, 6), np.uint8), reference, "isprs", Protocol(unknown="void"))
     assert found.matrix.matrix[:, 0].tolist() == [1, 1, 1, 0, 0, 0]
     assert found.matrix.total == 3
+
+
+@pytest.mark.parametrize("value", [-256, -255, 256, 258, 65_536, 2**31 - 255])
+def test_a_label_that_no_byte_holds_is_void_and_never_wrapped_to_a_class(value):
+    reference = np.array([[0, value]])
+    found = evaluate(np.zeros((1, 2), np.uint8), reference, "isprs", Protocol(unknown="void"))
+    assert found.matrix.total == 1
+    assert found.matrix.matrix[0, 0] == 1
 
 
 @pytest.mark.real_data

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from deepnets4eo.errors import InputError
@@ -101,6 +102,23 @@ def test_frozen_streams_stay_to_the_last_bit_and_the_correction_learns():
     assert not network.members.training
 
 
+def test_a_frozen_average_moves_no_statistics_and_has_nothing_to_learn():
+    network = DualStream((3, 1), 5, options=TINY, frozen=True)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    for training in (True, False, True):
+        network.train(training)(torch.randn(2, 4, 32, 32))
+    assert any(key.endswith("running_mean") for key in before)
+    assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert network.training
+    assert not network.members.training
+
+
+def test_an_average_that_is_trained_moves_weights_and_statistics():
+    changed = step(DualStream((3, 1), 5, options=TINY).train(), torch.randn(2, 4, 32, 32))
+    assert {"members.0.encoder.stages.0.0.weight", "members.1.encoder.stages.0.1.running_mean"} <= changed
+
+
 def test_joint_streams_learn_with_the_correction():
     network = ResidualCorrection((3, 1), 5, options=TINY).train()
     changed = step(network, torch.randn(2, 4, 32, 32))
@@ -123,6 +141,25 @@ def test_streams_are_any_networks_of_the_toolbox(network):
             {k.replace(".layer.", "."): v for k, v in member.network.state_dict().items()}, strict=True
         )
     torch.testing.assert_close(corrected(image), sum(twin(part) for twin, part in zip(plain, parts, strict=True)) / 2)
+
+
+def test_streams_start_from_files_of_weights_or_from_nothing(tmp_path):
+    encoders, files = [], []
+    for name, bands in (("image", 3), ("dsm", 1)):
+        torch.manual_seed(bands)
+        encoders.append(create_model("segnet", in_channels=bands, num_classes=6, width=2))
+        files.append(tmp_path / f"{name}.safetensors")
+        save_file(encoders[-1].state_dict(), files[-1])
+    fused = ResidualCorrection((3, 1), 6, options={"width": 2}, weights=",".join(map(str, files)))
+    for member, known in zip(fused.members, encoders, strict=True):
+        mine = {name.replace(".layer.", "."): value for name, value in member.network.state_dict().items()}
+        wanted = {name: value for name, value in known.state_dict().items() if name.startswith("encoder.")}
+        assert wanted
+        assert all(torch.equal(mine[name], value) for name, value in wanted.items())
+    torch.manual_seed(0)
+    plain = ResidualCorrection((3, 1), 6, options={"width": 2})
+    first = "network.encoder.stages.0.0.weight"
+    assert not torch.equal(plain.members[0].state_dict()[first], fused.members[0].state_dict()[first])
 
 
 def test_streams_start_from_runs(tmp_path):

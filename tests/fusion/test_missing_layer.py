@@ -141,7 +141,7 @@ def test_an_absent_layer_is_its_mean_and_the_others_are_as_ever():
     prepared = inputs.prepare(scene.read(names=inputs.present(scene)))
     np.testing.assert_array_equal(prepared[:3], INPUTS.prepare(SCENE.read())[:3])
     assert not prepared[3].any()
-    with pytest.raises(KeyError):
+    with pytest.raises(KeyError, match="dsm"):
         INPUTS.prepare(scene.read())
 
 

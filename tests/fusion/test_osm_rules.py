@@ -71,6 +71,14 @@ def test_a_table_of_ones_own_is_read_from_its_file(tmp_path):
         ({"classes": {"a": {"rules": [{"key": "x"}]}}}, "a key and values"),
         ({"classes": {"a": {"rules": [{"key": "x", "values": [True]}]}}}, "quotes"),
         ({"classes": {"a": {"line_m": -2}}}, "line_m is -2"),
+        ({"classes": {"a": {"line_m": 0}}}, "line_m is 0, expected metres above 0"),
+        ({"classes": {"a": {"point_m": True}}}, "point_m is True, expected metres above 0"),
+        ({"classes": {"a": {"point_m": "3"}}}, "point_m is '3', expected metres above 0"),
+        ({"classes": {"a": "roads"}}, "class 'a': got 'roads', expected entries such as line_m, point_m, rules"),
+        ({"classes": {"a": {"rules": ["x"]}}}, "class 'a': got 'x', expected entries such as key, line_m"),
+        ({"classes": {"a": {"rules": [{"values": "*"}]}}}, "a key and values"),
+        ({"classes": {"a": {"rules": [{"key": "x", "values": 3}]}}}, "values are 3, expected words"),
+        ({"classes": {"a": {"width": 3}}}, r"class 'a' has the entries \['width'\], expected some of line_m"),
     ],
 )
 def test_tables_without_sense_are_refused_by_name(tmp_path, change, message):

@@ -135,9 +135,18 @@ def test_row_buffer_gives_every_row_once_in_whole_blocks(shape, tiling, block_px
     np.testing.assert_array_equal(back[:, first_row:], picture[:, first_row:])
 
 
-@pytest.mark.parametrize("wrong", [{"halo_px": -1}, {"halo_px": 32}, {"overlap_px": 64}, {"scores": "logits"}])
-def test_impossible_tilings_are_refused(wrong):
-    with pytest.raises(InputError):
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"halo_px": -1}, "tile_px=64 with halo_px=-1 leaves 66 pixels; the halo must be at least 0"),
+        ({"halo_px": 32}, "tile_px=64 with halo_px=32 leaves 0 pixels"),
+        ({"overlap_px": -1}, "overlap_px=-1 must be at least 0 and less than the 64 pixels"),
+        ({"halo_px": 8, "overlap_px": 48}, "overlap_px=48 must be at least 0 and less than the 48 pixels"),
+        ({"scores": "logits"}, "scores='logits' is unknown. Choose from "),
+    ],
+)
+def test_impossible_tilings_are_refused(wrong, message):
+    with pytest.raises(InputError, match=message):
         Tiling(**{"tile_px": 64, "halo_px": 0} | wrong)
 
 
@@ -167,3 +176,8 @@ def test_a_tile_beyond_any_memory_is_refused():
     assert Tiling(1 << 15, 0).tile_px == 1 << 15
     with pytest.raises(InputError, match="is more than any memory holds"):
         Tiling((1 << 15) + 1, 0)
+
+
+def test_the_narrowest_core_and_the_widest_overlap_are_allowed():
+    assert Tiling(65, 32).core_px == 1
+    assert Tiling(64, 8, 47).stride_px == 1

@@ -27,7 +27,9 @@ def make_scene():
 
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 60), st.integers(0, 99))
 def test_random_windows_lie_inside_wherever_they_fit(height, width, side, seed):
-    for window in random_windows((height, width), side, 20, np.random.default_rng(seed)):
+    windows = random_windows((height, width), side, 20, np.random.default_rng(seed))
+    assert len(windows) == 20
+    for window in windows:
         assert window[2:] == (side, side)
         assert 0 <= window.row <= max(height - side, 0)
         assert 0 <= window.col <= max(width - side, 0)

@@ -156,6 +156,7 @@ def test_pixels_that_are_not_valid_become_void_and_empty_tiles_are_skipped(netwo
     options = single(probabilities=tmp_path / "p.tif", entropy=tmp_path / "e.tif")
     result = predict(network_run, image, tmp_path / "labels.tif", options)
     invalid = (pixels == 0).all(axis=0)
+    assert set(result.paths) == {"labels", "probabilities", "entropy"}
     for product, path in result.paths.items():
         np.testing.assert_array_equal((read(path) == 255).all(axis=0), invalid, err_msg=product)
     assert (result.tiles, result.skipped) == (12, 6)
@@ -279,6 +280,7 @@ def test_full_disk_leaves_no_output_and_resuming_goes_on(network_run, tmp_path, 
     small_disk()
     resumed = predict(network_run, scene, out, single(probabilities=proba, resume=True))
     fresh = predict(network_run, scene, tmp_path / "fresh.tif", single(probabilities=tmp_path / "fresh-p.tif"))
+    assert set(fresh.paths) == set(resumed.paths) == {"labels", "probabilities"}
     for product, path in fresh.paths.items():
         np.testing.assert_array_equal(read(resumed.paths[product]), read(path))
 

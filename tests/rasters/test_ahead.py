@@ -24,8 +24,11 @@ def test_no_more_is_started_than_ahead_allows() -> None:
             started.append(item)
         return item
 
+    seen = 0
     for item in in_order(work, range(40), workers=2, ahead=3):
+        seen += 1
         assert len(started) <= item + 5
+    assert seen == len(started) == 40
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -33,5 +36,5 @@ def test_an_error_reaches_the_caller_after_the_results_before_it(workers: int) -
     results = in_order(lambda item: 6 // item, [3, 2, 0, 1], workers)
     assert next(results) == 2
     assert next(results) == 3
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError, match="by zero"):
         next(results)

@@ -10,6 +10,7 @@ import rasterio
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+from deepnets4eo.errors import OutputError
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.legend import Legend
 from deepnets4eo.rasters.cog import CogWriter
@@ -106,3 +107,18 @@ def test_overviews_average_amounts_and_keep_names(tmp_path: Path, categorical: b
         writer.write(Window(0, 0, *GRID.shape), stripes)
     with rasterio.open(tmp_path / "s.tif", overview_level=0) as file:
         assert set(np.unique(file.read(1))) == expected
+
+
+def test_a_raster_does_not_stand_without_its_side_files(
+    tmp_path: Path, labels: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_space(*_: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("deepnets4eo.rasters.cog._category_names", no_space)
+    with (
+        pytest.raises(OutputError, match="No space left on device. Free some space"),
+        CogWriter(tmp_path / "labels.tif", GRID, legend=Legend.load("isprs")) as writer,
+    ):
+        writer.write(Window(0, 0, *GRID.shape), labels)
+    assert list(tmp_path.iterdir()) == []

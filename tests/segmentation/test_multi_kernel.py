@@ -26,6 +26,7 @@ def test_the_gradient_is_that_of_the_layers_side_by_side():
     merged = [parameter.grad.clone() for parameter in head.parameters()]
     head.zero_grad()
     (sum(layer(maps) for layer in head.layers) / 3).square().sum().backward()
+    assert all(one.any() for one in merged)
     for one, parameter in zip(merged, head.parameters(), strict=True):
         torch.testing.assert_close(one, parameter.grad, rtol=1e-4, atol=1e-4)
 

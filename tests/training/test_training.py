@@ -1,5 +1,6 @@
 """Training from scenes to a run, on places of three colours: determinism, resumption, leaks, and what goes wrong."""
 
+import csv
 import json
 from collections.abc import Callable
 from functools import partial
@@ -133,6 +134,21 @@ def test_a_run_has_its_tree_and_learns_the_colours(data: Path, tiny: str, tmp_pa
     assert {"f1", "iou", "precision", "recall", "confusion", "legend", "protocol"} <= metrics(run).keys()
     loaded = deepnets4eo.load_run(run)
     assert loaded.legend.names == NAMES
+    notes, log = loaded.card["notes"], list(csv.DictReader((run / "log.csv").open()))
+    assert (notes["task"], notes["kept"], notes["epochs"], len(log)) == ("segmentation", "best", 6, 6)
+    scores = [float(row["mean_iou"]) for row in log]
+    assert notes["best_epoch"] == 1 + scores.index(max(scores))
+    assert notes["seconds"] == pytest.approx(sum(float(row["seconds"]) for row in log), abs=1e-6)
+    assert notes["compute"]["device"] == "cpu"
+    assert notes["validation"] == {name: metrics(run)[name] for name in notes["validation"]}
+    assert notes["scenes"]["place1"] == {name: str(data / "place1" / f"{name}.tif") for name in ("image", "labels")}
+    counted = dict.fromkeys(NAMES, 0)
+    prepared = prepare(make_recipe(f"data.folders=[{data}]"))
+    for number in range(2):
+        place, train = make_place(number), prepared.parts.mask(number, TRAIN, Window(0, 0, 128, 128))
+        for value, name in enumerate(NAMES):
+            counted[name] += int((train & (place["labels"][0] == value)).sum())
+    assert notes["training_pixels"] == counted
     assert loaded.card["recipe_sha256"] in (run / "recipe.yaml").read_text().splitlines()[0]
     assert not loaded.card["notes"]["leaky"]
 
@@ -211,6 +227,8 @@ def test_training_labels_keep_the_buffer_from_validation(data: Path, tiny: str) 
     window = Window(0, 0, 128, 128)
     train, val = (prepared.parts.mask(0, part, window) for part in (TRAIN, VAL))
     rows, cols = np.nonzero(val)
+    assert len(rows) > 0
+    assert train.any()
     for row, col in zip(*np.nonzero(train), strict=True):
         assert (np.maximum(abs(rows - row), abs(cols - col)) > 4).all()
 
@@ -249,6 +267,29 @@ def test_several_layers_are_concatenated_in_the_recipes_order(data: Path, tiny: 
     assert run.segmenter.module[0].in_channels == 3
 
 
+def test_a_frozen_average_keeps_its_runs_to_the_last_bit(data: Path, tmp_path: Path) -> None:
+    layers = "data.layers={image: '*/image.tif', dsm: '*/dsm.tif', labels: '*/labels.tif'}"
+    options = {"batch_norm": True, "width": 4}
+    runs = []
+    for layer in ("image", "dsm"):
+        model = {"network": "osmnet", "layers": [layer], "options": options}
+        recipe = make_recipe(layers, "train.epochs=1", model=model)
+        runs.append(deepnets4eo.train(recipe, tmp_path / layer, data=data))
+    averaged = {"streams": [3, 1], "network": "osmnet", "options": options, "frozen": True}
+    model = {"network": "dual-stream", "layers": ["image", "dsm"], "options": averaged}
+    with pytest.raises(InputError, match=r"nothing in the network dual-stream learns.*model\.encoder_weights"):
+        deepnets4eo.train(make_recipe(layers, model=model), tmp_path / "random", data=data)
+    model["encoder_weights"] = ",".join(map(str, runs))
+    run = deepnets4eo.train(make_recipe(layers, model=model), tmp_path / "average", data=data)
+    kept = {f"members.{n}.{key}": value for n, one in enumerate(runs) for key, value in weights(one).items()}
+    assert weights(run).keys() == kept.keys()
+    assert any("running_mean" in key for key in kept)
+    assert all(torch.equal(value, kept[key]) for key, value in weights(run).items())
+    assert {"metrics.json", "log.csv", "card.json"} <= {path.name for path in run.iterdir()}
+    assert 0 < metrics(run)["overall_accuracy"] <= 1
+    assert deepnets4eo.load_run(run).segmenter.module.frozen
+
+
 def test_an_estimator_makes_the_same_tree(data: Path, tmp_path: Path) -> None:
     recipe = make_forest({"name": "random_forest", "trees": 5}, max_samples=1000)
     run = deepnets4eo.train(recipe, tmp_path / "run", data=data)
@@ -259,8 +300,13 @@ def test_an_estimator_makes_the_same_tree(data: Path, tmp_path: Path) -> None:
     assert deepnets4eo.load_run(run).segmenter.kind == "pixel-classifier"
 
 
-def test_random_splits_are_stamped_leaky(data: Path, tiny: str, tmp_path: Path) -> None:
+def test_random_splits_are_stamped_leaky(
+    data: Path, tiny: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    prepare(make_recipe(f"data.folders=[{data}]"))
+    assert "leaky" not in caplog.text
     run = deepnets4eo.train(make_recipe("data.split=random"), tmp_path / "run", data=data)
+    assert "neighbours of training pixels are validated on, so the scores are leaky" in caplog.text
     assert metrics(run)["protocol"]["leaky"] is True
     assert deepnets4eo.load_run(run).card["notes"]["leaky"] is True
     assert json.loads((run / "split.geojson").read_text())["split"]["leaky"] is True
@@ -401,7 +447,7 @@ def test_a_hidden_class_comes_back_with_another_nodata(data: Path, tiny: str, ca
 
 
 def test_half_written_files_of_a_kill_are_swept_away(data: Path, tmp_path: Path) -> None:
-    stale = tmp_path / "run" / "checkpoints" / ".partial-0-last.safetensors"
+    stale = tmp_path / "run" / "checkpoints" / ".partial-0123abcd-last.safetensors"
     stale.parent.mkdir(parents=True)
     stale.write_text("half")
     recipe = make_forest({"name": "logistic"}, max_samples=500)

@@ -1,9 +1,7 @@
 """The optimisation loop on a net of a few weights: deterministic, resumable, and clear when it cannot go on."""
 
 import csv
-import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -204,19 +202,45 @@ def test_the_users_random_state_is_left_alone(tmp_path: Path) -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
-class SlowBatches(Batches):
-    """Batches that come late."""
+class Clock:
+    """Seconds that pass only where a test lets them."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now_s
+
+    monotonic = perf_counter
+
+
+class LateBatches(Batches):
+    """Batches that each come some seconds late."""
+
+    clock: Clock
+    late_s = 0.0
 
     def __iter__(self) -> Iterator[dict[str, torch.Tensor]]:
         for batch in super().__iter__():
-            time.sleep(0.05)
+            self.clock.now_s += self.late_s
             yield batch
 
 
-def test_the_log_tells_how_long_the_network_waited_for_data(tmp_path: Path) -> None:
-    fit, train = partial(fit_network, make_network(), step), settings(epochs=2)
-    slow = fit(SlowBatches(), Scores(RISING[:2]), Fit(train, tmp_path / "slow", "recipe"))
-    quick = fit(Batches(), Scores(RISING[:2]), Fit(train, tmp_path / "quick", "recipe"))
-    assert all(0 <= row["busy"] < other["busy"] <= 1 for row, other in zip(slow.history, quick.history, strict=True))
-    with (tmp_path / "slow" / "log.csv").open() as log:
-        assert [float(row["busy"]) for row in csv.DictReader(log)] == [row["busy"] for row in slow.history]
+@pytest.mark.parametrize(("late_s", "busy"), [(0.0, 1.0), (1.0, 0.75), (3.0, 0.5)])
+def test_the_log_tells_how_long_the_network_waited_for_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, late_s: float, busy: float
+) -> None:
+    batches = LateBatches()
+    batches.clock, batches.late_s = Clock(), late_s
+    monkeypatch.setattr("deepnets4eo.training.loop.time", batches.clock)
+
+    def step_of_three_seconds(network: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        batches.clock.now_s += 3.0
+        return step(network, batch)
+
+    fit = Fit(settings(epochs=2), tmp_path, "recipe")
+    done = fit_network(make_network(), step_of_three_seconds, batches, Scores(RISING[:2]), fit)
+    assert [row["busy"] for row in done.history] == [busy, busy]
+    assert [row["seconds"] for row in done.history] == [len(batches) * (3.0 + late_s)] * 2
+    with (tmp_path / "log.csv").open(encoding="utf-8") as log:
+        assert [float(row["busy"]) for row in csv.DictReader(log)] == [busy, busy]

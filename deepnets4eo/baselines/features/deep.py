@@ -19,6 +19,7 @@ from deepnets4eo.baselines.features.pictures import NORMALS_REACH_PX, PICTURES, 
 from deepnets4eo.baselines.features.sites import bilinear, box, mirrored
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.files import replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -156,7 +157,8 @@ class DeepFeatures:
         state = self._encoder.state()
         if self._projection is not None:
             state[PROJECTION] = torch.from_numpy(self._projection)
-        save_file(state, Path(folder) / self.file)
+        with replacing(Path(folder) / self.file) as partial:
+            save_file(state, partial)
         return [self.file]
 
     @classmethod
@@ -165,6 +167,8 @@ class DeepFeatures:
         from deepnets4eo.baselines.features.encoders import read_tensors
 
         path = Path(folder) / f"{description['name']}_encoder.safetensors"
+        if path.resolve().parent != Path(folder).resolve():
+            raise RunError(f"the deep features of {folder} name {path}, which is not inside the run. Do not trust it.")
         try:
             feature = cls(**{**description, "weights": path})
             projection = read_tensors(path).get(PROJECTION)

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.formats.access import refuse_offline
 
 IMAGENET = "imagenet"
 TRIAL_PX = 256  # side of the image on which the geometry is read off; a multiple of every reduction
@@ -44,6 +45,8 @@ class FrozenEncoder:
     ) -> None:
         self.name = name
         fetched = weights == IMAGENET
+        if fetched:
+            refuse_offline(f"the weights {IMAGENET!r} of {name!r}")
         with _random(seed), _refusals(name, weights):
             build, levels = _levels(name)
             self.reduction, self.channels = _level(name, levels, reduction)

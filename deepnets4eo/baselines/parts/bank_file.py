@@ -11,6 +11,7 @@ import numpy as np
 
 from deepnets4eo.baselines.parts.templates import PARTS, Parts, Shapes, TemplateBank
 from deepnets4eo.errors import RunError
+from deepnets4eo.files import replacing
 
 BANK = "templates.safetensors"
 HOG = 31
@@ -30,7 +31,8 @@ def save_bank(bank: TemplateBank, path: Path) -> None:
     }  # fmt: skip
     if bank.parts is not None:
         arrays |= {f"parts.{name}": getattr(bank.parts, name) for name in PARTS}
-    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
+    with replacing(path) as partial:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial)
 
 
 def load_bank(path: Path) -> TemplateBank:

@@ -24,6 +24,7 @@ from deepnets4eo.baselines.superpixels.segmenting import Ids, Superpixels
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import PARTIAL
 from deepnets4eo.grid import Window, blocks
+from deepnets4eo.output_lock import locked
 from deepnets4eo.rasters.ahead import in_order
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.scene import Layer, Scene
@@ -90,8 +91,7 @@ def segment_scene(
     gsd_m, grid = reader.inputs.gsd_m, reader.scene.grid
     reach = halo_px if halo_px is not None else max(LEAST_HALO_PX, superpixels.reach_px(gsd_m))
     plan = BlockPlan(reader.scene.shape, block_px, reach)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{PARTIAL}superpixels-", dir=out.parent) as folder:
+    with locked(out), tempfile.TemporaryDirectory(f"-{out.name}", PARTIAL, out.parent) as folder:
         path = Path(folder) / "keys.tif"
         keys = KeyFile(path, _write_keys(path, _segmented(reader, superpixels, plan, workers), plan))
         numbers = number_pieces(keys, plan.cores, max(1, superpixels.wanted_px(gsd_m) // 4), workers)

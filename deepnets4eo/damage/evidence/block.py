@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ from deepnets4eo.damage.evidence.context import CELL_PX, lowest_ground, open_mea
 from deepnets4eo.damage.evidence.maps import Maps, measure_maps
 from deepnets4eo.damage.evidence.outlines import Edges, Ints, enclosed, trace
 from deepnets4eo.damage.evidence.radiometry import Radiometry
+from deepnets4eo.damage.evidence.shifts import best_of_shifts
 from deepnets4eo.damage.evidence.sums import Groups, Rows, correlation_sums
 from deepnets4eo.grid import Window
 from deepnets4eo.zonal.outlines import Outlines
@@ -34,6 +36,8 @@ INSIDE = ("count", "light", "rough", "log_floor", "edge", "edge2", "right_cos", 
 CONTEXT = ("light", "log_floor", "red", "green", "blue")
 TARP_EXCESS = 0.12  # by which the share of blue exceeds that of red
 
+Read = dict[str, tuple[NDArray[Any], NDArray[np.bool_]]]
+
 
 @dataclass(frozen=True)
 class Outlined:
@@ -41,22 +45,54 @@ class Outlined:
 
     edges : their outlines; own : the pixels these enclose; body : the same, grown by a metre.
     centres : (N, 2) float64, row and col of the middle of each bounding box, NaN for empty outlines.
+    left_out : (N,) why an outline is not measured and stands here as an empty one; '' where it is measured.
     """
 
     edges: Edges
     own: Outlines
     body: Outlines
     centres: NDArray[np.float64]
+    left_out: NDArray[np.object_]
+
+    @classmethod
+    def joined(cls, parts: list[Outlined]) -> Outlined:
+        """The buildings of several parts."""
+        return cls(
+            Edges.joined([part.edges for part in parts]),
+            Outlines.joined([part.own for part in parts]),
+            Outlines.joined([part.body for part in parts]),
+            np.concatenate([part.centres for part in parts]),
+            np.concatenate([part.left_out for part in parts]),
+        )
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of some buildings, several named arrays (M, K) of them; `buildings` : (M,) ascending numbers."""
+
+    buildings: Ints
+    rows: dict[str, Rows]
+
+    @classmethod
+    def joined(cls, parts: list[Table]) -> Table:
+        """One table of the buildings of several, whose rows it takes away: they never stand in memory twice."""
+        rows = {name: np.concatenate([part.rows.pop(name) for part in parts]) for name in list(parts[0].rows)}
+        return cls(np.concatenate([part.buildings for part in parts]), rows)
 
 
 @dataclass(frozen=True)
 class BlockSums:
-    """Sums of one block by name, for some buildings, and the neighbourhood of those centred in the block."""
+    """What a block says of its buildings.
 
-    buildings: Ints
-    sums: dict[str, Rows]
-    centred: Ints
-    context: dict[str, Rows]
+    sums : of all buildings that touch the block, to be added up. best : what the shifts come to, of those that lie in
+    the block whole. shifted : sums for every shift, of the others, to be added up first. context : the neighbourhood
+    of the buildings centred in the block.
+    """
+
+    sums: Table
+    best: Table
+    shifted: Table
+    context: Table
 
 
 @dataclass(frozen=True)
@@ -88,22 +124,48 @@ class Part:
 def measure_block(window: Window, canvas: Canvas, outlined: Outlined, radiometry: dict[str, Radiometry]) -> BlockSums:
     """Sums of one block.
 
-    window : its sides are multiples of 8 pixels. Peak memory: some 30 float32 maps of the block (150 MB).
+    window : its sides are multiples of 8 pixels. Peak memory: some 30 float32 maps of the block (150 MB), however many
+    buildings lie in it or over each other; and 600 bytes a building.
     """
     part = Part(canvas, window, window.grown(MARGIN_PX))
-    buildings = outlined.body.touching(window)
     maps = {
         name: measure_maps(*canvas.read(name, part.around), radiometry[name], canvas.gsd_m)
         for name in IMAGES
         if name in canvas.layers
     }
-    sums = _inside_sums(part, outlined.own, buildings, maps)
+    others: Read = {
+        name: canvas.read(name, window) for name in ("cloud", "dsm_pre", "dsm_post") if name in canvas.layers
+    }
+    pieces = [_measure(part, outlined, members, maps, others) for members in outlined.body.some_at_a_time(window)]
+    sums, best, shifted = (Table.joined(list(tables)) for tables in zip(*pieces, strict=True))
+    return BlockSums(sums, best, shifted, _context(part, outlined, maps))
+
+
+def spread_over_blocks(body: Outlines, block_px: int) -> NDArray[np.bool_]:
+    """(N,) bool: buildings that several blocks have to measure."""
+    limit = np.array(body.shape)
+    low, high = np.clip(body.box[:, :2], 0, limit - 1), np.clip(body.box[:, 2:] - 1, 0, limit - 1)
+    return np.asarray((low // block_px != high // block_px).any(axis=1))
+
+
+def _measure(
+    part: Part, outlined: Outlined, buildings: Ints, maps: dict[str, Maps], others: Read
+) -> tuple[Table, Table, Table]:
+    """Sums, best of the shifts, and sums for every shift, of some buildings: see `BlockSums`."""
+    sums = _inside_sums(part, outlined.own, buildings, maps, others)
+    shifted: dict[str, Rows] = {}
     for name, image in maps.items():
-        sums |= {f"{name}_{key}": rows for key, rows in _outline_sums(part, outlined.edges, buildings, image).items()}
+        across, sums[f"{name}_shadow"] = _outline_sums(part, outlined.edges, buildings, image)
+        shifted[f"{name}_outline"] = across
     if "pre" in maps:
-        sums |= _pair_sums(part, outlined.body, buildings, maps)
-    centred, context = _context(part, outlined, maps)
-    return BlockSums(buildings, sums, centred, context)
+        shifted |= _pair_sums(part, outlined.body, buildings, maps)
+    window = part.window
+    limit = np.array(outlined.body.shape)
+    box = np.clip(outlined.body.box[buildings], 0, np.tile(limit, 2))
+    whole = ((box[:, :2] >= window[:2]) & (box[:, 2:] <= np.add(window[:2], window[2:]))).all(axis=1)
+    best = best_of_shifts({name: rows[whole] for name, rows in shifted.items()})
+    rest = {name: rows[~whole] for name, rows in shifted.items()}
+    return Table(buildings, sums), Table(buildings[whole], best), Table(buildings[~whole], rest)
 
 
 def shifts_px(gsd_m: float) -> Ints:
@@ -113,7 +175,7 @@ def shifts_px(gsd_m: float) -> Ints:
     return np.array([(row, col) for row in along for col in along], dtype=np.int64)
 
 
-def _inside_sums(part: Part, own: Outlines, buildings: Ints, maps: dict[str, Maps]) -> dict[str, Rows]:
+def _inside_sums(part: Part, own: Outlines, buildings: Ints, maps: dict[str, Maps], others: Read) -> dict[str, Rows]:
     """Sums over the pixels inside the outlines, per image over its valid ones."""
     owner, pixel = enclosed(own, buildings, part.window)
     flat, count = part.flat(pixel), len(buildings)
@@ -121,15 +183,14 @@ def _inside_sums(part: Part, own: Outlines, buildings: Ints, maps: dict[str, Map
     for name, image in maps.items():
         usable = image.valid.ravel()[flat]
         sums[f"{name}_inside"] = Groups(owner[usable], count).sum(_inside_values(image, flat[usable]))
-    if "cloud" in part.canvas.layers:
-        cloud, known = part.canvas.read("cloud", part.window)
-        covered = ((cloud[0] != 0) & known).ravel()[pixel]
-        sums["cloud"] = Groups(owner, count).sum([covered.astype(np.float32)])
-    for name in ("dsm_pre", "dsm_post"):
-        if name in part.canvas.layers:
-            height, known = part.canvas.read(name, part.window)
+        sums[f"{name}_blank"] = Groups(owner, count).sum([image.blank.ravel()[flat].astype(np.float32)])
+    for name, (data, known) in others.items():
+        if name == "cloud":
+            covered = ((data[0] != 0) & known).ravel()[pixel]
+            sums[name] = Groups(owner, count).sum([covered.astype(np.float32)])
+        else:
             good = known.ravel()[pixel]
-            high = height[0].ravel()[pixel[good]].astype(np.float64)
+            high = data[0].ravel()[pixel[good]].astype(np.float64)
             sums[name] = Groups(owner[good], count).sum([np.ones_like(high), high])
     return sums
 
@@ -158,12 +219,12 @@ def _colours(maps: Maps) -> tuple[int, int, int]:
     return (0, 1, 2) if len(maps.bands) >= 3 else (0, 0, 0)
 
 
-def _outline_sums(part: Part, edges: Edges, buildings: Ints, maps: Maps) -> dict[str, Rows]:
+def _outline_sums(part: Part, edges: Edges, buildings: Ints, maps: Maps) -> tuple[Rows, Rows]:
     """Edge strength across the outline for each shift, and shadow outside the walls by the way they face."""
-    owner, at, normal = trace(edges, buildings)
+    owner, at, normal = trace(edges, buildings, window=part.window)
     inside = part.holds(at)
     owner, at, normal = owner[inside], at[inside], normal[inside].astype(np.float32)
-    groups, flat = Groups(owner, len(buildings)), part.place(at)
+    samples, flat = Groups(owner, len(buildings)), part.place(at)
     down, right, light = maps.along_row.ravel(), maps.along_col.ravel(), maps.light.ravel()
     places = (flat + row * part.around.width + col for row, col in shifts_px(part.canvas.gsd_m))
     across = (np.abs(down[place] * normal[:, 0] + right[place] * normal[:, 1]) for place in places)
@@ -172,7 +233,7 @@ def _outline_sums(part: Part, edges: Edges, buildings: Ints, maps: Maps) -> dict
     turn = np.arctan2(normal[:, 0], normal[:, 1]) / (2 * np.pi)
     facing = np.round(turn * DIRECTIONS).astype(np.int64) % DIRECTIONS
     shadow = (np.where(facing == way, value, 0) for value in (dark, np.ones_like(dark)) for way in range(DIRECTIONS))
-    return {"outline": groups.sum(across), "shadow": groups.sum(shadow)}
+    return samples.sum(across), samples.sum(shadow)
 
 
 def _pair_sums(part: Part, body: Outlines, buildings: Ints, maps: dict[str, Maps]) -> dict[str, Rows]:
@@ -181,22 +242,23 @@ def _pair_sums(part: Part, body: Outlines, buildings: Ints, maps: dict[str, Maps
     owner, pixel = enclosed(body, buildings, part.window)
     flat = part.flat(pixel)
     usable = (post.valid & pre.valid).ravel()[flat]
-    groups, flat = Groups(owner[usable], len(buildings)), flat[usable]
+    together, flat = Groups(owner[usable], len(buildings)), flat[usable]
     shifts = shifts_px(part.canvas.gsd_m)
     offsets = shifts[:, 0] * part.around.width + shifts[:, 1]
     return {
-        "pair": groups.sum([np.ones(len(flat), np.float32)]),
-        "pair_edges": correlation_sums(groups, flat, post.soft_edge, pre.soft_edge, offsets),
-        "pair_light": correlation_sums(groups, flat, post.light, pre.light, offsets),
+        "pair": together.sum([np.ones(len(flat), np.float32)]),
+        "pair_edges": correlation_sums(together, flat, post.soft_edge, pre.soft_edge, offsets),
+        "pair_light": correlation_sums(together, flat, post.light, pre.light, offsets),
     }
 
 
-def _context(part: Part, outlined: Outlined, maps: dict[str, Maps]) -> tuple[Ints, dict[str, Rows]]:
+def _context(part: Part, outlined: Outlined, maps: dict[str, Maps]) -> Table:
     """Means over the open ground around the buildings centred in the block."""
     centred = np.flatnonzero(part.holds(outlined.centres))
     around = part.around
     built = np.zeros(around.height * around.width, bool)
-    built[enclosed(outlined.body, outlined.body.touching(around), around)[1]] = True
+    for members in outlined.body.some_at_a_time(around):
+        built[enclosed(outlined.body, members, around)[1]] = True
     ground = ~built.reshape(around.height, around.width)
     rows, cols = (np.floor(outlined.centres[centred]).astype(np.int64) - (around.row, around.col)).T // CELL_PX
     context, gsd_m = {}, part.canvas.gsd_m
@@ -210,4 +272,4 @@ def _context(part: Part, outlined: Outlined, maps: dict[str, Maps]) -> tuple[Int
             height, known = part.canvas.read(name, around)
             lowest = lowest_ground(height[0].astype(np.float32), ground & known, (rows, cols), gsd_m)
             context[f"{name}_ground"] = lowest[:, None]
-    return centred, context
+    return Table(centred, context)

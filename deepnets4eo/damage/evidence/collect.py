@@ -5,14 +5,24 @@ Takes a canvas and outlined buildings; memory is two blocks plus one row of sums
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
-from deepnets4eo.damage.evidence.block import BLOCK_PX, IMAGES, BlockSums, Outlined, measure_block
+from deepnets4eo.damage.evidence.block import (
+    BLOCK_PX,
+    IMAGES,
+    BlockSums,
+    Outlined,
+    Table,
+    measure_block,
+    spread_over_blocks,
+)
 from deepnets4eo.damage.evidence.canvas import Canvas
 from deepnets4eo.damage.evidence.context import CELL_PX
 from deepnets4eo.damage.evidence.radiometry import measure
+from deepnets4eo.damage.evidence.shifts import best_of_shifts
 from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.sums import Rows
 from deepnets4eo.grid import Window, blocks
@@ -34,7 +44,6 @@ def collect(
     """
     centres = outlined.centres[_inside(outlined, canvas)]
     radiometry = {name: measure(canvas.layers[name], centres) for name in IMAGES if name in canvas.layers}
-    total: dict[str, Rows] = {}
     height, width = (-(-side // CELL_PX) * CELL_PX for side in canvas.shape)  # whole cells; no data beyond the edge
     windows = blocks((height, width), BLOCK_PX)
     occupied = [window for window in windows if len(outlined.body.touching(window))] or windows[:1]
@@ -46,14 +55,45 @@ def collect(
             store.put(window, part)
         return part
 
+    total = _Totals(len(outlined.centres), spread_over_blocks(outlined.body, BLOCK_PX))
     for done, part in enumerate(in_order(measured, occupied, workers), start=1):
         if progress is not None:
             progress(done / len(occupied))
-        for name, rows in part.sums.items():
-            _table(total, name, len(outlined.centres), rows.shape[1], 0.0)[part.buildings] += rows
-        for name, rows in part.context.items():
-            _table(total, name, len(outlined.centres), rows.shape[1], np.nan)[part.centred] = rows
-    return total
+        total.add(part)
+    return total.all()
+
+
+class _Totals:
+    """Sums of N buildings in the making; those for every shift only of buildings on the border of a block."""
+
+    def __init__(self, count: int, spread: NDArray[np.bool_]) -> None:
+        self._count = count
+        self._spread = np.flatnonzero(spread)
+        self._rows: dict[str, Rows] = {}
+        self._shifted: dict[str, Rows] = {}
+
+    def add(self, part: BlockSums) -> None:
+        """Take in one block, whose rows are let go one after the other."""
+        for name, rows in _taken(part.sums):
+            _table(self._rows, name, self._count, rows.shape[1], 0.0)[part.sums.buildings] += rows
+        for name, rows in _taken(part.context):
+            _table(self._rows, name, self._count, rows.shape[1], np.nan)[part.context.buildings] = rows
+        for name, rows in _taken(part.best):
+            _table(self._rows, name, self._count, rows.shape[1], 0.0)[part.best.buildings] = rows
+        place = np.searchsorted(self._spread, part.shifted.buildings)
+        for name, rows in _taken(part.shifted):
+            _table(self._shifted, name, len(self._spread), rows.shape[1], 0.0)[place] += rows
+
+    def all(self) -> dict[str, Rows]:
+        """The sums of all buildings, once every block is there."""
+        for name, rows in best_of_shifts(self._shifted).items():
+            self._rows[name][self._spread] = rows
+        return self._rows
+
+
+def _taken(table: Table) -> Iterator[tuple[str, Rows]]:
+    while table.rows:
+        yield table.rows.popitem()
 
 
 def _inside(outlined: Outlined, canvas: Canvas) -> np.ndarray:

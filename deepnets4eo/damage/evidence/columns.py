@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.evidence.block import CONTEXT, DIRECTIONS, INSIDE
 from deepnets4eo.damage.evidence.meaning import EVIDENCE
-from deepnets4eo.damage.evidence.sums import Rows, correlations
+from deepnets4eo.damage.evidence.shifts import IN_PLACE
+from deepnets4eo.damage.evidence.sums import Rows
 
 Column = NDArray[np.float64]
-FLAT_EDGES, FLAT_LIGHT = 1e-3, 1e-2  # variances below which there is nothing to correlate, contrast units²
 LEAST_EDGE = 1e-3
 LOWEST_M = 2.0  # heights before the event below this are no building
 HEIGHT_RANGE = 1.0
@@ -27,24 +27,35 @@ def evidence_columns(sums: dict[str, Rows], paired: NDArray[np.bool_]) -> pd.Dat
     Columns whose inputs were not given at all (heights, the pre image) are left out.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
-        columns = _of_post(_image(sums, "post"))
+        columns = _of_post(image_means(sums, "post"))
         if "pre_inside" in sums:
-            change = _of_change(_image(sums, "pre"), _image(sums, "post")) | _similarity(sums)
+            change = _of_change(image_means(sums, "pre"), image_means(sums, "post")) | _similarity(sums)
             change["ev_shadow_loss"] = _shadow(sums["pre_shadow"]) - _shadow(sums["post_shadow"])
             columns |= {name: np.where(paired, values, np.nan) for name, values in change.items()}
         if "dsm_pre" in sums and "dsm_post" in sums:
             columns |= _height(sums)
+        columns |= _support(sums)
     names = [evidence.name for evidence in EVIDENCE if evidence.name in columns]
     frame = pd.DataFrame({name: columns[name] for name in names})
     return frame.replace([np.inf, -np.inf], np.nan)
 
 
-def _image(sums: dict[str, Rows], name: str) -> dict[str, Column]:
+def post_columns_of_pre(sums: dict[str, Rows], paired: NDArray[np.bool_]) -> pd.DataFrame | None:
+    """The columns that one image alone gives, measured on the pre image where `paired`; None where there is none."""
+    if "pre_inside" not in sums:
+        return None
+    with np.errstate(invalid="ignore", divide="ignore"):
+        columns = _of_post(image_means(sums, "pre"))
+    frame = pd.DataFrame({name: np.where(paired, values, np.nan) for name, values in columns.items()})
+    return frame.replace([np.inf, -np.inf], np.nan)
+
+
+def image_means(sums: dict[str, Rows], name: str) -> dict[str, Column]:
     """Means inside the outline, along it, and over the open ground near it, of one image."""
-    inside, outline, near = sums[f"{name}_inside"], sums[f"{name}_outline"], sums[f"{name}_near"]
+    inside, outline, near = sums[f"{name}_inside"], sums[f"{name}_outline"][:, 0], sums[f"{name}_near"]
     mean = {key: inside[:, column] / inside[:, 0] for column, key in enumerate(INSIDE)}
     samples = sums[f"{name}_shadow"][:, DIRECTIONS:].sum(axis=1)
-    mean["support"] = np.log2((outline / samples[:, None]).max(axis=1) / (mean["edge"] + LEAST_EDGE) + LEAST_EDGE)
+    mean["support"] = np.log2(outline / samples / (mean["edge"] + LEAST_EDGE) + LEAST_EDGE)
     mean["texture"] = np.log2(mean["rough"] + LEAST_EDGE)
     mean["right"] = np.hypot(mean["right_cos"], mean["right_sin"]) / (mean["edge2"] + LEAST_EDGE**2)
     return mean | {f"near_{key}": near[:, column] for column, key in enumerate(CONTEXT)}
@@ -59,6 +70,16 @@ def _of_post(post: dict[str, Column]) -> dict[str, Column]:
         "ev_right_angles": post["right"],
         "ev_tarp": post["tarp"],
         "ev_context_roughness": post["near_log_floor"],
+    }
+
+
+def _support(sums: dict[str, Rows]) -> dict[str, Column]:
+    """What says how much of the roof the image shows: the width that it has for the filters, and vegetation over it."""
+    inside = sums["post_inside"]
+    samples = sums["post_shadow"][:, DIRECTIONS:].sum(axis=1)  # one a pixel along the outline
+    return {
+        "ev_roof_width_px": 2 * sums["pixels"][:, 0] / samples,
+        "ev_greenness": 3 * inside[:, INSIDE.index("green")] / inside[:, 0] - 1,
     }
 
 
@@ -83,13 +104,10 @@ def _shift(post: dict[str, Column], pre: dict[str, Column], band: str) -> Column
 
 
 def _similarity(sums: dict[str, Rows]) -> dict[str, Column]:
-    pixels = sums["pair"][:, 0]
-    edges, _ = correlations(pixels, sums["pair_edges"], FLAT_EDGES)
-    _, structure = correlations(pixels, sums["pair_light"], FLAT_LIGHT)
     return {
-        "ev_edge_similarity": edges.max(axis=1),
-        "ev_edge_similarity_in_place": edges[:, edges.shape[1] // 2],
-        "ev_structural_similarity": structure.max(axis=1),
+        "ev_edge_similarity": sums["pair_edges"][:, 0],
+        "ev_edge_similarity_in_place": sums[IN_PLACE][:, 0],
+        "ev_structural_similarity": sums["pair_light"][:, 0],
     }
 
 

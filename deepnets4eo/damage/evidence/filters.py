@@ -6,6 +6,8 @@ itself or of a part of the window. A few passes over memory each, and no Python 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,7 +37,13 @@ def deviation(values: Map) -> Map:
     return out
 
 
-def minimum(values: Map, size_px: int) -> Map:
+def maximum(values: NDArray[Any], size_px: int) -> NDArray[Any]:
+    """Largest value in a square window of an odd side."""
+    top = values.max()
+    return np.asarray(top - minimum(top - values, size_px))
+
+
+def minimum(values: NDArray[Any], size_px: int) -> NDArray[Any]:
     """Smallest value in a square window of an odd side."""
     for axis in (0, 1):
         reach, part = 1, values
@@ -90,5 +98,5 @@ def _squares(steps: Map, axis: int) -> Map:
     return total
 
 
-def _part(values: Map, axis: int, start: int, length: int) -> Map:
+def _part(values: NDArray[Any], axis: int, start: int, length: int) -> NDArray[Any]:
     return values[start : start + length] if axis == 0 else values[:, start : start + length]

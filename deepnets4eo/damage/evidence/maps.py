@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.evidence.filters import Map, box, deviation, gradient, minimum
-from deepnets4eo.damage.evidence.radiometry import Radiometry, lit, luminance
+from deepnets4eo.damage.evidence.radiometry import Radiometry, blank, lit, luminance
 
 FLOOR_M = 3.5  # side of the window in which the smoothest spot is looked for
 SMALLEST_ROUGHNESS = np.float32(0.003)  # contrast units; about the step of an 8-bit image
@@ -26,7 +26,8 @@ class Maps:
 
     light : luminance above the image's typical level; along_row, along_col : its derivatives per pixel;
     rough : standard deviation in 3 × 3 pixels; log_floor : log2 of the smallest `rough` within 3.5 m
-    (all in contrast units). bands : (C, h, w) as read; valid : (h, w) bool
+    (all in contrast units). bands : (C, h, w) as read; valid : (h, w) bool; blank : (h, w) bool, one single value
+    over a wide square, not valid either.
     """
 
     light: Map
@@ -36,6 +37,7 @@ class Maps:
     log_floor: Map
     bands: NDArray[Any]
     valid: NDArray[np.bool_]
+    blank: NDArray[np.bool_]
 
     @cached_property
     def soft_edge(self) -> Map:
@@ -48,6 +50,8 @@ class Maps:
 def measure_maps(data: NDArray[Any], valid: NDArray[np.bool_], radiometry: Radiometry, gsd_m: float) -> Maps:
     """All maps of a block (C, h, w); peak memory some 10 × the block in float32. The outer 8 pixels are not to be used."""
     valid = lit(data, valid)
+    empty = blank(data) & valid
+    valid &= ~empty
     light = luminance(data)
     light -= np.float32(radiometry.level)
     light *= np.float32(1 / radiometry.unit)
@@ -62,4 +66,4 @@ def measure_maps(data: NDArray[Any], valid: NDArray[np.bool_], radiometry: Radio
     window_px = 2 * max(1, round(FLOOR_M / gsd_m / 2 - 0.25)) + 1
     floor = minimum(rough, window_px)
     floor += SMALLEST_ROUGHNESS
-    return Maps(light, along_row, along_col, rough, np.log2(floor, out=floor), data, valid)
+    return Maps(light, along_row, along_col, rough, np.log2(floor, out=floor), data, valid, empty)

@@ -43,6 +43,8 @@ EVIDENCE = (
     Evidence("ev_height_loss_share", "height above ground lost as a share of that before, −1 to 1", 1, HEIGHT),
     Evidence("ev_context_roughness", "context, post: roughness of the open ground within 20 m, log2 of the contrast unit", 0),
     Evidence("ev_context_change", "context, post over pre: roughness of the open ground within 20 m, log2 ratio", 0, PRE),
+    Evidence("ev_roof_width_px", "area of the footprint over half its perimeter, working pixels; narrow roofs hold little evidence", 0),
+    Evidence("ev_greenness", "post: mean excess of green over red and blue inside the outline, −1 to 2; high under tree crowns and in green haze", 0),
 )  # fmt: skip
 
 MEANING = {evidence.name: evidence.meaning for evidence in EVIDENCE}

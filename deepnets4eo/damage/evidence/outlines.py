@@ -12,6 +12,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.outline_limits import joined_starts, pieces_near
 from deepnets4eo.grid import Window
 from deepnets4eo.zonal.outlines import Outlines, ranges
 
@@ -35,6 +36,14 @@ class Edges:
 
     def __len__(self) -> int:
         return len(self.start) - 1
+
+    @classmethod
+    def joined(cls, parts: list[Edges]) -> Edges:
+        """The edges of all outlines of several parts."""
+        rows, cols, outward = (
+            np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "cols", "outward")
+        )
+        return cls(joined_starts([part.start for part in parts]), rows, cols, outward)
 
     def of(self, outlines: Ints) -> tuple[Ints, Ints]:
         """Edge numbers of some outlines, and for each the position of its outline in `outlines`."""
@@ -74,31 +83,37 @@ def edges_of(outlines: NDArray[np.object_]) -> Edges:
 def enclosed(outlines: Outlines, buildings: Ints, window: Window) -> tuple[Ints, Ints]:
     """Pixels of a window whose centres the outlines enclose, each outline on its own.
 
-    buildings : ascending numbers of outlines, at least those that own pixels in the window.
+    buildings : ascending numbers of the outlines.
     returns : position in `buildings`, ascending; flat pixel number in the window (row · width + col).
 
     >>> square = Outlines.on(np.array([shapely.box(0, 0, 2, 2)], dtype=object), shape=(3, 3))
     >>> enclosed(square, np.array([0]), Window(0, 0, 3, 3))[1].tolist()
     [0, 1, 3, 4]
     """
-    spans = outlines.spans(window)
+    spans = outlines.spans(window, buildings)
     lengths = spans.stop - spans.start
-    owner = np.searchsorted(buildings, spans.numbers[spans.owner])
-    return np.repeat(owner, lengths), ranges(spans.row * window.width + spans.start, lengths)
+    return np.repeat(spans.owner, lengths), ranges(spans.row * window.width + spans.start, lengths)
 
 
-def trace(edges: Edges, outlines: Ints, step_px: float = 1.0) -> tuple[Ints, Floats, Floats]:
+def trace(
+    edges: Edges, outlines: Ints, step_px: float = 1.0, window: Window | None = None
+) -> tuple[Ints, Floats, Floats]:
     """Points along the outlines, `step_px` apart or a little closer.
 
+    window : only points in it, and a few around it, are made; their places are the same as without it.
     returns : position in `outlines`; (S, 2) row and col in pixels of the grid; (S, 2) outward unit normal.
     """
     edge, owner = edges.of(outlines)
-    rows, cols = edges.rows[edge], edges.cols[edge]
-    count = np.maximum(np.ceil(np.hypot(np.ptp(rows, axis=1), np.ptp(cols, axis=1)) / step_px), 1).astype(np.int64)
-    number, source = _spread(np.zeros(len(edge), np.int64), count)
+    ends = np.stack([edges.rows[edge], edges.cols[edge]], axis=2)
+    begin, step = ends[:, 0], ends[:, 1] - ends[:, 0]
+    count = np.maximum(np.ceil(np.hypot(*np.abs(step.T)) / step_px), 1).astype(np.int64)
+    first, made = np.zeros(len(edge), np.int64), count
+    if window is not None:
+        corner = np.array([window.row, window.col], float)
+        first, made = pieces_near(begin, ends[:, 1], count, corner, corner + (window.height, window.width))
+    number, source = _spread(first, made)
     along = ((number + 0.5) / count[source])[:, None]
-    ends = np.stack([rows, cols], axis=2)[source]
-    return owner[source], ends[:, 0] + along * (ends[:, 1] - ends[:, 0]), edges.outward[edge[source]]
+    return owner[source], begin[source] + along * step[source], edges.outward[edge[source]]
 
 
 def _spread(first: Ints, count: Ints) -> tuple[Ints, Ints]:

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.evidence.filters import Map
+from deepnets4eo.damage.evidence.filters import Map, maximum, minimum
 from deepnets4eo.grid import Window
 from deepnets4eo.scene import Layer
 
 SAMPLE_PX = 256
 CELL_PX = 8  # contrast is that of 4 m cells: coarser than the texture that is measured with it
 MAX_SAMPLES = 32
+BLANK_PX = 31  # side of a square of one single value that no ground shows, not even a saturated roof
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,23 @@ def lit(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return valid & (data != 0).any(axis=0)
 
 
+def blank(data: NDArray[Any]) -> NDArray[np.bool_]:
+    """Pixels (h, w) in a square of 31 × 31 pixels whose values are exactly one and the same in every band.
+
+    data : (C, h, w). No camera sees that: it is nodata that nobody declared, or a saturated or lost block.
+    """
+    same = np.ones(data.shape[1:], bool)
+    same[1:] &= (data[:, 1:] == data[:, :-1]).all(axis=0)
+    same[:, 1:] &= (data[:, :, 1:] == data[:, :, :-1]).all(axis=0)
+    half = BLANK_PX // 2
+    if min(same.shape) < BLANK_PX or same.sum() < (BLANK_PX - 1) ** 2:
+        return np.zeros_like(same)
+    core = minimum(same.astype(np.uint8), BLANK_PX)
+    core[:half] = core[-half:] = 0  # there the square is not whole
+    core[:, :half] = core[:, -half:] = 0
+    return np.asarray(maximum(core, BLANK_PX), bool) if core.any() else np.zeros_like(same)
+
+
 def measure(layer: Layer, centres: NDArray[np.float64]) -> Radiometry:
     """Radiometry of a layer from up to 32 windows around (row, col) positions.
 
@@ -51,7 +69,7 @@ def measure(layer: Layer, centres: NDArray[np.float64]) -> Radiometry:
     spreads, levels = [], []
     for row, col in centres[chosen]:
         data, valid = layer.read(Window(int(row) - SAMPLE_PX // 2, int(col) - SAMPLE_PX // 2, SAMPLE_PX, SAMPLE_PX))
-        cells = _cells(luminance(data), lit(data, valid))
+        cells = _cells(luminance(data), lit(data, valid) & ~blank(data))
         if len(cells) >= 16:
             low, middle, high = np.percentile(cells, [16, 50, 84])
             spreads.append(high - low)

@@ -7,23 +7,26 @@ written beside and renamed; read without pickle.
 from __future__ import annotations
 
 import hashlib
-import shutil
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from deepnets4eo.damage.evidence.block import BlockSums, Outlined
+from deepnets4eo.damage.evidence.block import BlockSums, Outlined, Table
 from deepnets4eo.damage.evidence.canvas import Canvas
 from deepnets4eo.files import ARCHIVE_ERRORS, replacing
 from deepnets4eo.grid import Window
 from deepnets4eo.version import __version__
 
+FORMAT = 2  # of the files; part of what identifies a job
+KINDS = tuple(field.name for field in fields(BlockSums))
+
 
 class BlockStore:
-    """The blocks of one job: `get` what is there, `put` what is new, `clear` at the end."""
+    """The blocks of one job: `get` what is there, `put` what is new."""
 
     def __init__(self, folder: Path, canvas: Canvas, outlined: Outlined) -> None:
-        self.root = folder
         self.folder = folder / _identity(canvas, outlined)
 
     def get(self, window: Window) -> BlockSums | None:
@@ -31,50 +34,45 @@ class BlockStore:
         path = self._path(window)
         try:
             with np.load(path, allow_pickle=False) as arrays:
-                kinds: dict[str, dict[str, np.ndarray]] = {"sums": {}, "context": {}}
+                tables = {kind: Table(arrays[kind], {}) for kind in KINDS}
                 for key in arrays.files:
                     kind, _, name = key.partition(":")
                     if name:
-                        kinds[kind][name] = arrays[key]
-                part = BlockSums(arrays["buildings"], kinds["sums"], arrays["centred"], kinds["context"])
+                        tables[kind].rows[name] = arrays[key]
         except FileNotFoundError:
             return None
         except ARCHIVE_ERRORS:  # cut short by a full disk, or damaged: measured again, and written over
             return None
-        return part if _fits_together(part) else None
+        return BlockSums(**tables) if all(map(_fits_together, tables.values())) else None
 
     def put(self, window: Window, part: BlockSums) -> None:
         """Keep the sums of a finished block."""
-        arrays = {f"{kind}:{name}": rows for kind in ("sums", "context") for name, rows in getattr(part, kind).items()}
+        arrays: dict[str, Any] = {}
+        for kind in KINDS:
+            table: Table = getattr(part, kind)
+            arrays |= {kind: table.buildings} | {f"{kind}:{name}": rows for name, rows in table.rows.items()}
         with replacing(self._path(window)) as partial:
-            np.savez(partial, buildings=part.buildings, centred=part.centred, **arrays)
-
-    def clear(self) -> None:
-        """Remove everything: the job is done, or begins anew."""
-        shutil.rmtree(self.root, ignore_errors=True)
+            np.savez(partial, **arrays)
 
     def _path(self, window: Window) -> Path:
         return self.folder / f"{window.row}-{window.col}.npz"
 
 
-def _fits_together(part: BlockSums) -> bool:
-    """Whether there is a row of numbers a building in every table."""
-    for rows, tables in ((part.buildings, part.sums), (part.centred, part.context)):
-        arrays = (rows, *tables.values())
-        if not all(isinstance(array, np.ndarray) for array in arrays):  # a member without NumPy's header comes as bytes
-            return False
-        if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
-            return False
-        if not all(
-            table.ndim == 2 and len(table) == len(rows) and table.dtype.kind == "f" for table in tables.values()
-        ):
-            return False
-    return True
+def _fits_together(table: Table) -> bool:
+    """Whether there is a row of numbers a building in every array."""
+    rows, arrays = table.buildings, list(table.rows.values())
+    if not all(isinstance(array, np.ndarray) for array in (rows, *arrays)):  # a member without NumPy's header: bytes
+        return False
+    if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
+        return False
+    return all(array.ndim == 2 and len(array) == len(rows) and array.dtype.kind == "f" for array in arrays)
 
 
 def _identity(canvas: Canvas, outlined: Outlined) -> str:
     """Hash of all that the sums depend on: program, files, grids as registered, outlines as moved."""
-    digest = hashlib.sha256(f"{__version__} {tuple(canvas.grid.shape)} {canvas.grid.affine} {canvas.gsd_m}".encode())
+    digest = hashlib.sha256(
+        f"{FORMAT} {__version__} {tuple(canvas.grid.shape)} {canvas.grid.affine} {canvas.gsd_m}".encode()
+    )
     for name, layer in sorted(canvas.layers.items()):
         digest.update(f"{name} {layer.source} {layer.grid.affine} {layer.bands}".encode())
         for path in map(Path, layer.paths):

@@ -26,6 +26,8 @@ ASSESSED, NOT_ASSESSED = "assessed", "not_assessed"
 PRE_POST, POST_ONLY = "pre_post", "post_only"
 EMPTY, OUTSIDE, NODATA = "footprint is empty", "outside the post image", "no data in the post image"
 CLOUD, SMALL = "under cloud", "footprint too small for the image resolution"
+BLANK = "one single value in the post image: undeclared nodata, or saturated"
+LARGE = "footprint larger than any building"
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,22 @@ class EvidenceTable:
     frame : DataFrame with id, `ev_…` float columns (NaN where unknown), status, reason, method, dx_px, dy_px
     (how far the footprint was moved on the post image, in its pixels to the right and down).
     meaning : what each `ev_…` column says, with its unit.
+    before : the columns that one image alone gives, measured on the pre image, for buildings judged from both (NaN for
+    others); None without a pre image.
     """
 
     frame: pd.DataFrame
     meaning: dict[str, str]
+    before: pd.DataFrame | None = None
 
     @classmethod
     def build(
-        cls, ids: NDArray[np.object_], evidence: pd.DataFrame, coverage: Coverage, shift_px: NDArray[np.float64]
+        cls,
+        ids: NDArray[np.object_],
+        evidence: pd.DataFrame,
+        coverage: Coverage,
+        shift_px: NDArray[np.float64],
+        before: pd.DataFrame | None = None,
     ) -> EvidenceTable:
         """Put together the table; evidence of buildings that are not assessed is blanked."""
         assessed = coverage.reason == ""
@@ -59,7 +69,15 @@ class EvidenceTable:
         frame["status"] = np.where(assessed, ASSESSED, NOT_ASSESSED)
         frame["reason"], frame["method"] = coverage.reason, coverage.method
         frame["dx_px"], frame["dy_px"] = np.nan_to_num(shift_px).T
-        return cls(frame, {name: MEANING[name] for name in evidence.columns})
+        return cls(frame, {name: MEANING[name] for name in evidence.columns}, before)
+
+    @classmethod
+    def not_assessed(cls, ids: NDArray[np.object_], reason: str) -> EvidenceTable:
+        """A table without evidence: no building can be assessed, all for one reason."""
+        frame = pd.DataFrame(
+            {"id": ids, "status": NOT_ASSESSED, "reason": reason, "method": "", "dx_px": 0.0, "dy_px": 0.0}
+        )
+        return cls(frame.astype(dict.fromkeys(("status", "reason", "method"), object)), {})
 
     @property
     def names(self) -> list[str]:
@@ -75,24 +93,43 @@ def judge_coverage(sums: dict[str, Rows], outlined: Outlined, canvas: Canvas) ->
     shown = np.maximum(full, pixels)
     with np.errstate(invalid="ignore", divide="ignore"):
         seen_post, seen_pre = (_total(sums, f"{name}_inside", count) / shown for name in ("post", "pre"))
+        blank = _total(sums, "post_blank", count) / shown
         cloudy = _total(sums, "cloud", count) / np.maximum(pixels, 1)
     reason = np.full(count, "", dtype=object)
+    few = pixels < (1 - VISIBLE_SHARE) * full
+    inside = _inside_share(outlined, canvas) >= VISIBLE_SHARE
     small = (full < SMALLEST_PX) | (full * canvas.gsd_m**2 < SMALLEST_M2)
     rules = [
-        (small, SMALL),
         (seen_post < VISIBLE_SHARE, NODATA),
+        ((seen_post < VISIBLE_SHARE) & (blank > (1 - VISIBLE_SHARE) / 2), BLANK),
+        (small | (few & inside), SMALL),  # slivers enclose no centre of a pixel
         (cloudy > CLOUDY_SHARE, CLOUD),
-        (pixels < (1 - VISIBLE_SHARE) * full, OUTSIDE),
+        (few & ~inside, OUTSIDE),
         (~(full > 0), EMPTY),
     ]
     for rule, text in rules:  # later rules say more about why
         reason[rule] = text
+    reason = np.where(outlined.left_out != "", outlined.left_out, reason)
     method = np.where(reason != "", "", np.where(seen_pre >= VISIBLE_SHARE, PRE_POST, POST_ONLY)).astype(object)
     return Coverage(reason, method)
 
 
 def _total(sums: dict[str, Rows], name: str, count: int) -> NDArray[np.float64]:
     return sums[name][:, 0] if name in sums else np.zeros(count)
+
+
+def _inside_share(outlined: Outlined, canvas: Canvas) -> NDArray[np.float64]:
+    """Share of each footprint's bounding box that lies in the image; 1 for empty footprints."""
+    edges, share = outlined.edges, np.ones(len(outlined.edges))
+    present = np.flatnonzero(np.diff(edges.start))
+    if len(present) == 0:
+        return share
+    for ends, size in zip((edges.rows, edges.cols), canvas.shape, strict=True):
+        low = np.minimum.reduceat(ends.min(axis=1), edges.start[present])
+        high = np.maximum.reduceat(ends.max(axis=1), edges.start[present])
+        shown = np.clip(high, 0, size) - np.clip(low, 0, size)
+        share[present] *= shown / np.maximum(high - low, 1e-9)
+    return share
 
 
 def _area(outlined: Outlined, canvas: Canvas) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""damage.gpkg: the buildings, the assessed extent and the QGIS styles that colour them, in one GeoPackage.
+"""damage.gpkg: the buildings, the assessed extent, the findings and the QGIS styles, in one GeoPackage.
 
 Takes a DamageMap; writes through GDAL's vectorised path, so 10^5 to 10^6 buildings take seconds.
 """
@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import geopandas as gpd
 import pyogrio
-import pyogrio.errors
 
-from deepnets4eo.damage.products.style import buildings_qml, extent_qml
-from deepnets4eo.errors import OutputError
+from deepnets4eo.damage.products.style import buildings_qml, extent_qml, without_outlines_qml
 from deepnets4eo.files import replacing
+from deepnets4eo.polygons.vector_files import set_fixed_times
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.map import DamageMap
 
 GEOMETRY = "geom"
+WITHOUT_OUTLINES = "imaged_without_outlines"
 
 ALWAYS = {  # what the fixed columns say, shown by QGIS as field comments
     "id": "identifier of the building, from the footprints where they had one",
@@ -47,22 +47,29 @@ _COMMENTS_TABLE = """CREATE TABLE gpkg_data_columns (
     constraint_name TEXT, CONSTRAINT pk_gdc PRIMARY KEY (table_name, column_name))"""
 
 
+_FINDINGS_TABLE = """CREATE TABLE findings (
+    fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, code TEXT NOT NULL, severity TEXT NOT NULL, message TEXT NOT NULL,
+    remedy TEXT NOT NULL)"""
+
+
 def write_gpkg(damage_map: DamageMap, path: str | Path) -> Path:
-    """Write layers `buildings`, `assessed_extent` and `layer_styles` (registered as attributes, used by default).
+    """Write layers `buildings`, `assessed_extent`, `imaged_without_outlines` where that is known, and the tables
+    `findings` (what limits the map's worth, worst first; may be empty) and `layer_styles`, registered as attributes.
 
     Ids stay text; a CRS that is missing stays undefined. Memory: the table once more, as Arrow.
     Errors: OutputError when GDAL or SQLite cannot write, a full disk most of all.
     """
     path = Path(path)
     with replacing(path) as partial:
-        try:
-            _write_layer(damage_map.buildings, partial, "buildings")
-            _write_layer(damage_map.assessed_extent, partial, "assessed_extent")
-            with closing(sqlite3.connect(partial)) as database, database:
-                _add_styles(database)
-                _add_comments(database, {**ALWAYS, **damage_map.meaning}, set(damage_map.buildings.columns))
-        except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, sqlite3.Error) as error:
-            raise OutputError(f"could not write {path}: {error}. Free some space or choose another --out.") from error
+        _write_layer(damage_map.buildings, partial, "buildings")
+        _write_layer(damage_map.assessed_extent, partial, "assessed_extent")
+        if damage_map.extent_without_outlines is not None:
+            _write_layer(damage_map.extent_without_outlines, partial, WITHOUT_OUTLINES)
+        with closing(sqlite3.connect(partial)) as database, database:
+            _add_styles(database, outlines_known=damage_map.extent_without_outlines is not None)
+            _add_findings(database, damage_map)
+            _add_comments(database, {**ALWAYS, **damage_map.meaning}, set(damage_map.buildings.columns))
+        set_fixed_times(partial)
     return path
 
 
@@ -81,20 +88,42 @@ def _write_layer(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:
         )
 
 
-def _add_styles(database: sqlite3.Connection) -> None:
+def _add_styles(database: sqlite3.Connection, *, outlines_known: bool) -> None:
     database.execute(_STYLES_TABLE)
     rows = [
         ("buildings", GEOMETRY, "damage", buildings_qml(), "Visible damage by building"),
         ("assessed_extent", GEOMETRY, "assessed extent", extent_qml(), "Where buildings could be assessed"),
     ]
+    if outlines_known:
+        words = "without outlines", without_outlines_qml(), "Imaged ground without a footprint near by"
+        rows.append((WITHOUT_OUTLINES, GEOMETRY, *words))
     database.executemany(
         "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName,"
         " styleQML, styleSLD, useAsDefault, description, owner) VALUES ('', '', ?, ?, ?, ?, '', 1, ?, '')",
         rows,
     )
+    _register(database, "layer_styles", "QGIS styles of the layers")
+
+
+def _add_findings(database: sqlite3.Connection, damage_map: DamageMap) -> None:
+    database.execute(_FINDINGS_TABLE)
+    rows = [(item.code, item.severity, item.message, item.remedy) for item in damage_map.findings]
+    database.executemany("INSERT INTO findings (code, severity, message, remedy) VALUES (?, ?, ?, ?)", rows)
+    _register(database, "findings", "What limits the worth of this map, worst first")
+    if rows:
+        worst = damage_map.findings[0]
+        database.execute(
+            "UPDATE gpkg_contents SET description = ? WHERE table_name = 'buildings'",
+            (f"{worst.severity.upper()}: {worst.message} All findings are in the table `findings`.",),
+        )
+
+
+def _register(database: sqlite3.Connection, table: str, description: str) -> None:
+    """Make a table known to readers of GeoPackages as one without geometry."""
     database.execute(
         "INSERT INTO gpkg_contents (table_name, data_type, identifier, description, srs_id)"
-        " VALUES ('layer_styles', 'attributes', 'layer_styles', 'QGIS styles of the layers', 0)"
+        " VALUES (?, 'attributes', ?, ?, 0)",
+        (table, table, description),
     )
 
 

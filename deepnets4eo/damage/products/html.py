@@ -10,21 +10,25 @@ import json
 import math
 from datetime import datetime, timezone
 from importlib.resources import files
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pyproj
 import shapely
 
+from deepnets4eo.damage.products.banner import findings_banner
 from deepnets4eo.damage.products.grades import GRADES, NOT_ASSESSED, TITLES, colors
 from deepnets4eo.damage.products.panels import Panel, Tile, registered, render
 from deepnets4eo.damage.products.payload import Payload, encode
 from deepnets4eo.files import plain, write_text
+from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
+    import geopandas as gpd
     from affine import Affine
     from numpy.typing import NDArray
 
@@ -55,14 +59,16 @@ def write_report(
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "version": __version__,
         "summary": summary,
-        "inputs": damage_map.inputs,
+        "inputs": {role: _file_name(source) for role, source in damage_map.inputs.items()},
         "grades": _grades(),
         "frame": frame_of(post.grid),
         "extent": _rings(damage_map.assessed_extent.geometry.to_numpy(), post.grid),
+        "without_outlines": _rings(_shapes(damage_map.extent_without_outlines), post.grid),
         "directory": payload.directory,
         "buildings": payload.described,
     }
-    return write_text(path, _assemble(page, panels, payload, synthetic=damage_map.synthetic))
+    banner = findings_banner(damage_map.findings)
+    return write_text(path, _assemble(page, panels, payload, banner, synthetic=damage_map.synthetic))
 
 
 def frame_of(grid: Grid) -> dict[str, Any]:
@@ -101,6 +107,10 @@ def _attention(damage_map: DamageMap, grid: Grid) -> tuple[np.ndarray, np.ndarra
     return np.stack(_through(~grid.affine, x, y), axis=1), frame["damage_prob"].to_numpy(float)
 
 
+def _shapes(extent: gpd.GeoDataFrame | None) -> np.ndarray:
+    return np.zeros(0, dtype=object) if extent is None else extent.geometry.to_numpy()
+
+
 def _rings(shapes: np.ndarray, grid: Grid) -> list[list[list[float]]]:
     """Rings in pixels of the grid, thinned to half a pixel."""
     back = ~grid.affine
@@ -112,11 +122,11 @@ def _rings(shapes: np.ndarray, grid: Grid) -> list[list[list[float]]]:
     return found
 
 
-def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, *, synthetic: bool) -> str:
+def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, banner: str, *, synthetic: bool) -> str:
     tiles = [
         {
             "role": panel.role,
-            "source": "" if panel.source == "array" else Path(panel.source).name or panel.source,
+            "source": "" if panel.source == "array" else _file_name(panel.source),
             "coarse": panel.coarse,
             "tiles": [_tile(tile) for tile in panel.tiles] + [[*_tile(tile), 1] for tile in panel.details],
         }
@@ -125,6 +135,7 @@ def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, *, sy
     parts = {
         "TITLE": "SYNTHETIC damage map" if synthetic else "Building damage map",
         "STYLE": _asset("report.css"),
+        "FINDINGS": banner,
         "PAGE": _script_safe(page),
         "PANELS": _script_safe(tiles),
         "PACKED": payload.packed,
@@ -132,6 +143,12 @@ def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, *, sy
     }
     pieces = _asset("report.html").split("%%")
     return "".join(parts[piece] if number % 2 else piece for number, piece in enumerate(pieces))
+
+
+def _file_name(source: str) -> str:
+    """The name alone: the page is handed on, and nobody needs to know folders, hosts and passwords of web addresses."""
+    path = urlsplit(source).path if is_remote(source) else source
+    return PurePath(path).name or source
 
 
 def _tile(tile: Tile) -> list[float | str]:

@@ -27,10 +27,12 @@ def write_manifest(damage_map: DamageMap, folder: Path, outputs: list[str]) -> P
     manifest = {
         "product": "deepnets4eo damage map",
         "synthetic": damage_map.synthetic,
+        "findings": [finding.to_dict() for finding in damage_map.findings],
         "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": shlex.join(sys.argv),
         "parameters": damage_map.parameters,
         "seed": damage_map.parameters.get("seed"),
+        "footprints": damage_map.footprints,
         "inputs": {role: describe(source) for role, source in damage_map.inputs.items()},
         "outputs": {name: _file(folder / name) for name in outputs},
         "versions": versions(),

@@ -16,6 +16,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.outline_limits import chunks
 from deepnets4eo.damage.products.grades import GRADES
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 UNITS_PER_PX = 2
 LONGEST_STEP = 127  # one signed byte; longer edges get points in between
+MARGIN_PX = 4096  # around the image; what of an outline larger than that lies farther out is not drawn
+FARTHEST_PX = 2**29  # half pixels and their differences still fit in 32 bits
 MISSING = 65_535
 KNOTS = 257
 BINS = 24
@@ -97,8 +100,24 @@ def outlines(shapes: NDArray[Any], grid: Grid) -> dict[str, NDArray[Any]]:
     """Rings of all shapes as first points and steps, in half pixels of the grid.
 
     returns : `rings` per shape, `sizes` (points) per ring, `x0`, `y0` per ring, `dx`, `dy` int8 for the other points.
-    The closing point is left out; a missing or empty shape has no rings.
+    The closing point is left out; a missing or empty shape has no rings. Shapes larger than the image are cut.
     """
+    shapes = _drawable(shapes, grid)
+    pieces = [_steps(shapes[rows], grid) for rows in chunks(len(shapes))]
+    rings, sizes, origin, rest = (np.concatenate(column) for column in zip(*pieces, strict=True))
+    kind = np.uint16 if len(origin) and origin.min() >= 0 and origin.max() < 2**16 else np.int32
+    return {
+        "rings": rings,
+        "sizes": sizes,
+        "x0": origin[:, 0].astype(kind),
+        "y0": origin[:, 1].astype(kind),
+        "dx": rest[:, 0],
+        "dy": rest[:, 1],
+    }
+
+
+def _steps(shapes: NDArray[Any], grid: Grid) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Rings per shape, points per ring, the rings' first points (R, 2), and the steps (P, 2) to all others."""
     parts, shape_of_part = shapely.get_parts(shapes, return_index=True)
     rings, part_of_ring = shapely.get_rings(parts, return_index=True)
     xy, ring = shapely.get_coordinates(rings, return_index=True)
@@ -115,15 +134,28 @@ def outlines(shapes: NDArray[Any], grid: Grid) -> dict[str, NDArray[Any]]:
     until, before = (np.rint(steps[index] * (n / pieces[index])[:, None]).astype(np.int32) for n in (nth, nth - 1))
     cut = until - before
     origin, rest = points[first], cut[~first[index]]
-    kind = np.uint16 if len(origin) and origin.min() >= 0 and origin.max() < 2**16 else np.int32
-    return {
-        "rings": np.bincount(shape_of_part[part_of_ring], minlength=len(shapes)).astype(np.uint16),
-        "sizes": np.bincount(ring[index], minlength=len(rings)).astype(np.uint32),
-        "x0": origin[:, 0].astype(kind),
-        "y0": origin[:, 1].astype(kind),
-        "dx": rest[:, 0].astype(np.int8),
-        "dy": rest[:, 1].astype(np.int8),
-    }
+    return (
+        np.bincount(shape_of_part[part_of_ring], minlength=len(shapes)).astype(np.uint16),
+        np.bincount(ring[index], minlength=len(rings)).astype(np.uint32),
+        origin,
+        rest.astype(np.int8),
+    )
+
+
+def _drawable(shapes: NDArray[Any], grid: Grid) -> NDArray[Any]:
+    """The shapes; of those larger than the image or farther off than numbers reach only what lies around the image."""
+    height, width = (side + 2 * MARGIN_PX for side in grid.shape)
+    bounds = shapely.bounds(shapes)
+    cols, rows = ~grid.affine * (bounds[:, [0, 2, 0, 2]], bounds[:, [1, 1, 3, 3]])
+    wild = (np.ptp(cols, axis=1) > width) | (np.ptp(rows, axis=1) > height)
+    wild |= np.maximum(np.abs(cols), np.abs(rows)).max(axis=1) > FARTHEST_PX
+    if not wild.any():
+        return shapes
+    around = shapely.get_coordinates(shapely.box(-MARGIN_PX, -MARGIN_PX, width - MARGIN_PX, height - MARGIN_PX))
+    ground = np.array([grid.affine * (col, row) for col, row in around])
+    shapes = shapes.copy()
+    shapes[wild] = shapely.clip_by_rect(shapes[wild], *ground.min(axis=0), *ground.max(axis=0))
+    return shapes
 
 
 def _share(column: Any, assessed: NDArray[np.bool_]) -> NDArray[np.uint16]:

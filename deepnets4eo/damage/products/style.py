@@ -48,9 +48,18 @@ def buildings_qml() -> str:
 
 def extent_qml() -> str:
     """A dashed outline without fill."""
+    return _single((60, 60, 60), "no", "0.5", "dash")
+
+
+def without_outlines_qml() -> str:
+    """Hatched: the image shows the ground, but no outline speaks of it."""
+    return _single((110, 110, 110), "f_diagonal", "0.26", "dot")
+
+
+def _single(color: tuple[int, ...], pattern: str, width: str, outline: str) -> str:
     root = _root()
     renderer = ET.SubElement(root, "renderer-v2", type="singleSymbol", forceraster="0", symbollevels="0")
-    _symbol(ET.SubElement(renderer, "symbols"), "0", (60, 60, 60), "no", "0.5", "dash")
+    _symbol(ET.SubElement(renderer, "symbols"), "0", color, pattern, width, outline)
     return _text(root)
 
 

@@ -6,6 +6,7 @@ Takes a DamageMap and the images it came from; refuses nothing the DamageMap has
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,14 +25,18 @@ log = logging.getLogger(__name__)
 
 
 def write_products(damage_map: DamageMap, folder: Path, *, post: Layer, pre: Layer | None = None) -> list[str]:
-    """Write the five files into `folder`; returns their names, manifest.json last."""
+    """Write the five files into `folder`; returns their names, manifest.json last.
+
+    Files that are there are of this very map, from a job that was interrupted, and are kept.
+    """
     summary = summarize(damage_map, post.grid, seed=int(damage_map.parameters.get("seed") or 0))
-    written = [
-        write_gpkg(damage_map, folder / "damage.gpkg"),
-        write_parquet(damage_map, folder / "damage.parquet"),
-        write_json(folder / "summary.json", summary),
-        write_report(damage_map, summary, folder / "report.html", post=post, pre=pre),
-    ]
+    writers: dict[str, Callable[[Path], Path]] = {
+        "damage.gpkg": lambda path: write_gpkg(damage_map, path),
+        "damage.parquet": lambda path: write_parquet(damage_map, path),
+        "summary.json": lambda path: write_json(path, summary),
+        "report.html": lambda path: write_report(damage_map, summary, path, post=post, pre=pre),
+    }
+    written = [folder / name if (folder / name).is_file() else write(folder / name) for name, write in writers.items()]
     names = [path.name for path in written]
     written.append(write_manifest(damage_map, folder, names))
     for path in written:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -78,6 +79,7 @@ class NetworkGrader:
         footprints: Footprints,
         registration: Registration,
         alignment: FootprintAlignment | None,
+        aligned_on: Literal["pre", "post"] = "pre",
     ) -> pd.DataFrame:
         """Probabilities of the grades, one row a footprint; NaN where a building has no pixel that both images show.
 
@@ -88,7 +90,8 @@ class NetworkGrader:
         canvas = make_canvas(pre, post, registration, finest_m=seen_m or FINEST_GSD_M)
         bands = len(self.run.inputs.layers[PRE].bands)
         scene = make_scene(repeated(canvas.layers[PRE], bands), repeated(canvas.layers[POST], bands))
-        outlines = in_pixels(on_canvas(footprints, post, canvas, alignment, registration), canvas.shape)
+        carried = registration if aligned_on == "pre" else None
+        outlines = in_pixels(on_canvas(footprints, post, canvas, alignment, carried), canvas.shape)
         self.run.inputs.check(scene)
         return pd.DataFrame(self.grade(scene, outlines), columns=list(COLUMNS.values()))
 

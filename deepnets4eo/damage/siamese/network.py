@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.networks import check_encoder
 
 DECODER_CHANNELS = (128, 96, 64, 48, 32)
 
@@ -59,6 +60,7 @@ class SiameseNet(nn.Module):
 
 def _unet(bands: int, encoder: str, weights: str | None, decoder_channels: tuple[int, ...]) -> nn.Module:
     """A U-Net that ends in its last decoder features."""
+    check_encoder(encoder, weights)
     try:
         unet = smp.Unet(
             encoder, encoder_depth=len(decoder_channels), encoder_weights=weights,

@@ -75,11 +75,11 @@ def pool_scene(
     sums = np.zeros((len(outlines), segmenter.legend.num_classes))
     pixels = np.zeros(len(outlines), np.int64)
     for tile, prepared, valid in _tiles(scene, outlines, inputs, tiling, only):
-        spans = outlines.spans(tile.core)
         logits = segmenter.predict_raw(prepared[None], margin_px=tiling.halo_px)[0]
-        count, total, _ = sum_bands(spans, logits, valid)
-        sums[spans.numbers] += total
-        pixels[spans.numbers] += count[:, 0]
+        for some in outlines.some_at_a_time(tile.core):
+            count, total, _ = sum_bands(outlines.spans(tile.core, some), logits, valid)
+            sums[some] += total
+            pixels[some] += count[:, 0]
     return Pooled(sums, pixels)
 
 

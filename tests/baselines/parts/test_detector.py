@@ -208,6 +208,19 @@ def test_boxes_may_come_from_a_vector_layer(training, legend, detector):
         references(bare, legend, "car", layers[:4])
 
 
+def test_outlines_without_a_geometry_are_left_out(training, legend):
+    scene = training[0]
+    layer = reference_polygons(scene, legend, "car")
+    nothing = [None, shapely.Polygon(), shapely.MultiPolygon()]
+    padded = gpd.GeoDataFrame(geometry=[*nothing, *layer.geometry, *nothing], crs=layer.crs)
+    (plain,), (found,) = (references([scene], legend, "car", [one]) for one in (layer, padded))
+    assert len(plain.boxes) == 7
+    np.testing.assert_array_equal(found.boxes, plain.boxes)
+    np.testing.assert_array_equal(found.usable, plain.usable)
+    with pytest.raises(InputError, match="the scenes show no 'car' of legend 'isprs'"):
+        references([scene], legend, "car", [gpd.GeoDataFrame(geometry=nothing, crs=layer.crs)])
+
+
 def test_scenes_without_the_class_are_refused(legend):
     empty = car_park(31, cars=0)
     with pytest.raises(InputError, match="no 'car'"):

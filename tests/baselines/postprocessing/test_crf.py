@@ -128,5 +128,5 @@ def test_noise_over_a_city_is_mostly_removed():
 
 def test_settings_that_mean_nothing_are_refused():
     for wrong in ({"iterations": 0}, {"radius_px": 21}, {"appearance_range": 0}, {"least_proba": 0.9}, {"raduis": 3}):
-        with pytest.raises(ValidationError):
+        with pytest.raises(ValidationError, match=rf"1 validation error for CrfSettings\n{next(iter(wrong))}\n"):
             CrfSettings.model_validate(wrong)

@@ -79,6 +79,7 @@ def test_a_scene_has_the_same_bits_however_it_is_tiled(tmp_path):
         out = tmp_path / f"{number}.tif"
         predict(segmenter, SCENE, out, PredictOptions(device="cpu", probabilities=tmp_path / f"p{number}.tif"))
         maps.append((Layer.open(out).read()[0], Layer.open(tmp_path / f"p{number}.tif").read()[0]))
+    assert len(np.unique(maps[0][0])) > 1
     for labels, proba in maps[1:]:
         np.testing.assert_array_equal(labels, maps[0][0])
         np.testing.assert_array_equal(proba, maps[0][1])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deepnets4eo.damage.evidence.maps import measure_maps
-from deepnets4eo.damage.evidence.radiometry import measure
+from deepnets4eo.damage.evidence.radiometry import blank, measure
 from deepnets4eo.scene import Layer
 
 CENTRES = np.array([[128.0, 128.0], [200.0, 220.0]])
@@ -46,7 +46,68 @@ def test_missing_pixels_and_their_neighbours_are_not_valid(image: np.ndarray) ->
     assert all(np.isfinite(part).all() for part in (maps.light, maps.rough, maps.log_floor, maps.soft_edge))
 
 
+def test_cells_that_are_partly_without_data_do_not_count_in_the_radiometry() -> None:
+    """A nodata value of −9999 in every second cell, in one corner pixel of it, changes nothing."""
+    rng = np.random.default_rng(3)
+    cells = rng.uniform(50, 150, (32, 32))
+    image = np.kron(cells, np.ones((8, 8))).astype(np.float32)
+    partly = np.zeros((32, 32), bool)
+    partly[:, ::2] = True
+    image[np.kron(partly, np.eye(1, 64).reshape(8, 8)).astype(bool)] = -9999
+    found = measure(Layer.open(image, nodata=-9999), np.array([[128.0, 128.0]]))
+    low, middle, high = np.percentile(cells[~partly], [16, 50, 84])
+    assert (found.level, found.unit) == pytest.approx((middle, high - low), rel=1e-5)
+
+
+def test_sixteen_whole_cells_are_enough_and_fifteen_are_not() -> None:
+    for count, known in ((15, False), (16, True)):
+        image = np.zeros((256, 256), np.float32)  # 0 is no light
+        image[:8, : 8 * count] = np.repeat(np.arange(1, count + 1), 8)
+        found = measure(Layer.open(image), np.array([[128.0, 128.0]]))
+        assert (found.level, found.unit) == pytest.approx((8.5, 15 * 0.68) if known else (0, 1))
+
+
 def test_an_image_without_contrast_or_data_has_a_radiometry_all_the_same() -> None:
     assert measure(Layer.open(np.full((1, 300, 300), 7, np.uint8)), CENTRES).unit > 0
     assert measure(Layer.open(np.zeros((1, 300, 300), np.uint8)), CENTRES).unit == 1.0
     assert measure(Layer.open(np.zeros((1, 300, 300), np.uint8)), CENTRES[:0]).unit == 1.0
+
+
+def block_of(value: float, rows: slice, cols: slice) -> np.ndarray:
+    """Three bands of noise with a block of one value."""
+    data = np.random.default_rng(4).integers(20, 200, (3, 120, 120)).astype(np.uint8)
+    data[:, rows, cols] = value
+    return data
+
+
+@pytest.mark.parametrize("value", [255, 128, 1])
+def test_a_wide_block_of_one_value_is_blank_to_its_last_pixel(value: int) -> None:
+    expected = np.zeros((120, 120), bool)
+    expected[30:80, 40:75] = True
+    found = blank(block_of(value, slice(30, 80), slice(40, 75)))
+    assert (found[31:80, 41:75]).all()  # its first row and column touch others
+    assert not (found & ~expected).any()
+
+
+@pytest.mark.parametrize("size", [(30, 100), (100, 30), (12, 12)])
+def test_a_saturated_roof_or_line_is_not_blank(size: tuple[int, int]) -> None:
+    assert not blank(block_of(255, slice(5, 5 + size[0]), slice(5, 5 + size[1]))).any()
+
+
+def test_a_block_that_differs_in_one_band_is_not_blank() -> None:
+    data = block_of(255, slice(20, 100), slice(20, 100))
+    data[2] = np.random.default_rng(5).integers(0, 255, data[2].shape)
+    assert not blank(data).any()
+
+
+def test_blank_pixels_are_not_valid_and_set_no_contrast(image: np.ndarray) -> None:
+    covered = image.copy()
+    covered[:, 100:200, 100:200] = 255
+    maps = measure_maps(covered, np.ones(image.shape[1:], bool), measure(Layer.open(covered), CENTRES), 0.5)
+    assert maps.blank[101:200, 101:200].all()
+    assert not (maps.blank & maps.valid).any()
+    assert not maps.blank[:95].any()
+    assert maps.valid[:95].all()
+    whole, hidden = (measure(Layer.open(data), CENTRES) for data in (image, covered))
+    assert hidden.unit == pytest.approx(whole.unit, rel=0.25)
+    assert hidden.level == pytest.approx(whole.level, rel=0.15)

@@ -37,6 +37,9 @@ def test_every_outline_is_filled_as_gdal_fills_it_on_its_own(seed: int) -> None:
     shapes = polygons(seed, 12)
     outlines = Outlines.on(shapes, shape=(300, 300))
     inside = outlines.touching(WINDOW)
+    bounds = shapely.bounds(shapes) - [WINDOW.col, WINDOW.row, WINDOW.col, WINDOW.row]
+    near = (bounds[:, :2] < [WINDOW.width, WINDOW.height]).all(axis=1) & (bounds[:, 2:] > 0).all(axis=1)
+    assert set(np.flatnonzero(near)) <= set(inside.tolist())
     owner, pixel = enclosed(outlines, inside, WINDOW)
     assert (np.diff(owner) >= 0).all()
     for position, outline in enumerate(inside):

@@ -81,6 +81,7 @@ def table(pre: Layer, post: Layer, houses: Footprints) -> EvidenceTable:
 
 def test_every_column_that_points_somewhere_points_there_between_intact_and_rubble(table: EvidenceTable) -> None:
     damaged = np.isin(np.arange(len(HOUSES)), RUBBLE)
+    assert sum(POINTS[name] != 0 for name in table.names) > 8
     for name in table.names:
         values = table.frame[name]
         if POINTS[name] and name not in {"ev_light_change", "ev_colour_change"}:
@@ -107,6 +108,8 @@ def test_the_cut_into_blocks_and_the_number_of_workers_change_nothing(
 ) -> None:
     monkeypatch.setattr(collect, "BLOCK_PX", block_px)
     other = gather(pre, post, houses, Known(), workers=1 + block_px % 3)
+    assert len(table.names) > 8
+    assert other.names == table.names
     for name in table.names:
         assert np.allclose(table.frame[name], other.frame[name], atol=1e-4, equal_nan=True), name
 
@@ -143,6 +146,15 @@ def test_buildings_are_not_assessed_for_a_reason(pre: Layer) -> None:
     assert left_out.tolist() == [True, True, False, True, True, True, True]
     assert table.frame.loc[left_out, table.names].isna().all().all()
     assert (table.frame.loc[left_out, "method"] == "").all()
+
+
+def test_a_sliver_inside_the_image_is_too_small_and_not_outside_of_it(post: Layer) -> None:
+    across, along = outline(200.6, 40, 0.3, 90), outline(40, 200.6, 90, 0.3)  # no centre of a pixel is enclosed
+    speck = outline(100.6, 100.6, 0.3, 0.3)
+    beyond = outline(SIDE + 30.6, 40, 0.3, 90)
+    table = gather(None, post, footprints([across, along, speck, beyond]), None)
+    small, outside = "footprint too small for the image resolution", "outside the post image"
+    assert table.frame["reason"].tolist() == [small, small, small, outside]
 
 
 def test_without_a_pre_image_or_with_a_failed_registration_all_is_post_only(

@@ -9,6 +9,7 @@ import pytest
 import shapely
 from made_up_map import MEANING, make_grid, make_map
 
+from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.products.gpkg import write_gpkg
 from deepnets4eo.damage.products.grades import GRADES, NOT_ASSESSED, colors
 from deepnets4eo.errors import OutputError
@@ -59,6 +60,33 @@ def test_styles_are_registered_and_used_by_default(written):
         assert style["update_time"].endswith("Z")
 
 
+def test_findings_and_ground_without_outlines_have_a_table_and_a_layer(tmp_path):
+    damage_map = make_map()
+    damage_map.extent_without_outlines = damage_map.assessed_extent.copy()
+    damage_map.findings = (
+        Finding("alignment_failed", "worthless", "Nothing fits.", "Check the CRS."),
+        Finding("coarse", "note", "Pixels are large."),
+    )
+    path = write_gpkg(damage_map, tmp_path / "damage.gpkg")
+    assert query(path, "SELECT code, severity, message, remedy FROM findings") == [
+        finding.to_dict() for finding in damage_map.findings
+    ]
+    layers = dict(pyogrio.list_layers(path))
+    assert layers["imaged_without_outlines"] == "MultiPolygon"
+    assert layers["findings"] is None
+    described = query(path, "SELECT description FROM gpkg_contents WHERE table_name = 'buildings'")
+    assert described[0]["description"].startswith("WORTHLESS: Nothing fits.")
+    styles = query(path, "SELECT f_table_name, styleQML FROM layer_styles")
+    assert styles[-1]["f_table_name"] == "imaged_without_outlines"
+    assert "f_diagonal" in styles[-1]["styleQML"]
+
+
+def test_a_map_without_findings_has_an_empty_table_of_them(written):
+    _, path = written
+    assert query(path, "SELECT count(*) AS number FROM findings") == [{"number": 0}]
+    assert "imaged_without_outlines" not in {name for name, _ in pyogrio.list_layers(path)}
+
+
 def test_every_grade_has_its_colour_in_the_style(written):
     _, path = written
     qml = ET.fromstring(query(path, "SELECT styleQML FROM layer_styles")[0]["styleQML"].split("\n", 1)[1])
@@ -81,6 +109,25 @@ def test_evidence_is_explained_in_the_file(written):
     rows = query(path, "SELECT column_name, description FROM gpkg_data_columns")
     comments = {row["column_name"]: row["description"] for row in rows}
     assert MEANING.items() <= comments.items()
+
+
+def test_extensions_in_the_file_are_declared(written):
+    """GeoPackage, requirement 61 and following: column comments are the Schema extension, which the file must name."""
+    _, path = written
+    tables = {row["name"] for row in query(path, "SELECT name FROM sqlite_master WHERE type = 'table'")}
+    assert {"gpkg_data_columns", "gpkg_extensions"} <= tables
+    declared = query(path, "SELECT * FROM gpkg_extensions WHERE table_name = 'gpkg_data_columns'")
+    assert declared == [
+        {
+            "table_name": "gpkg_data_columns",
+            "column_name": None,
+            "extension_name": "gpkg_schema",
+            "definition": "http://www.geopackage.org/spec121/#extension_schema",
+            "scope": "read-write",
+        }
+    ]
+    named = {row["table_name"] for row in query(path, "SELECT table_name FROM gpkg_data_columns")}
+    assert named == {"buildings"}
 
 
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):

@@ -4,8 +4,10 @@ import json
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pyproj
+import pytest
 import shapely
 from made_up_map import make_grid, make_map
 
@@ -26,6 +28,20 @@ def test_metadata_is_geoparquet_1_1_with_covering(tmp_path):
     assert column["geometry_types"] == ["Polygon"]
     assert pyproj.CRS.from_json_dict(column["crs"]).to_epsg() == 32615
     assert column["covering"]["bbox"] == {side: ["bbox", side] for side in ("xmin", "ymin", "xmax", "ymax")}
+
+
+@pytest.mark.parametrize("index", ["numbers", "names"])
+def test_a_selection_of_buildings_brings_no_index_column(tmp_path, index):
+    damage_map = make_map(9)
+    chosen = damage_map.buildings.iloc[::2]
+    if index == "names":
+        chosen = chosen.set_index(chosen["id"].rename("number"))
+    damage_map.buildings = chosen
+    path = write_parquet(damage_map, tmp_path / "damage.parquet")
+    assert pq.read_schema(path).names == [*chosen.columns, "bbox"]
+    back = gpd.read_parquet(path)
+    assert list(back.columns) == list(chosen.columns)
+    assert back.index.equals(pd.RangeIndex(len(chosen)))
 
 
 def test_bbox_column_holds_each_buildings_bounds(tmp_path):

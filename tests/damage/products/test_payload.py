@@ -5,11 +5,12 @@ import gzip
 import json
 
 import numpy as np
+import pytest
 import shapely
 import shapely.affinity
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_map import make_grid, make_map
+from made_up_map import MEANING, make_grid, make_map
 
 from deepnets4eo.damage.products.grades import GRADES
 from deepnets4eo.damage.products.payload import UNITS_PER_PX, encode, in_order, outlines
@@ -59,6 +60,37 @@ def test_outlines_come_back_within_a_pixel(seed, size_px):
             assert distance <= np.sqrt(0.5), "a quarter pixel by row and column, twice where an edge was cut"
 
 
+@pytest.mark.parametrize("side", [1e5, 1e9])
+def test_an_outline_larger_than_the_image_is_cut_to_what_lies_around_it(side):
+    grid = make_grid(64, epsg=None)
+    house, road, giant, far = (
+        shapely.affinity.affine_transform(shape, grid.affine.to_shapely())
+        for shape in (
+            shapely.box(10, 20, 30, 40),
+            shapely.box(-side, 25, side, 26),
+            shapely.box(-side, -side, side, side),
+            shapely.box(side, side, side + 5, side + 5),
+        )
+    )
+    packed, alone = outlines(np.array([house, giant, road, far]), grid), outlines(np.array([house]), grid)
+    assert packed["rings"].tolist() == [1, 1, 1, int(side < 1e9)]
+    assert packed["sizes"][0] == alone["sizes"][0]
+    assert (packed["sizes"][1:3] < 1200).all()
+    assert np.abs(packed["x0"][:3]).max() <= UNITS_PER_PX * (64 + 4096)
+
+
+def test_outlines_packed_a_few_at_a_time_are_packed_the_same(monkeypatch):
+    damage_map = make_map(40)
+    shapes, grid = damage_map.buildings.geometry.to_numpy(), make_grid(256)
+    whole = outlines(shapes, grid)
+    monkeypatch.setattr("deepnets4eo.damage.outline_limits.CHUNK", 7)
+    parts = outlines(shapes, grid)
+    assert len(whole["rings"]) == len(shapes) > 7
+    for name, column in whole.items():
+        assert column.dtype == parts[name].dtype
+        assert np.array_equal(column, parts[name])
+
+
 def test_shapes_without_geometry_keep_their_place():
     parts = shapely.MultiPolygon([shapely.box(0, 0, 9, 9), shapely.box(20, 0, 29, 9)])
     shapes = np.array([shapely.box(1, 1, 5, 5), None, shapely.Polygon(), parts], dtype=object)
@@ -98,6 +130,7 @@ def test_evidence_is_recovered_from_its_rank():
     columns = unpack(payload)
     frame = in_order(damage_map.buildings)
     frame = frame[frame["status"] == "assessed"]
+    assert [told["name"] for told in payload.described["evidence"]] == [*MEANING, "dx_px", "dy_px"]
     for told in payload.described["evidence"]:
         truth, stored = frame[told["name"]].to_numpy(), columns[f"rank:{told['name']}"]
         assert (np.isnan(truth) == (stored == 65_535)).all()

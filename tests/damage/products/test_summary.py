@@ -65,6 +65,56 @@ def test_counts_add_up_and_shares_are_of_assessed_buildings_only():
     assert damaged["interval_95"][0] <= damaged["expected"] <= damaged["interval_95"][1]
 
 
+RATES = {
+    "sensitivity": {"mean": 0.9, "sd": 0.05},
+    "specificity": {"mean": 0.95, "sd": 0.03},
+}
+
+
+def test_the_headline_interval_holds_the_grading_error_where_the_rates_are_known():
+    damage_map = make_map(300, assessed=1.0)
+    damage_map.grading = {"pre_post": RATES, "post_only": RATES}
+    damaged = summarize(damage_map, make_grid())["damaged"]
+    count = damaged["count"]
+    undone = (count - 0.05 * 300) / 0.85  # Rogan & Gladen
+    low, high = damaged["interval_95"]
+    assert damaged["grading"]["interval_95"] == [low, high]
+    assert (low + high) / 2 == pytest.approx(undone, abs=6)
+    assert high - low > 20
+    assert damaged["grading"]["rates"] == damage_map.grading
+
+
+def test_calls_are_counted_at_the_even_prior_of_the_rates():
+    damage_map = make_map(300, assessed=1.0)
+    damage_map.grading = {"pre_post": RATES, "post_only": RATES}
+    even = summarize(damage_map, make_grid())["damaged"]
+    prob = damage_map.buildings["damage_prob"]
+    odds = prob / (1 - prob) * (0.1 / 0.9)  # the same evidence where damage is rare
+    damage_map.buildings["damage_prob"] = odds / (1 + odds)
+    damage_map.parameters["damaged_share"] = 0.1
+    rare = summarize(damage_map, make_grid())["damaged"]
+    assert rare["interval_95"] == even["interval_95"]
+
+
+def test_a_method_without_rates_leaves_the_interval_without_grading_error():
+    damage_map = make_map(300, assessed=1.0)
+    damage_map.grading = {"pre_post": RATES}  # some are judged from the post image alone
+    damaged = summarize(damage_map, make_grid())["damaged"]
+    assert damaged["grading"] is None
+    assert damaged["interval_95"] == widest(damaged["model_based"]["interval_95"], damaged["block_bootstrap"])
+
+
+def test_imaged_ground_without_outlines_is_an_area_of_its_own():
+    damage_map = make_map()
+    whole = summarize(damage_map, make_grid())["area_km2"]
+    assert whole["imaged_without_outlines"] is None
+    strip = shapely.box(360_000, 4_099_972, 360_128, 4_100_000)
+    damage_map.extent_without_outlines = gpd.GeoDataFrame(geometry=[strip], crs=damage_map.assessed_extent.crs)
+    parts = summarize(damage_map, make_grid())["area_km2"]
+    assert parts["imaged_without_outlines"] == pytest.approx(128 * 28 / 1e6)
+    assert parts["not_assessed"] == pytest.approx(max(whole["not_assessed"] - 128 * 28 / 1e6, 0))
+
+
 def test_the_same_seed_gives_the_same_summary():
     assert plain(summarize(make_map(), make_grid())) == plain(summarize(make_map(), make_grid()))
 

@@ -63,6 +63,26 @@ def test_few_points_never_bend_the_model():
     assert choose_model(points, targets, 1.5, np.random.default_rng(0)) == "translation"
 
 
+@pytest.mark.parametrize(
+    ("count", "name"), [(8, "translation"), (9, "similarity"), (17, "similarity"), (18, "affine"), (40, "affine")]
+)
+def test_a_richer_model_needs_half_as_many_points_again_as_its_fit(count, name):
+    bent = Affine(1.05, 0.002, 5, -0.002, 1.047, -3)
+    points, targets = ties(bent, count, seed=1)
+    assert choose_model(points, targets, 1.5, np.random.default_rng(0)) == name
+
+
+@pytest.mark.parametrize(("name", "fewest"), [("similarity", 6), ("affine", 12)])
+def test_a_model_is_refined_by_least_squares_from_enough_points_only(name, fewest):
+    """Through few points it stays the exact one of a minimal sample: no average of noise."""
+    exact = {"similarity": 2, "affine": 3}[name]
+    for count, through_sample in ((fewest - 1, True), (fewest, False)):
+        points, targets = ties(TRUTH[name], count, noise=0.05)
+        found = robust_fit(name, points, targets, 1.5, np.random.default_rng(0))
+        touched = (residuals(found, points, targets) < 1e-9).sum()
+        assert bool(touched >= exact) is through_sample
+
+
 def test_scale_and_turn_are_read_from_the_matrix():
     low, high, turn = scale_and_turn(Affine.rotation(-2.0) * Affine.scale(1.03))
     assert (low, high, turn) == pytest.approx((1.03, 1.03, -2.0))

@@ -10,7 +10,8 @@ from moved_place import UTM, as_layer, houses, place, roofs
 
 from deepnets4eo.damage.registration import align_footprints
 from deepnets4eo.damage.registration.correlation import find_peaks, orientation_field
-from deepnets4eo.damage.registration.outlines import edge_agreement, trace
+from deepnets4eo.damage.registration.footprints import in_place_score
+from deepnets4eo.damage.registration.outlines import Sides, edge_agreement
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.scene import Layer
 
@@ -74,6 +75,27 @@ def test_neighbourhoods_may_lie_off_differently(true_outlines, image):
     assert found.offsets_m[~east, 0].mean() == pytest.approx(1.0, abs=0.3)
 
 
+def test_agreement_is_that_of_the_outline_where_it_was_moved_to(true_outlines, image):
+    """Unlike offsets along both axes, so that a score read at the wrong shift is another number."""
+    east = np.array([outline.centroid.x > 500_125 for outline in true_outlines])
+    shifts = np.where(east[:, None], (2.5, -0.5), (-0.5, 2.0))
+    polygons = [shapely.affinity.translate(one, *shift) for one, shift in zip(true_outlines, shifts, strict=True)]
+    footprints = gpd.GeoDataFrame(geometry=polygons, crs=UTM)
+    found = align_footprints(image, footprints)
+    data, valid = image.read()
+    field = orientation_field(data[0].astype(np.float32), valid)
+    whole_px = np.rint(found.offsets_m / 0.5)
+    back = [1 / 0.5, 0, 0, -1 / 0.5, -500_000 / 0.5, 4_100_000 / 0.5]
+    pixels = [
+        shapely.affinity.translate(shapely.affinity.affine_transform(one, back), *shift)
+        for one, shift in zip(polygons, whole_px, strict=True)
+    ]
+    expected = edge_agreement(field, Sides.of(np.array(pixels, object)).trace(1.25), 2)[:, 2, 2]
+    assert found.own.sum() > 30
+    assert np.abs(whole_px[found.own, 0] - whole_px[found.own, 1]).min() >= 1
+    np.testing.assert_allclose(found.agreement, expected, atol=0.02)
+
+
 def test_a_place_without_these_houses_fails_and_moves_nothing(footprints):
     found = align_footprints(as_layer(np.random.default_rng(0).integers(0, 255, SHAPE).astype(np.float32)), footprints)
     assert found.status == "failed"
@@ -109,7 +131,7 @@ def test_without_any_crs_outlines_are_in_pixels():
 
 def test_edge_agreement_is_the_mean_along_the_outline_by_hand():
     field = orientation_field(place(1, (80, 80)))
-    outlines = trace(np.array([shapely.box(20, 25, 40, 50), shapely.box(45, 10, 60, 30)], object), 1.0)
+    outlines = Sides.of(np.array([shapely.box(20, 25, 40, 50), shapely.box(45, 10, 60, 30)], object)).trace(1.0)
     scores = edge_agreement(field, outlines, 4)
     for building in (0, 1):
         part = slice(outlines.starts[building], outlines.starts[building + 1])
@@ -119,20 +141,78 @@ def test_edge_agreement_is_the_mean_along_the_outline_by_hand():
             assert scores[building, dy + 4, dx + 4] == pytest.approx(expected, abs=1e-5)
 
 
+def test_points_along_an_outline_are_the_middles_of_its_segments_as_geos_cuts_them():
+    shape = shapely.affinity.rotate(shapely.box(0, 0, 31, 17.3), 24)
+    corners = shapely.get_coordinates(shapely.segmentize(shape.exterior, 1.25))
+    outlines = Sides.of(np.array([shape], object)).trace(1.25)
+    assert np.allclose(outlines.points, (corners[1:] + corners[:-1]) / 2, atol=1e-9)
+    along = (corners[1:] - corners[:-1]) @ np.array([1, 1j])
+    assert np.allclose(outlines.normals, -((along / np.abs(along)) ** 2), atol=1e-6)
+
+
+def test_points_made_in_a_box_are_those_of_the_whole_outline_and_their_number_is_kept():
+    shape = shapely.affinity.rotate(shapely.box(-400, -30, 500, 60), 31)
+    sides = Sides.of(np.array([shape, shapely.box(10, 10, 30, 30)], object))
+    low, high = np.array([0.0, 0.0]), np.array([90.0, 70.0])
+    near, every = sides.trace(1.25, (low, high)), sides.trace(1.25)
+    assert near.whole.tolist() == every.whole.tolist() == np.diff(every.starts).tolist()
+    assert len(near.points) < len(every.points) / 3
+
+    def held(outlines):
+        inside = ((outlines.points >= low) & (outlines.points <= high)).all(axis=1)
+        return np.column_stack([outlines.points[inside], outlines.normals[inside]])
+
+    assert np.array_equal(held(near), held(every))
+    assert np.array_equal(sides.points_near(1.25, low, high), np.diff(near.starts))
+    least, most = sides.reach(1.25)
+    assert np.array_equal(np.stack([least, most]), [every.points.min(axis=0), every.points.max(axis=0)])
+
+
+@pytest.mark.parametrize("metres", [2e6, 9e8])
+def test_giants_change_no_offset_and_cost_no_points(image, footprints, aligned, metres, monkeypatch):
+    made = []
+    trace = Sides.trace
+
+    def watched(self, *inputs):
+        found = trace(self, *inputs)
+        made.append(len(found.points))
+        return found
+
+    monkeypatch.setattr(Sides, "trace", watched)
+    middle = shapely.box(500_100 - metres, 4_099_900 - metres, 500_100 + metres, 4_099_900 + metres)
+    road = shapely.box(500_100 - metres, 4_099_900, 500_100 + metres, 4_099_900.2)
+    shapes = [*footprints.geometry, middle, middle]
+    found = align_footprints(image, gpd.GeoDataFrame(geometry=shapes, crs=UTM))
+    assert np.array_equal(found.offsets_m[:-2], aligned.offsets_m)
+    assert found.offsets_m[-1] == pytest.approx((found.dx_m, found.dy_m))
+    align_footprints(image, gpd.GeoDataFrame(geometry=[*footprints.geometry, road], crs=UTM))
+    assert made
+    assert max(made) < 64 * 100 + 4 * 1000
+
+
+def test_buildings_compared_a_few_at_a_time_have_the_same_offsets(image, footprints, aligned, monkeypatch):
+    monkeypatch.setattr("deepnets4eo.damage.registration.footprints.MOST_POINTS", 150)
+    monkeypatch.setattr("deepnets4eo.damage.outline_limits.CHUNK", 10)
+    found = align_footprints(image, footprints)
+    assert np.array_equal(found.offsets_m, aligned.offsets_m)
+    assert np.array_equal(found.agreement, aligned.agreement)
+
+
 def test_a_lone_roof_is_found_where_it_is():
     image = np.full((80, 80), 50, np.float32)
     image[30:55, 20:50] = 200
     outline = np.array([shapely.box(24, 27, 54, 52)], object)
-    peaks = find_peaks(edge_agreement(orientation_field(image), trace(outline, 1.0), 8))
+    peaks = find_peaks(edge_agreement(orientation_field(image), Sides.of(outline).trace(1.0), 8))
     assert (peaks.cols[0], peaks.rows[0]) == pytest.approx((-4, 3), abs=0.6)
 
 
 def test_outlines_keep_their_building():
     multi = shapely.MultiPolygon([shapely.box(0, 0, 4, 4), shapely.box(10, 0, 12, 2)])
-    outlines = trace(np.array([shapely.Polygon(), multi, shapely.box(0, 0, 3, 3)], object), 1.0)
+    sides = Sides.of(np.array([shapely.Polygon(), multi, shapely.box(0, 0, 3, 3)], object))
+    outlines = sides.trace(1.0)
     assert np.diff(outlines.starts).tolist() == [0, 16 + 8, 12]
     assert np.abs(np.abs(outlines.normals) - 1).max() < 1e-6
-    second = outlines.subset(np.array([2, 0]))
+    second = sides.subset(np.array([2, 0])).trace(1.0)
     assert np.diff(second.starts).tolist() == [12, 0]
 
 
@@ -145,3 +225,39 @@ def test_joplin_footprints_move_south_east_onto_the_roofs(real_data):
     assert found.status == "ok"
     assert 0.7 < found.dx_m < 2.5
     assert 1.5 < found.dy_m < 3.2
+
+
+@pytest.mark.parametrize("off", [(18.0, -15.0), (-24.0, 6.0)])
+def test_footprints_that_lie_far_off_find_their_roofs(image, true_outlines, off):
+    moved = shapely.transform(true_outlines, lambda xy: xy + (off[0], -off[1]))
+    found = align_footprints(image, gpd.GeoDataFrame(geometry=moved, crs=UTM), local=False)
+    assert found.status == "ok"
+    assert (found.dx_m, found.dy_m) == pytest.approx((-off[0], -off[1]), abs=0.3)
+    near = align_footprints(image, gpd.GeoDataFrame(geometry=moved, crs=UTM), local=False, wide_shift_m=8.0)
+    assert near.status == "failed"
+
+
+def test_footprints_of_another_place_are_found_nowhere(image):
+    foreign = shapely.transform(houses(77, 64, 250.0), lambda xy: xy + (16.0, 16.0))  # half a lot: between the houses
+    found = align_footprints(image, gpd.GeoDataFrame(geometry=foreign, crs=UTM))
+    assert found.status == "failed"
+    assert found.shift_m == 0
+    assert found.in_place < 3
+
+
+def test_outlines_on_their_roofs_are_in_place(image, true_outlines, footprints):
+    there = align_footprints(image, gpd.GeoDataFrame(geometry=true_outlines, crs=UTM), local=False)
+    assert there.in_place > 8
+    assert align_footprints(image, footprints, local=False).in_place < 3
+    assert there.voters == 64
+
+
+def test_the_rank_of_the_middle_is_compared_with_chance():
+    rng = np.random.default_rng(0)
+    chance = [in_place_score(rng.normal(size=(50, 11, 11)).astype(np.float32)) for _ in range(40)]
+    assert np.std(chance) == pytest.approx(1, abs=0.35)
+    assert abs(np.mean(chance)) < 0.6
+    votes = rng.normal(size=(50, 11, 11)).astype(np.float32)
+    votes[:, 5, 5] += 10
+    assert in_place_score(votes) == pytest.approx((0.5 - 9 / 121) * np.sqrt(12 * 50))  # the nine best ones are one
+    assert np.isnan(in_place_score(np.zeros((4, 11, 11), np.float32)))

@@ -66,3 +66,61 @@ def test_two_halves_must_find_one_shift_clearly():
     assert not halves_agree(replace(GOOD, split_m=0.5, split_score=1.5))
     assert not halves_agree(replace(GOOD, split_m=9.0, split_score=4.0))
     assert not halves_agree(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("within", "beyond", "status"),
+    [
+        ({"train_inliers": 6}, {"train_inliers": 5}, "failed"),
+        ({"inliers": 10, "reliable": 40, "tested": 60}, {"inliers": 9, "reliable": 40, "tested": 60}, "failed"),
+        ({"residual_m": 3.0}, {"residual_m": 3.01}, "failed"),
+        ({"residual_m": 6.0, "gsd_m": 2.0}, {"residual_m": 6.01, "gsd_m": 2.0}, "failed"),
+        ({"scale_min": 0.9}, {"scale_min": 0.899}, "failed"),
+        ({"scale_max": 1.1}, {"scale_max": 1.101}, "failed"),
+        ({"rotation_deg": 3.0}, {"rotation_deg": 3.01}, "failed"),
+        ({"rotation_deg": -3.0}, {"rotation_deg": -3.01}, "failed"),
+        ({"shift_m": 30.0}, {"shift_m": 30.1}, "failed"),
+        ({"ncc_after": 0.05, "improved": 0.4}, {"ncc_after": 0.05, "improved": 0.39}, "failed"),
+        ({"ncc_after": 0.1, "improved": 0.3}, {"ncc_after": 0.0999, "improved": 0.3}, "failed"),
+        (
+            {"ncc_after": 0.05, "improved": 0.3, "shift_m": 0.5},
+            {"ncc_after": 0.05, "improved": 0.3, "shift_m": 0.51},
+            "failed",
+        ),
+        ({"train_inliers": 30}, {"train_inliers": 29}, "degraded"),
+        ({"cells": 6}, {"cells": 5}, "degraded"),
+        ({"residual_m": 1.5}, {"residual_m": 1.51}, "degraded"),
+        ({"residual_m": 2.99, "gsd_m": 2.0}, {"residual_m": 3.01, "gsd_m": 2.0}, "degraded"),
+        ({"ncc_after": 0.121}, {"ncc_after": 0.119}, "degraded"),
+        ({"improved": 0.6}, {"improved": 0.59}, "degraded"),
+        ({"improved": 0.5, "shift_m": 1.0}, {"improved": 0.5, "shift_m": 1.01}, "degraded"),
+        ({"ncc_after": 0.1, "shift_m": 1.0}, {"ncc_after": 0.1, "shift_m": 1.01}, "degraded"),
+    ],
+)
+def test_each_limit_lies_where_it_is_said(within, beyond, status):
+    better = {"failed": ("ok", "degraded"), "degraded": ("ok",)}[status]
+    assert judge(replace(GOOD, **within))[0] in better
+    assert judge(replace(GOOD, **beyond))[0] == status
+
+
+def test_chance_is_the_binomial_tail():
+    few = replace(GOOD, tested=10, inliers=2, chance=0.1)
+    expected = 1 - 0.9**10 - 10 * 0.1 * 0.9**9
+    assert few.significance == pytest.approx(expected)
+    assert replace(GOOD, inliers=0).significance == 1.0
+    assert few.to_dict()["significance"] == few.significance
+    assert few.to_dict()["tested"] == 10
+
+
+def test_the_first_failure_counts_more_than_any_doubt():
+    assert judge(replace(GOOD, cells=1, residual_m=9.0, shift_m=99.0)) == (
+        "failed", "hold-out residual 9.00 m (at most 3.00 m)",
+    )  # fmt: skip
+
+
+def test_halves_agree_within_the_limits_of_distance_shift_and_height():
+    agreed = replace(GOOD, split_m=3.0, split_score=3.0, shift_m=30.0)
+    assert halves_agree(agreed)
+    assert halves_agree(replace(agreed, split_m=6.0, gsd_m=2.0))
+    for change in ({"split_m": 3.01}, {"split_score": 2.99}, {"shift_m": 30.1}, {"split_m": float("nan")}):
+        assert not halves_agree(replace(agreed, **change))

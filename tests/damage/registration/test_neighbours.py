@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from deepnets4eo.damage.registration import neighbours
 from deepnets4eo.damage.registration.neighbours import regularise
 
 ROW = np.column_stack((np.arange(12) * 20.0, np.zeros(12)))
@@ -40,17 +41,31 @@ def test_far_buildings_do_not_count_and_the_common_offset_remains():
     assert result[1] == pytest.approx((1, 0))
 
 
-def test_the_median_over_neighbours_is_numpys():
+@pytest.mark.parametrize("chunk", [50_000, 40, 7])
+def test_the_median_over_neighbours_is_numpys_however_many_are_looked_at_together(chunk, monkeypatch):
+    monkeypatch.setattr(neighbours, "CHUNK", chunk)
     rng = np.random.default_rng(1)
-    points, offsets = rng.uniform(0, 300, (40, 2)), rng.normal(0, 1, (40, 2))
-    result, own = regularise(points, offsets, np.ones(40, bool), np.zeros(2), 0.0)
+    points, offsets = rng.uniform(0, 900, (120, 2)), rng.normal(0, 1, (120, 2))
+    trusted = rng.random(120) < 0.8
+    result, own = regularise(points, offsets, trusted, np.array([9.0, 8.0]), 0.3)
     distance = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1))
     np.fill_diagonal(distance, np.inf)
-    for i in np.flatnonzero(~own):
-        near = np.argsort(distance[i])[:8]
+    distance[:, ~trusted] = np.inf
+    lone = 0
+    for i in range(120):
+        near = np.argsort(distance[i])[: 8 + (not trusted[i])]  # of the nine nearest trusted ones, it may be one itself
         near = near[distance[i, near] <= 150]
+        middle, limit = np.array([9.0, 8.0]), 0.3
         if len(near) >= 3:
-            np.testing.assert_allclose(result[i], np.median(offsets[near], axis=0))
+            middle = np.median(offsets[near], axis=0)
+            limit = max(limit, 2 * np.median(np.hypot(*(offsets[near] - middle).T)))
+        else:
+            lone += 1
+        kept = trusted[i] and np.hypot(*(offsets[i] - middle)) <= limit
+        assert own[i] == kept
+        np.testing.assert_allclose(result[i], offsets[i] if kept else middle)
+    assert 0 < lone < 60
+    assert 20 < own.sum() < 100
 
 
 def test_without_trust_all_take_the_common_offset():

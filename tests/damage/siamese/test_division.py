@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from made_up_pairs import write_xbd
 
 from deepnets4eo.damage.siamese import LabelledPair, SiameseRecipe, read_pairs
@@ -38,6 +37,8 @@ def divided(pairs, **data):
 
 def test_blocks_share_no_building_and_keep_their_distance(pairs):
     recipe, division = divided(pairs, split="blocks", block_px=48, buffer_px=8, val_share=0.3)
+    for part in (division.train, division.val):
+        assert sum((grades != VOID).sum() for grades in part) > 0
     for pair, split, train, val in zip(pairs, division.splits, division.train, division.val, strict=True):
         assert not ((train != VOID) & (val != VOID)).any()
         for row in np.flatnonzero(train != VOID):
@@ -87,29 +88,60 @@ def test_a_sample_is_what_the_images_show_with_pre_moved_on_its_own(pairs):
     recipe, division = divided(pairs, split="scenes")
     reader = PairReader(division, measure_pairs(pairs), by_scene=False)
     number = next(k for k, grades in enumerate(division.train) if (grades != VOID).any())
-    window, scene = Window(20, 30, 32, 32), pairs[number].scene
+    first = np.flatnonzero(division.train[number] != VOID)[0]
+    row, col = pairs[number].boxes[first][:2].tolist()
+    window, scene = Window(row - 2, col - 3, 32, 32), pairs[number].scene
     sample = reader.train(PairWindow(number, window, (2, -1)))
-    for name, shown in (("post", window), ("pre", Window(22, 29, 32, 32))):
-        expected, spec = scene.layers[name].read(shown)[0], reader.inputs.layers[name]
+    for name, shown in (("post", window), ("pre", Window(window.row + 2, window.col - 1, 32, 32))):
+        expected, valid = scene.layers[name].read(shown)
+        spec, valid = reader.inputs.layers[name], valid & sample["valid"].numpy()
+        assert valid.sum() > 500
         values = (
             sample[f"image_{name}"].numpy() * np.array(spec.std)[:, None, None] + np.array(spec.mean)[:, None, None]
         )
-        np.testing.assert_allclose(values, expected, atol=1e-3)
-    painted = pairs[number].outlines.paint(window)
-    assert (sample["mask"].numpy() == np.where(painted >= 0, pairs[number].grades[painted], VOID)).all()
-    for place in torch.unique(sample["building"])[1:]:
-        assert len(np.unique(painted[sample["building"].numpy() == int(place)])) == 1
+        np.testing.assert_allclose(values[:, valid], expected[:, valid], atol=1e-3)
+    painted, valid = pairs[number].outlines.paint(window), sample["valid"].numpy()
+    assert (sample["mask"].numpy() == np.where(valid & (painted >= 0), pairs[number].grades[painted], VOID)).all()
+
+
+def test_buildings_are_numbered_where_the_window_shows_half_of_their_box(pairs):
+    _, division = divided(pairs, split="scenes")
+    reader = PairReader(division, measure_pairs(pairs), by_scene=False)
+    number = next(k for k, grades in enumerate(division.train) if (grades != VOID).any())
+    pair, grades = pairs[number], division.train[number]
+    numbered = left_out = 0
+    for top, left in np.ndindex(7, 7):
+        window = Window(16 * top, 16 * left, 32, 32)
+        sample, painted = reader.train(PairWindow(number, window)), pair.outlines.paint(window)
+        building = sample["building"].numpy()
+        expected = []
+        for row in np.unique(painted[painted >= 0]):
+            low = np.maximum(pair.boxes[row, :2], [window.row, window.col])
+            high = np.minimum(pair.boxes[row, 2:], [window.row + 32, window.col + 32])
+            share = np.prod(high - low) / np.prod(pair.boxes[row, 2:] - pair.boxes[row, :2])
+            if grades[row] != VOID and share >= 0.5:
+                expected.append(row)
+            left_out += grades[row] != VOID and share < 0.5
+        numbered += len(expected)
+        for value, row in enumerate(expected, 1):
+            assert (building[painted == row] == value).all()
+        assert (building[~np.isin(painted, expected)] == 0).all()
+    assert numbered > 3
+    assert left_out > 3
 
 
 def test_nothing_of_a_validation_block_is_shown(pairs):
     recipe, division = divided(pairs, split="blocks", block_px=48, buffer_px=0)
     reader = PairReader(division, measure_pairs(pairs), by_scene=True)
+    shown = 0
     for place in WindowPlan(division, recipe).places(0):
         sample = reader.train(place)
         hidden = division.splits[place.pair].mask(VAL, place.window)
+        shown += int(hidden.sum())
         assert not sample["valid"].numpy()[hidden].any()
         assert (sample["image_post"].numpy()[:, hidden] == 0).all()
         assert (sample["mask"].numpy()[hidden] == VOID).all()
+    assert shown > 0
 
 
 def test_each_scene_is_scaled_by_its_own_values(pairs):

@@ -88,7 +88,7 @@ def test_wrong_input_is_explained(trained, tmp_path, capsys):
     assert train(folder, tmp_path / "a", "data.tiles_px=64") == 2
     assert "unknown key 'data.tiles_px'. Did you mean 'data.tile_px'?" in capsys.readouterr().err
     assert train(folder, tmp_path / "b", "model.encoder=resnet999") == 2
-    assert "encoder 'resnet999' with weights None cannot be built" in capsys.readouterr().err
+    assert "encoder 'resnet999' is unknown. Did you mean 'resnet50'" in capsys.readouterr().err
     assert train(tmp_path, tmp_path / "c", "data.layout=bright") == 2
     assert "no folders pre-event, post-event, target" in capsys.readouterr().err
     assert not any((tmp_path / name).exists() for name in "abc")

@@ -84,6 +84,12 @@ function centre(store, i) {
 }
 
 // An element with its attributes and children; text is always set as text.
+// Text that a spreadsheet would take for a formula begins with an apostrophe; numbers, such as -12, stay numbers.
+function csvCell(value) {
+  const text = String(value), formula = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text) && !/^[+-]?\d+(\.\d+)?$/.test(text);
+  return `"${formula ? "'" : ""}${text.replaceAll('"', '""')}"`;
+}
+
 function make(tag, attributes = {}, ...children) {
   const svg = ["svg", "rect", "line", "path", "circle", "text", "g"].includes(tag);
   const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);

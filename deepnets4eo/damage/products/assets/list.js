@@ -145,14 +145,14 @@ class List {
   }
 
   saveCsv() {
-    const { store } = this, quote = (text) => `"${String(text).replaceAll('"', '""')}"`;
+    const { store } = this;
     const lines = ["id,damage,damage_prob,confidence,status,reason,method,longitude,latitude"];
     for (const i of this.rows) {
       const [lon, lat] = lonLat(...centre(store, i)) ?? ["", ""], assessed = store.grade[i] !== NOT_ASSESSED;
       const place = lon === "" ? ["", ""] : [lon.toFixed(6), lat.toFixed(6)];
       lines.push([
-        quote(store.ids[i]), assessed ? grades[store.grade[i]].key : "", share(store.prob[i]) ?? "", share(store.confidence[i]) ?? "",
-        statusOf(store, i), quote(store.reasons[store.reason[i]]), store.methods[store.method[i]], ...place,
+        csvCell(store.ids[i]), assessed ? grades[store.grade[i]].key : "", share(store.prob[i]) ?? "", share(store.confidence[i]) ?? "",
+        statusOf(store, i), csvCell(store.reasons[store.reason[i]]), store.methods[store.method[i]], ...place,
       ].join(","));
     }
     const url = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));

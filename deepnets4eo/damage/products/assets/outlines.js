@@ -7,6 +7,34 @@ const FILL_BELOW_PX = 30; // where the median building is larger, all are left o
 const BADGE_ABOVE_PX = 34;
 const CHUNK = 200; // one path of very many polygons is slow to fill
 
+function pathOf(rings, view) {
+  const path = new Path2D();
+  for (const ring of rings) {
+    ring.forEach(([col, row], k) => (k ? path.lineTo : path.moveTo).call(path, view.toScreenX(col), view.toScreenY(row)));
+    path.closePath();
+  }
+  return path;
+}
+
+// Grey lines for ground that the image shows and no outline speaks of.
+let hatch = null;
+function hatching(context) {
+  if (!hatch) {
+    const tile = document.createElement("canvas"), side = 10;
+    [tile.width, tile.height] = [side, side];
+    const brush = tile.getContext("2d");
+    for (const [style, width] of [["rgba(0,0,0,.35)", 2.5], ["rgba(255,255,255,.55)", 1]]) {
+      brush.strokeStyle = style;
+      brush.lineWidth = width;
+      brush.beginPath();
+      for (const shift of [-side, 0, side]) { brush.moveTo(shift, side); brush.lineTo(shift + side, 0); }
+      brush.stroke();
+    }
+    hatch = context.createPattern(tile, "repeat");
+  }
+  return hatch;
+}
+
 class Outlines {
   constructor(store) {
     this.store = store;
@@ -100,11 +128,9 @@ class Outlines {
   }
 
   extent(context, view) {
-    const path = new Path2D();
-    for (const ring of page.extent) {
-      ring.forEach(([col, row], k) => (k ? path.lineTo : path.moveTo).call(path, view.toScreenX(col), view.toScreenY(row)));
-      path.closePath();
-    }
+    context.fillStyle = hatching(context);
+    context.fill(pathOf(page.without_outlines, view), "evenodd");
+    const path = pathOf(page.extent, view);
     context.lineWidth = 3;
     context.strokeStyle = "rgba(0,0,0,.5)";
     context.stroke(path);

@@ -8,16 +8,34 @@ function fillHeader() {
   const headline = document.getElementById("headline");
   if (!buildings.assessed) headline.textContent = "No building could be assessed.";
   else headline.append(make("b", {}, `${number(damaged.count)} of ${number(buildings.assessed)}`), " assessed buildings show major damage or worse",
-    damaged.interval_95 ? make("span", {}, ` · expected ${bounds(damaged.interval_95)} (95 %)`) : "");
+    damaged.interval_95 ? make("span", {}, ` · ${damaged.grading ? "true number" : "expected"} ${bounds(damaged.interval_95)} (95 %)`) : "");
+  wireFindings();
   document.getElementById("quality").append(...registrationWords());
 }
 
+// Green only where images and outlines both fit and nothing else is in doubt.
 function registrationWords() {
-  const { status, residual_m: residual } = page.summary.registration;
-  const words = { ok: "Images aligned", degraded: "Images roughly aligned", failed: "Images could not be aligned" };
-  if (!(status in words)) return ["After image only"];
-  const light = make("i", { class: `light ${status}`, "aria-hidden": "true" });
-  return [light, `${words[status]}${typeof residual === "number" && status !== "failed" ? ` · ± ${residual.toFixed(1)} m` : ""}`];
+  const { status, residual_m: residual, footprints } = page.summary.registration;
+  const images = { ok: "Images aligned", degraded: "Images roughly aligned", failed: "Images could not be aligned" }[status] ?? "After image only";
+  const outlines = { ok: "outlines on the roofs", degraded: "outlines roughly on the roofs", failed: "outlines could not be matched with roofs" }[footprints?.status];
+  const exact = typeof residual === "number" && status in { ok: 0, degraded: 0 } ? ` · ± ${residual.toFixed(1)} m` : "";
+  const words = `${images}${exact}${outlines ? ` · ${outlines}` : ""}`;
+  const doubts = [status, footprints?.status, ...page.summary.findings.map(({ severity }) => ({ worthless: "failed", caution: "degraded" })[severity])];
+  const light = doubts.includes("failed") ? "failed" : doubts.includes("degraded") ? "degraded" : status ? "ok" : null;
+  return light ? [make("i", { class: `light ${light}`, "aria-hidden": "true" }), words] : [words];
+}
+
+// The further findings are in the page as it was written; with JavaScript they are folded behind a button.
+function wireFindings() {
+  const button = document.getElementById("findings-button"), more = document.getElementById("findings-more");
+  if (!button) return;
+  button.hidden = false;
+  const fold = (folded) => {
+    more.classList.toggle("folded", folded);
+    button.setAttribute("aria-expanded", String(!folded));
+  };
+  button.onclick = () => fold(!more.classList.contains("folded"));
+  fold(true);
 }
 
 function fillChips(list) {
@@ -40,7 +58,7 @@ function fillChips(list) {
 function fillSummary() {
   const host = document.getElementById("view-summary"), { summary } = page;
   host.append(
-    box("Counts", countsTable(), damagedLine(), paragraph("Shares are of the assessed buildings. Intervals are 95 %: the wider of a bootstrap over blocks of neighbouring buildings and Wilson's.")),
+    box("Counts", countsTable(), damagedLine(), paragraph("Shares are of the assessed buildings. The grades' intervals are 95 %: the wider of a bootstrap over blocks of neighbouring buildings and Wilson's; they hold no grading error.")),
     box("What was looked at", facts(assessedFacts()), reasons()),
     box("Registration of before and after", facts(registrationFacts())),
     box("Images and files", facts(Object.entries(page.inputs)), paragraph("Hashes, versions and parameters are in manifest.json.")),
@@ -73,7 +91,9 @@ function countsTable() {
 function damagedLine() {
   const { damaged } = page.summary;
   if (!damaged.model_based) return "";
-  return paragraph(`Major damage or worse: ${number(damaged.count)} by grade; ${number(Math.round(damaged.expected))} expected from the probabilities (${bounds(damaged.interval_95)}; ${bounds(damaged.model_based.interval_95)} if buildings were independent).`);
+  const rates = Object.values(damaged.grading?.rates ?? {}).map(({ sensitivity, specificity }) => `${percent(sensitivity.mean)} of the damaged and ${percent(specificity.mean)} of the other buildings`);
+  const why = rates.length ? `The interval holds the grading error: it takes ${[...new Set(rates)].join("; ")} for graded right.` : `It holds no grading error; ${bounds(damaged.model_based.interval_95)} if buildings were independent.`;
+  return paragraph(`Major damage or worse: ${number(damaged.count)} by grade, true number ${bounds(damaged.interval_95)} (95 %). ${why}`);
 }
 
 function assessedFacts() {
@@ -82,8 +102,17 @@ function assessedFacts() {
   return [
     ["Buildings", number(buildings.total)], ["Assessed", number(buildings.assessed)], ["Not assessed", number(buildings.not_assessed)],
     ...Object.entries(buildings.by_method).map(([name, count]) => [methods[name] ?? name, number(count)]),
-    ["Area assessed", km2(area.assessed)], ["Area of the after image not assessed", km2(area.not_assessed)],
+    ["Area assessed", km2(area.assessed)], ["Imaged ground without outlines (hatched)", km2(area.imaged_without_outlines)], ["Rest of the after image, not assessed", km2(area.not_assessed)],
+    ...footprintFacts(),
   ];
+}
+
+function footprintFacts() {
+  const { read, used, repaired, renamed, made_ids: madeIds, dropped } = page.summary.footprints;
+  if (read === undefined) return [];
+  const some = (count) => (count ? number(count) : null);
+  return [["Outlines in the file", number(read)], ["Outlines used", number(used)], ["Outlines repaired", some(repaired)], ["Ids renamed", some(renamed)], ["Ids", madeIds ? "row numbers, the file has none" : null],
+    ...Object.entries(dropped).map(([reason, count]) => [`Left out: ${reason}`, number(count)])];
 }
 
 function reasons() {

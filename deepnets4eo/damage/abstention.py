@@ -1,0 +1,55 @@
+"""Which buildings a job does not judge although it sees them, and where it may not be confident.
+
+Takes the table of evidence and the model; gives the table with such buildings not assessed, each with its reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deepnets4eo.damage.decision import DamageModel
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidence.table import ASSESSED, NOT_ASSESSED
+
+MOST_CONFIDENT = 0.6  # confidence in a grade on a place unlike those that the model was fitted on
+LEAST_BUILDINGS = 5  # fewer say nothing of a place
+
+
+def set_not_assessed(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> EvidenceTable:
+    """The table where assessed buildings with a reason are not assessed; their evidence stays, for people to see.
+
+    reasons : (N,) text, '' for buildings to be left as they are.
+    """
+    frame = evidence.frame
+    rows = (frame["status"] == ASSESSED).to_numpy() & (reasons != "")
+    changed = frame.assign(
+        status=np.where(rows, NOT_ASSESSED, frame["status"]),
+        reason=np.where(rows, reasons, frame["reason"]),
+        method=np.where(rows, "", frame["method"]),
+    )
+    return replace(evidence, frame=changed)
+
+
+def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """(N,) buildings judged by a variant most of whose places were nearer to what it knows.
+
+    True for all buildings of a variant that finds a greater share of this place's buildings outside its range than of
+    any place it was fitted on. frame : before any building was set aside; outside : (N,) reasons of `outside_range`.
+    """
+    unlike = np.zeros(len(frame), bool)
+    names = model.variant_names(frame)
+    for name, variant in model.variants.items():
+        rows = names == name
+        if variant.known is not None and rows.sum() >= LEAST_BUILDINGS:
+            unlike |= rows & bool((outside[rows] != "").mean() > variant.known.place_share)
+    return unlike
+
+
+def cap_confidence(decided: pd.DataFrame, rows: NDArray[np.bool_]) -> pd.DataFrame:
+    """The decision with a confidence of at most 0.6 in some rows; grades and probabilities stay."""
+    capped = decided["confidence"].clip(upper=MOST_CONFIDENT)
+    return decided.assign(confidence=np.where(rows, capped, decided["confidence"]))

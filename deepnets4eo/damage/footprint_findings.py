@@ -1,0 +1,35 @@
+"""What a reader must know of the footprints' file: rows that could not be used, outlines that were mended, ids that changed.
+
+Takes footprints as read; gives findings.
+"""
+
+from __future__ import annotations
+
+from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.footprints import Footprints
+
+MANY = 0.05  # share of the rows that were dropped from which buildings may be missing from the map
+
+
+def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
+    """One finding where rows were dropped, one where outlines or ids were changed."""
+    account, findings = footprints.account(), []
+    dropped = sum(account["dropped"].values())
+    if dropped:
+        reasons = "; ".join(f"{count} × {reason}" for reason, count in account["dropped"].items())
+        findings.append(
+            Finding(
+                "footprints_dropped",
+                "caution" if dropped > MANY * account["read"] else "note",
+                f"{dropped} of {account['read']} rows of the footprints could not be used ({reasons}).",
+                "Give every building as a Polygon or MultiPolygon; close lines to areas.",
+            )
+        )
+    changes = [
+        f"{account[key]} {words}"
+        for key, words in (("repaired", "outlines were repaired"), ("renamed", "ids were missing or twice and renamed"))
+        if account[key]
+    ]
+    if changes:
+        findings.append(Finding("footprints_changed", "note", f"Footprints: {'; '.join(changes)}."))
+    return tuple(findings)

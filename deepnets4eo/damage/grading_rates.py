@@ -1,0 +1,101 @@
+"""How often a model grades damaged and intact buildings right, and what that does to a count of damaged buildings.
+
+Takes calls on buildings that were left out of the fit, place by place; gives sensitivity and specificity with their
+spread between places, and an interval of the true count that holds the grading error (Rogan & Gladen 1978).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+DRAWS = 4000
+LEAST_IN_PLACE = 10  # buildings of one side for a place's rate to count
+LEAST_GAIN = 0.1  # sensitivity + specificity − 1 is taken to be no smaller: below it, calls say nothing of the count
+LEAST_SD = 0.01
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A rate with its spread between places: `mean` and `sd`, both in 0–1."""
+
+    mean: float
+    sd: float
+
+    def draw(self, rng: np.random.Generator, number: int) -> NDArray[np.float64]:
+        """(number,) rates of places like those of the fit: a beta distribution of this mean and spread."""
+        mean = min(max(self.mean, 1e-3), 1 - 1e-3)
+        variance = min(max(self.sd, LEAST_SD) ** 2, 0.9 * mean * (1 - mean))
+        strength = mean * (1 - mean) / variance - 1
+        return rng.beta(mean * strength, (1 - mean) * strength, number)
+
+
+@dataclass(frozen=True)
+class GradingRates:
+    """Share of the damaged buildings that are called damaged, and of the others that are not.
+
+    Damaged: major damage or worse; called so where the probability at an even prior is at least one half.
+    """
+
+    sensitivity: Rate
+    specificity: Rate
+
+    def to_dict(self) -> dict[str, dict[str, float]]:
+        """Plain values, for model file and summary."""
+        return {name: {key: round(value, 4) for key, value in part.items()} for name, part in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> GradingRates:
+        """Read what `to_dict` wrote. Errors: KeyError or TypeError for anything else."""
+        sides = (content["sensitivity"], content["specificity"])
+        return cls(*(Rate(float(side["mean"]), float(side["sd"])) for side in sides))
+
+    def draw_counts(self, called: int, buildings: int, rng: np.random.Generator) -> NDArray[np.float64]:
+        """(4000,) true numbers of damaged buildings that go with `called` of `buildings`, 0 … buildings.
+
+        Each draw takes the rates of one place, undoes them, and adds the chance of single buildings.
+        """
+        sensitivity, specificity = (side.draw(rng, DRAWS) for side in (self.sensitivity, self.specificity))
+        gain = np.maximum(sensitivity + specificity - 1, LEAST_GAIN)
+        count = np.clip((called - (1 - specificity) * buildings) / gain, 0, buildings)
+        chance = count * sensitivity * (1 - sensitivity) + (buildings - count) * specificity * (1 - specificity)
+        return np.clip(count + rng.standard_normal(DRAWS) * np.sqrt(chance) / gain, 0, buildings)
+
+
+# Of a place unlike those of the fit: anything from chance to perfect (mean and spread of a uniform rate in 0.5–1).
+UNKNOWN_RATES = GradingRates(Rate(0.75, 0.1443), Rate(0.75, 0.1443))
+
+
+def count_interval(parts: list[tuple[GradingRates, int, int]], rng: np.random.Generator) -> list[float]:
+    """95 % interval of the true number of damaged buildings.
+
+    parts : rates, number called damaged and number of buildings, for each kind of input that buildings were graded by.
+    """
+    total = np.sum([rates.draw_counts(called, buildings, rng) for rates, called, buildings in parts], axis=0)
+    low, high = np.quantile(total, [0.025, 0.975])
+    return [float(low), float(high)]
+
+
+def fit_rates(called: NDArray[np.bool_], damaged: NDArray[np.bool_], place: NDArray[np.object_]) -> GradingRates:
+    """Rates over places, every place with enough buildings of a side counting the same.
+
+    called : (N,) calls on buildings left out of the fit; damaged : (N,) truth; place : (N,) names.
+    """
+    return GradingRates(
+        _rate(called[damaged], place[damaged]),
+        _rate(~called[~damaged], place[~damaged]),
+    )
+
+
+def _rate(right: NDArray[np.bool_], place: NDArray[np.object_]) -> Rate:
+    """Mean of the places' rates and the spread of one place around it; of all buildings where places are too small."""
+    places = pd.Series(right.astype(float)).groupby(np.asarray(place, dtype=object)).agg(["mean", "size"])
+    places = places[places["size"] >= LEAST_IN_PLACE]
+    if len(places) < 2:
+        mean = float((right.sum() + 1) / (len(right) + 2))
+        return Rate(mean, float(np.sqrt(mean * (1 - mean) / max(len(right), 1))))
+    return Rate(float(places["mean"].mean()), float(places["mean"].std(ddof=1)))

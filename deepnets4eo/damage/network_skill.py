@@ -1,0 +1,48 @@
+"""How far a trained run may decide: its skill on the buildings it was validated on, from its card.
+
+Takes the card of a run; gives a number from 0 (no better than chance, or never validated) to 1. Refuses nothing: a run
+without skill gets 0 and the reason.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LEAST_SKILL = 0.1  # below, a run counts as one that learnt nothing
+LEAST_VALIDATED = 30  # validation buildings; fewer say nothing
+
+
+@dataclass(frozen=True)
+class NetworkSkill:
+    """Skill of a run, 0–1, and why it is 0 ('' where it is not).
+
+    value : the smaller of 2 · AUC − 1 (major damage or worse) and Cohen's κ (four grades), both 0 for chance and 1 for
+    a perfect run; 0 where that is below 0.1, and where fewer than 30 buildings were validated.
+    """
+
+    value: float
+    reason: str = ""
+
+
+def validated_skill(card: Mapping[str, Any]) -> NetworkSkill:
+    """Skill of a run of `damage-siamese` from its card's `notes`."""
+    notes = card.get("notes", {})
+    scores = notes.get("validation", {})
+    auc, kappa = _number(scores.get("auc_major_or_worse")), _number(scores.get("kappa"))
+    if math.isnan(auc) or math.isnan(kappa):
+        return NetworkSkill(0.0, "its card holds no validation AUC and κ")
+    buildings = sum(notes.get("split", {}).get("buildings", {}).get("val", {}).values())
+    if buildings < LEAST_VALIDATED:
+        return NetworkSkill(0.0, f"it was validated on {buildings} buildings, at least {LEAST_VALIDATED} are needed")
+    skill = min(2 * auc - 1, kappa, 1.0)
+    if skill < LEAST_SKILL:
+        return NetworkSkill(0.0, f"on its {buildings} validation buildings its AUC is {auc:.2f} and its κ {kappa:.2f}")
+    return NetworkSkill(skill)
+
+
+def _number(value: Any) -> float:
+    """A score of a card as a number; NaN where it is missing or null."""
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else math.nan

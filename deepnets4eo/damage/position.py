@@ -1,0 +1,139 @@
+"""Whether the outlines are known to lie on buildings, and on which image: to be known before anything is judged by them.
+
+Takes alignments that were measured; returns the one to use, or none, and findings that say what was seen. Without an
+alignment that holds, outlines lie anywhere: what they enclose is not a building, and no building is judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.registration import FootprintAlignment, Registration
+from deepnets4eo.damage.registration.footprints import LEAST_FOOTPRINTS
+
+Role = Literal["pre", "post"]
+
+IN_PLACE = 3.5  # of `FootprintAlignment.in_place`: outlines of another place reached 2.8 in 20 trials
+FAR_M = 8.0  # footprints seldom lie farther off than that
+NOT_ON_BUILDINGS = "footprint not on a building: alignment failed"
+CHECK = (
+    "Check that footprints and images show one place, and the CRS of each, with `deepnets4eo check`; where you know that "
+    "the footprints lie on the buildings, give --no-align."
+)
+
+
+@dataclass(frozen=True)
+class OutlinePosition:
+    """Where the outlines lie.
+
+    alignment : how they must move; None where they stay. image : on which it was measured. known : whether they lie on
+    buildings, as far as can be measured. findings : what limits that.
+    """
+
+    alignment: FootprintAlignment | None
+    image: Role
+    known: bool = True
+    findings: tuple[Finding, ...] = ()
+
+
+def measure_alignments(align: Callable[[Role], FootprintAlignment], *, paired: bool) -> dict[str, FootprintAlignment]:
+    """Alignments by image, as many as are needed: on the pre image where it can be used, on post where that fails.
+
+    align : measures the alignment on one image. paired : whether the pre image is registered to the post image.
+    """
+    found: dict[str, FootprintAlignment] = {}
+    roles: tuple[Role, ...] = ("pre", "post") if paired else ("post",)
+    for role in roles:
+        found[role] = align(role)
+        if found[role].status == "ok":
+            break
+    return found
+
+
+def outline_position(
+    alignments: Mapping[str, FootprintAlignment], registration: Registration | None
+) -> OutlinePosition:
+    """Where the outlines lie, from the alignments measured; none at all says that the user knows them to lie well."""
+    paired = registration is not None and registration.status != "failed"
+    if not alignments:
+        return OutlinePosition(None, "pre" if paired else "post")
+    images: list[tuple[Role, FootprintAlignment]] = [
+        (role, alignments[role]) for role in ("pre", "post") if role in alignments
+    ]
+    for role, alignment in images:
+        if alignment.status == "ok":
+            return OutlinePosition(alignment, role, findings=_moved_far(alignment))
+    role, weak = max(images, key=lambda item: item[1].in_place if item[1].voters else -1.0)
+    if weak.voters < LEAST_FOOTPRINTS:
+        return OutlinePosition(weak, role, findings=(_too_few(weak),))
+    if weak.in_place >= IN_PLACE:
+        return OutlinePosition(weak, role, findings=(_weak(weak, role),))
+    another = registration is not None and not paired
+    return OutlinePosition(weak, role, known=False, findings=(_unknown(weak, another),))
+
+
+def _moved_far(alignment: FootprintAlignment) -> tuple[Finding, ...]:
+    if alignment.shift_m <= FAR_M:
+        return ()
+    return (
+        Finding(
+            "footprints_moved_far", "caution",
+            f"The footprints lay {alignment.shift_m:.0f} m off the roofs; they were moved there, and "
+            f"{alignment.agreeing:.0%} of them agree on it.",
+            "Check the CRS of footprints and images with `deepnets4eo check`.",
+        ),
+    )  # fmt: skip
+
+
+def _too_few(alignment: FootprintAlignment) -> Finding:
+    return Finding(
+        "alignment_unknown", "caution",
+        f"{alignment.voters} footprints lie on the image: too few to measure whether they lie on buildings "
+        f"(at least {LEAST_FOOTPRINTS}). They were taken where they are.",
+        "Look at each of them on the page, or give more footprints of the place.",
+    )  # fmt: skip
+
+
+def _weak(alignment: FootprintAlignment, role: Role) -> Finding:
+    return Finding(
+        "alignment_weak", "caution",
+        f"The footprints could not be aligned on the {role} image ({alignment.reason}); its edges follow them better where "
+        f"they are than elsewhere ({alignment.in_place:.1f} standard deviations), so they stay.",
+        "Look at some of them on the page.",
+    )  # fmt: skip
+
+
+def _unknown(alignment: FootprintAlignment, another: bool) -> Finding:
+    seen = "Neither could the images be registered nor the" if another else "The"
+    verb = "be aligned" if another else "could not be aligned"
+    return Finding(
+        "alignment_failed", "worthless",
+        f"{seen} footprints {verb} ({alignment.reason}): they are not known to lie on buildings, "
+        "and none of them was assessed.",
+        CHECK,
+    )  # fmt: skip
+
+
+def registration_findings(registration: Registration | None) -> tuple[Finding, ...]:
+    """What a registration that failed, or is doubtful, means for the map."""
+    if registration is None or registration.status == "ok":
+        return ()
+    if registration.status == "failed":
+        return (
+            Finding(
+                "registration_failed", "caution",
+                f"The pre image could not be registered and was not used ({registration.reason}): every building is "
+                "assessed from the post image alone.",
+                "Check that both images show one place; raise --max-shift where they lie farther apart; or give - for PRE.",
+            ),
+        )  # fmt: skip
+    return (
+        Finding(
+            "registration_degraded", "caution",
+            f"The registration is doubtful: {registration.reason}.",
+            "Look whether pre and post agree on the page; give - for PRE where they do not.",
+        ),
+    )  # fmt: skip

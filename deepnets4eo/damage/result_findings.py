@@ -1,0 +1,92 @@
+"""What limits the worth of a result: evidence beyond what the model knows, outlines without a building, unskilled runs.
+
+Takes the table of a job after its decision; gives findings, with their numbers, for summary, page and command line.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deepnets4eo.damage.abstention import MOST_CONFIDENT
+from deepnets4eo.damage.evidence.table import ASSESSED
+from deepnets4eo.damage.findings import Finding, worst_first
+from deepnets4eo.damage.fitted_range import REASONS, UNLIKE
+from deepnets4eo.damage.network_skill import NetworkSkill
+from deepnets4eo.damage.unbuilt import NO_BUILDING
+
+NOTHING = "nothing_assessed"
+OUTSIDE = (*REASONS.values(), UNLIKE)
+MANY = 0.9  # share of the visible buildings outside the range from which the map says nothing about the place
+
+
+def result_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_], skill: NetworkSkill | None) -> tuple[Finding, ...]:
+    """Findings of the result.
+
+    frame : `status` and `reason` of N buildings after the decision; unlike : (N,) of `unlike_the_fit`;
+    skill : of the run that was given, None without a run.
+    """
+    findings = [*_range_findings(frame, unlike), *_unbuilt_findings(frame)]
+    if not any(finding.severity == "worthless" for finding in findings):
+        findings += _nothing_assessed(frame)
+    if skill is not None and skill.value == 0:
+        findings.append(
+            Finding(
+                "network_without_skill",
+                "caution",
+                f"The run given with --model did not decide: {skill.reason}. The weight-free model decided alone.",
+                "Train the run longer or on more buildings, or leave --model out.",
+            )
+        )
+    return tuple(findings)
+
+
+def join_findings(inputs: tuple[Finding, ...], result: tuple[Finding, ...]) -> tuple[Finding, ...]:
+    """Findings of inputs and result, worst first; that nothing was assessed is left out where another one says why."""
+    explained = any(finding.severity == "worthless" for finding in inputs)
+    kept = (finding for finding in result if not (explained and finding.code == NOTHING))
+    return worst_first((*inputs, *kept))
+
+
+def _range_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> list[Finding]:
+    counts = frame["reason"].value_counts()
+    outside = {reason: int(counts[reason]) for reason in OUTSIDE if reason in counts}
+    number, seen = sum(outside.values()), int((frame["status"] == ASSESSED).sum()) + sum(outside.values())
+    if number == 0:
+        return []
+    parts = "; ".join(f"{count} × {reason}" for reason, count in outside.items())
+    message = f"{number} of {seen} visible buildings were not assessed, because the model does not know such evidence ({parts})."
+    if unlike.any():
+        message += f" That is more than at any place the model was fitted on: confidence is at most {MOST_CONFIDENT}."
+    severity = "worthless" if number > MANY * seen else "caution" if unlike.any() else "note"
+    return [
+        Finding(
+            "evidence_outside_range",
+            severity,  # type: ignore[arg-type]
+            message,
+            "Remove haze or a green cast, use sharper images without crowns over the roofs, or give surface models of both dates.",
+        )
+    ]
+
+
+def _unbuilt_findings(frame: pd.DataFrame) -> list[Finding]:
+    number = int((frame["reason"] == NO_BUILDING).sum())
+    if number == 0:
+        return []
+    return [
+        Finding(
+            "not_in_pre",
+            "note",
+            f"{number} of {len(frame)} outlines show no building in the pre image and were not assessed. About half of "
+            "such outlines are recognised; the others may be called damaged.",
+            "Use footprints from before the event.",
+        )
+    ]
+
+
+def _nothing_assessed(frame: pd.DataFrame) -> list[Finding]:
+    if len(frame) == 0 or (frame["status"] == ASSESSED).any():
+        return []
+    reasons = "; ".join(f"{count} × {reason}" for reason, count in frame["reason"].value_counts().items())
+    return [Finding(NOTHING, "worthless", f"No building could be assessed ({reasons}).")]

@@ -1,0 +1,151 @@
+"""Outlines where the pre image shows no building: they were built later, or never stood there.
+
+Takes the pre image and the outlines on it; compares them with copies of themselves on open ground of the same image, so
+that no threshold is carried over from another place. Does nothing where the image cannot tell the two apart.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from scipy.special import expit
+from sklearn.metrics import roc_auc_score
+
+from deepnets4eo.damage.evidence.canvas import make_canvas
+from deepnets4eo.damage.evidence.collect import collect
+from deepnets4eo.damage.evidence.columns import image_means
+from deepnets4eo.damage.evidence.gather import on_post, outline
+from deepnets4eo.damage.evidence.table import judge_coverage
+from deepnets4eo.damage.footprints import Footprints
+from deepnets4eo.damage.ordinal import Border, balanced, fit_border
+from deepnets4eo.damage.registration import FootprintAlignment
+from deepnets4eo.grid import gsd_m
+from deepnets4eo.scene import Layer
+
+logger = logging.getLogger(__name__)
+
+NO_BUILDING = "no building in the pre image"
+COARSEST_M = 1.0  # on coarser pixels a house does not differ enough from its garden
+LEAST_OUTLINES = 50
+LEAST_DECOYS = 20
+MOST_DECOYS = 400
+DECOY_M = (12.0, 60.0)  # how far from an outline its copy on open ground lies
+APART_M = 1.0  # least distance of a copy from every outline
+DRAWS = 40  # candidates for each copy that is to be placed
+LEAST_AUC = 0.8  # of outlines against copies, left out in turn; below, the image does not tell them apart
+SURE = 0.8  # an outline is dropped where it is four times more like open ground than like the other outlines
+FOLDS = 5
+RIDGE = 0.01
+LEAST_LIGHT, LEAST_COLOUR = 0.05, 0.003  # below these a contrast is that of noise
+POINTS = np.array([-1, -1, -1, -1, -1, 1])  # which way each of `ground_likeness` speaks for open ground
+
+Shapes = NDArray[np.object_]
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class UnbuiltOutlines:
+    """Which of N outlines show no building: `flags` (N,) bool; `auc` of the comparison, NaN where it was not made."""
+
+    flags: NDArray[np.bool_]
+    auc: float = float("nan")
+
+
+def find_unbuilt(
+    pre: Layer, footprints: Footprints, alignment: FootprintAlignment | None, *, workers: int = 2, seed: int = 0
+) -> UnbuiltOutlines:
+    """Outlines that look like the open ground around them in the pre image, not like the other outlines.
+
+    alignment : how the outlines must move to lie on the roofs of the pre image; None where they lie right.
+    Cost: one pass over the pre image where outlines are. Memory: as `gather`.
+    """
+    nothing = UnbuiltOutlines(np.zeros(len(footprints), bool))
+    if pre.grid.crs is not None and max(gsd_m(pre.grid)) > COARSEST_M:
+        return nothing
+    outlines = on_post(footprints.in_pixels(pre.grid), pre, alignment, None)
+    if len(outlines) < LEAST_OUTLINES:
+        return nothing
+    canvas = make_canvas(None, pre, None)
+    copies = place_decoys(outlines, pre, np.random.default_rng(seed))
+    outlined = outline(np.concatenate([outlines, copies]), canvas)
+    sums = collect(canvas, outlined, workers=workers)
+    values = ground_likeness(sums)
+    usable = (judge_coverage(sums, outlined, canvas).reason == "") & np.isfinite(values).all(axis=1)
+    ground = np.arange(len(values)) >= len(outlines)
+    if (usable & ground).sum() < LEAST_DECOYS or (usable & ~ground).sum() < LEAST_OUTLINES:
+        return nothing
+    probability, auc = _compare(values[usable], ground[usable])
+    logger.info("pre image: outlines differ from open ground with AUC %.2f", auc)
+    flags = np.zeros(len(values), bool)
+    flags[usable] = (probability > SURE) & (auc >= LEAST_AUC)
+    return UnbuiltOutlines(flags[: len(outlines)], auc)
+
+
+def place_decoys(outlines: Shapes, image: Layer, rng: np.random.Generator) -> Shapes:
+    """Copies of the outlines on ground of the image that no outline takes, at most one for each outline.
+
+    outlines : (N,) polygons in pixels of the image. returns : (D,) polygons, D ≤ 400, apart from each other.
+    """
+    size_m = np.array(gsd_m(image.grid)[::-1]) if image.grid.crs is not None else np.array([0.5, 0.5])
+    wanted = min(MOST_DECOYS, len(outlines))
+    sources = outlines[rng.integers(0, len(outlines), wanted * DRAWS)]
+    angle, far = rng.uniform(0, 2 * np.pi, len(sources)), rng.uniform(*DECOY_M, len(sources))
+    step = np.column_stack([np.cos(angle), np.sin(angle)]) * far[:, None] / size_m
+    coordinates, owner = shapely.get_coordinates(sources, return_index=True)
+    moved = shapely.set_coordinates(sources.copy(), coordinates + step[owner])
+    height, width = image.shape
+    moved = moved[shapely.contains(shapely.box(0, 0, width, height), moved) & ~shapely.is_empty(moved)]
+    apart = APART_M / size_m.mean()
+    near, _ = shapely.STRtree(outlines).query(moved, "dwithin", apart)
+    free = moved[np.setdiff1d(np.arange(len(moved)), near)]
+    first, second = shapely.STRtree(free).query(free, "dwithin", apart)
+    taken = np.zeros(len(free), bool)
+    neighbours = np.split(second[np.argsort(first, kind="stable")], np.cumsum(np.bincount(first, minlength=len(free))))
+    for number in range(len(free)):
+        taken[number] = not taken[neighbours[number]].any()
+    return free[taken][:wanted]
+
+
+def ground_likeness(sums: dict[str, Array]) -> Array:
+    """(N, 6) what tells roofs from open ground in one image, free of its brightness and contrast.
+
+    Edge support of the outline, right angles, texture, contrast and colour difference to the ground within 20 m (log2),
+    and how much greener than it the outline is.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = image_means(sums, "post")
+        colour = [mean[band] - mean[f"near_{band}"] for band in ("red", "green", "blue")]
+        return np.column_stack(
+            [
+                mean["support"],
+                mean["right"],
+                mean["texture"],
+                np.log2(np.abs(mean["light"] - mean["near_light"]) + LEAST_LIGHT),
+                np.log2(np.sqrt(sum(band * band for band in colour)) + LEAST_COLOUR),
+                3 * colour[1],
+            ]
+        )
+
+
+def _compare(values: Array, ground: NDArray[np.bool_]) -> tuple[Array, float]:
+    """Probability of each row to be open ground where outlines and copies are as many, and AUC of rows left out."""
+    scale = values.std(axis=0) + 1e-9
+    standard = np.clip((values - values.mean(axis=0)) / scale, -3, 3)
+    fold = np.arange(len(ground)) % FOLDS
+    left_out = np.zeros(len(ground))
+    for number in range(FOLDS):
+        out = fold == number
+        left_out[out] = _log_odds(_fit(standard[~out], ground[~out]), standard[out])
+    return expit(_log_odds(_fit(standard, ground), standard)), float(roc_auc_score(ground, left_out))
+
+
+def _fit(standard: Array, ground: NDArray[np.bool_]) -> Border:
+    return fit_border(standard, ground, balanced(ground, np.zeros(len(ground))), POINTS, RIDGE)
+
+
+def _log_odds(border: Border, standard: Array) -> Array:
+    return np.asarray(standard @ border.weights + border.intercept)

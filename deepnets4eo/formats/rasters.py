@@ -1,0 +1,171 @@
+"""Rasters opened by the one driver that belongs to their first bytes.
+
+Takes a path, or a URL or archive that the user typed; gives GDAL's handle. Refuses other formats, virtual rasters that
+reach out of their folder (see `virtual`), and side files that are not what they are called. Costs 0.1 ms a file.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.formats.access import is_remote, named
+from deepnets4eo.formats.drivers import REMEDY, VRT, is_tiff, raster_driver
+from deepnets4eo.formats.virtual import vrt_references
+
+READ_ERRORS = (RasterioError, CPLE_BaseError)  # rasterio lets some of GDAL's errors through as they are
+MEMORY = "/vsimem/"
+REMOTE = re.compile(r"(https?|s3|gs|az)://|/vsi(zip|gzip|tar|curl|s3|gs|az)/|/vsimem/")
+REMOTE_DRIVERS = ("GTiff", "JP2OpenJPEG", "PNG", "JPEG")  # one after the other: their first bytes are far away
+MOST_BLOCK_BYTES = 1 << 30
+MOST_NESTED = 4  # virtual rasters within virtual rasters
+SIDE_IMAGES = (".ovr", ".msk")  # GDAL opens them with any driver
+
+
+def open_raster(target: str | Path) -> DatasetReader:
+    """GDAL's handle on a raster; the caller closes it.
+
+    target : a path; a URL (http, https, s3, gs, az) or an archive (/vsizip/, /vsigzip/, /vsitar/) as the user typed it.
+    Errors: InputError, naming the file and what was expected.
+    """
+    name = str(target)
+    if name.startswith(MEMORY):  # made by this very process
+        return _opened(name, None)
+    if is_remote(name):
+        return _open_remote(name)
+    path = Path(name)
+    if not path.is_file():
+        hint = "it is a folder" if path.is_dir() else "it does not exist as a file"
+        raise InputError(f"{name} is not a raster: {hint}. Check the path; {REMEDY[0].lower()}{REMEDY[1:]}")
+    driver = _allowed_driver(_state(path))
+    dataset = _opened(os.path.abspath(path), driver)  # absolute: no name can pass for a driver's prefix
+    _refuse_overview_file(dataset, name)
+    _refuse_large_blocks(dataset, name)
+    return dataset
+
+
+def _opened(name: str, driver: str | None) -> DatasetReader:
+    try:
+        return rasterio.open(name, driver=driver)
+    except UnicodeError as error:
+        raise InputError(f"the name of {name}, or a text in it, is not UTF-8. Rename it, or write it anew.") from error
+    except READ_ERRORS as error:
+        raise InputError(
+            f"{name} is not a raster that GDAL can open{f' as {driver}' if driver else ''}: the file is truncated or "
+            "damaged. Check the file with gdalinfo."
+        ) from error
+
+
+def _open_remote(name: str) -> DatasetReader:
+    if not REMOTE.match(name):
+        raise InputError(
+            f"{name} is no address that rasters are read from: http(s), s3, gs, az, /vsizip/. Download it."
+        )
+    for driver in REMOTE_DRIVERS:
+        try:
+            dataset = rasterio.open(name, driver=driver)
+        except (*READ_ERRORS, UnicodeError):
+            continue
+        _refuse_overview_file(dataset, name)
+        beside = [file for file in dataset.files if file.lower().endswith((*SIDE_IMAGES, ".vrt"))]
+        if beside:
+            dataset.close()
+            raise InputError(f"{name} comes with {', '.join(beside)}, which cannot be checked there. Download both.")
+        return dataset
+    raise InputError(
+        f"{name} is not a raster that can be opened there as {', '.join(REMOTE_DRIVERS)}. Check the address and the "
+        "network, or download it."
+    )
+
+
+def _refuse_overview_file(dataset: DatasetReader, name: str) -> None:
+    """Metadata, also of an .aux.xml beside it, may name any file or URL as overviews; GDAL opens it with any driver."""
+    if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS"):
+        dataset.close()
+        raise InputError(
+            f"{name} names another file as its overviews. Take that out: gdal_translate IN OUT.tif, then gdaladdo OUT.tif"
+        )
+
+
+def _refuse_large_blocks(dataset: DatasetReader, name: str) -> None:
+    """The smallest window takes a block of each band: a strip as large as the image may be a million times packed."""
+    most = max((math.prod(shape) * np.dtype(kind).itemsize for shape, kind in _blocks(dataset)), default=0)
+    if most > MOST_BLOCK_BYTES:
+        dataset.close()
+        raise InputError(
+            f"{name} has blocks of {most:,} bytes, more than {MOST_BLOCK_BYTES:,}; each is unpacked whole. Cut it into "
+            "tiles where you trust it: gdal_translate -co TILED=YES IN OUT.tif"
+        )
+
+
+def _blocks(dataset: DatasetReader) -> Iterator[tuple[tuple[int, int], str]]:
+    """Shape and type of each band's blocks; complex integers, which NumPy does not have, count as complex numbers."""
+    kinds = (kind if kind != "complex_int16" else "complex64" for kind in dataset.dtypes)
+    yield from zip(dataset.block_shapes, kinds, strict=True)
+
+
+class _State(NamedTuple):
+    """What a verdict holds for: the file as it is, what lies beside it, and what the user named."""
+
+    path: Path
+    mtime_ns: int
+    size: int
+    folder_mtime_ns: int
+    named: tuple[Path, ...]
+
+
+def _state(path: Path) -> _State:
+    found = path.stat()
+    return _State(path, found.st_mtime_ns, found.st_size, path.parent.stat().st_mtime_ns, named())
+
+
+@lru_cache(maxsize=1 << 16)
+def _allowed_driver(state: _State, nested: int = 0) -> str:
+    """The driver of a file that may be opened. Each thread opens a file anew; it is looked at once."""
+    path = state.path
+    driver = raster_driver(path)
+    _check_side_files(path, state.folder_mtime_ns)
+    if driver == VRT:
+        if nested >= MOST_NESTED:
+            raise InputError(f"{path} is a VRT within {nested} others, more than {MOST_NESTED}. Make one of them.")
+        for reference in vrt_references(path):
+            inner = _allowed_driver(_state(reference), nested + 1)
+            if inner != VRT:
+                with _opened(str(reference), inner) as dataset:
+                    _refuse_overview_file(dataset, str(reference))
+    return driver
+
+
+def _check_side_files(path: Path, folder_mtime_ns: int) -> None:
+    beside = _names_beside(path.parent, folder_mtime_ns)
+    for suffix in SIDE_IMAGES:
+        for name in beside.get(f"{path.name}{suffix}".lower(), ()):
+            if not is_tiff(path.with_name(name)):
+                raise InputError(
+                    f"{path.with_name(name)}, beside {path.name}, is not a TIFF, as {suffix} files are. Remove it."
+                )
+
+
+@lru_cache(maxsize=64)
+def _names_beside(folder: Path, mtime_ns: int) -> MappingProxyType[str, tuple[str, ...]]:
+    """Side files of a folder in lower case → as they are called: GDAL takes them in any case."""
+    names: dict[str, tuple[str, ...]] = {}
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            low = entry.name.lower()
+            if low.endswith(SIDE_IMAGES):
+                names[low] = (*names.get(low, ()), entry.name)
+    return MappingProxyType(names)

@@ -1,0 +1,134 @@
+"""Packed files unpacked into a temporary folder, never to more than a limit: a few hundred bytes can hold gigabytes.
+
+Takes .bz2, .gz and .zip, told by their first bytes; gives the file within. Refuses what unpacks to too much, and archives
+with no file, or several, to choose from.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import math
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.formats.drivers import read_head
+
+MOST_UNPACKED_BYTES = 2 << 30
+MOST_TIMES_LARGER = 200  # maps in XML or JSON pack to a twentieth
+NEVER_TOO_LARGE_BYTES = 64 << 20  # whatever they were packed into
+MOST_FILES = 10_000  # in an archive
+CHUNK_BYTES = 1 << 20
+READABLE = (".shp", ".gpkg", ".geojson", ".json", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml", ".osm", ".pbf")
+DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotImplementedError, ValueError)
+
+
+@contextmanager
+def unpacked(path: Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> Iterator[Path]:
+    """The file itself, or what it holds unpacked, for as long as the context lasts.
+
+    Errors: InputError for an archive that is damaged, holds too much, or leaves open which file is meant.
+    """
+    head = b"" if path.is_dir() else read_head(path)
+    packed = head.startswith((b"BZh", b"\x1f\x8b", b"PK\x03\x04"))
+    if not packed:
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            if head.startswith(b"PK"):
+                inner = _unzip(path, Path(folder), limit_bytes)
+            else:
+                inner = Path(folder) / (path.stem or "unpacked")
+                opener: Any = bz2.open if head.startswith(b"BZh") else gzip.open
+                with opener(path) as file:
+                    _copy(file, inner, path, limit_bytes, path.stat().st_size)
+        except DAMAGED as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{path} could not be unpacked: {error}. Is it whole?") from error
+        yield inner
+
+
+def refuse_large_arrays(path: Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> None:
+    """Refuse a ZIP archive of NumPy arrays whose members, also those of archives within, announce too much.
+
+    Errors: InputError for too many bytes in all, and for an array whose header announces more than its member holds;
+    BadZipFile, OSError, ValueError for a damaged archive. Reads headers, and archives within.
+    """
+    with zipfile.ZipFile(path) as archive:
+        _check_members(archive, path, path.stat().st_size, limit_bytes)
+
+
+def _check_members(archive: zipfile.ZipFile, path: Path, packed_bytes: int, limit_bytes: int) -> None:
+    members = archive.infolist()
+    refuse_large(path, sum(item.file_size for item in members), packed_bytes, limit_bytes)
+    for item in members:
+        if item.filename.endswith(".npy"):
+            with archive.open(item) as file:
+                announced = _announced_bytes(file)
+            if announced > item.file_size:
+                raise InputError(
+                    f"{path} holds an array, {item.filename}, that announces {announced:,} bytes and has "
+                    f"{item.file_size:,}. It is damaged, or not to be trusted."
+                )
+        elif item.filename.endswith((".npz", ".zip")):
+            with archive.open(item) as file, zipfile.ZipFile(io.BytesIO(file.read())) as inner:
+                _check_members(inner, path, packed_bytes, limit_bytes)
+
+
+def _announced_bytes(file: IO[bytes]) -> int:
+    version = np.lib.format.read_magic(file)
+    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, dtype = reader(file)
+    return math.prod(shape) * dtype.itemsize
+
+
+def refuse_large(path: Path, unpacked_bytes: int, packed_bytes: int, limit_bytes: int = MOST_UNPACKED_BYTES) -> None:
+    """InputError for content that is larger than the limit, or that no honest packing makes so small."""
+    times = unpacked_bytes / max(packed_bytes, 1)
+    if unpacked_bytes > limit_bytes:
+        problem = f"more than {limit_bytes:,} bytes"
+    elif unpacked_bytes > NEVER_TOO_LARGE_BYTES and times > MOST_TIMES_LARGER:
+        problem = f"{unpacked_bytes:,} bytes or more from {packed_bytes:,}"
+    else:
+        return
+    raise InputError(
+        f"{path} unpacks to {problem}. Unpack it yourself where you trust it, and cut out the area needed."
+    )
+
+
+def _copy(source: IO[bytes], target: Path, path: Path, limit_bytes: int, packed_bytes: int) -> int:
+    written = 0
+    with target.open("wb") as file:
+        while chunk := source.read(CHUNK_BYTES):
+            written += len(chunk)
+            refuse_large(path, written, packed_bytes, limit_bytes)
+            file.write(chunk)
+    return written
+
+
+def _unzip(path: Path, folder: Path, limit_bytes: int) -> Path:
+    """All members next to each other as they were; the one that is read."""
+    with zipfile.ZipFile(path) as archive:
+        members = [item for item in archive.infolist() if not item.is_dir()]
+        if len(members) > MOST_FILES:
+            raise InputError(f"{path} holds {len(members):,} files, more than {MOST_FILES:,}. Unpack it yourself.")
+        refuse_large(path, sum(item.file_size for item in members), path.stat().st_size, limit_bytes)
+        for item in members:  # zipfile reads no more than is declared, and keeps names inside the folder
+            archive.extract(item, folder)
+    found = sorted(item for item in folder.rglob("*") if item.is_file() and item.suffix.lower() in READABLE)
+    found += sorted(item for item in folder.rglob("*.gdb") if item.is_dir())
+    if len(found) != 1:
+        names = ", ".join(str(item.relative_to(folder)) for item in found) or "none"
+        raise InputError(f"{path} should hold one vector file ({', '.join(READABLE)}), it holds {names}. Unpack it.")
+    return found[0]

@@ -1,0 +1,225 @@
+"""Vector files handed to GDAL only when their first bytes say that they are of a harmless format.
+
+Takes a path, or a web address that the user typed; gives a local file, unpacked and checked. Refuses other formats (above
+all those that run a query over other files or services), and GeoJSON whose CRS is a link.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import re
+import sqlite3
+import tempfile
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+from xml.parsers import expat
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats.drivers import seems
+from deepnets4eo.formats.unpacking import CHUNK_BYTES, MOST_UNPACKED_BYTES, refuse_large, unpacked
+
+VECTOR_FORMATS = (
+    "GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet, KML, GML, SpatiaLite, File Geodatabase or OpenStreetMap"
+)
+HEAD_BYTES = 1 << 16
+MOST_ROWS = 100_000_000  # of a Parquet file: one value may stand for any number of rows
+TIMEOUT_S = 60
+# Drivers look for these anywhere in the first bytes: a query over other sources, a web service, a command to run.
+MARKS = {
+    b"<ogrvrtdatasource": "a virtual vector file (OGR VRT)", b"<ogrwfsdatasource": "a web feature service (WFS)",
+    b"gdal_streamed_alg": "a GDAL command (GDALG)", b"<gdaltileindexdataset": "a tile index (GTI)",
+}  # fmt: skip
+# The CRS of a GeoJSON file, also with its letters written as \u0063: what follows is read as JSON
+CRS = re.compile(rb'"(?:c|\\u0063)(?:r|\\u0072)(?:s|\\u0073)"\s*:\s*(?=\{)')
+MOST_CRS_BYTES = 1 << 16
+VIRTUAL_TABLE = re.compile(r"\s*CREATE\s+VIRTUAL\s+TABLE\b.*?\bUSING\W+(\w+)", re.IGNORECASE | re.DOTALL)
+MODULES = {
+    "rtree", "rtree_i32", "geopoly", "fts3", "fts4", "fts5", "virtualspatialindex", "virtualelementary", "virtualknn",
+    "virtualknn2", "virtualgeometry",
+}  # fmt: skip
+OWN_FUNCTIONS = re.compile(r"\b(ogr|gdal)_|\b(load_extension|readfile)\b", re.IGNORECASE)
+LINKS = {"link", "url"}
+# Nothing listens at this address: whatever a driver tries to fetch, it does not get
+OFFLINE = {
+    "GDAL_HTTP_PROXY": "http://127.0.0.1:1", "GDAL_HTTPS_PROXY": "http://127.0.0.1:1",
+    "GML_SKIP_RESOLVE_ELEMS": "ALL", "GML_DOWNLOAD_SCHEMA": "NO", "OGR_SQLITE_ALLOW_EXTERNAL_ACCESS": "NO",
+}  # fmt: skip
+
+
+@contextmanager
+def vector_file(source: str | Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> Iterator[Path]:
+    """A local file that GDAL (or, for Parquet, pyarrow) may read, for as long as the context lasts.
+
+    source : a path, also packed (.zip, .gz, .bz2), or a web address as the user typed it, which is downloaded.
+    Errors: InputError for formats that are not read, files that refer elsewhere, and those that unpack to too much.
+    """
+    with _local(str(source), limit_bytes) as path, unpacked(path, limit_bytes) as inner:
+        _check(inner, str(source), limit_bytes)
+        with _gdal_offline():
+            yield inner
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file is Parquet, which pyarrow reads."""
+    return path.is_file() and _head(path).startswith(b"PAR1")
+
+
+def _check(path: Path, name: str, limit_bytes: int) -> None:
+    from pyogrio.util import vsi_path
+
+    if vsi_path(str(path)) != str(path):  # what pyogrio would open is another file than the one looked at here
+        raise InputError(f"{name} cannot be read by this name: !, ; and line breaks mean something else. Rename it.")
+    if path.is_dir():
+        if path.suffix.lower() != ".gdb" or not list(path.glob("a0000000*.gdbtable")):
+            raise InputError(f"{name} is a folder, and no File Geodatabase. Read are {VECTOR_FORMATS}.")
+        return
+    head = _head(path)
+    low = head.lower()
+    for mark, kind in MARKS.items():
+        if mark in low:
+            raise InputError(
+                f"{name} could not be read: it is {kind}, which reads other files or goes online. {_REMEDY}"
+            )
+    if head.startswith((b"fgb\x03", b"\x00\x00\x27\x0a")) or head[4:15] == b"\x0a\x09OSMHeader":
+        return
+    if head.startswith(b"PAR1"):
+        _check_parquet(path, name, limit_bytes)
+    elif head.startswith(b"SQLite format 3\0"):
+        _check_database(path, name)
+    else:
+        text = head.lstrip(b"\xef\xbb\xbf \t\r\n\x1e")
+        if text.startswith((b"{", b"[")):
+            _refuse_linked_crs(path, name)
+        elif not (text.startswith(b"<") and _xml_kind(head)):
+            raise InputError(f"{name} could not be read: it is {seems(head)}, no vector file. {_REMEDY}")
+
+
+_REMEDY = f"Read are {VECTOR_FORMATS}. Turn it into one of them where you trust it: ogr2ogr OUT.gpkg IN"
+
+
+class _RootFoundError(Exception):
+    """Ends the reading of XML at its first element."""
+
+
+def _xml_kind(head: bytes) -> bool:
+    """Whether XML is KML, GML or OpenStreetMap, by its first element; never with a document type, which has entities."""
+    roots: list[str] = []
+
+    def start(name: str, _: Any) -> None:
+        roots.append(name)
+        raise _RootFoundError
+
+    def refuse(*_: Any) -> None:
+        raise _RootFoundError
+
+    parser = expat.ParserCreate()
+    parser.StartElementHandler, parser.StartDoctypeDeclHandler = start, refuse
+    with suppress(_RootFoundError, expat.ExpatError):
+        parser.Parse(head, False)
+    name = roots[0].rpartition(":")[2] if roots else ""
+    return name in ("kml", "osm") or (bool(name) and b"opengis.net/gml" in head)
+
+
+def _refuse_linked_crs(path: Path, name: str) -> None:
+    """GDAL would fetch the CRS from where the link leads."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        for match in CRS.finditer(text):
+            given = text[match.end() : match.end() + MOST_CRS_BYTES].decode("utf-8", "replace")
+            try:
+                crs, _ = json.JSONDecoder().raw_decode(given)
+            except (ValueError, RecursionError):
+                crs = {"type": "link"}  # not JSON, so that nobody knows what GDAL makes of it
+            if str(crs.get("type")).lower() in LINKS:
+                raise InputError(
+                    f"{name} gives its CRS as a link, which would be fetched. Write it as a name instead, for example "
+                    '"crs": {"type": "name", "properties": {"name": "EPSG:32615"}}, or leave it out for longitude and '
+                    "latitude."
+                )
+
+
+def _check_database(path: Path, name: str) -> None:
+    """GeoPackage and SpatiaLite: tables that are windows on other files, and views that call functions of GDAL's."""
+    # what lies in a journal beside it counts as well; without one nothing is written, not even a lock
+    alone = not any(Path(f"{path}{suffix}").exists() for suffix in ("-wal", "-journal"))
+    address = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if alone else ''}"
+    try:
+        with closing(sqlite3.connect(address, uri=True)) as database:
+            entries = database.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        raise InputError(f"{name} could not be read: {error}. Is the file whole?") from error
+    for kind, entry, text in entries:
+        module = VIRTUAL_TABLE.match(str(text))
+        foreign = module is not None and module[1].lower() not in MODULES
+        if foreign or (kind in ("view", "trigger") and OWN_FUNCTIONS.search(str(text))):
+            raise InputError(
+                f"{name} could not be read: its {kind} {entry!r} reads other files or goes online. {_REMEDY}"
+            )
+
+
+def _check_parquet(path: Path, name: str, limit_bytes: int) -> None:
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as file:
+            about = file.metadata
+            groups = [about.row_group(number) for number in range(about.num_row_groups)]
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise InputError(f"{name} could not be read as GeoParquet: {error}. Is the file whole?") from error
+    if about.num_rows > MOST_ROWS:
+        raise InputError(f"{name} announces {about.num_rows:,} rows, more than {MOST_ROWS:,}. Cut out the area needed.")
+    refuse_large(Path(name), sum(group.total_byte_size for group in groups), path.stat().st_size, limit_bytes)
+
+
+@contextmanager
+def _local(name: str, limit_bytes: int) -> Iterator[Path]:
+    if not is_remote(name):
+        if not Path(name).exists():
+            raise InputError(f"{name} does not exist. Check the path; read are {VECTOR_FORMATS}.")
+        yield Path(name).absolute()  # absolute: no name can pass for a driver's prefix
+        return
+    address = urlsplit(name)
+    if address.scheme not in ("http", "https"):
+        raise InputError(f"{name} is no address that vector files are read from: http(s) alone. Download it.")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / (PurePosixPath(address.path).name or "downloaded")
+        try:
+            with urllib.request.urlopen(name, timeout=TIMEOUT_S) as answer, path.open("wb") as file:
+                written = 0
+                while chunk := answer.read(CHUNK_BYTES):
+                    written += len(chunk)
+                    refuse_large(Path(name), written, written, limit_bytes)
+                    file.write(chunk)
+        except (urllib.error.URLError, OSError, ValueError) as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"{name} could not be downloaded: {error}. Check the address and the network.") from error
+        yield path
+
+
+@contextmanager
+def _gdal_offline() -> Iterator[None]:
+    """The vector library's own GDAL without a way out: for what a format fetches although it looks harmless."""
+    import pyogrio
+
+    before = {key: pyogrio.get_gdal_config_option(key) for key in OFFLINE}
+    pyogrio.set_gdal_config_options(OFFLINE)
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options(before)
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(HEAD_BYTES)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}. Check the path.") from error

@@ -1,0 +1,149 @@
+"""One job at a time for each output: a second one is refused at once, with the name of the first.
+
+Takes the path of an output. The lock belongs to the operating system and lies on a small file beside the output, so
+that it ends with its process, however that ends; the file is removed when the job is done.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
+from datetime import datetime, timezone
+from pathlib import Path
+
+from deepnets4eo.errors import OutputError
+from deepnets4eo.files import PARTIAL, remove_leftovers, writing
+
+log = logging.getLogger(__name__)
+
+LOCKED_BYTE = 1 << 20  # Windows keeps others from reading what is locked: far behind what the file says
+NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+_held: ContextVar[frozenset[Path]] = ContextVar("outputs this job holds", default=frozenset())
+
+
+@contextmanager
+def locked(*outputs: str | Path | None) -> Iterator[None]:
+    """Keep outputs for one job; what killed jobs left half-written of them is removed first.
+
+    outputs : files or folders that may not exist yet; None counts for nothing. A job may hold an output twice, so that
+    its parts can hold what the whole does. On a file system without locks there is a warning, and no protection.
+    Errors: OutputError where another job writes one of them, or nothing can be written there.
+    """
+    wanted = {Path(os.path.realpath(out)) for out in outputs if out is not None} - _held.get()
+    with ExitStack() as stack:
+        for out in sorted(wanted):  # in one order, so that two jobs never wait for each other
+            stack.enter_context(_lock_one(out))
+            remove_leftovers(out)
+        token = _held.set(_held.get() | wanted)
+        try:
+            yield
+        finally:
+            _held.reset(token)
+
+
+def scratch_home(out: Path) -> Path:
+    """The folder for what a job keeps beside `out`; within it where it is a volume of its own, or alone is writable."""
+    inside = out.is_dir() and (os.path.ismount(out) or not os.access(out.parent, os.W_OK))
+    return out if inside else out.parent
+
+
+@contextmanager
+def _lock_one(out: Path) -> Iterator[None]:
+    path = scratch_home(out) / f"{PARTIAL}lock-{out.name}"
+    new_folders = [folder for folder in path.parents if not folder.exists()]
+    with writing(out):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = _acquire(path, out)
+    try:
+        yield
+    finally:
+        _release(file, path)
+        for folder in new_folders:  # of a job that wrote nothing
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _acquire(path: Path, out: Path) -> int:
+    """The open lock file, locked. Errors: OutputError names who has it."""
+    while True:
+        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        if not _try_lock(file):
+            holder = _read_who(file)
+            os.close(file)
+            raise OutputError(
+                f"{out} is being written by another job{holder}. Wait until it is done, stop it, or choose another --out."
+            )
+        if not _is_at(file, path):  # the job before has removed it in this moment: there is a new one, or none
+            os.close(file)
+            continue
+        try:
+            _write_who(file)
+        except OSError:
+            _release(file, path)
+            raise
+        return file
+
+
+def _release(file: int, path: Path) -> None:
+    if sys.platform == "win32":  # an open file cannot be removed there; one that the next job has opened stays
+        os.close(file)
+        with suppress(OSError):
+            path.unlink()
+        return
+    with suppress(OSError):
+        path.unlink()
+    os.close(file)
+
+
+def _try_lock(file: int) -> bool:
+    """Whether the lock is ours now; True with a warning where the file system has none."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            os.lseek(file, LOCKED_BYTE, os.SEEK_SET)
+            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in {errno.EACCES, errno.EAGAIN, errno.EDEADLK}:
+            return False
+        if error.errno not in NO_LOCKS:
+            os.close(file)
+            raise
+        log.warning("The file system has no locks: do not run two jobs into one output.")
+    return True
+
+
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _write_who(file: int) -> None:
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now})
+    os.ftruncate(file, 0)
+    os.lseek(file, 0, os.SEEK_SET)
+    os.write(file, text.encode())
+
+
+def _read_who(file: int) -> str:
+    os.lseek(file, 0, os.SEEK_SET)
+    try:
+        who = json.loads(os.read(file, 4096))
+        return f" (process {who['pid']} on {who['host']}, since {who['since']})"
+    except (ValueError, KeyError, TypeError):  # it has just begun
+        return ""

@@ -1,0 +1,312 @@
+"""What the damage job says where it cannot know: wrong, swapped, coarse, noisy and foreign inputs, and intact places.
+
+Usage: python experiments/damage_misuse.py --data FOLDER [--only joplin] [--out runs/damage_misuse.csv]
+FOLDER holds the sample sets by name (joplin, xbd_midwest, xbd_post_scenes, wv3_vegas, spacenet, fair_kampala,
+isprs_potsdam_crop, isprs_vaihingen_crop, loveda, levir_cd); those absent are skipped, and said so.
+One row a case: how many buildings were assessed, the main reason of the others, how many were called damaged (major or
+worse), mean confidence of the assessed ones (in the grade, and in the side: damaged or not), false alarms among those
+known to be undamaged, AUC where both sides are known, and the codes of the findings or the refusal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from affine import Affine
+from damage_intact_places import PLACES
+from damage_real_pairs import pairs, regions
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from deepnets4eo.damage import assess
+from deepnets4eo.damage.decision import GRADES
+from deepnets4eo.damage.products.grades import DAMAGED
+from deepnets4eo.errors import DeepNets4EOError
+from deepnets4eo.files import replacing
+from deepnets4eo.grid import Grid
+from deepnets4eo.scene import Layer
+
+NODATA = -9999
+COARSER = (2, 4, 8, 16)
+SHIFTS_M = (2, 6, 12, 24, 50)
+METRES_PER_DEGREE = 111_320.0
+BUILDING = {  # value of buildings in the label masks, and the ground size of a pixel in metres
+    "isprs_potsdam_crop": (2, 0.05),
+    "isprs_vaihingen_crop": (2, 0.09),
+    "loveda": (2, 0.3),
+}
+INTACT, BUILDING_LABEL = ("Las Vegas", "Atlanta", "Kampala"), 1
+SMALLEST_REGION = 60  # pixels of a mask's region that serves as an outline
+
+
+@dataclass(frozen=True)
+class Case:
+    """One job. reference : `id` and `damage` of the buildings whose grade is known; None where none is."""
+
+    name: str
+    pre: Layer | Path | None
+    post: Layer | Path
+    footprints: Path | gpd.GeoDataFrame
+    reference: pd.DataFrame | None = None
+
+
+def row(case: Case) -> dict[str, Any]:
+    """One line of the table."""
+    line: dict[str, Any] = {"case": case.name}
+    try:
+        found = assess(case.pre, case.post, case.footprints)
+    except DeepNets4EOError as error:
+        return line | {"codes": f"refused: {error}"}
+    buildings = found.buildings
+    assessed = buildings[buildings["status"] == "assessed"]
+    reasons = buildings.loc[buildings["status"] != "assessed", "reason"].value_counts()
+    line |= {"buildings": len(buildings), "assessed": len(assessed)}
+    line["main reason of the others"] = f"{reasons.iloc[0]} × {reasons.index[0]}" if len(reasons) else ""
+    line["post only"] = int((assessed["method"] == "post_only").sum())
+    line["called damaged"] = int(assessed["damage"].isin(DAMAGED).sum())
+    line["mean confidence"] = float(assessed["confidence"].mean())
+    probability = assessed["damage_prob"]
+    line["of the side"] = float(np.maximum(probability, 1 - probability).mean())
+    line["codes"] = ", ".join(f"{finding.code} ({finding.severity})" for finding in found.findings)
+    return line | ({} if case.reference is None else scores(assessed, case.reference))
+
+
+def scores(assessed: pd.DataFrame, reference: pd.DataFrame) -> dict[str, Any]:
+    """False alarms among the assessed buildings that are known to be undamaged, and the AUC where both sides are known."""
+    graded = reference[reference["damage"].isin(GRADES)]
+    joined = graded.assign(id=graded["id"].astype(str)).merge(
+        assessed[["id", "damage", "damage_prob"]], on="id", suffixes=("_true", "")
+    )
+    truth, called = joined["damage_true"].isin(DAMAGED), joined["damage"].isin(DAMAGED)
+    line: dict[str, Any] = {"scored": len(joined), "undamaged": int((~truth).sum())}
+    line["false alarms"] = int((called & ~truth).sum())
+    line["false share"] = float(called[~truth].mean())
+    if 0 < truth.sum() < len(truth):
+        line["AUC"] = roc_auc_score(truth, joined["damage_prob"])
+    return line
+
+
+def cases(data: Path) -> Iterator[Callable[[], Iterator[Case]]]:
+    """The groups of cases whose sample sets are there."""
+    groups = {
+        "joplin": joplin_cases,
+        "xbd_midwest": midwest_cases,
+        "wv3_vegas": intact_cases,
+        "xbd_post_scenes": burnt_cases,
+        "levir_cd": new_buildings_cases,
+    }
+    for name, make in groups.items():
+        if (data / name).is_dir():
+            yield lambda make=make: make(data)  # type: ignore[misc]
+        else:
+            print(f"skipped the cases of {name}: {data / name} is not there", file=sys.stderr)
+
+
+def joplin_cases(data: Path) -> Iterator[Case]:
+    """The tornado as it is, and everything that a user can do wrong with it."""
+    pre, post = data / "joplin" / "pre", data / "joplin" / "post"
+    outlines = gpd.read_file(data / "joplin" / "footprints_overlap.geojson")
+    truth = pd.DataFrame(gpd.read_file(data / "joplin" / "damage_labels.geojson")[["id", "damage"]])
+    intact = outlines[["id"]].assign(damage=GRADES[0])
+    yield Case("joplin", pre, post, outlines, truth)
+    yield Case("joplin, without pre", None, post, outlines, truth)
+    for times in COARSER:
+        yield Case(f"joplin, pre {times} times coarser", coarser(pre, times), post, outlines, truth)
+    yield Case("joplin, post 4 times coarser", pre, coarser(post, 4), outlines, truth)
+    for metres in SHIFTS_M:
+        yield Case(f"joplin, footprints {metres} m off", pre, post, moved(outlines, metres), truth)
+        yield Case(f"joplin, footprints {metres} m off, without pre", None, post, moved(outlines, metres), truth)
+    yield Case("joplin, footprints mirrored", pre, post, mirrored(outlines))
+    yield Case("joplin, footprints mirrored, without pre", None, post, mirrored(outlines))
+    yield Case("joplin, footprints of Las Vegas", pre, post, brought(outlines, data / PLACES["Las Vegas"][1]))
+    yield Case("joplin, post mirrored", pre, flipped(post), outlines)
+    yield Case("joplin, post of another place", pre, of_another_place(post, data), outlines)
+    yield Case("joplin, pre mirrored", flipped(pre), post, outlines, truth)
+    yield Case("joplin, both mirrored", flipped(pre), flipped(post), outlines)
+    yield Case("joplin, swapped", post, pre, outlines, intact)
+    yield Case("joplin, pre given twice", pre, pre, outlines, intact)
+    yield Case("joplin, post given twice", post, post, outlines, truth)
+    yield Case("joplin, pre as post", None, pre, outlines, intact)
+    yield Case("joplin, post of noise", pre, noise(post), outlines)
+    yield Case("joplin, post of smooth noise", pre, noise(post, smooth=True), outlines)
+    yield Case("joplin, pre of noise", noise(pre), post, outlines, truth)
+    yield Case("joplin, half the post undeclared nodata", pre, with_block(post, NODATA, half=True), outlines, truth)
+    yield Case("joplin, half the pre undeclared nodata", with_block(pre, NODATA, half=True), post, outlines, truth)
+    for value in (255, 0, 128):
+        yield Case(f"joplin, a block of {value} in post", pre, with_block(post, value), outlines, truth)
+    yield Case("joplin, a block of 255 in pre", with_block(pre, 255), post, outlines, truth)
+
+
+def midwest_cases(data: Path) -> Iterator[Case]:
+    """Small roofs under trees, flooded; and the same before."""
+    folder = data / "xbd_midwest"
+    outlines = gpd.read_file(folder / "footprints_px.geojson").set_crs(None, allow_override=True)
+    truth = pd.DataFrame(outlines[["id", "grade"]]).rename(columns={"grade": "damage"})
+    intact, outlines = truth.assign(damage=GRADES[0]), outlines[["id", "geometry"]]
+    yield Case("midwest", folder / "pre.png", folder / "post.png", outlines, truth)
+    yield Case("midwest, without pre", None, folder / "post.png", outlines, truth)
+    yield Case("midwest, swapped", folder / "post.png", folder / "pre.png", outlines, intact)
+    yield Case("midwest, pre as post", None, folder / "pre.png", outlines, intact)
+
+
+def intact_cases(data: Path) -> Iterator[Case]:
+    """Places without any damage, from one image each."""
+    for name in INTACT:
+        image, outlines = PLACES[name][:2]
+        shapes = gpd.read_file(data / outlines)
+        if "label" in shapes:  # Las Vegas has outlines of roads and trees, too
+            shapes = shapes[shapes["label"] == BUILDING_LABEL].reset_index(drop=True)
+        shapes = shapes[["geometry"]].assign(id=[f"b{k}" for k in range(len(shapes))])
+        yield Case(f"intact: {name}", None, data / image, shapes, shapes[["id"]].assign(damage=GRADES[0]))
+    for name, (value, gsd_m) in BUILDING.items():
+        folder = data / name
+        photo = Layer.open(next((folder / "img_dir").glob("*.png"))).read()[0]
+        labels = Layer.open(next((folder / "ann_dir").glob("*.png"))).read()[0][0]
+        layer = Layer.open(photo, grid=Grid(photo.shape[1:], utm(gsd_m), "EPSG:32632"))
+        shapes = outlines_of(labels == value, layer)
+        yield Case(f"intact: {name}", None, layer, shapes, shapes[["id"]].assign(damage=GRADES[0]))
+
+
+def burnt_cases(data: Path) -> Iterator[Case]:
+    """Post-event scenes alone: a control that what is known is still found."""
+    for pair in pairs(data):
+        if pair.name.startswith("xbd_post") and pair.mask is not None:
+            shapes = regions(pair.mask, pair.grades)
+            yield Case(pair.name, None, pair.post, shapes[["id", "geometry"]], shapes[["id", "damage"]])
+
+
+def new_buildings_cases(data: Path) -> Iterator[Case]:
+    """Suburbs that grew: the outlines are of buildings that stand in the later image alone, undamaged."""
+    for pair in pairs(data):
+        if pair.name.startswith("levir_cd") and pair.pre is not None and pair.mask is not None:
+            photo = Layer.open(pair.post).read()[0]
+            before = Layer.open(Layer.open(pair.pre).read()[0], grid=Grid(photo.shape[1:], utm(0.5), "EPSG:32614"))
+            after = Layer.open(photo, grid=before.grid)
+            shapes = outlines_of(Layer.open(pair.mask).read()[0][0] > 0, after)
+            if len(shapes):
+                reference = shapes[["id"]].assign(damage=GRADES[0])
+                yield Case(f"{pair.name}, later image alone", None, after, shapes, reference)
+                yield Case(f"{pair.name}, both images", before, after, shapes, reference)
+
+
+def outlines_of(mask: NDArray[np.bool_], layer: Layer) -> gpd.GeoDataFrame:
+    """Regions of a mask that lies on a layer, with ids."""
+    lying = Layer.open(mask.astype(np.uint8), grid=layer.grid)
+    shapes = regions(lying, None)[["id", "geometry"]]
+    pixel = abs(layer.grid.affine.determinant)
+    return shapes[shapes.area >= SMALLEST_REGION * pixel].reset_index(drop=True)
+
+
+def utm(gsd_m: float) -> Affine:
+    """Somewhere in a UTM zone."""
+    return Affine(gsd_m, 0, 500_000, 0, -gsd_m, 4_000_000)
+
+
+@cache
+def pixels(folder: Path) -> NDArray[np.uint8]:
+    """A whole image (C, H, W)."""
+    return Layer.open(folder).read()[0]
+
+
+def remade(folder: Path, values: NDArray[Any]) -> Layer:
+    """Other values where an image lies."""
+    return Layer.open(np.ascontiguousarray(values), grid=Layer.open(folder).grid)
+
+
+def coarser(folder: Path, times: int) -> Layer:
+    """Means over squares of pixels, on their own coarse grid."""
+    values, grid = pixels(folder), Layer.open(folder).grid
+    bands, height, width = values.shape[0], *(side // times for side in values.shape[1:])
+    cut = values[:, : height * times, : width * times].reshape(bands, height, times, width, times)
+    means = cut.mean(axis=(2, 4)).round().astype(np.uint8)
+    return Layer.open(means, grid=Grid((height, width), grid.affine * Affine.scale(times), grid.crs))
+
+
+def flipped(folder: Path) -> Layer:
+    """An image mirrored in itself: another place of the same kind."""
+    return remade(folder, pixels(folder)[:, :, ::-1])
+
+
+def of_another_place(folder: Path, data: Path) -> Layer:
+    """Las Vegas repeated by reflection over the area of an image."""
+    other = Layer.open(data / PLACES["Las Vegas"][0]).read()[0][:3]
+    height, width = pixels(folder).shape[1:]
+    return remade(
+        folder, np.pad(other, ((0, 0), (0, height - other.shape[1]), (0, width - other.shape[2])), "symmetric")
+    )
+
+
+def noise(folder: Path, *, smooth: bool = False) -> Layer:
+    """Random values, or random values smoothed over some 3 pixels."""
+    values = np.random.default_rng(0).integers(1, 255, pixels(folder).shape, np.uint8)
+    if smooth:
+        from scipy.ndimage import gaussian_filter
+
+        soft = gaussian_filter(values.astype(np.float32), (0, 3, 3))
+        values = np.clip(128 + 8 * (soft - soft.mean()), 1, 255).astype(np.uint8)
+    return remade(folder, values)
+
+
+def with_block(folder: Path, value: int, *, half: bool = False) -> Layer:
+    """An image whose left half, or whose middle, is one value."""
+    values = pixels(folder).astype(np.int16 if value < 0 else np.uint8)
+    height, width = values.shape[1:]
+    rows, cols = (
+        (slice(None), slice(width // 2)) if half else (slice(height // 4, height // 2), slice(width // 3, None))
+    )
+    values[:, rows, cols] = value
+    return remade(folder, values)
+
+
+def moved(outlines: gpd.GeoDataFrame, metres: float) -> gpd.GeoDataFrame:
+    """Outlines in degrees, moved to the south-east."""
+    south = metres / np.sqrt(2) / METRES_PER_DEGREE
+    east = south / np.cos(np.radians(outlines.total_bounds[1]))
+    return outlines.assign(geometry=outlines.translate(east, -south))
+
+
+def mirrored(outlines: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """The same outlines, east and west exchanged."""
+    west, _, east, _ = outlines.total_bounds
+    return outlines.assign(geometry=shapely.transform(outlines.geometry, lambda xy: [west + east, 0] + xy * [-1, 1]))
+
+
+def brought(outlines: gpd.GeoDataFrame, other: Path) -> gpd.GeoDataFrame:
+    """Outlines of another file, moved so that their middle is that of the outlines here."""
+    foreign = gpd.read_file(other)[["geometry"]].to_crs(outlines.crs)
+    here, there = (np.reshape(frame.total_bounds, (2, 2)).mean(axis=0) for frame in (outlines, foreign))
+    return foreign.assign(geometry=foreign.translate(*(here - there)), id=[f"v{k}" for k in range(len(foreign))])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--only", default="", help="cases whose name holds this")
+    parser.add_argument("--out", type=Path, default=None, help="CSV file of the table")
+    options = parser.parse_args()
+    rows = []
+    for group in cases(options.data):
+        for case in group():
+            if options.only in case.name:
+                rows.append(row(case))
+                print(f"{case.name}: { ({k: v for k, v in rows[-1].items() if k != 'case'}) }", file=sys.stderr)
+    table = pd.DataFrame(rows)
+    print(table.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.3f}", max_colwidth=90))
+    if options.out is not None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(options.out) as partial:
+            table.to_csv(partial, index=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,410 @@
+"""No verb writes over what it reads: directly, through a link, in a mosaic or a run, as a side file, in a dry run."""
+
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import rasterio.shutil
+import shapely
+from sklearn.linear_model import LogisticRegression
+
+from deepnets4eo.baselines import PixelClassifier
+from deepnets4eo.cli.main import VERBS, main
+from deepnets4eo.damage.map import PRODUCTS
+from deepnets4eo.inputs import InputSpec
+from deepnets4eo.lattice import Tiling
+from deepnets4eo.legend import Legend
+from deepnets4eo.output_lock import locked
+from deepnets4eo.prediction.ledger import Ledger
+from deepnets4eo.run import save_run
+from deepnets4eo.scene import Scene
+
+# words of each verb, what they read that an output may hit, and the option of that output
+CASES: dict[str, list[tuple[str, str, str]]] = {
+    "damage": [
+        ("damage pre.tif post.tif out/damage.gpkg --out out", "out/damage.gpkg", ""),
+        ("damage out/damage.gpkg post.tif houses.gpkg --out out", "out/damage.gpkg", ""),
+        ("damage pre.tif post.tif houses.gpkg --dsm-pre dsm.tif --dsm-post dsm.tif --out dsm.tif", "dsm.tif", ""),
+        ("damage - tiles houses.gpkg --out tiles", "tiles", ""),
+        ("damage pre.tif post.tif - --segmenter run --out run", "run", ""),
+    ],
+    "predict": [
+        ("predict run image.tif", "image.tif", "--out"),
+        ("predict run image.tif --out new.tif", "image.tif", "--entropy"),
+        ("predict run image.tif --out new.tif", "image.tif", "--probabilities"),
+        ("predict run image=mosaic.vrt", "tiles/b.tif", "--out"),
+        ("predict run tiles", "tiles/a.tif", "--out"),
+        ("predict run image.tif", "run/card.json", "--out"),
+        ("predict run image.tif", "run/estimator.skops", "--out"),
+        ("predict run image.tif --ensemble other", "other/estimator.skops", "--out"),
+    ],
+    "rasterize": [
+        ("rasterize image.tif houses.gpkg", "image.tif", "--out"),
+        ("rasterize image.tif houses.gpkg", "houses.gpkg", "--out"),
+        ("rasterize image.tif buildings=houses.gpkg", "houses.gpkg", "--out"),
+        ("rasterize image.tif roads.shp", "roads.dbf", "--out"),
+        ("rasterize image.tif houses.gpkg --coverage area.geojson", "area.geojson", "--out"),
+        ("rasterize image.tif houses.gpkg --rules rules.yaml", "rules.yaml", "--out"),
+    ],
+    "heights": [
+        ("heights dsm.tif", "dsm.tif", "--out"),
+        ("heights dsm.tif --dtm image.tif", "image.tif", "--out"),
+        ("heights dsm.tif --channels ndvi --image image.tif", "image.tif", "--out"),
+    ],
+    "polygons": [
+        ("polygons table.gpkg", "table.gpkg", "--out"),
+        ("polygons labels.tif --legend card.geojson", "card.geojson", "--out"),
+    ],
+    "objects": [
+        ("objects table.gpkg", "table.gpkg", "--out"),
+        ("objects labels.tif --out cars.gpkg", "labels.tif", "--density"),
+    ],
+    "evaluate": [
+        ("evaluate labels.tif reference.tif", "labels.tif", "--json"),
+        ("evaluate labels.tif reference.tif", "reference.tif", "--csv"),
+        ("evaluate tiles tiles", "tiles/a.tif", "--figure"),
+        ("evaluate labels.tif reference.tif --legend rules.yaml", "rules.yaml", "--markdown"),
+        ("evaluate labels.tif reference.tif --against scores.json", "scores.json", "--json"),
+    ],
+    "register": [
+        ("register pre.tif post.tif", "pre.tif", "--json"),
+        ("register pre.tif post.tif --footprints houses.gpkg", "houses.gpkg", "--tie-points"),
+    ],
+    "train": [
+        ("train out/recipe.yaml --data tiles --out out", "out/recipe.yaml", ""),
+        ("train out/recipe.yaml --data tiles --out tiles", "tiles", ""),
+        ("train rules.yaml --data tiles --set legend=out/legend.yaml --out out", "out/legend.yaml", ""),
+    ],
+    "export": [
+        ("export run", "run/estimator.skops", "--onnx"),
+        ("export run", "run/card.json", "--onnx"),
+    ],
+    "check": [("check image.tif scores.json", "scores.json", "--json"), ("check tiles", "tiles/a.tif", "--json")],
+    "score": [("score xview2 tiles other_tiles", "tiles/a.tif", "--json")],
+    "datasets": [("datasets rules.yaml", "rules.yaml", "--json")],
+}
+NO_INPUT_FILES = {"demo", "models"}
+NO_OVERWRITE = {"evaluate", "check", "score", "datasets"}  # they replace their outputs without being asked to
+FLAT = [pytest.param(*case, id=f"{case[0]} {case[2]} {case[1]}") for cases in CASES.values() for case in cases]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One folder with an input of every kind."""
+    folder = tmp_path_factory.mktemp("place")
+    for name in ("out", "tiles", "other_tiles"):
+        (folder / name).mkdir()
+    image, after = (
+        np.kron(np.random.default_rng(seed).integers(1, 255, (3, 4, 4)), np.ones((1, 8, 8))).astype(np.uint8)
+        for seed in (0, 1)
+    )
+    profile = dict(driver="GTiff", width=32, height=32, count=3, dtype="uint8", crs="EPSG:32633")
+    for column, name in enumerate(("image", "pre", "post", "tiles/a", "tiles/b")):
+        transform = rasterio.Affine(1, 0, 32.0 * (column if "/" in name else 0), 0, -1, 0)
+        with rasterio.open(folder / f"{name}.tif", "w", transform=transform, **profile) as file:
+            file.write(after if name == "post" else image)
+    for name, values in (("dsm", image[:1]), ("labels", image[:1] % 2), ("reference", image[:1] % 2)):
+        transform = rasterio.Affine(1, 0, 0, 0, -1, 0)
+        with rasterio.open(folder / f"{name}.tif", "w", transform=transform, **profile | {"count": 1}) as file:
+            file.write(values)
+    rasterio.shutil.copy(folder / "tiles" / "b.tif", folder / "mosaic.vrt", driver="VRT")
+    outlines = gpd.GeoDataFrame({"building": ["yes"]}, geometry=[shapely.box(4, -20, 20, -4)], crs="EPSG:32633")
+    for name in ("houses.gpkg", "out/damage.gpkg", "roads.shp", "area.geojson", "card.geojson"):
+        outlines.to_file(folder / name)
+    with rasterio.open(folder / "labels.tif") as file:
+        rasterio.shutil.copy(file, folder / "table.gpkg", driver="GPKG")
+    for name in ("rules.yaml", "out/recipe.yaml", "out/legend.yaml"):
+        (folder / name).write_text("task: segmentation\n")
+    (folder / "scores.json").write_text("{}")
+    scene = Scene.open(image=image, labels=(image[0] > 127).astype(np.uint8))
+    spec = InputSpec.measure([scene])
+    segmenter = PixelClassifier(LogisticRegression(), spec, Legend.load("isprs"), tiling=Tiling(32, 0))
+    segmenter.fit([scene], max_pixels=200)
+    for name in ("run", "other"):
+        save_run(segmenter, folder / name)
+    return folder
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def words_of(command: str, output: str, option: str, *more: str) -> list[str]:
+    """The command line, with leave to overwrite wherever a verb takes it."""
+    words = [*command.split(), *([option, output] if option else []), *more]
+    return words if words[0] in NO_OVERWRITE else [*words, "--overwrite"]
+
+
+def test_every_verb_that_reads_and_writes_files_has_cases() -> None:
+    assert set(CASES) | NO_INPUT_FILES == set(VERBS)
+    assert all(command.split()[0] == verb for verb, cases in CASES.items() for command, _, _ in cases)
+
+
+@pytest.mark.parametrize(("command", "hit", "option"), FLAT)
+def test_an_output_that_is_an_input_is_refused(
+    place: Path,
+    command: str,
+    hit: str,
+    option: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(place)
+    before = contents(place)
+    assert main(words_of(command, hit, option)) == 1
+    error = capsys.readouterr().err
+    assert f"{hit} is read by this job, so it cannot be written by it." in error
+    assert "Choose another name for the output." in error
+    assert contents(place) == before
+
+
+def hard_link(source: Path, link: Path) -> None:
+    os.link(source, link)
+
+
+def symbolic_link(source: Path, link: Path) -> None:
+    link.symlink_to(source)
+
+
+@pytest.mark.parametrize("make_link", [hard_link, symbolic_link])
+@pytest.mark.parametrize(
+    ("command", "hit", "option"), [case for case in FLAT if case.values[2] and "run/" not in str(case.values[1])]
+)
+def test_links_and_other_letters_do_not_hide_an_input(
+    place: Path,
+    command: str,
+    hit: str,
+    option: str,
+    make_link: Callable[[Path, Path], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A link in capitals: what the same file looks like where the file system does not tell letters apart."""
+    monkeypatch.chdir(place)
+    before = contents(place)
+    link = place / f"LINK{Path(hit).suffix}"
+    make_link(place / hit, link)
+    try:
+        assert main(words_of(command, str(link), option)) == 1
+    finally:
+        link.unlink()
+    assert f"{link} (the same as " in capsys.readouterr().err
+    assert contents(place) == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "predict run image.tif --out image.tif --dry-run",
+        "predict run image.tif --out new.tif --entropy image.tif --dry-run",
+        "predict run image.tif --out image --probabilities image.tif --dry-run",
+        "predict run image.tif --ensemble other --out other/card.json --dry-run",
+        "damage pre.tif post.tif out/damage.gpkg --out out --dry-run",
+        "damage pre.tif post.tif houses.gpkg --out pre.tif --dry-run",
+    ],
+)
+def test_a_dry_run_refuses_the_same(
+    place: Path, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    assert main([*command.split(), "--overwrite"]) == 1
+    assert "is read by this job" in capsys.readouterr().err
+    assert main(["predict", "run", "image.tif", "--out", "pre.tif", "--dry-run"]) == 1
+    assert "pre.tif exists already. Pass --overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("side", [".qml", ".tif.aux.xml"])
+def test_a_side_file_of_an_output_does_not_replace_an_input(
+    place: Path, side: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    raster = place / f"fresh{side}"  # GDAL opens by content
+    raster.write_bytes((place / "image.tif").read_bytes())
+    try:
+        assert main(["predict", "run", raster.name, "--out", "fresh.tif"]) == 1
+    finally:
+        raster.unlink()
+    assert f"fresh{side} is read by this job" in capsys.readouterr().err
+    assert not (place / "fresh.tif").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "evaluate labels.tif reference.tif --json a.json --csv ./a.json",
+        "objects labels.tif --out cars.gpkg --density cars.gpkg",
+        "predict run image.tif --out a.tif --entropy a.qml",
+    ],
+)
+def test_two_outputs_of_one_name_are_refused(
+    place: Path, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    assert main(command.split()) == 1
+    assert "would be written twice. Give each output a name of its own." in capsys.readouterr().err
+
+
+def test_an_input_beside_the_products_is_no_hindrance(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    assert main(["damage", "out/../pre.tif", "post.tif", "houses.gpkg", "--out", ".", "--overwrite", "--dry-run"]) == 0
+    assert "1 buildings would be assessed" in capsys.readouterr().out
+
+
+def test_a_run_may_be_used_and_predicted_into_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place)
+    for _ in range(2):
+        assert main(["predict", "run", "image.tif", "--out", "run/new.tif", "--overwrite"]) == 0
+    for path in (place / "run").glob("new*"):
+        path.unlink()
+
+
+def test_the_products_of_a_damage_map_are_named() -> None:
+    from deepnets4eo.damage.products import write
+
+    assert PRODUCTS[-1] == "manifest.json"
+    assert all(name in Path(write.__file__).read_text() for name in PRODUCTS[:-1])
+
+
+WRITING = [
+    "damage pre.tif post.tif houses.gpkg --out OUT",
+    "damage pre.tif post.tif houses.gpkg --out OUT --resume",
+    "demo --out OUT",
+    "predict run image.tif --out OUT",
+    "predict run image.tif --out free.tif --probabilities OUT",
+    "predict run image.tif --out OUT --resume",
+    "train recipe.yaml --data tiles --out OUT",
+    "train recipe.yaml --data tiles --out OUT --resume",
+    "export run --onnx OUT",
+    "rasterize image.tif houses.gpkg --out OUT",
+    "heights dsm.tif --out OUT",
+    "polygons labels.tif --out OUT",
+    "objects labels.tif --legend isprs --out OUT",
+    "objects labels.tif --legend isprs --out free.gpkg --density OUT",
+]
+
+
+@pytest.mark.parametrize("command", WRITING)
+def test_a_verb_does_not_write_what_another_job_is_writing(
+    place: Path, command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    Path("recipe.yaml").write_text("task: segmentation\n")
+    before, statuses = contents(place), []
+    words = command.replace("OUT", "taken.gpkg").split()
+    second = threading.Thread(target=lambda: statuses.append(main(words)))
+    with locked("taken.gpkg"):
+        second.start()
+        second.join()
+    assert statuses == [1]
+    assert "taken.gpkg is being written by another job (process " in capsys.readouterr().err
+    assert contents(place) == before
+
+
+def test_the_second_of_two_predictions_is_refused_and_the_first_is_whole(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    out, statuses = tmp_path / "labels.tif", []
+    words = ["predict", "run", "image.tif", "--out", str(out)]
+    really = Ledger.record
+
+    def record_while_another_comes(self: Ledger, *more: Any) -> None:
+        second = threading.Thread(target=lambda: statuses.append(main([*words, "--overwrite"])))
+        second.start()
+        second.join()
+        really(self, *more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "record", record_while_another_comes)
+        assert main(words) == 0
+    assert statuses == [1]
+    assert "is being written by another job" in capsys.readouterr().err
+    assert main([*words[:-1], str(tmp_path / "alone.tif")]) == 0
+    assert out.read_bytes() == (tmp_path / "alone.tif").read_bytes()
+    assert not list(tmp_path.glob(".partial-*"))
+
+
+RASTER_OF_LABELS = {"a.tif", "a.qml", "a.tif.aux.xml"}
+
+
+@pytest.mark.parametrize(
+    ("command", "made"),
+    [
+        ("predict run image.tif --out new/a.tif --entropy new/e.tif", RASTER_OF_LABELS | {"e.tif"}),
+        ("rasterize image.tif houses.gpkg --out new/a.tif", {"a.tif"}),
+        ("rasterize image.tif houses.gpkg --out new/a.tif --encoding distance", {"a.tif"}),
+        ("heights dsm.tif --out new/a.tif", {"a.tif"}),
+        ("polygons labels.tif --out new/a.gpkg", {"a.gpkg"}),
+        ("polygons labels.tif --out new/a.geojson", {"a.geojson"}),
+        ("polygons labels.tif --out new/a.parquet", {"a.parquet"}),
+        ("objects labels.tif --legend isprs --class building --out new/a.fgb --density new/d.tif", {"a.fgb", "d.tif"}),
+        (
+            "evaluate labels.tif reference.tif --legend isprs --json new/a.json --csv new/a.csv --markdown new/a.md "
+            "--figure new/a.png",
+            {"a.json", "a.csv", "a.md", "a.png"},
+        ),
+        ("check image.tif labels.tif houses.gpkg run --json new/a.json", {"a.json"}),
+        ("datasets isprs_vaihingen --json new/a.json", {"a.json"}),
+    ],
+)
+def test_a_verb_leaves_its_outputs_and_nothing_else(
+    place: Path, command: str, made: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place)
+    before = contents(place)
+    assert main(command.split()) == 0
+    assert {path.name for path in (place / "new").iterdir()} == made
+    shutil.rmtree(place / "new")
+    assert contents(place) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "kept"),
+    [
+        ("predict run image.tif --out new/a.tif", {".partial-rows-a.tif", ".partial-tiles-a.tif.jsonl"}),
+        ("rasterize image.tif houses.gpkg --out new/a.tif --encoding distance", set()),
+        ("heights dsm.tif --out new/a.tif", set()),
+        ("polygons labels.tif --out new/a.gpkg", set()),
+        ("objects labels.tif --legend isprs --class building --out new/a.parquet", set()),
+        ("evaluate labels.tif reference.tif --legend isprs --json new/a.json", set()),
+        ("check image.tif labels.tif run --json new/a.json", set()),
+        (
+            "train recipe.yaml --data tiles --set data.layers.image='*.tif' --set data.layers.labels='*.tif' --out new/a",
+            set(),
+        ),
+        ("damage - post.tif houses.gpkg --out new/a", {".partial-scratch-a"}),
+    ],
+)
+def test_a_full_disk_is_said_in_the_same_words_by_every_verb(
+    place: Path, command: str, kept: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No file can grow beyond 400 bytes; what an interrupted job can go on with stays."""
+    resource = pytest.importorskip("resource")
+    monkeypatch.chdir(place)
+    Path("recipe.yaml").write_text("task: segmentation\nlegend: minicity\n")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (400, hard))
+    try:
+        assert main(command.split()) == 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("Error: could not write ")
+    assert "Free some space or choose another --out." in error
+    left = {path.name for path in (place / "new").iterdir()} if (place / "new").exists() else set()
+    shutil.rmtree(place / "new", ignore_errors=True)
+    assert left == kept

@@ -1,0 +1,94 @@
+"""The command line as a whole: verbs, version, exit codes, and what goes to which stream."""
+
+import logging
+
+import pytest
+import typer
+
+from deepnets4eo.cli.main import VERBS, main
+from deepnets4eo.errors import GridError, InputError, LabelError, OutputError, RunError
+from deepnets4eo.version import __version__
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Help is wrapped to the terminal's width: one width for all."""
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def test_the_version_is_printed(capsys) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"deepnets4eo {__version__}\n"
+
+
+def test_help_lists_every_verb_in_order_with_its_line(capsys) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    places = [out.index(f"\n  {verb} ") for verb in VERBS]
+    assert places == sorted(places)
+    words = " ".join(out.split())
+    assert all(f"{verb} {line}" in words for verb, line in VERBS.items())
+    assert "Usage: deepnets4eo " in out
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_a_paragraph_and_an_example(verb: str, capsys) -> None:
+    assert main([verb, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert f"Usage: deepnets4eo {verb} " in out
+    assert f"deepnets4eo {verb}" in out.split("\n", 2)[2]
+
+
+@pytest.mark.parametrize("arguments", [[], *([verb] for verb in VERBS if verb not in ("demo", "models", "datasets"))])
+def test_without_arguments_it_helps_and_fails(arguments: list[str], capsys) -> None:
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert f"Usage: deepnets4eo {' '.join(arguments)}".strip() in shown.out + shown.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["damge"], ["models", "--jsno", "-"], ["predict", "run"], ["evaluate", "a", "b", "--erode", "-1"]]
+)
+def test_wrong_usage_ends_with_2_on_stderr(arguments: list[str], capsys) -> None:
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "Usage: deepnets4eo" in shown.err
+    assert "Traceback" not in shown.err
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (InputError("a"), 2), (LabelError("a"), 2), (GridError("a"), 2), (RunError("a"), 2), (OutputError("a"), 1),
+        (KeyboardInterrupt(), 130), (typer.Abort(), 130), (typer.Exit(7), 7),
+    ],
+)  # fmt: skip
+def test_each_failure_has_its_status_and_one_line(error: BaseException, status: int, monkeypatch, capsys) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("deepnets4eo.catalog.recipes", fail)
+    assert main(["models"]) == status
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    if status in (1, 2):
+        assert shown.err == "Error: a\n"
+    elif status == 130:
+        assert shown.err.startswith("Interrupted. What was finished is kept; go on with --resume")
+
+
+def test_debug_shows_the_error_itself(monkeypatch) -> None:
+    def fail() -> None:
+        raise InputError("a")
+
+    monkeypatch.setattr("deepnets4eo.catalog.recipes", fail)
+    with pytest.raises(InputError, match="a"):
+        main(["models", "--debug"])
+
+
+def test_libraries_that_talk_much_are_kept_quiet() -> None:
+    logging.getLogger("rasterio").setLevel(logging.NOTSET)
+    assert main(["--version"]) == 0
+    for name in ("rasterio", "fiona", "pyogrio", "matplotlib", "PIL", "lightning"):
+        assert logging.getLogger(name).level == logging.WARNING

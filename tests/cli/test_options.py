@@ -1,0 +1,335 @@
+"""Every option of a verb reaches the work, and what is not given has the value that the help promises."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.errors import DeepNets4EOError
+from deepnets4eo.evaluation import Intervals, Protocol
+from deepnets4eo.legend import Legend
+from deepnets4eo.polygons import Shaping
+from deepnets4eo.prediction import PredictOptions
+from deepnets4eo.segmentation import ObjectRules
+from deepnets4eo.training.tasks import TrainOptions
+
+
+class ReachedError(DeepNets4EOError):
+    """The work was reached, and need not be done."""
+
+
+class Recorder:
+    """Stands in for the function that does the work; keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.words: tuple[Any, ...] = ()
+        self.options: dict[str, Any] = {}
+
+    def __call__(self, *words: Any, **options: Any) -> Any:
+        self.words, self.options = words, {name: one for name, one in options.items() if name != "progress"}
+        raise ReachedError("reached")
+
+
+@pytest.fixture
+def reach(monkeypatch: pytest.MonkeyPatch):
+    """Runs a verb up to a function, and returns what that was given."""
+
+    def run(function: str, *command: object) -> Recorder:
+        recorder = Recorder()
+        monkeypatch.setattr(function, recorder)
+        assert main([str(word) for word in command]) == 1, command
+        assert recorder.words
+        return recorder
+
+    return run
+
+
+@pytest.fixture
+def labels(tmp_path: Path) -> Path:
+    profile = dict(driver="GTiff", width=8, height=8, count=1, dtype="uint8", crs="EPSG:32615")
+    with rasterio.open(tmp_path / "labels.tif", "w", transform=rasterio.Affine(1, 0, 0, 0, -1, 8), **profile) as file:
+        file.write(np.ones((1, 8, 8), np.uint8))
+    return tmp_path / "labels.tif"
+
+
+def test_heights(reach) -> None:
+    found = reach("deepnets4eo.fusion.composite_raster", "heights", "dsm.tif", "--out", "a.tif")
+    assert found.words == (Path("dsm.tif"), Path("a.tif"))
+    assert found.options == {
+        "dtm": None, "image": None, "channels": ["ndsm"], "bands": None, "max_building_m": 50.0, "overwrite": False,
+    }  # fmt: skip
+    words = ["--dtm", "t.tif", "--image", "i.tif", "--channels", "dsm, ,ndvi", "--bands", "nir,red"]
+    more = ["--max-building-m", 30, "--overwrite"]
+    found = reach("deepnets4eo.fusion.composite_raster", "heights", "dsm.tif", "--out", "a.tif", *words, *more)
+    assert found.options == {
+        "dtm": Path("t.tif"), "image": Path("i.tif"), "channels": ["dsm", "ndvi"], "bands": ["nir", "red"],
+        "max_building_m": 30.0, "overwrite": True,
+    }  # fmt: skip
+
+
+def test_rasterize(reach, capsys) -> None:
+    function, start = "deepnets4eo.fusion.rasterize_osm", ["rasterize", "i.tif", "--out", "o.tif"]
+    found = reach(function, *start, "a.osm", "b.osm")
+    assert found.words == (["a.osm", "b.osm"], Path("i.tif"), Path("o.tif"))
+    assert found.options == {
+        "encoding": "binary", "clip_m": 20.0, "rules": None, "coverage": None, "unknown": [], "complete": [],
+        "overwrite": False,
+    }  # fmt: skip
+    words = ["--encoding", "distance", "--clip", 5, "--rules", "r.yaml", "--coverage", "c.gpkg", "--unknown", "roads"]
+    found = reach(function, *start, "roads=a.gpkg", "water=b.gpkg", *words, "--complete", "a,b", "--overwrite")
+    assert found.words[0] == {"roads": "a.gpkg", "water": "b.gpkg"}
+    assert found.options == {
+        "encoding": "distance", "clip_m": 5.0, "rules": Path("r.yaml"), "coverage": "c.gpkg", "unknown": ["roads"],
+        "complete": ["a", "b"], "overwrite": True,
+    }  # fmt: skip
+    capsys.readouterr()
+    for mixed in (["roads=a.gpkg", "b.osm"], ["roads=a.gpkg", "roads=b.gpkg"]):
+        assert main([*start, *mixed]) == 2
+        assert f"{' '.join(mixed)} mixes class=file with files that have tags, or names a class twice" in (
+            capsys.readouterr().err
+        )
+
+
+def test_polygons(reach, labels) -> None:
+    function, start = "deepnets4eo.polygons.polygonize", ["polygons", labels, "--out", "a.gpkg"]
+    found = reach(function, *start)
+    assert found.words[0].source == str(labels)
+    assert found.words[1:] == (None, Shaping(0.0, 0.0, right_angles=False))
+    words = ["--legend", "isprs", "--min-area", 3, "--simplify", 0.5, "--right-angles", "--classes", "car, 1,9"]
+    found = reach(function, *start, *words)
+    assert found.words[1:] == ({4: "car", 1: "building", 9: "9"}, Shaping(3.0, 0.5, right_angles=True))
+    every = reach(function, *start, "--legend", "isprs").words[1]
+    assert every == dict(enumerate(Legend.load("isprs").names))
+    assert reach(function, *start, "--classes", "7").words[1] == {7: "7"}
+
+
+def test_objects(reach, labels) -> None:
+    function = "deepnets4eo.segmentation.extract_objects"
+    start = ["objects", labels, "--out", "a.gpkg", "--legend", "isprs"]
+    found = reach(function, *start)
+    assert found.words[1:] == (
+        "car", Legend.load("isprs"), ObjectRules(0.0, 0.0, "distance", None, connectivity=4, shape="oriented_box"),
+    )  # fmt: skip
+    assert found.options == {"workers": 2}
+    words = ["--class", "tree", "--opening", 0.5, "--min-area", 2, "--split", "area", "--object-area", 8]
+    found = reach(function, *start, *words, "--connectivity", 8, "--shape", "polygon", "--workers", 3)
+    assert found.words[1] == "tree"
+    assert found.words[3] == ObjectRules(0.5, 2.0, "area", 8.0, connectivity=8, shape="polygon")
+    assert found.options == {"workers": 3}
+
+
+def test_density_of_objects(reach, labels, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("deepnets4eo.segmentation.extract_objects", lambda *_, **__: [])
+    monkeypatch.setattr("deepnets4eo.polygons.write_vector", lambda found, out: out)
+    start = ["objects", labels, "--out", tmp_path / "a.gpkg", "--legend", "isprs", "--density", tmp_path / "d.tif"]
+    found = reach("deepnets4eo.segmentation.write_density_map", *start)
+    assert found.words[2] == tmp_path / "d.tif"
+    assert tuple(found.words[1].shape) == (1, 1)  # cells of 10 m over 8 × 8 m
+    assert found.options == {"radius_m": 0.0}
+    found = reach("deepnets4eo.segmentation.write_density_map", *start, "--cell", 2, "--radius", 7)
+    assert tuple(found.words[1].shape) == (4, 4)
+    assert found.options == {"radius_m": 7.0}
+    (tmp_path / "d.tif").write_text("precious")
+    assert main([str(word) for word in start]) == 1
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_register(reach, labels) -> None:
+    function, start = "deepnets4eo.damage.registration.register", ["register", labels, labels]
+    assert reach(function, *start).options == {"model": "auto", "max_shift_m": 30.0, "seed": 0}
+    found = reach(function, *start, "--motion", "affine", "--max-shift", 5, "--seed", 7)
+    assert found.options == {"model": "affine", "max_shift_m": 5.0, "seed": 7}
+
+
+def test_train(reach) -> None:
+    function, start = "deepnets4eo.training.train", ["train", "unet", "--out", "run"]
+    found = reach(function, *start)
+    assert found.words == ("unet", Path("run"))
+    assert found.options == {"data": (), "overrides": [], "options": TrainOptions("auto", resume=False)}
+    words = ["--data", "a", "--data", "b", "--set", "x=1", "--seed", 0, "--device", "cpu", "--precision", "bfloat16"]
+    found = reach(function, *start, *words, "--resume", "--overwrite")
+    assert found.options == {
+        "data": [Path("a"), Path("b")],
+        "overrides": ["x=1", "train.seed=0", "train.precision=bfloat16"],
+        "options": TrainOptions("cpu", resume=True, overwrite=True),
+    }
+
+
+def test_predict(reach, monkeypatch) -> None:
+    runs: list[Any] = []
+
+    class Loaded:
+        segmenter = None
+
+        class inputs:  # noqa: N801 - stands in for a run's inputs
+            names = ("image", "dsm")
+
+    def voting_run(*words: Any, **options: Any) -> type[Loaded]:
+        runs.append((words, options))
+        return Loaded
+
+    monkeypatch.setattr("deepnets4eo.run.load_run", lambda folder: folder)
+    monkeypatch.setattr("deepnets4eo.segmentation.voting_run", voting_run)
+    monkeypatch.setattr("deepnets4eo.prediction.open_scene", lambda layers, segmenter: layers)
+    function, start = "deepnets4eo.prediction.predict", ["predict", "r", "i.tif", "--out", "o.tif"]
+    found = reach(function, *start)
+    assert found.words == (Loaded, {"image": "i.tif"}, Path("o.tif"), PredictOptions(memory_bytes=4 * 10**9))
+    assert runs.pop() == (([Path("r")],), {"vote": "mean", "views": "none", "scales": (1.0,)})
+    words = ["dsm=d.tif", "--probabilities", "p.tif", "--entropy", "e.tif", "--tile", 64, "--halo", 8, "--overlap", 4]
+    more = ["--scores", "raw", "--memory", "500MB", "--workers", 5, "--threads", 3, "--device", "cpu", "--precision"]
+    last = ["float32", "--resume", "--overwrite", "--augment", "flips", "--scales", "1,2", "--vote", "majority"]
+    found = reach(function, *start, *words, *more, *last, "--ensemble", "s", "--ensemble", "t")
+    assert found.words[1] == {"image": "i.tif", "dsm": "d.tif"}
+    assert found.words[3] == PredictOptions(
+        probabilities=Path("p.tif"), entropy=Path("e.tif"), tile_px=64, halo_px=8, overlap_px=4, scores="raw",
+        memory_bytes=500_000_000, workers=5, threads=3, device="cpu", precision="float32", resume=True, overwrite=True,
+    )  # fmt: skip
+    folders = [Path("r"), Path("s"), Path("t")]
+    assert runs.pop() == ((folders,), {"vote": "majority", "views": "flips", "scales": (1.0, 2.0)})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("123", 123), ("4GB", 4 * 10**9), ("1.5 kib", 1500), ("2t", 2 * 10**12), (" 7 MB ", 7 * 10**6)],
+)
+def test_sizes_of_memory(text: str, expected: int) -> None:
+    from deepnets4eo.cli.options import memory_bytes
+
+    assert memory_bytes(text) == expected
+
+
+def test_evaluate_of_files(reach) -> None:
+    function = "deepnets4eo.evaluation.evaluate_pairs"
+    start = ["evaluate", "p.tif", "r.tif", "--legend", "isprs"]
+    found = reach(function, *start)
+    assert found.words == ([(Path("p.tif"), Path("r.tif"))], Legend.load("isprs"), Protocol())
+    assert found.options == {"intervals": Intervals(0, 512, 0)}
+    words = ["--erode", 3, "--boundary-px", 2, "--ignore", "car", "--ignore", "tree", "--unknown", "void"]
+    stored = ["--prediction-legend", "isprs-mmseg", "--reference-legend", "isprs-delta"]
+    found = reach(function, *start, *words, *stored, "--bootstrap", 40, "--tile", 64, "--seed", 9)
+    assert found.words[2] == Protocol(
+        erode_px=3, boundary_px=2, ignored=("car", "tree"), unknown="void",
+        prediction_legend=Legend.load("isprs-mmseg"), reference_legend=Legend.load("isprs-delta"),
+    )  # fmt: skip
+    assert found.options == {"intervals": Intervals(40, 64, 9)}
+
+
+def test_a_protocol_keeps_its_own_rules_where_no_option_changes_them(reach) -> None:
+    start = ["evaluate", "p.tif", "r.tif", "--protocol", "dfc2015/benchmark"]
+    rules = reach("deepnets4eo.evaluation.evaluate_pairs", *start).words[2]
+    assert rules.name == "dfc2015/benchmark"
+    changed = reach("deepnets4eo.evaluation.evaluate_pairs", *start, "--erode", 2).words[2]
+    assert changed == replace(rules, erode_px=2)
+    changed = reach("deepnets4eo.evaluation.evaluate_pairs", *start, "--erode", 0, "--ignore", "car").words[2]
+    assert (changed.erode_px, changed.ignored) == (0, ("car",))
+    assert (changed.name, changed.boundary_px) == (rules.name, rules.boundary_px)
+
+
+def test_evaluate_of_a_dataset(reach, capsys) -> None:
+    function = "deepnets4eo.evaluation.evaluate_dataset"
+    start = ["evaluate", "predicted", "root", "--dataset", "isprs_vaihingen"]
+    found = reach(function, *start, "--bootstrap", 5, "--seed", 2)
+    assert found.words == ("isprs_vaihingen", Path("root"), Path("predicted"), None)
+    assert found.options.pop("rules")(Protocol(erode_px=4)) == Protocol(erode_px=4)
+    assert found.options == {"layout": {}, "intervals": Intervals(5, 512, 2)}
+    words = ["--protocol", "isprs_vaihingen/deepnetsforeo", "--layer", "labels=gt/{id}.tif", "--erode", 0]
+    found = reach(function, *start, *words)
+    assert found.words[3] == "deepnetsforeo"
+    assert found.options["layout"] == {"labels": "gt/{id}.tif"}
+    assert found.options["rules"](Protocol(erode_px=4)) == Protocol()
+    capsys.readouterr()
+    for wrong, message in (
+        ([*start, "--legend", "isprs"], "--legend and --dataset do not go together"),
+        ([*start[:3], "--legend", "isprs", "--layer", "labels=a.tif"], "--layer belongs to a dataset"),
+        ([*start, "--layer", "labels"], "--layer labels is not of the form layer=pattern"),
+        ([*start, "--layer", "=a.tif"], "--layer =a.tif is not of the form"),
+        ([*start, "--layer", "labels="], "--layer labels= is not of the form"),
+    ):
+        assert main(wrong) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_damage(reach, tmp_path) -> None:
+    function, start = "deepnets4eo.damage.job.open_inputs", ["damage", "a.tif", "b.tif", "f.gpkg"]
+    out = ["--out", tmp_path / "out"]
+    found = reach(function, *start, *out)
+    assert found.words[:3] == ("a.tif", "b.tif", "f.gpkg")
+    plain = asdict(found.words[3])
+    expected = {
+        "model": "damage-evidence", "network_weight": 0.5, "damaged_share": 0.5, "motion": "auto", "max_shift_m": 30.0,
+        "align": True, "sensor": "auto", "class_shares": None, "layer": None, "id_column": None,
+        "footprints_crs": None, "workers": 2, "seed": 0, "segmenter": None,
+    }  # fmt: skip
+    assert expected.items() <= plain.items()
+    assert {"dsm_pre": None, "dsm_post": None, "cloud_mask": None}.items() <= found.options.items()
+    words = ["--model", "m", "--network-weight", 0.25, "--damaged-share", 0.1, "--motion", "similarity", "--no-align"]
+    more = ["--max-shift", 8, "--sensor", "optical", "--class-shares", "c", "--layer", "l", "--id-column", "i"]
+    last = ["--footprints-crs", "pixels", "--workers", 3, "--seed", 4, "--dsm-pre", "d", "--dsm-post", "e"]
+    found = reach(function, *start, *out, *words, *more, *last, "--cloud-mask", "m.tif")
+    changed = {
+        "model": "m", "network_weight": 0.25, "damaged_share": 0.1, "motion": "similarity", "max_shift_m": 8.0,
+        "align": False, "sensor": "optical", "class_shares": "c", "layer": "l", "id_column": "i",
+        "footprints_crs": "pixels", "workers": 3, "seed": 4, "segmenter": None,
+    }  # fmt: skip
+    assert changed.items() <= asdict(found.words[3]).items()
+    assert {"dsm_pre": "d", "dsm_post": "e", "cloud_mask": "m.tif"}.items() <= found.options.items()
+
+
+@pytest.mark.parametrize("words", [["f.gpkg", "--segmenter", "run"], ["-"]])
+def test_damage_takes_footprints_or_a_run_that_finds_them(words, tmp_path, capsys) -> None:
+    assert main(["damage", "a.tif", "b.tif", *words, "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert f"FOOTPRINTS is {words[0]} and --segmenter {words[-1] if len(words) > 1 else 'is not given'}" in error
+
+
+def test_demo(reach, tmp_path, monkeypatch, capsys) -> None:
+    found = reach("deepnets4eo.synthetic.City", "demo", "--out", tmp_path / "d", "--size", 99, "--seed", 7)
+    assert found.words == (7, 99)
+    monkeypatch.chdir(tmp_path)
+    assert reach("deepnets4eo.synthetic.City", "demo").words == (2026, 1536)
+    assert "Open demo/damage/report.html in a browser" in capsys.readouterr().out
+
+
+def test_check(reach, labels, tmp_path, capsys) -> None:
+    function = "deepnets4eo.dataset_inspection.inspect_dataset"
+    found = reach(function, "check", tmp_path, "--dataset", "xbd")
+    assert found.words[0] == str(tmp_path)
+    assert found.words[1].name == "xbd"
+    assert found.options == {"split": None, "thorough": False}
+    words = ["--split", "s", "--thorough", "--layer", "labels=gt/{id}.tif"]
+    found = reach(function, "check", tmp_path, "--dataset", "isprs_vaihingen", *words)
+    assert found.words[1].layout["labels"] == ("gt/{id}.tif",)
+    assert found.options == {"split": "s", "thorough": True}
+    capsys.readouterr()
+    for wrong in (["--split", "s"], ["--thorough"], ["--layer", "labels=a/{id}.tif"]):
+        assert main(["check", str(labels), *wrong]) == 2
+        assert "--split, --layer and --thorough belong to a dataset" in capsys.readouterr().err
+
+
+def test_check_prints_what_it_writes(labels, tmp_path, capsys) -> None:
+    other = tmp_path / "text.tif"
+    other.write_text("no raster")
+    target = tmp_path / "check.json"
+    words = [str(labels), str(labels), "--legend", "xbd", "--json", str(target)]
+    assert main(["check", *words]) == 0
+    out = capsys.readouterr().out.splitlines()
+    written = json.loads(target.read_text())
+    expected = []
+    for item in written["files"]:
+        expected.append(f"{item['path']}: {item['kind']}")
+        expected += [f"  {name}: {value}" for name, value in item["facts"].items()]
+        expected += [f"  ! {problem}" for problem in item["problems"]]
+    assert written["overlap"]
+    assert [line.split(": ")[0] for line in out] == [
+        line.split(": ")[0]
+        for line in [*expected, "overlap:", *(f"  {line}" for line in written["overlap"]), str(target)]
+    ]
+    assert main(["check", str(other)]) == 2
+    assert f"{other}: unreadable" in capsys.readouterr().out

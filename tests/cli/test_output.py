@@ -1,0 +1,99 @@
+"""Names in files of others are shown on the terminal, and do nothing there."""
+
+import ast
+import io
+import json
+import logging
+import warnings
+from pathlib import Path
+
+import geopandas as gpd
+import pytest
+import shapely
+
+import deepnets4eo.cli
+from deepnets4eo.cli.main import main
+from deepnets4eo.cli.output import STDOUT, VisibleFormatter, echo, show_json, visible
+
+ESCAPE = "\x1b]0;owned\x07\x1b[2J"
+TURNED = "\u202egpj.exe"
+ACTING = [chr(code) for code in [*range(9), *range(11, 32), *range(0x7F, 0xA0), 0x200F, 0x2028, 0x202E, 0x2066, 0xDCFF]]
+
+
+@pytest.mark.parametrize("character", ACTING, ids=lambda text: hex(ord(text)))
+def test_control_characters_are_written_as_json_writes_them(character):
+    shown = visible(f"a{character}b")
+    assert shown.isprintable()
+    assert json.loads(f'"{shown}"') == f"a{character}b"
+
+
+@pytest.mark.parametrize("text", ["naïve café", "город 街", "👩‍🌾", "می‌خواهم", "a\tb\nc", "[red]roof[/red]"])
+def test_text_of_any_language_stays_as_it_is(text):
+    assert visible(text) == text
+
+
+def test_columns_and_files_named_to_act_on_the_terminal_are_shown_by_check(tmp_path, capsys):
+    path = tmp_path / f"a{TURNED}\x1b[1m.gpkg"
+    missing = tmp_path / "b\n  ! fine.gpkg"
+    column = f"roof{ESCAPE}{TURNED}\n  ! nothing is wrong"
+    gpd.GeoDataFrame({column: [1]}, geometry=[shapely.box(0, 0, 1, 1)], crs="EPSG:32615").to_file(
+        path, layer=f"b{ESCAPE}"
+    )
+    assert main(["check", str(path)]) == 0
+    assert main(["check", str(missing)]) == 2
+    printed = capsys.readouterr().out
+    assert all(line.isprintable() for line in printed.splitlines())
+    assert "roof\\u001b]0;owned" in printed
+    assert not any(line.strip().startswith(("! nothing", "! fine")) for line in printed.splitlines())
+
+
+def test_messages_of_errors_and_wrong_usage_are_shown(tmp_path, capsys):
+    assert main(["check", str(tmp_path / f"a{ESCAPE}.tif")]) == 2
+    assert main(["predict", f"{tmp_path}/run{ESCAPE}", "a.tif", "--out", str(tmp_path / "b.tif")]) == 2
+    assert main(["check", f"--legen{ESCAPE}"]) == 2
+    printed = "".join(capsys.readouterr())
+    assert printed.count("owned") >= 3
+    assert all(line.isprintable() for line in printed.splitlines())
+
+
+def test_log_lines_are_shown():
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(VisibleFormatter("%(message)s"))
+    handler.emit(logging.makeLogRecord({"msg": "layer %s", "args": (ESCAPE,)}))
+    assert stream.getvalue() == "layer \\u001b]0;owned\\u0007\\u001b[2J\n"
+
+
+def test_warnings_of_libraries_are_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    main(["check", str(tmp_path / "missing.tif")])
+    shown = warnings.formatwarning(f"layer {ESCAPE}", RuntimeWarning, "a.py", 1)  # what Python prints warnings with
+    assert "layer \\u001b]0;owned" in shown
+    assert all(line.isprintable() for line in shown.splitlines())
+
+
+def test_json_on_the_terminal_stays_the_same_json(capsys):
+    value = {"name": f"{ESCAPE}{TURNED}\x9b", "line": "a\nb"}
+    show_json(value, STDOUT)
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == value
+    assert all(line.isprintable() for line in printed.splitlines())
+
+
+def test_to_stderr_without_a_newline(capsys):
+    echo("a", err=True, nl=False)
+    assert capsys.readouterr() == ("", "a")
+
+
+def test_verbs_print_in_this_way_alone():
+    folder = Path(deepnets4eo.cli.__file__).parent
+    calls = [
+        (path.name, ast.unparse(node.func))
+        for path in sorted(folder.glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+    ]
+    assert ("check.py", "echo") in calls
+    assert [call for call in calls if call[1] in ("typer.echo", "print", "typer.secho")] == [
+        ("output.py", "typer.echo")
+    ]

@@ -1,0 +1,54 @@
+"""The working grid follows the post image, and a pre image that is much coarser is left out of it."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from affine import Affine
+
+from deepnets4eo.damage.evidence.canvas import COARSEST_PRE, make_canvas, pre_ratio
+from deepnets4eo.grid import Grid
+from deepnets4eo.scene import Layer
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A registration that moves nothing."""
+
+    matrix: np.ndarray = field(default_factory=lambda: np.eye(2, 3))
+    status: str = "ok"
+
+
+def image(gsd_m: float, side_m: float = 120.0) -> Layer:
+    side = round(side_m / gsd_m)
+    grid = Grid((side, side), Affine(gsd_m, 0, 500_000, 0, -gsd_m, 4_000_000), "EPSG:32615")
+    return Layer.open(np.random.default_rng(0).integers(1, 255, (3, side, side), np.uint8), grid=grid)
+
+
+@pytest.mark.parametrize(
+    ("pre_m", "post_m", "ratio", "working_m", "shown"),
+    [
+        (0.6, 0.6, 1.0, 0.6, True),
+        (0.8, 0.6, 4 / 3, 0.8, True),
+        (1.0, 0.6, 5 / 3, 0.6, False),
+        (0.7, 0.3, 1.4, 0.7, True),  # of the 0.5 m that the working pixels have at least
+        (10.0, 0.6, 100 / 6, 0.6, False),
+        (0.3, 0.6, 0.5, 0.6, True),
+    ],
+)
+def test_a_coarse_pre_image_leaves_the_grid_to_the_post_image(
+    pre_m: float, post_m: float, ratio: float, working_m: float, shown: bool
+) -> None:
+    pre, post = image(pre_m), image(post_m)
+    assert pre_ratio(pre, post) == pytest.approx(ratio, rel=0.01)
+    canvas = make_canvas(pre, post, Identity(), coarsest_pre=COARSEST_PRE)
+    assert canvas.gsd_m == pytest.approx(working_m, rel=0.01)
+    assert ("pre" in canvas.layers) == shown
+
+
+def test_heights_before_the_event_lie_as_registered_also_where_the_pre_image_is_left_out() -> None:
+    moved = Identity(np.array([[1.0, 0, 20.0], [0, 1, 0]]))
+    height = image(0.6)
+    canvas = make_canvas(image(10.0), image(0.6), moved, coarsest_pre=COARSEST_PRE, dsm_pre=height)
+    shift_px = ~height.grid.affine * canvas.layers["dsm_pre"].grid.affine * (0, 0)
+    assert shift_px == pytest.approx((20.0, 0.0))

@@ -1,0 +1,34 @@
+"""The first line of the page holds the worst finding as text, whatever it says, and the others behind it."""
+
+import re
+from xml.etree import ElementTree as ET
+
+from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.products.banner import findings_banner
+
+CAUTION = Finding("coarse_pre", "caution", "Pre is coarse.", "Give a finer one.")
+WORTHLESS = Finding("swapped", "worthless", 'Dates <look> "swapped" & wrong.', "Swap them.")
+NOTE = Finding("dropped", "note", "3 rows were dropped.")
+
+
+def test_without_findings_there_is_no_banner() -> None:
+    assert findings_banner([]) == ""
+
+
+def test_the_worst_comes_first_whatever_the_order_and_is_text() -> None:
+    section = ET.fromstring(re.sub(r" hidden>", ">", findings_banner([NOTE, CAUTION, WORTHLESS])))
+    assert section.get("class") == "findings worthless"
+    assert section.get("role") == "alert"
+    first = "".join(section.find("p").itertext())
+    assert first.startswith('Do not use Dates <look> "swapped" & wrong. Swap them.')
+    assert first.endswith("2 more findings")
+    others = ["".join(item.itertext()) for item in section.find("ul")]
+    assert others == ["Caution Pre is coarse. Give a finer one.", "Note 3 rows were dropped."]
+
+
+def test_one_finding_has_nothing_to_unfold() -> None:
+    banner = findings_banner([NOTE])
+    section = ET.fromstring(banner)
+    assert section.get("role") == "note"
+    assert "".join(section.itertext()) == "Note 3 rows were dropped."
+    assert "button" not in banner

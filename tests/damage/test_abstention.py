@@ -1,0 +1,87 @@
+"""What the model does not know is not judged, and a place unlike those of the fit gets no confident grade."""
+
+import numpy as np
+import pandas as pd
+
+from deepnets4eo.damage.abstention import MOST_CONFIDENT
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.fitted_range import REASONS
+from deepnets4eo.damage.grading_rates import UNKNOWN_RATES
+from deepnets4eo.damage.network_skill import NetworkSkill
+from deepnets4eo.damage.result_findings import join_findings, result_findings
+from deepnets4eo.damage.unbuilt import NO_BUILDING
+from deepnets4eo.damage.verdict import Judge
+
+JUDGE = Judge.load("damage-evidence")
+GREEN = REASONS["ev_greenness"]
+
+
+def table(green: int, buildings: int = 40) -> EvidenceTable:
+    """Clear cases, half damaged and half not, of which the first `green` lie under tree crowns."""
+    variant = JUDGE.model.variants["post_only"]
+    strength = np.where(np.arange(buildings) % 2 == 0, 2.0, -2.0)
+    signs = np.sign(variant.weights[1])
+    frame = pd.DataFrame(variant.centre + strength[:, None] * signs * variant.scale, columns=variant.columns)
+    frame["ev_greenness"] = np.where(np.arange(buildings) < green, 0.3, 0.0)
+    frame["ev_roof_width_px"] = 12.0
+    frame = frame.assign(id=[str(k) for k in range(buildings)], status="assessed", reason="", method="post_only")
+    return EvidenceTable(frame, {name: "" for name in frame if name.startswith("ev_")})
+
+
+def test_buildings_outside_the_range_get_a_reason_and_no_grade() -> None:
+    found = JUDGE.decide(table(green=3), None)
+    frame = found.evidence.frame
+    assert frame["reason"].tolist() == [GREEN] * 3 + [""] * 37
+    assert (frame["status"][:3] == "not_assessed").all()
+    assert (frame["method"][:3] == "").all()
+    assert frame["ev_greenness"][:3].tolist() == [0.3] * 3, "people may still see why"
+    assert found.decided["damage"][:3].isna().all()
+    assert found.decided["damage_prob"][:3].isna().all()
+    assert found.decided["damage"][3:].notna().all()
+    assert found.decided["confidence"].max() > 0.9
+
+
+def test_a_place_unlike_those_of_the_fit_gets_no_confident_grade() -> None:
+    few, many = (JUDGE.decide(table(green), None) for green in (4, 12))
+    assert few.decided["confidence"].mean() > 0.8
+    assert many.decided["confidence"].max() <= MOST_CONFIDENT
+    same = slice(12, None)
+    pd.testing.assert_series_equal(few.decided["damage_prob"][same], many.decided["damage_prob"][same])
+    assert few.decided["damage"][same].tolist() == many.decided["damage"][same].tolist()
+
+
+def test_the_findings_name_numbers_and_grow_worse_with_the_share_outside() -> None:
+    severities = {}
+    for green in (0, 4, 12, 38):
+        findings = JUDGE.decide(table(green), None).findings
+        assert len(findings) == (green > 0)
+        for finding in findings:
+            assert finding.code == "evidence_outside_range"
+            assert f"{green} of 40 visible buildings" in finding.message
+            assert f"{green} × {GREEN}" in finding.message
+            severities[green] = finding.severity
+    assert severities == {4: "note", 12: "caution", 38: "worthless"}
+
+
+def test_unbuilt_outlines_unskilled_runs_and_empty_maps_are_findings() -> None:
+    frame = pd.DataFrame({"status": ["assessed", "not_assessed"], "reason": ["", NO_BUILDING]})
+    found = result_findings(frame, np.zeros(2, bool), NetworkSkill(0.0, "it was never validated"))
+    assert [finding.code for finding in found] == ["not_in_pre", "network_without_skill"]
+    assert found[0].message.startswith("1 of 2 outlines")
+    assert "it was never validated" in found[1].message
+    assert result_findings(frame[:1], np.zeros(1, bool), NetworkSkill(0.7)) == ()
+    nothing = result_findings(frame.assign(status="not_assessed", reason="under cloud"), np.zeros(2, bool), None)
+    assert [(finding.code, finding.severity) for finding in nothing] == [("nothing_assessed", "worthless")]
+    assert "2 × under cloud" in nothing[0].message
+    failed, coarse = Finding("alignment_failed", "worthless", "…"), Finding("pre_coarse", "caution", "…")
+    assert join_findings((failed,), nothing) == (failed,), "one reason is enough"
+    assert join_findings((coarse,), nothing) == (*nothing, coarse)
+
+
+def test_rates_of_right_grades_are_those_of_the_variant_used() -> None:
+    rates = JUDGE.model.variants["post_only"].rates
+    assert rates is not None
+    assert JUDGE.decide(table(green=0), None).grading == {"post_only": rates.to_dict()}
+    unlike = JUDGE.decide(table(green=12), None)
+    assert unlike.grading == {"post_only": UNKNOWN_RATES.to_dict()}, "those of the fit do not hold there"

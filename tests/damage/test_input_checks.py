@@ -1,0 +1,117 @@
+"""Noise, one image twice, reversed dates and undeclared nodata are seen before any work, and real pictures pass."""
+
+import numpy as np
+import pytest
+import rasterio
+from made_up_town import GRID, layer, photo
+
+from deepnets4eo.damage.input_checks import acquisition_date, check_images, neighbour_correlations, undeclared_nodata
+from deepnets4eo.errors import InputError
+from deepnets4eo.scene import Layer
+
+BEFORE, AFTER = photo(after=False), photo(after=True)
+
+
+def noise(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(1, 255, BEFORE.shape, np.uint8)
+
+
+def written(path, image: np.ndarray, **tags: str) -> str:
+    with rasterio.open(
+        path, "w", driver="GTiff", count=len(image), height=image.shape[1], width=image.shape[2], dtype=image.dtype,
+        crs="EPSG:32615", transform=GRID.affine,
+    ) as file:  # fmt: skip
+        file.write(image)
+        file.update_tags(**tags)
+    return str(path)
+
+
+def test_two_pictures_of_one_town_pass() -> None:
+    checked = check_images(layer(BEFORE), layer(AFTER))
+    assert checked.findings == ()
+    assert checked.pre is not None
+
+
+@pytest.mark.parametrize("scale", [1, 4])
+def test_a_post_image_of_noise_is_refused_in_fine_and_coarse_grains(scale: int) -> None:
+    grains = np.kron(noise()[:, : 512 // scale, : 512 // scale], np.ones((1, scale, scale), np.uint8))
+    with pytest.raises(InputError, match="looks like noise"):
+        check_images(layer(BEFORE), layer(grains))
+
+
+def test_speckle_is_left_to_the_check_for_radar() -> None:
+    speckle = np.random.default_rng(0).gamma(1, 60, (1, 512, 512)).clip(1, 255).astype(np.uint8)
+    assert check_images(None, layer(speckle)).findings == ()
+
+
+def test_a_post_image_of_one_value_is_refused() -> None:
+    with pytest.raises(InputError, match="one single value"):
+        check_images(None, layer(np.full_like(AFTER, 77)))
+
+
+def test_a_pre_image_of_noise_is_left_out() -> None:
+    checked = check_images(layer(noise()), layer(AFTER))
+    assert checked.pre is None
+    assert [finding.code for finding in checked.findings] == ["pre_without_structure"]
+
+
+def test_correlations_are_those_of_the_definition() -> None:
+    image = np.random.default_rng(3).normal(size=(96, 80)).cumsum(axis=0).cumsum(axis=1)
+    centred = image - image.mean()
+    down = (centred[1:] * centred[:-1]).mean() / centred.var()
+    right = (centred[:, 1:] * centred[:, :-1]).mean() / centred.var()
+    found = neighbour_correlations(image)
+    assert found[0] == pytest.approx((down + right) / 2)
+    assert np.isnan(found[1])  # 20 cells along a side say little
+
+
+def test_one_file_given_twice_is_refused(tmp_path) -> None:
+    path = written(tmp_path / "a.tif", AFTER)
+    (tmp_path / "link.tif").symlink_to(path)
+    with pytest.raises(InputError, match="one image"):
+        check_images(Layer.open(path), Layer.open(tmp_path / "link.tif"))
+
+
+def test_one_image_in_two_files_is_refused(tmp_path) -> None:
+    first, second = written(tmp_path / "a.tif", AFTER), written(tmp_path / "b.tif", AFTER, SOFTWARE="other")
+    with pytest.raises(InputError, match="give - for PRE|or - for PRE"):
+        check_images(Layer.open(first), Layer.open(second))
+
+
+def test_two_bands_of_one_file_are_two_images(tmp_path) -> None:
+    path = written(tmp_path / "both.tif", np.stack([BEFORE[0], AFTER[0]]))
+    assert check_images(Layer.open(path, bands=[1]), Layer.open(path, bands=[2])).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "codes"),
+    [("2011:05:30 10:00:00", "2011:05:24", ["dates_reversed"]), ("2011:05:24", "2011:05:30", []), ("soon", "2011", [])],
+)
+def test_dates_the_wrong_way_round_are_said(tmp_path, before: str, after: str, codes: list[str]) -> None:
+    first = Layer.open(written(tmp_path / "a.tif", BEFORE, TIFFTAG_DATETIME=before))
+    second = Layer.open(written(tmp_path / "b.tif", AFTER, TIFFTAG_DATETIME=after))
+    assert [finding.code for finding in check_images(first, second).findings] == codes
+
+
+def test_a_date_is_read_in_the_ways_that_tags_write_it(tmp_path) -> None:
+    for number, text in enumerate(("2011-05-24T17:01:02Z", "20110524170102", "2011:05:24 17:01:02")):
+        one = Layer.open(written(tmp_path / f"{number}.tif", BEFORE[:1], acquisition_date=text))
+        assert f"{acquisition_date(one, 'ACQUISITION_DATE'):%d.%m.%Y}" == "24.05.2011"
+
+
+@pytest.mark.parametrize("value", [-9999, -32768])
+def test_undeclared_nodata_is_declared_and_named(tmp_path, value: int) -> None:
+    image = AFTER.astype(np.int16)
+    image[:, :, 300:] = value
+    for opened in (layer(image), Layer.open(written(tmp_path / "post.tif", image))):
+        checked = check_images(layer(BEFORE), opened)
+        assert [finding.code for finding in checked.findings] == ["undeclared_nodata_post"]
+        assert str(value) in checked.findings[0].message
+        assert f"-a_nodata {value}" in checked.findings[0].remedy
+        assert not checked.post.read()[1][:, 300:].any()
+        assert checked.post.read()[1][:, :300].all()
+
+
+def test_values_that_occur_in_pictures_are_no_nodata() -> None:
+    assert undeclared_nodata(layer(AFTER.astype(np.int16))) is None
+    assert undeclared_nodata(layer(AFTER)) is None

@@ -1,0 +1,41 @@
+"""Images are called swapped where many buildings look damaged before alone, copies where nothing differs, no others."""
+
+import numpy as np
+import pytest
+
+from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
+from deepnets4eo.errors import InputError
+
+
+def shown(before: int, after: int, count: int = 100) -> tuple[np.ndarray, np.ndarray]:
+    """`before` buildings damaged in the pre image alone, `after` others in the post image alone."""
+    pre, post = np.full(count, 0.1), np.full(count, 0.1)
+    pre[:before], post[before : before + after] = 0.9, 0.9
+    return pre, post
+
+
+@pytest.mark.parametrize(("before", "after", "count"), [(10, 0, 100), (40, 10, 100), (100, 25, 1000)])
+def test_many_buildings_damaged_in_the_pre_image_alone_are_refused(before: int, after: int, count: int) -> None:
+    with pytest.raises(InputError, match=f"{before} of {count} buildings .* {after} the other way .* - for PRE"):
+        require_order(*shown(before, after, count))
+
+
+@pytest.mark.parametrize(("before", "after", "count"), [(9, 0, 60), (40, 11, 100), (99, 0, 1000), (0, 80, 100)])
+def test_fewer_or_mixed_ones_pass(before: int, after: int, count: int) -> None:
+    require_order(*shown(before, after, count))
+
+
+def test_buildings_that_one_image_does_not_show_do_not_count() -> None:
+    pre, post = shown(12, 0)
+    post[:3] = np.nan
+    require_order(pre, post)
+
+
+def test_an_image_and_its_copy_are_refused() -> None:
+    with pytest.raises(InputError, match="one image, resampled: .* correlate with 0.80 or more"):
+        require_two_pictures(np.array([0.8, 0.8, *[0.95] * 9, np.nan]))
+
+
+@pytest.mark.parametrize("similarity", [[0.74] * 20, [1.0] * 4, [], [np.nan] * 9, [1.0] * 9 + [0.1] * 2])
+def test_images_of_two_days_and_few_buildings_pass(similarity: list[float]) -> None:
+    require_two_pictures(np.array(similarity))

@@ -1,0 +1,80 @@
+"""Where the outlines lie: each outcome of the alignments and of registration, one by one."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_up_town import GRID
+
+from deepnets4eo.damage.position import measure_alignments, outline_position, registration_findings
+from deepnets4eo.damage.registration import FootprintAlignment
+
+GOOD = FootprintAlignment(
+    "ok", "", 1.0, 2.0, 0.2, 2.0, 0.4, 0.03, np.zeros((50, 2)), np.ones(50, bool), np.ones(50), GRID, 50, 8.0
+)
+BAD = replace(GOOD, status="failed", reason="3% agree", dx_m=0.0, dy_m=0.0, in_place=0.4)
+
+
+class Registered:
+    """What is read of a registration."""
+
+    def __init__(self, status: str) -> None:
+        self.status, self.reason = status, "too few tie points"
+
+
+def test_the_first_image_on_which_footprints_align_is_used() -> None:
+    assert outline_position({"pre": GOOD}, Registered("ok")).image == "pre"
+    found = outline_position({"pre": BAD, "post": GOOD}, Registered("ok"))
+    assert (found.image, found.known, found.findings) == ("post", True, ())
+
+
+def test_an_alignment_that_failed_everywhere_leaves_the_position_unknown() -> None:
+    found = outline_position({"pre": BAD, "post": BAD}, Registered("ok"))
+    assert not found.known
+    assert [(finding.code, finding.severity) for finding in found.findings] == [("alignment_failed", "worthless")]
+    assert "--no-align" in found.findings[0].remedy
+
+
+@pytest.mark.parametrize(("in_place", "known"), [(3.6, True), (3.4, False), (float("nan"), False)])
+def test_outlines_that_edges_follow_where_they_are_stay_there(in_place: float, known: bool) -> None:
+    found = outline_position({"post": replace(BAD, in_place=in_place)}, None)
+    assert found.known == known
+    assert found.findings[0].code == ("alignment_weak" if known else "alignment_failed")
+
+
+def test_one_or_two_footprints_are_taken_where_they_are_with_caution() -> None:
+    found = outline_position({"post": replace(BAD, voters=2)}, None)
+    assert (found.known, found.findings[0].code, found.findings[0].severity) == (True, "alignment_unknown", "caution")
+
+
+@pytest.mark.parametrize(("status", "image"), [("ok", "pre"), ("failed", "post")])
+def test_without_alignment_outlines_lie_on_the_image_that_can_be_used(status: str, image: str) -> None:
+    found = outline_position({}, Registered(status))
+    assert (found.alignment, found.image, found.known) == (None, image, True)
+
+
+def test_a_far_move_is_said() -> None:
+    assert (
+        outline_position({"pre": replace(GOOD, dx_m=8.5)}, Registered("ok")).findings[0].code == "footprints_moved_far"
+    )
+    assert outline_position({"pre": replace(GOOD, dx_m=7.0)}, Registered("ok")).findings == ()
+
+
+@pytest.mark.parametrize(
+    ("answers", "paired", "asked"),
+    [
+        ({"pre": GOOD, "post": GOOD}, True, ["pre"]),
+        ({"pre": BAD, "post": GOOD}, True, ["pre", "post"]),
+        ({"pre": GOOD, "post": BAD}, False, ["post"]),
+    ],
+)
+def test_no_more_images_are_looked_at_than_needed(answers, paired: bool, asked: list[str]) -> None:
+    assert list(measure_alignments(answers.__getitem__, paired=paired)) == asked
+
+
+def test_registration_that_failed_or_is_doubtful_is_said() -> None:
+    assert registration_findings(None) == registration_findings(Registered("ok")) == ()
+    for status in ("failed", "degraded"):
+        (finding,) = registration_findings(Registered(status))
+        assert finding.code == f"registration_{status}"
+        assert "too few tie points" in finding.message

@@ -1,0 +1,54 @@
+"""Real places: what the model does not know is not judged with confidence, and what it knows is still judged."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import pytest
+
+from deepnets4eo.damage.evidence import gather
+from deepnets4eo.damage.footprints import read_footprints
+from deepnets4eo.damage.registration import align_footprints
+from deepnets4eo.damage.unbuilt import find_unbuilt
+from deepnets4eo.damage.verdict import Decision, Judge
+from deepnets4eo.scene import Layer
+
+pytestmark = pytest.mark.real_data
+VEGAS = Path("wv3_vegas/tiff_3channel_uint8")
+BUILDING, TREE = 1, 3
+
+
+def judged_alone(image: Path, outlines: gpd.GeoDataFrame) -> Decision:
+    layer = Layer.open(image)
+    footprints = read_footprints(outlines, assume_crs="pixels" if layer.grid.crs is None else None)
+    return Judge.load("damage-evidence").decide(gather(None, layer, footprints, None), None)
+
+
+@pytest.mark.parametrize("image", ["pre.png", "post.png"])
+def test_small_roofs_under_trees_get_no_confident_grade(image: str, real_data: Path) -> None:
+    folder = real_data / "xbd_midwest"
+    found = judged_alone(folder / image, gpd.read_file(folder / "footprints_px.geojson"))
+    assert found.decided["confidence"].mean() <= 0.6
+    assert {finding.code for finding in found.findings} == {"evidence_outside_range"}
+    if image == "pre.png":
+        assert found.decided["damage"].isin(["major-damage", "destroyed"]).sum() <= 2, "nothing is damaged there"
+
+
+def test_trees_given_as_outlines_are_not_judged_and_most_roofs_are(real_data: Path) -> None:
+    table = gpd.read_file(real_data / VEGAS.with_suffix(".geojson"))
+    shares = {
+        label: judged_alone(real_data / VEGAS.with_suffix(".tif"), table[table["label"] == label])
+        .decided["damage"].notna().mean()
+        for label in (BUILDING, TREE)
+    }  # fmt: skip
+    assert shares[TREE] < 0.1
+    assert shares[BUILDING] > 0.65
+
+
+def test_outlines_of_later_houses_are_recognised_and_those_of_2011_kept(real_data: Path) -> None:
+    folder = real_data / "joplin"
+    pre, footprints = Layer.open(folder / "pre"), read_footprints(folder / "footprints_overlap.geojson")
+    flags = find_unbuilt(pre, footprints, align_footprints(pre, footprints.frame)).flags
+    labels = gpd.read_file(folder / "damage_labels.geojson").set_index("id")["damage"]
+    truth = footprints.frame["id"].map(labels)
+    assert flags[(truth == "no-building").to_numpy()].sum() >= 9  # of 22
+    assert flags[(truth.notna() & (truth != "no-building")).to_numpy()].mean() <= 0.03

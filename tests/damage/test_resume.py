@@ -1,0 +1,373 @@
+"""A damage job that was killed goes on: nothing finished is made again, the tables are the same, no scratch stays."""
+
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.damage import job
+from deepnets4eo.damage.evidence import collect
+from deepnets4eo.damage.job import Settings, open_inputs
+from deepnets4eo.damage.products import write
+from deepnets4eo.damage.registration import align_footprints, register
+from deepnets4eo.damage.resume import Steps
+from deepnets4eo.scene import Layer
+from deepnets4eo.synthetic import City, Event
+
+FILES = {"damage.gpkg", "damage.parquet", "summary.json", "report.html", "manifest.json"}
+CREATED = re.compile(rb'"created": ?"[^"]* UTC"')
+STEPS: dict[str, tuple[Any, str]] = {
+    "registration": (job, "register"),
+    "alignment": (job, "align_footprints"),
+    "block": (collect, "measure_block"),
+    "damage.gpkg": (write, "write_gpkg"),
+    "damage.parquet": (write, "write_parquet"),
+    "report.html": (write, "write_report"),
+    "manifest.json": (write, "write_manifest"),
+}
+
+
+class KilledError(BaseException):
+    """Stands for SIGKILL: nothing in the package catches it."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small city on disk, and its damage map from a job that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("place")
+    City(11, 256, 0.5, event=Event(shift_px=(2.0, -3.0), damage_shares=(0.4, 0.1, 0.1, 0.4))).write(folder)
+    assert run(folder, folder / "whole") == 0
+    return folder
+
+
+def run(place: Path, out: Path, *more: str) -> int:
+    return main(["damage", *(str(place / f"{name}") for name in ("pre.tif", "post.tif", "footprints.gpkg")),
+                 "--out", str(out), *more])  # fmt: skip
+
+
+def count_calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each step is carried out from now on."""
+    calls: Counter[str] = Counter()
+    for step, (module, name) in STEPS.items():
+        monkeypatch.setattr(module, name, counting(calls, step, getattr(module, name)))
+    return calls
+
+
+def counting(calls: Counter[str], step: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    def called(*positional: Any, **named: Any) -> Any:
+        calls[step] += 1
+        return function(*positional, **named)
+
+    return called
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    """The job ends when that step begins, half a file behind it."""
+    module, name = STEPS[step]
+
+    def killed(*positional: Any, **_named: Any) -> None:
+        for path in positional:
+            if isinstance(path, Path):
+                folder = path if path.is_dir() else path.parent
+                (folder / f".partial-0123abcd-{step}").write_text("half")
+        raise KilledError(step)
+
+    monkeypatch.setattr(module, name, killed)
+
+
+def products(folder: Path) -> dict[str, bytes]:
+    """All products but the manifest, which holds time and command, and the page without the time when it was made."""
+    files = {name: (folder / name).read_bytes() for name in FILES - {"manifest.json"}}
+    files["report.html"], found = CREATED.subn(b"", files["report.html"])
+    assert found == 1
+    return files
+
+
+@pytest.mark.parametrize(
+    ("step", "exists"), list(zip(STEPS, [False, True, False, True, True, False, True], strict=True))
+)
+def test_a_killed_job_goes_on_without_doing_anything_twice(
+    place: Path, tmp_path: Path, step: str, exists: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    if exists:
+        out.mkdir()
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        kill_at(patch, step)
+        run(place, out)
+    assert not exists or not [path for path in out.iterdir() if not path.name.startswith(".partial-")]
+    calls = count_calls(monkeypatch)
+    assert run(place, out, "--resume") == 0
+    order = list(STEPS)
+    assert [name for name in order if calls[name]] == order[order.index(step) :]
+    assert products(out) == products(place / "whole")
+    assert {path.name for path in out.iterdir()} == FILES
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_job_that_is_killed_while_its_products_take_their_place_goes_on(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    out, moved = tmp_path / "out", []
+    out.mkdir()
+    really = shutil.move
+
+    def move(source: Path, target: Path) -> None:
+        moved.append(source)
+        if len(moved) == 3:
+            raise KilledError
+        really(source, target)
+
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        patch.setattr("deepnets4eo.damage.map.shutil.move", move)
+        run(place, out)
+    assert 0 < len(list(out.iterdir())) < len(FILES)
+    assert not (out / "manifest.json").exists()
+    assert run(place, out, "--resume") == 0
+    assert products(out) == products(place / "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+SCRIPT = """
+import os, signal, sys
+from deepnets4eo.cli.main import main
+from deepnets4eo.damage.products import write
+
+def kill(damage_map, summary, path, **images):
+    path.with_name(".partial-0123abcd-report.html").write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+write.write_report = kill
+main(sys.argv[1:])
+"""
+
+
+def test_sigkill_among_the_products_leaves_what_resume_needs(place: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    names = [str(place / name) for name in ("pre.tif", "post.tif", "footprints.gpkg")]
+    killed = subprocess.run([sys.executable, "-c", SCRIPT, "damage", *names, "--out", str(out)], check=False,
+                            capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert list(out.iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"out", ".partial-scratch-out", ".partial-lock-out"}
+    assert run(place, out, "--resume") == 0
+    assert products(out) == products(place / "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_what_another_job_finished_is_not_used_and_goes(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        kill_at(patch, "damage.gpkg")
+        run(place, out, "--seed", "5")
+    calls = count_calls(monkeypatch)
+    assert run(place, out, "--resume") == 0
+    assert all(calls[step] for step in STEPS)
+    assert products(out) == products(place / "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("change", ["touch", "version", "array"])
+def test_a_change_of_inputs_or_version_is_another_job(
+    place: Path, tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    post = tmp_path / "post.tif"
+    post.write_bytes((place / "post.tif").read_bytes())
+    pixels = Layer.open(post).read()[0]
+
+    def folder() -> Path | None:
+        given = Layer.open(pixels, grid=Layer.open(post).grid) if change == "array" else post
+        inputs = open_inputs(place / "pre.tif", given, place / "footprints.gpkg", Settings(),
+                             dsm_pre=None, dsm_post=None, cloud_mask=None)  # fmt: skip
+        return Steps.of(tmp_path, inputs, Settings()).folder
+
+    first = folder()
+    assert folder() == first
+    if change == "touch":
+        os.utime(post, (0, 0))
+    elif change == "version":
+        monkeypatch.setattr("deepnets4eo.damage.resume.__version__", "0.0")
+    else:
+        pixels[0, 100, 100] ^= 1
+    assert folder() != first
+
+
+def test_a_plain_new_job_begins_anew_and_clears_what_was_left(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        kill_at(patch, "damage.parquet")
+        run(place, out)
+    (tmp_path / ".partial-0123abcd-out").mkdir()
+    for name in (".partial-0123abcd-other", ".partial-scratch-building-out"):  # not of this output
+        (tmp_path / name).mkdir()
+    calls = count_calls(monkeypatch)
+    before = os.umask(0o027)
+    try:
+        assert run(place, out) == 0
+    finally:
+        os.umask(before)
+    assert {oct(path.stat().st_mode & 0o777) for path in (out, *out.iterdir())} == {"0o750", "0o640"}
+    assert all(calls[step] for step in STEPS)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "out",
+        ".partial-0123abcd-other",
+        ".partial-scratch-building-out",
+    }
+
+
+def test_refused_inputs_leave_no_scratch_and_a_full_disk_keeps_it(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = (place / "post.tif").read_bytes()
+    (tmp_path / "cut.tif").write_bytes(content[: len(content) // 2])
+    assert main(["damage", str(place / "pre.tif"), str(tmp_path / "cut.tif"), str(place / "footprints.gpkg"),
+                 "--out", str(tmp_path / "out")]) == 2  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["cut.tif"]
+
+    def no_space(*_positional: Any, **_named: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(write, "write_parquet", no_space)
+        assert run(place, tmp_path / "out") == 1
+    error = capsys.readouterr().err
+    assert "No space left on device. Free some space" in error
+    assert "go on with --resume" in error
+    assert not (tmp_path / "out").exists()
+    calls = count_calls(monkeypatch)
+    assert run(place, tmp_path / "out", "--resume") == 0
+    assert set(calls) == {"damage.parquet", "report.html", "manifest.json"}
+    assert {path.name for path in tmp_path.iterdir()} == {"cut.tif", "out"}
+
+
+def test_a_step_that_is_cut_short_on_disk_is_made_again(place: Path, tmp_path: Path) -> None:
+    inputs = open_inputs(place / "pre.tif", place / "post.tif", place / "footprints.gpkg", Settings(),
+                         dsm_pre=None, dsm_post=None, cloud_mask=None)  # fmt: skip
+    steps = Steps.of(tmp_path, inputs, Settings())
+    assert steps.run("numbers", lambda: {"a": np.arange(5)})["a"].tolist() == [0, 1, 2, 3, 4]
+    (path,) = tmp_path.rglob("numbers.npz")
+    for length in (0, 40, path.stat().st_size - 30):
+        path.write_bytes(path.read_bytes()[:length])
+        assert steps.run("numbers", lambda: {"a": np.arange(3)})["a"].tolist() == [0, 1, 2]
+
+
+def test_results_come_back_as_they_were(place: Path, tmp_path: Path) -> None:
+    inputs = open_inputs(place / "pre.tif", place / "post.tif", place / "footprints.gpkg", Settings(),
+                         dsm_pre=None, dsm_post=None, cloud_mask=None)  # fmt: skip
+    assert inputs.pre is not None
+    results = {
+        "registration": register(inputs.pre, inputs.post),
+        "alignment": align_footprints(inputs.pre, inputs.footprints.frame),
+        "network": pd.DataFrame({"p": [0.1, np.nan, 0.5]}),
+        "nothing": None,
+    }
+    steps = Steps.of(tmp_path, inputs, Settings())
+    for name, result in results.items():
+        assert steps.run(name, lambda result=result: result) is result  # type: ignore[misc]
+        kept = steps.run(name, lambda: pytest.fail("made again"))  # type: ignore[arg-type, return-value]
+        same(kept, result)
+
+
+def same(one: Any, other: Any) -> None:
+    """Equal in every field, types and NaN included."""
+    assert type(one) is type(other)
+    if isinstance(one, np.ndarray):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    elif isinstance(one, pd.DataFrame):
+        pd.testing.assert_frame_equal(one, other)
+    elif isinstance(one, dict):
+        assert list(one) == list(other)
+        for key in one:
+            same(one[key], other[key])
+    elif hasattr(one, "__dataclass_fields__"):
+        same(vars(one), vars(other))
+    else:
+        assert one == other or (one != one and other != other)
+
+
+def test_a_second_job_is_refused_and_the_first_is_not_disturbed(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import threading
+
+    out, statuses = tmp_path / "out", []
+    really = job.register
+
+    def register_while_another_comes(*positional: Any, **named: Any) -> Any:
+        thread = threading.Thread(target=lambda: statuses.append(run(place, out, "--overwrite")))
+        thread.start()
+        thread.join()
+        return really(*positional, **named)
+
+    monkeypatch.setattr(job, "register", register_while_another_comes)
+    assert run(place, out) == 0
+    assert statuses == [1]
+    assert f"{out} is being written by another job (process {os.getpid()}" in capsys.readouterr().err
+    assert products(out) == products(place / "whole")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_volume_of_its_own_keeps_its_scratch_inside(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    monkeypatch.setattr(os.path, "ismount", lambda path: Path(path) == out)
+    with monkeypatch.context() as patch, pytest.raises(KilledError):
+        kill_at(patch, "report.html")
+        run(place, out)
+    assert [path.name for path in out.iterdir()] == [".partial-scratch-out"]
+    calls = count_calls(monkeypatch)
+    assert run(place, out, "--resume") == 0
+    assert set(calls) == {"report.html", "manifest.json"}
+    assert products(out) == products(place / "whole")
+    assert {path.name for path in out.iterdir()} == FILES
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_blocks_that_were_finished_are_not_measured_again(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(collect, "BLOCK_PX", 128)
+    out, really, windows = tmp_path / "out", collect.measure_block, []
+
+    def measure(window: Any, *more: Any) -> Any:
+        windows.append(window)
+        if len(windows) == 3:
+            raise KilledError
+        return really(window, *more)
+
+    monkeypatch.setattr(collect, "measure_block", measure)
+    with pytest.raises(KilledError):
+        run(place, out, "--workers", "1")
+    assert run(place, out, "--workers", "1", "--resume") == 0
+    assert len(windows) == 5
+    assert len(set(windows)) == 4
+    windows.extend([None, None, None])
+    assert run(place, tmp_path / "undisturbed", "--workers", "1") == 0
+    assert products(out) == products(tmp_path / "undisturbed")
+
+
+def test_the_times_in_a_geopackage_are_no_clock(place: Path) -> None:
+    with sqlite3.connect(place / "whole" / "damage.gpkg") as database:
+        times = {row[0] for row in database.execute("SELECT last_change FROM gpkg_contents")}
+    assert times == {"1980-01-01T00:00:00.000Z"}

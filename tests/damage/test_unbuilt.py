@@ -1,0 +1,94 @@
+"""Outlines on bare ground of the pre image are recognised by what open ground looks like there, and houses are kept."""
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from scipy.ndimage import gaussian_filter, zoom
+
+from deepnets4eo.damage.footprints import Footprints, read_footprints
+from deepnets4eo.damage.unbuilt import find_unbuilt, place_decoys
+from deepnets4eo.scene import Layer
+
+SIZE_PX, STEP_PX, HOUSES = 480, 40, 100
+GRID = GeoBox((SIZE_PX, SIZE_PX), Affine(0.5, 0, 360_000, 0, -0.5, 4_100_000), "EPSG:32615")
+
+
+def plots(rng: np.random.Generator) -> np.ndarray:
+    """A house-sized rectangle in the middle of each plot of 20 m, in pixels; the rest of the plot is garden."""
+    count = SIZE_PX // STEP_PX
+    return np.array(
+        [
+            shapely.box(x, y, x + rng.integers(14, 20), y + rng.integers(14, 20))
+            for y in range(8, count * STEP_PX, STEP_PX)
+            for x in range(8, count * STEP_PX, STEP_PX)
+        ],
+        dtype=object,
+    )
+
+
+def image(boxes: np.ndarray, built: np.ndarray, rng: np.random.Generator) -> Layer:
+    """Green ground with soft patches, and smooth grey or brown roofs where houses are built."""
+    patches = gaussian_filter(rng.normal(size=(SIZE_PX, SIZE_PX)), 6)
+    light = 90 + 12 * patches / patches.std() + rng.normal(0, 4, (SIZE_PX, SIZE_PX))
+    picture = np.stack([light, light * 1.12, light * 0.85])
+    for box in boxes[built]:
+        left, top, right, bottom = (int(edge) for edge in box.bounds)
+        colour = rng.uniform(120, 190) * np.array([1.0, rng.uniform(0.85, 0.98), rng.uniform(0.8, 1.0)])
+        roof = rng.normal(0, 2, (3, bottom - top, right - left))
+        picture[:, top:bottom, left:right] = colour[:, None, None] + roof
+    return Layer.open(np.clip(picture, 1, 255).astype(np.uint8), grid=GRID)
+
+
+def on_ground(boxes: np.ndarray) -> Footprints:
+    a = GRID.affine
+    shapes = [shapely.affinity.affine_transform(box, [a.a, a.b, a.d, a.e, a.c, a.f]) for box in boxes]
+    return read_footprints(gpd.GeoDataFrame({"id": range(len(boxes))}, geometry=shapes, crs="EPSG:32615"))
+
+
+@pytest.fixture(scope="module")
+def street() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(4)
+    boxes = plots(rng)
+    return boxes, rng.random(len(boxes)) < 0.88
+
+
+def test_outlines_on_bare_ground_are_found_and_houses_kept(street: tuple[np.ndarray, np.ndarray]) -> None:
+    boxes, built = street
+    found = find_unbuilt(image(boxes, built, np.random.default_rng(0)), on_ground(boxes), None, workers=1)
+    assert found.auc > 0.85
+    assert found.flags[~built].mean() > 0.6
+    assert found.flags[built].mean() <= 0.03
+
+
+def test_an_image_that_shows_no_houses_at_all_settles_nothing(street: tuple[np.ndarray, np.ndarray]) -> None:
+    boxes, built = street
+    found = find_unbuilt(
+        image(boxes, np.zeros_like(built), np.random.default_rng(0)), on_ground(boxes), None, workers=1
+    )
+    assert found.auc < 0.8
+    assert not found.flags.any()
+
+
+def test_few_outlines_and_coarse_images_are_left_alone(street: tuple[np.ndarray, np.ndarray]) -> None:
+    boxes, built = street
+    few = find_unbuilt(image(boxes, built, np.random.default_rng(0)), on_ground(boxes[:49]), None, workers=1)
+    assert np.isnan(few.auc)
+    assert not few.flags.any()
+    values, _ = image(boxes, built, np.random.default_rng(0)).read()
+    coarse = zoom(values, (1, 0.25, 0.25), order=1)
+    grid = GeoBox(coarse.shape[1:], GRID.affine * Affine.scale(4), GRID.crs)
+    assert np.isnan(find_unbuilt(Layer.open(coarse, grid=grid), on_ground(boxes), None, workers=1).auc)
+
+
+def test_copies_lie_in_the_image_apart_from_outlines_and_from_each_other(street: tuple[np.ndarray, np.ndarray]) -> None:
+    boxes, built = street
+    decoys = place_decoys(boxes, image(boxes, built, np.random.default_rng(0)), np.random.default_rng(1))
+    assert len(decoys) > 20
+    frame = shapely.box(0, 0, SIZE_PX, SIZE_PX)
+    assert shapely.contains(frame, decoys).all()
+    assert shapely.distance(decoys[:, None], boxes[None]).min() >= 2.0  # 1 m
+    apart = shapely.distance(decoys[:, None], decoys[None])
+    assert apart[~np.eye(len(decoys), dtype=bool)].min() >= 2.0

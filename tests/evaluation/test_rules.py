@@ -1,0 +1,187 @@
+"""The rules of an evaluation one at a time: whose legend counts, what nodata hides, what is said of the grids."""
+
+import json
+
+import numpy as np
+import pytest
+import rasterio
+from rasterio.env import get_gdal_config
+from rasterio.transform import from_origin
+
+from deepnets4eo.dataset_card import DatasetCard
+from deepnets4eo.errors import GridError, InputError, LabelError
+from deepnets4eo.evaluation import Intervals, Protocol, dataset_pairs, evaluate, evaluate_pairs, scoring
+from deepnets4eo.evaluation.tile_pairs import pair_tiles
+from deepnets4eo.legend import Legend
+from deepnets4eo.scene import Layer
+
+ISPRS = Legend.load("isprs")
+DELTA = Legend.load("isprs-delta")
+
+
+def save(path, array, *, crs="EPSG:32632", origin=(500_000, 5_000_000), gsd=1.0, nodata=None, tags=None):
+    bands = array if array.ndim == 3 else array[None]
+    profile = dict(driver="GTiff", count=len(bands), height=bands.shape[1], width=bands.shape[2], dtype=bands.dtype)
+    if crs is not None:
+        profile |= dict(crs=crs, transform=from_origin(*origin, gsd, gsd))
+    with rasterio.open(path, "w", nodata=nodata, **profile) as file:
+        file.write(bands)
+        file.update_tags(**(tags or {}))
+    return path
+
+
+CLASSES = np.arange(6, dtype=np.uint8).reshape(2, 3)
+
+
+def test_a_legend_that_is_named_counts_more_than_the_one_in_the_tags(tmp_path):
+    tags = {"LEGEND": json.dumps(DELTA.to_dict())}
+    path = save(tmp_path / "a.tif", CLASSES, tags=tags)
+    by_tag = evaluate(path, CLASSES, ISPRS).matrix
+    assert by_tag.overall_accuracy < 1
+    for protocol in (Protocol(prediction_legend=ISPRS), Protocol(prediction_legend=ISPRS, reference_legend=ISPRS)):
+        assert evaluate(path, CLASSES, ISPRS, protocol).matrix.overall_accuracy == 1
+    stored = ISPRS.remap_to(DELTA)[CLASSES]
+    assert evaluate(CLASSES, save(tmp_path / "b.tif", stored, tags=tags), ISPRS).matrix.overall_accuracy == 1
+
+
+def test_a_tag_that_holds_no_legend_names_the_file(tmp_path):
+    with pytest.raises(InputError, match=r"a\.tif has a tag LEGEND that is no JSON: .* Name its legend yourself"):
+        evaluate(save(tmp_path / "a.tif", CLASSES, tags={"LEGEND": "{"}), CLASSES, ISPRS)
+
+
+@pytest.mark.parametrize("unknown", ["error", "void"])
+def test_colours_under_nodata_are_void_whatever_colour_they_have(tmp_path, unknown):
+    image = ISPRS.decode(CLASSES)
+    image[:, 0, 0] = 9  # no colour of the legend
+    path = save(tmp_path / "r.tif", image, nodata=9)
+    found = evaluate(CLASSES, path, ISPRS, Protocol(unknown=unknown))
+    assert found.matrix.total == 5
+    assert found.matrix.matrix[0, 0] == 0
+    with pytest.raises(LabelError, match=r"r\.tif, near row 0, column 0: 1 colours are not in legend"):
+        evaluate(CLASSES, save(tmp_path / "r.tif", image), ISPRS)
+
+
+def test_unknown_values_and_lost_classes_are_void_only_when_asked():
+    reference = np.array([[0, 7, 5]], np.uint8)
+    with pytest.raises(LabelError, match=r"array hold values that are not in legend \"isprs\": 7 \(1 px\)"):
+        evaluate(np.zeros((1, 3), np.uint8), reference, ISPRS)
+    assert evaluate(np.zeros((1, 3), np.uint8), reference, ISPRS, Protocol(unknown="void")).matrix.total == 2
+    water = np.array([[7, 1]], np.uint8)  # dfc2015's water has no counterpart in isprs-delta
+    own = Protocol(reference_legend=Legend.load("dfc2015"))
+    with pytest.raises(LabelError, match="have no counterpart"):
+        evaluate(np.zeros((1, 2), np.uint8), water, DELTA, own)
+    asked = Protocol(reference_legend=Legend.load("dfc2015"), unknown="void")
+    assert evaluate(np.zeros((1, 2), np.uint8), water, DELTA, asked).matrix.total == 1
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((2, 4, 4), np.uint8), "2 bands of uint8, expected label values in one band or colours in three"),
+        (np.zeros((3, 4, 4), np.int16), "3 bands of int16"),
+        (np.zeros((4, 4, 4), np.uint8), "4 bands of uint8"),
+        (np.zeros((4, 4), np.float64), "is float64, expected integer labels"),
+    ],
+)
+def test_rasters_that_are_no_labels_are_refused(array, message):
+    with pytest.raises(InputError, match=message):
+        evaluate(array, np.zeros((4, 4), np.uint8), ISPRS)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.int32])
+def test_labels_of_any_integer_type_are_read_alike(dtype):
+    assert evaluate(CLASSES.astype(dtype), CLASSES, ISPRS).matrix.overall_accuracy == 1
+
+
+def test_a_prediction_that_covers_a_part_is_said_with_its_share(tmp_path):
+    reference = save(tmp_path / "r.tif", np.zeros((20, 20), np.uint8))
+    half = evaluate(save(tmp_path / "half.tif", np.zeros((20, 10), np.uint8)), reference, ISPRS)
+    assert half.notes == [
+        f"{tmp_path / 'half.tif'} was brought onto the reference's grid by nearest neighbour; "
+        "it covers 50.0% of the reference, the rest counts as missed."
+    ]
+    assert half.matrix.total == 400
+    assert half.matrix.overall_accuracy == 0.5
+    finer = evaluate(save(tmp_path / "finer.tif", np.zeros((40, 40), np.uint8), gsd=0.5), reference, ISPRS)
+    assert finer.notes == [f"{tmp_path / 'finer.tif'} was brought onto the reference's grid by nearest neighbour."]
+    assert finer.matrix.overall_accuracy == 1
+
+
+def test_plain_pixels_of_one_size_are_compared_without_a_word(tmp_path):
+    plain = save(tmp_path / "a.tif", CLASSES, crs=None)
+    assert evaluate(plain, CLASSES, ISPRS).notes == []
+    with pytest.raises(GridError, match=r"a\.tif is \(2, 3\) pixels and its reference \(4, 3\), and neither has a CRS"):
+        evaluate(plain, np.vstack([CLASSES, CLASSES]), ISPRS)
+
+
+def test_many_made_up_tiles_are_said_to_be_synthetic_once(tmp_path):
+    tags = {"SYNTHETIC": "miniature city"}
+    pairs = [(save(tmp_path / f"{number}.tif", CLASSES, tags=tags), CLASSES) for number in range(3)]
+    found = evaluate_pairs(pairs, ISPRS)
+    assert sum(note.startswith("Synthetic:") for note in found.notes) == 1
+    assert found.inputs == [{"prediction": str(path), "reference": "array"} for path, _ in pairs]
+    assert evaluate(CLASSES, CLASSES, ISPRS).synthetic is False
+
+
+def test_gdals_cache_is_bounded_while_counting_and_as_before_afterwards():
+    seen = []
+
+    class Watched(Layer):
+        def read(self, window=None):
+            seen.append(get_gdal_config("GDAL_CACHEMAX"))
+            return super().read(window)
+
+    layer = Watched(Layer.open(CLASSES)._source, [1])
+    with rasterio.Env():
+        before = get_gdal_config("GDAL_CACHEMAX")
+        evaluate(CLASSES, layer, ISPRS)
+        assert set(seen) == {scoring.CACHE_BYTES}
+        assert get_gdal_config("GDAL_CACHEMAX") == before
+
+
+def test_progress_goes_up_to_one_over_all_tiles():
+    shares = []
+    pairs = [(np.zeros((40, 20), np.uint8), np.zeros((40, 20), np.uint8))] * 2
+    evaluate_pairs(pairs, ISPRS, intervals=Intervals(draws=2, tile_px=20), progress=shares.append)
+    assert shares == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_without_draws_there_are_no_intervals_and_one_tile_is_not_enough_for_them():
+    assert "intervals" not in evaluate(CLASSES, CLASSES, ISPRS).to_dict()
+    with pytest.raises(InputError, match=r"1 tile\(s\) with reference, a bootstrap needs 2 or more"):
+        evaluate(CLASSES, CLASSES, ISPRS, intervals=Intervals(draws=5))
+
+
+@pytest.mark.parametrize(
+    ("predictions", "message"),
+    [
+        (["area1_a.tif", "area1_b.tif"], r"area1\.tif needs one prediction .* found area1_a\.tif, area1_b\.tif\. Give"),
+        (["area11.tif"], r"found none"),
+        ([], r"found none"),
+    ],
+)
+def test_tiles_whose_names_fit_none_or_several_are_refused(tmp_path, predictions, message):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "r").mkdir()
+    save(tmp_path / "r" / "area1.tif", CLASSES)
+    for name in predictions:
+        save(tmp_path / "p" / name, CLASSES)
+    with pytest.raises(InputError, match=message):
+        pair_tiles(tmp_path / "p", tmp_path / "r")
+
+
+def test_the_name_that_agrees_farthest_is_paired_and_other_files_are_none(tmp_path):
+    for folder, names in (("p", ["a_1.tif", "a_1_x.tif", "a_1.txt"]), ("r", ["a_1_x_full.TIF", "notes.md"])):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).write_text("")
+    assert pair_tiles(tmp_path / "p", tmp_path / "r") == [(tmp_path / "p/a_1_x.tif", tmp_path / "r/a_1_x_full.TIF")]
+
+
+def test_a_card_without_the_layer_of_its_protocol_says_how_to_name_it(tmp_path):
+    card = DatasetCard.load("isprs_vaihingen")
+    layout = {name: one for name, one in card.layout.items() if name != "labels_eroded"}
+    bare = card.model_copy(update={"layout": layout})
+    message = r"isprs_vaihingen has no layer labels_eroded, .* Say where it lies: --layer labels_eroded=PATTERN\."
+    with pytest.raises(InputError, match=message):
+        dataset_pairs(bare, tmp_path, tmp_path, card.protocol("deepnetsforeo"))

@@ -1,0 +1,118 @@
+"""Small files that stand for gigabytes are refused before they are unpacked."""
+
+import io
+import json
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from sklearn.naive_bayes import GaussianNB
+
+from deepnets4eo.baselines import estimator_file
+from deepnets4eo.baselines.estimator_file import load_estimator, save_estimator
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.files import read_yaml
+from deepnets4eo.formats import unpacking
+
+RNG = np.random.default_rng(0)
+FITTED = GaussianNB().fit(RNG.normal(size=(20, 3)), np.arange(20) % 2)
+
+
+def array_bytes(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def rewritten(path: Path, change) -> Path:
+    """An estimator's file with its first array replaced by `change(bytes)`, packed as tightly as can be."""
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    first = next(name for name in parts if name.endswith(".npy"))
+    parts[first] = change(parts[first])
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return path
+
+
+def test_an_estimator_that_unpacks_to_hundreds_of_times_its_size_is_not_loaded(tmp_path, monkeypatch):
+    path = rewritten(save_estimator(FITTED, tmp_path / "estimator.skops"), lambda _: array_bytes(np.zeros(1 << 20)))
+    assert path.stat().st_size < (8 << 20) / unpacking.MOST_TIMES_LARGER
+    monkeypatch.setattr(unpacking, "NEVER_TOO_LARGE_BYTES", 1 << 20)
+    with pytest.raises(RunError, match=r"estimator\.skops unpacks to"):
+        load_estimator(path)
+
+
+def test_an_estimator_larger_than_the_limit_is_not_loaded(tmp_path, monkeypatch):
+    path = save_estimator(FITTED, tmp_path / "estimator.skops")
+    monkeypatch.setattr(estimator_file, "MOST_UNPACKED_BYTES", 1000)
+    with pytest.raises(RunError, match="more than 1,000 bytes"):
+        load_estimator(path)
+
+
+def test_a_bomb_takes_no_memory(tmp_path):
+    """3 MB took 4.7 GB once; here 72 kB, which are 72 MB."""
+    path = rewritten(save_estimator(FITTED, tmp_path / "estimator.skops"), lambda _: array_bytes(np.zeros(9 << 20)))
+    tracemalloc.start()
+    try:
+        with pytest.raises(RunError, match="unpacks to"):
+            load_estimator(path)
+        assert tracemalloc.get_traced_memory()[1] < 5 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_array_that_announces_more_than_it_has_is_not_loaded(tmp_path):
+    def boast(content: bytes) -> bytes:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (10**11,)})
+        return header.getvalue() + content[-16:]
+
+    path = rewritten(save_estimator(FITTED, tmp_path / "estimator.skops"), boast)
+    with pytest.raises(RunError, match="announces 800,000,000,000 bytes"):
+        load_estimator(path)
+
+
+def test_an_archive_within_the_archive_is_looked_at_as_well(tmp_path, monkeypatch):
+    inner = io.BytesIO()
+    np.savez_compressed(inner, data=np.zeros(1 << 20))
+    path = tmp_path / "estimator.skops"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("sparse.npz", inner.getvalue())
+    monkeypatch.setattr(unpacking, "NEVER_TOO_LARGE_BYTES", 1 << 20)
+    with pytest.raises(InputError, match="unpacks to"):
+        unpacking.refuse_large_arrays(path)
+
+
+def test_yaml_whose_names_stand_for_millions_of_values_is_refused(tmp_path):
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
+    path = tmp_path / "recipe.yaml"
+    path.write_text("\n".join(lines))
+    with pytest.raises(InputError, match=r"recipe\.yaml stands for more than 1,000,000 values"):
+        read_yaml(path)
+    path.write_text("a: &a [*a]")
+    with pytest.raises(InputError, match="stands for more"):
+        read_yaml(path)
+
+
+def test_yaml_with_names_that_stand_for_little_is_read(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    text = "base: &base {lr: 0.1, steps: [1, 2]}\nfirst: {<<: *base, lr: 0.2}\nagain: [*base, *base]\nempty:\n"
+    path.write_text(text)
+    assert read_yaml(path) == yaml.safe_load(text)
+    assert json.dumps(read_yaml(path))
+    path.write_text("")
+    assert read_yaml(path) is None
+
+
+def test_yaml_of_endless_length_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("deepnets4eo.formats.yaml_text.MOST_CHARACTERS", 100)
+    path = tmp_path / "recipe.yaml"
+    path.write_text("a: 1\n" * 30)
+    with pytest.raises(InputError, match="150 characters, more than 100"):
+        read_yaml(path)

@@ -1,0 +1,278 @@
+"""Vector files are read when their first bytes are of a harmless format, and reach nothing else."""
+
+import bz2
+import gzip
+import json
+import shutil
+import sqlite3
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import geopandas as gpd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pyogrio
+import pytest
+import shapely
+from affine import Affine
+from odc.geo.geobox import GeoBox
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.damage.footprint_files import read_table
+from deepnets4eo.errors import InputError
+from deepnets4eo.formats import vectors
+from deepnets4eo.formats.vectors import vector_file
+from deepnets4eo.fusion.osm_reading import read_area, read_features
+from deepnets4eo.fusion.osm_rules import OsmRules
+from deepnets4eo.grid import Grid
+
+HOUSES = gpd.GeoDataFrame(
+    {"id": [1, 2]}, geometry=[shapely.box(0, 0, 8, 6), shapely.box(20, 0, 30, 9)], crs="EPSG:32615"
+)
+SECRET = "name,position\nagent,42\n"
+
+
+def write(path: Path, driver: str | None = None) -> Path:
+    """Two houses in a file."""
+    if path.suffix == ".parquet":
+        HOUSES.to_parquet(path)
+    else:
+        pyogrio.write_dataframe(HOUSES, path, driver=driver)
+    return path
+
+
+def geojson(**more: object) -> str:
+    feature = {
+        "type": "Feature",
+        "properties": {"id": 1},
+        "geometry": shapely.geometry.mapping(shapely.box(0, 0, 1, 1)),
+    }
+    return json.dumps({"type": "FeatureCollection", **more, "features": [feature]})
+
+
+def area() -> Grid:
+    return GeoBox((64, 64), Affine(1, 0, 0, 0, -1, 64), "EPSG:32615")
+
+
+def refused(path: Path | str, *words: str) -> None:
+    """By footprints, map layers, areas and `check` alike; the message names the file and the words."""
+    readers = [read_table, read_area, lambda source: read_features(source, OsmRules.load(), area())]
+    for reader in readers:
+        with pytest.raises(InputError) as error:
+            reader(path)
+        for word in (Path(path).name, *words):
+            assert word in str(error.value)
+    assert main(["check", str(path)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "driver"),
+    [
+        ("a.gpkg", None), ("a.geojson", None), ("a.shp", None), ("a.fgb", None), ("a.parquet", None), ("a.kml", "KML"),
+        ("a.gml", "GML"), ("a.sqlite", "SQLite"), ("a.gdb", "OpenFileGDB"), ("a.json", "GeoJSON"),
+    ],
+)  # fmt: skip
+def test_the_usual_formats_are_read(tmp_path, name, driver):
+    assert len(read_table(write(tmp_path / name, driver))) == 2
+
+
+@pytest.mark.parametrize("name", ["footprints.geojson", "footprints.gpkg", "footprints.shp"])
+def test_a_query_over_another_local_file_brings_no_rows_of_it(tmp_path, name):
+    (tmp_path / "secret.csv").write_text(SECRET)
+    query = "SELECT *, MakePoint(0, 0) AS g FROM secret"
+    path = tmp_path / name
+    path.write_text(
+        f'<OGRVRTDataSource><OGRVRTLayer name="a"><SrcDataSource>{tmp_path}/secret.csv</SrcDataSource>'
+        f"<SrcSQL dialect='sqlite'>{query}</SrcSQL></OGRVRTLayer></OGRVRTDataSource>"
+    )
+    refused(path, "OGR VRT", "GeoPackage", "ogr2ogr")
+
+
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("<OGRWFSDataSource><URL>{url}/wfs</URL></OGRWFSDataSource>", "WFS"),
+        ('{{"type": "gdal_streamed_alg", "command_line": "gdal vector read {url}/a.geojson"}}', "GDALG"),
+        ("<?xml version='1.0'?><WFS_Capabilities><a href='{url}/a'/></WFS_Capabilities>", "XML"),
+        ("<!DOCTYPE kml [<!ENTITY a SYSTEM '{url}/a'>]><kml>&a;</kml>", "unknown format"),
+        ("name,WKT\na,POINT (0 0)\n", "unknown format"),
+        ("%PDF-1.7", "PDF"),
+        ("", "empty"),
+    ],
+)  # fmt: skip
+def test_other_formats_are_refused_whatever_they_are_called(tmp_path, server, text, word):
+    path = tmp_path / "footprints.geojson"
+    path.write_text(text.format(url=server.url) if text else "")
+    refused(path, word, "GeoPackage", "ogr2ogr")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "crs",
+    [
+        '"crs": {{"type": "link", "properties": {{"href": "{url}/crs", "type": "proj4"}}}}',
+        '"crs" : {{ "properties": {{"href": "{url}/crs", "type": "proj4"}}, "type": "LINK"}}',
+        '"crs": {{"type": "url", "properties": {{"url": "{url}/crs"}}}}',
+        '"\\u0063rs": {{"type": "l\\u0069nk", "properties": {{"href": "{url}/crs"}}}}',
+    ],
+)
+def test_geojson_with_a_linked_crs_is_refused_and_fetches_nothing(tmp_path, server, crs):
+    path = tmp_path / "footprints.geojson"
+    path.write_text(geojson()[:-1] + ", " + crs.format(url=server.url) + "}")
+    refused(path, "link", "EPSG:32615")
+    assert server.requests == []
+
+
+def test_a_column_called_crs_or_of_links_is_no_reason_to_refuse(tmp_path):
+    path = tmp_path / "roads.geojson"
+    named = {"type": "name", "properties": {"name": "EPSG:32615"}}
+    path.write_text(geojson(crs=named).replace('"id": 1', '"id": 1, "type": "link", "crs": "link"'))
+    assert read_table(path).crs.to_epsg() == 32615
+
+
+def test_what_a_driver_tries_to_fetch_it_does_not_get(tmp_path, server, monkeypatch):
+    """The second wall, for formats that nobody thought of: the check of links is taken away here."""
+    monkeypatch.setattr(vectors, "_refuse_linked_crs", lambda *_: None)
+    path = tmp_path / "footprints.geojson"
+    path.write_text(geojson(crs={"type": "link", "properties": {"href": f"{server.url}/crs", "type": "proj4"}}))
+    assert len(read_table(path)) == 1
+    assert server.requests == []
+    pyogrio.read_info(path)  # and outside of our reading the user's own GDAL is as it was
+    assert any("/crs" in line for line in server.requests)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE VIRTUAL TABLE other USING VirtualOGR('{folder}/secret.csv')",
+        "CREATE VIEW other AS SELECT ogr_geocode('Paris') AS g",
+        "CREATE VIEW other AS SELECT ogr_datasource_load_layers('{folder}/secret.csv')",
+    ],
+)
+@pytest.mark.parametrize(("name", "driver"), [("a.gpkg", None), ("a.sqlite", "SQLite")])
+def test_databases_with_windows_on_other_files_are_refused(tmp_path, statement, name, driver):
+    (tmp_path / "secret.csv").write_text(SECRET)
+    path = write(tmp_path / name, driver)
+    text = statement.format(folder=tmp_path)
+    with sqlite3.connect(path) as database:  # written past SQLite, which does not know the module
+        database.execute("PRAGMA writable_schema = 1")
+        kind = "view" if "VIEW" in text else "table"
+        database.execute("INSERT INTO sqlite_master VALUES (?, 'other', 'other', 0, ?)", (kind, text))
+    refused(path, "other")
+
+
+def test_what_a_database_keeps_in_its_journal_is_looked_at_as_well(tmp_path):
+    path = write(tmp_path / "a.gpkg")
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("CREATE VIEW other AS SELECT ogr_geocode('Paris') AS g")
+        database.commit()
+        shutil.copytree(tmp_path, tmp_path / "given")  # as it is now: the view is in the journal alone
+    assert b"ogr_geocode" not in (tmp_path / "given" / "a.gpkg").read_bytes()
+    with pytest.raises(InputError, match="view 'other'"):
+        read_table(tmp_path / "given" / "a.gpkg")
+
+
+def test_a_folder_that_is_no_geodatabase_is_refused(tmp_path):
+    write(tmp_path / "a.shp")
+    (tmp_path / "a00000001.gdbtable").touch()
+    refused(tmp_path, "no File Geodatabase")
+
+
+def packed(path: Path, content: bytes) -> Path:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(path.stem, content)
+    else:
+        path.write_bytes((bz2 if path.suffix == ".bz2" else gzip).compress(content))
+    return path
+
+
+@pytest.mark.parametrize("name", ["a.zip!b.geojson", "a;b.geojson", "a\nb.geojson", "a\tb.geojson"])
+def test_names_behind_which_the_library_sees_another_file_are_refused(tmp_path, name):
+    """Looked at would be one file, opened the other: a.zip holds a query, and `a` and `ab.geojson` are not what was named."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("b.geojson", "<OGRVRTDataSource/>")
+    for other in ("a", "ab.geojson", name):
+        (tmp_path / other).write_text(geojson())
+    with pytest.raises(InputError, match="Rename it"):
+        read_table(tmp_path / name)
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".gz", ".bz2"])
+def test_packed_files_are_read(tmp_path, suffix):
+    assert len(read_table(packed(tmp_path / f"a.geojson{suffix}", geojson().encode()))) == 1
+
+
+def test_a_packed_shapefile_is_read_with_its_companions(tmp_path):
+    write(tmp_path / "a.shp")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for path in tmp_path.glob("a.*"):
+            if path.suffix != ".zip":
+                archive.write(path, f"inner/{path.name}")
+    table = read_table(tmp_path / "a.zip")
+    assert (len(table), table.crs.to_epsg()) == (2, 32615)
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".gz", ".bz2"])
+def test_a_packed_file_that_unpacks_to_too_much_is_refused_before_it_is_written(tmp_path, suffix, monkeypatch):
+    path = packed(tmp_path / f"a.osm{suffix}", b"<osm>" + b" " * (1 << 20))
+    with (
+        pytest.raises(InputError, match=rf"a\.osm{suffix} unpacks to more than 100,000 bytes"),
+        vector_file(path, 100_000),
+    ):
+        pass
+    monkeypatch.setattr("deepnets4eo.formats.unpacking.NEVER_TOO_LARGE_BYTES", 1 << 16)
+    with pytest.raises(InputError, match=rf"a\.osm{suffix} unpacks to .* from "):
+        read_features(path, OsmRules.load(), area())
+
+
+def test_387_bytes_that_unpack_to_400_million_take_no_memory_and_no_disk(tmp_path):
+    """In a process of its own that may hold little: what is refused is never unpacked."""
+    path = tmp_path / "map.osm.bz2"
+    packer = bz2.BZ2Compressor()
+    path.write_bytes(b"".join(packer.compress(bytes(1 << 20)) for _ in range(100)) + packer.flush())
+    code = (
+        "import sys, resource; from deepnets4eo.formats.unpacking import unpacked; from deepnets4eo.errors import InputError\n"
+        "from pathlib import Path; resource.setrlimit(resource.RLIMIT_FSIZE, (80 << 20, 80 << 20))\n"
+        "try:\n  with unpacked(Path(sys.argv[1])): print('unpacked')\nexcept InputError as error: print(error)"
+    )
+    printed = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert "unpacks to" in printed.stdout
+
+
+def test_archives_that_lead_out_of_their_folder_or_hold_several_files_are_safe(tmp_path):
+    path = tmp_path / "below" / "a.zip"
+    path.parent.mkdir()
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("../../escaped.geojson", geojson())
+    assert len(read_table(path)) == 1
+    assert not list(tmp_path.rglob("escaped.geojson"))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("second.geojson", geojson())
+    refused(path, "escaped.geojson", "second.geojson")
+
+
+def test_a_parquet_file_of_endless_rows_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(vectors, "MOST_ROWS", 1000)
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"id": pa.array([1] * 1001)}), path)
+    refused(path, "1,001 rows")
+
+
+def test_a_web_address_that_the_user_gave_is_downloaded_and_looked_at(server):
+    (server.folder / "a.geojson").write_text(geojson())
+    assert len(read_table(f"{server.url}/a.geojson")) == 1
+    (server.folder / "b.geojson").write_text("<OGRVRTDataSource/>")
+    with pytest.raises(InputError, match="OGR VRT"):
+        read_table(f"{server.url}/b.geojson")
+
+
+@pytest.mark.parametrize(
+    "name", ["/vsicurl/http://127.0.0.1:1/a.shp", "WFS:http://127.0.0.1:1", "PG:dbname=a", "s3://a/b.shp"]
+)
+def test_names_that_only_gdal_understands_are_refused(name):
+    with pytest.raises(InputError):
+        read_table(name)

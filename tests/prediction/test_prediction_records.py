@@ -1,0 +1,296 @@
+"""What a prediction leaves beside its labels: tags, numbers, messages, and the machine's settings as they were."""
+
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from affine import Affine
+from rasterio.env import get_gdal_config
+from sklearn.linear_model import LogisticRegression
+
+from deepnets4eo.baselines import PixelClassifier
+from deepnets4eo.errors import InputError, OutputError, RunError
+from deepnets4eo.grid import Grid
+from deepnets4eo.inputs import InputSpec
+from deepnets4eo.lattice import Lattice, Tiling
+from deepnets4eo.legend import Legend
+from deepnets4eo.prediction import PredictOptions, memory, open_scene, predict, strips, tile_reader
+from deepnets4eo.prediction import describe as describe_prediction
+from deepnets4eo.prediction.tile_reader import TileReader
+from deepnets4eo.run import Run, load_run, save_run
+from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.sealing import hash_of
+
+LEGEND = Legend.load("isprs-delta")
+SHAPE = (90, 110)
+CPU = PredictOptions(threads=1, device="cpu", precision="float32")
+
+
+def pixels(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(1, 255, (3, *SHAPE)).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    scene = Scene.open(image=pixels(), labels=(pixels()[0] // 86).astype(np.uint8))
+    segmenter = PixelClassifier(LogisticRegression(), InputSpec.measure([scene]), LEGEND, tiling=Tiling(32, 0))
+    return load_run(save_run(segmenter.fit([scene], max_pixels=500), tmp_path_factory.mktemp("runs") / "pixels"))
+
+
+def image_file(path: Path, values: np.ndarray, **tags: str) -> Path:
+    profile = dict(driver="GTiff", count=3, height=SHAPE[0], width=SHAPE[1], dtype="uint8", nodata=0)
+    with rasterio.open(path, "w", crs="EPSG:32615", transform=Affine(1, 0, 5e5, 0, -1, 4e6), **profile) as file:
+        file.write(values)
+        file.update_tags(**tags)
+    return path
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return image_file(tmp_path / "image.tif", pixels())
+
+
+def read(path: Path) -> np.ndarray:
+    with rasterio.open(path) as file:
+        return file.read()
+
+
+def test_every_output_says_what_made_it_and_how_its_bytes_are_read(run, tmp_path) -> None:
+    image = image_file(tmp_path / "image.tif", pixels(), SYNTHETIC="a made-up city")
+    options = replace(CPU, probabilities=tmp_path / "p.tif", entropy=tmp_path / "e.tif", overlap_px=8)
+    result = predict(run, image, tmp_path / "labels.tif", options)
+    tags = {}
+    for product, path in result.paths.items():
+        with rasterio.open(path) as file:
+            tags[product] = file.tags()
+            assert (file.nodata, file.dtypes[0]) == (255, "uint8")
+            assert (file.count, file.descriptions) == {
+                "labels": (1, (file.descriptions[0],)),
+                "probabilities": (6, LEGEND.names),
+                "entropy": (1, ("entropy",)),
+            }[product]
+    for one in tags.values():
+        assert one["SOFTWARE"].startswith("deepnets4eo ")
+        assert one["RUN"] == hash_of(run.card)
+        assert one["SEGMENTER"] == "pixel-classifier"
+        assert one["TILING"] == "tile_px=32, halo_px=0, overlap_px=8, scores=probabilities"
+        assert one["SYNTHETIC"] == "a made-up city"
+    assert tags["probabilities"]["MEANING"] == "probability of each class; value / 254"
+    assert tags["entropy"]["MEANING"] == "entropy over classes; 1: all are equally probable; value / 254"
+    assert tags["probabilities"]["PACKED_ONE"] == tags["entropy"]["PACKED_ONE"] == "254"
+    assert "PACKED_ONE" not in tags["labels"]
+
+
+def test_a_real_place_is_not_called_synthetic(run, image, tmp_path) -> None:
+    predict(run, image, tmp_path / "labels.tif", CPU)
+    with rasterio.open(tmp_path / "labels.tif") as file:
+        assert "SYNTHETIC" not in file.tags()
+
+
+def test_an_unsaved_segmenter_is_another_run_each_time(run, image, tmp_path) -> None:
+    names = set()
+    for number in range(2):
+        predict(run.segmenter, image, tmp_path / f"{number}.tif", CPU)
+        with rasterio.open(tmp_path / f"{number}.tif") as file:
+            names.add(file.tags()["RUN"])
+    assert len(names) == 2
+    assert all(name.startswith("unsaved-") for name in names)
+
+
+@pytest.mark.parametrize("together", [2, 5, 8])
+@pytest.mark.parametrize("overlap_px", [0, 8])
+def test_tiles_computed_together_give_the_labels_of_tiles_alone(
+    run, tmp_path, monkeypatch, together, overlap_px
+) -> None:
+    """As on a GPU, where batches are cut by the lattice and some of their tiles have nothing valid."""
+    values = pixels()
+    values[:, 20:70, 30:100] = 0
+    image = image_file(tmp_path / "image.tif", values)
+    options = replace(CPU, overlap_px=overlap_px, probabilities=tmp_path / "a-p.tif")
+    alone = predict(run, image, tmp_path / "a.tif", options)
+    monkeypatch.setattr(strips.Job, "batch_tiles", together)
+    joined = predict(run, image, tmp_path / "b.tif", replace(options, probabilities=tmp_path / "b-p.tif"))
+    for product, path in alone.paths.items():
+        np.testing.assert_array_equal(read(joined.paths[product]), read(path))
+    assert alone.skipped > 0
+    assert (joined.tiles, joined.skipped, joined.computed) == (alone.tiles, alone.skipped, alone.computed)
+
+
+def test_progress_rises_to_one(run, image, tmp_path) -> None:
+    shares: list[float] = []
+    result = predict(run, image, tmp_path / "labels.tif", CPU, progress=shares.append)
+    assert shares == sorted(shares)
+    assert len(shares) == result.tiles == 12
+    assert shares[-1] == 1.0
+    assert result.seconds >= result.network_s > 0
+
+
+def test_the_machines_settings_are_those_of_the_job_and_then_as_before(run, image, tmp_path) -> None:
+    seen = set()
+
+    def look(_: float) -> None:
+        seen.add((torch.get_num_threads(), get_gdal_config("GDAL_CACHEMAX"), torch.backends.cudnn.deterministic))
+
+    with rasterio.Env():
+        before = (torch.get_num_threads(), get_gdal_config("GDAL_CACHEMAX"), torch.backends.cudnn.deterministic)
+        predict(run, image, tmp_path / "labels.tif", replace(CPU, threads=2), progress=look)
+        after = (torch.get_num_threads(), get_gdal_config("GDAL_CACHEMAX"), torch.backends.cudnn.deterministic)
+    assert {one[1:] for one in seen} == {(memory.CACHE_BYTES, True)}
+    assert after == before
+
+
+def test_skipped_tiles_are_counted_in_the_log(run, tmp_path, caplog) -> None:
+    values = pixels()
+    values[:, :64, :64] = 0
+    with caplog.at_level(logging.INFO):
+        predict(run, image_file(tmp_path / "holes.tif", values), tmp_path / "a.tif", CPU)
+        assert "4 of 12 tiles have no valid pixel and were skipped." in caplog.messages
+        caplog.clear()
+        predict(run, image_file(tmp_path / "whole.tif", pixels()), tmp_path / "b.tif", CPU)
+        assert caplog.messages == []
+
+
+def test_the_dry_run_names_size_tiles_classes_and_machine(run, image) -> None:
+    scene = open_scene(str(image), run.segmenter)
+    assert describe_prediction(run, scene, CPU) == (
+        "90 x 110 px, 12 tiles of 32 px (crop, step 32 px), 6 classes, on cpu in float32 with 1 threads"
+    )
+    changed = replace(CPU, tile_px=64, halo_px=8, overlap_px=16, threads=3)
+    assert describe_prediction(run, scene, changed) == (
+        "90 x 110 px, 9 tiles of 64 px (hann, step 32 px), 6 classes, on cpu in float32 with 3 threads"
+    )
+    with pytest.raises(RunError, match="the scene does not fit the run"):
+        describe_prediction(run, Scene.open(image=pixels()[:1]), CPU)
+
+
+def stopped(run: Run, image: Path, out: Path, options: PredictOptions = CPU) -> None:
+    def stop(share: float) -> None:
+        if share > 0.7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(run, image, out, options, progress=stop)
+
+
+def test_a_job_goes_on_where_it_stopped_and_says_so(run, image, tmp_path, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(strips, "BLOCK_PX", 32)
+    stopped(run, image, tmp_path / "labels.tif")
+    with caplog.at_level(logging.INFO):
+        result = predict(run, image, tmp_path / "labels.tif", replace(CPU, resume=True))
+    (line,) = [text for text in caplog.messages if text.startswith("Going on")]
+    done = int(line.split(": ")[1].split()[0])
+    assert line == f"Going on with an interrupted job: {done} of 12 tiles are done."
+    assert 0 < done < 12
+    assert result.tiles == 12
+    assert result.computed == 12 - done
+    fresh = predict(run, image, tmp_path / "fresh.tif", CPU)
+    np.testing.assert_array_equal(read(tmp_path / "labels.tif"), read(fresh.paths["labels"]))
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ("image", "scene"),
+        ({"probabilities": Path("p.tif")}, "outputs"),
+        ({"tile_px": 48}, "tiling"),
+        ({"threads": 2}, "compute"),
+    ],
+)
+def test_a_job_that_changed_in_one_thing_is_not_gone_on_with(run, image, tmp_path, change, word) -> None:
+    stopped(run, image, tmp_path / "labels.tif")
+    options = replace(CPU, resume=True)
+    if change == "image":
+        image_file(image, pixels(1))
+        os.utime(image, (1, 1))
+    else:
+        options = replace(
+            options, **{name: tmp_path / one if name == "probabilities" else one for name, one in change.items()}
+        )
+    with pytest.raises(RunError, match=f"differs: {word} "):
+        predict(run, image, tmp_path / "labels.tif", options)
+
+
+def test_outputs_that_are_there_or_are_one_file_are_refused(run, image, tmp_path) -> None:
+    (tmp_path / "p.tif").write_text("precious")
+    with pytest.raises(OutputError, match=r"p\.tif exists already. Pass --overwrite"):
+        predict(run, image, tmp_path / "labels.tif", replace(CPU, probabilities=tmp_path / "p.tif"))
+    with pytest.raises(InputError, match="two outputs would go to one file"):
+        predict(run, image, tmp_path / "a.tif", replace(CPU, entropy=tmp_path / "x" / ".." / "a.tif"))
+    assert (tmp_path / "p.tif").read_text() == "precious"
+    predict(run, image, tmp_path / "labels.tif", replace(CPU, probabilities=tmp_path / "p.tif", overwrite=True))
+
+
+def test_a_tiling_takes_only_what_is_given() -> None:
+    own = Tiling(64, 8, 4, "raw")
+    assert PredictOptions().tiling(own) == own
+    assert PredictOptions(tile_px=96).tiling(own) == Tiling(96, 8, 4, "raw")
+    assert PredictOptions(halo_px=0, overlap_px=0, scores="probabilities").tiling(own) == Tiling(64, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("width", "stitch_bytes", "columns"),
+    [(1000, 10_000, 1000), (1000, 9_999, 896), (1000, 6_400, 640), (1000, 10, 128), (100, 10, 100)],
+)
+def test_strips_are_the_whole_width_or_whole_blocks(width, stitch_bytes, columns) -> None:
+    assert memory.strip_width(width, 10, 128, stitch_bytes) == columns
+
+
+def test_the_budget_for_stitching_is_what_is_left_at_most_its_share() -> None:
+    fixed = memory.CACHE_BYTES + memory.MARGIN_BYTES
+    assert memory.stitch_budget(fixed + 10**6, 10**5, 10**5, 10**5) == 8 * 10**5
+    assert memory.stitch_budget(fixed + 10**6, 10**5, 10**5, 8 * 10**5) == 8 * 10**5
+    assert memory.stitch_budget(10**12, 0, 0, 0) == memory.STITCH_BYTES
+    with pytest.raises(
+        InputError, match=r"--memory 102MB does not suffice: .* take 1 MB for one tile.*Allow 103MB, or"
+    ):
+        memory.stitch_budget(fixed + 10**6, 10**6, 5 * 10**5, 10**6)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="this system does not tell what a process holds")
+def test_a_process_holds_what_it_holds() -> None:
+    held = memory.resident_bytes()
+    assert 30 << 20 < held <= memory.peak_bytes() + (64 << 20)
+    ballast = np.ones(80 << 20, np.uint8)
+    assert memory.resident_bytes() - held > 60 << 20
+    assert memory.peak_bytes() > 80 << 20
+    assert ballast.any()
+
+
+def test_too_little_memory_is_refused_before_anything_is_written(run, image, tmp_path) -> None:
+    with pytest.raises(InputError, match=r"--memory 10MB does not suffice.*Allow \d+MB, or lower --tile"):
+        predict(run, image, tmp_path / "labels.tif", replace(CPU, memory_bytes=10_000_000))
+    assert not (tmp_path / "labels.tif").exists()
+
+
+@pytest.fixture
+def reader() -> TileReader:
+    grid = Grid(SHAPE, Affine.identity(), None)
+    spec = InputSpec.measure([Scene.open(image=pixels())])
+    return TileReader(Scene({"image": Layer.open(pixels(), grid=grid)}), spec, Lattice(SHAPE, Tiling(32, 4)))
+
+
+@pytest.mark.parametrize(("tiles_of_bytes", "together"), [(0.5, 1), (1, 1), (2.9, 2), (4, 4), (100, 4)])
+def test_as_many_tiles_are_read_together_as_fit(reader, monkeypatch, tiles_of_bytes, together) -> None:
+    assert reader.tile_bytes == 4 * 3 * 32 * 32
+    monkeypatch.setattr(tile_reader, "SEGMENT_BYTES", int(tiles_of_bytes * reader.tile_bytes))
+    assert reader.segment_tiles == together
+
+
+def test_a_tile_is_the_scene_mirrored_at_its_edges(reader) -> None:
+    padded = np.pad(reader.inputs.prepare(reader.scene.read()), [(0, 0), (4, 40), (4, 40)], mode="reflect")
+    seen = 0
+    for segment in reader.read_ahead(range(reader.lattice.rows), range(reader.lattice.cols), 2):
+        for one in segment:
+            window = one.tile.window
+            rows, cols = (slice(start + 4, start + 36) for start in (window.row, window.col))
+            np.testing.assert_array_equal(one.image, padded[:, rows, cols])
+            core = one.tile.core.clipped(SHAPE)
+            assert one.valid.sum() == core.height * core.width
+            assert one.valid[: core.height, : core.width].all()
+            seen += 1
+    assert seen == len(reader.lattice)

@@ -1,0 +1,245 @@
+"""Tiles as one raster: what makes a mosaic and what does not, one difference at a time; grids and validity of sources."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from pyproj import Transformer
+from rasterio.control import GroundControlPoint
+from rasterio.enums import ColorInterp
+
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import Window, blocks
+from deepnets4eo.legend import Legend
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.mosaic import find_tiles
+from deepnets4eo.rasters.sources import same_grid
+from deepnets4eo.scene import Layer
+
+NORTH_UP = Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)
+
+
+def tile(path: Path, values: np.ndarray, col: int = 0, row: int = 0, **changed: object) -> Path:
+    values = values if values.ndim == 3 else values[None]
+    profile = dict(driver="GTiff", count=len(values), height=values.shape[1], width=values.shape[2],
+                   dtype=values.dtype, crs="EPSG:32633", transform=NORTH_UP * Affine.translation(col, row))  # fmt: skip
+    with rasterio.open(path, "w", **(profile | changed)) as file:
+        file.write(values)
+    return path
+
+
+VALUES = np.arange(1, 13, dtype=np.uint8).reshape(3, 4)
+
+
+@pytest.mark.parametrize(
+    ("values", "changed", "named"),
+    [
+        (VALUES, {"crs": "EPSG:32632"}, "CRS"),
+        (VALUES.astype(np.int16), {}, "bands or data type"),
+        (np.stack([VALUES, VALUES]), {}, "bands or data type"),
+        (VALUES, {"nodata": 0}, "nodata value"),
+        (VALUES, {"transform": Affine(0.6, 0, 500_002, 0, -0.5, 4_000_000)}, "resolution"),
+        (VALUES, {"transform": Affine(0.5, 0, 500_002, 0, -0.6, 4_000_000)}, "resolution"),
+        (VALUES, {"transform": Affine(0.5, 0.01, 500_002, 0, -0.5, 4_000_000)}, "rotation"),
+        (VALUES, {"transform": Affine(0.5, 0, 500_002, 0.01, -0.5, 4_000_000)}, "rotation"),
+    ],
+)
+def test_tiles_that_differ_in_one_thing_make_no_mosaic(tmp_path: Path, values, changed, named) -> None:
+    first = tile(tmp_path / "a.tif", VALUES)
+    second = tile(tmp_path / "b.tif", values, 4, **changed)
+    with pytest.raises(GridError, match=rf"b\.tif and .*a\.tif differ in {named}: they make no mosaic"):
+        Layer.open([first, second])
+
+
+def test_later_tiles_lie_on_top_wherever_the_first_lies(tmp_path: Path) -> None:
+    paths = [tile(tmp_path / "b.tif", VALUES, 2, 1), tile(tmp_path / "a.tif", VALUES + 100)]
+    layer = Layer.open(paths)
+    assert layer.shape == (4, 6)
+    assert layer.grid.affine.almost_equals(NORTH_UP)
+    assert layer.source == f"{tmp_path} (2 tiles)"
+    assert layer.paths == [str(path) for path in paths]
+    data, valid = layer.read()
+    expected = np.zeros((4, 6), int)
+    expected[1:, 2:] = VALUES
+    expected[:3, :4] = VALUES + 100
+    np.testing.assert_array_equal(data[0], expected)
+    np.testing.assert_array_equal(valid, expected > 0)
+
+
+def test_nodata_of_a_later_tile_shows_the_earlier_one(tmp_path: Path) -> None:
+    over = VALUES + 100
+    over[0, 0] = 7
+    layer = Layer.open([tile(tmp_path / "a.tif", VALUES, nodata=7), tile(tmp_path / "b.tif", over, nodata=7)])
+    data, valid = layer.read()
+    assert data[0, 0, 0] == 1
+    assert (data[0].ravel()[1:] == over.ravel()[1:]).all()
+    assert valid.all()
+    assert layer.nodata == 7
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int32", "float32", "float64"])
+def test_a_mosaic_has_the_type_names_and_roles_of_its_tiles(tmp_path: Path, dtype: str) -> None:
+    paths = []
+    for number in range(2):
+        values = np.stack([VALUES, VALUES + 50, VALUES + 100]).astype(dtype)
+        paths.append(tile(tmp_path / f"{number}.tif", values, 4 * number))
+        with rasterio.open(paths[-1], "r+") as file:
+            file.descriptions = ("nir", "red & rest", "green")
+            file.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue]
+    layer = Layer.open(paths)
+    assert layer.dtype == dtype
+    assert layer.band_names == ["nir", "red & rest", "green"]
+    assert layer.read()[0][:, 0, 4].tolist() == [1, 51, 101]
+    assert [layer.subset([3]).band_names, layer.subset([3, 1]).read()[0][:, 0, 0].tolist()] == [["green"], [101, 1]]
+
+
+def test_masks_of_tiles_are_that_of_the_mosaic(tmp_path: Path) -> None:
+    paths = [tile(tmp_path / f"{number}.tif", VALUES, 4 * number) for number in range(2)]
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(paths[1], "r+") as file:
+        mask = np.full(VALUES.shape, 255, np.uint8)
+        mask[1] = 0
+        file.write_mask(mask)
+    _, valid = Layer.open(paths).read()
+    expected = np.ones((3, 8), bool)
+    expected[1, 4:] = False
+    np.testing.assert_array_equal(valid, expected)
+
+
+def test_the_files_behind_a_source(tmp_path: Path) -> None:
+    for name in ("b.tif", "a.TIF", "c.png", "notes.txt", "a.tif.aux.xml"):
+        (tmp_path / name).write_text("")
+    (tmp_path / "empty").mkdir()
+    assert [Path(path).name for path in find_tiles(tmp_path)] == ["a.TIF", "b.tif", "c.png"]
+    assert [Path(path).name for path in find_tiles(f"{tmp_path}/*.[tp]??")] == ["b.tif", "c.png", "notes.txt"]
+    assert find_tiles([tmp_path / "x", "y"]) == [str(tmp_path / "x"), "y"]
+    assert find_tiles(tmp_path / "b.tif") == [str(tmp_path / "b.tif")]
+    for source, message in (
+        ([], "the list of tiles is empty"),
+        (tmp_path / "empty", r"the folder .*empty holds no raster \(\.img, \.jp2"),
+        (f"{tmp_path}/*.jpg", "no file matches"),
+        (tmp_path / "absent.tif", r"absent\.tif does not exist. Check the path"),
+    ):
+        with pytest.raises(InputError, match=message):
+            find_tiles(source)
+
+
+@pytest.mark.parametrize(
+    ("moved", "same"),
+    [
+        (Affine.translation(0.0009, 0), True),
+        (Affine.translation(0.0011, 0), False),
+        (Affine.translation(0, -0.0009), True),
+        (Affine.translation(0, -0.0011), False),
+        (Affine.scale(1 + 0.9e-5, 1), True),
+        (Affine.scale(1 + 1.1e-5, 1), False),
+        (Affine.scale(1, 1 + 2.2e-5), False),
+    ],
+)
+def test_grids_are_the_same_to_a_thousandth_of_a_pixel(moved: Affine, same: bool) -> None:
+    grid = GeoBox((50, 100), NORTH_UP, "EPSG:32633")
+    assert same_grid(grid, GeoBox((50, 100), NORTH_UP * moved, "EPSG:32633")) is same
+
+
+def test_grids_of_another_size_or_crs_are_others() -> None:
+    grid = GeoBox((50, 100), NORTH_UP, "EPSG:32633")
+    assert not same_grid(grid, GeoBox((50, 101), NORTH_UP, "EPSG:32633"))
+    assert not same_grid(grid, GeoBox((50, 100), NORTH_UP, "EPSG:32632"))
+    assert not same_grid(grid, GeoBox((50, 100), NORTH_UP, None))
+
+
+def test_a_nodata_value_that_the_type_cannot_hold_hides_nothing() -> None:
+    for nodata, hidden in ((-1, 0), (256, 0), (0, 1), (255, 1), (float("nan"), 0)):
+        values = np.array([[0, 1, 255]], np.uint8)
+        assert (~Layer.open(values, nodata=nodata).read()[1]).sum() == hidden
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_pixel_is_not_valid_where_one_band_is_not_finite(value: float) -> None:
+    values = np.ones((2, 1, 3), np.float32)
+    values[1, 0, 2] = value
+    assert Layer.open(values).read()[1].tolist() == [[True, True, False]]
+
+
+@pytest.mark.parametrize("nodata", [None, 0])
+@pytest.mark.parametrize("turn", [0, 20])
+def test_a_raster_placed_by_points_alone_is_straightened(tmp_path: Path, turn: float, nodata: float | None) -> None:
+    path = tmp_path / "gcp.tif"
+    truth = Affine.translation(500_000, 4_000_000) * Affine.rotation(turn) * Affine.scale(2, -2)
+    points = [GroundControlPoint(row, col, *(truth * (col, row))) for row in (0, 40) for col in (0, 60)]
+    values = np.kron(np.arange(1, 25, dtype=np.uint8).reshape(4, 6), np.ones((10, 10), np.uint8))
+    with rasterio.open(path, "w", driver="GTiff", count=1, height=40, width=60, dtype="uint8", nodata=nodata) as file:
+        file.gcps = (points, "EPSG:32633")
+        file.write(values, 1)
+    layer = Layer.open(path)
+    assert layer.grid.crs.epsg == 32633
+    assert layer.count == 1
+    corners = np.array([truth * corner for corner in ((0, 0), (60, 0), (0, 40), (60, 40))])
+    expected = (*corners.min(axis=0), *corners.max(axis=0))
+    assert layer.grid.extent.geom.bounds == pytest.approx(expected, abs=2.1)
+    onto = GeoBox(layer.shape, layer.grid.affine * Affine.translation(0.25, 0), "EPSG:32633")
+    for seen in (layer, layer.on(onto, "nearest")):
+        data, valid = seen.read()
+        assert valid.mean() == pytest.approx(4 * values.size / seen.grid.extent.geom.area, abs=0.03)
+        for row, col in np.ndindex(4, 6):  # the middle of each block
+            x, y = ~seen.grid.affine * (truth * (10 * col + 5, 10 * row + 5))
+            assert valid[int(y), int(x)]
+            assert data[0, int(y), int(x)] == 6 * row + col + 1
+
+
+def test_a_warped_pixel_lies_within_an_eighth_of_where_the_projection_puts_it() -> None:
+    """Over 120 km, where a projection bends lines by more than a pixel of 200 m."""
+    side = 600
+    grid = GeoBox((side, side), Affine(200, 0, 440_000, 0, -200, 6_660_000), "EPSG:32633")
+    rows, cols = np.mgrid[:side, :side].astype(np.float32) + 0.5
+    seen = Layer.open(np.stack([cols, rows]), grid=grid, nodata=-1).on(grid.to_crs("EPSG:3035", resolution=200))
+    data, valid = seen.read(Window(50, 50, 512, 512))
+    y, x = np.nonzero(valid)
+    ground = np.array(seen.grid.affine * (x + 50.5, y + 50.5))
+    back = Transformer.from_crs("EPSG:3035", "EPSG:32633", always_xy=True).transform(*ground)
+    col, row = ~grid.affine * np.array(back)
+    inside = (np.minimum(col, row) > 2) & (np.maximum(col, row) < side - 2)
+    assert inside.sum() > 100_000
+    off = data[:, y, x] - np.array([col, row])
+    assert np.abs(off[:, inside]).max() < 0.125
+
+
+def test_a_raster_is_tiled_packed_and_described_as_promised(tmp_path: Path) -> None:
+    grid = GeoBox((600, 700), NORTH_UP, "EPSG:32633")
+    noise = np.random.default_rng(0).integers(0, 3, (600, 700))
+    sizes = {}
+    for name, options, dtype in (
+        ("labels", {"legend": Legend.load("isprs"), "nodata": 255}, "uint8"),
+        ("quick", {"level": 1}, "uint8"),
+        ("small", {"level": 9}, "uint8"),
+        ("floats", {"dtype": "float32", "band_names": ["height"]}, "float32"),
+    ):
+        path = tmp_path / f"{name}.tif"
+        with CogWriter(path, grid, **options) as writer:
+            for window in blocks(grid.shape, 512):
+                writer.write(window, noise[window.slices].astype(dtype))
+        with rasterio.open(path) as file:
+            assert file.block_shapes == [(512, 512)]
+            assert file.compression.name == "deflate"
+            predictor = {"uint8": None, "float32": "3"}[dtype]
+            assert file.tags(ns="IMAGE_STRUCTURE").get("PREDICTOR") == predictor
+            assert (file.colorinterp[0] == ColorInterp.palette) == (name == "labels")
+            if name == "labels":
+                assert file.colormap(1)[255] == (0, 0, 0, 0)
+                assert file.colormap(1)[4] == (255, 255, 0, 255)
+        sizes[name] = path.stat().st_size
+        assert path.with_suffix(".qml").exists() == (name == "labels")
+    assert sizes["small"] < sizes["quick"]
+    names = (tmp_path / "labels.tif.aux.xml").read_text()
+    assert names.count("<Category>") == 6
+    assert "<Category>car</Category><Category>clutter</Category></CategoryNames>" in names
+
+
+def test_categories_that_are_no_classes_have_no_name(tmp_path: Path) -> None:
+    legend = Legend.from_dict({"name": "gaps", "classes": [{"value": 2, "name": "a & b", "color": [1, 2, 3]}]})
+    with CogWriter(tmp_path / "a.tif", GeoBox((4, 4), NORTH_UP, None), legend=legend) as writer:
+        writer.write(Window(0, 0, 4, 4), np.full((4, 4), 2, np.uint8))
+    text = (tmp_path / "a.tif.aux.xml").read_text()
+    assert "<Category></Category><Category></Category><Category>a &amp; b</Category></CategoryNames>" in text

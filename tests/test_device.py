@@ -1,0 +1,71 @@
+"""Where networks are computed: what is chosen on its own, and what is refused."""
+
+import pytest
+import torch
+
+from deepnets4eo import device
+from deepnets4eo.device import Compute, choose
+from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.ahead import cores
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A made-up machine: whether it has CUDA, of which capability, and bfloat16 units in its CPU."""
+
+    def make(cuda=False, capability=8, cpu_units=False):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: (capability, 0))
+        monkeypatch.setattr(device, "cpu_has_bfloat16_units", lambda: cpu_units)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("given", "asked", "chosen"),
+    [
+        ({}, "auto", ("cpu", "float32")),
+        ({"cpu_units": True}, "auto", ("cpu", "bfloat16")),
+        ({"cuda": True}, "auto", ("cuda", "bfloat16")),
+        ({"cuda": True, "capability": 9}, "cuda:1", ("cuda:1", "bfloat16")),
+        ({"cuda": True, "capability": 7, "cpu_units": True}, "auto", ("cuda", "float32")),
+        ({"cuda": True}, "cpu", ("cpu", "float32")),
+    ],
+)
+def test_auto_takes_cuda_where_it_is_and_bfloat16_where_the_hardware_multiplies_it(machine, given, asked, chosen):
+    machine(**given)
+    found = choose(asked)
+    assert (found.device, found.precision) == chosen
+    for precision in ("float32", "bfloat16"):
+        assert choose(asked, precision).precision == precision
+
+
+def test_threads_are_those_asked_for_or_all_cores(machine):
+    machine()
+    assert choose("cpu", threads=3) == Compute("cpu", "float32", 3)
+    assert choose("cpu").threads == cores()
+    assert choose("cpu", "bfloat16", 2).to_dict() == {"device": "cpu", "precision": "bfloat16", "threads": 2}
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (("gpu",), "device 'gpu' is unknown. Choose auto, cpu, cuda or cuda:N"),
+        (("meta",), "device 'meta' is not supported"),
+        (("cuda",), "device 'cuda' asks for CUDA, which this machine does not offer. Use --device cpu"),
+        (("cpu", "float16"), "precision 'float16' is unknown. Choose auto, float32 or bfloat16"),
+    ],
+)
+def test_what_the_machine_does_not_have_is_refused(machine, asked, message):
+    machine(cuda=False)
+    with pytest.raises(InputError, match=message):
+        choose(*asked)
+
+
+@pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16", "bf16"])
+def test_any_unit_of_the_cpu_counts(monkeypatch, flag):
+    flags = dict.fromkeys(("avx512_bf16", "amx_bf16", "bf16"), False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags, raising=False)
+    assert device.cpu_has_bfloat16_units() is False
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags | {flag: True}, raising=False)
+    assert device.cpu_has_bfloat16_units() is True

@@ -1,0 +1,98 @@
+"""What a training window shows near a validation block, and which windows the statistics come from."""
+
+import numpy as np
+import pytest
+import torch
+from made_up_parts import SIDE, SPLIT, parts_of, random_scene
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window, whole
+from deepnets4eo.lattice.splits import BlockSplit
+from deepnets4eo.training.data import SampleReader
+from deepnets4eo.training.parts import TRAIN, VAL, Place
+from deepnets4eo.training.statistics import measure_inputs
+
+VALIDATION = SPLIT.mask(VAL, Window(0, 0, SIDE, SIDE))
+
+
+def read_whole(image: np.ndarray, labels: np.ndarray, kind: str = "blocks") -> dict[str, torch.Tensor]:
+    parts = parts_of([image], [labels], kind=kind)
+    reader = SampleReader(parts, measure_inputs(parts_of([random_scene()[0]], [labels]), ["image"]))
+    return reader.train(Place(0, whole(parts.scenes[0].scene.grid)))
+
+
+def test_a_training_window_over_a_validation_block_shows_nothing_of_it() -> None:
+    image, labels = random_scene()
+    sample = read_whole(image, labels)
+    assert VALIDATION.any()
+    assert not VALIDATION.all()
+    assert np.array_equal(sample["valid"].numpy(), ~VALIDATION)
+    assert (sample["image"][:, VALIDATION] == 0).all()
+    assert sample["image"][:, ~VALIDATION].abs().min() > 0
+    train = SPLIT.mask(TRAIN, Window(0, 0, SIDE, SIDE))
+    expected = np.where(train, np.where(labels == 3, 0, 1), 255)
+    assert np.array_equal(sample["mask"].numpy(), expected)
+
+    image[:, VALIDATION] += 1
+    labels[VALIDATION] = 10 - labels[VALIDATION]
+    changed = read_whole(image, labels)
+    assert all(torch.equal(sample[name], changed[name]) for name in sample)
+
+
+def test_a_leaky_split_hides_labels_alone() -> None:
+    image, labels = random_scene()
+    sample = read_whole(image, labels, kind="random")
+    assert sample["valid"].all()
+    assert (sample["image"][:, VALIDATION] != 0).any()
+    assert (sample["mask"][VALIDATION] == 255).all()
+
+
+def test_a_validation_tile_has_labels_in_its_own_window_and_an_image_around_it() -> None:
+    image, labels = random_scene()
+    parts = parts_of([image], [labels])
+    sample = SampleReader(parts, measure_inputs(parts, ["image"])).validation(Place(0, Window(32, 64, 16, 16)), 8, 32)
+    assert sample["image"].shape == (2, 32, 32)
+    assert sample["valid"].all()
+    counted = np.zeros((32, 32), bool)
+    counted[8:24, 8:24] = True
+    assert np.array_equal(sample["mask"].numpy() != 255, counted)
+    assert np.array_equal(sample["mask"].numpy()[counted] == 1, (labels[32:48, 64:80] == 7).ravel())
+
+
+def test_statistics_of_many_windows_come_from_some_of_them_evenly_spread() -> None:
+    scenes = 9
+    images = [np.full((1, SIDE, SIDE), 10 * number, np.float32) for number in range(scenes)]
+    labels = [np.full((SIDE, SIDE), 3, np.uint8)] * scenes
+    train_only = BlockSplit((SIDE, SIDE), SIDE, 0, {TRAIN: 1.0})
+    parts = parts_of(images, labels, train_only)
+    assert len(parts.places(TRAIN, 256)) == scenes
+    for most, chosen in ((1000, range(9)), (9, range(9)), (5, (0, 2, 4, 6, 8)), (3, (0, 4, 8)), (2, (0, 8))):
+        values = [10.0 * number for number in chosen]
+        found = measure_inputs(parts, ["image"], most_windows=most).layers["image"]
+        assert found.mean == pytest.approx([np.mean(values)], abs=1e-6)
+        assert found.std == pytest.approx([np.std(values)], abs=1e-6)
+
+
+def test_the_range_is_that_of_the_middle_98_percent_and_a_constant_band_keeps_its_scale() -> None:
+    image = np.stack([np.full((SIDE, SIDE), 5.0), np.arange(SIDE * SIDE).reshape(SIDE, SIDE)]).astype(np.float32)
+    parts = parts_of([image], [random_scene()[1]], BlockSplit((SIDE, SIDE), SIDE, 0, {TRAIN: 1.0}))
+    found = measure_inputs(parts, ["image"]).layers["image"]
+    assert found.std[0] == 1.0
+    assert found.low == 5.0
+    assert found.high == pytest.approx(np.percentile(image, 99), rel=0.01)
+    assert found.bands == ("band_1", "band_2")
+    assert found.dtype == "float32"
+
+
+def test_layers_of_other_band_counts_and_parts_without_a_valid_pixel_are_refused() -> None:
+    image, labels = random_scene()
+    with pytest.raises(InputError, match=r"layer 'image' has \[1, 2\] bands in different scenes"):
+        measure_inputs(parts_of([image, image[:1]], [labels, labels]), ["image"])
+    nowhere = np.full((1, SIDE, SIDE), np.nan, np.float32)
+    with pytest.raises(
+        InputError, match=r"no valid pixel: layer 'image' \(image.tif\) has none at all. Check the nodata"
+    ):
+        measure_inputs(parts_of([nowhere], [labels]), ["image"])
+    only_validation = np.where(VALIDATION, 1, np.nan).astype(np.float32)[None]
+    with pytest.raises(InputError, match="no valid pixel that all layers share"):
+        measure_inputs(parts_of([only_validation], [labels]), ["image"])

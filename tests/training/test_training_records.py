@@ -1,0 +1,212 @@
+"""What a training says about itself: warnings, blocks, notes in the card, progress, and which epoch's weights it keeps."""
+
+import json
+import logging
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from made_up_parts import SIDE, parts_of, random_scene
+from torch import nn
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.lattice.splits import BlockSplit
+from deepnets4eo.recipe import Recipe, resolve
+from deepnets4eo.training.loop import Fit, fit_network
+from deepnets4eo.training.parts import TRAIN, VAL, make_parts
+from deepnets4eo.training.progress import EpochProgress
+from deepnets4eo.training.statistics import warn_of_lacking
+
+
+def section(*overrides: str) -> Recipe:
+    return resolve({"data": {"tile_px": 32}, "train": {"epochs": 3, "batch_size": 2}}, overrides, kind=Recipe)
+
+
+@pytest.mark.parametrize(
+    ("shape", "block_px", "buffer_px"),
+    [((128, 900), 64, 16), ((500, 400), 80, 20), ((999, 2000), 199, 32), ((4000, 3000), 512, 32)],
+)
+def test_blocks_are_a_fifth_of_the_shorter_side_within_limits(shape, block_px, buffer_px) -> None:
+    image = np.zeros((1, *shape), np.uint8)
+    parts = make_parts(parts_of([image], [image[0]]).scenes, section().data)
+    assert (parts.splits[0].block_px, parts.splits[0].buffer_px) == (block_px, buffer_px)
+    own = make_parts(parts_of([image], [image[0]]).scenes, section("data.block_px=40", "data.buffer_px=0").data)
+    assert (own.splits[0].block_px, own.splits[0].buffer_px) == (40, 0)
+
+
+def test_scenes_are_split_unlike_each_other_and_by_the_seed_of_the_split_alone() -> None:
+    image, labels = random_scene()
+    scenes = parts_of([image] * 2, [labels] * 2).scenes
+
+    def dealt(*overrides: str) -> list[list[list[int]]]:
+        return [
+            split.dealt.tolist() for split in make_parts(scenes, section("data.block_px=16", *overrides).data).splits
+        ]
+
+    first, second = dealt()
+    assert first != second
+    assert dealt("train.seed=9") == [first, second]
+    assert dealt("data.split_seed=1")[0] == second
+
+
+def test_random_splits_deal_out_tiles_without_a_buffer() -> None:
+    image, labels = random_scene()
+    parts = make_parts(parts_of([image], [labels]).scenes, section("data.split=random", "data.buffer_px=8").data)
+    assert parts.leaky
+    assert (parts.splits[0].block_px, parts.splits[0].buffer_px) == (32, 0)
+    assert not make_parts(parts.scenes, section().data).leaky
+
+
+def test_a_share_of_scenes_is_validated_on_at_least_one_and_never_all() -> None:
+    image, labels = random_scene()
+    scenes = parts_of([image] * 5, [labels] * 5).scenes
+    for share, count in ((0.05, 1), (0.4, 2), (0.6, 3)):
+        parts = make_parts(scenes, section("data.split=scenes", f"data.val_share={share}").data)
+        kinds = [split.parts for split in parts.splits]
+        assert kinds.count([VAL]) == count
+        assert kinds.count([TRAIN]) == 5 - count
+        assert {split.buffer_px for split in parts.splits} == {0}
+    named = make_parts(scenes, section("data.split=scenes", "data.val_scenes=['*3', scene0]").data)
+    assert [split.parts for split in named.splits] == [[VAL], [TRAIN], [TRAIN], [VAL], [TRAIN]]
+    message = r"leaves 5 of 5 scenes for validation; both parts need one. Scenes are scene0, scene1"
+    with pytest.raises(InputError, match=message):
+        make_parts(scenes, section("data.split=scenes", "data.val_scenes=['*']").data)
+
+
+def test_areas_and_places_of_a_part_are_those_of_its_blocks() -> None:
+    image, labels = random_scene()
+    parts = parts_of([image] * 2, [labels] * 2)
+    dealt = parts.splits[0].dealt
+    for number, part in enumerate((TRAIN, VAL)):
+        assert parts.areas(part).tolist() == [(dealt == number).sum() * 32 * 32] * 2
+        seen = [place for place in parts.places(part, 32) if place.scene == 1]
+        corners = {(place.window.row // 32, place.window.col // 32) for place in seen}
+        assert corners == set(map(tuple, np.argwhere(dealt == number).tolist()))
+    whole = parts_of([image], [labels], BlockSplit((SIDE, SIDE), SIDE, 0, {TRAIN: 1.0}))
+    assert whole.areas(VAL).tolist() == [0]
+    assert whole.places(VAL, 32) == []
+    assert not whole.mask(0, VAL, whole.places(TRAIN, SIDE)[0].window).any()
+
+
+def test_classes_that_no_training_pixel_shows_are_named(caplog) -> None:
+    image, labels = random_scene()
+    with caplog.at_level(logging.WARNING):
+        warn_of_lacking(parts_of([image], [labels]), [5, 5])
+        assert not caplog.records
+        warn_of_lacking(parts_of([image], [labels]), [5, 0])
+    assert "No training pixel shows high: never learnt" in caplog.text
+    assert "low" not in caplog.text
+    caplog.clear()
+    warn_of_lacking(parts_of([image], [np.full_like(labels, 255)]), [5, 5])
+    assert "No pixel of the validation part is labelled: all scores are NaN" in caplog.text
+
+
+class Batches:
+    def __len__(self) -> int:
+        return 4
+
+    def __iter__(self):
+        return iter([{"x": torch.full((2, 1), float(number))} for number in range(4)])
+
+
+def fitted(out: Path, train, scores: list[float]):
+    """A line fitted to data it cannot follow, the weight after each epoch, and the losses of all batches."""
+    torch.manual_seed(0)
+    network, weights, losses = nn.Linear(1, 1), [], []
+
+    def step(network: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        loss = ((network(batch["x"]) - batch["x"] ** 2) ** 2).mean()
+        losses.append(float(loss.detach()))
+        return loss
+
+    def validate(network: nn.Module) -> dict[str, float]:
+        assert not torch.is_grad_enabled()
+        weights.append(network.weight.item())
+        return {"mean_iou": scores[len(weights) - 1]}
+
+    progress = fit_network(network, step, Batches(), validate, Fit(train, out, "recipe"))
+    return network, weights, losses, progress
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch) -> None:
+    monkeypatch.setattr("deepnets4eo.training.loop.draw_curves", lambda path, *_: path.touch())
+
+
+@pytest.mark.parametrize(
+    ("keep", "scores", "kept"),
+    [("best", [0.1, 0.4, 0.2], 1), ("best", [0.4, 0.4, 0.4], 0), ("last", [0.1, 0.4, 0.2], 2)],
+)
+def test_the_weights_kept_are_those_of_the_epoch_that_is_named(tmp_path, keep, scores, kept) -> None:
+    train = section(f"train.keep={keep}", "train.lr=0.05").train
+    network, weights, _, progress = fitted(tmp_path, train, scores)
+    assert len(set(weights)) == 3
+    assert network.weight.item() == weights[kept]
+    assert progress.best == scores.index(max(scores))
+    assert not network.training
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_batches(tmp_path) -> None:
+    _, _, losses, progress = fitted(tmp_path, section("train.lr=0.05").train, [0.1, 0.2, 0.3])
+    means = np.reshape(losses, (3, 4)).mean(axis=1)
+    assert [row["loss"] for row in progress.history] == pytest.approx(means.tolist())
+    assert [row["epoch"] for row in progress.history] == [1, 2, 3]
+
+
+def test_gradients_are_clipped_where_asked_for(tmp_path) -> None:
+    rules = ("train.optimizer=sgd", "train.schedule=constant", "train.lr=0.001", "train.epochs=1")
+    free = fitted(tmp_path / "free", section(*rules).train, [0.1])[1]
+    clipped = fitted(tmp_path / "clipped", section(*rules, "train.clip_norm=0.001").train, [0.1])[1]
+    torch.manual_seed(0)
+    start = nn.Linear(1, 1).weight.item()
+    assert abs(clipped[0] - start) < 0.01 * abs(free[0] - start)
+
+
+def test_the_first_patience_epochs_without_gain_end_the_training(tmp_path, caplog) -> None:
+    scores = [0.5, 0.4, 0.4, 0.4, 0.4, 0.4]
+    for patience, epochs in ((1, 2), (2, 3), (4, 5)):
+        train = section("train.epochs=6", f"train.patience={patience}").train
+        assert fitted(tmp_path / str(patience), train, scores)[3].epochs_done == epochs
+    train = section("train.epochs=6", "train.patience=0").train
+    assert fitted(tmp_path / "never", train, scores)[3].epochs_done == 6
+
+
+def test_data_without_a_full_batch_are_refused(tmp_path) -> None:
+    with pytest.raises(InputError, match="give no full batch. Lower train.batch_size or give more windows"):
+        fit_network(nn.Linear(1, 1), lambda *_: None, [], lambda _: {}, Fit(section().train, tmp_path, "recipe"))
+
+
+ROW = {"epoch": 2, "loss": 0.5, "mean_iou": 0.25}
+
+
+def test_progress_is_a_log_line_off_a_terminal(caplog) -> None:
+    with caplog.at_level(logging.INFO):
+        EpochProgress(3, "mean_iou").epoch_done(ROW)
+        EpochProgress(3, "kappa").epoch_done(ROW)
+    assert caplog.messages == [
+        "epoch 2/3: loss 0.5000, mean_iou 0.2500", "epoch 2/3: loss 0.5000, kappa nan",
+    ]  # fmt: skip
+
+
+def test_progress_on_a_terminal_never_goes_to_stdout(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    display = EpochProgress(3, "mean_iou")
+    display.setup(None, None, "fit")
+    display.epoch_done(ROW)
+    display.teardown(None, None, "fit")
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown.err)  # without the colours of a terminal
+    assert "epoch 2/3: loss 0.5000, mean_iou 0.2500" in plain
+
+
+def test_the_log_has_one_row_an_epoch_that_json_and_csv_agree_on(tmp_path) -> None:
+    progress = fitted(tmp_path, section().train, [0.1, 0.2, 0.3])[3]
+    head, *rows = (tmp_path / "log.csv").read_text().splitlines()
+    assert head.split(",") == ["epoch", "lr", "loss", "mean_iou", "busy", "seconds"]
+    assert [row.split(",")[3] for row in rows] == ["0.1", "0.2", "0.3"]
+    assert all(0 <= row["busy"] <= 1 and row["seconds"] >= 0 for row in progress.history)
+    assert json.dumps(progress.history)
