@@ -7,12 +7,13 @@ Pure functions, no input or output.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
+from pyproj import Transformer
 from pyproj.exceptions import ProjError
 from shapely.errors import ShapelyError
 
@@ -99,6 +100,14 @@ def gsd_m(grid: Grid) -> tuple[float, float]:
         _, south, _, north = grid.extent.to_crs("EPSG:4326").boundingbox.bbox
         unit *= math.cos(math.radians((south + north) / 2))
     return along_row * unit, along_col * unit
+
+
+def transformer(source: Any, target: Any) -> Transformer:
+    """PROJ's way from one CRS to another, x before y. Errors: GridError where there is none."""
+    try:
+        return Transformer.from_crs(source, target, always_xy=True)
+    except ProjError as error:
+        raise GridError(f"there is no way from {source} to {target}: {error}. Check both CRSs.") from error
 
 
 def projected_extent(extent: Geometry, crs: CRS) -> Geometry | None:

@@ -19,12 +19,12 @@ from shapely.errors import ShapelyError
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.evaluation import written_legend
 from deepnets4eo.files import read_json
+from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_errors
 from deepnets4eo.formats.vectors import is_parquet, vector_file
 from deepnets4eo.grid import Grid, blocks, gsd_m
 from deepnets4eo.legend import Legend
 from deepnets4eo.outliers import far_values
 from deepnets4eo.scene import VOID, Layer, overlap_share
-from deepnets4eo.vector_reading import FALLBACK, encoding_note, vector_errors
 
 VECTOR_SUFFIXES = {
     ".gpkg",

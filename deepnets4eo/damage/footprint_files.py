@@ -17,8 +17,8 @@ import shapely
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats.vector_tables import read_ogr, vector_errors
 from deepnets4eo.formats.vectors import is_parquet, vector_file
-from deepnets4eo.vector_reading import read_ogr, vector_errors
 
 PIXEL_COLUMN = "xbd_pixels"  # geometries in image pixels beside the geographic ones of an xBD label file
 FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or xBD label JSON"
@@ -125,6 +125,8 @@ def _read_xbd(path: Path) -> gpd.GeoDataFrame:
 
 
 def _by_uid(features: list[dict[str, Any]]) -> dict[str, tuple[dict[str, Any], shapely.Geometry]]:
+    if not all(isinstance(feature["wkt"], str) for feature in features):
+        raise TypeError("a `wkt` is no text")
     return {
         str(feature["properties"]["uid"]): (dict(feature["properties"]), shapely.from_wkt(feature["wkt"]))
         for feature in features

@@ -15,10 +15,10 @@ import numpy as np
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats.vector_tables import read_ogr, vector_errors
 from deepnets4eo.formats.vectors import vector_file
 from deepnets4eo.fusion.osm_rules import TEXT_TAGS, OsmRules
 from deepnets4eo.grid import Grid
-from deepnets4eo.vector_reading import read_ogr, vector_errors
 
 if TYPE_CHECKING:
     import geopandas as gpd
