@@ -214,6 +214,6 @@ FORMATS: dict[str | tuple[str, ...], FileMutator] = {
 }
 # what the mutators' own libraries raise where a file cannot be damaged so, or not be written so
 UNFIT = (
-    ValueError, TypeError, KeyError, OverflowError, RecursionError, OSError, zipfile.BadZipFile, sqlite3.Error, yaml.YAMLError,
+    ValueError, TypeError, KeyError, OverflowError, RuntimeError, OSError, zipfile.BadZipFile, sqlite3.Error, yaml.YAMLError,
     pyarrow.ArrowException, RasterioError, CPLE_BaseError, io.UnsupportedOperation,
 )  # fmt: skip
