@@ -7,15 +7,59 @@ Refuses to compare what was scored under different rules, and names each differe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from deepnets4eo.dataset_card import PublishedScores
 from deepnets4eo.errors import InputError
+from deepnets4eo.files import read_json
 from deepnets4eo.report import OVERALL, Report, percent
 
+
+class _StoredReport(BaseModel):
+    """What comparing needs of a stored report, and the kind of each; all else in it is kept as it is."""
+
+    classes: list[str] = Field(min_length=1)
+    f1: dict[str, float | None]
+    protocol: dict[str, Any]
+    overall_accuracy: float | None
+    kappa: float | None
+    average_accuracy: float | None
+    mean_f1: float | None
+    mean_iou: float | None
+    fw_iou: float | None
+    confusion: list[list[int]] | None = None
+    unpredicted: dict[str, int] | None = None
+    pixels: int | None = None
+
+    @model_validator(mode="after")
+    def _one_row_a_class(self) -> _StoredReport:
+        count, rows = len(self.classes), self.confusion
+        if rows is not None and (len(rows) != count or any(len(row) != count for row in rows)):
+            raise ValueError(f"expected {count} rows of {count} numbers, one a class")
+        if rows is not None and any(not 0 <= number < 2**53 for row in rows for number in row):
+            raise ValueError("expected counts of pixels, 0 or more")
+        return self
+
+
 OF_NO_MATTER = {"stored_in", "card.source"}  # they do not change what a score means
+
+
+def read_report(path: str | Path) -> Report:
+    """What `evaluate --json` wrote. Errors: InputError names the file, the value and what was expected of it."""
+    report = read_json(path)
+    try:
+        _StoredReport.model_validate(report)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"]) or "confusion"
+        raise InputError(
+            f"{path} is no report of scores: {place}: {problem['msg']}. Give what evaluate --json wrote."
+        ) from error
+    return dict(report)
 
 
 def differences(first: Report, second: Report) -> list[str]:

@@ -236,7 +236,7 @@ def _checksums(result: Inspection, card: DatasetCard, root: Path) -> None:
     """Files that the card has a checksum of, where they lie in the folder too."""
     for pattern, expected in card.checksums.items():
         kind, _, wanted = expected.partition(":")
-        for path in sorted(root.glob(pattern)):
+        for path in sorted(found for found in root.glob(pattern) if found.is_file()):
             digest = hashlib.new(kind, usedforsecurity=False)
             with open(path, "rb") as file:
                 while piece := file.read(1 << 20):

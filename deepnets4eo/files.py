@@ -13,12 +13,16 @@ import math
 import os
 import re
 import shutil
+import struct
 import sys
+import tokenize
 import uuid
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import yaml
@@ -27,6 +31,16 @@ from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.formats.yaml_text import load_yaml
 
 PARTIAL = ".partial-"
+LARGEST_YAML = 10_000_000  # bytes; the parser takes a minute for so many
+DEEPEST = 100  # lists and mappings within each other; cards and recipes have six
+MOST_ENTRIES = 1_000_000  # of a YAML file's lists and mappings together, what aliases repeat counted each time
+# what YAML's constructors raise for values that are not what their tag or form says: 2020-13-45, !!int x, !!bool x
+TAG_ERRORS = (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError)
+# what zipfile, zlib and NumPy's reader of headers raise for a damaged archive of arrays
+ARCHIVE_ERRORS = (
+    BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, EOFError, OSError, ValueError, KeyError, TypeError,
+    IndexError, AttributeError, RuntimeError, OverflowError, MemoryError,
+)  # fmt: skip
 
 # A partial file: eight letters or digits, or `stream`, then the name; nothing that a job can go on with is named so.
 LEFTOVER = re.compile(rf"{re.escape(PARTIAL)}(?:[0-9a-z_]{{8}}|stream)-(?P<name>.+)")
@@ -137,7 +151,7 @@ def refuse_existing(path: str | Path, *, overwrite: bool, resume: bool | None = 
 def write_text(path: str | Path, text: str) -> Path:
     """Write text atomically; returns the path."""
     with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")  # file names may hold any bytes
     return Path(path)
 
 
@@ -152,19 +166,33 @@ def write_yaml(path: str | Path, value: Any) -> Path:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Read one YAML file; InputError names the file and the line that does not parse."""
+    """Read one YAML file of at most 10 MB; InputError names the file and what does not parse."""
+    return parse_yaml(_read_text(path, LARGEST_YAML), str(path))
+
+
+def parse_yaml(text: str, name: str) -> Any:
+    """The value of YAML text; InputError begins with `name` and says what does not parse."""
     try:
-        return load_yaml(_read_text(path), str(path))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not valid YAML: {error}") from error
+        value = load_yaml(text, name)
+    except (yaml.YAMLError, RecursionError, *TAG_ERRORS) as error:
+        raise InputError(f"{name} is not valid YAML: {_parse_reason(error)}") from error
+    _check_nesting(value, name, MOST_ENTRIES)
+    return value
 
 
 def read_json(path: str | Path) -> Any:
-    """Read one JSON file; InputError names the file and where it does not parse."""
+    """Read one JSON file; InputError names the file and what does not parse."""
+    return parse_json(_read_text(path), str(path))
+
+
+def parse_json(text: str, name: str) -> Any:
+    """The value of JSON text; InputError begins with `name` and says what does not parse."""
     try:
-        return json.loads(_read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from error
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
+        raise InputError(f"{name} is not valid JSON: {_reason(error)}") from error
+    _check_nesting(value, name)
+    return value
 
 
 def sha256(path: str | Path) -> str:
@@ -191,13 +219,34 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _read_text(path: str | Path) -> str:
+def _read_text(path: str | Path, largest: int | None = None) -> str:
+    """The text of a UTF-8 file, with or without a byte order mark; `largest` : bytes that it may have."""
     try:
-        return Path(path).read_text(encoding="utf-8")
+        size = Path(path).stat().st_size
+        text = Path(path).read_text(encoding="utf-8-sig") if largest is None or size <= largest else None
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist. Check the path.") from error
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file.") from error
+    except (OSError, ValueError) as error:  # a folder, a path that no system has
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}. Give a file.") from error
+    if text is None:
+        raise InputError(f"{path} has {size:,} bytes, expected {largest:,} at most. Is it the right file?")
+    return text
+
+
+def _check_nesting(value: Any, name: str, most: float = math.inf) -> None:
+    """Refuse values nested so deep, or repeated so often by YAML's aliases, that no program could walk through them."""
+    waiting, entries = [(value, 0)], 0
+    while waiting:
+        node, depth = waiting.pop()
+        if depth > DEEPEST:
+            raise InputError(f"{name} nests lists and mappings more than {DEEPEST} deep. Is it the right file?")
+        inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        entries += len(inner)
+        if entries > most:
+            raise InputError(f"{name} holds more than {most:,} entries. Is it the right file?")
+        waiting.extend((item, depth + 1) for item in inner)
 
 
 def _reason(error: BaseException) -> str:
@@ -230,3 +279,12 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
         return
     path.unlink(missing_ok=True)
+
+
+def _parse_reason(error: Exception) -> str:
+    """What a parser says of a text, without its advice to programmers."""
+    if isinstance(error, RecursionError):
+        return "it nests lists and mappings too deep."
+    if isinstance(error, KeyError):
+        return f"the value {error} is not of the type that its tag names."
+    return str(error).split("; use sys.")[0]

@@ -10,10 +10,19 @@ import math
 from typing import NamedTuple
 
 from affine import Affine
+from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
+from odc.geo.geom import Geometry
+from pyproj.exceptions import ProjError
+from shapely.errors import ShapelyError
+
+from deepnets4eo.errors import GridError
 
 Grid = GeoBox
 
+PLACE_REMEDY = "Correct it, e.g. with gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM and -a_srs."
+FARTHEST = 1e12  # coordinates beyond it lie nowhere, and their squares are no longer exact
+FINEST = 16 * 2.0**-52  # a pixel's side must be this many times the coordinates, or neighbours have the same
 METRES_PER_DEGREE = 111_319.49079327358  # of arc on the equator of WGS 84, 2·π·6378137 / 360
 
 
@@ -90,6 +99,59 @@ def gsd_m(grid: Grid) -> tuple[float, float]:
         _, south, _, north = grid.extent.to_crs("EPSG:4326").boundingbox.bbox
         unit *= math.cos(math.radians((south + north) / 2))
     return along_row * unit, along_col * unit
+
+
+def projected_extent(extent: Geometry, crs: CRS) -> Geometry | None:
+    """An extent, with points along its sides, in another CRS; None where that does not reach so far.
+
+    Errors: GridError where there is no transformation between the two.
+    """
+    box = extent.boundingbox
+    try:
+        found: Geometry = extent.to_crs(crs, resolution=max(box.span_x, box.span_y) / 16)
+    except ProjError as error:
+        raise GridError(f"there is no way from {extent.crs} to {crs}: {error}. Check both CRSs.") from error
+    except ValueError:  # corners at infinity make no ring
+        return None
+    return found if all(math.isfinite(side) for side in found.boundingbox.bbox) else None
+
+
+def check_grid(grid: Grid, name: str) -> None:
+    """Refuse a grid on which nothing can be measured: `check_affine`, and pixels without a size on the ground.
+
+    name : of the raster, for the message. Errors: GridError.
+    """
+    check_affine(grid.affine, (grid.shape[0], grid.shape[1]), name)
+    try:
+        sides = gsd_m(grid)
+    except (ProjError, ShapelyError, ValueError) as error:  # PROJ, or GEOS for corners at infinity
+        raise GridError(
+            f"{name} does not lie where its CRS ({grid.crs}) is defined: {error}. {PLACE_REMEDY}"
+        ) from error
+    if not all(math.isfinite(side) and side > 0 for side in sides):
+        raise GridError(
+            f"{name} has pixels of {sides[1]:g} × {sides[0]:g} m on the ground in {grid.crs}; expected above 0. {PLACE_REMEDY}"
+        )
+
+
+def check_affine(affine: Affine, shape: tuple[int, int], name: str) -> None:
+    """Refuse a transform that maps pixels nowhere, to one line, or to coordinates that no longer differ.
+
+    shape : (h, w). name : of the raster, for the message. Errors: GridError.
+    """
+    numbers = tuple(affine)[:6]
+    if not all(math.isfinite(number) for number in numbers):
+        raise GridError(f"{name} has a georeference of {numbers}, expected six finite numbers. {PLACE_REMEDY}")
+    height, width = shape
+    corners = [affine * corner for corner in ((0, 0), (width, 0), (0, height), (width, height))]
+    farthest = max(abs(value) for corner in corners for value in corner)
+    across, down = math.hypot(affine.a, affine.d), math.hypot(affine.b, affine.e)
+    area = abs(affine.determinant)
+    if not area > 1e-9 * across * down or min(across, down) <= FINEST * farthest or not farthest <= FARTHEST:
+        raise GridError(
+            f"{name} has a georeference of {numbers}: pixels without an area, or too far or too small to tell apart. "
+            f"{PLACE_REMEDY}"
+        )
 
 
 def _is_mercator(grid: Grid) -> bool:

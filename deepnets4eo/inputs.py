@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Window, gsd_m
@@ -143,8 +144,11 @@ class InputSpec:
         """The spec that `to_dict` described. Errors: RunError when it does not describe one."""
         try:
             layers = {name: _layer_from(described) for name, described in values["layers"].items()}
-            return cls(layers, values["gsd_m"])
-        except (AttributeError, KeyError, TypeError) as error:
+            size_m = values["gsd_m"]
+            if not layers or not (size_m is None or (isinstance(size_m, (int, float)) and 0 < size_m < math.inf)):
+                raise ValueError(f"{len(layers)} layers, pixels of {size_m!r} m")
+            return cls(layers, size_m)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # ValidationError is a ValueError
             raise RunError(
                 f"the run's card describes its inputs in a way this version does not know: {error}."
             ) from error
@@ -168,7 +172,16 @@ def scene_gsd_m(scene: Scene) -> float | None:
 
 def _layer_from(described: Mapping[str, Any]) -> LayerInput:
     plain: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in described.items()}
-    return LayerInput(**plain)
+    layer = TypeAdapter(LayerInput).validate_python(asdict(LayerInput(**plain)))
+    numbers = np.array([*layer.mean, *layer.std, layer.low, layer.high])
+    if not len(layer.bands) == len(layer.mean) == len(layer.std) > 0:
+        raise ValueError(
+            f"{len(layer.bands)} bands with {len(layer.mean)} means and {len(layer.std)} standard deviations"
+        )
+    if not np.isfinite(numbers).all() or min(layer.std) <= 0:
+        raise ValueError("means, standard deviations and ranges that are no numbers, or not above 0")
+    np.dtype(layer.dtype)  # TypeError for a type that there is not
+    return layer
 
 
 def _column(values: Sequence[float]) -> NDArray[np.float32]:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
+from shapely.errors import ShapelyError
 
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.evaluation import written_legend
@@ -22,6 +24,7 @@ from deepnets4eo.grid import Grid, blocks, gsd_m
 from deepnets4eo.legend import Legend
 from deepnets4eo.outliers import far_values
 from deepnets4eo.scene import VOID, Layer, overlap_share
+from deepnets4eo.vector_reading import FALLBACK, encoding_note, vector_errors
 
 VECTOR_SUFFIXES = {
     ".gpkg",
@@ -116,13 +119,19 @@ def _place(result: Inspection, grid: Grid) -> None:
         result.problems.append("it has no CRS. Where that is known: gdal_translate -a_srs EPSG:… in.tif out.tif")
         return
     rows, cols = gsd_m(grid)
-    west, south, east, north = grid.extent.to_crs("EPSG:4326").boundingbox.bbox
     name = grid.crs.proj.name
     result.facts["CRS"] = f"EPSG:{grid.crs.epsg} {name}" if grid.crs.epsg else name
     result.facts["pixel"] = f"{cols:.4g} × {rows:.4g} m on the ground"
-    result.facts["extent"] = f"longitude {west:.6f} to {east:.6f}, latitude {south:.6f} to {north:.6f}"
     if abs(rows / cols - 1) > 0.02:
         result.facts["pixel shape"] = "not square (it is handled; distances are measured in metres)"
+    try:
+        west, south, east, north = grid.extent.to_crs("EPSG:4326").boundingbox.bbox
+    except (ProjError, ShapelyError, ValueError):
+        result.problems.append(
+            f"its extent has no longitude and latitude. Check its georeference, and that {name} is its CRS."
+        )
+        return
+    result.facts["extent"] = f"longitude {west:.6f} to {east:.6f}, latitude {south:.6f} to {north:.6f}"
     if max(west, east) > 180 or min(west, east) < -180:
         result.problems.append("its longitudes leave −180…180. Check its georeference.")
 
@@ -204,21 +213,20 @@ def _inspect_vector(path: str) -> Inspection:
     if not Path(path).exists():
         raise InputError(f"{path} does not exist. Check the path.")
     result = Inspection(path, "vector")
-    try:
-        with vector_file(path) as inner:
-            if is_parquet(inner):
-                frame = gpd.read_parquet(inner)
-            else:
-                layers = [str(name) for name in pyogrio.list_layers(inner)[:, 0]]
-                result.facts["layers"] = ", ".join(layers)
-                frame = pyogrio.read_dataframe(inner, layer=layers[0])
-    except InputError:
-        raise
-    except (ValueError, OSError, IndexError, pyogrio.errors.DataSourceError) as error:
-        raise InputError(f"{path} is not a vector that GDAL can open: {error}") from error
-    if not isinstance(frame, gpd.GeoDataFrame):
-        raise InputError(f"{path} has a table but no geometry. Give a layer with polygons.")
-    _describe_features(result, frame)
+    with vector_file(path) as inner, vector_errors(path):
+        if is_parquet(inner):
+            frame = gpd.read_parquet(inner)
+        else:
+            layers = [str(name) for name in pyogrio.list_layers(inner)[:, 0]]
+            result.facts["layers"] = ", ".join(layers)
+            try:
+                frame = pyogrio.read_dataframe(inner, layer=layers[0], on_invalid="fix")
+            except UnicodeDecodeError:
+                result.problems.append(encoding_note(path))
+                frame = pyogrio.read_dataframe(inner, layer=layers[0], on_invalid="fix", encoding=FALLBACK)
+        if not isinstance(frame, gpd.GeoDataFrame):
+            raise InputError(f"{path} has a table but no geometry. Give a layer with polygons.")
+        _describe_features(result, frame)
     return result
 
 
@@ -272,13 +280,21 @@ def _inspect_json(path: str) -> Inspection:
     content = read_json(path)
     if isinstance(content, dict) and content.get("type") == "FeatureCollection":
         return _inspect_vector(path)
-    if isinstance(content, dict) and "xy" in content.get("features", {}):
-        features = content["features"]["xy"]
-        grades = [item["properties"].get("subtype", "none given") for item in features]
-        counts = {grade: grades.count(grade) for grade in dict.fromkeys(grades)}
-        facts = {"buildings": len(features), "grades": counts, "metadata": content.get("metadata", {})}
-        return Inspection(path, "xBD labels", facts)
+    features = content.get("features") if isinstance(content, dict) else None
+    if isinstance(features, dict) and "xy" in features:
+        return _inspect_xbd(path, features["xy"], content.get("metadata", {}))
     return Inspection(path, "JSON", problems=["it is neither GeoJSON nor xBD labels."])
+
+
+def _inspect_xbd(path: str, features: Any, metadata: Any) -> Inspection:
+    try:
+        grades = [str(item["properties"].get("subtype", "none given")) for item in features]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{path} looks like an xBD label file, but a feature lacks what it should have ({error!r}): each needs `properties`."
+        ) from error
+    counts = {grade: grades.count(grade) for grade in dict.fromkeys(grades)}
+    return Inspection(path, "xBD labels", {"buildings": len(grades), "grades": counts, "metadata": metadata})
 
 
 def _inspect_run(path: str) -> Inspection:

@@ -30,7 +30,7 @@ def rebuilt(folder: Path, description: Mapping[str, Any], inputs: InputSpec, leg
     """The segmenter that was described, with its files in `folder`. Errors: RunError where it cannot be rebuilt."""
     kind = segmenter_kind(str(description["kind"]))
     segmenter: Segmenter = kind.restore(
-        folder, description["segmenter"], inputs, legend, Tiling(**description["tiling"])
+        folder, description["segmenter"], inputs, legend, Tiling.from_dict(description["tiling"])
     )
     return segmenter
 

@@ -17,8 +17,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import plain, read_yaml, write_text
-from deepnets4eo.formats.yaml_text import load_yaml
+from deepnets4eo.files import parse_yaml, plain, read_yaml, write_text
 from deepnets4eo.sealing import hash_of
 
 log = logging.getLogger(__name__)
@@ -240,8 +239,8 @@ def _apply(values: dict[str, Any], override: str) -> None:
             "as in --set model.options.width=8."
         )
     try:
-        value = load_yaml(text, f"--set {override}")
-    except yaml.YAMLError as error:
+        value = parse_yaml(text, f"{text!r}")
+    except InputError as error:
         raise InputError(f"--set {override}: {text!r} is not a YAML value ({error}). Quote it.") from error
     target = values
     for key in keys[:-1]:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from deepnets4eo.csv_text import csv_text
+from deepnets4eo.errors import InputError
 from deepnets4eo.files import replacing
 from deepnets4eo.metrics import AreaEstimate, ConfusionMatrix
 
@@ -103,6 +104,17 @@ def area_table(estimate: AreaEstimate, names: Sequence[str], unit: str = "") -> 
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     overall = _within(estimate.overall_accuracy, estimate.overall_accuracy_margin)
     return "\n".join([*(_aligned(row, widths) for row in rows), "", f"overall accuracy: {overall}"]) + "\n"
+
+
+def check_figure_suffix(path: str | Path) -> None:
+    """InputError where matplotlib writes no figure of a path's suffix; called before long work."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = sorted(FigureCanvasBase.get_supported_filetypes())
+    if Path(path).suffix.lower().removeprefix(".") not in known:
+        raise InputError(
+            f"{path} is no kind of figure that can be drawn. Name it .png, .pdf or .svg; known are {', '.join(known)}."
+        )
 
 
 def confusion_figure(report: Report, path: str | Path, title: str = "") -> Path:

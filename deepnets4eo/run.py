@@ -25,6 +25,10 @@ from deepnets4eo.segmenter import NetworkSegmenter, Segmenter
 RECIPE = "recipe.yaml"
 LEGEND = "legend.yaml"
 KINDS = "deepnets4eo.segmenters"  # entry points group: kind → class with `restore`, as NetworkSegmenter has it
+# what constructors raise for values of the wrong kind or size in a card, and torch for tensors that it cannot make
+UNFIT = (
+    InputError, TypeError, KeyError, AttributeError, ValueError, IndexError, ArithmeticError, RuntimeError, MemoryError,
+)  # fmt: skip
 RECORDED = (
     "numpy", "rasterio", "torch", "segmentation-models-pytorch", "lightning", "scikit-learn", "skops",
 )  # fmt: skip
@@ -105,13 +109,20 @@ def _restore(folder: Path) -> Run:
         raise RunError(f"{folder} has a card without {sorted(missing)}. Train the run again.")
     try:
         legend = Legend.from_dict(read_yaml(folder / LEGEND))
-        tiling = Tiling(**card["tiling"])
+        tiling = Tiling.from_dict(card["tiling"])
+        recipe = read_yaml(folder / RECIPE) or {}
         segmenter = kind.restore(folder, card["segmenter"], InputSpec.from_dict(card["inputs"]), legend, tiling)
     except RunError:
         raise
-    except (InputError, TypeError, KeyError) as error:
-        raise RunError(f"{folder} cannot be rebuilt: {error}") from error
-    return Run(folder, segmenter, read_yaml(folder / RECIPE) or {}, card)
+    except UNFIT as error:
+        raise RunError(
+            f"{folder} cannot be rebuilt: {error if isinstance(error, InputError) else repr(error)}"
+        ) from error
+    if not isinstance(recipe, dict):
+        raise RunError(
+            f"{folder / RECIPE} holds a {type(recipe).__name__}, expected the sections of a recipe. Copy the run again."
+        )
+    return Run(folder, segmenter, recipe, card)
 
 
 def segmenter_kind(name: str) -> Any:

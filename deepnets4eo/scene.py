@@ -14,11 +14,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from odc.geo.crs import CRS
 from odc.geo.geom import Geometry
+from shapely.errors import GEOSException
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, Window, whole
+from deepnets4eo.grid import Grid, Window, projected_extent, whole
 from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid, with_nodata
 
 log = logging.getLogger(__name__)
@@ -263,14 +263,14 @@ def overlap_share(a: Grid, b: Grid) -> float:
     if a.crs is None or b.crs is None or a.crs == b.crs:
         return _share(first, second)
     # one of both projections may not hold the other extent, e.g. a UTM zone the whole earth
-    return max(_share(first, _projected(second, a.crs)), _share(_projected(first, b.crs), second))
+    return max(_share(first, projected_extent(second, a.crs)), _share(projected_extent(first, b.crs), second))
 
 
-def _projected(extent: Geometry, crs: CRS) -> Geometry:
-    box = extent.boundingbox
-    return extent.to_crs(crs, resolution=max(box.span_x, box.span_y) / 16)
-
-
-def _share(first: Geometry, second: Geometry) -> float:
+def _share(first: Geometry | None, second: Geometry | None) -> float:
+    if first is None or second is None:
+        return 0.0
     area = first.geom.area
-    return float(first.geom.intersection(second.geom).area / area) if area and math.isfinite(area) else 0.0
+    try:
+        return float(first.geom.intersection(second.geom).area / area) if area and math.isfinite(area) else 0.0
+    except GEOSException:  # edges at infinity
+        return 0.0

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import plain, read_json, sha256, write_json
 
@@ -19,6 +21,19 @@ CARD = "card.json"
 FORMAT = "deepnets4eo-run"
 FORMAT_VERSION = 1
 SIGNATURE = "card_sha256"
+
+
+class _SealedFile(BaseModel):
+    model_config = ConfigDict(strict=True)
+
+    bytes: int
+    sha256: str
+
+
+class _SealedFiles(BaseModel):
+    """What every sealed card has: name in the folder → size and hash."""
+
+    files: dict[str, _SealedFile]
 
 
 def seal(folder: str | Path, card: dict[str, Any], files: Iterable[str]) -> Path:
@@ -66,18 +81,35 @@ def _read_card(path: Path) -> dict[str, Any]:
             "Update deepnets4eo, or train the run again."
         )
     signature = card.pop(SIGNATURE, None)
-    if signature != hash_of(card):
+    if signature != _hash_or_none(card):
         raise RunError(f"{path} was changed after the run was sealed. Copy the run again, or train it again.")
+    try:
+        _SealedFiles.model_validate(card)
+    except ValidationError as error:
+        raise RunError(
+            f"{path} does not list the run's files with the size and SHA-256 of each ({error.errors()[0]['msg']}). Train the run again."
+        ) from error
     return card
+
+
+def _hash_or_none(card: dict[str, Any]) -> str | None:
+    """The card's hash; None for text that has none: half of a surrogate pair."""
+    try:
+        return hash_of(card)
+    except UnicodeEncodeError:
+        return None
 
 
 def _check_file(folder: Path, name: str, expected: dict[str, Any]) -> None:
     path = folder / name
-    if path.resolve().parent != folder.resolve():
+    if "\0" in name or path.resolve().parent != folder.resolve():
         raise RunError(f"{folder / CARD} names {name!r}, which is not inside the run. The run is not to be trusted.")
-    if not path.is_file():
+    try:
+        size = path.stat().st_size if path.is_file() else None
+    except OSError as error:  # a name that no disk takes
+        raise RunError(f"{path} is missing from the run: {error.strerror}. Copy the run again.") from error
+    if size is None:
         raise RunError(f"{path} is missing from the run. Copy the run again.")
-    size = path.stat().st_size
     if size != expected["bytes"]:
         raise RunError(
             f"{path} has {size} bytes, its card says {expected['bytes']}: it is truncated or was changed. Copy the run again."

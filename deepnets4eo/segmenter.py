@@ -172,8 +172,10 @@ class NetworkSegmenter:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        segmenter = cls(description["network"], inputs, legend, tiling=tiling)
         path = folder / WEIGHTS
+        described = {"in_channels": inputs.in_channels, "num_classes": legend.num_classes}
+        _check_size(described | description["network"], path)
+        segmenter = cls(description["network"], inputs, legend, tiling=tiling)
         try:
             segmenter.module.load_state_dict(load_file(path))
         except (SafetensorError, OSError) as error:
@@ -196,6 +198,20 @@ class NetworkSegmenter:
                 tensor = F.pad(tensor, (0, right, 0, below), mode="replicate")
             logits: Tensor = self.module(tensor)
             return logits[:, :, margin_px : height - margin_px, margin_px : width - margin_px]
+
+
+def _check_size(network: Mapping[str, Any], path: Path) -> None:
+    """Refuse a network that is larger than its file of weights, before memory is taken for it. Errors: RunError."""
+    import torch
+
+    with torch.device("meta"):  # shapes without values
+        tensors = create_from_spec(network).state_dict().values()
+    needed, size = sum(tensor.numel() * tensor.element_size() for tensor in tensors), path.stat().st_size
+    if needed > size:
+        raise RunError(
+            f"{path} does not belong to the network that its card describes: it has {size / 1e6:.1f} MB, the network "
+            f"{needed / 1e6:.1f} MB. Copy the run again."
+        )
 
 
 def place_table(legend: Legend) -> NDArray[np.uint8]:

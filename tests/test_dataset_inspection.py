@@ -179,3 +179,12 @@ def test_the_verb_ends_with_one_where_there_are_problems(vaihingen: Path, capsys
     assert main([*words, "--split", "oficial"]) == 2
     assert 'Did you mean "official"' in capsys.readouterr().err
     assert main(["check", str(vaihingen), "--thorough"]) == 2
+
+
+def test_a_folder_in_the_place_of_a_file_with_a_checksum_is_passed_over(tmp_path: Path) -> None:
+    card = make_dataset(tmp_path, "isprs_vaihingen", ["1"])
+    checked = card.model_copy(update={"checksums": {"odd*": "md5:0"}})
+    (tmp_path / "odd").mkdir()
+    assert not any("md5" in problem for problem in inspect_dataset(str(tmp_path), checked).problems)
+    (tmp_path / "odd.txt").write_text("x")
+    assert any("md5" in problem for problem in inspect_dataset(str(tmp_path), checked).problems)

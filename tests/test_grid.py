@@ -1,14 +1,21 @@
 """Grids and windows: pure geometry, compared with arrays."""
 
+import math
+from pathlib import Path
+
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from pyproj import Geod
 
-from deepnets4eo.grid import Window, blocks, crop, gsd_m, whole
+from deepnets4eo.errors import GridError
+from deepnets4eo.grid import Window, blocks, check_affine, crop, gsd_m, whole
+from deepnets4eo.inspection import inspect
+from deepnets4eo.scene import Layer, overlap_share
 
 sides = st.integers(1, 60)
 offsets = st.integers(-70, 70)
@@ -73,3 +80,53 @@ def test_the_ground_size_of_a_pixel_is_that_of_the_ellipsoid(crs: str, affine: A
 
 def test_without_a_crs_a_pixel_counts_as_a_metre() -> None:
     assert gsd_m(GeoBox((5, 5), Affine.scale(0.3), None)) == (1.0, 1.0)
+
+
+NOWHERE = [
+    Affine(0, 0, 0, 0, 0, 0),
+    Affine(math.nan, 0, 0, 0, -1, 0),
+    Affine(0.5, 0, math.inf, 0, -0.5, 0),
+    Affine(1, 1, 0, 1, 1, 0),
+    Affine(0.5, 0, 0, 0, 0, 0),
+    Affine(1e300, 0, 0, 0, -1e300, 0),
+    Affine(1e-300, 0, 0, 0, -1e-300, 0),
+    Affine(1e-9, 0, 5e5, 0, -1e-9, 4e6),
+]
+
+
+@pytest.mark.parametrize("affine", NOWHERE)
+def test_a_transform_that_maps_pixels_nowhere_is_refused_by_name(affine: Affine) -> None:
+    with pytest.raises(GridError, match=r"a\.tif has a georeference of .*gdal_edit"):
+        check_affine(affine, (10, 20), "a.tif")
+
+
+@pytest.mark.parametrize(
+    "affine",
+    [
+        Affine.identity(),
+        Affine(0.05, 0, 600_000, 0, -0.05, 5_400_000),
+        Affine(1e-7, 0, 179.9, 0, -1e-7, 89.9),
+        Affine(0.5, 0, 5e5, 0, -0.5, 4e6) * Affine.rotation(30),
+        Affine(10_000, 0, -2e7, 0, -10_000, 1e7),
+    ],
+)
+def test_transforms_of_real_rasters_pass(affine: Affine) -> None:
+    check_affine(affine, (10, 20), "a.tif")
+
+
+def test_a_raster_without_a_size_on_the_ground_is_refused(tmp_path: Path) -> None:
+    profile = {"driver": "GTiff", "count": 1, "height": 4, "width": 4, "dtype": "uint8"}
+    for number, affine in enumerate(NOWHERE[3:5] + [Affine(1e300, 0, 0, 0, -1e300, 0)]):
+        path = tmp_path / f"{number}.tif"
+        with rasterio.open(path, "w", crs="EPSG:32615", transform=affine, **profile) as file:
+            file.write(np.ones((1, 4, 4), np.uint8))
+        with pytest.raises(GridError, match=f"{number}.tif has a georeference"):
+            Layer.open(path)
+        assert inspect(str(path)).kind == "unreadable"
+
+
+def test_extents_that_have_no_transformation_into_each_other_are_a_grid_error() -> None:
+    engineering = 'LOCAL_CS["works",UNIT["metre",1],AXIS["X",EAST],AXIS["Y",NORTH]]'
+    first, second = (GeoBox((9, 9), Affine(1, 0, 0, 0, -1, 9), crs) for crs in ("EPSG:32615", engineering))
+    with pytest.raises(GridError, match="there is no way from"):
+        overlap_share(first, second)

@@ -278,3 +278,67 @@ def test_the_recipe_in_a_run_is_readable_in_any_language(folder, tmp_path):
     assert second == "title: Gebäude – 建物"
     assert (run.recipe, run.card["seed"], run.card["notes"]) == ({"title": "Gebäude – 建物"}, 5, {"a": 1})
     assert run.card["versions"].keys() >= {"python", "deepnets4eo", "numpy", "rasterio", "torch", "scikit-learn"}
+
+
+def seal_by_hand(folder, change):
+    """A card that signs itself whatever it says, as an editor of runs would write it."""
+    card = json.loads((folder / "card.json").read_text())
+    card.pop("card_sha256")
+    change(card)
+    (folder / "card.json").write_text(json.dumps(card | {"card_sha256": hash_of(card)}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda card: card.pop("files"),
+        lambda card: card.update(files=["weights.safetensors"]),
+        lambda card: card["files"].update({"weights.safetensors": "x"}),
+        lambda card: card["files"]["weights.safetensors"].update(bytes="many"),
+        lambda card: card["files"]["weights.safetensors"].pop("sha256"),
+    ],
+)
+def test_a_sealed_card_whose_list_of_files_is_none_is_refused(folder, change):
+    seal_by_hand(folder, change)
+    with pytest.raises(RunError, match=r"card\.json does not list the run's files"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda card: card.update(segmenter=3),
+        lambda card: card["segmenter"].update(network=["unet"]),
+        lambda card: card["segmenter"]["network"].update(encoder_depth="deep"),
+        lambda card: card.update(tiling=[64, 8]),
+        lambda card: card["tiling"].update(tile_px="wide"),
+        lambda card: card["tiling"].update(speed=1),
+        lambda card: card["inputs"]["layers"]["image"].update(std=[0, 0, 0]),
+        lambda card: card["inputs"]["layers"]["image"].update(mean=["a", "b", "c"]),
+        lambda card: card["inputs"]["layers"]["image"].update(mean=[1.0]),
+        lambda card: card["inputs"]["layers"]["image"].update(low=None),
+        lambda card: card["inputs"]["layers"]["image"].update(dtype="uint7"),
+        lambda card: card["inputs"].update(layers={}),
+        lambda card: card["inputs"].update(gsd_m=-1),
+    ],
+)
+def test_a_sealed_card_with_values_of_another_kind_is_refused(folder, change):
+    seal_by_hand(folder, change)
+    with pytest.raises(RunError):
+        load_run(folder)
+
+
+def test_a_sealed_recipe_that_is_no_mapping_is_refused(folder):
+    (folder / "recipe.yaml").write_text("[1, 2]")
+    seal_with(folder)
+    with pytest.raises(RunError, match=r"recipe\.yaml holds a list"):
+        load_run(folder)
+
+
+def test_a_card_that_describes_a_network_beyond_all_memory_is_refused_at_once(tmp_path):
+    segmenter = NetworkSegmenter({"name": "segnet", "width": 2}, INPUTS, LEGEND)
+    folder = save_run(segmenter, tmp_path / "run")
+    assert load_run(folder).segmenter.network["width"] == 2
+    seal_by_hand(folder, lambda card: card["segmenter"]["network"].update(width=5_000))
+    with pytest.raises(RunError, match=r"weights\.safetensors does not belong to the network .* MB"):
+        load_run(folder)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from deepnets4eo.baselines.stable_skops import make_stable
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.files import replacing
+from deepnets4eo.files import ARCHIVE_ERRORS, replacing
 from deepnets4eo.formats.unpacking import refuse_large_arrays
 
 ESTIMATOR = "estimator.skops"  # its name in a run's folder
@@ -39,11 +38,7 @@ TRUSTED: tuple[str, ...] = (
     "deepnets4eo.baselines.rbf_svm.RbfSvm",  # arrays; NumPy only
     "deepnets4eo.baselines.som.SelfOrganizingMap",  # arrays; NumPy only
 )
-# what zipfile, json, NumPy and skops raise for damaged files
-UNREADABLE = (
-    ValueError, KeyError, IndexError, OSError, EOFError, TypeError, AttributeError, ImportError, SyntaxError, BadZipFile,
-    NotImplementedError, RecursionError, OverflowError, MemoryError,
-)  # fmt: skip
+UNREADABLE = (*ARCHIVE_ERRORS, ImportError)  # what skops raises for damaged files, too
 
 
 def save_estimator(estimator: Any, path: str | Path) -> Path:

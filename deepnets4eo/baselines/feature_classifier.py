@@ -119,6 +119,13 @@ class FeatureClassifier(TileSegmenter):
             tiling=tiling,
             **own,
         )
+        classes, width = np.asarray(estimator.classes_), getattr(estimator, "n_features_in_", len(made.columns))
+        whole = classes.ndim == 1 and classes.dtype.kind in "iu" and classes.size > 0
+        if not whole or classes.min() < 0 or classes.max() >= legend.num_classes or width != len(made.columns):
+            raise RunError(
+                f"{folder / ESTIMATOR} tells classes {classes.tolist()} apart by {width} features; the legend has "
+                f"{legend.num_classes} classes and the run {len(made.columns)} features. Copy the run again."
+            )
         if made.columns != description["columns"]:
             raise RunError(
                 f"{folder} was trained on the columns {_differing(description['columns'], made.columns)}, which this "

@@ -188,7 +188,10 @@ def _finished(path: Path, key: Mapping[str, Any], maps: Mapping[str, Path]) -> d
     """The outcome in a file, where it is that of the same recipe, first weights and places and its maps are there."""
     if not path.exists() or not all(one.exists() for one in maps.values()):
         return None
-    found: dict[str, Any] = read_json(path)
+    found = read_json(path)
+    needed = {"scores", "train_seconds", "predict_seconds"}
+    if not isinstance(found, dict) or not needed <= found.keys() or not isinstance(found["scores"], dict):
+        return None
     return found if all(found.get(name) == value for name, value in key.items()) else None
 
 

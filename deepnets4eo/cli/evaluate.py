@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -66,14 +66,17 @@ def evaluate(
     deepnets4eo evaluate predicted/ reference/ --protocol isprs_vaihingen/deepnetsforeo --bootstrap 1000
     deepnets4eo evaluate predicted/ vaihingen/ --dataset isprs_vaihingen --protocol deepnetsforeo
     """
+    from deepnets4eo.comparison import read_report
     from deepnets4eo.errors import InputError
     from deepnets4eo.evaluation import Intervals
-    from deepnets4eo.files import read_json
     from deepnets4eo.input_files import refuse_inputs
+    from deepnets4eo.report import check_figure_suffix
 
     read = [prediction, reference, legend, protocol, dataset, prediction_legend, reference_legend, against]
     refuse_inputs([json_file, csv_file, markdown_file, figure], read)
-    earlier = read_json(against) if against is not None else None  # before the work, not after it
+    earlier = read_report(against) if against is not None else None  # before the work, not after it
+    if figure is not None:
+        check_figure_suffix(figure)
     intervals = Intervals(bootstrap, tile, seed)
     stored = (prediction_legend, reference_legend)
     changed = partial(
@@ -183,7 +186,7 @@ def _legend(name: str | None) -> Legend | None:
 
 def _show(
     result: dict[str, Any],
-    earlier: dict[str, Any] | None,
+    earlier: Mapping[str, Any] | None,
     json_file: Path | None,
     csv_file: Path | None,
     markdown: Path | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 import logging
 import sys
 import warnings
@@ -90,6 +91,9 @@ def main(arguments: list[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names of files may hold what no terminal can show
+            stream.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(VisibleFormatter("%(message)s"))
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler])
@@ -99,6 +103,7 @@ def main(arguments: list[str] | None = None) -> int:
     ):  # fmt: skip
         logging.getLogger(chatty).setLevel(logging.WARNING)
     command = typer.main.get_command(app)
+    before, sys.unraisablehook = sys.unraisablehook, _log_unraisable
     try:
         with named_by_the_user(arguments):
             result = command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
@@ -113,9 +118,16 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except (typer.Abort, KeyboardInterrupt):
         result = INTERRUPTED
+    finally:
+        sys.unraisablehook = before
     if result == INTERRUPTED:  # typer makes this exit code of Ctrl-C, and says nothing
         echo("Interrupted. What was finished is kept; go on with --resume where the verb has it.", err=True)
     return result if isinstance(result, int) else 0
+
+
+def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
+    """What a library's callback cannot raise, such as a message of GDAL in no encoding, is for --debug alone."""
+    logging.getLogger(__name__).debug("%s: %s", unraisable.err_msg or "ignored", unraisable.exc_value)
 
 
 def _print_version(*, wanted: bool) -> None:

@@ -76,9 +76,10 @@ class DamageModel:
         """
         path = model_path(folder) / COEFFICIENTS
         content = read_yaml(path)
-        if not isinstance(content, dict) or not {"post_only", "pre_post"} <= set(content.get("variants", {})):
+        found = content.get("variants") if isinstance(content, dict) else None
+        if not isinstance(found, dict) or not {"post_only", "pre_post"} <= found.keys():
             raise RunError(f"{path} is no damage model: expected `variants` with post_only and pre_post. Fit it again.")
-        variants = {name: _variant(path, name, part) for name, part in content["variants"].items()}
+        variants = {name: _variant(path, name, part) for name, part in found.items()}
         return cls(path.parent.name, variants, {key: value for key, value in content.items() if key != "variants"})
 
     def decide(self, evidence: EvidenceTable | pd.DataFrame) -> pd.DataFrame:
@@ -148,7 +149,7 @@ def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
         unknown = [column for column in columns if column not in MEANING]
         if unknown:
             raise RunError(f"{path} weighs {unknown} in {name}, which this version does not gather. Fit it again.")
-        return Variant(
+        variant = Variant(
             columns,
             np.array([evidence[column]["centre"] for column in columns], float),
             np.array([evidence[column]["scale"] for column in columns], float),
@@ -157,5 +158,15 @@ def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
             FittedRange.from_dict(part["range"]) if "range" in part else None,
             GradingRates.from_dict(part["rates"]) if "rates" in part else None,
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"{path} is damaged: {name} lacks {error}. Fetch or fit it again.") from error
+    except (ValueError, OverflowError) as error:
+        raise RunError(
+            f"{path} is damaged: {name} holds what is no number ({error}). Fetch or fit it again."
+        ) from error
+    numbers = (variant.centre, variant.scale, variant.intercepts, variant.weights)
+    if not columns or not all(np.isfinite(values).all() for values in numbers) or not (variant.scale > 0).all():
+        raise RunError(
+            f"{path} is damaged: {name} needs evidence, finite numbers and scales above 0. Fetch or fit it again."
+        )
+    return variant

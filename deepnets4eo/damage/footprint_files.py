@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
-import pyarrow
 import pyogrio
 import shapely
 
@@ -19,6 +18,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.vectors import is_parquet, vector_file
+from deepnets4eo.vector_reading import read_ogr, vector_errors
 
 PIXEL_COLUMN = "xbd_pixels"  # geometries in image pixels beside the geographic ones of an xBD label file
 FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or xBD label JSON"
@@ -61,24 +61,15 @@ def _check_shapefile_length(path: Path) -> None:
 
 
 def _read_parquet(path: Path, name: str) -> gpd.GeoDataFrame:
-    try:
+    with vector_errors(f"footprints {name}", "GeoParquet with a geometry column"):
         return gpd.read_parquet(path)
-    except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"footprints {name} could not be read as GeoParquet: {error}. Is the file whole, with a geometry column?"
-        ) from error
 
 
 def _read_ogr(path: Path, name: str, layer: str | None) -> gpd.GeoDataFrame:
-    try:
+    with vector_errors(f"footprints {name}", FORMATS):
         layer = _choose_layer(path, name, layer)
-        table = pyogrio.read_dataframe(path, layer=layer, on_invalid="fix", fid_as_index=True)
+        table = read_ogr(path, layer=layer, on_invalid="fix", fid_as_index=True)
         announced = pyogrio.read_info(path, layer=layer)["features"]
-    except (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError) as error:
-        raise InputError(
-            f"footprints {name} could not be read: {error}. Expected a whole file in {FORMATS}; "
-            "was it copied completely, with its companions (.shx, .dbf, .prj)?"
-        ) from error
     if announced > len(table):
         raise InputError(
             f"footprints {name} announce {announced} features but hold {len(table)}: the file is cut short."

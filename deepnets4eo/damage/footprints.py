@@ -14,6 +14,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+from pyproj.exceptions import ProjError
 
 from deepnets4eo.damage.footprint_files import PIXEL_COLUMN, read_table
 from deepnets4eo.damage.footprint_ids import make_ids
@@ -175,7 +176,13 @@ def _with_crs(table: gpd.GeoDataFrame, name: str, assume_crs: str | None) -> gpd
     if assume_crs == PIXELS:
         return table.set_crs(None, allow_override=True)
     if assume_crs is not None:
-        table = table.set_crs(assume_crs, allow_override=True)
+        try:
+            table = table.set_crs(assume_crs, allow_override=True)
+        except ProjError as error:
+            raise InputError(
+                f"{assume_crs!r} is no CRS that PROJ knows ({error}). Write it like EPSG:32633 (--footprints-crs), or "
+                '"pixels" for outlines in image pixels.'
+            ) from error
     if table.crs is None and PIXEL_COLUMN not in table:
         raise InputError(
             f"footprints {name} have no CRS, so they cannot be laid over an image. Say which it is with "

@@ -6,7 +6,6 @@ Refuses rasters that do not overlap, and labels that the legend does not have.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ from rasterio.env import get_gdal_config, set_gdal_config
 from deepnets4eo import report
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.evaluation.label_reader import LabelReader, Unknown
+from deepnets4eo.files import parse_json
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.legend import VOID, Legend
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
@@ -172,12 +172,8 @@ def written_legend(layer: Layer) -> Legend | None:
     """The legend in a raster's tags, where this toolbox wrote it."""
     if "LEGEND" not in layer.tags:
         return None
-    try:
-        return Legend.from_dict(json.loads(layer.tags["LEGEND"]), where=f"the tag LEGEND of {layer.source}")
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{layer.source} has a tag LEGEND that is no JSON: {error}. Name its legend yourself."
-        ) from error
+    where = f"the tag LEGEND of {layer.source}"
+    return Legend.from_dict(parse_json(layer.tags["LEGEND"], where), where=where)
 
 
 def _aligned(prediction: LayerLike, reference: LayerLike, result: Evaluation) -> tuple[LabelReader, LabelReader]:

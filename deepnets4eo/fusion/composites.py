@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from odc.geo.geom import Geometry
 
 from deepnets4eo.band_roles import layer_names, normalised_difference, role_places
 from deepnets4eo.errors import InputError
@@ -22,7 +23,7 @@ from deepnets4eo.files import refuse_existing
 from deepnets4eo.fusion.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, warn_of_impossible
 from deepnets4eo.fusion.slope import slope_deg
 from deepnets4eo.fusion.terrain import MAX_BUILDING_M, Method, Surface, reach_px
-from deepnets4eo.grid import Grid, Window, blocks, gsd_m
+from deepnets4eo.grid import Grid, Window, blocks, gsd_m, projected_extent, whole
 from deepnets4eo.input_files import refuse_inputs
 from deepnets4eo.output_lock import locked
 from deepnets4eo.rasters.ahead import in_order
@@ -68,6 +69,8 @@ def composite_raster(
     """
     _check_channels(channels, image=image, dtm=dtm)
     refuse_inputs([out], [dsm, dtm, image])
+    if not 0 < max_building_m < math.inf:
+        raise InputError(f"max_building_m is {max_building_m}, expected metres above 0.")
     layers = {"dsm": _one_band(Layer.open(dsm), "dsm")}
     if dtm is not None:
         layers["dtm"] = _fit_for_warp(_one_band(Layer.open(dtm), "dtm"), layers["dsm"].grid)
@@ -249,9 +252,12 @@ def _fit_for_warp(layer: Layer, grid: Grid) -> Layer:
 
 def _under(grid: Grid, other: Grid) -> Window:
     """The window of `grid` that `other` covers, and a pixel around it."""
-    extent, box = other.extent, other.extent.boundingbox
+    extent: Geometry | None = other.extent
     if grid.crs is not None and grid.crs != other.crs:
-        box = extent.to_crs(grid.crs, resolution=max(box.span_x, box.span_y) / 16).boundingbox
+        extent = projected_extent(other.extent, grid.crs)
+    if extent is None:
+        return whole(grid)
+    box = extent.boundingbox
     corners = [~grid.affine * (x, y) for x in (box.left, box.right) for y in (box.bottom, box.top)]
     cols, rows = zip(*corners, strict=True)
     row, col = math.floor(min(rows)) - 1, math.floor(min(cols)) - 1

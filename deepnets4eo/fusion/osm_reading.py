@@ -7,9 +7,7 @@ files that are missing, damaged or no vector file, sources without CRS, and tabl
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -20,6 +18,7 @@ from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.vectors import vector_file
 from deepnets4eo.fusion.osm_rules import TEXT_TAGS, OsmRules
 from deepnets4eo.grid import Grid
+from deepnets4eo.vector_reading import read_ogr, vector_errors
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -71,11 +70,10 @@ def read_features(source: OsmSource, rules: OsmRules, area: Grid) -> list[Featur
 
 def read_area(path: str | Path) -> gpd.GeoSeries:
     """The polygons of a vector file that say what an extract covers. Errors: InputError names the file."""
-    import pyogrio
 
     _check_exists(path)
-    with vector_file(path) as inner, _reading(str(path)):
-        return pyogrio.read_dataframe(inner, columns=[]).geometry
+    with vector_file(path) as inner, vector_errors(str(path), FORMATS):
+        return read_ogr(inner, columns=[]).geometry
 
 
 def _items(source: OsmSource, rules: OsmRules) -> Iterator[tuple[str | None, Source]]:
@@ -110,16 +108,14 @@ def _read_osm(path: Path, name: str, given: str | None, rules: OsmRules, area: G
     import pyogrio
 
     tagged = " OR ".join(f'"{key}" IS NOT NULL' for key in rules.class_keys)
-    with tempfile.TemporaryDirectory() as folder, _reading(name):
+    with tempfile.TemporaryDirectory() as folder, vector_errors(name, FORMATS):
         settings = Path(folder) / "osm.ini"
         settings.write_text(_osm_settings(rules.keys), encoding="utf-8")
         for layer in OSM_LAYERS:
             how = {"CONFIG_FILE": str(settings), "layer": layer}
             bounds = pyogrio.read_info(path, force_total_bounds=True, **how)["total_bounds"]
             query = f'SELECT * FROM "{layer}" WHERE {tagged}'
-            table = pyogrio.read_dataframe(
-                path, sql=query, bbox=_box_in("EPSG:4326", area, name), CONFIG_FILE=str(settings)
-            )
+            table = read_ogr(path, sql=query, bbox=_box_in("EPSG:4326", area, name), CONFIG_FILE=str(settings))
             yield Features(table, given, _bounds(bounds), name)
 
 
@@ -133,7 +129,7 @@ def _osm_settings(keys: Sequence[str]) -> str:
 def _read_vector(path: Path, name: str, given: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
     import pyogrio
 
-    with _reading(name):
+    with vector_errors(name, FORMATS):
         layers = [str(layer) for layer, kind in pyogrio.list_layers(path) if kind is not None]
         if not layers:
             raise InputError(f"{name} has no layer with geometry. Expected {FORMATS}.")
@@ -142,7 +138,7 @@ def _read_vector(path: Path, name: str, given: str | None, rules: OsmRules, area
             fields = {str(field) for field in info["fields"]}
             wanted = [key for key in (*rules.keys, TEXT_TAGS) if key in fields]
             box = _box_in(info["crs"], area, name)
-            table = pyogrio.read_dataframe(path, layer=layer, columns=wanted, bbox=box)
+            table = read_ogr(path, layer=layer, columns=wanted, bbox=box)
             known = given or (layer if layer in rules.names else None)
             yield Features(rules.spread_tags(table), known, _bounds(info["total_bounds"]), name)
 
@@ -178,18 +174,3 @@ def _check_crs(part: Features, area: Grid) -> None:
 def _check_exists(path: str | Path) -> None:
     if not is_remote(str(path)) and not Path(path).exists():
         raise InputError(f"{path} does not exist. Check the path; expected {FORMATS}.")
-
-
-@contextmanager
-def _reading(name: str) -> Iterator[None]:
-    """What pyogrio raises becomes one error that names the file; open rings, which GDAL closes, are not reported."""
-    import pyogrio
-    import shapely
-
-    problems = (pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Non closed ring")
-            yield
-    except (*problems, pyogrio.errors.GeometryError, shapely.errors.GEOSException) as error:
-        raise InputError(f"{name} could not be read: {error}. Expected a whole file in {FORMATS}.") from error

@@ -88,11 +88,15 @@ class OsmRules:
         if not isinstance(described, Mapping) or not described:
             raise InputError(f"{name} describes no class. Expected classes: {{roads: {{rules: […]}}, …}}.")
         classes = tuple(_class_from(str(key), value, name) for key, value in described.items())
-        priority = tuple(table.get("priority") or ())
+        priority, width_keys = (_values(table.get(key) or (), f"{name}, {key}") for key in ("priority", "width_keys"))
         if strange := sorted(set(priority) - set(described)):
             raise InputError(f"{name}: priority names {strange}, but the classes are {sorted(described)}.")
-        hidden = tuple((str(key), _values(value, name)) for key, value in (table.get("hidden") or {}).items())
-        return cls(classes, priority, tuple(table.get("width_keys") or ()), hidden)
+        hidden = table.get("hidden") or {}
+        if not isinstance(hidden, Mapping):
+            raise InputError(f"{name}: hidden is {hidden!r}, expected {{tag: values}}.")
+        return cls(
+            classes, priority, width_keys, tuple((str(key), _values(value, name)) for key, value in hidden.items())
+        )
 
     @property
     def names(self) -> list[str]:
@@ -175,8 +179,10 @@ def _stated_widths(table: pd.DataFrame, keys: Sequence[str]) -> NDArray[np.float
 def _class_from(name: str, described: Any, table: str) -> OsmClass:
     where = f"{table}, class {name!r}"
     _known_keys(described, {"rules", "line_m", "point_m"}, where)
-    rules = []
-    for rule in described.get("rules") or ():
+    rules, listed = [], described.get("rules") or ()
+    if not isinstance(listed, (list, tuple)):
+        raise InputError(f"{where}: rules are {listed!r}, expected a list of {{key: …, values: …}}.")
+    for rule in listed:
         _known_keys(rule, {"key", "values", "line_m", "point_m"}, where)
         if "key" not in rule or "values" not in rule:
             raise InputError(f'{where} has the rule {dict(rule)}. Expected a key and values, or values: "*" for any.')

@@ -63,7 +63,8 @@ def area_shapes(areas: Sequence[Any], grid: Grid) -> NDArray[Any]:
     plane = _Plane.of(grid)
     shapes = [_in_plane(area, grid, plane) for area in areas]
     found = shapely.get_parts(np.concatenate(shapes)) if shapes else np.zeros(0, object)
-    return found[shapely.get_type_id(found) == POLYGON]
+    found = found[shapely.get_type_id(found) == POLYGON]
+    return found[np.isfinite(shapely.bounds(found)).all(axis=1)]  # the grid's CRS may not reach so far
 
 
 def metre_outlines(shapes: NDArray[Any], grid: Grid) -> Outlines:

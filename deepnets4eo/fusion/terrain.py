@@ -23,6 +23,7 @@ MIN_HEIGHT_M = 0.3  # objects lower than this are ground
 MAX_STEP_M = 2.5  # a rise that is no ground at any window, in the method of Zhang
 PIT_M = 5.0  # a single pixel so far below all its neighbours is an error of measurement
 RELAXATIONS = 12
+WIDEST_PX = 10**6  # radius of an opening; rasters are cut to their own side long before
 
 
 def ground(
@@ -52,7 +53,7 @@ def ground(
     surface = without_gaps(dsm, seen)
     seen = seen & ~_pits(surface)
     surface = without_gaps(surface, seen)
-    limits = _limits(method, gsd_m, max_building_m, slope)
+    limits = _limits(method, gsd_m, max_building_m, slope, max(surface.shape))
     terrain = without_gaps(surface, seen & ~_objects(surface, limits, min_height_m))
     return np.minimum(terrain, surface)
 
@@ -109,11 +110,14 @@ def _objects(surface: Surface, limits: list[tuple[int, float]], min_height_m: fl
     return found
 
 
-def _limits(method: Method, gsd_m: float, max_building_m: float, slope: float) -> list[tuple[int, float]]:
-    """(radius of the square in pixels, rise in metres that is still terrain), growing by half each time."""
+def _limits(method: Method, gsd_m: float, max_building_m: float, slope: float, side_px: int) -> list[tuple[int, float]]:
+    """(radius of the square in pixels, rise in metres that is still terrain), growing by half each time.
+
+    A square that covers a surface of `side_px` is the last: wider ones take nothing more away.
+    """
     widest = _widest(gsd_m, max_building_m)
     radii = [1]
-    while radii[-1] < widest:
+    while radii[-1] < min(widest, side_px):
         radii.append(min(max(radii[-1] + 1, radii[-1] * 3 // 2), widest))
     if method == "pingel":
         return [(radius, slope * radius * gsd_m) for radius in radii]
@@ -122,7 +126,7 @@ def _limits(method: Method, gsd_m: float, max_building_m: float, slope: float) -
 
 
 def _widest(gsd_m: float, max_building_m: float) -> int:
-    return max(math.ceil(max_building_m / gsd_m / 2), 1)
+    return max(math.ceil(min(max_building_m / gsd_m / 2, WIDEST_PX)), 1)
 
 
 def _pits(surface: Surface) -> NDArray[np.bool_]:
@@ -141,5 +145,5 @@ def _check(seen: NDArray[np.bool_], method: str, **sizes: float) -> None:
     if method not in get_args(Method):
         raise InputError(f"method is {method!r}, expected one of {', '.join(get_args(Method))}.")
     for name, value in sizes.items():
-        if not value > 0:
-            raise InputError(f"{name} is {value}, expected more than 0.")
+        if not 0 < value < math.inf:
+            raise InputError(f"{name} is {value}, expected more than 0, and finite.")

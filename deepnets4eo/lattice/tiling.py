@@ -7,16 +7,18 @@ Each output pixel depends on lattice tiles alone, so the result does not depend 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 
 Scores = Literal["probabilities", "log-probabilities", "raw"]
+LARGEST_PX = 1 << 15  # a float32 tile of three bands then has 13 GB
 SCORES: tuple[Scores, ...] = ("probabilities", "log-probabilities", "raw")
 
 
@@ -40,6 +42,8 @@ class Tiling:
                 f"tile_px={self.tile_px} with halo_px={self.halo_px} leaves {self.core_px} pixels; "
                 "the halo must be at least 0 and less than half of the tile."
             )
+        if self.tile_px > LARGEST_PX:
+            raise InputError(f"tile_px={self.tile_px} is more than any memory holds; expected {LARGEST_PX} at most.")
         if not 0 <= self.overlap_px < self.core_px:
             raise InputError(
                 f"overlap_px={self.overlap_px} must be at least 0 and less than the {self.core_px} pixels "
@@ -66,6 +70,18 @@ class Tiling:
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as kept in a run's card."""
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Any) -> Tiling:
+        """The tiling that `to_dict` described. Errors: InputError for another key, or a value of another kind."""
+        if isinstance(values, dict) and (unknown := sorted(values.keys() - {field.name for field in fields(cls)})):
+            raise InputError(f"a tiling has no {', '.join(unknown)}.")
+        try:
+            return TypeAdapter(cls).validate_python(values)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            place = ".".join(str(part) for part in problem["loc"])
+            raise InputError(f"{values!r} describes no tiling: {place} {problem['msg']}.") from error
 
 
 class Tile:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,8 @@ from deepnets4eo.files import PARTIAL, plain, writing
 from deepnets4eo.grid import Window
 
 Bytes = NDArray[np.uint8]
+
+CHECKSUM = "crc32"  # of a line's other values
 
 
 class Ledger:
@@ -46,21 +48,25 @@ class Ledger:
         self.job, self.entries = plain(dict(job)), []
         self.remove()
         self._append(self.rows_path, b"")
-        self._append(self.path, json.dumps(self.job).encode() + b"\n")
+        self._append(self.path, _line(self.job))
 
     def load(self) -> bool:
-        """Read what an interrupted job left, and cut off what it did not complete; False where there is nothing."""
+        """Read what an interrupted job left; False where there is nothing.
+
+        Cut off, and so computed again, is what it did not complete, and all from the first damaged line or rows on.
+        """
         if not (self.path.is_file() and self.rows_path.is_file()):
             return False
         complete = self.path.read_bytes().rpartition(b"\n")[0]
         if not complete:
             return False
-        self.job, *self.entries = [json.loads(line) for line in complete.decode().split("\n")]
-        kept = sum(sum(entry["bytes"].values()) for entry in self.entries)
-        if self.rows_path.stat().st_size < kept:
+        first, *lines = complete.split(b"\n")
+        job, entries = _parsed(first), _sound_entries(lines, self.rows_path)
+        if job is None or (lines and not entries):
             return False
-        os.truncate(self.path, len(complete) + 1)
-        os.truncate(self.rows_path, kept)
+        self.job, self.entries = job, entries
+        os.truncate(self.path, len(first) + 1 + sum(len(line) + 1 for line in lines[: len(self.entries)]))
+        os.truncate(self.rows_path, sum(sum(entry["bytes"].values()) for entry in self.entries))
         return True
 
     def check(self, job: Mapping[str, Any]) -> None:
@@ -80,7 +86,7 @@ class Ledger:
         self._append(self.rows_path, b"".join(packed.values()))
         entry = {"strip": strip, "window": list(window), "rows": window.row + window.height, "counts": dict(counts)}
         entry["bytes"] = {product: len(part) for product, part in packed.items()}
-        self._append(self.path, json.dumps(entry).encode() + b"\n")
+        self._append(self.path, _line(entry))
         self.entries.append(entry)
 
     def replay(self, product: str, bands: int) -> Iterator[tuple[Window, Bytes]]:
@@ -96,9 +102,12 @@ class Ledger:
                     yield window, rows.reshape(bands, window.height, window.width)
 
     def remove(self) -> None:
-        """The job is finished, or another one begins."""
-        self.path.unlink(missing_ok=True)
-        self.rows_path.unlink(missing_ok=True)
+        """The job is finished, or another one begins. Errors: OutputError where something else has their names."""
+        for path in (self.path, self.rows_path):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputError(f"could not remove {path}: {error.strerror or error}. Remove it by hand.") from error
 
     def _append(self, path: Path, content: bytes) -> None:
         try:
@@ -110,3 +119,42 @@ class Ledger:
                     os.fsync(file.fileno())
         except OutputError as error:
             raise OutputError(f"{error} What is done is kept: go on with --resume then.") from error
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    """One line of the record, with a checksum of what it says."""
+    return json.dumps(value | {CHECKSUM: _checksum(value)}).encode() + b"\n"
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    """What a line says; None where it is damaged."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) and value.pop(CHECKSUM, None) == _checksum(value) else None
+
+
+def _checksum(value: Mapping[str, Any]) -> int:
+    return zlib.crc32(json.dumps(value, sort_keys=True).encode())
+
+
+def _sound_entries(lines: Sequence[bytes], rows_path: Path) -> list[dict[str, Any]]:
+    """The entries of lines up to the first that is damaged, or whose rows are. Memory: the rows of one entry."""
+    entries: list[dict[str, Any]] = []
+    with rows_path.open("rb") as file:
+        for line in lines:
+            entry = _parsed(line)
+            if entry is None or not all(_whole(file.read(length)) for length in entry["bytes"].values()):
+                break
+            entries.append(entry)
+    return entries
+
+
+def _whole(packed: bytes) -> bool:
+    """Whether rows were written to their end; zlib's own checksum says it."""
+    try:
+        zlib.decompress(packed)
+    except zlib.error:
+        return False
+    return True

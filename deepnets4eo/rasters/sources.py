@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +18,8 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
+from pyproj.exceptions import ProjError
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags, Resampling
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader, MemoryFile
@@ -26,13 +29,14 @@ from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import open_raster
-from deepnets4eo.grid import Grid, Window
+from deepnets4eo.grid import Grid, Window, check_grid
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
 
 Read = tuple[NDArray[Any], NDArray[np.bool_]]
 
 WARP_TOLERANCE_PX = 0.02  # GDAL's default of 0.125 px would show in sub-pixel registration
 PLAIN_CRS = "EPSG:3857"  # stands in where neither side has a CRS: pixels are warped as plane coordinates
+READ_ERRORS = (RasterioError, CPLE_BaseError)  # rasterio lets some of GDAL's errors through as they are
 FLIP = Affine.scale(1, -1)  # GDAL takes an identity transform for none; flipped, it is one
 
 
@@ -105,10 +109,14 @@ class FileSource:
     def __init__(self, name: str, target: str, paths: list[str], nodata: float | None) -> None:
         self.name, self.paths = name, paths
         self._target, self._handles = target, threading.local()
-        dataset = _handle(self)
+        with _describing(name):
+            self._describe(_handle(self), nodata)
+
+    def _describe(self, dataset: DatasetReader, nodata: float | None) -> None:
+        """Take all but the pixels from the file."""
         if not (dataset.count and dataset.width and dataset.height):
             raise InputError(
-                f"{name} has {dataset.count} bands of {dataset.height} × {dataset.width} pixels: nothing to read."
+                f"{self.name} has {dataset.count} bands of {dataset.height} × {dataset.width} pixels: nothing to read."
             )
         alpha = [i + 1 for i, role in enumerate(dataset.colorinterp) if role == ColorInterp.alpha]
         self.bands = [band for band in range(1, dataset.count + 1) if band not in alpha] or [1]
@@ -117,6 +125,7 @@ class FileSource:
         self.nodata = nodata if nodata is not None else dataset.nodata
         self.tags = dict(dataset.tags())
         self.grid = _grid(dataset)
+        check_grid(self.grid, self.name)
 
     @classmethod
     def open(cls, source: str | Path | Sequence[str | Path], nodata: float | None) -> FileSource:
@@ -132,7 +141,7 @@ class FileSource:
     def read(self, window: Window, bands: Sequence[int]) -> Read:
         try:
             return _read(_handle(self), window, bands, self.nodata)
-        except RasterioError as error:
+        except READ_ERRORS as error:
             raise InputError(
                 f"{self.name} cannot be read at rows {window.row}–{window.row + window.height}, columns "
                 f"{window.col}–{window.col + window.width}: the file is truncated or damaged. Fetch it again."
@@ -141,7 +150,7 @@ class FileSource:
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
         try:
             return _read(_handle(self), None, bands, self.nodata, shape)
-        except RasterioError as error:
+        except READ_ERRORS as error:
             raise InputError(
                 f"{self.name} cannot be read: the file is truncated or damaged. Fetch it again."
             ) from error
@@ -176,14 +185,18 @@ class WarpedSource:
     def read(self, window: Window, bands: Sequence[int]) -> Read:
         try:
             return _read(_handle(self), window, bands, self.nodata)
-        except RasterioError as error:
-            raise InputError(
-                f"{self.name} cannot be read or warped: {error}. Check it with `deepnets4eo check`."
-            ) from error
+        except READ_ERRORS as error:
+            raise self._unreadable(error) from error
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
-        with self._warped(self.grid.zoom_to(shape), Resampling.average) as dataset:
-            return _read(dataset, None, bands, self.nodata)
+        try:
+            with self._warped(self.grid.zoom_to(shape), Resampling.average) as dataset:
+                return _read(dataset, None, bands, self.nodata)
+        except READ_ERRORS as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> InputError:
+        return InputError(f"{self.name} cannot be read or warped: {error}. Check it with `deepnets4eo check`.")
 
     def open_dataset(self) -> DatasetReader:
         return self._warped(self.grid, self._resampling)
@@ -238,6 +251,19 @@ def same_grid(a: Grid, b: Grid) -> bool:
     corners = [(0, 0), (a.shape[1], 0), (0, a.shape[0])]
     back = ~a.affine * b.affine
     return all(abs(u - x) < 1e-3 and abs(v - y) < 1e-3 for x, y in corners for u, v in [back * (x, y)])
+
+
+@contextmanager
+def _describing(name: str) -> Iterator[None]:
+    """What a file's own texts, CRS and types may raise becomes an InputError that names it."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (*READ_ERRORS, ProjError, ValueError, TypeError) as error:
+        raise InputError(
+            f"{name} is described in a way that cannot be read: {error}. Check it with gdalinfo."
+        ) from error
 
 
 def _handle(source: FileSource | WarpedSource) -> DatasetReader:

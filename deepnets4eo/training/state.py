@@ -16,8 +16,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from deepnets4eo.errors import RunError
-from deepnets4eo.files import plain, replacing
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.files import parse_json, plain, replacing
 
 NETWORK, OPTIMIZER = "network.", "optimizer."
 
@@ -47,7 +47,12 @@ def load_state(path: Path, network: nn.Module, optimizer: Optimizer | None = Non
         raise RunError(f"{path} is of another network: {error}. Train anew without --resume.") from error
     steps = scalars.pop("optimizer_scalars", {})
     if optimizer is not None:
-        optimizer.load_state_dict({**optimizer.state_dict(), "state": _optimizer_state(tensors, steps)})
+        try:
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": _optimizer_state(tensors, steps)})
+        except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            raise RunError(
+                f"{path} holds another optimiser's state: {error!r}. Train anew without --resume."
+            ) from error
     return scalars
 
 
@@ -55,11 +60,14 @@ def read_scalars(path: Path) -> dict[str, Any]:
     """The scalars of a saved state, its tensors left on disk."""
     try:
         with safe_open(path, framework="pt") as file:
-            return json.loads((file.metadata() or {})["deepnets4eo"])
-    except (SafetensorError, OSError, KeyError, json.JSONDecodeError) as error:
+            scalars = parse_json((file.metadata() or {})["deepnets4eo"], "its header")
+        if not isinstance(scalars, dict):
+            raise InputError(f"its header holds a {type(scalars).__name__}")
+    except (SafetensorError, OSError, KeyError, InputError) as error:
         raise RunError(
             f"{path} is no training state of this package ({error}). Train anew without --resume."
         ) from error
+    return scalars
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:

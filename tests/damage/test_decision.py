@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepnets4eo.catalog import model_path
 from deepnets4eo.damage.decision import BORDERS, GRADES, DamageModel
 from deepnets4eo.damage.evidence.meaning import POINTS
 from deepnets4eo.errors import InputError, RunError
@@ -139,3 +140,20 @@ def test_model_files_that_are_none_are_refused(tmp_path: Path) -> None:
         DamageModel.load(tmp_path)
     with pytest.raises(InputError, match="damage-evidence"):
         DamageModel.load("damage-evidense")
+
+
+@pytest.mark.parametrize("value", ["x", float("nan"), float("inf"), -1.0, 0, 10**400, [1], None])
+def test_a_scale_that_is_no_number_above_0_is_refused_by_name(value: object, tmp_path: Path) -> None:
+    content = read_yaml(model_path("damage-evidence") / "coefficients.yaml")
+    evidence = content["variants"]["pre_post"]["evidence"]
+    next(iter(evidence.values()))["scale"] = value
+    write_yaml(tmp_path / "coefficients.yaml", content)
+    with pytest.raises(RunError, match=r"coefficients\.yaml is damaged: pre_post"):
+        DamageModel.load(tmp_path)
+
+
+def test_variants_that_are_no_mapping_are_refused(tmp_path: Path) -> None:
+    for variants in ("post_only pre_post", ["post_only", "pre_post"], 3):
+        write_yaml(tmp_path / "coefficients.yaml", {"variants": variants})
+        with pytest.raises(RunError, match="is no damage model"):
+            DamageModel.load(tmp_path)

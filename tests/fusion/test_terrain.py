@@ -111,3 +111,12 @@ def test_surfaces_and_settings_without_sense_are_refused():
 @pytest.mark.parametrize("shape", [(1, 1), (1, 9), (7, 2)])
 def test_surfaces_of_a_few_pixels_work(shape):
     assert ground(np.full(shape, 3.0)).tolist() == np.full(shape, 3.0).tolist()
+
+
+def test_a_building_wider_than_the_surface_changes_nothing_and_takes_no_time():
+    surface = np.zeros((40, 40), np.float32)
+    surface[10:20, 12:25] = 8.0
+    np.testing.assert_array_equal(ground(surface, max_building_m=1e300), ground(surface, max_building_m=500))
+    for width in (float("nan"), float("inf"), 0.0):
+        with pytest.raises(InputError, match="expected more than 0, and finite"):
+            ground(surface, max_building_m=width)

@@ -153,3 +153,31 @@ def test_impossible_tilings_are_refused(wrong, message):
 def test_the_narrowest_core_and_the_widest_overlap_are_allowed():
     assert Tiling(65, 32).core_px == 1
     assert Tiling(64, 8, 47).stride_px == 1
+
+
+def test_a_tiling_comes_back_from_its_plain_values():
+    tiling = Tiling(96, 8, 4, "raw")
+    assert Tiling.from_dict(tiling.to_dict()) == tiling
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"tile_px": "wide"}, "tile_px"),
+        ({"tile_px": 64.5}, "tile_px"),
+        ({"speed": 1}, "a tiling has no speed"),
+        ({"tile_px": 32, "halo_px": 16}, "leaves 0 pixels"),
+        ({"scores": "logits"}, "scores"),
+        ([64, 8], "describes no tiling"),
+        (None, "describes no tiling"),
+    ],
+)
+def test_values_that_describe_no_tiling_are_refused(values, message):
+    with pytest.raises(InputError, match=message):
+        Tiling.from_dict(values)
+
+
+def test_a_tile_beyond_any_memory_is_refused():
+    assert Tiling(1 << 15, 0).tile_px == 1 << 15
+    with pytest.raises(InputError, match="is more than any memory holds"):
+        Tiling((1 << 15) + 1, 0)

@@ -81,3 +81,47 @@ def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path):
     ledger.rows_path.mkdir()
     with pytest.raises(OutputError, match="could not write .*Is a directory.* go on with --resume"):
         ledger.record(0, Window(0, 0, 4, 6), rows_of(0), {})
+
+
+@pytest.mark.parametrize("damage", [b"x", b"[", b"3", b"null", b"\xff\xfe", b'{"strip": 0}', b"[" * 100_000])
+def test_work_goes_on_before_a_damaged_line(tmp_path, damage):
+    written = filled(tmp_path / "labels.tif")
+    lines = written.path.read_bytes().split(b"\n")
+    written.path.write_bytes(b"\n".join([*lines[:2], damage, *lines[3:]]))
+    ledger = Ledger(tmp_path / "labels.tif")
+    assert ledger.load()
+    assert ledger.done(0) == 4
+    assert [window.row for window, _ in ledger.replay("labels", 1)] == [0]
+    ledger.record(0, Window(4, 0, 4, 6), rows_of(1), {"tiles": 2})
+    assert Ledger(tmp_path / "labels.tif").load()
+    for number, (window, part) in enumerate(ledger.replay("probabilities", 3)):
+        assert window.row == 4 * number
+        np.testing.assert_array_equal(part, rows_of(number)["probabilities"])
+
+
+def test_a_line_whose_values_were_changed_counts_as_damaged(tmp_path):
+    written = filled(tmp_path / "labels.tif")
+    text = written.path.read_bytes()
+    written.path.write_bytes(text.replace(b'"rows": 8', b'"rows": 9'))
+    ledger = Ledger(tmp_path / "labels.tif")
+    assert ledger.load()
+    assert ledger.done(0) == 4
+
+
+def test_rows_that_were_damaged_are_computed_again(tmp_path):
+    written = filled(tmp_path / "labels.tif")
+    first = sum(written.entries[0]["bytes"].values())
+    content = bytearray(written.rows_path.read_bytes())
+    content[first + 5] ^= 0xFF
+    written.rows_path.write_bytes(bytes(content))
+    ledger = Ledger(tmp_path / "labels.tif")
+    assert ledger.load()
+    assert ledger.done(0) == 4
+    assert written.rows_path.stat().st_size == first
+
+
+@pytest.mark.parametrize("first", [b"x", b"[]", b"3", b'{"run": "a"}'])
+def test_a_job_that_cannot_be_read_means_starting_anew(tmp_path, first):
+    written = filled(tmp_path / "labels.tif")
+    written.path.write_bytes(b"\n".join([first, *written.path.read_bytes().split(b"\n")[1:]]))
+    assert not Ledger(tmp_path / "labels.tif").load()

@@ -10,13 +10,12 @@ import hashlib
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
 from deepnets4eo.damage.evidence.block import BlockSums, Outlined, Table
 from deepnets4eo.damage.evidence.canvas import Canvas
-from deepnets4eo.files import replacing
+from deepnets4eo.files import ARCHIVE_ERRORS, replacing
 from deepnets4eo.grid import Window
 from deepnets4eo.version import __version__
 
@@ -40,12 +39,12 @@ class BlockStore:
                     kind, _, name = key.partition(":")
                     if name:
                         tables[kind].rows[name] = arrays[key]
-                return BlockSums(**tables)
+                part = BlockSums(**tables)
         except FileNotFoundError:
             return None
-        except (BadZipFile, ValueError, KeyError):  # cut short by a full disk: measured again
-            path.unlink(missing_ok=True)
+        except ARCHIVE_ERRORS:  # cut short by a full disk, or damaged: measured again, and written over
             return None
+        return part if _fits_together(part) else None
 
     def put(self, window: Window, part: BlockSums) -> None:
         """Keep the sums of a finished block."""
@@ -58,6 +57,23 @@ class BlockStore:
 
     def _path(self, window: Window) -> Path:
         return self.folder / f"{window.row}-{window.col}.npz"
+
+
+def _fits_together(part: BlockSums) -> bool:
+    """Whether there is a row of numbers a building in every table."""
+    for kind in KINDS:
+        table: Table = getattr(part, kind)
+        arrays = (table.buildings, *table.rows.values())
+        if not all(isinstance(array, np.ndarray) for array in arrays):  # a member without NumPy's header comes as bytes
+            return False
+        if table.buildings.ndim != 1 or not np.issubdtype(table.buildings.dtype, np.integer):
+            return False
+        if not all(
+            rows.ndim == 2 and len(rows) == len(table.buildings) and rows.dtype.kind == "f"
+            for rows in table.rows.values()
+        ):
+            return False
+    return True
 
 
 def _identity(canvas: Canvas, outlined: Outlined) -> str:

@@ -6,6 +6,7 @@ and images that do not fit the run. Buildings not seen in both images have no su
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -55,7 +56,10 @@ class NetworkGrader:
         Errors: RunError for a damaged run, or one of another task; InputError for a device that is not there.
         """
         run = load_run(folder)
-        if run.inputs.names != [PRE, POST] or run.legend.names != GRADES or "temperature" not in run.card["notes"]:
+        notes = run.card.get("notes")
+        temperature = notes.get("temperature") if isinstance(notes, dict) else None
+        fitted = isinstance(temperature, (int, float)) and 0 < temperature < math.inf
+        if run.inputs.names != [PRE, POST] or run.legend.names != GRADES or not fitted:
             raise RunError(
                 f"{folder} takes {', '.join(run.inputs.names)} and tells apart {', '.join(run.legend.names)}: it does "
                 "not grade buildings from pre and post. Give a run of `deepnets4eo train damage-siamese`."

@@ -1,0 +1,75 @@
+"""Vector files as tables: the one place where what their libraries raise becomes an error that names the file.
+
+Takes paths and what pyogrio takes; returns GeoDataFrames. Text that is not in the encoding that a file states is read
+as Latin-1, with a warning. Refuses what GDAL, GEOS, PROJ or Arrow cannot read.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepnets4eo.errors import InputError
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+log = logging.getLogger(__name__)
+
+FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf or GeoParquet"
+FALLBACK = "ISO-8859-1"  # takes any byte
+
+
+@contextmanager
+def vector_errors(name: str, expected: str = FORMATS) -> Iterator[None]:
+    """Turn what reading a vector file may raise into an InputError; open rings, which GDAL closes, are not reported."""
+    import pyarrow
+    import pyogrio
+    import pyproj
+    import shapely
+
+    files = (
+        pyogrio.errors.DataSourceError, pyogrio.errors.DataLayerError, pyogrio.errors.FeatureError, pyogrio.errors.GeometryError,
+        pyogrio.errors.FieldError, pyogrio.errors.CRSError, pyarrow.ArrowException, pyproj.exceptions.ProjError,
+        shapely.errors.ShapelyError,
+    )  # fmt: skip
+    # what their Python parts raise for metadata of the wrong kind, dates that are none, text in no encoding, folders
+    values = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError, OSError)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Non closed ring")
+            yield
+    except InputError:
+        raise
+    except (*files, *values) as error:
+        reason = str(error) if isinstance(error, (*files, ValueError, OSError)) else repr(error)
+        raise InputError(
+            f"{name} could not be read: {reason.rstrip('.')}. Expected a whole file in {expected}; was it copied completely, "
+            "with its companions (.shx, .dbf, .prj)?"
+        ) from error
+
+
+def read_ogr(name: str | Path, **how: Any) -> gpd.GeoDataFrame:
+    """`pyogrio.read_dataframe`, and again as Latin-1 where text is not in the encoding that the file states.
+
+    Call it within `vector_errors`.
+    """
+    import pyogrio
+
+    try:
+        return pyogrio.read_dataframe(name, **how)
+    except UnicodeDecodeError:
+        log.warning("%s", encoding_note(name))
+        return pyogrio.read_dataframe(name, encoding=FALLBACK, **how)
+
+
+def encoding_note(name: str | Path) -> str:
+    """What to say of a file whose text is not in the encoding that it states."""
+    return (
+        f"{name} holds text that is not in the encoding it states (UTF-8, or what its .cpg says); it is read as {FALLBACK}. "
+        "Check names with accents; write the right encoding into the .cpg."
+    )

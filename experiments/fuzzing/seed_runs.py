@@ -1,0 +1,201 @@
+"""Sound runs of every kind, states of interrupted jobs and weights, as seeds.
+
+Takes a folder; returns seeds by kind. Damaged runs are sealed again, as somebody who edits a run would do it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from deepnets4eo.baselines import ExpertRules, PixelClassifier
+from deepnets4eo.baselines.parts.bank_file import save_bank
+from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
+from deepnets4eo.baselines.rule_table import RuleTable
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import read_json, sha256
+from deepnets4eo.grid import Window
+from deepnets4eo.inputs import InputSpec, LayerInput
+from deepnets4eo.lattice import Tiling
+from deepnets4eo.legend import Legend
+from deepnets4eo.prediction.ledger import Ledger
+from deepnets4eo.run import save_run
+from deepnets4eo.scene import Scene
+from deepnets4eo.sealing import CARD, SIGNATURE, hash_of
+from deepnets4eo.segmenter import NetworkSegmenter, Segmenter
+from fuzzing.seed_files import Seed, image_array, label_array, write_raster
+
+SMALL_NETWORK = {"name": "segnet", "width": 2}
+SMALL_SIAMESE = {"name": "damage-siamese", "encoder": "resnet18", "decoder_channels": [8, 8, 8]}
+TILING = Tiling(32, 0)
+
+
+def make_runs(root: Path) -> dict[str, list[Seed]]:
+    """Runs of all kinds, an object classifier, a training state, an interrupted prediction, template banks."""
+    import torch
+
+    torch.manual_seed(0)
+    place, scene = root / "run", _scene()
+    for name, segmenter in _segmenters(scene).items():
+        save_run(
+            segmenter,
+            place / name / "run",
+            recipe={"task": "segmentation"},
+            notes={"temperature": 1.0, "scaling": "scene"},
+        )
+    runs = [Seed(one, "run", reseal) for one in sorted(place.iterdir()) if one.name != "siamese"]
+    siamese = [Seed(place / "siamese", "run", reseal)]
+    return {
+        "run": runs, "siamese-run": siamese, "object-run": _object_run(root), "state": _state(root), "journal": _journal(root),
+        "resumed": _interrupted(root, place / "pixel"), "bank": _bank(root), "blocks": _blocks(root), "weights": _weights(root),
+    }  # fmt: skip
+
+
+def reseal(folder: Path) -> None:
+    """Bring a run's card in line with its files, whatever they hold, so that its seal is no longer broken."""
+    try:
+        card = read_json(folder / CARD)
+    except (InputError, ValueError, OSError, RecursionError):
+        return
+    if not isinstance(card, dict):
+        return
+    card.pop(SIGNATURE, None)
+    files = card.get("files")
+    if isinstance(files, dict):
+        for name, entry in files.items():
+            path = folder / name
+            if isinstance(entry, dict) and "\x00" not in name and len(name) < 200 and path.is_file():
+                entry |= {"bytes": path.stat().st_size, "sha256": sha256(path)}
+    try:
+        card[SIGNATURE] = hash_of(card)
+        (folder / CARD).write_text(json.dumps(card), encoding="utf-8")
+    except (ValueError, OSError, RecursionError, OverflowError):
+        return
+
+
+def _scene() -> Scene:
+    return Scene.open(image=image_array(), labels=label_array())
+
+
+def _segmenters(scene: Scene) -> dict[str, Segmenter]:
+    from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+    from sklearn.linear_model import LogisticRegression
+
+    from deepnets4eo.baselines import SelfOrganizingMap
+    from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator
+    from deepnets4eo.baselines.postprocessing.segmenter import PostProcessed
+    from deepnets4eo.damage.siamese.network import SiameseNet
+    from deepnets4eo.segmentation.ensemble import Ensemble
+
+    inputs, legend = InputSpec.measure([scene]), Legend.load("isprs")
+    found: dict[str, Segmenter] = {"network": NetworkSegmenter(SMALL_NETWORK, inputs, legend, tiling=TILING)}
+    estimators = {
+        "pixel": LogisticRegression(max_iter=500), "forest": RandomForestClassifier(3, max_depth=3, random_state=0), "map": SelfOrganizingMap(),
+        "boosting": HistGradientBoostingClassifier(max_iter=2, max_depth=2, random_state=0), "tuned": build_estimator(EstimatorOptions(name="rbf_svm")),
+    }  # fmt: skip
+    for name, estimator in estimators.items():
+        found[name] = PixelClassifier(estimator, inputs, legend, tiling=TILING).fit([scene], max_pixels=200)
+    layer = LayerInput(("nir", "red", "green"), (100.0,) * 3, (50.0,) * 3, 0, 255)
+    rules = RuleTable.from_dict({"rules": [{"class": "tree", "ndvi": {"above": 0.2}}], "otherwise": "building"})
+    found["rules"] = ExpertRules(rules, InputSpec({"image": layer}), legend, tiling=TILING)
+    found["post"] = PostProcessed(found["pixel"], [{"majority": {"radius_px": 1}}])
+    found["ensemble"] = Ensemble([found["pixel"], found["network"]], "mean")
+    pair = InputSpec({"pre": layer, "post": layer}, 0.5)
+    module = SiameseNet(6, 4, encoder="resnet18", decoder_channels=(8, 8, 8))
+    found["siamese"] = NetworkSegmenter(SMALL_SIAMESE, pair, Legend.load("xbd"), tiling=TILING, module=module)
+    return found
+
+
+def _object_run(root: Path) -> list[Seed]:
+    from deepnets4eo.scene import Layer
+    from deepnets4eo.segmentation import ObjectClassifier, ObjectView
+    from fuzzing.seed_files import buildings
+
+    image = write_raster(root / "object-image.tif", image_array())
+    boxes = buildings().rename(columns={"damage": "type"}).assign(length_m=5.0, width_m=4.0, heading_deg=0.0)
+    boxes["type"] = ["car", "van", "car"] * 3
+    classifier = ObjectClassifier(("car", "van"), ObjectView(4.0, 16)).fit([Layer.open(image)], [boxes], epochs=1)
+    classifier.save(root / "object-run" / "run")
+    return [Seed(root / "object-run", "run", reseal)]
+
+
+def _state(root: Path) -> list[Seed]:
+    import torch
+
+    from deepnets4eo.training.state import save_state
+
+    network = torch.nn.Conv2d(3, 2, 1)
+    optimizer = torch.optim.Adam(network.parameters())
+    network(torch.zeros(1, 3, 4, 4)).sum().backward()
+    optimizer.step()
+    (root / "state").mkdir()
+    save_state(root / "state" / "last.safetensors", network, optimizer, {"epoch": 2, "log": [{"loss": 0.5}], "seed": 1})
+    return [Seed(root / "state", "last.safetensors")]
+
+
+def _journal(root: Path) -> list[Seed]:
+    """Rows of two products, as an interrupted prediction leaves them."""
+    ledger = Ledger(root / "journal" / "labels.tif")
+    ledger.start({"run": "a", "strip_px": 16, "compute": {"threads": 1}})
+    for number in range(3):
+        rows = {"labels": np.full((1, 4, 6), number, np.uint8), "entropy": np.full((1, 4, 6), 9, np.uint8)}
+        ledger.record(0, Window(4 * number, 0, 4, 6), rows, {"tiles": number, "skipped": 0})
+    return [Seed(root / "journal", ".")]
+
+
+def _interrupted(root: Path, run: Path) -> list[Seed]:
+    """A prediction that was stopped half way, with its run and image; paths are relative to the folder."""
+    import shutil
+
+    from deepnets4eo.prediction import PredictOptions, predict
+    from fuzzing.readers import inside
+
+    folder = root / "resumed"
+    shutil.copytree(run, folder)
+    write_raster(folder / "image.tif", np.kron(image_array(), np.ones((1, 3, 1), np.uint8)))
+
+    def stop(share: float) -> None:
+        if share > 0.4:
+            raise KeyboardInterrupt
+
+    with inside(folder), contextlib.suppress(KeyboardInterrupt):
+        predict("run", "image.tif", "labels.tif", PredictOptions(threads=1), progress=stop)
+    return [Seed(folder, ".")]
+
+
+def _bank(root: Path) -> list[Seed]:
+    shapes = Shapes.of(np.array([[18.0, 8.0]]), 4, 3)
+    count, rng = len(shapes), np.random.default_rng(0)
+    weights = rng.normal(0, 1, (count, 31, *shapes.frame)).astype(np.float32)
+    zeros = np.zeros(count, np.float32)
+    (root / "bank").mkdir()
+    save_bank(TemplateBank(shapes, weights, zeros, zeros + 1, zeros), root / "bank" / "templates.safetensors")
+    return [Seed(root / "bank", "templates.safetensors")]
+
+
+def _blocks(root: Path) -> list[Seed]:
+    """One finished block of a damage job."""
+    (root / "blocks").mkdir()
+    arrays = {
+        "buildings": np.arange(4),
+        "centred": np.arange(2),
+        "sums:ev": np.ones((4, 3)),
+        "context:light": np.ones((2, 3)),
+    }
+    with (root / "blocks" / "0-0.npz").open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+    return [Seed(root / "blocks", "0-0.npz")]
+
+
+def _weights(root: Path) -> list[Seed]:
+    """First weights of an encoder, as users give them."""
+    from safetensors.torch import save_file
+    from segmentation_models_pytorch.encoders import get_encoder
+
+    (root / "weights").mkdir()
+    encoder = get_encoder("timm-mobilenetv3_small_minimal_100", weights=None)
+    save_file(encoder.state_dict(), root / "weights" / "encoder.safetensors")
+    return [Seed(root / "weights", "encoder.safetensors")]

@@ -1,0 +1,113 @@
+"""Vector files that their libraries choke on: read where that is right, with a note, else refused by name."""
+
+import json
+import logging
+import os
+from pathlib import Path
+
+import geopandas as gpd
+import pyarrow.parquet
+import pytest
+import shapely
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.damage.footprints import read_footprints
+from deepnets4eo.errors import InputError
+from deepnets4eo.inspection import inspect
+
+CRS = "EPSG:32615"
+
+
+def houses(name: str = "Café") -> gpd.GeoDataFrame:
+    return gpd.GeoDataFrame(
+        {"id": ["a", "b"], "name": name}, geometry=[shapely.box(0, 0, 8, 6), shapely.box(9, 0, 12, 6)], crs=CRS
+    )
+
+
+@pytest.fixture
+def latin(tmp_path: Path) -> Path:
+    """A Shapefile in Latin-1 whose .cpg says UTF-8, as many archives have it."""
+    houses().to_file(tmp_path / "houses.shp", encoding="ISO-8859-1")
+    (tmp_path / "houses.cpg").write_text("UTF-8")
+    return tmp_path / "houses.shp"
+
+
+def test_a_shapefile_in_another_encoding_than_it_states_is_read_and_said(latin: Path, caplog) -> None:
+    with caplog.at_level(logging.WARNING):
+        footprints = read_footprints(latin)
+    assert footprints.attributes is not None
+    assert footprints.attributes["name"].tolist() == ["Café", "Café"]
+    assert "houses.shp holds text that is not in the encoding it states" in caplog.text
+
+
+def test_check_reads_it_too_and_names_the_problem(latin: Path) -> None:
+    found = inspect(str(latin))
+    assert found.facts["features"] == "2: 2 Polygon"
+    assert any("not in the encoding it states" in problem for problem in found.problems)
+
+
+def test_a_shapefile_in_the_encoding_it_states_has_no_such_note(tmp_path: Path, caplog) -> None:
+    houses().to_file(tmp_path / "a.shp", encoding="UTF-8")
+    assert read_footprints(tmp_path / "a.shp").attributes["name"].tolist() == ["Café", "Café"]
+    assert caplog.text == ""
+
+
+def damage_geo(path: Path, change) -> None:
+    """Write a GeoParquet file whose description of the geometry is changed."""
+    houses().to_parquet(path)
+    table = pyarrow.parquet.read_table(path)
+    geo = json.loads(table.schema.metadata[b"geo"])
+    change(geo)
+    pyarrow.parquet.write_table(table.replace_schema_metadata({b"geo": json.dumps(geo).encode()}), path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda geo: geo["columns"]["geometry"].update(crs={"type": "ProjectedCRS"}),
+        lambda geo: geo["columns"]["geometry"].update(crs=7),
+        lambda geo: geo.update(columns=3),
+        lambda geo: geo.update(primary_column=["geometry"]),
+        lambda geo: geo["columns"]["geometry"].update(encoding="point"),
+    ],
+)
+def test_geoparquet_with_a_damaged_description_is_refused_by_name(change, tmp_path: Path) -> None:
+    damage_geo(tmp_path / "a.parquet", change)
+    with pytest.raises(InputError, match=r"a\.parquet could not be read"):
+        read_footprints(tmp_path / "a.parquet")
+    assert inspect(str(tmp_path / "a.parquet")).kind == "unreadable"
+
+
+def test_geoparquet_with_damaged_geometries_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    houses().to_parquet(path)
+    table = pyarrow.parquet.read_table(path)
+    place = table.column_names.index("geometry")
+    cells = [cell[:20] for cell in table.column(place).to_pylist()]
+    pyarrow.parquet.write_table(table.set_column(place, table.schema.field(place), pyarrow.array(cells)), path)
+    with pytest.raises(InputError, match=r"a\.parquet could not be read"):
+        read_footprints(path)
+
+
+def test_check_explains_broken_xbd_labels(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    for xy in (3, [{}], [{"properties": 1}]):
+        path.write_text(json.dumps({"features": {"xy": xy}}))
+        found = inspect(str(path))
+        assert found.kind == "unreadable"
+        assert "a feature lacks what it should have" in found.problems[0]
+    path.write_text(json.dumps({"features": {"xy": [{"properties": {"subtype": ["a"]}}]}}))
+    assert inspect(str(path)).facts["grades"] == {"['a']": 1}
+
+
+def test_a_crs_that_there_is_not_is_refused_with_the_option(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"'EPSG:x' is no CRS that PROJ knows .*--footprints-crs"):
+        read_footprints(houses(), assume_crs="EPSG:x")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names of files are text on this system")
+def test_a_name_that_is_no_text_ends_in_a_message(tmp_path: Path, capfd) -> None:
+    houses().to_file(tmp_path / "a.gpkg")
+    odd = (tmp_path / "a.gpkg").rename(tmp_path / os.fsdecode(b"na\xefve.gpkg"))
+    assert main(["check", str(odd)]) in (0, 2)
+    assert "Traceback" not in "".join(capfd.readouterr())
