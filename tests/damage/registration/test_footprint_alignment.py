@@ -90,7 +90,7 @@ def test_agreement_is_that_of_the_outline_where_it_was_moved_to(true_outlines, i
         shapely.affinity.translate(shapely.affinity.affine_transform(one, back), *shift)
         for one, shift in zip(polygons, whole_px, strict=True)
     ]
-    expected = edge_agreement(field, trace(np.array(pixels, object), 1.25), 2)[:, 2, 2]
+    expected = edge_agreement(field, Sides.of(np.array(pixels, object)).trace(1.25), 2)[:, 2, 2]
     assert found.own.sum() > 30
     assert np.abs(whole_px[found.own, 0] - whole_px[found.own, 1]).min() >= 1
     np.testing.assert_allclose(found.agreement, expected, atol=0.02)
