@@ -28,12 +28,11 @@ import numpy as np
 import yaml
 
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.formats.yaml_text import load_yaml
+from deepnets4eo.formats.yaml_text import MOST_CHARACTERS, load_yaml
 
 PARTIAL = ".partial-"
-LARGEST_YAML = 10_000_000  # bytes; the parser takes a minute for so many
+LARGEST_YAML = 4 * MOST_CHARACTERS  # bytes: what cannot be parsed is not read
 DEEPEST = 100  # lists and mappings within each other; cards and recipes have six
-MOST_ENTRIES = 1_000_000  # of a YAML file's lists and mappings together, what aliases repeat counted each time
 # what YAML's constructors raise for values that are not what their tag or form says: 2020-13-45, !!int x, !!bool x
 TAG_ERRORS = (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError)
 # what zipfile, zlib and NumPy's reader of headers raise for a damaged archive of arrays
@@ -166,7 +165,7 @@ def write_yaml(path: str | Path, value: Any) -> Path:
 
 
 def read_yaml(path: str | Path) -> Any:
-    """Read one YAML file of at most 10 MB; InputError names the file and what does not parse."""
+    """Read one YAML file; InputError names the file and what does not parse."""
     return parse_yaml(_read_text(path, LARGEST_YAML), str(path))
 
 
@@ -174,9 +173,11 @@ def parse_yaml(text: str, name: str) -> Any:
     """The value of YAML text; InputError begins with `name` and says what does not parse."""
     try:
         value = load_yaml(text, name)
+    except InputError:
+        raise
     except (yaml.YAMLError, RecursionError, *TAG_ERRORS) as error:
-        raise InputError(f"{name} is not valid YAML: {_parse_reason(error)}") from error
-    _check_nesting(value, name, MOST_ENTRIES)
+        raise InputError(f"{name} is not valid YAML: {_parser_reason(error)}") from error
+    _check_values(value, name)
     return value
 
 
@@ -190,8 +191,8 @@ def parse_json(text: str, name: str) -> Any:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
-        raise InputError(f"{name} is not valid JSON: {_reason(error)}") from error
-    _check_nesting(value, name)
+        raise InputError(f"{name} is not valid JSON: {_parser_reason(error)}") from error
+    _check_values(value, name)
     return value
 
 
@@ -235,18 +236,36 @@ def _read_text(path: str | Path, largest: int | None = None) -> str:
     return text
 
 
-def _check_nesting(value: Any, name: str, most: float = math.inf) -> None:
-    """Refuse values nested so deep, or repeated so often by YAML's aliases, that no program could walk through them."""
-    waiting, entries = [(value, 0)], 0
+def _check_values(value: Any, name: str) -> None:
+    """Refuse values nested deeper than programs walk, and text that cannot be written: halves of surrogate pairs."""
+    waiting = [(value, 0)]
     while waiting:
         node, depth = waiting.pop()
         if depth > DEEPEST:
             raise InputError(f"{name} nests lists and mappings more than {DEEPEST} deep. Is it the right file?")
-        inner = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-        entries += len(inner)
-        if entries > most:
-            raise InputError(f"{name} holds more than {most:,} entries. Is it the right file?")
+        if isinstance(node, str) and not node.isascii() and not _has_utf8(node):
+            raise InputError(
+                f"{name} holds text with half of a surrogate pair (\\ud800 …). Write the character itself."
+            )
+        inner = [*node, *node.values()] if isinstance(node, dict) else node if isinstance(node, list) else ()
         waiting.extend((item, depth + 1) for item in inner)
+
+
+def _has_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _parser_reason(error: Exception) -> str:
+    """What a parser says of a text, without its advice to programmers."""
+    if isinstance(error, RecursionError):
+        return "it nests lists and mappings too deep."
+    if isinstance(error, KeyError):
+        return f"the value {error} is not of the type that its tag names."
+    return str(error).split("; use sys.")[0]
 
 
 def _reason(error: BaseException) -> str:
@@ -279,12 +298,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
         return
     path.unlink(missing_ok=True)
-
-
-def _parse_reason(error: Exception) -> str:
-    """What a parser says of a text, without its advice to programmers."""
-    if isinstance(error, RecursionError):
-        return "it nests lists and mappings too deep."
-    if isinstance(error, KeyError):
-        return f"the value {error} is not of the type that its tag names."
-    return str(error).split("; use sys.")[0]

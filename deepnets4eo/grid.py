@@ -7,12 +7,13 @@ Pure functions, no input or output.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from affine import Affine
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
+from pyproj import Transformer
 from pyproj.exceptions import ProjError
 from shapely.errors import ShapelyError
 
@@ -101,6 +102,14 @@ def gsd_m(grid: Grid) -> tuple[float, float]:
     return along_row * unit, along_col * unit
 
 
+def transformer(source: Any, target: Any) -> Transformer:
+    """PROJ's way from one CRS to another, x before y. Errors: GridError where there is none."""
+    try:
+        return Transformer.from_crs(source, target, always_xy=True)
+    except ProjError as error:
+        raise GridError(f"there is no way from {source} to {target}: {error}. Check both CRSs.") from error
+
+
 def projected_extent(extent: Geometry, crs: CRS) -> Geometry | None:
     """An extent, with points along its sides, in another CRS; None where that does not reach so far.
 
@@ -111,7 +120,7 @@ def projected_extent(extent: Geometry, crs: CRS) -> Geometry | None:
         found: Geometry = extent.to_crs(crs, resolution=max(box.span_x, box.span_y) / 16)
     except ProjError as error:
         raise GridError(f"there is no way from {extent.crs} to {crs}: {error}. Check both CRSs.") from error
-    except ValueError:  # corners at infinity make no ring
+    except (ValueError, OverflowError):  # corners at infinity make no ring
         return None
     return found if all(math.isfinite(side) for side in found.boundingbox.bbox) else None
 
@@ -124,7 +133,7 @@ def check_grid(grid: Grid, name: str) -> None:
     check_affine(grid.affine, (grid.shape[0], grid.shape[1]), name)
     try:
         sides = gsd_m(grid)
-    except (ProjError, ShapelyError, ValueError) as error:  # PROJ, or GEOS for corners at infinity
+    except (ProjError, ShapelyError, ValueError, OverflowError) as error:  # PROJ, or GEOS for corners at infinity
         raise GridError(
             f"{name} does not lie where its CRS ({grid.crs}) is defined: {error}. {PLACE_REMEDY}"
         ) from error

@@ -19,12 +19,12 @@ from shapely.errors import ShapelyError
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.evaluation import written_legend
 from deepnets4eo.files import read_json
+from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_errors
 from deepnets4eo.formats.vectors import is_parquet, vector_file
 from deepnets4eo.grid import Grid, blocks, gsd_m
 from deepnets4eo.legend import Legend
 from deepnets4eo.outliers import far_values
 from deepnets4eo.scene import VOID, Layer, overlap_share
-from deepnets4eo.vector_reading import FALLBACK, encoding_note, vector_errors
 
 VECTOR_SUFFIXES = {
     ".gpkg",
@@ -126,7 +126,7 @@ def _place(result: Inspection, grid: Grid) -> None:
         result.facts["pixel shape"] = "not square (it is handled; distances are measured in metres)"
     try:
         west, south, east, north = grid.extent.to_crs("EPSG:4326").boundingbox.bbox
-    except (ProjError, ShapelyError, ValueError):
+    except (ProjError, ShapelyError, ValueError, OverflowError):
         result.problems.append(
             f"its extent has no longitude and latitude. Check its georeference, and that {name} is its CRS."
         )
@@ -218,6 +218,8 @@ def _inspect_vector(path: str) -> Inspection:
             frame = gpd.read_parquet(inner)
         else:
             layers = [str(name) for name in pyogrio.list_layers(inner)[:, 0]]
+            if not layers:
+                raise InputError(f"{path} has no layer. Give a file with polygons.")
             result.facts["layers"] = ", ".join(layers)
             try:
                 frame = pyogrio.read_dataframe(inner, layer=layers[0], on_invalid="fix")

@@ -81,7 +81,7 @@ def _read_card(path: Path) -> dict[str, Any]:
             "Update deepnets4eo, or train the run again."
         )
     signature = card.pop(SIGNATURE, None)
-    if signature != _hash_or_none(card):
+    if signature != hash_of(card):
         raise RunError(f"{path} was changed after the run was sealed. Copy the run again, or train it again.")
     try:
         _SealedFiles.model_validate(card)
@@ -90,14 +90,6 @@ def _read_card(path: Path) -> dict[str, Any]:
             f"{path} does not list the run's files with the size and SHA-256 of each ({error.errors()[0]['msg']}). Train the run again."
         ) from error
     return card
-
-
-def _hash_or_none(card: dict[str, Any]) -> str | None:
-    """The card's hash; None for text that has none: half of a surrogate pair."""
-    try:
-        return hash_of(card)
-    except UnicodeEncodeError:
-        return None
 
 
 def _check_file(folder: Path, name: str, expected: dict[str, Any]) -> None:

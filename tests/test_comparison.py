@@ -78,6 +78,39 @@ def test_published_rows_stand_below_ones_own() -> None:
     assert expert[1:] == ["58.97", "63.87", "74.55", "–", "–", "–", "–", "92.39", "–", "–"]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"confusion": [[1, 2], [3]]},
+        {"confusion": {"a": 1}},
+        {"confusion": [[-1] * 6] * 6},
+        {"classes": 3},
+        {"classes": []},
+        {"f1": {"car": "much"}},
+        {"protocol": []},
+        {"overall_accuracy": "x"},
+        {"unpredicted": {"car": None}},
+    ],
+)
+def test_a_damaged_report_is_refused_by_name_before_any_work(damage: dict, tmp_path: Path, capsys) -> None:
+    path = write_json(tmp_path / "earlier.json", scored(0.1) | damage)
+    with pytest.raises(InputError, match=r"earlier\.json is no report of scores"):
+        read_report(path)
+    assert main(["evaluate", "absent.tif", "absent.tif", "--against", str(path)]) == 2
+    assert "earlier.json is no report of scores" in capsys.readouterr().err
+
+
+def test_a_report_as_it_was_written_is_read(tmp_path: Path) -> None:
+    report = scored(0.1)
+    assert comparable(report, read_report(write_json(tmp_path / "a.json", report)))
+
+
+def test_a_figure_of_an_unknown_kind_is_refused_before_any_work(tmp_path: Path, capsys) -> None:
+    for name in ("a.xyz", "a"):
+        assert main(["evaluate", "absent.tif", "absent.tif", "--figure", str(tmp_path / name)]) == 2
+        assert "is no kind of figure that can be drawn" in capsys.readouterr().err
+
+
 def made_up_report(accuracy: float, f1: tuple[float | None, float | None] = (0.5, None), **more: object) -> dict:
     overall = dict.fromkeys(("kappa", "average_accuracy", "mean_f1", "mean_iou", "fw_iou"), accuracy / 2)
     return {
@@ -139,36 +172,3 @@ def test_where_borders_are_left_out_published_rows_stand_below_the_eroded_scores
         assert lines[1].split()[2] == first
     alone = published_table(made_up_report(0.5, protocol={"card": {"reference": "eroded"}}), {}).splitlines()
     assert alone[1].split() == ["this", "result", "50.00", "–", "50.00", "0.25"]
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        {"confusion": [[1, 2], [3]]},
-        {"confusion": {"a": 1}},
-        {"confusion": [[-1] * 6] * 6},
-        {"classes": 3},
-        {"classes": []},
-        {"f1": {"car": "much"}},
-        {"protocol": []},
-        {"overall_accuracy": "x"},
-        {"unpredicted": {"car": None}},
-    ],
-)
-def test_a_damaged_report_is_refused_by_name_before_any_work(damage: dict, tmp_path: Path, capsys) -> None:
-    path = write_json(tmp_path / "earlier.json", scored(0.1) | damage)
-    with pytest.raises(InputError, match=r"earlier\.json is no report of scores"):
-        read_report(path)
-    assert main(["evaluate", "absent.tif", "absent.tif", "--against", str(path)]) == 2
-    assert "earlier.json is no report of scores" in capsys.readouterr().err
-
-
-def test_a_report_as_it_was_written_is_read(tmp_path: Path) -> None:
-    report = scored(0.1)
-    assert comparable(report, read_report(write_json(tmp_path / "a.json", report)))
-
-
-def test_a_figure_of_an_unknown_kind_is_refused_before_any_work(tmp_path: Path, capsys) -> None:
-    for name in ("a.xyz", "a"):
-        assert main(["evaluate", "absent.tif", "absent.tif", "--figure", str(tmp_path / name)]) == 2
-        assert "is no kind of figure that can be drawn" in capsys.readouterr().err

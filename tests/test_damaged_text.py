@@ -68,3 +68,13 @@ def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
 
 def test_names_that_are_no_text_do_not_stop_a_file_from_being_written(tmp_path: Path) -> None:
     assert write_text(tmp_path / "a.txt", "na\udcefve").read_text() == "na\\udcefve"
+
+
+def test_half_of_a_surrogate_pair_is_refused_since_it_cannot_be_written(tmp_path: Path) -> None:
+    for text in ('{"name": "\\ud800"}', '{"\\udfff": 1}'):
+        (tmp_path / "a.json").write_text(text)
+        for read in (read_json, read_yaml):
+            with pytest.raises(InputError, match="half of a surrogate pair|not valid YAML"):
+                read(tmp_path / "a.json")
+    (tmp_path / "a.json").write_text('{"name": "\\ud83c\\udfe0"}')
+    assert read_json(tmp_path / "a.json") == {"name": "\U0001f3e0"}

@@ -220,66 +220,6 @@ def test_described_inputs_come_back_equal():
     assert InputSpec.from_dict(json.loads(json.dumps(INPUTS.to_dict()))) == INPUTS
 
 
-def sealed(folder: Path) -> Path:
-    """A folder sealed over one file."""
-    (folder / "a.txt").write_text("abc")
-    return seal(folder, {"seed": 3}, ["a.txt"])
-
-
-def test_a_seal_names_size_and_hash_of_every_file(tmp_path):
-    card = json.loads(sealed(tmp_path).read_text())
-    digest = hashlib.sha256(b"abc").hexdigest()
-    assert card["files"] == {"a.txt": {"bytes": 3, "sha256": digest}}
-    assert (card["format"], card["format_version"], card["seed"]) == ("deepnets4eo-run", 1, 3)
-    own = {key: value for key, value in card.items() if key != "card_sha256"}
-    text = json.dumps(own, sort_keys=True, separators=(",", ":"))
-    assert card["card_sha256"] == hashlib.sha256(text.encode()).hexdigest()
-    assert open_sealed(tmp_path) == own
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"format": "other"}, "does not describe a deepnets4eo run"),
-        ({"format_version": 2}, "has format version 2, this version of deepnets4eo reads 1"),
-        ({"seed": 4}, "was changed after the run was sealed"),
-        ({"card_sha256": None}, "was changed after the run was sealed"),
-    ],
-)
-def test_a_card_with_one_thing_changed_is_refused(change, message, tmp_path):
-    path = sealed(tmp_path)
-    path.write_text(json.dumps(json.loads(path.read_text()) | change))
-    with pytest.raises(RunError, match=message):
-        open_sealed(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("abd", r"a\.txt was changed .*SHA-256 differs"),
-        ("ab", r"a\.txt has 2 bytes, its card says 3"),
-        (None, "missing"),
-    ],
-)
-def test_a_file_with_one_thing_changed_is_refused(text, message, tmp_path):
-    sealed(tmp_path)
-    (tmp_path / "a.txt").unlink()
-    if text is not None:
-        (tmp_path / "a.txt").write_text(text)
-    with pytest.raises(RunError, match=message):
-        open_sealed(tmp_path)
-
-
-def test_the_recipe_in_a_run_is_readable_in_any_language(folder, tmp_path):
-    save_run(load_run(folder).segmenter, tmp_path / "run", recipe={"title": "Gebäude – 建物"}, seed=5, notes={"a": 1})
-    first, second = (tmp_path / "run" / "recipe.yaml").read_text(encoding="utf-8").splitlines()
-    run = load_run(tmp_path / "run")
-    assert first == f"# resolved recipe, sha256 {run.card['recipe_sha256']}"
-    assert second == "title: Gebäude – 建物"
-    assert (run.recipe, run.card["seed"], run.card["notes"]) == ({"title": "Gebäude – 建物"}, 5, {"a": 1})
-    assert run.card["versions"].keys() >= {"python", "deepnets4eo", "numpy", "rasterio", "torch", "scikit-learn"}
-
-
 def seal_by_hand(folder, change):
     """A card that signs itself whatever it says, as an editor of runs would write it."""
     card = json.loads((folder / "card.json").read_text())
@@ -342,3 +282,63 @@ def test_a_card_that_describes_a_network_beyond_all_memory_is_refused_at_once(tm
     seal_by_hand(folder, lambda card: card["segmenter"]["network"].update(width=5_000))
     with pytest.raises(RunError, match=r"weights\.safetensors does not belong to the network .* MB"):
         load_run(folder)
+
+
+def sealed(folder: Path) -> Path:
+    """A folder sealed over one file."""
+    (folder / "a.txt").write_text("abc")
+    return seal(folder, {"seed": 3}, ["a.txt"])
+
+
+def test_a_seal_names_size_and_hash_of_every_file(tmp_path):
+    card = json.loads(sealed(tmp_path).read_text())
+    digest = hashlib.sha256(b"abc").hexdigest()
+    assert card["files"] == {"a.txt": {"bytes": 3, "sha256": digest}}
+    assert (card["format"], card["format_version"], card["seed"]) == ("deepnets4eo-run", 1, 3)
+    own = {key: value for key, value in card.items() if key != "card_sha256"}
+    text = json.dumps(own, sort_keys=True, separators=(",", ":"))
+    assert card["card_sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert open_sealed(tmp_path) == own
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "other"}, "does not describe a deepnets4eo run"),
+        ({"format_version": 2}, "has format version 2, this version of deepnets4eo reads 1"),
+        ({"seed": 4}, "was changed after the run was sealed"),
+        ({"card_sha256": None}, "was changed after the run was sealed"),
+    ],
+)
+def test_a_card_with_one_thing_changed_is_refused(change, message, tmp_path):
+    path = sealed(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(RunError, match=message):
+        open_sealed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("abd", r"a\.txt was changed .*SHA-256 differs"),
+        ("ab", r"a\.txt has 2 bytes, its card says 3"),
+        (None, "missing"),
+    ],
+)
+def test_a_file_with_one_thing_changed_is_refused(text, message, tmp_path):
+    sealed(tmp_path)
+    (tmp_path / "a.txt").unlink()
+    if text is not None:
+        (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(RunError, match=message):
+        open_sealed(tmp_path)
+
+
+def test_the_recipe_in_a_run_is_readable_in_any_language(folder, tmp_path):
+    save_run(load_run(folder).segmenter, tmp_path / "run", recipe={"title": "Gebäude – 建物"}, seed=5, notes={"a": 1})
+    first, second = (tmp_path / "run" / "recipe.yaml").read_text(encoding="utf-8").splitlines()
+    run = load_run(tmp_path / "run")
+    assert first == f"# resolved recipe, sha256 {run.card['recipe_sha256']}"
+    assert second == "title: Gebäude – 建物"
+    assert (run.recipe, run.card["seed"], run.card["notes"]) == ({"title": "Gebäude – 建物"}, 5, {"a": 1})
+    assert run.card["versions"].keys() >= {"python", "deepnets4eo", "numpy", "rasterio", "torch", "scikit-learn"}

@@ -158,7 +158,9 @@ def _variant(path: Path, name: str, part: dict[str, Any]) -> Variant:
             FittedRange.from_dict(part["range"]) if "range" in part else None,
             GradingRates.from_dict(part["rates"]) if "rates" in part else None,
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except RunError:
+        raise
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
         raise RunError(f"{path} is damaged: {name} lacks {error}. Fetch or fit it again.") from error
     except (ValueError, OverflowError) as error:
         raise RunError(

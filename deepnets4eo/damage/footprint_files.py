@@ -17,8 +17,8 @@ import shapely
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json
 from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats.vector_tables import read_ogr, vector_errors
 from deepnets4eo.formats.vectors import is_parquet, vector_file
-from deepnets4eo.vector_reading import read_ogr, vector_errors
 
 PIXEL_COLUMN = "xbd_pixels"  # geometries in image pixels beside the geographic ones of an xBD label file
 FORMATS = "GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or xBD label JSON"
@@ -51,6 +51,8 @@ def read_table(source: str | Path, layer: str | None = None) -> gpd.GeoDataFrame
 
 def _check_shapefile_length(path: Path) -> None:
     """GDAL reads the rows behind the end of a cut Shapefile as empty; its header knows the true length."""
+    if not path.is_file():  # a folder of that name: GDAL says what it is
+        return
     with path.open("rb") as file:
         header = file.read(28)
     stated, found = 2 * int.from_bytes(header[24:28], "big"), path.stat().st_size
@@ -68,7 +70,7 @@ def _read_parquet(path: Path, name: str) -> gpd.GeoDataFrame:
 def _read_ogr(path: Path, name: str, layer: str | None) -> gpd.GeoDataFrame:
     with vector_errors(f"footprints {name}", FORMATS):
         layer = _choose_layer(path, name, layer)
-        table = read_ogr(path, layer=layer, on_invalid="fix", fid_as_index=True)
+        table = read_ogr(path, name, layer=layer, on_invalid="fix", fid_as_index=True)
         announced = pyogrio.read_info(path, layer=layer)["features"]
     if announced > len(table):
         raise InputError(
@@ -123,6 +125,8 @@ def _read_xbd(path: Path) -> gpd.GeoDataFrame:
 
 
 def _by_uid(features: list[dict[str, Any]]) -> dict[str, tuple[dict[str, Any], shapely.Geometry]]:
+    if not all(isinstance(feature["wkt"], str) for feature in features):
+        raise TypeError("a `wkt` is no text")
     return {
         str(feature["properties"]["uid"]): (dict(feature["properties"]), shapely.from_wkt(feature["wkt"]))
         for feature in features

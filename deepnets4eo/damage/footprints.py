@@ -74,7 +74,12 @@ class Footprints:
         """
         if self.frame.crs is None:
             raise GridError(f"footprints {self.source} have no CRS, so they cannot be put in {crs}. Pass assume_crs.")
-        moved = self.frame.to_crs(crs)
+        try:
+            moved = self.frame.to_crs(crs)
+        except ProjError as error:
+            raise GridError(
+                f"there is no way from the CRS of the footprints {self.source} to {crs}: {error}. Check both CRSs."
+            ) from error
         outlines = moved.geometry.to_numpy()
         reachable = _finite(outlines)
         if len(moved) and not reachable.any():

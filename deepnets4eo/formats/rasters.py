@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
@@ -25,6 +26,7 @@ from deepnets4eo.formats.access import is_remote, named
 from deepnets4eo.formats.drivers import REMEDY, VRT, is_tiff, raster_driver
 from deepnets4eo.formats.virtual import vrt_references
 
+READ_ERRORS = (RasterioError, CPLE_BaseError)  # rasterio lets some of GDAL's errors through as they are
 MEMORY = "/vsimem/"
 REMOTE = re.compile(r"(https?|s3|gs|az)://|/vsi(zip|gzip|tar|curl|s3|gs|az)/|/vsimem/")
 REMOTE_DRIVERS = ("GTiff", "JP2OpenJPEG", "PNG", "JPEG")  # one after the other: their first bytes are far away
@@ -58,7 +60,9 @@ def open_raster(target: str | Path) -> DatasetReader:
 def _opened(name: str, driver: str | None) -> DatasetReader:
     try:
         return rasterio.open(name, driver=driver)
-    except RasterioError as error:
+    except UnicodeError as error:
+        raise InputError(f"the name of {name}, or a text in it, is not UTF-8. Rename it, or write it anew.") from error
+    except READ_ERRORS as error:
         raise InputError(
             f"{name} is not a raster that GDAL can open{f' as {driver}' if driver else ''}: the file is truncated or "
             "damaged. Check the file with gdalinfo."
@@ -73,7 +77,7 @@ def _open_remote(name: str) -> DatasetReader:
     for driver in REMOTE_DRIVERS:
         try:
             dataset = rasterio.open(name, driver=driver)
-        except RasterioError:
+        except (*READ_ERRORS, UnicodeError):
             continue
         _refuse_overview_file(dataset, name)
         beside = [file for file in dataset.files if file.lower().endswith((*SIDE_IMAGES, ".vrt"))]

@@ -68,9 +68,9 @@ def composite_raster(
     for an image or dtm of another place.
     """
     _check_channels(channels, image=image, dtm=dtm)
-    refuse_inputs([out], [dsm, dtm, image])
     if not 0 < max_building_m < math.inf:
         raise InputError(f"max_building_m is {max_building_m}, expected metres above 0.")
+    refuse_inputs([out], [dsm, dtm, image])
     layers = {"dsm": _one_band(Layer.open(dsm), "dsm")}
     if dtm is not None:
         layers["dtm"] = _fit_for_warp(_one_band(Layer.open(dtm), "dtm"), layers["dsm"].grid)

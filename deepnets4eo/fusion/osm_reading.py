@@ -15,10 +15,10 @@ import numpy as np
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats.vector_tables import read_ogr, vector_errors
 from deepnets4eo.formats.vectors import vector_file
 from deepnets4eo.fusion.osm_rules import TEXT_TAGS, OsmRules
 from deepnets4eo.grid import Grid
-from deepnets4eo.vector_reading import read_ogr, vector_errors
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -70,10 +70,9 @@ def read_features(source: OsmSource, rules: OsmRules, area: Grid) -> list[Featur
 
 def read_area(path: str | Path) -> gpd.GeoSeries:
     """The polygons of a vector file that say what an extract covers. Errors: InputError names the file."""
-
     _check_exists(path)
     with vector_file(path) as inner, vector_errors(str(path), FORMATS):
-        return read_ogr(inner, columns=[]).geometry
+        return read_ogr(inner, str(path), columns=[]).geometry
 
 
 def _items(source: OsmSource, rules: OsmRules) -> Iterator[tuple[str | None, Source]]:
@@ -115,7 +114,7 @@ def _read_osm(path: Path, name: str, given: str | None, rules: OsmRules, area: G
             how = {"CONFIG_FILE": str(settings), "layer": layer}
             bounds = pyogrio.read_info(path, force_total_bounds=True, **how)["total_bounds"]
             query = f'SELECT * FROM "{layer}" WHERE {tagged}'
-            table = read_ogr(path, sql=query, bbox=_box_in("EPSG:4326", area, name), CONFIG_FILE=str(settings))
+            table = read_ogr(path, name, sql=query, bbox=_box_in("EPSG:4326", area, name), CONFIG_FILE=str(settings))
             yield Features(table, given, _bounds(bounds), name)
 
 
@@ -138,7 +137,7 @@ def _read_vector(path: Path, name: str, given: str | None, rules: OsmRules, area
             fields = {str(field) for field in info["fields"]}
             wanted = [key for key in (*rules.keys, TEXT_TAGS) if key in fields]
             box = _box_in(info["crs"], area, name)
-            table = read_ogr(path, layer=layer, columns=wanted, bbox=box)
+            table = read_ogr(path, name, layer=layer, columns=wanted, bbox=box)
             known = given or (layer if layer in rules.names else None)
             yield Features(rules.spread_tags(table), known, _bounds(info["total_bounds"]), name)
 

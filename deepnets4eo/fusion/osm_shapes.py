@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.fusion.osm_reading import Features
 from deepnets4eo.fusion.osm_rules import Matched, OsmRules
-from deepnets4eo.grid import Grid, gsd_m
+from deepnets4eo.grid import FARTHEST, Grid, gsd_m
 from deepnets4eo.rasters.ahead import in_order
 from deepnets4eo.zonal.outline_sides import inverse
 from deepnets4eo.zonal.outlines import Outlines
@@ -63,8 +63,7 @@ def area_shapes(areas: Sequence[Any], grid: Grid) -> NDArray[Any]:
     plane = _Plane.of(grid)
     shapes = [_in_plane(area, grid, plane) for area in areas]
     found = shapely.get_parts(np.concatenate(shapes)) if shapes else np.zeros(0, object)
-    found = found[shapely.get_type_id(found) == POLYGON]
-    return found[np.isfinite(shapely.bounds(found)).all(axis=1)]  # the grid's CRS may not reach so far
+    return found[shapely.get_type_id(found) == POLYGON]
 
 
 def metre_outlines(shapes: NDArray[Any], grid: Grid) -> Outlines:
@@ -81,7 +80,19 @@ def _placed(part: Features, grid: Grid, plane: _Plane) -> NDArray[Any]:
 def _in_plane(series: Any, grid: Grid, plane: _Plane) -> NDArray[Any]:
     if grid.crs is not None and series.crs is not None and series.crs != grid.crs.proj:
         series = series.to_crs(grid.crs.proj)
-    return shapely.transform(series.to_numpy(), plane)
+    return shapely.transform(_near(series.to_numpy()), plane)
+
+
+def _near(shapes: NDArray[Any]) -> NDArray[Any]:
+    """The same, missing where coordinates are not finite or so far off that GEOS cannot reckon with them."""
+    xy, owner = shapely.get_coordinates(shapes, return_index=True)
+    with np.errstate(invalid="ignore"):
+        far = owner[~(np.abs(xy) <= FARTHEST).all(axis=1)]
+    if not len(far):
+        return shapes
+    shapes = shapes.copy()
+    shapes[far] = None
+    return shapes
 
 
 def _drawn(shapes: NDArray[Any], matched: Matched, size_m: NDArray[np.float64]) -> NDArray[Any]:

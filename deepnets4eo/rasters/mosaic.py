@@ -12,7 +12,6 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 from affine import Affine
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import ColorInterp, MaskFlags
 
 from deepnets4eo.errors import GridError, InputError
@@ -94,23 +93,20 @@ def mosaic_vrt(paths: Sequence[str]) -> str:
 
 
 def _describe(path: str) -> Tile:
-    try:
-        with open_raster(path) as tile:
-            check_affine(tile.transform, (tile.height, tile.width), path)
-            return Tile(
-                path if is_remote(path) else str(Path(path).resolve()),
-                tile.height,
-                tile.width,
-                tile.transform,
-                tile.crs.to_wkt() if tile.crs else "",
-                tile.dtypes,
-                tile.nodata,
-                tile.colorinterp,
-                tile.descriptions,
-                MaskFlags.per_dataset in tile.mask_flag_enums[0],
-            )
-    except (CPLE_BaseError, UnicodeError) as error:
-        raise InputError(f"{path} is not a raster that GDAL can open. Take it out of the mosaic.") from error
+    with open_raster(path) as tile:
+        check_affine(tile.transform, (tile.height, tile.width), path)
+        return Tile(
+            path if is_remote(path) else str(Path(path).resolve()),
+            tile.height,
+            tile.width,
+            tile.transform,
+            tile.crs.to_wkt() if tile.crs else "",
+            tile.dtypes,
+            tile.nodata,
+            tile.colorinterp,
+            tile.descriptions,
+            MaskFlags.per_dataset in tile.mask_flag_enums[0],
+        )
 
 
 def _require_alike(first: Tile, tile: Tile) -> None:

@@ -33,6 +33,10 @@ def class_mask(labels: Layer, value: int, opening_m: float = 0.0) -> Read:
     if not (np.isfinite(opening_m) and opening_m >= 0):
         raise InputError(f"opening_m is {opening_m}, expected a number of metres of 0 or more.")
     sides_m = gsd_m(labels.grid)
+    if opening_m > max(labels.shape) * max(sides_m) + 1:
+        raise InputError(
+            f"opening_m is {opening_m:g} m, more than the labels of {labels.source} are wide. Give a smaller one."
+        )
     radius_m = (opening_m - float(np.mean(sides_m))) / 2  # a disc of d pixels reaches (d - 1) / 2 from its middle
     halo_px = int(np.ceil(2 * max(radius_m, 0) / min(sides_m))) + 1 if radius_m >= min(sides_m) else 0
 

@@ -143,6 +143,7 @@ class ObjectClassifier:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
+        from deepnets4eo.run import UNFIT
         from deepnets4eo.segmentation.object_network import ObjectNetwork
 
         card = open_sealed(folder)
@@ -153,7 +154,7 @@ class ObjectClassifier:
             found._scaling, found.history = card["scaling"], card["history"]
             found._network = ObjectNetwork(len(card["scaling"]["mean"]), len(found.types))
             found._network.load_state_dict(load_file(Path(folder) / WEIGHTS))
-        except (KeyError, TypeError, InputError, SafetensorError, RuntimeError) as error:
+        except (*UNFIT, SafetensorError) as error:
             raise RunError(f"{folder} cannot be rebuilt: {error}. Train the classifier again.") from error
         found._network.eval()
         return found

@@ -7,7 +7,7 @@ Refuses folders that exist unless told to overwrite or resume, and resuming with
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -74,8 +74,9 @@ def load_recipe(
     values, where = _values(recipe)
     task = load_task(_task_name(values, overrides))
     folders = [data] if isinstance(data, (str, Path)) else list(data)
-    if folders:
-        values = values | {"data": {**(values.get("data") or {}), "folders": [str(Path(f).resolve()) for f in folders]}}
+    section = values.get("data") or {}
+    if folders and isinstance(section, Mapping):  # anything else is refused below
+        values = values | {"data": {**section, "folders": [str(Path(f).resolve()) for f in folders]}}
     resolved = resolve(values, overrides, kind=task.recipe, where=where)
     dataset = getattr(resolved.data, "dataset", None)  # tasks may have data sections of their own
     if dataset and not resolved.legend:

@@ -1,6 +1,6 @@
 """One case: a copy of sound files, one or more of them damaged, given to one reader; and how the reader took it.
 
-The contract: a reader returns, or raises a DeepNets4EOError; the command line returns 0, 1, 2 or 130 and prints no
+The contract: a reader returns, or raises a DeepNets4EOError; the command line returns 0, 1, 2, 3 or 130 and prints no
 traceback. Anything else is a `traceback`; a case that takes longer than the limit is a `hang`. A case follows from its
 seed and number alone, so that one can be run again by itself.
 """

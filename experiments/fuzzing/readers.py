@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     Seeds = dict[str, list[Seed]]
     Read = Callable[[Path, Path, Seeds], object]
 
-GOOD_STATUS = (0, 1, 2, 130)
+GOOD_STATUS = (0, 1, 2, 3, 130)
 
 
 @dataclass(frozen=True)

@@ -180,10 +180,9 @@ def _blocks(root: Path) -> list[Seed]:
     """One finished block of a damage job."""
     (root / "blocks").mkdir()
     arrays = {
-        "buildings": np.arange(4),
-        "centred": np.arange(2),
+        **{kind: np.arange(4) for kind in ("sums", "best", "shifted", "context")},
         "sums:ev": np.ones((4, 3)),
-        "context:light": np.ones((2, 3)),
+        "context:light": np.ones((4, 3)),
     }
     with (root / "blocks" / "0-0.npz").open("wb") as file:
         np.savez(file, allow_pickle=False, **arrays)

@@ -150,11 +150,6 @@ def test_impossible_tilings_are_refused(wrong, message):
         Tiling(**{"tile_px": 64, "halo_px": 0} | wrong)
 
 
-def test_the_narrowest_core_and_the_widest_overlap_are_allowed():
-    assert Tiling(65, 32).core_px == 1
-    assert Tiling(64, 8, 47).stride_px == 1
-
-
 def test_a_tiling_comes_back_from_its_plain_values():
     tiling = Tiling(96, 8, 4, "raw")
     assert Tiling.from_dict(tiling.to_dict()) == tiling
@@ -181,3 +176,8 @@ def test_a_tile_beyond_any_memory_is_refused():
     assert Tiling(1 << 15, 0).tile_px == 1 << 15
     with pytest.raises(InputError, match="is more than any memory holds"):
         Tiling((1 << 15) + 1, 0)
+
+
+def test_the_narrowest_core_and_the_widest_overlap_are_allowed():
+    assert Tiling(65, 32).core_px == 1
+    assert Tiling(64, 8, 47).stride_px == 1

@@ -39,12 +39,11 @@ class BlockStore:
                     kind, _, name = key.partition(":")
                     if name:
                         tables[kind].rows[name] = arrays[key]
-                part = BlockSums(**tables)
         except FileNotFoundError:
             return None
         except ARCHIVE_ERRORS:  # cut short by a full disk, or damaged: measured again, and written over
             return None
-        return part if _fits_together(part) else None
+        return BlockSums(**tables) if all(map(_fits_together, tables.values())) else None
 
     def put(self, window: Window, part: BlockSums) -> None:
         """Keep the sums of a finished block."""
@@ -59,21 +58,14 @@ class BlockStore:
         return self.folder / f"{window.row}-{window.col}.npz"
 
 
-def _fits_together(part: BlockSums) -> bool:
-    """Whether there is a row of numbers a building in every table."""
-    for kind in KINDS:
-        table: Table = getattr(part, kind)
-        arrays = (table.buildings, *table.rows.values())
-        if not all(isinstance(array, np.ndarray) for array in arrays):  # a member without NumPy's header comes as bytes
-            return False
-        if table.buildings.ndim != 1 or not np.issubdtype(table.buildings.dtype, np.integer):
-            return False
-        if not all(
-            rows.ndim == 2 and len(rows) == len(table.buildings) and rows.dtype.kind == "f"
-            for rows in table.rows.values()
-        ):
-            return False
-    return True
+def _fits_together(table: Table) -> bool:
+    """Whether there is a row of numbers a building in every array."""
+    rows, arrays = table.buildings, list(table.rows.values())
+    if not all(isinstance(array, np.ndarray) for array in (rows, *arrays)):  # a member without NumPy's header: bytes
+        return False
+    if rows.ndim != 1 or not np.issubdtype(rows.dtype, np.integer):
+        return False
+    return all(array.ndim == 2 and len(array) == len(rows) and array.dtype.kind == "f" for array in arrays)
 
 
 def _identity(canvas: Canvas, outlined: Outlined) -> str:

@@ -81,7 +81,10 @@ def frame_of(grid: Grid) -> dict[str, Any]:
     back = ~grid.affine
     north = math.degrees(math.atan2(back.b * col_m, -back.e * row_m))
     cols, rows = (axis.ravel() for axis in np.meshgrid(np.linspace(0, width, 6), np.linspace(0, height, 6)))
-    to_lonlat = pyproj.Transformer.from_crs(grid.crs.proj, 4326, always_xy=True)
+    try:
+        to_lonlat = pyproj.Transformer.from_crs(grid.crs.proj, 4326, always_xy=True)
+    except pyproj.exceptions.ProjError:  # a CRS of a works, which lies nowhere on the earth
+        return {**found, "north": north, "crs": str(grid.crs)}
     lon, lat = to_lonlat.transform(*_through(grid.affine, cols, rows))
     u, v = cols / width, rows / height
     terms = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)

@@ -173,7 +173,8 @@ def _rank(values: NDArray[np.float64], grade: NDArray[np.uint8]) -> tuple[NDArra
     ranks = np.full(len(values), MISSING, np.uint16)
     ranks[finite] = np.rint(np.interp(values[finite], knots, levels) * (MISSING - 1))
     low, high = np.quantile(values[finite], [0.01, 0.99])
-    histogram, _ = np.histogram(np.clip(values[finite], low, high), BINS, (low, high if high > low else low + 1))
+    width = high - low if high - low > 1e-9 * max(abs(low), abs(high), 1e-9) else 1.0  # bins that rounding leaves apart
+    histogram, _ = np.histogram(np.clip(values[finite], low, high), BINS, (low, low + width))
     medians = [np.median(of) if len(of := values[finite & (grade == k)]) else None for k in range(len(GRADES))]
     return ranks, {
         "knots": [float(f"{knot:.6g}") for knot in knots],

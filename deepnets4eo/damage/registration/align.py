@@ -47,9 +47,14 @@ def register(
     """
     if model not in ("auto", *MODELS):
         raise InputError(f"model is {model!r}, expected one of auto, {', '.join(MODELS)}.")
-    if not max_shift_m > 0:
+    if not 0 < max_shift_m < np.inf:
         raise InputError(f"max_shift_m is {max_shift_m}, expected a distance above 0 metres.")
     pair = make_pair(pre, post)
+    if not np.isfinite([*pair.sides, pair.gsd_m]).all():
+        raise GridError(
+            f"{pre.source} and {post.source} have no common ground that can be measured in metres. Check their CRSs with "
+            "`deepnets4eo check`."
+        )
     search = fine_search(pair)
     first = coarse_model(pair, max_shift_m, seed)
     rough = _fit_round(pair, replace(search, max_count=ROUGH_COUNT), first, model, seed)

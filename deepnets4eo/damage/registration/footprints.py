@@ -15,7 +15,7 @@ import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import CRS, Transformer
+from pyproj import CRS
 from scipy.ndimage import maximum_filter
 
 from deepnets4eo.damage.outline_limits import chunks, larger_than_buildings, without
@@ -24,7 +24,7 @@ from deepnets4eo.damage.registration.ground import Frame, Points, View, mean_gsd
 from deepnets4eo.damage.registration.neighbours import regularise
 from deepnets4eo.damage.registration.outlines import Sides, edge_agreement
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid
+from deepnets4eo.grid import Grid, transformer
 from deepnets4eo.scene import Layer
 from deepnets4eo.zonal.outlines import groups
 
@@ -270,8 +270,7 @@ def _ways(crs: CRS | None, grid: Grid) -> tuple[Any, Any]:
     image_crs = CRS.from_wkt(grid.crs.to_wkt())
     if CRS.from_user_input(crs) == image_crs:
         return (lambda coords: coords), (lambda coords: coords)
-    forth = Transformer.from_crs(crs, image_crs, always_xy=True)
-    back = Transformer.from_crs(image_crs, crs, always_xy=True)
+    forth, back = transformer(crs, image_crs), transformer(image_crs, crs)
     return (
         lambda coords: np.column_stack(forth.transform(coords[:, 0], coords[:, 1])),
         lambda coords: np.column_stack(back.transform(coords[:, 0], coords[:, 1])),

@@ -14,11 +14,10 @@ from typing import TypeAlias
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import Transformer
 from scipy import ndimage
 
 from deepnets4eo.errors import GridError
-from deepnets4eo.grid import Grid, Window, gsd_m
+from deepnets4eo.grid import Grid, Window, gsd_m, transformer
 from deepnets4eo.scene import Layer
 
 Points: TypeAlias = NDArray[np.float64]
@@ -46,8 +45,8 @@ def crs_change(source: Grid, target: Grid) -> Callable[[Points], Points]:
         )
     if source.crs is None or target.crs is None or source.crs == target.crs:
         return lambda points: points
-    transformer = Transformer.from_crs(source.crs.to_wkt(), target.crs.to_wkt(), always_xy=True)
-    return lambda points: np.column_stack(transformer.transform(points[:, 0], points[:, 1]))
+    way = transformer(source.crs.to_wkt(), target.crs.to_wkt())
+    return lambda points: np.column_stack(way.transform(points[:, 0], points[:, 1]))
 
 
 def mean_gsd_m(grid: Grid) -> float:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from made_up_map import MEANING, make_grid, make_map
 
 from deepnets4eo.damage.products.grades import GRADES
-from deepnets4eo.damage.products.payload import UNITS_PER_PX, encode, in_order, outlines
+from deepnets4eo.damage.products.payload import UNITS_PER_PX, _rank, encode, in_order, outlines
 
 
 def rings_back(packed):
@@ -143,3 +143,9 @@ def test_evidence_is_recovered_from_its_rank():
 
 def test_the_same_map_packs_to_the_same_bytes():
     assert encode(make_map(), make_grid()) == encode(make_map(), make_grid())
+
+
+@pytest.mark.parametrize("values", [[3.0, 3.0], [1.0, 1.0 + 2.0**-52], [0.0, 5e-324], [-1e-300, 1e-300]])
+def test_values_that_hardly_differ_have_a_histogram_too(values: list[float]) -> None:
+    _, told = _rank(np.array(values), np.zeros(2, np.uint8))
+    assert sum(told["histogram"]) == 2

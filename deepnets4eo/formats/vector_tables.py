@@ -38,7 +38,18 @@ def vector_errors(name: str, expected: str = FORMATS) -> Iterator[None]:
         shapely.errors.ShapelyError,
     )  # fmt: skip
     # what their Python parts raise for metadata of the wrong kind, dates that are none, text in no encoding, folders
-    values = (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, RecursionError, OSError)
+    # UnboundLocalError: pyogrio's own, for a CRS that GDAL cannot write
+    values = (
+        UnboundLocalError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+        OSError,
+    )
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Non closed ring")
@@ -53,18 +64,18 @@ def vector_errors(name: str, expected: str = FORMATS) -> Iterator[None]:
         ) from error
 
 
-def read_ogr(name: str | Path, **how: Any) -> gpd.GeoDataFrame:
+def read_ogr(path: Path, name: str, **how: Any) -> gpd.GeoDataFrame:
     """`pyogrio.read_dataframe`, and again as Latin-1 where text is not in the encoding that the file states.
 
-    Call it within `vector_errors`.
+    name : as the user gave it, for the warning. Call it within `vector_errors`.
     """
     import pyogrio
 
     try:
-        return pyogrio.read_dataframe(name, **how)
+        return pyogrio.read_dataframe(path, **how)
     except UnicodeDecodeError:
         log.warning("%s", encoding_note(name))
-        return pyogrio.read_dataframe(name, encoding=FALLBACK, **how)
+        return pyogrio.read_dataframe(path, encoding=FALLBACK, **how)
 
 
 def encoding_note(name: str | Path) -> str:
