@@ -98,6 +98,14 @@ def test_what_cannot_be_built_is_refused_with_the_nearest(arguments, message):
         create_model(**{"in_channels": 3, "num_classes": 2} | arguments)
 
 
+def test_one_class_and_one_band_can_be_asked_for_and_none_cannot():
+    network = create_model("osmnet", in_channels=1, num_classes=1, width=2)
+    assert network(torch.zeros(1, 1, 8, 8)).shape == (1, 1, 8, 8)
+    for sizes in ({"in_channels": 1, "num_classes": 0}, {"in_channels": 0, "num_classes": 1}):
+        with pytest.raises(InputError, match="both must be at least 1"):
+            create_model("osmnet", width=2, **sizes)
+
+
 def test_mapping_without_a_name_is_refused():
     with pytest.raises(InputError, match=r"\['name'\] is missing"):
         create_from_spec({"in_channels": 3, "num_classes": 2})

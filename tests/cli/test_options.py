@@ -263,7 +263,7 @@ def test_damage(reach, tmp_path) -> None:
     assert found.words[:3] == ("a.tif", "b.tif", "f.gpkg")
     plain = asdict(found.words[3])
     expected = {
-        "model": "damage-evidence", "network_weight": 0.5, "damaged_share": 0.5, "motion": "auto", "max_shift_m": 30.0,
+        "model": "damage-evidence", "network_weight": 0.5, "damaged_share": None, "motion": "auto", "max_shift_m": 30.0,
         "align": True, "sensor": "auto", "class_shares": None, "layer": None, "id_column": None,
         "footprints_crs": None, "workers": 2, "seed": 0, "segmenter": None,
     }  # fmt: skip

@@ -141,13 +141,13 @@ def test_a_terrain_model_whose_untagged_no_data_a_warp_would_smear_is_refused(tm
     assert np.nanmax(np.abs(found - 10)) < 1e-3
 
 
-@pytest.mark.parametrize("shape", [(90, 50), (50, 90)])
-def test_heights_in_every_corner_of_a_longer_terrain_model_are_looked_at(tmp_path, shape):
+@pytest.mark.parametrize(("shape", "top", "left"), [((90, 50), 52, 0), ((50, 95), 0, 52)])
+def test_heights_in_every_corner_of_a_longer_terrain_model_are_looked_at(tmp_path, shape, top, left):
     """Under the surface only, of 40 × 50 pixels of 2 m, in each of its four corners."""
-    grid = Grid(shape, Affine(2.5, 0, 499_998, 0, -2.5, 4_000_003), GRID.crs)
+    grid = Grid(shape, Affine(2.5, 0, 499_998 - 2.5 * left, 0, -2.5, 4_000_003 + 2.5 * top), GRID.crs)
     for row, col in ((1, 1), (1, 40), (32, 1), (32, 40)):
         dtm = np.full(shape, 90, np.float32)
-        dtm[row, col] = -9999
+        dtm[top + row, left + col] = -9999
         with pytest.raises(InputError, match="lies on another grid.*-a_nodata"):
             composite_raster(placed(PLAIN), tmp_path / "b.tif", dtm=placed(dtm, grid), channels=("ndsm",))
 

@@ -259,3 +259,10 @@ def test_erosion_keeps_the_input_and_refuses_negative_radii():
     np.testing.assert_array_equal(image, before)
     with pytest.raises(InputError, match="-1 px"):
         erode_boundaries(image, -1)
+
+
+def test_a_single_pixel_has_no_kappa_for_chance_would_be_right_as_well():
+    right, wrong = (ConfusionMatrix(2).update(np.array([0]), np.array([guess])) for guess in (0, 1))
+    assert np.isnan(right.kappa)
+    assert wrong.kappa == 0
+    assert (right.overall_accuracy, wrong.overall_accuracy) == (1, 0)

@@ -23,7 +23,9 @@ CITIES: dict[str, City] = {
     "tornado": City(21, SIDE_PX, 0.4, event=Event(kind="tornado", cloud_shadows=2)),
     "quake": City(22, SIDE_PX, 0.5, event=Event(kind="quake", gsd_m=0.6, rotation_deg=1.0, scale=1.01)),
     "fire": City(23, SIDE_PX, 0.3, event=Event(kind="fire", burnt_share=0.5, lookalike_share=0.5, cloud_shadows=0)),
-    "hurricane": City(24, SIDE_PX, 0.8, event=Event(kind="hurricane", damage_shares=(1, 1, 1, 1), swept_share=0.5)),
+    "hurricane": City(
+        24, SIDE_PX, 0.8, event=Event(kind="hurricane", scale=0.99, damage_shares=(1, 1, 1, 1), swept_share=0.5)
+    ),
     "drawn": City(25, SIDE_PX, 0.5),
 }
 

@@ -104,19 +104,16 @@ class Sides:
         self, side: NDArray[np.intp], number: NDArray[np.int64], count: NDArray[np.int64]
     ) -> tuple[Points, NDArray[np.complex128]]:
         """Middles and unit normals of some pieces."""
-        ends = (self._corner(side, number, count), self._corner(side, number + 1, count))
-        along = ends[1] - ends[0]
-        length = np.hypot(along[:, 0], along[:, 1])
-        normals = np.divide(along[:, 1] - 1j * along[:, 0], length, dtype=np.complex128)
-        return 0.5 * (ends[1] + ends[0]), normals
-
-    def _corner(self, side: NDArray[np.intp], number: NDArray[np.int64], count: NDArray[np.int64]) -> Points:
-        """Where piece `number` of a side begins; the last one ends where the side does, to the bit."""
-        begin, end = self.begin[side], self.end[side]
-        along = end - begin
-        length = np.sqrt(along[:, 0] * along[:, 0] + along[:, 1] * along[:, 1])
-        share = number * (length / count[side]) / length
-        return np.where((number == count[side])[:, None], end, begin + share[:, None] * along)
+        begin, end, pieces = self.begin[side], self.end[side], count[side]
+        across = end - begin
+        length = np.sqrt(across[:, 0] * across[:, 0] + across[:, 1] * across[:, 1])
+        piece = length / pieces
+        first = begin + (number * piece / length)[:, None] * across
+        last = begin + ((number + 1) * piece / length)[:, None] * across
+        last = np.where((number + 1 == pieces)[:, None], end, last)  # to the bit
+        along = last - first
+        normals = np.divide(along[:, 1] - 1j * along[:, 0], np.hypot(along[:, 0], along[:, 1]), dtype=np.complex128)
+        return 0.5 * (last + first), normals
 
 
 def edge_agreement(field: Field, outlines: Outlines, radius_px: int) -> NDArray[np.float32]:

@@ -5,12 +5,13 @@ import pytest
 from made_up_pairs import write_xbd
 from scipy.special import log_softmax, softmax
 
-from deepnets4eo.damage.siamese import read_pairs, scaling
+from deepnets4eo.damage.siamese import read_pairs, scaling, training
 from deepnets4eo.damage.siamese.division import divide
 from deepnets4eo.damage.siamese.recipe import PairSection, SiameseRecipe
 from deepnets4eo.damage.siamese.scaling import measure_pairs, scaled_to
 from deepnets4eo.damage.siamese.scoring import Graded, damage_probability, full_scores, validation_scores
 from deepnets4eo.errors import InputError
+from deepnets4eo.legend import VOID
 from deepnets4eo.recipe import resolve
 from deepnets4eo.scene import Scene
 
@@ -38,6 +39,13 @@ def test_scaling_is_that_of_windows_around_buildings(pairs) -> None:
         assert (layer.low, layer.high) == pytest.approx(np.percentile(every, (1, 99)), abs=5)
         assert layer.dtype == "uint8"
     assert found.names == ["pre", "post"]
+
+
+def test_pairs_without_a_training_building_are_not_measured(pairs) -> None:
+    division = divide(pairs, resolve({"data": {"tile_px": 32, "split": "scenes"}}, kind=SiameseRecipe).data, 0)
+    learnt = [pair.name for pair, grades in zip(pairs, division.train, strict=True) if (grades != VOID).sum() > 0]
+    assert [pair.name for pair in training._learnt_from(division)] == learnt
+    assert 0 < len(learnt) < len(pairs)
 
 
 def test_of_many_pairs_some_are_measured_evenly_spread(pairs, monkeypatch) -> None:
