@@ -173,7 +173,10 @@ def written_legend(layer: Layer) -> Legend | None:
     if "LEGEND" not in layer.tags:
         return None
     where = f"the tag LEGEND of {layer.source}"
-    return Legend.from_dict(parse_json(layer.tags["LEGEND"], where), where=where)
+    try:
+        return Legend.from_dict(parse_json(layer.tags["LEGEND"], where), where=where)
+    except InputError as error:
+        raise InputError(f"{error} Name its legend yourself.") from error
 
 
 def _aligned(prediction: LayerLike, reference: LayerLike, result: Evaluation) -> tuple[LabelReader, LabelReader]:

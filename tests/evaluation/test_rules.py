@@ -45,7 +45,7 @@ def test_a_legend_that_is_named_counts_more_than_the_one_in_the_tags(tmp_path):
 
 
 def test_a_tag_that_holds_no_legend_names_the_file(tmp_path):
-    with pytest.raises(InputError, match=r"a\.tif has a tag LEGEND that is no JSON: .* Name its legend yourself"):
+    with pytest.raises(InputError, match=r"the tag LEGEND of .*a\.tif is not valid JSON: .* Name its legend yourself"):
         evaluate(save(tmp_path / "a.tif", CLASSES, tags={"LEGEND": "{"}), CLASSES, ISPRS)
 
 
