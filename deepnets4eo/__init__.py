@@ -10,27 +10,29 @@ from deepnets4eo.lazy import lazy_names
 from deepnets4eo.version import __version__
 
 _HOMES = {
-    "Legend": "deepnets4eo.legend",
-    "Layer": "deepnets4eo.scene",
-    "Scene": "deepnets4eo.scene",
-    "Segmenter": "deepnets4eo.segmenter",
-    "load_run": "deepnets4eo.run",
+    "Legend": "deepnets4eo.cards.legend",
+    "Layer": "deepnets4eo.rasters.scene",
+    "Scene": "deepnets4eo.rasters.scene",
+    "Segmenter": "deepnets4eo.segmenters.segmenter",
+    "load_run": "deepnets4eo.segmenters.run",
     "train": "deepnets4eo.training",
     "predict": "deepnets4eo.prediction",
     "evaluate": "deepnets4eo.evaluation",
-    "create_model": "deepnets4eo.networks",
-    "list_models": "deepnets4eo.networks",
+    "create_model": "deepnets4eo.segmenters.networks",
+    "list_models": "deepnets4eo.segmenters.networks",
 }
 
 _MODULES = (
     "baselines",
-    "catalog",
+    "cards",
     "damage",
     "fusion",
     "metrics",
-    "report",
+    "objects",
+    "osm",
     "segmentation",
     "synthetic",
+    "terrain",
 )  # reached as deepnets4eo.metrics.ConfusionMatrix
 
 __all__ = ["__version__", *_HOMES, *_MODULES]

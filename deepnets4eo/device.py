@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.ahead import cores
+from deepnets4eo.rasters.prefetch import cores
 
 PRECISIONS = ("float32", "bfloat16")
 

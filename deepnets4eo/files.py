@@ -92,7 +92,7 @@ def writing(path: str | Path) -> Iterator[None]:
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it takes the final name, on failure it is removed.
 
     The suffix is kept, so format drivers that look at it still work; a file gets the mode that the umask asks for,
@@ -131,7 +131,7 @@ def remove_leftovers(out: Path) -> None:
                 _remove(Path(item.path))
 
 
-def refuse_existing(path: str | Path, *, overwrite: bool, resume: bool | None = None) -> Path:
+def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = None) -> Path:
     """Return `path` if it may be written, else raise OutputError naming the flags that allow it.
 
     resume : whether to go on with what is there; None where that cannot be done.
@@ -149,7 +149,7 @@ def refuse_existing(path: str | Path, *, overwrite: bool, resume: bool | None = 
 
 def write_text(path: str | Path, text: str) -> Path:
     """Write text atomically; returns the path."""
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")  # file names may hold any bytes
     return Path(path)
 

@@ -17,7 +17,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     homes : name → module it lives in. Errors: AttributeError for other names; ValueError for a name that is called as
     its own module is, since importing that would put the module in the name's place.
 
-    >>> lazy_names("deepnets4eo", {"Legend": "deepnets4eo.legend"})("Legend").__name__
+    >>> lazy_names("deepnets4eo", {"Legend": "deepnets4eo.cards.legend"})("Legend").__name__
     'Legend'
     """
     hidden = [name for name, module in homes.items() if module == f"{package}.{name}"]

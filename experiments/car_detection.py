@@ -25,11 +25,11 @@ from affine import Affine
 
 from deepnets4eo.baselines import PartDetector
 from deepnets4eo.baselines.parts import PartSettings, reference_outlines
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.grid import Grid
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.legend import Legend
 from deepnets4eo.metrics import area_scores, evaluate_detections
-from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.synthetic import City
 
 GSD_M = 0.1

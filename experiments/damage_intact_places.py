@@ -16,10 +16,10 @@ import geopandas as gpd
 import pandas as pd
 
 from deepnets4eo.damage.decision import GRADES
+from deepnets4eo.damage.decision_with_network import DecisionModel
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.footprints import read_footprints
-from deepnets4eo.damage.verdict import Judge
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 VEGAS = ("wv3_vegas/tiff_3channel_uint8.tif", "wv3_vegas/tiff_3channel_uint8.geojson")
 PLACES = {  # image and outlines
@@ -48,7 +48,7 @@ def false_alarms(name: str, image: Path, table: gpd.GeoDataFrame) -> dict[str, o
     footprints = read_footprints(table, assume_crs="pixels" if layer.grid.crs is None else None)
     evidence = gather(None, layer, footprints, None)
     seen = int((evidence.frame["status"] == "assessed").sum())
-    decided = Judge.load("damage-evidence").decide(evidence, None).decided
+    decided = DecisionModel.load("damage-evidence").decide(evidence, None).decided
     counts = {grade: int((decided["damage"] == grade).sum()) for grade in GRADES}
     alarms = counts["major-damage"] + counts["destroyed"]
     return {

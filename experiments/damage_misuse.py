@@ -32,9 +32,9 @@ from deepnets4eo.damage import assess
 from deepnets4eo.damage.decision import GRADES
 from deepnets4eo.damage.products.grades import DAMAGED
 from deepnets4eo.errors import DeepNets4EOError
-from deepnets4eo.files import replacing
+from deepnets4eo.files import atomic_write
 from deepnets4eo.grid import Grid
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 NODATA = -9999
 COARSER = (2, 4, 8, 16)
@@ -304,7 +304,7 @@ def main() -> None:
     print(table.to_string(index=False, na_rep="", float_format=lambda value: f"{value:.3f}", max_colwidth=90))
     if options.out is not None:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(options.out) as partial:
+        with atomic_write(options.out) as partial:
             table.to_csv(partial, index=False)
 
 

@@ -29,10 +29,10 @@ from shapely.geometry import shape
 
 from deepnets4eo.damage import assess, register
 from deepnets4eo.damage.decision import GRADES
-from deepnets4eo.damage.skill import skill
+from deepnets4eo.damage.skill import compare_with_reference
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_json
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 CORNERS = np.ones((3, 3), int)  # diagonal pixels belong together
 
@@ -138,7 +138,7 @@ def _assessed(pair: Pair, out: Path) -> dict[str, Any]:
     if pair.reference is not None:
         reference = gpd.read_file(pair.reference)
     if reference is not None:
-        found_skill = skill(found.buildings, reference)
+        found_skill = compare_with_reference(found.buildings, reference)
         row |= {name: value for name, value in found_skill.to_dict().items() if name != "confusion"}
         row["scored"] = found.buildings[["id", "damage", "damage_prob", "status"]].merge(
             reference[["id", "damage"]], on="id"
@@ -176,7 +176,7 @@ def pooled_skill(rows: list[dict[str, Any]], prefix: str) -> str:
         return f"{prefix}: not there"
     table = pd.concat(tables)
     found = table.rename(columns={"damage_x": "damage"})[["id", "damage", "damage_prob", "status"]]
-    return f"{prefix}: {skill(found, table.rename(columns={'damage_y': 'damage'})[['id', 'damage']])}"
+    return f"{prefix}: {compare_with_reference(found, table.rename(columns={'damage_y': 'damage'})[['id', 'damage']])}"
 
 
 def main() -> None:

@@ -13,10 +13,10 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 
-from deepnets4eo.damage.decision import named
+from deepnets4eo.damage.decision import to_decision_table
 from deepnets4eo.damage.job import Settings, assess
 from deepnets4eo.damage.siamese.evidence import COLUMNS, is_run
-from deepnets4eo.damage.skill import skill
+from deepnets4eo.damage.skill import compare_with_reference
 from deepnets4eo.synthetic import City
 from deepnets4eo.training import train
 
@@ -43,12 +43,12 @@ def compare(name: str, run: Path, pair: tuple[Path, Path], outlines: gpd.GeoData
     both = assess(*pair, outlines, settings=Settings(model=str(run))).buildings
     network = both.assign(**to_table(both))
     for voice, buildings in {"weight-free": alone, "network": network, "both": both}.items():
-        print(f"{name:>8} {voice:>12}: {skill(buildings, truth)}")
+        print(f"{name:>8} {voice:>12}: {compare_with_reference(buildings, truth)}")
 
 
 def to_table(buildings: gpd.GeoDataFrame) -> pd.DataFrame:
     """What the network alone decides of the buildings that both images show; the others keep the job's decision."""
-    decided = named(buildings[list(COLUMNS.values())].to_numpy(float), buildings.index)
+    decided = to_decision_table(buildings[list(COLUMNS.values())].to_numpy(float), buildings.index)
     judged = (buildings["status"] == "assessed") & decided["damage"].notna()
     return decided.where(judged, buildings[decided.columns])
 

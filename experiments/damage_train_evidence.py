@@ -24,7 +24,7 @@ from deepnets4eo.damage.fit_model import Graded, fit_model, grade_numbers
 from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.damage.registration import align_footprints, register
 from deepnets4eo.files import write_yaml
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, Event
 
 LOG = logging.getLogger("damage_train_evidence")

@@ -23,18 +23,18 @@ from real_tiles import places as real_places
 from tile_rows import TableOf, tile_rows, tile_table
 
 from deepnets4eo.baselines import ExpertRules
-from deepnets4eo.benchmark import Outcome, Places, Row, contact_sheet, run_rows, write_table
-from deepnets4eo.dataset_card import DatasetCard
-from deepnets4eo.dataset_reader import open_dataset
-from deepnets4eo.fusion import ndsm_raster
+from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row, contact_sheet, run_rows, write_table
+from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards.dataset_reader import open_dataset
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.grid import blocks
-from deepnets4eo.legend import VOID, Legend
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.rasters.ahead import cores
-from deepnets4eo.run import load_run
-from deepnets4eo.scene import LABELS, Layer, Scene
+from deepnets4eo.rasters.prefetch import cores
+from deepnets4eo.rasters.scene import LABELS, Layer, Scene
+from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import synthetic_tag, write_raster
+from deepnets4eo.terrain import ndsm_raster
 from deepnets4eo.training import load_recipe
 
 TRAIN_SEEDS, TEST_SEEDS = (1, 33), (5, 58)  # places with a harbour among those of the first sixty seeds
@@ -75,7 +75,7 @@ def rows(weights: str | None, *, made_up: bool) -> list[Row]:
     ]
 
 
-def miniature_tiles(out: Path) -> Places:
+def miniature_tiles(out: Path) -> BenchmarkScenes:
     """Four tiles of made-up places with a harbour; intensity is the near infrared band, ndsm comes from the DSM alone."""
     parts: list[dict[str, dict[str, str]]] = [{}, {}]
     for part, seeds in zip(parts, (TRAIN_SEEDS, TEST_SEEDS), strict=True):
@@ -86,7 +86,7 @@ def miniature_tiles(out: Path) -> Places:
             if not (folder / "ndsm.tif").exists():
                 folder.mkdir(parents=True, exist_ok=True)
                 write_tile(City(seed, SIZE_PX, GSD_M), folder)
-    return Places(*parts)
+    return BenchmarkScenes(*parts)
 
 
 def write_tile(city: City, folder: Path) -> None:
@@ -100,17 +100,17 @@ def write_tile(city: City, folder: Path) -> None:
     ndsm_raster(Layer.open(folder / "dsm.tif"), folder / "ndsm.tif", overwrite=True)
 
 
-def contest_tiles(root: Path) -> Places:
+def contest_tiles(root: Path) -> BenchmarkScenes:
     """The contest's training and test tiles, as its card says."""
     card = DatasetCard.load("dfc2015")
     train, test = (
         {tile: {layer: str(path) for layer, path in files.items()} for tile, files in found.items()}
         for found in (open_dataset(card, root, part=part) for part in ("train", "test"))
     )
-    return Places(train, test)
+    return BenchmarkScenes(train, test)
 
 
-def usable(row: Row, places: Places) -> bool:
+def usable(row: Row, places: BenchmarkScenes) -> bool:
     """Whether all places have the layers that a row looks at; says so where they have not."""
     recipe, _ = load_recipe(row.recipe, overrides=row.overrides)
     needed = {*recipe.model.layers, LABELS}
@@ -132,7 +132,7 @@ def by_rule(outcome: Outcome, test: Mapping[str, Mapping[str, str]], folder: Pat
         for window in blocks(scene.shape, BLOCK_PX):
             sample = scene.read(window)
             known = sample["valid"] & (sample[LABELS] != VOID)
-            for name, mask in rules.masks(rules.in_own_units(rules.inputs.prepare(sample))).items():
+            for name, mask in rules.masks(rules.to_physical_units(rules.inputs.prepare(sample))).items():
                 reference = (sample[LABELS] == legend.value(name)).astype("uint8")
                 counts[name].update(reference, mask.astype("uint8"), known)
     ruled = tuple(name for name in legend.names if counts[name].total)
@@ -141,7 +141,7 @@ def by_rule(outcome: Outcome, test: Mapping[str, Mapping[str, str]], folder: Pat
 
 
 def run_table(
-    table: list[Row], places: Places, legend: Legend, out: Path, *, card: DatasetCard, title: str, workers: int
+    table: list[Row], places: BenchmarkScenes, legend: Legend, out: Path, *, card: DatasetCard, title: str, workers: int
 ) -> str:
     """Run the rows that the places allow, and write table and maps; returns the table as Markdown."""
     outcomes = []

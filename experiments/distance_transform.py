@@ -27,12 +27,12 @@ from real_tiles import ABOUT, READERS, Folds
 from real_tiles import places as real_places
 from seeds import city_places, spread
 
-from deepnets4eo.benchmark import Places, Row, run_rows
-from deepnets4eo.dataset_card import DatasetCard
+from deepnets4eo.benchmark import BenchmarkScenes, Row, run_rows
+from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.files import write_json, write_text
-from deepnets4eo.legend import VOID, Legend
-from deepnets4eo.scene import LABELS, Layer
+from deepnets4eo.rasters.scene import LABELS, Layer
 from deepnets4eo.synthetic.write import write_raster
 
 RECIPE = "unet-distance"
@@ -75,7 +75,7 @@ def rows(trial: Trial, *, small: bool = True) -> dict[str, list[Row]]:
 
 
 def measured(
-    table: Mapping[str, Sequence[Row]], folds: Sequence[Places], legend: Legend, out: Path, workers: int
+    table: Mapping[str, Sequence[Row]], folds: Sequence[BenchmarkScenes], legend: Legend, out: Path, workers: int
 ) -> dict[str, list[Scores]]:
     """Head → scores a seed, the maps of all folds scored as one; classes that the references lack count nowhere."""
     every = [row for of_seed in zip(*table.values(), strict=True) for row in of_seed]
@@ -141,7 +141,7 @@ def with_borders(folds: Folds, legend: Legend) -> Folds:
         write_raster(path, layer.grid, filled, {}, legend)
         restored[name] = {**sources, LABELS: str(path)}
     first, second = ({name: restored[name] for name in part} for part in (folds[0].train, folds[0].test))
-    return Places(first, second), Places(second, first)
+    return BenchmarkScenes(first, second), BenchmarkScenes(second, first)
 
 
 def main() -> None:
@@ -161,7 +161,7 @@ def main() -> None:
     trial = Trial(tuple(arguments.seeds), arguments.clip_px, arguments.weight, arguments.windows)
     table, legend = rows(trial, small=arguments.data is None), Legend.load("isprs")
     notes = {"seeds": trial.seeds, "distance head": f"clip_px {trial.clip_px}, weight {trial.weight:g}"}
-    cases: dict[str, tuple[Legend, Sequence[Places], dict[str, Any]]] = {}
+    cases: dict[str, tuple[Legend, Sequence[BenchmarkScenes], dict[str, Any]]] = {}
     if arguments.samples:
         for tile, (own, folds) in real_places(arguments.samples, arguments.out / "tiles", arguments.tiles).items():
             about = {"labels": ABOUT[tile], "folds": "two halves, each trained and tested on, 32 px between"}

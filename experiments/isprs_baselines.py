@@ -20,12 +20,12 @@ import numpy as np
 from real_tiles import IRRG, places
 from tile_rows import SPLIT, TableOf, tile_table
 
-from deepnets4eo.benchmark import Outcome, Places, Row, contact_sheet, run_possible, write_table
-from deepnets4eo.dataset_card import TEST, TRAIN, DatasetCard
-from deepnets4eo.dataset_reader import find_tiles, open_dataset, part_tiles
+from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row, contact_sheet, run_possible, write_table
+from deepnets4eo.cards.dataset_card import TEST, TRAIN, DatasetCard
+from deepnets4eo.cards.dataset_reader import find_tiles, open_dataset, part_tiles
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.grid import whole
-from deepnets4eo.legend import Legend
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import synthetic_tag, write_raster
@@ -92,7 +92,9 @@ def bands(dataset: str) -> str:
     return f"model.bands={{image: {BANDS[dataset]}}}"
 
 
-def contest(card: DatasetCard, root: Path, split: str | None, layout: Mapping[str, str] | None = None) -> Places:
+def contest(
+    card: DatasetCard, root: Path, split: str | None, layout: Mapping[str, str] | None = None
+) -> BenchmarkScenes:
     """The tiles of a dataset's split, infrared among their colours, heights and eroded labels where they lie there.
 
     layout : layer -> layer of the card taken for it, instead of that with infrared.
@@ -110,10 +112,10 @@ def contest(card: DatasetCard, root: Path, split: str | None, layout: Mapping[st
         }
         for part in (TRAIN, TEST)
     ]
-    return Places(*parts)
+    return BenchmarkScenes(*parts)
 
 
-def miniature(out: Path) -> Places:
+def miniature(out: Path) -> BenchmarkScenes:
     """Four made-up places in the contest's classes: infrared, red, green, and the surface."""
     legend = Legend.load("isprs")
     parts: list[dict[str, dict[str, str]]] = [{}, {}]
@@ -128,10 +130,10 @@ def miniature(out: Path) -> Places:
                     cog.write(whole(city.grid), irrg)
                 write_raster(folder / "dsm.tif", city.grid, city.dsm, tags)
                 write_raster(folder / "labels.tif", city.grid, city.labels(legend), tags, legend)
-    return Places(*parts)
+    return BenchmarkScenes(*parts)
 
 
-def without_borders(outcomes: Sequence[Outcome], found: Places, legend: Legend) -> list[Outcome]:
+def without_borders(outcomes: Sequence[Outcome], found: BenchmarkScenes, legend: Legend) -> list[Outcome]:
     """The outcomes scored without object borders."""
     if all(ERODED in sources for sources in found.test.values()):
         return [
@@ -146,7 +148,7 @@ def without_borders(outcomes: Sequence[Outcome], found: Places, legend: Legend) 
     return [replace(one, scores=one.scores["eroded"]) for one in outcomes]
 
 
-def whole_table(table: Sequence[Row], found: Places, out: Path, card: DatasetCard, title: str) -> str:
+def whole_table(table: Sequence[Row], found: BenchmarkScenes, out: Path, card: DatasetCard, title: str) -> str:
     """Run the rows on a dataset, or the miniature city; returns both tables as Markdown."""
     legend = Legend.load("isprs")
     outcomes, left_out = run_possible(table, [found], legend, out, protocol=Protocol(erode_px=ERODE_PX))

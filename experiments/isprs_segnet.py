@@ -39,10 +39,10 @@ from seeds import (
     write_tables,
 )
 
-from deepnets4eo.benchmark import Places, Row
-from deepnets4eo.dataset_card import DatasetCard
-from deepnets4eo.fusion.composites import PUBLISHED
-from deepnets4eo.legend import Legend
+from deepnets4eo.benchmark import BenchmarkScenes, Row
+from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.terrain.composites import PUBLISHED
 
 IMAGE, HEIGHTS = "SegNet", "SegNet, heights"
 PLUS, AVERAGE, CORRECTION = "SegNet++ (multi-kernel)", "Averaging", "Residual correction"
@@ -108,7 +108,7 @@ def both_tables(
 
 
 def on_places(
-    table: Sequence[NetworkRow], found: Places, out: Path, seeds: Sequence[int], card: DatasetCard, title: str
+    table: Sequence[NetworkRow], found: BenchmarkScenes, out: Path, seeds: Sequence[int], card: DatasetCard, title: str
 ) -> str:
     """All rows on the contest's tiles or the miniature city."""
     legend = Legend.load("isprs")

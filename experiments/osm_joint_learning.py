@@ -40,14 +40,14 @@ from seeds import (
     write_tables,
 )
 
-from deepnets4eo.benchmark import Places, Row
-from deepnets4eo.dataset_card import DatasetCard
+from deepnets4eo.benchmark import BenchmarkScenes, Row
+from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.evaluation import evaluate_pairs
-from deepnets4eo.fusion import OsmRules, rasterize_osm
-from deepnets4eo.legend import Legend
+from deepnets4eo.osm import OsmRules, rasterize_osm
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.run import load_run
-from deepnets4eo.scene import LABELS, Scene
+from deepnets4eo.rasters.scene import LABELS, Scene
+from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.synthetic import City
 
 IMAGE, MAP = "SegNet RGB", "OSMNet (binary OSM)"
@@ -98,7 +98,7 @@ def city_map(seed: int, image: str, out: Path, offset_m: float, missing_share: f
     return str(path)
 
 
-def city(out: Path) -> Places:
+def city(out: Path) -> BenchmarkScenes:
     """Made-up places with their image and their map."""
     found = city_places(out, RGB_BANDS)
     parts = [
@@ -108,10 +108,10 @@ def city(out: Path) -> Places:
         }
         for seeds, part in ((TRAIN_CITIES, found.train), (TEST_CITIES, found.test))
     ]
-    return Places(*parts)
+    return BenchmarkScenes(*parts)
 
 
-def contest_with_map(card: DatasetCard, root: Path, osm: Path, out: Path) -> Places:
+def contest_with_map(card: DatasetCard, root: Path, osm: Path, out: Path) -> BenchmarkScenes:
     """The contest's tiles in red, green and blue, each with the part of an extract that lies there."""
     found = contest(card, root, None, {})  # by its card in red, green and blue
 
@@ -122,7 +122,9 @@ def contest_with_map(card: DatasetCard, root: Path, osm: Path, out: Path) -> Pla
             rasterize_osm(osm, sources["image"], path)
         return {**sources, "osm": str(path)}
 
-    return Places(*({name: one(name, sources) for name, sources in part.items()} for part in (found.train, found.test)))
+    return BenchmarkScenes(
+        *({name: one(name, sources) for name, sources in part.items()} for part in (found.train, found.test))
+    )
 
 
 def curves(found: Found) -> list[str]:
@@ -152,7 +154,7 @@ def curves(found: Found) -> list[str]:
     return lines
 
 
-def sweep(found: Found, places: Places, legend: Legend, out: Path) -> list[str]:
+def sweep(found: Found, places: BenchmarkScenes, legend: Legend, out: Path) -> list[str]:
     """OA on the test places under worse and worse maps, mean ± sd over the seeds; nothing is trained anew."""
     names = [name for name in (IMAGE, MAP, CORRECTION, FUSE) if name in found]
     head = ["offset m", "missing", *names]
@@ -177,7 +179,7 @@ def sweep(found: Found, places: Places, legend: Legend, out: Path) -> list[str]:
     return lines
 
 
-def _with_map(run: Path, places: Places, legend: Legend, out: Path, worse: tuple[float, float]) -> float:
+def _with_map(run: Path, places: BenchmarkScenes, legend: Legend, out: Path, worse: tuple[float, float]) -> float:
     """OA of a run where the test places have another map; NaN where nothing is left of it."""
     loaded, pairs = load_run(run), []
     for seed, (name, sources) in zip(TEST_CITIES, places.test.items(), strict=True):

@@ -22,12 +22,12 @@ from lidar_rasters import classes_filled, gridded, nearest_filled
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
-from deepnets4eo.benchmark import Places
-from deepnets4eo.fusion import ndsm
+from deepnets4eo.benchmark import BenchmarkScenes
+from deepnets4eo.cards.legend import VOID, Legend, LegendClass
 from deepnets4eo.grid import Grid, Window, crop, gsd_m
-from deepnets4eo.legend import VOID, Legend, LegendClass
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.scene import LABELS, Layer
+from deepnets4eo.rasters.scene import LABELS, Layer
+from deepnets4eo.terrain import ndsm
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ REACH_PX = 3  # a pixel without point takes the class of one so near
 RGB, IRRG = ("red", "green", "blue"), ("near infrared", "red", "green")
 
 Array = NDArray[Any]
-Folds = tuple[Places, Places]
+Folds = tuple[BenchmarkScenes, BenchmarkScenes]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def places(
         first, second = (
             {f"{name}-{side}": _written(tile, window, Path(out) / name / side)} for side, window in halves(tile).items()
         )
-        found[name] = (tile.legend, (Places(first, second), Places(second, first)))
+        found[name] = (tile.legend, (BenchmarkScenes(first, second), BenchmarkScenes(second, first)))
     return found
 
 

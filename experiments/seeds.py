@@ -14,18 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
-from deepnets4eo.benchmark import Outcome, Places, Row, missing_layers, run_row
-from deepnets4eo.dataset_card import PublishedScores
+from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row, missing_layers, run_row
+from deepnets4eo.cards.dataset_card import PublishedScores
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.files import write_json, write_text
-from deepnets4eo.fusion import composite_raster
-from deepnets4eo.fusion.composites import Channel
 from deepnets4eo.grid import whole
-from deepnets4eo.legend import Legend
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.scene import LABELS
+from deepnets4eo.rasters.scene import LABELS
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import BAND_NAMES, synthetic_tag, write_raster
+from deepnets4eo.terrain import composite_raster
+from deepnets4eo.terrain.composites import Channel
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ def chosen(table: Sequence[NetworkRow], names: Sequence[str] | None) -> list[Net
 
 
 def run_seeds(
-    table: Sequence[NetworkRow], folds: Sequence[Places], legend: Legend, out: Path, seeds: Iterable[int]
+    table: Sequence[NetworkRow], folds: Sequence[BenchmarkScenes], legend: Legend, out: Path, seeds: Iterable[int]
 ) -> tuple[dict[str, list[Outcome]], dict[str, str]]:
     """Outcomes by row, one a seed, the folds' maps scored as one; and why rows were left out."""
     found: dict[str, list[Outcome]] = {}
@@ -132,7 +132,7 @@ def run_folder(outcome: Outcome, fold: int = 0, folds: int = 1) -> Path:
     return maps[fold * len(maps) // folds].parent / "run"
 
 
-def _as_one(parts: Sequence[Outcome], folds: Sequence[Places], legend: Legend) -> Outcome:
+def _as_one(parts: Sequence[Outcome], folds: Sequence[BenchmarkScenes], legend: Legend) -> Outcome:
     if len(parts) == 1:
         return parts[0]
     maps = {name: path for part in parts for name, path in part.maps.items()}
@@ -176,18 +176,22 @@ def eroded(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return [replace(one, scores=one.scores["eroded"]) for one in outcomes]
 
 
-def city_places(out: Path, bands: Sequence[int]) -> Places:
+def city_places(out: Path, bands: Sequence[int]) -> BenchmarkScenes:
     """Made-up places in the ISPRS classes: three bands of the image, heights above ground from the DSM, and labels."""
     parts = [
         {f"city-{seed}": _city(City(seed, SIZE_PX, GSD_M), out / f"city-{seed}", bands) for seed in seeds}
         for seeds in (TRAIN_CITIES, TEST_CITIES)
     ]
-    return Places(*parts)
+    return BenchmarkScenes(*parts)
 
 
 def with_heights(
-    places: Places, out: Path, name: str = "ndsm", channels: Sequence[Channel] = ("ndsm",), bands: Sequence[str] = ()
-) -> Places:
+    places: BenchmarkScenes,
+    out: Path,
+    name: str = "ndsm",
+    channels: Sequence[Channel] = ("ndsm",),
+    bands: Sequence[str] = (),
+) -> BenchmarkScenes:
     """The places, each that has a surface model with a further layer of what it shows, by default heights above ground.
 
     bands : what the bands of the image show, where a channel is taken from it.
@@ -204,7 +208,7 @@ def with_heights(
         return {**sources, name: str(path)}
 
     train, test = ({place: one(place, each) for place, each in part.items()} for part in (places.train, places.test))
-    return Places(train, test)
+    return BenchmarkScenes(train, test)
 
 
 def spread(values: Sequence[float] | np.ndarray, digits: int = 1, sign: str = "") -> str:

@@ -17,8 +17,8 @@ from typing import Any
 from real_tiles import ABOUT, Folds
 
 from deepnets4eo.benchmark import Row, contact_sheet, run_possible, write_table
-from deepnets4eo.dataset_card import PublishedScores
-from deepnets4eo.legend import Legend
+from deepnets4eo.cards.dataset_card import PublishedScores
+from deepnets4eo.cards.legend import Legend
 
 EXPERT = "expert-rules"
 SPLIT = ("data.block_px=32", "data.buffer_px=0", "data.num_workers=0")  # nothing is chosen on the validation part

@@ -26,10 +26,10 @@ import pandas as pd
 from affine import Affine
 from scipy.ndimage import gaussian_filter
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.grid import Grid
-from deepnets4eo.legend import Legend
 from deepnets4eo.metrics import evaluate_detections
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmentation import (
     ObjectClassifier,
     ObjectRules,

@@ -7,8 +7,8 @@ import numpy as np
 import rasterio
 from rasterio.transform import from_origin
 
-from deepnets4eo.dataset_card import DatasetCard
-from deepnets4eo.legend import Legend
+from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards.legend import Legend
 
 SIDE = 64
 COLORED = {"isprs_vaihingen", "isprs_potsdam", "dfc2015"}  # their labels are colours, the others' are values

@@ -11,7 +11,7 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.products.grades import GRADES
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 MEANING = {
     "ev_similarity": "structural similarity of the roof before and after, −1 to 1; low where the roof changed",

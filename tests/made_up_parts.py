@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.evaluation.label_reader import LabelReader
-from deepnets4eo.lattice.splits import BlockSplit
-from deepnets4eo.legend import Legend, LegendClass
-from deepnets4eo.scene import Layer, Scene
-from deepnets4eo.training.parts import TRAIN, VAL, Parts
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.tiling.splits import BlockSplit
 from deepnets4eo.training.scenes import LegendLabels, NamedScene
+from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
 
 SIDE = 128
 LEGEND = Legend("two", (LegendClass(3, "low", (255, 0, 0)), LegendClass(7, "high", (0, 255, 0))))
@@ -18,14 +18,14 @@ SPLIT = BlockSplit((SIDE, SIDE), 32, 4, {TRAIN: 0.6, VAL: 0.4})
 
 def parts_of(
     images: list[np.ndarray], labels: list[np.ndarray], split: BlockSplit = SPLIT, kind: str = "blocks"
-) -> Parts:
+) -> DataSplit:
     scenes = []
     for number, (image, values) in enumerate(zip(images, labels, strict=True)):
         image_layer, label_layer = Layer.open(image), Layer.open(values)
         source = LegendLabels(LabelReader(label_layer, LEGEND), LEGEND)
         scene = Scene({"image": image_layer, "labels": Layer(source)})
         scenes.append(NamedScene(f"scene{number}", scene, source, {"image": "image.tif", "labels": "labels.tif"}))
-    return Parts(scenes, [split] * len(scenes), kind)
+    return DataSplit(scenes, [split] * len(scenes), kind)
 
 
 def random_scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

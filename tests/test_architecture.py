@@ -12,13 +12,20 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "deepnets4eo"
 CORE_PACKAGES = {
     "benchmark",
+    "cards",
     "evaluation",
-    "formats",
-    "lattice",
+    "inspection",
     "metrics",
+    "formats",
+    "objects",
+    "osm",
+    "outputs",
     "polygons",
     "prediction",
     "rasters",
+    "segmenters",
+    "terrain",
+    "tiling",
     "training",
     "zonal",
 }

@@ -6,7 +6,7 @@ import torch
 from deepnets4eo import device
 from deepnets4eo.device import Compute, choose
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.ahead import cores
+from deepnets4eo.rasters.prefetch import cores
 
 
 @pytest.fixture

@@ -20,15 +20,15 @@ import seeds  # noqa: E402
 import tile_rows  # noqa: E402
 from made_up_datasets import make_dataset  # noqa: E402
 
-from deepnets4eo.benchmark import Outcome, Places, Row  # noqa: E402
-from deepnets4eo.dataset_card import DatasetCard  # noqa: E402
+from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row  # noqa: E402
+from deepnets4eo.cards.dataset_card import DatasetCard  # noqa: E402
+from deepnets4eo.cards.legend import VOID, Legend  # noqa: E402
 from deepnets4eo.files import read_json  # noqa: E402
 from deepnets4eo.grid import Window  # noqa: E402
-from deepnets4eo.legend import VOID, Legend  # noqa: E402
-from deepnets4eo.networks import create_model  # noqa: E402
-from deepnets4eo.recipe import differing_keys  # noqa: E402
-from deepnets4eo.scene import Scene  # noqa: E402
+from deepnets4eo.rasters.scene import Scene  # noqa: E402
+from deepnets4eo.segmenters.networks import create_model  # noqa: E402
 from deepnets4eo.training import load_recipe  # noqa: E402
+from deepnets4eo.training.recipe import differing_keys  # noqa: E402
 
 ISPRS = [*isprs_baselines.rows("imagenet"), *isprs_baselines.rows(None, isprs_baselines.SMALL)]
 CONTEST = [row for made_up in (True, False) for row in dfc2015_baselines.rows("imagenet", made_up=made_up)]
@@ -106,7 +106,7 @@ def test_borders_are_put_back_between_the_nearest_classes(tmp_path: Path) -> Non
     sides = {side: {"labels": str(tmp_path / side / "labels.tif")} for side in ("left", "right")}
     for side in sides:
         real_tiles._written(tile, Window(0, 0, 8, 40), tmp_path / side)
-    folds = (Places({"left": sides["left"]}, {"right": sides["right"]}),) * 2
+    folds = (BenchmarkScenes({"left": sides["left"]}, {"right": sides["right"]}),) * 2
     restored = distance_transform.with_borders(folds, legend)[0].test["right"]["labels"]
     filled = Scene.open(None, labels=restored).read(Window(0, 0, 8, 40))["labels"]
     assert (filled[:, :20] == 1).all()

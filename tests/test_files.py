@@ -23,12 +23,13 @@ from odc.geo.geobox import GeoBox
 from rasterio._err import CPLE_AppDefinedError
 from safetensors import SafetensorError
 
-from deepnets4eo import files, report
+from deepnets4eo import files
 from deepnets4eo.baselines.estimator_file import save_estimator
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import OutputError
-from deepnets4eo.files import replacing, write_json, write_text, write_yaml, writing
+from deepnets4eo.evaluation import report
+from deepnets4eo.files import atomic_write, write_json, write_text, write_yaml, writing
 from deepnets4eo.grid import Window
-from deepnets4eo.legend import Legend
 from deepnets4eo.polygons import write_vector
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.training.state import save_state
@@ -55,7 +56,7 @@ def write_labels(path: Path) -> None:
 
 
 def write_arrays(path: Path) -> None:
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         np.savez(partial, noise=NOISE)
 
 
@@ -79,7 +80,7 @@ def write_graph(path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     tensor = onnx.numpy_helper.from_array(NOISE, "noise")
     graph = onnx.helper.make_graph([], "g", [], [], [tensor])
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         onnx.save(onnx.helper.make_model(graph), partial)
 
 
@@ -172,7 +173,7 @@ def test_equal_content_makes_equal_files_at_any_time(
     ],
 )
 def test_every_refusal_names_the_file_the_reason_and_the_remedy(tmp_path: Path, error: Exception, words: str) -> None:
-    with pytest.raises(OutputError) as refused, replacing(tmp_path / "a.tif") as partial:
+    with pytest.raises(OutputError) as refused, atomic_write(tmp_path / "a.tif") as partial:
         for suffix in ("", ".ovr.tmp", "-journal"):  # what GDAL and SQLite put beside it
             Path(f"{partial}{suffix}").write_text("half")
         raise error
@@ -205,10 +206,10 @@ def test_a_name_that_is_too_long_and_a_file_in_the_path_say_what_to_do(tmp_path:
 
 def test_what_a_killed_job_left_does_not_occupy_a_folder(tmp_path: Path) -> None:
     (tmp_path / ".partial-0123abcd-a").mkdir()
-    assert files.refuse_existing(tmp_path, overwrite=False) == tmp_path
+    assert files.check_overwrite(tmp_path, overwrite=False) == tmp_path
     (tmp_path / "mine").write_text("")
     with pytest.raises(OutputError, match="exists already"):
-        files.refuse_existing(tmp_path, overwrite=False)
+        files.check_overwrite(tmp_path, overwrite=False)
 
 
 def test_figures_are_drawn_without_a_date(tmp_path: Path) -> None:

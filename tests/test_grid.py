@@ -14,8 +14,8 @@ from pyproj import Geod
 
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import Window, blocks, check_affine, crop, gsd_m, whole
-from deepnets4eo.inspection import inspect
-from deepnets4eo.scene import Layer, overlap_share
+from deepnets4eo.inspection.files import inspect
+from deepnets4eo.rasters.scene import Layer, overlap_share
 
 sides = st.integers(1, 60)
 offsets = st.integers(-70, 70)

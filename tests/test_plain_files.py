@@ -23,33 +23,33 @@ from deepnets4eo.errors import InputError, OutputError
 )
 def test_what_is_there_stays_unless_it_may_be_replaced_or_gone_on_with(tmp_path, overwrite, resume, allowed, flags):
     for path in (tmp_path / "file", tmp_path / "folder"):
-        assert files.refuse_existing(path, overwrite=overwrite, resume=resume) == path
+        assert files.check_overwrite(path, overwrite=overwrite, resume=resume) == path
     (tmp_path / "folder").mkdir()
-    assert files.refuse_existing(tmp_path / "folder", overwrite=overwrite, resume=resume)  # an empty one holds nothing
+    assert files.check_overwrite(tmp_path / "folder", overwrite=overwrite, resume=resume)  # an empty one holds nothing
     (tmp_path / "file").write_text("")
     (tmp_path / "folder" / "mine").write_text("")
     for path in (tmp_path / "file", tmp_path / "folder"):
         if allowed:
-            assert files.refuse_existing(path, overwrite=overwrite, resume=resume) == path
+            assert files.check_overwrite(path, overwrite=overwrite, resume=resume) == path
         else:
             with pytest.raises(OutputError, match=f"{path} exists already. {flags}"):
-                files.refuse_existing(path, overwrite=overwrite, resume=resume)
+                files.check_overwrite(path, overwrite=overwrite, resume=resume)
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
     target = tmp_path / "new" / "a.txt"
     files.write_text(target, "first")
-    with pytest.raises(ValueError, match="stop"), files.replacing(target) as partial:
+    with pytest.raises(ValueError, match="stop"), files.atomic_write(target) as partial:
         partial.write_text("half")
         assert partial.suffix == ".txt"
         assert partial.parent == target.parent
         raise ValueError("stop")
     assert target.read_text() == "first"
-    with files.replacing(tmp_path / "folder") as partial:
+    with files.atomic_write(tmp_path / "folder") as partial:
         partial.mkdir()
         (partial / "b").write_text("b")
     assert (tmp_path / "folder" / "b").read_text() == "b"
-    with pytest.raises(ValueError, match="stop"), files.replacing(tmp_path / "other") as partial:
+    with pytest.raises(ValueError, match="stop"), files.atomic_write(tmp_path / "other") as partial:
         partial.mkdir()
         (partial / "b").write_text("b")
         raise ValueError("stop")

@@ -8,7 +8,7 @@ import pytest
 import typer
 import typer.main
 
-from deepnets4eo.catalog import recipes
+from deepnets4eo.cards.catalog import recipes
 from deepnets4eo.cli.main import VERBS
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.band_roles import layer_names, role_places
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.inputs import InputSpec
+from deepnets4eo.rasters.band_roles import layer_names, role_indices
+from deepnets4eo.segmenters.inputs import InputSpec
 
 Image = NDArray[np.float32]
 
@@ -43,7 +43,7 @@ class Bands:
     _places: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        self._places.update(role_places(self.names))
+        self._places.update(role_indices(self.names))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -113,7 +113,7 @@ def band_names(inputs: InputSpec, given: Mapping[str, Sequence[str]] | None = No
     return tuple(names)
 
 
-def restored(prepared: Image, inputs: InputSpec, names: Sequence[str]) -> Bands:
+def unstandardise(prepared: Image, inputs: InputSpec, names: Sequence[str]) -> Bands:
     """A prepared tile (C, h, w) back in its own units; whole numbers are whole again, as thresholds expect."""
     layers = list(inputs.layers.values())
     mean = np.concatenate([np.asarray(layer.mean, np.float32) for layer in layers])

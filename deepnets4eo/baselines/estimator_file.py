@@ -14,7 +14,7 @@ import numpy as np
 
 from deepnets4eo.baselines.stable_skops import make_stable
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.files import ARCHIVE_ERRORS, replacing
+from deepnets4eo.files import ARCHIVE_ERRORS, atomic_write
 from deepnets4eo.formats.unpacking import refuse_large_arrays
 
 ESTIMATOR = "estimator.skops"  # its name in a run's folder
@@ -45,7 +45,7 @@ def save_estimator(estimator: Any, path: str | Path) -> Path:
     """Write an estimator through skops, the same bytes for the same estimator; returns the path."""
     from skops import io
 
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         io.dump(estimator, partial)
         make_stable(partial)
     return Path(path)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from deepnets4eo.recipe import Section
+from deepnets4eo.training.recipe import Section
 
 EstimatorName = Literal[
     "extra_trees", "hist_gradient_boosting", "knn", "linear_svm", "logistic", "nystroem_svm", "random_forest",

@@ -20,11 +20,11 @@ from deepnets4eo.baselines.estimators import fit_estimator
 from deepnets4eo.baselines.features import Feature, as_features, column_names
 from deepnets4eo.baselines.features.saving import describe_features, restore_features, save_features
 from deepnets4eo.baselines.tile_segmenter import TileSegmenter
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend
-from deepnets4eo.rasters.ahead import in_order
+from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.tiling import Tiling
 
 log = logging.getLogger(__name__)
 
@@ -52,14 +52,14 @@ class FeatureClassifier(TileSegmenter):
         super().__init__(inputs, legend, bands=bands, tiling=tiling)
         self.shares = None if shares is None else [float(share) for share in shares]
         self.estimator, self.features = estimator, as_features(features)
-        blank = self.in_own_units(np.zeros((inputs.in_channels, 1, 1), np.float32))
+        blank = self.to_physical_units(np.zeros((inputs.in_channels, 1, 1), np.float32))
         self.columns = self.columns_of(blank)
 
     def columns_of(self, blank: Bands) -> list[str]:
         """Names of the columns that the estimator sees."""
         return column_names(self.features, blank)
 
-    def learn(self, vectors: NDArray[np.float32], places: NDArray[np.uint8], blocks: NDArray[np.int64]) -> None:
+    def fit_samples(self, vectors: NDArray[np.float32], places: NDArray[np.uint8], blocks: NDArray[np.int64]) -> None:
         """Fit the estimator to samples of at least two classes; classes that are not shown are named in the log.
 
         Errors: InputError where fewer than two classes are shown.
@@ -80,13 +80,13 @@ class FeatureClassifier(TileSegmenter):
         self.estimator = fit_estimator(self.estimator, vectors, places, blocks)
         self._one_thread()
 
-    def proba(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    def predict_vectors(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
         """Probabilities (n, K) of feature vectors (n, F), the same whatever the number of threads."""
         parts = [vectors[start : start + CHUNK_PIXELS] for start in range(0, len(vectors), CHUNK_PIXELS)]
         found = np.concatenate(list(in_order(self.estimator.predict_proba, parts, self.threads)))
         scores = np.zeros((len(vectors), self.legend.num_classes), np.float32)
         scores[:, np.asarray(self.estimator.classes_, int)] = found
-        return scores if self.shares is None else _for_shares(scores, self.shares)
+        return scores if self.shares is None else _adjust_to_priors(scores, self.shares)
 
     def describe(self) -> dict[str, Any]:
         """Plain values from which `restore` makes the same segmenter again."""
@@ -108,7 +108,7 @@ class FeatureClassifier(TileSegmenter):
         """The segmenter that `save` wrote. Errors: RunError for a file, types or columns that are not ours."""
         estimator = load_estimator(folder / ESTIMATOR)
         features = restore_features(description["features"], folder)
-        own = cls.own_arguments(description)
+        own = cls.extra_init_kwargs(description)
         made = cls(
             estimator,
             inputs,
@@ -134,7 +134,7 @@ class FeatureClassifier(TileSegmenter):
         return made
 
     @classmethod
-    def own_arguments(cls, description: Mapping[str, Any]) -> dict[str, Any]:
+    def extra_init_kwargs(cls, description: Mapping[str, Any]) -> dict[str, Any]:
         """Arguments of the subclass alone, from its description."""
         return {}
 
@@ -145,7 +145,7 @@ class FeatureClassifier(TileSegmenter):
             self.estimator.set_params(**dict.fromkeys(parallel, 1))
 
 
-def _for_shares(proba: NDArray[np.float32], shares: Sequence[float]) -> NDArray[np.float32]:
+def _adjust_to_priors(proba: NDArray[np.float32], shares: Sequence[float]) -> NDArray[np.float32]:
     """Probabilities (n, K) for classes in equal shares → for classes in these shares."""
     weighted = proba * np.asarray(shares, np.float32)
     total = weighted.sum(axis=1, keepdims=True)

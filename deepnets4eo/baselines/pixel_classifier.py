@@ -13,12 +13,12 @@ import numpy as np
 from deepnets4eo.baselines.feature_classifier import FeatureClassifier
 from deepnets4eo.baselines.features import Feature, as_features, halo_px, stack
 from deepnets4eo.baselines.tile_segmenter import Image
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.lattice.sampling import sample_pixels
-from deepnets4eo.legend import Legend
-from deepnets4eo.scene import Scene
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.tiling import Tiling
+from deepnets4eo.tiling.sampling import sample_pixels
 
 CORE_PX = 512
 LARGE_PX = 1024  # of cores whose halo is wide, lest most of the work is done on halos
@@ -68,7 +68,7 @@ class PixelClassifier(FeatureClassifier):
         samples = sample_pixels(
             scenes,
             self.legend,
-            lambda sample: stack(self.features, self.in_own_units(self.inputs.prepare(sample)), self.stride_px),
+            lambda sample: stack(self.features, self.to_physical_units(self.inputs.prepare(sample)), self.stride_px),
             max_pixels=max_pixels,
             halo_px=self.looks_px,
             stride_px=self.stride_px,
@@ -76,19 +76,19 @@ class PixelClassifier(FeatureClassifier):
             seed=seed,
             window_px=LARGE_PX if self.looks_px > WIDE_PX else WINDOW_PX,
         )
-        self.learn(samples.vectors, samples.places, samples.blocks)
+        self.fit_samples(samples.vectors, samples.places, samples.blocks)
         return self
 
     def label(self, image: Image, margin_px: int) -> Image:
         """Probabilities (K, h − 2 margin, w − 2 margin) of a prepared image."""
-        sites = stack(self.features, self.in_own_units(image), self.stride_px)
+        sites = stack(self.features, self.to_physical_units(image), self.stride_px)
         rows, cols = (
             np.minimum(np.arange(margin_px, side - margin_px) // self.stride_px, number - 1)
             for side, number in zip(image.shape[1:], sites.shape[1:], strict=True)
         )
         sites = sites[:, rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]  # those in the margin need no estimator
         count, down, across = sites.shape
-        scores = self.proba(sites.reshape(count, -1).T).T.reshape(-1, down, across)
+        scores = self.predict_vectors(sites.reshape(count, -1).T).T.reshape(-1, down, across)
         return scores if self.stride_px == 1 else scores[:, rows[:, None] - rows[0], cols - cols[0]]
 
     def describe(self) -> dict[str, Any]:
@@ -96,6 +96,6 @@ class PixelClassifier(FeatureClassifier):
         return super().describe() | {"stride_px": self.stride_px}
 
     @classmethod
-    def own_arguments(cls, description: Mapping[str, Any]) -> dict[str, Any]:
+    def extra_init_kwargs(cls, description: Mapping[str, Any]) -> dict[str, Any]:
         """The stride."""
         return {"stride_px": description["stride_px"]}

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-from deepnets4eo.rasters.ahead import in_order
+from deepnets4eo.rasters.prefetch import in_order
 
 SHARED_KERNEL = 6000  # samples whose kernel is computed once for all classes: 288 MB
 PAIRS = 1 << 17  # kernel values that are in memory at once: half a megabyte stays in the processor's cache

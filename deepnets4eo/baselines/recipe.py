@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from deepnets4eo.baselines.estimators import EstimatorOptions
-from deepnets4eo.recipe import ModelSection, Recipe, Section
+from deepnets4eo.training.recipe import ModelSection, Recipe, Section
 
 
 class BaselineSection(ModelSection):

@@ -10,12 +10,12 @@ import difflib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from deepnets4eo.band_roles import COLOURS, ROLES, normalised_difference
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import HOMES, build_features
 from deepnets4eo.baselines.features.feature import Feature, Image
 from deepnets4eo.baselines.features.height import GROUND_PX, above_ground, slope_deg
 from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.band_roles import COLOURS, ROLES, normalised_difference
 
 GROUND_M = 40.0  # what is wider and longer is taken for ground where no band shows it …
 FARTHEST_GROUND_PX = 257  # … but no more than this is looked at

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from deepnets4eo.baselines.rule_quantities import quantity
-from deepnets4eo.catalog import model_path
+from deepnets4eo.cards.catalog import model_path
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import plain, read_yaml
-from deepnets4eo.recipe import Section, refused_value
+from deepnets4eo.training.recipe import Section, refused_value
 
 FILE = "rules.yaml"
 MODEL = "baselines/expert-rules"

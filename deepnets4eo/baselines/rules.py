@@ -17,11 +17,11 @@ from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.rule_quantities import Quantity, quantity
 from deepnets4eo.baselines.rule_table import FILE, Conditions, Rule, RuleTable
 from deepnets4eo.baselines.tile_segmenter import TileSegmenter
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, LabelError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.tiling import Tiling
 
 Mask = NDArray[np.bool_]
 
@@ -69,7 +69,7 @@ class ExpertRules(TileSegmenter):
 
     def label(self, image: NDArray[np.float32], margin_px: int) -> NDArray[np.float32]:
         """1 for the class of the first rule that holds, 0 for others. Memory: 5 bytes a pixel and quantity."""
-        bands = self.in_own_units(image)
+        bands = self.to_physical_units(image)
         places = np.full(bands.shape, self._otherwise, np.uint8)
         free = np.ones(bands.shape, bool)
         for place, (_, holds) in zip(self._places, self._holding(bands), strict=True):

@@ -18,14 +18,14 @@ from deepnets4eo.baselines.feature_classifier import FeatureClassifier
 from deepnets4eo.baselines.features import Feature, as_features, halo_px
 from deepnets4eo.baselines.superpixels import Superpixels, majority, pool_stack, pooled_columns, region_means
 from deepnets4eo.baselines.tile_segmenter import Image
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.lattice.sampling import windows_of_all
-from deepnets4eo.legend import VOID, Legend
-from deepnets4eo.scene import LABELS, Scene
-from deepnets4eo.segmenter import place_table
+from deepnets4eo.rasters.scene import LABELS, Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.segmenter import value_to_index
+from deepnets4eo.tiling import Tiling
+from deepnets4eo.tiling.sampling import windows_of_all
 
 CORE_PX = 512
 WINDOW_PX = 256  # that regions are drawn from at once
@@ -94,14 +94,14 @@ class SuperpixelClassifier(FeatureClassifier):
                 "the scenes show no superpixel of which half is valid and labelled. Check the labels layer and the "
                 "legend, or make smaller superpixels."
             )
-        self.learn(np.concatenate(vectors), np.concatenate(places), np.concatenate(origins))
+        self.fit_samples(np.concatenate(vectors), np.concatenate(places), np.concatenate(origins))
         return self
 
     def label(self, image: Image, margin_px: int) -> Image:
         """Probabilities (K, h − 2 margin, w − 2 margin) of a prepared image: those of the regions, painted."""
-        bands = self.in_own_units(image)
+        bands = self.to_physical_units(image)
         ids = self.superpixels.segment(bands)
-        proba = self.proba(pool_stack(self.features, bands, ids, int(ids.max()) + 1))
+        proba = self.predict_vectors(pool_stack(self.features, bands, ids, int(ids.max()) + 1))
         height, width = ids.shape
         inner = ids[margin_px : height - margin_px, margin_px : width - margin_px]
         return np.ascontiguousarray(proba.T)[:, inner]
@@ -111,7 +111,7 @@ class SuperpixelClassifier(FeatureClassifier):
         return super().describe() | {"superpixels": self.superpixels.to_dict()}
 
     @classmethod
-    def own_arguments(cls, description: Mapping[str, Any]) -> dict[str, Any]:
+    def extra_init_kwargs(cls, description: Mapping[str, Any]) -> dict[str, Any]:
         """The superpixels."""
         return {"superpixels": Superpixels.from_dict(description["superpixels"])}
 
@@ -121,12 +121,12 @@ class SuperpixelClassifier(FeatureClassifier):
         """Vectors and places of the labelled regions that lie mostly in a window; None where no class is wanted."""
         seen = window.grown(self.looks_px).clipped(scene.shape)
         sample = scene.read(seen, [*self.inputs.names, LABELS])
-        labels = np.where(sample["valid"], place_table(self.legend)[sample[LABELS]], VOID)
+        labels = np.where(sample["valid"], value_to_index(self.legend)[sample[LABELS]], VOID)
         inner = window.within(seen).slices
         shown = np.bincount(labels[inner].ravel(), minlength=VOID + 1)[: quota.size]
         if not (shown * quota).any():  # cutting superpixels takes far longer than looking at labels
             return None
-        bands = self.in_own_units(self.inputs.prepare(sample))
+        bands = self.to_physical_units(self.inputs.prepare(sample))
         ids = self.superpixels.segment(bands)
         count = int(ids.max()) + 1
         inside = np.zeros((1, *ids.shape), np.float32)

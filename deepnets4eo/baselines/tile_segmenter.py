@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.bands import Bands, band_names, restored
+from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import Compute
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend
-from deepnets4eo.segmenter import Batch, ProbabilitySegmenter
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.segmenter import Batch, ProbabilitySegmenter
+from deepnets4eo.tiling import Tiling
 
 Image = NDArray[np.float32]
 
@@ -46,9 +46,9 @@ class TileSegmenter(ProbabilitySegmenter):
         """Probabilities (K, h − 2 margin, w − 2 margin) float32 of one prepared image (C, h, w)."""
         raise TypeError(f"{type(self).__name__} does not say how it labels an image")
 
-    def in_own_units(self, image: Image) -> Bands:
+    def to_physical_units(self, image: Image) -> Bands:
         """A prepared image as bands in their own units."""
-        return restored(image, self.inputs, self.band_names)
+        return unstandardise(image, self.inputs, self.band_names)
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> Image:
         """Probabilities, (N, K, h, w) float32; 0 for classes that training did not show."""

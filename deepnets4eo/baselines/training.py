@@ -12,10 +12,10 @@ from typing import Any
 
 from deepnets4eo.baselines.recipe import BaselineRecipe
 from deepnets4eo.errors import InputError
-from deepnets4eo.scene import Scene
-from deepnets4eo.segmenter import Segmenter
-from deepnets4eo.training.parts import TRAIN
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.training.segmentation import Prepared, prepare, train_network, write_run
+from deepnets4eo.training.splits import TRAIN
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 
@@ -122,7 +122,7 @@ def _shares(recipe: BaselineRecipe, prepared: Prepared) -> list[float] | None:
 def _scenes(prepared: Prepared) -> list[Scene]:
     """The scenes with labels in the training part alone."""
     parts = prepared.parts
-    return [named.keeping(parts.usable(number, TRAIN)) for number, named in enumerate(parts.scenes)]
+    return [named.with_labels_where(parts.usable(number, TRAIN)) for number, named in enumerate(parts.scenes)]
 
 
 TASK = Task(train_baseline, BaselineRecipe)

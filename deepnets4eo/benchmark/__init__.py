@@ -1,11 +1,11 @@
 """A published table beside ours: every row trained on the same scenes, scored on others under one protocol."""
 
 from deepnets4eo.benchmark.folds import missing_layers, run_folds, run_possible
-from deepnets4eo.benchmark.rows import Outcome, Places, Row, run_row, run_rows
+from deepnets4eo.benchmark.rows import BenchmarkScenes, Outcome, Row, run_row, run_rows
 from deepnets4eo.benchmark.sheet import contact_sheet
 from deepnets4eo.benchmark.table import markdown, write_table
 
 __all__ = [
-    "Outcome", "Places", "Row", "contact_sheet", "markdown", "missing_layers", "run_folds", "run_possible", "run_row",
+    "Outcome", "BenchmarkScenes", "Row", "contact_sheet", "markdown", "missing_layers", "run_folds", "run_possible", "run_row",
     "run_rows", "write_table",
 ]  # fmt: skip

@@ -9,18 +9,23 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from deepnets4eo.benchmark.rows import Outcome, Places, Row, run_row
+from deepnets4eo.benchmark.rows import BenchmarkScenes, Outcome, Row, run_row
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
-from deepnets4eo.legend import Legend
-from deepnets4eo.scene import LABELS
+from deepnets4eo.rasters.scene import LABELS
 from deepnets4eo.training import load_recipe
 
 log = logging.getLogger(__name__)
 
 
 def run_possible(
-    rows: Sequence[Row], folds: Sequence[Places], legend: Legend, out: str | Path, *, protocol: Protocol | None = None
+    rows: Sequence[Row],
+    folds: Sequence[BenchmarkScenes],
+    legend: Legend,
+    out: str | Path,
+    *,
+    protocol: Protocol | None = None,
 ) -> tuple[list[Outcome], dict[str, str]]:
     """What the rows reached that the places allow, and the reason for each other row.
 
@@ -43,7 +48,7 @@ def run_possible(
 
 
 def run_folds(
-    row: Row, folds: Sequence[Places], legend: Legend, out: str | Path, *, protocol: Protocol | None = None
+    row: Row, folds: Sequence[BenchmarkScenes], legend: Legend, out: str | Path, *, protocol: Protocol | None = None
 ) -> Outcome:
     """Run a row on each fold, under `out/fold-1/<row>` and so on, and score all their maps as one.
 
@@ -70,7 +75,7 @@ def run_folds(
     )
 
 
-def missing_layers(row: Row, folds: Sequence[Places]) -> list[str]:
+def missing_layers(row: Row, folds: Sequence[BenchmarkScenes]) -> list[str]:
     """Layers that a row looks at and that some place lacks."""
     recipe, _ = load_recipe(row.recipe, overrides=row.overrides)
     needed = {*recipe.model.layers, LABELS}
@@ -78,7 +83,7 @@ def missing_layers(row: Row, folds: Sequence[Places]) -> list[str]:
     return sorted({layer for one in places for layer in needed - one.keys()})
 
 
-def _reason(row: Row, folds: Sequence[Places], legend: Legend) -> str:
+def _reason(row: Row, folds: Sequence[BenchmarkScenes], legend: Legend) -> str:
     if missing := missing_layers(row, folds):
         return f"there is no {', '.join(missing)}"
     absent = [name for name in row.scored if name not in legend.names]

@@ -17,16 +17,16 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.files import read_json, sha256, write_json
-from deepnets4eo.legend import Legend
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.recipe import Recipe
-from deepnets4eo.run import load_run
-from deepnets4eo.scene import LABELS, Scene
-from deepnets4eo.sealing import CARD
+from deepnets4eo.rasters.scene import LABELS, Scene
+from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training import load_recipe, train
+from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.tasks import TrainOptions
 
 OUTCOME = "outcome.json"
@@ -35,7 +35,7 @@ Sources = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Places:
+class BenchmarkScenes:
     """Scenes of a benchmark: name → layer → path; `labels` are those that are trained on and scored against.
 
     Errors: InputError where a place is in both parts, or a part is empty.
@@ -83,7 +83,7 @@ class Outcome:
 
 def run_row(
     row: Row,
-    places: Places,
+    places: BenchmarkScenes,
     legend: Legend,
     out: str | Path,
     *,
@@ -124,7 +124,7 @@ def run_row(
 
 def run_rows(
     rows: Sequence[Row],
-    places: Places,
+    places: BenchmarkScenes,
     legend: Legend,
     out: str | Path,
     *,
@@ -145,7 +145,7 @@ def run_rows(
         yield from pool.map(work, rows)
 
 
-def _run_one(row: Row, places: Places, legend: Legend, out: Path, protocol: Protocol | None) -> Outcome:
+def _run_one(row: Row, places: BenchmarkScenes, legend: Legend, out: Path, protocol: Protocol | None) -> Outcome:
     return run_row(row, places, legend, out, protocol=protocol)
 
 

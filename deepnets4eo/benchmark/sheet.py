@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from deepnets4eo.benchmark.rows import Outcome, Sources
-from deepnets4eo.files import replacing
-from deepnets4eo.legend import VOID, Legend
-from deepnets4eo.scene import LABELS, Layer
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.files import atomic_write
+from deepnets4eo.rasters.scene import LABELS, Layer
 
 SIDE_PX = 420
 COLUMNS = 6
@@ -47,7 +47,7 @@ def contact_sheet(
     figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)), fontsize=8, frameon=False)
     if title:
         figure.suptitle(title, fontsize=10)
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial, dpi=130)
     return Path(path)
 

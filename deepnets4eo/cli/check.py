@@ -34,13 +34,13 @@ def check(
     deepnets4eo check pre.tif post.tif footprints.gpkg
     deepnets4eo check data/vaihingen --dataset isprs_vaihingen --json check.json
     """
+    from deepnets4eo.cards.dataset_card import DatasetCard
+    from deepnets4eo.cards.legend import Legend
     from deepnets4eo.cli.progress import progress
-    from deepnets4eo.dataset_card import DatasetCard
-    from deepnets4eo.dataset_inspection import inspect_dataset, recognise
     from deepnets4eo.files import write_json
-    from deepnets4eo.input_files import refuse_inputs
-    from deepnets4eo.inspection import inspect, overlaps
-    from deepnets4eo.legend import Legend
+    from deepnets4eo.inspection.datasets import inspect_dataset, recognise
+    from deepnets4eo.inspection.files import inspect, overlaps
+    from deepnets4eo.outputs.input_files import refuse_inputs
 
     refuse_inputs([json], [paths, legend, dataset])
     chosen = Legend.load(legend) if legend else None

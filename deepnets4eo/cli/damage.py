@@ -83,12 +83,12 @@ def damage(
     """
     from deepnets4eo.cli.findings import end_with_findings, show_footprints
     from deepnets4eo.cli.progress import progress
-    from deepnets4eo.damage.job import Settings, Work, assess_inputs, open_inputs
+    from deepnets4eo.damage.job import JobControl, Settings, assess_inputs, open_inputs
     from deepnets4eo.damage.map import PRODUCTS
     from deepnets4eo.damage.resume import resumable, was_interrupted
-    from deepnets4eo.files import refuse_existing
-    from deepnets4eo.input_files import refuse_inputs
-    from deepnets4eo.output_lock import locked
+    from deepnets4eo.files import check_overwrite
+    from deepnets4eo.outputs.input_files import refuse_inputs
+    from deepnets4eo.outputs.lock import locked
 
     settings = Settings(
         model=model, network_weight=network_weight, damaged_share=damaged_share, motion=motion, max_shift_m=max_shift, align=align, sensor=sensor,
@@ -98,17 +98,17 @@ def damage(
     read = [pre, post, footprints, *others.values(), model, class_shares, segmenter]
     refuse_inputs([out, *(out / name for name in PRODUCTS)], read)
     if dry_run:
-        refuse_existing(out, overwrite=overwrite or (resume and was_interrupted(out)))
+        check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
         echo(_plan(pre, post, footprints, settings, others, out))
         return
     with locked(out):
         overwrite = overwrite or (resume and was_interrupted(out))
-        refuse_existing(out, overwrite=overwrite)
+        check_overwrite(out, overwrite=overwrite)
         with resumable(out, resume=resume) as scratch:
             outlines = _outlines(pre, post, footprints, segmenter, scratch)
             inputs = open_inputs(pre, post, outlines, settings, **others)
             with progress("evidence") as advance:
-                result = assess_inputs(inputs, settings, Work(scratch, advance))
+                result = assess_inputs(inputs, settings, JobControl(scratch, advance))
             paths = result.save(out, pre=inputs.pre, post=inputs.post, overwrite=overwrite, scratch=scratch)
     echo(f"Open {paths['report.html']} in a browser, {paths['damage.gpkg']} in QGIS.")
     for path in paths.values():
@@ -142,15 +142,15 @@ def _outlines(pre: str, post: str, footprints: str, segmenter: str | None, scrat
     """The footprints' file, or the buildings that a segmenter finds; its labels are kept in the scratch folder."""
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.damage import buildings_of
-    from deepnets4eo.damage.job import placed
+    from deepnets4eo.damage.job import align_georeference
     from deepnets4eo.damage.resume import labels_file
     from deepnets4eo.prediction import PredictOptions
-    from deepnets4eo.scene import Layer
+    from deepnets4eo.rasters.scene import Layer
 
     _refuse_two_sources(footprints, segmenter)
     if segmenter is None:
         return footprints
-    image = Layer.open(post) if pre == "-" else placed(Layer.open(pre), Layer.open(post))[0]
+    image = Layer.open(post) if pre == "-" else align_georeference(Layer.open(pre), Layer.open(post))[0]
     labels = labels_file(scratch, segmenter, image)
     with progress("buildings") as advance:
         return buildings_of(segmenter, image, labels, options=PredictOptions(resume=True), progress=advance)

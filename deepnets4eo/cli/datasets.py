@@ -24,7 +24,7 @@ def datasets(
     deepnets4eo datasets --legends isprs --qml > isprs.qml
     """
     from deepnets4eo.cli.output import show_json
-    from deepnets4eo.input_files import refuse_inputs
+    from deepnets4eo.outputs.input_files import refuse_inputs
 
     refuse_inputs([json], [name])
     if qml:
@@ -44,8 +44,8 @@ def datasets(
 
 def _cards(name: str | None) -> dict[str, Any]:
     """One card, or the title of each."""
-    from deepnets4eo import catalog
-    from deepnets4eo.dataset_card import DatasetCard
+    from deepnets4eo.cards import catalog
+    from deepnets4eo.cards.dataset_card import DatasetCard
 
     if name is not None:
         return DatasetCard.load(name).model_dump(mode="json", exclude_defaults=True)
@@ -54,7 +54,7 @@ def _cards(name: str | None) -> dict[str, Any]:
 
 def _legends(name: str | None) -> dict[str, Any]:
     """One legend, or the title of each."""
-    from deepnets4eo.legend import Legend
+    from deepnets4eo.cards.legend import Legend
 
     if name is not None:
         return Legend.load(name).to_dict()
@@ -62,8 +62,8 @@ def _legends(name: str | None) -> dict[str, Any]:
 
 
 def _print_style(name: str | None) -> None:
+    from deepnets4eo.cards.legend import Legend
     from deepnets4eo.errors import InputError
-    from deepnets4eo.legend import Legend
 
     if name is None:
         raise InputError("--qml needs the name of a legend, for example: deepnets4eo datasets --qml isprs.")
@@ -72,9 +72,9 @@ def _print_style(name: str | None) -> None:
 
 def _print_card(name: str, *, legend: bool) -> None:
     """The card as it is written, once it has been found good."""
-    from deepnets4eo import catalog
-    from deepnets4eo.dataset_card import DatasetCard
-    from deepnets4eo.legend import Legend
+    from deepnets4eo.cards import catalog
+    from deepnets4eo.cards.dataset_card import DatasetCard
+    from deepnets4eo.cards.legend import Legend
 
     (Legend if legend else DatasetCard).load(name)
     path = catalog.legend_path(name) if legend else catalog.dataset_path(name)

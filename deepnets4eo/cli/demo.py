@@ -26,15 +26,15 @@ def demo(
     """
     from deepnets4eo.cli.findings import end_with_findings, show_footprints
     from deepnets4eo.damage import Settings, assess
-    from deepnets4eo.damage.skill import skill
-    from deepnets4eo.files import refuse_existing
-    from deepnets4eo.output_lock import locked
-    from deepnets4eo.scene import Layer
+    from deepnets4eo.damage.skill import compare_with_reference
+    from deepnets4eo.files import check_overwrite
+    from deepnets4eo.outputs.lock import locked
+    from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.synthetic import City
 
     report = out / "damage" / "report.html"
     with locked(out):
-        refuse_existing(out, overwrite=overwrite)
+        check_overwrite(out, overwrite=overwrite)
         echo(f"Open {report} in a browser when this is done, in about a minute (SYNTHETIC: a made-up place).")
         echo(f"making a synthetic city of {size} × {size} pixels …", err=True)
         city = City(seed, size)
@@ -42,7 +42,7 @@ def demo(
         pre, post = Layer.open(files / "pre.tif"), Layer.open(files / "post.tif")
         result = assess(pre, post, files / "footprints.gpkg", settings=Settings(seed=seed))
         result.save(out / "damage", pre=pre, post=post, overwrite=True)
-    echo(f"Against its truth (synthetic): {skill(result.buildings, city.buildings)}")
+    echo(f"Against its truth (synthetic): {compare_with_reference(result.buildings, city.buildings)}")
     echo("On your own files: deepnets4eo damage PRE POST FOOTPRINTS --out DIR")
     show_footprints(result.footprints)
     end_with_findings(result.findings)

@@ -14,8 +14,8 @@ from deepnets4eo.cli.options import Debug, Seed
 from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
+    from deepnets4eo.cards.legend import Legend
     from deepnets4eo.evaluation import Intervals, Protocol
-    from deepnets4eo.legend import Legend
 
 
 def evaluate(
@@ -66,11 +66,11 @@ def evaluate(
     deepnets4eo evaluate predicted/ reference/ --protocol isprs_vaihingen/deepnetsforeo --bootstrap 1000
     deepnets4eo evaluate predicted/ vaihingen/ --dataset isprs_vaihingen --protocol deepnetsforeo
     """
-    from deepnets4eo.comparison import read_report
     from deepnets4eo.errors import InputError
     from deepnets4eo.evaluation import Intervals
-    from deepnets4eo.input_files import refuse_inputs
-    from deepnets4eo.report import check_figure_suffix
+    from deepnets4eo.evaluation.comparison import read_report
+    from deepnets4eo.evaluation.report import check_figure_suffix
+    from deepnets4eo.outputs.input_files import refuse_inputs
 
     read = [prediction, reference, legend, protocol, dataset, prediction_legend, reference_legend, against]
     refuse_inputs([json_file, csv_file, markdown_file, figure], read)
@@ -166,10 +166,10 @@ def _unknown(text: str) -> Literal["error", "void"]:
 
 def _rules(prediction: Path, legend: str | None, protocol: str | None) -> tuple[Legend, Protocol]:
     """Legend and protocol: what the options say, else the dataset card's protocol, else the prediction's own legend."""
-    from deepnets4eo.dataset_card import load_protocol
+    from deepnets4eo.cards.dataset_card import load_protocol
     from deepnets4eo.errors import InputError
     from deepnets4eo.evaluation import Protocol, card_protocol, written_legend
-    from deepnets4eo.scene import Layer
+    from deepnets4eo.rasters.scene import Layer
 
     named = load_protocol(protocol) if protocol else None
     chosen = _legend(legend or (named.legend if named else None)) or written_legend(Layer.open(prediction))
@@ -179,7 +179,7 @@ def _rules(prediction: Path, legend: str | None, protocol: str | None) -> tuple[
 
 
 def _legend(name: str | None) -> Legend | None:
-    from deepnets4eo.legend import Legend
+    from deepnets4eo.cards.legend import Legend
 
     return Legend.load(name) if name else None
 
@@ -193,9 +193,9 @@ def _show(
     figure: Path | None,
 ) -> None:
     """The tables on stdout; where files are asked for, their paths on stdout and the tables on stderr."""
-    from deepnets4eo import comparison, report
+    from deepnets4eo.cards.dataset_card import PublishedScores
     from deepnets4eo.cli.output import show_json
-    from deepnets4eo.dataset_card import PublishedScores
+    from deepnets4eo.evaluation import comparison, report
     from deepnets4eo.files import write_text
 
     asked = any(target is not None for target in (json_file, csv_file, markdown, figure))

@@ -25,16 +25,16 @@ def export(
     \b
     deepnets4eo export runs/first --onnx first.onnx
     """
-    from deepnets4eo.export import export_onnx
-    from deepnets4eo.files import refuse_existing
-    from deepnets4eo.input_files import refuse_inputs
-    from deepnets4eo.output_lock import locked
-    from deepnets4eo.run import load_run
+    from deepnets4eo.files import check_overwrite
+    from deepnets4eo.outputs.input_files import refuse_inputs
+    from deepnets4eo.outputs.lock import locked
+    from deepnets4eo.segmenters.export import export_onnx
+    from deepnets4eo.segmenters.run import load_run
 
     refuse_inputs([onnx], [run])
     loaded = load_run(run)
     with locked(onnx):
-        refuse_existing(onnx, overwrite=overwrite)
+        check_overwrite(onnx, overwrite=overwrite)
         done = export_onnx(loaded, onnx)
     if not done.any_size:
         echo(f"The network takes images of {done.side_px} × {done.side_px} px only.", err=True)

@@ -42,7 +42,7 @@ def heights(
     deepnets4eo heights dsm.tif --out composite.tif --channels dsm,ndsm,ndvi --image irrg.tif --bands nir,red,green
     """
     from deepnets4eo.cli.progress import progress
-    from deepnets4eo.fusion import composite_raster
+    from deepnets4eo.terrain import composite_raster
 
     with progress("heights") as advance:
         written = composite_raster(

@@ -24,10 +24,10 @@ def models(
     from difflib import get_close_matches
     from fnmatch import fnmatch
 
-    from deepnets4eo import catalog
+    from deepnets4eo.cards import catalog
     from deepnets4eo.cli.output import show_json
     from deepnets4eo.errors import InputError
-    from deepnets4eo.networks import list_models
+    from deepnets4eo.segmenters.networks import list_models
 
     if pattern in catalog.recipes() and json is None:
         _show(pattern)
@@ -50,7 +50,7 @@ def models(
 
 def _show(name: str) -> None:
     """The recipe's card, or its files where it has none."""
-    from deepnets4eo import catalog
+    from deepnets4eo.cards import catalog
 
     folder = catalog.model_path(name)
     echo(folder)

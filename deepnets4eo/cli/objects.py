@@ -48,13 +48,13 @@ def objects(
 
     from deepnets4eo.cli.polygons import legend_of
     from deepnets4eo.cli.progress import progress
-    from deepnets4eo.files import refuse_existing
-    from deepnets4eo.input_files import refuse_inputs
-    from deepnets4eo.output_lock import locked
+    from deepnets4eo.files import check_overwrite
+    from deepnets4eo.objects import ObjectRules, density_grid, extract_objects, write_density_map
+    from deepnets4eo.outputs.input_files import refuse_inputs
+    from deepnets4eo.outputs.lock import locked
     from deepnets4eo.polygons import write_vector
     from deepnets4eo.polygons.vector_files import check_vector_suffix
-    from deepnets4eo.scene import Layer
-    from deepnets4eo.segmentation import ObjectRules, density_grid, extract_objects, write_density_map
+    from deepnets4eo.rasters.scene import Layer
 
     check_vector_suffix(out)
     refuse_inputs([out, density], [labels, legend])
@@ -65,7 +65,7 @@ def objects(
     with locked(out, density), progress("objects") as advance:
         for path in (out, density):
             if path is not None:
-                refuse_existing(path, overwrite=overwrite)
+                check_overwrite(path, overwrite=overwrite)
         found = extract_objects(layer, class_name, known, rules, workers=workers, progress=advance)
         logging.getLogger(__name__).info("%d objects of class %s", len(found), class_name)
         echo(write_vector(found, out))

@@ -11,8 +11,8 @@ from deepnets4eo.cli.options import Debug, Out, Overwrite
 from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
-    from deepnets4eo.legend import Legend
-    from deepnets4eo.scene import Layer
+    from deepnets4eo.cards.legend import Legend
+    from deepnets4eo.rasters.scene import Layer
 
 
 def polygons(
@@ -42,12 +42,12 @@ def polygons(
     import logging
 
     from deepnets4eo.cli.progress import progress
-    from deepnets4eo.files import refuse_existing
-    from deepnets4eo.input_files import refuse_inputs
-    from deepnets4eo.output_lock import locked
+    from deepnets4eo.files import check_overwrite
+    from deepnets4eo.outputs.input_files import refuse_inputs
+    from deepnets4eo.outputs.lock import locked
     from deepnets4eo.polygons import Shaping, polygonize
     from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
-    from deepnets4eo.scene import Layer
+    from deepnets4eo.rasters.scene import Layer
 
     check_vector_suffix(out)
     refuse_inputs([out], [labels, legend])
@@ -55,7 +55,7 @@ def polygons(
     chosen = _chosen(layer, classes, legend)
     shaping = Shaping(min_area_m2=min_area, simplify_m=simplify, right_angles=right_angles)
     with locked(out), progress("polygons") as advance:
-        refuse_existing(out, overwrite=overwrite)
+        check_overwrite(out, overwrite=overwrite)
         found = polygonize(layer, chosen, shaping, progress=advance)
         counts = ", ".join(f"{count} {name}" for name, count in found["class"].value_counts().items()) or "no"
         logging.getLogger(__name__).info("%s polygons", counts)
@@ -97,7 +97,7 @@ def legend_of(layer: Layer, legend: str | None) -> Legend:
 
 
 def _known(layer: Layer, legend: str | None) -> Legend | None:
+    from deepnets4eo.cards.legend import Legend
     from deepnets4eo.evaluation import written_legend
-    from deepnets4eo.legend import Legend
 
     return Legend.load(legend) if legend else written_legend(layer)

@@ -71,8 +71,8 @@ def predict(
     deepnets4eo predict runs/a city.tif --ensemble runs/b --ensemble runs/c --augment flips --out labels.tif
     """
     from deepnets4eo import prediction
-    from deepnets4eo.run import load_run
-    from deepnets4eo.segmentation import voting_run
+    from deepnets4eo.segmenters import ensemble_run
+    from deepnets4eo.segmenters.run import load_run
 
     options = prediction.PredictOptions(
         probabilities=probabilities, entropy=entropy, tile_px=tile, halo_px=halo, overlap_px=overlap, scores=scores,
@@ -80,7 +80,7 @@ def predict(
         resume=resume, overwrite=overwrite,
     )  # fmt: skip
     runs = [load_run(folder) for folder in (run, *(ensemble or []))]
-    loaded = voting_run(runs, vote=vote, views=augment or "none", scales=numbers(scales))
+    loaded = ensemble_run(runs, vote=vote, views=augment or "none", scales=numbers(scales))
     layers = named_layers(scene, loaded.inputs.names[0])
     if unread := sorted(set(layers) - set(loaded.inputs.names)):
         log.warning("No run reads the layers %s; they are left out. Read are %s.", unread, list(loaded.inputs.names))

@@ -43,7 +43,7 @@ def rasterize(
     deepnets4eo rasterize image.tif buildings=houses.gpkg roads=roads.geojson --out osm.tif --encoding distance
     """
     from deepnets4eo.cli.progress import progress
-    from deepnets4eo.fusion import rasterize_osm
+    from deepnets4eo.osm import rasterize_osm
 
     with progress("rasterize") as advance:
         written = rasterize_osm(

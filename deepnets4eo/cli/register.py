@@ -12,7 +12,7 @@ from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.registration import FootprintAlignment, Registration
-    from deepnets4eo.scene import Layer
+    from deepnets4eo.rasters.scene import Layer
 
 
 def register(
@@ -43,15 +43,15 @@ def register(
     """
     from deepnets4eo.cli.output import show_json
     from deepnets4eo.damage.registration import register as measure
-    from deepnets4eo.files import refuse_existing
-    from deepnets4eo.input_files import refuse_inputs
+    from deepnets4eo.files import check_overwrite
+    from deepnets4eo.outputs.input_files import refuse_inputs
     from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
-    from deepnets4eo.scene import Layer
+    from deepnets4eo.rasters.scene import Layer
 
     refuse_inputs([tie_points, json], [pre, post, footprints])
     if tie_points:
         check_vector_suffix(tie_points)
-        refuse_existing(tie_points, overwrite=overwrite)
+        check_overwrite(tie_points, overwrite=overwrite)
     image = Layer.open(pre)
     found = measure(image, Layer.open(post), model=motion, max_shift_m=max_shift, seed=seed)
     alignment = _align(image, footprints, seed) if footprints else None

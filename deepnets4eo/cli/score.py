@@ -31,7 +31,7 @@ def score(
         raise InputError(f'"{benchmark}" is not a benchmark with a rule here. Use one of: {", ".join(BENCHMARKS)}.')
     from deepnets4eo.damage.xview2 import score_folders
     from deepnets4eo.files import write_json
-    from deepnets4eo.input_files import refuse_inputs
+    from deepnets4eo.outputs.input_files import refuse_inputs
 
     refuse_inputs([json], [prediction_dir, target_dir])
 

@@ -7,7 +7,7 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "assess": "deepnets4eo.damage.job",
-    "buildings_of": "deepnets4eo.damage.segmented",
+    "buildings_of": "deepnets4eo.damage.find_buildings",
     "Settings": "deepnets4eo.damage.job",
     "DamageMap": "deepnets4eo.damage.map",
     "Footprints": "deepnets4eo.damage.footprints",

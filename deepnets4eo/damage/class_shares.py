@@ -19,20 +19,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.errors import InputError, LabelError, RunError
 from deepnets4eo.evaluation import written_legend
-from deepnets4eo.legend import Legend
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.run import Run, load_run
-from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.zonal import class_counts
 
 PREFIX = "ev_class_"
 
 
 @dataclass(frozen=True)
-class Labeller:
+class ClassMapSource:
     """Labels to come: their classes, what gives them, and `label(folder, workers)`, which may write into the folder."""
 
     legend: Legend
@@ -40,7 +40,7 @@ class Labeller:
     label: Callable[[Path, int], Layer]
 
 
-def open_labeller(source: str | Path, post: Layer, dsm_post: Layer | None) -> Labeller:
+def open_class_map_source(source: str | Path, post: Layer, dsm_post: Layer | None) -> ClassMapSource:
     """A run's folder or a raster of labels, checked before the long work.
 
     Of a run `dsm` is the surface model after the event, the first other layer the post image; further ones are not there.
@@ -64,7 +64,7 @@ def open_labeller(source: str | Path, post: Layer, dsm_post: Layer | None) -> La
             f"{error} The job gives its post image and --dsm-post. For other layers, label the post image with "
             f"`deepnets4eo predict {source}` and give the labels in place of the run."
         ) from error
-    return Labeller(run.legend, f"the run {run.folder.name!r}", partial(_predicted, run, scene))
+    return ClassMapSource(run.legend, f"the run {run.folder.name!r}", partial(_predicted, run, scene))
 
 
 def _predicted(run: Run, scene: Scene, folder: Path, workers: int) -> Layer:
@@ -74,19 +74,19 @@ def _predicted(run: Run, scene: Scene, folder: Path, workers: int) -> Layer:
     return Layer.open(labels)
 
 
-def _written(labels: Layer, post: Layer) -> Labeller:
+def _written(labels: Layer, post: Layer) -> ClassMapSource:
     legend = written_legend(labels)
     if legend is None:
         raise LabelError(
             f"{labels.source} does not say what its values mean. Give labels that `deepnets4eo predict` wrote, or a run."
         )
     placed = Scene({"labels": labels}, post.grid).layers["labels"]
-    return Labeller(legend, f"the raster {Path(labels.source).name!r}", lambda *_: placed)
+    return ClassMapSource(legend, f"the raster {Path(labels.source).name!r}", lambda *_: placed)
 
 
 def with_class_shares(
     evidence: EvidenceTable,
-    labeller: Labeller,
+    labeller: ClassMapSource,
     outlines: NDArray[np.object_],
     workers: int,
     scratch: Path | None = None,

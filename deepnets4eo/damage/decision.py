@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from deepnets4eo.catalog import model_path
+from deepnets4eo.cards.catalog import model_path
 from deepnets4eo.damage.evidence.meaning import MEANING
 from deepnets4eo.damage.evidence.table import ASSESSED, EvidenceTable
 from deepnets4eo.damage.fitted_range import FittedRange
@@ -90,7 +90,7 @@ class DamageModel:
         worse), confidence (probability of the grade named); NaN where not assessed.
         """
         frame = evidence.frame if isinstance(evidence, EvidenceTable) else evidence
-        return named(self.probabilities(frame), frame.index)
+        return to_decision_table(self.probabilities(frame), frame.index)
 
     def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """(N, 4) probabilities of the grades; NaN rows for buildings that are not assessed."""
@@ -122,7 +122,7 @@ class DamageModel:
         return kind
 
 
-def named(probabilities: NDArray[np.float64], index: pd.Index) -> pd.DataFrame:
+def to_decision_table(probabilities: NDArray[np.float64], index: pd.Index) -> pd.DataFrame:
     """The decision from (N, 4) probabilities of the grades, NaN rows for buildings not assessed: see `decide`.
 
     The grade is the median one: the worst whose border is crossed with a probability of at least one half.

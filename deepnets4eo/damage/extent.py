@@ -17,7 +17,7 @@ from scipy.ndimage import distance_transform_edt
 from shapely.geometry import MultiPolygon, shape
 
 from deepnets4eo.grid import Grid, gsd_m
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 OVERVIEW_PX = 1024
 NEAR_M = 50.0  # ground farther from every outline than that was not looked at

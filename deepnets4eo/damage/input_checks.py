@@ -19,9 +19,9 @@ from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.outliers import far_values
+from deepnets4eo.rasters.outliers import find_outliers
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.sources import same_grid
-from deepnets4eo.scene import Layer
 
 WINDOW_PX, WINDOWS = 256, 4  # side of a window, and how many along each side of the image
 LEAST_VALID = 0.9  # of a window's pixels, for its structure to count
@@ -103,7 +103,7 @@ def undeclared_nodata(layer: Layer) -> float | None:
         data, valid = layer.read(window)
         same = (data == data[:1]).all(axis=0) & valid  # no data is no data in every band
         values.append(np.concatenate([data[0][valid][::7], np.unique(data[0][same])]))
-    far = far_values(np.concatenate(values))
+    far = find_outliers(np.concatenate(values))
     return None if far is None else far.nodata
 
 

@@ -18,7 +18,8 @@ import pandas as pd
 import shapely
 
 from deepnets4eo.damage.abstention import set_not_assessed
-from deepnets4eo.damage.class_shares import open_labeller, with_class_shares
+from deepnets4eo.damage.class_shares import open_class_map_source, with_class_shares
+from deepnets4eo.damage.decision_with_network import Decision, DecisionModel
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.evidence.table import ASSESSED
 from deepnets4eo.damage.evidence_findings import evidence_findings
@@ -41,9 +42,8 @@ from deepnets4eo.damage.registration import FootprintAlignment, Registration, al
 from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.resume import Steps
 from deepnets4eo.damage.unbuilt import NO_BUILDING, find_unbuilt
-from deepnets4eo.damage.verdict import Decision, Judge
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.scene import Layer, LayerLike, overlap_share
+from deepnets4eo.rasters.scene import Layer, LayerLike, overlap_share
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Work:
+class JobControl:
     """How the work is followed.
 
     scratch : folder for finished steps, with which an interrupted job goes on; who made it removes it (see `resume`).
@@ -131,7 +131,7 @@ def assess(
     dsm_post: LayerLike | None = None,
     cloud_mask: LayerLike | None = None,
     settings: Settings = Settings(),
-    work: Work = Work(),
+    work: JobControl = JobControl(),
 ) -> DamageMap:
     """Assess every building: class, probability of major damage or worse, confidence, and the evidence behind them.
 
@@ -151,10 +151,12 @@ def assess(
     return assess_inputs(inputs, settings, work)
 
 
-def assess_inputs(inputs: Inputs, settings: Settings = Settings(), work: Work = Work()) -> DamageMap:
+def assess_inputs(inputs: Inputs, settings: Settings = Settings(), work: JobControl = JobControl()) -> DamageMap:
     """The same from inputs that `open_inputs` opened and checked."""
     judge = _judge(inputs, settings)
-    labeller = open_labeller(settings.class_shares, inputs.post, inputs.dsm_post) if settings.class_shares else None
+    labeller = (
+        open_class_map_source(settings.class_shares, inputs.post, inputs.dsm_post) if settings.class_shares else None
+    )
     steps = Steps.of(work.scratch, inputs, settings)
     registration = steps.run("registration", lambda: _registration(inputs, settings))
     alignments = steps.run("alignments", lambda: _alignments(inputs, registration, settings))
@@ -181,18 +183,20 @@ def assess_inputs(inputs: Inputs, settings: Settings = Settings(), work: Work = 
 
 def _gathered(
     inputs: Inputs,
-    judge: Judge,
+    judge: DecisionModel,
     registration: Registration | None,
     position: OutlinePosition,
     settings: Settings,
-    work: Work,
+    work: JobControl,
     steps: Steps,
 ) -> tuple[EvidenceTable, pd.DataFrame | None]:
     """The evidence, and what the network says where there is one."""
     images = inputs.pre, inputs.post
     heard = steps.run(
         "network",
-        lambda: judge.ask_network(images, inputs.footprints, registration, position.alignment, position.image),
+        lambda: judge.network_probabilities(
+            images, inputs.footprints, registration, position.alignment, position.image
+        ),
     )
     logger.info("gathering the evidence of %d buildings …", len(inputs.footprints))
     evidence = gather(
@@ -221,7 +225,7 @@ def open_inputs(
     post_layer = Layer.open(post)
     pre_layer = None if pre is None or (isinstance(pre, str) and pre == "-") else Layer.open(pre)
     if pre_layer is not None:
-        pre_layer, post_layer = placed(pre_layer, post_layer)
+        pre_layer, post_layer = align_georeference(pre_layer, post_layer)
         _require_overlap(pre_layer, post_layer)
     outlines = read_footprints(
         footprints, layer=settings.layer, id_column=settings.id_column,
@@ -232,7 +236,7 @@ def open_inputs(
     return Inputs(checked.pre, checked.post, outlines, **layers, findings=checked.findings)
 
 
-def placed(pre: Layer, post: Layer) -> tuple[Layer, Layer]:
+def align_georeference(pre: Layer, post: Layer) -> tuple[Layer, Layer]:
     """The pair; an image without a CRS lies pixel by pixel on the other, where both have one size (else a GridError)."""
     if pre.grid.crs is None and post.grid.crs is not None:
         return pre.on(post.grid), post
@@ -260,9 +264,9 @@ def _require_inside(footprints: Footprints, post: Layer) -> None:
         )
 
 
-def _judge(inputs: Inputs, settings: Settings) -> Judge:
+def _judge(inputs: Inputs, settings: Settings) -> DecisionModel:
     """Who decides; the weight-free model has no say on radar."""
-    judge = Judge.load(settings.model, settings.network_weight, settings.damaged_share)
+    judge = DecisionModel.load(settings.model, settings.network_weight, settings.damaged_share)
     radar = [
         layer.source
         for layer in (inputs.pre, inputs.post)

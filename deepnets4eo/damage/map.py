@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.products.grades import GRADES
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.files import PARTIAL, refuse_existing, replacing, writing
-from deepnets4eo.output_lock import locked, scratch_home
+from deepnets4eo.files import PARTIAL, atomic_write, check_overwrite, writing
+from deepnets4eo.outputs.lock import locked, scratch_home
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.scene import Layer
+    from deepnets4eo.rasters.scene import Layer
 
 COLUMNS = ("id", "damage", "damage_prob", "confidence", "status", "reason", "method", "dx_px", "dy_px")
 STATUSES = ("assessed", "not_assessed")
@@ -99,7 +99,7 @@ class DamageMap:
 
         out_dir = Path(out_dir)
         with locked(out_dir):
-            refuse_existing(out_dir, overwrite=overwrite)
+            check_overwrite(out_dir, overwrite=overwrite)
             if out_dir.exists() and not out_dir.is_dir():
                 raise OutputError(f"{out_dir} is a file, expected a folder. Choose another --out.")
             folder = None if scratch is None else products_folder(scratch, self, post, pre)
@@ -131,7 +131,7 @@ def _publish(hidden: Path, out_dir: Path, names: list[str]) -> None:
         return
     (out_dir / MANIFEST).unlink(missing_ok=True)
     for name in names:
-        with replacing(out_dir / name) as partial:
+        with atomic_write(out_dir / name) as partial:
             shutil.move(hidden / name, partial)  # copies where the folder is a volume of its own
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from deepnets4eo.grid import Window
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 WINDOW_PX = 512
 WINDOWS = 3  # along each side

@@ -24,24 +24,24 @@ import pandas as pd
 import shapely
 
 from deepnets4eo.damage.registration.footprints import FootprintAlignment
-from deepnets4eo.damage.registration.gate import Measured
+from deepnets4eo.damage.registration.gate import RegistrationQuality
 from deepnets4eo.damage.registration.result import Registration
 from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.files import PARTIAL, plain, replacing
+from deepnets4eo.files import PARTIAL, atomic_write, plain
 from deepnets4eo.grid import Grid, blocks
-from deepnets4eo.output_lock import scratch_home
-from deepnets4eo.sealing import CARD
+from deepnets4eo.outputs.lock import scratch_home
+from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.job import Inputs, Settings
     from deepnets4eo.damage.map import DamageMap
-    from deepnets4eo.scene import Layer
+    from deepnets4eo.rasters.scene import Layer
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-KEPT: dict[str, type] = {kind.__name__: kind for kind in (FootprintAlignment, Measured, Registration)}
+KEPT: dict[str, type] = {kind.__name__: kind for kind in (FootprintAlignment, RegistrationQuality, Registration)}
 UNREADABLE = (BadZipFile, ValueError, KeyError, TypeError, EOFError)  # cut short, or of another make
 TREE = "tree"  # entry of a step's file: its values as JSON, which name the arrays beside it
 BLOCK_PX = 1024
@@ -114,7 +114,7 @@ class Steps:
         result = step()
         arrays_out: dict[str, np.ndarray] = {}
         tree = json.dumps(_pack(result, arrays_out, self.grids))
-        with replacing(path) as partial:
+        with atomic_write(path) as partial:
             np.savez(partial, **{TREE: np.frombuffer(tree.encode(), np.uint8)}, **arrays_out)  # type: ignore[arg-type]
         return result
 

@@ -22,7 +22,7 @@ DAMAGED = GRADES[2:]
 
 
 @dataclass(frozen=True)
-class Skill:
+class DamageAccuracy:
     """Agreement on N buildings; `auc` is NaN where the reference holds one side only.
 
     auc, f1, precision, recall : of major damage or worse, decided at a probability of one half.
@@ -55,7 +55,7 @@ class Skill:
         )
 
 
-def skill(buildings: pd.DataFrame, reference: pd.DataFrame) -> Skill:
+def compare_with_reference(buildings: pd.DataFrame, reference: pd.DataFrame) -> DamageAccuracy:
     """Compare a map's buildings with a graded reference, joined by id.
 
     buildings : `id`, `damage`, `damage_prob`, `status`. reference : `id`, `damage` (xBD names).
@@ -77,7 +77,7 @@ def skill(buildings: pd.DataFrame, reference: pd.DataFrame) -> Skill:
     }
     grades = ConfusionMatrix(len(GRADES)).update(_index(scored["damage_reference"]), _index(scored["damage"]))
     truth = scored["damage_reference"].isin(DAMAGED).to_numpy()
-    return Skill(
+    return DamageAccuracy(
         len(scored), int(truth.sum()), *_detection(truth, scored["damage_prob"].to_numpy(float)), grades,
         {reason: count for reason, count in left_out.items() if count},
     )  # fmt: skip

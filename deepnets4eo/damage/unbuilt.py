@@ -15,16 +15,16 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
-from deepnets4eo.damage.evidence.canvas import make_canvas
 from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import image_means
 from deepnets4eo.damage.evidence.gather import on_post, outline
-from deepnets4eo.damage.evidence.table import judge_coverage
+from deepnets4eo.damage.evidence.table import assess_coverage
+from deepnets4eo.damage.evidence.working_grid import make_working_grid
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.ordinal import Border, balanced, fit_border
 from deepnets4eo.damage.registration import FootprintAlignment
 from deepnets4eo.grid import gsd_m
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 logger = logging.getLogger(__name__)
 
@@ -69,12 +69,12 @@ def find_unbuilt(
     outlines = on_post(footprints.in_pixels(pre.grid), pre, alignment, None)
     if len(outlines) < LEAST_OUTLINES:
         return nothing
-    canvas = make_canvas(None, pre, None)
+    canvas = make_working_grid(None, pre, None)
     copies = place_decoys(outlines, pre, np.random.default_rng(seed))
     outlined = outline(np.concatenate([outlines, copies]), canvas)
     sums = collect(canvas, outlined, workers=workers)
     values = ground_likeness(sums)
-    usable = (judge_coverage(sums, outlined, canvas).reason == "") & np.isfinite(values).all(axis=1)
+    usable = (assess_coverage(sums, outlined, canvas).reason == "") & np.isfinite(values).all(axis=1)
     ground = np.arange(len(values)) >= len(outlines)
     if (usable & ground).sum() < LEAST_DECOYS or (usable & ~ground).sum() < LEAST_OUTLINES:
         return nothing

@@ -135,7 +135,7 @@ def score_folders(prediction_dir: str | Path, target_dir: str | Path) -> XView2S
 
 def read_labels(path: Path) -> NDArray[np.uint8]:
     """One label raster as (1024, 1024) uint8, 0 to 4."""
-    from deepnets4eo.scene import Layer
+    from deepnets4eo.rasters.scene import Layer
 
     data, _ = Layer.open(path).read()
     if data.shape != (1, SIZE_PX, SIZE_PX):

@@ -1,16 +1,20 @@
 """A label raster against a reference, streamed: one protocol, one matrix, all scores."""
 
-from deepnets4eo.evaluation.dataset_pairs import card_protocol, dataset_pairs, evaluate_dataset
-from deepnets4eo.evaluation.scoring import Evaluation, Intervals, Protocol, evaluate, evaluate_pairs, written_legend
+from deepnets4eo.lazy import lazy_names
 
-__all__ = [
-    "Evaluation",
-    "Intervals",
-    "Protocol",
-    "card_protocol",
-    "dataset_pairs",
-    "evaluate",
-    "evaluate_dataset",
-    "evaluate_pairs",
-    "written_legend",
-]
+_HOMES = {
+    "Evaluation": "deepnets4eo.evaluation.scoring",
+    "Intervals": "deepnets4eo.evaluation.scoring",
+    "Protocol": "deepnets4eo.evaluation.scoring",
+    "card_protocol": "deepnets4eo.evaluation.card_pairs",
+    "dataset_pairs": "deepnets4eo.evaluation.card_pairs",
+    "evaluate": "deepnets4eo.evaluation.scoring",
+    "evaluate_dataset": "deepnets4eo.evaluation.card_pairs",
+    "evaluate_pairs": "deepnets4eo.evaluation.scoring",
+    "written_legend": "deepnets4eo.evaluation.scoring",
+}
+
+__all__ = list(_HOMES)
+
+
+__getattr__ = lazy_names(__name__, _HOMES)

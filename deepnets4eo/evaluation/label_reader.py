@@ -10,10 +10,10 @@ from typing import Literal
 
 import numpy as np
 
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.legend import VOID, Legend
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 Unknown = Literal["error", "void"]
 

@@ -15,15 +15,15 @@ import numpy as np
 import rasterio
 from rasterio.env import get_gdal_config, set_gdal_config
 
-from deepnets4eo import report
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.evaluation import report
 from deepnets4eo.evaluation.label_reader import LabelReader, Unknown
 from deepnets4eo.files import parse_json
 from deepnets4eo.grid import Grid, Window, blocks
-from deepnets4eo.legend import VOID, Legend
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
+from deepnets4eo.rasters.scene import Layer, LayerLike, overlap_share
 from deepnets4eo.rasters.sources import same_grid
-from deepnets4eo.scene import Layer, LayerLike, overlap_share
 
 BLOCK_PX = 2048
 CACHE_BYTES = 128 << 20  # GDAL's block cache; by itself it takes 5 % of the machine's memory

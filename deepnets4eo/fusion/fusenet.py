@@ -11,7 +11,15 @@ from collections.abc import Iterable, Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deepnets4eo.fusion.streams import MEAN, Streams, first_weights, heard, parameters_of, stream_sizes, total
+from deepnets4eo.fusion.streams import (
+    MEAN,
+    Streams,
+    first_weights,
+    mask_absent_streams,
+    parameters_of,
+    stream_sizes,
+    total,
+)
 from deepnets4eo.segmentation import SegNetDecoder, SegNetEncoder, he_init, load_encoder, max_pool, pad_to_stride
 
 WIDTH = 64  # channels of VGG-16's first stage
@@ -71,7 +79,7 @@ class FuseNet(nn.Module):
             if depth:
                 others = [F.max_pool2d(other, 2) for other in others]
             others = [stages_of(encoder)[depth](other) for encoder, other in zip(self.auxiliary, others, strict=True)]
-            maps, found = max_pool(total(heard([stage(maps), *others], present)))
+            maps, found = max_pool(total(mask_absent_streams([stage(maps), *others], present)))
             places.append(found)
         logits: Tensor = self.head(self.decoder(maps, places)[-1])
         return logits[:, :, :height, :width]

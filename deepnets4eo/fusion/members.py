@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.fusion.streams import first_weights, one_each
-from deepnets4eo.networks import create_model
-from deepnets4eo.run import load_run
 from deepnets4eo.segmentation import last_layer, replace_last_layer
-from deepnets4eo.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class MemberSpec:
         ]
 
 
-class TellingLayer(nn.Module):
+class ScoreAndFeatureLayer(nn.Module):
     """A network's last convolution that gives its scores followed by the maps that it saw.
 
     What a network does after it (interpolation, cutting) is then done to both alike.
@@ -61,7 +61,7 @@ class TellingLayer(nn.Module):
         return torch.cat([self.layer(maps), maps], dim=1)
 
 
-class TellingNetwork(nn.Module):
+class NetworkWithFeatures(nn.Module):
     """A network of the toolbox that gives scores (N, K, H, W) and its last maps (N, width, H, W).
 
     Errors: InputError for a network without a last convolution of `num_classes` channels.
@@ -71,7 +71,7 @@ class TellingNetwork(nn.Module):
         super().__init__()
         self.num_classes = num_classes
         self.width = last_layer(network, num_classes)[1].in_channels
-        self.network = replace_last_layer(network, num_classes, TellingLayer)
+        self.network = replace_last_layer(network, num_classes, ScoreAndFeatureLayer)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """image : (N, C, H, W) · returns : scores and maps."""
@@ -79,7 +79,7 @@ class TellingNetwork(nn.Module):
         return told[:, : self.num_classes], told[:, self.num_classes :]
 
 
-def refuse_heads(options: Any) -> None:
+def check_no_head(options: Any) -> None:
     """Heads are more than one convolution, so there is no one layer whose input could be told."""
     for chosen in options if isinstance(options, Sequence) else [options or {}]:
         if chosen.get("head"):

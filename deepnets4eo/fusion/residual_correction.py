@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from deepnets4eo.fusion.dual_stream import encoder_parameters_of
-from deepnets4eo.fusion.members import MemberSpec, TellingNetwork, refuse_heads
-from deepnets4eo.fusion.streams import MEAN, Streams, average, heard, stream_sizes
+from deepnets4eo.fusion.members import MemberSpec, NetworkWithFeatures, check_no_head
+from deepnets4eo.fusion.streams import MEAN, Streams, average, mask_absent_streams, stream_sizes
 from deepnets4eo.segmentation import conv_block, he_init
 
 
@@ -54,9 +54,9 @@ class ResidualCorrection(nn.Module):
         sizes = stream_sizes(in_channels, streams)
         self.frozen = frozen
         self.streams = Streams(sizes, absent)
-        refuse_heads(options)
+        check_no_head(options)
         members = MemberSpec(network, encoder, weights, options).build(sizes, num_classes)
-        telling = [TellingNetwork(member, num_classes) for member in members]
+        telling = [NetworkWithFeatures(member, num_classes) for member in members]
         self.members = nn.ModuleList(telling).requires_grad_(not frozen)
         seen = sum(member.width for member in telling)
         self.correction = conv_block([seen, correction_width, correction_width])
@@ -82,5 +82,5 @@ class ResidualCorrection(nn.Module):
         parts, present = self.streams(image)
         told = [member(part) for member, part in zip(self.members, parts, strict=True)]
         scores, maps = zip(*told, strict=True)
-        correction: Tensor = self.head(self.correction(torch.cat(heard(maps, present), dim=1)))
+        correction: Tensor = self.head(self.correction(torch.cat(mask_absent_streams(maps, present), dim=1)))
         return average(scores, present) + correction

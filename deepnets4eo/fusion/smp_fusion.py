@@ -14,9 +14,17 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.fusion.encoder_stages import encoder_stages
-from deepnets4eo.fusion.streams import MEAN, Streams, first_weights, heard, parameters_of, stream_sizes, total
-from deepnets4eo.networks import DEFAULT_ENCODER, create_model
+from deepnets4eo.fusion.streams import (
+    MEAN,
+    Streams,
+    first_weights,
+    mask_absent_streams,
+    parameters_of,
+    stream_sizes,
+    total,
+)
 from deepnets4eo.segmentation import conv_block, he_init, pad_to_stride
+from deepnets4eo.segmenters.networks import DEFAULT_ENCODER, create_model
 
 FUSENET, V_FUSENET = "fusenet", "v-fusenet"
 STRIDE_PX = 32
@@ -89,7 +97,7 @@ class SmpFusion(nn.Module):
         sums = []
         for stages in zip(*self.encoders, strict=True):
             parts = [stage(part) for stage, part in zip(stages, parts, strict=True)]
-            sums.append(total(heard(parts, present)))
+            sums.append(total(mask_absent_streams(parts, present)))
             parts = [sums[-1], *parts[1:]]
         return sums
 
@@ -98,7 +106,7 @@ class SmpFusion(nn.Module):
         sums: list[Tensor] = []
         for virtual, *stages in zip(self.virtual, *self.encoders, strict=True):  # type: ignore[arg-type]
             parts = [stage(part) for stage, part in zip(stages, parts, strict=True)]
-            added = heard(parts, present)
+            added = mask_absent_streams(parts, present)
             shared = virtual(sums[-1] if sums else torch.cat(added, dim=1))
             sums.append(shared + total(added))
         return sums

@@ -109,7 +109,7 @@ class Streams(nn.Module):
         return [torch.where(flag, part, value.to(part.dtype)) for part, flag, value in filled], None
 
 
-def heard(maps: Sequence[Tensor], present: Sequence[Tensor] | None) -> list[Tensor]:
+def mask_absent_streams(maps: Sequence[Tensor], present: Sequence[Tensor] | None) -> list[Tensor]:
     """Maps of each stream, (N, ·, ·, ·), zero where the stream is absent; `present` as `Streams` gives it."""
     return list(maps) if present is None else [one * flag for one, flag in zip(maps, present, strict=True)]
 
@@ -123,7 +123,7 @@ def average(maps: Sequence[Tensor], present: Sequence[Tensor] | None) -> Tensor:
     """Mean over the streams that are present; zeros where none is."""
     if present is None:
         return total(maps) / len(maps)
-    return total(heard(maps, present)) / total(present).clamp(min=1)
+    return total(mask_absent_streams(maps, present)) / total(present).clamp(min=1)
 
 
 def parameters_of(*modules: nn.Module) -> list[nn.Parameter]:

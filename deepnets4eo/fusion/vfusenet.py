@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.fusion.fusenet import STRIDE_PX, WIDTH, load_first, stages_of
-from deepnets4eo.fusion.streams import MEAN, Streams, heard, parameters_of, stream_sizes, total
+from deepnets4eo.fusion.streams import MEAN, Streams, mask_absent_streams, parameters_of, stream_sizes, total
 from deepnets4eo.segmentation import SegNetDecoder, SegNetEncoder, he_init, max_pool, pad_to_stride
 
 
@@ -68,7 +68,7 @@ class VFuseNet(nn.Module):
             if depth:
                 parts = [F.max_pool2d(part, 2) for part in parts]
             parts = [stages_of(encoder)[depth](part) for encoder, part in zip(self.encoders, parts, strict=True)]
-            added = heard(parts, present)
+            added = mask_absent_streams(parts, present)
             shared = stage(maps if depth else torch.cat(added, dim=1))
             maps, found = max_pool(shared + total(added))
             places.append(found)

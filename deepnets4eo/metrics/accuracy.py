@@ -100,7 +100,7 @@ def area_adjusted(
     if counts.ndim != 2 or counts.shape != (len(areas), len(areas)):
         raise InputError(f"Got a sample of {counts.shape} for {len(areas)} mapped areas, expected (K, K) for K areas.")
     drawn = counts.sum(axis=1)
-    _refuse_thin_strata(drawn)
+    _check_strata(drawn)
     z = _z(level)
     weight, share = areas / areas.sum(), counts / drawn[:, None]
     proportion = (weight[:, None] * share).sum(axis=0)
@@ -134,7 +134,7 @@ def stratified_count(
     Source: Cochran, Sampling Techniques, 1977, chapter 5; the twin of Olofsson's estimator for counts.
     """
     size, drawn, found = (np.asarray(values, float) for values in (strata, sampled, positive))
-    _refuse_thin_strata(drawn)
+    _check_strata(drawn)
     if (drawn > size).any() or (found > drawn).any():
         raise InputError(f"Got strata {list(strata)}, sampled {list(sampled)}, positive {list(positive)}; expected "
                          "positive ≤ sampled ≤ size in each. Check the order of the arguments.")  # fmt: skip
@@ -164,7 +164,7 @@ def wilson_interval(positive: int, total: int, *, level: float = 0.95) -> Interv
     return Interval(share, low, 1.0 if positive == total else centre + margin)
 
 
-def _refuse_thin_strata(drawn: np.ndarray) -> None:
+def _check_strata(drawn: np.ndarray) -> None:
     if (drawn < 2).any():
         raise InputError(f"Got {drawn.astype(int).tolist()} samples by stratum, each needs 2 or more. Draw more there.")
 

@@ -20,7 +20,7 @@ from deepnets4eo.grid import gsd_m
 from deepnets4eo.polygons.regions import BLOCK_PX, Regions, trace_regions
 from deepnets4eo.polygons.regularize import right_angled
 from deepnets4eo.polygons.smoothing import simplify_together, with_shared_corners, without_stairs
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 if TYPE_CHECKING:
     import geopandas as gpd

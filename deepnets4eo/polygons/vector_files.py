@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import replacing
+from deepnets4eo.files import atomic_write
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -43,7 +43,7 @@ def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = 
 
     path = check_vector_suffix(path)
     driver = DRIVERS[path.suffix.lower()]
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         if not driver:
             frame.to_parquet(partial, schema_version="1.1.0", write_covering_bbox=True)
             return path

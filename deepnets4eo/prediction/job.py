@@ -19,20 +19,20 @@ import rasterio
 from rasterio.env import get_gdal_config, set_gdal_config
 
 from deepnets4eo.device import Compute, choose
-from deepnets4eo.files import refuse_existing
+from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid
-from deepnets4eo.input_files import label_raster_files, refuse_inputs
-from deepnets4eo.lattice import Lattice, Tiling
-from deepnets4eo.output_lock import locked
-from deepnets4eo.prediction.ledger import Ledger
+from deepnets4eo.outputs.input_files import label_raster_files, refuse_inputs
+from deepnets4eo.outputs.lock import locked
 from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
+from deepnets4eo.prediction.progress_file import Ledger
 from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
 from deepnets4eo.prediction.tile_reader import TileReader
-from deepnets4eo.run import Run, load_run
-from deepnets4eo.scene import LayerLike, Scene
-from deepnets4eo.sealing import hash_of
-from deepnets4eo.segmenter import Segmenter
+from deepnets4eo.rasters.scene import LayerLike, Scene
+from deepnets4eo.segmenters.checksums import hash_of
+from deepnets4eo.segmenters.run import Run, load_run
+from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.tiling import Lattice, Tiling
 from deepnets4eo.version import __version__
 
 log = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ def predict(
         outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
         reader = TileReader(scene, segmenter.inputs, lattice)
         job = Job(segmenter, lattice, compute, reader, outputs, ledger, options.workers, progress)
-        return _carry_out(job, _identity(identity, job, scene), options, resumed=resumed)
+        return _run(job, _identity(identity, job, scene), options, resumed=resumed)
 
 
 def check_outputs(
@@ -140,7 +140,7 @@ def _check(paths: Mapping[str, Path], options: PredictOptions, inputs: Sequence[
     read = [item.folder if isinstance(item, Run) else item for item in inputs]
     refuse_inputs(written, [list(item.layers.values()) if isinstance(item, Scene) else item for item in read])
     for path in paths.values():
-        refuse_existing(path, overwrite=options.overwrite, resume=resumed)
+        check_overwrite(path, overwrite=options.overwrite, resume=resumed)
 
 
 def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Segmenter) -> Scene:
@@ -163,7 +163,7 @@ def describe(run: Run, scene: Scene, options: PredictOptions) -> str:
     )
 
 
-def _carry_out(job: Job, identity: dict[str, Any], options: PredictOptions, *, resumed: bool) -> Prediction:
+def _run(job: Job, identity: dict[str, Any], options: PredictOptions, *, resumed: bool) -> Prediction:
     started = time.perf_counter()
     with _settings(job.compute):
         job.segmenter.to(job.compute)

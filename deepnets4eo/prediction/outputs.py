@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.lattice.scores import PACKED_NODATA, PACKED_ONE
-from deepnets4eo.legend import VOID, Legend
 from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE
 
 LABELS = "labels"
 PROBABILITIES = "probabilities"

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.grid import Window
-from deepnets4eo.lattice.scores import best, entropy, normalised, packed, summable
-from deepnets4eo.lattice.tiling import Lattice, Tile, hann_weights, weight_sums
-from deepnets4eo.legend import VOID, Legend
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, bands_of
 from deepnets4eo.prediction.tile_reader import ReadTile
+from deepnets4eo.tiling.lattice import Lattice, Tile, hann_weights, weight_sums
+from deepnets4eo.tiling.scores import best, entropy, normalised, to_blend_scores, to_bytes
 
 Array = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
@@ -153,7 +153,7 @@ class StripStitcher:
         # networks give channels last; sums over classes are five times as quick with each class together
         scores = None if result is None else np.ascontiguousarray(result, np.float32)
         if self._blender is not None:
-            self._blender.add(read.tile, None if scores is None else summable(scores, self._tiling.scores))
+            self._blender.add(read.tile, None if scores is None else to_blend_scores(scores, self._tiling.scores))
         elif scores is not None:
             self._emit(core.row, core.col, scores)
 
@@ -184,4 +184,4 @@ class StripStitcher:
 
     def _put(self, product: str, row: int, col: int, fractions: Array, valid: NDArray[np.bool_]) -> None:
         if product in self._buffers:
-            self._buffers[product].put(row, col, np.where(valid, packed(fractions), np.uint8(NOTHING)))
+            self._buffers[product].put(row, col, np.where(valid, to_bytes(fractions), np.uint8(NOTHING)))

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.lattice import Lattice
-from deepnets4eo.prediction.ledger import Ledger
 from deepnets4eo.prediction.memory import QUEUE_BYTES, peak_bytes, resident_bytes, stitch_budget, strip_width
 from deepnets4eo.prediction.outputs import LABELS, Outputs, bands_of
+from deepnets4eo.prediction.progress_file import Ledger
 from deepnets4eo.prediction.stitching import CHUNK_ROWS, Strip, StripStitcher
 from deepnets4eo.prediction.tile_reader import ReadTile, TileReader
 from deepnets4eo.rasters.cog import BLOCK_PX
-from deepnets4eo.segmenter import Segmenter
+from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.tiling import Lattice
 
 CUDA_BATCH = 8  # tiles; a CPU gains nothing from more than one
 LONGEST_QUEUE = 8
@@ -169,14 +169,14 @@ class _StripWork:
             self._compute(writer)
         self.waiting.append(read)
         if read.image is not None:
-            self.batch[self._place_of(read)] = read.image
-        if self._place_of(read) == self.job.batch_tiles - 1:
+            self.batch[self._index_in_batch(read)] = read.image
+        if self._index_in_batch(read) == self.job.batch_tiles - 1:
             self._compute(writer)
 
     def _batch_of(self, read: ReadTile) -> int:
         return self.job.lattice.number(read.tile) // self.job.batch_tiles
 
-    def _place_of(self, read: ReadTile) -> int:
+    def _index_in_batch(self, read: ReadTile) -> int:
         return self.job.lattice.number(read.tile) % self.job.batch_tiles
 
     def _compute(self, writer: ThreadPoolExecutor) -> None:
@@ -190,7 +190,7 @@ class _StripWork:
             self.job.counts.network_s += time.perf_counter() - started
             self.job.counts.computed += computed
         for read in self.waiting:
-            result = None if read.image is None or results is None else results[self._place_of(read)]
+            result = None if read.image is None or results is None else results[self._index_in_batch(read)]
             self.pending.append(writer.submit(self._stitch, ReadTile(read.tile, None, read.valid), result))
         self.waiting.clear()
         while len(self.pending) > _queue_length(self.job) * self.job.batch_tiles:

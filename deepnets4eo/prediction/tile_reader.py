@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.grid import Window
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Lattice, Tile, reflected
-from deepnets4eo.rasters.ahead import in_order
-from deepnets4eo.scene import Scene
+from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.tiling import Lattice, Tile, reflected
 
 SEGMENT_BYTES = 16 << 20  # of prepared float32; neighbouring tiles share one read, so blocks are decoded about once
 SEGMENT_TILES = 4

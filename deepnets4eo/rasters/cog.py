@@ -24,9 +24,9 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window as RasterioWindow
 
-from deepnets4eo.files import PARTIAL, replacing, writer_errors, writing
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.files import PARTIAL, atomic_write, writer_errors, writing
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.legend import Legend
 
 BLOCK_PX = 512
 
@@ -124,12 +124,12 @@ class CogWriter:
             NUM_THREADS="ALL_CPUS", OVERVIEW_RESAMPLING="NEAREST" if self._categorical else "AVERAGE",
         )  # fmt: skip
         with ExitStack() as files:  # they take their names together, the raster last
-            partial = files.enter_context(replacing(self.path))
+            partial = files.enter_context(atomic_write(self.path))
             with _gdal_errors(), rasterio.Env(ZSTD_LEVEL_OVERVIEW=1):  # the driver's own scratch file of overviews
                 rasterio.shutil.copy(self.stream, partial, driver="COG", **options)
             _refuse_truncated(partial)
             for path, text in self._side_files().items():
-                files.enter_context(replacing(path)).write_text(text, encoding="utf-8")
+                files.enter_context(atomic_write(path)).write_text(text, encoding="utf-8")
 
     def _side_files(self) -> dict[Path, str]:
         """What a legend needs beside the raster: the style for QGIS, the names for GDAL."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
-from deepnets4eo.legend import VOID
 
 if TYPE_CHECKING:
     from torch import Tensor

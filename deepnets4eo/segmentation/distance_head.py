@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation.distance import CLIP_PX, check_clip, window_targets
-from deepnets4eo.segmentation.score_layer import replace_last_layer
+from deepnets4eo.segmenters.score_layer import replace_last_layer
 
 
 class DistanceHead(nn.Module):
@@ -71,7 +71,7 @@ def add_distance_head(
 
     Errors: InputError where there is no such layer.
 
-    >>> from deepnets4eo.networks import create_model
+    >>> from deepnets4eo.segmenters.networks import create_model
     >>> network = create_model("unet", in_channels=3, num_classes=6, encoder="resnet18", head="distance")
     >>> isinstance(network.segmentation_head[0], DistanceHead)
     True

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation.blocks import he_init
-from deepnets4eo.segmentation.score_layer import replace_last_layer
+from deepnets4eo.segmenters.score_layer import replace_last_layer
 
 KERNELS = (3, 5, 7)
 

@@ -39,7 +39,7 @@ def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
         match[1]: value for name, value in tensors.items() if (match := OWN.fullmatch(name)) and "encoder." in name
     }
     if not state:
-        state = _named_as_ours(encoder, _features(tensors), path)
+        state = _rename_keys(encoder, _features(tensors), path)
     first = "stages.0.0.weight"
     if first in state and state[first].ndim == 4:
         state[first] = fit_bands(state[first], encoder.in_channels)
@@ -83,7 +83,7 @@ def _features(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
     return layers
 
 
-def _named_as_ours(encoder: SegNetEncoder, layers: Mapping[int, Mapping[str, Tensor]], path: Path) -> dict[str, Tensor]:
+def _rename_keys(encoder: SegNetEncoder, layers: Mapping[int, Mapping[str, Tensor]], path: Path) -> dict[str, Tensor]:
     """Pair convolutions with convolutions, and each normalisation with the convolution before it."""
     convolutions = [
         number for number in sorted(layers) if "weight" in layers[number] and layers[number]["weight"].ndim == 4

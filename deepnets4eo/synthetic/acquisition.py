@@ -11,11 +11,11 @@ from functools import cached_property
 import numpy as np
 from affine import Affine
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.grid import Grid
-from deepnets4eo.legend import Legend
 from deepnets4eo.synthetic.labels import class_map
 from deepnets4eo.synthetic.points import PointSample, sample_points
-from deepnets4eo.synthetic.sensor import blur, expose, is_crop, lean, radiance, view
+from deepnets4eo.synthetic.sensor import blur, is_crop, radiance, relief_displacement, simulate_sensor_image, view
 from deepnets4eo.synthetic.spectra import MaterialSpectra, material_spectra
 from deepnets4eo.synthetic.style import Light, Season, Sensor
 from deepnets4eo.synthetic.surface import OPAQUE, Surface
@@ -51,12 +51,12 @@ class Acquisition:
         """(4, H, W) uint8: red, green, blue, near infrared."""
         scene = radiance(self.surface, self.light, self.dimming)
         above = np.maximum(self.surface.height, np.where(self.surface.cover > OPAQUE, self.surface.canopy, 0))
-        scene = lean(scene, above, self.sensor, self.surface.gsd_m)
+        scene = relief_displacement(scene, above, self.sensor, self.surface.gsd_m)
         zoom = abs(self.grid.affine.a) / abs(self.canvas.affine.a)
         if zoom > 1.2:
             scene = np.stack([blur(band, 0.4 * zoom) for band in scene])
         seen = np.stack([view(band, self.matrix, self.shape, 1) for band in scene])
-        return expose(seen, self.sensor, np.random.default_rng([self.seed, 21]))
+        return simulate_sensor_image(seen, self.sensor, np.random.default_rng([self.seed, 21]))
 
     @cached_property
     def dsm(self) -> np.ndarray:

@@ -18,7 +18,7 @@ ROOF_KINDS = ("flat", "gable", "hip", "shed", "dome")
 
 
 @dataclass(frozen=True)
-class Part:
+class BuildingPart:
     """A rectangle of the plan: centre and full sizes in the building's frame, metres."""
 
     a: float
@@ -38,7 +38,7 @@ class Building:
     x: float
     y: float
     angle: float
-    parts: tuple[Part, ...]
+    parts: tuple[BuildingPart, ...]
     roof: str
     eave_m: float
     pitch: float
@@ -100,7 +100,7 @@ class Building:
         return best, inward, slope_a, slope_b
 
     def _part_profile(
-        self, part: Part, a: np.ndarray, b: np.ndarray
+        self, part: BuildingPart, a: np.ndarray, b: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Height, inward distance and gradients of one rectangle about its own centre."""
         to_end, to_side = part.length / 2 - np.abs(a), part.width / 2 - np.abs(b)
@@ -121,30 +121,30 @@ class Building:
         return self.eave_m + self.pitch * (a + part.length / 2), edge, flat + self.pitch, flat
 
 
-def plan_parts(rng: np.random.Generator, length: float, width: float, shape: str) -> tuple[Part, ...]:
+def plan_parts(rng: np.random.Generator, length: float, width: float, shape: str) -> tuple[BuildingPart, ...]:
     """Rectangles of a rect, L, T, U or courtyard plan fitting about `length` x `width` metres."""
-    main = Part(0.0, 0.0, length, width)
+    main = BuildingPart(0.0, 0.0, length, width)
     side = 1.0 if rng.random() < 0.5 else -1.0
     front = 1.0 if rng.random() < 0.5 else -1.0
     reach, wing = width * rng.uniform(0.35, 0.65), length * rng.uniform(0.32, 0.45)
-    stub = Part(side * (length - wing) / 2, front * reach / 2, wing, width + reach)
+    stub = BuildingPart(side * (length - wing) / 2, front * reach / 2, wing, width + reach)
     if shape == "L":
         return (main, stub)
     if shape == "T":
-        return (main, Part(rng.uniform(-0.1, 0.1) * length, front * reach / 2, wing, width + reach))
+        return (main, BuildingPart(rng.uniform(-0.1, 0.1) * length, front * reach / 2, wing, width + reach))
     if shape == "U":
-        thin = Part(side * length * 0.36, front * reach / 2, length * 0.28, width + reach)
-        return (main, thin, Part(-thin.a, thin.b, thin.length, thin.width))
+        thin = BuildingPart(side * length * 0.36, front * reach / 2, length * 0.28, width + reach)
+        return (main, thin, BuildingPart(-thin.a, thin.b, thin.length, thin.width))
     if shape == "courtyard":
         bar = min(length, width) * rng.uniform(0.24, 0.32)
         across = (width - bar) / 2
         along = (length - bar) / 2
         return (
-            Part(0.0, across, length, bar),
-            Part(0.0, -across, length, bar),
-            Part(along, 0.0, bar, width),
-            Part(-along, 0.0, bar, width),
+            BuildingPart(0.0, across, length, bar),
+            BuildingPart(0.0, -across, length, bar),
+            BuildingPart(along, 0.0, bar, width),
+            BuildingPart(-along, 0.0, bar, width),
         )
     if shape == "offset":
-        return (main, Part(side * length * 0.3, front * width * 0.22, length * 0.5, width))
+        return (main, BuildingPart(side * length * 0.3, front * width * 0.22, length * 0.5, width))
     return (main,)

@@ -16,16 +16,16 @@ import numpy as np
 from affine import Affine
 from shapely.geometry import Polygon, box
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
-from deepnets4eo.legend import Legend
 from deepnets4eo.synthetic.acquisition import Acquisition
-from deepnets4eo.synthetic.epoch import Place, paint_epoch
 from deepnets4eo.synthetic.event import Event
+from deepnets4eo.synthetic.event_outcome import EventOutcome
 from deepnets4eo.synthetic.ground import ground_materials, terrain
-from deepnets4eo.synthetic.happening import Happening
 from deepnets4eo.synthetic.layout import draw_plan
 from deepnets4eo.synthetic.points import PointSample
+from deepnets4eo.synthetic.render_date import CityBase, paint_epoch
 from deepnets4eo.synthetic.spectra import MaterialSpectra
 from deepnets4eo.synthetic.style import Season, Style
 from deepnets4eo.synthetic.textures import Textures
@@ -74,7 +74,7 @@ class City:
         return Grid((height, width), self.grid.affine * Affine.translation(-self._margin, -self._margin), CRS)
 
     @cached_property
-    def place(self) -> Place:
+    def place(self) -> CityBase:
         """Plan, ground and textures that both dates share."""
         height, width = self.canvas.shape
         extent_m = (width * self.gsd_m, height * self.gsd_m)
@@ -82,12 +82,12 @@ class City:
         ground = terrain(np.random.default_rng([self.seed, 4]), (height, width), self.gsd_m)
         textures = Textures(np.random.default_rng([self.seed, 5]), self.gsd_m)
         materials, tone = ground_materials((height, width), self.gsd_m, plan, textures, self.seed)
-        return Place(self.seed, self.gsd_m, self.style, plan, ground, textures, materials, tone)
+        return CityBase(self.seed, self.gsd_m, self.style, plan, ground, textures, materials, tone)
 
     @cached_property
-    def happening(self) -> Happening:
+    def happening(self) -> EventOutcome:
         """What the event did, object by object."""
-        return Happening.drawn(np.random.default_rng([self.seed, 6]), self.event, self.place.plan)
+        return EventOutcome.drawn(np.random.default_rng([self.seed, 6]), self.event, self.place.plan)
 
     @cached_property
     def pre(self) -> Acquisition:

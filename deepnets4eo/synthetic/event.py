@@ -16,7 +16,7 @@ GRADES = ("no-damage", "minor-damage", "major-damage", "destroyed")
 
 
 @dataclass(frozen=True)
-class Nature:
+class EventType:
     """How one kind of event works on the place; shares 0–1 at full intensity.
 
     debris_per_m2 : loose pieces over the whole struck area; drift_m : how far debris goes down-wind
@@ -34,10 +34,10 @@ class Nature:
 
 
 NATURES = {
-    "tornado": Nature(0.45, 4.0, "mud", 0.95, 0.95, 0.6, (0.12, 0.24)),
-    "quake": Nature(0.01, 0.0, "", 0.02, 0.0, 0.0, (0.12, 0.22)),
-    "fire": Nature(0.01, 0.5, "scorch", 0.05, 0.8, 0.0, (0.16, 0.35)),
-    "hurricane": Nature(0.08, 3.0, "", 0.45, 0.7, 0.05, (0.35, 0.7)),
+    "tornado": EventType(0.45, 4.0, "mud", 0.95, 0.95, 0.6, (0.12, 0.24)),
+    "quake": EventType(0.01, 0.0, "", 0.02, 0.0, 0.0, (0.12, 0.22)),
+    "fire": EventType(0.01, 0.5, "scorch", 0.05, 0.8, 0.0, (0.16, 0.35)),
+    "hurricane": EventType(0.08, 3.0, "", 0.45, 0.7, 0.05, (0.35, 0.7)),
 }
 
 
@@ -82,7 +82,7 @@ class Event:
             )
 
     @property
-    def nature(self) -> Nature:
+    def nature(self) -> EventType:
         """How this kind of event works."""
         return NATURES[self.kind]
 

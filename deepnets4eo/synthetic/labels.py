@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deepnets4eo.legend import Legend
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.synthetic.materials import KIND
 from deepnets4eo.synthetic.surface import OPAQUE, Surface
 

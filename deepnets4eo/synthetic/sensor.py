@@ -46,7 +46,7 @@ def radiance(surface: Surface, light: Light, dimming: np.ndarray | None = None) 
     return out
 
 
-def lean(image: np.ndarray, height: np.ndarray, sensor: Sensor, gsd_m: float) -> np.ndarray:
+def relief_displacement(image: np.ndarray, height: np.ndarray, sensor: Sensor, gsd_m: float) -> np.ndarray:
     """Displace tall things away from the nadir and show their walls (a not quite vertical view).
 
     image : (4, H, W) float32; height : (H, W) float32, metres above ground
@@ -118,7 +118,7 @@ def blur(plane: np.ndarray, sigma: float) -> np.ndarray:
     return out
 
 
-def expose(scene: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
+def simulate_sensor_image(scene: np.ndarray, sensor: Sensor, rng: np.random.Generator) -> np.ndarray:
     """Blur, sharpening, tone and noise.
 
     scene : (4, H, W) float32 square root of radiance on the image's own grid

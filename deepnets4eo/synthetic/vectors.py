@@ -14,7 +14,7 @@ from shapely.ops import unary_union
 from deepnets4eo.grid import Grid
 from deepnets4eo.synthetic.building import Building
 from deepnets4eo.synthetic.event import GRADES
-from deepnets4eo.synthetic.happening import Happening
+from deepnets4eo.synthetic.event_outcome import EventOutcome
 from deepnets4eo.synthetic.plan import Plan
 
 
@@ -25,7 +25,7 @@ def to_ground(shape: Polygon | LineString, canvas: Grid, gsd_m: float) -> Polygo
     return affinity.affine_transform(shape, scale)
 
 
-def building_frame(plan: Plan, happening: Happening, canvas: Grid, gsd_m: float) -> gpd.GeoDataFrame:
+def building_frame(plan: Plan, happening: EventOutcome, canvas: Grid, gsd_m: float) -> gpd.GeoDataFrame:
     """All planned buildings with their true outline and what became of them, in plan order."""
     rows: list[Building] = plan.buildings
     return gpd.GeoDataFrame(

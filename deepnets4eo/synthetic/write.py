@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import geopandas as gpd
 import numpy as np
 
-from deepnets4eo.files import refuse_existing, replacing, write_json
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.files import atomic_write, check_overwrite, write_json
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.legend import Legend
-from deepnets4eo.output_lock import locked
+from deepnets4eo.outputs.lock import locked
 from deepnets4eo.polygons.vector_files import set_fixed_times
 from deepnets4eo.rasters.cog import CogWriter
 
@@ -36,11 +36,11 @@ def write_city(city: City, folder: Path, *, overwrite: bool = False) -> Path:
     """Write everything; returns the folder. Errors: OutputError when the folder holds a city already."""
     marker = folder / "city.json"
     with locked(folder):
-        refuse_existing(marker, overwrite=overwrite)
+        check_overwrite(marker, overwrite=overwrite)
         if folder.exists():
             _write(city, folder)
         else:  # it appears only when everything in it is written
-            with replacing(folder) as partial:
+            with atomic_write(folder) as partial:
                 partial.mkdir()
                 _write(city, partial)
     return folder
@@ -94,7 +94,7 @@ def _write_vectors(path: Path, layers: dict[str, gpd.GeoDataFrame], tags: dict[s
     """One GeoPackage, a layer each, tagged; empty layers are left out."""
     import pyogrio
 
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         first = True
         for name, frame in layers.items():
             if len(frame):

@@ -1,8 +1,13 @@
 """A recipe and scenes in, a sealed run out."""
 
-from deepnets4eo.training.job import load_recipe, train
+from deepnets4eo.lazy import lazy_names
 
-__all__ = [
-    "load_recipe",
-    "train",
-]
+_HOMES = {
+    "load_recipe": "deepnets4eo.training.job",
+    "train": "deepnets4eo.training.job",
+}
+
+__all__ = list(_HOMES)
+
+
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deepnets4eo.legend import VOID, Legend
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.recipe import TrainSection
 from deepnets4eo.training.losses import SumOfLosses, median_frequency
+from deepnets4eo.training.recipe import TrainSection
 
 Batch = Mapping[str, Tensor]
 

@@ -9,8 +9,8 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deepnets4eo.csv_text import csv_text
-from deepnets4eo.files import replacing, write_text
+from deepnets4eo.files import atomic_write, write_text
+from deepnets4eo.outputs.csv_cells import csv_text
 
 History = Sequence[Mapping[str, float]]
 
@@ -44,6 +44,6 @@ def draw_curves(path: str | Path, history: History, best_epoch: int | None = Non
             axes.legend()
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         figure.savefig(partial, dpi=110)
     return Path(path)

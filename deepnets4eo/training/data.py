@@ -16,15 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice.sampling import ClassCells, balanced_windows
-from deepnets4eo.legend import VOID
-from deepnets4eo.recipe import Recipe
-from deepnets4eo.scene import LABELS
+from deepnets4eo.rasters.scene import LABELS
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.tiling.sampling import ClassCells, balanced_windows
 from deepnets4eo.training.augmentation import Augmentation, Sample
-from deepnets4eo.training.parts import TRAIN, VAL, Parts, Place
+from deepnets4eo.training.recipe import Recipe
+from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, SampleWindow
 
 Batch = dict[str, Tensor]
 
@@ -35,11 +35,11 @@ AHEAD = 2  # batches a reading thread may be ahead of the network
 class SampleReader:
     """Reads one window as a sample: scaled layers, mask and validity."""
 
-    def __init__(self, parts: Parts, inputs: InputSpec) -> None:
+    def __init__(self, parts: DataSplit, inputs: InputSpec) -> None:
         self.parts, self.inputs = parts, inputs
         self._to_place = torch.from_numpy(parts.scenes[0].labels.legend.to_index().astype(np.int64))
 
-    def read(self, place: Place, labelled: np.ndarray, hidden: np.ndarray | None = None) -> Sample:
+    def read(self, place: SampleWindow, labelled: np.ndarray, hidden: np.ndarray | None = None) -> Sample:
         """The sample of a window; labels only where `labelled`, pixels blanked where `hidden`; both (h, w) bool."""
         raw = self.parts.scenes[place.scene].scene.read(place.window, [*self.inputs.names, LABELS])
         if hidden is not None:
@@ -52,25 +52,25 @@ class SampleReader:
         sample["valid"] = torch.from_numpy(raw["valid"])
         return sample
 
-    def train(self, place: Place) -> Sample:
+    def train(self, place: SampleWindow) -> Sample:
         """A sample to learn from; nothing of a validation block is in it, but for leaky splits."""
         labelled = self.parts.mask(place.scene, TRAIN, place.window)
         blank = not self.parts.leaky and self.parts.touches_validation(place)
         return self.read(place, labelled, self.parts.mask(place.scene, VAL, place.window) if blank else None)
 
-    def validation(self, place: Place, halo_px: int, tile_px: int) -> Sample:
+    def validation(self, place: SampleWindow, halo_px: int, tile_px: int) -> Sample:
         """A tile around a validation window, labels in that window alone, so that each pixel is counted once."""
         row, col = place.window.row - halo_px, place.window.col - halo_px
         tile = Window(row, col, tile_px, tile_px)
         labelled = np.zeros((tile_px, tile_px), bool)
         labelled[place.window.within(tile).slices] = True
-        return self.read(Place(place.scene, tile), labelled)
+        return self.read(SampleWindow(place.scene, tile), labelled)
 
 
 class WindowPlan:
     """Which windows an epoch sees, drawn from (seed, epoch): at random by area, or around each class in turn."""
 
-    def __init__(self, parts: Parts, cells: Sequence[ClassCells], recipe: Recipe) -> None:
+    def __init__(self, parts: DataSplit, cells: Sequence[ClassCells], recipe: Recipe) -> None:
         self.parts, self.data, self.seed = parts, recipe.data, recipe.train.seed
         areas = parts.areas(TRAIN)
         self._by_area = areas / areas.sum()
@@ -81,28 +81,28 @@ class WindowPlan:
             raise InputError("no pixel of the training part is labelled with a class. Check labels, legend and split.")
         self._by_class = counts / np.maximum(counts.sum(axis=0), 1)
 
-    def places(self, epoch: int) -> list[Place]:
+    def places(self, epoch: int) -> list[SampleWindow]:
         """The windows of an epoch, in order."""
         rng = np.random.default_rng([self.seed, epoch])
         return [self._place(rng) for _ in range(self.data.windows_per_epoch)]
 
-    def _place(self, rng: np.random.Generator) -> Place:
+    def _place(self, rng: np.random.Generator) -> SampleWindow:
         for _ in range(TRIES):
             place = self._balanced(rng) if self.data.sampling == "balanced" else self._random(rng)
             if self.parts.leaky or not self.parts.touches_validation(place):
                 break
         return place
 
-    def _random(self, rng: np.random.Generator) -> Place:
+    def _random(self, rng: np.random.Generator) -> SampleWindow:
         scene = int(rng.choice(len(self._by_area), p=self._by_area))
         return self.parts.random_place(scene, self.data.tile_px, rng)
 
-    def _balanced(self, rng: np.random.Generator) -> Place:
+    def _balanced(self, rng: np.random.Generator) -> SampleWindow:
         chosen = int(rng.choice(self._present))
         scene = int(rng.choice(len(self._cells), p=self._by_class[:, chosen]))
         only = np.arange(self._by_class.shape[1]) == chosen
         cells = replace(self._cells[scene], counts=np.where(only, self._cells[scene].counts, 0))
-        return Place(scene, balanced_windows(cells, self.data.tile_px, 1, rng)[0])
+        return SampleWindow(scene, balanced_windows(cells, self.data.tile_px, 1, rng)[0])
 
 
 class Plan(Protocol):

@@ -12,14 +12,14 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.catalog import recipe_path
-from deepnets4eo.dataset_card import DatasetCard
+from deepnets4eo.cards.catalog import recipe_path
+from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.errors import DeepNets4EOError, InputError, RunError
-from deepnets4eo.files import refuse_existing, remove_leftovers
+from deepnets4eo.files import check_overwrite, remove_leftovers
 from deepnets4eo.formats.access import offline
-from deepnets4eo.input_files import refuse_inputs
-from deepnets4eo.output_lock import locked
-from deepnets4eo.recipe import Recipe, differing_keys, read_recipe, resolve
+from deepnets4eo.outputs.input_files import refuse_inputs
+from deepnets4eo.outputs.lock import locked
+from deepnets4eo.training.recipe import Recipe, differing_keys, read_recipe, resolve
 from deepnets4eo.training.tasks import SEGMENTATION, Task, TrainOptions, load_task
 
 OFFLINE = "a recipe goes online only where that was asked for. Add --online, or give a file on this computer."
@@ -51,7 +51,7 @@ def train(
     given = recipe if isinstance(recipe, (str, Path)) and not options.resume else None
     refuse_inputs([out, *(out / name for name in MADE)], [given, _paths_in(resolved.to_dict())])
     with locked(out):
-        refuse_existing(out, overwrite=options.overwrite, resume=options.resume)
+        check_overwrite(out, overwrite=options.overwrite, resume=options.resume)
         if options.resume:
             _same_recipe(out / RECIPE, resolved)
         else:

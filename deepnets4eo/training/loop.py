@@ -24,9 +24,9 @@ import torch
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.recipe import TrainSection
 from deepnets4eo.training.curves import draw_curves, write_log
 from deepnets4eo.training.progress import EpochProgress
+from deepnets4eo.training.recipe import TrainSection
 from deepnets4eo.training.schedules import LR_FACTOR, build_optimizer, lr_factor
 from deepnets4eo.training.state import load_state, read_scalars, save_state
 
@@ -110,7 +110,7 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
     module = _Loop(network, step, loader, validate, fit, display)
     progress = module.progress
     if fit.resume and fit.path(LAST).exists():
-        module.take_up(fit.path(LAST))
+        module.load_checkpoint(fit.path(LAST))
     left = 0 if _stops_early(progress, train) else train.epochs - progress.epochs_done
     if left > 0:
         with _quiet_lightning(), torch.random.fork_rng(devices=_gpus(fit.device)):
@@ -156,7 +156,7 @@ class _Loop(lightning.LightningModule):
         """The batches of whatever epoch it is when the first of them is asked for."""
         return self.batches
 
-    def take_up(self, path: Path) -> None:
+    def load_checkpoint(self, path: Path) -> None:
         """Continue from a checkpoint of the same recipe."""
         scalars = read_scalars(path)
         if scalars.get("identity") != self.plan.identity:

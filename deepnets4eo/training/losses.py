@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
-from deepnets4eo.legend import VOID
 
 MULTICLASS = "multiclass"
 

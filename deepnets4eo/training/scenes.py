@@ -19,16 +19,16 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
-from deepnets4eo.dataset_card import TRAIN, DatasetCard
-from deepnets4eo.dataset_reader import open_dataset, refuse_other_bands
+from deepnets4eo.cards.dataset_card import TRAIN, DatasetCard
+from deepnets4eo.cards.dataset_reader import open_dataset, refuse_other_bands
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.formats.access import is_remote, refuse_offline
 from deepnets4eo.grid import Grid, Window, whole
-from deepnets4eo.legend import VOID, Legend
+from deepnets4eo.rasters.scene import LABELS, Layer, Scene
 from deepnets4eo.rasters.sources import ArraySource
-from deepnets4eo.recipe import DataSection
-from deepnets4eo.scene import LABELS, Layer, Scene
+from deepnets4eo.training.recipe import DataSection
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class NamedScene:
     labels: LegendLabels
     sources: dict[str, str]
 
-    def keeping(self, keep: Keep) -> Scene:
+    def with_labels_where(self, keep: Keep) -> Scene:
         """The same scene with labels only where `keep(window)` is True, e.g. in one part of a split."""
         labels = LegendLabels(self.labels.reader, self.labels.legend, keep)
         return Scene({**self.scene.layers, LABELS: Layer(labels)}, self.scene.grid)
@@ -115,7 +115,7 @@ def dataset_scenes(
 
     layers : what the scenes hold beside the labels. legend : what the labels are seen in, the card's own by default.
     data : bands, nodata, labels_legend, unknown_labels, and in `layers` other patterns or layers of the card.
-    Errors: InputError naming the tiles that lack a layer (see `deepnets4eo.dataset_reader.open_dataset`).
+    Errors: InputError naming the tiles that lack a layer (see `deepnets4eo.cards.dataset_reader.open_dataset`).
     """
     card, data = card if isinstance(card, DatasetCard) else DatasetCard.load(card), data or DataSection()
     # patterns with * are those of plain folders, such as the default ones; the card's stand in their place

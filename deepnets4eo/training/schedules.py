@@ -9,7 +9,7 @@ import math
 from typing import TYPE_CHECKING
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.recipe import TrainSection
+from deepnets4eo.training.recipe import TrainSection
 
 if TYPE_CHECKING:
     from torch import nn

@@ -13,23 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepnets4eo import report
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation import report
 from deepnets4eo.files import read_json, write_json, write_text
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.lattice.sampling import ClassCells
-from deepnets4eo.legend import Legend
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.recipe import Recipe
-from deepnets4eo.run import LEGEND, save_run
-from deepnets4eo.sealing import CARD
-from deepnets4eo.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import LEGEND, save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.tiling import Tiling
+from deepnets4eo.tiling.sampling import ClassCells
 from deepnets4eo.training.curves import draw_curves, write_log
-from deepnets4eo.training.parts import Parts, make_parts
+from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.scenes import open_scenes
+from deepnets4eo.training.splits import DataSplit, make_split
 from deepnets4eo.training.statistics import class_cells, measure_inputs, warn_of_lacking
-from deepnets4eo.training.tasks import TrainOptions
+from deepnets4eo.training.tasks import Task, TrainOptions
 
 if TYPE_CHECKING:
     from deepnets4eo.device import Compute
@@ -44,7 +44,7 @@ class Prepared:
 
     recipe: Recipe
     legend: Legend
-    parts: Parts
+    parts: DataSplit
     inputs: InputSpec
     cells: list[ClassCells]
 
@@ -72,7 +72,7 @@ def prepare(recipe: Recipe) -> Prepared:
     """Open the scenes, split them, and measure the training part."""
     legend = load_legend(recipe)
     scenes = open_scenes(recipe.data, recipe.model.layers, legend)
-    parts = make_parts(scenes, recipe.data)
+    parts = make_split(scenes, recipe.data)
     if parts.leaky:
         log.warning("data.split=random: neighbours of training pixels are validated on, so the scores are leaky.")
     inputs = measure_inputs(parts, recipe.model.layers).with_optional(recipe.train.modality_dropout)
@@ -189,7 +189,7 @@ def _as_it_is(segmenter: NetworkSegmenter, recipe: Recipe, compute: Compute) -> 
 
 
 def _untrained(prepared: Prepared) -> NetworkSegmenter:
-    from deepnets4eo.networks import create_model
+    from deepnets4eo.segmenters.networks import create_model
 
     model, predict = prepared.recipe.model, prepared.recipe.predict
     _refuse_other_streams(model.options.get("streams"), prepared.inputs)
@@ -244,3 +244,6 @@ def _notes(prepared: Prepared, scores: dict[str, Any]) -> dict[str, Any]:
         "training_pixels": dict(zip(prepared.legend.names, prepared.pixels, strict=True)),
         "validation": {name: scores[name] for name in report.OVERALL},
     }
+
+
+TASK = Task(train_segmentation)

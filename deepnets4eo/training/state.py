@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.files import parse_json, plain, replacing
+from deepnets4eo.files import atomic_write, parse_json, plain
 
 NETWORK, OPTIMIZER = "network.", "optimizer."
 
@@ -33,7 +33,7 @@ def save_state(path: Path, network: nn.Module, optimizer: Optimizer | None, scal
             else:
                 steps[f"{index}.{key}"] = value
     header = json.dumps(plain({**scalars, "optimizer_scalars": steps}))
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         save_file(tensors, partial, metadata={"deepnets4eo": header})
 
 

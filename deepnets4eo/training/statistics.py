@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
-from deepnets4eo.inputs import InputSpec, LayerInput, scene_gsd_m
-from deepnets4eo.lattice.sampling import ClassCells
-from deepnets4eo.legend import VOID
-from deepnets4eo.outliers import FarValues, far_values
-from deepnets4eo.scene import LABELS
-from deepnets4eo.training.parts import TRAIN, VAL, Parts, Place
+from deepnets4eo.rasters.outliers import Outliers, find_outliers
+from deepnets4eo.rasters.scene import LABELS
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, scene_gsd_m
+from deepnets4eo.tiling.sampling import ClassCells
+from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, SampleWindow
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Moments:
         return np.sqrt(self._squares / max(self.count, 1))
 
 
-def measure_inputs(parts: Parts, layers: Sequence[str], *, most_windows: int = MOST_WINDOWS) -> InputSpec:
+def measure_inputs(parts: DataSplit, layers: Sequence[str], *, most_windows: int = MOST_WINDOWS) -> InputSpec:
     """Scaling, range and GSD of the training part, from at most `most_windows` of its windows, evenly spread.
 
     Peak memory: one window and 1 MB a layer and band.
@@ -80,7 +80,7 @@ def measure_inputs(parts: Parts, layers: Sequence[str], *, most_windows: int = M
     return InputSpec(specs, round(float(np.median(known)), 6) if known else None)
 
 
-def class_cells(parts: Parts) -> list[ClassCells]:
+def class_cells(parts: DataSplit) -> list[ClassCells]:
     """Where each class lies in the training part of each scene; reads all labels once."""
     found = []
     for number, named in enumerate(parts.scenes):
@@ -88,7 +88,7 @@ def class_cells(parts: Parts) -> list[ClassCells]:
     return found
 
 
-def warn_of_lacking(parts: Parts, pixels: Sequence[int]) -> None:
+def warn_of_lacking(parts: DataSplit, pixels: Sequence[int]) -> None:
     """Say which classes no training pixel shows, and that nothing is validated where no label is; pixels : (K,)."""
     legend = parts.scenes[0].labels.legend
     lacking = [name for name, count in zip(legend.names, pixels, strict=True) if not count]
@@ -105,7 +105,7 @@ def warn_of_lacking(parts: Parts, pixels: Sequence[int]) -> None:
         )
 
 
-def _nothing_valid(parts: Parts, layers: Sequence[str]) -> str:
+def _nothing_valid(parts: DataSplit, layers: Sequence[str]) -> str:
     """Which layers are to blame: those that are valid nowhere in a scene, if there are any."""
     empty = [
         f"layer {layer!r} ({named.sources[layer]}) has none at all"
@@ -118,7 +118,7 @@ def _nothing_valid(parts: Parts, layers: Sequence[str]) -> str:
 
 
 def _warn_of_far(
-    parts: Parts,
+    parts: DataSplit,
     layer: str,
     std: NDArray[np.float64],
     pixels: NDArray[np.float32],
@@ -128,14 +128,14 @@ def _warn_of_far(
     ends = [(scene, np.concatenate(found, axis=1)) for (name, scene), found in extremes.items() if name == layer]
     for band in range(len(std)):
         values = np.concatenate([pixels[band], *(found[band] for _, found in ends)])
-        far = far_values(values)
-        if far is None or not far.ruins(float(std[band]), values):
+        far = find_outliers(values)
+        if far is None or not far.dominates_std(float(std[band]), values):
             continue
         scenes = [scene for scene, found in ends if far.others(found[band]).size < found[band].size]
         _say_far(parts, layer, far, scenes, (float(std[band]), float(far.others(values).std(dtype=np.float64))))
 
 
-def _say_far(parts: Parts, layer: str, far: FarValues, scenes: Sequence[int], std: tuple[float, float]) -> None:
+def _say_far(parts: DataSplit, layer: str, far: Outliers, scenes: Sequence[int], std: tuple[float, float]) -> None:
     named = parts.scenes[scenes[0]]
     more = f" and {len(scenes) - 1} more" if len(scenes) > 1 else ""
     remedy = (
@@ -148,14 +148,14 @@ def _say_far(parts: Parts, layer: str, far: FarValues, scenes: Sequence[int], st
     )  # fmt: skip
 
 
-def _spread(places: Sequence[Place], most: int) -> list[Place]:
+def _spread(places: Sequence[SampleWindow], most: int) -> list[SampleWindow]:
     """At most `most` of them, evenly spread."""
     if len(places) <= most:
         return list(places)
     return [places[round(at)] for at in np.linspace(0, len(places) - 1, most)]
 
 
-def _bands(parts: Parts, layer: str) -> int:
+def _bands(parts: DataSplit, layer: str) -> int:
     counts = {named.scene.layers[layer].count for named in parts.scenes}
     if len(counts) > 1:
         raise InputError(
@@ -164,7 +164,7 @@ def _bands(parts: Parts, layer: str) -> int:
     return counts.pop()
 
 
-def _layer_input(parts: Parts, name: str, moments: Moments, pixels: NDArray[np.float32]) -> LayerInput:
+def _layer_input(parts: DataSplit, name: str, moments: Moments, pixels: NDArray[np.float32]) -> LayerInput:
     layer = parts.scenes[0].scene.layers[name]
     low, high = np.percentile(pixels, (1, 99))
     return LayerInput(

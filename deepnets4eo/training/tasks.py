@@ -1,4 +1,4 @@
-"""Tasks that can be trained: segmentation here, others through the entry points group `deepnets4eo.training.tasks`.
+"""Tasks that can be trained, by name, through the entry points group `deepnets4eo.training.tasks` (see `plugins`).
 
 So the core trains what branches add without importing a branch. Refuses names that nobody provides.
 """
@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.recipe import Recipe
+from deepnets4eo.plugins import TASKS, plugins_of
+from deepnets4eo.training.recipe import Recipe
 
-GROUP = "deepnets4eo.training.tasks"
 SEGMENTATION = "segmentation"
 
 
@@ -44,13 +43,10 @@ class Task:
 
 def load_task(name: str) -> Task:
     """The task of that name; InputError lists those there are."""
-    if name == SEGMENTATION:
-        from deepnets4eo.training.segmentation import train_segmentation
-
-        return Task(train_segmentation)
-    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    found = plugins_of(TASKS)
     if name not in found:
-        names = ", ".join([SEGMENTATION, *sorted(found)])
-        raise InputError(f"task {name!r} is unknown. Choose from {names}, or install the package that adds it.")
+        raise InputError(
+            f"task {name!r} is unknown. Choose from {', '.join(sorted(found))}, or install the package that adds it."
+        )
     loaded = found[name].load()
     return loaded if isinstance(loaded, Task) else Task(loaded)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.rasters.ahead import in_order
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.rasters.scene import Layer
 
 BLOCK_PX = 2048
 BATCH = 1024

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.rasters.ahead import in_order
-from deepnets4eo.scene import VOID, Layer
+from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.rasters.scene import VOID, Layer
 from deepnets4eo.zonal.outlines import Outlines, Spans
 
 BLOCK_PX = 1024

@@ -18,8 +18,8 @@ import numpy as np
 from prediction_case import BLOCK_PX, make_legend, make_scene
 
 from deepnets4eo.grid import Window
-from deepnets4eo.run import load_run
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training import train
 
 METHODS = ("hog-svm", "rgb-svm", "random-forest", "hsv-svm", "som")

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from deepnets4eo.device import choose, cpu_has_bfloat16_units
-from deepnets4eo.networks import create_model
+from deepnets4eo.segmenters.networks import create_model
 
 CLASSES = 4
 

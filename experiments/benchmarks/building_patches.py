@@ -21,7 +21,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.grid import blocks
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.patches import cut_patches
 
 BANDS = 3

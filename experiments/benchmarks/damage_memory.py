@@ -28,7 +28,7 @@ from deepnets4eo.damage.job import assess
 from deepnets4eo.damage.registration import align_footprints, register
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
 
 TILE_PX = 2000

@@ -46,7 +46,7 @@ def compare_features(arguments: argparse.Namespace, bands: Bands) -> None:
     centres = places * arguments.step + arguments.step // 2
     whole = (np.minimum(centres, np.array(bands.shape) - centres) > arguments.patch // 2 + 1).all(axis=1)
     chosen = np.random.default_rng(0).permutation(np.flatnonzero(whole))[: arguments.sample]
-    patch_s, found = timed(lambda: alone.at_places(bands, *centres[chosen].T), arguments.repeats)
+    patch_s, found = timed(lambda: alone.at_indices(bands, *centres[chosen].T), arguments.repeats)
     patch_s *= len(places) / len(chosen)
     pixels = values[0].size * arguments.step**2 / 1e6
     at = places[chosen].T

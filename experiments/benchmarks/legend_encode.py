@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from deepnets4eo.legend import VOID, Legend
+from deepnets4eo.cards.legend import VOID, Legend
 
 
 def by_loop(legend: Legend, image: np.ndarray) -> np.ndarray:

@@ -23,8 +23,8 @@ import rasterio.features
 import shapely
 from affine import Affine
 
-from deepnets4eo.fusion import OsmRules, rasterize_osm
 from deepnets4eo.grid import Grid, Window, blocks
+from deepnets4eo.osm import OsmRules, rasterize_osm
 from deepnets4eo.rasters.cog import CogWriter
 
 if TYPE_CHECKING:

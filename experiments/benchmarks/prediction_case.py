@@ -12,11 +12,11 @@ import torch
 from affine import Affine
 from rasterio.windows import Window as RasterioWindow
 
+from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.grid import blocks
-from deepnets4eo.inputs import InputSpec, LayerInput
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend, LegendClass
-from deepnets4eo.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.tiling import Tiling
 
 BLOCK_PX = 512
 INPUTS = InputSpec({"image": LayerInput(("band_1", "band_2", "band_3"), (120.0,) * 3, (45.0,) * 3, 40, 210)}, gsd_m=0.5)

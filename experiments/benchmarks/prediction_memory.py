@@ -20,8 +20,8 @@ from prediction_case import make_scene, make_segmenter
 def in_this_process(arguments: argparse.Namespace, scene: Path, out: Path) -> None:
     """One prediction."""
     from deepnets4eo.cli.options import memory_bytes
-    from deepnets4eo.lattice import Tiling
     from deepnets4eo.prediction import PredictOptions, predict
+    from deepnets4eo.tiling import Tiling
 
     tiling = Tiling(arguments.tile, 32, arguments.overlap)
     segmenter = make_segmenter(arguments.network, arguments.num_classes[0], tiling)

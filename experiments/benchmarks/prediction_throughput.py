@@ -19,10 +19,10 @@ import torch
 from prediction_case import make_scene, make_segmenter
 
 from deepnets4eo.device import choose
-from deepnets4eo.lattice import Tiling
 from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.prediction.memory import peak_bytes
-from deepnets4eo.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.tiling import Tiling
 
 
 def bare_forward(segmenter: NetworkSegmenter, repeats: int) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from odc.geo.geobox import GeoBox
 from scipy import ndimage
 
 from deepnets4eo.damage.registration import Registration, register
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 GSD_M = 0.5
 MOTIONS = {

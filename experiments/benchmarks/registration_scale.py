@@ -22,7 +22,7 @@ from rasterio.transform import from_origin
 from scipy import ndimage
 
 from deepnets4eo.damage.registration import align_footprints, register
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 GSD_M, BLOCK_PX, CRS = 0.5, 2500, "EPSG:32615"
 WEST, NORTH = 500_000.0, 4_100_000.0

@@ -19,13 +19,13 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import Compute
-from deepnets4eo.inputs import InputSpec, LayerInput
-from deepnets4eo.legend import Legend
-from deepnets4eo.networks import create_model
-from deepnets4eo.recipe import Recipe, TrainSection, resolve
-from deepnets4eo.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.training.criterion import SegmentationCriterion
+from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
 from deepnets4eo.training.schedules import build_optimizer
 
 LEGEND = Legend.load("isprs")

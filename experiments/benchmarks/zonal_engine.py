@@ -22,7 +22,7 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.grid import blocks
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal import class_counts
 
 NUM_CLASSES = 5

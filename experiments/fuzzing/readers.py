@@ -98,7 +98,7 @@ def _json(main: Path, out: Path, sound: Seeds) -> object:
 
 def _layer(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.grid import Window, gsd_m
-    from deepnets4eo.scene import Layer, Scene, overlap_share
+    from deepnets4eo.rasters.scene import Layer, Scene, overlap_share
 
     layer, other = Layer.open(main), Layer.open(sound["raster"][0].path)
     read: list[object] = [layer.read(Window(-3, 5, 20, 20)), layer.thumbnail(16)]
@@ -110,24 +110,24 @@ def _layer(main: Path, out: Path, sound: Seeds) -> object:
 
 def _scene(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.grid import Window
-    from deepnets4eo.inputs import InputSpec
-    from deepnets4eo.scene import Scene
+    from deepnets4eo.rasters.scene import Scene
+    from deepnets4eo.segmenters.inputs import InputSpec
 
     scene = Scene.open(image=main, labels=sound["labels"][0].path)
     return scene.read(Window(0, 0, 20, 20)), InputSpec.measure([scene])
 
 
 def _legend(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.legend import Legend
+    from deepnets4eo.cards.legend import Legend
 
     legend = Legend.load(main)
     return legend.to_index(), legend.color_table(), legend.qml(), legend.remap_to(Legend.load("isprs"), missing="void")
 
 
 def _dataset_card(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.dataset_card import DatasetCard
-    from deepnets4eo.dataset_inspection import inspect_dataset
-    from deepnets4eo.dataset_reader import open_dataset
+    from deepnets4eo.cards.dataset_card import DatasetCard
+    from deepnets4eo.cards.dataset_reader import open_dataset
+    from deepnets4eo.inspection.datasets import inspect_dataset
 
     card = DatasetCard.load(main)
     found = inspect_dataset(str(main.parent), card) if main.parent.is_dir() else None
@@ -148,7 +148,7 @@ def _rules(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def _osm_rules(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.fusion.osm_rules import OsmRules
+    from deepnets4eo.osm.rules import OsmRules
 
     return OsmRules.load(main).keys
 
@@ -165,7 +165,7 @@ def _damage_model(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def _run(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.run import load_run
+    from deepnets4eo.segmenters.run import load_run
 
     run = load_run(main)
     prepared = np.zeros((1, run.inputs.in_channels, 32, 32), np.float32)
@@ -173,13 +173,13 @@ def _run(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def _grader(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.damage.verdict import Judge
+    from deepnets4eo.damage.decision_with_network import DecisionModel
 
-    return Judge.load(str(main), 0.5, 0.5)
+    return DecisionModel.load(str(main), 0.5, 0.5)
 
 
 def _object_run(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.segmentation import ObjectClassifier
+    from deepnets4eo.objects import ObjectClassifier
 
     return ObjectClassifier.load(main)
 
@@ -194,7 +194,7 @@ def _state(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def _journal(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.prediction.ledger import Ledger
+    from deepnets4eo.prediction.progress_file import Ledger
 
     ledger = Ledger(main / "labels.tif")
     if not ledger.load():
@@ -237,7 +237,7 @@ def _first_weights(main: Path, out: Path, sound: Seeds) -> object:
 
 def _footprints(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.damage.footprints import read_footprints
-    from deepnets4eo.scene import Layer
+    from deepnets4eo.rasters.scene import Layer
 
     footprints = read_footprints(main)
     grid = Layer.open(sound["raster"][0].path).grid

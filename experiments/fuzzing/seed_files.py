@@ -21,9 +21,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
 
-from deepnets4eo.catalog import dataset_path, legend_path, model_path, recipe_path
+from deepnets4eo.cards.catalog import dataset_path, legend_path, model_path, recipe_path
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.files import write_json, write_yaml
-from deepnets4eo.legend import Legend
 from deepnets4eo.rasters.mosaic import mosaic_vrt
 from fuzzing.openstreetmap import small_pbf
 
@@ -218,14 +218,14 @@ def _osm(root: Path) -> dict[str, list[Seed]]:
 
 def _cards(root: Path) -> dict[str, list[Seed]]:
     """The package's own cards and recipes, one folder each."""
-    from deepnets4eo import fusion
+    from deepnets4eo import osm
 
     sources = {
         "legend": [legend_path("isprs"), legend_path("xbd")],
         "dataset-card": [dataset_path("isprs_vaihingen"), dataset_path("isprs_potsdam")],
         "recipe": [recipe_path("unet-resnet34"), recipe_path("damage-siamese")],
         "rules": [model_path("baselines/expert-rules") / "rules.yaml"],
-        "osm-rules": [Path(str(fusion.__file__)).with_name("osm_rules.yaml")],
+        "osm-rules": [Path(str(osm.__file__)).with_name("osm_rules.yaml")],
         "damage-model": [model_path("damage-evidence") / "coefficients.yaml"],
     }
     seeds: dict[str, list[Seed]] = {}

@@ -15,17 +15,17 @@ from deepnets4eo.baselines import ExpertRules, PixelClassifier
 from deepnets4eo.baselines.parts.bank_file import save_bank
 from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
 from deepnets4eo.baselines.rule_table import RuleTable
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, sha256
 from deepnets4eo.grid import Window
-from deepnets4eo.inputs import InputSpec, LayerInput
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend
-from deepnets4eo.prediction.ledger import Ledger
-from deepnets4eo.run import save_run
-from deepnets4eo.scene import Scene
-from deepnets4eo.sealing import CARD, SIGNATURE, hash_of
-from deepnets4eo.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.prediction.progress_file import Ledger
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.checksums import CARD, SIGNATURE, hash_of
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.tiling import Tiling
 from fuzzing.seed_files import Seed, image_array, label_array, write_raster
 
 SMALL_NETWORK = {"name": "segnet", "width": 2}
@@ -88,7 +88,7 @@ def _segmenters(scene: Scene) -> dict[str, Segmenter]:
     from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator
     from deepnets4eo.baselines.postprocessing.segmenter import PostProcessed
     from deepnets4eo.damage.siamese.network import SiameseNet
-    from deepnets4eo.segmentation.ensemble import Ensemble
+    from deepnets4eo.segmenters.ensemble import Ensemble
 
     inputs, legend = InputSpec.measure([scene]), Legend.load("isprs")
     found: dict[str, Segmenter] = {"network": NetworkSegmenter(SMALL_NETWORK, inputs, legend, tiling=TILING)}
@@ -110,8 +110,8 @@ def _segmenters(scene: Scene) -> dict[str, Segmenter]:
 
 
 def _object_run(root: Path) -> list[Seed]:
-    from deepnets4eo.scene import Layer
-    from deepnets4eo.segmentation import ObjectClassifier, ObjectView
+    from deepnets4eo.objects import ObjectClassifier, ObjectView
+    from deepnets4eo.rasters.scene import Layer
     from fuzzing.seed_files import buildings
 
     image = write_raster(root / "object-image.tif", image_array())

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepnets4eo.baselines.bands import Bands, band_names, restored
+from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
 from deepnets4eo.errors import InputError
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.scene import Scene
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.inputs import InputSpec
 
 
 def make_scene(bands: int = 4) -> Scene:
@@ -22,7 +22,7 @@ def test_prepared_values_come_back_in_their_own_units():
     scene = make_scene()
     inputs = InputSpec.measure([scene], ("image", "dsm"))
     sample = scene.read()
-    bands = restored(inputs.prepare(sample), inputs, band_names(inputs))
+    bands = unstandardise(inputs.prepare(sample), inputs, band_names(inputs))
     np.testing.assert_allclose(bands.pick("red", "green", "blue", "nir"), sample["image"], atol=1e-3)
     np.testing.assert_allclose(bands.pick("height"), sample["dsm"], atol=1e-3)
 
@@ -32,7 +32,7 @@ def test_what_was_not_valid_comes_back_as_the_training_mean():
     inputs = InputSpec.measure([scene])
     sample = scene.read()
     sample["valid"][3, 4] = False
-    bands = restored(inputs.prepare(sample), inputs, band_names(inputs))
+    bands = unstandardise(inputs.prepare(sample), inputs, band_names(inputs))
     assert bands.values[0, 3, 4] == np.rint(inputs.layers["image"].mean[0])  # whole, as bytes are
 
 
@@ -70,7 +70,7 @@ def test_unit_values_lie_between_zero_and_one(low, width):
 def test_bytes_are_scaled_by_255_and_metres_by_what_training_showed():
     scene = make_scene()
     inputs = InputSpec.measure([scene], ("image", "dsm"))
-    bands = restored(inputs.prepare(scene.read()), inputs, band_names(inputs))
+    bands = unstandardise(inputs.prepare(scene.read()), inputs, band_names(inputs))
     np.testing.assert_allclose(bands.unit("green")[0], scene.read()["image"][1] / 255, atol=1e-5)
     dsm = scene.read()["dsm"][0]
     low, high = np.percentile(dsm, (1, 99))

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepnets4eo.baselines.patch_network import PatchNetwork
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.inputs import InputSpec, LayerInput
-from deepnets4eo.legend import Legend
-from deepnets4eo.networks import create_model
-from deepnets4eo.recipe import Recipe, resolve
-from deepnets4eo.run import load_run, save_run
-from deepnets4eo.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic import City
+from deepnets4eo.training.recipe import Recipe, resolve
 from deepnets4eo.training.segmentation import train_segmentation
 from deepnets4eo.training.tasks import TrainOptions
 

@@ -8,18 +8,18 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
-from deepnets4eo.baselines.bands import Bands, band_names, restored
+from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
 from deepnets4eo.baselines.features import HOMES, DenseFeature, build_features, stack
+from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_json
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend, LegendClass
 from deepnets4eo.prediction import predict
-from deepnets4eo.run import load_run, save_run
-from deepnets4eo.scene import Layer, Scene
-from deepnets4eo.sealing import seal
-from deepnets4eo.segmenter import place_table
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.checksums import seal
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters.segmenter import value_to_index
+from deepnets4eo.tiling import Tiling
 
 LEGEND = Legend("three", tuple(LegendClass(v, n, (v, v, 1)) for v, n in [(2, "low"), (5, "middle"), (9, "high")]))
 
@@ -73,7 +73,7 @@ def test_sites_are_classified_once_and_given_to_their_square():
     classifier = PixelClassifier(LogisticRegression(), INPUTS, LEGEND, stride_px=4).fit([SCENE], max_pixels=900)
     places = classifier.predict_classes(prepared())[0]
     np.testing.assert_array_equal(places, np.kron(places[2::4, 2::4], np.ones((4, 4), np.uint8)))
-    labels = place_table(LEGEND)[SCENE.read()["labels"]]
+    labels = value_to_index(LEGEND)[SCENE.read()["labels"]]
     assert (places == labels).mean() > 0.97
 
 
@@ -134,7 +134,7 @@ def test_scenes_with_bands_in_another_order_are_refused(tmp_path):
     swapped = InputSpec({"image": type(layer)(("blue", "green", "red"), layer.mean, layer.std, layer.low, layer.high)})
     assert band_names(renamed) == ("image.red", "image.green", "image.blue")
     assert band_names(swapped) == ("image.blue", "image.green", "image.red")
-    red = restored(inputs.prepare(SCENE.read()), swapped, band_names(swapped)).pick("red")
+    red = unstandardise(inputs.prepare(SCENE.read()), swapped, band_names(swapped)).pick("red")
     np.testing.assert_allclose(red[0], SCENE.read()["image"][2], atol=1e-3)
 
 
@@ -155,7 +155,7 @@ def test_strides_that_do_not_divide_a_tile_are_refused():
 
 def test_a_feature_can_be_given_instead_of_its_name():
     double = DenseFeature("double", 0, lambda bands: list(bands.names), lambda bands: bands.values * 2)
-    bands = restored(prepared()[0], INPUTS, band_names(INPUTS))
+    bands = unstandardise(prepared()[0], INPUTS, band_names(INPUTS))
     np.testing.assert_array_equal(stack([double], bands), bands.values * 2)
     classifier = PixelClassifier(LogisticRegression(), INPUTS, LEGEND, features=[double, "pixels"])
     assert classifier.columns[0] == "double.image.red"

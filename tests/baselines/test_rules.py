@@ -7,12 +7,12 @@ import yaml
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.rule_table import RuleTable
 from deepnets4eo.baselines.rules import ExpertRules
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, LabelError, RunError
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend
-from deepnets4eo.scene import Scene
-from deepnets4eo.segmenter import Segmenter
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.tiling import Tiling
 
 LEGEND = Legend.load("dfc2015")
 BANDS = {"image": ["red", "green", "blue", "nir"], "dsm": ["height"]}

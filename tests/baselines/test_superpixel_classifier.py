@@ -11,15 +11,15 @@ from sklearn.preprocessing import StandardScaler
 
 from deepnets4eo.baselines import SuperpixelClassifier
 from deepnets4eo.baselines.superpixels import Superpixels
+from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend, LegendClass
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.run import load_run, save_run
-from deepnets4eo.scene import Layer, Scene
-from deepnets4eo.segmenter import Segmenter, place_table
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters.segmenter import Segmenter, value_to_index
+from deepnets4eo.tiling import Tiling
 
 LEGEND = Legend("three", tuple(LegendClass(v, n, (v, v, 1)) for v, n in [(2, "low"), (5, "middle"), (9, "high")]))
 
@@ -79,7 +79,7 @@ def test_it_is_a_segmenter_whose_probabilities_sum_to_one(segmenter, batch):
 
 
 def test_each_region_has_one_label(segmenter, batch):
-    ids = segmenter.superpixels.segment(segmenter.in_own_units(batch[0]))
+    ids = segmenter.superpixels.segment(segmenter.to_physical_units(batch[0]))
     classes = segmenter.predict_classes(batch)[0]
     assert all(np.unique(classes[ids == region]).size == 1 for region in range(ids.max() + 1))
 
@@ -92,7 +92,7 @@ def test_margin_is_cut_off_and_changes_nothing_else(segmenter, batch):
 def test_it_learns_what_regions_show(segmenter):
     unseen = made_up(seed=1)
     classes = segmenter.predict_classes(INPUTS.prepare(unseen.read())[None])[0]
-    assert (classes == place_table(LEGEND)[unseen.read()["labels"]]).mean() > 0.93
+    assert (classes == value_to_index(LEGEND)[unseen.read()["labels"]]).mean() > 0.93
 
 
 def test_saved_and_loaded_it_gives_the_same_bits(segmenter, batch, tmp_path):
@@ -229,6 +229,6 @@ def test_real_crops_are_learned_on_one_half_and_mapped_on_the_other(real_data, f
         superpixels=Superpixels("slic", area_px=100),
     ).fit(halves[:1], max_regions=3000)  # fmt: skip
     found = made.predict_classes(inputs.prepare(halves[1].read())[None])[0]
-    reference = place_table(legend)[labels[0, :, 256:]]
+    reference = value_to_index(legend)[labels[0, :, 256:]]
     known = reference != 255
     assert (found == reference)[known].mean() > 0.5

@@ -7,14 +7,23 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from deepnets4eo.benchmark import Outcome, Places, Row, contact_sheet, markdown, run_possible, run_row, write_table
-from deepnets4eo.dataset_card import PublishedScores
+from deepnets4eo.benchmark import (
+    BenchmarkScenes,
+    Outcome,
+    Row,
+    contact_sheet,
+    markdown,
+    run_possible,
+    run_row,
+    write_table,
+)
+from deepnets4eo.cards.dataset_card import PublishedScores
+from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, write_text
 from deepnets4eo.grid import Grid, whole
-from deepnets4eo.legend import Legend, LegendClass
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.sealing import seal
+from deepnets4eo.segmenters.checksums import seal
 
 LEGEND = Legend("two", (LegendClass(0, "dark", (10, 10, 10)), LegendClass(1, "bright", (250, 250, 250))))
 CLASSIFIER = """
@@ -27,7 +36,7 @@ estimator: {name: logistic}
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> Places:
+def places(tmp_path: Path) -> BenchmarkScenes:
     found = []
     for seed in range(2):
         rng = np.random.default_rng(seed)
@@ -42,11 +51,11 @@ def places(tmp_path: Path) -> Places:
             ) as cog:
                 cog.write(whole(grid), data[None])
         found.append({f"place {seed}": sources})
-    return Places(*found)
+    return BenchmarkScenes(*found)
 
 
 @pytest.fixture
-def outcome(places: Places, tmp_path: Path) -> Outcome:
+def outcome(places: BenchmarkScenes, tmp_path: Path) -> Outcome:
     (tmp_path / "recipe.yaml").write_text(CLASSIFIER)
     row = Row("Bright + dark", tmp_path / "recipe.yaml", overrides=("legend=" + _inline(),))
     return run_row(row, places, LEGEND, tmp_path / "out")
@@ -59,7 +68,7 @@ def _inline() -> str:
     )
 
 
-def test_a_row_is_scored_on_places_it_was_not_trained_on(outcome: Outcome, places: Places) -> None:
+def test_a_row_is_scored_on_places_it_was_not_trained_on(outcome: Outcome, places: BenchmarkScenes) -> None:
     assert outcome.scores["overall_accuracy"] > 0.99
     assert outcome.scores["pixels"] == 128 * 128
     assert outcome.train_seconds > 0
@@ -67,7 +76,7 @@ def test_a_row_is_scored_on_places_it_was_not_trained_on(outcome: Outcome, place
     assert outcome.scores["inputs"][0]["reference"] == places.test["place 1"]["labels"]
 
 
-def test_a_finished_row_is_not_run_again(outcome: Outcome, places: Places, tmp_path: Path) -> None:
+def test_a_finished_row_is_not_run_again(outcome: Outcome, places: BenchmarkScenes, tmp_path: Path) -> None:
     row = Row("Bright + dark", tmp_path / "recipe.yaml", overrides=("legend=" + _inline(),))
     before = (tmp_path / "out" / "bright-plus-dark" / "run" / "card.json").stat().st_mtime_ns
     assert run_row(row, places, LEGEND, tmp_path / "out").scores == read_json(
@@ -81,7 +90,7 @@ def test_a_finished_row_is_not_run_again(outcome: Outcome, places: Places, tmp_p
 
 @pytest.mark.parametrize("named", ["stream", "stream/card.json"])
 def test_a_row_is_run_again_where_another_run_lies_behind_the_path_that_it_starts_from(
-    named: str, places: Places, tmp_path: Path
+    named: str, places: BenchmarkScenes, tmp_path: Path
 ) -> None:
     stream, card = tmp_path / "stream", tmp_path / "out" / "late" / "run" / "card.json"
     (tmp_path / "recipe.yaml").write_text(CLASSIFIER)
@@ -96,9 +105,9 @@ def test_a_row_is_run_again_where_another_run_lies_behind_the_path_that_it_start
 
 def test_no_place_is_trained_and_tested_on() -> None:
     with pytest.raises(InputError, match="a would be trained and tested on"):
-        Places({"a": {}}, {"a": {}, "b": {}})
+        BenchmarkScenes({"a": {}}, {"a": {}, "b": {}})
     with pytest.raises(InputError, match="there are 0 places to train on"):
-        Places({}, {"b": {}})
+        BenchmarkScenes({}, {"b": {}})
 
 
 def test_published_figures_stand_above_ours(outcome: Outcome, tmp_path: Path) -> None:
@@ -123,9 +132,9 @@ def test_the_mean_leaves_out_classes_that_are_nowhere(outcome: Outcome) -> None:
     assert cells[2:5] == ["50.00", "–", "50.00"]
 
 
-def test_folds_are_scored_as_one(places: Places, tmp_path: Path) -> None:
+def test_folds_are_scored_as_one(places: BenchmarkScenes, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(CLASSIFIER)
-    swapped = Places(places.test, places.train)
+    swapped = BenchmarkScenes(places.test, places.train)
     absent = Row("Heights", tmp_path / "recipe.yaml", ("model.layers=[image, dsm]",))
     table = [
         absent,
@@ -149,7 +158,7 @@ def test_a_method_for_one_class_says_nothing_of_others(outcome: Outcome) -> None
     assert cells[4:7] == ["–", "–", "–"]
 
 
-def test_the_sheet_shows_image_reference_and_maps(outcome: Outcome, places: Places, tmp_path: Path) -> None:
+def test_the_sheet_shows_image_reference_and_maps(outcome: Outcome, places: BenchmarkScenes, tmp_path: Path) -> None:
     path = contact_sheet([outcome], places.test, LEGEND, tmp_path / "maps.png", title="Two")
     picture = imread(path)
     assert picture.shape[0] > 200

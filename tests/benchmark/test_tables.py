@@ -11,12 +11,12 @@ from matplotlib.figure import Figure
 
 from deepnets4eo.benchmark import folds, rows, sheet
 from deepnets4eo.benchmark.folds import missing_layers, run_folds
-from deepnets4eo.benchmark.rows import Outcome, Places, Row, run_row, scored_names
+from deepnets4eo.benchmark.rows import BenchmarkScenes, Outcome, Row, run_row, scored_names
 from deepnets4eo.benchmark.sheet import contact_sheet
 from deepnets4eo.benchmark.table import markdown, write_table
-from deepnets4eo.dataset_card import PublishedScores
-from deepnets4eo.legend import Legend
-from deepnets4eo.scene import Layer
+from deepnets4eo.cards.dataset_card import PublishedScores
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.training.tasks import TrainOptions
 
 CLASSES = ("road", "roof", "car")
@@ -123,7 +123,7 @@ def place(tmp_path: Path, name: str) -> dict[str, str]:
 
 
 def test_a_row_trains_on_the_training_places_and_maps_the_others(stubs, tmp_path: Path) -> None:
-    places = Places({"A": place(tmp_path, "a")}, {"B 1": place(tmp_path, "b")})
+    places = BenchmarkScenes({"A": place(tmp_path, "a")}, {"B 1": place(tmp_path, "b")})
     row = Row("Forest", "unet-mobilenet", ("train.seed=4",), ("car",))
     legend = Legend.load("isprs")
     found = run_row(row, places, legend, tmp_path / "out", options=TrainOptions(device="cpu"))
@@ -148,14 +148,14 @@ def test_a_row_trains_on_the_training_places_and_maps_the_others(stubs, tmp_path
     run_row(row, places, legend, tmp_path / "out")
     assert len(stubs["train"]) == 2
     assert stubs["train"][1][2].overwrite
-    moved = Places(places.train, {"B 1": place(tmp_path, "c")})
+    moved = BenchmarkScenes(places.train, {"B 1": place(tmp_path, "c")})
     run_row(row, moved, legend, tmp_path / "out")
     assert len(stubs["train"]) == 3
 
 
 def test_seconds_of_folds_are_summed_and_their_maps_joined(tmp_path: Path, stubs, monkeypatch) -> None:
     first, second = place(tmp_path, "a"), place(tmp_path, "b")
-    both = [Places({"A": first}, {"B": second}), Places({"B": second}, {"A": first})]
+    both = [BenchmarkScenes({"A": first}, {"B": second}), BenchmarkScenes({"B": second}, {"A": first})]
     row = Row("Two", "unet-mobilenet", scored=("car",))
     found = run_folds(row, both, Legend.load("isprs"), tmp_path / "out")
     folders = [tmp_path / "out" / f"fold-{number}" / "two" for number in (1, 2)]
@@ -173,8 +173,10 @@ def test_seconds_of_folds_are_summed_and_their_maps_joined(tmp_path: Path, stubs
 def test_layers_that_one_place_lacks_are_named_once(tmp_path: Path) -> None:
     whole, bare = {"image": "a", "labels": "b", "dsm": "c"}, {"image": "a"}
     row = Row("R", "unet-resnet18-dsm")
-    assert missing_layers(row, [Places({"A": whole}, {"B": whole})]) == []
-    assert missing_layers(row, [Places({"A": whole}, {"B": bare}), Places({"C": bare}, {"D": whole})]) == [
+    assert missing_layers(row, [BenchmarkScenes({"A": whole}, {"B": whole})]) == []
+    assert missing_layers(
+        row, [BenchmarkScenes({"A": whole}, {"B": bare}), BenchmarkScenes({"C": bare}, {"D": whole})]
+    ) == [
         "dsm",
         "labels",
     ]

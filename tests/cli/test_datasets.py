@@ -2,11 +2,11 @@
 
 import json
 
-from deepnets4eo import catalog
-from deepnets4eo.catalog import dataset_path
+from deepnets4eo.cards import catalog
+from deepnets4eo.cards.catalog import dataset_path
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
-from deepnets4eo.legend import Legend
-from deepnets4eo.networks import list_models
+from deepnets4eo.segmenters.networks import list_models
 
 
 def test_datasets_are_listed_with_their_titles(capsys):

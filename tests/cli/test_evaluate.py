@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import rasterio
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
-from deepnets4eo.legend import Legend
 from deepnets4eo.metrics import ConfusionMatrix
 
 ISPRS = Legend.load("isprs")

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
-from deepnets4eo.export import Exported
-from deepnets4eo.inputs import InputSpec, LayerInput
-from deepnets4eo.legend import Legend
-from deepnets4eo.run import save_run
-from deepnets4eo.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters.export import ExportResult
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
 
 @pytest.fixture
@@ -28,9 +28,9 @@ def exported(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
     def export_onnx(run, path):
         asked.append(run.folder)
-        return Exported(path, any_size=False, side_px=576, same_labels=1.0, largest_difference=2e-6)
+        return ExportResult(path, any_size=False, side_px=576, same_labels=1.0, largest_difference=2e-6)
 
-    monkeypatch.setattr("deepnets4eo.export.export_onnx", export_onnx)
+    monkeypatch.setattr("deepnets4eo.segmenters.export.export_onnx", export_onnx)
     return asked
 
 

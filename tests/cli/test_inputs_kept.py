@@ -17,15 +17,15 @@ import shapely
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import VERBS, main
 from deepnets4eo.damage.map import PRODUCTS
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend
-from deepnets4eo.output_lock import locked
-from deepnets4eo.prediction.ledger import Ledger
-from deepnets4eo.run import save_run
-from deepnets4eo.scene import Scene
+from deepnets4eo.outputs.lock import locked
+from deepnets4eo.prediction.progress_file import Ledger
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.tiling import Tiling
 
 # words of each verb, what they read that an output may hit, and the option of that output
 CASES: dict[str, list[tuple[str, str, str]]] = {

@@ -68,7 +68,7 @@ def test_each_failure_has_its_status_and_one_line(error: BaseException, status: 
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr("deepnets4eo.catalog.recipes", fail)
+    monkeypatch.setattr("deepnets4eo.cards.catalog.recipes", fail)
     assert main(["models"]) == status
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -82,7 +82,7 @@ def test_debug_shows_the_error_itself(monkeypatch) -> None:
     def fail() -> None:
         raise InputError("a")
 
-    monkeypatch.setattr("deepnets4eo.catalog.recipes", fail)
+    monkeypatch.setattr("deepnets4eo.cards.catalog.recipes", fail)
     with pytest.raises(InputError, match="a"):
         main(["models", "--debug"])
 

@@ -8,9 +8,9 @@ import pytest
 import rasterio
 from affine import Affine
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.grid import Grid, whole
-from deepnets4eo.legend import Legend
 from deepnets4eo.rasters.cog import CogWriter
 
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import rasterio
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.evaluation import Intervals, Protocol
-from deepnets4eo.legend import Legend
+from deepnets4eo.objects import ObjectRules
 from deepnets4eo.polygons import Shaping
 from deepnets4eo.prediction import PredictOptions
-from deepnets4eo.segmentation import ObjectRules
 from deepnets4eo.training.tasks import TrainOptions
 
 
@@ -38,8 +38,9 @@ class Recorder:
 
 
 @pytest.fixture
-def reach(monkeypatch: pytest.MonkeyPatch):
-    """Runs a verb up to a function, and returns what that was given."""
+def reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """Runs a verb up to a function, in a folder of its own, and returns what that was given."""
+    monkeypatch.chdir(tmp_path)
 
     def run(function: str, *command: object) -> Recorder:
         recorder = Recorder()
@@ -60,14 +61,14 @@ def labels(tmp_path: Path) -> Path:
 
 
 def test_heights(reach) -> None:
-    found = reach("deepnets4eo.fusion.composite_raster", "heights", "dsm.tif", "--out", "a.tif")
+    found = reach("deepnets4eo.terrain.composite_raster", "heights", "dsm.tif", "--out", "a.tif")
     assert found.words == (Path("dsm.tif"), Path("a.tif"))
     assert found.options == {
         "dtm": None, "image": None, "channels": ["ndsm"], "bands": None, "max_building_m": 50.0, "overwrite": False,
     }  # fmt: skip
     words = ["--dtm", "t.tif", "--image", "i.tif", "--channels", "dsm, ,ndvi", "--bands", "nir,red"]
     more = ["--max-building-m", 30, "--overwrite"]
-    found = reach("deepnets4eo.fusion.composite_raster", "heights", "dsm.tif", "--out", "a.tif", *words, *more)
+    found = reach("deepnets4eo.terrain.composite_raster", "heights", "dsm.tif", "--out", "a.tif", *words, *more)
     assert found.options == {
         "dtm": Path("t.tif"), "image": Path("i.tif"), "channels": ["dsm", "ndvi"], "bands": ["nir", "red"],
         "max_building_m": 30.0, "overwrite": True,
@@ -75,7 +76,7 @@ def test_heights(reach) -> None:
 
 
 def test_rasterize(reach, capsys) -> None:
-    function, start = "deepnets4eo.fusion.rasterize_osm", ["rasterize", "i.tif", "--out", "o.tif"]
+    function, start = "deepnets4eo.osm.rasterize_osm", ["rasterize", "i.tif", "--out", "o.tif"]
     found = reach(function, *start, "a.osm", "b.osm")
     assert found.words == (["a.osm", "b.osm"], Path("i.tif"), Path("o.tif"))
     assert found.options == {
@@ -111,7 +112,7 @@ def test_polygons(reach, labels) -> None:
 
 
 def test_objects(reach, labels) -> None:
-    function = "deepnets4eo.segmentation.extract_objects"
+    function = "deepnets4eo.objects.extract_objects"
     start = ["objects", labels, "--out", "a.gpkg", "--legend", "isprs"]
     found = reach(function, *start)
     assert found.words[1:] == (
@@ -126,14 +127,14 @@ def test_objects(reach, labels) -> None:
 
 
 def test_density_of_objects(reach, labels, tmp_path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr("deepnets4eo.segmentation.extract_objects", lambda *_, **__: [])
+    monkeypatch.setattr("deepnets4eo.objects.extract_objects", lambda *_, **__: [])
     monkeypatch.setattr("deepnets4eo.polygons.write_vector", lambda found, out: out)
     start = ["objects", labels, "--out", tmp_path / "a.gpkg", "--legend", "isprs", "--density", tmp_path / "d.tif"]
-    found = reach("deepnets4eo.segmentation.write_density_map", *start)
+    found = reach("deepnets4eo.objects.write_density_map", *start)
     assert found.words[2] == tmp_path / "d.tif"
     assert tuple(found.words[1].shape) == (1, 1)  # cells of 10 m over 8 × 8 m
     assert found.options == {"radius_m": 0.0}
-    found = reach("deepnets4eo.segmentation.write_density_map", *start, "--cell", 2, "--radius", 7)
+    found = reach("deepnets4eo.objects.write_density_map", *start, "--cell", 2, "--radius", 7)
     assert tuple(found.words[1].shape) == (4, 4)
     assert found.options == {"radius_m": 7.0}
     (tmp_path / "d.tif").write_text("precious")
@@ -171,12 +172,12 @@ def test_predict(reach, monkeypatch) -> None:
         class inputs:  # noqa: N801 - stands in for a run's inputs
             names = ("image", "dsm")
 
-    def voting_run(*words: Any, **options: Any) -> type[Loaded]:
+    def ensemble_run(*words: Any, **options: Any) -> type[Loaded]:
         runs.append((words, options))
         return Loaded
 
-    monkeypatch.setattr("deepnets4eo.run.load_run", lambda folder: folder)
-    monkeypatch.setattr("deepnets4eo.segmentation.voting_run", voting_run)
+    monkeypatch.setattr("deepnets4eo.segmenters.run.load_run", lambda folder: folder)
+    monkeypatch.setattr("deepnets4eo.segmenters.ensemble_run", ensemble_run)
     monkeypatch.setattr("deepnets4eo.prediction.open_scene", lambda layers, segmenter: layers)
     function, start = "deepnets4eo.prediction.predict", ["predict", "r", "i.tif", "--out", "o.tif"]
     found = reach(function, *start)
@@ -298,7 +299,7 @@ def test_demo(reach, tmp_path, monkeypatch, capsys) -> None:
 
 
 def test_check(reach, labels, tmp_path, capsys) -> None:
-    function = "deepnets4eo.dataset_inspection.inspect_dataset"
+    function = "deepnets4eo.inspection.datasets.inspect_dataset"
     found = reach(function, "check", tmp_path, "--dataset", "xbd")
     assert found.words[0] == str(tmp_path)
     assert found.words[1].name == "xbd"

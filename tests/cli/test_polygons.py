@@ -10,9 +10,9 @@ import pytest
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.grid import whole
-from deepnets4eo.legend import Legend
 from deepnets4eo.rasters.cog import CogWriter
 
 

@@ -6,14 +6,14 @@ import rasterio
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.cli.predict import named_layers
 from deepnets4eo.errors import InputError
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend
-from deepnets4eo.run import save_run
-from deepnets4eo.scene import Scene
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.tiling import Tiling
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_after_an_interrupt_it_says_how_to_go_on(case, capsys, monkeypatch):
     def interrupted(folder):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("deepnets4eo.run.load_run", interrupted)
+    monkeypatch.setattr("deepnets4eo.segmenters.run.load_run", interrupted)
     assert main(arguments(case)) == 130
     assert "go on with --resume" in capsys.readouterr().err
 

@@ -10,8 +10,8 @@ from rasterio.transform import from_origin
 
 from deepnets4eo.baselines.recipe import BaselineRecipe
 from deepnets4eo.cli.main import main
-from deepnets4eo.recipe import read_recipe, resolve
-from deepnets4eo.run import load_run
+from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.training.recipe import read_recipe, resolve
 
 RECIPE = {
     "data": {"tile_px": 32, "num_workers": 0},

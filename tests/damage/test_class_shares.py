@@ -10,18 +10,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from deepnets4eo.baselines import PixelClassifier
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.class_shares import open_labeller
-from deepnets4eo.damage.job import Work
+from deepnets4eo.damage.class_shares import open_class_map_source
+from deepnets4eo.damage.job import JobControl
 from deepnets4eo.errors import InputError, LabelError, RunError
 from deepnets4eo.grid import whole
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.legend import Legend
 from deepnets4eo.prediction import predict
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.run import save_run
-from deepnets4eo.scene import Layer, Scene
-from deepnets4eo.segmenter import NetworkSegmenter
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic import City
 
 CITY = City(seed=3, size_px=256)
@@ -78,7 +78,7 @@ def test_a_killed_job_does_not_label_again(results, run, tmp_path, monkeypatch):
 
     monkeypatch.setattr("deepnets4eo.damage.class_shares.predict", count)
     pre, settings = Layer.open(CITY.pre.image, grid=CITY.grid), Settings(class_shares=str(run))
-    maps = [assess(pre, POST, CITY.footprints(), settings=settings, work=Work(tmp_path)) for _ in range(2)]
+    maps = [assess(pre, POST, CITY.footprints(), settings=settings, work=JobControl(tmp_path)) for _ in range(2)]
     assert predicted == [1]
     for made in maps:
         assert made.buildings.equals(results[1].buildings)
@@ -121,4 +121,4 @@ def test_what_is_not_there_is_explained_for_runs_and_labels_alike(tmp_path):
     with pytest.raises(
         InputError, match=r"labels\.tif does not exist. Give the folder of a run .* or a raster of labels"
     ):
-        open_labeller(tmp_path / "labels.tif", POST, None)
+        open_class_map_source(tmp_path / "labels.tif", POST, None)

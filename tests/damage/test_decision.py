@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepnets4eo.catalog import model_path
+from deepnets4eo.cards.catalog import model_path
 from deepnets4eo.damage.decision import BORDERS, GRADES, DamageModel
 from deepnets4eo.damage.evidence.meaning import POINTS
 from deepnets4eo.errors import InputError, RunError

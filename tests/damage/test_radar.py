@@ -7,7 +7,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from deepnets4eo.damage.radar import is_radar
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 
 @pytest.fixture

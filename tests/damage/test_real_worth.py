@@ -5,12 +5,12 @@ from pathlib import Path
 import geopandas as gpd
 import pytest
 
+from deepnets4eo.damage.decision_with_network import Decision, DecisionModel
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.damage.registration import align_footprints
 from deepnets4eo.damage.unbuilt import find_unbuilt
-from deepnets4eo.damage.verdict import Decision, Judge
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 pytestmark = pytest.mark.real_data
 VEGAS = Path("wv3_vegas/tiff_3channel_uint8")
@@ -20,7 +20,7 @@ BUILDING, TREE = 1, 3
 def judged_alone(image: Path, outlines: gpd.GeoDataFrame) -> Decision:
     layer = Layer.open(image)
     footprints = read_footprints(outlines, assume_crs="pixels" if layer.grid.crs is None else None)
-    return Judge.load("damage-evidence").decide(gather(None, layer, footprints, None), None)
+    return DecisionModel.load("damage-evidence").decide(gather(None, layer, footprints, None), None)
 
 
 @pytest.mark.parametrize("image", ["pre.png", "post.png"])

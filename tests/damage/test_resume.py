@@ -22,7 +22,7 @@ from deepnets4eo.damage.job import Settings, open_inputs
 from deepnets4eo.damage.products import write
 from deepnets4eo.damage.registration import align_footprints, register
 from deepnets4eo.damage.resume import Steps
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, Event
 
 FILES = {"damage.gpkg", "damage.parquet", "summary.json", "report.html", "manifest.json"}

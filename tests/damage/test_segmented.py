@@ -9,16 +9,16 @@ from affine import Affine
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import buildings_of
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid, whole
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.run import save_run
-from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.tiling import Tiling
 
 ROOFS = [(20, 20, 24, 36), (30, 100, 40, 24), (100, 40, 28, 50), (120, 130, 36, 36)]  # row, col, height, width in px
 GRID = Grid((192, 192), Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000), "EPSG:32615")
@@ -81,7 +81,7 @@ def test_a_killed_job_does_not_look_for_the_buildings_again(
     with monkeypatch.context() as patch:
         patch.setattr("deepnets4eo.damage.job.register", killed)
         assert main(arguments) == 130
-    monkeypatch.setattr("deepnets4eo.damage.segmented.predict", lambda *_, **__: predicted.append(1))
+    monkeypatch.setattr("deepnets4eo.damage.find_buildings.predict", lambda *_, **__: predicted.append(1))
     assert main([*arguments, "--resume"]) == 0
     assert predicted == []
     assert len(gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")) == 4

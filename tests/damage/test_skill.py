@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import f1_score, roc_auc_score
 
 from deepnets4eo.damage.decision import GRADES
-from deepnets4eo.damage.skill import skill
+from deepnets4eo.damage.skill import compare_with_reference
 from deepnets4eo.errors import InputError
 
 
@@ -22,7 +22,7 @@ def tables() -> tuple[pd.DataFrame, pd.DataFrame]:
 def test_figures_equal_scikit_learn(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     buildings, reference = tables
     truth = reference["damage"].isin(["major-damage", "destroyed"])
-    found = skill(buildings, reference)
+    found = compare_with_reference(buildings, reference)
     assert found.auc == pytest.approx(roc_auc_score(truth, buildings["damage_prob"]))
     assert found.f1 == pytest.approx(f1_score(truth, buildings["damage_prob"] >= 0.5))
     assert found.grades.matrix.sum() == 60
@@ -32,17 +32,17 @@ def test_what_is_left_out_is_counted(tables: tuple[pd.DataFrame, pd.DataFrame]) 
     buildings, reference = tables
     reference.loc[0, "damage"] = "no-building"
     buildings.loc[1, "status"] = "not_assessed"
-    found = skill(buildings.drop(index=2), reference)
+    found = compare_with_reference(buildings.drop(index=2), reference)
     assert found.left_out == {"no-building": 1, "not in the map": 1, "not assessed": 1}
     assert found.buildings == 57
 
 
 def test_one_sided_references_have_no_auc(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     buildings, reference = tables
-    assert np.isnan(skill(buildings, reference.assign(damage="destroyed")).auc)
+    assert np.isnan(compare_with_reference(buildings, reference.assign(damage="destroyed")).auc)
 
 
 def test_foreign_ids_are_refused(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     buildings, reference = tables
     with pytest.raises(InputError, match="ids do not match"):
-        skill(buildings, reference.assign(id=reference["id"] + 1000))
+        compare_with_reference(buildings, reference.assign(id=reference["id"] + 1000))

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter, zoom
 
 from deepnets4eo.damage.footprints import Footprints, read_footprints
 from deepnets4eo.damage.unbuilt import find_unbuilt, place_decoys
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 SIZE_PX, STEP_PX, HOUSES = 480, 40, 100
 GRID = GeoBox((SIZE_PX, SIZE_PX), Affine(0.5, 0, 360_000, 0, -0.5, 4_100_000), "EPSG:32615")

@@ -13,22 +13,22 @@ from hypothesis import strategies as st
 from made_up_pairs import GSD_M
 from scipy.special import expit, logit
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
+from deepnets4eo.damage.decision_with_network import CERTAIN, DecisionModel, adjust_to_prior, pool_log_odds
 from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.damage.job import Settings, assess
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.registration import register
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader
 from deepnets4eo.damage.siamese.network import SiameseNet
-from deepnets4eo.damage.verdict import CERTAIN, Judge, combined, for_share
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.inputs import InputSpec, LayerInput
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend
-from deepnets4eo.run import save_run
-from deepnets4eo.scene import Layer
-from deepnets4eo.segmenter import NetworkSegmenter
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.synthetic import City, Event
+from deepnets4eo.tiling import Tiling
 
 NET = list(COLUMNS.values())
 NOTHING = np.zeros((0, 4))
@@ -93,7 +93,7 @@ def test_weight_0_is_the_weight_free_decision_and_weight_1_the_network_alone(pla
     frame = job(place, network_weight=1.0).buildings
     heard = frame[frame["method"] == "pre_post"]
     np.testing.assert_allclose(heard["damage_prob"], heard[NET[2:]].sum(axis=1), atol=1e-6)
-    silent = combined(np.full((len(heard), 4), 0.25), heard, 0.0)
+    silent = pool_log_odds(np.full((len(heard), 4), 0.25), heard, 0.0)
     np.testing.assert_allclose(silent, 0.25, atol=1e-9)
 
 
@@ -109,8 +109,8 @@ def test_a_run_without_skill_does_not_decide_and_the_map_says_so(place, alone, t
 
 def test_the_weight_of_a_run_is_what_the_user_allows_times_its_skill(place, tmp_path):
     run = make_run(tmp_path / "run", validation={"auc_major_or_worse": 0.9, "kappa": 0.6})
-    assert Judge.load(str(run), 0.5).weight == pytest.approx(0.3)
-    assert Judge.load(str(place[1]), 0.5).weight == 0.5
+    assert DecisionModel.load(str(run), 0.5).weight == pytest.approx(0.3)
+    assert DecisionModel.load(str(place[1]), 0.5).weight == 0.5
 
 
 def test_without_a_pre_image_the_weight_free_decision_stands(place):
@@ -149,38 +149,38 @@ def test_the_verb_names_run_and_weight_in_its_manifest(place, tmp_path):
 def test_runs_and_weights_that_do_not_fit_are_refused(place, tmp_path):
     _, run = place
     with pytest.raises(InputError, match="weight is 1.5, expected 0"):
-        Judge.load(str(run), 1.5)
+        DecisionModel.load(str(run), 1.5)
     with pytest.raises(InputError, match='There is no model "nothing"'):
-        Judge.load("nothing")
+        DecisionModel.load("nothing")
     with pytest.raises(RunError, match="has 3 bands, training had 4"):
         job((place[0], make_run(tmp_path / "four", bands=4)))
     touched = Path(shutil.copytree(run, tmp_path / "touched"))
     touched.joinpath("legend.yaml").write_text("# touched\n")
     with pytest.raises(RunError, match="legend.yaml"):
-        Judge.load(str(touched))
+        DecisionModel.load(str(touched))
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0, 1))
 def test_the_combination_is_a_distribution_and_two_equal_voices_change_nothing(seed, weight):
     first, second = np.random.default_rng(seed).dirichlet(np.ones(4), (2, 20))
-    mixed = combined(first, pd.DataFrame(second, columns=NET), weight)
+    mixed = pool_log_odds(first, pd.DataFrame(second, columns=NET), weight)
     np.testing.assert_allclose(mixed.sum(axis=1), 1)
     assert (mixed >= -1e-12).all()
-    same = combined(first, pd.DataFrame(first, columns=NET), weight)
+    same = pool_log_odds(first, pd.DataFrame(first, columns=NET), weight)
     np.testing.assert_allclose(same, first, atol=4 * CERTAIN)
-    unheard = combined(first, pd.DataFrame(np.full((20, 4), np.nan), columns=NET), weight)
+    unheard = pool_log_odds(first, pd.DataFrame(np.full((20, 4), np.nan), columns=NET), weight)
     assert (unheard == first).all()
 
 
 def test_a_rarer_event_lowers_every_probability_as_bayes_rule_says() -> None:
     probabilities = np.array([[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1], [np.nan] * 4])
-    found = for_share(probabilities, 0.05)
+    found = adjust_to_prior(probabilities, 0.05)
     prior = 0.05 / 0.95
     damaged = probabilities[:2, 2:].sum(axis=1)
     assert np.allclose(found[:2, 2:].sum(axis=1), damaged * prior / (damaged * prior + 1 - damaged))
     assert np.allclose(found[:2].sum(axis=1), 1)
     assert np.isnan(found[2]).all()
-    assert for_share(probabilities, 0.5) is probabilities
+    assert adjust_to_prior(probabilities, 0.5) is probabilities
     with pytest.raises(InputError, match="more than 0"):
-        Judge.load("damage-evidence", damaged_share=0)
+        DecisionModel.load("damage-evidence", damaged_share=0)

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from made_up_datasets import class_places, make_dataset, tile_path, write
 
+from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
-from deepnets4eo.comparison import published_table
-from deepnets4eo.dataset_card import DatasetCard
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.evaluation import dataset_pairs, evaluate_dataset
-from deepnets4eo.legend import Legend
+from deepnets4eo.evaluation.comparison import published_table
 from deepnets4eo.metrics import ConfusionMatrix, erode_boundaries
 
 TEST_TILES = ["5", "15", "21", "30"]

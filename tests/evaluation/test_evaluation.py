@@ -9,11 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.transform import from_origin
 
-from deepnets4eo import report
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import GridError, InputError, LabelError
-from deepnets4eo.evaluation import Intervals, Protocol, evaluate, evaluate_pairs, scoring
+from deepnets4eo.evaluation import Intervals, Protocol, evaluate, evaluate_pairs, report, scoring
 from deepnets4eo.evaluation.tile_pairs import pair_tiles
-from deepnets4eo.legend import Legend
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, bootstrap, erode_boundaries
 
 ISPRS = Legend.load("isprs")

@@ -9,19 +9,19 @@ import pytest
 
 import deepnets4eo
 from deepnets4eo.baselines.features.encoders import FrozenEncoder
+from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
-from deepnets4eo.dataset_card import DatasetCard
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import write_yaml
 from deepnets4eo.formats.access import offline, refuse_offline
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.legend import Legend
-from deepnets4eo.networks import create_model
-from deepnets4eo.recipe import Recipe, resolve
-from deepnets4eo.run import load_run, save_run
-from deepnets4eo.scene import Layer, Scene
-from deepnets4eo.sealing import seal
-from deepnets4eo.segmenter import NetworkSegmenter
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.checksums import seal
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.training.recipe import Recipe, resolve
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 ADDRESSES = [
@@ -119,7 +119,7 @@ def test_encoders_are_built_where_they_are_checked_alone():
         )
     }
     found -= {"training/losses.py"}  # losses alone
-    assert "networks.py" in found
+    assert "segmenters/networks.py" in found
     for name in found:
         text = (package / name).read_text()
         assert "check_encoder(" in text or "refuse_offline(" in text, name

@@ -12,7 +12,7 @@ from deepnets4eo.formats import rasters
 from deepnets4eo.formats.access import named_by_the_user
 from deepnets4eo.formats.drivers import raster_driver
 from deepnets4eo.formats.rasters import open_raster
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 SECRET = b"root:x:0:0:a line that nobody outside should read" + bytes(64)
 SIDE_PX = 8

@@ -13,7 +13,7 @@ import shapely
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.errors import InputError
-from deepnets4eo.inspection import inspect
+from deepnets4eo.inspection.files import inspect
 
 CRS = "EPSG:32615"
 

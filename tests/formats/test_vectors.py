@@ -24,9 +24,9 @@ from deepnets4eo.damage.footprint_files import read_table
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import vectors
 from deepnets4eo.formats.vectors import vector_file
-from deepnets4eo.fusion.osm_reading import read_area, read_features
-from deepnets4eo.fusion.osm_rules import OsmRules
 from deepnets4eo.grid import Grid
+from deepnets4eo.osm.reading import read_area, read_features
+from deepnets4eo.osm.rules import OsmRules
 
 HOUSES = gpd.GeoDataFrame(
     {"id": [1, 2]}, geometry=[shapely.box(0, 0, 8, 6), shapely.box(20, 0, 30, 9)], crs="EPSG:32615"

@@ -10,20 +10,20 @@ import yaml
 from affine import Affine
 from rasterio.transform import from_origin
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, RunError
 from deepnets4eo.grid import Grid
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.inspection import inspect
-from deepnets4eo.legend import Legend
+from deepnets4eo.inspection.files import inspect
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.networks import create_model, list_models
-from deepnets4eo.outliers import far_values
-from deepnets4eo.recipe import Recipe, TrainSection, resolve
-from deepnets4eo.run import save_run
-from deepnets4eo.scene import Layer, Scene
-from deepnets4eo.segmenter import NetworkSegmenter
+from deepnets4eo.rasters.outliers import find_outliers
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.networks import create_model, list_models
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.training.criterion import SegmentationCriterion
+from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
 from deepnets4eo.training.segmentation import prepare
 from deepnets4eo.training.statistics import warn_of_lacking
 
@@ -237,8 +237,8 @@ def test_what_is_merely_wide_or_one_sided_is_not_called_far():
     town = np.where(rng.random(50_000) < 0.01, rng.uniform(0, 80, 50_000), rng.normal(0, 0.5, 50_000))
     for values in (town, rng.lognormal(0, 1, 50_000), np.append(np.full(9000, -20.0), rng.uniform(-20, 20, 1000)),
                    np.repeat([-1.0, 1.0], [999, 1]), np.array([0, 255], "u1"), np.full(9, 7.0), np.zeros(0)):  # fmt: skip
-        far = far_values(values)
-        assert far is None or not far.ruins(values.std(), values)
+        far = find_outliers(values)
+        assert far is None or not far.dominates_std(values.std(), values)
 
 
 def test_a_layer_without_any_valid_pixel_is_named(data):

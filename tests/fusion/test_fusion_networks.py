@@ -6,15 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend
-from deepnets4eo.networks import create_model, list_models
-from deepnets4eo.run import load_run, save_run
-from deepnets4eo.scene import Scene
+from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmentation import DistanceHead
-from deepnets4eo.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.networks import create_model, list_models
+from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.tiling import Tiling
 
 SMP = {"encoder": "resnet18", "encoder_depth": 3, "decoder_channels": [8, 8, 8]}
 SPECS = {

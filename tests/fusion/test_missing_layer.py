@@ -12,12 +12,12 @@ from rasterio.transform import from_origin
 
 import deepnets4eo
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.inputs import InputSpec
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.recipe import Recipe, resolve
-from deepnets4eo.run import load_run
-from deepnets4eo.scene import Scene
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.training.augmentation import Augmentation, without_layers
+from deepnets4eo.training.recipe import Recipe, resolve
 
 LEGEND = {
     "name": "three",

@@ -6,7 +6,7 @@ from gradients import without_gradient
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.fusion import OSMNet
-from deepnets4eo.networks import create_model
+from deepnets4eo.segmenters.networks import create_model
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.fusion.streams import Streams, average, first_weights, heard, one_each, stream_sizes
+from deepnets4eo.fusion.streams import Streams, average, first_weights, mask_absent_streams, one_each, stream_sizes
 
 
 def make_image(sizes, missing=()):
@@ -80,7 +80,7 @@ def test_an_absent_stream_is_filled_with_what_was_learned_and_a_present_one_is_n
 def test_absent_streams_are_silent_and_the_mean_is_over_the_others():
     maps = [torch.full((3, 1, 2, 2), 2.0), torch.full((3, 1, 2, 2), 6.0)]
     present = [torch.tensor([1.0, 1.0, 0.0]).reshape(3, 1, 1, 1), torch.tensor([1.0, 0.0, 0.0]).reshape(3, 1, 1, 1)]
-    assert [one[:, 0, 0, 0].tolist() for one in heard(maps, present)] == [[2, 2, 0], [6, 0, 0]]
+    assert [one[:, 0, 0, 0].tolist() for one in mask_absent_streams(maps, present)] == [[2, 2, 0], [6, 0, 0]]
     assert average(maps, present)[:, 0, 0, 0].tolist() == [4, 2, 0]
     assert average(maps, None)[:, 0, 0, 0].tolist() == [4, 4, 4]
 

@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.polygons import Shaping, polygonize
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 UTM = "EPSG:32615"
 

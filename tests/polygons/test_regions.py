@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepnets4eo.polygons.regions import trace_regions
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 
 def by_rasterio(labels: np.ndarray) -> list[tuple[bytes, int]]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from deepnets4eo.polygons.regions import trace_regions
 from deepnets4eo.polygons.smoothing import simplify_together, with_shared_corners, without_stairs
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 
 def regions(seed: int, zoom: int) -> np.ndarray:

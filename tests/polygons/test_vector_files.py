@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.polygons import polygonize
 from deepnets4eo.polygons.vector_files import write_vector
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 UTM = "EPSG:32615"
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from deepnets4eo.errors import OutputError, RunError
 from deepnets4eo.grid import Window
-from deepnets4eo.prediction.ledger import Ledger
+from deepnets4eo.prediction.progress_file import Ledger
 
 
 def rows_of(number):

@@ -16,14 +16,14 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
+from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError, OutputError, RunError
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import SCORES, Tiling
-from deepnets4eo.legend import Legend, LegendClass
 from deepnets4eo.prediction import PredictOptions, predict, strips
-from deepnets4eo.run import load_run, save_run
-from deepnets4eo.scene import Layer, Scene
-from deepnets4eo.segmenter import NetworkSegmenter
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.tiling import SCORES, Tiling
 
 LEGEND = Legend(
     "three",
@@ -289,12 +289,12 @@ MEASURED = """
 import resource, sys, torch
 from pathlib import Path
 import numpy as np
-from deepnets4eo.inputs import InputSpec, LayerInput
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend, LegendClass
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.tiling import Tiling
+from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.scene import Scene
-from deepnets4eo.segmenter import NetworkSegmenter
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 rows, num_classes, out = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 legend = Legend("made-up", tuple(LegendClass(k, f"c{k}", (k + 1, 0, 0)) for k in range(num_classes)))
 inputs = InputSpec({"image": LayerInput(("band_1",), (127.0,), (50.0,), 0, 255)})

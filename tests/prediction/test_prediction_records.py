@@ -14,17 +14,17 @@ from rasterio.env import get_gdal_config
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, OutputError, RunError
 from deepnets4eo.grid import Grid
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Lattice, Tiling
-from deepnets4eo.legend import Legend
 from deepnets4eo.prediction import PredictOptions, memory, open_scene, predict, strips, tile_reader
 from deepnets4eo.prediction import describe as describe_prediction
 from deepnets4eo.prediction.tile_reader import TileReader
-from deepnets4eo.run import Run, load_run, save_run
-from deepnets4eo.scene import Layer, Scene
-from deepnets4eo.sealing import hash_of
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.checksums import hash_of
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import Run, load_run, save_run
+from deepnets4eo.tiling import Lattice, Tiling
 
 LEGEND = Legend.load("isprs-delta")
 SHAPE = (90, 110)

@@ -11,13 +11,13 @@ from pyproj import Transformer
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.legend import Legend
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.mosaic import find_tiles
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.sources import same_grid
-from deepnets4eo.scene import Layer
 
 NORTH_UP = Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)
 

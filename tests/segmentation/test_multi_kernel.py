@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.networks import create_model, list_heads
 from deepnets4eo.segmentation import MultiKernelHead, last_layer
+from deepnets4eo.segmenters.networks import create_model, list_heads
 
 
 def test_the_scores_are_the_mean_of_the_layers():

@@ -7,13 +7,13 @@ from gradients import without_gradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.inputs import InputSpec, LayerInput
-from deepnets4eo.legend import Legend
-from deepnets4eo.networks import create_model
-from deepnets4eo.run import load_run, save_run
 from deepnets4eo.segmentation import SegNet, SegNetDecoder, SegNetEncoder, max_pool, max_unpool, pad_to_stride
-from deepnets4eo.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
 
 def tiny(in_channels=3, num_classes=4, **options):

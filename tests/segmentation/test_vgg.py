@@ -7,9 +7,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.networks import create_model
 from deepnets4eo.segmentation import SegNet, SegNetEncoder, load_encoder
 from deepnets4eo.segmentation.vgg import fit_bands
+from deepnets4eo.segmenters.networks import create_model
 
 WIDTH = 4
 

@@ -9,8 +9,8 @@ import pytest
 from rasterio.features import rasterize
 from scipy import ndimage
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.legend import Legend
 from deepnets4eo.synthetic import City, Event, Light, Season
 
 SHARES = (0.5, 0.15, 0.1, 0.25)

@@ -11,8 +11,8 @@ import pyogrio
 import pytest
 import rasterio
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import OutputError
-from deepnets4eo.legend import Legend
 from deepnets4eo.synthetic import City
 
 RASTERS = ("pre", "post", "dsm_pre", "dsm_post", "dtm", "labels", "labels_post")

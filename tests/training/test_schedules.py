@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import nn
 
-from deepnets4eo.recipe import Recipe, TrainSection, resolve
 from deepnets4eo.training.augmentation import Augmentation, relit, without_layers
 from deepnets4eo.training.curves import draw_curves, write_log
+from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
 from deepnets4eo.training.schedules import build_optimizer, lr_factor
 
 

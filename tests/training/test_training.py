@@ -17,16 +17,16 @@ from safetensors.torch import load_file
 from torch import nn
 
 import deepnets4eo
-from deepnets4eo import networks
 from deepnets4eo.baselines.recipe import BaselineRecipe
 from deepnets4eo.errors import InputError, LabelError, OutputError, RunError
 from deepnets4eo.grid import Window
-from deepnets4eo.recipe import Recipe, resolve
+from deepnets4eo.segmenters import networks
 from deepnets4eo.training.criterion import class_weights
 from deepnets4eo.training.data import SampleReader, TrainLoader, WindowPlan
-from deepnets4eo.training.parts import TRAIN, VAL
+from deepnets4eo.training.recipe import Recipe, resolve
 from deepnets4eo.training.scenes import find_sources
 from deepnets4eo.training.segmentation import load_legend, prepare
+from deepnets4eo.training.splits import TRAIN, VAL
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 COLORS = np.array([[200, 60, 60], [60, 200, 60], [60, 60, 200]])
@@ -369,7 +369,7 @@ def test_unknown_label_values_are_named_with_their_file(data: Path, tiny: str, t
         (["model.layers=[image, dsm]"], r"scene 'place0' has the layers \['image', 'labels'\], not \['dsm'\]"),
         (["data.layers={image: '*/photo.tif'}"], "no file in .* matches '\\*/photo.tif' for the layer 'image'"),
         (["data.block_px=128"], "scene 'place0' cannot be split: .* too few for the parts"),
-        (["task=segmentatoin"], "task 'segmentatoin' is unknown. Choose from segmentation"),
+        (["task=segmentatoin"], "task 'segmentatoin' is unknown. Choose from .*segmentation"),
         (["train.class_weights={pink: 2}"], '"pink" is no class of legend "colours"'),
     ],
 )  # fmt: skip
@@ -409,7 +409,7 @@ def test_branches_bring_tasks_through_entry_points(tmp_path: Path, monkeypatch: 
 
     for loaded in (train, Task(train)):
         entry = SimpleNamespace(name="own", load=lambda loaded=loaded: loaded)
-        monkeypatch.setattr("deepnets4eo.training.tasks.entry_points", lambda group, entry=entry: [entry])
+        monkeypatch.setattr("deepnets4eo.plugins.entry_points", lambda group, entry=entry: [entry])
         deepnets4eo.train(
             resolve({"task": "own"}, kind=Recipe), tmp_path / "x", options=TrainOptions("cpu", resume=True)
         )

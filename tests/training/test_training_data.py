@@ -7,9 +7,9 @@ from made_up_parts import SIDE, SPLIT, parts_of, random_scene
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, whole
-from deepnets4eo.lattice.splits import BlockSplit
+from deepnets4eo.tiling.splits import BlockSplit
 from deepnets4eo.training.data import SampleReader
-from deepnets4eo.training.parts import TRAIN, VAL, Place
+from deepnets4eo.training.splits import TRAIN, VAL, SampleWindow
 from deepnets4eo.training.statistics import measure_inputs
 
 VALIDATION = SPLIT.mask(VAL, Window(0, 0, SIDE, SIDE))
@@ -18,7 +18,7 @@ VALIDATION = SPLIT.mask(VAL, Window(0, 0, SIDE, SIDE))
 def read_whole(image: np.ndarray, labels: np.ndarray, kind: str = "blocks") -> dict[str, torch.Tensor]:
     parts = parts_of([image], [labels], kind=kind)
     reader = SampleReader(parts, measure_inputs(parts_of([random_scene()[0]], [labels]), ["image"]))
-    return reader.train(Place(0, whole(parts.scenes[0].scene.grid)))
+    return reader.train(SampleWindow(0, whole(parts.scenes[0].scene.grid)))
 
 
 def test_a_training_window_over_a_validation_block_shows_nothing_of_it() -> None:
@@ -50,7 +50,9 @@ def test_a_leaky_split_hides_labels_alone() -> None:
 def test_a_validation_tile_has_labels_in_its_own_window_and_an_image_around_it() -> None:
     image, labels = random_scene()
     parts = parts_of([image], [labels])
-    sample = SampleReader(parts, measure_inputs(parts, ["image"])).validation(Place(0, Window(32, 64, 16, 16)), 8, 32)
+    sample = SampleReader(parts, measure_inputs(parts, ["image"])).validation(
+        SampleWindow(0, Window(32, 64, 16, 16)), 8, 32
+    )
     assert sample["image"].shape == (2, 32, 32)
     assert sample["valid"].all()
     counted = np.zeros((32, 32), bool)

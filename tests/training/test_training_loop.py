@@ -11,8 +11,8 @@ from torch import nn
 
 import deepnets4eo
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.recipe import Recipe, TrainSection, resolve
 from deepnets4eo.training.loop import Fit, Progress, fit_network
+from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
 
 
 @pytest.fixture(autouse=True)

@@ -13,11 +13,11 @@ from made_up_parts import SIDE, parts_of, random_scene
 from torch import nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.lattice.splits import BlockSplit
-from deepnets4eo.recipe import Recipe, resolve
+from deepnets4eo.tiling.splits import BlockSplit
 from deepnets4eo.training.loop import Fit, fit_network
-from deepnets4eo.training.parts import TRAIN, VAL, make_parts
 from deepnets4eo.training.progress import EpochProgress
+from deepnets4eo.training.recipe import Recipe, resolve
+from deepnets4eo.training.splits import TRAIN, VAL, make_split
 from deepnets4eo.training.statistics import warn_of_lacking
 
 
@@ -31,9 +31,9 @@ def section(*overrides: str) -> Recipe:
 )
 def test_blocks_are_a_fifth_of_the_shorter_side_within_limits(shape, block_px, buffer_px) -> None:
     image = np.zeros((1, *shape), np.uint8)
-    parts = make_parts(parts_of([image], [image[0]]).scenes, section().data)
+    parts = make_split(parts_of([image], [image[0]]).scenes, section().data)
     assert (parts.splits[0].block_px, parts.splits[0].buffer_px) == (block_px, buffer_px)
-    own = make_parts(parts_of([image], [image[0]]).scenes, section("data.block_px=40", "data.buffer_px=0").data)
+    own = make_split(parts_of([image], [image[0]]).scenes, section("data.block_px=40", "data.buffer_px=0").data)
     assert (own.splits[0].block_px, own.splits[0].buffer_px) == (40, 0)
 
 
@@ -43,7 +43,8 @@ def test_scenes_are_split_unlike_each_other_and_by_the_seed_of_the_split_alone()
 
     def dealt(*overrides: str) -> list[list[list[int]]]:
         return [
-            split.dealt.tolist() for split in make_parts(scenes, section("data.block_px=16", *overrides).data).splits
+            split.block_assignment.tolist()
+            for split in make_split(scenes, section("data.block_px=16", *overrides).data).splits
         ]
 
     first, second = dealt()
@@ -54,32 +55,32 @@ def test_scenes_are_split_unlike_each_other_and_by_the_seed_of_the_split_alone()
 
 def test_random_splits_deal_out_tiles_without_a_buffer() -> None:
     image, labels = random_scene()
-    parts = make_parts(parts_of([image], [labels]).scenes, section("data.split=random", "data.buffer_px=8").data)
+    parts = make_split(parts_of([image], [labels]).scenes, section("data.split=random", "data.buffer_px=8").data)
     assert parts.leaky
     assert (parts.splits[0].block_px, parts.splits[0].buffer_px) == (32, 0)
-    assert not make_parts(parts.scenes, section().data).leaky
+    assert not make_split(parts.scenes, section().data).leaky
 
 
 def test_a_share_of_scenes_is_validated_on_at_least_one_and_never_all() -> None:
     image, labels = random_scene()
     scenes = parts_of([image] * 5, [labels] * 5).scenes
     for share, count in ((0.05, 1), (0.4, 2), (0.6, 3)):
-        parts = make_parts(scenes, section("data.split=scenes", f"data.val_share={share}").data)
+        parts = make_split(scenes, section("data.split=scenes", f"data.val_share={share}").data)
         kinds = [split.parts for split in parts.splits]
         assert kinds.count([VAL]) == count
         assert kinds.count([TRAIN]) == 5 - count
         assert {split.buffer_px for split in parts.splits} == {0}
-    named = make_parts(scenes, section("data.split=scenes", "data.val_scenes=['*3', scene0]").data)
+    named = make_split(scenes, section("data.split=scenes", "data.val_scenes=['*3', scene0]").data)
     assert [split.parts for split in named.splits] == [[VAL], [TRAIN], [TRAIN], [VAL], [TRAIN]]
     message = r"leaves 5 of 5 scenes for validation; both parts need one. Scenes are scene0, scene1"
     with pytest.raises(InputError, match=message):
-        make_parts(scenes, section("data.split=scenes", "data.val_scenes=['*']").data)
+        make_split(scenes, section("data.split=scenes", "data.val_scenes=['*']").data)
 
 
 def test_areas_and_places_of_a_part_are_those_of_its_blocks() -> None:
     image, labels = random_scene()
     parts = parts_of([image] * 2, [labels] * 2)
-    dealt = parts.splits[0].dealt
+    dealt = parts.splits[0].block_assignment
     for number, part in enumerate((TRAIN, VAL)):
         assert parts.areas(part).tolist() == [(dealt == number).sum() * 32 * 32] * 2
         seen = [place for place in parts.places(part, 32) if place.scene == 1]

@@ -12,7 +12,7 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.patches import cut_patches, patch_centres, resample_patches
 
 RNG = np.random.default_rng(0)

@@ -18,7 +18,7 @@ from rasterio.io import MemoryFile
 
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.grid import Window
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal import band_sums, class_counts, sum_bands
 from deepnets4eo.zonal.outlines import Outlines
 

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.band_roles import COLOURS, normalised_difference, role_places
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.feature import DenseFeature, Image
 from deepnets4eo.baselines.features.window_counts import Windows, window_counts
 from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.band_roles import COLOURS, normalised_difference, role_indices
 
 # index → (what is added, what is taken away), over the sum of both
 RATIOS = {
@@ -59,7 +59,7 @@ def index_names(bands: Bands) -> list[str]:
 
 def _comparable(bands: Bands, *roles: str) -> Image:
     """Bands of one layer as they are, since an index of reflectances is one; of several layers scaled to 0–1."""
-    places = role_places(bands.names)
+    places = role_indices(bands.names)
     layers = {bands.names[places[role]].split(".")[0] for role in roles}
     return bands.pick(*roles) if len(layers) == 1 else bands.unit(*roles)
 

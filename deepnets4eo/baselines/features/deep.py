@@ -19,7 +19,7 @@ from deepnets4eo.baselines.features.pictures import NORMALS_REACH_PX, PICTURES, 
 from deepnets4eo.baselines.features.sites import bilinear, box, mirrored
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.files import replacing
+from deepnets4eo.files import atomic_write
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -132,7 +132,7 @@ class DeepFeatures:
             return np.concatenate([self._means(maps, scale, ids, count) for scale, maps in self._maps(bands)], axis=1)
         rows, cols = _middles(ids, count)
         if self.looks == "patch":
-            return self.at_places(bands, rows, cols)
+            return self.at_indices(bands, rows, cols)
         return np.concatenate([self._around(maps, scale, rows, cols) for scale, maps in self._maps(bands)], axis=1)
 
     def to(self, compute: Compute) -> None:
@@ -157,7 +157,7 @@ class DeepFeatures:
         state = self._encoder.state()
         if self._projection is not None:
             state[PROJECTION] = torch.from_numpy(self._projection)
-        with replacing(Path(folder) / self.file) as partial:
+        with atomic_write(Path(folder) / self.file) as partial:
             save_file(state, partial)
         return [self.file]
 
@@ -269,9 +269,9 @@ class DeepFeatures:
 
     def _at_patches(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Image:
         down, across = (axis.ravel() for axis in np.meshgrid(rows, cols, indexing="ij"))
-        return np.ascontiguousarray(self.at_places(bands, down, across).T).reshape(-1, len(rows), len(cols))
+        return np.ascontiguousarray(self.at_indices(bands, down, across).T).reshape(-1, len(rows), len(cols))
 
-    def at_places(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Image:
+    def at_indices(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Image:
         """Values of the patches around n pixels, each looked at alone, (n, F) float32; beyond its edges the image is mirrored."""
         shown = pictures(bands, self.inputs)
         parts = []

@@ -9,8 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from deepnets4eo.band_roles import COLOURS, role_places
 from deepnets4eo.baselines.bands import Bands, Image
+from deepnets4eo.rasters.band_roles import COLOURS, role_indices
 
 Inputs = Literal["rgb", "rgbd", "rgbd+"]
 PICTURES: dict[str, tuple[str, ...]] = {
@@ -44,7 +44,7 @@ def _colours(bands: Bands) -> Image:
 def _height(bands: Bands) -> Image:
     """0–1 over the span that training saw; above ground where a band says so."""
     role = _role(bands)
-    low, high = HEIGHT_SPAN_M if bands.span is None else bands.span[role_places(bands.names).get(role, 0)]
+    low, high = HEIGHT_SPAN_M if bands.span is None else bands.span[role_indices(bands.names).get(role, 0)]
     scaled = np.clip((bands.pick(role) - low) / np.float32(max(high - low, 1e-3)), 0, 1)
     return np.broadcast_to(scaled, (3, *bands.shape))
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from deepnets4eo.baselines.parts.templates import PARTS, Parts, Shapes, TemplateBank
+from deepnets4eo.baselines.parts.templates import PARTS, PartModels, Shapes, TemplateBank
 from deepnets4eo.errors import RunError
-from deepnets4eo.files import replacing
+from deepnets4eo.files import atomic_write
 
 BANK = "templates.safetensors"
 HOG = 31
@@ -31,7 +31,7 @@ def save_bank(bank: TemplateBank, path: Path) -> None:
     }  # fmt: skip
     if bank.parts is not None:
         arrays |= {f"parts.{name}": getattr(bank.parts, name) for name in PARTS}
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, partial)
 
 
@@ -56,6 +56,6 @@ def load_bank(path: Path) -> TemplateBank:
         raise RunError(f"{path} holds templates that do not fit one another {wrong or ''}. Copy the run again.")
     parts = None
     if all(f"parts.{name}" in arrays for name in PARTS):
-        parts = Parts(**{name: arrays[f"parts.{name}"] for name in PARTS})
+        parts = PartModels(**{name: arrays[f"parts.{name}"] for name in PARTS})
     weights, bias, slope, offset = (arrays[name] for name in ("weights", "bias", "slope", "offset"))
     return TemplateBank(shapes, weights, bias, slope, offset, parts)

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.parts.templates import MOVE_SCALE, Cells, Parts, Places, TemplateBank, correlate
+from deepnets4eo.baselines.parts.templates import MOVE_SCALE, Cells, PartModels, Places, TemplateBank, correlate
 
 REACH = 3  # fine cells that a part may leave its place by, along rows and along columns
 COVERED = 0.8  # share of a thing's area that its parts cover together
@@ -21,7 +21,7 @@ SPRING = (0.02, 0.0, 0.02, 0.0)  # of the first parts: cost of y², y, x², x
 Vectors = NDArray[np.float32]
 
 
-def first_parts(bank: TemplateBank, count: int) -> Parts:
+def first_parts(bank: TemplateBank, count: int) -> PartModels:
     """Parts where a template's positive weights are strongest, one after the other, none on another's place."""
     shapes = bank.shapes
     area = 4 * float(np.median(shapes.things[:, 0] * shapes.things[:, 1])) / shapes.cell_px**2
@@ -41,7 +41,7 @@ def first_parts(bank: TemplateBank, count: int) -> Parts:
             weights[template, part] = fine[template, :, row : row + side, col : col + side] / 4
             energy[row : row + side, col : col + side] = 0
     springs = np.broadcast_to(np.array(SPRING, np.float32), (len(shapes), count, 4))
-    return Parts(weights, anchors, springs.copy())
+    return PartModels(weights, anchors, springs.copy())
 
 
 def part_scores(fine: Cells, bank: TemplateBank, shape: tuple[int, int], threads: int = 1) -> Cells:
@@ -69,7 +69,7 @@ def part_scores(fine: Cells, bank: TemplateBank, shape: tuple[int, int], threads
     return total
 
 
-def placed(crops: Vectors, parts: Parts, template: int) -> tuple[Vectors, Vectors]:
+def align_parts(crops: Vectors, parts: PartModels, template: int) -> tuple[Vectors, Vectors]:
     """Where the parts of one template lie in crops, and their HOG there.
 
     crops : (M, 31, 2 h + 2 REACH, 2 w + 2 REACH) fine cells of a template's frame in use, with room around.
@@ -94,9 +94,9 @@ def placed(crops: Vectors, parts: Parts, template: int) -> tuple[Vectors, Vector
     return np.concatenate(features, axis=1), np.concatenate(moves, axis=1).astype(np.float32)
 
 
-def part_vectors(crops: Vectors, parts: Parts, template: int) -> Vectors:
+def part_vectors(crops: Vectors, parts: PartModels, template: int) -> Vectors:
     """What an SVM learns parts and springs from: HOG where the parts lie, and the price of their moves, (M, …)."""
-    features, moves = placed(crops, parts, template)
+    features, moves = align_parts(crops, parts, template)
     return np.concatenate([features, -moves * np.float32(MOVE_SCALE)], axis=1)
 
 
@@ -113,6 +113,6 @@ def _best_along(response: Cells, spring: NDArray[np.float32], length: int, *, ax
     return best
 
 
-def in_use(parts: Parts, corner: Places) -> Parts:
+def in_use(parts: PartModels, corner: Places) -> PartModels:
     """The same parts with anchors counted from the corner of what is in use of the frame. corner : (T, 2) cells."""
-    return Parts(parts.weights, parts.anchors - 2 * corner[:, None], parts.springs)
+    return PartModels(parts.weights, parts.anchors - 2 * corner[:, None], parts.springs)

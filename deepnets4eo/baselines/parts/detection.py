@@ -21,7 +21,7 @@ Grey = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Found:
+class Detections:
     """Detections: boxes (N, 5), score (N,) float32 logit or SVM margin, template (N,)."""
 
     boxes: Boxes
@@ -31,12 +31,12 @@ class Found:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def take(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> Found:
+    def take(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> Detections:
         """Some of them."""
-        return Found(self.boxes[places], self.score[places], self.template[places])
+        return Detections(self.boxes[places], self.score[places], self.template[places])
 
     @classmethod
-    def together(cls, parts: list[Found]) -> Found:
+    def together(cls, parts: list[Detections]) -> Detections:
         """Several in one."""
         if not parts:
             return cls(np.zeros((0, 5)), np.zeros(0, np.float32), np.zeros(0, np.int64))
@@ -44,7 +44,7 @@ class Found:
         score = np.concatenate([part.score for part in parts])
         return cls(boxes, score, np.concatenate([part.template for part in parts]))
 
-    def best(self, max_iou: float) -> Found:
+    def best(self, max_iou: float) -> Detections:
         """Without those that overlap a better one by more than `max_iou`."""
         return self.take(suppress(outlines(self.boxes), self.score.astype(np.float64), max_iou))
 
@@ -89,7 +89,7 @@ def peaks(scores: Cells, least: float) -> tuple[Places, Places, Places]:
 
 def find(
     grey: Grey, bank: TemplateBank, settings: PartSettings, *, least: float, scale: float = 1.0, threads: int = 1
-) -> Found:
+) -> Detections:
     """Candidates of one image with a logit of at least `least`, suppressed; boxes in its pixels.
 
     scale : factor that brings the image to the pixels of training. Memory: 4 T bytes a cell and scale.
@@ -105,5 +105,5 @@ def find(
         template, rows, cols = peaks(scores, least)
         start = np.array(shapes.frame) // 2
         boxes = shapes.boxes(template, rows - start[0], cols - start[1], exact)
-        found.append(Found(boxes, scores[template, rows, cols], template))
-    return Found.together(found).best(settings.max_iou)
+        found.append(Detections(boxes, scores[template, rows, cols], template))
+    return Detections.together(found).best(settings.max_iou)

@@ -18,21 +18,21 @@ from numpy.typing import NDArray
 
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.parts.bank_file import BANK, load_bank, save_bank
-from deepnets4eo.baselines.parts.detection import Found, find
-from deepnets4eo.baselines.parts.learning import learn
+from deepnets4eo.baselines.parts.detection import Detections, find
+from deepnets4eo.baselines.parts.learning import fit_samples
 from deepnets4eo.baselines.parts.references import references
 from deepnets4eo.baselines.parts.scene_detection import as_frame, detect_scene
 from deepnets4eo.baselines.parts.settings import PartSettings
 from deepnets4eo.baselines.parts.templates import TemplateBank
 from deepnets4eo.baselines.parts.windows import training_windows
 from deepnets4eo.baselines.tile_segmenter import TileSegmenter
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid
-from deepnets4eo.inputs import InputSpec, scene_gsd_m
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend
 from deepnets4eo.polygons.boxes import paint
-from deepnets4eo.scene import Scene
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.inputs import InputSpec, scene_gsd_m
+from deepnets4eo.tiling import Tiling
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -57,7 +57,7 @@ class PartDetector(TileSegmenter):
 
     Sources: Randrianarivo, Le Saux, Crucianu, Ferecatu, 2015; Felzenszwalb et al., PAMI 32(9), 2010.
 
-    >>> from deepnets4eo.inputs import LayerInput
+    >>> from deepnets4eo.segmenters.inputs import LayerInput
     >>> layer = LayerInput(("red", "green", "blue"), (0.0,) * 3, (1.0,) * 3, 0.0, 255.0)
     >>> PartDetector(InputSpec({"image": layer}), Legend.load("isprs")).class_name
     'car'
@@ -115,7 +115,7 @@ class PartDetector(TileSegmenter):
             max_windows=self.settings.max_windows,
             rng=np.random.default_rng(seed),
         )
-        learned = learn(windows, self.settings, self._cell_px(boxes), seed)
+        learned = fit_samples(windows, self.settings, self._cell_px(boxes), seed)
         self.bank, self.history = learned.bank, learned.history
         return self
 
@@ -156,7 +156,7 @@ class PartDetector(TileSegmenter):
 
     def grey(self, image: Image) -> Image:
         """The grey image that templates see, (h, w) float32, 0 to 1, of a prepared one (C, h, w)."""
-        bands: Bands = self.in_own_units(image)
+        bands: Bands = self.to_physical_units(image)
         return bands.grey()
 
     def describe(self) -> dict[str, Any]:
@@ -185,11 +185,11 @@ class PartDetector(TileSegmenter):
             raise InputError("the part detector has not learned anything yet. Call fit(scenes) first, or load a run.")
         return self.bank
 
-    def _find(self, grey: Image, min_score: float | None, scale: float) -> Found:
+    def _find(self, grey: Image, min_score: float | None, scale: float) -> Detections:
         least = self.settings.min_score if min_score is None else min_score
         return find(grey, self._trained(), self.settings, least=_logit(least), scale=scale)
 
-    def _frame(self, found: Found, grid: Grid) -> gpd.GeoDataFrame:
+    def _frame(self, found: Detections, grid: Grid) -> gpd.GeoDataFrame:
         component = self._trained().shapes.component[found.template]
         return as_frame(found, _chance(found).astype(np.float64), component, self.class_name, grid)
 
@@ -214,7 +214,7 @@ class PartDetector(TileSegmenter):
         return reach_px
 
 
-def _chance(found: Found) -> Image:
+def _chance(found: Detections) -> Image:
     """Probabilities (N,) float32 of logits."""
     return np.asarray(1 / (1 + np.exp(-found.score.astype(np.float64))), np.float32)
 

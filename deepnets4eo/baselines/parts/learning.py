@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.baselines.parts.deformable import first_parts
-from deepnets4eo.baselines.parts.detection import Found, find
-from deepnets4eo.baselines.parts.mining import Trainer
+from deepnets4eo.baselines.parts.detection import Detections, find
+from deepnets4eo.baselines.parts.mining import TemplateTrainer
 from deepnets4eo.baselines.parts.settings import PartSettings
 from deepnets4eo.baselines.parts.templates import Places, Shapes, TemplateBank
 from deepnets4eo.baselines.parts.windows import TrainingWindow
@@ -33,7 +33,7 @@ SLOPE, MIDDLE = 4.0, -0.25  # calibration where nothing could be held out
 
 
 @dataclass(frozen=True)
-class Learned:
+class TrainedTemplates:
     """Templates, and the average precision on held-out windows after each round (NaN where none were)."""
 
     bank: TemplateBank
@@ -56,7 +56,7 @@ def sub_categories(boxes: Boxes, components: int, seed: int) -> Places:
     return np.asarray(numbered, np.int64)
 
 
-def learn(windows: Sequence[TrainingWindow], settings: PartSettings, cell_px: int, seed: int) -> Learned:
+def fit_samples(windows: Sequence[TrainingWindow], settings: PartSettings, cell_px: int, seed: int) -> TrainedTemplates:
     """Train templates on windows that hold at least one usable box."""
     rng = np.random.default_rng(seed)
     training, held_out = _split(windows, rng)
@@ -67,7 +67,7 @@ def learn(windows: Sequence[TrainingWindow], settings: PartSettings, cell_px: in
     log.info(
         "%d boxes in %d sub-categories, %d templates of cells of %d px.", len(boxes), len(medians), len(shapes), cell_px
     )
-    trainer = Trainer(training, component, shapes, settings, seed)
+    trainer = TemplateTrainer(training, component, shapes, settings, seed)
     bank = trainer.fit()
     history = [_validate(bank, held_out, settings)]
     best = bank
@@ -87,10 +87,10 @@ def learn(windows: Sequence[TrainingWindow], settings: PartSettings, cell_px: in
         log.info("With %d parts: average precision held out %.3f.", settings.parts, history[-1])
     # margins are alike everywhere, correlations are not: better calibrated on what was learned than not at all
     known = held_out if held_out or settings.score == "svm" else training
-    return Learned(calibrate(best, known, settings), tuple(history))
+    return TrainedTemplates(calibrate(best, known, settings), tuple(history))
 
 
-def _with_parts(bank: TemplateBank, trainer: Trainer, settings: PartSettings) -> TemplateBank:
+def _with_parts(bank: TemplateBank, trainer: TemplateTrainer, settings: PartSettings) -> TemplateBank:
     """Give templates parts, and train both together: fitted, mined, fitted again."""
     bank = replace(bank, parts=first_parts(bank, settings.parts))
     for _ in range(PART_ROUNDS):
@@ -136,12 +136,12 @@ def _matched(bank: TemplateBank, window: TrainingWindow, settings: PartSettings)
     return _Candidates(found.score[counted], found.template[counted], result.hit[counted])
 
 
-def _candidates(bank: TemplateBank, window: TrainingWindow, settings: PartSettings) -> Found:
+def _candidates(bank: TemplateBank, window: TrainingWindow, settings: PartSettings) -> Detections:
     found = find(window.grey, bank.raw(), settings, least=FAINT)
     return found.take(window.in_core(found.boxes))
 
 
-def _match(found: Found, window: TrainingWindow) -> Match:
+def _match(found: Detections, window: TrainingWindow) -> Match:
     return match(outlines(found.boxes), found.score.astype(np.float64), outlines(window.boxes), ~window.usable)
 
 

@@ -45,7 +45,7 @@ class Examples:
     negatives: Places
 
 
-class Trainer:
+class TemplateTrainer:
     """Rounds of alignment, fitting and mining over all templates.
 
     component : (N,) sub-category of each usable box, in the order of the windows' usable boxes.
@@ -80,7 +80,7 @@ class Trainer:
             rows, cols = self.shapes.sizes[template]
             place = template, slice(None), slice(row, row + rows), slice(col, col + cols)
             before = None if bank is None else bank.weights[place]
-            views = aligned(self.examples[template].positives, before)
+            views = best_alignments(self.examples[template].positives, before)
             positives, negatives = views.vectors, self._gather(template, self.examples[template].negatives)
             start = None if bank is None or before is None else np.append(before.ravel(), bank.bias[template])
             lower = None
@@ -97,7 +97,7 @@ class Trainer:
             weights[place] = weight[: 31 * rows * cols].reshape(31, rows, cols)
             if parts is not None:
                 parts.set(template, weight[31 * rows * cols :])
-            self._forget(template, negatives @ weight + bias[template])
+            self._drop_easy_negatives(template, negatives @ weight + bias[template])
         ones = np.ones(count, np.float32)
         return TemplateBank(self.shapes, weights, bias, ones, np.zeros(count, np.float32), parts)
 
@@ -201,7 +201,7 @@ class Trainer:
             out[place] = cells[:, row : row + rows, col : col + cols]
         return out.reshape(len(places), -1)
 
-    def _forget(self, template: int, scores: Vectors) -> None:
+    def _drop_easy_negatives(self, template: int, scores: Vectors) -> None:
         """Keep the hardest negatives where there are too many."""
         if len(scores) > CACHE:
             hardest = np.sort(np.argsort(-scores, kind="stable")[:CACHE])
@@ -221,7 +221,7 @@ def by_side(cells: NDArray[np.float16]) -> NDArray[np.float16]:
     return cells.reshape(len(cells), len(SIDES), len(SIZES), *cells.shape[2:])
 
 
-def aligned(positives: NDArray[np.float16], weights: NDArray[np.float32] | None) -> Aligned:
+def best_alignments(positives: NDArray[np.float16], weights: NDArray[np.float32] | None) -> Aligned:
     """One vector a thing and side: the size and shift that score best under the template; centred without one.
 
     positives : (N, sides, sizes, 31, h + 2, w + 2). weights : (31, h, w).

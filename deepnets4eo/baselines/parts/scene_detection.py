@@ -14,13 +14,13 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.parts.detection import Found
+from deepnets4eo.baselines.parts.detection import Detections
 from deepnets4eo.grid import Grid, gsd_m
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Lattice, Tile, Tiling
 from deepnets4eo.polygons.boxes import corners
 from deepnets4eo.prediction.tile_reader import ReadTile, TileReader
-from deepnets4eo.scene import Scene
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.tiling import Lattice, Tile, Tiling
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -34,11 +34,11 @@ def detect_scene(
     scene: Scene,
     inputs: InputSpec,
     tiling: Tiling,
-    find: Callable[[NDArray[np.float32]], Found],
+    find: Callable[[NDArray[np.float32]], Detections],
     *,
     max_iou: float,
     progress: Callable[[float], None] | None = None,
-) -> Found:
+) -> Detections:
     """All things of a scene, boxes in its pixels, best first; those whose middle is beyond the edge or not valid are none.
 
     find : prepared image (C, tile, tile) → things, boxes in its pixels. Memory: one tile, and all that was found.
@@ -56,10 +56,10 @@ def detect_scene(
             done += 1
             if progress is not None:
                 progress(done / len(lattice))
-    return Found.together(kept).best(max_iou)
+    return Detections.together(kept).best(max_iou)
 
 
-def _of_tile(found: Found, read: ReadTile, shape: tuple[int, int]) -> Found:
+def _of_tile(found: Detections, read: ReadTile, shape: tuple[int, int]) -> Detections:
     """What belongs to a tile, in the scene's pixels."""
     tile: Tile = read.tile
     boxes = found.boxes + (tile.window.row, tile.window.col, 0, 0, 0)
@@ -71,11 +71,11 @@ def _of_tile(found: Found, read: ReadTile, shape: tuple[int, int]) -> Found:
     own &= ((middle >= 0) & (middle < np.array(shape))).all(axis=1)
     inside = np.clip(middle - begin, 0, side - 1)
     own &= read.valid[inside[:, 0], inside[:, 1]]
-    return Found(boxes[own], found.score[own], found.template[own])
+    return Detections(boxes[own], found.score[own], found.template[own])
 
 
 def as_frame(
-    found: Found, score: NDArray[np.float64], component: NDArray[np.int64], class_name: str, grid: Grid
+    found: Detections, score: NDArray[np.float64], component: NDArray[np.int64], class_name: str, grid: Grid
 ) -> gpd.GeoDataFrame:
     """Found things as polygons in map coordinates."""
     import geopandas as gpd

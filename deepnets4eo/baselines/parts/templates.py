@@ -80,7 +80,7 @@ PARTS = ("weights", "anchors", "springs")
 
 
 @dataclass(frozen=True)
-class Parts:
+class PartModels:
     """Deformable parts of T templates, P each, on cells of half the side.
 
     weights : (T, P, 31, h, w) float32. anchors : (T, P, 2) row and column of fine cells, from the frame's corner, where
@@ -91,9 +91,9 @@ class Parts:
     anchors: Places
     springs: NDArray[np.float32]
 
-    def copied(self) -> Parts:
+    def copied(self) -> PartModels:
         """The same, to be changed."""
-        return Parts(self.weights.copy(), self.anchors, self.springs.copy())
+        return PartModels(self.weights.copy(), self.anchors, self.springs.copy())
 
     def start(self, template: int) -> NDArray[np.float32]:
         """Weights and springs of one template as an SVM has them, one after the other."""
@@ -124,7 +124,7 @@ class TemplateBank:
     bias: NDArray[np.float32]
     slope: NDArray[np.float32]
     offset: NDArray[np.float32]
-    parts: Parts | None = None
+    parts: PartModels | None = None
 
     def calibrated(self, slope: NDArray[np.float32], offset: NDArray[np.float32]) -> TemplateBank:
         """The same templates with another calibration."""

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
 from deepnets4eo.baselines.parts.detection import Grey, resized
 from deepnets4eo.baselines.parts.references import References
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Lattice, Tiling
 from deepnets4eo.polygons.boxes import Boxes
 from deepnets4eo.prediction.tile_reader import TileReader
-from deepnets4eo.scene import Scene
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.tiling import Lattice, Tiling
 
 CORE_PX = 384
 WITH_BOXES = 0.75  # of the windows at most, so that there is background without things, too

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from deepnets4eo.recipe import Section
+from deepnets4eo.training.recipe import Section
 
 Image = NDArray[np.float32]
 

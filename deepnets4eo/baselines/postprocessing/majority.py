@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.baselines.postprocessing.windows import Whole, check_radius, counting_type, fraction_bits, window_sums
-from deepnets4eo.lattice.scores import best
-from deepnets4eo.legend import VOID
+from deepnets4eo.cards.legend import VOID
+from deepnets4eo.tiling.scores import best
 
 
 def majority_filter(values: NDArray[Any], radius_px: int) -> NDArray[Any]:
@@ -79,7 +79,7 @@ def _of_probabilities(proba: NDArray[np.float32], radius_px: int) -> NDArray[np.
     return means
 
 
-def place_of_best(proba: NDArray[np.float32]) -> NDArray[np.uint8]:
+def argmax_class(proba: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Places of the largest probabilities, (h, w) uint8; void where they are not known."""
     places = best(proba)
     places[np.isnan(proba).any(axis=0)] = VOID

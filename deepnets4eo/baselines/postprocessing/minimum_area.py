@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import label as connected_regions
 
+from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
-from deepnets4eo.legend import VOID
 
 Connectivity = Literal[4, 8]
 

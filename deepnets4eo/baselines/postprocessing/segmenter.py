@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.bands import Bands, band_names, restored
+from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
 from deepnets4eo.baselines.postprocessing.steps import build_steps, listed_steps
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend
-from deepnets4eo.nesting import described, rebuilt, widened
-from deepnets4eo.segmenter import Batch, ProbabilitySegmenter, Segmenter
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.nested import describe_nested, restore_nested, with_wider_halo
+from deepnets4eo.segmenters.segmenter import Batch, ProbabilitySegmenter, Segmenter
+from deepnets4eo.tiling import Tiling
 
 Image = NDArray[np.float32]
 
@@ -56,7 +56,7 @@ class PostProcessed(ProbabilitySegmenter):
         self.band_names = band_names(self.inputs, self.bands)
         self._try_steps()
         self.reach_px = sum(step.halo_px(self.inputs.gsd_m) for step in self.steps)
-        self.tiling = widened(segmenter.tiling, segmenter.halo_px + self.reach_px) if tiling is None else tiling
+        self.tiling = with_wider_halo(segmenter.tiling, segmenter.halo_px + self.reach_px) if tiling is None else tiling
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> Image:
         """Probabilities, (N, K, h, w) float32, summing to 1 over K."""
@@ -67,7 +67,7 @@ class PostProcessed(ProbabilitySegmenter):
         cut_px = margin_px - inner_px
         done = []
         for proba, image in zip(found, batch, strict=True):
-            bands = restored(image[:, rows, cols], self.inputs, self.band_names)
+            bands = unstandardise(image[:, rows, cols], self.inputs, self.band_names)
             done.append(self._processed(proba, bands)[:, cut_px : height - cut_px, cut_px : width - cut_px])
         return np.stack(done)
 
@@ -77,7 +77,7 @@ class PostProcessed(ProbabilitySegmenter):
 
     def describe(self) -> dict[str, Any]:
         """Plain values from which `restore` makes the same segmenter again, those of the one inside nested."""
-        return {"inner": described(self.segmenter), "steps": listed_steps(self.steps), "bands": self.bands}
+        return {"inner": describe_nested(self.segmenter), "steps": listed_steps(self.steps), "bands": self.bands}
 
     def save(self, folder: str | Path) -> list[str]:
         """Write the learned state of the segmenter inside; returns the names of its files."""
@@ -88,7 +88,7 @@ class PostProcessed(ProbabilitySegmenter):
         cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
     ) -> PostProcessed:
         """The segmenter that `save` wrote. Errors: RunError where the one inside cannot be rebuilt."""
-        segmenter = rebuilt(folder, description["inner"], inputs, legend)
+        segmenter = restore_nested(folder, description["inner"], inputs, legend)
         return cls(segmenter, description["steps"], description["bands"], tiling=tiling)
 
     def _processed(self, proba: Image, bands: Bands) -> Image:
@@ -99,7 +99,7 @@ class PostProcessed(ProbabilitySegmenter):
     def _try_steps(self) -> None:
         """Find out before long work starts whether the inputs have what the steps need."""
         nothing = np.zeros((self.inputs.in_channels, TRIAL_PX, TRIAL_PX), np.float32)
-        bands = restored(nothing, self.inputs, self.band_names)
+        bands = unstandardise(nothing, self.inputs, self.band_names)
         even = np.full((self.legend.num_classes, TRIAL_PX, TRIAL_PX), 1 / self.legend.num_classes, np.float32)
         for number, (step, listed) in enumerate(zip(self.steps, listed_steps(self.steps), strict=True), start=1):
             try:

@@ -16,12 +16,12 @@ from pydantic import Field, ValidationError, model_validator
 
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.postprocessing.crf import CrfSettings, mean_field
-from deepnets4eo.baselines.postprocessing.majority import majority_filter, place_of_best, vote_shares
+from deepnets4eo.baselines.postprocessing.majority import argmax_class, majority_filter, vote_shares
 from deepnets4eo.baselines.postprocessing.minimum_area import Connectivity, area_in_px, minimum_area
 from deepnets4eo.baselines.postprocessing.superpixel_vote import region_shares, superpixel_vote
 from deepnets4eo.baselines.superpixels.segmenting import Superpixels
 from deepnets4eo.errors import InputError
-from deepnets4eo.recipe import Section
+from deepnets4eo.training.recipe import Section
 
 Image = NDArray[np.float32]
 Votes = Literal["labels", "probabilities"]
@@ -54,7 +54,7 @@ class Majority(Section):
         """Shares of votes, or mean probabilities."""
         if self.votes == "probabilities":
             return np.asarray(majority_filter(proba, self.radius_px), np.float32)
-        return vote_shares(place_of_best(proba), len(proba), self.radius_px)
+        return vote_shares(argmax_class(proba), len(proba), self.radius_px)
 
 
 class MinimumArea(Section):
@@ -83,7 +83,7 @@ class MinimumArea(Section):
 
     def apply(self, proba: Image, bands: Bands) -> Image:
         """The same probabilities but in small regions."""
-        before = place_of_best(proba)
+        before = argmax_class(proba)
         after = minimum_area(before, self.pixels(bands.gsd_m), connectivity=self.connectivity)
         rows, cols = np.nonzero(before != after)
         old, new = before[rows, cols], after[rows, cols]
@@ -120,10 +120,10 @@ class SuperpixelVote(Section):
         ids = self.superpixels.segment(bands)
         if self.votes == "probabilities":
             return np.asarray(superpixel_vote(proba, ids), np.float32)
-        return region_shares(place_of_best(proba), ids, len(proba))
+        return region_shares(argmax_class(proba), ids, len(proba))
 
 
-class Crf(CrfSettings):
+class DenseCrfStep(CrfSettings):
     """Mean field with the image as guide."""
 
     guide: tuple[str, ...] = Field(
@@ -139,11 +139,11 @@ class Crf(CrfSettings):
         return mean_field(proba, bands.unit(*self.guide) if self.guide else bands.spectral_unit(), self)
 
 
-STEPS: dict[str, type[Majority] | type[MinimumArea] | type[SuperpixelVote] | type[Crf]] = {
+STEPS: dict[str, type[Majority] | type[MinimumArea] | type[SuperpixelVote] | type[DenseCrfStep]] = {
     "majority": Majority,
     "minimum_area": MinimumArea,
     "superpixel_vote": SuperpixelVote,
-    "crf": Crf,
+    "crf": DenseCrfStep,
 }
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
-from deepnets4eo.legend import VOID
 
 
 def superpixel_vote(values: NDArray[Any], ids: NDArray[np.integer]) -> NDArray[Any]:

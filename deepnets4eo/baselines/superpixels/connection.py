@@ -61,10 +61,10 @@ def borders(ids: Ids) -> tuple[NDArray[np.int64], Numbers]:
     return count_pairs(one, other)
 
 
-def united(count: int, pairs: NDArray[np.int64]) -> Numbers:
+def union_find_labels(count: int, pairs: NDArray[np.int64]) -> Numbers:
     """The group 0 … of each of `count` things when those of a pair belong together, (count,) int64.
 
-    >>> united(4, np.array([[0, 2]])).tolist()
+    >>> union_find_labels(4, np.array([[0, 2]])).tolist()
     [0, 1, 0, 2]
     """
     from scipy.sparse import coo_array
@@ -90,13 +90,13 @@ def absorbed(sizes: Numbers, pairs: NDArray[np.int64], sides: Numbers, least_px:
         one, other, both = one[small], other[small], both[small]
         order = np.lexsort([other, -both, one])
         best = order[np.flatnonzero(np.diff(one[order], prepend=-1))]
-        step = united(len(sizes), np.stack([one[best], other[best]], axis=1))
+        step = union_find_labels(len(sizes), np.stack([one[best], other[best]], axis=1))
         group = step[group]
         sizes = np.bincount(step, sizes).astype(np.int64)
         pairs, sides = count_pairs(step[pairs[:, 0]], step[pairs[:, 1]], sides)
 
 
-def absorb_small(ids: Ids, least_px: int) -> Ids:
+def merge_small_regions(ids: Ids, least_px: int) -> Ids:
     """The regions of an image after `absorbed`, numbered anew."""
     flat = ids.ravel()
     sizes = np.bincount(flat[flat >= 0])

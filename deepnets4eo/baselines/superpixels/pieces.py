@@ -22,10 +22,10 @@ from deepnets4eo.baselines.superpixels.connection import (
     connected,
     count_pairs,
     in_order_of_first,
-    united,
+    union_find_labels,
 )  # fmt: skip
 from deepnets4eo.grid import Window
-from deepnets4eo.rasters.ahead import in_order
+from deepnets4eo.rasters.prefetch import in_order
 
 Line = NDArray[np.int64]  # (2, n): piece and group of the pixels along an edge; −1 is none
 
@@ -101,7 +101,7 @@ class _Gathered:
 
     def numbers(self, least_px: int) -> NDArray[np.int32]:
         """The final number of every piece, (count,) int32, in the order of their first pieces."""
-        group = united(self.count, np.concatenate(self.joints))
+        group = union_find_labels(self.count, np.concatenate(self.joints))
         sizes = np.bincount(group, np.concatenate(self.sizes)).astype(np.int64)
         pairs = np.concatenate(self.pairs)
         pairs, sides = count_pairs(group[pairs[:, 0]], group[pairs[:, 1]], np.concatenate(self.sides))

@@ -16,18 +16,18 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
-from deepnets4eo.baselines.superpixels.connection import Numbers, united
-from deepnets4eo.baselines.superpixels.healing import Block, alike, compose
+from deepnets4eo.baselines.superpixels.connection import Numbers, union_find_labels
+from deepnets4eo.baselines.superpixels.merge_blocks import Block, compose, match_regions
 from deepnets4eo.baselines.superpixels.pieces import KeyFile, number_pieces
 from deepnets4eo.baselines.superpixels.scene_bands import SceneBands
 from deepnets4eo.baselines.superpixels.segmenting import Ids, Superpixels
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import PARTIAL
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.output_lock import locked
-from deepnets4eo.rasters.ahead import in_order
+from deepnets4eo.outputs.lock import locked
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.rasters.scene import Layer, Scene
 
 NONE = -1  # id where a layer is not valid
 REGIONS = "REGIONS"  # the file's tag that says how many there are
@@ -93,7 +93,7 @@ def segment_scene(
     plan = BlockPlan(reader.scene.shape, block_px, reach)
     with locked(out), tempfile.TemporaryDirectory(f"-{out.name}", PARTIAL, out.parent) as folder:
         path = Path(folder) / "keys.tif"
-        keys = KeyFile(path, _write_keys(path, _segmented(reader, superpixels, plan, workers), plan))
+        keys = KeyFile(path, _write_keys(path, _segment_blocks(reader, superpixels, plan, workers), plan))
         numbers = number_pieces(keys, plan.cores, max(1, superpixels.wanted_px(gsd_m) // 4), workers)
         tags = {REGIONS: str(max(int(part.max(initial=NONE)) for part in numbers) + 1)}
         with CogWriter(out, grid, dtype="int32", nodata=NONE, categorical=True, tags=tags) as writer:
@@ -103,7 +103,7 @@ def segment_scene(
     return out
 
 
-def _segmented(
+def _segment_blocks(
     reader: SceneBands, superpixels: Superpixels, plan: BlockPlan, workers: int | None
 ) -> Iterator[tuple[Window, Ids, NDArray[np.bool_]]]:
     """Cores in order, with the ids of their windows and the validity of the cores."""
@@ -135,7 +135,7 @@ def _write_keys(
                 place = RasterioWindow(core.col, core.row, core.width, core.height)
                 file.write(compose(block, around), 1, window=place)
                 count = block.first + block.keys
-    return united(count, np.concatenate(same)).astype(np.int32)
+    return union_find_labels(count, np.concatenate(same)).astype(np.int32)
 
 
 def _rows(
@@ -148,7 +148,7 @@ def _rows(
     for core, ids, valid in segmented:
         block = Block.build(core, plan.seen(core), ids, valid, count, plan.shape)
         neighbours = [*row[-1:], *above[max(len(row) - 1, 0) : len(row) + 2]]
-        same.extend(alike(other, block) for other in neighbours)
+        same.extend(match_regions(other, block) for other in neighbours)
         count += block.keys
         row.append(block)
         if len(row) == plan.across:

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.bands import Bands, band_names, restored
+from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.scene import LABELS, Layer, Scene
+from deepnets4eo.rasters.scene import LABELS, Layer, Scene
+from deepnets4eo.segmenters.inputs import InputSpec
 
 
 @dataclass(frozen=True)
@@ -43,4 +43,4 @@ class SceneBands:
     def read(self, window: Window) -> tuple[Bands, NDArray[np.bool_]]:
         """Bands of a window, and (h, w) where all layers are valid."""
         sample = self.scene.read(window, self.inputs.names)
-        return restored(self.inputs.prepare(sample), self.inputs, self.names), sample["valid"]
+        return unstandardise(self.inputs.prepare(sample), self.inputs, self.names), sample["valid"]

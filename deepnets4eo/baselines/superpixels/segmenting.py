@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.superpixels.connection import absorb_small, connected
+from deepnets4eo.baselines.superpixels.connection import connected, merge_small_regions
 from deepnets4eo.errors import InputError
 
 # said of every image of more than three bands. Once for all: filters set and restored by threads undo each other
@@ -115,7 +115,7 @@ class Superpixels:
         cut: Callable[[NDArray[np.float32], int], NDArray[np.int_]] = getattr(self, f"_{self.method}")
         image = self._channels(bands)
         ids = connected(cut(image, wanted))
-        return absorb_small(ids, max(1, wanted // 4))
+        return merge_small_regions(ids, max(1, wanted // 4))
 
     def _channels(self, bands: Bands) -> NDArray[np.float32]:
         """(h, w, channels): spectral bands, 0–1 or CIELAB, and the height where it counts."""

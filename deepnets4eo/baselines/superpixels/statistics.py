@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import Feature
-from deepnets4eo.legend import VOID
+from deepnets4eo.cards.legend import VOID
 
 Ids = NDArray[np.int32]
 Rows = NDArray[np.float32]

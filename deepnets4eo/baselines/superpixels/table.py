@@ -20,10 +20,10 @@ from deepnets4eo.baselines.superpixels.scene_bands import SceneBands
 from deepnets4eo.baselines.superpixels.segmenting import Ids
 from deepnets4eo.baselines.superpixels.statistics import RegionSums, pool, pooled_columns, region_sums
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.files import replacing
+from deepnets4eo.files import atomic_write
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.rasters.ahead import in_order
-from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.rasters.scene import Layer, Scene
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -71,7 +71,7 @@ def region_table(
         total.squares[present] += sums.squares
     table = pandas.DataFrame(_columns(total, built, blank))
     if out is not None:
-        with replacing(out) as partial:
+        with atomic_write(out) as partial:
             table.to_parquet(partial)
     return table
 
@@ -104,7 +104,7 @@ def _sums(reader: SceneBands, layer: Layer, features: Sequence[Feature], window:
     place = np.stack(np.meshgrid(rows + 0.5, cols + 0.5, indexing="ij"))
     parts = [region_sums(place, local, present.size)]
     parts += [_feature_sums(feature, bands, inner, local, parts[0].count) for feature in features]
-    return _Part(present, _beside(parts))
+    return _Part(present, _columns_of_ids(parts))
 
 
 def _feature_sums(feature: Feature, bands: Bands, inner: Window, ids: Ids, pixels: NDArray[np.int64]) -> RegionSums:
@@ -118,7 +118,7 @@ def _feature_sums(feature: Feature, bands: Bands, inner: Window, ids: Ids, pixel
     return RegionSums(pixels, total, np.full(total.shape, np.nan))
 
 
-def _beside(parts: Sequence[RegionSums]) -> RegionSums:
+def _columns_of_ids(parts: Sequence[RegionSums]) -> RegionSums:
     """Sums of the same regions with the columns side by side."""
     total, squares = (np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("total", "squares"))
     return RegionSums(parts[0].count, total, squares)

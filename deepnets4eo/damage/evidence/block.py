@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.evidence.canvas import Canvas
 from deepnets4eo.damage.evidence.context import CELL_PX, lowest_ground, open_means
 from deepnets4eo.damage.evidence.maps import Maps, measure_maps
 from deepnets4eo.damage.evidence.outlines import Edges, Ints, enclosed, trace
 from deepnets4eo.damage.evidence.radiometry import Radiometry
 from deepnets4eo.damage.evidence.shifts import best_of_shifts
-from deepnets4eo.damage.evidence.sums import Groups, Rows, correlation_sums
+from deepnets4eo.damage.evidence.sums import BuildingSums, Groups, correlation_sums
+from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.grid import Window
 from deepnets4eo.zonal.outlines import Outlines
 
@@ -40,7 +40,7 @@ Read = dict[str, tuple[NDArray[Any], NDArray[np.bool_]]]
 
 
 @dataclass(frozen=True)
-class Outlined:
+class BuildingGeometry:
     """The buildings of a job in working pixels.
 
     edges : their outlines; own : the pixels these enclose; body : the same, grown by a metre.
@@ -55,7 +55,7 @@ class Outlined:
     left_out: NDArray[np.object_]
 
     @classmethod
-    def joined(cls, parts: list[Outlined]) -> Outlined:
+    def joined(cls, parts: list[BuildingGeometry]) -> BuildingGeometry:
         """The buildings of several parts."""
         return cls(
             Edges.joined([part.edges for part in parts]),
@@ -71,7 +71,7 @@ class Table:
     """Rows of some buildings, several named arrays (M, K) of them; `buildings` : (M,) ascending numbers."""
 
     buildings: Ints
-    rows: dict[str, Rows]
+    rows: dict[str, BuildingSums]
 
     @classmethod
     def joined(cls, parts: list[Table]) -> Table:
@@ -96,10 +96,10 @@ class BlockSums:
 
 
 @dataclass(frozen=True)
-class Part:
+class BlockWithMargin:
     """A block with its margin: `window` is what is summed over, `around` what was read."""
 
-    canvas: Canvas
+    canvas: WorkingGrid
     window: Window
     around: Window
 
@@ -121,13 +121,15 @@ class Part:
             return ((at >= corner) & (at < corner + size)).all(axis=1)
 
 
-def measure_block(window: Window, canvas: Canvas, outlined: Outlined, radiometry: dict[str, Radiometry]) -> BlockSums:
+def measure_block(
+    window: Window, canvas: WorkingGrid, outlined: BuildingGeometry, radiometry: dict[str, Radiometry]
+) -> BlockSums:
     """Sums of one block.
 
     window : its sides are multiples of 8 pixels. Peak memory: some 30 float32 maps of the block (150 MB), however many
     buildings lie in it or over each other; and 600 bytes a building.
     """
-    part = Part(canvas, window, window.grown(MARGIN_PX))
+    part = BlockWithMargin(canvas, window, window.grown(MARGIN_PX))
     maps = {
         name: measure_maps(*canvas.read(name, part.around), radiometry[name], canvas.gsd_m)
         for name in IMAGES
@@ -149,11 +151,11 @@ def spread_over_blocks(body: Outlines, block_px: int) -> NDArray[np.bool_]:
 
 
 def _measure(
-    part: Part, outlined: Outlined, buildings: Ints, maps: dict[str, Maps], others: Read
+    part: BlockWithMargin, outlined: BuildingGeometry, buildings: Ints, maps: dict[str, Maps], others: Read
 ) -> tuple[Table, Table, Table]:
     """Sums, best of the shifts, and sums for every shift, of some buildings: see `BlockSums`."""
     sums = _inside_sums(part, outlined.own, buildings, maps, others)
-    shifted: dict[str, Rows] = {}
+    shifted: dict[str, BuildingSums] = {}
     for name, image in maps.items():
         across, sums[f"{name}_shadow"] = _outline_sums(part, outlined.edges, buildings, image)
         shifted[f"{name}_outline"] = across
@@ -175,7 +177,9 @@ def shifts_px(gsd_m: float) -> Ints:
     return np.array([(row, col) for row in along for col in along], dtype=np.int64)
 
 
-def _inside_sums(part: Part, own: Outlines, buildings: Ints, maps: dict[str, Maps], others: Read) -> dict[str, Rows]:
+def _inside_sums(
+    part: BlockWithMargin, own: Outlines, buildings: Ints, maps: dict[str, Maps], others: Read
+) -> dict[str, BuildingSums]:
     """Sums over the pixels inside the outlines, per image over its valid ones."""
     owner, pixel = enclosed(own, buildings, part.window)
     flat, count = part.flat(pixel), len(buildings)
@@ -219,7 +223,9 @@ def _colours(maps: Maps) -> tuple[int, int, int]:
     return (0, 1, 2) if len(maps.bands) >= 3 else (0, 0, 0)
 
 
-def _outline_sums(part: Part, edges: Edges, buildings: Ints, maps: Maps) -> tuple[Rows, Rows]:
+def _outline_sums(
+    part: BlockWithMargin, edges: Edges, buildings: Ints, maps: Maps
+) -> tuple[BuildingSums, BuildingSums]:
     """Edge strength across the outline for each shift, and shadow outside the walls by the way they face."""
     owner, at, normal = trace(edges, buildings, window=part.window)
     inside = part.holds(at)
@@ -236,7 +242,9 @@ def _outline_sums(part: Part, edges: Edges, buildings: Ints, maps: Maps) -> tupl
     return samples.sum(across), samples.sum(shadow)
 
 
-def _pair_sums(part: Part, body: Outlines, buildings: Ints, maps: dict[str, Maps]) -> dict[str, Rows]:
+def _pair_sums(
+    part: BlockWithMargin, body: Outlines, buildings: Ints, maps: dict[str, Maps]
+) -> dict[str, BuildingSums]:
     """What the similarity of post and pre needs, over pixels valid in both."""
     post, pre = maps["post"], maps["pre"]
     owner, pixel = enclosed(body, buildings, part.window)
@@ -252,7 +260,7 @@ def _pair_sums(part: Part, body: Outlines, buildings: Ints, maps: dict[str, Maps
     }
 
 
-def _context(part: Part, outlined: Outlined, maps: dict[str, Maps]) -> Table:
+def _context(part: BlockWithMargin, outlined: BuildingGeometry, maps: dict[str, Maps]) -> Table:
     """Means over the open ground around the buildings centred in the block."""
     centred = np.flatnonzero(part.holds(outlined.centres))
     around = part.around

@@ -14,29 +14,29 @@ from deepnets4eo.damage.evidence.block import (
     BLOCK_PX,
     IMAGES,
     BlockSums,
-    Outlined,
+    BuildingGeometry,
     Table,
     measure_block,
     spread_over_blocks,
 )
-from deepnets4eo.damage.evidence.canvas import Canvas
 from deepnets4eo.damage.evidence.context import CELL_PX
 from deepnets4eo.damage.evidence.radiometry import measure
 from deepnets4eo.damage.evidence.shifts import best_of_shifts
 from deepnets4eo.damage.evidence.store import BlockStore
-from deepnets4eo.damage.evidence.sums import Rows
+from deepnets4eo.damage.evidence.sums import BuildingSums
+from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.rasters.ahead import in_order
+from deepnets4eo.rasters.prefetch import in_order
 
 
 def collect(
-    canvas: Canvas,
-    outlined: Outlined,
+    canvas: WorkingGrid,
+    outlined: BuildingGeometry,
     *,
     workers: int = 2,
     progress: Callable[[float], None] | None = None,
     store: BlockStore | None = None,
-) -> dict[str, Rows]:
+) -> dict[str, BuildingSums]:
     """Sums per building by name, (N, K) float64 each.
 
     Context columns are NaN for buildings whose centre lies outside the grid. progress : called with the share done.
@@ -69,8 +69,8 @@ class _Totals:
     def __init__(self, count: int, spread: NDArray[np.bool_]) -> None:
         self._count = count
         self._spread = np.flatnonzero(spread)
-        self._rows: dict[str, Rows] = {}
-        self._shifted: dict[str, Rows] = {}
+        self._rows: dict[str, BuildingSums] = {}
+        self._shifted: dict[str, BuildingSums] = {}
 
     def add(self, part: BlockSums) -> None:
         """Take in one block, whose rows are let go one after the other."""
@@ -84,25 +84,25 @@ class _Totals:
         for name, rows in _taken(part.shifted):
             _table(self._shifted, name, len(self._spread), rows.shape[1], 0.0)[place] += rows
 
-    def all(self) -> dict[str, Rows]:
+    def all(self) -> dict[str, BuildingSums]:
         """The sums of all buildings, once every block is there."""
         for name, rows in best_of_shifts(self._shifted).items():
             self._rows[name][self._spread] = rows
         return self._rows
 
 
-def _taken(table: Table) -> Iterator[tuple[str, Rows]]:
+def _taken(table: Table) -> Iterator[tuple[str, BuildingSums]]:
     while table.rows:
         yield table.rows.popitem()
 
 
-def _inside(outlined: Outlined, canvas: Canvas) -> np.ndarray:
+def _inside(outlined: BuildingGeometry, canvas: WorkingGrid) -> np.ndarray:
     with np.errstate(invalid="ignore"):
         inside = (outlined.centres >= 0) & (outlined.centres < canvas.shape)
     return np.flatnonzero(inside.all(axis=1))
 
 
-def _table(total: dict[str, Rows], name: str, rows: int, columns: int, empty: float) -> Rows:
+def _table(total: dict[str, BuildingSums], name: str, rows: int, columns: int, empty: float) -> BuildingSums:
     if name not in total:
         total[name] = np.full((rows, columns), empty)
     return total[name]

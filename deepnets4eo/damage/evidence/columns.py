@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deepnets4eo.damage.evidence.block import CONTEXT, DIRECTIONS, INSIDE
 from deepnets4eo.damage.evidence.meaning import EVIDENCE
 from deepnets4eo.damage.evidence.shifts import IN_PLACE
-from deepnets4eo.damage.evidence.sums import Rows
+from deepnets4eo.damage.evidence.sums import BuildingSums
 
 Column = NDArray[np.float64]
 LEAST_EDGE = 1e-3
@@ -21,7 +21,7 @@ LOWEST_M = 2.0  # heights before the event below this are no building
 HEIGHT_RANGE = 1.0
 
 
-def evidence_columns(sums: dict[str, Rows], paired: NDArray[np.bool_]) -> pd.DataFrame:
+def evidence_columns(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -> pd.DataFrame:
     """All evidence of N buildings; columns that need the pre image are NaN where `paired` is False.
 
     Columns whose inputs were not given at all (heights, the pre image) are left out.
@@ -40,7 +40,7 @@ def evidence_columns(sums: dict[str, Rows], paired: NDArray[np.bool_]) -> pd.Dat
     return frame.replace([np.inf, -np.inf], np.nan)
 
 
-def post_columns_of_pre(sums: dict[str, Rows], paired: NDArray[np.bool_]) -> pd.DataFrame | None:
+def post_columns_of_pre(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -> pd.DataFrame | None:
     """The columns that one image alone gives, measured on the pre image where `paired`; None where there is none."""
     if "pre_inside" not in sums:
         return None
@@ -50,7 +50,7 @@ def post_columns_of_pre(sums: dict[str, Rows], paired: NDArray[np.bool_]) -> pd.
     return frame.replace([np.inf, -np.inf], np.nan)
 
 
-def image_means(sums: dict[str, Rows], name: str) -> dict[str, Column]:
+def image_means(sums: dict[str, BuildingSums], name: str) -> dict[str, Column]:
     """Means inside the outline, along it, and over the open ground near it, of one image."""
     inside, outline, near = sums[f"{name}_inside"], sums[f"{name}_outline"][:, 0], sums[f"{name}_near"]
     mean = {key: inside[:, column] / inside[:, 0] for column, key in enumerate(INSIDE)}
@@ -73,7 +73,7 @@ def _of_post(post: dict[str, Column]) -> dict[str, Column]:
     }
 
 
-def _support(sums: dict[str, Rows]) -> dict[str, Column]:
+def _support(sums: dict[str, BuildingSums]) -> dict[str, Column]:
     """What says how much of the roof the image shows: the width that it has for the filters, and vegetation over it."""
     inside = sums["post_inside"]
     samples = sums["post_shadow"][:, DIRECTIONS:].sum(axis=1)  # one a pixel along the outline
@@ -103,7 +103,7 @@ def _shift(post: dict[str, Column], pre: dict[str, Column], band: str) -> Column
     return post[band] - pre[band] - (float(np.median(known)) if len(known) else 0.0)
 
 
-def _similarity(sums: dict[str, Rows]) -> dict[str, Column]:
+def _similarity(sums: dict[str, BuildingSums]) -> dict[str, Column]:
     return {
         "ev_edge_similarity": sums["pair_edges"][:, 0],
         "ev_edge_similarity_in_place": sums[IN_PLACE][:, 0],
@@ -111,7 +111,7 @@ def _similarity(sums: dict[str, Rows]) -> dict[str, Column]:
     }
 
 
-def _shadow(sums: Rows) -> Column:
+def _shadow(sums: BuildingSums) -> Column:
     """Share of shadow outside the walls that face away from the sun: the direction in which the scene has most."""
     dark, samples = sums[:, :DIRECTIONS], sums[:, DIRECTIONS:]
     share = dark.sum(axis=0) / np.maximum(samples.sum(axis=0), 1)
@@ -121,7 +121,7 @@ def _shadow(sums: Rows) -> Column:
     return dark[:, facing].sum(axis=1) / samples[:, facing].sum(axis=1)
 
 
-def _height(sums: dict[str, Rows]) -> dict[str, Column]:
+def _height(sums: dict[str, BuildingSums]) -> dict[str, Column]:
     """Mean height above the lowest open ground near by, before minus after."""
     above = {}
     for name in ("dsm_pre", "dsm_post"):

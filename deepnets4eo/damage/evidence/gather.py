@@ -15,16 +15,16 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.evidence.block import BODY_M, Outlined
-from deepnets4eo.damage.evidence.canvas import COARSEST_PRE, Canvas, make_canvas
+from deepnets4eo.damage.evidence.block import BODY_M, BuildingGeometry
 from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import evidence_columns, post_columns_of_pre
 from deepnets4eo.damage.evidence.outlines import edges_of
 from deepnets4eo.damage.evidence.store import BlockStore
-from deepnets4eo.damage.evidence.table import LARGE, OUTSIDE, PRE_POST, EvidenceTable, judge_coverage
+from deepnets4eo.damage.evidence.table import LARGE, OUTSIDE, PRE_POST, EvidenceTable, assess_coverage
+from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
 from deepnets4eo.damage.outline_limits import chunks, larger_than_buildings, without
 from deepnets4eo.grid import gsd_m
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outlines import Outlines
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def gather(
     Errors: GridError where footprints and image cannot be put on one grid.
     Peak memory: some 250 MB a worker and 3 kB a building, whatever the size of the images and of the outlines.
     """
-    canvas = make_canvas(
+    canvas = make_working_grid(
         pre, post, registration, coarsest_pre=COARSEST_PRE, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud=cloud_mask
     )
     carried = registration if aligned_on == "pre" and pre is not None else None
@@ -76,7 +76,7 @@ def gather(
     del outlines  # the pass needs the room
     store = None if scratch is None else BlockStore(scratch, canvas, outlined)
     sums = collect(canvas, outlined, workers=workers, progress=progress, store=store)
-    coverage = judge_coverage(sums, outlined, canvas)
+    coverage = assess_coverage(sums, outlined, canvas)
     paired = coverage.method == PRE_POST
     evidence, before = evidence_columns(sums, paired), post_columns_of_pre(sums, paired)
     return EvidenceTable.build(footprints.frame["id"].to_numpy(), evidence, coverage, shift_px, before)
@@ -84,18 +84,18 @@ def gather(
 
 def _placed(
     outlines: Shapes,
-    canvas: Canvas,
+    canvas: WorkingGrid,
     post: Layer,
     alignment: FootprintAlignment | None,
     registration: Registration | None,
-) -> tuple[Outlined, Points]:
+) -> tuple[BuildingGeometry, Points]:
     """Buildings where the post image shows them, and how far (N, 2) each was moved, in its pixels (col, row)."""
     parts, shifts = [], []
     for rows in chunks(len(outlines)):
         moved = on_post(outlines[rows], post, alignment, registration, rows)
         parts.append(outline(moved, canvas))
         shifts.append(_centres(moved) - _centres(outlines[rows]))
-    return Outlined.joined(parts), np.concatenate(shifts)
+    return BuildingGeometry.joined(parts), np.concatenate(shifts)
 
 
 def on_post(
@@ -115,22 +115,22 @@ def on_post(
         along_row, along_col = gsd_m(post.grid)
         coordinates = coordinates + alignment.offsets_m[rows][owner] / (along_col, along_row)
     if registration is not None and registration.status != "failed":
-        coordinates = _through(~Affine(*np.asarray(registration.matrix, float).ravel()), coordinates)
+        coordinates = apply_affine(~Affine(*np.asarray(registration.matrix, float).ravel()), coordinates)
     return shapely.set_coordinates(outlines.copy(), coordinates)
 
 
-def outline(outlines: Shapes, canvas: Canvas) -> Outlined:
+def outline(outlines: Shapes, canvas: WorkingGrid) -> BuildingGeometry:
     """Outlines from post pixels to working pixels, made ready for the pass; those larger than any building stay out."""
-    placed = shapely.transform(outlines, lambda xy: _through(canvas.post_to_work, xy))
+    placed = shapely.transform(outlines, lambda xy: apply_affine(canvas.post_to_work, xy))
     larger = larger_than_buildings(placed, canvas.gsd_m)
     placed = without(placed, larger)
     grown = shapely.buffer(placed, BODY_M / canvas.gsd_m, join_style="mitre", quad_segs=2)
     own, body = (Outlines.on(shapes, shape=canvas.shape) for shapes in (placed, grown))
     left_out = np.where(larger, LARGE, "").astype(object)
-    return Outlined(edges_of(placed), own, body, _centres(placed)[:, ::-1], left_out)
+    return BuildingGeometry(edges_of(placed), own, body, _centres(placed)[:, ::-1], left_out)
 
 
-def _through(affine: Affine, xy: Points) -> Points:
+def apply_affine(affine: Affine, xy: Points) -> Points:
     x, y = xy[:, 0], xy[:, 1]
     return np.column_stack([affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f])
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.evidence.filters import Map, box, deviation, gradient, minimum
-from deepnets4eo.damage.evidence.radiometry import Radiometry, blank, lit, luminance
+from deepnets4eo.damage.evidence.radiometry import Radiometry, blank, luminance, nonzero_valid
 
 FLOOR_M = 3.5  # side of the window in which the smoothest spot is looked for
 SMALLEST_ROUGHNESS = np.float32(0.003)  # contrast units; about the step of an 8-bit image
@@ -49,7 +49,7 @@ class Maps:
 
 def measure_maps(data: NDArray[Any], valid: NDArray[np.bool_], radiometry: Radiometry, gsd_m: float) -> Maps:
     """All maps of a block (C, h, w); peak memory some 10 × the block in float32. The outer 8 pixels are not to be used."""
-    valid = lit(data, valid)
+    valid = nonzero_valid(data, valid)
     empty = blank(data) & valid
     valid &= ~empty
     light = luminance(data)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.evidence.filters import Map, maximum, minimum
 from deepnets4eo.grid import Window
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 SAMPLE_PX = 256
 CELL_PX = 8  # contrast is that of 4 m cells: coarser than the texture that is measured with it
@@ -38,7 +38,7 @@ def luminance(data: NDArray[Any]) -> Map:
     return data.astype(np.float32).mean(axis=0)
 
 
-def lit(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def nonzero_valid(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Valid pixels that are not exactly 0 in every band: collars are often left without a nodata value."""
     return valid & (data != 0).any(axis=0)
 
@@ -69,7 +69,7 @@ def measure(layer: Layer, centres: NDArray[np.float64]) -> Radiometry:
     spreads, levels = [], []
     for row, col in centres[chosen]:
         data, valid = layer.read(Window(int(row) - SAMPLE_PX // 2, int(col) - SAMPLE_PX // 2, SAMPLE_PX, SAMPLE_PX))
-        cells = _cells(luminance(data), lit(data, valid) & ~blank(data))
+        cells = _cells(luminance(data), nonzero_valid(data, valid) & ~blank(data))
         if len(cells) >= 16:
             low, middle, high = np.percentile(cells, [16, 50, 84])
             spreads.append(high - low)

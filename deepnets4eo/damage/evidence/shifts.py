@@ -6,13 +6,13 @@ buildings on the border of a block keep them all until the end.
 
 from __future__ import annotations
 
-from deepnets4eo.damage.evidence.sums import Rows, correlations
+from deepnets4eo.damage.evidence.sums import BuildingSums, correlations
 
 FLAT_EDGES, FLAT_LIGHT = 1e-3, 1e-2  # variances below which there is nothing to correlate, contrast units²
 IN_PLACE = "pair_edges_in_place"
 
 
-def best_of_shifts(sums: dict[str, Rows]) -> dict[str, Rows]:
+def best_of_shifts(sums: dict[str, BuildingSums]) -> dict[str, BuildingSums]:
     """Per building and name one number, (M, 1) each.
 
     sums : `pre_outline`, `post_outline` (M, S), and with a pre image `pair`, `pair_edges`, `pair_light` of

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from deepnets4eo.damage.evidence.block import BlockSums, Outlined, Table
-from deepnets4eo.damage.evidence.canvas import Canvas
-from deepnets4eo.files import ARCHIVE_ERRORS, replacing
+from deepnets4eo.damage.evidence.block import BlockSums, BuildingGeometry, Table
+from deepnets4eo.damage.evidence.working_grid import WorkingGrid
+from deepnets4eo.files import ARCHIVE_ERRORS, atomic_write
 from deepnets4eo.grid import Window
 from deepnets4eo.version import __version__
 
@@ -26,7 +26,7 @@ KINDS = tuple(field.name for field in fields(BlockSums))
 class BlockStore:
     """The blocks of one job: `get` what is there, `put` what is new."""
 
-    def __init__(self, folder: Path, canvas: Canvas, outlined: Outlined) -> None:
+    def __init__(self, folder: Path, canvas: WorkingGrid, outlined: BuildingGeometry) -> None:
         self.folder = folder / _identity(canvas, outlined)
 
     def get(self, window: Window) -> BlockSums | None:
@@ -51,7 +51,7 @@ class BlockStore:
         for kind in KINDS:
             table: Table = getattr(part, kind)
             arrays |= {kind: table.buildings} | {f"{kind}:{name}": rows for name, rows in table.rows.items()}
-        with replacing(self._path(window)) as partial:
+        with atomic_write(self._path(window)) as partial:
             np.savez(partial, **arrays)
 
     def _path(self, window: Window) -> Path:
@@ -68,7 +68,7 @@ def _fits_together(table: Table) -> bool:
     return all(array.ndim == 2 and len(array) == len(rows) and array.dtype.kind == "f" for array in arrays)
 
 
-def _identity(canvas: Canvas, outlined: Outlined) -> str:
+def _identity(canvas: WorkingGrid, outlined: BuildingGeometry) -> str:
     """Hash of all that the sums depend on: program, files, grids as registered, outlines as moved."""
     digest = hashlib.sha256(
         f"{FORMAT} {__version__} {tuple(canvas.grid.shape)} {canvas.grid.affine} {canvas.gsd_m}".encode()

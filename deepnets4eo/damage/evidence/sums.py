@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from deepnets4eo.damage.evidence.filters import Map
 from deepnets4eo.damage.evidence.outlines import Ints
 
-Rows = NDArray[np.float64]
+BuildingSums = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Groups:
         object.__setattr__(self, "_begin", new)
         object.__setattr__(self, "_present", self.owner[new])
 
-    def sum(self, values: Iterable[NDArray[np.generic]]) -> Rows:
+    def sum(self, values: Iterable[NDArray[np.generic]]) -> BuildingSums:
         """Sums of each of K value arrays per building: (count, K) float64."""
         begin, present = self._begin, self._present  # type: ignore[attr-defined]
         columns = []
@@ -42,7 +42,7 @@ class Groups:
         return np.column_stack(columns)
 
 
-def correlation_sums(groups: Groups, flat: Ints, first: Map, second: Map, offsets: Ints) -> Rows:
+def correlation_sums(groups: Groups, flat: Ints, first: Map, second: Map, offsets: Ints) -> BuildingSums:
     """What correlations of `first` with `second` under several shifts need, per building.
 
     flat : flat pixel numbers in both maps; offsets : (S,) to add to them for the second map.
@@ -60,7 +60,7 @@ def correlation_sums(groups: Groups, flat: Ints, first: Map, second: Map, offset
     return groups.sum(values())
 
 
-def correlations(pixels: NDArray[np.float64], sums: Rows, floor: float) -> tuple[Rows, Rows]:
+def correlations(pixels: NDArray[np.float64], sums: BuildingSums, floor: float) -> tuple[BuildingSums, BuildingSums]:
     """Correlation and structural similarity for each shift from `correlation_sums`.
 
     pixels : (N,) number of positions; floor : variance below which contrast counts as none.

@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.evidence.block import Outlined
-from deepnets4eo.damage.evidence.canvas import Canvas
+from deepnets4eo.damage.evidence.block import BuildingGeometry
 from deepnets4eo.damage.evidence.meaning import MEANING
-from deepnets4eo.damage.evidence.sums import Rows
+from deepnets4eo.damage.evidence.sums import BuildingSums
+from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 
 VISIBLE_SHARE = 0.7  # of the footprint's area that an image must show
 CLOUDY_SHARE = 0.3  # of the footprint's area under cloud beyond which it is not judged
@@ -85,7 +85,7 @@ class EvidenceTable:
         return list(self.meaning)
 
 
-def judge_coverage(sums: dict[str, Rows], outlined: Outlined, canvas: Canvas) -> Coverage:
+def assess_coverage(sums: dict[str, BuildingSums], outlined: BuildingGeometry, canvas: WorkingGrid) -> Coverage:
     """Whether each building can be assessed, and from which images."""
     count = len(outlined.edges)
     pixels = _total(sums, "pixels", count)
@@ -114,11 +114,11 @@ def judge_coverage(sums: dict[str, Rows], outlined: Outlined, canvas: Canvas) ->
     return Coverage(reason, method)
 
 
-def _total(sums: dict[str, Rows], name: str, count: int) -> NDArray[np.float64]:
+def _total(sums: dict[str, BuildingSums], name: str, count: int) -> NDArray[np.float64]:
     return sums[name][:, 0] if name in sums else np.zeros(count)
 
 
-def _inside_share(outlined: Outlined, canvas: Canvas) -> NDArray[np.float64]:
+def _inside_share(outlined: BuildingGeometry, canvas: WorkingGrid) -> NDArray[np.float64]:
     """Share of each footprint's bounding box that lies in the image; 1 for empty footprints."""
     edges, share = outlined.edges, np.ones(len(outlined.edges))
     present = np.flatnonzero(np.diff(edges.start))
@@ -132,7 +132,7 @@ def _inside_share(outlined: Outlined, canvas: Canvas) -> NDArray[np.float64]:
     return share
 
 
-def _area(outlined: Outlined, canvas: Canvas) -> NDArray[np.float64]:
+def _area(outlined: BuildingGeometry, canvas: WorkingGrid) -> NDArray[np.float64]:
     """Area of each footprint in working pixels."""
     edges = outlined.edges
     owner = np.repeat(np.arange(len(edges)), np.diff(edges.start))

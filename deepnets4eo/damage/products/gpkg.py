@@ -15,7 +15,7 @@ import geopandas as gpd
 import pyogrio
 
 from deepnets4eo.damage.products.style import buildings_qml, extent_qml, without_outlines_qml
-from deepnets4eo.files import replacing
+from deepnets4eo.files import atomic_write
 from deepnets4eo.polygons.vector_files import set_fixed_times
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def write_gpkg(damage_map: DamageMap, path: str | Path) -> Path:
     Errors: OutputError when GDAL or SQLite cannot write, a full disk most of all.
     """
     path = Path(path)
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         _write_layer(damage_map.buildings, partial, "buildings")
         _write_layer(damage_map.assessed_extent, partial, "assessed_extent")
         if damage_map.extent_without_outlines is not None:

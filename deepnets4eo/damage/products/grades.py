@@ -23,7 +23,7 @@ TITLES = {
 
 def colors() -> dict[str, tuple[int, int, int]]:
     """Red, green and blue (0–255) of every grade and of not-assessed."""
-    from deepnets4eo.legend import Legend
+    from deepnets4eo.cards.legend import Legend
 
     legend = Legend.load("xbd")
     found = {NOT_ASSESSED: _GREY}

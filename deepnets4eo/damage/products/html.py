@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from deepnets4eo.damage.map import DamageMap
     from deepnets4eo.grid import Grid
-    from deepnets4eo.scene import Layer
+    from deepnets4eo.rasters.scene import Layer
 
 ASSETS = files("deepnets4eo.damage.products") / "assets"
 SCRIPTS = ("data.js", "view.js", "outlines.js", "panels.js", "list.js", "card.js", "summary.js", "main.js")

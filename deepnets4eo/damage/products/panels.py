@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.grid import Window, blocks, gsd_m
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 if TYPE_CHECKING:
     from deepnets4eo.grid import Grid

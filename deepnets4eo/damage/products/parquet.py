@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deepnets4eo.files import replacing
+from deepnets4eo.files import atomic_write
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.map import DamageMap
@@ -22,7 +22,7 @@ def write_parquet(damage_map: DamageMap, path: str | Path) -> Path:
     buildings = damage_map.buildings
     if buildings.geometry.name != "geometry":
         buildings = buildings.rename_geometry("geometry")
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         buildings.to_parquet(
             partial,
             index=False,

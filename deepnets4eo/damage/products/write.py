@@ -19,7 +19,7 @@ from deepnets4eo.files import write_json
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.map import DamageMap
-    from deepnets4eo.scene import Layer
+    from deepnets4eo.rasters.scene import Layer
 
 log = logging.getLogger(__name__)
 

@@ -14,13 +14,13 @@ from affine import Affine
 
 from deepnets4eo.damage.registration.coarse import coarse_model, coarse_shift, split_vote
 from deepnets4eo.damage.registration.fit import MODELS, choose_model, robust_fit
-from deepnets4eo.damage.registration.gate import Measured, Status, halves_agree, judge
-from deepnets4eo.damage.registration.ground import Frame, View, mean_gsd_m, through
+from deepnets4eo.damage.registration.gate import RegistrationQuality, Status, halves_agree, quality_status
+from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame, apply_affine, mean_gsd_m
 from deepnets4eo.damage.registration.holdout import Fitted, measure_fit, tie_columns
 from deepnets4eo.damage.registration.result import Registration
-from deepnets4eo.damage.registration.tiepoints import IDENTITY, Matches, Pair, Search, measure, place
+from deepnets4eo.damage.registration.tiepoints import IDENTITY, ImagePair, Matches, Search, measure, place
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 ModelChoice: TypeAlias = Literal["auto", "translation", "similarity", "affine"]
 
@@ -60,7 +60,7 @@ def register(
     rough = _fit_round(pair, replace(search, max_count=ROUGH_COUNT), first, model, seed)
     fitted = _fit_round(pair, search, rough.affine, model, seed + 1)
     measured = measure_fit(pair, search, fitted, max_shift_m, seed)
-    status, reason = judge(measured)
+    status, reason = quality_status(measured)
     if status == "failed":
         voted, vote = _vote(pair, search, max_shift_m, seed)
         measured = replace(measured, split_m=vote.split_m, split_score=vote.split_score)
@@ -84,13 +84,13 @@ def assume_registered(pre: Layer, post: Layer) -> Registration:
     return _result(pair, fitted, measured, "ok", "taken as registered, not measured")
 
 
-def make_pair(pre: Layer, post: Layer) -> Pair:
+def make_pair(pre: Layer, post: Layer) -> ImagePair:
     """Both layers in the frame of the post image, with the part that both show.
 
     Errors: GridError where they do not overlap.
     """
-    frame = Frame.of(post.grid)
-    pre_view, post_view = View(pre, frame), View(post, frame)
+    frame = MetricFrame.of(post.grid)
+    pre_view, post_view = LayerSampler(pre, frame), LayerSampler(post, frame)
     left, top, right, bottom = pre_view.bounds()
     width, height = frame.extent
     box = max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
@@ -101,10 +101,10 @@ def make_pair(pre: Layer, post: Layer) -> Pair:
             f"post image, the post image spans 0–{width:.0f} × 0–{height:.0f}, the pre image {left:.0f}–{right:.0f} × "
             f"{top:.0f}–{bottom:.0f}. Check that they show one place and that their CRS are right."
         )
-    return Pair(pre_view, post_view, box, gsd_m)
+    return ImagePair(pre_view, post_view, box, gsd_m)
 
 
-def fine_search(pair: Pair) -> Search:
+def fine_search(pair: ImagePair) -> Search:
     """The largest windows of which at least four fit along the shorter side of the overlap."""
     side_px = min(pair.sides) / pair.gsd_m
     fitting = [size for size in FINE_SIDES_PX if side_px >= 4 * size]
@@ -112,7 +112,7 @@ def fine_search(pair: Pair) -> Search:
     return Search(size, min(FINE_RADIUS_PX, size * 3 // 8), pair.gsd_m, FINE_COUNT)
 
 
-def _fit_round(pair: Pair, search: Search, start: Affine, wanted: ModelChoice, seed: int) -> Fitted:
+def _fit_round(pair: ImagePair, search: Search, start: Affine, wanted: ModelChoice, seed: int) -> Fitted:
     """Match windows through the starting model and fit a better one to 70 % of them."""
     matches = measure(pair, search, place(pair, search, start), start, seed)
     rng = np.random.default_rng(seed)
@@ -126,7 +126,7 @@ def _fit_round(pair: Pair, search: Search, start: Affine, wanted: ModelChoice, s
     return Fitted(model, robust_fit(model, points, targets, tolerance, rng), matches, holdout, tolerance)
 
 
-def _vote(pair: Pair, search: Search, max_shift_m: float, seed: int) -> tuple[Fitted, Measured]:
+def _vote(pair: ImagePair, search: Search, max_shift_m: float, seed: int) -> tuple[Fitted, RegistrationQuality]:
     """Where single windows say too little: one shift from all of them, checked half against half."""
     first = coarse_shift(pair, max_shift_m, seed)
     matches = measure(pair, search, place(pair, search, first), first, seed)
@@ -137,12 +137,14 @@ def _vote(pair: Pair, search: Search, max_shift_m: float, seed: int) -> tuple[Fi
     return fitted, replace(measured, residual_m=apart_m, split_m=apart_m, split_score=score)
 
 
-def _result(pair: Pair, fitted: Fitted, measured: Measured, status: Status, reason: str) -> Registration:
+def _result(
+    pair: ImagePair, fitted: Fitted, measured: RegistrationQuality, status: Status, reason: str
+) -> Registration:
     trusted = fitted.affine if status != "failed" else IDENTITY
-    frame = Frame.of(pair.post.grid)
+    frame = MetricFrame.of(pair.post.grid)
     pixels = frame.to_pixel * trusted * ~frame.to_pixel
     middle = pair.middle
-    shift = (through(trusted, middle) - middle)[0]
+    shift = (apply_affine(trusted, middle) - middle)[0]
     return Registration(
         status=status,
         reason=reason,

@@ -14,7 +14,7 @@ from scipy import ndimage
 from deepnets4eo.damage.registration.correlation import find_peaks
 from deepnets4eo.damage.registration.fit import draw_samples, exact_models, predict
 from deepnets4eo.damage.registration.ground import Points
-from deepnets4eo.damage.registration.tiepoints import IDENTITY, Matches, Pair, Search, measure, place
+from deepnets4eo.damage.registration.tiepoints import IDENTITY, ImagePair, Matches, Search, measure, place
 
 SIDE_PX = 128
 COUNT = 64
@@ -24,7 +24,7 @@ GAIN, GAIN_FEW = 1.1, 1.4  # a turned model must win this many times a shift's v
 MAX_TURN_DEG, MAX_STRETCH = 5.0, 0.12
 
 
-def coarse_model(pair: Pair, max_shift_m: float, seed: int) -> Affine:
+def coarse_model(pair: ImagePair, max_shift_m: float, seed: int) -> Affine:
     """Shift or similarity from post to pre, good to a few working pixels.
 
     returns : frame metres → frame metres; identity where no window holds data.
@@ -43,19 +43,19 @@ def coarse_model(pair: Pair, max_shift_m: float, seed: int) -> Affine:
     return turned if score_turned > gain * score_shift else shift
 
 
-def coarse_shift(pair: Pair, max_shift_m: float, seed: int) -> Affine:
+def coarse_shift(pair: ImagePair, max_shift_m: float, seed: int) -> Affine:
     """The shift that all wide windows together vote for; identity where no window holds data."""
     search = coarse_search(pair, max_shift_m)
     matches, votes = _look(pair, search, seed)
     return _best_shift(votes, search) if len(matches.points) else IDENTITY
 
 
-def _look(pair: Pair, search: Search, seed: int) -> tuple[Matches, NDArray[np.float32]]:
+def _look(pair: ImagePair, search: Search, seed: int) -> tuple[Matches, NDArray[np.float32]]:
     matches = measure(pair, search, place(pair, search), IDENTITY, seed)
     return matches, ndimage.gaussian_filter(matches.surfaces, (0, 1.0, 1.0), mode="nearest")
 
 
-def coarse_search(pair: Pair, max_shift_m: float) -> Search:
+def coarse_search(pair: ImagePair, max_shift_m: float) -> Search:
     """Windows of about four times the largest shift, at a matching ground size."""
     side_px = min(SIDE_PX, max(16, int(min(pair.sides) / pair.gsd_m / 2) // 2 * 2))
     gsd_m = max(pair.gsd_m, 4.0 * max_shift_m / side_px)

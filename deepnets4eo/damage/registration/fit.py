@@ -12,7 +12,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.registration.ground import Points, through
+from deepnets4eo.damage.registration.ground import Points, apply_affine
 
 ModelName: TypeAlias = Literal["translation", "similarity", "affine"]
 
@@ -48,7 +48,7 @@ def least_squares(model: ModelName, points: Points, targets: Points, weights: ND
 
 def residuals(model: Affine, points: Points, targets: Points) -> NDArray[np.float64]:
     """Distance of each target from where the model puts its point, (N,) metres."""
-    off = through(model, points) - targets
+    off = apply_affine(model, points) - targets
     return np.hypot(off[:, 0], off[:, 1])
 
 

@@ -20,12 +20,12 @@ from scipy.ndimage import maximum_filter
 
 from deepnets4eo.damage.outline_limits import chunks, larger_than_buildings, without
 from deepnets4eo.damage.registration.correlation import find_peaks, orientation_field
-from deepnets4eo.damage.registration.ground import Frame, Points, View, mean_gsd_m, through
+from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame, Points, apply_affine, mean_gsd_m
 from deepnets4eo.damage.registration.neighbours import regularise
 from deepnets4eo.damage.registration.outlines import Sides, edge_agreement
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, transformer
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outlines import groups
 
 if TYPE_CHECKING:
@@ -83,12 +83,12 @@ class FootprintAlignment:
 
     def apply(self, footprints: GeoDataFrame) -> GeoDataFrame:
         """The same footprints, each moved by its offset; CRS, ids and order are kept."""
-        frame = Frame.of(self.grid)
+        frame = MetricFrame.of(self.grid)
         polygons = np.asarray(footprints.geometry.values, object)
         coords, owner = shapely.get_coordinates(polygons, return_index=True)
-        forth, back = _ways(footprints.crs, self.grid)
+        forth, back = _transformers(footprints.crs, self.grid)
         place = self.grid.affine * frame.to_pixel
-        moved = back(through(place, through(~place, forth(coords)) + self.offsets_m[owner]))
+        moved = back(apply_affine(place, apply_affine(~place, forth(coords)) + self.offsets_m[owner]))
         result = footprints.copy()
         result.geometry = shapely.set_coordinates(polygons.copy(), moved)
         return result
@@ -143,13 +143,13 @@ def align_footprints(
     """
     if not len(footprints):
         raise InputError("there are no footprints (0 rows), expected polygons. Check the layer that was read.")
-    frame = Frame.of(image.grid)
+    frame = MetricFrame.of(image.grid)
     gsd_m = max(mean_gsd_m(image.grid), FINEST_GSD_M if image.grid.crs is not None else 0.0)
     sides = _sides(image.grid, frame, footprints, gsd_m)
-    view = View(image, frame)
+    view = LayerSampler(image, frame)
     inside = np.flatnonzero(np.isfinite(sides.centres).all(axis=1) & view.covers(np.nan_to_num(sides.centres) * gsd_m))
     rng = np.random.default_rng(seed)
-    voters = _voters(sides.centres, inside, rng)
+    voters = _sample_buildings(sides.centres, inside, rng)
     radius_px = max(2, round(max_shift_m / gsd_m))
     votes = _scores(view, sides, voters, gsd_m, radius_px, np.zeros(2))
     common = _common(votes, radius_px, gsd_m)
@@ -171,7 +171,7 @@ def align_footprints(
 
 
 def _refined(
-    base: FootprintAlignment, view: View, sides: Sides, inside: NDArray[np.intp], gsd_m: float
+    base: FootprintAlignment, view: LayerSampler, sides: Sides, inside: NDArray[np.intp], gsd_m: float
 ) -> FootprintAlignment:
     """Each building's own offset around the common one, where the neighbours agree."""
     common = np.array([base.dx_m, base.dy_m])
@@ -210,12 +210,17 @@ def in_place_score(votes: NDArray[np.float32]) -> float:
 
 
 def _far_offset(
-    view: View, grid: Grid, footprints: GeoDataFrame, voters: NDArray[np.intp], wide_shift_m: float, gsd_m: float
+    view: LayerSampler,
+    grid: Grid,
+    footprints: GeoDataFrame,
+    voters: NDArray[np.intp],
+    wide_shift_m: float,
+    gsd_m: float,
 ) -> NDArray[np.float64] | None:
     """An offset (x, y) in metres far off that many of the voters agree on; None where there is none."""
     gsd_m *= WIDE_COARSER
     chosen = voters[:: -(-len(voters) // WIDE_VOTERS)]
-    sides = _sides(grid, Frame.of(grid), footprints.iloc[chosen], gsd_m)
+    sides = _sides(grid, MetricFrame.of(grid), footprints.iloc[chosen], gsd_m)
     radius_px = round(wide_shift_m / gsd_m)
     votes = _scores(view, sides, np.arange(len(chosen)), gsd_m, radius_px, np.zeros(2))
     found = _common(votes, radius_px, gsd_m)
@@ -245,20 +250,20 @@ def _common(votes: NDArray[np.float32], radius_px: int, gsd_m: float) -> _Common
     return _Common("ok", "", dx_m, dy_m, *numbers)
 
 
-def _sides(grid: Grid, frame: Frame, footprints: GeoDataFrame, gsd_m: float) -> Sides:
+def _sides(grid: Grid, frame: MetricFrame, footprints: GeoDataFrame, gsd_m: float) -> Sides:
     """Outlines in working pixels of the image's frame; those larger than any building have no say."""
-    forth, _ = _ways(footprints.crs, grid)
+    forth, _ = _transformers(footprints.crs, grid)
     place = Affine.scale(1.0 / gsd_m) * ~(grid.affine * frame.to_pixel)
     polygons = np.asarray(footprints.geometry.values, object)
 
     def sides(rows: slice) -> Sides:
-        pixels = shapely.transform(polygons[rows], lambda coords: through(place, forth(coords)))
+        pixels = shapely.transform(polygons[rows], lambda coords: apply_affine(place, forth(coords)))
         return Sides.of(without(pixels, larger_than_buildings(pixels, gsd_m)))
 
     return Sides.joined([sides(rows) for rows in chunks(len(polygons))])
 
 
-def _ways(crs: CRS | None, grid: Grid) -> tuple[Any, Any]:
+def _transformers(crs: CRS | None, grid: Grid) -> tuple[Any, Any]:
     """Maps from the footprints' CRS to the image's and back."""
     if (crs is None) != (grid.crs is None):
         raise GridError(
@@ -278,7 +283,7 @@ def _ways(crs: CRS | None, grid: Grid) -> tuple[Any, Any]:
 
 
 def _scores(
-    view: View,
+    view: LayerSampler,
     sides: Sides,
     buildings: NDArray[np.intp],
     gsd_m: float,
@@ -311,7 +316,7 @@ def _scores(
     return scores
 
 
-def _voters(centres: Points, inside: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
+def _sample_buildings(centres: Points, inside: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.intp]:
     """Some buildings of each of some blocks, in random order of the blocks, until there are enough."""
     groups = _by_block(centres[inside])
     chosen: list[NDArray[np.intp]] = []

@@ -14,7 +14,7 @@ Status: TypeAlias = Literal["ok", "degraded", "failed"]
 
 
 @dataclass(frozen=True)
-class Measured:
+class RegistrationQuality:
     """What the hold-out tie points and the fitted model say."""
 
     gsd_m: float  # ground size of a working pixel
@@ -47,7 +47,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Gate:
+class QualityThresholds:
     """Limits; beyond `failed` ones the metadata geometry is kept, beyond the others the result is degraded."""
 
     significance: float = 1e-3
@@ -67,25 +67,25 @@ class Gate:
     split_score: float = 3.0  # 44 unrelated pairs stayed below 2.5, see experiments/benchmarks/registration_accuracy.py
 
 
-def judge(measured: Measured, gate: Gate | None = None) -> tuple[Status, str]:
+def quality_status(measured: RegistrationQuality, gate: QualityThresholds | None = None) -> tuple[Status, str]:
     """Status and, unless ok, the reason with the number that decided it."""
-    gate = gate or Gate()
+    gate = gate or QualityThresholds()
     failures = _failures(measured, gate)
     if failures:
         return "failed", failures[0]
-    doubts = _doubts(measured, gate)
+    doubts = _degradations(measured, gate)
     return ("degraded", doubts[0]) if doubts else ("ok", "")
 
 
-def halves_agree(measured: Measured, gate: Gate | None = None) -> bool:
+def halves_agree(measured: RegistrationQuality, gate: QualityThresholds | None = None) -> bool:
     """Whether the summed votes of two disjoint halves of the overlap find one shift, each tested on the other."""
-    gate = gate or Gate()
+    gate = gate or QualityThresholds()
     limit = max(gate.max_residual_m, gate.max_residual_px * measured.gsd_m)
     near = measured.split_m <= limit and measured.shift_m <= measured.max_shift_m
     return near and measured.split_score >= gate.split_score
 
 
-def _failures(m: Measured, gate: Gate) -> list[str]:
+def _failures(m: RegistrationQuality, gate: QualityThresholds) -> list[str]:
     share = m.inliers / m.reliable if m.reliable else 0.0
     limit = max(gate.max_residual_m, gate.max_residual_px * m.gsd_m)
     moved = m.shift_m > m.gsd_m
@@ -115,7 +115,7 @@ def _failures(m: Measured, gate: Gate) -> list[str]:
     return [text for text, wrong in checks.items() if wrong]
 
 
-def _doubts(m: Measured, gate: Gate) -> list[str]:
+def _degradations(m: RegistrationQuality, gate: QualityThresholds) -> list[str]:
     limit = max(gate.good_residual_m, gate.good_residual_px * m.gsd_m)
     moved = m.shift_m > 2 * m.gsd_m
     checks = {

@@ -18,7 +18,7 @@ from scipy import ndimage
 
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import Grid, Window, gsd_m, transformer
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 Points: TypeAlias = NDArray[np.float64]
 
@@ -28,7 +28,7 @@ STRAIGHT_PX = 0.05  # a window turned by less than this over its whole side is r
 CONTROL = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5)])
 
 
-def through(affine: Affine, points: Points) -> Points:
+def apply_affine(affine: Affine, points: Points) -> Points:
     """Map (N, 2) points by an affine."""
     x, y = points[:, 0], points[:, 1]
     return np.column_stack((affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f))
@@ -58,7 +58,7 @@ def mean_gsd_m(grid: Grid) -> float:
 
 
 @dataclass(frozen=True)
-class Frame:
+class MetricFrame:
     """Metres over the post grid: (x, y) = (col · step_col, row · step_row)."""
 
     grid: Grid
@@ -66,7 +66,7 @@ class Frame:
     step_row: float
 
     @classmethod
-    def of(cls, grid: Grid) -> Frame:
+    def of(cls, grid: Grid) -> MetricFrame:
         """The frame of a grid."""
         if grid.crs is None:
             a = grid.affine
@@ -85,13 +85,13 @@ class Frame:
         return self.grid.shape[1] * self.step_col, self.grid.shape[0] * self.step_row
 
 
-class View:
+class LayerSampler:
     """A layer as seen from a frame: its grey values at any small affine window of the frame.
 
     Within a window the way from frame to layer pixels is taken as affine (over 1 km that is true to 3 cm).
     """
 
-    def __init__(self, layer: Layer, frame: Frame) -> None:
+    def __init__(self, layer: Layer, frame: MetricFrame) -> None:
         step = max(1, math.ceil(layer.count / GREY_BANDS)) if layer.count > GREY_BANDS else 1
         self._layer = layer.subset(layer.bands[::step]) if step > 1 else layer
         self._frame = frame
@@ -121,13 +121,13 @@ class View:
 
     def pixels(self, points: Points) -> Points:
         """Frame coordinates → (col, row) of the layer."""
-        ground = through(self._frame.grid.affine * self._frame.to_pixel, points)
-        return through(~self.grid.affine, self._change(ground))
+        ground = apply_affine(self._frame.grid.affine * self._frame.to_pixel, points)
+        return apply_affine(~self.grid.affine, self._change(ground))
 
     def frame_points(self, pixels: Points) -> Points:
         """(col, row) of the layer → frame coordinates."""
-        ground = self._back(through(self.grid.affine, pixels))
-        return through(~(self._frame.grid.affine * self._frame.to_pixel), ground)
+        ground = self._back(apply_affine(self.grid.affine, pixels))
+        return apply_affine(~(self._frame.grid.affine * self._frame.to_pixel), ground)
 
     def bounds(self) -> tuple[float, float, float, float]:
         """Smallest box (left, top, right, bottom) of the frame that holds the layer."""
@@ -162,7 +162,7 @@ class View:
     def _local(self, window: Affine, shape: tuple[int, int]) -> Affine:
         """The affine from output pixels to layer pixels that fits best over the window."""
         corners = CONTROL * shape[::-1]
-        pixels = self.pixels(through(window, corners))
+        pixels = self.pixels(apply_affine(window, corners))
         design = np.column_stack((corners, np.ones(len(corners))))
         solution = np.linalg.lstsq(design, pixels, rcond=None)[0]
         return Affine(*solution[:, 0], *solution[:, 1])
@@ -171,7 +171,7 @@ class View:
         self, local: Affine, shape: tuple[int, int], factor: int
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_], tuple[int, int]]:
         """Grey values around the window, in boxes of `factor` that start where the window starts; (top, left)."""
-        corners = through(local, CONTROL * shape[::-1])
+        corners = apply_affine(local, CONTROL * shape[::-1])
         start = np.rint((local.c, local.f)).astype(int)
         before = np.ceil((start - corners.min(axis=0) + 2) / factor).astype(int)
         after = np.ceil((corners.max(axis=0) - start + 2) / factor).astype(int)
@@ -222,7 +222,7 @@ def _resampled(
 
 def _whole_pixels(local: Affine, shape: tuple[int, int]) -> tuple[slice, slice] | None:
     """The part of the input that is the output already, where pixels coincide to a hundredth."""
-    corners = through(local, CONTROL * shape[::-1])
+    corners = apply_affine(local, CONTROL * shape[::-1])
     start = np.rint(corners[0])
     if np.abs(corners - start - CONTROL * shape[::-1]).max() > SAME_PX:
         return None

@@ -13,9 +13,9 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.registration.fit import ModelName, residuals, scale_and_turn
-from deepnets4eo.damage.registration.gate import Measured
-from deepnets4eo.damage.registration.ground import through
-from deepnets4eo.damage.registration.tiepoints import IDENTITY, Matches, Pair, Search, agreement
+from deepnets4eo.damage.registration.gate import RegistrationQuality
+from deepnets4eo.damage.registration.ground import apply_affine
+from deepnets4eo.damage.registration.tiepoints import IDENTITY, ImagePair, Matches, Search, agreement
 
 COMPARED = 64  # hold-out windows read again to compare before and after
 
@@ -41,16 +41,16 @@ class Fitted:
         return np.asarray(self.matches.reliable & (self.errors <= self.tolerance_m))
 
 
-def measure_fit(pair: Pair, search: Search, fitted: Fitted, max_shift_m: float, seed: int) -> Measured:
+def measure_fit(pair: ImagePair, search: Search, fitted: Fitted, max_shift_m: float, seed: int) -> RegistrationQuality:
     """All that the gate asks for."""
     matches, holdout, inlier = fitted.matches, fitted.holdout, fitted.inlier
     judged = inlier & holdout
     residual = float(np.sqrt((fitted.errors[judged] ** 2).mean())) if judged.any() else float("nan")
-    shift = (through(fitted.affine, pair.middle) - pair.middle)[0]
+    shift = (apply_affine(fitted.affine, pair.middle) - pair.middle)[0]
     before, after = _before_and_after(pair, search, fitted, seed)
     low, high, turn = scale_and_turn(fitted.affine)
     area = (2 * search.radius_px + 1) * search.gsd_m
-    return Measured(
+    return RegistrationQuality(
         gsd_m=search.gsd_m,
         tested=int(holdout.sum()),
         reliable=int((matches.reliable & holdout).sum()),
@@ -71,7 +71,7 @@ def measure_fit(pair: Pair, search: Search, fitted: Fitted, max_shift_m: float, 
 
 
 def _before_and_after(
-    pair: Pair, search: Search, fitted: Fitted, seed: int
+    pair: ImagePair, search: Search, fitted: Fitted, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Gradient correlation of hold-out windows as georeferenced and through the model, where both can be read."""
     points = fitted.matches.points[fitted.holdout]
@@ -88,7 +88,7 @@ def tie_columns(fitted: Fitted, to_pixel: Affine) -> dict[str, NDArray[Any]]:
     matches = fitted.matches
     offset = matches.targets - matches.points
     return {
-        "pixel": through(to_pixel, matches.points),
+        "pixel": apply_affine(to_pixel, matches.points),
         "dx_m": offset[:, 0],
         "dy_m": offset[:, 1],
         "residual_m": fitted.errors,

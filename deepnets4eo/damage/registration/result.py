@@ -12,8 +12,8 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.registration.gate import Measured, Status
-from deepnets4eo.damage.registration.ground import Points, crs_change, through
+from deepnets4eo.damage.registration.gate import RegistrationQuality, Status
+from deepnets4eo.damage.registration.ground import Points, apply_affine, crs_change
 from deepnets4eo.grid import Grid
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Registration:
     matrix: NDArray[np.float64]
     dx_m: float
     dy_m: float
-    measured: Measured
+    measured: RegistrationQuality
     post_grid: Grid = field(repr=False)
     pre_grid: Grid = field(repr=False)
     ties: dict[str, NDArray[Any]] = field(repr=False)
@@ -72,7 +72,7 @@ class Registration:
         """One row per window: where it lies in the post image (its CRS), displacement, quality, inlier, holdout."""
         import geopandas
 
-        ground = through(self.post_grid.affine, self.ties["pixel"])
+        ground = apply_affine(self.post_grid.affine, self.ties["pixel"])
         crs = None if self.post_grid.crs is None else self.post_grid.crs.to_wkt()
         points = geopandas.points_from_xy(ground[:, 0], ground[:, 1], crs=crs)
         return geopandas.GeoDataFrame({name: self.ties[name] for name in TIE_COLUMNS}, geometry=points)
@@ -83,13 +83,13 @@ class Registration:
         points_xy : (N, 2) float64, x and y in the post image's CRS (pixels where it has none).
         returns : (N, 2) float64, x and y in the pre image's CRS.
         """
-        moved = through(self._ground(self._affine), np.asarray(points_xy, float))
+        moved = apply_affine(self._ground(self._affine), np.asarray(points_xy, float))
         return crs_change(self.post_grid, self.pre_grid)(moved)
 
     def to_post(self, points_xy: Points) -> Points:
         """Ground coordinates of things in the pre image → where the post image shows them; undoes `to_pre`."""
         ground = crs_change(self.pre_grid, self.post_grid)(np.asarray(points_xy, float))
-        return through(~self._ground(self._affine), ground)
+        return apply_affine(~self._ground(self._affine), ground)
 
     def to_dict(self) -> dict[str, Any]:
         """Everything but the tie points, ready for JSON."""

@@ -22,7 +22,7 @@ from deepnets4eo.damage.registration.correlation import (
     orientation_field,
     taper,
 )
-from deepnets4eo.damage.registration.ground import Points, View, through
+from deepnets4eo.damage.registration.ground import LayerSampler, Points, apply_affine
 
 READERS = 2
 MIN_VALID = 0.8  # share of a window that must be valid in both images
@@ -33,11 +33,11 @@ IDENTITY = Affine.identity()
 
 
 @dataclass(frozen=True)
-class Pair:
+class ImagePair:
     """Two views of one frame and the part of it, in metres, that both show."""
 
-    pre: View
-    post: View
+    pre: LayerSampler
+    post: LayerSampler
     box: tuple[float, float, float, float]  # left, top, right, bottom
     gsd_m: float
 
@@ -81,7 +81,7 @@ class Matches:
     surfaces: NDArray[np.float32]
 
 
-def place(pair: Pair, search: Search, model: Affine = IDENTITY) -> Points:
+def place(pair: ImagePair, search: Search, model: Affine = IDENTITY) -> Points:
     """Centres of at most `max_count` windows on a regular grid, those that lie on both images.
 
     returns : (N, 2) float64, frame metres.
@@ -103,12 +103,12 @@ def place(pair: Pair, search: Search, model: Affine = IDENTITY) -> Points:
     seen = np.ones(len(centres), bool)
     for step in ((0, 0), (-half, -half), (half, -half), (-half, half), (half, half)):
         corner = centres + step
-        seen &= pair.post.covers(corner) & pair.pre.covers(through(model, corner))
+        seen &= pair.post.covers(corner) & pair.pre.covers(apply_affine(model, corner))
     kept: Points = centres[seen]
     return kept
 
 
-def measure(pair: Pair, search: Search, centres: Points, model: Affine, seed: int) -> Matches:
+def measure(pair: ImagePair, search: Search, centres: Points, model: Affine, seed: int) -> Matches:
     """Compare the windows around `centres`, the pre image seen through `model`.
 
     model : frame metres in post → frame metres in pre. seed : draws the mismatched pairs.
@@ -125,11 +125,11 @@ def measure(pair: Pair, search: Search, centres: Points, model: Affine, seed: in
     shift = np.column_stack((peaks.cols, peaks.rows)) * search.gsd_m
     reliable = peaks.values > np.quantile(find_peaks(decoys).values, DECOY_QUANTILE)
     edge = np.maximum(np.abs(peaks.rows), np.abs(peaks.cols)) > search.radius_px - 1
-    return Matches(points, through(model, points + shift), peaks.values, peaks.ratios, reliable & ~edge, surface)
+    return Matches(points, apply_affine(model, points + shift), peaks.values, peaks.ratios, reliable & ~edge, surface)
 
 
 def _chunk(
-    pair: Pair, search: Search, centres: Points, model: Affine, seed: tuple[int, int], pool: ThreadPoolExecutor
+    pair: ImagePair, search: Search, centres: Points, model: Affine, seed: tuple[int, int], pool: ThreadPoolExecutor
 ) -> tuple[Points, NDArray[np.float32], NDArray[np.float32]]:
     """Points that have data, their surfaces, and the surfaces of mismatched windows of the same chunk."""
     weight = taper((search.side_px, search.side_px))
@@ -146,7 +146,7 @@ def _chunk(
     return points, correlate_spectra(pre, post, search.radius_px), decoys
 
 
-def agreement(pair: Pair, search: Search, centres: Points, model: Affine) -> NDArray[np.float64]:
+def agreement(pair: ImagePair, search: Search, centres: Points, model: Affine) -> NDArray[np.float64]:
     """Gradient correlation of the windows around `centres` without any search, (N,); NaN where data are missing."""
     weight = taper((search.side_px, search.side_px)) ** 2
 
@@ -162,7 +162,7 @@ def agreement(pair: Pair, search: Search, centres: Points, model: Affine) -> NDA
         return np.array(list(pool.map(correlation, centres)), float)
 
 
-def _fields(pair: Pair, search: Search, centre: NDArray[np.float64], model: Affine) -> tuple[Field, Field] | None:
+def _fields(pair: ImagePair, search: Search, centre: NDArray[np.float64], model: Affine) -> tuple[Field, Field] | None:
     corner = centre - search.side_m / 2
     window = Affine(search.gsd_m, 0, corner[0], 0, search.gsd_m, corner[1])
     shape = (search.side_px, search.side_px)

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.siamese.pooling import pool_batch
 from deepnets4eo.damage.siamese.recipe import GradingSection
-from deepnets4eo.legend import VOID, Legend
 from deepnets4eo.training.criterion import class_weights
 from deepnets4eo.training.losses import CrossEntropy, SumOfLosses
 

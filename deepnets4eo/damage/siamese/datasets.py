@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 import shapely
 
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.siamese.pairs import LEGEND, LabelledPair, grades_of, make_scene
 from deepnets4eo.damage.siamese.recipe import PairSection
 from deepnets4eo.damage.siamese.vector import read_vector
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.files import read_json
 from deepnets4eo.grid import gsd_m
-from deepnets4eo.legend import VOID, Legend
-from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.rasters.scene import Layer, Scene
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from deepnets4eo.damage.evidence.canvas import FINEST_GSD_M, make_canvas
+from deepnets4eo.damage.evidence.working_grid import FINEST_GSD_M, make_working_grid
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.products.grades import GRADES
 from deepnets4eo.damage.registration import FootprintAlignment, Registration
@@ -26,9 +26,9 @@ from deepnets4eo.damage.siamese.scaling import scaled_to
 from deepnets4eo.damage.siamese.vector import on_canvas
 from deepnets4eo.device import choose
 from deepnets4eo.errors import RunError
-from deepnets4eo.run import Run, load_run
-from deepnets4eo.scene import Layer, Scene
-from deepnets4eo.sealing import CARD
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.checksums import CARD
+from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.zonal.outlines import Outlines
 
 COLUMNS = {grade: f"ev_net_{grade.replace('-', '_')}" for grade in GRADES}
@@ -87,7 +87,7 @@ class NetworkGrader:
         Errors: RunError where the images do not fit the run. Peak memory: three tiles and 80 bytes a building.
         """
         seen_m = self.run.inputs.gsd_m if post.grid.crs is not None else None
-        canvas = make_canvas(pre, post, registration, finest_m=seen_m or FINEST_GSD_M)
+        canvas = make_working_grid(pre, post, registration, finest_m=seen_m or FINEST_GSD_M)
         bands = len(self.run.inputs.layers[PRE].bands)
         scene = make_scene(repeated(canvas.layers[PRE], bands), repeated(canvas.layers[POST], bands))
         carried = registration if aligned_on == "pre" else None

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.networks import check_encoder
+from deepnets4eo.segmenters.networks import check_encoder
 
 DECODER_CHANNELS = (128, 96, 64, 48, 32)
 

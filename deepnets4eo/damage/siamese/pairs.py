@@ -17,10 +17,10 @@ import shapely
 from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import LabelError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.legend import VOID, Legend
-from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.zonal.outlines import Outlines
 
 PRE, POST = "pre", "post"
@@ -71,7 +71,7 @@ class LabelledPair:
     @property
     def scene(self) -> Scene:
         """The two images, opened; of thousands of pairs only the last used stay open."""
-        return _shelved(self.opener)
+        return _open_cached(self.opener)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -91,7 +91,7 @@ class LabelledPair:
 
 
 @lru_cache(maxsize=MOST_OPEN)
-def _shelved(opener: Callable[[], Scene]) -> Scene:
+def _open_cached(opener: Callable[[], Scene]) -> Scene:
     return opener()
 
 
@@ -103,7 +103,7 @@ def make_scene(pre: Layer, post: Layer) -> Scene:
     """
     counts = pre.count, post.count
     bands = max(counts) if 1 in counts else min(counts)
-    return Scene({PRE: _placed(repeated(pre, bands), post.grid), POST: repeated(post, bands)}, post.grid)
+    return Scene({PRE: _on_grid(repeated(pre, bands), post.grid), POST: repeated(post, bands)}, post.grid)
 
 
 def repeated(layer: Layer, bands: int) -> Layer:
@@ -169,5 +169,5 @@ class _Placed:
         return ArraySource(self.layer.read()[0], self.grid, self.nodata).open_dataset()
 
 
-def _placed(layer: Layer, grid: Grid) -> Layer:
+def _on_grid(layer: Layer, grid: Grid) -> Layer:
     return layer if layer.grid == grid else Layer(_Placed(layer, grid))

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Lattice, Tile, Tiling
-from deepnets4eo.rasters.ahead import in_order
-from deepnets4eo.scene import Scene
-from deepnets4eo.segmenter import Segmenter
+from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.tiling import Lattice, Tile, Tiling
 from deepnets4eo.zonal import sum_bands
 from deepnets4eo.zonal.outlines import Outlines
 

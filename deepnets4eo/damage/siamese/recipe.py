@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from deepnets4eo.recipe import Recipe, Section, TrainSection
+from deepnets4eo.training.recipe import Recipe, Section, TrainSection
 
 
 class PairSection(Section):

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.siamese.division import Division
+from deepnets4eo.cards.legend import VOID
 from deepnets4eo.damage.siamese.pairs import POST, PRE
 from deepnets4eo.damage.siamese.recipe import SiameseRecipe
 from deepnets4eo.damage.siamese.scaling import scaled_to
+from deepnets4eo.damage.siamese.split import BuildingSplit
 from deepnets4eo.grid import Window
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.legend import VOID
+from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.training.augmentation import Sample
 
 SHOWN_SHARE = 0.5  # of a building's box that a window must show for the building to count as a whole
@@ -41,7 +41,7 @@ class PairWindow:
 class WindowPlan:
     """Which windows an epoch sees: around a building of each grade in turn, or of any."""
 
-    def __init__(self, division: Division, recipe: SiameseRecipe) -> None:
+    def __init__(self, division: BuildingSplit, recipe: SiameseRecipe) -> None:
         self.division, self.data = division, recipe.data
         self.seed, self.reach_px = recipe.train.seed, recipe.train.misregistration_px
         places = [(pair, row, grades[row]) for pair, grades in enumerate(division.train)
@@ -68,7 +68,7 @@ class WindowPlan:
 class PairReader:
     """Reads windows of training pairs, scaled; a pair's own scaling is measured when it is first read."""
 
-    def __init__(self, division: Division, inputs: InputSpec, *, by_scene: bool) -> None:
+    def __init__(self, division: BuildingSplit, inputs: InputSpec, *, by_scene: bool) -> None:
         self.division, self.inputs, self.by_scene = division, inputs, by_scene
         self._scaled: dict[int, InputSpec] = {}
 

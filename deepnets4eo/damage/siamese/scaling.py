@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from deepnets4eo.damage.siamese.pairs import POST, PRE, LabelledPair
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.inputs import InputSpec, LayerInput
-from deepnets4eo.scene import Scene
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.training.statistics import Moments
 
 WINDOWS, WINDOW_PX = 16, 256
@@ -42,7 +42,7 @@ def scaled_to(inputs: InputSpec, scene: Scene, centres: NDArray[np.int64]) -> In
     layers = {}
     for name, expected in inputs.layers.items():
         moments = Moments(len(expected.bands))
-        for pixels in _near(scene, name, centres):
+        for pixels in _sample_around_buildings(scene, name, centres):
             moments.update(pixels)
         mean, std = _scaling(moments)
         layers[name] = replace(expected, mean=mean, std=std) if moments.count else expected
@@ -56,7 +56,7 @@ def _measure(pairs: Sequence[LabelledPair], name: str) -> LayerInput:
         raise InputError(f"the {name} images have different numbers of bands: {listed}. Train on one kind at a time.")
     moments, kept = Moments(next(iter(counts))), []
     for pair in pairs:
-        for pixels in _near(pair.scene, name, pair.centres):
+        for pixels in _sample_around_buildings(pair.scene, name, pair.centres):
             moments.update(pixels)
             kept.append(pixels[:, :: max(1, pixels.shape[1] // KEPT_PIXELS)])
     if not moments.count:
@@ -73,7 +73,7 @@ def _scaling(moments: Moments) -> tuple[tuple[float, ...], tuple[float, ...]]:
     return tuple(moments.mean.round(6).tolist()), tuple(std.round(9).tolist())
 
 
-def _near(scene: Scene, name: str, centres: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+def _sample_around_buildings(scene: Scene, name: str, centres: NDArray[np.int64]) -> list[NDArray[np.float32]]:
     """Valid pixels (C, n) of windows around evenly spread buildings."""
     if not len(centres):
         return []

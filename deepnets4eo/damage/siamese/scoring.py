@@ -12,16 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax, softmax
 
-from deepnets4eo import report
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.calibration import calibration_error, temperature
-from deepnets4eo.damage.siamese.division import Division
 from deepnets4eo.damage.siamese.pairs import LEGEND
 from deepnets4eo.damage.siamese.pooling import pool_scene
 from deepnets4eo.damage.siamese.samples import PairReader
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import VOID, Legend
+from deepnets4eo.damage.siamese.split import BuildingSplit
+from deepnets4eo.evaluation import report
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.segmenter import Segmenter
+from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.tiling import Tiling
 
 MAJOR = 2  # place of major-damage: this and worse counts as damaged
 
@@ -93,7 +93,7 @@ def validation_scores(graded: Graded) -> dict[str, float]:
     return {"val_loss": graded.loss, "auc": graded.auc} | {name: float(getattr(matrix, name)) for name in names}
 
 
-def full_scores(graded: Graded, division: Division) -> dict[str, Any]:
+def full_scores(graded: Graded, division: BuildingSplit) -> dict[str, Any]:
     """All scores, counted in buildings, with the division they were reached under."""
     probabilities = softmax(graded.logits / graded.temperature, axis=1)
     scores = report.scores(graded.matrix, Legend.load(LEGEND).names)

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deepnets4eo import report
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.siamese.datasets import read_pairs
-from deepnets4eo.damage.siamese.division import Division, divide
 from deepnets4eo.damage.siamese.pairs import LEGEND
 from deepnets4eo.damage.siamese.recipe import SiameseRecipe
 from deepnets4eo.damage.siamese.scaling import measure_pairs
+from deepnets4eo.damage.siamese.split import BuildingSplit, split_buildings
+from deepnets4eo.evaluation import report
 from deepnets4eo.files import write_json, write_text
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import VOID, Legend
-from deepnets4eo.run import save_run
-from deepnets4eo.segmenter import NetworkSegmenter
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def train_grader(recipe: SiameseRecipe, out: Path, options: TrainOptions) -> Pat
     from deepnets4eo.damage.siamese.samples import PairReader
     from deepnets4eo.damage.siamese.scoring import full_scores, grade_validation
 
-    division = divide(read_pairs(recipe.data, recipe.train.seed), recipe.data, recipe.train.seed)
+    division = split_buildings(read_pairs(recipe.data, recipe.train.seed), recipe.data, recipe.train.seed)
     write_json(out / "split.geojson", division.to_geojson())
     inputs = measure_pairs(_learnt_from(division))
     reader = PairReader(division, inputs, by_scene=recipe.data.scaling == "scene")
@@ -48,7 +48,7 @@ def train_grader(recipe: SiameseRecipe, out: Path, options: TrainOptions) -> Pat
     )
 
 
-def _learnt_from(division: Division) -> list[Any]:
+def _learnt_from(division: BuildingSplit) -> list[Any]:
     """Pairs with a training building."""
     return [pair for pair, grades in zip(division.pairs, division.train, strict=True) if (grades != VOID).any()]
 
@@ -88,7 +88,7 @@ def _fit(
 
 
 def _untrained(recipe: SiameseRecipe, inputs: InputSpec) -> NetworkSegmenter:
-    from deepnets4eo.networks import create_model
+    from deepnets4eo.segmenters.networks import create_model
 
     model, predict, legend = recipe.model, recipe.predict, Legend.load(LEGEND)
     spec: dict[str, Any] = {
@@ -101,7 +101,7 @@ def _untrained(recipe: SiameseRecipe, inputs: InputSpec) -> NetworkSegmenter:
     return NetworkSegmenter(spec, inputs, legend, tiling=Tiling(predict.tile_px, predict.halo_px), module=network)
 
 
-def _notes(recipe: SiameseRecipe, division: Division, scores: dict[str, Any]) -> dict[str, Any]:
+def _notes(recipe: SiameseRecipe, division: BuildingSplit, scores: dict[str, Any]) -> dict[str, Any]:
     """What the card says about the training, beside what prediction needs."""
     counts = division.describe()["buildings"]
     shares = np.array(list(counts["train"].values()), float)

@@ -15,15 +15,15 @@ import shapely
 from geopandas import GeoDataFrame
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.evidence.canvas import Canvas, make_canvas
 from deepnets4eo.damage.evidence.gather import on_post
+from deepnets4eo.damage.evidence.working_grid import WorkingGrid, make_working_grid
 from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
 from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints, register
 from deepnets4eo.damage.siamese.pairs import POST, PRE, LabelledPair, grades_of, make_scene
 from deepnets4eo.damage.siamese.recipe import PairSection
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import gsd_m
-from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.training.scenes import find_sources
 
 LABELS = "labels"
@@ -54,13 +54,13 @@ def _read(name: str, sources: Mapping[str, str], data: PairSection, seed: int) -
     else:
         registration = _registered(pre, post, seed)
         alignment = align_footprints(pre, _in_crs_of(footprints, post), seed=seed)
-        canvas = make_canvas(pre, post, registration)
-        scene, size_m = canvas_scene(canvas), canvas.gsd_m
+        canvas = make_working_grid(pre, post, registration)
+        scene, size_m = working_grid_scene(canvas), canvas.gsd_m
         outlines = on_canvas(footprints, post, canvas, alignment, registration)
     return LabelledPair.of(name, lambda: scene, outlines, grades, gsd_m=size_m, ignored=ignored)
 
 
-def canvas_scene(canvas: Canvas) -> Scene:
+def working_grid_scene(canvas: WorkingGrid) -> Scene:
     """Pre and post of a working grid as one scene."""
     return make_scene(canvas.layers[PRE], canvas.layers[POST])
 
@@ -68,7 +68,7 @@ def canvas_scene(canvas: Canvas) -> Scene:
 def on_canvas(
     footprints: Footprints,
     post: Layer,
-    canvas: Canvas,
+    canvas: WorkingGrid,
     alignment: FootprintAlignment | None,
     registration: Registration | None,
 ) -> NDArray[Any]:

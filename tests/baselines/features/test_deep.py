@@ -12,7 +12,7 @@ from deepnets4eo.baselines.features.encoders import FrozenEncoder, fill
 from deepnets4eo.baselines.features.pictures import MEAN, STD, pictures
 from deepnets4eo.baselines.features.sites import bilinear, box
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.networks import create_model
+from deepnets4eo.segmenters.networks import create_model
 
 RGB = ("image.red", "image.green", "image.blue")
 TINY = "test_resnet"  # timm's own, of half a million weights
@@ -182,7 +182,7 @@ def test_superpixels_have_the_patch_around_their_middle(looks):
         columns = feature.compute(bands)
         expected = columns[:, [6, 31], [12, 21]].T
     else:
-        expected = feature.at_places(bands, np.array([6, 31]), np.array([12, 21]))
+        expected = feature.at_indices(bands, np.array([6, 31]), np.array([12, 21]))
     np.testing.assert_allclose(feature.pool(bands, ids, 2), expected, rtol=1e-4, atol=1e-6)
 
 

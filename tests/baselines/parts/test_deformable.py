@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from deepnets4eo.baselines.parts.bank_file import load_bank, save_bank
-from deepnets4eo.baselines.parts.deformable import REACH, first_parts, in_use, part_scores, placed
-from deepnets4eo.baselines.parts.templates import Parts, Shapes, TemplateBank
+from deepnets4eo.baselines.parts.deformable import REACH, align_parts, first_parts, in_use, part_scores
+from deepnets4eo.baselines.parts.templates import PartModels, Shapes, TemplateBank
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def bank():
     plain = TemplateBank(shapes, weights, zeros, zeros + 1, zeros)
     parts = first_parts(plain, 2)
     springs = np.array([0.05, 0.01, 0.03, -0.02], np.float32) * rng.uniform(0.5, 2, (2, 2, 4)).astype(np.float32)
-    return TemplateBank(shapes, weights, zeros, zeros + 1, zeros, Parts(parts.weights, parts.anchors, springs))
+    return TemplateBank(shapes, weights, zeros, zeros + 1, zeros, PartModels(parts.weights, parts.anchors, springs))
 
 
 def best_by_loop(fine, bank, template, begin):
@@ -61,7 +61,7 @@ def test_training_sees_parts_where_detection_does(bank):
         begin = np.array([6, 7]) + bank.shapes.corner[template]
         rows, cols = 2 * bank.shapes.sizes[template] + 2 * REACH
         top, left = 2 * begin - REACH
-        features, moves = placed(fine[None, :, top : top + rows, left : left + cols], used, template)
+        features, moves = align_parts(fine[None, :, top : top + rows, left : left + cols], used, template)
         score = features[0] @ bank.parts.weights[template].ravel() - moves[0] @ bank.parts.springs[template].ravel()
         assert score == pytest.approx(best_by_loop(fine, bank, template, (6, 7)), abs=1e-3)
 

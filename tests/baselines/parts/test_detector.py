@@ -13,15 +13,15 @@ from deepnets4eo.baselines.parts import PartSettings, reference_outlines, refere
 from deepnets4eo.baselines.parts.detection import logits
 from deepnets4eo.baselines.parts.references import references
 from deepnets4eo.baselines.parts.windows import training_windows
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Grid
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend
 from deepnets4eo.metrics import evaluate_detections
-from deepnets4eo.run import load_run, save_run
-from deepnets4eo.scene import Layer, Scene
-from deepnets4eo.segmenter import Segmenter
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.tiling import Tiling
 
 CAR = 4
 SIZE = 192
@@ -104,12 +104,12 @@ def test_mining_lowers_false_alarms(training, legend):
     detector = PartDetector(inputs, legend, settings=SMALL)
     rng = np.random.default_rng(0)
     windows = training_windows(training, known, inputs, detector.grey, margin_px=24, max_windows=12, rng=rng)
-    from deepnets4eo.baselines.parts.mining import Trainer
+    from deepnets4eo.baselines.parts.mining import TemplateTrainer
     from deepnets4eo.baselines.parts.templates import Shapes
 
     boxes = np.concatenate([one.boxes[one.usable] for one in windows])
     shapes = Shapes.of(np.median(boxes[:, 2:4], axis=0)[None], SMALL.headings, 3)
-    trainer = Trainer(windows, np.zeros(len(boxes), np.int64), shapes, SMALL, 0)
+    trainer = TemplateTrainer(windows, np.zeros(len(boxes), np.int64), shapes, SMALL, 0)
     first = trainer.fit()
     assert trainer.mine(first) > 0
     second = trainer.fit(first)

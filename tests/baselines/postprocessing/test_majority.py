@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from deepnets4eo.baselines.postprocessing.majority import majority_filter, place_of_best, vote_shares
+from deepnets4eo.baselines.postprocessing.majority import argmax_class, majority_filter, vote_shares
 from deepnets4eo.baselines.postprocessing.windows import fraction_bits, window_sums
 from deepnets4eo.errors import InputError
 
@@ -35,7 +35,7 @@ def test_the_majority_agrees_with_a_loop_over_pixels_and_void_neither_votes_nor_
 @given(LABELS, st.integers(1, 3))
 def test_shares_of_votes_sum_to_one_and_their_best_is_the_majority(labels, radius):
     shares = vote_shares(labels, 5, radius)
-    np.testing.assert_array_equal(place_of_best(shares), majority_filter(labels, radius))
+    np.testing.assert_array_equal(argmax_class(shares), majority_filter(labels, radius))
     known = labels != 255
     np.testing.assert_allclose(shares[:, known].sum(axis=0), 1, atol=1e-6)
     assert np.isnan(shares[:, ~known]).all()

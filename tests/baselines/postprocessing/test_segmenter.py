@@ -7,20 +7,20 @@ from PIL import Image
 from sklearn.ensemble import ExtraTreesClassifier
 
 from deepnets4eo.baselines import PixelClassifier
-from deepnets4eo.baselines.bands import restored
+from deepnets4eo.baselines.bands import unstandardise
 from deepnets4eo.baselines.postprocessing import PostProcessed, build_steps
 from deepnets4eo.baselines.rule_table import RuleTable
 from deepnets4eo.baselines.rules import ExpertRules
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
-from deepnets4eo.inputs import InputSpec
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend
 from deepnets4eo.prediction import PredictOptions, predict
-from deepnets4eo.run import load_run, save_run
-from deepnets4eo.scene import Layer, Scene
-from deepnets4eo.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.synthetic import City
+from deepnets4eo.tiling import Tiling
 
 LEGEND = Legend.load("isprs")
 CITY = City(seed=2, size_px=(150, 170))
@@ -55,7 +55,7 @@ def test_it_is_a_segmenter_whose_halo_holds_both(segmenter):
 
 
 def test_it_is_the_steps_applied_to_the_probabilities(segmenter):
-    expected, bands = segmenter.segmenter.predict_proba(BATCH)[0], restored(BATCH[0], INPUTS, segmenter.band_names)
+    expected, bands = segmenter.segmenter.predict_proba(BATCH)[0], unstandardise(BATCH[0], INPUTS, segmenter.band_names)
     for step in build_steps(STEPS):
         expected = step.apply(expected, bands)
     found = segmenter.predict_proba(BATCH)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.postprocessing.steps import Crf, MinimumArea, build_steps, listed_steps
+from deepnets4eo.baselines.postprocessing.steps import DenseCrfStep, MinimumArea, build_steps, listed_steps
 from deepnets4eo.errors import InputError
 
 LISTED = [
@@ -18,7 +18,7 @@ LISTED = [
 def test_a_list_of_steps_is_read_and_written_back():
     steps = build_steps(LISTED)
     assert build_steps(listed_steps(steps)) == steps
-    assert build_steps(["crf", {"majority": None}])[0] == Crf()
+    assert build_steps(["crf", {"majority": None}])[0] == DenseCrfStep()
     assert listed_steps(steps)[1] == {"minimum_area": {"area_m2": 2.0, "connectivity": 8}}
 
 

@@ -13,7 +13,7 @@ from deepnets4eo.baselines.superpixels.connection import in_order_of_first
 from deepnets4eo.baselines.superpixels.scene_bands import SceneBands
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import whole
-from deepnets4eo.scene import Layer, Scene
+from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.synthetic import City
 
 BLOCK_PX = 128

@@ -7,9 +7,9 @@ from skimage.segmentation import felzenszwalb
 
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.superpixels import METHODS, Superpixels, majority
-from deepnets4eo.baselines.superpixels.connection import absorb_small, absorbed, connected, in_order_of_first
+from deepnets4eo.baselines.superpixels.connection import absorbed, connected, in_order_of_first, merge_small_regions
 from deepnets4eo.errors import InputError
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Got image with third dimension"
@@ -114,8 +114,8 @@ def test_no_region_is_smaller_than_a_quarter_of_the_wanted_area():
 
 def test_small_regions_go_to_the_neighbour_with_the_longest_border():
     ids = np.array([[0, 0, 0, 2], [0, 1, 2, 2], [0, 0, 2, 2]], np.int32)
-    np.testing.assert_array_equal(absorb_small(ids, 2), [[0, 0, 0, 1], [0, 0, 1, 1], [0, 0, 1, 1]])
-    np.testing.assert_array_equal(absorb_small(np.zeros((1, 1), np.int32), 5), [[0]])
+    np.testing.assert_array_equal(merge_small_regions(ids, 2), [[0, 0, 0, 1], [0, 0, 1, 1], [0, 0, 1, 1]])
+    np.testing.assert_array_equal(merge_small_regions(np.zeros((1, 1), np.int32), 5), [[0]])
 
 
 def test_small_regions_join_each_other_until_none_is_small():

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from affine import Affine
 
-from deepnets4eo.damage.evidence.canvas import COARSEST_PRE, make_canvas, pre_ratio
+from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, make_working_grid, pre_ratio
 from deepnets4eo.grid import Grid
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def test_a_coarse_pre_image_leaves_the_grid_to_the_post_image(
 ) -> None:
     pre, post = image(pre_m), image(post_m)
     assert pre_ratio(pre, post) == pytest.approx(ratio, rel=0.01)
-    canvas = make_canvas(pre, post, Identity(), coarsest_pre=COARSEST_PRE)
+    canvas = make_working_grid(pre, post, Identity(), coarsest_pre=COARSEST_PRE)
     assert canvas.gsd_m == pytest.approx(working_m, rel=0.01)
     assert ("pre" in canvas.layers) == shown
 
@@ -49,6 +49,6 @@ def test_a_coarse_pre_image_leaves_the_grid_to_the_post_image(
 def test_heights_before_the_event_lie_as_registered_also_where_the_pre_image_is_left_out() -> None:
     moved = Identity(np.array([[1.0, 0, 20.0], [0, 1, 0]]))
     height = image(0.6)
-    canvas = make_canvas(image(10.0), image(0.6), moved, coarsest_pre=COARSEST_PRE, dsm_pre=height)
+    canvas = make_working_grid(image(10.0), image(0.6), moved, coarsest_pre=COARSEST_PRE, dsm_pre=height)
     shift_px = ~height.grid.affine * canvas.layers["dsm_pre"].grid.affine * (0, 0)
     assert shift_px == pytest.approx((20.0, 0.0))

@@ -12,7 +12,7 @@ from deepnets4eo.damage.evidence import EvidenceTable, collect, gather
 from deepnets4eo.damage.evidence.meaning import EVIDENCE, POINTS
 from deepnets4eo.damage.footprints import Footprints, read_footprints
 from deepnets4eo.grid import Grid
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 GSD_M = 0.5
 SIDE = 320

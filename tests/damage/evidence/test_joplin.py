@@ -13,7 +13,7 @@ from deepnets4eo.damage.decision import GRADES, DamageModel
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.grid import gsd_m
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 
 @dataclass(frozen=True)

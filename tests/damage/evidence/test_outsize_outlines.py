@@ -16,7 +16,7 @@ from deepnets4eo.damage.evidence import block, collect, gather
 from deepnets4eo.damage.evidence.outlines import edges_of, trace
 from deepnets4eo.damage.footprints import Footprints, read_footprints
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal import Outlines, class_counts
 
 SIDE, GSD_M = 256, 0.5

@@ -9,7 +9,7 @@ from made_up_map import make_grid, make_map
 
 from deepnets4eo.damage.products.html import write_report
 from deepnets4eo.damage.products.summary import summarize
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 
 def page_of(damage_map, path):

@@ -8,7 +8,7 @@ from made_up_map import make_grid
 from PIL import Image
 
 from deepnets4eo.damage.products import panels
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 
 def decode(tile):

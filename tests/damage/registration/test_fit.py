@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from skimage.transform import estimate_transform
 
 from deepnets4eo.damage.registration.fit import choose_model, least_squares, residuals, robust_fit, scale_and_turn
-from deepnets4eo.damage.registration.ground import through
+from deepnets4eo.damage.registration.ground import apply_affine
 
 TRUTH = {
     "translation": Affine.translation(3, -7),
@@ -20,7 +20,7 @@ TRUTH = {
 def ties(model: Affine, count: int, *, noise: float = 0.0, wrong: float = 0.0, seed: int = 0):
     rng = np.random.default_rng(seed)
     points = rng.uniform(0, 500, (count, 2))
-    targets = through(model, points) + noise * rng.standard_normal((count, 2))
+    targets = apply_affine(model, points) + noise * rng.standard_normal((count, 2))
     bad = rng.random(count) < wrong
     targets[bad] = points[bad] + rng.uniform(-30, 30, (int(bad.sum()), 2))
     return points, targets
@@ -49,7 +49,7 @@ def test_similarity_agrees_with_scikit_image_and_affine_with_plain_least_squares
 def test_sixty_percent_wrong_points_do_no_harm(name):
     points, targets = ties(TRUTH[name], 200, noise=0.2, wrong=0.6)
     found = robust_fit(name, points, targets, 1.5, np.random.default_rng(0))
-    assert residuals(found, points, through(TRUTH[name], points)).max() < 0.35
+    assert residuals(found, points, apply_affine(TRUTH[name], points)).max() < 0.35
 
 
 @pytest.mark.parametrize("name", TRUTH)

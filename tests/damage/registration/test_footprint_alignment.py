@@ -13,7 +13,7 @@ from deepnets4eo.damage.registration.correlation import find_peaks, orientation_
 from deepnets4eo.damage.registration.footprints import in_place_score
 from deepnets4eo.damage.registration.outlines import Sides, edge_agreement
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 SHAPE = (500, 500)
 OFF = (3.2, -2.1)  # metres that the footprints lie too far east and north (right and up)

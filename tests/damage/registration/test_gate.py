@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from deepnets4eo.damage.registration.gate import Measured, halves_agree, judge
+from deepnets4eo.damage.registration.gate import RegistrationQuality, halves_agree, quality_status
 
-GOOD = Measured(
+GOOD = RegistrationQuality(
     gsd_m=0.5, tested=40, reliable=36, inliers=33, chance=0.05, residual_m=0.6, train_inliers=80, cells=16,
     shift_m=4.0, max_shift_m=30.0, scale_min=0.999, scale_max=1.001, rotation_deg=0.1, ncc_before=0.1, ncc_after=0.3,
     improved=0.9,
@@ -14,7 +14,7 @@ GOOD = Measured(
 
 
 def test_good_numbers_pass():
-    assert judge(GOOD) == ("ok", "")
+    assert quality_status(GOOD) == ("ok", "")
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def test_good_numbers_pass():
     ],
 )
 def test_each_hard_limit_fails_with_its_number(change, reason):
-    status, said = judge(replace(GOOD, **change))
+    status, said = quality_status(replace(GOOD, **change))
     assert status == "failed"
     assert reason in said
 
@@ -48,17 +48,17 @@ def test_each_hard_limit_fails_with_its_number(change, reason):
     ],
 )
 def test_each_soft_limit_degrades(change, reason):
-    status, said = judge(replace(GOOD, **change))
+    status, said = quality_status(replace(GOOD, **change))
     assert status == "degraded"
     assert reason in said
 
 
 def test_an_image_that_lies_right_already_needs_no_gain():
-    assert judge(replace(GOOD, shift_m=0.2, ncc_after=0.1, improved=0.4))[0] == "ok"
+    assert quality_status(replace(GOOD, shift_m=0.2, ncc_after=0.1, improved=0.4))[0] == "ok"
 
 
 def test_coarse_pixels_are_judged_in_pixels():
-    assert judge(replace(GOOD, gsd_m=10.0, residual_m=8.0, max_shift_m=60.0))[0] == "ok"
+    assert quality_status(replace(GOOD, gsd_m=10.0, residual_m=8.0, max_shift_m=60.0))[0] == "ok"
 
 
 def test_two_halves_must_find_one_shift_clearly():
@@ -99,8 +99,8 @@ def test_two_halves_must_find_one_shift_clearly():
 )
 def test_each_limit_lies_where_it_is_said(within, beyond, status):
     better = {"failed": ("ok", "degraded"), "degraded": ("ok",)}[status]
-    assert judge(replace(GOOD, **within))[0] in better
-    assert judge(replace(GOOD, **beyond))[0] == status
+    assert quality_status(replace(GOOD, **within))[0] in better
+    assert quality_status(replace(GOOD, **beyond))[0] == status
 
 
 def test_chance_is_the_binomial_tail():
@@ -113,7 +113,7 @@ def test_chance_is_the_binomial_tail():
 
 
 def test_the_first_failure_counts_more_than_any_doubt():
-    assert judge(replace(GOOD, cells=1, residual_m=9.0, shift_m=99.0)) == (
+    assert quality_status(replace(GOOD, cells=1, residual_m=9.0, shift_m=99.0)) == (
         "failed", "hold-out residual 9.00 m (at most 3.00 m)",
     )  # fmt: skip
 

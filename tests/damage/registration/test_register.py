@@ -10,7 +10,7 @@ from odc.geo.geobox import GeoBox
 
 from deepnets4eo.damage.registration import assume_registered, register
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 SHAPE = (360, 400)
 SHIFT = Affine.translation(9, -5)  # pixels: things lie 9 px further right and 5 px higher in the pre image

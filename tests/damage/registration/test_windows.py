@@ -14,7 +14,7 @@ from deepnets4eo.damage.registration.coarse import coarse_model, coarse_search, 
 from deepnets4eo.damage.registration.holdout import Fitted, measure_fit, tie_columns
 from deepnets4eo.damage.registration.tiepoints import IDENTITY, Matches, Search, agreement, measure
 from deepnets4eo.errors import GridError
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 
 SHAPE = (300, 340)
 SHIFT = Affine.translation(6, -4)

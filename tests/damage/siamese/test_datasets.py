@@ -16,7 +16,7 @@ from deepnets4eo.damage.siamese.pairs import MOST_OPEN
 from deepnets4eo.damage.siamese.recipe import PairSection
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.grid import Window, whole
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import GRADES
 
 

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from made_up_pairs import write_xbd
 
+from deepnets4eo.cards.legend import VOID
 from deepnets4eo.damage.siamese import LabelledPair, SiameseRecipe, read_pairs
-from deepnets4eo.damage.siamese.division import VAL, divide
 from deepnets4eo.damage.siamese.recipe import PairSection
 from deepnets4eo.damage.siamese.samples import PairReader, PairWindow, WindowPlan
 from deepnets4eo.damage.siamese.scaling import measure_pairs, scaled_to
+from deepnets4eo.damage.siamese.split import VAL, split_buildings
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.legend import VOID
-from deepnets4eo.recipe import resolve
+from deepnets4eo.training.recipe import resolve
 
 SEEDS = (3, 4, 5, 6)
 
@@ -32,7 +32,7 @@ def make_recipe(**data: object) -> SiameseRecipe:
 
 def divided(pairs, **data):
     recipe = make_recipe(**data)
-    return recipe, divide(pairs, recipe.data, 0)
+    return recipe, split_buildings(pairs, recipe.data, 0)
 
 
 def test_blocks_share_no_building_and_keep_their_distance(pairs):
@@ -43,9 +43,9 @@ def test_blocks_share_no_building_and_keep_their_distance(pairs):
         assert not ((train != VOID) & (val != VOID)).any()
         for row in np.flatnonzero(train != VOID):
             top, left, bottom, right = pair.boxes[row]
-            assert not split.shows(VAL, Window(top, left, bottom - top, right - left))
+            assert not split.intersects_part(VAL, Window(top, left, bottom - top, right - left))
         for row in np.flatnonzero(val != VOID):
-            assert split.shows(VAL, Window(*pair.centres[row], 1, 1))
+            assert split.intersects_part(VAL, Window(*pair.centres[row], 1, 1))
 
 
 def test_events_stay_together(pairs):

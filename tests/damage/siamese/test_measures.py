@@ -5,15 +5,15 @@ import pytest
 from made_up_pairs import write_xbd
 from scipy.special import log_softmax, softmax
 
+from deepnets4eo.cards.legend import VOID
 from deepnets4eo.damage.siamese import read_pairs, scaling, training
-from deepnets4eo.damage.siamese.division import divide
 from deepnets4eo.damage.siamese.recipe import PairSection, SiameseRecipe
 from deepnets4eo.damage.siamese.scaling import measure_pairs, scaled_to
 from deepnets4eo.damage.siamese.scoring import Graded, damage_probability, full_scores, validation_scores
+from deepnets4eo.damage.siamese.split import split_buildings
 from deepnets4eo.errors import InputError
-from deepnets4eo.legend import VOID
-from deepnets4eo.recipe import resolve
-from deepnets4eo.scene import Scene
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.training.recipe import resolve
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def test_scaling_is_that_of_windows_around_buildings(pairs) -> None:
 
 
 def test_pairs_without_a_training_building_are_not_measured(pairs) -> None:
-    division = divide(pairs, resolve({"data": {"tile_px": 32, "split": "scenes"}}, kind=SiameseRecipe).data, 0)
+    division = split_buildings(pairs, resolve({"data": {"tile_px": 32, "split": "scenes"}}, kind=SiameseRecipe).data, 0)
     learnt = [pair.name for pair, grades in zip(pairs, division.train, strict=True) if (grades != VOID).sum() > 0]
     assert [pair.name for pair in training._learnt_from(division)] == learnt
     assert 0 < len(learnt) < len(pairs)
@@ -101,7 +101,7 @@ def test_scores_of_graded_buildings_by_hand(pairs) -> None:
     assert list(found) == ["val_loss", "auc", "overall_accuracy", "kappa", "mean_f1"]
     assert found["auc"] == 1.0
     recipe = resolve({"data": {"tile_px": 32, "split": "scenes"}}, kind=SiameseRecipe)
-    division = divide(pairs, recipe.data, 0)
+    division = split_buildings(pairs, recipe.data, 0)
     scores = full_scores(GRADED, division)
     assert scores["buildings"] == 5
     assert "pixels" not in scores

@@ -6,7 +6,7 @@ from gradients import without_gradient
 
 from deepnets4eo.damage.siamese import SiameseNet
 from deepnets4eo.errors import InputError
-from deepnets4eo.networks import create_model, list_models
+from deepnets4eo.segmenters.networks import create_model, list_models
 
 SMALL = (16, 16, 8)
 

@@ -7,12 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely import affinity, box, contains_xy
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.damage.siamese.pairs import in_pixels, make_scene
 from deepnets4eo.damage.siamese.pooling import pool_batch, pool_scene
-from deepnets4eo.inputs import InputSpec, LayerInput
-from deepnets4eo.lattice import Tiling
-from deepnets4eo.legend import Legend
-from deepnets4eo.scene import Layer
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.tiling import Tiling
 
 
 class Echo:

@@ -12,15 +12,15 @@ from made_up_pairs import write_bright, write_xbd
 from scipy.special import softmax
 from sklearn.metrics import confusion_matrix, roc_auc_score
 
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage.siamese import NetworkGrader, SiameseRecipe, read_pairs
 from deepnets4eo.damage.siamese.criterion import GradingCriterion
 from deepnets4eo.damage.siamese.recipe import PairSection
 from deepnets4eo.damage.siamese.scoring import Graded
 from deepnets4eo.errors import RunError
-from deepnets4eo.legend import Legend
-from deepnets4eo.recipe import resolve
-from deepnets4eo.run import load_run
+from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.training.recipe import resolve
 
 TINY = [
     "data.tile_px=64", "data.windows_per_epoch=4", "data.num_workers=0", "data.split=scenes", "model.decoder_channels=[16, 16, 8]",
@@ -96,7 +96,7 @@ def test_wrong_input_is_explained(trained, tmp_path, capsys):
 
 def test_runs_of_another_task_are_refused(trained, tmp_path):
     _, run = trained
-    from deepnets4eo.run import save_run
+    from deepnets4eo.segmenters.run import save_run
 
     loaded = load_run(run)
     save_run(loaded.segmenter, tmp_path / "other", notes={})

@@ -1,0 +1,13 @@
+"""Legends, palettes and dataset cards: what classes and datasets are, read from YAML; and the catalog that finds them."""
+
+from deepnets4eo.lazy import lazy_names
+
+_HOMES = {
+    "DatasetCard": "deepnets4eo.cards.dataset_card",
+    "Legend": "deepnets4eo.cards.legend",
+}
+
+__all__ = list(_HOMES)
+
+
+__getattr__ = lazy_names(__name__, _HOMES)

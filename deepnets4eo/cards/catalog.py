@@ -1,0 +1,81 @@
+"""Finds what comes with the toolbox: recipes (models/) and cards (datasets/), in the checkout or the installed package.
+
+Takes a name and returns a path; a path that exists is returned as it is.
+Refuses an unknown name and proposes the nearest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from deepnets4eo.errors import InputError
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+
+def recipes() -> list[str]:
+    """Names of the models that come with a recipe or ready weights: the folders of models/, as in "baselines/hog-svm"."""
+    root = _root("models")
+    found = (file for file in root.rglob("*") if file.name in {"recipe.yaml", "card.md"})
+    return sorted({file.parent.relative_to(root).as_posix() for file in found})
+
+
+def datasets() -> list[str]:
+    """Names of the dataset cards."""
+    return sorted(card.stem for card in _root("datasets").glob("*.yaml"))
+
+
+def legends() -> list[str]:
+    """Names of the legend cards."""
+    return sorted(card.stem for card in _root("datasets").glob("legends/*.yaml"))
+
+
+def model_path(name: str | Path) -> Path:
+    """Folder of a model by its name; a folder that exists is returned as it is."""
+    if Path(name).is_dir():
+        return Path(name)
+    return _root("models") / _known(str(name), recipes(), "model", "deepnets4eo models")
+
+
+def recipe_path(name: str | Path) -> Path:
+    """Recipe (YAML file) by the model's name; a file, or a folder with recipe.yaml, is taken as it is."""
+    if Path(name).is_file():
+        return Path(name)
+    path = model_path(name) / "recipe.yaml"
+    if not path.is_file():
+        raise InputError(f"{path.parent} has no recipe.yaml: this model is used as it is. Choose one with a recipe.")
+    return path
+
+
+def dataset_path(name: str | Path) -> Path:
+    """Dataset card (YAML file) by its name; a file that exists is returned as it is."""
+    return _card(name, "datasets", datasets(), "dataset", "deepnets4eo datasets")
+
+
+def legend_path(name: str | Path) -> Path:
+    """Legend card (YAML file) by its name; a file that exists is returned as it is."""
+    return _card(name, "datasets/legends", legends(), "legend", "deepnets4eo datasets --legends")
+
+
+def _card(name: str | Path, folder: str, names: Sequence[str], kind: str, verb: str) -> Path:
+    if Path(name).suffix in {".yaml", ".yml"}:
+        if not Path(name).is_file():
+            raise InputError(f"{name} does not exist. Check the path, or name a {kind}: {', '.join(names)}.")
+        return Path(name)
+    return _root(folder) / f"{_known(str(name), names, kind, verb)}.yaml"
+
+
+def _root(folder: str) -> Path:
+    """The wheel carries the cards inside the package; a checkout has them beside it."""
+    inside = PACKAGE / folder
+    return inside if inside.is_dir() else PACKAGE.parent / folder
+
+
+def _known(name: str, names: Sequence[str], kind: str, verb: str) -> str:
+    if name in names:
+        return name
+    nearest = get_close_matches(name, names, 1, 0.5)
+    hint = f'Did you mean "{nearest[0]}"? ' if nearest else ""
+    raise InputError(f'There is no {kind} "{name}". {hint}Known: {", ".join(names) or "none"} ("{verb}" lists them).')

@@ -1,0 +1,222 @@
+"""Who decides: the weight-free model alone, or together with a trained network.
+
+Takes the name of a model or a run's folder; gives the evidence with the network's columns, and the decision. Buildings
+that the network did not see in both images keep the weight-free decision. Refuses runs that grade no buildings; a run
+without skill does not decide.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from deepnets4eo.damage.abstention import cap_confidence, set_not_assessed, unlike_the_fit
+from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel, to_decision_table
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidence.table import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
+from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
+from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.footprints import Footprints
+from deepnets4eo.damage.grading_rates import UNKNOWN_RATES
+from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
+from deepnets4eo.damage.ordinal import grade_probabilities
+from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
+from deepnets4eo.damage.prior import estimated_share
+from deepnets4eo.damage.registration import FootprintAlignment, Registration
+from deepnets4eo.damage.result_findings import result_findings
+from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
+from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.segmenters.checksums import CARD
+
+logger = logging.getLogger(__name__)
+
+CERTAIN = 1e-4  # no probability is taken to be nearer to 0 or 1: no single voice is beyond doubt
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a job decided.
+
+    evidence : the table with the network's columns, and the buildings that were set aside; decided : as of
+    `DamageModel.decide`; damaged_share : the prior that was used; findings : what limits its worth; grading : rates of right grades by method (`GradingRates`).
+    """
+
+    evidence: EvidenceTable
+    decided: pd.DataFrame
+    damaged_share: float
+    findings: tuple[Finding, ...] = ()
+    grading: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DecisionModel:
+    """The decision of a job: the weight-free model, and a network with the weight of its word where one is given.
+
+    damaged_share : of the place's buildings with major damage or worse, as far as that is known beforehand; None
+    estimates it from the buildings themselves.
+    skill : of the run that was given; one without skill has no grader.
+    """
+
+    model: DamageModel
+    grader: NetworkGrader | None = None
+    weight: float = 0.5
+    damaged_share: float | None = None
+    skill: NetworkSkill | None = None
+
+    @classmethod
+    def load(cls, model: str, weight: float = 0.5, damaged_share: float | None = None) -> DecisionModel:
+        """Open a model of models/, or a run's folder, which decides beside the default model.
+
+        weight : of a run with perfect skill; another one's is that times its skill (see `NetworkSkill`), and none without.
+        Errors: RunError for a run that grades no buildings; InputError for unknown names or a share outside its range.
+        """
+        if not 0 <= weight <= 1:
+            raise InputError(f"the network's weight is {weight}, expected 0 (not heard) to 1 (heard alone).")
+        if damaged_share is not None and not 0 < damaged_share < 1:
+            raise InputError(
+                f"the share of damaged buildings is {damaged_share}, expected more than 0 and less than 1."
+            )
+        if not is_run(model):
+            return cls(DamageModel.load(model), damaged_share=damaged_share)
+        grader = NetworkGrader.load(model)
+        skill = validated_skill(grader.run.card)
+        if skill.value == 0:
+            logger.warning("the run %s does not decide: %s", model, skill.reason)
+        return cls(
+            DamageModel.load(DEFAULT_MODEL), grader if skill.value else None, weight * skill.value, damaged_share, skill
+        )
+
+    def paths(self) -> dict[str, str]:
+        """Role to path of what decided, for the manifest: the card of a run names all its files with their hashes."""
+        return {} if self.grader is None else {"run": str(self.grader.run.folder / CARD)}
+
+    def network_probabilities(
+        self,
+        images: tuple[Layer | None, Layer],
+        footprints: Footprints,
+        registration: Registration | None,
+        alignment: FootprintAlignment | None,
+        aligned_on: Literal["pre", "post"] = "pre",
+    ) -> pd.DataFrame | None:
+        """The network's probabilities, one row a footprint; None where there is no network, or no pair to show it.
+
+        images : pre (or None) and post. aligned_on : where `alignment` was measured. Errors: RunError where they do not fit the run, before the long work.
+        """
+        pre, post = images
+        if self.grader is None:
+            return None
+        if pre is None or registration is None or registration.status == "failed":
+            logger.warning("the network is not heard: it needs a pre image that could be registered")
+            return None
+        if pre_ratio(pre, post) > COARSEST_PRE:
+            logger.warning("the network is not heard: the pre image is too coarse")
+            return None
+        logger.info("grading by the network …")
+        return self.grader.probabilities(pre, post, footprints, registration, alignment, aligned_on)
+
+    def require_pair(self, evidence: EvidenceTable) -> None:
+        """Refuse images that seem to be swapped, or copies of one: see `pair_checks`. Errors: InputError."""
+        if evidence.before is None:
+            return
+        frame = evidence.frame
+        require_two_pictures(frame["ev_edge_similarity"].to_numpy(float))
+        both = (frame["method"] == PRE_POST).to_numpy()
+        alone = pd.DataFrame({"status": np.where(both, ASSESSED, NOT_ASSESSED), "method": POST_ONLY}, frame.index)
+        before, after = (
+            self.model.probabilities(pd.concat([alone, columns], axis=1))[:, 2:].sum(axis=1)
+            for columns in (evidence.before, frame[evidence.before.columns])
+        )
+        require_order(before, after)
+
+    def decide(self, evidence: EvidenceTable, heard: pd.DataFrame | None) -> Decision:
+        """The evidence, with the network's where it decides, and the decision (see `DamageModel.decide`).
+
+        Buildings whose evidence lies outside what the model knows are not assessed; where the network decides alone,
+        all are.
+        """
+        full = evidence if heard is None else with_network(evidence, heard)
+        unlike = np.zeros(len(full.frame), bool)
+        if heard is None or self.weight < 1:
+            outside = self.model.outside_range(full.frame)
+            unlike = unlike_the_fit(full.frame, self.model, outside)
+            full = set_not_assessed(full, outside)
+        probabilities = self.model.probabilities(full.frame)
+        share = self._share(probabilities)
+        if heard is not None:
+            probabilities = pool_log_odds(probabilities, full.frame, self.weight)
+        decided = cap_confidence(to_decision_table(adjust_to_prior(probabilities, share), full.frame.index), unlike)
+        findings = result_findings(full.frame, unlike, self.skill)
+        grading = {} if heard is not None else self._rates(full.frame, unlike)
+        return Decision(full, decided, share, findings, grading)
+
+    def _rates(self, frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
+        """Rates of right grades by method, of the variant that most of its buildings were judged by.
+
+        unlike : (N,) buildings of a variant that does not know such places; its rates do not hold there.
+        """
+        names = pd.Series(self.model.variant_names(frame), frame.index)
+        rates = {}
+        for method, used in names[names != ""].groupby(frame["method"]):
+            found = self.model.variants[str(used.mode().iloc[0])].rates
+            if found is not None:
+                rates[str(method)] = (
+                    UNKNOWN_RATES if unlike[frame.index.get_indexer(used.index)].any() else found
+                ).to_dict()
+        return rates
+
+    def _share(self, weight_free: NDArray[np.float64]) -> float:
+        """The share given; else the one that the weight-free (N, 4) probabilities speak for, which are calibrated.
+
+        One half where they have no say, as on radar.
+        """
+        if self.damaged_share is not None:
+            return self.damaged_share
+        alone = self.grader is not None and self.weight == 1
+        return 0.5 if alone else estimated_share(weight_free[:, 2:].sum(axis=1))
+
+
+def with_network(evidence: EvidenceTable, probabilities: pd.DataFrame) -> EvidenceTable:
+    """The table with the network's columns; blank for buildings that are not judged from both images."""
+    paired = (evidence.frame["method"] == PRE_POST).to_numpy()
+    columns = probabilities.where(pd.Series(paired, probabilities.index), np.nan)
+    logger.info("the network graded %d of %d buildings", int(columns.notna().all(axis=1).sum()), len(paired))
+    added = {name: columns[name].to_numpy() for name in COLUMNS.values()}
+    return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | MEANING)
+
+
+def pool_log_odds(weight_free: NDArray[np.float64], frame: pd.DataFrame, weight: float) -> NDArray[np.float64]:
+    """Probabilities (N, 4) of the grades from both voices.
+
+    At each border (minor or worse, major or worse, destroyed) the log-odds are averaged: `weight` of the network's,
+    1 − `weight` of the weight-free model's (logarithmic opinion pool, Genest & Zidek 1986). Without the network's
+    evidence, the weight-free probabilities stay.
+    weight_free : (N, 4); frame : of the evidence, with the network's columns; weight : 0–1.
+    """
+    network = frame[list(COLUMNS.values())].to_numpy(float)
+    odds = (1 - weight) * _border_odds(weight_free) + weight * _border_odds(network)
+    heard = np.asarray(np.isfinite(odds).all(axis=1))
+    return np.where(heard[:, None], grade_probabilities(expit(odds)), weight_free)
+
+
+def adjust_to_prior(probabilities: NDArray[np.float64], damaged_share: float) -> NDArray[np.float64]:
+    """Probabilities (N, 4) for a place where `damaged_share` of the buildings have major damage or worse.
+
+    They come for a place where that is one half; by Bayes' rule the log-odds move by those of the share, at every
+    border alike, so that their order is kept. NaN rows stay.
+    """
+    if damaged_share == 0.5:
+        return probabilities
+    return grade_probabilities(expit(_border_odds(probabilities) + logit(damaged_share)))
+
+
+def _border_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N, 3) log-odds of lying beyond each border."""
+    beyond = np.cumsum(probabilities[:, ::-1], axis=1)[:, -2::-1]
+    return logit(np.clip(beyond, CERTAIN, 1 - CERTAIN))

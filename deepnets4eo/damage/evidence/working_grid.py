@@ -1,0 +1,128 @@
+"""The working grid and every input seen on it: post as it is, pre through the registration, heights and clouds warped.
+
+Takes layers and a registration; gives block reads. The resolution is the coarser of the two images', at least 0.5 m,
+so that the cost of a building is bounded; a pre image that is much coarser than the post image is left out instead.
+Pixels are sampled once, straight from their file.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid, Window, gsd_m
+from deepnets4eo.rasters.scene import Layer
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage.registration import Registration
+
+FINEST_GSD_M = 0.5
+UNKNOWN_GSD_M = 0.5  # images without a CRS: very-high-resolution imagery is assumed
+SAME_GRID_RATIO = 1.15  # pixels that differ less from square ones of the working size are used as they are
+MAX_BANDS = 3
+# Pixels of the pre image, in working pixels of the post image, up to which it is evidence. On a real pair both images
+# rank as well as the post image alone up to twice, but call more intact roofs damaged; worse beyond, by far.
+COARSEST_PRE = 1.5
+
+
+@dataclass(frozen=True)
+class WorkingGrid:
+    """Layers on the working grid.
+
+    layers : by role, post, pre, dsm_pre, dsm_post, cloud; those not given are absent.
+    post_to_work : from post pixels (col, row) to working pixels.
+    """
+
+    grid: Grid
+    gsd_m: float
+    layers: dict[str, Layer]
+    post_to_work: Affine
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) of the working grid."""
+        height, width = self.grid.shape
+        return height, width
+
+    def read(self, name: str, window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """A window of one layer: (C, h, w) values and (h, w) validity."""
+        return self.layers[name].read(window)
+
+
+def make_working_grid(
+    pre: Layer | None,
+    post: Layer,
+    registration: Registration | None,
+    *,
+    finest_m: float = FINEST_GSD_M,
+    coarsest_pre: float = float("inf"),
+    **others: Layer | None,
+) -> WorkingGrid:
+    """See all layers on one working grid.
+
+    registration : maps post pixels to where pre shows the same thing; None or failed leaves `pre` out.
+    finest_m : working pixels are at least this large, metres. coarsest_pre : a pre image whose pixels are more than so
+    many times as large as the post image's working pixels is left out. others : dsm_pre, dsm_post, cloud. The heights
+    lie as the image of their date does; images are cut to three bands.
+    Errors: GridError where one layer has a CRS and another has none; InputError for an unknown role.
+    """
+    unknown = set(others) - {"dsm_pre", "dsm_post", "cloud"}
+    if unknown:
+        raise InputError(f"layers {sorted(unknown)} have no role, expected dsm_pre, dsm_post or cloud.")
+    trusted = pre is not None and registration is not None and registration.status != "failed"
+    shown = pre if trusted and pre is not None and pre_ratio(pre, post, finest_m) <= coarsest_pre else None
+    size_m = max([finest_m, mean_gsd(post), *([] if shown is None else [mean_gsd(shown)])])
+    grid = _working_grid(post, size_m)
+    scale = Affine.scale(grid.shape[1] / post.shape[1], grid.shape[0] / post.shape[0])
+    before = grid
+    if trusted and registration is not None:
+        matrix = Affine(*np.asarray(registration.matrix, float).ravel())
+        before = GeoBox(grid.shape, post.grid.affine * matrix * ~scale, grid.crs)
+    layers = {"post": _first_bands(post).on(grid, _resampling(post, size_m))}
+    if shown is not None:
+        layers["pre"] = _first_bands(shown).on(before, _resampling(shown, size_m))
+    for name, layer in others.items():
+        if layer is not None:
+            resampling = "nearest" if name == "cloud" else _resampling(layer, size_m)
+            layers[name] = layer.on(before if name == "dsm_pre" else grid, resampling)
+    return WorkingGrid(grid, size_m, layers, scale)
+
+
+def pre_ratio(pre: Layer, post: Layer, finest_m: float = FINEST_GSD_M) -> float:
+    """Size of the pre image's pixels over that of the working pixels which the post image alone would have."""
+    return mean_gsd(pre) / max(finest_m, mean_gsd(post))
+
+
+def _working_grid(post: Layer, size_m: float) -> Grid:
+    """The post image's own grid where its pixels are nearly square ones of the working size, else one that is."""
+    along_row, along_col = _gsd(post)
+    ratios = along_row / size_m, along_col / size_m
+    if all(1 / SAME_GRID_RATIO < ratio < SAME_GRID_RATIO for ratio in ratios):
+        return post.grid
+    rows, cols = (max(1, round(side * ratio)) for side, ratio in zip(post.shape, ratios, strict=True))
+    scale = Affine.scale(post.shape[1] / cols, post.shape[0] / rows)
+    return GeoBox((rows, cols), post.grid.affine * scale, post.grid.crs)
+
+
+def _gsd(layer: Layer) -> tuple[float, float]:
+    return gsd_m(layer.grid) if layer.grid.crs is not None else (UNKNOWN_GSD_M, UNKNOWN_GSD_M)
+
+
+def mean_gsd(layer: Layer) -> float:
+    """Ground size of a layer's pixels, metres; 0.5 m is assumed where it has no CRS."""
+    along_row, along_col = _gsd(layer)
+    return float(np.sqrt(along_row * along_col))
+
+
+def _first_bands(layer: Layer) -> Layer:
+    return layer if layer.count <= MAX_BANDS else layer.subset(range(1, MAX_BANDS + 1))
+
+
+def _resampling(layer: Layer, size_m: float) -> str:
+    return "average" if mean_gsd(layer) < 0.6 * size_m else "bilinear"

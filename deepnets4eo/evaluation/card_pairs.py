@@ -1,0 +1,169 @@
+"""Predicted tiles of a dataset scored against its reference, as one of its card's protocols says.
+
+Takes a folder of predictions named by tile, and the dataset; returns pairs of files, or the report of their scores.
+Refuses tiles without a prediction or with several, and protocols whose reference is not there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from deepnets4eo.cards.dataset_card import TEST, DatasetCard, ScoringProtocol
+from deepnets4eo.cards.dataset_reader import abbreviate, open_dataset, refuse_other_bands, strip_leading_zeros
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation.scoring import Intervals, Protocol, evaluate_pairs
+from deepnets4eo.evaluation.tile_pairs import ENDINGS
+from deepnets4eo.rasters.scene import LABELS, Layer
+
+ERODED = "labels_eroded"
+IMAGE = "image"
+
+Pair = tuple[Path | list[Path], Path]
+
+
+@dataclass(frozen=True)
+class DatasetPairs:
+    """(prediction, reference) of the tiles of one part; several predictions where one reference serves many tiles."""
+
+    pairs: list[Pair]
+    tiles: tuple[str, ...]
+    split: str
+    part: str
+    reference: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the report."""
+        return {"split": self.split, "part": self.part, "reference": self.reference, "tiles": list(self.tiles)}
+
+
+def card_protocol(name: str, scoring: ScoringProtocol) -> Protocol:
+    """What `evaluate` needs to score as a card's protocol says; name : DATASET/PROTOCOL."""
+    card = scoring.model_dump(mode="json", exclude_none=True)
+    return Protocol(name=name, erode_px=scoring.erode_px, ignored=scoring.ignored_classes, card=card)
+
+
+def evaluate_dataset(
+    card: DatasetCard | str | Path,
+    root: str | Path,
+    predictions: str | Path,
+    protocol: str | None = None,
+    *,
+    layout: Mapping[str, str] | None = None,
+    rules: Callable[[Protocol], Protocol] = lambda protocol: protocol,
+    intervals: Intervals | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> dict[str, Any]:
+    """Score predicted tiles on the test part of a dataset; the JSON report, the tiles' matrices summed.
+
+    protocol : a name in the card, its first by default. layout : other patterns than the card's. rules : changes the
+    protocol that the card gives, e.g. names the legend of the files. The report's `published` holds the card's
+    figures under that protocol, method → scores.
+    Errors: InputError for tiles without prediction or reference; LabelError for labels that the legend lacks.
+    """
+    card = card if isinstance(card, DatasetCard) else DatasetCard.load(card)
+    name = protocol or next(iter(card.protocols), "")
+    scoring = card.protocol(name)
+    found = dataset_pairs(card, root, predictions, scoring, layout=layout)
+    chosen = rules(card_protocol(f"{card.name}/{name}", scoring))
+    if chosen.reference_legend is None:
+        for _, truth in found.pairs:
+            refuse_other_bands(card, found.reference, truth, Layer.open(truth).count)
+        if card.legend != scoring.legend:
+            chosen = replace(chosen, reference_legend=Legend.load(card.legend))
+    result = evaluate_pairs(found.pairs, scoring.legend, chosen, intervals=intervals, progress=progress).to_dict()
+    result["protocol"]["dataset"] = found.to_dict()
+    rows = {method: one for method, one in card.published.items() if one.protocol == name}
+    return result | {"published": {method: one.model_dump(exclude_defaults=True) for method, one in rows.items()}}
+
+
+def dataset_pairs(
+    card: DatasetCard,
+    root: str | Path,
+    predictions: str | Path,
+    protocol: ScoringProtocol,
+    *,
+    part: str = TEST,
+    layout: Mapping[str, str] | None = None,
+) -> DatasetPairs:
+    """Pair the predictions of a part's tiles with the reference of a protocol.
+
+    predictions : folder of rasters named by tile id (`5.tif`, `tile_3.tif`, `Val-Rural-2522.png`), by the name of the
+    tile's image or labels (`top_mosaic_09cm_area5_class.tif`), or of folders `5/labels.tif` as predict makes them.
+    Where a protocol scores without borders and names no radius of its own, the reference is the eroded label files.
+    Errors: InputError for tiles without prediction, or without reference.
+    """
+    reference = ERODED if protocol.reference == "eroded" and not protocol.erode_px else LABELS
+    card = card.with_layout(layout or {})
+    if reference not in card.layout:
+        raise InputError(
+            f"{card.name} has no layer {reference}, which the protocol scores against. "
+            f"Say where it lies: --layer {reference}=PATTERN."
+        )
+    split = protocol.split if protocol.split in card.splits else None
+    references = open_dataset(card, root, split=split, part=part, layers=[reference])
+    images = _images(card, Path(root), split, part)
+    candidates = list(_candidates(Path(predictions)))
+    found = {
+        tile: _prediction(tile, [sources[reference], *images.get(tile, [])], candidates, Path(predictions))
+        for tile, sources in references.items()
+    }
+    missing = [tile for tile, path in found.items() if path is None]
+    if missing:
+        raise InputError(
+            f"{len(missing)} of {len(found)} tiles have no prediction in {predictions}: {abbreviate(missing)}. "
+            f"Name each by its tile, for example {missing[0].replace('/', '-')}.tif."
+        )
+    grouped: dict[Path, list[Path]] = {}
+    for tile, path in found.items():
+        grouped.setdefault(references[tile][reference], []).append(path)  # type: ignore[arg-type]
+    pairs: list[Pair] = [(paths[0] if len(paths) == 1 else paths, truth) for truth, paths in grouped.items()]
+    return DatasetPairs(pairs, tuple(found), card.split(split)[0], part, reference)
+
+
+def _images(card: DatasetCard, root: Path, split: str | None, part: str) -> dict[str, list[Path]]:
+    """Files of the image layer, whose names predictions often keep; none is needed to score."""
+    if IMAGE not in card.layout:
+        return {}
+    try:
+        tiles = open_dataset(card, root, split=split, part=part, layers=[IMAGE])
+    except InputError:
+        return {}
+    return {tile: list(sources.values()) for tile, sources in tiles.items()}
+
+
+def _candidates(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Predictions with the words of their names; a folder's name stands for the labels.tif in it."""
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder. Give the one that holds the predicted tiles.")
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and (path / "labels.tif").is_file():
+            yield path / "labels.tif", _words(path.name)
+        elif path.suffix.lower() in ENDINGS:
+            yield path, _words(path.stem)
+
+
+def _prediction(
+    tile: str, named_alike: list[Path], candidates: list[tuple[Path, list[str]]], folder: Path
+) -> Path | None:
+    """The one file whose name is the tile's or begins with it, or a tile's file name; the closest one first."""
+    names = [_words(tile), ["tile", *_words(tile)], _words(tile.rpartition("/")[2])]
+    names += [_words(path.stem) for path in named_alike]
+    for exact in (True, False):
+        for name in names:
+            fits = [path for path, words in candidates if words == name or (not exact and words[: len(name)] == name)]
+            if len(fits) > 1:
+                raise InputError(
+                    f"tile {tile} has several predictions in {folder}: {abbreviate([path.name for path in fits])}. Keep one."
+                )
+            if fits:
+                return fits[0]
+    return None
+
+
+def _words(name: str) -> list[str]:
+    return [strip_leading_zeros(word) for word in re.split(r"[_\-. /]+", name.lower())]

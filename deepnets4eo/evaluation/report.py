@@ -1,0 +1,208 @@
+"""Scores as people and programs read them: text, Markdown, CSV, JSON, and the confusion matrix as a figure.
+
+Takes a confusion matrix and class names, or the dictionary made of them; draws nothing on a screen.
+Refuses nothing: a class that never occurs is shown as "–", and the table says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import atomic_write
+from deepnets4eo.metrics import AreaEstimate, ConfusionMatrix
+from deepnets4eo.outputs.csv_cells import csv_text
+
+OVERALL = ("overall_accuracy", "kappa", "average_accuracy", "mean_f1", "mean_iou", "fw_iou")
+BY_CLASS = ("f1", "iou", "precision", "recall")
+
+NO_DATE = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}  # of figures: equal ones make equal files
+
+Report = Mapping[str, Any]
+
+
+def scores(matrix: ConfusionMatrix, names: Sequence[str]) -> dict[str, Any]:
+    """Every score under its name: six numbers, four by class name, then the counts; fractions, NaN where undefined."""
+    result: dict[str, Any] = {score: getattr(matrix, score) for score in OVERALL}
+    for score in BY_CLASS:
+        result[score] = {name: float(value) for name, value in zip(names, getattr(matrix, score), strict=True)}
+    result["confusion"] = matrix.matrix.tolist()
+    result["classes"] = list(names)
+    result["pixels"] = matrix.total
+    result["unpredicted"] = {name: int(count) for name, count in zip(names, matrix.unpredicted, strict=True)}
+    result["absent_classes"] = [names[place] for place in matrix.absent]
+    return result
+
+
+def text_table(report: Report) -> str:
+    """Columns for a terminal: scores by class, then the overall ones, in percent; the eroded ones below."""
+    parts = []
+    for title, part in _parts(report):
+        rows = [list(row) for row in _class_rows(part)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines = [
+            title,
+            *(_aligned(row, widths) for row in rows),
+            "",
+            *_overall_lines(part, report.get("intervals"), title),
+        ]
+        parts.append("\n".join([*lines, *_remarks(part)]))
+    parts += ["\n".join(lines) for lines in _boundary_lines(report)]
+    return "\n\n".join([*parts, *(f"Note: {note}" for note in report.get("notes", []))]) + "\n"
+
+
+def markdown_table(report: Report) -> str:
+    """The same table as Markdown."""
+    parts = []
+    for title, part in _parts(report):
+        head, *rows = [list(row) for row in _class_rows(part)]
+        rule = ["---", *["---:"] * (len(head) - 1)]
+        table = "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
+        overall = [f"- {line}" for line in _overall_lines(part, report.get("intervals"), title)]
+        parts.append("\n".join([f"### {title}", "", table, "", *overall, *(f"- {line}" for line in _remarks(part))]))
+    parts += [
+        "\n".join([f"### {first}", "", *(f"- {line}" for line in rest)]) for first, *rest in _boundary_lines(report)
+    ]
+    return "\n\n".join([*parts, *(f"Note: {note}" for note in report.get("notes", []))]) + "\n"
+
+
+def csv_table(report: Report) -> str:
+    """One value a row: reference (full, eroded), score, class (empty for overall scores), value as a fraction."""
+    rows: list[list[Any]] = [["reference", "score", "class", "value"]]
+    for reference, part in (("full", report), ("eroded", report.get("eroded"))):
+        if part is None:
+            continue
+        rows += [[reference, score, "", _number(part[score])] for score in OVERALL]
+        rows += [[reference, score, name, _number(value)] for score in BY_CLASS for name, value in part[score].items()]
+    boundaries = report.get("boundaries", {})
+    for score in (score for score in BY_CLASS if score in boundaries):
+        rows += [["boundary", score, name, _number(value)] for name, value in boundaries[score].items()]
+    return csv_text(rows)
+
+
+def confusion_csv(report: Report) -> str:
+    """The confusion matrix in pixels, rows = reference; the last column is what was left unpredicted."""
+    rows = [["reference \\ prediction", *report["classes"], "unpredicted"]]
+    for name, row in zip(report["classes"], report["confusion"], strict=True):
+        rows.append([name, *row, report["unpredicted"][name]])
+    return csv_text(rows)
+
+
+def area_table(estimate: AreaEstimate, names: Sequence[str], unit: str = "") -> str:
+    """Areas and accuracies of a stratified sample for a terminal, each with the half width of its interval."""
+    rows = [["class", f"area {unit}".rstrip(), "user's accuracy", "producer's accuracy"]]
+    for place, name in enumerate(names):
+        area = f"{estimate.area[place]:,.1f} ± {estimate.area_margin[place]:,.1f}"
+        users = _within(estimate.users_accuracy[place], estimate.users_accuracy_margin[place])
+        producers = _within(estimate.producers_accuracy[place], estimate.producers_accuracy_margin[place])
+        rows.append([name, area, users, producers])
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    overall = _within(estimate.overall_accuracy, estimate.overall_accuracy_margin)
+    return "\n".join([*(_aligned(row, widths) for row in rows), "", f"overall accuracy: {overall}"]) + "\n"
+
+
+def check_figure_suffix(path: str | Path) -> None:
+    """InputError where matplotlib writes no figure of a path's suffix; called before long work."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = sorted(FigureCanvasBase.get_supported_filetypes())
+    if Path(path).suffix.lower().removeprefix(".") not in known:
+        raise InputError(
+            f"{path} is no kind of figure that can be drawn. Name it .png, .pdf or .svg; known are {', '.join(known)}."
+        )
+
+
+def confusion_figure(report: Report, path: str | Path, title: str = "") -> Path:
+    """Draw the confusion matrix, each row in percent of its reference class, and save it (PNG, PDF or SVG)."""
+    from matplotlib import rc_context  # 0.3 s that only this function needs
+    from matplotlib.figure import Figure
+
+    names, counts = report["classes"], np.array(report["confusion"], float)
+    totals = counts.sum(axis=1) + np.array([report["unpredicted"][name] for name in names])
+    share = np.divide(counts, totals[:, None], out=np.full(counts.shape, np.nan), where=totals[:, None] > 0)
+    side = 2.2 + 0.62 * len(names)
+    figure = Figure(figsize=(side, side), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(np.nan_to_num(share), cmap="Blues", vmin=0, vmax=1)
+    for (row, col), value in np.ndenumerate(share):
+        if np.isfinite(value):
+            color = "white" if value > 0.5 else "black"
+            axes.text(col, row, f"{100 * value:.1f}", ha="center", va="center", color=color, fontsize=8)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set_xlabel("prediction")
+    axes.set_ylabel("reference")
+    overall = f"OA {percent(report['overall_accuracy'])} %, mean F1 {percent(report['mean_f1'])} %"
+    axes.set_title(f"{title}\n{overall}" if title else overall, fontsize=9)
+    with atomic_write(path) as partial, rc_context({"svg.hashsalt": "deepnets4eo"}):
+        figure.savefig(partial, dpi=150, metadata=NO_DATE.get(Path(path).suffix.lower()))
+    return Path(path)
+
+
+def _parts(report: Report) -> Iterator[tuple[str, Report]]:
+    legend = f"legend {report['legend']}, " if "legend" in report else ""
+    yield f"Scores in percent, {legend}full reference", report
+    if report.get("eroded"):
+        radius = report.get("protocol", {}).get("erode_px", 0)
+        yield f"Scores in percent, {legend}reference without {radius} px along the borders", report["eroded"]
+
+
+def _class_rows(part: Report) -> Iterator[Sequence[str]]:
+    yield "class", "F1", "IoU", "precision", "recall", "reference px"
+    for place, name in enumerate(part["classes"]):
+        pixels = sum(part["confusion"][place]) + part["unpredicted"][name]
+        yield name, *(percent(part[score][name]) for score in BY_CLASS), f"{pixels:,}"
+
+
+def _overall_lines(part: Report, intervals: Mapping[str, Sequence[float]] | None, title: str) -> list[str]:
+    """Overall scores; intervals belong to the full reference only."""
+    lines = []
+    for score in OVERALL:
+        line = f"{score.replace('_', ' ')}: {percent(part[score])}"
+        if intervals and score in intervals and title.endswith("full reference"):
+            line += f" ({percent(intervals[score][0])} to {percent(intervals[score][1])})"
+        lines.append(line)
+    return lines
+
+
+def _boundary_lines(report: Report) -> Iterator[list[str]]:
+    """One block of lines where borders were scored: the first is its title."""
+    found = report.get("boundaries")
+    if found:
+        by_class = [f"{name}: {percent(value)}" for name, value in found["f1"].items()]
+        title = f"F1 of class borders in percent, right within {found['radius_px']} px"
+        yield [title, *by_class, f"mean: {percent(found['mean_f1'])}"]
+
+
+def _remarks(part: Report) -> list[str]:
+    remarks = []
+    if part["absent_classes"]:
+        remarks.append(f"Not in the reference nor predicted, left out of means: {', '.join(part['absent_classes'])}.")
+    missed = sum(part["unpredicted"].values())
+    if missed:
+        remarks.append(f"{missed:,} of {part['pixels']:,} reference pixels have no prediction and count as errors.")
+    return remarks
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = (text.ljust(width) if column == 0 else text.rjust(width)
+                      for column, (text, width) in enumerate(zip(row, widths, strict=True)))  # fmt: skip
+    return "  ".join([first, *others]).rstrip()
+
+
+def percent(value: float | None) -> str:
+    """A share of 0–1 with two digits; a dash where it is not known."""
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.2f}"
+
+
+def _within(value: float, margin: float) -> str:
+    return f"{percent(value)} ± {percent(margin)}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else repr(float(value))

@@ -1,0 +1,13 @@
+"""What a file, dataset or run is, and what is wrong with it: the verb `check`."""
+
+from deepnets4eo.lazy import lazy_names
+
+_HOMES = {
+    "Inspection": "deepnets4eo.inspection.files",
+    "inspect": "deepnets4eo.inspection.files",
+}
+
+__all__ = list(_HOMES)
+
+
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -1,0 +1,253 @@
+"""Does a folder hold the dataset that a card describes: what is there, what is missing, what is broken, what is odd.
+
+Takes a folder and a card; refuses nothing: troubles are said as problems, by layer, part of a split, and tile.
+Memory: one block of a raster, or one image of a format that has no blocks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from deepnets4eo.cards.catalog import datasets
+from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards.dataset_reader import Tiles, abbreviate, find_tiles, part_tiles, refuse_other_bands
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import DeepNets4EOError, GridError, InputError, LabelError
+from deepnets4eo.files import read_json
+from deepnets4eo.grid import Grid, Window, blocks
+from deepnets4eo.inspection.files import Inspection
+from deepnets4eo.rasters.scene import Layer, overlap_share
+
+ENOUGH_LAYERS = 2  # that must match before a folder is taken for a dataset
+RASTERS = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".pix"}
+ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}  # GDAL fills what is cut off with zeros
+TAIL_BYTES = 1024  # some writers leave bytes after the end
+STREAMED = {".tif", ".tiff", ".pix"}  # formats whose parts can be read without the rest
+LABELLED = ("labels", "labels_eroded", "targets")  # layers whose values are those of the card's legend
+SAMPLE_PX = 512  # side of a window that is looked at when not all is read
+BLOCK_PX = 2048
+MOSTLY = 0.9  # of the one covered by the other: two georeferenced layers of one tile may differ in size
+
+
+def recognise(root: Path) -> DatasetCard | None:
+    """The card whose layout fits the folder best, if any does."""
+    cards = [DatasetCard.load(name) for name in datasets()]
+    fits = [len({layer for sources in find_tiles(card, root).values() for layer in sources}) for card in cards]
+    best = max(range(len(cards)), key=fits.__getitem__, default=None)
+    return cards[best] if best is not None and fits[best] >= ENOUGH_LAYERS else None
+
+
+def inspect_dataset(
+    path: str,
+    card: DatasetCard,
+    *,
+    split: str | None = None,
+    thorough: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> Inspection:
+    """Explain a folder by a card: layers, parts of splits, files that are broken or odd, checksums.
+
+    split : the one whose parts must be complete, the card's first by default; others are told as facts. thorough :
+    read every pixel instead of three windows a file. Errors: InputError for a split that the card does not have.
+    """
+    result = Inspection(path, f"dataset {card.name}")
+    result.facts |= {"title": card.title, "licence": card.licence, "legend": card.legend}
+    tiles = find_tiles(card, Path(path))
+    needed = _needed(card, tiles)
+    for layer, patterns in card.layout.items():
+        count = sum(layer in sources for sources in tiles.values())
+        result.facts[layer] = f"{count} of {len(tiles)} tiles ({' or '.join(patterns)})" if count else "none"
+    if not tiles:
+        result.problems.append(f"nothing lies as the card says, e.g. {_example(card)}. Check the folder. {card.access}")
+        return result
+    _parts(result, card, tiles, needed, split)
+    _files(result, card, tiles, thorough=thorough, progress=progress or (lambda share: None))
+    _checksums(result, card, Path(path))
+    if not result.problems:
+        result.facts["fine"] = "all that was looked at; " + ("every pixel was read" if thorough else "files by samples")
+    return result
+
+
+def _needed(card: DatasetCard, tiles: Tiles) -> list[str]:
+    """Layers that each tile should have: image and labels, and what else there is of any tile but for variants."""
+    present = {layer for sources in tiles.values() for layer in sources}
+    variants = {layer for stands_in in card.variants.values() for layer in stands_in}
+    return [
+        layer for layer in card.layout if layer in ("image", "labels") or (layer in present and layer not in variants)
+    ]
+
+
+def _parts(result: Inspection, card: DatasetCard, tiles: Tiles, needed: Sequence[str], split: str | None) -> None:
+    """Which parts are complete; what the chosen split lacks is a problem, what others lack is a fact."""
+    if not card.splits:
+        result.problems += [f"{line}." for line in _lacking(tiles, needed)]
+        return
+    chosen, _ = card.split(split)
+    used: set[str] = set()
+    for name, parts in card.splits.items():
+        for part in parts:
+            wanted = part_tiles(card, tiles, name, part)
+            used |= set(wanted) if name == chosen else set()
+            lacking = _lacking(wanted, needed)
+            where = f"split {name}, {part}"
+            if not lacking:
+                result.facts[where] = f"all {len(wanted)} tiles have {', '.join(needed)}" if wanted else "nothing here"
+            elif name == chosen:
+                result.facts[where] = "incomplete, see below"
+                result.problems += [f"{where}: {line}." for line in lacking]
+            else:
+                result.facts[where] = f"incomplete: {'; '.join(lacking)}"
+    others = [tile for tile in tiles if tile not in used]
+    if others:
+        result.facts[f"not in split {chosen}"] = abbreviate(others)
+
+
+def _lacking(tiles: Tiles, needed: Sequence[str]) -> list[str]:
+    """What tiles lack, in words: tiles without any file first, then layer by layer."""
+    absent = [tile for tile, sources in tiles.items() if not any(layer in sources for layer in needed)]
+    lines = [f"{len(absent)} of {len(tiles)} tiles are not here: {abbreviate(absent)}"] if absent else []
+    for layer in needed:
+        missing = [tile for tile, sources in tiles.items() if layer not in sources and tile not in absent]
+        if missing:
+            lines.append(f"{len(missing)} of {len(tiles)} tiles have no {layer}: {abbreviate(missing)}")
+    return lines
+
+
+def _files(
+    result: Inspection, card: DatasetCard, tiles: Tiles, *, thorough: bool, progress: Callable[[float], None]
+) -> None:
+    """Files that cannot be read, labels outside the legend, layers of one tile that do not fit each other."""
+    legend = Legend.load(card.legend)
+    grids: dict[Path, Grid | None] = {}
+    broken, odd = [], []
+    for number, sources in enumerate(tiles.values()):
+        progress(number / len(tiles))
+        for layer, path in sources.items():
+            if path in grids:
+                continue
+            grids[path] = None
+            try:
+                grids[path], strange = _read(path, layer, card, legend, thorough=thorough)
+                odd += [f"{path}: {text}" for text in strange]
+            except DeepNets4EOError as error:
+                broken.append(f"{path} ({error})")
+    result.facts["files"] = f"{len(grids)} looked at, {len(broken)} broken"
+    if broken:
+        result.problems.append(f"{len(broken)} files cannot be read: {abbreviate(broken, 3)}. Fetch them again.")
+    result.problems += odd[:20] + ([f"{len(odd) - 20} more files of that kind."] if len(odd) > 20 else [])
+    uses = Counter(path for sources in tiles.values() for path in sources.values())
+    for tile, sources in tiles.items():
+        placed = {layer: grid for layer, path in sources.items() if uses[path] == 1 and (grid := grids[path])}
+        result.problems += [f"tile {tile}: {text}" for text in _misfits(placed)]
+
+
+def _read(
+    path: Path, layer: str, card: DatasetCard, legend: Legend, *, thorough: bool
+) -> tuple[Grid | None, list[str]]:
+    """Open and sample one file; a raster's grid, and what is odd about it."""
+    if path.suffix.lower() == ".json":
+        read_json(path)
+    if path.suffix.lower() not in RASTERS:
+        return None, []
+    raster = Layer.open(path)
+    if _cut_off(path):
+        raise InputError(f"{path} is cut off: it ends before its image does.")
+    strange = []
+    try:
+        refuse_other_bands(card, layer, path.name, raster.count)
+    except InputError as error:
+        strange.append(str(error))
+    if not strange and layer in LABELLED and raster.count not in (1, 3):
+        strange.append(f"{raster.count} bands, expected label values in one or colours in three.")
+    for window in _windows(raster, path, thorough=thorough):
+        data, valid = raster.read(window)
+        if layer in LABELLED and not strange:
+            strange += _strange_labels(data, valid, legend)
+    return raster.grid, strange
+
+
+def _cut_off(path: Path) -> bool:
+    end = ENDS.get(path.suffix.lower())
+    if end is None:
+        return False
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+        return end not in file.read()
+
+
+def _windows(raster: Layer, path: Path, *, thorough: bool) -> Iterator[Window]:
+    """All blocks; or the first, the middle and the last part, where a file that was cut off shows it."""
+    height, width = raster.shape
+    if path.suffix.lower() not in STREAMED:
+        yield Window(0, 0, height, width)
+    elif thorough:
+        yield from blocks(raster.shape, BLOCK_PX)
+    else:
+        rows, cols = min(SAMPLE_PX, height), min(SAMPLE_PX, width)
+        for share in (0.0, 0.5, 1.0):
+            yield Window(int(share * (height - rows)), int(share * (width - cols)), rows, cols)
+
+
+def _strange_labels(data: np.ndarray, valid: np.ndarray, legend: Legend) -> list[str]:
+    try:
+        if len(data) == 1:
+            legend.check(data[0][valid])
+        elif data.dtype == np.uint8:
+            legend.encode(np.where(valid, data, np.array(legend.void_color, np.uint8)[:, None, None]))
+        else:
+            return [f"colours of type {data.dtype}, expected uint8."]
+    except LabelError as error:
+        return [str(error).split(". ")[0] + "."]
+    return []
+
+
+def _misfits(grids: Mapping[str, Grid]) -> list[str]:
+    """Layers that are not on the first one's place: other sizes without CRS, or places that do not overlap."""
+    lines = []
+    names = list(grids)
+    for name in names[1:]:
+        base, other = grids[names[0]], grids[name]
+        if tuple(base.shape) == tuple(other.shape):
+            continue
+        sizes = f"{name} is {_size(other)} px, {names[0]} {_size(base)}"
+        if base.crs is None or other.crs is None:
+            lines.append(f"{sizes}, and not both have a CRS.")
+            continue
+        try:
+            share = overlap_share(base, other)
+        except GridError as error:
+            lines.append(f"{sizes}: {error}")
+            continue
+        if share < MOSTLY:
+            lines.append(f"{sizes}, and covers {share:.0%} of it.")
+    return lines
+
+
+def _size(grid: Grid) -> str:
+    return " × ".join(str(side) for side in grid.shape)
+
+
+def _checksums(result: Inspection, card: DatasetCard, root: Path) -> None:
+    """Files that the card has a checksum of, where they lie in the folder too."""
+    for pattern, expected in card.checksums.items():
+        kind, _, wanted = expected.partition(":")
+        for path in sorted(found for found in root.glob(pattern) if found.is_file()):
+            digest = hashlib.new(kind, usedforsecurity=False)
+            with open(path, "rb") as file:
+                while piece := file.read(1 << 20):
+                    digest.update(piece)
+            if digest.hexdigest() == wanted:
+                result.facts[path.name] = f"{kind} as the card says"
+            else:
+                result.problems.append(
+                    f"{path}: {kind} is {digest.hexdigest()}, the card says {wanted}. Fetch it again."
+                )
+
+
+def _example(card: DatasetCard) -> str:
+    return next((pattern for patterns in card.layout.values() for pattern in patterns), "no layout")

@@ -1,0 +1,315 @@
+"""What a file is and what is wrong with it, in plain words: rasters, vectors, runs, folders of tiles.
+
+Takes paths; refuses nothing: what cannot be opened becomes a problem that says why. Memory: one block of a raster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj.exceptions import ProjError
+from shapely.errors import ShapelyError
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import DeepNets4EOError, InputError
+from deepnets4eo.evaluation import written_legend
+from deepnets4eo.files import read_json
+from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_errors
+from deepnets4eo.formats.vectors import is_parquet, vector_file
+from deepnets4eo.grid import Grid, blocks, gsd_m
+from deepnets4eo.rasters.outliers import find_outliers
+from deepnets4eo.rasters.scene import VOID, Layer, overlap_share
+
+VECTOR_SUFFIXES = {
+    ".gpkg",
+    ".geojson",
+    ".shp",
+    ".fgb",
+    ".parquet",
+    ".geoparquet",
+    ".kml",
+    ".gml",
+    ".sqlite",
+    ".gdb",
+    ".zip",
+    ".gz",
+}
+BLOCK_PX = 2048
+STATISTICS_PX = 2048  # value ranges are taken from a thumbnail of this size at the most
+LOOKED_AT = 4 * STATISTICS_PX**2  # values of all bands together that are searched for far ones
+BIG_PX = 10_000  # sides above this want tiles and overviews
+EQUAL_AREA = "EPSG:6933"
+
+
+@dataclass
+class Inspection:
+    """One file explained: what it is, its facts in order, and its problems (each with its remedy)."""
+
+    path: str
+    kind: str
+    facts: dict[str, Any] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    grid: Grid | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as plain values, for JSON."""
+        return {"path": self.path, "kind": self.kind, "facts": self.facts, "problems": self.problems}
+
+
+def inspect(path: str, legend: Legend | None = None) -> Inspection:
+    """Explain one path; problems instead of errors."""
+    try:
+        if (Path(path) / "card.json").is_file():
+            return _inspect_run(path)
+        if Path(path).suffix.lower() in VECTOR_SUFFIXES:
+            return _inspect_vector(path)
+        if Path(path).suffix.lower() == ".json":
+            return _inspect_json(path)
+        return _inspect_raster(path, legend)
+    except DeepNets4EOError as error:
+        return Inspection(path, "unreadable", problems=[str(error)])
+
+
+def overlaps(inspections: Sequence[Inspection]) -> list[str]:
+    """How much each placed file covers each other one, in words; one line where more than two lie on one grid."""
+    placed = [item for item in inspections if item.grid is not None]
+    if len(placed) > 2 and all(item.grid == placed[0].grid for item in placed):
+        return [f"{', '.join(item.path for item in placed)} lie on one grid."]
+    return list(dict.fromkeys(_overlap(a, b) for a, b in permutations(placed, 2)))
+
+
+def _overlap(a: Inspection, b: Inspection) -> str:
+    assert a.grid is not None and b.grid is not None  # noqa: PT018
+    try:
+        share = overlap_share(a.grid, b.grid)
+    except DeepNets4EOError as error:
+        return f"{b.path} and {a.path}: {error}"
+    if share == 0:
+        return f"{b.path} and {a.path} do not overlap: check their CRS."
+    return f"{b.path} covers {share:.1%} of {a.path}"
+
+
+def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
+    layer = Layer.open(path)
+    result = Inspection(path, "mosaic" if len(layer.paths) > 1 else "raster", grid=layer.grid)
+    height, width = layer.shape
+    result.facts |= {
+        "size": f"{height} rows × {width} columns × {layer.count} bands of {layer.dtype}",
+        "bands": ", ".join(layer.band_names[:12]) + (" …" if layer.count > 12 else ""),
+    }
+    _place(result, layer.grid)
+    if layer.synthetic:
+        result.facts["synthetic"] = layer.tags["SYNTHETIC"]
+    _values(result, layer)
+    known = legend or written_legend(layer)
+    if known is not None:
+        _labels(result, layer, known)
+    return result
+
+
+def _place(result: Inspection, grid: Grid) -> None:
+    if grid.crs is None:
+        result.facts["CRS"] = "none: plain pixels"
+        result.problems.append("it has no CRS. Where that is known: gdal_translate -a_srs EPSG:… in.tif out.tif")
+        return
+    rows, cols = gsd_m(grid)
+    name = grid.crs.proj.name
+    result.facts["CRS"] = f"EPSG:{grid.crs.epsg} {name}" if grid.crs.epsg else name
+    result.facts["pixel"] = f"{cols:.4g} × {rows:.4g} m on the ground"
+    if abs(rows / cols - 1) > 0.02:
+        result.facts["pixel shape"] = "not square (it is handled; distances are measured in metres)"
+    try:
+        west, south, east, north = grid.extent.to_crs("EPSG:4326").boundingbox.bbox
+    except (ProjError, ShapelyError, ValueError, OverflowError):
+        result.problems.append(
+            f"its extent has no longitude and latitude. Check its georeference, and that {name} is its CRS."
+        )
+        return
+    result.facts["extent"] = f"longitude {west:.6f} to {east:.6f}, latitude {south:.6f} to {north:.6f}"
+    if max(west, east) > 180 or min(west, east) < -180:
+        result.problems.append("its longitudes leave −180…180. Check its georeference.")
+
+
+def _values(result: Inspection, layer: Layer) -> None:
+    data, valid, _ = layer.thumbnail(STATISTICS_PX)
+    result.facts["not valid"] = f"{1 - valid.mean():.1%} of the pixels" + (
+        f" (nodata {layer.nodata:g})" if layer.nodata is not None else ""
+    )
+    if not valid.any():
+        result.problems.append("no pixel is valid: all are nodata, masked or NaN. Check its nodata value.")
+        return
+    values = data[:, valid]
+    low, high = values.min(axis=1), values.max(axis=1)
+    shown = [f"{a:g} to {b:g}" for a, b in zip(low[:6], high[:6], strict=True)]
+    result.facts["values"] = "; ".join(shown) + (" …" if layer.count > 6 else "")
+    constant = [name for name, a, b in zip(layer.band_names, low, high, strict=True) if a == b]
+    if constant:
+        result.problems.append(f"constant: {', '.join(constant[:6])} has one value only.")
+    if layer.dtype == np.uint16 and high.max() <= VOID:
+        result.problems.append("uint16 that holds 8-bit values: scaling by the type's range would make it black.")
+    if np.issubdtype(layer.dtype, np.floating) and np.isinf(data).any():
+        result.problems.append("it holds infinite values, which are not valid. Set them to nodata.")
+    step = max(1, values.size // LOOKED_AT)
+    for name, band in zip(layer.band_names, values, strict=True):
+        _far(result, name, np.concatenate([band[::step], [band.min(), band.max()]]))
+
+
+def _far(result: Inspection, name: str, band: NDArray[Any]) -> None:
+    far = find_outliers(band)
+    if far is None or not far.dominates_std(float(band.std(dtype=np.float64)), band):
+        return
+    remedy = (
+        "set them to a nodata value that it declares" if far.nodata is None
+        else f"declare it as nodata: gdal_edit.py -a_nodata {far.nodata:.17g} {result.path}"
+    )  # fmt: skip
+    result.problems.append(f"{name} holds {far}: what is trained on it would be scaled by them; {remedy}.")
+
+
+def _labels(result: Inspection, layer: Layer, legend: Legend) -> None:
+    result.facts["legend"] = f"{legend.name} ({legend.num_classes} classes)"
+    counts = np.zeros(256, np.int64)
+    for window in blocks(layer.shape, BLOCK_PX):
+        data, valid = layer.read(window)
+        labels, problem = _as_labels(data, legend)
+        if problem:
+            result.problems.append(problem)
+            return
+        counts += np.bincount(labels[valid], minlength=256)
+    present = {item.name: counts[item.value] for item in legend.classes if counts[item.value]}
+    total = max(int(counts.sum()), 1)
+    result.facts["classes"] = ", ".join(f"{name} {n / total:.1%}" for name, n in present.items())
+    strange = [
+        int(value) for value in np.flatnonzero(counts) if value not in {c.value for c in legend.classes} | {VOID}
+    ]
+    if strange:
+        result.problems.append(
+            f"values {strange} are not in the legend {legend.name}; remap them, or choose another legend."
+        )
+
+
+def _as_labels(data: NDArray[Any], legend: Legend) -> tuple[NDArray[np.uint8], str]:
+    if data.shape[0] >= 3:
+        try:
+            return legend.encode(data[:3].astype(np.uint8)), ""
+        except InputError as error:
+            return np.zeros(data.shape[1:], np.uint8), f"it is no label raster of {legend.name}: {error}"
+    if not np.issubdtype(data.dtype, np.integer) or data.min() < 0 or data.max() > VOID:
+        return np.zeros(
+            data.shape[1:], np.uint8
+        ), f"labels must be whole numbers 0–255; it holds {data.dtype} {data.min()}–{data.max()}."
+    return data[0].astype(np.uint8), ""
+
+
+def _inspect_vector(path: str) -> Inspection:
+    import geopandas as gpd
+    import pyogrio
+
+    if not Path(path).exists():
+        raise InputError(f"{path} does not exist. Check the path.")
+    result = Inspection(path, "vector")
+    with vector_file(path) as inner, vector_errors(path):
+        if is_parquet(inner):
+            frame = gpd.read_parquet(inner)
+        else:
+            layers = [str(name) for name in pyogrio.list_layers(inner)[:, 0]]
+            if not layers:
+                raise InputError(f"{path} has no layer. Give a file with polygons.")
+            result.facts["layers"] = ", ".join(layers)
+            try:
+                frame = pyogrio.read_dataframe(inner, layer=layers[0], on_invalid="fix")
+            except UnicodeDecodeError:
+                result.problems.append(encoding_note(path))
+                frame = pyogrio.read_dataframe(inner, layer=layers[0], on_invalid="fix", encoding=FALLBACK)
+        if not isinstance(frame, gpd.GeoDataFrame):
+            raise InputError(f"{path} has a table but no geometry. Give a layer with polygons.")
+        _describe_features(result, frame)
+    return result
+
+
+def _describe_features(result: Inspection, frame: Any) -> None:
+    kinds = frame.geometry.geom_type.value_counts(dropna=False).to_dict()
+    result.facts["features"] = f"{len(frame)}: " + ", ".join(
+        f"{n} {kind if isinstance(kind, str) else 'without geometry'}" for kind, n in kinds.items()
+    )
+    result.facts["columns"] = ", ".join(str(name) for name in frame.columns if name != frame.geometry.name) or "none"
+    if not len(frame):
+        result.problems.append("it has no feature.")
+        return
+    if frame.crs is None:
+        result.problems.append("it has no CRS. Assign the right one, e.g. ogr2ogr -a_srs EPSG:4326 out.gpkg in.shp")
+    else:
+        epsg = frame.crs.to_epsg()
+        result.facts["CRS"] = f"EPSG:{epsg} {frame.crs.name}" if epsg else frame.crs.name
+        _extent(result, frame)
+    without = frame.geometry.is_empty | frame.geometry.isna()
+    invalid, empty = int((~frame.geometry.is_valid & ~without).sum()), int(without.sum())
+    if invalid:
+        result.problems.append(f"{invalid} geometries are invalid (they are repaired when read as footprints).")
+    if empty:
+        result.problems.append(f"{empty} features have no geometry (they are dropped when read as footprints).")
+    if not frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"]).any():
+        result.problems.append("it holds no polygons: it cannot serve as footprints.")
+    if frame.geometry.has_z.any():
+        result.facts["dimensions"] = "3D (heights are dropped where footprints are needed)"
+
+
+def _extent(result: Inspection, frame: Any) -> None:
+    from odc.geo.geobox import GeoBox
+    from odc.geo.geom import BoundingBox
+
+    west, south, east, north = frame.to_crs("EPSG:4326").total_bounds
+    result.facts["extent"] = f"longitude {west:.6f} to {east:.6f}, latitude {south:.6f} to {north:.6f}"
+    bounds = frame.total_bounds
+    if np.isfinite(bounds).all() and bounds[2] > bounds[0] and bounds[3] > bounds[1]:
+        result.grid = GeoBox.from_bbox(
+            BoundingBox(bounds[0], bounds[1], bounds[2], bounds[3], frame.crs.to_wkt()), shape=(256, 256), tight=True
+        )
+    polygons = frame[frame.geometry.geom_type.isin(["Polygon", "MultiPolygon"])]
+    if len(polygons):
+        areas = polygons.to_crs(EQUAL_AREA).area
+        result.facts["area"] = f"median {areas.median():.1f} m², {areas.min():.1f} to {areas.max():.1f} m²"
+    if east - west > 180:
+        result.problems.append("it spans more than 180° of longitude: it may cross the antimeridian.")
+
+
+def _inspect_json(path: str) -> Inspection:
+    content = read_json(path)
+    if isinstance(content, dict) and content.get("type") == "FeatureCollection":
+        return _inspect_vector(path)
+    features = content.get("features") if isinstance(content, dict) else None
+    if isinstance(features, dict) and "xy" in features:
+        return _inspect_xbd(path, features["xy"], content.get("metadata", {}))
+    return Inspection(path, "JSON", problems=["it is neither GeoJSON nor xBD labels."])
+
+
+def _inspect_xbd(path: str, features: Any, metadata: Any) -> Inspection:
+    try:
+        grades = [str(item["properties"].get("subtype", "none given")) for item in features]
+    except (TypeError, KeyError, AttributeError) as error:
+        raise InputError(
+            f"{path} looks like an xBD label file, but a feature lacks what it should have ({error!r}): each needs `properties`."
+        ) from error
+    counts = {grade: grades.count(grade) for grade in dict.fromkeys(grades)}
+    return Inspection(path, "xBD labels", {"buildings": len(grades), "grades": counts, "metadata": metadata})
+
+
+def _inspect_run(path: str) -> Inspection:
+    from deepnets4eo.segmenters.run import load_run
+
+    card = read_json(Path(path) / "card.json")
+    result = Inspection(path, "run", {key: card[key] for key in card if not isinstance(card[key], (dict, list))})
+    segmenter = load_run(path)
+    result.facts["classes"] = ", ".join(segmenter.legend.names)
+    result.facts["inputs"] = "; ".join(
+        f"{name}: {', '.join(item.bands)}"
+        + (f" ({item.units})" if item.units else "")
+        + (", optional" if item.optional else "")
+        for name, item in segmenter.inputs.layers.items()
+    )
+    return result

@@ -1,0 +1,21 @@
+"""The single objects of a class in a label raster: segment before detect, types, counts and density maps."""
+
+from deepnets4eo.lazy import lazy_names
+
+_HOMES = {
+    "ObjectClassifier": "deepnets4eo.objects.classifier",
+    "ObjectRules": "deepnets4eo.objects.extraction",
+    "ObjectView": "deepnets4eo.objects.classifier",
+    "VEDAI_TYPES": "deepnets4eo.objects.classifier",
+    "count_in": "deepnets4eo.objects.density",
+    "density_grid": "deepnets4eo.objects.density",
+    "density_map": "deepnets4eo.objects.density",
+    "extract_objects": "deepnets4eo.objects.extraction",
+    "upright_patches": "deepnets4eo.objects.patches",
+    "write_density_map": "deepnets4eo.objects.density",
+}
+
+__all__ = list(_HOMES)
+
+
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -1,0 +1,270 @@
+"""OpenStreetMap vectors as raster layers on an image's grid, a band a class, where unknown is not the same as absent.
+
+Takes vector files, tables or a mapping from class to either, and a grid or raster; refuses sources off the image.
+Values are positive inside, negative outside and 0 where nobody knows: beyond what the source covers, and in bands of
+classes of which the source holds nothing near the image. 0 is an ordinary value to a scene, so that the other layers'
+pixels stay valid and are predicted; whether a pixel is unknown is for the network to see.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.files import check_overwrite
+from deepnets4eo.grid import Grid, Window, blocks, crop, gsd_m, whole
+from deepnets4eo.osm.distance import signed_distance
+from deepnets4eo.osm.reading import Features, read_area, read_features
+from deepnets4eo.osm.rules import OsmRules
+from deepnets4eo.osm.shapes import area_shapes, class_shapes, metre_outlines
+from deepnets4eo.outputs.input_files import refuse_inputs
+from deepnets4eo.outputs.lock import locked
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.rasters.scene import Layer, LayerLike
+from deepnets4eo.zonal.outlines import Outlines
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    from deepnets4eo.osm.reading import OsmSource
+
+Encoding = Literal["binary", "distance"]
+
+UNKNOWN = 0
+BLOCK_PX = 1024
+CLIP_M = 20.0
+EVERYWHERE = "everywhere"
+ATTRIBUTION = "© OpenStreetMap contributors"
+LICENSE = "ODbL 1.0, https://opendatacommons.org/licenses/odbl/"
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Canvas:
+    """What blocks are drawn from; outlines lie on the grid grown by `margin_px`."""
+
+    grid: Grid
+    margin_px: int
+    classes: dict[str, Outlines | None]  # None: nobody knows
+    covered: Outlines | None  # None: everywhere
+    priority: tuple[str, ...]
+    clip_m: float
+
+    def masks(self, window: Window) -> list[NDArray[np.bool_]]:
+        """Pixels of each class in a window of the grown grid; covered ones taken away."""
+        found = {name: _inside(shapes, window) for name, shapes in self.classes.items() if shapes is not None}
+        above = np.zeros((window.height, window.width), bool)
+        for name in reversed(self.priority):
+            if name in found:
+                found[name] &= ~above
+                above |= found[name]
+        nowhere = np.zeros((window.height, window.width), bool)
+        return [found.get(name, nowhere) for name in self.classes]
+
+    def binary(self, window: Window) -> NDArray[np.int8]:
+        """1 inside, -1 outside, 0 unknown, (C, h, w), in a window of the grid."""
+        place = _moved(window, self.margin_px)
+        values = np.array([2 * mask.view(np.int8) - 1 for mask in self.masks(place)], np.int8)
+        return self._without_unknown(values, place)
+
+    def distance(self, window: Window) -> NDArray[np.float32]:
+        """Signed distances in metres, 0 unknown, (C, h, w), in a window of the grid."""
+        place = _moved(window, self.margin_px)
+        around = place.grown(self.margin_px)
+        inner = place.within(around).slices
+        step_m = gsd_m(self.grid)
+        values = np.array([signed_distance(mask, self.clip_m, step_m)[inner] for mask in self.masks(around)])
+        return self._without_unknown(values, place)
+
+    def _without_unknown(self, values: NDArray[Any], place: Window) -> NDArray[Any]:
+        for band, shapes in zip(values, self.classes.values(), strict=True):
+            if shapes is None:
+                band[:] = UNKNOWN
+        if self.covered is not None:
+            values[:, ~_inside(self.covered, place)] = UNKNOWN
+        return values
+
+
+def rasterize_osm(
+    source: OsmSource,
+    target: Grid | LayerLike,
+    out: str | Path,
+    *,
+    encoding: Encoding = "binary",
+    clip_m: float = CLIP_M,
+    rules: str | Path | OsmRules | None = None,
+    coverage: str | Path | gpd.GeoDataFrame | gpd.GeoSeries | None = None,
+    unknown: Sequence[str] = (),
+    complete: Sequence[str] = (),
+    attribution: str = ATTRIBUTION,
+    overwrite: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> Path:
+    """Write OpenStreetMap classes as a COG on an image's grid, one band a class in the order of the rules.
+
+    source : .osm, .osm.bz2 or .pbf, a vector file of `formats.vectors`, a table with a column a tag, a list of them, or a mapping
+        {class: file or table} for vectors without tags. Layers named like a class are of that class.
+    target : grid, or raster whose grid it is.
+    encoding : "binary" int8, 1 inside and -1 outside; "distance" float32 metres, positive inside and negative outside,
+        between pixel centres, ± clip_m at most (never 0; blocks leave no seams). 0 is unknown in both.
+    rules : table of tags, widths in metres and priority (see `osm_rules.yaml`), or its file.
+    coverage : polygons, or a file of them, within which the source is to be trusted; "everywhere"; by default the
+        bounds stated in the file, else the box around its features.
+    unknown : classes not to be trusted. complete : classes that are absent, not unknown, where none is near the image.
+    attribution : written into the file beside the licence of OpenStreetMap (ODbL), which asks for it; "" for others'.
+    Memory: the features near the image, about three times, and 60·block² bytes a core, whatever the raster's size.
+    Errors: InputError names a file that cannot be read or has no known tag; GridError where source and image do not
+    meet or only one has a CRS; OutputError where `out` exists and is not to be overwritten.
+    """
+    refuse_inputs([out], [source, target, rules, coverage])
+    table = rules if isinstance(rules, OsmRules) else OsmRules.load(rules)
+    _check(table, encoding, clip_m, [*unknown, *complete])
+    with locked(out):
+        check_overwrite(out, overwrite=overwrite)
+        canvas, tags = _prepare(source, target, table, encoding, clip_m, coverage, unknown, complete)
+        tags |= {"ATTRIBUTION": attribution, "LICENSE": LICENSE} if attribution else {}
+        _write(canvas, Path(out), encoding, tags, progress)
+    return Path(out)
+
+
+def _prepare(
+    source: OsmSource,
+    target: Grid | LayerLike,
+    table: OsmRules,
+    encoding: Encoding,
+    clip_m: float,
+    coverage: str | Path | gpd.GeoDataFrame | gpd.GeoSeries | None,
+    unknown: Sequence[str],
+    complete: Sequence[str],
+) -> tuple[_Canvas, dict[str, str]]:
+    """What is drawn, and the tags that say how."""
+    grid, tags = _grid_and_tags(target)
+    margin_px = math.ceil(clip_m / min(gsd_m(grid))) + 1
+    around = crop(grid, whole(grid).grown(margin_px))
+    features = read_features(source, table, around)
+    covered = _covered(features, coverage, grid, around)
+    shapes = class_shapes(features, table, around)
+    del features
+    missing = [name for name, found in shapes.items() if name in unknown or not (len(found) or name in complete)]
+    _report(missing, table)
+    known = [name for name in table.names if name not in missing]
+    laid = in_order(lambda name: metre_outlines(shapes.pop(name), around), known)
+    outlines = dict.fromkeys(table.names) | dict(zip(known, laid, strict=True))
+    canvas = _Canvas(grid, margin_px, outlines, covered, table.priority, clip_m)
+    tags |= {"OSM_ENCODING": encoding, "OSM_UNKNOWN_VALUE": str(UNKNOWN), "OSM_UNKNOWN_CLASSES": ",".join(missing)}
+    tags |= {"OSM_CLIP_M": f"{clip_m:g}"} if encoding == "distance" else {}
+    return canvas, tags
+
+
+def _write(
+    canvas: _Canvas, out: Path, encoding: Encoding, tags: dict[str, str], progress: Callable[[float], None] | None
+) -> None:
+    draw: Callable[[Window], NDArray[Any]] = canvas.binary if encoding == "binary" else canvas.distance
+    dtype = "int8" if encoding == "binary" else "float32"
+    names = list(canvas.classes)
+    windows = blocks((canvas.grid.shape[0], canvas.grid.shape[1]), BLOCK_PX)
+    # Overviews take values as they are: an average of inside and outside would be unknown. Flat areas pack well at
+    # any level, and the lowest takes half the time.
+    with CogWriter(
+        out, canvas.grid, count=len(names), dtype=dtype, categorical=True, band_names=names, tags=tags, level=1
+    ) as writer:
+        for done, (window, values) in enumerate(zip(windows, in_order(draw, windows), strict=True), start=1):
+            writer.write(window, values)
+            if progress is not None:
+                progress(done / len(windows))
+
+
+def _inside(shapes: Outlines, window: Window) -> NDArray[np.bool_]:
+    """Pixels (h, w) whose centre any of the polygons holds."""
+    spans = shapes.spans(window)
+    stride = window.width + 1  # every row has a place for what ends at its end, so that all rows add up in one go
+    steps = np.zeros(window.height * stride, np.int16)
+    np.add.at(steps, spans.row * stride + spans.start, np.int16(1))
+    np.subtract.at(steps, spans.row * stride + spans.stop, np.int16(1))
+    return np.cumsum(steps, dtype=np.int16).reshape(window.height, stride)[:, :-1] > 0
+
+
+def _covered(features: Sequence[Features], coverage: Any, grid: Grid, around: Grid) -> Outlines | None:
+    """Where the source is to be trusted, on the grown grid; None for everywhere."""
+    if isinstance(coverage, str) and coverage == EVERYWHERE:
+        return None
+    if coverage is None:
+        areas = _stated_areas(features)
+    else:
+        areas = [read_area(coverage) if isinstance(coverage, (str, Path)) else coverage.geometry]
+    if coverage is not None and (areas[0].crs is None) != (grid.crs is None):
+        raise GridError("only one of coverage and image has a CRS. Give both one, or none.")
+    shapes = area_shapes(areas, around)
+    image = area_shapes([_outline(grid)], around)[0]
+    if not any(shapely.area(shapely.intersection(shapely.make_valid(shapes), image)) > 0):
+        listed = "; ".join(f"{_rounded(area.total_bounds)} in {area.crs}" for area in areas) or "nothing"
+        raise GridError(
+            f"the OSM source covers {listed}, the image lies at {_rounded(grid.extent.boundingbox.bbox)} in "
+            f"{grid.crs}: they do not meet. Get an extract of the image's place, or say that it covers all: "
+            f"coverage={EVERYWHERE!r}, on the command line --coverage {EVERYWHERE}."
+        )
+    return metre_outlines(shapes, around)
+
+
+def _stated_areas(features: Sequence[Features]) -> list[gpd.GeoSeries]:
+    """The box of each file, and that of all tables together, in their CRSs."""
+    import geopandas as gpd
+
+    boxes: dict[tuple[str, str], list[tuple[float, float, float, float]]] = {}
+    for part in features:
+        if np.isfinite(part.bounds).all():
+            boxes.setdefault((part.name, str(part.table.crs)), []).append(part.bounds)
+    crs_of = {str(part.table.crs): part.table.crs for part in features}
+    areas = []
+    for (_, crs), found in boxes.items():
+        low, high = np.min(found, axis=0)[:2], np.max(found, axis=0)[2:]
+        side = float(max(*(high - low), 1e-9))
+        areas.append(gpd.GeoSeries([shapely.segmentize(shapely.box(*low, *high), side / 16)], crs=crs_of[crs]))
+    return areas
+
+
+def _outline(grid: Grid) -> gpd.GeoSeries:
+    import geopandas as gpd
+
+    return gpd.GeoSeries([grid.extent.geom], crs=None if grid.crs is None else grid.crs.proj)
+
+
+def _grid_and_tags(target: Grid | LayerLike) -> tuple[Grid, dict[str, str]]:
+    if isinstance(target, Grid):
+        return target, {}
+    layer = Layer.open(target)
+    return layer.grid, {"SYNTHETIC": layer.tags["SYNTHETIC"]} if layer.synthetic else {}
+
+
+def _moved(window: Window, margin_px: int) -> Window:
+    return window._replace(row=window.row + margin_px, col=window.col + margin_px)
+
+
+def _report(missing: Sequence[str], rules: OsmRules) -> None:
+    if missing:
+        every = "Nothing at all is known. " if len(missing) == len(rules.names) else ""
+        _log.warning("%s%s: no feature near the image; the band says unknown.", every, ", ".join(missing))
+
+
+def _check(rules: OsmRules, encoding: str, clip_m: float, named: Sequence[str]) -> None:
+    if encoding not in get_args(Encoding):
+        raise InputError(f"encoding is {encoding!r}, expected one of {', '.join(get_args(Encoding))}.")
+    if not 0 < clip_m < math.inf:
+        raise InputError(f"clip_m is {clip_m}, expected metres above 0.")
+    if strange := sorted(set(named) - set(rules.names)):
+        raise InputError(f"the OSM rules know the classes {rules.names}, not {strange}.")
+
+
+def _rounded(bounds: Any) -> tuple[float, ...]:
+    return tuple(round(float(value), 4) for value in bounds)

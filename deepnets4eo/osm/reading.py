@@ -1,0 +1,175 @@
+"""OpenStreetMap and other vectors as tables of tagged features near an image, with the area each source covers.
+
+Takes .osm and .pbf files, the vector files of `formats.vectors`, tables, lists of them, and mappings from class to source; refuses
+files that are missing, damaged or no vector file, sources without CRS, and tables without any tag to go by.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+
+import numpy as np
+
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.formats.access import is_remote
+from deepnets4eo.formats.vector_tables import read_ogr, vector_errors
+from deepnets4eo.formats.vectors import vector_file
+from deepnets4eo.grid import Grid
+from deepnets4eo.osm.rules import TEXT_TAGS, OsmRules
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    Source: TypeAlias = "str | Path | gpd.GeoDataFrame | gpd.GeoSeries"
+    OsmSource: TypeAlias = "Source | Sequence[Source] | Mapping[str, Source]"
+
+OSM_SUFFIXES = {".osm", ".pbf"}
+OSM_LAYERS = ("points", "lines", "multipolygons")
+# Tags that make a closed way an area: GDAL's own list, and what the rules may ask for. area=yes always does.
+AREA_TAGS = (
+    "aeroway,amenity,boundary,building,craft,geological,historic,landuse,leisure,military,natural,office,place,shop,"
+    "sport,tourism,water,waterway=riverbank,highway=platform,public_transport=platform"
+)
+FORMATS = "OpenStreetMap (.osm, .osm.bz2, .pbf), GeoPackage, GeoJSON or Shapefile"
+
+
+class Features(NamedTuple):
+    """One table of features, a column a tag, that lie near the image.
+
+    given : the class that all of them are known to be of; None where tags decide
+    bounds : left, bottom, right, top of what the source covers, in the table's CRS; NaN where it holds nothing
+    """
+
+    table: gpd.GeoDataFrame
+    given: str | None
+    bounds: tuple[float, float, float, float]
+    name: str
+
+
+def read_features(source: OsmSource, rules: OsmRules, area: Grid) -> list[Features]:
+    """Everything of a source that meets the area of a grid.
+
+    Errors: InputError, which names the file, for what cannot be read or has no tag that the rules know; GridError
+    where only one of source and grid has a CRS.
+    """
+    found = [part for given, item in _items(source, rules) for part in _read(item, given, rules, area)]
+    for part in found:
+        _check_crs(part, area)
+    if not any(_mentions_rules(part, rules) for part in found):
+        names = ", ".join(dict.fromkeys(part.name for part in found)) or "the source"
+        columns = sorted({str(key) for part in found for key in part.table.columns if key != "geometry"})
+        raise InputError(
+            f"{names} has no tag that the rules know ({', '.join(rules.class_keys)}), only {columns}. "
+            f"Say of which class it is: {{'{rules.names[0]}': FILE}}, on the command line {rules.names[0]}=FILE."
+        )
+    return found
+
+
+def read_area(path: str | Path) -> gpd.GeoSeries:
+    """The polygons of a vector file that say what an extract covers. Errors: InputError names the file."""
+    _check_exists(path)
+    with vector_file(path) as inner, vector_errors(str(path), FORMATS):
+        return read_ogr(inner, str(path), columns=[]).geometry
+
+
+def _items(source: OsmSource, rules: OsmRules) -> Iterator[tuple[str | None, Source]]:
+    if isinstance(source, Mapping):
+        if strange := sorted(set(source) - set(rules.names)):
+            raise InputError(
+                f"OSM sources are given for {strange}, but the rules know the classes {rules.names}. Take one of these, as "
+                f"in {rules.names[0]}=FILE, or rules of your own."
+            )
+        yield from source.items()
+    elif isinstance(source, (str, Path)) or hasattr(source, "geometry"):
+        yield None, source
+    else:
+        yield from ((None, item) for item in source)
+
+
+def _read(source: Source, given: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
+    if not isinstance(source, (str, Path)):
+        table = source.to_frame("geometry") if not hasattr(source, "columns") else source
+        yield Features(rules.spread_tags(table), given, tuple(table.total_bounds), "the table of features")
+        return
+    _check_exists(source)
+    with vector_file(source) as path:
+        if path.suffix.lower() in OSM_SUFFIXES:
+            yield from _read_osm(path, str(source), given, rules, area)
+        else:
+            yield from _read_vector(path, str(source), given, rules, area)
+
+
+def _read_osm(path: Path, name: str, given: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
+    """GDAL is told which tags become columns; asking in SQL spares it from holding back the other layers."""
+    import pyogrio
+
+    tagged = " OR ".join(f'"{key}" IS NOT NULL' for key in rules.class_keys)
+    with tempfile.TemporaryDirectory() as folder, vector_errors(name, FORMATS):
+        settings = Path(folder) / "osm.ini"
+        settings.write_text(_osm_settings(rules.keys), encoding="utf-8")
+        for layer in OSM_LAYERS:
+            how = {"CONFIG_FILE": str(settings), "layer": layer}
+            bounds = pyogrio.read_info(path, force_total_bounds=True, **how)["total_bounds"]
+            query = f'SELECT * FROM "{layer}" WHERE {tagged}'
+            table = read_ogr(path, name, sql=query, bbox=_box_in("EPSG:4326", area, name), CONFIG_FILE=str(settings))
+            yield Features(table, given, _bounds(bounds), name)
+
+
+def _osm_settings(keys: Sequence[str]) -> str:
+    shared = f"osm_id=no\nother_tags=no\nattributes={','.join(keys)}\n"
+    layers = "".join(f"[{layer}]\n{shared}" for layer in OSM_LAYERS)
+    unread = "".join(f"[{layer}]\nother_tags=no\n" for layer in ("multilinestrings", "other_relations"))
+    return f"closed_ways_are_polygons={AREA_TAGS}\nattribute_name_laundering=no\n{layers}{unread}"
+
+
+def _read_vector(path: Path, name: str, given: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
+    import pyogrio
+
+    with vector_errors(name, FORMATS):
+        layers = [str(layer) for layer, kind in pyogrio.list_layers(path) if kind is not None]
+        if not layers:
+            raise InputError(f"{name} has no layer with geometry. Expected {FORMATS}.")
+        for layer in layers:
+            info = pyogrio.read_info(path, layer=layer, force_total_bounds=True)
+            fields = {str(field) for field in info["fields"]}
+            wanted = [key for key in (*rules.keys, TEXT_TAGS) if key in fields]
+            box = _box_in(info["crs"], area, name)
+            table = read_ogr(path, name, layer=layer, columns=wanted, bbox=box)
+            known = given or (layer if layer in rules.names else None)
+            yield Features(rules.spread_tags(table), known, _bounds(info["total_bounds"]), name)
+
+
+def _mentions_rules(part: Features, rules: OsmRules) -> bool:
+    return part.given is not None or any(key in part.table.columns for key in rules.class_keys)
+
+
+def _bounds(found: Any) -> tuple[float, float, float, float]:
+    values = [np.nan if value is None else float(value) for value in (found if found is not None else ())]
+    left, bottom, right, top = values if len(values) == 4 else [np.nan] * 4
+    return left, bottom, right, top
+
+
+def _box_in(crs: Any, area: Grid, name: str) -> tuple[float, float, float, float] | None:
+    """The area's box in a source's CRS; None where it has none there, for the check of CRSs to say why."""
+    if crs is None or area.crs is None:
+        return None
+    extent = area.extent
+    side = max(extent.boundingbox.span_x, extent.boundingbox.span_y)
+    box: tuple[float, float, float, float] = extent.to_crs(crs, resolution=side / 16).boundingbox.bbox
+    if not np.isfinite(box).all():
+        raise GridError(f"{name} is in {crs}, where the image ({area.crs}) has no place. Check both CRSs.")
+    return box
+
+
+def _check_crs(part: Features, area: Grid) -> None:
+    if (part.table.crs is None) != (area.crs is None):
+        lacking, having = (part.name, "the image") if part.table.crs is None else ("the image", part.name)
+        raise GridError(f"{lacking} has no CRS, {having} has one. Assign the missing one, e.g. with ogr2ogr -a_srs.")
+
+
+def _check_exists(path: str | Path) -> None:
+    if not is_remote(str(path)) and not Path(path).exists():
+        raise InputError(f"{path} does not exist. Check the path; expected {FORMATS}.")

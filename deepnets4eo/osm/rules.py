@@ -1,0 +1,215 @@
+"""The table that turns OpenStreetMap tags into raster classes: bands, line widths and which class lies on top.
+
+Takes a YAML file of the form of `osm_rules.yaml` beside this module, and tables of features with a column a tag;
+refuses tables that name unknown classes or keys, or widths that are none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import read_yaml
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ANY = "*"  # any value but "no"
+WIDTHS_M = (0.1, 200.0)  # beyond this a stated width is a slip of the pen
+TEXT_TAGS = "other_tags"  # where GDAL puts the tags that have no column, as "key"=>"value"
+
+
+class Matched(NamedTuple):
+    """Which features (N,) belong to a class, and how wide they are drawn in metres (N,): NaN where not at all."""
+
+    member: NDArray[np.bool_]
+    line_m: NDArray[np.float64]
+    point_m: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Features whose tag `key` has one of the values, and how wide they are drawn."""
+
+    key: str
+    values: tuple[str, ...]
+    line_m: float = np.nan
+    point_m: float = np.nan
+
+    def match(self, table: pd.DataFrame) -> NDArray[np.bool_]:
+        """Features (N,) that it speaks of."""
+        return _tagged(table, self.key, self.values)
+
+
+@dataclass(frozen=True)
+class OsmClass:
+    """One band: its rules, and the widths of features that were handed over as this class without known tags."""
+
+    name: str
+    rules: tuple[Rule, ...]
+    line_m: float = np.nan
+    point_m: float = np.nan
+
+
+@dataclass(frozen=True)
+class OsmRules:
+    """The whole table.
+
+    >>> OsmRules.load().names
+    ['roads', 'buildings', 'vegetation', 'water']
+    """
+
+    classes: tuple[OsmClass, ...]
+    priority: tuple[str, ...] = ()
+    width_keys: tuple[str, ...] = ()
+    hidden: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> OsmRules:
+        """Read a table; None reads the one that comes with the package. Errors: InputError names file and entry."""
+        if path is None:
+            beside = files("deepnets4eo.osm").joinpath("osm_rules.yaml")
+            return cls.from_dict(yaml.safe_load(beside.read_text(encoding="utf-8")), beside.name)
+        return cls.from_dict(read_yaml(path), str(path))
+
+    @classmethod
+    def from_dict(cls, table: Any, name: str = "the OSM rules") -> OsmRules:
+        """The table that plain values describe. Errors: InputError."""
+        _known_keys(table, {"classes", "priority", "width_keys", "hidden"}, name)
+        described = table.get("classes")
+        if not isinstance(described, Mapping) or not described:
+            raise InputError(f"{name} describes no class. Expected classes: {{roads: {{rules: […]}}, …}}.")
+        classes = tuple(_class_from(str(key), value, name) for key, value in described.items())
+        priority, width_keys = (_values(table.get(key) or (), f"{name}, {key}") for key in ("priority", "width_keys"))
+        if strange := sorted(set(priority) - set(described)):
+            raise InputError(f"{name}: priority names {strange}, but the classes are {sorted(described)}.")
+        hidden = table.get("hidden") or {}
+        if not isinstance(hidden, Mapping):
+            raise InputError(f"{name}: hidden is {hidden!r}, expected {{tag: values}}.")
+        return cls(
+            classes, priority, width_keys, tuple((str(key), _values(value, name)) for key, value in hidden.items())
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """Classes, in the order of the bands."""
+        return [each.name for each in self.classes]
+
+    @property
+    def class_keys(self) -> list[str]:
+        """Tags that decide on a class."""
+        return list(dict.fromkeys(rule.key for each in self.classes for rule in each.rules))
+
+    @property
+    def keys(self) -> list[str]:
+        """Every tag that the table looks at."""
+        return list(dict.fromkeys([*self.class_keys, *self.width_keys, *(key for key, _ in self.hidden)]))
+
+    def match(self, table: pd.DataFrame, given: str | None = None) -> dict[str, Matched]:
+        """Sort features into classes; a feature may belong to several.
+
+        table : a column a tag, as `spread_tags` makes it. given : the class that all of them are known to be of.
+        """
+        seen = np.ones(len(table), bool)
+        for key, values in self.hidden:
+            seen &= ~_tagged(table, key, values)
+        stated_m = _stated_widths(table, self.width_keys)
+        return {
+            each.name: _matched(each, table, seen, stated_m, given=given == each.name)
+            for each in self.classes
+            if given in (None, each.name)
+        }
+
+    def spread_tags(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The table with tags that GDAL put into one text column spread over columns, those that the rules look at."""
+        if TEXT_TAGS not in table.columns:
+            return table
+        text = table[TEXT_TAGS].astype("string")
+        absent = [key for key in self.keys if key not in table.columns]
+        found = {key: text.str.extract(f'"{key}"=>"([^"]*)"', expand=False) for key in absent}
+        return table.assign(**found)
+
+
+def _matched(
+    each: OsmClass, table: pd.DataFrame, seen: NDArray[np.bool_], stated_m: NDArray[np.float64], *, given: bool
+) -> Matched:
+    member = np.full(len(table), given)
+    line_m = np.full(len(table), each.line_m if given else np.nan)
+    point_m = np.full(len(table), each.point_m if given else np.nan)
+    for rule in reversed(each.rules):  # the first that speaks of a feature has the last word
+        speaks = rule.match(table)
+        member |= speaks
+        line_m[speaks], point_m[speaks] = rule.line_m, rule.point_m
+    line_m = np.where(np.isfinite(stated_m) & np.isfinite(line_m), stated_m, line_m)
+    return Matched(member & seen, line_m, point_m)
+
+
+def _tagged(table: pd.DataFrame, key: str, values: Sequence[str]) -> NDArray[np.bool_]:
+    if key not in table.columns:
+        return np.zeros(len(table), bool)
+    column = table[key]
+    if ANY in values:
+        said = column.astype("string").str.strip().fillna("")
+        return (~said.isin(["", "no", "0", "False"])).to_numpy(bool)
+    return column.isin(list(values)).to_numpy(bool)
+
+
+def _stated_widths(table: pd.DataFrame, keys: Sequence[str]) -> NDArray[np.float64]:
+    """Widths in metres that the features state themselves, NaN where none does: "6.5", "6,5 m", 6.5."""
+    import pandas as pd
+
+    stated = np.full(len(table), np.nan)
+    for key in keys:
+        if key in table.columns:
+            text = table[key].astype("string").str.extract(r"^\s*(\d+(?:[.,]\d+)?)\s*m?\s*$", expand=False)
+            number = pd.to_numeric(text.str.replace(",", "."), errors="coerce").to_numpy(float, na_value=np.nan)
+            sound = (number >= WIDTHS_M[0]) & (number <= WIDTHS_M[1])
+            stated = np.where(np.isnan(stated) & sound, number, stated)
+    return stated
+
+
+def _class_from(name: str, described: Any, table: str) -> OsmClass:
+    where = f"{table}, class {name!r}"
+    _known_keys(described, {"rules", "line_m", "point_m"}, where)
+    rules, listed = [], described.get("rules") or ()
+    if not isinstance(listed, (list, tuple)):
+        raise InputError(f"{where}: rules are {listed!r}, expected a list of {{key: …, values: …}}.")
+    for rule in listed:
+        _known_keys(rule, {"key", "values", "line_m", "point_m"}, where)
+        if "key" not in rule or "values" not in rule:
+            raise InputError(f'{where} has the rule {dict(rule)}. Expected a key and values, or values: "*" for any.')
+        rules.append(Rule(str(rule["key"]), _values(rule["values"], where), **_widths(rule, where)))
+    return OsmClass(name, tuple(rules), **_widths(described, where))
+
+
+def _widths(described: Mapping[str, Any], where: str) -> dict[str, float]:
+    found = {}
+    for name in ("line_m", "point_m"):
+        if name in described:
+            width = described[name]
+            if isinstance(width, bool) or not isinstance(width, (int, float)) or not width > 0:
+                raise InputError(f"{where}: {name} is {width!r}, expected metres above 0.")
+            found[name] = float(width)
+    return found
+
+
+def _values(values: Any, where: str) -> tuple[str, ...]:
+    listed = [values] if isinstance(values, str) else values
+    if not isinstance(listed, Sequence) or not all(isinstance(value, str) for value in listed):
+        raise InputError(f'{where}: values are {values!r}, expected words (put yes and no in quotes), or "*" for any.')
+    return tuple(listed)
+
+
+def _known_keys(described: Any, known: set[str], where: str) -> None:
+    if not isinstance(described, Mapping):
+        raise InputError(f"{where}: got {described!r}, expected entries such as {', '.join(sorted(known))}.")
+    if strange := sorted(map(str, described.keys() - known)):
+        raise InputError(f"{where} has the entries {strange}, expected some of {', '.join(sorted(known))}.")

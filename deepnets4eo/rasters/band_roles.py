@@ -1,0 +1,66 @@
+"""What a band shows (red, nir, height …), whatever a file calls it, and the index that two such bands give.
+
+Takes names of bands; files that name none get the usual names of their layer. Refuses another number of names than bands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError
+
+# what a band shows → how files and dataset cards call it, in lower case without blanks, dashes and underscores
+ROLES: dict[str, tuple[str, ...]] = {
+    "red": ("red", "r"),
+    "green": ("green", "g"),
+    "blue": ("blue", "b"),
+    "nir": ("nir", "nearinfrared", "infrared", "ir", "nir1"),
+    "height": ("height", "dsm", "elevation", "z", "altitude"),
+    "ground": ("ground", "dtm"),
+    "ndsm": ("ndsm", "normalizeddsm", "normalisedheight", "heightaboveground", "hag"),
+    "intensity": ("intensity", "lidarintensity"),
+}
+COLOURS = ("red", "green", "blue")
+UNNAMED: dict[str, dict[int, tuple[str, ...]]] = {"image": {3: COLOURS, 4: (*COLOURS, "nir")}, "dsm": {1: ("height",)}, "dtm": {1: ("ground",)},
+           "ndsm": {1: ("ndsm",)}, "intensity": {1: ("intensity",)}}  # fmt: skip
+
+
+def role_indices(names: Sequence[str]) -> dict[str, int]:
+    """Role → place of the first band that has it, by names "band" or "layer.band", whatever their case and spacing."""
+    places: dict[str, int] = {}
+    for place, name in enumerate(names):
+        plain = "".join(letter for letter in name.split(".", 1)[-1].lower() if letter.isalnum())
+        for role, aliases in ROLES.items():
+            if plain in aliases:
+                places.setdefault(role, place)
+    return places
+
+
+def layer_names(layer: str, own: Sequence[str], given: Sequence[str] | None = None) -> list[str]:
+    """Names of a layer's bands: those given, else its own.
+
+    Where it has none ("band_1" …), three bands of `image` are taken for red, green, blue, a fourth for near infrared;
+    the one band of `dsm` is a height. Errors: InputError where another number is given than there are bands.
+    """
+    if all(name.casefold().startswith("band_") for name in own):
+        own = UNNAMED.get(layer, {}).get(len(own), own)
+    names = own if given is None else given
+    if len(names) != len(own):
+        raise InputError(
+            f"layer {layer!r} has {len(own)} bands, but {len(names)} names were given ({', '.join(names)}). "
+            "Give one name a band (model.bands in a recipe, --bands on the command line)."
+        )
+    return list(names)
+
+
+def normalised_difference(plus: NDArray[np.float32], minus: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(plus − minus) / (plus + minus) of non-negative values, clipped to −1…1; NaN where both are 0, or either NaN.
+
+    Near infrared and red give NDVI (Rouse et al. 1974).
+    """
+    total = plus + minus
+    unknown = np.full_like(total, np.nan)
+    return np.clip(np.divide(plus - minus, total, out=unknown, where=total != 0), -1, 1)

@@ -1,0 +1,276 @@
+"""Co-registered layers of one place, read by window.
+
+A layer is a raster of `formats.rasters` (file, mosaic of tiles, URL) or an array; a scene is a dict of layers on one grid.
+Refuses what is not a raster, has no pixels, or cannot be placed on the grid; says which file and why.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geom import Geometry
+from shapely.errors import GEOSException
+
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import Grid, Window, projected_extent, whole
+from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid, with_nodata
+
+log = logging.getLogger(__name__)
+
+VOID = 255
+LABELS = "labels"
+WHOLE = 0.99  # share of a scene from which on a layer is taken to cover all of it
+
+LayerLike: TypeAlias = "Layer | str | Path | Sequence[str | Path] | NDArray[Any]"
+
+
+class Layer:
+    """One raster of bands on a grid, read by window; thread-safe.
+
+    Make one with `Layer.open`. Values come in the raster's own type; validity comes beside them:
+    nodata, alpha, internal masks, NaN, infinite values and everything beyond the edge are not valid.
+
+    >>> import numpy as np
+    >>> layer = Layer.open(np.arange(12, dtype="uint8").reshape(3, 4))
+    >>> data, valid = layer.read(Window(1, 2, 2, 3))
+    >>> data[0].tolist(), valid.tolist()
+    ([[6, 7, 0], [10, 11, 0]], [[True, True, False], [True, True, False]])
+    """
+
+    def __init__(self, source: Source, bands: Sequence[int] | None = None) -> None:
+        self._source = source
+        self._bands = list(bands) if bands is not None else list(source.bands)
+        unknown = [band for band in self._bands if band not in source.bands]
+        if unknown:
+            raise InputError(
+                f"{source.name} has bands {source.bands[0]}–{source.bands[-1]}, not {unknown}. Bands count from 1."
+            )
+
+    @classmethod
+    def open(
+        cls,
+        source: LayerLike,
+        *,
+        bands: Sequence[int] | None = None,
+        nodata: float | None = None,
+        grid: Grid | None = None,
+    ) -> Layer:
+        """Open a raster, a mosaic (list, folder or glob of tiles) or an array.
+
+        source : path, URL (http, https, s3, gs, az), folder, glob, list of tiles, (C, H, W) or (H, W) array, or a Layer.
+        bands : 1-based; the default is all but alpha. nodata : replaces the file's own.
+        grid : where an array lies; the default is plain pixels.
+        Errors: InputError for what is missing, unreadable or empty; GridError for tiles that make no mosaic.
+        """
+        if isinstance(source, Layer):
+            return source if bands is None else source.subset(bands)
+        if isinstance(source, np.ndarray):
+            return cls(ArraySource(source, grid, nodata), bands)
+        return cls(FileSource.open(source, nodata), bands)
+
+    @property
+    def grid(self) -> Grid:
+        """Shape, affine and CRS."""
+        return self._source.grid
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) in pixels."""
+        height, width = self._source.grid.shape
+        return height, width
+
+    @property
+    def count(self) -> int:
+        """Number of bands read."""
+        return len(self._bands)
+
+    @property
+    def bands(self) -> list[int]:
+        """The bands read, 1-based, of the source; what `subset` takes."""
+        return list(self._bands)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values as read."""
+        return self._source.dtype
+
+    @property
+    def nodata(self) -> float | None:
+        """The value that means no data, if there is one."""
+        return self._source.nodata
+
+    @property
+    def band_names(self) -> list[str]:
+        """Names of the bands read, `band_1` … where the file has none."""
+        return [self._source.band_names[band - 1] for band in self._bands]
+
+    @property
+    def source(self) -> str:
+        """Where it came from, for messages and manifests."""
+        return self._source.name
+
+    @property
+    def paths(self) -> list[str]:
+        """The files behind it; none for arrays."""
+        return self._source.paths
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The file's metadata tags."""
+        return self._source.tags
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether its tags say that it shows a made-up place."""
+        return "SYNTHETIC" in self.tags
+
+    def subset(self, bands: Sequence[int]) -> Layer:
+        """The same layer with other bands (1-based, of the source)."""
+        return Layer(self._source, bands)
+
+    def with_nodata(self, value: float) -> Layer:
+        """The same layer, of which pixels with `value` in every band are not valid; replaces the file's own."""
+        return Layer(with_nodata(self._source, value), self._bands)
+
+    def read(self, window: Window | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Read a window, also one that reaches beyond the edge.
+
+        returns : (C, h, w) in the raster's own type, 0 beyond the edge; (h, w) bool, True where valid.
+        Peak memory: twice the window.
+        """
+        window = window or whole(self.grid)
+        inside = window.clipped(self.shape)
+        if inside == window:
+            return self._source.read(window, self._bands)
+        data = np.zeros((self.count, window.height, window.width), self.dtype)
+        valid = np.zeros((window.height, window.width), bool)
+        if inside.height and inside.width:
+            rows, cols = inside.within(window).slices
+            data[:, rows, cols], valid[rows, cols] = self._source.read(inside, self._bands)
+        return data, valid
+
+    def thumbnail(self, max_px: int) -> tuple[NDArray[Any], NDArray[np.bool_], Grid]:
+        """The whole layer, averaged down so that neither side exceeds `max_px`; uses overviews where there are some.
+
+        returns : (C, h, w) values, (h, w) valid, and the coarse grid.
+        """
+        factor = max(1.0, max(self.shape) / max_px)
+        height, width = (max(1, round(side / factor)) for side in self.shape)
+        coarse = self.grid.zoom_to((height, width))
+        return *self._source.read_coarse((height, width), self._bands), coarse
+
+    def on(self, grid: Grid, resampling: str = "bilinear") -> Layer:
+        """This layer seen on another grid, through windowed warped reads.
+
+        resampling : "nearest" for categories, else "bilinear", "cubic" or "average".
+        Errors: GridError where only one of the two has a CRS and the shapes differ.
+        """
+        if same_grid(self.grid, grid):
+            return self
+        return Layer(WarpedSource.view(self._source, grid, resampling), self._bands)
+
+
+class Scene:
+    """Named layers of one place on one grid.
+
+    Known names: image, dsm, osm, pre, post, labels …; the first layer gives the grid unless one is given.
+    `labels` are categories: nearest-neighbour warped, void (255) where not valid, or where they do not reach.
+    Errors: GridError for another layer that lies elsewhere; one that covers a part of the grid alone is warned of.
+    """
+
+    def __init__(self, layers: Mapping[str, Layer], grid: Grid | None = None) -> None:
+        if not layers:
+            raise InputError("a scene needs at least one layer, e.g. image=photo.tif.")
+        self.grid = grid if grid is not None else next(iter(layers.values())).grid
+        self.layers = {name: self._on_grid(name, layer) for name, layer in layers.items()}
+
+    @classmethod
+    def open(cls, grid: Grid | None = None, **sources: LayerLike) -> Scene:
+        """Open layers by name: `Scene.open(image="a.tif", dsm="b.tif", labels="c.tif")`."""
+        return cls({name: Layer.open(source) for name, source in sources.items()}, grid)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) of the grid."""
+        height, width = self.grid.shape
+        return height, width
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any layer shows a made-up place."""
+        return any(layer.synthetic for layer in self.layers.values())
+
+    def read(self, window: Window | None = None, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
+        """Read the layers in a window.
+
+        returns : {name: (C, h, w) float32}, `labels` as (h, w) uint8 with void 255, and
+        `valid` (h, w) bool: True where every layer other than the labels is valid.
+        """
+        window = window or whole(self.grid)
+        sample: dict[str, NDArray[Any]] = {}
+        valid = np.ones((window.height, window.width), bool)
+        for name in names if names is not None else self.layers:
+            data, layer_valid = self._layer(name).read(window)
+            if name == LABELS:
+                sample[name] = np.where(layer_valid, data[0], VOID).astype(np.uint8)
+            else:
+                sample[name] = data.astype(np.float32)
+                valid &= layer_valid
+        sample["valid"] = valid
+        return sample
+
+    def _on_grid(self, name: str, layer: Layer) -> Layer:
+        if name == LABELS:
+            return layer.on(self.grid, "nearest")
+        placed = layer.on(self.grid)
+        if placed is layer or (layer.grid.crs is None) != (self.grid.crs is None):
+            return placed
+        share = overlap_share(self.grid, layer.grid)
+        if not share:
+            raise GridError(
+                f"layer {name!r} ({layer.source}) does not overlap the scene's grid. Give one of the same place, and check "
+                "the CRS of both, e.g. with `deepnets4eo check`."
+            )
+        if share < WHOLE:
+            log.warning(
+                "Layer %r (%s) covers %.0f %% of the scene; no pixel is valid where it does not reach.",
+                name, layer.source, 100 * share,
+            )  # fmt: skip
+        return placed
+
+    def _layer(self, name: str) -> Layer:
+        if name not in self.layers:
+            raise InputError(f"the scene has the layers {sorted(self.layers)}, not {name!r}. Give it as {name}=FILE.")
+        return self.layers[name]
+
+
+def overlap_share(a: Grid, b: Grid) -> float:
+    """Share of grid `a` that grid `b` covers, 0–1; without any CRS both are plain pixels.
+
+    Errors: GridError where only one of them has a CRS.
+    """
+    if (a.crs is None) != (b.crs is None):
+        raise GridError(
+            "one raster has a CRS and the other has none. Assign the missing one, e.g. with gdal_translate -a_srs."
+        )
+    first, second = a.extent, b.extent
+    if a.crs is None or b.crs is None or a.crs == b.crs:
+        return _share(first, second)
+    # one of both projections may not hold the other extent, e.g. a UTM zone the whole earth
+    return max(_share(first, projected_extent(second, a.crs)), _share(projected_extent(first, b.crs), second))
+
+
+def _share(first: Geometry | None, second: Geometry | None) -> float:
+    if first is None or second is None:
+        return 0.0
+    area = first.geom.area
+    try:
+        return float(first.geom.intersection(second.geom).area / area) if area and math.isfinite(area) else 0.0
+    except GEOSException:  # edges at infinity
+        return 0.0

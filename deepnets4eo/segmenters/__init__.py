@@ -1,0 +1,21 @@
+"""The one protocol of whatever maps a scene to class probabilities, the networks by name, and the sealed runs they live in."""
+
+from deepnets4eo.lazy import lazy_names
+
+_HOMES = {
+    "TestTimeAugmentation": "deepnets4eo.segmenters.views",
+    "Ensemble": "deepnets4eo.segmenters.ensemble",
+    "Run": "deepnets4eo.segmenters.run",
+    "Segmenter": "deepnets4eo.segmenters.segmenter",
+    "create_model": "deepnets4eo.segmenters.networks",
+    "last_layer": "deepnets4eo.segmenters.score_layer",
+    "list_models": "deepnets4eo.segmenters.networks",
+    "load_run": "deepnets4eo.segmenters.run",
+    "replace_last_layer": "deepnets4eo.segmenters.score_layer",
+    "ensemble_run": "deepnets4eo.segmenters.voting",
+}
+
+__all__ = list(_HOMES)
+
+
+__getattr__ = lazy_names(__name__, _HOMES)

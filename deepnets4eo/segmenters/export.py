@@ -1,0 +1,197 @@
+"""Trained networks as ONNX files, for other runtimes: one file with weights, and all that a caller must know beside.
+
+Takes a run; gives a graph from prepared images (N, C, H, W) float32 to logits (N, K, H, W), checked against the run.
+Refuses runs that hold no network, and a graph that gives other labels.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import json
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from deepnets4eo.device import Compute
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.files import atomic_write, plain
+from deepnets4eo.outputs.input_files import refuse_inputs
+from deepnets4eo.outputs.lock import locked
+from deepnets4eo.segmenters.export_check import INPUT, OUTPUT, Reference
+from deepnets4eo.segmenters.run import Run
+from deepnets4eo.segmenters.segmenter import STRIDE_PX, NetworkSegmenter
+from deepnets4eo.version import __version__
+
+if TYPE_CHECKING:
+    import onnx
+
+log = logging.getLogger(__name__)
+
+METADATA = "deepnets4eo"
+EXAMPLE = (2, 96, 160)  # batch, height, width that the graph is traced with: unlike each other, so that none is merged
+
+
+@dataclass(frozen=True)
+class ExportResult:
+    """What was written. any_size : whether heights and widths are free; else they are `side_px`.
+
+    same_labels : share of compared pixels with the run's label, largest_difference : of logits, where float32 decides
+    them (`export_check`); None: not compared.
+    """
+
+    path: Path
+    any_size: bool
+    side_px: int | None
+    same_labels: float | None = None
+    largest_difference: float | None = None
+
+
+def export_onnx(run: Run, path: str | Path) -> ExportResult:
+    """Write a run's network as ONNX, its inputs, legend and tiling as JSON in the metadata entry "deepnets4eo".
+
+    The batch is free, and so are height and width where the network allows it; any side is padded as prediction does.
+    Where onnxruntime is installed, the graph is compared with the network (`export_check`) before the file gets its
+    name. The network is exported from the CPU in float32, and goes back to its device and precision.
+    Errors: InputError without the packages of the extra `onnx`, RunError for runs without a network or another result.
+    """
+    segmenter = exportable(run)
+    _need_packages()
+    refuse_inputs([path], [run.folder])
+    before = segmenter.compute
+    segmenter.to(Compute(threads=before.threads))
+    try:
+        with locked(path):
+            return _export(run, segmenter, Path(path))
+    finally:
+        segmenter.to(before)
+
+
+def _export(run: Run, segmenter: NetworkSegmenter, path: Path) -> ExportResult:
+    import onnx
+
+    graph, any_size = _traced(segmenter)
+    side_px = None if any_size else _side_px(segmenter)
+    _describe(graph, run, side_px)
+    with atomic_write(path) as partial:
+        onnx.save(graph, partial)
+        if not _installed("onnxruntime"):
+            return ExportResult(path, any_size, side_px)
+        found = Reference(segmenter, side_px).agreement(partial)
+    return ExportResult(path, any_size, side_px, found.same_labels, found.largest_difference)
+
+
+def exportable(run: Run) -> NetworkSegmenter:
+    """The run's segmenter, if it is a network alone. Errors: RunError says why it is not."""
+    segmenter = run.segmenter
+    if not isinstance(segmenter, NetworkSegmenter):
+        raise RunError(
+            f"{run.folder} holds a segmenter of kind {segmenter.kind!r}; ONNX holds networks alone, not estimators, rules "
+            "or post-processing around them. Export the run of a network (task: segmentation)."
+        )
+    return segmenter
+
+
+class _AnySize(nn.Module):
+    """A network that takes any size: sides are padded to multiples of the stride and cut again, as in prediction."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        height, width = image.shape[2:]
+        below, right = (
+            torch.arange((side + STRIDE_PX - 1) // STRIDE_PX * STRIDE_PX).clamp(max=side - 1)
+            for side in (height, width)
+        )
+        logits: Tensor = self.network(image.index_select(2, below).index_select(3, right))[:, :, :height, :width]
+        return logits
+
+
+def _need_packages() -> None:
+    missing = [name for name in ("onnx", "onnxscript") if not _installed(name)]
+    if missing or "dynamic_shapes" not in inspect.signature(torch.onnx.export).parameters:
+        raise InputError(
+            f"export needs {' and '.join(missing) or 'torch 2.6 or newer'}. Install them: pip install deepnets4eo[onnx]"
+        )
+
+
+def _installed(name: str) -> bool:
+    return importlib.util.find_spec(name) is not None
+
+
+def _side_px(segmenter: NetworkSegmenter) -> int:
+    return -(-segmenter.tiling.tile_px // STRIDE_PX) * STRIDE_PX
+
+
+def _traced(segmenter: NetworkSegmenter) -> tuple[onnx.ModelProto, bool]:
+    """The graph, of any size where that can be traced, else of the run's tiles."""
+    batch, height, width = EXAMPLE
+    channels = segmenter.inputs.in_channels
+    try:
+        example = torch.zeros(batch, channels, height, width)
+        return _trace(_AnySize(segmenter.module).eval(), example, {0: "batch", 2: "height", 3: "width"}), True
+    except (torch.onnx.OnnxExporterError, InputError) as error:
+        log.debug("%s", error)
+        log.info("the network's graph depends on the size of the image; the size of its tiles is kept")
+    side = _side_px(segmenter)
+    try:
+        return _trace(segmenter.module, torch.zeros(batch, channels, side, side), {0: "batch"}), False
+    except torch.onnx.OnnxExporterError as error:
+        raise RunError(f"the network {segmenter.network} cannot be written as ONNX: {error}") from error
+
+
+def _trace(network: nn.Module, example: Tensor, free: dict[int, str]) -> onnx.ModelProto:
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # of the exporter, on names and versions of operators
+        program = _program(network, example, free)
+    if program is None:
+        raise RunError("torch.onnx.export gave no graph. Update torch.")
+    graph = program.model_proto
+    names = [axis.dim_param for axis in graph.graph.input[0].type.tensor_type.shape.dim]
+    bound = [name for place, name in free.items() if not names[place] or "*" in names[place]]
+    if bound:  # the exporter narrows what it cannot keep free, and goes on
+        raise torch.onnx.OnnxExporterError(f"{' and '.join(bound)} cannot be free")
+    return graph
+
+
+def _program(network: nn.Module, example: Tensor, free: dict[int, str]) -> torch.onnx.ONNXProgram | None:
+    """The exporter's program, its graph as it is where the optimiser of graphs fails (it does on some versions)."""
+    from onnx_ir.passes import PassError
+
+    def export(*, optimize: bool) -> torch.onnx.ONNXProgram | None:
+        return torch.onnx.export(
+            network, (example,), input_names=[INPUT], output_names=[OUTPUT], dynamic_shapes=(free,), dynamo=True,
+            verbose=False, optimize=optimize,
+        )  # fmt: skip
+
+    try:
+        return export(optimize=True)
+    except PassError as error:
+        log.info("the graph is not optimised: %s", error)
+        return export(optimize=False)
+
+
+def _describe(graph: onnx.ModelProto, run: Run, side_px: int | None) -> None:
+    import onnx
+
+    segmenter = exportable(run)
+    card: dict[str, Any] = {
+        "version": __version__,
+        "network": segmenter.describe()["network"],
+        "inputs": segmenter.inputs.to_dict(),
+        "legend": segmenter.legend.to_dict(),
+        "tiling": segmenter.tiling.to_dict(),
+        "recipe_sha256": run.card.get("recipe_sha256"),
+        "synthetic": run.card.get("notes", {}).get("synthetic"),
+        "side_px": side_px,
+        "use": f"{INPUT}: bands of all layers in their order, (value - mean) / std, 0 where not valid; "
+        f"{OUTPUT}: the place of the largest is the place in the legend.",
+    }
+    onnx.helper.set_model_props(graph, {METADATA: json.dumps(plain(card))})

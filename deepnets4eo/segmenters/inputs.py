@@ -1,0 +1,269 @@
+"""What a segmenter was trained on: layers, bands, units, range, scaling and ground sampling distance.
+
+Takes samples as `Scene.read` gives them; gives scaled tensors. The only place where values are scaled.
+Refuses scenes that do not fit: missing layer, other bands or order, another range of values, another GSD.
+A layer that training left out at times (modality dropout) may be missing; that is said in a warning.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.grid import Window, gsd_m
+from deepnets4eo.rasters.scene import Layer, Scene
+
+log = logging.getLogger(__name__)
+
+PROBES = 4  # windows along each axis that values are looked at
+PROBE_PX = 256
+PROBE_VALUES = 8 * PROBE_PX**2  # values a window at most, so that hundreds of bands cost no more memory than eight
+GSD_FACTOR = 2.0  # beyond this, objects have another size than in training
+RANGE_FACTOR = 4.0  # beyond this many times the span seen in training, values are of another kind
+RANGE_SHRUNK = 50.0  # 0–1 where 0–255 was seen, but not a dark scene
+
+
+@dataclass(frozen=True)
+class LayerInput:
+    """One layer as a segmenter expects it; all per band, in order.
+
+    low, high : the range of values that training saw (1st and 99th percentile, in `units`). mean, std : scaling.
+    optional : scenes may lack it, because training left it out at times.
+    """
+
+    bands: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    low: float
+    high: float
+    dtype: str = "uint8"
+    units: str = ""
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """Layer name → what is expected of it, in the order in which their bands are concatenated.
+
+    gsd_m : ground size of a training pixel in metres; None where training scenes had no CRS.
+    """
+
+    layers: Mapping[str, LayerInput]
+    gsd_m: float | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Layers read, in order."""
+        return list(self.layers)
+
+    @property
+    def in_channels(self) -> int:
+        """Bands of all layers together."""
+        return sum(len(layer.bands) for layer in self.layers.values())
+
+    def present(self, scene: Scene) -> list[str]:
+        """Layers to read from a scene that was checked: all but optional ones that it lacks, in order."""
+        return [name for name, layer in self.layers.items() if name in scene.layers or not layer.optional]
+
+    def with_optional(self, names: Collection[str]) -> InputSpec:
+        """The same spec, in which scenes may lack the named layers."""
+        layers = {name: replace(layer, optional=name in names) for name, layer in self.layers.items()}
+        return InputSpec(layers, self.gsd_m)
+
+    def prepare(self, sample: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Concatenate and standardise a sample of `Scene.read`; what is not valid becomes 0, the mean.
+
+        An optional layer that the sample lacks is 0 everywhere: so training showed it where it was left out.
+
+        returns : (C, h, w) float32, about zero mean and unit variance.
+        """
+        valid = sample["valid"]
+        prepared = np.empty((self.in_channels, *valid.shape), np.float32)
+        start = 0
+        for name, layer in self.layers.items():
+            part = prepared[start : start + len(layer.bands)]
+            start += len(layer.bands)
+            if layer.optional and name not in sample:
+                part[:] = 0
+                continue
+            np.subtract(sample[name], _column(layer.mean), out=part)
+            np.divide(part, _column(layer.std), out=part)
+        if not valid.all():
+            prepared[:, ~valid] = 0
+        return prepared
+
+    @classmethod
+    def measure(
+        cls, scenes: Sequence[Scene], layers: Sequence[str] = ("image",), *, units: Mapping[str, str] | None = None
+    ) -> InputSpec:
+        """Measure scaling, range and GSD on evenly spread windows of the training scenes (at most 16 a scene).
+
+        Errors: InputError where a layer is missing, band counts differ between scenes, or nothing is valid.
+        """
+        if not scenes:
+            raise InputError("no scene was given to measure inputs on. Give at least one.")
+        specs = {name: _measure_layer(scenes, name, (units or {}).get(name, "")) for name in layers}
+        known = [gsd for scene in scenes if (gsd := scene_gsd_m(scene)) is not None]
+        return cls(specs, round(float(np.median(known)), 6) if known else None)
+
+    def check(self, scene: Scene) -> None:
+        """Refuse a scene that does not fit, naming every difference. Reads at most 16 small windows a layer.
+
+        An optional layer that is missing is warned of, unless nothing else is there.
+
+        Errors: RunError.
+        """
+        problems = self._check_gsd(scene)
+        none = not self.layers.keys() & scene.layers.keys()
+        for name, expected in self.layers.items():
+            if name not in scene.layers and expected.optional and not none:
+                log.warning("The scene has no layer %r; the run was trained to do without it, and does.", name)
+            elif name not in scene.layers:
+                hint = "" if none else f", or train with train.modality_dropout={{{name}: 0.3}} to do without"
+                found = f"(the scene has {sorted(scene.layers)})"
+                problems.append(f"layer {name!r} is missing {found}; give {name}=FILE{hint}")
+            else:
+                problems += _check_layer(name, expected, scene.layers[name])
+        if problems:
+            raise RunError("the scene does not fit the run: " + "; ".join(problems) + ".")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as kept in a run's card."""
+        return {"layers": {name: asdict(layer) for name, layer in self.layers.items()}, "gsd_m": self.gsd_m}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> InputSpec:
+        """The spec that `to_dict` described. Errors: RunError when it does not describe one."""
+        try:
+            layers = {name: _layer_from(described) for name, described in values["layers"].items()}
+            size_m = values["gsd_m"]
+            if not layers or not (size_m is None or (isinstance(size_m, (int, float)) and 0 < size_m < math.inf)):
+                raise ValueError(f"{len(layers)} layers, pixels of {size_m!r} m")
+            return cls(layers, size_m)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # ValidationError is a ValueError
+            raise RunError(
+                f"the run's card describes its inputs in a way this version does not know: {error}."
+            ) from error
+
+    def _check_gsd(self, scene: Scene) -> list[str]:
+        found = scene_gsd_m(scene)
+        if found is None or self.gsd_m is None:
+            return []
+        if max(found / self.gsd_m, self.gsd_m / found) <= GSD_FACTOR:
+            return []
+        return [
+            f"its pixels measure {found:.3g} m, those of training {self.gsd_m:.3g} m (more than a factor of "
+            f"{GSD_FACTOR:g}); resample the scene, e.g. with gdalwarp -tr"
+        ]
+
+
+def scene_gsd_m(scene: Scene) -> float | None:
+    """Ground size of a scene's pixel in metres (geometric mean of both axes); None without a CRS."""
+    return None if scene.grid.crs is None else math.sqrt(math.prod(gsd_m(scene.grid)))
+
+
+def _layer_from(described: Mapping[str, Any]) -> LayerInput:
+    plain: dict[str, Any] = {key: tuple(item) if isinstance(item, list) else item for key, item in described.items()}
+    layer = TypeAdapter(LayerInput).validate_python(asdict(LayerInput(**plain)))
+    numbers = np.array([*layer.mean, *layer.std, layer.low, layer.high])
+    if not len(layer.bands) == len(layer.mean) == len(layer.std) > 0:
+        raise ValueError(
+            f"{len(layer.bands)} bands with {len(layer.mean)} means and {len(layer.std)} standard deviations"
+        )
+    if not np.isfinite(numbers).all() or min(layer.std) <= 0:
+        raise ValueError("means, standard deviations and ranges that are no numbers, or not above 0")
+    np.dtype(layer.dtype)  # TypeError for a type that there is not
+    return layer
+
+
+def _column(values: Sequence[float]) -> NDArray[np.float32]:
+    return np.asarray(values, np.float32)[:, None, None]
+
+
+def _probe(layer: Layer) -> NDArray[np.float64]:
+    """Valid pixels (C, n) of evenly spread windows."""
+    height, width = layer.shape
+    side_px = min(PROBE_PX, math.ceil(math.sqrt(PROBE_VALUES / layer.count)))
+    side = min(side_px, height), min(side_px, width)
+    rows = sorted({round(row) for row in np.linspace(0, height - side[0], PROBES)})
+    cols = sorted({round(col) for col in np.linspace(0, width - side[1], PROBES)})
+    pixels = []
+    for row in rows:
+        for col in cols:
+            data, valid = layer.read(Window(row, col, *side))
+            pixels.append(data[:, valid].astype(np.float64))
+    return np.concatenate(pixels, axis=1)
+
+
+def _measure_layer(scenes: Sequence[Scene], name: str, units: str) -> LayerInput:
+    layers = []
+    for scene in scenes:
+        if name not in scene.layers:
+            raise InputError(f"a scene has the layers {sorted(scene.layers)}, not {name!r}. Give {name}=FILE.")
+        layers.append(scene.layers[name])
+    counts = sorted({layer.count for layer in layers})
+    if len(counts) > 1:
+        raise InputError(f"layer {name!r} has {counts} bands in different scenes. Choose the same bands in all.")
+    pixels = np.concatenate([_probe(layer) for layer in layers], axis=1)
+    if not pixels.size:
+        raise InputError(
+            f"layer {name!r} ({layers[0].source}) has no valid pixel where it was looked at. Check nodata."
+        )
+    std = pixels.std(axis=1)
+    low, high = np.percentile(pixels, (1, 99))
+    return LayerInput(
+        bands=tuple(layers[0].band_names),
+        mean=tuple(pixels.mean(axis=1).round(6).tolist()),
+        std=tuple(np.where(std > 1e-6, std, 1.0).round(9).tolist()),
+        low=float(low), high=float(high), dtype=str(layers[0].dtype), units=units,
+    )  # fmt: skip
+
+
+def _check_layer(name: str, expected: LayerInput, layer: Layer) -> list[str]:
+    source = f"layer {name!r} ({layer.source})"
+    if layer.count != len(expected.bands):
+        return [
+            f"{source} has {layer.count} bands, training had {len(expected.bands)} {_listed(expected.bands)}; give a file "
+            "of these, e.g. taken out with gdal_translate -b 1 -b 2 …"
+        ]
+    return _check_names(source, expected.bands, layer.band_names) + _check_range(source, expected, layer)
+
+
+def _check_names(source: str, expected: Sequence[str], found: Sequence[str]) -> list[str]:
+    """Only names that mean something are compared; many files have none."""
+    pairs = [(a.casefold(), b.casefold()) for a, b in zip(expected, found, strict=True)]
+    if all(a == b or a.startswith("band_") or b.startswith("band_") for a, b in pairs):
+        return []
+    same = sorted(a for a, _ in pairs) == sorted(b for _, b in pairs)
+    what = "in the order" if same else "named"
+    return [f"{source} has bands {what} {_listed(found)}, training had {_listed(expected)}; reorder or choose bands"]
+
+
+def _check_range(source: str, expected: LayerInput, layer: Layer) -> list[str]:
+    pixels = _probe(layer)
+    if not pixels.size:
+        return []
+    low, high = np.percentile(pixels, (1, 99))
+    span = max(expected.high - expected.low, 1e-9)
+    too_wide = high > expected.high + RANGE_FACTOR * span or low < expected.low - RANGE_FACTOR * span
+    too_narrow = str(layer.dtype) != expected.dtype and high - low < span / RANGE_SHRUNK
+    if not too_wide and not too_narrow:
+        return []
+    unit = f" {expected.units}" if expected.units else ""
+    return [
+        f"{source} has {layer.dtype} values from {low:.4g} to {high:.4g}, training had {expected.dtype} values from "
+        f"{expected.low:.4g} to {expected.high:.4g}{unit}; convert them to the same kind"
+    ]
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return f"({shown})"

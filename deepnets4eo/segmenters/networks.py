@@ -1,0 +1,192 @@
+"""Networks by name: every architecture and encoder of segmentation-models-pytorch, and those that branches register.
+
+Takes a name such as "unet", "unet/resnet34" or a registered one; refuses unknown names and says which is nearest.
+Branches register through setup.cfg, entry-point group `deepnets4eo.networks`: `name = module:factory`, the factory
+taking in_channels and num_classes and returning a module that maps (N, C, H, W) to logits (N, K, H, W).
+Heads of any network come likewise: group `deepnets4eo.heads`, `name = module:function(network, num_classes, **options)`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import inspect
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING, Any
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.formats.access import refuse_offline
+from deepnets4eo.plugins import HEADS, NETWORKS, plugins_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+DEFAULT_ENCODER = "resnet34"
+
+
+def create_model(
+    name: str,
+    *,
+    in_channels: int,
+    num_classes: int,
+    encoder: str | None = None,
+    weights: str | None = None,
+    head: str | None = None,
+    head_options: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> nn.Module:
+    """Build a network.
+
+    name : an entry of `list_models()`; smp's take an encoder, also after a slash.
+    in_channels, num_classes : at least 1. weights : e.g. "imagenet", fetched from the internet by smp when asked for.
+    head : what gives the scores instead of the network's own last layer, e.g. "multi-kernel"; see `list_heads()`.
+    head_options : further arguments of the head, e.g. {"clip_px": 16} of "distance".
+    options : further arguments of the architecture, e.g. encoder_depth=4.
+    returns : module, (N, in_channels, H, W) float32 → logits (N, num_classes, H, W).
+    Errors: InputError for an unknown name, encoder, option, head or weights.
+
+    >>> network = create_model("unet", in_channels=4, num_classes=6, encoder="resnet18")
+    >>> sum(parameter.numel() for parameter in network.parameters())
+    14332070
+    """
+    if in_channels < 1 or num_classes < 1:
+        raise InputError(
+            f"a network got in_channels={in_channels}, num_classes={num_classes}; both must be at least 1."
+        )
+    if head is None and head_options:
+        raise InputError(f"head_options={dict(head_options)} were given without a head. Name one of {list_heads()}.")
+    if head is not None:
+        add_head = _head(head, head_options or {})
+        plain = create_model(
+            name, in_channels=in_channels, num_classes=num_classes, encoder=encoder, weights=weights, **options
+        )
+        return add_head(plain, num_classes)
+    registered = _registered()
+    if name in registered:
+        return _build_registered(registered[name], in_channels, num_classes, _given(encoder, weights) | options)
+    architecture, _, slashed = name.partition("/")
+    if architecture not in _architectures():
+        raise InputError(f"network {name!r} is unknown. {_nearest(architecture, [*_architectures(), *registered])}")
+    if slashed and encoder and slashed != encoder:
+        raise InputError(
+            f"network {name!r} names the encoder {slashed!r}, but encoder={encoder!r} was given. Keep one."
+        )
+    chosen = slashed or encoder or DEFAULT_ENCODER
+    check_encoder(chosen, weights)
+    return _build_smp(architecture, chosen, weights, {"in_channels": in_channels, "classes": num_classes} | options)
+
+
+def create_from_spec(network: Mapping[str, Any]) -> nn.Module:
+    """Build a network from the plain mapping kept in a run: the arguments of `create_model`, without weights.
+
+    Errors: InputError as for `create_model`, also for a mapping that lacks the name.
+    """
+    spec = {key: value for key, value in network.items() if key != "weights"}
+    missing = {"name", "in_channels", "num_classes"} - spec.keys()
+    if missing:
+        raise InputError(f"a network is described by {dict(network)}; {sorted(missing)} is missing.")
+    return create_model(spec.pop("name"), **spec)
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names that `create_model` takes, filtered by a shell pattern; with a slash in it, smp's encoders are listed too.
+
+    >>> list_models("unet*")
+    ['unet', 'unetplusplus']
+    >>> list_models("fpn/resnet1*")
+    ['fpn/resnet18', 'fpn/resnet101', 'fpn/resnet152']
+    """
+    names = [*_architectures(), *sorted(_registered())]
+    if "/" in pattern:
+        names = [f"{name}/{encoder}" for name in _architectures() for encoder in _encoders()]
+    return [name for name in names if fnmatch.fnmatchcase(name, pattern)]
+
+
+def list_heads() -> list[str]:
+    """Names that `create_model` takes as `head`."""
+    return sorted(plugins_of(HEADS))
+
+
+def check_encoder(encoder: str, weights: str | None) -> None:
+    """Refuse an encoder that neither smp nor timm itself has, and first weights where nothing is to be downloaded.
+
+    For every network that builds an encoder of smp. Errors: InputError.
+    """
+    if weights is not None:
+        refuse_offline(f"the weights {weights!r} of {encoder!r}")
+    names = _encoders()
+    if encoder in names:
+        return
+    if not encoder.startswith("tu-"):
+        raise InputError(f"encoder {encoder!r} is unknown. {_nearest(encoder, names)}")
+    import timm
+
+    if not timm.is_model(encoder.removeprefix("tu-")):  # timm itself also takes addresses, as of hf-hub:, and folders
+        raise InputError(f"encoder {encoder!r} is unknown to timm itself. timm.list_models() lists what follows tu-.")
+
+
+def _head(name: str, options: Mapping[str, Any]) -> Callable[[nn.Module, int], nn.Module]:
+    heads = plugins_of(HEADS)
+    if name not in heads:
+        raise InputError(f"head {name!r} is unknown. {_nearest(name, sorted(heads))}")
+    add_head: Callable[..., nn.Module] = heads[name].load()
+    known = list(inspect.signature(add_head).parameters)[2:]
+    if unknown := sorted(options.keys() - set(known)):
+        raise InputError(f"head {name!r} takes {known or 'no options'}, not {unknown}. Leave them out.")
+    return partial(add_head, **options)
+
+
+def _registered() -> dict[str, EntryPoint]:
+    return plugins_of(NETWORKS)
+
+
+def _architectures() -> list[str]:
+    import segmentation_models_pytorch as smp
+
+    return sorted(smp.MODEL_ARCHITECTURES_MAPPING)
+
+
+def _encoders() -> list[str]:
+    from segmentation_models_pytorch.encoders import get_encoder_names
+
+    return list(get_encoder_names())
+
+
+def _given(encoder: str | None, weights: str | None) -> dict[str, Any]:
+    return {key: value for key, value in (("encoder", encoder), ("weights", weights)) if value is not None}
+
+
+def _build_registered(entry: EntryPoint, in_channels: int, num_classes: int, options: dict[str, Any]) -> nn.Module:
+    factory: Callable[..., nn.Module] = entry.load()
+    parameters = inspect.signature(factory).parameters
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
+    unknown = [] if takes_any else sorted(options.keys() - parameters.keys())
+    if unknown:
+        raise InputError(f"network {entry.name!r} takes {sorted(parameters)}, not {unknown}. Leave them out.")
+    return factory(in_channels=in_channels, num_classes=num_classes, **options)
+
+
+def _build_smp(architecture: str, encoder: str, weights: str | None, options: dict[str, Any]) -> nn.Module:
+    import segmentation_models_pytorch as smp
+
+    known = inspect.signature(smp.MODEL_ARCHITECTURES_MAPPING[architecture]).parameters
+    for option in options.keys() - known.keys():  # smp lets them pass unread
+        raise InputError(f"network {architecture!r} has no option {option!r}. {_nearest(option, sorted(known))}")
+    try:
+        network: nn.Module = smp.create_model(architecture, encoder_name=encoder, encoder_weights=weights, **options)
+    except OSError as error:
+        raise InputError(
+            f"the weights {weights!r} of {encoder!r} could not be fetched: {error}. Use weights=None, or go online once."
+        ) from error
+    except (TypeError, ValueError, KeyError, RuntimeError) as error:
+        raise InputError(
+            f"network {architecture}/{encoder} refused {options | {'weights': weights}}: {error}"
+        ) from error
+    return network
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Choose from {', '.join(names)}."

@@ -1,0 +1,164 @@
+"""A run: one folder that holds all that prediction needs, sealed so that damage is noticed.
+
+Takes a segmenter and a recipe; gives a folder, and the segmenter back. Nothing is ever unpickled.
+Refuses folders that are foreign, truncated or changed.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.files import read_yaml, write_text, write_yaml
+from deepnets4eo.formats.access import offline
+from deepnets4eo.plugins import SEGMENTERS, plugins_of
+from deepnets4eo.segmenters.checksums import hash_of, open_sealed, seal
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.tiling import Tiling
+
+RECIPE = "recipe.yaml"
+LEGEND = "legend.yaml"
+# what constructors raise for values of the wrong kind or size in a card, and torch for tensors that it cannot make
+UNFIT = (
+    InputError, TypeError, KeyError, AttributeError, ValueError, IndexError, ArithmeticError, RuntimeError, MemoryError,
+)  # fmt: skip
+RECORDED = (
+    "numpy", "rasterio", "torch", "segmentation-models-pytorch", "lightning", "scikit-learn", "skops",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Run:
+    """A loaded run: its segmenter, the recipe as resolved, and its card (versions, seed, hashes, what it was trained on)."""
+
+    folder: Path
+    segmenter: Segmenter
+    recipe: dict[str, Any]
+    card: dict[str, Any]
+
+    @property
+    def legend(self) -> Legend:
+        """Classes it predicts."""
+        return self.segmenter.legend
+
+    @property
+    def inputs(self) -> InputSpec:
+        """What it expects of a scene."""
+        return self.segmenter.inputs
+
+    @property
+    def tiling(self) -> Tiling:
+        """How it cuts a scene by default."""
+        return self.segmenter.tiling
+
+
+def save_run(
+    segmenter: Segmenter,
+    folder: str | Path,
+    *,
+    recipe: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    notes: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a run into a folder, which may hold logs, metrics and figures already; returns the folder.
+
+    recipe : as resolved; kept with its hash. notes : further plain values for the card, e.g. what it was trained on.
+    The card is written last, so that a folder without a card is an unfinished run.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_yaml(folder / LEGEND, segmenter.legend.to_dict())
+    recipe_hash = _write_recipe(folder / RECIPE, dict(recipe or {}))
+    names = [*segmenter.save(folder), LEGEND, RECIPE]
+    card = {
+        "kind": segmenter.kind,
+        "segmenter": segmenter.describe(),
+        "inputs": segmenter.inputs.to_dict(),
+        "tiling": segmenter.tiling.to_dict(),
+        "legend": segmenter.legend.name,
+        "recipe_sha256": recipe_hash,
+        "seed": seed,
+        "versions": versions(),
+        "notes": dict(notes or {}),
+    }
+    seal(folder, card, names)
+    return folder
+
+
+def load_run(folder: str | Path) -> Run:
+    """Read a run after checking its seal.
+
+    Errors: RunError when it is foreign, truncated, changed, or needs a network that is not installed.
+    """
+    with offline("a run is restored from its own files alone. Train the run again, so that it holds its weights."):
+        return _restore(Path(folder))
+
+
+def _restore(folder: Path) -> Run:
+    card = open_sealed(folder)
+    kind = segmenter_kind(str(card.get("kind")))
+    missing = {"segmenter", "inputs", "tiling"} - card.keys() | {LEGEND, RECIPE} - card["files"].keys()
+    if missing:
+        raise RunError(f"{folder} has a card without {sorted(missing)}. Train the run again.")
+    try:
+        legend = Legend.from_dict(read_yaml(folder / LEGEND))
+        tiling = Tiling.from_dict(card["tiling"])
+        recipe = read_yaml(folder / RECIPE) or {}
+        segmenter = kind.restore(folder, card["segmenter"], InputSpec.from_dict(card["inputs"]), legend, tiling)
+    except RunError:
+        raise
+    except UNFIT as error:
+        raise RunError(
+            f"{folder} cannot be rebuilt: {error if isinstance(error, InputError) else repr(error)}"
+        ) from error
+    if not isinstance(recipe, dict):
+        raise RunError(
+            f"{folder / RECIPE} holds a {type(recipe).__name__}, expected the sections of a recipe. Copy the run again."
+        )
+    return Run(folder, segmenter, recipe, card)
+
+
+def segmenter_kind(name: str) -> Any:
+    """The class of a kind of segmenter, the core's or a branch's. Errors: RunError for a kind that nobody provides."""
+    if name == NetworkSegmenter.kind:
+        return NetworkSegmenter
+    found = plugins_of(SEGMENTERS)
+    if name not in found:
+        raise RunError(
+            f"the run holds a segmenter of kind {name!r}; this version knows {sorted([NetworkSegmenter.kind, *found])}. "
+            "Update deepnets4eo, or install the package that adds it."
+        )
+    return found[name].load()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, this package and the libraries that results depend on."""
+    from deepnets4eo.version import __version__
+
+    found = {"python": platform.python_version(), "deepnets4eo": __version__}
+    for name in RECORDED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _write_recipe(path: Path, recipe: dict[str, Any]) -> str:
+    import yaml
+
+    from deepnets4eo.files import plain
+
+    resolved = plain(recipe)
+    digest = hash_of(resolved)
+    write_text(
+        path, f"# resolved recipe, sha256 {digest}\n{yaml.safe_dump(resolved, sort_keys=False, allow_unicode=True)}"
+    )
+    return digest

@@ -1,0 +1,129 @@
+"""A segmenter asked about several views of each tile: mirrored, turned, scaled; their probabilities averaged.
+
+Takes any segmenter; is a `Segmenter` itself. Refuses views it does not know and scales that leave nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.device import Compute
+from deepnets4eo.errors import InputError
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.nested import describe_nested, restore_nested, with_wider_halo
+from deepnets4eo.segmenters.segmenter import Batch, ProbabilitySegmenter, Segmenter
+from deepnets4eo.tiling import Tiling
+
+Array = NDArray[np.float32]
+
+# views → (quarter turns counter-clockwise, mirrored left-right afterwards)
+VIEWS: dict[str, tuple[tuple[int, bool], ...]] = {
+    "none": ((0, False),),
+    "flips": ((0, False), (0, True), (2, False), (2, True)),
+    "turns": tuple((turns, mirrored) for turns in range(4) for mirrored in (False, True)),
+}
+SMALLEST_SCALE, LARGEST_SCALE = 0.25, 4.0
+REACH_PX = 2  # of bilinear interpolation there and back, in pixels of the smaller image
+
+
+class TestTimeAugmentation(ProbabilitySegmenter):
+    """The mean of a segmenter's probabilities over views of the same tile, brought back to its own.
+
+    views : "none"; "flips", as it is and mirrored along either side or both, 4 views; "turns", all 8 of the square.
+    scales : factors on the size of the image, each with all views. Smaller images show a network more around each
+    pixel, so the halo widens by 1 / the smallest scale.
+    tiling : by default that of the segmenter with that halo and as large a core.
+    Errors: InputError for unknown views, and scales outside 0.25 … 4.
+    """
+
+    kind = "augmented"
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        views: str = "flips",
+        *,
+        scales: Sequence[float] = (1.0,),
+        tiling: Tiling | None = None,
+    ) -> None:
+        if views not in VIEWS:
+            raise InputError(f"views {views!r} are unknown. Choose from {', '.join(VIEWS)}.")
+        if not scales or not all(SMALLEST_SCALE <= scale <= LARGEST_SCALE for scale in scales):
+            raise InputError(
+                f"scales {list(scales)} were given; expected one or more from {SMALLEST_SCALE} to {LARGEST_SCALE:g}."
+            )
+        self.segmenter, self.views, self.scales = segmenter, views, tuple(float(scale) for scale in scales)
+        self.inputs, self.legend = segmenter.inputs, segmenter.legend
+        self.tiling = with_wider_halo(segmenter.tiling, self._needed_halo_px()) if tiling is None else tiling
+
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> Array:
+        """Probabilities, (N, K, h, w) float32, summing to 1 over K."""
+        height, width = batch.shape[2] - 2 * margin_px, batch.shape[3] - 2 * margin_px
+        total = np.zeros((len(batch), self.legend.num_classes, height, width), np.float32)
+        for scale in self.scales:
+            image = batch if scale == 1 else resized(batch, _scaled(batch.shape[2:], scale))
+            for turns, mirrored in VIEWS[self.views]:
+                view = np.rot90(image, turns, axes=(2, 3))
+                view = np.ascontiguousarray(view[..., ::-1] if mirrored else view)
+                # a margin is cut where pixels are those of the batch: scaled ones do not lie on them
+                proba = self.segmenter.predict_proba(view, margin_px=margin_px if scale == 1 else 0)
+                back = np.rot90(proba[..., ::-1] if mirrored else proba, -turns, axes=(2, 3))
+                total += back if scale == 1 else _cut(resized(back, batch.shape[2:]), margin_px)
+        total /= np.float32(len(self.scales) * len(VIEWS[self.views]))
+        return total
+
+    def to(self, compute: Compute) -> None:
+        """The segmenter inside goes; views are made on the CPU."""
+        self.segmenter.to(compute)
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values from which `restore` makes the same segmenter again, those of the one inside nested."""
+        return {"inner": describe_nested(self.segmenter), "views": self.views, "scales": list(self.scales)}
+
+    def save(self, folder: str | Path) -> list[str]:
+        """Write the learned state of the segmenter inside; returns the names of its files."""
+        return self.segmenter.save(folder)
+
+    @classmethod
+    def restore(
+        cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
+    ) -> TestTimeAugmentation:
+        """The segmenter that `save` wrote. Errors: RunError where the one inside cannot be rebuilt."""
+        segmenter = restore_nested(folder, description["inner"], inputs, legend)
+        return cls(segmenter, description["views"], scales=description["scales"], tiling=tiling)
+
+    def _needed_halo_px(self) -> int:
+        smallest = min(self.scales)
+        reach_px = 0 if set(self.scales) == {1.0} else math.ceil(REACH_PX / min(smallest, 1.0))
+        return math.ceil(self.segmenter.halo_px / min(smallest, 1.0)) + reach_px
+
+
+def resized(images: Array, shape: tuple[int, int]) -> Array:
+    """(N, C, H, W) float32 bilinearly on another number of pixels over the same ground; smaller ones are averaged.
+
+    >>> resized(np.arange(4, dtype=np.float32).reshape(1, 1, 1, 4), (1, 2)).shape
+    (1, 1, 1, 2)
+    """
+    import torch
+    import torch.nn.functional as F
+
+    smaller = shape[0] < images.shape[2]
+    tensor = torch.from_numpy(np.ascontiguousarray(images))
+    return np.asarray(F.interpolate(tensor, shape, mode="bilinear", align_corners=False, antialias=smaller).numpy())
+
+
+def _scaled(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
+    height, width = (max(1, round(side * scale)) for side in shape)
+    return height, width
+
+
+def _cut(images: Array, margin_px: int) -> Array:
+    height, width = images.shape[2:]
+    return images[:, :, margin_px : height - margin_px, margin_px : width - margin_px]

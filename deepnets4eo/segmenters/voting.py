@@ -1,0 +1,34 @@
+"""Runs that vote, and views of each tile, as one run: so that prediction takes them as any other.
+
+Takes loaded runs of one legend and the same inputs; refuses those that differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from deepnets4eo.segmenters.checksums import hash_of
+from deepnets4eo.segmenters.ensemble import Ensemble
+from deepnets4eo.segmenters.run import Run
+from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.segmenters.views import TestTimeAugmentation
+
+
+def ensemble_run(
+    runs: Sequence[Run], *, vote: str = "mean", views: str = "none", scales: Sequence[float] = (1.0,)
+) -> Run:
+    """One run, not saved, that asks several (see `Ensemble`) about several views (see `TestTimeAugmentation`); at least one run.
+
+    The same runs, vote, views and scales have the same card, so that a prediction with them can be resumed.
+    Errors: InputError for runs that differ in legend or inputs, unknown votes and views, and scales that cannot be.
+    """
+    first = runs[0]
+    segmenter: Segmenter = first.segmenter
+    if len(runs) > 1:
+        segmenter = Ensemble([run.segmenter for run in runs], vote)
+    if views != "none" or tuple(scales) != (1.0,):
+        segmenter = TestTimeAugmentation(segmenter, views, scales=scales)
+    if segmenter is first.segmenter:
+        return first
+    asked = {"runs": [hash_of(run.card) for run in runs], "vote": vote, "views": views, "scales": list(scales)}
+    return Run(first.folder, segmenter, first.recipe, asked)

@@ -1,0 +1,17 @@
+"""Heights above ground, slopes, and the layers that are made of them."""
+
+from deepnets4eo.lazy import lazy_names
+
+_HOMES = {
+    "composite_raster": "deepnets4eo.terrain.composites",
+    "ground": "deepnets4eo.terrain.ground_filter",
+    "ndsm": "deepnets4eo.terrain.heights",
+    "ndsm_raster": "deepnets4eo.terrain.composites",
+    "slope_deg": "deepnets4eo.terrain.slope",
+    "surface_gradient": "deepnets4eo.terrain.slope",
+}
+
+__all__ = list(_HOMES)
+
+
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -1,0 +1,287 @@
+"""Rasters of heights and what goes with them: surface, height above ground, vegetation index, slope, block by block.
+
+Takes a surface model of any size, with a terrain model and an image or without; refuses channels that nothing shows.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+from odc.geo.geom import Geometry
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import check_overwrite
+from deepnets4eo.grid import Grid, Window, blocks, gsd_m, projected_extent, whole
+from deepnets4eo.outputs.input_files import refuse_inputs
+from deepnets4eo.outputs.lock import locked
+from deepnets4eo.rasters.band_roles import layer_names, normalised_difference, role_indices
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
+from deepnets4eo.rasters.sources import same_grid
+from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, Surface, reach_px
+from deepnets4eo.terrain.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, warn_of_impossible
+from deepnets4eo.terrain.slope import slope_deg
+
+Channel = Literal["dsm", "ndsm", "ndvi", "slope"]
+
+PUBLISHED: tuple[Channel, ...] = ("dsm", "ndsm", "ndvi")
+BLOCK_PX = 1024
+ALIGNED_PX = 64  # coarse steps of the terrain's bridging fall on the same pixels in all blocks
+
+_log = logging.getLogger(__name__)
+
+
+def composite_raster(
+    dsm: LayerLike,
+    out: str | Path,
+    *,
+    image: LayerLike | None = None,
+    dtm: LayerLike | None = None,
+    channels: Sequence[Channel] = PUBLISHED,
+    bands: Sequence[str] | None = None,
+    method: Method = "zhang",
+    max_building_m: float = MAX_BUILDING_M,
+    block_px: int = BLOCK_PX,
+    overwrite: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> Path:
+    """Write heights and what goes with them as a COG on the surface model's grid, float32, NaN for no data.
+
+    channels : bands to write, in this order: dsm (m), ndsm (height above ground, m), ndvi (-1…1), slope (°).
+    image : what NDVI is taken from; bands : what its bands show, where the file does not say ("nir", "red" …).
+    dsm, dtm : rasters of one band, in metres; see `ndsm`. An image or dtm on another grid is warped.
+    method, max_building_m : how the ground is estimated where there is no dtm, see `ground`.
+    The composite of Audebert et al. (ACCV 2016, ISPRS J. 2018) is DSM, nDSM and NDVI on eight bits, in an order and a
+    scaling that could not be verified; here values keep their units, and are standardised where a run measures inputs.
+    Memory: O((block_px + 4·max_building_m / gsd)²) per core and GDAL's block cache, whatever the raster's size.
+    Errors: OutputError where `out` exists and is not to be overwritten; InputError for several bands of heights,
+    channels that are unknown or cannot be made, inputs that no channel needs, and channels of no data alone; GridError
+    for an image or dtm of another place.
+    """
+    _check_channels(channels, image=image, dtm=dtm)
+    if not 0 < max_building_m < math.inf:
+        raise InputError(f"max_building_m is {max_building_m}, expected metres above 0.")
+    refuse_inputs([out], [dsm, dtm, image])
+    layers = {"dsm": _one_band(Layer.open(dsm), "dsm")}
+    if dtm is not None:
+        layers["dtm"] = _fit_for_warp(_one_band(Layer.open(dtm), "dtm"), layers["dsm"].grid)
+    if image is not None:
+        layers["image"] = _infrared_and_red(Layer.open(image), bands)
+    placed = Scene(layers).layers
+    composite = _Composite(
+        placed["dsm"], placed.get("dtm"), placed.get("image"), tuple(channels), method, max_building_m
+    )
+    with locked(out):
+        check_overwrite(out, overwrite=overwrite)
+        _write(composite, Path(out), block_px, progress)
+    return Path(out)
+
+
+def ndsm_raster(
+    dsm: LayerLike,
+    out: str | Path,
+    *,
+    dtm: LayerLike | None = None,
+    method: Method = "zhang",
+    max_building_m: float = MAX_BUILDING_M,
+    block_px: int = BLOCK_PX,
+    overwrite: bool = False,
+) -> Path:
+    """Write the heights above ground of a surface model: the channel `ndsm` of `composite_raster`, which says the rest."""
+    return composite_raster(
+        dsm, out, dtm=dtm, channels=("ndsm",), method=method, max_building_m=max_building_m, block_px=block_px,
+        overwrite=overwrite,
+    )  # fmt: skip
+
+
+class _Block(NamedTuple):
+    """Values (C, h, w) float32 of a window, and how many heights of each raster in it are not believed."""
+
+    values: Surface
+    impossible: Counter[str]
+
+
+@dataclass(frozen=True)
+class _Composite:
+    """What blocks are made from; all layers lie on the surface's grid, `colours` are near infrared and red."""
+
+    surface: Layer
+    terrain: Layer | None
+    colours: Layer | None
+    channels: tuple[Channel, ...]
+    method: Method
+    max_building_m: float
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Where the ground comes from, and whether the place is made up."""
+        layers = [self.surface, self.terrain, self.colours]
+        made_up = [layer.tags["SYNTHETIC"] for layer in layers if layer is not None and layer.synthetic]
+        tags = {"SYNTHETIC": made_up[0]} if made_up else {}
+        if "ndsm" in self.channels:
+            tags["GROUND"] = self.method if self.terrain is None else self.terrain.source
+        return tags
+
+    @property
+    def side_m(self) -> float:
+        """Side of a pixel in metres, the mean of both."""
+        return sum(gsd_m(self.surface.grid)) / 2
+
+    @property
+    def halo_px(self) -> int:
+        """How far around a block its channels look."""
+        if "ndsm" in self.channels and self.terrain is None:
+            return math.ceil(reach_px(self.side_m, self.max_building_m) / ALIGNED_PX) * ALIGNED_PX
+        return int("slope" in self.channels)
+
+    def block(self, window: Window) -> _Block:
+        """The channels in a window."""
+        around = window.grown(self.halo_px).clipped(self.surface.shape)
+        upper, wrong = _heights(self.surface, around)
+        inner = window.within(around).slices
+        lower = None
+        counts = Counter({f"dsm ({self.surface.source})": int(wrong[inner].sum())})
+        if self.terrain is not None:
+            lower, wrong = _heights(self.terrain, around)
+            counts[f"dtm ({self.terrain.source})"] = int(wrong[inner].sum())
+        measures: dict[Channel, Callable[[], Surface]] = {
+            "dsm": lambda: upper[inner],
+            "ndsm": lambda: self._above(upper, lower)[inner],
+            "ndvi": lambda: self._ndvi(window),
+            "slope": lambda: slope_deg(upper, gsd_m(self.surface.grid))[inner],
+        }
+        return _Block(np.stack([measures[channel]() for channel in self.channels]), counts)
+
+    def refuse_unknown(self, known: NDArray[np.bool_]) -> None:
+        """Refuse channels that have no value anywhere, after the fact."""
+        for channel, seen in zip(self.channels, known, strict=True):
+            if not seen and channel == "ndvi" and self.colours is not None:
+                raise InputError(f"image: {self.colours.source} shows nothing where the dsm lies. {_SAME_PLACE}")
+            if not seen and channel == "ndsm" and self.terrain is not None:
+                raise InputError(
+                    f"dtm: {self.terrain.source} has no height where the dsm ({self.surface.source}) has one. {_SAME_PLACE}"
+                )
+            if not seen:
+                raise InputError(
+                    f"dsm: {self.surface.source} has no height from {LOWEST_M:g} to {HIGHEST_M:g} m anywhere. Check its "
+                    "nodata value, and that heights are in metres."
+                )
+
+    def _above(self, upper: Surface, lower: Surface | None) -> Surface:
+        if not np.isfinite(upper).any():
+            return np.full(upper.shape, np.nan, np.float32)
+        return ndsm(upper, lower, gsd_m=self.side_m, method=self.method, max_building_m=self.max_building_m)
+
+    def _ndvi(self, window: Window) -> Surface:
+        assert self.colours is not None, "checked at the door"
+        data, valid = self.colours.read(window)
+        near, red = data.astype(np.float32)
+        return np.where(valid, normalised_difference(near, red), np.float32(np.nan))
+
+
+def _write(composite: _Composite, out: Path, block_px: int, progress: Callable[[float], None] | None) -> None:
+    grid, channels = composite.surface.grid, composite.channels
+    if grid.crs is None:
+        _log.warning("dsm: %s has no CRS; a pixel counts as one metre.", composite.surface.source)
+    wrong: Counter[str] = Counter()
+    known = np.zeros(len(channels), bool)
+    windows = blocks(composite.surface.shape, block_px)
+    with CogWriter(
+        out, grid, count=len(channels), dtype="float32", nodata=math.nan, band_names=channels, tags=composite.tags
+    ) as writer:
+        for done, (window, block) in enumerate(zip(windows, in_order(composite.block, windows), strict=True), start=1):
+            writer.write(window, block.values)
+            wrong += block.impossible
+            known |= np.isfinite(block.values).any(axis=(1, 2))
+            if progress is not None:
+                progress(done / len(windows))
+        for name, count in wrong.items():
+            warn_of_impossible(count, name)
+        composite.refuse_unknown(known)
+
+
+_SAME_PLACE = "Give one of the same place; `deepnets4eo check` says where a raster lies."
+
+
+def _check_channels(channels: Sequence[str], *, image: LayerLike | None, dtm: LayerLike | None) -> None:
+    known = get_args(Channel)
+    if not channels or len(set(channels)) < len(channels) or not set(channels) <= set(known):
+        raise InputError(f"channels are ({', '.join(channels)}), expected some of {', '.join(known)}, each once.")
+    if "ndvi" in channels and image is None:
+        raise InputError("the channel ndvi needs an image with near infrared and red. Give one, or leave ndvi out.")
+    for name, layer, channel in (("image", image, "ndvi"), ("dtm", dtm, "ndsm")):
+        if layer is not None and channel not in channels:
+            raise InputError(
+                f"{name} is given, but no channel needs it. Add {channel} to the channels, or leave it out."
+            )
+
+
+def _one_band(layer: Layer, name: str) -> Layer:
+    if layer.count != 1:
+        raise InputError(
+            f"{name}: {layer.source} has {layer.count} bands, expected one of heights. Choose one of them, e.g. with "
+            "gdal_translate -b 1."
+        )
+    return layer
+
+
+def _fit_for_warp(layer: Layer, grid: Grid) -> Layer:
+    """The same terrain model; if it has to be warped onto the grid, its neighbours would take up impossible heights."""
+    if same_grid(layer.grid, grid) or (layer.grid.crs is None) != (grid.crs is None):
+        return layer
+    part = _under(layer.grid, grid)
+    for block in blocks((part.height, part.width), BLOCK_PX):
+        _, wrong = _heights(layer, block._replace(row=block.row + part.row, col=block.col + part.col))
+        if wrong.any():
+            raise InputError(
+                f"dtm: {layer.source} has heights outside {LOWEST_M:g} to {HIGHEST_M:g} m and lies on another grid than "
+                "the dsm; a warp would mix them into their surroundings. Tag them as no data, e.g. with gdal_edit.py "
+                "-a_nodata -9999."
+            )
+    return layer
+
+
+def _under(grid: Grid, other: Grid) -> Window:
+    """The window of `grid` that `other` covers, and a pixel around it."""
+    extent: Geometry | None = other.extent
+    if grid.crs is not None and grid.crs != other.crs:
+        extent = projected_extent(other.extent, grid.crs)
+    if extent is None:
+        return whole(grid)
+    box = extent.boundingbox
+    corners = [~grid.affine * (x, y) for x in (box.left, box.right) for y in (box.bottom, box.top)]
+    cols, rows = zip(*corners, strict=True)
+    row, col = math.floor(min(rows)) - 1, math.floor(min(cols)) - 1
+    covered = Window(row, col, math.ceil(max(rows)) + 1 - row, math.ceil(max(cols)) + 1 - col)
+    return covered.clipped((grid.shape[0], grid.shape[1]))
+
+
+def _infrared_and_red(image: Layer, names: Sequence[str] | None) -> Layer:
+    shown = layer_names("image", image.band_names, names)
+    places = role_indices(shown)
+    missing = [role for role in ("nir", "red") if role not in places]
+    if missing:
+        raise InputError(
+            f"image: no band of {image.source} shows {' or '.join(missing)}; there are {', '.join(shown)}. Say what its "
+            "bands show, e.g. --bands nir,red,green, or leave the channel ndvi out. Where near infrared and red are files "
+            "of their own, stack them into one image, e.g. with gdal_merge.py -separate."
+        )
+    return image.subset([image.bands[places[role]] for role in ("nir", "red")])
+
+
+def _heights(layer: Layer, window: Window) -> tuple[Surface, NDArray[np.bool_]]:
+    """Heights (h, w) with NaN for no data and for impossible ones, and where these are."""
+    data, valid = layer.read(window)
+    heights = np.where(valid, data[0], np.nan).astype(np.float32)
+    wrong = impossible(heights)
+    heights[wrong] = np.nan
+    return heights, wrong

@@ -1,0 +1,19 @@
+"""Windows: tiled for prediction, sampled for training, split in blocks."""
+
+from deepnets4eo.lazy import lazy_names
+
+_HOMES = {
+    "Lattice": "deepnets4eo.tiling.lattice",
+    "SCORES": "deepnets4eo.tiling.lattice",
+    "Scores": "deepnets4eo.tiling.lattice",
+    "Tile": "deepnets4eo.tiling.lattice",
+    "Tiling": "deepnets4eo.tiling.lattice",
+    "hann_weights": "deepnets4eo.tiling.lattice",
+    "reflected": "deepnets4eo.tiling.lattice",
+    "weight_sums": "deepnets4eo.tiling.lattice",
+}
+
+__all__ = list(_HOMES)
+
+
+__getattr__ = lazy_names(__name__, _HOMES)

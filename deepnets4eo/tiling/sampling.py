@@ -1,0 +1,177 @@
+"""Windows and pixels to learn from: at random, or with each class in turn.
+
+Takes shapes, scenes and a NumPy generator; refuses scenes without any labelled pixel. Sees each label block once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window, blocks
+from deepnets4eo.rasters.scene import LABELS, Scene
+
+CELL_PX = 64
+READ_PX = 1024
+FEW_PIXELS = 2000  # from one window, so that many windows are seen
+
+Usable = Callable[[Window], NDArray[np.bool_]]
+
+
+def random_windows(shape: tuple[int, int], window_px: int, count: int, rng: np.random.Generator) -> list[Window]:
+    """`count` windows of one size, uniformly over all positions inside; a smaller scene gives windows beyond its edge.
+
+    >>> random_windows((10, 10), 10, 1, np.random.default_rng(0))
+    [Window(row=0, col=0, height=10, width=10)]
+    """
+    rows = rng.integers(0, max(shape[0] - window_px, 0), count, endpoint=True)
+    cols = rng.integers(0, max(shape[1] - window_px, 0), count, endpoint=True)
+    return [Window(int(row), int(col), window_px, window_px) for row, col in zip(rows, cols, strict=True)]
+
+
+@dataclass(frozen=True)
+class ClassCells:
+    """Where each class occurs: for every place in the legend, the cells (row, col) of a coarse grid that show it.
+
+    cells : K arrays (n, 2) int32. counts : (K,) int64, pixels of each class.
+    """
+
+    shape: tuple[int, int]
+    cells: tuple[NDArray[np.int32], ...]
+    counts: NDArray[np.int64]
+
+    @classmethod
+    def build(cls, scene: Scene, legend: Legend, usable: Usable | None = None) -> ClassCells:
+        """Read the labels once, block by block; `usable(window)` → (h, w) bool leaves pixels out, e.g. of another split.
+
+        Peak memory: one block and a few bytes per 64 × 64 pixels.
+        """
+        height, width = scene.shape
+        found: list[list[NDArray[np.int32]]] = [[] for _ in legend.values]
+        counts = np.zeros(legend.num_classes, np.int64)
+        for window in blocks((height, width), READ_PX):
+            labels = scene.read(window, [LABELS])[LABELS]
+            if usable is not None:
+                labels = np.where(usable(window), labels, VOID)
+            pixels = _pixels_by_cell(labels)[..., list(legend.values)]
+            counts += pixels.sum(axis=(0, 1))
+            first = np.array([window.row // CELL_PX, window.col // CELL_PX])
+            for place, cells in enumerate(found):
+                cells.append((np.argwhere(pixels[..., place]) + first).astype(np.int32))
+        return cls((height, width), tuple(np.concatenate(part) for part in found), counts)
+
+    @property
+    def present(self) -> list[int]:
+        """Places of the classes that occur."""
+        return [place for place, count in enumerate(self.counts) if count]
+
+
+def _pixels_by_cell(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """How many pixels of each value the cells of a block show, (⌈h / CELL_PX⌉, ⌈w / CELL_PX⌉, 256)."""
+    down, across = (-(-side // CELL_PX) for side in labels.shape)
+    row, col = np.ogrid[: labels.shape[0], : labels.shape[1]]
+    cell = row // CELL_PX * across + col // CELL_PX
+    return np.bincount((cell * 256 + labels).ravel(), minlength=down * across * 256).reshape(down, across, 256)
+
+
+def balanced_windows(cells: ClassCells, window_px: int, count: int, rng: np.random.Generator) -> list[Window]:
+    """`count` windows, each around a cell of a class drawn uniformly among those that occur, jittered.
+
+    Errors: InputError where no pixel is labelled.
+    """
+    present = cells.present
+    if not present:
+        raise InputError(
+            "no pixel of the scene is labelled with a class of the legend. Check labels, legend and split."
+        )
+    windows = []
+    for place in rng.choice(present, count):
+        cell = cells.cells[place][rng.integers(len(cells.cells[place]))]
+        centre = cell * CELL_PX + rng.integers(0, CELL_PX, 2)
+        jitter = rng.integers(0, window_px, 2)
+        row, col = (
+            int(np.clip(middle - shift, 0, max(side - window_px, 0)))
+            for middle, shift, side in zip(centre, jitter, cells.shape, strict=True)
+        )
+        windows.append(Window(row, col, window_px, window_px))
+    return windows
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Labelled pixels: vectors (n, F) float32, places (n,) uint8 in the legend, blocks (n,) the window each came from."""
+
+    vectors: NDArray[np.float32]
+    places: NDArray[np.uint8]
+    blocks: NDArray[np.int64]
+
+
+def sample_pixels(
+    scenes: Sequence[Scene],
+    legend: Legend,
+    features: Callable[[Mapping[str, NDArray[Any]]], NDArray[np.float32]],
+    *,
+    max_pixels: int,
+    halo_px: int = 0,
+    stride_px: int = 1,
+    names: Sequence[str] = ("image",),
+    seed: int = 0,
+    window_px: int = 256,
+) -> Samples:
+    """Draw labelled pixels, equally many of each class where there are enough.
+
+    features : sample → (F, sites down, sites across), sites lying at stride // 2, stride // 2 + stride, …; a stride of
+    1 is every pixel. halo_px and window_px are multiples of the stride. returns : at most max_pixels samples.
+    Errors: InputError where no scene has a labelled pixel.
+    """
+    rng = np.random.default_rng(seed)
+    quota = np.full(legend.num_classes, max(1, max_pixels // legend.num_classes))
+    vectors: list[NDArray[np.float32]] = []
+    places: list[NDArray[np.uint8]] = []
+    blocks_of: list[NDArray[np.int64]] = []
+    first, margin = stride_px // 2, halo_px // stride_px
+    for number, scene, window in windows_of_all(scenes, window_px, rng):
+        sample = scene.read(window.grown(halo_px), [*names, LABELS])
+        counts = (len(range(first, side, stride_px)) for side in (window.height, window.width))
+        rows, cols = (slice(margin, margin + count) for count in counts)
+        labels = np.where(sample["valid"], sample[LABELS], VOID)[first::stride_px, first::stride_px][rows, cols]
+        picked = _pick(labels, legend, quota, rng)
+        if picked.size:
+            stack = features(sample)[:, rows, cols]
+            vectors.append(stack.reshape(stack.shape[0], -1).T[picked])
+            places.append(np.searchsorted(legend.values, labels.ravel()[picked]).astype(np.uint8))
+            blocks_of.append(np.full(picked.size, number))
+        if not quota.any():
+            break
+    if not vectors:
+        raise InputError("the scenes show no pixel that is valid and labelled. Check the labels layer and the legend.")
+    return Samples(np.concatenate(vectors), np.concatenate(places), np.concatenate(blocks_of))
+
+
+def windows_of_all(
+    scenes: Sequence[Scene], window_px: int, rng: np.random.Generator
+) -> Iterator[tuple[int, Scene, Window]]:
+    """Every window of every scene once, in random order, with its number."""
+    everything = [(scene, window) for scene in scenes for window in blocks(scene.shape, window_px)]
+    for number in rng.permutation(len(everything)):
+        yield (int(number), *everything[number])
+
+
+def _pick(
+    labels: NDArray[np.uint8], legend: Legend, quota: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Flat indices of pixels taken from a window; lowers `quota` by what was taken."""
+    flat, taken = labels.ravel(), []
+    for place, value in enumerate(legend.values):
+        found = np.flatnonzero(flat == value)
+        wanted = min(found.size, int(quota[place]), FEW_PIXELS)
+        if wanted:
+            taken.append(rng.choice(found, wanted, replace=False))
+            quota[place] -= wanted
+    return np.sort(np.concatenate(taken)) if taken else np.zeros(0, np.int64)

@@ -1,0 +1,162 @@
+"""Spatial splits: square blocks dealt out to parts, with a buffer between training and the others, drawn as GeoJSON.
+
+Takes the shape of a scene; gives masks and windows per part; refuses shares that make no part, and scenes of one block.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid, Window, blocks
+
+WGS84 = "EPSG:4326"
+
+
+@dataclass(frozen=True)
+class BlockSplit:
+    """Blocks of a scene dealt out at random to parts such as {"train": 0.8, "val": 0.2}.
+
+    buffer_px : pixels of the first part nearer than this (in rows or columns) to a block of another part belong to
+    none; at least the receptive field of what is trained. The other parts stay whole.
+    Errors: InputError for shares that do not sum to 1, a buffer wider than a block, fewer blocks than parts.
+    """
+
+    shape: tuple[int, int]
+    block_px: int
+    buffer_px: int
+    shares: Mapping[str, float]
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.shares or min(self.shares.values()) <= 0 or abs(sum(self.shares.values()) - 1) > 1e-6:
+            raise InputError(f"split shares are {dict(self.shares)}; expected positive numbers that sum to 1.")
+        if not 0 <= self.buffer_px < self.block_px:
+            raise InputError(f"buffer_px={self.buffer_px} must be at least 0 and less than block_px={self.block_px}.")
+        count = len(blocks(self.shape, self.block_px))
+        if count < len(self.shares):
+            raise InputError(
+                f"a scene of {self.shape} pixels has {count} blocks of {self.block_px} px, too few for the parts "
+                f"{list(self.shares)}. Lower block_px."
+            )
+
+    @property
+    def parts(self) -> list[str]:
+        """Names of the parts; the first is trained on."""
+        return list(self.shares)
+
+    @cached_property
+    def block_assignment(self) -> NDArray[np.int8]:
+        """(block rows, block cols) int8, the place in `parts` of each block; each part has at least one."""
+        rows, cols = (-(-side // self.block_px) for side in self.shape)
+        edges = np.rint(np.cumsum(list(self.shares.values())) * rows * cols).astype(int)
+        sizes = np.maximum(np.diff(edges, prepend=0), 1)
+        sizes[np.argmax(sizes)] += rows * cols - sizes.sum()
+        order = np.repeat(np.arange(len(self.shares), dtype=np.int8), sizes)
+        return np.random.default_rng(self.seed).permutation(order).reshape(rows, cols)
+
+    def mask(self, part: str, window: Window) -> NDArray[np.bool_]:
+        """(h, w) bool: pixels of the window that belong to `part`, the buffer left out; none beyond the edge."""
+        place = self._place(part)
+        reach = self.buffer_px if place == 0 else 0
+        inside = np.zeros((window.height, window.width), bool)
+        inside[window.clipped(self.shape).within(window).slices] = True
+        for block in self._others(place, window.grown(reach)):
+            inside[block.grown(reach).within(window).clipped(inside.shape).slices] = False
+        return inside
+
+    def intersects_part(self, part: str, window: Window) -> bool:
+        """Whether a window reaches into any block of a part."""
+        place = self._place(part)
+        return any(self.block_assignment[row, col] == place for row, col in self._touched(window))
+
+    def blocks(self, part: str) -> list[Window]:
+        """The blocks of a part, row by row."""
+        every = blocks(self.shape, self.block_px)
+        return [
+            window
+            for window, place in zip(every, self.block_assignment.ravel(), strict=True)
+            if place == self._place(part)
+        ]
+
+    def windows(self, part: str, window_px: int) -> list[Window]:
+        """Non-overlapping windows that cover the blocks of a part, e.g. to validate on."""
+        return [
+            Window(block.row + window.row, block.col + window.col, window.height, window.width)
+            for block in self.blocks(part)
+            for window in blocks((block.height, block.width), window_px)
+        ]
+
+    def random_windows(self, part: str, window_px: int, count: int, rng: np.random.Generator) -> list[Window]:
+        """`count` windows centred in blocks of a part; they may reach out of it, so mask their labels with `mask`."""
+        chosen = self.blocks(part)
+        drawn = rng.integers(len(chosen), size=count)
+        middles = rng.random((count, 2))
+        windows = []
+        for index, (down, right) in zip(drawn, middles, strict=True):
+            block = chosen[index]
+            centre = block.row + int(down * block.height), block.col + int(right * block.width)
+            row, col = (
+                int(np.clip(middle - window_px // 2, 0, max(side - window_px, 0)))
+                for middle, side in zip(centre, self.shape, strict=True)
+            )
+            windows.append(Window(row, col, window_px, window_px))
+        return windows
+
+    def to_geojson(self, grid: Grid) -> dict[str, Any]:
+        """The blocks as a GeoJSON FeatureCollection with the property `part`; WGS 84, or pixels without a CRS."""
+        features = []
+        for window, place in zip(blocks(self.shape, self.block_px), self.block_assignment.ravel(), strict=True):
+            part = self.parts[place]
+            features.append({"type": "Feature", "properties": {"part": part}, "geometry": _outline(grid, window)})
+        return {
+            "type": "FeatureCollection",
+            "split": {
+                "shares": dict(self.shares),
+                "block_px": self.block_px,
+                "buffer_px": self.buffer_px,
+                "seed": self.seed,
+            },
+            "features": features,
+        }
+
+    def _place(self, part: str) -> int:
+        if part not in self.shares:
+            raise InputError(f"the split has the parts {self.parts}, not {part!r}. Use one of them.")
+        return self.parts.index(part)
+
+    def _touched(self, window: Window) -> list[tuple[int, int]]:
+        """Places (row, col) of the blocks that a window reaches into."""
+        inside = window.clipped(self.shape)
+        if not inside.height or not inside.width:
+            return []
+        rows = range(inside.row // self.block_px, -(-(inside.row + inside.height) // self.block_px))
+        cols = range(inside.col // self.block_px, -(-(inside.col + inside.width) // self.block_px))
+        return [(row, col) for row in rows for col in cols]
+
+    def _others(self, place: int, window: Window) -> list[Window]:
+        """Blocks of other parts that a window reaches into."""
+        side = self.block_px
+        found = [(row, col) for row, col in self._touched(window) if self.block_assignment[row, col] != place]
+        return [Window(row * side, col * side, side, side).clipped(self.shape) for row, col in found]
+
+
+def _outline(grid: Grid, window: Window) -> dict[str, Any]:
+    from rasterio.warp import transform_geom
+
+    bottom, right = window.row + window.height, window.col + window.width
+    corners = [
+        (window.col, window.row),
+        (right, window.row),
+        (right, bottom),
+        (window.col, bottom),
+        (window.col, window.row),
+    ]
+    geometry = {"type": "Polygon", "coordinates": [[list(grid.affine * corner) for corner in corners]]}
+    return geometry if grid.crs is None else dict(transform_geom(grid.crs.to_wkt(), WGS84, geometry))

@@ -1,0 +1,306 @@
+"""A recipe: all that decides how a model is trained, as one flat YAML of six sections.
+
+Takes YAML (`task / data / legend / model / train / predict`) and `section.key=value` overrides; gives a frozen value.
+Refuses unknown keys and bad values, naming the key and the nearest one that exists.
+"""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import parse_yaml, plain, read_yaml, write_text
+from deepnets4eo.segmenters.checksums import hash_of
+
+log = logging.getLogger(__name__)
+
+LossName = Literal["cross_entropy", "dice", "lovasz", "focal"]
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, and every key is known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSection(Section):
+    """Which scenes, and which windows of them are trained on and which validated on."""
+
+    folders: tuple[str, ...] = Field(
+        default=(), description="where the patterns of `layers` are looked up; --data sets it"
+    )
+    layers: dict[str, str] = Field(
+        default={"image": "*/image.tif", "labels": "*/labels.tif"},
+        description="layer -> glob pattern; files whose wildcards match alike make one scene",
+    )
+    scenes: tuple[dict[str, str], ...] = Field(
+        default=(), description="layer -> path, one mapping a scene; instead of layers"
+    )
+    dataset: str | None = Field(
+        default=None, description="dataset card whose layout pairs the files of folders[0]; layers given replace it"
+    )
+    dataset_split: str | None = Field(
+        default=None, description="split of that card: its train part alone is learnt from; none: the first"
+    )
+    bands: dict[str, tuple[int, ...]] = Field(
+        default={}, description="layer -> bands to use, counted from 1; others: all"
+    )
+    nodata: dict[str, float] = Field(default={}, description="layer -> value without data, instead of the file's own")
+    labels_legend: str | None = Field(default=None, description="legend the label files are stored in, if another")
+    unknown_labels: Literal["error", "void"] = Field(default="error", description="values that the legend lacks")
+    tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
+    windows_per_epoch: int = Field(default=1000, ge=1, description="an epoch has as many whole batches of them")
+    sampling: Literal["random", "balanced"] = Field(
+        default="balanced", description="balanced: a window per class in turn"
+    )
+    split: Literal["blocks", "scenes", "random"] = Field(
+        default="blocks", description="random is leaky, and stamped so"
+    )
+    val_share: float = Field(default=0.2, gt=0, lt=1, description="share of the blocks that are validated on")
+    val_scenes: tuple[str, ...] = Field(default=(), description="with split: scenes; names or patterns of scenes")
+    split_seed: int = Field(default=0, ge=0, description="apart from train.seed: other weights, same validation part")
+    block_px: int | None = Field(default=None, ge=16, description="side of a block of the split; none: by the scene")
+    buffer_px: int | None = Field(default=None, ge=0, description="not learnt from beside validation; none: 32")
+    num_workers: int = Field(default=2, ge=0, description="threads that read windows ahead of the network")
+
+
+class ModelSection(Section):
+    """A network by name, and the layers it sees."""
+
+    network: str | None = Field(default=None, description="a name of list_models()")
+    encoder: str | None = Field(default=None, description="encoder of an smp network")
+    encoder_weights: str | None = Field(
+        default=None, description="imagenet: downloaded on demand only; or a file or run, several by commas"
+    )
+    options: dict[str, Any] = Field(default={}, description="further arguments of the network, e.g. {patch_px: 64}")
+    layers: tuple[str, ...] = Field(default=("image",), min_length=1, description="inputs, concatenated in this order")
+
+    @property
+    def first_weights(self) -> list[str]:
+        """What `encoder_weights` names: files, runs or "imagenet", one a stream where it names several."""
+        return [source.strip() for source in (self.encoder_weights or "").split(",") if source.strip()]
+
+
+class TrainSection(Section):
+    """Optimisation of a network, and its augmentation."""
+
+    epochs: int = Field(default=50, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    lr: float = Field(default=5e-4, gt=0)
+    encoder_lr_factor: float = Field(default=1.0, ge=0, description="on lr, for the weights of the encoder")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
+    weight_decay: float = Field(default=1e-2, ge=0)
+    schedule: Literal["constant", "step", "poly", "one_cycle"] = "poly"
+    step_epochs: tuple[int, ...] = Field(default=(), description="step: epochs where lr falls; none: at 60 % and 85 %")
+    step_factor: float = Field(default=0.1, gt=0, le=1)
+    poly_power: float = Field(default=0.9, gt=0)
+    warmup_share: float = Field(
+        default=0.05, ge=0, lt=1, description="share of the steps in which lr rises; not for step"
+    )
+    losses: dict[LossName, float] = Field(default={"cross_entropy": 1.0}, min_length=1, description="loss -> weight")
+    class_weighting: Literal["none", "median_frequency"] = "none"
+    class_weights: dict[str, float] = Field(default={}, description="class name -> factor, on top of class_weighting")
+    flips: bool = True
+    rotations: bool = Field(default=True, description="by quarter turns")
+    photometric: float = Field(default=0.1, ge=0, le=1, description="strength of light and contrast changes; 0: none")
+    modality_dropout: dict[str, float] = Field(
+        default={}, description="layer -> share of windows shown without it; the run then predicts without it, too"
+    )
+    clip_norm: float = Field(default=0.0, ge=0, description="largest norm of the gradient; 0: not clipped")
+    patience: int = Field(default=0, ge=0, description="epochs without a better score before stopping; 0: never")
+    monitor: Literal["mean_iou", "mean_f1", "overall_accuracy", "kappa"] = "mean_iou"
+    keep: Literal["best", "last"] = Field(default="best", description="which epoch's weights become the run's")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(default="float32", description="bfloat16: mixed")
+    compile: bool = Field(default=False, description="fuse operations first, some minutes: for long trainings on a GPU")
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _positive_losses(self) -> TrainSection:
+        if min(self.losses.values()) < 0 or max(self.losses.values()) <= 0:
+            raise ValueError(f"has losses {self.losses}; expected weights of at least 0, one of them above")
+        return self
+
+
+class PredictSection(Section):
+    """Defaults that prediction with this run starts from."""
+
+    tile_px: int = Field(default=576, ge=32, description="side of a tile, its halo included")
+    halo_px: int = Field(default=32, ge=0, description="context cut off on each side; multiples of 32 suit poolings")
+    overlap_px: int = Field(default=0, ge=0, description="overlap of what is kept, blended by Hann weights")
+    scores: Literal["probabilities", "log-probabilities", "raw"] = Field(
+        default="probabilities", description="what is summed where tiles overlap"
+    )
+
+
+class Recipe(Section):
+    """All that decides a training. Branches add tasks with their own sections by subclassing."""
+
+    task: str = "segmentation"
+    data: DataSection = DataSection()
+    legend: str | dict[str, Any] = Field(default="", description="a name, a YAML file, or the classes themselves")
+    model: ModelSection = ModelSection()
+    train: TrainSection = TrainSection()
+    predict: PredictSection = PredictSection()
+
+    @model_validator(mode="after")
+    def _full_batch(self) -> Recipe:
+        if self.model.network and self.data.windows_per_epoch < self.train.batch_size:
+            raise ValueError(
+                f"has data.windows_per_epoch={self.data.windows_per_epoch}, which does not fill one batch of "
+                f"train.batch_size={self.train.batch_size}. Raise the first or lower the second"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _droppable(self) -> Recipe:
+        dropped = self.train.modality_dropout
+        if not dropped:
+            return self
+        if self.task != "segmentation" or not self.model.network:
+            raise ValueError("has train.modality_dropout, which only networks of the task segmentation learn with")
+        layers = self.model.layers
+        if not dropped.keys() <= set(layers) or not all(0 < share < 1 for share in dropped.values()):
+            raise ValueError(
+                f"has train.modality_dropout={dropped}; expected shares between 0 and 1 of layers in "
+                f"model.layers={list(layers)}, e.g. {{{layers[-1]}: 0.3}}"
+            )
+        if len(layers) < 2:
+            raise ValueError(f"has train.modality_dropout={dropped}, but {layers[0]} is all that the network sees")
+        return self
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, in the order of the sections."""
+        return plain(self.model_dump(mode="json"))
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the resolved recipe; equal recipes have equal hashes whatever the order of their keys."""
+        return hash_of(self.to_dict())
+
+    def save(self, path: str | Path) -> Path:
+        """Write the resolved recipe, its hash in the first line; it loads again as a recipe."""
+        body = yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
+        return write_text(path, f"# resolved recipe, sha256 {self.hash}\n{body}")
+
+
+RecipeType = TypeVar("RecipeType", bound=Recipe)
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """The mapping in a recipe file, not yet checked; InputError when it is none."""
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise InputError(f"{path} holds a {type(values).__name__}, expected the sections of a recipe: {_keys(Recipe)}.")
+    return values
+
+
+def resolve(
+    values: Mapping[str, Any], overrides: Sequence[str] = (), *, kind: type[RecipeType], where: str = "recipe"
+) -> RecipeType:
+    """Check a mapping with its `section.key=value` overrides and return the frozen recipe.
+
+    `section.key.name=value` sets one name of a value that is a mapping and leaves its others, as in model.options.width=8.
+
+    >>> resolve({"legend": "isprs"}, ["train.epochs=20"], kind=Recipe).train.epochs
+    20
+
+    Errors: InputError naming the key, its value and what was expected.
+    """
+    merged = {key: deepcopy(dict(value)) if isinstance(value, Mapping) else value for key, value in values.items()}
+    for override in overrides:
+        _apply(merged, override)
+    try:
+        return kind.model_validate(merged)
+    except ValidationError as error:
+        raise InputError("\n".join(_explain(detail, kind, where) for detail in error.errors())) from error
+
+
+def differing_keys(first: Recipe, second: Recipe) -> list[str]:
+    """Names of the values in which two recipes differ, as `section.key`."""
+    left, right = _flat(first.to_dict()), _flat(second.to_dict())
+    return sorted(key for key in left.keys() | right.keys() if left.get(key) != right.get(key))
+
+
+def _apply(values: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    keys = name.strip().split(".")
+    if not equals or not all(keys) or len(keys) > 3:
+        raise InputError(
+            f"--set {override} is not of the form section.key=value, as in --set train.epochs=20, or section.key.name=value, "
+            "as in --set model.options.width=8."
+        )
+    try:
+        value = parse_yaml(text, f"{text!r}")
+    except InputError as error:
+        raise InputError(f"--set {override}: {text!r} is not a YAML value ({error}). Quote it.") from error
+    target = values
+    for key in keys[:-1]:
+        if target.get(key) is None:
+            target[key] = {}
+        target = target[key]
+        if not isinstance(target, dict):
+            raise InputError(f"--set {override}: {key} is {target!r}, a single value without keys. Set {key} itself.")
+    _say_what_goes(name.strip(), target.get(keys[-1]), value)
+    target[keys[-1]] = value
+
+
+def _say_what_goes(name: str, before: Any, after: Any) -> None:
+    """A mapping set as a whole loses what the recipe had in it, such as a network's head; without a word nobody sees."""
+    if isinstance(before, dict) and isinstance(after, dict) and (gone := [key for key in before if key not in after]):
+        one = f"{name}.{next(iter(after), gone[0])}=VALUE"
+        log.warning(
+            "--set %s replaces all of it; no longer set: %s. To keep the rest, set one name: --set %s.",
+            name, ", ".join(f"{key}={before[key]!r}" for key in gone), one,
+        )  # fmt: skip
+
+
+def _explain(detail: Any, kind: type[Recipe], where: str) -> str:
+    location = ".".join(str(part) for part in detail["loc"] if part != "[key]")
+    if detail["type"] == "extra_forbidden":
+        return f"{where}: unknown key {location!r}. {_nearest(detail['loc'], kind)}"
+    return refused_value(detail, location, where)
+
+
+def refused_value(detail: Any, key: str, where: str) -> str:
+    """In a sentence why pydantic refused a value; detail : one of `ValidationError.errors()`, of `key` in the file `where`."""
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        return f"{where}: {key + ' ' if key else ''}{message}."
+    return f"{where}: {key} is {detail['input']!r}. {message}."
+
+
+def _nearest(location: Sequence[Any], kind: type[Recipe]) -> str:
+    section: Any = kind
+    for part in location[:-1]:
+        section = section.model_fields[part].annotation
+    candidates = {name: (*location[:-1], name) for name in section.model_fields}
+    if not difflib.get_close_matches(str(location[-1]), candidates):
+        for name, field in kind.model_fields.items():  # right key, wrong section
+            inner = getattr(field.annotation, "model_fields", {})
+            candidates |= {key: (name, key) for key in inner if key not in candidates}
+    close = difflib.get_close_matches(str(location[-1]), candidates, n=1)
+    if close:
+        return f"Did you mean {'.'.join(candidates[close[0]])!r}?"
+    return f"Keys here are: {_keys(section)}."
+
+
+def _keys(section: type[BaseModel]) -> str:
+    return ", ".join(section.model_fields)
+
+
+def _flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    pairs: Iterable[tuple[str, Any]] = (
+        (f"{section}.{key}", value)
+        for section, inner in values.items()
+        for key, value in (inner.items() if isinstance(inner, dict) else [("", inner)])
+    )
+    return {key.rstrip("."): value for key, value in pairs}

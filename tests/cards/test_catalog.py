@@ -1,0 +1,132 @@
+"""The catalog finds cards and recipes, in a checkout and in an installed package, and dataset cards hold together."""
+
+import pytest
+
+from deepnets4eo.cards import catalog
+from deepnets4eo.cards.dataset_card import DatasetCard, load_protocol
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import read_yaml, write_yaml
+
+
+def test_the_cards_of_the_toolbox_are_found():
+    assert {"isprs", "isprs-torchgeo", "isprs-mmseg", "isprs-delta", "dfc2015", "xbd", "bright", "cems_damage",
+            "unosat_damage", "asprs_las", "minicity"} <= set(catalog.legends())  # fmt: skip
+    assert {"isprs_vaihingen", "isprs_potsdam", "dfc2015", "xbd", "bright", "minicity"} <= set(catalog.datasets())
+    assert catalog.dataset_path("xbd").is_file()
+    assert catalog.legend_path("xbd").is_file()
+    assert catalog.dataset_path("xbd") != catalog.legend_path("xbd")
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """The package as a wheel installs it: cards inside, nothing beside."""
+    package = tmp_path / "site-packages" / "deepnets4eo"
+    for file in ("models/ready/card.md", "models/trainable/recipe.yaml", "models/notes.txt", "datasets/town.yaml",
+                 "datasets/legends/plain.yaml"):  # fmt: skip
+        (package / file).parent.mkdir(parents=True, exist_ok=True)
+        (package / file).write_text("name: x\n")
+    (package.parent / "datasets").mkdir()  # some other project's package of that name
+    monkeypatch.setattr(catalog, "PACKAGE", package)
+    return package
+
+
+def test_an_installed_package_carries_its_cards(installed):
+    assert catalog.recipes() == ["ready", "trainable"]
+    assert catalog.datasets() == ["town"]
+    assert catalog.legends() == ["plain"]
+    assert catalog.recipe_path("trainable") == installed / "models/trainable/recipe.yaml"
+    assert catalog.model_path("ready") == installed / "models/ready"
+
+
+def test_a_model_without_recipe_cannot_be_trained(installed):
+    with pytest.raises(InputError, match=r"ready has no recipe\.yaml"):
+        catalog.recipe_path("ready")
+
+
+def test_an_unknown_name_proposes_the_nearest(installed):
+    with pytest.raises(InputError, match='no model "trainabel". Did you mean "trainable"'):
+        catalog.recipe_path("trainabel")
+    with pytest.raises(InputError, match='no dataset "twon". Did you mean "town"'):
+        catalog.dataset_path("twon")
+    with pytest.raises(InputError, match=r"Known: plain"):
+        catalog.legend_path("zzz")
+
+
+def test_a_path_that_exists_is_taken_as_it_is(installed, tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("model: unet\n")
+    assert catalog.recipe_path(recipe) == recipe
+    assert catalog.dataset_path(recipe) == recipe
+    (tmp_path / "run").mkdir()
+    assert catalog.model_path(tmp_path / "run") == tmp_path / "run"
+    with pytest.raises(InputError, match=r"absent\.yaml does not exist"):
+        catalog.legend_path(tmp_path / "absent.yaml")
+
+
+@pytest.mark.parametrize("name", catalog.datasets())
+def test_every_dataset_card_is_checked_and_refers_to_what_exists(name):
+    card = DatasetCard.load(name)
+    assert card.name == name
+    assert card.source
+    assert card.licence
+    Legend.load(card.legend)
+    for protocol in card.protocols.values():
+        legend = Legend.load(protocol.legend)
+        for ignored in protocol.ignored_classes:
+            legend.index(ignored)
+    for parts in card.splits.values():
+        tiles = [tile for part in parts.values() for tile in part]
+        assert len(tiles) == len(set(tiles)), "a tile is in two parts of one split"
+
+
+def test_the_published_splits_have_their_sizes():
+    vaihingen, potsdam = DatasetCard.load("isprs_vaihingen").splits, DatasetCard.load("isprs_potsdam").splits
+    sizes = {name: [len(tiles) for tiles in parts.values()] for name, parts in (vaihingen | potsdam).items()}
+    assert [len(tiles) for tiles in vaihingen["deepnetsforeo"].values()] == [12, 4]
+    assert [len(tiles) for tiles in vaihingen["official"].values()] == [16, 17]
+    assert sizes["deepnetsforeo-fold1"] == [19, 5]
+
+
+def test_a_protocol_is_found_by_dataset_and_name():
+    assert load_protocol("isprs_vaihingen/deepnetsforeo").reference == "eroded"
+    with pytest.raises(InputError, match='no protocol "deepnetsforoe".* Did you mean "deepnetsforeo"'):
+        load_protocol("isprs_vaihingen/deepnetsforoe")
+    with pytest.raises(InputError, match="expected DATASET/PROTOCOL"):
+        load_protocol("isprs_vaihingen")
+
+
+def test_a_card_with_an_unknown_key_names_the_nearest(tmp_path):
+    card = read_yaml(catalog.dataset_path("xbd"))
+    with pytest.raises(InputError, match='licnce is unknown. Did you mean "licence"'):
+        DatasetCard.load(write_yaml(tmp_path / "card.yaml", card | {"licnce": "none"}))
+    del card["licence"]
+    with pytest.raises(InputError, match="licence: Field required"):
+        DatasetCard.load(write_yaml(tmp_path / "card.yaml", card))
+
+
+@pytest.mark.parametrize("name", catalog.datasets())
+def test_published_scores_name_classes_and_protocols_of_their_card(name):
+    card = DatasetCard.load(name)
+    legend = Legend.load(card.legend)
+    for scores in card.published.values():
+        assert scores.protocol in card.protocols
+        assert scores.source
+        assert all(legend.names[legend.index(label)] == label for label in scores.f1)
+        assert all(0 <= value <= 100 for value in scores.f1.values())
+    for kind in card.checksums.values():
+        assert kind.partition(":")[0] in {"md5", "sha256"}
+
+
+def test_the_published_tables_are_those_of_the_papers():
+    contest = DatasetCard.load("dfc2015").published
+    assert list(contest)[:8] == [
+        "Expert", "RGB/SVM", "RGBd/SVM", "RGBdI/SVM", "HOG32/SVM", "HOG16/SVM", "HSV/SVM", "HSVDGr/SVM",
+    ]  # fmt: skip
+    assert len(contest) == 16
+    assert contest["DtMM"].f1 == {"car": 48.46}
+    assert contest["SOM"].f1 == {"boat": 51.45}
+    assert contest["RGBd+ VGG/SVM"].overall_accuracy == 76.56
+    assert contest["RGBd+ trained AlexNet"].kappa == 0.78
+    assert DatasetCard.load("isprs_potsdam").published["FuseNet RGB + OSM (binary)"].overall_accuracy == 92.3
+    assert DatasetCard.load("isprs_vaihingen").published["FCN (DLR_2)"].f1["car"] == 76.3

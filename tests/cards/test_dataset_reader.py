@@ -1,0 +1,242 @@
+"""Datasets read by their cards: tiles by id, parts of splits, other patterns, and what is missing by name."""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_up_datasets import class_places, make_dataset, tile_path, write
+from rasterio.enums import ColorInterp
+
+from deepnets4eo.cards.catalog import dataset_path
+from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards.dataset_reader import open_dataset, strip_leading_zeros
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import read_yaml
+from deepnets4eo.inspection.datasets import inspect_dataset
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.training.job import load_recipe
+from deepnets4eo.training.recipe import DataSection
+from deepnets4eo.training.scenes import dataset_scenes, open_scenes
+from deepnets4eo.training.segmentation import prepare
+
+VAIHINGEN = ["1", "3", "5", "7", "11", "13", "15", "17", "21", "23", "26", "28", "30", "32", "34", "37"]
+PLACES = {
+    "isprs_vaihingen": VAIHINGEN,
+    "isprs_potsdam": ["2_10", "6_8", "2_11"],
+    "dfc2015": ["1", "3", "5", "6", "7"],
+    "dfc2018": ["272056_3289689", "273844_3289689"],
+    "dfc2019": ["JAX_004_006", "OMA_001_002"],
+    "loveda": ["Train/Urban/1366", "Train/Rural/0", "Val/Rural/2522"],
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_every_layout_is_read_back_tile_by_tile(name: str, tmp_path: Path) -> None:
+    card = make_dataset(tmp_path, name, PLACES[name])
+    tiles = open_dataset(card, tmp_path, layers=list(card.layout))
+    assert {strip_leading_zeros(tile) for tile in tiles} == {strip_leading_zeros(tile) for tile in PLACES[name]}
+    for tile, sources in tiles.items():
+        assert set(sources) == set(card.layout)
+        for layer, path in sources.items():
+            assert path == tmp_path / tile_path(card, layer, tile), (tile, layer)
+
+
+def test_a_part_has_the_tiles_that_the_card_lists(tmp_path: Path) -> None:
+    make_dataset(tmp_path, "isprs_vaihingen", VAIHINGEN, ["image", "labels"])
+    train = open_dataset("isprs_vaihingen", tmp_path, part="train")
+    test = open_dataset("isprs_vaihingen", tmp_path, part="test")
+    assert list(test) == ["5", "15", "21", "30"]
+    assert len(train) == 12
+    assert not set(train) & set(test)
+    assert set(train["1"]) == {"image", "labels"}, "heights are taken by default only where there are some"
+    held = open_dataset("isprs_vaihingen", tmp_path, split="deepnetsforeo-fold1", part="test")
+    assert list(held) == ["32", "34", "37"]
+
+
+def test_zero_padded_names_are_the_same_tile(tmp_path: Path) -> None:
+    make_dataset(tmp_path, "isprs_potsdam", ["2_10"], ["image", "dsm", "labels"])
+    tiles = open_dataset("isprs_potsdam", tmp_path)
+    assert list(tiles) == ["2_10"]
+    assert tiles["2_10"]["dsm"].name == "dsm_potsdam_02_10.tif"
+    assert strip_leading_zeros("10_20") == "10_20"
+    assert strip_leading_zeros("area007/00") == "area7/0"
+
+
+def test_parts_given_by_folder_or_wildcard_take_what_lies_there(tmp_path: Path) -> None:
+    make_dataset(tmp_path / "love", "loveda", PLACES["loveda"])
+    assert list(open_dataset("loveda", tmp_path / "love", part="train")) == ["Train/Rural/0", "Train/Urban/1366"]
+    rural = open_dataset("loveda", tmp_path / "love", split="rural-to-urban", part="train")
+    assert list(rural) == ["Train/Rural/0"]
+    make_dataset(tmp_path / "us3d", "dfc2019", PLACES["dfc2019"])
+    assert list(open_dataset("dfc2019", tmp_path / "us3d", part="test")) == ["OMA_001_002"]
+    with pytest.raises(InputError, match="holds nothing of loveda"):
+        open_dataset("loveda", tmp_path / "love", split="rural-to-urban", part="test")
+
+
+def test_a_missing_file_is_told_by_tile_layer_and_place(tmp_path: Path) -> None:
+    card = make_dataset(tmp_path, "isprs_vaihingen", VAIHINGEN, ["image", "labels"])
+    (tmp_path / tile_path(card, "labels", "21")).unlink()
+    with pytest.raises(InputError, match=r"1 of 4 tiles of isprs_vaihingen have no labels: 21\. .*area21\.tif"):
+        open_dataset(card, tmp_path, part="test")
+    with pytest.raises(InputError, match=r"17 tiles .* have no image: 2, 4, 6"):
+        open_dataset(card, tmp_path, split="official", part="test")
+    with pytest.raises(InputError, match=r"have no dsm: .*dsm_09cm_matching_area5\.tif"):
+        open_dataset(card, tmp_path, part="test", layers=["image", "dsm"])
+
+
+def test_patterns_and_variants_replace_the_cards(tmp_path: Path) -> None:
+    card = make_dataset(tmp_path, "isprs_potsdam", ["2_10"])
+    infrared = open_dataset(card, tmp_path, layout={"image": "image_irrg"}, layers=["image"])
+    assert infrared["2_10"]["image"].name.endswith("_IRRG.tif")
+    own = open_dataset(card, tmp_path, layout={"labels": "3_Ortho_IRRG/top_potsdam_{id}_IRRG.tif"}, layers=["labels"])
+    assert own["2_10"]["labels"].parent.name == "3_Ortho_IRRG"
+    with pytest.raises(InputError, match='no layer "image_irgr".* Did you mean "image_irrg"'):
+        open_dataset(card, tmp_path, layout={"image": "image_irgr"})
+
+
+def test_unknown_parts_splits_and_layers_are_named(tmp_path: Path) -> None:
+    make_dataset(tmp_path, "loveda", PLACES["loveda"])
+    with pytest.raises(InputError, match='no part "tset", only train, test'):
+        open_dataset("loveda", tmp_path, part="tset")
+    with pytest.raises(InputError, match='no split "validatoin".*Did you mean "validation"'):
+        open_dataset("loveda", tmp_path, split="validatoin", part="test")
+    with pytest.raises(InputError, match="has the layers image, labels, not dsm"):
+        open_dataset("loveda", tmp_path, layers=["dsm"])
+    with pytest.raises(InputError, match="is not a folder"):
+        open_dataset("loveda", tmp_path / "absent")
+
+
+@pytest.mark.parametrize("name", ["isprs_vaihingen", "dfc2015", "dfc2019", "loveda"])
+def test_scenes_hold_the_labels_of_the_cards_legend(name: str, tmp_path: Path) -> None:
+    make_dataset(tmp_path, name, PLACES[name])
+    card = DatasetCard.load(name)
+    legend = Legend.load(card.legend)
+    scenes = dataset_scenes(card, tmp_path)
+    assert len(scenes) == len(PLACES[name])
+    for named in scenes:
+        number = PLACES[name].index(named.name.replace("-", "/"))
+        places = class_places(number, legend.num_classes)
+        np.testing.assert_array_equal(named.scene.read()["labels"], np.array(legend.values)[places])
+
+
+def test_one_label_raster_serves_all_tiles(tmp_path: Path) -> None:
+    make_dataset(tmp_path, "dfc2018", PLACES["dfc2018"])
+    first, second = dataset_scenes("dfc2018", tmp_path)
+    assert first.sources["labels"] == second.sources["labels"]
+    assert set(np.unique(first.scene.read()["labels"])) == set(range(1, 21))
+    assert (second.scene.read()["labels"] == 255).all(), "the raster ends where the first tile does"
+
+
+def test_a_recipe_learns_from_the_train_part_alone(tmp_path: Path) -> None:
+    make_dataset(tmp_path, "isprs_vaihingen", VAIHINGEN, ["image", "image", "labels"])
+    data = DataSection(folders=(str(tmp_path),), dataset="isprs_vaihingen")
+    scenes = open_scenes(data, ["image"], Legend.load("isprs"))
+    assert [named.name for named in scenes] == ["1", "3", "7", "11", "13", "17", "23", "26", "28", "32", "34", "37"]
+    other = open_scenes(data.model_copy(update={"dataset_split": "official"}), ["image"], Legend.load("isprs-mmseg"))
+    assert len(other) == 16
+    assert {1, 6} <= set(np.unique(other[0].scene.read()["labels"])), "labels are seen in the recipe's legend"
+    with pytest.raises(InputError, match="needs one folder, got 0"):
+        open_scenes(data.model_copy(update={"folders": ()}), ["image"], Legend.load("isprs"))
+
+
+def test_a_recipe_says_which_part_it_learnt_from_and_takes_the_cards_legend(tmp_path: Path) -> None:
+    make_dataset(tmp_path, "isprs_vaihingen", VAIHINGEN, ["image", "labels"])
+    overrides = ["data.dataset=isprs_vaihingen", "data.tile_px=32", "data.block_px=16", "data.buffer_px=0"]
+    recipe, _ = load_recipe("unet-resnet34", data=tmp_path, overrides=overrides)
+    assert recipe.legend == "isprs"
+    prepared = prepare(recipe)
+    assert len(prepared.parts.scenes) == 12
+    expected = {"name": "isprs_vaihingen", "split": "deepnetsforeo", "part": "train"}
+    assert prepared.parts.describe()["dataset"] == expected
+    assert prepared.parts.to_geojson()["split"]["dataset"] == expected
+
+
+def test_globs_of_a_recipe_give_way_to_the_card_and_names_of_layers_do_not(tmp_path: Path) -> None:
+    make_dataset(tmp_path, "isprs_potsdam", PLACES["isprs_potsdam"])
+    globs = {"image": "*/image.tif", "labels": "*/labels.tif"}
+    data = DataSection(folders=(str(tmp_path),), dataset="isprs_potsdam", layers=globs | {"image": "image_irrg"})
+    with pytest.raises(InputError, match="17 of 19 tiles"):
+        open_scenes(data, ["image"], Legend.load("isprs"))
+    scenes = dataset_scenes("isprs_potsdam", tmp_path, data=data)
+    assert scenes[0].sources["image"].endswith("_IRRG.tif")
+    assert scenes[0].sources["labels"].endswith("_label.tif")
+
+
+def test_labels_stored_as_values_are_refused_until_their_legend_is_named(tmp_path: Path) -> None:
+    card = make_dataset(tmp_path, "isprs_vaihingen", ["1"], ["image", "labels"])
+    write(tmp_path / tile_path(card, "labels", "1"), class_places(0, 6)[None] + np.uint8(1))
+    with pytest.raises(InputError, match="has 1 bands, the labels of isprs_vaihingen 3"):
+        dataset_scenes(card, tmp_path)
+    (named,) = dataset_scenes(
+        card, tmp_path, data=DataSection(labels_legend="isprs-mmseg"), legend=Legend.load("isprs")
+    )
+    np.testing.assert_array_equal(named.scene.read()["labels"], class_places(0, 6))
+
+
+def test_an_infrared_band_that_is_marked_alpha_is_not_lost_in_silence(tmp_path: Path) -> None:
+    card = make_dataset(tmp_path, "isprs_potsdam", ["2_10"], ["image_rgbir", "labels"])
+    data = DataSection(layers={"image": "image_rgbir"})
+    (named,) = dataset_scenes(card, tmp_path, data=data)
+    assert named.scene.layers["image"].count == 4
+    with rasterio.open(tmp_path / tile_path(card, "image_rgbir", "2_10"), "r+") as file:
+        colors = ColorInterp
+        file.colorinterp = (colors.red, colors.green, colors.blue, colors.alpha)
+    with pytest.raises(InputError, match="has 3 bands, the image of isprs_potsdam 4 .*the last is marked alpha"):
+        dataset_scenes(card, tmp_path, data=data)
+
+
+WORD = st.text(st.sampled_from("abcXYZ019"), min_size=1, max_size=4)
+IDS = st.lists(WORD, min_size=1, max_size=3).map("_".join)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    ids=st.lists(
+        st.tuples(WORD, IDS), min_size=1, max_size=4, unique_by=lambda pair: strip_leading_zeros("/".join(pair))
+    )
+)
+def test_any_id_is_read_back_from_the_names_it_makes(ids: list[tuple[str, str]]) -> None:
+    values = read_yaml(dataset_path("loveda"))
+    values["layout"] = {"image": "{area}/rgb [1]/{area}-{id}_x.tif", "labels": "{area}/{id}.y.tif"}
+    card = DatasetCard.model_validate(values)
+    with tempfile.TemporaryDirectory() as folder:
+        for area, tile in ids:
+            for path in (f"{area}/rgb [1]/{area}-{tile}_x.tif", f"{area}/{tile}.y.tif"):
+                (Path(folder) / path).parent.mkdir(parents=True, exist_ok=True)
+                (Path(folder) / path).touch()
+        assert set(open_dataset(card, folder)) == {f"{area}/{tile}" for area, tile in ids}
+
+
+CROPS = {"image": "img_dir/{id}.png", "labels": "ann_dir/{id}.png"}
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", ["isprs_vaihingen", "isprs_potsdam"])
+def test_real_crops_are_read_by_patterns_of_ones_own(name: str, real_data: Path) -> None:
+    root = real_data / f"{name}_crop"
+    data = DataSection(layers=CROPS, labels_legend="isprs-mmseg")
+    (named,) = dataset_scenes(name, root, data=data, legend=Legend.load("isprs"))
+    labels = named.scene.read()["labels"]
+    stored = Layer.open(root / "ann_dir" / f"{named.name}.png").read()[0][0]
+    assert labels.shape == (512, 512)
+    np.testing.assert_array_equal(labels[stored > 0], stored[stored > 0] - 1)
+    assert (labels[stored == 0] == 255).all(), "0 is clutter or a border there: nobody can tell which"
+    with pytest.raises(InputError, match="has 1 bands"):
+        dataset_scenes(name, root, data=DataSection(layers=CROPS))
+
+
+@pytest.mark.real_data
+def test_a_real_loveda_tile_is_read_and_checked(real_data: Path) -> None:
+    root = real_data / "loveda"
+    (named,) = dataset_scenes("loveda", root, data=DataSection(layers=CROPS))
+    sample = named.scene.read()
+    assert sample["image"].shape == (3, 1024, 1024)
+    assert set(np.unique(sample["labels"])) <= set(Legend.load("loveda").values) | {255}
+    found = inspect_dataset(str(root), DatasetCard.load("loveda").with_layout(CROPS), thorough=True)
+    assert found.facts["files"] == "2 looked at, 0 broken"
+    assert not any("legend" in problem or "px" in problem for problem in found.problems)

@@ -1,0 +1,282 @@
+"""`check`: facts are right, and every trouble is said with its remedy."""
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from pyproj import Transformer
+from shapely.geometry import LineString, Polygon, box
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.inspection.files import inspect, overlaps
+
+PLACE = {"crs": "EPSG:32633", "transform": Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)}
+
+
+def write(path: Path, array: np.ndarray, **profile: object) -> str:
+    count, height, width = array.shape
+    with rasterio.open(
+        path, "w", driver="GTiff", count=count, height=height, width=width, dtype=array.dtype, **profile
+    ) as file:
+        file.write(array)
+    return str(path)
+
+
+def test_a_sound_raster_has_facts_and_no_problem(tmp_path: Path) -> None:
+    array = np.random.default_rng(0).integers(0, 255, (3, 50, 60)).astype(np.uint8)
+    found = inspect(write(tmp_path / "a.tif", array, **PLACE))
+    assert found.problems == []
+    assert found.facts["size"] == "50 rows × 60 columns × 3 bands of uint8"
+    assert found.facts["pixel"] == "0.5 × 0.5 m on the ground"
+    assert found.facts["CRS"].startswith("EPSG:32633")
+
+
+@pytest.mark.parametrize(
+    ("array", "profile", "problem"),
+    [
+        (np.full((1, 9, 9), 7, np.uint8), PLACE, "constant: band_1"),
+        (np.zeros((1, 9, 9), np.uint8), PLACE | {"nodata": 0}, "no pixel is valid"),
+        (np.full((1, 9, 9), np.nan, np.float32), PLACE, "no pixel is valid"),
+        (np.arange(81, dtype=np.uint8).reshape(1, 9, 9), {}, "no CRS"),
+        (np.arange(81, dtype=np.uint16).reshape(1, 9, 9), PLACE, "8-bit values"),
+    ],
+)
+def test_what_is_wrong_with_a_raster_is_said(array: np.ndarray, profile: dict, problem: str, tmp_path: Path) -> None:
+    assert any(problem in text for text in inspect(write(tmp_path / "a.tif", array, **profile)).problems)
+
+
+def test_labels_outside_the_legend_are_listed(tmp_path: Path) -> None:
+    array = np.array([[[0, 1, 9], [255, 5, 9]]], np.uint8)
+    found = inspect(write(tmp_path / "labels.tif", array, **PLACE), Legend.load("isprs"))
+    assert any("values [9]" in problem or "values [np.int64(9)]" in problem for problem in found.problems)
+
+
+def test_a_vector_is_described_and_its_faults_counted(tmp_path: Path) -> None:
+    bow_tie = Polygon([(0, 0), (10, 10), (10, 0), (0, 10)])
+    frame = gpd.GeoDataFrame({"id": [1, 2]}, geometry=[box(0, 0, 10, 10), bow_tie], crs="EPSG:32633")
+    frame.to_file(tmp_path / "f.gpkg")
+    found = inspect(str(tmp_path / "f.gpkg"))
+    assert found.facts["features"].startswith("2: 2 Polygon")
+    assert any("1 geometries are invalid" in problem for problem in found.problems)
+
+
+def test_lines_cannot_serve_as_footprints(tmp_path: Path) -> None:
+    gpd.GeoDataFrame(geometry=[LineString([(0, 0), (1, 1)])], crs="EPSG:4326").to_file(tmp_path / "lines.geojson")
+    assert any("no polygons" in problem for problem in inspect(str(tmp_path / "lines.geojson")).problems)
+
+
+@pytest.mark.parametrize("name", ["missing.tif", "missing.gpkg", "missing.json"])
+def test_a_missing_file_is_a_problem_not_a_crash(name: str, tmp_path: Path) -> None:
+    found = inspect(str(tmp_path / name))
+    assert found.kind == "unreadable"
+    assert "does not exist" in found.problems[0]
+
+
+def test_overlap_is_said_both_ways_and_its_absence_too(tmp_path: Path) -> None:
+    array = np.arange(100, dtype=np.uint8).reshape(1, 10, 10)
+    far = PLACE | {"transform": Affine(0.5, 0, 900_000, 0, -0.5, 4_000_000)}
+    paths = [write(tmp_path / "a.tif", array, **PLACE), write(tmp_path / "b.tif", array, **PLACE)]
+    paths.append(write(tmp_path / "far.tif", array, **far))
+    lines = overlaps([inspect(path) for path in paths])
+    assert f"{paths[1]} covers 100.0% of {paths[0]}" in lines
+    assert any("do not overlap" in line and "far.tif" in line for line in lines)
+
+
+def test_layers_on_one_grid_are_said_in_one_line(tmp_path: Path) -> None:
+    array = np.arange(100, dtype=np.uint8).reshape(1, 10, 10)
+    paths = [write(tmp_path / f"{name}.tif", array, **PLACE) for name in ("image", "dsm", "labels")]
+    assert overlaps([inspect(path) for path in paths]) == [f"{', '.join(paths)} lie on one grid."]
+
+
+@pytest.mark.real_data
+def test_the_joplin_footprints_cover_both_images(real_data: Path) -> None:
+    joplin = real_data / "joplin"
+    found = [inspect(str(joplin / name)) for name in ("pre", "post", "joplin.geojson")]
+    assert [item.problems for item in found] == [[], [], []]
+    assert any("joplin.geojson covers 100.0%" in line for line in overlaps(found))
+
+
+def raster(tmp_path: Path, array: np.ndarray, name: str = "a.tif", **profile: object):
+    return inspect(write(tmp_path / name, array, **(PLACE | profile)))
+
+
+def test_the_facts_of_a_raster_word_for_word(tmp_path: Path) -> None:
+    array = np.arange(2 * 50 * 60, dtype=np.int16).reshape(2, 50, 60)
+    array[0, 0, :30] = array[1, 0, :30] = -1
+    found = raster(tmp_path, array, nodata=-1)
+    assert found.kind == "raster"
+    assert found.problems == []
+    extent = found.facts.pop("extent")
+    assert found.facts == {
+        "size": "50 rows × 60 columns × 2 bands of int16",
+        "bands": "band_1, band_2",
+        "CRS": "EPSG:32633 WGS 84 / UTM zone 33N",
+        "pixel": "0.5 × 0.5 m on the ground",
+        "not valid": "1.0% of the pixels (nodata -1)",
+        "values": "30 to 2999; 3030 to 5999",
+    }
+    words = [word.rstrip(",") for word in extent.split()]
+    corner = Transformer.from_crs("EPSG:32633", "EPSG:4326", always_xy=True).transform
+    west, north = corner(500_000, 4_000_000)
+    east, south = corner(500_030, 3_999_975)
+    assert words[::2] == ["longitude", "to", "latitude", "to"]
+    assert list(map(float, words[1::2])) == pytest.approx([west, east, south, north], abs=2e-6)
+
+
+def test_many_bands_and_pixels_that_are_not_square_are_said(tmp_path: Path) -> None:
+    array = np.arange(13 * 9, dtype=np.uint8).reshape(13, 3, 3)
+    for stretch, said in ((1.03, True), (1.01, False)):
+        found = raster(tmp_path, array, transform=Affine(0.5, 0, 500_000, 0, -0.5 * stretch, 4_000_000))
+        assert ("pixel shape" in found.facts) is said
+    assert found.facts["bands"] == ", ".join(f"band_{band}" for band in range(1, 13)) + " …"
+    assert found.facts["values"] == "; ".join(f"{9 * band} to {9 * band + 8}" for band in range(6)) + " …"
+    assert found.facts["pixel"] == "0.5 × 0.505 m on the ground"
+    assert "(nodata" not in found.facts["not valid"]
+
+
+def test_tiles_of_a_folder_are_a_mosaic(tmp_path: Path) -> None:
+    array = np.arange(100, dtype=np.uint8).reshape(1, 10, 10)
+    (tmp_path / "tiles").mkdir()
+    for number in range(2):
+        transform = Affine(0.5, 0, 500_000 + 5 * number, 0, -0.5, 4_000_000)
+        write(tmp_path / "tiles" / f"{number}.tif", array, **(PLACE | {"transform": transform}))
+    found = inspect(str(tmp_path / "tiles"))
+    assert found.kind == "mosaic"
+    assert found.facts["size"].startswith("10 rows × 20 columns")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "top", "said"), [("uint16", 255, True), ("uint16", 256, False), ("uint8", 255, False)]
+)
+def test_bytes_in_sixteen_bits_are_said(dtype: str, top: int, said: bool, tmp_path: Path) -> None:
+    found = raster(tmp_path, np.linspace(0, top, 81).astype(dtype).reshape(1, 9, 9))
+    assert any("8-bit values" in problem for problem in found.problems) is said
+
+
+def test_infinite_values_and_constant_bands_are_said_by_name(tmp_path: Path) -> None:
+    array = np.stack([np.arange(81), np.full(81, 3), np.arange(81)]).reshape(3, 9, 9).astype(np.float32)
+    array[0, 0, 0] = np.inf
+    assert raster(tmp_path, array).problems == [
+        "constant: band_2 has one value only.",
+        "it holds infinite values, which are not valid. Set them to nodata.",
+    ]
+
+
+def test_far_values_are_said_with_the_command_that_declares_them(tmp_path: Path) -> None:
+    array = np.linspace(100, 300, 10_000).reshape(1, 100, 100).astype(np.float32)
+    array[0, :3] = -9999
+    path = tmp_path / "a.tif"
+    (problem,) = raster(tmp_path, array).problems
+    assert problem.startswith("band_1 holds -9999, far from all others (106")
+    assert problem.endswith(f"would be scaled by them; declare it as nodata: gdal_edit.py -a_nodata -9999 {path}.")
+    array[0, :3] = 123_456
+    (problem,) = raster(tmp_path, array).problems
+    assert problem.endswith("set them to a nodata value that it declares.")
+
+
+def test_the_shares_of_classes_are_those_of_valid_pixels(tmp_path: Path) -> None:
+    labels = np.array([[[0, 0, 1, 4], [0, 0, 255, 255]]], np.uint8)
+    found = inspect(write(tmp_path / "l.tif", labels, **PLACE, nodata=255), Legend.load("isprs"))
+    assert found.facts["legend"] == "isprs (6 classes)"
+    assert found.facts["classes"] == "impervious 66.7%, building 16.7%, car 16.7%"
+    assert found.problems == []
+
+
+@pytest.mark.parametrize(
+    ("array", "problem"),
+    [
+        (
+            np.array([[[0, 9]]], np.uint8),
+            "values [9] are not in the legend isprs; remap them, or choose another legend.",
+        ),
+        (np.array([[[0, 256]]], np.int16), "labels must be whole numbers 0–255; it holds int16 0–256."),
+        (np.array([[[0, -1]]], np.int16), "labels must be whole numbers 0–255; it holds int16 -1–0."),
+        (np.array([[[0, 1]]], np.float32), "labels must be whole numbers 0–255; it holds float32 0.0–1.0."),
+    ],
+)
+def test_labels_that_are_none_are_said(array: np.ndarray, problem: str, tmp_path: Path) -> None:
+    assert problem in inspect(write(tmp_path / "l.tif", array, **PLACE), Legend.load("isprs")).problems
+
+
+def test_colours_are_labels_too(tmp_path: Path) -> None:
+    legend = Legend.load("isprs")
+    image = legend.decode(np.array([[0, 1], [1, 1]], np.uint8))
+    assert (
+        inspect(write(tmp_path / "l.tif", image, **PLACE), legend).facts["classes"]
+        == "impervious 25.0%, building 75.0%"
+    )
+    image[:, 0, 0] = 7
+    problems = inspect(write(tmp_path / "l.tif", image, **PLACE), legend).problems
+    assert any(
+        problem.startswith("it is no label raster of isprs: 1 colours are not in legend") for problem in problems
+    )
+
+
+def test_the_facts_of_a_vector_word_for_word(tmp_path: Path) -> None:
+    shapes = [box(500_000, 4_000_000, 500_010, 4_000_010), box(500_100, 4_000_000, 500_110, 4_000_030), None]
+    frame = gpd.GeoDataFrame({"id": [1, 2, 3], "kind": ["a", "b", "c"]}, geometry=shapes, crs="EPSG:32633")
+    frame.to_file(tmp_path / "f.gpkg", layer="houses")
+    found = inspect(str(tmp_path / "f.gpkg"))
+    assert found.kind == "vector"
+    assert found.facts["layers"] == "houses"
+    assert found.facts["features"] == "3: 2 Polygon, 1 without geometry"
+    assert found.facts["columns"] == "id, kind"
+    assert found.facts["CRS"] == "EPSG:32633 WGS 84 / UTM zone 33N"
+    assert found.facts["area"] == "median 200.2 m², 100.1 to 300.2 m²"
+    assert "dimensions" not in found.facts
+    assert found.problems == ["1 features have no geometry (they are dropped when read as footprints)."]
+    assert found.grid is not None
+    assert found.grid.extent.geom.bounds == pytest.approx((500_000, 4_000_000, 500_110, 4_000_030))
+
+
+@pytest.mark.parametrize(
+    ("frame", "problem"),
+    [
+        (gpd.GeoDataFrame({"id": []}, geometry=[], crs="EPSG:4326"), "it has no feature."),
+        (gpd.GeoDataFrame(geometry=[box(0, 0, 1, 1)]), "it has no CRS. Assign the right one"),
+        (gpd.GeoDataFrame(geometry=[box(-170, 0, -169, 1), box(170, 0, 171, 1)], crs="EPSG:4326"), "more than 180°"),
+    ],
+)
+def test_what_is_wrong_with_a_vector_is_said(frame: gpd.GeoDataFrame, problem: str, tmp_path: Path) -> None:
+    frame.to_parquet(tmp_path / "f.parquet")
+    assert any(problem in text for text in inspect(str(tmp_path / "f.parquet")).problems)
+
+
+def test_heights_of_outlines_are_a_fact(tmp_path: Path) -> None:
+    gpd.GeoDataFrame(geometry=[Polygon([(0, 0, 1), (1, 0, 1), (1, 1, 1)])], crs="EPSG:4326").to_file(
+        tmp_path / "z.gpkg"
+    )
+    assert inspect(str(tmp_path / "z.gpkg")).facts["dimensions"].startswith("3D")
+
+
+def test_json_files_are_told_apart(tmp_path: Path) -> None:
+    features = [{"properties": {"subtype": "destroyed"}}, {"properties": {}}, {"properties": {"subtype": "destroyed"}}]
+    (tmp_path / "xbd.json").write_text(json.dumps({"features": {"xy": features}, "metadata": {"gsd": 1.5}}))
+    found = inspect(str(tmp_path / "xbd.json"))
+    assert found.kind == "xBD labels"
+    assert found.facts == {
+        "buildings": 3, "grades": {"destroyed": 2, "none given": 1}, "metadata": {"gsd": 1.5},
+    }  # fmt: skip
+    frame = gpd.GeoDataFrame({"id": [1]}, geometry=[box(0, 0, 1, 1)], crs="EPSG:4326")
+    (tmp_path / "geo.json").write_text(frame.to_json())
+    assert inspect(str(tmp_path / "geo.json")).facts["features"] == "1: 1 Polygon"
+    (tmp_path / "other.json").write_text("[1]")
+    other = inspect(str(tmp_path / "other.json"))
+    assert (other.kind, other.problems) == ("JSON", ["it is neither GeoJSON nor xBD labels."])
+
+
+def test_files_of_which_one_has_no_crs_cannot_be_compared(tmp_path: Path) -> None:
+    array = np.arange(100, dtype=np.uint8).reshape(1, 10, 10)
+    placed, plain = raster(tmp_path, array), inspect(write(tmp_path / "plain.tif", array))
+    lines = overlaps([placed, plain])
+    assert len(lines) == 2
+    assert all("one raster has a CRS and the other has none" in line for line in lines)
+    assert overlaps([placed]) == []
+    half = raster(tmp_path, array, "half.tif", transform=Affine(0.5, 0, 500_002.5, 0, -0.5, 4_000_000))
+    assert overlaps([placed, half]) == [
+        f"{half.path} covers 50.0% of {placed.path}", f"{placed.path} covers 50.0% of {half.path}",
+    ]  # fmt: skip

@@ -1,0 +1,125 @@
+"""Counts and densities agree with counting one by one, and no object is lost or counted twice over strips."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import Grid, Window
+from deepnets4eo.objects import count_in, density_grid, density_map, write_density_map
+
+CRS = "EPSG:32631"
+GROUND = Affine(1, 0, 500_000, 0, -1, 5_000_000)
+
+
+def cars(count: int, seed: int = 0, crs: str | None = CRS) -> gpd.GeoDataFrame:
+    rng = np.random.default_rng(seed)
+    x, y = rng.uniform(0, 300, count) + 500_000, 5_000_000 - rng.uniform(0, 200, count)
+    boxes = shapely.box(x - 2, y - 1, x + 2, y + 1)
+    kinds = rng.choice(["car", "van"], count)
+    return gpd.GeoDataFrame({"type": kinds}, geometry=boxes, crs=crs)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 40), st.integers(0, 10**6))
+def test_counts_are_those_of_looking_at_each_pair(count: int, seed: int) -> None:
+    objects = cars(count, seed)
+    corners = np.random.default_rng(seed + 1).uniform(0, 150, (7, 2)) + [500_000, 4_999_800]
+    zones = gpd.GeoDataFrame(geometry=[shapely.box(x, y, x + 90, y + 60) for x, y in corners], crs=CRS)
+    found = count_in(objects, zones, by="type")
+    for zone, row in zip(zones.geometry, found.itertuples(), strict=True):
+        inside = [zone.contains(shape.centroid) for shape in objects.geometry]
+        assert row.count == sum(inside)
+        assert row.per_ha == pytest.approx(sum(inside) / 0.54)
+        for kind in set(objects["type"]):
+            assert getattr(row, f"count_{kind}") == sum(np.array(inside) & (objects["type"] == kind).to_numpy())
+
+
+def test_objects_without_a_shape_lie_nowhere() -> None:
+    shapes = [None, shapely.Polygon(), shapely.Point(1, 1), shapely.Point(2, 2)]
+    objects = gpd.GeoDataFrame({"type": ["car", "car", "van", "van"]}, geometry=shapes)
+    found = count_in(objects, gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 10, 10)]), by="type")
+    assert found[["count", "count_car", "count_van"]].values.tolist() == [[2, 0, 2]]
+    cells = Grid((1, 1), Affine.scale(10), None)
+    assert density_map(objects, cells).tolist() == [[200.0]]
+
+
+def test_polygons_in_degrees_have_hectares_too() -> None:
+    objects = cars(50)
+    zone = gpd.GeoDataFrame(geometry=[shapely.box(500_000, 4_999_800, 500_300, 5_000_000)], crs=CRS)
+    plane, degrees = count_in(objects, zone), count_in(objects, zone.to_crs("EPSG:4326"))
+    assert degrees["count"].item() == plane["count"].item() == 50
+    assert degrees["per_ha"].item() == pytest.approx(plane["per_ha"].item(), rel=2e-3)
+
+
+def test_cells_count_every_object_once() -> None:
+    cells = density_grid(Grid((200, 300), GROUND, CRS), 25.0)
+    assert cells.shape == (8, 12)
+    found = density_map(cars(400), cells)
+    assert found.sum() * 25**2 / 10_000 == pytest.approx(400, rel=1e-6)
+
+
+def test_a_kernel_keeps_the_number_of_objects_and_is_the_textbook_sum() -> None:
+    objects = gpd.GeoDataFrame(geometry=shapely.points([(500_100.0, 4_999_900.0), (500_113.0, 4_999_893.0)]), crs=CRS)
+    cells = density_grid(Grid((200, 300), GROUND, CRS), 2.0)
+    found = density_map(objects, cells, radius_m=30.0)
+    assert found.sum() * 4 / 10_000 == pytest.approx(2, rel=2e-3)
+    row, col = 47, 52
+    x, y = cells.affine * (col + 0.5, row + 0.5)
+    square = [((x - p.x) ** 2 + (y - p.y) ** 2) / 900 for p in objects.geometry]
+    expected = sum(3 / (np.pi * 900) * max(0, 1 - u) ** 2 for u in square) * 10_000
+    assert found[row, col] == pytest.approx(expected, rel=1e-5)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 10**6), st.floats(1, 4))
+def test_a_kernel_as_wide_as_a_cell_loses_no_object_between_middles(seed: int, cells_wide: float) -> None:
+    x, y = np.random.default_rng(seed).uniform(80, 90, 2)
+    objects = gpd.GeoDataFrame(geometry=[shapely.Point(x, y)])
+    found = density_map(objects, Grid((17, 17), Affine.scale(10), None), radius_m=10 * cells_wide)
+    assert found.sum() * 100 / 10_000 == pytest.approx(1, abs=0.15)
+
+
+@settings(deadline=None, max_examples=15)
+@given(st.integers(0, 6), st.integers(0, 9), st.sampled_from([0.0, 35.0]))
+def test_a_window_of_the_map_is_cut_from_the_whole(row: int, col: int, radius_m: float) -> None:
+    cells = density_grid(Grid((200, 300), GROUND, CRS), 20.0)
+    whole = density_map(cars(60), cells, radius_m=radius_m)
+    window = Window(row, col, 10 - row, 12 - col)
+    np.testing.assert_allclose(density_map(cars(60), cells, radius_m=radius_m, window=window), whole[row:10, col:12])
+
+
+def test_the_written_map_is_a_georeferenced_raster_of_the_same_values(tmp_path: Path) -> None:
+    cells = density_grid(Grid((200, 300), GROUND, CRS), 10.0)
+    path = write_density_map(cars(80).to_crs("EPSG:4326"), cells, tmp_path / "density.tif", radius_m=25.0)
+    with rasterio.open(path) as file:
+        assert file.crs.to_epsg() == 32631
+        assert file.tags()["UNITS"] == "objects per hectare"
+        np.testing.assert_allclose(file.read(1), density_map(cars(80), cells, radius_m=25.0), atol=1e-3)
+
+
+def test_no_objects_give_zeros() -> None:
+    cells = density_grid(Grid((20, 30), GROUND, CRS), 10.0)
+    assert not density_map(cars(0), cells, radius_m=20.0).any()
+    assert count_in(cars(0), cars(3))["count"].tolist() == [0, 0, 0]
+
+
+def test_what_cannot_be_is_refused() -> None:
+    cells = density_grid(Grid((200, 300), GROUND, CRS), 10.0)
+    with pytest.raises(GridError, match="CRS"):
+        density_map(cars(3, crs=None), cells)
+    with pytest.raises(InputError, match="cell_m"):
+        density_grid(cells, 0)
+    with pytest.raises(InputError, match="larger cells"):
+        density_map(cars(3), cells, radius_m=1e5)
+    with pytest.raises(InputError, match="smaller cells"):
+        density_map(cars(3), cells, radius_m=9.0)
+    with pytest.raises(InputError, match="'kind'"):
+        count_in(cars(3), cars(3), by="kind")

@@ -1,0 +1,195 @@
+"""Vectors to raster layers: against rasterio and scipy, unknown apart from absent, and what is refused."""
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import rasterio.features
+import shapely
+from affine import Affine
+from scipy.ndimage import distance_transform_edt
+
+from deepnets4eo.errors import GridError, InputError, OutputError
+from deepnets4eo.grid import Grid
+from deepnets4eo.osm import OsmRules, rasterize, rasterize_osm
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.synthetic import City
+from deepnets4eo.synthetic.write import synthetic_tag, write_raster
+
+CITY = City(3, 200, 0.5)
+OSM = CITY.osm()
+NAMES = ["roads", "buildings", "vegetation", "water"]
+ROADS, BUILDINGS, VEGETATION, WATER = range(4)
+PLAIN = Grid((60, 80), Affine(1, 0, 0, 0, -1, 60), "EPSG:32633")
+
+
+def values(path):
+    data, valid = Layer.open(path).read()
+    assert valid.all(), "unknown pixels must not take other layers' pixels with them"
+    return data
+
+
+def frame(shapes, grid=PLAIN, **tags):
+    return gpd.GeoDataFrame(tags, geometry=shapes, crs=grid.crs)
+
+
+def burnt(shapes, grid):
+    return rasterio.features.rasterize(shapes, tuple(grid.shape), transform=grid.affine).astype(bool)
+
+
+def test_classes_are_those_rasterio_draws_with_the_topmost_on_top(tmp_path):
+    found = values(rasterize_osm(OSM, CITY.grid, tmp_path / "osm.tif", coverage="everywhere"))
+    half_m = OsmRules.load().match(OSM["roads"], "roads")["roads"].line_m / 2
+    buildings = burnt(OSM["buildings"].geometry, CITY.grid)
+    roads = burnt(shapely.buffer(OSM["roads"].geometry.to_numpy(), half_m, quad_segs=4), CITY.grid) & ~buildings
+    assert buildings.any()
+    assert roads.any()
+    assert np.array_equal(found[BUILDINGS] == 1, buildings)
+    assert np.array_equal(found[ROADS] == 1, roads)
+    assert set(np.unique(found[[ROADS, BUILDINGS]])) == {-1, 1}
+
+
+def test_distances_are_scipys_and_blocks_leave_no_seams(tmp_path, monkeypatch):
+    monkeypatch.setattr(rasterize, "BLOCK_PX", 48)
+    layers = {"buildings": OSM["buildings"]}
+    options = {"coverage": "everywhere", "clip_m": 12}
+    found = values(rasterize_osm(layers, CITY.grid, tmp_path / "d.tif", encoding="distance", **options))
+    margin = 40
+    around = CITY.grid.pad(margin)
+    mask = burnt(OSM["buildings"].geometry, around)
+    expected = 0.5 * (distance_transform_edt(mask) - distance_transform_edt(~mask)).clip(-24, 24)
+    assert np.allclose(found[BUILDINGS], expected[margin:-margin, margin:-margin], atol=1e-5)
+    assert (found[ROADS] == 0).all()
+    binary = values(rasterize_osm(layers, CITY.grid, tmp_path / "b.tif", **options))
+    assert np.array_equal(np.sign(found), binary)
+
+
+def test_beyond_what_the_source_covers_nothing_is_known(tmp_path):
+    houses = frame([shapely.box(10, 10, 20, 20), shapely.box(30, 25, 40, 40)], building=["yes", "yes"])
+    found = values(rasterize_osm(houses, PLAIN, tmp_path / "a.tif"))
+    known = burnt([shapely.box(10, 10, 40, 40)], PLAIN)
+    assert np.array_equal(found[BUILDINGS] != 0, known)
+    area = gpd.GeoSeries([shapely.box(5, 0, 80, 60)], crs=PLAIN.crs)
+    for coverage in (area, area.to_frame("geometry")):
+        wider = values(rasterize_osm(houses, PLAIN, tmp_path / "b.tif", coverage=coverage, overwrite=True))
+        assert np.array_equal(wider[BUILDINGS] == 0, np.arange(80)[None].repeat(60, 0) < 5)
+    area.to_file(tmp_path / "area.gpkg")
+    assert np.array_equal(
+        values(rasterize_osm(houses, PLAIN, tmp_path / "c.tif", coverage=tmp_path / "area.gpkg")), wider
+    )
+
+
+def test_classes_of_which_nothing_is_there_are_unknown_unless_said_to_be_complete(tmp_path, caplog):
+    houses = frame([shapely.box(10, 10, 20, 20)], building=["yes"])
+    found = values(rasterize_osm(houses, PLAIN, tmp_path / "a.tif", coverage="everywhere", complete=["water"]))
+    assert (found[ROADS] == 0).all()
+    assert (found[WATER] == -1).all()
+    assert "roads, vegetation" in caplog.text
+    dropped = values(rasterize_osm(OSM, CITY.grid, tmp_path / "b.tif", unknown=["roads"]))
+    assert (dropped[ROADS] == 0).all()
+    assert (dropped[BUILDINGS] == 1).any()
+
+
+def test_lines_and_points_are_as_wide_as_drawn_and_ends_are_round(tmp_path):
+    line, tree = shapely.LineString([(20, 30), (60, 30)]), shapely.Point(50.5, 50.5)
+    features = frame([line, tree, line], highway=["residential", None, None], natural=[None, "tree", "coastline"])
+    features["width"] = ["10", None, None]
+    found = values(rasterize_osm(features, PLAIN, tmp_path / "a.tif", coverage="everywhere"))
+    assert (found[ROADS, :, 40] == 1).sum() == 10
+    assert 48 <= (found[ROADS, 30] == 1).sum() <= 50
+    assert (found[VEGETATION] == 1).sum() in range(10, 14)
+    assert (found[WATER] == 0).all()
+
+
+def test_widths_are_metres_on_the_ground_on_any_grid(tmp_path):
+    line = gpd.GeoSeries([shapely.LineString([(13.0, 59.9), (13.0, 60.1)])], crs="EPSG:4326")
+    roads = {"roads": line.to_frame("geometry").assign(width=20)}
+    web = Grid((100, 100), Affine(2, 0, 1_447_053.38, 0, -2, 8_399_837.9), "EPSG:3857")
+    degrees = Grid((100, 100), Affine(2e-5, 0, 13 - 1e-3, 0, -1e-5, 60.0005), "EPSG:4326")
+    for name, grid, step_m in (("web", web, 1.0), ("degrees", degrees, 2e-5 * 111_319.49 / 2)):
+        found = values(rasterize_osm(roads, grid, tmp_path / f"{name}.tif", coverage="everywhere"))
+        assert (found[ROADS] == 1).sum(axis=1) == pytest.approx(np.full(100, 20 / step_m), abs=1.01)
+
+
+def test_a_file_of_layers_named_like_classes_and_a_raster_as_target(tmp_path):
+    for name, table in OSM.items():
+        table.to_file(tmp_path / "osm.gpkg", layer=name)
+    write_raster(tmp_path / "pre.tif", CITY.grid, CITY.image, synthetic_tag(CITY))
+    out = rasterize_osm(tmp_path / "osm.gpkg", tmp_path / "pre.tif", tmp_path / "osm.tif")
+    assert np.array_equal(values(out), values(rasterize_osm(OSM, CITY.grid, tmp_path / "b.tif")))
+    layer = Layer.open(out)
+    assert layer.band_names == NAMES
+    assert layer.synthetic
+    assert "OpenStreetMap contributors" in layer.tags["ATTRIBUTION"]
+    assert "ODbL" in layer.tags["LICENSE"]
+
+
+def test_sources_in_other_crs_and_formats_and_broken_shapes_come_to_the_same(tmp_path):
+    bow_tie = shapely.Polygon([(5.2, 5), (15.2, 15), (15.2, 5), (5.2, 15)])
+    shapes = [shapely.box(20, 20, 40, 40), bow_tie, None, shapely.Polygon(), shapely.Point(3, 3)]
+    houses = frame(shapes, building=["yes"] * 5)
+    expected = values(rasterize_osm(houses, PLAIN, tmp_path / "a.tif", coverage="everywhere"))
+    assert (expected[BUILDINGS] == 1).sum() == 400 + burnt([bow_tie], PLAIN).sum()
+    shifted = houses.to_crs("EPSG:32632")
+    shifted.iloc[:4].to_file(tmp_path / "houses.gpkg", layer="any")
+    houses.to_crs("EPSG:4326").to_file(tmp_path / "houses.geojson")
+    for source in (shifted, [shifted[:1], houses[1:]], tmp_path / "houses.gpkg", tmp_path / "houses.geojson"):
+        found = values(rasterize_osm(source, PLAIN, tmp_path / "b.tif", coverage="everywhere", overwrite=True))
+        assert (found != expected).sum() <= 3
+
+
+def test_without_any_crs_vectors_lie_in_the_rasters_coordinates(tmp_path):
+    grid = Grid((60, 80), PLAIN.affine, None)
+    houses = gpd.GeoDataFrame({"building": ["yes"]}, geometry=[shapely.box(10, 10, 20, 20)])
+    assert (values(rasterize_osm(houses, grid, tmp_path / "a.tif"))[BUILDINGS] == 1).sum() == 100
+
+
+def test_sources_off_the_image_are_refused_saying_where_both_are(tmp_path):
+    far = frame([shapely.box(1000, 1000, 1020, 1020)], building=["yes"])
+    with pytest.raises(GridError, match=r"1000.* the image lies at .*do not meet.*--coverage everywhere"):
+        rasterize_osm(far, PLAIN, tmp_path / "a.tif")
+    assert not (tmp_path / "a.tif").exists()
+
+
+def test_an_extract_of_the_place_that_holds_nothing_is_unknown_with_a_warning(tmp_path, caplog):
+    far = frame([shapely.box(1000, 1000, 1020, 1020)], building=["yes"])
+    assert (values(rasterize_osm(far, PLAIN, tmp_path / "a.tif", coverage="everywhere")) == 0).all()
+    assert "Nothing at all is known" in caplog.text
+
+
+def test_a_crs_that_one_side_lacks_is_named(tmp_path):
+    bare = frame([shapely.box(0, 0, 9, 9)], building=["yes"]).set_crs(None, allow_override=True)
+    with pytest.raises(GridError, match="table of features has no CRS"):
+        rasterize_osm(bare, PLAIN, tmp_path / "a.tif")
+    with pytest.raises(GridError, match="the image has no CRS"):
+        rasterize_osm(bare.set_crs(32633), Grid((9, 9), PLAIN.affine, None), tmp_path / "a.tif")
+
+
+def test_wrong_files_are_refused_by_name(tmp_path):
+    (tmp_path / "notes.osm").write_text("no map at all")
+    (tmp_path / "cut.osm").write_text('<osm version="0.6"><node id="1" lat="1" lon="1">')
+    (tmp_path / "odd.gpkg").write_bytes(b"0" * 100)
+    (tmp_path / "map.osm.bz2").write_bytes(b"0" * 100)
+    for name in ("notes.osm", "cut.osm", "odd.gpkg", "map.osm.bz2", "missing.pbf"):
+        with pytest.raises(InputError, match=name):
+            rasterize_osm(tmp_path / name, PLAIN, tmp_path / "a.tif")
+
+
+def test_vectors_without_any_known_tag_are_refused_saying_what_to_do(tmp_path):
+    frame([shapely.box(10, 10, 20, 20)], colour=["red"]).to_file(tmp_path / "things.gpkg")
+    with pytest.raises(InputError, match="things.gpkg has no tag .* roads=FILE"):
+        rasterize_osm(tmp_path / "things.gpkg", PLAIN, tmp_path / "a.tif")
+
+
+def test_options_without_sense_and_files_in_the_way_are_refused(tmp_path):
+    for options, message in (
+        ({"encoding": "colours"}, "expected one of binary, distance"),
+        ({"clip_m": 0}, "clip_m is 0"),
+        ({"unknown": ["sea"]}, r"not \['sea'\]"),
+    ):
+        with pytest.raises(InputError, match=message):
+            rasterize_osm(OSM, CITY.grid, tmp_path / "a.tif", **options)
+    with pytest.raises(InputError, match=r"given for \['sea'\].*as in roads=FILE"):
+        rasterize_osm({"sea": OSM["water"]}, CITY.grid, tmp_path / "a.tif")
+    (tmp_path / "a.tif").write_text("mine")
+    with pytest.raises(OutputError, match="exists already"):
+        rasterize_osm(OSM, CITY.grid, tmp_path / "a.tif")

@@ -1,0 +1,171 @@
+"""One job at a time for each output: the second is refused with the name of the first, and a killed one stops nobody."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from deepnets4eo.errors import OutputError
+from deepnets4eo.files import remove_leftovers
+from deepnets4eo.outputs import lock as output_lock
+from deepnets4eo.outputs.lock import locked
+
+HOLDER = """
+import sys, time
+from deepnets4eo.outputs.lock import locked
+with locked(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def start_holder(out: Path) -> subprocess.Popen[str]:
+    """Another process that holds an output; returns when it does."""
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(out)], stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None
+    assert holder.stdout.readline() == "held\n"
+    return holder
+
+
+def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -> None:
+    out = tmp_path / "labels.tif"
+    holder = start_holder(out)
+    try:
+        with pytest.raises(OutputError) as refused, locked(out):
+            pass
+        message = str(refused.value)
+        assert f"{out} is being written by another job (process {holder.pid} on " in message
+        assert "since 2" in message
+        assert "Wait until it is done, stop it, or choose another --out." in message
+        with locked(tmp_path / "other.tif"):
+            pass
+    finally:
+        holder.kill()
+        assert holder.wait() == -signal.SIGKILL
+    assert [path.name for path in tmp_path.iterdir()] == [".partial-lock-labels.tif"]
+    with locked(out):  # a killed job's file is no lock
+        assert json.loads((tmp_path / ".partial-lock-labels.tif").read_text())["pid"] == os.getpid()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_threads_are_two_jobs_and_the_parts_of_one_job_are_not(tmp_path: Path) -> None:
+    out, refusals = tmp_path / "out", []
+
+    def second_job() -> None:
+        try:
+            with locked(out):
+                pass
+        except OutputError as error:
+            refusals.append(str(error))
+
+    with locked(out), locked(tmp_path / "more", out):
+        thread = threading.Thread(target=second_job)
+        thread.start()
+        thread.join()
+    assert len(refusals) == 1
+    assert f"(process {os.getpid()} on " in refusals[0]
+    second_job()
+    assert len(refusals) == 1
+
+
+def test_one_folder_under_two_names_has_one_lock(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with (
+        locked(tmp_path / "real" / "a.tif"),
+        pytest.raises(OutputError, match="another job"),
+    ):
+        _in_thread(lambda: _hold(tmp_path / "link" / "a.tif"))
+
+
+def _hold(out: Path) -> None:
+    with locked(out):
+        pass
+
+
+def _in_thread(work: "object") -> None:
+    """Run in a thread of its own, which is another job; raise here what it raises."""
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()  # type: ignore[operator]
+        except OutputError as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if raised:
+        raise raised[0]
+
+
+def test_a_refused_job_leaves_no_folder_and_a_done_one_keeps_its_own(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no"), locked(tmp_path / "a" / "b" / "out.tif"):
+        raise ValueError("no")
+    assert list(tmp_path.iterdir()) == []
+    with locked(tmp_path / "a" / "b" / "out.tif"):
+        (tmp_path / "a" / "b" / "out.tif").write_text("done")
+    assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["out.tif"]
+
+
+def test_a_lock_that_is_removed_while_it_is_taken_is_taken_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, path, tries = tmp_path / "out", tmp_path / ".partial-lock-out", []
+    really = output_lock._try_lock
+
+    def remove_first(file: int) -> bool:
+        tries.append(file)
+        if len(tries) == 1:  # the job before ends between opening and locking
+            path.unlink()
+        return really(file)
+
+    monkeypatch.setattr(output_lock, "_try_lock", remove_first)
+    with locked(out):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+    assert len(tries) == 2
+
+
+def test_a_file_system_without_locks_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def no_locks(*_args: object) -> None:
+        raise OSError(output_lock.errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with locked(tmp_path / "out"):
+        pass
+    assert "no locks" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_leftovers_of_an_output_go_and_those_of_others_stay(tmp_path: Path) -> None:
+    gone = [".partial-0123abcd-out.tif", ".partial-stream-out.tif", ".partial-0123abcd-out.tif.ovr.tmp",
+            ".partial-ab_d1234-out.tif.aux.xml"]  # fmt: skip
+    kept = [".partial-scratch-out.tif", ".partial-lock-a", ".partial-0123abcd-out.tif2", ".partial-0123abcd-about.tif", ".partial-rows-out.tif", ".partial-out.tif",
+            "partial-0123abcd-out.tif", "out.tif.aux.xml"]  # fmt: skip
+    for name in gone + kept:
+        (tmp_path / name).write_text("")
+    with locked(tmp_path / "out.tif"):
+        assert {path.name for path in tmp_path.iterdir()} == {*kept, ".partial-lock-out.tif"}
+    assert {path.name for path in tmp_path.iterdir()} == set(kept)
+
+
+def test_leftovers_in_a_folder_go_but_not_those_of_a_job_in_it(tmp_path: Path) -> None:
+    for name in (".partial-0123abcd-member", ".partial-0123abcd-curves.png"):
+        (tmp_path / name).write_text("")
+    with locked(tmp_path / "labels.tif"):
+        (tmp_path / ".partial-0123abcd-labels.tif").write_text("")
+        remove_leftovers(tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {
+            ".partial-lock-labels.tif",
+            ".partial-0123abcd-labels.tif",
+        }

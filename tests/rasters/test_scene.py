@@ -1,0 +1,290 @@
+"""Layers and scenes: what is read is what is there, and what is not there is not valid."""
+
+import gc
+from pathlib import Path
+from threading import Thread
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from odc.geo.geobox import GeoBox
+
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import Window, crop
+from deepnets4eo.rasters.scene import Layer, Scene, overlap_share
+
+UTM = GeoBox((40, 60), Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000), "EPSG:32633")
+
+
+def write(path: Path, array: np.ndarray, grid: GeoBox | None = UTM, **profile: object) -> Path:
+    array = array[None] if array.ndim == 2 else array
+    placed = {} if grid is None else {"transform": grid.affine, "crs": "EPSG:32633" if grid.crs else None}
+    count, height, width = array.shape
+    shape = {"count": count, "height": height, "width": width, "dtype": array.dtype}
+    with rasterio.open(path, "w", **({"driver": "GTiff"} | shape | placed | profile)) as file:
+        file.write(array)
+    return path
+
+
+@pytest.fixture
+def ramp() -> np.ndarray:
+    return np.arange(40 * 60, dtype=np.uint16).reshape(40, 60)
+
+
+@given(row=st.integers(-50, 60), col=st.integers(-70, 80), height=st.integers(1, 50), width=st.integers(1, 50))
+@settings(max_examples=60, deadline=None)
+def test_a_window_anywhere_equals_the_padded_array(row: int, col: int, height: int, width: int) -> None:
+    array = np.arange(1, 40 * 60 + 1, dtype=np.uint16).reshape(40, 60)
+    padded = np.pad(array, 150)
+    data, valid = Layer.open(array).read(Window(row, col, height, width))
+    expected = padded[150 + row : 150 + row + height, 150 + col : 150 + col + width]
+    assert (data[0] == expected).all()
+    assert (valid == (expected > 0)).all()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32"])
+def test_values_and_type_survive_for(dtype: str, tmp_path: Path) -> None:
+    array = np.arange(3 * 40 * 60).reshape(3, 40, 60).astype(dtype)
+    layer = Layer.open(write(tmp_path / "a.tif", array))
+    data, valid = layer.read()
+    assert data.dtype == dtype == layer.dtype
+    assert (data == array).all()
+    assert valid.all()
+
+
+def test_five_hundred_bands_are_read(tmp_path: Path) -> None:
+    cube = np.random.default_rng(0).integers(0, 255, (500, 8, 9)).astype("uint8")
+    grid = GeoBox((8, 9), UTM.affine, UTM.crs)
+    layer = Layer.open(write(tmp_path / "cube.tif", cube, grid), bands=[500, 1])
+    assert (layer.read()[0] == cube[[499, 0]]).all()
+
+
+def test_nodata_is_not_valid_only_where_all_bands_have_it(tmp_path: Path) -> None:
+    array = np.ones((2, 40, 60), np.uint8)
+    array[:, 0, 0] = 0
+    array[0, 1, 1] = 0
+    _, valid = Layer.open(write(tmp_path / "a.tif", array, nodata=0)).read()
+    assert not valid[0, 0]
+    assert valid[1, 1]
+    assert valid.sum() == 40 * 60 - 1
+
+
+def test_nan_is_not_valid(tmp_path: Path) -> None:
+    array = np.ones((40, 60), np.float32)
+    array[3, 4] = np.nan
+    _, valid = Layer.open(write(tmp_path / "a.tif", array)).read()
+    assert not valid[3, 4]
+    assert valid.sum() == 40 * 60 - 1
+
+
+def test_alpha_is_a_mask_and_no_band(tmp_path: Path) -> None:
+    array = np.full((4, 40, 60), 255, np.uint8)
+    array[3, 5] = 0
+    layer = Layer.open(write(tmp_path / "a.tif", array, photometric="RGB", alpha="YES"))
+    _, valid = layer.read()
+    assert layer.count == 3
+    assert not valid[5].any()
+    assert valid.sum() == 39 * 60
+
+
+def test_an_internal_mask_counts(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tif", np.ones((3, 40, 60), np.uint8))
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as file:
+        mask = np.full((40, 60), 255, np.uint8)
+        mask[7] = 0
+        file.write_mask(mask)
+    assert not Layer.open(path).read()[1][7].any()
+
+
+def test_tiles_of_a_folder_are_one_layer_and_gaps_are_not_valid(tmp_path: Path, ramp: np.ndarray) -> None:
+    for row, col in [(0, 0), (0, 30), (20, 30)]:
+        window = Window(row, col, 20, 30)
+        write(tmp_path / f"{row}_{col}.tif", ramp[window.slices], crop(UTM, window))
+    layer = Layer.open(tmp_path)
+    data, valid = layer.read()
+    assert layer.shape == (40, 60)
+    assert (data[0][valid] == ramp[valid]).all()
+    assert not valid[20:, :30].any()
+    assert valid.sum() == 3 * 20 * 30
+
+
+def test_tiles_that_do_not_fit_are_refused_by_name(tmp_path: Path, ramp: np.ndarray) -> None:
+    write(tmp_path / "a.tif", ramp)
+    write(tmp_path / "b.tif", np.stack([ramp, ramp]))
+    with pytest.raises(
+        GridError, match=r"b\.tif .*bands or data type.*gdalwarp; layers of one place are named file by file"
+    ):
+        Layer.open(tmp_path)
+
+
+def test_a_layer_on_its_own_grid_is_itself(ramp: np.ndarray) -> None:
+    layer = Layer.open(ramp, grid=UTM)
+    assert layer.on(UTM) is layer
+
+
+def test_warping_windows_equals_cropping_the_warped_whole(ramp: np.ndarray) -> None:
+    target = GeoBox(
+        (50, 50), Affine.translation(500_003, 3_999_995) * Affine.rotation(10) * Affine.scale(0.4, -0.4), UTM.crs
+    )
+    view = Layer.open(ramp, grid=UTM).on(target, "bilinear")
+    data, valid = view.read()
+    part, part_valid = view.read(Window(10, 12, 20, 25))
+    assert (part_valid == valid[10:30, 12:37]).all()
+    assert np.abs(part[0].astype(int) - data[0, 10:30, 12:37]).max() <= 1
+
+
+def test_a_warped_array_is_forgotten_with_its_layer(ramp: np.ndarray) -> None:
+    layer = Layer.open(ramp, grid=UTM)
+    view = layer.on(GeoBox((10, 10), Affine(1, 0, 500_000, 0, -1, 4_000_000), UTM.crs))
+    with layer._source.open_dataset() as dataset:
+        held = dataset.name
+    assert rasterio.open(held).read().shape == (1, 40, 60)
+    del layer
+    assert view.read()[1].any()
+    del view
+    gc.collect()
+    with pytest.raises(rasterio.RasterioIOError):
+        rasterio.open(held)
+
+
+def test_another_crs_shows_the_same_ground(ramp: np.ndarray) -> None:
+    smooth = (ramp % 60).astype(np.float32)
+    there = Layer.open(smooth, grid=UTM).on(UTM.to_crs("EPSG:4326"), "bilinear")
+    back = Layer.open(there.read()[0], grid=there.grid).on(UTM, "bilinear")
+    data, valid = back.read()
+    middle = (slice(8, 32), slice(8, 52))
+    assert valid[middle].all()
+    assert np.abs(data[0][middle] - smooth[middle]).max() < 1.5
+
+
+def test_images_without_any_crs_are_warped_as_plain_pixels() -> None:
+    array = np.arange(100, dtype=np.float32).reshape(10, 10)
+    coarse = Layer.open(array).on(GeoBox((5, 5), Affine.scale(2), None), "average")
+    assert np.allclose(coarse.read()[0][0], array.reshape(5, 2, 5, 2).mean((1, 3)))
+
+
+def test_one_crs_missing_needs_the_same_size(ramp: np.ndarray) -> None:
+    plain = Layer.open(ramp)
+    assert (plain.on(UTM).read()[0][0] == ramp).all()
+    with pytest.raises(GridError, match="no CRS.*Georeference both"):
+        plain.on(GeoBox((10, 10), UTM.affine, UTM.crs))
+
+
+def test_scene_labels_are_void_where_they_are_not(ramp: np.ndarray) -> None:
+    labels = np.full((40, 60), 3, np.uint8)
+    scene = Scene.open(grid=UTM, image=Layer.open(ramp, grid=UTM), labels=Layer.open(labels, grid=UTM))
+    sample = scene.read(Window(-2, -2, 6, 6))
+    assert sample["image"].dtype == np.float32
+    assert (sample["labels"][:2] == 255).all()
+    assert (sample["labels"][2:, 2:] == 3).all()
+    assert not sample["valid"][:2].any()
+
+
+def test_reading_from_many_threads_gives_the_same_values(tmp_path: Path, ramp: np.ndarray) -> None:
+    layer = Layer.open(write(tmp_path / "a.tif", ramp)).on(crop(UTM, Window(1, 1, 30, 50)), "nearest")
+    expected, results = ramp[1:31, 1:51], []
+    threads = [Thread(target=lambda: results.append(layer.read()[0][0])) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 8
+    assert all((result == expected).all() for result in results)
+
+
+def test_thumbnail_averages(ramp: np.ndarray) -> None:
+    data, valid, grid = Layer.open(ramp.astype(np.float32), grid=UTM).thumbnail(30)
+    assert data.shape == (1, 20, 30)
+    assert valid.all()
+    assert tuple(grid.shape) == (20, 30)
+    assert np.allclose(data[0], ramp.reshape(20, 2, 30, 2).mean((1, 3)))
+
+
+@pytest.mark.parametrize(
+    ("shape", "coarse"), [((3, 900), (1, 30)), ((900, 3), (30, 1)), ((1, 4000), (1, 30)), ((90, 60), (30, 20))]
+)
+def test_a_thumbnail_of_a_long_raster_keeps_one_pixel_across(shape: tuple[int, int], coarse: tuple[int, int]) -> None:
+    values = np.full(shape, 7, np.float32)
+    data, valid, grid = Layer.open(values).thumbnail(30)
+    assert data.shape == (1, *coarse)
+    assert tuple(grid.shape) == coarse
+    assert valid.all()
+    assert (data == 7).all()
+
+
+def test_a_thumbnail_of_a_small_raster_is_the_raster(ramp: np.ndarray) -> None:
+    data, _, grid = Layer.open(ramp, grid=UTM).thumbnail(1000)
+    assert np.array_equal(data[0], ramp)
+    assert grid == UTM
+
+
+def test_overlap_is_a_share_of_the_first() -> None:
+    assert overlap_share(UTM, crop(UTM, Window(0, 30, 40, 60))) == pytest.approx(0.5)
+    assert overlap_share(UTM, crop(UTM, Window(500, 0, 40, 60))) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.tif", None, "does not exist"),
+        ("text.tif", b"this is no raster", "not a raster"),
+        ("empty.tif", b"", "not a raster"),
+    ],
+)
+def test_what_is_no_raster_is_refused(name: str, content: bytes | None, message: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(InputError, match=f"{name}.*{message}"):
+        Layer.open(path)
+
+
+def test_a_truncated_file_is_named_when_read(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (3, 400, 400)).astype("uint8")
+    path = write(tmp_path / "cut.tif", noise, None)
+    path.write_bytes(path.read_bytes()[:100_000])
+    with pytest.raises(InputError, match=r"cut\.tif.*(truncated|not a raster)"):
+        Layer.open(path).read()
+
+
+def test_an_array_without_pixels_is_refused() -> None:
+    with pytest.raises(InputError, match=r"shape \(3, 0, 5\)"):
+        Layer.open(np.zeros((3, 0, 5)))
+
+
+def test_a_band_that_is_not_there_is_refused(ramp: np.ndarray) -> None:
+    with pytest.raises(InputError, match="Bands count from 1"):
+        Layer.open(ramp, bands=[2])
+
+
+@pytest.mark.real_data
+def test_the_joplin_tiles_make_two_mosaics_that_overlap(real_data: Path) -> None:
+    pre, post = Layer.open(real_data / "joplin" / "pre"), Layer.open(real_data / "joplin" / "post")
+    assert pre.shape == (2048, 2048)
+    assert post.shape == (2048, 3072)
+    assert overlap_share(pre.grid, post.grid) == pytest.approx(0.75, abs=0.05)
+    data, valid = pre.on(post.grid).read(Window(0, 1500, 1024, 1024))
+    assert 0 < valid.mean() < 1
+    assert data[:, valid].mean() > 50
+
+
+def test_a_value_can_be_declared_as_nodata_afterwards(tmp_path: Path) -> None:
+    array = np.arange(2 * 40 * 40, dtype="int16").reshape(2, 40, 40)
+    array[:, :, 20:] = -9999
+    array[0, 3, 30] = 5  # one band with a value: not nodata
+    expected = np.zeros((40, 40), bool)
+    expected[:, :20], expected[3, 30] = True, True
+    in_file, in_memory = Layer.open(write(tmp_path / "a.tif", array)), Layer.open(array)
+    for layer in (in_file, in_memory, in_file.subset([1, 2])):
+        assert layer.read()[1].all()
+        assert (layer.with_nodata(-9999).read()[1] == expected).all()
+        assert layer.read()[1].all(), "the layer itself is as before"
+    warped = in_file.on(in_file.grid.zoom_out(2), "average")
+    assert warped.read()[0].min() == -9999
+    declared = warped.with_nodata(-9999).read()
+    assert declared[1][:, :10].all()
+    assert not declared[1][5:, 11:].any()
+    assert in_file.with_nodata(-9999).on(in_file.grid.zoom_out(2), "average").read()[1].tolist() == declared[1].tolist()

@@ -1,0 +1,303 @@
+"""Export to ONNX: the same labels in another runtime, any size where that can be, and all a caller must know inside."""
+
+import functools
+import importlib.util
+import json
+import logging
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_networks import REGISTERED
+from torch import nn
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.device import Compute
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.segmenters import export
+from deepnets4eo.segmenters.export import export_onnx
+from deepnets4eo.segmenters.export_check import Reference, probe_images
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.rounding import RoundingRange
+from deepnets4eo.segmenters.run import Run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.tiling import Tiling
+
+onnx = pytest.importorskip("onnx", reason="needs pip install deepnets4eo[onnx]")
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs pip install deepnets4eo[onnx]")
+from wrong_graphs import (  # noqa: E402
+    WRONG,
+    made_wrong,
+    one_class_not_a_number,
+    one_class_shifted,
+    sides_left_as_they_are,
+    transposed,
+)
+
+TRACED = export._traced
+LEGEND = Legend.load("isprs")
+INPUTS = InputSpec(
+    {
+        "image": LayerInput(("red", "green", "blue"), (90.0,) * 3, (40.0,) * 3, 0, 255),
+        "dsm": LayerInput(("height",), (5.0,), (3.0,), 0, 30, "float32", "m"),
+    },
+    gsd_m=0.1,
+)
+SHALLOW = {"encoder_depth": 3, "decoder_channels": [16, 8, 8]}
+SMALLER = {  # than those of all tests: it is the number of layers that tracing takes its time for
+    "damage-siamese": {"encoder": "resnet18", "decoder_channels": [16, 8, 8]},
+    "dual-stream": {
+        "streams": [3, 1],
+        "network": "osmnet",
+        "options": {"width": 4, "batch_norm": True},
+        "absent": "silent",
+    },
+    "residual-correction": {"streams": [3, 1], "network": ["segnet", "osmnet"], "options": {"width": 4}},
+    "segnet": {"width": 4, "deep_supervision": True},
+    "smp-fusion": {"streams": [3, 1], "encoder": "resnet18", **SHALLOW},
+}
+NETWORKS = [
+    *(REGISTERED | SMALLER).items(),
+    ("unet/resnet18", SHALLOW),
+    ("osmnet", {"width": 4, "head": "multi-kernel"}),
+    ("osmnet", {"width": 4, "head": "distance"}),
+]
+NAMES = [f"{name} {options.get('head', '')}".strip() for name, options in NETWORKS]
+
+
+class Tiny(nn.Module):
+    """Half the resolution and back: sides must be even."""
+
+    def __init__(self):
+        super().__init__()
+        self.down, self.up = nn.Conv2d(4, 8, 2, stride=2), nn.ConvTranspose2d(8, LEGEND.num_classes, 2, stride=2)
+
+    def forward(self, image):
+        return self.up(self.down(image).relu())
+
+
+class Fixed(nn.Module):
+    """Takes tiles of 64 px alone, as vision transformers do."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.place = nn.Conv2d(4, LEGEND.num_classes, 1), nn.Parameter(torch.randn(1, 4, 64, 64))
+
+    def forward(self, image):
+        return self.layer(image + self.place)
+
+
+def run_of(folder, module, name="tiny"):
+    """A run around a module that need not be registered."""
+    segmenter = NetworkSegmenter({"name": name}, INPUTS, LEGEND, tiling=Tiling(64, 8), module=module)
+    return Run(folder, segmenter, {}, {"recipe_sha256": "abc", "notes": {"synthetic": True}})
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run of the tiny network, whose graph is traced once for all tests."""
+    torch.manual_seed(0)
+    made = run_of(tmp_path / "run", Tiny())
+    monkeypatch.setattr(export, "_traced", lambda segmenter: (onnx.load_from_string(tiny_graph()), True))
+    return made
+
+
+@functools.cache
+def tiny_graph():
+    torch.manual_seed(0)
+    graph, any_size = TRACED(run_of(Path(), Tiny()).segmenter)
+    assert any_size
+    return graph.SerializeToString()
+
+
+def logits_of(graph, batch):
+    """A graph's result, from its file or its bytes."""
+    source = graph if isinstance(graph, bytes) else str(graph)
+    session = onnxruntime.InferenceSession(source, providers=["CPUExecutionProvider"])
+    return session.run(None, {"image": batch})[0]
+
+
+@functools.cache
+def exported(number):
+    """A network of the list as a segmenter, its graph, and what the graph is compared with: traced once for all tests."""
+    name, options = NETWORKS[number]
+    torch.manual_seed(0)
+    network = create_model(name, in_channels=4, num_classes=LEGEND.num_classes, **options)
+    for parameter in network.parameters():
+        if parameter.ndim > 1 and not parameter.any():  # a correction starts at zero, and would hide what it is made of
+            nn.init.normal_(parameter, std=0.1)
+    segmenter = run_of(Path(), network, name).segmenter
+    with tempfile.TemporaryDirectory() as folder:
+        done = export_onnx(Run(Path(), segmenter, {}, {}), Path(folder) / "network.onnx")
+        return segmenter, done, done.path.read_bytes()
+
+
+@functools.cache
+def reference(number):
+    return Reference(exported(number)[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(NETWORKS)), ids=NAMES)
+def test_every_registered_network_is_exported_and_agrees_at_any_size(number):
+    segmenter, done, graph = exported(number)
+    assert done.any_size
+    assert done.same_labels >= 0.995
+    batch = np.random.default_rng(1).normal(size=(3, 4, 40, 75)).astype(np.float32)
+    probe, ordinary = RoundingRange(segmenter, batch, 16), reference(number).ordinary
+    scores = logits_of(graph, batch)
+    assert probe.explains(scores, ordinary).all()
+    best_two = np.sort(probe.scores, axis=1)[:, -2:]
+    clear = probe.decided(ordinary) & (best_two[:, 1] - best_two[:, 0] > 4 * probe.width)
+    assert clear.mean() > 0.25
+    assert (scores.argmax(axis=1) == probe.scores.argmax(axis=1))[clear].all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", range(len(NETWORKS)), ids=NAMES)
+def test_every_wrong_graph_of_every_network_is_refused(number):
+    accepted = []
+    for change in WRONG:
+        try:
+            reference(number).agreement(made_wrong(exported(number)[2], change))
+        except RunError:
+            continue
+        accepted.append(change.__name__)
+    assert not accepted
+
+
+@pytest.mark.slow
+def test_patches_mirrored_at_the_edges_need_no_fixed_size(tmp_path):
+    torch.manual_seed(0)
+    network = create_model("patch-alexnet", in_channels=4, num_classes=LEGEND.num_classes, patch_px=100, width=2)
+    run = run_of(tmp_path / "run", network, "patch-alexnet")
+    done = export_onnx(run, tmp_path / "network.onnx")
+    assert done.any_size
+    batch = np.random.default_rng(1).normal(size=(1, 4, 5, 71)).astype(np.float32)  # smaller than what is mirrored
+    np.testing.assert_allclose(logits_of(done.path, batch), run.segmenter.predict_raw(batch), rtol=1e-3, atol=1e-4)
+
+
+def test_any_batch_height_and_width_go_in(run, tmp_path):
+    done = export_onnx(run, tmp_path / "network.onnx")
+    assert (done.any_size, done.side_px) == (True, None)
+    assert done.same_labels > 0.999
+    assert done.largest_difference < 1e-5
+    shape = [
+        axis.dim_param or axis.dim_value for axis in onnx.load(done.path).graph.input[0].type.tensor_type.shape.dim
+    ]
+    assert shape == ["batch", 4, "height", "width"]
+    for shape in ((1, 4, 33, 64), (5, 4, 7, 200)):
+        batch = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+        np.testing.assert_allclose(logits_of(done.path, batch), run.segmenter.predict_raw(batch), atol=1e-5)
+
+
+def test_inputs_legend_and_tiling_travel_inside_one_file(run, tmp_path):
+    export_onnx(run, tmp_path / "network.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["network.onnx"]
+    session = onnxruntime.InferenceSession(str(tmp_path / "network.onnx"), providers=["CPUExecutionProvider"])
+    card = json.loads(session.get_modelmeta().custom_metadata_map["deepnets4eo"])
+    assert InputSpec.from_dict(card["inputs"]) == INPUTS
+    assert Legend.from_dict(card["legend"]) == LEGEND
+    assert Tiling(**card["tiling"]) == run.tiling
+    assert (card["recipe_sha256"], card["synthetic"], card["side_px"]) == ("abc", True, None)
+
+
+def test_a_network_of_one_size_keeps_that_of_its_tiles_and_a_free_batch(tmp_path, caplog):
+    torch.manual_seed(0)
+    fixed = run_of(tmp_path / "run", Fixed())
+    with caplog.at_level(logging.INFO, logger="deepnets4eo.segmenters.export"):
+        done = export_onnx(fixed, tmp_path / "network.onnx")
+    assert (done.any_size, done.side_px) == (False, 64)
+    assert done.same_labels > 0.999
+    assert "depends on the size of the image" in caplog.text
+    batch = np.random.default_rng(1).normal(size=(3, 4, 64, 64)).astype(np.float32)
+    np.testing.assert_allclose(logits_of(done.path, batch), fixed.segmenter.predict_raw(batch), atol=1e-5)
+    with pytest.raises(RunError, match=r"differ from the run's by up to .* on an image of 64 × 64 pixels"):
+        Reference(fixed.segmenter, 64).agreement(made_wrong(done.path.read_bytes(), transposed))
+
+
+@pytest.mark.parametrize("change", [one_class_shifted, one_class_not_a_number, sides_left_as_they_are])
+def test_a_graph_that_gives_something_else_is_refused_and_not_kept(run, tmp_path, monkeypatch, change):
+    graph, any_size = export._traced(run.segmenter)
+    wrong = onnx.load_from_string(made_wrong(graph.SerializeToString(), change))
+    monkeypatch.setattr(export, "_traced", lambda segmenter: (wrong, any_size))
+    with pytest.raises(RunError, match=r"so no file was written|cannot run the exported graph"):
+        export_onnx(run, tmp_path / "network.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_rounding_decides_is_refused(tmp_path):
+    class Chaos(nn.Module):
+        """The last digits of its bands, made large."""
+
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Conv2d(4, LEGEND.num_classes, 1)
+
+        def forward(self, image):
+            return (self.layer(image) * 1e7).sin()
+
+    with pytest.raises(RunError, match="rounding decides the scores of 100% of the pixels"):
+        Reference(run_of(tmp_path, Chaos()).segmenter)
+
+
+def test_a_network_whose_weights_are_broken_is_refused(run):
+    nn.init.constant_(run.segmenter.module.up.bias, torch.nan)
+    with pytest.raises(RunError, match="gives scores that are not finite"):
+        Reference(run.segmenter)
+
+
+def test_images_of_the_check_lie_in_the_range_of_the_training_data():
+    inputs = InputSpec(
+        {
+            "image": LayerInput(("a", "b"), (40.0, 200.0), (30.0, 20.0), 10.0, 250.0),
+            "dsm": LayerInput(("height",), (900.0,), (1.0,), 880.0, 1000.0, "float32", "m"),
+        }
+    )
+    images = probe_images(inputs, (3, 64, 96), np.random.default_rng(0))
+    assert images.shape == (3, 3, 64, 96)
+    assert images.dtype == np.float32
+    means, stds = np.array([40.0, 200.0, 900.0]), np.array([30.0, 20.0, 1.0])
+    values = images * stds[:, None, None] + means[:, None, None]
+    assert values[:, :2].min() >= 10 - 1e-3
+    assert values[:, :2].max() <= 250 + 1e-3
+    assert abs(values[:, 2].mean() - 900) < 0.5
+    assert 0.5 < values[:, 2].std() < 1.5
+    assert (
+        0.15 < np.corrcoef(values[0, 2, :, 1:].ravel(), values[0, 2, :, :-1].ravel())[0, 1] < 0.7
+    )  # smooth, and noise
+
+
+def test_a_network_on_another_precision_goes_back_to_it(run, tmp_path, monkeypatch):
+    run.segmenter.to(Compute(precision="bfloat16"))
+    monkeypatch.setattr(export, "_traced", TRACED)  # bfloat16 has other weights
+    done = export_onnx(run, tmp_path / "network.onnx")
+    assert done.same_labels > 0.999
+    assert run.segmenter.compute.precision == "bfloat16"
+    assert {parameter.dtype for parameter in run.segmenter.module.parameters()} == {torch.bfloat16}
+
+
+def test_without_onnxruntime_nothing_is_compared(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(export, "_installed", lambda name: name != "onnxruntime")
+    done = export_onnx(run, tmp_path / "network.onnx")
+    assert done.same_labels is None
+    assert done.largest_difference is None
+    assert done.path.stat().st_size > 0
+
+
+def test_missing_packages_are_named(run, tmp_path, monkeypatch):
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else real(name))
+    with pytest.raises(InputError, match=r"export needs onnxscript\. .*pip install deepnets4eo\[onnx\]"):
+        export_onnx(run, tmp_path / "network.onnx")
+
+
+def test_what_is_no_network_is_refused_with_the_reason(tmp_path):
+    class Forest:
+        kind = "pixel-classifier"
+
+    with pytest.raises(RunError, match="kind 'pixel-classifier'; ONNX holds networks alone"):
+        export_onnx(Run(tmp_path, Forest(), {}, {}), tmp_path / "forest.onnx")

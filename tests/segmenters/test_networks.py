@@ -1,0 +1,100 @@
+"""Networks by name: what can be built, what is refused, and how branches register theirs."""
+
+from importlib.metadata import EntryPoint
+
+import pytest
+import torch
+from gradients import without_gradient
+from small_networks import REGISTERED
+from torch import nn
+
+from deepnets4eo import plugins
+from deepnets4eo.errors import InputError
+from deepnets4eo.segmenters.networks import create_from_spec, create_model, list_models
+
+# dpt takes vision transformers of one image size only, patch-alexnet one size of patches
+CONVOLUTIONAL = sorted(set(list_models()) - {"dpt", "patch-alexnet"})
+
+
+class Registered(nn.Module):
+    """A network as a branch would register it."""
+
+    def __init__(self, in_channels, num_classes, depth=1):
+        super().__init__()
+        self.depth = depth
+        self.layer = nn.Conv2d(in_channels, num_classes, 1)
+
+    def forward(self, image):
+        return self.layer(image)
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    """The network above as an entry point."""
+    entry = EntryPoint("tiny-siamese", f"{__name__}:Registered", plugins.NETWORKS)
+    monkeypatch.setattr(EntryPoint, "load", lambda self: Registered)
+    monkeypatch.setattr(plugins, "entry_points", lambda group: [entry] if group == plugins.NETWORKS else [])
+
+
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_every_architecture_maps_bands_to_classes(name):
+    options = REGISTERED.get(name, {"encoder": "resnet18"})
+    network = create_model(name, in_channels=4, num_classes=7, **options).eval()  # siamese ones want two dates
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 4, 128, 128)).shape == (1, 7, 128, 128)
+
+
+@pytest.mark.parametrize("in_channels", [1, 4, 103])
+def test_every_parameter_gets_a_gradient_for_any_band_count(in_channels):
+    network = create_model("unet/resnet18", in_channels=in_channels, num_classes=3)
+    network(torch.randn(2, in_channels, 32, 32)).square().mean().backward()
+    assert without_gradient(network) == []
+
+
+def test_encoder_after_a_slash_is_the_encoder_argument():
+    slashed = create_model("fpn/resnet18", in_channels=3, num_classes=2).state_dict()
+    argument = create_model("fpn", in_channels=3, num_classes=2, encoder="resnet18").state_dict()
+    assert {name: value.shape for name, value in slashed.items()} == {
+        name: value.shape for name, value in argument.items()
+    }
+
+
+def test_same_mapping_builds_the_same_network():
+    spec = {"name": "unet", "encoder": "resnet18", "in_channels": 2, "num_classes": 3, "weights": "imagenet"}
+    assert create_from_spec(spec).state_dict().keys() == create_from_spec(spec).state_dict().keys()
+
+
+def test_registered_networks_are_listed_and_built(registered):
+    assert list_models("*siam*") == ["tiny-siamese"]
+    assert create_model("tiny-siamese", in_channels=6, num_classes=2, depth=3).depth == 3
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "unett"}, "network 'unett' is unknown. Did you mean 'unet'"),
+        ({"name": "tiny-siames"}, "Did you mean 'tiny-siamese'"),
+        ({"name": "unet", "encoder": "resnet43"}, "encoder 'resnet43' is unknown. Did you mean 'resnet34'"),
+        ({"name": "unet/resnet18", "encoder": "resnet34"}, "names the encoder 'resnet18', but encoder='resnet34'"),
+        ({"name": "unet", "in_channels": 0}, "in_channels=0"),
+        ({"name": "unet", "encoder_dept": 1}, "has no option 'encoder_dept'. Did you mean 'encoder_depth'"),
+        ({"name": "tiny-siamese", "encoder": "resnet18"}, r"takes \['depth', 'in_channels', 'num_classes'\], not \['encoder'\]"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_built_is_refused_with_the_nearest(arguments, message):
+    with pytest.raises(InputError, match=message):
+        create_model(**{"in_channels": 3, "num_classes": 2} | arguments)
+
+
+def test_one_class_and_one_band_can_be_asked_for_and_none_cannot():
+    network = create_model("osmnet", in_channels=1, num_classes=1, width=2)
+    assert network(torch.zeros(1, 1, 8, 8)).shape == (1, 1, 8, 8)
+    for sizes in ({"in_channels": 1, "num_classes": 0}, {"in_channels": 0, "num_classes": 1}):
+        with pytest.raises(InputError, match="both must be at least 1"):
+            create_model("osmnet", width=2, **sizes)
+
+
+def test_mapping_without_a_name_is_refused():
+    with pytest.raises(InputError, match=r"\['name'\] is missing"):
+        create_from_spec({"in_channels": 3, "num_classes": 2})

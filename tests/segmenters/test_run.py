@@ -1,0 +1,344 @@
+"""Run folders: what they hold, and that damage, foreign folders and scenes that do not fit are refused."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from affine import Affine
+from odc.geo.geobox import GeoBox
+from sklearn.linear_model import LogisticRegression
+
+from deepnets4eo.baselines import PixelClassifier
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import RunError
+from deepnets4eo.files import read_yaml
+from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.segmenters import Ensemble
+from deepnets4eo.segmenters.checksums import hash_of, open_sealed, seal
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import load_run, save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+
+LEGEND = Legend.load("isprs")
+RNG = np.random.default_rng(0)
+IMAGE = RNG.integers(0, 256, (3, 64, 64), dtype=np.uint8)
+
+
+def grid(gsd_m=0.5, crs="EPSG:32615"):
+    return GeoBox((64, 64), Affine(gsd_m, 0, 500_000, 0, -gsd_m, 4_000_000), crs)
+
+
+def scene(image=IMAGE, **where):
+    return Scene({"image": Layer.open(image, grid=grid(**where))})
+
+
+INPUTS = InputSpec.measure([scene()])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run of a small network."""
+    segmenter = NetworkSegmenter(
+        {"name": "unet", "encoder": "resnet18", "encoder_depth": 3, "decoder_channels": [8, 8, 8]}, INPUTS, LEGEND
+    )
+    return save_run(segmenter, tmp_path / "run", recipe={"train": {"epochs": 3}}, seed=7, notes={"scenes": 2})
+
+
+def test_a_run_holds_all_that_prediction_needs_and_says_how_it_was_made(folder):
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"card.json", "legend.yaml", "recipe.yaml", "weights.safetensors"}
+    run = load_run(folder)
+    assert run.recipe == read_yaml(folder / "recipe.yaml") == {"train": {"epochs": 3}}
+    assert run.card["recipe_sha256"] == hash_of({"train": {"epochs": 3}})
+    assert run.card["recipe_sha256"] in (folder / "recipe.yaml").read_text().splitlines()[0]
+    assert (run.card["seed"], run.card["notes"]) == (7, {"scenes": 2})
+    assert {"python", "torch", "deepnets4eo"} <= run.card["versions"].keys()
+    assert (run.legend, run.inputs) == (LEGEND, INPUTS)
+
+
+def test_the_files_of_a_run_follow_the_umask(tmp_path):
+    segmenter = NetworkSegmenter({"name": "patch-alexnet", "width": 1}, INPUTS, LEGEND)
+    before = os.umask(0o027)
+    try:
+        for name, saved in (("one", segmenter), ("two", Ensemble([segmenter, segmenter]))):
+            save_run(saved, tmp_path / name)
+    finally:
+        os.umask(before)
+    for name, count in (("one", 4), ("two", 5)):
+        files = list((tmp_path / name).iterdir())
+        assert len(files) == count
+        assert {oct(path.stat().st_mode & 0o777) for path in files} == {"0o640"}
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+
+
+def edit_card(folder, **values):
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps(card | values))
+
+
+def seal_with(folder, **values):
+    """A card that is consistent in itself but says something else."""
+    card = json.loads((folder / "card.json").read_text())
+    seal(folder, {key: value for key, value in card.items() if key != "card_sha256"} | values, card["files"])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda run: truncate(run / "weights.safetensors"), r"weights\.safetensors has \d+ bytes, its card says \d+: it is truncated"),
+        (lambda run: flip_a_bit(run / "weights.safetensors"), r"weights\.safetensors was changed after the run was sealed"),
+        (lambda run: flip_a_bit(run / "recipe.yaml"), r"recipe\.yaml was changed after the run was sealed"),
+        (lambda run: (run / "legend.yaml").unlink(), r"legend\.yaml is missing from the run"),
+        (lambda run: (run / "card.json").unlink(), r"has no card\.json, so it is not a run"),
+        (lambda run: truncate(run / "card.json"), r"card\.json is not valid JSON.*truncated or damaged"),
+        (lambda run: (run / "card.json").write_text('{"name": "resnet"}'), "does not describe a deepnets4eo run"),
+        (lambda run: edit_card(run, seed=8), r"card\.json was changed after the run was sealed"),
+        (lambda run: edit_card(run, format_version=99), "has format version 99"),
+        (lambda run: seal_with(run, kind="oracle"), "segmenter of kind 'oracle'"),
+        (lambda run: seal_with(run, segmenter={"network": {"name": "no-such-net"}}), "cannot be rebuilt: network 'no-such-net'"),
+        (lambda run: seal_with(run, segmenter={"network": {"name": "fpn", "encoder": "resnet18"}}), "does not belong to the network"),
+        (lambda run: seal_with(run, inputs={"layers": 3}), "describes its inputs"),
+        (lambda run: seal_with(run, tiling={"tile": 3}), "cannot be rebuilt"),
+    ],
+)  # fmt: skip
+def test_damaged_and_foreign_runs_are_refused(folder, damage, message):
+    damage(folder)
+    with pytest.raises(RunError, match=message):
+        load_run(folder)
+
+
+def test_what_is_no_folder_is_refused(tmp_path):
+    with pytest.raises(RunError, match="is not a folder. Give the run folder"):
+        load_run(tmp_path / "nowhere")
+
+
+def test_files_outside_the_run_are_not_read(folder):
+    (folder.parent / "other.txt").write_text("x")
+    card = json.loads((folder / "card.json").read_text())
+    seal(
+        folder, {key: card[key] for key in ("kind", "segmenter", "inputs", "tiling")}, [*card["files"], "../other.txt"]
+    )
+    with pytest.raises(RunError, match="is not inside the run"):
+        load_run(folder)
+
+
+def test_truncated_estimator_is_refused_also_with_a_matching_seal(tmp_path):
+    labelled = Scene({**scene().layers, "labels": Layer.open((IMAGE[0] > 127).astype(np.uint8), grid=grid())})
+    segmenter = PixelClassifier(LogisticRegression(), INPUTS, LEGEND).fit([labelled], max_pixels=500)
+    folder = save_run(segmenter, tmp_path / "run")
+    truncate(folder / "estimator.skops")
+    seal_with(folder)
+    with pytest.raises(RunError, match=r"estimator\.skops cannot be read"):
+        load_run(folder)
+
+
+def named(names):
+    layer = INPUTS.layers["image"]
+    return InputSpec({"image": dataclasses.replace(layer, bands=tuple(names))}, INPUTS.gsd_m)
+
+
+class Renamed(Layer):
+    """A layer whose file names its bands."""
+
+    band_names = ["red", "green", "blue"]
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (scene(IMAGE[:2]), r"layer 'image' \(array\) has 2 bands, training had 3"),
+        (scene((IMAGE / 255).astype(np.float32)), r"has float32 values from 0\.\d+ to 0\.99.*, training had uint8 values from"),
+        (scene(IMAGE.astype(np.uint16) * 40), r"has uint16 values from .*convert them to the same kind"),
+        (scene(gsd_m=2.0), r"its pixels measure 2 m, those of training 0\.5 m \(more than a factor of 2\)"),
+        (scene(gsd_m=0.1), r"its pixels measure 0\.1 m"),
+        (Scene({"photo": Layer.open(IMAGE)}), r"layer 'image' is missing \(the scene has \['photo'\]\); give image=FILE"),
+    ],
+)  # fmt: skip
+def test_scenes_that_do_not_fit_are_refused_with_the_difference(found, message):
+    with pytest.raises(RunError, match=message):
+        INPUTS.check(found)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (("blue", "green", "red"), r"has bands in the order \(red, green, blue\), training had \(blue, green, red\)"),
+        (("red", "green", "nir"), r"has bands named \(red, green, blue\), training had \(red, green, nir\)"),
+    ],
+)
+def test_bands_in_another_order_are_refused(names, message):
+    layer = Renamed(Layer.open(IMAGE, grid=grid())._source)
+    with pytest.raises(RunError, match=message):
+        named(names).check(Scene({"image": layer}))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        scene(),
+        scene(gsd_m=0.9),
+        scene(gsd_m=0.9, crs=None),
+        scene(IMAGE.astype(np.uint16)),
+        scene(IMAGE // 60),  # a dark scene of the same type
+        Scene({"image": Layer.open(IMAGE), "dsm": Layer.open(IMAGE[:1])}),
+    ],
+)
+def test_scenes_that_fit_pass(found):
+    INPUTS.check(found)
+
+
+def test_all_differences_are_named_at_once():
+    with pytest.raises(RunError, match=r"pixels measure .*; layer 'image' .* has 1 bands"):
+        INPUTS.check(scene(IMAGE[:1], gsd_m=5.0))
+
+
+def test_scaling_gives_zero_mean_unit_variance_and_zero_where_invalid():
+    sample = scene().read()
+    sample["valid"] = RNG.random((64, 64)) > 0.3
+    prepared = INPUTS.prepare(sample)
+    whole = INPUTS.prepare(scene().read())
+    np.testing.assert_allclose(whole.mean(axis=(1, 2)), 0, atol=1e-3)
+    np.testing.assert_allclose(whole.std(axis=(1, 2)), 1, atol=1e-3)
+    assert (prepared[:, ~sample["valid"]] == 0).all()
+    np.testing.assert_array_equal(prepared[:, sample["valid"]], whole[:, sample["valid"]])
+
+
+def test_described_inputs_come_back_equal():
+    assert InputSpec.from_dict(json.loads(json.dumps(INPUTS.to_dict()))) == INPUTS
+
+
+def seal_by_hand(folder, change):
+    """A card that signs itself whatever it says, as an editor of runs would write it."""
+    card = json.loads((folder / "card.json").read_text())
+    card.pop("card_sha256")
+    change(card)
+    (folder / "card.json").write_text(json.dumps(card | {"card_sha256": hash_of(card)}))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda card: card.pop("files"),
+        lambda card: card.update(files=["weights.safetensors"]),
+        lambda card: card["files"].update({"weights.safetensors": "x"}),
+        lambda card: card["files"]["weights.safetensors"].update(bytes="many"),
+        lambda card: card["files"]["weights.safetensors"].pop("sha256"),
+    ],
+)
+def test_a_sealed_card_whose_list_of_files_is_none_is_refused(folder, change):
+    seal_by_hand(folder, change)
+    with pytest.raises(RunError, match=r"card\.json does not list the run's files"):
+        load_run(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda card: card.update(segmenter=3),
+        lambda card: card["segmenter"].update(network=["unet"]),
+        lambda card: card["segmenter"]["network"].update(encoder_depth="deep"),
+        lambda card: card.update(tiling=[64, 8]),
+        lambda card: card["tiling"].update(tile_px="wide"),
+        lambda card: card["tiling"].update(speed=1),
+        lambda card: card["inputs"]["layers"]["image"].update(std=[0, 0, 0]),
+        lambda card: card["inputs"]["layers"]["image"].update(mean=["a", "b", "c"]),
+        lambda card: card["inputs"]["layers"]["image"].update(mean=[1.0]),
+        lambda card: card["inputs"]["layers"]["image"].update(low=None),
+        lambda card: card["inputs"]["layers"]["image"].update(dtype="uint7"),
+        lambda card: card["inputs"].update(layers={}),
+        lambda card: card["inputs"].update(gsd_m=-1),
+    ],
+)
+def test_a_sealed_card_with_values_of_another_kind_is_refused(folder, change):
+    seal_by_hand(folder, change)
+    with pytest.raises(RunError):
+        load_run(folder)
+
+
+def test_a_sealed_recipe_that_is_no_mapping_is_refused(folder):
+    (folder / "recipe.yaml").write_text("[1, 2]")
+    seal_with(folder)
+    with pytest.raises(RunError, match=r"recipe\.yaml holds a list"):
+        load_run(folder)
+
+
+def test_a_card_that_describes_a_network_beyond_all_memory_is_refused_at_once(tmp_path):
+    segmenter = NetworkSegmenter({"name": "segnet", "width": 2}, INPUTS, LEGEND)
+    folder = save_run(segmenter, tmp_path / "run")
+    assert load_run(folder).segmenter.network["width"] == 2
+    seal_by_hand(folder, lambda card: card["segmenter"]["network"].update(width=5_000))
+    with pytest.raises(RunError, match=r"weights\.safetensors does not belong to the network .* MB"):
+        load_run(folder)
+
+
+def sealed(folder: Path) -> Path:
+    """A folder sealed over one file."""
+    (folder / "a.txt").write_text("abc")
+    return seal(folder, {"seed": 3}, ["a.txt"])
+
+
+def test_a_seal_names_size_and_hash_of_every_file(tmp_path):
+    card = json.loads(sealed(tmp_path).read_text())
+    digest = hashlib.sha256(b"abc").hexdigest()
+    assert card["files"] == {"a.txt": {"bytes": 3, "sha256": digest}}
+    assert (card["format"], card["format_version"], card["seed"]) == ("deepnets4eo-run", 1, 3)
+    own = {key: value for key, value in card.items() if key != "card_sha256"}
+    text = json.dumps(own, sort_keys=True, separators=(",", ":"))
+    assert card["card_sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert open_sealed(tmp_path) == own
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "other"}, "does not describe a deepnets4eo run"),
+        ({"format_version": 2}, "has format version 2, this version of deepnets4eo reads 1"),
+        ({"seed": 4}, "was changed after the run was sealed"),
+        ({"card_sha256": None}, "was changed after the run was sealed"),
+    ],
+)
+def test_a_card_with_one_thing_changed_is_refused(change, message, tmp_path):
+    path = sealed(tmp_path)
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(RunError, match=message):
+        open_sealed(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("abd", r"a\.txt was changed .*SHA-256 differs"),
+        ("ab", r"a\.txt has 2 bytes, its card says 3"),
+        (None, "missing"),
+    ],
+)
+def test_a_file_with_one_thing_changed_is_refused(text, message, tmp_path):
+    sealed(tmp_path)
+    (tmp_path / "a.txt").unlink()
+    if text is not None:
+        (tmp_path / "a.txt").write_text(text)
+    with pytest.raises(RunError, match=message):
+        open_sealed(tmp_path)
+
+
+def test_the_recipe_in_a_run_is_readable_in_any_language(folder, tmp_path):
+    save_run(load_run(folder).segmenter, tmp_path / "run", recipe={"title": "Gebäude – 建物"}, seed=5, notes={"a": 1})
+    first, second = (tmp_path / "run" / "recipe.yaml").read_text(encoding="utf-8").splitlines()
+    run = load_run(tmp_path / "run")
+    assert first == f"# resolved recipe, sha256 {run.card['recipe_sha256']}"
+    assert second == "title: Gebäude – 建物"
+    assert (run.recipe, run.card["seed"], run.card["notes"]) == ({"title": "Gebäude – 建物"}, 5, {"a": 1})
+    assert run.card["versions"].keys() >= {"python", "deepnets4eo", "numpy", "rasterio", "torch", "scikit-learn"}

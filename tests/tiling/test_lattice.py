@@ -1,0 +1,183 @@
+"""Geometry of the prediction lattice: coverage, weights, mirroring, and seamlessness for any tiling and scene."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.prediction.stitching import HannBlender, RowBuffer, Strip
+from deepnets4eo.prediction.tile_reader import TileReader
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.tiling import Lattice, Tiling, hann_weights, reflected, weight_sums
+
+AS_IS = LayerInput(("row", "col"), (0.0, 0.0), (1.0, 1.0), 0, 1, "float32")
+
+
+@st.composite
+def tilings(draw: st.DrawFn) -> Tiling:
+    halo = draw(st.integers(0, 6))
+    core = draw(st.integers(1, 24))
+    overlap = draw(st.integers(0, core - 1))
+    return Tiling(core + 2 * halo, halo, overlap)
+
+
+shapes = st.tuples(st.integers(1, 70), st.integers(1, 70))
+
+
+@given(shapes, tilings())
+def test_cores_cover_every_pixel_and_none_is_wasted(shape, tiling):
+    lattice = Lattice(shape, tiling)
+    cover = np.zeros(shape, int)
+    for tile in lattice.tiles:
+        inside = tile.core.clipped(shape)
+        assert inside.height > 0
+        assert inside.width > 0
+        cover[inside.slices] += 1
+    assert cover.min() >= 1
+    assert len({(tile.core.row, tile.core.col) for tile in lattice.tiles}) == len(lattice)
+    if tiling.overlap_px == 0:
+        assert cover.max() == 1
+    if lattice.rows > 1:  # without the last row, pixels would be missing
+        assert (lattice.rows - 2) * tiling.stride_px + tiling.core_px < shape[0]
+
+
+@given(shapes, tilings())
+def test_all_tiles_have_one_shape(shape, tiling):
+    assert {tile.window[2:] for tile in Lattice(shape, tiling).tiles} == {(tiling.tile_px, tiling.tile_px)}
+
+
+@given(shapes, tilings(), st.data())
+def test_touching_tiles_are_those_whose_core_meets_the_range(shape, tiling, data):
+    lattice = Lattice(shape, tiling)
+    start = data.draw(st.integers(0, shape[1] - 1))
+    stop = data.draw(st.integers(start + 1, shape[1]))
+    brute = [
+        col
+        for col in range(lattice.cols)
+        if col * tiling.stride_px < stop and col * tiling.stride_px + tiling.core_px > start
+    ]
+    assert list(lattice.touching(start, stop, shape[1])) == brute
+
+
+@given(shapes, tilings())
+def test_weight_sums_equal_a_sum_over_all_tiles(shape, tiling):
+    lattice = Lattice(shape, tiling)
+    brute = np.zeros(lattice.cols * tiling.stride_px + tiling.core_px)
+    for col in range(lattice.cols):
+        brute[col * tiling.stride_px : col * tiling.stride_px + tiling.core_px] += hann_weights(tiling)
+    found = weight_sums(lattice, 0, shape[1], shape[1])
+    np.testing.assert_allclose(found, brute[: shape[1]], rtol=1e-5)
+    assert found.min() > 0
+
+
+@given(st.integers(2, 60), st.integers(1, 29))
+def test_ramps_of_two_neighbours_sum_to_one(core, overlap):
+    overlap = min(overlap, core // 2)
+    weights = hann_weights(Tiling(core, 0, overlap)).astype(float)
+    np.testing.assert_allclose(weights[-overlap:] + weights[:overlap] if overlap else 1.0, 1.0, atol=1e-6)
+
+
+@given(st.integers(1, 20), st.integers(0, 50), st.integers(1, 70))
+def test_mirroring_is_numpys_reflection(length, before, size):
+    axis = np.arange(length)
+    mode = "reflect" if length > 1 else "edge"
+    brute = np.pad(axis, (before, before + size), mode=mode)
+    np.testing.assert_array_equal(reflected(length, -before, size), brute[: before + size])
+
+
+@settings(max_examples=150, deadline=None)
+@given(shapes, tilings(), st.integers(1, 70), st.integers(1, 30))
+def test_coordinates_come_back_seamless(shape, tiling, strip_px, block_px):
+    """A segmenter that returns its input's coordinates, for any tile, stride, halo, scene, strip and block."""
+    rows, cols = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    lattice = Lattice(shape, tiling)
+    reader = TileReader(Scene.open(image=np.stack([rows, cols])), InputSpec({"image": AS_IS}), lattice)
+    stitched = np.full((2, *shape), np.nan, np.float32)
+    written = np.zeros(shape, int)
+    for start in range(0, shape[1], strip_px):
+        stop = min(start + strip_px, shape[1])
+        columns = lattice.touching(start, stop, shape[1])
+
+        def emit(row, col, mean, start=start, stop=stop):
+            left, right = max(col, start), min(col + mean.shape[2], stop)
+            if left < right:
+                stitched[:, row : row + mean.shape[1], left:right] = mean[:, :, left - col : right - col]
+                written[row : row + mean.shape[1], left:right] += 1
+
+        blender = HannBlender(lattice, columns, 2, emit)
+        for segment in reader.read_ahead(range(lattice.rows), columns, 1):
+            for read in segment:
+                inner = slice(tiling.halo_px, tiling.halo_px + tiling.core_px)
+                blender.add(read.tile, read.image[:, inner, inner])
+    assert (written == 1).all()
+    np.testing.assert_allclose(stitched, np.stack([rows, cols]), atol=2e-3)
+
+
+@settings(deadline=None)
+@given(shapes, tilings(), st.integers(1, 30), st.data())
+def test_row_buffer_gives_every_row_once_in_whole_blocks(shape, tiling, block_px, data):
+    lattice = Lattice(shape, tiling)
+    first_row = data.draw(st.integers(0, (shape[0] - 1) // block_px)) * block_px
+    picture = np.random.default_rng(0).integers(0, 255, (1, *shape), dtype=np.uint8)
+    buffer = RowBuffer(1, Strip(0, shape[1], first_row), lattice, block_px)
+    back = np.zeros_like(picture)
+    for row in lattice.touching(first_row, shape[0], shape[0]):
+        top, bottom = row * tiling.stride_px, lattice.finished(row)
+        buffer.put(top, 0, picture[:, top:bottom])
+        taken = buffer.take(bottom)
+        if taken is not None:
+            window, rows = taken
+            assert window.row % block_px == 0
+            assert (window.row + window.height) % block_px == 0 or window.row + window.height == shape[0]
+            back[:, window.slices[0]] = rows
+    np.testing.assert_array_equal(back[:, first_row:], picture[:, first_row:])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"halo_px": -1}, "tile_px=64 with halo_px=-1 leaves 66 pixels; the halo must be at least 0"),
+        ({"halo_px": 32}, "tile_px=64 with halo_px=32 leaves 0 pixels"),
+        ({"overlap_px": -1}, "overlap_px=-1 must be at least 0 and less than the 64 pixels"),
+        ({"halo_px": 8, "overlap_px": 48}, "overlap_px=48 must be at least 0 and less than the 48 pixels"),
+        ({"scores": "logits"}, "scores='logits' is unknown. Choose from "),
+    ],
+)
+def test_impossible_tilings_are_refused(wrong, message):
+    with pytest.raises(InputError, match=message):
+        Tiling(**{"tile_px": 64, "halo_px": 0} | wrong)
+
+
+def test_a_tiling_comes_back_from_its_plain_values():
+    tiling = Tiling(96, 8, 4, "raw")
+    assert Tiling.from_dict(tiling.to_dict()) == tiling
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"tile_px": "wide"}, "tile_px"),
+        ({"tile_px": 64.5}, "tile_px"),
+        ({"speed": 1}, "a tiling has no speed"),
+        ({"tile_px": 32, "halo_px": 16}, "leaves 0 pixels"),
+        ({"scores": "logits"}, "scores"),
+        ([64, 8], "describes no tiling"),
+        (None, "describes no tiling"),
+    ],
+)
+def test_values_that_describe_no_tiling_are_refused(values, message):
+    with pytest.raises(InputError, match=message):
+        Tiling.from_dict(values)
+
+
+def test_a_tile_beyond_any_memory_is_refused():
+    assert Tiling(1 << 15, 0).tile_px == 1 << 15
+    with pytest.raises(InputError, match="is more than any memory holds"):
+        Tiling((1 << 15) + 1, 0)
+
+
+def test_the_narrowest_core_and_the_widest_overlap_are_allowed():
+    assert Tiling(65, 32).core_px == 1
+    assert Tiling(64, 8, 47).stride_px == 1

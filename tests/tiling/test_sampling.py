@@ -1,0 +1,104 @@
+"""Windows and pixels to learn from: inside, seeded, balanced, and never from what is void."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.tiling.sampling import ClassCells, balanced_windows, random_windows, sample_pixels
+
+LEGEND = Legend("three", tuple(LegendClass(v, n, (v, v, 1)) for v, n in [(2, "common"), (5, "rare"), (9, "absent")]))
+
+
+def make_labels(shape=(500, 400)):
+    labels = np.full(shape, 2, np.uint8)
+    labels[300:310, 100:112] = 5
+    labels[:, 390:] = 255
+    return labels
+
+
+def make_scene():
+    labels = make_labels()
+    return Scene.open(image=np.stack([labels, labels + 100]), labels=labels)
+
+
+@given(st.integers(1, 90), st.integers(1, 90), st.integers(1, 60), st.integers(0, 99))
+def test_random_windows_lie_inside_wherever_they_fit(height, width, side, seed):
+    windows = random_windows((height, width), side, 20, np.random.default_rng(seed))
+    assert len(windows) == 20
+    for window in windows:
+        assert window[2:] == (side, side)
+        assert 0 <= window.row <= max(height - side, 0)
+        assert 0 <= window.col <= max(width - side, 0)
+
+
+def test_same_seed_gives_the_same_windows():
+    draws = [random_windows((900, 900), 64, 5, np.random.default_rng(3)) for _ in range(2)]
+    assert draws[0] == draws[1]
+
+
+def test_class_counts_are_those_of_the_labels():
+    cells = ClassCells.build(make_scene(), LEGEND)
+    assert cells.counts.tolist() == [(make_labels() == value).sum() for value in LEGEND.values]
+    assert cells.present == [0, 1]
+    assert {tuple(cell) for cell in cells.cells[1]} == {(4, 1)}
+
+
+def test_cells_of_several_blocks_are_those_that_show_the_class():
+    labels = np.full((1100, 1061), 255, np.uint8)  # larger than a block, no multiple of a cell
+    rng = np.random.default_rng(0)
+    labels[rng.integers(0, 1100, 150), rng.integers(0, 1061, 150)] = rng.choice(LEGEND.values[:2], 150)
+    cells = ClassCells.build(Scene.open(labels=labels), LEGEND)
+    for value, found in zip(LEGEND.values, cells.cells, strict=True):
+        shown = {(row // 64, col // 64) for row, col in np.argwhere(labels == value).tolist()}
+        assert len(found) == len(shown)
+        assert {tuple(cell) for cell in found.tolist()} == shown
+    assert cells.counts.tolist() == [(labels == value).sum() for value in LEGEND.values]
+
+
+def test_rare_class_is_seen_in_about_half_of_balanced_windows():
+    scene = make_scene()
+    windows = balanced_windows(ClassCells.build(scene, LEGEND), 48, 200, np.random.default_rng(0))
+    seen = [(scene.read(window)["labels"] == 5).any() for window in windows]
+    plain = [
+        (scene.read(window)["labels"] == 5).any()
+        for window in random_windows((500, 400), 48, 200, np.random.default_rng(0))
+    ]
+    assert np.mean(seen) > 0.25 > 5 * np.mean(plain)
+
+
+def test_pixels_left_out_are_not_counted():
+    kept = ClassCells.build(make_scene(), LEGEND, lambda window: np.zeros((window.height, window.width), bool))
+    assert kept.counts.sum() == 0
+    with pytest.raises(InputError, match="no pixel of the scene is labelled"):
+        balanced_windows(kept, 32, 1, np.random.default_rng(0))
+
+
+def test_drawn_pixels_carry_their_own_label_and_are_balanced():
+    scene = make_scene()
+    drawn = sample_pixels([scene], LEGEND, lambda sample: sample["image"], max_pixels=300)
+    np.testing.assert_array_equal(drawn.vectors[:, 0], np.asarray(LEGEND.values)[drawn.places])
+    assert np.bincount(drawn.places, minlength=3).tolist() == [100, 100, 0]
+    assert drawn.blocks.shape == drawn.places.shape
+
+
+@pytest.mark.parametrize("stride_px", [2, 8])
+def test_sites_a_few_pixels_apart_carry_the_label_in_their_middle(stride_px):
+    scene = make_scene()
+
+    def sites(sample):
+        return sample["image"][:, stride_px // 2 :: stride_px, stride_px // 2 :: stride_px]
+
+    drawn = sample_pixels([scene], LEGEND, sites, max_pixels=60, halo_px=16, stride_px=stride_px, window_px=32)
+    np.testing.assert_array_equal(drawn.vectors[:, 0], np.asarray(LEGEND.values)[drawn.places])
+    assert len(np.unique(drawn.blocks)) > 1
+
+
+def test_scene_without_labels_gives_no_pixels():
+    labels = np.full((40, 40), 255, np.uint8)
+    scene = Scene.open(image=labels[None], labels=labels)
+    with pytest.raises(InputError, match="no pixel that is valid and labelled"):
+        sample_pixels([scene], LEGEND, lambda sample: sample["image"], max_pixels=10)

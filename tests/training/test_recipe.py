@@ -1,0 +1,131 @@
+"""Recipes: every key known, every error names key, value and the nearest key; hash and round trip."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from deepnets4eo.cards.catalog import model_path, recipes
+from deepnets4eo.errors import InputError
+from deepnets4eo.training import load_recipe
+from deepnets4eo.training.recipe import Recipe, differing_keys, read_recipe, resolve
+
+
+def make(*overrides: str, **values: object) -> Recipe:
+    return resolve({"legend": "isprs", **values}, overrides, kind=Recipe)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.epoch=3", r"unknown key 'train.epoch'. Did you mean 'train.epochs'\?"),
+        ("data.lr=3", r"unknown key 'data.lr'. Did you mean 'train.lr'\?"),
+        ("datas.tile_px=64", r"unknown key 'datas'. Did you mean 'data'\?"),
+        ("xyz=3", "Keys here are: task, data, legend, model, train, predict"),
+        ("train.epochs=abc", "train.epochs is 'abc'. Input should be a valid integer"),
+        ("train.epochs=0", "train.epochs is 0. Input should be greater than or equal to 1"),
+        (
+            "train.schedule=cosine",
+            "train.schedule is 'cosine'. Input should be 'constant', 'step', 'poly' or 'one_cycle'",
+        ),
+        ("train.losses={hinge: 1}", "train.losses.hinge is 'hinge'. Input should be 'cross_entropy', 'dice'"),
+        ("train.losses={dice: 0}", "train has losses .* one of them above"),
+        ("train.epochs", "--set train.epochs is not of the form section.key=value"),
+        ("train.a.b=3", "unknown key 'train.a'"),
+        ("train.epochs.b=3", "train.epochs is .*Input should be a valid integer"),
+        ("model.options.a.b=3", "is not of the form section.key=value"),
+        ("legend.name=x", "legend is 'isprs', a single value without keys"),
+        ("train.lr=[1", "is not a YAML value"),
+    ],
+)
+def test_bad_overrides_say_what_was_expected(override: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make(override)
+
+
+def test_too_few_windows_for_a_batch_are_refused() -> None:
+    with pytest.raises(InputError, match="windows_per_epoch=4, which does not fill one batch of train.batch_size=8"):
+        make("model.network=unet", "data.windows_per_epoch=4")
+
+
+def test_overrides_are_yaml_and_the_last_one_wins() -> None:
+    recipe = make("train.epochs=5", "train.epochs=20", "train.lr=1e-3", "model.layers=[image, dsm]", "train.flips=no")
+    assert (recipe.train.epochs, recipe.train.lr, recipe.train.flips) == (20, 1e-3, False)
+    assert recipe.model.layers == ("image", "dsm")
+
+
+def test_one_name_of_a_mapping_is_set_and_the_others_stay(caplog: pytest.LogCaptureFixture) -> None:
+    model = {"options": {"head": "distance", "head_options": {"clip_px": 16}}}
+    recipe = make("model.options.width=8", model=model)
+    assert recipe.model.options == {"head": "distance", "head_options": {"clip_px": 16}, "width": 8}
+    assert model["options"].keys() == {"head", "head_options"}
+    assert not caplog.records
+
+
+def test_what_a_mapping_loses_when_it_is_set_whole_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    recipe = make("model.options={width: 8}", model={"options": {"head": "distance", "width": 64}})
+    assert recipe.model.options == {"width": 8}
+    assert (
+        "no longer set: head='distance'. To keep the rest, set one name: --set model.options.width=VALUE" in caplog.text
+    )
+
+
+def test_overrides_leave_the_given_mapping_alone() -> None:
+    values = {"train": {"epochs": 3}}
+    resolve(values, ["train.epochs=5"], kind=Recipe)
+    assert values == {"train": {"epochs": 3}}
+
+
+def test_a_recipe_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        make().train.epochs = 3  # type: ignore[misc]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 10**6), st.floats(1e-9, 10), st.lists(st.sampled_from(["image", "dsm", "osm"]), min_size=1))
+def test_a_saved_recipe_loads_as_the_same(
+    tmp_path_factory: pytest.TempPathFactory, epochs: int, lr: float, layers: list
+) -> None:
+    recipe = make(train={"epochs": epochs, "lr": lr}, model={"layers": layers})
+    path = recipe.save(tmp_path_factory.mktemp("recipe") / "recipe.yaml")
+    again = resolve(read_recipe(path), kind=Recipe)
+    assert again == recipe
+    assert again.hash == recipe.hash
+    assert recipe.hash in path.read_text(encoding="utf-8").splitlines()[0]
+
+
+def test_the_hash_does_not_depend_on_the_order_of_keys_but_on_values() -> None:
+    first = make(train={"epochs": 3, "lr": 0.1})
+    assert first.hash == make(train={"lr": 0.1, "epochs": 3}).hash
+    assert first.hash != make(train={"lr": 0.1, "epochs": 4}).hash
+
+
+def test_differing_keys_are_named() -> None:
+    assert differing_keys(make(), make("train.epochs=3", "legend=xbd")) == ["legend", "train.epochs"]
+
+
+def test_branches_bring_their_own_sections() -> None:
+    class OwnData(type(Recipe().data)):  # type: ignore[misc]
+        footprints: str = ""
+
+    class OwnRecipe(Recipe):
+        data: OwnData = OwnData()
+
+    assert resolve({"data": {"footprints": "a.gpkg"}}, kind=OwnRecipe).data.footprints == "a.gpkg"
+    with pytest.raises(InputError, match=r"Did you mean 'data.footprints'\?"):
+        resolve({"data": {"footprint": "a.gpkg"}}, kind=OwnRecipe)
+
+
+@pytest.mark.parametrize("name", [name for name in recipes() if (model_path(name) / "recipe.yaml").is_file()])
+def test_every_recipe_of_the_catalog_resolves_and_has_a_card(name: str) -> None:
+    recipe, _ = load_recipe(name)
+    assert recipe.model.network or recipe.task != "segmentation"
+    assert (model_path(name) / "card.md").read_text(encoding="utf-8").startswith("# ")
+
+
+def test_a_file_that_is_no_mapping_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(InputError, match="list.yaml holds a list, expected the sections of a recipe"):
+        read_recipe(tmp_path / "list.yaml")
