@@ -1,0 +1,53 @@
+"""Fills the documentation from the code, so that it cannot fall behind: help texts of verbs, public names with docstrings.
+
+In a page, `{{ help VERB }}` becomes what `deepnets4eo VERB --help` prints, and `{{ public PACKAGE }}` the reference of all
+names in the package's `__all__`. A public name without a docstring, or one that does not exist, stops the build.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+from mkdocs.exceptions import PluginError
+
+MARK = re.compile(r"\{\{ (help|public) ([\w.-]+) \}\}")
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """The page with its marks filled in."""
+    return MARK.sub(lambda mark: {"help": help_text, "public": public_names}[mark[1]](mark[2]), markdown)
+
+
+def help_text(verb: str) -> str:
+    """What `deepnets4eo VERB --help` prints, as a block of text."""
+    from typer.testing import CliRunner
+
+    from deepnets4eo.cli.main import VERBS, app
+
+    if verb not in VERBS:
+        raise PluginError(f"the documentation names the verb {verb}, which deepnets4eo does not have.")
+    result = CliRunner(env={"COLUMNS": "100", "TERM": "dumb"}).invoke(app, [verb, "--help"], prog_name="deepnets4eo")
+    return f"```text\n{result.output.strip()}\n```"
+
+
+def public_names(package: str) -> str:
+    """mkdocstrings entries of all public names of a package, in alphabetical order; constants are listed by value."""
+    return "\n\n".join(_entries(package))
+
+
+def _entries(package: str) -> Iterator[str]:
+    module = import_module(package)
+    for name in sorted(module.__all__, key=str.lower):
+        value = getattr(module, name)
+        if hasattr(value, "__path__") or name.startswith("__"):
+            continue
+        if not (inspect.isclass(value) or inspect.isroutine(value)):
+            yield f"## {name}\n\n`{value!r}`"
+            continue
+        if not (value.__doc__ or "").strip():
+            raise PluginError(f"{package}.{name} has no docstring: every public name needs one.")
+        yield f"::: {value.__module__}.{value.__qualname__}"
