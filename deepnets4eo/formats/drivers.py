@@ -88,11 +88,11 @@ def seems(head: bytes) -> str:
     return "empty" if not head else "of an unknown format"
 
 
-def read_head(path: Path) -> bytes:
+def read_head(path: Path, most_bytes: int = HEAD_BYTES) -> bytes:
     """The first bytes of a file. Errors: InputError where it cannot be read."""
     try:
         with path.open("rb") as file:
-            return file.read(HEAD_BYTES)
+            return file.read(most_bytes)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}. Check the path.") from error
 

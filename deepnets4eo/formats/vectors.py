@@ -22,7 +22,7 @@ from xml.parsers import expat
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import is_remote
-from deepnets4eo.formats.drivers import seems
+from deepnets4eo.formats.drivers import read_head, seems
 from deepnets4eo.formats.unpacking import CHUNK_BYTES, MOST_UNPACKED_BYTES, refuse_large, unpacked
 
 VECTOR_FORMATS = (
@@ -68,7 +68,7 @@ def vector_file(source: str | Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> I
 
 def is_parquet(path: Path) -> bool:
     """Whether a file is Parquet, which pyarrow reads."""
-    return path.is_file() and _head(path).startswith(b"PAR1")
+    return path.is_file() and read_head(path, HEAD_BYTES).startswith(b"PAR1")
 
 
 def _check(path: Path, name: str, limit_bytes: int) -> None:
@@ -80,7 +80,7 @@ def _check(path: Path, name: str, limit_bytes: int) -> None:
         if path.suffix.lower() != ".gdb" or not list(path.glob("a0000000*.gdbtable")):
             raise InputError(f"{name} is a folder, and no File Geodatabase. Read are {VECTOR_FORMATS}.")
         return
-    head = _head(path)
+    head = read_head(path, HEAD_BYTES)
     low = head.lower()
     for mark, kind in MARKS.items():
         if mark in low:
@@ -215,11 +215,3 @@ def _gdal_offline() -> Iterator[None]:
         yield
     finally:
         pyogrio.set_gdal_config_options(before)
-
-
-def _head(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(HEAD_BYTES)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}. Check the path.") from error
