@@ -3,6 +3,9 @@
 Raised at the door (readers, command line) before long work starts; kernels trust their input.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class DeepNets4EOError(Exception):
     """Root of all errors of this package."""
@@ -26,3 +29,32 @@ class RunError(InputError):
 
 class OutputError(DeepNets4EOError, OSError):
     """An output that cannot be written: it exists already, or the disk refused it."""
+
+
+def nearest_name(wanted: object, known: Iterable[str]) -> str | None:
+    """The known name that is most like `wanted`; None where none is like it."""
+    return next(iter(get_close_matches(str(wanted), list(known), n=1, cutoff=0.6)), None)
+
+
+def name_hint(wanted: object, known: Iterable[str], otherwise: str | None = None) -> str:
+    """The sentence at the end of an error about an unknown name: the nearest known name, else what to do.
+
+    Parameters
+    ----------
+    wanted
+        The name that was given.
+    known
+        The names there are.
+    otherwise
+        The sentence where no known name is near; without it, all known names are listed.
+
+    >>> name_hint("rooof", ["roof", "road"])
+    "Did you mean 'roof'?"
+    >>> name_hint("x", ["roof", "road"])
+    'Choose from roof, road.'
+    """
+    names = list(known)
+    near = nearest_name(wanted, names)
+    if near is not None:
+        return f"Did you mean {near!r}?"
+    return f"Choose from {', '.join(names)}." if otherwise is None else otherwise

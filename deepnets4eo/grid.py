@@ -9,7 +9,9 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
@@ -57,6 +59,27 @@ class Window(NamedTuple):
         return Window(self.row - outer.row, self.col - outer.col, self.height, self.width)
 
 
+def apply_affine(affine: Affine, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Map points by an affine: pixels to the ground by a grid's affine, the ground to pixels by its inverse.
+
+    Parameters
+    ----------
+    affine
+        The map.
+    points
+        (..., 2) coordinates x, y (column, row for pixels).
+
+    Returns
+    -------
+    (..., 2) coordinates, float64.
+
+    >>> apply_affine(Affine.scale(2), np.array([(1.0, 3.0)])).tolist()
+    [[2.0, 6.0]]
+    """
+    x, y = points[..., 0], points[..., 1]
+    return np.stack((affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f), axis=-1)
+
+
 def whole(grid: Grid) -> Window:
     """The window that covers the grid."""
     return Window(0, 0, *grid.shape)
@@ -100,6 +123,14 @@ def gsd_m(grid: Grid) -> tuple[float, float]:
         _, south, _, north = grid.extent.to_crs("EPSG:4326").boundingbox.bbox
         unit *= math.cos(math.radians((south + north) / 2))
     return along_row * unit, along_col * unit
+
+
+def mean_gsd_m(grid: Grid) -> float:
+    """Ground size of a pixel in metres, one for rows and columns: the square root of its area; map units without CRS."""
+    if grid.crs is None:
+        return math.sqrt(abs(grid.affine.determinant))
+    along_row, along_col = gsd_m(grid)
+    return math.sqrt(along_row * along_col)
 
 
 def transformer(source: Any, target: Any) -> Transformer:

@@ -6,7 +6,6 @@ and no rule holds. Refuses names it does not know, with the nearest, and bands t
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -14,7 +13,7 @@ from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import HOMES, build_features
 from deepnets4eo.baselines.features.feature import Feature, Image
 from deepnets4eo.baselines.features.height import GROUND_PX, above_ground, slope_deg
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.rasters.band_roles import COLOURS, ROLES, normalised_difference
 
 GROUND_M = 40.0  # what is wider and longer is taken for ground where no band shows it …
@@ -58,8 +57,7 @@ def quantity(name: str, ndvi_band: Sequence[str]) -> Quantity:
             _nothing, lambda bands: _named(name, bands), lambda bands: bands.values[bands.names.index(name)]
         )
     known = sorted({*own, *ROLES, *(f"{feature}.COLUMN" for feature in HOMES)})
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"Did you mean {close[0]!r}?" if close else f"Choose from {', '.join(known)}, or a band as LAYER.BAND."
+    hint = name_hint(name, known, f"Choose from {', '.join(known)}, or a band as LAYER.BAND.")
     raise InputError(f"unknown key {name!r}. {hint}")
 
 
@@ -119,9 +117,7 @@ def _found(feature: Feature, column: str, bands: Bands) -> Sequence[str]:
     """No roles; refuses a column that the feature does not have."""
     columns = feature.columns(bands)
     if column not in columns:
-        close = difflib.get_close_matches(column, columns, n=1)
-        hint = f"Did you mean {feature.name}.{close[0]}?" if close else f"It has {', '.join(columns)}."
-        raise InputError(f"feature {feature.name!r} has no column {column!r}. {hint}")
+        raise InputError(f"feature {feature.name!r} has no column {column!r}. {name_hint(column, columns)}")
     return ()
 
 

@@ -6,7 +6,6 @@ conditions, naming the rule's number, the key and the nearest key.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,7 +16,7 @@ from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from deepnets4eo.baselines.rule_quantities import quantity
 from deepnets4eo.cards.catalog import model_path
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import plain, read_yaml
 from deepnets4eo.training.recipe import Section, refused_value
 
@@ -163,8 +162,7 @@ def _explain(detail: Any, values: Mapping[str, Any], where: str) -> str:
     key = ".".join(str(part) for part in place if isinstance(part, str))
     if detail["type"] == "extra_forbidden":
         known = ["above", "below"] if "rule " in where else list(RuleTable.model_fields)
-        close = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.4)
-        hint = f"Did you mean {close[0]!r}?" if close else f"Keys here are: {', '.join(known)}."
+        hint = name_hint(place[-1], known)
         return f"{where}: unknown key {key!r}. {hint}"
     if detail["type"] == "missing":
         return f"{where}: {key} is missing. Give it."

@@ -7,10 +7,9 @@ Refuses an unknown name and proposes the nearest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, name_hint
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -76,6 +75,7 @@ def _root(folder: str) -> Path:
 def _known(name: str, names: Sequence[str], kind: str, verb: str) -> str:
     if name in names:
         return name
-    nearest = get_close_matches(name, names, 1, 0.5)
-    hint = f'Did you mean "{nearest[0]}"? ' if nearest else ""
-    raise InputError(f'There is no {kind} "{name}". {hint}Known: {", ".join(names) or "none"} ("{verb}" lists them).')
+    hint = name_hint(name, names, "")
+    raise InputError(
+        f'There is no {kind} "{name}". {hint}{" " * bool(hint)}Known: {", ".join(names) or "none"} ("{verb}" lists them).'
+    )

@@ -7,14 +7,13 @@ Refuses unknown keys, missing ones, and splits and protocols that are not in the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from deepnets4eo.cards.catalog import dataset_path
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import read_yaml
 from deepnets4eo.formats.access import is_remote
 
@@ -147,9 +146,8 @@ def load_protocol(name: str) -> ScoringProtocol:
 
 
 def _unknown(card: str, kind: str, wanted: str, known: Mapping[str, object]) -> str:
-    nearest = get_close_matches(wanted, known, 1, 0.4)
-    hint = f' Did you mean "{nearest[0]}"?' if nearest else ""
-    return f'{card} has no {kind} "{wanted}", only {", ".join(known) or "none"}.{hint}'
+    hint = name_hint(wanted, known, "")
+    return f'{card} has no {kind} "{wanted}", only {", ".join(known) or "none"}. {hint}'.rstrip()
 
 
 def _first_problem(error: ValidationError) -> str:
@@ -158,5 +156,4 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] != "extra_forbidden":
         return f"{place}: {problem['msg']}."
     known = {**DatasetCard.model_fields, **ScoringProtocol.model_fields, **PublishedScores.model_fields}
-    nearest = get_close_matches(str(problem["loc"][-1]), known, 1, 0.0)[0]
-    return f'{place} is unknown. Did you mean "{nearest}"?'
+    return f"{place} is unknown. {name_hint(problem['loc'][-1], known)}"

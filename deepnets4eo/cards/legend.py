@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ import numpy as np
 
 from deepnets4eo.cards import legend_card, palette
 from deepnets4eo.cards.catalog import legend_path, legends
-from deepnets4eo.errors import InputError, LabelError
+from deepnets4eo.errors import InputError, LabelError, name_hint
 from deepnets4eo.files import read_yaml
 
 VOID = 255
@@ -122,8 +121,7 @@ class Legend:
         for place, one in enumerate(self.classes):
             if wanted in {normalise_name(n) for n in (one.name, *one.aliases)}:
                 return place
-        nearest = get_close_matches(name, self.names, 1, 0.4)
-        hint = f'Did you mean "{nearest[0]}"?' if nearest else "Use one of these."
+        hint = name_hint(name, self.names, "Use one of these.")
         raise LabelError(f'"{name}" is no class of legend "{self.name}", which has {", ".join(self.names)}. {hint}')
 
     def value(self, name: str) -> int:

@@ -7,10 +7,9 @@ Refuses unknown and missing keys and values of the wrong kind; names the file an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, name_hint
 
 NEEDED = {"name", "classes"}
 KNOWN = NEEDED | {"title", "source", "void_color", "void_values", "void_names", "remaps"}
@@ -71,5 +70,4 @@ def _refuse_keys(card: Any, needed: set[str], known: set[str], where: str) -> No
     for key in needed - set(card):
         raise InputError(f'{where} has no "{key}"; a legend needs {", ".join(sorted(needed))}. Add it.')
     for key in set(card) - known:
-        nearest = get_close_matches(str(key), known, 1, 0.0)[0]
-        raise InputError(f'{where} has an unknown key "{key}". Did you mean "{nearest}"?')
+        raise InputError(f'{where} has an unknown key "{key}". {name_hint(key, sorted(known))}')

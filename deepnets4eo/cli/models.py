@@ -21,12 +21,11 @@ def models(
     deepnets4eo models
     deepnets4eo models "*unet*" --json -
     """
-    from difflib import get_close_matches
     from fnmatch import fnmatch
 
     from deepnets4eo.cards import catalog
     from deepnets4eo.cli.output import show_json
-    from deepnets4eo.errors import InputError
+    from deepnets4eo.errors import InputError, name_hint
     from deepnets4eo.segmenters.networks import list_models
 
     if pattern in catalog.recipes() and json is None:
@@ -36,8 +35,7 @@ def models(
     networks = list_models(pattern)
     if pattern != "*" and not recipes and not networks:
         known = [*catalog.recipes(), *list_models()]
-        nearest = get_close_matches(pattern, known, 1, 0.5)
-        hint = f'Did you mean "{nearest[0]}"?' if nearest else '"deepnets4eo models" lists all.'
+        hint = name_hint(pattern, known, '"deepnets4eo models" lists all.')
         raise InputError(f'No recipe or network is named like "{pattern}". {hint}')
     if json is not None:
         show_json({"recipes": recipes, "networks": list(networks)}, json)

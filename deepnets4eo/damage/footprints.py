@@ -19,7 +19,7 @@ from pyproj.exceptions import ProjError
 from deepnets4eo.damage.footprint_files import PIXEL_COLUMN, read_table
 from deepnets4eo.damage.footprint_ids import make_ids
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid
+from deepnets4eo.grid import Grid, apply_affine
 
 FARTHEST = 1e9  # map units or pixels: no place on Earth is as far off, and geometry fails with such numbers
 FARTHEST_DEGREES = (540.0, 91.0)  # east or west, north or south; more than once around is a mistake
@@ -101,14 +101,7 @@ class Footprints:
                 'Georeference the image, or pass footprints in pixels with assume_crs="pixels".'
             )
         frame = self.frame if grid.crs is None else self.to(grid.crs.proj).frame
-        inverse = ~grid.affine
-
-        def to_pixels(xy: np.ndarray) -> np.ndarray:
-            columns = inverse.a * xy[:, 0] + inverse.b * xy[:, 1] + inverse.c
-            rows = inverse.d * xy[:, 0] + inverse.e * xy[:, 1] + inverse.f
-            return np.column_stack([columns, rows])
-
-        return shapely.transform(frame.geometry.to_numpy(), to_pixels)
+        return shapely.transform(frame.geometry.to_numpy(), lambda xy: apply_affine(~grid.affine, xy))
 
 
 def read_footprints(

@@ -43,6 +43,7 @@ from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.resume import Steps
 from deepnets4eo.damage.unbuilt import NO_BUILDING, find_unbuilt
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import apply_affine
 from deepnets4eo.rasters.scene import Layer, LayerLike, overlap_share
 
 logger = logging.getLogger(__name__)
@@ -384,7 +385,4 @@ def _on_the_post_image(inputs: Inputs, shift_px: np.ndarray) -> np.ndarray:
     pixels = inputs.footprints.in_pixels(inputs.post.grid)
     coordinates, owner = shapely.get_coordinates(pixels, return_index=True)
     coordinates = coordinates + shift_px[owner]
-    a = inputs.post.grid.affine
-    x, y = coordinates.T
-    ground = np.column_stack([a.a * x + a.b * y + a.c, a.d * x + a.e * y + a.f])
-    return shapely.set_coordinates(pixels.copy(), ground)
+    return shapely.set_coordinates(pixels.copy(), apply_affine(inputs.post.grid.affine, coordinates))

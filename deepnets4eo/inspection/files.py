@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
 from shapely.errors import ShapelyError
 
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.evaluation import written_legend
 from deepnets4eo.files import read_json
@@ -24,7 +24,7 @@ from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_er
 from deepnets4eo.formats.vectors import is_parquet, vector_file
 from deepnets4eo.grid import Grid, blocks, gsd_m
 from deepnets4eo.rasters.outliers import find_outliers
-from deepnets4eo.rasters.scene import VOID, Layer, overlap_share
+from deepnets4eo.rasters.scene import Layer, overlap_share
 
 VECTOR_SUFFIXES = {
     ".gpkg",

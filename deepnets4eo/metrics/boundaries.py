@@ -10,9 +10,9 @@ import math
 
 import numpy as np
 
+from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 
-VOID = 255
 ROWS = 96  # of one pass: its arrays stay in the processor's cache
 
 

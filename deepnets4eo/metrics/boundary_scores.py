@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
-from deepnets4eo.metrics.boundaries import VOID, grown
+from deepnets4eo.metrics.boundaries import grown
 
 COUNTS = ("predicted", "predicted_near", "reference", "reference_near")
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 
-VOID = 255
 CHUNK = 1 << 18  # pixels counted at once: bincount widens them to 8 bytes each
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.files import atomic_write
 from deepnets4eo.objects.patches import upright_patches
 from deepnets4eo.rasters.scene import Layer
@@ -164,8 +163,7 @@ class ObjectClassifier:
             raise InputError(f"objects have the columns {sorted(map(str, table.columns))}, not {column!r}.")
         names = table[column].to_numpy(object)
         for name in sorted(set(map(str, names)) - set(self.types)):
-            nearest = get_close_matches(name, self.types, 1, 0.4)
-            hint = f'Did you mean "{nearest[0]}"?' if nearest else "Give the classifier its types."
+            hint = name_hint(name, self.types, "Give the classifier its types.")
             raise InputError(f'"{name}" is no type of {", ".join(self.types)}. {hint}')
         return names
 

@@ -16,7 +16,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, Window, gsd_m
+from deepnets4eo.grid import Grid, Window, apply_affine, gsd_m
 from deepnets4eo.outputs.lock import locked
 from deepnets4eo.rasters.cog import CogWriter
 
@@ -88,7 +88,7 @@ def density_map(
     [[4.0], [4.0]]
     """
     crs = None if cells.crs is None else cells.crs.proj
-    return _density(_on_cells(_middles(objects, crs, "cells"), cells), cells, radius_m, window)
+    return _density(apply_affine(~cells.affine, _middles(objects, crs, "cells")), cells, radius_m, window)
 
 
 def write_density_map(
@@ -101,7 +101,7 @@ def write_density_map(
 ) -> Path:
     """Write `density_map` as a float32 COG, strip by strip, so that no whole map is held; returns its path."""
     crs = None if cells.crs is None else cells.crs.proj
-    places = _on_cells(_middles(objects, crs, "cells"), cells)
+    places = apply_affine(~cells.affine, _middles(objects, crs, "cells"))
     described = {"UNITS": "objects per hectare"} | dict(tags or {})
     with locked(path), CogWriter(path, cells, dtype="float32", band_names=["objects_per_ha"], tags=described) as file:
         height, width = cells.shape
@@ -151,12 +151,6 @@ def _sides_m(cells: Grid) -> tuple[float, float]:
         return gsd_m(cells)
     a = cells.affine
     return float(np.hypot(a.b, a.e)), float(np.hypot(a.a, a.d))
-
-
-def _on_cells(points: NDArray[np.float64], cells: Grid) -> NDArray[np.float64]:
-    back = ~cells.affine
-    x, y = points.T
-    return np.column_stack([back.a * x + back.b * y + back.c, back.d * x + back.e * y + back.f])
 
 
 def _middles(objects: gpd.GeoDataFrame, crs: Any, of: str) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import gsd_m
+from deepnets4eo.grid import apply_affine, gsd_m
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal import resample_patches
 
@@ -58,9 +58,7 @@ def _centres(objects: gpd.GeoDataFrame, layer: Layer) -> NDArray[np.float64]:
     points: Any = objects.geometry.centroid
     if objects.crs is not None and layer.grid.crs is not None and objects.crs != layer.grid.crs.proj:
         points = points.to_crs(layer.grid.crs.proj)
-    x, y = shapely.get_coordinates(points.to_numpy()).reshape(-1, 2).T
-    back = ~layer.grid.affine
-    return np.column_stack([back.a * x + back.b * y + back.c, back.d * x + back.e * y + back.f])
+    return apply_affine(~layer.grid.affine, shapely.get_coordinates(points.to_numpy()).reshape(-1, 2))
 
 
 def _turn_deg(objects: gpd.GeoDataFrame, layer: Layer) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.grid import Grid, gsd_m
+from deepnets4eo.grid import Grid, apply_affine, gsd_m
 from deepnets4eo.polygons.boxes import boxes_around, outlines
 from deepnets4eo.polygons.smoothing import without_stairs
 
@@ -34,16 +34,7 @@ def object_table(polygons: NDArray[Any], grid: Grid, class_name: str, *, boxes: 
     metric = _scaled(_smooth(polygons), col_m, row_m)
     around = boxes_around(metric)
     shapes = _scaled(outlines(around), 1 / col_m, 1 / row_m) if boxes else polygons
-    affine = grid.affine
-    ground = shapely.transform(
-        shapes,
-        lambda xy: np.column_stack(
-            [
-                affine.a * xy[:, 0] + affine.b * xy[:, 1] + affine.c,
-                affine.d * xy[:, 0] + affine.e * xy[:, 1] + affine.f,
-            ]
-        ),
-    )
+    ground = shapely.transform(shapes, lambda xy: apply_affine(grid.affine, xy))
     left, top, right, bottom = shapely.bounds(polygons).reshape(-1, 4).T
     height, width = grid.shape
     return gpd.GeoDataFrame(

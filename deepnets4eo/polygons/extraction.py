@@ -16,7 +16,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import gsd_m
+from deepnets4eo.grid import apply_affine, gsd_m
 from deepnets4eo.polygons.regions import BLOCK_PX, Regions, trace_regions
 from deepnets4eo.polygons.regularize import right_angled
 from deepnets4eo.polygons.smoothing import simplify_together, with_shared_corners, without_stairs
@@ -134,8 +134,5 @@ def _still_valid(polygons: NDArray[Any], traced: NDArray[Any], affine: Affine) -
 
 
 def _affine(polygons: NDArray[Any], affine: Affine) -> NDArray[Any]:
-    def move(xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        x, y = xy.T
-        return np.column_stack([affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f])
-
-    return shapely.transform(polygons, move)
+    moved: NDArray[Any] = shapely.transform(polygons, lambda xy: apply_affine(affine, xy))
+    return moved

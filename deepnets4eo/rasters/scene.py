@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from odc.geo.geom import Geometry
 from shapely.errors import GEOSException
 
+from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, projected_extent, whole
 from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid, with_nodata
 
 log = logging.getLogger(__name__)
 
-VOID = 255
 LABELS = "labels"
 WHOLE = 0.99  # share of a scene from which on a layer is taken to cover all of it
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.grid import Window, gsd_m
+from deepnets4eo.grid import Window, mean_gsd_m
 from deepnets4eo.rasters.scene import Layer, Scene
 
 log = logging.getLogger(__name__)
@@ -167,7 +167,7 @@ class InputSpec:
 
 def scene_gsd_m(scene: Scene) -> float | None:
     """Ground size of a scene's pixel in metres (geometric mean of both axes); None without a CRS."""
-    return None if scene.grid.crs is None else math.sqrt(math.prod(gsd_m(scene.grid)))
+    return None if scene.grid.crs is None else mean_gsd_m(scene.grid)
 
 
 def _layer_from(described: Mapping[str, Any]) -> LayerInput:

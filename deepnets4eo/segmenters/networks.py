@@ -8,7 +8,6 @@ Heads of any network come likewise: group `deepnets4eo.heads`, `name = module:fu
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import inspect
 from collections.abc import Callable, Mapping
@@ -16,7 +15,7 @@ from functools import partial
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.formats.access import refuse_offline
 from deepnets4eo.plugins import HEADS, NETWORKS, plugins_of
 
@@ -68,7 +67,7 @@ def create_model(
         return _build_registered(registered[name], in_channels, num_classes, _given(encoder, weights) | options)
     architecture, _, slashed = name.partition("/")
     if architecture not in _architectures():
-        raise InputError(f"network {name!r} is unknown. {_nearest(architecture, [*_architectures(), *registered])}")
+        raise InputError(f"network {name!r} is unknown. {name_hint(architecture, [*_architectures(), *registered])}")
     if slashed and encoder and slashed != encoder:
         raise InputError(
             f"network {name!r} names the encoder {slashed!r}, but encoder={encoder!r} was given. Keep one."
@@ -120,7 +119,7 @@ def check_encoder(encoder: str, weights: str | None) -> None:
     if encoder in names:
         return
     if not encoder.startswith("tu-"):
-        raise InputError(f"encoder {encoder!r} is unknown. {_nearest(encoder, names)}")
+        raise InputError(f"encoder {encoder!r} is unknown. {name_hint(encoder, names)}")
     import timm
 
     if not timm.is_model(encoder.removeprefix("tu-")):  # timm itself also takes addresses, as of hf-hub:, and folders
@@ -130,7 +129,7 @@ def check_encoder(encoder: str, weights: str | None) -> None:
 def _head(name: str, options: Mapping[str, Any]) -> Callable[[nn.Module, int], nn.Module]:
     heads = plugins_of(HEADS)
     if name not in heads:
-        raise InputError(f"head {name!r} is unknown. {_nearest(name, sorted(heads))}")
+        raise InputError(f"head {name!r} is unknown. {name_hint(name, sorted(heads))}")
     add_head: Callable[..., nn.Module] = heads[name].load()
     known = list(inspect.signature(add_head).parameters)[2:]
     if unknown := sorted(options.keys() - set(known)):
@@ -173,7 +172,7 @@ def _build_smp(architecture: str, encoder: str, weights: str | None, options: di
 
     known = inspect.signature(smp.MODEL_ARCHITECTURES_MAPPING[architecture]).parameters
     for option in options.keys() - known.keys():  # smp lets them pass unread
-        raise InputError(f"network {architecture!r} has no option {option!r}. {_nearest(option, sorted(known))}")
+        raise InputError(f"network {architecture!r} has no option {option!r}. {name_hint(option, sorted(known))}")
     try:
         network: nn.Module = smp.create_model(architecture, encoder_name=encoder, encoder_weights=weights, **options)
     except OSError as error:
@@ -185,8 +184,3 @@ def _build_smp(architecture: str, encoder: str, weights: str | None, options: di
             f"network {architecture}/{encoder} refused {options | {'weights': weights}}: {error}"
         ) from error
     return network
-
-
-def _nearest(name: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return f"Did you mean {' or '.join(map(repr, close))}?" if close else f"Choose from {', '.join(names)}."

@@ -6,7 +6,6 @@ Refuses unknown keys and bad values, naming the key and the nearest one that exi
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
@@ -16,7 +15,7 @@ from typing import Any, Literal, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, nearest_name
 from deepnets4eo.files import parse_yaml, plain, read_yaml, write_text
 from deepnets4eo.segmenters.checksums import hash_of
 
@@ -282,15 +281,12 @@ def _nearest(location: Sequence[Any], kind: type[Recipe]) -> str:
     section: Any = kind
     for part in location[:-1]:
         section = section.model_fields[part].annotation
-    candidates = {name: (*location[:-1], name) for name in section.model_fields}
-    if not difflib.get_close_matches(str(location[-1]), candidates):
+    names = {name: ".".join([*map(str, location[:-1]), name]) for name in section.model_fields}
+    if nearest_name(location[-1], names) is None:
         for name, field in kind.model_fields.items():  # right key, wrong section
-            inner = getattr(field.annotation, "model_fields", {})
-            candidates |= {key: (name, key) for key in inner if key not in candidates}
-    close = difflib.get_close_matches(str(location[-1]), candidates, n=1)
-    if close:
-        return f"Did you mean {'.'.join(candidates[close[0]])!r}?"
-    return f"Keys here are: {_keys(section)}."
+            names |= {key: f"{name}.{key}" for key in getattr(field.annotation, "model_fields", {}) if key not in names}
+    near = nearest_name(location[-1], names)
+    return f"Choose from {_keys(section)}." if near is None else f"Did you mean {names[near]!r}?"
 
 
 def _keys(section: type[BaseModel]) -> str:

@@ -15,7 +15,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, Window
+from deepnets4eo.grid import Grid, Window, apply_affine
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
 
@@ -34,8 +34,7 @@ class PatchBatch(NamedTuple):
 def patch_centres(polygons: NDArray[Any], grid: Grid) -> NDArray[np.float64]:
     """Centres (N, 2) of the polygons' boxes as (column, row) in the pixels of `grid`; same CRS as the grid."""
     west, south, east, north = shapely.bounds(polygons).T
-    inverse, x, y = ~grid.affine, (west + east) / 2, (south + north) / 2
-    return np.column_stack([inverse.a * x + inverse.b * y + inverse.c, inverse.d * x + inverse.e * y + inverse.f])
+    return apply_affine(~grid.affine, np.column_stack([(west + east) / 2, (south + north) / 2]))
 
 
 def cut_patches(

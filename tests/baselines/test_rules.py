@@ -218,7 +218,7 @@ def test_bad_tables_are_refused():
 
 
 def test_a_class_that_the_legend_lacks_is_named_with_its_rule():
-    with pytest.raises(LabelError, match='rule 1: "watter".*Did you mean "water"'):
+    with pytest.raises(LabelError, match="rule 1: \"watter\".*Did you mean 'water'"):
         rules({"class": "watter", "height": {"below": 45}})
     with pytest.raises(LabelError, match='otherwise: "rest"'):
         rules({"class": "water", "height": {"below": 45}}, otherwise="rest")

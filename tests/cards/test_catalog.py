@@ -45,9 +45,9 @@ def test_a_model_without_recipe_cannot_be_trained(installed):
 
 
 def test_an_unknown_name_proposes_the_nearest(installed):
-    with pytest.raises(InputError, match='no model "trainabel". Did you mean "trainable"'):
+    with pytest.raises(InputError, match="no model \"trainabel\". Did you mean 'trainable'"):
         catalog.recipe_path("trainabel")
-    with pytest.raises(InputError, match='no dataset "twon". Did you mean "town"'):
+    with pytest.raises(InputError, match="no dataset \"twon\". Did you mean 'town'"):
         catalog.dataset_path("twon")
     with pytest.raises(InputError, match=r"Known: plain"):
         catalog.legend_path("zzz")
@@ -90,7 +90,7 @@ def test_the_published_splits_have_their_sizes():
 
 def test_a_protocol_is_found_by_dataset_and_name():
     assert load_protocol("isprs_vaihingen/deepnetsforeo").reference == "eroded"
-    with pytest.raises(InputError, match='no protocol "deepnetsforoe".* Did you mean "deepnetsforeo"'):
+    with pytest.raises(InputError, match="no protocol \"deepnetsforoe\".* Did you mean 'deepnetsforeo'"):
         load_protocol("isprs_vaihingen/deepnetsforoe")
     with pytest.raises(InputError, match="expected DATASET/PROTOCOL"):
         load_protocol("isprs_vaihingen")
@@ -98,7 +98,7 @@ def test_a_protocol_is_found_by_dataset_and_name():
 
 def test_a_card_with_an_unknown_key_names_the_nearest(tmp_path):
     card = read_yaml(catalog.dataset_path("xbd"))
-    with pytest.raises(InputError, match='licnce is unknown. Did you mean "licence"'):
+    with pytest.raises(InputError, match="licnce is unknown. Did you mean 'licence'"):
         DatasetCard.load(write_yaml(tmp_path / "card.yaml", card | {"licnce": "none"}))
     del card["licence"]
     with pytest.raises(InputError, match="licence: Field required"):

@@ -95,7 +95,7 @@ def test_patterns_and_variants_replace_the_cards(tmp_path: Path) -> None:
     assert infrared["2_10"]["image"].name.endswith("_IRRG.tif")
     own = open_dataset(card, tmp_path, layout={"labels": "3_Ortho_IRRG/top_potsdam_{id}_IRRG.tif"}, layers=["labels"])
     assert own["2_10"]["labels"].parent.name == "3_Ortho_IRRG"
-    with pytest.raises(InputError, match='no layer "image_irgr".* Did you mean "image_irrg"'):
+    with pytest.raises(InputError, match="no layer \"image_irgr\".* Did you mean 'image_irrg'"):
         open_dataset(card, tmp_path, layout={"image": "image_irgr"})
 
 
@@ -103,7 +103,7 @@ def test_unknown_parts_splits_and_layers_are_named(tmp_path: Path) -> None:
     make_dataset(tmp_path, "loveda", PLACES["loveda"])
     with pytest.raises(InputError, match='no part "tset", only train, test'):
         open_dataset("loveda", tmp_path, part="tset")
-    with pytest.raises(InputError, match='no split "validatoin".*Did you mean "validation"'):
+    with pytest.raises(InputError, match="no split \"validatoin\".*Did you mean 'validation'"):
         open_dataset("loveda", tmp_path, split="validatoin", part="test")
     with pytest.raises(InputError, match="has the layers image, labels, not dsm"):
         open_dataset("loveda", tmp_path, layers=["dsm"])

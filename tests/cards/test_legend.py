@@ -123,7 +123,7 @@ def test_names_are_found_by_alias_in_any_spelling():
     assert Legend.load("unosat_damage").index("severe") == 1
     assert Legend.load("xbd").value("un-classified") == VOID
     assert Legend.load("cems_damage").value("Not Analysed") == VOID
-    with pytest.raises(LabelError, match='Did you mean "building"'):
+    with pytest.raises(LabelError, match="Did you mean 'building'"):
         ISPRS.index("bilding")
 
 

@@ -33,7 +33,7 @@ def test_legends_are_listed_shown_and_given_as_style(capsys):
 
 def test_an_unknown_card_is_refused(capsys):
     assert main(["datasets", "xdb"]) == 2
-    assert 'Did you mean "xbd"' in capsys.readouterr().err
+    assert "Did you mean 'xbd'" in capsys.readouterr().err
     assert main(["datasets", "--qml"]) == 2
     assert "needs the name of a legend" in capsys.readouterr().err
 
@@ -56,7 +56,7 @@ def test_models_lists_recipes_and_networks_by_wildcard(capsys):
     assert main(["models", "unet*", "--json", "-"]) == 0
     assert "unet" in json.loads(capsys.readouterr().out)["networks"]
     assert main(["models", "unett"]) == 2
-    assert 'Did you mean "unet"' in capsys.readouterr().err
+    assert "Did you mean 'unet'" in capsys.readouterr().err
     assert main(["models", "qqqqqq"]) == 2
     assert 'No recipe or network is named like "qqqqqq". "deepnets4eo models" lists all.' in capsys.readouterr().err
 

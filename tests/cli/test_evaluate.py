@@ -92,11 +92,11 @@ def test_intervals_are_printed(files, capsys):
     ("words", "message"),
     [
         ([], "no --legend was given"),
-        (["--legend", "isprss"], 'no legend "isprss". Did you mean "isprs"'),
+        (["--legend", "isprss"], "no legend \"isprss\". Did you mean 'isprs'"),
         (["--legend", "dfc2015", "--unknown", "maybe"], "expected error or void"),
-        (["--legend", "isprs", "--ignore", "cras"], 'Did you mean "car"'),
+        (["--legend", "isprs", "--ignore", "cras"], "Did you mean 'car'"),
         (["--legend", "xbd"], "5 colours are not in legend"),
-        (["--protocol", "dfc2015/bench"], 'Did you mean "benchmark"'),
+        (["--protocol", "dfc2015/bench"], "Did you mean 'benchmark'"),
     ],
 )
 def test_wrong_options_end_with_one_clear_line(files, words, message, capsys):

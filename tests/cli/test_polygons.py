@@ -61,7 +61,7 @@ def test_what_is_there_stays_unless_told(labels: str, tmp_path: Path, capsys) ->
     ("options", "message"),
     [
         (["--out", "a.xyz"], "names no vector format"),
-        (["--out", "a.gpkg", "--classes", "bilding"], 'Did you mean "building"'),
+        (["--out", "a.gpkg", "--classes", "bilding"], "Did you mean 'building'"),
     ],
 )
 def test_mistakes_are_explained(labels: str, tmp_path: Path, capsys, options: list[str], message: str) -> None:

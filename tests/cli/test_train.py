@@ -70,7 +70,7 @@ def test_flags_and_overrides_end_in_the_runs_recipe(place: Path) -> None:
     ("arguments", "message"),
     [
         (["--set", "estimator.tree=1"], "unknown key 'estimator.tree'. Did you mean 'estimator.trees'?"),
-        (["--set", "legend=isprss"], 'There is no legend "isprss". Did you mean "isprs"?'),
+        (["--set", "legend=isprss"], "There is no legend \"isprss\". Did you mean 'isprs'?"),
         (["--set", "data.block_px=128"], "scene 'a' cannot be split"),
         (["--precision", "float64"], "train.precision is 'float64'"),
         (
@@ -99,7 +99,7 @@ def test_an_existing_run_needs_overwrite(place: Path, capsys: pytest.CaptureFixt
 
 def test_an_unknown_recipe_is_refused(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "unet-resnet43", "--out", str(place / "run")]) == 2
-    assert 'There is no model "unet-resnet43". Did you mean "unet-resnet34"?' in capsys.readouterr().err
+    assert "There is no model \"unet-resnet43\". Did you mean 'unet-resnet34'?" in capsys.readouterr().err
 
 
 def test_help_shows_two_examples(capsys: pytest.CaptureFixture[str]) -> None:

@@ -157,7 +157,7 @@ def test_the_verb_prints_published_rows_and_differences(root: Path, capsys: pyte
     assert main([*words, "--legend", "isprs"]) == 2
     assert main([*words[:3], "--layer", "labels=gt/{id}.tif"]) == 2
     assert main([*words, "--protocol", "deepnetsforoe"]) == 2
-    assert 'Did you mean "deepnetsforeo"' in capsys.readouterr().err
+    assert "Did you mean 'deepnetsforeo'" in capsys.readouterr().err
 
 
 def test_a_value_outside_the_legend_names_the_file(root: Path) -> None:

@@ -175,9 +175,9 @@ def test_the_verb_ends_with_one_where_there_are_problems(vaihingen: Path, capsys
     assert main([*words, "--layer", "image=somewhere/{id}.tif"]) == 1
     assert "16 of 16 tiles have no image" in capsys.readouterr().out.replace("12 of 12", "16 of 16")
     assert main(["check", str(vaihingen), "--dataset", "isprs_vaihingn"]) == 2
-    assert 'Did you mean "isprs_vaihingen"' in capsys.readouterr().err
+    assert "Did you mean 'isprs_vaihingen'" in capsys.readouterr().err
     assert main([*words, "--split", "oficial"]) == 2
-    assert 'Did you mean "official"' in capsys.readouterr().err
+    assert "Did you mean 'official'" in capsys.readouterr().err
     assert main(["check", str(vaihingen), "--thorough"]) == 2
 
 

@@ -113,7 +113,7 @@ def test_what_does_not_fit_is_refused(learned: ObjectClassifier) -> None:
     image, objects = with_types(5)
     with pytest.raises(InputError, match="learned on 3"):
         learned.predict(image.subset([1]), objects)
-    with pytest.raises(InputError, match='Did you mean "truck"'):
+    with pytest.raises(InputError, match="Did you mean 'truck'"):
         ObjectClassifier(TYPES, VIEW).fit([image], [objects.assign(type="trukc")])
     with pytest.raises(InputError, match="two at least"):
         ObjectClassifier(TYPES, VIEW).fit([image], [objects.assign(type="car")])

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -14,7 +13,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.feature import DenseFeature, Feature, at_sites
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, name_hint
 
 # name in recipes → module of this package and the feature in it; imported when used
 HOMES = {
@@ -75,9 +74,7 @@ def halo_px(features: Sequence[Feature]) -> int:
 
 def _load(name: str) -> Feature:
     if name not in HOMES:
-        close = difflib.get_close_matches(name, HOMES, n=1)
-        hint = f"Did you mean {close[0]!r}?" if close else f"Choose from {', '.join(HOMES)}."
-        raise InputError(f"feature {name!r} is unknown. {hint}")
+        raise InputError(f"feature {name!r} is unknown. {name_hint(name, HOMES)}")
     module, attribute = HOMES[name].split(":")
     feature: Feature = getattr(import_module(f"deepnets4eo.baselines.features.{module}"), attribute)
     return feature

@@ -6,7 +6,6 @@ Weights are random, a .safetensors file, or fetched on demand ("imagenet"); refu
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.formats.access import refuse_offline
 
 IMAGENET = "imagenet"
@@ -165,8 +164,7 @@ def _levels(name: str) -> tuple[Build, list[tuple[int, int]]]:
         return lambda reduction, fetched: get_encoder(
             name, depth=reduction.bit_length() - 1, weights=IMAGENET if fetched else None
         ), levels
-    close = difflib.get_close_matches(name, [*timm.list_models(), *get_encoder_names()], n=3)
-    hint = f"Did you mean {' or '.join(map(repr, close))}?" if close else "timm.list_models() lists them."
+    hint = name_hint(name, [*timm.list_models(), *get_encoder_names()], "timm.list_models() lists them.")
     raise InputError(f"encoder {name!r} is unknown to timm and to smp. {hint}")
 
 

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
-from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.baselines.parts.detection import Detections
-from deepnets4eo.grid import Grid, gsd_m
+from deepnets4eo.grid import Grid, apply_affine, gsd_m
 from deepnets4eo.polygons.boxes import corners
 from deepnets4eo.prediction.tile_reader import ReadTile, TileReader
 from deepnets4eo.rasters.scene import Scene
@@ -80,10 +79,7 @@ def as_frame(
     """Found things as polygons in map coordinates."""
     import geopandas as gpd
 
-    col_row = corners(found.boxes)
-    affine: Affine = grid.affine
-    x = affine.a * col_row[..., 0] + affine.b * col_row[..., 1] + affine.c
-    y = affine.d * col_row[..., 0] + affine.e * col_row[..., 1] + affine.f
+    ground = apply_affine(grid.affine, corners(found.boxes))
     row_m, col_m = gsd_m(grid)
     side_m = float(np.sqrt(row_m * col_m))
     return gpd.GeoDataFrame(
@@ -96,6 +92,6 @@ def as_frame(
             "width_m": found.boxes[:, 3] * side_m,
             "heading_deg": np.degrees(found.boxes[:, 4]),
         },
-        geometry=list(shapely.polygons(np.stack([x, y], axis=2))) if len(found) else [],
+        geometry=list(shapely.polygons(ground)) if len(found) else [],
         crs=grid.crs.proj if grid.crs is not None else None,
     )

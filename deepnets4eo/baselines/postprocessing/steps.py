@@ -6,7 +6,6 @@ Refuses unknown steps and keys, naming the step's number and the nearest key.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
@@ -20,7 +19,7 @@ from deepnets4eo.baselines.postprocessing.majority import argmax_class, majority
 from deepnets4eo.baselines.postprocessing.minimum_area import Connectivity, area_in_px, minimum_area
 from deepnets4eo.baselines.postprocessing.superpixel_vote import region_shares, superpixel_vote
 from deepnets4eo.baselines.superpixels.segmenting import Superpixels
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.training.recipe import Section
 
 Image = NDArray[np.float32]
@@ -176,7 +175,7 @@ def _build(number: int, one: Mapping[str, Any] | str) -> Step:
         )
     name, settings = next(iter(plain.items()))
     if name not in STEPS:
-        raise InputError(f"step {number}: {name!r} is unknown. {_nearest(str(name), list(STEPS))}")
+        raise InputError(f"step {number}: {name!r} is unknown. {name_hint(str(name), list(STEPS))}")
     kind = STEPS[name]
     try:
         return kind.model_validate({} if settings is None else settings)
@@ -188,12 +187,7 @@ def _build(number: int, one: Mapping[str, Any] | str) -> Step:
 def _explain(detail: Any, kind: type[Section]) -> str:
     key = ".".join(str(part) for part in detail["loc"])
     if detail["type"] == "extra_forbidden":
-        return f"unknown key {key!r}. {_nearest(key, list(kind.model_fields))}"
+        return f"unknown key {key!r}. {name_hint(key, list(kind.model_fields))}"
     if detail["type"] == "value_error":
         return str(detail["msg"]).removeprefix("Value error, ") + "."
     return f"{key or 'its settings'}: {detail['input']!r} will not do. {detail['msg']}."
-
-
-def _nearest(word: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"Did you mean {close[0]!r}?" if close else f"Choose from {', '.join(known)}."

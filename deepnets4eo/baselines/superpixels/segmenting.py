@@ -7,7 +7,6 @@ neighbouring blocks of a scene agree. Refuses unknown methods and parameters tha
 
 from __future__ import annotations
 
-import difflib
 import math
 import warnings
 from collections.abc import Callable, Mapping
@@ -19,7 +18,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.superpixels.connection import connected, merge_small_regions
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, name_hint
 
 # said of every image of more than three bands. Once for all: filters set and restored by threads undo each other
 warnings.filterwarnings("ignore", message="Got image with third dimension of", category=RuntimeWarning)
@@ -82,9 +81,7 @@ class Superpixels:
         """The same from plain values. Errors: InputError for a value or name that is none of ours, with the nearest."""
         for name in values:
             if name not in cls.__dataclass_fields__:
-                close = difflib.get_close_matches(name, cls.__dataclass_fields__, n=1)
-                hint = f"Did you mean {close[0]!r}?" if close else f"Choose from {', '.join(cls.__dataclass_fields__)}."
-                raise InputError(f"superpixels have no {name!r}. {hint}")
+                raise InputError(f"superpixels have no {name!r}. {name_hint(name, cls.__dataclass_fields__)}")
         return cls(**values)
 
     def check(self, bands: Bands) -> None:

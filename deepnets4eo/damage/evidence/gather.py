@@ -23,7 +23,7 @@ from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.table import LARGE, OUTSIDE, PRE_POST, EvidenceTable, assess_coverage
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
 from deepnets4eo.damage.outline_limits import chunks, larger_than_buildings, without
-from deepnets4eo.grid import gsd_m
+from deepnets4eo.grid import apply_affine, gsd_m
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outlines import Outlines
 
@@ -128,11 +128,6 @@ def outline(outlines: Shapes, canvas: WorkingGrid) -> BuildingGeometry:
     own, body = (Outlines.on(shapes, shape=canvas.shape) for shapes in (placed, grown))
     left_out = np.where(larger, LARGE, "").astype(object)
     return BuildingGeometry(edges_of(placed), own, body, _centres(placed)[:, ::-1], left_out)
-
-
-def apply_affine(affine: Affine, xy: Points) -> Points:
-    x, y = xy[:, 0], xy[:, 1]
-    return np.column_stack([affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f])
 
 
 def _centres(outlines: Shapes) -> Points:

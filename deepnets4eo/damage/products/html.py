@@ -24,13 +24,11 @@ from deepnets4eo.damage.products.panels import Panel, Tile, registered, render
 from deepnets4eo.damage.products.payload import Payload, encode
 from deepnets4eo.files import plain, write_text
 from deepnets4eo.formats.access import is_remote
-from deepnets4eo.grid import gsd_m
+from deepnets4eo.grid import apply_affine, gsd_m
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
     import geopandas as gpd
-    from affine import Affine
-    from numpy.typing import NDArray
 
     from deepnets4eo.damage.map import DamageMap
     from deepnets4eo.grid import Grid
@@ -85,15 +83,11 @@ def frame_of(grid: Grid) -> dict[str, Any]:
         to_lonlat = pyproj.Transformer.from_crs(grid.crs.proj, 4326, always_xy=True)
     except pyproj.exceptions.ProjError:  # a CRS of a works, which lies nowhere on the earth
         return {**found, "north": north, "crs": str(grid.crs)}
-    lon, lat = to_lonlat.transform(*_through(grid.affine, cols, rows))
+    lon, lat = to_lonlat.transform(*apply_affine(grid.affine, np.column_stack([cols, rows])).T)
     u, v = cols / width, rows / height
     terms = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
     fit, *_ = np.linalg.lstsq(terms, np.stack([lon, lat], axis=1), rcond=None)
     return {**found, "north": north, "crs": str(grid.crs), "lonlat": fit.T.tolist()}
-
-
-def _through(affine: Affine, x: NDArray[Any], y: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
 
 
 def _grades() -> list[dict[str, Any]]:
@@ -106,8 +100,8 @@ def _attention(damage_map: DamageMap, grid: Grid) -> tuple[np.ndarray, np.ndarra
     frame = damage_map.buildings
     frame = frame[frame["status"] == "assessed"]
     bounds = shapely.bounds(frame.geometry.to_numpy())
-    x, y = (bounds[:, 0] + bounds[:, 2]) / 2, (bounds[:, 1] + bounds[:, 3]) / 2
-    return np.stack(_through(~grid.affine, x, y), axis=1), frame["damage_prob"].to_numpy(float)
+    centres = (bounds[:, :2] + bounds[:, 2:]) / 2
+    return apply_affine(~grid.affine, centres), frame["damage_prob"].to_numpy(float)
 
 
 def _shapes(extent: gpd.GeoDataFrame | None) -> np.ndarray:
@@ -119,7 +113,7 @@ def _rings(shapes: np.ndarray, grid: Grid) -> list[list[list[float]]]:
     back = ~grid.affine
     found = []
     for ring in shapely.get_rings(shapely.get_parts(shapes)):
-        points = np.stack(_through(back, *shapely.get_coordinates(ring).T), axis=1)
+        points = apply_affine(back, shapely.get_coordinates(ring))
         thin = shapely.simplify(shapely.LineString(points), 0.5)
         found.append(np.round(shapely.get_coordinates(thin), 1).tolist())
     return found

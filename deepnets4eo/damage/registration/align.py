@@ -15,11 +15,12 @@ from affine import Affine
 from deepnets4eo.damage.registration.coarse import coarse_model, coarse_shift, split_vote
 from deepnets4eo.damage.registration.fit import MODELS, choose_model, robust_fit
 from deepnets4eo.damage.registration.gate import RegistrationQuality, Status, halves_agree, quality_status
-from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame, apply_affine, mean_gsd_m
+from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame
 from deepnets4eo.damage.registration.holdout import Fitted, measure_fit, tie_columns
 from deepnets4eo.damage.registration.result import Registration
 from deepnets4eo.damage.registration.tiepoints import IDENTITY, ImagePair, Matches, Search, measure, place
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import apply_affine, mean_gsd_m
 from deepnets4eo.rasters.scene import Layer
 
 ModelChoice: TypeAlias = Literal["auto", "translation", "similarity", "affine"]

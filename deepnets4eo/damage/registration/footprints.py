@@ -20,11 +20,11 @@ from scipy.ndimage import maximum_filter
 
 from deepnets4eo.damage.outline_limits import chunks, larger_than_buildings, without
 from deepnets4eo.damage.registration.correlation import find_peaks, orientation_field
-from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame, Points, apply_affine, mean_gsd_m
+from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame, Points
 from deepnets4eo.damage.registration.neighbours import regularise
 from deepnets4eo.damage.registration.outlines import Sides, edge_agreement
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, transformer
+from deepnets4eo.grid import Grid, apply_affine, mean_gsd_m, transformer
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outlines import groups
 

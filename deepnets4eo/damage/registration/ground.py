@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepnets4eo.errors import GridError
-from deepnets4eo.grid import Grid, Window, gsd_m, transformer
+from deepnets4eo.grid import Grid, Window, apply_affine, gsd_m, transformer
 from deepnets4eo.rasters.scene import Layer
 
 Points: TypeAlias = NDArray[np.float64]
@@ -26,12 +26,6 @@ GREY_BANDS = 4  # visible and near infrared; more than that is read as every n-t
 SAME_PX = 0.01
 STRAIGHT_PX = 0.05  # a window turned by less than this over its whole side is read as straight
 CONTROL = np.array([(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0), (0.5, 0.5)])
-
-
-def apply_affine(affine: Affine, points: Points) -> Points:
-    """Map (N, 2) points by an affine."""
-    x, y = points[:, 0], points[:, 1]
-    return np.column_stack((affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f))
 
 
 def crs_change(source: Grid, target: Grid) -> Callable[[Points], Points]:
@@ -47,14 +41,6 @@ def crs_change(source: Grid, target: Grid) -> Callable[[Points], Points]:
         return lambda points: points
     way = transformer(source.crs.to_wkt(), target.crs.to_wkt())
     return lambda points: np.column_stack(way.transform(points[:, 0], points[:, 1]))
-
-
-def mean_gsd_m(grid: Grid) -> float:
-    """Ground size of a pixel in metres, the same along rows and columns; map units where there is no CRS."""
-    if grid.crs is None:
-        return math.sqrt(abs(grid.affine.determinant))
-    along_row, along_col = gsd_m(grid)
-    return math.sqrt(along_row * along_col)
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.registration.fit import ModelName, residuals, scale_and_turn
 from deepnets4eo.damage.registration.gate import RegistrationQuality
-from deepnets4eo.damage.registration.ground import apply_affine
 from deepnets4eo.damage.registration.tiepoints import IDENTITY, ImagePair, Matches, Search, agreement
+from deepnets4eo.grid import apply_affine
 
 COMPARED = 64  # hold-out windows read again to compare before and after
 

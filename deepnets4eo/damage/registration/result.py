@@ -13,8 +13,8 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.registration.gate import RegistrationQuality, Status
-from deepnets4eo.damage.registration.ground import Points, apply_affine, crs_change
-from deepnets4eo.grid import Grid
+from deepnets4eo.damage.registration.ground import Points, crs_change
+from deepnets4eo.grid import Grid, apply_affine
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame

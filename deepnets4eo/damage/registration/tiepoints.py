@@ -22,7 +22,8 @@ from deepnets4eo.damage.registration.correlation import (
     orientation_field,
     taper,
 )
-from deepnets4eo.damage.registration.ground import LayerSampler, Points, apply_affine
+from deepnets4eo.damage.registration.ground import LayerSampler, Points
+from deepnets4eo.grid import apply_affine
 
 READERS = 2
 MIN_VALID = 0.8  # share of a window that must be valid in both images

@@ -23,7 +23,7 @@ from deepnets4eo.damage.siamese.recipe import PairSection
 from deepnets4eo.damage.siamese.vector import read_vector
 from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.files import read_json
-from deepnets4eo.grid import gsd_m
+from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters.scene import Layer, Scene
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ def read_bright(folder: Path) -> Iterator[LabelledPair]:
         post = _image(folder / "post-event", f"{stem}_post_disaster")
         target, grid = Layer.open(path), Layer.open(post).grid
         outlines, grades = components(target)
-        gsd = float(np.sqrt(np.prod(gsd_m(grid)))) if grid.crs is not None else None
+        gsd = mean_gsd_m(grid) if grid.crs is not None else None
         pair = LabelledPair.of(stem, partial(_open, pre, post), outlines, grades, event=_event(stem), gsd_m=gsd)
         if pair.shape != target.shape:
             raise _of_other_size(str(post), pair.shape, target)

@@ -6,7 +6,6 @@ roofs, all is seen on the working grid. Refuses pairs that cannot be registered,
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +21,7 @@ from deepnets4eo.damage.registration import FootprintAlignment, Registration, al
 from deepnets4eo.damage.siamese.pairs import POST, PRE, LabelledPair, grades_of, make_scene
 from deepnets4eo.damage.siamese.recipe import PairSection
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import gsd_m
+from deepnets4eo.grid import apply_affine, mean_gsd_m
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.training.scenes import find_sources
 
@@ -73,13 +72,9 @@ def on_canvas(
     registration: Registration | None,
 ) -> NDArray[Any]:
     """Footprints (N,) where the post image shows them, in pixels of the working grid."""
-    a = canvas.post_to_work
     moved = on_post(footprints.in_pixels(post.grid), post, alignment, registration)
-    placed: NDArray[Any] = shapely.transform(
-        moved,
-        lambda xy: np.column_stack([a.a * xy[:, 0] + a.b * xy[:, 1] + a.c, a.d * xy[:, 0] + a.e * xy[:, 1] + a.f]),
-    )
-    return placed
+    on_working_grid: NDArray[Any] = shapely.transform(moved, lambda xy: apply_affine(canvas.post_to_work, xy))
+    return on_working_grid
 
 
 def _grades(footprints: Footprints, column: str) -> tuple[np.ndarray, dict[str, int]]:
@@ -111,4 +106,4 @@ def _in_crs_of(footprints: Footprints, post: Layer) -> GeoDataFrame:
 
 
 def _gsd_m(layer: Layer) -> float | None:
-    return None if layer.grid.crs is None else math.sqrt(math.prod(gsd_m(layer.grid)))
+    return None if layer.grid.crs is None else mean_gsd_m(layer.grid)

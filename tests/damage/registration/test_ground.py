@@ -6,8 +6,9 @@ from affine import Affine
 from moved_place import ORIGIN, UTM, as_layer, place
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame, mean_gsd_m
+from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame
 from deepnets4eo.errors import GridError
+from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters.scene import Layer
 
 
