@@ -3,70 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Debug, DryRun, Out, Overwrite, Resume, Seed, Workers
 from deepnets4eo.cli.output import echo
+from deepnets4eo.damage.settings import INPUTS, Settings
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage.job import Settings
+GROUP = INPUTS["group"]
 
 
+@with_options(Settings, workers=Workers, seed=Seed)
 def damage(
-    pre: Annotated[str, typer.Argument(metavar="PRE", help="Image before the event, or - to judge from post alone.")],
+    pre: Annotated[str, typer.Argument(metavar="PRE", help="Image before the event, or - to assess from post alone.")],
     post: Annotated[str, typer.Argument(metavar="POST", help="Image after the event: a raster or a folder of tiles.")],
     footprints: Annotated[
         str, typer.Argument(metavar="FOOTPRINTS", help="Building outlines, any vector format; or - with --segmenter.")
     ],
     out: Out,
-    dsm_pre: Annotated[str | None, typer.Option(help="Surface model before, for height loss.")] = None,
-    dsm_post: Annotated[str | None, typer.Option(help="Surface model after.")] = None,
-    cloud_mask: Annotated[str | None, typer.Option(help="Raster that is not 0 under clouds.")] = None,
-    model: Annotated[
-        str, typer.Option(help="Model of the decision, see `deepnets4eo models`; or a run of damage-siamese.")
-    ] = "damage-evidence",
-    network_weight: Annotated[
-        float,
-        typer.Option(
-            help="Share of a run in the decision if its skill is perfect; it is multiplied by its validated skill.",
-            min=0,
-            max=1,
-        ),
-    ] = 0.5,
-    class_shares: Annotated[
-        str | None,
-        typer.Option(
-            help="Run that labels pixels, or labels of POST: the classes' shares in each outline, as evidence."
-        ),
+    dsm_pre: Annotated[
+        str | None, typer.Option(help="Surface model before, for height loss.", rich_help_panel=GROUP)
     ] = None,
-    damaged_share: Annotated[
-        float | None,
-        typer.Option(
-            help="Share of buildings expected with major damage or worse; estimated from the place by default."
-        ),
+    dsm_post: Annotated[str | None, typer.Option(help="Surface model after.", rich_help_panel=GROUP)] = None,
+    cloud_mask: Annotated[
+        str | None, typer.Option(help="Raster that is not 0 under clouds.", rich_help_panel=GROUP)
     ] = None,
-    motion: Annotated[
-        Literal["auto", "translation", "similarity", "affine"], typer.Option(help="How pre may lie against post.")
-    ] = "auto",
-    max_shift: Annotated[float, typer.Option(help="Farthest that pre may lie off, metres.")] = 30.0,
-    align: Annotated[bool, typer.Option("--align/--no-align", help="Move footprints onto the roofs.")] = True,
-    sensor: Annotated[
-        Literal["auto", "optical"], typer.Option(help="auto refuses radar, which only a --model RUN can read.")
-    ] = "auto",
-    layer: Annotated[str | None, typer.Option(help="Layer of the footprints' file.")] = None,
-    id_column: Annotated[str | None, typer.Option(help="Column that holds the buildings' ids.")] = None,
-    footprints_crs: Annotated[
-        str | None, typer.Option(help="CRS of the footprints, e.g. EPSG:4326; or pixels.")
-    ] = None,
-    segmenter: Annotated[
-        str | None, typer.Option(help="Run that finds the buildings in PRE (else POST) where FOOTPRINTS is -.")
-    ] = None,
-    workers: Workers = 2,
-    seed: Seed = 0,
+    settings: Settings = Settings(),
     resume: Resume = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
@@ -83,19 +50,15 @@ def damage(
     """
     from deepnets4eo.cli.findings import end_with_findings, show_footprints
     from deepnets4eo.cli.progress import progress
-    from deepnets4eo.damage.job import JobControl, Settings, assess_inputs, open_inputs
+    from deepnets4eo.damage.job import JobControl, assess_inputs, open_inputs
     from deepnets4eo.damage.map import PRODUCTS
     from deepnets4eo.damage.resume import resumable, was_interrupted
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.input_files import refuse_inputs
     from deepnets4eo.outputs.lock import locked
 
-    settings = Settings(
-        model=model, network_weight=network_weight, damaged_share=damaged_share, motion=motion, max_shift_m=max_shift, align=align, sensor=sensor,
-        class_shares=class_shares, layer=layer, id_column=id_column, footprints_crs=footprints_crs, workers=workers, seed=seed, segmenter=segmenter,
-    )  # fmt: skip
     others = {"dsm_pre": dsm_pre, "dsm_post": dsm_post, "cloud_mask": cloud_mask}
-    read = [pre, post, footprints, *others.values(), model, class_shares, segmenter]
+    read = [pre, post, footprints, *others.values(), settings.model, settings.class_shares, settings.segmenter]
     refuse_inputs([out, *(out / name for name in PRODUCTS)], read)
     if dry_run:
         check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
@@ -105,7 +68,7 @@ def damage(
         overwrite = overwrite or (resume and was_interrupted(out))
         check_overwrite(out, overwrite=overwrite)
         with resumable(out, resume=resume) as scratch:
-            outlines = _outlines(pre, post, footprints, segmenter, scratch)
+            outlines = _outlines(pre, post, footprints, settings.segmenter, scratch)
             inputs = open_inputs(pre, post, outlines, settings, **others)
             with progress("evidence") as advance:
                 result = assess_inputs(inputs, settings, JobControl(scratch, advance))

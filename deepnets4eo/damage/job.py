@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import geopandas as gpd
 import numpy as np
@@ -41,44 +40,13 @@ from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints, register
 from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.resume import Steps
+from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.unbuilt import NO_BUILDING, find_unbuilt
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.rasters.scene import Layer, LayerLike, overlap_share
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How the job is done; every value goes into the manifest.
-
-    model : name of the decision's model, or the folder of a trained run, which is then heard beside the default model
-    with network_weight (0–1) times its validated skill, the share of its log-odds in the average. damaged_share : of
-    the buildings expected to have major damage or worse (0–1); None estimates it from the place's own evidence (see
-    `damage.prior`). motion : how pre may lie against post.
-    max_shift_m : farthest it may lie off. align : move the footprints onto the roofs.
-    class_shares : folder of a run that labels pixels, or such labels of the post image with their legend; the classes'
-    shares in each outline become evidence.
-    sensor : auto refuses radar, which only a network can read; optical takes the images' word for it.
-    layer, id_column, footprints_crs : of the footprints' file. segmenter : the run that found them, where there was no
-    file (`damage.buildings_of`). workers : threads.
-    """
-
-    model: str = "damage-evidence"
-    network_weight: float = 0.5
-    damaged_share: float | None = None
-    motion: Literal["auto", "translation", "similarity", "affine"] = "auto"
-    max_shift_m: float = 30.0
-    align: bool = True
-    sensor: Literal["auto", "optical"] = "auto"
-    class_shares: str | None = None
-    layer: str | None = None
-    id_column: str | None = None
-    footprints_crs: str | None = None
-    segmenter: str | None = None
-    workers: int = 2
-    seed: int = 0
 
 
 @dataclass(frozen=True)
