@@ -15,10 +15,10 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 
-from deepnets4eo.damage.decision import GRADES
 from deepnets4eo.damage.decision_with_network import DecisionModel
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.footprints import read_footprints
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.rasters.scene import Layer
 
 VEGAS = ("wv3_vegas/tiff_3channel_uint8.tif", "wv3_vegas/tiff_3channel_uint8.geojson")

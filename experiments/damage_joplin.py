@@ -22,9 +22,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from deepnets4eo.damage.calibration import calibration_error
-from deepnets4eo.damage.decision import GRADES
 from deepnets4eo.damage.evidence.meaning import MEANING
 from deepnets4eo.damage.fit_model import VARIANTS, Graded, fit_variant, grade_numbers, predict
+from deepnets4eo.damage.vocabulary import GRADES
 
 BLOCK_SIZES_M = (150.0, 200.0, 300.0)
 OFFSETS = 2

@@ -29,8 +29,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.damage import assess
-from deepnets4eo.damage.decision import GRADES
-from deepnets4eo.damage.products.grades import DAMAGED
+from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.grid import Grid

@@ -28,8 +28,8 @@ from scipy.ndimage import find_objects, label
 from shapely.geometry import shape
 
 from deepnets4eo.damage import assess, register
-from deepnets4eo.damage.decision import GRADES
 from deepnets4eo.damage.skill import compare_with_reference
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_json
 from deepnets4eo.rasters.scene import Layer

@@ -63,7 +63,7 @@ def register(
     if json:
         result: dict[str, Any] = found.to_dict()
         show_json(result | ({"footprints": alignment.to_dict()} if alignment else {}), json)
-    if found.status == "failed":
+    if not found.usable:
         raise typer.Exit(1)
 
 
@@ -77,7 +77,7 @@ def _align(image: Layer, footprints: str, seed: int) -> FootprintAlignment:
 def _lines(found: Registration) -> list[str]:
     measured = found.measured
     lines = [f"registration: {found.status}" + (f" ({found.reason})" if found.reason else "")]
-    if found.status != "failed":
+    if found.usable:
         lines += [
             f"  model: {found.model}, scale {measured.scale_min:.4f}–{measured.scale_max:.4f}, "
             f"rotation {measured.rotation_deg:.3f}°",

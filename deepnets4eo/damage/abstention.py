@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.decision import DamageModel
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence.table import ASSESSED, NOT_ASSESSED
+from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED
 
 MOST_CONFIDENT = 0.6  # confidence in a grade on a place unlike those that the model was fitted on
 LEAST_BUILDINGS = 5  # fewer say nothing of a place

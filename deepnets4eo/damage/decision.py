@@ -18,15 +18,14 @@ from scipy.special import expit
 
 from deepnets4eo.cards.catalog import model_path
 from deepnets4eo.damage.evidence.meaning import MEANING
-from deepnets4eo.damage.evidence.table import ASSESSED, EvidenceTable
+from deepnets4eo.damage.evidence.table import EvidenceTable
 from deepnets4eo.damage.fitted_range import FittedRange
 from deepnets4eo.damage.grading_rates import GradingRates
 from deepnets4eo.damage.ordinal import grade_probabilities
+from deepnets4eo.damage.vocabulary import ASSESSED, BORDERS, GRADES, POST_ONLY, PRE_POST
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import read_yaml
 
-GRADES = ("no-damage", "minor-damage", "major-damage", "destroyed")
-BORDERS = GRADES[1:]
 DEFAULT_MODEL = "damage-evidence"
 COEFFICIENTS = "coefficients.yaml"
 HEIGHT_COLUMN = "ev_height_loss_m"
@@ -77,8 +76,10 @@ class DamageModel:
         path = model_path(folder) / COEFFICIENTS
         content = read_yaml(path)
         found = content.get("variants") if isinstance(content, dict) else None
-        if not isinstance(found, dict) or not {"post_only", "pre_post"} <= found.keys():
-            raise RunError(f"{path} is no damage model: expected `variants` with post_only and pre_post. Fit it again.")
+        if not isinstance(found, dict) or not {POST_ONLY, PRE_POST} <= found.keys():
+            raise RunError(
+                f"{path} is no damage model: expected `variants` with {POST_ONLY} and {PRE_POST}. Fit it again."
+            )
         variants = {name: _variant(path, name, part) for name, part in found.items()}
         return cls(path.parent.name, variants, {key: value for key, value in content.items() if key != "variants"})
 

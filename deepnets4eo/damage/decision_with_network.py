@@ -19,7 +19,6 @@ from scipy.special import expit, logit
 from deepnets4eo.damage.abstention import cap_confidence, set_not_assessed, unlike_the_fit
 from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel, to_decision_table
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence.table import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
 from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.footprints import Footprints
@@ -31,6 +30,7 @@ from deepnets4eo.damage.prior import estimated_share
 from deepnets4eo.damage.registration import FootprintAlignment, Registration
 from deepnets4eo.damage.result_findings import result_findings
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
+from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.checksums import CARD
@@ -112,7 +112,7 @@ class DecisionModel:
         pre, post = images
         if self.grader is None:
             return None
-        if pre is None or registration is None or registration.status == "failed":
+        if pre is None or registration is None or not registration.usable:
             logger.warning("the network is not heard: it needs a pre image that could be registered")
             return None
         if pre_ratio(pre, post) > COARSEST_PRE:

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from deepnets4eo.damage.calibration import platt
-from deepnets4eo.damage.decision import BORDERS, FARTHEST, GRADES
+from deepnets4eo.damage.decision import FARTHEST, WITH_HEIGHT
 from deepnets4eo.damage.evidence.meaning import POINTS
 from deepnets4eo.damage.fitted_range import fit_range
 from deepnets4eo.damage.grading_rates import fit_rates
 from deepnets4eo.damage.ordinal import balanced, fit_border, grade_probabilities
+from deepnets4eo.damage.vocabulary import BORDERS, GRADES, POST_ONLY, PRE_POST
 
 RIDGE = 0.05
 FOLDS = 8
@@ -39,10 +40,10 @@ PAIR = (
 HEIGHT = ("ev_height_loss_m", "ev_height_loss_share")
 REPAIR = ("ev_tarp", "ev_colour_change")  # patched roofs: they speak for minor damage, and not for worse
 VARIANTS = {
-    "post_only": (*POST, "ev_tarp"),
-    "pre_post": (*POST, *PAIR, *REPAIR),
-    "post_only_height": (*POST, "ev_tarp", *HEIGHT),
-    "pre_post_height": (*POST, *PAIR, *REPAIR, *HEIGHT),
+    POST_ONLY: (*POST, "ev_tarp"),
+    PRE_POST: (*POST, *PAIR, *REPAIR),
+    POST_ONLY + WITH_HEIGHT: (*POST, "ev_tarp", *HEIGHT),
+    PRE_POST + WITH_HEIGHT: (*POST, *PAIR, *REPAIR, *HEIGHT),
 }
 
 Array = NDArray[np.float64]

@@ -20,7 +20,6 @@ from deepnets4eo.damage.abstention import set_not_assessed
 from deepnets4eo.damage.class_shares import open_class_map_source, with_class_shares
 from deepnets4eo.damage.decision_with_network import Decision, DecisionModel
 from deepnets4eo.damage.evidence import EvidenceTable, gather
-from deepnets4eo.damage.evidence.table import ASSESSED
 from deepnets4eo.damage.evidence_findings import evidence_findings
 from deepnets4eo.damage.extent import map_extents
 from deepnets4eo.damage.findings import Finding, worst_first
@@ -42,6 +41,7 @@ from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.resume import Steps
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.unbuilt import NO_BUILDING, find_unbuilt
+from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.rasters.scene import Layer, LayerLike, overlap_share
@@ -266,7 +266,7 @@ def _registration(inputs: Inputs, settings: Settings) -> Registration | None:
 
 def _trusted(inputs: Inputs, registration: Registration | None) -> bool:
     """Whether the pre image can be used."""
-    return inputs.pre is not None and registration is not None and registration.status != "failed"
+    return inputs.pre is not None and registration is not None and registration.usable
 
 
 def _alignments(inputs: Inputs, registration: Registration | None, settings: Settings) -> dict[str, FootprintAlignment]:

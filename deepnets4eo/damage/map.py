@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.damage.findings import Finding
-from deepnets4eo.damage.products.grades import GRADES
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, METHODS, NOT_ASSESSED, STATUSES
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import PARTIAL, atomic_write, check_overwrite, writing
 from deepnets4eo.outputs.lock import locked, scratch_home
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from deepnets4eo.rasters.scene import Layer
 
 COLUMNS = ("id", "damage", "damage_prob", "confidence", "status", "reason", "method", "dx_px", "dy_px")
-STATUSES = ("assessed", "not_assessed")
-METHODS = ("pre_post", "post_only")
 MANIFEST = "manifest.json"
 PRODUCTS = ("damage.gpkg", "damage.parquet", "summary.json", "report.html", MANIFEST)
 
@@ -139,7 +137,7 @@ def _check(buildings: gpd.GeoDataFrame) -> None:
     missing = [name for name in (*COLUMNS, "geometry") if name not in buildings.columns]
     if missing:
         raise InputError(f"buildings has no column {', '.join(missing)}. A damage map needs {', '.join(COLUMNS)}.")
-    assessed = buildings["status"] == "assessed"
+    assessed = buildings["status"] == ASSESSED
     for name, allowed, rows in (
         ("status", STATUSES, buildings),
         ("damage", GRADES, buildings[assessed]),
@@ -149,7 +147,7 @@ def _check(buildings: gpd.GeoDataFrame) -> None:
         if strange:
             raise InputError(f"buildings.{name} holds {sorted(map(str, strange))}, expected {', '.join(allowed)}.")
     if buildings.loc[~assessed, "damage"].notna().any():
-        raise InputError("buildings.damage is set where status is not_assessed. Set it to None there.")
+        raise InputError(f"buildings.damage is set where status is {NOT_ASSESSED}. Set it to None there.")
     if not buildings.loc[assessed, "damage_prob"].between(0, 1).all():
         raise InputError("buildings.damage_prob is outside [0, 1] or missing for assessed buildings.")
     if not buildings["id"].is_unique:

@@ -57,7 +57,7 @@ def outline_position(
     alignments: Mapping[str, FootprintAlignment], registration: Registration | None
 ) -> OutlinePosition:
     """Where the outlines lie, from the alignments measured; none at all says that the user knows them to lie well."""
-    paired = registration is not None and registration.status != "failed"
+    paired = registration is not None and registration.usable
     if not alignments:
         return OutlinePosition(None, "pre" if paired else "post")
     images: list[tuple[Role, FootprintAlignment]] = [
@@ -121,7 +121,7 @@ def registration_findings(registration: Registration | None) -> tuple[Finding, .
     """What a registration that failed, or is doubtful, means for the map."""
     if registration is None or registration.status == "ok":
         return ()
-    if registration.status == "failed":
+    if not registration.usable:
         return (
             Finding(
                 "registration_failed", "caution",

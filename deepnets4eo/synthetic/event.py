@@ -9,10 +9,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from deepnets4eo.damage import GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.synthetic.style import Light, Season, Sensor
-
-GRADES = ("no-damage", "minor-damage", "major-damage", "destroyed")
 
 
 @dataclass(frozen=True)

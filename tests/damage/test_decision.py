@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepnets4eo.cards.catalog import model_path
-from deepnets4eo.damage.decision import BORDERS, GRADES, DamageModel
+from deepnets4eo.damage.decision import DamageModel
 from deepnets4eo.damage.evidence.meaning import POINTS
+from deepnets4eo.damage.vocabulary import BORDERS, GRADES
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
 

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepnets4eo.damage.decision import BORDERS
 from deepnets4eo.damage.evidence.meaning import POINTS
 from deepnets4eo.damage.fit_model import HEIGHT, VARIANTS, Graded, fit_model, fit_variant, grade_numbers, predict
+from deepnets4eo.damage.vocabulary import BORDERS
 
 
 def made_up(seed: int, place: str, *, heights: bool) -> Graded:

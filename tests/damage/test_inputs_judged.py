@@ -10,8 +10,8 @@ from made_up_town import GRID, GSD_M, POST_SHIFT, is_rubble, layer, outlines, ph
 
 from deepnets4eo.damage import DamageMap, assess
 from deepnets4eo.damage.job import Settings
-from deepnets4eo.damage.products.grades import DAMAGED
 from deepnets4eo.damage.skill import compare_with_reference
+from deepnets4eo.damage.vocabulary import DAMAGED
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer

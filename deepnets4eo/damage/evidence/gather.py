@@ -20,9 +20,10 @@ from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import evidence_columns, post_columns_of_pre
 from deepnets4eo.damage.evidence.outlines import edges_of
 from deepnets4eo.damage.evidence.store import BlockStore
-from deepnets4eo.damage.evidence.table import LARGE, OUTSIDE, PRE_POST, EvidenceTable, assess_coverage
+from deepnets4eo.damage.evidence.table import LARGE, OUTSIDE, EvidenceTable, assess_coverage
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
 from deepnets4eo.damage.outline_limits import chunks, larger_than_buildings, without
+from deepnets4eo.damage.vocabulary import PRE_POST
 from deepnets4eo.grid import apply_affine, gsd_m
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outlines import Outlines
@@ -114,7 +115,7 @@ def on_post(
     if alignment is not None:
         along_row, along_col = gsd_m(post.grid)
         coordinates = coordinates + alignment.offsets_m[rows][owner] / (along_col, along_row)
-    if registration is not None and registration.status != "failed":
+    if registration is not None and registration.usable:
         coordinates = apply_affine(~Affine(*np.asarray(registration.matrix, float).ravel()), coordinates)
     return shapely.set_coordinates(outlines.copy(), coordinates)
 

@@ -16,14 +16,13 @@ from deepnets4eo.damage.evidence.block import BuildingGeometry
 from deepnets4eo.damage.evidence.meaning import MEANING
 from deepnets4eo.damage.evidence.sums import BuildingSums
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
+from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 
 VISIBLE_SHARE = 0.7  # of the footprint's area that an image must show
 CLOUDY_SHARE = 0.3  # of the footprint's area under cloud beyond which it is not judged
 SMALLEST_M2 = 8.0
 SMALLEST_PX = 20
 
-ASSESSED, NOT_ASSESSED = "assessed", "not_assessed"
-PRE_POST, POST_ONLY = "pre_post", "post_only"
 EMPTY, OUTSIDE, NODATA = "footprint is empty", "outside the post image", "no data in the post image"
 CLOUD, SMALL = "under cloud", "footprint too small for the image resolution"
 BLANK = "one single value in the post image: undeclared nodata, or saturated"

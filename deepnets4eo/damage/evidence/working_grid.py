@@ -75,7 +75,7 @@ def make_working_grid(
     unknown = set(others) - {"dsm_pre", "dsm_post", "cloud"}
     if unknown:
         raise InputError(f"layers {sorted(unknown)} have no role, expected dsm_pre, dsm_post or cloud.")
-    trusted = pre is not None and registration is not None and registration.status != "failed"
+    trusted = pre is not None and registration is not None and registration.usable
     shown = pre if trusted and pre is not None and pre_ratio(pre, post, finest_m) <= coarsest_pre else None
     size_m = max([finest_m, mean_gsd(post), *([] if shown is None else [mean_gsd(shown)])])
     grid = _working_grid(post, size_m)

@@ -19,9 +19,10 @@ import pyproj
 import shapely
 
 from deepnets4eo.damage.products.banner import findings_banner
-from deepnets4eo.damage.products.grades import GRADES, NOT_ASSESSED, TITLES, colors
+from deepnets4eo.damage.products.grades import TITLES, colors
 from deepnets4eo.damage.products.panels import Panel, Tile, registered, render
 from deepnets4eo.damage.products.payload import Payload, encode
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, UNGRADED
 from deepnets4eo.files import plain, write_text
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import apply_affine, gsd_m
@@ -92,13 +93,13 @@ def frame_of(grid: Grid) -> dict[str, Any]:
 
 def _grades() -> list[dict[str, Any]]:
     palette = colors()
-    return [{"key": key, "title": TITLES[key], "color": list(palette[key])} for key in (*GRADES, NOT_ASSESSED)]
+    return [{"key": key, "title": TITLES[key], "color": list(palette[key])} for key in (*GRADES, UNGRADED)]
 
 
 def _attention(damage_map: DamageMap, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Places (col, row) of the assessed buildings and their probability of damage."""
     frame = damage_map.buildings
-    frame = frame[frame["status"] == "assessed"]
+    frame = frame[frame["status"] == ASSESSED]
     bounds = shapely.bounds(frame.geometry.to_numpy())
     centres = (bounds[:, :2] + bounds[:, 2:]) / 2
     return apply_affine(~grid.affine, centres), frame["damage_prob"].to_numpy(float)

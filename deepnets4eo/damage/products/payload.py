@@ -17,7 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.outline_limits import chunks
-from deepnets4eo.damage.products.grades import GRADES
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -47,7 +47,7 @@ class Payload:
 def encode(damage_map: DamageMap, grid: Grid) -> Payload:
     """Pack all buildings; `described` holds ids, dictionaries and the distribution of every evidence column."""
     frame = in_order(damage_map.buildings)
-    assessed = (frame["status"] == "assessed").to_numpy(bool)
+    assessed = (frame["status"] == ASSESSED).to_numpy(bool)
     reasons, reason = np.unique(frame["reason"].fillna("").to_numpy(str), return_inverse=True)
     methods, method = np.unique(frame["method"].fillna("").to_numpy(str), return_inverse=True)
     grade = frame["damage"].map({name: k for k, name in enumerate(GRADES)}).fillna(len(GRADES)).to_numpy(np.uint8)
@@ -87,7 +87,7 @@ def encode(damage_map: DamageMap, grid: Grid) -> Payload:
 
 def in_order(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """Assessed buildings by falling probability, then the others as they came."""
-    prob = np.where(buildings["status"] == "assessed", buildings["damage_prob"], -1.0)
+    prob = np.where(buildings["status"] == ASSESSED, buildings["damage_prob"], -1.0)
     return buildings.iloc[np.argsort(-prob, kind="stable")]
 
 

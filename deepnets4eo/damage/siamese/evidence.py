@@ -18,12 +18,12 @@ from scipy.special import softmax
 
 from deepnets4eo.damage.evidence.working_grid import FINEST_GSD_M, make_working_grid
 from deepnets4eo.damage.footprints import Footprints
-from deepnets4eo.damage.products.grades import GRADES
 from deepnets4eo.damage.registration import FootprintAlignment, Registration
 from deepnets4eo.damage.siamese.pairs import POST, PRE, box_centres, in_pixels, make_scene, repeated
 from deepnets4eo.damage.siamese.pooling import Pooled, pool_scene
 from deepnets4eo.damage.siamese.scaling import scaled_to
 from deepnets4eo.damage.siamese.vector import on_canvas
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.device import choose
 from deepnets4eo.errors import RunError
 from deepnets4eo.rasters.scene import Layer, Scene

@@ -28,7 +28,7 @@ class Known:
     """A registration in the shape that `gather` reads."""
 
     matrix: np.ndarray = field(default_factory=lambda: np.array([[1.0, 0, -SHIFT[1]], [0, 1, -SHIFT[0]]]))
-    status: str = "ok"
+    usable: bool = True
 
 
 def street(*, after: bool) -> np.ndarray:
@@ -161,7 +161,7 @@ def test_without_a_pre_image_or_with_a_failed_registration_all_is_post_only(
     pre: Layer, post: Layer, houses: Footprints
 ) -> None:
     alone = gather(None, post, houses, None)
-    failed = gather(pre, post, houses, Known(np.eye(2, 3), status="failed"))
+    failed = gather(pre, post, houses, Known(np.eye(2, 3), usable=False))
     for table in (alone, failed):
         assert set(table.frame["method"]) == {"post_only"}
         assert "ev_edge_similarity" not in table.names

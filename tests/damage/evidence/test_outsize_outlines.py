@@ -29,7 +29,7 @@ class Known:
     """A registration in the shape that `gather` reads: the images lie right."""
 
     matrix = np.eye(2, 3)
-    status = "ok"
+    usable = True
 
 
 def images() -> tuple[Layer, Layer]:

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_map import MEANING, make_grid, make_map
 
-from deepnets4eo.damage.products.grades import GRADES
 from deepnets4eo.damage.products.payload import UNITS_PER_PX, _rank, encode, in_order, outlines
+from deepnets4eo.damage.vocabulary import GRADES
 
 
 def rings_back(packed):
