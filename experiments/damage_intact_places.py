@@ -48,7 +48,7 @@ def false_alarms(name: str, image: Path, table: gpd.GeoDataFrame) -> dict[str, o
     footprints = read_footprints(table, assume_crs="pixels" if layer.grid.crs is None else None)
     evidence = gather(None, layer, footprints, None)
     seen = int((evidence.frame["status"] == "assessed").sum())
-    decided = DecisionModel.load("damage-evidence").decide(evidence, None).decided
+    decided = DecisionModel.load("damage-evidence").decide(evidence, None).graded
     counts = {grade: int((decided["damage"] == grade).sum()) for grade in GRADES}
     alarms = counts["major-damage"] + counts["destroyed"]
     return {

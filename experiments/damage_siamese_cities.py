@@ -13,8 +13,8 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 
+from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.decision import to_decision_table
-from deepnets4eo.damage.job import Settings, assess
 from deepnets4eo.damage.siamese.evidence import COLUMNS, is_run
 from deepnets4eo.damage.skill import compare_with_reference
 from deepnets4eo.synthetic import City

@@ -11,9 +11,12 @@ from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Debug, DryRun, Out, Overwrite, Resume, Seed, Workers
 from deepnets4eo.cli.output import echo
 from deepnets4eo.damage.settings import INPUTS, Settings
+from deepnets4eo.errors import InputError
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+    from deepnets4eo.rasters.scene import Layer
 
 GROUP = INPUTS["group"]
 
@@ -50,7 +53,8 @@ def damage(
     """
     from deepnets4eo.cli.findings import end_with_findings, show_footprints
     from deepnets4eo.cli.progress import progress
-    from deepnets4eo.damage.job import JobControl, assess_inputs, open_inputs
+    from deepnets4eo.damage.inputs import open_inputs
+    from deepnets4eo.damage.job import JobControl, assess_inputs
     from deepnets4eo.damage.map import PRODUCTS
     from deepnets4eo.damage.resume import resumable, was_interrupted
     from deepnets4eo.files import check_overwrite
@@ -62,14 +66,22 @@ def damage(
     refuse_inputs([out, *(out / name for name in PRODUCTS)], read)
     if dry_run:
         check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
-        echo(_plan(pre, post, footprints, settings, others, out))
+        _check_one_source(footprints, settings.segmenter)
+        which = f"the buildings that {settings.segmenter} finds"
+        if settings.segmenter is None:
+            which = f"{len(open_inputs(pre, post, footprints, settings, **others).footprints)} buildings"
+        echo(f"{which} would be assessed into {out}")
         return
     with locked(out):
         overwrite = overwrite or (resume and was_interrupted(out))
         check_overwrite(out, overwrite=overwrite)
         with resumable(out, resume=resume) as scratch:
-            outlines = _outlines(pre, post, footprints, settings.segmenter, scratch)
-            inputs = open_inputs(pre, post, outlines, settings, **others)
+            _check_one_source(footprints, settings.segmenter)
+            if settings.segmenter is None:
+                inputs = open_inputs(pre, post, footprints, settings, **others)
+            else:
+                before, after, buildings = _find_buildings(pre, post, settings.segmenter, scratch)
+                inputs = open_inputs(before, after, buildings, settings, **others)
             with progress("evidence") as advance:
                 result = assess_inputs(inputs, settings, JobControl(scratch, advance))
             paths = result.save(out, pre=inputs.pre, post=inputs.post, overwrite=overwrite, scratch=scratch)
@@ -80,20 +92,8 @@ def damage(
     end_with_findings(result.findings)
 
 
-def _plan(pre: str, post: str, footprints: str, settings: Settings, others: dict[str, str | None], out: Path) -> str:
-    """What the job would do, in one line; refuses what the job would refuse."""
-    from deepnets4eo.damage.job import open_inputs
-
-    _refuse_two_sources(footprints, settings.segmenter)
-    if settings.segmenter is not None:
-        return f"the buildings that {settings.segmenter} finds would be assessed into {out}"
-    inputs = open_inputs(pre, post, footprints, settings, **others)
-    return f"{len(inputs.footprints)} buildings would be assessed into {out}"
-
-
-def _refuse_two_sources(footprints: str, segmenter: str | None) -> None:
-    from deepnets4eo.errors import InputError
-
+def _check_one_source(footprints: str, segmenter: str | None) -> None:
+    """Raise an InputError unless the buildings come from exactly one source: a file, or a run where that is -."""
     if (footprints == "-") != (segmenter is not None):
         raise InputError(
             f"FOOTPRINTS is {footprints} and --segmenter {segmenter or 'is not given'}; expected a file, or - together "
@@ -101,19 +101,17 @@ def _refuse_two_sources(footprints: str, segmenter: str | None) -> None:
         )
 
 
-def _outlines(pre: str, post: str, footprints: str, segmenter: str | None, scratch: Path) -> str | gpd.GeoDataFrame:
-    """The footprints' file, or the buildings that a segmenter finds; its labels are kept in the scratch folder."""
+def _find_buildings(pre: str, post: str, segmenter: str, scratch: Path) -> tuple[Layer | None, Layer, gpd.GeoDataFrame]:
+    """Both images, and the buildings that a run finds in the first of them; its labels stay in the scratch folder."""
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.damage import buildings_of
-    from deepnets4eo.damage.job import align_georeference
+    from deepnets4eo.damage.inputs import open_pair
     from deepnets4eo.damage.resume import labels_file
     from deepnets4eo.prediction import PredictOptions
-    from deepnets4eo.rasters.scene import Layer
 
-    _refuse_two_sources(footprints, segmenter)
-    if segmenter is None:
-        return footprints
-    image = Layer.open(post) if pre == "-" else align_georeference(Layer.open(pre), Layer.open(post))[0]
+    before, after = open_pair(pre, post)
+    image = after if before is None else before
     labels = labels_file(scratch, segmenter, image)
     with progress("buildings") as advance:
-        return buildings_of(segmenter, image, labels, options=PredictOptions(resume=True), progress=advance)
+        options = PredictOptions(resume=True)
+        return before, after, buildings_of(segmenter, image, labels, options=options, progress=advance)

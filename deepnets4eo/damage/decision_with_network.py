@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,19 +21,21 @@ from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel, to_decision_
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
 from deepnets4eo.damage.findings import Finding
-from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.grading_rates import UNKNOWN_RATES
 from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.ordinal import grade_probabilities
 from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
 from deepnets4eo.damage.prior import estimated_share
-from deepnets4eo.damage.registration import FootprintAlignment, Registration
 from deepnets4eo.damage.result_findings import result_findings
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
 from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.checksums import CARD
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage.inputs import Inputs
+    from deepnets4eo.damage.position import OutlinePosition
+    from deepnets4eo.damage.registration import Registration
 
 logger = logging.getLogger(__name__)
 
@@ -44,12 +46,12 @@ CERTAIN = 1e-4  # no probability is taken to be nearer to 0 or 1: no single voic
 class Decision:
     """What a job decided.
 
-    evidence : the table with the network's columns, and the buildings that were set aside; decided : as of
+    evidence : the table with the network's columns, and the buildings that were set aside; graded : as of
     `DamageModel.decide`; damaged_share : the prior that was used; findings : what limits its worth; grading : rates of right grades by method (`GradingRates`).
     """
 
     evidence: EvidenceTable
-    decided: pd.DataFrame
+    graded: pd.DataFrame
     damaged_share: float
     findings: tuple[Finding, ...] = ()
     grading: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -98,28 +100,25 @@ class DecisionModel:
         return {} if self.grader is None else {"run": str(self.grader.run.folder / CARD)}
 
     def network_probabilities(
-        self,
-        images: tuple[Layer | None, Layer],
-        footprints: Footprints,
-        registration: Registration | None,
-        alignment: FootprintAlignment | None,
-        aligned_on: Literal["pre", "post"] = "pre",
+        self, inputs: Inputs, registration: Registration | None, position: OutlinePosition
     ) -> pd.DataFrame | None:
-        """The network's probabilities, one row a footprint; None where there is no network, or no pair to show it.
+        """The network's probabilities, one row a footprint; None without a network or a registered pair of images.
 
-        images : pre (or None) and post. aligned_on : where `alignment` was measured. Errors: RunError where they do not fit the run, before the long work.
+        Errors: RunError where the images do not fit the run, before the long work.
         """
-        pre, post = images
+        pre, post = inputs.pre, inputs.post
         if self.grader is None:
             return None
         if pre is None or registration is None or not registration.usable:
-            logger.warning("the network is not heard: it needs a pre image that could be registered")
+            logger.warning("the network is not used: it needs a pre image that could be registered")
             return None
         if pre_ratio(pre, post) > COARSEST_PRE:
-            logger.warning("the network is not heard: the pre image is too coarse")
+            logger.warning("the network is not used: the pre image is too coarse")
             return None
         logger.info("grading by the network …")
-        return self.grader.probabilities(pre, post, footprints, registration, alignment, aligned_on)
+        return self.grader.probabilities(
+            pre, post, inputs.outlines_px, registration, position.alignment, position.image
+        )
 
     def require_pair(self, evidence: EvidenceTable) -> None:
         """Refuse images that seem to be swapped, or copies of one: see `pair_checks`. Errors: InputError."""

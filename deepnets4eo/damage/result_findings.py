@@ -5,6 +5,8 @@ Takes the table of a job after its decision; gives findings, with their numbers,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -42,7 +44,7 @@ def result_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_], skill: Netwo
     return tuple(findings)
 
 
-def join_findings(inputs: tuple[Finding, ...], result: tuple[Finding, ...]) -> tuple[Finding, ...]:
+def join_findings(inputs: Sequence[Finding], result: Sequence[Finding]) -> tuple[Finding, ...]:
     """Findings of inputs and result, worst first; that nothing was assessed is left out where another one says why."""
     explained = any(finding.severity == "worthless" for finding in inputs)
     kept = (finding for finding in result if not (explained and finding.code == NOTHING))

@@ -34,8 +34,9 @@ from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.job import Inputs, Settings
+    from deepnets4eo.damage.inputs import Inputs
     from deepnets4eo.damage.map import DamageMap
+    from deepnets4eo.damage.settings import Settings
     from deepnets4eo.rasters.scene import Layer
 
 logger = logging.getLogger(__name__)

@@ -259,7 +259,7 @@ def test_evaluate_of_a_dataset(reach, capsys) -> None:
 
 
 def test_damage(reach, tmp_path) -> None:
-    function, start = "deepnets4eo.damage.job.open_inputs", ["damage", "a.tif", "b.tif", "f.gpkg"]
+    function, start = "deepnets4eo.damage.inputs.open_inputs", ["damage", "a.tif", "b.tif", "f.gpkg"]
     out = ["--out", tmp_path / "out"]
     found = reach(function, *start, *out)
     assert found.words[:3] == ("a.tif", "b.tif", "f.gpkg")

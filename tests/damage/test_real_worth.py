@@ -27,17 +27,17 @@ def judged_alone(image: Path, outlines: gpd.GeoDataFrame) -> Decision:
 def test_small_roofs_under_trees_get_no_confident_grade(image: str, real_data: Path) -> None:
     folder = real_data / "xbd_midwest"
     found = judged_alone(folder / image, gpd.read_file(folder / "footprints_px.geojson"))
-    assert found.decided["confidence"].mean() <= 0.6
+    assert found.graded["confidence"].mean() <= 0.6
     assert {finding.code for finding in found.findings} == {"evidence_outside_range"}
     if image == "pre.png":
-        assert found.decided["damage"].isin(["major-damage", "destroyed"]).sum() <= 2, "nothing is damaged there"
+        assert found.graded["damage"].isin(["major-damage", "destroyed"]).sum() <= 2, "nothing is damaged there"
 
 
 def test_trees_given_as_outlines_are_not_judged_and_most_roofs_are(real_data: Path) -> None:
     table = gpd.read_file(real_data / VEGAS.with_suffix(".geojson"))
     shares = {
         label: judged_alone(real_data / VEGAS.with_suffix(".tif"), table[table["label"] == label])
-        .decided["damage"].notna().mean()
+        .graded["damage"].notna().mean()
         for label in (BUILDING, TREE)
     }  # fmt: skip
     assert shares[TREE] < 0.1

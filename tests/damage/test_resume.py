@@ -16,12 +16,13 @@ import pandas as pd
 import pytest
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import job
+from deepnets4eo.damage import job, position
 from deepnets4eo.damage.evidence import collect
-from deepnets4eo.damage.job import Settings, open_inputs
+from deepnets4eo.damage.inputs import open_inputs
 from deepnets4eo.damage.products import write
 from deepnets4eo.damage.registration import align_footprints, register
 from deepnets4eo.damage.resume import Steps
+from deepnets4eo.damage.settings import Settings
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, Event
 
@@ -29,7 +30,7 @@ FILES = {"damage.gpkg", "damage.parquet", "summary.json", "report.html", "manife
 CREATED = re.compile(rb'"created": ?"[^"]* UTC"')
 STEPS: dict[str, tuple[Any, str]] = {
     "registration": (job, "register"),
-    "alignment": (job, "align_footprints"),
+    "alignment": (position, "align_footprints"),
     "block": (collect, "measure_block"),
     "damage.gpkg": (write, "write_gpkg"),
     "damage.parquet": (write, "write_parquet"),
@@ -193,8 +194,7 @@ def test_a_change_of_inputs_or_version_is_another_job(
 
     def folder() -> Path | None:
         given = Layer.open(pixels, grid=Layer.open(post).grid) if change == "array" else post
-        inputs = open_inputs(place / "pre.tif", given, place / "footprints.gpkg", Settings(),
-                             dsm_pre=None, dsm_post=None, cloud_mask=None)  # fmt: skip
+        inputs = open_inputs(place / "pre.tif", given, place / "footprints.gpkg", Settings())
         return Steps.of(tmp_path, inputs, Settings()).folder
 
     first = folder()
@@ -259,8 +259,7 @@ def test_refused_inputs_leave_no_scratch_and_a_full_disk_keeps_it(
 
 
 def test_a_step_that_is_cut_short_on_disk_is_made_again(place: Path, tmp_path: Path) -> None:
-    inputs = open_inputs(place / "pre.tif", place / "post.tif", place / "footprints.gpkg", Settings(),
-                         dsm_pre=None, dsm_post=None, cloud_mask=None)  # fmt: skip
+    inputs = open_inputs(place / "pre.tif", place / "post.tif", place / "footprints.gpkg", Settings())
     steps = Steps.of(tmp_path, inputs, Settings())
     assert steps.run("numbers", lambda: {"a": np.arange(5)})["a"].tolist() == [0, 1, 2, 3, 4]
     (path,) = tmp_path.rglob("numbers.npz")
@@ -270,8 +269,7 @@ def test_a_step_that_is_cut_short_on_disk_is_made_again(place: Path, tmp_path: P
 
 
 def test_results_come_back_as_they_were(place: Path, tmp_path: Path) -> None:
-    inputs = open_inputs(place / "pre.tif", place / "post.tif", place / "footprints.gpkg", Settings(),
-                         dsm_pre=None, dsm_post=None, cloud_mask=None)  # fmt: skip
+    inputs = open_inputs(place / "pre.tif", place / "post.tif", place / "footprints.gpkg", Settings())
     assert inputs.pre is not None
     results = {
         "registration": register(inputs.pre, inputs.post),

@@ -15,9 +15,9 @@ from scipy.special import expit, logit
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
+from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.decision_with_network import CERTAIN, DecisionModel, adjust_to_prior, pool_log_odds
 from deepnets4eo.damage.footprints import read_footprints
-from deepnets4eo.damage.job import Settings, assess
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.registration import register
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader
@@ -121,16 +121,17 @@ def test_without_a_pre_image_the_weight_free_decision_stands(place):
 def test_images_are_seen_at_the_ground_size_of_training(place, tmp_path, monkeypatch):
     city, _ = place
     pre, post = (Layer.open(shown.image, grid=shown.grid) for shown in (city.pre, city.post))
-    footprints, registration = read_footprints(city.footprints()), register(pre, post)
+    outlines_px = read_footprints(city.footprints()).in_pixels(post.grid)
+    registration = register(pre, post)
     seen = []
     monkeypatch.setattr(NetworkGrader, "grade", lambda _, scene, outlines: seen.append(scene.shape) or NOTHING)
     for gsd_m in (GSD_M, 2 * GSD_M, GSD_M / 1.9):
         grader = NetworkGrader.load(make_run(tmp_path / str(gsd_m), gsd_m=gsd_m), device="cpu")
-        grader.probabilities(pre, post, footprints, registration, None)
+        grader.probabilities(pre, post, outlines_px, registration, None)
     assert seen == [(320, 320), (160, 160), (320, 320)]
     fine = NetworkGrader.load(make_run(tmp_path / "fine", gsd_m=0.2), device="cpu")
     with pytest.raises(RunError, match="pixels measure 0.5 m, those of training 0.2 m"):
-        fine.probabilities(pre, post, footprints, registration, None)
+        fine.probabilities(pre, post, outlines_px, registration, None)
 
 
 def test_the_verb_names_run_and_weight_in_its_manifest(place, tmp_path):

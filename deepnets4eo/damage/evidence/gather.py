@@ -42,6 +42,7 @@ def gather(
     footprints: Footprints,
     registration: Registration | None,
     *,
+    outlines_px: Shapes | None = None,
     alignment: FootprintAlignment | None = None,
     aligned_on: Literal["pre", "post"] = "pre",
     dsm_pre: Layer | None = None,
@@ -70,11 +71,10 @@ def gather(
         pre, post, registration, coarsest_pre=COARSEST_PRE, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud=cloud_mask
     )
     carried = registration if aligned_on == "pre" and pre is not None else None
-    outlines = footprints.in_pixels(post.grid)
+    outlines = footprints.in_pixels(post.grid) if outlines_px is None else outlines_px
     unreachable = shapely.is_empty(outlines) & ~shapely.is_empty(footprints.frame.geometry.to_numpy())
     outlined, shift_px = _placed(outlines, canvas, post, alignment, carried)
     outlined.left_out[unreachable] = OUTSIDE
-    del outlines  # the pass needs the room
     store = None if scratch is None else BlockStore(scratch, canvas, outlined)
     sums = collect(canvas, outlined, workers=workers, progress=progress, store=store)
     coverage = assess_coverage(sums, outlined, canvas)

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from deepnets4eo.damage.evidence.working_grid import FINEST_GSD_M, make_working_grid
-from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.registration import FootprintAlignment, Registration
 from deepnets4eo.damage.siamese.pairs import POST, PRE, box_centres, in_pixels, make_scene, repeated
 from deepnets4eo.damage.siamese.pooling import Pooled, pool_scene
@@ -76,13 +75,14 @@ class NetworkGrader:
         self,
         pre: Layer,
         post: Layer,
-        footprints: Footprints,
+        outlines_px: NDArray[np.object_],
         registration: Registration,
         alignment: FootprintAlignment | None,
         aligned_on: Literal["pre", "post"] = "pre",
     ) -> pd.DataFrame:
         """Probabilities of the grades, one row a footprint; NaN where a building has no pixel that both images show.
 
+        outlines_px : (N,) polygons in pixels of the post image.
         Pre is seen through the registration, both with pixels of the size that training saw, or their own coarser one.
         Errors: RunError where the images do not fit the run. Peak memory: three tiles and 80 bytes a building.
         """
@@ -91,7 +91,7 @@ class NetworkGrader:
         bands = len(self.run.inputs.layers[PRE].bands)
         scene = make_scene(repeated(canvas.layers[PRE], bands), repeated(canvas.layers[POST], bands))
         carried = registration if aligned_on == "pre" else None
-        outlines = in_pixels(on_canvas(footprints, post, canvas, alignment, carried), canvas.shape)
+        outlines = in_pixels(on_canvas(outlines_px, post, canvas, alignment, carried), canvas.shape)
         self.run.inputs.check(scene)
         return pd.DataFrame(self.grade(scene, outlines), columns=list(COLUMNS.values()))
 

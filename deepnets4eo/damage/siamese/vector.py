@@ -55,7 +55,7 @@ def _read(name: str, sources: Mapping[str, str], data: PairSection, seed: int) -
         alignment = align_footprints(pre, _in_crs_of(footprints, post), seed=seed)
         canvas = make_working_grid(pre, post, registration)
         scene, size_m = working_grid_scene(canvas), canvas.gsd_m
-        outlines = on_canvas(footprints, post, canvas, alignment, registration)
+        outlines = on_canvas(footprints.in_pixels(post.grid), post, canvas, alignment, registration)
     return LabelledPair.of(name, lambda: scene, outlines, grades, gsd_m=size_m, ignored=ignored)
 
 
@@ -65,14 +65,14 @@ def working_grid_scene(canvas: WorkingGrid) -> Scene:
 
 
 def on_canvas(
-    footprints: Footprints,
+    outlines_px: NDArray[Any],
     post: Layer,
     canvas: WorkingGrid,
     alignment: FootprintAlignment | None,
     registration: Registration | None,
 ) -> NDArray[Any]:
-    """Footprints (N,) where the post image shows them, in pixels of the working grid."""
-    moved = on_post(footprints.in_pixels(post.grid), post, alignment, registration)
+    """Outlines (N,), given in pixels of the post image, where the post image shows them, in pixels of the working grid."""
+    moved = on_post(outlines_px, post, alignment, registration)
     on_working_grid: NDArray[Any] = shapely.transform(moved, lambda xy: apply_affine(canvas.post_to_work, xy))
     return on_working_grid
 
