@@ -38,11 +38,12 @@ DATE = re.compile(r"((?:19|20)\d\d)[-:/]?(\d\d)[-:/]?(\d\d)")
 
 @dataclass(frozen=True)
 class CheckedImages:
-    """The images to work on, nodata declared, and what was seen."""
+    """The images to work on, nodata declared, and what was seen. radar : those that look like radar, "pre" or "post"."""
 
     pre: Layer | None
     post: Layer
     findings: tuple[Finding, ...] = ()
+    radar: tuple[str, ...] = ()
 
 
 def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
@@ -53,21 +54,28 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
     Peak memory: one window of 256² pixels.
     """
     findings: list[Finding] = []
+    radar: list[str] = []
     post = _declared(post, "post", findings)
-    _require_structure(post, "post")
+    if is_radar(post):  # its speckle is noise too
+        radar.append("post")
+    else:
+        _require_structure(post, "post")
     if pre is not None:
         _require_two_images(pre, post)
         pre = _declared(pre, "pre", findings)
         findings += _reversed_dates(pre, post)
         try:
-            _require_structure(pre, "pre")
+            if is_radar(pre):
+                radar.insert(0, "pre")
+            else:
+                _require_structure(pre, "pre")
         except InputError as error:
             pre = None
             findings.append(
                 Finding("pre_without_structure", "caution", f"{error} It was not used: buildings are assessed from the "
                         "post image alone.", "Give another pre image, or - for PRE.")
             )  # fmt: skip
-    return CheckedImages(pre, post, tuple(findings))
+    return CheckedImages(pre, post, tuple(findings), tuple(radar))
 
 
 def sample_windows(shape: tuple[int, int]) -> list[Window]:
@@ -108,9 +116,7 @@ def undeclared_nodata(layer: Layer) -> float | None:
 
 
 def _require_structure(layer: Layer, role: str) -> None:
-    """Refuse noise and images of one value; radar, whose speckle is noise too, is judged elsewhere. Errors: InputError."""
-    if is_radar(layer):
-        return
+    """Refuse noise and images of one value. Errors: InputError."""
     correlations = []
     for window in sample_windows(layer.shape):
         data, valid = layer.read(window)
@@ -154,7 +160,7 @@ def _require_two_images(pre: Layer, post: Layer) -> None:
     if one_file or (same_grid(pre.grid, post.grid) and _same_values(pre, post)):
         raise InputError(
             f"PRE ({pre.source}) and POST ({post.source}) are one image: nothing can have changed between them. Give the "
-            "image from before the event, or - for PRE to judge from the post image alone."
+            "image from before the event, or - for PRE to assess from the post image alone."
         )
 
 

@@ -6,7 +6,8 @@ one site.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import geopandas as gpd
@@ -28,6 +29,7 @@ class Inputs:
 
     pre : None for a job on the post image alone. outlines_px : (N,) polygons of the footprints in pixels of the post
     image. dsm_pre and dsm_post : both or none. findings : what was seen of the images when they were opened.
+    radar : images that look like radar, "pre" or "post". paths : role to file, for the manifest; arrays have none.
     """
 
     pre: Layer | None
@@ -38,19 +40,8 @@ class Inputs:
     dsm_post: Layer | None = None
     cloud_mask: Layer | None = None
     findings: tuple[Finding, ...] = ()
-
-    def paths(self) -> dict[str, str]:
-        """Role to path, for the manifest; arrays have none."""
-        layers = {name: getattr(self, name) for name in ("pre", "post", "dsm_pre", "dsm_post", "cloud_mask")}
-        paths = {
-            role if len(layer.paths) == 1 else f"{role}_{index}": path
-            for role, layer in layers.items()
-            if layer is not None
-            for index, path in enumerate(layer.paths)
-        }
-        if Path(self.footprints.source).is_file():
-            paths["footprints"] = self.footprints.source
-        return paths
+    radar: tuple[str, ...] = ()
+    paths: dict[str, str] = field(default_factory=dict)
 
 
 def open_inputs(
@@ -85,9 +76,12 @@ def open_inputs(
     outlines_px = outlines.in_pixels(after.grid)
     _check_inside(outlines_px, after, outlines.source)
     checked = check_images(before, after)
+    others = {"dsm_pre": heights_pre, "dsm_post": heights_post, "cloud_mask": clouds}
+    paths = _paths({"pre": checked.pre, "post": checked.post, **others}, outlines.source)
     return Inputs(
-        checked.pre, checked.post, outlines, outlines_px, heights_pre, heights_post, clouds, findings=checked.findings
-    )
+        checked.pre, checked.post, outlines, outlines_px, **others,
+        findings=checked.findings, radar=checked.radar, paths=paths,
+    )  # fmt: skip
 
 
 def open_pair(pre: LayerLike | None, post: LayerLike) -> tuple[Layer | None, Layer]:
@@ -117,3 +111,14 @@ def _check_inside(outlines_px: NDArray[np.object_], post: Layer, source: str) ->
             f"none of the {len(outlines_px)} footprints of {source} lies in the post image {post.source}. "
             "Check their CRS with `deepnets4eo check`."
         )
+
+
+def _paths(layers: Mapping[str, Layer | None], footprints: str) -> dict[str, str]:
+    """Role to file; a layer of several files has one role for each."""
+    paths = {
+        role if len(layer.paths) == 1 else f"{role}_{index}": path
+        for role, layer in layers.items()
+        if layer is not None
+        for index, path in enumerate(layer.paths)
+    }
+    return paths | ({"footprints": footprints} if Path(footprints).is_file() else {})

@@ -30,12 +30,10 @@ from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.position import (
     NOT_ON_BUILDINGS,
     OutlinePosition,
-    measure_alignments,
     outline_position,
     registration_findings,
 )
-from deepnets4eo.damage.radar import is_radar
-from deepnets4eo.damage.registration import Registration, register
+from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints, register
 from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.resume import Steps
 from deepnets4eo.damage.settings import Settings
@@ -127,7 +125,8 @@ def assess_inputs(inputs: Inputs, settings: Settings = Settings(), work: JobCont
     position = outline_position(alignments, registration)
     network = None
     if position.known:
-        network = steps.run("network", lambda: model.network_probabilities(inputs, registration, position))
+        if model.grader is not None:
+            network = steps.run("network", lambda: model.network_probabilities(inputs, registration, position))
         logger.info("gathering the evidence of %d buildings …", len(inputs.footprints))
         evidence = gather(
             inputs.pre, inputs.post, inputs.footprints, registration, outlines_px=inputs.outlines_px,
@@ -153,14 +152,10 @@ def assess_inputs(inputs: Inputs, settings: Settings = Settings(), work: JobCont
 def _load_model(inputs: Inputs, settings: Settings) -> DecisionModel:
     """The model of the decision; on radar a network decides alone, and the weight-free model is refused."""
     model = DecisionModel.load(settings.model, settings.network_weight, settings.damaged_share)
-    radar = [
-        layer.source
-        for layer in (inputs.pre, inputs.post)
-        if settings.sensor == "auto" and layer is not None and is_radar(layer)
-    ]
+    radar = inputs.radar if settings.sensor == "auto" else ()
     if radar and model.grader is None:
         raise InputError(
-            f"{radar[0]} looks like radar (speckle); the weight-free model reads optical images only"
+            f"{getattr(inputs, radar[0]).source} looks like radar (speckle); the weight-free model reads optical images only"
             + (f", and the run does not decide: {model.skill.reason}" if model.skill is not None else "")
             + ". Give a run trained on radar with --model RUN, a pre image of - if it is the pre image, or --sensor "
             "optical if it is none."
@@ -182,6 +177,31 @@ def _register(inputs: Inputs, settings: Settings) -> Registration | None:
     return registration
 
 
+def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> dict[str, FootprintAlignment]:
+    """Alignments of the footprints by image, as many as are needed; none where the settings say that they lie well.
+
+    On the pre image where it can be used (a destroyed street has no roof edges left), on the post image where that fails.
+    paired : whether the pre image is registered to the post image.
+    """
+    if not settings.align:
+        return {}
+    frame = inputs.footprints.frame
+    if frame.crs is None and inputs.post.grid.crs is None:
+        frame = frame.set_geometry(gpd.GeoSeries(inputs.outlines_px, index=frame.index))
+    alignments: dict[str, FootprintAlignment] = {}
+    for role, image in (("pre", inputs.pre if paired else None), ("post", inputs.post)):
+        if image is None:
+            continue
+        alignment = alignments[role] = align_footprints(image, frame, seed=settings.seed)
+        logger.info("footprints on the %s image %s: moved %.2f m %s, %.2f m %s, %d of %d on their own. %s", role,
+                    alignment.status, abs(alignment.dx_m), "right" if alignment.dx_m >= 0 else "left",
+                    abs(alignment.dy_m), "down" if alignment.dy_m >= 0 else "up", int(alignment.own.sum()), len(frame),
+                    alignment.reason)  # fmt: skip
+        if alignment.status == "ok":
+            break
+    return alignments
+
+
 def _set_unbuilt_aside(
     evidence: EvidenceTable, inputs: Inputs, position: OutlinePosition, settings: Settings
 ) -> EvidenceTable:
@@ -189,7 +209,7 @@ def _set_unbuilt_aside(
     pre, alignment = inputs.pre, position.alignment
     if pre is None or position.image != "pre" or (alignment is not None and alignment.status != "ok"):
         return evidence
-    if settings.sensor == "auto" and is_radar(pre):
+    if settings.sensor == "auto" and "pre" in inputs.radar:
         return evidence
     logger.info("looking for outlines without a building in the pre image …")
     unbuilt = find_unbuilt(pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed)
@@ -233,7 +253,7 @@ def _damage_map(
         meaning=evidence.meaning,
         synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
         parameters=asdict(settings) | {"damaged_share": decision.damaged_share, "network_weight": model.weight},
-        inputs=inputs.paths() | model.paths(),
+        inputs=inputs.paths | model.paths(),
         findings=join_findings(_input_findings(inputs, registration, position, evidence), decision.findings),
         footprints=inputs.footprints.account(),
         grading=decision.grading,

@@ -6,22 +6,13 @@ alignment that holds, outlines lie anywhere: what they enclose is not a building
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-import geopandas
+from typing import Literal
 
 from deepnets4eo.damage.findings import Finding
-from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints
+from deepnets4eo.damage.registration import FootprintAlignment, Registration
 from deepnets4eo.damage.registration.footprints import LEAST_FOOTPRINTS
-
-if TYPE_CHECKING:
-    from deepnets4eo.damage.inputs import Inputs
-    from deepnets4eo.damage.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 Role = Literal["pre", "post"]
 
@@ -46,31 +37,6 @@ class OutlinePosition:
     image: Role
     known: bool = True
     findings: tuple[Finding, ...] = ()
-
-
-def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> dict[str, FootprintAlignment]:
-    """Alignments by image, as many as are needed: none where the settings say that the outlines lie well.
-
-    On the pre image where it can be used (a destroyed street has no roof edges left), on the post image where that fails.
-    paired : whether the pre image is registered to the post image.
-    """
-    if not settings.align:
-        return {}
-    frame = inputs.footprints.frame
-    if frame.crs is None and inputs.post.grid.crs is None:
-        frame = frame.set_geometry(geopandas.GeoSeries(inputs.outlines_px, index=frame.index))
-    alignments: dict[str, FootprintAlignment] = {}
-    for role, image in (("pre", inputs.pre if paired else None), ("post", inputs.post)):
-        if image is None:
-            continue
-        alignment = alignments[role] = align_footprints(image, frame, seed=settings.seed)
-        logger.info("footprints on the %s image %s: moved %.2f m %s, %.2f m %s, %d of %d on their own. %s", role,
-                    alignment.status, abs(alignment.dx_m), "right" if alignment.dx_m >= 0 else "left",
-                    abs(alignment.dy_m), "down" if alignment.dy_m >= 0 else "up", int(alignment.own.sum()), len(frame),
-                    alignment.reason)  # fmt: skip
-        if alignment.status == "ok":
-            break
-    return alignments
 
 
 def outline_position(

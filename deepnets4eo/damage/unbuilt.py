@@ -66,7 +66,7 @@ def find_unbuilt(
     nothing = UnbuiltOutlines(np.zeros(len(footprints), bool))
     if pre.grid.crs is not None and max(gsd_m(pre.grid)) > COARSEST_M:
         return nothing
-    outlines = on_post(footprints.in_pixels(pre.grid), pre, alignment, None)
+    outlines = on_post(footprints.in_pixels(pre.grid), pre.grid, alignment, None)
     if len(outlines) < LEAST_OUTLINES:
         return nothing
     canvas = make_working_grid(None, pre, None)

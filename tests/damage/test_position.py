@@ -8,9 +8,9 @@ import pytest
 import shapely
 from made_up_town import GRID
 
-from deepnets4eo.damage import Settings, position, read_footprints
+from deepnets4eo.damage import Settings, job, read_footprints
 from deepnets4eo.damage.inputs import Inputs
-from deepnets4eo.damage.position import measure_alignments, outline_position, registration_findings
+from deepnets4eo.damage.position import outline_position, registration_findings
 from deepnets4eo.damage.registration import FootprintAlignment
 from deepnets4eo.rasters.scene import Layer
 
@@ -81,11 +81,9 @@ def test_no_more_images_are_looked_at_than_needed(answers, paired: bool, asked: 
         read_footprints(gpd.GeoDataFrame(geometry=[shapely.box(*GRID.extent.boundingbox)], crs=GRID.crs)),
         np.zeros(0, object),
     )
-    monkeypatch.setattr(
-        position, "align_footprints", lambda image, *_, **__: answers["pre" if image is pre else "post"]
-    )
-    assert list(measure_alignments(inputs, Settings(), paired=paired)) == asked
-    assert measure_alignments(inputs, Settings(align=False), paired=paired) == {}
+    monkeypatch.setattr(job, "align_footprints", lambda image, *_, **__: answers["pre" if image is pre else "post"])
+    assert list(job.measure_alignments(inputs, Settings(), paired=paired)) == asked
+    assert job.measure_alignments(inputs, Settings(align=False), paired=paired) == {}
 
 
 def test_registration_that_failed_or_is_doubtful_is_said() -> None:

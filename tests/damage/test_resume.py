@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import job, position
+from deepnets4eo.damage import job
 from deepnets4eo.damage.evidence import collect
 from deepnets4eo.damage.inputs import open_inputs
 from deepnets4eo.damage.products import write
@@ -30,7 +30,7 @@ FILES = {"damage.gpkg", "damage.parquet", "summary.json", "report.html", "manife
 CREATED = re.compile(rb'"created": ?"[^"]* UTC"')
 STEPS: dict[str, tuple[Any, str]] = {
     "registration": (job, "register"),
-    "alignment": (position, "align_footprints"),
+    "alignment": (job, "align_footprints"),
     "block": (collect, "measure_block"),
     "damage.gpkg": (write, "write_gpkg"),
     "damage.parquet": (write, "write_parquet"),

@@ -24,7 +24,7 @@ from deepnets4eo.damage.evidence.table import LARGE, OUTSIDE, EvidenceTable, ass
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
 from deepnets4eo.damage.outline_limits import chunks, larger_than_buildings, without
 from deepnets4eo.damage.vocabulary import PRE_POST
-from deepnets4eo.grid import apply_affine, gsd_m
+from deepnets4eo.grid import Grid, apply_affine, gsd_m
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outlines import Outlines
 
@@ -73,7 +73,7 @@ def gather(
     carried = registration if aligned_on == "pre" and pre is not None else None
     outlines = footprints.in_pixels(post.grid) if outlines_px is None else outlines_px
     unreachable = shapely.is_empty(outlines) & ~shapely.is_empty(footprints.frame.geometry.to_numpy())
-    outlined, shift_px = _placed(outlines, canvas, post, alignment, carried)
+    outlined, shift_px = _placed(outlines, canvas, post.grid, alignment, carried)
     outlined.left_out[unreachable] = OUTSIDE
     store = None if scratch is None else BlockStore(scratch, canvas, outlined)
     sums = collect(canvas, outlined, workers=workers, progress=progress, store=store)
@@ -86,14 +86,14 @@ def gather(
 def _placed(
     outlines: Shapes,
     canvas: WorkingGrid,
-    post: Layer,
+    grid: Grid,
     alignment: FootprintAlignment | None,
     registration: Registration | None,
 ) -> tuple[BuildingGeometry, Points]:
     """Buildings where the post image shows them, and how far (N, 2) each was moved, in its pixels (col, row)."""
     parts, shifts = [], []
     for rows in chunks(len(outlines)):
-        moved = on_post(outlines[rows], post, alignment, registration, rows)
+        moved = on_post(outlines[rows], grid, alignment, registration, rows)
         parts.append(outline(moved, canvas))
         shifts.append(_centres(moved) - _centres(outlines[rows]))
     return BuildingGeometry.joined(parts), np.concatenate(shifts)
@@ -101,19 +101,20 @@ def _placed(
 
 def on_post(
     outlines: Shapes,
-    post: Layer,
+    grid: Grid,
     alignment: FootprintAlignment | None,
     registration: Registration | None,
     rows: slice = slice(None),
 ) -> Shapes:
     """Outlines in post pixels, moved to where the post image shows the buildings.
 
+    grid : of the post image.
     rows : which of the alignment's buildings they are.
     registration : carries them on from the pre image; None (or failed) where they lie on the post image already.
     """
     coordinates, owner = shapely.get_coordinates(outlines, return_index=True)
     if alignment is not None:
-        along_row, along_col = gsd_m(post.grid)
+        along_row, along_col = gsd_m(grid)
         coordinates = coordinates + alignment.offsets_m[rows][owner] / (along_col, along_row)
     if registration is not None and registration.usable:
         coordinates = apply_affine(~Affine(*np.asarray(registration.matrix, float).ravel()), coordinates)

@@ -72,7 +72,7 @@ def on_canvas(
     registration: Registration | None,
 ) -> NDArray[Any]:
     """Outlines (N,), given in pixels of the post image, where the post image shows them, in pixels of the working grid."""
-    moved = on_post(outlines_px, post, alignment, registration)
+    moved = on_post(outlines_px, post.grid, alignment, registration)
     on_working_grid: NDArray[Any] = shapely.transform(moved, lambda xy: apply_affine(canvas.post_to_work, xy))
     return on_working_grid
 
