@@ -56,7 +56,7 @@ def damage(
     from deepnets4eo.damage.inputs import open_inputs
     from deepnets4eo.damage.job import JobControl, assess_inputs
     from deepnets4eo.damage.map import PRODUCTS
-    from deepnets4eo.damage.resume import resumable, was_interrupted
+    from deepnets4eo.damage.resume import job_scratch, was_interrupted
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.input_files import refuse_inputs
     from deepnets4eo.outputs.lock import locked
@@ -75,7 +75,7 @@ def damage(
     with locked(out):
         overwrite = overwrite or (resume and was_interrupted(out))
         check_overwrite(out, overwrite=overwrite)
-        with resumable(out, resume=resume) as scratch:
+        with job_scratch(out, resume=resume) as scratch:
             _check_one_source(footprints, settings.segmenter)
             if settings.segmenter is None:
                 inputs = open_inputs(pre, post, footprints, settings, **others)

@@ -49,14 +49,14 @@ class Variant:
     known: FittedRange | None = None
     rates: GradingRates | None = None
 
-    def standardised(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+    def standardise(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """(N, K) evidence in standard units, cut at ± 3; 0 where it is not known."""
         values = frame.reindex(columns=self.columns).to_numpy(float)
         return np.clip(np.nan_to_num((values - self.centre) / self.scale), -FARTHEST, FARTHEST)
 
     def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """(N, 4) probabilities of the grades, summing to 1."""
-        return grade_probabilities(expit(self.standardised(frame) @ self.weights.T + self.intercepts))
+        return grade_probabilities(expit(self.standardise(frame) @ self.weights.T + self.intercepts))
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class DamageModel:
             rows = np.flatnonzero(kind == name)
             if len(rows) and variant.known is not None:
                 part = frame.iloc[rows]
-                reason[rows] = variant.known.reasons(variant.standardised(part), part)
+                reason[rows] = variant.known.reasons(variant.standardise(part), part)
         return reason
 
     def variant_names(self, frame: pd.DataFrame) -> NDArray[np.object_]:

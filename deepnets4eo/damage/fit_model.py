@@ -20,7 +20,7 @@ from deepnets4eo.damage.decision import FARTHEST, WITH_HEIGHT
 from deepnets4eo.damage.evidence.meaning import POINTS
 from deepnets4eo.damage.fitted_range import fit_range
 from deepnets4eo.damage.grading_rates import fit_rates
-from deepnets4eo.damage.ordinal import balanced, fit_border, grade_probabilities
+from deepnets4eo.damage.ordinal import balance_weights, fit_border, grade_probabilities
 from deepnets4eo.damage.vocabulary import BORDERS, GRADES, POST_ONLY, PRE_POST
 
 RIDGE = 0.05
@@ -67,7 +67,7 @@ class Graded:
         return Graded(self.evidence[keep], self.grade[keep], self.domain[keep], self.group[keep])
 
     @staticmethod
-    def joined(parts: list[Graded]) -> Graded:
+    def concatenate(parts: list[Graded]) -> Graded:
         """Several places as one table."""
         return Graded(
             pd.concat([part.evidence for part in parts], ignore_index=True),
@@ -87,7 +87,7 @@ def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) ->
     for number, grade in enumerate(BORDERS, start=1):
         points = np.array([int(number == 1) if column in REPAIR else POINTS[column] for column in columns])
         beyond = known.grade >= number
-        weight = balanced(beyond, known.domain)
+        weight = balance_weights(beyond, known.domain)
         border = fit_border(evidence, beyond, weight, points, ridge)
         left_out = left_out_scores(evidence, known, beyond, points, ridge)
         slope, shift = platt(left_out, beyond, weight)
@@ -127,7 +127,7 @@ def left_out_scores(
         out = fold == number
         if len(np.unique(beyond[~out])) < 2:
             out = np.zeros_like(out)  # the fold holds one side alone: only a fit to all can score it
-        weight = balanced(beyond[~out], data.domain[~out])
+        weight = balance_weights(beyond[~out], data.domain[~out])
         border = fit_border(evidence[~out], beyond[~out], weight, points, ridge)
         score[fold == number] = (evidence @ border.weights + border.intercept)[fold == number]
     return score
@@ -161,5 +161,5 @@ def grade_numbers(names: pd.Series) -> NDArray[np.int64]:
 
 def _with_all(data: Graded, columns: tuple[str, ...]) -> Graded:
     """Buildings that have the variant's inputs: those without heights do not teach what heights mean."""
-    telling = [column for column in ("ev_edge_similarity", HEIGHT[0]) if column in columns]
-    return data.rows(data.evidence[telling].notna().all(axis=1).to_numpy())
+    needed = [column for column in ("ev_edge_similarity", HEIGHT[0]) if column in columns]
+    return data.rows(data.evidence[needed].notna().all(axis=1).to_numpy())

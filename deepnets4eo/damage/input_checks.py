@@ -55,14 +55,14 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
     """
     findings: list[Finding] = []
     radar: list[str] = []
-    post = _declared(post, "post", findings)
+    post = _declare_nodata(post, "post", findings)
     if is_radar(post):  # its speckle is noise too
         radar.append("post")
     else:
         _require_structure(post, "post")
     if pre is not None:
         _require_two_images(pre, post)
-        pre = _declared(pre, "pre", findings)
+        pre = _declare_nodata(pre, "pre", findings)
         findings += _reversed_dates(pre, post)
         try:
             if is_radar(pre):
@@ -86,7 +86,7 @@ def sample_windows(shape: tuple[int, int]) -> list[Window]:
     return [Window(row, col, height, width) for row in rows for col in cols]
 
 
-def _declared(layer: Layer, role: str, findings: list[Finding]) -> Layer:
+def _declare_nodata(layer: Layer, role: str, findings: list[Finding]) -> Layer:
     """The layer with the nodata value that its file does not declare, as `deepnets4eo check` finds it."""
     value = undeclared_nodata(layer)
     if value is None:

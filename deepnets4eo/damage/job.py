@@ -136,7 +136,7 @@ def assess_inputs(inputs: Inputs, settings: Settings = Settings(), work: JobCont
         )  # fmt: skip
     else:
         logger.warning("no building is assessed: the footprints are not known to lie on buildings")
-        evidence = EvidenceTable.not_assessed(inputs.footprints.frame["id"].to_numpy(), NOT_ON_BUILDINGS)
+        evidence = EvidenceTable.empty(inputs.footprints.frame["id"].to_numpy(), NOT_ON_BUILDINGS)
     model.require_pair(evidence)
     if paired:
         evidence = _set_unbuilt_aside(evidence, inputs, position, settings)

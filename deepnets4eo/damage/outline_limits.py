@@ -66,11 +66,11 @@ def pieces_near(begin: Points, end: Points, count: Ints, low: Points, high: Poin
     return first, number
 
 
-def chunks(count: int) -> list[slice]:
-    """Runs of at most `CHUNK` of `count` outlines; one empty run where there are none."""
-    return [slice(start, min(start + CHUNK, count)) for start in range(0, max(count, 1), CHUNK)]
+def chunks(count: int, size: int = CHUNK) -> list[slice]:
+    """Runs of at most `size` of `count` outlines; one empty run where there are none."""
+    return [slice(start, min(start + size, count)) for start in range(0, max(count, 1), size)]
 
 
-def joined_starts(starts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+def concatenate_starts(starts: list[NDArray[np.int64]]) -> NDArray[np.int64]:
     """Where each of all items begins, from where the items of each part do: (M + 1,) each, one (N + 1,) returned."""
     return np.concatenate([[0], np.cumsum(np.concatenate([np.diff(part) for part in starts]))]).astype(np.int64)

@@ -60,7 +60,7 @@ def was_interrupted(out: Path) -> bool:
 
 
 @contextmanager
-def resumable(out: Path, *, resume: bool) -> Iterator[Path]:
+def job_scratch(out: Path, *, resume: bool) -> Iterator[Path]:
     """Yield the scratch folder of a job into `out`, emptied unless the job is to be resumed.
 
     It is removed when the job is done, and when its inputs are refused: these must change, and all is made again.

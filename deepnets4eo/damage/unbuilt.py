@@ -17,11 +17,11 @@ from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import image_means
-from deepnets4eo.damage.evidence.gather import on_post, outline
+from deepnets4eo.damage.evidence.gather import building_geometry, on_post
 from deepnets4eo.damage.evidence.table import assess_coverage
 from deepnets4eo.damage.evidence.working_grid import make_working_grid
 from deepnets4eo.damage.footprints import Footprints
-from deepnets4eo.damage.ordinal import Border, balanced, fit_border
+from deepnets4eo.damage.ordinal import Border, balance_weights, fit_border
 from deepnets4eo.damage.registration import FootprintAlignment
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.rasters.scene import Layer
@@ -69,12 +69,12 @@ def find_unbuilt(
     outlines = on_post(footprints.in_pixels(pre.grid), pre.grid, alignment, None)
     if len(outlines) < LEAST_OUTLINES:
         return nothing
-    canvas = make_working_grid(None, pre, None)
+    working_grid = make_working_grid(None, pre, None)
     copies = place_decoys(outlines, pre, np.random.default_rng(seed))
-    outlined = outline(np.concatenate([outlines, copies]), canvas)
-    sums = collect(canvas, outlined, workers=workers)
+    geometry = building_geometry(np.concatenate([outlines, copies]), working_grid)
+    sums = collect(working_grid, geometry, workers=workers)
     values = ground_likeness(sums)
-    usable = (assess_coverage(sums, outlined, canvas).reason == "") & np.isfinite(values).all(axis=1)
+    usable = (assess_coverage(sums, geometry, working_grid).reason == "") & np.isfinite(values).all(axis=1)
     ground = np.arange(len(values)) >= len(outlines)
     if (usable & ground).sum() < LEAST_DECOYS or (usable & ~ground).sum() < LEAST_OUTLINES:
         return nothing
@@ -144,7 +144,7 @@ def _compare(values: Array, ground: NDArray[np.bool_]) -> tuple[Array, float]:
 
 
 def _fit(standard: Array, ground: NDArray[np.bool_]) -> Border:
-    return fit_border(standard, ground, balanced(ground, np.zeros(len(ground))), POINTS, RIDGE)
+    return fit_border(standard, ground, balance_weights(ground, np.zeros(len(ground))), POINTS, RIDGE)
 
 
 def _log_odds(border: Border, standard: Array) -> Array:

@@ -23,7 +23,7 @@ def made_up(seed: int, place: str, *, heights: bool) -> Graded:
 
 @pytest.fixture(scope="module")
 def data() -> Graded:
-    return Graded.joined([made_up(0, "city", heights=True), made_up(1, "town", heights=False)])
+    return Graded.concatenate([made_up(0, "city", heights=True), made_up(1, "town", heights=False)])
 
 
 def test_every_variant_separates_what_its_evidence_separates(data: Graded) -> None:

@@ -5,8 +5,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepnets4eo.damage import outline_limits
-from deepnets4eo.damage.outline_limits import chunks, joined_starts, larger_than_buildings, pieces_near, without
+from deepnets4eo.damage.outline_limits import chunks, concatenate_starts, larger_than_buildings, pieces_near, without
 from deepnets4eo.zonal.outlines import groups
 
 
@@ -54,8 +53,7 @@ def test_two_square_kilometres_are_no_building_in_any_pixel_size() -> None:
     assert shapely.is_empty(left).tolist() == [False, True, True]
 
 
-def test_chunks_cover_all_rows_and_starts_join_up(monkeypatch) -> None:
-    monkeypatch.setattr(outline_limits, "CHUNK", 4)
-    assert chunks(9) == [slice(0, 4), slice(4, 8), slice(8, 9)]
+def test_chunks_cover_all_rows_and_starts_join_up() -> None:
+    assert chunks(9, 4) == [slice(0, 4), slice(4, 8), slice(8, 9)]
     assert chunks(0) == [slice(0, 0)]
-    assert joined_starts([np.array([0, 2, 5]), np.array([0]), np.array([0, 1])]).tolist() == [0, 2, 5, 6]
+    assert concatenate_starts([np.array([0, 2, 5]), np.array([0]), np.array([0, 1])]).tolist() == [0, 2, 5, 6]

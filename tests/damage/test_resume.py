@@ -17,7 +17,7 @@ import pytest
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import job
-from deepnets4eo.damage.evidence import collect
+from deepnets4eo.damage.evidence import collect, gather
 from deepnets4eo.damage.inputs import open_inputs
 from deepnets4eo.damage.products import write
 from deepnets4eo.damage.registration import align_footprints, register
@@ -345,8 +345,8 @@ def test_a_volume_of_its_own_keeps_its_scratch_inside(
 def test_blocks_that_were_finished_are_not_measured_again(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collect, "BLOCK_PX", 128)
-    out, really, windows = tmp_path / "out", collect.measure_block, []
+    inputs = open_inputs(None, place / "post.tif", place / "footprints.gpkg", Settings())
+    really, windows = collect.measure_block, []
 
     def measure(window: Any, *more: Any) -> Any:
         windows.append(window)
@@ -354,15 +354,17 @@ def test_blocks_that_were_finished_are_not_measured_again(
             raise KilledError
         return really(window, *more)
 
+    def evidence(scratch: Path) -> pd.DataFrame:
+        return gather(None, inputs.post, inputs.footprints, None, workers=1, scratch=scratch, block_px=128).frame
+
     monkeypatch.setattr(collect, "measure_block", measure)
     with pytest.raises(KilledError):
-        run(place, out, "--workers", "1")
-    assert run(place, out, "--workers", "1", "--resume") == 0
+        evidence(tmp_path / "blocks")
+    resumed = evidence(tmp_path / "blocks")
     assert len(windows) == 5
     assert len(set(windows)) == 4
     windows.extend([None, None, None])
-    assert run(place, tmp_path / "undisturbed", "--workers", "1") == 0
-    assert products(out) == products(tmp_path / "undisturbed")
+    pd.testing.assert_frame_equal(resumed, evidence(tmp_path / "undisturbed"), check_exact=True)
 
 
 def test_the_times_in_a_geopackage_are_no_clock(place: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.outline_limits import joined_starts, pieces_near
+from deepnets4eo.damage.outline_limits import concatenate_starts, pieces_near
 from deepnets4eo.grid import Window
 from deepnets4eo.zonal.outlines import Outlines, ranges
 
@@ -38,12 +38,12 @@ class Edges:
         return len(self.start) - 1
 
     @classmethod
-    def joined(cls, parts: list[Edges]) -> Edges:
+    def concatenate(cls, parts: list[Edges]) -> Edges:
         """The edges of all outlines of several parts."""
         rows, cols, outward = (
             np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "cols", "outward")
         )
-        return cls(joined_starts([part.start for part in parts]), rows, cols, outward)
+        return cls(concatenate_starts([part.start for part in parts]), rows, cols, outward)
 
     def of(self, outlines: Ints) -> tuple[Ints, Ints]:
         """Edge numbers of some outlines, and for each the position of its outline in `outlines`."""
@@ -80,14 +80,14 @@ def edges_of(outlines: NDArray[np.object_]) -> Edges:
     )
 
 
-def enclosed(outlines: Outlines, buildings: Ints, window: Window) -> tuple[Ints, Ints]:
+def enclosed_pixels(outlines: Outlines, buildings: Ints, window: Window) -> tuple[Ints, Ints]:
     """Pixels of a window whose centres the outlines enclose, each outline on its own.
 
     buildings : ascending numbers of the outlines.
     returns : position in `buildings`, ascending; flat pixel number in the window (row · width + col).
 
     >>> square = Outlines.on(np.array([shapely.box(0, 0, 2, 2)], dtype=object), shape=(3, 3))
-    >>> enclosed(square, np.array([0]), Window(0, 0, 3, 3))[1].tolist()
+    >>> enclosed_pixels(square, np.array([0]), Window(0, 0, 3, 3))[1].tolist()
     [0, 1, 3, 4]
     """
     spans = outlines.spans(window, buildings)

@@ -71,7 +71,7 @@ class EvidenceTable:
         return cls(frame, {name: MEANING[name] for name in evidence.columns}, before)
 
     @classmethod
-    def not_assessed(cls, ids: NDArray[np.object_], reason: str) -> EvidenceTable:
+    def empty(cls, ids: NDArray[np.object_], reason: str) -> EvidenceTable:
         """A table without evidence: no building can be assessed, all for one reason."""
         frame = pd.DataFrame(
             {"id": ids, "status": NOT_ASSESSED, "reason": reason, "method": "", "dx_px": 0.0, "dy_px": 0.0}
@@ -84,11 +84,11 @@ class EvidenceTable:
         return list(self.meaning)
 
 
-def assess_coverage(sums: dict[str, BuildingSums], outlined: BuildingGeometry, canvas: WorkingGrid) -> Coverage:
+def assess_coverage(sums: dict[str, BuildingSums], geometry: BuildingGeometry, working_grid: WorkingGrid) -> Coverage:
     """Whether each building can be assessed, and from which images."""
-    count = len(outlined.edges)
+    count = len(geometry.edges)
     pixels = _total(sums, "pixels", count)
-    full = _area(outlined, canvas)
+    full = _area(geometry, working_grid)
     shown = np.maximum(full, pixels)
     with np.errstate(invalid="ignore", divide="ignore"):
         seen_post, seen_pre = (_total(sums, f"{name}_inside", count) / shown for name in ("post", "pre"))
@@ -96,8 +96,8 @@ def assess_coverage(sums: dict[str, BuildingSums], outlined: BuildingGeometry, c
         cloudy = _total(sums, "cloud", count) / np.maximum(pixels, 1)
     reason = np.full(count, "", dtype=object)
     few = pixels < (1 - VISIBLE_SHARE) * full
-    inside = _inside_share(outlined, canvas) >= VISIBLE_SHARE
-    small = (full < SMALLEST_PX) | (full * canvas.gsd_m**2 < SMALLEST_M2)
+    inside = _inside_share(geometry, working_grid) >= VISIBLE_SHARE
+    small = (full < SMALLEST_PX) | (full * working_grid.gsd_m**2 < SMALLEST_M2)
     rules = [
         (seen_post < VISIBLE_SHARE, NODATA),
         ((seen_post < VISIBLE_SHARE) & (blank > (1 - VISIBLE_SHARE) / 2), BLANK),
@@ -108,7 +108,7 @@ def assess_coverage(sums: dict[str, BuildingSums], outlined: BuildingGeometry, c
     ]
     for rule, text in rules:  # later rules say more about why
         reason[rule] = text
-    reason = np.where(outlined.left_out != "", outlined.left_out, reason)
+    reason = np.where(geometry.left_out != "", geometry.left_out, reason)
     method = np.where(reason != "", "", np.where(seen_pre >= VISIBLE_SHARE, PRE_POST, POST_ONLY)).astype(object)
     return Coverage(reason, method)
 
@@ -117,13 +117,13 @@ def _total(sums: dict[str, BuildingSums], name: str, count: int) -> NDArray[np.f
     return sums[name][:, 0] if name in sums else np.zeros(count)
 
 
-def _inside_share(outlined: BuildingGeometry, canvas: WorkingGrid) -> NDArray[np.float64]:
+def _inside_share(geometry: BuildingGeometry, working_grid: WorkingGrid) -> NDArray[np.float64]:
     """Share of each footprint's bounding box that lies in the image; 1 for empty footprints."""
-    edges, share = outlined.edges, np.ones(len(outlined.edges))
+    edges, share = geometry.edges, np.ones(len(geometry.edges))
     present = np.flatnonzero(np.diff(edges.start))
     if len(present) == 0:
         return share
-    for ends, size in zip((edges.rows, edges.cols), canvas.shape, strict=True):
+    for ends, size in zip((edges.rows, edges.cols), working_grid.shape, strict=True):
         low = np.minimum.reduceat(ends.min(axis=1), edges.start[present])
         high = np.maximum.reduceat(ends.max(axis=1), edges.start[present])
         shown = np.clip(high, 0, size) - np.clip(low, 0, size)
@@ -131,9 +131,9 @@ def _inside_share(outlined: BuildingGeometry, canvas: WorkingGrid) -> NDArray[np
     return share
 
 
-def _area(outlined: BuildingGeometry, canvas: WorkingGrid) -> NDArray[np.float64]:
+def _area(geometry: BuildingGeometry, working_grid: WorkingGrid) -> NDArray[np.float64]:
     """Area of each footprint in working pixels."""
-    edges = outlined.edges
+    edges = geometry.edges
     owner = np.repeat(np.arange(len(edges)), np.diff(edges.start))
     length = np.hypot(np.ptp(edges.rows, axis=1), np.ptp(edges.cols, axis=1))
     middle = (edges.rows.mean(axis=1) * edges.outward[:, 0] + edges.cols.mean(axis=1) * edges.outward[:, 1]) / 2

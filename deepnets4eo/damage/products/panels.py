@@ -62,7 +62,7 @@ class Panel:
         return sum(len(tile.webp) for tile in (*self.tiles, *self.details))
 
 
-def registered(pre: Layer, grid: Grid, registration: dict[str, Any]) -> Layer:
+def on_post_grid(pre: Layer, grid: Grid, registration: dict[str, Any]) -> Layer:
     """The pre image on the post image's `grid`, moved as the registration's `matrix` (post pixels) says.
 
     Where the registration failed, the metadata geometry stands; without a CRS on both sides, pixel on pixel.
@@ -74,15 +74,19 @@ def registered(pre: Layer, grid: Grid, registration: dict[str, Any]) -> Layer:
 
 
 def render(
-    layers: dict[str, Layer], weight_at: tuple[NDArray[np.float64], NDArray[np.float64]], budget_bytes: int
+    layers: dict[str, Layer],
+    weight_at: tuple[NDArray[np.float64], NDArray[np.float64]],
+    budget_bytes: int,
+    *,
+    longest_px: int = BASE_PX,
 ) -> list[Panel]:
     """Panels of `layers` (role to layer, all on the post grid), together within `budget_bytes` where possible.
 
     weight_at : (N, 2) float64 places (col, row) and (N,) probabilities of damage; detail goes where the damage is.
-    Memory: one averaged scene of 2560² at a time.
+    longest_px : longer side of the averaged scene. Memory: one averaged scene at a time, 2560² at most by default.
     """
     first = next(iter(layers.values()))
-    base_px = max(first.shape) if max(first.shape) <= BASE_PX * NATIVE_BELOW else BASE_PX
+    base_px = max(first.shape) if max(first.shape) <= longest_px * NATIVE_BELOW else longest_px
     panels, stretches = [], {}
     for role, layer in layers.items():
         data, valid, coarse = layer.thumbnail(base_px)

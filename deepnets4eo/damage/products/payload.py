@@ -16,7 +16,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.outline_limits import chunks
+from deepnets4eo.damage.outline_limits import CHUNK, chunks
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class Payload:
 
 def encode(damage_map: DamageMap, grid: Grid) -> Payload:
     """Pack all buildings; `described` holds ids, dictionaries and the distribution of every evidence column."""
-    frame = in_order(damage_map.buildings)
+    frame = most_damaged_first(damage_map.buildings)
     assessed = (frame["status"] == ASSESSED).to_numpy(bool)
     reasons, reason = np.unique(frame["reason"].fillna("").to_numpy(str), return_inverse=True)
     methods, method = np.unique(frame["method"].fillna("").to_numpy(str), return_inverse=True)
@@ -85,7 +85,7 @@ def encode(damage_map: DamageMap, grid: Grid) -> Payload:
     )
 
 
-def in_order(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def most_damaged_first(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """Assessed buildings by falling probability, then the others as they came."""
     prob = np.where(buildings["status"] == ASSESSED, buildings["damage_prob"], -1.0)
     return buildings.iloc[np.argsort(-prob, kind="stable")]
@@ -96,14 +96,15 @@ def pack(raw: bytes) -> str:
     return base64.b64encode(gzip.compress(raw, 6, mtime=0)).decode()
 
 
-def outlines(shapes: NDArray[Any], grid: Grid) -> dict[str, NDArray[Any]]:
+def outlines(shapes: NDArray[Any], grid: Grid, chunk: int = CHUNK) -> dict[str, NDArray[Any]]:
     """Rings of all shapes as first points and steps, in half pixels of the grid.
 
     returns : `rings` per shape, `sizes` (points) per ring, `x0`, `y0` per ring, `dx`, `dy` int8 for the other points.
     The closing point is left out; a missing or empty shape has no rings. Shapes larger than the image are cut.
+    chunk : shapes packed at the same time; the result does not depend on it.
     """
     shapes = _drawable(shapes, grid)
-    pieces = [_steps(shapes[rows], grid) for rows in chunks(len(shapes))]
+    pieces = [_steps(shapes[rows], grid) for rows in chunks(len(shapes), chunk)]
     rings, sizes, origin, rest = (np.concatenate(column) for column in zip(*pieces, strict=True))
     kind = np.uint16 if len(origin) and origin.min() >= 0 and origin.max() < 2**16 else np.int32
     return {

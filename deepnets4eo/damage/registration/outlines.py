@@ -12,7 +12,7 @@ import shapely
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from deepnets4eo.damage.outline_limits import joined_starts, pieces_near
+from deepnets4eo.damage.outline_limits import concatenate_starts, pieces_near
 from deepnets4eo.damage.registration.correlation import Field
 from deepnets4eo.damage.registration.ground import Points
 from deepnets4eo.zonal.outlines import ranges
@@ -60,7 +60,7 @@ class Sides:
         begin, end, centres = (
             np.concatenate([getattr(part, name) for part in parts]) for name in ("begin", "end", "centres")
         )
-        return cls(begin, end, joined_starts([part.starts for part in parts]), centres)
+        return cls(begin, end, concatenate_starts([part.starts for part in parts]), centres)
 
     def subset(self, buildings: NDArray[np.intp]) -> Sides:
         """The sides of some buildings, in that order."""

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.features import rasterize
 
-from deepnets4eo.damage.evidence.outlines import edges_of, enclosed, trace
+from deepnets4eo.damage.evidence.outlines import edges_of, enclosed_pixels, trace
 from deepnets4eo.grid import Window
 from deepnets4eo.zonal import Outlines
 
@@ -40,7 +40,7 @@ def test_every_outline_is_filled_as_gdal_fills_it_on_its_own(seed: int) -> None:
     bounds = shapely.bounds(shapes) - [WINDOW.col, WINDOW.row, WINDOW.col, WINDOW.row]
     near = (bounds[:, :2] < [WINDOW.width, WINDOW.height]).all(axis=1) & (bounds[:, 2:] > 0).all(axis=1)
     assert set(np.flatnonzero(near)) <= set(inside.tolist())
-    owner, pixel = enclosed(outlines, inside, WINDOW)
+    owner, pixel = enclosed_pixels(outlines, inside, WINDOW)
     assert (np.diff(owner) >= 0).all()
     for position, outline in enumerate(inside):
         mine = np.zeros(WINDOW.height * WINDOW.width, bool)
@@ -54,9 +54,9 @@ def test_every_outline_is_filled_as_gdal_fills_it_on_its_own(seed: int) -> None:
 def test_filling_by_blocks_adds_up_to_filling_at_once() -> None:
     outlines = Outlines.on(polygons(3, 20), shape=(300, 300))
     everything = np.arange(20)
-    whole = np.bincount(enclosed(outlines, everything, Window(0, 0, 300, 300))[0], minlength=20)
+    whole = np.bincount(enclosed_pixels(outlines, everything, Window(0, 0, 300, 300))[0], minlength=20)
     parts = sum(
-        np.bincount(enclosed(outlines, everything, Window(row, col, 30, 50))[0], minlength=20)
+        np.bincount(enclosed_pixels(outlines, everything, Window(row, col, 30, 50))[0], minlength=20)
         for row in range(0, 300, 30)
         for col in range(0, 300, 50)
     )
@@ -83,5 +83,5 @@ def test_points_along_an_outline_are_no_farther_apart_than_asked(step: float) ->
 def test_an_empty_outline_has_no_pixels_and_no_points() -> None:
     shapes = np.array([shapely.Polygon(), shapely.box(30, 20, 33, 23)], dtype=object)
     outlines = Outlines.on(shapes, shape=(300, 300))
-    assert np.unique(enclosed(outlines, np.array([0, 1]), WINDOW)[0]).tolist() == [1]
+    assert np.unique(enclosed_pixels(outlines, np.array([0, 1]), WINDOW)[0]).tolist() == [1]
     assert np.unique(trace(edges_of(shapes), np.array([0, 1]))[0]).tolist() == [1]

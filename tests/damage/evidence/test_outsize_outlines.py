@@ -55,14 +55,14 @@ def around(metres: float) -> shapely.Polygon:
     return shapely.box(x - metres, y - metres, x + metres, y + metres)
 
 
-def evidence(shapes: list[shapely.Geometry]) -> pd.DataFrame:
+def evidence(shapes: list[shapely.Geometry], **options: int) -> pd.DataFrame:
     ids = [str(number) for number in range(len(shapes))]
     table = Footprints(gpd.GeoDataFrame({"id": ids}, geometry=shapes, crs=GRID.crs.to_wkt()))
-    return evidence_of(table)
+    return evidence_of(table, **options)
 
 
-def evidence_of(footprints: Footprints) -> pd.DataFrame:
-    return gather(PRE, POST, footprints, Known()).frame  # type: ignore[arg-type]
+def evidence_of(footprints: Footprints, **options: int) -> pd.DataFrame:
+    return gather(PRE, POST, footprints, Known(), **options).frame  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -174,9 +174,8 @@ def test_only_buildings_across_a_border_keep_the_sums_of_every_shift(
         assert part.shifted.rows["pair_edges"].shape[1] > 10 * part.best.rows["pair_edges"].shape[1]
         return part
 
-    monkeypatch.setattr(collect, "BLOCK_PX", block_px)
     monkeypatch.setattr(collect, "measure_block", watched)
-    frame = evidence(houses())
+    frame = evidence(houses(), block_px=block_px)
     assert kept["best"]
     assert kept["shifted"]
     assert not kept["best"] & kept["shifted"]
