@@ -1,9 +1,9 @@
-"""What labels say of each building: how much of its outline on the post image each class takes.
+"""Share of each class of a label raster in each building's outline on the post image.
 
 Takes any run that labels pixels, a classical baseline or a network, or labels of the post image that are there already,
-as of a fusion with a map; gives evidence that people see beside the decision, which does not use it: nobody can say
-beforehand which classes speak for damage.
-Refuses runs whose inputs the job does not have, and labels of another place or without a legend.
+as of a fusion with a map; returns evidence that is shown beside the decision. The decision does not use it: it is not
+known beforehand which classes indicate damage.
+Refuses runs whose inputs the job does not have, and labels of another site or without a legend.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PREFIX = "ev_class_"
 
 @dataclass(frozen=True)
 class ClassMapSource:
-    """Labels to come: their classes, what gives them, and `label(folder, workers)`, which may write into the folder."""
+    """Where labels come from: their legend, a name for messages, and `label(folder, workers)`, which may write into the folder."""
 
     legend: Legend
     name: str
@@ -45,7 +45,7 @@ def open_class_map_source(source: str | Path, post: Layer, dsm_post: Layer | Non
 
     Of a run `dsm` is the surface model after the event, the first other layer the post image; further ones are not there.
     Errors: InputError where there is nothing; RunError where the job does not have what the run needs; LabelError for labels that do not say their classes;
-    GridError for labels of another place.
+    GridError for labels of another site.
     """
     if Path(source).is_file():
         return _open_labels(Layer.open(source), post)

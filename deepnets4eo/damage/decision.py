@@ -30,7 +30,7 @@ DEFAULT_MODEL = "damage-evidence"
 COEFFICIENTS = "coefficients.yaml"
 HEIGHT_COLUMN = "ev_height_loss_m"
 WITH_HEIGHT = "_height"
-FARTHEST = 3.0  # standardised evidence is cut there: nothing speaks louder than that
+FARTHEST = 3.0  # standardised evidence is cut there, so that no value outweighs all others
 
 
 @dataclass(frozen=True)
@@ -75,12 +75,12 @@ class DamageModel:
         """
         path = model_path(folder) / COEFFICIENTS
         content = read_yaml(path)
-        found = content.get("variants") if isinstance(content, dict) else None
-        if not isinstance(found, dict) or not {POST_ONLY, PRE_POST} <= found.keys():
+        parts = content.get("variants") if isinstance(content, dict) else None
+        if not isinstance(parts, dict) or not {POST_ONLY, PRE_POST} <= parts.keys():
             raise RunError(
                 f"{path} is no damage model: expected `variants` with {POST_ONLY} and {PRE_POST}. Fit it again."
             )
-        variants = {name: _variant(path, name, part) for name, part in found.items()}
+        variants = {name: _variant(path, name, part) for name, part in parts.items()}
         return cls(path.parent.name, variants, {key: value for key, value in content.items() if key != "variants"})
 
     def decide(self, evidence: EvidenceTable | pd.DataFrame) -> pd.DataFrame:
@@ -104,7 +104,7 @@ class DamageModel:
         return out
 
     def outside_range(self, frame: pd.DataFrame) -> NDArray[np.object_]:
-        """(N,) why the evidence of a building lies outside what its variant knows; '' inside, and where not assessed."""
+        """(N,) why the evidence of a building lies outside the range its variant was fitted on; '' inside, and where not assessed."""
         reason = np.full(len(frame), "", dtype=object)
         kind = self.variant_names(frame)
         for name, variant in self.variants.items():

@@ -1,6 +1,6 @@
 """Buildings where no footprints exist: a segmenter labels an image, the regions of its class become outlines.
 
-Takes an image and a trained run; gives polygons for the damage job. Refuses runs without such a class, images that do
+Takes an image and a trained run; returns polygons for the damage job. Refuses runs without such a class, images that do
 not fit the run, and images in which nothing of the class is found.
 """
 
@@ -52,11 +52,11 @@ def buildings_of(
     options = options or PredictOptions(overwrite=True)
     if not (options.resume and labels.is_file()):
         predict(loaded, image, labels, options, progress=progress)
-    found = polygonize(Layer.open(labels), {value: class_name}, shaping)
-    if not len(found):
+    buildings = polygonize(Layer.open(labels), {value: class_name}, shaping)
+    if not len(buildings):
         raise InputError(
             f"the run {run} finds no {class_name} of {shaping.min_area_m2:g} m² or more in {image.source}. "
             "Give footprints, or a run that was trained on such images."
         )
-    logger.info("%d buildings found", len(found))
-    return found
+    logger.info("%d buildings found", len(buildings))
+    return buildings

@@ -1,6 +1,6 @@
 """Fits the evidence model: per variant and grade border a sign-constrained ridge regression, then Platt scaling.
 
-Takes evidence of graded buildings from several places (domains); every place counts the same, and so do both sides of
+Takes evidence of graded buildings from several sites (domains); every site counts the same, and so do both sides of
 each border in it. Scores for the calibration come from buildings whose group (block or city) was left out; so do the
 rates of right grades and the limits of what the model knows.
 """
@@ -38,7 +38,7 @@ PAIR = (
     "ev_shadow_loss",
 )
 HEIGHT = ("ev_height_loss_m", "ev_height_loss_share")
-REPAIR = ("ev_tarp", "ev_colour_change")  # patched roofs: they speak for minor damage, and not for worse
+REPAIR = ("ev_tarp", "ev_colour_change")  # patched roofs: they indicate minor damage, not worse
 VARIANTS = {
     POST_ONLY: (*POST, "ev_tarp"),
     PRE_POST: (*POST, *PAIR, *REPAIR),
@@ -53,7 +53,7 @@ Array = NDArray[np.float64]
 class Graded:
     """Evidence of N graded buildings.
 
-    evidence : DataFrame with `ev_…` columns; grade : (N,) 0–3; domain : (N,) the place, all of which count the same;
+    evidence : DataFrame with `ev_…` columns; grade : (N,) 0–3; domain : (N,) the site, all of which count the same;
     group : (N,) what is left out together: a block, a city.
     """
 
@@ -68,7 +68,7 @@ class Graded:
 
     @staticmethod
     def concatenate(parts: list[Graded]) -> Graded:
-        """Several places as one table."""
+        """Several sites as one table."""
         return Graded(
             pd.concat([part.evidence for part in parts], ignore_index=True),
             np.concatenate([part.grade for part in parts]),

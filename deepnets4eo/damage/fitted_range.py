@@ -1,6 +1,6 @@
 """What a fitted model knows: the range of evidence it was fitted on, and where its left-out grades were right.
 
-Takes evidence of graded buildings with grades from fits that left them out; gives the reason why a building lies outside.
+Takes evidence of graded buildings with grades from fits that left them out; returns the reason why a building lies outside.
 The rule has three parts, all measured on the data of the fit: a distance that 99 % of them keep, and limits of roof width
 and greenness beyond which buildings left out were graded right too seldom.
 """

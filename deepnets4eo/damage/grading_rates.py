@@ -1,6 +1,6 @@
 """How often a model grades damaged and intact buildings right, and what that does to a count of damaged buildings.
 
-Takes calls on buildings that were left out of the fit, site by site; gives sensitivity and specificity with their
+Takes calls on buildings that were left out of the fit, site by site; returns sensitivity and specificity with their
 spread between sites, and an interval of the true count that holds the grading error (Rogan & Gladen 1978).
 """
 

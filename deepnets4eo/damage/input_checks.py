@@ -1,7 +1,7 @@
 """What is wrong with two images as a pair, seen before any long work: no picture, one picture twice, dates, nodata.
 
 Takes opened layers; looks at a few windows of each. Refuses noise, an image without any structure, and one image given
-twice; nodata that nobody declared is declared and named.
+twice; undeclared nodata is declared and named.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class CheckedImages:
 def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
     """Check what can be seen of one or two images without registering them.
 
-    returns : the layers, in which nodata that nobody declared is now declared, and findings.
+    returns : the layers, in which undeclared nodata is now declared, and findings.
     Errors: InputError for an image without structure (noise, one single value), and for one image given twice.
     Peak memory: one window of 256² pixels.
     """

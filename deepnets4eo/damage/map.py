@@ -121,7 +121,7 @@ def _hidden_folder(out_dir: Path, kept: Path | None) -> Iterator[Path]:
 
 
 def _publish(hidden: Path, out_dir: Path, names: list[str]) -> None:
-    """Give the products their place: all at once where there is no folder yet, else one by one, the manifest last."""
+    """Move the products to `out_dir`: all at once where there is no folder yet, else one by one, the manifest last."""
     for left in hidden.glob(f"{PARTIAL}*"):  # half-written by a job that was killed
         left.unlink()
     if not out_dir.exists():

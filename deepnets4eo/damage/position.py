@@ -1,7 +1,7 @@
-"""Whether the outlines are known to lie on buildings, and on which image: to be known before anything is judged by them.
+"""Whether the outlines lie on buildings, and on which image; measured before any building is assessed.
 
 Takes alignments that were measured; returns the one to use, or none, and findings that say what was seen. Without an
-alignment that holds, outlines lie anywhere: what they enclose is not a building, and no building is judged.
+alignment that holds, outlines may lie anywhere, and no building is assessed.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from deepnets4eo.damage.registration.footprints import LEAST_FOOTPRINTS
 
 Role = Literal["pre", "post"]
 
-IN_PLACE = 3.5  # of `FootprintAlignment.in_place`: outlines of another place reached 2.8 in 20 trials
+IN_PLACE = 3.5  # of `FootprintAlignment.in_place`: outlines of another site reached 2.8 in 20 trials
 FAR_M = 8.0  # footprints seldom lie farther off than that
 NOT_ON_BUILDINGS = "footprint not on a building: alignment failed"
 CHECK = (
-    "Check that footprints and images show one place, and the CRS of each, with `deepnets4eo check`; where you know that "
+    "Check that footprints and images show one site, and the CRS of each, with `deepnets4eo check`; where you know that "
     "the footprints lie on the buildings, give --no-align."
 )
 
@@ -79,7 +79,7 @@ def _too_few(alignment: FootprintAlignment) -> Finding:
         "alignment_unknown", "caution",
         f"{alignment.voters} footprints lie on the image: too few to measure whether they lie on buildings "
         f"(at least {LEAST_FOOTPRINTS}). They were taken where they are.",
-        "Look at each of them on the page, or give more footprints of the place.",
+        "Look at each of them on the page, or give more footprints of the site.",
     )  # fmt: skip
 
 
@@ -113,7 +113,7 @@ def registration_findings(registration: Registration | None) -> tuple[Finding, .
                 "registration_failed", "caution",
                 f"The pre image could not be registered and was not used ({registration.reason}): every building is "
                 "assessed from the post image alone.",
-                "Check that both images show one place; raise --max-shift where they lie farther apart; or give - for PRE.",
+                "Check that both images show one site; raise --max-shift where they lie farther apart; or give - for PRE.",
             ),
         )  # fmt: skip
     return (

@@ -1,6 +1,6 @@
 """What limits the worth of a result: evidence beyond what the model knows, outlines without a building, unskilled runs.
 
-Takes the table of a job after its decision; gives findings, with their numbers, for summary, page and command line.
+Takes the table of a job after its decision; returns findings, with their numbers, for summary, page and command line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from deepnets4eo.damage.vocabulary import ASSESSED
 
 NOTHING = "nothing_assessed"
 OUTSIDE = (*REASONS.values(), UNLIKE)
-MANY = 0.9  # share of the visible buildings outside the range from which the map says nothing about the place
+MANY = 0.9  # share of the visible buildings outside the range from which the map is worthless
 
 
 def result_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_], skill: NetworkSkill | None) -> tuple[Finding, ...]:
@@ -58,9 +58,9 @@ def _range_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> list[Find
     if number == 0:
         return []
     parts = "; ".join(f"{count} × {reason}" for reason, count in outside.items())
-    message = f"{number} of {seen} visible buildings were not assessed, because the model does not know such evidence ({parts})."
+    message = f"{number} of {seen} visible buildings were not assessed, because the model was not fitted on such evidence ({parts})."
     if unlike.any():
-        message += f" That is more than at any place the model was fitted on: confidence is at most {MOST_CONFIDENT}."
+        message += f" That is more than at any site the model was fitted on: confidence is at most {MOST_CONFIDENT}."
     severity = "worthless" if number > MANY * seen else "caution" if unlike.any() else "note"
     return [
         Finding(

@@ -43,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 KEPT: dict[str, type] = {kind.__name__: kind for kind in (FootprintAlignment, RegistrationQuality, Registration)}
-UNREADABLE = (BadZipFile, ValueError, KeyError, TypeError, EOFError)  # cut short, or of another make
+UNREADABLE = (BadZipFile, ValueError, KeyError, TypeError, EOFError)  # cut short, or of another version
 TREE = "tree"  # entry of a step's file: its values as JSON, which name the arrays beside it
 BLOCK_PX = 1024
 NO_SHAPE = {"workers"}  # settings that do not shape the result
@@ -55,7 +55,7 @@ def scratch_folder(out: Path) -> Path:
 
 
 def was_interrupted(out: Path) -> bool:
-    """Whether a job into `out` was stopped before all its products had their place."""
+    """Whether a job into `out` was stopped before all its products were written."""
     return scratch_folder(out).is_dir() and not (out / "manifest.json").exists()
 
 
@@ -158,7 +158,7 @@ def _job_hash(inputs: Inputs, settings: Settings) -> str:
 
 
 def _layer(layer: Layer | None) -> str:
-    """What tells one layer from another: its files' sizes and times, or the values of an array."""
+    """What identifies a layer: sizes and times of its files, or the values of an array."""
     if layer is None:
         return "none"
     grid = layer.grid

@@ -1,7 +1,7 @@
 """Outlines where the pre image shows no building: they were built later, or never stood there.
 
 Takes the pre image and the outlines on it; compares them with copies of themselves on open ground of the same image, so
-that no threshold is carried over from another place. Does nothing where the image cannot tell the two apart.
+that no threshold comes from another site. Does nothing where both look alike in the image.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ MOST_DECOYS = 400
 DECOY_M = (12.0, 60.0)  # how far from an outline its copy on open ground lies
 APART_M = 1.0  # least distance of a copy from every outline
 DRAWS = 40  # candidates for each copy that is to be placed
-LEAST_AUC = 0.8  # of outlines against copies, left out in turn; below, the image does not tell them apart
+LEAST_AUC = 0.8  # of outlines against copies, left out in turn; below, both look alike in the image
 SURE = 0.8  # an outline is dropped where it is four times more like open ground than like the other outlines
 FOLDS = 5
 RIDGE = 0.01
 LEAST_LIGHT, LEAST_COLOUR = 0.05, 0.003  # below these a contrast is that of noise
-POINTS = np.array([-1, -1, -1, -1, -1, 1])  # which way each of `ground_likeness` speaks for open ground
+POINTS = np.array([-1, -1, -1, -1, -1, 1])  # sign with which each of `ground_likeness` indicates open ground
 
 Shapes = NDArray[np.object_]
 Array = NDArray[np.float64]
@@ -111,7 +111,7 @@ def place_decoys(outlines: Shapes, image: Layer, rng: np.random.Generator) -> Sh
 
 
 def ground_likeness(sums: dict[str, Array]) -> Array:
-    """(N, 6) what tells roofs from open ground in one image, free of its brightness and contrast.
+    """(N, 6) measures that differ between roofs and open ground in one image, free of its brightness and contrast.
 
     Edge support of the outline, right angles, texture, contrast and colour difference to the ground within 20 m (log2),
     and how much greener than it the outline is.

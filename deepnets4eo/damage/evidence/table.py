@@ -1,7 +1,7 @@
-"""The evidence table: one row per building, what was found, and whether it suffices for a judgement.
+"""The evidence table: one row per building, its evidence, and whether that suffices to assess it.
 
-Takes sums of the pass; gives statuses and reasons. A building is assessed when most of it is visible in the post
-image and it is large enough; it is judged from both images when most of it is visible in the pre image, too.
+Takes sums of the pass; returns statuses and reasons. A building is assessed when most of it is visible in the post
+image and it is large enough; it is assessed from both images when most of it is visible in the pre image, too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 
 VISIBLE_SHARE = 0.7  # of the footprint's area that an image must show
-CLOUDY_SHARE = 0.3  # of the footprint's area under cloud beyond which it is not judged
+CLOUDY_SHARE = 0.3  # of the footprint's area under cloud beyond which it is not assessed
 SMALLEST_M2 = 8.0
 SMALLEST_PX = 20
 
@@ -44,7 +44,7 @@ class EvidenceTable:
     frame : DataFrame with id, `ev_…` float columns (NaN where unknown), status, reason, method, dx_px, dy_px
     (how far the footprint was moved on the post image, in its pixels to the right and down).
     meaning : what each `ev_…` column says, with its unit.
-    before : the columns that one image alone gives, measured on the pre image, for buildings judged from both (NaN for
+    before : the columns that need one image alone, measured on the pre image, for buildings assessed from both (NaN for
     others); None without a pre image.
     """
 

@@ -1,6 +1,6 @@
 """The working grid and every input seen on it: post as it is, pre through the registration, heights and clouds warped.
 
-Takes layers and a registration; gives block reads. The resolution is the coarser of the two images', at least 0.5 m,
+Takes layers and a registration; returns block reads. The resolution is the coarser of the two images', at least 0.5 m,
 so that the cost of a building is bounded; a pre image that is much coarser than the post image is left out instead.
 Pixels are sampled once, straight from their file.
 """

@@ -1,7 +1,7 @@
 """Titles and colours of the four grades of damage, which every product shares.
 
-Colours come from the legend "xbd" (blue, yellow, orange, red: told apart without seeing red or green); not assessed
-is grey, since the legend's void colour is a value of masks, not a sign on a map.
+Colours come from the legend "xbd" (blue, yellow, orange, red: distinct also for colour-blind readers); not assessed
+is grey, because the legend's void colour is a value of masks.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ def colors() -> dict[str, tuple[int, int, int]]:
     from deepnets4eo.cards.legend import Legend
 
     legend = Legend.load("xbd")
-    found = {UNGRADED: _GREY}
+    palette = {UNGRADED: _GREY}
     for grade in GRADES:
         red, green, blue = legend.classes[legend.index(grade)].color
-        found[grade] = (int(red), int(green), int(blue))
-    return found
+        palette[grade] = (int(red), int(green), int(blue))
+    return palette

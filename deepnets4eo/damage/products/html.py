@@ -1,6 +1,6 @@
 """report.html: one page that works offline, with both images, every building and the evidence behind its grade.
 
-Takes a DamageMap, its summary and the image layers; writes a single file that asks for nothing from anywhere.
+Takes a DamageMap, its summary and the image layers; writes a single file that loads nothing from the network.
 """
 
 from __future__ import annotations
@@ -74,21 +74,21 @@ def frame_of(grid: Grid) -> dict[str, Any]:
     """Size, ground size, north and a quadratic fit of longitude and latitude over the image's pixels."""
     height, width = grid.shape
     row_m, col_m = gsd_m(grid)
-    found: dict[str, Any] = {"width": width, "height": height, "gsd": [row_m, col_m], "crs": None, "lonlat": None}
+    frame: dict[str, Any] = {"width": width, "height": height, "gsd": [row_m, col_m], "crs": None, "lonlat": None}
     if grid.crs is None:
-        return {**found, "north": None}
+        return {**frame, "north": None}
     back = ~grid.affine
     north = math.degrees(math.atan2(back.b * col_m, -back.e * row_m))
     cols, rows = (axis.ravel() for axis in np.meshgrid(np.linspace(0, width, 6), np.linspace(0, height, 6)))
     try:
         to_lonlat = pyproj.Transformer.from_crs(grid.crs.proj, 4326, always_xy=True)
-    except pyproj.exceptions.ProjError:  # a CRS of a works, which lies nowhere on the earth
-        return {**found, "north": north, "crs": str(grid.crs)}
+    except pyproj.exceptions.ProjError:  # a local engineering CRS without a position on the earth
+        return {**frame, "north": north, "crs": str(grid.crs)}
     lon, lat = to_lonlat.transform(*apply_affine(grid.affine, np.column_stack([cols, rows])).T)
     u, v = cols / width, rows / height
     terms = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
     fit, *_ = np.linalg.lstsq(terms, np.stack([lon, lat], axis=1), rcond=None)
-    return {**found, "north": north, "crs": str(grid.crs), "lonlat": fit.T.tolist()}
+    return {**frame, "north": north, "crs": str(grid.crs), "lonlat": fit.T.tolist()}
 
 
 def _grades() -> list[dict[str, Any]]:
@@ -97,7 +97,7 @@ def _grades() -> list[dict[str, Any]]:
 
 
 def _attention(damage_map: DamageMap, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Places (col, row) of the assessed buildings and their probability of damage."""
+    """Positions (col, row) of the assessed buildings and their probability of damage."""
     frame = damage_map.buildings
     frame = frame[frame["status"] == ASSESSED]
     bounds = shapely.bounds(frame.geometry.to_numpy())
@@ -112,12 +112,12 @@ def _shapes(extent: gpd.GeoDataFrame | None) -> np.ndarray:
 def _rings(shapes: np.ndarray, grid: Grid) -> list[list[list[float]]]:
     """Rings in pixels of the grid, thinned to half a pixel."""
     back = ~grid.affine
-    found = []
+    rings = []
     for ring in shapely.get_rings(shapely.get_parts(shapes)):
         points = apply_affine(back, shapely.get_coordinates(ring))
         thin = shapely.simplify(shapely.LineString(points), 0.5)
-        found.append(np.round(shapely.get_coordinates(thin), 1).tolist())
-    return found
+        rings.append(np.round(shapely.get_coordinates(thin), 1).tolist())
+    return rings
 
 
 def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, banner: str, *, synthetic: bool) -> str:
@@ -144,14 +144,14 @@ def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, banne
 
 
 def _file_name(source: str) -> str:
-    """The name alone: the page is handed on, and nobody needs to know folders, hosts and passwords of web addresses."""
+    """The name alone: the page is passed on, and must not show folders, hosts or passwords of web addresses."""
     path = urlsplit(source).path if is_remote(source) else source
     return PurePath(path).name or source
 
 
 def _tile(tile: Tile) -> list[float | str]:
-    place = (round(value, 2) for value in (tile.col, tile.row, tile.width, tile.height))
-    return [*place, base64.b64encode(tile.webp).decode()]
+    rectangle = (round(value, 2) for value in (tile.col, tile.row, tile.width, tile.height))
+    return [*rectangle, base64.b64encode(tile.webp).decode()]
 
 
 def _asset(name: str) -> str:

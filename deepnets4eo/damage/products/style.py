@@ -53,7 +53,7 @@ def extent_qml() -> str:
 
 
 def without_outlines_qml() -> str:
-    """Hatched: the image shows the ground, but no outline speaks of it."""
+    """Hatched: the image shows the ground, but has no outline."""
     return _single((110, 110, 110), "f_diagonal", "0.26", "dot")
 
 

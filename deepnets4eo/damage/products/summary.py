@@ -1,4 +1,4 @@
-"""summary.json: how many buildings of which grade, how sure, how much of the place was looked at.
+"""summary.json: how many buildings of which grade, how sure, how much of the ground was looked at.
 
 Takes a DamageMap and the post image's grid; shares are always of the assessed buildings, never of all.
 """
