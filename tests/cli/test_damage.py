@@ -61,7 +61,7 @@ def test_the_same_inputs_give_the_same_table(place: Path, tmp_path: Path) -> Non
     assert tables[0].equals(tables[1])
 
 
-def test_without_a_pre_image_every_building_is_judged_from_post(place: Path, tmp_path: Path) -> None:
+def test_without_a_pre_image_every_building_is_assessed_from_post(place: Path, tmp_path: Path) -> None:
     assert run(place, tmp_path / "out", pre="-") == 0
     methods = gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")["method"]
     assert set(methods.dropna()) <= {"post_only", ""}

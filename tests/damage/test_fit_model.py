@@ -49,7 +49,7 @@ def test_probabilities_are_calibrated_on_buildings_that_were_left_out(data: Grad
         assert abs((fresh.grade[rows] >= 2).mean() - damaged[rows].mean()) < 0.15
 
 
-def test_patches_speak_for_minor_damage_and_for_nothing_worse(data: Graded) -> None:
+def test_patches_indicate_minor_damage_and_nothing_worse(data: Graded) -> None:
     grade = data.grade
     patched = data.evidence.assign(ev_tarp=np.where(grade > 0, 1.0, 0.0) + np.random.default_rng(0).normal(0, 0.3, 400))
     borders = fit_variant(Graded(patched, grade, data.domain, data.group), VARIANTS["pre_post"])["borders"]

@@ -83,7 +83,7 @@ def test_two_bands_of_one_file_are_two_images(tmp_path) -> None:
     ("before", "after", "codes"),
     [("2011:05:30 10:00:00", "2011:05:24", ["dates_reversed"]), ("2011:05:24", "2011:05:30", []), ("soon", "2011", [])],
 )
-def test_dates_the_wrong_way_round_are_said(tmp_path, before: str, after: str, codes: list[str]) -> None:
+def test_dates_the_wrong_way_round_are_a_finding(tmp_path, before: str, after: str, codes: list[str]) -> None:
     first = Layer.open(write_image(tmp_path / "a.tif", BEFORE, TIFFTAG_DATETIME=before))
     second = Layer.open(write_image(tmp_path / "b.tif", AFTER, TIFFTAG_DATETIME=after))
     assert [finding.code for finding in check_images(first, second).findings] == codes

@@ -58,7 +58,7 @@ def test_without_alignment_outlines_lie_on_the_image_that_can_be_used(status: st
     assert (found.alignment, found.image, found.known) == (None, image, True)
 
 
-def test_a_far_move_is_said() -> None:
+def test_a_far_move_is_a_finding() -> None:
     assert (
         outline_position({"pre": replace(GOOD, dx_m=8.5)}, Registered("ok")).findings[0].code == "footprints_moved_far"
     )
@@ -66,14 +66,14 @@ def test_a_far_move_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "paired", "asked"),
+    ("answers", "paired", "looked_at"),
     [
         ({"pre": GOOD, "post": GOOD}, True, ["pre"]),
         ({"pre": BAD, "post": GOOD}, True, ["pre", "post"]),
         ({"pre": GOOD, "post": BAD}, False, ["post"]),
     ],
 )
-def test_no_more_images_are_looked_at_than_needed(answers, paired: bool, asked: list[str], monkeypatch) -> None:
+def test_no_more_images_are_looked_at_than_needed(answers, paired: bool, looked_at: list[str], monkeypatch) -> None:
     pre, post = (Layer.open(np.zeros((1, 8, 8)), grid=GRID[:8, :8]) for _ in range(2))
     inputs = Inputs(
         pre,
@@ -82,11 +82,11 @@ def test_no_more_images_are_looked_at_than_needed(answers, paired: bool, asked: 
         np.zeros(0, object),
     )
     monkeypatch.setattr(job, "align_footprints", lambda image, *_, **__: answers["pre" if image is pre else "post"])
-    assert list(job.measure_alignments(inputs, Settings(), paired=paired)) == asked
+    assert list(job.measure_alignments(inputs, Settings(), paired=paired)) == looked_at
     assert job.measure_alignments(inputs, Settings(align=False), paired=paired) == {}
 
 
-def test_registration_that_failed_or_is_doubtful_is_said() -> None:
+def test_registration_that_failed_or_is_doubtful_is_a_finding() -> None:
     assert registration_findings(None) == registration_findings(Registered("ok")) == ()
     for status in ("failed", "degraded"):
         (finding,) = registration_findings(Registered(status))

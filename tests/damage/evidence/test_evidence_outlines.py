@@ -74,7 +74,7 @@ def test_normals_point_out_of_buildings_also_into_their_courtyards() -> None:
 
 
 @pytest.mark.parametrize("step", [0.5, 1.0, 3.0])
-def test_points_along_an_outline_are_no_farther_apart_than_asked(step: float) -> None:
+def test_points_along_an_outline_are_no_farther_apart_than_the_step(step: float) -> None:
     owner, at, _ = trace(edges_of(np.array([shapely.box(0, 0, 10, 7)], dtype=object)), np.array([0]), step)
     assert len(owner) == 2 * (int(np.ceil(10 / step)) + int(np.ceil(7 / step)))
     assert (shapely.distance(shapely.box(0, 0, 10, 7).exterior, shapely.points(at[:, ::-1])) < 1e-9).all()

@@ -81,7 +81,7 @@ def plain() -> pd.DataFrame:
     ],
     ids=["4,000 km", "fifty of 100 km", "with a hole around the image", "two parts", "the limit"],
 )
-def test_giants_among_the_buildings_change_nobody_elses_evidence(
+def test_giants_among_the_buildings_leave_the_evidence_of_others_unchanged(
     plain: pd.DataFrame, giants: list[shapely.Geometry]
 ) -> None:
     frame = evidence([*houses(), *giants])

@@ -131,7 +131,7 @@ def test_extensions_in_the_file_are_declared(written):
     assert named == {"buildings"}
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
     resource = pytest.importorskip("resource", reason="this system cannot limit the size of files")
     damage_map = make_map(3000)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -1,4 +1,4 @@
-"""The network's word in the main job: its columns, its weight, and what happens where it has none."""
+"""The network in the main job: its columns, its weight, and what happens without it."""
 
 import json
 import shutil
@@ -67,34 +67,34 @@ def job(place: tuple[City, Path], *, pre: bool = True, **keys: object) -> Damage
 
 @pytest.fixture(scope="module")
 def alone(place: tuple[City, Path]) -> DamageMap:
-    """What the weight-free model says."""
+    """The map of the weight-free model alone."""
     return job(place, model="damage-evidence")
 
 
-def test_the_network_is_heard_beside_the_weight_free_model(place, alone):
+def test_the_network_decides_together_with_the_weight_free_model(place, alone):
     both = job(place)
     assert both.meaning == alone.meaning | MEANING
-    heard = both.buildings["method"] == "pre_post"
-    assert heard.any()
-    network = both.buildings.loc[heard, NET].to_numpy(float)
+    paired = both.buildings["method"] == "pre_post"
+    assert paired.any()
+    network = both.buildings.loc[paired, NET].to_numpy(float)
     np.testing.assert_allclose(network.sum(axis=1), 1)
     unpaired = both.buildings["ev_edge_similarity"].isna()
     assert unpaired.any()
     assert both.buildings.loc[unpaired, NET].isna().all(axis=None)
     columns = [name for name in alone.buildings.columns if name not in ("damage", "damage_prob", "confidence")]
     pd.testing.assert_frame_equal(pd.DataFrame(both.buildings[columns]), pd.DataFrame(alone.buildings[columns]))
-    # both are ordered grades: the log-odds of major-or-worse lie half way between the two voices'
-    voices = alone.buildings.loc[heard, "damage_prob"].to_numpy(), network[:, 2:].sum(axis=1)
-    middle = expit(sum(logit(np.clip(voice, CERTAIN, 1 - CERTAIN)) for voice in voices) / 2)
-    np.testing.assert_allclose(both.buildings.loc[heard, "damage_prob"], middle, atol=1e-6)
+    # both are ordered grades: the log-odds of major-or-worse lie half way between those of the two
+    probabilities = alone.buildings.loc[paired, "damage_prob"].to_numpy(), network[:, 2:].sum(axis=1)
+    middle = expit(sum(logit(np.clip(one, CERTAIN, 1 - CERTAIN)) for one in probabilities) / 2)
+    np.testing.assert_allclose(both.buildings.loc[paired, "damage_prob"], middle, atol=1e-6)
 
 
 def test_weight_0_is_the_weight_free_decision_and_weight_1_the_network_alone(place):
     frame = job(place, network_weight=1.0).buildings
-    heard = frame[frame["method"] == "pre_post"]
-    np.testing.assert_allclose(heard["damage_prob"], heard[NET[2:]].sum(axis=1), atol=1e-6)
-    silent = pool_log_odds(np.full((len(heard), 4), 0.25), heard, 0.0)
-    np.testing.assert_allclose(silent, 0.25, atol=1e-9)
+    paired = frame[frame["method"] == "pre_post"]
+    np.testing.assert_allclose(paired["damage_prob"], paired[NET[2:]].sum(axis=1), atol=1e-6)
+    unchanged = pool_log_odds(np.full((len(paired), 4), 0.25), paired, 0.0)
+    np.testing.assert_allclose(unchanged, 0.25, atol=1e-9)
 
 
 def test_a_run_without_skill_does_not_decide_and_the_map_says_so(place, alone, tmp_path):
@@ -163,15 +163,15 @@ def test_runs_and_weights_that_do_not_fit_are_refused(place, tmp_path):
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0, 1))
-def test_the_combination_is_a_distribution_and_two_equal_voices_change_nothing(seed, weight):
+def test_the_combination_is_a_distribution_and_two_equal_inputs_change_nothing(seed, weight):
     first, second = np.random.default_rng(seed).dirichlet(np.ones(4), (2, 20))
     mixed = pool_log_odds(first, pd.DataFrame(second, columns=NET), weight)
     np.testing.assert_allclose(mixed.sum(axis=1), 1)
     assert (mixed >= -1e-12).all()
     same = pool_log_odds(first, pd.DataFrame(first, columns=NET), weight)
     np.testing.assert_allclose(same, first, atol=4 * CERTAIN)
-    unheard = pool_log_odds(first, pd.DataFrame(np.full((20, 4), np.nan), columns=NET), weight)
-    assert (unheard == first).all()
+    without = pool_log_odds(first, pd.DataFrame(np.full((20, 4), np.nan), columns=NET), weight)
+    assert (without == first).all()
 
 
 def test_a_rarer_event_lowers_every_probability_as_bayes_rule_says() -> None:
