@@ -32,22 +32,48 @@ PRODUCTS = ("damage.gpkg", "damage.parquet", "summary.json", "report.html", MANI
 
 @dataclass
 class DamageMap:
-    """Buildings with their damage, the extent that was assessed, and where it all came from.
+    """Buildings with their damage, the extent that was assessed, and the inputs and settings behind them.
 
-    buildings : GeoDataFrame in the post image's CRS with the columns of `COLUMNS`, any number of `ev_…` float
-        columns, and geometry. `damage` is one of `GRADES`, or None where `status` is not_assessed (then `reason`
-        says why); `damage_prob` is the probability of major damage or worse, in [0, 1].
-    assessed_extent : GeoDataFrame of one row, imaged ground near an assessed building.
-    registration : `Registration.to_dict()`; its `matrix` (2x3) maps post pixels (col, row) to those whose ground
-        coordinates show the same thing in the pre image.
-    meaning : what each `ev_…` column says, in one line with its unit.
-    inputs : role to path, hashed into the manifest.
-    findings : what limits the worth of the map, worst first.
-    grading : method to `GradingRates.to_dict()`, how often the model grades right; methods without are absent.
-    footprints : `Footprints.account()`, what became of the rows of the footprints' file; empty where not known.
-    extent_without_outlines : GeoDataFrame of one row, imaged ground without an outline near by; None where not known.
+    Parameters
+    ----------
+    buildings
+        N rows in the post image's CRS with the columns of `COLUMNS`, any number of `ev_…` float columns, and geometry.
+        `damage` is one of `GRADES`, or None where `status` is not_assessed (`reason` then says why); `damage_prob` is the
+        probability of major damage or worse, in [0, 1].
+    assessed_extent
+        One row: imaged ground near an assessed building.
+    registration
+        `Registration.to_dict()`; its `matrix` (2x3) maps post pixels (col, row) to those whose ground coordinates show the
+        same thing in the pre image.
+    meaning
+        What each `ev_…` column measures, in one line with its unit.
+    synthetic
+        Whether an image is made up.
+    parameters
+        Settings of the job by name.
+    inputs
+        Role to path, hashed into the manifest.
+    findings
+        What limits the worth of the map, worst first.
+    grading
+        Method to `GradingRates.to_dict()`, how often the model grades right; methods without are absent.
+    footprints
+        `Footprints.account()`, what became of the rows of the footprints' file; empty where not known.
+    extent_without_outlines
+        One row: imaged ground without an outline near by; None where not known.
 
-    Errors: InputError when columns are missing or values are outside these sets.
+    Raises
+    ------
+    InputError
+        Columns are missing, or values are outside these sets.
+
+    Examples
+    --------
+    ::
+
+        damage_map = assess("pre.tif", "post.tif", "footprints.gpkg")
+        damage_map.buildings.query("damage == 'destroyed'")
+        damage_map.save("damage", pre=Layer.open("pre.tif"), post=Layer.open("post.tif"))
     """
 
     buildings: gpd.GeoDataFrame
@@ -83,14 +109,32 @@ class DamageMap:
         overwrite: bool = False,
         scratch: Path | None = None,
     ) -> dict[str, Path]:
-        """Write damage.gpkg, damage.parquet, summary.json, report.html and manifest.json; returns their paths by name.
+        """Write damage.gpkg, damage.parquet, summary.json, report.html and manifest.json.
 
-        A new folder appears only when everything in it is written. In a folder that exists (`overwrite`), each file is
-        replaced whole and other files are left alone; manifest.json goes first and comes last, so a folder that has one
-        is complete. scratch : folder in which finished products of this map wait for the others, so that an interrupted
-        job need not write them again. Memory: the table, plus the report's two image panels (at most ~200 MB each while
-        encoding). Errors: OutputError when the folder holds something already, another job writes it, or the disk
-        refuses.
+        A new folder appears only when everything in it is written. In a folder that exists, each file is replaced whole
+        and other files are left alone; manifest.json is removed first and written last, so a folder that has one is
+        complete. Memory: the table, plus the report's two image panels (at most ~200 MB each while encoding).
+
+        Parameters
+        ----------
+        out_dir
+            Folder to write.
+        post, pre
+            The images, for the panels of the report; pre None where the job had none.
+        overwrite
+            Whether files of an existing folder are replaced.
+        scratch
+            Folder in which finished products wait for the others, so that an interrupted job need not write them again.
+
+        Returns
+        -------
+        dict
+            File name to path.
+
+        Raises
+        ------
+        OutputError
+            The folder holds something already, another job writes it, or the disk refuses.
         """
         from deepnets4eo.damage.products.write import write_products
         from deepnets4eo.damage.resume import products_folder

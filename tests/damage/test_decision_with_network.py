@@ -71,8 +71,13 @@ def alone(place: tuple[City, Path]) -> DamageMap:
     return job(place, model="damage-evidence")
 
 
-def test_the_network_decides_together_with_the_weight_free_model(place, alone):
-    both = job(place)
+@pytest.fixture(scope="module")
+def both(place: tuple[City, Path]) -> DamageMap:
+    """The map of network and weight-free model together."""
+    return job(place)
+
+
+def test_the_network_decides_together_with_the_weight_free_model(both, alone):
     assert both.meaning == alone.meaning | MEANING
     paired = both.buildings["method"] == "pre_post"
     assert paired.any()
@@ -97,14 +102,14 @@ def test_weight_0_is_the_weight_free_decision_and_weight_1_the_network_alone(pla
     np.testing.assert_allclose(unchanged, 0.25, atol=1e-9)
 
 
-def test_a_run_without_skill_does_not_decide_and_the_map_says_so(place, alone, tmp_path):
+def test_a_run_without_skill_does_not_decide_and_the_map_says_so(place, both, alone, tmp_path):
     run = make_run(tmp_path / "run", validation={"auc_major_or_worse": 0.52, "kappa": 0.01})
     found = job((place[0], run))
     pd.testing.assert_frame_equal(pd.DataFrame(found.buildings), pd.DataFrame(alone.buildings))
     finding = next(finding for finding in found.findings if finding.code == "network_without_skill")
     assert "AUC is 0.52" in finding.message
     assert found.parameters["network_weight"] == 0.0
-    assert "network_without_skill" not in {finding.code for finding in job(place).findings}
+    assert "network_without_skill" not in {finding.code for finding in both.findings}
 
 
 def test_the_weight_of_a_run_is_what_the_user_allows_times_its_skill(place, tmp_path):
