@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_networks import REGISTERED
+from small_networks import NETWORKS as SMALL_NETWORKS
 from torch import nn
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.plugins import NETWORKS as NETWORK_PLUGINS
+from deepnets4eo.plugins import plugins_of
 from deepnets4eo.segmenters import export
 from deepnets4eo.segmenters.export import export_onnx
 from deepnets4eo.segmenters.export_check import Reference, probe_images
@@ -60,7 +62,10 @@ SMALLER = {  # than those of all tests: it is the number of layers that tracing 
     "smp-fusion": {"streams": [3, 1], "encoder": "resnet18", **SHALLOW},
 }
 NETWORKS = [
-    *(REGISTERED | SMALLER).items(),
+    *(
+        {name: SMALL_NETWORKS[name].arguments(4) for name in plugins_of(NETWORK_PLUGINS) if name != "patch-alexnet"}
+        | SMALLER
+    ).items(),
     ("unet/resnet18", SHALLOW),
     ("osmnet", {"width": 4, "head": "multi-kernel"}),
     ("osmnet", {"width": 4, "head": "distance"}),
