@@ -1,8 +1,8 @@
 """Tiles joined into finished rows of a strip of the scene, in bounded memory.
 
-Takes tiles of one strip in lattice order; gives runs of finished rows in whole blocks of the output file.
+Takes tiles of one strip in lattice order; returns runs of finished rows in whole blocks of the output file.
 Cores that abut are put side by side; cores that overlap are summed with Hann weights, always in lattice order, so
-that each pixel's sum has the same bits wherever strips begin and work was resumed.
+that each pixel's sum has the same bits wherever strips begin and work is resumed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Strip:
 
 
 class RowBuffer:
-    """Finished pixels of a strip, (bands, rows, strip width) bytes, given away in whole blocks of rows.
+    """Finished pixels of a strip, (bands, rows, strip width) bytes, returned in whole blocks of rows.
 
     Peak memory: bands · (block_px + core_px) · strip width.
     """
@@ -53,7 +53,7 @@ class RowBuffer:
         self._top = strip.first_row
 
     def put(self, row: int, col: int, pixels: Bytes) -> None:
-        """Place (bands, h, w) at scene position (row, col); what lies outside the strip or is done already is dropped."""
+        """Copy (bands, h, w) to scene position (row, col); what lies outside the strip or is done already is dropped."""
         _, height, width = pixels.shape
         first, last = max(row, self._top), min(row + height, self._lattice.shape[0])
         left, right = max(col, self._strip.start), min(col + width, self._strip.stop)
@@ -127,8 +127,8 @@ class HannBlender:
 class StripStitcher:
     """All products of one strip: tiles in, finished rows out.
 
-    products : names of what is wanted. A tile's result is its classes (core, core) uint8 where labels alone are
-    wanted of abutting cores, else its raw scores (K, core, core) float32.
+    products : names of what is written. A tile's result is its classes (core, core) uint8 where only labels are
+    written and cores abut, else its raw scores (K, core, core) float32.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class StripStitcher:
         if result is not None and result.ndim == 2:
             self._put_labels(core.row, core.col, np.asarray(result, np.uint8))
             return
-        # networks give channels last; sums over classes are five times as quick with each class together
+        # networks return channels last; sums over classes are five times as fast with each class together
         scores = None if result is None else np.ascontiguousarray(result, np.float32)
         if self._blender is not None:
             self._blender.add(read.tile, None if scores is None else to_blend_scores(scores, self._tiling.scores))
@@ -159,9 +159,9 @@ class StripStitcher:
 
     def take(self, finished: int) -> tuple[Window, dict[str, Bytes]] | None:
         """Finished whole blocks of rows above scene row `finished`, by product, if there are any."""
-        taken = {name: buffer.take(finished) for name, buffer in self._buffers.items()}
-        rows = {name: part[1] for name, part in taken.items() if part is not None}
-        windows = [part[0] for part in taken.values() if part is not None]
+        blocks = {name: buffer.take(finished) for name, buffer in self._buffers.items()}
+        rows = {name: block[1] for name, block in blocks.items() if block is not None}
+        windows = [block[0] for block in blocks.values() if block is not None]
         return (windows[0], rows) if windows else None
 
     def _emit(self, row: int, col: int, scores: Array) -> None:

@@ -1,6 +1,6 @@
-"""Tiles of a scene, prepared for a segmenter, read ahead by threads and handed out in lattice order.
+"""Tiles of a scene, prepared for a segmenter, read ahead by threads and returned in lattice order.
 
-Takes a scene, an input spec and a lattice; gives fixed-shape images and the validity of their cores.
+Takes a scene, an input spec and a lattice; returns fixed-shape images and the validity of their cores.
 Where a tile reaches beyond the scene it is filled by mirroring what it has; a core without valid pixels has no image.
 """
 
@@ -41,11 +41,12 @@ class TileReader:
     scene: Scene
     inputs: InputSpec
     lattice: Lattice
+    segment_bytes: int = SEGMENT_BYTES
 
     @property
     def segment_tiles(self) -> int:
         """How many tiles are read together."""
-        return max(1, min(SEGMENT_TILES, SEGMENT_BYTES // self.tile_bytes))
+        return max(1, min(SEGMENT_TILES, self.segment_bytes // self.tile_bytes))
 
     @property
     def tile_bytes(self) -> int:
@@ -81,11 +82,11 @@ class TileReader:
         inside_rows, inside_cols = clipped.within(union).slices
         part = prepared[:, inside_rows, inside_cols]
         if clipped != tile.window:
-            part = _mirrored(part, tile.window.within(clipped))
+            part = _mirror(part, tile.window.within(clipped))
         return ReadTile(tile, part, core_valid)
 
 
-def _mirrored(part: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
+def _mirror(part: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
     """A window that reaches beyond `part` (C, h, w), filled by mirroring the part at its edges."""
     rows = reflected(part.shape[1], window.row, window.row + window.height)
     cols = reflected(part.shape[2], window.col, window.col + window.width)

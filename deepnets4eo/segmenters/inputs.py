@@ -188,10 +188,10 @@ def _column(values: Sequence[float]) -> NDArray[np.float32]:
     return np.asarray(values, np.float32)[:, None, None]
 
 
-def _probe(layer: Layer) -> NDArray[np.float64]:
-    """Valid pixels (C, n) of evenly spread windows."""
+def _probe(layer: Layer, *, probe_px: int = PROBE_PX, probe_values: int = PROBE_VALUES) -> NDArray[np.float64]:
+    """Valid pixels (C, n) of evenly spread windows. probe_values : of all bands, in a window at most."""
     height, width = layer.shape
-    side_px = min(PROBE_PX, math.ceil(math.sqrt(PROBE_VALUES / layer.count)))
+    side_px = min(probe_px, math.ceil(math.sqrt(probe_values / layer.count)))
     side = min(side_px, height), min(side_px, width)
     rows = sorted({round(row) for row in np.linspace(0, height - side[0], PROBES)})
     cols = sorted({round(col) for col in np.linspace(0, width - side[1], PROBES)})

@@ -9,7 +9,7 @@ import torch
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.prediction import PredictOptions, predict, strips
+from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters import Ensemble, TestTimeAugmentation
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -101,16 +101,15 @@ def test_the_halo_is_the_widest_and_grows_with_small_scales() -> None:
     assert wide.tiling.tile_px % 32 == 0
 
 
-def test_a_scene_has_the_same_bits_however_it_is_cut(tmp_path: Path, monkeypatch) -> None:
+def test_a_scene_has_the_same_bits_however_it_is_cut(tmp_path: Path) -> None:
     small = Scene.open(image=SCENE.read()["image"][:, :90, :70])
     members = [TestTimeAugmentation(network(0), "none", scales=(0.5, 1)), network(1)]
     segmenter, found = Ensemble(members, "majority", tiling=Tiling(96, 24, 8)), []
-    for workers in (1, 3):
+    for workers, further in ((1, {}), (3, {"block_px": 32, "strip_px": 32})):
         out = tmp_path / f"labels{workers}.tif"
-        predict(segmenter, small, out, PredictOptions(device="cpu", precision="float32", threads=1, workers=workers))
+        options = PredictOptions(device="cpu", precision="float32", threads=1, workers=workers, **further)
+        predict(segmenter, small, out, options)
         found.append(Layer.open(out).read(Window(0, 0, 90, 70))[0])
-        monkeypatch.setattr(strips, "BLOCK_PX", 32)
-        monkeypatch.setattr(strips, "strip_width", lambda *_: 32)
     np.testing.assert_array_equal(*found)
 
 
