@@ -9,9 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
@@ -49,7 +47,7 @@ class Outputs:
         """Bands of a product: one per class for probabilities, else one."""
         return bands_of(product, self.legend.num_classes)
 
-    def write(self, product: str, rows: Iterable[tuple[Window, NDArray[np.uint8]]]) -> None:
+    def write(self, product: str, rows: Iterable[tuple[Window, ByteImage]]) -> None:
         """Write a product from all its rows. Errors: OutputError where the disk refuses; nothing is left then."""
         with self._writer(product) as writer:
             for window, part in rows:

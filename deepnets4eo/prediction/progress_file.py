@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import ByteImage
 from deepnets4eo.errors import OutputError, RunError
 from deepnets4eo.files import PARTIAL, plain, writing
 from deepnets4eo.grid import Window
-
-Bytes = NDArray[np.uint8]
 
 CHECKSUM = "crc32"  # of a line's other values
 
@@ -81,7 +79,7 @@ class ProgressFile:
                 "start again without --resume."
             )
 
-    def record(self, strip: int, window: Window, rows: Mapping[str, Bytes], counts: Mapping[str, int]) -> None:
+    def record(self, strip: int, window: Window, rows: Mapping[str, ByteImage], counts: Mapping[str, int]) -> None:
         """Write finished rows (bands, h, w) of each product, then their entry. Errors: OutputError."""
         packed = {product: zlib.compress(part.tobytes(), 1) for product, part in rows.items()}
         self._append(self.rows_path, b"".join(packed.values()))
@@ -90,7 +88,7 @@ class ProgressFile:
         self._append(self.path, _to_line(entry))
         self.entries.append(entry)
 
-    def replay(self, product: str, bands: int) -> Iterator[tuple[Window, Bytes]]:
+    def replay(self, product: str, bands: int) -> Iterator[tuple[Window, ByteImage]]:
         """All rows of a product, in the order in which they were recorded: window and (bands, h, w)."""
         with self.rows_path.open("rb") as file:
             for entry in self.entries:
@@ -119,7 +117,7 @@ class ProgressFile:
                     file.flush()
                     os.fsync(file.fileno())
         except OutputError as error:
-            raise OutputError(f"{error} Finished rows are kept; run the same command with --resume then.") from error
+            raise OutputError(f"{error} Finished rows are kept: go on with --resume then.") from error
 
 
 def _to_line(value: dict[str, Any]) -> bytes:

@@ -11,17 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.grid import Window
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, bands_of
 from deepnets4eo.prediction.tile_reader import ReadTile
 from deepnets4eo.tiling.lattice import Lattice, Tile, hann_weights, weight_sums
 from deepnets4eo.tiling.scores import best, entropy, normalised, to_blend_scores, to_bytes
-
-Array = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
 
 NOTHING = 255  # byte of void and of nodata
 CHUNK_ROWS = 64  # of scores turned into bytes at once: their temporary arrays stay small
@@ -52,7 +49,7 @@ class RowBuffer:
         self._data = np.full((bands, block_px + lattice.tiling.core_px, strip.width), NOTHING, np.uint8)
         self._top = strip.first_row
 
-    def put(self, row: int, col: int, pixels: Bytes) -> None:
+    def put(self, row: int, col: int, pixels: ByteImage) -> None:
         """Copy (bands, h, w) to scene position (row, col); what lies outside the strip or is done already is dropped."""
         _, height, width = pixels.shape
         first, last = max(row, self._top), min(row + height, self._lattice.shape[0])
@@ -63,7 +60,7 @@ class RowBuffer:
             ]
             target[...] = pixels[:, first - row : last - row, left - col : right - col]
 
-    def take(self, finished: int) -> tuple[Window, Bytes] | None:
+    def take(self, finished: int) -> tuple[Window, ByteImage] | None:
         """The whole blocks of rows above scene row `finished` (all that is left at the bottom), if there are any."""
         bottom = finished if finished == self._lattice.shape[0] else finished // self._block_px * self._block_px
         height = bottom - self._top
@@ -86,7 +83,7 @@ class HannBlender:
     """
 
     def __init__(
-        self, lattice: Lattice, cols: range, num_classes: int, emit: Callable[[int, int, Array], None]
+        self, lattice: Lattice, cols: range, num_classes: int, emit: Callable[[int, int, FloatImage], None]
     ) -> None:
         tiling = lattice.tiling
         self._lattice, self._cols, self._emit = lattice, cols, emit
@@ -96,7 +93,7 @@ class HannBlender:
         self._carry = np.zeros((num_classes, tiling.overlap_px, width), np.float32)
         self._sum = np.zeros((num_classes, tiling.core_px, tiling.core_px), np.float32)
 
-    def add(self, tile: Tile, scores: Array | None) -> None:
+    def add(self, tile: Tile, scores: FloatImage | None) -> None:
         """Add a tile's scores (K, core, core), None for a tile without valid pixels, and emit what it finishes."""
         tiling = self._lattice.tiling
         col = tile.core.col - self._origin
@@ -143,7 +140,7 @@ class StripStitcher:
         )
         self._valid = np.zeros((0, 0), bool)
 
-    def add(self, read: ReadTile, result: Array | Bytes | None) -> None:
+    def add(self, read: ReadTile, result: FloatImage | ByteImage | None) -> None:
         """Add a tile, in lattice order; result is None for a tile without valid pixels."""
         self._valid = read.valid
         core = read.tile.core
@@ -157,14 +154,14 @@ class StripStitcher:
         elif scores is not None:
             self._emit(core.row, core.col, scores)
 
-    def take(self, finished: int) -> tuple[Window, dict[str, Bytes]] | None:
+    def take(self, finished: int) -> tuple[Window, dict[str, ByteImage]] | None:
         """Finished whole blocks of rows above scene row `finished`, by product, if there are any."""
         blocks = {name: buffer.take(finished) for name, buffer in self._buffers.items()}
         rows = {name: block[1] for name, block in blocks.items() if block is not None}
         windows = [block[0] for block in blocks.values() if block is not None]
         return (windows[0], rows) if windows else None
 
-    def _emit(self, row: int, col: int, scores: Array) -> None:
+    def _emit(self, row: int, col: int, scores: FloatImage) -> None:
         """Turn finished scores (K, h, w) into bytes, a few rows at a time."""
         for top in range(0, scores.shape[1], CHUNK_ROWS):
             part = scores[:, top : top + CHUNK_ROWS]
@@ -178,10 +175,10 @@ class StripStitcher:
                 self._put(PROBABILITIES, row + top, col, proba, valid)
                 self._put(ENTROPY, row + top, col, entropy(proba)[None], valid)
 
-    def _put_labels(self, row: int, col: int, classes: Bytes, valid: NDArray[np.bool_] | None = None) -> None:
+    def _put_labels(self, row: int, col: int, classes: ByteImage, valid: Mask | None = None) -> None:
         labels = np.where(self._valid if valid is None else valid, self._values[classes], np.uint8(VOID))
         self._buffers[LABELS].put(row, col, labels[None])
 
-    def _put(self, product: str, row: int, col: int, fractions: Array, valid: NDArray[np.bool_]) -> None:
+    def _put(self, product: str, row: int, col: int, fractions: FloatImage, valid: Mask) -> None:
         if product in self._buffers:
             self._buffers[product].put(row, col, np.where(valid, to_bytes(fractions), np.uint8(NOTHING)))

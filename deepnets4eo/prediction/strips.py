@@ -13,8 +13,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
@@ -30,7 +30,7 @@ from deepnets4eo.tiling import Lattice
 CUDA_BATCH = 8  # tiles; a CPU gains nothing from more than one
 LONGEST_QUEUE = 8
 
-Result = NDArray[np.float32] | NDArray[np.uint8]
+Result = FloatImage | ByteImage
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Job:
         pixels = self.lattice.tiling.core_px**2
         return pixels * (4 * self.segmenter.legend.num_classes if self.needs_scores else 1)
 
-    def infer(self, batch: NDArray[np.float32]) -> Result:
+    def infer(self, batch: FloatImage) -> Result:
         """Scores or classes of a batch of tiles, without their halo."""
         margin_px = self.lattice.tiling.halo_px
         if self.needs_scores:
@@ -215,7 +215,7 @@ class _StripWork:
         if rows is not None:
             self._record(*rows)
 
-    def _record(self, window: Window, rows: dict[str, NDArray[np.uint8]]) -> None:
+    def _record(self, window: Window, rows: dict[str, ByteImage]) -> None:
         """Write rows of this strip; tiles that reach further down are counted when their last row is written."""
         counts = self.job.counts
         while self.unrecorded and self.unrecorded[0][0] <= window.row + window.height:

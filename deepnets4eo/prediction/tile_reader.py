@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Scene
@@ -30,8 +30,8 @@ class ReadTile:
     """
 
     tile: Tile
-    image: NDArray[np.float32] | None
-    valid: NDArray[np.bool_]
+    image: FloatImage | None
+    valid: Mask
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class TileReader:
         prepared = self.inputs.prepare(sample)
         return [self._cut(tile, union, prepared, sample["valid"]) for tile in tiles]
 
-    def _cut(self, tile: Tile, union: Window, prepared: NDArray[np.float32], valid: NDArray[np.bool_]) -> ReadTile:
+    def _cut(self, tile: Tile, union: Window, prepared: FloatImage, valid: Mask) -> ReadTile:
         side = tile.core.height
         core = tile.core.clipped(self.scene.shape)
         core_valid = np.zeros((side, side), bool)
@@ -86,7 +86,7 @@ class TileReader:
         return ReadTile(tile, part, core_valid)
 
 
-def _mirror(part: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
+def _mirror(part: FloatImage, window: Window) -> FloatImage:
     """A window that reaches beyond `part` (C, h, w), filled by mirroring the part at its edges."""
     rows = reflected(part.shape[1], window.row, window.row + window.height)
     cols = reflected(part.shape[2], window.col, window.col + window.width)

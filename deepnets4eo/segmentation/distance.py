@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 
@@ -22,7 +22,7 @@ SHORT_CLIP_PX = 127  # up to it, squares of distances and their sums fit 16 bits
 SHORT_SIDE_PX = 30_000
 
 
-def signed_distance(labels: NDArray[np.uint8], num_classes: int, clip_px: int = CLIP_PX) -> NDArray[np.float32]:
+def signed_distance(labels: ByteImage, num_classes: int, clip_px: int = CLIP_PX) -> FloatImage:
     """Distance from each pixel to the nearest one on the other side of the class's border, for each class.
 
     Euclidean, between centres of pixels. Source: Audebert, Boulch, Le Saux, Lefèvre, CVIU 2019.
@@ -39,7 +39,7 @@ def signed_distance(labels: NDArray[np.uint8], num_classes: int, clip_px: int = 
 
     Returns
     -------
-    NDArray[np.float32]
+    FloatImage
         (K, H, W) in [-1, 1], in units of clip_px: inside a class +distance to the nearest pixel of another class,
         outside −distance to the nearest pixel of the class. Only void is 0: it is on neither side, and distances
         reach across it. A class that is absent is −1 throughout, one without others +1.

@@ -10,19 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Batch, FloatImage
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.nested import describe_nested, rebuild_member, save_member
-from deepnets4eo.segmenters.segmenter import Batch, Segmenter
+from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.segmenters.wrapped import WrappedSegmenter
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.tiling.scores import best
 
 VOTES = ("mean", "majority")
-Array = NDArray[np.float32]
 
 
 class Ensemble(WrappedSegmenter):
@@ -64,7 +63,7 @@ class Ensemble(WrappedSegmenter):
         super().__init__(members, max(member.halo_px for member in members), tiling)
         self.vote = vote
 
-    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> Array:
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Probabilities, (N, K, h, w) float32, summing to 1 over K. Two members' scores are in memory at a time."""
         total, votes = np.zeros(0, np.float32), np.zeros(0, np.float32)
         for member in self.members:

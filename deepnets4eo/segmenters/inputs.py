@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Window, mean_gsd_m
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -78,7 +79,7 @@ class InputSpec:
         layers = {name: replace(layer, optional=name in names) for name, layer in self.layers.items()}
         return InputSpec(layers, self.gsd_m)
 
-    def prepare(self, sample: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    def prepare(self, sample: Mapping[str, NDArray[Any]]) -> FloatImage:
         """Concatenate and standardise a sample of `Scene.read`; what is not valid becomes 0, the mean.
 
         An optional layer that the sample lacks is 0 everywhere: so training showed it where it was left out.

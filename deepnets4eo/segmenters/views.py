@@ -9,14 +9,12 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Batch, FloatImage
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.segmenter import Batch, Segmenter
+from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.segmenters.wrapped import WrappedSegmenter
 from deepnets4eo.tiling import Tiling
-
-Array = NDArray[np.float32]
 
 # views → (quarter turns counter-clockwise, mirrored left-right afterwards)
 VIEWS: dict[str, tuple[tuple[int, bool], ...]] = {
@@ -75,19 +73,19 @@ class TestTimeAugmentation(WrappedSegmenter):
         self.views, self.scales = views, tuple(float(scale) for scale in scales)
         super().__init__([segmenter], _wider_halo_px(segmenter.halo_px, self.scales), tiling)
 
-    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> Array:
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Probabilities, (N, K, h, w) float32, summing to 1 over K."""
         height, width = batch.shape[2] - 2 * margin_px, batch.shape[3] - 2 * margin_px
         total = np.zeros((len(batch), self.legend.num_classes, height, width), np.float32)
         for scale in self.scales:
-            image = batch if scale == 1 else resized(batch, _scaled(batch.shape[2:], scale))
+            image = batch if scale == 1 else resize(batch, _scaled_shape(batch.shape[2:], scale))
             for turns, mirrored in VIEWS[self.views]:
                 view = np.rot90(image, turns, axes=(2, 3))
                 view = np.ascontiguousarray(view[..., ::-1] if mirrored else view)
                 # a margin is cut where pixels are those of the batch: scaled ones do not lie on them
                 proba = self.segmenter.predict_proba(view, margin_px=margin_px if scale == 1 else 0)
                 back = np.rot90(proba[..., ::-1] if mirrored else proba, -turns, axes=(2, 3))
-                total += back if scale == 1 else _cut(resized(back, batch.shape[2:]), margin_px)
+                total += back if scale == 1 else _cut(resize(back, batch.shape[2:]), margin_px)
         total /= np.float32(len(self.scales) * len(VIEWS[self.views]))
         return total
 
@@ -99,10 +97,10 @@ def _wider_halo_px(halo_px: int, scales: Sequence[float]) -> int:
     return math.ceil(halo_px / min(smallest, 1.0)) + reach_px
 
 
-def resized(images: Array, shape: tuple[int, int]) -> Array:
-    """(N, C, H, W) float32 bilinearly on another number of pixels over the same ground; smaller ones are averaged.
+def resize(images: FloatImage, shape: tuple[int, int]) -> FloatImage:
+    """(N, C, H, W) float32 bilinearly resampled to another number of pixels over the same ground; on smaller images pixels are averaged.
 
-    >>> resized(np.arange(4, dtype=np.float32).reshape(1, 1, 1, 4), (1, 2)).shape
+    >>> resize(np.arange(4, dtype=np.float32).reshape(1, 1, 1, 4), (1, 2)).shape
     (1, 1, 1, 2)
     """
     import torch
@@ -113,11 +111,11 @@ def resized(images: Array, shape: tuple[int, int]) -> Array:
     return np.asarray(F.interpolate(tensor, shape, mode="bilinear", align_corners=False, antialias=smaller).numpy())
 
 
-def _scaled(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
+def _scaled_shape(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
     height, width = (max(1, round(side * scale)) for side in shape)
     return height, width
 
 
-def _cut(images: Array, margin_px: int) -> Array:
+def _cut(images: FloatImage, margin_px: int) -> FloatImage:
     height, width = images.shape[2:]
     return images[:, :, margin_px : height - margin_px, margin_px : width - margin_px]

@@ -79,7 +79,7 @@ def test_a_folder_that_cannot_be_written_is_an_output_error(tmp_path):
     (tmp_path / "file").write_text("")
     progress_file = ProgressFile(tmp_path / "labels.tif")
     progress_file.rows_path.mkdir()
-    with pytest.raises(OutputError, match="could not write .*Is a directory.* the same command with --resume"):
+    with pytest.raises(OutputError, match="could not write .*Is a directory.* go on with --resume"):
         progress_file.record(0, Window(0, 0, 4, 6), rows_of(0), {})
 
 

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Batch
 from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
 from deepnets4eo.baselines.postprocessing.steps import build_steps, listed_steps
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.segmenters.segmenter import Batch, Segmenter
+from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.segmenters.wrapped import WrappedSegmenter
 from deepnets4eo.tiling import Tiling
 
