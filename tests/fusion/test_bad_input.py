@@ -4,10 +4,10 @@ import logging
 
 import numpy as np
 import pytest
-import rasterio
 import torch
 import yaml
 from affine import Affine
+from geotiff import write_geotiff
 from rasterio.transform import from_origin
 
 from deepnets4eo.cards.legend import Legend
@@ -32,17 +32,11 @@ LEGEND = {
     "classes": [{"value": v, "name": n, "color": [v, 80 * v, 9]} for v, n in enumerate(("low", "middle", "high"))],
 }
 SIDE = 96
-PLACE = {"crs": "EPSG:32631", "transform": from_origin(5e5, 5e6, 0.5, 0.5)}
 GRID = Grid((SIDE, SIDE), Affine(0.5, 0, 5e5, 0, -0.5, 5e6), "EPSG:32631")
 
 
 def write(path, array, **profile):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    bands, height, width = array.shape
-    shape = {"count": bands, "height": height, "width": width, "dtype": array.dtype}
-    with rasterio.open(path, "w", driver="GTiff", alpha="NO", **shape, **{**PLACE, **profile}) as file:
-        file.write(array)
-    return path
+    return write_geotiff(path, array, gsd=0.5, alpha="NO", **profile)
 
 
 def make(folder, *, shown=(0, 1, 2), scenes=2):

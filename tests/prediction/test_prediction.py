@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from odc.geo.geobox import GeoBox
+from geotiff import write_geotiff
 from scipy.special import xlogy
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -39,13 +39,7 @@ def make_image(shape=SHAPE, seed=0):
 
 
 def write(path, image, nodata=None):
-    grid = GeoBox.from_bbox((500_000, 0, 500_000 + image.shape[2], image.shape[1]), "EPSG:32615", resolution=1)
-    profile = {"driver": "GTiff", "count": image.shape[0], "height": image.shape[1], "width": image.shape[2]}
-    with rasterio.open(
-        path, "w", **profile, dtype=image.dtype, crs="EPSG:32615", transform=grid.affine, nodata=nodata
-    ) as file:
-        file.write(image)
-    return path
+    return write_geotiff(path, image, crs="EPSG:32615", origin=(500_000, image.shape[1]), nodata=nodata)
 
 
 def labels_of(image):
@@ -186,12 +180,7 @@ def test_layers_on_different_grids_are_read_on_the_first_ones_grid(tmp_path):
     inputs = InputSpec.measure([scene], ("image", "dsm"))
     segmenter = PixelClassifier(LogisticRegression(max_iter=300), inputs, LEGEND, tiling=Tiling(64, 0)).fit([scene])
     coarse = height[:, ::2, ::2]
-    path = tmp_path / "dsm.tif"
-    with rasterio.open(
-        path, "w", driver="GTiff", count=1, height=75, width=66, dtype="float32", crs="EPSG:32615",
-        transform=rasterio.Affine(2, 0, 500_000, 0, -2, 150),
-    ) as file:  # fmt: skip
-        file.write(coarse)
+    path = write_geotiff(tmp_path / "dsm.tif", coarse, crs="EPSG:32615", origin=(500_000, 150), gsd=2)
     layers = {"image": write(tmp_path / "image.tif", image), "dsm": path}
     labels = read(predict(segmenter, layers, tmp_path / "labels.tif", single()).paths["labels"])[0]
     agreement = labels == labels_of(height.astype(np.uint8))

@@ -10,6 +10,7 @@ import pytest
 import rasterio
 import torch
 from affine import Affine
+from geotiff import write_geotiff
 from rasterio.env import get_gdal_config
 from sklearn.linear_model import LogisticRegression
 
@@ -43,11 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def image_file(path: Path, values: np.ndarray, **tags: str) -> Path:
-    profile = dict(driver="GTiff", count=3, height=SHAPE[0], width=SHAPE[1], dtype="uint8", nodata=0)
-    with rasterio.open(path, "w", crs="EPSG:32615", transform=Affine(1, 0, 5e5, 0, -1, 4e6), **profile) as file:
-        file.write(values)
-        file.update_tags(**tags)
-    return path
+    return write_geotiff(path, values, crs="EPSG:32615", origin=(5e5, 4e6), nodata=0, tags=tags)
 
 
 @pytest.fixture
