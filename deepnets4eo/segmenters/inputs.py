@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import Window, mean_gsd_m
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -78,7 +79,7 @@ class InputSpec:
         layers = {name: replace(layer, optional=name in names) for name, layer in self.layers.items()}
         return InputSpec(layers, self.gsd_m)
 
-    def prepare(self, sample: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    def prepare(self, sample: Mapping[str, NDArray[Any]]) -> FloatImage:
         """Concatenate and standardise a sample of `Scene.read`; what is not valid becomes 0, the mean.
 
         An optional layer that the sample lacks is 0 everywhere: so training showed it where it was left out.
@@ -188,10 +189,10 @@ def _column(values: Sequence[float]) -> NDArray[np.float32]:
     return np.asarray(values, np.float32)[:, None, None]
 
 
-def _probe(layer: Layer) -> NDArray[np.float64]:
-    """Valid pixels (C, n) of evenly spread windows."""
+def _probe(layer: Layer, *, probe_px: int = PROBE_PX, probe_values: int = PROBE_VALUES) -> NDArray[np.float64]:
+    """Valid pixels (C, n) of evenly spread windows. probe_values : of all bands, in a window at most."""
     height, width = layer.shape
-    side_px = min(PROBE_PX, math.ceil(math.sqrt(PROBE_VALUES / layer.count)))
+    side_px = min(probe_px, math.ceil(math.sqrt(probe_values / layer.count)))
     side = min(side_px, height), min(side_px, width)
     rows = sorted({round(row) for row in np.linspace(0, height - side[0], PROBES)})
     cols = sorted({round(col) for col in np.linspace(0, width - side[1], PROBES)})

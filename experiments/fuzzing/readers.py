@@ -194,9 +194,9 @@ def _state(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def _journal(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.prediction.progress_file import Ledger
+    from deepnets4eo.prediction.progress_file import ProgressFile
 
-    ledger = Ledger(main / "labels.tif")
+    ledger = ProgressFile(main / "labels.tif")
     if not ledger.load():
         return None
     return ledger.counts, ledger.done(0), [list(ledger.replay(name, 1)) for name in ("labels", "entropy")]
@@ -326,7 +326,7 @@ READERS: tuple[Reader, ...] = (
     Reader("Judge", ("siamese-run",), _grader),
     Reader("ObjectClassifier", ("object-run",), _object_run),
     Reader("load_state", ("state",), _state),
-    Reader("Ledger", ("journal",), _journal),
+    Reader("ProgressFile", ("journal",), _journal),
     Reader("predict --resume", ("resumed",), _resumed),
     Reader("load_bank", ("bank",), _bank),
     Reader("BlockStore", ("blocks",), _block),
