@@ -14,6 +14,7 @@ import typer
 import typer.core
 import typer.main
 
+from deepnets4eo.cli.option_groups import GroupedCommand
 from deepnets4eo.cli.output import VisibleFormatter, echo, visible, visible_warning
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.formats.access import named_by_the_user
@@ -58,7 +59,7 @@ class Verbs(typer.core.TyperGroup):
         verb = getattr(importlib.import_module(f"deepnets4eo.cli.{function}"), function)
         needs = any(each.default is each.empty for each in inspect.signature(verb).parameters.values())
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(cmd_name, no_args_is_help=needs)(verb)
+        single.command(cmd_name, cls=GroupedCommand, no_args_is_help=needs)(verb)
         command = typer.main.get_command(single)
         command.name = cmd_name
         return command

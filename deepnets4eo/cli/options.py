@@ -11,14 +11,19 @@ import typer
 from deepnets4eo.errors import InputError
 
 Out = Annotated[Path, typer.Option("--out", help="Where the result goes.", show_default=False)]
-Memory = Annotated[str, typer.Option("--memory", help="How much memory may be used, e.g. 4GB.")]
-Workers = Annotated[int, typer.Option("--workers", help="Threads that read and compute beside each other.", min=1)]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-Precision = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
+RESOURCES = "Resources"  # the group of options in help texts
+Memory = Annotated[
+    str, typer.Option("--memory", help="How much memory may be used, e.g. 4GB.", rich_help_panel=RESOURCES)
+]
+Workers = Annotated[
+    int, typer.Option("--workers", help="Threads that read and compute in parallel.", min=1, rich_help_panel=RESOURCES)
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel=RESOURCES)]
+Precision = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.", rich_help_panel=RESOURCES)]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all randomness.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted job.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the inputs and say what would be done.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted job.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only check the inputs and print what would be done.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON here.", show_default=False)]
 Online = Annotated[
     bool, typer.Option("--online", help="Download what the recipe names: first weights, rasters at web addresses.")

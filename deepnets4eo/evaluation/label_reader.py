@@ -6,16 +6,13 @@ Refuses values and colours that its legend does not have, naming file and window
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError, LabelError
+from deepnets4eo.evaluation.options import Unknown
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.scene import Layer
-
-Unknown = Literal["error", "void"]
 
 
 class LabelReader:

@@ -18,7 +18,8 @@ from rasterio.env import get_gdal_config, set_gdal_config
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.evaluation import report
-from deepnets4eo.evaluation.label_reader import LabelReader, Unknown
+from deepnets4eo.evaluation.label_reader import LabelReader
+from deepnets4eo.evaluation.options import Intervals, Unknown
 from deepnets4eo.files import parse_json
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
@@ -64,16 +65,6 @@ class Protocol:
             "absent_classes": "NaN, left out of means",
             **({"card": dict(self.card)} if self.card else {}),
         }
-
-
-@dataclass(frozen=True)
-class Intervals:
-    """Bootstrap over tiles: `draws` resamples (0 for none) of square tiles of `tile_px`."""
-
-    draws: int = 0
-    tile_px: int = 512
-    seed: int = 0
-    level: float = 0.95
 
 
 @dataclass

@@ -93,8 +93,8 @@ def test_intervals_are_printed(files, capsys):
     [
         ([], "no --legend was given"),
         (["--legend", "isprss"], "no legend \"isprss\". Did you mean 'isprs'"),
-        (["--legend", "dfc2015", "--unknown", "maybe"], "expected error or void"),
-        (["--legend", "isprs", "--ignore", "cras"], "Did you mean 'car'"),
+        (["--legend", "dfc2015", "--unknown", "maybe"], "'maybe' is not one of"),
+        (["--legend", "isprs", "--ignore", "caar"], "Did you mean 'car'"),
         (["--legend", "xbd"], "5 colours are not in legend"),
         (["--protocol", "dfc2015/bench"], "Did you mean 'benchmark'"),
     ],
