@@ -74,7 +74,7 @@ def test_parts_given_by_folder_or_wildcard_take_what_lies_there(tmp_path: Path) 
     assert list(rural) == ["Train/Rural/0"]
     make_dataset(tmp_path / "us3d", "dfc2019", PLACES["dfc2019"])
     assert list(open_dataset("dfc2019", tmp_path / "us3d", part="test")) == ["OMA_001_002"]
-    with pytest.raises(InputError, match="holds nothing of loveda"):
+    with pytest.raises(InputError, match="holds no file of loveda"):
         open_dataset("loveda", tmp_path / "love", split="rural-to-urban", part="test")
 
 

@@ -11,7 +11,7 @@ from rasterio.transform import from_origin
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import GridError, InputError, LabelError
-from deepnets4eo.evaluation import Intervals, Protocol, evaluate, evaluate_pairs, report, scoring
+from deepnets4eo.evaluation import Intervals, Protocol, evaluate, evaluate_pairs, report
 from deepnets4eo.evaluation.tile_pairs import pair_tiles
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, bootstrap, erode_boundaries
 
@@ -67,21 +67,19 @@ def test_erosion_is_seamless_over_block_edges(seed, height, width, erode_px, blo
     reference = town(seed, height, width)
     reference[0, 0] = 0
     prediction = guess(reference, seed)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "BLOCK_PX", block_px)
-        found = evaluate(prediction, reference, ISPRS, Protocol(erode_px=erode_px))
+    found = evaluate_pairs([(prediction, reference)], ISPRS, Protocol(erode_px=erode_px), block_px=block_px)
     whole = ConfusionMatrix(6).update(erode_boundaries(reference, erode_px), prediction)
     np.testing.assert_array_equal(found.eroded.matrix, whole.matrix)
     np.testing.assert_array_equal(found.matrix.matrix, ConfusionMatrix(6).update(reference, prediction).matrix)
 
 
 @pytest.mark.parametrize("block_px", [17, 64])
-def test_class_borders_are_scored_seamlessly_and_reported(tmp_path, monkeypatch, block_px):
-    monkeypatch.setattr(scoring, "BLOCK_PX", block_px)
+def test_class_borders_are_scored_seamlessly_and_reported(tmp_path, block_px):
     reference = town(void=0.002)
     prediction = np.roll(reference, 3, axis=0)
     files = save(tmp_path / "p.tif", prediction), save(tmp_path / "r.tif", reference)
-    result = evaluate(*files, "isprs", Protocol(boundary_px=2, ignored=("clutter",))).to_dict()
+    rules = Protocol(boundary_px=2, ignored=("clutter",))
+    result = evaluate_pairs([files], "isprs", rules, block_px=block_px).to_dict()
     clutter = ISPRS.index("clutter")
     whole = BoundaryScores(6, 2)
     whole.update(np.where(reference == clutter, VOID, reference).astype(np.uint8), prediction)
