@@ -73,7 +73,7 @@ def evaluate(
 ) -> None:
     """Score a label raster against a reference: per-class F1, IoU, precision, recall, and the confusion matrix.
 
-    Values or colours, streamed; void in the reference is ignored, void in the prediction is an error.
+    Reads label values or colours. Void in the reference is ignored, void in the prediction counts as an error.
 
     \b
     deepnets4eo evaluate labels.tif reference.tif --legend isprs --erode 3 --json scores.json
@@ -91,7 +91,7 @@ def evaluate(
     if files.figure is not None:
         check_figure_suffix(files.figure)
     if dataset is not None and legend:
-        raise InputError("--legend and --dataset do not go together: the protocol says the legend.")
+        raise InputError("--legend and --dataset do not go together: the protocol has the legend.")
     if dataset is None and layer:
         raise InputError("--layer belongs to a dataset. Name it with --dataset.")
     if dataset is not None:
@@ -110,7 +110,7 @@ def _score_dataset(
     changes: ProtocolChanges,
     intervals: Intervals,
 ) -> dict[str, Any]:
-    """Tiles of a dataset's test part; the protocol's name may have the dataset's before it."""
+    """Scores the tiles of a dataset's test part; the protocol may be written as DATASET/PROTOCOL."""
     from deepnets4eo.cli.options import patterns
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.evaluation import evaluate_dataset
@@ -131,7 +131,7 @@ def _score_files(
     changes: ProtocolChanges,
     intervals: Intervals,
 ) -> dict[str, Any]:
-    """One raster against another, or two folders of tiles paired by name."""
+    """Scores one raster against another, or two folders of tiles paired by name."""
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.evaluation import evaluate_pairs
     from deepnets4eo.evaluation.tile_pairs import pair_tiles
@@ -144,17 +144,17 @@ def _score_files(
 
 
 def _rules(prediction: Path, legend: str | None, protocol: str | None) -> tuple[Legend, Protocol]:
-    """Legend and protocol: what the options say, else the dataset card's protocol, else the prediction's own legend."""
+    """Returns legend and protocol of the options, else of the dataset card, else the legend of the prediction."""
     from deepnets4eo.cards.dataset_card import load_protocol
     from deepnets4eo.errors import InputError
     from deepnets4eo.evaluation import Protocol, card_protocol, written_legend
     from deepnets4eo.rasters.scene import Layer
 
-    named = load_protocol(protocol) if protocol else None
-    chosen = load_legend(legend or (named.legend if named else None)) or written_legend(Layer.open(prediction))
+    of_card = load_protocol(protocol) if protocol else None
+    chosen = load_legend(legend or (of_card.legend if of_card else None)) or written_legend(Layer.open(prediction))
     if chosen is None:
-        raise InputError(f"{prediction} does not say its legend and no --legend was given. Name one: --legend isprs.")
-    return chosen, card_protocol(protocol or "", named) if named is not None else Protocol()
+        raise InputError(f"{prediction} has no legend in its tags and no --legend was given. Give one: --legend isprs.")
+    return chosen, card_protocol(protocol or "", of_card) if of_card is not None else Protocol()
 
 
 def _show(result: dict[str, Any], earlier: Mapping[str, Any] | None, files: ReportFiles) -> None:

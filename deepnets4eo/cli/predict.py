@@ -106,7 +106,9 @@ def predict(
     loaded = ensemble_run(runs, vote=vote, views=augment or "none", scales=numbers(scales))
     layers = named_layers(scene, loaded.inputs.names[0])
     if unread := sorted(set(layers) - set(loaded.inputs.names)):
-        log.warning("No run reads the layers %s; they are left out. Read are %s.", unread, list(loaded.inputs.names))
+        log.warning(
+            "No run reads the layers %s; they are ignored. The runs read %s.", unread, list(loaded.inputs.names)
+        )
     opened = prediction.open_scene(layers, loaded.segmenter)
     prediction.check_outputs(out, options, [opened, *runs])
     if dry_run:
@@ -119,19 +121,19 @@ def predict(
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """`0.75,1` as numbers; InputError for anything else.
+    """Returns the numbers of `0.75,1`; InputError for other text.
 
     >>> numbers("0.75, 1")
     (0.75, 1.0)
     """
     try:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(float(word) for word in text.split(","))
     except ValueError as error:
         raise InputError(f"--scales {text} are no numbers. Write them like 0.75,1,1.25.") from error
 
 
 def named_layers(arguments: list[str], first: str) -> dict[str, str]:
-    """`image=a.tif dsm=b.tif` as a mapping; a raster without a name is the run's first layer.
+    """Returns `image=a.tif dsm=b.tif` as a mapping; a raster without a name is the run's first layer.
 
     >>> named_layers(["a.tif", "dsm=b.tif"], "image")
     {'image': 'a.tif', 'dsm': 'b.tif'}

@@ -71,7 +71,7 @@ def test_layers_that_no_run_reads_are_said(case, caplog):
     words = arguments(case)
     words[2:3] = [f"image={case / 'image.tif'}", f"dsm={case / 'image.tif'}"]
     assert main(words) == 0
-    assert "No run reads the layers ['dsm']; they are left out. Read are ['image']." in caplog.text
+    assert "No run reads the layers ['dsm']; they are ignored. The runs read ['image']." in caplog.text
     caplog.clear()
     assert main(arguments(case, "--overwrite")) == 0
     assert not caplog.records
@@ -83,7 +83,7 @@ def test_after_an_interrupt_it_says_how_to_go_on(case, capsys, monkeypatch):
 
     monkeypatch.setattr("deepnets4eo.segmenters.run.load_run", interrupted)
     assert main(arguments(case)) == 130
-    assert "go on with --resume" in capsys.readouterr().err
+    assert "continue with --resume" in capsys.readouterr().err
 
 
 def test_views_and_votes_of_a_pixel_classifier_change_nothing_and_can_be_resumed(case, capsys):

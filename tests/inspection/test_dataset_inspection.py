@@ -162,7 +162,7 @@ def test_checksums_are_compared_where_the_file_lies_there(tmp_path: Path) -> Non
 
 
 def test_a_folder_that_holds_nothing_of_it_says_what_was_expected(tmp_path: Path) -> None:
-    assert "nothing lies as the card says" in problems(tmp_path, "xbd")[0]
+    assert "no file lies where the card expects it" in problems(tmp_path, "xbd")[0]
 
 
 def test_the_verb_ends_with_one_where_there_are_problems(vaihingen: Path, capsys: pytest.CaptureFixture[str]) -> None:

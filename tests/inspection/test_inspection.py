@@ -172,7 +172,7 @@ def test_far_values_are_said_with_the_command_that_declares_them(tmp_path: Path)
     path = tmp_path / "a.tif"
     (problem,) = raster(tmp_path, array).problems
     assert problem.startswith("band_1 holds -9999, far from all others (106")
-    assert problem.endswith(f"would be scaled by them; declare it as nodata: gdal_edit.py -a_nodata -9999 {path}.")
+    assert problem.endswith(f"would distort the scaling of a training; declare it as nodata: gdal_edit.py -a_nodata -9999 {path}.")
     array[0, :3] = 123_456
     (problem,) = raster(tmp_path, array).problems
     assert problem.endswith("set them to a nodata value that it declares.")
