@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import rasterio
+from geotiff import write_geotiff
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
@@ -25,10 +26,7 @@ def case(tmp_path):
         LogisticRegression(), InputSpec.measure([scene]), Legend.load("isprs"), tiling=Tiling(32, 0)
     )
     save_run(segmenter.fit([scene], max_pixels=500), tmp_path / "run")
-    with rasterio.open(
-        tmp_path / "image.tif", "w", driver="GTiff", width=50, height=60, count=3, dtype="uint8"
-    ) as file:
-        file.write(image)
+    write_geotiff(tmp_path / "image.tif", image, crs=None)
     return tmp_path
 
 

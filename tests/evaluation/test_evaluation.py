@@ -4,10 +4,9 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-import rasterio
+from geotiff import write_geotiff
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rasterio.transform import from_origin
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import GridError, InputError, LabelError
@@ -34,14 +33,8 @@ def guess(labels: np.ndarray, seed: int = 1) -> np.ndarray:
     return np.where(wrong | (labels == VOID), generator.integers(0, 6, labels.shape), labels).astype(np.uint8)
 
 
-def save(path, array, *, crs=UTM, origin=(500_000, 5_000_000), gsd=0.5, nodata=None, tags=None):
-    bands = array if array.ndim == 3 else array[None]
-    transform = from_origin(*origin, gsd, gsd) if crs else None
-    profile = dict(driver="GTiff", count=len(bands), height=bands.shape[1], width=bands.shape[2], dtype=bands.dtype)
-    with rasterio.open(path, "w", crs=crs, transform=transform, nodata=nodata, **profile) as file:
-        file.write(bands)
-        file.update_tags(**(tags or {}))
-    return path
+def save(path, array, *, crs=UTM, gsd=0.5, **options):
+    return write_geotiff(path, array, crs=crs, gsd=gsd, **options)
 
 
 def test_files_give_the_scores_of_the_arrays(tmp_path):
