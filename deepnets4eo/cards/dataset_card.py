@@ -176,15 +176,15 @@ class DatasetCard(_Strict):
 
 def load_protocol(name: str) -> ScoringProtocol:
     """Returns the protocol `DATASET/PROTOCOL` of a dataset card; InputError lists the protocols there are."""
-    dataset, _, wanted = name.rpartition("/")
+    dataset, _, protocol = name.rpartition("/")
     if not dataset:
         raise InputError(f'Got the protocol "{name}", expected DATASET/PROTOCOL, for example isprs_vaihingen/official.')
-    return DatasetCard.load(dataset).protocol(wanted)
+    return DatasetCard.load(dataset).protocol(protocol)
 
 
-def _unknown(card: str, kind: str, wanted: str, known: Mapping[str, object]) -> str:
-    hint = name_hint(wanted, known, "")
-    return f'{card} has no {kind} "{wanted}", only {", ".join(known) or "none"}. {hint}'.rstrip()
+def _unknown(card: str, kind: str, name: str, known: Mapping[str, object]) -> str:
+    hint = name_hint(name, known, "")
+    return f'{card} has no {kind} "{name}", only {", ".join(known) or "none"}. {hint}'.rstrip()
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -139,9 +139,9 @@ class Legend:
 
     def index(self, name: str) -> int:
         """Returns the class index (0 … K − 1) of a name or alias; LabelError proposes the nearest name."""
-        wanted = normalise_name(name)
+        key = normalise_name(name)
         for class_index, one in enumerate(self.classes):
-            if wanted in {normalise_name(n) for n in (one.name, *one.aliases)}:
+            if key in {normalise_name(n) for n in (one.name, *one.aliases)}:
                 return class_index
         hint = name_hint(name, self.names, "Use one of these.")
         raise LabelError(f'"{name}" is no class of legend "{self.name}", which has {", ".join(self.names)}. {hint}')

@@ -79,7 +79,7 @@ def root(
         "--version",
         help="Print the version.",
         is_eager=True,
-        callback=lambda value: _print_version(wanted=value),
+        callback=lambda value: _print_version(requested=value),
     ),
 ) -> None:
     """Semantic segmentation of remote-sensing data, up to building-damage maps."""
@@ -131,8 +131,8 @@ def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
     logging.getLogger(__name__).debug("%s: %s", unraisable.err_msg or "ignored", unraisable.exc_value)
 
 
-def _print_version(*, wanted: bool) -> None:
-    if wanted:
+def _print_version(*, requested: bool) -> None:
+    if requested:
         echo(f"deepnets4eo {__version__}")
         raise typer.Exit
 

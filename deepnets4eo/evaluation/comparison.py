@@ -80,11 +80,6 @@ def differences(first: Report, second: Report) -> list[str]:
     return lines
 
 
-def comparable(first: Report, second: Report) -> bool:
-    """Returns whether two reports were scored under one protocol, on the same reference."""
-    return not differences(first, second)
-
-
 def compare(reports: Mapping[str, Report]) -> dict[str, dict[str, float | None]]:
     """Returns score → name of the result → value as a fraction: overall scores, then `f1 CLASS` by class.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
-from deepnets4eo.metrics import AreaEstimate, ConfusionMatrix
+from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.outputs.csv_cells import csv_text
 
 OVERALL = ("overall_accuracy", "kappa", "average_accuracy", "mean_f1", "mean_iou", "fw_iou")
@@ -91,19 +91,6 @@ def confusion_csv(report: Report) -> str:
     for name, row in zip(report["classes"], report["confusion"], strict=True):
         rows.append([name, *row, report["unpredicted"][name]])
     return csv_text(rows)
-
-
-def area_table(estimate: AreaEstimate, names: Sequence[str], unit: str = "") -> str:
-    """Returns areas and accuracies of a stratified sample as text, each with the half width of its interval."""
-    rows = [["class", f"area {unit}".rstrip(), "user's accuracy", "producer's accuracy"]]
-    for index, name in enumerate(names):
-        area = f"{estimate.area[index]:,.1f} ± {estimate.area_margin[index]:,.1f}"
-        users = _with_margin(estimate.users_accuracy[index], estimate.users_accuracy_margin[index])
-        producers = _with_margin(estimate.producers_accuracy[index], estimate.producers_accuracy_margin[index])
-        rows.append([name, area, users, producers])
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    overall = _with_margin(estimate.overall_accuracy, estimate.overall_accuracy_margin)
-    return "\n".join([*(_align_row(row, widths) for row in rows), "", f"overall accuracy: {overall}"]) + "\n"
 
 
 def check_figure_suffix(path: str | Path) -> None:
@@ -198,10 +185,6 @@ def _align_row(row: Sequence[str], widths: Sequence[int]) -> str:
 def percent(value: float | None) -> str:
     """Returns a share of 0–1 in percent with two digits; a dash for None and NaN."""
     return "–" if value is None or math.isnan(value) else f"{100 * value:.2f}"
-
-
-def _with_margin(value: float, margin: float) -> str:
-    return f"{percent(value)} ± {percent(margin)}"
 
 
 def _number(value: float | None) -> str:

@@ -59,7 +59,7 @@ def inspect_dataset(
     result = Inspection(path, f"dataset {card.name}")
     result.facts |= {"title": card.title, "licence": card.licence, "legend": card.legend}
     tiles = find_tiles(card, Path(path))
-    needed = _needed(card, tiles)
+    needed = _needed_layers(card, tiles)
     for layer, patterns in card.layout.items():
         count = sum(layer in sources for sources in tiles.values())
         result.facts[layer] = f"{count} of {len(tiles)} tiles ({' or '.join(patterns)})" if count else "none"
@@ -76,7 +76,7 @@ def inspect_dataset(
     return result
 
 
-def _needed(card: DatasetCard, tiles: Tiles) -> list[str]:
+def _needed_layers(card: DatasetCard, tiles: Tiles) -> list[str]:
     """Returns the layers that each tile must have: image, labels and all others of any tile, but no variants."""
     present = {layer for sources in tiles.values() for layer in sources}
     variants = {layer for layers in card.variants.values() for layer in layers}
@@ -96,12 +96,12 @@ def _inspect_splits(
     used: set[str] = set()
     for name, parts in card.splits.items():
         for part in parts:
-            wanted = part_tiles(card, tiles, name, part)
-            used |= set(wanted) if name == chosen else set()
-            missing = _missing_files(wanted, needed)
+            listed = part_tiles(card, tiles, name, part)
+            used |= set(listed) if name == chosen else set()
+            missing = _missing_files(listed, needed)
             where = f"split {name}, {part}"
             if not missing:
-                result.facts[where] = f"all {len(wanted)} tiles have {', '.join(needed)}" if wanted else "nothing here"
+                result.facts[where] = f"all {len(listed)} tiles have {', '.join(needed)}" if listed else "nothing here"
             elif name == chosen:
                 result.facts[where] = "incomplete, see below"
                 result.problems += [f"{where}: {line}." for line in missing]
@@ -240,17 +240,17 @@ def _size(grid: Grid) -> str:
 def _compare_checksums(result: Inspection, card: DatasetCard, root: Path) -> None:
     """Adds whether the files of the folder have the checksums of the card."""
     for pattern, expected in card.checksums.items():
-        kind, _, wanted = expected.partition(":")
+        kind, _, checksum = expected.partition(":")
         for path in sorted(path for path in root.glob(pattern) if path.is_file()):
             digest = hashlib.new(kind, usedforsecurity=False)
             with open(path, "rb") as file:
                 while data := file.read(1 << 20):
                     digest.update(data)
-            if digest.hexdigest() == wanted:
+            if digest.hexdigest() == checksum:
                 result.facts[path.name] = f"{kind} as the card says"
             else:
                 result.problems.append(
-                    f"{path}: {kind} is {digest.hexdigest()}, the card says {wanted}. Download it again."
+                    f"{path}: {kind} is {digest.hexdigest()}, the card says {checksum}. Download it again."
                 )
 
 

@@ -384,7 +384,7 @@ def test_a_verb_leaves_its_outputs_and_nothing_else(
         ("damage - post.tif houses.gpkg --out new/a", {".partial-scratch-a"}),
     ],
 )
-def test_a_full_disk_is_said_in_the_same_words_by_every_verb(
+def test_a_full_disk_is_reported_in_the_same_words_by_every_verb(
     place: Path, command: str, kept: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No file can grow beyond 400 bytes; what an interrupted job can go on with stays."""

@@ -40,7 +40,7 @@ def test_cars_and_their_density_come_out_and_only_paths_are_on_stdout(labels: st
         assert file.read(1).sum() * 16 / 10_000 == pytest.approx(2)
 
 
-def test_a_wrong_class_and_a_missing_legend_are_told(labels: str, tmp_path: Path, capsys) -> None:
+def test_a_wrong_class_and_a_missing_legend_are_reported(labels: str, tmp_path: Path, capsys) -> None:
     assert main(["objects", labels, "--out", str(tmp_path / "a.gpkg"), "--class", "crs"]) == 2
     assert "Did you mean 'car'" in capsys.readouterr().err
     write_geotiff(tmp_path / "bare.tif", np.zeros((8, 8), np.uint8), crs=None)

@@ -41,7 +41,7 @@ def test_it_prints_the_paths_it_wrote(case, capsys):
         assert set(np.unique(labels.read())) == {0, 1}
 
 
-def test_dry_run_says_what_it_would_do_and_writes_nothing(case, capsys):
+def test_dry_run_prints_the_plan_and_writes_nothing(case, capsys):
     assert main(arguments(case, "--dry-run", "--tile", "40")) == 0
     assert "60 x 50 px, 4 tiles of 40 px" in capsys.readouterr().out
     assert not (case / "labels.tif").exists()
@@ -65,7 +65,7 @@ def test_wrong_options_are_explained_without_a_stack_trace(case, capsys, more, m
     assert "Traceback" not in error
 
 
-def test_layers_that_no_run_reads_are_said(case, caplog):
+def test_layers_that_no_run_reads_are_reported(case, caplog):
     words = arguments(case)
     words[2:3] = [f"image={case / 'image.tif'}", f"dsm={case / 'image.tif'}"]
     assert main(words) == 0
@@ -75,7 +75,7 @@ def test_layers_that_no_run_reads_are_said(case, caplog):
     assert not caplog.records
 
 
-def test_after_an_interrupt_it_says_how_to_go_on(case, capsys, monkeypatch):
+def test_after_an_interrupt_it_prints_how_to_continue(case, capsys, monkeypatch):
     def interrupted(folder):
         raise KeyboardInterrupt
 

@@ -166,7 +166,7 @@ def test_same_sized_rasters_of_which_one_has_no_crs_are_compared_pixel_for_pixel
     assert "pixel for pixel" in found.notes[0]
 
 
-def test_a_class_hidden_by_nodata_is_told(tmp_path):
+def test_a_class_hidden_by_nodata_is_reported(tmp_path):
     reference = town()
     files = save(tmp_path / "p.tif", guess(reference)), save(tmp_path / "r.tif", reference, nodata=0)
     found = evaluate(*files, "isprs")
@@ -273,7 +273,7 @@ def test_a_made_up_place_is_called_synthetic(tmp_path):
     assert result["notes"][0].startswith("Synthetic")
 
 
-def test_negative_and_large_values_become_void_when_asked():
+def test_negative_and_large_values_become_void_with_unknown_void():
     reference = np.array([[0, 1, 2, -1, 300, 70000]])
     with pytest.raises(LabelError, match=r"-1 \(1 px\)"):
         evaluate(np.zeros((1, 6), np.uint8), reference, "isprs")

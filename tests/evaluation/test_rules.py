@@ -50,7 +50,7 @@ def test_colours_under_nodata_are_void_whatever_colour_they_have(tmp_path, unkno
         evaluate(CLASSES, write_geotiff(tmp_path / "r.tif", image), ISPRS)
 
 
-def test_unknown_values_and_lost_classes_are_void_only_when_asked():
+def test_unknown_values_and_lost_classes_are_void_only_with_unknown_void():
     reference = np.array([[0, 7, 5]], np.uint8)
     with pytest.raises(LabelError, match=r"array hold values that are not in legend \"isprs\": 7 \(1 px\)"):
         evaluate(np.zeros((1, 3), np.uint8), reference, ISPRS)
@@ -82,7 +82,7 @@ def test_labels_of_any_integer_type_are_read_alike(dtype):
     assert evaluate(CLASSES.astype(dtype), CLASSES, ISPRS).matrix.overall_accuracy == 1
 
 
-def test_a_prediction_that_covers_a_part_is_said_with_its_share(tmp_path):
+def test_a_prediction_that_covers_a_part_is_reported_with_its_share(tmp_path):
     reference = write_geotiff(tmp_path / "r.tif", np.zeros((20, 20), np.uint8))
     half = evaluate(write_geotiff(tmp_path / "half.tif", np.zeros((20, 10), np.uint8)), reference, ISPRS)
     assert half.notes == [
@@ -103,7 +103,7 @@ def test_plain_pixels_of_one_size_are_compared_without_a_word(tmp_path):
         evaluate(plain, np.vstack([CLASSES, CLASSES]), ISPRS)
 
 
-def test_many_made_up_tiles_are_said_to_be_synthetic_once(tmp_path):
+def test_many_made_up_tiles_are_reported_to_be_synthetic_once(tmp_path):
     tags = {"SYNTHETIC": "miniature city"}
     pairs = [(write_geotiff(tmp_path / f"{number}.tif", CLASSES, tags=tags), CLASSES) for number in range(3)]
     found = evaluate_pairs(pairs, ISPRS)
@@ -167,7 +167,7 @@ def test_the_name_that_agrees_farthest_is_paired_and_other_files_are_none(tmp_pa
     assert pair_tiles(tmp_path / "p", tmp_path / "r") == [(tmp_path / "p/a_1_x.tif", tmp_path / "r/a_1_x_full.TIF")]
 
 
-def test_a_card_without_the_layer_of_its_protocol_says_how_to_name_it(tmp_path):
+def test_a_card_without_the_layer_of_its_protocol_is_an_error_with_its_remedy(tmp_path):
     card = DatasetCard.load("isprs_vaihingen")
     layout = {name: one for name, one in card.layout.items() if name != "labels_eroded"}
     bare = card.model_copy(update={"layout": layout})

@@ -160,7 +160,7 @@ def test_checksums_are_compared_where_the_file_lies_there(tmp_path: Path) -> Non
     assert inspect_dataset(str(tmp_path / "data"), card).problems == []
 
 
-def test_a_folder_that_holds_nothing_of_it_says_what_was_expected(tmp_path: Path) -> None:
+def test_a_folder_without_files_of_the_dataset_has_a_problem_with_the_expected_path(tmp_path: Path) -> None:
     assert "no file lies where the card expects it" in problems(tmp_path, "xbd")[0]
 
 
