@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
+from geotiff import write_geotiff
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
@@ -55,10 +55,7 @@ def reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
 @pytest.fixture
 def labels(tmp_path: Path) -> Path:
-    profile = dict(driver="GTiff", width=8, height=8, count=1, dtype="uint8", crs="EPSG:32615")
-    with rasterio.open(tmp_path / "labels.tif", "w", transform=rasterio.Affine(1, 0, 0, 0, -1, 8), **profile) as file:
-        file.write(np.ones((1, 8, 8), np.uint8))
-    return tmp_path / "labels.tif"
+    return write_geotiff(tmp_path / "labels.tif", np.ones((8, 8), np.uint8), crs="EPSG:32615", origin=(0, 8))
 
 
 def test_heights(reach) -> None:
