@@ -47,7 +47,7 @@ def city_evidence(seed: int) -> pd.DataFrame:
     """Evidence and truth of one city whose resolutions, event, season and sensors come from the seed."""
     rng = np.random.default_rng([seed, 2011])
     before_m, after_m = rng.uniform(*GSD_M, 2)
-    city = City(seed, round(CITY_M / before_m), before_m, event=replace(Event.drawn(seed), gsd_m=float(after_m)))
+    city = City(seed, round(CITY_M / before_m), before_m, event=replace(Event.draw(seed), gsd_m=float(after_m)))
     buildings = city.buildings
     outlines = buildings[["id", "geometry"]].astype({"id": str})
     outlines.geometry = outlines.geometry.translate(*rng.normal(0, FOOTPRINT_ERROR_M, 2))

@@ -28,7 +28,7 @@ from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.grid import whole
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.synthetic import City
-from deepnets4eo.synthetic.write import synthetic_tag, write_raster
+from deepnets4eo.synthetic.write import write_raster
 
 MAIN = ("impervious", "building", "low_vegetation", "tree", "car")
 ERODED, ERODE_PX = "labels_eroded", 3
@@ -125,7 +125,7 @@ def miniature(out: Path) -> BenchmarkScenes:
             part[f"city-{seed}"] = {name: str(folder / f"{name}.tif") for name in ("image", "dsm", "labels")}
             if not (folder / "labels.tif").exists():
                 city = City(seed, SIZE_PX, GSD_M)
-                tags, irrg = synthetic_tag(city), np.ascontiguousarray(city.image[[3, 0, 1]])
+                tags, irrg = city.tags, np.ascontiguousarray(city.image[[3, 0, 1]])
                 with CogWriter(folder / "image.tif", city.grid, count=3, band_names=IRRG, tags=tags) as cog:
                     cog.write(whole(city.grid), irrg)
                 write_raster(folder / "dsm.tif", city.grid, city.dsm, tags)

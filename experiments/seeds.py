@@ -23,7 +23,7 @@ from deepnets4eo.grid import whole
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import LABELS
 from deepnets4eo.synthetic import City
-from deepnets4eo.synthetic.write import BAND_NAMES, synthetic_tag, write_raster
+from deepnets4eo.synthetic.write import BAND_NAMES, write_raster
 from deepnets4eo.terrain import composite_raster
 from deepnets4eo.terrain.composites import Channel
 
@@ -235,7 +235,7 @@ def _city(city: City, folder: Path, bands: Sequence[int]) -> dict[str, str]:
     paths = {name: folder / f"{name}.tif" for name in ("image", "dsm", LABELS)}
     if not paths[LABELS].exists():
         folder.mkdir(parents=True, exist_ok=True)
-        tags, names = synthetic_tag(city), [BAND_NAMES[band] for band in bands]
+        tags, names = city.tags, [BAND_NAMES[band] for band in bands]
         with CogWriter(paths["image"], city.grid, count=len(bands), band_names=names, tags=tags) as cog:
             cog.write(whole(city.grid), np.ascontiguousarray(city.image[list(bands)]))
         write_raster(paths["dsm"], city.grid, city.dsm, tags)

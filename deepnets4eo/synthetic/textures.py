@@ -33,7 +33,7 @@ def noise_tile(
 
 
 class Textures:
-    """The three noise fields of one place, addressed in pixels.
+    """The three noise fields of one city, addressed in pixels.
 
     >>> textures = Textures(np.random.default_rng(0), gsd_m=0.5)
     >>> textures.window("fine", 0, 4, 6).shape
