@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from real_tiles import places as real_places
+from real_tiles import tile_folds as real_places
 from tile_rows import TableOf, tile_rows, tile_table
 
 from deepnets4eo.baselines import ExpertRules

@@ -26,8 +26,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from fuzzing.harness import ACCEPTED, HANG, LIMIT_S, REFUSED, TRACEBACK, Outcome, broken, run_case
+from fuzzing.make_seeds import make_seeds
 from fuzzing.readers import READERS
-from fuzzing.seed_files import make_seeds
 
 CRASH = "crash"
 MEMORY_BYTES = 4 * 2**30  # beyond what a worker has when it begins
@@ -116,7 +116,7 @@ def _serve(
                 number = waiting.pop()
                 ours.send(number)
                 if not ours.poll(limit_s + GRACE_S):
-                    outcomes.append(_lost(number, HANG))
+                    outcomes.append(_missing_outcome(number, HANG))
                     break
                 outcome, peak = ours.recv()
                 outcomes.append(outcome)
@@ -126,7 +126,7 @@ def _serve(
                 ours.send(None)
         except (EOFError, ConnectionError):
             worker.join()
-            outcomes.append(_lost(number, CRASH, f"exit code {worker.exitcode}"))
+            outcomes.append(_missing_outcome(number, CRASH, f"exit code {worker.exitcode}"))
         if worker.is_alive():
             worker.join(GRACE_S) if not waiting else worker.kill()
         worker.join()
@@ -137,7 +137,7 @@ def _line(one: Outcome) -> str:
     return f"case {one.number}: {one.reader}: {one.ending}: {last[0][:300]}"
 
 
-def _lost(number: int, ending: str, detail: str = "") -> Outcome:
+def _missing_outcome(number: int, ending: str, detail: str = "") -> Outcome:
     return Outcome(number, READERS[number % len(READERS)].name, ending, 0.0, detail)
 
 
@@ -184,7 +184,7 @@ def _clear_peak() -> None:
 
 
 def _peak_mb() -> float:
-    """Peak memory (resident) of this process since `_clear_peak`, MB; 0 where the system does not say."""
+    """Peak memory (resident) of this process since `_clear_peak`, MB; 0 where the system does not report it."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:

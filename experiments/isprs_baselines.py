@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from real_tiles import IRRG, places
+from real_tiles import IRRG, tile_folds
 from tile_rows import SPLIT, TableOf, tile_table
 
 from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row, contact_sheet, run_possible, write_table
@@ -177,7 +177,7 @@ def whole_table(table: Sequence[Row], found: BenchmarkScenes, out: Path, card: D
 def crops(table: Sequence[Row], root: Path, out: Path) -> str:
     """The rows on a real crop of each dataset; their reference has no borders as it comes, so there is one table each."""
     texts = []
-    for tile, (legend, folds) in places(root, out / "tiles", ["vaihingen", "potsdam"]).items():
+    for tile, (legend, folds) in tile_folds(root, out / "tiles", ["vaihingen", "potsdam"]).items():
         published = DatasetCard.load(f"isprs_{tile}").published
         notes = {"published": "on the whole dataset, not comparable", "network features": FEATURE_NOTE}
         text = TableOf(f"ISPRS rows on a real crop of {tile.capitalize()}", published, notes, MAIN)

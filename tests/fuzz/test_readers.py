@@ -16,8 +16,9 @@ sys.path.insert(0, str(EXPERIMENTS))
 from fuzzing import harness  # noqa: E402
 from fuzzing.byte_mutators import BYTE_MUTATORS  # noqa: E402
 from fuzzing.harness import ACCEPTED, REFUSED, TRACEBACK, broken, read_within, run_case  # noqa: E402
+from fuzzing.make_seeds import make_seeds  # noqa: E402
 from fuzzing.readers import READERS, Reader  # noqa: E402
-from fuzzing.seed_files import Seed, make_seeds  # noqa: E402
+from fuzzing.seed import Seed  # noqa: E402
 from fuzzing.tree_mutators import mutate_tree  # noqa: E402
 
 CASES = 240
@@ -28,7 +29,7 @@ SLOW = {
     "register",
     "rasterize osm",
     "rasterize --rules",
-    "Judge",
+    "DecisionModel",
     "check pairs",
 }
 REFUSED_ALWAYS = {"train", "first weights", "options"}  # they look for data, a whole VGG, sensible words
