@@ -1,11 +1,10 @@
-"""Tiny made-up folders laid out as a dataset's card says, for tests of readers and checks."""
+"""Tiny made-up folders with the layout of a dataset card, for tests of readers and checks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import rasterio
-from rasterio.transform import from_origin
+from geotiff import write_geotiff
 
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import Legend
@@ -62,13 +61,9 @@ def pixels(layer: str, seed: int, legend: Legend, *, colored: bool) -> np.ndarra
 
 
 def write(path: Path, array: np.ndarray, *, east: int = 0) -> None:
-    """Save an array; a TIFF gets a place `east` tiles to the east, other formats have none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    driver = {".png": "PNG", ".jpg": "JPEG"}.get(path.suffix, "GTiff")
-    placed = {} if driver != "GTiff" else {
-        "alpha": "NO", "crs": "EPSG:32632", "transform": from_origin(5e5 + east * SIDE * 0.5, 5.4e6, 0.5, 0.5)
-    }  # fmt: skip
-    count, height, width = array.shape
-    with rasterio.open(path, "w", driver=driver, count=count, height=height, width=width, dtype=array.dtype,
-                       **placed) as file:  # fmt: skip
-        file.write(array)
+    """Save an array (C, H, W); a GeoTIFF lies `east` tiles to the east, other formats have no georeference."""
+    driver = {".png": "PNG", ".jpg": "JPEG"}.get(path.suffix)
+    if driver:
+        write_geotiff(path, array, crs=None, driver=driver)
+    else:
+        write_geotiff(path, array, crs="EPSG:32632", origin=(5e5 + east * SIDE * 0.5, 5.4e6), gsd=0.5, alpha="NO")

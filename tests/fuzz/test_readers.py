@@ -50,16 +50,22 @@ def test_damaged_files_end_in_a_result_or_an_error_of_the_package(sound: dict[st
 
 
 def test_each_reader_takes_some_of_its_sound_files(sound: dict[str, list[Seed]], tmp_path: Path) -> None:
-    """Else its cases would end at the door."""
+    """A reader that refuses all sound files would not be tested by damaged ones."""
     quick = [reader for reader in READERS if reader.name not in SLOW | REFUSED_ALWAYS]
     assert len(quick) > 40
     for reader in quick:
-        endings = [
+        endings = (
             read_within(reader, seed.path, tmp_path / f"{reader.name}-{kind}-{number}", sound)
             for kind in reader.kinds
             for number, seed in enumerate(sound[kind])
-        ]
-        assert ACCEPTED in [ending for ending, _ in endings], (reader.name, endings)
+        )
+        refused: list[str] = []
+        for ending, detail in endings:
+            if ending == ACCEPTED:
+                break
+            refused.append(detail[-300:])
+        else:
+            pytest.fail(f"{reader.name} refuses all its sound files: {refused}")
 
 
 def test_a_case_is_the_same_each_time(sound: dict[str, list[Seed]], tmp_path: Path) -> None:
