@@ -25,7 +25,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from fuzzing.harness import ACCEPTED, HANG, LIMIT_S, REFUSED, TRACEBACK, Outcome, broken, run_case
+from fuzzing.harness import ACCEPTED, HANG, LIMIT_S, REFUSED, TRACEBACK, Outcome, broken_cases, run_case
 from fuzzing.make_seeds import make_seeds
 from fuzzing.readers import READERS
 
@@ -40,14 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     with tempfile.TemporaryDirectory() as folder:
         outcomes, peaks = run_cases(options.seed, _numbers(options), options.jobs, Path(folder), options.limit)
-    for one in broken(outcomes):
+    for one in broken_cases(outcomes):
         print(_line(one))
         if options.only is not None:
             print(one.detail)
     print(table(outcomes, peaks))
     if options.json:
         options.json.write_text(json.dumps([asdict(one) for one in outcomes]), encoding="utf-8")
-    return 1 if broken(outcomes) else 0
+    return 1 if broken_cases(outcomes) else 0
 
 
 def run_cases(
@@ -143,11 +143,11 @@ def _missing_outcome(number: int, ending: str, detail: str = "") -> Outcome:
 
 def _say(outcomes: Sequence[Outcome], waiting: Sequence[int]) -> None:
     """Broken cases as they come, and every 500 cases how far it is."""
-    for one in broken(outcomes[-1:]):
+    for one in broken_cases(outcomes[-1:]):
         print(_line(one), file=sys.stderr, flush=True)
     if len(outcomes) % 500 == 0:
         print(
-            f"{len(outcomes)} cases done, {len(broken(outcomes))} broken, {len(waiting)} left",
+            f"{len(outcomes)} cases done, {len(broken_cases(outcomes))} broken, {len(waiting)} left",
             file=sys.stderr,
             flush=True,
         )

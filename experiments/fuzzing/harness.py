@@ -115,6 +115,6 @@ def alarm(limit_s: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def broken(outcomes: Sequence[Outcome]) -> list[Outcome]:
+def broken_cases(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The outcomes that break the contract."""
     return [one for one in outcomes if one.ending not in (ACCEPTED, REFUSED)]

@@ -15,7 +15,7 @@ sys.path.insert(0, str(EXPERIMENTS))
 
 from fuzzing import harness  # noqa: E402
 from fuzzing.byte_mutators import BYTE_MUTATORS  # noqa: E402
-from fuzzing.harness import ACCEPTED, REFUSED, TRACEBACK, broken, read_within, run_case  # noqa: E402
+from fuzzing.harness import ACCEPTED, REFUSED, TRACEBACK, broken_cases, read_within, run_case  # noqa: E402
 from fuzzing.make_seeds import make_seeds  # noqa: E402
 from fuzzing.readers import READERS, Reader  # noqa: E402
 from fuzzing.seed import Seed  # noqa: E402
@@ -43,7 +43,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Seed]]:
 def test_damaged_files_end_in_a_result_or_an_error_of_the_package(sound: dict[str, list[Seed]], tmp_path: Path) -> None:
     numbers = [number for number in range(2 * CASES) if READERS[number % len(READERS)].name not in SLOW][:CASES]
     outcomes = [run_case(number, 0, sound, tmp_path) for number in numbers]
-    assert [(one.number, one.reader, one.detail[-1500:]) for one in broken(outcomes)] == []
+    assert [(one.number, one.reader, one.detail[-1500:]) for one in broken_cases(outcomes)] == []
     counts = Counter(one.ending for one in outcomes)
     assert counts[ACCEPTED] > CASES / 10, "mutators that damage everything find nothing"
     assert counts[REFUSED] > CASES / 10, "mutators that damage nothing find nothing"
