@@ -46,17 +46,17 @@ def class_places(seed: int, num_classes: int) -> np.ndarray:
 
 def pixels(layer: str, seed: int, legend: Legend, *, colored: bool) -> np.ndarray:
     """(C, 64, 64): labels of all classes, heights in float32, else an image that shows the classes."""
-    places = class_places(seed, legend.num_classes)
+    classes = class_places(seed, legend.num_classes)
     if layer.startswith("labels"):
-        labels = np.array(legend.values, np.uint8)[places]
+        labels = np.array(legend.values, np.uint8)[classes]
         if layer == "labels_eroded":
             labels[:, ::8] = labels[:, 7::8] = 255
         return legend.decode(labels) if colored else np.where(labels == 255, 0, labels)[None].astype(np.uint8)
     if layer in ("dsm", "ndsm", "dtm", "agl"):
-        heights = 3.0 * places[None]
+        heights = 3.0 * classes[None]
         return heights.astype(np.uint8 if layer == "ndsm" else np.float32)
     noise = np.random.default_rng(seed).integers(0, 20, (3, SIDE, SIDE))
-    image = (legend.colors[places].transpose(2, 0, 1) // 2 + 40 + noise).astype(np.uint8)
+    image = (legend.colors[classes].transpose(2, 0, 1) // 2 + 40 + noise).astype(np.uint8)
     return image[:1] if layer == "intensity" else image[[0, 1, 2, 0]] if layer == "image_rgbir" else image
 
 

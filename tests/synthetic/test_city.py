@@ -1,4 +1,4 @@
-"""The miniature city is one coherent place: image, heights, labels, vectors and the event agree with each other."""
+"""The miniature city is one coherent scene: image, heights, labels, vectors and the event agree with each other."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A seed's city is the same in every release, on every machine: measured figures and the demo rest on these cities.
 
-What is compared are means over blocks, not bits, so that the rounding of a processor does not matter. After a wanted
+Compared are means over blocks, not bits, so that the rounding of a processor does not matter. After an intended
 change, `python tests/synthetic/test_same_city.py` writes the numbers anew; say in the changelog that cities changed.
 """
 
