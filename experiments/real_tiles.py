@@ -3,7 +3,8 @@
 Usage: python experiments/real_tiles.py --samples ROOT --out FOLDER     (other experiments import `tile_folds`)
 
 Each tile is cut across, where more classes lie on both sides, into two halves with 32 px between them that
-are not used; each half trains in one fold and is tested on in the other. Absent samples are skipped with a warning. Heights above ground come from the whole tile's surface alone, labels have no part in them.
+are not used; each half trains in one fold and is tested on in the other. Absent samples are skipped with a warning.
+Heights above ground are computed from the surface of the whole tile, without the labels.
 """
 
 from __future__ import annotations
