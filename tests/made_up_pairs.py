@@ -17,7 +17,7 @@ SIDE_PX, GSD_M = 128, 0.5
 
 @cache
 def make_city(seed: int) -> City:
-    """A city whose two images lie right on each other, with all grades in equal shares, wherever they are."""
+    """A city with aligned images and all grades in equal shares, at random positions."""
     event = Event(shift_px=(0.0, 0.0), rotation_deg=0.0, damage_shares=(1, 1, 1, 1), clustering=0.0)
     return City(seed, SIDE_PX, GSD_M, event=event)
 
@@ -57,8 +57,7 @@ def write_bright(root: Path, seeds: tuple[int, ...]) -> Path:
             ("post-event", "post_disaster", city.post.image[:1]),
             ("target", "building_damage", mask[None]),
         ):
-            path = root / folder / f"{stem}_{name}.tif"
-            write_geotiff(path, image, crs="EPSG:32633", transform=city.grid.affine)
+            write_geotiff(root / folder / f"{stem}_{name}.tif", image, crs="EPSG:32633", transform=city.grid.affine)
     return root
 
 
