@@ -150,10 +150,10 @@ def test_a_recipe_says_which_part_it_learnt_from_and_takes_the_cards_legend(tmp_
     recipe, _ = load_recipe("unet-resnet34", data=tmp_path, overrides=overrides)
     assert recipe.legend == "isprs"
     prepared = prepare(recipe)
-    assert len(prepared.parts.scenes) == 12
+    assert len(prepared.split.scenes) == 12
     expected = {"name": "isprs_vaihingen", "split": "deepnetsforeo", "part": "train"}
-    assert prepared.parts.describe()["dataset"] == expected
-    assert prepared.parts.to_geojson()["split"]["dataset"] == expected
+    assert prepared.split.describe()["dataset"] == expected
+    assert prepared.split.to_geojson()["split"]["dataset"] == expected
 
 
 def test_globs_of_a_recipe_give_way_to_the_card_and_names_of_layers_do_not(tmp_path: Path) -> None:

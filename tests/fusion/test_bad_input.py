@@ -124,9 +124,12 @@ def test_runs_of_other_classes_or_in_another_order_are_not_started_from(data, tm
     other = made_run(tmp_path / "c", turned, "dsm", 1)
     words = ["model.options={streams: [3, 1], network: segnet, options: {width: 2}}"]
     assert train(data, "residual-correction", *words, f"model.encoder_weights={image},{other}") == 2
-    assert f"the run {other} tells high, middle, low apart, this one low, middle, high" in capsys.readouterr().err
+    assert f"the run {other} has the classes high, middle, low, this one low, middle, high" in capsys.readouterr().err
     assert train(data, "residual-correction", *words, f"model.encoder_weights={high},{image}") == 2
-    assert "the runs saw dsm, image, the layers are image, dsm. Name the runs in the order" in capsys.readouterr().err
+    assert (
+        "the runs have the layers dsm, image, this one has image, dsm. Name the runs in the order"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("dropout", ["{}", "{dsm: 0.4}"])
@@ -254,7 +257,7 @@ def test_a_layer_without_any_valid_pixel_is_named(data):
 
 def test_classes_without_a_training_pixel_are_named(tmp_path, caplog):
     found = prepared(make(tmp_path / "data", shown=(0, 2)))
-    warn_of_lacking(found.parts, found.pixels)
+    warn_of_lacking(found.split, found.pixels)
     assert "No training pixel shows middle: never learnt" in caplog.text
     assert "validation" not in caplog.text
 
@@ -263,7 +266,7 @@ def test_a_validation_part_without_labels_is_said(data, caplog):
     write(data / "p1" / "labels.tif", np.full((1, SIDE, SIDE), 255, "u1"))
     found = prepared(data, "data.split=scenes", "data.val_scenes=[p1]")
     with caplog.at_level(logging.WARNING):
-        warn_of_lacking(found.parts, found.pixels)
+        warn_of_lacking(found.split, found.pixels)
     assert "No pixel of the validation part is labelled: all scores are NaN" in caplog.text
 
 

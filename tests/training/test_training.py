@@ -22,7 +22,7 @@ from deepnets4eo.errors import InputError, LabelError, OutputError, RunError
 from deepnets4eo.grid import Window
 from deepnets4eo.segmenters import networks
 from deepnets4eo.training.criterion import class_weights
-from deepnets4eo.training.data import SampleReader, TrainLoader, WindowPlan
+from deepnets4eo.training.data import TrainLoader
 from deepnets4eo.training.recipe import Recipe, resolve
 from deepnets4eo.training.scenes import find_sources
 from deepnets4eo.training.segmentation import load_legend, prepare
@@ -145,7 +145,7 @@ def test_a_run_has_its_tree_and_learns_the_colours(data: Path, tiny: str, tmp_pa
     counted = dict.fromkeys(NAMES, 0)
     prepared = prepare(make_recipe(f"data.folders=[{data}]"))
     for number in range(2):
-        place, train = make_place(number), prepared.parts.mask(number, TRAIN, Window(0, 0, 128, 128))
+        place, train = make_place(number), prepared.split.mask(number, TRAIN, Window(0, 0, 128, 128))
         for value, name in enumerate(NAMES):
             counted[name] += int((train & (place["labels"][0] == value)).sum())
     assert notes["training_pixels"] == counted
@@ -211,9 +211,9 @@ def test_what_validation_blocks_show_never_reaches_the_weights(data: Path, tiny:
     recipe = make_recipe("data.block_px=32", "data.buffer_px=4", "train.keep=last")
     run = deepnets4eo.train(recipe, tmp_path / "a", data=data)
     prepared = prepare(resolve(recipe.to_dict(), [f"data.folders=[{data}]"], kind=Recipe))
-    for number, named in enumerate(prepared.parts.scenes):
+    for number, named in enumerate(prepared.split.scenes):
         place = make_place(number)
-        hidden = prepared.parts.mask(number, VAL, Window(0, 0, 128, 128))
+        hidden = prepared.split.mask(number, VAL, Window(0, 0, 128, 128))
         assert hidden.any()
         place["image"][:, hidden] = 7
         place["labels"][:, hidden] = 1
@@ -225,7 +225,7 @@ def test_what_validation_blocks_show_never_reaches_the_weights(data: Path, tiny:
 def test_training_labels_keep_the_buffer_from_validation(data: Path, tiny: str) -> None:
     prepared = prepare(make_recipe("data.block_px=32", "data.buffer_px=4", f"data.folders=[{data}]"))
     window = Window(0, 0, 128, 128)
-    train, val = (prepared.parts.mask(0, part, window) for part in (TRAIN, VAL))
+    train, val = (prepared.split.mask(0, part, window) for part in (TRAIN, VAL))
     rows, cols = np.nonzero(val)
     assert len(rows) > 0
     assert train.any()
@@ -238,7 +238,7 @@ def test_statistics_come_from_valid_training_pixels_alone(data: Path, tiny: str)
     pixels = []
     for number in range(2):
         image = make_place(number)["image"].astype(float)
-        train = prepared.parts.mask(number, TRAIN, Window(0, 0, 128, 128))
+        train = prepared.split.mask(number, TRAIN, Window(0, 0, 128, 128))
         pixels.append(image[:, train & (image != 0).any(axis=0)])
     everything = np.concatenate(pixels, axis=1)
     found = prepared.inputs.layers["image"]
@@ -253,7 +253,7 @@ def test_validation_counts_each_labelled_pixel_once(data: Path, tiny: str, tmp_p
     expected = 0
     for number in range(2):
         place = make_place(number)
-        val = prepared.parts.mask(number, VAL, Window(0, 0, 128, 128))
+        val = prepared.split.mask(number, VAL, Window(0, 0, 128, 128))
         expected += int((val & (place["labels"][0] != 255) & (place["image"] != 0).any(axis=0)).sum())
     assert metrics(run)["pixels"] == expected
 
@@ -336,9 +336,8 @@ def test_balanced_windows_show_rare_classes_as_often_as_others(tmp_path: Path, t
         ]
         recipe = make_recipe(*overrides, f"data.folders=[{tmp_path / 'data'}]")
         prepared = prepare(recipe)
-        reader = SampleReader(prepared.parts, prepared.inputs)
-        places = WindowPlan(prepared.parts, prepared.cells, recipe).places(0)
-        shares[sampling] = np.mean([bool((reader.train(place)["mask"] == 1).any()) for place in places])
+        samples = prepared.samples()
+        shares[sampling] = np.mean([bool((samples.read(one)["mask"] == 1).any()) for one in samples.windows(0)])
         assert prepared.pixels[1] == 64
     assert shares["balanced"] > 2 * shares["random"]
 

@@ -23,12 +23,12 @@ KEPT_PIXELS = 1000  # a window, for the percentiles
 MOST_PAIRS = 64  # evenly spread, the statistics of all training are made of
 
 
-def measure_pairs(pairs: Sequence[LabelledPair]) -> InputSpec:
-    """Bands, range, scaling and ground size of a pixel over training pairs, near their buildings.
+def measure_pairs(pairs: Sequence[LabelledPair], *, most_pairs: int = MOST_PAIRS) -> InputSpec:
+    """Bands, range, scaling and ground size of a pixel, near the buildings of at most `most_pairs` training pairs.
 
     Errors: InputError where pairs differ in their bands, or show nothing valid near a building.
     """
-    chosen = [pairs[round(at)] for at in np.linspace(0, len(pairs) - 1, min(len(pairs), MOST_PAIRS))]
+    chosen = [pairs[round(at)] for at in np.linspace(0, len(pairs) - 1, min(len(pairs), most_pairs))]
     layers = {name: _measure(chosen, name) for name in (PRE, POST)}
     known = [pair.gsd_m for pair in pairs if pair.gsd_m is not None]
     return InputSpec(layers, round(float(np.median(known)), 6) if known else None)
