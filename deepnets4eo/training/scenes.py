@@ -112,10 +112,29 @@ def open_scenes(data: DataSection, layers: Sequence[str], legend: Legend) -> lis
 
 
 def open_layers(data: DataSection, layers: Sequence[str]) -> list[NamedScene]:
-    """Open the scenes of a recipe with the given layers, sorted by name; their target need not be labels of a legend.
+    """Open the scenes of a recipe with the given layers, for tasks whose target is not labels of a legend.
 
-    data : `scenes`, or `folders` and `layers`; the layouts of dataset cards are for labels.
-    Errors: InputError when there is none, or when one lacks a layer.
+    Parameters
+    ----------
+    data
+        `scenes`, or `folders` and `layers`; the layouts of dataset cards are for labels.
+    layers
+        Inputs and targets.
+
+    Returns
+    -------
+    Scenes, sorted by name.
+
+    Raises
+    ------
+    InputError
+        When there is none, or when one lacks a layer.
+
+    Examples
+    --------
+    ```python
+    scenes = open_layers(recipe.data, ["image", "height"])
+    ```
     """
     found = _sources(data)
     opened = {name: _open_layers(name, sources, data, layers) for name, sources in found.items()}

@@ -56,9 +56,27 @@ class Moments:
 
 
 def measure_inputs(split: DataSplit[Any], layers: Sequence[str], *, most_windows: int = MOST_WINDOWS) -> InputSpec:
-    """Scaling, range and GSD of the training part, from at most `most_windows` of its windows, evenly spread.
+    """Measure scaling, range and GSD of the training part.
 
     Peak memory: one window and 1 MB a layer and band.
+
+    Parameters
+    ----------
+    split
+        Scenes and their parts.
+    layers
+        Inputs of the segmenter, in order.
+    most_windows
+        So many windows at most are read, evenly spread.
+
+    Returns
+    -------
+    Per band: mean and standard deviation, and the range (1st to 99th percentile), in the units of the files.
+
+    Raises
+    ------
+    InputError
+        When a layer has other bands in another scene, or no pixel of the training part is valid.
     """
     moments = {layer: Moments(_bands(split, layer)) for layer in layers}
     kept: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
@@ -76,7 +94,7 @@ def measure_inputs(split: DataSplit[Any], layers: Sequence[str], *, most_windows
         raise InputError(_nothing_valid(split, layers))
     seen = {layer: np.concatenate(found, axis=1) for layer, found in kept.items()}
     for layer in layers:
-        _warn_of_far(split, layer, moments[layer].std, seen[layer], extremes)
+        _warn_of_outliers(split, layer, moments[layer].std, seen[layer], extremes)
     known = [gsd for named in split.scenes if (gsd := scene_gsd_m(named.scene)) is not None]
     specs = {layer: _layer_input(split, layer, moments[layer], seen[layer]) for layer in layers}
     return InputSpec(specs, round(float(np.median(known)), 6) if known else None)
@@ -91,7 +109,7 @@ def class_cells(split: DataSplit[LabelledScene]) -> list[ClassCells]:
 
 
 def warn_of_lacking(split: DataSplit[LabelledScene], pixels: Sequence[int]) -> None:
-    """Say which classes no training pixel shows, and that nothing is validated where no label is; pixels : (K,)."""
+    """Warn of classes that no training pixel shows, and of a validation part without labels; pixels : (K,)."""
     legend = split.scenes[0].labels.legend
     lacking = [name for name, count in zip(legend.names, pixels, strict=True) if not count]
     if lacking:
@@ -108,7 +126,7 @@ def warn_of_lacking(split: DataSplit[LabelledScene], pixels: Sequence[int]) -> N
 
 
 def _nothing_valid(split: DataSplit[Any], layers: Sequence[str]) -> str:
-    """Which layers are to blame: those that are valid nowhere in a scene, if there are any."""
+    """Names the layers that are valid nowhere in a scene, if there are any."""
     empty = [
         f"layer {layer!r} ({named.sources[layer]}) has none at all"
         for named in split.scenes
@@ -119,14 +137,14 @@ def _nothing_valid(split: DataSplit[Any], layers: Sequence[str]) -> str:
     return f"the training part has no valid pixel{which}. Check the nodata of the layers, and data.split."
 
 
-def _warn_of_far(
+def _warn_of_outliers(
     split: DataSplit[Any],
     layer: str,
     std: NDArray[np.float64],
     pixels: NDArray[np.float32],
     extremes: dict[tuple[str, int], list[NDArray[np.float32]]],
 ) -> None:
-    """Name the first file whose undeclared nodata or spikes make the deviation (C,) say nothing about the rest (C, n)."""
+    """Warn of the first file whose undeclared nodata or spikes decide the deviation (C,) of all pixels (C, n)."""
     ends = [(scene, np.concatenate(found, axis=1)) for (name, scene), found in extremes.items() if name == layer]
     for band in range(len(std)):
         values = np.concatenate([pixels[band], *(found[band] for _, found in ends)])
@@ -134,10 +152,12 @@ def _warn_of_far(
         if far is None or not far.dominates_std(float(std[band]), values):
             continue
         scenes = [scene for scene, found in ends if far.others(found[band]).size < found[band].size]
-        _say_far(split, layer, far, scenes, (float(std[band]), float(far.others(values).std(dtype=np.float64))))
+        _log_outliers(split, layer, far, scenes, (float(std[band]), float(far.others(values).std(dtype=np.float64))))
 
 
-def _say_far(split: DataSplit[Any], layer: str, far: Outliers, scenes: Sequence[int], std: tuple[float, float]) -> None:
+def _log_outliers(
+    split: DataSplit[Any], layer: str, far: Outliers, scenes: Sequence[int], std: tuple[float, float]
+) -> None:
     named = split.scenes[scenes[0]]
     more = f" and {len(scenes) - 1} more" if len(scenes) > 1 else ""
     remedy = (
