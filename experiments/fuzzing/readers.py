@@ -245,9 +245,9 @@ def _footprints(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def _outcome(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.benchmark.rows import _finished
+    from deepnets4eo.benchmark.rows import _read_outcome
 
-    return _finished(main, {}, {})
+    return _read_outcome(main, {}, {})
 
 
 def _pairs(main: Path, out: Path, sound: Seeds) -> object:

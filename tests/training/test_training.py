@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
 import torch
-from rasterio.transform import from_origin
+from geotiff import write_geotiff
 from safetensors.torch import load_file
 from torch import nn
 
@@ -43,14 +42,6 @@ TREE = {
 }  # fmt: skip
 
 
-def write_raster(path: Path, array: np.ndarray, nodata: float | None = None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    count, height, width = array.shape
-    profile = dict(driver="GTiff", count=count, height=height, width=width, dtype=array.dtype, nodata=nodata)
-    with rasterio.open(path, "w", crs="EPSG:32631", transform=from_origin(5e5, 5e6, 0.5, 0.5), **profile) as file:
-        file.write(array)
-
-
 def make_place(seed: int, size_px: int = 128) -> dict[str, np.ndarray]:
     """Squares of three colours with noise; a corner without data, a stripe of void; heights that follow the class."""
     rng = np.random.default_rng(seed)
@@ -65,7 +56,7 @@ def make_place(seed: int, size_px: int = 128) -> dict[str, np.ndarray]:
 
 def write_place(folder: Path, place: dict[str, np.ndarray]) -> None:
     for name, array in place.items():
-        write_raster(folder / f"{name}.tif", array, nodata=0 if name == "image" else None)
+        write_geotiff(folder / f"{name}.tif", array, gsd=0.5, nodata=0 if name == "image" else None)
 
 
 @pytest.fixture(autouse=True)
@@ -346,7 +337,7 @@ def test_label_colours_and_other_legends_are_understood(data: Path, tiny: str, t
     for number in range(2):
         labels = make_place(number)["labels"][0]
         colors = np.where(labels == 255, 0, COLORS[labels % 3].transpose(2, 0, 1)).astype("uint8")
-        write_raster(data / f"place{number}" / "labels.tif", colors)
+        write_geotiff(data / f"place{number}" / "labels.tif", colors, gsd=0.5)
     run = deepnets4eo.train(make_recipe("train.epochs=1"), tmp_path / "run", data=data)
     assert metrics(run)["pixels"] > 0
 
@@ -438,7 +429,7 @@ def test_a_forest_learns_a_real_crop_stored_in_another_label_order(real_data: Pa
 
 def test_a_hidden_class_comes_back_with_another_nodata(data: Path, tiny: str, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(2):
-        write_raster(data / f"place{number}" / "labels.tif", make_place(number)["labels"], nodata=0)
+        write_geotiff(data / f"place{number}" / "labels.tif", make_place(number)["labels"], gsd=0.5, nodata=0)
     hidden = prepare(make_recipe(f"data.folders=[{data}]"))
     assert hidden.pixels[0] == 0
     assert "declares the value of class red as nodata" in caplog.text
