@@ -49,8 +49,24 @@ class Samples(Protocol):
 class SceneSamples:
     """Windows of scenes drawn at random by area. A task adds its target: `target_layers`, and `target` of what was read.
 
-    split : the scenes and their parts; nothing of a validation block is shown, but for leaky splits.
-    inputs : layers and scaling. recipe : `data.tile_px`, `data.windows_per_epoch` and `train.seed` of it.
+    Parameters
+    ----------
+    split
+        The scenes and their parts; nothing of a validation block is shown, but for leaky splits.
+    inputs
+        Layers and scaling.
+    recipe
+        Its `data.tile_px`, `data.windows_per_epoch` and `train.seed` are used.
+
+    Examples
+    --------
+    ```python
+    class HeightSamples(SceneSamples):
+        target_layers = ("height",)
+
+        def target(self, layers, labelled):
+            return {"height": torch.from_numpy(np.where(labelled, layers["height"][0], np.float32(np.nan)))}
+    ```
     """
 
     target_layers: tuple[str, ...] = ()
@@ -194,7 +210,28 @@ class TrainLoader:
 
 @dataclass(frozen=True)
 class ValidationLoader:
-    """Batches of tiles that show each validation pixel once, with its context."""
+    """Batches of tiles that show each validation pixel once, with its context.
+
+    Parameters
+    ----------
+    samples
+        Scenes and target.
+    tile_px
+        Side of a tile, its halo included, in pixels.
+    halo_px
+        Context on each side, where the target is void.
+    batch_size
+        Tiles a batch.
+    workers
+        Threads that read ahead; 0: none.
+
+    Examples
+    --------
+    ```python
+    for batch in ValidationLoader(samples, tile_px=256, halo_px=32, batch_size=8):
+        scores = segmenter.predict_raw(batch["image"].numpy(), margin_px=32)
+    ```
+    """
 
     samples: SceneSamples
     tile_px: int

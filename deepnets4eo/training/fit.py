@@ -94,6 +94,12 @@ def build_segmenter(
     ------
     InputError
         For a network or option that does not exist, or weights that do not fit.
+
+    Examples
+    --------
+    ```python
+    segmenter = build_segmenter(recipe, {"name": "unet", "encoder": "resnet34"}, inputs, legend)
+    ```
     """
     import torch
 
@@ -151,6 +157,12 @@ def fit_segmenter(
         When an epoch has no full batch, or `train.monitor` is none of the scores.
     RunError
         When the loss is not finite, or the checkpoint to resume from is of another recipe.
+
+    Examples
+    --------
+    ```python
+    notes = fit_segmenter(segmenter, samples, criterion, scorer, recipe, Path("runs/heights"), TrainOptions())
+    ```
     """
     import torch
 
@@ -217,6 +229,12 @@ def write_run(
     Returns
     -------
     The run folder, which `load_run` reads.
+
+    Examples
+    --------
+    ```python
+    run = write_run(segmenter, recipe, out, split=split, scores=scorer(segmenter), notes=notes)
+    ```
     """
     write_json(out / SPLIT, split.to_geojson())
     write_json(out / METRICS, scores)

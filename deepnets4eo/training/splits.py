@@ -239,6 +239,12 @@ def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]
     ------
     InputError
         When a part would stay empty.
+
+    Examples
+    --------
+    ```python
+    split = make_split(open_layers(recipe.data, ["image", "height"]), recipe.data)
+    ```
     """
     rule = SplitRule(
         data.split, data.val_share, data.split_seed, val_names=data.val_scenes,

@@ -77,6 +77,12 @@ def measure_inputs(split: DataSplit[Any], layers: Sequence[str], *, most_windows
     ------
     InputError
         When a layer has other bands in another scene, or no pixel of the training part is valid.
+
+    Examples
+    --------
+    ```python
+    inputs = measure_inputs(split, ["image", "dsm"])
+    ```
     """
     moments = {layer: Moments(_bands(split, layer)) for layer in layers}
     kept: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}

@@ -1,6 +1,6 @@
-"""How images are scaled before the network sees them: by all training images, or each scene by its own values.
+"""How images are scaled for the network: by all training images, or each scene by its own values.
 
-Takes scenes and where their buildings lie; reads a few windows there. What training measured travels with the run.
+Takes scenes and where their buildings lie; reads a few windows there. The scaling of the training is kept in the run.
 """
 
 from __future__ import annotations
@@ -77,10 +77,10 @@ def _sample_around_buildings(scene: Scene, name: str, centres: NDArray[np.int64]
     """Valid pixels (C, n) of windows around evenly spread buildings."""
     if not len(centres):
         return []
-    places = np.unique(np.linspace(0, len(centres) - 1, WINDOWS).round().astype(int))
-    found = []
-    for row, col in centres[places]:
+    chosen = np.unique(np.linspace(0, len(centres) - 1, WINDOWS).round().astype(int))
+    pixels = []
+    for row, col in centres[chosen]:
         window = Window(int(row) - WINDOW_PX // 2, int(col) - WINDOW_PX // 2, WINDOW_PX, WINDOW_PX)
         data, valid = scene.layers[name].read(window.clipped(scene.shape))
-        found.append(data[:, valid].astype(np.float32))
-    return found
+        pixels.append(data[:, valid].astype(np.float32))
+    return pixels

@@ -49,7 +49,7 @@ class Graded:
 
     @property
     def auc(self) -> float:
-        """Area under the ROC curve of major damage or worse; NaN where all buildings lie on one side."""
+        """Area under the ROC curve of major damage or worse; NaN where all buildings are damaged, or none."""
         from sklearn.metrics import roc_auc_score
 
         damaged = self.grades >= MAJOR
