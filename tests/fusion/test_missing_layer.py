@@ -190,7 +190,7 @@ def test_augmentation_that_leaves_nothing_out_draws_as_before():
         ("train.modality_dropout={osm: 0.3}", r"expected shares between 0 and 1 of layers in model.layers=\['image', 'dsm'\]"),
         ("train.modality_dropout={dsm: 1.0}", "expected shares between 0 and 1"),
         ("task=baseline", "only networks of the task segmentation"),
-        ("model.layers=[dsm]", "dsm is all that the network sees"),
+        ("model.layers=[dsm]", "dsm is the only layer of the network"),
     ],
 )  # fmt: skip
 def test_dropout_that_means_nothing_is_refused(override, message):

@@ -13,11 +13,12 @@ from made_up_split import SIDE, make_data_split, random_scene
 from torch import nn
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
 from deepnets4eo.tiling.splits import BlockSplit
 from deepnets4eo.training.loop import Fit, fit_network
 from deepnets4eo.training.progress import EpochProgress
 from deepnets4eo.training.recipe import Recipe, resolve
-from deepnets4eo.training.splits import TRAIN, VAL, make_split
+from deepnets4eo.training.splits import TRAIN, VAL, SplitRule, assign_blocks, make_split
 from deepnets4eo.training.statistics import warn_of_lacking
 
 
@@ -75,6 +76,42 @@ def test_a_share_of_scenes_is_validated_on_at_least_one_and_never_all() -> None:
     message = r"leaves 5 of 5 scenes for validation; both parts need one. There are scene0, scene1"
     with pytest.raises(InputError, match=message):
         make_split(scenes, section("data.split=scenes", "data.val_scenes=['*']").data)
+
+
+def test_groups_of_scenes_stay_together() -> None:
+    image, labels = random_scene()
+    scenes = make_data_split([image] * 6, [labels] * 6).scenes
+    groups = ["flood", "quake", "flood", "fire", "quake", "fire"]
+    splits = assign_blocks(scenes, SplitRule("events", 0.3, seed=0), groups)
+    validated = {group for group, split in zip(groups, splits, strict=True) if split.parts == [VAL]}
+    trained = {group for group, split in zip(groups, splits, strict=True) if split.parts == [TRAIN]}
+    assert len(validated) == 1
+    assert validated | trained == set(groups)
+    assert not validated & trained
+    with pytest.raises(
+        InputError, match="data.split=events leaves 0 of 3 events for validation.*choose with data.names"
+    ):
+        assign_blocks(scenes, SplitRule("events", 0.3, 0, val_names=["storm"], names_key="data.names"), groups)
+
+
+def test_objects_are_of_the_part_of_their_centre_unless_they_reach_near_validation() -> None:
+    image, labels = random_scene()
+    split = make_data_split([image], [labels])
+    rng = np.random.default_rng(0)
+    centres = rng.integers(0, SIDE, (300, 2))
+    reach = rng.integers(0, 9, (300, 1))
+    boxes = np.concatenate([centres - reach, centres + reach + 1], axis=1)
+    train, val = split.objects_in(0, centres, boxes)
+    window = Window(-16, -16, SIDE + 32, SIDE + 32)  # with room for boxes beyond the edge
+    learnt, validated = (split.mask(0, part, window) for part in (TRAIN, VAL))
+    outside = np.ones_like(learnt)
+    outside[16:-16, 16:-16] = False
+    for number, (top, left, bottom, right) in enumerate(boxes + 16):
+        row, col = centres[number] + 16
+        assert val[number] == validated[row, col]
+        assert train[number] == (learnt | outside)[top:bottom, left:right].all()
+    assert 10 < train.sum() < 200
+    assert val.sum() > 10
 
 
 def test_areas_and_windows_of_a_part_are_those_of_its_blocks() -> None:
@@ -176,7 +213,7 @@ def test_the_first_patience_epochs_without_gain_end_the_training(tmp_path, caplo
 
 
 def test_data_without_a_full_batch_are_refused(tmp_path) -> None:
-    with pytest.raises(InputError, match="give no full batch. Lower train.batch_size or give more windows"):
+    with pytest.raises(InputError, match="make no full batch. Lower train.batch_size or give more windows"):
         fit_network(nn.Linear(1, 1), lambda *_: None, [], lambda _: {}, Fit(section().train, tmp_path, "recipe"))
 
 
