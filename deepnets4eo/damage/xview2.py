@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, LabelError
 
 log = logging.getLogger(__name__)
 
-DAMAGE_CLASSES = ("no_damage", "minor_damage", "major_damage", "destroyed")  # labels 1 to 4
+DAMAGE_CLASSES = tuple(grade.replace("-", "_") for grade in GRADES)  # labels 1 to 4
 SIZE_PX = 1024
 EPSILON = 1e-6  # the rules add it to each class's F1 inside the harmonic mean
 

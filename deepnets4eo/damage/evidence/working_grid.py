@@ -101,7 +101,7 @@ def pre_ratio(pre: Layer, post: Layer, finest_m: float = FINEST_GSD_M) -> float:
 
 def _working_grid(post: Layer, size_m: float) -> Grid:
     """The post image's own grid where its pixels are nearly square ones of the working size, else one that is."""
-    along_row, along_col = _gsd(post)
+    along_row, along_col = known_or_assumed_gsd_m(post.grid)
     ratios = along_row / size_m, along_col / size_m
     if all(1 / SAME_GRID_RATIO < ratio < SAME_GRID_RATIO for ratio in ratios):
         return post.grid
@@ -110,13 +110,14 @@ def _working_grid(post: Layer, size_m: float) -> Grid:
     return GeoBox((rows, cols), post.grid.affine * scale, post.grid.crs)
 
 
-def _gsd(layer: Layer) -> tuple[float, float]:
-    return gsd_m(layer.grid) if layer.grid.crs is not None else (UNKNOWN_GSD_M, UNKNOWN_GSD_M)
+def known_or_assumed_gsd_m(grid: Grid) -> tuple[float, float]:
+    """Ground size of a pixel along rows and columns, metres; 0.5 m is assumed where the grid has no CRS."""
+    return gsd_m(grid) if grid.crs is not None else (UNKNOWN_GSD_M, UNKNOWN_GSD_M)
 
 
 def mean_gsd(layer: Layer) -> float:
     """Ground size of a layer's pixels, metres; 0.5 m is assumed where it has no CRS."""
-    along_row, along_col = _gsd(layer)
+    along_row, along_col = known_or_assumed_gsd_m(layer.grid)
     return float(np.sqrt(along_row * along_col))
 
 

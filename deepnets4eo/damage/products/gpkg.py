@@ -15,6 +15,7 @@ import geopandas as gpd
 import pyogrio
 
 from deepnets4eo.damage.products.style import buildings_qml, extent_qml, without_outlines_qml
+from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.files import atomic_write
 from deepnets4eo.polygons.vector_files import set_fixed_times
 
@@ -29,9 +30,9 @@ ALWAYS = {  # what the fixed columns say, shown by QGIS as field comments
     "damage": "grade of visible damage; empty where not assessed",
     "damage_prob": "probability of major damage or worse, 0 to 1",
     "confidence": "confidence in the grade, 0 to 1",
-    "status": "assessed or not_assessed",
+    "status": f"{ASSESSED} or {NOT_ASSESSED}",
     "reason": "why a building was not assessed",
-    "method": "pre_post: both images compared; post_only: the post image alone",
+    "method": f"{PRE_POST}: both images compared; {POST_ONLY}: the post image alone",
     "dx_px": "shift applied to the outline along columns, pixels of the post image",
     "dy_px": "shift applied to the outline along rows, pixels of the post image",
 }

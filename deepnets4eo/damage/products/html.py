@@ -22,7 +22,7 @@ from deepnets4eo.damage.products.banner import findings_banner
 from deepnets4eo.damage.products.grades import TITLES, colors
 from deepnets4eo.damage.products.panels import Panel, Tile, on_post_grid, render
 from deepnets4eo.damage.products.payload import Payload, encode
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, UNGRADED
+from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES
 from deepnets4eo.files import plain, write_text
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import apply_affine, gsd_m
@@ -93,7 +93,7 @@ def frame_of(grid: Grid) -> dict[str, Any]:
 
 def _grades() -> list[dict[str, Any]]:
     palette = colors()
-    return [{"key": key, "title": TITLES[key], "color": list(palette[key])} for key in (*GRADES, UNGRADED)]
+    return [{"key": key, "title": TITLES[key], "color": list(palette[key])} for key in CLASSES]
 
 
 def _attention(damage_map: DamageMap, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
