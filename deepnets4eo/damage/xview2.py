@@ -156,24 +156,24 @@ def _find(folder: str | Path, role: str) -> dict[tuple[str, str, str], Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder. Give the folder of the {role} PNGs.")
-    found = {}
+    paths = {}
     for path in folder.iterdir():
         match = _NAME.match(path.name)
         if match and match["role"] == role:
-            found[match["split"], match["task"], match["id"]] = path
-    if not found:
+            paths[match["split"], match["task"], match["id"]] = path
+    if not paths:
         raise InputError(
             f"{folder} has no {role} files. They are named like test_localization_00000_{role}.png and "
             f"test_damage_00000_{role}.png."
         )
-    return found
+    return paths
 
 
 def _require(
-    wanted: list[tuple[str, str, str]], found: dict[tuple[str, str, str], Path], folder: str | Path, role: str
+    wanted: list[tuple[str, str, str]], paths: dict[tuple[str, str, str], Path], folder: str | Path, role: str
 ) -> None:
     missing = [f"{split}_{task}_{identifier}_{role}.png" for split, task, identifier in wanted]
-    missing = [name for name, key in zip(missing, wanted, strict=True) if key not in found]
+    missing = [name for name, key in zip(missing, wanted, strict=True) if key not in paths]
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise InputError(

@@ -76,8 +76,8 @@ def make_working_grid(
     if unknown:
         raise InputError(f"layers {sorted(unknown)} have no role, expected dsm_pre, dsm_post or cloud.")
     trusted = pre is not None and registration is not None and registration.usable
-    shown = pre if trusted and pre is not None and pre_ratio(pre, post, finest_m) <= coarsest_pre else None
-    size_m = max([finest_m, mean_gsd(post), *([] if shown is None else [mean_gsd(shown)])])
+    usable_pre = pre if trusted and pre is not None and pre_ratio(pre, post, finest_m) <= coarsest_pre else None
+    size_m = max([finest_m, mean_gsd(post), *([] if usable_pre is None else [mean_gsd(usable_pre)])])
     grid = _working_grid(post, size_m)
     scale = Affine.scale(grid.shape[1] / post.shape[1], grid.shape[0] / post.shape[0])
     before = grid
@@ -85,8 +85,8 @@ def make_working_grid(
         matrix = Affine(*np.asarray(registration.matrix, float).ravel())
         before = GeoBox(grid.shape, post.grid.affine * matrix * ~scale, grid.crs)
     layers = {"post": _first_bands(post).on(grid, _resampling(post, size_m))}
-    if shown is not None:
-        layers["pre"] = _first_bands(shown).on(before, _resampling(shown, size_m))
+    if usable_pre is not None:
+        layers["pre"] = _first_bands(usable_pre).on(before, _resampling(usable_pre, size_m))
     for name, layer in others.items():
         if layer is not None:
             resampling = "nearest" if name == "cloud" else _resampling(layer, size_m)

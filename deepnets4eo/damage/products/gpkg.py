@@ -20,7 +20,7 @@ from deepnets4eo.files import atomic_write
 from deepnets4eo.polygons.vector_files import set_fixed_times
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.map import DamageMap
+    from deepnets4eo.damage.map_content import DamageMapContent
 
 GEOMETRY = "geom"
 WITHOUT_OUTLINES = "imaged_without_outlines"
@@ -53,7 +53,7 @@ _FINDINGS_TABLE = """CREATE TABLE findings (
     remedy TEXT NOT NULL)"""
 
 
-def write_gpkg(damage_map: DamageMap, path: str | Path) -> Path:
+def write_gpkg(damage_map: DamageMapContent, path: str | Path) -> Path:
     """Write layers `buildings`, `assessed_extent`, `imaged_without_outlines` where that is known, and the tables
     `findings` (what limits the map's worth, worst first; may be empty) and `layer_styles`, registered as attributes.
 
@@ -106,7 +106,7 @@ def _add_styles(database: sqlite3.Connection, *, outlines_known: bool) -> None:
     _register(database, "layer_styles", "QGIS styles of the layers")
 
 
-def _add_findings(database: sqlite3.Connection, damage_map: DamageMap) -> None:
+def _add_findings(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:
     database.execute(_FINDINGS_TABLE)
     rows = [(item.code, item.severity, item.message, item.remedy) for item in damage_map.findings]
     database.executemany("INSERT INTO findings (code, severity, message, remedy) VALUES (?, ?, ?, ?)", rows)
