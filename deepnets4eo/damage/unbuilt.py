@@ -19,7 +19,7 @@ from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import image_means
 from deepnets4eo.damage.evidence.gather import building_geometry, on_post
 from deepnets4eo.damage.evidence.table import assess_coverage
-from deepnets4eo.damage.evidence.working_grid import make_working_grid
+from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m, make_working_grid
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.ordinal import Border, balance_weights, fit_border
 from deepnets4eo.damage.registration import FootprintAlignment
@@ -90,7 +90,7 @@ def place_decoys(outlines: Shapes, image: Layer, rng: np.random.Generator) -> Sh
 
     outlines : (N,) polygons in pixels of the image. returns : (D,) polygons, D ≤ 400, apart from each other.
     """
-    size_m = np.array(gsd_m(image.grid)[::-1]) if image.grid.crs is not None else np.array([0.5, 0.5])
+    size_m = np.array(known_or_assumed_gsd_m(image.grid)[::-1])
     wanted = min(MOST_DECOYS, len(outlines))
     sources = outlines[rng.integers(0, len(outlines), wanted * DRAWS)]
     angle, far = rng.uniform(0, 2 * np.pi, len(sources)), rng.uniform(*DECOY_M, len(sources))

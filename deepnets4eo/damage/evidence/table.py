@@ -99,10 +99,10 @@ def assess_coverage(sums: dict[str, BuildingSums], geometry: BuildingGeometry, w
     count = len(geometry.edges)
     pixels = _total(sums, "pixels", count)
     full = _area(geometry, working_grid)
-    shown = np.maximum(full, pixels)
+    area = np.maximum(full, pixels)
     with np.errstate(invalid="ignore", divide="ignore"):
-        seen_post, seen_pre = (_total(sums, f"{name}_inside", count) / shown for name in ("post", "pre"))
-        blank = _total(sums, "post_blank", count) / shown
+        seen_post, seen_pre = (_total(sums, f"{name}_inside", count) / area for name in ("post", "pre"))
+        blank = _total(sums, "post_blank", count) / area
         cloudy = _total(sums, "cloud", count) / np.maximum(pixels, 1)
     reason = np.full(count, "", dtype=object)
     few = pixels < (1 - VISIBLE_SHARE) * full
@@ -136,8 +136,8 @@ def _inside_share(geometry: BuildingGeometry, working_grid: WorkingGrid) -> NDAr
     for ends, size in zip((edges.rows, edges.cols), working_grid.shape, strict=True):
         low = np.minimum.reduceat(ends.min(axis=1), edges.start[present])
         high = np.maximum.reduceat(ends.max(axis=1), edges.start[present])
-        shown = np.clip(high, 0, size) - np.clip(low, 0, size)
-        share[present] *= shown / np.maximum(high - low, 1e-9)
+        visible = np.clip(high, 0, size) - np.clip(low, 0, size)
+        share[present] *= visible / np.maximum(high - low, 1e-9)
     return share
 
 

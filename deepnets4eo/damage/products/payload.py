@@ -22,7 +22,7 @@ from deepnets4eo.damage.vocabulary import ASSESSED, GRADES
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage.map import DamageMap
+    from deepnets4eo.damage.map_content import DamageMapContent
     from deepnets4eo.grid import Grid
 
 UNITS_PER_PX = 2
@@ -44,7 +44,7 @@ class Payload:
     described: dict[str, Any]
 
 
-def encode(damage_map: DamageMap, grid: Grid) -> Payload:
+def encode(damage_map: DamageMapContent, grid: Grid) -> Payload:
     """Pack all buildings; `described` holds ids, dictionaries and the distribution of every evidence column."""
     frame = most_damaged_first(damage_map.buildings)
     assessed = (frame["status"] == ASSESSED).to_numpy(bool)
