@@ -251,7 +251,7 @@ def test_a_network_that_rounding_decides_is_refused(tmp_path):
 
 def test_a_network_whose_weights_are_broken_is_refused(run):
     nn.init.constant_(run.segmenter.module.up.bias, torch.nan)
-    with pytest.raises(RunError, match="gives scores that are not finite"):
+    with pytest.raises(RunError, match="returns scores that are not finite"):
         Reference(run.segmenter)
 
 
