@@ -132,7 +132,7 @@ def predict_strips(job: Job, strip_px: int) -> None:
     """Compute and write all strips that the progress file does not list as done."""
     height, width = job.lattice.shape
     for index, start in enumerate(range(0, width, strip_px)):
-        first_row = job.progress_file.done(index)
+        first_row = job.progress_file.finished_rows(index)
         if first_row < height:
             _StripWork(job, index, Strip(start, min(start + strip_px, width), first_row)).run()
 

@@ -53,7 +53,7 @@ class Reference:
         shapes = SHAPES if side_px is None else ((1, side_px, side_px),)
         self.probes = [RoundingRange(segmenter, probe_images(segmenter.inputs, shape, rng), FEW) for shape in shapes]
         self.ordinary = min(probe.ordinary for probe in self.probes)
-        decided = np.concatenate([probe.decided(self.ordinary).ravel() for probe in self.probes]).mean()
+        decided = np.concatenate([probe.decided_mask(self.ordinary).ravel() for probe in self.probes]).mean()
         if decided < DECIDED_SHARE:
             raise RunError(
                 f"rounding decides the scores of {1 - decided:.0%} of the pixels that the network {segmenter.network} was "
@@ -68,7 +68,7 @@ class Reference:
             scores = run(probe.batch)
             self._check(probe, scores)
             same.append((scores.argmax(axis=1) == probe.scores.argmax(axis=1)).ravel())
-            decided.append(probe.decided(self.ordinary).ravel())
+            decided.append(probe.decided_mask(self.ordinary).ravel())
             differences.append(np.abs(scores - probe.scores).max(axis=1).ravel())
         certain = np.concatenate(decided)
         largest = np.concatenate(differences)[certain].max(initial=0)

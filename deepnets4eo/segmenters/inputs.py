@@ -268,5 +268,5 @@ def _check_range(source: str, expected: LayerInput, layer: Layer) -> list[str]:
 
 
 def _list_names(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-    return f"({shown})"
+    text = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return f"({text})"

@@ -69,7 +69,7 @@ class RoundingRange:
         least = float(self.width.min())
         return least if least <= DECIDED * self._largest else np.inf
 
-    def decided(self, ordinary: float) -> Mask:
+    def decided_mask(self, ordinary: float) -> Mask:
         """(N, h, w): where float32 decides the scores, as rounding moves them `TIES` times as far as `ordinary` at most."""
         return self.width <= TIES * min(ordinary, DECIDED / TIES * self._largest)
 
@@ -82,7 +82,7 @@ class RoundingRange:
         """
         width = self.width[:, None]
         beside = (scores >= self.low - width) & (scores <= self.high + width)
-        return beside | (np.isfinite(scores) & ~self.decided(ordinary)[:, None])
+        return beside | (np.isfinite(scores) & ~self.decided_mask(ordinary)[:, None])
 
     @property
     def _largest(self) -> float:

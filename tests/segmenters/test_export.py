@@ -156,7 +156,7 @@ def test_every_registered_network_is_exported_and_agrees_at_any_size(number):
     scores = logits_of(graph, batch)
     assert probe.explains(scores, ordinary).all()
     best_two = np.sort(probe.scores, axis=1)[:, -2:]
-    clear = probe.decided(ordinary) & (best_two[:, 1] - best_two[:, 0] > 4 * probe.width)
+    clear = probe.decided_mask(ordinary) & (best_two[:, 1] - best_two[:, 0] > 4 * probe.width)
     assert clear.mean() > 0.25
     assert (scores.argmax(axis=1) == probe.scores.argmax(axis=1))[clear].all()
 
