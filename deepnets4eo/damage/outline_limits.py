@@ -10,8 +10,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-Points = NDArray[np.float64]
+from deepnets4eo.arrays import Indices, Points
 
 LARGEST_M2 = 2e6  # the largest buildings on Earth cover a little over one square kilometre
 CHUNK = 16_384  # outlines that are shapes at the same time while all are made flat arrays: a shape takes 400 bytes
@@ -35,7 +34,7 @@ def without(outlines: NDArray[np.object_], unwanted: NDArray[np.bool_]) -> NDArr
     return np.where(unwanted, shapely.Polygon(), outlines) if unwanted.any() else outlines
 
 
-def pieces_near(begin: Points, end: Points, count: Ints, low: Points, high: Points) -> tuple[Ints, Ints]:
+def pieces_near(begin: Points, end: Points, count: Indices, low: Points, high: Points) -> tuple[Indices, Indices]:
     """Of edges cut into equal pieces, the pieces that may meet a box: number of the first (E,), how many (E,).
 
     begin, end : (E, 2) float64, ends of the edges; count : (E,) int64, pieces of each; low, high : (2,) corners.

@@ -13,13 +13,12 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.errors import GridError, InputError
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 MIN_IOU = 0.5
 DIFFICULT = "difficult"  # column of a reference: neither missed nor a false alarm

@@ -12,9 +12,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 
-Surface = NDArray[np.float32]
 Method = Literal["zhang", "pingel"]
 
 MAX_BUILDING_M = 50.0
@@ -34,7 +34,7 @@ def ground(
     max_building_m: float = MAX_BUILDING_M,
     slope: float = SLOPE,
     min_height_m: float = MIN_HEIGHT_M,
-) -> Surface:
+) -> FloatImage:
     """Terrain heights (h, w) float32 in metres, everywhere, estimated from surface heights (h, w) with NaN where unknown.
 
     method : "zhang" the progressive morphological filter (Zhang et al. 2003), whose threshold grows with the step
@@ -63,7 +63,7 @@ def reach_px(gsd_m: float, max_building_m: float) -> int:
     return 4 * _widest(gsd_m, max_building_m)
 
 
-def without_gaps(heights: NDArray[np.floating], known: NDArray[np.bool_]) -> Surface:
+def without_gaps(heights: NDArray[np.floating], known: NDArray[np.bool_]) -> FloatImage:
     """Heights (h, w) float32 with what is not known bridged smoothly, from coarse to fine; known ones stay.
 
     Gaps solve nearly Laplace's equation: a plane around a gap goes on inside it.
@@ -85,7 +85,7 @@ def without_gaps(heights: NDArray[np.floating], known: NDArray[np.bool_]) -> Sur
     return filled
 
 
-def _halved(heights: Surface, known: NDArray[np.bool_]) -> tuple[Surface, NDArray[np.bool_]]:
+def _halved(heights: FloatImage, known: NDArray[np.bool_]) -> tuple[FloatImage, NDArray[np.bool_]]:
     """Means of what is known in squares of two pixels, and where there is anything known."""
     odd = [(0, side % 2) for side in heights.shape]
     count = np.pad(known, odd).astype(np.float32)
@@ -95,7 +95,7 @@ def _halved(heights: Surface, known: NDArray[np.bool_]) -> tuple[Surface, NDArra
     return total.reshape(shape).sum(axis=(1, 3)) / np.maximum(number, 1), number > 0
 
 
-def _objects(surface: Surface, limits: list[tuple[int, float]], min_height_m: float) -> NDArray[np.bool_]:
+def _objects(surface: FloatImage, limits: list[tuple[int, float]], min_height_m: float) -> NDArray[np.bool_]:
     """What openings with growing squares take away at once: more than each one's limit in metres."""
     from scipy import ndimage
 
@@ -129,7 +129,7 @@ def _widest(gsd_m: float, max_building_m: float) -> int:
     return max(math.ceil(min(max_building_m / gsd_m / 2, WIDEST_PX)), 1)
 
 
-def _pits(surface: Surface) -> NDArray[np.bool_]:
+def _pits(surface: FloatImage) -> NDArray[np.bool_]:
     from scipy import ndimage
 
     around = np.ones((3, 3), bool)

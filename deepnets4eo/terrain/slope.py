@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.terrain.ground_filter import Surface
+from deepnets4eo.arrays import FloatImage
 
 
-def slope_deg(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> Surface:
+def slope_deg(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> FloatImage:
     """Steepness (h, w) float32 in degrees, 0 flat, below 90; see `surface_gradient`.
 
     >>> slope_deg(np.arange(9.0).reshape(3, 3) % 3, (1.0, 1.0)).tolist()
@@ -20,7 +20,7 @@ def slope_deg(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> Surf
     return np.degrees(np.arctan(np.hypot(*surface_gradient(heights, gsd_m)))).astype(np.float32)
 
 
-def surface_gradient(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> Surface:
+def surface_gradient(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> FloatImage:
     """Rise per metre along columns (to the right) and along rows (down), (2, h, w) float32.
 
     heights : (h, w) metres, NaN where unknown. gsd_m : ground size along (rows' step, columns' step), as `grid.gsd_m`.
@@ -34,7 +34,7 @@ def surface_gradient(heights: NDArray[np.floating], gsd_m: tuple[float, float]) 
     return np.where(np.isnan(heights), np.float32(np.nan), rises)
 
 
-def _rise(around: Surface) -> Surface:
+def _rise(around: FloatImage) -> FloatImage:
     """Rise a pixel to the right (h, w) of heights with a border of one pixel, (h + 2, w + 2)."""
     steps = np.diff(around, axis=1)
     before, after = steps[:, :-1], steps[:, 1:]
@@ -45,5 +45,5 @@ def _rise(around: Surface) -> Surface:
     return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
 
 
-def _weighted(rows: Surface) -> Surface:
+def _weighted(rows: FloatImage) -> FloatImage:
     return rows[:-2] + 2 * rows[1:-1] + rows[2:]

@@ -12,12 +12,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.damage.outline_limits import concatenate_starts, pieces_near
 from deepnets4eo.grid import Window
 from deepnets4eo.zonal.outlines import Outlines, ranges
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Edges:
     outward : (E, 2) float64, unit normal (row, col) that points out of the building
     """
 
-    start: Ints
+    start: Indices
     rows: Floats
     cols: Floats
     outward: Floats
@@ -45,7 +43,7 @@ class Edges:
         )
         return cls(concatenate_starts([part.start for part in parts]), rows, cols, outward)
 
-    def of(self, outlines: Ints) -> tuple[Ints, Ints]:
+    def of(self, outlines: Indices) -> tuple[Indices, Indices]:
         """Edge numbers of some outlines, and for each the position of its outline in `outlines`."""
         count = self.start[outlines + 1] - self.start[outlines]
         return _spread(self.start[outlines], count)
@@ -80,7 +78,7 @@ def edges_of(outlines: NDArray[np.object_]) -> Edges:
     )
 
 
-def enclosed_pixels(outlines: Outlines, buildings: Ints, window: Window) -> tuple[Ints, Ints]:
+def enclosed_pixels(outlines: Outlines, buildings: Indices, window: Window) -> tuple[Indices, Indices]:
     """Pixels of a window whose centres the outlines enclose, each outline on its own.
 
     buildings : ascending numbers of the outlines.
@@ -96,8 +94,8 @@ def enclosed_pixels(outlines: Outlines, buildings: Ints, window: Window) -> tupl
 
 
 def trace(
-    edges: Edges, outlines: Ints, step_px: float = 1.0, window: Window | None = None
-) -> tuple[Ints, Floats, Floats]:
+    edges: Edges, outlines: Indices, step_px: float = 1.0, window: Window | None = None
+) -> tuple[Indices, Floats, Floats]:
     """Points along the outlines, `step_px` apart or a little closer.
 
     window : only points in it, and a few around it, are made; their places are the same as without it.
@@ -116,6 +114,6 @@ def trace(
     return owner[source], begin[source] + along * step[source], edges.outward[edge[source]]
 
 
-def _spread(first: Ints, count: Ints) -> tuple[Ints, Ints]:
+def _spread(first: Indices, count: Indices) -> tuple[Indices, Indices]:
     """Ranges first[i], first[i] + 1, … of `count[i]` numbers, one after the other, and the i of each."""
     return ranges(first, count), np.repeat(np.arange(len(count)), count)

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import BuildingSums
 from deepnets4eo.damage.evidence.block import BuildingGeometry
 from deepnets4eo.damage.evidence.meaning import MEANING
-from deepnets4eo.damage.evidence.sums import BuildingSums
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from pyproj import CRS
 from scipy.ndimage import maximum_filter
 
+from deepnets4eo.arrays import Points
 from deepnets4eo.damage.outline_limits import chunks, larger_than_buildings, without
 from deepnets4eo.damage.registration.correlation import find_peaks, orientation_field
-from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame, Points
+from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame
 from deepnets4eo.damage.registration.neighbours import regularise
 from deepnets4eo.damage.registration.outlines import Sides, edge_agreement
 from deepnets4eo.errors import GridError, InputError

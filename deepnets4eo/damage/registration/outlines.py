@@ -12,9 +12,8 @@ import shapely
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
+from deepnets4eo.arrays import Points, Spectrum
 from deepnets4eo.damage.outline_limits import concatenate_starts, pieces_near
-from deepnets4eo.damage.registration.correlation import Field
-from deepnets4eo.damage.registration.ground import Points
 from deepnets4eo.zonal.outlines import ranges
 
 
@@ -116,7 +115,7 @@ class Sides:
         return 0.5 * (last + first), normals
 
 
-def edge_agreement(field: Field, outlines: Outlines, radius_px: int) -> NDArray[np.float32]:
+def edge_agreement(field: Spectrum, outlines: Outlines, radius_px: int) -> NDArray[np.float32]:
     """How well the edges of a field follow the outlines, moved by every shift up to ± radius.
 
     field : (h, w) complex64 from `orientation_field`; outlines in its pixel coordinates. What lies beyond is no edge.

@@ -15,14 +15,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from scipy import fft
 
-from deepnets4eo.damage.registration.correlation import (
-    Field,
-    correlate_spectra,
-    find_peaks,
-    orientation_field,
-    taper,
-)
-from deepnets4eo.damage.registration.ground import LayerSampler, Points
+from deepnets4eo.arrays import Points, Spectrum
+from deepnets4eo.damage.registration.correlation import correlate_spectra, find_peaks, orientation_field, taper
+from deepnets4eo.damage.registration.ground import LayerSampler
 from deepnets4eo.grid import apply_affine
 
 READERS = 2
@@ -163,7 +158,9 @@ def agreement(pair: ImagePair, search: Search, centres: Points, model: Affine) -
         return np.array(list(pool.map(correlation, centres)), float)
 
 
-def _fields(pair: ImagePair, search: Search, centre: NDArray[np.float64], model: Affine) -> tuple[Field, Field] | None:
+def _fields(
+    pair: ImagePair, search: Search, centre: NDArray[np.float64], model: Affine
+) -> tuple[Spectrum, Spectrum] | None:
     corner = centre - search.side_m / 2
     window = Affine(search.gsd_m, 0, corner[0], 0, search.gsd_m, corner[1])
     shape = (search.side_px, search.side_px)
