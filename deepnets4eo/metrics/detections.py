@@ -34,8 +34,12 @@ class DetectionScores:
         Of all detections, 0–1.
     average_precision
         Area under the curve of precision over recall, 0–1; NaN without scores.
-    hits, false_alarms, missed
-        Numbers of detections that are right, of those that are wrong, and of reference objects without a detection.
+    hits
+        Number of detections that are right.
+    false_alarms
+        Number of detections that are wrong.
+    missed
+        Number of reference objects without a detection.
     """
 
     precision: float
