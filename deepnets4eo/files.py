@@ -280,7 +280,7 @@ def _reason(error: BaseException) -> str:
 def _new_file_mode(probe: Path) -> int:
     """Permissions of a new file in that folder, by the umask; the only way to know it that is safe among threads."""
     try:
-        with probe.open("x") as file:
+        with probe.open("xb") as file:
             return os.fstat(file.fileno()).st_mode & 0o777
     finally:
         probe.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime, timezone
+from importlib import import_module
 from pathlib import Path
 
 from deepnets4eo.errors import OutputError
@@ -106,15 +107,7 @@ def _release(file: int, path: Path) -> None:
 def _try_lock(file: int) -> bool:
     """Whether the lock is ours now; True with a warning where the file system has none."""
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            os.lseek(file, LOCKED_BYTE, os.SEEK_SET)
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock_at_once(file)
     except OSError as error:
         if error.errno in {errno.EACCES, errno.EAGAIN, errno.EDEADLK}:
             return False
@@ -123,6 +116,18 @@ def _try_lock(file: int) -> bool:
             raise
         log.warning("The file system has no locks: do not run two jobs into one output.")
     return True
+
+
+def _lock_at_once(file: int) -> None:
+    """Take the lock of the operating system without waiting. Raises OSError where another process has it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        msvcrt = import_module("msvcrt")
+        os.lseek(file, LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _is_at(file: int, path: Path) -> bool:

@@ -1,20 +1,20 @@
 """Samples of the frozen contract, read from windows of scenes: an endless supply to train on, a fixed one to validate.
 
-Takes parts of scenes, the inputs of a segmenter and the recipe; gives batches of tensors: layers by name (C,H,W)
-float32, mask (H,W) int64 (places in the legend, void 255), valid (H,W) bool. All draws follow from (seed, epoch).
+Takes parts of scenes, the inputs of a segmenter and the recipe; returns batches: layers by name (C,H,W) float32, mask
+(H,W) int64 (class indices, void 255), valid (H,W) bool; tensors to train on, NumPy arrays to validate, so that methods
+without a network need no PyTorch. All draws follow from (seed, epoch).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
-import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
@@ -22,11 +22,16 @@ from deepnets4eo.grid import Window
 from deepnets4eo.rasters.scene import LABELS
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.tiling.sampling import ClassCells, balanced_windows
-from deepnets4eo.training.augmentation import Augmentation, Sample
 from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, SampleWindow
 
-Batch = dict[str, Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deepnets4eo.training.augmentation import Augmentation, Sample
+
+Arrays = dict[str, NDArray[Any]]
+Batch = TypeVar("Batch")
 
 TRIES = 8  # to find a window that shows nothing of the validation part, before its pixels are blanked
 AHEAD = 2  # batches a reading thread may be ahead of the network
@@ -37,28 +42,27 @@ class SampleReader:
 
     def __init__(self, parts: DataSplit, inputs: InputSpec) -> None:
         self.parts, self.inputs = parts, inputs
-        self._to_place = torch.from_numpy(parts.scenes[0].labels.legend.to_index().astype(np.int64))
+        self._to_index = parts.scenes[0].labels.legend.to_index().astype(np.int64)
 
-    def read(self, place: SampleWindow, labelled: np.ndarray, hidden: np.ndarray | None = None) -> Sample:
+    def read(self, place: SampleWindow, labelled: np.ndarray, hidden: np.ndarray | None = None) -> Arrays:
         """The sample of a window; labels only where `labelled`, pixels blanked where `hidden`; both (h, w) bool."""
         raw = self.parts.scenes[place.scene].scene.read(place.window, [*self.inputs.names, LABELS])
         if hidden is not None:
             raw["valid"] = raw["valid"] & ~hidden
-        prepared = torch.from_numpy(self.inputs.prepare(raw))
-        sizes = [len(layer.bands) for layer in self.inputs.layers.values()]
-        sample = dict(zip(self.inputs.names, prepared.split(sizes), strict=True))
+        ends = np.cumsum([len(layer.bands) for layer in self.inputs.layers.values()])
+        sample: Arrays = dict(zip(self.inputs.names, np.split(self.inputs.prepare(raw), ends[:-1]), strict=True))
         labels = np.where(labelled & raw["valid"], raw[LABELS], np.uint8(VOID))
-        sample["mask"] = self._to_place[torch.from_numpy(labels).long()]
-        sample["valid"] = torch.from_numpy(raw["valid"])
-        return sample
+        return sample | {"mask": self._to_index[labels], "valid": raw["valid"]}
 
     def train(self, place: SampleWindow) -> Sample:
         """A sample to learn from; nothing of a validation block is in it, but for leaky splits."""
         labelled = self.parts.mask(place.scene, TRAIN, place.window)
         blank = not self.parts.leaky and self.parts.touches_validation(place)
-        return self.read(place, labelled, self.parts.mask(place.scene, VAL, place.window) if blank else None)
+        return to_tensors(
+            self.read(place, labelled, self.parts.mask(place.scene, VAL, place.window) if blank else None)
+        )
 
-    def validation(self, place: SampleWindow, halo_px: int, tile_px: int) -> Sample:
+    def validation(self, place: SampleWindow, halo_px: int, tile_px: int) -> Arrays:
         """A tile around a validation window, labels in that window alone, so that each pixel is counted once."""
         row, col = place.window.row - halo_px, place.window.col - halo_px
         tile = Window(row, col, tile_px, tile_px)
@@ -140,10 +144,10 @@ class TrainLoader:
     def __len__(self) -> int:
         return self.plan.data.windows_per_epoch // self.batch_size
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
         epoch, places = self.epoch, self.plan.places(self.epoch)
 
-        def batch(number: int) -> Batch:
+        def batch(number: int) -> dict[str, Tensor]:
             first = number * self.batch_size
             return collate([self._sample(places[at], epoch, at) for at in range(first, first + self.batch_size)])
 
@@ -163,19 +167,29 @@ class ValidationLoader:
     batch_size: int
     workers: int = 0
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Arrays]:
         places = self.reader.parts.places(VAL, self.tile_px - 2 * self.halo_px)
 
-        def batch(number: int) -> Batch:
+        def batch(number: int) -> Arrays:
             first = number * self.batch_size
             chosen = places[first : first + self.batch_size]
-            return collate([self.reader.validation(place, self.halo_px, self.tile_px) for place in chosen])
+            tiles = [self.reader.validation(place, self.halo_px, self.tile_px) for place in chosen]
+            return {name: np.stack([tile[name] for tile in tiles]) for name in tiles[0]}
 
         return read_ahead(batch, -(-len(places) // self.batch_size), self.workers)
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
+def to_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    """The same values as tensors on the CPU, sharing memory."""
+    import torch
+
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+
+def collate(samples: Sequence[Sample]) -> dict[str, Tensor]:
     """Samples of one shape stacked along a new first axis."""
+    import torch
+
     return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 

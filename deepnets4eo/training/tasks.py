@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.plugins import TASKS, plugins_of
+from deepnets4eo.plugins import TASKS, load_plugin, plugins_of
 from deepnets4eo.training.recipe import Recipe
 
 SEGMENTATION = "segmentation"
@@ -48,5 +48,5 @@ def load_task(name: str) -> Task:
         raise InputError(
             f"task {name!r} is unknown. Choose from {', '.join(sorted(found))}, or install the package that adds it."
         )
-    loaded = found[name].load()
+    loaded = load_plugin(found[name])
     return loaded if isinstance(loaded, Task) else Task(loaded)

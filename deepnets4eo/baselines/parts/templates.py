@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.polygons.boxes import Boxes
 
 Cells = NDArray[np.float32]
@@ -136,6 +137,7 @@ class TemplateBank:
         return self.calibrated(ones, np.zeros(len(self.shapes), np.float32))
 
 
+@name_missing_extra()
 def correlate(cells: Cells, weights: NDArray[np.float32], *, normalised: bool = False, threads: int = 1) -> Cells:
     """Every template on every place of a map of cells, (T, R − H + 1, C − W + 1) float32.
 

@@ -19,6 +19,7 @@ from deepnets4eo.damage.siamese.scaling import measure_pairs
 from deepnets4eo.damage.siamese.split import BuildingSplit, split_buildings
 from deepnets4eo.evaluation import report
 from deepnets4eo.files import write_json, write_text
+from deepnets4eo.lazy import check_extra
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 def train_grader(recipe: SiameseRecipe, out: Path, options: TrainOptions) -> Path:
     """Train a Siamese network on labelled pairs; returns the run folder."""
+    check_extra("deep")
     from deepnets4eo.damage.siamese.samples import PairReader
     from deepnets4eo.damage.siamese.scoring import full_scores, grade_validation
 
