@@ -52,7 +52,7 @@ def test_threads_are_those_asked_for_or_all_cores(machine):
     [
         (("gpu",), "device 'gpu' is unknown. Choose auto, cpu, cuda or cuda:N"),
         (("meta",), "device 'meta' is not supported"),
-        (("cuda",), "device 'cuda' asks for CUDA, which this machine does not offer. Use --device cpu"),
+        (("cuda",), "device 'cuda' is not available: this machine has no CUDA. Use --device cpu"),
         (("cpu", "float16"), "precision 'float16' is unknown. Choose auto, float32 or bfloat16"),
     ],
 )

@@ -57,8 +57,8 @@ def test_a_validation_tile_has_labels_in_its_own_window_and_an_image_around_it()
     assert sample["valid"].all()
     counted = np.zeros((32, 32), bool)
     counted[8:24, 8:24] = True
-    assert np.array_equal(sample["mask"].numpy() != 255, counted)
-    assert np.array_equal(sample["mask"].numpy()[counted] == 1, (labels[32:48, 64:80] == 7).ravel())
+    assert np.array_equal(sample["mask"] != 255, counted)
+    assert np.array_equal(sample["mask"][counted] == 1, (labels[32:48, 64:80] == 7).ravel())
 
 
 def test_statistics_of_many_windows_come_from_some_of_them_evenly_spread() -> None:
