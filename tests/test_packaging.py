@@ -99,6 +99,18 @@ def test_all_holds_every_extra_but_that_of_developers_which_holds_all() -> None:
     assert "deepnets4eo[all]" in extras["dev"].split()
 
 
+def test_every_requirement_has_one_tested_version_a_python() -> None:
+    setup = _setup()
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line.replace("_", "-").lower() for line in lines if not line.startswith("#")]
+    keys = [re.sub(r"==[^;]*", "", pin) for pin in pins]
+    assert len(keys) == len(set(keys))
+    texts = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
+    for name in {name.lower() for text in texts for name in _requirements(text)}:
+        found = {key.partition(";")[2].strip() for key in keys if key.partition(";")[0] == name}
+        assert found in ({""}, {'python-version < "3.11"', 'python-version >= "3.11"'}), name
+
+
 def test_the_conda_recipe_follows_the_setup() -> None:
     setup = _setup()
     recipe = (ROOT / "conda" / "meta.yaml").read_text(encoding="utf-8")
