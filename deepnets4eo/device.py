@@ -1,17 +1,24 @@
 """Where and how precisely networks are computed: the one place that decides.
 
-Takes "auto" or names given by the user; refuses devices and precisions that are not there.
+Takes "auto" or names given by the user; refuses devices and precisions that this machine does not have.
+Without PyTorch everything is computed on the CPU in float32.
 """
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.rasters.prefetch import cores
 
 PRECISIONS = ("float32", "bfloat16")
+CHOICES = "Choose auto, cpu, cuda or cuda:N."
 
 
 @dataclass(frozen=True)
@@ -23,46 +30,87 @@ class Compute:
     threads: int = 1
 
     def to_dict(self) -> dict[str, str | int]:
-        """Plain values for ledgers and manifests."""
+        """Plain values for progress files and manifests."""
         return {"device": self.device, "precision": self.precision, "threads": self.threads}
 
 
 def choose(device: str = "auto", precision: str = "auto", threads: int | None = None) -> Compute:
-    """Settle on a device, a precision and a thread count.
+    """Choose a device, a precision and a thread count.
 
-    device : "auto" (CUDA when there), "cpu", "cuda", "cuda:1". precision : "auto" (bfloat16 where the hardware has
-    matrix units for it, else float32), "float32", "bfloat16". threads : of the network on CPU; the default is all cores.
-    Errors: InputError for what this machine does not have.
+    Parameters
+    ----------
+    device
+        "auto" (CUDA where there is one, else the CPU), "cpu", "cuda" or "cuda:1".
+    precision
+        "auto" (bfloat16 where the hardware has matrix units for it, else float32), "float32" or "bfloat16".
+    threads
+        Threads of a network on the CPU, 1 or more; None: one for each core.
+
+    Raises
+    ------
+    InputError
+        For what this machine does not have; without PyTorch (MissingExtraError) for CUDA and bfloat16.
+
+    >>> choose("cpu", "float32", threads=2)
+    Compute(device='cpu', precision='float32', threads=2)
     """
-    import torch
-
     if precision not in ("auto", *PRECISIONS):
         raise InputError(f"precision {precision!r} is unknown. Choose auto, {' or '.join(PRECISIONS)}.")
+    try:
+        import torch
+    except ModuleNotFoundError:
+        return _choose_without_torch(device, precision, threads)
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         kind = torch.device(device).type
     except RuntimeError as error:
-        raise InputError(f"device {device!r} is unknown. Choose auto, cpu, cuda or cuda:N.") from error
+        raise InputError(f"device {device!r} is unknown. {CHOICES}") from error
     if kind not in ("cpu", "cuda"):
-        raise InputError(f"device {device!r} is not supported. Choose auto, cpu, cuda or cuda:N.")
+        raise InputError(f"device {device!r} is not supported. {CHOICES}")
     if kind == "cuda" and not torch.cuda.is_available():
-        raise InputError(f"device {device!r} asks for CUDA, which this machine does not offer. Use --device cpu.")
+        raise InputError(f"device {device!r} is not available: this machine has no CUDA. Use --device cpu.")
     if precision == "auto":
         precision = "bfloat16" if _has_bfloat16_units(kind) else "float32"
     return Compute(device, precision, threads or cores())
+
+
+@contextmanager
+def torch_settings(compute: Compute) -> Iterator[None]:
+    """Within the context PyTorch uses the threads of `compute` and repeatable kernels; nothing where it is not loaded."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
+    torch.set_num_threads(compute.threads)
+    torch.backends.cudnn.deterministic = True
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.deterministic = deterministic
 
 
 def cpu_has_bfloat16_units() -> bool:
     """Whether the CPU multiplies bfloat16 matrices in hardware (AVX512-BF16 or AMX); emulation does not count."""
     import torch
 
-    capabilities = getattr(torch.cpu, "get_capabilities", None)  # new in torch 2.10
-    if capabilities is not None:
-        found = capabilities()
-        return bool(found.get("avx512_bf16") or found.get("amx_bf16") or found.get("bf16"))
+    get_capabilities = getattr(torch.cpu, "get_capabilities", None)  # new in torch 2.10
+    if get_capabilities is not None:
+        units = get_capabilities()
+        return bool(units.get("avx512_bf16") or units.get("amx_bf16") or units.get("bf16"))
     cpuinfo = Path("/proc/cpuinfo")
     return cpuinfo.exists() and any(flag in cpuinfo.read_text(encoding="utf-8") for flag in ("avx512_bf16", "amx_bf16"))
+
+
+def _choose_without_torch(device: str, precision: str, threads: int | None) -> Compute:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
+        raise InputError(f"device {device!r} is unknown. {CHOICES}")
+    if device.startswith("cuda") or precision == "bfloat16":
+        with name_missing_extra():
+            import torch  # noqa: F401
+    return Compute("cpu", "float32", threads or cores())
 
 
 def _has_bfloat16_units(kind: str) -> bool:

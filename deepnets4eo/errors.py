@@ -1,6 +1,6 @@
-"""Every error a user can cause: what we got, what was expected, what to do.
+"""Every error a user can cause: what was given, what was expected, what to do.
 
-Raised at the door (readers, command line) before long work starts; kernels trust their input.
+Readers and the command line raise them before long work starts; array functions trust their input.
 """
 
 from collections.abc import Iterable
@@ -25,6 +25,10 @@ class GridError(InputError):
 
 class RunError(InputError):
     """A run folder that is damaged, foreign, or does not fit the scene."""
+
+
+class MissingExtraError(InputError, ImportError):
+    """A part of the toolbox whose packages are not installed; the message names the extra that installs them."""
 
 
 class OutputError(DeepNets4EOError, OSError):

@@ -1,7 +1,7 @@
-"""Writing that never leaves half a file: beside the target, then renamed.
+"""Files are written beside their target and renamed, so that none is ever half-written; hashes, JSON and YAML.
 
-Takes paths and plain values; refuses to overwrite unless told to, and says in one way why nothing can be written.
-Also the one place for hashes, JSON and YAML.
+Refuses to overwrite without a flag, and raises one error, in the same words, for all that can keep a file from being
+written.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.formats.yaml_text import MOST_CHARACTERS, load_yaml
 
 PARTIAL = ".partial-"
-LARGEST_YAML = 4 * MOST_CHARACTERS  # bytes: what cannot be parsed is not read
-DEEPEST = 100  # lists and mappings within each other; cards and recipes have six
-# what YAML's constructors raise for values that are not what their tag or form says: 2020-13-45, !!int x, !!bool x
+MAX_YAML_BYTES = 4 * MOST_CHARACTERS  # larger files are not read, as they cannot be parsed
+MAX_DEPTH = 100  # of lists and mappings within each other; cards and recipes have six
+# raised by YAML's constructors for values that do not fit their tag or form: 2020-13-45, !!int x, !!bool x
 TAG_ERRORS = (ValueError, KeyError, IndexError, AttributeError, TypeError, OverflowError)
-# what zipfile, zlib and NumPy's reader of headers raise for a damaged archive of arrays
+# raised by zipfile, zlib and NumPy's reader of headers for a damaged archive of arrays
 ARCHIVE_ERRORS = (
     BadZipFile, zlib.error, struct.error, tokenize.TokenError, SyntaxError, EOFError, OSError, ValueError, KeyError, TypeError,
     IndexError, AttributeError, RuntimeError, OverflowError, MemoryError,
 )  # fmt: skip
 
-# A partial file: eight letters or digits, or `stream`, then the name; nothing that a job can go on with is named so.
+# A partial file: eight letters or digits, or `stream`, then the name. Files that a job can resume with are named otherwise.
 LEFTOVER = re.compile(rf"{re.escape(PARTIAL)}(?:[0-9a-z_]{{8}}|stream)-(?P<name>.+)")
 SIDE_FILES = ("", ".aux.xml", "-journal", "-wal", "-shm", ".ovr.tmp", ".msk.ovr.tmp")  # of GDAL and SQLite
 
-# What libraries raise when they cannot write and that is no OSError. Nothing comes from one that is not loaded.
+# Errors of libraries that cannot write, beside OSError. A library that is not loaded raises none.
 WRITER_ERRORS = (
     ("pyarrow.lib", "ArrowException"),
     ("pyogrio.errors", "DataLayerError"),
@@ -69,17 +69,17 @@ REMEDIES = {
 
 
 def writer_errors() -> tuple[type[Exception], ...]:
-    """What keeps a writer from writing: OSError, and the like of the libraries that are loaded."""
+    """Return the errors of failed writing: OSError, and those of the libraries that are loaded."""
     loaded = [getattr(sys.modules[module], name) for module, name in WRITER_ERRORS if module in sys.modules]
     return (OSError, *loaded)
 
 
 @contextmanager
 def writing(path: str | Path) -> Iterator[None]:
-    """Raise OutputError, always in the same words, for whatever keeps a writer from writing `path`.
+    """Raise OutputError, always in the same words, for every error of failed writing within the context.
 
-    A full disk, a quota, a folder that is read-only, a name that is too long: of Python and of the libraries that
-    write rasters, tables and weights.
+    Such as a full disk, a quota, a read-only folder, a name that is too long; of Python and of the libraries that write
+    rasters, tables and weights.
     """
     try:
         yield
@@ -93,10 +93,10 @@ def writing(path: str | Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes the final name, on failure it is removed.
+    """Yield a temporary path beside `path`; on success it is renamed to `path`, on failure it is removed.
 
-    The suffix is kept, so format drivers that look at it still work; a file gets the mode that the umask asks for,
-    whatever its writer chose. Errors: OutputError when the disk refuses.
+    It has the suffix of `path`, which format drivers look at. A file gets the mode of the umask, whatever mode its
+    writer chose. Raises OutputError where it cannot be written.
     """
     path = Path(path)
     partial = path.with_name(f"{PARTIAL}{uuid.uuid4().hex[:8]}-{path.name}")
@@ -109,15 +109,15 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
                 partial.chmod(mode)
             os.replace(partial, path)
     except BaseException:
-        for left in _named_like(partial):  # GDAL and SQLite write files of their own beside it
+        for left in _with_side_files(partial):  # GDAL and SQLite write files of their own beside it
             _remove(left)
         raise
 
 
 def remove_leftovers(out: Path) -> None:
-    """Remove half-written files that killed jobs left of `out`, beside it and in it; only for who holds its lock.
+    """Remove half-written files that killed jobs left of `out`, beside it and in it; call it with `out` locked.
 
-    What an interrupted job can go on with is kept: its scratch folder and its ledger.
+    Files that an interrupted job can resume with are kept: its scratch folder and its progress file.
     """
     if out.parent.is_dir():
         for item in os.scandir(out.parent):
@@ -127,17 +127,17 @@ def remove_leftovers(out: Path) -> None:
     if out.is_dir():
         for item in os.scandir(out):
             match = LEFTOVER.fullmatch(item.name)
-            if match and not (out / f"{PARTIAL}lock-{match['name']}").exists():  # else another job writes it in here
+            if match and not (out / f"{PARTIAL}lock-{match['name']}").exists():  # else another job writes it here
                 _remove(Path(item.path))
 
 
 def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = None) -> Path:
-    """Return `path` if it may be written, else raise OutputError naming the flags that allow it.
+    """Return `path` if it may be written, else raise OutputError, which names the flags that allow it.
 
-    resume : whether to go on with what is there; None where that cannot be done.
+    resume : whether to resume the job that wrote what is there; None where jobs cannot be resumed.
     """
     path = Path(path)
-    if path.is_dir():  # what a killed job left half-written is nothing yet
+    if path.is_dir():  # half-written files of killed jobs do not count
         occupied = any(not item.name.startswith(PARTIAL) for item in path.iterdir())
     else:
         occupied = path.exists()
@@ -148,29 +148,29 @@ def check_overwrite(path: str | Path, *, overwrite: bool, resume: bool | None = 
 
 
 def write_text(path: str | Path, text: str) -> Path:
-    """Write text atomically; returns the path."""
+    """Write UTF-8 text atomically; returns the path."""
     with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")  # file names may hold any bytes
     return Path(path)
 
 
 def write_json(path: str | Path, value: Any) -> Path:
-    """Write JSON atomically; NumPy values become plain ones and NaN becomes null (JSON has none)."""
+    """Write JSON atomically; returns the path. NumPy values become plain ones, NaN becomes null."""
     return write_text(path, json.dumps(plain(value), indent=2, allow_nan=False) + "\n")
 
 
 def write_yaml(path: str | Path, value: Any) -> Path:
-    """Write YAML atomically, keys in the order given."""
+    """Write YAML atomically, keys in the order given; returns the path."""
     return write_text(path, yaml.safe_dump(plain(value), sort_keys=False, allow_unicode=True))
 
 
-def read_yaml(path: str | Path) -> Any:
-    """Read one YAML file; InputError names the file and what does not parse."""
-    return parse_yaml(_read_text(path, LARGEST_YAML), str(path))
+def read_yaml(path: str | Path, *, max_bytes: int = MAX_YAML_BYTES) -> Any:
+    """Return the value of a YAML file. Raises InputError, which names the file and what does not parse."""
+    return parse_yaml(_read_text(path, max_bytes), str(path))
 
 
 def parse_yaml(text: str, name: str) -> Any:
-    """The value of YAML text; InputError begins with `name` and says what does not parse."""
+    """Return the value of YAML text. Raises InputError, which begins with `name` and says what does not parse."""
     try:
         value = load_yaml(text, name)
     except InputError:
@@ -182,12 +182,12 @@ def parse_yaml(text: str, name: str) -> Any:
 
 
 def read_json(path: str | Path) -> Any:
-    """Read one JSON file; InputError names the file and what does not parse."""
+    """Return the value of a JSON file. Raises InputError, which names the file and what does not parse."""
     return parse_json(_read_text(path), str(path))
 
 
 def parse_json(text: str, name: str) -> Any:
-    """The value of JSON text; InputError begins with `name` and says what does not parse."""
+    """Return the value of JSON text. Raises InputError, which begins with `name` and says what does not parse."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError also for integers of thousands of digits
@@ -197,7 +197,7 @@ def parse_json(text: str, name: str) -> Any:
 
 
 def sha256(path: str | Path) -> str:
-    """Hexadecimal SHA-256 of a file, read in pieces of 1 MiB."""
+    """Return the hexadecimal SHA-256 of a file, read in pieces of 1 MiB."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):
@@ -206,7 +206,7 @@ def sha256(path: str | Path) -> str:
 
 
 def plain(value: Any) -> Any:
-    """NumPy scalars, arrays and paths as plain Python; NaN and infinities as None."""
+    """Return NumPy scalars, arrays and paths as plain Python values; NaN and infinities as None."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
@@ -220,11 +220,11 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _read_text(path: str | Path, largest: int | None = None) -> str:
-    """The text of a UTF-8 file, with or without a byte order mark; `largest` : bytes that it may have."""
+def _read_text(path: str | Path, max_bytes: int | None = None) -> str:
+    """Return the text of a UTF-8 file, with or without a byte order mark, of at most `max_bytes`."""
     try:
         size = Path(path).stat().st_size
-        text = Path(path).read_text(encoding="utf-8-sig") if largest is None or size <= largest else None
+        text = Path(path).read_text(encoding="utf-8-sig") if max_bytes is None or size <= max_bytes else None
     except FileNotFoundError as error:
         raise InputError(f"{path} does not exist. Check the path.") from error
     except UnicodeDecodeError as error:
@@ -232,7 +232,7 @@ def _read_text(path: str | Path, largest: int | None = None) -> str:
     except (OSError, ValueError) as error:  # a folder, a path that no system has
         raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}. Give a file.") from error
     if text is None:
-        raise InputError(f"{path} has {size:,} bytes, expected {largest:,} at most. Is it the right file?")
+        raise InputError(f"{path} has {size:,} bytes, expected {max_bytes:,} at most. Is it the right file?")
     return text
 
 
@@ -241,8 +241,8 @@ def _check_values(value: Any, name: str) -> None:
     waiting = [(value, 0)]
     while waiting:
         node, depth = waiting.pop()
-        if depth > DEEPEST:
-            raise InputError(f"{name} nests lists and mappings more than {DEEPEST} deep. Is it the right file?")
+        if depth > MAX_DEPTH:
+            raise InputError(f"{name} nests lists and mappings more than {MAX_DEPTH} deep. Is it the right file?")
         if isinstance(node, str) and not node.isascii() and not _has_utf8(node):
             raise InputError(
                 f"{name} holds text with half of a surrogate pair (\\ud800 …). Write the character itself."
@@ -260,7 +260,7 @@ def _has_utf8(text: str) -> bool:
 
 
 def _parser_reason(error: Exception) -> str:
-    """What a parser says of a text, without its advice to programmers."""
+    """Return a parser's reason without its advice to programmers."""
     if isinstance(error, RecursionError):
         return "it nests lists and mappings too deep."
     if isinstance(error, KeyError):
@@ -269,24 +269,25 @@ def _parser_reason(error: Exception) -> str:
 
 
 def _reason(error: BaseException) -> str:
-    """What a library says of the first cause, in one short line: some print their whole statement."""
+    """Return the first cause as one short line; some libraries print their whole statement."""
     while error.__cause__ is not None:
         error = error.__cause__
-    said = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
-    line = " ".join(said.split()).rstrip(".")
+    text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    line = " ".join(text.split()).rstrip(".")
     return line if len(line) <= REASON_LENGTH else f"{line[:REASON_LENGTH]} …"
 
 
 def _new_file_mode(probe: Path) -> int:
-    """Permissions of a new file in that folder, by the umask; the only way to know it that is safe among threads."""
+    """Return the permissions that the umask gives to a new file; os.umask would change it for all threads."""
     try:
-        with probe.open("x") as file:
+        with probe.open("xb") as file:
             return os.fstat(file.fileno()).st_mode & 0o777
     finally:
         probe.unlink(missing_ok=True)
 
 
-def _named_like(partial: Path) -> list[Path]:
+def _with_side_files(partial: Path) -> list[Path]:
+    """Return the files whose names begin with that of a partial file."""
     try:
         return [Path(item.path) for item in os.scandir(partial.parent) if item.name.startswith(partial.name)]
     except OSError:  # the folder itself could not be made

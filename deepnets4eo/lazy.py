@@ -1,21 +1,81 @@
-"""Names of a package that are imported when first used, so that `import deepnets4eo` stays quick (PEP 562).
+"""What is imported late: names of a package when they are first used, and packages that only an extra installs.
 
-Takes a package's table of names; gives the function that its `__getattr__` is.
-Refuses names that are not in the table, and names that a module of the package has, which would hide them.
+So `import deepnets4eo` stays quick (PEP 562), and an installation without PyTorch does all that needs no network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
+
+from deepnets4eo.errors import MissingExtraError
+
+EXTRAS = {
+    "torch": "deep",
+    "lightning": "deep",
+    "segmentation_models_pytorch": "deep",
+    "timm": "deep",
+    "huggingface_hub": "deep",
+    "onnx": "onnx",
+    "onnx_ir": "onnx",
+    "onnxruntime": "onnx",
+    "onnxscript": "onnx",
+}  # imported module → extra of setup.cfg that installs it
+
+
+@contextmanager
+def name_missing_extra() -> Iterator[None]:
+    """Raise MissingExtraError, which names the extra to install, where a module of `EXTRAS` cannot be found.
+
+    A context or a decorator for what imports such modules. Other import errors pass through.
+
+    >>> with name_missing_extra():
+    ...     raise ModuleNotFoundError("No module named 'torch'", name="torch")
+    Traceback (most recent call last):
+    deepnets4eo.errors.MissingExtraError: torch is not installed. Install it: pip install "deepnets4eo[deep]"
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        module = (error.name or "").partition(".")[0]
+        if module not in EXTRAS:
+            raise
+        raise MissingExtraError(
+            f'{module} is not installed. Install it: pip install "deepnets4eo[{EXTRAS[module]}]"'
+        ) from error
+
+
+def check_extra(extra: str) -> None:
+    """Raise MissingExtraError where a module of an extra is not installed; before work that would need it later."""
+    for module in (module for module, needed in EXTRAS.items() if needed == extra):
+        with name_missing_extra():
+            if find_spec(module) is None:
+                raise ModuleNotFoundError(name=module)
 
 
 def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
-    """A `__getattr__` for a package.
+    """Return a `__getattr__` for a package.
 
-    homes : name → module it lives in. Errors: AttributeError for other names; ValueError for a name that is called as
-    its own module is, since importing that would put the module in the name's place.
+    Parameters
+    ----------
+    package
+        Full name of the package.
+    homes
+        Public name → module that defines it.
+
+    Returns
+    -------
+    Callable[[str], Any]
+        Imports a name's module and returns the name's value. Raises AttributeError for names not in `homes`, and
+        MissingExtraError where the module needs a package that is not installed.
+
+    Raises
+    ------
+    ValueError
+        For a name that is called as its own module is: importing that module would put it in the name's place.
 
     >>> lazy_names("deepnets4eo", {"Legend": "deepnets4eo.cards.legend"})("Legend").__name__
     'Legend'
@@ -27,6 +87,7 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     def find(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(import_module(homes[name]), name)
+        with name_missing_extra():
+            return getattr(import_module(homes[name]), name)
 
     return find

@@ -1,12 +1,15 @@
-"""What this package and others add by name, through entry points: networks, heads, kinds of segmenters, training tasks.
+"""Networks, heads, segmenters and training tasks by name, through entry points of this and of other packages.
 
-So the core uses what branches and other packages bring without importing them. Who adds something writes a line under one
+The core uses what branches and other packages add without importing them. To add something, write a line under one
 of these groups in the setup.cfg or pyproject.toml of its package: `name = module:object`.
 """
 
 from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from deepnets4eo.lazy import name_missing_extra
 
 NETWORKS = "deepnets4eo.networks"  # factory(in_channels, num_classes, **options) → module
 HEADS = "deepnets4eo.heads"  # function(network, num_classes, **options) → module
@@ -15,5 +18,11 @@ TASKS = "deepnets4eo.training.tasks"  # training.tasks.Task, or a function that 
 
 
 def plugins_of(group: str) -> dict[str, EntryPoint]:
-    """Name → entry point of everything installed under a group; nothing is imported before its `load()`."""
+    """Name → entry point of everything installed under a group; nothing is imported before `load_plugin`."""
     return {entry.name: entry for entry in entry_points(group=group)}
+
+
+def load_plugin(entry: EntryPoint) -> Any:
+    """Import what an entry point names. Raises MissingExtraError where a package is missing that an extra installs."""
+    with name_missing_extra():
+        return entry.load()

@@ -31,8 +31,8 @@ class HeightRecipe(Recipe):
 class HeightSamples(SceneSamples):
     target_layers = ("height",)
 
-    def target(self, layers: Mapping[str, np.ndarray], labelled: np.ndarray) -> dict[str, torch.Tensor]:
-        return {"target": torch.from_numpy(np.where(labelled, layers["height"][0], np.float32(np.nan)))}
+    def target(self, layers: Mapping[str, np.ndarray], labelled: np.ndarray) -> dict[str, np.ndarray]:
+        return {"target": np.where(labelled, layers["height"][0], np.float32(np.nan))}
 
 
 def mean_error(network: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
@@ -41,7 +41,7 @@ def mean_error(network: torch.nn.Module, batch: Mapping[str, torch.Tensor]) -> t
 
 
 def score(segmenter: NetworkSegmenter, batches: ValidationLoader) -> dict[str, float]:
-    pairs = [(segmenter.predict_raw(batch["image"].numpy())[:, 0], batch["target"].numpy()) for batch in batches]
+    pairs = [(segmenter.predict_raw(batch["image"])[:, 0], batch["target"]) for batch in batches]
     predicted, target = (np.concatenate([array.ravel() for array in arrays]) for arrays in zip(*pairs, strict=True))
     known = ~np.isnan(target)
     squared = float(np.square(predicted[known] - target[known]).mean())

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from deepnets4eo import files
 from deepnets4eo.errors import InputError
-from deepnets4eo.files import DEEPEST, read_json, read_yaml, write_text
+from deepnets4eo.files import MAX_DEPTH, read_json, read_yaml, write_text
 
 ALIAS_BOMB = "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n" + "".join(
     f"{new}: &{new} [{', '.join([f'*{old}'] * 10)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
@@ -45,18 +44,17 @@ def test_what_is_no_file_of_text_is_refused_by_name(read, tmp_path: Path) -> Non
         read("a\0b")
 
 
-def test_a_yaml_file_beyond_the_limit_is_not_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "LARGEST_YAML", 1_000)
+def test_a_yaml_file_beyond_the_limit_is_not_parsed(tmp_path: Path) -> None:
     (tmp_path / "big.yaml").write_bytes(b"a: 1\n" + b" " * 996)
     with pytest.raises(InputError, match="1,001 bytes, expected 1,000 at most"):
-        read_yaml(tmp_path / "big.yaml")
+        read_yaml(tmp_path / "big.yaml", max_bytes=1_000)
     (tmp_path / "big.yaml").write_bytes(b"a: 1\n" + b" " * 995)
-    assert read_yaml(tmp_path / "big.yaml") == {"a": 1}
+    assert read_yaml(tmp_path / "big.yaml", max_bytes=1_000) == {"a": 1}
 
 
 def test_nesting_up_to_the_limit_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
-    path.write_text("[" * DEEPEST + "]" * DEEPEST)
+    path.write_text("[" * MAX_DEPTH + "]" * MAX_DEPTH)
     assert isinstance(read_json(path), list)
 
 

@@ -1,11 +1,13 @@
 """Where networks are computed: what is chosen on its own, and what is refused."""
 
+import sys
+
 import pytest
 import torch
 
 from deepnets4eo import device
-from deepnets4eo.device import Compute, choose
-from deepnets4eo.errors import InputError
+from deepnets4eo.device import Compute, choose, torch_settings
+from deepnets4eo.errors import InputError, MissingExtraError
 from deepnets4eo.rasters.prefetch import cores
 
 
@@ -52,7 +54,7 @@ def test_threads_are_those_asked_for_or_all_cores(machine):
     [
         (("gpu",), "device 'gpu' is unknown. Choose auto, cpu, cuda or cuda:N"),
         (("meta",), "device 'meta' is not supported"),
-        (("cuda",), "device 'cuda' asks for CUDA, which this machine does not offer. Use --device cpu"),
+        (("cuda",), "device 'cuda' is not available: this machine has no CUDA. Use --device cpu"),
         (("cpu", "float16"), "precision 'float16' is unknown. Choose auto, float32 or bfloat16"),
     ],
 )
@@ -60,6 +62,26 @@ def test_what_the_machine_does_not_have_is_refused(machine, asked, message):
     machine(cuda=False)
     with pytest.raises(InputError, match=message):
         choose(*asked)
+
+
+def test_without_torch_the_processor_is_chosen_and_a_gpu_needs_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert choose() == choose("cpu", "float32") == Compute("cpu", "float32", cores())
+    assert choose("cpu", threads=3).threads == 3
+    for asked in (("cuda",), ("cuda:1",), ("cpu", "bfloat16")):
+        with pytest.raises(MissingExtraError, match=r'pip install "deepnets4eo\[deep\]"'):
+            choose(*asked)
+    with pytest.raises(InputError, match="device 'gpu' is unknown"):
+        choose("gpu")
+    with torch_settings(choose()):
+        pass
+
+
+def test_threads_of_torch_are_set_for_a_while():
+    before, inside = torch.get_num_threads(), torch.get_num_threads() + 1
+    with torch_settings(Compute(threads=inside)):
+        assert (torch.get_num_threads(), torch.backends.cudnn.deterministic) == (inside, True)
+    assert (torch.get_num_threads(), torch.backends.cudnn.deterministic) == (before, False)
 
 
 @pytest.mark.parametrize("flag", ["avx512_bf16", "amx_bf16", "bf16"])

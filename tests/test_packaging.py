@@ -1,9 +1,28 @@
-"""The wheel holds what the checkout holds."""
+"""The wheel holds what the checkout holds, and asks for what is imported, no more."""
 
+import ast
 import configparser
+import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+import yaml
+
+from deepnets4eo.lazy import EXTRAS
+
 ROOT = Path(__file__).resolve().parents[1]
+MODULES = {
+    "odc-geo": "odc",
+    "Pillow": "PIL",
+    "PyYAML": "yaml",
+    "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
+}  # distribution → module, where names differ by more than - and _
+CONDA = {"matplotlib": "matplotlib-base", "torch": "pytorch"}
+COMES_ALONG = "onnx_ir"  # with onnxscript
+IMPORTED_BY_OTHERS = {"pyarrow", "Pillow", "onnxscript"}  # by geopandas and pyogrio, matplotlib, torch.onnx
 
 
 def _setup() -> configparser.ConfigParser:
@@ -26,8 +45,88 @@ def test_every_verb_has_its_file() -> None:
     assert set(VERBS) <= files
 
 
-def test_the_version_is_said_once() -> None:
+def test_the_version_is_the_same_everywhere() -> None:
     from deepnets4eo.version import __version__
 
     assert f"version: {__version__}" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def _requirements(text: str) -> dict[str, str]:
+    """Distribution → lowest version, of lines such as `laspy[lazrs]>=2.5`; references to own extras are left out."""
+    lines = [line for line in text.split() if not line.startswith("deepnets4eo[")]
+    return {re.split(r"[\[><=]", line)[0]: line.partition(">=")[2] for line in lines}
+
+
+def _module(distribution: str) -> str:
+    return MODULES.get(distribution, distribution.replace("-", "_"))
+
+
+def _imported(folder: str) -> Iterator[str]:
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from (name.name.partition(".")[0] for name in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                yield str(node.module).partition(".")[0]
+
+
+def test_every_import_is_required_at_base_or_by_an_extra() -> None:
+    base = {_module(name) for name in _requirements(_setup()["options"]["install_requires"])}
+    others = set(_imported("deepnets4eo")) - set(sys.stdlib_module_names) - {"deepnets4eo"}
+    assert others - base == EXTRAS.keys() & others
+    assert EXTRAS.keys() - IMPORTED_BY_OTHERS <= others
+
+
+@pytest.mark.parametrize("extra", ["deep", "onnx", "points"])
+def test_every_requirement_is_imported(extra: str) -> None:
+    setup = _setup()
+    imported = {*_imported("deepnets4eo"), *_imported("experiments")}
+    needed = _requirements(setup["options"]["install_requires"]) | _requirements(setup["options.extras_require"][extra])
+    assert {_module(name) for name in needed.keys() - IMPORTED_BY_OTHERS} <= imported
+
+
+def test_errors_name_the_extra_that_installs_the_module() -> None:
+    extras = _setup()["options.extras_require"]
+    for module, extra in EXTRAS.items():
+        if module != COMES_ALONG:
+            assert module in {_module(name) for name in _requirements(extras[extra])}
+
+
+def test_all_holds_every_extra_but_that_of_developers_which_holds_all() -> None:
+    extras = _setup()["options.extras_require"]
+    assert {"deepnets4eo", *extras} - {"all", "dev"} == set(re.findall(r"\w+", extras["all"]))
+    assert "deepnets4eo[all]" in extras["dev"].split()
+
+
+def test_every_requirement_has_one_tested_version_a_python() -> None:
+    setup = _setup()
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [line.replace("_", "-").lower() for line in lines if not line.startswith("#")]
+    keys = [re.sub(r"==[^;]*", "", pin) for pin in pins]
+    assert len(keys) == len(set(keys))
+    texts = [setup["options"]["install_requires"], *setup["options.extras_require"].values()]
+    for name in {name.lower() for text in texts for name in _requirements(text)}:
+        found = {key.partition(";")[2].strip() for key in keys if key.partition(";")[0] == name}
+        assert found in ({""}, {'python-version < "3.11"', 'python-version >= "3.11"'}), name
+
+
+def test_the_conda_recipe_follows_the_setup() -> None:
+    setup = _setup()
+    recipe = (ROOT / "conda" / "meta.yaml").read_text(encoding="utf-8")
+    values = yaml.safe_load(
+        "\n".join(line for line in recipe.splitlines() if "{%" not in line).replace("{{", "").replace("}}", "")
+    )
+    for key, text in (
+        ("run", setup["options"]["install_requires"]),
+        ("run_constrained", setup["options.extras_require"]["deep"]),
+    ):
+        found = dict(line.split(" >=") for line in values["requirements"][key] if not line.startswith("python "))
+        known = {CONDA.get(name, name).lower().replace("_", "-"): low for name, low in _requirements(text).items()}
+        assert {name.replace("_", "-"): low for name, low in found.items()} == known
+
+
+def test_every_python_that_is_announced_is_tested() -> None:
+    announced = re.findall(r"Python :: (3\.\d+)", _setup()["metadata"]["classifiers"])
+    workflow = (ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8")
+    assert set(re.findall(r'python: "(3\.\d+)"', workflow)) == set(announced)

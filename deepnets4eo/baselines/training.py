@@ -12,6 +12,7 @@ from typing import Any
 
 from deepnets4eo.baselines.recipe import BaselineRecipe
 from deepnets4eo.errors import InputError
+from deepnets4eo.lazy import check_extra
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.training.segmentation import Prepared, prepare, score_and_write, train_network
@@ -22,6 +23,8 @@ from deepnets4eo.training.tasks import Task, TrainOptions
 def train_baseline(recipe: BaselineRecipe, out: Path, options: TrainOptions) -> Path:
     """Train a baseline on labelled scenes; returns the run folder."""
     started = time.perf_counter()
+    if recipe.model.method in ("network", "parts") or recipe.deep.encoder:
+        check_extra("deep")
     prepared = prepare(recipe)
     notes: dict[str, Any] = {"method": recipe.model.method}
     if recipe.model.method == "network":

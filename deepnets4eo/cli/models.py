@@ -25,14 +25,18 @@ def models(
 
     from deepnets4eo.cards import catalog
     from deepnets4eo.cli.output import show_json
-    from deepnets4eo.errors import InputError, name_hint
+    from deepnets4eo.errors import InputError, MissingExtraError, name_hint
     from deepnets4eo.segmenters.networks import list_models
 
     if pattern in catalog.recipes() and json is None:
         _show(pattern)
         return
     recipes = [name for name in catalog.recipes() if fnmatch(name, pattern)]
-    networks = list_models(pattern)
+    try:
+        networks = list_models(pattern)
+    except MissingExtraError as error:
+        echo(f"Networks are not listed: {error}", err=True)
+        networks = []
     if pattern != "*" and not recipes and not networks:
         known = [*catalog.recipes(), *list_models()]
         hint = name_hint(pattern, known, '"deepnets4eo models" lists all.')

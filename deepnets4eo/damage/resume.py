@@ -186,7 +186,8 @@ def _file(path: Path) -> str:
 def _add_table(digest: Any, frame: gpd.GeoDataFrame) -> None:
     columns = pd.DataFrame(frame.drop(columns=frame.geometry.name))
     digest.update(f"{list(columns.dtypes.items())} {frame.crs}".encode())
-    digest.update(pd.util.hash_pandas_object(columns, index=False).to_numpy().tobytes())
+    if columns.shape[1]:  # pandas 2 hashes no table without columns
+        digest.update(pd.util.hash_pandas_object(columns, index=False).to_numpy().tobytes())
     for outline in shapely.to_wkb(frame.geometry.to_numpy()):
         digest.update(outline or b"-")
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.files import atomic_write
+from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.objects.patches import upright_patches
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.checksums import open_sealed, seal
@@ -59,6 +60,7 @@ class ObjectClassifier:
         self._network: Any = None
         self._scaling: dict[str, list[float]] = {}
 
+    @name_missing_extra()
     def fit(
         self, layers: Sequence[Layer], objects: Sequence[gpd.GeoDataFrame], *, column: str = TYPE, epochs: int = 30
     ) -> ObjectClassifier:
@@ -137,6 +139,7 @@ class ObjectClassifier:
         return folder
 
     @classmethod
+    @name_missing_extra()
     def load(cls, folder: str | Path) -> ObjectClassifier:
         """Read what `save` wrote, after checking its seal. Errors: RunError."""
         from safetensors import SafetensorError

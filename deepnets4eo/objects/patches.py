@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import apply_affine, gsd_m
+from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal import resample_patches
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 DIAGONAL = 2**0.5
 
 
+@name_missing_extra()
 def upright_patches(layer: Layer, objects: gpd.GeoDataFrame, extent_m: float, side_px: int) -> NDArray[np.float32]:
     """Patches (N, C, side_px, side_px) float32 around the objects' middles, each `extent_m` on a side.
 

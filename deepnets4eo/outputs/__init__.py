@@ -1,4 +1,4 @@
-"""Writing beside other jobs and over no input: one lock an output, inputs kept, cells that no spreadsheet runs."""
+"""Outputs: one job at a time writes each, no output replaces an input, and no cell of a CSV table is a formula."""
 
 from deepnets4eo.lazy import lazy_names
 

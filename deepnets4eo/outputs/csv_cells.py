@@ -1,7 +1,4 @@
-"""Tables as CSV that no spreadsheet takes for formulas.
-
-Takes rows of text and numbers; gives the text of a file. Refuses nothing: text that would be a formula gets an apostrophe.
-"""
+"""Tables as CSV text in which no cell is a formula for a spreadsheet."""
 
 from __future__ import annotations
 
@@ -10,24 +7,34 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-# What spreadsheets take for the beginning of a formula; the last four are = + - @ as wide characters
+# Characters that begin a formula in spreadsheets; the last four are = + - @ as wide characters
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def csv_text(rows: Iterable[Sequence[Any]]) -> str:
-    """The rows as CSV, each ended by a newline.
+    """Return rows as CSV text; text that a spreadsheet would run as a formula gets an apostrophe in front.
+
+    Parameters
+    ----------
+    rows
+        Sequences of text and numbers, one per line.
+
+    Returns
+    -------
+    str
+        Comma-separated, each row ended by a newline.
 
     >>> csv_text([["class", "value"], ["=1+1", -2.5], ["-3", "roof, flat"]])
     'class,value\\n\\'=1+1,-2.5\\n-3,"roof, flat"\\n'
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([harmless(cell) for cell in row] for row in rows)
+    writer.writerows([escape_formula(cell) for cell in row] for row in rows)
     return text.getvalue()
 
 
-def harmless(cell: Any) -> Any:
-    """A cell that is shown as it is: an apostrophe before text that would be a formula; numbers stay numbers."""
+def escape_formula(cell: Any) -> Any:
+    """Return the cell with an apostrophe before text that would be a formula; numbers stay numbers."""
     if not isinstance(cell, str):
         return cell
     text = cell.replace("\r\n", "\n").replace("\r", "\n")  # csv quotes only \n, and \r begins a row as well

@@ -1,7 +1,7 @@
-"""No job writes over what it reads: outputs are compared with the files behind all inputs before the work starts.
+"""No job writes over what it reads: outputs are compared with the files of all inputs before the work starts.
 
-Takes paths of both; refuses an output that is an input, a part of one (a tile of a mosaic, a file of a run, a side file
-of a Shapefile) or a link to one, and two outputs of one name. A dry run refuses the same.
+Refuses an output that is an input, a part of one (a tile of a mosaic, a file of a run, a side file of a Shapefile) or a
+link to one, and two outputs of one name. A dry run refuses the same.
 """
 
 from __future__ import annotations
@@ -18,19 +18,32 @@ from deepnets4eo.errors import InputError, OutputError
 STDOUT = "-"
 RUN_CARD = "card.json"  # of a run folder: names its files
 TILES = {".tif", ".tiff", ".vrt", ".jp2", ".png", ".jpg", ".jpeg", ".img"}
-BESIDE = {  # what belongs to a file of that suffix, under the same stem
+SIDE_SUFFIXES = {  # suffix of a file → suffixes of files that belong to it, with the same stem
     ".shp": (".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx"),
     ".tif": (".tfw", ".tif.ovr", ".tif.msk", ".tif.aux.xml"),
 }
 
 
 def refuse_inputs(outputs: Iterable[str | Path | None], inputs: Iterable[Any]) -> None:
-    """Refuse outputs that would replace an input; nothing to do where no output exists yet.
+    """Raise OutputError where an output would replace an input, or two outputs are one file.
 
-    outputs : every file that is written, side files and files of a folder among them, or the folder itself; None
-    counts for nothing. inputs : paths, folders of tiles or of a run, patterns, layers, and lists or mappings of these;
-    what is no file here (None, "-", a URL, an array) counts for nothing.
-    Errors: OutputError names both, and what to do.
+    Parameters
+    ----------
+    outputs
+        Every file that is written, with side files and files of a folder, or the folder itself. None is ignored.
+    inputs
+        Paths, folders of tiles or of a run, patterns, layers, and lists or mappings of these. What is no file here
+        (None, "-", a URL, an array) is ignored.
+
+    Raises
+    ------
+    OutputError
+        Names the output and the input.
+
+    >>> refuse_inputs(["labels.tif"], ["image.tif"])
+    >>> refuse_inputs(["labels.tif", "labels.tif"], [])
+    Traceback (most recent call last):
+    deepnets4eo.errors.OutputError: labels.tif would be written twice. Give each output a name of its own.
     """
     written = [Path(out) for out in outputs if out is not None and str(out) != STDOUT]
     _refuse_twice(written)
@@ -47,12 +60,12 @@ def refuse_inputs(outputs: Iterable[str | Path | None], inputs: Iterable[Any]) -
 
 
 def label_raster_files(path: str | Path | None) -> list[Path]:
-    """All files that are written with a raster of labels: the raster, its QGIS style, its names for GDAL."""
+    """Return all files that are written with a label raster: the raster, its QGIS style, its class names for GDAL."""
     return [] if path is None else [Path(path), Path(path).with_suffix(".qml"), Path(f"{path}.aux.xml")]
 
 
 def files_behind(source: Any) -> Iterator[Path]:
-    """The files and folders behind a source; see `refuse_inputs`."""
+    """Yield the files and folders that a source consists of; see `refuse_inputs` for sources."""
     if isinstance(source, Mapping):
         yield from files_behind(list(source.values()))
     elif isinstance(source, (str, Path)):
@@ -75,7 +88,7 @@ def _of_path(text: str) -> Iterator[Path]:
         yield from _in_folder(path)
     elif is_file:
         yield path
-        yield from (path.with_suffix(suffix) for suffix in BESIDE.get(path.suffix.lower(), ()))
+        yield from (path.with_suffix(suffix) for suffix in SIDE_SUFFIXES.get(path.suffix.lower(), ()))
         if path.suffix.lower() == ".vrt":
             yield from _of_virtual_raster(path)
     elif any(mark in text for mark in "*?") and "://" not in text:
@@ -94,7 +107,7 @@ def _in_folder(folder: Path) -> Iterator[Path]:
     try:
         names = json.loads(card.read_bytes())["files"]
         yield from (folder / str(name) for name in names)
-    except (ValueError, KeyError, TypeError, RecursionError):  # no run; who opens it says so
+    except (ValueError, KeyError, TypeError, RecursionError):  # no run; an error of the reader says so
         return
 
 
@@ -103,7 +116,7 @@ def _of_virtual_raster(path: Path) -> Iterator[Path]:
 
     try:
         yield from vrt_references(path)
-    except InputError:  # who opens it says so
+    except InputError:  # an error of the reader says so
         return
 
 

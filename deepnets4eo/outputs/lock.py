@@ -1,7 +1,7 @@
-"""One job at a time for each output: a second one is refused at once, with the name of the first.
+"""One job at a time writes an output: a second one is refused at once, with the process of the first.
 
-Takes the path of an output. The lock belongs to the operating system and lies on a small file beside the output, so
-that it ends with its process, however that ends; the file is removed when the job is done.
+The operating system locks a small file beside the output, so that the lock ends with its process, however that ends;
+the file is removed when the job is done.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from contextvars import ContextVar
 from datetime import datetime, timezone
+from importlib import import_module
 from pathlib import Path
 
 from deepnets4eo.errors import OutputError
@@ -23,34 +24,46 @@ from deepnets4eo.files import PARTIAL, remove_leftovers, writing
 
 log = logging.getLogger(__name__)
 
-LOCKED_BYTE = 1 << 20  # Windows keeps others from reading what is locked: far behind what the file says
+LOCKED_BYTE = 1 << 20  # far behind the file's text: on Windows others cannot read bytes that are locked
 NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
-_held: ContextVar[frozenset[Path]] = ContextVar("outputs this job holds", default=frozenset())
+_locked: ContextVar[frozenset[Path]] = ContextVar("outputs that this job has locked", default=frozenset())
 
 
 @contextmanager
 def locked(*outputs: str | Path | None) -> Iterator[None]:
-    """Keep outputs for one job; what killed jobs left half-written of them is removed first.
+    """Lock outputs for this job as long as the context lasts; half-written files of killed jobs are removed first.
 
-    outputs : files or folders that may not exist yet; None counts for nothing. A job may hold an output twice, so that
-    its parts can hold what the whole does. On a file system without locks there is a warning, and no protection.
-    Errors: OutputError where another job writes one of them, or nothing can be written there.
+    A job may lock an output twice, so that its parts can lock what the whole does. On a file system without locks there
+    is a warning, and no protection.
+
+    Parameters
+    ----------
+    outputs
+        Files or folders that may not exist yet. None is ignored.
+
+    Raises
+    ------
+    OutputError
+        Where another job writes one of them, or nothing can be written there.
+
+    >>> with locked("labels.tif"):
+    ...     pass  # write labels.tif
     """
-    wanted = {Path(os.path.realpath(out)) for out in outputs if out is not None} - _held.get()
+    paths = {Path(os.path.realpath(out)) for out in outputs if out is not None} - _locked.get()
     with ExitStack() as stack:
-        for out in sorted(wanted):  # in one order, so that two jobs never wait for each other
+        for out in sorted(paths):  # in one order, so that two jobs never wait for each other
             stack.enter_context(_lock_one(out))
             remove_leftovers(out)
-        token = _held.set(_held.get() | wanted)
+        token = _locked.set(_locked.get() | paths)
         try:
             yield
         finally:
-            _held.reset(token)
+            _locked.reset(token)
 
 
 def scratch_home(out: Path) -> Path:
-    """The folder for what a job keeps beside `out`; within it where it is a volume of its own, or alone is writable."""
+    """Return the folder for a job's own files beside `out`: `out` itself where it is a volume, or its parent read-only."""
     inside = out.is_dir() and (os.path.ismount(out) or not os.access(out.parent, os.W_OK))
     return out if inside else out.parent
 
@@ -72,20 +85,20 @@ def _lock_one(out: Path) -> Iterator[None]:
 
 
 def _acquire(path: Path, out: Path) -> int:
-    """The open lock file, locked. Errors: OutputError names who has it."""
+    """Return the open lock file, locked. Raises OutputError, which names the process that has it."""
     while True:
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         if not _try_lock(file):
-            holder = _read_who(file)
+            holder = _read_process(file)
             os.close(file)
             raise OutputError(
                 f"{out} is being written by another job{holder}. Wait until it is done, stop it, or choose another --out."
             )
-        if not _is_at(file, path):  # the job before has removed it in this moment: there is a new one, or none
+        if not _is_at(file, path):  # the job before has just removed it: there is a new file, or none
             os.close(file)
             continue
         try:
-            _write_who(file)
+            _write_process(file)
         except OSError:
             _release(file, path)
             raise
@@ -104,17 +117,9 @@ def _release(file: int, path: Path) -> None:
 
 
 def _try_lock(file: int) -> bool:
-    """Whether the lock is ours now; True with a warning where the file system has none."""
+    """Whether this process has the lock now; True with a warning where the file system has none."""
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            os.lseek(file, LOCKED_BYTE, os.SEEK_SET)
-            msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock_at_once(file)
     except OSError as error:
         if error.errno in {errno.EACCES, errno.EAGAIN, errno.EDEADLK}:
             return False
@@ -125,6 +130,18 @@ def _try_lock(file: int) -> bool:
     return True
 
 
+def _lock_at_once(file: int) -> None:
+    """Take the lock of the operating system without waiting. Raises OSError where another process has it."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        msvcrt = import_module("msvcrt")
+        os.lseek(file, LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
 def _is_at(file: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(file), path.stat())
@@ -132,7 +149,7 @@ def _is_at(file: int, path: Path) -> bool:
         return False
 
 
-def _write_who(file: int) -> None:
+def _write_process(file: int) -> None:
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": now})
     os.ftruncate(file, 0)
@@ -140,10 +157,10 @@ def _write_who(file: int) -> None:
     os.write(file, text.encode())
 
 
-def _read_who(file: int) -> str:
+def _read_process(file: int) -> str:
     os.lseek(file, 0, os.SEEK_SET)
     try:
-        who = json.loads(os.read(file, 4096))
-        return f" (process {who['pid']} on {who['host']}, since {who['since']})"
+        process = json.loads(os.read(file, 4096))
+        return f" (process {process['pid']} on {process['host']}, since {process['since']})"
     except (ValueError, KeyError, TypeError):  # it has just begun
         return ""

@@ -18,7 +18,7 @@ from typing import Any
 import rasterio
 from rasterio.env import get_gdal_config, set_gdal_config
 
-from deepnets4eo.device import Compute, choose
+from deepnets4eo.device import Compute, choose, torch_settings
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid
@@ -400,18 +400,11 @@ def _tags(segmenter: Segmenter, identity: str, scene: Scene, tiling: Tiling) -> 
 
 @contextmanager
 def _settings(compute: Compute) -> Iterator[None]:
-    """Set the network's threads and GDAL's cache for the duration of a prediction."""
-    import torch
-
-    threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
-    with rasterio.Env():
+    """Threads of the network, and GDAL's cache, for as long as a prediction lasts."""
+    with rasterio.Env(), torch_settings(compute):
         cache = get_gdal_config("GDAL_CACHEMAX")
         set_gdal_config("GDAL_CACHEMAX", CACHE_BYTES)
-        torch.set_num_threads(compute.threads)
-        torch.backends.cudnn.deterministic = True
         try:
             yield
         finally:
-            torch.set_num_threads(threads)
-            torch.backends.cudnn.deterministic = deterministic
             set_gdal_config("GDAL_CACHEMAX", cache)

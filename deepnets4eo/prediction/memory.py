@@ -5,9 +5,9 @@ Takes sizes in bytes; refuses limits that the network alone exceeds, and names o
 
 from __future__ import annotations
 
-import resource
 import sys
-from pathlib import Path
+
+import psutil
 
 from deepnets4eo.errors import InputError
 
@@ -18,15 +18,19 @@ MARGIN_BYTES = 32 << 20  # small things
 
 
 def resident_bytes() -> int:
-    """Bytes that this process holds now; its peak where the system does not report them."""
-    status = Path("/proc/self/statm")
-    if status.exists():
-        return int(status.read_text(encoding="utf-8").split()[1]) * resource.getpagesize()
-    return peak_bytes()
+    """Return the memory that this process holds now."""
+    return int(psutil.Process().memory_info().rss)
 
 
 def peak_bytes() -> int:
-    """The most bytes that this process has held so far."""
+    """Return the most memory that this process has held so far."""
+    memory = psutil.Process().memory_info()
+    if hasattr(memory, "peak_wset"):  # Windows
+        return int(memory.peak_wset)
+    try:
+        import resource  # psutil has no peak on POSIX
+    except ImportError:
+        return int(memory.rss)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

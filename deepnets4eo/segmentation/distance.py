@@ -13,6 +13,7 @@ import numpy as np
 from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
+from deepnets4eo.lazy import name_missing_extra
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +23,7 @@ SHORT_CLIP_PX = 127  # up to it, squares of distances and their sums fit 16 bits
 SHORT_SIDE_PX = 30_000
 
 
+@name_missing_extra()
 def signed_distance(labels: ByteImage, num_classes: int, clip_px: int = CLIP_PX) -> FloatImage:
     """Distance from each pixel to the nearest one on the other side of the class's border, for each class.
 

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.formats.access import refuse_offline
-from deepnets4eo.plugins import HEADS, NETWORKS, plugins_of
+from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.plugins import HEADS, NETWORKS, load_plugin, plugins_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 DEFAULT_ENCODER = "resnet34"
 
 
+@name_missing_extra()
 def create_model(
     name: str,
     *,
@@ -112,6 +114,7 @@ def create_from_spec(network: Mapping[str, Any]) -> nn.Module:
     return create_model(spec.pop("name"), **spec)
 
 
+@name_missing_extra()
 def list_models(pattern: str = "*") -> list[str]:
     """Names that `create_model` takes.
 
@@ -165,7 +168,7 @@ def _head(name: str, options: Mapping[str, Any]) -> Callable[[nn.Module, int], n
     heads = plugins_of(HEADS)
     if name not in heads:
         raise InputError(f"head {name!r} is unknown. {name_hint(name, sorted(heads))}")
-    add_head: Callable[..., nn.Module] = heads[name].load()
+    add_head: Callable[..., nn.Module] = load_plugin(heads[name])
     known = list(inspect.signature(add_head).parameters)[2:]
     if unknown := sorted(options.keys() - set(known)):
         raise InputError(f"head {name!r} takes {known or 'no options'}, not {unknown}. Leave them out.")
@@ -193,7 +196,7 @@ def _without_none(**arguments: Any) -> dict[str, Any]:
 
 
 def _build_registered(entry: EntryPoint, in_channels: int, num_classes: int, options: dict[str, Any]) -> nn.Module:
-    factory: Callable[..., nn.Module] = entry.load()
+    factory: Callable[..., nn.Module] = load_plugin(entry)
     parameters = inspect.signature(factory).parameters
     takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values())
     unknown = [] if takes_any else sorted(options.keys() - parameters.keys())

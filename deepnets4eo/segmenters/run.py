@@ -17,7 +17,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_text, write_yaml
 from deepnets4eo.formats.access import offline
-from deepnets4eo.plugins import SEGMENTERS, plugins_of
+from deepnets4eo.plugins import SEGMENTERS, load_plugin, plugins_of
 from deepnets4eo.segmenters.checksums import hash_of, open_sealed, seal
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
@@ -190,7 +190,7 @@ def segmenter_kind(name: str) -> Any:
             f"the run holds a segmenter of kind {name!r}; this version has {sorted([NetworkSegmenter.kind, *kinds])}. "
             "Update deepnets4eo, or install the package that adds it."
         )
-    return kinds[name].load()
+    return load_plugin(kinds[name])
 
 
 def versions() -> dict[str, str]:

@@ -18,6 +18,7 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
+from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.networks import create_from_spec
 from deepnets4eo.tiling import Tiling
@@ -192,6 +193,7 @@ class NetworkSegmenter:
         return [WEIGHTS]
 
     @classmethod
+    @name_missing_extra()
     def restore(
         cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
     ) -> NetworkSegmenter:

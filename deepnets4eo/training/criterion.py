@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.training.data import Sample, to_tensors
 from deepnets4eo.training.losses import SumOfLosses, median_frequency
 from deepnets4eo.training.recipe import TrainSection
 
@@ -35,16 +36,16 @@ class SegmentationCriterion:
         """The loss of one batch, () float32."""
         return self._evaluate(network, batch)[0]
 
-    def validate(self, network: nn.Module, batches: Iterable[Batch]) -> dict[str, float]:
+    def validate(self, network: nn.Module, batches: Iterable[Sample]) -> dict[str, float]:
         """Mean loss over the batches that have labels, and the overall scores of one confusion matrix."""
         matrix, losses = ConfusionMatrix(self.num_classes), []
         device = next(network.parameters()).device
         for batch in batches:
-            moved = {name: layer.to(device) for name, layer in batch.items()}
+            moved = {name: layer.to(device) for name, layer in to_tensors(batch).items()}
             loss, logits = self._evaluate(network, moved)
             if bool(((batch["mask"] != VOID) & batch["valid"]).any()):
                 losses.append(float(loss))
-            matrix.update(batch["mask"].numpy(), logits.argmax(dim=1).cpu().numpy())
+            matrix.update(batch["mask"], logits.argmax(dim=1).cpu().numpy())
         names = ("overall_accuracy", "kappa", "mean_f1", "mean_iou")
         return {"val_loss": sum(losses) / max(len(losses), 1)} | {name: getattr(matrix, name) for name in names}
 

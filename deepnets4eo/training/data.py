@@ -1,7 +1,8 @@
 """Batches of samples read ahead of the network, and samples that are windows of scenes.
 
-Takes split scenes, the inputs of a segmenter and the recipe; returns batches of tensors: layers by name (C, H, W)
-float32, valid (H, W) bool, and the target of the task. All draws follow from (seed, epoch).
+Takes split scenes, the inputs of a segmenter and the recipe; returns batches: layers by name (C, H, W) float32, valid
+(H, W) bool, and the target of the task. Samples are NumPy arrays; batches to train on are tensors, batches to validate
+on are arrays, so that methods without a network need no PyTorch. All draws follow from (seed, epoch).
 """
 
 from __future__ import annotations
@@ -9,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID
@@ -22,12 +22,17 @@ from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import LABELS
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.tiling.sampling import ClassCells, balanced_windows
-from deepnets4eo.training.augmentation import Augmentation, Sample
 from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.scenes import LabelledScene
 from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, SampleWindow
 
-Batch = Sample
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from deepnets4eo.training.augmentation import Augmentation
+
+Sample = dict[str, NDArray[Any]]
+Batch = TypeVar("Batch")
 
 TRIES = 8  # to find a window that shows nothing of the validation part, before its pixels are blanked
 AHEAD = 2  # batches a reading thread may be ahead of the network
@@ -65,7 +70,7 @@ class SceneSamples:
         target_layers = ("height",)
 
         def target(self, layers, labelled):
-            return {"height": torch.from_numpy(np.where(labelled, layers["height"][0], np.float32(np.nan)))}
+            return {"height": np.where(labelled, layers["height"][0], np.float32(np.nan))}
     ```
     """
 
@@ -120,12 +125,9 @@ class SceneSamples:
         layers = named.scene.read(window.window, [*self.inputs.names, *self.target_layers])
         if hidden is not None:
             layers["valid"] = layers["valid"] & ~hidden
-        prepared = torch.from_numpy(self.inputs.prepare(layers))
-        sizes = [len(layer.bands) for layer in self.inputs.layers.values()]
-        sample: Sample = dict(zip(self.inputs.names, prepared.split(sizes), strict=True))
-        sample |= self.target(layers, labelled & layers["valid"])
-        sample["valid"] = torch.from_numpy(layers["valid"])
-        return sample
+        ends = np.cumsum([len(layer.bands) for layer in self.inputs.layers.values()])
+        sample: Sample = dict(zip(self.inputs.names, np.split(self.inputs.prepare(layers), ends[:-1]), strict=True))
+        return sample | self.target(layers, labelled & layers["valid"]) | {"valid": layers["valid"]}
 
     @cached_property
     def _shares(self) -> NDArray[np.float64]:
@@ -146,14 +148,14 @@ class ClassSamples(SceneSamples):
     ) -> None:
         super().__init__(split, inputs, recipe)
         self._cells = cells
-        self._to_index = torch.from_numpy(split.scenes[0].labels.legend.to_index().astype(np.int64))
+        self._to_index = split.scenes[0].labels.legend.to_index().astype(np.int64)
         self._counts = np.array([[len(found) for found in one.cells] for one in cells], float)
         self._present = np.flatnonzero(self._counts.sum(axis=0))
 
     def target(self, layers: Mapping[str, NDArray[Any]], labelled: NDArray[np.bool_]) -> Sample:
         """mask (h, w) int64."""
         labels = np.where(labelled, layers[LABELS], np.uint8(VOID))
-        return {"mask": self._to_index[torch.from_numpy(labels).long()]}
+        return {"mask": self._to_index[labels]}
 
     def windows(self, epoch: int) -> list[SampleWindow]:
         """The windows of an epoch, in order. Errors: InputError where no training pixel is labelled."""
@@ -195,17 +197,20 @@ class TrainLoader:
     def __len__(self) -> int:
         return self.windows_per_epoch // self.batch_size
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        import torch
+
         epoch, windows = self.epoch, self.samples.windows(self.epoch)
 
-        def batch(number: int) -> Batch:
+        def batch(number: int) -> dict[str, Tensor]:
             first = number * self.batch_size
-            return collate([self._sample(windows[at], epoch, at) for at in range(first, first + self.batch_size)])
+            chosen = [self._sample(windows[at], epoch, at) for at in range(first, first + self.batch_size)]
+            return {name: torch.stack([sample[name] for sample in chosen]) for name in chosen[0]}
 
         return _read_ahead(batch, len(self), self.workers)
 
-    def _sample(self, window: Any, epoch: int, at: int) -> Sample:
-        return self.augment(self.samples.read(window), np.random.default_rng([self.seed, epoch, at]))
+    def _sample(self, window: Any, epoch: int, at: int) -> dict[str, Tensor]:
+        return self.augment(to_tensors(self.samples.read(window)), np.random.default_rng([self.seed, epoch, at]))
 
 
 @dataclass(frozen=True)
@@ -229,7 +234,7 @@ class ValidationLoader:
     --------
     ```python
     for batch in ValidationLoader(samples, tile_px=256, halo_px=32, batch_size=8):
-        scores = segmenter.predict_raw(batch["image"].numpy(), margin_px=32)
+        scores = segmenter.predict_raw(batch["image"], margin_px=32)
     ```
     """
 
@@ -239,20 +244,22 @@ class ValidationLoader:
     batch_size: int
     workers: int = 0
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[Sample]:
         windows = self.samples.split.windows(VAL, self.tile_px - 2 * self.halo_px)
 
-        def batch(number: int) -> Batch:
-            first = number * self.batch_size
-            chosen = windows[first : first + self.batch_size]
-            return collate([self.samples.read_validation(window, self.halo_px, self.tile_px) for window in chosen])
+        def batch(number: int) -> Sample:
+            chosen = windows[number * self.batch_size : (number + 1) * self.batch_size]
+            tiles = [self.samples.read_validation(window, self.halo_px, self.tile_px) for window in chosen]
+            return {name: np.stack([tile[name] for tile in tiles]) for name in tiles[0]}
 
         return _read_ahead(batch, -(-len(windows) // self.batch_size), self.workers)
 
 
-def collate(samples: Sequence[Sample]) -> Batch:
-    """Samples of one shape stacked along a new first axis."""
-    return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
+def to_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
+    """The same values as tensors on the CPU, sharing memory."""
+    import torch
+
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def _read_ahead(batch: Callable[[int], Batch], count: int, workers: int) -> Iterator[Batch]:

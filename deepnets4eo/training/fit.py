@@ -55,7 +55,8 @@ from deepnets4eo.training.tasks import TrainOptions
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from deepnets4eo.training.data import Batch, Samples
+    from deepnets4eo.training.data import Samples
+    from deepnets4eo.training.loop import Batch
 
 log = logging.getLogger(__name__)
 

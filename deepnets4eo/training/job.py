@@ -17,6 +17,7 @@ from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.errors import DeepNets4EOError, InputError, RunError
 from deepnets4eo.files import check_overwrite, remove_leftovers
 from deepnets4eo.formats.access import offline
+from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs.input_files import refuse_inputs
 from deepnets4eo.outputs.lock import locked
 from deepnets4eo.training.recipe import Recipe, differing_keys, read_recipe, resolve
@@ -30,6 +31,7 @@ MADE = (
 )  # fmt: skip
 
 
+@name_missing_extra()
 def train(
     recipe: str | Path | Recipe,
     out: str | Path,

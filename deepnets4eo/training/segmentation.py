@@ -17,6 +17,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.files import read_json
+from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -74,6 +75,7 @@ def train_segmentation(recipe: Recipe, out: Path, options: TrainOptions) -> Path
     """Train a network on labelled scenes; returns the run folder."""
     if not recipe.model.network:
         raise InputError("the recipe names no model. Set model.network, e.g. to unet.")
+    check_extra("deep")
     prepared = prepare(recipe)
     segmenter, notes = train_network(prepared, out, options)
     return score_and_write(segmenter, prepared, out, notes)
@@ -139,10 +141,9 @@ def score_segmenter(segmenter: Segmenter, prepared: Prepared) -> dict[str, Any]:
     matrices = {left_out: ConfusionMatrix(prepared.legend.num_classes) for left_out in [None, *optional]}
     core_px, halo_px = prepared.recipe.data.tile_px, segmenter.halo_px
     for batch in prepared.validation(prepared.samples(), core_px, halo_px):
-        inner = batch["mask"].numpy()[:, halo_px : halo_px + core_px, halo_px : halo_px + core_px]
+        inner = batch["mask"][:, halo_px : halo_px + core_px, halo_px : halo_px + core_px]
         for left_out, matrix in matrices.items():
-            layers = {name: batch[name].numpy() for name in inputs.names}
-            shown = [np.zeros_like(layers[name]) if name == left_out else layers[name] for name in layers]
+            shown = [np.zeros_like(batch[name]) if name == left_out else batch[name] for name in inputs.names]
             matrix.update(inner, segmenter.predict_classes(np.concatenate(shown, axis=1), margin_px=halo_px))
     split = prepared.split.describe()
     protocol = {"name": "validation part of the training scenes", "leaky": split["leaky"], "split": split}

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.plugins import TASKS, plugins_of
+from deepnets4eo.plugins import TASKS, load_plugin, plugins_of
 from deepnets4eo.training.recipe import Recipe
 
 SEGMENTATION = "segmentation"
@@ -76,5 +76,5 @@ def load_task(name: str) -> Task:
         raise InputError(
             f"task {name!r} is unknown. Choose from {', '.join(sorted(tasks))}, or install the package that adds it."
         )
-    loaded = tasks[name].load()
+    loaded = load_plugin(tasks[name])
     return loaded if isinstance(loaded, Task) else Task(loaded)

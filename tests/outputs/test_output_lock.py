@@ -147,6 +147,36 @@ def test_a_file_system_without_locks_is_a_warning(
     assert list(tmp_path.iterdir()) == []
 
 
+class WindowsLocks:
+    """Stands in for the module msvcrt; `others` are bytes that another process has locked."""
+
+    LK_NBLCK = 2
+
+    def __init__(self) -> None:
+        self.others: set[int] = set()
+        self.ours: list[tuple[int, int]] = []
+
+    def locking(self, file: int, mode: int, length: int) -> None:
+        """Lock bytes from the file's position on without waiting."""
+        assert mode == self.LK_NBLCK
+        at = os.lseek(file, 0, os.SEEK_CUR)
+        if at in self.others:
+            raise PermissionError(output_lock.errno.EACCES, "Permission denied")
+        self.ours.append((at, length))
+
+
+def test_windows_locks_a_byte_behind_the_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = WindowsLocks()
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.setitem(sys.modules, "msvcrt", windows)
+    with locked(tmp_path / "out"):
+        assert json.loads((tmp_path / ".partial-lock-out").read_text(encoding="utf-8"))["pid"] == os.getpid()
+    assert windows.ours == [(output_lock.LOCKED_BYTE, 1)]
+    windows.others.add(output_lock.LOCKED_BYTE)
+    with pytest.raises(OutputError, match="is being written by another job"), locked(tmp_path / "out"):
+        pass
+
+
 def test_leftovers_of_an_output_go_and_those_of_others_stay(tmp_path: Path) -> None:
     gone = [".partial-0123abcd-out.tif", ".partial-stream-out.tif", ".partial-0123abcd-out.tif.ovr.tmp",
             ".partial-ab_d1234-out.tif.aux.xml"]  # fmt: skip

@@ -21,6 +21,7 @@ from deepnets4eo.baselines.features.sites import bilinear, box, mirrored
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
+from deepnets4eo.lazy import name_missing_extra
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,6 +78,7 @@ class DeepFeatures:
 
     kind: ClassVar[str] = "deep"
 
+    @name_missing_extra()
     def __post_init__(self) -> None:
         from deepnets4eo.baselines.features.encoders import FrozenEncoder
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID
@@ -19,7 +18,7 @@ from deepnets4eo.damage.siamese.scaling import scaled_to
 from deepnets4eo.damage.siamese.split import BuildingSplit
 from deepnets4eo.grid import Window
 from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.training.augmentation import Sample
+from deepnets4eo.training.data import Sample
 
 SHOWN_SHARE = 0.5  # of a building's box that a window must show for the building to count as a whole
 
@@ -70,11 +69,8 @@ class PairSamples:
             valid = valid if hidden is None else valid & ~hidden
         prepared = self.scaling(window.pair).prepare({PRE: pre[PRE], POST: post[POST], "valid": valid})
         mask, building = self._labels(window, valid)
-        image_pre, image_post = torch.from_numpy(prepared).chunk(2)
-        return {
-            "image_pre": image_pre.contiguous(), "image_post": image_post.contiguous(),
-            "mask": torch.from_numpy(mask), "building": torch.from_numpy(building), "valid": torch.from_numpy(valid),
-        }  # fmt: skip
+        image_pre, image_post = np.split(prepared, 2)
+        return {"image_pre": image_pre, "image_post": image_post, "mask": mask, "building": building, "valid": valid}
 
     def scaling(self, pair: int) -> InputSpec:
         """The inputs scaled for one pair."""

@@ -18,6 +18,7 @@ from deepnets4eo.damage.siamese.recipe import SiameseRecipe
 from deepnets4eo.damage.siamese.scaling import measure_pairs
 from deepnets4eo.damage.siamese.split import BuildingSplit, split_buildings
 from deepnets4eo.evaluation import report
+from deepnets4eo.lazy import check_extra
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling import Tiling
@@ -27,6 +28,7 @@ from deepnets4eo.training.tasks import Task, TrainOptions
 
 def train_grader(recipe: SiameseRecipe, out: Path, options: TrainOptions) -> Path:
     """Train a Siamese network on labelled pairs; returns the run folder."""
+    check_extra("deep")
     from deepnets4eo.damage.siamese.criterion import GradingCriterion
     from deepnets4eo.damage.siamese.samples import PairSamples
     from deepnets4eo.damage.siamese.scoring import full_scores, grade_validation, validation_scores

@@ -95,14 +95,12 @@ def test_a_sample_is_what_the_images_show_with_pre_moved_on_its_own(pairs):
     sample = samples.read(PairWindow(number, window, (2, -1)))
     for name, shown in (("post", window), ("pre", Window(window.row + 2, window.col - 1, 32, 32))):
         expected, valid = scene.layers[name].read(shown)
-        spec, valid = samples.inputs.layers[name], valid & sample["valid"].numpy()
+        spec, valid = samples.inputs.layers[name], valid & sample["valid"]
         assert valid.sum() > 500
-        values = (
-            sample[f"image_{name}"].numpy() * np.array(spec.std)[:, None, None] + np.array(spec.mean)[:, None, None]
-        )
+        values = sample[f"image_{name}"] * np.array(spec.std)[:, None, None] + np.array(spec.mean)[:, None, None]
         np.testing.assert_allclose(values[:, valid], expected[:, valid], atol=1e-3)
-    painted, valid = pairs[number].outlines.paint(window), sample["valid"].numpy()
-    assert (sample["mask"].numpy() == np.where(valid & (painted >= 0), pairs[number].grades[painted], VOID)).all()
+    painted, valid = pairs[number].outlines.paint(window), sample["valid"]
+    assert (sample["mask"] == np.where(valid & (painted >= 0), pairs[number].grades[painted], VOID)).all()
 
 
 def test_buildings_are_numbered_where_the_window_shows_half_of_their_box(pairs):
@@ -114,7 +112,7 @@ def test_buildings_are_numbered_where_the_window_shows_half_of_their_box(pairs):
     for top, left in np.ndindex(7, 7):
         window = Window(16 * top, 16 * left, 32, 32)
         sample, painted = samples.read(PairWindow(number, window)), pair.outlines.paint(window)
-        building = sample["building"].numpy()
+        building = sample["building"]
         expected = []
         for row in np.unique(painted[painted >= 0]):
             low = np.maximum(pair.boxes[row, :2], [window.row, window.col])
@@ -139,9 +137,9 @@ def test_nothing_of_a_validation_block_is_shown(pairs):
         sample = samples.read(window)
         hidden = split.splits[window.pair].mask(VAL, window.window)
         shown += int(hidden.sum())
-        assert not sample["valid"].numpy()[hidden].any()
-        assert (sample["image_post"].numpy()[:, hidden] == 0).all()
-        assert (sample["mask"].numpy()[hidden] == VOID).all()
+        assert not sample["valid"][hidden].any()
+        assert (sample["image_post"][:, hidden] == 0).all()
+        assert (sample["mask"][hidden] == VOID).all()
     assert shown > 0
 
 
