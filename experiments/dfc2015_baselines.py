@@ -1,4 +1,4 @@
-"""The benchmark table of the Data Fusion Contest 2015 (Lagrange et al., IGARSS 2015), published beside ours.
+"""The benchmark table of the Data Fusion Contest 2015 (Lagrange et al., IGARSS 2015), published next to ours.
 
 Usage: python experiments/dfc2015_baselines.py --out FOLDER                    (miniature city, synthetic)
        python experiments/dfc2015_baselines.py --out FOLDER --data ROOT        (the contest's tiles, see its card)
@@ -37,7 +37,7 @@ from deepnets4eo.synthetic.write import write_raster
 from deepnets4eo.terrain import ndsm_raster
 from deepnets4eo.training import load_recipe
 
-TRAIN_SEEDS, TEST_SEEDS = (1, 33), (5, 58)  # places with a harbour among those of the first sixty seeds
+TRAIN_SEEDS, TEST_SEEDS = (1, 33), (5, 58)  # cities with a harbour among those of the first sixty seeds
 SIZE_PX, GSD_M = 2000, 0.1
 EXPERT = "Expert"
 BLOCK_PX = 1024
@@ -45,7 +45,7 @@ NETWORK_FEATURES = "ours: one frozen encoder, ResNet-18; random weights unless o
 
 
 def rows(weights: str | None, *, made_up: bool) -> list[Row]:
-    """The rows of the published table, top to bottom, and the scaled form of the one that raw metres spoil."""
+    """Return the rows of the published table, top to bottom, and the scaled form of the row that needs scaled heights."""
     given = (f"deep.weights={weights}",) if weights else ()
     height = ("model.layers=[image, dsm]",)
     expert = (
@@ -76,7 +76,7 @@ def rows(weights: str | None, *, made_up: bool) -> list[Row]:
 
 
 def miniature_tiles(out: Path) -> BenchmarkScenes:
-    """Four tiles of made-up places with a harbour; intensity is the near infrared band, ndsm comes from the DSM alone."""
+    """Write four tiles of synthetic cities with a harbour; intensity is the near infrared band, ndsm is made of the DSM only."""
     parts: list[dict[str, dict[str, str]]] = [{}, {}]
     for part, seeds in zip(parts, (TRAIN_SEEDS, TEST_SEEDS), strict=True):
         for seed in seeds:
@@ -90,32 +90,32 @@ def miniature_tiles(out: Path) -> BenchmarkScenes:
 
 
 def write_tile(city: City, folder: Path) -> None:
-    """The layers that the benchmark knows, of one made-up place."""
+    """Write the layers of the benchmark of one synthetic city."""
     legend, tags, image = Legend.load("dfc2015"), city.tags, city.image
     write_raster(folder / "image.tif", city.grid, image[:3], tags)
     write_raster(folder / "intensity.tif", city.grid, image[3], tags)
-    level = np.percentile(city.dtm, 1)  # made-up places lie at any height; the contest's tiles share the sea's
+    level = np.percentile(city.dtm, 1)  # synthetic cities have any height; the contest's tiles have that of the sea
     write_raster(folder / "dsm.tif", city.grid, np.float32(city.dsm - level), tags)
     write_raster(folder / "labels.tif", city.grid, city.labels(legend), tags, legend)
     ndsm_raster(Layer.open(folder / "dsm.tif"), folder / "ndsm.tif", overwrite=True)
 
 
 def contest_tiles(root: Path) -> BenchmarkScenes:
-    """The contest's training and test tiles, as its card says."""
+    """Return the contest's training and test tiles, as in its card."""
     card = DatasetCard.load("dfc2015")
     train, test = (
-        {tile: {layer: str(path) for layer, path in files.items()} for tile, files in found.items()}
-        for found in (open_dataset(card, root, part=part) for part in ("train", "test"))
+        {tile: {layer: str(path) for layer, path in files.items()} for tile, files in files_of_tile.items()}
+        for files_of_tile in (open_dataset(card, root, part=part) for part in ("train", "test"))
     )
     return BenchmarkScenes(train, test)
 
 
-def usable(row: Row, places: BenchmarkScenes) -> bool:
-    """Whether all places have the layers that a row looks at; says so where they have not."""
+def usable(row: Row, scenes: BenchmarkScenes) -> bool:
+    """Return whether all scenes have the layers that a row uses; prints those that are missing."""
     recipe, _ = load_recipe(row.recipe, overrides=row.overrides)
     needed = {*recipe.model.layers, LABELS}
     missing = sorted(
-        {layer for part in (places.train, places.test) for one in part.values() for layer in needed - one.keys()}
+        {layer for part in (scenes.train, scenes.test) for one in part.values() for layer in needed - one.keys()}
     )
     if missing:
         print(f"{row.name} is left out: there is no {', '.join(missing)}", file=sys.stderr)
@@ -123,7 +123,7 @@ def usable(row: Row, places: BenchmarkScenes) -> bool:
 
 
 def by_rule(outcome: Outcome, test: Mapping[str, Mapping[str, str]], folder: Path, legend: Legend) -> Outcome:
-    """The expert's outcome with the F1 of each rule by itself, as the paper scores it: no rule takes another's pixels."""
+    """Return the expert's outcome with the F1 of each rule by itself, as in the paper: no rule takes another's pixels."""
     rules = load_run(folder).segmenter
     assert isinstance(rules, ExpertRules), "the row is trained by the recipe of the expert rules"
     counts = {name: ConfusionMatrix(2) for name in legend.names}
@@ -141,30 +141,30 @@ def by_rule(outcome: Outcome, test: Mapping[str, Mapping[str, str]], folder: Pat
 
 
 def run_table(
-    table: list[Row], places: BenchmarkScenes, legend: Legend, out: Path, *, card: DatasetCard, title: str, workers: int
+    table: list[Row], scenes: BenchmarkScenes, legend: Legend, out: Path, *, card: DatasetCard, title: str, workers: int
 ) -> str:
-    """Run the rows that the places allow, and write table and maps; returns the table as Markdown."""
+    """Run the rows that the scenes allow, and write table and maps; returns the table as Markdown."""
     outcomes = []
-    chosen = [row for row in table if usable(row, places)]
-    for outcome in run_rows(chosen, places, legend, out, workers=workers):
+    chosen = [row for row in table if usable(row, scenes)]
+    for outcome in run_rows(chosen, scenes, legend, out, workers=workers):
         print(f"{outcome.name}: {outcome.train_seconds + outcome.predict_seconds:.0f} s", file=sys.stderr)
         if outcome.name == EXPERT:
-            outcome = by_rule(outcome, places.test, out / "expert" / "run", legend)
+            outcome = by_rule(outcome, scenes.test, out / "expert" / "run", legend)
         outcomes.append(outcome)
     notes = {
-        "trained on": ", ".join(places.train),
-        "tested on": ", ".join(places.test),
+        "trained on": ", ".join(scenes.train),
+        "tested on": ", ".join(scenes.test),
         "seed": 0,
         "published": "test tiles 3 and 6 of Zeebruges; comparable with ours on the contest's tiles alone",
         "Expert": "each rule by itself",
         "network features": NETWORK_FEATURES,
     }
-    contact_sheet(outcomes, places.test, legend, out / "maps.png", title=title)
+    contact_sheet(outcomes, scenes.test, legend, out / "maps.png", title=title)
     return write_table(outcomes, legend.names, card.published, out, title=title, notes=notes)
 
 
 def real_tables(root: Path, out: Path, weights: str | None, names: list[str] | None, tiles: list[str] | None) -> None:
-    """The rows on each real labelled tile by itself, with its own classes; one table and one sheet of maps a tile."""
+    """Run the rows on each real labelled tile by itself, with its own classes; one table and one sheet of maps a tile."""
     table = [row for row in rows(weights, made_up=True) if not names or row.name in names]
     for tile, (legend, folds) in real_places(root, out / "tiles", tiles).items():
         text = TableOf(f"DFC2015 rows on the real tile {tile}", {}, {"network features": NETWORK_FEATURES})

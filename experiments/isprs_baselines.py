@@ -1,4 +1,4 @@
-"""Classical baselines under the rules of the ISPRS 2D labelling contest (Vaihingen, Potsdam), published beside ours.
+"""Classical baselines under the rules of the ISPRS 2D labelling contest (Vaihingen, Potsdam), published next to ours.
 
 Usage: python experiments/isprs_baselines.py --out FOLDER                                  (miniature city, synthetic)
        python experiments/isprs_baselines.py --out FOLDER --data ROOT [--dataset isprs_potsdam]  (the contest's tiles)
@@ -44,7 +44,7 @@ FEATURE_NOTE = (
 
 @dataclass(frozen=True)
 class Size:
-    """How much is learned from: samples, epochs of the network, the side that patches are resized to; superpixels."""
+    """Size of the training: samples, epochs of the network, the side to which patches are resized; superpixels."""
 
     samples: int
     epochs: int
@@ -59,7 +59,7 @@ SMALL = Size(3000, 8, 96, 64, 400, SPLIT)
 
 
 def rows(weights: str | None = None, size: Size = WHOLE) -> list[Row]:
-    """The classical rows of the group's ISPRS papers, simplest first; names as in the cards where they are there."""
+    """Return the classical rows of the group's ISPRS papers, simplest first; names as in the cards if they are there."""
     forest, deep = "baselines/random-forest", "baselines/deep-svm"
     slic = f"{{method: slic, area_px: {size.area_px}}}"
     given = (f"deep.weights={weights}",) if weights else ()
@@ -88,7 +88,7 @@ def rows(weights: str | None = None, size: Size = WHOLE) -> list[Row]:
 
 
 def bands(dataset: str) -> str:
-    """What the bands of a dataset's images show, which its files do not say, for recipes."""
+    """Return what the bands of a dataset's images show, which its files do not contain, for recipes."""
     return f"model.bands={{image: {BANDS[dataset]}}}"
 
 
@@ -116,7 +116,7 @@ def contest(
 
 
 def miniature(out: Path) -> BenchmarkScenes:
-    """Four made-up places in the contest's classes: infrared, red, green, and the surface."""
+    """Write four synthetic cities in the contest's classes: infrared, red, green, and the surface."""
     legend = Legend.load("isprs")
     parts: list[dict[str, dict[str, str]]] = [{}, {}]
     for part, seeds in zip(parts, (TRAIN_SEEDS, TEST_SEEDS), strict=True):
@@ -133,14 +133,14 @@ def miniature(out: Path) -> BenchmarkScenes:
     return BenchmarkScenes(*parts)
 
 
-def without_borders(outcomes: Sequence[Outcome], found: BenchmarkScenes, legend: Legend) -> list[Outcome]:
-    """The outcomes scored without object borders."""
-    if all(ERODED in sources for sources in found.test.values()):
+def without_borders(outcomes: Sequence[Outcome], scenes: BenchmarkScenes, legend: Legend) -> list[Outcome]:
+    """Return the outcomes scored without object borders."""
+    if all(ERODED in sources for sources in scenes.test.values()):
         return [
             replace(
                 one,
                 scores=evaluate_pairs(
-                    [(one.maps[name], sources[ERODED]) for name, sources in found.test.items()], legend
+                    [(one.maps[name], sources[ERODED]) for name, sources in scenes.test.items()], legend
                 ).to_dict(),
             )
             for one in outcomes
@@ -148,24 +148,24 @@ def without_borders(outcomes: Sequence[Outcome], found: BenchmarkScenes, legend:
     return [replace(one, scores=one.scores["eroded"]) for one in outcomes]
 
 
-def whole_table(table: Sequence[Row], found: BenchmarkScenes, out: Path, card: DatasetCard, title: str) -> str:
+def whole_table(table: Sequence[Row], scenes: BenchmarkScenes, out: Path, card: DatasetCard, title: str) -> str:
     """Run the rows on a dataset, or the miniature city; returns both tables as Markdown."""
     legend = Legend.load("isprs")
-    outcomes, left_out = run_possible(table, [found], legend, out, protocol=Protocol(erode_px=ERODE_PX))
-    files = all(ERODED in sources for sources in found.test.values())
+    outcomes, left_out = run_possible(table, [scenes], legend, out, protocol=Protocol(erode_px=ERODE_PX))
+    files = all(ERODED in sources for sources in scenes.test.values())
     notes = {
-        "trained on": ", ".join(found.train),
-        "tested on": ", ".join(found.test),
+        "trained on": ", ".join(scenes.train),
+        "tested on": ", ".join(scenes.test),
         "seed": 0,
         "published": "under the protocols that the card names; comparable under the same one alone",
         "network features": FEATURE_NOTE,
         **{f"{name} is left out": reason for name, reason in left_out.items()},
     }
-    contact_sheet(outcomes, found.test, legend, out / "maps.png", title=title)
+    contact_sheet(outcomes, scenes.test, legend, out / "maps.png", title=title)
     texts = []
     for kind, folder, scored in (
         ("full reference", out, outcomes),
-        ("eroded reference", out / "eroded", without_borders(outcomes, found, legend)),
+        ("eroded reference", out / "eroded", without_borders(outcomes, scenes, legend)),
     ):
         borders = kind if folder == out else f"{kind}, {'files given out' if files else f'a disc of {ERODE_PX} px'}"
         notes = notes | {"reference": borders}
@@ -175,7 +175,7 @@ def whole_table(table: Sequence[Row], found: BenchmarkScenes, out: Path, card: D
 
 
 def crops(table: Sequence[Row], root: Path, out: Path) -> str:
-    """The rows on a real crop of each dataset; their reference has no borders as it comes, so there is one table each."""
+    """Run the rows on a real crop of each dataset; their references have no borders, so there is one table each."""
     texts = []
     for tile, (legend, folds) in tile_folds(root, out / "tiles", ["vaihingen", "potsdam"]).items():
         published = DatasetCard.load(f"isprs_{tile}").published
@@ -186,7 +186,7 @@ def crops(table: Sequence[Row], root: Path, out: Path) -> str:
 
 
 def contest_options(description: str) -> argparse.ArgumentParser:
-    """Options of every experiment under the rules of the contest: where its tiles are, which rows, where to."""
+    """Return the options of every experiment under the rules of the contest: its tiles, the rows, the output."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--data", type=Path, help="the contest's tiles")
@@ -212,8 +212,8 @@ def main() -> None:
         print(crops(table, arguments.samples, arguments.out))
     elif arguments.data:
         named = [replace(row, overrides=(*row.overrides, bands(arguments.dataset))) for row in table]
-        found = contest(card, arguments.data, arguments.split)
-        print(whole_table(named, found, arguments.out, card, f"{card.title}, classical baselines"))
+        scenes = contest(card, arguments.data, arguments.split)
+        print(whole_table(named, scenes, arguments.out, card, f"{card.title}, classical baselines"))
     else:
         title = "ISPRS baselines on the miniature city (SYNTHETIC)"
         print(whole_table(table, miniature(arguments.out), arguments.out, card, title))

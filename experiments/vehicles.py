@@ -2,12 +2,12 @@
 
 Usage: python experiments/vehicles.py [--cities 3] [--size-px 700] [--out FOLDER]
        python experiments/vehicles.py --data FOLDER [--legend isprs-mmseg] [--gsd-m 0.05] [--labels PREDICTED.tif]
-On miniature cities (SYNTHETIC) the truth are the regions of the true labels; the predicted masks are these seen through
-a blur, so that neighbours merge and borders fray as a network's do. FOLDER holds an image in img_dir/ and its label
+On miniature cities (SYNTHETIC) the truth are the regions of the true labels; the predicted masks are these after a
+blur, so that neighbours merge and borders are ragged as a network's are. FOLDER has an image in img_dir/ and its label
 values in ann_dir/, as the ISPRS Potsdam crops of mmsegmentation do; without --labels its mask is blurred, too.
-Prints one JSON: per way of splitting precision, recall and F1 at IoU above a half and at 1 m between middles, the error
-of the count, and how well types are told (cars and, in the city, boats). The published figures are of another test
-(Audebert et al. 2017, pixel-wise F1 of cars on Potsdam 95.1 %), so none stands beside these.
+Prints one JSON: per way of splitting precision, recall and F1 at IoU above a half and at 1 m between centres, the error
+of the count, and the accuracy of types (cars and, in the city, boats). The published figures are of another test
+(Audebert et al. 2017, pixel-wise F1 of cars on Potsdam 95.1 %), so none is printed next to these.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from deepnets4eo.segmentation import (
 from deepnets4eo.synthetic import City
 
 GSD_M = 0.1
-BLUR_M, NOISE, THRESHOLD = 0.25, 0.15, 0.35  # a network's mask: smooth, frayed, and generous
+BLUR_M, NOISE, THRESHOLD = 0.25, 0.15, 0.35  # simulates a network's mask: smooth, with ragged borders, too large
 CAR_M2 = 8.0
 Split = Literal["none", "distance", "area"]
 WAYS: tuple[Split, ...] = ("none", "distance", "area")
 
 
-def blurred(mask: np.ndarray, gsd_m: float, seed: int) -> np.ndarray:
-    """(h, w) bool: the mask as a smooth score with correlated noise, cut at a threshold that joins neighbours."""
+def blur_mask(mask: np.ndarray, gsd_m: float, seed: int) -> np.ndarray:
+    """Return (h, w) bool: the mask as a smooth score with correlated noise, cut at a threshold that joins neighbours."""
     sigma = BLUR_M / gsd_m
     noise = gaussian_filter(np.random.default_rng(seed).standard_normal(mask.shape), sigma)
     smooth: np.ndarray = gaussian_filter(mask.astype(np.float32), sigma) + NOISE * noise / noise.std() > THRESHOLD
@@ -58,7 +58,7 @@ def blurred(mask: np.ndarray, gsd_m: float, seed: int) -> np.ndarray:
 def score(
     predicted: Layer, reference: gpd.GeoDataFrame, legend: Legend, class_name: str, split: Split
 ) -> tuple[dict[str, Any], gpd.GeoDataFrame]:
-    """Objects of a mask against true ones, by overlap and by distance; and the objects."""
+    """Return scores of a mask's objects against the true ones, by overlap and by distance; and the objects."""
     rules = ObjectRules(0.6, 1.5, split, CAR_M2 if split == "area" else None)
     started = time.perf_counter()
     found = extract_objects(predicted, class_name, legend, rules)
@@ -70,13 +70,13 @@ def score(
 
 
 def reference_of(labels: Layer, legend: Legend, class_name: str) -> gpd.GeoDataFrame:
-    """True objects: regions of the true labels; those cut by the edge, or mere remains under trees, are difficult."""
+    """Return true objects: regions of the true labels; those cut by the edge, or small remains under trees, are difficult."""
     found = extract_objects(labels, class_name, legend, ObjectRules(min_area_m2=0.2, split="none"))
     return found.assign(difficult=found["cut"] | (found["area_m2"] < 3.0))
 
 
 def cities(number: int, size_px: int, out: Path | None) -> dict[str, Any]:
-    """Every way of splitting on several cities, and the types of their vehicles. SYNTHETIC."""
+    """Measure every way of splitting on several cities, and the types of their vehicles. SYNTHETIC."""
     legend = Legend.load("minicity")
     rows: list[dict[str, Any]] = []
     images: list[Layer] = []
@@ -85,7 +85,7 @@ def cities(number: int, size_px: int, out: Path | None) -> dict[str, Any]:
         city = City(seed, size_px, GSD_M)
         labels = city.labels("minicity")
         reference = reference_of(Layer.open(labels, grid=city.grid), legend, "car")
-        mask = blurred(labels == legend.value("car"), GSD_M, seed)
+        mask = blur_mask(labels == legend.value("car"), GSD_M, seed)
         predicted = Layer.open(np.where(mask, legend.value("car"), 0).astype(np.uint8), grid=city.grid)
         for split in WAYS:
             result, found = score(predicted, reference, legend, "car", split)
@@ -98,7 +98,7 @@ def cities(number: int, size_px: int, out: Path | None) -> dict[str, Any]:
 
 
 def vehicles(labels: Layer, legend: Legend) -> gpd.GeoDataFrame:
-    """Cars and boats, with their type."""
+    """Return cars and boats, with their type."""
     rules = ObjectRules(min_area_m2=3.0, split="none")
     parts = [extract_objects(labels, name, legend, rules) for name in ("car", "boat")]
     table = gpd.GeoDataFrame(pd.concat(parts, ignore_index=True), crs=parts[0].crs)
@@ -106,7 +106,7 @@ def vehicles(labels: Layer, legend: Legend) -> gpd.GeoDataFrame:
 
 
 def types(images: list[Layer], tables: list[gpd.GeoDataFrame]) -> dict[str, Any]:
-    """Overall and per-type accuracy on the last city, learned on the others."""
+    """Return overall and per-type accuracy on the last city, after training on the others."""
     known = sorted(set(pd.concat(tables[:-1])["type"])) if len(tables) > 1 else []
     if len(known) < 2:
         return {"told": None, "why": f"the cities learned from show the types {known} only"}
@@ -118,7 +118,7 @@ def types(images: list[Layer], tables: list[gpd.GeoDataFrame]) -> dict[str, Any]
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Mean and standard deviation over the cities."""
+    """Return mean and standard deviation over the cities."""
     out: dict[str, Any] = {}
     for split in WAYS:
         mine = [row for row in rows if row["split"] == split]
@@ -129,14 +129,16 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def crop(folder: Path, legend: Legend, gsd_m: float, predicted: Path | None) -> dict[str, Any]:
-    """Every way of splitting on a real labelled crop."""
+    """Measure every way of splitting on a real labelled crop."""
     values = Layer.open(next((folder / "ann_dir").iterdir())).read()[0][0]
-    grid = Grid(values.shape, Affine(gsd_m, 0, 0, 0, -gsd_m, 0), "EPSG:32633")  # the crop has none: somewhere in UTM
+    grid = Grid(
+        values.shape, Affine(gsd_m, 0, 0, 0, -gsd_m, 0), "EPSG:32633"
+    )  # the crop has no georeference: any position in UTM
     reference = reference_of(Layer.open(values, grid=grid), legend, "car")
     if predicted is not None:
         labels = Layer.open(Layer.open(predicted).read()[0][0], grid=grid)
     else:
-        mask = blurred(values == legend.value("car"), gsd_m, 0)
+        mask = blur_mask(values == legend.value("car"), gsd_m, 0)
         labels = Layer.open(np.where(mask, legend.value("car"), legend.values[0]).astype(np.uint8), grid=grid)
     return {split: score(labels, reference, legend, "car", split)[0] for split in get_args(Split)}
 

@@ -1,6 +1,6 @@
 """Classical baselines: rules, and classifiers over pixels, superpixels, patches and parts.
 
-Each of them is a `Segmenter`: it trains, is saved, predicts whole scenes and is scored as a network is.
+Each of them is a `Segmenter`: training, files, prediction and scores are as for a network.
 """
 
 from deepnets4eo.lazy import lazy_names

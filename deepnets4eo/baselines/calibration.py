@@ -1,7 +1,7 @@
-"""From decision values to probabilities: a curve a class, learnt from samples that the classifier did not see.
+"""From decision values to probabilities: a curve a class, fitted to samples that the classifier was not trained on.
 
-Takes decision values of one machine a class; gives probabilities that sum to 1. Classes with too few samples take the
-curve of all classes together.
+Takes decision values of one machine a class; returns probabilities that sum to 1. Classes with too few samples take
+the curve of all classes together.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-FEWEST = 3  # samples of a class, and of the others, that a curve of its own needs
+MIN_SAMPLES = 3  # samples of a class, and of the others, needed for a curve of its own
 
 
 class Calibrators:
@@ -24,9 +24,9 @@ class Calibrators:
         self.curves: list[NDArray[np.float64]] = []
 
     def fit(self, scores: NDArray[np.floating], index: NDArray[np.intp], *, balanced: bool) -> Calibrators:
-        """Learn from scores (n, K), NaN where nothing is known, and each sample's class 0 … K − 1; returns itself.
+        """Fit the curves to scores (n, K), NaN where not known, and each sample's class 0 … K − 1; returns itself.
 
-        balanced : samples of rare classes weigh more, so that all classes weigh alike.
+        balanced : samples of rare classes weigh more, so that all classes weigh the same.
         """
         count = scores.shape[1]
         weights = np.ones(len(index))
@@ -34,28 +34,30 @@ class Calibrators:
             weights = 1 / np.bincount(index, minlength=count).clip(1)[index]
         positive = index[:, None] == np.arange(count)
         known = np.isfinite(scores)
-        pooled = self._curve(scores[known], positive[known], np.broadcast_to(weights[:, None], scores.shape)[known])
+        pooled = self._fit_curve(scores[known], positive[known], np.broadcast_to(weights[:, None], scores.shape)[known])
         self.curves = []
-        for place in range(count):
-            own = known[:, place]
-            wanted = positive[own, place]
+        for class_index in range(count):
+            own = known[:, class_index]
+            target = positive[own, class_index]
             curve = pooled
-            if min(wanted.sum(), (~wanted).sum()) >= FEWEST:
-                curve = self._curve(scores[own, place], wanted, weights[own])
-            self.curves.append(curve if _rises(curve) else pooled)
+            if min(target.sum(), (~target).sum()) >= MIN_SAMPLES:
+                curve = self._fit_curve(scores[own, class_index], target, weights[own])
+            self.curves.append(curve if _is_increasing(curve) else pooled)
         return self
 
     def __call__(self, scores: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Probabilities (n, K) of scores (n, K)."""
+        """Return probabilities (n, K) of scores (n, K)."""
         if self.method == "none":
             return softmax(scores)
-        found = np.stack([self._along(curve, scores[:, place]) for place, curve in enumerate(self.curves)], axis=1)
-        total = found.sum(axis=1, keepdims=True)
-        nothing = total[:, 0] <= 1e-12  # no class wants it: the scores decide
-        found[nothing], total[nothing] = softmax(scores[nothing]), 1
-        return (found / total).astype(np.float32)
+        probabilities = np.stack(
+            [self._apply_curve(curve, scores[:, class_index]) for class_index, curve in enumerate(self.curves)], axis=1
+        )
+        total = probabilities.sum(axis=1, keepdims=True)
+        nothing = total[:, 0] <= 1e-12  # all curves are 0 there: the softmax of the scores is used
+        probabilities[nothing], total[nothing] = softmax(scores[nothing]), 1
+        return (probabilities / total).astype(np.float32)
 
-    def _curve(
+    def _fit_curve(
         self, scores: NDArray[np.floating], positive: NDArray[np.bool_], weights: NDArray[np.floating]
     ) -> NDArray[np.float64]:
         if self.method == "isotonic" and positive.any():
@@ -65,7 +67,7 @@ class Calibrators:
             return np.stack([rising.X_thresholds_, rising.y_thresholds_]).astype(np.float64)
         return platt(scores.astype(np.float64), positive, weights)
 
-    def _along(self, curve: NDArray[np.float64], scores: NDArray[np.floating]) -> NDArray[np.float64]:
+    def _apply_curve(self, curve: NDArray[np.float64], scores: NDArray[np.floating]) -> NDArray[np.float64]:
         if curve.ndim == 2:
             return np.interp(scores, curve[0], curve[1])
         return _logistic(curve[0] * scores + curve[1])
@@ -74,9 +76,9 @@ class Calibrators:
 def platt(
     scores: NDArray[np.float64], positive: NDArray[np.bool_], weights: NDArray[np.floating]
 ) -> NDArray[np.float64]:
-    """Slope and intercept of the sigmoid nearest to which samples are positive, (2,), by Newton's method.
+    """Return slope and intercept (2,) of the sigmoid that fits best which samples are positive, by Newton's method.
 
-    The targets are drawn in from 0 and 1 as Platt does, so that few or separable samples give no infinite slope; with
+    Targets are moved away from 0 and 1 as Platt does, so that few or separable samples have no infinite slope; with
     samples of one sign only the curve is the plain sigmoid of the score.
     """
     if not positive.any() or positive.all():
@@ -86,26 +88,26 @@ def platt(
     weights = weights / weights.sum()
     target = np.where(positive, 1 - 1 / (positive.sum() + 2), 1 / ((~positive).sum() + 2))
     design = np.stack([unit, np.ones_like(unit)], axis=1)
-    found = np.array([1.0, 0.0])
+    line = np.array([1.0, 0.0])
     for _ in range(100):
-        guess = _logistic(design @ found)
-        gradient = design.T @ (weights * (guess - target)) + 1e-6 * found
+        guess = _logistic(design @ line)
+        gradient = design.T @ (weights * (guess - target)) + 1e-6 * line
         curvature = design.T @ (design * (weights * guess * (1 - guess))[:, None]) + 1e-6 * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
-        found -= step * min(1.0, 2.0 / float(np.abs(step).max()))  # far from the optimum Newton's steps overshoot
+        line -= step * min(1.0, 2.0 / float(np.abs(step).max()))  # far from the optimum Newton's steps overshoot
         if np.abs(step).max() < 1e-8:
             break
-    return np.array([found[0] / spread, found[1] - found[0] * centre / spread])
+    return np.array([line[0] / spread, line[1] - line[0] * centre / spread])
 
 
 def softmax(scores: NDArray[np.floating]) -> NDArray[np.float32]:
-    """exp(score) over their sum, (n, K) float32."""
-    found = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return (found / found.sum(axis=1, keepdims=True)).astype(np.float32)
+    """Return exp(score) over their sum, (n, K) float32."""
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def _rises(curve: NDArray[np.float64]) -> bool:
-    """Whether higher scores mean more probable: scores that mislead in the folds say nothing of new places."""
+def _is_increasing(curve: NDArray[np.float64]) -> bool:
+    """Return whether higher scores mean higher probabilities; other curves are not used for new data."""
     return bool(curve[0] > 0) if curve.ndim == 1 else bool(curve[1, -1] > curve[1, 0])
 
 

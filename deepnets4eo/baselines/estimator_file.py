@@ -1,7 +1,7 @@
-"""A fitted scikit-learn estimator in a file, through skops: nothing is unpickled.
+"""A fitted scikit-learn estimator in a file, through skops, without pickle.
 
-Takes and gives classifiers (and what they are made of). Refuses types that are not known to be safe, and trees and
-support vectors whose indices lead outside their arrays, since compiled code would follow them into foreign memory.
+Takes and returns classifiers. Raises RunError for types that are not known to be safe, and for trees and support
+vectors whose indices are outside their arrays, since compiled code would read foreign memory through them.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import ARCHIVE_ERRORS, atomic_write
 from deepnets4eo.formats.unpacking import refuse_large_arrays
 
-ESTIMATOR = "estimator.skops"  # its name in a run's folder
-MOST_UNPACKED_BYTES = 8 << 30  # a forest of a thousand deep trees; skops does not pack, so that files are as large
+ESTIMATOR = "estimator.skops"  # name of the file in a run's folder
+MAX_UNPACKED_BYTES = 8 << 30  # a forest of a thousand deep trees; skops does not compress, so files are as large
 
 # Types that skops does not trust by itself, but which are safe to load here:
 TRUSTED: tuple[str, ...] = (
-    "sklearn.tree._tree.Tree",  # _check_tree: its nodes lead to later nodes of it, and to features that there are
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",  # _check_predictor: likewise
+    "sklearn.tree._tree.Tree",  # _check_tree: children and features exist
+    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",  # _check_predictors: the same
     "sklearn.ensemble._hist_gradient_boosting.binning._BinMapper",  # this and the six below: numbers and NumPy only,
     "sklearn._loss.loss.HalfBinomialLoss",  # and trusted by newer skops itself
     "sklearn._loss.loss.HalfMultinomialLoss",
@@ -34,7 +34,7 @@ TRUSTED: tuple[str, ...] = (
     "sklearn.calibration._CalibratedClassifier",  # holds an estimator and calibrators; NumPy only
     "sklearn.calibration._SigmoidCalibration",  # two numbers
     "deepnets4eo.baselines.calibration.Calibrators",  # arrays; NumPy only
-    "deepnets4eo.baselines.tuned_classifier.TunedClassifier",  # holds an estimator, which is looked at as any other
+    "deepnets4eo.baselines.tuned_classifier.TunedClassifier",  # contains an estimator, which is checked as any other
     "deepnets4eo.baselines.rbf_svm.RbfSvm",  # arrays; NumPy only
     "deepnets4eo.baselines.som.SelfOrganizingMap",  # arrays; NumPy only
 )
@@ -52,21 +52,21 @@ def save_estimator(estimator: Any, path: str | Path) -> Path:
 
 
 def load_estimator(path: str | Path) -> Any:
-    """The estimator that `save_estimator` wrote.
+    """Read the estimator that `save_estimator` wrote.
 
-    Errors: RunError for a file that cannot be read, one that unpacks to too much, for types that are not in `TRUSTED`, and for trees and support
-    vectors that point outside themselves.
+    Errors: RunError for a file that cannot be read, one that unpacks to too much, for types that are not in `TRUSTED`,
+    and for trees and support vectors with indices outside their arrays.
     """
     from skops import io
 
     path = Path(path)
     try:
-        refuse_large_arrays(path, MOST_UNPACKED_BYTES)
-        found = io.get_untrusted_types(file=path)
-        foreign = sorted(set(found) - set(TRUSTED))
+        refuse_large_arrays(path, MAX_UNPACKED_BYTES)
+        types = io.get_untrusted_types(file=path)
+        foreign = sorted(set(types) - set(TRUSTED))
         if foreign:
-            raise RunError(f"{path} holds types that are not known to be safe: {foreign}. It is not loaded.")
-        estimator = io.load(path, trusted=found)
+            raise RunError(f"{path} has types that are not known to be safe: {foreign}. It is not loaded.")
+        estimator = io.load(path, trusted=types)
     except RunError:
         raise
     except InputError as error:  # too large; it names the file
@@ -78,28 +78,30 @@ def load_estimator(path: str | Path) -> Any:
 
 
 def check_estimator(estimator: Any, path: str | Path) -> None:
-    """Refuse trees and support vectors, wherever they are in it, whose indices lead outside. Errors: RunError"""
+    """Check the indices of all trees and support vectors in an estimator. Errors: RunError for one outside its array."""
     try:
-        for part, width in _parts(estimator, None, set()):
+        for part, width in _nested_objects(estimator, None, set()):
             if hasattr(part, "tree_"):
                 _check_tree(part, width)
             elif hasattr(part, "_predictors"):
                 _check_predictors(part)
             elif hasattr(part, "_n_support"):
                 _check_support_vectors(part)
-    except _LeadsOutsideError as error:
+    except _InvalidIndexError as error:
         raise RunError(f"{path} {error}. Copy the run again.") from error
     except UNREADABLE as error:
-        raise RunError(f"{path} holds an estimator with parts missing: {error}. Copy the run again.") from error
+        raise RunError(f"{path} has an estimator with parts missing: {error}. Copy the run again.") from error
 
 
-class _LeadsOutsideError(Exception):
+class _InvalidIndexError(Exception):
     """What is wrong with a part of an estimator."""
 
 
-def _parts(value: Any, width: int | None, seen: set[tuple[int, int | None]]) -> Iterator[tuple[Any, int | None]]:
-    """All objects within an estimator, each with the number of features that the one around it lets through."""
-    if (id(value), width) in seen:  # a tree may stand in two forests of different width
+def _nested_objects(
+    value: Any, width: int | None, seen: set[tuple[int, int | None]]
+) -> Iterator[tuple[Any, int | None]]:
+    """Yield all objects within an estimator, each with the number of features that its container checks."""
+    if (id(value), width) in seen:  # a tree may be in two forests of different width
         return
     seen.add((id(value), width))
     inner: Iterable[Any] = ()
@@ -114,14 +116,14 @@ def _parts(value: Any, width: int | None, seen: set[tuple[int, int | None]]) -> 
         inner = vars(value).values()
         width = getattr(value, "n_features_in_", None) if hasattr(value, "estimators_") else None
     for part in inner:
-        yield from _parts(part, width, seen)
+        yield from _nested_objects(part, width, seen)
 
 
 def _check_tree(member: Any, width: int | None) -> None:
-    """A tree's member.tree_: forests look at the width of what they get once, then hand it to all their trees."""
+    """Check member.tree_: forests check the width of their input once, for all their trees."""
     tree = member.tree_
-    if tree.n_outputs != 1 or not 0 < tree.node_count <= tree.capacity:  # first: all else is read by these
-        raise _LeadsOutsideError("holds a tree with nodes that lead nowhere")
+    if tree.n_outputs != 1 or not 0 < tree.node_count <= tree.capacity:  # first: everything else is indexed by these
+        raise _InvalidIndexError("has a tree whose nodes have children that do not exist")
     features = min(member.n_features_in_, member.n_features_in_ if width is None else width)
     left, right = tree.children_left.astype(np.int64), tree.children_right.astype(np.int64)
     _check_nodes(left, right, tree.feature, left == -1, features)
@@ -129,27 +131,27 @@ def _check_tree(member: Any, width: int | None) -> None:
 
 def _check_predictors(boosting: Any) -> None:
     if boosting._preprocessor is not None:
-        raise _LeadsOutsideError("holds a boosting of categories, which baselines do not use")
+        raise _InvalidIndexError("has a boosting of categories, which baselines do not use")
     for predictor in [one for iteration in boosting._predictors for one in iteration]:
         nodes = predictor.nodes
         if nodes["is_categorical"].any():
-            raise _LeadsOutsideError("holds a boosting of categories, which baselines do not use")
+            raise _InvalidIndexError("has a boosting of categories, which baselines do not use")
         left, right = nodes["left"].astype(np.int64), nodes["right"].astype(np.int64)
         _check_nodes(left, right, nodes["feature_idx"], nodes["is_leaf"] != 0, boosting.n_features_in_)
 
 
 def _check_nodes(left: Any, right: Any, feature: Any, is_leaf: Any, features: int) -> None:
-    """Nodes lead to later ones, of which none lies outside, so that every way through the tree ends at a leaf."""
+    """Check that children have higher numbers than their parents and exist, so that every path ends at a leaf."""
     inner = np.flatnonzero(~is_leaf)
     for children in (left[inner], right[inner]):
         if left.size == 0 or not ((children > inner) & (children < left.size)).all():
-            raise _LeadsOutsideError("holds a tree with nodes that lead nowhere")
+            raise _InvalidIndexError("has a tree whose nodes have children that do not exist")
     if not ((feature[inner] >= 0) & (feature[inner] < features)).all():
-        raise _LeadsOutsideError("holds a tree that asks for features it does not have")
+        raise _InvalidIndexError("has a tree with features that do not exist")
 
 
 def _check_support_vectors(machine: Any) -> None:
-    """Of scikit-learn's own SVC, whose compiled code walks them by the numbers per class."""
+    """Check scikit-learn's own SVC, whose compiled code indexes arrays by the numbers per class."""
     counts, classes = np.asarray(machine._n_support), len(machine.classes_)
     vectors, total = np.asarray(machine.support_vectors_), int(np.sum(machine._n_support))
     shapes = {
@@ -161,4 +163,4 @@ def _check_support_vectors(machine: Any) -> None:
     }
     wrong = [name for name, shape in shapes.items() if np.shape(getattr(machine, name)) != shape]
     if wrong or (counts < 0).any() or not np.isfinite(vectors).all() or np.size(machine._probA) not in (0, len(counts)):
-        raise _LeadsOutsideError(f"holds support vectors that do not fit together ({', '.join(wrong) or 'counts'})")
+        raise _InvalidIndexError(f"has support vectors that do not fit together ({', '.join(wrong) or 'counts'})")

@@ -1,7 +1,6 @@
-"""Classifiers by name, with the settings a recipe gives: scaled, balanced, searched, calibrated, with probabilities.
+"""Classifiers by name with the settings of a recipe: scaled, balanced, searched, calibrated, with probabilities.
 
-Takes `EstimatorOptions`; gives scikit-learn classifiers that `estimator_file` saves and loads without unpickling.
-Refuses unknown names and settings, and a search where there is nothing to search for.
+Takes `EstimatorOptions`; returns scikit-learn classifiers that `estimator_file` saves and loads without pickle.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from deepnets4eo.training.recipe import Section
+from deepnets4eo.options import Section
 
 EstimatorName = Literal[
     "extra_trees", "hist_gradient_boosting", "knn", "linear_svm", "logistic", "nystroem_svm", "random_forest",
     "rbf_svm", "sgd_svm", "som",
 ]  # fmt: skip
-SCORED = ("linear_svm", "nystroem_svm", "rbf_svm", "sgd_svm")  # these give decision values, no probabilities
+SCORED = ("linear_svm", "nystroem_svm", "rbf_svm", "sgd_svm")  # these have decision values, no probabilities
 SEARCHED: dict[str, tuple[str, ...]] = {
     "linear_svm": ("C",), "logistic": ("C",), "sgd_svm": ("C",), "rbf_svm": ("C", "gamma"),
     "nystroem_svm": ("C", "gamma"),
@@ -28,12 +27,12 @@ SGD_ALPHA = 1e-4  # weight of SGD's penalty at C = 1: that of 10 000 samples
 
 
 class EstimatorOptions(Section):
-    """A classifier by name and its settings; each classifier takes those that concern it."""
+    """A classifier by name and its settings; each classifier uses those that concern it."""
 
     name: EstimatorName = "random_forest"
     scaling: Literal["standard", "minmax", "robust", "none"] = Field(
         default="standard",
-        description="of each feature; none: metres beside grey values, which SVMs and k-NN suffer from",
+        description="of each feature; none: unscaled metres beside grey values, bad for SVMs and k-NN",
     )
     class_weight: Literal["balanced", "none"] = Field(
         default="balanced", description="balanced: rare classes weigh more"
@@ -73,7 +72,7 @@ class EstimatorOptions(Section):
 def _boosting(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
-    return HistGradientBoostingClassifier(  # early stopping would hold back samples that may be a class's only ones
+    return HistGradientBoostingClassifier(  # early stopping would set samples aside that may be the only ones of a class
         max_iter=options.trees, early_stopping=False, class_weight=weight, random_state=seed,
         min_samples_leaf=max(options.leaf_samples, 5),
     )  # fmt: skip
@@ -89,7 +88,7 @@ def _forest(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
 def _knn(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
     from sklearn.neighbors import KNeighborsClassifier
 
-    # a tree of scikit-learn's would have to be trusted when loaded, and gains nothing beyond a few features
+    # a tree of scikit-learn's is not safe to load, and is no faster for more than a few features
     return KNeighborsClassifier(options.neighbours, weights="distance", algorithm="brute")
 
 
@@ -142,7 +141,7 @@ ESTIMATORS: dict[str, Callable[[EstimatorOptions, str | None, int], Any]] = {
 
 
 def build_estimator(options: EstimatorOptions, seed: int = 0) -> Any:
-    """An unfitted classifier with `predict_proba`; the same bits for the same seed and samples.
+    """Make an unfitted classifier with `predict_proba`; the same bits for the same seed and samples.
 
     >>> samples, classes = np.array([[0.0], [0.1], [0.9], [1.0]]), [2, 2, 5, 5]
     >>> build_estimator(EstimatorOptions(name="knn", neighbours=1)).fit(samples, classes).predict([[0.8]])
@@ -167,23 +166,23 @@ def build_estimator(options: EstimatorOptions, seed: int = 0) -> Any:
 
 
 def fit_estimator(
-    estimator: Any, vectors: NDArray[np.float32], places: NDArray[np.uint8], blocks: NDArray[np.int64] | None = None
+    estimator: Any, vectors: NDArray[np.float32], classes: NDArray[np.uint8], blocks: NDArray[np.int64] | None = None
 ) -> Any:
     """Fit a classifier, ours or any of scikit-learn's, to samples; returns it.
 
-    vectors : (n, F). places : (n,) in the legend. blocks : (n,) number of the block of ground that each sample comes
-    from: what ours chooses its parameters and calibrates its probabilities by.
+    vectors : (n, F). classes : (n,) class indices. blocks : (n,) number of the block of ground of each sample, by which
+    ours chooses its parameters and calibrates its probabilities.
     Errors: InputError for samples of one class (ours).
     """
     from deepnets4eo.baselines.tuned_classifier import TunedClassifier
 
     if isinstance(estimator, TunedClassifier):
-        return estimator.fit(vectors, places, blocks)
-    return estimator.fit(vectors, places)
+        return estimator.fit(vectors, classes, blocks)
+    return estimator.fit(vectors, classes)
 
 
 def _grid(options: EstimatorOptions) -> dict[str, list[float]]:
-    """Parameters of the pipeline and what is tried for them."""
+    """Return parameters of the pipeline and the values to try."""
     if options.name == "sgd_svm":
         return {"classify__alpha": [SGD_ALPHA / tried for tried in options.search_c]}
     tried = {"C": options.search_c, "gamma": options.search_gamma}
@@ -191,7 +190,7 @@ def _grid(options: EstimatorOptions) -> dict[str, list[float]]:
 
 
 def _scaler(scaling: str) -> Sequence[tuple[str, Any]]:
-    """The pipeline's step that scales, or none."""
+    """Return the pipeline's step that scales, or none."""
     from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
     scalers = {"standard": StandardScaler, "minmax": MinMaxScaler, "robust": RobustScaler}

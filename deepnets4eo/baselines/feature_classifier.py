@@ -1,7 +1,6 @@
-"""What classifiers of pixels and of superpixels share: a scikit-learn estimator over named columns.
+"""The common base of classifiers of pixels and of superpixels: a scikit-learn estimator over named columns.
 
 Takes features by name and any classifier with `predict_proba`.
-Refuses labels of fewer than two classes, features whose bands are missing, and runs whose columns are not ours.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ from deepnets4eo.tiling import Tiling
 
 log = logging.getLogger(__name__)
 
-CHUNK_PIXELS = 1 << 15  # that an estimator sees at once
+CHUNK_PIXELS = 1 << 15  # that an estimator gets at once
 
 
 class FeatureClassifier(TileSegmenter):
-    """What classifiers of pixels and of superpixels share: an estimator over named columns.
+    """The common base of classifiers of pixels and of superpixels: an estimator over named columns.
 
-    shares : of the K classes on the ground. Samples show all classes alike, so probabilities do, too; given shares, they
-    are brought to them by Bayes' rule, and rare classes are no longer seen everywhere.
+    shares : of the K classes on the ground. Samples have equal shares of all classes, and so do probabilities; given
+    shares, probabilities are adjusted to these by Bayes' rule, and rare classes are predicted less often.
     """
 
     def __init__(
@@ -56,40 +55,46 @@ class FeatureClassifier(TileSegmenter):
         self.columns = self.columns_of(blank)
 
     def columns_of(self, blank: Bands) -> list[str]:
-        """Names of the columns that the estimator sees."""
+        """Return names of the columns that the estimator uses."""
         return column_names(self.features, blank)
 
-    def fit_samples(self, vectors: NDArray[np.float32], places: NDArray[np.uint8], blocks: NDArray[np.int64]) -> None:
-        """Fit the estimator to samples of at least two classes; classes that are not shown are named in the log.
+    def fit_samples(self, vectors: NDArray[np.float32], classes: NDArray[np.uint8], blocks: NDArray[np.int64]) -> None:
+        """Fit the estimator to samples of at least two classes; the log names the classes without samples.
 
-        Errors: InputError where fewer than two classes are shown.
+        Errors: InputError for samples of fewer than two classes.
         """
-        shown = np.unique(places)
-        if shown.size < 2:
+        present = np.unique(classes)
+        if present.size < 2:
             raise InputError(
-                f"the scenes' labels show {shown.size} classes of legend {self.legend.name!r}; at least 2 are needed. "
+                f"the scenes' labels have {present.size} classes of legend {self.legend.name!r}; at least 2 are needed. "
                 "Check the labels layer."
             )
-        absent = [name for place, name in enumerate(self.legend.names) if place not in shown]
+        absent = [name for index, name in enumerate(self.legend.names) if index not in present]
         if absent:
-            log.warning("no sample shows %s: never predicted, and scored as NaN unless found.", ", ".join(absent))
+            log.warning(
+                "no sample is of %s: never predicted, and its scores are NaN where the reference lacks it.",
+                ", ".join(absent),
+            )
         if len(vectors) < vectors.shape[1]:
             log.warning(
-                "%d samples for %d features: expect little of it; label more, or name fewer features.", *vectors.shape
+                "%d samples for %d features: results will be poor; label more, or use fewer features.", *vectors.shape
             )
-        self.estimator = fit_estimator(self.estimator, vectors, places, blocks)
-        self._one_thread()
+        self.estimator = fit_estimator(self.estimator, vectors, classes, blocks)
+        self._use_one_thread()
 
-    def predict_vectors(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Probabilities (n, K) of feature vectors (n, F), the same whatever the number of threads."""
-        parts = [vectors[start : start + CHUNK_PIXELS] for start in range(0, len(vectors), CHUNK_PIXELS)]
-        found = np.concatenate(list(in_order(self.estimator.predict_proba, parts, self.threads)))
+    def predict_vectors(self, vectors: NDArray[np.float32], *, chunk_pixels: int = CHUNK_PIXELS) -> NDArray[np.float32]:
+        """Return probabilities (n, K) of feature vectors (n, F), the same whatever the number of threads.
+
+        chunk_pixels : vectors that the estimator gets at once.
+        """
+        parts = [vectors[start : start + chunk_pixels] for start in range(0, len(vectors), chunk_pixels)]
+        probabilities = np.concatenate(list(in_order(self.estimator.predict_proba, parts, self.threads)))
         scores = np.zeros((len(vectors), self.legend.num_classes), np.float32)
-        scores[:, np.asarray(self.estimator.classes_, int)] = found
+        scores[:, np.asarray(self.estimator.classes_, int)] = probabilities
         return scores if self.shares is None else _adjust_to_priors(scores, self.shares)
 
     def describe(self) -> dict[str, Any]:
-        """Plain values from which `restore` makes the same segmenter again."""
+        """Return plain values from which `restore` makes the same segmenter again."""
         return super().describe() | {
             "features": describe_features(self.features),
             "columns": self.columns,
@@ -97,7 +102,7 @@ class FeatureClassifier(TileSegmenter):
         }
 
     def save(self, folder: str | Path) -> list[str]:
-        """Write the estimator through skops, and features that have learned something; returns the files' names."""
+        """Write the estimator through skops, and features with learned weights; returns the files' names."""
         save_estimator(self.estimator, Path(folder) / ESTIMATOR)
         return [ESTIMATOR, *save_features(self.features, Path(folder))]
 
@@ -105,7 +110,7 @@ class FeatureClassifier(TileSegmenter):
     def restore(
         cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
     ) -> FeatureClassifier:
-        """The segmenter that `save` wrote. Errors: RunError for a file, types or columns that are not ours."""
+        """Make the segmenter that `save` wrote. Errors: RunError for a file, types or columns that this version does not have."""
         estimator = load_estimator(folder / ESTIMATOR)
         features = restore_features(description["features"], folder)
         own = cls.extra_init_kwargs(description)
@@ -123,36 +128,36 @@ class FeatureClassifier(TileSegmenter):
         whole = classes.ndim == 1 and classes.dtype.kind in "iu" and classes.size > 0
         if not whole or classes.min() < 0 or classes.max() >= legend.num_classes or width != len(made.columns):
             raise RunError(
-                f"{folder / ESTIMATOR} tells classes {classes.tolist()} apart by {width} features; the legend has "
+                f"{folder / ESTIMATOR} has the classes {classes.tolist()} and {width} features; the legend has "
                 f"{legend.num_classes} classes and the run {len(made.columns)} features. Copy the run again."
             )
         if made.columns != description["columns"]:
             raise RunError(
-                f"{folder} was trained on the columns {_differing(description['columns'], made.columns)}, which this "
+                f"{folder} was trained on the columns {_name_differences(description['columns'], made.columns)}, which this "
                 "version computes differently. Train it again."
             )
         return made
 
     @classmethod
     def extra_init_kwargs(cls, description: Mapping[str, Any]) -> dict[str, Any]:
-        """Arguments of the subclass alone, from its description."""
+        """Return the arguments that only the subclass has, from its description."""
         return {}
 
-    def _one_thread(self) -> None:
-        """A forest sums its trees in the order in which threads end, which would change the last bits."""
+    def _use_one_thread(self) -> None:
+        """Let the estimator use one thread: a forest sums its trees in the order in which threads end, which changes the last bits."""
         parallel = {key: value for key, value in self.estimator.get_params().items() if key.split("__")[-1] == "n_jobs"}
         if any(value not in (None, 1) for value in parallel.values()):
             self.estimator.set_params(**dict.fromkeys(parallel, 1))
 
 
 def _adjust_to_priors(proba: NDArray[np.float32], shares: Sequence[float]) -> NDArray[np.float32]:
-    """Probabilities (n, K) for classes in equal shares → for classes in these shares."""
+    """Adjust probabilities (n, K) of classes in equal shares to classes in these shares."""
     weighted = proba * np.asarray(shares, np.float32)
     total = weighted.sum(axis=1, keepdims=True)
     return np.where(total > 0, weighted / np.maximum(total, np.finfo(np.float32).tiny), proba)
 
 
-def _differing(first: Sequence[str], second: Sequence[str]) -> str:
-    """A few of the names that only one of two lists has, or a word on their order."""
+def _name_differences(first: Sequence[str], second: Sequence[str]) -> str:
+    """Return a few of the names that only the first list has, or a phrase about their order."""
     lost = [name for name in first if name not in second]
     return ", ".join(lost[:5]) or "in another order"

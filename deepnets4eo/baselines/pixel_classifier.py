@@ -1,6 +1,6 @@
 """A scikit-learn classifier over features of pixels, or of sites a few pixels apart.
 
-Takes features by name and any classifier with `predict_proba`; gives a `Segmenter`.
+Takes features by name and any classifier with `predict_proba`; it is a `Segmenter`.
 """
 
 from __future__ import annotations
@@ -21,17 +21,46 @@ from deepnets4eo.tiling import Tiling
 from deepnets4eo.tiling.sampling import sample_pixels
 
 CORE_PX = 512
-LARGE_PX = 1024  # of cores whose halo is wide, lest most of the work is done on halos
-WIDE_PX = 128
-WINDOW_PX = 256  # that samples are drawn from at once
+LARGE_PX = 1024  # of cores with a wide halo, so that most of the work is not on halos
+WIDE_PX = 128  # from this halo on
+WINDOW_PX = 256  # side of the windows from which samples are drawn
 
 
 class PixelClassifier(FeatureClassifier):
     """Features by name and a scikit-learn classifier with `predict_proba`.
 
-    estimator : unfitted or fitted. features : names of `baselines.features.HOMES`, or features.
-    bands : layer → names, for files whose bands have none. shares : see `FeatureClassifier`. stride_px : classify a site in the middle of every s × s
-    pixels and give its probabilities to all of them (dense HOG and deep features change slowly and cost much).
+    Parameters
+    ----------
+    estimator
+        A classifier of scikit-learn's interface, fitted or not.
+    inputs
+        Layers and bands of the images.
+    legend
+        The classes.
+    features
+        Names as in `baselines.features.HOMES`, or features.
+    bands
+        Layer → names of its bands, for files without names.
+    stride_px
+        1, or a power of two up to 512: classify one site in the middle of every s × s pixels and use its probabilities
+        for all of them (dense HOG and deep features change slowly and cost much).
+    shares
+        (K,) shares of the classes on the ground, to which probabilities are adjusted; see `FeatureClassifier`.
+    tiling
+        How scenes are cut for prediction, by default with a halo that suffices for the features.
+
+    Raises
+    ------
+    InputError
+        For a stride that does not divide 512, an unknown feature, and a feature whose band is missing.
+
+    Examples
+    --------
+    ::
+
+        inputs = InputSpec.measure([scene])
+        segmenter = PixelClassifier(build_estimator(EstimatorOptions()), inputs, legend, features=["pixels", "lbp"])
+        segmenter.fit([scene])
     """
 
     kind = "pixel-classifier"
@@ -52,16 +81,16 @@ class PixelClassifier(FeatureClassifier):
             raise InputError(f"stride_px={stride_px} does not divide {CORE_PX}; choose a power of two up to {CORE_PX}.")
         built = as_features(features)
         self.stride_px = stride_px
-        self.looks_px = -(-halo_px(built) // stride_px) * stride_px  # sites of neighbouring tiles lie on one grid
-        core_px = LARGE_PX if self.looks_px > WIDE_PX else CORE_PX
-        own = Tiling(core_px + 2 * self.looks_px, self.looks_px)
+        self.context_px = -(-halo_px(built) // stride_px) * stride_px  # sites of neighbouring tiles lie on one grid
+        core_px = LARGE_PX if self.context_px > WIDE_PX else CORE_PX
+        own = Tiling(core_px + 2 * self.context_px, self.context_px)
         super().__init__(
             estimator, inputs, legend, features=built, bands=bands, shares=shares,
             tiling=tiling if tiling is not None else own,
         )  # fmt: skip
 
     def fit(self, scenes: Sequence[Scene], *, max_pixels: int = 100_000, seed: int = 0) -> PixelClassifier:
-        """Learn from the scenes' `labels`, from at most `max_pixels` pixels, equally many of each class; returns itself.
+        """Fit to the scenes' `labels`, to at most `max_pixels` pixels, equally many of each class; returns itself.
 
         Errors: InputError where fewer than two classes are labelled.
         """
@@ -70,17 +99,17 @@ class PixelClassifier(FeatureClassifier):
             self.legend,
             lambda sample: stack(self.features, self.to_physical_units(self.inputs.prepare(sample)), self.stride_px),
             max_pixels=max_pixels,
-            halo_px=self.looks_px,
+            halo_px=self.context_px,
             stride_px=self.stride_px,
             names=self.inputs.names,
             seed=seed,
-            window_px=LARGE_PX if self.looks_px > WIDE_PX else WINDOW_PX,
+            window_px=LARGE_PX if self.context_px > WIDE_PX else WINDOW_PX,
         )
         self.fit_samples(samples.vectors, samples.places, samples.blocks)
         return self
 
-    def label(self, image: FloatImage, margin_px: int) -> FloatImage:
-        """Probabilities (K, h − 2 margin, w − 2 margin) of a prepared image."""
+    def label(self, image: Image, margin_px: int) -> Image:
+        """Return probabilities (K, h − 2 margin, w − 2 margin) of a prepared image."""
         sites = stack(self.features, self.to_physical_units(image), self.stride_px)
         rows, cols = (
             np.minimum(np.arange(margin_px, side - margin_px) // self.stride_px, number - 1)
@@ -92,10 +121,10 @@ class PixelClassifier(FeatureClassifier):
         return scores if self.stride_px == 1 else scores[:, rows[:, None] - rows[0], cols - cols[0]]
 
     def describe(self) -> dict[str, Any]:
-        """Plain values from which `restore` makes the same segmenter again."""
+        """Return plain values from which `restore` makes the same segmenter again."""
         return super().describe() | {"stride_px": self.stride_px}
 
     @classmethod
     def extra_init_kwargs(cls, description: Mapping[str, Any]) -> dict[str, Any]:
-        """The stride."""
+        """Return the stride."""
         return {"stride_px": description["stride_px"]}

@@ -1,7 +1,7 @@
 """One-vs-all support vector machines with a Gaussian kernel: exact, or by Nyström features for many samples.
 
-Takes vectors and classes; gives a decision value a class. What is kept are arrays alone: all machines share one table
-of vectors, so that prediction is one kernel matrix times one matrix of coefficients (8 classes: as dear as one).
+Takes vectors and classes; returns a decision value a class. The state is arrays only: all machines share one table of
+vectors, so that prediction is one kernel matrix times one matrix of coefficients (8 classes cost as much as one).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from deepnets4eo.rasters.prefetch import in_order
 
 SHARED_KERNEL = 6000  # samples whose kernel is computed once for all classes: 288 MB
-PAIRS = 1 << 17  # kernel values that are in memory at once: half a megabyte stays in the processor's cache
+KERNEL_VALUES = 1 << 17  # in memory at once: half a megabyte fits into the processor's cache
 
 
 class RbfSvm(ClassifierMixin, BaseEstimator):
@@ -35,9 +35,9 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
     ) -> None:
         self.C, self.gamma, self.components, self.class_weight, self.seed = C, gamma, components, class_weight, seed
 
-    def fit(self, vectors: NDArray[np.float32], places: ArrayLike) -> RbfSvm:
-        """Learn from vectors (n, F) and their classes (n,), of which there are at least two."""
-        self.classes_, index = np.unique(np.asarray(places), return_inverse=True)
+    def fit(self, vectors: NDArray[np.float32], classes: ArrayLike) -> RbfSvm:
+        """Fit to vectors (n, F) and their classes (n,), at least two."""
+        self.classes_, index = np.unique(np.asarray(classes), return_inverse=True)
         self.n_features_in_ = vectors.shape[1]
         self.centre_ = vectors.mean(axis=0, dtype=np.float64).astype(np.float32)  # distances lose fewer digits
         centred = vectors - self.centre_
@@ -48,19 +48,24 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
         (self._fit_landmarks if self.components else self._fit_exactly)(centred, positive)
         return self
 
-    def decision_function(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Decision values (n, K); for two classes (n,), positive for the second, as scikit-learn has it."""
+    def decision_function(
+        self, vectors: NDArray[np.float32], *, kernel_values: int = KERNEL_VALUES
+    ) -> NDArray[np.float32]:
+        """Return decision values (n, K); for two classes (n,), positive for the second, as in scikit-learn.
+
+        kernel_values : number of kernel values in memory at once.
+        """
         centred = np.asarray(vectors, np.float32) - self.centre_
-        rows = max(32, PAIRS // len(self.vectors_))
+        rows = max(32, kernel_values // len(self.vectors_))
         parts = [
-            gaussian(centred[start : start + rows], self.vectors_, self.gamma_) @ self.coef_
+            gaussian_kernel(centred[start : start + rows], self.vectors_, self.gamma_) @ self.coef_
             for start in range(0, max(len(centred), 1), rows)
         ]
         values = np.concatenate(parts) + self.intercept_
         return values[:, 0] if len(self.classes_) == 2 else values
 
     def predict(self, vectors: NDArray[np.float32]) -> NDArray[Any]:
-        """The class of the highest decision value, (n,)."""
+        """Return the class of the highest decision value, (n,)."""
         values = self.decision_function(vectors)
         return self.classes_[(values > 0).astype(int) if values.ndim == 1 else values.argmax(axis=1)]
 
@@ -68,7 +73,7 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
         from sklearn.svm import SVC
 
         shared = len(centred) <= SHARED_KERNEL
-        kernel = gaussian(centred, centred, self.gamma_).astype(np.float64) if shared else centred
+        kernel = gaussian_kernel(centred, centred, self.gamma_).astype(np.float64) if shared else centred
 
         def fit_one(own: NDArray[np.bool_]) -> Any:
             machine = SVC(
@@ -79,50 +84,50 @@ class RbfSvm(ClassifierMixin, BaseEstimator):
 
         coefficients = np.zeros((len(centred), len(positive)), np.float64)
         intercepts = []
-        for place, machine in enumerate(in_order(fit_one, positive)):
-            coefficients[machine.support_, place] = machine.dual_coef_[0]
+        for column, machine in enumerate(in_order(fit_one, positive)):
+            coefficients[machine.support_, column] = machine.dual_coef_[0]
             intercepts.append(machine.intercept_[0])
         used = coefficients.any(axis=1)
-        self._keep(centred[used], coefficients[used], intercepts)
+        self._store(centred[used], coefficients[used], intercepts)
 
     def _fit_landmarks(self, centred: NDArray[np.float32], positive: list[NDArray[np.bool_]]) -> None:
         rng = np.random.default_rng(self.seed)
         chosen = np.sort(rng.choice(len(centred), min(self.components, len(centred)), replace=False))
         landmarks = centred[chosen]
-        values, directions = np.linalg.eigh(gaussian(landmarks, landmarks, self.gamma_).astype(np.float64))
-        kept = values > values[-1] * 1e-6  # landmarks that lie on each other; float32 tells no more apart
+        values, directions = np.linalg.eigh(gaussian_kernel(landmarks, landmarks, self.gamma_).astype(np.float64))
+        kept = values > values[-1] * 1e-6  # coinciding landmarks; float32 is not more exact
         root = directions[:, kept] / np.sqrt(values[kept])
         mapped = np.concatenate(
             [
-                gaussian(part, landmarks, self.gamma_) @ root
+                gaussian_kernel(part, landmarks, self.gamma_) @ root
                 for part in np.array_split(centred, len(centred) // 4096 + 1)
             ]
         )
-        weights, intercepts = linear_machines(mapped, np.stack(positive, axis=1), self.C, self.class_weight)
-        self._keep(landmarks, root @ weights, intercepts)
+        weights, intercepts = fit_linear_machines(mapped, np.stack(positive, axis=1), self.C, self.class_weight)
+        self._store(landmarks, root @ weights, intercepts)
 
-    def _keep(self, vectors: NDArray[np.float32], coefficients: NDArray[np.float64], intercepts: ArrayLike) -> None:
+    def _store(self, vectors: NDArray[np.float32], coefficients: NDArray[np.float64], intercepts: ArrayLike) -> None:
         self.vectors_ = np.ascontiguousarray(vectors, np.float32)
         self.coef_ = coefficients.astype(np.float32)
         self.intercept_ = np.asarray(intercepts, np.float32)
 
 
-def gaussian(first: NDArray[np.float32], second: NDArray[np.float32], gamma: float) -> NDArray[np.float32]:
-    """exp(−γ ‖a − b‖²) of all pairs, (n, m) float32."""
+def gaussian_kernel(first: NDArray[np.float32], second: NDArray[np.float32], gamma: float) -> NDArray[np.float32]:
+    """Return exp(−γ ‖a − b‖²) of all pairs, (n, m) float32."""
     half = np.float32(np.sqrt(gamma))
     first, second = first * half, second * half
     ones = np.ones(len(first), np.float32), np.ones(len(second), np.float32)
     squares = -np.einsum("ij,ij->i", first, first), -np.einsum("ij,ij->i", second, second)
-    left = np.column_stack([first * 2, squares[0], ones[0]])  # −‖a − b‖² as one product, which spares passes over it
+    left = np.column_stack([first * 2, squares[0], ones[0]])  # −‖a − b‖² as one product, which saves passes over it
     right = np.column_stack([second, ones[1], squares[1]])
     exponent = left @ right.T
     return np.exp(np.minimum(exponent, 0, out=exponent), out=exponent)
 
 
-def linear_machines(
+def fit_linear_machines(
     vectors: NDArray[np.floating], positive: NDArray[np.bool_], penalty: float, class_weight: str | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Linear machines with squared hinge loss, one a column of `positive` (n, K), all at once by L-BFGS.
+    """Fit linear machines with squared hinge loss, one a column of `positive` (n, K), all at once by L-BFGS.
 
     returns : weights (F, K) and intercepts (K,), those that minimise ½‖w‖² + C Σ max(0, 1 − y f)² as liblinear's do (it
     takes minutes where dense matrix products take seconds).
@@ -144,6 +149,6 @@ def linear_machines(
         return float(value), gradient.ravel()
 
     start = np.zeros(design.shape[1] * positive.shape[1])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-7}).x
-    found = found.reshape(design.shape[1], -1)
-    return found[:-1], found[-1]
+    solution = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 300, "ftol": 1e-7}).x
+    solution = solution.reshape(design.shape[1], -1)
+    return solution[:-1], solution[-1]

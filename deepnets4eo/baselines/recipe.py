@@ -1,6 +1,6 @@
 """The recipe of the task `baseline`: which method, over which features, with which estimator and post-processing.
 
-Takes the sections of any recipe, with sections of its own; refuses unknown keys, naming the nearest.
+Takes the sections of any recipe, and sections of its own; raises InputError for unknown keys, with the nearest.
 """
 
 from __future__ import annotations
@@ -10,11 +10,12 @@ from typing import Any, Literal
 from pydantic import Field
 
 from deepnets4eo.baselines.estimators import EstimatorOptions
-from deepnets4eo.training.recipe import ModelSection, Recipe, Section
+from deepnets4eo.baselines.features.deep_options import DeepOptions
+from deepnets4eo.training.recipe import ModelSection, Recipe
 
 
 class BaselineSection(ModelSection):
-    """The method, and what it sees."""
+    """The method, and its inputs."""
 
     method: Literal["pixels", "superpixels", "rules", "parts", "network"] = Field(
         default="pixels", description="network: model.network, trained as in the task segmentation, then `post`"
@@ -35,25 +36,17 @@ class BaselineSection(ModelSection):
     target: str = Field(default="car", description="parts: the class that is detected")
 
 
-class DeepSection(Section):
+class DeepSection(DeepOptions):
     """Features of a frozen encoder, beside or instead of `model.features`; none without `encoder`."""
 
-    encoder: str | None = Field(default=None, description="a name of timm, e.g. resnet18")
     weights: str | None = Field(default=None, description="a safetensors file, or imagenet: downloaded; none: random")
-    inputs: Literal["rgb", "rgbd", "rgbd+"] = Field(
-        default="rgb", description="d: the height, too; +: its normals, too"
-    )
-    scales: tuple[float, ...] = Field(default=(1.0,), min_length=1, description="factors by which tiles are resized")
     patch_px: int | None = Field(default=None, ge=16, description="averaged over a patch around each site")
-    looks: Literal["dense", "patch"] = Field(default="dense", description="dense: one pass over a tile for all sites")
-    step_px: int = Field(default=16, ge=1, description="patch: sites nearer than this share a patch")
     input_px: int | None = Field(default=None, ge=16, description="patch: resized to this side first")
     reduction: int | None = Field(default=None, ge=2, description="level of the encoder by pixels a cell; none: 16")
-    components: int | None = Field(default=None, ge=1, description="columns a picture and scale; none: all")
 
 
 class BaselineRecipe(Recipe):
-    """All that decides the training of a baseline."""
+    """All options of the training of a baseline."""
 
     task: str = "baseline"
     model: BaselineSection = BaselineSection()

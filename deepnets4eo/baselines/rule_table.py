@@ -1,7 +1,7 @@
-"""A table of expert rules as users write it: an ordered list of classes with ranges of what is measured on a pixel.
+"""A table of expert rules as users write it: an ordered list of classes with ranges of quantities of a pixel.
 
-Takes YAML or plain values; gives a frozen `RuleTable`. Refuses unknown keys, empty ranges and rules without
-conditions, naming the rule's number, the key and the nearest key.
+Takes YAML or plain values; returns a frozen `RuleTable`. Raises InputError for unknown keys, empty ranges and rules
+without conditions, with the rule's number, the key and the nearest key.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from deepnets4eo.baselines.rule_quantities import quantity
 from deepnets4eo.cards.catalog import model_path
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import plain, read_yaml
-from deepnets4eo.training.recipe import Section, refused_value
+from deepnets4eo.options import Section, refused_value
 
 FILE = "rules.yaml"
 MODEL = "baselines/expert-rules"
@@ -41,23 +41,23 @@ class Range(Section):
         return self
 
     def holds(self, values: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Where values lie in it; never where they are NaN."""
+        """Return where values lie in it; never where they are NaN."""
         inside = np.ones(values.shape, bool) if self.above is None else values > np.float32(self.above)
         return inside if self.below is None else inside & (values < np.float32(self.below))
 
 
-def _listed(value: Any) -> Any:
+def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, Mapping) else value
 
 
-Ranges = Annotated[tuple[Range, ...], BeforeValidator(_listed), Field(min_length=1)]
+Ranges = Annotated[tuple[Range, ...], BeforeValidator(_as_list), Field(min_length=1)]
 Conditions = dict[str, Ranges]
 
 
 class Rule(Section):
-    """One class and the conditions under which it is taken: all of `when` hold, and one group of `any_of` if given.
+    """One class and its conditions: all of `when` hold, and one group of `any_of` if there are any.
 
-    A quantity with several ranges holds in one of them. In YAML the conditions stand beside the class:
+    A quantity with several ranges must lie in one of them. In YAML the conditions are keys beside the class:
     {class: building, ndsm: {above: 2.5}, any_of: [{slope: {below: 30}}, {ndvi: {below: 0.2}}]}.
     """
 
@@ -76,7 +76,9 @@ class Rule(Section):
     @model_validator(mode="after")
     def _some_condition(self) -> Rule:
         if not self.when and not self.any_of or any(not group for group in self.any_of):
-            raise ValueError("has no condition, or an empty group in any_of. Use `otherwise` for pixels no rule takes")
+            raise ValueError(
+                "has no condition, or an empty group in any_of. Use `otherwise` for pixels where no rule holds"
+            )
         return self
 
     @property
@@ -86,20 +88,20 @@ class Rule(Section):
 
     @property
     def keys(self) -> list[str]:
-        """Names of the quantities it looks at."""
+        """Names of the quantities that it uses."""
         return list(dict.fromkeys(key for group in self.groups for key in group))
 
     def to_dict(self) -> dict[str, Any]:
-        """As users write it."""
-        groups = [{key: _short(ranges) for key, ranges in group.items()} for group in self.any_of]
-        when = {key: _short(ranges) for key, ranges in self.when.items()}
+        """Return plain values as users write them."""
+        groups = [{key: _plain_ranges(ranges) for key, ranges in group.items()} for group in self.any_of]
+        when = {key: _plain_ranges(ranges) for key, ranges in self.when.items()}
         return {"class": self.name} | when | ({"any_of": groups} if groups else {})
 
 
 class RuleTable(Section):
-    """Rules in their order, and the class of pixels that none takes.
+    """Rules in their order, and the class of pixels for which no rule holds.
 
-    ndvi_band : roles of the bands that stand for near infrared in `ndvi`, the first that is there is used.
+    ndvi_band : roles of the bands that serve as near infrared in `ndvi`; the first one found is used.
     """
 
     name: str = ""
@@ -122,9 +124,9 @@ class RuleTable(Section):
 
     @classmethod
     def from_dict(cls, values: Any, where: str = "rules") -> RuleTable:
-        """The table that plain values describe. Errors: InputError naming rule, key and nearest key."""
+        """Make the table from plain values. Errors: InputError naming rule, key and nearest key."""
         if not isinstance(values, Mapping):
-            raise InputError(f"{where} holds a {type(values).__name__}, expected `rules` (a list) and `otherwise`.")
+            raise InputError(f"{where} has a {type(values).__name__}, expected `rules` (a list) and `otherwise`.")
         try:
             table = cls.model_validate(values)
         except ValidationError as error:
@@ -138,31 +140,31 @@ class RuleTable(Section):
         return table
 
     def to_dict(self) -> dict[str, Any]:
-        """As users write it; `from_dict` gives the same table."""
+        """Return plain values as users write them; `from_dict` makes the same table."""
         head = {"name": self.name, "source": self.source, "ndvi_band": list(self.ndvi_band)}
         return plain(head | {"rules": [rule.to_dict() for rule in self.rules], "otherwise": self.otherwise})
 
     def without(self, *names: str) -> RuleTable:
-        """The table without the rules of these classes, for data that lack the bands. Errors: InputError if none left."""
+        """Return the table without the rules of these classes, for data without the bands. Errors: InputError if none is left."""
         kept = [rule.to_dict() for rule in self.rules if rule.name not in names]
         return RuleTable.from_dict(self.to_dict() | {"rules": kept}, where=f"{self.name or 'rules'} without {names}")
 
 
-def _short(ranges: Sequence[Range]) -> Any:
+def _plain_ranges(ranges: Sequence[Range]) -> Any:
     short = [one.model_dump(exclude_none=True) for one in ranges]
     return short[0] if len(short) == 1 else short
 
 
 def _explain(detail: Any, values: Mapping[str, Any], where: str) -> str:
-    place = [part for part in detail["loc"] if part not in ("when", "[key]")]
-    if len(place) > 1 and place[0] == "rules":
-        rule = values["rules"][place[1]]
-        named = f" ({rule['class']})" if isinstance(rule, Mapping) and "class" in rule else ""
-        where, place = f"{where}, rule {place[1] + 1}{named}", place[2:]
-    key = ".".join(str(part) for part in place if isinstance(part, str))
+    location = [part for part in detail["loc"] if part not in ("when", "[key]")]
+    if len(location) > 1 and location[0] == "rules":
+        rule = values["rules"][location[1]]
+        class_name = f" ({rule['class']})" if isinstance(rule, Mapping) and "class" in rule else ""
+        where, location = f"{where}, rule {location[1] + 1}{class_name}", location[2:]
+    key = ".".join(str(part) for part in location if isinstance(part, str))
     if detail["type"] == "extra_forbidden":
         known = ["above", "below"] if "rule " in where else list(RuleTable.model_fields)
-        hint = name_hint(place[-1], known)
+        hint = name_hint(location[-1], known)
         return f"{where}: unknown key {key!r}. {hint}"
     if detail["type"] == "missing":
         return f"{where}: {key} is missing. Give it."

@@ -1,7 +1,6 @@
-"""Expert rules as a segmenter: nothing is learnt, a table of thresholds says what is what.
+"""Expert rules as a segmenter: nothing is learned, classes follow from a table of thresholds.
 
-Takes a `RuleTable`; the first rule that holds gives a pixel its class, with probability 1 (rules know no doubt).
-Refuses tables whose classes the legend lacks, or that need bands which are not there, naming the rule.
+Takes a `RuleTable`; the first rule that holds sets a pixel's class, with probability 1.
 """
 
 from __future__ import annotations
@@ -28,10 +27,34 @@ from deepnets4eo.tiling import Tiling
 class ExpertRules(TileSegmenter):
     """Rules in order; `otherwise` where none holds.
 
-    table : rules and thresholds in the bands' own units. bands : layer → names, for files whose bands have none.
-    Errors: InputError naming the rule whose class the legend lacks, or whose band is missing.
     Source: the expert baseline of Lagrange et al., "Benchmarking classification of earth-observation data: from
     learning explicit features to convolutional networks", IGARSS 2015.
+
+    Parameters
+    ----------
+    table
+        Rules and thresholds in the bands' own units.
+    inputs
+        Layers and bands of the images.
+    legend
+        The classes.
+    bands
+        Layer → names of its bands, for files without names.
+    tiling
+        How scenes are cut for prediction, by default with a halo that suffices for the rules.
+
+    Raises
+    ------
+    LabelError
+        Naming the rule whose class the legend lacks.
+    InputError
+        Naming the rule whose band is missing.
+
+    Examples
+    --------
+    ::
+
+        rules = ExpertRules(RuleTable.load("rules-ndsm.yaml"), InputSpec.measure([scene], ["image", "ndsm"]), legend)
     """
 
     kind = "expert-rules"
@@ -53,30 +76,32 @@ class ExpertRules(TileSegmenter):
         if tiling is None:
             halo_px = max(one.halo_px(blank) for one in self._quantities.values())
             self.tiling = Tiling(512 + 2 * halo_px, halo_px)
-        self._places = [_place(legend, f"rule {number}", rule.name) for number, rule in enumerate(table.rules, start=1)]
-        self._otherwise = _place(legend, "otherwise", table.otherwise)
+        self._class_indices = [
+            _class_index(legend, f"rule {number}", rule.name) for number, rule in enumerate(table.rules, start=1)
+        ]
+        self._otherwise = _class_index(legend, "otherwise", table.otherwise)
 
     def masks(self, bands: Bands) -> dict[str, Mask]:
-        """Class → (h, w) where one of its rules holds, whatever the rules before it say.
+        """Return class → (h, w) bool where one of its rules holds, independent of the rules before it.
 
-        This is how the benchmark scores rules: each class against all others.
+        The benchmark scores rules in this way: each class against all others.
         """
-        found: dict[str, Mask] = {}
-        for rule, holds in self._holding(bands):
-            found[rule.name] = found[rule.name] | holds if rule.name in found else holds
-        return found
+        masks: dict[str, Mask] = {}
+        for rule, holds in self._rule_masks(bands):
+            masks[rule.name] = masks[rule.name] | holds if rule.name in masks else holds
+        return masks
 
     def label(self, image: NDArray[np.float32], margin_px: int) -> NDArray[np.float32]:
-        """1 for the class of the first rule that holds, 0 for others. Memory: 5 bytes a pixel and quantity."""
+        """Return 1 for the class of the first rule that holds, 0 for others. Memory: 5 bytes a pixel and quantity."""
         bands = self.to_physical_units(image)
-        places = np.full(bands.shape, self._otherwise, np.uint8)
+        classes = np.full(bands.shape, self._otherwise, np.uint8)
         free = np.ones(bands.shape, bool)
-        for place, (_, holds) in zip(self._places, self._holding(bands), strict=True):
-            places[free & holds] = place
+        for class_index, (_, holds) in zip(self._class_indices, self._rule_masks(bands), strict=True):
+            classes[free & holds] = class_index
             free &= ~holds
         height, width = bands.shape
-        places = places[margin_px : height - margin_px, margin_px : width - margin_px]
-        return (places == np.arange(self.legend.num_classes, dtype=np.uint8)[:, None, None]).astype(np.float32)
+        classes = classes[margin_px : height - margin_px, margin_px : width - margin_px]
+        return (classes == np.arange(self.legend.num_classes, dtype=np.uint8)[:, None, None]).astype(np.float32)
 
     def save(self, folder: str | Path) -> list[str]:
         """Write the table; returns the file's name."""
@@ -87,15 +112,15 @@ class ExpertRules(TileSegmenter):
     def restore(
         cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
     ) -> ExpertRules:
-        """The segmenter that `save` wrote. Errors: RunError for a table that does not hold rules."""
+        """Make the segmenter that `save` wrote. Errors: RunError for a table without rules."""
         try:
             table = RuleTable.from_dict(read_yaml(folder / FILE), where=str(folder / FILE))
         except InputError as error:
             raise RunError(f"{error} Copy the run again.") from error
         return cls(table, inputs, legend, bands=description["bands"], tiling=tiling)
 
-    def _holding(self, bands: Bands) -> Iterator[tuple[Rule, Mask]]:
-        """Each rule and where it holds, (h, w); what is measured is measured once."""
+    def _rule_masks(self, bands: Bands) -> Iterator[tuple[Rule, Mask]]:
+        """Yield each rule and where it holds, (h, w); each quantity is computed once."""
         measured: dict[str, NDArray[np.float32]] = {}
         for rule in self.table.rules:
             for key in rule.keys:
@@ -110,17 +135,17 @@ class ExpertRules(TileSegmenter):
         for number, rule in enumerate(self.table.rules, start=1):
             for key in rule.keys:
                 try:
-                    _check(self._quantities[key], key, bands)
+                    _check_quantity(self._quantities[key], key, bands)
                 except InputError as error:
                     raise InputError(f"rule {number} ({rule.name}) cannot use {key}: {error}") from error
 
 
-def _check(measured: Quantity, key: str, bands: Bands) -> None:
+def _check_quantity(measured: Quantity, key: str, bands: Bands) -> None:
     missing = [role for role in measured.roles(bands) if not bands.has(role)]
     if missing:
         raise InputError(
             f"no band shows {' or '.join(missing)}; there are {', '.join(bands.names)}. Name the bands "
-            "(model.bands={image: [red, green, blue]}), give the layer, or take the rule out."
+            "(model.bands={image: [red, green, blue]}), give the layer, or remove the rule."
         )
     if key == "slope":
         measured.measure(bands)
@@ -133,7 +158,7 @@ def _all_hold(conditions: Conditions, measured: Mapping[str, NDArray[np.float32]
     return holds
 
 
-def _place(legend: Legend, where: str, name: str) -> int:
+def _class_index(legend: Legend, where: str, name: str) -> int:
     try:
         return legend.index(name)
     except LabelError as error:

@@ -1,7 +1,7 @@
-"""A self-organising map: a grid of units that spreads over the samples, neighbours staying alike; a colour table.
+"""A self-organising map: a grid of units that is fitted to samples so that neighbouring units are similar; a colour table.
 
-Takes vectors on like scales (n, F), with classes, some classes, or none. Gives the unit of each vector, and, where
-classes were given, probabilities. Refuses to classify where no sample had a class.
+Takes vectors (n, F) of similar scales, with classes, some classes, or none. Returns the unit of each vector, and, where
+classes were given, probabilities.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 
 from deepnets4eo.errors import InputError
 
-ROWS = 1 << 16  # vectors whose distances to all units are in memory at once
+CHUNK_VECTORS = 1 << 16  # vectors whose distances to all units are in memory at once
 
 
 class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
@@ -22,14 +22,34 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
 
     Each epoch finds the best unit c(i) of each sample and sets every unit to the mean of all samples weighted by
     exp(−d(c(i), u)² / 2σ²), d being the distance on the grid; σ falls geometrically from `sigma_start` to `sigma_end`.
-    Units begin on the plane of the two first principal components, so the map needs no luck; `init="samples"` draws
-    them by `seed` instead. Written here because MiniSom, the library there is, moves one sample after another in
-    Python: this is one matrix product an epoch, and its state is two arrays that are safe to load.
+    The library MiniSom updates one sample after another in Python; this class needs one matrix product an epoch, and its
+    state is two arrays that are safe to load.
 
-    rows, cols : units. epochs : times all samples are seen. sigma_start : in units; None is half the longer side.
-    class_weight : "balanced" counts hits of rare classes more, None counts them as they are.
-    classes −1 are unlabelled: such samples shape the map and vote for nothing.
+    Parameters
+    ----------
+    rows, cols
+        Units along the two sides of the grid.
+    epochs
+        Number of passes over all samples.
+    sigma_start
+        First σ in units; None: half the longer side.
+    sigma_end
+        Last σ in units.
+    init
+        "pca": units start on the plane of the two first principal components, without randomness; "samples": on samples
+        drawn by `seed`.
+    class_weight
+        "balanced" weighs samples of rare classes more, None weighs all samples the same.
+    seed
+        Of the samples drawn for `init="samples"`.
 
+    Raises
+    ------
+    InputError
+        By `predict_proba` and `predict`, where the map was fitted without classes.
+
+    Examples
+    --------
     >>> colours = np.array([[0, 0, 1], [0, 0, 0.9], [1, 0, 0], [0.9, 0, 0]], np.float32)
     >>> som = SelfOrganizingMap(1, 2).fit(colours, [4, -1, 2, -1])
     >>> som.predict(colours)
@@ -52,66 +72,72 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
         self.sigma_start, self.sigma_end, self.init = sigma_start, sigma_end, init
         self.class_weight, self.seed = class_weight, seed
 
-    def fit(self, vectors: ArrayLike, places: ArrayLike | None = None) -> SelfOrganizingMap:
-        """Spread over vectors (n, F), then attach classes (n,) to units; returns itself. Memory: O(n F + n + units²).
+    def fit(
+        self, vectors: ArrayLike, classes: ArrayLike | None = None, *, chunk_vectors: int = CHUNK_VECTORS
+    ) -> SelfOrganizingMap:
+        """Fit the units to vectors (n, F), then set the classes of the units; returns itself. Memory: O(n F + n + units²).
 
+        classes : (n,); −1 is unlabelled: such samples are used for the units, not for their classes.
+        chunk_vectors : vectors whose distances to all units are in memory at once.
         quantisation_errors_ : the mean distance to the best unit, before each epoch and after the last.
         """
         samples = np.ascontiguousarray(vectors, np.float32)
         self.n_features_in_ = samples.shape[1]
-        self.units_ = self._start(samples)
+        self.units_ = self._initial_units(samples)
         self.quantisation_errors_: list[float] = []
         start = max(self.rows, self.cols) / 2 if self.sigma_start is None else self.sigma_start
         sigmas = np.geomspace(max(start, self.sigma_end), self.sigma_end, self.epochs)
         apart = self.grid_distances() ** 2
         for sigma in sigmas:
-            best, error = self._best(samples)
+            best, error = self._nearest_units(samples, chunk_vectors)
             self.quantisation_errors_.append(error)
-            self.units_ = _moved(self.units_, samples, best, np.exp(-apart / (2 * sigma**2)))
-        best, error = self._best(samples)
+            self.units_ = _updated_units(self.units_, samples, best, np.exp(-apart / (2 * sigma**2)))
+        best, error = self._nearest_units(samples, chunk_vectors)
         self.quantisation_errors_.append(error)
-        if places is not None:
-            self._attach(best, np.asarray(places))
+        if classes is not None:
+            self._set_class_shares(best, np.asarray(classes))
         return self
 
     def predict_unit(self, vectors: ArrayLike) -> NDArray[np.int32]:
-        """The nearest unit of each vector, (n,), counted along the rows: row = unit // cols."""
-        return self._best(np.ascontiguousarray(vectors, np.float32))[0].astype(np.int32)
+        """Return the nearest unit of each vector, (n,), counted along the rows: row = unit // cols."""
+        return self._nearest_units(np.ascontiguousarray(vectors, np.float32))[0].astype(np.int32)
 
     def transform(self, vectors: ArrayLike) -> NDArray[np.float32]:
-        """The nearest unit's own vector instead of each vector, (n, F): its colour in the table."""
+        """Return the vector of the nearest unit for each vector, (n, F): its colour in the table."""
         return self.units_[self.predict_unit(vectors)]
 
     def predict_proba(self, vectors: ArrayLike) -> NDArray[np.float32]:
-        """Probabilities (n, K) float32 in the order of `classes_`: shares of the classes among the unit's hits.
+        """Return probabilities (n, K) float32 in the order of `classes_`: shares of the classes among the unit's samples.
 
         Errors: InputError where the map was fitted without classes.
         """
         if not hasattr(self, "proba_"):
-            raise InputError("the self-organising map saw no classes; fit it with some, or ask for `predict_unit`.")
+            raise InputError(
+                "the self-organising map was fitted without classes; fit it with some, or use `predict_unit`."
+            )
         return self.proba_[self.predict_unit(vectors)]
 
     def predict(self, vectors: ArrayLike) -> NDArray[Any]:
-        """The most frequent class among the hits of each vector's unit, (n,)."""
+        """Return the most frequent class among the samples of each vector's unit, (n,)."""
         return self.classes_[self.predict_proba(vectors).argmax(axis=1)]
 
     def topographic_error(self, vectors: ArrayLike) -> float:
-        """Share of vectors whose two nearest units are no neighbours on the grid: 0 is a map without folds."""
+        """Return the share of vectors whose two nearest units are not neighbours on the grid; 0 is a map without folds."""
         samples = np.ascontiguousarray(vectors, np.float32)
-        torn = 0
-        for part in _parts(samples):
-            pair = np.argpartition(_squared(part, self.units_), 1, axis=1)[:, :2]
+        folds = 0
+        for at in range(0, len(samples), CHUNK_VECTORS):
+            pair = np.argpartition(_squared_distances(samples[at : at + CHUNK_VECTORS], self.units_), 1, axis=1)[:, :2]
             rows, cols = pair // self.cols, pair % self.cols
-            torn += int(((np.abs(np.diff(rows)) > 1) | (np.abs(np.diff(cols)) > 1)).sum())
-        return torn / len(samples)
+            folds += int(((np.abs(np.diff(rows)) > 1) | (np.abs(np.diff(cols)) > 1)).sum())
+        return folds / len(samples)
 
     def grid_distances(self) -> NDArray[np.float64]:
-        """Distances of all units on the grid, (units, units)."""
+        """Return distances of all units on the grid, (units, units)."""
         row, col = np.divmod(np.arange(self.rows * self.cols), self.cols)
         return np.hypot(row[:, None] - row, col[:, None] - col)
 
-    def _start(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Units on the plane of the first two principal components, two standard deviations wide on each side."""
+    def _initial_units(self, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return units on the plane of the first two principal components, two standard deviations wide on each side."""
         count = self.rows * self.cols
         if self.init == "samples":
             rng = np.random.default_rng(self.seed)
@@ -127,50 +153,51 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
         plane = mean + down[:, None, None] * along + right[None, :, None] * across
         return plane.reshape(count, -1).astype(np.float32)
 
-    def _best(self, samples: NDArray[np.float32]) -> tuple[NDArray[np.intp], float]:
-        """Nearest units and the mean distance to them."""
+    def _nearest_units(
+        self, samples: NDArray[np.float32], chunk_vectors: int = CHUNK_VECTORS
+    ) -> tuple[NDArray[np.intp], float]:
+        """Return the nearest units and the mean distance to them."""
         best, total = np.empty(len(samples), np.intp), 0.0
-        for at, part in zip(range(0, len(samples), ROWS), _parts(samples), strict=True):
-            squared = _squared(part, self.units_)
-            found = squared.argmin(axis=1)
-            best[at : at + ROWS] = found
-            total += float(np.sqrt(np.maximum(np.take_along_axis(squared, found[:, None], 1), 0)).sum(dtype=np.float64))
+        for at in range(0, len(samples), chunk_vectors):
+            squared = _squared_distances(samples[at : at + chunk_vectors], self.units_)
+            nearest = squared.argmin(axis=1)
+            best[at : at + chunk_vectors] = nearest
+            total += float(
+                np.sqrt(np.maximum(np.take_along_axis(squared, nearest[:, None], 1), 0)).sum(dtype=np.float64)
+            )
         return best, total / max(len(samples), 1)
 
-    def _attach(self, best: NDArray[np.intp], places: NDArray[Any]) -> None:
-        """Shares of the classes among each unit's hits; a unit that no labelled sample hit takes the nearest one's."""
-        known = places >= 0
-        self.classes_, index = np.unique(places[known], return_inverse=True)
-        if not known.any():
+    def _set_class_shares(self, best: NDArray[np.intp], classes: NDArray[Any]) -> None:
+        """Set the class shares of each unit; a unit without labelled samples takes those of the nearest one."""
+        labelled_samples = classes >= 0
+        self.classes_, index = np.unique(classes[labelled_samples], return_inverse=True)
+        if not labelled_samples.any():
             return
         count = len(self.classes_)
-        hits = np.bincount(best[known] * count + index, minlength=len(self.units_) * count).astype(np.float64)
+        hits = np.bincount(best[labelled_samples] * count + index, minlength=len(self.units_) * count).astype(
+            np.float64
+        )
         self.hits_ = hits.reshape(len(self.units_), count)
         votes = self.hits_ / self.hits_.sum(axis=0) if self.class_weight == "balanced" else self.hits_
         labelled = np.flatnonzero(votes.any(axis=1))
-        nearest = labelled[_squared(self.units_, self.units_[labelled]).argmin(axis=1)]
+        nearest = labelled[_squared_distances(self.units_, self.units_[labelled]).argmin(axis=1)]
         nearest[labelled] = labelled  # also where two units lie on each other
         self.proba_ = (votes[nearest] / votes[nearest].sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def map_units(som: SelfOrganizingMap, image: NDArray[np.floating]) -> NDArray[np.int32]:
-    """The unit of each pixel of an image (F, h, w), (h, w): a map without labels."""
-    return som.predict_unit(image.reshape(len(image), -1).T).reshape(image.shape[1:])
-
-
-def _moved(
+def _updated_units(
     units: NDArray[np.float32], samples: NDArray[np.float32], best: NDArray[np.intp], near: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Units at the mean of all samples, weighted by the nearness (units, units) of the samples' best units."""
+    """Return units at the mean of all samples, weighted by the nearness (units, units) of the samples' best units."""
     hits = np.bincount(best, minlength=len(units))
     sums = np.stack([np.bincount(best, weights=column, minlength=len(units)) for column in samples.T], axis=1)
     weight = near @ hits
-    moved = (near @ sums) / np.maximum(weight, 1e-300)[:, None]
-    return np.where(weight[:, None] > 1e-12, moved, units).astype(np.float32)  # nothing near: it stays
+    updated = (near @ sums) / np.maximum(weight, 1e-300)[:, None]
+    return np.where(weight[:, None] > 1e-12, updated, units).astype(np.float32)  # no sample near: unchanged
 
 
-def _squared(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Squared distances of all pairs, (n, m)."""
+def _squared_distances(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return squared distances of all pairs, (n, m)."""
     centre = second.mean(axis=0)  # differences of large numbers lose their digits
     first, second = first - centre, second - centre
     squared = first @ second.T
@@ -178,7 +205,3 @@ def _squared(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray
     squared += np.einsum("ij,ij->i", first, first)[:, None]
     squared += np.einsum("ij,ij->i", second, second)
     return squared
-
-
-def _parts(samples: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    return [samples[at : at + ROWS] for at in range(0, len(samples), ROWS)]

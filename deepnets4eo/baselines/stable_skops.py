@@ -1,4 +1,4 @@
-"""skops files that hold nothing of the moment: the same estimator gives the same bytes, in any process.
+"""skops files without times and addresses: the same estimator has the same bytes, in any process.
 
 Takes a file that skops wrote; its object numbers (addresses in memory) become 1, 2, …, its times those of ZIP's epoch.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from zipfile import ZipFile, ZipInfo
 
 SCHEMA = "schema.json"
-OBJECT, FILE = "__id__", "file"  # keys of the schema: the number of an object, the file that holds its values
+OBJECT, FILE = "__id__", "file"  # keys of the schema: the number of an object, the file with its values
 
 
 def make_stable(path: Path) -> None:
@@ -32,7 +32,7 @@ def make_stable(path: Path) -> None:
 
 
 def _renumber(node: Any, numbers: dict[int, int], files: dict[str, str]) -> None:
-    """Number objects in the order in which the schema names them; files likewise, by their old names."""
+    """Number objects in their order in the schema; files likewise, by their old names."""
     if isinstance(node, list):
         for item in node:
             _renumber(item, numbers, files)

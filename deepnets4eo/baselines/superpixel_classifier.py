@@ -1,8 +1,6 @@
-"""A scikit-learn classifier over features of superpixels: each region gets one label.
+"""A scikit-learn classifier over features of superpixels: each region has one label.
 
-Takes features by name, a way to cut superpixels and any classifier with `predict_proba`; gives a `Segmenter`.
-Refuses scenes without labels, labels of fewer than two classes, features whose bands are missing, and runs whose
-columns are not ours.
+Takes features by name, options of superpixels and any classifier with `predict_proba`; it is a `Segmenter`.
 """
 
 from __future__ import annotations
@@ -28,16 +26,44 @@ from deepnets4eo.tiling import Tiling
 from deepnets4eo.tiling.sampling import windows_of_all
 
 CORE_PX = 512
-WINDOW_PX = 256  # that regions are drawn from at once
+WINDOW_PX = 256  # side of the windows from which regions are drawn
 
 
 class SuperpixelClassifier(FeatureClassifier):
     """Features by name, pooled over superpixels, and a scikit-learn classifier with `predict_proba`.
 
-    estimator : unfitted or fitted. features : names of `baselines.features.HOMES`, or features; each pools over
-    regions as it says itself, else by the mean. superpixels : how regions are cut, of each tile with its halo, which
-    holds most of them whole. bands : layer → names, for files whose bands have none. shares : see `FeatureClassifier`.
     Source: the superpixel baselines of Lagrange et al., IGARSS 2015.
+
+    Parameters
+    ----------
+    estimator
+        A classifier of scikit-learn's interface, fitted or not.
+    inputs
+        Layers and bands of the images.
+    legend
+        The classes.
+    features
+        Names as in `baselines.features.HOMES`, or features; each has its own pooling over regions, else the mean.
+    superpixels
+        How regions are cut, of each tile with its halo, in which most of them are whole; by default `Superpixels()`.
+    bands
+        Layer → names of its bands, for files without names.
+    shares
+        (K,) shares of the classes on the ground, to which probabilities are adjusted; see `FeatureClassifier`.
+    tiling
+        How scenes are cut for prediction, by default with a halo that suffices for features and superpixels.
+
+    Raises
+    ------
+    InputError
+        For an unknown feature, and a feature or superpixels whose band is missing.
+
+    Examples
+    --------
+    ::
+
+        segmenter = SuperpixelClassifier(estimator, inputs, legend, features=["hsv_histogram", "hog16"])
+        segmenter.fit([scene])
     """
 
     kind = "superpixel-classifier"
@@ -56,49 +82,49 @@ class SuperpixelClassifier(FeatureClassifier):
     ) -> None:
         built = as_features(features)
         self.superpixels = superpixels or Superpixels()
-        self.looks_px = halo_px(built) + self.superpixels.reach_px(inputs.gsd_m)
-        own = Tiling(CORE_PX + 2 * self.looks_px, self.looks_px)
+        self.context_px = halo_px(built) + self.superpixels.reach_px(inputs.gsd_m)
+        own = Tiling(CORE_PX + 2 * self.context_px, self.context_px)
         super().__init__(
             estimator, inputs, legend, features=built, bands=bands, shares=shares,
             tiling=tiling if tiling is not None else own,
         )  # fmt: skip
 
     def columns_of(self, blank: Bands) -> list[str]:
-        """Names of the columns of pooled features. Errors: InputError where a band is missing, the height too."""
-        self.superpixels.check(blank)
+        """Return names of the columns of pooled features. Errors: InputError where a band is missing, the height too."""
+        self.superpixels.check_bands(blank)
         return pooled_columns(self.features, blank)
 
     def fit(self, scenes: Sequence[Scene], *, max_regions: int = 20_000, seed: int = 0) -> SuperpixelClassifier:
-        """Learn from superpixels of windows at random, at most `max_regions`, equally many of each class; returns itself.
+        """Fit to superpixels of random windows, at most `max_regions`, equally many of each class; returns itself.
 
         A region's label is that of most of its labelled pixels, where at least half of it is labelled.
         Errors: InputError where no region is labelled, or fewer than two classes are.
         """
         rng = np.random.default_rng(seed)
         quota = np.full(self.legend.num_classes, max(1, max_regions // self.legend.num_classes))
-        vectors, places, origins = [], [], []
+        vectors, classes, origins = [], [], []
         for number, scene, window in windows_of_all(scenes, WINDOW_PX, rng):
-            found = self._regions(scene, window, quota)
-            if found is None:
+            regions = self._labelled_regions(scene, window, quota)
+            if regions is None:
                 continue
-            picked = _pick(found[1], quota, rng)
-            if not picked.size:
+            chosen = _choose_regions(regions[1], quota, rng)
+            if not chosen.size:
                 continue
-            vectors.append(found[0][picked])
-            places.append(found[1][picked])
-            origins.append(np.full(picked.size, number))
+            vectors.append(regions[0][chosen])
+            classes.append(regions[1][chosen])
+            origins.append(np.full(chosen.size, number))
             if not quota.any():
                 break
         if not vectors:
             raise InputError(
-                "the scenes show no superpixel of which half is valid and labelled. Check the labels layer and the "
+                "the scenes have no superpixel of which half is valid and labelled. Check the labels layer and the "
                 "legend, or make smaller superpixels."
             )
-        self.fit_samples(np.concatenate(vectors), np.concatenate(places), np.concatenate(origins))
+        self.fit_samples(np.concatenate(vectors), np.concatenate(classes), np.concatenate(origins))
         return self
 
-    def label(self, image: FloatImage, margin_px: int) -> FloatImage:
-        """Probabilities (K, h − 2 margin, w − 2 margin) of a prepared image: those of the regions, painted."""
+    def label(self, image: Image, margin_px: int) -> Image:
+        """Return probabilities (K, h − 2 margin, w − 2 margin) of a prepared image, the same for all pixels of a region."""
         bands = self.to_physical_units(image)
         ids = self.superpixels.segment(bands)
         proba = self.predict_vectors(pool_stack(self.features, bands, ids, int(ids.max()) + 1))
@@ -107,41 +133,43 @@ class SuperpixelClassifier(FeatureClassifier):
         return np.ascontiguousarray(proba.T)[:, inner]
 
     def describe(self) -> dict[str, Any]:
-        """Plain values from which `restore` makes the same segmenter again."""
+        """Return plain values from which `restore` makes the same segmenter again."""
         return super().describe() | {"superpixels": self.superpixels.to_dict()}
 
     @classmethod
     def extra_init_kwargs(cls, description: Mapping[str, Any]) -> dict[str, Any]:
-        """The superpixels."""
+        """Return the superpixels."""
         return {"superpixels": Superpixels.from_dict(description["superpixels"])}
 
-    def _regions(
+    def _labelled_regions(
         self, scene: Scene, window: Window, quota: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:
-        """Vectors and places of the labelled regions that lie mostly in a window; None where no class is wanted."""
-        seen = window.grown(self.looks_px).clipped(scene.shape)
-        sample = scene.read(seen, [*self.inputs.names, LABELS])
+        """Return vectors and class indices of the labelled regions that lie mostly in a window; None where no class is needed."""
+        with_halo = window.grown(self.context_px).clipped(scene.shape)
+        sample = scene.read(with_halo, [*self.inputs.names, LABELS])
         labels = np.where(sample["valid"], value_to_index(self.legend)[sample[LABELS]], VOID)
-        inner = window.within(seen).slices
-        shown = np.bincount(labels[inner].ravel(), minlength=VOID + 1)[: quota.size]
-        if not (shown * quota).any():  # cutting superpixels takes far longer than looking at labels
+        inner = window.within(with_halo).slices
+        class_pixels = np.bincount(labels[inner].ravel(), minlength=VOID + 1)[: quota.size]
+        if not (class_pixels * quota).any():  # cutting superpixels takes far longer than reading labels
             return None
         bands = self.to_physical_units(self.inputs.prepare(sample))
         ids = self.superpixels.segment(bands)
         count = int(ids.max()) + 1
         inside = np.zeros((1, *ids.shape), np.float32)
         inside[0][inner] = 1
-        places = majority(labels, ids, count, self.legend.num_classes)
-        taken = (places != VOID) & (region_means(inside, ids, count)[:, 0] > 0.5)
-        return pool_stack(self.features, bands, ids, count)[taken], places[taken]
+        region_classes = majority(labels, ids, count, self.legend.num_classes)
+        usable = (region_classes != VOID) & (region_means(inside, ids, count)[:, 0] > 0.5)
+        return pool_stack(self.features, bands, ids, count)[usable], region_classes[usable]
 
 
-def _pick(places: NDArray[np.uint8], quota: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.intp]:
-    """Regions taken from a window; lowers `quota` by what was taken."""
-    taken = []
-    for place in range(quota.size):
-        found = np.flatnonzero(places == place)
-        wanted = min(found.size, int(quota[place]))
-        taken.append(rng.choice(found, wanted, replace=False))
-        quota[place] -= wanted
-    return np.sort(np.concatenate(taken))
+def _choose_regions(
+    region_classes: NDArray[np.uint8], quota: NDArray[np.int64], rng: np.random.Generator
+) -> NDArray[np.intp]:
+    """Choose regions of a window; lowers `quota` by their number."""
+    chosen = []
+    for class_index in range(quota.size):
+        candidates = np.flatnonzero(region_classes == class_index)
+        number = min(candidates.size, int(quota[class_index]))
+        chosen.append(rng.choice(candidates, number, replace=False))
+        quota[class_index] -= number
+    return np.sort(np.concatenate(chosen))

@@ -1,6 +1,6 @@
-"""What all baselines share: probabilities tile by tile on one thread, and the scores derived from them.
+"""The common base of all baselines: probabilities tile by tile on one thread, and the scores derived from them.
 
-A baseline says how it labels one prepared image; batches, margins, raw scores and threads are the same for all.
+A subclass labels one prepared image; batches, margins, scores and threads are the same for all.
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ class TileSegmenter(ProbabilitySegmenter):
         self.band_names = band_names(inputs, self.bands)
         self.threads = 1
 
-    def label(self, image: FloatImage, margin_px: int) -> FloatImage:
-        """Probabilities (K, h − 2 margin, w − 2 margin) float32 of one prepared image (C, h, w)."""
-        raise TypeError(f"{type(self).__name__} does not say how it labels an image")
+    def label(self, image: Image, margin_px: int) -> Image:
+        """Return probabilities (K, h − 2 margin, w − 2 margin) float32 of one prepared image (C, h, w)."""
+        raise TypeError(f"{type(self).__name__} does not implement label")
 
-    def to_physical_units(self, image: FloatImage) -> Bands:
-        """A prepared image as bands in their own units."""
+    def to_physical_units(self, image: Image) -> Bands:
+        """Return a prepared image as bands in their own units."""
         return unstandardise(image, self.inputs, self.band_names)
 
-    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
-        """Probabilities, (N, K, h, w) float32; 0 for classes that training did not show."""
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> Image:
+        """Return probabilities, (N, K, h, w) float32; 0 for classes without training samples."""
         from threadpoolctl import threadpool_limits
 
         with threadpool_limits(1):  # matrix products, too, change their last bits with the number of threads
             return np.stack([self.label(image, margin_px) for image in batch])
 
     def to(self, compute: Compute) -> None:
-        """Baselines stay where they are; those that can, use the threads on parts that do not depend on them."""
+        """Take the number of threads; baselines always run on the CPU."""
         self.threads = compute.threads
 
     def describe(self) -> dict[str, Any]:
-        """Plain values from which `restore` makes the same segmenter again; subclasses add theirs."""
+        """Return plain values from which `restore` makes the same segmenter again; subclasses add theirs."""
         return {"bands": self.bands}

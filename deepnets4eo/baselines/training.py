@@ -1,6 +1,6 @@
-"""The task `baseline`: scenes and a recipe in, a run folder out, for every method that is no plain network.
+"""The task `baseline`: takes scenes and a recipe, writes a run folder, for every method except plain networks.
 
-Takes a resolved recipe; writes the tree that every run has. Refuses what the methods refuse, before long work starts.
+Errors of the methods are raised before long work starts.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def train_baseline(recipe: BaselineRecipe, out: Path, options: TrainOptions) -> 
     prepared = prepare(recipe)
     notes: dict[str, Any] = {"method": recipe.model.method}
     if recipe.model.method == "network":
-        segmenter, learned = _network(prepared, out, options)
-        notes |= learned
+        segmenter, training_notes = _network(prepared, out, options)
+        notes |= training_notes
     else:
         segmenter = METHODS[recipe.model.method](recipe, prepared)
         notes["seconds"] = round(time.perf_counter() - started, 3)
@@ -42,7 +42,7 @@ def train_baseline(recipe: BaselineRecipe, out: Path, options: TrainOptions) -> 
 
 def _network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple[Segmenter, dict[str, Any]]:
     if not prepared.recipe.model.network:
-        raise InputError("the recipe's method is network, but it names none. Set model.network, e.g. patch-alexnet.")
+        raise InputError("the recipe's method is network, but has no network. Set model.network, e.g. patch-alexnet.")
     return train_network(prepared, out, options)
 
 
@@ -107,7 +107,7 @@ METHODS: dict[str, Callable[[BaselineRecipe, Prepared], Segmenter]] = {
 
 
 def _features(recipe: BaselineRecipe) -> list[Any]:
-    """Named features and, where an encoder is named, deep ones."""
+    """Return named features and, where an encoder is named, deep ones."""
     features: list[Any] = list(recipe.model.features)
     if recipe.deep.encoder:
         from deepnets4eo.baselines.features.deep import DeepFeatures
@@ -117,15 +117,15 @@ def _features(recipe: BaselineRecipe) -> list[Any]:
 
 
 def _shares(recipe: BaselineRecipe, prepared: Prepared) -> list[float] | None:
-    """Of the classes in the training labels, as far as probabilities are to follow them."""
+    """Return shares of the classes in the training labels, or None where probabilities are for equal shares."""
     total = sum(prepared.pixels)
     return [count / total for count in prepared.pixels] if recipe.model.priors == "observed" and total else None
 
 
 def _scenes(prepared: Prepared) -> list[Scene]:
-    """The scenes with labels in the training part alone."""
+    """Return the scenes with labels in the training split only."""
     split = prepared.split
-    return [named.with_labels_where(split.usable(number, TRAIN)) for number, named in enumerate(split.scenes)]
+    return [scene.with_labels_where(split.usable(number, TRAIN)) for number, scene in enumerate(split.scenes)]
 
 
 TASK = Task(train_baseline, BaselineRecipe)

@@ -1,7 +1,7 @@
-"""A classifier whose settings are chosen, and whose probabilities are calibrated, on blocks of ground it did not see.
+"""A classifier whose settings are chosen, and whose probabilities are calibrated, on other blocks of ground than its own.
 
-Takes any scikit-learn classifier, vectors, classes and the block of ground that each sample comes from; gives
-`predict_proba`. Refuses samples of fewer than two classes, and numbers that are not finite.
+Takes any scikit-learn classifier, vectors, classes and the block of ground that each sample comes from; has
+`predict_proba`.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ class TunedClassifier(ClassifierMixin, BaseEstimator):
 
     estimator : unfitted; needs `predict_proba` or `decision_function`. grid : parameter → values to try, of which the
     best macro F1 of the out-of-fold predictions wins. calibration : "sigmoid", "isotonic", "softmax" of decision
-    values, or "none" (the estimator's own probabilities). balanced : classes weigh alike in the calibration.
-    search_samples : at most so many are searched on.
+    values, or "none" (the estimator's own probabilities). balanced : classes weigh the same in the calibration.
+    search_samples : largest number of samples for the search.
     """
 
     def __init__(
@@ -47,45 +47,45 @@ class TunedClassifier(ClassifierMixin, BaseEstimator):
         self.estimator, self.grid, self.folds, self.calibration = estimator, grid, folds, calibration
         self.balanced, self.search_samples, self.seed = balanced, search_samples, seed
 
-    def fit(self, vectors: ArrayLike, places: ArrayLike, blocks: ArrayLike | None = None) -> TunedClassifier:
-        """Learn from vectors (n, F), classes (n,) and the block each sample comes from (n,), or none known.
+    def fit(self, vectors: ArrayLike, classes: ArrayLike, blocks: ArrayLike | None = None) -> TunedClassifier:
+        """Fit to vectors (n, F), classes (n,) and the block each sample comes from (n,), or None.
 
         Errors: InputError for samples of fewer than two classes, or with numbers that are not finite.
         """
         vectors = np.ascontiguousarray(vectors, np.float32)
-        self.classes_, index = np.unique(np.asarray(places), return_inverse=True)
-        _check(vectors, self.classes_)
+        self.classes_, index = np.unique(np.asarray(classes), return_inverse=True)
+        _check_samples(vectors, self.classes_)
         self.n_features_in_ = vectors.shape[1]
         chosen = self._search(vectors, index, blocks)
-        self.estimator_ = fitted(clone(self.estimator).set_params(**chosen), vectors, index)
+        self.estimator_ = fit_single_threaded(clone(self.estimator).set_params(**chosen), vectors, index)
         self.calibrators_ = Calibrators("none")
         if self.calibration in ("sigmoid", "isotonic"):
             folds = block_folds(index, blocks, self.folds, self.seed)
             template = clone(self.estimator).set_params(**chosen)
-            scores = out_of_fold(template, vectors, index, folds)
+            scores = out_of_fold_scores(template, vectors, index, folds)
             self.calibrators_ = Calibrators(self.calibration).fit(scores, index, balanced=self.balanced)
         return self
 
     def predict_proba(self, vectors: ArrayLike) -> NDArray[np.float32]:
-        """Probabilities (n, K) float32, in the order of `classes_`."""
+        """Return probabilities (n, K) float32, in the order of `classes_`."""
         vectors = np.ascontiguousarray(vectors, np.float32)
         if self.calibration == "none":
             return np.asarray(self.estimator_.predict_proba(vectors), np.float32)
         return self.calibrators_(class_scores(self.estimator_, vectors))
 
     def predict(self, vectors: ArrayLike) -> NDArray[Any]:
-        """The most probable class, (n,)."""
+        """Return the most probable class, (n,)."""
         return self.classes_[self.predict_proba(vectors).argmax(axis=1)]
 
     def _search(
         self, vectors: NDArray[np.float32], index: NDArray[np.intp], blocks: ArrayLike | None
     ) -> dict[str, float]:
-        """The parameters of the grid with the best macro F1; the first of equals. Kept as best_params_, best_score_."""
+        """Return the parameters of the grid with the best macro F1; the first of equals. Sets best_params_, best_score_."""
         self.best_params_: dict[str, float] = {}
         self.best_score_ = float("nan")
         if not self.grid:
             return {}
-        part = _thinned(index, self.search_samples, self.seed)
+        part = _subsample(index, self.search_samples, self.seed)
         vectors, index = vectors[part], index[part]
         blocks = None if blocks is None else np.asarray(blocks)[part]
         folds = block_folds(index, blocks, self.folds, self.seed)
@@ -94,7 +94,7 @@ class TunedClassifier(ClassifierMixin, BaseEstimator):
             return {}
         best = -1.0
         for tried in ParameterGrid(dict(self.grid)):
-            scores = out_of_fold(clone(self.estimator).set_params(**tried), vectors, index, folds)
+            scores = out_of_fold_scores(clone(self.estimator).set_params(**tried), vectors, index, folds)
             score = macro_f1(scores, index)
             log.info("%s: macro F1 %.3f in %d folds", tried, score, len(folds))
             if score > best:
@@ -104,45 +104,43 @@ class TunedClassifier(ClassifierMixin, BaseEstimator):
 
 
 def block_folds(index: NDArray[np.intp], blocks: ArrayLike | None, folds: int, seed: int) -> Folds:
-    """(train, test) rows of at most `folds` folds, no block being in both; each trains on at least two classes.
+    """Return (train, test) rows of at most `folds` folds without common blocks; each trains on at least two classes.
 
-    Classes are spread over the folds as evenly as the blocks let them. Fewer than two blocks: folds at random, which
-    neighbours make too optimistic, and the log says so.
+    Classes are spread over the folds as evenly as the blocks allow. Fewer than two blocks: random folds, whose scores
+    neighbouring samples make too optimistic; the log contains a warning.
     """
-    found = np.zeros(len(index), int) if blocks is None else np.unique(np.asarray(blocks), return_inverse=True)[1]
-    count = int(found.max()) + 1 if len(found) else 0
+    block_of = np.zeros(len(index), int) if blocks is None else np.unique(np.asarray(blocks), return_inverse=True)[1]
+    count = int(block_of.max()) + 1 if len(block_of) else 0
     if count < 2:
-        log.warning(
-            "all samples come from one block of ground: folds are drawn at random, and their scores too optimistic."
-        )
-        found = _dealt(index, max(folds, 2), seed)
-        parts = [(np.flatnonzero(found != fold), np.flatnonzero(found == fold)) for fold in range(max(folds, 2))]
+        log.warning("all samples come from one block of ground: folds are random, and their scores too optimistic.")
+        block_of = _random_folds(index, max(folds, 2), seed)
+        parts = [(np.flatnonzero(block_of != fold), np.flatnonzero(block_of == fold)) for fold in range(max(folds, 2))]
     elif count <= folds:
-        parts = [(np.flatnonzero(found != fold), np.flatnonzero(found == fold)) for fold in range(count)]
+        parts = [(np.flatnonzero(block_of != fold), np.flatnonzero(block_of == fold)) for fold in range(count)]
     else:
         splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of classes with fewer samples than folds
             # classes matter to it only where each has as many samples as there are folds
             common = index if np.bincount(index).max() >= folds else np.zeros_like(index)
-            parts = list(splitter.split(index, common, found))
+            parts = list(splitter.split(index, common, block_of))
     return [(train, test) for train, test in parts if len(test) and np.unique(index[train]).size > 1]
 
 
-def out_of_fold(
+def out_of_fold_scores(
     estimator: Any, vectors: NDArray[np.float32], index: NDArray[np.intp], folds: Folds
 ) -> NDArray[np.float64]:
-    """Scores (n, K) of samples by the estimator fitted to the other folds; NaN for classes not shown there."""
+    """Return scores (n, K) of samples by the estimator fitted to the other folds; NaN for classes not in these."""
     scores = np.full((len(index), int(index.max()) + 1), np.nan)
     for train, test in folds:
-        shown, local = np.unique(index[train], return_inverse=True)
-        one = fitted(clone(estimator), vectors[train], local)
-        scores[np.ix_(test, shown)] = class_scores(one, vectors[test])
+        present, local = np.unique(index[train], return_inverse=True)
+        one = fit_single_threaded(clone(estimator), vectors[train], local)
+        scores[np.ix_(test, present)] = class_scores(one, vectors[test])
     return scores
 
 
 def class_scores(estimator: Any, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A score a class, (n, K): decision values, else log-odds of probabilities."""
+    """Return a score a class, (n, K): decision values, else log-odds of probabilities."""
     if hasattr(estimator, "decision_function"):
         values = np.asarray(estimator.decision_function(vectors), np.float32)
         return np.stack([-values, values], axis=1) if values.ndim == 1 else values
@@ -150,8 +148,8 @@ def class_scores(estimator: Any, vectors: NDArray[np.float32]) -> NDArray[np.flo
     return np.log(proba / (1 - proba)).astype(np.float32)
 
 
-def fitted(estimator: Any, vectors: NDArray[np.float32], index: NDArray[np.intp]) -> Any:
-    """Fit it to n samples: no more neighbours than n, all cores for training, one thread ever after."""
+def fit_single_threaded(estimator: Any, vectors: NDArray[np.float32], index: NDArray[np.intp]) -> Any:
+    """Fit to n samples, with at most n neighbours, on all cores, and set one thread for prediction; returns the estimator."""
     params = estimator.get_params()
     for key in [key for key in params if key.split("__")[-1] == "n_neighbors"]:
         estimator.set_params(**{key: min(params[key], len(vectors))})
@@ -164,7 +162,7 @@ def fitted(estimator: Any, vectors: NDArray[np.float32], index: NDArray[np.intp]
 
 
 def macro_f1(scores: NDArray[np.floating], index: NDArray[np.intp]) -> float:
-    """Mean F1 over the classes of samples that have scores."""
+    """Return the mean F1 over the classes of samples that have scores."""
     known = np.isfinite(scores).any(axis=1)
     if not known.any():
         return 0.0
@@ -175,32 +173,32 @@ def macro_f1(scores: NDArray[np.floating], index: NDArray[np.intp]) -> float:
     return float((2 * hits[either > 0] / either[either > 0]).mean())
 
 
-def _dealt(index: NDArray[np.intp], folds: int, seed: int) -> NDArray[np.intp]:
-    """A fold for each sample, each class dealt out in turn."""
+def _random_folds(index: NDArray[np.intp], folds: int, seed: int) -> NDArray[np.intp]:
+    """Return a fold for each sample; each class is spread evenly."""
     order = np.random.default_rng(seed).permutation(len(index))
     order = order[np.argsort(index[order], kind="stable")]
-    found = np.empty(len(index), np.intp)
-    found[order] = np.arange(len(index)) % folds
-    return found
+    fold_of = np.empty(len(index), np.intp)
+    fold_of[order] = np.arange(len(index)) % folds
+    return fold_of
 
 
-def _thinned(index: NDArray[np.intp], at_most: int, seed: int) -> NDArray[np.intp]:
-    """Rows of at most so many samples; rare classes stay whole as long as they can."""
+def _subsample(index: NDArray[np.intp], at_most: int, seed: int) -> NDArray[np.intp]:
+    """Return rows of at most `at_most` samples; rare classes stay complete as long as possible."""
     if len(index) <= at_most:
         return np.arange(len(index))
     order = np.random.default_rng(seed).permutation(len(index))
     order = order[np.argsort(index[order], kind="stable")]
     sizes = np.bincount(index)
-    rank = np.arange(len(index)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # how many of its class come before it
+    rank = np.arange(len(index)) - np.repeat(np.cumsum(sizes) - sizes, sizes)  # samples of its class before it
     return np.sort(order[np.argsort(rank, kind="stable")[:at_most]])
 
 
-def _check(vectors: NDArray[np.float32], classes: NDArray[Any]) -> None:
+def _check_samples(vectors: NDArray[np.float32], classes: NDArray[Any]) -> None:
     if len(classes) < 2:
-        raise InputError(f"the samples show {len(classes)} classes; at least 2 are needed. Check the labels.")
+        raise InputError(f"the samples have {len(classes)} classes; at least 2 are needed. Check the labels.")
     bad = np.flatnonzero(~np.isfinite(vectors).all(axis=0))
     if bad.size:
         raise InputError(
-            f"{bad.size} columns of the samples hold numbers that are not finite, the first of them column {bad[0]}. "
+            f"{bad.size} columns of the samples have numbers that are not finite, the first of them column {bad[0]}. "
             "Fill or mask the pixels they come from."
         )

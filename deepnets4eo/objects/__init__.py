@@ -1,4 +1,4 @@
-"""The single objects of a class in a label raster: segment before detect, types, counts and density maps."""
+"""The single objects of a class in a label raster: segmentation before detection, types, counts and density maps."""
 
 from deepnets4eo.lazy import lazy_names
 

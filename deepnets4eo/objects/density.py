@@ -1,7 +1,7 @@
-"""How many objects there are where: counts per polygon, and maps of objects per hectare.
+"""Numbers of objects: counts per polygon, and maps of objects per hectare.
 
-Takes objects as outlines or points, counted by their middle, and polygons or a grid to count them on. Refuses objects
-and polygons of which only one has a CRS. Maps are written in strips as Cloud-Optimized GeoTIFF.
+Takes objects as outlines or points, counted by their centre, and polygons or a grid to count them on. Maps are written
+in strips as Cloud-Optimized GeoTIFF.
 """
 
 from __future__ import annotations
@@ -25,18 +25,36 @@ if TYPE_CHECKING:
 
 HECTARE_M2 = 10_000.0
 STRIP_PX = 512
-MOST_CELLS = 200  # that a kernel may reach: beyond, cells are far too fine for it
+MAX_CELLS = 200  # of a kernel's radius at most
 
 
 def count_in(objects: gpd.GeoDataFrame, polygons: gpd.GeoDataFrame, *, by: str | None = None) -> gpd.GeoDataFrame:
     """Count objects in polygons, such as blocks, car parks or administrative units.
 
-    by : column of `objects`, such as `type`; each of its values is counted in a column of its own, too
+    Parameters
+    ----------
+    objects
+        Outlines or points, counted by their centre.
+    polygons
+        The polygons; areas are those of the plane of their CRS, geographic ones in an equal-area CRS.
+    by
+        Column of `objects`, such as `type`; each of its values is also counted in a column of its own.
 
-    Returns the polygons with `count` int64, `per_ha` float64 (NaN where a polygon has no area), and `count_<value>`.
-    An object on the border of two polygons counts in both. Areas are those of the plane of the CRS; degrees are put in
-    an equal-area one. Errors: GridError where only one of the two has a CRS; InputError for an unknown column.
+    Returns
+    -------
+    GeoDataFrame
+        The polygons with `count` int64, `per_ha` float64 (NaN where a polygon has no area), and `count_<value>`. An
+        object on the border of two polygons counts in both.
 
+    Raises
+    ------
+    GridError
+        Where only one of the two has a CRS.
+    InputError
+        For an unknown column.
+
+    Examples
+    --------
     >>> import geopandas as gpd
     >>> cars = gpd.GeoDataFrame(geometry=gpd.points_from_xy([10, 20, 300], [10, 20, 30]))
     >>> parks = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 100, 100)])
@@ -45,7 +63,7 @@ def count_in(objects: gpd.GeoDataFrame, polygons: gpd.GeoDataFrame, *, by: str |
     """
     if by is not None and by not in objects.columns:
         raise InputError(f"objects have the columns {sorted(map(str, objects.columns))}, not {by!r}. Name one of them.")
-    points = _middles(objects, polygons.crs, "polygons")
+    points = _centroids(objects, polygons.crs, "polygons")
     outlines = np.asarray(polygons.geometry.to_numpy(), object)
     zone, which = shapely.STRtree(shapely.points(points)).query(outlines, predicate="intersects")
     counted = polygons.assign(count=np.bincount(zone, minlength=len(polygons)).astype(np.int64))
@@ -63,7 +81,30 @@ def count_in(objects: gpd.GeoDataFrame, polygons: gpd.GeoDataFrame, *, by: str |
 
 
 def density_grid(grid: Grid, cell_m: float) -> Grid:
-    """Cells of about `cell_m` metres that cover a grid from its first corner on, in its CRS."""
+    """Return cells of about `cell_m` metres that cover a grid from its first corner on, in its CRS.
+
+    Parameters
+    ----------
+    grid
+        What is covered.
+    cell_m
+        Side of a cell in metres, above 0.
+
+    Returns
+    -------
+    Grid
+        Of whole cells.
+
+    Raises
+    ------
+    InputError
+        For a side that is not above 0.
+
+    Examples
+    --------
+    >>> tuple(density_grid(Grid((30, 50), Affine.scale(1.0), None), 20).shape)
+    (2, 3)
+    """
     if not (np.isfinite(cell_m) and cell_m > 0):
         raise InputError(f"cell_m is {cell_m}, expected a number of metres above 0.")
     row_m, col_m = _sides_m(grid)
@@ -75,20 +116,46 @@ def density_grid(grid: Grid, cell_m: float) -> Grid:
 def density_map(
     objects: gpd.GeoDataFrame, cells: Grid, *, radius_m: float = 0.0, window: Window | None = None
 ) -> NDArray[np.float32]:
-    """Objects per hectare in each cell (h, w) float32 of a window of `cells`, by default all.
+    """Return objects per hectare in each cell.
 
-    radius_m : 0 counts what lies in a cell; else each object is spread over a disc of this radius by the quartic kernel
-    (Silverman, Density Estimation, 1986, eq. 4.5), read at the cells' middles. Towards the grid's edge the map is too
-    low by what lies beyond it. Memory: the window and 40 bytes an object. Errors: InputError for a radius that is
-    smaller than a cell, whose disc may lie between all middles, or far larger.
+    Parameters
+    ----------
+    objects
+        Outlines or points, counted by their centre.
+    cells
+        Grid of the cells, as from `density_grid`.
+    radius_m
+        0 counts the objects in a cell; else each object is spread over a disc of this radius in metres by the quartic
+        kernel (Silverman, Density Estimation, 1986, eq. 4.5), evaluated at the cells' centres. Near the grid's edge the
+        map is too low, as objects beyond it are missing.
+    window
+        Window of `cells`, by default all.
 
+    Returns
+    -------
+    (h, w) float32
+        Objects per hectare.
+
+    Raises
+    ------
+    GridError
+        Where only one of objects and cells has a CRS.
+    InputError
+        For a radius that is smaller than a cell, whose disc may lie between all centres, or more than 200 cells.
+
+    Notes
+    -----
+    Memory: the window and 40 bytes an object.
+
+    Examples
+    --------
     >>> import geopandas as gpd
     >>> cars = gpd.GeoDataFrame(geometry=gpd.points_from_xy([10.0, 20.0], [10.0, 60.0]))
     >>> density_map(cars, Grid((2, 1), Affine.scale(50), None)).tolist()
     [[4.0], [4.0]]
     """
     crs = None if cells.crs is None else cells.crs.proj
-    return _density(apply_affine(~cells.affine, _middles(objects, crs, "cells")), cells, radius_m, window)
+    return _density(apply_affine(~cells.affine, _centroids(objects, crs, "cells")), cells, radius_m, window)
 
 
 def write_density_map(
@@ -99,35 +166,71 @@ def write_density_map(
     radius_m: float = 0.0,
     tags: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write `density_map` as a float32 COG, strip by strip, so that no whole map is held; returns its path."""
+    """Write `density_map` as a float32 COG, strip by strip, so that the whole map is never in memory.
+
+    Parameters
+    ----------
+    objects
+        Outlines or points, counted by their centre.
+    cells
+        Grid of the cells, as from `density_grid`.
+    path
+        File to write.
+    radius_m
+        As of `density_map`, in metres.
+    tags
+        Further tags of the file.
+
+    Returns
+    -------
+    Path
+        `path`.
+
+    Raises
+    ------
+    GridError
+        Where only one of objects and cells has a CRS.
+    InputError
+        For a radius that does not fit the cells.
+    OutputError
+        Where the file cannot be written.
+
+    Examples
+    --------
+    ::
+
+        write_density_map(cars, density_grid(layer.grid, 10), "cars_per_ha.tif", radius_m=50)
+    """
     crs = None if cells.crs is None else cells.crs.proj
-    places = apply_affine(~cells.affine, _middles(objects, crs, "cells"))
+    positions = apply_affine(~cells.affine, _centroids(objects, crs, "cells"))
     described = {"UNITS": "objects per hectare"} | dict(tags or {})
     with locked(path), CogWriter(path, cells, dtype="float32", band_names=["objects_per_ha"], tags=described) as file:
         height, width = cells.shape
         for row in range(0, height, STRIP_PX):
             strip = Window(row, 0, min(STRIP_PX, height - row), width)
-            file.write(strip, _density(places, cells, radius_m, strip))
+            file.write(strip, _density(positions, cells, radius_m, strip))
     return Path(path)
 
 
-def _density(places: NDArray[np.float64], cells: Grid, radius_m: float, window: Window | None) -> NDArray[np.float32]:
-    """places : (N, 2) column and row in cells."""
+def _density(
+    positions: NDArray[np.float64], cells: Grid, radius_m: float, window: Window | None
+) -> NDArray[np.float32]:
+    """Return the map of a window; positions : (N, 2) column and row in cells."""
     window = window or Window(0, 0, *cells.shape)
     if not (np.isfinite(radius_m) and radius_m >= 0):
         raise InputError(f"radius_m is {radius_m}, expected a number of metres of 0 or more.")
     row_m, col_m = _sides_m(cells)
-    if radius_m / min(row_m, col_m) > MOST_CELLS:
+    if radius_m / min(row_m, col_m) > MAX_CELLS:
         raise InputError(
-            f"radius_m is {radius_m}, more than {MOST_CELLS} cells of {min(row_m, col_m):.6g} m. Choose larger cells."
+            f"radius_m is {radius_m}, more than {MAX_CELLS} cells of {min(row_m, col_m):.6g} m. Choose larger cells."
         )
     if 0 < radius_m < max(row_m, col_m):
         raise InputError(
-            f"radius_m is {radius_m}, less than a cell of {max(row_m, col_m):.6g} m, so that objects would be lost between "
-            "the cells' middles. Choose smaller cells, or 0 to count what lies in each."
+            f"radius_m is {radius_m}, less than a cell of {max(row_m, col_m):.6g} m, so that objects between the centres of "
+            "cells would not count. Choose smaller cells, or 0 to count what lies in each."
         )
     reach_row, reach_col = int(np.ceil(radius_m / row_m)), int(np.ceil(radius_m / col_m))
-    col, row = (places - [window.col, window.row]).T
+    col, row = (positions - [window.col, window.row]).T
     near = (row >= -reach_row) & (row < window.height + reach_row)
     near &= (col >= -reach_col) & (col < window.width + reach_col)
     row, col = row[near], col[near]
@@ -146,21 +249,21 @@ def _density(places: NDArray[np.float64], cells: Grid, radius_m: float, window: 
 
 
 def _sides_m(cells: Grid) -> tuple[float, float]:
-    """Ground size of a cell; without a CRS the coordinates are metres, as cells are many pixels."""
+    """Return the ground size of a cell; without a CRS the unit of the coordinates is the metre."""
     if cells.crs is not None:
         return gsd_m(cells)
     a = cells.affine
     return float(np.hypot(a.b, a.e)), float(np.hypot(a.a, a.d))
 
 
-def _middles(objects: gpd.GeoDataFrame, crs: Any, of: str) -> NDArray[np.float64]:
-    """Middles (N, 2) of the objects in another CRS; NaN for those without a shape, which lie nowhere."""
+def _centroids(objects: gpd.GeoDataFrame, crs: Any, target: str) -> NDArray[np.float64]:
+    """Return centres (N, 2) of the objects in another CRS; NaN for those without a geometry, which count nowhere."""
     if (objects.crs is None) != (crs is None):
-        raise GridError(f"one of objects and {of} has a CRS, the other has none. Assign the missing one.")
+        raise GridError(f"one of objects and {target} has a CRS, the other has none. Assign the missing one.")
     points = shapely.centroid(np.asarray(objects.geometry.to_numpy(), object))
     if objects.crs is not None and objects.crs != crs:
         points = objects.set_geometry(points, crs=objects.crs).to_crs(crs).geometry.to_numpy()
-    middles = np.full((len(points), 2), np.nan)
-    placed = ~(shapely.is_missing(points) | shapely.is_empty(points))
-    middles[placed] = shapely.get_coordinates(points[placed])
-    return middles
+    centres = np.full((len(points), 2), np.nan)
+    present = ~(shapely.is_missing(points) | shapely.is_empty(points))
+    centres[present] = shapely.get_coordinates(points[present])
+    return centres

@@ -1,6 +1,6 @@
-"""A small network that tells types of objects from upright patches and their length and width.
+"""A small network that classifies objects by upright patches and their length and width.
 
-Takes patches (N, C, s, s) and sizes (N, 2); a half turn of a patch is the same object, and training shows both.
+Takes patches (N, C, s, s) and sizes (N, 2); a patch and its half turn are the same object, and training uses both.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BATCH = 64
 
 
 class ObjectNetwork(nn.Module):
-    """Three convolutions, averaged over the patch, joined with the object's size, one hidden layer.
+    """Three convolutions, averaged over the patch, concatenated with the object's size, one hidden layer.
 
     forward : (N, C, s, s) standardised patches, (N, 2) standardised log sizes → (N, num_classes) logits
 
@@ -28,17 +28,21 @@ class ObjectNetwork(nn.Module):
     def __init__(self, in_channels: int, num_classes: int, width: int = WIDTH) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for inside, outside in ((in_channels, width), (width, 2 * width), (2 * width, 4 * width)):
-            layers += [nn.Conv2d(inside, outside, 3, padding=1, bias=False), nn.BatchNorm2d(outside), nn.ReLU()]
+        for channels_in, channels_out in ((in_channels, width), (width, 2 * width), (2 * width, 4 * width)):
+            layers += [
+                nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+                nn.BatchNorm2d(channels_out),
+                nn.ReLU(),
+            ]
             layers += [nn.MaxPool2d(2)]
         self.patch = nn.Sequential(*layers)
         self.num_classes = num_classes
         self.decision = nn.Sequential(nn.Linear(4 * width + 2, 4 * width), nn.ReLU(), nn.Linear(4 * width, num_classes))
 
     def forward(self, patches: Tensor, sizes: Tensor) -> Tensor:
-        """(N, C, s, s) and (N, 2) → (N, num_classes)."""
-        seen = self.patch(patches).mean(dim=(2, 3))
-        logits: Tensor = self.decision(torch.cat([seen, sizes], dim=1))
+        """Return logits (N, num_classes) of (N, C, s, s) and (N, 2)."""
+        pooled = self.patch(patches).mean(dim=(2, 3))
+        logits: Tensor = self.decision(torch.cat([pooled, sizes], dim=1))
         return logits
 
 
@@ -47,7 +51,7 @@ def train(
 ) -> list[float]:
     """Train in place by Adam on class-balanced cross-entropy; returns the mean loss of each epoch.
 
-    Patches are mirrored and turned by half at random; sizes vary by 5 %.
+    Patches are mirrored at random along both axes; sizes vary by 5 %.
     """
     draw = torch.Generator().manual_seed(seed)
     count = torch.bincount(types, minlength=network.num_classes).float()
@@ -61,12 +65,12 @@ def train(
     for _ in range(epochs):
         order = torch.randperm(len(types), generator=draw)
         losses = []
-        # batches of like size, so that none has a single patch, which cannot be normalised
+        # batches of similar size, so that none has a single patch, which cannot be normalised
         for rows in torch.tensor_split(order, batches):
             batch = patches[rows]
             for axis in (2, 3):
-                turned = torch.rand(len(rows), generator=draw) < 0.5
-                batch = torch.where(turned[:, None, None, None], batch.flip(axis), batch)
+                mirrored = torch.rand(len(rows), generator=draw) < 0.5
+                batch = torch.where(mirrored[:, None, None, None], batch.flip(axis), batch)
             jitter = sizes[rows] + 0.1 * torch.randn(len(rows), 2, generator=draw)
             loss = criterion(network(batch, jitter), types[rows])
             optimizer.zero_grad()
@@ -79,8 +83,8 @@ def train(
     return history
 
 
-def probabilities(network: ObjectNetwork, patches: Tensor, sizes: Tensor) -> NDArray[np.float32]:
-    """(N, num_classes) float32, rows sum to 1."""
+def predict_probabilities(network: ObjectNetwork, patches: Tensor, sizes: Tensor) -> NDArray[np.float32]:
+    """Return (N, num_classes) float32, rows sum to 1."""
     network.eval()
     parts: list[Any] = []
     with torch.no_grad():

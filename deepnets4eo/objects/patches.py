@@ -1,7 +1,7 @@
-"""Patches around objects, turned upright: the long side runs down the patch, so that a car is seen one way only.
+"""Patches around objects, rotated so that the long side runs down the patch: all objects have the same direction.
 
-Takes a layer and a table of objects with `heading_deg` and geometry; reads each block once. What lies beyond the
-raster is 0. Refuses tables without headings.
+Takes a layer and a table of objects with `heading_deg` and geometry; reads each block once. Pixels beyond the raster
+are 0.
 """
 
 from __future__ import annotations
@@ -26,17 +26,49 @@ DIAGONAL = 2**0.5
 
 @name_missing_extra()
 def upright_patches(layer: Layer, objects: gpd.GeoDataFrame, extent_m: float, side_px: int) -> NDArray[np.float32]:
-    """Patches (N, C, side_px, side_px) float32 around the objects' middles, each `extent_m` on a side.
+    """Return patches around the objects' centres, rotated so that the long side runs down.
 
-    objects : `geometry` and `heading_deg`, as from `extract_objects`; upright is right up to a half turn.
-    Errors: InputError without headings; GridError where only one of the two has a CRS.
+    Parameters
+    ----------
+    layer
+        The image, C bands.
+    objects
+        With `geometry` and `heading_deg`, as from `extract_objects`; the rotation is right up to a half turn.
+    extent_m
+        Side of a patch on the ground in metres.
+    side_px
+        Side of a patch in pixels.
+
+    Returns
+    -------
+    (N, C, side_px, side_px) float32
+        Values of the layer, 0 where not valid.
+
+    Raises
+    ------
+    InputError
+        For objects without headings.
+    GridError
+        Where only one of layer and objects has a CRS.
+
+    Notes
+    -----
     Memory: all patches at twice their size.
+
+    Examples
+    --------
+    >>> labels = np.zeros((12, 12), np.uint8)
+    >>> labels[4:8, 2:9] = 4
+    >>> from deepnets4eo.objects import extract_objects
+    >>> cars = extract_objects(labels, "car", "isprs")
+    >>> upright_patches(Layer.open(labels), cars, extent_m=8, side_px=16).shape
+    (1, 1, 16, 16)
     """
     import torch
 
     if "heading_deg" not in objects.columns:
         raise InputError(
-            f"objects have the columns {sorted(map(str, objects.columns))}, not 'heading_deg'. Give those of extract_objects."
+            f"objects have the columns {sorted(map(str, objects.columns))}, not 'heading_deg'. Use the table of extract_objects."
         )
     out = np.zeros((len(objects), layer.count, side_px, side_px), np.float32)
     wide = int(np.ceil(side_px * DIAGONAL))
@@ -48,13 +80,15 @@ def upright_patches(layer: Layer, objects: gpd.GeoDataFrame, extent_m: float, si
         cos, sin = (torch.from_numpy(wave(turns[rows])).float() * side_px / wide for wave in (np.cos, np.sin))
         zero = torch.zeros_like(cos)
         theta = torch.stack([torch.stack([cos, -sin, zero], 1), torch.stack([sin, cos, zero], 1)], 1)
-        places = torch.nn.functional.affine_grid(theta, [len(rows), layer.count, side_px, side_px], align_corners=False)
-        out[rows] = torch.nn.functional.grid_sample(values, places, mode="bilinear", align_corners=False).numpy()
+        positions = torch.nn.functional.affine_grid(
+            theta, [len(rows), layer.count, side_px, side_px], align_corners=False
+        )
+        out[rows] = torch.nn.functional.grid_sample(values, positions, mode="bilinear", align_corners=False).numpy()
     return out
 
 
 def _centres(objects: gpd.GeoDataFrame, layer: Layer) -> NDArray[np.float64]:
-    """Middles (N, 2) as column and row of the layer."""
+    """Return centres (N, 2) as column and row of the layer."""
     if (objects.crs is None) != (layer.grid.crs is None):
         raise GridError(f"one of objects and {layer.source} has a CRS, the other has none. Assign the missing one.")
     points: Any = objects.geometry.centroid
@@ -64,7 +98,7 @@ def _centres(objects: gpd.GeoDataFrame, layer: Layer) -> NDArray[np.float64]:
 
 
 def _turn_deg(objects: gpd.GeoDataFrame, layer: Layer) -> NDArray[np.float64]:
-    """Clockwise angle of each object's long side from the image's top."""
+    """Return the clockwise angle of each object's long side from the image's top."""
     affine = layer.grid.affine
     top = 0.0 if layer.grid.crs is None else float(np.degrees(np.arctan2(-affine.b, -affine.e)))
     return objects["heading_deg"].to_numpy(np.float64) - top

@@ -1,6 +1,6 @@
-"""Objects that touch in a mask taken apart: at necks of the distance map, or into parts of a known size.
+"""Touching objects in a mask separated: at necks of the distance map, or into pieces of a known area.
 
-Takes the mask of one connected region and gives numbered pieces that cover it. Pure functions of small arrays.
+Takes the mask of one connected region and returns numbered pieces that cover it. Pure functions of small arrays.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from skimage.segmentation import watershed
 Pieces = NDArray[np.int32]  # (h, w): 0 outside, then 1, 2 … without gaps
 
 DEPTH = 0.3  # a neck is one that narrows the distance map by this share of the region's largest distance
-MANY = 1.5  # objects in one, from which on a piece is cut by its area
-ROUNDS = 25  # of k-means at most
-LEVELS = 1000  # of the distance map
+MIN_OBJECTS = 1.5  # objects in a piece from which on it is cut by its area
+MAX_ROUNDS = 25  # largest number of rounds of k-means
+LEVELS = 1000  # steps of the distance map
 
 
 def split_at_necks(
@@ -29,11 +29,11 @@ def split_at_necks(
     depth: float = DEPTH,
     connectivity: int = 4,
 ) -> Pieces:
-    """Watershed of the distance to the background, flooded from its maxima that stand out by `depth`.
+    """Return the watershed of the distance to the background, flooded from its maxima of a height of at least `depth`.
 
-    mask : (h, w) bool, one region. sides_m : ground size of a pixel along rows' step and columns' step
+    mask : (h, w) bool, one region. sides_m : ground size of a pixel along rows' step and columns' step.
     depth : share of the region's largest distance by which a maximum must rise above the saddle to a higher one,
-    at least half a pixel. Pieces below `min_area_m2` go to their neighbours.
+    at least half a pixel. Pieces below `min_area_m2` are merged into their neighbours.
 
     Source: h-maxima and watershed as in Soille, Morphological Image Analysis, 2003, chapters 6 and 9.
 
@@ -44,16 +44,16 @@ def split_at_necks(
     """
     distance = distance_transform_edt(np.pad(mask, 1), sides_m)[1:-1, 1:-1]
     height = max(depth * float(distance.max()), 0.5 * min(sides_m))
-    levels = np.round(distance * (LEVELS / distance.max())).astype(np.int32)  # whole numbers compare exactly
+    levels = np.round(distance * (LEVELS / distance.max())).astype(np.int32)  # whole numbers are compared exactly
     lowered = reconstruction(levels - max(1, round(height * LEVELS / distance.max())), levels)
     seeds = label(local_maxima(lowered) & mask, connectivity=2)
     neighbours = 1 if connectivity == 4 else 2
-    while True:  # what has fewer neighbours is flooded in another order, and may lose a pixel of a border
+    while True:  # with fewer seeds the flood has another order, and pieces may lose a pixel of their border
         pieces = watershed(-distance, seeds, mask=mask, connectivity=neighbours)
         area_m2 = np.bincount(pieces.ravel(), minlength=2)[1:] * sides_m[0] * sides_m[1]
         small = (area_m2 > 0) & (area_m2 < min_area_m2)
         if not small.any():
-            return _numbered(pieces)
+            return _renumber(pieces)
         if np.array_equal(small, area_m2 > 0):
             return mask.astype(np.int32)
         seeds = np.where(np.isin(seeds, np.flatnonzero(small) + 1), 0, seeds)
@@ -62,10 +62,10 @@ def split_at_necks(
 def split_by_area(
     mask: NDArray[np.bool_], sides_m: tuple[float, float], object_area_m2: float, *, min_area_m2: float = 0.0
 ) -> Pieces:
-    """Cut a region into as many equal parts as objects of `object_area_m2` fill it, by k-means of its pixels.
+    """Cut a region into as many equal pieces as objects of `object_area_m2` fit into it, by k-means of its pixels.
 
-    The parts start as equal slices along the region's long axis, as parked cars stand in a row; nothing is random.
-    A region below one and a half objects stays whole. Parts below `min_area_m2` go to the nearest others.
+    The pieces start as equal slices along the region's long axis, like parked cars; nothing is random.
+    A region below one and a half objects stays whole. Pieces below `min_area_m2` are merged into the nearest others.
 
     >>> split_by_area(np.ones((4, 12), bool), (1.0, 1.0), 16.0)[0].tolist()
     [1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3]
@@ -74,12 +74,12 @@ def split_by_area(
     count = len(rows) * sides_m[0] * sides_m[1] / object_area_m2
     smallest_px = min_area_m2 / (sides_m[0] * sides_m[1])
     most = len(rows) / smallest_px if smallest_px else len(rows)
-    parts = max(1, min(round(count), int(most))) if count >= MANY else 1
+    parts = max(1, min(round(count), int(most))) if count >= MIN_OBJECTS else 1
     pieces = np.zeros(mask.shape, np.int32)
     points = np.column_stack([rows * sides_m[0], cols * sides_m[1]])
-    of = _slices_then_means(points - points.mean(axis=0), parts)
-    pieces[rows, cols] = 1 + _without_small(points, of, parts, smallest_px)
-    return _numbered(pieces)
+    of = _kmeans_from_slices(points - points.mean(axis=0), parts)
+    pieces[rows, cols] = 1 + _merge_small(points, of, parts, smallest_px)
+    return _renumber(pieces)
 
 
 def split_both(
@@ -91,53 +91,53 @@ def split_both(
     depth: float = DEPTH,
     connectivity: int = 4,
 ) -> Pieces:
-    """At necks first; pieces that are still several objects large are then cut by their area."""
+    """Split at necks first; then cut pieces that are still several objects large by their area."""
     pieces = split_at_necks(mask, sides_m, min_area_m2=min_area_m2, depth=depth, connectivity=connectivity)
-    out, seen = np.zeros_like(pieces), 0
+    out, count = np.zeros_like(pieces), 0
     for number in range(1, int(pieces.max()) + 1):
         here = pieces == number
         parts = split_by_area(here, sides_m, object_area_m2, min_area_m2=min_area_m2)
-        out[here] = parts[here] + seen
-        seen += int(parts.max())
+        out[here] = parts[here] + count
+        count += int(parts.max())
     return out
 
 
-def _slices_then_means(points: NDArray[np.float64], parts: int) -> NDArray[np.int64]:
-    """Cluster (N,) of each point (N, 2)."""
+def _kmeans_from_slices(points: NDArray[np.float64], parts: int) -> NDArray[np.int64]:
+    """Return the cluster (N,) of each point (N, 2)."""
     _, axes = np.linalg.eigh(points.T @ points)
     along = points @ axes[:, -1]
     order = np.argsort(along, kind="stable")
     of = np.empty(len(points), np.int64)
     of[order] = np.arange(len(points)) * parts // len(points)
-    for _ in range(ROUNDS if parts > 1 else 0):
-        fresh = cKDTree(_middles(points, of, parts)).query(points)[1]
+    for _ in range(MAX_ROUNDS if parts > 1 else 0):
+        fresh = cKDTree(_cluster_centres(points, of, parts)).query(points)[1]
         if np.array_equal(fresh, of):
             break
         of = fresh
     return of
 
 
-def _without_small(
+def _merge_small(
     points: NDArray[np.float64], of: NDArray[np.int64], parts: int, smallest_px: float
 ) -> NDArray[np.int64]:
-    """The clusters with the points of those that are too small in the nearest of the others; one is large enough."""
+    """Return clusters where the points of too small ones belong to the nearest of the others; one is large enough."""
     small = np.bincount(of, minlength=parts) < smallest_px
     if not small.any() or small.all():
         return of
-    lost, large = small[of], np.flatnonzero(~small)
+    in_small, large = small[of], np.flatnonzero(~small)
     of = of.copy()
-    of[lost] = large[cKDTree(_middles(points, of, parts)[large]).query(points[lost])[1]]
+    of[in_small] = large[cKDTree(_cluster_centres(points, of, parts)[large]).query(points[in_small])[1]]
     return of
 
 
-def _middles(points: NDArray[np.float64], of: NDArray[np.int64], parts: int) -> NDArray[np.float64]:
-    """(parts, 2)"""
+def _cluster_centres(points: NDArray[np.float64], of: NDArray[np.int64], parts: int) -> NDArray[np.float64]:
+    """Return the centres of the clusters, (parts, 2)."""
     count = np.maximum(np.bincount(of, minlength=parts), 1)
     return np.column_stack([np.bincount(of, points[:, axis], parts) / count for axis in (0, 1)])
 
 
-def _numbered(pieces: NDArray[np.int32]) -> Pieces:
-    """The same pieces numbered 1, 2 … in the order of their first pixels."""
+def _renumber(pieces: NDArray[np.int32]) -> Pieces:
+    """Return the same pieces numbered 1, 2 … in the order of their first pixels."""
     values, first, inverse = np.unique(pieces, return_index=True, return_inverse=True)
     rank = np.zeros(len(values), np.int32)
     real = values > 0

@@ -1,6 +1,6 @@
-"""The table of objects: length, width, heading and area of outlines on pixel corners, placed on the ground.
+"""The table of objects: length, width, heading and area of outlines on pixel corners, in map coordinates.
 
-Takes outlines in pixels (x = column, y = row) and the grid they lie on; pure geometry.
+Takes outlines in pixels (x = column, y = row) and their grid; pure geometry.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 def object_table(polygons: NDArray[Any], grid: Grid, class_name: str, *, boxes: bool) -> gpd.GeoDataFrame:
-    """Objects with their measures, as `extract_objects` describes them.
+    """Return objects with their measures, as `extract_objects` describes them.
 
     polygons : (N,) Polygons and MultiPolygons. boxes : the geometry is the smallest rectangle, not the outline
 
-    Rectangles lie around outlines whose one-pixel stairs are cut at mid-side: around the pixels' corners a slanted
+    Rectangles are computed of outlines whose one-pixel stairs are cut at mid-side: around the pixels' corners a slanted
     object would be up to 0.4 pixels too long and wide.
     """
     import geopandas as gpd
 
     row_m, col_m = gsd_m(grid)
-    metric = _scaled(_smooth(polygons), col_m, row_m)
+    metric = _scale(_smooth(polygons), col_m, row_m)
     around = boxes_around(metric)
-    shapes = _scaled(outlines(around), 1 / col_m, 1 / row_m) if boxes else polygons
+    shapes = _scale(outlines(around), 1 / col_m, 1 / row_m) if boxes else polygons
     ground = shapely.transform(shapes, lambda xy: apply_affine(grid.affine, xy))
     left, top, right, bottom = shapely.bounds(polygons).reshape(-1, 4).T
     height, width = grid.shape
@@ -53,7 +53,7 @@ def object_table(polygons: NDArray[Any], grid: Grid, class_name: str, *, boxes: 
 
 
 def heading_deg(radians: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]:
-    """Clockwise from north (grid north), 0–180, of directions given in pixels from columns towards rows.
+    """Return clockwise angles from north (grid north), 0–180, of directions in pixels from columns towards rows.
 
     Without a CRS north is the image's top.
 
@@ -75,13 +75,13 @@ def heading_deg(radians: NDArray[np.float64], grid: Grid) -> NDArray[np.float64]
 
 
 def _smooth(polygons: NDArray[Any]) -> NDArray[Any]:
-    """Outlines without stairs; those in several parts part by part."""
+    """Return outlines without stairs; those of several parts part by part."""
     parts, owner = shapely.get_parts(polygons, return_index=True)
     smooth = without_stairs(parts)
     if len(parts) == len(polygons):
         return smooth
-    return np.array([shapely.multipolygons(smooth[owner == place]) for place in range(len(polygons))], object)
+    return np.array([shapely.multipolygons(smooth[owner == index]) for index in range(len(polygons))], object)
 
 
-def _scaled(polygons: NDArray[Any], x: float, y: float) -> NDArray[Any]:
+def _scale(polygons: NDArray[Any], x: float, y: float) -> NDArray[Any]:
     return shapely.transform(polygons, lambda xy: xy * [x, y])

@@ -7,16 +7,16 @@ are in metres whatever the CRS. Refuses rasters that are no labels and numbers b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from pydantic import Field
 
-from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine, gsd_m
+from deepnets4eo.options import option_group
 from deepnets4eo.polygons.regions import BLOCK_PX, Regions, trace_regions
 from deepnets4eo.polygons.regularize import right_angled
 from deepnets4eo.polygons.smoothing import simplify_together, with_shared_corners, without_stairs
@@ -26,24 +26,35 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 
-@dataclass(frozen=True)
+@option_group
 class Shaping:
-    """What happens to a region's outline: smaller ones dropped, then simplified, then squared.
+    """What happens to a region's outline: small regions are dropped, then outlines are simplified, then squared.
 
-    min_area_m2 : regions below it are left out
-    simplify_m : tolerance of the outline, after staircases of single pixels were cut at mid-side; 0 keeps every pixel
-        corner. A distance (Douglas-Peucker); for several classes the root of an area (Visvalingam-Whyatt)
-    right_angles : square outlines that stay alike (intersection over union ≥ 0.85) and are not cut by the raster's edge
+    Parameters
+    ----------
+    min_area_m2
+        Regions below this area in square metres are left out.
+    simplify_m
+        Tolerance of the outline in metres, after staircases of single pixels were cut at mid-side; 0 keeps every pixel
+        corner. A distance (Douglas-Peucker); for several classes the root of an area (Visvalingam-Whyatt).
+    right_angles
+        Square outlines whose squared form stays similar (intersection over union of at least 0.85) and that the
+        raster's edge does not cut.
+
+    Raises
+    ------
+    InputError
+        For a number below 0.
+
+    Examples
+    --------
+    >>> Shaping(min_area_m2=20, right_angles=True)
+    Shaping(min_area_m2=20.0, simplify_m=0.0, right_angles=True)
     """
 
-    min_area_m2: float = 0.0
-    simplify_m: float = 0.0
+    min_area_m2: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    simplify_m: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     right_angles: bool = False
-
-    def __post_init__(self) -> None:
-        for name, value in (("min_area_m2", self.min_area_m2), ("simplify_m", self.simplify_m)):
-            if not (np.isfinite(value) and value >= 0):
-                raise InputError(f"{name} is {value}, expected a number of 0 or more.")
 
 
 def polygonize(

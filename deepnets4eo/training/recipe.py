@@ -13,21 +13,16 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from deepnets4eo.errors import InputError, nearest_name
 from deepnets4eo.files import parse_yaml, plain, read_yaml, write_text
+from deepnets4eo.options import Section, refused_value
 from deepnets4eo.segmenters.checksums import hash_of
 
 log = logging.getLogger(__name__)
 
 LossName = Literal["cross_entropy", "dice", "lovasz", "focal"]
-
-
-class Section(BaseModel):
-    """Base of all sections: immutable, and every key is known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DataSection(Section):
@@ -267,14 +262,6 @@ def _explain(detail: Any, kind: type[Recipe], where: str) -> str:
     if detail["type"] == "extra_forbidden":
         return f"{where}: unknown key {location!r}. {_nearest(detail['loc'], kind)}"
     return refused_value(detail, location, where)
-
-
-def refused_value(detail: Any, key: str, where: str) -> str:
-    """A sentence that says why pydantic refused a value; detail : one of `ValidationError.errors()`, of `key` in the file `where`."""
-    message = str(detail["msg"]).removeprefix("Value error, ")
-    if detail["type"] == "value_error":
-        return f"{where}: {key + ' ' if key else ''}{message}."
-    return f"{where}: {key} is {detail['input']!r}. {message}."
 
 
 def _nearest(location: Sequence[Any], kind: type[Recipe]) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.baselines.postprocessing import CrfSettings, majority_filter, mean_field, minimum_area
-from deepnets4eo.baselines.postprocessing.crf import LEAST_SUM
+from deepnets4eo.baselines.postprocessing.crf import MIN_KERNEL_SUM
 from deepnets4eo.synthetic import City
 
 Image = NDArray[np.float32]
@@ -61,7 +61,8 @@ class Loop:
 
     def _sums(self, pixel: tuple[int, ...]) -> tuple[float, float]:
         kernels = [self.kernels(pixel, other) for other in self.neighbours(pixel)]
-        return max(sum(look for look, _ in kernels), LEAST_SUM), max(sum(near for _, near in kernels), LEAST_SUM)
+        look, near = (sum(values) for values in zip(*kernels, strict=True))
+        return max(look, MIN_KERNEL_SUM), max(near, MIN_KERNEL_SUM)
 
     def _weight(self, one: tuple[int, ...], other: tuple[int, int]) -> float:
         (look, near), here, there = self.kernels(one, other), self.sums[one], self.sums[other]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.morphology import area_closing, area_opening, disk, erosion, reconstruction
 
-from deepnets4eo.baselines.features.profiles import AttributeProfile, opened_by_disks
+from deepnets4eo.baselines.features.profiles import AttributeProfile, open_by_disks
 from deepnets4eo.synthetic import City
 
 Levels = NDArray[Any]
@@ -46,14 +46,14 @@ def our_attributes(image: Levels, stride_px: int) -> Levels:
     """The same at sites by one tree each."""
     feature = AttributeProfile(areas_px=AREAS_PX, deviations=(), largest_px=max(image.shape) + 1)
     levels = image.astype(np.int64)
-    return np.concatenate([feature.opened(levels, stride_px), 255 - feature.opened(255 - levels, stride_px)])
+    return np.concatenate([feature.open_levels(levels, stride_px), 255 - feature.open_levels(255 - levels, stride_px)])
 
 
 def our_reconstructions(image: Levels, stride_px: int) -> Levels:
     """The same at sites by one tree each."""
     levels = image.astype(np.int64)
     bright, dark = (
-        opened_by_disks(one, RADII_PX, largest_px=None, stride_px=stride_px)[1:] for one in (levels, 255 - levels)
+        open_by_disks(one, RADII_PX, largest_px=None, stride_px=stride_px)[1:] for one in (levels, 255 - levels)
     )
     return np.concatenate([bright, 255 - dark])
 

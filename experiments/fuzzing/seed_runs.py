@@ -166,7 +166,7 @@ def _interrupt_prediction(root: Path, run: Path) -> list[Seed]:
 
 
 def _bank(root: Path) -> list[Seed]:
-    shapes = Shapes.of(np.array([[18.0, 8.0]]), 4, 3)
+    shapes = Shapes.from_medians(np.array([[18.0, 8.0]]), 4, 3)
     count, rng = len(shapes), np.random.default_rng(0)
     weights = rng.normal(0, 1, (count, 31, *shapes.frame)).astype(np.float32)
     zeros = np.zeros(count, np.float32)

@@ -109,7 +109,7 @@ def test_a_place_of_one_class_is_mapped_and_its_other_scores_are_not_numbers(kin
 @pytest.mark.parametrize("kind", ["pixels", "superpixels"])
 def test_a_training_place_of_one_class_is_refused(kind, tmp_path):
     scene = Scene.open(None, **make(tmp_path / "one", shown=(1,)))
-    with pytest.raises(InputError, match="show 1 classes of legend 'three'; at least 2 are needed"):
+    with pytest.raises(InputError, match="have 1 classes of legend 'three'; at least 2 are needed"):
         train(kind, scene)
 
 
@@ -118,7 +118,7 @@ def test_a_class_that_training_lacks_is_named_and_scored_nan_where_it_is_nowhere
     paths = make(tmp_path / "two", shown=(0, 2))
     with caplog.at_level(logging.WARNING):
         segmenter = train(kind, Scene.open(None, **paths))
-    assert "no sample shows middle: never predicted" in caplog.text
+    assert "no sample is of middle: never predicted" in caplog.text
     labels = labels_of(segmenter, paths, tmp_path / "map.tif")
     scores = evaluate(labels, Layer.open(paths["labels"]).read()[0][0], LEGEND).to_dict()
     assert np.isnan(scores["f1"]["middle"])

@@ -60,12 +60,12 @@ def test_scikit_learns_own_estimators_come_back_with_the_same_bits(estimator, tm
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"left_child": 10**6}, "nodes that lead nowhere"),
-        ({"left_child": -2}, "nodes that lead nowhere"),
-        ({"left_child": 0}, "nodes that lead nowhere"),  # round in a circle
-        ({"right_child": -1}, "nodes that lead nowhere"),
-        ({"feature": 99}, "features it does not have"),
-        ({"feature": -3}, "features it does not have"),
+        ({"left_child": 10**6}, "children that do not exist"),
+        ({"left_child": -2}, "children that do not exist"),
+        ({"left_child": 0}, "children that do not exist"),  # round in a circle
+        ({"right_child": -1}, "children that do not exist"),
+        ({"feature": 99}, "features that do not exist"),
+        ({"feature": -3}, "features that do not exist"),
     ],
 )
 @pytest.mark.parametrize("where", ["forest", "pipeline", "tuned", "gradient boosting"])
@@ -89,11 +89,11 @@ def test_a_wider_tree_in_a_narrow_forest_is_not_loaded(tmp_path):
     narrow = forest(2)
     narrow.estimators_[1] = forest(5).estimators_[1]
     change_node(narrow.estimators_[1].tree_, feature=4)
-    with pytest.raises(RunError, match="features it does not have"):
+    with pytest.raises(RunError, match="features that do not exist"):
         load_estimator(save_estimator(narrow, tmp_path / "estimator.skops"))
     shared = make_pipeline(BaggingClassifier(narrow.estimators_[1], n_estimators=1).fit(VECTORS, PLACES), narrow)
     shared[0].estimators_[0] = narrow.estimators_[1]  # sound where it is found first
-    with pytest.raises(RunError, match="features it does not have"):
+    with pytest.raises(RunError, match="features that do not exist"):
         load_estimator(save_estimator(shared, tmp_path / "estimator.skops"))
 
 
@@ -110,17 +110,17 @@ def test_a_tree_that_miscounts_its_nodes_is_not_loaded(tmp_path, count):
     with zipfile.ZipFile(path, "w") as archive:
         for name, content in (parts | {"schema.json": json.dumps(schema).encode()}).items():
             archive.writestr(name, content)
-    with pytest.raises(RunError, match="nodes that lead nowhere"):
+    with pytest.raises(RunError, match="children that do not exist"):
         load_estimator(path)
 
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("left", 10**6, "nodes that lead nowhere"),
-        ("right", 0, "nodes that lead nowhere"),
-        ("feature_idx", 5, "features it does not have"),
-        ("feature_idx", -1, "features it does not have"),
+        ("left", 10**6, "children that do not exist"),
+        ("right", 0, "children that do not exist"),
+        ("feature_idx", 5, "features that do not exist"),
+        ("feature_idx", -1, "features that do not exist"),
         ("is_categorical", 1, "boosting of categories"),
     ],
 )
@@ -134,7 +134,7 @@ def test_boosted_trees_that_point_outside_themselves_are_not_loaded(tmp_path, ke
 def test_boosted_trees_without_nodes_are_not_loaded(tmp_path):
     estimator = boosting()
     estimator._predictors[0][0].nodes = estimator._predictors[0][0].nodes[:0]
-    with pytest.raises(RunError, match="nodes that lead nowhere"):
+    with pytest.raises(RunError, match="children that do not exist"):
         load_estimator(save_estimator(estimator, tmp_path / "estimator.skops"))
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-import rasterio
 import torch
+from geotiff import write_geotiff
 from gradients import without_gradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -75,7 +75,7 @@ def test_margins_are_mirrored_as_numpy_mirrors_them(side, axis):
     before, after = 16, 16 + -side % 8
     padding = [(0, 0)] * 4
     padding[axis] = (before, after)
-    np.testing.assert_array_equal(network._mirrored(image, axis), np.pad(image.numpy(), padding, mode="reflect"))
+    np.testing.assert_array_equal(network._mirror_margin(image, axis), np.pad(image.numpy(), padding, mode="reflect"))
 
 
 @pytest.mark.parametrize("in_channels", [1, 4, 10])
@@ -165,12 +165,7 @@ def test_the_recipe_of_networks_trains_it_on_a_city(tmp_path):
     city = City(seed=1, size_px=128, gsd_m=0.5)
     legend = Legend.load("minicity")
     for name, array in {"image": city.image, "labels": city.labels("minicity")[None]}.items():
-        profile = dict(driver="GTiff", count=len(array), height=128, width=128, dtype=array.dtype)
-        (tmp_path / "place").mkdir(exist_ok=True)
-        with rasterio.open(
-            tmp_path / "place" / f"{name}.tif", "w", crs=city.grid.crs, transform=city.grid.transform, **profile
-        ) as file:
-            file.write(array)
+        write_geotiff(tmp_path / "site" / f"{name}.tif", array, crs=city.grid.crs, transform=city.grid.affine)
     values = {
         "legend": legend.name,
         "data": {"folders": [str(tmp_path)], "tile_px": 64, "windows_per_epoch": 4, "num_workers": 0, "block_px": 32},

@@ -93,7 +93,7 @@ def test_a_scene_is_labelled_alike_by_small_and_large_tiles(tmp_path):
     classifier.fit([SCENE], max_pixels=900)
     labels = []
     for side in (32, 64):
-        classifier.tiling = Tiling(side + 2 * classifier.looks_px, classifier.looks_px)
+        classifier.tiling = Tiling(side + 2 * classifier.context_px, classifier.context_px)
         predict(classifier, SCENE, tmp_path / f"{side}.tif")
         labels.append(Layer.open(tmp_path / f"{side}.tif").read()[0])
     assert (labels[0] == labels[1]).mean() > 0.999  # sums in float32 over other tiles
@@ -104,7 +104,7 @@ def test_classes_that_training_does_not_show_are_named(caplog):
     scene = Scene({**SCENE.layers, **Scene.open(labels=labels).layers})
     with caplog.at_level(logging.WARNING):
         PixelClassifier(LogisticRegression(), INPUTS, LEGEND).fit([scene], max_pixels=600)
-    assert "no sample shows middle: never predicted" in caplog.text
+    assert "no sample is of middle: never predicted" in caplog.text
 
 
 def test_fewer_samples_than_features_are_warned_of(caplog):

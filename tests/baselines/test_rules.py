@@ -198,7 +198,7 @@ def test_any_band_and_any_column_of_a_feature_can_be_asked_for():
         ({"class": "water"}, "rule 2 .*no condition"),
         ({"class": "water", "any_of": [{"height": {"beloww": 1}}]}, "rule 2 .*Did you mean 'below'"),
         ({"height": {"below": 45}}, "rule 2: class is missing"),
-        ("water", "rule 2: "),
+        ("water", "rule 2 is .water."),
     ],
 )  # fmt: skip
 def test_bad_rules_are_named_by_number_key_and_nearest_key(listed, message):
@@ -211,7 +211,7 @@ def test_bad_tables_are_refused():
         RuleTable.from_dict({"rules": [{"class": "tree", "ndvi": {"above": 0}}]})
     with pytest.raises(InputError, match="'otherwize'. Did you mean 'otherwise'"):
         RuleTable.from_dict({"rules": [{"class": "tree", "ndvi": {"above": 0}}], "otherwise": "a", "otherwize": "b"})
-    with pytest.raises(InputError, match="holds a list"):
+    with pytest.raises(InputError, match="has a list"):
         RuleTable.from_dict([])
     with pytest.raises(InputError, match="does not exist"):
         RuleTable.load("no-such-rules.yaml")

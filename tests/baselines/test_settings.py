@@ -16,7 +16,13 @@ from deepnets4eo.baselines.calibration import Calibrators, platt, softmax
 from deepnets4eo.baselines.estimators import SCORED, EstimatorOptions, build_estimator
 from deepnets4eo.baselines.rbf_svm import RbfSvm
 from deepnets4eo.baselines.som import SelfOrganizingMap
-from deepnets4eo.baselines.tuned_classifier import TunedClassifier, block_folds, class_scores, fitted, macro_f1
+from deepnets4eo.baselines.tuned_classifier import (
+    TunedClassifier,
+    block_folds,
+    class_scores,
+    fit_single_threaded,
+    macro_f1,
+)
 from deepnets4eo.errors import InputError
 
 CHANGED = {
@@ -99,7 +105,7 @@ def test_a_search_tries_its_values_of_what_the_classifier_has() -> None:
 )
 def test_settings_without_sense_are_refused(wrong, message) -> None:
     assert EstimatorOptions(som_shape=(1, 2)).som_shape == (1, 2)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(InputError, match=message):
         EstimatorOptions(**wrong)
 
 
@@ -124,7 +130,7 @@ def test_few_blocks_are_a_fold_each_and_one_block_is_dealt_out_with_a_warning(ca
             parts = block_folds(index, one, 3, 0)
             assert [len(test) for _, test in parts] == [10, 10, 10]
             assert all(np.bincount(index[test]).tolist() == [5, 5] for _, test in parts)
-            assert "folds are drawn at random, and their scores too optimistic" in caplog.text
+            assert "folds are random, and their scores too optimistic" in caplog.text
     assert block_folds(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 1]), 3, 0) == []
 
 
@@ -149,18 +155,20 @@ def test_many_samples_are_thinned_for_the_search_with_rare_classes_whole() -> No
 
 def test_samples_that_cannot_be_learned_from_are_refused() -> None:
     tuned = TunedClassifier(LogisticRegression())
-    with pytest.raises(InputError, match="the samples show 1 classes; at least 2 are needed"):
+    with pytest.raises(InputError, match="the samples have 1 classes; at least 2 are needed"):
         tuned.fit(np.zeros((4, 2)), [3, 3, 3, 3])
     vectors = np.zeros((4, 3))
     vectors[1, 2] = vectors[0, 1] = np.inf
-    with pytest.raises(InputError, match="2 columns of the samples hold numbers that are not finite, .* column 1"):
+    with pytest.raises(InputError, match="2 columns of the samples have numbers that are not finite, .* column 1"):
         tuned.fit(vectors, [1, 1, 2, 2])
 
 
 def test_neighbours_are_no_more_than_samples_and_one_thread_remains() -> None:
-    knn = fitted(KNeighborsClassifier(15), np.arange(4.0)[:, None].astype(np.float32), np.array([0, 0, 1, 1]))
+    knn = fit_single_threaded(
+        KNeighborsClassifier(15), np.arange(4.0)[:, None].astype(np.float32), np.array([0, 0, 1, 1])
+    )
     assert knn.n_neighbors == 4
-    forest = fitted(RandomForestClassifier(2, n_jobs=-1), np.arange(4.0)[:, None], np.array([0, 0, 1, 1]))
+    forest = fit_single_threaded(RandomForestClassifier(2, n_jobs=-1), np.arange(4.0)[:, None], np.array([0, 0, 1, 1]))
     assert forest.n_jobs == 1
 
 

@@ -6,7 +6,6 @@ from sklearn.base import clone
 
 from deepnets4eo.baselines import SelfOrganizingMap
 from deepnets4eo.baselines.estimator_file import load_estimator, save_estimator
-from deepnets4eo.baselines.som import map_units
 from deepnets4eo.errors import InputError
 
 
@@ -32,7 +31,7 @@ def naive_epochs(units, samples, rows, cols, sigmas):
 def test_vectorised_epochs_equal_loops(init):
     samples = colours(60)
     som = SelfOrganizingMap(3, 4, epochs=4, sigma_start=2.0, init=init)
-    start = som._start(samples)
+    start = som._initial_units(samples)
     expected = naive_epochs(start, samples.astype(float), 3, 4, np.geomspace(2.0, 0.5, 4))
     np.testing.assert_allclose(som.fit(samples).units_, expected, atol=1e-4)
 
@@ -40,7 +39,7 @@ def test_vectorised_epochs_equal_loops(init):
 def test_it_starts_on_the_plane_of_the_principal_components():
     rng = np.random.default_rng(0)
     samples = (rng.normal(size=(500, 3)) * [5, 1, 0.01] + [100, 0, 3]).astype(np.float32)
-    start = SelfOrganizingMap(6, 4)._start(samples).reshape(6, 4, 3)
+    start = SelfOrganizingMap(6, 4)._initial_units(samples).reshape(6, 4, 3)
     np.testing.assert_allclose(start.mean(axis=(0, 1)), samples.mean(axis=0), atol=1e-3)
     steps = np.diff(start, axis=0)[..., 0], np.diff(start, axis=1)[..., 1]
     assert abs(steps[0]).min() > 3  # the longer side goes along the first component
@@ -97,20 +96,20 @@ def test_units_without_hits_take_the_nearest_units_classes():
     samples = np.array([[0.0], [10.0]], np.float32)
     som = SelfOrganizingMap(1, 5, epochs=1, sigma_end=3.0).fit(samples, [4, 9])
     som.units_ = np.array([[0], [2], [4], [7], [10]], np.float32)
-    som._attach(som.predict_unit(samples), np.array([4, 9]))
+    som._set_class_shares(som.predict_unit(samples), np.array([4, 9]))
     np.testing.assert_array_equal(som.classes_[som.proba_.argmax(axis=1)], [4, 4, 4, 9, 9])
 
 
 def test_without_classes_it_maps_but_does_not_classify():
     image = np.random.default_rng(0).random((3, 20, 30)).astype(np.float32)
     som = SelfOrganizingMap(2, 3).fit(image.reshape(3, -1).T)
-    units = map_units(som, image)
-    assert units.shape == (20, 30)
+    units = som.predict_unit(image.reshape(3, -1).T)
+    assert units.shape == (600,)
     assert set(np.unique(units)) == set(range(6))
-    with pytest.raises(InputError, match="saw no classes"):
+    with pytest.raises(InputError, match="fitted without classes"):
         som.predict_proba(image.reshape(3, -1).T)
     nothing = SelfOrganizingMap(2, 3).fit(image.reshape(3, -1).T, np.full(600, -1))
-    with pytest.raises(InputError, match="saw no classes"):
+    with pytest.raises(InputError, match="fitted without classes"):
         nothing.predict(image.reshape(3, -1).T)
 
 
@@ -134,8 +133,8 @@ def test_same_seed_same_bits_and_it_survives_its_file(tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(samples), som.predict_proba(samples))
 
 
-def test_parts_do_not_change_the_map(monkeypatch):
+def test_chunks_do_not_change_the_map():
     samples = colours(500)
     whole = SelfOrganizingMap(4, 4).fit(samples)
-    monkeypatch.setattr("deepnets4eo.baselines.som.ROWS", 77)
-    np.testing.assert_allclose(SelfOrganizingMap(4, 4).fit(samples).units_, whole.units_, atol=1e-5)
+    in_chunks = SelfOrganizingMap(4, 4).fit(samples, chunk_vectors=77)
+    np.testing.assert_allclose(in_chunks.units_, whole.units_, atol=1e-5)

@@ -1,4 +1,4 @@
-"""A classifier of superpixels: fitted, saved, mapped, and what it refuses."""
+"""A classifier of superpixels: trained, saved, mapped, and its errors."""
 
 import logging
 
@@ -99,11 +99,12 @@ def test_a_scene_gives_the_same_bits_however_it_is_cut_up(segmenter, tmp_path):
     np.testing.assert_array_equal(labels[0, 96:192, 96:192], np.array(LEGEND.values, np.uint8)[classes])
 
 
-def test_threads_change_nothing(segmenter, batch, monkeypatch):
-    monkeypatch.setattr("deepnets4eo.baselines.feature_classifier.CHUNK_PIXELS", 10)
-    alone = segmenter.predict_raw(batch)
+def test_threads_change_nothing(segmenter, batch):
+    vectors = np.random.default_rng(0).normal(size=(500, len(segmenter.columns))).astype(np.float32)
+    alone = segmenter.predict_raw(batch), segmenter.predict_vectors(vectors, chunk_pixels=10)
     segmenter.to(Compute(threads=4))
-    np.testing.assert_array_equal(segmenter.predict_raw(batch), alone)
+    np.testing.assert_array_equal(segmenter.predict_raw(batch), alone[0])
+    np.testing.assert_array_equal(segmenter.predict_vectors(vectors, chunk_pixels=10), alone[1])
 
 
 class Remembering(LogisticRegression):
@@ -133,7 +134,7 @@ def test_regions_labelled_by_less_than_half_are_not_drawn():
 
 
 def test_labels_of_one_class_are_nothing_to_learn_from():
-    with pytest.raises(InputError, match="show 1 classes of legend 'three'; at least 2"):
+    with pytest.raises(InputError, match="have 1 classes of legend 'three'; at least 2"):
         make().fit([with_labels(np.full((240, 240), 2, np.uint8))])
 
 
@@ -141,7 +142,7 @@ def test_classes_that_training_did_not_show_are_named_and_get_no_probability(bat
     labels = SCENE.read()["labels"]
     with caplog.at_level(logging.WARNING):
         segmenter = make().fit([with_labels(np.where(labels == 5, 255, labels).astype(np.uint8))])
-    assert "no sample shows middle" in caplog.text
+    assert "no sample is of middle" in caplog.text
     assert (segmenter.predict_proba(batch)[:, 1] == 0).all()
 
 

@@ -8,6 +8,7 @@ from scipy.ndimage import binary_opening, label
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, blocks
+from deepnets4eo.objects import ObjectRules
 from deepnets4eo.objects.class_masks import class_mask
 from deepnets4eo.objects.splitting import split_at_necks, split_both, split_by_area
 from deepnets4eo.rasters.scene import Layer
@@ -119,5 +120,5 @@ def test_nodata_is_not_of_the_class() -> None:
 
 @pytest.mark.parametrize("opening_m", [-1.0, float("nan")])
 def test_an_opening_below_zero_is_refused(opening_m: float) -> None:
-    with pytest.raises(InputError, match="opening_m"):
-        class_mask(Layer.open(np.ones((4, 4), np.uint8)), 1, opening_m)
+    with pytest.raises(InputError, match="ObjectRules: opening_m is"):
+        ObjectRules(opening_m=opening_m)

@@ -1,6 +1,6 @@
-"""Features by name: columns computed from the bands of a scene, for classifiers that are no networks.
+"""Features by name: columns computed from the bands of a scene, for classifiers other than networks.
 
-`build_features(["hsv", "hog16"])` gives them, `stack(features, bands)` computes them side by side.
+`build_features(["hsv", "hog16"])` makes them, `stack(features, bands)` computes them side by side.
 """
 
 from __future__ import annotations
@@ -44,31 +44,139 @@ __all__ = [
 
 
 def build_features(names: Sequence[str]) -> tuple[Feature, ...]:
-    """The features of these names. Errors: InputError for an unknown name, with the nearest, or for none."""
+    """Make the features of these names.
+
+    Parameters
+    ----------
+    names
+        Names as in `HOMES`, at least one.
+
+    Returns
+    -------
+    tuple of Feature
+        One a name, in the same order.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, with the nearest, and for no name at all.
+
+    Examples
+    --------
+    >>> [feature.name for feature in build_features(["hsv", "lbp"])]
+    ['hsv', 'lbp']
+    """
     if not names:
         raise InputError(f"no feature was named. Choose from {', '.join(HOMES)}.")
     return tuple(_load(name) for name in names)
 
 
 def as_features(given: Sequence[str | Feature]) -> tuple[Feature, ...]:
-    """Features, some of them given by name. Errors: InputError for an unknown name, or for none."""
+    """Make features of which some are given by name.
+
+    Parameters
+    ----------
+    given
+        Names as in `HOMES`, or features, at least one.
+
+    Returns
+    -------
+    tuple of Feature
+        In the same order.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, with the nearest, and for an empty sequence.
+
+    Examples
+    --------
+    >>> len(as_features(["hsv", *build_features(["lbp"])]))
+    2
+    """
     if not given:
         return build_features([])
     return tuple(_load(one) if isinstance(one, str) else one for one in given)
 
 
 def stack(features: Sequence[Feature], bands: Bands, stride_px: int = 1) -> NDArray[np.float32]:
-    """All features side by side at the sites of a stride, (F, h, w) float32."""
+    """Compute all features side by side at the sites of a stride.
+
+    Parameters
+    ----------
+    features
+        What is computed.
+    bands
+        The image, (C, h, w).
+    stride_px
+        Distance of the sites in pixels; 1 is every pixel.
+
+    Returns
+    -------
+    (F, rows of sites, columns of sites) float32
+        All columns of all features.
+
+    Raises
+    ------
+    InputError
+        Where a band that a feature needs is missing.
+
+    Examples
+    --------
+    >>> bands = Bands(np.zeros((3, 8, 8), np.float32), ("image.red", "image.green", "image.blue"))
+    >>> stack(build_features(["pixels", "hsv"]), bands, stride_px=2).shape
+    (6, 4, 4)
+    """
     return np.concatenate([feature.compute(bands, stride_px) for feature in features])
 
 
 def column_names(features: Sequence[Feature], bands: Bands) -> list[str]:
-    """Names of the columns of `stack`, "feature.column". Errors: InputError where a band is missing."""
+    """Return the names of the columns of `stack`, "feature.column".
+
+    Parameters
+    ----------
+    features
+        What `stack` computes.
+    bands
+        An image with the same bands; one pixel is enough.
+
+    Returns
+    -------
+    list of str
+        F names.
+
+    Raises
+    ------
+    InputError
+        Where a band that a feature needs is missing.
+
+    Examples
+    --------
+    >>> bands = Bands(np.zeros((3, 1, 1), np.float32), ("image.red", "image.green", "image.blue"))
+    >>> column_names(build_features(["hsv"]), bands)
+    ['hsv.hue', 'hsv.saturation', 'hsv.value']
+    """
     return [f"{feature.name}.{column}" for feature in features for column in feature.columns(bands)]
 
 
 def halo_px(features: Sequence[Feature]) -> int:
-    """How far the features look around, in pixels."""
+    """Return the distance in pixels around a site on which the features depend.
+
+    Parameters
+    ----------
+    features
+        At least one.
+
+    Returns
+    -------
+    int
+        The largest halo of the features.
+
+    Examples
+    --------
+    >>> halo_px(build_features(["pixels", "lbp"]))
+    9
+    """
     return max(feature.halo_px for feature in features)
 
 

@@ -1,7 +1,7 @@
 """Colours: indices of bands, hue-saturation-value, Lab, and histograms of colours.
 
-Takes the bands by what they show; refuses images that lack them. Infrared composites have a hue as well, that of the
-composite: their first three bands are taken as red, green and blue, and the columns say which they are.
+Takes bands by what they show; raises InputError where they are missing. The first three bands of an infrared composite
+are taken as red, green and blue; the names of the columns then contain the names of these bands.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from deepnets4eo.baselines.features.window_counts import Windows, window_counts
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.band_roles import COLOURS, normalised_difference, role_indices
 
-# index → (what is added, what is taken away), over the sum of both
+# index → (a, b): (a − b) / (a + b)
 RATIOS = {
     "ndvi": ("nir", "red"),  # Rouse 1974
     "gndvi": ("nir", "green"),  # Gitelson 1996
@@ -29,26 +29,26 @@ BINS = (16, 8, 8)  # hue, saturation, value
 HISTOGRAM_RADIUS_PX = 8
 
 
-def excess_green(red: FloatImage, green: FloatImage, blue: FloatImage) -> FloatImage:
-    """2g − r − b of the shares of red, green and blue in their sum, −1…2; 0 where all are 0. Source: Woebbecke 1995."""
+def excess_green(red: Image, green: Image, blue: Image) -> Image:
+    """Return 2g − r − b of the shares of red, green and blue in their sum, −1…2; 0 where all are 0. Source: Woebbecke 1995."""
     total = red + green + blue
     share = np.divide(3 * green - total, total, out=np.zeros_like(total), where=total != 0)
     return np.clip(share, -1, 2)
 
 
-def indices(bands: Bands) -> FloatImage:
-    """The indices that there are bands for, (F, h, w); 0 where both bands are 0."""
+def indices(bands: Bands) -> Image:
+    """Return the indices that the bands allow, (F, h, w); 0 where both bands are 0."""
     parts = []
     for name in index_names(bands):
         if name == "exg":
-            parts.append(excess_green(*_comparable(bands, *COLOURS)))
+            parts.append(excess_green(*_in_common_units(bands, *COLOURS)))
         else:
-            parts.append(np.nan_to_num(normalised_difference(*_comparable(bands, *RATIOS[name])), copy=False))
+            parts.append(np.nan_to_num(normalised_difference(*_in_common_units(bands, *RATIOS[name])), copy=False))
     return np.stack(parts)
 
 
 def index_names(bands: Bands) -> list[str]:
-    """ndvi, gndvi, ndwi, exg: those that there are bands for. Errors: InputError where there is none."""
+    """Return those of ndvi, gndvi, ndwi, exg that the bands allow. Errors: InputError where they allow none."""
     names = [name for name, roles in RATIOS.items() if bands.has(*roles)] + ["exg"] * bands.has(*COLOURS)
     if not names:
         raise InputError(
@@ -58,39 +58,39 @@ def index_names(bands: Bands) -> list[str]:
     return names
 
 
-def _comparable(bands: Bands, *roles: str) -> FloatImage:
-    """Bands of one layer as they are, since an index of reflectances is one; of several layers scaled to 0–1."""
-    places = role_indices(bands.names)
-    layers = {bands.names[places[role]].split(".")[0] for role in roles}
+def _in_common_units(bands: Bands, *roles: str) -> Image:
+    """Return bands of one layer as they are, for indices of reflectances; bands of several layers scaled to 0–1."""
+    band_of_role = role_indices(bands.names)
+    layers = {bands.names[band_of_role[role]].split(".")[0] for role in roles}
     return bands.pick(*roles) if len(layers) == 1 else bands.unit(*roles)
 
 
-def three_colours(bands: Bands) -> tuple[FloatImage, str]:
-    """Red, green and blue scaled to 0–1, (3, h, w), and ""; else the first three spectral bands, and their names.
+def three_colours(bands: Bands) -> tuple[Image, str]:
+    """Return red, green and blue scaled to 0–1, (3, h, w), and ""; else the first three spectral bands, and their names.
 
     Errors: InputError where there are fewer than three.
     """
     if bands.has(*COLOURS):
         return bands.unit(*COLOURS), ""
-    places = bands.spectral_places()[:3]
-    if len(places) < 3:
+    indices_of_three = bands.spectral_indices()[:3]
+    if len(indices_of_three) < 3:
         raise InputError(
             f"there are {', '.join(bands.names)}; colours need red, green and blue, or an image of three bands. Name "
             "the bands in the recipe (model.bands={image: [red, green, blue]}) or leave out the feature."
         )
-    shown = "-".join(bands.names[place].split(".", 1)[-1] for place in places)
-    return bands.spectral_unit()[:3], f".{shown}"
+    band_list = "-".join(bands.names[index].split(".", 1)[-1] for index in indices_of_three)
+    return bands.spectral_unit()[:3], f".{band_list}"
 
 
-def hsv(bands: Bands) -> FloatImage:
-    """Hue, saturation and value, each 0–1, (3, h, w); hue is 0 where there is no saturation."""
+def hsv(bands: Bands) -> Image:
+    """Return hue, saturation and value, each 0–1, (3, h, w); hue is 0 where saturation is 0."""
     from skimage.color import rgb2hsv
 
     return rgb2hsv(three_colours(bands)[0], channel_axis=0).astype(np.float32)
 
 
-def lab(bands: Bands) -> FloatImage:
-    """CIE L*a*b* under D65 of sRGB values: lightness 0–100, green–red, blue–yellow, (3, h, w)."""
+def lab(bands: Bands) -> Image:
+    """Return CIE L*a*b* under D65 of sRGB values: lightness 0–100, green–red, blue–yellow, (3, h, w)."""
     from skimage.color import rgb2lab
 
     return rgb2lab(three_colours(bands)[0], channel_axis=0).astype(np.float32)
@@ -101,7 +101,7 @@ class HsvHistogram:
     """Shares of 16 hues, 8 saturations and 8 values among the pixels of a square, or of a superpixel.
 
     The bins of each of the three sum to 1. radius_px : half of the square's side; at the edge only its inner part counts.
-    Source: the benchmark of Lagrange et al. 2015 takes HSV histograms of superpixels and leaves the bins open.
+    Source: Lagrange et al. 2015 use HSV histograms of superpixels and do not state the bins.
     """
 
     name: str = "hsv_histogram"
@@ -113,17 +113,17 @@ class HsvHistogram:
         return self.radius_px
 
     def columns(self, bands: Bands) -> list[str]:
-        """Names of the 32 columns."""
+        """Return the names of the 32 columns."""
         suffix = three_colours(bands)[1]
         kinds = zip(("hue", "saturation", "value"), BINS, strict=True)
         return [f"{kind}{number}{suffix}" for kind, count in kinds for number in range(count)]
 
     def pooled_columns(self, bands: Bands) -> list[str]:
-        """The same, of superpixels."""
+        """Return the names of the columns of superpixels, which are the same."""
         return self.columns(bands)
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
-        """Shares in squares around the sites, (32, h, w) float32; counted at the sites alone."""
+    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+        """Return shares in squares around the sites, (32, h, w) float32; only sites are counted."""
         windows = Windows.around_sites(bands.shape, 2 * self.radius_px + 1, stride_px)
         shares = np.zeros((sum(BINS), *windows.shape), np.float32)
         first = 0
@@ -134,7 +134,7 @@ class HsvHistogram:
         return (shares / windows.areas).astype(np.float32)
 
     def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> NDArray[np.float32]:
-        """Shares within each superpixel, (count, 32); 0 where it has no pixels."""
+        """Return shares within each superpixel, (count, 32); 0 where it has no pixels."""
         inside = ids >= 0
         own = ids[inside].astype(np.int64)
         size = np.maximum(np.bincount(own, minlength=count), 1)[:, None]
@@ -146,16 +146,16 @@ class HsvHistogram:
 
 
 def hsv_bins(bands: Bands) -> NDArray[np.uint8]:
-    """Number of the bin of each pixel's hue, saturation and value, (3, h, w)."""
+    """Return the bin of each pixel's hue, saturation and value, (3, h, w)."""
     scale = np.array(BINS, np.float32)[:, None, None]
     return np.minimum(hsv(bands) * scale, scale - 1).astype(np.uint8)
 
 
-def _named(*kinds: str) -> Callable[[Bands], list[str]]:
+def _names_with_suffix(*kinds: str) -> Callable[[Bands], list[str]]:
     return lambda bands: [kind + three_colours(bands)[1] for kind in kinds]
 
 
 INDICES = DenseFeature("indices", 0, index_names, indices)
-HSV = DenseFeature("hsv", 0, _named("hue", "saturation", "value"), hsv)
-LAB = DenseFeature("lab", 0, _named("lightness", "green_red", "blue_yellow"), lab)
+HSV = DenseFeature("hsv", 0, _names_with_suffix("hue", "saturation", "value"), hsv)
+LAB = DenseFeature("lab", 0, _names_with_suffix("lightness", "green_red", "blue_yellow"), lab)
 HSV_HISTOGRAM = HsvHistogram()

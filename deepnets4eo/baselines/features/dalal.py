@@ -1,6 +1,6 @@
 """Histograms of oriented gradients as Dalal and Triggs (2005) define them, of the patch around each site.
 
-Takes a grey image; gives the blocks of each patch, as if each patch had been cut out and described alone.
+Takes a grey image; returns the blocks of each patch, as if each patch were cut out and described by itself.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from scipy import sparse
 from deepnets4eo.arrays import FloatImage, Indices
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.cells import (
+    Indices,
     bands_of,
     central_differences,
     histograms,
@@ -31,9 +32,14 @@ _FIRST, _LAST = 1, 2  # a cell's place along the edge of its patch
 class DalalHog:
     """Blocks of cells of the patch of side_px around each site; each block normalised, clipped, normalised again.
 
-    side_px is a multiple of cell_px. Values equal those of `skimage.feature.hog` (L2-Hys) on the patch alone:
-    directions without sign, pixels counted whole for one cell and one direction, gradients across the patch's border
-    zero. A patch begins side_px // 2 before its site.
+    side_px is a multiple of cell_px. Values equal those of `skimage.feature.hog` (L2-Hys) on the patch by itself:
+    directions without sign, each pixel counts fully for one cell and one direction, gradients across the patch's border
+    are zero. A patch begins side_px // 2 before its site; pixels beyond the border of the image are those of the border.
+    A constant patch has zeros. Source: Dalal, Triggs, CVPR 2005.
+
+    >>> grey = Bands(np.zeros((1, 40, 64), np.float32), ("image.pan",))
+    >>> DalalHog("", side_px=16).compute(grey, stride_px=8).shape
+    (36, 5, 8)
     """
 
     name: str
@@ -58,8 +64,10 @@ class DalalHog:
 
     pooled_columns = columns
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
-        """(blocks · cells · directions, rows of sites, columns of sites) float32. Memory: as `dalal_hog`."""
+    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+        """(blocks · cells · directions, rows of sites, columns of sites) float32. Memory: the result, 50 bytes a pixel, 40
+        bytes a distinct cell (at most nine of them a site for 16 px).
+        """
         rows, cols = (site_places(length, stride_px) for length in bands.shape)
         return self.around(bands.grey(), rows[:, None], cols)
 
@@ -68,43 +76,27 @@ class DalalHog:
         rows, cols = region_centres(ids, count, self.cell_px // 2)
         return self.around(bands.grey(), rows, cols).T
 
-    def around(self, grey: FloatImage, rows: Indices, cols: Indices) -> FloatImage:
-        """HOG around sites, (F, *sites) float32; rows and columns of the sites are broadcast against each other."""
+    def around(self, grey: Image, rows: Indices, cols: Indices) -> Image:
+        """Return HOG around sites, (F, *sites) float32; rows and columns of the sites are broadcast against each other."""
         padded = np.pad(grey.astype(np.float32, copy=False), self.halo_px + 1, mode="edge")
         down, right = central_differences(padded)
         along = np.arange(self.side_px // self.cell_px)
         kinds = _FIRST * (along == 0) | _LAST * (along == along[-1])
         axes = [
-            _Axis.of_cells(places[..., None] + along * self.cell_px, kinds, self.cell_px, length)
-            for places, length in zip((rows, cols), down.shape, strict=True)
+            _Axis.of_cells(positions[..., None] + along * self.cell_px, kinds, self.cell_px, length)
+            for positions, length in zip((rows, cols), down.shape, strict=True)
         ]
         cells = _histograms(down, right, axes, self.directions)
         cells /= self.cell_px**2
-        return _normalised_blocks(cells, axes, self.block_cells)
-
-
-def dalal_hog(
-    grey: FloatImage, *, side_px: int, stride_px: int = 1, cell_px: int = 8, block_cells: int = 2, directions: int = 9
-) -> FloatImage:
-    """HOG of the patch of side_px around each site of a stride, (F, rows of sites, columns of sites) float32.
-
-    grey : (h, w) float32; its border pixels are repeated outward. F: blocks down, blocks across, cells down, cells
-    across, directions, in this order. A constant patch gives zeros. Memory: the result, 50 bytes a pixel, 40 bytes
-    a distinct cell (at most nine of them a site for 16 px). Source: Dalal, Triggs, CVPR 2005.
-
-    >>> dalal_hog(np.zeros((40, 64), np.float32), side_px=16, stride_px=8).shape
-    (36, 5, 8)
-    """
-    rows, cols = (site_places(length, stride_px) for length in grey.shape)
-    return DalalHog("", side_px, cell_px, block_cells, directions).around(grey, rows[:, None], cols)
+        return _block_vectors(cells, axes, self.block_cells)
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """Cells along an axis. places : (*sites, cells of a patch) which of the distinct cells.
+    """Cells along an axis. places : (*sites, cells of a patch) indices into the distinct cells.
 
     inside : (distinct cells, length) weights of the pixels whose gradient along this axis is known; border : of those
-    at the border of their patch, where it is zero.
+    at the border of their patch, where the gradient is zero.
     """
 
     places: Indices
@@ -122,8 +114,8 @@ class _Axis:
         return cls(places.reshape(starts.shape), bands_of(start, ~outer, length), bands_of(start, outer, length))
 
 
-def _histograms(down: FloatImage, right: FloatImage, axes: list[_Axis], directions: int) -> FloatImage:
-    """(directions, R, C) sums over the distinct cells; at a patch's border only the gradient along it is left."""
+def _histograms(down: Image, right: Image, axes: list[_Axis], directions: int) -> Image:
+    """Return (directions, R, C) sums over the distinct cells; at a patch's border only the gradient along it counts."""
     rows, cols = axes
     # in double precision, so that a direction between two bins falls as it does for the patch alone
     degrees = np.rad2deg(np.arctan2(down, right, dtype=np.float64)) % 180
@@ -134,24 +126,24 @@ def _histograms(down: FloatImage, right: FloatImage, axes: list[_Axis], directio
     return cells
 
 
-def _normalised_blocks(cells: FloatImage, axes: list[_Axis], block_cells: int) -> FloatImage:
-    """(F, *sites) the blocks of the patches."""
+def _block_vectors(cells: Image, axes: list[_Axis], block_cells: int) -> Image:
+    """Return the blocks of the patches, (F, *sites)."""
     rows, cols = (axis.places for axis in axes)
     across = rows.shape[-1] - block_cells + 1
     sites = np.broadcast_shapes(rows.shape[:-1], cols.shape[:-1])
-    found = np.empty((across**2, block_cells**2, len(cells), *sites), np.float32)
-    for number, block in enumerate(found):
+    blocks = np.empty((across**2, block_cells**2, len(cells), *sites), np.float32)
+    for number, block in enumerate(blocks):
         for cell in range(block_cells**2):
             row, col = number // across + cell // block_cells, number % across + cell % block_cells
             block[cell] = cells[:, rows[..., row], cols[..., col]]
-        _shorten(block)
+        _normalise(block)
         np.minimum(block, CLIP, out=block)
-        _shorten(block)
-    return found.reshape(int(np.prod(found.shape[:3])), *sites)
+        _normalise(block)
+    return blocks.reshape(int(np.prod(blocks.shape[:3])), *sites)
 
 
-def _shorten(block: FloatImage) -> None:
-    """To length 1 at each site, or 0 where nothing changes."""
+def _normalise(block: Image) -> None:
+    """Scale each block, in place, to length 1 at each site, or to 0 where nothing changes."""
     block /= np.sqrt(np.square(block).sum(axis=(0, 1)) + np.float32(FLOOR**2))
 
 

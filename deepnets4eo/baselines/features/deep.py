@@ -1,7 +1,8 @@
-"""Deep features: a frozen encoder looks at colours, height and normals, densely or patch by patch, at several scales.
+"""Deep features: a frozen encoder applied to colours, height and normals, densely or patch by patch, at several scales.
 
-Takes `Bands`; gives columns for classifiers that are no networks: the modern form of ImageNet features + SVM (Lagrange
-et al., IGARSS 2015, 231 px patches at step 32; JURSE 2017, three scales). Refuses weights that do not fill the encoder.
+Takes `Bands`; returns columns for classifiers other than networks: the modern form of ImageNet features + SVM (Lagrange
+et al., IGARSS 2015, 231 px patches at step 32; JURSE 2017, three scales). Raises InputError for weights that do not
+fit the encoder.
 """
 
 from __future__ import annotations
@@ -9,30 +10,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage
-from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.pictures import NORMALS_REACH_PX, PICTURES, Inputs, pictures
-from deepnets4eo.baselines.features.sites import bilinear, box, mirrored
+from deepnets4eo.baselines.bands import Bands, Image
+from deepnets4eo.baselines.features.deep_options import DeepOptions, Looks
+from deepnets4eo.baselines.features.encoder_images import IMAGE_KINDS, NORMALS_REACH_PX, Inputs, encoder_images
+from deepnets4eo.baselines.features.sites import bilinear_weights, box_weights, mirror_pad
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
-from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.options import options_from
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from deepnets4eo.baselines.features.encoders import FrozenEncoder
 
-Looks = Literal["dense", "patch"]
-
-REACH_CAP_PX = 96  # of the resized image: cells farther away have little weight, and would make halos of 200 pixels
+REACH_CAP_PX = 96  # of the resized image: pixels farther away have little weight, and would make halos of 200 pixels
 DENSE_REDUCTION = 16
-BATCH = 16  # patches that an encoder sees at once, always: other batches may give other last bits
+BATCH = 16  # patches in each pass of the encoder; other batches may change the last bits
 CHUNK = 256  # superpixels at once
 PROJECTION = "projection"
 
@@ -41,22 +40,49 @@ PROJECTION = "projection"
 class DeepFeatures:
     """Features of a frozen encoder at sites or superpixels.
 
-    encoder : a name of timm or smp. weights : None: random, drawn from `seed` (weak, though not useless: a random
-    filter bank); "imagenet": fetched from the internet; or a .safetensors file.
-    inputs : "rgb", "rgbd" (the encoder looks at the height, too) or "rgbd+" (and at the surface's normals).
-    scales : factors by which the image is resized first; 0.5 looks twice as far. patch_px : side of a patch in the
-    resized image, centred on the site; its maps are averaged. looks : "dense": one pass over the image serves all
-    sites, which take the map at their place, or its mean over their patch where patch_px is given; "patch": each patch
-    is cut and looked at alone, as published; slower by orders of magnitude.
-    step_px : in looks "patch", sites nearer than this share the patch whose middle square they lie in.
-    input_px : patches are resized to this side. reduction : level of the encoder by pixels per cell; None: 16 in
-    looks "dense", the deepest in looks "patch". components : columns of each picture and scale after a random
-    orthonormal projection, which keeps SVMs quick; None: all.
+    Parameters
+    ----------
+    encoder
+        A name of timm or smp.
+    weights
+        None: random, drawn from `seed` (weak, but not useless: a random filter bank); "imagenet": downloaded; or a
+        .safetensors file.
+    inputs
+        "rgb", "rgbd" (the encoder also gets the height) or "rgbd+" (and the surface's normals).
+    scales
+        Factors by which the image is resized first, above 0, up to 8; 0.5 doubles the distance that a value depends on.
+    patch_px
+        Side in pixels of a patch in the resized image, centred on the site; its maps are averaged.
+    looks
+        "dense": one pass over the image for all sites, which take the map at their position, or its mean over their
+        patch where patch_px is given; "patch": each patch is cut and processed by itself, as published; slower by orders
+        of magnitude.
+    step_px
+        With "patch", sites nearer than this share the patch whose central square they lie in.
+    input_px
+        With "patch", patches are resized to this side.
+    reduction
+        Level of the encoder by pixels per cell; None: 16 with "dense", the deepest with "patch".
+    components
+        Columns of each image and scale after a random orthonormal projection, which keeps SVMs fast; None: all.
+    seed
+        Of random weights and of the projection.
+    name
+        Name of the feature and of its file in a run.
 
-    Dense values in the core of a tile differ from those of the whole image by what lies beyond the halo, which is at
-    most 96 px of the resized image; encoders with global parts (squeeze-excitation, attention) see the whole tile.
-    Those of patches are the same bits. Memory: 4 F bytes per site, and the encoder's maps of one scale.
+    Raises
+    ------
+    InputError
+        For values that do not fit each other or the encoder.
 
+    Notes
+    -----
+    Dense values in the core of a tile differ from those of the whole image by the influence of pixels beyond the halo,
+    which is at most 96 px of the resized image; encoders with global parts (squeeze-excitation, attention) use the whole
+    tile. Values of patches are the same bits. Memory: 4 F bytes per site, and the encoder's maps of one scale.
+
+    Examples
+    --------
     >>> names = ("image.red", "image.green", "image.blue")
     >>> bands = Bands(np.zeros((3, 64, 64), np.float32), names)
     >>> DeepFeatures("resnet18", scales=(1, 0.5), components=8).compute(bands, stride_px=8).shape
@@ -82,7 +108,8 @@ class DeepFeatures:
     def __post_init__(self) -> None:
         from deepnets4eo.baselines.features.encoders import FrozenEncoder
 
-        self._check()
+        given = {option: getattr(self, option) for option in DeepOptions.model_fields}
+        options_from(DeepOptions, given, "deep features")
         self.scales = tuple(float(scale) for scale in self.scales)
         level = DENSE_REDUCTION if self.reduction is None and self.looks == "dense" else self.reduction
         self._encoder: FrozenEncoder = FrozenEncoder(self.encoder, level, weights=self.weights, seed=self.seed)
@@ -91,32 +118,32 @@ class DeepFeatures:
 
     @property
     def halo_px(self) -> int:
-        """How far it looks around a site, in pixels; whole cells or steps, so that tiles are in phase with the scene."""
+        """Pixels around a site on which a value depends; whole cells or steps, so that tiles are in phase with the scene."""
         farthest = min(self.scales)
         if self.looks == "patch":
             patch = max(self._footprints) // 2 + NORMALS_REACH_PX + self.step_px // 2
-            return _whole(patch, self.step_px)
+            return _round_up(patch, self.step_px)
         reach = min(self._encoder.reach_px, REACH_CAP_PX) + (self.patch_px or 0) / 2
-        return _whole(reach / farthest, self._encoder.reduction / farthest)
+        return _round_up(reach / farthest, self._encoder.reduction / farthest)
 
     @property
     def width(self) -> int:
-        """Columns of one picture at one scale."""
+        """Columns of one image at one scale."""
         return self.components or self._encoder.channels
 
     def columns(self, bands: Bands) -> list[str]:
-        """Names of the columns, "picture@scale.number". Errors: InputError where there is no height to look at."""
+        """Return the names of the columns, "kind@scale.number". Errors: InputError where a height is needed and missing."""
         if self.inputs != "rgb" and not bands.has("ndsm"):
             bands.pick("height")
         return [
-            f"{picture}@{scale:g}.{number}"
+            f"{kind}@{scale:g}.{number}"
             for scale in self.scales
-            for picture in PICTURES[self.inputs]
+            for kind in IMAGE_KINDS[self.inputs]
             for number in range(self.width)
         ]
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
-        """Values at the sites, (F, number of sites down, number of sites across) float32."""
+    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+        """Return values at the sites, (F, number of sites down, number of sites across) float32."""
         rows, cols = (np.arange(stride_px // 2, side, stride_px) for side in bands.shape)
         if self.looks == "dense":
             return np.concatenate(list(self._dense(bands, rows, cols)))
@@ -126,24 +153,24 @@ class DeepFeatures:
         down, across = (np.arange(-(-side // step)) * step + step // 2 for side in bands.shape)
         return self._at_patches(bands, down, across)[:, rows[:, None] // step, cols // step]
 
-    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> FloatImage:
-        """Values of superpixels, (count, F) float32: of the patch around their middle, or the mean of the dense columns.
+    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> Image:
+        """Return values of superpixels, (count, F) float32: of the patch around their centre, or the mean of the dense columns.
 
         ids : (h, w) int32, 0 … count − 1, or −1 for none. Superpixels without pixels get the value at the corner, or 0.
         """
         if self.looks == "dense" and self.patch_px is None:
             return np.concatenate([self._means(maps, scale, ids, count) for scale, maps in self._maps(bands)], axis=1)
-        rows, cols = _middles(ids, count)
+        rows, cols = _centroids(ids, count)
         if self.looks == "patch":
             return self.at_indices(bands, rows, cols)
         return np.concatenate([self._around(maps, scale, rows, cols) for scale, maps in self._maps(bands)], axis=1)
 
     def to(self, compute: Compute) -> None:
-        """Go to a device; always in float32, on as many threads as torch has."""
+        """Move the encoder to a device; always in float32, with torch's number of threads."""
         self._encoder.to(compute.device)
 
     def describe(self) -> dict[str, Any]:
-        """Plain values from which `restore` makes the same feature again, with the file of `save`."""
+        """Return plain values from which `restore` makes the same feature again, with the file of `save`."""
         origin = "random" if self.weights is None else Path(self.weights).name
         return asdict(self) | {"scales": list(self.scales), "weights": origin}
 
@@ -166,12 +193,14 @@ class DeepFeatures:
 
     @classmethod
     def restore(cls, folder: str | Path, description: Mapping[str, Any]) -> DeepFeatures:
-        """The feature that `save` wrote; nothing is fetched. Errors: RunError for a file that does not belong to it."""
+        """Make the feature that `save` wrote; nothing is downloaded. Errors: RunError for a file that does not belong to it."""
         from deepnets4eo.baselines.features.encoders import read_tensors
 
         path = Path(folder) / f"{description['name']}_encoder.safetensors"
         if path.resolve().parent != Path(folder).resolve():
-            raise RunError(f"the deep features of {folder} name {path}, which is not inside the run. Do not trust it.")
+            raise RunError(
+                f"the deep features of {folder} name {path}, which is not inside the run. Do not use this run."
+            )
         try:
             feature = cls(**{**description, "weights": path})
             projection = read_tensors(path).get(PROJECTION)
@@ -189,31 +218,15 @@ class DeepFeatures:
         """Sides of the patches in the image itself, by scale."""
         return [max(round((self.patch_px or 1) / scale), 1) for scale in self.scales]
 
-    def _check(self) -> None:
-        if self.inputs not in PICTURES:
-            raise InputError(f"deep features got inputs={self.inputs!r}. Choose from {', '.join(PICTURES)}.")
-        if self.looks not in get_args(Looks):
-            raise InputError(f"deep features got looks={self.looks!r}. Choose dense or patch.")
-        if self.looks == "patch" and not self.patch_px:
-            raise InputError("looks='patch' needs the side of a patch. Set patch_px (231 in the benchmark of 2015).")
-        if self.looks == "dense" and self.input_px:
-            raise InputError("input_px resizes patches; in looks='dense' there are none. Set scales instead.")
-        if not self.scales or not all(0 < scale <= 8 for scale in self.scales):
-            raise InputError(f"deep features got scales={self.scales}; each must be above 0, at most 8. Use (1, 0.5).")
-        sides = {key: getattr(self, key) for key in ("patch_px", "step_px", "input_px", "components")}
-        wrong = {key: value for key, value in sides.items() if value is not None and value < 1}
-        if wrong:
-            raise InputError(f"deep features got {wrong}; expected at least 1. Leave out what is not needed.")
-
     # dense: one pass over the image
 
     def _maps(self, bands: Bands) -> Iterator[tuple[float, Tensor]]:
-        """Scale and maps (M, width, rows, columns) of the whole image."""
+        """Yield scale and maps (M, width, rows, columns) of the whole image."""
         import torch
         import torch.nn.functional as F
 
         encoder = self._encoder
-        whole = torch.from_numpy(pictures(bands, self.inputs)).to(encoder.device)
+        whole = torch.from_numpy(encoder_images(bands, self.inputs)).to(encoder.device)
         for scale in cast(tuple[float, ...], self.scales):
             with torch.inference_mode():
                 resized = whole
@@ -222,8 +235,8 @@ class DeepFeatures:
                     resized = F.interpolate(whole, side, mode="bilinear", antialias=scale < 1, align_corners=False)
                 below, right = (-length % 32 for length in resized.shape[2:])
                 resized = F.pad(resized, (0, right, 0, below), mode="replicate")
-                # one picture at a time: the same bits whatever the inputs, and a third of the memory
-                yield scale, torch.cat([self._projected(encoder(one[None])) for one in resized])
+                # one image at a time: the same bits whatever the inputs, and a third of the memory
+                yield scale, torch.cat([self._project(encoder(one[None])) for one in resized])
 
     def _dense(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Iterator[FloatImage]:
         import torch
@@ -235,14 +248,18 @@ class DeepFeatures:
                 values = torch.from_numpy(down).to(device) @ maps @ torch.from_numpy(across.T.copy()).to(device)
                 yield values.flatten(0, 1).cpu().numpy()
 
-    def _weights(self, places: NDArray[Any], cells: int, scale: float) -> FloatImage:
-        """What the cells along an axis weigh at places of the image, (places, cells) float32, sums 1."""
+    def _weights(self, positions: NDArray[Any], cells: int, scale: float) -> Image:
+        """Return weights of the cells along an axis at positions in the image, (positions, cells) float32, sums 1."""
         reduction, offset = self._encoder.reduction, self._encoder.offset_px
-        middles = ((places + 0.5) * scale - 0.5 - offset) / reduction
-        return bilinear(middles, cells) if self.patch_px is None else box(middles, self.patch_px / reduction, cells)
+        centres = ((positions + 0.5) * scale - 0.5 - offset) / reduction
+        return (
+            bilinear_weights(centres, cells)
+            if self.patch_px is None
+            else box_weights(centres, self.patch_px / reduction, cells)
+        )
 
-    def _means(self, maps: Tensor, scale: float, ids: NDArray[np.int32], count: int) -> FloatImage:
-        """Mean over superpixels of what `_dense` gives: their pixels' weights are summed, not F columns upsampled."""
+    def _means(self, maps: Tensor, scale: float, ids: NDArray[np.int32], count: int) -> Image:
+        """Return the mean of `_dense` over superpixels: weights of their pixels are summed, instead of F columns upsampled."""
         from scipy import sparse
 
         height, width = ids.shape
@@ -257,59 +274,57 @@ class DeepFeatures:
         flat = maps.flatten(2).flatten(0, 1).cpu().numpy()
         return np.asarray(shares @ flat.T, np.float32) / sizes[:, None]
 
-    def _around(self, maps: Tensor, scale: float, rows: NDArray[Any], cols: NDArray[Any]) -> FloatImage:
-        """Means of maps over the patches around n places, (n, M · width) float32."""
+    def _around(self, maps: Tensor, scale: float, rows: NDArray[Any], cols: NDArray[Any]) -> Image:
+        """Return means of maps over the patches around n positions, (n, M · width) float32."""
         flat = maps.flatten(0, 1).cpu().numpy()
         down, across = self._weights(rows, flat.shape[1], scale), self._weights(cols, flat.shape[2], scale)
-        found = []
+        means = []
         for start in range(0, len(rows), CHUNK):
             part = slice(start, start + CHUNK)
             bands = np.tensordot(down[part], flat, axes=(1, 1))  # (n, M · width, columns)
-            found.append(np.matmul(bands, across[part, :, None])[..., 0])
-        return np.concatenate(found) if found else np.empty((0, flat.shape[0]), np.float32)
+            means.append(np.matmul(bands, across[part, :, None])[..., 0])
+        return np.concatenate(means) if means else np.empty((0, flat.shape[0]), np.float32)
 
-    # patches: each alone
+    # patches: each by itself
 
     def _at_patches(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> FloatImage:
         down, across = (axis.ravel() for axis in np.meshgrid(rows, cols, indexing="ij"))
         return np.ascontiguousarray(self.at_indices(bands, down, across).T).reshape(-1, len(rows), len(cols))
 
-    def at_indices(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> FloatImage:
-        """Values of the patches around n pixels, each looked at alone, (n, F) float32; beyond its edges the image is mirrored."""
-        shown = pictures(bands, self.inputs)
+    def at_indices(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Image:
+        """Return values of the patches around n pixels, (n, F) float32; beyond its edges the image is mirrored."""
+        images = encoder_images(bands, self.inputs)
         parts = []
         for side in self._footprints:
             margin = side // 2 + self.step_px
-            padded = mirrored(shown, margin)
+            padded = mirror_pad(images, margin)
             first = (rows - side // 2 + margin, cols - side // 2 + margin)
-            parts += [self._looked_at(picture, side, *first) for picture in padded]
+            parts += [self._patch_values(image, side, *first) for image in padded]
         return np.concatenate(parts, axis=1)
 
-    def _looked_at(
-        self, picture: FloatImage, side: int, rows: NDArray[np.int64], cols: NDArray[np.int64]
-    ) -> FloatImage:
-        """Values of the patches of one picture that begin at n places, (n, width)."""
+    def _patch_values(self, image: Image, side: int, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Image:
+        """Return values of the patches of one image that begin at n rows and columns, (n, width)."""
         import torch
         import torch.nn.functional as F
 
-        found = np.empty((len(rows), self.width), np.float32)
+        values = np.empty((len(rows), self.width), np.float32)
         batch = np.zeros((BATCH, 3, side, side), np.float32)
         input_px = self.input_px or self.patch_px or side
         for start in range(0, len(rows), BATCH):
             part = slice(start, start + BATCH)
-            for place, (row, col) in enumerate(zip(rows[part], cols[part], strict=True)):
-                batch[place] = picture[:, row : row + side, col : col + side]
+            for index, (row, col) in enumerate(zip(rows[part], cols[part], strict=True)):
+                batch[index] = image[:, row : row + side, col : col + side]
             with torch.inference_mode():
                 images = torch.from_numpy(batch).to(self._encoder.device)
                 if side != input_px:
                     images = F.interpolate(
                         images, (input_px, input_px), mode="bilinear", antialias=side > input_px, align_corners=False
                     )
-                pooled = self._projected(self._encoder(images)).mean(dim=(2, 3))
-            found[part] = pooled.cpu().numpy()[: len(found[part])]
-        return found
+                pooled = self._project(self._encoder(images)).mean(dim=(2, 3))
+            values[part] = pooled.cpu().numpy()[: len(values[part])]
+        return values
 
-    def _projected(self, maps: Tensor) -> Tensor:
+    def _project(self, maps: Tensor) -> Tensor:
         import torch
 
         if self._projection is None:
@@ -317,8 +332,8 @@ class DeepFeatures:
         return torch.einsum("kc,nchw->nkhw", torch.from_numpy(self._projection).to(maps.device), maps)
 
 
-def _projection(components: int | None, channels: int, seed: int) -> FloatImage | None:
-    """Orthonormal rows (components, channels), drawn from a seed. Errors: InputError for more rows than channels."""
+def _projection(components: int | None, channels: int, seed: int) -> Image | None:
+    """Return orthonormal rows (components, channels), drawn from a seed. Errors: InputError for more rows than channels."""
     if components is None:
         return None
     if components > channels:
@@ -327,8 +342,8 @@ def _projection(components: int | None, channels: int, seed: int) -> FloatImage 
     return np.ascontiguousarray(np.linalg.qr(drawn)[0].T, np.float32)
 
 
-def _middles(ids: NDArray[np.int32], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows and columns of the centroids of superpixels, rounded."""
+def _centroids(ids: NDArray[np.int32], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows and columns of the centroids of superpixels, rounded."""
     inside = ids >= 0
     which = ids[inside]
     sizes = np.maximum(np.bincount(which, minlength=count), 1)
@@ -336,5 +351,5 @@ def _middles(ids: NDArray[np.int32], count: int) -> tuple[NDArray[np.int64], NDA
     return rows, cols
 
 
-def _whole(length: float, unit: float) -> int:
+def _round_up(length: float, unit: float) -> int:
     return int(np.ceil(np.ceil(length / unit) * unit))

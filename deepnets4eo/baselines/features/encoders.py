@@ -1,7 +1,8 @@
-"""Frozen encoders by name: the levels of a timm or smp network as maps of features, and where their cells lie.
+"""Frozen encoders by name: the levels of a timm or smp network as maps of features, and the positions of their cells.
 
-Takes (N, 3, H, W) tensors; gives (N, channels, about H / reduction, about W / reduction), in inference mode, float32.
-Weights are random, a .safetensors file, or fetched on demand ("imagenet"); refuses files that do not fill the encoder.
+Takes (N, 3, H, W) tensors; returns (N, channels, about H / reduction, about W / reduction), in inference mode, float32.
+Weights are random, a .safetensors file, or downloaded on demand ("imagenet"); raises InputError for files that lack
+tensors of the encoder.
 """
 
 from __future__ import annotations
@@ -20,19 +21,32 @@ from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.formats.access import refuse_offline
 
 IMAGENET = "imagenet"
-TRIAL_PX = 256  # side of the image on which the geometry is read off; a multiple of every reduction
-PREFIXES = ("", "encoder.", "network.encoder.", "backbone.", "module.", "model.")  # how files call an encoder's weights
-FILLED_IN = "num_batches_tracked"  # a counter that inference does not read
-REFUSALS = (RuntimeError, ValueError, TypeError, AssertionError, KeyError)  # of timm and smp for what they cannot do
+TRIAL_PX = 256  # side of the image from which the geometry is measured; a multiple of every reduction
+PREFIXES = (
+    "",
+    "encoder.",
+    "network.encoder.",
+    "backbone.",
+    "module.",
+    "model.",
+)  # before the names of an encoder's weights
+IGNORED_TENSOR = "num_batches_tracked"  # a counter that inference does not use
+BUILD_ERRORS = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    AssertionError,
+    KeyError,
+)  # of timm and smp for what they cannot do
 
 
 class FrozenEncoder:
     """One level of an encoder.
 
     name : of timm ("resnet18", "convnext_atto") or of smp ("mit_b0"). reduction : pixels per cell along a side; None:
-    of the deepest level. weights : None (random, drawn from `seed`), "imagenet" (fetched), or a .safetensors file of
-    the encoder, of the whole network it is part of, or of a run of this package.
-    Errors: InputError for names, levels, or files that are not there or do not fit.
+    of the deepest level. weights : None (random, drawn from `seed`), "imagenet" (downloaded), or a .safetensors file of
+    the encoder, of a network that contains it, or of a run of this package.
+    Errors: InputError for names, levels, or files that do not exist or do not fit.
 
     >>> encoder = FrozenEncoder("resnet18", 8)
     >>> encoder(torch.zeros(1, 3, 64, 64)).shape, encoder.offset_px
@@ -43,23 +57,23 @@ class FrozenEncoder:
         self, name: str, reduction: int | None = None, *, weights: str | Path | None = None, seed: int = 0
     ) -> None:
         self.name = name
-        fetched = weights == IMAGENET
-        if fetched:
+        download = weights == IMAGENET
+        if download:
             refuse_offline(f"the weights {IMAGENET!r} of {name!r}")
-        with _random(seed), _refusals(name, weights):
+        with _seeded(seed), _as_input_error(name, weights):
             build, levels = _levels(name)
             self.reduction, self.channels = _level(name, levels, reduction)
-            self.module = build(self.reduction, fetched).eval().requires_grad_(requires_grad=False)
+            self.module = build(self.reduction, download).eval().requires_grad_(requires_grad=False)
         if weights is None:
-            _wake_shortcuts(self.module)
-        elif not fetched:
-            fill(self.module, read_tensors(weights), weights)
+            _enable_residual_branches(self.module)
+        elif not download:
+            load_tensors(self.module, read_tensors(weights), weights)
         self.module.to(memory_format=torch.channels_last)  # 1.3 times as fast on CPUs
         self.device = "cpu"
         self._geometry: tuple[float, float] | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
-        """The maps of the level. Errors: InputError for a size that the encoder does not take."""
+        """Return the maps of the level. Errors: InputError for a size that the encoder does not take."""
         with torch.inference_mode():
             try:
                 maps: Tensor = self.module(images.contiguous(memory_format=torch.channels_last))[-1]
@@ -73,32 +87,32 @@ class FrozenEncoder:
         return maps.contiguous()
 
     def to(self, device: str) -> None:
-        """Go to a device."""
+        """Move to a device."""
         self.module.to(device)
         self.device = device
 
     @property
     def offset_px(self) -> float:
-        """Place of the middle of the first cell in the image, in pixels: 0 for ResNets, (reduction − 1) / 2 for VGG."""
-        return self._measured()[0]
+        """Position of the centre of the first cell in the image, in pixels: 0 for ResNets, (reduction − 1) / 2 for VGG."""
+        return self._cached_geometry()[0]
 
     @property
     def reach_px(self) -> float:
-        """How far a cell looks from its middle, at most; in pixels."""
-        return self._measured()[1]
+        """Largest distance in pixels from a cell's centre on which the cell depends."""
+        return self._cached_geometry()[1]
 
     def state(self) -> dict[str, Tensor]:
-        """Name → tensor, on the CPU."""
+        """Return name → tensor, on the CPU."""
         return {key: value.detach().cpu().contiguous().clone() for key, value in self.module.state_dict().items()}
 
-    def _measured(self) -> tuple[float, float]:
+    def _cached_geometry(self) -> tuple[float, float]:
         if self._geometry is None:
             self._geometry = _geometry(self)
         return self._geometry
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """All tensors of a .safetensors file. Errors: InputError for other files, which might hold code."""
+    """Read all tensors of a .safetensors file. Errors: InputError for other files, which might hold code."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -113,56 +127,56 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
         raise InputError(f"weights {path} cannot be read: {error}. Check the path, or copy the file again.") from error
 
 
-def fill(module: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
-    """Put the tensors of a file into an encoder, whatever the file calls them; further tensors (heads) are left out.
+def load_tensors(module: nn.Module, tensors: Mapping[str, Tensor], source: str | Path) -> None:
+    """Load the tensors of a file into an encoder, with or without a prefix; other tensors (heads) are left out.
 
     Errors: InputError where some of the encoder's are missing or have another shape.
     """
-    wanted = {key: value for key, value in module.state_dict().items() if not key.endswith(FILLED_IN)}
-    found = max((_matched(wanted, tensors, prefix) for prefix in PREFIXES), key=len)
-    missing = sorted(wanted.keys() - found.keys())
+    expected = {key: value for key, value in module.state_dict().items() if not key.endswith(IGNORED_TENSOR)}
+    matching = max((_match_names(expected, tensors, prefix) for prefix in PREFIXES), key=len)
+    missing = sorted(expected.keys() - matching.keys())
     if missing:
         raise InputError(
-            f"weights {source} lack {len(missing)} of the {len(wanted)} tensors of the encoder, as {missing[0]!r} of shape "
-            f"{tuple(wanted[missing[0]].shape)}; they are of another network. Name the encoder that they belong to."
+            f"weights {source} lack {len(missing)} of the {len(expected)} tensors of the encoder, as {missing[0]!r} of shape "
+            f"{tuple(expected[missing[0]].shape)}; they are of another network. Name the encoder of these weights."
         )
-    module.load_state_dict(found, strict=False)
+    module.load_state_dict(matching, strict=False)
 
 
-def _matched(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    found = {}
-    for key, value in wanted.items():
+def _match_names(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    matching = {}
+    for key, value in expected.items():
         plain = key.removeprefix("model.")
-        # timm renames "stages.0.conv" to "stages_0.conv" where it hands out levels
+        # timm renames "stages.0.conv" to "stages_0.conv" where it returns levels
         for name in (key, plain, re.sub(r"^([a-z]+)_(\d+)\.", r"\1.\2.", plain)):
             candidate = tensors.get(prefix + name)
             if candidate is not None and candidate.shape == value.shape:
-                found[key] = candidate
+                matching[key] = candidate
                 break
-    return found
+    return matching
 
 
 Build = Callable[[int, bool], nn.Module]
 
 
 def _levels(name: str) -> tuple[Build, list[tuple[int, int]]]:
-    """How to build an encoder up to a level, and (reduction, channels) of its levels from fine to coarse."""
+    """Return a function that builds an encoder up to a level, and (reduction, channels) of its levels from fine to coarse."""
     import timm
     from segmentation_models_pytorch.encoders import get_encoder, get_encoder_names
 
     if timm.is_model(name):
-        with torch.device("meta"):  # the list alone: no memory, no time
+        with torch.device("meta"):  # only the list: no memory, no time
             info: Any = timm.create_model(name, pretrained=False, features_only=True).feature_info
         levels = list(zip(info.reduction(), info.channels(), strict=True))
-        places = {reduction: place for place, (reduction, _) in enumerate(levels)}
-        return lambda reduction, fetched: timm.create_model(
-            name, pretrained=fetched, features_only=True, out_indices=(places[reduction],)
+        index_of = {reduction: index for index, (reduction, _) in enumerate(levels)}
+        return lambda reduction, download: timm.create_model(
+            name, pretrained=download, features_only=True, out_indices=(index_of[reduction],)
         ), levels
     if name in get_encoder_names():
         channels = get_encoder(name, weights=None).out_channels
         levels = [(2**depth, width) for depth, width in enumerate(channels)][1:]
-        return lambda reduction, fetched: get_encoder(
-            name, depth=reduction.bit_length() - 1, weights=IMAGENET if fetched else None
+        return lambda reduction, download: get_encoder(
+            name, depth=reduction.bit_length() - 1, weights=IMAGENET if download else None
         ), levels
     hint = name_hint(name, [*timm.list_models(), *get_encoder_names()], "timm.list_models() lists them.")
     raise InputError(f"encoder {name!r} is unknown to timm and to smp. {hint}")
@@ -177,44 +191,44 @@ def _level(name: str, levels: Sequence[tuple[int, int]], reduction: int | None) 
 
 
 @contextmanager
-def _random(seed: int) -> Any:
+def _seeded(seed: int) -> Any:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
 
 
 @contextmanager
-def _refusals(name: str, weights: str | Path | None) -> Any:
+def _as_input_error(name: str, weights: str | Path | None) -> Any:
     try:
         yield
     except InputError:
         raise
     except OSError as error:
         raise InputError(
-            f"the weights {str(weights)!r} of {name!r} could not be fetched: {error}. Give a .safetensors file, or go "
-            "online once."
+            f"the weights {str(weights)!r} of {name!r} could not be downloaded: {error}. Give a .safetensors file, or "
+            "connect to the internet once."
         ) from error
-    except REFUSALS as error:
+    except BUILD_ERRORS as error:
         raise InputError(f"encoder {name!r} with weights {str(weights)!r} cannot be built: {error}.") from error
 
 
-def _wake_shortcuts(module: nn.Module) -> None:
-    """Residual blocks start as shortcuts alone (a last scale of zero), which is good for training and bad for features."""
+def _enable_residual_branches(module: nn.Module) -> None:
+    """Set zero scales of residual branches to 1: zeros are good for training and bad for features."""
     for part in module.modules():
         if isinstance(part, nn.BatchNorm2d) and not part.weight.any():
             nn.init.ones_(part.weight)
 
 
 def _geometry(encoder: FrozenEncoder) -> tuple[float, float]:
-    """Middle of the first cell and largest reach of a cell, in pixels, from the kernels that an image passes through.
+    """Return the centre of the first cell and the largest reach of a cell, in pixels, from the kernels on the way.
 
-    A kernel of side k with p pixels of padding moves the middle by (k − 1) / 2 − p of its own input's pixels; only
+    A kernel of side k with p pixels of padding moves the centre by (k − 1) / 2 − p of its own input's pixels; only
     kernels that skip pixels can have another padding than half of themselves. Parallel ones are averaged.
     """
     moves: dict[float, list[float]] = defaultdict(list)
     reach = 0.0
 
-    def seen(module: Any, images: tuple[Tensor, ...], _: Any) -> None:
+    def record(module: Any, images: tuple[Tensor, ...], _: Any) -> None:
         nonlocal reach
         kernel, stride, padding, dilation = (
             _first(getattr(module, key, 1)) for key in ("kernel_size", "stride", "padding", "dilation")
@@ -226,13 +240,13 @@ def _geometry(encoder: FrozenEncoder) -> tuple[float, float]:
             moves[step].append(half - padding if isinstance(padding, int) else 0.0)
 
     layers = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
-    hooks = [part.register_forward_hook(seen) for part in encoder.module.modules() if isinstance(part, layers)]
+    hooks = [part.register_forward_hook(record) for part in encoder.module.modules() if isinstance(part, layers)]
     try:
         encoder(torch.zeros(1, 3, TRIAL_PX, TRIAL_PX, device=encoder.device))
     finally:
         for hook in hooks:
             hook.remove()
-    return sum(step * sum(found) / len(found) for step, found in moves.items()), reach
+    return sum(step * sum(shifts) / len(shifts) for step, shifts in moves.items()), reach
 
 
 def _first(value: Any) -> Any:

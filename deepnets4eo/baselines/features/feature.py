@@ -1,6 +1,6 @@
 """What a feature is: named columns computed from bands, on every pixel or on a regular grid of sites.
 
-Takes `Bands`; gives (F, h, w) float32 that depend on `halo_px` pixels around each site, and the columns' names.
+Takes `Bands`; returns (F, h, w) float32 that depend on `halo_px` pixels around each site, and the names of the columns.
 """
 
 from __future__ import annotations
@@ -27,24 +27,39 @@ class Feature(Protocol):
 
     @property
     def name(self) -> str:
-        """As recipes call it."""
+        """The name in recipes."""
 
     @property
     def halo_px(self) -> int:
-        """How far it looks around a site, in pixels."""
+        """Pixels around a site on which a value depends."""
 
     def columns(self, bands: Bands) -> list[str]:
-        """Names of the F columns. Errors: InputError where a band that it needs is missing."""
+        """Return the names of the F columns. Errors: InputError where a band that it needs is missing."""
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
-        """(F, number of sites down, number of sites across) float32."""
+    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+        """Return values at the sites, (F, number of sites down, number of sites across) float32."""
 
 
 @dataclass(frozen=True)
 class DenseFeature:
-    """A feature that is computed on all pixels and picked at the sites.
+    """A feature that is computed on all pixels and then read at the sites.
 
-    dense : (bands) → (F, h, w). names : (bands) → F names.
+    Parameters
+    ----------
+    name
+        The name in recipes.
+    halo_px
+        Pixels around a site on which a value depends.
+    names
+        Function: bands → F names of columns; raises InputError where a band is missing.
+    dense
+        Function: bands → (F, h, w) float32.
+
+    Examples
+    --------
+    >>> grey = DenseFeature("grey", 0, lambda bands: ["grey"], lambda bands: bands.grey()[None])
+    >>> grey.compute(Bands(np.full((1, 4, 4), 255, np.float32), ("image.pan",)), stride_px=2).tolist()
+    [[[1.0, 1.0], [1.0, 1.0]]]
     """
 
     name: str
@@ -53,17 +68,31 @@ class DenseFeature:
     dense: Callable[[Bands], FloatImage]
 
     def columns(self, bands: Bands) -> list[str]:
-        """Names of the columns."""
+        """Return the names of the columns."""
         return self.names(bands)
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
-        """Values at the sites, (F, h, w) float32."""
+    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+        """Return values at the sites, (F, h, w) float32."""
         return at_sites(self.dense(bands), stride_px)
 
 
 def at_sites(image: NDArray[Number], stride_px: int) -> NDArray[Number]:
-    """The pixels (…, h, w) at the sites of a stride.
+    """Return the pixels at the sites of a stride.
 
+    Parameters
+    ----------
+    image
+        (…, h, w) of any type.
+    stride_px
+        Distance of the sites in pixels; sites lie at rows and columns s // 2, s // 2 + s, ….
+
+    Returns
+    -------
+    (…, rows of sites, columns of sites) of the same type
+        A view.
+
+    Examples
+    --------
     >>> at_sites(np.arange(25.0).reshape(5, 5), 3).tolist()
     [[6.0, 9.0], [21.0, 24.0]]
     """

@@ -1,6 +1,6 @@
 """Haralick's measures of how grey levels of neighbours occur together, around a site or in a superpixel.
 
-Takes the grey image in a few levels; gives six measures, each the mean over four directions.
+Takes the grey image in a few levels; returns six measures, each the mean over four directions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from deepnets4eo.baselines.features.window_counts import Windows, window_counts
 Counts = Iterable[tuple[NDArray[np.int64], NDArray[np.floating]]]
 
 MEASURES = ("contrast", "dissimilarity", "homogeneity", "energy", "correlation", "entropy")
-STRIP_SITES = 1 << 14  # at a time: what is counted then stays in the processor's cache
+STRIP_SITES = 1 << 14  # at a time, so that counts fit into the processor's cache
 OFFSETS = ((0, 1), (1, 1), (1, 0), (1, -1))  # rows down, columns right: 0, 45, 90, 135 degrees
 
 
@@ -43,25 +43,25 @@ class CoOccurrence:
         return self.side_px // 2
 
     def columns(self, bands: Bands) -> list[str]:
-        """The six measures."""
+        """Return the names of the six measures."""
         return list(MEASURES)
 
     pooled_columns = columns
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
-        """(6, rows of sites, columns of sites) float32. Memory: the result and 25 bytes a pixel."""
+    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+        """Return (6, rows of sites, columns of sites) float32. Memory: the result and 25 bytes a pixel."""
         image = grey_levels(bands, self.levels)
         windows = Windows.around_sites(bands.shape, self.side_px, stride_px)
-        found = np.zeros((len(MEASURES), *windows.shape), np.float32)
+        values = np.zeros((len(MEASURES), *windows.shape), np.float32)
         for sites, rows, part in windows.strips(STRIP_SITES):
             for down, right in OFFSETS:
                 codes = _pair_codes(self.levels)[_pairs(image[rows], down, right)]
-                counts = window_counts(codes, part.shortened(down, abs(right)))
-                found[:, sites] += measures(counts, self.levels, part.shape)
-        return found / np.float32(len(OFFSETS))
+                counts = window_counts(codes, part.shorten(down, abs(right)))
+                values[:, sites] += measures(counts, self.levels, part.shape)
+        return values / np.float32(len(OFFSETS))
 
-    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> FloatImage:
-        """(count, 6) float32 of the pairs inside each superpixel."""
+    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> Image:
+        """Return (count, 6) float32 of the pairs inside each superpixel."""
         image = grey_levels(bands, self.levels)
         num_codes = _num_codes(self.levels)
         total = np.zeros((len(MEASURES), count), np.float32)
@@ -75,10 +75,10 @@ class CoOccurrence:
         return total.T / np.float32(len(OFFSETS))
 
 
-def measures(counts: Counts, levels: int, shape: tuple[int, ...]) -> FloatImage:
-    """The six measures, (6, *shape) float32, of counts of unordered pairs of levels.
+def measures(counts: Counts, levels: int, shape: tuple[int, ...]) -> Image:
+    """Return the six measures, (6, *shape) float32, of counts of unordered pairs of levels.
 
-    counts : parts (n codes as `_pair_codes` has them, (n, *shape) their counts).
+    counts : blocks of (n codes as `_pair_codes` numbers them, (n, *shape) their counts).
     """
     low, high = _levels_of_codes(levels)
     apart, mixed = high - low, (high != low).astype(float)
@@ -95,8 +95,8 @@ def measures(counts: Counts, levels: int, shape: tuple[int, ...]) -> FloatImage:
     return _from_sums(sums, squares, logs).reshape(len(MEASURES), *shape)
 
 
-def _from_sums(sums: NDArray[np.float64], squares: NDArray[np.float64], logs: NDArray[np.float64]) -> FloatImage:
-    """The measures of the symmetric matrix whose entries off the diagonal are half the counts of unordered pairs."""
+def _from_sums(sums: NDArray[np.float64], squares: NDArray[np.float64], logs: NDArray[np.float64]) -> Image:
+    """Return the measures of the symmetric matrix whose entries off the diagonal are half the counts of unordered pairs."""
     pairs = sums[0]
     some = np.maximum(pairs, 1)
     contrast, dissimilarity, homogeneity, level, square, product, mixed = sums[1:] / some
@@ -106,13 +106,13 @@ def _from_sums(sums: NDArray[np.float64], squares: NDArray[np.float64], logs: ND
     correlation = np.where(flat, 1, covariance / np.where(flat, 1, variance))
     energy = np.sqrt(squares) / some
     entropy = np.where(flat, 0, np.log(some) - logs / some + np.log(2) * mixed)
-    found = np.stack([contrast, dissimilarity, homogeneity, energy, correlation, entropy])
-    found[:, pairs == 0] = np.array([0, 0, 1, 1, 1, 0])[:, None]
-    return found.astype(np.float32)
+    values = np.stack([contrast, dissimilarity, homogeneity, energy, correlation, entropy])
+    values[:, pairs == 0] = np.array([0, 0, 1, 1, 1, 0])[:, None]
+    return values.astype(np.float32)
 
 
 def _pairs(image: NDArray[np.integer], down: int, right: int) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """An image and itself moved by an offset, where both are: down 0 or 1, right -1, 0 or 1."""
+    """Return an image and its copy shifted by an offset, cut to where both are: down 0 or 1, right −1, 0 or 1."""
     height, width = image.shape[0] - down, image.shape[1] - abs(right)
     left, other = max(-right, 0), max(right, 0)
     return image[:height, left : left + width], image[down:, other : other + width]
@@ -123,13 +123,13 @@ def _num_codes(levels: int) -> int:
 
 
 def _levels_of_codes(levels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lower and higher level of each unordered pair."""
+    """Return lower and higher level of each unordered pair."""
     low, high = np.triu_indices(levels)
     return low.astype(float), high.astype(float)
 
 
 def _pair_codes(levels: int) -> NDArray[np.unsignedinteger]:
-    """(levels, levels) number of each unordered pair."""
+    """Return (levels, levels) the number of each unordered pair."""
     low, high = np.triu_indices(levels)
     table = np.zeros((levels, levels), np.min_scalar_type(len(low)))
     table[low, high] = table[high, low] = np.arange(len(low))

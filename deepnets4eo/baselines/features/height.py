@@ -1,7 +1,7 @@
-"""Heights: above ground, slope, normals, and how they spread around a pixel.
+"""Heights: above ground, slope, normals, and their variation around a pixel.
 
-Takes the bands `height` with `ground`, or `ndsm`, or `height` alone; refuses images without heights. What stands above
-an estimated ground is trusted only below the width of `GROUND_PX`: make an nDSM of the scene for larger buildings.
+Takes the bands `height` with `ground`, or `ndsm`, or `height` only; raises InputError where no band is a height. Above
+an estimated ground only objects narrower than `GROUND_PX` are correct: make an nDSM of the scene for larger buildings.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.feature import DenseFeature, at_sites
 
-GROUND_PX = 57  # what is at least so wide and long is taken for ground; a halo of 64 with the squares around
+GROUND_PX = 57  # larger objects count as ground; with the squares around, the halo is 64
 RADII_PX = (2, 8)
 STATISTICS = ("mean", "lowest", "highest", "deviation", "range")
 
 
-def surface(bands: Bands) -> FloatImage:
-    """The upper surface in metres, (h, w): `height`, else `ndsm`. Errors: InputError where there is neither."""
+def surface(bands: Bands) -> Image:
+    """Return the upper surface in metres, (h, w): `height`, else `ndsm`. Errors: InputError where neither exists."""
     return bands.pick("ndsm" if bands.has("ndsm") and not bands.has("height") else "height")[0]
 
 
-def above_ground(bands: Bands, ground_px: int = GROUND_PX) -> FloatImage:
-    """Height above ground in metres, (h, w): `ndsm`, else `height` less `ground`, else `height` less its opening.
+def above_ground(bands: Bands, ground_px: int = GROUND_PX) -> Image:
+    """Return height above ground in metres, (h, w): `ndsm`, else `height` less `ground`, else `height` less its opening.
 
     ground_px : odd side of the square with which an unknown ground is opened; depends on ground_px − 1 pixels around.
-    Errors: InputError where no band shows heights.
+    Errors: InputError where no band is a height.
     """
     if bands.has("ndsm"):
         return bands.pick("ndsm")[0]
@@ -42,28 +42,28 @@ def above_ground(bands: Bands, ground_px: int = GROUND_PX) -> FloatImage:
     return height - ndimage.maximum_filter(lowest, ground_px, mode="nearest")
 
 
-def gradient(bands: Bands) -> FloatImage:
-    """Rise of the surface per metre along columns (to the right) and along rows (down), (2, h, w)."""
+def gradient(bands: Bands) -> Image:
+    """Return the rise of the surface per metre along columns (to the right) and along rows (down), (2, h, w)."""
     return fusion.surface_gradient(surface(bands), _sides_m(bands))
 
 
-def normals(bands: Bands) -> FloatImage:
-    """Unit vectors that stand on the surface: to the right, down the image, up; (3, h, w)."""
+def normals(bands: Bands) -> Image:
+    """Return unit vectors perpendicular to the surface: to the right, down the image, up; (3, h, w)."""
     right, down = gradient(bands)
     vectors = np.stack([-right, -down, np.ones_like(right)])
     return vectors / np.linalg.norm(vectors, axis=0)
 
 
-def slope_deg(bands: Bands) -> FloatImage:
-    """Steepness of the surface in degrees, 0–90, (h, w); without a ground size a pixel counts as one metre."""
+def slope_deg(bands: Bands) -> Image:
+    """Return the slope of the surface in degrees, 0–90, (h, w); without a ground size a pixel counts as one metre."""
     return fusion.slope_deg(surface(bands), _sides_m(bands))
 
 
 @dataclass(frozen=True)
 class HeightFeature:
-    """Height above ground (m), slope (°), normals, and the spread of heights above ground in two squares.
+    """Height above ground (m), slope (°), normals, and statistics of heights above ground in two squares.
 
-    ground_px : see `above_ground`. radii_px : halves of the squares' sides. Of superpixels: means, and the spread inside.
+    ground_px : see `above_ground`. radii_px : halves of the squares' sides. Of superpixels: means, and the statistics inside.
     """
 
     name: str = "height"
@@ -76,25 +76,25 @@ class HeightFeature:
         return self.ground_px - 1 + max(self.radii_px)
 
     def columns(self, bands: Bands) -> list[str]:
-        """Names of the columns."""
+        """Return the names of the columns."""
         surface(bands)
         sides = [2 * radius + 1 for radius in self.radii_px]
         return [*_POINTWISE, *(f"{kind}{side}" for side in sides for kind in STATISTICS)]
 
     def pooled_columns(self, bands: Bands) -> list[str]:
-        """Names of the columns of superpixels."""
+        """Return the names of the columns of superpixels."""
         surface(bands)
         return [*_POINTWISE, "lowest", "highest", "deviation", "range"]
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
-        """(F, h, w) float32 at the sites."""
+    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+        """Return values at the sites, (F, h, w) float32."""
         above = above_ground(bands, self.ground_px)
         parts = [_pointwise(bands, above)]
         parts += [spread(above, radius) for radius in self.radii_px]
         return np.concatenate([at_sites(part, stride_px) for part in parts])
 
     def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> NDArray[np.float32]:
-        """(count, 9) float32; 0 where a superpixel has no pixels."""
+        """Return values of superpixels, (count, 9) float32; 0 where a superpixel has no pixels."""
         from deepnets4eo.baselines.superpixels.statistics import region_means, region_ranges, region_sums
 
         above = above_ground(bands, self.ground_px)
@@ -105,10 +105,12 @@ class HeightFeature:
         return np.nan_to_num(columns).astype(np.float32)
 
 
-def spread(values: FloatImage, radius_px: int) -> FloatImage:
-    """Mean, lowest, highest, standard deviation and range in a square, (5, h, w)."""
+def spread(values: Image, radius_px: int) -> Image:
+    """Return mean, lowest, highest, standard deviation and range in a square, (5, h, w)."""
     side = 2 * radius_px + 1
-    level = values.mean(dtype=np.float32)  # squares of metres above sea would drown the differences in float32
+    level = values.mean(
+        dtype=np.float32
+    )  # float32 squares of metres above sea level are too coarse for the differences
     centred = values - level
     mean = ndimage.uniform_filter(centred, side, mode="nearest")
     square = ndimage.uniform_filter(centred * centred, side, mode="nearest")

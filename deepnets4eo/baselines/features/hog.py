@@ -1,6 +1,6 @@
 """Histograms of oriented gradients as Felzenszwalb et al. (2010) define them, on a grid of cells or around each site.
 
-Takes a grey image, 0 to 1; gives 31 values a cell. Beyond the border of the image its outermost pixels are repeated.
+Takes a grey image, 0 to 1; returns 31 values a cell. Beyond the border of the image its outermost pixels are repeated.
 """
 
 from __future__ import annotations
@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Indices
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.cells import central_differences, histograms, region_centres, site_places, tents
+from deepnets4eo.baselines.features.cells import (
+    Indices,
+    central_differences,
+    histograms,
+    region_centres,
+    site_places,
+    tents,
+)
+
+Image = NDArray[np.float32]
 
 SIGNED = 18  # directions over the full circle; half of them without sign
 HOG_NAMES = tuple(
@@ -26,13 +35,13 @@ CLIP = 0.2
 FLOOR = 1e-4
 
 
-def felzenszwalb_cells(grey: FloatImage, cell_px: int = 8) -> FloatImage:
-    """HOG of every cell of a regular grid from the upper left corner, (31, h // cell_px, w // cell_px) float32.
+def felzenszwalb_cells(grey: Image, cell_px: int = 8) -> Image:
+    """Return HOG of each cell of a regular grid from the upper left corner, (31, h // cell_px, w // cell_px) float32.
 
     grey : (h, w), 0 to 1. Values lie between 0 and 0.4 (18 signed, then 9 unsigned directions) and 0.6 (4 textures:
     energies against the four blocks of 2 × 2 cells that a cell is part of). A direction is where grey grows: 0 right,
     90 down, by steps of 20 degrees. A pixel is shared bilinearly between the four cells around it; its direction is
-    the nearest one. A constant image gives zeros. Memory: 25 bytes a pixel.
+    the nearest one. A constant image has zeros. Memory: 25 bytes a pixel.
     Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010, section 6.
 
     >>> felzenszwalb_cells(np.zeros((40, 64), np.float32)).shape
@@ -42,62 +51,66 @@ def felzenszwalb_cells(grey: FloatImage, cell_px: int = 8) -> FloatImage:
     return _cells_at(grey, np.arange(height // cell_px) * cell_px, np.arange(width // cell_px) * cell_px, cell_px)
 
 
-def _cells_at(grey: FloatImage, rows: Indices, cols: Indices, cell_px: int) -> FloatImage:
-    """HOG of the cells that start at these rows and columns (sorted, may lie outside), (31, R, C) float32."""
+def _cells_at(grey: Image, rows: Indices, cols: Indices, cell_px: int) -> Image:
+    """Return HOG of the cells that start at these rows and columns (sorted, may lie outside), (31, R, C) float32."""
     if not len(rows) or not len(cols):
         return np.zeros((len(HOG_NAMES), len(rows), len(cols)), np.float32)
-    around = [np.unique(np.concatenate([places - cell_px, places, places + cell_px])) for places in (rows, cols)]
-    margins = [_margin(places, cell_px, length) for places, length in zip(around, grey.shape, strict=True)]
+    around = [
+        np.unique(np.concatenate([positions - cell_px, positions, positions + cell_px])) for positions in (rows, cols)
+    ]
+    margins = [_margin(positions, cell_px, length) for positions, length in zip(around, grey.shape, strict=True)]
     padded = np.pad(grey.astype(np.float32, copy=False), margins, mode="edge")
     down, right = central_differences(padded)
     direction = _nearest_direction(down, right)
     weights = [
-        tents(places + before - 1, cell_px, length)
-        for places, (before, _), length in zip(around, margins, down.shape, strict=True)
+        tents(positions + before - 1, cell_px, length)
+        for positions, (before, _), length in zip(around, margins, down.shape, strict=True)
     ]
     signed = histograms(direction, np.hypot(down, right), weights[0], weights[1], SIGNED)
-    return _normalised(signed, _where(around[0], rows, cell_px), _where(around[1], cols, cell_px))
+    return _normalise(
+        signed, _neighbour_indices(around[0], rows, cell_px), _neighbour_indices(around[1], cols, cell_px)
+    )
 
 
-def _margin(places: Indices, cell_px: int, length: int) -> tuple[int, int]:
-    """Pixels to add before and after, so that cells, their shared surroundings and gradients lie inside."""
+def _margin(starts: Indices, cell_px: int, length: int) -> tuple[int, int]:
+    """Return pixels to add before and after, so that cells, the pixels they share and gradients lie inside."""
     reach = cell_px // 2 + 1
-    return max(reach - int(places[0]), 1), max(int(places[-1]) + cell_px + reach + 1 - length, 1)
+    return max(reach - int(starts[0]), 1), max(int(starts[-1]) + cell_px + reach + 1 - length, 1)
 
 
-def _nearest_direction(down: FloatImage, right: FloatImage) -> NDArray[np.uint8]:
-    """Number of the direction nearest to each gradient."""
+def _nearest_direction(down: Image, right: Image) -> NDArray[np.uint8]:
+    """Return the number of the direction nearest to each gradient."""
     turns = np.arctan2(down, right) * (SIGNED / (2 * math.pi))
     return (np.floor(turns + 0.5).astype(np.int8) % SIGNED).astype(np.uint8)
 
 
-def _where(around: Indices, places: Indices, cell_px: int) -> tuple[Indices, Indices, Indices]:
-    """Where the cells before, at and after these places lie among all cells."""
-    before, at, after = (np.searchsorted(around, places + offset) for offset in (-cell_px, 0, cell_px))
+def _neighbour_indices(around: Indices, starts: Indices, cell_px: int) -> tuple[Indices, Indices, Indices]:
+    """Return indices into all cells of the cells before, at and after these starts."""
+    before, at, after = (np.searchsorted(around, starts + offset) for offset in (-cell_px, 0, cell_px))
     return before, at, after
 
 
-def _normalised(signed: FloatImage, rows: tuple[Indices, ...], cols: tuple[Indices, ...]) -> FloatImage:
-    """Histograms against the energy of the four blocks that each cell is part of, clipped, and summed over them.
+def _normalise(signed: Image, rows: tuple[Indices, ...], cols: tuple[Indices, ...]) -> Image:
+    """Divide histograms by the energy of the four blocks that each cell is part of, clip them, and sum over the blocks.
 
-    The sums are projections of the 4 × 9 (4 × 18) clipped values; they are divided by the length of what is projected
-    on (2; 3 for the texture), which keeps distances.
+    The sums are projections of the 4 × 9 (4 × 18) clipped values, divided by the length of the vector projected on
+    (2; 3 for the texture), which keeps distances.
     """
     half = SIGNED // 2
     energy = np.square(signed[:half] + signed[half:]).sum(axis=0)
     at = signed[:, rows[1][:, None], cols[1]]
     unsigned = at[:half] + at[half:]
-    found = np.zeros((len(HOG_NAMES), *at.shape[1:]), np.float32)
+    values = np.zeros((len(HOG_NAMES), *at.shape[1:]), np.float32)
     corners = [(row, col) for row in (rows[0], rows[2]) for col in (cols[0], cols[2])]
     for number, (row, col) in enumerate(corners):
         block = sum(energy[r[:, None], c] for r in (rows[1], row) for c in (cols[1], col))
         scale = 1 / np.sqrt(block + np.float32(FLOOR))
         clipped = np.minimum(unsigned * scale, CLIP)
-        found[:SIGNED] += np.minimum(at * scale, CLIP)
-        found[SIGNED : SIGNED + half] += clipped
-        found[SIGNED + half + number] = clipped.sum(axis=0) / 3
-    found[: SIGNED + half] /= 2
-    return found
+        values[:SIGNED] += np.minimum(at * scale, CLIP)
+        values[SIGNED : SIGNED + half] += clipped
+        values[SIGNED + half + number] = clipped.sum(axis=0) / 3
+    values[: SIGNED + half] /= 2
+    return values
 
 
 @dataclass(frozen=True)
@@ -134,18 +147,18 @@ class FelzenszwalbHog:
         rows, cols = region_centres(ids, count, self.cell_px // 2)
         return self._around(bands.grey(), rows, cols).T
 
-    def _around(self, grey: FloatImage, rows: Indices, cols: Indices) -> FloatImage:
+    def _around(self, grey: Image, rows: Indices, cols: Indices) -> Image:
         """HOG around sites, (31 · cells, *sites); rows and columns of the sites are broadcast against each other."""
         offsets = np.arange(-self.side_px // 2, self.side_px // 2, self.cell_px)
-        starts = [places[..., None] + offsets for places in (rows, cols)]
-        distinct = [np.unique(places) for places in starts]
-        down, across = (np.searchsorted(there, places) for there, places in zip(distinct, starts, strict=True))
+        starts = [positions[..., None] + offsets for positions in (rows, cols)]
+        distinct = [np.unique(positions) for positions in starts]
+        down, across = (np.searchsorted(there, positions) for there, positions in zip(distinct, starts, strict=True))
         cells = _cells_at(grey, distinct[0], distinct[1], self.cell_px)
         count, sites = len(offsets), np.broadcast_shapes(rows.shape, cols.shape)
-        found = np.empty((count * count, len(HOG_NAMES), *sites), np.float32)
+        values = np.empty((count * count, len(HOG_NAMES), *sites), np.float32)
         for number in range(count * count):
-            found[number] = cells[:, down[..., number // count], across[..., number % count]]
-        return found.reshape(count * count * len(HOG_NAMES), *sites)
+            values[number] = cells[:, down[..., number // count], across[..., number % count]]
+        return values.reshape(count * count * len(HOG_NAMES), *sites)
 
 
 HOG16 = FelzenszwalbHog("hog16", 16)

@@ -1,7 +1,7 @@
 """The benchmark's "HSV+Dgrad": histogram of hue, saturation and value, mean height, and mean gradient of the heights.
 
-Takes three colours and a height; refuses images without either. Raw metres: scaling is the estimator's business.
-Source: Lagrange et al., IGARSS 2015, where superpixels carry it into a linear SVM.
+Takes three colours and a height in metres; raises InputError where one is missing. The estimator does the scaling.
+Source: Lagrange et al., IGARSS 2015, who use it on superpixels with a linear SVM.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ class HsvHeightGradient:
         return self.radius_px + 1
 
     def columns(self, bands: Bands) -> list[str]:
-        """Names of the 34 columns."""
+        """Return the names of the 34 columns."""
         surface(bands)
         return [*self._histogram.columns(bands), "height", "gradient"]
 
     def pooled_columns(self, bands: Bands) -> list[str]:
-        """The same, of superpixels."""
+        """Return the names of the columns of superpixels, which are the same."""
         return self.columns(bands)
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
-        """(34, h, w) float32 at the sites."""
+    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+        """Return values at the sites, (34, h, w) float32."""
         side = 2 * self.radius_px + 1
         means = [ndimage.uniform_filter(one, side, mode="nearest") for one in _relief(bands)]
         return np.concatenate([self._histogram.compute(bands, stride_px), at_sites(np.stack(means), stride_px)])
 
     def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> NDArray[np.float32]:
-        """(count, 34) float32; 0 where a superpixel has no pixels."""
+        """Return values of superpixels, (count, 34) float32; 0 where a superpixel has no pixels."""
         from deepnets4eo.baselines.superpixels.statistics import region_means
 
         means = np.nan_to_num(region_means(_relief(bands), ids, count))
@@ -58,8 +58,8 @@ class HsvHeightGradient:
         return HsvHistogram(radius_px=self.radius_px)
 
 
-def _relief(bands: Bands) -> FloatImage:
-    """Height and magnitude of its gradient, (2, h, w)."""
+def _relief(bands: Bands) -> Image:
+    """Return height and magnitude of its gradient, (2, h, w)."""
     return np.stack([surface(bands), np.hypot(*gradient(bands))])
 
 

@@ -1,6 +1,6 @@
-"""The values themselves, alone and with their neighbourhood.
+"""The band values, by themselves and with their neighbourhood.
 
-Takes bands in their own units; scaling is the estimator's business (raw metres beside raw grey values mislead an SVM).
+Takes bands in their own units; the estimator does the scaling (unscaled metres beside grey values mislead an SVM).
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from deepnets4eo.baselines.features.feature import DenseFeature
 RADII_PX = (2, 5)
 
 
-def neighbourhood(bands: Bands) -> FloatImage:
-    """Mean and standard deviation in squares of 5 and 11 pixels, and gradient magnitude, of each band: F = 5 C."""
+def neighbourhood(bands: Bands) -> Image:
+    """Return mean and standard deviation in squares of 5 and 11 pixels, and gradient magnitude, of each band: F = 5 C."""
     parts = []
     for radius in RADII_PX:
         side = (0, 2 * radius + 1, 2 * radius + 1)
-        # about the mean of the part: squares of metres above sea would drown the differences in float32
+        # about the mean: float32 squares of metres above sea level are too coarse for the differences
         level = bands.values.mean(axis=(1, 2), keepdims=True, dtype=np.float32)
         centred = bands.values - level
         mean = ndimage.uniform_filter(centred, side, mode="nearest")

@@ -1,7 +1,7 @@
-"""Morphological profiles: how bright and dark parts vanish as size or contrast is asked of them.
+"""Morphological profiles: how bright and dark regions vanish as the required size or contrast grows.
 
-Takes the grey values, and the heights where there are some; parts of `largest_px` or more are left as they are, which
-makes the values exact within a halo. Peak memory: about 250 bytes per pixel, and 16 per node and column.
+Takes the grey values, and the heights if there are any; regions of `largest_px` or more stay unchanged, which makes
+the values exact within a halo. Peak memory: about 250 bytes per pixel, and 16 per node and column.
 """
 
 from __future__ import annotations
@@ -27,38 +27,38 @@ SIDES = ("opening", "closing")
 
 @dataclass(frozen=True)
 class Relief:
-    """What a profile is taken of: whole levels (h, w), the value of one level, and that of level 0."""
+    """What a profile is computed of: whole levels (h, w), the value of one level, and that of level 0."""
 
     name: str
     levels: NDArray[np.int64]
     step: float
     base: float
 
-    def values(self, levels: NDArray[np.int64]) -> FloatImage:
-        """Levels in grey values (0–1) or metres."""
+    def values(self, levels: NDArray[np.int64]) -> Image:
+        """Return levels in grey values (0–1) or metres."""
         return (levels * self.step + self.base).astype(np.float32)
 
 
 def reliefs(bands: Bands) -> list[Relief]:
-    """Grey values in 1/255, and heights (`height`, else `ndsm`) in 0.25 m where there are some.
+    """Return grey values in 1/255, and heights (`height`, else `ndsm`) in 0.25 m if there are any.
 
-    Steps are absolute, so that every tile of a scene falls into the same ones.
+    Steps are absolute, so that they are the same in all tiles of a scene.
     """
-    found = [Relief("grey", np.rint(bands.grey() * GREY_LEVELS).astype(np.int64), 1 / GREY_LEVELS, 0.0)]
+    result = [Relief("grey", np.rint(bands.grey() * GREY_LEVELS).astype(np.int64), 1 / GREY_LEVELS, 0.0)]
     for role in _heights(bands):
         steps = np.floor(bands.pick(role)[0] / HEIGHT_STEP_M).astype(np.int64)
         lowest = int(steps.min())
-        found.append(Relief(role, steps - lowest, HEIGHT_STEP_M, lowest * HEIGHT_STEP_M))
-    return found
+        result.append(Relief(role, steps - lowest, HEIGHT_STEP_M, lowest * HEIGHT_STEP_M))
+    return result
 
 
 @dataclass(frozen=True)
 class DifferentialProfile:
-    """What openings (bright parts) and closings (dark parts) by reconstruction with growing disks take away, step by step.
+    """What openings (bright regions) and closings (dark regions) by reconstruction with growing disks remove, step by step.
 
     Columns: the value itself; value − opening by the first disk, first − second opening, …; the same for closings.
     Source: Pesaresi and Benediktsson 2001; Benediktsson, Palmason and Sveinsson 2005. Theirs is `largest_px=None`, in
-    which a part may be held by something beyond any halo.
+    which a value may depend on pixels beyond any halo.
     """
 
     name: str = "differential_profile"
@@ -67,20 +67,20 @@ class DifferentialProfile:
 
     @property
     def halo_px(self) -> int:
-        """Enough for exact values."""
+        """Pixels around a site within which values are exact."""
         return max(self.largest_px - 1, max(self.radii_px))
 
     def columns(self, bands: Bands) -> list[str]:
-        """Names of the columns."""
+        """Return the names of the columns."""
         one = ["", *(f".{side}{radius}" for side in SIDES for radius in self.radii_px)]
         return [source + column for source in _sources(bands) for column in one]
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
-        """(F, h, w) float32 at the sites, grey values 0–1 and metres."""
+    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+        """Return (F, h, w) float32 at the sites, grey values 0–1 and metres."""
         parts = []
         for relief in reliefs(bands):
             bright, dark = (
-                differences(opened_by_disks(levels, self.radii_px, largest_px=self.largest_px, stride_px=stride_px))
+                differences(open_by_disks(levels, self.radii_px, largest_px=self.largest_px, stride_px=stride_px))
                 for levels in (relief.levels, relief.levels.max() - relief.levels)
             )
             own = relief.values(at_sites(relief.levels, stride_px))[None]
@@ -90,10 +90,10 @@ class DifferentialProfile:
 
 @dataclass(frozen=True)
 class AttributeProfile:
-    """Bright and dark parts kept only from a certain area, length or contrast on: openings and closings of one tree.
+    """Bright and dark regions kept from a certain area, length or contrast on: openings and closings of one tree.
 
     areas_px : pixels. extents_px : longer side of the upright bounding box in pixels. deviations : standard deviation
-    of the levels within the part, in 1/255 of grey and in steps of 0.25 m (a thinning: parts within may stay).
+    of the levels within the region, in 1/255 of grey and in steps of 0.25 m (a thinning: regions inside may stay).
     Columns: the value itself, then the filtered values. Source: Dalla Mura et al. 2010.
     """
 
@@ -105,29 +105,29 @@ class AttributeProfile:
 
     @property
     def halo_px(self) -> int:
-        """Enough for exact values."""
+        """Pixels around a site within which values are exact."""
         return self.largest_px - 1
 
     def columns(self, bands: Bands) -> list[str]:
-        """Names of the columns."""
-        asked = [("area", self.areas_px), ("extent", self.extents_px), ("deviation", self.deviations)]
-        one = [f".{side}.{kind}{limit:g}" for side in SIDES for kind, limits in asked for limit in limits]
+        """Return the names of the columns."""
+        limits_by_kind = [("area", self.areas_px), ("extent", self.extents_px), ("deviation", self.deviations)]
+        one = [f".{side}.{kind}{limit:g}" for side in SIDES for kind, limits in limits_by_kind for limit in limits]
         return [source + column for source in _sources(bands) for column in ["", *one]]
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
-        """(F, h, w) float32 at the sites, grey values 0–1 and metres."""
+    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+        """Return (F, h, w) float32 at the sites, grey values 0–1 and metres."""
         parts = []
         for relief in reliefs(bands):
             highest = relief.levels.max()
-            bright = self.opened(relief.levels, stride_px)
-            dark = highest - self.opened(highest - relief.levels, stride_px)
+            bright = self.open_levels(relief.levels, stride_px)
+            dark = highest - self.open_levels(highest - relief.levels, stride_px)
             own = at_sites(relief.levels, stride_px)[None]
             parts += [relief.values(part) for part in (own, bright, dark)]
         return np.concatenate(parts)
 
-    def opened(self, levels: NDArray[np.int64], stride_px: int = 1) -> NDArray[np.int64]:
-        """Levels at the sites with the parts gone that have less than each limit, (limits, h, w)."""
-        tree = MaxTree.grow(levels)
+    def open_levels(self, levels: NDArray[np.int64], stride_px: int = 1) -> NDArray[np.int64]:
+        """Return levels at the sites without the regions below each limit, (limits, h, w)."""
+        tree = MaxTree.build(levels)
         area, extent = tree.area(), tree.extent()
         keep = [area >= limit for limit in self.areas_px]
         keep += [extent >= limit for limit in self.extents_px]
@@ -135,31 +135,31 @@ class AttributeProfile:
             deviation = tree.deviation()
             keep += [deviation >= limit for limit in self.deviations]
         large = extent >= self.largest_px
-        return _at_sites(tree, tree.filtered(np.stack(keep, axis=1) | large[:, None]), stride_px)
+        return _at_sites(tree, tree.filter_levels(np.stack(keep, axis=1) | large[:, None]), stride_px)
 
 
-def opened_by_disks(
+def open_by_disks(
     levels: NDArray[np.int64], radii_px: Sequence[int], *, largest_px: int | None = LARGEST_PX, stride_px: int = 1
 ) -> NDArray[np.int64]:
-    """The levels (h, w), then their openings by reconstruction with disks, at the sites, (1 + radii, h, w).
+    """Return the levels (h, w), then their openings by reconstruction with disks, at the sites, (1 + radii, h, w).
 
-    largest_px : parts of this length and more stay whether a disk fits into them or not; None: the plain opening.
-    Neighbours are the four next pixels; beyond the edge nothing stands in a disk's way.
+    largest_px : regions of this length and more stay whether a disk fits into them or not; None: the plain opening.
+    Neighbours are the four next pixels; pixels beyond the edge do not limit a disk.
     """
-    tree = MaxTree.grow(levels)
+    tree = MaxTree.build(levels)
     keep = None if largest_px is None else tree.extent() >= largest_px
     narrow = levels.astype(np.min_scalar_type(int(levels.max())))  # bytes are compared ten times as fast
-    opened = [tree.reconstructed(marker, keep) for marker in eroded_by_disks(narrow, radii_px)]
+    opened = [tree.reconstruct(marker, keep) for marker in erode_by_disks(narrow, radii_px)]
     return _at_sites(tree, np.stack([tree.level, *opened], axis=1), stride_px)
 
 
 def differences(profile: NDArray[np.int64]) -> NDArray[np.int64]:
-    """What each step of a profile of openings took away, (F + 1, h, w) → (F, h, w), ≥ 0."""
+    """Return what each step of a profile of openings removed, (F + 1, h, w) → (F, h, w), ≥ 0."""
     return profile[:-1] - profile[1:]
 
 
-def eroded_by_disks(image: NDArray[Any], radii_px: Sequence[int]) -> list[NDArray[Any]]:
-    """The lowest value within each radius, for all radii together; only pixels of the image count.
+def erode_by_disks(image: NDArray[Any], radii_px: Sequence[int]) -> list[NDArray[Any]]:
+    """Return the lowest value within each radius, for all radii together; only pixels of the image count.
 
     A disk is a pile of rows: minima along rows are made once, one pixel wider at a time.
     """
@@ -181,7 +181,7 @@ def eroded_by_disks(image: NDArray[Any], radii_px: Sequence[int]) -> list[NDArra
 
 
 def _at_sites(tree: MaxTree, levels: NDArray[np.int64], stride_px: int) -> NDArray[np.int64]:
-    """Levels of the nodes (m, F) as images of the sites, (F, h, w)."""
+    """Return levels of the nodes (m, F) as images of the sites, (F, h, w)."""
     return np.moveaxis(np.take(levels, at_sites(tree.node_of, stride_px), axis=0), -1, 0)
 
 

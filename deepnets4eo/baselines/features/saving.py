@@ -1,6 +1,6 @@
-"""Features in a run: by name where the name says all, with their files where they have learned something.
+"""Features in a run: by name where the name is enough, with their files where they have learned weights.
 
-Takes features; gives plain values and file names, and the features back.
+Takes features; returns plain values and file names, and makes the features again from these.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ LEARNED = {"deep": "deepnets4eo.baselines.features.deep:DeepFeatures"}  # kind â
 
 @runtime_checkable
 class LearnedFeature(Feature, Protocol):
-    """A feature whose numbers do not follow from its name, e.g. a frozen network's."""
+    """A feature whose values depend on weights as well as on its name, e.g. those of a frozen network."""
 
     kind: str
 
     def describe(self) -> dict[str, Any]:
-        """Plain values from which the class method `restore(folder, description)` makes it again."""
+        """Return plain values from which the class method `restore(folder, description)` makes it again."""
 
     def save(self, folder: Path) -> list[str]:
-        """Write what was learned; returns the files' names."""
+        """Write the weights; returns the files' names."""
 
 
 def describe_features(features: Sequence[Feature]) -> list[str | dict[str, Any]]:
-    """Names, and descriptions with their kind for learned features."""
+    """Return names, and for learned features descriptions with their kind."""
     return [
         {"kind": feature.kind} | feature.describe() if isinstance(feature, LearnedFeature) else feature.name
         for feature in features
@@ -43,7 +43,7 @@ def save_features(features: Sequence[Feature], folder: Path) -> list[str]:
 
 
 def restore_features(described: Sequence[str | Mapping[str, Any]], folder: Path) -> tuple[Feature, ...]:
-    """The features that were described and saved. Errors: RunError for a kind that this version does not know."""
+    """Make the features that were described and saved. Errors: RunError for a kind that this version does not have."""
     return tuple(_restore(one, folder) for one in described)
 
 

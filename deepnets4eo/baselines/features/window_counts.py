@@ -1,6 +1,6 @@
 """How often each code occurs in the window around each site, by running sums of several codes at a time.
 
-Takes an image of small whole numbers; gives counts at the sites. A window is cut where it leaves the image.
+Takes an image of small whole numbers; returns counts at the sites. A window is cut at the border of the image.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Codes, Indices
-
+Codes = NDArray[np.unsignedinteger]
+Indices = NDArray[np.int64]
 WORD_BITS = 64
 
 
@@ -25,7 +25,7 @@ class Windows:
 
     @classmethod
     def around_sites(cls, shape: tuple[int, int], side_px: int, stride_px: int) -> Windows:
-        """Windows of an odd side in pixels around the sites of a stride, cut at the border of an image."""
+        """Make windows of an odd side in pixels around the sites of a stride, cut at the border of an image."""
         ranges = []
         for length in shape:
             middle = np.arange(stride_px // 2, length, stride_px)
@@ -43,22 +43,22 @@ class Windows:
         heights, widths = (stop - start for start, stop in (self.rows, self.cols))
         return heights[:, None] * widths
 
-    def shortened(self, rows: int, cols: int) -> Windows:
-        """Windows that end so many rows and columns earlier."""
+    def shorten(self, rows: int, cols: int) -> Windows:
+        """Return windows that end `rows` rows and `cols` columns earlier."""
         ends = [np.maximum(stop - by, start) for (start, stop), by in ((self.rows, rows), (self.cols, cols))]
         return Windows((self.rows[0], ends[0]), (self.cols[0], ends[1]))
 
     def strips(self, max_sites: int) -> Iterator[tuple[slice, slice, Windows]]:
-        """Parts of at most max_sites (or one row of them): rows of sites, rows of the image, windows in these."""
+        """Yield blocks of at most max_sites (or one row of them): rows of sites, rows of the image, windows in these."""
         rows = max(max_sites // max(len(self.cols[0]), 1), 1)
         for first in range(0, len(self.rows[0]), rows):
-            starts, stops = (places[first : first + rows] for places in self.rows)
+            starts, stops = (bounds[first : first + rows] for bounds in self.rows)
             top, bottom = int(starts[0]), int(stops.max())
             yield slice(first, first + rows), slice(top, bottom), Windows((starts - top, stops - top), self.cols)
 
 
 def window_counts(codes: Codes, windows: Windows) -> Iterator[tuple[Indices, NDArray[np.float32]]]:
-    """Counts of all codes that occur, a few at a time: (n codes, (n, rows of sites, columns of sites) float32).
+    """Yield counts of all codes that occur, a few at a time: (n codes, (n, rows of sites, columns of sites) float32).
 
     codes : (h, w). Memory: two planes of 8 bytes a pixel, and n counts a site.
 
@@ -79,13 +79,13 @@ def window_counts(codes: Codes, windows: Windows) -> Iterator[tuple[Indices, NDA
         table[some] = np.uint64(1) << shifts
         sums = _box_sums(codes, table, windows)
         counts = np.empty((len(some), *windows.shape), np.float32)
-        for place, shift in enumerate(shifts):
-            counts[place] = (sums >> shift) & mask
+        for index, shift in enumerate(shifts):
+            counts[index] = (sums >> shift) & mask
         yield some, counts
 
 
 def _box_sums(codes: Codes, table: NDArray[np.uint64], windows: Windows) -> NDArray[np.uint64]:
-    """Sums of the words of codes over windows; running sums may wrap around, their differences are right all the same."""
+    """Return sums of the words of codes over windows; running sums may overflow, their differences are correct."""
     running = np.zeros((codes.shape[0] + 1, codes.shape[1]), np.uint64)
     for row, line in enumerate(codes):  # twice as fast as numpy's cumsum down the columns
         np.add(running[row], table[line], out=running[row + 1])

@@ -1,4 +1,4 @@
-"""Detectors of small things: a mixture of part templates over HOG, and its detections."""
+"""Detectors of small objects: a mixture of part templates over HOG, and its detections."""
 
 from deepnets4eo.baselines.parts.detector import PartDetector
 from deepnets4eo.baselines.parts.references import reference_outlines, reference_polygons

@@ -1,7 +1,4 @@
-"""Templates in a file: safetensors, checked on reading.
-
-Refuses files that are damaged or hold something else.
-"""
+"""Templates in a file: safetensors, checked on reading."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from deepnets4eo.files import atomic_write
 
 BANK = "templates.safetensors"
 HOG = 31
-PLAIN = {"things": np.float64, "component": np.int64, "sizes": np.int64, "cell_px": np.int64, "weights": np.float32,
+ARRAYS = {"things": np.float64, "component": np.int64, "sizes": np.int64, "cell_px": np.int64, "weights": np.float32,
          "bias": np.float32, "slope": np.float32, "offset": np.float32}  # fmt: skip
 
 
@@ -36,7 +33,7 @@ def save_bank(bank: TemplateBank, path: Path) -> None:
 
 
 def load_bank(path: Path) -> TemplateBank:
-    """Read a bank. Errors: RunError."""
+    """Read a bank. Errors: RunError for a file that is damaged or has no templates."""
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
@@ -44,16 +41,16 @@ def load_bank(path: Path) -> TemplateBank:
         arrays = load_file(path)
     except (SafetensorError, OSError) as error:
         raise RunError(f"{path} cannot be read: {error}. Copy the run again.") from error
-    missing = sorted(set(PLAIN) - set(arrays))
+    missing = sorted(set(ARRAYS) - set(arrays))
     if missing:
-        raise RunError(f"{path} holds no templates: {', '.join(missing)} are missing. Copy the run again.")
-    wrong = sorted(name for name, dtype in PLAIN.items() if arrays[name].dtype != dtype)
+        raise RunError(f"{path} has no templates: {', '.join(missing)} are missing. Copy the run again.")
+    wrong = sorted(name for name, dtype in ARRAYS.items() if arrays[name].dtype != dtype)
     shapes = Shapes(arrays["things"], arrays["component"], arrays["sizes"], int(arrays["cell_px"][0]))
     count = len(shapes)
     fits = not wrong and shapes.things.shape == (count, 3) and shapes.sizes.shape == (count, 2) and count > 0
     fits = fits and all(len(arrays[name]) == count for name in ("component", "weights", "bias", "slope", "offset"))
     if not fits or arrays["weights"].shape != (count, HOG, *shapes.frame):
-        raise RunError(f"{path} holds templates that do not fit one another {wrong or ''}. Copy the run again.")
+        raise RunError(f"{path} has templates that do not fit one another {wrong or ''}. Copy the run again.")
     parts = None
     if all(f"parts.{name}" in arrays for name in PARTS):
         parts = PartModels(**{name: arrays[f"parts.{name}"] for name in PARTS})

@@ -1,6 +1,6 @@
-"""Deformable parts: small templates at half the cell size that may leave their place, at a price quadratic in the way.
+"""Deformable parts: small templates at half the cell size that may move, at a cost quadratic in the distance.
 
-Takes fine cells; gives what parts add to a template's score, and where they lie. Trusts its input.
+Takes fine cells; returns what parts add to a template's score, and their positions. Inputs are not checked.
 Source: Felzenszwalb, Girshick, McAllester, Ramanan, PAMI 32(9), 2010, section 3 (scores) and 5.2 (first parts).
 """
 
@@ -11,17 +11,16 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage, Indices, Vectors
-from deepnets4eo.baselines.parts.templates import MOVE_SCALE, PartModels, TemplateBank, correlate
+from deepnets4eo.baselines.parts.templates import MOVE_SCALE, Cells, Indices, PartModels, TemplateBank, correlate
 
-REACH = 3  # fine cells that a part may leave its place by, along rows and along columns
-COVERED = 0.8  # share of a thing's area that its parts cover together
+REACH = 3  # fine cells by which a part may move, along rows and along columns
+COVERED = 0.8  # share of an object's area that its parts cover together
 SMALLEST = 3  # side of a part in fine cells
 SPRING = (0.02, 0.0, 0.02, 0.0)  # of the first parts: cost of y², y, x², x
 
 
 def first_parts(bank: TemplateBank, count: int) -> PartModels:
-    """Parts where a template's positive weights are strongest, one after the other, none on another's place."""
+    """Return parts where a template's positive weights are strongest, one after the other, without overlap."""
     shapes = bank.shapes
     area = 4 * float(np.median(shapes.things[:, 0] * shapes.things[:, 1])) / shapes.cell_px**2
     side = min(max(SMALLEST, round(math.sqrt(COVERED * area / count))), 2 * int(shapes.sizes.min()))
@@ -43,10 +42,10 @@ def first_parts(bank: TemplateBank, count: int) -> PartModels:
     return PartModels(weights, anchors, springs.copy())
 
 
-def part_scores(fine: FloatImage, bank: TemplateBank, shape: tuple[int, int], threads: int = 1) -> FloatImage:
-    """What parts add to the scores of frames that begin half a frame before the cells, (T, *shape) float32.
+def part_scores(fine: Cells, bank: TemplateBank, shape: tuple[int, int], threads: int = 1) -> Cells:
+    """Return what parts add to the scores of frames that begin half a frame before the cells, (T, *shape) float32.
 
-    fine : (31, R, C) of half the side. Each part takes its best place, response less cost: a distance transform bounded
+    fine : (31, R, C) of half the side. Each part takes its best position, response less cost: a distance transform bounded
     by `REACH`, one axis after the other, at every second fine cell only. Memory: 4 T P bytes a fine cell.
     """
     parts, frame = bank.parts, bank.shapes.frame
@@ -63,16 +62,16 @@ def part_scores(fine: FloatImage, bank: TemplateBank, shape: tuple[int, int], th
         down, right = parts.anchors[template, part]
         spring = parts.springs[template, part]
         part_of = response[number, down:, right:]
-        across = _best_along(part_of, spring[2:], shape[1], axis=1)
-        total[template] += _best_along(across, spring[:2], shape[0], axis=0)
+        across = _max_along(part_of, spring[2:], shape[1], axis=1)
+        total[template] += _max_along(across, spring[:2], shape[0], axis=0)
     return total
 
 
 def align_parts(crops: Vectors, parts: PartModels, template: int) -> tuple[Vectors, Vectors]:
-    """Where the parts of one template lie in crops, and their HOG there.
+    """Return HOG of the parts of one template at their best positions in crops, (M, P · 31 · p · p), and y², y, x², x (M, P · 4).
 
-    crops : (M, 31, 2 h + 2 REACH, 2 w + 2 REACH) fine cells of a template's frame in use, with room around.
-    parts : anchors counted from that frame's corner. returns : (M, P · 31 · p · p), and (M, P · 4) y², y, x², x.
+    crops : (M, 31, 2 h + 2 REACH, 2 w + 2 REACH) fine cells of a template's used frame, with a margin.
+    parts : anchors counted from that frame's corner.
     """
     size = len(crops)
     features, moves = [], []
@@ -94,13 +93,13 @@ def align_parts(crops: Vectors, parts: PartModels, template: int) -> tuple[Vecto
 
 
 def part_vectors(crops: Vectors, parts: PartModels, template: int) -> Vectors:
-    """What an SVM learns parts and springs from: HOG where the parts lie, and the price of their moves, (M, …)."""
+    """Return what an SVM learns parts and springs from: HOG at the parts' positions, and the cost of their moves, (M, …)."""
     features, moves = align_parts(crops, parts, template)
     return np.concatenate([features, -moves * np.float32(MOVE_SCALE)], axis=1)
 
 
-def _best_along(response: FloatImage, spring: NDArray[np.float32], length: int, *, axis: int) -> FloatImage:
-    """Largest response less cost over all moves along one axis, at every second fine cell."""
+def _max_along(response: Cells, spring: NDArray[np.float32], length: int, *, axis: int) -> Cells:
+    """Return the largest response less cost over all moves along one axis, at every second fine cell."""
     best = None
     for step in range(-REACH, REACH + 1):
         start = REACH + step
@@ -112,6 +111,6 @@ def _best_along(response: FloatImage, spring: NDArray[np.float32], length: int, 
     return best
 
 
-def in_use(parts: PartModels, corner: Indices) -> PartModels:
-    """The same parts with anchors counted from the corner of what is in use of the frame. corner : (T, 2) cells."""
+def in_used_frame(parts: PartModels, corner: Indices) -> PartModels:
+    """Return the same parts with anchors counted from the corner of the used part of the frame. corner : (T, 2) cells."""
     return PartModels(parts.weights, parts.anchors - 2 * corner[:, None], parts.springs)

@@ -1,6 +1,6 @@
 """From a grey image to boxes: templates correlated at several scales, local maxima, suppression.
 
-Takes an image and a bank of templates; gives boxes, their probability and their sub-category. Trusts its input.
+Takes an image and a bank of templates; returns boxes, their probability and their sub-category. Inputs are not checked.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from deepnets4eo.arrays import Boxes, FloatImage, Indices
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
 from deepnets4eo.baselines.parts.deformable import part_scores
 from deepnets4eo.baselines.parts.settings import PartSettings
-from deepnets4eo.baselines.parts.templates import TemplateBank, correlate, padded
-from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.polygons.boxes import outlines, suppress
+from deepnets4eo.baselines.parts.templates import Cells, Indices, TemplateBank, correlate, pad_half_frame
+from deepnets4eo.polygons.boxes import Boxes, outlines, suppress
+
+Grey = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,13 @@ class Detections:
     def __len__(self) -> int:
         return len(self.boxes)
 
-    def take(self, places: NDArray[np.int64] | NDArray[np.bool_]) -> Detections:
-        """Some of them."""
-        return Detections(self.boxes[places], self.score[places], self.template[places])
+    def take(self, rows: NDArray[np.int64] | NDArray[np.bool_]) -> Detections:
+        """Return some of them."""
+        return Detections(self.boxes[rows], self.score[rows], self.template[rows])
 
     @classmethod
-    def together(cls, parts: list[Detections]) -> Detections:
-        """Several in one."""
+    def concatenate(cls, parts: list[Detections]) -> Detections:
+        """Join several into one."""
         if not parts:
             return cls(np.zeros((0, 5)), np.zeros(0, np.float32), np.zeros(0, np.int64))
         boxes = np.concatenate([part.boxes for part in parts])
@@ -45,13 +46,12 @@ class Detections:
         return cls(boxes, score, np.concatenate([part.template for part in parts]))
 
     def best(self, max_iou: float) -> Detections:
-        """Without those that overlap a better one by more than `max_iou`."""
+        """Return those that overlap no better one by more than `max_iou`."""
         return self.take(suppress(outlines(self.boxes), self.score.astype(np.float64), max_iou))
 
 
-@name_missing_extra()
-def resized(grey: FloatImage, scale: float) -> tuple[FloatImage, tuple[float, float]]:
-    """An image resized without aliasing, and the factor along rows and columns that rounding left."""
+def resize(grey: Grey, scale: float) -> tuple[Grey, tuple[float, float]]:
+    """Return an image resized without aliasing, and the exact factors along rows and columns after rounding."""
     import torch
 
     shape = max(1, round(grey.shape[0] * scale)), max(1, round(grey.shape[1] * scale))
@@ -63,13 +63,13 @@ def resized(grey: FloatImage, scale: float) -> tuple[FloatImage, tuple[float, fl
 
 
 def logits(
-    cells: FloatImage, bank: TemplateBank, settings: PartSettings, *, fine: FloatImage | None = None, threads: int = 1
-) -> FloatImage:
-    """Logit of each template's probability, (T, rows, columns), of frames that begin half a frame before the cells.
+    cells: Cells, bank: TemplateBank, settings: PartSettings, *, fine: Cells | None = None, threads: int = 1
+) -> Cells:
+    """Return the logit of each template's probability, (T, rows, columns), of frames that begin half a frame before the cells.
 
     fine : cells of half the side, needed where templates have parts.
     """
-    room = padded(cells, bank.shapes.frame)
+    room = pad_half_frame(cells, bank.shapes.frame)
     scores = correlate(room, bank.weights, normalised=settings.score == "ncc", threads=threads)
     if settings.score == "svm":
         scores += bank.bias[:, None, None]
@@ -80,31 +80,31 @@ def logits(
     return scores
 
 
-def peaks(scores: FloatImage, least: float) -> tuple[Indices, Indices, Indices]:
-    """Template, row and column of the local maxima over 3 × 3 cells and all templates that reach `least`."""
+def local_maxima(scores: Cells, least: float) -> tuple[Indices, Indices, Indices]:
+    """Return template, row and column of the local maxima over 3 × 3 cells and all templates that reach `least`."""
     best = scores.max(axis=0)
     top = (best >= least) & (best == ndimage.maximum_filter(best, 3, mode="nearest"))
     rows, cols = np.nonzero(top)
     return scores[:, rows, cols].argmax(axis=0), rows, cols
 
 
-def find(
-    grey: FloatImage, bank: TemplateBank, settings: PartSettings, *, least: float, scale: float = 1.0, threads: int = 1
+def find_objects(
+    grey: Grey, bank: TemplateBank, settings: PartSettings, *, least: float, scale: float = 1.0, threads: int = 1
 ) -> Detections:
-    """Candidates of one image with a logit of at least `least`, suppressed; boxes in its pixels.
+    """Return detections in one image with a logit of at least `least`, suppressed; boxes in its pixels.
 
     scale : factor that brings the image to the pixels of training. Memory: 4 T bytes a cell and scale.
     """
-    shapes, found = bank.shapes, []
+    shapes, detections = bank.shapes, []
     for factor in settings.scales:
-        image, exact = resized(grey, factor * scale)
+        image, exact = resize(grey, factor * scale)
         cells = felzenszwalb_cells(image, shapes.cell_px)
         if not cells.size:
             continue
         fine = felzenszwalb_cells(image, shapes.cell_px // 2) if bank.parts is not None else None
         scores = logits(cells, bank, settings, fine=fine, threads=threads)
-        template, rows, cols = peaks(scores, least)
+        template, rows, cols = local_maxima(scores, least)
         start = np.array(shapes.frame) // 2
         boxes = shapes.boxes(template, rows - start[0], cols - start[1], exact)
-        found.append(Detections(boxes, scores[template, rows, cols], template))
-    return Detections.together(found).best(settings.max_iou)
+        detections.append(Detections(boxes, scores[template, rows, cols], template))
+    return Detections.concatenate(detections).best(settings.max_iou)

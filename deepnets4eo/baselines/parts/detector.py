@@ -1,7 +1,6 @@
-"""A detector of cars and the like: a mixture of part templates over HOG, and the map painted from what it finds.
+"""A detector of cars and similar objects: a mixture of part templates over HOG, and the map made from its detections.
 
-Takes scenes with labels (or outlines) to learn from; gives boxes as polygons, or probabilities as any segmenter.
-Refuses scenes that show nothing of the class, and to detect before it has learned.
+Takes scenes with labels (or outlines) for training; returns boxes as polygons, or probabilities as any segmenter.
 """
 
 from __future__ import annotations
@@ -19,10 +18,10 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.parts.bank_file import BANK, load_bank, save_bank
-from deepnets4eo.baselines.parts.detection import Detections, find
-from deepnets4eo.baselines.parts.learning import fit_samples
+from deepnets4eo.baselines.parts.detection import Detections, find_objects
+from deepnets4eo.baselines.parts.learning import train_templates
 from deepnets4eo.baselines.parts.references import references
-from deepnets4eo.baselines.parts.scene_detection import as_frame, detect_scene
+from deepnets4eo.baselines.parts.scene_detection import detect_scene, to_geodataframe
 from deepnets4eo.baselines.parts.settings import PartSettings
 from deepnets4eo.baselines.parts.templates import TemplateBank
 from deepnets4eo.baselines.parts.windows import training_windows
@@ -42,21 +41,45 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CORE_PX = 768
-WIDTH_CELLS = 5  # of a thing of median width, where the cell is not given
+WIDTH_CELLS = 5  # across an object of median width, where the cell is not given
 CELLS_PX = (3, 8)
-LARGEST = 1.25  # the largest thing looked for, in median diagonals
+LARGEST = 1.25  # the largest object to detect, in median diagonals
 
 
 class PartDetector(TileSegmenter):
     """Discriminatively trained mixture of part templates (DtMM).
 
-    Things are sorted into sub-categories by their aspect ratio; each has a template at evenly spread headings, a linear
-    SVM over HOG cells trained on things turned to that heading and on background mined where it fails. As a segmenter:
-    inside the boxes found, the class has the box's probability and the others share what is left equally; elsewhere
-    the class has none and the others share all, so only the class itself is worth scoring.
+    Objects are sorted into sub-categories by their aspect ratio; each has a template at evenly spread headings, a linear
+    SVM over HOG cells trained on objects rotated to that heading and on background from its false alarms. As a segmenter:
+    inside a detected box, the class has the box's probability and the others share the rest equally; elsewhere the
+    class has 0 and the others share all, so only the scores of the class itself are meaningful.
 
     Sources: Randrianarivo, Le Saux, Crucianu, Ferecatu, 2015; Felzenszwalb et al., PAMI 32(9), 2010.
 
+    Parameters
+    ----------
+    inputs
+        Layers and bands of the images.
+    legend
+        The classes.
+    settings
+        How templates are made, trained and applied, by default `PartSettings()`.
+    class_name
+        The class that is detected.
+    bands
+        Layer → names of its bands, for files without names.
+    tiling
+        How scenes are cut for prediction, by default with a halo that suffices for the templates.
+    bank
+        Trained templates.
+
+    Raises
+    ------
+    InputError
+        By `fit` where no object can be used for training, and before `fit` by `detect` and `save`.
+
+    Examples
+    --------
     >>> from deepnets4eo.segmenters.inputs import LayerInput
     >>> layer = LayerInput(("red", "green", "blue"), (0.0,) * 3, (1.0,) * 3, 0.0, 255.0)
     >>> PartDetector(InputSpec({"image": layer}), Legend.load("isprs")).class_name
@@ -98,33 +121,33 @@ class PartDetector(TileSegmenter):
         """
         if class_name is not None:
             self.class_name = self.legend.names[self.legend.index(class_name)]
-        known = references(scenes, self.legend, self.class_name, outlines)
-        boxes = np.concatenate([one.boxes[one.usable] for one in known])
+        reference_boxes = references(scenes, self.legend, self.class_name, outlines)
+        boxes = np.concatenate([one.boxes[one.usable] for one in reference_boxes])
         if not len(boxes):
             raise InputError(
-                f"none of the {sum(len(one.boxes) for one in known)} regions of {self.class_name!r} is whole: all touch "
-                "the edge, or several hang together. Give larger scenes, or outlines."
+                f"none of the {sum(len(one.boxes) for one in reference_boxes)} regions of {self.class_name!r} is whole: all touch "
+                "the edge, or are several in one. Give larger scenes, or outlines."
             )
         reach_px = self._plan(boxes)
         windows = training_windows(
             scenes,
-            known,
+            reference_boxes,
             self.inputs,
             self.grey,
             margin_px=reach_px,
             max_windows=self.settings.max_windows,
             rng=np.random.default_rng(seed),
         )
-        learned = fit_samples(windows, self.settings, self._cell_px(boxes), seed)
-        self.bank, self.history = learned.bank, learned.history
+        trained = train_templates(windows, self.settings, self._cell_px(boxes), seed)
+        self.bank, self.history = trained.bank, trained.history
         return self
 
     def detect(
         self, scene: Scene, *, min_score: float | None = None, progress: Callable[[float], None] | None = None
     ) -> gpd.GeoDataFrame:
-        """Find things in a scene of any size, tile by tile; things on a seam are found once.
+        """Detect objects in a scene of any size, tile by tile; objects on a seam are returned once.
 
-        min_score : probability from which on there is a detection; the settings' own where not given.
+        min_score : probability from which there is a detection, by default that of the settings.
         returns : GeoDataFrame in the scene's CRS, best first: `id` text, `class` text, `score` float64 (probability),
         `component` int64, `length_m`, `width_m` (pixels without a CRS), `heading_deg`, `geometry` rectangles.
         Errors: RunError where the scene does not fit. Memory: one tile and all detections.
@@ -132,7 +155,7 @@ class PartDetector(TileSegmenter):
         self.inputs.check(scene)
         found_gsd, own_gsd = scene_gsd_m(scene), self.inputs.gsd_m
         scale = found_gsd / own_gsd if found_gsd and own_gsd else 1.0
-        found = detect_scene(
+        detections = detect_scene(
             scene,
             self.inputs,
             self.tiling,
@@ -140,27 +163,27 @@ class PartDetector(TileSegmenter):
             max_iou=self.settings.max_iou,
             progress=progress,
         )
-        return self._frame(found, scene.grid)
+        return self._frame(detections, scene.grid)
 
-    def label(self, image: FloatImage, margin_px: int) -> FloatImage:
-        """Probabilities of one prepared image, painted from the boxes found in it."""
-        found = self._find(self.grey(image), None, 1.0)
-        chance = paint(found.boxes, _chance(found), (image.shape[1], image.shape[2]))
-        height, width = chance.shape
-        chance = chance[margin_px : height - margin_px, margin_px : width - margin_px]
+    def label(self, image: Image, margin_px: int) -> Image:
+        """Return probabilities of one prepared image, from the boxes detected in it."""
+        detections = self._find(self.grey(image), None, 1.0)
+        probability = paint(detections.boxes, _probabilities(detections), (image.shape[1], image.shape[2]))
+        height, width = probability.shape
+        probability = probability[margin_px : height - margin_px, margin_px : width - margin_px]
         count = self.legend.num_classes
-        others = (1 - chance) / np.float32(max(1, count - 1))
+        others = (1 - probability) / np.float32(max(1, count - 1))
         out = np.repeat(others[None], count, axis=0)
-        out[self.legend.index(self.class_name)] = chance if count > 1 else 1
+        out[self.legend.index(self.class_name)] = probability if count > 1 else 1
         return np.asarray(out, np.float32)
 
-    def grey(self, image: FloatImage) -> FloatImage:
-        """The grey image that templates see, (h, w) float32, 0 to 1, of a prepared one (C, h, w)."""
+    def grey(self, image: Image) -> Image:
+        """Return the grey image that templates are applied to, (h, w) float32, 0 to 1, of a prepared one (C, h, w)."""
         bands: Bands = self.to_physical_units(image)
         return bands.grey()
 
     def describe(self) -> dict[str, Any]:
-        """Plain values from which `restore` makes the same detector again."""
+        """Return plain values from which `restore` makes the same detector again."""
         return super().describe() | {"class_name": self.class_name, "settings": self.settings.to_dict()}
 
     def save(self, folder: str | Path) -> list[str]:
@@ -172,40 +195,42 @@ class PartDetector(TileSegmenter):
     def restore(
         cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
     ) -> PartDetector:
-        """The detector that `save` wrote. Errors: RunError for a file that is damaged or holds no templates."""
+        """Make the detector that `save` wrote. Errors: RunError for a file that is damaged or has no templates."""
         settings = PartSettings.from_dict(description["settings"])
         bank = load_bank(folder / BANK)
         if (bank.parts is None) != (settings.parts == 0):
-            raise RunError(f"{folder / BANK} does not hold the {settings.parts} parts a template that its card names.")
+            raise RunError(f"{folder / BANK} does not have the {settings.parts} parts a template of its card.")
         own: dict[str, Any] = {"class_name": description["class_name"], "bands": description["bands"]}
         return cls(inputs, legend, settings=settings, tiling=tiling, bank=bank, **own)
 
     def _trained(self) -> TemplateBank:
         if self.bank is None:
-            raise InputError("the part detector has not learned anything yet. Call fit(scenes) first, or load a run.")
+            raise InputError("the part detector is not trained. Call fit(scenes) first, or load a run.")
         return self.bank
 
     def _find(self, grey: FloatImage, min_score: float | None, scale: float) -> Detections:
         least = self.settings.min_score if min_score is None else min_score
-        return find(grey, self._trained(), self.settings, least=_logit(least), scale=scale)
+        return find_objects(grey, self._trained(), self.settings, least=_logit(least), scale=scale)
 
-    def _frame(self, found: Detections, grid: Grid) -> gpd.GeoDataFrame:
-        component = self._trained().shapes.component[found.template]
-        return as_frame(found, _chance(found).astype(np.float64), component, self.class_name, grid)
+    def _frame(self, detections: Detections, grid: Grid) -> gpd.GeoDataFrame:
+        component = self._trained().shapes.component[detections.template]
+        return to_geodataframe(
+            detections, _probabilities(detections).astype(np.float64), component, self.class_name, grid
+        )
 
     def _cell_px(self, boxes: NDArray[np.float64]) -> int:
         if self.settings.cell_px is not None:
             return self.settings.cell_px
         smallest, largest = CELLS_PX
         own = min(max(round(float(np.median(boxes[:, 3])) / WIDTH_CELLS), smallest), largest)
-        return own if not self.settings.parts else 2 * own  # the parts see what is fine
+        return own if not self.settings.parts else 2 * own  # the parts use finer cells
 
     def _plan(self, boxes: NDArray[np.float64]) -> int:
-        """Reach of the templates, and a tiling whose halo holds it where none was given."""
+        """Return the reach of the templates, and set a tiling whose halo suffices for it where none was given."""
         diagonal = float(np.median(np.hypot(boxes[:, 2], boxes[:, 3]))) * LARGEST
         reach_px = math.ceil((diagonal / 2 + 2 * self._cell_px(boxes)) / min(self.settings.scales))
         if not self._own_tiling:
-            # the middle of a thing that lies on the core's edge is half a diagonal outside, and must be seen whole
+            # an object whose centre is on the core's edge extends half a diagonal beyond it and must be whole,
             # and all tiles are cut in the same cells
             cell_px = self._cell_px(boxes)
             halo_px = -(-(reach_px + math.ceil(diagonal / 2)) // cell_px) * cell_px
@@ -214,9 +239,9 @@ class PartDetector(TileSegmenter):
         return reach_px
 
 
-def _chance(found: Detections) -> FloatImage:
-    """Probabilities (N,) float32 of logits."""
-    return np.asarray(1 / (1 + np.exp(-found.score.astype(np.float64))), np.float32)
+def _probabilities(detections: Detections) -> Image:
+    """Return probabilities (N,) float32 of logits."""
+    return np.asarray(1 / (1 + np.exp(-detections.score.astype(np.float64))), np.float32)
 
 
 def _logit(probability: float) -> float:

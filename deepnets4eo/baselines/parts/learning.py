@@ -1,6 +1,6 @@
 """From boxes and windows to calibrated templates: sub-categories, rounds of mining until validation converges.
 
-Takes training windows; gives a bank of templates and what happened on the way. Trusts its input.
+Takes training windows; returns a bank of templates and the scores of all rounds. Inputs are not checked.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Boxes, Indices
 from deepnets4eo.baselines.parts.deformable import first_parts
-from deepnets4eo.baselines.parts.detection import Detections, find
+from deepnets4eo.baselines.parts.detection import Detections, find_objects
 from deepnets4eo.baselines.parts.mining import TemplateTrainer
 from deepnets4eo.baselines.parts.settings import PartSettings
-from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
+from deepnets4eo.baselines.parts.templates import Indices, Shapes, TemplateBank
 from deepnets4eo.baselines.parts.windows import TrainingWindow
 from deepnets4eo.metrics.detections import Match, match, scores_of
 from deepnets4eo.polygons.boxes import outlines
 
 log = logging.getLogger(__name__)
 
-FEWEST = 6  # boxes of a sub-category
+MIN_BOXES = 6  # boxes of a sub-category
 HELD_OUT = 0.25  # of the windows with boxes, for the validation score and the calibration
-FEWEST_WINDOWS = 4  # with boxes, for any to be held out
-GAIN = 0.002  # of the validation score, below which rounds end
-FAINT = -1.2  # margin from which on candidates are looked at for validation and calibration
+MIN_WINDOWS = 4  # with boxes, for any to be held out
+GAIN = 0.002  # of the validation score below which rounds end
+MIN_MARGIN = -1.2  # margin from which candidates are used for validation and calibration
 PART_ROUNDS = 2
-SLOPE, MIDDLE = 4.0, -0.25  # calibration where nothing could be held out
+SLOPE, MIDDLE = 4.0, -0.25  # calibration without held-out windows
 
 
 @dataclass(frozen=True)
 class TrainedTemplates:
-    """Templates, and the average precision on held-out windows after each round (NaN where none were)."""
+    """Templates, and the average precision on held-out windows after each round (NaN without held-out windows)."""
 
     bank: TemplateBank
     history: tuple[float, ...]
 
 
 def sub_categories(boxes: Boxes, components: int, seed: int) -> Indices:
-    """Sub-category of each box, (N,), numbered from 0: a Gaussian mixture on the logarithm of length ÷ width.
+    """Return the sub-category of each box, (N,), numbered from 0: a Gaussian mixture on the logarithm of length ÷ width.
 
-    No more than there are boxes for; empty ones are left out. Source: Randrianarivo et al., 2015.
+    At most as many as there are boxes for; empty ones are left out. Source: Randrianarivo et al., 2015.
     """
     from sklearn.mixture import GaussianMixture
 
-    count = max(1, min(components, len(boxes) // FEWEST))
+    count = max(1, min(components, len(boxes) // MIN_BOXES))
     aspect = np.log(boxes[:, 2] / np.maximum(boxes[:, 3], 1e-6))[:, None]
     if count == 1 or np.ptp(aspect) < 1e-6:
         return np.zeros(len(boxes), np.int64)
@@ -57,25 +57,27 @@ def sub_categories(boxes: Boxes, components: int, seed: int) -> Indices:
     return np.asarray(numbered, np.int64)
 
 
-def fit_samples(windows: Sequence[TrainingWindow], settings: PartSettings, cell_px: int, seed: int) -> TrainedTemplates:
-    """Train templates on windows that hold at least one usable box."""
+def train_templates(
+    windows: Sequence[TrainingWindow], settings: PartSettings, cell_px: int, seed: int
+) -> TrainedTemplates:
+    """Train templates on windows with at least one usable box."""
     rng = np.random.default_rng(seed)
-    training, held_out = _split(windows, rng)
+    training, held_out = _split_windows(windows, rng)
     boxes = np.concatenate([window.boxes[window.usable] for window in training])
     component = sub_categories(boxes, settings.components, seed)
     medians = np.array([np.median(boxes[component == one, 2:4], axis=0) for one in range(component.max() + 1)])
-    shapes = Shapes.of(medians, settings.headings, cell_px)
+    shapes = Shapes.from_medians(medians, settings.headings, cell_px)
     log.info(
         "%d boxes in %d sub-categories, %d templates of cells of %d px.", len(boxes), len(medians), len(shapes), cell_px
     )
     trainer = TemplateTrainer(training, component, shapes, settings, seed)
     bank = trainer.fit()
-    history = [_validate(bank, held_out, settings)]
+    history = [_held_out_precision(bank, held_out, settings)]
     best = bank
     for number in range(1, settings.rounds + 1):
         added = trainer.mine(bank)
         bank = trainer.fit(bank)
-        history.append(_validate(bank, held_out, settings))
+        history.append(_held_out_precision(bank, held_out, settings))
         log.info("Round %d: %d new negatives, average precision held out %.3f.", number, added, history[-1])
         if held_out and history[-1] < max(history[:-1]) + GAIN:
             break
@@ -83,16 +85,16 @@ def fit_samples(windows: Sequence[TrainingWindow], settings: PartSettings, cell_
         if not added:
             break
     if settings.parts:
-        best = _with_parts(best, trainer, settings)
-        history.append(_validate(best, held_out, settings))
+        best = _add_parts(best, trainer, settings)
+        history.append(_held_out_precision(best, held_out, settings))
         log.info("With %d parts: average precision held out %.3f.", settings.parts, history[-1])
-    # margins are alike everywhere, correlations are not: better calibrated on what was learned than not at all
-    known = held_out if held_out or settings.score == "svm" else training
-    return TrainedTemplates(calibrate(best, known, settings), tuple(history))
+    # margins are comparable, correlations are not: without held-out windows these are calibrated on the training set
+    calibration_windows = held_out if held_out or settings.score == "svm" else training
+    return TrainedTemplates(calibrate(best, calibration_windows, settings), tuple(history))
 
 
-def _with_parts(bank: TemplateBank, trainer: TemplateTrainer, settings: PartSettings) -> TemplateBank:
-    """Give templates parts, and train both together: fitted, mined, fitted again."""
+def _add_parts(bank: TemplateBank, trainer: TemplateTrainer, settings: PartSettings) -> TemplateBank:
+    """Add parts to templates, and train both together: fitted, mined, fitted again."""
     bank = replace(bank, parts=first_parts(bank, settings.parts))
     for _ in range(PART_ROUNDS):
         bank = trainer.fit(bank)
@@ -101,25 +103,25 @@ def _with_parts(bank: TemplateBank, trainer: TemplateTrainer, settings: PartSett
 
 
 def calibrate(bank: TemplateBank, held_out: Sequence[TrainingWindow], settings: PartSettings) -> TemplateBank:
-    """Logits from margins: one slope for all, one offset a sub-category, by logistic regression on held-out candidates.
+    """Set logits of margins: one slope for all, one offset a sub-category, by logistic regression on held-out candidates.
 
-    Templates of one sub-category at different headings are images of one another and share theirs.
+    Templates of one sub-category at different headings are rotated copies and have the same offset.
     """
     from sklearn.linear_model import LogisticRegression
 
     count = len(bank.shapes)
-    found = [_matched(bank, window, settings) for window in held_out]
-    target = np.concatenate([np.zeros(0, bool), *[one.hit for one in found]])
+    candidates = [_match_candidates(bank, window, settings) for window in held_out]
+    target = np.concatenate([np.zeros(0, bool), *[one.hit for one in candidates]])
     slope, offset = SLOPE, np.full(count, -SLOPE * MIDDLE, np.float32)
     if target.any() and not target.all():
-        margin = np.concatenate([one.score for one in found])
-        own = bank.shapes.component[np.concatenate([one.template for one in found])]
+        margin = np.concatenate([one.score for one in candidates])
+        own = bank.shapes.component[np.concatenate([one.template for one in candidates])]
         kinds = np.eye(int(bank.shapes.component.max()) + 1)
         model = LogisticRegression(C=1.0).fit(np.column_stack([margin * SLOPE, kinds[own]]), target)
         if model.coef_[0, 0] > 0:
             slope = float(model.coef_[0, 0]) * SLOPE
             offset = (model.coef_[0, 1:][bank.shapes.component] + model.intercept_[0]).astype(np.float32)
-    return bank.calibrated(np.full(count, slope, np.float32), offset)
+    return bank.with_calibration(np.full(count, slope, np.float32), offset)
 
 
 @dataclass(frozen=True)
@@ -129,46 +131,48 @@ class _Candidates:
     hit: NDArray[np.bool_]
 
 
-def _matched(bank: TemplateBank, window: TrainingWindow, settings: PartSettings) -> _Candidates:
-    """Candidates of a window and whether each is a thing; those on what is not fit to learn are left out."""
-    found = _candidates(bank, window, settings)
-    result = _match(found, window)
+def _match_candidates(bank: TemplateBank, window: TrainingWindow, settings: PartSettings) -> _Candidates:
+    """Return candidates of a window and whether each is an object; those on unusable boxes are left out."""
+    detections = _candidates(bank, window, settings)
+    result = _match(detections, window)
     counted = ~result.ignored
-    return _Candidates(found.score[counted], found.template[counted], result.hit[counted])
+    return _Candidates(detections.score[counted], detections.template[counted], result.hit[counted])
 
 
 def _candidates(bank: TemplateBank, window: TrainingWindow, settings: PartSettings) -> Detections:
-    found = find(window.grey, bank.raw(), settings, least=FAINT)
-    return found.take(window.in_core(found.boxes))
+    detections = find_objects(window.grey, bank.without_calibration(), settings, least=MIN_MARGIN)
+    return detections.take(window.in_core(detections.boxes))
 
 
-def _match(found: Detections, window: TrainingWindow) -> Match:
-    return match(outlines(found.boxes), found.score.astype(np.float64), outlines(window.boxes), ~window.usable)
+def _match(detections: Detections, window: TrainingWindow) -> Match:
+    return match(
+        outlines(detections.boxes), detections.score.astype(np.float64), outlines(window.boxes), ~window.usable
+    )
 
 
-def _validate(bank: TemplateBank, held_out: Sequence[TrainingWindow], settings: PartSettings) -> float:
-    """Average precision on held-out windows."""
+def _held_out_precision(bank: TemplateBank, held_out: Sequence[TrainingWindow], settings: PartSettings) -> float:
+    """Return the average precision on held-out windows."""
     if not held_out:
         return float("nan")
     hits, scores, total = [], [], 0
     for window in held_out:
-        found = _matched(bank, window, settings)
-        hits.append(found.hit)
-        scores.append(found.score)
+        candidates = _match_candidates(bank, window, settings)
+        hits.append(candidates.hit)
+        scores.append(candidates.score)
         total += int(window.usable.sum())
     return scores_of(np.concatenate(hits), np.concatenate(scores).astype(np.float64), total).average_precision
 
 
-def _split(
+def _split_windows(
     windows: Sequence[TrainingWindow], rng: np.random.Generator
 ) -> tuple[list[TrainingWindow], list[TrainingWindow]]:
-    """Windows to learn from and windows held out; none of the latter where boxes are in few windows."""
-    full = [place for place, window in enumerate(windows) if window.usable.any()]
-    if len(full) < FEWEST_WINDOWS:
-        log.warning("boxes lie in %d windows only: nothing is held out, probabilities are not calibrated.", len(full))
+    """Return training windows and held-out windows; none of the latter where few windows have boxes."""
+    full = [index for index, window in enumerate(windows) if window.usable.any()]
+    if len(full) < MIN_WINDOWS:
+        log.warning("boxes are in %d windows only: none is held out, probabilities are not calibrated.", len(full))
         return list(windows), []
     chosen = set(rng.permutation(full)[: max(1, round(HELD_OUT * len(full)))].tolist())
     return (
-        [window for place, window in enumerate(windows) if place not in chosen],
-        [window for place, window in enumerate(windows) if place in chosen],
+        [window for index, window in enumerate(windows) if index not in chosen],
+        [window for index, window in enumerate(windows) if index in chosen],
     )

@@ -1,6 +1,6 @@
-"""Training the templates: linear SVMs on aligned things and on what is most easily mistaken for them.
+"""Training of the templates: linear SVMs on aligned objects and on the background most similar to them.
 
-Takes training windows and shapes; gives a bank of templates. Source: Felzenszwalb, Girshick, McAllester, Ramanan,
+Takes training windows and shapes; returns a bank of templates. Source: Felzenszwalb, Girshick, McAllester, Ramanan,
 PAMI 32(9), 2010 (latent alignment, data mining); Randrianarivo et al., 2015 (mixture by aspect ratio, random negatives).
 """
 
@@ -13,12 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Boxes, Indices, Vectors
-from deepnets4eo.baselines.parts.deformable import REACH, in_use, part_vectors
-from deepnets4eo.baselines.parts.detection import logits, peaks
+from deepnets4eo.baselines.parts.deformable import REACH, in_used_frame, part_vectors
+from deepnets4eo.baselines.parts.detection import local_maxima, logits
 from deepnets4eo.baselines.parts.patches import ROOM, SIDES, SIZES, positive_cells
 from deepnets4eo.baselines.parts.settings import PartSettings
-from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
+from deepnets4eo.baselines.parts.templates import Indices, Shapes, TemplateBank
 from deepnets4eo.baselines.parts.windows import TrainingWindow
 from deepnets4eo.metrics.detections import overlapping_pairs
 from deepnets4eo.polygons.boxes import outlines
@@ -27,18 +26,19 @@ log = logging.getLogger(__name__)
 
 RANDOM_NEGATIVES = 400  # of each template in the first round
 HARD_PER_WINDOW = 12  # of each template and scale
-CACHE = 2400  # negatives of a template at most; the easiest are forgotten
-MARGIN = -1.0  # negatives below it do not pull at an SVM
-MAX_OVERLAP = 0.5  # of a negative with anything of the class (paper)
+MAX_NEGATIVES = 2400  # of a template; the easiest are dropped
+MARGIN = -1.0  # negatives below it do not change an SVM
+MAX_OVERLAP = 0.5  # of a negative with any object of the class (paper)
 WEIGHT = 4.0  # of a positive against a negative
-FLAT = 20.0  # weight of ground without any texture, a negative of every template
+FLAT = 20.0  # weight of textureless ground, a negative of every template
 ITERATIONS = 80
 
 
 @dataclass
 class Examples:
-    """What one template learns from. positives : (N, sides, sizes, 31, h + 2, w + 2). negatives : (M, 4) window number,
-    place of the scale, row and column of cells where the template begins."""
+    """Training examples of one template. positives : (N, sides, sizes, 31, h + 2, w + 2). negatives : (M, 4) window number,
+    index of the scale, row and column of cells where the template begins.
+    """
 
     positives: NDArray[np.float16]
     negatives: Indices
@@ -61,30 +61,34 @@ class TemplateTrainer:
         self.windows, self.shapes, self.settings, self.seed = windows, shapes, settings, seed
         self.rng = np.random.default_rng([seed, 1])
         self.polygons = [outlines(window.boxes) for window in windows]
-        things = [(one.grey, one.boxes[[place]]) for one in windows for place in np.flatnonzero(one.usable)]
+        objects = [(one.grey, one.boxes[[box]]) for one in windows for box in np.flatnonzero(one.usable)]
         self.examples = []
         self.own = []
         for template in range(len(shapes)):
-            own = [thing for thing, which in zip(things, component, strict=True) if which == shapes.component[template]]
-            cells = by_side(positive_cells(own, shapes, template, seed))
+            own = [
+                instance
+                for instance, which in zip(objects, component, strict=True)
+                if which == shapes.component[template]
+            ]
+            cells = group_by_side(positive_cells(own, shapes, template, seed))
             self.own.append(own)
             self.examples.append(Examples(cells, self._random_negatives(template)))
 
     def fit(self, bank: TemplateBank | None = None) -> TemplateBank:
-        """Align the things to the templates there are (none: centred) and fit all templates, with their parts, anew."""
+        """Align the objects to the templates (None: centred) and fit all templates, with their parts, anew."""
         count, (height, width) = len(self.shapes), self.shapes.frame
         weights, bias = np.zeros((count, 31, height, width), np.float32), np.zeros(count, np.float32)
-        parts = None if bank is None or bank.parts is None else bank.parts.copied()
+        parts = None if bank is None or bank.parts is None else bank.parts.copy()
         for template, (row, col) in enumerate(self.shapes.corner):
             rows, cols = self.shapes.sizes[template]
-            place = template, slice(None), slice(row, row + rows), slice(col, col + cols)
-            before = None if bank is None else bank.weights[place]
+            window_of = template, slice(None), slice(row, row + rows), slice(col, col + cols)
+            before = None if bank is None else bank.weights[window_of]
             views = best_alignments(self.examples[template].positives, before)
-            positives, negatives = views.vectors, self._gather(template, self.examples[template].negatives)
+            positives, negatives = views.vectors, self._negative_vectors(template, self.examples[template].negatives)
             start = None if bank is None or before is None else np.append(before.ravel(), bank.bias[template])
             lower = None
             if parts is not None and start is not None and before is not None:
-                used = in_use(parts, self.shapes.corner)
+                used = in_used_frame(parts, self.shapes.corner)
                 extra, lower = used.start(template), np.append(np.full(before.size, -np.inf), used.lower(template))
                 start = np.concatenate([start[:-1], extra, start[-1:]])
                 positives = np.concatenate(
@@ -93,16 +97,16 @@ class TemplateTrainer:
                 crops = self._fine_negatives(template)
                 negatives = np.concatenate([negatives, part_vectors(crops, used, template)], 1)
             weight, bias[template] = linear_svm(positives, negatives, self.settings.penalty, start, lower)
-            weights[place] = weight[: 31 * rows * cols].reshape(31, rows, cols)
+            weights[window_of] = weight[: 31 * rows * cols].reshape(31, rows, cols)
             if parts is not None:
                 parts.set(template, weight[31 * rows * cols :])
             self._drop_easy_negatives(template, negatives @ weight + bias[template])
         ones = np.ones(count, np.float32)
         return TemplateBank(self.shapes, weights, bias, ones, np.zeros(count, np.float32), parts)
 
-    def _fine_views(self, template: int, views: Aligned) -> Vectors:
-        """Fine cells of the things as they were aligned, (N · sides, 31, 2 h + 2 REACH, 2 w + 2 REACH)."""
-        fine = by_side(positive_cells(self.own[template], self.shapes, template, self.seed, fine_room=REACH))
+    def _fine_views(self, template: int, views: Alignments) -> Vectors:
+        """Return fine cells of the objects as they were aligned, (N · sides, 31, 2 h + 2 REACH, 2 w + 2 REACH)."""
+        fine = group_by_side(positive_cells(self.own[template], self.shapes, template, self.seed, fine_room=REACH))
         rows, cols = 2 * self.shapes.sizes[template] + 2 * REACH
         flat = fine.reshape(-1, *fine.shape[2:])
         crops = [
@@ -112,73 +116,73 @@ class TemplateTrainer:
         return np.stack(crops).astype(np.float32)
 
     def _fine_negatives(self, template: int) -> Vectors:
-        """Fine cells of a template's negatives, with room around; nothing beyond the window."""
+        """Return fine cells of a template's negatives, with a margin; 0 beyond the window."""
         rows, cols = 2 * self.shapes.sizes[template] + 2 * REACH
         negatives = self.examples[template].negatives
         out = np.zeros((len(negatives), 31, rows, cols), np.float32)
-        for place, (number, which, row, col) in enumerate(negatives):
+        for index, (number, which, row, col) in enumerate(negatives):
             cells, _ = self.windows[number].cells_at(self.settings.scales[which], self.shapes.cell_px // 2)
             top, left = 2 * row - REACH, 2 * col - REACH
             part = cells[:, max(top, 0) : top + rows, max(left, 0) : left + cols]
             down, right = max(-top, 0), max(-left, 0)
-            out[place, :, down : down + part.shape[1], right : right + part.shape[2]] = part
+            out[index, :, down : down + part.shape[1], right : right + part.shape[2]] = part
         return out
 
     def mine(self, bank: TemplateBank) -> int:
-        """Add every window's worst false alarms of each template; returns how many are new."""
-        found: list[list[Indices]] = [[] for _ in range(len(self.shapes))]
+        """Add every window's strongest false alarms of each template; returns the number of new ones."""
+        false_alarms: list[list[Indices]] = [[] for _ in range(len(self.shapes))]
         for number, window in enumerate(self.windows):
             for which, scale in enumerate(self.settings.scales):
                 fine = window.cells_at(scale, self.shapes.cell_px // 2)[0] if bank.parts is not None else None
                 cells, exact = window.cells_at(scale, self.shapes.cell_px)
-                scores = logits(cells, bank.raw(), self.settings, fine=fine)
-                self._worst(scores, number, which, (cells, exact), found)
+                scores = logits(cells, bank.without_calibration(), self.settings, fine=fine)
+                self._add_hard_negatives(scores, number, which, (cells, exact), false_alarms)
         added = 0
-        for template, parts in enumerate(found):
-            known = self.examples[template].negatives
-            both = np.unique(np.concatenate([known, *parts]), axis=0)
-            added += len(both) - len(known)
+        for template, parts in enumerate(false_alarms):
+            negatives = self.examples[template].negatives
+            both = np.unique(np.concatenate([negatives, *parts]), axis=0)
+            added += len(both) - len(negatives)
             self.examples[template].negatives = both
         return added
 
-    def _worst(
+    def _add_hard_negatives(
         self,
         scores: NDArray[np.float32],
         number: int,
         which: int,
         cells: tuple[NDArray[np.float32], tuple[float, float]],
-        found: list[list[Indices]],
+        false_alarms: list[list[Indices]],
     ) -> None:
-        """Add the local maxima of each template within the margin that overlap nothing by half."""
+        """Add the local maxima of each template above the margin that overlap no object by half."""
         start = np.array(self.shapes.frame) // 2
         for template in range(len(self.shapes)):
-            _, rows, cols = peaks(scores[[template]], MARGIN)
-            places = np.column_stack([rows, cols]) - start
+            _, rows, cols = local_maxima(scores[[template]], MARGIN)
+            positions = np.column_stack([rows, cols]) - start
             worst = np.argsort(-scores[template, rows, cols], kind="stable")[: 4 * HARD_PER_WINDOW]
-            places = places[worst]
-            free = self._free(number, template, places, cells)
-            begin = places[free][:HARD_PER_WINDOW] + self.shapes.corner[template]
+            positions = positions[worst]
+            free = self._is_background(number, template, positions, cells)
+            begin = positions[free][:HARD_PER_WINDOW] + self.shapes.corner[template]
             head = np.tile((number, which), (len(begin), 1))
-            found[template].append(np.concatenate([head, begin], axis=1))
+            false_alarms[template].append(np.concatenate([head, begin], axis=1))
 
-    def _free(
-        self, number: int, template: int, places: Indices, cells: tuple[NDArray[np.float32], tuple[float, float]]
+    def _is_background(
+        self, number: int, template: int, positions: Indices, cells: tuple[NDArray[np.float32], tuple[float, float]]
     ) -> NDArray[np.bool_]:
-        """Whether frames that begin at these cells lie whole in the window and overlap nothing by half."""
-        which = np.full(len(places), template)
-        boxes = self.shapes.boxes(which, places[:, 0], places[:, 1], cells[1])
-        begin = places + self.shapes.corner[template]
+        """Return whether frames that begin at these cells lie completely in the window and overlap no object by half."""
+        which = np.full(len(positions), template)
+        boxes = self.shapes.boxes(which, positions[:, 0], positions[:, 1], cells[1])
+        begin = positions + self.shapes.corner[template]
         inside = (begin >= 0).all(axis=1) & (begin + self.shapes.sizes[template] <= cells[0].shape[1:]).all(axis=1)
-        return inside & self.windows[number].in_core(boxes) & self._background(number, boxes)
+        return inside & self.windows[number].in_core(boxes) & self._overlaps_nothing(number, boxes)
 
-    def _background(self, number: int, boxes: Boxes) -> NDArray[np.bool_]:
+    def _overlaps_nothing(self, number: int, boxes: Boxes) -> NDArray[np.bool_]:
         one, _, iou = overlapping_pairs(outlines(boxes), self.polygons[number])
         free = np.ones(len(boxes), bool)
         free[one[iou >= MAX_OVERLAP]] = False
         return free
 
     def _random_negatives(self, template: int) -> Indices:
-        """Places drawn at random that overlap nothing by half."""
+        """Draw positions at random that overlap no object by half."""
         per_window = -(-RANDOM_NEGATIVES // (len(self.windows) * len(self.settings.scales)))
         drawn = []
         for number, window in enumerate(self.windows):
@@ -186,56 +190,56 @@ class TemplateTrainer:
                 cells = window.cells_at(scale, self.shapes.cell_px)
                 highest = np.maximum(np.array(cells[0].shape[1:]) - self.shapes.sizes[template], 0) + 1
                 begin = self.rng.integers(0, highest, (4 * per_window, 2))
-                free = self._free(number, template, begin - self.shapes.corner[template], cells)
+                free = self._is_background(number, template, begin - self.shapes.corner[template], cells)
                 begin = begin[free][:per_window]
                 drawn.append(np.concatenate([np.tile((number, which), (len(begin), 1)), begin], axis=1))
         return np.unique(np.concatenate(drawn), axis=0)
 
-    def _gather(self, template: int, places: Indices) -> Vectors:
-        """HOG of a template's negatives, (M, 31 · h · w)."""
+    def _negative_vectors(self, template: int, negatives: Indices) -> Vectors:
+        """Return HOG of a template's negatives, (M, 31 · h · w)."""
         rows, cols = self.shapes.sizes[template]
-        out = np.empty((len(places), 31, rows, cols), np.float32)
-        for place, (number, which, row, col) in enumerate(places):
+        out = np.empty((len(negatives), 31, rows, cols), np.float32)
+        for index, (number, which, row, col) in enumerate(negatives):
             cells, _ = self.windows[number].cells_at(self.settings.scales[which], self.shapes.cell_px)
-            out[place] = cells[:, row : row + rows, col : col + cols]
-        return out.reshape(len(places), -1)
+            out[index] = cells[:, row : row + rows, col : col + cols]
+        return out.reshape(len(negatives), -1)
 
     def _drop_easy_negatives(self, template: int, scores: Vectors) -> None:
         """Keep the hardest negatives where there are too many."""
-        if len(scores) > CACHE:
-            hardest = np.sort(np.argsort(-scores, kind="stable")[:CACHE])
+        if len(scores) > MAX_NEGATIVES:
+            hardest = np.sort(np.argsort(-scores, kind="stable")[:MAX_NEGATIVES])
             self.examples[template].negatives = self.examples[template].negatives[hardest]
 
 
 @dataclass(frozen=True)
-class Aligned:
+class Alignments:
     """vectors : (N · sides, F). places : of each the size, and the rows and columns it was shifted by (0 … 2 ROOM)."""
 
     vectors: Vectors
     places: tuple[Indices, Indices, Indices]
 
 
-def by_side(cells: NDArray[np.float16]) -> NDArray[np.float16]:
-    """(N, V, …) views as (N, sides, sizes, …)."""
+def group_by_side(cells: NDArray[np.float16]) -> NDArray[np.float16]:
+    """Return (N, V, …) views as (N, sides, sizes, …)."""
     return cells.reshape(len(cells), len(SIDES), len(SIZES), *cells.shape[2:])
 
 
-def best_alignments(positives: NDArray[np.float16], weights: NDArray[np.float32] | None) -> Aligned:
-    """One vector a thing and side: the size and shift that score best under the template; centred without one.
+def best_alignments(positives: NDArray[np.float16], weights: NDArray[np.float32] | None) -> Alignments:
+    """Return one vector an object and side: the size and shift that score best under the template; centred without one.
 
     positives : (N, sides, sizes, 31, h + 2, w + 2). weights : (31, h, w).
     """
-    things, sides, sizes, _ = positives.shape[:4]
+    objects, sides, sizes, _ = positives.shape[:4]
     rows, cols = positives.shape[4] - 2 * ROOM, positives.shape[5] - 2 * ROOM
     shifts = 2 * ROOM + 1
     views = np.lib.stride_tricks.sliding_window_view(positives, (rows, cols), axis=(4, 5))
-    views = views.transpose(0, 1, 2, 4, 5, 3, 6, 7).reshape(things * sides, sizes * shifts**2, -1)
+    views = views.transpose(0, 1, 2, 4, 5, 3, 6, 7).reshape(objects * sides, sizes * shifts**2, -1)
     best = np.full(len(views), (sizes // 2) * shifts**2 + shifts**2 // 2)
     if weights is not None:
         best = np.array([(one.astype(np.float32) @ weights.reshape(-1)).argmax() for one in views])
     size, shift = np.divmod(best, shifts**2)
     down, right = np.divmod(shift, shifts)
-    return Aligned(views[np.arange(len(views)), best].astype(np.float32), (size, down, right))
+    return Alignments(views[np.arange(len(views)), best].astype(np.float32), (size, down, right))
 
 
 def linear_svm(
@@ -245,10 +249,11 @@ def linear_svm(
     start: NDArray[np.floating] | None = None,
     lower: NDArray[np.floating] | None = None,
 ) -> tuple[Vectors, float]:
-    """Weights and bias of a linear SVM (squared hinge), a positive weighing `WEIGHT` times as much; textureless ground is a negative.
+    """Return weights and bias of a linear SVM (squared hinge), a positive weighs `WEIGHT` times as much as a negative.
 
     Minimises ½‖w‖² + C Σ c max(0, 1 − y (w·x + b))² by L-BFGS on all vectors in float32, several times as fast as
-    liblinear on dense vectors. start : (F + 1,) weights and bias of the last round. lower : (F,) least weights.
+    liblinear on dense vectors. Textureless ground is a negative. start : (F + 1,) weights and bias of the last round.
+    lower : (F,) least weights.
     """
     from scipy.optimize import Bounds, minimize
 
@@ -268,5 +273,5 @@ def linear_svm(
     first = np.zeros(vectors.shape[1] + 1) if start is None else start.astype(np.float64)
     bounds = None if lower is None else Bounds(np.append(lower, -np.inf), np.inf)
     options = {"maxiter": ITERATIONS, "ftol": 1e-5}
-    found = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
-    return found[:-1].astype(np.float32), float(found[-1])
+    solution = minimize(loss, first, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    return solution[:-1].astype(np.float32), float(solution[-1])

@@ -1,6 +1,6 @@
-"""Detection over a whole scene, tile by tile of its lattice, and the vector layer of what was found.
+"""Detection over a whole scene, tile by tile of its lattice, and the vector layer of the detections.
 
-Takes a scene and a function that finds things in a prepared tile; gives all of them, those on seams once.
+Takes a scene and a function that detects objects in a prepared tile; returns all of them, those on seams once.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from deepnets4eo.tiling import Lattice, Tile, Tiling
 if TYPE_CHECKING:
     import geopandas as gpd
 
-# A thing on a seam may lie just beyond it for both of its tiles, as each has its own grid of cells: each keeps a little
-# more than its core, and what both keep is suppressed.
+# An object on a seam may lie just beyond it for both of its tiles, as each has its own grid of cells: each keeps a
+# little more than its core, and duplicates are suppressed.
 SEAM_PX = 16
 
 
@@ -38,9 +38,9 @@ def detect_scene(
     max_iou: float,
     progress: Callable[[float], None] | None = None,
 ) -> Detections:
-    """All things of a scene, boxes in its pixels, best first; those whose middle is beyond the edge or not valid are none.
+    """Return all objects of a scene, boxes in its pixels, best first; centres beyond the edge or not valid are left out.
 
-    find : prepared image (C, tile, tile) → things, boxes in its pixels. Memory: one tile, and all that was found.
+    find : prepared image (C, tile, tile) → detections, boxes in its pixels. Memory: one tile, and all detections.
     """
     # a scene smaller than a tile is not filled up to its size
     side_px = min(tiling.tile_px, max(scene.shape) + 2 * tiling.halo_px)
@@ -51,47 +51,47 @@ def detect_scene(
     for segment in reader.read_ahead(range(lattice.rows), range(lattice.cols), workers=1):
         for read in segment:
             if read.image is not None:
-                kept.append(_of_tile(find(read.image), read, scene.shape))
+                kept.append(_detections_of_tile(find(read.image), read, scene.shape))
             done += 1
             if progress is not None:
                 progress(done / len(lattice))
-    return Detections.together(kept).best(max_iou)
+    return Detections.concatenate(kept).best(max_iou)
 
 
-def _of_tile(found: Detections, read: ReadTile, shape: tuple[int, int]) -> Detections:
-    """What belongs to a tile, in the scene's pixels."""
+def _detections_of_tile(detections: Detections, read: ReadTile, shape: tuple[int, int]) -> Detections:
+    """Return what belongs to a tile, in the scene's pixels."""
     tile: Tile = read.tile
-    boxes = found.boxes + (tile.window.row, tile.window.col, 0, 0, 0)
-    middle = np.floor(boxes[:, :2]).astype(np.int64)
+    boxes = detections.boxes + (tile.window.row, tile.window.col, 0, 0, 0)
+    centre = np.floor(boxes[:, :2]).astype(np.int64)
     begin = np.array([tile.core.row, tile.core.col])
     side = np.array([tile.core.height, tile.core.width])
     seam_px = min(SEAM_PX, tile.core.row - tile.window.row)
-    own = ((middle >= begin - seam_px) & (middle < begin + side + seam_px)).all(axis=1)
-    own &= ((middle >= 0) & (middle < np.array(shape))).all(axis=1)
-    inside = np.clip(middle - begin, 0, side - 1)
+    own = ((centre >= begin - seam_px) & (centre < begin + side + seam_px)).all(axis=1)
+    own &= ((centre >= 0) & (centre < np.array(shape))).all(axis=1)
+    inside = np.clip(centre - begin, 0, side - 1)
     own &= read.valid[inside[:, 0], inside[:, 1]]
-    return Detections(boxes[own], found.score[own], found.template[own])
+    return Detections(boxes[own], detections.score[own], detections.template[own])
 
 
-def as_frame(
-    found: Detections, score: NDArray[np.float64], component: NDArray[np.int64], class_name: str, grid: Grid
+def to_geodataframe(
+    detections: Detections, score: NDArray[np.float64], component: NDArray[np.int64], class_name: str, grid: Grid
 ) -> gpd.GeoDataFrame:
-    """Found things as polygons in map coordinates."""
+    """Return detections as polygons in map coordinates."""
     import geopandas as gpd
 
-    ground = apply_affine(grid.affine, corners(found.boxes))
+    ground = apply_affine(grid.affine, corners(detections.boxes))
     row_m, col_m = gsd_m(grid)
     side_m = float(np.sqrt(row_m * col_m))
     return gpd.GeoDataFrame(
         {
-            "id": [str(number) for number in range(1, len(found) + 1)],
-            "class": [class_name] * len(found),
+            "id": [str(number) for number in range(1, len(detections) + 1)],
+            "class": [class_name] * len(detections),
             "score": score,
             "component": component,
-            "length_m": found.boxes[:, 2] * side_m,
-            "width_m": found.boxes[:, 3] * side_m,
-            "heading_deg": np.degrees(found.boxes[:, 4]),
+            "length_m": detections.boxes[:, 2] * side_m,
+            "width_m": detections.boxes[:, 3] * side_m,
+            "heading_deg": np.degrees(detections.boxes[:, 4]),
         },
-        geometry=list(shapely.polygons(ground)) if len(found) else [],
+        geometry=list(shapely.polygons(ground)) if len(detections) else [],
         crs=grid.crs.proj if grid.crs is not None else None,
     )

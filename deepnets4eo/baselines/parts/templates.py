@@ -1,6 +1,6 @@
 """Templates over HOG cells, all of them together, and their correlation with a map of cells.
 
-Takes (31, R, C) cells; gives a score for every template at every cell. Trusts its input.
+Takes (31, R, C) cells; returns a score for every template at every cell. Inputs are not checked.
 """
 
 from __future__ import annotations
@@ -11,15 +11,18 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Boxes, FloatImage, Floats, Indices
-from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.polygons.boxes import Boxes
+
+Cells = NDArray[np.float32]
+Floats = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
 PAD_CELLS = 1  # of surroundings on each side of the box: the outline's gradient lies on its edge
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """What T templates stand for.
+    """Sizes and headings of T templates.
 
     things : (T, 3) length, width (pixels in training), heading (radians). component : (T,) sub-category.
     sizes : (T, 2) rows and columns of cells in use. cell_px : side of a cell.
@@ -31,8 +34,8 @@ class Shapes:
     cell_px: int
 
     @classmethod
-    def of(cls, medians: Floats, headings: int, cell_px: int) -> Shapes:
-        """Templates for each component's median length and width (K, 2), at evenly spread headings."""
+    def from_medians(cls, medians: Floats, headings: int, cell_px: int) -> Shapes:
+        """Return templates for each component's median length and width (K, 2), at evenly spread headings."""
         angles = np.arange(headings) * (math.pi / headings)
         things = np.array([(length, width, angle) for length, width in medians for angle in angles])
         component = np.repeat(np.arange(len(medians)), headings)
@@ -47,7 +50,7 @@ class Shapes:
 
     @property
     def frame(self) -> tuple[int, int]:
-        """Rows and columns of cells that hold every template."""
+        """Rows and columns of cells that contain every template."""
         rows, cols = self.sizes.max(axis=0)
         return int(rows), int(cols)
 
@@ -58,20 +61,20 @@ class Shapes:
 
     @property
     def reach_px(self) -> int:
-        """How far the largest template looks from its middle, in pixels."""
+        """Largest distance in pixels from its centre that the largest template uses."""
         return (max(self.frame) // 2 + 2) * self.cell_px
 
     def boxes(self, template: Indices, rows: Indices, cols: Indices, scale: tuple[float, float]) -> Boxes:
-        """Boxes of templates whose frames begin at these rows and columns of cells of an image resized by `scale`."""
+        """Return boxes of templates whose frames begin at these rows and columns of cells of an image resized by `scale`."""
         middle = (self.corner + self.sizes / 2)[template] + np.column_stack([rows, cols])
-        found = np.empty((len(template), 5))
-        found[:, :2] = middle * self.cell_px / np.array(scale)
-        found[:, 2:4] = self.things[template, :2] / math.sqrt(scale[0] * scale[1])
-        found[:, 4] = self.things[template, 2]
-        return found
+        boxes = np.empty((len(template), 5))
+        boxes[:, :2] = middle * self.cell_px / np.array(scale)
+        boxes[:, 2:4] = self.things[template, :2] / math.sqrt(scale[0] * scale[1])
+        boxes[:, 4] = self.things[template, 2]
+        return boxes
 
 
-MOVE_SCALE = 0.1  # of moves beside HOG values, which are smaller
+MOVE_SCALE = 0.1  # of moves, since HOG values are smaller
 WEAKEST = 0.005  # cost of the square of a move, at least
 PARTS = ("weights", "anchors", "springs")
 
@@ -80,29 +83,29 @@ PARTS = ("weights", "anchors", "springs")
 class PartModels:
     """Deformable parts of T templates, P each, on cells of half the side.
 
-    weights : (T, P, 31, h, w) float32. anchors : (T, P, 2) row and column of fine cells, from the frame's corner, where
-    a part lies at rest. springs : (T, P, 4) float32, cost of a displacement (y, x): y², y, x², x times these.
+    weights : (T, P, 31, h, w) float32. anchors : (T, P, 2) row and column of fine cells, from the frame's corner, of
+    a part at rest. springs : (T, P, 4) float32, cost of a displacement (y, x): y², y, x², x times these.
     """
 
     weights: NDArray[np.float32]
     anchors: Indices
     springs: NDArray[np.float32]
 
-    def copied(self) -> PartModels:
-        """The same, to be changed."""
+    def copy(self) -> PartModels:
+        """Return a copy that may be changed."""
         return PartModels(self.weights.copy(), self.anchors, self.springs.copy())
 
     def start(self, template: int) -> NDArray[np.float32]:
-        """Weights and springs of one template as an SVM has them, one after the other."""
+        """Return weights and springs of one template as an SVM has them, one after the other."""
         return np.concatenate([self.weights[template].ravel(), self.springs[template].ravel() / MOVE_SCALE])
 
     def lower(self, template: int) -> Floats:
-        """Least values of the same: leaving one's place must cost something."""
+        """Return least values of the same: a move must cost something."""
         springs = np.tile([WEAKEST, -np.inf], 2 * len(self.springs[template]))
         return np.concatenate([np.full(self.weights[template].size, -np.inf), springs / MOVE_SCALE])
 
     def set(self, template: int, values: NDArray[np.float32]) -> None:
-        """Take what an SVM learned."""
+        """Take the weights of an SVM."""
         size = self.weights[template].size
         self.weights[template] = values[:size].reshape(self.weights[template].shape)
         self.springs[template] = values[size:].reshape(-1, 4) * MOVE_SCALE
@@ -123,23 +126,20 @@ class TemplateBank:
     offset: NDArray[np.float32]
     parts: PartModels | None = None
 
-    def calibrated(self, slope: NDArray[np.float32], offset: NDArray[np.float32]) -> TemplateBank:
-        """The same templates with another calibration."""
+    def with_calibration(self, slope: NDArray[np.float32], offset: NDArray[np.float32]) -> TemplateBank:
+        """Return the same templates with another calibration."""
         return replace(self, slope=slope, offset=offset)
 
-    def raw(self) -> TemplateBank:
-        """The same templates, whose logits are the SVMs' margins."""
+    def without_calibration(self) -> TemplateBank:
+        """Return the same templates, whose logits are the SVMs' margins."""
         ones = np.ones(len(self.shapes), np.float32)
-        return self.calibrated(ones, np.zeros(len(self.shapes), np.float32))
+        return self.with_calibration(ones, np.zeros(len(self.shapes), np.float32))
 
 
-@name_missing_extra()
-def correlate(
-    cells: FloatImage, weights: NDArray[np.float32], *, normalised: bool = False, threads: int = 1
-) -> FloatImage:
-    """Every template on every place of a map of cells, (T, R − H + 1, C − W + 1) float32.
+def correlate(cells: Cells, weights: NDArray[np.float32], *, normalised: bool = False, threads: int = 1) -> Cells:
+    """Return every template on every position of a map of cells, (T, R − H + 1, C − W + 1) float32.
 
-    cells : (31, R, C). normalised : the paper's score, Σ(t·I) / √Σ(t²·I²), 0 where there is nothing; else Σ(t·I).
+    cells : (31, R, C). normalised : the paper's score, Σ(t·I) / √Σ(t²·I²), 0 where both are 0; else Σ(t·I).
     One pass for all templates; the same bits whatever the machine's number of threads, as `threads` are used.
     Source: Randrianarivo, Le Saux, Crucianu, Ferecatu, 2015.
     """
@@ -159,7 +159,7 @@ def correlate(
         torch.set_num_threads(before)
 
 
-def padded(cells: FloatImage, frame: tuple[int, int]) -> FloatImage:
-    """Cells with half a frame of nothing around, so that things cut by the border are looked for, too."""
+def pad_half_frame(cells: Cells, frame: tuple[int, int]) -> Cells:
+    """Return cells with half a frame of zeros around, so that objects cut by the border are found, too."""
     rows, cols = frame[0] // 2, frame[1] // 2
     return np.pad(cells, ((0, 0), (rows, rows), (cols, cols)))

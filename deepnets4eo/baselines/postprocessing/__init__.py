@@ -1,6 +1,6 @@
 """Post-processing of label maps: votes of windows and superpixels, a minimum area, a conditional random field.
 
-Pure functions on labels or probabilities, and `PostProcessed`, which puts them behind any segmenter.
+Pure functions on labels or probabilities, and `PostProcessed`, a segmenter that applies them after another segmenter.
 """
 
 from deepnets4eo.baselines.postprocessing.crf import CrfSettings, mean_field

@@ -1,6 +1,6 @@
 """Smoothing that keeps to the edges of the image: mean field of a conditional random field on a local window.
 
-Takes probabilities and a guide image; gives probabilities. Pixels that are not known (NaN) send nothing and stay so.
+Takes probabilities and a guide image; returns probabilities. Unknown pixels (NaN) send no messages and stay unknown.
 
 A labelling x has the energy Σᵢ −log pᵢ(xᵢ) + Σ_{i<j} [xᵢ ≠ xⱼ] kᵢⱼ (Potts) over pairs up to `radius_px` apart, where
 kᵢⱼ = wₐ exp(−|i−j|² / 2 sₐ² − d(Iᵢ, Iⱼ)² / 2 c²) / √(nᵢ nⱼ) + wₛ exp(−|i−j|² / 2 sₛ²) / √(mᵢ mⱼ), n and m being the sums
@@ -17,38 +17,81 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from deepnets4eo.arrays import FloatImage
-from deepnets4eo.training.recipe import Section
+from deepnets4eo.options import option_group
 
-BLOCK_PX = 1 << 13  # whose messages are worked on at once: they stay in the processor's cache
-LEAST_SUM = 1e-3  # of a kernel around a pixel: one that resembles no neighbour hears little, and not the loudest noise
+Image = NDArray[np.float32]
+
+BLOCK_PX = 1 << 13  # whose messages are computed at once: they fit into the processor's cache
+MIN_KERNEL_SUM = (
+    1e-3  # of a kernel around a pixel, so that a pixel unlike all neighbours gets small messages, not amplified noise
+)
 
 
-class CrfSettings(Section):
-    """How far pixels look, and how much they listen. Reaches (iterations + 1) × radius_px pixels in all."""
+@option_group
+class CrfSettings:
+    """Range and weights of the kernels of a conditional random field.
+
+    Parameters
+    ----------
+    iterations
+        Steps of mean field, 1 to 50.
+    radius_px
+        Half side of the window in pixels, 1 to 20.
+    step_px
+        Step between neighbours in pixels, 1 to 10; 2 takes every other neighbour, for wider windows at less cost.
+    appearance_weight
+        Weight of neighbours that look similar.
+    appearance_px
+        Standard deviation of their distance in pixels.
+    appearance_range
+        Standard deviation of the difference of the guide image, in its units.
+    smoothness_weight
+        Weight of all neighbours.
+    smoothness_px
+        Standard deviation of their distance in pixels.
+    least_proba
+        Lower probabilities count as this one, above 0, below 0.5; 0.1 for expert rules, whose probabilities are 0 or 1.
+
+    Raises
+    ------
+    InputError
+        For a value out of range.
+
+    Notes
+    -----
+    A pixel depends on pixels up to (iterations + 1) × radius_px away.
+
+    Examples
+    --------
+    >>> CrfSettings(iterations=3, radius_px=4).reach_px
+    16
+    """
 
     iterations: int = Field(default=5, ge=1, le=50)
     radius_px: int = Field(default=5, ge=1, le=20, description="half side of the window")
     step_px: int = Field(default=1, ge=1, le=10, description="2: every other neighbour, for wider windows at less cost")
-    appearance_weight: float = Field(default=4.0, ge=0, description="votes of neighbours that look alike")
+    appearance_weight: float = Field(default=4.0, ge=0, description="weight of neighbours that look similar")
     appearance_px: float = Field(default=4.0, gt=0, description="standard deviation of their distance")
     appearance_range: float = Field(default=0.05, gt=0, description="… and of the guide's difference, in its units")
-    smoothness_weight: float = Field(default=1.0, ge=0, description="votes of neighbours, whatever they look like")
+    smoothness_weight: float = Field(default=1.0, ge=0, description="weight of all neighbours")
     smoothness_px: float = Field(default=1.5, gt=0, description="standard deviation of their distance")
     least_proba: float = Field(
-        default=0.01, gt=0, lt=0.5, description="what is less counts as this much; 0.1 for rules, which know no doubt"
+        default=0.01,
+        gt=0,
+        lt=0.5,
+        description="lower probabilities count as this one; 0.1 for rules, whose probabilities are 0 or 1",
     )
 
     @property
     def reach_px(self) -> int:
-        """How far a pixel's result reaches: messages of each iteration, and sums of the kernels around the farthest."""
+        """Distance in pixels on which a result depends: messages of each iteration, and the sums of kernels around the farthest."""
         return (self.iterations + 1) * self.radius_px
 
 
 class _Plane:
-    """Images laid out in one line, framed so that a neighbour lies a fixed number of places further.
+    """Images stored as one line, with a frame so that a neighbour is a fixed number of entries further.
 
-    Behind each row there are `radius_px` places, and some rows above and below: neighbours beyond the edge are there.
+    Behind each row there are `radius_px` entries, and some rows above and below, so that neighbours beyond the edge exist.
     """
 
     def __init__(self, shape: tuple[int, int], radius_px: int) -> None:
@@ -57,29 +100,29 @@ class _Plane:
         self.size = (shape[0] + 2 * self.frame) * self.width
         self.inside = slice(self.frame * self.width, self.size - self.frame * self.width)
 
-    def empty(self, count: int, value: float) -> FloatImage:
-        """(count, size) float32 of one value."""
+    def empty(self, count: int, value: float) -> Image:
+        """Return (count, size) float32 of one value."""
         return np.full((count, self.size), value, np.float32)
 
-    def view(self, line: FloatImage) -> FloatImage:
-        """The image (…, h, w) in lines (…, size)."""
+    def view(self, line: Image) -> Image:
+        """Return the image (…, h, w) in lines (…, size)."""
         rows = line.reshape(*line.shape[:-1], -1, self.width)
         return rows[..., self.frame : self.frame + self.shape[0], : self.shape[1]]
 
     def offset(self, down: int, right: int) -> int:
-        """How many places further a neighbour lies."""
+        """Return the number of entries from a pixel to a neighbour."""
         return down * self.width + right
 
 
 class _Likeness(NamedTuple):
-    """How alike pixels and those `offset` places further are, (size,) float32; 0 for what is beyond the edge."""
+    """Similarity of pixels and those `offset` entries further, (size,) float32; 0 for entries beyond the edge."""
 
     offset: int
     weight: FloatImage
 
 
 class _Kernels(NamedTuple):
-    """Both kernels on a plane: each one's 1 / √(sum around a pixel) (size,), and what they are made of."""
+    """Both kernels on a plane: 1 / √(sum around a pixel) (size,) of each, and their terms."""
 
     likeness: list[_Likeness]
     look_root: FloatImage
@@ -87,13 +130,36 @@ class _Kernels(NamedTuple):
     near_root: FloatImage
 
 
-def mean_field(proba: FloatImage, guide: FloatImage, settings: CrfSettings | None = None) -> FloatImage:
-    """Probabilities after mean-field inference, (K, h, w) float32 summing to 1.
+def mean_field(proba: Image, guide: Image, settings: CrfSettings | None = None) -> Image:
+    """Smooth probabilities by mean-field inference.
 
-    proba : (K, h, w) float32, NaN where not known. guide : (C, h, w) float32, 0–1; differences are root mean squares
-    over the C bands, and pairs with a NaN have no appearance in common
-    A pixel's result depends on (iterations + 1) × radius_px pixels around it, to the last bit.
+    Parameters
+    ----------
+    proba
+        (K, h, w) float32, probabilities 0 to 1, NaN where not known.
+    guide
+        (C, h, w) float32, 0 to 1; differences are root mean squares over the C bands, and pairs with a NaN have no
+        appearance term.
+    settings
+        Range and weights of the kernels, by default `CrfSettings()`.
+
+    Returns
+    -------
+    (K, h, w) float32
+        Probabilities that sum to 1 over K; NaN where not known. A pixel depends exactly on the pixels up to
+        (iterations + 1) × radius_px away.
+
+    Notes
+    -----
     Memory: 2 radius (radius + 1) / step² weights of 4 bytes a pixel (240 bytes for radius 5), and 20 K + 4 C bytes.
+
+    Examples
+    --------
+    >>> proba = np.full((2, 5, 5), 0.2, np.float32)
+    >>> proba[0] = 0.8
+    >>> proba[:, 2, 2] = 0.4, 0.6  # a single pixel of the other class in a constant image
+    >>> mean_field(proba, np.zeros((1, 5, 5), np.float32)).argmax(axis=0).max()
+    np.int64(0)
     """
     settings = settings or CrfSettings()
     known = np.logical_not(np.isnan(proba).any(axis=0))
@@ -101,9 +167,9 @@ def mean_field(proba: FloatImage, guide: FloatImage, settings: CrfSettings | Non
     kernels = _kernels(plane, guide, known, settings)
     unary = plane.empty(len(proba), 0)
     plane.view(unary)[:] = np.where(known, np.log(np.clip(proba, settings.least_proba, 1)), 0)
-    heard = plane.empty(1, 0)[0]
-    plane.view(heard)[:] = known
-    belief = _softmax(unary.copy(), heard)
+    known_line = plane.empty(1, 0)[0]
+    plane.view(known_line)[:] = known
+    belief = _softmax(unary.copy(), known_line)
     for _ in range(settings.iterations):
         messages = _look_messages(plane, belief * kernels.look_root, kernels)
         messages *= kernels.look_root * np.float32(settings.appearance_weight)
@@ -111,14 +177,14 @@ def mean_field(proba: FloatImage, guide: FloatImage, settings: CrfSettings | Non
         near *= kernels.near_root * np.float32(settings.smoothness_weight)
         messages += near
         messages += unary
-        belief = _softmax(messages, heard)
+        belief = _softmax(messages, known_line)
     result = plane.view(belief).copy()
     result[:, ~known] = np.nan
     return result
 
 
-def _kernels(plane: _Plane, guide: FloatImage, known: NDArray[np.bool_], settings: CrfSettings) -> _Kernels:
-    framed = plane.empty(len(guide), np.nan)  # NaN resembles nothing, so what is beyond the edge weighs nothing
+def _kernels(plane: _Plane, guide: Image, known: NDArray[np.bool_], settings: CrfSettings) -> _Kernels:
+    framed = plane.empty(len(guide), np.nan)  # NaN is similar to nothing, so entries beyond the edge have weight 0
     plane.view(framed)[:] = np.where(known, guide, np.nan)
     reach = settings.radius_px // settings.step_px
     steps = [settings.step_px * step for step in range(-reach, reach + 1)]
@@ -138,12 +204,12 @@ def _kernels(plane: _Plane, guide: FloatImage, known: NDArray[np.bool_], setting
     return _Kernels(likeness, _root(total), along, _root(near_total))
 
 
-def _root(total: FloatImage) -> FloatImage:
-    return np.asarray(1 / np.sqrt(np.maximum(total, np.float32(LEAST_SUM))), np.float32)
+def _root(total: Image) -> Image:
+    return np.asarray(1 / np.sqrt(np.maximum(total, np.float32(MIN_KERNEL_SUM))), np.float32)
 
 
-def _likeness(framed: FloatImage, offset: int, distance: float, spread: float) -> FloatImage:
-    """exp(−distance − d² / 2 spread²) of each place and the one `offset` further, (size,); 0 where one is not known."""
+def _likeness(framed: Image, offset: int, distance: float, spread: float) -> Image:
+    """Return exp(−distance − d² / 2 spread²) of each entry and the one `offset` further, (size,); 0 where one is not known."""
     scale = -1 / (2 * len(framed) * spread**2)
     weight = np.zeros(framed.shape[1], np.float32)
     squares = weight[:-offset]
@@ -159,8 +225,8 @@ def _likeness(framed: FloatImage, offset: int, distance: float, spread: float) -
     return weight
 
 
-def _look_messages(plane: _Plane, belief: FloatImage, kernels: _Kernels) -> FloatImage:
-    """Sums over neighbours that look alike, a few rows at a time, each pixel's neighbours always in the same order."""
+def _look_messages(plane: _Plane, belief: Image, kernels: _Kernels) -> Image:
+    """Sum over similar neighbours, a few rows at a time, each pixel's neighbours always in the same order."""
     messages = np.zeros_like(belief)
     spare = np.empty((len(belief), BLOCK_PX), np.float32)
     for start in range(plane.inside.start, plane.inside.stop, BLOCK_PX):
@@ -174,8 +240,8 @@ def _look_messages(plane: _Plane, belief: FloatImage, kernels: _Kernels) -> Floa
     return messages
 
 
-def _near_messages(plane: _Plane, belief: FloatImage, steps: list[tuple[int, np.float32]]) -> FloatImage:
-    """Sums over all neighbours by distance: along rows, then along columns, then without the pixel itself."""
+def _near_messages(plane: _Plane, belief: Image, steps: list[tuple[int, np.float32]]) -> Image:
+    """Sum over all neighbours by distance: along rows, then along columns, then without the pixel itself."""
     sums = belief
     for unit in (plane.offset(0, 1), plane.offset(1, 0)):
         line, sums = sums, sums.copy()
@@ -187,8 +253,8 @@ def _near_messages(plane: _Plane, belief: FloatImage, steps: list[tuple[int, np.
     return sums - belief
 
 
-def _softmax(scores: FloatImage, known: FloatImage) -> FloatImage:
-    """Probabilities (K, size), computed in place; 0 where not known."""
+def _softmax(scores: Image, known: Image) -> Image:
+    """Compute probabilities (K, size) in place; 0 where not known."""
     scores -= scores.max(axis=0)
     np.exp(scores, out=scores)
     scores /= scores.sum(axis=0)

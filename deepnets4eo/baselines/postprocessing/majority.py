@@ -17,36 +17,54 @@ from deepnets4eo.tiling.scores import best
 
 
 def majority_filter(values: NDArray[Any], radius_px: int) -> NDArray[Any]:
-    """The winner of the vote of (2 r + 1)² pixels; its votes' mean, where probabilities are given.
+    """Replace each pixel by the majority of the (2 r + 1)² pixels around it; probabilities by their mean.
 
-    values : (h, w) uint8 labels, void 255, or (K, h, w) float32 probabilities, NaN where not known
-    returns : labels of the same shape, a tie keeping the pixel's own label where it is among the winners; or
-    probabilities: the window's mean
-    Errors: InputError for a radius out of range. Memory: about 20 bytes a pixel beside values and result.
+    Parameters
+    ----------
+    values
+        (h, w) uint8 labels, void 255, or (K, h, w) float32 probabilities, NaN where not known.
+    radius_px
+        Half side r of the window in pixels, 1 to 1000.
 
+    Returns
+    -------
+    array of the same shape and type
+        Labels, where a tie keeps the pixel's own label if it is among the winners; or mean probabilities.
+
+    Raises
+    ------
+    InputError
+        For a radius out of range.
+
+    Notes
+    -----
+    Memory: about 20 bytes a pixel beside values and result.
+
+    Examples
+    --------
     >>> majority_filter(np.array([[1, 1, 1], [1, 0, 255]], np.uint8), 1).tolist()
     [[1, 1, 1], [1, 1, 255]]
     """
     check_radius(radius_px)
-    return _of_labels(values, radius_px) if values.ndim == 2 else _of_probabilities(values, radius_px)
+    return _majority_labels(values, radius_px) if values.ndim == 2 else _mean_probabilities(values, radius_px)
 
 
 def vote_shares(labels: NDArray[np.uint8], num_classes: int, radius_px: int) -> NDArray[np.float32]:
-    """Share of each class in the votes of a window, (K, h, w) float32 summing to 1; NaN where the label is void.
+    """Return the share of each class in the votes of a window, (K, h, w) float32 summing to 1; NaN where the label is void.
 
-    labels : places in the legend, 0 … K − 1. A pixel's own vote counts one and a half times, which decides ties.
+    labels : class indices 0 … K − 1. A pixel's own vote counts one and a half times, which decides ties.
     """
     check_radius(radius_px)
     shares = np.empty((num_classes, *labels.shape), np.float32)
     total = 2 * window_sums((labels != VOID).astype(_votes_type(radius_px)), radius_px) + 1
-    for place in range(num_classes):
-        shares[place] = _votes(labels, place, radius_px) / total
+    for class_index in range(num_classes):
+        shares[class_index] = _votes(labels, class_index, radius_px) / total
     shares[:, labels == VOID] = np.nan
     return shares
 
 
-def _votes(labels: NDArray[np.uint8], label: int, radius_px: int) -> Codes:
-    """Twice the pixels of a label in the window, and one more where the pixel itself has it."""
+def _votes(labels: NDArray[np.uint8], label: int, radius_px: int) -> Whole:
+    """Return twice the number of pixels of a label in the window, and one more where the pixel itself has it."""
     own = (labels == label).astype(_votes_type(radius_px))
     votes = window_sums(own, radius_px)
     votes += votes
@@ -58,7 +76,7 @@ def _votes_type(radius_px: int) -> type[np.unsignedinteger]:
     return counting_type(2 * (2 * radius_px + 1) ** 2 + 1)
 
 
-def _of_labels(labels: NDArray[np.uint8], radius_px: int) -> NDArray[np.uint8]:
+def _majority_labels(labels: NDArray[np.uint8], radius_px: int) -> NDArray[np.uint8]:
     winner, most = labels.copy(), np.zeros(labels.shape, _votes_type(radius_px))
     for label in np.unique(labels[labels != VOID]):
         votes = _votes(labels, int(label), radius_px)
@@ -68,20 +86,20 @@ def _of_labels(labels: NDArray[np.uint8], radius_px: int) -> NDArray[np.uint8]:
     return winner
 
 
-def _of_probabilities(proba: NDArray[np.float32], radius_px: int) -> NDArray[np.float32]:
+def _mean_probabilities(proba: NDArray[np.float32], radius_px: int) -> NDArray[np.float32]:
     known = ~np.isnan(proba).any(axis=0)
     one = np.float32(2 ** fraction_bits(radius_px))
     means = np.empty_like(proba)
-    for place, of_class in enumerate(proba):
+    for class_index, of_class in enumerate(proba):
         whole = np.rint(np.where(known, np.clip(of_class, 0, 1), 0) * one).astype(np.uint32)
-        means[place] = window_sums(whole, radius_px)
+        means[class_index] = window_sums(whole, radius_px)
     means[:, ~known] = np.nan
     means /= means.sum(axis=0)
     return means
 
 
 def argmax_class(proba: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Places of the largest probabilities, (h, w) uint8; void where they are not known."""
-    places = best(proba)
-    places[np.isnan(proba).any(axis=0)] = VOID
-    return places
+    """Return the class index of the largest probability, (h, w) uint8; void where probabilities are not known."""
+    class_indices = best(proba)
+    class_indices[np.isnan(proba).any(axis=0)] = VOID
+    return class_indices

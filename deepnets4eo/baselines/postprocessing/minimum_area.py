@@ -1,7 +1,7 @@
-"""Small regions take the label of what surrounds them: a smallest mapping unit.
+"""Small regions take the label of their surroundings: a smallest mapping unit.
 
-Takes labels; gives labels without regions below an area. Regions wholly surrounded by void have nothing to become and
-stay. Void is no region, and stays.
+Takes labels; returns labels without regions below an area. Regions that only void surrounds stay. Void is no region,
+and stays.
 """
 
 from __future__ import annotations
@@ -19,36 +19,58 @@ Connectivity = Literal[4, 8]
 
 
 def minimum_area(labels: NDArray[np.uint8], area_px: int, *, connectivity: Connectivity = 4) -> NDArray[np.uint8]:
-    """Labels whose regions all have `area_px` pixels at least, but for those that only void surrounds.
+    """Merge regions below an area into their neighbours.
 
-    labels : (h, w) uint8, void 255. connectivity : 4, or 8 where touching corners connect pixels of a region
-    A small region takes the label with which it shares the longest border, looking only at regions that stay in that
-    round: large ones, and the largest of small ones that have no large neighbour. A tie goes to the lowest label.
-    Errors: InputError for an area below 1. Memory: about 60 bytes a pixel.
+    Parameters
+    ----------
+    labels
+        (h, w) uint8, void 255.
+    area_px
+        Smallest area in pixels, at least 1.
+    connectivity
+        4, or 8 where touching corners connect pixels of a region.
 
+    Returns
+    -------
+    (h, w) uint8
+        Labels whose regions all have `area_px` pixels at least, except those that only void surrounds. A small region
+        takes the label with which it shares the longest border, among regions that stay in that round: large ones, and
+        the largest of small ones without a large neighbour. A tie goes to the lowest label.
+
+    Raises
+    ------
+    InputError
+        For an area below 1.
+
+    Notes
+    -----
+    Memory: about 60 bytes a pixel.
+
+    Examples
+    --------
     >>> minimum_area(np.array([[1, 1, 1], [1, 0, 2], [1, 1, 2]], np.uint8), 2).tolist()
     [[1, 1, 1], [1, 1, 2], [1, 1, 2]]
     """
     if area_px < 1:
         raise InputError(f"area_px is {area_px}, expected at least 1 pixel.")
     labels = labels.copy()
-    while area_px > 1 and _absorb(labels, area_px, connectivity):
+    while area_px > 1 and _merge_small_regions(labels, area_px, connectivity):
         pass
     return labels
 
 
 def area_in_px(area_m2: float, gsd_m: float | None) -> int:
-    """Pixels that an area covers, rounded up. Errors: InputError where the ground size of a pixel is not known."""
+    """Return the pixels that an area covers, rounded up. Errors: InputError where the ground size of a pixel is not known."""
     if gsd_m is None:
         raise InputError(
-            f"an area of {area_m2:g} m² needs the ground size of a pixel, which scenes without CRS do not give. Give "
+            f"an area of {area_m2:g} m² needs the ground size of a pixel, which is not known for scenes without CRS. Give "
             "area_px instead."
         )
     return max(1, int(np.ceil(area_m2 / gsd_m**2 - 1e-6)))
 
 
-def _absorb(labels: NDArray[np.uint8], area_px: int, connectivity: Connectivity) -> bool:
-    """One round, in place; whether anything changed."""
+def _merge_small_regions(labels: NDArray[np.uint8], area_px: int, connectivity: Connectivity) -> bool:
+    """Do one round, in place; returns whether anything changed."""
     regions = connected_regions(labels.astype(np.int16) + 1, background=0, connectivity=connectivity // 4)
     regions[labels == VOID] = 0
     sizes = np.bincount(regions.ravel())
@@ -60,7 +82,7 @@ def _absorb(labels: NDArray[np.uint8], area_px: int, connectivity: Connectivity)
     one, other = _borders(regions, small)
     label_of = np.zeros(sizes.size, np.uint8)
     label_of[regions.ravel()] = labels.ravel()
-    stays = _staying(one, other, sizes, small)
+    stays = _is_kept(one, other, sizes, small)
     taken = ~stays[one] & stays[other]
     if not taken.any():
         return False
@@ -70,7 +92,7 @@ def _absorb(labels: NDArray[np.uint8], area_px: int, connectivity: Connectivity)
 
 
 def _borders(regions: NDArray[np.int64], small: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pairs (small region, its neighbour), one for each pixel side between them; never void, number 0."""
+    """Return pairs (small region, its neighbour), one for each pixel side between them; never void, number 0."""
     pairs = [(regions[:-1], regions[1:]), (regions[:, :-1], regions[:, 1:])]
     one, other = [], []
     for first, second in pairs:
@@ -81,10 +103,10 @@ def _borders(regions: NDArray[np.int64], small: NDArray[np.bool_]) -> tuple[NDAr
     return np.concatenate(one), np.concatenate(other)
 
 
-def _staying(
+def _is_kept(
     one: NDArray[np.int64], other: NDArray[np.int64], sizes: NDArray[np.int64], small: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
-    """Large regions, and small ones that outrank all their neighbours: larger, or as large with a lower number."""
+    """Return whether a region stays: large ones, and small ones larger than all their neighbours, or as large with a lower number."""
     rank = np.empty(sizes.size, np.int64)
     rank[np.lexsort([-np.arange(sizes.size), sizes])] = np.arange(sizes.size)
     highest = np.full(sizes.size, -1, np.int64)
@@ -93,11 +115,11 @@ def _staying(
 
 
 def _longest_border(one: NDArray[np.int64], label: NDArray[np.uint8], label_of: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Label of each region, where regions `one` take the label that they meet most often."""
+    """Return the label of each region, where regions `one` take the label with which they share most sides."""
     keys, lengths = np.unique(one * 256 + label, return_counts=True)
-    region, met = keys // 256, (keys % 256).astype(np.uint8)
-    order = np.lexsort([-met.astype(np.int64), lengths, region])  # the last of each region is its longest
+    region, neighbour_label = keys // 256, (keys % 256).astype(np.uint8)
+    order = np.lexsort([-neighbour_label.astype(np.int64), lengths, region])  # the last of each region is its longest
     last = np.flatnonzero(np.append(np.diff(region[order]) != 0, True))
     new_label = label_of.copy()
-    new_label[region[order][last]] = met[order][last]
+    new_label[region[order][last]] = neighbour_label[order][last]
     return new_label

@@ -1,6 +1,6 @@
 """Sums over square windows, exact to the last bit wherever the window starts.
 
-Takes whole numbers; gives their sums in (2 r + 1)² squares, cut off at the edges. Sums of whole numbers modulo 2¹⁶
+Takes whole numbers; returns their sums in (2 r + 1)² squares, cut off at the edges. Sums of whole numbers modulo 2¹⁶
 or 2³² have no rounding, so that a pixel's sum does not depend on the tile in which it is computed.
 """
 
@@ -14,8 +14,8 @@ from deepnets4eo.errors import InputError
 SHIFTED_PX = 8  # up to this radius adding shifted images is faster than running sums
 
 
-def window_sums(values: Codes, radius_px: int) -> Codes:
-    """Sum over rows and columns up to `radius_px` away, (…, h, w) of the same unsigned type, exact where it fits in.
+def window_sums(values: Whole, radius_px: int) -> Whole:
+    """Return the sum over rows and columns up to `radius_px` away, (…, h, w) of the same unsigned type, exact where it fits in.
 
     >>> window_sums(np.ones((3, 3), np.uint16), 1).tolist()
     [[4, 6, 4], [6, 9, 6], [4, 6, 4]]
@@ -25,12 +25,12 @@ def window_sums(values: Codes, radius_px: int) -> Codes:
 
 
 def counting_type(largest: int) -> type[np.unsignedinteger]:
-    """The smaller of two types that holds a number."""
+    """Return the smaller of two types that can represent a number."""
     return np.uint16 if largest < 2**16 else np.uint32
 
 
 def fraction_bits(radius_px: int) -> int:
-    """Bits that fractions 0–1 may have as whole numbers so that their window sums stay below 2³²."""
+    """Return the bits that fractions 0–1 may have as whole numbers so that their window sums stay below 2³²."""
     return min(24, 31 - int(np.ceil(np.log2((2 * radius_px + 1) ** 2))))
 
 

@@ -1,6 +1,6 @@
-"""Superpixels: of one image, of a whole scene without seams, and the numbers of each region.
+"""Superpixels: of one image, of a whole scene without seams, and the statistics of each region.
 
-`Superpixels(method="slic").segment(bands)` gives ids; `segment_scene` writes them for a scene of any size.
+`Superpixels(method="slic").segment(bands)` returns ids; `segment_scene` writes them for a scene of any size.
 """
 
 from deepnets4eo.baselines.superpixels.scene import segment_scene

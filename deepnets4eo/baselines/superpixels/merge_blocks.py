@@ -1,8 +1,8 @@
-"""Superpixels of overlapping blocks made one map, without seams along the blocks' edges.
+"""Superpixels of overlapping blocks merged into one map, without seams along the blocks' edges.
 
-Takes the superpixels of each block and its halo; gives a key per pixel, and the pairs of keys that mean one region.
-A region that its block holds whole is kept whole, so blocks meet along outlines of regions, not along straight lines;
-regions too big for that are joined where both blocks see them alike.
+Takes the superpixels of each block and its halo; returns a key per pixel, and the pairs of keys of the same region.
+A region that lies completely in its block is kept, so blocks meet along outlines of regions, not along straight lines;
+larger regions are joined where both blocks found about the same pixels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Indices, RegionIds
 from deepnets4eo.grid import Window
 
-ALIKE = 0.5  # of the pixels of two regions, where both blocks look: they are one region
+MIN_SHARED = 0.5  # share of the pixels of two regions in the common area from which on they are one region
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Block:
     def build(
         cls, core: Window, window: Window, ids: RegionIds, valid: NDArray[np.bool_], first: int, shape: tuple[int, int]
     ) -> Block:
-        """The block, with its regions looked at. shape : of the scene."""
+        """Make the block and find its whole and its own regions. shape : of the scene."""
         flat = ids.ravel().astype(np.intp)
         pixels = np.bincount(flat)
         whole = np.ones(pixels.size, bool)
@@ -63,26 +63,26 @@ class Block:
 
     @property
     def keys(self) -> int:
-        """How many regions it has."""
+        """Number of its regions."""
         return self.whole.size
 
 
-def compose(block: Block, around: Sequence[Block]) -> RegionIds:
-    """Keys of the pixels of a block's core, (h, w) int32; −1 where not valid.
+def merge_core(block: Block, around: Sequence[Block]) -> Ids:
+    """Return keys of the pixels of a block's core, (h, w) int32; −1 where not valid.
 
     around : all blocks whose windows reach into the core, itself too, in the scene's order. A pixel goes to the first
-    block that holds its region as its own, else to the first that holds it whole, else to its own block.
+    block that has its region as its own, else to the first that has it whole, else to its own block.
     """
     core = block.core
     keys = np.full((core.height, core.width), -1, np.int32)
-    for standing in ("own", "whole"):
+    for status in ("own", "whole"):
         for other in around:
-            part = _common(core, other.window)
+            part = _intersection(core, other.window)
             if not part.height or not part.width:
                 continue
             target = keys[part.within(core).slices]
             ids = other.ids[part.within(other.window).slices]
-            taken = (target < 0) & getattr(other, standing)[ids]
+            taken = (target < 0) & getattr(other, status)[ids]
             target[taken] = ids[taken] + other.first
     left = keys < 0
     keys[left] = block.ids[core.within(block.window).slices][left] + block.first
@@ -90,25 +90,27 @@ def compose(block: Block, around: Sequence[Block]) -> RegionIds:
     return keys
 
 
-def match_regions(one: Block, other: Block) -> Indices:
-    """Pairs of keys (n, 2) that mean the same region: more than half of their pixels are common where both look.
+def match_regions(one: Block, other: Block) -> Numbers:
+    """Return pairs of keys (n, 2) of the same region: more than half of their pixels in the common area are shared.
 
-    Of two that are cut by the windows, half of the smaller suffices: each block saw another part of something big.
+    For two regions that are cut by the windows, half of the smaller one suffices: each block has another part of a large one.
     """
-    zone = _common(one.window, other.window)
-    if not zone.height or not zone.width:
+    common_window = _intersection(one.window, other.window)
+    if not common_window.height or not common_window.width:
         return np.zeros((0, 2), np.int64)
-    first, second = (block.ids[zone.within(block.window).slices].ravel().astype(np.int64) for block in (one, other))
+    first, second = (
+        block.ids[common_window.within(block.window).slices].ravel().astype(np.int64) for block in (one, other)
+    )
     codes, common = np.unique(first * other.keys + second, return_counts=True)
     a, b = codes // other.keys, codes % other.keys
     in_one, in_other = np.bincount(first, minlength=one.keys)[a], np.bincount(second, minlength=other.keys)[b]
-    same = common > ALIKE * (in_one + in_other - common)
-    same |= ~one.whole[a] & ~other.whole[b] & (common > ALIKE * np.minimum(in_one, in_other))
+    same = common > MIN_SHARED * (in_one + in_other - common)
+    same |= ~one.whole[a] & ~other.whole[b] & (common > MIN_SHARED * np.minimum(in_one, in_other))
     return np.stack([a[same] + one.first, b[same] + other.first], axis=1)
 
 
-def _common(one: Window, other: Window) -> Window:
-    """The part of the scene in both windows; height or width 0 where there is none."""
+def _intersection(one: Window, other: Window) -> Window:
+    """Return the part of the scene in both windows; height or width 0 where there is none."""
     row, col = max(one.row, other.row), max(one.col, other.col)
     bottom = min(one.row + one.height, other.row + other.height)
     right = min(one.col + one.width, other.col + other.width)

@@ -1,30 +1,29 @@
 """Superpixels of a whole scene, block by block, as if it had been cut at once: no seams, bounded memory.
 
-Takes a scene or layer of any size; gives a raster of ids 0 … N − 1 in which every region is 4-connected.
-Refuses halos as wide as a block. The result depends on `block_px` and `halo_px`, not on the number of workers.
+Takes a scene or layer of any size; writes a raster of ids 0 … N − 1 in which every region is 4-connected.
+The result depends on `block_px` and `halo_px`, not on the number of workers.
 """
 
 from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
+from pydantic import Field, model_validator
 from rasterio.windows import Window as RasterioWindow
 
-from deepnets4eo.arrays import Indices, RegionIds
-from deepnets4eo.baselines.superpixels.connection import union_find_labels
-from deepnets4eo.baselines.superpixels.merge_blocks import Block, compose, match_regions
+from deepnets4eo.baselines.superpixels.connection import Numbers, group_pairs
+from deepnets4eo.baselines.superpixels.merge_blocks import Block, match_regions, merge_core
 from deepnets4eo.baselines.superpixels.pieces import KeyFile, number_pieces
 from deepnets4eo.baselines.superpixels.scene_bands import SceneBands
-from deepnets4eo.baselines.superpixels.segmenting import Superpixels
-from deepnets4eo.errors import InputError
+from deepnets4eo.baselines.superpixels.segmenting import Ids, Superpixels
 from deepnets4eo.files import PARTIAL
 from deepnets4eo.grid import Window, blocks
+from deepnets4eo.options import option_group
 from deepnets4eo.outputs.lock import locked
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.prefetch import in_order
@@ -32,26 +31,28 @@ from deepnets4eo.rasters.scene import Layer, Scene
 
 NONE = -1  # id where a layer is not valid
 REGIONS = "REGIONS"  # the file's tag that says how many there are
-LEAST_HALO_PX = 64
+MIN_HALO_PX = 64
 FILE_BLOCK_PX = 256
 
 
-@dataclass(frozen=True)
+@option_group
 class BlockPlan:
-    """How a scene is cut: cores of block_px, each seen with halo_px around it.
+    """How a scene of `shape` (h, w) is cut: cores of `block_px`, each seen with `halo_px` around it.
 
     Errors: InputError for a halo that is not less than the block.
     """
 
     shape: tuple[int, int]
     block_px: int
-    halo_px: int
+    halo_px: int = Field(ge=0)
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.halo_px < self.block_px:
-            raise InputError(
-                f"halo_px={self.halo_px} must be at least 0 and less than block_px={self.block_px}. Choose bigger blocks."
+    @model_validator(mode="after")
+    def _halo_below_block(self) -> BlockPlan:
+        if self.halo_px >= self.block_px:
+            raise ValueError(
+                f"has halo_px={self.halo_px}, which must be less than block_px={self.block_px}. Choose larger blocks"
             )
+        return self
 
     @property
     def cores(self) -> list[Window]:
@@ -63,8 +64,8 @@ class BlockPlan:
         """Blocks in a row."""
         return -(-self.shape[1] // self.block_px)
 
-    def seen(self, core: Window) -> Window:
-        """The window of a core."""
+    def window(self, core: Window) -> Window:
+        """Return the core with its halo."""
         return core.grown(self.halo_px).clipped(self.shape)
 
 
@@ -80,17 +81,50 @@ def segment_scene(
 ) -> Path:
     """Cut a scene into superpixels and write their ids as a COG of int32, −1 where a layer is not valid.
 
-    scene : all layers but its labels must be valid. bands : layer → names, where files have none.
-    halo_px : by default what holds most regions whole, at least 64. workers : threads, by default one per core.
-    returns : `out`, whose tag REGIONS is N.
-    Errors: InputError for a halo as wide as a block; OutputError when the disk refuses.
+    Parameters
+    ----------
+    scene
+        A scene, whose layers without the labels must all be valid, or one layer.
+    out
+        File to write.
+    superpixels
+        How the image is cut, by default `Superpixels()`.
+    bands
+        Layer → names of its bands, for files without names.
+    block_px
+        Side of a block in pixels.
+    halo_px
+        Pixels around each block that are used too, less than block_px; by default enough for most regions, at least 64.
+    workers
+        Threads, by default one per core.
+
+    Returns
+    -------
+    Path
+        `out`, whose tag REGIONS is N.
+
+    Raises
+    ------
+    InputError
+        For a halo as wide as a block, and for a scene with labels only.
+    OutputError
+        Where the file cannot be written.
+
+    Notes
+    -----
     Peak memory: 300 bytes a pixel of a block and its halo for each worker, 15 bytes a pixel of a row of blocks, 100
-    bytes a region. The ids stand twice on the disk, compressed, while it works.
+    bytes a region. On the disk the ids are stored twice, compressed, during the work.
+
+    Examples
+    --------
+    ::
+
+        segment_scene(Layer.open("image.tif"), "ids.tif", Superpixels("slic", area_m2=4.0))
     """
     superpixels, out = superpixels or Superpixels(), Path(out)
     reader = SceneBands.open(scene, bands)
     gsd_m, grid = reader.inputs.gsd_m, reader.scene.grid
-    reach = halo_px if halo_px is not None else max(LEAST_HALO_PX, superpixels.reach_px(gsd_m))
+    reach = halo_px if halo_px is not None else max(MIN_HALO_PX, superpixels.reach_px(gsd_m))
     plan = BlockPlan(reader.scene.shape, block_px, reach)
     with locked(out), tempfile.TemporaryDirectory(f"-{out.name}", PARTIAL, out.parent) as folder:
         path = Path(folder) / "keys.tif"
@@ -106,11 +140,11 @@ def segment_scene(
 
 def _segment_blocks(
     reader: SceneBands, superpixels: Superpixels, plan: BlockPlan, workers: int | None
-) -> Iterator[tuple[Window, RegionIds, NDArray[np.bool_]]]:
-    """Cores in order, with the ids of their windows and the validity of the cores."""
+) -> Iterator[tuple[Window, Ids, NDArray[np.bool_]]]:
+    """Yield cores in order, with the ids of their windows and the validity of the cores."""
 
-    def segment(core: Window) -> tuple[Window, RegionIds, NDArray[np.bool_]]:
-        window = plan.seen(core)
+    def segment(core: Window) -> tuple[Window, Ids, NDArray[np.bool_]]:
+        window = plan.window(core)
         bands, valid = reader.read(window)
         inner = valid[core.within(window).slices]
         return core, superpixels.segment(bands) if inner.any() else np.zeros(valid.shape, np.int32), inner
@@ -129,25 +163,25 @@ def _write_keys(
         path, "w", driver="GTiff", count=1, dtype="int32", height=height, width=width, compress="deflate", zlevel=1,
         tiled=True, blockxsize=FILE_BLOCK_PX, blockysize=FILE_BLOCK_PX, BIGTIFF="YES",
     ) as file:  # fmt: skip
-        for above, row, below in _with_neighbours(_rows(segmented, plan, same)):
+        for above, row, below in _with_neighbours(_block_rows(segmented, plan, same)):
             for col, block in enumerate(row):
                 around = [other for line in (above, row, below) for other in line[max(col - 1, 0) : col + 2]]
                 core = block.core
-                place = RasterioWindow(core.col, core.row, core.width, core.height)
-                file.write(compose(block, around), 1, window=place)
+                core_window = RasterioWindow(core.col, core.row, core.width, core.height)
+                file.write(merge_core(block, around), 1, window=core_window)
                 count = block.first + block.keys
-    return union_find_labels(count, np.concatenate(same)).astype(np.int32)
+    return group_pairs(count, np.concatenate(same)).astype(np.int32)
 
 
-def _rows(
-    segmented: Iterator[tuple[Window, RegionIds, NDArray[np.bool_]]], plan: BlockPlan, same: list[Indices]
+def _block_rows(
+    segmented: Iterator[tuple[Window, Ids, NDArray[np.bool_]]], plan: BlockPlan, same: list[Numbers]
 ) -> Iterator[list[Block]]:
-    """Rows of blocks; the pairs of keys that mean one region are added to `same`."""
+    """Yield rows of blocks; the pairs of keys of the same region are added to `same`."""
     above: list[Block] = []
     row: list[Block] = []
     count = 0
     for core, ids, valid in segmented:
-        block = Block.build(core, plan.seen(core), ids, valid, count, plan.shape)
+        block = Block.build(core, plan.window(core), ids, valid, count, plan.shape)
         neighbours = [*row[-1:], *above[max(len(row) - 1, 0) : len(row) + 2]]
         same.extend(match_regions(other, block) for other in neighbours)
         count += block.keys
@@ -158,7 +192,7 @@ def _rows(
 
 
 def _with_neighbours(rows: Iterator[list[Block]]) -> Iterator[tuple[list[Block], list[Block], list[Block]]]:
-    """Each row with the one above and the one below it; none at the ends."""
+    """Yield each row with the one above and the one below it; none at the ends."""
     above: list[Block] = []
     row: list[Block] = []
     for below in rows:

@@ -1,6 +1,6 @@
 """The bands of a scene by window, scaled the same everywhere.
 
-Takes a scene or one layer; gives `Bands` and validity of any window. Refuses scenes without a layer to look at.
+Takes a scene or one layer; returns `Bands` and validity of any window. Raises InputError for scenes with labels only.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class SceneBands:
 
     @classmethod
     def open(cls, scene: Scene | Layer, bands: Mapping[str, Sequence[str]] | None = None) -> SceneBands:
-        """All layers but the labels; their range is measured on evenly spread windows.
+        """Open all layers but the labels; their range is measured on evenly spread windows.
 
         bands : layer → names, where files have none. Errors: InputError where there is no layer, or nothing is valid.
         """
@@ -36,11 +36,11 @@ class SceneBands:
             scene = Scene({"image": scene})
         layers = [name for name in scene.layers if name != LABELS]
         if not layers:
-            raise InputError("the scene has labels only; superpixels need something to look at. Give image=FILE.")
+            raise InputError("the scene has labels only; superpixels need an image. Give image=FILE.")
         inputs = InputSpec.measure([scene], layers)
         return cls(scene, inputs, band_names(inputs, bands))
 
     def read(self, window: Window) -> tuple[Bands, NDArray[np.bool_]]:
-        """Bands of a window, and (h, w) where all layers are valid."""
+        """Return bands of a window, and (h, w) where all layers are valid."""
         sample = self.scene.read(window, self.inputs.names)
         return unstandardise(self.inputs.prepare(sample), self.inputs, self.names), sample["valid"]

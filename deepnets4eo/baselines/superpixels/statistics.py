@@ -1,7 +1,7 @@
-"""Numbers per region: counts, means, deviations, ranges, histograms, majority labels and pooled features.
+"""Statistics per region: counts, means, deviations, ranges, histograms, majority labels and pooled features.
 
-Takes values (F, h, w) and ids (h, w) from 0, −1 being none; gives one row per region. Sums of parts of a scene add up.
-Trusts its input: ids lie below `count`.
+Takes values (F, h, w) and ids (h, w) from 0, −1 for none; returns one row per region. Sums of parts of a scene add up.
+Inputs are not checked: ids must be below `count`.
 """
 
 from __future__ import annotations
@@ -17,13 +17,25 @@ from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import Feature
 from deepnets4eo.cards.legend import VOID
 
+Ids = NDArray[np.int32]
+RegionValues = NDArray[np.float32]
+
 
 @dataclass(frozen=True)
 class RegionSums:
     """Pixels, sums and sums of squares of F bands in N regions, from which mean and deviation follow.
 
-    count : (N,) int64 · total, squares : (N, F) float64
+    Parameters
+    ----------
+    count
+        (N,) int64 pixels.
+    total
+        (N, F) float64 sums.
+    squares
+        (N, F) float64 sums of squares.
 
+    Examples
+    --------
     >>> sums = region_sums(np.float32([[[1, 3, 8]]]), np.int32([[0, 0, 1]]), 2)
     >>> sums.mean.tolist(), sums.std.tolist()
     ([[2.0], [8.0]], [[1.0], [0.0]])
@@ -34,110 +46,294 @@ class RegionSums:
     squares: NDArray[np.float64]
 
     def __add__(self, other: RegionSums) -> RegionSums:
-        """Of two parts of the same regions together."""
+        """Add two parts of the same regions."""
         return RegionSums(self.count + other.count, self.total + other.total, self.squares + other.squares)
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """(N, F); NaN for regions without pixels."""
-        return _per_pixel(self.total, self.count)
+        """Means (N, F); NaN for regions without pixels."""
+        return _divide_by_pixels(self.total, self.count)
 
     @property
     def std(self) -> NDArray[np.float64]:
-        """(N, F) deviation of the population; NaN for regions without pixels."""
-        return np.sqrt(np.maximum(_per_pixel(self.squares, self.count) - self.mean**2, 0))
+        """Standard deviations of the population (N, F); NaN for regions without pixels."""
+        return np.sqrt(np.maximum(_divide_by_pixels(self.squares, self.count) - self.mean**2, 0))
 
 
-def region_sums(values: NDArray[np.floating], ids: RegionIds, count: int) -> RegionSums:
-    """Count, sum and sum of squares of each band, in float64. Peak memory: 24 bytes a pixel beside the arguments."""
-    places = _places(ids)
+def region_sums(values: NDArray[np.floating], ids: Ids, count: int) -> RegionSums:
+    """Return count, sum and sum of squares of each band in each region.
+
+    Parameters
+    ----------
+    values
+        (F, h, w) floats.
+    ids
+        (h, w) int32, 0 … count − 1, −1 for none.
+    count
+        Number of regions N.
+
+    Returns
+    -------
+    RegionSums
+        In float64.
+
+    Notes
+    -----
+    Peak memory: 24 bytes a pixel beside the arguments.
+
+    Examples
+    --------
+    >>> region_sums(np.float32([[[1, 3, 8]]]), np.int32([[0, 0, -1]]), 1).total.tolist()
+    [[4.0]]
+    """
+    indices = _flat_indices(ids)
     total, squares = np.empty((count, len(values))), np.empty((count, len(values)))
     for column, band in enumerate(values):
         weights = band.ravel().astype(np.float64)
-        total[:, column] = np.bincount(places, weights, count + 1)[1:]
+        total[:, column] = np.bincount(indices, weights, count + 1)[1:]
         np.multiply(weights, weights, out=weights)
-        squares[:, column] = np.bincount(places, weights, count + 1)[1:]
-    return RegionSums(np.bincount(places, minlength=count + 1)[1:], total, squares)
+        squares[:, column] = np.bincount(indices, weights, count + 1)[1:]
+    return RegionSums(np.bincount(indices, minlength=count + 1)[1:], total, squares)
 
 
-def region_means(values: NDArray[np.floating], ids: RegionIds, count: int) -> Vectors:
-    """Mean of each band in each region, (N, F) float32; NaN for regions without pixels."""
-    places = _places(ids)
-    pixels = np.bincount(places, minlength=count + 1)[1:]
+def region_means(values: NDArray[np.floating], ids: Ids, count: int) -> RegionValues:
+    """Return the mean of each band in each region.
+
+    Parameters
+    ----------
+    values
+        (F, h, w) floats.
+    ids
+        (h, w) int32, 0 … count − 1, −1 for none.
+    count
+        Number of regions N.
+
+    Returns
+    -------
+    (N, F) float32
+        NaN for regions without pixels.
+
+    Examples
+    --------
+    >>> region_means(np.float32([[[1, 3, 8]]]), np.int32([[0, 0, 1]]), 2).tolist()
+    [[2.0], [8.0]]
+    """
+    indices = _flat_indices(ids)
+    pixels = np.bincount(indices, minlength=count + 1)[1:]
     total = np.empty((count, len(values)))
     for column, band in enumerate(values):
-        total[:, column] = np.bincount(places, band.ravel(), count + 1)[1:]
-    return _per_pixel(total, pixels).astype(np.float32)
+        total[:, column] = np.bincount(indices, band.ravel(), count + 1)[1:]
+    return _divide_by_pixels(total, pixels).astype(np.float32)
 
 
-def region_ranges(values: NDArray[np.floating], ids: RegionIds, count: int) -> tuple[Vectors, Vectors]:
-    """Lowest and highest value of each band in each region, (N, F) float32 each; NaN for regions without pixels."""
-    places = _places(ids)
-    found = []
+def region_ranges(values: NDArray[np.floating], ids: Ids, count: int) -> tuple[RegionValues, RegionValues]:
+    """Return the lowest and the highest value of each band in each region.
+
+    Parameters
+    ----------
+    values
+        (F, h, w) floats.
+    ids
+        (h, w) int32, 0 … count − 1, −1 for none.
+    count
+        Number of regions N.
+
+    Returns
+    -------
+    tuple of two (N, F) float32
+        Lowest and highest values; NaN for regions without pixels.
+
+    Examples
+    --------
+    >>> low, high = region_ranges(np.float32([[[1, 3, 8]]]), np.int32([[0, 0, 1]]), 2)
+    >>> low.tolist(), high.tolist()
+    ([[1.0], [8.0]], [[3.0], [8.0]])
+    """
+    indices = _flat_indices(ids)
+    ranges = []
     for least, start in ((np.minimum, np.inf), (np.maximum, -np.inf)):
         extreme = np.full((len(values), count + 1), start, np.float32)
         for row, band in zip(extreme, values, strict=True):
-            least.at(row, places, band.ravel().astype(np.float32))
+            least.at(row, indices, band.ravel().astype(np.float32))
         extreme[np.isinf(extreme)] = np.nan
-        found.append(np.ascontiguousarray(extreme[:, 1:].T))
-    return found[0], found[1]
+        ranges.append(np.ascontiguousarray(extreme[:, 1:].T))
+    return ranges[0], ranges[1]
 
 
 def region_histograms(
     values: NDArray[np.floating], ids: RegionIds, count: int, bins: int, span: tuple[float, float]
 ) -> NDArray[np.int64]:
-    """Pixels of each region in equal bins of each band over a span, (N, F, bins); what lies beyond is in the end bins.
+    """Count the pixels of each region in equal bins of each band.
 
+    Parameters
+    ----------
+    values
+        (F, h, w) floats.
+    ids
+        (h, w) int32, 0 … count − 1, −1 for none.
+    count
+        Number of regions N.
+    bins
+        Number of bins.
+    span
+        Lower limit of the first and upper limit of the last bin; values beyond count in these.
+
+    Returns
+    -------
+    (N, F, bins) int64
+        Pixels.
+
+    Examples
+    --------
     >>> region_histograms(np.float32([[[0, 0.4, 2]]]), np.int32([[0, 0, 0]]), 1, 2, (0, 1)).tolist()
     [[[2, 1]]]
     """
-    places = _places(ids) * bins
+    indices = _flat_indices(ids) * bins
     low, high = span
     histograms = np.empty((count, len(values), bins), np.int64)
     for column, band in enumerate(values):
-        place = np.clip((band.ravel() - low) * (bins / (high - low)), 0, bins - 1).astype(np.intp)
-        found = np.bincount(places + place, minlength=(count + 1) * bins)
-        histograms[:, column] = found.reshape(count + 1, bins)[1:]
+        bin_index = np.clip((band.ravel() - low) * (bins / (high - low)), 0, bins - 1).astype(np.intp)
+        counts = np.bincount(indices + bin_index, minlength=(count + 1) * bins)
+        histograms[:, column] = counts.reshape(count + 1, bins)[1:]
     return histograms
 
 
 def majority(
     labels: NDArray[np.uint8], ids: RegionIds, count: int, num_classes: int, *, min_labelled: float = 0.5
 ) -> NDArray[np.uint8]:
-    """The most frequent label of each region, the lowest of equals, (N,) uint8.
+    """Return the most frequent label of each region, the lowest of equals.
 
-    labels : (h, w) places in the legend 0 … K − 1; void (255) does not vote. Void where fewer than `min_labelled` of
-    a region's pixels have a label.
+    Parameters
+    ----------
+    labels
+        (h, w) uint8 class indices 0 … K − 1; void (255) does not count.
+    ids
+        (h, w) int32, 0 … count − 1, −1 for none.
+    count
+        Number of regions N.
+    num_classes
+        Number of classes K.
+    min_labelled
+        Share of a region's pixels, 0 to 1, that must have a label.
 
+    Returns
+    -------
+    (N,) uint8
+        Class indices; void where fewer pixels have a label.
+
+    Examples
+    --------
     >>> majority(np.uint8([[1, 1, 0, 255]]), np.int32([[0, 0, 0, 1]]), 2, 2).tolist()
     [1, 255]
     """
-    places = _places(ids)
+    indices = _flat_indices(ids)
     labelled = labels.ravel() < num_classes
-    codes = places[labelled] * num_classes + labels.ravel()[labelled]
+    codes = indices[labelled] * num_classes + labels.ravel()[labelled]
     votes = np.bincount(codes, minlength=(count + 1) * num_classes).reshape(count + 1, num_classes)[1:]
-    pixels = np.bincount(places, minlength=count + 1)[1:]
+    pixels = np.bincount(indices, minlength=count + 1)[1:]
     known = votes.sum(axis=1)
     enough = (known > 0) & (known >= min_labelled * pixels)
     return np.where(enough, votes.argmax(axis=1), VOID).astype(np.uint8)
 
 
-def pool(feature: Feature, bands: Bands, ids: RegionIds, count: int) -> Vectors:
-    """A feature's value for each region, (N, F) float32: its own pooling where it has one, else the mean."""
+def pool(feature: Feature, bands: Bands, ids: Ids, count: int) -> RegionValues:
+    """Return a feature's value for each region: by its own pooling where it has one, else the mean.
+
+    Parameters
+    ----------
+    feature
+        What is computed.
+    bands
+        The image, (C, h, w).
+    ids
+        (h, w) int32, 0 … count − 1, −1 for none.
+    count
+        Number of regions N.
+
+    Returns
+    -------
+    (N, F) float32
+        F columns.
+
+    Raises
+    ------
+    InputError
+        Where a band that the feature needs is missing.
+
+    Examples
+    --------
+    >>> from deepnets4eo.baselines.features import build_features
+    >>> bands = Bands(np.float32([[[1, 3, 8]]]), ("image.pan",))
+    >>> pool(build_features(["pixels"])[0], bands, np.int32([[0, 0, 1]]), 2).tolist()
+    [[2.0], [8.0]]
+    """
     own = getattr(feature, "pool", None)
     if own is None:
         return region_means(feature.compute(bands), ids, count)
-    pooled: Vectors = own(bands, ids, count)
+    pooled: RegionValues = own(bands, ids, count)
     return pooled
 
 
-def pool_stack(features: Sequence[Feature], bands: Bands, ids: RegionIds, count: int) -> Vectors:
-    """All features of each region side by side, (N, F) float32."""
+def pool_stack(features: Sequence[Feature], bands: Bands, ids: Ids, count: int) -> RegionValues:
+    """Return all features of each region side by side.
+
+    Parameters
+    ----------
+    features
+        What is computed, at least one.
+    bands
+        The image, (C, h, w).
+    ids
+        (h, w) int32, 0 … count − 1, −1 for none.
+    count
+        Number of regions N.
+
+    Returns
+    -------
+    (N, F) float32
+        The columns of all features.
+
+    Raises
+    ------
+    InputError
+        Where a band that a feature needs is missing.
+
+    Examples
+    --------
+    >>> from deepnets4eo.baselines.features import build_features
+    >>> bands = Bands(np.float32([[[1, 3, 8]]]), ("image.pan",))
+    >>> pool_stack(build_features(["pixels", "pixels"]), bands, np.int32([[0, 0, 1]]), 2).shape
+    (2, 2)
+    """
     return np.concatenate([pool(feature, bands, ids, count) for feature in features], axis=1)
 
 
 def pooled_columns(features: Sequence[Feature], bands: Bands) -> list[str]:
-    """Names of the columns of `pool_stack`, "feature.column". Errors: InputError where a band is missing."""
+    """Return the names of the columns of `pool_stack`, "feature.column".
+
+    Parameters
+    ----------
+    features
+        What `pool_stack` computes.
+    bands
+        An image with the same bands; one pixel is enough.
+
+    Returns
+    -------
+    list of str
+        F names.
+
+    Raises
+    ------
+    InputError
+        Where a band that a feature needs is missing.
+
+    Examples
+    --------
+    >>> from deepnets4eo.baselines.features import build_features
+    >>> pooled_columns(build_features(["pixels"]), Bands(np.zeros((1, 1, 1), np.float32), ("image.pan",)))
+    ['pixels.image.pan']
+    """
     names = []
     for feature in features:
         columns = getattr(feature, "pooled_columns", feature.columns)
@@ -145,13 +341,13 @@ def pooled_columns(features: Sequence[Feature], bands: Bands) -> list[str]:
     return names
 
 
-def _places(ids: RegionIds) -> NDArray[np.intp]:
-    """Flat places in arrays of one more than N: none comes first and is cut off."""
-    places = ids.ravel().astype(np.intp)
-    places += 1
-    return places
+def _flat_indices(ids: Ids) -> NDArray[np.intp]:
+    """Return flat indices into arrays of one more entry than N: the first entry is for none and is cut off."""
+    indices = ids.ravel().astype(np.intp)
+    indices += 1
+    return indices
 
 
-def _per_pixel(sums: NDArray[np.float64], pixels: NDArray[np.int64]) -> NDArray[np.float64]:
-    shown = pixels[:, None] > 0
-    return np.divide(sums, pixels[:, None], out=np.full(sums.shape, np.nan), where=shown)
+def _divide_by_pixels(sums: NDArray[np.float64], pixels: NDArray[np.int64]) -> NDArray[np.float64]:
+    present = pixels[:, None] > 0
+    return np.divide(sums, pixels[:, None], out=np.full(sums.shape, np.nan), where=present)

@@ -1,7 +1,6 @@
-"""One row of numbers for each superpixel of a scene, the scene being read once, block by block.
+"""One row of statistics for each superpixel of a scene; the scene is read once, block by block.
 
-Takes a scene and the raster of ids that `segment_scene` wrote; gives a table, and a Parquet file if asked.
-Refuses ids of another grid, and rasters that hold no ids.
+Takes a scene and the raster of ids that `segment_scene` wrote; returns a table, and writes a Parquet file on demand.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 BLOCK_PX = 1024
 
 
-class _Part(NamedTuple):
+class _BlockSums(NamedTuple):
     """Sums over one block of the regions `present` (n,) in it."""
 
     present: NDArray[np.intp]
@@ -45,38 +44,73 @@ def region_table(
     *,
     bands: Mapping[str, Sequence[str]] | None = None,
     out: str | Path | None = None,
+    block_px: int = BLOCK_PX,
     workers: int | None = None,
 ) -> DataFrame:
-    """Pixels, centre, mean and deviation of features for each region; row i is region i.
+    """Return pixels, centre, mean and deviation of features for each region; row i is region i.
 
-    Columns: pixels, row, col (of the centre, in pixels), and for each column of each feature its mean under its own
-    name and, unless the feature pools by itself, its deviation under "….std". A feature that pools by itself is
-    pooled block by block and averaged by pixels, which is exact for means and histograms.
-    out : a Parquet file to write too. bands : layer → names, where files have none.
-    Errors: InputError where the raster holds no ids; GridError where it lies on another grid.
+    Parameters
+    ----------
+    scene
+        The scene or layer from which the superpixels were made.
+    ids_path
+        Raster of ids that `segment_scene` wrote.
+    features
+        Names as in `baselines.features.HOMES`, or features.
+    bands
+        Layer → names of its bands, for files without names.
+    out
+        A Parquet file to write, too.
+    block_px
+        Side of the blocks in which the scene is read, in pixels.
+    workers
+        Threads, by default one per core.
+
+    Returns
+    -------
+    DataFrame
+        Columns pixels, row, col (of the centre, in pixels), and for each column of each feature its mean under its own
+        name and, unless the feature has its own pooling, its deviation under "….std". A feature with its own pooling is
+        pooled block by block and averaged by pixels, which is exact for means and histograms.
+
+    Raises
+    ------
+    InputError
+        Where the raster holds no ids.
+    GridError
+        Where it has another size than the scene.
+
+    Notes
+    -----
     Peak memory: 16 bytes a region and column, and for each worker the features of a block.
+
+    Examples
+    --------
+    ::
+
+        table = region_table(Layer.open("image.tif"), "ids.tif", ["pixels", "lbp"])
     """
     import pandas
 
     reader, built = SceneBands.open(scene, bands), as_features(features)
     layer = Layer.open(ids_path)
-    count = _count(layer, reader)
+    count = _region_count(layer, reader)
     blank = Bands(np.zeros((len(reader.names), 1, 1), np.float32), reader.names, reader.inputs.gsd_m)
     width = 2 + len(pooled_columns(built, blank))
     total = RegionSums(np.zeros(count, np.int64), np.zeros((count, width)), np.zeros((count, width)))
-    windows = blocks(reader.scene.shape, BLOCK_PX)
-    for present, sums in in_order(lambda window: _sums(reader, layer, built, window), windows, workers):
+    windows = blocks(reader.scene.shape, block_px)
+    for present, sums in in_order(lambda window: _block_sums(reader, layer, built, window), windows, workers):
         total.count[present] += sums.count
         total.total[present] += sums.total
         total.squares[present] += sums.squares
-    table = pandas.DataFrame(_columns(total, built, blank))
+    table = pandas.DataFrame(_table_columns(total, built, blank))
     if out is not None:
         with atomic_write(out) as partial:
             table.to_parquet(partial)
     return table
 
 
-def _count(layer: Layer, reader: SceneBands) -> int:
+def _region_count(layer: Layer, reader: SceneBands) -> int:
     if REGIONS not in layer.tags:
         raise InputError(
             f"{layer.source} has no tag {REGIONS}, so it holds no superpixels. Make them with segment_scene."
@@ -88,23 +122,23 @@ def _count(layer: Layer, reader: SceneBands) -> int:
     return int(layer.tags[REGIONS])
 
 
-def _sums(reader: SceneBands, layer: Layer, features: Sequence[Feature], window: Window) -> _Part:
-    """Of the regions present in a block; features see their halo around it."""
+def _block_sums(reader: SceneBands, layer: Layer, features: Sequence[Feature], window: Window) -> _BlockSums:
+    """Return sums of the regions in a block; features also use their halo around it."""
     ids = layer.read(window)[0][0]
     present, local = np.unique(ids, return_inverse=True)
     local = local.reshape(ids.shape).astype(np.int32)
     if present[0] < 0:
         present, local = present[1:], local - 1
-    seen = window.grown(halo_px(features)).clipped(reader.scene.shape)
-    bands, _ = reader.read(seen)
-    inner = window.within(seen)
+    with_halo = window.grown(halo_px(features)).clipped(reader.scene.shape)
+    bands, _ = reader.read(with_halo)
+    inner = window.within(with_halo)
     rows, cols = (
         np.arange(start, start + size, dtype=np.float64) for start, size in zip(window[:2], window[2:], strict=True)
     )
-    place = np.stack(np.meshgrid(rows + 0.5, cols + 0.5, indexing="ij"))
-    parts = [region_sums(place, local, present.size)]
+    centres = np.stack(np.meshgrid(rows + 0.5, cols + 0.5, indexing="ij"))
+    parts = [region_sums(centres, local, present.size)]
     parts += [_feature_sums(feature, bands, inner, local, parts[0].count) for feature in features]
-    return _Part(present, _columns_of_ids(parts))
+    return _BlockSums(present, _join_columns(parts))
 
 
 def _feature_sums(
@@ -120,20 +154,20 @@ def _feature_sums(
     return RegionSums(pixels, total, np.full(total.shape, np.nan))
 
 
-def _columns_of_ids(parts: Sequence[RegionSums]) -> RegionSums:
-    """Sums of the same regions with the columns side by side."""
+def _join_columns(parts: Sequence[RegionSums]) -> RegionSums:
+    """Return sums of the same regions with the columns side by side."""
     total, squares = (np.concatenate([getattr(part, name) for part in parts], axis=1) for name in ("total", "squares"))
     return RegionSums(parts[0].count, total, squares)
 
 
-def _columns(sums: RegionSums, features: Sequence[Feature], blank: Bands) -> dict[str, NDArray[np.generic]]:
+def _table_columns(sums: RegionSums, features: Sequence[Feature], blank: Bands) -> dict[str, NDArray[np.generic]]:
     mean, deviation = sums.mean, sums.std
-    found: dict[str, NDArray[np.generic]] = {"pixels": sums.count, "row": mean[:, 0], "col": mean[:, 1]}
-    place = 2
+    table: dict[str, NDArray[np.generic]] = {"pixels": sums.count, "row": mean[:, 0], "col": mean[:, 1]}
+    column = 2
     for feature in features:
         for name in pooled_columns([feature], blank):
-            found[name] = mean[:, place].astype(np.float32)
+            table[name] = mean[:, column].astype(np.float32)
             if getattr(feature, "pool", None) is None:
-                found[f"{name}.std"] = deviation[:, place].astype(np.float32)
-            place += 1
-    return found
+                table[f"{name}.std"] = deviation[:, column].astype(np.float32)
+            column += 1
+    return table

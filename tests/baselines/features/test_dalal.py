@@ -5,7 +5,7 @@ import pytest
 from skimage.feature import hog
 
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.dalal import DALAL32, dalal_hog
+from deepnets4eo.baselines.features.dalal import DALAL32, DalalHog
 
 
 @pytest.mark.parametrize(
@@ -22,9 +22,8 @@ def test_every_patch_is_described_as_if_alone(
     )
     grey = (levels / 255).astype(np.float32)
     stride = 10
-    found = dalal_hog(
-        grey, side_px=side_px, stride_px=stride, cell_px=cell_px, block_cells=block_cells, directions=directions
-    )
+    bands = Bands((grey * np.float32(255))[None], ("image.pan",))
+    found = DalalHog("", side_px, cell_px, block_cells, directions).compute(bands, stride)
     padded = np.pad(grey, side_px // 2, mode="edge")
     for row in range(6):
         for col in range(7):
@@ -41,4 +40,6 @@ def test_every_patch_is_described_as_if_alone(
 def test_the_feature_uses_the_grey_image() -> None:
     values = np.random.default_rng(0).integers(0, 256, (3, 40, 40)).astype(np.float32)
     bands = Bands(values, ("image.red", "image.green", "image.blue"))
-    np.testing.assert_array_equal(DALAL32.compute(bands, 8), dalal_hog(bands.grey(), side_px=32, stride_px=8))
+    sites = np.arange(4, 40, 8)
+    expected = DalalHog("", 32).around(bands.grey(), sites[:, None], sites)
+    np.testing.assert_array_equal(DALAL32.compute(bands, 8), expected)

@@ -8,9 +8,9 @@ from safetensors.torch import load_file, save_file
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import Feature
 from deepnets4eo.baselines.features.deep import DeepFeatures
-from deepnets4eo.baselines.features.encoders import FrozenEncoder, fill
-from deepnets4eo.baselines.features.pictures import MEAN, STD, pictures
-from deepnets4eo.baselines.features.sites import bilinear, box
+from deepnets4eo.baselines.features.encoder_images import MEAN, STD, encoder_images
+from deepnets4eo.baselines.features.encoders import FrozenEncoder, load_tensors
+from deepnets4eo.baselines.features.sites import bilinear_weights, box_weights
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.segmenters.networks import create_model
 
@@ -138,7 +138,7 @@ def test_coarse_scales_see_larger_patches_resized_to_one_size():
     feature = DeepFeatures(TINY, looks="patch", patch_px=16, scales=(1, 0.5), input_px=32, reduction=8)
     bands = make_bands(64, 64)
     values = feature.compute(bands, 32)
-    shown = torch.from_numpy(pictures(bands, "rgb"))
+    shown = torch.from_numpy(encoder_images(bands, "rgb"))
     encoder = FrozenEncoder(TINY, 8)
     found = [
         torch.nn.functional.interpolate(
@@ -153,7 +153,7 @@ def test_coarse_scales_see_larger_patches_resized_to_one_size():
 def test_patches_that_share_one_pass_are_means_of_the_map():
     feature = DeepFeatures("resnet18", reduction=8, patch_px=24)
     bands = make_bands(64, 64)
-    maps = FrozenEncoder("resnet18", 8)(torch.from_numpy(pictures(bands, "rgb")))[0].numpy()
+    maps = FrozenEncoder("resnet18", 8)(torch.from_numpy(encoder_images(bands, "rgb")))[0].numpy()
     # the site at pixel 32 lies on cell 4, as ResNets' cells begin at pixel 0; three cells a side
     expected = maps[:, 3:6, 3:6].mean((1, 2))
     np.testing.assert_allclose(feature.compute(bands)[:, 32, 32], expected, rtol=1e-4, atol=1e-6)
@@ -201,25 +201,25 @@ def test_height_and_normals_are_looked_at_too():
 
 def test_heights_are_scaled_by_the_span_seen_in_training_not_as_bytes():
     bands = make_bands(32, 32, dsm=True)
-    height = (pictures(bands, "rgbd")[1] * STD + MEAN)[0]
+    height = (encoder_images(bands, "rgbd")[1] * STD + MEAN)[0]
     np.testing.assert_allclose(height, bands.values[-1] / 20, atol=1e-5)
 
 
 def test_normals_of_a_slope_are_those_of_a_plane():
     height = np.tile(np.arange(32, dtype=np.float32) * 0.5, (32, 1))  # rises by 1 m per metre to the east
     bands = Bands(np.stack([height] * 4), (*RGB, "dsm.height"), 0.5)
-    normals = (pictures(bands, "rgbd+")[2] * STD + MEAN) * 2 - 1
+    normals = (encoder_images(bands, "rgbd+")[2] * STD + MEAN) * 2 - 1
     np.testing.assert_allclose(normals[:, 5, 5], [-np.sqrt(0.5), 0, np.sqrt(0.5)], atol=1e-5)
 
 
 def test_without_blue_infrared_is_shown_as_in_aerial_photographs():
     bands = make_bands(names=("image.nir", "image.red", "image.green"))
-    shown = pictures(bands, "rgb")[0] * STD + MEAN
+    shown = encoder_images(bands, "rgb")[0] * STD + MEAN
     np.testing.assert_allclose(shown, bands.values / 255, atol=1e-5)
 
 
 def test_one_band_is_shown_in_grey():
-    shown = pictures(make_bands(names=("image.pan",)), "rgb")[0] * STD + MEAN
+    shown = encoder_images(make_bands(names=("image.pan",)), "rgb")[0] * STD + MEAN
     np.testing.assert_allclose(shown[0], shown[2], atol=1e-6)
 
 
@@ -272,7 +272,7 @@ def test_timms_own_names_are_found_where_it_renames_levels(tmp_path):
 
 def test_weights_of_another_network_are_refused(tmp_path):
     with pytest.raises(InputError, match="lack"):
-        fill(FrozenEncoder(TINY, 4).module, {"conv1.weight": torch.zeros(1)}, "other.safetensors")
+        load_tensors(FrozenEncoder(TINY, 4).module, {"conv1.weight": torch.zeros(1)}, "other.safetensors")
     pickled = tmp_path / "resnet18.pth"
     pickled.write_bytes(b"")
     with pytest.raises(InputError, match="Convert"):
@@ -298,7 +298,7 @@ def test_damaged_runs_are_refused(tmp_path):
     ("options", "words"),
     [({"encoder": "resnet81"}, "resnet18"), ({"reduction": 3}, "2, 4, 8, 16, 32"), ({"looks": "patch"}, "patch_px"),
      ({"inputs": "rgbi"}, "rgbd"), ({"scales": (0,)}, "scales"), ({"components": 999}, "256 channels"),
-     ({"input_px": 64}, "scales"), ({"patch_px": 0}, "at least 1"), ({"looks": "sideways"}, "dense or patch")],
+     ({"input_px": 64}, "scales"), ({"patch_px": 0}, "greater than or equal to 1"), ({"looks": "sideways"}, "'dense' or 'patch'")],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_with_a_remedy(options, words):
     with pytest.raises(InputError, match=words):
@@ -320,14 +320,14 @@ def test_smps_own_encoders_serve_too():
 
 def test_weights_of_cells_sum_to_one_and_are_exact_on_planes():
     places = np.linspace(0.0, 9.0, 40)
-    for weights in (bilinear(places, 10), box(places, 0.5, 10)):
+    for weights in (bilinear_weights(places, 10), box_weights(places, 0.5, 10)):
         np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-6)
-    np.testing.assert_allclose(bilinear(places, 10) @ np.arange(10), places, atol=1e-5)
+    np.testing.assert_allclose(bilinear_weights(places, 10) @ np.arange(10), places, atol=1e-5)
 
 
 def test_boxes_are_integrals_of_the_cells_they_cover():
     cells = np.random.default_rng(0).random(12)
     fine = cells.repeat(100)
-    found = box(np.array([5.0]), 3.3, 12) @ cells
+    found = box_weights(np.array([5.0]), 3.3, 12) @ cells
     low, high = round((5.5 - 1.65) * 100), round((5.5 + 1.65) * 100)
     np.testing.assert_allclose(found[0], fine[low:high].mean(), rtol=1e-5)

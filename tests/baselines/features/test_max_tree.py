@@ -20,17 +20,17 @@ def smooth(seed: int, shape: tuple[int, int] = (40, 37)) -> np.ndarray:
 
 
 def kept(tree: MaxTree, keep: np.ndarray) -> np.ndarray:
-    return tree.filtered(keep[:, None])[tree.node_of][..., 0]
+    return tree.filter_levels(keep[:, None])[tree.node_of][..., 0]
 
 
 @pytest.mark.parametrize("connectivity", [1, 2])
 @pytest.mark.parametrize("limit", [5, 12, 60])
 def test_area_and_extent_openings_equal_those_of_scikit_image(connectivity, limit):
     image = smooth(limit)
-    tree = MaxTree.grow(image, connectivity)
+    tree = MaxTree.build(image, connectivity)
     assert np.array_equal(kept(tree, tree.area() >= limit), area_opening(image, limit, connectivity))
     assert np.array_equal(kept(tree, tree.extent() >= limit // 2), diameter_opening(image, limit // 2, connectivity))
-    upside_down = MaxTree.grow(255 - image, connectivity)
+    upside_down = MaxTree.build(255 - image, connectivity)
     closed = 255 - kept(upside_down, upside_down.area() >= limit)
     assert np.array_equal(closed, area_closing(image, limit, connectivity))
 
@@ -38,17 +38,17 @@ def test_area_and_extent_openings_equal_those_of_scikit_image(connectivity, limi
 @pytest.mark.parametrize("connectivity", [1, 2])
 def test_one_tree_reconstructs_from_any_marker_as_scikit_image_does(connectivity):
     image = smooth(3)
-    tree = MaxTree.grow(image, connectivity)
+    tree = MaxTree.build(image, connectivity)
     rng = np.random.default_rng(0)
     markers = [ndimage.grey_erosion(image, 5), np.where(rng.random(image.shape) < 0.01, image, 0), image - image // 3]
     for marker in markers:
         expected = reconstruction(marker, image, footprint=FOOTPRINTS[connectivity])
-        assert np.array_equal(tree.reconstructed(marker)[tree.node_of], expected)
+        assert np.array_equal(tree.reconstruct(marker)[tree.node_of], expected)
 
 
 @given(IMAGES, st.sampled_from([1, 2]))
 def test_each_node_is_a_connected_part_of_its_level_set(image, connectivity):
-    tree = MaxTree.grow(image, connectivity)
+    tree = MaxTree.build(image, connectivity)
     assert np.array_equal(tree.level[tree.node_of], image)
     area, extent, deviation = tree.area(), tree.extent(), tree.deviation()
     for node in np.unique(tree.node_of):
@@ -62,7 +62,7 @@ def test_each_node_is_a_connected_part_of_its_level_set(image, connectivity):
 
 @given(IMAGES)
 def test_parents_come_after_their_children_on_lower_levels_and_the_root_is_everything(image):
-    tree = MaxTree.grow(image)
+    tree = MaxTree.build(image)
     root = len(tree.level) - 1
     assert tree.parent[root] == root
     assert (tree.parent[:root] > np.arange(root)).all()
@@ -74,7 +74,7 @@ def test_parents_come_after_their_children_on_lower_levels_and_the_root_is_every
 def test_long_ramps_and_many_levels_are_followed_to_the_root():
     image = np.arange(3000).reshape(3, 1000)
     image[1] = image[1][::-1]
-    tree = MaxTree.grow(image)
+    tree = MaxTree.build(image)
     assert len(tree.level) == 3000
     assert tree.area()[-1] == 3000
     assert np.array_equal(kept(tree, tree.area() >= 700), area_opening(image, 700))

@@ -14,8 +14,8 @@ from deepnets4eo.baselines.features.profiles import (
     DIFFERENTIAL_PROFILE,
     AttributeProfile,
     DifferentialProfile,
-    eroded_by_disks,
-    opened_by_disks,
+    erode_by_disks,
+    open_by_disks,
     reliefs,
 )
 from deepnets4eo.grid import Window
@@ -36,11 +36,11 @@ def grey() -> np.ndarray:
 @pytest.mark.parametrize("radius", [1, 2, 5, 9])
 def test_disks_erode_as_footprints_do(grey, radius):
     expected = ndimage.grey_erosion(grey, footprint=disk(radius), mode="constant", cval=999)
-    assert np.array_equal(eroded_by_disks(grey, (1, radius))[1], expected)
+    assert np.array_equal(erode_by_disks(grey, (1, radius))[1], expected)
 
 
 def test_openings_by_reconstruction_equal_those_of_scikit_image(grey):
-    profile = opened_by_disks(grey, (2, 5), largest_px=None)
+    profile = open_by_disks(grey, (2, 5), largest_px=None)
     assert np.array_equal(profile[0], grey)
     for opened, radius in zip(profile[1:], (2, 5), strict=True):
         marker = ndimage.grey_erosion(grey, footprint=disk(radius), mode="constant", cval=999)
@@ -63,7 +63,7 @@ def test_attribute_columns_equal_area_openings_and_closings_of_scikit_image():
 def test_differences_add_up_to_what_the_last_opening_took_away():
     values = dict(zip(DIFFERENTIAL_PROFILE.columns(BANDS), DIFFERENTIAL_PROFILE.compute(BANDS), strict=True))
     for relief in reliefs(BANDS):
-        last = opened_by_disks(relief.levels, (16,))[1]
+        last = open_by_disks(relief.levels, (16,))[1]
         away = sum(values[f"{relief.name}.opening{radius}"] for radius in DIFFERENTIAL_PROFILE.radii_px)
         assert np.abs(away - (relief.levels - last) * relief.step).max() < 1e-4
     assert all(part.min() >= 0 for name, part in values.items() if "." in name)

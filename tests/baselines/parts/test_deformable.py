@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from deepnets4eo.baselines.parts.bank_file import load_bank, save_bank
-from deepnets4eo.baselines.parts.deformable import REACH, align_parts, first_parts, in_use, part_scores
+from deepnets4eo.baselines.parts.deformable import REACH, align_parts, first_parts, in_used_frame, part_scores
 from deepnets4eo.baselines.parts.templates import PartModels, Shapes, TemplateBank
 
 
 @pytest.fixture(scope="module")
 def bank():
     rng = np.random.default_rng(7)
-    shapes = Shapes.of(np.array([[16.0, 8.0]]), headings=2, cell_px=4)
+    shapes = Shapes.from_medians(np.array([[16.0, 8.0]]), headings=2, cell_px=4)
     weights = np.zeros((2, 31, *shapes.frame), np.float32)
     for template, (row, col) in enumerate(shapes.corner):
         rows, cols = shapes.sizes[template]
@@ -56,7 +56,7 @@ def test_the_score_of_parts_is_the_best_of_all_their_places(bank):
 
 def test_training_sees_parts_where_detection_does(bank):
     fine = np.random.default_rng(9).random((31, 60, 60), dtype=np.float32)
-    used = in_use(bank.parts, bank.shapes.corner)
+    used = in_used_frame(bank.parts, bank.shapes.corner)
     for template in range(2):
         begin = np.array([6, 7]) + bank.shapes.corner[template]
         rows, cols = 2 * bank.shapes.sizes[template] + 2 * REACH

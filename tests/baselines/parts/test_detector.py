@@ -107,7 +107,7 @@ def test_mining_lowers_false_alarms(training, legend):
     from deepnets4eo.baselines.parts.templates import Shapes
 
     boxes = np.concatenate([one.boxes[one.usable] for one in windows])
-    shapes = Shapes.of(np.median(boxes[:, 2:4], axis=0)[None], SMALL.headings, 3)
+    shapes = Shapes.from_medians(np.median(boxes[:, 2:4], axis=0)[None], SMALL.headings, 3)
     trainer = TemplateTrainer(windows, np.zeros(len(boxes), np.int64), shapes, SMALL, 0)
     first = trainer.fit()
     assert trainer.mine(first) > 0
@@ -208,7 +208,7 @@ def test_outlines_without_a_geometry_are_left_out(training, legend):
     assert len(plain.boxes) == 7
     np.testing.assert_array_equal(found.boxes, plain.boxes)
     np.testing.assert_array_equal(found.usable, plain.usable)
-    with pytest.raises(InputError, match="the scenes show no 'car' of legend 'isprs'"):
+    with pytest.raises(InputError, match="the scenes have no 'car' of legend 'isprs'"):
         references([scene], legend, "car", [gpd.GeoDataFrame(geometry=nothing, crs=layer.crs)])
 
 

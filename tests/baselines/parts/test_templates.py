@@ -47,7 +47,7 @@ def test_nothing_correlates_with_nothing():
 
 
 def test_a_template_holds_its_thing_at_every_heading():
-    shapes = Shapes.of(np.array([[45.0, 19.0], [60.0, 20.0]]), headings=8, cell_px=4)
+    shapes = Shapes.from_medians(np.array([[45.0, 19.0], [60.0, 20.0]]), headings=8, cell_px=4)
     assert len(shapes) == 16
     for (length, width, heading), (rows, cols) in zip(shapes.things, shapes.sizes, strict=True):
         tall = length * abs(math.sin(heading)) + width * abs(math.cos(heading))
@@ -57,7 +57,7 @@ def test_a_template_holds_its_thing_at_every_heading():
 
 
 def test_a_box_lies_in_the_middle_of_its_template():
-    shapes = Shapes.of(np.array([[40.0, 16.0]]), headings=4, cell_px=4)
+    shapes = Shapes.from_medians(np.array([[40.0, 16.0]]), headings=4, cell_px=4)
     box = shapes.boxes(np.array([0]), np.array([10]), np.array([20]), (2.0, 2.0))[0]
     (corner_row, corner_col), (rows, cols) = shapes.corner[0], shapes.sizes[0]
     assert box[:2].tolist() == [(10 + corner_row + rows / 2) * 2, (20 + corner_col + cols / 2) * 2]

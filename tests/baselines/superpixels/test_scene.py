@@ -9,7 +9,7 @@ from skimage.metrics import adapted_rand_error
 
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.superpixels import Superpixels, region_table, seam_shares, segment_scene
-from deepnets4eo.baselines.superpixels.connection import in_order_of_first
+from deepnets4eo.baselines.superpixels.connection import renumber
 from deepnets4eo.baselines.superpixels.scene_bands import SceneBands
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import whole
@@ -62,7 +62,7 @@ def test_blocks_agree_with_the_scene_cut_at_once_better_than_blocks_cut_alone(im
     layer, cut = Layer.open(image), Superpixels()
     at_once = read(segment_scene(layer, tmp_path / "a.tif", cut, block_px=1024)) + 1
     blockwise = read(segment_scene(layer, tmp_path / "b.tif", cut, block_px=BLOCK_PX)) + 1
-    alone = in_order_of_first(cut_alone(image, cut).astype(np.int32))[0] + 1
+    alone = renumber(cut_alone(image, cut).astype(np.int32))[0] + 1
     errors = [adapted_rand_error(at_once, other)[0] for other in (blockwise, alone)]
     assert errors[0] < 0.8 * errors[1]
 
@@ -116,7 +116,7 @@ def test_pixels_that_are_not_valid_belong_to_no_region(tmp_path):
 
 
 def test_halos_as_wide_as_a_block_are_refused(image, tmp_path):
-    with pytest.raises(InputError, match="halo_px=128 must be at least 0 and less than block_px=128"):
+    with pytest.raises(InputError, match="halo_px=128, which must be less than block_px=128"):
         segment_scene(Layer.open(image), tmp_path / "ids.tif", block_px=128, halo_px=128)
     with pytest.raises(InputError, match="labels only"):
         segment_scene(Scene.open(labels=image[:1]), tmp_path / "ids.tif")
@@ -141,12 +141,11 @@ def test_the_table_equals_a_loop_over_masks(image, city, tmp_path):
     pandas.testing.assert_frame_equal(pandas.read_parquet(tmp_path / "table.parquet"), table)
 
 
-def test_the_table_of_many_blocks_is_that_of_one(image, tmp_path, monkeypatch):
+def test_the_table_of_many_blocks_is_that_of_one(image, tmp_path):
     layer = Layer.open(image[:, :200, :220])
     path = segment_scene(layer, tmp_path / "ids.tif", block_px=BLOCK_PX)
     whole = region_table(layer, path, ["pixels", "neighbourhood"])
-    monkeypatch.setattr("deepnets4eo.baselines.superpixels.table.BLOCK_PX", 64)
-    parts = region_table(layer, path, ["pixels", "neighbourhood"])
+    parts = region_table(layer, path, ["pixels", "neighbourhood"], block_px=64)
     np.testing.assert_allclose(parts.to_numpy(float), whole.to_numpy(float), rtol=1e-4, atol=1e-3)
 
 

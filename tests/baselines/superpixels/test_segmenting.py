@@ -7,7 +7,12 @@ from skimage.segmentation import felzenszwalb
 
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.superpixels import METHODS, Superpixels, majority
-from deepnets4eo.baselines.superpixels.connection import absorbed, connected, in_order_of_first, merge_small_regions
+from deepnets4eo.baselines.superpixels.connection import (
+    connected_regions,
+    merge_small_regions,
+    renumber,
+    small_region_groups,
+)
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Layer
 
@@ -81,9 +86,9 @@ def test_tiny_images_have_regions_too(method, shape):
 def test_felzenszwalb_is_scikit_images_where_that_is_connected():
     values = made_up()
     plain = felzenszwalb(np.moveaxis(values, 0, -1) / 255, scale=100, sigma=0.8, min_size=64, channel_axis=-1)
-    assert is_whole(in_order_of_first(plain.astype(np.int32))[0])
+    assert is_whole(renumber(plain.astype(np.int32))[0])
     ids = Superpixels(area_px=256).segment(named(values))
-    np.testing.assert_array_equal(ids, in_order_of_first(plain.astype(np.int32))[0])
+    np.testing.assert_array_equal(ids, renumber(plain.astype(np.int32))[0])
 
 
 def test_height_parts_what_colours_do_not():
@@ -120,25 +125,25 @@ def test_small_regions_go_to_the_neighbour_with_the_longest_border():
 
 def test_small_regions_join_each_other_until_none_is_small():
     line = np.stack([np.arange(9), np.arange(1, 10)], axis=1)
-    group = absorbed(np.ones(10, np.int64), line, np.ones(9, np.int64), 4)
+    group = small_region_groups(np.ones(10, np.int64), line, np.ones(9, np.int64), 4)
     assert np.bincount(group)[np.bincount(group) > 0].min() >= 4
     assert (np.diff(group) != 0).sum() == np.unique(group).size - 1  # groups are runs: connected
 
 
 def test_parts_that_touch_by_a_corner_alone_are_two():
-    np.testing.assert_array_equal(connected(np.array([[3, 3, 0], [0, -1, 3]])), [[0, 0, 1], [2, -1, 3]])
+    np.testing.assert_array_equal(connected_regions(np.array([[3, 3, 0], [0, -1, 3]])), [[0, 0, 1], [2, -1, 3]])
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"method": "watershed"}, "'watershed' is unknown. Choose from felzenszwalb"),
-        ({"area_px": 0}, "'area_px': 0"),
-        ({"area_m2": -1.0}, "'area_m2': -1.0"),
-        ({"scale": float("nan")}, "'scale': nan"),
-        ({"sigma_px": -0.1}, "'sigma_px': -0.1"),
-        ({"colour_weight": 2.0}, "'colour_weight': 2.0"),
-        ({"area": 3}, "no 'area'. Did you mean 'area_px'"),
+        ({"method": "watershed"}, "method is 'watershed'. Input should be 'felzenszwalb', 'slic' or 'quickshift'"),
+        ({"area_px": 0}, "area_px is 0"),
+        ({"area_m2": -1.0}, "area_m2 is -1.0"),
+        ({"scale": float("nan")}, "scale is nan"),
+        ({"sigma_px": -0.1}, "sigma_px is -0.1"),
+        ({"colour_weight": 2.0}, "colour_weight is 2.0"),
+        ({"area": 3}, "superpixels: unknown key 'area'. Did you mean 'area_px'"),
     ],
 )
 def test_parameters_that_make_no_regions_are_refused(values, message):

@@ -1,0 +1,132 @@
+"""Groups of options, checked in one way: pydantic checks the values, and what it refuses becomes an `InputError`.
+
+`Section` is the base of what recipes and other YAML files hold; `option_group` makes a frozen dataclass of options that
+Python code passes around. Both refuse unknown names, with the nearest, and values out of range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from typing_extensions import dataclass_transform
+
+from deepnets4eo.errors import InputError, name_hint
+
+Options = TypeVar("Options")
+
+UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")  # how pydantic calls unknown names: models, dataclasses
+
+
+def option_error(error: ValidationError, kind: type[Any], where: str) -> InputError:
+    """The `InputError` that stands for what pydantic refused, a line for each value.
+
+    Parameters
+    ----------
+    error
+        What pydantic raised.
+    kind
+        The class of options that was to be made.
+    where
+        What the lines start with, such as a file or the class's name.
+    """
+    return InputError("\n".join(_explain(detail, kind, where) for detail in error.errors()))
+
+
+def refused_value(detail: Any, key: str, where: str) -> str:
+    """In a sentence why pydantic refused a value; detail : one of `ValidationError.errors()`, of `key` in the file `where`."""
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        return f"{where}: {key + ' ' if key else ''}{message}."
+    return f"{where}{': ' + key if key else ''} is {detail['input']!r}. {message}."
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, every key is known; `Section(...)` raises InputError for a wrong value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise option_error(error, type(self), type(self).__name__) from error
+
+    # within a larger section pydantic fills it as it does without a constructor of its own, and reports all errors
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(Field,))
+def option_group(cls: type[Options]) -> type[Options]:
+    """Make a frozen dataclass whose values are checked against their annotations and `Field` limits.
+
+    Raises
+    ------
+    InputError
+        On construction, naming the option, its value and what was expected; for an unknown option, the nearest one.
+
+    >>> @option_group
+    ... class Window:
+    ...     side_px: int = Field(default=5, ge=1)
+    >>> Window(3).side_px
+    3
+    >>> Window(side_px=0)
+    Traceback (most recent call last):
+    deepnets4eo.errors.InputError: Window: side_px is 0. Input should be greater than or equal to 1.
+    """
+    made: Any = dataclass(frozen=True, config=ConfigDict(extra="forbid"))(cls)
+    construct: Callable[..., None] = made.__init__
+
+    @wraps(construct)
+    def checked(self: Any, *args: Any, **values: Any) -> None:
+        try:
+            construct(self, *args, **values)
+        except ValidationError as error:
+            raise option_error(error, type(self), type(self).__name__) from error
+
+    made.__init__ = checked
+    return made
+
+
+def options_from(kind: type[Options], values: Mapping[str, Any], where: str) -> Options:
+    """Make options of a kind, an `option_group` or a `Section`, from plain values.
+
+    Parameters
+    ----------
+    kind
+        The class of options.
+    values
+        Name of an option → its value; options that are missing take their defaults.
+    where
+        What an error starts with, such as the file the values come from.
+
+    Raises
+    ------
+    InputError
+        For an unknown name, with the nearest, and for a value that is not as expected.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(values)
+    except ValidationError as error:
+        raise option_error(error, kind, where) from error
+
+
+def plain_options(options: Any, *, exclude_none: bool = False) -> dict[str, Any]:
+    """The plain values, as JSON has them, from which `options_from` makes the same options again."""
+    values: dict[str, Any] = TypeAdapter(type(options)).dump_python(options, mode="json", exclude_none=exclude_none)
+    return values
+
+
+def _explain(detail: Any, kind: type[Any], where: str) -> str:
+    names = list(getattr(kind, "model_fields", None) or kind.__dataclass_fields__)
+    location = [part for part in detail["loc"] if part != "[key]"]
+    if location and isinstance(location[0], int):  # an argument that was given by its position
+        location[0] = names[location[0]]
+    key = ".".join(map(str, location))
+    if detail["type"] in UNKNOWN:
+        hint = f" {name_hint(key, names)}" if len(location) == 1 else ""
+        return f"{where}: unknown key {key!r}.{hint}"
+    return refused_value(detail, key, where)
