@@ -41,12 +41,12 @@ TRAIN_SEEDS, TEST_SEEDS = (1, 33), (5, 58)  # cities with a harbour among those 
 SIZE_PX, GSD_M = 2000, 0.1
 EXPERT = "Expert"
 BLOCK_PX = 1024
-NETWORK_FEATURES = "ours: one frozen encoder, ResNet-18; random weights unless others were given"
+NETWORK_FEATURES = "ours: one frozen encoder, ResNet-18; random weights unless others were encoder_weights"
 
 
 def rows(weights: str | None, *, made_up: bool) -> list[Row]:
     """Return the rows of the published table, top to bottom, and the scaled form of the row that needs scaled heights."""
-    given = (f"deep.weights={weights}",) if weights else ()
+    encoder_weights = (f"deep.weights={weights}",) if weights else ()
     height = ("model.layers=[image, dsm]",)
     expert = (
         ("model.layers=[image, ndsm, intensity]",)
@@ -66,10 +66,12 @@ def rows(weights: str | None, *, made_up: bool) -> list[Row]:
         Row("HSVDGr/SVM", "baselines/hsvdgr-svm"),
         Row("SOM", "baselines/som", scored=("boat",)),
         Row("DtMM", "baselines/dtmm", scored=("car",)),
-        Row("RGB VGG/SVM", "baselines/deep-svm", given),
-        Row("RGBd VGG/SVM", "baselines/deep-svm", (*given, *height, "deep.inputs=rgbd")),
+        Row("RGB VGG/SVM", "baselines/deep-svm", encoder_weights),
+        Row("RGBd VGG/SVM", "baselines/deep-svm", (*encoder_weights, *height, "deep.inputs=rgbd")),
         Row(
-            "RGBd+ VGG/SVM", "baselines/deep-svm", (*given, *height, "deep.inputs=rgbd+", "deep.scales=[1, 0.5, 0.25]")
+            "RGBd+ VGG/SVM",
+            "baselines/deep-svm",
+            (*encoder_weights, *height, "deep.inputs=rgbd+", "deep.scales=[1, 0.5, 0.25]"),
         ),
         Row("RGBd+ trained AlexNet", "baselines/patch-cnn", (f"train.epochs={epochs}",)),
     ]

@@ -37,9 +37,7 @@ SIZE_PX, GSD_M = 1000, 0.1
 FEATURES = "model.features=[pixels, hsv_histogram, hog16]"
 BANDS = {"isprs_potsdam": "[red, green, blue, near infrared]", "isprs_vaihingen": "[near infrared, red, green]"}
 LAYOUT = {"isprs_potsdam": {"image": "image_rgbir"}, "isprs_vaihingen": {}}
-FEATURE_NOTE = (
-    "ours: one frozen encoder, ResNet-18; random weights unless others were given; AlexNet of ImageNet in 2017"
-)
+FEATURE_NOTE = "ours: one frozen encoder, ResNet-18; random weights unless others were encoder_weights; AlexNet of ImageNet in 2017"
 
 
 @dataclass(frozen=True)
@@ -62,10 +60,10 @@ def rows(weights: str | None = None, size: Size = WHOLE) -> list[Row]:
     """Return the classical rows of the group's ISPRS papers, simplest first; names as in the cards if they are there."""
     forest, deep = "baselines/random-forest", "baselines/deep-svm"
     slic = f"{{method: slic, area_px: {size.area_px}}}"
-    given = (f"deep.weights={weights}",) if weights else ()
+    encoder_weights = (f"deep.weights={weights}",) if weights else ()
     patches = (
         "model.method=superpixels", f"superpixels={slic}", "deep.looks=patch", "deep.patch_px=32", f"deep.input_px={size.input_px}",
-        "estimator.name=sgd_svm", "estimator.search=false", f"model.max_samples={size.samples}", *given,
+        "estimator.name=sgd_svm", "estimator.search=false", f"model.max_samples={size.samples}", *encoder_weights,
     )  # fmt: skip
     pixels = (f"model.max_samples={3 * size.samples}",)
     regions = ("model.method=superpixels", f"superpixels={slic}", FEATURES, f"model.max_samples={size.samples}")
@@ -167,7 +165,9 @@ def whole_table(table: Sequence[Row], scenes: BenchmarkScenes, out: Path, card: 
         ("full reference", out, outcomes),
         ("eroded reference", out / "eroded", without_borders(outcomes, scenes, legend)),
     ):
-        borders = kind if folder == out else f"{kind}, {'files given out' if files else f'a disc of {ERODE_PX} px'}"
+        borders = (
+            kind if folder == out else f"{kind}, {'files encoder_weights out' if files else f'a disc of {ERODE_PX} px'}"
+        )
         notes = notes | {"reference": borders}
         heading = f"{title}: {kind}"
         texts.append(write_table(scored, MAIN, card.published, folder, title=heading, notes=notes, rest=True))

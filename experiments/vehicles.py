@@ -61,18 +61,18 @@ def score(
     """Return scores of a mask's objects against the true ones, by overlap and by distance; and the objects."""
     rules = ObjectRules(0.6, 1.5, split, CAR_M2 if split == "area" else None)
     started = time.perf_counter()
-    found = extract_objects(predicted, class_name, legend, rules)
-    result: dict[str, Any] = {"found": len(found), "true": len(reference), "seconds": time.perf_counter() - started}
+    objects = extract_objects(predicted, class_name, legend, rules)
+    result: dict[str, Any] = {"found": len(objects), "true": len(reference), "seconds": time.perf_counter() - started}
     for name, limits in (("iou_0.5", {}), ("distance_1m", {"max_distance_m": 1.0})):
-        scores = evaluate_detections(found, reference, **limits).to_dict()
+        scores = evaluate_detections(objects, reference, **limits).to_dict()
         result[name] = {key: scores[key] for key in ("precision", "recall", "f1")}
-    return result, found
+    return result, objects
 
 
 def reference_of(labels: Layer, legend: Legend, class_name: str) -> gpd.GeoDataFrame:
     """Return true objects: regions of the true labels; those cut by the edge, or small remains under trees, are difficult."""
-    found = extract_objects(labels, class_name, legend, ObjectRules(min_area_m2=0.2, split="none"))
-    return found.assign(difficult=found["cut"] | (found["area_m2"] < 3.0))
+    objects = extract_objects(labels, class_name, legend, ObjectRules(min_area_m2=0.2, split="none"))
+    return objects.assign(difficult=objects["cut"] | (objects["area_m2"] < 3.0))
 
 
 def cities(number: int, size_px: int, out: Path | None) -> dict[str, Any]:
@@ -88,10 +88,10 @@ def cities(number: int, size_px: int, out: Path | None) -> dict[str, Any]:
         mask = blur_mask(labels == legend.value("car"), GSD_M, seed)
         predicted = Layer.open(np.where(mask, legend.value("car"), 0).astype(np.uint8), grid=city.grid)
         for split in WAYS:
-            result, found = score(predicted, reference, legend, "car", split)
+            result, objects = score(predicted, reference, legend, "car", split)
             rows.append({"seed": seed, "split": split} | result)
         if out is not None:
-            write_density_map(found, density_grid(city.grid, 5.0), out / f"cars_per_ha_{seed}.tif", radius_m=25.0)
+            write_density_map(objects, density_grid(city.grid, 5.0), out / f"cars_per_ha_{seed}.tif", radius_m=25.0)
         images.append(Layer.open(city.image, grid=city.grid))
         tables.append(vehicles(Layer.open(labels, grid=city.grid), legend))
     return {"splitting": summary(rows), "types": types(images, tables), "rows": rows}
@@ -109,12 +109,12 @@ def types(images: list[Layer], tables: list[gpd.GeoDataFrame]) -> dict[str, Any]
     """Return overall and per-type accuracy on the last city, after training on the others."""
     known = sorted(set(pd.concat(tables[:-1])["type"])) if len(tables) > 1 else []
     if len(known) < 2:
-        return {"told": None, "why": f"the cities learned from show the types {known} only"}
+        return {"told": None, "why": f"the training cities have only the types {known}"}
     classifier = ObjectClassifier(known, ObjectView(8.0, 32)).fit(images[:-1], tables[:-1], epochs=20)
     truth = tables[-1][tables[-1]["type"].isin(known)]
-    told = classifier.predict(images[-1], truth)["type"]
-    each = {name: float((told[truth["type"] == name] == name).mean()) for name in sorted(set(truth["type"]))}
-    return {"accuracy": float((told == truth["type"]).mean()), "per_type": each, "objects": len(truth)}
+    predicted_types = classifier.predict(images[-1], truth)["type"]
+    each = {name: float((predicted_types[truth["type"] == name] == name).mean()) for name in sorted(set(truth["type"]))}
+    return {"accuracy": float((predicted_types == truth["type"]).mean()), "per_type": each, "objects": len(truth)}
 
 
 def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -96,15 +96,15 @@ class Bands:
         return low[:, None, None].astype(np.float32), high[:, None, None].astype(np.float32)
 
 
-def band_names(inputs: InputSpec, given: Mapping[str, Sequence[str]] | None = None) -> tuple[str, ...]:
+def band_names(inputs: InputSpec, own_names: Mapping[str, Sequence[str]] | None = None) -> tuple[str, ...]:
     """Return the names "layer.band" of all bands of an input spec, in order.
 
-    given : layer → names, for files without names; see `layer_names` for the names assumed otherwise.
-    Errors: InputError where `given` has another number of names than there are bands.
+    own_names : layer → names, for files without names; see `layer_names` for the names assumed otherwise.
+    Errors: InputError where `own_names` has another number of names than there are bands.
     """
     names: list[str] = []
     for layer, expected in inputs.layers.items():
-        names += [f"{layer}.{name}" for name in layer_names(layer, expected.bands, (given or {}).get(layer))]
+        names += [f"{layer}.{name}" for name in layer_names(layer, expected.bands, (own_names or {}).get(layer))]
     return tuple(names)
 
 

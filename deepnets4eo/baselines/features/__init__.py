@@ -71,12 +71,12 @@ def build_features(names: Sequence[str]) -> tuple[Feature, ...]:
     return tuple(_load(name) for name in names)
 
 
-def as_features(given: Sequence[str | Feature]) -> tuple[Feature, ...]:
+def as_features(features: Sequence[str | Feature]) -> tuple[Feature, ...]:
     """Make features of which some are given by name.
 
     Parameters
     ----------
-    given
+    features
         Names as in `HOMES`, or features, at least one.
 
     Returns
@@ -94,9 +94,9 @@ def as_features(given: Sequence[str | Feature]) -> tuple[Feature, ...]:
     >>> len(as_features(["hsv", *build_features(["lbp"])]))
     2
     """
-    if not given:
+    if not features:
         return build_features([])
-    return tuple(_load(one) if isinstance(one, str) else one for one in given)
+    return tuple(_load(one) if isinstance(one, str) else one for one in features)
 
 
 def stack(features: Sequence[Feature], bands: Bands, stride_px: int = 1) -> NDArray[np.float32]:

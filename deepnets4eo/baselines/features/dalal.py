@@ -93,25 +93,25 @@ class DalalHog:
 
 @dataclass(frozen=True)
 class _Axis:
-    """Cells along an axis. places : (*sites, cells of a patch) indices into the distinct cells.
+    """Cells along an axis. cells_of_site : (*sites, cells of a patch) indices into the distinct cells.
 
     inside : (distinct cells, length) weights of the pixels whose gradient along this axis is known; border : of those
     at the border of their patch, where the gradient is zero.
     """
 
-    places: Indices
+    cells_of_site: Indices
     inside: sparse.csr_array
     border: sparse.csr_array
 
     @classmethod
     def of_cells(cls, starts: Indices, kinds: Indices, cell_px: int, length: int) -> _Axis:
         """Cells of all patches, those that are the same only once."""
-        distinct, places = np.unique(starts * 4 + kinds, return_inverse=True)
+        distinct, cells_of_site = np.unique(starts * 4 + kinds, return_inverse=True)
         start, kind = distinct // 4, distinct % 4
         outer = np.zeros((len(start), cell_px), bool)
         outer[:, 0] |= kind & _FIRST > 0
         outer[:, -1] |= kind & _LAST > 0
-        return cls(places.reshape(starts.shape), bands_of(start, ~outer, length), bands_of(start, outer, length))
+        return cls(cells_of_site.reshape(starts.shape), bands_of(start, ~outer, length), bands_of(start, outer, length))
 
 
 def _histograms(down: Image, right: Image, axes: list[_Axis], directions: int) -> Image:
@@ -128,7 +128,7 @@ def _histograms(down: Image, right: Image, axes: list[_Axis], directions: int) -
 
 def _block_vectors(cells: Image, axes: list[_Axis], block_cells: int) -> Image:
     """Return the blocks of the patches, (F, *sites)."""
-    rows, cols = (axis.places for axis in axes)
+    rows, cols = (axis.cells_of_site for axis in axes)
     across = rows.shape[-1] - block_cells + 1
     sites = np.broadcast_shapes(rows.shape[:-1], cols.shape[:-1])
     blocks = np.empty((across**2, block_cells**2, len(cells), *sites), np.float32)

@@ -108,8 +108,8 @@ class DeepFeatures:
     def __post_init__(self) -> None:
         from deepnets4eo.baselines.features.encoders import FrozenEncoder
 
-        given = {option: getattr(self, option) for option in DeepOptions.model_fields}
-        options_from(DeepOptions, given, "deep features")
+        options = {option: getattr(self, option) for option in DeepOptions.model_fields}
+        options_from(DeepOptions, options, "deep features")
         self.scales = tuple(float(scale) for scale in self.scales)
         level = DENSE_REDUCTION if self.reduction is None and self.looks == "dense" else self.reduction
         self._encoder: FrozenEncoder = FrozenEncoder(self.encoder, level, weights=self.weights, seed=self.seed)

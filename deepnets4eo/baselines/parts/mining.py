@@ -111,7 +111,7 @@ class TemplateTrainer:
         flat = fine.reshape(-1, *fine.shape[2:])
         crops = [
             one[size, :, 2 * down : 2 * down + rows, 2 * right : 2 * right + cols]
-            for one, size, down, right in zip(flat, *views.places, strict=True)
+            for one, size, down, right in zip(flat, *views.shifts, strict=True)
         ]
         return np.stack(crops).astype(np.float32)
 
@@ -213,10 +213,10 @@ class TemplateTrainer:
 
 @dataclass(frozen=True)
 class Alignments:
-    """vectors : (N · sides, F). places : of each the size, and the rows and columns it was shifted by (0 … 2 ROOM)."""
+    """vectors : (N · sides, F). shifts : of each the size, and the rows and columns it was shifted by (0 … 2 ROOM)."""
 
     vectors: Vectors
-    places: tuple[Indices, Indices, Indices]
+    shifts: tuple[Indices, Indices, Indices]
 
 
 def group_by_side(cells: NDArray[np.float16]) -> NDArray[np.float16]:
