@@ -10,6 +10,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.crs import CRS
@@ -78,6 +79,27 @@ def apply_affine(affine: Affine, points: NDArray[np.float64]) -> NDArray[np.floa
     """
     x, y = points[..., 0], points[..., 1]
     return np.stack((affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f), axis=-1)
+
+
+def transform_shapes(affine: Affine, shapes: Any) -> Any:
+    """Map shapes by an affine, vertex by vertex: pixels to the ground by a grid's affine, back by its inverse.
+
+    Parameters
+    ----------
+    affine
+        The map.
+    shapes
+        One shapely geometry, or an array or GeoSeries of them; missing ones stay missing.
+
+    Returns
+    -------
+    One geometry, or an array of them, in x and y alone.
+
+    >>> import shapely
+    >>> transform_shapes(Affine.translation(10, 0), shapely.Point(1, 2)).wkt
+    'POINT (11 2)'
+    """
+    return shapely.transform(shapes, lambda xy: apply_affine(affine, xy))
 
 
 def whole(grid: Grid) -> Window:
@@ -183,8 +205,8 @@ def check_affine(affine: Affine, shape: tuple[int, int], name: str) -> None:
     if not all(math.isfinite(number) for number in numbers):
         raise GridError(f"{name} has a georeference of {numbers}, expected six finite numbers. {PLACE_REMEDY}")
     height, width = shape
-    corners = [affine * corner for corner in ((0, 0), (width, 0), (0, height), (width, height))]
-    farthest = max(abs(value) for corner in corners for value in corner)
+    corners = apply_affine(affine, np.array([(0.0, 0.0), (width, 0), (0, height), (width, height)]))
+    farthest = float(np.abs(corners).max())
     across, down = math.hypot(affine.a, affine.d), math.hypot(affine.b, affine.e)
     area = abs(affine.determinant)
     if not area > 1e-9 * across * down or min(across, down) <= FINEST * farthest or not farthest <= FARTHEST:

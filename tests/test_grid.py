@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from odc.geo.geobox import GeoBox
 from pyproj import Geod
 
 from deepnets4eo.errors import GridError
-from deepnets4eo.grid import Window, blocks, check_affine, crop, gsd_m, whole
+from deepnets4eo.grid import Window, blocks, check_affine, crop, gsd_m, transform_shapes, whole
 from deepnets4eo.inspection.files import inspect
 from deepnets4eo.rasters.scene import Layer, overlap_share
 
@@ -130,3 +131,13 @@ def test_extents_that_have_no_transformation_into_each_other_are_a_grid_error() 
     first, second = (GeoBox((9, 9), Affine(1, 0, 0, 0, -1, 9), crs) for crs in ("EPSG:32615", engineering))
     with pytest.raises(GridError, match="there is no way from"):
         overlap_share(first, second)
+
+
+def test_shapes_move_as_shapelys_own_affine_moves_them():
+    affine = Affine.rotation(33) * Affine.scale(0.3, -0.4) * Affine.translation(500_000.1, 4e6)
+    courtyard = shapely.box(0, 0, 9, 9).difference(shapely.box(2, 3, 4, 5))
+    shapes = np.array([courtyard, None, shapely.Polygon(), shapely.LineString([(0, 0), (3, 1)])], object)
+    moved = transform_shapes(affine, shapes)
+    assert moved[1] is None
+    for found, shape in zip(moved[[0, 2, 3]], shapes[[0, 2, 3]], strict=True):
+        assert found.wkb == shapely.affinity.affine_transform(shape, affine.to_shapely()).wkb

@@ -6,14 +6,11 @@ Refuses rasters that do not overlap, and labels that the legend does not have.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import rasterio
-from rasterio.env import get_gdal_config, set_gdal_config
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import GridError, InputError
@@ -22,11 +19,12 @@ from deepnets4eo.evaluation.label_reader import LabelReader, Unknown
 from deepnets4eo.files import parse_json
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
+from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike, overlap_share
 from deepnets4eo.rasters.sources import same_grid
 
 BLOCK_PX = 2048
-CACHE_BYTES = 128 << 20  # GDAL's block cache; by itself it takes 5 % of the machine's memory
+CACHE_BYTES = 128 << 20  # GDAL's block cache
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ def evaluate_pairs(
     if protocol.boundary_px:
         result.boundaries = BoundaryScores(legend.num_classes, protocol.boundary_px)
     tiles: list[ConfusionMatrix] = []
-    with _bounded_cache():
+    with gdal_cache(CACHE_BYTES):
         for number, (prediction, reference) in enumerate(pairs):
             readers = _aligned(prediction, reference, result)
             windows = blocks(readers[1].layer.shape, intervals.tile_px if intervals.draws else BLOCK_PX)
@@ -248,14 +246,3 @@ def _count_boundaries(
     prediction, reference = (reader.read(outer) for reader in readers)
     reference[np.isin(reference, ignored)] = VOID
     scores.update(reference, prediction, margin_px=scores.margin_px)
-
-
-@contextmanager
-def _bounded_cache() -> Iterator[None]:
-    with rasterio.Env():
-        before = get_gdal_config("GDAL_CACHEMAX")
-        set_gdal_config("GDAL_CACHEMAX", CACHE_BYTES)
-        try:
-            yield
-        finally:
-            set_gdal_config("GDAL_CACHEMAX", before)

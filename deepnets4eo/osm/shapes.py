@@ -17,7 +17,7 @@ from deepnets4eo.grid import FARTHEST, Grid, gsd_m
 from deepnets4eo.osm.reading import Features
 from deepnets4eo.osm.rules import Matched, OsmRules
 from deepnets4eo.rasters.prefetch import in_order
-from deepnets4eo.zonal.outline_sides import inverse
+from deepnets4eo.zonal.outline_sides import inverse_geotransform, to_pixels
 from deepnets4eo.zonal.outlines import Outlines
 
 POINT, LINE, RING, POLYGON = 0, 1, 2, 3  # shapely type ids
@@ -29,16 +29,16 @@ ARC_SIDES = 4  # sides of a quarter circle: round ends are true to 2 % of the wi
 class _Plane(NamedTuple):
     """From ground coordinates to (x, y) metres from the grid's corner, along its columns and rows."""
 
-    to_pixels: NDArray[np.float64]
+    coefficients: NDArray[np.float64]
     step_m: NDArray[np.float64]
 
     @classmethod
     def of(cls, grid: Grid) -> _Plane:
         along_rows, along_cols = gsd_m(grid)
-        return cls(inverse(grid), np.array([along_cols, along_rows]))
+        return cls(inverse_geotransform(grid), np.array([along_cols, along_rows]))
 
     def __call__(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (self.to_pixels[:, 0] + xy @ self.to_pixels[:, 1:].T) * self.step_m
+        return to_pixels(self.coefficients, xy) * self.step_m
 
 
 def class_shapes(features: Sequence[Features], rules: OsmRules, grid: Grid) -> dict[str, NDArray[Any]]:

@@ -16,7 +16,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import apply_affine, gsd_m
+from deepnets4eo.grid import gsd_m, transform_shapes
 from deepnets4eo.polygons.regions import BLOCK_PX, Regions, trace_regions
 from deepnets4eo.polygons.regularize import right_angled
 from deepnets4eo.polygons.smoothing import simplify_together, with_shared_corners, without_stairs
@@ -89,10 +89,10 @@ def polygonize(
     scale = Affine.scale(col_m, row_m)
     if shaping.simplify_m and not shaping.right_angles and len(np.unique(regions.values)) > 1:
         smooth = without_stairs(with_shared_corners(regions.polygons))
-        shaped = simplify_together(_affine(smooth, scale), shaping.simplify_m)
+        shaped = simplify_together(transform_shapes(scale, smooth), shaping.simplify_m)
     else:
         shaped = _shape(regions.polygons, scale, shaping, _uncut(regions.polygons, labels.shape))
-    ground = _affine(shaped, labels.grid.affine * Affine.scale(1 / col_m, 1 / row_m))
+    ground = transform_shapes(labels.grid.affine * Affine.scale(1 / col_m, 1 / row_m), shaped)
     return gpd.GeoDataFrame(
         {
             "id": [str(number) for number in range(1, len(ground) + 1)],
@@ -114,10 +114,10 @@ def _uncut(polygons: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
 def _shape(polygons: NDArray[Any], scale: Affine, shaping: Shaping, uncut: NDArray[np.bool_]) -> NDArray[Any]:
     """Outlines in metres, simplified and squared each by itself."""
     if not (shaping.simplify_m or shaping.right_angles):
-        return _affine(polygons, scale)
+        return transform_shapes(scale, polygons)
     gsd = (scale.a + scale.e) / 2
     tolerance = shaping.simplify_m or gsd
-    smooth = _affine(without_stairs(polygons), scale)
+    smooth = transform_shapes(scale, without_stairs(polygons))
     simple = shapely.simplify(smooth, tolerance, preserve_topology=True)
     if not shaping.right_angles:
         return simple
@@ -130,9 +130,4 @@ def _shape(polygons: NDArray[Any], scale: Affine, shaping: Shaping, uncut: NDArr
 def _still_valid(polygons: NDArray[Any], traced: NDArray[Any], affine: Affine) -> NDArray[Any]:
     """Rounding may make two corners of a shaped outline meet: such an outline is given as it was traced."""
     broken = ~shapely.is_valid(polygons)
-    return np.where(broken, _affine(traced, affine), polygons) if broken.any() else polygons
-
-
-def _affine(polygons: NDArray[Any], affine: Affine) -> NDArray[Any]:
-    moved: NDArray[Any] = shapely.transform(polygons, lambda xy: apply_affine(affine, xy))
-    return moved
+    return np.where(broken, transform_shapes(affine, traced), polygons) if broken.any() else polygons

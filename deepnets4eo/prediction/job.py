@@ -15,9 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import rasterio
-from rasterio.env import get_gdal_config, set_gdal_config
-
 from deepnets4eo.device import Compute, choose
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid
@@ -28,6 +25,7 @@ from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outpu
 from deepnets4eo.prediction.progress_file import Ledger
 from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
 from deepnets4eo.prediction.tile_reader import TileReader
+from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import LayerLike, Scene
 from deepnets4eo.segmenters.checksums import hash_of
 from deepnets4eo.segmenters.run import Run, load_run
@@ -234,14 +232,11 @@ def _settings(compute: Compute) -> Iterator[None]:
     import torch
 
     threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
-    with rasterio.Env():
-        cache = get_gdal_config("GDAL_CACHEMAX")
-        set_gdal_config("GDAL_CACHEMAX", CACHE_BYTES)
-        torch.set_num_threads(compute.threads)
-        torch.backends.cudnn.deterministic = True
-        try:
+    torch.set_num_threads(compute.threads)
+    torch.backends.cudnn.deterministic = True
+    try:
+        with gdal_cache(CACHE_BYTES):
             yield
-        finally:
-            torch.set_num_threads(threads)
-            torch.backends.cudnn.deterministic = deterministic
-            set_gdal_config("GDAL_CACHEMAX", cache)
+    finally:
+        torch.set_num_threads(threads)
+        torch.backends.cudnn.deterministic = deterministic

@@ -27,7 +27,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
-from deepnets4eo.grid import Grid, Window, check_grid
+from deepnets4eo.grid import Grid, Window, apply_affine, check_grid
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
 
 Read = tuple[NDArray[Any], NDArray[np.bool_]]
@@ -245,9 +245,8 @@ def same_grid(a: Grid, b: Grid) -> bool:
     """Whether two grids are the same to a thousandth of a pixel."""
     if tuple(a.shape) != tuple(b.shape) or a.crs != b.crs:
         return False
-    corners = [(0, 0), (a.shape[1], 0), (0, a.shape[0])]
-    back = ~a.affine * b.affine
-    return all(abs(u - x) < 1e-3 and abs(v - y) < 1e-3 for x, y in corners for u, v in [back * (x, y)])
+    corners = np.array([(0.0, 0.0), (a.shape[1], 0), (0, a.shape[0])])
+    return bool((np.abs(apply_affine(~a.affine * b.affine, corners) - corners) < 1e-3).all())
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from shapely.geometry import Polygon, box
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid
+from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.synthetic.acquisition import Acquisition
 from deepnets4eo.synthetic.event import Event
 from deepnets4eo.synthetic.event_outcome import EventOutcome
@@ -212,8 +212,8 @@ class City:
 
     def to_post(self, frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
         """The same shapes where they appear in the post image."""
-        back = ~self.post.to_pre
-        return frame.set_geometry(frame.geometry.affine_transform([back.a, back.b, back.d, back.e, back.c, back.f]))
+        moved = transform_shapes(~self.post.to_pre, frame.geometry.to_numpy())
+        return frame.set_geometry(gpd.GeoSeries(moved, frame.index, frame.crs))
 
     def osm(self, offset_m: float = 2.0, missing_share: float = 0.25) -> dict[str, gpd.GeoDataFrame]:
         """OSM-like layers `buildings`, `roads`, `water`: shifted and incomplete."""

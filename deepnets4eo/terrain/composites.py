@@ -19,7 +19,7 @@ from odc.geo.geom import Geometry
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
-from deepnets4eo.grid import Grid, Window, blocks, gsd_m, projected_extent, whole
+from deepnets4eo.grid import Grid, Window, apply_affine, blocks, gsd_m, projected_extent, whole
 from deepnets4eo.outputs.input_files import refuse_inputs
 from deepnets4eo.outputs.lock import locked
 from deepnets4eo.rasters.band_roles import layer_names, normalised_difference, role_indices
@@ -258,10 +258,11 @@ def _under(grid: Grid, other: Grid) -> Window:
     if extent is None:
         return whole(grid)
     box = extent.boundingbox
-    corners = [~grid.affine * (x, y) for x in (box.left, box.right) for y in (box.bottom, box.top)]
-    cols, rows = zip(*corners, strict=True)
-    row, col = math.floor(min(rows)) - 1, math.floor(min(cols)) - 1
-    covered = Window(row, col, math.ceil(max(rows)) + 1 - row, math.ceil(max(cols)) + 1 - col)
+    corners = np.array([(x, y) for x in (box.left, box.right) for y in (box.bottom, box.top)])
+    pixels = apply_affine(~grid.affine, corners)
+    col, row = (math.floor(low) - 1 for low in pixels.min(axis=0))
+    right, bottom = (math.ceil(high) + 1 for high in pixels.max(axis=0))
+    covered = Window(row, col, bottom - row, right - col)
     return covered.clipped((grid.shape[0], grid.shape[1]))
 
 

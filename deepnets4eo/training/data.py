@@ -6,9 +6,7 @@ float32, mask (H,W) int64 (places in the legend, void 255), valid (H,W) bool. Al
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -19,6 +17,7 @@ from torch import Tensor
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
+from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import LABELS
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.tiling.sampling import ClassCells, balanced_windows
@@ -147,7 +146,7 @@ class TrainLoader:
             first = number * self.batch_size
             return collate([self._sample(places[at], epoch, at) for at in range(first, first + self.batch_size)])
 
-        return read_ahead(batch, len(self), self.workers)
+        return _read_ahead(batch, len(self), self.workers)
 
     def _sample(self, place: Any, epoch: int, at: int) -> Sample:
         return self.augment(self.reader.train(place), np.random.default_rng([self.plan.seed, epoch, at]))
@@ -171,7 +170,7 @@ class ValidationLoader:
             chosen = places[first : first + self.batch_size]
             return collate([self.reader.validation(place, self.halo_px, self.tile_px) for place in chosen])
 
-        return read_ahead(batch, -(-len(places) // self.batch_size), self.workers)
+        return _read_ahead(batch, -(-len(places) // self.batch_size), self.workers)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -179,22 +178,11 @@ def collate(samples: Sequence[Sample]) -> Batch:
     return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
 
-def read_ahead(batch: Callable[[int], Batch], count: int, workers: int) -> Iterator[Batch]:
-    """Batches 0 … count − 1 in order, made by threads while earlier ones are used; 0 workers: when asked for.
+def _read_ahead(batch: Callable[[int], Batch], count: int, workers: int) -> Iterator[Batch]:
+    """Batches 0 … count − 1 in order, made by threads while earlier ones are used; 0 workers: in the caller's thread.
 
     Threads, not processes: GDAL and NumPy release the interpreter, and handles on files do not survive a fork.
     """
     if not workers:
-        yield from map(batch, range(count))
-        return
-    pending: deque[Future[Batch]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="reader") as pool:
-        try:
-            for number in range(count):
-                pending.append(pool.submit(batch, number))
-                if len(pending) >= workers + AHEAD:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+        return map(batch, range(count))
+    return in_order(batch, range(count), workers, ahead=workers + AHEAD - 1)

@@ -18,7 +18,8 @@ from deepnets4eo.rasters.outliers import Outliers, find_outliers
 from deepnets4eo.rasters.scene import LABELS
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, scene_gsd_m
 from deepnets4eo.tiling.sampling import ClassCells
-from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, SampleWindow
+from deepnets4eo.tiling.spread import spread_indices
+from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,8 @@ def measure_inputs(parts: DataSplit, layers: Sequence[str], *, most_windows: int
     moments = {layer: Moments(_bands(parts, layer)) for layer in layers}
     kept: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
     extremes: dict[tuple[str, int], list[NDArray[np.float32]]] = {}
-    for place in _spread(parts.places(TRAIN, WINDOW_PX), most_windows):
+    places = parts.places(TRAIN, WINDOW_PX)
+    for place in [places[index] for index in spread_indices(len(places), most_windows)]:
         sample = parts.scenes[place.scene].scene.read(place.window, layers)
         counted = sample["valid"] & parts.mask(place.scene, TRAIN, place.window)
         for layer in layers:
@@ -146,13 +148,6 @@ def _say_far(parts: DataSplit, layer: str, far: Outliers, scenes: Sequence[int],
         "Layer %r (%s%s) holds %s: it is scaled by a deviation of %.4g, %.4g without them. %s.",
         layer, named.sources[layer], more, far, *std, remedy,
     )  # fmt: skip
-
-
-def _spread(places: Sequence[SampleWindow], most: int) -> list[SampleWindow]:
-    """At most `most` of them, evenly spread."""
-    if len(places) <= most:
-        return list(places)
-    return [places[round(at)] for at in np.linspace(0, len(places) - 1, most)]
 
 
 def _bands(parts: DataSplit, layer: str) -> int:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.zonal.outline_sides import decompose, inverse, joined
+from deepnets4eo.zonal.outline_sides import decompose, inverse_geotransform, joined
 
 CELL_PX = 1024  # bucket of the index from windows to outlines
 MOST_PIXELS = 1 << 20  # of outlines looked at together: those of a block, unless they lie over each other
@@ -55,11 +55,11 @@ class Outlines:
     [[-1, 0, 0, -1], [-1, 0, 0, -1], [-1, -1, -1, -1]]
     """
 
-    def __init__(self, geometries: NDArray[Any], to_pixels: NDArray[np.float64], shape: tuple[int, int]) -> None:
+    def __init__(self, geometries: NDArray[Any], coefficients: NDArray[np.float64], shape: tuple[int, int]) -> None:
         self.shape = shape
         self.count = len(geometries)
         pieces = [geometries[first : first + CHUNK] for first in range(0, max(self.count, 1), CHUNK)]
-        self._edges, self._ledges, self._box = joined([decompose(piece, to_pixels) for piece in pieces])
+        self._edges, self._ledges, self._box = joined([decompose(piece, coefficients) for piece in pieces])
         self._bucket_of = _bucket(self._box, shape)
 
     @classmethod
@@ -79,7 +79,7 @@ class Outlines:
             shape = grid.shape[0], grid.shape[1]
         if shape is None:
             raise InputError("outlines in pixels need the shape (h, w) of the raster they lie on.")
-        return cls(outlines, inverse(grid), shape)
+        return cls(outlines, inverse_geotransform(grid), shape)
 
     @classmethod
     def joined(cls, parts: list[Outlines]) -> Outlines:
