@@ -43,6 +43,11 @@ class Window(NamedTuple):
         """(rows, cols) to index a (H, W) array; only for windows inside the array."""
         return slice(self.row, self.row + self.height), slice(self.col, self.col + self.width)
 
+    @property
+    def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lowest and highest (x, y) of its pixels, x along the columns."""
+        return np.array([self.col, self.row], float), np.array([self.col + self.width, self.row + self.height], float)
+
     def grown(self, margin_px: int) -> Window:
         """The same window with `margin_px` more on each side."""
         return Window(

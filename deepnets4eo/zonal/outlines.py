@@ -7,7 +7,6 @@ finite own no pixel; anything but polygons is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +18,7 @@ from deepnets4eo.zonal.outline_sides import decompose, inverse_geotransform, joi
 
 CELL_PX = 1024  # bucket of the index from windows to outlines
 MOST_PIXELS = 1 << 20  # of outlines looked at together: those of a block, unless they lie over each other
+PIECE = 1 << 16  # spans painted at a time
 CHUNK = 16_384  # outlines taken apart at the same time: parts and rings of shapes take far more room than their sides
 
 
@@ -43,6 +43,12 @@ class Spans(NamedTuple):
             sums[self.owner[first]] = np.add.reduceat(per_span, first)
         return sums
 
+    def pixels(self, width: int, part: slice = slice(None)) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Owner and flat number (row · width + col) of every pixel of some spans, (P,) each."""
+        lengths = self.stop[part] - self.start[part]
+        flat = ranges(self.row[part] * width + self.start[part], lengths)
+        return np.repeat(self.owner[part], lengths), flat
+
 
 class Outlines:
     """Polygons laid on a grid, ready to be cut by windows of it.
@@ -58,8 +64,8 @@ class Outlines:
     def __init__(self, geometries: NDArray[Any], coefficients: NDArray[np.float64], shape: tuple[int, int]) -> None:
         self.shape = shape
         self.count = len(geometries)
-        pieces = [geometries[first : first + CHUNK] for first in range(0, max(self.count, 1), CHUNK)]
-        self._edges, self._ledges, self._box = joined([decompose(piece, coefficients) for piece in pieces])
+        pieces = [decompose(geometries[rows], coefficients) for rows in chunks(self.count)]
+        self._edges, self._ledges, self._box = joined(pieces)
         self._bucket_of = _bucket(self._box, shape)
 
     @classmethod
@@ -126,6 +132,27 @@ class Outlines:
         owner, row = np.divmod(line, window.height)
         return Spans(index, owner, row, first_col, first_col + stop - start)
 
+    def pixels(
+        self, window: Window, only: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Pixels of a window whose centres the outlines enclose, each outline on its own.
+
+        Parameters
+        ----------
+        only
+            (M,) ascending numbers of the outlines to look at, by default those that touch the window.
+
+        Returns
+        -------
+        (P,) position in `only`, ascending; (P,) flat pixel number in the window, row · width + col.
+
+        >>> import shapely
+        >>> square = Outlines.on(np.array([shapely.box(0, 0, 2, 2)]), shape=(3, 3))
+        >>> square.pixels(Window(0, 0, 3, 3))[1].tolist()
+        [0, 1, 3, 4]
+        """
+        return self.spans(window, only).pixels(window.width)
+
     def some_at_a_time(self, window: Window, most_pixels: int = MOST_PIXELS) -> list[NDArray[np.int64]]:
         """Numbers of the outlines that touch a window, in runs (at least one) that own so many pixels of it at most.
 
@@ -141,8 +168,9 @@ class Outlines:
         """(h, w) int32 raster of outline numbers, `background` where there is none; of overlapping ones the last."""
         spans = self.spans(window)
         flat = np.full(window.height * window.width, background, np.int32)
-        for pixels, outline in _pixels(spans, window.width):
-            flat[pixels] = outline
+        for first in range(0, len(spans.owner), PIECE):
+            owner, pixels = spans.pixels(window.width, slice(first, first + PIECE))
+            flat[pixels] = spans.numbers[owner]
         return flat.reshape(window.height, window.width)
 
     def _crossings(self, window: Window, index: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -195,20 +223,20 @@ def _unite(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[n
     return start[fresh], reach[np.concatenate([fresh[1:] - 1, [len(reach) - 1]])]
 
 
-def _pixels(spans: Spans, width: int, piece: int = 1 << 16) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Flat pixel positions and their outline numbers, some spans at a time to bound the memory."""
-    for at in range(0, len(spans.owner), piece):
-        part = slice(at, at + piece)
-        lengths = spans.stop[part] - spans.start[part]
-        flat = ranges(spans.row[part] * width + spans.start[part], lengths)
-        yield flat, np.repeat(spans.numbers[spans.owner[part]], lengths)
-
-
 def ranges(start: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """arange(start[i], start[i] + counts[i]) for every i, one after the other."""
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
     return np.arange(total) + np.repeat(start - (ends - counts), counts)
+
+
+def chunks(count: int, most: int = CHUNK) -> list[slice]:
+    """Runs of at most `most` of `count` items; one empty run where there are none.
+
+    >>> chunks(5, 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    return [slice(first, min(first + most, count)) for first in range(0, max(count, 1), most)]
 
 
 def groups(cost: NDArray[np.int64], most: int) -> list[slice]:

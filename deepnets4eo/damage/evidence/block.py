@@ -15,16 +15,17 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.evidence.context import CELL_PX, lowest_ground, open_means
 from deepnets4eo.damage.evidence.maps import Maps, measure_maps
-from deepnets4eo.damage.evidence.outlines import Edges, Ints, enclosed, trace
 from deepnets4eo.damage.evidence.radiometry import Radiometry
 from deepnets4eo.damage.evidence.shifts import best_of_shifts
 from deepnets4eo.damage.evidence.sums import BuildingSums, Groups, correlation_sums
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.grid import Window
+from deepnets4eo.zonal.outline_points import Ints, Sides
 from deepnets4eo.zonal.outlines import Outlines
 
 BLOCK_PX = 1024
 MARGIN_PX = 56  # a multiple of the cell, wide enough for the neighbourhood, the shifts and the filters
+STEP_PX = 1.0  # between points along an outline
 SHIFT_M = 2.0  # farthest that outlines and images are moved to find their best place
 SHIFT_STEPS = 2  # on either side
 BODY_M = 1.0  # similarity is taken over the building and its edge
@@ -43,12 +44,12 @@ Read = dict[str, tuple[NDArray[Any], NDArray[np.bool_]]]
 class BuildingGeometry:
     """The buildings of a job in working pixels.
 
-    edges : their outlines; own : the pixels these enclose; body : the same, grown by a metre.
+    sides : of their outlines; own : the pixels these enclose; body : the same, grown by a metre.
     centres : (N, 2) float64, row and col of the middle of each bounding box, NaN for empty outlines.
     left_out : (N,) why an outline is not measured and stands here as an empty one; '' where it is measured.
     """
 
-    edges: Edges
+    sides: Sides
     own: Outlines
     body: Outlines
     centres: NDArray[np.float64]
@@ -58,7 +59,7 @@ class BuildingGeometry:
     def joined(cls, parts: list[BuildingGeometry]) -> BuildingGeometry:
         """The buildings of several parts."""
         return cls(
-            Edges.joined([part.edges for part in parts]),
+            Sides.concatenate([part.sides for part in parts]),
             Outlines.joined([part.own for part in parts]),
             Outlines.joined([part.body for part in parts]),
             np.concatenate([part.centres for part in parts]),
@@ -157,7 +158,7 @@ def _measure(
     sums = _inside_sums(part, outlined.own, buildings, maps, others)
     shifted: dict[str, BuildingSums] = {}
     for name, image in maps.items():
-        across, sums[f"{name}_shadow"] = _outline_sums(part, outlined.edges, buildings, image)
+        across, sums[f"{name}_shadow"] = _outline_sums(part, outlined.sides, buildings, image)
         shifted[f"{name}_outline"] = across
     if "pre" in maps:
         shifted |= _pair_sums(part, outlined.body, buildings, maps)
@@ -181,7 +182,7 @@ def _inside_sums(
     part: BlockWithMargin, own: Outlines, buildings: Ints, maps: dict[str, Maps], others: Read
 ) -> dict[str, BuildingSums]:
     """Sums over the pixels inside the outlines, per image over its valid ones."""
-    owner, pixel = enclosed(own, buildings, part.window)
+    owner, pixel = own.pixels(part.window, buildings)
     flat, count = part.flat(pixel), len(buildings)
     sums = {"pixels": Groups(owner, count).sum([np.ones(len(owner), np.float32)])}
     for name, image in maps.items():
@@ -224,12 +225,13 @@ def _colours(maps: Maps) -> tuple[int, int, int]:
 
 
 def _outline_sums(
-    part: BlockWithMargin, edges: Edges, buildings: Ints, maps: Maps
+    part: BlockWithMargin, sides: Sides, buildings: Ints, maps: Maps
 ) -> tuple[BuildingSums, BuildingSums]:
     """Edge strength across the outline for each shift, and shadow outside the walls by the way they face."""
-    owner, at, normal = trace(edges, buildings, window=part.window)
+    traced = sides.subset(buildings).trace(STEP_PX, part.window.box)
+    at = traced.points[:, ::-1]  # row, col
     inside = part.holds(at)
-    owner, at, normal = owner[inside], at[inside], normal[inside].astype(np.float32)
+    owner, at, normal = traced.owner[inside], at[inside], traced.normals[inside, ::-1].astype(np.float32)
     samples, flat = Groups(owner, len(buildings)), part.place(at)
     down, right, light = maps.along_row.ravel(), maps.along_col.ravel(), maps.light.ravel()
     places = (flat + row * part.around.width + col for row, col in shifts_px(part.canvas.gsd_m))
@@ -247,7 +249,7 @@ def _pair_sums(
 ) -> dict[str, BuildingSums]:
     """What the similarity of post and pre needs, over pixels valid in both."""
     post, pre = maps["post"], maps["pre"]
-    owner, pixel = enclosed(body, buildings, part.window)
+    owner, pixel = body.pixels(part.window, buildings)
     flat = part.flat(pixel)
     usable = (post.valid & pre.valid).ravel()[flat]
     together, flat = Groups(owner[usable], len(buildings)), flat[usable]
@@ -266,7 +268,7 @@ def _context(part: BlockWithMargin, outlined: BuildingGeometry, maps: dict[str, 
     around = part.around
     built = np.zeros(around.height * around.width, bool)
     for members in outlined.body.some_at_a_time(around):
-        built[enclosed(outlined.body, members, around)[1]] = True
+        built[outlined.body.pixels(around, members)[1]] = True
     ground = ~built.reshape(around.height, around.width)
     rows, cols = (np.floor(outlined.centres[centred]).astype(np.int64) - (around.row, around.col)).T // CELL_PX
     context, gsd_m = {}, part.canvas.gsd_m

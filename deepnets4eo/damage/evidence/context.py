@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.evidence.filters import Map, box, cell_sums, minimum
-from deepnets4eo.damage.evidence.outlines import Ints
+from deepnets4eo.zonal.outline_points import Ints
 
 CELL_PX = 8
 NEAR_M = 20.0

@@ -18,14 +18,14 @@ from numpy.typing import NDArray
 from deepnets4eo.damage.evidence.block import BODY_M, BuildingGeometry
 from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import evidence_columns, post_columns_of_pre
-from deepnets4eo.damage.evidence.outlines import edges_of
 from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.table import LARGE, OUTSIDE, PRE_POST, EvidenceTable, assess_coverage
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
-from deepnets4eo.damage.outline_limits import chunks, larger_than_buildings, without
+from deepnets4eo.damage.outline_limits import larger_than_buildings, without
 from deepnets4eo.grid import apply_affine, gsd_m
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.zonal.outlines import Outlines
+from deepnets4eo.zonal.outline_points import Sides
+from deepnets4eo.zonal.outlines import Outlines, chunks
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.footprints import Footprints
@@ -127,7 +127,7 @@ def outline(outlines: Shapes, canvas: WorkingGrid) -> BuildingGeometry:
     grown = shapely.buffer(placed, BODY_M / canvas.gsd_m, join_style="mitre", quad_segs=2)
     own, body = (Outlines.on(shapes, shape=canvas.shape) for shapes in (placed, grown))
     left_out = np.where(larger, LARGE, "").astype(object)
-    return BuildingGeometry(edges_of(placed), own, body, _centres(placed)[:, ::-1], left_out)
+    return BuildingGeometry(Sides.of(placed), own, body, _centres(placed)[:, ::-1], left_out)
 
 
 def _centres(outlines: Shapes) -> Points:

@@ -79,6 +79,6 @@ def _identity(canvas: WorkingGrid, outlined: BuildingGeometry) -> str:
             if path.exists():
                 digest.update(f"{path.stat().st_size} {path.stat().st_mtime_ns}".encode())
     digest.update(np.ascontiguousarray(outlined.centres).tobytes())
-    digest.update(np.ascontiguousarray(outlined.edges.rows).tobytes())
-    digest.update(np.ascontiguousarray(outlined.edges.cols).tobytes())
+    digest.update(np.ascontiguousarray(outlined.sides.begin).tobytes())
+    digest.update(np.ascontiguousarray(outlined.sides.end).tobytes())
     return digest.hexdigest()[:16]

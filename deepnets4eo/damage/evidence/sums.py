@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.evidence.filters import Map
-from deepnets4eo.damage.evidence.outlines import Ints
+from deepnets4eo.zonal.outline_points import Ints
 
 BuildingSums = NDArray[np.float64]
 

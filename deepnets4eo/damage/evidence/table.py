@@ -87,9 +87,9 @@ class EvidenceTable:
 
 def assess_coverage(sums: dict[str, BuildingSums], outlined: BuildingGeometry, canvas: WorkingGrid) -> Coverage:
     """Whether each building can be assessed, and from which images."""
-    count = len(outlined.edges)
+    count = len(outlined.sides)
     pixels = _total(sums, "pixels", count)
-    full = _area(outlined, canvas)
+    full = outlined.sides.areas
     shown = np.maximum(full, pixels)
     with np.errstate(invalid="ignore", divide="ignore"):
         seen_post, seen_pre = (_total(sums, f"{name}_inside", count) / shown for name in ("post", "pre"))
@@ -120,22 +120,7 @@ def _total(sums: dict[str, BuildingSums], name: str, count: int) -> NDArray[np.f
 
 def _inside_share(outlined: BuildingGeometry, canvas: WorkingGrid) -> NDArray[np.float64]:
     """Share of each footprint's bounding box that lies in the image; 1 for empty footprints."""
-    edges, share = outlined.edges, np.ones(len(outlined.edges))
-    present = np.flatnonzero(np.diff(edges.start))
-    if len(present) == 0:
-        return share
-    for ends, size in zip((edges.rows, edges.cols), canvas.shape, strict=True):
-        low = np.minimum.reduceat(ends.min(axis=1), edges.start[present])
-        high = np.maximum.reduceat(ends.max(axis=1), edges.start[present])
-        shown = np.clip(high, 0, size) - np.clip(low, 0, size)
-        share[present] *= shown / np.maximum(high - low, 1e-9)
-    return share
-
-
-def _area(outlined: BuildingGeometry, canvas: WorkingGrid) -> NDArray[np.float64]:
-    """Area of each footprint in working pixels."""
-    edges = outlined.edges
-    owner = np.repeat(np.arange(len(edges)), np.diff(edges.start))
-    length = np.hypot(np.ptp(edges.rows, axis=1), np.ptp(edges.cols, axis=1))
-    middle = (edges.rows.mean(axis=1) * edges.outward[:, 0] + edges.cols.mean(axis=1) * edges.outward[:, 1]) / 2
-    return np.bincount(owner, middle * length, minlength=len(edges)).astype(np.float64)
+    low, high = outlined.sides.boxes
+    size = canvas.shape[::-1]
+    share = (np.clip(high, 0, size) - np.clip(low, 0, size)) / np.maximum(high - low, 1e-9)
+    return np.where(np.isnan(low[:, 0]), 1.0, share[:, 1] * share[:, 0])

@@ -16,9 +16,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.outline_limits import chunks
 from deepnets4eo.damage.products.grades import GRADES
 from deepnets4eo.grid import Grid, apply_affine
+from deepnets4eo.zonal.outlines import CHUNK, chunks
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -96,14 +96,14 @@ def pack(raw: bytes) -> str:
     return base64.b64encode(gzip.compress(raw, 6, mtime=0)).decode()
 
 
-def outlines(shapes: NDArray[Any], grid: Grid) -> dict[str, NDArray[Any]]:
+def outlines(shapes: NDArray[Any], grid: Grid, chunk: int = CHUNK) -> dict[str, NDArray[Any]]:
     """Rings of all shapes as first points and steps, in half pixels of the grid.
 
     returns : `rings` per shape, `sizes` (points) per ring, `x0`, `y0` per ring, `dx`, `dy` int8 for the other points.
     The closing point is left out; a missing or empty shape has no rings. Shapes larger than the image are cut.
     """
     shapes = _drawable(shapes, grid)
-    pieces = [_steps(shapes[rows], grid) for rows in chunks(len(shapes))]
+    pieces = [_steps(shapes[rows], grid) for rows in chunks(len(shapes), chunk)]
     rings, sizes, origin, rest = (np.concatenate(column) for column in zip(*pieces, strict=True))
     kind = np.uint16 if len(origin) and origin.min() >= 0 and origin.max() < 2**16 else np.int32
     return {

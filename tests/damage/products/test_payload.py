@@ -79,12 +79,11 @@ def test_an_outline_larger_than_the_image_is_cut_to_what_lies_around_it(side):
     assert np.abs(packed["x0"][:3]).max() <= UNITS_PER_PX * (64 + 4096)
 
 
-def test_outlines_packed_a_few_at_a_time_are_packed_the_same(monkeypatch):
+def test_outlines_packed_a_few_at_a_time_are_packed_the_same():
     damage_map = make_map(40)
     shapes, grid = damage_map.buildings.geometry.to_numpy(), make_grid(256)
     whole = outlines(shapes, grid)
-    monkeypatch.setattr("deepnets4eo.damage.outline_limits.CHUNK", 7)
-    parts = outlines(shapes, grid)
+    parts = outlines(shapes, grid, chunk=7)
     assert len(whole["rings"]) == len(shapes) > 7
     for name, column in whole.items():
         assert column.dtype == parts[name].dtype
