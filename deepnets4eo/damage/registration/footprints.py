@@ -7,23 +7,23 @@ Refuses footprints and images of which only one has a CRS.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from pyproj import CRS
 from scipy.ndimage import maximum_filter
 
 from deepnets4eo.damage.outline_limits import larger_than_buildings, without
 from deepnets4eo.damage.registration.correlation import find_peaks, orientation_field
 from deepnets4eo.damage.registration.edge_agreement import edge_agreement
+from deepnets4eo.damage.registration.footprint_offsets import FootprintAlignment, crs_maps
 from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame, Points
 from deepnets4eo.damage.registration.neighbours import regularise
-from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, apply_affine, mean_gsd_m, transformer
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid, apply_affine, mean_gsd_m
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outline_points import Sides
@@ -47,84 +47,6 @@ LEAST_FOOTPRINTS = 3  # fewer give no common offset
 # 2.7; of sets of another site at most 2 % did, at a ratio of 1.4. Pixels are twice as large, so that it takes seconds.
 WIDE_SAMPLED, WIDE_COARSER = 400, 2
 WIDE_SHARE, WIDE_COUNT, WIDE_RATIO = 0.05, 5, 1.5
-
-
-@dataclass(frozen=True)
-class FootprintAlignment:
-    """How footprints must move to lie on the roofs of an image.
-
-    Parameters
-    ----------
-    status, reason
-        "ok", or "failed" and why; all offsets are 0 then.
-    dx_m, dy_m
-        The common offset, along the image's columns (right) and rows (down), metres.
-    peak, ratio
-        Mean agreement at the common offset above the median over all offsets, and how many times the second best's.
-    agreeing, chance
-        Share of the sampled buildings whose own best offset is near the common one, and the share expected by chance, 0–1.
-    offsets_m
-        (N, 2) float64, the offset to use for each footprint, metres, axes as of dx_m and dy_m.
-    own
-        (N,) bool, True where it is the building's own best match, False where the neighbours' or the common one is used.
-    agreement
-        (N,) float64, how well the image's edges follow the outline there, −1 to 1; NaN outside the image.
-    grid
-        Of the image.
-    voters
-        Number of footprints sampled for the common offset.
-    in_place
-        How much better the image's edges follow the outlines without any offset than with others, in standard
-        deviations of what chance gives; NaN where no footprint lies on the image.
-    """
-
-    status: Literal["ok", "failed"]
-    reason: str
-    dx_m: float
-    dy_m: float
-    peak: float
-    ratio: float
-    agreeing: float
-    chance: float
-    offsets_m: Points = field(repr=False)
-    own: NDArray[np.bool_] = field(repr=False)
-    agreement: NDArray[np.float64] = field(repr=False)
-    grid: Grid = field(repr=False)
-    voters: int = 0
-    in_place: float = float("nan")
-
-    @property
-    def shift_m(self) -> float:
-        """Length of the common offset."""
-        return float(np.hypot(self.dx_m, self.dy_m))
-
-    def apply(self, footprints: GeoDataFrame) -> GeoDataFrame:
-        """The same footprints, each moved by its offset; CRS, ids and order are kept."""
-        frame = MetricFrame.of(self.grid)
-        polygons = np.asarray(footprints.geometry.values, object)
-        coords, owner = shapely.get_coordinates(polygons, return_index=True)
-        forth, back = _transformers(footprints.crs, self.grid)
-        to_ground = self.grid.affine * frame.to_pixel
-        moved = back(apply_affine(to_ground, apply_affine(~to_ground, forth(coords)) + self.offsets_m[owner]))
-        result = footprints.copy()
-        result.geometry = shapely.set_coordinates(polygons.copy(), moved)
-        return result
-
-    def to_dict(self) -> dict[str, Any]:
-        """The common part and how many buildings follow it, ready for JSON."""
-        return {
-            "status": self.status,
-            "reason": self.reason,
-            "dx_m": self.dx_m,
-            "dy_m": self.dy_m,
-            "peak": self.peak,
-            "ratio": self.ratio,
-            "agreeing": self.agreeing,
-            "chance": self.chance,
-            "buildings": len(self.own),
-            "own": int(self.own.sum()),
-            "in_place": self.in_place if np.isfinite(self.in_place) else None,
-        }
 
 
 class BuildingSides(NamedTuple):
@@ -315,7 +237,7 @@ def _building_sides(
     grid: Grid, frame: MetricFrame, footprints: GeoDataFrame, gsd_m: float, chunk: int = CHUNK
 ) -> BuildingSides:
     """Outlines in working pixels of the image's frame; those larger than any building have no sides."""
-    forth, _ = _transformers(footprints.crs, grid)
+    forth, _ = crs_maps(footprints.crs, grid)
     to_working = Affine.scale(1.0 / gsd_m) * ~(grid.affine * frame.to_pixel)
     polygons = np.asarray(footprints.geometry.values, object)
 
@@ -325,25 +247,6 @@ def _building_sides(
 
     sides, centres = zip(*(part(rows) for rows in chunks(len(polygons), chunk)), strict=True)
     return BuildingSides(Sides.concatenate(list(sides)), np.concatenate(centres))
-
-
-def _transformers(crs: CRS | None, grid: Grid) -> tuple[Any, Any]:
-    """Maps from the footprints' CRS to the image's and back."""
-    if (crs is None) != (grid.crs is None):
-        raise GridError(
-            f"the footprints have {'no CRS' if crs is None else 'a CRS'} and the image has "
-            f"{'none' if grid.crs is None else 'one'}. Assign the missing one."
-        )
-    if crs is None or grid.crs is None:
-        return (lambda coords: coords), (lambda coords: coords)
-    image_crs = CRS.from_wkt(grid.crs.to_wkt())
-    if CRS.from_user_input(crs) == image_crs:
-        return (lambda coords: coords), (lambda coords: coords)
-    forth, back = transformer(crs, image_crs), transformer(image_crs, crs)
-    return (
-        lambda coords: np.column_stack(forth.transform(coords[:, 0], coords[:, 1])),
-        lambda coords: np.column_stack(back.transform(coords[:, 0], coords[:, 1])),
-    )
 
 
 def _scores(
