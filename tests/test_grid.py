@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 import shapely
 from affine import Affine
+from geotiff import write_geotiff
 from hypothesis import given
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
@@ -116,11 +116,8 @@ def test_transforms_of_real_rasters_pass(affine: Affine) -> None:
 
 
 def test_a_raster_without_a_size_on_the_ground_is_refused(tmp_path: Path) -> None:
-    profile = {"driver": "GTiff", "count": 1, "height": 4, "width": 4, "dtype": "uint8"}
     for number, affine in enumerate(NOWHERE[3:5] + [Affine(1e300, 0, 0, 0, -1e300, 0)]):
-        path = tmp_path / f"{number}.tif"
-        with rasterio.open(path, "w", crs="EPSG:32615", transform=affine, **profile) as file:
-            file.write(np.ones((1, 4, 4), np.uint8))
+        path = write_geotiff(tmp_path / f"{number}.tif", np.ones((4, 4), np.uint8), crs="EPSG:32615", transform=affine)
         with pytest.raises(GridError, match=f"{number}.tif has a georeference"):
             Layer.open(path)
         assert inspect(str(path)).kind == "unreadable"

@@ -25,7 +25,7 @@ from deepnets4eo.rasters.scene import LABELS, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import value_to_index
 from deepnets4eo.tiling import Tiling
-from deepnets4eo.tiling.sampling import windows_of_all
+from deepnets4eo.tiling.sampling import shuffle_windows
 
 CORE_PX = 512
 WINDOW_PX = 256  # that regions are drawn from at once
@@ -77,7 +77,7 @@ class SuperpixelClassifier(FeatureClassifier):
         rng = np.random.default_rng(seed)
         quota = np.full(self.legend.num_classes, max(1, max_regions // self.legend.num_classes))
         vectors, places, origins = [], [], []
-        for number, scene, window in windows_of_all(scenes, WINDOW_PX, rng):
+        for number, scene, window in shuffle_windows(scenes, WINDOW_PX, rng):
             found = self._regions(scene, window, quota)
             if found is None:
                 continue

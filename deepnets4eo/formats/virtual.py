@@ -12,7 +12,7 @@ from typing import Any
 from xml.parsers import expat
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.access import is_named, is_remote
+from deepnets4eo.formats.access import is_remote, is_user_file
 
 MOST_BYTES = 64 << 20  # of XML: a hundred thousand tiles
 SOURCES = {"sourcefilename", "sourcedataset"}
@@ -55,7 +55,7 @@ def vrt_references(path: Path) -> list[Path]:
                 f"{path} refers to {name}, expected files beside it. Download it, or give it by itself, not through a VRT."
             )
         target = (folder / name if relative else Path(name)).resolve()
-        if folder not in target.parents and not is_named(target):
+        if folder not in target.parents and not is_user_file(target):
             raise InputError(
                 f"{path} refers to {target}, outside its own folder {folder}. Put the VRT into a folder that holds its "
                 "files, or give the files themselves (a folder of tiles, or a list)."

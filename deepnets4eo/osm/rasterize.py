@@ -51,7 +51,7 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Canvas:
+class _OsmLayers:
     """What blocks are drawn from; outlines lie on the grid grown by `margin_px`."""
 
     grid: Grid
@@ -74,13 +74,13 @@ class _Canvas:
 
     def binary(self, window: Window) -> NDArray[np.int8]:
         """1 inside, -1 outside, 0 unknown, (C, h, w), in a window of the grid."""
-        place = _moved(window, self.margin_px)
+        place = _on_grown_grid(window, self.margin_px)
         values = np.array([2 * mask.view(np.int8) - 1 for mask in self.masks(place)], np.int8)
         return self._without_unknown(values, place)
 
     def distance(self, window: Window) -> NDArray[np.float32]:
         """Signed distances in metres, 0 unknown, (C, h, w), in a window of the grid."""
-        place = _moved(window, self.margin_px)
+        place = _on_grown_grid(window, self.margin_px)
         around = place.grown(self.margin_px)
         inner = place.within(around).slices
         step_m = gsd_m(self.grid)
@@ -108,6 +108,7 @@ def rasterize_osm(
     unknown: Sequence[str] = (),
     complete: Sequence[str] = (),
     attribution: str = ATTRIBUTION,
+    block_px: int = BLOCK_PX,
     overwrite: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Path:
@@ -132,9 +133,9 @@ def rasterize_osm(
     _check(table, encoding, clip_m, [*unknown, *complete])
     with locked(out):
         check_overwrite(out, overwrite=overwrite)
-        canvas, tags = _prepare(source, target, table, encoding, clip_m, coverage, unknown, complete)
+        layers, tags = _prepare(source, target, table, encoding, clip_m, coverage, unknown, complete)
         tags |= {"ATTRIBUTION": attribution, "LICENSE": LICENSE} if attribution else {}
-        _write(canvas, Path(out), encoding, tags, progress)
+        _write(layers, Path(out), encoding, tags, block_px, progress)
     return Path(out)
 
 
@@ -147,13 +148,13 @@ def _prepare(
     coverage: str | Path | gpd.GeoDataFrame | gpd.GeoSeries | None,
     unknown: Sequence[str],
     complete: Sequence[str],
-) -> tuple[_Canvas, dict[str, str]]:
+) -> tuple[_OsmLayers, dict[str, str]]:
     """What is drawn, and the tags that say how."""
     grid, tags = _grid_and_tags(target)
     margin_px = math.ceil(clip_m / min(gsd_m(grid))) + 1
     around = crop(grid, whole(grid).grown(margin_px))
     features = read_features(source, table, around)
-    covered = _covered(features, coverage, grid, around)
+    covered = _coverage_outlines(features, coverage, grid, around)
     shapes = class_shapes(features, table, around)
     del features
     missing = [name for name, found in shapes.items() if name in unknown or not (len(found) or name in complete)]
@@ -161,23 +162,28 @@ def _prepare(
     known = [name for name in table.names if name not in missing]
     laid = in_order(lambda name: metre_outlines(shapes.pop(name), around), known)
     outlines = dict.fromkeys(table.names) | dict(zip(known, laid, strict=True))
-    canvas = _Canvas(grid, margin_px, outlines, covered, table.priority, clip_m)
+    layers = _OsmLayers(grid, margin_px, outlines, covered, table.priority, clip_m)
     tags |= {"OSM_ENCODING": encoding, "OSM_UNKNOWN_VALUE": str(UNKNOWN), "OSM_UNKNOWN_CLASSES": ",".join(missing)}
     tags |= {"OSM_CLIP_M": f"{clip_m:g}"} if encoding == "distance" else {}
-    return canvas, tags
+    return layers, tags
 
 
 def _write(
-    canvas: _Canvas, out: Path, encoding: Encoding, tags: dict[str, str], progress: Callable[[float], None] | None
+    layers: _OsmLayers,
+    out: Path,
+    encoding: Encoding,
+    tags: dict[str, str],
+    block_px: int,
+    progress: Callable[[float], None] | None,
 ) -> None:
-    draw: Callable[[Window], NDArray[Any]] = canvas.binary if encoding == "binary" else canvas.distance
+    draw: Callable[[Window], NDArray[Any]] = layers.binary if encoding == "binary" else layers.distance
     dtype = "int8" if encoding == "binary" else "float32"
-    names = list(canvas.classes)
-    windows = blocks((canvas.grid.shape[0], canvas.grid.shape[1]), BLOCK_PX)
+    names = list(layers.classes)
+    windows = blocks((layers.grid.shape[0], layers.grid.shape[1]), block_px)
     # Overviews take values as they are: an average of inside and outside would be unknown. Flat areas pack well at
     # any level, and the lowest takes half the time.
     with CogWriter(
-        out, canvas.grid, count=len(names), dtype=dtype, categorical=True, band_names=names, tags=tags, level=1
+        out, layers.grid, count=len(names), dtype=dtype, categorical=True, band_names=names, tags=tags, level=1
     ) as writer:
         for done, (window, values) in enumerate(zip(windows, in_order(draw, windows), strict=True), start=1):
             writer.write(window, values)
@@ -195,7 +201,7 @@ def _inside(shapes: Outlines, window: Window) -> NDArray[np.bool_]:
     return np.cumsum(steps, dtype=np.int16).reshape(window.height, stride)[:, :-1] > 0
 
 
-def _covered(features: Sequence[Features], coverage: Any, grid: Grid, around: Grid) -> Outlines | None:
+def _coverage_outlines(features: Sequence[Features], coverage: Any, grid: Grid, around: Grid) -> Outlines | None:
     """Where the source is to be trusted, on the grown grid; None for everywhere."""
     if isinstance(coverage, str) and coverage == EVERYWHERE:
         return None
@@ -208,9 +214,9 @@ def _covered(features: Sequence[Features], coverage: Any, grid: Grid, around: Gr
     shapes = area_shapes(areas, around)
     image = area_shapes([_outline(grid)], around)[0]
     if not any(shapely.area(shapely.intersection(shapely.make_valid(shapes), image)) > 0):
-        listed = "; ".join(f"{_rounded(area.total_bounds)} in {area.crs}" for area in areas) or "nothing"
+        listed = "; ".join(f"{_round_bounds(area.total_bounds)} in {area.crs}" for area in areas) or "nothing"
         raise GridError(
-            f"the OSM source covers {listed}, the image lies at {_rounded(grid.extent.boundingbox.bbox)} in "
+            f"the OSM source covers {listed}, the image lies at {_round_bounds(grid.extent.boundingbox.bbox)} in "
             f"{grid.crs}: they do not meet. Get an extract of the image's place, or say that it covers all: "
             f"coverage={EVERYWHERE!r}, on the command line --coverage {EVERYWHERE}."
         )
@@ -247,7 +253,7 @@ def _grid_and_tags(target: Grid | LayerLike) -> tuple[Grid, dict[str, str]]:
     return layer.grid, {"SYNTHETIC": layer.tags["SYNTHETIC"]} if layer.synthetic else {}
 
 
-def _moved(window: Window, margin_px: int) -> Window:
+def _on_grown_grid(window: Window, margin_px: int) -> Window:
     return window._replace(row=window.row + margin_px, col=window.col + margin_px)
 
 
@@ -266,5 +272,5 @@ def _check(rules: OsmRules, encoding: str, clip_m: float, named: Sequence[str]) 
         raise InputError(f"the OSM rules know the classes {rules.names}, not {strange}.")
 
 
-def _rounded(bounds: Any) -> tuple[float, ...]:
+def _round_bounds(bounds: Any) -> tuple[float, ...]:
     return tuple(round(float(value), 4) for value in bounds)

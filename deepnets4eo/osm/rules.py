@@ -27,7 +27,7 @@ WIDTHS_M = (0.1, 200.0)  # beyond this a stated width is a slip of the pen
 TEXT_TAGS = "other_tags"  # where GDAL puts the tags that have no column, as "key"=>"value"
 
 
-class Matched(NamedTuple):
+class ClassMembers(NamedTuple):
     """Which features (N,) belong to a class, and how wide they are drawn in metres (N,): NaN where not at all."""
 
     member: NDArray[np.bool_]
@@ -36,7 +36,7 @@ class Matched(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rule:
+class OsmRule:
     """Features whose tag `key` has one of the values, and how wide they are drawn."""
 
     key: str
@@ -54,7 +54,7 @@ class OsmClass:
     """One band: its rules, and the widths of features that were handed over as this class without known tags."""
 
     name: str
-    rules: tuple[Rule, ...]
+    rules: tuple[OsmRule, ...]
     line_m: float = np.nan
     point_m: float = np.nan
 
@@ -113,7 +113,7 @@ class OsmRules:
         """Every tag that the table looks at."""
         return list(dict.fromkeys([*self.class_keys, *self.width_keys, *(key for key, _ in self.hidden)]))
 
-    def match(self, table: pd.DataFrame, given: str | None = None) -> dict[str, Matched]:
+    def match(self, table: pd.DataFrame, given: str | None = None) -> dict[str, ClassMembers]:
         """Sort features into classes; a feature may belong to several.
 
         table : a column a tag, as `spread_tags` makes it. given : the class that all of them are known to be of.
@@ -123,7 +123,7 @@ class OsmRules:
             seen &= ~_tagged(table, key, values)
         stated_m = _stated_widths(table, self.width_keys)
         return {
-            each.name: _matched(each, table, seen, stated_m, given=given == each.name)
+            each.name: _match_class(each, table, seen, stated_m, given=given == each.name)
             for each in self.classes
             if given in (None, each.name)
         }
@@ -138,9 +138,9 @@ class OsmRules:
         return table.assign(**found)
 
 
-def _matched(
+def _match_class(
     each: OsmClass, table: pd.DataFrame, seen: NDArray[np.bool_], stated_m: NDArray[np.float64], *, given: bool
-) -> Matched:
+) -> ClassMembers:
     member = np.full(len(table), given)
     line_m = np.full(len(table), each.line_m if given else np.nan)
     point_m = np.full(len(table), each.point_m if given else np.nan)
@@ -149,7 +149,7 @@ def _matched(
         member |= speaks
         line_m[speaks], point_m[speaks] = rule.line_m, rule.point_m
     line_m = np.where(np.isfinite(stated_m) & np.isfinite(line_m), stated_m, line_m)
-    return Matched(member & seen, line_m, point_m)
+    return ClassMembers(member & seen, line_m, point_m)
 
 
 def _tagged(table: pd.DataFrame, key: str, values: Sequence[str]) -> NDArray[np.bool_]:
@@ -186,7 +186,7 @@ def _class_from(name: str, described: Any, table: str) -> OsmClass:
         _known_keys(rule, {"key", "values", "line_m", "point_m"}, where)
         if "key" not in rule or "values" not in rule:
             raise InputError(f'{where} has the rule {dict(rule)}. Expected a key and values, or values: "*" for any.')
-        rules.append(Rule(str(rule["key"]), _values(rule["values"], where), **_widths(rule, where)))
+        rules.append(OsmRule(str(rule["key"]), _values(rule["values"], where), **_widths(rule, where)))
     return OsmClass(name, tuple(rules), **_widths(described, where))
 
 

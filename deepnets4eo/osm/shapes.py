@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.grid import FARTHEST, Grid, gsd_m
 from deepnets4eo.osm.reading import Features
-from deepnets4eo.osm.rules import Matched, OsmRules
+from deepnets4eo.osm.rules import ClassMembers, OsmRules
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.zonal.outline_sides import inverse_geotransform, to_pixels
 from deepnets4eo.zonal.outlines import Outlines
@@ -54,7 +54,7 @@ def class_shapes(features: Sequence[Features], rules: OsmRules, grid: Grid) -> d
             continue
         shapes = _on_grid(part, grid, plane)
         for name, matched in rules.match(part.table, part.given).items():
-            found[name].append(_drawn(shapes, matched, size_m))
+            found[name].append(_draw(shapes, matched, size_m))
     return {name: np.concatenate([*parts, np.zeros(0, object)]) for name, parts in found.items()}
 
 
@@ -95,7 +95,7 @@ def _near(shapes: NDArray[Any]) -> NDArray[Any]:
     return shapes
 
 
-def _drawn(shapes: NDArray[Any], matched: Matched, size_m: NDArray[np.float64]) -> NDArray[Any]:
+def _draw(shapes: NDArray[Any], matched: ClassMembers, size_m: NDArray[np.float64]) -> NDArray[Any]:
     """Polygons of one class's features, those that meet the grid."""
     owner = np.flatnonzero(matched.member)
     parts = shapes[owner]
@@ -111,7 +111,7 @@ def _drawn(shapes: NDArray[Any], matched: Matched, size_m: NDArray[np.float64]) 
         half_m = widths[owner] / 2
         use = of_kind & np.isfinite(half_m) & _meets(parts, half_m, size_m)
         if use.any():
-            drawn += in_order(_widened, _pieces(parts[use], half_m[use]))
+            drawn += in_order(_widen, _pieces(parts[use], half_m[use]))
     return np.concatenate(drawn)
 
 
@@ -120,7 +120,7 @@ def _pieces(parts: NDArray[Any], half_m: NDArray[np.float64]) -> list[tuple[NDAr
     return list(zip(np.split(parts, cuts), np.split(half_m, cuts), strict=True))
 
 
-def _widened(piece: tuple[NDArray[Any], NDArray[np.float64]]) -> NDArray[Any]:
+def _widen(piece: tuple[NDArray[Any], NDArray[np.float64]]) -> NDArray[Any]:
     parts, half_m = piece
     return np.asarray(shapely.buffer(parts, half_m, quad_segs=ARC_SIDES))
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import gsd_m, transform_shapes
 from deepnets4eo.polygons.regions import BLOCK_PX, Regions, trace_regions
-from deepnets4eo.polygons.regularize import right_angled
+from deepnets4eo.polygons.regularize import make_right_angled
 from deepnets4eo.polygons.smoothing import simplify_together, with_shared_corners, without_stairs
 from deepnets4eo.rasters.scene import Layer
 
@@ -123,7 +123,7 @@ def _shape(polygons: NDArray[Any], scale: Affine, shaping: Shaping, uncut: NDArr
         return simple
     shortest = max(tolerance, 2 * gsd)
     for row in np.flatnonzero(uncut):
-        simple[row] = right_angled(simple[row], shortest, smooth[row])
+        simple[row] = make_right_angled(simple[row], shortest, smooth[row])
     return simple
 
 

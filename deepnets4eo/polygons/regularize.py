@@ -17,7 +17,7 @@ MAX_SHIFT = 3.0  # most a corner may leave the outline, in shortest sides: a win
 Point = tuple[float, float]
 
 
-def right_angled(
+def make_right_angled(
     simple: shapely.Polygon,
     min_side_m: float,
     traced: shapely.Polygon | None = None,
@@ -35,14 +35,14 @@ def right_angled(
     whichever fits better.
 
     >>> leaning = shapely.Polygon([(0, 0), (10, 0.4), (9.7, 6.2), (0.2, 6)])
-    >>> len(right_angled(leaning, 0.5).exterior.coords) - 1
+    >>> len(make_right_angled(leaning, 0.5).exterior.coords) - 1
     4
     """
     traced = simple if traced is None else traced
     walls = [_walls(*rings) for rings in zip(_rings(simple), _rings(traced), strict=True)]
     best, best_iou = simple, min_iou
     for direction in (_dominant_angle, _rectangle_angle):
-        candidate = _squared(walls, direction(simple), min_side_m)
+        candidate = _square_polygon(walls, direction(simple), min_side_m)
         if candidate is None or shapely.hausdorff_distance(candidate, traced) > MAX_SHIFT * min_side_m:
             continue
         if (iou := _iou(candidate, traced)) >= best_iou:
@@ -85,7 +85,7 @@ def _rectangle_angle(polygon: shapely.Polygon) -> float:
     return math.atan2(side[1], side[0])
 
 
-def _squared(walls: list[list[list[Point]]], angle: float, min_side_m: float) -> shapely.Polygon | None:
+def _square_polygon(walls: list[list[list[Point]]], angle: float, min_side_m: float) -> shapely.Polygon | None:
     """Right-angled polygon of rings given as walls, its sides along and across `angle`."""
     cos, sin = math.cos(angle), math.sin(angle)
     rings = []

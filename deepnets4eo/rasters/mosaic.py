@@ -12,7 +12,7 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 from affine import Affine
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.access import is_remote
@@ -26,7 +26,7 @@ GDAL_TYPES = {
 }  # fmt: skip
 
 
-class Tile(NamedTuple):
+class MosaicTile(NamedTuple):
     """What a mosaic needs to know of one tile."""
 
     path: str
@@ -38,7 +38,6 @@ class Tile(NamedTuple):
     nodata: float | None
     roles: tuple[ColorInterp, ...]
     names: tuple[str | None, ...]
-    has_mask: bool
 
 
 def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
@@ -76,7 +75,7 @@ def mosaic_vrt(paths: Sequence[str]) -> str:
     tiles = [_describe(path) for path in paths]
     first = tiles[0]
     for tile in tiles[1:]:
-        _require_alike(first, tile)
+        _check_same_kind(first, tile)
     scale = (first.transform.a, first.transform.e)
     offsets = [~first.transform * (tile.transform.c, tile.transform.f) for tile in tiles]
     left, top = round(min(col for col, _ in offsets)), round(min(row for _, row in offsets))
@@ -92,10 +91,10 @@ def mosaic_vrt(paths: Sequence[str]) -> str:
     )
 
 
-def _describe(path: str) -> Tile:
+def _describe(path: str) -> MosaicTile:
     with open_raster(path) as tile:
         check_affine(tile.transform, (tile.height, tile.width), path)
-        return Tile(
+        return MosaicTile(
             path if is_remote(path) else str(Path(path).resolve()),
             tile.height,
             tile.width,
@@ -105,11 +104,10 @@ def _describe(path: str) -> Tile:
             tile.nodata,
             tile.colorinterp,
             tile.descriptions,
-            MaskFlags.per_dataset in tile.mask_flag_enums[0],
         )
 
 
-def _require_alike(first: Tile, tile: Tile) -> None:
+def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
     a, b = first.transform, tile.transform
     differences = {
         "CRS": first.crs != tile.crs,
@@ -126,7 +124,7 @@ def _require_alike(first: Tile, tile: Tile) -> None:
         )
 
 
-def _band(first: Tile, band: int, places: Sequence[tuple[Tile, int, int]]) -> str:
+def _band(first: MosaicTile, band: int, places: Sequence[tuple[MosaicTile, int, int]]) -> str:
     nodata = "" if first.nodata is None else f"<NoDataValue>{first.nodata!r}</NoDataValue>"
     role = f"<ColorInterp>{first.roles[band - 1].name.title()}</ColorInterp>"
     name = f"<Description>{escape(first.names[band - 1] or '')}</Description>"
@@ -135,12 +133,12 @@ def _band(first: Tile, band: int, places: Sequence[tuple[Tile, int, int]]) -> st
     return f'<VRTRasterBand dataType="{gdal_type}" band="{band}">{name}{role}{nodata}{sources}</VRTRasterBand>'
 
 
-def _mask(places: Sequence[tuple[Tile, int, int]]) -> str:
+def _mask(places: Sequence[tuple[MosaicTile, int, int]]) -> str:
     sources = "".join(_source(tile, "mask,1", col, row, None) for tile, col, row in places)
     return f'<MaskBand><VRTRasterBand dataType="Byte">{sources}</VRTRasterBand></MaskBand>'
 
 
-def _source(tile: Tile, band: str, col: int, row: int, nodata: float | None) -> str:
+def _source(tile: MosaicTile, band: str, col: int, row: int, nodata: float | None) -> str:
     kind, skip = ("SimpleSource", "") if nodata is None else ("ComplexSource", f"<NODATA>{nodata!r}</NODATA>")
     size = f'xSize="{tile.width}" ySize="{tile.height}"'
     return (

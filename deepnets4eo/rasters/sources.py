@@ -106,7 +106,7 @@ class FileSource:
     def __init__(self, name: str, target: str, paths: list[str], nodata: float | None) -> None:
         self.name, self.paths = name, paths
         self._target, self._handles = target, threading.local()
-        with _describing(name):
+        with _description_errors(name):
             self._describe(_handle(self), nodata)
 
     def _describe(self, dataset: DatasetReader, nodata: float | None) -> None:
@@ -154,7 +154,7 @@ class FileSource:
 
     def open_dataset(self) -> DatasetReader:
         dataset = open_raster(self._target)
-        return _unwarped(dataset) if dataset.gcps[0] and dataset.transform.is_identity else dataset
+        return _straighten(dataset) if dataset.gcps[0] and dataset.transform.is_identity else dataset
 
 
 class WarpedSource:
@@ -177,7 +177,7 @@ class WarpedSource:
                 f"the reference grid has {'no CRS' if grid.crs is None else 'one'} and {tuple(grid.shape)}. "
                 "Georeference both, or give images of the same size."
             )
-        return _Placed(origin, grid)
+        return _PixelForPixel(origin, grid)
 
     def read(self, window: Window, bands: Sequence[int]) -> Read:
         try:
@@ -218,7 +218,7 @@ class WarpedSource:
         )
 
 
-class _Placed:
+class _PixelForPixel:
     """A source whose pixels are taken as lying on another grid of the same shape."""
 
     def __init__(self, origin: Source, grid: Grid) -> None:
@@ -234,8 +234,8 @@ def with_nodata(source: Source, value: float) -> Source:
         return ArraySource(source._array, source.grid, value)
     if isinstance(source, WarpedSource):
         return WarpedSource(with_nodata(source._origin, value), source.grid, source._resampling.name)
-    if isinstance(source, _Placed):
-        return _Placed(with_nodata(source._origin, value), source.grid)
+    if isinstance(source, _PixelForPixel):
+        return _PixelForPixel(with_nodata(source._origin, value), source.grid)
     declared = copy.copy(source)
     declared.nodata, declared._handles = value, threading.local()  # type: ignore[attr-defined]  # a file
     return declared
@@ -250,7 +250,7 @@ def same_grid(a: Grid, b: Grid) -> bool:
 
 
 @contextmanager
-def _describing(name: str) -> Iterator[None]:
+def _description_errors(name: str) -> Iterator[None]:
     """What a file's own texts, CRS and types may raise becomes an InputError that names it."""
     try:
         yield
@@ -270,7 +270,7 @@ def _handle(source: FileSource | WarpedSource) -> DatasetReader:
     return dataset
 
 
-def _unwarped(dataset: DatasetReader) -> DatasetReader:
+def _straighten(dataset: DatasetReader) -> DatasetReader:
     """A raster placed by ground control points, straightened onto a regular grid."""
     _, crs = dataset.gcps
     # no transform of one's own: given one, WarpedVRT takes the pixels' and leaves out the points

@@ -19,7 +19,7 @@ from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.nested import describe_nested, rebuild_member, save_member, with_wider_halo
 from deepnets4eo.segmenters.segmenter import Batch, ProbabilitySegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
-from deepnets4eo.tiling.scores import best
+from deepnets4eo.tiling.scores import best_class
 
 VOTES = ("mean", "majority")
 Array = NDArray[np.float32]
@@ -58,7 +58,7 @@ class Ensemble(ProbabilitySegmenter):
                 total, votes = np.zeros_like(proba), np.zeros_like(proba)
             total += proba
             if self.vote == "majority":
-                classes = np.stack([best(image) for image in proba])
+                classes = np.stack([best_class(image) for image in proba])
                 for place in range(proba.shape[1]):
                     votes[:, place] += classes == place
         total /= np.float32(len(self.members))

@@ -73,7 +73,7 @@ def without_gaps(heights: NDArray[np.floating], known: NDArray[np.bool_]) -> Sur
         return filled
     if max(filled.shape) <= 2:
         return np.where(known, filled, filled.sum() / max(int(known.sum()), 1)).astype(np.float32)
-    coarse = without_gaps(*_halved(filled, known))
+    coarse = without_gaps(*_halve(filled, known))
     spread = coarse.repeat(2, axis=0).repeat(2, axis=1)[: filled.shape[0], : filled.shape[1]]
     filled = np.where(known, filled, spread)
     for _ in range(RELAXATIONS):
@@ -85,7 +85,7 @@ def without_gaps(heights: NDArray[np.floating], known: NDArray[np.bool_]) -> Sur
     return filled
 
 
-def _halved(heights: Surface, known: NDArray[np.bool_]) -> tuple[Surface, NDArray[np.bool_]]:
+def _halve(heights: Surface, known: NDArray[np.bool_]) -> tuple[Surface, NDArray[np.bool_]]:
     """Means of what is known in squares of two pixels, and where there is anything known."""
     odd = [(0, side % 2) for side in heights.shape]
     count = np.pad(known, odd).astype(np.float32)

@@ -41,9 +41,9 @@ def _rise(around: Surface) -> Surface:
     central = (before + after) / 2
     rows = np.where(np.isnan(before), after, np.where(np.isnan(after), before, central))
     known = (~np.isnan(rows)).astype(np.float32)
-    total, weight = _weighted(np.nan_to_num(rows, copy=False)), _weighted(known)
+    total, weight = _weighted_sum(np.nan_to_num(rows, copy=False)), _weighted_sum(known)
     return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
 
 
-def _weighted(rows: Surface) -> Surface:
+def _weighted_sum(rows: Surface) -> Surface:
     return rows[:-2] + 2 * rows[1:-1] + rows[2:]

@@ -136,7 +136,7 @@ def sample_pixels(
     places: list[NDArray[np.uint8]] = []
     blocks_of: list[NDArray[np.int64]] = []
     first, margin = stride_px // 2, halo_px // stride_px
-    for number, scene, window in windows_of_all(scenes, window_px, rng):
+    for number, scene, window in shuffle_windows(scenes, window_px, rng):
         sample = scene.read(window.grown(halo_px), [*names, LABELS])
         counts = (len(range(first, side, stride_px)) for side in (window.height, window.width))
         rows, cols = (slice(margin, margin + count) for count in counts)
@@ -154,7 +154,7 @@ def sample_pixels(
     return Samples(np.concatenate(vectors), np.concatenate(places), np.concatenate(blocks_of))
 
 
-def windows_of_all(
+def shuffle_windows(
     scenes: Sequence[Scene], window_px: int, rng: np.random.Generator
 ) -> Iterator[tuple[int, Scene, Window]]:
     """Every window of every scene once, in random order, with its number."""

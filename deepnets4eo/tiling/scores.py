@@ -44,12 +44,12 @@ def to_blend_scores(raw: Array, kind: Scores, axis: int = 0) -> Array:
     return probabilities(raw, axis) if kind == "probabilities" else log_probabilities(raw, axis)
 
 
-def normalised(mean: Array, kind: Scores, axis: int = 0) -> Array:
+def blended_probabilities(mean: Array, kind: Scores, axis: int = 0) -> Array:
     """Probabilities from a weighted mean of scores of the named kind."""
     return mean if kind == "probabilities" else probabilities(mean, axis)
 
 
-def best(scores: Array) -> NDArray[np.uint8]:
+def best_class(scores: Array) -> NDArray[np.uint8]:
     """Index of the largest score along the first axis, the first one of equals, (…) uint8.
 
     Class by class where each class lies together in memory: several times faster than argmax across planes.

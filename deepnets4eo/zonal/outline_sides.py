@@ -68,7 +68,7 @@ SIDE = ("x", "y", "dx", "dy", "first", "last")
 Decomposed = tuple[Edges, Ledges, NDArray[np.int64]]
 
 
-def joined(pieces: list[Decomposed]) -> Decomposed:
+def concatenate(pieces: list[Decomposed]) -> Decomposed:
     """Sides, ledges and boxes of all outlines from those of several runs of them."""
     edges, ledges, boxes = zip(*pieces, strict=True)
     first = np.cumsum([0, *(len(box) for box in boxes)])

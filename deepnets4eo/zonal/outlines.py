@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.zonal.outline_sides import decompose, inverse_geotransform, joined
+from deepnets4eo.zonal.outline_sides import concatenate, decompose, inverse_geotransform
 
 CELL_PX = 1024  # bucket of the index from windows to outlines
 MOST_PIXELS = 1 << 20  # of outlines looked at together: those of a block, unless they lie over each other
@@ -65,7 +65,7 @@ class Outlines:
         self.shape = shape
         self.count = len(geometries)
         pieces = [decompose(geometries[rows], coefficients) for rows in chunks(self.count)]
-        self._edges, self._ledges, self._box = joined(pieces)
+        self._edges, self._ledges, self._box = concatenate(pieces)
         self._bucket_of = _bucket(self._box, shape)
 
     @classmethod
@@ -88,11 +88,13 @@ class Outlines:
         return cls(outlines, inverse_geotransform(grid), shape)
 
     @classmethod
-    def joined(cls, parts: list[Outlines]) -> Outlines:
+    def concatenate(cls, parts: list[Outlines]) -> Outlines:
         """All outlines of several parts that lie on one raster."""
         whole = cls.__new__(cls)
         whole.shape, whole.count = parts[0].shape, sum(part.count for part in parts)
-        whole._edges, whole._ledges, whole._box = joined([(part._edges, part._ledges, part._box) for part in parts])
+        whole._edges, whole._ledges, whole._box = concatenate(
+            [(part._edges, part._ledges, part._box) for part in parts]
+        )
         whole._bucket_of = _bucket(whole._box, whole.shape)
         return whole
 

@@ -66,7 +66,7 @@ def cut_patches(
     >>> found.data[0, 0].tolist()
     [[6, 7, 8], [11, 12, 13], [16, 17, 18]]
     """
-    corners = np.floor(_checked(centres) - side_px / 2 + 0.5).astype(np.int64)[:, ::-1]
+    corners = np.floor(_check_centres(centres) - side_px / 2 + 0.5).astype(np.int64)[:, ::-1]
     groups = _by_block(centres, block_px)
     windows = [_around(corners[group], corners[group] + side_px) for group in groups]
     for group, window, (data, valid) in zip(groups, windows, in_order(layer.read, windows, workers), strict=True):
@@ -100,7 +100,7 @@ def resample_patches(
 
     Peak memory: per worker one block grown by its largest extent, and one batch.
     """
-    centres = _checked(centres)
+    centres = _check_centres(centres)
     extents = np.broadcast_to(np.asarray(extents_px, np.float64), len(centres))
     if not (extents > 0).all():
         raise InputError(f"patch extents must be above 0 pixels, got {extents.min():.6g}.")
@@ -148,7 +148,7 @@ def _neighbours(at: NDArray[Any], length: int) -> tuple[NDArray[np.int64], NDArr
     return near, np.minimum(near + 1, length - 1), at - first
 
 
-def _checked(centres: NDArray[np.floating]) -> NDArray[np.float64]:
+def _check_centres(centres: NDArray[np.floating]) -> NDArray[np.float64]:
     centres = np.asarray(centres, np.float64).reshape(-1, 2)
     if not (finite := np.isfinite(centres).all(axis=1)).all():
         raise InputError(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.baselines.postprocessing.windows import Whole, check_radius, counting_type, fraction_bits, window_sums
 from deepnets4eo.cards.legend import VOID
-from deepnets4eo.tiling.scores import best
+from deepnets4eo.tiling.scores import best_class
 
 
 def majority_filter(values: NDArray[Any], radius_px: int) -> NDArray[Any]:
@@ -81,6 +81,6 @@ def _of_probabilities(proba: NDArray[np.float32], radius_px: int) -> NDArray[np.
 
 def argmax_class(proba: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Places of the largest probabilities, (h, w) uint8; void where they are not known."""
-    places = best(proba)
+    places = best_class(proba)
     places[np.isnan(proba).any(axis=0)] = VOID
     return places

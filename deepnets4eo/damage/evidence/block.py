@@ -60,8 +60,8 @@ class BuildingGeometry:
         """The buildings of several parts."""
         return cls(
             Sides.concatenate([part.sides for part in parts]),
-            Outlines.joined([part.own for part in parts]),
-            Outlines.joined([part.body for part in parts]),
+            Outlines.concatenate([part.own for part in parts]),
+            Outlines.concatenate([part.body for part in parts]),
             np.concatenate([part.centres for part in parts]),
             np.concatenate([part.left_out for part in parts]),
         )
