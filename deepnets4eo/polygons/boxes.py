@@ -16,7 +16,7 @@ from deepnets4eo.metrics.detections import overlapping
 
 Boxes = NDArray[np.float64]
 Floats = NDArray[np.float64]
-Places = NDArray[np.int64]
+Ints = NDArray[np.int64]
 
 UNIT = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])  # corners along and across the heading
 
@@ -53,8 +53,8 @@ def boxes_around(polygons: NDArray[np.object_]) -> Boxes:
     return np.column_stack([middle[:, 1], middle[:, 0], lengths.max(axis=1), lengths.min(axis=1), heading])
 
 
-def suppress(polygons: NDArray[np.object_], scores: Floats, max_iou: float) -> Places:
-    """Places of the polygons kept, best first: none overlaps a better one that is kept by more than `max_iou`.
+def suppress(polygons: NDArray[np.object_], scores: Floats, max_iou: float) -> Ints:
+    """Numbers of the polygons kept, best first: none overlaps a better one that is kept by more than `max_iou`.
 
     Of equal scores the first wins. All overlaps are computed at once; the greedy choice visits those kept alone.
     """
@@ -66,11 +66,11 @@ def suppress(polygons: NDArray[np.object_], scores: Floats, max_iou: float) -> P
     better, worse = rank[one[close]], rank[other[close]]
     worse = worse[np.argsort(better, kind="stable")]
     starts = np.searchsorted(np.sort(better), np.arange(len(order) + 1))
-    alive = np.ones(len(order), bool)
-    for place in range(len(order)):
-        if alive[place]:
-            alive[worse[starts[place] : starts[place + 1]]] = False
-    return order[alive]
+    kept = np.ones(len(order), bool)
+    for number in range(len(order)):
+        if kept[number]:
+            kept[worse[starts[number] : starts[number + 1]]] = False
+    return order[kept]
 
 
 def paint(boxes: Boxes, values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Label rasters to polygons: one per connected region, with its class and area, simplified or squared on demand.
+"""Label rasters to polygons: one per connected region, with its class and area, simplified or right-angled on demand.
 
 Takes a layer of labels of any size and reads it in blocks; the result does not depend on them. Areas and tolerances
 are in metres whatever the CRS. Refuses rasters that are no labels and numbers below zero.
@@ -28,12 +28,26 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Shaping:
-    """What happens to a region's outline: smaller ones dropped, then simplified, then squared.
+    """How the outlines of regions are shaped: small ones left out, then simplified, then made right-angled.
 
-    min_area_m2 : regions below it are left out
-    simplify_m : tolerance of the outline, after staircases of single pixels were cut at mid-side; 0 keeps every pixel
-        corner. A distance (Douglas-Peucker); for several classes the root of an area (Visvalingam-Whyatt)
-    right_angles : square outlines that stay alike (intersection over union ≥ 0.85) and are not cut by the raster's edge
+    Parameters
+    ----------
+    min_area_m2
+        Regions below it are left out, square metres.
+    simplify_m
+        Tolerance of the outline in metres, after staircases of single pixels were cut at mid-side; 0 keeps every pixel
+        corner. A distance (Douglas-Peucker); for several classes the root of an area (Visvalingam-Whyatt).
+    right_angles
+        Make outlines right-angled where they stay alike (intersection over union ≥ 0.85) and the raster's edge does not
+        cut them.
+
+    Raises
+    ------
+    InputError
+        A number below 0 or not finite.
+
+    >>> Shaping(min_area_m2=10, simplify_m=0.5)
+    Shaping(min_area_m2=10, simplify_m=0.5, right_angles=False)
     """
 
     min_area_m2: float = 0.0
@@ -59,10 +73,18 @@ def polygonize(
 
     Parameters
     ----------
-    labels : one band of whole numbers; void (255) and nodata never become polygons
-    classes : label value → class name of what to trace, by default every value under its own number
-    shaping : what happens to the outlines, by default nothing
-    progress : called with the share of blocks done
+    labels
+        One band of whole numbers; void (255) and nodata never become polygons.
+    classes
+        Label value → class name of what is traced, by default every value under its own number.
+    shaping
+        How outlines are simplified, by default not at all.
+    block_px
+        Side of the blocks that are read at once, pixels; the result does not depend on it.
+    workers
+        Threads that trace, by default one per core.
+    progress
+        Called with the share of blocks done, 0–1.
 
     Returns
     -------
@@ -71,10 +93,15 @@ def polygonize(
     Where several classes are simplified, common borders stay common, without gap or overlap. Right angles are made
     building by building.
 
+    Raises
+    ------
+    InputError
+        Several bands, fractions, or labels below 0.
+
     Peak memory: per worker 40 bytes a pixel of a block; and all polygons.
 
-    >>> found = polygonize(Layer.open(np.array([[1, 1, 0], [1, 1, 0]], np.uint8)), {1: "building"})
-    >>> found[["id", "class", "area_m2"]].values.tolist()
+    >>> buildings = polygonize(Layer.open(np.array([[1, 1, 0], [1, 1, 0]], np.uint8)), {1: "building"})
+    >>> buildings[["id", "class", "area_m2"]].values.tolist()
     [['1', 'building', 4.0]]
     """
     import geopandas as gpd
@@ -112,7 +139,7 @@ def _uncut(polygons: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _shape(polygons: NDArray[Any], scale: Affine, shaping: Shaping, uncut: NDArray[np.bool_]) -> NDArray[Any]:
-    """Outlines in metres, simplified and squared each by itself."""
+    """Outlines in metres, simplified and made right-angled each by itself."""
     if not (shaping.simplify_m or shaping.right_angles):
         return transform_shapes(scale, polygons)
     gsd = (scale.a + scale.e) / 2
@@ -128,6 +155,6 @@ def _shape(polygons: NDArray[Any], scale: Affine, shaping: Shaping, uncut: NDArr
 
 
 def _still_valid(polygons: NDArray[Any], traced: NDArray[Any], affine: Affine) -> NDArray[Any]:
-    """Rounding may make two corners of a shaped outline meet: such an outline is given as it was traced."""
+    """Valid outlines: where rounding made two corners of a shaped one meet, the traced one."""
     broken = ~shapely.is_valid(polygons)
     return np.where(broken, transform_shapes(affine, traced), polygons) if broken.any() else polygons

@@ -1,6 +1,6 @@
 """Connected regions of equal labels, traced block by block and joined over block edges as if traced at once.
 
-Takes a layer of whole-number labels; gives polygons on pixel corners (x = column, y = row), holes kept, in the order
+Takes a layer of whole-number labels; returns polygons on pixel corners (x = column, y = row), holes kept, in the order
 of their first pixels, the same whatever the block size. Pixels that touch only by a corner are not connected.
 """
 
@@ -55,13 +55,13 @@ def trace_regions(
     """Trace the 4-connected regions of equal label.
 
     values : labels to trace, by default all but void (255); nodata is never traced
-    read : gives the labels of a window (1, h, w) and their validity in place of the layer's own
+    read : returns the labels of a window (1, h, w) and their validity, in place of the layer's own
     progress : called with the share done
 
     Peak memory: per worker 40 bytes a pixel of a block; and all polygons.
 
-    >>> found = trace_regions(Layer.open(np.array([[1, 1, 0], [0, 1, 0]], np.uint8)), [1])
-    >>> found.polygons[0].wkt, found.values.tolist()
+    >>> regions = trace_regions(Layer.open(np.array([[1, 1, 0], [0, 1, 0]], np.uint8)), [1])
+    >>> regions.polygons[0].wkt, regions.values.tolist()
     ('POLYGON ((0 0, 0 1, 1 1, 1 2, 2 2, 2 0, 0 0))', [1])
     """
     if layer.count != 1 or layer.dtype.kind not in "biu":

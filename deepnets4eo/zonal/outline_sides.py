@@ -1,6 +1,6 @@
-"""Polygons taken apart into sides, in pixels: what GDAL's pixel-centre rule needs to know of them.
+"""Sides of polygons in pixels, as GDAL's pixel-centre rule needs them.
 
-Takes shapely Polygons and MultiPolygons and the way from their coordinates to pixels. Missing, empty and not finite
+Takes shapely Polygons and MultiPolygons and the map from their coordinates to pixels. Missing, empty and not finite
 ones have no sides; anything but polygons is refused.
 """
 

@@ -1,6 +1,6 @@
 """Polygons as pixels: which pixel centres lie inside which outline, window by window.
 
-Takes polygons in a grid's CRS (or in pixels) and cuts windows out of all of them at once, in NumPy, by GDAL's own
+Takes polygons in a grid's CRS (or in pixels) and works on all of them at once, window by window, in NumPy, by GDAL's own
 pixel-centre rule to the last tie. Overlapping polygons keep all their pixels. Outlines that are missing, empty or not
 finite own no pixel; anything but polygons is refused.
 """
@@ -17,9 +17,9 @@ from deepnets4eo.grid import Grid, Window
 from deepnets4eo.zonal.outline_sides import concatenate, decompose, inverse_geotransform
 
 CELL_PX = 1024  # bucket of the index from windows to outlines
-MOST_PIXELS = 1 << 20  # of outlines looked at together: those of a block, unless they lie over each other
+MOST_PIXELS = 1 << 20  # of outlines used together: those of a block, unless they lie over each other
 PIECE = 1 << 16  # spans painted at a time
-CHUNK = 16_384  # outlines taken apart at the same time: parts and rings of shapes take far more room than their sides
+CHUNK = 16_384  # shapes that are parts and rings at the same time: these take far more room than flat arrays
 
 
 class Spans(NamedTuple):
@@ -51,9 +51,18 @@ class Spans(NamedTuple):
 
 
 class Outlines:
-    """Polygons laid on a grid, ready to be cut by windows of it.
+    """Polygons on the pixels of a grid. Make them with `Outlines.on`, once for all polygons.
 
-    Made once for all polygons with `Outlines.on(geometries, grid)`. Memory: about 60 bytes a vertex.
+    Parameters
+    ----------
+    geometries
+        (N,) shapely Polygons and MultiPolygons.
+    coefficients
+        (2, 3) float64, of the map from their coordinates to pixels: constant, x, y of column and row.
+    shape
+        (h, w) of the raster, pixels.
+
+    Memory: about 60 bytes a vertex.
 
     >>> import shapely
     >>> square = Outlines.on(np.array([shapely.box(1, 0, 3, 2)]), shape=(4, 4))
@@ -70,13 +79,24 @@ class Outlines:
 
     @classmethod
     def on(cls, geometries: Any, grid: Grid | None = None, *, shape: tuple[int, int] | None = None) -> Outlines:
-        """Lay polygons on a grid.
+        """Make the outlines of polygons on a grid.
 
         Parameters
         ----------
-        geometries : (N,) array of shapely Polygons and MultiPolygons, GeoSeries or GeoDataFrame. One that carries a
-            CRS is put in the grid's; arrays are taken to be in it already.
-        grid : where the pixels lie; None for geometries in pixels (x = column, y = row), then give `shape`
+        geometries
+            (N,) array of shapely Polygons and MultiPolygons, GeoSeries or GeoDataFrame. One with a CRS is transformed
+            to the grid's; arrays are taken to be in it already.
+        grid
+            The grid; None for geometries in pixels (x = column, y = row), which need `shape`.
+        shape
+            (h, w) of the raster, pixels, where there is no grid.
+
+        Raises
+        ------
+        InputError
+            Anything but polygons, or neither grid nor shape.
+        GridError
+            Only one of geometries and grid has a CRS.
         """
         if hasattr(geometries, "geometry"):
             geometries = _in_crs_of(geometries.geometry, grid)
@@ -89,7 +109,7 @@ class Outlines:
 
     @classmethod
     def concatenate(cls, parts: list[Outlines]) -> Outlines:
-        """All outlines of several parts that lie on one raster."""
+        """The outlines of several parts on one raster, one part after the other."""
         whole = cls.__new__(cls)
         whole.shape, whole.count = parts[0].shape, sum(part.count for part in parts)
         whole._edges, whole._ledges, whole._box = concatenate(
@@ -114,16 +134,23 @@ class Outlines:
         start, members, cols = self._bucket_of
         rows = np.arange(area.row // CELL_PX, (area.row + area.height - 1) // CELL_PX + 1)
         left, right = area.col // CELL_PX, (area.col + area.width - 1) // CELL_PX
-        found = np.concatenate([members[start[row * cols + left] : start[row * cols + right + 1]] for row in rows])
-        box = self._box[found]
+        near = np.concatenate([members[start[row * cols + left] : start[row * cols + right + 1]] for row in rows])
+        box = self._box[near]
         meets = (box[:, 0] < area.row + area.height) & (box[:, 2] > area.row)
         meets &= (box[:, 1] < area.col + area.width) & (box[:, 3] > area.col)
-        return np.unique(found[meets])
+        return np.unique(near[meets])
 
     def spans(self, window: Window, only: NDArray[np.int64] | None = None) -> Spans:
-        """All runs of inside pixels in a window, or those of some outlines. Memory: about 100 bytes per outline and row.
+        """All runs of inside pixels in a window.
 
-        only : (M,) ascending numbers of the outlines to look at, by default those that touch the window.
+        Parameters
+        ----------
+        window
+            The window; it may reach beyond the raster.
+        only
+            (M,) ascending numbers of the outlines to use, by default those that touch the window.
+
+        Memory: about 100 bytes per outline and row.
         """
         index = self.touching(window) if only is None else only
         keys = np.sort(self._crossings(window, index))
@@ -142,7 +169,7 @@ class Outlines:
         Parameters
         ----------
         only
-            (M,) ascending numbers of the outlines to look at, by default those that touch the window.
+            (M,) ascending numbers of the outlines to use, by default those that touch the window.
 
         Returns
         -------
@@ -260,7 +287,7 @@ def _in_crs_of(series: Any, grid: Grid | None) -> Any:
     if grid is None or grid.crs is None or series.crs is None or series.crs == grid.crs.proj:
         if grid is not None and (grid.crs is None) != (series.crs is None):
             lacking, having = ("raster has", "polygons have") if grid.crs is None else ("polygons have", "raster has")
-            raise GridError(f"the {having} a CRS, the {lacking} none: they cannot be laid on each other.")
+            raise GridError(f"the {having} a CRS, the {lacking} none: they cannot be compared.")
         return series
     return series.to_crs(grid.crs.proj)
 
