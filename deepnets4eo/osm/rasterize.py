@@ -1,9 +1,9 @@
 """OpenStreetMap vectors as raster layers on an image's grid, a band a class, where unknown is not the same as absent.
 
 Takes vector files, tables or a mapping from class to either, and a grid or raster; refuses sources off the image.
-Values are positive inside, negative outside and 0 where nobody knows: beyond what the source covers, and in bands of
+Values are positive inside, negative outside and 0 where unknown: beyond what the source covers, and in bands of
 classes of which the source holds nothing near the image. 0 is an ordinary value to a scene, so that the other layers'
-pixels stay valid and are predicted; whether a pixel is unknown is for the network to see.
+pixels stay valid and are predicted; the network gets it as it is.
 """
 
 from __future__ import annotations
@@ -52,47 +52,47 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _OsmLayers:
-    """What blocks are drawn from; outlines lie on the grid grown by `margin_px`."""
+    """The outlines of all classes, on the grid grown by `margin_px`."""
 
     grid: Grid
     margin_px: int
-    classes: dict[str, Outlines | None]  # None: nobody knows
+    classes: dict[str, Outlines | None]  # None: unknown
     covered: Outlines | None  # None: everywhere
     priority: tuple[str, ...]
     clip_m: float
 
     def masks(self, window: Window) -> list[NDArray[np.bool_]]:
-        """Pixels of each class in a window of the grown grid; covered ones taken away."""
-        found = {name: _inside(shapes, window) for name, shapes in self.classes.items() if shapes is not None}
+        """Pixels of each class in a window of the grown grid, without those that classes of higher priority cover."""
+        masks = {name: _inside(shapes, window) for name, shapes in self.classes.items() if shapes is not None}
         above = np.zeros((window.height, window.width), bool)
         for name in reversed(self.priority):
-            if name in found:
-                found[name] &= ~above
-                above |= found[name]
+            if name in masks:
+                masks[name] &= ~above
+                above |= masks[name]
         nowhere = np.zeros((window.height, window.width), bool)
-        return [found.get(name, nowhere) for name in self.classes]
+        return [masks.get(name, nowhere) for name in self.classes]
 
     def binary(self, window: Window) -> NDArray[np.int8]:
         """1 inside, -1 outside, 0 unknown, (C, h, w), in a window of the grid."""
-        place = _on_grown_grid(window, self.margin_px)
-        values = np.array([2 * mask.view(np.int8) - 1 for mask in self.masks(place)], np.int8)
-        return self._without_unknown(values, place)
+        grown = _on_grown_grid(window, self.margin_px)
+        values = np.array([2 * mask.view(np.int8) - 1 for mask in self.masks(grown)], np.int8)
+        return self._without_unknown(values, grown)
 
     def distance(self, window: Window) -> NDArray[np.float32]:
         """Signed distances in metres, 0 unknown, (C, h, w), in a window of the grid."""
-        place = _on_grown_grid(window, self.margin_px)
-        around = place.grown(self.margin_px)
-        inner = place.within(around).slices
+        grown = _on_grown_grid(window, self.margin_px)
+        around = grown.grown(self.margin_px)
+        inner = grown.within(around).slices
         step_m = gsd_m(self.grid)
         values = np.array([signed_distance(mask, self.clip_m, step_m)[inner] for mask in self.masks(around)])
-        return self._without_unknown(values, place)
+        return self._without_unknown(values, grown)
 
-    def _without_unknown(self, values: NDArray[Any], place: Window) -> NDArray[Any]:
+    def _without_unknown(self, values: NDArray[Any], grown: Window) -> NDArray[Any]:
         for band, shapes in zip(values, self.classes.values(), strict=True):
             if shapes is None:
                 band[:] = UNKNOWN
         if self.covered is not None:
-            values[:, ~_inside(self.covered, place)] = UNKNOWN
+            values[:, ~_inside(self.covered, grown)] = UNKNOWN
         return values
 
 
@@ -114,19 +114,58 @@ def rasterize_osm(
 ) -> Path:
     """Write OpenStreetMap classes as a COG on an image's grid, one band a class in the order of the rules.
 
-    source : .osm, .osm.bz2 or .pbf, a vector file of `formats.vectors`, a table with a column a tag, a list of them, or a mapping
-        {class: file or table} for vectors without tags. Layers named like a class are of that class.
-    target : grid, or raster whose grid it is.
-    encoding : "binary" int8, 1 inside and -1 outside; "distance" float32 metres, positive inside and negative outside,
-        between pixel centres, ± clip_m at most (never 0; blocks leave no seams). 0 is unknown in both.
-    rules : table of tags, widths in metres and priority (see `osm_rules.yaml`), or its file.
-    coverage : polygons, or a file of them, within which the source is to be trusted; "everywhere"; by default the
-        bounds stated in the file, else the box around its features.
-    unknown : classes not to be trusted. complete : classes that are absent, not unknown, where none is near the image.
-    attribution : written into the file beside the licence of OpenStreetMap (ODbL), which asks for it; "" for others'.
+    Parameters
+    ----------
+    source
+        .osm, .osm.bz2 or .pbf, a vector file of `formats.vectors`, a table with a column a tag, a list of them, or a
+        mapping {class: file or table} for vectors without tags. Layers named like a class are of that class.
+    target
+        The grid, or a raster on it.
+    out
+        The file to write.
+    encoding
+        "binary": int8, 1 inside and −1 outside; "distance": float32 metres, positive inside and negative outside,
+        between pixel centres, ± clip_m at most (never 0). 0 is unknown in both.
+    clip_m
+        Largest distance, metres.
+    rules
+        Table of tags, widths in metres and priority (see `osm_rules.yaml`), or its file; by default the package's own.
+    coverage
+        Polygons, or a file of them, within which the source is complete; "everywhere"; by default the bounds stated in
+        the file, else the box around its features.
+    unknown
+        Classes that are unknown everywhere.
+    complete
+        Classes that are absent, not unknown, where none is near the image.
+    attribution
+        Written into the file beside the licence of OpenStreetMap (ODbL), which requires it; "" for other sources.
+    block_px
+        Side of the blocks, pixels; the result does not depend on it.
+    overwrite
+        Whether an existing file is replaced.
+    progress
+        Called with the share done, 0–1.
+
+    Returns
+    -------
+    The path of the file.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read or has no known tag.
+    GridError
+        Source and image do not meet, or only one has a CRS.
+    OutputError
+        `out` exists and is not to be overwritten.
+
     Memory: the features near the image, about three times, and 60·block² bytes a core, whatever the raster's size.
-    Errors: InputError names a file that cannot be read or has no known tag; GridError where source and image do not
-    meet or only one has a CRS; OutputError where `out` exists and is not to be overwritten.
+
+    Examples
+    --------
+    ::
+
+        rasterize_osm("extract.osm.pbf", "ortho.tif", "osm.tif", encoding="distance")
     """
     refuse_inputs([out], [source, target, rules, coverage])
     table = rules if isinstance(rules, OsmRules) else OsmRules.load(rules)
@@ -149,7 +188,7 @@ def _prepare(
     unknown: Sequence[str],
     complete: Sequence[str],
 ) -> tuple[_OsmLayers, dict[str, str]]:
-    """What is drawn, and the tags that say how."""
+    """The outlines of all classes, and the tags that describe them."""
     grid, tags = _grid_and_tags(target)
     margin_px = math.ceil(clip_m / min(gsd_m(grid))) + 1
     around = crop(grid, whole(grid).grown(margin_px))
@@ -194,7 +233,7 @@ def _write(
 def _inside(shapes: Outlines, window: Window) -> NDArray[np.bool_]:
     """Pixels (h, w) whose centre any of the polygons holds."""
     spans = shapes.spans(window)
-    stride = window.width + 1  # every row has a place for what ends at its end, so that all rows add up in one go
+    stride = window.width + 1  # one more number a row, for spans that end at its end, so that one sum does for all rows
     steps = np.zeros(window.height * stride, np.int16)
     np.add.at(steps, spans.row * stride + spans.start, np.int16(1))
     np.subtract.at(steps, spans.row * stride + spans.stop, np.int16(1))
@@ -202,7 +241,7 @@ def _inside(shapes: Outlines, window: Window) -> NDArray[np.bool_]:
 
 
 def _coverage_outlines(features: Sequence[Features], coverage: Any, grid: Grid, around: Grid) -> Outlines | None:
-    """Where the source is to be trusted, on the grown grid; None for everywhere."""
+    """Where the source is complete, on the grown grid; None for everywhere."""
     if isinstance(coverage, str) and coverage == EVERYWHERE:
         return None
     if coverage is None:
@@ -217,7 +256,7 @@ def _coverage_outlines(features: Sequence[Features], coverage: Any, grid: Grid, 
         listed = "; ".join(f"{_round_bounds(area.total_bounds)} in {area.crs}" for area in areas) or "nothing"
         raise GridError(
             f"the OSM source covers {listed}, the image lies at {_round_bounds(grid.extent.boundingbox.bbox)} in "
-            f"{grid.crs}: they do not meet. Get an extract of the image's place, or say that it covers all: "
+            f"{grid.crs}: they do not meet. Get an extract of the image's site, or state that it covers all: "
             f"coverage={EVERYWHERE!r}, on the command line --coverage {EVERYWHERE}."
         )
     return metre_outlines(shapes, around)
@@ -260,7 +299,7 @@ def _on_grown_grid(window: Window, margin_px: int) -> Window:
 def _report(missing: Sequence[str], rules: OsmRules) -> None:
     if missing:
         every = "Nothing at all is known. " if len(missing) == len(rules.names) else ""
-        _log.warning("%s%s: no feature near the image; the band says unknown.", every, ", ".join(missing))
+        _log.warning("%s%s: no feature near the image; the band is unknown.", every, ", ".join(missing))
 
 
 def _check(rules: OsmRules, encoding: str, clip_m: float, named: Sequence[str]) -> None:

@@ -1,7 +1,7 @@
 """OpenStreetMap and other vectors as tables of tagged features near an image, with the area each source covers.
 
 Takes .osm and .pbf files, the vector files of `formats.vectors`, tables, lists of them, and mappings from class to source; refuses
-files that are missing, damaged or no vector file, sources without CRS, and tables without any tag to go by.
+files that are missing, damaged or no vector file, sources without CRS, and tables without any known tag.
 """
 
 from __future__ import annotations
@@ -55,21 +55,21 @@ def read_features(source: OsmSource, rules: OsmRules, area: Grid) -> list[Featur
     Errors: InputError, which names the file, for what cannot be read or has no tag that the rules know; GridError
     where only one of source and grid has a CRS.
     """
-    found = [part for given, item in _items(source, rules) for part in _read(item, given, rules, area)]
-    for part in found:
+    features = [part for given, item in _items(source, rules) for part in _read(item, given, rules, area)]
+    for part in features:
         _check_crs(part, area)
-    if not any(_mentions_rules(part, rules) for part in found):
-        names = ", ".join(dict.fromkeys(part.name for part in found)) or "the source"
-        columns = sorted({str(key) for part in found for key in part.table.columns if key != "geometry"})
+    if not any(_mentions_rules(part, rules) for part in features):
+        names = ", ".join(dict.fromkeys(part.name for part in features)) or "the source"
+        columns = sorted({str(key) for part in features for key in part.table.columns if key != "geometry"})
         raise InputError(
             f"{names} has no tag that the rules know ({', '.join(rules.class_keys)}), only {columns}. "
-            f"Say of which class it is: {{'{rules.names[0]}': FILE}}, on the command line {rules.names[0]}=FILE."
+            f"State its class: {{'{rules.names[0]}': FILE}}, on the command line {rules.names[0]}=FILE."
         )
-    return found
+    return features
 
 
 def read_area(path: str | Path) -> gpd.GeoSeries:
-    """The polygons of a vector file that say what an extract covers. Errors: InputError names the file."""
+    """The polygons of a vector file with the area that an extract covers. Errors: InputError names the file."""
     _check_exists(path)
     with vector_file(path) as inner, vector_errors(str(path), FORMATS):
         return read_ogr(inner, str(path), columns=[]).geometry
@@ -103,7 +103,7 @@ def _read(source: Source, given: str | None, rules: OsmRules, area: Grid) -> Ite
 
 
 def _read_osm(path: Path, name: str, given: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
-    """GDAL is told which tags become columns; asking in SQL spares it from holding back the other layers."""
+    """Tables of an OpenStreetMap file: GDAL gets the tags that become columns; SQL keeps it from storing other layers."""
     import pyogrio
 
     tagged = " OR ".join(f'"{key}" IS NOT NULL' for key in rules.class_keys)
@@ -135,9 +135,9 @@ def _read_vector(path: Path, name: str, given: str | None, rules: OsmRules, area
         for layer in layers:
             info = pyogrio.read_info(path, layer=layer, force_total_bounds=True)
             fields = {str(field) for field in info["fields"]}
-            wanted = [key for key in (*rules.keys, TEXT_TAGS) if key in fields]
+            columns = [key for key in (*rules.keys, TEXT_TAGS) if key in fields]
             box = _box_in(info["crs"], area, name)
-            table = read_ogr(path, name, layer=layer, columns=wanted, bbox=box)
+            table = read_ogr(path, name, layer=layer, columns=columns, bbox=box)
             known = given or (layer if layer in rules.names else None)
             yield Features(rules.spread_tags(table), known, _bounds(info["total_bounds"]), name)
 
@@ -153,14 +153,14 @@ def _bounds(found: Any) -> tuple[float, float, float, float]:
 
 
 def _box_in(crs: Any, area: Grid, name: str) -> tuple[float, float, float, float] | None:
-    """The area's box in a source's CRS; None where it has none there, for the check of CRSs to say why."""
+    """The area's box in a source's CRS; None where one of them has no CRS."""
     if crs is None or area.crs is None:
         return None
     extent = area.extent
     side = max(extent.boundingbox.span_x, extent.boundingbox.span_y)
     box: tuple[float, float, float, float] = extent.to_crs(crs, resolution=side / 16).boundingbox.bbox
     if not np.isfinite(box).all():
-        raise GridError(f"{name} is in {crs}, where the image ({area.crs}) has no place. Check both CRSs.")
+        raise GridError(f"{name} is in {crs}, where the image ({area.crs}) does not lie. Check both CRSs.")
     return box
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ANY = "*"  # any value but "no"
-WIDTHS_M = (0.1, 200.0)  # beyond this a stated width is a slip of the pen
+WIDTHS_M = (0.1, 200.0)  # beyond this a stated width is a typing error
 TEXT_TAGS = "other_tags"  # where GDAL puts the tags that have no column, as "key"=>"value"
 
 
@@ -45,13 +45,13 @@ class OsmRule:
     point_m: float = np.nan
 
     def match(self, table: pd.DataFrame) -> NDArray[np.bool_]:
-        """Features (N,) that it speaks of."""
+        """(N,) bool, features with one of its values."""
         return _tagged(table, self.key, self.values)
 
 
 @dataclass(frozen=True)
 class OsmClass:
-    """One band: its rules, and the widths of features that were handed over as this class without known tags."""
+    """One band: its rules, and the widths of features of this class that have no known tags."""
 
     name: str
     rules: tuple[OsmRule, ...]
@@ -61,7 +61,18 @@ class OsmClass:
 
 @dataclass(frozen=True)
 class OsmRules:
-    """The whole table.
+    """Which tags make a class, how wide its lines and points are drawn, and which class covers which.
+
+    Parameters
+    ----------
+    classes
+        The classes, in the order of the bands.
+    priority
+        Names of classes that cover others, the topmost last.
+    width_keys
+        Tags that state a width in metres.
+    hidden
+        Tags with the values of features that are not drawn.
 
     >>> OsmRules.load().names
     ['roads', 'buildings', 'vegetation', 'water']
@@ -110,7 +121,7 @@ class OsmRules:
 
     @property
     def keys(self) -> list[str]:
-        """Every tag that the table looks at."""
+        """Every tag that the table uses."""
         return list(dict.fromkeys([*self.class_keys, *self.width_keys, *(key for key, _ in self.hidden)]))
 
     def match(self, table: pd.DataFrame, given: str | None = None) -> dict[str, ClassMembers]:
@@ -118,18 +129,18 @@ class OsmRules:
 
         table : a column a tag, as `spread_tags` makes it. given : the class that all of them are known to be of.
         """
-        seen = np.ones(len(table), bool)
+        shown = np.ones(len(table), bool)
         for key, values in self.hidden:
-            seen &= ~_tagged(table, key, values)
+            shown &= ~_tagged(table, key, values)
         stated_m = _stated_widths(table, self.width_keys)
         return {
-            each.name: _match_class(each, table, seen, stated_m, given=given == each.name)
+            each.name: _match_class(each, table, shown, stated_m, given=given == each.name)
             for each in self.classes
             if given in (None, each.name)
         }
 
     def spread_tags(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The table with tags that GDAL put into one text column spread over columns, those that the rules look at."""
+        """The table with tags that GDAL put into one text column spread over columns, those that the rules use."""
         if TEXT_TAGS not in table.columns:
             return table
         text = table[TEXT_TAGS].astype("string")
@@ -139,17 +150,17 @@ class OsmRules:
 
 
 def _match_class(
-    each: OsmClass, table: pd.DataFrame, seen: NDArray[np.bool_], stated_m: NDArray[np.float64], *, given: bool
+    each: OsmClass, table: pd.DataFrame, shown: NDArray[np.bool_], stated_m: NDArray[np.float64], *, given: bool
 ) -> ClassMembers:
     member = np.full(len(table), given)
     line_m = np.full(len(table), each.line_m if given else np.nan)
     point_m = np.full(len(table), each.point_m if given else np.nan)
-    for rule in reversed(each.rules):  # the first that speaks of a feature has the last word
-        speaks = rule.match(table)
-        member |= speaks
-        line_m[speaks], point_m[speaks] = rule.line_m, rule.point_m
+    for rule in reversed(each.rules):  # the first rule that matches a feature decides
+        matches = rule.match(table)
+        member |= matches
+        line_m[matches], point_m[matches] = rule.line_m, rule.point_m
     line_m = np.where(np.isfinite(stated_m) & np.isfinite(line_m), stated_m, line_m)
-    return ClassMembers(member & seen, line_m, point_m)
+    return ClassMembers(member & shown, line_m, point_m)
 
 
 def _tagged(table: pd.DataFrame, key: str, values: Sequence[str]) -> NDArray[np.bool_]:
@@ -157,8 +168,8 @@ def _tagged(table: pd.DataFrame, key: str, values: Sequence[str]) -> NDArray[np.
         return np.zeros(len(table), bool)
     column = table[key]
     if ANY in values:
-        said = column.astype("string").str.strip().fillna("")
-        return (~said.isin(["", "no", "0", "False"])).to_numpy(bool)
+        text = column.astype("string").str.strip().fillna("")
+        return (~text.isin(["", "no", "0", "False"])).to_numpy(bool)
     return column.isin(list(values)).to_numpy(bool)
 
 
@@ -191,14 +202,14 @@ def _class_from(name: str, described: Any, table: str) -> OsmClass:
 
 
 def _widths(described: Mapping[str, Any], where: str) -> dict[str, float]:
-    found = {}
+    widths = {}
     for name in ("line_m", "point_m"):
         if name in described:
             width = described[name]
             if isinstance(width, bool) or not isinstance(width, (int, float)) or not width > 0:
                 raise InputError(f"{where}: {name} is {width!r}, expected metres above 0.")
-            found[name] = float(width)
-    return found
+            widths[name] = float(width)
+    return widths
 
 
 def _values(values: Any, where: str) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ def class_shapes(features: Sequence[Features], rules: OsmRules, grid: Grid) -> d
 
     Memory: the features' own, about twice.
     """
-    found: dict[str, list[NDArray[Any]]] = {name: [] for name in rules.names}
+    polygons: dict[str, list[NDArray[Any]]] = {name: [] for name in rules.names}
     plane = _Plane.of(grid)
     size_m = np.array([grid.shape[1], grid.shape[0]]) * plane.step_m
     for part in features:
@@ -54,23 +54,23 @@ def class_shapes(features: Sequence[Features], rules: OsmRules, grid: Grid) -> d
             continue
         shapes = _on_grid(part, grid, plane)
         for name, matched in rules.match(part.table, part.given).items():
-            found[name].append(_draw(shapes, matched, size_m))
-    return {name: np.concatenate([*parts, np.zeros(0, object)]) for name, parts in found.items()}
+            polygons[name].append(_draw(shapes, matched, size_m))
+    return {name: np.concatenate([*parts, np.zeros(0, object)]) for name, parts in polygons.items()}
 
 
 def area_shapes(areas: Sequence[Any], grid: Grid) -> NDArray[Any]:
     """Polygons (N,) of GeoSeries, in metres from the grid's corner along its columns and rows."""
     plane = _Plane.of(grid)
     shapes = [_in_plane(area, grid, plane) for area in areas]
-    found = shapely.get_parts(np.concatenate(shapes)) if shapes else np.zeros(0, object)
-    return found[shapely.get_type_id(found) == POLYGON]
+    parts = shapely.get_parts(np.concatenate(shapes)) if shapes else np.zeros(0, object)
+    return parts[shapely.get_type_id(parts) == POLYGON]
 
 
 def metre_outlines(shapes: NDArray[Any], grid: Grid) -> Outlines:
-    """Such polygons laid on the grid's pixels."""
+    """Such polygons on the grid's pixels."""
     along_rows, along_cols = gsd_m(grid)
-    to_pixels = np.array([[0, 1 / along_cols, 0], [0, 0, 1 / along_rows]])
-    return Outlines(shapes, to_pixels, (grid.shape[0], grid.shape[1]))
+    coefficients = np.array([[0, 1 / along_cols, 0], [0, 0, 1 / along_rows]])
+    return Outlines(shapes, coefficients, (grid.shape[0], grid.shape[1]))
 
 
 def _on_grid(part: Features, grid: Grid, plane: _Plane) -> NDArray[Any]:
@@ -84,7 +84,7 @@ def _in_plane(series: Any, grid: Grid, plane: _Plane) -> NDArray[Any]:
 
 
 def _near(shapes: NDArray[Any]) -> NDArray[Any]:
-    """The same, missing where coordinates are not finite or so far off that GEOS cannot reckon with them."""
+    """The same, missing where coordinates are not finite or so large that GEOS cannot compute with them."""
     xy, owner = shapely.get_coordinates(shapes, return_index=True)
     with np.errstate(invalid="ignore"):
         far = owner[~(np.abs(xy) <= FARTHEST).all(axis=1)]

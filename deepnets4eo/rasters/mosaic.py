@@ -27,7 +27,7 @@ GDAL_TYPES = {
 
 
 class MosaicTile(NamedTuple):
-    """What a mosaic needs to know of one tile."""
+    """One tile of a mosaic: file, size in pixels, georeference, types and names of its bands."""
 
     path: str
     height: int
@@ -79,12 +79,12 @@ def mosaic_vrt(paths: Sequence[str]) -> str:
     scale = (first.transform.a, first.transform.e)
     offsets = [~first.transform * (tile.transform.c, tile.transform.f) for tile in tiles]
     left, top = round(min(col for col, _ in offsets)), round(min(row for _, row in offsets))
-    places = [(tile, round(col) - left, round(row) - top) for tile, (col, row) in zip(tiles, offsets, strict=True)]
-    width = max(col + tile.width for tile, col, _ in places)
-    height = max(row + tile.height for tile, _, row in places)
+    placed = [(tile, round(col) - left, round(row) - top) for tile, (col, row) in zip(tiles, offsets, strict=True)]
+    width = max(col + tile.width for tile, col, _ in placed)
+    height = max(row + tile.height for tile, _, row in placed)
     x, y = first.transform * (left, top)
-    bands = "".join(_band(first, band, places) for band in range(1, len(first.dtypes) + 1))
-    mask = _mask(places) if first.nodata is None and ColorInterp.alpha not in first.roles else ""
+    bands = "".join(_band(first, band, placed) for band in range(1, len(first.dtypes) + 1))
+    mask = _mask(placed) if first.nodata is None and ColorInterp.alpha not in first.roles else ""
     return (
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(first.crs)}</SRS>'
         f"<GeoTransform>{x!r}, {scale[0]!r}, 0, {y!r}, 0, {scale[1]!r}</GeoTransform>{bands}{mask}</VRTDataset>"
@@ -120,21 +120,21 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
     if wrong:
         raise GridError(
             f"{tile.path} and {first.path} differ in {', '.join(wrong)}: they make no mosaic. "
-            "Bring them to one grid first, e.g. with gdalwarp; layers of one place are named file by file."
+            "Bring them to one grid first, e.g. with gdalwarp; layers of one site are named file by file."
         )
 
 
-def _band(first: MosaicTile, band: int, places: Sequence[tuple[MosaicTile, int, int]]) -> str:
+def _band(first: MosaicTile, band: int, placed: Sequence[tuple[MosaicTile, int, int]]) -> str:
     nodata = "" if first.nodata is None else f"<NoDataValue>{first.nodata!r}</NoDataValue>"
     role = f"<ColorInterp>{first.roles[band - 1].name.title()}</ColorInterp>"
     name = f"<Description>{escape(first.names[band - 1] or '')}</Description>"
-    sources = "".join(_source(tile, str(band), col, row, first.nodata) for tile, col, row in places)
+    sources = "".join(_source(tile, str(band), col, row, first.nodata) for tile, col, row in placed)
     gdal_type = GDAL_TYPES.get(first.dtypes[band - 1], "Float64")
     return f'<VRTRasterBand dataType="{gdal_type}" band="{band}">{name}{role}{nodata}{sources}</VRTRasterBand>'
 
 
-def _mask(places: Sequence[tuple[MosaicTile, int, int]]) -> str:
-    sources = "".join(_source(tile, "mask,1", col, row, None) for tile, col, row in places)
+def _mask(placed: Sequence[tuple[MosaicTile, int, int]]) -> str:
+    sources = "".join(_source(tile, "mask,1", col, row, None) for tile, col, row in placed)
     return f'<MaskBand><VRTRasterBand dataType="Byte">{sources}</VRTRasterBand></MaskBand>'
 
 

@@ -1,6 +1,6 @@
-"""What stands behind a layer: a file, a mosaic of tiles, an array, or any of these seen through a warp.
+"""What a layer reads from: a file, a mosaic of tiles, an array, or any of these warped to another grid.
 
-Each source reads windows inside its own grid and says which pixels are valid. Dataset handles are one per thread.
+Each source reads windows inside its own grid and returns which pixels are valid. Dataset handles are one per thread.
 Refuses what `formats.rasters` does not open, what has no pixels, and tiles that differ in CRS, bands, type or resolution.
 """
 
@@ -158,7 +158,7 @@ class FileSource:
 
 
 class WarpedSource:
-    """Another source seen on a grid of its own, resampled window by window."""
+    """Another source resampled to a grid of its own, window by window."""
 
     def __init__(self, origin: Source, grid: Grid, resampling: str) -> None:
         self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
@@ -251,7 +251,7 @@ def same_grid(a: Grid, b: Grid) -> bool:
 
 @contextmanager
 def _description_errors(name: str) -> Iterator[None]:
-    """What a file's own texts, CRS and types may raise becomes an InputError that names it."""
+    """Turn what a file's own texts, CRS and types may raise into an InputError that names it."""
     try:
         yield
     except InputError:
@@ -273,7 +273,7 @@ def _handle(source: FileSource | WarpedSource) -> DatasetReader:
 def _straighten(dataset: DatasetReader) -> DatasetReader:
     """A raster placed by ground control points, straightened onto a regular grid."""
     _, crs = dataset.gcps
-    # no transform of one's own: given one, WarpedVRT takes the pixels' and leaves out the points
+    # without a transform: with one, WarpedVRT uses that of the pixels and leaves out the points
     return WarpedVRT(dataset, crs=crs, add_alpha=dataset.nodata is None)
 
 

@@ -1,6 +1,6 @@
-"""Windows and pixels to learn from: at random, or with each class in turn.
+"""Windows and pixels to train on: at random, or with each class in turn.
 
-Takes shapes, scenes and a NumPy generator; refuses scenes without any labelled pixel. Sees each label block once.
+Takes shapes, scenes and a NumPy generator; refuses scenes without any labelled pixel. Reads each label block once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from deepnets4eo.rasters.scene import LABELS, Scene
 
 CELL_PX = 64
 READ_PX = 1024
-FEW_PIXELS = 2000  # from one window, so that many windows are seen
+FEW_PIXELS = 2000  # from one window, so that many windows are used
 
 Usable = Callable[[Window], NDArray[np.bool_]]
 
@@ -37,7 +37,7 @@ def random_windows(shape: tuple[int, int], window_px: int, count: int, rng: np.r
 
 @dataclass(frozen=True)
 class ClassCells:
-    """Where each class occurs: for every place in the legend, the cells (row, col) of a coarse grid that show it.
+    """Where each class occurs: for every class index of the legend, the cells (row, col) of a coarse grid that show it.
 
     cells : K arrays (n, 2) int32. counts : (K,) int64, pixels of each class.
     """
@@ -53,7 +53,7 @@ class ClassCells:
         Peak memory: one block and a few bytes per 64 × 64 pixels.
         """
         height, width = scene.shape
-        found: list[list[NDArray[np.int32]]] = [[] for _ in legend.values]
+        cells_of: list[list[NDArray[np.int32]]] = [[] for _ in legend.values]
         counts = np.zeros(legend.num_classes, np.int64)
         for window in blocks((height, width), READ_PX):
             labels = scene.read(window, [LABELS])[LABELS]
@@ -62,14 +62,14 @@ class ClassCells:
             pixels = _pixels_by_cell(labels)[..., list(legend.values)]
             counts += pixels.sum(axis=(0, 1))
             first = np.array([window.row // CELL_PX, window.col // CELL_PX])
-            for place, cells in enumerate(found):
-                cells.append((np.argwhere(pixels[..., place]) + first).astype(np.int32))
-        return cls((height, width), tuple(np.concatenate(part) for part in found), counts)
+            for class_index, cells in enumerate(cells_of):
+                cells.append((np.argwhere(pixels[..., class_index]) + first).astype(np.int32))
+        return cls((height, width), tuple(np.concatenate(cells) for cells in cells_of), counts)
 
     @property
     def present(self) -> list[int]:
-        """Places of the classes that occur."""
-        return [place for place, count in enumerate(self.counts) if count]
+        """Indices of the classes that occur."""
+        return [class_index for class_index, count in enumerate(self.counts) if count]
 
 
 def _pixels_by_cell(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -91,8 +91,8 @@ def balanced_windows(cells: ClassCells, window_px: int, count: int, rng: np.rand
             "no pixel of the scene is labelled with a class of the legend. Check labels, legend and split."
         )
     windows = []
-    for place in rng.choice(present, count):
-        cell = cells.cells[place][rng.integers(len(cells.cells[place]))]
+    for class_index in rng.choice(present, count):
+        cell = cells.cells[class_index][rng.integers(len(cells.cells[class_index]))]
         centre = cell * CELL_PX + rng.integers(0, CELL_PX, 2)
         jitter = rng.integers(0, window_px, 2)
         row, col = (
@@ -105,7 +105,7 @@ def balanced_windows(cells: ClassCells, window_px: int, count: int, rng: np.rand
 
 @dataclass(frozen=True)
 class Samples:
-    """Labelled pixels: vectors (n, F) float32, places (n,) uint8 in the legend, blocks (n,) the window each came from."""
+    """Labelled pixels: vectors (n, F) float32, places (n,) uint8 class indices, blocks (n,) the window each came from."""
 
     vectors: NDArray[np.float32]
     places: NDArray[np.uint8]
@@ -168,10 +168,10 @@ def _pick(
 ) -> NDArray[np.int64]:
     """Flat indices of pixels taken from a window; lowers `quota` by what was taken."""
     flat, taken = labels.ravel(), []
-    for place, value in enumerate(legend.values):
-        found = np.flatnonzero(flat == value)
-        wanted = min(found.size, int(quota[place]), FEW_PIXELS)
-        if wanted:
-            taken.append(rng.choice(found, wanted, replace=False))
-            quota[place] -= wanted
+    for class_index, value in enumerate(legend.values):
+        pixels = np.flatnonzero(flat == value)
+        number = min(pixels.size, int(quota[class_index]), FEW_PIXELS)
+        if number:
+            taken.append(rng.choice(pixels, number, replace=False))
+            quota[class_index] -= number
     return np.sort(np.concatenate(taken)) if taken else np.zeros(0, np.int64)

@@ -1,6 +1,6 @@
-"""Spatial splits: square blocks dealt out to parts, with a buffer between training and the others, drawn as GeoJSON.
+"""Spatial splits: square blocks assigned to parts, with a buffer between training and the others, also as GeoJSON.
 
-Takes the shape of a scene; gives masks and windows per part; refuses shares that make no part, and scenes of one block.
+Takes the shape of a scene; returns masks and windows per part; refuses shares that make no part, and scenes of one block.
 """
 
 from __future__ import annotations
@@ -14,18 +14,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, Window, blocks
+from deepnets4eo.grid import Grid, Window, apply_affine, blocks
 
 WGS84 = "EPSG:4326"
 
 
 @dataclass(frozen=True)
 class BlockSplit:
-    """Blocks of a scene dealt out at random to parts such as {"train": 0.8, "val": 0.2}.
+    """Blocks of a scene assigned at random to parts such as {"train": 0.8, "val": 0.2}.
 
-    buffer_px : pixels of the first part nearer than this (in rows or columns) to a block of another part belong to
-    none; at least the receptive field of what is trained. The other parts stay whole.
-    Errors: InputError for shares that do not sum to 1, a buffer wider than a block, fewer blocks than parts.
+    Parameters
+    ----------
+    shape
+        (h, w) of the scene, pixels.
+    block_px
+        Side of a block, pixels.
+    buffer_px
+        Pixels of the first part nearer than this (in rows or columns) to a block of another part belong to none; at
+        least the receptive field of what is trained. The other parts stay whole.
+    shares
+        Part → share of the blocks, above 0; they sum to 1.
+    seed
+        Of the assignment.
+
+    Raises
+    ------
+    InputError
+        Shares that do not sum to 1, a buffer wider than a block, fewer blocks than parts.
+
+    >>> split = BlockSplit((100, 100), 50, 8, {"train": 0.75, "val": 0.25})
+    >>> [len(split.blocks(part)) for part in split.parts]
+    [3, 1]
     """
 
     shape: tuple[int, int]
@@ -53,7 +72,7 @@ class BlockSplit:
 
     @cached_property
     def block_assignment(self) -> NDArray[np.int8]:
-        """(block rows, block cols) int8, the place in `parts` of each block; each part has at least one."""
+        """(block rows, block cols) int8, the index in `parts` of each block; each part has at least one."""
         rows, cols = (-(-side // self.block_px) for side in self.shape)
         edges = np.rint(np.cumsum(list(self.shares.values())) * rows * cols).astype(int)
         sizes = np.maximum(np.diff(edges, prepend=0), 1)
@@ -63,26 +82,26 @@ class BlockSplit:
 
     def mask(self, part: str, window: Window) -> NDArray[np.bool_]:
         """(h, w) bool: pixels of the window that belong to `part`, the buffer left out; none beyond the edge."""
-        place = self._place(part)
-        reach = self.buffer_px if place == 0 else 0
+        index = self._part_index(part)
+        reach = self.buffer_px if index == 0 else 0
         inside = np.zeros((window.height, window.width), bool)
         inside[window.clipped(self.shape).within(window).slices] = True
-        for block in self._others(place, window.grown(reach)):
+        for block in self._others(index, window.grown(reach)):
             inside[block.grown(reach).within(window).clipped(inside.shape).slices] = False
         return inside
 
     def intersects_part(self, part: str, window: Window) -> bool:
         """Whether a window reaches into any block of a part."""
-        place = self._place(part)
-        return any(self.block_assignment[row, col] == place for row, col in self._touched(window))
+        index = self._part_index(part)
+        return any(self.block_assignment[row, col] == index for row, col in self._touched(window))
 
     def blocks(self, part: str) -> list[Window]:
         """The blocks of a part, row by row."""
         every = blocks(self.shape, self.block_px)
         return [
             window
-            for window, place in zip(every, self.block_assignment.ravel(), strict=True)
-            if place == self._place(part)
+            for window, index in zip(every, self.block_assignment.ravel(), strict=True)
+            if index == self._part_index(part)
         ]
 
     def windows(self, part: str, window_px: int) -> list[Window]:
@@ -112,8 +131,8 @@ class BlockSplit:
     def to_geojson(self, grid: Grid) -> dict[str, Any]:
         """The blocks as a GeoJSON FeatureCollection with the property `part`; WGS 84, or pixels without a CRS."""
         features = []
-        for window, place in zip(blocks(self.shape, self.block_px), self.block_assignment.ravel(), strict=True):
-            part = self.parts[place]
+        for window, index in zip(blocks(self.shape, self.block_px), self.block_assignment.ravel(), strict=True):
+            part = self.parts[index]
             features.append({"type": "Feature", "properties": {"part": part}, "geometry": _outline(grid, window)})
         return {
             "type": "FeatureCollection",
@@ -126,13 +145,13 @@ class BlockSplit:
             "features": features,
         }
 
-    def _place(self, part: str) -> int:
+    def _part_index(self, part: str) -> int:
         if part not in self.shares:
             raise InputError(f"the split has the parts {self.parts}, not {part!r}. Use one of them.")
         return self.parts.index(part)
 
     def _touched(self, window: Window) -> list[tuple[int, int]]:
-        """Places (row, col) of the blocks that a window reaches into."""
+        """(row, col) of the blocks that a window reaches into."""
         inside = window.clipped(self.shape)
         if not inside.height or not inside.width:
             return []
@@ -140,10 +159,10 @@ class BlockSplit:
         cols = range(inside.col // self.block_px, -(-(inside.col + inside.width) // self.block_px))
         return [(row, col) for row in rows for col in cols]
 
-    def _others(self, place: int, window: Window) -> list[Window]:
+    def _others(self, index: int, window: Window) -> list[Window]:
         """Blocks of other parts that a window reaches into."""
         side = self.block_px
-        found = [(row, col) for row, col in self._touched(window) if self.block_assignment[row, col] != place]
+        found = [(row, col) for row, col in self._touched(window) if self.block_assignment[row, col] != index]
         return [Window(row * side, col * side, side, side).clipped(self.shape) for row, col in found]
 
 
@@ -151,12 +170,7 @@ def _outline(grid: Grid, window: Window) -> dict[str, Any]:
     from rasterio.warp import transform_geom
 
     bottom, right = window.row + window.height, window.col + window.width
-    corners = [
-        (window.col, window.row),
-        (right, window.row),
-        (right, bottom),
-        (window.col, bottom),
-        (window.col, window.row),
-    ]
-    geometry = {"type": "Polygon", "coordinates": [[list(grid.affine * corner) for corner in corners]]}
+    left, top = window.col, window.row
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)], float)
+    geometry = {"type": "Polygon", "coordinates": [apply_affine(grid.affine, corners).tolist()]}
     return geometry if grid.crs is None else dict(transform_geom(grid.crs.to_wkt(), WGS84, geometry))

@@ -112,7 +112,7 @@ def test_tiles_that_do_not_fit_are_refused_by_name(tmp_path: Path, ramp: np.ndar
     write(tmp_path / "a.tif", ramp)
     write(tmp_path / "b.tif", np.stack([ramp, ramp]))
     with pytest.raises(
-        GridError, match=r"b\.tif .*bands or data type.*gdalwarp; layers of one place are named file by file"
+        GridError, match=r"b\.tif .*bands or data type.*gdalwarp; layers of one site are named file by file"
     ):
         Layer.open(tmp_path)
 
