@@ -126,9 +126,31 @@ def sample_pixels(
 ) -> Samples:
     """Draw labelled pixels, equally many of each class where there are enough.
 
-    features : sample → (F, sites down, sites across), sites lying at stride // 2, stride // 2 + stride, …; a stride of
-    1 is every pixel. halo_px and window_px are multiples of the stride. returns : at most max_pixels samples.
-    Errors: InputError where no scene has a labelled pixel.
+    Parameters
+    ----------
+    scenes
+        Scenes with labels.
+    legend
+        Classes of the labels.
+    features
+        Returns the vectors (F, rows, cols) of a sample, at pixels stride // 2, stride // 2 + stride, …
+    max_pixels
+        Most samples.
+    halo_px
+        Margin around a window that `features` depends on, pixels; a multiple of the stride.
+    stride_px
+        Step between the pixels that have vectors; 1 is every pixel.
+    names
+        Layers that `features` uses.
+    seed
+        Of the choice.
+    window_px
+        Side of the windows that are read, pixels; a multiple of the stride.
+
+    Raises
+    ------
+    InputError
+        No scene has a labelled pixel.
     """
     rng = np.random.default_rng(seed)
     quota = np.full(legend.num_classes, max(1, max_pixels // legend.num_classes))
