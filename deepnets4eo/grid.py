@@ -207,9 +207,7 @@ def check_grid(grid: Grid, name: str) -> None:
     try:
         sides = gsd_m(grid)
     except (ProjError, ShapelyError, ValueError, OverflowError) as error:  # PROJ, or GEOS for corners at infinity
-        raise GridError(
-            f"{name} does not lie where its CRS ({grid.crs}) is defined: {error}. {REMEDY}"
-        ) from error
+        raise GridError(f"{name} does not lie where its CRS ({grid.crs}) is defined: {error}. {REMEDY}") from error
     if not all(math.isfinite(side) and side > 0 for side in sides):
         raise GridError(
             f"{name} has pixels of {sides[1]:g} × {sides[0]:g} m on the ground in {grid.crs}; expected above 0. {REMEDY}"
@@ -231,7 +229,7 @@ def check_affine(affine: Affine, shape: tuple[int, int], name: str) -> None:
     area = abs(affine.determinant)
     if not area > 1e-9 * across * down or min(across, down) <= FINEST * farthest or not farthest <= FARTHEST:
         raise GridError(
-            f"{name} has a georeference of {numbers}: pixels without an area, or too far or too small to tell apart. "
+            f"{name} has a georeference of {numbers}: pixels without an area, too far from the origin, or too small to have coordinates of their own. "
             f"{REMEDY}"
         )
 

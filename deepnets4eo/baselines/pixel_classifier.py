@@ -76,7 +76,7 @@ class PixelClassifier(FeatureClassifier):
             seed=seed,
             window_px=LARGE_PX if self.looks_px > WIDE_PX else WINDOW_PX,
         )
-        self.fit_samples(samples.vectors, samples.places, samples.blocks)
+        self.fit_samples(samples.vectors, samples.class_indices, samples.blocks)
         return self
 
     def label(self, image: Image, margin_px: int) -> Image:

@@ -76,7 +76,7 @@ REMEDY = f"Read are {RASTER_FORMATS}. Turn it into one of them where you trust i
 
 
 def describe_head(head: bytes) -> str:
-    """What the first bytes look like, in words."""
+    """Name of the format that the first bytes belong to, for messages."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for start, name in _REFUSED:
         if text.startswith(start):

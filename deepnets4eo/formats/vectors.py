@@ -74,7 +74,7 @@ def is_parquet(path: Path) -> bool:
 def _check(path: Path, name: str, limit_bytes: int) -> None:
     from pyogrio.util import vsi_path
 
-    if vsi_path(str(path)) != str(path):  # what pyogrio would open is another file than the one looked at here
+    if vsi_path(str(path)) != str(path):  # pyogrio would open another file than the one checked here
         raise InputError(f"{name} cannot be read by this name: !, ; and line breaks mean something else. Rename it.")
     if path.is_dir():
         if path.suffix.lower() != ".gdb" or not list(path.glob("a0000000*.gdbtable")):

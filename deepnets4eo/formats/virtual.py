@@ -45,7 +45,7 @@ _SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")  # of two letters at least: C: is a d
 def vrt_references(path: Path) -> list[Path]:
     """The files that a VRT refers to, resolved; those that do not exist are left out, GDAL names them.
 
-    Errors: InputError naming what the VRT asks for and may not.
+    Errors: InputError naming what the VRT uses that is not allowed.
     """
     folder = path.resolve().parent
     references = []
@@ -96,7 +96,7 @@ class _Reader:
         if name.lower() not in ELEMENTS:
             self._refuse(f"uses <{name}>")
         if len(given) < len(attributes):
-            self._refuse(f"says something twice in <{name}>")
+            self._refuse(f"has an attribute twice in <{name}>")
         if unknown := sorted(given.keys() - ATTRIBUTES):
             self._refuse(f"uses {unknown[0]}= in <{name}>")
         if given.get("subclass", "VRTSourcedRasterBand") not in SUBCLASSES:
@@ -106,7 +106,7 @@ class _Reader:
         if self.text is not None:
             self._refuse(f"has <{name}> within a text")
         if given.get("relativetovrt", "0") not in ("0", "1"):
-            self._refuse(f"says relativeToVRT={given['relativetovrt']!r}")
+            self._refuse(f"has relativeToVRT={given['relativetovrt']!r}")
         if name.lower() in TEXTS:
             self.text, self.relative = [], given.get("relativetovrt") == "1"
 

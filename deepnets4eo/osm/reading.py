@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OSM_SUFFIXES = {".osm", ".pbf"}
 OSM_LAYERS = ("points", "lines", "multipolygons")
-# Tags that make a closed way an area: GDAL's own list, and what the rules may ask for. area=yes always does.
+# Tags that make a closed way an area: GDAL's own list, and what the rules may name. area=yes always does.
 AREA_TAGS = (
     "aeroway,amenity,boundary,building,craft,geological,historic,landuse,leisure,military,natural,office,place,shop,"
     "sport,tourism,water,waterway=riverbank,highway=platform,public_transport=platform"

@@ -12,7 +12,7 @@ import shapely
 
 MIN_IOU = 0.85
 GOOD_IOU = 0.95  # so alike that no other direction need be tried
-MAX_SHIFT = 3.0  # most a corner may leave the outline, in shortest sides: a wing at another angle goes further
+MAX_SHIFT = 3.0  # most a corner may leave the outline, in shortest sides: a wing at another angle would move it farther
 
 Point = tuple[float, float]
 
@@ -151,7 +151,7 @@ def _merge(positions: list[float], weights: list[float], side: int, position: fl
 
 
 def _without_jogs(positions: list[float], weights: list[float], min_side_m: float) -> list[float]:
-    """Sides alternate level and upright; the shortest below the limit goes, its neighbours become one side.
+    """Sides alternate level and upright; the shortest below the limit is removed, its neighbours become one side.
 
     Sides go in pairs, so the alternation holds.
     """

@@ -70,7 +70,7 @@ def with_shared_corners(polygons: NDArray[Any]) -> NDArray[Any]:
 def simplify_together(polygons: NDArray[Any], tolerance: float) -> NDArray[Any]:
     """Simplify regions that share their corners so that common borders stay common (Visvalingam-Whyatt).
 
-    tolerance : a point goes when the triangle with its neighbours has less than its square as area
+    tolerance : a point is removed when the triangle with its neighbours has less than its square as area
     """
     return shapely.coverage_simplify(polygons, tolerance)
 

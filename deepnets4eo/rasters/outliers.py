@@ -1,4 +1,4 @@
-"""Values of a band that cannot belong to the others: nodata that nobody declared, and spikes.
+"""Values of a band that cannot belong to the others: undeclared nodata, and spikes.
 
 Takes the valid values of one band, or some of them; returns what is far from all others, or None. A mean and a
 deviation depend on few such values, so that what is scaled by them shows nothing else any more.

@@ -152,7 +152,7 @@ class Layer:
 
     @property
     def synthetic(self) -> bool:
-        """Whether its tags say that it shows a made-up place."""
+        """Whether its tags mark it as synthetic."""
         return "SYNTHETIC" in self.tags
 
     def subset(self, bands: Sequence[int]) -> Layer:
@@ -262,7 +262,7 @@ class Scene:
 
     @property
     def synthetic(self) -> bool:
-        """Whether any layer shows a made-up place."""
+        """Whether any layer is synthetic."""
         return any(layer.synthetic for layer in self.layers.values())
 
     def read(self, window: Window | None = None, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:

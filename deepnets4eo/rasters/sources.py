@@ -271,7 +271,7 @@ def _handle(source: FileSource | WarpedSource) -> DatasetReader:
 
 
 def _straighten(dataset: DatasetReader) -> DatasetReader:
-    """A raster placed by ground control points, straightened onto a regular grid."""
+    """A raster with ground control points alone, warped to a regular grid."""
     _, crs = dataset.gcps
     # without a transform: with one, WarpedVRT uses that of the pixels and leaves out the points
     return WarpedVRT(dataset, crs=crs, add_alpha=dataset.nodata is None)

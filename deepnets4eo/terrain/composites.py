@@ -1,4 +1,4 @@
-"""Rasters of heights and what goes with them: surface, height above ground, vegetation index, slope, block by block.
+"""Rasters of surface height, height above ground, vegetation index and slope, made block by block.
 
 Takes a surface model of any size, with a terrain model and an image or without; refuses channels without any value.
 """

@@ -88,7 +88,7 @@ def reach_px(gsd_m: float, max_building_m: float) -> int:
 def without_gaps(heights: NDArray[np.floating], known: NDArray[np.bool_]) -> Surface:
     """Heights (h, w) float32 with unknown ones filled smoothly, from coarse to fine; known ones stay.
 
-    Gaps solve nearly Laplace's equation: a plane around a gap goes on inside it.
+    Gaps solve nearly Laplace's equation: a plane around a gap continues inside it.
     """
     filled = np.where(known, heights, 0).astype(np.float32)
     if known.all():

@@ -105,10 +105,20 @@ def balanced_windows(cells: ClassCells, window_px: int, count: int, rng: np.rand
 
 @dataclass(frozen=True)
 class Samples:
-    """Labelled pixels: vectors (n, F) float32, places (n,) uint8 class indices, blocks (n,) the window each came from."""
+    """Labelled pixels.
+
+    Parameters
+    ----------
+    vectors
+        (n, F) float32.
+    class_indices
+        (n,) uint8, index in the legend.
+    blocks
+        (n,) int64, number of the window that each came from.
+    """
 
     vectors: NDArray[np.float32]
-    places: NDArray[np.uint8]
+    class_indices: NDArray[np.uint8]
     blocks: NDArray[np.int64]
 
 
@@ -155,7 +165,7 @@ def sample_pixels(
     rng = np.random.default_rng(seed)
     quota = np.full(legend.num_classes, max(1, max_pixels // legend.num_classes))
     vectors: list[NDArray[np.float32]] = []
-    places: list[NDArray[np.uint8]] = []
+    class_indices: list[NDArray[np.uint8]] = []
     blocks_of: list[NDArray[np.int64]] = []
     first, margin = stride_px // 2, halo_px // stride_px
     for number, scene, window in shuffle_windows(scenes, window_px, rng):
@@ -167,13 +177,13 @@ def sample_pixels(
         if picked.size:
             stack = features(sample)[:, rows, cols]
             vectors.append(stack.reshape(stack.shape[0], -1).T[picked])
-            places.append(np.searchsorted(legend.values, labels.ravel()[picked]).astype(np.uint8))
+            class_indices.append(np.searchsorted(legend.values, labels.ravel()[picked]).astype(np.uint8))
             blocks_of.append(np.full(picked.size, number))
         if not quota.any():
             break
     if not vectors:
         raise InputError("the scenes show no pixel that is valid and labelled. Check the labels layer and the legend.")
-    return Samples(np.concatenate(vectors), np.concatenate(places), np.concatenate(blocks_of))
+    return Samples(np.concatenate(vectors), np.concatenate(class_indices), np.concatenate(blocks_of))
 
 
 def shuffle_windows(

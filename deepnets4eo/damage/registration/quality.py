@@ -1,6 +1,6 @@
 """The status of a registration: ok, degraded or failed, from what hold-out tie points measured.
 
-Takes numbers that the fit has not used; no library's error value enters. Thresholds stand in one place, with units.
+Takes numbers that the fit has not used; no library's error value enters. Thresholds stand together, with units.
 """
 
 from __future__ import annotations
