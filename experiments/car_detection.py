@@ -68,10 +68,10 @@ def measure(train: Sequence[Scene], test: Sequence[Scene], legend: Legend, setti
     started = time.perf_counter()
     detector = PartDetector(InputSpec.measure(train), legend, settings=settings).fit(train)
     fitted = time.perf_counter()
-    found = [detector.detect(scene, min_score=FAINT) for scene in test]
+    per_scene = [detector.detect(scene, min_score=FAINT) for scene in test]
     seconds = time.perf_counter() - fitted
     references = [reference_outlines(scene, legend, detector.class_name) for scene in test]
-    detections = side_by_side(found)
+    detections = side_by_side(per_scene)
     regions = side_by_side([regions for regions, _ in references])
     boxes = side_by_side([boxes for _, boxes in references])
     sure = detections[detections["score"] >= settings.min_score]
@@ -84,7 +84,7 @@ def measure(train: Sequence[Scene], test: Sequence[Scene], legend: Legend, setti
 
 def side_by_side(frames: Sequence[gpd.GeoDataFrame]) -> gpd.GeoDataFrame:
     """Layers of different scenes as one, far apart."""
-    apart = [frame.set_geometry(frame.geometry.translate(1e5 * place)) for place, frame in enumerate(frames)]
+    apart = [frame.set_geometry(frame.geometry.translate(1e5 * index)) for index, frame in enumerate(frames)]
     return gpd.GeoDataFrame(pd.concat(apart, ignore_index=True), crs=frames[0].crs)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from damage_train_evidence import BLOCK_M, blocks_of, gathered, graded
+from damage_train_evidence import BLOCK_M, blocks_of, gather_tables, keep_graded
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import f1_score, roc_auc_score
@@ -22,9 +22,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from deepnets4eo.damage.calibration import calibration_error
-from deepnets4eo.damage.decision import GRADES
 from deepnets4eo.damage.evidence.meaning import MEANING
 from deepnets4eo.damage.fit_model import VARIANTS, Graded, fit_variant, grade_numbers, predict
+from deepnets4eo.damage.vocabulary import GRADES
 
 BLOCK_SIZES_M = (150.0, 200.0, 300.0)
 OFFSETS = 2
@@ -58,21 +58,23 @@ def four_numbers(data: Graded) -> Callable[[pd.DataFrame], Array]:
     return apply
 
 
-def left_out(joplin: pd.DataFrame, block: NDArray[np.object_], fit: Fit, more: pd.DataFrame | None = None) -> Array:
+def leave_blocks_out(
+    joplin: pd.DataFrame, block: NDArray[np.object_], fit: Fit, more: pd.DataFrame | None = None
+) -> Array:
     """(N, 4) probabilities of each building from a fit to the other blocks, and to `more` where given."""
     out = np.zeros((len(joplin), len(GRADES)))
     for name in np.unique(block):
         rows = block == name
         train = joplin[~rows] if more is None else pd.concat([joplin[~rows], more], ignore_index=True)
-        out[rows] = fit(graded(train))(joplin[rows])
+        out[rows] = fit(keep_graded(train))(joplin[rows])
     return out
 
 
-def repeated(joplin: pd.DataFrame, fit: Fit, more: pd.DataFrame | None = None) -> list[Array]:
+def cross_validate(joplin: pd.DataFrame, fit: Fit, more: pd.DataFrame | None = None) -> list[Array]:
     """Left-out probabilities for every block size and offset."""
     rng = np.random.default_rng(0)
     cuts = [(side, tuple(rng.uniform(0, side, 2))) for side in BLOCK_SIZES_M for _ in range(OFFSETS)]
-    return [left_out(joplin, blocks_of(joplin, side, offset), fit, more) for side, offset in cuts]
+    return [leave_blocks_out(joplin, blocks_of(joplin, side, offset), fit, more) for side, offset in cuts]
 
 
 def row(name: str, joplin: pd.DataFrame, runs: list[Array]) -> dict[str, object]:
@@ -81,10 +83,12 @@ def row(name: str, joplin: pd.DataFrame, runs: list[Array]) -> dict[str, object]
     scores = [run[:, 2:].sum(axis=1) for run in runs]
     areas = [roc_auc_score(damaged, score) for score in scores]
     low, high = interval(damaged, np.mean(scores, axis=0), blocks_of(joplin, BLOCK_M))
-    named = [score >= 0.5 for score in scores]
+    called_damaged = [score >= 0.5 for score in scores]
     grades = [(run.cumsum(axis=1)[:, :3] <= 0.5).sum(axis=1) for run in runs]
     truth = grade_numbers(joplin["damage"])
-    errors = [calibration_error(np.maximum(s, 1 - s), n == damaged) for s, n in zip(scores, named, strict=True)]
+    errors = [
+        calibration_error(np.maximum(s, 1 - s), n == damaged) for s, n in zip(scores, called_damaged, strict=True)
+    ]
     return {
         "model": name,
         "AUC": np.mean(areas),
@@ -92,8 +96,8 @@ def row(name: str, joplin: pd.DataFrame, runs: list[Array]) -> dict[str, object]
         "greatest": max(areas),
         "95 % from": low,
         "to": high,
-        "F1": np.mean([f1_score(damaged, one) for one in named]),
-        "accuracy": np.mean([(one == damaged).mean() for one in named]),
+        "F1": np.mean([f1_score(damaged, one) for one in called_damaged]),
+        "accuracy": np.mean([(one == damaged).mean() for one in called_damaged]),
         "four grades": np.mean([(one == truth).mean() for one in grades]),
         "ECE": np.mean(errors),
     }
@@ -113,18 +117,18 @@ def interval(damaged: NDArray[np.bool_], score: Array, block: NDArray[np.object_
 
 
 def cities_left_out(cities: pd.DataFrame, fit: Fit, folds: int = 4) -> float:
-    """Mean AUC over cities, each judged by a fit to the other folds' cities."""
+    """Mean AUC over cities, each scored with a fit to the other folds' cities."""
     fold = np.unique(cities["group"], return_inverse=True)[1] % folds
     areas = []
     for number in range(folds):
-        model = fit(graded(cities[fold != number]))
+        model = fit(keep_graded(cities[fold != number]))
         for _, city in cities[fold == number].groupby("group"):
             areas.append(roc_auc_score(city["damage"].isin(GRADES[2:]), model(city)[:, 2:].sum(axis=1)))
     return float(np.mean(areas))
 
 
 def single_columns(joplin: pd.DataFrame) -> pd.DataFrame:
-    """AUC of each column by itself, no fit at all; below one half where small values speak for damage."""
+    """AUC of each column by itself, no fit at all; below one half where small values are signs of damage."""
     damaged = joplin["damage"].isin(GRADES[2:])
     columns = [name for name in MEANING if name in joplin and joplin[name].notna().all()]
     return pd.DataFrame(
@@ -142,19 +146,19 @@ def main() -> None:
     parser.add_argument("--cities", type=int, default=28)
     parser.add_argument("--cache", type=Path, default=Path("runs/damage-evidence"))
     options = parser.parse_args()
-    frame = gathered(options.cities, options.joplin, options.cache)
+    frame = gather_tables(options.cities, options.joplin, options.cache)
     everything = frame[frame["domain"] == "joplin"].dropna(axis=1, how="all")
     joplin = everything[everything["damage"].isin(GRADES)].reset_index(drop=True)
     empty = everything[everything["damage"] == "no-building"]
     cities = frame[frame["domain"] == "city"]
     print(single_columns(joplin).to_string(index=False, float_format=lambda value: f"{value:.3f}"))
-    rows = [row("four numbers, Joplin", joplin, repeated(joplin, four_numbers))]
+    rows = [row("four numbers, Joplin", joplin, cross_validate(joplin, four_numbers))]
     for variant in ("post_only", "pre_post"):
         fit = evidence_model(variant)
-        alone = fit(graded(cities))
+        alone = fit(keep_graded(cities))
         rows.append(row(f"{variant}, cities alone", joplin, [alone(joplin)]))
-        rows.append(row(f"{variant}, Joplin alone", joplin, repeated(joplin, fit)))
-        rows.append(row(f"{variant}, Joplin and cities", joplin, repeated(joplin, fit, cities)))
+        rows.append(row(f"{variant}, Joplin alone", joplin, cross_validate(joplin, fit)))
+        rows.append(row(f"{variant}, Joplin and cities", joplin, cross_validate(joplin, fit, cities)))
         share = (alone(empty)[:, 2:].sum(axis=1) >= 0.5).mean()
         print(f"{variant}: {share:.0%} of {len(empty)} outlines without a building are called damaged (cities alone)")
     for variant in VARIANTS:

@@ -1,8 +1,8 @@
-"""What the damage job says where it cannot know: wrong, swapped, coarse, noisy and foreign inputs, and intact places.
+"""Results of the damage job for wrong inputs: wrong, swapped, coarse, noisy and foreign ones, and intact scenes.
 
 Usage: python experiments/damage_misuse.py --data FOLDER [--only joplin] [--out runs/damage_misuse.csv]
 FOLDER holds the sample sets by name (joplin, xbd_midwest, xbd_post_scenes, wv3_vegas, spacenet, fair_kampala,
-isprs_potsdam_crop, isprs_vaihingen_crop, loveda, levir_cd); those absent are skipped, and said so.
+isprs_potsdam_crop, isprs_vaihingen_crop, loveda, levir_cd); absent ones are skipped with a message.
 One row a case: how many buildings were assessed, the main reason of the others, how many were called damaged (major or
 worse), mean confidence of the assessed ones (in the grade, and in the side: damaged or not), false alarms among those
 known to be undamaged, AUC where both sides are known, and the codes of the findings or the refusal.
@@ -23,14 +23,13 @@ import numpy as np
 import pandas as pd
 import shapely
 from affine import Affine
-from damage_intact_places import PLACES
+from damage_intact_scenes import SCENES
 from damage_real_pairs import pairs, regions
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.damage import assess
-from deepnets4eo.damage.decision import GRADES
-from deepnets4eo.damage.products.grades import DAMAGED
+from deepnets4eo.damage.vocabulary import DAMAGED, GRADES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import atomic_write
 from deepnets4eo.grid import Grid
@@ -64,10 +63,10 @@ def row(case: Case) -> dict[str, Any]:
     """One line of the table."""
     line: dict[str, Any] = {"case": case.name}
     try:
-        found = assess(case.pre, case.post, case.footprints)
+        damage_map = assess(case.pre, case.post, case.footprints)
     except DeepNets4EOError as error:
         return line | {"codes": f"refused: {error}"}
-    buildings = found.buildings
+    buildings = damage_map.buildings
     assessed = buildings[buildings["status"] == "assessed"]
     reasons = buildings.loc[buildings["status"] != "assessed", "reason"].value_counts()
     line |= {"buildings": len(buildings), "assessed": len(assessed)}
@@ -77,7 +76,7 @@ def row(case: Case) -> dict[str, Any]:
     line["mean confidence"] = float(assessed["confidence"].mean())
     probability = assessed["damage_prob"]
     line["of the side"] = float(np.maximum(probability, 1 - probability).mean())
-    line["codes"] = ", ".join(f"{finding.code} ({finding.severity})" for finding in found.findings)
+    line["codes"] = ", ".join(f"{finding.code} ({finding.severity})" for finding in damage_map.findings)
     return line | ({} if case.reference is None else scores(assessed, case.reference))
 
 
@@ -113,7 +112,7 @@ def cases(data: Path) -> Iterator[Callable[[], Iterator[Case]]]:
 
 
 def joplin_cases(data: Path) -> Iterator[Case]:
-    """The tornado as it is, and everything that a user can do wrong with it."""
+    """The tornado pair with correct inputs and with wrong ones."""
     pre, post = data / "joplin" / "pre", data / "joplin" / "post"
     outlines = gpd.read_file(data / "joplin" / "footprints_overlap.geojson")
     truth = pd.DataFrame(gpd.read_file(data / "joplin" / "damage_labels.geojson")[["id", "damage"]])
@@ -124,15 +123,17 @@ def joplin_cases(data: Path) -> Iterator[Case]:
         yield Case(f"joplin, pre {times} times coarser", coarser(pre, times), post, outlines, truth)
     yield Case("joplin, post 4 times coarser", pre, coarser(post, 4), outlines, truth)
     for metres in SHIFTS_M:
-        yield Case(f"joplin, footprints {metres} m off", pre, post, moved(outlines, metres), truth)
-        yield Case(f"joplin, footprints {metres} m off, without pre", None, post, moved(outlines, metres), truth)
-    yield Case("joplin, footprints mirrored", pre, post, mirrored(outlines))
-    yield Case("joplin, footprints mirrored, without pre", None, post, mirrored(outlines))
-    yield Case("joplin, footprints of Las Vegas", pre, post, brought(outlines, data / PLACES["Las Vegas"][1]))
-    yield Case("joplin, post mirrored", pre, flipped(post), outlines)
-    yield Case("joplin, post of another place", pre, of_another_place(post, data), outlines)
-    yield Case("joplin, pre mirrored", flipped(pre), post, outlines, truth)
-    yield Case("joplin, both mirrored", flipped(pre), flipped(post), outlines)
+        yield Case(f"joplin, footprints {metres} m off", pre, post, move_outlines(outlines, metres), truth)
+        yield Case(
+            f"joplin, footprints {metres} m off, without pre", None, post, move_outlines(outlines, metres), truth
+        )
+    yield Case("joplin, footprints mirrored", pre, post, mirror_outlines(outlines))
+    yield Case("joplin, footprints mirrored, without pre", None, post, mirror_outlines(outlines))
+    yield Case("joplin, footprints of Las Vegas", pre, post, move_to(outlines, data / SCENES["Las Vegas"][1]))
+    yield Case("joplin, post mirrored", pre, mirror_image(post), outlines)
+    yield Case("joplin, post of another site", pre, of_another_site(post, data), outlines)
+    yield Case("joplin, pre mirrored", mirror_image(pre), post, outlines, truth)
+    yield Case("joplin, both mirrored", mirror_image(pre), mirror_image(post), outlines)
     yield Case("joplin, swapped", post, pre, outlines, intact)
     yield Case("joplin, pre given twice", pre, pre, outlines, intact)
     yield Case("joplin, post given twice", post, post, outlines, truth)
@@ -162,7 +163,7 @@ def midwest_cases(data: Path) -> Iterator[Case]:
 def intact_cases(data: Path) -> Iterator[Case]:
     """Places without any damage, from one image each."""
     for name in INTACT:
-        image, outlines = PLACES[name][:2]
+        image, outlines = SCENES[name][:2]
         shapes = gpd.read_file(data / outlines)
         if "label" in shapes:  # Las Vegas has outlines of roads and trees, too
             shapes = shapes[shapes["label"] == BUILDING_LABEL].reset_index(drop=True)
@@ -186,7 +187,7 @@ def burnt_cases(data: Path) -> Iterator[Case]:
 
 
 def new_buildings_cases(data: Path) -> Iterator[Case]:
-    """Suburbs that grew: the outlines are of buildings that stand in the later image alone, undamaged."""
+    """Suburbs that grew: the outlines are of buildings of the later image alone, undamaged."""
     for pair in pairs(data):
         if pair.name.startswith("levir_cd") and pair.pre is not None and pair.mask is not None:
             photo = Layer.open(pair.post).read()[0]
@@ -200,7 +201,7 @@ def new_buildings_cases(data: Path) -> Iterator[Case]:
 
 
 def outlines_of(mask: NDArray[np.bool_], layer: Layer) -> gpd.GeoDataFrame:
-    """Regions of a mask that lies on a layer, with ids."""
+    """Regions of a mask on a layer's grid, with ids."""
     lying = Layer.open(mask.astype(np.uint8), grid=layer.grid)
     shapes = regions(lying, None)[["id", "geometry"]]
     pixel = abs(layer.grid.affine.determinant)
@@ -218,8 +219,8 @@ def pixels(folder: Path) -> NDArray[np.uint8]:
     return Layer.open(folder).read()[0]
 
 
-def remade(folder: Path, values: NDArray[Any]) -> Layer:
-    """Other values where an image lies."""
+def with_values(folder: Path, values: NDArray[Any]) -> Layer:
+    """Other values on the grid of an image."""
     return Layer.open(np.ascontiguousarray(values), grid=Layer.open(folder).grid)
 
 
@@ -232,16 +233,16 @@ def coarser(folder: Path, times: int) -> Layer:
     return Layer.open(means, grid=Grid((height, width), grid.affine * Affine.scale(times), grid.crs))
 
 
-def flipped(folder: Path) -> Layer:
-    """An image mirrored in itself: another place of the same kind."""
-    return remade(folder, pixels(folder)[:, :, ::-1])
+def mirror_image(folder: Path) -> Layer:
+    """An image mirrored in itself: another site of the same kind."""
+    return with_values(folder, pixels(folder)[:, :, ::-1])
 
 
-def of_another_place(folder: Path, data: Path) -> Layer:
+def of_another_site(folder: Path, data: Path) -> Layer:
     """Las Vegas repeated by reflection over the area of an image."""
-    other = Layer.open(data / PLACES["Las Vegas"][0]).read()[0][:3]
+    other = Layer.open(data / SCENES["Las Vegas"][0]).read()[0][:3]
     height, width = pixels(folder).shape[1:]
-    return remade(
+    return with_values(
         folder, np.pad(other, ((0, 0), (0, height - other.shape[1]), (0, width - other.shape[2])), "symmetric")
     )
 
@@ -254,7 +255,7 @@ def noise(folder: Path, *, smooth: bool = False) -> Layer:
 
         soft = gaussian_filter(values.astype(np.float32), (0, 3, 3))
         values = np.clip(128 + 8 * (soft - soft.mean()), 1, 255).astype(np.uint8)
-    return remade(folder, values)
+    return with_values(folder, values)
 
 
 def with_block(folder: Path, value: int, *, half: bool = False) -> Layer:
@@ -265,23 +266,23 @@ def with_block(folder: Path, value: int, *, half: bool = False) -> Layer:
         (slice(None), slice(width // 2)) if half else (slice(height // 4, height // 2), slice(width // 3, None))
     )
     values[:, rows, cols] = value
-    return remade(folder, values)
+    return with_values(folder, values)
 
 
-def moved(outlines: gpd.GeoDataFrame, metres: float) -> gpd.GeoDataFrame:
+def move_outlines(outlines: gpd.GeoDataFrame, metres: float) -> gpd.GeoDataFrame:
     """Outlines in degrees, moved to the south-east."""
     south = metres / np.sqrt(2) / METRES_PER_DEGREE
     east = south / np.cos(np.radians(outlines.total_bounds[1]))
     return outlines.assign(geometry=outlines.translate(east, -south))
 
 
-def mirrored(outlines: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def mirror_outlines(outlines: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """The same outlines, east and west exchanged."""
     west, _, east, _ = outlines.total_bounds
     return outlines.assign(geometry=shapely.transform(outlines.geometry, lambda xy: [west + east, 0] + xy * [-1, 1]))
 
 
-def brought(outlines: gpd.GeoDataFrame, other: Path) -> gpd.GeoDataFrame:
+def move_to(outlines: gpd.GeoDataFrame, other: Path) -> gpd.GeoDataFrame:
     """Outlines of another file, moved so that their middle is that of the outlines here."""
     foreign = gpd.read_file(other)[["geometry"]].to_crs(outlines.crs)
     here, there = (np.reshape(frame.total_bounds, (2, 2)).mean(axis=0) for frame in (outlines, foreign))

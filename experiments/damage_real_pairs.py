@@ -2,7 +2,7 @@
 
 Usage: python experiments/damage_real_pairs.py --data FOLDER [--out runs/real_pairs] [--only joplin]
 FOLDER holds the sample sets by name (joplin, xbd_post_scenes, bright_la_palma, levir_cd, dsifn_cd, hetero_cd,
-landsat_taizhou); those absent are skipped, and said so. Each pair runs in a process of its own, so that the peak memory
+landsat_taizhou); absent ones are skipped with a message. Each pair runs in a process of its own, so that the peak memory
 is its own. Outlines are the sets' own where they have some, else they are made from the label masks.
 """
 
@@ -27,8 +27,8 @@ from scipy.ndimage import find_objects, label
 from shapely.geometry import shape
 
 from deepnets4eo.damage import assess, register
-from deepnets4eo.damage.decision import GRADES
 from deepnets4eo.damage.skill import compare_with_reference
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_json
 from deepnets4eo.grid import transform_shapes
@@ -110,7 +110,7 @@ def run(pair: Pair, out: Path) -> dict[str, Any]:
     started, used = time.perf_counter(), time.process_time()
     row: dict[str, Any] = {"pair": pair.name}
     try:
-        row |= _registered(pair) if pair.footprints is None and pair.mask is None else _assessed(pair, out)
+        row |= _register_pair(pair) if pair.footprints is None and pair.mask is None else _assess_pair(pair, out)
     except DeepNets4EOError as error:
         row["registration"] = f"refused: {error}"
     row["seconds"], row["cpu_seconds"] = time.perf_counter() - started, time.process_time() - used
@@ -118,65 +118,67 @@ def run(pair: Pair, out: Path) -> dict[str, Any]:
     return row
 
 
-def _registered(pair: Pair) -> dict[str, Any]:
+def _register_pair(pair: Pair) -> dict[str, Any]:
     assert pair.pre is not None
-    found = register(Layer.open(pair.pre), Layer.open(pair.post))
-    return _registration_row(found.to_dict())
+    registration = register(Layer.open(pair.pre), Layer.open(pair.post))
+    return _registration_row(registration.to_dict())
 
 
-def _assessed(pair: Pair, out: Path) -> dict[str, Any]:
+def _assess_pair(pair: Pair, out: Path) -> dict[str, Any]:
     drawn = None if pair.mask is None else regions(pair.mask, pair.grades)
     pre, post = None if pair.pre is None else Layer.open(pair.pre), Layer.open(pair.post)
-    found = assess(pre, post, pair.footprints if drawn is None else _placed(drawn[["id", "geometry"]], post))
-    found.save(out / pair.name, pre=pre, post=post, overwrite=True)
-    counts = found.buildings["status"].value_counts()
-    row = _registration_row(found.registration)
-    row |= {"buildings": len(found.buildings), "assessed": int(counts.get("assessed", 0))}
-    row["post_only"] = int((found.buildings["method"] == "post_only").sum())
-    row["said_major_or_worse"] = int((found.buildings["damage_prob"] >= 0.5).sum())
+    damage_map = assess(
+        pre, post, pair.footprints if drawn is None else _on_image_grid(drawn[["id", "geometry"]], post)
+    )
+    damage_map.save(out / pair.name, pre=pre, post=post, overwrite=True)
+    counts = damage_map.buildings["status"].value_counts()
+    row = _registration_row(damage_map.registration)
+    row |= {"buildings": len(damage_map.buildings), "assessed": int(counts.get("assessed", 0))}
+    row["post_only"] = int((damage_map.buildings["method"] == "post_only").sum())
+    row["said_major_or_worse"] = int((damage_map.buildings["damage_prob"] >= 0.5).sum())
     reference = drawn if drawn is not None and pair.grades else None
     if pair.reference is not None:
         reference = gpd.read_file(pair.reference)
     if reference is not None:
-        found_skill = compare_with_reference(found.buildings, reference)
-        row |= {name: value for name, value in found_skill.to_dict().items() if name != "confusion"}
-        row["scored"] = found.buildings[["id", "damage", "damage_prob", "status"]].merge(
+        accuracy = compare_with_reference(damage_map.buildings, reference)
+        row |= {name: value for name, value in accuracy.to_dict().items() if name != "confusion"}
+        row["scored"] = damage_map.buildings[["id", "damage", "damage_prob", "status"]].merge(
             reference[["id", "damage"]], on="id"
         )
     return row
 
 
-def _placed(outlines: gpd.GeoDataFrame, post: Layer) -> gpd.GeoDataFrame:
-    """Outlines of a mask without CRS lie on the post image pixel by pixel."""
+def _on_image_grid(outlines: gpd.GeoDataFrame, post: Layer) -> gpd.GeoDataFrame:
+    """Outlines of a mask without CRS, with the georeference of the post image."""
     if outlines.crs is not None or post.grid.crs is None:
         return outlines
-    placed = outlines.copy()
-    placed.geometry = transform_shapes(post.grid.affine, outlines.geometry.to_numpy())
-    return placed.set_crs(post.grid.crs.to_wkt())
+    in_pixels = outlines.copy()
+    in_pixels.geometry = transform_shapes(post.grid.affine, outlines.geometry.to_numpy())
+    return in_pixels.set_crs(post.grid.crs.to_wkt())
 
 
-def _registration_row(found: dict[str, Any]) -> dict[str, Any]:
-    if "status" not in found:
+def _registration_row(registration: dict[str, Any]) -> dict[str, Any]:
+    if "status" not in registration:
         return {"registration": "no pre image"}
-    return {"registration": found["status"], "model": found["model"], "shift_m": found["shift_m"],
-            "residual_m": found["residual_m"], "residual_px": found["residual_px"], "reason": found["reason"]}  # fmt: skip
+    return {"registration": registration["status"], "model": registration["model"], "shift_m": registration["shift_m"],
+            "residual_m": registration["residual_m"], "residual_px": registration["residual_px"], "reason": registration["reason"]}  # fmt: skip
 
 
-def isolated(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+def run_in_process(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
     """Run in a fresh process, so that time and peak memory are the job's own."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(work, *arguments).result()
 
 
-def pooled_skill(rows: list[dict[str, Any]], prefix: str) -> str:
+def pool_accuracy(rows: list[dict[str, Any]], prefix: str) -> str:
     """Agreement over several scenes together."""
     tables = [row["scored"].assign(id=row["pair"] + row["scored"]["id"]) for row in rows
               if row["pair"].startswith(prefix) and "scored" in row]  # fmt: skip
     if not tables:
         return f"{prefix}: not there"
     table = pd.concat(tables)
-    found = table.rename(columns={"damage_x": "damage"})[["id", "damage", "damage_prob", "status"]]
-    return f"{prefix}: {compare_with_reference(found, table.rename(columns={'damage_y': 'damage'})[['id', 'damage']])}"
+    graded = table.rename(columns={"damage_x": "damage"})[["id", "damage", "damage_prob", "status"]]
+    return f"{prefix}: {compare_with_reference(graded, table.rename(columns={'damage_y': 'damage'})[['id', 'damage']])}"
 
 
 def main() -> None:
@@ -192,13 +194,13 @@ def main() -> None:
         if not pair.post.exists():
             print(f"skipped {pair.name}: {pair.post} is not there", file=sys.stderr)
             continue
-        rows.append(isolated(run, pair, options.out))
+        rows.append(run_in_process(run, pair, options.out))
     table = pd.DataFrame(
         [{name: value for name, value in row.items() if name not in {"scored", "left_out"}} for row in rows]
     )
     print(table.to_string(index=False, float_format=lambda value: f"{value:.3f}", max_colwidth=60))
-    print(pooled_skill(rows, "joplin"))
-    print(pooled_skill(rows, "xbd_post"))
+    print(pool_accuracy(rows, "joplin"))
+    print(pool_accuracy(rows, "xbd_post"))
     print(write_json(options.out / "table.json", table.to_dict("records")))
 
 

@@ -1,7 +1,7 @@
 """A Siamese grader trained on miniature cities alone, and what it is worth on cities it never saw and on real pairs.
 
 Usage: python experiments/damage_siamese_cities.py --out runs/siamese [--joplin FOLDER] [--encoder resnet18] [--epochs 10]
-Some ten minutes on two cores. Prints, for each place, the weight-free model, the network and both together; the real
+Some ten minutes on two cores. Prints, for each scene, the weight-free model, the network and both together; the real
 pair takes no part in the network's training (the weight-free model as shipped did learn from half of it).
 """
 
@@ -13,8 +13,8 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 
+from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.decision import to_decision_table
-from deepnets4eo.damage.job import Settings, assess
 from deepnets4eo.damage.siamese.evidence import COLUMNS, is_run
 from deepnets4eo.damage.skill import compare_with_reference
 from deepnets4eo.synthetic import City
@@ -31,10 +31,10 @@ SMALL = (
 
 def make_city(folder: Path, seed: int) -> Path:
     """A city's folder, made when it is not there."""
-    place = folder / f"c{seed}"
-    if not (place / "city.json").exists():
-        City(seed, SIZE_PX, GSD_M).write(place)
-    return place
+    city_folder = folder / f"c{seed}"
+    if not (city_folder / "city.json").exists():
+        City(seed, SIZE_PX, GSD_M).write(city_folder)
+    return city_folder
 
 
 def compare(name: str, run: Path, pair: tuple[Path, Path], outlines: gpd.GeoDataFrame, truth: gpd.GeoDataFrame) -> None:
@@ -42,15 +42,15 @@ def compare(name: str, run: Path, pair: tuple[Path, Path], outlines: gpd.GeoData
     alone = assess(*pair, outlines, settings=Settings()).buildings
     both = assess(*pair, outlines, settings=Settings(model=str(run))).buildings
     network = both.assign(**to_table(both))
-    for voice, buildings in {"weight-free": alone, "network": network, "both": both}.items():
-        print(f"{name:>8} {voice:>12}: {compare_with_reference(buildings, truth)}")
+    for method, buildings in {"weight-free": alone, "network": network, "both": both}.items():
+        print(f"{name:>8} {method:>12}: {compare_with_reference(buildings, truth)}")
 
 
 def to_table(buildings: gpd.GeoDataFrame) -> pd.DataFrame:
-    """What the network alone decides of the buildings that both images show; the others keep the job's decision."""
+    """Decision of the network alone for buildings in both images; the others keep the job's decision."""
     decided = to_decision_table(buildings[list(COLUMNS.values())].to_numpy(float), buildings.index)
-    judged = (buildings["status"] == "assessed") & decided["damage"].notna()
-    return decided.where(judged, buildings[decided.columns])
+    decided_by_network = (buildings["status"] == "assessed") & decided["damage"].notna()
+    return decided.where(decided_by_network, buildings[decided.columns])
 
 
 def main() -> None:

@@ -18,11 +18,11 @@ import pandas as pd
 from affine import Affine
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.decision import GRADES
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.fit_model import Graded, fit_model, grade_numbers
 from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.damage.registration import align_footprints, register
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.files import write_yaml
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, Event
@@ -47,7 +47,7 @@ def city_evidence(seed: int) -> pd.DataFrame:
     """Evidence and truth of one city whose resolutions, event, season and sensors come from the seed."""
     rng = np.random.default_rng([seed, 2011])
     before_m, after_m = rng.uniform(*GSD_M, 2)
-    city = City(seed, round(CITY_M / before_m), before_m, event=replace(Event.drawn(seed), gsd_m=float(after_m)))
+    city = City(seed, round(CITY_M / before_m), before_m, event=replace(Event.draw(seed), gsd_m=float(after_m)))
     buildings = city.buildings
     outlines = buildings[["id", "geometry"]].astype({"id": str})
     outlines.geometry = outlines.geometry.translate(*rng.normal(0, FOOTPRINT_ERROR_M, 2))
@@ -81,12 +81,12 @@ def joplin_evidence(folder: Path) -> pd.DataFrame:
 
 
 def blocks_of(frame: pd.DataFrame, side_m: float, offset_m: tuple[float, float] = (0.0, 0.0)) -> NDArray[np.object_]:
-    """Names of the square blocks that buildings lie in."""
+    """Names of the square blocks of the buildings."""
     row, col = np.floor((frame["north_m"] - offset_m[0]) / side_m), np.floor((frame["east_m"] - offset_m[1]) / side_m)
     return np.array([f"joplin-{r:.0f}-{c:.0f}" for r, c in zip(row, col, strict=True)], dtype=object)
 
 
-def graded(frame: pd.DataFrame) -> Graded:
+def keep_graded(frame: pd.DataFrame) -> Graded:
     """A table of evidence with `damage`, `domain` and `group` in the form the fit takes."""
     frame = frame[frame["damage"].isin(GRADES)].reset_index(drop=True)
     evidence = frame[[name for name in frame.columns if name.startswith("ev_")]]
@@ -95,8 +95,8 @@ def graded(frame: pd.DataFrame) -> Graded:
     )
 
 
-def gathered(cities: int, joplin: Path | None, cache: Path) -> pd.DataFrame:
-    """Evidence of all places, from the cache where it is there."""
+def gather_tables(cities: int, joplin: Path | None, cache: Path) -> pd.DataFrame:
+    """Evidence of all scenes, read from the cache where it exists."""
     cache.mkdir(parents=True, exist_ok=True)
     frames = []
     for seed in range(1, cities + 1):
@@ -121,13 +121,13 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path("runs/damage-evidence"))
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    frame = gathered(options.cities, options.joplin, options.cache)
+    frame = gather_tables(options.cities, options.joplin, options.cache)
     content = {
         "name": "damage-evidence",
         "grades": ["no-damage", "minor-damage", "major-damage", "destroyed"],
-        "prior": "each border's two sides count the same: probabilities are those of a place where half lies beyond it",
+        "prior": "each border's two sides count the same: probabilities are those of a scene where half is beyond it",
         "trained_on": {domain: int(count) for domain, count in frame["domain"].value_counts().items()},
-        "variants": fit_model(graded(frame)),
+        "variants": fit_model(keep_graded(frame)),
     }
     print(write_yaml(options.out / "coefficients.yaml", content))
 

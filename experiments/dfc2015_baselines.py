@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from real_tiles import places as real_places
+from real_tiles import tile_folds as real_places
 from tile_rows import TableOf, tile_rows, tile_table
 
 from deepnets4eo.baselines import ExpertRules
@@ -33,7 +33,7 @@ from deepnets4eo.rasters.prefetch import cores
 from deepnets4eo.rasters.scene import LABELS, Layer, Scene
 from deepnets4eo.segmenters.run import load_run
 from deepnets4eo.synthetic import City
-from deepnets4eo.synthetic.write import synthetic_tag, write_raster
+from deepnets4eo.synthetic.write import write_raster
 from deepnets4eo.terrain import ndsm_raster
 from deepnets4eo.training import load_recipe
 
@@ -91,7 +91,7 @@ def miniature_tiles(out: Path) -> BenchmarkScenes:
 
 def write_tile(city: City, folder: Path) -> None:
     """The layers that the benchmark knows, of one made-up place."""
-    legend, tags, image = Legend.load("dfc2015"), synthetic_tag(city), city.image
+    legend, tags, image = Legend.load("dfc2015"), city.tags, city.image
     write_raster(folder / "image.tif", city.grid, image[:3], tags)
     write_raster(folder / "intensity.tif", city.grid, image[3], tags)
     level = np.percentile(city.dtm, 1)  # made-up places lie at any height; the contest's tiles share the sea's

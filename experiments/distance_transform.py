@@ -22,10 +22,10 @@ from typing import Any
 
 import numpy as np
 from isprs_baselines import BANDS, MAIN, contest
-from lidar_rasters import classes_filled
+from lidar_rasters import fill_classes
 from real_tiles import ABOUT, READERS, Folds
-from real_tiles import places as real_places
-from seeds import city_places, spread
+from real_tiles import tile_folds as real_places
+from seeds import city_scenes, spread
 
 from deepnets4eo.benchmark import BenchmarkScenes, Row, run_rows
 from deepnets4eo.cards.dataset_card import DatasetCard
@@ -64,26 +64,26 @@ def rows(trial: Trial, *, small: bool = True) -> dict[str, list[Row]]:
     """Head → a row a seed. small : a shallow U-Net at 128 px, a minute or two on one core; else the recipe's own."""
     head = {"head": "distance", "head_options": {"clip_px": trial.clip_px, "weight": trial.weight}}
     network, common = (SMALL_NETWORK, (*SMALL, f"data.windows_per_epoch={trial.windows}")) if small else ({}, ())
-    shown = f", {trial.clip_px} px, weight {trial.weight:g}"
-    found: dict[str, list[Row]] = {}
-    for name, more, options in ((PLAIN, "", network), (DISTANCE, shown, network | head)):
+    settings = f", {trial.clip_px} px, weight {trial.weight:g}"
+    of_head: dict[str, list[Row]] = {}
+    for name, more, options in ((PLAIN, "", network), (DISTANCE, settings, network | head)):
         for seed in trial.seeds:
             overrides = (f"model.options={json.dumps(options)}", f"train.seed={seed}", *common)
             title = f"{name}{more}, {trial.windows} windows, seed {seed}"
-            found.setdefault(name, []).append(Row(title, RECIPE, overrides))
-    return found
+            of_head.setdefault(name, []).append(Row(title, RECIPE, overrides))
+    return of_head
 
 
-def measured(
+def measure_rows(
     table: Mapping[str, Sequence[Row]], folds: Sequence[BenchmarkScenes], legend: Legend, out: Path, workers: int
 ) -> dict[str, list[Scores]]:
     """Head → scores a seed, the maps of all folds scored as one; classes that the references lack count nowhere."""
     every = [row for of_seed in zip(*table.values(), strict=True) for row in of_seed]
     pairs: dict[str, list[tuple[Path, str]]] = {row.name: [] for row in every}
     seconds = dict.fromkeys(pairs, 0.0)
-    for number, places in enumerate(folds, start=1):
-        for outcome in run_rows(every, places, legend, out / f"fold-{number}", workers=workers):
-            pairs[outcome.name] += [(outcome.maps[name], one[LABELS]) for name, one in places.test.items()]
+    for number, scenes in enumerate(folds, start=1):
+        for outcome in run_rows(every, scenes, legend, out / f"fold-{number}", workers=workers):
+            pairs[outcome.name] += [(outcome.maps[name], one[LABELS]) for name, one in scenes.test.items()]
             seconds[outcome.name] += outcome.train_seconds
     return {
         name: [{**scores_of(pairs[row.name], legend), "train seconds": seconds[row.name]} for row in of_head]
@@ -95,12 +95,12 @@ def scores_of(pairs: Sequence[tuple[Path, str]], legend: Legend) -> Scores:
     """Percent: boundary F1 at each radius, mean F1, overall accuracy, and boundary F1 by class at the widest."""
     scores: Scores = {}
     for radius_px in RADII_PX:
-        found = evaluate_pairs(list(pairs), legend, Protocol(boundary_px=radius_px)).to_dict()
-        scores[f"boundary F1, {radius_px} px"] = 100 * found["boundaries"]["mean_f1"]
-    f1 = {name: value for name, value in found["f1"].items() if name in MAIN or MAIN[0] not in legend.names}
+        evaluation = evaluate_pairs(list(pairs), legend, Protocol(boundary_px=radius_px)).to_dict()
+        scores[f"boundary F1, {radius_px} px"] = 100 * evaluation["boundaries"]["mean_f1"]
+    f1 = {name: value for name, value in evaluation["f1"].items() if name in MAIN or MAIN[0] not in legend.names}
     scores["mean F1"] = 100 * float(np.nanmean([np.nan if one is None else one for one in f1.values()]))
-    scores["OA"] = 100 * found["overall_accuracy"]
-    borders = found["boundaries"]["f1"]
+    scores["OA"] = 100 * evaluation["overall_accuracy"]
+    borders = evaluation["boundaries"]["f1"]
     return scores | {f"border of {name}": 100 * value for name, value in borders.items() if value is not None}
 
 
@@ -110,11 +110,11 @@ def report(scores: Mapping[str, Sequence[Scores]], title: str, out: Path, notes:
     pairs = zip(scores[PLAIN], scores[DISTANCE], strict=True)
     differences = [{column: float(b[column] - a[column]) for column in columns} for a, b in pairs]
     lines = [["head", *columns], ["---", *["---:"] * len(columns)]]
-    for name, found in (*scores.items(), ("difference", differences)):
-        lines.append([name, *(spread([one[column] for one in found], 2) for column in columns)])
+    for name, values in (*scores.items(), ("difference", differences)):
+        lines.append([name, *(spread([one[column] for one in values], 2) for column in columns)])
     verdict = ordering([one[f"boundary F1, {RADII_PX[-1]} px"] for one in differences])
-    told = [f"- {verdict}", *(f"- {key}: {value}" for key, value in notes.items()), ""]
-    text = "\n".join([f"## {title}", "", *(f"| {' | '.join(line)} |" for line in lines), "", *told])
+    remarks = [f"- {verdict}", *(f"- {key}: {value}" for key, value in notes.items()), ""]
+    text = "\n".join([f"## {title}", "", *(f"| {' | '.join(line)} |" for line in lines), "", *remarks])
     write_text(out / "table.md", text)
     write_json(out / "table.json", {"title": title, "notes": dict(notes), "verdict": verdict, "scores": dict(scores)})
     return text
@@ -122,25 +122,23 @@ def report(scores: Mapping[str, Sequence[Scores]], title: str, out: Path, notes:
 
 def ordering(differences: Sequence[float]) -> str:
     """Whether the distance head was at least as good in boundary F1, and how surely."""
-    held = "held" if statistics.fmean(differences) >= 0 else "did not hold"
+    verdict = "held" if statistics.fmean(differences) >= 0 else "did not hold"
     seeds = f"{len(differences)} seeds, ahead in {sum(one >= 0 for one in differences)} of them"
-    return (
-        f"distance ≥ plain in boundary F1 within {RADII_PX[-1]} px {held}: {spread(differences, 2)} points over {seeds}"
-    )
+    return f"distance ≥ plain in boundary F1 within {RADII_PX[-1]} px {verdict}: {spread(differences, 2)} points over {seeds}"
 
 
 def with_borders(folds: Folds, legend: Legend) -> Folds:
-    """The same places with their references' borders put back: void takes the class of the nearest pixel."""
+    """The same scenes with their references' borders put back: void takes the class of the nearest pixel."""
     restored = {}
     for name, sources in {**folds[0].train, **folds[0].test}.items():
         path = Path(sources[LABELS]).with_name("labels_restored.tif")
         layer = Layer.open(sources[LABELS])
         data, valid = layer.read()
         stored = np.where(valid, data[0], VOID).astype(np.uint8)
-        filled = classes_filled(stored + np.uint8(1), REACH_PX) - np.uint8(1)  # void 255 becomes its 0, and back
+        filled = fill_classes(stored + np.uint8(1), REACH_PX) - np.uint8(1)  # void 255 becomes its 0, and back
         write_raster(path, layer.grid, filled, {}, legend)
         restored[name] = {**sources, LABELS: str(path)}
-    first, second = ({name: restored[name] for name in part} for part in (folds[0].train, folds[0].test))
+    first, second = ({name: restored[name] for name in of_split} for of_split in (folds[0].train, folds[0].test))
     return BenchmarkScenes(first, second), BenchmarkScenes(second, first)
 
 
@@ -163,20 +161,22 @@ def main() -> None:
     notes = {"seeds": trial.seeds, "distance head": f"clip_px {trial.clip_px}, weight {trial.weight:g}"}
     cases: dict[str, tuple[Legend, Sequence[BenchmarkScenes], dict[str, Any]]] = {}
     if arguments.samples:
-        for tile, (own, folds) in real_places(arguments.samples, arguments.out / "tiles", arguments.tiles).items():
+        for tile, (legend_of_tile, folds) in real_places(
+            arguments.samples, arguments.out / "tiles", arguments.tiles
+        ).items():
             about = {"labels": ABOUT[tile], "folds": "two halves, each trained and tested on, 32 px between"}
             if tile in BORDERLESS:
-                folds = with_borders(folds, own)
+                folds = with_borders(folds, legend_of_tile)
                 about["borders"] = f"put back: void within {REACH_PX} px has the nearest class, to train and to score"
-            cases[tile] = own, folds, about
+            cases[tile] = legend_of_tile, folds, about
     elif arguments.data:
         tiles = contest(DatasetCard.load(arguments.dataset), arguments.data, None)
         cases[arguments.dataset] = legend, [tiles], {"reference": "full"}
     else:
-        cases["miniature city (SYNTHETIC)"] = legend, [city_places(arguments.out / "cities", RGB_BANDS)], {}
-    for name, (own, parts, about) in cases.items():
+        cases["miniature city (SYNTHETIC)"] = legend, [city_scenes(arguments.out / "cities", RGB_BANDS)], {}
+    for name, (case_legend, case_folds, about) in cases.items():
         out = arguments.out / name.partition(" ")[0]
-        scores = measured(table, parts, own, out, arguments.workers)
+        scores = measure_rows(table, case_folds, case_legend, out, arguments.workers)
         print(report(scores, f"Plain and distance head: {name}", out, notes | about))
 
 

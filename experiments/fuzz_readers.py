@@ -25,9 +25,9 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from fuzzing.harness import ACCEPTED, HANG, LIMIT_S, REFUSED, TRACEBACK, Outcome, broken, run_case
+from fuzzing.harness import ACCEPTED, HANG, LIMIT_S, REFUSED, TRACEBACK, Outcome, broken_cases, run_case
+from fuzzing.make_seeds import make_seeds
 from fuzzing.readers import READERS
-from fuzzing.seed_files import make_seeds
 
 CRASH = "crash"
 MEMORY_BYTES = 4 * 2**30  # beyond what a worker has when it begins
@@ -40,14 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     with tempfile.TemporaryDirectory() as folder:
         outcomes, peaks = run_cases(options.seed, _numbers(options), options.jobs, Path(folder), options.limit)
-    for one in broken(outcomes):
+    for one in broken_cases(outcomes):
         print(_line(one))
         if options.only is not None:
             print(one.detail)
     print(table(outcomes, peaks))
     if options.json:
         options.json.write_text(json.dumps([asdict(one) for one in outcomes]), encoding="utf-8")
-    return 1 if broken(outcomes) else 0
+    return 1 if broken_cases(outcomes) else 0
 
 
 def run_cases(
@@ -116,7 +116,7 @@ def _serve(
                 number = waiting.pop()
                 ours.send(number)
                 if not ours.poll(limit_s + GRACE_S):
-                    outcomes.append(_lost(number, HANG))
+                    outcomes.append(_missing_outcome(number, HANG))
                     break
                 outcome, peak = ours.recv()
                 outcomes.append(outcome)
@@ -126,7 +126,7 @@ def _serve(
                 ours.send(None)
         except (EOFError, ConnectionError):
             worker.join()
-            outcomes.append(_lost(number, CRASH, f"exit code {worker.exitcode}"))
+            outcomes.append(_missing_outcome(number, CRASH, f"exit code {worker.exitcode}"))
         if worker.is_alive():
             worker.join(GRACE_S) if not waiting else worker.kill()
         worker.join()
@@ -137,17 +137,17 @@ def _line(one: Outcome) -> str:
     return f"case {one.number}: {one.reader}: {one.ending}: {last[0][:300]}"
 
 
-def _lost(number: int, ending: str, detail: str = "") -> Outcome:
+def _missing_outcome(number: int, ending: str, detail: str = "") -> Outcome:
     return Outcome(number, READERS[number % len(READERS)].name, ending, 0.0, detail)
 
 
 def _say(outcomes: Sequence[Outcome], waiting: Sequence[int]) -> None:
     """Broken cases as they come, and every 500 cases how far it is."""
-    for one in broken(outcomes[-1:]):
+    for one in broken_cases(outcomes[-1:]):
         print(_line(one), file=sys.stderr, flush=True)
     if len(outcomes) % 500 == 0:
         print(
-            f"{len(outcomes)} cases done, {len(broken(outcomes))} broken, {len(waiting)} left",
+            f"{len(outcomes)} cases done, {len(broken_cases(outcomes))} broken, {len(waiting)} left",
             file=sys.stderr,
             flush=True,
         )
@@ -184,7 +184,7 @@ def _clear_peak() -> None:
 
 
 def _peak_mb() -> float:
-    """Peak memory (resident) of this process since `_clear_peak`, MB; 0 where the system does not say."""
+    """Peak memory (resident) of this process since `_clear_peak`, MB; 0 where the system does not report it."""
     try:
         lines = Path("/proc/self/status").read_text().splitlines()
     except OSError:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from real_tiles import IRRG, places
+from real_tiles import IRRG, tile_folds
 from tile_rows import SPLIT, TableOf, tile_table
 
 from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row, contact_sheet, run_possible, write_table
@@ -28,7 +28,7 @@ from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.grid import whole
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.synthetic import City
-from deepnets4eo.synthetic.write import synthetic_tag, write_raster
+from deepnets4eo.synthetic.write import write_raster
 
 MAIN = ("impervious", "building", "low_vegetation", "tree", "car")
 ERODED, ERODE_PX = "labels_eroded", 3
@@ -125,7 +125,7 @@ def miniature(out: Path) -> BenchmarkScenes:
             part[f"city-{seed}"] = {name: str(folder / f"{name}.tif") for name in ("image", "dsm", "labels")}
             if not (folder / "labels.tif").exists():
                 city = City(seed, SIZE_PX, GSD_M)
-                tags, irrg = synthetic_tag(city), np.ascontiguousarray(city.image[[3, 0, 1]])
+                tags, irrg = city.tags, np.ascontiguousarray(city.image[[3, 0, 1]])
                 with CogWriter(folder / "image.tif", city.grid, count=3, band_names=IRRG, tags=tags) as cog:
                     cog.write(whole(city.grid), irrg)
                 write_raster(folder / "dsm.tif", city.grid, city.dsm, tags)
@@ -177,7 +177,7 @@ def whole_table(table: Sequence[Row], found: BenchmarkScenes, out: Path, card: D
 def crops(table: Sequence[Row], root: Path, out: Path) -> str:
     """The rows on a real crop of each dataset; their reference has no borders as it comes, so there is one table each."""
     texts = []
-    for tile, (legend, folds) in places(root, out / "tiles", ["vaihingen", "potsdam"]).items():
+    for tile, (legend, folds) in tile_folds(root, out / "tiles", ["vaihingen", "potsdam"]).items():
         published = DatasetCard.load(f"isprs_{tile}").published
         notes = {"published": "on the whole dataset, not comparable", "network features": FEATURE_NOTE}
         text = TableOf(f"ISPRS rows on a real crop of {tile.capitalize()}", published, notes, MAIN)

@@ -6,10 +6,10 @@ Usage: python experiments/isprs_segnet.py --out FOLDER [--seeds 0 1 2]          
 
 Prints F1 by class and OA as mean ± sd over the seeds, on full and on eroded labels, and which orderings held; writes
 them to seeds.md and seeds.json. Finished rows are not run again. Networks have random first weights. The auxiliary
-stream is (DSM, nDSM, NDVI) as published, on made-up and small places the height above ground alone, which no colour
+stream is (DSM, nDSM, NDVI) as published, on synthetic and small scenes the height above ground alone, which no colour
 helps; both are found from the DSM as it is. Averaging and residual correction start from the two SegNets above them, as
 published: averaging is not trained and leaves them to the last bit, the correction alone learns. But for --data
-networks are small (width 16), take few steps, and see rare classes as often as others: figures of those say nothing of
+networks are small (width 16), take few steps, and see rare classes as often as others: these figures cannot be compared with
 the published ones.
 """
 
@@ -21,20 +21,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from isprs_baselines import MAIN, contest, contest_options, without_borders
-from real_tiles import ABOUT, places
+from real_tiles import ABOUT, tile_folds
 from seeds import (
     SMALL,
-    Found,
     NetworkRow,
     Ordering,
+    OutcomesByRow,
     accuracy,
-    chosen,
-    city_places,
-    eroded,
+    choose_rows,
+    city_scenes,
     f1_of,
     mean_f1,
     mean_table,
     run_seeds,
+    to_eroded_scores,
     with_heights,
     write_tables,
 )
@@ -52,7 +52,7 @@ NDSM, COMPOSITE = "ndsm", "composite"
 IRRG_BANDS = (3, 0, 1)
 THREE_BANDS: dict[str, dict[str, str]] = {"isprs_vaihingen": {}, "isprs_potsdam": {"image": "image_irrg"}}
 WIDTH, CORRECTION_WIDTH = 16, 16
-EPOCHS = 16  # of the small networks, 48 steps each; after 300 steps SegNet still tells little but vegetation
+EPOCHS = 16  # of the small networks, 48 steps each; after 300 steps SegNet separates little but vegetation
 ORDERINGS = (
     *(Ordering(name, IMAGE, "F1 of buildings", f1_of("building")) for name in (AVERAGE, CORRECTION, FUSE, VIRTUAL)),
     *(Ordering(name, AVERAGE, what, score, strictly=False) for name in (CORRECTION, AT_RANDOM) for what, score in
@@ -93,32 +93,37 @@ def rows(small: bool, epochs: int | None = None) -> list[NetworkRow]:
 
 
 def both_tables(
-    title: str, full: Found, borderless: Found, classes: Sequence[str], card: DatasetCard | None, notes: list[str]
+    title: str,
+    full: OutcomesByRow,
+    borderless: OutcomesByRow,
+    classes: Sequence[str],
+    card: DatasetCard | None,
+    notes: list[str],
 ) -> str:
-    """Scores on full and on eroded labels, and what became of the orderings on the full ones."""
+    """Scores on full and on eroded labels, and which orderings held on the full ones."""
     published = {} if card is None else {name: one for name, one in card.published.items() if "SegNet" in name}
-    told = [ordering.told(full) for ordering in ORDERINGS]
+    orderings = [ordering.describe(full) for ordering in ORDERINGS]
     return "\n".join(
-        mean_table(f"{title}: {kind}", found, classes, published, lines)
-        for kind, found, lines in (
-            ("full labels", full, ["Orderings, on full labels:", *told, "", *notes]),
+        mean_table(f"{title}: {kind}", outcomes, classes, published, lines)
+        for kind, outcomes, lines in (
+            ("full labels", full, ["Orderings, on full labels:", *orderings, "", *notes]),
             ("eroded labels", borderless, []),
         )
     )
 
 
-def on_places(
-    table: Sequence[NetworkRow], found: BenchmarkScenes, out: Path, seeds: Sequence[int], card: DatasetCard, title: str
+def on_scenes(
+    table: Sequence[NetworkRow], scenes: BenchmarkScenes, out: Path, seeds: Sequence[int], card: DatasetCard, title: str
 ) -> str:
     """All rows on the contest's tiles or the miniature city."""
     legend = Legend.load("isprs")
-    full, left_out = run_seeds(table, [found], legend, out, seeds)
-    borderless = {name: without_borders(outcomes, found, legend) for name, outcomes in full.items()}
+    full, left_out = run_seeds(table, [scenes], legend, out, seeds)
+    borderless = {name: without_borders(outcomes, scenes, legend) for name, outcomes in full.items()}
     notes = [
         "- residual correction learns for longer than the average it corrects: where the streams have not converged, its "
         "gain is that of more training, too",
-        f"- trained on {', '.join(found.train)}, tested on {', '.join(found.test)}; published rows are comparable "
-        "under the same protocol alone, and never with made-up places",
+        f"- trained on {', '.join(scenes.train)}, tested on {', '.join(scenes.test)}; published rows are comparable "
+        "under the same protocol alone, and never with synthetic scenes",
         *(f"- {name} is left out: {reason}" for name, reason in left_out.items()),
     ]
     return write_tables(out, both_tables(title, full, borderless, MAIN, card, notes), full)
@@ -132,11 +137,11 @@ def on_tiles(table: Sequence[NetworkRow], root: Path, out: Path, seeds: Sequence
                                                      "data.tile_px=96")))
         for one in table
     ]  # fmt: skip
-    for tile, (legend, folds) in places(root, out / "tiles", ["ign", "vaihingen"]).items():
+    for tile, (legend, folds) in tile_folds(root, out / "tiles", ["ign", "vaihingen"]).items():
         full, left_out = run_seeds(fitted, folds, legend, out / tile, seeds)
         notes = [f"- {ABOUT[tile]}", *(f"- {name} is left out: {reason}" for name, reason in left_out.items())]
         card = DatasetCard.load("isprs_vaihingen") if tile == "vaihingen" else None
-        borderless = {name: eroded(outcomes) for name, outcomes in full.items()}
+        borderless = {name: to_eroded_scores(outcomes) for name, outcomes in full.items()}
         classes = MAIN if tile == "vaihingen" else legend.names
         text = both_tables(f"The real tile {tile}, two halves", full, borderless, classes, card, notes)
         texts.append(write_tables(out / tile, text, full))
@@ -150,18 +155,18 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     logging.getLogger("seeds").setLevel(logging.INFO)
-    table = chosen(rows(arguments.data is None, arguments.epochs), arguments.rows)
+    table = choose_rows(rows(arguments.data is None, arguments.epochs), arguments.rows)
     if arguments.samples:
         print(on_tiles(table, arguments.samples, arguments.out, arguments.seeds))
         return
     card = DatasetCard.load(arguments.dataset)
     if arguments.data:
-        found, title = contest(card, arguments.data, arguments.split, THREE_BANDS[card.name]), card.title
-        shown = with_heights(found, arguments.out, COMPOSITE, PUBLISHED, ("nir", "red", "green"))
+        scenes, title = contest(card, arguments.data, arguments.split, THREE_BANDS[card.name]), card.title
+        with_ndsm = with_heights(scenes, arguments.out, COMPOSITE, PUBLISHED, ("nir", "red", "green"))
     else:
-        shown = with_heights(city_places(arguments.out, IRRG_BANDS), arguments.out)
+        with_ndsm = with_heights(city_scenes(arguments.out, IRRG_BANDS), arguments.out)
         title = "The miniature city (SYNTHETIC)"
-    print(on_places(table, shown, arguments.out, arguments.seeds, card, title))
+    print(on_scenes(table, with_ndsm, arguments.out, arguments.seeds, card, title))
 
 
 if __name__ == "__main__":

@@ -32,14 +32,14 @@ class PointRasters:
     highest_class: NDArray[np.uint8]
 
 
-def gridded(paths: Sequence[Path], grid: Grid) -> PointRasters:
+def grid_points(paths: Sequence[Path], grid: Grid) -> PointRasters:
     """The points of all files on the pixels of a grid. Memory: 40 bytes a point. Errors: InputError."""
     x, y, z, intensity, kind = _points(paths)
     cols, rows = apply_affine(~grid.affine, np.column_stack([x, y])).T
     inside = (rows >= 0) & (rows < grid.shape[0]) & (cols >= 0) & (cols < grid.shape[1])
     if not inside.any():
         raise InputError(
-            f"no point of {', '.join(path.name for path in paths)} lies on the grid {grid.extent.boundingbox}. "
+            f"no point of {', '.join(path.name for path in paths)} is on the grid {grid.extent.boundingbox}. "
             "Check the files and their CRS."
         )
     pixels = (rows[inside].astype(np.int64) * grid.shape[1]) + cols[inside].astype(np.int64)
@@ -57,7 +57,7 @@ def gridded(paths: Sequence[Path], grid: Grid) -> PointRasters:
     return PointRasters(height.reshape(grid.shape), mean.reshape(grid.shape), classes.reshape(grid.shape))
 
 
-def nearest_filled(values: NDArray[np.float32]) -> NDArray[np.float32]:
+def fill_nearest(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """The same raster (H, W) with the value of the nearest known pixel where it was NaN."""
     from scipy.ndimage import distance_transform_edt
 
@@ -68,7 +68,7 @@ def nearest_filled(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(values[rows, cols], np.float32)
 
 
-def classes_filled(classes: NDArray[np.uint8], reach_px: float) -> NDArray[np.uint8]:
+def fill_classes(classes: NDArray[np.uint8], reach_px: float) -> NDArray[np.uint8]:
     """The same classes (H, W) with that of the nearest known pixel, at most `reach_px` away, where it was 0."""
     from scipy.ndimage import distance_transform_edt
 
@@ -80,8 +80,8 @@ def _points(paths: Sequence[Path]) -> tuple[NDArray[Any], ...]:
     """x, y, z, intensity and class of all points of all files."""
     import laspy
 
-    parts = []
+    columns = []
     for path in paths:
         cloud = laspy.read(path)
-        parts.append([np.asarray(cloud[name]) for name in ("x", "y", "z", "intensity", "classification")])
-    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+        columns.append([np.asarray(cloud[name]) for name in ("x", "y", "z", "intensity", "classification")])
+    return tuple(np.concatenate(column) for column in zip(*columns, strict=True))

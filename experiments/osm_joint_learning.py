@@ -4,7 +4,7 @@ Usage: python experiments/osm_joint_learning.py --out FOLDER [--seeds 0 1 2]    
        python experiments/osm_joint_learning.py --out FOLDER --data ROOT --osm FILE     (Potsdam, and an extract there)
 
 Prints F1 by class and OA as mean ± sd over the seeds on full and on eroded labels, OA on the validation part by epoch,
-and which orderings held. On the city then OA of the trained networks where the test places' map is shifted and
+and which orderings held. On the city then OA of the trained networks where the test scenes' map is shifted and
 incomplete more and more; the networks learned from maps shifted by 2 m (r.m.s., a layer each) with a quarter missing.
 Residual correction starts from the SegNet and the OSMNet, which stay as they are. No real sample has image, labels and
 a map of its own, so there is no --samples. Small networks (width 16) and few steps but for --data.
@@ -25,12 +25,12 @@ from seeds import (
     SMALL,
     TEST_CITIES,
     TRAIN_CITIES,
-    Found,
     NetworkRow,
     Ordering,
+    OutcomesByRow,
     accuracy,
-    chosen,
-    city_places,
+    choose_rows,
+    city_scenes,
     curve,
     f1_of,
     mean_table,
@@ -55,7 +55,7 @@ CORRECTION, FUSE = "Residual correction RGB + OSM (binary)", "FuseNet RGB + OSM 
 LAYERS = "model.layers=[image, osm]"
 RGB_BANDS = (0, 1, 2)
 WIDTH, CORRECTION_WIDTH = 16, 16
-EPOCHS = 16  # of the small networks, 48 steps each; after 300 steps SegNet still tells little but vegetation
+EPOCHS = 16  # of the small networks, 48 steps each; after 300 steps SegNet separates little but vegetation
 OFFSET_M, MISSING = 2.0, 0.25
 SWEEP = ((0.0, 0.0), (2.0, 0.25), (4.0, 0.25), (8.0, 0.25), (2.0, 0.5), (2.0, 0.75), (8.0, 0.75), (2.0, 1.0))
 SCORE = "overall_accuracy"
@@ -86,7 +86,7 @@ def rows(small: bool, epochs: int | None = None) -> list[NetworkRow]:
 
 
 def city_map(seed: int, image: str, out: Path, offset_m: float, missing_share: float) -> str:
-    """The map of a made-up place on its image's grid, as volunteers drew it; written once."""
+    """The map of a synthetic city on the grid of its image, shifted and incomplete; written once."""
     path = out / f"osm-{seed}-{offset_m:g}-{missing_share:g}.tif"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,21 +99,21 @@ def city_map(seed: int, image: str, out: Path, offset_m: float, missing_share: f
 
 
 def city(out: Path) -> BenchmarkScenes:
-    """Made-up places with their image and their map."""
-    found = city_places(out, RGB_BANDS)
-    parts = [
+    """Synthetic cities with their image and their map."""
+    scenes = city_scenes(out, RGB_BANDS)
+    splits = [
         {
             name: {**sources, "osm": city_map(seed, sources["image"], out / "osm", OFFSET_M, MISSING)}
-            for seed, (name, sources) in zip(seeds, part.items(), strict=True)
+            for seed, (name, sources) in zip(seeds, of_split.items(), strict=True)
         }
-        for seeds, part in ((TRAIN_CITIES, found.train), (TEST_CITIES, found.test))
+        for seeds, of_split in ((TRAIN_CITIES, scenes.train), (TEST_CITIES, scenes.test))
     ]
-    return BenchmarkScenes(*parts)
+    return BenchmarkScenes(*splits)
 
 
 def contest_with_map(card: DatasetCard, root: Path, osm: Path, out: Path) -> BenchmarkScenes:
-    """The contest's tiles in red, green and blue, each with the part of an extract that lies there."""
-    found = contest(card, root, None, {})  # by its card in red, green and blue
+    """The contest's tiles in red, green and blue, each with its part of an OpenStreetMap extract."""
+    scenes = contest(card, root, None, {})  # by its card in red, green and blue
 
     def one(name: str, sources: Mapping[str, str]) -> dict[str, str]:
         path = out / "osm" / f"{name}.tif"
@@ -123,17 +123,17 @@ def contest_with_map(card: DatasetCard, root: Path, osm: Path, out: Path) -> Ben
         return {**sources, "osm": str(path)}
 
     return BenchmarkScenes(
-        *({name: one(name, sources) for name, sources in part.items()} for part in (found.train, found.test))
+        *({name: one(name, sources) for name, sources in of_split.items()} for of_split in (scenes.train, scenes.test))
     )
 
 
-def curves(found: Found) -> list[str]:
+def curves(outcomes: OutcomesByRow) -> list[str]:
     """OA on the validation part by epoch, in percent, mean over the seeds; and when a row first has half its rise."""
     lines = ["", "OA on the validation part by epoch (%), mean over the seeds:"]
     by_row = {
-        name: np.array([curve(run_folder(one), SCORE) for one in found[name]])
+        name: np.array([curve(run_folder(one), SCORE) for one in outcomes[name]])
         for name in (IMAGE, FUSE)
-        if name in found
+        if name in outcomes
     }
     for name, values in by_row.items():
         lines.append(f"- {name}: {' '.join(f'{100 * value:.1f}' for value in values.mean(axis=0))}")
@@ -154,13 +154,13 @@ def curves(found: Found) -> list[str]:
     return lines
 
 
-def sweep(found: Found, places: BenchmarkScenes, legend: Legend, out: Path) -> list[str]:
-    """OA on the test places under worse and worse maps, mean ± sd over the seeds; nothing is trained anew."""
-    names = [name for name in (IMAGE, MAP, CORRECTION, FUSE) if name in found]
+def sweep(outcomes: OutcomesByRow, scenes: BenchmarkScenes, legend: Legend, out: Path) -> list[str]:
+    """OA on the test scenes under worse and worse maps, mean ± sd over the seeds; nothing is trained anew."""
+    names = [name for name in (IMAGE, MAP, CORRECTION, FUSE) if name in outcomes]
     head = ["offset m", "missing", *names]
     lines = [
         "",
-        "OA (%) under other maps of the test places:",
+        "OA (%) under other maps of the test scenes:",
         "",
         f"| {' | '.join(head)} |",
         "| ---: " * len(head) + "|",
@@ -169,20 +169,20 @@ def sweep(found: Found, places: BenchmarkScenes, legend: Legend, out: Path) -> l
         cells = [f"{offset_m:g}", f"{100 * missing:.0f} %"]
         for name in names:
             scores = [
-                100 * _with_map(run_folder(one), places, legend, out / "sweep" / f"seed-{number}", (offset_m, missing))
+                100 * _with_map(run_folder(one), scenes, legend, out / "sweep" / f"seed-{number}", (offset_m, missing))
                 if name != IMAGE
                 else 100 * accuracy(one)
-                for number, one in enumerate(found[name])
+                for number, one in enumerate(outcomes[name])
             ]
             cells.append(spread(scores))
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
 
-def _with_map(run: Path, places: BenchmarkScenes, legend: Legend, out: Path, worse: tuple[float, float]) -> float:
-    """OA of a run where the test places have another map; NaN where nothing is left of it."""
+def _with_map(run: Path, scenes: BenchmarkScenes, legend: Legend, out: Path, worse: tuple[float, float]) -> float:
+    """OA of a run where the test scenes have another map; NaN where that map is empty."""
     loaded, pairs = load_run(run), []
-    for seed, (name, sources) in zip(TEST_CITIES, places.test.items(), strict=True):
+    for seed, (name, sources) in zip(TEST_CITIES, scenes.test.items(), strict=True):
         osm = city_map(seed, sources["image"], out.parent.parent / "osm", *worse)
         if not osm:
             return float("nan")
@@ -210,17 +210,17 @@ def main() -> None:
     logging.getLogger("seeds").setLevel(logging.INFO)
     small, out = arguments.data is None, arguments.out
     card, legend = DatasetCard.load("isprs_potsdam"), Legend.load("isprs")
-    places = city(out) if small else contest_with_map(card, arguments.data, arguments.osm, out)
+    scenes = city(out) if small else contest_with_map(card, arguments.data, arguments.osm, out)
     title = "OSM on the miniature city (SYNTHETIC)" if small else "OSM on Potsdam"
-    table = chosen(rows(small, arguments.epochs), arguments.rows)
-    found, left_out = run_seeds(table, [places], legend, out, arguments.seeds)
-    notes = ["Orderings, on full labels:", *(one.told(found) for one in ORDERINGS), *curves(found)]
+    table = choose_rows(rows(small, arguments.epochs), arguments.rows)
+    by_row, left_out = run_seeds(table, [scenes], legend, out, arguments.seeds)
+    notes = ["Orderings, on full labels:", *(one.describe(by_row) for one in ORDERINGS), *curves(by_row)]
     notes += [f"- {name} is left out: {reason}" for name, reason in left_out.items()]
-    notes += sweep(found, places, legend, out) if small else []
-    borderless = {name: without_borders(outcomes, places, legend) for name, outcomes in found.items()}
-    text = mean_table(f"{title}: full labels", found, MAIN, card.published, notes)
+    notes += sweep(by_row, scenes, legend, out) if small else []
+    borderless = {name: without_borders(outcomes, scenes, legend) for name, outcomes in by_row.items()}
+    text = mean_table(f"{title}: full labels", by_row, MAIN, card.published, notes)
     text += "\n" + mean_table(f"{title}: eroded labels", borderless, MAIN, card.published, [])
-    print(write_tables(out, text, found))
+    print(write_tables(out, text, by_row))
 
 
 if __name__ == "__main__":

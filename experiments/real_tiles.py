@@ -1,10 +1,10 @@
-"""Small benchmark places from the folder of real labelled samples: layers as GeoTIFF, cut in two for a fair test.
+"""Small benchmark scenes from the folder of real labelled samples: layers as GeoTIFF, cut in two for a fair test.
 
-Usage: python experiments/real_tiles.py --samples ROOT --out FOLDER     (other experiments import `places`)
+Usage: python experiments/real_tiles.py --samples ROOT --out FOLDER     (other experiments import `tile_folds`)
 
-Each tile is cut across, where more classes lie on both sides, into two halves with 32 px between them that nobody
-sees; each half trains in one fold and is tested on in the other. Refuses nothing: samples that are absent are skipped,
-saying so. Heights above ground come from the whole tile's surface alone, labels have no part in them.
+Each tile is cut across, where more classes lie on both sides, into two halves with 32 px between them that
+are not used; each half trains in one fold and is tested on in the other. Absent samples are skipped with a warning.
+Heights above ground are computed from the surface of the whole tile, without the labels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 from affine import Affine
-from lidar_rasters import classes_filled, gridded, nearest_filled
+from lidar_rasters import fill_classes, fill_nearest, grid_points
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
@@ -32,8 +32,8 @@ from deepnets4eo.terrain import ndsm
 log = logging.getLogger(__name__)
 
 GAP_PX = 32
-SEEN_PX = 50  # a class is on a side where it has as many pixels
-REACH_PX = 3  # a pixel without point takes the class of one so near
+SEEN_PX = 50  # a class counts for a half from this number of pixels on
+REACH_PX = 3  # a pixel without point takes the class of one within this distance
 RGB, IRRG = ("red", "green", "blue"), ("near infrared", "red", "green")
 
 Array = NDArray[Any]
@@ -50,14 +50,14 @@ class RealTile:
     layers: Mapping[str, tuple[Array, tuple[str, ...]]]
 
 
-def places(
+def tile_folds(
     data_root: str | Path, out: str | Path, names: Sequence[str] | None = None
 ) -> dict[str, tuple[Legend, Folds]]:
     """Tile → its legend and two folds, the halves swapped; files are written under `out/<tile>` once.
 
-    names : tiles wanted, all by default.
+    names : tiles to use, all by default.
     """
-    found = {}
+    folds = {}
     for name, (folder, read) in READERS.items():
         if names and name not in names:
             continue
@@ -66,10 +66,11 @@ def places(
             continue
         tile = read(Path(data_root) / folder)
         first, second = (
-            {f"{name}-{side}": _written(tile, window, Path(out) / name / side)} for side, window in halves(tile).items()
+            {f"{name}-{side}": _write_half(tile, window, Path(out) / name / side)}
+            for side, window in halves(tile).items()
         )
-        found[name] = (tile.legend, (BenchmarkScenes(first, second), BenchmarkScenes(second, first)))
-    return found
+        folds[name] = (tile.legend, (BenchmarkScenes(first, second), BenchmarkScenes(second, first)))
+    return folds
 
 
 def halves(tile: RealTile) -> dict[str, Window]:
@@ -81,33 +82,33 @@ def halves(tile: RealTile) -> dict[str, Window]:
         {"upper": Window(0, 0, top, width), "lower": Window(top + GAP_PX, 0, height - top - GAP_PX, width)},
     ]
 
-    def shared(cut: dict[str, Window]) -> int:
+    def shared_classes(cut: dict[str, Window]) -> int:
         counts = [np.bincount(tile.labels[window.slices].ravel(), minlength=256)[:VOID] for window in cut.values()]
         return int((np.min(counts, axis=0) >= SEEN_PX).sum())
 
-    return max(cuts, key=shared)
+    return max(cuts, key=shared_classes)
 
 
 def vaihingen(folder: Path) -> RealTile:
-    """A crop of area 1: infrared, red, green at 9 cm; labels without object borders, as given out."""
+    """A crop of area 1: infrared, red, green at 9 cm; labels without object borders, as published."""
     return _isprs(folder, IRRG)
 
 
 def potsdam(folder: Path) -> RealTile:
-    """A crop of tile 2_10: red, green, blue at 5 cm; labels without object borders, as given out."""
+    """A crop of tile 2_10: red, green, blue at 5 cm; labels without object borders, as published."""
     return _isprs(folder, RGB)
 
 
 def loveda(folder: Path) -> RealTile:
-    """A rural tile: red, green, blue at 30 cm (CC BY-NC-SA: no weights of it may be given out for commercial use)."""
+    """A rural tile: red, green, blue at 30 cm (CC BY-NC-SA: no weights of it may be published for commercial use)."""
     legend = Legend.load("loveda")
     image, labels = _png(folder, "img_dir"), _png(folder, "ann_dir")[0]
     known = np.where(np.isin(labels, legend.values), labels, VOID).astype(np.uint8)
-    return RealTile(legend, unplaced(known), known, {"image": (image, RGB)})
+    return RealTile(legend, pixel_grid(known), known, {"image": (image, RGB)})
 
 
 def vegas(folder: Path) -> RealTile:
-    """WorldView-3 over Las Vegas, 30 cm: red, green, blue, and the first infrared band in place of an intensity."""
+    """WorldView-3 over Las Vegas, 30 cm: red, green, blue, and the first infrared band instead of an intensity."""
     layer = Layer.open(folder / "tiff_8channel_uint8.tif")
     bands, _ = layer.read()
     labels = _read_png(folder / "mask_tiff_3channel_uint8.png")[0].astype(np.uint8)
@@ -120,8 +121,8 @@ def ign(folder: Path) -> RealTile:
     image, irc = (Layer.open(folder / f"test_data_{name}.tif") for name in ("rgb", "irc"))
     grid = Grid(image.shape, image.grid.affine, "EPSG:2154")  # the file's own lacks a code
     colours, infrared = (_without_nodata(layer) for layer in (image, irc))
-    points = gridded([folder / "test_data_77055_627760_LA93_IGN69.laz"], grid)
-    kinds = classes_filled(points.highest_class, REACH_PX)
+    points = grid_points([folder / "test_data_77055_627760_LA93_IGN69.laz"], grid)
+    kinds = fill_classes(points.highest_class, REACH_PX)
     labels = np.full(grid.shape, VOID, np.uint8)
     for value, classes in enumerate(((2,), (3, 4), (5,), (6,))):
         labels[np.isin(kinds, classes)] = value
@@ -134,7 +135,7 @@ def delft(folder: Path) -> RealTile:
     import geopandas as gpd
 
     grid = Grid((456, 528), Affine(0.5, 0, 84808, 0, -0.5, 447641), "EPSG:28992")
-    points = gridded(sorted(folder.glob("*.laz")), grid)
+    points = grid_points(sorted(folder.glob("*.laz")), grid)
     labels = np.full(grid.shape, VOID, np.uint8)
     for value, names in enumerate(DELFT_LAYERS):
         for name in names:
@@ -149,23 +150,23 @@ def delft(folder: Path) -> RealTile:
 def _isprs(folder: Path, bands: tuple[str, ...]) -> RealTile:
     legend, stored = Legend.load("isprs"), Legend.load("isprs-mmseg")
     labels = stored.remap_to(legend)[_png(folder, "ann_dir")[0]]
-    return RealTile(legend, unplaced(labels), labels, {"image": (_png(folder, "img_dir"), bands)})
+    return RealTile(legend, pixel_grid(labels), labels, {"image": (_png(folder, "img_dir"), bands)})
 
 
 def _from_points(points: Any, grid: Grid) -> dict[str, tuple[Array, tuple[str, ...]]]:
-    """Layers of heights, heights above the ground that these show, and intensity on eight bits."""
-    dsm = nearest_filled(points.height)
+    """Layers of heights, heights above the ground that these contain, and intensity on eight bits."""
+    dsm = fill_nearest(points.height)
     side_m = sum(gsd_m(grid)) / 2
-    intensity = nearest_filled(points.intensity)
+    intensity = fill_nearest(points.intensity)
     low, high = np.nanpercentile(intensity, (1, 99))
     grey = (np.clip((intensity - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8)
     above = ndsm(dsm, gsd_m=side_m)
     return {"dsm": (dsm[None], ("dsm",)), "ndsm": (above[None], ("ndsm",)), "intensity": (grey[None], ("intensity",))}
 
 
-def _written(tile: RealTile, window: Window, folder: Path) -> dict[str, str]:
-    """Paths by layer of one half; what is there already is left alone."""
-    grid, part = crop(tile.grid, window), window.slices
+def _write_half(tile: RealTile, window: Window, folder: Path) -> dict[str, str]:
+    """Paths by layer of one half; files that exist are not written again."""
+    grid, slices = crop(tile.grid, window), window.slices
     paths = {}
     for name, (data, bands) in {**tile.layers, LABELS: (tile.labels[None], ("labels",))}.items():
         path = folder / f"{name}.tif"
@@ -177,7 +178,7 @@ def _written(tile: RealTile, window: Window, folder: Path) -> dict[str, str]:
         with CogWriter(
             path, grid, count=len(data), dtype=str(data.dtype), nodata=nodata, legend=legend, band_names=bands
         ) as cog:
-            cog.write(Window(0, 0, window.height, window.width), data[:, part[0], part[1]])
+            cog.write(Window(0, 0, window.height, window.width), data[:, slices[0], slices[1]])
     return paths
 
 
@@ -201,8 +202,8 @@ def _read_png(path: Path) -> Array:
     return data[None] if data.ndim == 2 else np.ascontiguousarray(np.moveaxis(data, -1, 0))
 
 
-def unplaced(labels: Array) -> Grid:
-    """A grid of pixels, for tiles that lie nowhere."""
+def pixel_grid(labels: Array) -> Grid:
+    """A grid of pixels, for tiles without georeference."""
     height, width = labels.shape
     return Grid((height, width), Affine(1, 0, 0, 0, -1, height), None)
 
@@ -248,7 +249,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
-    for name, (legend, (fold, _)) in places(arguments.samples, arguments.out).items():
+    for name, (legend, (fold, _)) in tile_folds(arguments.samples, arguments.out).items():
         print(f"{name}: {', '.join(legend.names)}; {', '.join([*fold.train, *fold.test])}")
 
 

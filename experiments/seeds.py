@@ -1,7 +1,7 @@
 """Rows of networks over several seeds: their scores as mean ± sd beside what was published, and which orderings held.
 
-Takes rows, folds of places and seeds; what is finished is read, not run again. A row that starts from the runs of
-others gets those first. Refuses nothing: what a place lacks layers for is left out, and named.
+Takes rows, folds of scenes and seeds; finished rows are read, not run again. A row that starts from the runs of
+other rows gets those first. Rows without their layers are left out, with a note.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from deepnets4eo.grid import whole
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import LABELS
 from deepnets4eo.synthetic import City
-from deepnets4eo.synthetic.write import BAND_NAMES, synthetic_tag, write_raster
+from deepnets4eo.synthetic.write import BAND_NAMES, write_raster
 from deepnets4eo.terrain import composite_raster
 from deepnets4eo.terrain.composites import Channel
 
@@ -40,7 +40,7 @@ SMALL = (
 )  # fmt: skip
 
 Score = Callable[[Outcome], float]
-Found = Mapping[str, Sequence[Outcome]]
+OutcomesByRow = Mapping[str, Sequence[Outcome]]
 
 
 @dataclass(frozen=True)
@@ -61,21 +61,21 @@ class Ordering:
     score: Score
     strictly: bool = True
 
-    def told(self, found: Found) -> str:
-        """Whether it held, on average and in how many of the seeds."""
-        if not (found.get(self.better) and found.get(self.worse)):
+    def describe(self, outcomes: OutcomesByRow) -> str:
+        """Whether the ordering held, on average and in how many of the seeds, as one line of Markdown."""
+        if not (outcomes.get(self.better) and outcomes.get(self.worse)):
             return f"- {self.better} against {self.worse} in {self.what}: not measured"
-        pairs = zip(found[self.better], found[self.worse], strict=True)
+        pairs = zip(outcomes[self.better], outcomes[self.worse], strict=True)
         gains = 100 * np.array([self.score(one) - self.score(other) for one, other in pairs])
-        held = gains > 0 if self.strictly else gains >= 0
+        holds = gains > 0 if self.strictly else gains >= 0
         mean = gains.mean()
         if len(gains) < 2:
-            return f"- {self.better} against {self.worse} in {self.what}: {mean:+.2f} points in one seed, which shows nothing"
+            return f"- {self.better} against {self.worse} in {self.what}: {mean:+.2f} points in one seed, too few for an ordering"
         verdict = "held" if (mean > 0 if self.strictly else mean >= 0) else "did NOT hold"
         sign = ">" if self.strictly else "≥"
         return (
             f"- {self.better} {sign} {self.worse} in {self.what}: {verdict} on average, {spread(gains, 2, '+')} points; "
-            f"in {int(held.sum())} of {len(gains)} seeds"
+            f"in {int(holds.sum())} of {len(gains)} seeds"
         )
 
 
@@ -94,18 +94,18 @@ def f1_of(name: str) -> Score:
     return lambda outcome: _number(outcome.scores["f1"].get(name))
 
 
-def chosen(table: Sequence[NetworkRow], names: Sequence[str] | None) -> list[NetworkRow]:
+def choose_rows(table: Sequence[NetworkRow], names: Sequence[str] | None) -> list[NetworkRow]:
     """The rows of these names, and those whose runs they start from, in the order of the table."""
-    wanted = set(names or [one.row.name for one in table])
-    wanted |= {stream for one in table if one.row.name in wanted for stream in one.streams}
-    return [one for one in table if one.row.name in wanted]
+    chosen = set(names or [one.row.name for one in table])
+    chosen |= {stream for one in table if one.row.name in chosen for stream in one.streams}
+    return [one for one in table if one.row.name in chosen]
 
 
 def run_seeds(
     table: Sequence[NetworkRow], folds: Sequence[BenchmarkScenes], legend: Legend, out: Path, seeds: Iterable[int]
 ) -> tuple[dict[str, list[Outcome]], dict[str, str]]:
     """Outcomes by row, one a seed, the folds' maps scored as one; and why rows were left out."""
-    found: dict[str, list[Outcome]] = {}
+    by_row: dict[str, list[Outcome]] = {}
     left_out = {
         one.row.name: f"there is no {', '.join(missing)}"
         for one in table
@@ -114,16 +114,16 @@ def run_seeds(
     for seed in seeds:
         for one in (one for one in table if one.row.name not in left_out):
             started = time.perf_counter()
-            parts = []
-            for number, places in enumerate(folds, start=1):
+            of_folds = []
+            for number, scenes in enumerate(folds, start=1):
                 folder = out / f"seed-{seed}" / (f"fold-{number}" if len(folds) > 1 else "")
-                first = [run_folder(found[name][-1], number - 1, len(folds)) for name in one.streams]
+                first = [run_folder(by_row[name][-1], number - 1, len(folds)) for name in one.streams]
                 weights = (f"model.encoder_weights={','.join(map(str, first))}",) if first else ()
                 row = replace(one.row, overrides=(*one.row.overrides, *weights, f"train.seed={seed}"))
-                parts.append(run_row(row, places, legend, folder, protocol=Protocol(erode_px=ERODE_PX)))
-            found.setdefault(one.row.name, []).append(_as_one(parts, folds, legend))
+                of_folds.append(run_row(row, scenes, legend, folder, protocol=Protocol(erode_px=ERODE_PX)))
+            by_row.setdefault(one.row.name, []).append(_merge_folds(of_folds, folds, legend))
             log.info("%s, seed %d: %.0f s", one.row.name, seed, time.perf_counter() - started)
-    return found, left_out
+    return by_row, left_out
 
 
 def run_folder(outcome: Outcome, fold: int = 0, folds: int = 1) -> Path:
@@ -132,18 +132,22 @@ def run_folder(outcome: Outcome, fold: int = 0, folds: int = 1) -> Path:
     return maps[fold * len(maps) // folds].parent / "run"
 
 
-def _as_one(parts: Sequence[Outcome], folds: Sequence[BenchmarkScenes], legend: Legend) -> Outcome:
-    if len(parts) == 1:
-        return parts[0]
-    maps = {name: path for part in parts for name, path in part.maps.items()}
-    labels = {name: sources[LABELS] for places in folds for name, sources in places.test.items()}
+def _merge_folds(of_folds: Sequence[Outcome], folds: Sequence[BenchmarkScenes], legend: Legend) -> Outcome:
+    if len(of_folds) == 1:
+        return of_folds[0]
+    maps = {name: path for outcome in of_folds for name, path in outcome.maps.items()}
+    labels = {name: sources[LABELS] for fold in folds for name, sources in fold.test.items()}
     scores = evaluate_pairs([(path, labels[name]) for name, path in maps.items()], legend, Protocol(erode_px=ERODE_PX))
-    seconds = (sum(part.train_seconds for part in parts), sum(part.predict_seconds for part in parts))
-    return Outcome(parts[0].name, scores.to_dict(), (), *seconds, maps=maps)
+    seconds = (sum(outcome.train_seconds for outcome in of_folds), sum(outcome.predict_seconds for outcome in of_folds))
+    return Outcome(of_folds[0].name, scores.to_dict(), (), *seconds, maps=maps)
 
 
 def mean_table(
-    title: str, found: Found, classes: Sequence[str], published: Mapping[str, PublishedScores], notes: Sequence[str]
+    title: str,
+    by_row: OutcomesByRow,
+    classes: Sequence[str],
+    published: Mapping[str, PublishedScores],
+    notes: Sequence[str],
 ) -> str:
     """Mean ± sd over the seeds in percent, published rows above; as Markdown."""
     head = ["method", "whose", *classes, "mean F1", "OA", "train s"]
@@ -153,7 +157,7 @@ def mean_table(
         mean = None if None in known else float(np.mean([value for value in known if value is not None]))
         cells = ["–" if value is None else f"{value:.1f}" for value in (*known, mean, theirs.overall_accuracy)]
         lines.append([f"{name} ({theirs.protocol})", "published", *cells, "–"])
-    for name, outcomes in found.items():
+    for name, outcomes in by_row.items():
         f1 = 100 * np.array([[f1_of(one)(outcome) for one in classes] for outcome in outcomes])
         columns = [*f1.T, _means(f1), 100 * np.array([accuracy(outcome) for outcome in outcomes])]
         seconds = np.mean([outcome.train_seconds for outcome in outcomes])
@@ -164,50 +168,52 @@ def mean_table(
     return f"## {title}\n\n{body}\n\n" + "".join(f"{note}\n" for note in notes)
 
 
-def write_tables(out: Path, text: str, found: Found) -> str:
+def write_tables(out: Path, text: str, by_row: OutcomesByRow) -> str:
     """seeds.md, and every seed's scores in seeds.json; returns the text."""
-    write_json(out / "seeds.json", {name: [one.scores for one in outcomes] for name, outcomes in found.items()})
+    write_json(out / "seeds.json", {name: [one.scores for one in outcomes] for name, outcomes in by_row.items()})
     write_text(out / "seeds.md", text)
     return text
 
 
-def eroded(outcomes: Sequence[Outcome]) -> list[Outcome]:
+def to_eroded_scores(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The outcomes scored without object borders, by a disc of `ERODE_PX`."""
     return [replace(one, scores=one.scores["eroded"]) for one in outcomes]
 
 
-def city_places(out: Path, bands: Sequence[int]) -> BenchmarkScenes:
-    """Made-up places in the ISPRS classes: three bands of the image, heights above ground from the DSM, and labels."""
-    parts = [
+def city_scenes(out: Path, bands: Sequence[int]) -> BenchmarkScenes:
+    """Synthetic cities in the ISPRS classes: three bands of the image, heights above ground from the DSM, and labels."""
+    splits = [
         {f"city-{seed}": _city(City(seed, SIZE_PX, GSD_M), out / f"city-{seed}", bands) for seed in seeds}
         for seeds in (TRAIN_CITIES, TEST_CITIES)
     ]
-    return BenchmarkScenes(*parts)
+    return BenchmarkScenes(*splits)
 
 
 def with_heights(
-    places: BenchmarkScenes,
+    scenes: BenchmarkScenes,
     out: Path,
     name: str = "ndsm",
     channels: Sequence[Channel] = ("ndsm",),
     bands: Sequence[str] = (),
 ) -> BenchmarkScenes:
-    """The places, each that has a surface model with a further layer of what it shows, by default heights above ground.
+    """The scenes, each with a further layer from its surface model where it has one, by default heights above ground.
 
     bands : what the bands of the image show, where a channel is taken from it.
     """
 
-    def one(place: str, sources: Mapping[str, str]) -> dict[str, str]:
+    def one(scene: str, sources: Mapping[str, str]) -> dict[str, str]:
         if "dsm" not in sources or name in sources:
             return dict(sources)
-        path = out / name / f"{place}.tif"
+        path = out / name / f"{scene}.tif"
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             image = sources["image"] if bands else None
             composite_raster(sources["dsm"], path, image=image, channels=channels, bands=bands or None)
         return {**sources, name: str(path)}
 
-    train, test = ({place: one(place, each) for place, each in part.items()} for part in (places.train, places.test))
+    train, test = (
+        {scene: one(scene, each) for scene, each in of_split.items()} for of_split in (scenes.train, scenes.test)
+    )
     return BenchmarkScenes(train, test)
 
 
@@ -235,7 +241,7 @@ def _city(city: City, folder: Path, bands: Sequence[int]) -> dict[str, str]:
     paths = {name: folder / f"{name}.tif" for name in ("image", "dsm", LABELS)}
     if not paths[LABELS].exists():
         folder.mkdir(parents=True, exist_ok=True)
-        tags, names = synthetic_tag(city), [BAND_NAMES[band] for band in bands]
+        tags, names = city.tags, [BAND_NAMES[band] for band in bands]
         with CogWriter(paths["image"], city.grid, count=len(bands), band_names=names, tags=tags) as cog:
             cog.write(whole(city.grid), np.ascontiguousarray(city.image[list(bands)]))
         write_raster(paths["dsm"], city.grid, city.dsm, tags)

@@ -59,7 +59,7 @@ ALSO: dict[str, tuple[Row, ...]] = {  # what a tile without colours allows
 
 @dataclass(frozen=True)
 class TableOf:
-    """What stands around the rows of a table: its title, its classes, and the published scores shown beside."""
+    """Title, classes and published scores of a table."""
 
     title: str
     published: Mapping[str, PublishedScores]
@@ -69,7 +69,7 @@ class TableOf:
 
 def tile_rows(tile: str, table: Sequence[Row]) -> list[Row]:
     """The rows of a table as a tile of this name gets them."""
-    return [_fitted(tile, row) for row in (*table, *ALSO.get(tile, ()))]
+    return [_fit_row_to_tile(tile, row) for row in (*table, *ALSO.get(tile, ()))]
 
 
 def tile_table(tile: str, legend: Legend, folds: Folds, rows: Sequence[Row], out: Path, text: TableOf) -> str:
@@ -93,7 +93,7 @@ def tile_table(tile: str, legend: Legend, folds: Folds, rows: Sequence[Row], out
     return write_table(outcomes, classes, text.published, out, title=text.title, notes=notes, rest=True)
 
 
-def _fitted(tile: str, row: Row) -> Row:
+def _fit_row_to_tile(tile: str, row: Row) -> Row:
     kind = str(row.recipe).rpartition("/")[2]
     overrides = [*row.overrides, *SPLIT, *FITTED.get(kind, ())]
     if kind in FINER and tile in HALF_METRE:

@@ -1,4 +1,4 @@
-"""What tests share: where the real samples are, and quiet libraries."""
+"""Fixtures of all tests: the folder of real samples, no network; the profile of Hypothesis."""
 
 import os
 import socket
@@ -24,17 +24,17 @@ def real_data() -> Path:
 
 @pytest.fixture(autouse=True)
 def _no_network(monkeypatch):
-    """No test, and nothing that a test runs in this process, reaches another computer."""
+    """A test, and all code that it runs in this process, connects to no other computer."""
     connect = socket.socket.connect
 
     def connect_here(self, address):
         if self.family != socket.AF_UNIX and address[0] not in ("127.0.0.1", "::1", "localhost"):
-            pytest.fail(f"something went online, to {address}")
+            pytest.fail(f"a test connected to {address}")
         return connect(self, address)
 
     def look_up_here(host, *rest, **named):
         if host not in ("127.0.0.1", "::1", "localhost", None, ""):
-            pytest.fail(f"something went online, and asked where {host} is")
+            pytest.fail(f"a test looked up the address of {host}")
         return look_up(host, *rest, **named)
 
     look_up = socket.getaddrinfo

@@ -1,4 +1,4 @@
-"""Whether a network learns everywhere: a gradient that is there, finite and not all zero."""
+"""Whether all parameters of a network learn: their gradient is there, finite and not all zero."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 def without_gradient(network: nn.Module) -> list[str]:
     """Names of the parameters whose gradient is missing, not finite or zero everywhere.
 
-    Errors: ValueError for a network without parameters, about which nothing can be said.
+    Errors: ValueError for a network without parameters.
     """
     parameters = dict(network.named_parameters())
     if not parameters:

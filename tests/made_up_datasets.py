@@ -1,11 +1,10 @@
-"""Tiny made-up folders laid out as a dataset's card says, for tests of readers and checks."""
+"""Tiny made-up folders with the layout of a dataset card, for tests of readers and checks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import rasterio
-from rasterio.transform import from_origin
+from geotiff import write_geotiff
 
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import Legend
@@ -47,28 +46,24 @@ def class_places(seed: int, num_classes: int) -> np.ndarray:
 
 def pixels(layer: str, seed: int, legend: Legend, *, colored: bool) -> np.ndarray:
     """(C, 64, 64): labels of all classes, heights in float32, else an image that shows the classes."""
-    places = class_places(seed, legend.num_classes)
+    classes = class_places(seed, legend.num_classes)
     if layer.startswith("labels"):
-        labels = np.array(legend.values, np.uint8)[places]
+        labels = np.array(legend.values, np.uint8)[classes]
         if layer == "labels_eroded":
             labels[:, ::8] = labels[:, 7::8] = 255
         return legend.decode(labels) if colored else np.where(labels == 255, 0, labels)[None].astype(np.uint8)
     if layer in ("dsm", "ndsm", "dtm", "agl"):
-        heights = 3.0 * places[None]
+        heights = 3.0 * classes[None]
         return heights.astype(np.uint8 if layer == "ndsm" else np.float32)
     noise = np.random.default_rng(seed).integers(0, 20, (3, SIDE, SIDE))
-    image = (legend.colors[places].transpose(2, 0, 1) // 2 + 40 + noise).astype(np.uint8)
+    image = (legend.colors[classes].transpose(2, 0, 1) // 2 + 40 + noise).astype(np.uint8)
     return image[:1] if layer == "intensity" else image[[0, 1, 2, 0]] if layer == "image_rgbir" else image
 
 
 def write(path: Path, array: np.ndarray, *, east: int = 0) -> None:
-    """Save an array; a TIFF gets a place `east` tiles to the east, other formats have none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    driver = {".png": "PNG", ".jpg": "JPEG"}.get(path.suffix, "GTiff")
-    placed = {} if driver != "GTiff" else {
-        "alpha": "NO", "crs": "EPSG:32632", "transform": from_origin(5e5 + east * SIDE * 0.5, 5.4e6, 0.5, 0.5)
-    }  # fmt: skip
-    count, height, width = array.shape
-    with rasterio.open(path, "w", driver=driver, count=count, height=height, width=width, dtype=array.dtype,
-                       **placed) as file:  # fmt: skip
-        file.write(array)
+    """Save an array (C, H, W); a GeoTIFF lies `east` tiles to the east, other formats have no georeference."""
+    driver = {".png": "PNG", ".jpg": "JPEG"}.get(path.suffix)
+    if driver:
+        write_geotiff(path, array, crs=None, driver=driver)
+    else:
+        write_geotiff(path, array, crs="EPSG:32632", origin=(5e5 + east * SIDE * 0.5, 5.4e6), gsd=0.5, alpha="NO")

@@ -10,7 +10,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.damage.map import DamageMap
-from deepnets4eo.damage.products.grades import GRADES
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.rasters.scene import Layer
 
 MEANING = {

@@ -6,9 +6,8 @@ import json
 from functools import cache
 from pathlib import Path
 
-import numpy as np
-import rasterio
 import shapely
+from geotiff import write_geotiff
 from rasterio.features import rasterize
 
 from deepnets4eo.synthetic import GRADES, City, Event
@@ -18,7 +17,7 @@ SIDE_PX, GSD_M = 128, 0.5
 
 @cache
 def make_city(seed: int) -> City:
-    """A city whose two images lie right on each other, with all grades in equal shares, wherever they are."""
+    """A city with aligned images and all grades in equal shares, at random positions."""
     event = Event(shift_px=(0.0, 0.0), rotation_deg=0.0, damage_shares=(1, 1, 1, 1), clustering=0.0)
     return City(seed, SIDE_PX, GSD_M, event=event)
 
@@ -38,7 +37,7 @@ def write_xbd(root: Path, seeds: tuple[int, ...], unclassified: int = 1) -> Path
         city = make_city(seed)
         stem = f"made-up-event-{seed % 2}_{seed:08d}"
         for date, image in (("pre", city.pre.image), ("post", city.post.image)):
-            _write(root / "images" / f"{stem}_{date}_disaster.png", image[:3], driver="PNG")
+            write_geotiff(root / "images" / f"{stem}_{date}_disaster.png", image[:3], crs=None, driver="PNG")
             labels = [_feature(city, row, date, unclassified) for row in range(len(city.buildings))]
             card = {"features": {"xy": labels, "lng_lat": []}, "metadata": {"gsd": GSD_M}}
             (root / "labels" / f"{stem}_{date}_disaster.json").write_text(json.dumps(card))
@@ -47,7 +46,6 @@ def write_xbd(root: Path, seeds: tuple[int, ...], unclassified: int = 1) -> Path
 
 def write_bright(root: Path, seeds: tuple[int, ...]) -> Path:
     """A folder as BRIGHT: optical before, one band of radar-like amplitude after, a mask of 0 … 3."""
-    place = {"crs": "EPSG:32633"}
     for seed in seeds:
         city = make_city(seed)
         stem = f"made-up-event-{seed % 2}_{seed:08d}"
@@ -59,20 +57,12 @@ def write_bright(root: Path, seeds: tuple[int, ...]) -> Path:
             ("post-event", "post_disaster", city.post.image[:1]),
             ("target", "building_damage", mask[None]),
         ):
-            (root / folder).mkdir(parents=True, exist_ok=True)
-            _write(root / folder / f"{stem}_{name}.tif", image, transform=city.grid.affine, **place)
+            write_geotiff(root / folder / f"{stem}_{name}.tif", image, crs="EPSG:32633", transform=city.grid.affine)
     return root
 
 
 def _feature(city: City, row: int, date: str, unclassified: int) -> dict[str, object]:
     grade = "un-classified" if row < unclassified else city.buildings["damage"].iloc[row]
-    told = {"subtype": grade} if date == "post" else {}
+    subtype = {"subtype": grade} if date == "post" else {}
     outline = pixel_outlines(city)[row]
-    return {"wkt": outline.wkt, "properties": {"feature_type": "building", "uid": f"{city.seed}-{row}", **told}}
-
-
-def _write(path: Path, image: np.ndarray, **profile: object) -> None:
-    count, height, width = image.shape
-    profile = {"driver": "GTiff", "count": count, "height": height, "width": width, "dtype": image.dtype} | profile
-    with rasterio.open(path, "w", **profile) as file:
-        file.write(image)
+    return {"wkt": outline.wkt, "properties": {"feature_type": "building", "uid": f"{city.seed}-{row}", **subtype}}

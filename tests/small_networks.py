@@ -1,16 +1,73 @@
-"""Options that make the registered networks small enough for tests."""
+"""Options that make every network that the toolbox lists small enough for tests."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass, field
 from typing import Any
 
-# all others are smp's and take an encoder
-STREAMS: dict[str, Any] = {"streams": [3, 1]}
-REGISTERED: dict[str, dict[str, Any]] = {
-    "damage-siamese": {"encoder": "resnet18"},
-    "dual-stream": {**STREAMS, "options": {"width": 4}},
-    "fusenet": {**STREAMS, "width": 4},
-    "osmnet": {"width": 4},
-    "residual-correction": {**STREAMS, "options": {"width": 4}},
-    "segnet": {"width": 4},
-    "smp-fusion": {**STREAMS, "encoder": "resnet18"},
-    "v-fusenet": {**STREAMS, "width": 4},
+
+@dataclass(frozen=True)
+class SmallNetwork:
+    """How to build one network small, and what it takes.
+
+    options : of `create_model`. bands : numbers of input bands that it is tried with. side_px : of images in training;
+    one that the network's pyramid needs. fixed_size : it takes images of side_px alone. two_sensors : the last band is
+    a sensor of its own. pads : it takes images of any size itself, not only within a segmenter.
+    unused : names of parameters that the network's own library builds and does not use, or whose gradient is zero
+    but for rounding, as a regular expression.
+    """
+
+    options: dict[str, Any] = field(default_factory=dict)
+    bands: tuple[int, ...] = (1, 4, 103)
+    side_px: int = 64
+    fixed_size: bool = False
+    two_sensors: bool = False
+    pads: bool = False
+    unused: str = "nothing"
+
+    def arguments(self, bands: int) -> dict[str, Any]:
+        """Options for images of this number of bands."""
+        return self.options | ({"streams": [bands - 1, 1]} if self.two_sensors else {})
+
+
+MOBILE: dict[str, Any] = {"encoder": "mobilenet_v2"}  # the quickest
+NARROW: dict[str, Any] = MOBILE | {"decoder_channels": [32, 16, 16, 8, 8]}
+
+
+def _fusion(**options: Any) -> SmallNetwork:
+    """Bands of the first sensor: 1, 3 and 103."""
+    return SmallNetwork(options, bands=(2, 4, 104), two_sensors=True, pads=True)
+
+
+NETWORKS: dict[str, SmallNetwork] = {
+    "damage-siamese": SmallNetwork(MOBILE | {"decoder_channels": [16, 16, 8, 8, 8]}, bands=(2, 4, 206)),
+    "deeplabv3": SmallNetwork(MOBILE | {"decoder_channels": 32}),
+    "deeplabv3plus": SmallNetwork(MOBILE | {"decoder_channels": 32}),
+    "dpt": SmallNetwork(
+        {
+            "encoder": "tu-test_vit",
+            "decoder_fusion_channels": 16,
+            "decoder_intermediate_channels": [8, 8, 8, 8],
+        },
+        side_px=160,
+        fixed_size=True,
+        unused=r"encoder\.model\.(norm|head)\..*",
+    ),
+    "dual-stream": _fusion(options={"width": 4}),
+    "fpn": SmallNetwork(MOBILE | {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 64}),
+    "fusenet": _fusion(width=4),
+    "linknet": SmallNetwork(MOBILE),
+    "manet": SmallNetwork({"encoder": "resnet18", "decoder_channels": [64] * 5}),
+    "osmnet": SmallNetwork({"width": 4}, pads=True),
+    "pan": SmallNetwork(MOBILE, side_px=128, unused=r"decoder\.fpa\.down\d\.\d\.conv\.bias"),
+    "patch-alexnet": SmallNetwork({"patch_px": 40, "width": 2}, pads=True),
+    "pspnet": SmallNetwork({"encoder": "resnet18", "psp_out_channels": 32}, unused=r"encoder\.layer[34]\..*"),
+    "residual-correction": _fusion(options={"width": 4}),
+    "segformer": SmallNetwork(MOBILE | {"decoder_segmentation_channels": 32}),
+    "segnet": SmallNetwork({"width": 4, "deep_supervision": True}, pads=True),
+    "smp-fusion": _fusion(**NARROW),
+    "unet": SmallNetwork(NARROW),
+    "unetplusplus": SmallNetwork(NARROW),
+    "upernet": SmallNetwork(MOBILE | {"decoder_channels": 16}),
+    "v-fusenet": _fusion(width=4),
 }

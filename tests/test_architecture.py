@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from source_trees import ROOT, nodes, parse, source_files
 
-ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "deepnets4eo"
 CORE_PACKAGES = {
     "benchmark",
@@ -40,8 +40,7 @@ HEAVY = {"torch", "lightning", "torchmetrics", "segmentation_models_pytorch", "s
 
 def imports(path: Path, *, top_only: bool = False) -> Iterator[tuple[int, str]]:
     """(line, dotted name) of everything imported; `from a import b` counts as a and as a.b."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    for node in at_import_time(tree) if top_only else ast.walk(tree):
+    for node in at_import_time(parse(path)) if top_only else nodes(path):
         if isinstance(node, ast.Import):
             yield from ((node.lineno, name.name) for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -77,7 +76,7 @@ def branch_of(path: Path) -> str | None:
 
 
 def modules(*, of: str) -> list[Path]:
-    files = sorted(PACKAGE.rglob("*.py"))
+    files = source_files("deepnets4eo")
     kind = {"core": lambda p: p.parent == PACKAGE or p.parent.name in CORE_PACKAGES, "cli": lambda p: p.relative_to(PACKAGE).parts[0] == "cli",
             "branch": lambda p: branch_of(p) is not None}[of]  # fmt: skip
     return [path for path in files if kind(path)]
@@ -88,8 +87,8 @@ def module_exists(dotted: str) -> bool:
     return path.with_suffix(".py").exists() or (path / "__init__.py").exists()
 
 
-def report(found: list[tuple[Path, int, str]]) -> str:
-    return "\n".join(f"{path.relative_to(ROOT)}:{line}: {what}" for path, line, what in found)
+def report(offenders: list[tuple[Path, int, str]]) -> str:
+    return "\n".join(f"{path.relative_to(ROOT)}:{line}: {what}" for path, line, what in offenders)
 
 
 def test_only_known_branches_stand_in_the_package():
@@ -98,37 +97,63 @@ def test_only_known_branches_stand_in_the_package():
 
 def test_the_core_never_imports_a_branch_nor_the_command_line():
     forbidden = BRANCHES | {"cli"}
-    found = [
+    offenders = [
         (path, line, f"imports {name}")
         for path in modules(of="core")
         for line, name in imports(path)
         if name.startswith("deepnets4eo.") and name.split(".")[1] in forbidden
     ]
-    assert not found, report(found)
+    assert not offenders, report(offenders)
 
 
 def test_a_branch_imports_only_the_public_face_of_another():
-    found = []
+    offenders = []
     for path in modules(of="branch"):
         for line, name in imports(path):
             parts = name.split(".")
             if parts[0] != "deepnets4eo" or len(parts) < 2:
                 continue
             if parts[1] == "cli":
-                found.append((path, line, f"imports {name}: the command line calls branches, not they it"))
+                offenders.append((path, line, f"imports {name}: branches do not import the command line"))
             elif parts[1] in BRANCHES - {branch_of(path)} and len(parts) > 2 and module_exists(name):
-                found.append((path, line, f"imports {name}: only names of deepnets4eo.{parts[1]} itself"))
-    assert not found, report(found)
+                offenders.append((path, line, f"imports {name}: only names of deepnets4eo.{parts[1]} itself"))
+    assert not offenders, report(offenders)
+
+
+def in_circles(graph: dict[str, set[str]]) -> set[str]:
+    """Names that are left when those without imports and those without users are removed, again and again."""
+    left = {name: targets & graph.keys() for name, targets in graph.items()}
+    while True:
+        used = {target for targets in left.values() for target in targets}
+        kept = {name for name, targets in left.items() if targets and name in used}
+        if len(kept) == len(left):
+            return kept
+        left = {name: left[name] & kept for name in kept}
+
+
+@pytest.mark.parametrize("folder", ["deepnets4eo", "experiments"])
+def test_no_modules_import_each_other_in_a_circle(folder):
+    """Imports within functions and for type checkers count; the faces of packages, which import their modules, do not."""
+    root = ROOT if folder == "deepnets4eo" else ROOT / folder
+    paths = [path for path in source_files(folder) if path.name != "__init__.py"]
+    names = {path: ".".join(path.relative_to(root).with_suffix("").parts) for path in paths}
+    graph = {name: {target for _, target in imports(path)} - {name} for path, name in names.items()}
+    assert not in_circles(graph)
+
+
+def test_a_circle_is_found_behind_modules_that_are_in_none():
+    assert in_circles({"a": {"b"}, "b": {"c", "os"}, "c": set()}) == set()
+    assert in_circles({"a": {"b"}, "b": {"c"}, "c": {"b", "d"}, "d": set()}) == {"b", "c"}
 
 
 def test_the_command_line_imports_nothing_heavy_at_its_top():
-    found = [
+    offenders = [
         (path, line, f"imports {name} at the top; import it in the function")
         for path in modules(of="cli")
         for line, name in imports(path, top_only=True)
         if name.split(".")[0] in HEAVY
     ]
-    assert not found, report(found)
+    assert not offenders, report(offenders)
 
 
 @pytest.mark.parametrize("statement", ["import deepnets4eo", "import deepnets4eo.cli.main"])
@@ -159,7 +184,7 @@ print(*sorted({name.split(".")[0] for name in sys.modules}))
 
 
 def test_imports_in_functions_and_relative_ones_are_seen(tmp_path):
-    """The tests above would pass on anything if the reader of imports were blind."""
+    """A reader of imports that misses these would let the tests above pass on anything."""
     path = PACKAGE / "damage" / "imaginary.py"
     tree = "def f():\n    from ..synthetic.insides import g\n"
     node = ast.parse(tree).body[0].body[0]
@@ -183,11 +208,11 @@ READERS = {"rasterio.open", "pyogrio.read_dataframe", "pyogrio.read_info", "pyog
 
 
 def test_files_of_others_are_opened_through_formats_alone():
-    """GDAL decides by a file's content what to do, so that no reader gets a path that was not looked at first."""
-    found = []
-    for path in sorted(PACKAGE.rglob("*.py")):
+    """GDAL chooses a driver by a file's content, so that no reader gets a path that was not checked first."""
+    offenders = []
+    for path in source_files("deepnets4eo"):
         text = path.read_text(encoding="utf-8")
-        calls = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+        calls = [node for node in nodes(path) if isinstance(node, ast.Call)]
         called = {(node.lineno, ast.unparse(node.func)) for node in calls} if any(r in text for r in READERS) else set()
         name = path.relative_to(PACKAGE).as_posix()
         for line, call in called:
@@ -195,5 +220,5 @@ def test_files_of_others_are_opened_through_formats_alone():
                 name in OWN_FILES if call == "rasterio.open" else "with vector_file(" in text or name in WITHIN_CHECKED
             )
             if call in READERS and not allowed:
-                found.append((path, line, f"{call} opens what nobody looked at; use deepnets4eo.formats"))
-    assert not found, report(found)
+                offenders.append((path, line, f"{call} opens a file that was not checked; use deepnets4eo.formats"))
+    assert not offenders, report(offenders)

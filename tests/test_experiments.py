@@ -63,19 +63,19 @@ def test_networks_of_the_rows_can_be_built() -> None:
 
 def test_rows_come_with_those_whose_runs_they_start_from() -> None:
     table = isprs_segnet.rows(small=True)
-    names = [one.row.name for one in seeds.chosen(table, [isprs_segnet.CORRECTION])]
+    names = [one.row.name for one in seeds.choose_rows(table, [isprs_segnet.CORRECTION])]
     assert names == [isprs_segnet.IMAGE, isprs_segnet.HEIGHTS, isprs_segnet.CORRECTION]
 
 
-def test_an_ordering_says_in_how_many_seeds_it_held() -> None:
-    found = {
+def test_an_ordering_is_reported_with_the_seeds_in_which_it_held() -> None:
+    outcomes = {
         name: [Outcome(name, {"overall_accuracy": score}) for score in scores]
         for name, scores in {"a": (0.5, 0.7, 0.9), "b": (0.4, 0.8, 0.7)}.items()
     }
-    told = seeds.Ordering("a", "b", "OA", seeds.accuracy).told(found)
-    assert told == "- a > b in OA: held on average, +6.67 ± 15.28 points; in 2 of 3 seeds"
-    assert "did NOT hold" in seeds.Ordering("b", "a", "OA", seeds.accuracy).told(found)
-    assert "not measured" in seeds.Ordering("a", "c", "OA", seeds.accuracy).told(found)
+    text = seeds.Ordering("a", "b", "OA", seeds.accuracy).describe(outcomes)
+    assert text == "- a > b in OA: held on average, +6.67 ± 15.28 points; in 2 of 3 seeds"
+    assert "did NOT hold" in seeds.Ordering("b", "a", "OA", seeds.accuracy).describe(outcomes)
+    assert "not measured" in seeds.Ordering("a", "c", "OA", seeds.accuracy).describe(outcomes)
 
 
 @pytest.mark.parametrize("small", [True, False])
@@ -91,7 +91,7 @@ def test_heads_are_compared_on_the_same_network_windows_and_seeds(*, small: bool
     assert [recipe.train.seed for recipe in plain] == [0, 3]
 
 
-def test_an_ordering_is_told_with_its_spread() -> None:
+def test_an_ordering_is_reported_with_its_spread() -> None:
     assert "held: 1.00 ± 2.00 points over 3 seeds, ahead in 2" in distance_transform.ordering([1.0, 3.0, -1.0])
     assert "did not hold" in distance_transform.ordering([-1.0, 0.5])
 
@@ -101,11 +101,11 @@ def test_borders_are_put_back_between_the_nearest_classes(tmp_path: Path) -> Non
     labels = np.full((8, 40), 1, np.uint8)
     labels[:, 20:] = 2
     labels[:, 17:23] = VOID
-    grid = real_tiles.unplaced(labels)
+    grid = real_tiles.pixel_grid(labels)
     tile = real_tiles.RealTile(legend, grid, labels, {})
     sides = {side: {"labels": str(tmp_path / side / "labels.tif")} for side in ("left", "right")}
     for side in sides:
-        real_tiles._written(tile, Window(0, 0, 8, 40), tmp_path / side)
+        real_tiles._write_half(tile, Window(0, 0, 8, 40), tmp_path / side)
     folds = (BenchmarkScenes({"left": sides["left"]}, {"right": sides["right"]}),) * 2
     restored = distance_transform.with_borders(folds, legend)[0].test["right"]["labels"]
     filled = Scene.open(None, labels=restored).read(Window(0, 0, 8, 40))["labels"]
@@ -115,7 +115,7 @@ def test_borders_are_put_back_between_the_nearest_classes(tmp_path: Path) -> Non
 
 def test_isprs_rows_stand_beside_those_of_the_papers() -> None:
     names = {row.name for row in ISPRS}
-    vaihingen, potsdam = (DatasetCard.load(f"isprs_{place}").published for place in ("vaihingen", "potsdam"))
+    vaihingen, potsdam = (DatasetCard.load(f"isprs_{dataset}").published for dataset in ("vaihingen", "potsdam"))
     assert len(names & vaihingen.keys()) == 4
     assert "RF IRRGB" in names & potsdam.keys()
     assert vaihingen["Superpixels + frozen AlexNet, 32 + 64 + 128 px"].overall_accuracy == 82.41
@@ -126,15 +126,15 @@ def test_the_contest_is_scored_with_and_without_borders(tmp_path: Path) -> None:
         tmp_path / "data", "isprs_vaihingen", ["1", "3", "5", "15"], ["image", "labels", "labels_eroded", "dsm"]
     )
     card = DatasetCard.load("isprs_vaihingen")
-    some = card.model_copy(update={"splits": {"few": {"train": ("1", "3"), "test": ("5", "15")}}})
-    found = isprs_baselines.contest(some, tmp_path / "data", None)
-    assert set(found.test) == {"5", "15"}
+    few = card.model_copy(update={"splits": {"few": {"train": ("1", "3"), "test": ("5", "15")}}})
+    scenes = isprs_baselines.contest(few, tmp_path / "data", None)
+    assert set(scenes.test) == {"5", "15"}
     row = Row(
         "RF IRRGB",
         "baselines/random-forest",
         ("estimator.trees=3", "model.max_samples=300", *tile_rows.SPLIT, isprs_baselines.bands("isprs_vaihingen")),
     )
-    text = isprs_baselines.whole_table([row], found, tmp_path / "out", some, "Few")
+    text = isprs_baselines.whole_table([row], scenes, tmp_path / "out", few, "Few")
     assert "SegNet (JURSE 2017) | published" in text
     full, eroded = (read_json(tmp_path / "out" / folder / "table.json") for folder in (".", "eroded"))
     assert full["notes"]["reference"] == "full reference"
@@ -148,17 +148,17 @@ def test_halves_are_cut_where_they_share_more_classes() -> None:
     labels = np.zeros((100, 120), np.uint8)
     labels[60:] = 1  # a class below: upper and lower halves would share one class, left and right share both
     labels[:, 55:65] = VOID
-    tile = real_tiles.RealTile(Legend.load("isprs"), real_tiles.unplaced(labels), labels, {})
+    tile = real_tiles.RealTile(Legend.load("isprs"), real_tiles.pixel_grid(labels), labels, {})
     assert real_tiles.halves(tile) == {"left": Window(0, 0, 100, 44), "right": Window(0, 76, 100, 44)}
-    turned = real_tiles.RealTile(Legend.load("isprs"), real_tiles.unplaced(labels.T), labels.T, {})
+    turned = real_tiles.RealTile(Legend.load("isprs"), real_tiles.pixel_grid(labels.T), labels.T, {})
     assert real_tiles.halves(turned) == {"upper": Window(0, 0, 44, 100), "lower": Window(76, 0, 44, 100)}
 
 
 def test_gaps_between_points_are_filled_by_the_nearest() -> None:
     heights = np.array([[1, np.nan, np.nan, np.nan, 9]], np.float32)
-    assert lidar_rasters.nearest_filled(heights)[0, [0, 1, 3, 4]].tolist() == [1, 1, 9, 9]
+    assert lidar_rasters.fill_nearest(heights)[0, [0, 1, 3, 4]].tolist() == [1, 1, 9, 9]
     classes = np.array([[2, 0, 0, 0, 0, 6]], np.uint8)
-    assert lidar_rasters.classes_filled(classes, 1).tolist() == [[2, 2, 0, 0, 6, 6]]
+    assert lidar_rasters.fill_classes(classes, 1).tolist() == [[2, 2, 0, 0, 6, 6]]
 
 
 @pytest.mark.real_data
@@ -168,7 +168,7 @@ def test_real_tiles_are_cut_with_ground_between(name: str, real_data: Path, tmp_
         pytest.importorskip("laspy")
     if not (real_data / real_tiles.READERS[name][0]).is_dir():
         pytest.skip(f"the sample of {name} is not in {real_data}")
-    legend, (first, second) = real_tiles.places(real_data, tmp_path, [name])[name]
+    legend, (first, second) = real_tiles.tile_folds(real_data, tmp_path, [name])[name]
     assert first.train == second.test
     assert second.train == first.test
     boxes = []

@@ -1,4 +1,4 @@
-"""What the README tells users to type is there."""
+"""What the README and the documentation tell users to type is there, and the README fits one screen."""
 
 import re
 from importlib import import_module
@@ -11,8 +11,21 @@ import typer.main
 from deepnets4eo.cards.catalog import recipes
 from deepnets4eo.cli.main import VERBS
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
-LINES = [line.split("#")[0].strip() for line in README.splitlines() if line.startswith("deepnets4eo ")]
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+HOWTO_DAMAGE = (ROOT / "docs" / "howto" / "damage.md").read_text(encoding="utf-8")
+SCREEN_LINES = 80
+
+
+def commands(text: str) -> list[str]:
+    """Lines that call the command line, without their comments; output that is piped elsewhere is left out."""
+    lines = (re.split(r"\s#|\s[|>]", line)[0].strip() for line in text.splitlines())
+    return [line for line in lines if line.startswith("deepnets4eo ")]
+
+
+LINES = commands(README)
+LINES_OF_PAGES = sorted({line for page in PAGES for line in commands(page.read_text(encoding="utf-8"))})
 
 
 def options_of(verb: str) -> set[str]:
@@ -25,21 +38,30 @@ def options_of(verb: str) -> set[str]:
     }
 
 
+def test_the_readme_fits_one_screen() -> None:
+    assert len(README.splitlines()) <= SCREEN_LINES
+
+
 def test_the_readme_reaches_a_map_in_five_commands() -> None:
     assert len(LINES) >= 5
     assert LINES[0] == "deepnets4eo demo"
 
 
-@pytest.mark.parametrize("line", LINES)
+def test_the_pages_have_commands() -> None:
+    assert len(LINES_OF_PAGES) > 20
+
+
+@pytest.mark.parametrize("line", sorted({*LINES, *LINES_OF_PAGES}))
 def test_every_command_has_its_verb_and_options(line: str) -> None:
     verb = line.split()[1]
     assert verb in VERBS
-    assert set(re.findall(r"--[a-z-]+", line)) <= options_of(verb)
+    assert set(re.findall(r"(?<=\s)--[a-z-]+", line)) <= options_of(verb)
 
 
 def test_options_named_in_the_text_are_those_of_the_damage_verb() -> None:
-    section = README.split("## On your own files")[1].split("##")[0]
-    assert set(re.findall(r"`--?([a-z-]+)", section)) <= {name.lstrip("-") for name in options_of("damage")} | {""}
+    named = set(re.findall(r"`--?([a-z-]+)", HOWTO_DAMAGE))
+    assert {"dry-run", "resume", "segmenter"} <= named
+    assert named <= {name.lstrip("-") for name in options_of("damage")} | {""}
 
 
 def test_every_verb_is_in_the_readme() -> None:
@@ -47,14 +69,22 @@ def test_every_verb_is_in_the_readme() -> None:
     assert missing == []
 
 
-def test_the_recipe_of_the_example_is_shipped() -> None:
-    assert {line.split()[2] for line in LINES if line.split()[1] == "train"} <= set(recipes())
+def test_every_link_of_the_readme_leads_to_a_file() -> None:
+    links = re.findall(r"\]\(([^)#]+)", README)
+    assert len(links) > 20
+    assert [link for link in links if not (ROOT / link).is_file()] == []
 
 
-def test_the_python_of_the_readme_imports_what_there_is() -> None:
-    code = re.findall(r"```python\n(.*?)```", README, re.S)[0]
+def test_the_recipes_of_the_examples_are_shipped() -> None:
+    trained = {line.split()[2] for line in (*LINES, *LINES_OF_PAGES) if line.split()[1] == "train"}
+    assert "unet-resnet34" in trained
+    assert trained <= set(recipes())
+
+
+def test_the_python_of_the_documentation_imports_what_there_is() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", HOWTO_DAMAGE, re.S)
     imports = "\n".join(line for line in code.splitlines() if line.startswith(("from", "import")))
     names: dict[str, object] = {}
-    exec(compile(imports, "README.md", "exec"), names)
-    compile(code, "README.md", "exec")
+    exec(compile(imports, "damage.md", "exec"), names)
+    compile(code, "damage.md", "exec")
     assert callable(names["assess"])

@@ -14,7 +14,7 @@ from deepnets4eo.baselines.recipe import BaselineRecipe
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.segmenter import Segmenter
-from deepnets4eo.training.segmentation import Prepared, prepare, train_network, write_run
+from deepnets4eo.training.segmentation import Prepared, prepare, score_and_write, train_network
 from deepnets4eo.training.splits import TRAIN
 from deepnets4eo.training.tasks import Task, TrainOptions
 
@@ -34,7 +34,7 @@ def train_baseline(recipe: BaselineRecipe, out: Path, options: TrainOptions) -> 
         from deepnets4eo.baselines.postprocessing import PostProcessed
 
         segmenter = PostProcessed(segmenter, recipe.post, bands=recipe.model.bands)
-    return write_run(segmenter, prepared, out, notes)
+    return score_and_write(segmenter, prepared, out, notes)
 
 
 def _network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple[Segmenter, dict[str, Any]]:
@@ -121,8 +121,8 @@ def _shares(recipe: BaselineRecipe, prepared: Prepared) -> list[float] | None:
 
 def _scenes(prepared: Prepared) -> list[Scene]:
     """The scenes with labels in the training part alone."""
-    parts = prepared.parts
-    return [named.with_labels_where(parts.usable(number, TRAIN)) for number, named in enumerate(parts.scenes)]
+    split = prepared.split
+    return [named.with_labels_where(split.usable(number, TRAIN)) for number, named in enumerate(split.scenes)]
 
 
 TASK = Task(train_baseline, BaselineRecipe)

@@ -1,6 +1,6 @@
 """A benchmark over several folds, whose rows need not all be possible: what cannot be run is named with the reason.
 
-Takes rows, and one pair of places per fold; the maps of all folds are scored as one.
+Takes rows, and the training and test scenes of each fold; the maps of all folds are scored as one.
 """
 
 from __future__ import annotations
@@ -27,10 +27,33 @@ def run_possible(
     *,
     protocol: Protocol | None = None,
 ) -> tuple[list[Outcome], dict[str, str]]:
-    """What the rows reached that the places allow, and the reason for each other row.
+    """Run the rows that the scenes allow.
 
-    A row is left out where the places lack a layer or a class that it is about, or where it says itself that it
-    cannot learn from them.
+    A row is left out where the scenes lack a layer or a class that it is about, or where its training refuses them.
+
+    Parameters
+    ----------
+    rows
+        The recipes.
+    folds
+        Training and test scenes of each fold.
+    legend, out, protocol
+        As of `run_row`.
+
+    Returns
+    -------
+    The outcomes, and name → reason for each row that was left out.
+
+    Raises
+    ------
+    DeepNets4EOError
+        As of `run_row`, but for `InputError`, which leaves the row out.
+
+    Examples
+    --------
+    ```python
+    outcomes, left_out = run_possible(rows, [scenes], legend, "table")
+    ```
     """
     outcomes, left_out = [], {}
     for row in rows:
@@ -52,35 +75,79 @@ def run_folds(
 ) -> Outcome:
     """Run a row on each fold, under `out/fold-1/<row>` and so on, and score all their maps as one.
 
-    Seconds are summed. One fold alone lies in `out/<row>`. Errors: those of `run_row`.
+    Parameters
+    ----------
+    row, legend, out, protocol
+        As of `run_row`.
+    folds
+        Training and test scenes of each fold. One fold alone is written to `out/<row>`.
+
+    Returns
+    -------
+    The scores of all maps together, and the sum of the seconds.
+
+    Raises
+    ------
+    DeepNets4EOError
+        As of `run_row`.
+
+    Examples
+    --------
+    ```python
+    outcome = run_folds(row, [scenes, BenchmarkScenes(scenes.test, scenes.train)], legend, "table")
+    ```
     """
     if len(folds) == 1:
         return run_row(row, folds[0], legend, out, protocol=protocol)
-    found = [
-        run_row(row, places, legend, Path(out) / f"fold-{number}", protocol=protocol)
-        for number, places in enumerate(folds, start=1)
+    outcomes = [
+        run_row(row, scenes, legend, Path(out) / f"fold-{number}", protocol=protocol)
+        for number, scenes in enumerate(folds, start=1)
     ]
     pairs = [
         (one.maps[name], sources[LABELS])
-        for one, places in zip(found, folds, strict=True)
-        for name, sources in places.test.items()
+        for one, scenes in zip(outcomes, folds, strict=True)
+        for name, sources in scenes.test.items()
     ]
     return Outcome(
         row.name,
         evaluate_pairs(pairs, legend, protocol).to_dict(),
         row.scored,
-        sum(one.train_seconds for one in found),
-        sum(one.predict_seconds for one in found),
-        {name: path for one in found for name, path in one.maps.items()},
+        sum(one.train_seconds for one in outcomes),
+        sum(one.predict_seconds for one in outcomes),
+        {name: path for one in outcomes for name, path in one.maps.items()},
     )
 
 
 def missing_layers(row: Row, folds: Sequence[BenchmarkScenes]) -> list[str]:
-    """Layers that a row looks at and that some place lacks."""
+    """Layers that a row takes and that some scene lacks.
+
+    Parameters
+    ----------
+    row
+        The recipe.
+    folds
+        Training and test scenes of each fold.
+
+    Returns
+    -------
+    Names of layers, sorted.
+
+    Raises
+    ------
+    InputError
+        For a recipe that cannot be used.
+
+    Examples
+    --------
+    >>> sources = {"image": "image.tif", "labels": "labels.tif"}
+    >>> row = Row("U-Net", "unet-mobilenet", ("legend=isprs", "model.layers=[image, dsm]"))
+    >>> missing_layers(row, [BenchmarkScenes({"west": sources}, {"east": sources})])
+    ['dsm']
+    """
     recipe, _ = load_recipe(row.recipe, overrides=row.overrides)
     needed = {*recipe.model.layers, LABELS}
-    places = [one for fold in folds for part in (fold.train, fold.test) for one in part.values()]
-    return sorted({layer for one in places for layer in needed - one.keys()})
+    scenes = [sources for fold in folds for part in (fold.train, fold.test) for sources in part.values()]
+    return sorted({layer for sources in scenes for layer in needed - sources.keys()})
 
 
 def _reason(row: Row, folds: Sequence[BenchmarkScenes], legend: Legend) -> str:

@@ -1,7 +1,7 @@
 """One row of a benchmark: a recipe trained on the training scenes, its maps and scores on the test scenes.
 
 Takes recipes by name and scenes as layer → path; a row that was finished with the same recipe, from the same first
-weights, is read, not run again. Refuses places that are trained and tested on.
+weights, is read, not run again. Refuses scenes that are trained and tested on.
 """
 
 from __future__ import annotations
@@ -36,9 +36,25 @@ Sources = Mapping[str, str]
 
 @dataclass(frozen=True)
 class BenchmarkScenes:
-    """Scenes of a benchmark: name → layer → path; `labels` are those that are trained on and scored against.
+    """The scenes of a benchmark.
 
-    Errors: InputError where a place is in both parts, or a part is empty.
+    Parameters
+    ----------
+    train
+        Scenes to train on: name → layer → path; the layer `labels` is the target.
+    test
+        Scenes to map, likewise; their `labels` are the reference.
+
+    Raises
+    ------
+    InputError
+        When a scene is in both, or one of them is empty.
+
+    Examples
+    --------
+    >>> west, east = ({"image": f"{side}.tif", "labels": f"{side}_gt.tif"} for side in ("west", "east"))
+    >>> list(BenchmarkScenes({"west": west}, {"east": east}).test)
+    ['east']
     """
 
     train: Mapping[str, Sources]
@@ -47,20 +63,33 @@ class BenchmarkScenes:
     def __post_init__(self) -> None:
         shared = sorted(self.train.keys() & self.test.keys())
         if shared:
-            raise InputError(f"{', '.join(shared)} would be trained and tested on. Name other test places.")
+            raise InputError(f"{', '.join(shared)} would be trained and tested on. Name other test scenes.")
         if not self.train or not self.test:
             raise InputError(
-                f"there are {len(self.train)} places to train on and {len(self.test)} to test on; at least one each is "
+                f"there are {len(self.train)} scenes to train on and {len(self.test)} to test on; at least one each is "
                 "needed."
             )
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table.
+    """A row of a table: a recipe.
 
-    name : as in the published table where it is there. recipe : a name of the catalog or a file; overrides : as
-    `section.key=value`. scored : the classes that the method is about; none: all.
+    Parameters
+    ----------
+    name
+        As in the published table, where the method is there.
+    recipe
+        A name of the catalog, or a file.
+    overrides
+        Values of the recipe to change, as `section.key=value`.
+    scored
+        Names of the classes that the method is about; none: all.
+
+    Examples
+    --------
+    >>> Row("U-Net", "unet-mobilenet", ("train.epochs=20",)).scored
+    ()
     """
 
     name: str
@@ -71,7 +100,26 @@ class Row:
 
 @dataclass
 class Outcome:
-    """What a row reached: scores as `Evaluation.to_dict` gives them, seconds, and its maps by test place."""
+    """The scores and maps of one row.
+
+    Parameters
+    ----------
+    name
+        The row's name.
+    scores
+        As of `Evaluation.to_dict`; fractions 0–1.
+    scored
+        Names of the classes that the method is about; none: all.
+    train_seconds, predict_seconds
+        Wall-clock time.
+    maps
+        Name of a test scene → its label raster.
+
+    Examples
+    --------
+    >>> Outcome("U-Net", {"overall_accuracy": 0.9}).maps
+    {}
+    """
 
     name: str
     scores: dict[str, Any]
@@ -83,39 +131,65 @@ class Outcome:
 
 def run_row(
     row: Row,
-    places: BenchmarkScenes,
+    scenes: BenchmarkScenes,
     legend: Legend,
     out: str | Path,
     *,
     protocol: Protocol | None = None,
     options: TrainOptions | None = None,
 ) -> Outcome:
-    """Train, map and score one row under `out/<row>`; returns what it reached.
+    """Train, map and score one row under `out/<row>`; a row that was finished before is read.
 
-    Errors: those of training, prediction and evaluation.
+    Parameters
+    ----------
+    row
+        The recipe.
+    scenes
+        Where to train and where to map.
+    legend
+        Classes of the scores; also of the recipe, unless the row sets `legend`.
+    out
+        Folder of all rows.
+    protocol
+        How maps are scored; none: all labelled pixels.
+    options
+        Of the training; none: online, and unfinished rows are replaced.
+
+    Returns
+    -------
+    Scores, seconds and maps.
+
+    Raises
+    ------
+    DeepNets4EOError
+        As of training, prediction and evaluation.
+
+    Examples
+    --------
+    ```python
+    outcome = run_row(Row("U-Net", "unet-mobilenet"), scenes, legend, "table")
+    ```
     """
     folder = Path(out) / _folder_name(row.name)
-    scenes = json.dumps([dict(sources) for sources in places.train.values()])
-    legend_of = (
-        [] if any(one.startswith("legend=") for one in row.overrides) else [f"legend={_named_or_written(legend)}"]
-    )
-    recipe, _ = load_recipe(row.recipe, overrides=[f"data.scenes={scenes}", *legend_of, *row.overrides])
-    maps = {name: folder / f"{_folder_name(name)}.tif" for name in places.test}
-    key: dict[str, Any] = {"recipe_sha256": recipe.hash, "test": {name: dict(one) for name, one in places.test.items()}}
+    training = json.dumps([dict(sources) for sources in scenes.train.values()])
+    legend_of = [] if any(one.startswith("legend=") for one in row.overrides) else [f"legend={_legend_value(legend)}"]
+    recipe, _ = load_recipe(row.recipe, overrides=[f"data.scenes={training}", *legend_of, *row.overrides])
+    maps = {name: folder / f"{_folder_name(name)}.tif" for name in scenes.test}
+    key: dict[str, Any] = {"recipe_sha256": recipe.hash, "test": {name: dict(one) for name, one in scenes.test.items()}}
     if first := _first_weights(recipe):
         key["first_weights"] = first
     if protocol is not None:
         key["protocol"] = protocol.to_dict()
-    done = _finished(folder / OUTCOME, key, maps)
+    done = _read_outcome(folder / OUTCOME, key, maps)
     if done is not None:
         return Outcome(row.name, done["scores"], row.scored, done["train_seconds"], done["predict_seconds"], maps)
     options = options or TrainOptions(overwrite=True, online=True)  # an experiment names its own first weights
     started = time.perf_counter()
     run = train(recipe, folder / "run", options=options)
     trained = time.perf_counter()
-    _predict_all(run, recipe, places.test, maps, options)
+    _predict_all(run, recipe, scenes.test, maps, options)
     predicted = time.perf_counter()
-    pairs = [(maps[name], sources[LABELS]) for name, sources in places.test.items()]
+    pairs = [(maps[name], sources[LABELS]) for name, sources in scenes.test.items()]
     scores = evaluate_pairs(pairs, legend, protocol).to_dict()
     seconds = {"train_seconds": round(trained - started, 2), "predict_seconds": round(predicted - trained, 2)}
     write_json(folder / OUTCOME, {**key, **seconds, "scores": scores})
@@ -124,32 +198,50 @@ def run_row(
 
 def run_rows(
     rows: Sequence[Row],
-    places: BenchmarkScenes,
+    scenes: BenchmarkScenes,
     legend: Legend,
     out: str | Path,
     *,
     protocol: Protocol | None = None,
     workers: int = 1,
 ) -> Iterator[Outcome]:
-    """What each row reached, in order; `workers` processes take a row each, on their share of the cores.
+    """Train, map and score several rows; yields them in order.
 
-    Seconds of rows that run side by side are longer than of rows that run alone. Errors: see `run_row`.
+    Parameters
+    ----------
+    rows
+        The recipes.
+    scenes, legend, out, protocol
+        As of `run_row`.
+    workers
+        Processes that take a row each, on their share of the cores; rows that run side by side take more seconds each.
+
+    Raises
+    ------
+    DeepNets4EOError
+        As of `run_row`.
+
+    Examples
+    --------
+    ```python
+    outcomes = list(run_rows(rows, scenes, legend, "table", workers=2))
+    ```
     """
-    work = partial(_run_one, places=places, legend=legend, out=Path(out), protocol=protocol)
+    work = partial(_run_one, scenes=scenes, legend=legend, out=Path(out), protocol=protocol)
     if workers <= 1:
         yield from map(work, rows)
         return
     context = get_context("spawn")
     turns = context.Value("i", 0)
-    with ProcessPoolExecutor(workers, context, _keep_to_share, (turns, workers)) as pool:
+    with ProcessPoolExecutor(workers, context, _limit_cores, (turns, workers)) as pool:
         yield from pool.map(work, rows)
 
 
-def _run_one(row: Row, places: BenchmarkScenes, legend: Legend, out: Path, protocol: Protocol | None) -> Outcome:
-    return run_row(row, places, legend, out, protocol=protocol)
+def _run_one(row: Row, scenes: BenchmarkScenes, legend: Legend, out: Path, protocol: Protocol | None) -> Outcome:
+    return run_row(row, scenes, legend, out, protocol=protocol)
 
 
-def _keep_to_share(turns: Any, workers: int) -> None:
+def _limit_cores(turns: Any, workers: int) -> None:
     """Keep a worker to its share of the cores, so that libraries do not start more threads than there is room for."""
     with turns.get_lock():
         number = turns.value
@@ -159,7 +251,7 @@ def _keep_to_share(turns: Any, workers: int) -> None:
         os.sched_setaffinity(0, mine or os.sched_getaffinity(0))
 
 
-def _named_or_written(legend: Legend) -> str:
+def _legend_value(legend: Legend) -> str:
     """A legend of the catalog by its name, others as the classes themselves."""
     known = legend.name in Legend.available() and Legend.load(legend.name) == legend
     return legend.name if known else json.dumps(legend.to_dict())
@@ -177,22 +269,22 @@ def _predict_all(
 def _first_weights(recipe: Recipe) -> list[str]:
     """SHA-256 of the files that the network starts from; of a run its card, which holds its weights' own.
 
-    The recipe tells their paths alone, behind which others may have been trained since.
+    The recipe holds their paths alone, where others may have been trained since.
     """
     named = map(Path, recipe.model.first_weights)
     files = [source / CARD if source.is_dir() else source for source in named]
     return [sha256(file) for file in files if file.is_file()]
 
 
-def _finished(path: Path, key: Mapping[str, Any], maps: Mapping[str, Path]) -> dict[str, Any] | None:
-    """The outcome in a file, where it is that of the same recipe, first weights and places and its maps are there."""
+def _read_outcome(path: Path, key: Mapping[str, Any], maps: Mapping[str, Path]) -> dict[str, Any] | None:
+    """The outcome in a file, where it is that of the same recipe, first weights and scenes and its maps exist."""
     if not path.exists() or not all(one.exists() for one in maps.values()):
         return None
-    found = read_json(path)
+    outcome = read_json(path)
     needed = {"scores", "train_seconds", "predict_seconds"}
-    if not isinstance(found, dict) or not needed <= found.keys() or not isinstance(found["scores"], dict):
+    if not isinstance(outcome, dict) or not needed <= outcome.keys() or not isinstance(outcome["scores"], dict):
         return None
-    return found if all(found.get(name) == value for name, value in key.items()) else None
+    return outcome if all(outcome.get(name) == value for name, value in key.items()) else None
 
 
 def _folder_name(name: str) -> str:

@@ -18,31 +18,68 @@ from deepnets4eo.rasters.scene import LABELS, Layer
 SIDE_PX = 420
 COLUMNS = 6
 WIDE_IN, TITLE_IN = 2.4, 0.25
-TALLEST = 1.25  # height by width of a panel; narrower pictures leave room beside them
-SHOWN = ("image", "intensity", "dsm")  # the first of them that a place has
+TALLEST = 1.25  # height by width of a panel; narrower ones leave room beside them
+SHOWN = ("image", "intensity", "dsm")  # the first of them that a scene has
 
 
 def contact_sheet(
-    outcomes: Sequence[Outcome], test: Mapping[str, Sources], legend: Legend, path: str | Path, *, title: str = ""
+    outcomes: Sequence[Outcome],
+    test: Mapping[str, Sources],
+    legend: Legend,
+    path: str | Path,
+    *,
+    title: str = "",
+    columns: int = COLUMNS,
+    side_px: int = SIDE_PX,
 ) -> Path:
-    """Draw image, reference and all maps of each test place (PNG, PDF or SVG); returns the path."""
+    """Draw the image, the reference and all maps of each test scene on one sheet.
+
+    Parameters
+    ----------
+    outcomes
+        Rows with their maps.
+    test
+        Test scenes: name → layer → path, with `labels`.
+    legend
+        Classes and colours of the maps.
+    path
+        PNG, PDF or SVG.
+    title
+        Above the sheet.
+    columns
+        Panels beside each other, at most.
+    side_px
+        Longer side of a panel's raster, at most, in pixels.
+
+    Returns
+    -------
+    The path.
+
+    Examples
+    --------
+    ```python
+    contact_sheet(outcomes, scenes.test, legend, "maps.png", title="Two scenes")
+    ```
+    """
     from matplotlib.figure import Figure
 
-    pictures = [picture for name, sources in test.items() for picture in _of_place(name, sources, outcomes, legend)]
-    per_place = len(pictures) // len(test)
-    columns = min(COLUMNS, per_place)
-    rows_each = -(-per_place // columns)
-    tallest = min(TALLEST, max(picture.shape[0] / picture.shape[1] for _, picture in pictures))
+    panels = [
+        panel for name, sources in test.items() for panel in _panels_of_scene(name, sources, outcomes, legend, side_px)
+    ]
+    per_scene = len(panels) // len(test)
+    columns = min(columns, per_scene)
+    rows_each = -(-per_scene // columns)
+    tallest = min(TALLEST, max(array.shape[0] / array.shape[1] for _, array in panels))
     high = (WIDE_IN * tallest + TITLE_IN) * rows_each * len(test)
     figure = Figure(figsize=(WIDE_IN * columns, high + 2 * TITLE_IN + 0.4), layout="constrained")
     axes = figure.subplots(rows_each * len(test), columns, squeeze=False)
-    for panel in axes.ravel():
-        panel.axis("off")
-    for number, (name, picture) in enumerate(pictures):
-        place, within = divmod(number, per_place)
-        panel = axes[place * rows_each + within // columns, within % columns]
-        panel.imshow(picture, interpolation="nearest")
-        panel.set_title(name, fontsize=8)
+    for panel_axes in axes.ravel():
+        panel_axes.axis("off")
+    for number, (name, array) in enumerate(panels):
+        scene, within = divmod(number, per_scene)
+        panel_axes = axes[scene * rows_each + within // columns, within % columns]
+        panel_axes.imshow(array, interpolation="nearest")
+        panel_axes.set_title(name, fontsize=8)
     handles = [_swatch(color, name) for color, name in zip(legend.colors, legend.names, strict=True)]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)), fontsize=8, frameon=False)
     if title:
@@ -52,26 +89,29 @@ def contact_sheet(
     return Path(path)
 
 
-def _of_place(name: str, sources: Sources, outcomes: Sequence[Outcome], legend: Legend) -> list[tuple[str, np.ndarray]]:
+def _panels_of_scene(
+    name: str, sources: Sources, outcomes: Sequence[Outcome], legend: Legend, side_px: int
+) -> list[tuple[str, np.ndarray]]:
+    """Titles and (h, w, 3) uint8 arrays."""
     shown = next(layer for layer in (*SHOWN, *sources) if layer in sources)
-    pictures = [(f"{name}: {shown}", _image(Layer.open(sources[shown])))]
-    pictures.append((f"{name}: reference", _labels(Layer.open(sources[LABELS]), legend)))
+    panels = [(f"{name}: {shown}", _image(Layer.open(sources[shown]), side_px))]
+    panels.append((f"{name}: reference", _labels(Layer.open(sources[LABELS]), legend, side_px)))
     for outcome in outcomes:
         if name in outcome.maps:
-            pictures.append((outcome.name, _labels(Layer.open(outcome.maps[name]), legend)))
-    return pictures
+            panels.append((outcome.name, _labels(Layer.open(outcome.maps[name]), legend, side_px)))
+    return panels
 
 
-def _image(layer: Layer) -> np.ndarray:
+def _image(layer: Layer, side_px: int) -> np.ndarray:
     """(h, w, 3) uint8 of the first three bands, stretched between their 2nd and 98th percentile."""
-    data, valid, _ = layer.thumbnail(SIDE_PX)
+    data, valid, _ = layer.thumbnail(side_px)
     bands = data[:3].astype(np.float32) if data.shape[0] >= 3 else np.repeat(data[:1], 3, axis=0).astype(np.float32)
     low, high = np.percentile(bands[:, valid], (2, 98)) if valid.any() else (0, 1)
     return (np.clip((bands - low) / max(high - low, 1e-6), 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
 
 
-def _labels(layer: Layer, legend: Legend) -> np.ndarray:
-    factor = max(1.0, max(layer.shape) / SIDE_PX)
+def _labels(layer: Layer, legend: Legend, side_px: int) -> np.ndarray:
+    factor = max(1.0, max(layer.shape) / side_px)
     coarse = layer.grid.zoom_to((max(1, round(layer.shape[0] / factor)), max(1, round(layer.shape[1] / factor))))
     data, valid = layer.on(coarse, "nearest").read()
     if data.shape[0] >= 3:  # colours already

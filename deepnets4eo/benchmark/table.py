@@ -1,6 +1,6 @@
 """Published figures beside ours, as Markdown, CSV and JSON.
 
-Takes outcomes and the published scores of a dataset card; refuses nothing: what a side does not give is a dash.
+Takes outcomes and the published scores of a dataset card; refuses nothing: a figure that one of them lacks is a dash.
 """
 
 from __future__ import annotations
@@ -27,16 +27,37 @@ def markdown(
     *,
     rest: bool = False,
 ) -> str:
-    """The table for people: each published row above ours of the same name, F1 and OA in percent.
+    """The table as Markdown: each published row above ours of the same name, F1 and OA in percent.
 
-    rest : published rows without one of ours follow below. The mean is that of the table's classes without those that are nowhere; a dash where a row tells only some.
+    Parameters
+    ----------
+    outcomes
+        Our rows.
+    classes
+        Names of the classes that are columns; the mean F1 is over those that occur, a dash where a row lacks some.
+    published
+        Name of a row → its published scores in percent.
+    title
+        Heading of the table.
+    rest
+        Whether published rows without one of ours follow below.
+
+    Returns
+    -------
+    Lines of Markdown.
+
+    Examples
+    --------
+    >>> ours = Outcome("U-Net", {"f1": {"road": 0.5}, "overall_accuracy": 0.75, "kappa": 0.5})
+    >>> print(markdown([ours], ["road"], {}, "Roads").splitlines()[-1])
+    | U-Net | ours | 50.00 | 50.00 | 75.00 | 0.50 | – | – |
     """
     head = ["method", "whose", *classes, "mean F1", "OA", "kappa", "train s", "predict s"]
     rows = [head, ["---", "---", *["---:"] * (len(head) - 2)]]
     for name, whose, f1, accuracy, kappa, training, prediction in _lines(outcomes, classes, published, rest=rest):
-        by_class = [_shown(f1.get(one)) for one in classes]
-        overall = (_shown(_mean(f1, classes)), _shown(accuracy), _shown(kappa))
-        rows.append([name, whose, *by_class, *overall, _shown(training, 0), _shown(prediction, 0)])
+        by_class = [_format(f1.get(one)) for one in classes]
+        overall = (_format(_mean(f1, classes)), _format(accuracy), _format(kappa))
+        rows.append([name, whose, *by_class, *overall, _format(training, 0), _format(prediction, 0)])
     return "\n".join([f"## {title}", "", *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
@@ -50,9 +71,26 @@ def write_table(
     notes: Mapping[str, Any] | None = None,
     rest: bool = False,
 ) -> str:
-    """Write table.md, table.csv and table.json into a folder; returns the Markdown.
+    """Write table.md, table.csv and table.json into a folder.
 
-    rest : published rows without one of ours, too. notes : protocol, split, seed and whatever else a reader needs to judge the figures.
+    Parameters
+    ----------
+    outcomes, classes, published, title, rest
+        As of `markdown`.
+    out
+        The folder.
+    notes
+        What a reader needs beside the figures: protocol, split, seed, ….
+
+    Returns
+    -------
+    The Markdown.
+
+    Examples
+    --------
+    ```python
+    write_table(outcomes, legend.names, card.published, "table", title="ISPRS Vaihingen", notes={"seed": 0})
+    ```
     """
     folder = Path(out)
     text = markdown(outcomes, classes, published, title, rest=rest)
@@ -81,10 +119,12 @@ def _lines(
     nan = float("nan")
     for outcome in outcomes:
         if outcome.name in published:
-            yield _theirs(outcome.name, published[outcome.name])
-        told = scored_names(outcome, classes)
+            yield _published_line(outcome.name, published[outcome.name])
+        scored = scored_names(outcome, classes)
         f1 = {
-            name: nan if value is None else 100 * value for name, value in outcome.scores["f1"].items() if name in told
+            name: nan if value is None else 100 * value
+            for name, value in outcome.scores["f1"].items()
+            if name in scored
         }
         whole = not outcome.scored
         accuracy = 100 * outcome.scores["overall_accuracy"] if whole else nan
@@ -92,22 +132,22 @@ def _lines(
         yield outcome.name, "ours", f1, accuracy, kappa, outcome.train_seconds, outcome.predict_seconds
     ours = {outcome.name for outcome in outcomes} if rest else published.keys()
     for name in (one for one in published if one not in ours):
-        yield _theirs(name, published[name])
+        yield _published_line(name, published[name])
 
 
-def _theirs(name: str, scores: PublishedScores) -> Line:
+def _published_line(name: str, scores: PublishedScores) -> Line:
     nan = float("nan")
     accuracy = nan if scores.overall_accuracy is None else scores.overall_accuracy
     return name, "published", dict(scores.f1), accuracy, nan if scores.kappa is None else scores.kappa, nan, nan
 
 
 def _mean(f1: Mapping[str, float], classes: Sequence[str]) -> float:
-    """The mean over the table's classes without those that are nowhere (NaN); NaN where some are not told at all."""
+    """The mean over the table's classes without those that occur nowhere (NaN); NaN where a class has no score."""
     known = [f1[name] for name in classes if name in f1 and not math.isnan(f1[name])]
     return sum(known) / len(known) if known and all(name in f1 for name in classes) else math.nan
 
 
-def _shown(value: float | None, digits: int = 2) -> str:
+def _format(value: float | None, digits: int = 2) -> str:
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 

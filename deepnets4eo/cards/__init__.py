@@ -1,4 +1,4 @@
-"""Legends, palettes and dataset cards: what classes and datasets are, read from YAML; and the catalog that finds them."""
+"""Legends, palettes and dataset cards, read from YAML, and the catalog of those that come with the toolbox."""
 
 from deepnets4eo.lazy import lazy_names
 

@@ -15,31 +15,31 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def recipes() -> list[str]:
-    """Names of the models that come with a recipe or ready weights: the folders of models/, as in "baselines/hog-svm"."""
+    """Returns the names of the models that come with a recipe or ready weights: the folders of models/, as in "baselines/hog-svm"."""
     root = _root("models")
-    found = (file for file in root.rglob("*") if file.name in {"recipe.yaml", "card.md"})
-    return sorted({file.parent.relative_to(root).as_posix() for file in found})
+    files = (file for file in root.rglob("*") if file.name in {"recipe.yaml", "card.md"})
+    return sorted({file.parent.relative_to(root).as_posix() for file in files})
 
 
 def datasets() -> list[str]:
-    """Names of the dataset cards."""
+    """Returns the names of the dataset cards."""
     return sorted(card.stem for card in _root("datasets").glob("*.yaml"))
 
 
 def legends() -> list[str]:
-    """Names of the legend cards."""
+    """Returns the names of the legend cards."""
     return sorted(card.stem for card in _root("datasets").glob("legends/*.yaml"))
 
 
 def model_path(name: str | Path) -> Path:
-    """Folder of a model by its name; a folder that exists is returned as it is."""
+    """Returns the folder of a model by its name; a folder that exists is returned as it is."""
     if Path(name).is_dir():
         return Path(name)
-    return _root("models") / _known(str(name), recipes(), "model", "deepnets4eo models")
+    return _root("models") / _check_name(str(name), recipes(), "model", "deepnets4eo models")
 
 
 def recipe_path(name: str | Path) -> Path:
-    """Recipe (YAML file) by the model's name; a file, or a folder with recipe.yaml, is taken as it is."""
+    """Returns the recipe (YAML file) by the model's name; a file, or a folder with recipe.yaml, is used as it is."""
     if Path(name).is_file():
         return Path(name)
     path = model_path(name) / "recipe.yaml"
@@ -49,12 +49,12 @@ def recipe_path(name: str | Path) -> Path:
 
 
 def dataset_path(name: str | Path) -> Path:
-    """Dataset card (YAML file) by its name; a file that exists is returned as it is."""
+    """Returns the dataset card (YAML file) by its name; a file that exists is returned as it is."""
     return _card(name, "datasets", datasets(), "dataset", "deepnets4eo datasets")
 
 
 def legend_path(name: str | Path) -> Path:
-    """Legend card (YAML file) by its name; a file that exists is returned as it is."""
+    """Returns the legend card (YAML file) by its name; a file that exists is returned as it is."""
     return _card(name, "datasets/legends", legends(), "legend", "deepnets4eo datasets --legends")
 
 
@@ -63,16 +63,16 @@ def _card(name: str | Path, folder: str, names: Sequence[str], kind: str, verb: 
         if not Path(name).is_file():
             raise InputError(f"{name} does not exist. Check the path, or name a {kind}: {', '.join(names)}.")
         return Path(name)
-    return _root(folder) / f"{_known(str(name), names, kind, verb)}.yaml"
+    return _root(folder) / f"{_check_name(str(name), names, kind, verb)}.yaml"
 
 
 def _root(folder: str) -> Path:
-    """The wheel carries the cards inside the package; a checkout has them beside it."""
+    """Returns the folder of the cards: inside the package of a wheel, beside the package of a checkout."""
     inside = PACKAGE / folder
     return inside if inside.is_dir() else PACKAGE.parent / folder
 
 
-def _known(name: str, names: Sequence[str], kind: str, verb: str) -> str:
+def _check_name(name: str, names: Sequence[str], kind: str, verb: str) -> str:
     if name in names:
         return name
     hint = name_hint(name, names, "")

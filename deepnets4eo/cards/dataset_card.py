@@ -1,7 +1,7 @@
-"""Dataset cards: where data comes from, what one may do with it, how it lies on disk, how results are scored.
+"""Dataset cards: source, licence, files on disk, splits and protocols of a dataset.
 
 Takes YAML files of datasets/; returns checked values.
-Refuses unknown keys, missing ones, and splits and protocols that are not in the card; names the nearest.
+Refuses unknown and missing keys, and splits and protocols that the card does not have; names the nearest.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from deepnets4eo.formats.access import is_remote
 TRAIN, TEST = "train", "test"  # parts of a split that programs know; a card may have others
 
 
-def _inside(patterns: tuple[str, ...]) -> tuple[str, ...]:
-    """Paths below the dataset's folder: a card of others leads nowhere else."""
+def _check_inside(patterns: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the patterns; ValueError where one leads out of the dataset's folder."""
     for pattern in patterns:
         if is_remote(pattern) or PurePosixPath(pattern).is_absolute() or ".." in PurePosixPath(pattern).parts:
             raise ValueError(f"{pattern} leads out of the dataset's folder; expected a path below it")
@@ -31,7 +31,7 @@ def _inside(patterns: tuple[str, ...]) -> tuple[str, ...]:
 Patterns = Annotated[
     tuple[str, ...],
     BeforeValidator(lambda value: (value,) if isinstance(value, str) else value),
-    AfterValidator(_inside),
+    AfterValidator(_check_inside),
 ]
 
 
@@ -40,7 +40,7 @@ class _Strict(BaseModel):
 
 
 class ScoringProtocol(_Strict):
-    """One way results on a dataset are scored; scores are only compared under the same one."""
+    """The rules by which results on a dataset are scored; scores are only compared under the same protocol."""
 
     legend: str
     split: str = Field(description="which of the card's splits is trained and tested on")
@@ -54,10 +54,10 @@ class ScoringProtocol(_Strict):
 
 
 class PublishedScores(_Strict):
-    """What one method reached by its authors' account; what they do not give is left out.
+    """The published scores of one method; what its authors do not state is left out.
 
     f1 : class of the card's legend → percent. overall_accuracy : percent. kappa : fraction, as papers print them.
-    protocol : the card's protocol it was reached under, empty where none of them is the same.
+    protocol : the protocol of the card under which they were measured; empty where none is the same.
     """
 
     protocol: str = ""
@@ -68,14 +68,51 @@ class PublishedScores(_Strict):
 
 
 class DatasetCard(_Strict):
-    """One dataset.
+    """One dataset: source, licence, files on disk, splits, protocols, published scores.
 
-    layout : layer → path pattern under the root, or several of which any may match. `{id}` stands for the tile, with
-    further placeholders for folders; a tile's id joins them by "/", and leading zeros of its numbers do not count.
-    A pattern without placeholder is one file that serves all tiles. variants : layer → layers that can stand for it.
-    splits : split → part (train, test, …) → tile ids, folders of ids (`Train`), or wildcards (`Train/Urban/*`).
-    published : method → scores, in the order of the table that they come from.
-    checksums : path pattern under the root → `md5:…` or `sha256:…`.
+    Parameters
+    ----------
+    name
+        Name of the card, as in `datasets/NAME.yaml`.
+    title
+        Name of the dataset in words.
+    source
+        Address or publication that the data comes from.
+    licence
+        Terms of use.
+    access
+        How to get the data.
+    citation
+        Publication to cite.
+    synthetic
+        Whether the data is made up.
+    legend
+        Name of the legend of the labels.
+    gsd_m
+        Ground size of a pixel in metres, one value or a range.
+    bands
+        Layer → names of its bands, in order.
+    layout
+        Layer → path pattern under the root, or several of which any may match. `{id}` stands for the tile, with further
+        placeholders for folders; a tile's id joins them by "/", and leading zeros of its numbers do not count. A
+        pattern without placeholder is one file for all tiles.
+    variants
+        Layer → layers that can be used in its place.
+    splits
+        Split → part (train, test, …) → tile ids, folders of ids (`Train`), or wildcards (`Train/Urban/*`).
+    protocols
+        Name → rules of scoring.
+    published
+        Method → scores, in the order of the published table.
+    checksums
+        Path pattern under the root → `md5:…` or `sha256:…`.
+    notes
+        Remarks on the data.
+
+    Examples
+    --------
+    >>> DatasetCard.load("isprs_vaihingen").legend
+    'isprs'
     """
 
     name: str
@@ -98,7 +135,7 @@ class DatasetCard(_Strict):
 
     @classmethod
     def load(cls, source: str | Path) -> DatasetCard:
-        """Read a card: a name known to the catalog or a path to a YAML file; InputError names what is wrong in it."""
+        """Reads a card by its name in the catalog or the path of a YAML file; InputError names what is wrong in it."""
         path = dataset_path(source)
         try:
             return cls.model_validate(read_yaml(path))
@@ -106,23 +143,23 @@ class DatasetCard(_Strict):
             raise InputError(f"{path} is no dataset card: {_first_problem(error)}") from error
 
     def split(self, name: str | None = None) -> tuple[str, dict[str, tuple[str, ...]]]:
-        """A split's name and its parts; the card's first by default. Errors: InputError names those there are."""
+        """Returns a split's name and its parts, by default of the first; InputError lists the splits there are."""
         chosen = name or next(iter(self.splits), "")
         if chosen not in self.splits:
             raise InputError(_unknown(self.name, "split", chosen, self.splits))
         return chosen, self.splits[chosen]
 
     def protocol(self, name: str) -> ScoringProtocol:
-        """One of the card's protocols. Errors: InputError names those there are."""
+        """Returns a protocol of the card by its name; InputError lists the protocols there are."""
         if name not in self.protocols:
             raise InputError(_unknown(self.name, "protocol", name, self.protocols))
         return self.protocols[name]
 
     def with_layout(self, layout: Mapping[str, str]) -> DatasetCard:
-        """The card with other patterns: layer → pattern with placeholders, or the name of another layer of the card.
+        """Returns the card with other patterns: layer → pattern with placeholders, or the name of a layer of the card.
 
-        Bands are the other layer's then; of a pattern's files they are not known, but labels stay colours or values.
-        Errors: InputError for a value that is neither.
+        The layer then has the bands of that layer. The bands of a pattern's files are unknown, except for labels,
+        which stay colours or values. Raises InputError for a value that is neither.
         """
         patterns, bands = {}, dict(self.bands)
         for layer, value in layout.items():
@@ -138,22 +175,22 @@ class DatasetCard(_Strict):
 
 
 def load_protocol(name: str) -> ScoringProtocol:
-    """The protocol `DATASET/PROTOCOL` of a dataset card; InputError lists those there are."""
-    dataset, _, wanted = name.rpartition("/")
+    """Returns the protocol `DATASET/PROTOCOL` of a dataset card; InputError lists the protocols there are."""
+    dataset, _, protocol = name.rpartition("/")
     if not dataset:
         raise InputError(f'Got the protocol "{name}", expected DATASET/PROTOCOL, for example isprs_vaihingen/official.')
-    return DatasetCard.load(dataset).protocol(wanted)
+    return DatasetCard.load(dataset).protocol(protocol)
 
 
-def _unknown(card: str, kind: str, wanted: str, known: Mapping[str, object]) -> str:
-    hint = name_hint(wanted, known, "")
-    return f'{card} has no {kind} "{wanted}", only {", ".join(known) or "none"}. {hint}'.rstrip()
+def _unknown(card: str, kind: str, name: str, known: Mapping[str, object]) -> str:
+    hint = name_hint(name, known, "")
+    return f'{card} has no {kind} "{name}", only {", ".join(known) or "none"}. {hint}'.rstrip()
 
 
 def _first_problem(error: ValidationError) -> str:
     problem = error.errors()[0]
-    place = ".".join(str(part) for part in problem["loc"])
+    location = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
-        return f"{place}: {problem['msg']}."
+        return f"{location}: {problem['msg']}."
     known = {**DatasetCard.model_fields, **ScoringProtocol.model_fields, **PublishedScores.model_fields}
-    return f"{place} is unknown. {name_hint(problem['loc'][-1], known)}"
+    return f"{location} is unknown. {name_hint(problem['loc'][-1], known)}"

@@ -1,6 +1,6 @@
 """The classes of a labelling: values, names, colours, aliases, and void.
 
-Takes a card (YAML) or classes; translates between colours, label values and class names. Nothing else knows palettes.
+Takes a card (YAML) or classes; converts between colours, label values, class indices and class names.
 Refuses colours, values and names that it does not have, and lists them.
 """
 
@@ -25,7 +25,7 @@ Color = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class LegendClass:
-    """One class: its label value (0–254), its name, its colour (R, G, B 0–255) and other names it goes by."""
+    """One class: label value (0–254), name, colour (R, G, B 0–255) and further names."""
 
     value: int
     name: str
@@ -35,12 +35,34 @@ class LegendClass:
 
 @dataclass(frozen=True)
 class Legend:
-    """An ordered list of classes; the k-th class is channel k of a network and row k of a confusion matrix.
+    """An ordered list of classes; class index k is channel k of a network and row k of a confusion matrix.
 
-    `void_values` are label values that a source uses for void beside 255, `void_names` words for it in vector files.
-    `remaps` names, for another legend, the class of it that each class becomes, where names alone do not tell.
-    Errors: InputError when two classes share a value, a name or a colour.
+    Parameters
+    ----------
+    name
+        Name of the legend.
+    classes
+        The classes in order: label value (0–254), name, colour, aliases.
+    void_color
+        Colour of void, (R, G, B) 0–255.
+    void_values
+        Label values that files use for void beside 255.
+    void_names
+        Words for void in vector files.
+    title
+        The legend in words.
+    source
+        Where the legend comes from.
+    remaps
+        Name of another legend → own class → its class, where the names differ.
 
+    Raises
+    ------
+    InputError
+        There is no class, two classes share a value, a name or a colour, or a value is out of range.
+
+    Examples
+    --------
     >>> isprs = Legend.load("isprs")
     >>> isprs.names
     ('impervious', 'building', 'low_vegetation', 'tree', 'car', 'clutter')
@@ -61,31 +83,31 @@ class Legend:
         if not self.classes:
             raise InputError(f'Legend "{self.name}" has no classes; it needs one at least. Add them under "classes".')
         _refuse_bytes_out_of_range(self)
-        _refuse_twins(self.name, "value", [c.value for c in self.classes] + list(self.void_values))
-        _refuse_twins(self.name, "color", [c.color for c in self.classes] + [self.void_color])
+        _refuse_duplicates(self.name, "value", [c.value for c in self.classes] + list(self.void_values))
+        _refuse_duplicates(self.name, "color", [c.color for c in self.classes] + [self.void_color])
         words = [w for c in self.classes for w in {normalise_name(n) for n in (c.name, *c.aliases)}]
-        _refuse_twins(self.name, "name", words + [normalise_name(n) for n in self.void_names])
+        _refuse_duplicates(self.name, "name", words + [normalise_name(n) for n in self.void_names])
 
     @classmethod
     def load(cls, source: str | Path) -> Legend:
-        """Read a legend card: a name known to the catalog (`Legend.available()`) or a path to a YAML file."""
+        """Reads a legend card by its name in the catalog (`Legend.available()`) or the path of a YAML file."""
         path = legend_path(source)
         return cls.from_dict(read_yaml(path), where=str(path))
 
     @staticmethod
     def available() -> list[str]:
-        """Names of the legends that come with the toolbox."""
+        """Returns the names of the legends that come with the toolbox."""
         return legends()
 
     @classmethod
     def from_dict(cls, card: Mapping[str, Any], where: str = "legend") -> Legend:
-        """The legend that `to_dict` wrote; InputError names a missing or an unknown key."""
+        """Returns the legend of a mapping as `to_dict` writes it; InputError names a missing or an unknown key."""
         values = legend_card.parse(card, where)
         classes = tuple(LegendClass(**one) for one in values.pop("classes"))
         return cls(classes=classes, **values)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for YAML, JSON and raster tags."""
+        """Returns plain values for YAML, JSON and raster tags."""
         card: dict[str, Any] = {"name": self.name, "title": self.title, "source": self.source}
         card["void_color"] = list(self.void_color)
         card["classes"] = [
@@ -97,7 +119,7 @@ class Legend:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are; void is none."""
+        """Number of classes, without void."""
         return len(self.classes)
 
     @property
@@ -116,61 +138,76 @@ class Legend:
         return np.array([c.color for c in self.classes], np.uint8)
 
     def index(self, name: str) -> int:
-        """Place in the order (0 … K − 1) of a class by its name or alias; LabelError proposes the nearest."""
-        wanted = normalise_name(name)
-        for place, one in enumerate(self.classes):
-            if wanted in {normalise_name(n) for n in (one.name, *one.aliases)}:
-                return place
+        """Returns the class index (0 … K − 1) of a name or alias; LabelError proposes the nearest name."""
+        key = normalise_name(name)
+        for class_index, one in enumerate(self.classes):
+            if key in {normalise_name(n) for n in (one.name, *one.aliases)}:
+                return class_index
         hint = name_hint(name, self.names, "Use one of these.")
         raise LabelError(f'"{name}" is no class of legend "{self.name}", which has {", ".join(self.names)}. {hint}')
 
     def value(self, name: str) -> int:
-        """Label value of a class by its name or alias; 255 for the legend's words for void."""
+        """Returns the label value of a name or alias; 255 for the legend's words for void."""
         if normalise_name(name) in {normalise_name(n) for n in ("void", *self.void_names)}:
             return VOID
         return self.classes[self.index(name)].value
 
     def encode(self, image: np.ndarray, unknown: Literal["error", "void"] = "error") -> np.ndarray:
-        """Colours to label values.
+        """Converts colours to label values.
 
-        image : (3, H, W) uint8 ; returns (H, W) uint8, label values, 255 where the colour is the void colour.
-        A colour that the legend does not have is a LabelError that lists it with its count, or void when asked.
-        Memory: the output and 16 MiB for the table of all colours, built once per palette.
+        Parameters
+        ----------
+        image
+            (3, H, W) uint8.
+        unknown
+            "error" raises for colours that the legend does not have; "void" makes them void.
+
+        Returns
+        -------
+        ndarray
+            (H, W) uint8, label values; 255 where the colour is the void colour. Memory: the output and 16 MiB for the
+            table of all colours, built once per palette.
+
+        Raises
+        ------
+        LabelError
+            The image has colours that the legend does not have; the message lists them with their counts.
         """
         colors = {c.color: c.value for c in self.classes} | {self.void_color: VOID}
         marker = next(v for v in range(254, -1, -1) if v not in self.values) if unknown == "error" else VOID
         labels = palette.lookup(image, tuple(colors.items()), marker)
         if unknown == "error" and (labels == marker).any():
-            found = palette.count_colors(image, labels == marker)
+            strange = palette.count_colors(image, labels == marker)
             raise LabelError(
-                f'{len(found)} colours are not in legend "{self.name}": {_listed(found)}. '
+                f'{len(strange)} colours are not in legend "{self.name}": {_list_counts(strange)}. '
                 f"Expected {', '.join(f'{c.name} {c.color}' for c in self.classes)} or void {self.void_color}. "
                 'Choose the legend that has them, or make them void with unknown="void" (--unknown void).'
             )
         return labels
 
     def decode(self, labels: np.ndarray) -> np.ndarray:
-        """Label values (H, W) to colours (3, H, W) uint8; void and what the legend lacks take the void colour."""
+        """Converts label values (H, W) to colours (3, H, W) uint8; void and unknown values get the void colour."""
         table = np.empty((3, 256), np.uint8)
         table[:] = np.array(self.void_color, np.uint8)[:, None]
         table[:, list(self.values)] = self.colors.T
         return table[:, labels]
 
     def check(self, labels: np.ndarray, where: str = "") -> None:
-        """LabelError when `labels` (any shape, integers) hold a value that is neither a class nor void."""
+        """Raises LabelError where `labels` (integers of any shape) have a value that is neither a class nor void."""
         known = {*self.values, *self.void_values, VOID}
-        found = {value: count for value, count in palette.count_values(labels).items() if value not in known}
-        if found:
+        strange = {value: count for value, count in palette.count_values(labels).items() if value not in known}
+        if strange:
             raise LabelError(
-                f'{where or "The labels"} hold values that are not in legend "{self.name}": {_listed(found)}. '
+                f'{where or "The labels"} hold values that are not in legend "{self.name}": {_list_counts(strange)}. '
                 f"Expected {', '.join(f'{c.value} {c.name}' for c in self.classes)} or void {VOID}. "
                 f'Choose the legend that has them ("deepnets4eo datasets --legends" lists all).'
             )
 
     def remap_to(self, other: Legend, missing: Literal["error", "void"] = "error") -> np.ndarray:
-        """Look-up from this legend's label values to another's, by name: `lookup[labels]`.
+        """Returns the look-up table from this legend's label values to another's, by name: `lookup[labels]`.
 
-        returns : (256,) uint8, 255 for void. A class without counterpart is a LabelError, or void when asked.
+        The table is (256,) uint8, 255 for void. A class without counterpart raises LabelError, or becomes void with
+        missing="void".
         """
         lookup = np.full(256, VOID, np.uint8)
         explicit = {normalise_name(k): v for k, v in self.remaps.get(other.name, {}).items()}
@@ -190,27 +227,27 @@ class Legend:
         return lookup
 
     def to_index(self) -> np.ndarray:
-        """(256,) uint8 look-up from label values to places in the order (0 … K − 1); 255 for all else."""
+        """Returns the (256,) uint8 look-up table from label values to class indices; 255 for all else."""
         lookup = np.full(256, VOID, np.uint8)
         lookup[list(self.values)] = np.arange(self.num_classes)
         return lookup
 
     def from_index(self) -> np.ndarray:
-        """(256,) uint8 look-up from places in the order to label values; 255 for all else."""
+        """Returns the (256,) uint8 look-up table from class indices to label values; 255 for all else."""
         lookup = np.full(256, VOID, np.uint8)
         lookup[: self.num_classes] = self.values
         return lookup
 
     def color_table(self) -> dict[int, tuple[int, int, int, int]]:
-        """Label value → (R, G, B, alpha), as GDAL writes it into a raster; void is transparent."""
+        """Returns label value → (R, G, B, alpha), as GDAL writes it into a raster; void is transparent."""
         return {c.value: (*c.color, 255) for c in self.classes} | {VOID: (*self.void_color, 0)}
 
     def category_names(self) -> dict[int, str]:
-        """Label value → class name, void included."""
+        """Returns label value → class name, void included."""
         return {c.value: c.name for c in self.classes} | {VOID: "void"}
 
     def qml(self) -> str:
-        """The legend as a QGIS style (paletted raster renderer, band 1)."""
+        """Returns the legend as a QGIS style (paletted raster renderer, band 1)."""
         return palette.qml(self.color_table(), self.category_names())
 
     def _value_or_none(self, name: str) -> int | None:
@@ -221,11 +258,13 @@ class Legend:
 
 
 def normalise_name(name: str) -> str:
+    """Returns a name in lower case, with hyphens for spaces and underscores."""
     return "-".join(name.lower().replace("_", " ").replace("-", " ").split())
 
 
-def _listed(found: Mapping[Any, int], most: int = 10) -> str:
-    ordered = sorted(found.items(), key=lambda item: -item[1])
+def _list_counts(counts: Mapping[Any, int], most: int = 10) -> str:
+    """Returns the most frequent keys with their counts, in words."""
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
     text = ", ".join(f"{key} ({count} px)" for key, count in ordered[:most])
     return text + (f" and {len(ordered) - most} more" if len(ordered) > most else "")
 
@@ -235,11 +274,11 @@ def _refuse_bytes_out_of_range(legend: Legend) -> None:
         if not 0 <= value < VOID:
             raise InputError(f'Legend "{legend.name}" has value {value}; label values are 0–254, 255 is void.')
     for color in (legend.void_color, *(c.color for c in legend.classes)):
-        if not all(0 <= part <= 255 for part in color):
+        if not all(0 <= band <= 255 for band in color):
             raise InputError(f'Legend "{legend.name}" has colour {color}; expected three integers 0–255.')
 
 
-def _refuse_twins(legend: str, what: str, items: list[Any]) -> None:
-    twins = sorted({str(item) for item in items if items.count(item) > 1})
-    if twins:
-        raise InputError(f'Legend "{legend}" has the {what} {", ".join(twins)} twice. Give each class its own.')
+def _refuse_duplicates(legend: str, what: str, items: list[Any]) -> None:
+    duplicates = sorted({str(item) for item in items if items.count(item) > 1})
+    if duplicates:
+        raise InputError(f'Legend "{legend}" has the {what} {", ".join(duplicates)} twice. Give each class its own.')

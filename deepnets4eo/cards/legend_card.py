@@ -1,4 +1,4 @@
-"""Legend cards: plain values, as YAML or JSON gives them, made into checked ones.
+"""Checks legend cards, which are plain values of YAML or JSON.
 
 Takes a mapping; returns the arguments of a legend and of its classes.
 Refuses unknown and missing keys and values of the wrong kind; names the file and the nearest key.
@@ -16,7 +16,7 @@ KNOWN = NEEDED | {"title", "source", "void_color", "void_values", "void_names", 
 
 
 def parse(card: Any, where: str) -> dict[str, Any]:
-    """The arguments of a Legend, its `classes` as arguments of LegendClass. Errors: InputError."""
+    """Returns the arguments of a Legend, with `classes` as arguments of LegendClass. Raises InputError."""
     _refuse_keys(card, NEEDED, KNOWN, where)
     return {
         "name": str(card["name"]),

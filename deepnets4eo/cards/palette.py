@@ -1,7 +1,7 @@
 """Colours to small integers by one table look-up, and palettes as QGIS styles.
 
-Takes (3, H, W) uint8 images and colour tables; the legend decides what a colour means.
-Refuses images that are not three bytes a pixel.
+Takes (3, H, W) uint8 images and colour tables.
+Refuses images of other shapes or types.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import numpy as np
 
 from deepnets4eo.errors import LabelError
 
-ROWS = 64  # of one pass: its keys stay in the processor's cache, twice as fast as the whole image at once
+ROWS = 64  # of one pass, whose keys stay in the processor's cache: twice as fast as the whole image
 CHUNK = 1 << 18  # pixels counted at once
 
 ColorValues = tuple[tuple[tuple[int, int, int], int], ...]
 
 
 def lookup(image: np.ndarray, colors: ColorValues, unknown: int) -> np.ndarray:
-    """The value of each pixel's colour, `unknown` where `colors` has none.
+    """Returns the value of each pixel's colour, `unknown` where `colors` has none.
 
     image : (3, H, W) uint8 ; returns (H, W) uint8. Memory: the output, one band of rows, and the 16 MiB table.
     """
@@ -36,7 +36,7 @@ def lookup(image: np.ndarray, colors: ColorValues, unknown: int) -> np.ndarray:
 
 
 def count_colors(image: np.ndarray, where: np.ndarray) -> dict[tuple[int, int, int], int]:
-    """Colours (R, G, B) of the pixels `where` (H, W) bool is set, each with its count."""
+    """Returns the colours (R, G, B) of the pixels where `where` (H, W) bool is True, each with its count."""
     keys, counts = np.unique(_keys(image[:, where]), return_counts=True)
     return {
         (int(key) >> 16, int(key) >> 8 & 255, int(key) & 255): int(count)
@@ -45,7 +45,7 @@ def count_colors(image: np.ndarray, where: np.ndarray) -> dict[tuple[int, int, i
 
 
 def count_values(labels: np.ndarray) -> dict[int, int]:
-    """Values (integers, any shape) with their counts; bytes are counted, which is some thirty times faster than sorting."""
+    """Returns the values (integers, any shape) with their counts; counting bytes is 30 times faster than sorting."""
     if labels.dtype != np.uint8:
         values, sums = np.unique(labels, return_counts=True)
         return {int(value): int(count) for value, count in zip(values, sums, strict=True)}
@@ -57,7 +57,7 @@ def count_values(labels: np.ndarray) -> dict[int, int]:
 
 
 def qml(colors: dict[int, tuple[int, int, int, int]], names: dict[int, str]) -> str:
-    """A QGIS layer style with the paletted raster renderer on band 1."""
+    """Returns a QGIS layer style with the paletted raster renderer on band 1."""
     entries = "\n".join(
         f'        <paletteEntry value="{value}" color="#{r:02x}{g:02x}{b:02x}" alpha="{alpha}" '
         f"label={quoteattr(names.get(value, str(value)))}/>"
@@ -85,8 +85,8 @@ def _table(colors: ColorValues, unknown: int) -> np.ndarray:
 
 
 def _keys(image: np.ndarray) -> np.ndarray:
-    """(…) uint32, red << 16 | green << 8 | blue, put together byte by byte: twice as fast as shifting."""
-    parts = np.zeros((*image.shape[1:], 4), np.uint8)
-    for place, plane in zip((2, 1, 0), image, strict=True):
-        parts[..., place] = plane
-    return parts.view("<u4")[..., 0]
+    """Returns (…) uint32, red << 16 | green << 8 | blue; writing bytes is twice as fast as shifting."""
+    keys = np.zeros((*image.shape[1:], 4), np.uint8)
+    for byte, band in zip((2, 1, 0), image, strict=True):
+        keys[..., byte] = band
+    return keys.view("<u4")[..., 0]

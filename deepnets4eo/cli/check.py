@@ -1,4 +1,4 @@
-"""`deepnets4eo check`: says what files are, what is wrong with them, and how they overlap."""
+"""`deepnets4eo check`: describes files, their problems, and how they overlap."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ def check(
     ],
     legend: Annotated[str | None, typer.Option("--legend", help="Check label values against this legend.")] = None,
     dataset: Annotated[str | None, typer.Option("--dataset", help="Check folders against this card.")] = None,
-    split: Annotated[str | None, typer.Option("--split", help="Its split that must be complete; its first.")] = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="Its split that must be complete; by default the first.")
+    ] = None,
     layer: Annotated[
         list[str] | None, typer.Option("--layer", help="Where a layer lies, e.g. image=rgb/{id}.tif.")
     ] = None,
-    thorough: Annotated[bool, typer.Option("--thorough", help="Read datasets whole, not by samples.")] = False,
+    thorough: Annotated[bool, typer.Option("--thorough", help="Read all pixels of datasets, not samples.")] = False,
     json: Json = None,
     debug: Debug = False,
 ) -> None:
-    """Say what a raster, vector, dataset or run is, and what is wrong with it.
+    """Describe a raster, vector, dataset or run, and what is wrong with it.
 
-    Ends with 1 where a folder is not the dataset it should be, with 2 where a file cannot be read.
+    Exit status: 1 where a folder is not the dataset of the card, 2 where a file cannot be read.
 
     \b
     deepnets4eo check pre.tif post.tif footprints.gpkg
@@ -44,32 +46,32 @@ def check(
 
     refuse_inputs([json], [paths, legend, dataset])
     chosen = Legend.load(legend) if legend else None
-    named = DatasetCard.load(dataset).with_layout(patterns(layer)) if dataset else None
-    if named is None and (split or layer or thorough):
+    given = DatasetCard.load(dataset).with_layout(patterns(layer)) if dataset else None
+    if given is None and (split or layer or thorough):
         raise InputError("--split, --layer and --thorough belong to a dataset. Name it with --dataset.")
-    found = []
+    inspections = []
     for path in paths:
-        card = (named or recognise(Path(path))) if Path(path).is_dir() else None
+        card = (given or recognise(Path(path))) if Path(path).is_dir() else None
         if card:
             with progress("check") as advance:
-                found.append(inspect_dataset(path, card, split=split, thorough=thorough, progress=advance))
+                inspections.append(inspect_dataset(path, card, split=split, thorough=thorough, progress=advance))
         else:
-            found.append(inspect(path, chosen))
-    for item in found:
+            inspections.append(inspect(path, chosen))
+    for item in inspections:
         echo(f"{visible(item.path, one_line=True)}: {item.kind}")
         for name, value in item.facts.items():
             echo(f"  {visible(name, one_line=True)}: {visible(value, one_line=True)}")
         for problem in item.problems:
             echo(f"  ! {visible(problem, one_line=True)}")
-    pairs = overlaps(found)
+    pairs = overlaps(inspections)
     if pairs:
         echo("overlap:")
         for line in pairs:
             echo(f"  {visible(line, one_line=True)}")
     if json:
-        write_json(json, {"files": [item.to_dict() for item in found], "overlap": pairs})
+        write_json(json, {"files": [item.to_dict() for item in inspections], "overlap": pairs})
         echo(json)
-    if any(item.kind == "unreadable" for item in found):
+    if any(item.kind == "unreadable" for item in inspections):
         raise typer.Exit(2)
-    if named is not None and any(item.problems for item in found):
+    if given is not None and any(item.problems for item in inspections):
         raise typer.Exit(1)

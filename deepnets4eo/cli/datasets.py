@@ -12,8 +12,8 @@ from deepnets4eo.cli.output import echo
 
 def datasets(
     name: Annotated[str | None, typer.Argument(help="Card to show.", show_default=False)] = None,
-    legends: Annotated[bool, typer.Option("--legends", help="List legends, or show the one named.")] = False,
-    qml: Annotated[bool, typer.Option("--qml", help="Print the named legend as a QGIS style.")] = False,
+    legends: Annotated[bool, typer.Option("--legends", help="List legends, or show the given one.")] = False,
+    qml: Annotated[bool, typer.Option("--qml", help="Print the legend as a QGIS style.")] = False,
     json: Json = None,
     debug: Debug = False,
 ) -> None:
@@ -43,7 +43,7 @@ def datasets(
 
 
 def _cards(name: str | None) -> dict[str, Any]:
-    """One card, or the title of each."""
+    """Returns one card, or the title of each."""
     from deepnets4eo.cards import catalog
     from deepnets4eo.cards.dataset_card import DatasetCard
 
@@ -53,7 +53,7 @@ def _cards(name: str | None) -> dict[str, Any]:
 
 
 def _legends(name: str | None) -> dict[str, Any]:
-    """One legend, or the title of each."""
+    """Returns one legend, or the title of each."""
     from deepnets4eo.cards.legend import Legend
 
     if name is not None:
@@ -71,7 +71,7 @@ def _print_style(name: str | None) -> None:
 
 
 def _print_card(name: str, *, legend: bool) -> None:
-    """The card as it is written, once it has been found good."""
+    """Print the file of a card after checking it."""
     from deepnets4eo.cards import catalog
     from deepnets4eo.cards.dataset_card import DatasetCard
     from deepnets4eo.cards.legend import Legend

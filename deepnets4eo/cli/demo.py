@@ -1,4 +1,4 @@
-"""`deepnets4eo demo`: the main job on the miniature city, scored against its truth."""
+"""`deepnets4eo demo`: the main job on the miniature city, compared with its truth."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from deepnets4eo.cli.output import echo
 
 def demo(
     out: Annotated[Path, typer.Option("--out", help="Where the city and its damage map go.")] = Path("demo"),
-    size: Annotated[int, typer.Option(help="Side of the made-up city in pixels.")] = 1536,
+    size: Annotated[int, typer.Option(help="Side of the city in pixels.")] = 1536,
     seed: Seed = 2026,
     overwrite: Overwrite = False,
     debug: Debug = False,
 ) -> None:
-    """Make a miniature city (synthetic), map its damage, and say how well that went.
+    """Make a miniature city (synthetic), map its damage, and compare the map with the truth.
 
     \b
     deepnets4eo demo

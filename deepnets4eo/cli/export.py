@@ -1,4 +1,4 @@
-"""`deepnets4eo export`: a trained network for other runtimes."""
+"""`deepnets4eo export`: a trained network as ONNX."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def export(
 ) -> None:
     """Write a run's network as one ONNX file, compared with the run where onnxruntime is installed.
 
-    The file takes prepared images and gives logits; its metadata entry "deepnets4eo" tells bands, scaling, legend and
-    tiling as JSON. Needs pip install deepnets4eo[onnx].
+    The network takes prepared images and returns logits; the metadata entry "deepnets4eo" holds bands, scaling, legend
+    and tiling as JSON. Needs pip install deepnets4eo[onnx].
 
     \b
     deepnets4eo export runs/first --onnx first.onnx
@@ -42,7 +42,7 @@ def export(
         echo("Not compared with the run: onnxruntime is not installed.", err=True)
     else:
         echo(
-            f"onnxruntime gives the run's label on {done.same_labels:.4%} of pixels; largest difference of logits "
+            f"onnxruntime has the run's label on {done.same_labels:.4%} of pixels; largest difference of logits "
             f"{done.largest_difference:.2g}.",
             err=True,
         )

@@ -1,4 +1,4 @@
-"""`deepnets4eo heights`: a surface model in, heights above ground and what goes with them out."""
+"""`deepnets4eo heights`: heights above ground, slope and vegetation index from a surface model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def heights(
     dsm: Annotated[Path, typer.Argument(help="Surface model: one band, in metres.", show_default=False)],
     out: Out,
     dtm: Annotated[
-        Path | None, typer.Option(help="Terrain model; else the ground is estimated.", show_default=False)
+        Path | None, typer.Option(help="Terrain model; without it the ground is estimated.", show_default=False)
     ] = None,
     image: Annotated[
         Path | None, typer.Option(help="Image with near infrared and red, for ndvi.", show_default=False)
@@ -33,9 +33,9 @@ def heights(
     overwrite: Overwrite = False,
     debug: Debug = False,
 ) -> None:
-    """Heights above ground from a surface model, beside its slope and an image's vegetation index where wanted.
+    """Write heights above ground from a surface model; --channels adds its slope and an image's vegetation index.
 
-    Writes float32 in metres, degrees and -1…1, NaN for no data. Give the result to a scene as a layer of its own.
+    Writes float32 in metres, degrees and -1…1, NaN for no data. Scenes take the result as a further layer.
 
     \b
     deepnets4eo heights dsm.tif --out ndsm.tif

@@ -1,4 +1,4 @@
-"""`deepnets4eo`: the table of verbs, loaded only when called, and the one place where errors become messages."""
+"""`deepnets4eo`: the table of verbs, loaded only when called; here errors become messages."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ import typer
 import typer.core
 import typer.main
 
+from deepnets4eo.cli.option_groups import GroupedCommand
 from deepnets4eo.cli.output import VisibleFormatter, echo, visible, visible_warning
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.formats.access import allow_user_files
 from deepnets4eo.version import __version__
 
 VERBS = {
-    "demo": "Run the main job on a made-up miniature city.",
-    "check": "Say what a raster, vector, dataset or run is, and what is wrong with it.",
+    "demo": "Run the main job on a synthetic miniature city.",
+    "check": "Describe a raster, vector, dataset or run, and what is wrong with it.",
     "damage": "Map building damage: pre and post image and footprints in, polygons out.",
     "register": "Measure how far a pre image lies from a post image.",
-    "train": "Train a recipe on data; makes a run folder.",
+    "train": "Train a recipe on data; writes a run folder.",
     "predict": "Label a scene with a trained run.",
     "export": "Write a trained network as ONNX.",
     "evaluate": "Score a label raster against a reference.",
     "rasterize": "Draw OpenStreetMap or other vectors as layers of an image.",
-    "heights": "Heights above ground from a surface model, with slope and vegetation index.",
+    "heights": "Write heights above ground, slope and vegetation index from a surface model.",
     "polygons": "Turn a label raster into building polygons.",
     "objects": "Find the single objects of a class, such as cars, in a label raster.",
     "score": "Score damage rasters by a benchmark's official rule.",
@@ -37,7 +38,7 @@ VERBS = {
     "datasets": "List dataset cards, or show one.",
 }
 
-# Typer keeps its own copy of click or uses the installed one, by version; the public way to its base error is this.
+# Typer has its own copy of click or uses the installed one, by version; this is the public way to its base error.
 UsageProblem: type[Exception] = typer.BadParameter.__mro__[2]
 
 INTERRUPTED = 130  # the shell's code for Ctrl-C
@@ -58,7 +59,7 @@ class Verbs(typer.core.TyperGroup):
         verb = getattr(importlib.import_module(f"deepnets4eo.cli.{function}"), function)
         needs = any(each.default is each.empty for each in inspect.signature(verb).parameters.values())
         single = typer.Typer(add_completion=False, rich_markup_mode=None)
-        single.command(cmd_name, no_args_is_help=needs)(verb)
+        single.command(cmd_name, cls=GroupedCommand, no_args_is_help=needs)(verb)
         command = typer.main.get_command(single)
         command.name = cmd_name
         return command
@@ -78,7 +79,7 @@ def root(
         "--version",
         help="Print the version.",
         is_eager=True,
-        callback=lambda value: _print_version(wanted=value),
+        callback=lambda value: _print_version(requested=value),
     ),
 ) -> None:
     """Semantic segmentation of remote-sensing data, up to building-damage maps."""
@@ -92,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # names of files may hold what no terminal can show
+        if isinstance(stream, io.TextIOWrapper):  # file names may have characters that the terminal does not have
             stream.reconfigure(errors="backslashreplace")
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(VisibleFormatter("%(message)s"))
@@ -121,17 +122,17 @@ def main(arguments: list[str] | None = None) -> int:
     finally:
         sys.unraisablehook = before
     if result == INTERRUPTED:  # typer makes this exit code of Ctrl-C, and says nothing
-        echo("Interrupted. What was finished is kept; go on with --resume where the verb has it.", err=True)
+        echo("Interrupted. Finished work is kept; continue with --resume where the verb has it.", err=True)
     return result if isinstance(result, int) else 0
 
 
 def _log_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
-    """What a library's callback cannot raise, such as a message of GDAL in no encoding, is for --debug alone."""
+    """Logs for --debug what a library's callback cannot raise, such as a message of GDAL in an unknown encoding."""
     logging.getLogger(__name__).debug("%s: %s", unraisable.err_msg or "ignored", unraisable.exc_value)
 
 
-def _print_version(*, wanted: bool) -> None:
-    if wanted:
+def _print_version(*, requested: bool) -> None:
+    if requested:
         echo(f"deepnets4eo {__version__}")
         raise typer.Exit
 

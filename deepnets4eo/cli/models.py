@@ -36,7 +36,7 @@ def models(
     if pattern != "*" and not recipes and not networks:
         known = [*catalog.recipes(), *list_models()]
         hint = name_hint(pattern, known, '"deepnets4eo models" lists all.')
-        raise InputError(f'No recipe or network is named like "{pattern}". {hint}')
+        raise InputError(f'No recipe or network has a name like "{pattern}". {hint}')
     if json is not None:
         show_json({"recipes": recipes, "networks": list(networks)}, json)
         return
@@ -47,7 +47,7 @@ def models(
 
 
 def _show(name: str) -> None:
-    """The recipe's card, or its files where it has none."""
+    """Print the folder of a recipe and its card."""
     from deepnets4eo.cards import catalog
 
     folder = catalog.model_path(name)

@@ -1,4 +1,4 @@
-"""`deepnets4eo objects`: a label raster in, the single objects of a class out, with their density if asked."""
+"""`deepnets4eo objects`: the single objects of a class in a label raster, and their density."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from deepnets4eo.cli.output import echo
 def objects(
     labels: Annotated[Path, typer.Argument(help="Label raster.", show_default=False)],
     out: Out,
-    class_name: Annotated[str, typer.Option("--class", help="The class whose objects are wanted.")] = "car",
+    class_name: Annotated[str, typer.Option("--class", help="Class of the objects.")] = "car",
     legend: Annotated[
         str | None, typer.Option(help="Legend of the labels, a name or a YAML card; by default the raster's own.")
     ] = None,
@@ -22,7 +22,7 @@ def objects(
     min_area: Annotated[float, typer.Option(help="Leave out objects below this many m².", min=0)] = 0.0,
     split: Annotated[
         Literal["distance", "area", "none"],
-        typer.Option(help="Take touching objects apart: at necks, by --object-area too, or not."),
+        typer.Option(help="Split touching objects: at necks, also by --object-area, or not."),
     ] = "distance",
     object_area: Annotated[float | None, typer.Option(help="Area of one object in m², for --split area.")] = None,
     connectivity: Annotated[int, typer.Option(help="8 joins pixels that touch by a corner, 4 does not.")] = 4,
@@ -30,7 +30,7 @@ def objects(
         Literal["oriented_box", "polygon"], typer.Option(help="The smallest rectangle around each, or its outline.")
     ] = "oriented_box",
     density: Annotated[
-        Path | None, typer.Option(help="Write a raster of objects per hectare here, too.", show_default=False)
+        Path | None, typer.Option(help="Also write a raster of objects per hectare here.", show_default=False)
     ] = None,
     cell: Annotated[float, typer.Option(help="Side of a cell of --density in metres.", min=0)] = 10.0,
     radius: Annotated[float, typer.Option(help="Spread each object over this many metres in --density.", min=0)] = 0.0,
@@ -38,7 +38,7 @@ def objects(
     overwrite: Overwrite = False,
     debug: Debug = False,
 ) -> None:
-    """Find the single objects of a class, such as cars, with length, width and heading: segment before detect.
+    """Find the single objects of a class, such as cars, with length, width and heading.
 
     \b
     deepnets4eo objects labels.tif --out cars.gpkg --class car --opening 0.5 --min-area 2
@@ -46,7 +46,7 @@ def objects(
     """
     import logging
 
-    from deepnets4eo.cli.polygons import legend_of
+    from deepnets4eo.cli.polygons import find_legend
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.objects import ObjectRules, density_grid, extract_objects, write_density_map
@@ -61,13 +61,13 @@ def objects(
     rules = ObjectRules(opening, min_area, split, object_area, connectivity=connectivity, shape=shape)
     layer = Layer.open(labels)
     cells = density_grid(layer.grid, cell) if density is not None else None
-    known = legend_of(layer, legend)
+    known = find_legend(layer, legend)
     with locked(out, density), progress("objects") as advance:
         for path in (out, density):
             if path is not None:
                 check_overwrite(path, overwrite=overwrite)
-        found = extract_objects(layer, class_name, known, rules, workers=workers, progress=advance)
-        logging.getLogger(__name__).info("%d objects of class %s", len(found), class_name)
-        echo(write_vector(found, out))
+        extracted = extract_objects(layer, class_name, known, rules, workers=workers, progress=advance)
+        logging.getLogger(__name__).info("%d objects of class %s", len(extracted), class_name)
+        echo(write_vector(extracted, out))
         if density is not None and cells is not None:
-            echo(write_density_map(found, cells, density, radius_m=radius))
+            echo(write_density_map(extracted, cells, density, radius_m=radius))

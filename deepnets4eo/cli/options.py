@@ -1,4 +1,4 @@
-"""Options that several verbs share, each defined once."""
+"""Options that several verbs have, each defined once."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ import typer
 from deepnets4eo.errors import InputError
 
 Out = Annotated[Path, typer.Option("--out", help="Where the result goes.", show_default=False)]
-Memory = Annotated[str, typer.Option("--memory", help="How much memory may be used, e.g. 4GB.")]
-Workers = Annotated[int, typer.Option("--workers", help="Threads that read and compute beside each other.", min=1)]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")]
-Precision = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.")]
+RESOURCES = "Resources"  # the group of options in help texts
+Memory = Annotated[
+    str, typer.Option("--memory", help="How much memory may be used, e.g. 4GB.", rich_help_panel=RESOURCES)
+]
+Workers = Annotated[
+    int, typer.Option("--workers", help="Threads that read and compute in parallel.", min=1, rich_help_panel=RESOURCES)
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel=RESOURCES)]
+Precision = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.", rich_help_panel=RESOURCES)]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all randomness.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with an interrupted job.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check the inputs and say what would be done.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted job.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only check the inputs and print what would be done.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON here.", show_default=False)]
 Online = Annotated[
-    bool, typer.Option("--online", help="Download what the recipe names: first weights, rasters at web addresses.")
+    bool, typer.Option("--online", help="Download files of the recipe: first weights, rasters at web addresses.")
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the stack trace of an error.")]
 
@@ -29,7 +34,7 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 
 
 def memory_bytes(text: str) -> int:
-    """`4GB`, `500 MB` or plain bytes as a number of bytes; InputError for anything else."""
+    """Returns the number of bytes of `4GB`, `500 MB` or a number; InputError for other text."""
     match = re.fullmatch(r"\s*([\d.]+)\s*([KMGT]?)I?B?\s*", text.upper())
     if not match:
         raise InputError(f"--memory {text} is not a size. Write it like 4GB or 500MB.")
@@ -37,12 +42,12 @@ def memory_bytes(text: str) -> int:
 
 
 def names(text: str) -> list[str]:
-    """`a, b` as the names between the commas."""
-    return [name for name in (part.strip() for part in text.split(",")) if name]
+    """Returns the names between the commas of `a, b`."""
+    return [name for name in (word.strip() for word in text.split(",")) if name]
 
 
 def patterns(settings: list[str] | None) -> dict[str, str]:
-    """`layer=pattern` settings as a mapping; InputError for anything else."""
+    """Returns settings `layer=pattern` as a mapping; InputError for other text."""
     result = {}
     for setting in settings or []:
         layer, equals, pattern = setting.partition("=")

@@ -1,6 +1,6 @@
-"""What verbs print: text in which nothing from a file acts on the terminal, and JSON to stdout or to a file.
+"""Output of verbs: text without control characters, and JSON to stdout or to a file.
 
-Takes text and plain values; NaN becomes null. Control characters of names, columns and tags are shown, not sent.
+Takes text and plain values; NaN becomes null. Control characters in names, columns and tags are escaped.
 """
 
 from __future__ import annotations
@@ -20,35 +20,35 @@ STDOUT = Path("-")
 _format_warning = warnings.formatwarning
 
 # Control characters but tab and newline, marks that turn the direction of writing, and halves of characters
-_ACTING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_ACTING_OR_BREAKING = re.compile(_ACTING.pattern[:-1] + "\t\n]")
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_CONTROL_OR_BREAKING = re.compile(_CONTROL.pattern[:-1] + "\t\n]")
 
 
 def visible(text: Any, *, one_line: bool = False) -> str:
-    """Text whose control characters are written as JSON writes them; with `one_line` also tabs and newlines.
+    """Returns text whose control characters are escaped as in JSON; with `one_line` also tabs and newlines.
 
     >>> visible("red\\x1b[31m\\nroof"), visible("a\\nb", one_line=True)
     ('red\\\\u001b[31m\\nroof', 'a\\\\nb')
     """
-    pattern = _ACTING_OR_BREAKING if one_line else _ACTING
+    pattern = _CONTROL_OR_BREAKING if one_line else _CONTROL
     return pattern.sub(lambda match: json.dumps(match[0])[1:-1], str(text))
 
 
 def echo(message: Any, *, err: bool = False, nl: bool = True) -> None:
-    """Print a line, to stderr with `err`; the one way in which verbs print."""
+    """Print a line, to stderr with `err`; all verbs print with this function."""
     typer.echo(visible(message), err=err, nl=nl)
 
 
 class VisibleFormatter(logging.Formatter):
-    """Log lines whose control characters are shown."""
+    """Log lines whose control characters are escaped."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The message of a record."""
+        """Returns the message of a record."""
         return visible(super().format(record))
 
 
 def visible_warning(*parts: Any, **named: Any) -> str:
-    """A library's warning as Python writes it, which may quote names in files; takes the place of that function."""
+    """Returns a library's warning as Python formats it, without control characters; replaces `formatwarning`."""
     return visible(_format_warning(*parts, **named))
 
 

@@ -1,4 +1,4 @@
-"""`deepnets4eo polygons`: a label raster in, building (or other) polygons out."""
+"""`deepnets4eo polygons`: polygons of buildings or other classes from a label raster."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ def polygons(
     ] = None,
     min_area: Annotated[float, typer.Option(help="Leave out polygons below this many m².", min=0)] = 0.0,
     simplify: Annotated[float, typer.Option(help="Simplify outlines to this many metres.", min=0)] = 0.0,
-    right_angles: Annotated[bool, typer.Option("--right-angles", help="Square outlines where they fit.")] = False,
+    right_angles: Annotated[
+        bool, typer.Option("--right-angles", help="Make outlines right-angled where that fits.")
+    ] = False,
     overwrite: Overwrite = False,
     debug: Debug = False,
 ) -> None:
@@ -52,33 +54,33 @@ def polygons(
     check_vector_suffix(out)
     refuse_inputs([out], [labels, legend])
     layer = Layer.open(labels)
-    chosen = _chosen(layer, classes, legend)
+    chosen = _selected_classes(layer, classes, legend)
     shaping = Shaping(min_area_m2=min_area, simplify_m=simplify, right_angles=right_angles)
     with locked(out), progress("polygons") as advance:
         check_overwrite(out, overwrite=overwrite)
-        found = polygonize(layer, chosen, shaping, progress=advance)
-        counts = ", ".join(f"{count} {name}" for name, count in found["class"].value_counts().items()) or "no"
+        frame = polygonize(layer, chosen, shaping, progress=advance)
+        counts = ", ".join(f"{count} {name}" for name, count in frame["class"].value_counts().items()) or "no"
         logging.getLogger(__name__).info("%s polygons", counts)
-        write_vector(found, out)
+        write_vector(frame, out)
     echo(out)
 
 
-def _chosen(layer: Layer, classes: str | None, legend: str | None) -> dict[int, str] | None:
-    """Label value → class name of what was asked for; None for everything under its number."""
+def _selected_classes(layer: Layer, classes: str | None, legend: str | None) -> dict[int, str] | None:
+    """Returns label value → class name of the selected classes; None for all, named by their numbers."""
     from deepnets4eo.errors import LabelError
 
-    known = _known(layer, legend)
+    known = _legend_or_none(layer, legend)
     if classes is None:
         return None if known is None else dict(zip(known.values, known.names, strict=True))
     chosen = {}
-    for word in (part.strip() for part in classes.split(",")):
+    for word in (word.strip() for word in classes.split(",")):
         if word.isdigit():
             value = int(word)
-            named = known is not None and value in known.values
-            chosen[value] = known.names[known.values.index(value)] if known is not None and named else word
+            in_legend = known is not None and value in known.values
+            chosen[value] = known.names[known.values.index(value)] if known is not None and in_legend else word
         elif known is None:
             raise LabelError(
-                f'{layer.source} does not say its legend, so "{word}" has no label value. Name the legend with '
+                f'{layer.source} has no legend, so "{word}" has no label value. Give the legend with '
                 "--legend, or give --classes as label values."
             )
         else:
@@ -86,17 +88,17 @@ def _chosen(layer: Layer, classes: str | None, legend: str | None) -> dict[int, 
     return chosen
 
 
-def legend_of(layer: Layer, legend: str | None) -> Legend:
-    """The legend named, else the one written into the raster; LabelError where there is neither."""
+def find_legend(layer: Layer, legend: str | None) -> Legend:
+    """Returns the given legend, else the one in the raster's tags; LabelError where there is neither."""
     from deepnets4eo.errors import LabelError
 
-    known = _known(layer, legend)
+    known = _legend_or_none(layer, legend)
     if known is None:
-        raise LabelError(f"{layer.source} does not say its legend. Name it with --legend.")
+        raise LabelError(f"{layer.source} has no legend in its tags. Give it with --legend.")
     return known
 
 
-def _known(layer: Layer, legend: str | None) -> Legend | None:
+def _legend_or_none(layer: Layer, legend: str | None) -> Legend | None:
     from deepnets4eo.cards.legend import Legend
     from deepnets4eo.evaluation import written_legend
 

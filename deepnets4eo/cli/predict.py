@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from deepnets4eo.cli.options import (
+    RESOURCES,
     Debug,
     Device,
     DryRun,
@@ -26,6 +27,7 @@ from deepnets4eo.cli.progress import progress
 from deepnets4eo.errors import InputError
 
 log = logging.getLogger(__name__)
+RESULTS, TILES, VOTES = "Further results", "Tiles", "Several views or runs"  # groups of options in the help text
 
 
 def predict(
@@ -35,25 +37,46 @@ def predict(
         typer.Argument(metavar="SCENE...", help="A raster, or layer=raster for each layer.", show_default=False),
     ],
     out: Out,
-    probabilities: Annotated[Path | None, typer.Option(help="Write one band per class here, 0–254.")] = None,
-    entropy: Annotated[Path | None, typer.Option(help="Write the entropy over classes here, 0–254.")] = None,
-    tile: Annotated[int | None, typer.Option(help="Side of a tile in px; the run's own.", min=16)] = None,
-    halo: Annotated[int | None, typer.Option(help="Context cut off each tile in px; the run's own.", min=0)] = None,
-    overlap: Annotated[int | None, typer.Option(help="Blend tiles over this many px; 0: side by side.", min=0)] = None,
+    probabilities: Annotated[
+        Path | None, typer.Option(help="Write one band per class here, 0–254.", rich_help_panel=RESULTS)
+    ] = None,
+    entropy: Annotated[
+        Path | None, typer.Option(help="Write the entropy over classes here, 0–254.", rich_help_panel=RESULTS)
+    ] = None,
+    tile: Annotated[
+        int | None, typer.Option(help="Side of a tile in px; by default the run's.", min=16, rich_help_panel=TILES)
+    ] = None,
+    halo: Annotated[
+        int | None,
+        typer.Option(help="Context cut off each tile in px; by default the run's.", min=0, rich_help_panel=TILES),
+    ] = None,
+    overlap: Annotated[
+        int | None, typer.Option(help="Blend tiles over this many px; 0 does not.", min=0, rich_help_panel=TILES)
+    ] = None,
     scores: Annotated[
-        str | None, typer.Option(help="Summed where tiles overlap: probabilities, log-probabilities or raw.")
+        str | None,
+        typer.Option(
+            help="Summed where tiles overlap: probabilities, log-probabilities or raw.", rich_help_panel=TILES
+        ),
     ] = None,
     augment: Annotated[
-        str | None, typer.Option(help="Average over views: flips (4) or turns (8).", show_default=False)
+        str | None,
+        typer.Option(help="Average over views: flips (4) or turns (8).", show_default=False, rich_help_panel=VOTES),
     ] = None,
-    scales: Annotated[str, typer.Option(help="Average over sizes of the image, e.g. 0.75,1,1.25.")] = "1",
+    scales: Annotated[
+        str, typer.Option(help="Average over sizes of the image, e.g. 0.75,1,1.25.", rich_help_panel=VOTES)
+    ] = "1",
     ensemble: Annotated[
-        list[Path] | None, typer.Option(help="A further run that votes; may be repeated.", show_default=False)
+        list[Path] | None,
+        typer.Option(help="A further run that votes; may be repeated.", show_default=False, rich_help_panel=VOTES),
     ] = None,
-    vote: Annotated[str, typer.Option(help="Of several runs: mean or majority.")] = "mean",
+    vote: Annotated[str, typer.Option(help="Of several runs: mean or majority.", rich_help_panel=VOTES)] = "mean",
     memory: Memory = "4GB",
     workers: Workers = 2,
-    threads: Annotated[int | None, typer.Option(help="CPU threads of the network; all cores.", min=1)] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(help="CPU threads of the network; by default all cores.", min=1, rich_help_panel=RESOURCES),
+    ] = None,
     device: Device = "auto",
     precision: Precision = "auto",
     resume: Resume = False,
@@ -63,7 +86,7 @@ def predict(
 ) -> None:
     """Label a scene with a trained run; prints the paths of what it wrote.
 
-    The result is a Cloud-Optimized GeoTIFF with palette and legend; a killed job goes on with --resume.
+    The result is a Cloud-Optimized GeoTIFF with palette and legend; --resume continues an interrupted job.
 
     \b
     deepnets4eo predict runs/first city.tif --out labels.tif
@@ -83,7 +106,9 @@ def predict(
     loaded = ensemble_run(runs, vote=vote, views=augment or "none", scales=numbers(scales))
     layers = named_layers(scene, loaded.inputs.names[0])
     if unread := sorted(set(layers) - set(loaded.inputs.names)):
-        log.warning("No run reads the layers %s; they are left out. Read are %s.", unread, list(loaded.inputs.names))
+        log.warning(
+            "No run reads the layers %s; they are ignored. The runs read %s.", unread, list(loaded.inputs.names)
+        )
     opened = prediction.open_scene(layers, loaded.segmenter)
     prediction.check_outputs(out, options, [opened, *runs])
     if dry_run:
@@ -96,19 +121,19 @@ def predict(
 
 
 def numbers(text: str) -> tuple[float, ...]:
-    """`0.75,1` as numbers; InputError for anything else.
+    """Returns the numbers of `0.75,1`; InputError for other text.
 
     >>> numbers("0.75, 1")
     (0.75, 1.0)
     """
     try:
-        return tuple(float(part) for part in text.split(","))
+        return tuple(float(word) for word in text.split(","))
     except ValueError as error:
         raise InputError(f"--scales {text} are no numbers. Write them like 0.75,1,1.25.") from error
 
 
 def named_layers(arguments: list[str], first: str) -> dict[str, str]:
-    """`image=a.tif dsm=b.tif` as a mapping; a raster without a name is the run's first layer.
+    """Returns `image=a.tif dsm=b.tif` as a mapping; a raster without a name is the run's first layer.
 
     >>> named_layers(["a.tif", "dsm=b.tif"], "image")
     {'image': 'a.tif', 'dsm': 'b.tif'}

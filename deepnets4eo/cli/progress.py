@@ -1,6 +1,6 @@
 """Progress of long work: a bar on a terminal, log lines elsewhere; always on stderr.
 
-Takes a title; hands out a function to call with the share done, 0–1.
+Takes a title; yields a function that is called with the share done, 0–1.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ LOG_EVERY_S = 10.0
 
 @contextmanager
 def progress(title: str) -> Iterator[Callable[[float], None]]:
-    """A context whose value is called with the share of the work that is done."""
+    """A context whose value is a function that takes the share of the work that is done, 0–1."""
     if not sys.stderr.isatty():
-        yield _logged(title)
+        yield _log_progress(title)
         return
     from rich.console import Console
     from rich.progress import Progress
@@ -28,7 +28,7 @@ def progress(title: str) -> Iterator[Callable[[float], None]]:
         yield lambda share: bar.update(task, completed=share)
 
 
-def _logged(title: str) -> Callable[[float], None]:
+def _log_progress(title: str) -> Callable[[float], None]:
     last = time.monotonic()
 
     def advance(share: float) -> None:

@@ -1,4 +1,4 @@
-"""`deepnets4eo rasterize`: OpenStreetMap or other vectors in, raster layers on an image's grid out."""
+"""`deepnets4eo rasterize`: OpenStreetMap or other vectors as raster layers on an image's grid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from deepnets4eo.cli.output import echo
 
 
 def rasterize(
-    image: Annotated[Path, typer.Argument(help="Raster on whose grid the layers lie.", show_default=False)],
+    image: Annotated[Path, typer.Argument(help="Raster whose grid the layers use.", show_default=False)],
     osm: Annotated[
         list[str],
         typer.Argument(help="Vector files with tags, or class=file for vectors without.", show_default=False),
@@ -21,22 +21,22 @@ def rasterize(
     encoding: Annotated[
         str, typer.Option(help="binary (1 inside, -1 outside) or distance (signed, metres).")
     ] = "binary",
-    clip: Annotated[float, typer.Option(help="Tell distances apart up to this many metres.")] = 20.0,
+    clip: Annotated[float, typer.Option(help="Largest distance in metres; farther ones become this.")] = 20.0,
     rules: Annotated[Path | None, typer.Option(help="YAML table of tags and widths.", show_default=False)] = None,
     coverage: Annotated[
         str | None,
-        typer.Option(help="Polygons that say where the vectors are to be trusted, or everywhere.", show_default=False),
+        typer.Option(help="Polygons inside which the vectors are complete; or everywhere.", show_default=False),
     ] = None,
-    unknown: Annotated[str, typer.Option(help="Classes not to be trusted, with commas between.")] = "",
+    unknown: Annotated[str, typer.Option(help="Classes that are unknown everywhere, with commas between.")] = "",
     complete: Annotated[
-        str, typer.Option(help="Classes that are absent, not unknown, where there is none, with commas between.")
+        str, typer.Option(help="Classes that are absent, not unknown, outside their objects, with commas between.")
     ] = "",
     overwrite: Overwrite = False,
     debug: Debug = False,
 ) -> None:
-    """Draw OpenStreetMap classes as layers of an image: one band a class, 0 where nobody knows.
+    """Draw OpenStreetMap classes as layers of an image: one band a class, 0 for unknown.
 
-    Reads .osm, .osm.bz2, .pbf, GeoPackage, GeoJSON and Shapefile. Give the result to a scene as osm=FILE.
+    Reads .osm, .osm.bz2, .pbf, GeoPackage, GeoJSON and Shapefile. Scenes take the result as osm=FILE.
 
     \b
     deepnets4eo rasterize image.tif map.osm.pbf --out osm.tif
@@ -54,16 +54,16 @@ def rasterize(
 
 
 def _sources(items: list[str]) -> list[str] | dict[str, str]:
-    """The mapping that class=file describes, else the files."""
+    """Returns a mapping where the items are class=file, else the files."""
     from deepnets4eo.errors import InputError
 
     pairs = [item.partition("=") for item in items]
-    named = {name: path for name, equals, path in pairs if equals}
-    if not named:
+    by_class = {name: path for name, equals, path in pairs if equals}
+    if not by_class:
         return items
-    if len(named) < len(items):
+    if len(by_class) < len(items):
         raise InputError(
             f"{' '.join(items)} mixes class=file with files that have tags, or names a class twice. "
             "Give either one file a class, or files with tags."
         )
-    return named
+    return by_class

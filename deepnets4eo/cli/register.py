@@ -53,17 +53,17 @@ def register(
         check_vector_suffix(tie_points)
         check_overwrite(tie_points, overwrite=overwrite)
     image = Layer.open(pre)
-    found = measure(image, Layer.open(post), model=motion, max_shift_m=max_shift, seed=seed)
+    registration = measure(image, Layer.open(post), model=motion, max_shift_m=max_shift, seed=seed)
     alignment = _align(image, footprints, seed) if footprints else None
     if str(json) != "-":
-        for line in _lines(found) + (_alignment_lines(alignment) if alignment else []):
+        for line in _lines(registration) + (_alignment_lines(alignment) if alignment else []):
             echo(line)
     if tie_points:
-        echo(write_vector(found.tie_points, tie_points, "tie_points"), err=str(json) == "-")
+        echo(write_vector(registration.tie_points, tie_points, "tie_points"), err=str(json) == "-")
     if json:
-        result: dict[str, Any] = found.to_dict()
+        result: dict[str, Any] = registration.to_dict()
         show_json(result | ({"footprints": alignment.to_dict()} if alignment else {}), json)
-    if found.status == "failed":
+    if not registration.usable:
         raise typer.Exit(1)
 
 
@@ -74,19 +74,19 @@ def _align(image: Layer, footprints: str, seed: int) -> FootprintAlignment:
     return align_footprints(image, read_footprints(footprints).frame, seed=seed)
 
 
-def _lines(found: Registration) -> list[str]:
-    measured = found.measured
-    lines = [f"registration: {found.status}" + (f" ({found.reason})" if found.reason else "")]
-    if found.status != "failed":
+def _lines(registration: Registration) -> list[str]:
+    measured = registration.measured
+    lines = [f"registration: {registration.status}" + (f" ({registration.reason})" if registration.reason else "")]
+    if registration.usable:
         lines += [
-            f"  model: {found.model}, scale {measured.scale_min:.4f}–{measured.scale_max:.4f}, "
+            f"  model: {registration.model}, scale {measured.scale_min:.4f}–{measured.scale_max:.4f}, "
             f"rotation {measured.rotation_deg:.3f}°",
-            f"  things in the post image lie in the pre image {found.dx_m:+.2f} m right, {found.dy_m:+.2f} m down",
+            f"  things in the post image lie in the pre image {registration.dx_m:+.2f} m right, {registration.dy_m:+.2f} m down",
         ]
     return [
         *lines,
-        f"  hold-out residual: {found.residual_m:.2f} m ({found.residual_px:.2f} px of {measured.gsd_m:.2f} m)",
-        f"  tie points: {found.inliers} of {len(found.ties['inlier'])} agree; of {measured.tested} held out, "
+        f"  hold-out residual: {registration.residual_m:.2f} m ({registration.residual_px:.2f} px of {measured.gsd_m:.2f} m)",
+        f"  tie points: {registration.inliers} of {len(registration.ties['inlier'])} agree; of {measured.tested} held out, "
         f"{measured.reliable} are reliable and {measured.inliers} agree",
         f"  gradient correlation: {measured.ncc_before:.3f} as georeferenced, {measured.ncc_after:.3f} registered",
     ]

@@ -17,20 +17,22 @@ def train(
     data: Annotated[
         list[Path] | None, typer.Option("--data", help="Folder that the recipe's file patterns start from.")
     ] = None,
-    settings: Annotated[list[str] | None, typer.Option("--set", help="Another value, e.g. train.epochs=20.")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", help="Seed of all randomness; the recipe's own.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a value of the recipe, e.g. train.epochs=20.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Seed of all randomness; by default the recipe's.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[
-        str | None, typer.Option("--precision", help="auto, float32 or bfloat16; the recipe's own.")
+        str | None, typer.Option("--precision", help="auto, float32 or bfloat16; by default the recipe's.")
     ] = None,
     online: Online = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
     debug: Debug = False,
 ) -> None:
-    """Train a recipe on data; makes a run folder, and prints its path.
+    """Train a recipe on data; writes a run folder and prints its path.
 
-    A run holds weights, recipe, legend, scores and learning curves: all that predict needs.
+    A run contains weights, recipe, legend, scores and learning curves.
 
     \b
     deepnets4eo train unet-resnet34 --data city/ --set legend=minicity --out runs/first

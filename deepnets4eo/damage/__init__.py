@@ -8,7 +8,8 @@ from deepnets4eo.lazy import lazy_names
 _HOMES = {
     "assess": "deepnets4eo.damage.job",
     "buildings_of": "deepnets4eo.damage.find_buildings",
-    "Settings": "deepnets4eo.damage.job",
+    "Settings": "deepnets4eo.damage.settings",
+    "GRADES": "deepnets4eo.damage.vocabulary",
     "DamageMap": "deepnets4eo.damage.map",
     "Footprints": "deepnets4eo.damage.footprints",
     "read_footprints": "deepnets4eo.damage.footprints",

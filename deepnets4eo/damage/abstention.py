@@ -1,6 +1,6 @@
-"""Which buildings a job does not judge although it sees them, and where it may not be confident.
+"""Which visible buildings are not assessed, and where the confidence is limited.
 
-Takes the table of evidence and the model; gives the table with such buildings not assessed, each with its reason.
+Takes the table of evidence and the model; returns the table with such buildings not assessed, each with its reason.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.decision import DamageModel
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence.table import ASSESSED, NOT_ASSESSED
+from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED
 
-MOST_CONFIDENT = 0.6  # confidence in a grade on a place unlike those that the model was fitted on
-LEAST_BUILDINGS = 5  # fewer say nothing of a place
+MOST_CONFIDENT = 0.6  # confidence in a grade on a site unlike those that the model was fitted on
+LEAST_BUILDINGS = 5  # fewer say nothing about a site
 
 
 def set_not_assessed(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> EvidenceTable:
-    """The table where assessed buildings with a reason are not assessed; their evidence stays, for people to see.
+    """The table where assessed buildings with a reason are not assessed; their evidence stays in the table.
 
     reasons : (N,) text, '' for buildings to be left as they are.
     """
@@ -35,10 +35,10 @@ def set_not_assessed(evidence: EvidenceTable, reasons: NDArray[np.object_]) -> E
 
 
 def unlike_the_fit(frame: pd.DataFrame, model: DamageModel, outside: NDArray[np.object_]) -> NDArray[np.bool_]:
-    """(N,) buildings judged by a variant most of whose places were nearer to what it knows.
+    """(N,) bool: buildings of a variant that was fitted on other kinds of sites.
 
-    True for all buildings of a variant that finds a greater share of this place's buildings outside its range than of
-    any place it was fitted on. frame : before any building was set aside; outside : (N,) reasons of `outside_range`.
+    True for all buildings of a variant that finds a greater share of this site's buildings outside its range than of
+    any site it was fitted on. frame : before any building was set aside; outside : (N,) reasons of `outside_range`.
     """
     unlike = np.zeros(len(frame), bool)
     names = model.variant_names(frame)

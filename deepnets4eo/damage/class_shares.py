@@ -1,9 +1,9 @@
-"""What labels say of each building: how much of its outline on the post image each class takes.
+"""Share of each class of a label raster in each building's outline on the post image.
 
 Takes any run that labels pixels, a classical baseline or a network, or labels of the post image that are there already,
-as of a fusion with a map; gives evidence that people see beside the decision, which does not use it: nobody can say
-beforehand which classes speak for damage.
-Refuses runs whose inputs the job does not have, and labels of another place or without a legend.
+as of a fusion with a map; returns evidence that is shown beside the decision. The decision does not use it: it is not
+known beforehand which classes indicate damage.
+Refuses runs whose inputs the job does not have, and labels of another site or without a legend.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PREFIX = "ev_class_"
 
 @dataclass(frozen=True)
 class ClassMapSource:
-    """Labels to come: their classes, what gives them, and `label(folder, workers)`, which may write into the folder."""
+    """Where labels come from: their legend, a name for messages, and `label(folder, workers)`, which may write into the folder."""
 
     legend: Legend
     name: str
@@ -45,10 +45,10 @@ def open_class_map_source(source: str | Path, post: Layer, dsm_post: Layer | Non
 
     Of a run `dsm` is the surface model after the event, the first other layer the post image; further ones are not there.
     Errors: InputError where there is nothing; RunError where the job does not have what the run needs; LabelError for labels that do not say their classes;
-    GridError for labels of another place.
+    GridError for labels of another site.
     """
     if Path(source).is_file():
-        return _written(Layer.open(source), post)
+        return _open_labels(Layer.open(source), post)
     if not Path(source).exists():
         raise InputError(
             f"{source} does not exist. Give the folder of a run that labels pixels, or a raster of labels."
@@ -64,29 +64,29 @@ def open_class_map_source(source: str | Path, post: Layer, dsm_post: Layer | Non
             f"{error} The job gives its post image and --dsm-post. For other layers, label the post image with "
             f"`deepnets4eo predict {source}` and give the labels in place of the run."
         ) from error
-    return ClassMapSource(run.legend, f"the run {run.folder.name!r}", partial(_predicted, run, scene))
+    return ClassMapSource(run.legend, f"the run {run.folder.name!r}", partial(_predict_labels, run, scene))
 
 
-def _predicted(run: Run, scene: Scene, folder: Path, workers: int) -> Layer:
+def _predict_labels(run: Run, scene: Scene, folder: Path, workers: int) -> Layer:
     labels = folder / "labels.tif"
     if not labels.is_file():  # it is there only when it is whole
         predict(run, scene, labels, PredictOptions(workers=workers, resume=True))
     return Layer.open(labels)
 
 
-def _written(labels: Layer, post: Layer) -> ClassMapSource:
+def _open_labels(labels: Layer, post: Layer) -> ClassMapSource:
     legend = written_legend(labels)
     if legend is None:
         raise LabelError(
             f"{labels.source} does not say what its values mean. Give labels that `deepnets4eo predict` wrote, or a run."
         )
-    placed = Scene({"labels": labels}, post.grid).layers["labels"]
-    return ClassMapSource(legend, f"the raster {Path(labels.source).name!r}", lambda *_: placed)
+    on_post = Scene({"labels": labels}, post.grid).layers["labels"]
+    return ClassMapSource(legend, f"the raster {Path(labels.source).name!r}", lambda *_: on_post)
 
 
 def with_class_shares(
     evidence: EvidenceTable,
-    labeller: ClassMapSource,
+    class_map: ClassMapSource,
     outlines: NDArray[np.object_],
     workers: int,
     scratch: Path | None = None,
@@ -97,18 +97,18 @@ def with_class_shares(
     the labels are kept, so that an interrupted job need not find them again.
     Peak memory: that of prediction, and of zonal counts.
     """
-    legend = labeller.legend
+    legend = class_map.legend
     with nullcontext(scratch) if scratch is not None else tempfile.TemporaryDirectory() as folder:
-        labels = labeller.label(Path(folder), workers)
+        labels = class_map.label(Path(folder), workers)
         values = list(legend.values)
         counts = class_counts(labels, outlines, max(values) + 1, workers=workers).counts[:, values]
     total = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, total, out=np.full(counts.shape, np.nan), where=total > 0)
     assessed = (evidence.frame["reason"] == "").to_numpy()
     shares[~assessed] = np.nan
-    columns = {f"{PREFIX}{_plain(name)}": shares[:, place] for place, name in enumerate(legend.names)}
+    columns = {f"{PREFIX}{_plain(name)}": shares[:, index] for index, name in enumerate(legend.names)}
     meaning = {
-        column: f"post: share of the outline that {labeller.name} labels {name}, 0–1; not in the decision"
+        column: f"post: share of the outline that {class_map.name} labels {name}, 0–1; not in the decision"
         for column, name in zip(columns, legend.names, strict=True)
     }
     return EvidenceTable(evidence.frame.assign(**columns), evidence.meaning | meaning)

@@ -18,20 +18,19 @@ from scipy.special import expit
 
 from deepnets4eo.cards.catalog import model_path
 from deepnets4eo.damage.evidence.meaning import MEANING
-from deepnets4eo.damage.evidence.table import ASSESSED, EvidenceTable
+from deepnets4eo.damage.evidence.table import EvidenceTable
 from deepnets4eo.damage.fitted_range import FittedRange
 from deepnets4eo.damage.grading_rates import GradingRates
 from deepnets4eo.damage.ordinal import grade_probabilities
+from deepnets4eo.damage.vocabulary import ASSESSED, BORDERS, GRADES, POST_ONLY, PRE_POST
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import read_yaml
 
-GRADES = ("no-damage", "minor-damage", "major-damage", "destroyed")
-BORDERS = GRADES[1:]
 DEFAULT_MODEL = "damage-evidence"
 COEFFICIENTS = "coefficients.yaml"
 HEIGHT_COLUMN = "ev_height_loss_m"
 WITH_HEIGHT = "_height"
-FARTHEST = 3.0  # standardised evidence is cut there: nothing speaks louder than that
+FARTHEST = 3.0  # standardised evidence is cut there, so that no value outweighs all others
 
 
 @dataclass(frozen=True)
@@ -50,14 +49,14 @@ class Variant:
     known: FittedRange | None = None
     rates: GradingRates | None = None
 
-    def standardised(self, frame: pd.DataFrame) -> NDArray[np.float64]:
+    def standardise(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """(N, K) evidence in standard units, cut at ± 3; 0 where it is not known."""
         values = frame.reindex(columns=self.columns).to_numpy(float)
         return np.clip(np.nan_to_num((values - self.centre) / self.scale), -FARTHEST, FARTHEST)
 
     def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """(N, 4) probabilities of the grades, summing to 1."""
-        return grade_probabilities(expit(self.standardised(frame) @ self.weights.T + self.intercepts))
+        return grade_probabilities(expit(self.standardise(frame) @ self.weights.T + self.intercepts))
 
 
 @dataclass(frozen=True)
@@ -76,10 +75,12 @@ class DamageModel:
         """
         path = model_path(folder) / COEFFICIENTS
         content = read_yaml(path)
-        found = content.get("variants") if isinstance(content, dict) else None
-        if not isinstance(found, dict) or not {"post_only", "pre_post"} <= found.keys():
-            raise RunError(f"{path} is no damage model: expected `variants` with post_only and pre_post. Fit it again.")
-        variants = {name: _variant(path, name, part) for name, part in found.items()}
+        parts = content.get("variants") if isinstance(content, dict) else None
+        if not isinstance(parts, dict) or not {POST_ONLY, PRE_POST} <= parts.keys():
+            raise RunError(
+                f"{path} is no damage model: expected `variants` with {POST_ONLY} and {PRE_POST}. Fit it again."
+            )
+        variants = {name: _variant(path, name, part) for name, part in parts.items()}
         return cls(path.parent.name, variants, {key: value for key, value in content.items() if key != "variants"})
 
     def decide(self, evidence: EvidenceTable | pd.DataFrame) -> pd.DataFrame:
@@ -103,14 +104,14 @@ class DamageModel:
         return out
 
     def outside_range(self, frame: pd.DataFrame) -> NDArray[np.object_]:
-        """(N,) why the evidence of a building lies outside what its variant knows; '' inside, and where not assessed."""
+        """(N,) why the evidence of a building lies outside the range its variant was fitted on; '' inside, and where not assessed."""
         reason = np.full(len(frame), "", dtype=object)
         kind = self.variant_names(frame)
         for name, variant in self.variants.items():
             rows = np.flatnonzero(kind == name)
             if len(rows) and variant.known is not None:
                 part = frame.iloc[rows]
-                reason[rows] = variant.known.reasons(variant.standardised(part), part)
+                reason[rows] = variant.known.reasons(variant.standardise(part), part)
         return reason
 
     def variant_names(self, frame: pd.DataFrame) -> NDArray[np.object_]:

@@ -1,15 +1,15 @@
-"""Who decides: the weight-free model alone, or together with a trained network.
+"""The decision: by the weight-free model alone, or together with a trained network.
 
-Takes the name of a model or a run's folder; gives the evidence with the network's columns, and the decision. Buildings
-that the network did not see in both images keep the weight-free decision. Refuses runs that grade no buildings; a run
-without skill does not decide.
+Takes the name of a model or a run's folder; returns the evidence with the network's columns, and the decision.
+Buildings that the network did not grade on both images keep the weight-free decision. Refuses runs that grade no
+buildings; a run without skill does not decide.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,37 +19,39 @@ from scipy.special import expit, logit
 from deepnets4eo.damage.abstention import cap_confidence, set_not_assessed, unlike_the_fit
 from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel, to_decision_table
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence.table import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
 from deepnets4eo.damage.findings import Finding
-from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.grading_rates import UNKNOWN_RATES
 from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.ordinal import grade_probabilities
 from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
 from deepnets4eo.damage.prior import estimated_share
-from deepnets4eo.damage.registration import FootprintAlignment, Registration
 from deepnets4eo.damage.result_findings import result_findings
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
+from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
-from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.segmenters.checksums import CARD
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage.inputs import Inputs
+    from deepnets4eo.damage.position import OutlinePosition
+    from deepnets4eo.damage.registration import Registration
 
 logger = logging.getLogger(__name__)
 
-CERTAIN = 1e-4  # no probability is taken to be nearer to 0 or 1: no single voice is beyond doubt
+CERTAIN = 1e-4  # no probability is taken to be nearer to 0 or 1, so that none outweighs all others
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a job decided.
+    """The decision of a job.
 
-    evidence : the table with the network's columns, and the buildings that were set aside; decided : as of
+    evidence : the table with the network's columns, in which buildings without a decision are not assessed; graded : as of
     `DamageModel.decide`; damaged_share : the prior that was used; findings : what limits its worth; grading : rates of right grades by method (`GradingRates`).
     """
 
     evidence: EvidenceTable
-    decided: pd.DataFrame
+    graded: pd.DataFrame
     damaged_share: float
     findings: tuple[Finding, ...] = ()
     grading: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -57,9 +59,9 @@ class Decision:
 
 @dataclass(frozen=True)
 class DecisionModel:
-    """The decision of a job: the weight-free model, and a network with the weight of its word where one is given.
+    """The weight-free model, and a network with its weight in the decision where one is given.
 
-    damaged_share : of the place's buildings with major damage or worse, as far as that is known beforehand; None
+    damaged_share : share of the site's buildings with major damage or worse, where it is known beforehand; None
     estimates it from the buildings themselves.
     skill : of the run that was given; one without skill has no grader.
     """
@@ -78,7 +80,9 @@ class DecisionModel:
         Errors: RunError for a run that grades no buildings; InputError for unknown names or a share outside its range.
         """
         if not 0 <= weight <= 1:
-            raise InputError(f"the network's weight is {weight}, expected 0 (not heard) to 1 (heard alone).")
+            raise InputError(
+                f"the network's weight is {weight}, expected 0 (the network is not used) to 1 (it decides alone)."
+            )
         if damaged_share is not None and not 0 < damaged_share < 1:
             raise InputError(
                 f"the share of damaged buildings is {damaged_share}, expected more than 0 and less than 1."
@@ -94,32 +98,29 @@ class DecisionModel:
         )
 
     def paths(self) -> dict[str, str]:
-        """Role to path of what decided, for the manifest: the card of a run names all its files with their hashes."""
+        """Role to path of the run that decides, for the manifest: the card of a run names all its files with their hashes."""
         return {} if self.grader is None else {"run": str(self.grader.run.folder / CARD)}
 
     def network_probabilities(
-        self,
-        images: tuple[Layer | None, Layer],
-        footprints: Footprints,
-        registration: Registration | None,
-        alignment: FootprintAlignment | None,
-        aligned_on: Literal["pre", "post"] = "pre",
+        self, inputs: Inputs, registration: Registration | None, position: OutlinePosition
     ) -> pd.DataFrame | None:
-        """The network's probabilities, one row a footprint; None where there is no network, or no pair to show it.
+        """The network's probabilities, one row a footprint; None without a network or a registered pair of images.
 
-        images : pre (or None) and post. aligned_on : where `alignment` was measured. Errors: RunError where they do not fit the run, before the long work.
+        Errors: RunError where the images do not fit the run, before the long work.
         """
-        pre, post = images
+        pre, post = inputs.pre, inputs.post
         if self.grader is None:
             return None
-        if pre is None or registration is None or registration.status == "failed":
-            logger.warning("the network is not heard: it needs a pre image that could be registered")
+        if pre is None or registration is None or not registration.usable:
+            logger.warning("the network is not used: it needs a pre image that could be registered")
             return None
         if pre_ratio(pre, post) > COARSEST_PRE:
-            logger.warning("the network is not heard: the pre image is too coarse")
+            logger.warning("the network is not used: the pre image is too coarse")
             return None
         logger.info("grading by the network …")
-        return self.grader.probabilities(pre, post, footprints, registration, alignment, aligned_on)
+        return self.grader.probabilities(
+            pre, post, inputs.outlines_px, registration, position.alignment, position.image
+        )
 
     def require_pair(self, evidence: EvidenceTable) -> None:
         """Refuse images that seem to be swapped, or copies of one: see `pair_checks`. Errors: InputError."""
@@ -135,46 +136,46 @@ class DecisionModel:
         )
         require_order(before, after)
 
-    def decide(self, evidence: EvidenceTable, heard: pd.DataFrame | None) -> Decision:
+    def decide(self, evidence: EvidenceTable, network: pd.DataFrame | None) -> Decision:
         """The evidence, with the network's where it decides, and the decision (see `DamageModel.decide`).
 
         Buildings whose evidence lies outside what the model knows are not assessed; where the network decides alone,
         all are.
         """
-        full = evidence if heard is None else with_network(evidence, heard)
+        full = evidence if network is None else with_network(evidence, network)
         unlike = np.zeros(len(full.frame), bool)
-        if heard is None or self.weight < 1:
+        if network is None or self.weight < 1:
             outside = self.model.outside_range(full.frame)
             unlike = unlike_the_fit(full.frame, self.model, outside)
             full = set_not_assessed(full, outside)
         probabilities = self.model.probabilities(full.frame)
         share = self._share(probabilities)
-        if heard is not None:
+        if network is not None:
             probabilities = pool_log_odds(probabilities, full.frame, self.weight)
         decided = cap_confidence(to_decision_table(adjust_to_prior(probabilities, share), full.frame.index), unlike)
         findings = result_findings(full.frame, unlike, self.skill)
-        grading = {} if heard is not None else self._rates(full.frame, unlike)
+        grading = {} if network is not None else self._rates(full.frame, unlike)
         return Decision(full, decided, share, findings, grading)
 
     def _rates(self, frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
-        """Rates of right grades by method, of the variant that most of its buildings were judged by.
+        """Rates of right grades by method, of the variant that was used for most of its buildings.
 
-        unlike : (N,) buildings of a variant that does not know such places; its rates do not hold there.
+        unlike : (N,) buildings unlike those that their variant was fitted on; its rates do not hold there.
         """
         names = pd.Series(self.model.variant_names(frame), frame.index)
         rates = {}
         for method, used in names[names != ""].groupby(frame["method"]):
-            found = self.model.variants[str(used.mode().iloc[0])].rates
-            if found is not None:
+            fitted = self.model.variants[str(used.mode().iloc[0])].rates
+            if fitted is not None:
                 rates[str(method)] = (
-                    UNKNOWN_RATES if unlike[frame.index.get_indexer(used.index)].any() else found
+                    UNKNOWN_RATES if unlike[frame.index.get_indexer(used.index)].any() else fitted
                 ).to_dict()
         return rates
 
     def _share(self, weight_free: NDArray[np.float64]) -> float:
-        """The share given; else the one that the weight-free (N, 4) probabilities speak for, which are calibrated.
+        """The share given; else the one estimated from the weight-free (N, 4) probabilities, which are calibrated.
 
-        One half where they have no say, as on radar.
+        One half where they are not used, as on radar.
         """
         if self.damaged_share is not None:
             return self.damaged_share
@@ -183,7 +184,7 @@ class DecisionModel:
 
 
 def with_network(evidence: EvidenceTable, probabilities: pd.DataFrame) -> EvidenceTable:
-    """The table with the network's columns; blank for buildings that are not judged from both images."""
+    """The table with the network's columns; blank for buildings that are not assessed from both images."""
     paired = (evidence.frame["method"] == PRE_POST).to_numpy()
     columns = probabilities.where(pd.Series(paired, probabilities.index), np.nan)
     logger.info("the network graded %d of %d buildings", int(columns.notna().all(axis=1).sum()), len(paired))
@@ -192,7 +193,7 @@ def with_network(evidence: EvidenceTable, probabilities: pd.DataFrame) -> Eviden
 
 
 def pool_log_odds(weight_free: NDArray[np.float64], frame: pd.DataFrame, weight: float) -> NDArray[np.float64]:
-    """Probabilities (N, 4) of the grades from both voices.
+    """Probabilities (N, 4) of the grades from the weight-free model and the network.
 
     At each border (minor or worse, major or worse, destroyed) the log-odds are averaged: `weight` of the network's,
     1 − `weight` of the weight-free model's (logarithmic opinion pool, Genest & Zidek 1986). Without the network's
@@ -201,14 +202,14 @@ def pool_log_odds(weight_free: NDArray[np.float64], frame: pd.DataFrame, weight:
     """
     network = frame[list(COLUMNS.values())].to_numpy(float)
     odds = (1 - weight) * _border_odds(weight_free) + weight * _border_odds(network)
-    heard = np.asarray(np.isfinite(odds).all(axis=1))
-    return np.where(heard[:, None], grade_probabilities(expit(odds)), weight_free)
+    graded = np.asarray(np.isfinite(odds).all(axis=1))
+    return np.where(graded[:, None], grade_probabilities(expit(odds)), weight_free)
 
 
 def adjust_to_prior(probabilities: NDArray[np.float64], damaged_share: float) -> NDArray[np.float64]:
-    """Probabilities (N, 4) for a place where `damaged_share` of the buildings have major damage or worse.
+    """Probabilities (N, 4) for a site where `damaged_share` of the buildings have major damage or worse.
 
-    They come for a place where that is one half; by Bayes' rule the log-odds move by those of the share, at every
+    The given ones hold where that is one half; by Bayes' rule the log-odds move by those of the share, at every
     border alike, so that their order is kept. NaN rows stay.
     """
     if damaged_share == 0.5:

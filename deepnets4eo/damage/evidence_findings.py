@@ -1,4 +1,4 @@
-"""What the gathered evidence says about the inputs: a coarse image, buildings without data, those judged from one image.
+"""Findings about the inputs from the gathered evidence: a coarse image, buildings without data or seen in one image alone.
 
 Takes the layers and the evidence table; returns findings.
 """
@@ -6,9 +6,10 @@ Takes the layers and the evidence table; returns findings.
 from __future__ import annotations
 
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.evidence.table import ASSESSED, BLANK, POST_ONLY, PRE_POST
+from deepnets4eo.damage.evidence.table import BLANK
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
 from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.vocabulary import ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.rasters.scene import Layer
 
 COARSE_POST_M = 1.0  # beyond that, roofs have too few pixels for what the model was fitted on
@@ -17,9 +18,9 @@ COARSE_POST_M = 1.0  # beyond that, roofs have too few pixels for what the model
 def evidence_findings(pre: Layer | None, post: Layer, evidence: EvidenceTable) -> tuple[Finding, ...]:
     """Findings of a job whose outlines are known to lie on buildings. pre : the pre image that was registered, or None."""
     frame = evidence.frame
-    found = []
+    findings = []
     if mean_gsd(post) > COARSE_POST_M:
-        found.append(
+        findings.append(
             Finding(
                 "post_coarse", "caution",
                 f"The pixels of the post image are {mean_gsd(post):.1f} m wide; the model knows images of up to "
@@ -29,7 +30,7 @@ def evidence_findings(pre: Layer | None, post: Layer, evidence: EvidenceTable) -
         )  # fmt: skip
     blank = int((frame["reason"] == BLANK).sum())
     if blank:
-        found.append(
+        findings.append(
             Finding(
                 "blank_post", "caution",
                 f"{blank} buildings lie where the post image has one single value over a wide area; they were not assessed.",
@@ -39,18 +40,18 @@ def evidence_findings(pre: Layer | None, post: Layer, evidence: EvidenceTable) -
     alone = int(((frame["status"] == ASSESSED) & (frame["method"] == POST_ONLY)).sum())
     paired = bool((frame["method"] == PRE_POST).any())
     if pre is not None and pre_ratio(pre, post) > COARSEST_PRE:
-        found.append(
+        findings.append(
             Finding(
                 "pre_coarse", "note",
                 f"The pixels of the pre image ({mean_gsd(pre):.2g} m) are too large to be compared with those of the post "
-                f"image ({mean_gsd(post):.2g} m); it served to place the footprints, and every building is assessed from "
+                f"image ({mean_gsd(post):.2g} m); it was used to align the footprints, and every building is assessed from "
                 "the post image alone.",
                 "Give a finer pre image.",
             )
         )  # fmt: skip
     elif pre is not None and alone and paired:
-        found.append(
+        findings.append(
             Finding("some_post_only", "note", f"{alone} buildings are not shown by the pre image, or not wholly; they are "
                     "assessed from the post image alone.")
         )  # fmt: skip
-    return tuple(found)
+    return tuple(findings)

@@ -1,4 +1,4 @@
-"""Where buildings were assessed, as a polygon, and where the image shows land that no footprint speaks of.
+"""Where buildings were assessed, as a polygon, and where the image shows ground without a footprint.
 
 Takes the post layer, an optional cloud mask and the outlines; drawn from an overview, to about a thousandth of the
 image's side.

@@ -1,6 +1,6 @@
 """Buildings where no footprints exist: a segmenter labels an image, the regions of its class become outlines.
 
-Takes an image and a trained run; gives polygons for the damage job. Refuses runs without such a class, images that do
+Takes an image and a trained run; returns polygons for the damage job. Refuses runs without such a class, images that do
 not fit the run, and images in which nothing of the class is found.
 """
 
@@ -36,15 +36,46 @@ def buildings_of(
     options: PredictOptions | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> gpd.GeoDataFrame:
-    """Outlines of the buildings that a run's segmenter sees: segment before detect.
+    """Find the buildings of an image with a run that labels pixels (Audebert et al., Remote Sensing 9(4):368, 2017).
 
-    run : run folder. image : what its first layer is read from. labels : where the label raster is written and kept; one
-    that is there is replaced, or used where `options` say to resume, as one that was interrupted is gone on with.
+    Parameters
+    ----------
+    run
+        Run folder.
+    image
+        Image from which the run's first layer is read.
+    labels
+        Where the label raster is written and kept; one that is there is replaced, or used where `options` resume.
+    class_name
+        Class of the buildings in the run's legend.
+    shaping
+        Least area and simplification of the outlines.
+    options
+        How the image is labelled.
+    progress
+        Called with the share of the image that is labelled, 0–1.
 
-    Returns polygons in the image's CRS with `id`, `class`, `value`, `area_m2`. Touching buildings are one.
-    Errors: RunError where the image does not fit the run; LabelError where its legend has no such class; InputError where
-    the image shows none. Peak memory: that of `predict`, then of `polygonize`.
-    Source of the approach: Audebert et al., Remote Sensing 9(4):368, 2017.
+    Returns
+    -------
+    geopandas.GeoDataFrame
+        Polygons in the image's CRS with `id`, `class`, `value` and `area_m2` (m²). Touching buildings are one. Peak
+        memory: that of `predict`, then of `polygonize`.
+
+    Raises
+    ------
+    RunError
+        The image does not fit the run.
+    LabelError
+        The run's legend has no such class.
+    InputError
+        The image shows no such building.
+
+    Examples
+    --------
+    ::
+
+        footprints = buildings_of("runs/unet", Layer.open("pre.tif"), Path("labels.tif"))
+        assess("pre.tif", "post.tif", footprints)
     """
     loaded = load_run(run)
     value = loaded.legend.value(class_name)
@@ -52,11 +83,11 @@ def buildings_of(
     options = options or PredictOptions(overwrite=True)
     if not (options.resume and labels.is_file()):
         predict(loaded, image, labels, options, progress=progress)
-    found = polygonize(Layer.open(labels), {value: class_name}, shaping)
-    if not len(found):
+    buildings = polygonize(Layer.open(labels), {value: class_name}, shaping)
+    if not len(buildings):
         raise InputError(
             f"the run {run} finds no {class_name} of {shaping.min_area_m2:g} m² or more in {image.source}. "
             "Give footprints, or a run that was trained on such images."
         )
-    logger.info("%d buildings found", len(found))
-    return found
+    logger.info("%d buildings found", len(buildings))
+    return buildings

@@ -1,6 +1,6 @@
 """Fits the evidence model: per variant and grade border a sign-constrained ridge regression, then Platt scaling.
 
-Takes evidence of graded buildings from several places (domains); every place counts the same, and so do both sides of
+Takes evidence of graded buildings from several sites (domains); every site counts the same, and so do both sides of
 each border in it. Scores for the calibration come from buildings whose group (block or city) was left out; so do the
 rates of right grades and the limits of what the model knows.
 """
@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from deepnets4eo.damage.calibration import platt
-from deepnets4eo.damage.decision import BORDERS, FARTHEST, GRADES
+from deepnets4eo.damage.decision import FARTHEST, WITH_HEIGHT
 from deepnets4eo.damage.evidence.meaning import POINTS
 from deepnets4eo.damage.fitted_range import fit_range
 from deepnets4eo.damage.grading_rates import fit_rates
-from deepnets4eo.damage.ordinal import balanced, fit_border, grade_probabilities
+from deepnets4eo.damage.ordinal import balance_weights, fit_border, grade_probabilities
+from deepnets4eo.damage.vocabulary import BORDERS, GRADES, POST_ONLY, PRE_POST
 
 RIDGE = 0.05
 FOLDS = 8
@@ -37,12 +38,12 @@ PAIR = (
     "ev_shadow_loss",
 )
 HEIGHT = ("ev_height_loss_m", "ev_height_loss_share")
-REPAIR = ("ev_tarp", "ev_colour_change")  # patched roofs: they speak for minor damage, and not for worse
+REPAIR = ("ev_tarp", "ev_colour_change")  # patched roofs: they indicate minor damage, not worse
 VARIANTS = {
-    "post_only": (*POST, "ev_tarp"),
-    "pre_post": (*POST, *PAIR, *REPAIR),
-    "post_only_height": (*POST, "ev_tarp", *HEIGHT),
-    "pre_post_height": (*POST, *PAIR, *REPAIR, *HEIGHT),
+    POST_ONLY: (*POST, "ev_tarp"),
+    PRE_POST: (*POST, *PAIR, *REPAIR),
+    POST_ONLY + WITH_HEIGHT: (*POST, "ev_tarp", *HEIGHT),
+    PRE_POST + WITH_HEIGHT: (*POST, *PAIR, *REPAIR, *HEIGHT),
 }
 
 Array = NDArray[np.float64]
@@ -52,7 +53,7 @@ Array = NDArray[np.float64]
 class Graded:
     """Evidence of N graded buildings.
 
-    evidence : DataFrame with `ev_…` columns; grade : (N,) 0–3; domain : (N,) the place, all of which count the same;
+    evidence : DataFrame with `ev_…` columns; grade : (N,) 0–3; domain : (N,) the site, all of which count the same;
     group : (N,) what is left out together: a block, a city.
     """
 
@@ -66,8 +67,8 @@ class Graded:
         return Graded(self.evidence[keep], self.grade[keep], self.domain[keep], self.group[keep])
 
     @staticmethod
-    def joined(parts: list[Graded]) -> Graded:
-        """Several places as one table."""
+    def concatenate(parts: list[Graded]) -> Graded:
+        """Several sites as one table."""
         return Graded(
             pd.concat([part.evidence for part in parts], ignore_index=True),
             np.concatenate([part.grade for part in parts]),
@@ -86,7 +87,7 @@ def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) ->
     for number, grade in enumerate(BORDERS, start=1):
         points = np.array([int(number == 1) if column in REPAIR else POINTS[column] for column in columns])
         beyond = known.grade >= number
-        weight = balanced(beyond, known.domain)
+        weight = balance_weights(beyond, known.domain)
         border = fit_border(evidence, beyond, weight, points, ridge)
         left_out = left_out_scores(evidence, known, beyond, points, ridge)
         slope, shift = platt(left_out, beyond, weight)
@@ -126,7 +127,7 @@ def left_out_scores(
         out = fold == number
         if len(np.unique(beyond[~out])) < 2:
             out = np.zeros_like(out)  # the fold holds one side alone: only a fit to all can score it
-        weight = balanced(beyond[~out], data.domain[~out])
+        weight = balance_weights(beyond[~out], data.domain[~out])
         border = fit_border(evidence[~out], beyond[~out], weight, points, ridge)
         score[fold == number] = (evidence @ border.weights + border.intercept)[fold == number]
     return score
@@ -160,5 +161,5 @@ def grade_numbers(names: pd.Series) -> NDArray[np.int64]:
 
 def _with_all(data: Graded, columns: tuple[str, ...]) -> Graded:
     """Buildings that have the variant's inputs: those without heights do not teach what heights mean."""
-    telling = [column for column in ("ev_edge_similarity", HEIGHT[0]) if column in columns]
-    return data.rows(data.evidence[telling].notna().all(axis=1).to_numpy())
+    needed = [column for column in ("ev_edge_similarity", HEIGHT[0]) if column in columns]
+    return data.rows(data.evidence[needed].notna().all(axis=1).to_numpy())

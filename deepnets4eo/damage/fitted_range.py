@@ -1,6 +1,6 @@
 """What a fitted model knows: the range of evidence it was fitted on, and where its left-out grades were right.
 
-Takes evidence of graded buildings with grades from fits that left them out; gives the reason why a building lies outside.
+Takes evidence of graded buildings with grades from fits that left them out; returns the reason why a building lies outside.
 The rule has three parts, all measured on the data of the fit: a distance that 99 % of them keep, and limits of roof width
 and greenness beyond which buildings left out were graded right too seldom.
 """
@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 KNOWN_SHARE = 0.99  # of the buildings of the fit lie within the distance
 WINDOW = 200  # buildings over which the left-out accuracy is taken, from the end of a column inwards
 LEAST_ACCURACY = 0.8  # mean of sensitivity and specificity below which a stretch of a column is not known
-LEAST_IN_PLACE = 30  # buildings for a place to say what share of its buildings may lie outside
+LEAST_AT_SITE = 30  # buildings for a site to say what share of its buildings may lie outside
 NARROW, GREEN = "ev_roof_width_px", "ev_greenness"
 UNLIKE = "evidence unlike any that the model knows"
 REASONS = {NARROW: "roof too narrow for the image resolution", GREEN: "greener than the roofs that the model knows"}
@@ -32,7 +32,7 @@ class FittedRange:
 
     farthest : 99 % quantile of the distances in the fit; covariance : (K, K) of the standardised evidence.
     limits : least roof width, most greenness; columns without one are absent.
-    place_share : greatest share of a place's buildings outside the range, among the places of the fit.
+    place_share : greatest share of a site's buildings outside the range, among the sites of the fit.
     """
 
     farthest: float
@@ -50,7 +50,7 @@ class FittedRange:
     def reasons(self, standard: Array, frame: pd.DataFrame) -> NDArray[np.object_]:
         """(N,) why each building lies outside, '' where it lies inside.
 
-        standard : (N, K) as `Variant.standardised` gives it; frame : (N rows) with the columns of the limits where known.
+        standard : (N, K) as `Variant.standardise` returns it; frame : (N rows) with the columns of the limits where known.
         """
         reason = np.where(self.distance(standard) > self.farthest, UNLIKE, "").astype(object)
         for column, limit in self.limits.items():
@@ -82,12 +82,12 @@ def fit_range(
     evidence: pd.DataFrame,
     right: NDArray[np.bool_],
     damaged: NDArray[np.bool_],
-    place: NDArray[np.object_],
+    site: NDArray[np.object_],
 ) -> FittedRange:
     """Range of the evidence that a variant was fitted on.
 
-    standard : (N, K) as `Variant.standardised` gives it; evidence : (N rows) all columns; right : (N,) whether the grade
-    without the building was on the right side; damaged : (N,) truth; place : (N,) name of the place.
+    standard : (N, K) as `Variant.standardise` returns it; evidence : (N rows) all columns; right : (N,) whether the grade
+    without the building was on the right side; damaged : (N,) truth; site : (N,) name of the site.
     """
     covariance = np.cov(standard.T).reshape(standard.shape[1], -1)
     limits = {}
@@ -101,7 +101,7 @@ def fit_range(
     farthest = float(np.quantile(open_range.distance(standard), KNOWN_SHARE))
     closed = FittedRange(farthest, covariance, limits, 1.0)
     outside = closed.reasons(standard, evidence) != ""
-    return FittedRange(farthest, covariance, limits, _most_outside(outside, place))
+    return FittedRange(farthest, covariance, limits, _most_outside(outside, site))
 
 
 def reliable_limit(value: Array, right: NDArray[np.bool_], damaged: NDArray[np.bool_]) -> float | None:
@@ -121,8 +121,8 @@ def reliable_limit(value: Array, right: NDArray[np.bool_], damaged: NDArray[np.b
     return limit
 
 
-def _most_outside(outside: NDArray[np.bool_], place: NDArray[np.object_]) -> float:
-    """Greatest share of a place's buildings that lie outside; small places do not count."""
-    shares = pd.Series(outside).groupby(np.asarray(place, dtype=object)).agg(["mean", "size"])
-    shares = shares[shares["size"] >= LEAST_IN_PLACE]["mean"]
+def _most_outside(outside: NDArray[np.bool_], site: NDArray[np.object_]) -> float:
+    """Greatest share of a site's buildings that lie outside; small sites do not count."""
+    shares = pd.Series(outside).groupby(np.asarray(site, dtype=object)).agg(["mean", "size"])
+    shares = shares[shares["size"] >= LEAST_AT_SITE]["mean"]
     return float(shares.max()) if len(shares) else float(np.mean(outside))

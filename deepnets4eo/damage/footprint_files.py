@@ -1,6 +1,6 @@
 """Footprint files as one table: the vector formats of `formats.vectors`, and xBD label JSON.
 
-Takes a path or URL and gives a GeoDataFrame with every column the file has; refuses what is missing, cut short,
+Takes a path or URL and returns a GeoDataFrame with every column the file has; refuses what is missing, cut short,
 no vector file, or has several layers to choose from, naming them.
 """
 

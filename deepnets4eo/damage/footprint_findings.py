@@ -1,6 +1,6 @@
 """What a reader must know of the footprints' file: rows that could not be used, outlines that were mended, ids that changed.
 
-Takes footprints as read; gives findings.
+Takes footprints as read; returns findings.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Ids of footprints: the file's own where it has usable ones, as unique text; row numbers where it has none.
 
-Takes the table of a vector file; refuses an id column that was asked for and is not there.
+Takes the table of a vector file; refuses an id column that the file lacks.
 """
 
 from __future__ import annotations

@@ -28,15 +28,32 @@ PIXELS = "pixels"  # value of assume_crs: coordinates are image pixels, x = colu
 
 @dataclass(frozen=True)
 class Footprints:
-    """Outlines ready for use, and what had to be done to them.
+    """Building outlines ready for use, and what was changed to make them so.
 
-    frame : GeoDataFrame with the columns `id` (unique text) and `geometry` (valid 2-D Polygon or MultiPolygon)
-    repaired : number of geometries that were invalid and have been mended
-    dropped : number of rows left out, by reason
-    made_ids : no usable id column was found, ids are row numbers
-    renamed : ids that occurred twice or were missing, and got a new one
-    attributes : the other columns of the source, row by row with `frame`
-    pixels : the outlines in image pixels (x = column, y = row) where the source has them (xBD), else None
+    Parameters
+    ----------
+    frame
+        N rows with the columns `id` (unique text) and `geometry` (valid 2-D Polygon or MultiPolygon).
+    repaired
+        Number of geometries that were invalid and have been repaired.
+    dropped
+        Number of rows left out, by reason.
+    made_ids
+        Whether no usable id column was found, so that ids are row numbers.
+    source
+        File or other origin, for messages.
+    renamed
+        Number of ids that occurred twice or were missing, and were replaced.
+    attributes
+        The other columns of the source, row by row with `frame`.
+    pixels
+        (N,) outlines in image pixels (x = column, y = row) where the source has them (xBD), else None.
+
+    Examples
+    --------
+    >>> houses = gpd.GeoDataFrame({"id": ["a"]}, geometry=[shapely.box(0, 0, 8, 6)], crs="EPSG:32615")
+    >>> len(Footprints(houses))
+    1
     """
 
     frame: gpd.GeoDataFrame
@@ -115,19 +132,29 @@ def read_footprints(
 
     Parameters
     ----------
-    source : GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or xBD label JSON; a GeoDataFrame; or Footprints,
-        which are returned as they are
-    layer : layer name, for files with several
-    id_column : column with the ids; by default the first usable of footprint_ids.ID_COLUMNS
-    assume_crs : CRS to take instead of the file's own, for files that state none or a wrong one; "pixels" for
-        outlines in the image's pixel coordinates
+    source
+        GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet or xBD label JSON; a GeoDataFrame; or Footprints, which are
+        returned as they are.
+    layer
+        Layer name, for files with several.
+    id_column
+        Column with the ids; by default the first usable of `footprint_ids.ID_COLUMNS`.
+    assume_crs
+        CRS to take instead of the file's own, for files that state none or a wrong one; "pixels" for outlines in the
+        image's pixel coordinates.
 
     Returns
     -------
-    Footprints, in the source's CRS and order.
+    Footprints
+        In the source's CRS and order.
 
-    Raises InputError: no such file, not readable, empty, no polygons, no CRS, or degrees that are none.
+    Raises
+    ------
+    InputError
+        No such file, not readable, empty, no polygons, no CRS, or coordinates beyond its range.
 
+    Examples
+    --------
     >>> houses = gpd.GeoDataFrame({"id": [7]}, geometry=[shapely.box(0, 0, 8, 6)], crs="EPSG:32615")
     >>> read_footprints(houses).frame["id"].tolist()
     ['7']

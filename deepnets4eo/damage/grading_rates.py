@@ -1,7 +1,7 @@
 """How often a model grades damaged and intact buildings right, and what that does to a count of damaged buildings.
 
-Takes calls on buildings that were left out of the fit, place by place; gives sensitivity and specificity with their
-spread between places, and an interval of the true count that holds the grading error (Rogan & Gladen 1978).
+Takes calls on buildings that were left out of the fit, site by site; returns sensitivity and specificity with their
+spread between sites, and an interval of the true count that holds the grading error (Rogan & Gladen 1978).
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import pandas as pd
 from numpy.typing import NDArray
 
 DRAWS = 4000
-LEAST_IN_PLACE = 10  # buildings of one side for a place's rate to count
+LEAST_AT_SITE = 10  # buildings of one side for a site's rate to count
 LEAST_GAIN = 0.1  # sensitivity + specificity − 1 is taken to be no smaller: below it, calls say nothing of the count
 LEAST_SD = 0.01
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A rate with its spread between places: `mean` and `sd`, both in 0–1."""
+    """A rate with its spread between sites: `mean` and `sd`, both in 0–1."""
 
     mean: float
     sd: float
 
     def draw(self, rng: np.random.Generator, number: int) -> NDArray[np.float64]:
-        """(number,) rates of places like those of the fit: a beta distribution of this mean and spread."""
+        """(number,) rates of sites like those of the fit: a beta distribution of this mean and spread."""
         mean = min(max(self.mean, 1e-3), 1 - 1e-3)
         variance = min(max(self.sd, LEAST_SD) ** 2, 0.9 * mean * (1 - mean))
         strength = mean * (1 - mean) / variance - 1
@@ -57,7 +57,7 @@ class GradingRates:
     def draw_counts(self, called: int, buildings: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """(4000,) true numbers of damaged buildings that go with `called` of `buildings`, 0 … buildings.
 
-        Each draw takes the rates of one place, undoes them, and adds the chance of single buildings.
+        Each draw takes the rates of one site, undoes them, and adds the chance of single buildings.
         """
         sensitivity, specificity = (side.draw(rng, DRAWS) for side in (self.sensitivity, self.specificity))
         gain = np.maximum(sensitivity + specificity - 1, LEAST_GAIN)
@@ -66,7 +66,7 @@ class GradingRates:
         return np.clip(count + rng.standard_normal(DRAWS) * np.sqrt(chance) / gain, 0, buildings)
 
 
-# Of a place unlike those of the fit: anything from chance to perfect (mean and spread of a uniform rate in 0.5–1).
+# Of a site unlike those of the fit: anything from chance to perfect (mean and spread of a uniform rate in 0.5–1).
 UNKNOWN_RATES = GradingRates(Rate(0.75, 0.1443), Rate(0.75, 0.1443))
 
 
@@ -80,22 +80,22 @@ def count_interval(parts: list[tuple[GradingRates, int, int]], rng: np.random.Ge
     return [float(low), float(high)]
 
 
-def fit_rates(called: NDArray[np.bool_], damaged: NDArray[np.bool_], place: NDArray[np.object_]) -> GradingRates:
-    """Rates over places, every place with enough buildings of a side counting the same.
+def fit_rates(called: NDArray[np.bool_], damaged: NDArray[np.bool_], site: NDArray[np.object_]) -> GradingRates:
+    """Rates over sites, every site with enough buildings of a side counting the same.
 
-    called : (N,) calls on buildings left out of the fit; damaged : (N,) truth; place : (N,) names.
+    called : (N,) calls on buildings left out of the fit; damaged : (N,) truth; site : (N,) names.
     """
     return GradingRates(
-        _rate(called[damaged], place[damaged]),
-        _rate(~called[~damaged], place[~damaged]),
+        _rate(called[damaged], site[damaged]),
+        _rate(~called[~damaged], site[~damaged]),
     )
 
 
-def _rate(right: NDArray[np.bool_], place: NDArray[np.object_]) -> Rate:
-    """Mean of the places' rates and the spread of one place around it; of all buildings where places are too small."""
-    places = pd.Series(right.astype(float)).groupby(np.asarray(place, dtype=object)).agg(["mean", "size"])
-    places = places[places["size"] >= LEAST_IN_PLACE]
-    if len(places) < 2:
+def _rate(right: NDArray[np.bool_], site: NDArray[np.object_]) -> Rate:
+    """Mean of the sites' rates and the spread of one site around it; of all buildings where sites are too small."""
+    sites = pd.Series(right.astype(float)).groupby(np.asarray(site, dtype=object)).agg(["mean", "size"])
+    sites = sites[sites["size"] >= LEAST_AT_SITE]
+    if len(sites) < 2:
         mean = float((right.sum() + 1) / (len(right) + 2))
         return Rate(mean, float(np.sqrt(mean * (1 - mean) / max(len(right), 1))))
-    return Rate(float(places["mean"].mean()), float(places["mean"].std(ddof=1)))
+    return Rate(float(sites["mean"].mean()), float(sites["mean"].std(ddof=1)))

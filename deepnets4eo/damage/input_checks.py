@@ -1,7 +1,7 @@
 """What is wrong with two images as a pair, seen before any long work: no picture, one picture twice, dates, nodata.
 
 Takes opened layers; looks at a few windows of each. Refuses noise, an image without any structure, and one image given
-twice; nodata that nobody declared is declared and named.
+twice; undeclared nodata is declared and named.
 """
 
 from __future__ import annotations
@@ -39,36 +39,44 @@ DATE = re.compile(r"((?:19|20)\d\d)[-:/]?(\d\d)[-:/]?(\d\d)")
 
 @dataclass(frozen=True)
 class CheckedImages:
-    """The images to work on, nodata declared, and what was seen."""
+    """The images to work on, nodata declared, and what was seen. radar : those that look like radar, "pre" or "post"."""
 
     pre: Layer | None
     post: Layer
     findings: tuple[Finding, ...] = ()
+    radar: tuple[str, ...] = ()
 
 
 def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
     """Check what can be seen of one or two images without registering them.
 
-    returns : the layers, in which nodata that nobody declared is now declared, and findings.
+    returns : the layers, in which undeclared nodata is now declared, and findings.
     Errors: InputError for an image without structure (noise, one single value), and for one image given twice.
     Peak memory: one window of 256² pixels.
     """
     findings: list[Finding] = []
-    post = _declared(post, "post", findings)
-    _require_structure(post, "post")
+    radar: list[str] = []
+    post = _declare_nodata(post, "post", findings)
+    if is_radar(post):  # its speckle is noise too
+        radar.append("post")
+    else:
+        _require_structure(post, "post")
     if pre is not None:
         _require_two_images(pre, post)
-        pre = _declared(pre, "pre", findings)
+        pre = _declare_nodata(pre, "pre", findings)
         findings += _reversed_dates(pre, post)
         try:
-            _require_structure(pre, "pre")
+            if is_radar(pre):
+                radar.insert(0, "pre")
+            else:
+                _require_structure(pre, "pre")
         except InputError as error:
             pre = None
             findings.append(
                 Finding("pre_without_structure", "caution", f"{error} It was not used: buildings are assessed from the "
                         "post image alone.", "Give another pre image, or - for PRE.")
             )  # fmt: skip
-    return CheckedImages(pre, post, tuple(findings))
+    return CheckedImages(pre, post, tuple(findings), tuple(radar))
 
 
 def sample_windows(shape: tuple[int, int]) -> list[Window]:
@@ -76,7 +84,7 @@ def sample_windows(shape: tuple[int, int]) -> list[Window]:
     return spread_windows(shape, (WINDOW_PX, WINDOW_PX), WINDOWS)
 
 
-def _declared(layer: Layer, role: str, findings: list[Finding]) -> Layer:
+def _declare_nodata(layer: Layer, role: str, findings: list[Finding]) -> Layer:
     """The layer with the nodata value that its file does not declare, as `deepnets4eo check` finds it."""
     value = undeclared_nodata(layer)
     if value is None:
@@ -106,9 +114,7 @@ def undeclared_nodata(layer: Layer) -> float | None:
 
 
 def _require_structure(layer: Layer, role: str) -> None:
-    """Refuse noise and images of one value; radar, whose speckle is noise too, is judged elsewhere. Errors: InputError."""
-    if is_radar(layer):
-        return
+    """Refuse noise and images of one value. Errors: InputError."""
     correlations = []
     for window in sample_windows(layer.shape):
         data, valid = layer.read(window)
@@ -152,7 +158,7 @@ def _require_two_images(pre: Layer, post: Layer) -> None:
     if one_file or (same_grid(pre.grid, post.grid) and _same_values(pre, post)):
         raise InputError(
             f"PRE ({pre.source}) and POST ({post.source}) are one image: nothing can have changed between them. Give the "
-            "image from before the event, or - for PRE to judge from the post image alone."
+            "image from before the event, or - for PRE to assess from the post image alone."
         )
 
 

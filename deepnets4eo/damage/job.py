@@ -1,7 +1,7 @@
 """The main job: pre and post image and footprints in, a damage map out.
 
-Takes paths or layers; refuses images and footprints that do not overlap, and inputs that cannot be a pair of images of
-one place. Five steps: footprints, registration, evidence, decision, products; the last is `DamageMap.save`.
+Takes paths or layers (see `damage.inputs` for what is refused). Five steps: footprints, registration, evidence,
+decision, products; the last is `DamageMap.save`.
 """
 
 from __future__ import annotations
@@ -10,117 +10,52 @@ import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import geopandas as gpd
 import numpy as np
-import pandas as pd
 import shapely
+from numpy.typing import NDArray
 
 from deepnets4eo.damage.abstention import set_not_assessed
 from deepnets4eo.damage.class_shares import open_class_map_source, with_class_shares
 from deepnets4eo.damage.decision_with_network import Decision, DecisionModel
 from deepnets4eo.damage.evidence import EvidenceTable, gather
-from deepnets4eo.damage.evidence.table import ASSESSED
 from deepnets4eo.damage.evidence_findings import evidence_findings
 from deepnets4eo.damage.extent import map_extents
-from deepnets4eo.damage.findings import Finding, worst_first
+from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.footprint_findings import footprint_findings
-from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
-from deepnets4eo.damage.input_checks import check_images
+from deepnets4eo.damage.footprints import Footprints
+from deepnets4eo.damage.inputs import Inputs, open_inputs
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.position import (
     NOT_ON_BUILDINGS,
     OutlinePosition,
-    Role,
-    measure_alignments,
     outline_position,
     registration_findings,
 )
-from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints, register
 from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.resume import Steps
+from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.unbuilt import NO_BUILDING, find_unbuilt
-from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.damage.vocabulary import ASSESSED
+from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
-from deepnets4eo.rasters.scene import Layer, LayerLike, overlap_share
+from deepnets4eo.rasters.scene import LayerLike
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How the job is done; every value goes into the manifest.
-
-    model : name of the decision's model, or the folder of a trained run, which is then heard beside the default model
-    with network_weight (0–1) times its validated skill, the share of its log-odds in the average. damaged_share : of
-    the buildings expected to have major damage or worse (0–1); None estimates it from the place's own evidence (see
-    `damage.prior`). motion : how pre may lie against post.
-    max_shift_m : farthest it may lie off. align : move the footprints onto the roofs.
-    class_shares : folder of a run that labels pixels, or such labels of the post image with their legend; the classes'
-    shares in each outline become evidence.
-    sensor : auto refuses radar, which only a network can read; optical takes the images' word for it.
-    layer, id_column, footprints_crs : of the footprints' file. segmenter : the run that found them, where there was no
-    file (`damage.buildings_of`). workers : threads.
-    """
-
-    model: str = "damage-evidence"
-    network_weight: float = 0.5
-    damaged_share: float | None = None
-    motion: Literal["auto", "translation", "similarity", "affine"] = "auto"
-    max_shift_m: float = 30.0
-    align: bool = True
-    sensor: Literal["auto", "optical"] = "auto"
-    class_shares: str | None = None
-    layer: str | None = None
-    id_column: str | None = None
-    footprints_crs: str | None = None
-    segmenter: str | None = None
-    workers: int = 2
-    seed: int = 0
-
-
-@dataclass(frozen=True)
 class JobControl:
-    """How the work is followed.
+    """What follows the work and does not shape its result.
 
-    scratch : folder for finished steps, with which an interrupted job goes on; who made it removes it (see `resume`).
+    scratch : folder for finished steps, with which an interrupted job goes on; the caller removes it (see `resume`).
     progress : called with the share of the evidence that is done, 0–1.
     """
 
     scratch: Path | None = None
     progress: Callable[[float], None] | None = None
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What the job works on, opened and checked.
-
-    pre : None for a job on the post image alone; dsm_pre and dsm_post count only together. findings : what was seen
-    of the images when they were opened.
-    """
-
-    pre: Layer | None
-    post: Layer
-    footprints: Footprints
-    dsm_pre: Layer | None = None
-    dsm_post: Layer | None = None
-    cloud_mask: Layer | None = None
-    findings: tuple[Finding, ...] = ()
-
-    def paths(self) -> dict[str, str]:
-        """Role to path, for the manifest; arrays have none."""
-        layers = {name: getattr(self, name) for name in ("pre", "post", "dsm_pre", "dsm_post", "cloud_mask")}
-        found = {
-            role if len(layer.paths) == 1 else f"{role}_{index}": path
-            for role, layer in layers.items()
-            if layer is not None
-            for index, path in enumerate(layer.paths)
-        }
-        if Path(self.footprints.source).is_file():
-            found["footprints"] = self.footprints.source
-        return found
 
 
 def assess(
@@ -136,12 +71,37 @@ def assess(
 ) -> DamageMap:
     """Assess every building: class, probability of major damage or worse, confidence, and the evidence behind them.
 
-    pre : None or "-" for a job on the post image alone. cloud_mask : not 0 where clouds hide the ground.
-    work : where finished parts are kept, and whom to tell how much is done; nothing of it shapes the result.
-    returns : DamageMap in the CRS of the post image, outlines where the post image shows them.
-    Errors: InputError, GridError for inputs that cannot be used together.
-    Peak memory: some 250 MB a worker and 5 kB a building, whatever the size of the images.
+    Parameters
+    ----------
+    pre
+        Image before the event: a path, a folder of tiles or a layer; None or "-" for a job on the post image alone.
+    post
+        Image after the event.
+    footprints
+        Building outlines: any vector file, a table with a CRS, or what `read_footprints` returned.
+    dsm_pre, dsm_post
+        Surface models of both dates, metres; both or none.
+    cloud_mask
+        Raster that is not 0 where clouds hide the ground.
+    settings
+        How the job is done.
+    work
+        Where finished steps are kept, and what is called with the share that is done; the result does not depend on it.
 
+    Returns
+    -------
+    DamageMap
+        In the CRS of the post image, outlines where the post image shows them. Peak memory: some 250 MB a worker and
+        5 kB a building, whatever the size of the images.
+
+    Raises
+    ------
+    InputError, GridError
+        The inputs cannot be used, or not together.
+
+    Examples
+    --------
+    >>> from deepnets4eo.rasters.scene import Layer
     >>> from deepnets4eo.synthetic import City
     >>> city = City(seed=1, size_px=256)
     >>> pre, post = (Layer.open(a.image, grid=a.grid) for a in (city.pre, city.post))
@@ -154,235 +114,157 @@ def assess(
 
 def assess_inputs(inputs: Inputs, settings: Settings = Settings(), work: JobControl = JobControl()) -> DamageMap:
     """The same from inputs that `open_inputs` opened and checked."""
-    judge = _judge(inputs, settings)
-    labeller = (
+    model = _load_model(inputs, settings)
+    class_map = (
         open_class_map_source(settings.class_shares, inputs.post, inputs.dsm_post) if settings.class_shares else None
     )
     steps = Steps.of(work.scratch, inputs, settings)
-    registration = steps.run("registration", lambda: _registration(inputs, settings))
-    alignments = steps.run("alignments", lambda: _alignments(inputs, registration, settings))
+    registration = steps.run("registration", lambda: _register(inputs, settings))
+    paired = registration is not None and registration.usable
+    alignments = steps.run("alignments", lambda: measure_alignments(inputs, settings, paired=paired))
     position = outline_position(alignments, registration)
+    network = None
     if position.known:
-        evidence, heard = _gathered(inputs, judge, registration, position, settings, work, steps)
+        if model.grader is not None:
+            network = steps.run("network", lambda: model.network_probabilities(inputs, registration, position))
+        logger.info("gathering the evidence of %d buildings …", len(inputs.footprints))
+        evidence = gather(
+            inputs.pre, inputs.post, inputs.footprints, registration, outlines_px=inputs.outlines_px,
+            alignment=position.alignment, aligned_on=position.image, dsm_pre=inputs.dsm_pre, dsm_post=inputs.dsm_post,
+            cloud_mask=inputs.cloud_mask, workers=settings.workers, progress=work.progress,
+            scratch=steps.part("blocks"),
+        )  # fmt: skip
     else:
         logger.warning("no building is assessed: the footprints are not known to lie on buildings")
-        evidence, heard = EvidenceTable.not_assessed(inputs.footprints.frame["id"].to_numpy(), NOT_ON_BUILDINGS), None
-    judge.require_pair(evidence)
-    decision = judge.decide(_without_unbuilt(evidence, inputs, registration, position, settings), heard)
-    evidence = decision.evidence
-    outlines = _on_the_post_image(inputs, evidence.frame[["dx_px", "dy_px"]].to_numpy(float))
-    if labeller is not None and position.known:
+        evidence = EvidenceTable.empty(inputs.footprints.frame["id"].to_numpy(), NOT_ON_BUILDINGS)
+    model.require_pair(evidence)
+    if paired:
+        evidence = _set_unbuilt_aside(evidence, inputs, position, settings)
+    decision = model.decide(evidence, network)
+    outlines = _outlines_on_post(inputs, decision.evidence)
+    if class_map is not None and position.known:
         logger.info("labelling the post image …")
-        evidence = with_class_shares(evidence, labeller, outlines, settings.workers, steps.part("classes"))
-    result = _damage_map(inputs, outlines, evidence, decision, registration, position, settings)
-    result.inputs.update(judge.paths())
-    result.findings = join_findings(result.findings, decision.findings)
-    result.grading = decision.grading
-    result.parameters["network_weight"] = judge.weight  # on radar the network alone is heard
-    return result
+        evidence = with_class_shares(decision.evidence, class_map, outlines, settings.workers, steps.part("classes"))
+        decision = replace(decision, evidence=evidence)
+    return _damage_map(inputs, outlines, model, decision, registration, position, settings)
 
 
-def _gathered(
-    inputs: Inputs,
-    judge: DecisionModel,
-    registration: Registration | None,
-    position: OutlinePosition,
-    settings: Settings,
-    work: JobControl,
-    steps: Steps,
-) -> tuple[EvidenceTable, pd.DataFrame | None]:
-    """The evidence, and what the network says where there is one."""
-    images = inputs.pre, inputs.post
-    heard = steps.run(
-        "network",
-        lambda: judge.network_probabilities(
-            images, inputs.footprints, registration, position.alignment, position.image
-        ),
-    )
-    logger.info("gathering the evidence of %d buildings …", len(inputs.footprints))
-    evidence = gather(
-        inputs.pre, inputs.post, inputs.footprints, registration, alignment=position.alignment,
-        aligned_on=position.image, dsm_pre=inputs.dsm_pre, dsm_post=inputs.dsm_post, cloud_mask=inputs.cloud_mask,
-        workers=settings.workers, progress=work.progress, scratch=steps.part("blocks"),
-    )  # fmt: skip
-    return evidence, heard
-
-
-def open_inputs(
-    pre: LayerLike | None,
-    post: LayerLike,
-    footprints: str | Path | gpd.GeoDataFrame | Footprints,
-    settings: Settings,
-    **others: LayerLike | None,
-) -> Inputs:
-    """Open everything and check that it shows one place; cheap, so that errors come before long work starts.
-
-    others : dsm_pre, dsm_post, cloud_mask.
-    Errors: GridError for inputs that cannot be used together; InputError for noise, and one image given twice.
-    """
-    layers = {name: None if source is None else Layer.open(source) for name, source in others.items()}
-    if (layers["dsm_pre"] is None) != (layers["dsm_post"] is None):
-        raise GridError("one surface model is given, height loss needs both: --dsm-pre and --dsm-post.")
-    post_layer = Layer.open(post)
-    pre_layer = None if pre is None or (isinstance(pre, str) and pre == "-") else Layer.open(pre)
-    if pre_layer is not None:
-        pre_layer, post_layer = align_georeference(pre_layer, post_layer)
-        _require_overlap(pre_layer, post_layer)
-    outlines = read_footprints(
-        footprints, layer=settings.layer, id_column=settings.id_column,
-        assume_crs=settings.footprints_crs or (PIXELS if post_layer.grid.crs is None else None),
-    )  # fmt: skip
-    _require_inside(outlines, post_layer)
-    checked = check_images(pre_layer, post_layer)
-    return Inputs(checked.pre, checked.post, outlines, **layers, findings=checked.findings)
-
-
-def align_georeference(pre: Layer, post: Layer) -> tuple[Layer, Layer]:
-    """The pair; an image without a CRS lies pixel by pixel on the other, where both have one size (else a GridError)."""
-    if pre.grid.crs is None and post.grid.crs is not None:
-        return pre.on(post.grid), post
-    if post.grid.crs is None and pre.grid.crs is not None:
-        return pre, post.on(pre.grid)
-    return pre, post
-
-
-def _require_overlap(pre: Layer, post: Layer) -> None:
-    if overlap_share(post.grid, pre.grid) == 0:
-        raise GridError(
-            f"pre image {pre.source} and post image {post.source} do not overlap. Check their CRS with `deepnets4eo check`."
-        )
-
-
-def _require_inside(footprints: Footprints, post: Layer) -> None:
-    bounds = shapely.bounds(footprints.in_pixels(post.grid))
-    height, width = post.shape
-    with np.errstate(invalid="ignore"):
-        inside = (bounds[:, 0] < width) & (bounds[:, 2] > 0) & (bounds[:, 1] < height) & (bounds[:, 3] > 0)
-    if not inside.any():
-        raise GridError(
-            f"none of the {len(footprints)} footprints of {footprints.source} lies in the post image {post.source}. "
-            "Check their CRS with `deepnets4eo check`."
-        )
-
-
-def _judge(inputs: Inputs, settings: Settings) -> DecisionModel:
-    """Who decides; the weight-free model has no say on radar."""
-    judge = DecisionModel.load(settings.model, settings.network_weight, settings.damaged_share)
-    radar = [
-        layer.source
-        for layer in (inputs.pre, inputs.post)
-        if settings.sensor == "auto" and layer is not None and is_radar(layer)
-    ]
-    if radar and judge.grader is None:
+def _load_model(inputs: Inputs, settings: Settings) -> DecisionModel:
+    """The model of the decision; on radar a network decides alone, and the weight-free model is refused."""
+    model = DecisionModel.load(settings.model, settings.network_weight, settings.damaged_share)
+    radar = inputs.radar if settings.sensor == "auto" else ()
+    if radar and model.grader is None:
         raise InputError(
-            f"{radar[0]} looks like radar (speckle); the weight-free model reads optical images only"
-            + (f", and the run does not decide: {judge.skill.reason}" if judge.skill is not None else "")
+            f"{getattr(inputs, radar[0]).source} looks like radar (speckle); the weight-free model reads optical images only"
+            + (f", and the run does not decide: {model.skill.reason}" if model.skill is not None else "")
             + ". Give a run trained on radar with --model RUN, a pre image of - if it is the pre image, or --sensor "
             "optical if it is none."
         )
-    return replace(judge, weight=1.0) if radar else judge
+    return replace(model, weight=1.0) if radar else model
 
 
-def _registration(inputs: Inputs, settings: Settings) -> Registration | None:
+def _register(inputs: Inputs, settings: Settings) -> Registration | None:
+    """How the pre image lies against the post image; None without a pre image."""
     if inputs.pre is None:
-        logger.info("no pre image: every building is judged from the post image alone")
+        logger.info("no pre image: every building is assessed from the post image alone")
         return None
     logger.info("registering pre to post …")
-    found = register(
+    registration = register(
         inputs.pre, inputs.post, model=settings.motion, max_shift_m=settings.max_shift_m, seed=settings.seed
     )
-    logger.info("registration %s: %s, shift %.2f m, residual %.2f m. %s", found.status, found.model, found.shift_m,
-                found.residual_m, found.reason)  # fmt: skip
-    return found
+    logger.info("registration %s: %s, shift %.2f m, residual %.2f m. %s", registration.status, registration.model,
+                registration.shift_m, registration.residual_m, registration.reason)  # fmt: skip
+    return registration
 
 
-def _trusted(inputs: Inputs, registration: Registration | None) -> bool:
-    """Whether the pre image can be used."""
-    return inputs.pre is not None and registration is not None and registration.status != "failed"
+def measure_alignments(inputs: Inputs, settings: Settings, *, paired: bool) -> dict[str, FootprintAlignment]:
+    """Alignments of the footprints by image, as many as are needed; none where the settings say that they lie well.
 
-
-def _alignments(inputs: Inputs, registration: Registration | None, settings: Settings) -> dict[str, FootprintAlignment]:
-    """Onto the roofs of the pre image where it can be trusted (a destroyed street has no roof edges left), else post."""
+    On the pre image where it can be used (a destroyed street has no roof edges left), on the post image where that fails.
+    paired : whether the pre image is registered to the post image.
+    """
     if not settings.align:
         return {}
     frame = inputs.footprints.frame
     if frame.crs is None and inputs.post.grid.crs is None:
-        frame = frame.set_geometry(gpd.GeoSeries(inputs.footprints.in_pixels(inputs.post.grid), index=frame.index))
-
-    def align(role: Role) -> FootprintAlignment:
-        image = inputs.pre if role == "pre" and inputs.pre is not None else inputs.post
-        found = align_footprints(image, frame, seed=settings.seed)
+        frame = frame.set_geometry(gpd.GeoSeries(inputs.outlines_px, index=frame.index))
+    alignments: dict[str, FootprintAlignment] = {}
+    for role, image in (("pre", inputs.pre if paired else None), ("post", inputs.post)):
+        if image is None:
+            continue
+        alignment = alignments[role] = align_footprints(image, frame, seed=settings.seed)
         logger.info("footprints on the %s image %s: moved %.2f m %s, %.2f m %s, %d of %d on their own. %s", role,
-                    found.status, abs(found.dx_m), "right" if found.dx_m >= 0 else "left", abs(found.dy_m),
-                    "down" if found.dy_m >= 0 else "up", int(found.own.sum()), len(frame), found.reason)  # fmt: skip
-        return found
-
-    return measure_alignments(align, paired=_trusted(inputs, registration))
-
-
-def _findings(
-    inputs: Inputs, registration: Registration | None, position: OutlinePosition, evidence: EvidenceTable
-) -> tuple[Finding, ...]:
-    """What limits the worth of the map, worst first."""
-    findings = [*inputs.findings, *footprint_findings(inputs.footprints), *position.findings]
-    if position.known:
-        findings += [*registration_findings(registration), *evidence_findings(inputs.pre, inputs.post, evidence)]
-    return worst_first(findings)
+                    alignment.status, abs(alignment.dx_m), "right" if alignment.dx_m >= 0 else "left",
+                    abs(alignment.dy_m), "down" if alignment.dy_m >= 0 else "up", int(alignment.own.sum()), len(frame),
+                    alignment.reason)  # fmt: skip
+        if alignment.status == "ok":
+            break
+    return alignments
 
 
-def _without_unbuilt(
-    evidence: EvidenceTable,
-    inputs: Inputs,
-    registration: Registration | None,
-    position: OutlinePosition,
-    settings: Settings,
+def _set_unbuilt_aside(
+    evidence: EvidenceTable, inputs: Inputs, position: OutlinePosition, settings: Settings
 ) -> EvidenceTable:
-    """The table without outlines that show no building in the pre image, where outlines and image can be trusted."""
-    pre = inputs.pre
-    weak = position.alignment is not None and position.alignment.status != "ok"
-    if pre is None or not _trusted(inputs, registration) or weak or position.image != "pre":
+    """The table without outlines that show no building in the registered pre image, where they are aligned on it."""
+    pre, alignment = inputs.pre, position.alignment
+    if pre is None or position.image != "pre" or (alignment is not None and alignment.status != "ok"):
         return evidence
-    if settings.sensor == "auto" and is_radar(pre):
+    if settings.sensor == "auto" and "pre" in inputs.radar:
         return evidence
     logger.info("looking for outlines without a building in the pre image …")
-    unbuilt = find_unbuilt(pre, inputs.footprints, position.alignment, workers=settings.workers, seed=settings.seed)
+    unbuilt = find_unbuilt(pre, inputs.footprints, alignment, workers=settings.workers, seed=settings.seed)
     return set_not_assessed(evidence, np.where(unbuilt.flags, NO_BUILDING, "").astype(object))
+
+
+def _outlines_on_post(inputs: Inputs, evidence: EvidenceTable) -> NDArray[np.object_]:
+    """Outlines (N,) in the post image's CRS, moved to where it shows the buildings."""
+    shift_px = evidence.frame[["dx_px", "dy_px"]].to_numpy(float)
+    coordinates, owner = shapely.get_coordinates(inputs.outlines_px, return_index=True)
+    moved = apply_affine(inputs.post.grid.affine, coordinates + shift_px[owner])
+    outlines: NDArray[np.object_] = shapely.set_coordinates(inputs.outlines_px.copy(), moved)
+    return outlines
 
 
 def _damage_map(
     inputs: Inputs,
-    outlines: np.ndarray,
-    evidence: EvidenceTable,
+    outlines: NDArray[np.object_],
+    model: DecisionModel,
     decision: Decision,
     registration: Registration | None,
     position: OutlinePosition,
     settings: Settings,
 ) -> DamageMap:
-    frame, alignment = evidence.frame, position.alignment
-    facts = {name: frame[name].to_numpy() for name in ("status", "reason", "method", "dx_px", "dy_px", *evidence.names)}
-    columns = {"id": frame["id"].to_numpy()} | {
-        name: decision.decided[name].to_numpy() for name in ("damage", "damage_prob", "confidence")
+    """The map of a decision; the weight in its parameters is the one used, which on radar is the network's alone."""
+    evidence, alignment = decision.evidence, position.alignment
+    frame, graded = evidence.frame, decision.graded
+    columns = {"id": frame["id"].to_numpy()}
+    columns |= {name: graded[name].to_numpy() for name in ("damage", "damage_prob", "confidence")}
+    columns |= {
+        name: frame[name].to_numpy() for name in ("status", "reason", "method", "dx_px", "dy_px", *evidence.names)
     }
     crs = None if inputs.post.grid.crs is None else inputs.post.grid.crs.to_wkt()
     extents = map_extents(inputs.post, inputs.cloud_mask, outlines, (frame["status"] == ASSESSED).to_numpy())
     return DamageMap(
-        buildings=gpd.GeoDataFrame(columns | facts, geometry=outlines, crs=crs),
+        buildings=gpd.GeoDataFrame(columns, geometry=outlines, crs=crs),
         assessed_extent=extents.assessed,
         extent_without_outlines=extents.without_outlines,
         registration=(registration.to_dict() if registration else {})
         | {"footprints": alignment.to_dict() if alignment else {"status": "not moved"}},
         meaning=evidence.meaning,
         synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
-        parameters=asdict(settings) | {"damaged_share": decision.damaged_share},
-        inputs=inputs.paths(),
-        findings=_findings(inputs, registration, position, evidence),
+        parameters=asdict(settings) | {"damaged_share": decision.damaged_share, "network_weight": model.weight},
+        inputs=inputs.paths | model.paths(),
+        findings=join_findings(_input_findings(inputs, registration, position, evidence), decision.findings),
         footprints=inputs.footprints.account(),
+        grading=decision.grading,
     )
 
 
-def _on_the_post_image(inputs: Inputs, shift_px: np.ndarray) -> np.ndarray:
-    """Outlines in the post image's CRS, moved to where it shows the buildings."""
-    pixels = inputs.footprints.in_pixels(inputs.post.grid)
-    coordinates, owner = shapely.get_coordinates(pixels, return_index=True)
-    coordinates = coordinates + shift_px[owner]
-    return shapely.set_coordinates(pixels.copy(), apply_affine(inputs.post.grid.affine, coordinates))
+def _input_findings(
+    inputs: Inputs, registration: Registration | None, position: OutlinePosition, evidence: EvidenceTable
+) -> list[Finding]:
+    """What the inputs, their registration and their evidence say about the worth of the map."""
+    findings = [*inputs.findings, *footprint_findings(inputs.footprints), *position.findings]
+    if position.known:
+        findings += [*registration_findings(registration), *evidence_findings(inputs.pre, inputs.post, evidence)]
+    return findings

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.damage.findings import Finding
-from deepnets4eo.damage.products.grades import GRADES
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, METHODS, NOT_ASSESSED, STATUSES
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import PARTIAL, atomic_write, check_overwrite, writing
 from deepnets4eo.outputs.lock import locked, scratch_home
@@ -26,30 +26,54 @@ if TYPE_CHECKING:
     from deepnets4eo.rasters.scene import Layer
 
 COLUMNS = ("id", "damage", "damage_prob", "confidence", "status", "reason", "method", "dx_px", "dy_px")
-STATUSES = ("assessed", "not_assessed")
-METHODS = ("pre_post", "post_only")
 MANIFEST = "manifest.json"
 PRODUCTS = ("damage.gpkg", "damage.parquet", "summary.json", "report.html", MANIFEST)
 
 
 @dataclass
 class DamageMap:
-    """Buildings with their damage, the extent that was assessed, and where it all came from.
+    """Buildings with their damage, the extent that was assessed, and the inputs and settings behind them.
 
-    buildings : GeoDataFrame in the post image's CRS with the columns of `COLUMNS`, any number of `ev_…` float
-        columns, and geometry. `damage` is one of `GRADES`, or None where `status` is not_assessed (then `reason`
-        says why); `damage_prob` is the probability of major damage or worse, in [0, 1].
-    assessed_extent : GeoDataFrame of one row, imaged ground near an assessed building.
-    registration : `Registration.to_dict()`; its `matrix` (2x3) maps post pixels (col, row) to those whose ground
-        coordinates show the same thing in the pre image.
-    meaning : what each `ev_…` column says, in one line with its unit.
-    inputs : role to path, hashed into the manifest.
-    findings : what limits the worth of the map, worst first.
-    grading : method to `GradingRates.to_dict()`, how often the model grades right; methods without are absent.
-    footprints : `Footprints.account()`, what became of the rows of the footprints' file; empty where not known.
-    extent_without_outlines : GeoDataFrame of one row, imaged ground without an outline near by; None where not known.
+    Parameters
+    ----------
+    buildings
+        N rows in the post image's CRS with the columns of `COLUMNS`, any number of `ev_…` float columns, and geometry.
+        `damage` is one of `GRADES`, or None where `status` is not_assessed (`reason` then says why); `damage_prob` is the
+        probability of major damage or worse, in [0, 1].
+    assessed_extent
+        One row: imaged ground near an assessed building.
+    registration
+        `Registration.to_dict()`; its `matrix` (2x3) maps post pixels (col, row) to those whose ground coordinates show the
+        same thing in the pre image.
+    meaning
+        What each `ev_…` column measures, in one line with its unit.
+    synthetic
+        Whether an image is made up.
+    parameters
+        Settings of the job by name.
+    inputs
+        Role to path, hashed into the manifest.
+    findings
+        What limits the worth of the map, worst first.
+    grading
+        Method to `GradingRates.to_dict()`, how often the model grades right; methods without are absent.
+    footprints
+        `Footprints.account()`, what became of the rows of the footprints' file; empty where not known.
+    extent_without_outlines
+        One row: imaged ground without an outline near by; None where not known.
 
-    Errors: InputError when columns are missing or values are outside these sets.
+    Raises
+    ------
+    InputError
+        Columns are missing, or values are outside these sets.
+
+    Examples
+    --------
+    ::
+
+        damage_map = assess("pre.tif", "post.tif", "footprints.gpkg")
+        damage_map.buildings.query("damage == 'destroyed'")
+        damage_map.save("damage", pre=Layer.open("pre.tif"), post=Layer.open("post.tif"))
     """
 
     buildings: gpd.GeoDataFrame
@@ -85,14 +109,32 @@ class DamageMap:
         overwrite: bool = False,
         scratch: Path | None = None,
     ) -> dict[str, Path]:
-        """Write damage.gpkg, damage.parquet, summary.json, report.html and manifest.json; returns their paths by name.
+        """Write damage.gpkg, damage.parquet, summary.json, report.html and manifest.json.
 
-        A new folder appears only when everything in it is written. In a folder that exists (`overwrite`), each file is
-        replaced whole and other files are left alone; manifest.json goes first and comes last, so a folder that has one
-        is complete. scratch : folder in which finished products of this map wait for the others, so that an interrupted
-        job need not write them again. Memory: the table, plus the report's two image panels (at most ~200 MB each while
-        encoding). Errors: OutputError when the folder holds something already, another job writes it, or the disk
-        refuses.
+        A new folder appears only when everything in it is written. In a folder that exists, each file is replaced whole
+        and other files are left alone; manifest.json is removed first and written last, so a folder that has one is
+        complete. Memory: the table, plus the report's two image panels (at most ~200 MB each while encoding).
+
+        Parameters
+        ----------
+        out_dir
+            Folder to write.
+        post, pre
+            The images, for the panels of the report; pre None where the job had none.
+        overwrite
+            Whether files of an existing folder are replaced.
+        scratch
+            Folder in which finished products wait for the others, so that an interrupted job need not write them again.
+
+        Returns
+        -------
+        dict
+            File name to path.
+
+        Raises
+        ------
+        OutputError
+            The folder holds something already, another job writes it, or the disk refuses.
         """
         from deepnets4eo.damage.products.write import write_products
         from deepnets4eo.damage.resume import products_folder
@@ -123,7 +165,7 @@ def _hidden_folder(out_dir: Path, kept: Path | None) -> Iterator[Path]:
 
 
 def _publish(hidden: Path, out_dir: Path, names: list[str]) -> None:
-    """Give the products their place: all at once where there is no folder yet, else one by one, the manifest last."""
+    """Move the products to `out_dir`: all at once where there is no folder yet, else one by one, the manifest last."""
     for left in hidden.glob(f"{PARTIAL}*"):  # half-written by a job that was killed
         left.unlink()
     if not out_dir.exists():
@@ -139,7 +181,7 @@ def _check(buildings: gpd.GeoDataFrame) -> None:
     missing = [name for name in (*COLUMNS, "geometry") if name not in buildings.columns]
     if missing:
         raise InputError(f"buildings has no column {', '.join(missing)}. A damage map needs {', '.join(COLUMNS)}.")
-    assessed = buildings["status"] == "assessed"
+    assessed = buildings["status"] == ASSESSED
     for name, allowed, rows in (
         ("status", STATUSES, buildings),
         ("damage", GRADES, buildings[assessed]),
@@ -149,7 +191,7 @@ def _check(buildings: gpd.GeoDataFrame) -> None:
         if strange:
             raise InputError(f"buildings.{name} holds {sorted(map(str, strange))}, expected {', '.join(allowed)}.")
     if buildings.loc[~assessed, "damage"].notna().any():
-        raise InputError("buildings.damage is set where status is not_assessed. Set it to None there.")
+        raise InputError(f"buildings.damage is set where status is {NOT_ASSESSED}. Set it to None there.")
     if not buildings.loc[assessed, "damage_prob"].between(0, 1).all():
         raise InputError("buildings.damage_prob is outside [0, 1] or missing for assessed buildings.")
     if not buildings["id"].is_unique:

@@ -1,6 +1,6 @@
 """How far a trained run may decide: its skill on the buildings it was validated on, from its card.
 
-Takes the card of a run; gives a number from 0 (no better than chance, or never validated) to 1. Refuses nothing: a run
+Takes the card of a run; returns a number from 0 (no better than chance, or never validated) to 1. Refuses nothing: a run
 without skill gets 0 and the reason.
 """
 

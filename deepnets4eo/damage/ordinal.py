@@ -53,7 +53,7 @@ def fit_border(
     return Border(float(best[0]), best[1:])
 
 
-def balanced(beyond: NDArray[np.bool_], domain: NDArray[np.generic]) -> Array:
+def balance_weights(beyond: NDArray[np.bool_], domain: NDArray[np.generic]) -> Array:
     """Weights by which every domain counts the same, and in each both sides of the border do; (N,), mean 1."""
     weight = np.zeros(len(beyond))
     for name in np.unique(domain):

@@ -33,7 +33,7 @@ def require_order(before: NDArray[np.float64], after: NDArray[np.float64]) -> No
         raise InputError(
             f"{worse_before} of {known.sum()} buildings look damaged in PRE and intact in POST, {worse_after} the other way "
             "round: the images seem to be swapped. Give the image from before the event first; or, where the damage in "
-            "PRE is real and older, give - for PRE to judge from the post image alone."
+            "PRE is real and older, give - for PRE to assess from the post image alone."
         )
 
 
@@ -50,6 +50,6 @@ def require_two_pictures(similarity: NDArray[np.float64]) -> None:
     if least > ONE_IMAGE:
         raise InputError(
             f"PRE and POST seem to be one image, resampled: at nine of ten buildings their edges correlate with {least:.2f} "
-            f"or more (images of two days: below {ONE_IMAGE}). Give the image from before the event, or - for PRE to judge "
+            f"or more (images of two days: below {ONE_IMAGE}). Give the image from before the event, or - for PRE to assess "
             "from the post image alone."
         )

@@ -1,12 +1,12 @@
-"""Whether the outlines are known to lie on buildings, and on which image: to be known before anything is judged by them.
+"""Whether the outlines lie on buildings, and on which image; measured before any building is assessed.
 
 Takes alignments that were measured; returns the one to use, or none, and findings that say what was seen. Without an
-alignment that holds, outlines lie anywhere: what they enclose is not a building, and no building is judged.
+alignment that holds, outlines may lie anywhere, and no building is assessed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,11 +16,11 @@ from deepnets4eo.damage.registration.footprints import LEAST_FOOTPRINTS
 
 Role = Literal["pre", "post"]
 
-IN_PLACE = 3.5  # of `FootprintAlignment.in_place`: outlines of another place reached 2.8 in 20 trials
+IN_PLACE = 3.5  # of `FootprintAlignment.in_place`: outlines of another site reached 2.8 in 20 trials
 FAR_M = 8.0  # footprints seldom lie farther off than that
 NOT_ON_BUILDINGS = "footprint not on a building: alignment failed"
 CHECK = (
-    "Check that footprints and images show one place, and the CRS of each, with `deepnets4eo check`; where you know that "
+    "Check that footprints and images show one site, and the CRS of each, with `deepnets4eo check`; where you know that "
     "the footprints lie on the buildings, give --no-align."
 )
 
@@ -39,25 +39,11 @@ class OutlinePosition:
     findings: tuple[Finding, ...] = ()
 
 
-def measure_alignments(align: Callable[[Role], FootprintAlignment], *, paired: bool) -> dict[str, FootprintAlignment]:
-    """Alignments by image, as many as are needed: on the pre image where it can be used, on post where that fails.
-
-    align : measures the alignment on one image. paired : whether the pre image is registered to the post image.
-    """
-    found: dict[str, FootprintAlignment] = {}
-    roles: tuple[Role, ...] = ("pre", "post") if paired else ("post",)
-    for role in roles:
-        found[role] = align(role)
-        if found[role].status == "ok":
-            break
-    return found
-
-
 def outline_position(
     alignments: Mapping[str, FootprintAlignment], registration: Registration | None
 ) -> OutlinePosition:
     """Where the outlines lie, from the alignments measured; none at all says that the user knows them to lie well."""
-    paired = registration is not None and registration.status != "failed"
+    paired = registration is not None and registration.usable
     if not alignments:
         return OutlinePosition(None, "pre" if paired else "post")
     images: list[tuple[Role, FootprintAlignment]] = [
@@ -93,7 +79,7 @@ def _too_few(alignment: FootprintAlignment) -> Finding:
         "alignment_unknown", "caution",
         f"{alignment.voters} footprints lie on the image: too few to measure whether they lie on buildings "
         f"(at least {LEAST_FOOTPRINTS}). They were taken where they are.",
-        "Look at each of them on the page, or give more footprints of the place.",
+        "Look at each of them on the page, or give more footprints of the site.",
     )  # fmt: skip
 
 
@@ -121,13 +107,13 @@ def registration_findings(registration: Registration | None) -> tuple[Finding, .
     """What a registration that failed, or is doubtful, means for the map."""
     if registration is None or registration.status == "ok":
         return ()
-    if registration.status == "failed":
+    if not registration.usable:
         return (
             Finding(
                 "registration_failed", "caution",
                 f"The pre image could not be registered and was not used ({registration.reason}): every building is "
                 "assessed from the post image alone.",
-                "Check that both images show one place; raise --max-shift where they lie farther apart; or give - for PRE.",
+                "Check that both images show one site; raise --max-shift where they lie farther apart; or give - for PRE.",
             ),
         )  # fmt: skip
     return (

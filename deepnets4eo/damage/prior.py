@@ -1,4 +1,4 @@
-"""How many buildings of a place are damaged, estimated from their own evidence: the prior of its decision.
+"""How many buildings of a site are damaged, estimated from their own evidence: the prior of its decision.
 
 Takes probabilities that hold where half of the buildings are damaged; returns the share that explains them best. Where
 damage is rare, probabilities for one half name more intact buildings damaged than there are damaged ones.

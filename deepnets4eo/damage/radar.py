@@ -1,4 +1,4 @@
-"""Is an image radar? Its speckle tells: brightness varies by a share of itself, even where the ground is smooth.
+"""Whether an image is radar, seen from its speckle: brightness varies by a share of itself, even on smooth ground.
 
 Takes a layer; looks at a few windows of it. The weight-free model reads optical images only, so radar must be known.
 """

@@ -1,24 +1,26 @@
 """What limits the worth of a result: evidence beyond what the model knows, outlines without a building, unskilled runs.
 
-Takes the table of a job after its decision; gives findings, with their numbers, for summary, page and command line.
+Takes the table of a job after its decision; returns findings, with their numbers, for summary, page and command line.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.abstention import MOST_CONFIDENT
-from deepnets4eo.damage.evidence.table import ASSESSED
 from deepnets4eo.damage.findings import Finding, worst_first
 from deepnets4eo.damage.fitted_range import REASONS, UNLIKE
 from deepnets4eo.damage.network_skill import NetworkSkill
 from deepnets4eo.damage.unbuilt import NO_BUILDING
+from deepnets4eo.damage.vocabulary import ASSESSED
 
 NOTHING = "nothing_assessed"
 OUTSIDE = (*REASONS.values(), UNLIKE)
-MANY = 0.9  # share of the visible buildings outside the range from which the map says nothing about the place
+MANY = 0.9  # share of the visible buildings outside the range from which the map is worthless
 
 
 def result_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_], skill: NetworkSkill | None) -> tuple[Finding, ...]:
@@ -42,7 +44,7 @@ def result_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_], skill: Netwo
     return tuple(findings)
 
 
-def join_findings(inputs: tuple[Finding, ...], result: tuple[Finding, ...]) -> tuple[Finding, ...]:
+def join_findings(inputs: Sequence[Finding], result: Sequence[Finding]) -> tuple[Finding, ...]:
     """Findings of inputs and result, worst first; that nothing was assessed is left out where another one says why."""
     explained = any(finding.severity == "worthless" for finding in inputs)
     kept = (finding for finding in result if not (explained and finding.code == NOTHING))
@@ -56,9 +58,9 @@ def _range_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> list[Find
     if number == 0:
         return []
     parts = "; ".join(f"{count} × {reason}" for reason, count in outside.items())
-    message = f"{number} of {seen} visible buildings were not assessed, because the model does not know such evidence ({parts})."
+    message = f"{number} of {seen} visible buildings were not assessed, because the model was not fitted on such evidence ({parts})."
     if unlike.any():
-        message += f" That is more than at any place the model was fitted on: confidence is at most {MOST_CONFIDENT}."
+        message += f" That is more than at any site the model was fitted on: confidence is at most {MOST_CONFIDENT}."
     severity = "worthless" if number > MANY * seen else "caution" if unlike.any() else "note"
     return [
         Finding(

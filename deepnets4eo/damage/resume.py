@@ -34,15 +34,16 @@ from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.job import Inputs, Settings
+    from deepnets4eo.damage.inputs import Inputs
     from deepnets4eo.damage.map import DamageMap
+    from deepnets4eo.damage.settings import Settings
     from deepnets4eo.rasters.scene import Layer
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 KEPT: dict[str, type] = {kind.__name__: kind for kind in (FootprintAlignment, RegistrationQuality, Registration)}
-UNREADABLE = (BadZipFile, ValueError, KeyError, TypeError, EOFError)  # cut short, or of another make
+UNREADABLE = (BadZipFile, ValueError, KeyError, TypeError, EOFError)  # cut short, or of another version
 TREE = "tree"  # entry of a step's file: its values as JSON, which name the arrays beside it
 BLOCK_PX = 1024
 NO_SHAPE = {"workers"}  # settings that do not shape the result
@@ -54,12 +55,12 @@ def scratch_folder(out: Path) -> Path:
 
 
 def was_interrupted(out: Path) -> bool:
-    """Whether a job into `out` was stopped before all its products had their place."""
+    """Whether a job into `out` was stopped before all its products were written."""
     return scratch_folder(out).is_dir() and not (out / "manifest.json").exists()
 
 
 @contextmanager
-def resumable(out: Path, *, resume: bool) -> Iterator[Path]:
+def job_scratch(out: Path, *, resume: bool) -> Iterator[Path]:
     """Yield the scratch folder of a job into `out`, emptied unless the job is to be resumed.
 
     It is removed when the job is done, and when its inputs are refused: these must change, and all is made again.
@@ -157,7 +158,7 @@ def _job_hash(inputs: Inputs, settings: Settings) -> str:
 
 
 def _layer(layer: Layer | None) -> str:
-    """What tells one layer from another: its files' sizes and times, or the values of an array."""
+    """What identifies a layer: sizes and times of its files, or the values of an array."""
     if layer is None:
         return "none"
     grid = layer.grid

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from deepnets4eo.damage.decision import GRADES
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix
 
@@ -65,7 +65,7 @@ def compare_with_reference(buildings: pd.DataFrame, reference: pd.DataFrame) -> 
     joined = graded.assign(id=graded["id"].astype(str))[["id", "damage"]].merge(
         buildings[["id", "damage", "damage_prob", "status"]], on="id", suffixes=("_reference", "")
     )
-    scored = joined[joined["status"] == "assessed"]
+    scored = joined[joined["status"] == ASSESSED]
     if scored.empty:
         raise InputError(
             "no assessed building is in the reference: the ids do not match. Give both the same id column."

@@ -1,7 +1,7 @@
 """Outlines where the pre image shows no building: they were built later, or never stood there.
 
 Takes the pre image and the outlines on it; compares them with copies of themselves on open ground of the same image, so
-that no threshold is carried over from another place. Does nothing where the image cannot tell the two apart.
+that no threshold comes from another site. Does nothing where both look alike in the image.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import image_means
-from deepnets4eo.damage.evidence.gather import on_post, outline
+from deepnets4eo.damage.evidence.gather import building_geometry, on_post
 from deepnets4eo.damage.evidence.table import assess_coverage
 from deepnets4eo.damage.evidence.working_grid import make_working_grid
 from deepnets4eo.damage.footprints import Footprints
-from deepnets4eo.damage.ordinal import Border, balanced, fit_border
+from deepnets4eo.damage.ordinal import Border, balance_weights, fit_border
 from deepnets4eo.damage.registration import FootprintAlignment
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.rasters.scene import Layer
@@ -36,12 +36,12 @@ MOST_DECOYS = 400
 DECOY_M = (12.0, 60.0)  # how far from an outline its copy on open ground lies
 APART_M = 1.0  # least distance of a copy from every outline
 DRAWS = 40  # candidates for each copy that is to be placed
-LEAST_AUC = 0.8  # of outlines against copies, left out in turn; below, the image does not tell them apart
+LEAST_AUC = 0.8  # of outlines against copies, left out in turn; below, both look alike in the image
 SURE = 0.8  # an outline is dropped where it is four times more like open ground than like the other outlines
 FOLDS = 5
 RIDGE = 0.01
 LEAST_LIGHT, LEAST_COLOUR = 0.05, 0.003  # below these a contrast is that of noise
-POINTS = np.array([-1, -1, -1, -1, -1, 1])  # which way each of `ground_likeness` speaks for open ground
+POINTS = np.array([-1, -1, -1, -1, -1, 1])  # sign with which each of `ground_likeness` indicates open ground
 
 Shapes = NDArray[np.object_]
 Array = NDArray[np.float64]
@@ -66,15 +66,15 @@ def find_unbuilt(
     nothing = UnbuiltOutlines(np.zeros(len(footprints), bool))
     if pre.grid.crs is not None and max(gsd_m(pre.grid)) > COARSEST_M:
         return nothing
-    outlines = on_post(footprints.in_pixels(pre.grid), pre, alignment, None)
+    outlines = on_post(footprints.in_pixels(pre.grid), pre.grid, alignment, None)
     if len(outlines) < LEAST_OUTLINES:
         return nothing
-    canvas = make_working_grid(None, pre, None)
+    working_grid = make_working_grid(None, pre, None)
     copies = place_decoys(outlines, pre, np.random.default_rng(seed))
-    outlined = outline(np.concatenate([outlines, copies]), canvas)
-    sums = collect(canvas, outlined, workers=workers)
+    geometry = building_geometry(np.concatenate([outlines, copies]), working_grid)
+    sums = collect(working_grid, geometry, workers=workers)
     values = ground_likeness(sums)
-    usable = (assess_coverage(sums, outlined, canvas).reason == "") & np.isfinite(values).all(axis=1)
+    usable = (assess_coverage(sums, geometry, working_grid).reason == "") & np.isfinite(values).all(axis=1)
     ground = np.arange(len(values)) >= len(outlines)
     if (usable & ground).sum() < LEAST_DECOYS or (usable & ~ground).sum() < LEAST_OUTLINES:
         return nothing
@@ -111,7 +111,7 @@ def place_decoys(outlines: Shapes, image: Layer, rng: np.random.Generator) -> Sh
 
 
 def ground_likeness(sums: dict[str, Array]) -> Array:
-    """(N, 6) what tells roofs from open ground in one image, free of its brightness and contrast.
+    """(N, 6) measures that differ between roofs and open ground in one image, free of its brightness and contrast.
 
     Edge support of the outline, right angles, texture, contrast and colour difference to the ground within 20 m (log2),
     and how much greener than it the outline is.
@@ -144,7 +144,7 @@ def _compare(values: Array, ground: NDArray[np.bool_]) -> tuple[Array, float]:
 
 
 def _fit(standard: Array, ground: NDArray[np.bool_]) -> Border:
-    return fit_border(standard, ground, balanced(ground, np.zeros(len(ground))), POINTS, RIDGE)
+    return fit_border(standard, ground, balance_weights(ground, np.zeros(len(ground))), POINTS, RIDGE)
 
 
 def _log_odds(border: Border, standard: Array) -> Array:

@@ -87,7 +87,7 @@ class XView2Score:
 
     @property
     def damage_f1(self) -> float:
-        """Harmonic mean over the four classes; nearly 0 when one class scores 0, as the rules want it."""
+        """Harmonic mean over the four classes; nearly 0 when one class scores 0, by the rules."""
         return len(self.damage) / sum(1 / (counts.f1 + EPSILON) for counts in self.damage)
 
     @property

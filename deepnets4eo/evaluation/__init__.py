@@ -4,7 +4,7 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "Evaluation": "deepnets4eo.evaluation.scoring",
-    "Intervals": "deepnets4eo.evaluation.scoring",
+    "Intervals": "deepnets4eo.evaluation.options",
     "Protocol": "deepnets4eo.evaluation.scoring",
     "card_protocol": "deepnets4eo.evaluation.card_pairs",
     "dataset_pairs": "deepnets4eo.evaluation.card_pairs",

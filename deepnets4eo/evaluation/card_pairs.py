@@ -1,7 +1,7 @@
-"""Predicted tiles of a dataset scored against its reference, as one of its card's protocols says.
+"""Predicted tiles of a dataset scored against its reference, under one of the protocols of its card.
 
 Takes a folder of predictions named by tile, and the dataset; returns pairs of files, or the report of their scores.
-Refuses tiles without a prediction or with several, and protocols whose reference is not there.
+Refuses tiles without a prediction or with several, and protocols whose reference is missing.
 """
 
 from __future__ import annotations
@@ -37,12 +37,25 @@ class DatasetPairs:
     reference: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the report."""
+        """Returns plain values for the report."""
         return {"split": self.split, "part": self.part, "reference": self.reference, "tiles": list(self.tiles)}
 
 
 def card_protocol(name: str, scoring: ScoringProtocol) -> Protocol:
-    """What `evaluate` needs to score as a card's protocol says; name : DATASET/PROTOCOL."""
+    """Returns the rules of a card's protocol as `evaluate` takes them.
+
+    Parameters
+    ----------
+    name
+        DATASET/PROTOCOL, for the report.
+    scoring
+        The protocol in the card.
+
+    Returns
+    -------
+    Protocol
+        Erosion and ignored classes of the card, and its entry for the report.
+    """
     card = scoring.model_dump(mode="json", exclude_none=True)
     return Protocol(name=name, erode_px=scoring.erode_px, ignored=scoring.ignored_classes, card=card)
 
@@ -58,25 +71,59 @@ def evaluate_dataset(
     intervals: Intervals | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> dict[str, Any]:
-    """Score predicted tiles on the test part of a dataset; the JSON report, the tiles' matrices summed.
+    """Scores predicted tiles on the test part of a dataset.
 
-    protocol : a name in the card, its first by default. layout : other patterns than the card's. rules : changes the
-    protocol that the card gives, e.g. names the legend of the files. The report's `published` holds the card's
-    figures under that protocol, method → scores.
-    Errors: InputError for tiles without prediction or reference; LabelError for labels that the legend lacks.
+    Parameters
+    ----------
+    card
+        Dataset card: an object, a name or the path of a YAML file.
+    root
+        Folder of the dataset.
+    predictions
+        Folder of the predicted tiles, named as in `dataset_pairs`.
+    protocol
+        Name of a protocol of the card; by default its first.
+    layout
+        Layer → path pattern, where files lie elsewhere than in the card.
+    rules
+        Function that changes the card's protocol, for example the legend of the files.
+    intervals
+        Bootstrap over tiles; by default none.
+    progress
+        Function that is called with the share of the work that is done, 0–1.
+
+    Returns
+    -------
+    dict
+        The JSON report, with the matrices of the tiles summed. `published` holds the card's figures under the protocol,
+        method → scores.
+
+    Raises
+    ------
+    InputError
+        A tile has no prediction, several predictions or no reference.
+    LabelError
+        A raster has labels that the legend does not have.
+
+    Examples
+    --------
+    ```python
+    report = evaluate_dataset("isprs_vaihingen", "vaihingen/", "predicted/", "deepnetsforeo")
+    print(report["overall_accuracy"], report["published"])
+    ```
     """
     card = card if isinstance(card, DatasetCard) else DatasetCard.load(card)
     name = protocol or next(iter(card.protocols), "")
     scoring = card.protocol(name)
-    found = dataset_pairs(card, root, predictions, scoring, layout=layout)
+    matched = dataset_pairs(card, root, predictions, scoring, layout=layout)
     chosen = rules(card_protocol(f"{card.name}/{name}", scoring))
     if chosen.reference_legend is None:
-        for _, truth in found.pairs:
-            refuse_other_bands(card, found.reference, truth, Layer.open(truth).count)
+        for _, truth in matched.pairs:
+            refuse_other_bands(card, matched.reference, truth, Layer.open(truth).count)
         if card.legend != scoring.legend:
             chosen = replace(chosen, reference_legend=Legend.load(card.legend))
-    result = evaluate_pairs(found.pairs, scoring.legend, chosen, intervals=intervals, progress=progress).to_dict()
-    result["protocol"]["dataset"] = found.to_dict()
+    result = evaluate_pairs(matched.pairs, scoring.legend, chosen, intervals=intervals, progress=progress).to_dict()
+    result["protocol"]["dataset"] = matched.to_dict()
     rows = {method: one for method, one in card.published.items() if one.protocol == name}
     return result | {"published": {method: one.model_dump(exclude_defaults=True) for method, one in rows.items()}}
 
@@ -90,12 +137,34 @@ def dataset_pairs(
     part: str = TEST,
     layout: Mapping[str, str] | None = None,
 ) -> DatasetPairs:
-    """Pair the predictions of a part's tiles with the reference of a protocol.
+    """Pairs the predictions of a part's tiles with the reference of a protocol.
 
-    predictions : folder of rasters named by tile id (`5.tif`, `tile_3.tif`, `Val-Rural-2522.png`), by the name of the
-    tile's image or labels (`top_mosaic_09cm_area5_class.tif`), or of folders `5/labels.tif` as predict makes them.
-    Where a protocol scores without borders and names no radius of its own, the reference is the eroded label files.
-    Errors: InputError for tiles without prediction, or without reference.
+    Parameters
+    ----------
+    card
+        The dataset card.
+    root
+        Folder of the dataset.
+    predictions
+        Folder of rasters named by tile id (`5.tif`, `tile_3.tif`, `Val-Rural-2522.png`) or by the name of the tile's
+        image or labels (`top_mosaic_09cm_area5_class.tif`), or of folders `5/labels.tif` as predict writes them.
+    protocol
+        The protocol in the card. Where it scores without borders and has no radius, the eroded label files are the
+        reference.
+    part
+        Part of the protocol's split, such as "test".
+    layout
+        Layer → path pattern, where files lie elsewhere than in the card.
+
+    Returns
+    -------
+    DatasetPairs
+        (prediction, reference) of each tile.
+
+    Raises
+    ------
+    InputError
+        A tile has no prediction, several predictions or no reference.
     """
     reference = ERODED if protocol.reference == "eroded" and not protocol.erode_px else LABELS
     card = card.with_layout(layout or {})
@@ -108,25 +177,25 @@ def dataset_pairs(
     references = open_dataset(card, root, split=split, part=part, layers=[reference])
     images = _images(card, Path(root), split, part)
     candidates = list(_candidates(Path(predictions)))
-    found = {
+    predicted = {
         tile: _prediction(tile, [sources[reference], *images.get(tile, [])], candidates, Path(predictions))
         for tile, sources in references.items()
     }
-    missing = [tile for tile, path in found.items() if path is None]
+    missing = [tile for tile, path in predicted.items() if path is None]
     if missing:
         raise InputError(
-            f"{len(missing)} of {len(found)} tiles have no prediction in {predictions}: {abbreviate(missing)}. "
+            f"{len(missing)} of {len(predicted)} tiles have no prediction in {predictions}: {abbreviate(missing)}. "
             f"Name each by its tile, for example {missing[0].replace('/', '-')}.tif."
         )
     grouped: dict[Path, list[Path]] = {}
-    for tile, path in found.items():
+    for tile, path in predicted.items():
         grouped.setdefault(references[tile][reference], []).append(path)  # type: ignore[arg-type]
     pairs: list[Pair] = [(paths[0] if len(paths) == 1 else paths, truth) for truth, paths in grouped.items()]
-    return DatasetPairs(pairs, tuple(found), card.split(split)[0], part, reference)
+    return DatasetPairs(pairs, tuple(predicted), card.split(split)[0], part, reference)
 
 
 def _images(card: DatasetCard, root: Path, split: str | None, part: str) -> dict[str, list[Path]]:
-    """Files of the image layer, whose names predictions often keep; none is needed to score."""
+    """Returns files of the image layer, whose names predictions often have; scoring does not need them."""
     if IMAGE not in card.layout:
         return {}
     try:
@@ -137,7 +206,7 @@ def _images(card: DatasetCard, root: Path, split: str | None, part: str) -> dict
 
 
 def _candidates(folder: Path) -> Iterator[tuple[Path, list[str]]]:
-    """Predictions with the words of their names; a folder's name stands for the labels.tif in it."""
+    """Yields predictions with the words of their names; labels.tif has the name of its folder."""
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder. Give the one that holds the predicted tiles.")
     for path in sorted(folder.iterdir()):
@@ -148,11 +217,11 @@ def _candidates(folder: Path) -> Iterator[tuple[Path, list[str]]]:
 
 
 def _prediction(
-    tile: str, named_alike: list[Path], candidates: list[tuple[Path, list[str]]], folder: Path
+    tile: str, tile_files: list[Path], candidates: list[tuple[Path, list[str]]], folder: Path
 ) -> Path | None:
-    """The one file whose name is the tile's or begins with it, or a tile's file name; the closest one first."""
+    """Returns the file whose name is the tile's or begins with it, or with the name of one of its files."""
     names = [_words(tile), ["tile", *_words(tile)], _words(tile.rpartition("/")[2])]
-    names += [_words(path.stem) for path in named_alike]
+    names += [_words(path.stem) for path in tile_files]
     for exact in (True, False):
         for name in names:
             fits = [path for path, words in candidates if words == name or (not exact and words[: len(name)] == name)]

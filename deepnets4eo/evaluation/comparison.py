@@ -1,7 +1,7 @@
-"""Results side by side: reports of the same protocol, and what others published on the same data.
+"""Tables of several results: reports of the same protocol, and figures published on the same data.
 
 Takes the dictionaries that `Evaluation.to_dict` makes (or the JSON of them), and cards' published scores.
-Refuses to compare what was scored under different rules, and names each difference.
+Refuses to compare reports of different rules, and names each difference.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from deepnets4eo.files import read_json
 
 
 class _StoredReport(BaseModel):
-    """What comparing needs of a stored report, and the kind of each; all else in it is kept as it is."""
+    """The keys of a stored report that a comparison uses, and their types; other keys are ignored."""
 
     classes: list[str] = Field(min_length=1)
     f1: dict[str, float | None]
@@ -45,50 +45,45 @@ class _StoredReport(BaseModel):
         return self
 
 
-OF_NO_MATTER = {"stored_in", "card.source"}  # they do not change what a score means
+IRRELEVANT = {"stored_in", "card.source"}  # they do not change the meaning of a score
 
 
 def read_report(path: str | Path) -> Report:
-    """What `evaluate --json` wrote. Errors: InputError names the file, the value and what was expected of it."""
+    """Returns a report that `evaluate --json` wrote; InputError names the file and the value that is wrong."""
     report = read_json(path)
     try:
         _StoredReport.model_validate(report)
     except ValidationError as error:
         problem = error.errors()[0]
-        place = ".".join(str(part) for part in problem["loc"]) or "confusion"
+        location = ".".join(str(part) for part in problem["loc"]) or "confusion"
         raise InputError(
-            f"{path} is no report of scores: {place}: {problem['msg']}. Give what evaluate --json wrote."
+            f"{path} is no report of scores: {location}: {problem['msg']}. Give what evaluate --json wrote."
         ) from error
     return dict(report)
 
 
 def differences(first: Report, second: Report) -> list[str]:
-    """In what two reports were not scored alike, in words; empty where they can be compared."""
-    found = []
+    """Returns the differences in the rules of two reports, in words; empty where they can be compared."""
+    lines = []
     if first.get("legend") != second.get("legend"):
-        found.append(f"legend {first.get('legend')} and {second.get('legend')}")
+        lines.append(f"legend {first.get('legend')} and {second.get('legend')}")
     elif first.get("classes") != second.get("classes"):
-        found.append(f"classes {', '.join(first['classes'])} and {', '.join(second['classes'])}")
-    left, right = _flat(first.get("protocol", {})), _flat(second.get("protocol", {}))
+        lines.append(f"classes {', '.join(first['classes'])} and {', '.join(second['classes'])}")
+    left, right = _flatten(first.get("protocol", {})), _flatten(second.get("protocol", {}))
     for key in dict.fromkeys([*left, *right]):
         if left.get(key) != right.get(key):
-            found.append(f"protocol.{key} {_shown(left.get(key))} and {_shown(right.get(key))}")
+            lines.append(f"protocol.{key} {_format_value(left.get(key))} and {_format_value(right.get(key))}")
     if bool(first.get("eroded")) != bool(second.get("eroded")):
-        found.append("an eroded reference in one of them only")
-    if not found and _reference_pixels(first) != _reference_pixels(second):
-        found.append(f"references of {first.get('pixels'):,} and {second.get('pixels'):,} pixels, not the same labels")
-    return found
-
-
-def comparable(first: Report, second: Report) -> bool:
-    """Whether two reports were scored under one protocol, on the same reference."""
-    return not differences(first, second)
+        lines.append("an eroded reference in one of them only")
+    if not lines and _reference_pixels(first) != _reference_pixels(second):
+        lines.append(f"references of {first.get('pixels'):,} and {second.get('pixels'):,} pixels, not the same labels")
+    return lines
 
 
 def compare(reports: Mapping[str, Report]) -> dict[str, dict[str, float | None]]:
-    """Score → name of the result → value as a fraction: overall scores, then `f1 CLASS` by class.
+    """Returns score → name of the result → value as a fraction: overall scores, then `f1 CLASS` by class.
 
-    Errors: InputError where two were not scored under the same protocol, naming what differs.
+    Raises InputError where two were not scored under the same protocol, with the differences.
     """
     if len(reports) < 2:
         raise InputError(f"got {len(reports)} report, expected two or more to compare.")
@@ -97,9 +92,9 @@ def compare(reports: Mapping[str, Report]) -> dict[str, dict[str, float | None]]
             raise InputError(f"{name} is no report of scores: it has no {lacking[0]}. Give what evaluate --json wrote.")
     (name, first), *others = reports.items()
     for other, second in others:
-        if found := differences(first, second):
+        if lines := differences(first, second):
             raise InputError(
-                f"{name} and {other} cannot be compared: they differ in {'; '.join(found)}. "
+                f"{name} and {other} cannot be compared: they differ in {'; '.join(lines)}. "
                 "Score both under the same protocol."
             )
     table: dict[str, dict[str, float | None]] = {
@@ -111,7 +106,7 @@ def compare(reports: Mapping[str, Report]) -> dict[str, dict[str, float | None]]
 
 
 def comparison_table(reports: Mapping[str, Report]) -> str:
-    """`compare` for a terminal, in percent; with two results also the second less the first, in points."""
+    """Returns `compare` as text in percent; of two results also the second minus the first, in points."""
     table = compare(reports)
     names = list(reports)
     head = ["", *names, *(["difference"] if len(names) == 2 else [])]
@@ -126,10 +121,10 @@ def comparison_table(reports: Mapping[str, Report]) -> str:
 
 
 def published_table(report: Report, published: Mapping[str, PublishedScores]) -> str:
-    """A result above what others published under the same protocol: F1 by class and overall accuracy in percent, kappa.
+    """Returns a table of a result and of published ones: F1 by class and overall accuracy in percent, kappa.
 
     published : `DatasetCard.published`, those of the report's protocol only. Where that scores without borders and the
-    report has such scores beside the full ones, they are what is shown.
+    report has such scores, the table has them instead of the full ones.
     """
     without_borders = report.get("protocol", {}).get("card", {}).get("reference") == "eroded"
     part = (report.get("eroded") if without_borders else None) or report
@@ -143,7 +138,7 @@ def published_table(report: Report, published: Mapping[str, PublishedScores]) ->
 
 
 def _reference_pixels(report: Report) -> list[int]:
-    """Pixels of each class in the reference, which is the same for all predictions scored against it."""
+    """Returns the reference pixels of each class, which are the same for all predictions."""
     if "confusion" not in report:
         return []
     rows = np.array(report["confusion"], np.int64).sum(axis=1)
@@ -151,20 +146,20 @@ def _reference_pixels(report: Report) -> list[int]:
     return [int(row) + unpredicted.get(name, 0) for row, name in zip(rows, report["classes"], strict=True)]
 
 
-def _flat(protocol: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flatten(protocol: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in protocol.items():
         name = f"{prefix}{key}"
-        if name in OF_NO_MATTER:
+        if name in IRRELEVANT:
             continue
         if isinstance(value, Mapping) and not prefix:
-            flat |= _flat(value, f"{name}.")
+            flat |= _flatten(value, f"{name}.")
         else:
             flat[name] = list(value) if isinstance(value, tuple) else value
     return flat
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return "none" if value is None or value == [] else str(value)
 
 
@@ -179,7 +174,7 @@ def _number(value: float | None) -> str:
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = []
     for first, *others in rows:
         cells = [first.ljust(widths[0]), *(text.rjust(width) for text, width in zip(others, widths[1:], strict=True))]

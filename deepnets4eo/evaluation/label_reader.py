@@ -1,4 +1,4 @@
-"""Label rasters read as places in one legend's order, whatever they hold: values, colours, another legend's order.
+"""Label rasters of values, of colours or in another legend, read as class indices of one legend.
 
 Takes a layer of one band (values) or three (colours); returns bytes 0 … K − 1, void 255.
 Refuses values and colours that its legend does not have, naming file and window.
@@ -6,20 +6,17 @@ Refuses values and colours that its legend does not have, naming file and window
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError, LabelError
+from deepnets4eo.evaluation.options import Unknown
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.scene import Layer
 
-Unknown = Literal["error", "void"]
-
 
 class LabelReader:
-    """A label raster seen in the order of `legend`; `own` is the legend it is stored in, when that differs.
+    """Reads a label raster as class indices of `legend`; `own` is the legend that it is stored in, where that differs.
 
     Classes of `own` without counterpart in `legend` are a LabelError, or void with unknown="void".
     """
@@ -28,7 +25,7 @@ class LabelReader:
         if layer.count not in (1, 3) or (layer.count == 3 and layer.dtype != np.uint8):
             raise InputError(
                 f"{layer.source} has {layer.count} bands of {layer.dtype}, expected label values in one band or "
-                "colours in three of uint8. Choose the right file, or take its label band out first."
+                "colours in three of uint8. Choose the right file, or extract its label band first."
             )
         if layer.dtype.kind not in "iu":
             raise InputError(
@@ -36,34 +33,34 @@ class LabelReader:
             )
         self.layer, self._own, self._unknown = layer, own or legend, unknown
         values = np.arange(256) if own is None else own.remap_to(legend, missing=unknown)
-        self._places = legend.to_index()[values]
-        # nothing to translate where values are places already and nothing unknown gets through
+        self._indices = legend.to_index()[values]
+        # values that are class indices already need no look-up
         known = np.array([*self._own.values, *self._own.void_values, VOID])
-        self._in_order = unknown == "error" and np.array_equal(self._places[known], known)
+        self._in_order = unknown == "error" and np.array_equal(self._indices[known], known)
 
     @property
-    def colored(self) -> bool:
+    def has_colors(self) -> bool:
         """Whether the raster holds colours, not values."""
         return self.layer.count == 3
 
     @property
     def hidden_class(self) -> str | None:
-        """The class whose label value the raster declares to be no data: its pixels cannot be told from void."""
-        if self.colored or self.layer.nodata is None or self.layer.nodata not in self._own.values:
+        """The class whose label value the raster declares as nodata: its pixels are read as void."""
+        if self.has_colors or self.layer.nodata is None or self.layer.nodata not in self._own.values:
             return None
         return self._own.names[self._own.values.index(int(self.layer.nodata))]
 
     def on(self, grid: Grid) -> LabelReader:
-        """The same labels on another grid, by nearest neighbour."""
-        moved = object.__new__(LabelReader)
-        moved.__dict__ = self.__dict__ | {"layer": self.layer.on(grid, "nearest")}
-        return moved
+        """Returns a reader of the same labels on another grid, by nearest neighbour."""
+        reader = object.__new__(LabelReader)
+        reader.__dict__ = self.__dict__ | {"layer": self.layer.on(grid, "nearest")}
+        return reader
 
     def read(self, window: Window) -> np.ndarray:
-        """Places in the legend's order, (h, w) uint8; void where not valid. Peak memory: some 12 × the window."""
+        """Returns class indices, (h, w) uint8, void where not valid. Peak memory: some 12 × the window."""
         data, valid = self.layer.read(window)
-        labels = self._encode(data, valid, window) if self.colored else self._values(data[0], valid)
-        return labels if self._in_order else self._places[labels]
+        labels = self._encode(data, valid, window) if self.has_colors else self._values(data[0], valid)
+        return labels if self._in_order else self._indices[labels]
 
     def _values(self, labels: np.ndarray, valid: np.ndarray) -> np.ndarray:
         labels = labels.copy() if labels.dtype == np.uint8 else labels.astype(np.int64)

@@ -1,7 +1,7 @@
-"""Scores as people and programs read them: text, Markdown, CSV, JSON, and the confusion matrix as a figure.
+"""Scores as text, Markdown, CSV and JSON, and the confusion matrix as a figure.
 
-Takes a confusion matrix and class names, or the dictionary made of them; draws nothing on a screen.
-Refuses nothing: a class that never occurs is shown as "–", and the table says so.
+Takes a confusion matrix and class names, or the dictionary made from them.
+A class that does not occur is written as "–", with a remark.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ import numpy as np
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import atomic_write
-from deepnets4eo.metrics import AreaEstimate, ConfusionMatrix
+from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.outputs.csv_cells import csv_text
 
 OVERALL = ("overall_accuracy", "kappa", "average_accuracy", "mean_f1", "mean_iou", "fw_iou")
 BY_CLASS = ("f1", "iou", "precision", "recall")
 
-NO_DATE = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}  # of figures: equal ones make equal files
+NO_DATE = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}  # equal figures are equal files
 
 Report = Mapping[str, Any]
 
 
 def scores(matrix: ConfusionMatrix, names: Sequence[str]) -> dict[str, Any]:
-    """Every score under its name: six numbers, four by class name, then the counts; fractions, NaN where undefined."""
+    """Returns all scores by name: six numbers, four mappings by class, the counts; fractions, NaN where undefined."""
     result: dict[str, Any] = {score: getattr(matrix, score) for score in OVERALL}
     for score in BY_CLASS:
         result[score] = {name: float(value) for name, value in zip(names, getattr(matrix, score), strict=True)}
@@ -35,19 +35,19 @@ def scores(matrix: ConfusionMatrix, names: Sequence[str]) -> dict[str, Any]:
     result["classes"] = list(names)
     result["pixels"] = matrix.total
     result["unpredicted"] = {name: int(count) for name, count in zip(names, matrix.unpredicted, strict=True)}
-    result["absent_classes"] = [names[place] for place in matrix.absent]
+    result["absent_classes"] = [names[index] for index in matrix.absent]
     return result
 
 
 def text_table(report: Report) -> str:
-    """Columns for a terminal: scores by class, then the overall ones, in percent; the eroded ones below."""
+    """Returns the scores by class and the overall ones as text in percent; the eroded ones below."""
     parts = []
-    for title, part in _parts(report):
+    for title, part in _sections(report):
         rows = [list(row) for row in _class_rows(part)]
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = [
             title,
-            *(_aligned(row, widths) for row in rows),
+            *(_align_row(row, widths) for row in rows),
             "",
             *_overall_lines(part, report.get("intervals"), title),
         ]
@@ -57,9 +57,9 @@ def text_table(report: Report) -> str:
 
 
 def markdown_table(report: Report) -> str:
-    """The same table as Markdown."""
+    """Returns the same table as Markdown."""
     parts = []
-    for title, part in _parts(report):
+    for title, part in _sections(report):
         head, *rows = [list(row) for row in _class_rows(part)]
         rule = ["---", *["---:"] * (len(head) - 1)]
         table = "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
@@ -72,7 +72,7 @@ def markdown_table(report: Report) -> str:
 
 
 def csv_table(report: Report) -> str:
-    """One value a row: reference (full, eroded), score, class (empty for overall scores), value as a fraction."""
+    """Returns one value a row: reference (full, eroded), score, class (empty for overall scores), fraction."""
     rows: list[list[Any]] = [["reference", "score", "class", "value"]]
     for reference, part in (("full", report), ("eroded", report.get("eroded"))):
         if part is None:
@@ -86,28 +86,15 @@ def csv_table(report: Report) -> str:
 
 
 def confusion_csv(report: Report) -> str:
-    """The confusion matrix in pixels, rows = reference; the last column is what was left unpredicted."""
+    """Returns the confusion matrix in pixels, rows = reference; the last column counts unpredicted pixels."""
     rows = [["reference \\ prediction", *report["classes"], "unpredicted"]]
     for name, row in zip(report["classes"], report["confusion"], strict=True):
         rows.append([name, *row, report["unpredicted"][name]])
     return csv_text(rows)
 
 
-def area_table(estimate: AreaEstimate, names: Sequence[str], unit: str = "") -> str:
-    """Areas and accuracies of a stratified sample for a terminal, each with the half width of its interval."""
-    rows = [["class", f"area {unit}".rstrip(), "user's accuracy", "producer's accuracy"]]
-    for place, name in enumerate(names):
-        area = f"{estimate.area[place]:,.1f} ± {estimate.area_margin[place]:,.1f}"
-        users = _within(estimate.users_accuracy[place], estimate.users_accuracy_margin[place])
-        producers = _within(estimate.producers_accuracy[place], estimate.producers_accuracy_margin[place])
-        rows.append([name, area, users, producers])
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    overall = _within(estimate.overall_accuracy, estimate.overall_accuracy_margin)
-    return "\n".join([*(_aligned(row, widths) for row in rows), "", f"overall accuracy: {overall}"]) + "\n"
-
-
 def check_figure_suffix(path: str | Path) -> None:
-    """InputError where matplotlib writes no figure of a path's suffix; called before long work."""
+    """Raises InputError where matplotlib writes no figure with this suffix; called before long work."""
     from matplotlib.backend_bases import FigureCanvasBase
 
     known = sorted(FigureCanvasBase.get_supported_filetypes())
@@ -118,7 +105,7 @@ def check_figure_suffix(path: str | Path) -> None:
 
 
 def confusion_figure(report: Report, path: str | Path, title: str = "") -> Path:
-    """Draw the confusion matrix, each row in percent of its reference class, and save it (PNG, PDF or SVG)."""
+    """Writes the confusion matrix as a figure (PNG, PDF or SVG), each row in percent of its reference class."""
     from matplotlib import rc_context  # 0.3 s that only this function needs
     from matplotlib.figure import Figure
 
@@ -144,7 +131,7 @@ def confusion_figure(report: Report, path: str | Path, title: str = "") -> Path:
     return Path(path)
 
 
-def _parts(report: Report) -> Iterator[tuple[str, Report]]:
+def _sections(report: Report) -> Iterator[tuple[str, Report]]:
     legend = f"legend {report['legend']}, " if "legend" in report else ""
     yield f"Scores in percent, {legend}full reference", report
     if report.get("eroded"):
@@ -154,13 +141,13 @@ def _parts(report: Report) -> Iterator[tuple[str, Report]]:
 
 def _class_rows(part: Report) -> Iterator[Sequence[str]]:
     yield "class", "F1", "IoU", "precision", "recall", "reference px"
-    for place, name in enumerate(part["classes"]):
-        pixels = sum(part["confusion"][place]) + part["unpredicted"][name]
+    for index, name in enumerate(part["classes"]):
+        pixels = sum(part["confusion"][index]) + part["unpredicted"][name]
         yield name, *(percent(part[score][name]) for score in BY_CLASS), f"{pixels:,}"
 
 
 def _overall_lines(part: Report, intervals: Mapping[str, Sequence[float]] | None, title: str) -> list[str]:
-    """Overall scores; intervals belong to the full reference only."""
+    """Returns the overall scores; only the full reference has intervals."""
     lines = []
     for score in OVERALL:
         line = f"{score.replace('_', ' ')}: {percent(part[score])}"
@@ -171,12 +158,12 @@ def _overall_lines(part: Report, intervals: Mapping[str, Sequence[float]] | None
 
 
 def _boundary_lines(report: Report) -> Iterator[list[str]]:
-    """One block of lines where borders were scored: the first is its title."""
-    found = report.get("boundaries")
-    if found:
-        by_class = [f"{name}: {percent(value)}" for name, value in found["f1"].items()]
-        title = f"F1 of class borders in percent, right within {found['radius_px']} px"
-        yield [title, *by_class, f"mean: {percent(found['mean_f1'])}"]
+    """Yields the lines of the boundary scores, where there are any; the first is the title."""
+    boundaries = report.get("boundaries")
+    if boundaries:
+        by_class = [f"{name}: {percent(value)}" for name, value in boundaries["f1"].items()]
+        title = f"F1 of class borders in percent, right within {boundaries['radius_px']} px"
+        yield [title, *by_class, f"mean: {percent(boundaries['mean_f1'])}"]
 
 
 def _remarks(part: Report) -> list[str]:
@@ -189,19 +176,15 @@ def _remarks(part: Report) -> list[str]:
     return remarks
 
 
-def _aligned(row: Sequence[str], widths: Sequence[int]) -> str:
+def _align_row(row: Sequence[str], widths: Sequence[int]) -> str:
     first, *others = (text.ljust(width) if column == 0 else text.rjust(width)
                       for column, (text, width) in enumerate(zip(row, widths, strict=True)))  # fmt: skip
     return "  ".join([first, *others]).rstrip()
 
 
 def percent(value: float | None) -> str:
-    """A share of 0–1 with two digits; a dash where it is not known."""
+    """Returns a share of 0–1 in percent with two digits; a dash for None and NaN."""
     return "–" if value is None or math.isnan(value) else f"{100 * value:.2f}"
-
-
-def _within(value: float, margin: float) -> str:
-    return f"{percent(value)} ± {percent(margin)}"
 
 
 def _number(value: float | None) -> str:

@@ -15,7 +15,8 @@ import numpy as np
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.evaluation import report
-from deepnets4eo.evaluation.label_reader import LabelReader, Unknown
+from deepnets4eo.evaluation.label_reader import LabelReader
+from deepnets4eo.evaluation.options import Intervals, Unknown
 from deepnets4eo.files import parse_json
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
@@ -24,18 +25,34 @@ from deepnets4eo.rasters.scene import Layer, LayerLike, overlap_share
 from deepnets4eo.rasters.sources import same_grid
 
 BLOCK_PX = 2048
-CACHE_BYTES = 128 << 20  # GDAL's block cache
+CACHE_BYTES = 128 << 20  # of GDAL's block cache, whose default is 5 % of the machine's memory
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a score was reached; results are only compared under the same one.
+    """The rules of a score; results are only compared under the same protocol.
 
-    erode_px : radius of the disc for the eroded scores, 0 for none. boundary_px : how near predicted class borders
-    must be to those of the reference for boundary scores, 0 for none. ignored : classes whose reference pixels are
-    left out. prediction_legend, reference_legend : the legends the files are stored in, when they differ from the
-    one scored and the files' tags do not say. unknown : "error" or "void", for colours and values that are in no
-    legend. card : what a dataset card says of the protocol of this name (split, reference, window, averaging).
+    Parameters
+    ----------
+    name
+        DATASET/PROTOCOL where the rules come from a dataset card, else empty.
+    erode_px
+        Radius of the disc for the eroded scores in pixels; 0 for none.
+    boundary_px
+        Largest distance of matching class borders for the boundary scores in pixels; 0 for none.
+    ignored
+        Names of the classes whose reference pixels are left out.
+    prediction_legend, reference_legend
+        Legends that the files are stored in, where they differ from the one scored and the files have no legend tag.
+    unknown
+        "error" or "void", for colours and values that are in no legend.
+    card
+        The protocol's entry in the dataset card (split, reference, window, averaging).
+
+    Examples
+    --------
+    >>> Protocol(erode_px=3, ignored=("clutter",)).to_dict()["erode_px"]
+    3
     """
 
     name: str = ""
@@ -48,7 +65,7 @@ class Protocol:
     card: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for the report."""
+        """Returns plain values for the report."""
         stored = {"prediction": self.prediction_legend, "reference": self.reference_legend}
         return {
             "name": self.name,
@@ -64,19 +81,31 @@ class Protocol:
         }
 
 
-@dataclass(frozen=True)
-class Intervals:
-    """Bootstrap over tiles: `draws` resamples (0 for none) of square tiles of `tile_px`."""
-
-    draws: int = 0
-    tile_px: int = 512
-    seed: int = 0
-    level: float = 0.95
-
-
 @dataclass
 class Evaluation:
-    """What `evaluate` found; `to_dict` has the keys of the JSON report."""
+    """Result of `evaluate`; `to_dict` has the keys of the JSON report.
+
+    Parameters
+    ----------
+    legend
+        The legend that was scored in.
+    protocol
+        The rules.
+    matrix
+        Confusion matrix of the full reference, without the ignored classes.
+    eroded
+        The same of the eroded reference; None where the protocol has none.
+    boundaries
+        Counts of class borders; None where the protocol has none.
+    intervals
+        Score → interval; empty without a bootstrap.
+    inputs
+        Paths of each prediction and its reference.
+    notes
+        Sentences about what was done to the inputs.
+    synthetic
+        Whether an input shows a synthetic scene.
+    """
 
     legend: Legend
     protocol: Protocol
@@ -89,7 +118,7 @@ class Evaluation:
     synthetic: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Scores, confusion matrix, legend, protocol, and `eroded` with the same scores when asked."""
+        """Returns scores, confusion matrix, legend and protocol; with erosion also `eroded` with the same scores."""
         names = [name for name in self.legend.names if name not in self.protocol.ignored]
         result = report.scores(self.matrix, names)
         result |= {"legend": self.legend.name, "protocol": self.protocol.to_dict()}
@@ -111,12 +140,44 @@ def evaluate(
     intervals: Intervals | None = None,
     progress: Callable[[float], None] | None = None,
 ) -> Evaluation:
-    """Score one label raster against a reference.
+    """Scores one label raster against a reference.
 
-    prediction, reference : path, array or Layer, label values in one band or colours in three. The prediction is
-    seen on the reference's grid, by nearest neighbour where they differ; what it does not cover counts as missed.
-    Errors: GridError where they do not overlap, LabelError for labels that the legend does not have.
-    Peak memory: some 20 bytes × (2048 + 2 · erode_px)² and GDAL's cache of 128 MiB, whatever the raster's size.
+    The prediction is resampled to the reference's grid by nearest neighbour where the grids differ; reference pixels
+    that it does not cover count as errors. Peak memory: some 20 bytes × (2048 + 2 · erode_px)² and GDAL's cache of
+    128 MiB, for rasters of any size.
+
+    Parameters
+    ----------
+    prediction, reference
+        Path, array or Layer: label values in one band, or colours in three.
+    legend
+        Legend to score in: an object, a name or the path of a YAML card.
+    protocol
+        Rules; by default all classes count and nothing is eroded.
+    intervals
+        Bootstrap; by default none.
+    progress
+        Function that is called with the share of the work that is done, 0–1.
+
+    Returns
+    -------
+    Evaluation
+        Confusion matrices, scores and notes.
+
+    Raises
+    ------
+    GridError
+        The rasters do not overlap, or only one has a CRS and the sizes differ.
+    LabelError
+        A raster has labels that the legend does not have.
+    InputError
+        The reference has no labelled pixel.
+
+    Examples
+    --------
+    >>> truth = np.array([[0, 0, 1, 255]], np.uint8)
+    >>> evaluate(np.array([[0, 1, 1, 1]], np.uint8), truth, "isprs").matrix.total
+    3
     """
     return evaluate_pairs([(prediction, reference)], legend, protocol, intervals=intervals, progress=progress)
 
@@ -128,12 +189,43 @@ def evaluate_pairs(
     *,
     intervals: Intervals | None = None,
     progress: Callable[[float], None] | None = None,
+    block_px: int = BLOCK_PX,
 ) -> Evaluation:
-    """Score several (prediction, reference) tiles as one; each prediction on its reference's grid. See `evaluate`."""
+    """Scores several pairs of rasters as one; see `evaluate`.
+
+    Parameters
+    ----------
+    pairs
+        (prediction, reference), each a path, array or Layer; each prediction is resampled to its reference's grid.
+    legend
+        Legend to score in: an object, a name or the path of a YAML card.
+    protocol
+        Rules; by default all classes count and nothing is eroded.
+    intervals
+        Bootstrap over the tiles of all pairs; by default none.
+    progress
+        Function that is called with the share of the work that is done, 0–1.
+    block_px
+        Side of the blocks in which the rasters are read, in pixels; the result does not depend on it.
+
+    Returns
+    -------
+    Evaluation
+        Confusion matrices summed over the pairs, scores and notes.
+
+    Raises
+    ------
+    GridError
+        The rasters of a pair do not overlap, or only one has a CRS and the sizes differ.
+    LabelError
+        A raster has labels that the legend does not have.
+    InputError
+        The references have no labelled pixel.
+    """
     legend = legend if isinstance(legend, Legend) else Legend.load(legend)
     protocol, intervals = protocol or Protocol(), intervals or Intervals()
     ignored = [legend.index(name) for name in protocol.ignored]
-    protocol = replace(protocol, ignored=tuple(legend.names[place] for place in ignored))
+    protocol = replace(protocol, ignored=tuple(legend.names[index] for index in ignored))
     result = Evaluation(legend, protocol, ConfusionMatrix(legend.num_classes), None)
     if protocol.erode_px:
         result.eroded = ConfusionMatrix(legend.num_classes)
@@ -142,9 +234,9 @@ def evaluate_pairs(
     tiles: list[ConfusionMatrix] = []
     with gdal_cache(CACHE_BYTES):
         for number, (prediction, reference) in enumerate(pairs):
-            readers = _aligned(prediction, reference, result)
-            windows = blocks(readers[1].layer.shape, intervals.tile_px if intervals.draws else BLOCK_PX)
-            for place, window in enumerate(windows):
+            readers = _open_readers(prediction, reference, result)
+            windows = blocks(readers[1].layer.shape, intervals.tile_px if intervals.draws else block_px)
+            for done, window in enumerate(windows, start=1):
                 full, eroded = _count(readers, window, legend.num_classes, protocol.erode_px)
                 result.matrix += full
                 if result.eroded is not None and eroded is not None:
@@ -154,7 +246,7 @@ def evaluate_pairs(
                 if intervals.draws and full.total:
                     tiles.append(full.ignoring(ignored))
                 if progress is not None:
-                    progress((number + (place + 1) / len(windows)) / len(pairs))
+                    progress((number + done / len(windows)) / len(pairs))
     result.matrix = result.matrix.ignoring(ignored)
     result.eroded = result.eroded.ignoring(ignored) if result.eroded is not None else None
     if result.boundaries is not None:
@@ -167,7 +259,23 @@ def evaluate_pairs(
 
 
 def written_legend(layer: Layer) -> Legend | None:
-    """The legend in a raster's tags, where this toolbox wrote it."""
+    """Returns the legend in a raster's tags.
+
+    Parameters
+    ----------
+    layer
+        A label raster.
+
+    Returns
+    -------
+    Legend or None
+        The legend that this toolbox wrote into the tag LEGEND; None where there is no such tag.
+
+    Raises
+    ------
+    InputError
+        The tag cannot be read.
+    """
     if "LEGEND" not in layer.tags:
         return None
     where = f"the tag LEGEND of {layer.source}"
@@ -177,7 +285,8 @@ def written_legend(layer: Layer) -> Legend | None:
         raise InputError(f"{error} Name its legend yourself.") from error
 
 
-def _aligned(prediction: LayerLike, reference: LayerLike, result: Evaluation) -> tuple[LabelReader, LabelReader]:
+def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluation) -> tuple[LabelReader, LabelReader]:
+    """Returns readers of both on the reference's grid; adds inputs and notes to the result."""
     protocol, legend = result.protocol, result.legend
     readers = []
     for source, own in ((prediction, protocol.prediction_legend), (reference, protocol.reference_legend)):
@@ -188,35 +297,35 @@ def _aligned(prediction: LayerLike, reference: LayerLike, result: Evaluation) ->
                 f'{layer.source} declares {layer.nodata:g} as nodata, which is its value for "{hidden}": '
                 "those pixels are taken as void."
             )
-    guess, truth = readers
-    if (guess.layer.synthetic or truth.layer.synthetic) and not result.synthetic:
+    predicted, truth = readers
+    if (predicted.layer.synthetic or truth.layer.synthetic) and not result.synthetic:
         result.synthetic = True
         result.notes.append("Synthetic: the rasters show a made-up place, the scores say nothing about the real world.")
-    result.inputs.append({"prediction": guess.layer.source, "reference": truth.layer.source})
-    if note := _grid_note(guess.layer.source, guess.layer.grid, truth.layer.grid):
+    result.inputs.append({"prediction": predicted.layer.source, "reference": truth.layer.source})
+    if note := _grid_note(predicted.layer.source, predicted.layer.grid, truth.layer.grid):
         result.notes.append(note)
-    return guess.on(truth.layer.grid), truth
+    return predicted.on(truth.layer.grid), truth
 
 
-def _grid_note(name: str, guess: Grid, truth: Grid) -> str:
-    """What has to be done to bring the prediction onto the reference's grid; GridError where nothing can."""
-    if same_grid(guess, truth):
+def _grid_note(name: str, predicted: Grid, truth: Grid) -> str:
+    """Returns how the prediction is brought onto the reference's grid; GridError where that is not possible."""
+    if same_grid(predicted, truth):
         return ""
-    if (guess.crs is None) != (truth.crs is None):
-        if tuple(guess.shape) == tuple(truth.shape):
+    if (predicted.crs is None) != (truth.crs is None):
+        if tuple(predicted.shape) == tuple(truth.shape):
             return f"{name}: only one of prediction and reference has a CRS; same size, compared pixel for pixel."
         raise GridError(
-            f"{name} is {tuple(guess.shape)} pixels and its reference {tuple(truth.shape)}, and only one has a CRS. "
+            f"{name} is {tuple(predicted.shape)} pixels and its reference {tuple(truth.shape)}, and only one has a CRS. "
             "Assign the missing CRS, or give rasters of the same size."
         )
-    if guess.crs is None and tuple(guess.shape) != tuple(truth.shape):
+    if predicted.crs is None and tuple(predicted.shape) != tuple(truth.shape):
         raise GridError(
-            f"{name} is {tuple(guess.shape)} pixels and its reference {tuple(truth.shape)}, and neither has a CRS. "
+            f"{name} is {tuple(predicted.shape)} pixels and its reference {tuple(truth.shape)}, and neither has a CRS. "
             "Give rasters of the same size, or georeference both."
         )
-    share = overlap_share(truth, guess)
+    share = overlap_share(truth, predicted)
     if not share:
-        raise GridError(f"{name} does not overlap its reference. Check that both show the same place.")
+        raise GridError(f"{name} does not overlap its reference. Check that both show the same area.")
     covers = "" if share > 0.9999 else f"; it covers {share:.1%} of the reference, the rest counts as missed"
     return f"{name} was brought onto the reference's grid by nearest neighbour{covers}."
 
@@ -224,12 +333,12 @@ def _grid_note(name: str, guess: Grid, truth: Grid) -> str:
 def _count(
     readers: tuple[LabelReader, LabelReader], window: Window, num_classes: int, erode_px: int
 ) -> tuple[ConfusionMatrix, ConfusionMatrix | None]:
-    # the halo lets the disc see over the window's edge: the result is that of the whole image at once
+    # the halo holds the disc at the window's edge: the result is that of the whole image
     outer = window.grown(erode_px)
     around = readers[1].read(outer)
     inner = window.within(outer).slices
     full, eroded = ConfusionMatrix(num_classes), ConfusionMatrix(num_classes) if erode_px else None
-    if (around[inner] == 255).all():
+    if (around[inner] == VOID).all():
         return full, eroded
     prediction = readers[0].read(window)
     full.update(around[inner], prediction)
@@ -241,7 +350,7 @@ def _count(
 def _count_boundaries(
     readers: tuple[LabelReader, LabelReader], window: Window, ignored: list[int], scores: BoundaryScores
 ) -> None:
-    """Add a window's borders; classes left out are void in the reference, and so is what lies beyond its edge."""
+    """Adds a window's borders; ignored classes, and what lies beyond the reference's edge, are void."""
     outer = window.grown(scores.margin_px)
     prediction, reference = (reader.read(outer) for reader in readers)
     reference[np.isin(reference, ignored)] = VOID

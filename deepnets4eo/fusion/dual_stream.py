@@ -1,33 +1,54 @@
 """Late fusion by averaging: one network a sensor, the mean of their scores or of their probabilities.
 
-Takes the bands of the sensors one after the other; gives logits of the image's size.
+Takes the bands of the sensors one after the other; returns logits of the image's size.
 Refuses images of other bands than it was built for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.fusion.late_fusion import LateFusion
 from deepnets4eo.fusion.members import MemberSpec
-from deepnets4eo.fusion.streams import MEAN, Streams, average, parameters_of, stream_sizes
+from deepnets4eo.fusion.streams import MEAN, average
 
 SCORES, PROBABILITIES = "scores", "probabilities"
 
 
-class DualStream(nn.Module):
-    """The mean of two networks, one a sensor (Audebert et al., ACCV 2016); of more, where there are more sensors.
+class DualStream(LateFusion):
+    """The mean of two or more networks, one a sensor.
 
-    in_channels : bands of each sensor, or their sum beside `streams`. network, encoder, weights, options : of the
-    streams, see `MemberSpec`. of : "scores": the mean before the softmax, a geometric mean of the probabilities;
-    "probabilities": their arithmetic mean, given as its logarithm. absent : see `Streams`; "silent": the mean is
-    over the sensors that are there. A head of `create_model` goes on each stream. frozen : the streams stay as they
-    are, the statistics of their normalisation too: the mean of networks that were trained before.
-    Errors: InputError for what does not fit together.
+    A head of `create_model` is added to each stream. Source: Audebert et al., ACCV 2016.
 
+    Parameters
+    ----------
+    in_channels
+        Bands of each sensor, or their sum beside `streams`.
+    num_classes
+        Classes K, at least 1.
+    streams
+        Bands of each sensor, in the order of the layers.
+    network, encoder, weights, options
+        Of the streams' networks, see `MemberSpec`.
+    of
+        "scores": the mean before the softmax, a geometric mean of the probabilities; "probabilities": their
+        arithmetic mean, of which the network returns the logarithm.
+    frozen
+        The streams are not trained, nor the statistics of their normalisation: for networks trained before.
+    absent
+        What an absent stream is replaced by, see `Streams`; "silent": the mean is over the sensors present.
+
+    Raises
+    ------
+    InputError
+        Arguments that do not fit together.
+
+    Examples
+    --------
     >>> import torch
     >>> network = DualStream((3, 1), 6, options={"width": 4}).eval()
     >>> network(torch.zeros(1, 4, 50, 70)).shape
@@ -48,45 +69,26 @@ class DualStream(nn.Module):
         frozen: bool = False,
         absent: str = MEAN,
     ) -> None:
-        super().__init__()
         if of not in (SCORES, PROBABILITIES):
             raise InputError(f"of={of!r} is unknown; expected {SCORES} or {PROBABILITIES}.")
-        sizes = stream_sizes(in_channels, streams)
-        self.of, self.frozen = of, frozen
-        self.streams = Streams(sizes, absent)
-        members = MemberSpec(network, encoder, weights, options).build(sizes, num_classes)
-        self.members = nn.ModuleList(members).requires_grad_(not frozen)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> DualStream:
-        """As of any module; frozen streams keep the statistics of their normalisation, too."""
-        super().train(mode)
-        if self.frozen:
-            self.members.eval()
-        return self
+        super().__init__(in_channels, streams, absent)
+        self.of = of
+        members = MemberSpec(network, encoder, weights, options).build(self.sizes, num_classes)
+        self.add_members(members, frozen=frozen)
 
     @property
     def averaged(self) -> list[nn.Module]:
         """The streams' networks: a head of the toolbox replaces the last layer of each."""
         return list(self.members)
 
-    def encoder_parameters(self) -> Iterable[nn.Parameter]:
-        """Parameters of the streams' encoders, which may learn at a rate of their own."""
-        return encoder_parameters_of(list(self.members))
+    def stream_networks(self) -> Sequence[nn.Module]:
+        """The network of each stream."""
+        return list(self.members)
 
-    def forward(self, image: Tensor) -> Tensor:
-        """image : (N, sum of bands, H, W) float32, standardised · returns : logits (N, K, H, W)."""
-        parts, present = self.streams(image)
+    def fuse(self, parts: list[Tensor], present: list[Tensor] | None) -> Tensor:
+        """Mean over the streams that are present."""
         scores = [member(part) for member, part in zip(self.members, parts, strict=True)]
         if self.of == SCORES:
             return average(scores, present)
         mean = average([score.softmax(dim=1) for score in scores], present)
-        return mean.clamp(min=1e-12).log()  # what no stream thinks possible stays finite
-
-
-def encoder_parameters_of(networks: Sequence[nn.Module]) -> list[nn.Parameter]:
-    """Parameters of the parts named `encoder`; InputError where a network has none."""
-    without = [type(network).__name__ for network in networks if not hasattr(network, "encoder")]
-    if without:
-        raise InputError(f"{', '.join(without)} has no part named encoder. Set train.encoder_lr_factor to 1.")
-    return parameters_of(*(network.get_submodule("encoder") for network in networks))
+        return mean.clamp(min=1e-12).log()  # a probability of 0 in all streams stays finite

@@ -1,6 +1,6 @@
 """Encoders of segmentation-models-pytorch taken apart into stages, so that sensors can meet between them.
 
-Takes an encoder that smp built; gives modules whose chain is the same encoder, a feature map after each.
+Takes an encoder that smp built; returns modules whose chain is the same encoder, a feature map after each.
 Refuses encoders whose stages are no chain of modules.
 """
 
@@ -25,13 +25,13 @@ def encoder_stages(encoder: nn.Module, name: str) -> tuple[list[nn.Module], bool
     >>> len(stages), with_image
     (4, True)
     """
-    for has, take in KINDS:
-        if all(hasattr(encoder, part) for part in has):
-            stages = take(encoder)
+    for attributes, split in KINDS:
+        if all(hasattr(encoder, name) for name in attributes):
+            stages = split(encoder)
             count = len(encoder.out_channels)  # type: ignore[arg-type]
             with_image = not name.startswith("vgg")  # VGG's first maps are as large as the image
             return stages[: count - with_image], with_image
-    raise InputError(f"encoder {name!r} cannot be taken apart into stages. Take one such as {EXAMPLES}.")
+    raise InputError(f"encoder {name!r} cannot be taken apart into stages. Choose one such as {EXAMPLES}.")
 
 
 def _resnet(encoder: nn.Module) -> list[nn.Module]:
@@ -59,8 +59,8 @@ def _chain(encoder: nn.Module) -> list[nn.Module]:
     return [features[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
 
-Taking = Callable[[nn.Module], list[nn.Module]]
-KINDS: tuple[tuple[tuple[str, ...], Taking], ...] = (
+Split = Callable[[nn.Module], list[nn.Module]]
+KINDS: tuple[tuple[tuple[str, ...], Split], ...] = (  # attributes of a kind of encoder → its stages
     (("layer0", "layer0_pool", "layer1"), _senet),
     (("conv1", "bn1", "maxpool", "layer1", "relu"), _resnet),
     (("conv1", "bn1", "maxpool", "layer1", "act1"), _resnet),

@@ -1,4 +1,4 @@
-"""The networks of a late fusion: one of the toolbox a stream, each telling its scores, and the maps they came from.
+"""The networks of a late fusion: one of the toolbox a stream, each returning its scores and its last maps.
 
 Takes names and options as `create_model` does, and optionally runs whose weights the networks start from.
 Refuses runs of another network, and networks that do not end in a convolution.
@@ -41,13 +41,13 @@ class MemberSpec:
         networks, encoders = one_each(self.network, count, "network"), one_each(self.encoder, count, "encoder")
         options, sources = one_each(self.options, count, "options"), first_weights(self.weights, count)
         return [
-            _build(sizes[place], num_classes, networks[place], encoders[place], options[place], sources[place])
-            for place in range(count)
+            _build(size, num_classes, *arguments)
+            for size, *arguments in zip(sizes, networks, encoders, options, sources, strict=True)
         ]
 
 
 class ScoreAndFeatureLayer(nn.Module):
-    """A network's last convolution that gives its scores followed by the maps that it saw.
+    """A network's last convolution, which returns its scores followed by the maps that it took.
 
     What a network does after it (interpolation, cutting) is then done to both alike.
     """
@@ -62,7 +62,7 @@ class ScoreAndFeatureLayer(nn.Module):
 
 
 class NetworkWithFeatures(nn.Module):
-    """A network of the toolbox that gives scores (N, K, H, W) and its last maps (N, width, H, W).
+    """A network of the toolbox that returns scores (N, K, H, W) and its last maps (N, width, H, W).
 
     Errors: InputError for a network without a last convolution of `num_classes` channels.
     """
@@ -75,17 +75,17 @@ class NetworkWithFeatures(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """image : (N, C, H, W) · returns : scores and maps."""
-        told: Tensor = self.network(image)
-        return told[:, : self.num_classes], told[:, self.num_classes :]
+        output: Tensor = self.network(image)
+        return output[:, : self.num_classes], output[:, self.num_classes :]
 
 
 def check_no_head(options: Any) -> None:
-    """Heads are more than one convolution, so there is no one layer whose input could be told."""
-    for chosen in options if isinstance(options, Sequence) else [options or {}]:
-        if chosen.get("head"):
+    """Refuse heads: they are more than one convolution, so no one layer takes the last maps."""
+    for one in options if isinstance(options, Sequence) else [options or {}]:
+        if one.get("head"):
             raise InputError(
-                f"streams of a residual correction got head={chosen['head']!r}; they end in one convolution. Give the "
-                "head to the residual correction itself, or leave it out."
+                f"streams of a residual correction got head={one['head']!r}; they end in one convolution. Set the "
+                "head of the residual correction itself, or leave it out."
             )
 
 
@@ -99,7 +99,7 @@ def _build(
 ) -> nn.Module:
     further = dict(options or {})
     if further.get("deep_supervision"):
-        raise InputError("deep_supervision gives several scores in training; a stream of a late fusion gives one.")
+        raise InputError("deep_supervision returns several scores in training; a stream of a late fusion returns one.")
     is_run = source is not None and Path(source).is_dir()
     built = create_model(
         network, in_channels=in_channels, num_classes=num_classes, encoder=encoder,
@@ -111,11 +111,11 @@ def _build(
 
 
 def _load_run(network: nn.Module, folder: Path) -> None:
-    """Copy a run's weights; what it was scaled by is not taken over, so it has to see the same values."""
+    """Copy a run's weights. Its scaling is not copied, so the stream needs values scaled in the same way."""
     segmenter = load_run(folder).segmenter
     if not isinstance(segmenter, NetworkSegmenter):
         raise InputError(
-            f"{folder} holds a segmenter of kind {segmenter.kind!r}, expected a network. Give another run."
+            f"{folder} holds a segmenter of kind {segmenter.kind!r}, expected a network. Name another run."
         )
     try:
         network.load_state_dict(segmenter.module.state_dict())

@@ -6,18 +6,34 @@ After Audebert, Le Saux and Lefèvre, "Joint Learning from Earth Observation and
 
 from __future__ import annotations
 
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.segmentation import he_init
 
 
 class OSMNet(nn.Module):
-    """The first block of VGG-16 and a 3×3 score layer; it sees 7 × 7 pixels and keeps the resolution.
+    """The first block of VGG-16 and a 3 × 3 score layer; scores depend on 7 × 7 pixels and keep the resolution.
 
-    in_channels : bands of the OSM raster. batch_norm : normalise after each convolution.
-    width : channels of both convolutions, 64 as published (42,182 parameters for 3 → 6; 256 more with batch_norm).
+    Parameters
+    ----------
+    in_channels
+        Bands of the OSM raster, at least 1.
+    num_classes
+        Classes K, at least 1.
+    batch_norm
+        Normalise after each convolution.
+    width
+        Channels of both convolutions, 64 as published (42,182 parameters for 3 → 6; 256 more with batch_norm).
 
+    Raises
+    ------
+    InputError
+        Numbers below 1.
+
+    Examples
+    --------
+    >>> import torch
     >>> network = OSMNet(3, 6)
     >>> sum(parameter.numel() for parameter in network.parameters())
     42182
@@ -38,15 +54,12 @@ class OSMNet(nn.Module):
             layers.append(nn.ReLU(inplace=True))
         self.block = nn.Sequential(*layers)
         self.score = nn.Conv2d(width, num_classes, 3, padding=1)
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        he_init(self)
 
-    def features(self, osm: torch.Tensor) -> torch.Tensor:
-        """Last maps before the scores, (N, C, H, W) → (N, width, H, W): what residual correction takes."""
+    def features(self, osm: Tensor) -> Tensor:
+        """Last maps before the scores, (N, C, H, W) → (N, width, H, W): the input of residual correction."""
         return self.block(osm)
 
-    def forward(self, osm: torch.Tensor) -> torch.Tensor:
+    def forward(self, osm: Tensor) -> Tensor:
         """Logits, (N, in_channels, H, W) float32 → (N, num_classes, H, W)."""
         return self.score(self.features(osm))

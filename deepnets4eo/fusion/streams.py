@@ -1,6 +1,6 @@
 """Streams of a fusion network: the concatenated tensor cut into one tensor a sensor, and which of them are there.
 
-Takes (N, C, H, W) with all layers in order, standardised, an absent layer all zeros; gives one tensor a stream.
+Takes (N, C, H, W) with all layers in order, standardised, an absent layer all zeros; returns one tensor a stream.
 Refuses numbers of bands that do not add up, fewer than two streams, and images of other bands.
 """
 
@@ -30,28 +30,28 @@ def stream_sizes(in_channels: int | Sequence[int], streams: Sequence[int] | None
     """
     if isinstance(in_channels, int) and streams is None:
         raise InputError(
-            f"a fusion network got in_channels={in_channels} without streams. Say how many bands each sensor has, "
+            f"a fusion network got in_channels={in_channels} without streams. Set how many bands each sensor has, "
             f"e.g. model.options={{streams: [{max(in_channels - 1, 1)}, 1]}}, in the order of model.layers."
         )
-    given = tuple(in_channels) if isinstance(in_channels, Sequence) else tuple(streams or ())
-    total = in_channels if isinstance(in_channels, int) else sum(given)
-    if streams is not None and tuple(streams) != given:
-        raise InputError(f"in_channels={list(given)} and streams={list(streams)} disagree. Keep one of them.")
-    if len(given) < 2 or min(given) < 1 or sum(given) != total:
+    sizes = tuple(in_channels) if isinstance(in_channels, Sequence) else tuple(streams or ())
+    bands = in_channels if isinstance(in_channels, int) else sum(sizes)
+    if streams is not None and tuple(streams) != sizes:
+        raise InputError(f"in_channels={list(sizes)} and streams={list(streams)} disagree. Keep one of them.")
+    if len(sizes) < 2 or min(sizes) < 1 or sum(sizes) != bands:
         raise InputError(
-            f"a fusion network of {total} bands got streams={list(given)}; expected two or more numbers, each at least "
-            f"1, that sum to {total}."
+            f"a fusion network of {bands} bands got streams={list(sizes)}; expected two or more numbers, each at least "
+            f"1, that sum to {bands}."
         )
-    return given
+    return sizes
 
 
-def one_each(given: Any, count: int, name: str) -> list[Any]:
+def one_each(value: Any, count: int, name: str) -> list[Any]:
     """The same for each stream, or a list of one for each. Errors: InputError for a list of another length."""
-    if isinstance(given, str) or not isinstance(given, Sequence):
-        return [given] * count
-    if len(given) != count:
-        raise InputError(f"{name}={list(given)} has {len(given)} entries for {count} streams. Give one, or one each.")
-    return list(given)
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        return [value] * count
+    if len(value) != count:
+        raise InputError(f"{name}={list(value)} has {len(value)} entries for {count} streams. Give one, or one each.")
+    return list(value)
 
 
 def first_weights(weights: str | None, count: int) -> list[str | None]:
@@ -60,19 +60,21 @@ def first_weights(weights: str | None, count: int) -> list[str | None]:
     >>> first_weights("imagenet", 2), first_weights("runs/a/weights.safetensors,runs/b/weights.safetensors", 2)
     (['imagenet', None], ['runs/a/weights.safetensors', 'runs/b/weights.safetensors'])
     """
-    named = [source.strip() or None for source in (weights or "").split(",")]
-    if len(named) > count:
-        raise InputError(f"weights={weights!r} names {len(named)} sources for {count} streams. Give one each at most.")
-    return named + [None] * (count - len(named))
+    sources = [source.strip() or None for source in (weights or "").split(",")]
+    if len(sources) > count:
+        raise InputError(
+            f"weights={weights!r} names {len(sources)} sources for {count} streams. Name one each at most."
+        )
+    return sources + [None] * (count - len(sources))
 
 
 class Streams(nn.Module):
-    """Cuts the concatenated tensor into streams, and says which are present, image by image.
+    """Cuts the concatenated tensor into streams, and finds which are present, image by image.
 
-    sizes : bands of each stream. A stream is absent where it is exactly zero all over an image of the batch: so it
-    comes from `InputSpec.prepare` when its layer was not given, and from modality dropout.
-    absent : what becomes of an absent stream. "mean": it stays zero, its mean, everywhere. "silent": it is told
-    absent, and what its encoder computes is not added. "learned": it is filled with one learned value a band.
+    sizes : bands of each stream. A stream is absent where it is exactly zero all over an image of the batch, as
+    `InputSpec.prepare` and modality dropout make it for a missing layer.
+    absent : "mean": an absent stream stays zero, its mean, everywhere. "silent": what its encoder computes is not
+    added. "learned": it is filled with one learned value a band.
     Errors: InputError for another `absent`.
 
     >>> streams = Streams((3, 1), absent="silent")
@@ -92,7 +94,7 @@ class Streams(nn.Module):
     def forward(self, image: Tensor) -> tuple[list[Tensor], list[Tensor] | None]:
         """image : (N, sum of sizes, H, W) · returns : (N, size, H, W) a stream, and (N, 1, 1, 1) of 1 or 0 a stream.
 
-        The second is None where every stream counts: but for "silent", and with it where none is absent by rule.
+        The second is None unless `absent` is "silent": then all streams count.
         """
         if image.shape[1] != sum(self.sizes):
             raise InputError(
@@ -110,7 +112,7 @@ class Streams(nn.Module):
 
 
 def mask_absent_streams(maps: Sequence[Tensor], present: Sequence[Tensor] | None) -> list[Tensor]:
-    """Maps of each stream, (N, ·, ·, ·), zero where the stream is absent; `present` as `Streams` gives it."""
+    """Maps of each stream, (N, ·, ·, ·), zero where the stream is absent; `present` as `Streams` returns it."""
     return list(maps) if present is None else [one * flag for one, flag in zip(maps, present, strict=True)]
 
 

@@ -1,35 +1,53 @@
-"""V-FuseNet: one encoder a sensor and a virtual one, which belongs to none and learns what they share.
+"""V-FuseNet: one encoder a sensor and a virtual one, which belongs to no sensor and learns what they share.
 
-Takes the bands of the sensors one after the other; gives logits of the image's size.
+Takes the bands of the sensors one after the other; returns logits of the image's size.
 Refuses images of other bands than it was built for.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deepnets4eo.fusion.fusenet import STRIDE_PX, WIDTH, load_first, stages_of
-from deepnets4eo.fusion.streams import MEAN, Streams, mask_absent_streams, parameters_of, stream_sizes, total
-from deepnets4eo.segmentation import SegNetDecoder, SegNetEncoder, he_init, max_pool, pad_to_stride
+from deepnets4eo.fusion.segnet_fusion import WIDTH, SegNetFusion, next_stage
+from deepnets4eo.fusion.streams import MEAN, mask_absent_streams, total
+from deepnets4eo.segmentation import SegNetEncoder, max_pool
 
 
-class VFuseNet(nn.Module):
-    """V-FuseNet (Audebert, Le Saux, Lefèvre, ISPRS J. 2018).
+class VFuseNet(SegNetFusion):
+    """V-FuseNet: a virtual encoder between those of the sensors, whose maps are added after each stage.
 
-    The first virtual stage sees the sensors' first maps side by side, the others what was pooled before. After each
-    stage virtual and sensors' maps are added, then pooled; those places lead the one decoder. The sensors' encoders
-    pool what is their own. No sensor comes first: swapped with their encoders, and with their halves of the first
-    virtual convolution, they give the same logits.
+    The first virtual stage takes the sensors' first maps side by side, the others the pooled sums. After each stage
+    the maps of the virtual encoder and of the sensors are added, then pooled; the decoder uses those pooling
+    indices. Each sensor's encoder pools its own maps. No sensor comes first: swapped with their encoders, and with
+    their halves of the first virtual convolution, they return the same logits. 58,964,742 weights for 3 + 3 bands
+    and 6 classes. Source: Audebert, Le Saux, Lefèvre, ISPRS J. 2018.
 
-    58,964,742 weights for 3 + 3 bands and 6 classes. in_channels : bands of each sensor, or their sum beside
-    `streams`. width : channels of the first stage. absent : see `Streams`. weights : first ones of the sensors'
-    encoders, "FILE,FILE" or "imagenet", see `deepnets4eo.segmentation.load_encoder`; the authors began with SegNets
-    trained on each sensor. Errors: InputError for streams that do not add up, and weights that do not fit.
+    Parameters
+    ----------
+    in_channels
+        Bands of each sensor, or their sum beside `streams`.
+    num_classes
+        Classes K, at least 1.
+    streams
+        Bands of each sensor, in the order of the layers.
+    width
+        Channels of the first stage; VGG-16 has 64.
+    absent
+        What an absent stream is replaced by, see `Streams`.
+    weights
+        First weights of the sensors' encoders, "FILE,FILE" or "imagenet", see
+        `deepnets4eo.segmentation.load_encoder`; the authors began with SegNets trained on each sensor.
 
+    Raises
+    ------
+    InputError
+        Streams that do not add up, and weights that do not fit.
+
+    Examples
+    --------
     >>> network = VFuseNet((3, 1), 6, width=4).eval()
     >>> network(torch.zeros(1, 4, 50, 70)).shape
     torch.Size([1, 6, 50, 70])
@@ -45,32 +63,23 @@ class VFuseNet(nn.Module):
         absent: str = MEAN,
         weights: str | None = None,
     ) -> None:
-        super().__init__()
-        sizes = stream_sizes(in_channels, streams)
-        self.streams = Streams(sizes, absent)
-        self.encoders = nn.ModuleList(SegNetEncoder(size, width=width) for size in sizes)
-        self.virtual = SegNetEncoder(len(sizes) * width, width=width)
-        self.decoder = SegNetDecoder(width=width)
-        self.head: nn.Module = nn.Conv2d(width, num_classes, 3, padding=1)
-        he_init(self)
-        load_first(weights, list(self.encoders))
+        super().__init__(in_channels, streams, absent)
+        encoders = [SegNetEncoder(size, width=width) for size in self.sizes]
+        self.encoders = nn.ModuleList(encoders)
+        self.virtual = SegNetEncoder(len(encoders) * width, width=width)
+        self.add_decoder(num_classes, width, encoders, weights)
 
-    def encoder_parameters(self) -> Iterable[nn.Parameter]:
-        """Parameters of all encoders, which may learn at a rate of their own."""
-        return parameters_of(self.encoders, self.virtual)
+    def encoder_modules(self) -> Sequence[nn.Module]:
+        """The encoders of all sensors, and the virtual one."""
+        return [self.encoders, self.virtual]
 
-    def forward(self, image: Tensor) -> Tensor:
-        """image : (N, sum of bands, H, W) float32, standardised · returns : logits (N, K, H, W)."""
-        height, width = image.shape[2:]
-        parts, present = self.streams(pad_to_stride(image, STRIDE_PX))
-        maps, places = image, []
-        for depth, stage in enumerate(self.virtual.stages):
-            if depth:
-                parts = [F.max_pool2d(part, 2) for part in parts]
-            parts = [stages_of(encoder)[depth](part) for encoder, part in zip(self.encoders, parts, strict=True)]
-            added = mask_absent_streams(parts, present)
-            shared = stage(maps if depth else torch.cat(added, dim=1))
-            maps, found = max_pool(shared + total(added))
-            places.append(found)
-        logits: Tensor = self.head(self.decoder(maps, places)[-1])
-        return logits[:, :, :height, :width]
+    def fuse(self, parts: list[Tensor], present: list[Tensor] | None) -> Tensor:
+        """Logits of the padded streams: sums after each stage go on in the virtual encoder."""
+        maps, pool_indices = parts[0], []
+        for index, stage in enumerate(self.virtual.stages):
+            parts = next_stage(self.encoders, parts, index)
+            masked = mask_absent_streams(parts, present)
+            shared = stage(maps if index else torch.cat(masked, dim=1))
+            maps, indices = max_pool(shared + total(masked))
+            pool_indices.append(indices)
+        return self.decode(maps, pool_indices)

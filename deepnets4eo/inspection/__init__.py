@@ -1,4 +1,4 @@
-"""What a file, dataset or run is, and what is wrong with it: the verb `check`."""
+"""Describes files, datasets and runs, and their problems: the verb `check`."""
 
 from deepnets4eo.lazy import lazy_names
 

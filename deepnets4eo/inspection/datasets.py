@@ -1,6 +1,6 @@
-"""Does a folder hold the dataset that a card describes: what is there, what is missing, what is broken, what is odd.
+"""Compares a folder with the dataset of a card: present, missing, unreadable and wrong files.
 
-Takes a folder and a card; refuses nothing: troubles are said as problems, by layer, part of a split, and tile.
+Takes a folder and a card; returns facts and problems by layer, part of a split, and tile.
 Memory: one block of a raster, or one image of a format that has no blocks.
 """
 
@@ -23,19 +23,19 @@ from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.inspection.files import Inspection
 from deepnets4eo.rasters.scene import Layer, overlap_share
 
-ENOUGH_LAYERS = 2  # that must match before a folder is taken for a dataset
+ENOUGH_LAYERS = 2  # that must match before a folder is recognised as a dataset
 RASTERS = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".pix"}
-ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}  # GDAL fills what is cut off with zeros
+ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9", ".jpeg": b"\xff\xd9"}  # GDAL fills a missing end with zeros
 TAIL_BYTES = 1024  # some writers leave bytes after the end
 STREAMED = {".tif", ".tiff", ".pix"}  # formats whose parts can be read without the rest
 LABELLED = ("labels", "labels_eroded", "targets")  # layers whose values are those of the card's legend
-SAMPLE_PX = 512  # side of a window that is looked at when not all is read
+SAMPLE_PX = 512  # side of the windows that are read of a file without --thorough
 BLOCK_PX = 2048
-MOSTLY = 0.9  # of the one covered by the other: two georeferenced layers of one tile may differ in size
+MIN_OVERLAP = 0.9  # share of a tile's first layer that its other georeferenced layers must cover
 
 
 def recognise(root: Path) -> DatasetCard | None:
-    """The card whose layout fits the folder best, if any does."""
+    """Returns the card whose layout fits the folder best; None where none fits."""
     cards = [DatasetCard.load(name) for name in datasets()]
     fits = [len({layer for sources in find_tiles(card, root).values() for layer in sources}) for card in cards]
     best = max(range(len(cards)), key=fits.__getitem__, default=None)
@@ -50,65 +50,70 @@ def inspect_dataset(
     thorough: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Inspection:
-    """Explain a folder by a card: layers, parts of splits, files that are broken or odd, checksums.
+    """Describes a folder by a card: layers, parts of splits, unreadable and wrong files, checksums.
 
-    split : the one whose parts must be complete, the card's first by default; others are told as facts. thorough :
-    read every pixel instead of three windows a file. Errors: InputError for a split that the card does not have.
+    split : the split whose parts must be complete, by default the card's first; incomplete parts of others are facts.
+    thorough : read every pixel instead of three windows of each file. Raises InputError for a split that the card does
+    not have.
     """
     result = Inspection(path, f"dataset {card.name}")
     result.facts |= {"title": card.title, "licence": card.licence, "legend": card.legend}
     tiles = find_tiles(card, Path(path))
-    needed = _needed(card, tiles)
+    needed = _needed_layers(card, tiles)
     for layer, patterns in card.layout.items():
         count = sum(layer in sources for sources in tiles.values())
         result.facts[layer] = f"{count} of {len(tiles)} tiles ({' or '.join(patterns)})" if count else "none"
     if not tiles:
-        result.problems.append(f"nothing lies as the card says, e.g. {_example(card)}. Check the folder. {card.access}")
+        result.problems.append(
+            f"no file lies where the card expects it, e.g. {_example(card)}. Check the folder. {card.access}"
+        )
         return result
-    _parts(result, card, tiles, needed, split)
-    _files(result, card, tiles, thorough=thorough, progress=progress or (lambda share: None))
-    _checksums(result, card, Path(path))
+    _inspect_splits(result, card, tiles, needed, split)
+    _inspect_files(result, card, tiles, thorough=thorough, progress=progress or (lambda share: None))
+    _compare_checksums(result, card, Path(path))
     if not result.problems:
-        result.facts["fine"] = "all that was looked at; " + ("every pixel was read" if thorough else "files by samples")
+        result.facts["fine"] = "all that was checked; " + ("every pixel was read" if thorough else "files by samples")
     return result
 
 
-def _needed(card: DatasetCard, tiles: Tiles) -> list[str]:
-    """Layers that each tile should have: image and labels, and what else there is of any tile but for variants."""
+def _needed_layers(card: DatasetCard, tiles: Tiles) -> list[str]:
+    """Returns the layers that each tile must have: image, labels and all others of any tile, but no variants."""
     present = {layer for sources in tiles.values() for layer in sources}
-    variants = {layer for stands_in in card.variants.values() for layer in stands_in}
+    variants = {layer for layers in card.variants.values() for layer in layers}
     return [
         layer for layer in card.layout if layer in ("image", "labels") or (layer in present and layer not in variants)
     ]
 
 
-def _parts(result: Inspection, card: DatasetCard, tiles: Tiles, needed: Sequence[str], split: str | None) -> None:
-    """Which parts are complete; what the chosen split lacks is a problem, what others lack is a fact."""
+def _inspect_splits(
+    result: Inspection, card: DatasetCard, tiles: Tiles, needed: Sequence[str], split: str | None
+) -> None:
+    """Adds what the parts lack: as problems for the chosen split, as facts for the others."""
     if not card.splits:
-        result.problems += [f"{line}." for line in _lacking(tiles, needed)]
+        result.problems += [f"{line}." for line in _missing_files(tiles, needed)]
         return
     chosen, _ = card.split(split)
     used: set[str] = set()
     for name, parts in card.splits.items():
         for part in parts:
-            wanted = part_tiles(card, tiles, name, part)
-            used |= set(wanted) if name == chosen else set()
-            lacking = _lacking(wanted, needed)
+            listed = part_tiles(card, tiles, name, part)
+            used |= set(listed) if name == chosen else set()
+            missing = _missing_files(listed, needed)
             where = f"split {name}, {part}"
-            if not lacking:
-                result.facts[where] = f"all {len(wanted)} tiles have {', '.join(needed)}" if wanted else "nothing here"
+            if not missing:
+                result.facts[where] = f"all {len(listed)} tiles have {', '.join(needed)}" if listed else "nothing here"
             elif name == chosen:
                 result.facts[where] = "incomplete, see below"
-                result.problems += [f"{where}: {line}." for line in lacking]
+                result.problems += [f"{where}: {line}." for line in missing]
             else:
-                result.facts[where] = f"incomplete: {'; '.join(lacking)}"
+                result.facts[where] = f"incomplete: {'; '.join(missing)}"
     others = [tile for tile in tiles if tile not in used]
     if others:
         result.facts[f"not in split {chosen}"] = abbreviate(others)
 
 
-def _lacking(tiles: Tiles, needed: Sequence[str]) -> list[str]:
-    """What tiles lack, in words: tiles without any file first, then layer by layer."""
+def _missing_files(tiles: Tiles, needed: Sequence[str]) -> list[str]:
+    """Returns what tiles lack, in words: tiles without any file first, then layer by layer."""
     absent = [tile for tile, sources in tiles.items() if not any(layer in sources for layer in needed)]
     lines = [f"{len(absent)} of {len(tiles)} tiles are not here: {abbreviate(absent)}"] if absent else []
     for layer in needed:
@@ -118,13 +123,13 @@ def _lacking(tiles: Tiles, needed: Sequence[str]) -> list[str]:
     return lines
 
 
-def _files(
+def _inspect_files(
     result: Inspection, card: DatasetCard, tiles: Tiles, *, thorough: bool, progress: Callable[[float], None]
 ) -> None:
-    """Files that cannot be read, labels outside the legend, layers of one tile that do not fit each other."""
+    """Adds unreadable files, labels outside the legend, and layers of one tile that do not fit each other."""
     legend = Legend.load(card.legend)
     grids: dict[Path, Grid | None] = {}
-    broken, odd = [], []
+    broken, wrong = [], []
     for number, sources in enumerate(tiles.values()):
         progress(number / len(tiles))
         for layer, path in sources.items():
@@ -133,23 +138,23 @@ def _files(
             grids[path] = None
             try:
                 grids[path], strange = _read(path, layer, card, legend, thorough=thorough)
-                odd += [f"{path}: {text}" for text in strange]
+                wrong += [f"{path}: {text}" for text in strange]
             except DeepNets4EOError as error:
                 broken.append(f"{path} ({error})")
-    result.facts["files"] = f"{len(grids)} looked at, {len(broken)} broken"
+    result.facts["files"] = f"{len(grids)} checked, {len(broken)} broken"
     if broken:
-        result.problems.append(f"{len(broken)} files cannot be read: {abbreviate(broken, 3)}. Fetch them again.")
-    result.problems += odd[:20] + ([f"{len(odd) - 20} more files of that kind."] if len(odd) > 20 else [])
+        result.problems.append(f"{len(broken)} files cannot be read: {abbreviate(broken, 3)}. Download them again.")
+    result.problems += wrong[:20] + ([f"{len(wrong) - 20} more files of that kind."] if len(wrong) > 20 else [])
     uses = Counter(path for sources in tiles.values() for path in sources.values())
     for tile, sources in tiles.items():
-        placed = {layer: grid for layer, path in sources.items() if uses[path] == 1 and (grid := grids[path])}
-        result.problems += [f"tile {tile}: {text}" for text in _misfits(placed)]
+        tile_grids = {layer: grid for layer, path in sources.items() if uses[path] == 1 and (grid := grids[path])}
+        result.problems += [f"tile {tile}: {text}" for text in _misfits(tile_grids)]
 
 
 def _read(
     path: Path, layer: str, card: DatasetCard, legend: Legend, *, thorough: bool
 ) -> tuple[Grid | None, list[str]]:
-    """Open and sample one file; a raster's grid, and what is odd about it."""
+    """Reads samples of one file; returns a raster's grid, and what is wrong with it."""
     if path.suffix.lower() == ".json":
         read_json(path)
     if path.suffix.lower() not in RASTERS:
@@ -181,7 +186,7 @@ def _cut_off(path: Path) -> bool:
 
 
 def _windows(raster: Layer, path: Path, *, thorough: bool) -> Iterator[Window]:
-    """All blocks; or the first, the middle and the last part, where a file that was cut off shows it."""
+    """Yields all blocks; or the first, the middle and the last window, where an incomplete file shows it."""
     height, width = raster.shape
     if path.suffix.lower() not in STREAMED:
         yield Window(0, 0, height, width)
@@ -207,7 +212,7 @@ def _strange_labels(data: np.ndarray, valid: np.ndarray, legend: Legend) -> list
 
 
 def _misfits(grids: Mapping[str, Grid]) -> list[str]:
-    """Layers that are not on the first one's place: other sizes without CRS, or places that do not overlap."""
+    """Returns layers that do not fit the first one: other sizes without CRS, or too little overlap."""
     lines = []
     names = list(grids)
     for name in names[1:]:
@@ -223,7 +228,7 @@ def _misfits(grids: Mapping[str, Grid]) -> list[str]:
         except GridError as error:
             lines.append(f"{sizes}: {error}")
             continue
-        if share < MOSTLY:
+        if share < MIN_OVERLAP:
             lines.append(f"{sizes}, and covers {share:.0%} of it.")
     return lines
 
@@ -232,20 +237,20 @@ def _size(grid: Grid) -> str:
     return " × ".join(str(side) for side in grid.shape)
 
 
-def _checksums(result: Inspection, card: DatasetCard, root: Path) -> None:
-    """Files that the card has a checksum of, where they lie in the folder too."""
+def _compare_checksums(result: Inspection, card: DatasetCard, root: Path) -> None:
+    """Adds whether the files of the folder have the checksums of the card."""
     for pattern, expected in card.checksums.items():
-        kind, _, wanted = expected.partition(":")
-        for path in sorted(found for found in root.glob(pattern) if found.is_file()):
+        kind, _, checksum = expected.partition(":")
+        for path in sorted(path for path in root.glob(pattern) if path.is_file()):
             digest = hashlib.new(kind, usedforsecurity=False)
             with open(path, "rb") as file:
-                while piece := file.read(1 << 20):
-                    digest.update(piece)
-            if digest.hexdigest() == wanted:
+                while data := file.read(1 << 20):
+                    digest.update(data)
+            if digest.hexdigest() == checksum:
                 result.facts[path.name] = f"{kind} as the card says"
             else:
                 result.problems.append(
-                    f"{path}: {kind} is {digest.hexdigest()}, the card says {wanted}. Fetch it again."
+                    f"{path}: {kind} is {digest.hexdigest()}, the card says {checksum}. Download it again."
                 )
 
 

@@ -1,6 +1,6 @@
-"""What a file is and what is wrong with it, in plain words: rasters, vectors, runs, folders of tiles.
+"""Describes files and their problems: rasters, vectors, runs, folders of tiles.
 
-Takes paths; refuses nothing: what cannot be opened becomes a problem that says why. Memory: one block of a raster.
+Takes paths; a file that cannot be opened has a problem with the reason. Memory: one block of a raster.
 """
 
 from __future__ import annotations
@@ -42,14 +42,27 @@ VECTOR_SUFFIXES = {
 }
 BLOCK_PX = 2048
 STATISTICS_PX = 2048  # value ranges are taken from a thumbnail of this size at the most
-LOOKED_AT = 4 * STATISTICS_PX**2  # values of all bands together that are searched for far ones
-BIG_PX = 10_000  # sides above this want tiles and overviews
+MAX_VALUES = 4 * STATISTICS_PX**2  # values of all bands together that are searched for outliers
 EQUAL_AREA = "EPSG:6933"
 
 
 @dataclass
 class Inspection:
-    """One file explained: what it is, its facts in order, and its problems (each with its remedy)."""
+    """Description of one file.
+
+    Parameters
+    ----------
+    path
+        The path that was inspected.
+    kind
+        "raster", "mosaic", "vector", "run", "dataset NAME", "xBD labels", "JSON" or "unreadable".
+    facts
+        Title → value, in the order in which they are printed.
+    problems
+        Sentences, each with its remedy.
+    grid
+        Grid of a raster, or extent of a vector file; None without a position.
+    """
 
     path: str
     kind: str
@@ -58,12 +71,30 @@ class Inspection:
     grid: Grid | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as plain values, for JSON."""
+        """Returns path, kind, facts and problems as plain values, for JSON."""
         return {"path": self.path, "kind": self.kind, "facts": self.facts, "problems": self.problems}
 
 
 def inspect(path: str, legend: Legend | None = None) -> Inspection:
-    """Explain one path; problems instead of errors."""
+    """Describes one file or folder.
+
+    Parameters
+    ----------
+    path
+        A raster, a folder or glob of tiles, a vector file, a run, or a JSON file.
+    legend
+        Legend whose label values a raster is compared with; by default the legend in its tags.
+
+    Returns
+    -------
+    Inspection
+        Facts and problems; the kind is "unreadable" where the file cannot be opened.
+
+    Examples
+    --------
+    >>> inspect("nowhere.tif").kind
+    'unreadable'
+    """
     try:
         if (Path(path) / "card.json").is_file():
             return _inspect_run(path)
@@ -77,11 +108,11 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
 
 
 def overlaps(inspections: Sequence[Inspection]) -> list[str]:
-    """How much each placed file covers each other one, in words; one line where more than two lie on one grid."""
-    placed = [item for item in inspections if item.grid is not None]
-    if len(placed) > 2 and all(item.grid == placed[0].grid for item in placed):
-        return [f"{', '.join(item.path for item in placed)} lie on one grid."]
-    return list(dict.fromkeys(_overlap(a, b) for a, b in permutations(placed, 2)))
+    """Returns how much each file with a position covers each other one; one line where three or more have one grid."""
+    with_grid = [item for item in inspections if item.grid is not None]
+    if len(with_grid) > 2 and all(item.grid == with_grid[0].grid for item in with_grid):
+        return [f"{', '.join(item.path for item in with_grid)} lie on one grid."]
+    return list(dict.fromkeys(_overlap(a, b) for a, b in permutations(with_grid, 2)))
 
 
 def _overlap(a: Inspection, b: Inspection) -> str:
@@ -103,17 +134,17 @@ def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
         "size": f"{height} rows × {width} columns × {layer.count} bands of {layer.dtype}",
         "bands": ", ".join(layer.band_names[:12]) + (" …" if layer.count > 12 else ""),
     }
-    _place(result, layer.grid)
+    _describe_grid(result, layer.grid)
     if layer.synthetic:
         result.facts["synthetic"] = layer.tags["SYNTHETIC"]
-    _values(result, layer)
+    _describe_values(result, layer)
     known = legend or written_legend(layer)
     if known is not None:
-        _labels(result, layer, known)
+        _describe_labels(result, layer, known)
     return result
 
 
-def _place(result: Inspection, grid: Grid) -> None:
+def _describe_grid(result: Inspection, grid: Grid) -> None:
     if grid.crs is None:
         result.facts["CRS"] = "none: plain pixels"
         result.problems.append("it has no CRS. Where that is known: gdal_translate -a_srs EPSG:… in.tif out.tif")
@@ -136,7 +167,7 @@ def _place(result: Inspection, grid: Grid) -> None:
         result.problems.append("its longitudes leave −180…180. Check its georeference.")
 
 
-def _values(result: Inspection, layer: Layer) -> None:
+def _describe_values(result: Inspection, layer: Layer) -> None:
     data, valid, _ = layer.thumbnail(STATISTICS_PX)
     result.facts["not valid"] = f"{1 - valid.mean():.1%} of the pixels" + (
         f" (nodata {layer.nodata:g})" if layer.nodata is not None else ""
@@ -152,26 +183,26 @@ def _values(result: Inspection, layer: Layer) -> None:
     if constant:
         result.problems.append(f"constant: {', '.join(constant[:6])} has one value only.")
     if layer.dtype == np.uint16 and high.max() <= VOID:
-        result.problems.append("uint16 that holds 8-bit values: scaling by the type's range would make it black.")
+        result.problems.append("uint16 that holds 8-bit values: scaled by the range of the type it would be black.")
     if np.issubdtype(layer.dtype, np.floating) and np.isinf(data).any():
         result.problems.append("it holds infinite values, which are not valid. Set them to nodata.")
-    step = max(1, values.size // LOOKED_AT)
+    step = max(1, values.size // MAX_VALUES)
     for name, band in zip(layer.band_names, values, strict=True):
-        _far(result, name, np.concatenate([band[::step], [band.min(), band.max()]]))
+        _report_outliers(result, name, np.concatenate([band[::step], [band.min(), band.max()]]))
 
 
-def _far(result: Inspection, name: str, band: NDArray[Any]) -> None:
-    far = find_outliers(band)
-    if far is None or not far.dominates_std(float(band.std(dtype=np.float64)), band):
+def _report_outliers(result: Inspection, name: str, band: NDArray[Any]) -> None:
+    outliers = find_outliers(band)
+    if outliers is None or not outliers.dominates_std(float(band.std(dtype=np.float64)), band):
         return
     remedy = (
-        "set them to a nodata value that it declares" if far.nodata is None
-        else f"declare it as nodata: gdal_edit.py -a_nodata {far.nodata:.17g} {result.path}"
+        "set them to a nodata value that it declares" if outliers.nodata is None
+        else f"declare it as nodata: gdal_edit.py -a_nodata {outliers.nodata:.17g} {result.path}"
     )  # fmt: skip
-    result.problems.append(f"{name} holds {far}: what is trained on it would be scaled by them; {remedy}.")
+    result.problems.append(f"{name} holds {outliers}: they would distort the scaling of a training; {remedy}.")
 
 
-def _labels(result: Inspection, layer: Layer, legend: Legend) -> None:
+def _describe_labels(result: Inspection, layer: Layer, legend: Legend) -> None:
     result.facts["legend"] = f"{legend.name} ({legend.num_classes} classes)"
     counts = np.zeros(256, np.int64)
     for window in blocks(layer.shape, BLOCK_PX):
@@ -246,7 +277,7 @@ def _describe_features(result: Inspection, frame: Any) -> None:
     else:
         epsg = frame.crs.to_epsg()
         result.facts["CRS"] = f"EPSG:{epsg} {frame.crs.name}" if epsg else frame.crs.name
-        _extent(result, frame)
+        _describe_extent(result, frame)
     without = frame.geometry.is_empty | frame.geometry.isna()
     invalid, empty = int((~frame.geometry.is_valid & ~without).sum()), int(without.sum())
     if invalid:
@@ -259,7 +290,7 @@ def _describe_features(result: Inspection, frame: Any) -> None:
         result.facts["dimensions"] = "3D (heights are dropped where footprints are needed)"
 
 
-def _extent(result: Inspection, frame: Any) -> None:
+def _describe_extent(result: Inspection, frame: Any) -> None:
     from odc.geo.geobox import GeoBox
     from odc.geo.geom import BoundingBox
 

@@ -1,4 +1,4 @@
-"""One confusion matrix and what follows from it: scores, eroded borders, scores of borders, intervals, area estimates; detections."""
+"""Scores from one confusion matrix, eroded borders, boundary scores, intervals, area estimates, and scores of detections."""
 
 from deepnets4eo.metrics.accuracy import (
     AreaEstimate,

@@ -1,7 +1,7 @@
-"""How sure a score or a count is: bootstrap over tiles, area-adjusted estimates, stratified counts, Wilson.
+"""Intervals of scores and counts: bootstrap over tiles, area-adjusted estimates, stratified counts, Wilson.
 
 Takes counts; returns estimates with their intervals.
-Refuses designs that cannot carry an interval (one tile, a stratum with fewer than two samples).
+Refuses designs from which no interval follows (one tile, a stratum with fewer than two samples).
 """
 
 from __future__ import annotations
@@ -23,7 +23,20 @@ SCORES = ("overall_accuracy", "kappa", "average_accuracy", "mean_f1", "mean_iou"
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate and the interval around it."""
+    """An estimate and the interval around it.
+
+    Parameters
+    ----------
+    estimate
+        The value that was estimated.
+    low, high
+        Limits of the interval, in the unit of the estimate.
+
+    Examples
+    --------
+    >>> Interval(0.5, 0.4, 0.6).high
+    0.6
+    """
 
     estimate: float
     low: float
@@ -32,9 +45,20 @@ class Interval:
 
 @dataclass(frozen=True)
 class AreaEstimate:
-    """Accuracy and areas from a stratified sample; every `…_margin` is the half width of the interval.
+    """Accuracy and areas of a map, estimated from a stratified sample.
 
-    Arrays are (K,) in the order of the map classes; areas in the unit of `mapped_area`.
+    Arrays are (K,) float64 in the order of the map classes. Every `…_margin` is the half width of the interval.
+
+    Parameters
+    ----------
+    overall_accuracy, overall_accuracy_margin
+        Share of the map's area that has the right class, 0–1.
+    users_accuracy, users_accuracy_margin
+        (K,) share of the area mapped as a class that is of this class, 0–1.
+    producers_accuracy, producers_accuracy_margin
+        (K,) share of a class's area that is mapped as this class, 0–1.
+    area, area_margin
+        (K,) area of each class in the unit of the mapped areas.
     """
 
     overall_accuracy: float
@@ -47,7 +71,7 @@ class AreaEstimate:
     area_margin: np.ndarray
 
     def to_dict(self, names: Sequence[str]) -> dict[str, Any]:
-        """Plain values, the arrays by class name."""
+        """Returns plain values, the arrays as mappings of class name to value."""
         return {
             name: value if isinstance(value, float) else dict(zip(names, map(float, value), strict=True))
             for name, value in vars(self).items()
@@ -62,11 +86,40 @@ def bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Interval]:
-    """Percentile intervals of scores, tiles drawn with replacement.
+    """Returns percentile intervals of scores from tiles drawn with replacement.
 
-    Pixels of one tile are neighbours and no independent evidence; whole tiles are what is drawn. `scores` name
-    properties of ConfusionMatrix that are one number. Errors: InputError for fewer than two tiles.
-    Source: Efron & Tibshirani, An Introduction to the Bootstrap, 1993.
+    Whole tiles are drawn, because neighbouring pixels are not independent. Source: Efron & Tibshirani, An Introduction
+    to the Bootstrap, 1993.
+
+    Parameters
+    ----------
+    tiles
+        Confusion matrices of the tiles, two or more.
+    scores
+        Names of properties of ConfusionMatrix that are one number.
+    draws
+        Number of resamples, 1 or more.
+    level
+        Share of the draws inside the interval, between 0 and 1.
+    seed
+        Seed of the draws.
+
+    Returns
+    -------
+    dict
+        Name of the score → its value over all tiles, and the interval; fractions.
+
+    Raises
+    ------
+    InputError
+        There are fewer than two tiles.
+
+    Examples
+    --------
+    >>> from deepnets4eo.metrics import ConfusionMatrix
+    >>> tiles = [ConfusionMatrix.from_matrix([[8, 2], [1, 9]]), ConfusionMatrix.from_matrix([[7, 3], [2, 8]])]
+    >>> bootstrap(tiles, ["overall_accuracy"], draws=20)["overall_accuracy"].estimate
+    0.8
     """
     if len(tiles) < 2:
         raise InputError(f"Got {len(tiles)} tile(s) with reference, a bootstrap needs 2 or more. Use smaller tiles.")
@@ -89,12 +142,33 @@ def bootstrap(
 def area_adjusted(
     sample: np.ndarray, mapped_area: Sequence[float] | np.ndarray, *, level: float = 0.95
 ) -> AreaEstimate:
-    """Accuracy and areas of a map from a sample stratified by map class.
+    """Returns accuracy and areas of a map from a sample stratified by map class.
 
-    sample : (K, K) counts, **rows = map class** (the strata), columns = reference: the transpose of
-    ConfusionMatrix.matrix. mapped_area : (K,) area of each map class, any unit (pixels, hectares).
-    Errors: InputError for a stratum with fewer than two samples.
     Source: Olofsson et al., Remote Sensing of Environment 148, 2014, equations 1 to 11.
+
+    Parameters
+    ----------
+    sample
+        (K, K) counts, **rows = map class** (the strata), columns = reference: the transpose of ConfusionMatrix.matrix.
+    mapped_area
+        (K,) area of each map class in any unit (pixels, hectares).
+    level
+        Probability of the intervals, between 0 and 1.
+
+    Returns
+    -------
+    AreaEstimate
+        Accuracies as fractions, areas in the unit of `mapped_area`.
+
+    Raises
+    ------
+    InputError
+        The shapes do not fit, or a stratum has fewer than two samples.
+
+    Examples
+    --------
+    >>> area_adjusted(np.array([[9, 1], [2, 8]]), [100, 300]).area.round(1).tolist()
+    [150.0, 250.0]
     """
     counts, areas = np.asarray(sample, float), np.asarray(mapped_area, float)
     if counts.ndim != 2 or counts.shape != (len(areas), len(areas)):
@@ -126,31 +200,76 @@ def area_adjusted(
 def stratified_count(
     strata: Sequence[int], sampled: Sequence[int], positive: Sequence[int], *, level: float = 0.95
 ) -> Interval:
-    """How many of a finite population are positive (damaged buildings), from a sample in each stratum.
+    """Returns how many members of a finite population are positive (damaged buildings), from a sample in each stratum.
 
-    strata : size N_h of each stratum; sampled : n_h drawn; positive : those found positive. The finite-population
-    correction 1 − n_h / N_h makes the interval close when everything has been looked at.
-    Errors: InputError for a stratum with fewer than two samples, or more samples than members.
-    Source: Cochran, Sampling Techniques, 1977, chapter 5; the twin of Olofsson's estimator for counts.
+    The finite-population correction 1 − n_h / N_h makes the interval zero where every member was sampled. Source:
+    Cochran, Sampling Techniques, 1977, chapter 5.
+
+    Parameters
+    ----------
+    strata
+        Number of members N_h of each stratum.
+    sampled
+        Number n_h of sampled members of each stratum, 2 or more.
+    positive
+        Number of positive members among the sampled ones of each stratum.
+    level
+        Probability of the interval, between 0 and 1.
+
+    Returns
+    -------
+    Interval
+        Number of positive members in all strata; the limits respect what was counted.
+
+    Raises
+    ------
+    InputError
+        A stratum has fewer than two samples, or more samples than members.
+
+    Examples
+    --------
+    >>> stratified_count([100, 50], [20, 10], [5, 9]).estimate
+    70.0
     """
-    size, drawn, found = (np.asarray(values, float) for values in (strata, sampled, positive))
+    size, drawn, positives = (np.asarray(values, float) for values in (strata, sampled, positive))
     _check_strata(drawn)
-    if (drawn > size).any() or (found > drawn).any():
+    if (drawn > size).any() or (positives > drawn).any():
         raise InputError(f"Got strata {list(strata)}, sampled {list(sampled)}, positive {list(positive)}; expected "
                          "positive ≤ sampled ≤ size in each. Check the order of the arguments.")  # fmt: skip
-    share = found / drawn
+    share = positives / drawn
     variance = (size**2 * (1 - drawn / size) * share * (1 - share) / (drawn - 1)).sum()
     estimate, margin = float((size * share).sum()), float(_z(level) * np.sqrt(variance))
     # what was counted is certain, in both directions
-    low, high = float(found.sum()), float(size.sum() - (drawn - found).sum())
+    low, high = float(positives.sum()), float(size.sum() - (drawn - positives).sum())
     return Interval(estimate, max(estimate - margin, low), min(estimate + margin, high))
 
 
 def wilson_interval(positive: int, total: int, *, level: float = 0.95) -> Interval:
-    """Interval of a share from `positive` of `total` independent trials; honest at 0 and at 1, unlike Wald's.
+    """Returns the interval of a share; unlike Wald's it is valid for shares of 0 and 1.
 
-    Errors: InputError unless 0 ≤ positive ≤ total and total > 0. Source: Wilson, JASA 22, 1927.
+    Source: Wilson, JASA 22, 1927.
 
+    Parameters
+    ----------
+    positive
+        Number of positive trials.
+    total
+        Number of independent trials, 1 or more.
+    level
+        Probability of the interval, between 0 and 1.
+
+    Returns
+    -------
+    Interval
+        The share and its limits, 0–1.
+
+    Raises
+    ------
+    InputError
+        Not 0 ≤ positive ≤ total, or total is 0.
+
+    Examples
+    --------
     >>> round(wilson_interval(0, 200).high, 5)
     0.01885
     """

@@ -1,7 +1,7 @@
-"""Object borders taken out of a reference, as ISPRS scores it.
+"""A reference without object borders, as ISPRS scores it.
 
-Takes label arrays with void 255; returns the same with a band along class borders made void.
-Refuses negative radii. Whoever works in blocks reads a halo of `radius_px` and gets the same pixels.
+Takes label arrays with void 255; returns them with a band along class borders set to void.
+Refuses negative radii. Blocks that are read with a halo of `radius_px` have the same pixels as the whole image.
 """
 
 from __future__ import annotations
@@ -13,17 +13,38 @@ import numpy as np
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 
-ROWS = 96  # of one pass: its arrays stay in the processor's cache
+ROWS = 96  # of one pass, whose arrays stay in the processor's cache
 
 
 def erode_boundaries(labels: np.ndarray, radius_px: int) -> np.ndarray:
-    """Void every pixel that has another class within a disc: the ISPRS evaluation without object borders.
+    """Sets every pixel to void that has another class within a disc: the ISPRS reference without object borders.
 
-    labels : (H, W) uint8 ; returns (H, W) uint8. The disc is dx² + dy² ≤ radius_px²; the radius was 3 px in the
-    ISPRS papers. Void neighbours and the image's edge are no border. A straight border loses 2 · radius_px pixels
-    (6 for 3); the eroded files that ISPRS gave out lose 5 (Vaihingen) and 7 (Potsdam, both measured on a crop), so
-    score against those files where you have them. Memory: the output and one band of rows.
-    Source: ISPRS 2D semantic labelling; radius from Audebert et al., GRETSI 2017.
+    The disc is dx² + dy² ≤ radius_px². Void neighbours and the image's edge are no border. A straight border loses
+    2 · radius_px pixels (6 for 3); the eroded files of ISPRS lose 5 (Vaihingen) and 7 (Potsdam, both measured on a
+    crop), so use those files where you have them. Memory: the output and one band of rows. Source: ISPRS 2D semantic
+    labelling; radius from Audebert et al., GRETSI 2017.
+
+    Parameters
+    ----------
+    labels
+        (H, W) uint8, void is 255.
+    radius_px
+        Radius of the disc in pixels, 0 or more; 3 in the ISPRS papers.
+
+    Returns
+    -------
+    ndarray
+        (H, W) uint8, the labels with void along the borders.
+
+    Raises
+    ------
+    InputError
+        The radius is negative.
+
+    Examples
+    --------
+    >>> erode_boundaries(np.array([[0, 0, 0, 1, 1, 1]], np.uint8), 1).tolist()
+    [[0, 0, 255, 255, 1, 1]]
     """
     if radius_px < 0:
         raise InputError(f"Got an erosion radius of {radius_px} px, expected 0 or more.")
@@ -40,26 +61,26 @@ def erode_boundaries(labels: np.ndarray, radius_px: int) -> np.ndarray:
     return eroded
 
 
-def grown(mask: np.ndarray, radius_px: int) -> np.ndarray:
-    """(H, W) bool, True wherever a True pixel is within the disc dx² + dy² ≤ radius_px².
+def dilate(mask: np.ndarray, radius_px: int) -> np.ndarray:
+    """Returns (H, W) bool: True where a True pixel lies within the disc dx² + dy² ≤ radius_px².
 
-    >>> grown(np.array([[True, False, False, False]]), 2).tolist()
+    >>> dilate(np.array([[True, False, False, False]]), 2).tolist()
     [[True, True, True, False]]
     """
     return _over_disc(mask.astype(np.uint8), radius_px, np.maximum, 0).astype(bool)
 
 
 def _over_disc(values: np.ndarray, radius_px: int, extreme: np.ufunc, neutral: int) -> np.ndarray:
-    """Greatest or smallest value in the disc around each pixel, by its rows: 4 · radius comparisons, not π · r²."""
+    """Returns the greatest or smallest value in the disc around each pixel, row by row: 4 · radius comparisons."""
     height, width = values.shape
     wide = np.pad(values, radius_px, constant_values=neutral)
     result = values.copy()
     for reach in range(radius_px + 1):
         if reach:  # the window grows by one pixel on either side
-            grown = wide.copy()
-            extreme(grown[:, 1:], wide[:, :-1], out=grown[:, 1:])
-            extreme(grown[:, :-1], wide[:, 1:], out=grown[:, :-1])
-            wide = grown
+            wider = wide.copy()
+            extreme(wider[:, 1:], wide[:, :-1], out=wider[:, 1:])
+            extreme(wider[:, :-1], wide[:, 1:], out=wider[:, :-1])
+            wide = wider
         for step in range(radius_px + 1):
             if math.isqrt(radius_px * radius_px - step * step) != reach:
                 continue

@@ -1,6 +1,6 @@
 """Agreement of class borders within a distance: precision, recall and F1 of border pixels, by class.
 
-Takes places 0 … K − 1 with void 255, in windows with a margin; counts add up over windows and rasters.
+Takes class indices 0 … K − 1 with void 255, in windows with a margin; counts are summed over windows and rasters.
 Refuses radii below one pixel, shapes that differ, and margins that are too narrow.
 """
 
@@ -14,19 +14,38 @@ from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
-from deepnets4eo.metrics.boundaries import grown
+from deepnets4eo.metrics.boundaries import dilate
 
 COUNTS = ("predicted", "predicted_near", "reference", "reference_near")
 
 
 class BoundaryScores:
-    """Counts of border pixels, and of those with a border pixel of the same class of the other side within reach.
+    """Counts of border pixels by class, and of those near a border pixel of the same class on the other side.
 
-    A pixel of a class is on its border where one of its four neighbours has another class; void is none. What lies
-    within radius_px of void in the reference, or of its edge, is not counted: the border there is not known. So score
-    against full references; those without borders leave nothing to count.
-    Source: boundary F1 of Csurka et al., BMVC 2013, by class, with dx² + dy² ≤ radius_px² as "near", counts summed
-    over all images.
+    A pixel of a class is on its border where one of its four neighbours has another class; void is no class. Pixels
+    within radius_px of void in the reference, or of its edge, are not counted: the border there is not known.
+    Therefore use full references; those without borders leave nothing to count. Source: boundary F1 of Csurka et al.,
+    BMVC 2013, by class, with dx² + dy² ≤ radius_px² as "near", counts summed over all images.
+
+    Parameters
+    ----------
+    num_classes
+        K, without void.
+    radius_px
+        Largest distance of matching border pixels, 1 or more.
+
+    Raises
+    ------
+    InputError
+        The radius is below one pixel.
+
+    Examples
+    --------
+    >>> scores = BoundaryScores(2, radius_px=1)
+    >>> labels = np.repeat([[0] * 4 + [1] * 4], 8, axis=0).astype(np.uint8)
+    >>> scores.update(labels, labels)
+    >>> scores.mean_f1
+    1.0
     """
 
     def __init__(self, num_classes: int, radius_px: int) -> None:
@@ -37,14 +56,19 @@ class BoundaryScores:
 
     @property
     def margin_px(self) -> int:
-        """What a window needs to see on each side for the counts of the whole."""
+        """Margin in pixels that a window needs on each side for the same counts as the whole image."""
         return self.radius_px + 1
 
     def update(self, reference: NDArray[np.uint8], prediction: NDArray[np.uint8], *, margin_px: int = 0) -> None:
-        """Add a window.
+        """Adds the counts of a window.
 
-        reference, prediction : (H, W) uint8. margin_px : on each side only looked at; 0 for a whole image, else at
-        least `self.margin_px`. Memory: some 10 bytes a pixel.
+        Parameters
+        ----------
+        reference, prediction
+            (H, W) uint8, class indices; void is 255.
+        margin_px
+            Pixels on each side that are read but not counted: 0 for a whole image, else at least `self.margin_px`.
+            Memory: some 10 bytes a pixel.
         """
         if reference.shape != prediction.shape:
             raise InputError(f"Got a reference of {reference.shape} and a prediction of {prediction.shape} pixels.")
@@ -52,29 +76,29 @@ class BoundaryScores:
             raise InputError(f"Got a margin of {margin_px} px, expected {self.margin_px} or more.")
         height, width = reference.shape
         inner = (slice(margin_px, height - margin_px), slice(margin_px, width - margin_px))
-        known = ~grown(np.pad(reference == VOID, 1, constant_values=True), self.radius_px)[1:-1, 1:-1]
+        known = ~dilate(np.pad(reference == VOID, 1, constant_values=True), self.radius_px)[1:-1, 1:-1]
         sides = {"reference": reference, "predicted": prediction}
         borders = {side: boundary_pixels(labels) for side, labels in sides.items()}
-        for place in range(self.num_classes):
-            lines = {side: borders[side] & (sides[side] == place) for side in sides}
+        for class_index in range(self.num_classes):
+            lines = {side: borders[side] & (sides[side] == class_index) for side in sides}
             for side, other in (("reference", "predicted"), ("predicted", "reference")):
                 counted = (lines[side] & known)[inner]
                 if not counted.any():
                     continue
-                near = counted & grown(lines[other], self.radius_px)[inner]
-                self.counts[side][place] += np.count_nonzero(counted)
-                self.counts[f"{side}_near"][place] += np.count_nonzero(near)
+                near = counted & dilate(lines[other], self.radius_px)[inner]
+                self.counts[side][class_index] += np.count_nonzero(counted)
+                self.counts[f"{side}_near"][class_index] += np.count_nonzero(near)
 
     def __iadd__(self, other: BoundaryScores) -> BoundaryScores:
-        """Take up the counts of others."""
+        """Adds the counts of another object."""
         for name in COUNTS:
             self.counts[name] += other.counts[name]
         return self
 
-    def leave_out(self, places: list[int]) -> None:
-        """Forget what was counted of some classes: their scores become NaN."""
-        for counted in self.counts.values():
-            counted[places] = 0
+    def leave_out(self, class_indices: list[int]) -> None:
+        """Sets the counts of some classes to zero: their scores become NaN."""
+        for counts in self.counts.values():
+            counts[class_indices] = 0
 
     @property
     def precision(self) -> NDArray[np.float64]:
@@ -100,7 +124,7 @@ class BoundaryScores:
         return float(defined.mean()) if defined.size else float("nan")
 
     def to_dict(self, names: Sequence[str]) -> dict[str, Any]:
-        """Plain values for a report: each score by class, and the mean."""
+        """Returns plain values for a report: each score by class, and the mean."""
         by_class = {
             score: {name: float(value) for name, value in zip(names, getattr(self, score), strict=True)}
             for score in ("f1", "precision", "recall")
@@ -110,7 +134,7 @@ class BoundaryScores:
 
 
 def boundary_pixels(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Pixels with another class, not void, above, below or beside them.
+    """Returns True for pixels with another class, not void, above, below, left or right of them.
 
     >>> boundary_pixels(np.array([[0, 0, 1, 1, 255, 2]], np.uint8)).tolist()
     [[False, True, True, False, False, False]]

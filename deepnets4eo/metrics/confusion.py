@@ -1,7 +1,7 @@
 """One confusion matrix, counted while streaming, and every score derived from it.
 
-Takes label arrays as places in a legend's order (0 … K − 1, void 255); scores are fractions.
-Refuses arrays of differing shape or of floats. A class that never occurs scores NaN and is left out of means.
+Takes label arrays of class indices (0 … K − 1, void 255); scores are fractions.
+Refuses arrays of differing shape or of floats. A class that does not occur has the score NaN and is left out of means.
 """
 
 from __future__ import annotations
@@ -19,12 +19,26 @@ CHUNK = 1 << 18  # pixels counted at once: bincount widens them to 8 bytes each
 
 @dataclass(eq=False)
 class ConfusionMatrix:
-    """Counts of (reference, prediction) pairs, int64, rows = reference, columns = prediction.
+    """Counts of (reference, prediction) pairs, and the scores derived from them.
 
     Reference pixels that are void, or no class (≥ num_classes or negative), are ignored. Where the reference has a
-    class and the prediction is void or no class, the pixel was missed: it stays in the class's row total and counts
-    as an error (`unpredicted`), so that leaving difficult pixels out never improves a score.
+    class and the prediction is void or no class, the pixel stays in the class's row total and counts as an error
+    (`unpredicted`), so that leaving difficult pixels out never improves a score.
 
+    Parameters
+    ----------
+    num_classes
+        K, without void: 1 to 255.
+
+    Attributes
+    ----------
+    matrix
+        (K, K) int64, rows = reference, columns = prediction.
+    unpredicted
+        (K,) int64, reference pixels of each class without a prediction.
+
+    Examples
+    --------
     >>> counts = ConfusionMatrix(2).update(np.array([0, 0, 1, 255]), np.array([0, 1, 1, 1]))
     >>> counts.matrix.tolist(), round(counts.overall_accuracy, 4)
     ([[1, 1], [0, 1]], 0.6667)
@@ -41,7 +55,7 @@ class ConfusionMatrix:
 
     @classmethod
     def from_matrix(cls, matrix: np.ndarray | Sequence[Sequence[int]]) -> ConfusionMatrix:
-        """A confusion matrix from known counts (K, K), rows = reference."""
+        """Returns a confusion matrix from known counts (K, K), integers, rows = reference."""
         counts = np.asarray(matrix)
         if counts.ndim != 2 or counts.shape[0] != counts.shape[1] or not np.issubdtype(counts.dtype, np.integer):
             raise InputError(f"Got counts {counts.shape} {counts.dtype}, expected square integers, rows = reference.")
@@ -50,9 +64,24 @@ class ConfusionMatrix:
         return result
 
     def update(self, reference: np.ndarray, prediction: np.ndarray, valid: np.ndarray | None = None) -> ConfusionMatrix:
-        """Count one more pair of arrays (any equal shape, integers); pixels where `valid` is False are ignored.
+        """Counts a pair of arrays; the pixels are counted in blocks, so that memory does not grow with them.
 
-        returns : itself. Memory: O(1), pieces of 1 Mi pixels.
+        Parameters
+        ----------
+        reference, prediction
+            Integers of any equal shape: class indices 0 … K − 1; all else is void.
+        valid
+            Bool of the same shape; pixels where it is False are ignored.
+
+        Returns
+        -------
+        ConfusionMatrix
+            This object.
+
+        Raises
+        ------
+        InputError
+            The shapes differ, or an array holds no integers.
         """
         reference, prediction = np.asarray(reference), np.asarray(prediction)
         for name, array in (("prediction", prediction), ("valid", valid)):
@@ -65,11 +94,11 @@ class ConfusionMatrix:
         rows, columns = reference.ravel(), prediction.ravel()
         pairs = np.zeros(1 << 16, np.int64)
         for start in range(0, rows.size, CHUNK):
-            piece = slice(start, start + CHUNK)
-            row = _bytes(rows[piece], self.num_classes)
+            chunk = slice(start, start + CHUNK)
+            row = _to_bytes(rows[chunk], self.num_classes)
             if keep is not None:
-                row = np.where(keep[piece], row, np.uint8(VOID))
-            key = row.astype(np.uint16) << 8 | _bytes(columns[piece], self.num_classes)
+                row = np.where(keep[chunk], row, np.uint8(VOID))
+            key = row.astype(np.uint16) << 8 | _to_bytes(columns[chunk], self.num_classes)
             pairs += np.bincount(key, minlength=pairs.size)
         counts = pairs.reshape(256, 256)[: self.num_classes]
         self.matrix += counts[:, : self.num_classes]
@@ -77,7 +106,7 @@ class ConfusionMatrix:
         return self
 
     def __add__(self, other: ConfusionMatrix) -> ConfusionMatrix:
-        """Counts of both, as if all pixels had been counted in one."""
+        """Returns the counts of both, as if all pixels had been counted in one."""
         if self.num_classes != other.num_classes:
             raise InputError(f"Got {self.num_classes} and {other.num_classes} classes; add those of one legend only.")
         result = ConfusionMatrix.from_matrix(self.matrix + other.matrix)
@@ -85,11 +114,11 @@ class ConfusionMatrix:
         return result
 
     def ignoring(self, classes: Sequence[int]) -> ConfusionMatrix:
-        """The same counts without the reference pixels of `classes`; predicting one of them elsewhere stays an error.
+        """Returns the counts without the reference pixels of `classes`; predicting one of them elsewhere stays an error.
 
         The ignored classes are no longer among the classes of the result: K − len(classes) rows and columns.
         """
-        kept = [place for place in range(self.num_classes) if place not in set(classes)]
+        kept = [index for index in range(self.num_classes) if index not in set(classes)]
         result = ConfusionMatrix.from_matrix(self.matrix[np.ix_(kept, kept)])
         result.unpredicted = self.unpredicted[kept] + np.delete(self.matrix[kept], kept, axis=1).sum(axis=1)
         return result
@@ -101,7 +130,7 @@ class ConfusionMatrix:
 
     @property
     def total(self) -> int:
-        """How many reference pixels were counted, the unpredicted included."""
+        """Number of counted reference pixels, the unpredicted included."""
         return int(self.matrix.sum() + self.unpredicted.sum())
 
     @property
@@ -111,7 +140,7 @@ class ConfusionMatrix:
 
     @property
     def overall_accuracy(self) -> float:
-        """Share of reference pixels that got their class."""
+        """Share of reference pixels that were predicted as their class."""
         return float(_ratio(np.trace(self.matrix), self.total))
 
     @property
@@ -127,7 +156,7 @@ class ConfusionMatrix:
 
     @property
     def recall(self) -> np.ndarray:
-        """(K,) share of a class's reference pixels that were found; NaN for a class not in the reference."""
+        """(K,) share of a class's reference pixels that were predicted as it; NaN for a class not in the reference."""
         return _ratio(np.diagonal(self.matrix), self._rows)
 
     @property
@@ -170,8 +199,8 @@ class ConfusionMatrix:
         return self.matrix.sum(axis=0)
 
 
-def _bytes(labels: np.ndarray, num_classes: int) -> np.ndarray:
-    """Labels as bytes: what does not fit in one is no class, hence void."""
+def _to_bytes(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Returns labels as uint8; what is no class becomes void."""
     if labels.dtype == np.uint8:
         return labels
     return np.where((labels >= 0) & (labels < num_classes), labels, VOID).astype(np.uint8)

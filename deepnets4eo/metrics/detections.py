@@ -1,6 +1,6 @@
-"""How good detections are: one detection a thing, by overlap or by distance; precision, recall, F1, average precision.
+"""Scores of detections: one detection an object, by overlap or by distance; precision, recall, F1, average precision.
 
-Takes detections and a reference, both polygons. Further detections of the same thing are false alarms.
+Takes detections and a reference, both polygons. Further detections of the same object are false alarms.
 Refuses layers of which only one has a CRS.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 Floats = NDArray[np.float64]
-Places = NDArray[np.int64]
+Indices = NDArray[np.int64]
 
 MIN_IOU = 0.5
 DIFFICULT = "difficult"  # column of a reference: neither missed nor a false alarm
@@ -27,7 +27,17 @@ DIFFICULT = "difficult"  # column of a reference: neither missed nor a false ala
 
 @dataclass(frozen=True)
 class DetectionScores:
-    """Precision, recall and F1 of all detections given, average precision over their scores; NaN where undefined."""
+    """Scores of detections; NaN where undefined.
+
+    Parameters
+    ----------
+    precision, recall, f1
+        Of all detections, 0–1.
+    average_precision
+        Area under the curve of precision over recall, 0–1; NaN without scores.
+    hits, false_alarms, missed
+        Numbers of detections that are right, of those that are wrong, and of reference objects without a detection.
+    """
 
     precision: float
     recall: float
@@ -38,13 +48,13 @@ class DetectionScores:
     missed: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values."""
+        """Returns plain values."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Match:
-    """Of each detection (N,): whether it is the one for a thing, and whether it counts at all (on a difficult one)."""
+    """Two flags of each detection, (N,) bool: it is a hit; it is ignored, because its object is a difficult one."""
 
     hit: NDArray[np.bool_]
     ignored: NDArray[np.bool_]
@@ -57,15 +67,39 @@ def evaluate_detections(
     min_iou: float = MIN_IOU,
     max_distance_m: float | None = None,
 ) -> DetectionScores:
-    """Score detections against reference outlines.
+    """Scores detections against reference outlines.
 
-    detections : polygons, with a column `score` where they have any; without, the average precision is NaN.
-    reference : polygons; a bool column `difficult` marks those that count neither way, such as things cut by the edge.
-    min_iou : a hit overlaps its thing by more than this share of their union
-    max_distance_m : if given, a hit's middle lies within this distance of the thing's instead
-
-    Errors: GridError where only one has a CRS; InputError for a limit that lets nothing or everything pass.
     Source: Randrianarivo et al., 2015; Everingham et al., IJCV 88(2), 2010, all points for the average precision.
+
+    Parameters
+    ----------
+    detections
+        Polygons, with a column `score` where they have scores.
+    reference
+        Polygons; a bool column `difficult` marks those that count neither way, such as objects cut by the edge.
+    min_iou
+        A hit overlaps its object by more than this share of their union, 0 ≤ min_iou < 1.
+    max_distance_m
+        If given, the centre of a hit lies within this distance of the object's centre instead; metres, above 0.
+
+    Returns
+    -------
+    DetectionScores
+        Scores as fractions, and the counts.
+
+    Raises
+    ------
+    GridError
+        Only one of the two has a CRS.
+    InputError
+        A limit is outside its range.
+
+    Examples
+    --------
+    >>> import geopandas as gpd
+    >>> cars = gpd.GeoDataFrame(geometry=[shapely.box(0, 0, 2, 4), shapely.box(9, 0, 11, 4)])
+    >>> evaluate_detections(cars.head(1), cars).recall
+    0.5
     """
     if not 0 <= min_iou < 1 or (max_distance_m is not None and not 0 < max_distance_m < np.inf):
         raise InputError(f"min_iou is {min_iou}, max_distance_m {max_distance_m}; expected 0 to 1, and above 0.")
@@ -75,7 +109,7 @@ def evaluate_detections(
         difficult = reference[DIFFICULT].to_numpy(bool)
     scored = "score" in detections.columns
     scores = detections["score"].to_numpy(np.float64) if scored else np.ones(len(detections))
-    found = match(
+    result = match(
         np.asarray(detections.geometry.to_numpy(), object),
         scores,
         np.asarray(reference.geometry.to_numpy(), object),
@@ -83,9 +117,9 @@ def evaluate_detections(
         min_iou=min_iou,
         max_distance=None if max_distance_m is None else max_distance_m / unit_m,
     )
-    counted = ~found.ignored
-    result = scores_of(found.hit[counted], scores[counted], int((~difficult).sum()))
-    return result if scored else replace(result, average_precision=float("nan"))
+    counted = ~result.ignored
+    summary = scores_of(result.hit[counted], scores[counted], int((~difficult).sum()))
+    return summary if scored else replace(summary, average_precision=float("nan"))
 
 
 def match(
@@ -97,30 +131,31 @@ def match(
     min_iou: float = MIN_IOU,
     max_distance: float | None = None,
 ) -> Match:
-    """Give each thing its best-scored detection that overlaps it by more than `min_iou`; best detections choose first.
+    """Assigns each object the detection of the highest score that overlaps it by more than `min_iou`.
 
-    A detection goes to the thing it overlaps most, as long as that one is free; among equal scores the closest pair
-    comes first. max_distance : of middles, in the plane's units, takes the place of the overlap where given.
+    Detections are processed by falling score; each is assigned to the object that it overlaps most, unless that one
+    has a detection. Among equal scores the closest pair comes first. With max_distance (of centres, in the plane's
+    units) the distance counts instead of the overlap.
     """
     hit, ignored = np.zeros(len(detections), bool), np.zeros(len(detections), bool)
     if max_distance is None:
-        one, other, closeness = overlapping(detections, reference)
+        one, other, closeness = overlapping_pairs(detections, reference)
         good = closeness > min_iou
         one, other, closeness = one[good], other[good], closeness[good]
     else:
-        one, other, closeness = _within(detections, reference, max_distance)
+        one, other, closeness = _pairs_within(detections, reference, max_distance)
     order = np.lexsort((other, one, -closeness, -scores[one]))
     taken = np.zeros(len(reference), bool)
-    for place, thing in zip(one[order], other[order], strict=True):
-        if difficult[thing]:
-            ignored[place] = not hit[place]
-        elif not (hit[place] or taken[thing]):
-            hit[place], taken[thing], ignored[place] = True, True, False
+    for detection, item in zip(one[order], other[order], strict=True):
+        if difficult[item]:
+            ignored[detection] = not hit[detection]
+        elif not (hit[detection] or taken[item]):
+            hit[detection], taken[item], ignored[detection] = True, True, False
     return Match(hit, ignored)
 
 
-def overlapping(first: NDArray[np.object_], second: NDArray[np.object_]) -> tuple[Places, Places, Floats]:
-    """Pairs of polygons that share area: places in `first`, places in `second`, intersection over union."""
+def overlapping_pairs(first: NDArray[np.object_], second: NDArray[np.object_]) -> tuple[Indices, Indices, Floats]:
+    """Returns pairs of polygons that share area: indices in `first`, indices in `second`, intersection over union."""
     one, other = shapely.STRtree(second).query(first, predicate="intersects")
     common = shapely.area(shapely.intersection(first[one], second[other]))
     union = shapely.area(first)[one] + shapely.area(second)[other] - common
@@ -128,17 +163,19 @@ def overlapping(first: NDArray[np.object_], second: NDArray[np.object_]) -> tupl
     return one[shared], other[shared], common[shared] / union[shared]
 
 
-def _within(first: NDArray[np.object_], second: NDArray[np.object_], distance: float) -> tuple[Places, Places, Floats]:
-    """Pairs whose middles lie within `distance`, and their distance, negative."""
-    middles, others = shapely.centroid(first), shapely.centroid(second)
-    one, other = shapely.STRtree(others).query(middles, predicate="dwithin", distance=distance)
-    return one, other, -shapely.distance(middles[one], others[other])
+def _pairs_within(
+    first: NDArray[np.object_], second: NDArray[np.object_], distance: float
+) -> tuple[Indices, Indices, Floats]:
+    """Returns pairs whose centres lie within `distance`, and their negative distance."""
+    centres, others = shapely.centroid(first), shapely.centroid(second)
+    one, other = shapely.STRtree(others).query(centres, predicate="dwithin", distance=distance)
+    return one, other, -shapely.distance(centres[one], others[other])
 
 
 def _on_one_plane(
     detections: gpd.GeoDataFrame, reference: gpd.GeoDataFrame, *, metric: bool
 ) -> tuple[gpd.GeoDataFrame, gpd.GeoDataFrame, float]:
-    """Both in one CRS, and the metres of its unit; degrees are put in a UTM zone where distances matter."""
+    """Returns both in one CRS, and the metres of its unit; degrees become a UTM zone where distances matter."""
     if (detections.crs is None) != (reference.crs is None):
         raise GridError("one of detections and reference has a CRS, the other has none. Assign the missing one.")
     if detections.crs is None:
@@ -146,12 +183,12 @@ def _on_one_plane(
     crs: Any = detections.crs
     if metric and crs.is_geographic and len(reference) + len(detections):
         crs = (reference if len(reference) else detections).estimate_utm_crs()
-    moved = [frame if frame.crs == crs else frame.to_crs(crs) for frame in (detections, reference)]
-    return moved[0], moved[1], float(crs.axis_info[0].unit_conversion_factor) if metric else 1.0
+    frames = [frame if frame.crs == crs else frame.to_crs(crs) for frame in (detections, reference)]
+    return frames[0], frames[1], float(crs.axis_info[0].unit_conversion_factor) if metric else 1.0
 
 
 def scores_of(hit: NDArray[np.bool_], scores: NDArray[np.float64], total: int) -> DetectionScores:
-    """Scores from hits (N,) and the number of things there are.
+    """Returns the scores from hits (N,) and the number of reference objects.
 
     >>> scores_of(np.array([True, False, True]), np.array([0.9, 0.8, 0.7]), 4).average_precision.__round__(4)
     0.4167
@@ -169,13 +206,21 @@ def scores_of(hit: NDArray[np.bool_], scores: NDArray[np.float64], total: int) -
 
 
 def area_scores(detections: gpd.GeoDataFrame, reference: gpd.GeoDataFrame) -> tuple[float, float, float]:
-    """Precision, recall and F1 by area, as of pixels small enough: of the union of each.
+    """Returns precision, recall and F1 by area: of the union of each.
 
-    Errors: none; NaN where one of them is empty.
+    Parameters
+    ----------
+    detections, reference
+        Polygons in one CRS.
+
+    Returns
+    -------
+    tuple of float
+        Precision, recall, F1, 0–1; NaN where one of the two is empty.
     """
-    found, true = shapely.union_all(detections.geometry), shapely.union_all(reference.geometry)
-    common = shapely.area(shapely.intersection(found, true))
-    areas = shapely.area(found), shapely.area(true)
+    predicted, true = shapely.union_all(detections.geometry), shapely.union_all(reference.geometry)
+    common = shapely.area(shapely.intersection(predicted, true))
+    areas = shapely.area(predicted), shapely.area(true)
     precision = common / areas[0] if areas[0] else float("nan")
     recall = common / areas[1] if areas[1] else float("nan")
     return precision, recall, 2 * common / sum(areas) if sum(areas) else float("nan")

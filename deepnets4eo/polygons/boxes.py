@@ -12,7 +12,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.metrics.detections import overlapping
+from deepnets4eo.metrics.detections import overlapping_pairs
 
 Boxes = NDArray[np.float64]
 Floats = NDArray[np.float64]
@@ -61,7 +61,7 @@ def suppress(polygons: NDArray[np.object_], scores: Floats, max_iou: float) -> I
     order = np.argsort(-scores, kind="stable")
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
-    one, other, iou = overlapping(polygons, polygons)
+    one, other, iou = overlapping_pairs(polygons, polygons)
     close = (rank[one] < rank[other]) & (iou > max_iou)
     better, worse = rank[one[close]], rank[other[close]]
     worse = worse[np.argsort(better, kind="stable")]

@@ -1,7 +1,7 @@
 """A run and a scene → a label raster: streamed, in bounded memory, resumable, the same bits however it is cut up.
 
-Writes labels, and if asked probabilities and entropy, as Cloud-Optimized GeoTIFFs with palette and legend.
-Refuses scenes that do not fit the run, outputs that exist, memory that does not suffice, and another job's ledger.
+Writes labels, and optionally probabilities and entropy, as Cloud-Optimized GeoTIFFs with palette and legend.
+Refuses scenes that do not fit the run, outputs that exist, memory that does not suffice, and another job's progress.
 """
 
 from __future__ import annotations
@@ -16,15 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.device import Compute, choose
+from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.input_files import label_raster_files, refuse_inputs
 from deepnets4eo.outputs.lock import locked
 from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
-from deepnets4eo.prediction.progress_file import Ledger
-from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
+from deepnets4eo.prediction.progress_file import ProgressFile
+from deepnets4eo.prediction.strips import Job, batch_size, plan_strip_px, predict_strips
 from deepnets4eo.prediction.tile_reader import TileReader
+from deepnets4eo.rasters.cog import BLOCK_PX
 from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import LayerLike, Scene
 from deepnets4eo.segmenters.checksums import hash_of
@@ -42,8 +44,42 @@ SYNTHETIC = "SYNTHETIC"
 class PredictOptions:
     """What a prediction writes beside labels, how it cuts the scene, and what it may use of the machine.
 
-    probabilities, entropy : files for these, packed as bytes (value / 254, 255 nodata). tile_px … scores : replace
-    the run's own tiling where given. threads : of the network on a CPU; all cores, unless resumed, then as before.
+    Parameters
+    ----------
+    probabilities
+        File for the probability of each class, K bands packed as bytes: value / 254, 255 nodata.
+    entropy
+        File for the entropy over classes, packed likewise; 1 where all classes are equally probable.
+    tile_px, halo_px, overlap_px, scores
+        Replace the run's own tiling where given, see `Tiling`; pixels.
+    memory_bytes
+        Limit of the whole process.
+    workers
+        Threads that read tiles.
+    device, precision
+        See `device.choose`.
+    threads
+        Of the network on a CPU; by default all cores, and on resuming those of the interrupted job.
+    batch_tiles
+        Tiles computed together; by default 8 on a GPU, 1 on a CPU.
+    block_px
+        Rows that are finished, and written, together.
+    strip_px
+        Columns that are finished together; by default as many as the memory allows.
+    resume
+        Continue an interrupted job of the same inputs and options.
+    overwrite
+        Replace outputs that exist.
+
+    Raises
+    ------
+    InputError
+        Sizes below 1.
+
+    Examples
+    --------
+    >>> PredictOptions(tile_px=256, halo_px=32).tiling(Tiling(512, 64)).core_px
+    192
     """
 
     probabilities: Path | None = None
@@ -59,18 +95,42 @@ class PredictOptions:
     threads: int | None = None
     resume: bool = False
     overwrite: bool = False
+    batch_tiles: int | None = None
+    block_px: int = BLOCK_PX
+    strip_px: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("batch_tiles", "block_px", "strip_px"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(
+                    f"{name}={value} was given; expected at least 1. Give another number, or leave it out."
+                )
 
     def tiling(self, own: Tiling) -> Tiling:
-        """The run's tiling with what is given here."""
-        given = {name: getattr(self, name) for name in ("tile_px", "halo_px", "overlap_px", "scores")}
-        return replace(own, **{name: value for name, value in given.items() if value is not None})
+        """The run's tiling with the values of these options."""
+        values = {name: getattr(self, name) for name in ("tile_px", "halo_px", "overlap_px", "scores")}
+        return replace(own, **{name: value for name, value in values.items() if value is not None})
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What was written, and what it took.
+    """What was written, and the work it took.
 
-    tiles : of the lattice; skipped : of these, without a valid pixel; computed : by this call. network_s : of seconds.
+    Parameters
+    ----------
+    paths
+        "labels", "probabilities", "entropy" → file, those that were written.
+    tiles
+        Tiles of the lattice.
+    skipped
+        Of these, without a valid pixel.
+    computed
+        Of these, by this call; fewer than the rest where a job was resumed.
+    seconds
+        Duration of this call.
+    network_s
+        Of it, seconds in the network.
     """
 
     paths: dict[str, Path]
@@ -91,11 +151,40 @@ def predict(
 ) -> Prediction:
     """Label a scene.
 
-    run : a run or its folder, or any segmenter. scene : a Scene, one raster (the run's first layer), or layer → raster.
-    out : the label raster, uint8 values of the legend, void 255 where a layer is not valid.
-    Errors: RunError where the scene does not fit or another job was interrupted here; OutputError where an output
-    exists or the disk refuses; InputError where the memory does not suffice.
     Peak memory: the network on one tile, plus about 300 MB, whatever the scene and the number of classes.
+
+    Parameters
+    ----------
+    run
+        A run or its folder, or any segmenter.
+    scene
+        A Scene, one raster (the run's first layer), or layer → raster.
+    out
+        The label raster: uint8 values of the legend, void 255 where a layer is not valid.
+    options
+        Further outputs, tiling and limits.
+    progress
+        Called with the finished share, 0 … 1.
+
+    Returns
+    -------
+    Prediction
+        Files and counts.
+
+    Raises
+    ------
+    RunError
+        The scene does not fit the run, or another job was interrupted here.
+    OutputError
+        An output exists, or the disk is full.
+    InputError
+        The memory does not suffice.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        result = predict("runs/unet", {"image": "ortho.tif", "dsm": "dsm.tif"}, "labels.tif")
     """
     options = options or PredictOptions()
     segmenter, identity = _segmenter_of(run)
@@ -103,37 +192,65 @@ def predict(
     segmenter.inputs.check(scene)
     paths = _paths(out, options)
     with locked(*paths.values()):
-        ledger = Ledger(paths[LABELS])
-        resumed = options.resume and ledger.load()
+        progress_file = ProgressFile(paths[LABELS])
+        resumed = options.resume and progress_file.load()
         _check(paths, options, [run, scene], resumed=resumed)
-        threads = options.threads or (ledger.job["compute"]["threads"] if resumed else None)
+        threads = options.threads or (progress_file.job["compute"]["threads"] if resumed else None)
         compute = choose(options.device, options.precision, threads)
+        together = options.batch_tiles or batch_size(compute)
         lattice = Lattice(scene.shape, options.tiling(segmenter.tiling))
         tags = _tags(segmenter, identity, scene, lattice.tiling)
         outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
         reader = TileReader(scene, segmenter.inputs, lattice)
-        job = Job(segmenter, lattice, compute, reader, outputs, ledger, options.workers, progress)
+        job = Job(
+            segmenter,
+            lattice,
+            compute,
+            reader,
+            outputs,
+            progress_file,
+            together,
+            options.block_px,
+            options.workers,
+            progress,
+        )
         return _run(job, _identity(identity, job, scene), options, resumed=resumed)
 
 
 def check_outputs(
     out: str | Path, options: PredictOptions, inputs: Sequence[Run | Segmenter | Scene | str | Path]
 ) -> None:
-    """Refuse what `predict` would refuse of its outputs, without the work: files that exist, or are inputs.
+    """Refuse the outputs that `predict` would refuse, without its work: files that exist, or are inputs.
 
-    inputs : the scene, and every run or its folder. Errors: OutputError.
+    Parameters
+    ----------
+    out
+        The label raster.
+    options
+        As given to `predict`.
+    inputs
+        The scene, and every run or its folder.
+
+    Raises
+    ------
+    OutputError
+        An output exists, or is an input.
+
+    Examples
+    --------
+    >>> check_outputs("labels.tif", PredictOptions(), ["runs/unet"])
     """
     paths = _paths(out, options)
-    _check(paths, options, inputs, resumed=options.resume and Ledger(paths[LABELS]).path.is_file())
+    _check(paths, options, inputs, resumed=options.resume and ProgressFile(paths[LABELS]).path.is_file())
 
 
 def _paths(out: str | Path, options: PredictOptions) -> dict[str, Path]:
-    given = {LABELS: Path(out), PROBABILITIES: options.probabilities, ENTROPY: options.entropy}
-    return {name: Path(path) for name, path in given.items() if path is not None}
+    paths = {LABELS: Path(out), PROBABILITIES: options.probabilities, ENTROPY: options.entropy}
+    return {name: Path(path) for name, path in paths.items() if path is not None}
 
 
 def _check(paths: Mapping[str, Path], options: PredictOptions, inputs: Sequence[Any], *, resumed: bool) -> None:
-    """Outputs against inputs and against what is there."""
+    """Refuse outputs that are inputs or exist."""
     written = [*label_raster_files(paths[LABELS]), *(path for name, path in paths.items() if name != LABELS)]
     read = [item.folder if isinstance(item, Run) else item for item in inputs]
     refuse_inputs(written, [list(item.layers.values()) if isinstance(item, Scene) else item for item in read])
@@ -142,7 +259,31 @@ def _check(paths: Mapping[str, Path], options: PredictOptions, inputs: Sequence[
 
 
 def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Segmenter) -> Scene:
-    """A scene from what users give; a raster without a name is the first layer that the segmenter reads."""
+    """Open a scene for a segmenter.
+
+    Parameters
+    ----------
+    scene
+        A Scene, layer → raster, or one raster: the first layer that the segmenter reads.
+    segmenter
+        Names that layer.
+
+    Returns
+    -------
+    Scene
+        Not yet checked against the segmenter's inputs.
+
+    Raises
+    ------
+    InputError
+        Rasters that cannot be read, or do not share a grid.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        scene = open_scene("ortho.tif", load_run("runs/unet").segmenter)
+    """
     if isinstance(scene, Scene):
         return scene
     layers = scene if isinstance(scene, Mapping) else {segmenter.inputs.names[0]: scene}
@@ -150,7 +291,33 @@ def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Se
 
 
 def describe(run: Run, scene: Scene, options: PredictOptions) -> str:
-    """What `predict` would do, in one line. Errors: RunError where the scene does not fit."""
+    """What `predict` would do, in one line.
+
+    Parameters
+    ----------
+    run
+        A loaded run.
+    scene
+        An open scene.
+    options
+        As given to `predict`.
+
+    Returns
+    -------
+    str
+        Size, tiles, classes, device, precision and threads.
+
+    Raises
+    ------
+    RunError
+        The scene does not fit the run.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        print(describe(run, open_scene("ortho.tif", run.segmenter), PredictOptions(tile_px=512)))
+    """
     run.inputs.check(scene)
     lattice = Lattice(scene.shape, options.tiling(run.tiling))
     compute = choose(options.device, options.precision, options.threads)
@@ -166,15 +333,18 @@ def _run(job: Job, identity: dict[str, Any], options: PredictOptions, *, resumed
     with _settings(job.compute):
         job.segmenter.to(job.compute)
         if resumed:
-            job.ledger.check(identity | {"strip_px": job.ledger.job["strip_px"]})
-            job.counts.tiles, job.counts.skipped = (job.ledger.counts.get(key, 0) for key in ("tiles", "skipped"))
+            job.progress_file.check(identity | {"strip_px": job.progress_file.job["strip_px"]})
+            job.counts.tiles, job.counts.skipped = (
+                job.progress_file.counts.get(key, 0) for key in ("tiles", "skipped")
+            )
             log.info("Going on with an interrupted job: %d of %d tiles are done.", job.counts.tiles, len(job.lattice))
         else:
-            job.ledger.start(identity | {"strip_px": plan_strip_px(job, options.memory_bytes)})
-        predict_strips(job, job.ledger.job["strip_px"])
+            strip_px = options.strip_px or plan_strip_px(job, options.memory_bytes)
+            job.progress_file.start(identity | {"strip_px": strip_px})
+        predict_strips(job, job.progress_file.job["strip_px"])
         for product in reversed(job.products):  # labels last: when they are there, all is
-            job.outputs.write(product, job.ledger.replay(product, job.outputs.bands(product)))
-        job.ledger.remove()
+            job.outputs.write(product, job.progress_file.replay(product, job.outputs.bands(product)))
+        job.progress_file.remove()
     counts = job.counts
     if counts.skipped:
         log.info("%d of %d tiles have no valid pixel and were skipped.", counts.skipped, counts.tiles)
@@ -183,12 +353,12 @@ def _run(job: Job, identity: dict[str, Any], options: PredictOptions, *, resumed
 
 
 def _segmenter_of(run: Run | Segmenter | str | Path) -> tuple[Segmenter, str]:
-    """The segmenter, and what tells it from others: the hash of the run's card."""
+    """The segmenter, and its identity: the hash of the run's card."""
     if isinstance(run, (str, Path)):
         run = load_run(run)
     if isinstance(run, Run):
         return run.segmenter, hash_of(run.card)
-    return run, f"unsaved-{uuid.uuid4().hex}"  # nothing tells two states of its weights apart, so it cannot be resumed
+    return run, f"unsaved-{uuid.uuid4().hex}"  # its weights have no hash, so a job with it cannot be resumed
 
 
 def _identity(run: str, job: Job, scene: Scene) -> dict[str, Any]:
@@ -228,7 +398,7 @@ def _tags(segmenter: Segmenter, identity: str, scene: Scene, tiling: Tiling) -> 
 
 @contextmanager
 def _settings(compute: Compute) -> Iterator[None]:
-    """Threads of the network, and GDAL's cache, for as long as a prediction lasts."""
+    """Set the network's threads and GDAL's cache for the duration of a prediction."""
     import torch
 
     threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic

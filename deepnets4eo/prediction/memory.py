@@ -1,6 +1,6 @@
-"""How much memory a prediction takes, and how wide its strips may be to stay within what the user allows.
+"""How much memory a prediction takes, and how wide its strips may be within the user's limit.
 
-Takes sizes in bytes; refuses limits that the network alone exceeds, and says what would do.
+Takes sizes in bytes; refuses limits that the network alone exceeds, and names one that suffices.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MARGIN_BYTES = 32 << 20  # small things
 
 
 def resident_bytes() -> int:
-    """What this process holds now; its peak where the system does not tell."""
+    """Bytes that this process holds now; its peak where the system does not report them."""
     status = Path("/proc/self/statm")
     if status.exists():
         return int(status.read_text(encoding="utf-8").split()[1]) * resource.getpagesize()
@@ -26,7 +26,7 @@ def resident_bytes() -> int:
 
 
 def peak_bytes() -> int:
-    """The most this process has held so far."""
+    """The most bytes that this process has held so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

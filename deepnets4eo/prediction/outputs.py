@@ -1,6 +1,6 @@
 """The rasters that a prediction writes: labels, and if asked probabilities and entropy.
 
-Takes finished rows of bytes; makes one Cloud-Optimized GeoTIFF per product, which appears under its name when whole.
+Takes finished rows of bytes; writes one Cloud-Optimized GeoTIFF per product, which gets its name when it is complete.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
@@ -25,9 +23,9 @@ ENTROPY = "entropy"
 
 @dataclass(frozen=True)
 class Outputs:
-    """What is written where. paths : product → file; `labels` is always among them. tags : for all of them.
+    """Files of a prediction. paths : product → file; `labels` is always among them. tags : of all files.
 
-    Errors: InputError where two products would go to one file.
+    Errors: InputError where two products have one file.
     """
 
     paths: Mapping[str, Path]
@@ -38,7 +36,7 @@ class Outputs:
     def __post_init__(self) -> None:
         if len({path.resolve() for path in self.paths.values()}) < len(self.paths):
             names = [str(path) for path in self.paths.values()]
-            raise InputError(f"two outputs would go to one file: {names}. Name them apart.")
+            raise InputError(f"two outputs have one file: {names}. Give each its own name.")
 
     @property
     def products(self) -> list[str]:
@@ -49,7 +47,7 @@ class Outputs:
         """Bands of a product: one per class for probabilities, else one."""
         return bands_of(product, self.legend.num_classes)
 
-    def write(self, product: str, rows: Iterable[tuple[Window, NDArray[np.uint8]]]) -> None:
+    def write(self, product: str, rows: Iterable[tuple[Window, ByteImage]]) -> None:
         """Write a product from all its rows. Errors: OutputError where the disk refuses; nothing is left then."""
         with self._writer(product) as writer:
             for window, part in rows:

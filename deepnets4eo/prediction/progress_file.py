@@ -1,7 +1,7 @@
-"""What a prediction has finished so far: a ledger of rows, and a journal of their bytes, both only ever appended to.
+"""What a prediction has finished so far: a file of entries and a file of their rows; both only grow.
 
-Takes finished rows; gives them back in order when all are there. Survives kill -9 and a full disk: what the ledger
-does not mention is cut off, and computed again to the same bits. Refuses to go on with another job's work.
+Takes finished rows; returns them in order when all are there. Survives kill -9 and a full disk: rows without an entry
+are cut off, and computed again to the same bits. Refuses to continue another job's work.
 """
 
 from __future__ import annotations
@@ -14,19 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import ByteImage
 from deepnets4eo.errors import OutputError, RunError
 from deepnets4eo.files import PARTIAL, plain, writing
 from deepnets4eo.grid import Window
 
-Bytes = NDArray[np.uint8]
-
 CHECKSUM = "crc32"  # of a line's other values
 
 
-class Ledger:
-    """Record of a job beside its unfinished output: `tiles.jsonl`, first line the job, then one line a run of rows."""
+class ProgressFile:
+    """Record of a job beside its unfinished output: the first line describes the job, each further line some finished rows."""
 
     def __init__(self, out: Path) -> None:
         self.path = out.with_name(f"{PARTIAL}tiles-{out.name}.jsonl")
@@ -44,11 +42,11 @@ class Ledger:
         return max((entry["rows"] for entry in self.entries if entry["strip"] == strip), default=0)
 
     def start(self, job: Mapping[str, Any]) -> None:
-        """Begin anew with the identity of a job."""
+        """Start again from nothing, with the description of a job."""
         self.job, self.entries = plain(dict(job)), []
         self.remove()
         self._append(self.rows_path, b"")
-        self._append(self.path, _line(self.job))
+        self._append(self.path, _to_line(self.job))
 
     def load(self) -> bool:
         """Read what an interrupted job left; False where there is nothing.
@@ -61,7 +59,7 @@ class Ledger:
         if not complete:
             return False
         first, *lines = complete.split(b"\n")
-        job, entries = _parsed(first), _sound_entries(lines, self.rows_path)
+        job, entries = _parse_line(first), _intact_entries(lines, self.rows_path)
         if job is None or (lines and not entries):
             return False
         self.job, self.entries = job, entries
@@ -71,25 +69,26 @@ class Ledger:
 
     def check(self, job: Mapping[str, Any]) -> None:
         """Refuse to resume another job. Errors: RunError naming what differs."""
-        wanted = plain(dict(job))
-        differing = sorted(key for key in wanted.keys() | self.job.keys() if wanted.get(key) != self.job.get(key))
+        described = plain(dict(job))
+        keys = described.keys() | self.job.keys()
+        differing = sorted(key for key in keys if described.get(key) != self.job.get(key))
         if differing:
-            details = ", ".join(f"{key} {self.job.get(key)!r} then, {wanted.get(key)!r} now" for key in differing)
+            details = ", ".join(f"{key} {self.job.get(key)!r} then, {described.get(key)!r} now" for key in differing)
             raise RunError(
                 f"{self.path} records an interrupted job that differs: {details}. Give the same inputs and options, or "
-                "start anew without --resume."
+                "start again without --resume."
             )
 
-    def record(self, strip: int, window: Window, rows: Mapping[str, Bytes], counts: Mapping[str, int]) -> None:
-        """Keep finished rows (bands, h, w) of each product, and note that they are kept. Errors: OutputError."""
+    def record(self, strip: int, window: Window, rows: Mapping[str, ByteImage], counts: Mapping[str, int]) -> None:
+        """Write finished rows (bands, h, w) of each product, then their entry. Errors: OutputError."""
         packed = {product: zlib.compress(part.tobytes(), 1) for product, part in rows.items()}
         self._append(self.rows_path, b"".join(packed.values()))
         entry = {"strip": strip, "window": list(window), "rows": window.row + window.height, "counts": dict(counts)}
         entry["bytes"] = {product: len(part) for product, part in packed.items()}
-        self._append(self.path, _line(entry))
+        self._append(self.path, _to_line(entry))
         self.entries.append(entry)
 
-    def replay(self, product: str, bands: int) -> Iterator[tuple[Window, Bytes]]:
+    def replay(self, product: str, bands: int) -> Iterator[tuple[Window, ByteImage]]:
         """All rows of a product, in the order in which they were recorded: window and (bands, h, w)."""
         with self.rows_path.open("rb") as file:
             for entry in self.entries:
@@ -102,7 +101,7 @@ class Ledger:
                     yield window, rows.reshape(bands, window.height, window.width)
 
     def remove(self) -> None:
-        """The job is finished, or another one begins. Errors: OutputError where something else has their names."""
+        """Remove both files. Errors: OutputError where they cannot be removed."""
         for path in (self.path, self.rows_path):
             try:
                 path.unlink(missing_ok=True)
@@ -118,16 +117,16 @@ class Ledger:
                     file.flush()
                     os.fsync(file.fileno())
         except OutputError as error:
-            raise OutputError(f"{error} What is done is kept: go on with --resume then.") from error
+            raise OutputError(f"{error} Finished rows are kept: go on with --resume then.") from error
 
 
-def _line(value: dict[str, Any]) -> bytes:
-    """One line of the record, with a checksum of what it says."""
+def _to_line(value: dict[str, Any]) -> bytes:
+    """One line of the record, with a checksum of its values."""
     return json.dumps(value | {CHECKSUM: _checksum(value)}).encode() + b"\n"
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
-    """What a line says; None where it is damaged."""
+def _parse_line(line: bytes) -> dict[str, Any] | None:
+    """The values of a line; None where it is damaged."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
@@ -139,20 +138,20 @@ def _checksum(value: Mapping[str, Any]) -> int:
     return zlib.crc32(json.dumps(value, sort_keys=True).encode())
 
 
-def _sound_entries(lines: Sequence[bytes], rows_path: Path) -> list[dict[str, Any]]:
+def _intact_entries(lines: Sequence[bytes], rows_path: Path) -> list[dict[str, Any]]:
     """The entries of lines up to the first that is damaged, or whose rows are. Memory: the rows of one entry."""
     entries: list[dict[str, Any]] = []
     with rows_path.open("rb") as file:
         for line in lines:
-            entry = _parsed(line)
-            if entry is None or not all(_whole(file.read(length)) for length in entry["bytes"].values()):
+            entry = _parse_line(line)
+            if entry is None or not all(_is_complete(file.read(length)) for length in entry["bytes"].values()):
                 break
             entries.append(entry)
     return entries
 
 
-def _whole(packed: bytes) -> bool:
-    """Whether rows were written to their end; zlib's own checksum says it."""
+def _is_complete(packed: bytes) -> bool:
+    """Whether rows were written to their end, by zlib's own checksum."""
     try:
         zlib.decompress(packed)
     except zlib.error:

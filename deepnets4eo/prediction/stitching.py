@@ -1,8 +1,8 @@
 """Tiles joined into finished rows of a strip of the scene, in bounded memory.
 
-Takes tiles of one strip in lattice order; gives runs of finished rows in whole blocks of the output file.
+Takes tiles of one strip in lattice order; returns runs of finished rows in whole blocks of the output file.
 Cores that abut are put side by side; cores that overlap are summed with Hann weights, always in lattice order, so
-that each pixel's sum has the same bits wherever strips begin and work was resumed.
+that each pixel's sum has the same bits wherever strips begin and work is resumed.
 """
 
 from __future__ import annotations
@@ -11,17 +11,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.grid import Window
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, bands_of
 from deepnets4eo.prediction.tile_reader import ReadTile
 from deepnets4eo.tiling.lattice import Lattice, Tile, hann_weights, weight_sums
 from deepnets4eo.tiling.scores import best_class, blended_probabilities, entropy, to_blend_scores, to_bytes
-
-Array = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
 
 NOTHING = 255  # byte of void and of nodata
 CHUNK_ROWS = 64  # of scores turned into bytes at once: their temporary arrays stay small
@@ -42,7 +39,7 @@ class Strip:
 
 
 class RowBuffer:
-    """Finished pixels of a strip, (bands, rows, strip width) bytes, given away in whole blocks of rows.
+    """Finished pixels of a strip, (bands, rows, strip width) bytes, returned in whole blocks of rows.
 
     Peak memory: bands · (block_px + core_px) · strip width.
     """
@@ -52,8 +49,8 @@ class RowBuffer:
         self._data = np.full((bands, block_px + lattice.tiling.core_px, strip.width), NOTHING, np.uint8)
         self._top = strip.first_row
 
-    def put(self, row: int, col: int, pixels: Bytes) -> None:
-        """Place (bands, h, w) at scene position (row, col); what lies outside the strip or is done already is dropped."""
+    def put(self, row: int, col: int, pixels: ByteImage) -> None:
+        """Copy (bands, h, w) to scene position (row, col); what lies outside the strip or is done already is dropped."""
         _, height, width = pixels.shape
         first, last = max(row, self._top), min(row + height, self._lattice.shape[0])
         left, right = max(col, self._strip.start), min(col + width, self._strip.stop)
@@ -63,7 +60,7 @@ class RowBuffer:
             ]
             target[...] = pixels[:, first - row : last - row, left - col : right - col]
 
-    def take(self, finished: int) -> tuple[Window, Bytes] | None:
+    def take(self, finished: int) -> tuple[Window, ByteImage] | None:
         """The whole blocks of rows above scene row `finished` (all that is left at the bottom), if there are any."""
         bottom = finished if finished == self._lattice.shape[0] else finished // self._block_px * self._block_px
         height = bottom - self._top
@@ -86,7 +83,7 @@ class HannBlender:
     """
 
     def __init__(
-        self, lattice: Lattice, cols: range, num_classes: int, emit: Callable[[int, int, Array], None]
+        self, lattice: Lattice, cols: range, num_classes: int, emit: Callable[[int, int, FloatImage], None]
     ) -> None:
         tiling = lattice.tiling
         self._lattice, self._cols, self._emit = lattice, cols, emit
@@ -96,7 +93,7 @@ class HannBlender:
         self._carry = np.zeros((num_classes, tiling.overlap_px, width), np.float32)
         self._sum = np.zeros((num_classes, tiling.core_px, tiling.core_px), np.float32)
 
-    def add(self, tile: Tile, scores: Array | None) -> None:
+    def add(self, tile: Tile, scores: FloatImage | None) -> None:
         """Add a tile's scores (K, core, core), None for a tile without valid pixels, and emit what it finishes."""
         tiling = self._lattice.tiling
         col = tile.core.col - self._origin
@@ -127,8 +124,8 @@ class HannBlender:
 class StripStitcher:
     """All products of one strip: tiles in, finished rows out.
 
-    products : names of what is wanted. A tile's result is its classes (core, core) uint8 where labels alone are
-    wanted of abutting cores, else its raw scores (K, core, core) float32.
+    products : names of what is written. A tile's result is its classes (core, core) uint8 where only labels are
+    written and cores abut, else its raw scores (K, core, core) float32.
     """
 
     def __init__(
@@ -143,28 +140,28 @@ class StripStitcher:
         )
         self._valid = np.zeros((0, 0), bool)
 
-    def add(self, read: ReadTile, result: Array | Bytes | None) -> None:
+    def add(self, read: ReadTile, result: FloatImage | ByteImage | None) -> None:
         """Add a tile, in lattice order; result is None for a tile without valid pixels."""
         self._valid = read.valid
         core = read.tile.core
         if result is not None and result.ndim == 2:
             self._put_labels(core.row, core.col, np.asarray(result, np.uint8))
             return
-        # networks give channels last; sums over classes are five times as quick with each class together
+        # networks return channels last; sums over classes are five times as fast with each class together
         scores = None if result is None else np.ascontiguousarray(result, np.float32)
         if self._blender is not None:
             self._blender.add(read.tile, None if scores is None else to_blend_scores(scores, self._tiling.scores))
         elif scores is not None:
             self._emit(core.row, core.col, scores)
 
-    def take(self, finished: int) -> tuple[Window, dict[str, Bytes]] | None:
+    def take(self, finished: int) -> tuple[Window, dict[str, ByteImage]] | None:
         """Finished whole blocks of rows above scene row `finished`, by product, if there are any."""
-        taken = {name: buffer.take(finished) for name, buffer in self._buffers.items()}
-        rows = {name: part[1] for name, part in taken.items() if part is not None}
-        windows = [part[0] for part in taken.values() if part is not None]
+        blocks = {name: buffer.take(finished) for name, buffer in self._buffers.items()}
+        rows = {name: block[1] for name, block in blocks.items() if block is not None}
+        windows = [block[0] for block in blocks.values() if block is not None]
         return (windows[0], rows) if windows else None
 
-    def _emit(self, row: int, col: int, scores: Array) -> None:
+    def _emit(self, row: int, col: int, scores: FloatImage) -> None:
         """Turn finished scores (K, h, w) into bytes, a few rows at a time."""
         for top in range(0, scores.shape[1], CHUNK_ROWS):
             part = scores[:, top : top + CHUNK_ROWS]
@@ -178,10 +175,10 @@ class StripStitcher:
                 self._put(PROBABILITIES, row + top, col, proba, valid)
                 self._put(ENTROPY, row + top, col, entropy(proba)[None], valid)
 
-    def _put_labels(self, row: int, col: int, classes: Bytes, valid: NDArray[np.bool_] | None = None) -> None:
+    def _put_labels(self, row: int, col: int, classes: ByteImage, valid: Mask | None = None) -> None:
         labels = np.where(self._valid if valid is None else valid, self._values[classes], np.uint8(VOID))
         self._buffers[LABELS].put(row, col, labels[None])
 
-    def _put(self, product: str, row: int, col: int, fractions: Array, valid: NDArray[np.bool_]) -> None:
+    def _put(self, product: str, row: int, col: int, fractions: FloatImage, valid: Mask) -> None:
         if product in self._buffers:
             self._buffers[product].put(row, col, np.where(valid, to_bytes(fractions), np.uint8(NOTHING)))

@@ -1,7 +1,7 @@
 """One strip of a scene after the other: tiles are read ahead, computed here, stitched and written behind.
 
-Takes a segmenter, a lattice and a ledger; assumes that the scene fits. A batch always has the same shape, so that
-each tile's bits are the same whoever shares its batch.
+Takes a segmenter, a lattice and a progress file; assumes that the scene fits. A batch always has the same shape, so that
+each tile's bits are the same whatever else is in its batch.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.prediction.memory import QUEUE_BYTES, peak_bytes, resident_bytes, stitch_budget, strip_width
 from deepnets4eo.prediction.outputs import LABELS, Outputs, bands_of
-from deepnets4eo.prediction.progress_file import Ledger
+from deepnets4eo.prediction.progress_file import ProgressFile
 from deepnets4eo.prediction.stitching import CHUNK_ROWS, Strip, StripStitcher
 from deepnets4eo.prediction.tile_reader import ReadTile, TileReader
 from deepnets4eo.rasters.cog import BLOCK_PX
@@ -30,12 +30,12 @@ from deepnets4eo.tiling import Lattice
 CUDA_BATCH = 8  # tiles; a CPU gains nothing from more than one
 LONGEST_QUEUE = 8
 
-Result = NDArray[np.float32] | NDArray[np.uint8]
+Result = FloatImage | ByteImage
 
 
 @dataclass
 class Counts:
-    """Tiles of the lattice passed so far, those of them skipped for want of valid pixels, and time spent."""
+    """Tiles of the lattice finished so far, those of them skipped for lack of valid pixels, and seconds spent."""
 
     tiles: int = 0
     skipped: int = 0
@@ -45,14 +45,19 @@ class Counts:
 
 @dataclass(frozen=True)
 class Job:
-    """What stays the same over all strips."""
+    """What stays the same over all strips.
+
+    batch_tiles : computed together. block_px : rows that are written together.
+    """
 
     segmenter: Segmenter
     lattice: Lattice
     compute: Compute
     reader: TileReader
     outputs: Outputs
-    ledger: Ledger
+    progress_file: ProgressFile
+    batch_tiles: int
+    block_px: int = BLOCK_PX
     workers: int = 2
     progress: Callable[[float], None] | None = None
     counts: Counts = field(default_factory=Counts)
@@ -64,31 +69,26 @@ class Job:
         return self.outputs.products
 
     @property
-    def wants_scores(self) -> bool:
-        """Whether classes alone do not suffice."""
+    def needs_scores(self) -> bool:
+        """Whether stitching needs scores, not only classes."""
         return self.products != [LABELS] or self.lattice.tiling.overlap_px > 0
-
-    @property
-    def batch_tiles(self) -> int:
-        """Tiles computed together."""
-        return CUDA_BATCH if self.compute.device.startswith("cuda") else 1
 
     @property
     def result_bytes(self) -> int:
         """Size of one tile's result."""
         pixels = self.lattice.tiling.core_px**2
-        return pixels * (4 * self.segmenter.legend.num_classes if self.wants_scores else 1)
+        return pixels * (4 * self.segmenter.legend.num_classes if self.needs_scores else 1)
 
-    def infer(self, batch: NDArray[np.float32]) -> Result:
-        """What stitching needs of a batch of tiles, halo cut off."""
+    def infer(self, batch: FloatImage) -> Result:
+        """Scores or classes of a batch of tiles, without their halo."""
         margin_px = self.lattice.tiling.halo_px
-        if self.wants_scores:
+        if self.needs_scores:
             return self.segmenter.predict_raw(batch, margin_px=margin_px)
         return self.segmenter.predict_classes(batch, margin_px=margin_px)
 
 
 def plan_strip_px(job: Job, memory_limit: int) -> int:
-    """Width of strips that stay within the memory limit; computes the first tile to see what the network takes.
+    """Width of strips that stay within the memory limit; computes the first tile to measure what the network takes.
 
     Errors: InputError where the limit does not suffice.
     """
@@ -97,12 +97,17 @@ def plan_strip_px(job: Job, memory_limit: int) -> int:
     _compute_first_tile(job)
     network = peak_bytes() if peak_bytes() > before else resident_bytes()
     reading = (job.workers + 1) * 3 * job.reader.segment_tiles * job.reader.tile_bytes
-    per_column = (BLOCK_PX + tiling.core_px) * sum(bands_of(name, num_classes) for name in job.products)
+    per_column = (job.block_px + tiling.core_px) * sum(bands_of(name, num_classes) for name in job.products)
     per_column += 4 * num_classes * tiling.overlap_px
     chunk = 4 * 4 * num_classes * CHUNK_ROWS * tiling.core_px
     fixed = _queue_length(job) * job.result_bytes * job.batch_tiles + chunk
-    stitching = stitch_budget(memory_limit, network, reading + fixed, per_column * BLOCK_PX)
-    return strip_width(job.lattice.shape[1], per_column, BLOCK_PX, stitching)
+    stitching = stitch_budget(memory_limit, network, reading + fixed, per_column * job.block_px)
+    return strip_width(job.lattice.shape[1], per_column, job.block_px, stitching)
+
+
+def batch_size(compute: Compute) -> int:
+    """Tiles computed together on a device."""
+    return CUDA_BATCH if compute.device.startswith("cuda") else 1
 
 
 def _compute_first_tile(job: Job) -> None:
@@ -124,10 +129,10 @@ def _compute_first_tile(job: Job) -> None:
 
 
 def predict_strips(job: Job, strip_px: int) -> None:
-    """Compute and write all strips that the ledger does not know as done."""
+    """Compute and write all strips that the progress file does not list as done."""
     height, width = job.lattice.shape
     for index, start in enumerate(range(0, width, strip_px)):
-        first_row = job.ledger.done(index)
+        first_row = job.progress_file.done(index)
         if first_row < height:
             _StripWork(job, index, Strip(start, min(start + strip_px, width), first_row)).run()
 
@@ -137,7 +142,7 @@ def _queue_length(job: Job) -> int:
 
 
 class _StripWork:
-    """One strip: the network in this thread, readers before it, one writer behind it."""
+    """One strip: the network computes in this thread, others read before it and one writes after it."""
 
     def __init__(self, job: Job, index: int, strip: Strip) -> None:
         self.job, self.index, self.strip = job, index, strip
@@ -145,7 +150,7 @@ class _StripWork:
         self.rows = job.lattice.touching(strip.first_row, height, height)
         self.cols = job.lattice.touching(strip.start, strip.stop, width)
         legend = job.segmenter.legend
-        self.stitcher = StripStitcher(strip, job.lattice, self.cols, legend, job.products, BLOCK_PX)
+        self.stitcher = StripStitcher(strip, job.lattice, self.cols, legend, job.products, job.block_px)
         self.waiting: list[ReadTile] = []
         self.pending: deque[Future[None]] = deque()
         tiling = job.lattice.tiling
@@ -154,7 +159,7 @@ class _StripWork:
         self.unrecorded: deque[tuple[int, bool]] = deque()  # tiles not yet on the disk: (scene rows finished, skipped)
 
     def run(self) -> None:
-        """Pass all tiles through; returns when every row is on the disk."""
+        """Read, compute and write all tiles; returns when every row is on the disk."""
         with ThreadPoolExecutor(1, thread_name_prefix="write") as writer:
             for segment in self.job.reader.read_ahead(self.rows, self.cols, self.job.workers):
                 for read in segment:
@@ -164,7 +169,7 @@ class _StripWork:
                 self.pending.popleft().result()
 
     def _enter(self, read: ReadTile, writer: ThreadPoolExecutor) -> None:
-        """Take a tile into its batch. Batch and place follow from the lattice alone, and so do the tile's bits."""
+        """Put a tile into its batch. Batch and index follow from the lattice alone, and so do the tile's bits."""
         if self.waiting and self._batch_of(self.waiting[-1]) != self._batch_of(read):
             self._compute(writer)
         self.waiting.append(read)
@@ -180,7 +185,7 @@ class _StripWork:
         return self.job.lattice.number(read.tile) % self.job.batch_tiles
 
     def _compute(self, writer: ThreadPoolExecutor) -> None:
-        """Compute the batch if a tile in it has valid pixels, and hand all its tiles on, in order."""
+        """Compute the batch if a tile in it has valid pixels, and pass all its tiles to the writer, in order."""
         results: Result | None = None
         computed = sum(read.image is not None for read in self.waiting)
         if computed:
@@ -197,7 +202,7 @@ class _StripWork:
             self.pending.popleft().result()
 
     def _stitch(self, read: ReadTile, result: Result | None) -> None:
-        """In the writer's thread: place a tile, and after the last of a lattice row write what is finished."""
+        """In the writer's thread: add a tile, and after the last of a lattice row write what is finished."""
         self.stitcher.add(read, result)
         lattice = self.job.lattice
         finished = lattice.finished(read.tile.row)
@@ -206,17 +211,17 @@ class _StripWork:
         self._show_progress()
         if read.tile.col != self.cols[-1]:
             return
-        taken = self.stitcher.take(finished)
-        if taken is not None:
-            self._record(*taken)
+        rows = self.stitcher.take(finished)
+        if rows is not None:
+            self._record(*rows)
 
-    def _record(self, window: Window, rows: dict[str, NDArray[np.uint8]]) -> None:
-        """Rows of this strip go to the disk; tiles that reach further down count when theirs do."""
+    def _record(self, window: Window, rows: dict[str, ByteImage]) -> None:
+        """Write rows of this strip; tiles that reach further down are counted when their last row is written."""
         counts = self.job.counts
         while self.unrecorded and self.unrecorded[0][0] <= window.row + window.height:
             counts.skipped += self.unrecorded.popleft()[1]
             counts.tiles += 1
-        self.job.ledger.record(self.index, window, rows, {"tiles": counts.tiles, "skipped": counts.skipped})
+        self.job.progress_file.record(self.index, window, rows, {"tiles": counts.tiles, "skipped": counts.skipped})
 
     def _show_progress(self) -> None:
         if self.job.progress is not None:

@@ -1,6 +1,6 @@
-"""Tiles of a scene, prepared for a segmenter, read ahead by threads and handed out in lattice order.
+"""Tiles of a scene, prepared for a segmenter, read ahead by threads and returned in lattice order.
 
-Takes a scene, an input spec and a lattice; gives fixed-shape images and the validity of their cores.
+Takes a scene, an input spec and a lattice; returns fixed-shape images and the validity of their cores.
 Where a tile reaches beyond the scene it is filled by mirroring what it has; a core without valid pixels has no image.
 """
 
@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Scene
@@ -30,8 +30,8 @@ class ReadTile:
     """
 
     tile: Tile
-    image: NDArray[np.float32] | None
-    valid: NDArray[np.bool_]
+    image: FloatImage | None
+    valid: Mask
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,12 @@ class TileReader:
     scene: Scene
     inputs: InputSpec
     lattice: Lattice
+    segment_bytes: int = SEGMENT_BYTES
 
     @property
     def segment_tiles(self) -> int:
         """How many tiles are read together."""
-        return max(1, min(SEGMENT_TILES, SEGMENT_BYTES // self.tile_bytes))
+        return max(1, min(SEGMENT_TILES, self.segment_bytes // self.tile_bytes))
 
     @property
     def tile_bytes(self) -> int:
@@ -70,7 +71,7 @@ class TileReader:
         prepared = self.inputs.prepare(sample)
         return [self._cut(tile, union, prepared, sample["valid"]) for tile in tiles]
 
-    def _cut(self, tile: Tile, union: Window, prepared: NDArray[np.float32], valid: NDArray[np.bool_]) -> ReadTile:
+    def _cut(self, tile: Tile, union: Window, prepared: FloatImage, valid: Mask) -> ReadTile:
         side = tile.core.height
         core = tile.core.clipped(self.scene.shape)
         core_valid = np.zeros((side, side), bool)
@@ -81,11 +82,11 @@ class TileReader:
         inside_rows, inside_cols = clipped.within(union).slices
         part = prepared[:, inside_rows, inside_cols]
         if clipped != tile.window:
-            part = _mirrored(part, tile.window.within(clipped))
+            part = _mirror(part, tile.window.within(clipped))
         return ReadTile(tile, part, core_valid)
 
 
-def _mirrored(part: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
+def _mirror(part: FloatImage, window: Window) -> FloatImage:
     """A window that reaches beyond `part` (C, h, w), filled by mirroring the part at its edges."""
     rows = reflected(part.shape[1], window.row, window.row + window.height)
     cols = reflected(part.shape[2], window.col, window.col + window.width)

@@ -1,4 +1,4 @@
-"""Dense networks of the toolbox's own: SegNet and its heads; the parts are public, fusion networks are made of them."""
+"""Dense networks of the toolbox's own: SegNet and its heads; fusion networks are built from the same parts."""
 
 from deepnets4eo.lazy import lazy_names
 
@@ -9,8 +9,8 @@ _HOMES = {
     "ObjectRules": "deepnets4eo.objects.extraction",
     "ObjectView": "deepnets4eo.objects.classifier",
     "SegNet": "deepnets4eo.segmentation.segnet",
-    "SegNetDecoder": "deepnets4eo.segmentation.segnet",
-    "SegNetEncoder": "deepnets4eo.segmentation.segnet",
+    "SegNetDecoder": "deepnets4eo.segmentation.encoder_decoder",
+    "SegNetEncoder": "deepnets4eo.segmentation.encoder_decoder",
     "VEDAI_TYPES": "deepnets4eo.objects.classifier",
     "conv_block": "deepnets4eo.segmentation.blocks",
     "count_in": "deepnets4eo.objects.density",

@@ -1,4 +1,4 @@
-"""What SegNet and the fusion networks are made of: convolution blocks, pooling that remembers, unpooling, padding.
+"""Parts of SegNet and the fusion networks: convolution blocks, pooling with indices, unpooling, padding.
 
 Takes feature maps (N, C, H, W) of any precision and memory format, and keeps both. Trusts its input.
 """
@@ -18,6 +18,18 @@ def conv_block(channels: Sequence[int]) -> nn.Sequential:
 
     The order of VGG-16-BN (Simonyan and Zisserman 2015) and of SegNet's own release, so that its weights fit.
 
+    Parameters
+    ----------
+    channels
+        Numbers of channels, the input's first.
+
+    Returns
+    -------
+    nn.Sequential
+        (N, channels[0], H, W) → (N, channels[-1], H, W).
+
+    Examples
+    --------
     >>> len(conv_block([3, 64, 64]))
     6
     """
@@ -28,31 +40,75 @@ def conv_block(channels: Sequence[int]) -> nn.Sequential:
 
 
 def max_pool(maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Maxima of 2 × 2 squares, and where they were: (N, C, H/2, W/2) each.
+    """Maxima of 2 × 2 squares, and their indices.
 
-    The places are int64, row × W + column in the plane that was pooled; of equal values the first one counts.
+    Parameters
+    ----------
+    maps
+        (N, C, H, W).
+
+    Returns
+    -------
+    pooled : Tensor
+        (N, C, H/2, W/2).
+    pool_indices : Tensor
+        (N, C, H/2, W/2) int64, row × W + column in the plane that was pooled; of equal values the first one counts.
+
+    Examples
+    --------
+    >>> [one.tolist() for one in max_pool(torch.tensor([[[[1.0, 5.0], [2.0, 3.0]]]]))]
+    [[[[[5.0]]]], [[[[1]]]]]
     """
-    pooled, places = F.max_pool2d(maps, 2, return_indices=True)
-    return pooled, places
+    pooled, pool_indices = F.max_pool2d(maps, 2, return_indices=True)
+    return pooled, pool_indices
 
 
-def max_unpool(maps: Tensor, places: Tensor) -> Tensor:
-    """Put maps (N, C, h, w) back to the places that `max_pool` gave, zeros elsewhere: (N, C, 2h, 2w).
+def max_unpool(maps: Tensor, pool_indices: Tensor) -> Tensor:
+    """Put pooled maps back to where their maxima were, zeros elsewhere.
 
+    Parameters
+    ----------
+    maps
+        (N, C, h, w).
+    pool_indices
+        (N, C, h, w) int64, from `max_pool`.
+
+    Returns
+    -------
+    Tensor
+        (N, C, 2h, 2w).
+
+    Examples
+    --------
     >>> maps = torch.tensor([[[[1.0, 5.0], [2.0, 3.0]]]])
     >>> max_unpool(*max_pool(maps)).tolist()
     [[[[0.0, 5.0], [0.0, 0.0]]]]
     """
-    if torch.compiler.is_compiling():  # F.max_unpool2d is beyond exporters; in eager mode it is twice as quick
+    if torch.compiler.is_compiling():  # exporters lack F.max_unpool2d; in eager mode it is twice as fast
         count, channels, height, width = maps.shape
         plane = maps.new_zeros(count, channels, 4 * height * width)
-        return plane.scatter(2, places.flatten(2), maps.flatten(2)).view(count, channels, 2 * height, 2 * width)
-    return F.max_unpool2d(maps, places, (2, 2))
+        scattered = plane.scatter(2, pool_indices.flatten(2), maps.flatten(2))
+        return scattered.view(count, channels, 2 * height, 2 * width)
+    return F.max_unpool2d(maps, pool_indices, (2, 2))
 
 
 def pad_to_stride(image: Tensor, stride_px: int) -> Tensor:
-    """The image with its last row and column repeated until both sides are multiples of `stride_px`.
+    """The image with its last row and column repeated until both sides are multiples of a stride.
 
+    Parameters
+    ----------
+    image
+        (N, C, H, W).
+    stride_px
+        At least 1.
+
+    Returns
+    -------
+    Tensor
+        (N, C, H', W') with H ≤ H' < H + stride_px, W' likewise.
+
+    Examples
+    --------
     >>> pad_to_stride(torch.zeros(1, 3, 33, 64), 32).shape
     torch.Size([1, 3, 64, 64])
     """
@@ -63,7 +119,20 @@ def pad_to_stride(image: Tensor, stride_px: int) -> Tensor:
 
 
 def he_init(module: nn.Module) -> None:
-    """Weights of convolutions from N(0, 2 / fan-in) (He et al. 2015), biases 0; normalisation starts as identity."""
+    """Draw weights of convolutions from N(0, 2 / fan-in), biases 0 (He et al. 2015); normalisation stays identity.
+
+    Parameters
+    ----------
+    module
+        Changed in place, with all modules inside.
+
+    Examples
+    --------
+    >>> layer = nn.Conv2d(3, 8, 3)
+    >>> he_init(layer)
+    >>> layer.bias.abs().max().item()
+    0.0
+    """
     for layer in module.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")

@@ -1,6 +1,6 @@
 """Predictions from inner stages of a decoder, so that in training the loss reaches them directly.
 
-Takes maps at 1:2, 1:4, 1:8 …; gives logits of the image's size. Not used in prediction.
+Takes maps at 1:2, 1:4, 1:8 …; returns logits of the image's size. Not used in prediction.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class SideOutputs(nn.Module):
         height, width = shape
         scores = [head(maps) for head, maps in zip(self.heads, levels, strict=True)]
         sides = [
-            F.interpolate(score, scale_factor=2.0 ** (place + 1), mode="bilinear", align_corners=False)
-            for place, score in enumerate(scores)
+            F.interpolate(score, scale_factor=2.0 ** (level + 1), mode="bilinear", align_corners=False)
+            for level, score in enumerate(scores)
         ]
         return [side[:, :, :height, :width] for side in sides]

@@ -1,6 +1,6 @@
-"""Signed distance to the borders of each class, truncated and scaled: what a distance head learns to estimate.
+"""Signed distance to the borders of each class, truncated and scaled: the target of a distance head.
 
-Takes labels as places in a legend (0 … K − 1, void 255), of whole tiles or batches of windows.
+Takes labels as class indices (0 … K − 1, void 255), of whole tiles or batches of windows.
 Refuses radii below one pixel. Truncated at `clip_px`, a margin as wide makes a window exact.
 """
 
@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import ByteImage, FloatImage
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 
@@ -18,20 +18,39 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 CLIP_PX = 16
-SHORT_CLIP_PX = 127  # up to it, squares of distances and their sums fit 16 bits, which is twice as quick
+SHORT_CLIP_PX = 127  # up to it, squares of distances and their sums fit 16 bits, which is twice as fast
 SHORT_SIDE_PX = 30_000
 
 
-def signed_distance(labels: NDArray[np.uint8], num_classes: int, clip_px: int = CLIP_PX) -> NDArray[np.float32]:
+def signed_distance(labels: ByteImage, num_classes: int, clip_px: int = CLIP_PX) -> FloatImage:
     """Distance from each pixel to the nearest one on the other side of the class's border, for each class.
 
-    labels : (H, W) uint8, places in a legend, void 255. clip_px : pixels beyond which distances are not told apart.
-    returns : (K, H, W) float32 in [-1, 1], in units of clip_px; positive inside: +distance to the nearest pixel of
-    another class inside, −distance to the nearest pixel of the class outside. No pixel has 0 (the border lies between
-    −1 px and +1 px), but for void: it is on neither side and ends nothing. A class that is absent gives −1 throughout,
-    one without others +1. Peak memory: some 20 bytes × K × H × W.
-    Source: Audebert, Boulch, Le Saux, Lefèvre, CVIU 2019; distances between centres of pixels, Euclidean.
+    Euclidean, between centres of pixels. Source: Audebert, Boulch, Le Saux, Lefèvre, CVIU 2019.
+    Peak memory: some 20 bytes × K × H × W.
 
+    Parameters
+    ----------
+    labels
+        (H, W) uint8, class indices 0 … K − 1, void 255.
+    num_classes
+        K.
+    clip_px
+        Pixels beyond which all distances are equal, at least 1.
+
+    Returns
+    -------
+    FloatImage
+        (K, H, W) in [-1, 1], in units of clip_px: inside a class +distance to the nearest pixel of another class,
+        outside −distance to the nearest pixel of the class. Only void is 0: it is on neither side, and distances
+        reach across it. A class that is absent is −1 throughout, one without others +1.
+
+    Raises
+    ------
+    InputError
+        A `clip_px` below 1.
+
+    Examples
+    --------
     >>> labels = np.zeros((1, 6), np.uint8)
     >>> labels[0, 2:5] = 1
     >>> signed_distance(labels, 2, clip_px=2)[1].tolist()
@@ -47,9 +66,9 @@ def signed_distance(labels: NDArray[np.uint8], num_classes: int, clip_px: int = 
 def window_targets(mask: Tensor, num_classes: int, clip_px: int = CLIP_PX) -> tuple[Tensor, Tensor]:
     """Signed distances in windows cut out of something larger, and where they are those of the whole.
 
-    mask : (N, H, W), places 0 … K − 1, void 255, on any device. returns : distance (N, K, H, W) float32 as
+    mask : (N, H, W), class indices 0 … K − 1, void 255, on any device. returns : distance (N, K, H, W) float32 as
     `signed_distance`; known (N, K, H, W) bool, True where neither void nor what lies beyond the window can change it:
-    both are farther away than the border that was found, or than clip_px.
+    both are farther away than the nearest border, or than clip_px.
     """
     import torch
 
@@ -66,7 +85,7 @@ def window_targets(mask: Tensor, num_classes: int, clip_px: int = CLIP_PX) -> tu
 
 
 def check_clip(clip_px: int) -> None:
-    """Refuse radii that tell nothing apart."""
+    """Refuse radii below one pixel."""
     if clip_px < 1:
         raise InputError(f"clip_px={clip_px} leaves no distance to learn; choose 1 or more.")
 
@@ -94,7 +113,7 @@ def _signed_part(mask: Tensor, num_classes: int, clip_px: int) -> Tensor:
 def _squared(sources: Tensor, clip_px: int) -> Tensor:
     """Squared distance to the nearest True of each (H, W) plane, at most clip_px²: (…, H, W) integers.
 
-    Along rows by scans, then over the rows within reach: exact, and as quick on a GPU as what surrounds it.
+    Along rows by scans, then over the rows within reach: exact, and fast on a GPU.
     """
     import torch
 
@@ -102,13 +121,13 @@ def _squared(sources: Tensor, clip_px: int) -> Tensor:
     short = clip_px <= SHORT_CLIP_PX and width <= SHORT_SIDE_PX
     dtype = torch.int16 if short else torch.int32
     col = torch.arange(width, dtype=dtype, device=sources.device)
-    nothing = torch.tensor([-clip_px, width + clip_px], dtype=dtype, device=sources.device)
-    left = torch.where(sources, col, nothing[0]).cummax(dim=-1).values
-    right = torch.where(sources, col, nothing[1]).flip(-1).cummin(dim=-1).values.flip(-1)
+    beyond = torch.tensor([-clip_px, width + clip_px], dtype=dtype, device=sources.device)
+    left = torch.where(sources, col, beyond[0]).cummax(dim=-1).values
+    right = torch.where(sources, col, beyond[1]).flip(-1).cummin(dim=-1).values.flip(-1)
     along = torch.minimum(col - left, right - col).clamp_max(clip_px).square()
     nearest = along.clone()
     for step in range(1, min(clip_px, height)):
-        for reached, seen in ((slice(step, None), slice(None, -step)), (slice(None, -step), slice(step, None))):
-            part = nearest[..., reached, :]
-            torch.minimum(part, along[..., seen, :] + step * step, out=part)
+        for target, source in ((slice(step, None), slice(None, -step)), (slice(None, -step), slice(step, None))):
+            part = nearest[..., target, :]
+            torch.minimum(part, along[..., source, :] + step * step, out=part)
     return nearest.clamp_max(clip_px * clip_px)

@@ -1,7 +1,7 @@
 """The distance head: a network estimates how far each pixel is from the borders of each class, then its class.
 
-Takes the maps before a network's last layer; gives scores, and in training a loss of its own beside them.
-A head of any network of the toolbox: `model.options={head: distance}`. Refuses settings that tell nothing apart.
+Takes the maps before a network's last layer; returns scores, and in training a loss of its own beside them.
+A head of any network of the toolbox: `model.options={head: distance}`. Refuses settings that leave nothing to learn.
 """
 
 from __future__ import annotations
@@ -18,12 +18,30 @@ from deepnets4eo.segmenters.score_layer import replace_last_layer
 class DistanceHead(nn.Module):
     """Signed distances estimated from the maps, and scores from maps and distances together.
 
-    Distances pass a hard tanh, as their truth does; scores see them, so that the classes teach them, too. In training
-    the last estimate is kept until `extra_loss` has compared it with the truth.
-    clip_px : pixels beyond which distances are not told apart. weight : λ of CE + λ · L1. kernel : odd side of both
-    layers. Errors: InputError for other settings.
+    Distances pass a hard tanh, as their truth does; the scores are made from them, too, so that the classes train
+    them. In training the last estimate is kept until `extra_loss` has compared it with the truth.
     Source: Audebert, Boulch, Le Saux, Lefèvre, CVIU 2019.
 
+    Parameters
+    ----------
+    in_channels
+        Channels of the maps.
+    num_classes
+        Classes K.
+    clip_px
+        Pixels beyond which all distances are equal, at least 1.
+    weight
+        λ of CE + λ · L1, at least 0.
+    kernel
+        Odd side of both layers, in pixels.
+
+    Raises
+    ------
+    InputError
+        Settings outside these ranges.
+
+    Examples
+    --------
     >>> head = DistanceHead(64, 6)
     >>> head(torch.zeros(1, 64, 32, 32)).shape
     torch.Size([1, 6, 32, 32])
@@ -49,12 +67,14 @@ class DistanceHead(nn.Module):
         return scores
 
     def extra_loss(self, mask: Tensor) -> Tensor:
-        """λ · mean of |estimate − truth| over the pixels and classes whose truth the window shows, () float32.
+        """λ · mean of |estimate − truth| over the pixels and classes whose truth is known in the window, () float32.
 
-        mask : (N, H, W) int64, void 255, of the images last seen in training; each estimate is compared once.
+        mask : (N, H, W) int64, void 255, of the last batch in training; each estimate is compared once.
         """
         if self.estimate is None:
-            raise InputError("a distance head was asked for its loss before it saw a batch in training.")
+            raise InputError(
+                "a distance head has no loss before a batch in training. Run the network on one in training mode first."
+            )
         estimate, self.estimate = self.estimate.float(), None
         height, width = mask.shape[1:]
         if estimate.shape[-1] < width:  # the network enlarges its scores afterwards

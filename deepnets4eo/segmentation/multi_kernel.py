@@ -1,6 +1,6 @@
 """The multi-kernel head of SegNet++: parallel last layers of several sizes, their scores averaged.
 
-Takes feature maps; gives scores. A head of any network of the toolbox: `model.options={head: multi-kernel}`.
+Takes feature maps; returns scores. A head of any network of the toolbox: `model.options={head: multi-kernel}`.
 """
 
 from __future__ import annotations
@@ -22,9 +22,24 @@ class MultiKernelHead(nn.Module):
     """Convolutions of 3 × 3, 5 × 5 and 7 × 7 pixels side by side, averaged (Audebert et al., ACCV 2016).
 
     28,428 weights more than one 3 × 3 layer from 64 channels to 6 classes. Convolution is linear, so the mean of the
-    layers is one layer with the mean of their weights, which is what is computed: 49 products a pixel instead of 83.
-    kernels : odd sides. Errors: InputError for others.
+    layers is computed as one layer with the mean of their weights: 49 products a pixel instead of 83.
 
+    Parameters
+    ----------
+    in_channels
+        Channels of the maps.
+    num_classes
+        Classes K.
+    kernels
+        Odd sides of the layers, in pixels.
+
+    Raises
+    ------
+    InputError
+        Kernels that are not odd, or none.
+
+    Examples
+    --------
     >>> sum(parameter.numel() for parameter in MultiKernelHead(64, 6).parameters()) - (64 * 6 * 9 + 6)
     28428
     """

@@ -9,16 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import refuse_offline
-
-if TYPE_CHECKING:
-    from deepnets4eo.segmentation.segnet import SegNetEncoder
+from deepnets4eo.segmentation.encoder_decoder import SegNetEncoder
 
 IMAGENET = "imagenet"
 REPOSITORY, FILE = "timm/vgg16_bn.tv_in1k", "model.safetensors"  # torchvision's weights, without pickle
@@ -29,11 +26,26 @@ OWN = re.compile(r"(?:.*\.)?(stages\.\d+\.\d+\.\w+)")
 def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
     """Load VGG-16-BN's or a SegNet's weights into an encoder.
 
-    source : "imagenet", or a safetensors file: torchvision's names (features.0.weight …) or a SegNet run's
-    (encoder.stages.0.0.weight …). The first convolution fits any number of bands, see `fit_bands`.
-    Errors: InputError for a file that cannot be read or lacks a layer, and for other shapes.
+    Parameters
+    ----------
+    encoder
+        Changed in place. Its first convolution may have any number of bands, see `fit_bands`.
+    source
+        "imagenet", or a safetensors file with torchvision's names (features.0.weight …) or those of a SegNet run
+        (encoder.stages.0.0.weight …).
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read or lacks a layer, and layers of other shapes.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        load_encoder(SegNetEncoder(4), "runs/segnet/weights.safetensors")
     """
-    path = _downloaded() if str(source) == IMAGENET else Path(source)
+    path = _download() if str(source) == IMAGENET else Path(source)
     tensors = _read(path)
     state = {
         match[1]: value for name, value in tensors.items() if (match := OWN.fullmatch(name)) and "encoder." in name
@@ -43,17 +55,17 @@ def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
     first = "stages.0.0.weight"
     if first in state and state[first].ndim == 4:
         state[first] = fit_bands(state[first], encoder.in_channels)
-    wanted = encoder.state_dict()
-    for name, value in wanted.items():
+    expected = encoder.state_dict()
+    for name, value in expected.items():
         if name.endswith("num_batches_tracked"):  # absent from files of older versions; counts nothing that matters
             state.setdefault(name, value)
         elif name not in state or state[name].shape != value.shape:
-            got = tuple(state[name].shape) if name in state else "missing"
+            shape = tuple(state[name].shape) if name in state else "missing"
             raise InputError(
-                f"{path}: {name} is {got}, the encoder has {tuple(value.shape)}. Give VGG-16-BN's weights to a SegNet "
+                f"{path}: {name} is {shape}, the encoder has {tuple(value.shape)}. Use VGG-16-BN's weights for a SegNet "
                 "of width 64, or those of a SegNet of the same width."
             )
-    encoder.load_state_dict({name: state[name] for name in wanted})
+    encoder.load_state_dict({name: state[name] for name in expected})
 
 
 def fit_bands(weight: Tensor, in_channels: int) -> Tensor:
@@ -89,17 +101,17 @@ def _rename_keys(encoder: SegNetEncoder, layers: Mapping[int, Mapping[str, Tenso
         number for number in sorted(layers) if "weight" in layers[number] and layers[number]["weight"].ndim == 4
     ]
     ours = [name for name, layer in encoder.named_modules() if isinstance(layer, nn.Conv2d)]
-    followed = [number for number in convolutions if "running_mean" in layers.get(number + 1, {})]
-    if len(convolutions) != len(ours) or followed != convolutions:
+    normalised = [number for number in convolutions if "running_mean" in layers.get(number + 1, {})]
+    if len(convolutions) != len(ours) or normalised != convolutions:
         raise InputError(
-            f"{path} has {len(convolutions)} convolutions named features.N, {len(followed)} of them with normalisation; "
+            f"{path} has {len(convolutions)} convolutions named features.N, {len(normalised)} of them with normalisation; "
             f"the encoder has {len(ours)}, all with. Give VGG-16-BN's weights, not those of another network."
         )
     state: dict[str, Tensor] = {}
     for name, number in zip(ours, convolutions, strict=True):
-        stage, _, place = name.rpartition(".")
+        stage, _, layer_index = name.rpartition(".")
         state |= {f"{name}.{key}": value for key, value in layers[number].items()}
-        state |= {f"{stage}.{int(place) + 1}.{key}": value for key, value in layers[number + 1].items()}
+        state |= {f"{stage}.{int(layer_index) + 1}.{key}": value for key, value in layers[number + 1].items()}
     return state
 
 
@@ -115,7 +127,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise InputError(f"the weights {path} cannot be read: {error}. Give a safetensors file.") from error
 
 
-def _downloaded() -> Path:
+def _download() -> Path:
     from huggingface_hub import hf_hub_download
 
     refuse_offline("the weights of VGG-16-BN")

@@ -1,4 +1,4 @@
-"""Several segmenters asked at once: the mean of their probabilities, or the majority of their labels.
+"""Several segmenters as one: the mean of their probabilities, or the majority of their labels.
 
 Takes segmenters of any kinds with one legend and the same inputs; is a `Segmenter` itself. Refuses members that differ.
 """
@@ -10,46 +10,60 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Batch, FloatImage
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.nested import describe_nested, rebuild_member, save_member, with_wider_halo
-from deepnets4eo.segmenters.segmenter import Batch, ProbabilitySegmenter, Segmenter
+from deepnets4eo.segmenters.nested import describe_nested, rebuild_member, save_member
+from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.segmenters.wrapped import WrappedSegmenter
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.tiling.scores import best_class
 
 VOTES = ("mean", "majority")
-Array = NDArray[np.float32]
 
 
-class Ensemble(ProbabilitySegmenter):
-    """Members vote on each pixel.
+class Ensemble(WrappedSegmenter):
+    """The mean or the majority of several segmenters, pixel by pixel.
 
-    vote : "mean", the mean of the members' probabilities; "majority", one vote each for their best class, of equals
-    the class with the greater mean. Majority's probabilities are (votes + mean) / (members + 1): they sum to 1, and
-    no mean outweighs a vote.
-    tiling : by default the first member's, with the widest halo of all and as large a core.
-    Errors: InputError for no members, an unknown vote, and members that differ in legend or inputs.
+    Majority's probabilities are (votes + mean) / (members + 1): they sum to 1, and no mean outweighs a vote.
+
+    Parameters
+    ----------
+    members
+        Segmenters of any kinds with one legend and the same inputs, at least one.
+    vote
+        "mean": the mean of the members' probabilities; "majority": one vote each for their best class, of equals the
+        class with the greater mean.
+    tiling
+        By default the first member's, with the widest halo of all and as large a core.
+
+    Raises
+    ------
+    InputError
+        No members, an unknown vote, and members that differ in legend or inputs.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        segmenter = Ensemble([load_run(folder).segmenter for folder in ("runs/a", "runs/b")], "majority")
     """
 
     kind = "ensemble"
 
     def __init__(self, members: Sequence[Segmenter], vote: str = "mean", *, tiling: Tiling | None = None) -> None:
         if not members:
-            raise InputError("an ensemble of no members was asked for. Give at least one segmenter.")
+            raise InputError("an ensemble needs at least one member; none was given. Name one or more segmenters.")
         if vote not in VOTES:
             raise InputError(f"vote {vote!r} is unknown. Choose mean or majority.")
-        self.members, self.vote = list(members), vote
-        self.legend, self.inputs = members[0].legend, members[0].inputs
         for number, member in enumerate(members[1:], start=2):
-            _refuse_other(member, number, self.legend, self.inputs)
-        widest_px = max(member.halo_px for member in members)
-        self.tiling = with_wider_halo(members[0].tiling, widest_px) if tiling is None else tiling
+            _check_same(member, number, members[0].legend, members[0].inputs)
+        super().__init__(members, max(member.halo_px for member in members), tiling)
+        self.vote = vote
 
-    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> Array:
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Probabilities, (N, K, h, w) float32, summing to 1 over K. Two members' scores are in memory at a time."""
         total, votes = np.zeros(0, np.float32), np.zeros(0, np.float32)
         for member in self.members:
@@ -59,19 +73,14 @@ class Ensemble(ProbabilitySegmenter):
             total += proba
             if self.vote == "majority":
                 classes = np.stack([best_class(image) for image in proba])
-                for place in range(proba.shape[1]):
-                    votes[:, place] += classes == place
+                for index in range(proba.shape[1]):
+                    votes[:, index] += classes == index
         total /= np.float32(len(self.members))
         if self.vote == "mean":
             return total
         votes += total
         votes /= np.float32(len(self.members) + 1)
         return votes
-
-    def to(self, compute: Compute) -> None:
-        """All members go."""
-        for member in self.members:
-            member.to(compute)
 
     def describe(self) -> dict[str, Any]:
         """Plain values from which `restore` makes the same segmenter again, those of the members nested."""
@@ -101,11 +110,11 @@ def _prefix(number: int) -> str:
     return f"member{number}-"
 
 
-def _refuse_other(member: Segmenter, number: int, legend: Legend, inputs: InputSpec) -> None:
+def _check_same(member: Segmenter, number: int, legend: Legend, inputs: InputSpec) -> None:
     if member.legend != legend:
         raise InputError(
             f"member {number} of the ensemble has legend {member.legend.name!r} of {list(member.legend.names)}, the "
-            f"first has {legend.name!r} of {list(legend.names)}. Take members trained with one legend."
+            f"first has {legend.name!r} of {list(legend.names)}. Use members trained with one legend."
         )
     if member.inputs == inputs:
         return
@@ -115,6 +124,6 @@ def _refuse_other(member: Segmenter, number: int, legend: Legend, inputs: InputS
         differing = [name for name in inputs.names if member.inputs.layers[name] != inputs.layers[name]]
         detail = f"another scaling, range or bands of {', '.join(differing)}" if differing else "another gsd_m"
     raise InputError(
-        f"member {number} of the ensemble has {detail}; members see the same prepared tiles. Take members trained on "
+        f"member {number} of the ensemble has {detail}; all members get the same prepared tiles. Use members trained on "
         "the same layers and the same training part (data.split_seed), e.g. with several train.seed."
     )

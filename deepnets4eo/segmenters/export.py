@@ -1,7 +1,7 @@
 """Trained networks as ONNX files, for other runtimes: one file with weights, and all that a caller must know beside.
 
-Takes a run; gives a graph from prepared images (N, C, H, W) float32 to logits (N, K, H, W), checked against the run.
-Refuses runs that hold no network, and a graph that gives other labels.
+Takes a run; writes a graph from prepared images (N, C, H, W) float32 to logits (N, K, H, W), checked against the run.
+Refuses runs that hold no network, and a graph that returns other labels.
 """
 
 from __future__ import annotations
@@ -57,11 +57,11 @@ def export_onnx(run: Run, path: str | Path) -> ExportResult:
 
     The batch is free, and so are height and width where the network allows it; any side is padded as prediction does.
     Where onnxruntime is installed, the graph is compared with the network (`export_check`) before the file gets its
-    name. The network is exported from the CPU in float32, and goes back to its device and precision.
+    name. The network is exported from the CPU in float32, and moved back to its device and precision afterwards.
     Errors: InputError without the packages of the extra `onnx`, RunError for runs without a network or another result.
     """
-    segmenter = exportable(run)
-    _need_packages()
+    segmenter = network_segmenter(run)
+    _check_packages()
     refuse_inputs([path], [run.folder])
     before = segmenter.compute
     segmenter.to(Compute(threads=before.threads))
@@ -75,19 +75,19 @@ def export_onnx(run: Run, path: str | Path) -> ExportResult:
 def _export(run: Run, segmenter: NetworkSegmenter, path: Path) -> ExportResult:
     import onnx
 
-    graph, any_size = _traced(segmenter)
+    graph, any_size = _trace_network(segmenter)
     side_px = None if any_size else _side_px(segmenter)
     _describe(graph, run, side_px)
     with atomic_write(path) as partial:
         onnx.save(graph, partial)
-        if not _installed("onnxruntime"):
+        if not _is_installed("onnxruntime"):
             return ExportResult(path, any_size, side_px)
-        found = Reference(segmenter, side_px).agreement(partial)
-    return ExportResult(path, any_size, side_px, found.same_labels, found.largest_difference)
+        agreement = Reference(segmenter, side_px).agreement(partial)
+    return ExportResult(path, any_size, side_px, agreement.same_labels, agreement.largest_difference)
 
 
-def exportable(run: Run) -> NetworkSegmenter:
-    """The run's segmenter, if it is a network alone. Errors: RunError says why it is not."""
+def network_segmenter(run: Run) -> NetworkSegmenter:
+    """The run's segmenter, if it is a network alone. Errors: RunError where it is not."""
     segmenter = run.segmenter
     if not isinstance(segmenter, NetworkSegmenter):
         raise RunError(
@@ -114,15 +114,15 @@ class _AnySize(nn.Module):
         return logits
 
 
-def _need_packages() -> None:
-    missing = [name for name in ("onnx", "onnxscript") if not _installed(name)]
+def _check_packages() -> None:
+    missing = [name for name in ("onnx", "onnxscript") if not _is_installed(name)]
     if missing or "dynamic_shapes" not in inspect.signature(torch.onnx.export).parameters:
         raise InputError(
             f"export needs {' and '.join(missing) or 'torch 2.6 or newer'}. Install them: pip install deepnets4eo[onnx]"
         )
 
 
-def _installed(name: str) -> bool:
+def _is_installed(name: str) -> bool:
     return importlib.util.find_spec(name) is not None
 
 
@@ -130,7 +130,7 @@ def _side_px(segmenter: NetworkSegmenter) -> int:
     return -(-segmenter.tiling.tile_px // STRIDE_PX) * STRIDE_PX
 
 
-def _traced(segmenter: NetworkSegmenter) -> tuple[onnx.ModelProto, bool]:
+def _trace_network(segmenter: NetworkSegmenter) -> tuple[onnx.ModelProto, bool]:
     """The graph, of any size where that can be traced, else of the run's tiles."""
     batch, height, width = EXAMPLE
     channels = segmenter.inputs.in_channels
@@ -152,10 +152,10 @@ def _trace(network: nn.Module, example: Tensor, free: dict[int, str]) -> onnx.Mo
         warnings.simplefilter("ignore")  # of the exporter, on names and versions of operators
         program = _program(network, example, free)
     if program is None:
-        raise RunError("torch.onnx.export gave no graph. Update torch.")
+        raise RunError("torch.onnx.export returned no graph. Update torch.")
     graph = program.model_proto
     names = [axis.dim_param for axis in graph.graph.input[0].type.tensor_type.shape.dim]
-    bound = [name for place, name in free.items() if not names[place] or "*" in names[place]]
+    bound = [name for axis, name in free.items() if not names[axis] or "*" in names[axis]]
     if bound:  # the exporter narrows what it cannot keep free, and goes on
         raise torch.onnx.OnnxExporterError(f"{' and '.join(bound)} cannot be free")
     return graph
@@ -181,7 +181,7 @@ def _program(network: nn.Module, example: Tensor, free: dict[int, str]) -> torch
 def _describe(graph: onnx.ModelProto, run: Run, side_px: int | None) -> None:
     import onnx
 
-    segmenter = exportable(run)
+    segmenter = network_segmenter(run)
     card: dict[str, Any] = {
         "version": __version__,
         "network": segmenter.describe()["network"],

@@ -17,10 +17,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Batch
 from deepnets4eo.errors import RunError
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.rounding import RoundingRange
-from deepnets4eo.segmenters.segmenter import Batch, NetworkSegmenter
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
 INPUT, OUTPUT = "image", "logits"
 # N, h, w of the probes: not padded, padded without ties, padded with many: 50 is filled up to other sizes by 16 and by 32

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -79,7 +80,7 @@ class InputSpec:
         layers = {name: replace(layer, optional=name in names) for name, layer in self.layers.items()}
         return InputSpec(layers, self.gsd_m)
 
-    def prepare(self, sample: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    def prepare(self, sample: Mapping[str, NDArray[Any]]) -> FloatImage:
         """Concatenate and standardise a sample of `Scene.read`; what is not valid becomes 0, the mean.
 
         An optional layer that the sample lacks is 0 everywhere: so training showed it where it was left out.
@@ -189,9 +190,9 @@ def _column(values: Sequence[float]) -> NDArray[np.float32]:
     return np.asarray(values, np.float32)[:, None, None]
 
 
-def _probe(layer: Layer) -> NDArray[np.float64]:
-    """Valid pixels (C, n) of evenly spread windows."""
-    side_px = min(PROBE_PX, math.ceil(math.sqrt(PROBE_VALUES / layer.count)))
+def _probe(layer: Layer, *, probe_px: int = PROBE_PX, probe_values: int = PROBE_VALUES) -> NDArray[np.float64]:
+    """Valid pixels (C, n) of evenly spread windows. probe_values : of all bands, in a window at most."""
+    side_px = min(probe_px, math.ceil(math.sqrt(probe_values / layer.count)))
     pixels = []
     for window in spread_windows(layer.shape, (side_px, side_px), PROBES):
         data, valid = layer.read(window)

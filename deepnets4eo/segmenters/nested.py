@@ -22,7 +22,7 @@ TILE_STEP_PX = 32  # networks pool five times
 
 
 def describe_nested(segmenter: Segmenter) -> dict[str, Any]:
-    """Plain values from which `rebuilt` makes it again."""
+    """Plain values from which `restore_nested` makes it again."""
     return {"kind": segmenter.kind, "segmenter": segmenter.describe(), "tiling": segmenter.tiling.to_dict()}
 
 
@@ -37,10 +37,10 @@ def restore_nested(folder: Path, description: Mapping[str, Any], inputs: InputSp
 
 def save_member(segmenter: Segmenter, folder: Path, prefix: str) -> list[str]:
     """Save into a folder that others save into, too; returns the names of its files, each with the prefix."""
-    with tempfile.TemporaryDirectory("-member", PARTIAL, folder) as aside:
-        names = segmenter.save(aside)
+    with tempfile.TemporaryDirectory("-member", PARTIAL, folder) as temporary:
+        names = segmenter.save(temporary)
         for name in names:
-            (Path(aside) / name).replace(folder / f"{prefix}{name}")
+            (Path(temporary) / name).replace(folder / f"{prefix}{name}")
     return [f"{prefix}{name}" for name in names]
 
 
@@ -48,17 +48,17 @@ def rebuild_member(
     folder: Path, prefix: str, description: Mapping[str, Any], inputs: InputSpec, legend: Legend
 ) -> Segmenter:
     """The segmenter that `save_member` wrote. Copies its files for as long as that takes."""
-    with tempfile.TemporaryDirectory() as aside:
+    with tempfile.TemporaryDirectory() as temporary:
         for path in sorted(folder.glob(f"{prefix}*")):
-            shutil.copyfile(path, Path(aside) / path.name.removeprefix(prefix))
-        return restore_nested(Path(aside), description, inputs, legend)
+            shutil.copyfile(path, Path(temporary) / path.name.removeprefix(prefix))
+        return restore_nested(Path(temporary), description, inputs, legend)
 
 
 def with_wider_halo(tiling: Tiling, halo_px: int) -> Tiling:
     """A tiling with at least this halo, and as large a core.
 
-    The halo grows in steps of 32 px, so that each pixel keeps its place in the grid of the poolings: SegNet's labels differ
-    more between tiles of a halo of 80 px than of 32.
+    The halo grows in steps of 32 px, so that each pixel keeps its position in the grid of the poolings: SegNet's
+    labels differ more between tiles of a halo of 80 px than of 32.
     """
     more_px = -(-max(halo_px - tiling.halo_px, 0) // TILE_STEP_PX) * TILE_STEP_PX
     return Tiling(tiling.tile_px + 2 * more_px, tiling.halo_px + more_px, tiling.overlap_px, tiling.scores)

@@ -1,6 +1,6 @@
 """Networks by name: every architecture and encoder of segmentation-models-pytorch, and those that branches register.
 
-Takes a name such as "unet", "unet/resnet34" or a registered one; refuses unknown names and says which is nearest.
+Takes a name such as "unet", "unet/resnet34" or a registered one; refuses unknown names and names the nearest.
 Branches register through setup.cfg, entry-point group `deepnets4eo.networks`: `name = module:factory`, the factory
 taking in_channels and num_classes and returning a module that maps (N, C, H, W) to logits (N, K, H, W).
 Heads of any network come likewise: group `deepnets4eo.heads`, `name = module:function(network, num_classes, **options)`.
@@ -36,16 +36,37 @@ def create_model(
     head_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> nn.Module:
-    """Build a network.
+    """Build a network by name.
 
-    name : an entry of `list_models()`; smp's take an encoder, also after a slash.
-    in_channels, num_classes : at least 1. weights : e.g. "imagenet", fetched from the internet by smp when asked for.
-    head : what gives the scores instead of the network's own last layer, e.g. "multi-kernel"; see `list_heads()`.
-    head_options : further arguments of the head, e.g. {"clip_px": 16} of "distance".
-    options : further arguments of the architecture, e.g. encoder_depth=4.
-    returns : module, (N, in_channels, H, W) float32 → logits (N, num_classes, H, W).
-    Errors: InputError for an unknown name, encoder, option, head or weights.
+    Parameters
+    ----------
+    name
+        An entry of `list_models()`; smp's may have their encoder after a slash, as in "unet/resnet34".
+    in_channels, num_classes
+        Bands and classes, at least 1.
+    encoder
+        Encoder of smp's architectures, by default "resnet34".
+    weights
+        First weights, e.g. "imagenet", which smp downloads.
+    head
+        Computes the scores instead of the network's own last layer, e.g. "multi-kernel"; see `list_heads()`.
+    head_options
+        Further arguments of the head, e.g. {"clip_px": 16} of "distance".
+    **options
+        Further arguments of the architecture, e.g. encoder_depth=4.
 
+    Returns
+    -------
+    nn.Module
+        (N, in_channels, H, W) float32, standardised → logits (N, num_classes, H, W).
+
+    Raises
+    ------
+    InputError
+        An unknown name, encoder, option, head or weights.
+
+    Examples
+    --------
     >>> network = create_model("unet", in_channels=4, num_classes=6, encoder="resnet18")
     >>> sum(parameter.numel() for parameter in network.parameters())
     14332070
@@ -64,7 +85,9 @@ def create_model(
         return add_head(plain, num_classes)
     registered = _registered()
     if name in registered:
-        return _build_registered(registered[name], in_channels, num_classes, _given(encoder, weights) | options)
+        return _build_registered(
+            registered[name], in_channels, num_classes, _without_none(encoder=encoder, weights=weights) | options
+        )
     architecture, _, slashed = name.partition("/")
     if architecture not in _architectures():
         raise InputError(f"network {name!r} is unknown. {name_hint(architecture, [*_architectures(), *registered])}")
@@ -90,8 +113,20 @@ def create_from_spec(network: Mapping[str, Any]) -> nn.Module:
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names that `create_model` takes, filtered by a shell pattern; with a slash in it, smp's encoders are listed too.
+    """Names that `create_model` takes.
 
+    Parameters
+    ----------
+    pattern
+        Shell pattern; with a slash in it, smp's encoders are listed, too.
+
+    Returns
+    -------
+    list[str]
+        smp's architectures, then the registered networks, each in alphabetical order.
+
+    Examples
+    --------
     >>> list_models("unet*")
     ['unet', 'unetplusplus']
     >>> list_models("fpn/resnet1*")
@@ -109,7 +144,7 @@ def list_heads() -> list[str]:
 
 
 def check_encoder(encoder: str, weights: str | None) -> None:
-    """Refuse an encoder that neither smp nor timm itself has, and first weights where nothing is to be downloaded.
+    """Refuse an encoder that neither smp nor timm has, and first weights where downloads are not allowed.
 
     For every network that builds an encoder of smp. Errors: InputError.
     """
@@ -153,8 +188,8 @@ def _encoders() -> list[str]:
     return list(get_encoder_names())
 
 
-def _given(encoder: str | None, weights: str | None) -> dict[str, Any]:
-    return {key: value for key, value in (("encoder", encoder), ("weights", weights)) if value is not None}
+def _without_none(**arguments: Any) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if value is not None}
 
 
 def _build_registered(entry: EntryPoint, in_channels: int, num_classes: int, options: dict[str, Any]) -> nn.Module:

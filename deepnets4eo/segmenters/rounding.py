@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from deepnets4eo.arrays import Batch, Mask
 from deepnets4eo.errors import RunError
-from deepnets4eo.segmenters.segmenter import Batch, NetworkSegmenter
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
 # of a layer's largest value, evenly spread; torch's own, measured on SegNet and a U-Net: at most 2^-22 (root of the mean
 # square; 2^-26 in most layers), 2^-18.6 at the worst single value
@@ -69,11 +69,11 @@ class RoundingRange:
         least = float(self.width.min())
         return least if least <= DECIDED * self._largest else np.inf
 
-    def decided(self, ordinary: float) -> NDArray[np.bool_]:
+    def decided(self, ordinary: float) -> Mask:
         """(N, h, w): where float32 decides the scores, as rounding moves them `TIES` times as far as `ordinary` at most."""
         return self.width <= TIES * min(ordinary, DECIDED / TIES * self._largest)
 
-    def explains(self, scores: Batch, ordinary: float) -> NDArray[np.bool_]:
+    def explains(self, scores: Batch, ordinary: float) -> Mask:
         """(N, K, h, w): which other scores of the same images rounding explains; never those that are not a number.
 
         Where float32 decides, they lie in the range, or beside it by its width at most: a label then differs only where

@@ -1,6 +1,6 @@
 """A run: one folder that holds all that prediction needs, sealed so that damage is noticed.
 
-Takes a segmenter and a recipe; gives a folder, and the segmenter back. Nothing is ever unpickled.
+Takes a segmenter and a recipe; writes a folder, and reads the segmenter from it. Nothing is ever unpickled.
 Refuses folders that are foreign, truncated or changed.
 """
 
@@ -36,7 +36,26 @@ RECORDED = (
 
 @dataclass(frozen=True)
 class Run:
-    """A loaded run: its segmenter, the recipe as resolved, and its card (versions, seed, hashes, what it was trained on)."""
+    """A loaded run.
+
+    Parameters
+    ----------
+    folder
+        Where it lies.
+    segmenter
+        Ready to predict, on the CPU.
+    recipe
+        As resolved for training.
+    card
+        Versions, seed, hashes, and what it was trained on.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        run = load_run("runs/unet")
+        print(run.legend.names, run.tiling.tile_px)
+    """
 
     folder: Path
     segmenter: Segmenter
@@ -67,10 +86,27 @@ def save_run(
     seed: int = 0,
     notes: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Write a run into a folder, which may hold logs, metrics and figures already; returns the folder.
+    """Write a run into a folder, which may hold logs, metrics and figures already.
 
-    recipe : as resolved; kept with its hash. notes : further plain values for the card, e.g. what it was trained on.
     The card is written last, so that a folder without a card is an unfinished run.
+
+    Parameters
+    ----------
+    segmenter
+        Any segmenter.
+    folder
+        Made where it is missing.
+    recipe
+        As resolved; kept with its hash.
+    seed
+        Of training.
+    notes
+        Further plain values for the card, e.g. what it was trained on.
+
+    Returns
+    -------
+    Path
+        The folder.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -93,9 +129,28 @@ def save_run(
 
 
 def load_run(folder: str | Path) -> Run:
-    """Read a run after checking its seal.
+    """Read a run after checking every file against its card.
 
-    Errors: RunError when it is foreign, truncated, changed, or needs a network that is not installed.
+    Parameters
+    ----------
+    folder
+        The folder that training wrote.
+
+    Returns
+    -------
+    Run
+        Its segmenter is on the CPU.
+
+    Raises
+    ------
+    RunError
+        The folder is no run, is truncated or changed, or needs a network that is not installed.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        segmenter = load_run("runs/unet").segmenter
     """
     with offline("a run is restored from its own files alone. Train the run again, so that it holds its weights."):
         return _restore(Path(folder))
@@ -126,29 +181,29 @@ def _restore(folder: Path) -> Run:
 
 
 def segmenter_kind(name: str) -> Any:
-    """The class of a kind of segmenter, the core's or a branch's. Errors: RunError for a kind that nobody provides."""
+    """The class of a kind of segmenter, the core's or a branch's. Errors: RunError for a kind that is not installed."""
     if name == NetworkSegmenter.kind:
         return NetworkSegmenter
-    found = plugins_of(SEGMENTERS)
-    if name not in found:
+    kinds = plugins_of(SEGMENTERS)
+    if name not in kinds:
         raise RunError(
-            f"the run holds a segmenter of kind {name!r}; this version knows {sorted([NetworkSegmenter.kind, *found])}. "
+            f"the run holds a segmenter of kind {name!r}; this version knows {sorted([NetworkSegmenter.kind, *kinds])}. "
             "Update deepnets4eo, or install the package that adds it."
         )
-    return found[name].load()
+    return kinds[name].load()
 
 
 def versions() -> dict[str, str]:
     """Versions of Python, this package and the libraries that results depend on."""
     from deepnets4eo.version import __version__
 
-    found = {"python": platform.python_version(), "deepnets4eo": __version__}
+    versions = {"python": platform.python_version(), "deepnets4eo": __version__}
     for name in RECORDED:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _write_recipe(path: Path, recipe: dict[str, Any]) -> str:

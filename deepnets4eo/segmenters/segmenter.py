@@ -1,6 +1,6 @@
 """The one protocol of everything that labels pixels, and its first implementation: a network.
 
-Takes batches prepared by its own `inputs`; gives scores (N, K, H, W). Preprocessing and legend travel with it.
+Takes batches prepared by its own `inputs`; returns scores (N, K, H, W). Preprocessing and legend are saved with it.
 Refuses weights that do not belong to the network described. Branches add kinds of their own (see `run`).
 """
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Batch, ByteImage, FloatImage
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
@@ -25,7 +26,6 @@ from deepnets4eo.tiling.scores import best_class, probabilities
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-Batch = NDArray[np.float32]
 
 WEIGHTS = "weights.safetensors"
 STRIDE_PX = 32  # deepest downsampling of the encoders; smaller remainders are padded and cut off again
@@ -35,7 +35,14 @@ STRIDE_PX = 32  # deepest downsampling of the encoders; smaller remainders are p
 class Segmenter(Protocol):
     """What prediction, evaluation and damage mapping need; all arrays are batches of prepared tiles.
 
-    `margin_px` pixels are cut off on each side of what is returned: the halo, which nobody wants to copy.
+    `margin_px` pixels, the halo, are cut off on each side of what is returned.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        segmenter = load_run("runs/unet").segmenter
+        proba = segmenter.predict_proba(batch, margin_px=segmenter.halo_px)
     """
 
     kind: str
@@ -47,17 +54,17 @@ class Segmenter(Protocol):
     def halo_px(self) -> int:
         """Context each pixel needs on each side."""
 
-    def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> NDArray[np.float32]:
+    def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Scores before normalisation, (N, K, h, w) float32; their softmax are the probabilities."""
 
-    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> NDArray[np.float32]:
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Probabilities, (N, K, h, w) float32, summing to 1 over K."""
 
-    def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> NDArray[np.uint8]:
-        """Places in the legend (0 … K − 1) of the best scores, (N, h, w) uint8."""
+    def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> ByteImage:
+        """Class indices (0 … K − 1) of the best scores, (N, h, w) uint8."""
 
     def to(self, compute: Compute) -> None:
-        """Go to a device and precision."""
+        """Move to a device and precision."""
 
     def describe(self) -> dict[str, Any]:
         """Plain values from which `restore` makes the same segmenter again, with the files of `save`."""
@@ -67,7 +74,7 @@ class Segmenter(Protocol):
 
 
 class ProbabilitySegmenter:
-    """What follows from probabilities alone, for segmenters that give these; `predict_proba` is the subclass's."""
+    """Base of segmenters that compute probabilities; subclasses implement `predict_proba`."""
 
     tiling: Tiling
 
@@ -76,26 +83,46 @@ class ProbabilitySegmenter:
         """Context each pixel needs on each side."""
         return self.tiling.halo_px
 
-    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> NDArray[np.float32]:
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Probabilities, (N, K, h, w) float32, summing to 1 over K."""
-        raise TypeError(f"{type(self).__name__} does not say how it gives probabilities")
+        raise TypeError(f"{type(self).__name__} does not implement predict_proba")
 
-    def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> NDArray[np.float32]:
+    def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Log-probabilities, (N, K, h, w) float32."""
         return np.log(np.maximum(self.predict_proba(batch, margin_px=margin_px), np.finfo(np.float32).tiny))
 
-    def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> NDArray[np.uint8]:
-        """Places in the legend of the best scores, (N, h, w) uint8."""
+    def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> ByteImage:
+        """Class indices of the best scores, (N, h, w) uint8."""
         return np.stack([best_class(image) for image in self.predict_proba(batch, margin_px=margin_px)])
 
 
 class NetworkSegmenter:
     """A torch network on all layers of `inputs`, concatenated in their order.
 
-    network : plain mapping of `create_model`'s arguments: {"name": "unet", "encoder": "resnet34", "in_channels": 3,
-    "num_classes": 6, …}; in_channels and num_classes default to those of `inputs` and `legend`.
-    module : the network itself where it is built already (by training), else it is built here, untrained.
-    Errors: InputError where the mapping contradicts inputs or legend.
+    Parameters
+    ----------
+    network
+        Plain mapping of `create_model`'s arguments: {"name": "unet", "encoder": "resnet34", …}; in_channels and
+        num_classes default to those of `inputs` and `legend`.
+    inputs
+        Layers, bands and scaling of the images.
+    legend
+        The K classes.
+    tiling
+        How scenes are cut by default.
+    module
+        The network itself where it is built already (by training); else it is built here, untrained.
+
+    Raises
+    ------
+    InputError
+        The mapping contradicts inputs or legend.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        segmenter = NetworkSegmenter({"name": "segnet"}, InputSpec.measure([scene]), Legend.load("isprs"))
     """
 
     kind = "network"
@@ -126,16 +153,16 @@ class NetworkSegmenter:
         """Context each pixel needs on each side."""
         return self.tiling.halo_px
 
-    def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> NDArray[np.float32]:
+    def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Logits, (N, K, h, w) float32."""
         return np.asarray(self._logits(batch, margin_px).float().cpu().numpy())
 
-    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> NDArray[np.float32]:
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Probabilities, (N, K, h, w) float32, summing to 1 over K."""
         return probabilities(self.predict_raw(batch, margin_px=margin_px), axis=1)
 
-    def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> NDArray[np.uint8]:
-        """Places in the legend of the best logits, (N, h, w) uint8; found where it is quickest."""
+    def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> ByteImage:
+        """Class indices of the best logits, (N, h, w) uint8; on the device where that is faster."""
         import torch
 
         logits = self._logits(batch, margin_px)
@@ -144,7 +171,7 @@ class NetworkSegmenter:
         return np.asarray(logits.argmax(dim=1).to(torch.uint8).cpu().numpy())
 
     def to(self, compute: Compute) -> None:
-        """Go to a device and precision; `Compute(precision="float32")` after bfloat16 does not bring back lost digits."""
+        """Move to a device and precision; float32 after bfloat16 does not restore lost digits."""
         import torch
 
         self.module.to(device=compute.device, dtype=getattr(torch, compute.precision))
@@ -215,7 +242,7 @@ def _check_size(network: Mapping[str, Any], path: Path) -> None:
 
 
 def value_to_index(legend: Legend) -> NDArray[np.uint8]:
-    """Label value → place in the legend (0 … K − 1); void (255) for all others. (256,) uint8"""
+    """Label value → class index (0 … K − 1); void (255) for all others. (256,) uint8"""
     table = np.full(256, VOID, np.uint8)
     table[list(legend.values)] = np.arange(legend.num_classes)
     return table

@@ -1,27 +1,20 @@
-"""A segmenter asked about several views of each tile: mirrored, turned, scaled; their probabilities averaged.
+"""The mean of a segmenter's probabilities over several views of each tile: mirrored, turned, scaled.
 
-Takes any segmenter; is a `Segmenter` itself. Refuses views it does not know and scales that leave nothing.
+Takes any segmenter; is a `Segmenter` itself. Refuses unknown views, and scales outside 0.25 … 4.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.device import Compute
+from deepnets4eo.arrays import Batch, FloatImage
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.nested import describe_nested, restore_nested, with_wider_halo
-from deepnets4eo.segmenters.segmenter import Batch, ProbabilitySegmenter, Segmenter
+from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.segmenters.wrapped import WrappedSegmenter
 from deepnets4eo.tiling import Tiling
-
-Array = NDArray[np.float32]
 
 # views → (quarter turns counter-clockwise, mirrored left-right afterwards)
 VIEWS: dict[str, tuple[tuple[int, bool], ...]] = {
@@ -33,17 +26,35 @@ SMALLEST_SCALE, LARGEST_SCALE = 0.25, 4.0
 REACH_PX = 2  # of bilinear interpolation there and back, in pixels of the smaller image
 
 
-class TestTimeAugmentation(ProbabilitySegmenter):
-    """The mean of a segmenter's probabilities over views of the same tile, brought back to its own.
+class TestTimeAugmentation(WrappedSegmenter):
+    """The mean of a segmenter's probabilities over views of the same tile, each turned and scaled back first.
 
-    views : "none"; "flips", as it is and mirrored along either side or both, 4 views; "turns", all 8 of the square.
-    scales : factors on the size of the image, each with all views. Smaller images show a network more around each
-    pixel, so the halo widens by 1 / the smallest scale.
-    tiling : by default that of the segmenter with that halo and as large a core.
-    Errors: InputError for unknown views, and scales outside 0.25 … 4.
+    Parameters
+    ----------
+    segmenter
+        Any segmenter.
+    views
+        "none"; "flips": as it is and mirrored along either side or both, 4 views; "turns": all 8 of the square.
+    scales
+        Factors on the size of the image, 0.25 … 4, each with all views. A network has more context around each pixel
+        in smaller images, so the halo widens by 1 / the smallest scale.
+    tiling
+        By default that of the segmenter, with the wider halo and as large a core.
+
+    Raises
+    ------
+    InputError
+        Unknown views, no scale, and scales outside 0.25 … 4.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        segmenter = TestTimeAugmentation(load_run("runs/unet").segmenter, "flips", scales=(0.75, 1.0))
     """
 
     kind = "augmented"
+    saved_arguments = ("views", "scales")
 
     def __init__(
         self,
@@ -59,56 +70,37 @@ class TestTimeAugmentation(ProbabilitySegmenter):
             raise InputError(
                 f"scales {list(scales)} were given; expected one or more from {SMALLEST_SCALE} to {LARGEST_SCALE:g}."
             )
-        self.segmenter, self.views, self.scales = segmenter, views, tuple(float(scale) for scale in scales)
-        self.inputs, self.legend = segmenter.inputs, segmenter.legend
-        self.tiling = with_wider_halo(segmenter.tiling, self._needed_halo_px()) if tiling is None else tiling
+        self.views, self.scales = views, tuple(float(scale) for scale in scales)
+        super().__init__([segmenter], _wider_halo_px(segmenter.halo_px, self.scales), tiling)
 
-    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> Array:
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Probabilities, (N, K, h, w) float32, summing to 1 over K."""
         height, width = batch.shape[2] - 2 * margin_px, batch.shape[3] - 2 * margin_px
         total = np.zeros((len(batch), self.legend.num_classes, height, width), np.float32)
         for scale in self.scales:
-            image = batch if scale == 1 else resized(batch, _scaled(batch.shape[2:], scale))
+            image = batch if scale == 1 else resize(batch, _scaled_shape(batch.shape[2:], scale))
             for turns, mirrored in VIEWS[self.views]:
                 view = np.rot90(image, turns, axes=(2, 3))
                 view = np.ascontiguousarray(view[..., ::-1] if mirrored else view)
                 # a margin is cut where pixels are those of the batch: scaled ones do not lie on them
                 proba = self.segmenter.predict_proba(view, margin_px=margin_px if scale == 1 else 0)
                 back = np.rot90(proba[..., ::-1] if mirrored else proba, -turns, axes=(2, 3))
-                total += back if scale == 1 else _cut(resized(back, batch.shape[2:]), margin_px)
+                total += back if scale == 1 else _cut(resize(back, batch.shape[2:]), margin_px)
         total /= np.float32(len(self.scales) * len(VIEWS[self.views]))
         return total
 
-    def to(self, compute: Compute) -> None:
-        """The segmenter inside goes; views are made on the CPU."""
-        self.segmenter.to(compute)
 
-    def describe(self) -> dict[str, Any]:
-        """Plain values from which `restore` makes the same segmenter again, those of the one inside nested."""
-        return {"inner": describe_nested(self.segmenter), "views": self.views, "scales": list(self.scales)}
-
-    def save(self, folder: str | Path) -> list[str]:
-        """Write the learned state of the segmenter inside; returns the names of its files."""
-        return self.segmenter.save(folder)
-
-    @classmethod
-    def restore(
-        cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
-    ) -> TestTimeAugmentation:
-        """The segmenter that `save` wrote. Errors: RunError where the one inside cannot be rebuilt."""
-        segmenter = restore_nested(folder, description["inner"], inputs, legend)
-        return cls(segmenter, description["views"], scales=description["scales"], tiling=tiling)
-
-    def _needed_halo_px(self) -> int:
-        smallest = min(self.scales)
-        reach_px = 0 if set(self.scales) == {1.0} else math.ceil(REACH_PX / min(smallest, 1.0))
-        return math.ceil(self.segmenter.halo_px / min(smallest, 1.0)) + reach_px
+def _wider_halo_px(halo_px: int, scales: Sequence[float]) -> int:
+    """Halo of the views, where the segmenter needs `halo_px` in each of them."""
+    smallest = min(scales)
+    reach_px = 0 if set(scales) == {1.0} else math.ceil(REACH_PX / min(smallest, 1.0))
+    return math.ceil(halo_px / min(smallest, 1.0)) + reach_px
 
 
-def resized(images: Array, shape: tuple[int, int]) -> Array:
-    """(N, C, H, W) float32 bilinearly on another number of pixels over the same ground; smaller ones are averaged.
+def resize(images: FloatImage, shape: tuple[int, int]) -> FloatImage:
+    """(N, C, H, W) float32 bilinearly resampled to another number of pixels over the same ground; on smaller images pixels are averaged.
 
-    >>> resized(np.arange(4, dtype=np.float32).reshape(1, 1, 1, 4), (1, 2)).shape
+    >>> resize(np.arange(4, dtype=np.float32).reshape(1, 1, 1, 4), (1, 2)).shape
     (1, 1, 1, 2)
     """
     import torch
@@ -119,11 +111,11 @@ def resized(images: Array, shape: tuple[int, int]) -> Array:
     return np.asarray(F.interpolate(tensor, shape, mode="bilinear", align_corners=False, antialias=smaller).numpy())
 
 
-def _scaled(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
+def _scaled_shape(shape: tuple[int, ...], scale: float) -> tuple[int, int]:
     height, width = (max(1, round(side * scale)) for side in shape)
     return height, width
 
 
-def _cut(images: Array, margin_px: int) -> Array:
+def _cut(images: FloatImage, margin_px: int) -> FloatImage:
     height, width = images.shape[2:]
     return images[:, :, margin_px : height - margin_px, margin_px : width - margin_px]

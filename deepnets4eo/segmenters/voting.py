@@ -1,4 +1,4 @@
-"""Runs that vote, and views of each tile, as one run: so that prediction takes them as any other.
+"""Several runs, and views of each tile, as one run: so that prediction takes them as any other.
 
 Takes loaded runs of one legend and the same inputs; refuses those that differ.
 """
@@ -17,10 +17,34 @@ from deepnets4eo.segmenters.views import TestTimeAugmentation
 def ensemble_run(
     runs: Sequence[Run], *, vote: str = "mean", views: str = "none", scales: Sequence[float] = (1.0,)
 ) -> Run:
-    """One run, not saved, that asks several (see `Ensemble`) about several views (see `TestTimeAugmentation`); at least one run.
+    """One run, not saved, of several runs and several views of each tile.
 
     The same runs, vote, views and scales have the same card, so that a prediction with them can be resumed.
-    Errors: InputError for runs that differ in legend or inputs, unknown votes and views, and scales that cannot be.
+
+    Parameters
+    ----------
+    runs
+        Loaded runs, at least one.
+    vote
+        "mean" or "majority", see `Ensemble`.
+    views, scales
+        See `TestTimeAugmentation`.
+
+    Returns
+    -------
+    Run
+        The first run itself where there is nothing to combine.
+
+    Raises
+    ------
+    InputError
+        Runs that differ in legend or inputs, unknown votes and views, and scales outside 0.25 … 4.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        run = ensemble_run([load_run("runs/a"), load_run("runs/b")], views="flips")
     """
     first = runs[0]
     segmenter: Segmenter = first.segmenter
@@ -30,5 +54,5 @@ def ensemble_run(
         segmenter = TestTimeAugmentation(segmenter, views, scales=scales)
     if segmenter is first.segmenter:
         return first
-    asked = {"runs": [hash_of(run.card) for run in runs], "vote": vote, "views": views, "scales": list(scales)}
-    return Run(first.folder, segmenter, first.recipe, asked)
+    card = {"runs": [hash_of(run.card) for run in runs], "vote": vote, "views": views, "scales": list(scales)}
+    return Run(first.folder, segmenter, first.recipe, card)

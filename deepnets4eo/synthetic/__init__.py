@@ -1,4 +1,4 @@
-"""The miniature city: every modality of one made-up place, with its truth, from a seed."""
+"""The miniature city: a synthetic scene with images, heights, labels, vectors, points, spectra and their truth."""
 
 from deepnets4eo.synthetic.city import City
 from deepnets4eo.synthetic.event import GRADES, Event

@@ -1,6 +1,6 @@
-"""One image of the city, with what belongs to it: surface model, labels, cloud, materials, on its own grid.
+"""One acquisition of the city: image, surface model, labels, point cloud and materials on the image's own grid.
 
-Takes the painted surface and the lattice matrix from image pixels to the canvas; computes each product once, on demand.
+Takes the painted surface and the affine map from image pixels to the canvas; computes each product at first use.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.grid import Grid
 from deepnets4eo.synthetic.labels import class_map
 from deepnets4eo.synthetic.points import PointSample, sample_points
-from deepnets4eo.synthetic.sensor import blur, is_crop, radiance, relief_displacement, simulate_sensor_image, view
+from deepnets4eo.synthetic.sensor import blur, radiance, relief_displacement, simulate_sensor_image, view
 from deepnets4eo.synthetic.spectra import MaterialSpectra, material_spectra
 from deepnets4eo.synthetic.style import Light, Season, Sensor
 from deepnets4eo.synthetic.surface import OPAQUE, Surface
@@ -23,11 +23,11 @@ from deepnets4eo.synthetic.surface import OPAQUE, Surface
 
 @dataclass
 class Acquisition:
-    """What one sensor saw at one date.
+    """All products of one sensor at one date.
 
-    grid : where the file says its pixels lie; to_pre : affine that takes the ground coordinates in which a thing
-    appears here to those of the pre image, which are true (identity for pre itself)
-    matrix : (col, row) pixel centres of this image → canvas; canvas : the true grid of the surface
+    grid : stated georeference of the image; to_pre : affine map from ground coordinates of this image to the true ones
+    of the pre image (identity for pre itself)
+    matrix : affine map from (col, row) pixel centres of this image to the canvas; canvas : grid of the surface
     """
 
     surface: Surface
@@ -72,8 +72,8 @@ class Acquisition:
         """Classes as seen from above (crowns hide roofs): (H, W) uint8 in a legend's values."""
         source = Legend.load("minicity")
         target = Legend.load(legend) if isinstance(legend, str) else legend
-        found = view(class_map(self.surface, source), self.matrix, self.shape, 0)
-        return found if target.name == source.name else source.remap_to(target)[found]
+        labels = view(class_map(self.surface, source), self.matrix, self.shape, 0)
+        return labels if target.name == source.name else source.remap_to(target)[labels]
 
     def building_ids(self) -> np.ndarray:
         """(H, W) int32: number of the building whose plan covers the pixel, 0 for none.
@@ -99,8 +99,3 @@ class Acquisition:
         mean = radiance(self.surface, self.light, self.dimming)[:3].mean(axis=0)
         flat = (self.surface.albedo[:3].astype(np.float32) / 255).mean(axis=0)
         return np.clip(mean / np.maximum(flat, 0.05), 0, 1.5).astype(np.float32)
-
-    @property
-    def is_true(self) -> bool:
-        """Whether the georeference is exact."""
-        return is_crop(self.matrix)

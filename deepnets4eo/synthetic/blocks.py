@@ -1,6 +1,6 @@
 """Fills one block according to its use: rows of houses with drives and fences, flats, halls with car parks, parks.
 
-Works in (u, v) and hands places over to the plan in local metres.
+Computes in street coordinates (u, v) and adds objects to the plan in local metres.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ class Block:
 
 
 class _Site:
-    """Places things of one block: turns (u, v) into local metres and a heading."""
+    """Adds the objects of one block to the plan, with (u, v) converted to local metres and a heading."""
 
     def __init__(self, plan: Plan, block: Block, style: Style, rng: np.random.Generator) -> None:
         self.plan, self.block, self.style, self.rng = plan, block, style, rng
 
-    def place(self, u: float, v: float) -> tuple[float, float, float]:
+    def position(self, u: float, v: float) -> tuple[float, float, float]:
         """x, y and heading of growing v."""
         x, y = self.plan.streets.to_xy(u, v)
         return x, y, self.plan.streets.heading(u, v)
@@ -71,7 +71,7 @@ class _Site:
     def build(self, u: float, v: float, size: tuple[float, float], shape: str, use: str, turn: float = 0.0) -> None:
         """A building of `size` (along, across) metres around (u, v)."""
         rng, region = self.rng, self.style.region
-        x, y, heading = self.place(float(u), float(v))
+        x, y, heading = self.position(float(u), float(v))
         names, weights = zip(*region.coverings, strict=True)
         covering = str(rng.choice(names, p=weights))
         roof = str(rng.choice(("gable", "hip", "shed", "flat"), p=(0.55, 0.33, 0.05, 0.07)))
@@ -108,26 +108,26 @@ class _Site:
 
     def pave(self, u: float, v: float, along: float, across: float, material: str) -> None:
         """A paved rectangle."""
-        x, y, heading = self.place(u, v)
+        x, y, heading = self.position(u, v)
         self.plan.paving.append(((x, y, along, across, heading), material))
 
     def fence(self, u: float, v: float, along: float, across: float) -> None:
-        """A fence or hedge; the longer side gives its run."""
-        x, y, heading = self.place(u, v)
+        """A fence or hedge along the longer side."""
+        x, y, heading = self.position(u, v)
         hedge = self.rng.random() < 0.35
         thick = 0.9 if hedge else 0.2
         row = (x, y, max(along, thick), max(across, thick), heading)
         self.plan.fences.append((row, float(self.rng.uniform(1.0, 2.0)), "shrub" if hedge else "wood"))
 
     def slot(self, u: float, v: float, *, crosswise: bool) -> None:
-        """A place for a car, along v or across."""
-        x, y, heading = self.place(u, v)
+        """A parking slot, along v or across."""
+        x, y, heading = self.position(u, v)
         turn = np.pi / 2 if crosswise else 0.0
         self.plan.slots.append((x, y, self.rng.uniform(3.9, 5.1), self.rng.uniform(1.7, 2.0), heading + turn))
 
 
 def fill_block(plan: Plan, block: Block, style: Style, rng: np.random.Generator) -> None:
-    """Put into the plan what the block's use asks for."""
+    """Add the objects of the block's use to the plan."""
     if block.u1 - block.u0 < 12 or block.v1 - block.v0 < 12:
         return
     site = _Site(plan, block, style, rng)
@@ -146,7 +146,7 @@ def fill_block(plan: Plan, block: Block, style: Style, rng: np.random.Generator)
 
 
 def _residential(site: _Site) -> None:
-    """Two rows of lots, each facing its street; deep blocks keep back gardens between."""
+    """Two rows of lots, each facing its street; deep blocks have gardens between."""
     block, rng = site.block, site.rng
     count = max(int((block.v1 - block.v0) / block.lot_m), 1)
     lot = (block.v1 - block.v0) / count
@@ -154,7 +154,7 @@ def _residential(site: _Site) -> None:
         front = block.u0 if side > 0 else block.u1
         setback = rng.uniform(5.5, 11.0) if site.style.region.name == "suburb" else rng.uniform(2.5, 6.0)
         for index in range(count):
-            x, y, _ = site.place(front, block.v0 + (index + 0.5) * lot)
+            x, y, _ = site.position(front, block.v0 + (index + 0.5) * lot)
             if rng.random() < 0.06 or not site.plan.inside(x, y, BEYOND_M):
                 continue
             _house(site, front, side, block.v0 + (index + 0.5) * lot, (lot, setback + rng.normal(0, 0.5)))
@@ -189,14 +189,14 @@ def _house(site: _Site, front: float, side: float, v: float, lot: tuple[float, f
             back, v + rng.uniform(-0.35, 0.35) * width, (rng.uniform(2.5, 7), rng.uniform(2.4, 5)), "rect", "shed"
         )
     if rng.random() < 0.045:
-        x, y, heading = site.place(back, v)
+        x, y, heading = site.position(back, v)
         site.plan.ponds.append((x, y, rng.uniform(2.2, 5), rng.uniform(1.8, 3), heading, "pool"))
     if rng.random() < site.style.region.fences:
         site.fence(front + side * (setback + 3 + half) / 2, v + width / 2, 0.0, half - setback - 3)
     if rng.random() < site.style.region.fences:
         site.fence(front + side * half, v, width, 0.0)
     for _ in range(int(rng.integers(0, 4))):
-        x, y, heading = site.place(back + rng.normal(0, 4), v + rng.uniform(-0.4, 0.4) * width)
+        x, y, heading = site.position(back + rng.normal(0, 4), v + rng.uniform(-0.4, 0.4) * width)
         site.plan.clutter.append((x, y, rng.uniform(0.6, 3.0), rng.uniform(0.5, 1.8), heading + rng.uniform(0, 3)))
 
 
@@ -236,7 +236,7 @@ def _commerce(site: _Site) -> None:
         site.build(block.u_mid + side * across * 0.2, v, size, shape, "hall")
         for u in (-side * across * 0.17, -side * across * 0.36):
             for offset in np.arange(-step * 0.42, step * 0.42, 2.7).tolist():
-                x, y, heading = site.place(block.u_mid + u + 2.5, v + offset - 1.35)
+                x, y, heading = site.position(block.u_mid + u + 2.5, v + offset - 1.35)
                 site.plan.paving.append(((x, y, 4.8, 0.14, heading + np.pi / 2), "paint"))
                 if rng.random() < 0.4:
                     site.slot(block.u_mid + u + 2.5, v + offset, crosswise=True)
@@ -248,7 +248,7 @@ def _commerce(site: _Site) -> None:
 def _park(site: _Site) -> None:
     """Ponds, paths and a pavilion."""
     block, rng = site.block, site.rng
-    x, y, heading = site.place(block.u_mid + rng.uniform(-6, 6), block.v_mid + rng.uniform(-20, 20))
+    x, y, heading = site.position(block.u_mid + rng.uniform(-6, 6), block.v_mid + rng.uniform(-20, 20))
     size = min(block.u1 - block.u0, block.v1 - block.v0)
     if rng.random() < 0.7:
         site.plan.ponds.append((x, y, size * rng.uniform(0.15, 0.36), size * rng.uniform(0.1, 0.2), heading, "water"))
@@ -265,7 +265,7 @@ def _construction(site: _Site) -> None:
     block, rng = site.block, site.rng
     site.pave(block.u_mid, block.v_mid, rng.uniform(12, 24), rng.uniform(10, 18), "concrete")
     for _ in range(30):
-        x, y, heading = site.place(rng.uniform(block.u0, block.u1), rng.uniform(block.v0, block.v1))
+        x, y, heading = site.position(rng.uniform(block.u0, block.u1), rng.uniform(block.v0, block.v1))
         site.plan.clutter.append((x, y, rng.uniform(1, 6), rng.uniform(0.5, 2.5), heading + rng.uniform(0, 3)))
 
 
@@ -273,5 +273,5 @@ def _riverside(site: _Site) -> None:
     """Boats at the bank; the water itself is painted from (u, v)."""
     block, rng = site.block, site.rng
     for v in rng.uniform(block.v0, block.v1, int((block.v1 - block.v0) / 14)):
-        x, y, heading = site.place(block.u_mid + rng.normal(0, 4), v)
+        x, y, heading = site.position(block.u_mid + rng.normal(0, 4), v)
         site.plan.boats.append((x, y, rng.uniform(4, 11), rng.uniform(1.6, 3.2), heading + rng.normal(0, 0.1)))

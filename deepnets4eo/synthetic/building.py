@@ -14,8 +14,6 @@ from shapely.ops import unary_union
 
 from deepnets4eo.synthetic.materials import Colour
 
-ROOF_KINDS = ("flat", "gable", "hip", "shed", "dome")
-
 
 @dataclass(frozen=True)
 class BuildingPart:
@@ -29,7 +27,7 @@ class BuildingPart:
 
 @dataclass(frozen=True)
 class Building:
-    """A building as planned: place, plan, roof and colours; `key` seeds whatever is random about its look.
+    """A building as planned: position, plan, roof and colours; `key` is the seed of its random details.
 
     x, y : centre in local metres; angle : direction of a, radians; eave_m : wall height; pitch : rise over run
     covering : shingle, tile, metal, membrane or bitumen; use : house, shed, block, hall, tank
@@ -71,7 +69,7 @@ class Building:
         return self.eave_m + self.pitch * rise * max(spans)
 
     def to_local(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(a, b) of places in local metres."""
+        """Local metres (x, y) to the building's frame (a, b)."""
         cos, sin = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
         right, down = x - np.float32(self.x), y - np.float32(self.y)
         return cos * right + sin * down, -sin * right + cos * down

@@ -1,15 +1,16 @@
-"""The miniature city: from a seed and a size one coherent made-up place, before and after an event.
+"""The miniature city: one synthetic scene before and after an event, computed from a seed.
 
-Takes seed, size in pixels, ground size of a pixel and optionally an `Event`; refuses sizes and pixels that make no city.
-Everything is a function of the arguments alone; parts are made when asked for. Memory: about 90 bytes per pixel and date.
+Everything is a function of the arguments alone and computed at first use. Memory: about 90 bytes a pixel and date.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -24,12 +25,14 @@ from deepnets4eo.synthetic.event import Event
 from deepnets4eo.synthetic.event_outcome import EventOutcome
 from deepnets4eo.synthetic.ground import ground_materials, terrain
 from deepnets4eo.synthetic.layout import draw_plan
+from deepnets4eo.synthetic.light import cloud_shadows
 from deepnets4eo.synthetic.points import PointSample
-from deepnets4eo.synthetic.render_date import CityBase, paint_epoch
+from deepnets4eo.synthetic.render_date import CityBase, paint_surface
 from deepnets4eo.synthetic.spectra import MaterialSpectra
 from deepnets4eo.synthetic.style import Season, Style
 from deepnets4eo.synthetic.textures import Textures
 from deepnets4eo.synthetic.vectors import building_frame, footprint_layer, osm_layers, road_frame, water_frame
+from deepnets4eo.synthetic.write import RasterLayer, write_layers
 
 CRS = "EPSG:32633"
 ORIGIN = (392_000.0, 5_820_000.0)
@@ -37,11 +40,26 @@ SPARE_PX = 24
 
 
 class City:
-    """A made-up place with its truth.
+    """A synthetic city with its truth: images of two dates, heights, labels, vectors, point cloud, spectra.
 
-    seed : everything random comes from it; size_px : one side, or (h, w); gsd_m : ground size of a pixel, 0.05–2
-    event : what separates post from pre; None draws one from the seed
+    Parameters
+    ----------
+    seed
+        Start of all random numbers; the same seed is the same city.
+    size_px
+        Side of a square image, or (height, width); at least 32 pixels a side.
+    gsd_m
+        Ground size of a pixel in metres, 0.05 to 2.
+    event
+        What happens between the two dates; None draws an event from the seed.
 
+    Raises
+    ------
+    InputError
+        `size_px` or `gsd_m` is out of range.
+
+    Examples
+    --------
     >>> city = City(seed=1, size_px=128)
     >>> city.image.shape, city.image.dtype, city.labels("isprs").shape
     ((4, 128, 128), dtype('uint8'), (128, 128))
@@ -56,26 +74,26 @@ class City:
         if not 0.05 <= gsd_m <= 2.0:
             raise InputError(f"gsd_m is {gsd_m}, expected 0.05 to 2 metres a pixel.")
         self.seed, self.shape, self.gsd_m = int(seed), shape, float(gsd_m)
-        self.style = Style.drawn(np.random.default_rng([self.seed, 1]))
-        self.event = (event or Event.drawn(self.seed)).completed(np.random.default_rng([self.seed, 2]))
+        self.style = Style.draw(np.random.default_rng([self.seed, 1]))
+        self.event = (event or Event.draw(self.seed)).draw_unset(np.random.default_rng([self.seed, 2]))
         self.grid = Grid(shape, Affine(gsd_m, 0, ORIGIN[0], 0, -gsd_m, ORIGIN[1]), CRS)
         self._margin = self._spare_pixels()
 
     def _spare_pixels(self) -> int:
-        """Canvas beyond the image, so that the displaced post image has no empty edge."""
+        """Width of the margin around the image; without it, the displaced post image would have empty edges."""
         corner = float(np.hypot(*self.shape)) / 2
         turn = corner * abs(np.radians(self.event.rotation_deg)) + corner * abs(self.event.scale - 1)
         return int(np.ceil(turn + max(abs(value) for value in self.event.shift_px))) + SPARE_PX
 
     @cached_property
     def canvas(self) -> Grid:
-        """The true grid of the surfaces, larger than the image on all sides."""
+        """Grid of the surfaces: that of the image with a margin."""
         height, width = self.shape[0] + 2 * self._margin, self.shape[1] + 2 * self._margin
         return Grid((height, width), self.grid.affine * Affine.translation(-self._margin, -self._margin), CRS)
 
     @cached_property
-    def place(self) -> CityBase:
-        """Plan, ground and textures that both dates share."""
+    def base(self) -> CityBase:
+        """Plan, ground and textures, the same at both dates."""
         height, width = self.canvas.shape
         extent_m = (width * self.gsd_m, height * self.gsd_m)
         plan = draw_plan(np.random.default_rng([self.seed, 3]), self.style, extent_m)
@@ -85,18 +103,18 @@ class City:
         return CityBase(self.seed, self.gsd_m, self.style, plan, ground, textures, materials, tone)
 
     @cached_property
-    def happening(self) -> EventOutcome:
-        """What the event did, object by object."""
-        return EventOutcome.drawn(np.random.default_rng([self.seed, 6]), self.event, self.place.plan)
+    def outcome(self) -> EventOutcome:
+        """Damage and changes of every building and tree."""
+        return EventOutcome.draw(np.random.default_rng([self.seed, 6]), self.event, self.base.plan)
 
     @cached_property
     def pre(self) -> Acquisition:
-        """The image before the event; its georeference is exact."""
+        """The acquisition before the event; its georeference is exact."""
         return self._acquire(self.style.season, day=0)
 
     def _acquire(self, season: Season, day: int) -> Acquisition:
         """An undamaged acquisition on the pre grid."""
-        surface = paint_epoch(self.place, season, None)
+        surface = paint_surface(self.base, season, None)
         crop = Affine.translation(self._margin, self._margin)
         light, sensor = self.style.light, self.style.sensor
         seed = self.seed + 1_000_003 * day
@@ -104,13 +122,13 @@ class City:
 
     @cached_property
     def post(self) -> Acquisition:
-        """The twin after the event: other light, season and sensor, displaced pixels under the same georeference."""
+        """The acquisition after the event: other light, season and sensor; its pixels are displaced, its georeference is not."""
         event = self.event
         season, light, sensor = event.season, event.light, event.sensor
         assert season, "the constructor completes the event"
         assert light, "the constructor completes the event"
         assert sensor, "the constructor completes the event"
-        surface = paint_epoch(self.place, season, self.happening)
+        surface = paint_surface(self.base, season, self.outcome)
         zoom = (event.gsd_m or self.gsd_m) / self.gsd_m
         shape = (round(self.shape[0] / zoom), round(self.shape[1] / zoom))
         grid = Grid(shape, self.grid.affine * Affine.scale(zoom), CRS)
@@ -118,11 +136,15 @@ class City:
         matrix = Affine.translation(-0.5, -0.5) * Affine.translation(self._margin, self._margin) * pixels
         matrix = matrix * Affine.translation(0.5, 0.5)
         to_pre = self.grid.affine * pixels * ~grid.affine
-        seed, dimming = self.seed + 500_009, self._cloud_shadows()
-        return Acquisition(surface, grid, self.canvas, matrix, to_pre, light, sensor, season, seed, dimming)
+        height, width = self.canvas.shape
+        rng = np.random.default_rng([self.seed, 7])
+        clouds = cloud_shadows(rng, (height, width), self.gsd_m, event.cloud_shadows)
+        return Acquisition(
+            surface, grid, self.canvas, matrix, to_pre, light, sensor, season, self.seed + 500_009, clouds
+        )
 
     def _displacement(self) -> Affine:
-        """Pre pixel coordinates (col, row) of the content found at post coordinates, both in pre pixels."""
+        """Affine map from (col, row) of the post image to (col, row) of the pre image, both in pre pixels."""
         event = self.event
         middle = (self.shape[1] / 2, self.shape[0] / 2)
         forward = Affine.translation(event.shift_px[1], event.shift_px[0])
@@ -130,99 +152,191 @@ class City:
         forward = forward * Affine.translation(*middle) * Affine.scale(event.scale)
         return ~(forward * Affine.translation(-middle[0], -middle[1]))
 
-    def _cloud_shadows(self) -> np.ndarray | None:
-        """Share of direct light left under the clouds, (H, W) float32 on the canvas; None without clouds."""
-        if not self.event.cloud_shadows:
-            return None
-        rng = np.random.default_rng([self.seed, 7])
-        height, width = self.canvas.shape
-        out = np.ones((height, width), np.float32)
-        y = np.arange(height, dtype=np.float32)[:, None] * np.float32(self.gsd_m)
-        x = np.arange(width, dtype=np.float32)[None] * np.float32(self.gsd_m)
-        for _ in range(self.event.cloud_shadows):
-            x0, y0 = rng.uniform(0, width * self.gsd_m), rng.uniform(0, height * self.gsd_m)
-            radius, depth = rng.uniform(25, 90, 2), np.float32(rng.uniform(0.4, 0.75))
-            weight_x = np.exp(-((x - np.float32(x0)) ** 2) / np.float32(radius[0] ** 2))
-            weight_y = np.exp(-((y - np.float32(y0)) ** 2) / np.float32(radius[1] ** 2))
-            out *= 1 - depth * np.clip(1.6 * weight_x * weight_y, 0, 1)
-        return out
-
-    # The pre image's own products, so that a city alone is a scene.
     @property
     def image(self) -> np.ndarray:
-        """(4, H, W) uint8 of the pre image: red, green, blue, near infrared."""
+        """Image before the event, (4, H, W) uint8: red, green, blue, near infrared."""
         return self.pre.image
 
     @property
     def dsm(self) -> np.ndarray:
-        """(H, W) float32, metres, before the event."""
+        """Surface model before the event, (H, W) float32, metres."""
         return self.pre.dsm
 
     @property
     def dtm(self) -> np.ndarray:
-        """(H, W) float32, metres."""
+        """Terrain model, (H, W) float32, metres."""
         return self.pre.dtm
 
     def labels(self, legend: str | Legend = "isprs") -> np.ndarray:
-        """(H, W) uint8 of the pre image."""
+        """Return the class of every pixel before the event.
+
+        Parameters
+        ----------
+        legend
+            Name of a legend, or a legend.
+
+        Returns
+        -------
+        (H, W) uint8, values of the legend.
+        """
         return self.pre.labels(legend)
 
     def points(self, density: float = 8.0) -> PointSample:
-        """LiDAR cloud before the event."""
+        """Return a LiDAR point cloud of the city before the event.
+
+        Parameters
+        ----------
+        density
+            Pulses per square metre.
+        """
         return self.pre.points(density)
 
     def spectra(self, wavelengths_nm: np.ndarray) -> MaterialSpectra:
-        """Materials and spectra before the event."""
+        """Return the material of every pixel before the event, with reflectance spectra.
+
+        Parameters
+        ----------
+        wavelengths_nm
+            (B,) wavelengths in nanometres, 350 to 2500.
+        """
         return self.pre.spectra(wavelengths_nm)
 
     def series(self, dates: Iterable[datetime.date]) -> Iterator[tuple[datetime.date, np.ndarray]]:
-        """Images (4, H, W) uint8 of the undamaged place through the seasons, one by one."""
+        """Return images of the undamaged city at several dates, one by one.
+
+        Parameters
+        ----------
+        dates
+            Dates of the images; the day of the year sets the season.
+
+        Returns
+        -------
+        Pairs of date and image (4, H, W) uint8.
+        """
         for date in dates:
             day = date.timetuple().tm_yday
             yield date, self._acquire(Season.of_day(day), day=date.toordinal()).image
 
     @cached_property
     def all_buildings(self) -> gpd.GeoDataFrame:
-        """Every planned building of the canvas; row k is number k + 1 of `building_ids`."""
-        return building_frame(self.place.plan, self.happening, self.canvas, self.gsd_m)
+        """Every planned building, also those in the margin; row k is number k + 1 of `building_ids`."""
+        return building_frame(self.base.plan, self.outcome, self.canvas, self.gsd_m)
 
     @cached_property
     def extent(self) -> Polygon:
-        """The pre image's rectangle."""
+        """The rectangle of the pre image, in ground coordinates."""
         bounds = self.grid.extent.boundingbox
         return box(bounds.left, bounds.bottom, bounds.right, bounds.top)
 
     @cached_property
     def buildings(self) -> gpd.GeoDataFrame:
-        """Buildings whose middle lies in the image: id, height_m, roof, covering, use, damage, look, change, geometry."""
+        """Buildings with their centre in the image: id, height_m, roof, covering, use, damage, look, change, geometry."""
         frame = self.all_buildings
         return frame[frame.geometry.centroid.within(self.extent)].reset_index(drop=True)
 
     @cached_property
     def roads(self) -> gpd.GeoDataFrame:
-        """True centre lines of the streets."""
-        return road_frame(self.place.plan, self.canvas, self.gsd_m, self.extent)
+        """Centre lines of the streets, with width and surface."""
+        return road_frame(self.base.plan, self.canvas, self.gsd_m, self.extent)
 
     def footprints(
         self, offset_m: float = 1.5, missing_share: float = 0.06, extra_share: float = 0.03
     ) -> gpd.GeoDataFrame:
-        """A footprint layer as one gets it: off by metres, some missing, some invented (ids starting with x)."""
+        """Return building outlines with the errors of real footprint files.
+
+        Parameters
+        ----------
+        offset_m
+            Length of the offset that all outlines share, in metres.
+        missing_share
+            Share of buildings without an outline, 0 to 1.
+        extra_share
+            Outlines without a building, as a share of the buildings; their ids start with "x".
+
+        Returns
+        -------
+        Columns id and geometry, in the city's CRS.
+        """
         rng = np.random.default_rng([self.seed, 41])
         return footprint_layer(self.buildings, rng, offset_m, missing_share, extra_share)
 
     def to_post(self, frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-        """The same shapes where they appear in the post image."""
+        """Return geometries where they appear in the post image.
+
+        Parameters
+        ----------
+        frame
+            Geometries in the city's CRS, at their true position.
+        """
         moved = transform_shapes(~self.post.to_pre, frame.geometry.to_numpy())
         return frame.set_geometry(gpd.GeoSeries(moved, frame.index, frame.crs))
 
     def osm(self, offset_m: float = 2.0, missing_share: float = 0.25) -> dict[str, gpd.GeoDataFrame]:
-        """OSM-like layers `buildings`, `roads`, `water`: shifted and incomplete."""
-        water = water_frame(self.place.plan, self.canvas, self.gsd_m, self.extent)
+        """Return layers like those of OpenStreetMap, shifted and incomplete.
+
+        Parameters
+        ----------
+        offset_m
+            Standard deviation of each layer's shift, in metres.
+        missing_share
+            Share of objects that are missing, 0 to 1.
+
+        Returns
+        -------
+        `buildings`, `roads` and `water`, in the city's CRS.
+        """
+        water = water_frame(self.base.plan, self.canvas, self.gsd_m, self.extent)
         layers = {"buildings": self.buildings[["id", "geometry"]], "roads": self.roads, "water": water}
         return osm_layers(layers, np.random.default_rng([self.seed, 42]), offset_m, missing_share)
 
-    def write(self, folder: str | Path, *, overwrite: bool = False) -> Path:
-        """Write all layers into a folder (see `deepnets4eo.synthetic.write`) and return it."""
-        from deepnets4eo.synthetic.write import write_city
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tag that marks every file of a city as synthetic."""
+        return {"SYNTHETIC": f"deepnets4eo miniature city, seed={self.seed}"}
 
-        return write_city(self, Path(folder), overwrite=overwrite)
+    def write(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Write all layers to a folder and return it.
+
+        Files: pre.tif post.tif dsm_pre.tif dsm_post.tif dtm.tif labels.tif labels_post.tif footprints.gpkg osm.gpkg
+        truth.gpkg city.json.
+
+        Parameters
+        ----------
+        folder
+            Where to write; made where it does not exist.
+        overwrite
+            Whether a city that is there already is replaced.
+
+        Raises
+        ------
+        OutputError
+            The folder holds a city already.
+        """
+        vectors = {
+            "truth": {"buildings": self.buildings, "roads": self.roads},
+            "footprints": {"footprints": self.footprints()},
+            "osm": self.osm(),
+        }
+        return write_layers(Path(folder), self._rasters(), vectors, self._description(), self.tags, overwrite=overwrite)
+
+    def _rasters(self) -> Iterator[RasterLayer]:
+        """The rasters of both dates, one by one; labels in the legend `minicity`."""
+        legend = Legend.load("minicity")
+        for name, scene in (("pre", self.pre), ("post", self.post)):
+            suffix = "" if name == "pre" else "_post"
+            yield RasterLayer(name, scene.grid, scene.image)
+            yield RasterLayer(f"dsm_{name}", scene.grid, scene.dsm)
+            yield RasterLayer(f"labels{suffix}", scene.grid, scene.labels(legend), legend)
+        yield RasterLayer("dtm", self.grid, self.dtm)
+
+    def _description(self) -> dict[str, Any]:
+        """Content of `city.json`."""
+        return {
+            "synthetic": self.tags["SYNTHETIC"],
+            "seed": self.seed,
+            "shape": list(self.shape),
+            "gsd_m": self.gsd_m,
+            "post_to_pre": list(self.post.to_pre)[:6],
+            "style": dataclasses.asdict(self.style),
+            "event": dataclasses.asdict(self.event),
+        }

@@ -1,6 +1,6 @@
-"""What the event does to one building: patches and tarps, a roof partly gone, rubble, a swept slab, char or ash.
+"""Damage of one building: missing covering and tarps, a roof partly gone, rubble, a bare slab, char or ash.
 
-Each painter changes the `Patch` of a building whose roof has been painted already; heights follow the damage.
+Each function changes the `Patch` of a building with its roof already painted; heights follow the damage.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ def paint_damage(patch: Patch, building: Building, grade: int, mode: str) -> Non
     elif grade == 2:
         _major(patch, building, rng)
     elif mode == "burnt":
-        _burnt(patch, rng)
+        _charred_ruin(patch, rng)
     elif mode == "ash":
         _ash(patch, building, rng)
     elif mode == "swept":
-        _swept(patch, rng)
+        _bare_slab(patch, rng)
     else:
         _rubble(patch, building, rng, rooms=mode == "rooms")
 
 
-def _ragged(patch: Patch, rng: np.random.Generator, step_m: float) -> np.ndarray:
-    """Noise of its own for each building, blocky at the size of boards."""
+def _board_noise(patch: Patch, rng: np.random.Generator, step_m: float) -> np.ndarray:
+    """Noise of one building in blocks of the size of boards."""
     cells_a = np.floor(patch.a / step_m).astype(np.int64)
     cells_b = np.floor(patch.b / (step_m * 0.6)).astype(np.int64)
     table = rng.normal(size=1024).astype(np.float32)
     return 0.6 * table[(cells_a * 374761 + cells_b * 668265) & 1023] + 0.9 * patch.middle + 0.3 * patch.fine
 
 
-def _missing(patch: Patch, rng: np.random.Generator, where: np.ndarray) -> None:
+def _show_decking(patch: Patch, rng: np.random.Generator, where: np.ndarray) -> None:
     """Show decking or underlay where the covering is gone."""
     colour = DECKING if rng.random() < 0.6 else UNDERLAY
     patch.colour[:, where] = np.array(colour, np.float32)[:, None] * (1 + 0.12 * patch.fine[where])
@@ -70,9 +70,9 @@ def _tarps(patch: Patch, building: Building, rng: np.random.Generator, count: in
 def _minor(patch: Patch, building: Building, rng: np.random.Generator, tarped: float = 0.45) -> None:
     """Covering missing on 3–15 % of the roof; tarps on the `tarped` share of roofs; heights unchanged."""
     roof = patch.inside > 0
-    noise = _ragged(patch, rng, rng.uniform(0.8, 2.0))
+    noise = _board_noise(patch, rng, rng.uniform(0.8, 2.0))
     gone = roof & (noise > np.quantile(noise[roof], 1 - rng.uniform(0.03, 0.15)) if roof.any() else roof)
-    _missing(patch, rng, gone)
+    _show_decking(patch, rng, gone)
     if rng.random() < tarped:
         _tarps(patch, building, rng, int(rng.integers(1, 4)))
 
@@ -85,7 +85,7 @@ def _major(patch: Patch, building: Building, rng: np.random.Generator) -> None:
     _minor(patch, building, rng, tarped=0.15)
     heading = rng.uniform(0, 2 * np.pi)
     front = patch.a * np.cos(heading) + patch.b * np.sin(heading)
-    front = front + 1.6 * _ragged(patch, rng, rng.uniform(1.0, 2.5))
+    front = front + 1.6 * _board_noise(patch, rng, rng.uniform(1.0, 2.5))
     gone = roof & (front > np.quantile(front[roof], 1 - rng.uniform(0.25, 0.65)))
     left = rng.uniform(0.15, 0.6) * building.eave_m
     patch.height[gone] = np.maximum(left + 0.35 * patch.middle[gone] + 0.2 * patch.fine[gone], 0.1)
@@ -93,7 +93,7 @@ def _major(patch: Patch, building: Building, rng: np.random.Generator) -> None:
     colour = np.array(DECKING if rng.random() < 0.6 else (128.0, 116.0, 106.0, 130.0), np.float32)
     patch.fill(gone, colour * rng.uniform(0.75, 1.05), "rubble")
     patch.colour[:, gone] *= 1 + 0.14 * patch.fine[gone] + 0.10 * patch.middle[gone]
-    pit = gone & (_ragged(patch, rng, 1.5) > 0.5)
+    pit = gone & (_board_noise(patch, rng, 1.5) > 0.5)
     patch.colour[:, pit] *= rng.uniform(0.35, 0.6)
     patch.height[pit] *= 0.5
     if rng.random() < 0.7:
@@ -101,7 +101,7 @@ def _major(patch: Patch, building: Building, rng: np.random.Generator) -> None:
         patch.colour[:, rafters] = np.array(DECKING, np.float32)[:, None] * rng.uniform(0.8, 1.25)
         patch.height[rafters] = left + 0.6
     _walls(patch, rng, gone, building.eave_m * 0.8)
-    _fringe(patch, rng, 2.5, 0.35)
+    _ground_around(patch, rng, 2.5, 0.35)
 
 
 def _walls(patch: Patch, rng: np.random.Generator, where: np.ndarray, height_m: float) -> None:
@@ -113,23 +113,23 @@ def _walls(patch: Patch, rng: np.random.Generator, where: np.ndarray, height_m: 
     patch.colour[:, standing] = rng.choice((90.0, 170.0, 205.0, 220.0)) * (1 + 0.08 * patch.fine[standing])
 
 
-def _fringe(patch: Patch, rng: np.random.Generator, reach_m: float, share: float) -> None:
-    """Ground around the outline strewn with dust and splinters, thinning outwards."""
+def _ground_around(patch: Patch, rng: np.random.Generator, reach_m: float, share: float) -> None:
+    """Dust and splinters on the ground around the outline, fewer with the distance."""
     outside = (patch.inside <= 0) & patch.free
     fade = 1 + patch.inside / reach_m
-    strewn = outside & (fade > 0) & (0.5 * patch.middle + 0.35 * patch.fine + 2.2 * fade * share > 0.75)
+    dusty = outside & (fade > 0) & (0.5 * patch.middle + 0.35 * patch.fine + 2.2 * fade * share > 0.75)
     mix = np.clip(0.45 + 0.2 * patch.fine, 0.1, 0.95)
     dust = np.array([138, 116, 100, 138], np.float32) * rng.uniform(0.8, 1.15)
     target = patch.colour + (dust[:, None, None] - patch.colour) * mix
-    np.copyto(patch.colour, target, where=strewn[None])
-    patch.drawn |= strewn
+    np.copyto(patch.colour, target, where=dusty[None])
+    patch.drawn |= dusty
 
 
 def _rubble(patch: Patch, building: Building, rng: np.random.Generator, *, rooms: bool) -> None:
     """A heap of 0–1.5 m, or the floor plan with stumps of walls; debris beyond the outline."""
     inside = patch.inside > 0
     pile = (0.15 if rooms else 0.5) * min(building.eave_m / 3, 1.6)
-    rough = _ragged(patch, rng, rng.uniform(0.5, 1.2))
+    rough = _board_noise(patch, rng, rng.uniform(0.5, 1.2))
     patch.height[inside] = np.clip(pile * (1 + 0.7 * rough[inside]), 0.0, 1.4)
     patch.flatten(inside)
     tint = np.array([142, 120, 106, 140], np.float32) + rng.normal(0, 9) + rng.normal(0, 5, 4).astype(np.float32)
@@ -141,10 +141,10 @@ def _rubble(patch: Patch, building: Building, rng: np.random.Generator, *, rooms
     patch.colour[:, dark] *= rng.uniform(0.35, 0.6)
     if rooms:
         _walls(patch, rng, inside, min(building.eave_m, 2.0) * 0.7)
-    _fringe(patch, rng, HALO_M * rng.uniform(0.5, 1.0), rng.uniform(0.35, 0.8))
+    _ground_around(patch, rng, HALO_M * rng.uniform(0.5, 1.0), rng.uniform(0.35, 0.8))
 
 
-def _swept(patch: Patch, rng: np.random.Generator) -> None:
+def _bare_slab(patch: Patch, rng: np.random.Generator) -> None:
     """The bare slab, with dirt on it."""
     inside = patch.inside > 0
     patch.height[inside] = 0.15
@@ -152,12 +152,12 @@ def _swept(patch: Patch, rng: np.random.Generator) -> None:
     grey = rng.uniform(110, 185)
     patch.fill(inside, (grey, grey * 0.95, grey * 0.88, grey), "concrete")
     patch.colour[:, inside] *= 1 + 0.12 * patch.middle[inside] + 0.08 * patch.fine[inside]
-    tiles = inside & (_ragged(patch, rng, 3.0) > 0.9)
+    tiles = inside & (_board_noise(patch, rng, 3.0) > 0.9)
     patch.colour[:, tiles] *= np.array([1.05, 0.88, 0.78, 1.0], np.float32)[:, None]
-    _fringe(patch, rng, HALO_M, rng.uniform(0.2, 0.7))
+    _ground_around(patch, rng, HALO_M, rng.uniform(0.2, 0.7))
 
 
-def _burnt(patch: Patch, rng: np.random.Generator) -> None:
+def _charred_ruin(patch: Patch, rng: np.random.Generator) -> None:
     """Ash and charred beams within low walls, soot around."""
     inside = patch.inside > 0
     patch.height[inside] = np.clip(0.4 + 0.3 * patch.middle[inside], 0.05, 1.2)
@@ -175,7 +175,7 @@ def _burnt(patch: Patch, rng: np.random.Generator) -> None:
 def _ash(patch: Patch, building: Building, rng: np.random.Generator) -> None:
     """White ash and brick after a hot fire: pale, finely mottled, low, hardly beyond the walls."""
     inside = patch.inside > 0
-    rough = _ragged(patch, rng, rng.uniform(0.5, 1.0))
+    rough = _board_noise(patch, rng, rng.uniform(0.5, 1.0))
     patch.height[inside] = np.clip(0.35 + 0.25 * rough[inside], 0.05, 1.2)
     patch.flatten(inside)
     pale = np.array([190, 174, 160, 178], np.float32) * rng.uniform(0.8, 1.1)
@@ -184,4 +184,4 @@ def _ash(patch: Patch, building: Building, rng: np.random.Generator) -> None:
     char = inside & (rough < -0.8)
     patch.colour[:, char] *= rng.uniform(0.35, 0.6)
     _walls(patch, rng, inside, min(building.eave_m, 2.0) * 0.6)
-    _fringe(patch, rng, 3.0, rng.uniform(0.1, 0.4))
+    _ground_around(patch, rng, 3.0, rng.uniform(0.1, 0.4))

@@ -1,6 +1,6 @@
-"""Debris over the damaged part of the place: around wrecks, along the path, fallen trees, churned ground.
+"""Debris in the damaged area: around destroyed buildings, along the path, fallen trees, muddy or burnt ground.
 
-Intact houses amid debris and clean streets through rubble come about here, as on real post-event images.
+As on real post-event images, intact houses are surrounded by debris and cleared streets cross it.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ CHURN = {
 GRID_M = 4.0
 
 
-def paint_mud_and_ash(surface: Surface, happening: EventOutcome, textures: Textures) -> None:
-    """Lawns in the struck area turn to mud or char and are covered with splinters or ash, as the event's nature is."""
-    nature = happening.event.nature
-    if not nature.churn:
+def paint_mud_and_ash(surface: Surface, outcome: EventOutcome, textures: Textures) -> None:
+    """Turn lawns in the damaged area to mud or char, covered with splinters or ash, by the type of the event."""
+    event_type = outcome.event.event_type
+    if not event_type.churn:
         return
     height, width = surface.shape
     gsd = surface.gsd_m
@@ -35,18 +35,18 @@ def paint_mud_and_ash(surface: Surface, happening: EventOutcome, textures: Textu
         np.arange(int(height * gsd / GRID_M) + 2)[:, None] * GRID_M,
         np.arange(int(width * gsd / GRID_M) + 2) * GRID_M,
     )
-    coarse = happening.intensity.at(*reversed(np.broadcast_arrays(*nodes))).astype(np.float32)
+    coarse = outcome.intensity.at(*reversed(np.broadcast_arrays(*nodes))).astype(np.float32)
     col = (np.arange(width) * gsd / GRID_M).astype(np.float32)
-    left, part = col.astype(int), col - np.floor(col)
+    left, fraction = col.astype(int), col - np.floor(col)
     lawn = np.zeros(256, bool)
     lawn[[CODE["grass"], CODE["dry_grass"], CODE["soil"], CODE["gravel"]]] = True
-    mud, dust = np.array(CHURN[nature.churn], np.float32)
+    mud, dust = np.array(CHURN[event_type.churn], np.float32)
     for row in range(0, height, 256):
         rows = slice(row, min(row + 256, height))
         y = np.arange(rows.start, rows.stop) * gsd / GRID_M
         upper, down = y.astype(int), (y - np.floor(y)).astype(np.float32)[:, None]
         line = coarse[upper] * (1 - down) + coarse[upper + 1] * down
-        force = line[:, left] * (1 - part) + line[:, left + 1] * part
+        force = line[:, left] * (1 - fraction) + line[:, left + 1] * fraction
         count = rows.stop - rows.start
         broad = textures.window("broad", rows.start + 311, count, width)
         middle = textures.window("middle", rows.start + 97, count, width)
@@ -62,38 +62,36 @@ def paint_mud_and_ash(surface: Surface, happening: EventOutcome, textures: Textu
 
 
 def scatter_all_debris(
-    surface: Surface, plan: Plan, buildings: list[Building], happening: EventOutcome, rng: np.random.Generator
+    surface: Surface, plan: Plan, buildings: list[Building], outcome: EventOutcome, rng: np.random.Generator
 ) -> None:
     """Scatter the debris of buildings and of the path, then fell the trees."""
-    x, y = _path_debris(plan, happening, rng)
-    places = [np.stack([x, y], axis=1)]
-    for building, grade, mode in zip(buildings, happening.grades, happening.modes, strict=True):
+    x, y = _path_debris(plan, outcome, rng)
+    positions = [np.stack([x, y], axis=1)]
+    for building, grade, mode in zip(buildings, outcome.grades, outcome.modes, strict=True):
         if grade:
             key = mode or ("minor" if grade == 1 else "major")
-            places.append(_building_debris(building, PER_M2[key], happening, rng))
-    spots = np.concatenate(places)
-    intact = np.zeros(len(buildings) + len(happening.added) + 1, bool)
+            positions.append(_building_debris(building, PER_M2[key], outcome, rng))
+    spots = np.concatenate(positions)
+    intact = np.zeros(len(buildings) + len(outcome.added) + 1, bool)
     intact[1:] = True
-    intact[1 : len(buildings) + 1] = happening.grades < 2
-    pieces = _off_the_streets(surface, debris_pieces(rng, spots[:, 0], spots[:, 1], 1.0), rng)
+    intact[1 : len(buildings) + 1] = outcome.grades < 2
+    pieces = _off_the_streets(surface, debris_pieces(rng, spots[:, 0], spots[:, 1]), rng)
     scatter_debris(surface, pieces, rng, intact)
-    _fell_trees(surface, plan, happening, rng, intact)
+    _fell_trees(surface, plan, outcome, rng, intact)
 
 
-def _path_debris(plan: Plan, happening: EventOutcome, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Places of debris strewn over the whole path, denser where it was stronger."""
+def _path_debris(plan: Plan, outcome: EventOutcome, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of debris over the whole path, denser where the event was stronger."""
     width, height = plan.extent_m
-    count = int(rng.poisson(width * height * happening.event.nature.debris_per_m2))
+    count = int(rng.poisson(width * height * outcome.event.event_type.debris_per_m2))
     x, y = rng.uniform(0, width, count), rng.uniform(0, height, count)
     patchy = 0.6 + 0.4 * np.sin(x / 11 + 3 * np.sin(y / 17)) * np.sin(y / 9 + 2 * np.sin(x / 23))
-    keep = rng.random(count) < happening.intensity.at(x, y) ** 2.5 * patchy
+    keep = rng.random(count) < outcome.intensity.at(x, y) ** 2.5 * patchy
     return x[keep], y[keep]
 
 
-def _building_debris(
-    building: Building, per_m2: float, happening: EventOutcome, rng: np.random.Generator
-) -> np.ndarray:
-    """(N, 2) places of one wreck's debris: most on the plan, the rest around it and down-wind."""
+def _building_debris(building: Building, per_m2: float, outcome: EventOutcome, rng: np.random.Generator) -> np.ndarray:
+    """(N, 2) positions of one building's debris: most on the plan, the rest around it and down-wind."""
     area = sum(part.length * part.width for part in building.parts)
     count = int(rng.poisson(area * per_m2 * 1.5 * rng.uniform(0.6, 1.3)))
     weight = np.array([part.length * part.width for part in building.parts])
@@ -101,17 +99,17 @@ def _building_debris(
     table = np.array([(part.a, part.b, part.length, part.width) for part in building.parts])[chosen]
     local = table[:, :2] + rng.uniform(-0.5, 0.5, (count, 2)) * table[:, 2:]
     far = rng.random(count) < 0.4
-    local[far] += rng.normal(0, 1.5 + 0.5 * happening.event.nature.drift_m, (int(far.sum()), 2))
+    local[far] += rng.normal(0, 1.5 + 0.5 * outcome.event.event_type.drift_m, (int(far.sum()), 2))
     cos, sin = np.cos(building.angle), np.sin(building.angle)
     x = building.x + local[:, 0] * cos - local[:, 1] * sin
     y = building.y + local[:, 0] * sin + local[:, 1] * cos
-    drift = np.where(far, rng.exponential(1.0, count) * happening.event.nature.drift_m, 0.0)
-    x, y = x + drift * np.cos(happening.intensity.heading), y + drift * np.sin(happening.intensity.heading)
+    drift = np.where(far, rng.exponential(1.0, count) * outcome.event.event_type.drift_m, 0.0)
+    x, y = x + drift * np.cos(outcome.intensity.heading), y + drift * np.sin(outcome.intensity.heading)
     return np.stack([x, y], axis=1)
 
 
 def _off_the_streets(surface: Surface, pieces: Rectangles, rng: np.random.Generator) -> Rectangles:
-    """Carriageways have been cleared for the rescue: most pieces there are gone."""
+    """Drop most pieces on carriageways, which are cleared first."""
     row = np.clip((pieces.y / surface.gsd_m).astype(int), 0, surface.shape[0] - 1)
     col = np.clip((pieces.x / surface.gsd_m).astype(int), 0, surface.shape[1] - 1)
     paved = np.isin(surface.material[row, col], (CODE["asphalt"], CODE["old_asphalt"], CODE["paint"]))
@@ -119,14 +117,14 @@ def _off_the_streets(surface: Surface, pieces: Rectangles, rng: np.random.Genera
 
 
 def _fell_trees(
-    surface: Surface, plan: Plan, happening: EventOutcome, rng: np.random.Generator, intact: np.ndarray
+    surface: Surface, plan: Plan, outcome: EventOutcome, rng: np.random.Generator, intact: np.ndarray
 ) -> None:
     """Trunks and broken branches where trees stood, most lying with the wind."""
-    down = [tree for tree, fallen in zip(plan.trees, happening.fallen, strict=True) if fallen and tree[4] != 2]
+    down = [tree for tree, fallen in zip(plan.trees, outcome.fallen, strict=True) if fallen and tree[4] != 2]
     if not down:
         return
     table = np.array([tree[:4] for tree in down])
-    heading = happening.intensity.heading + rng.normal(0, 0.5, len(table))
+    heading = outcome.intensity.heading + rng.normal(0, 0.5, len(table))
     length = table[:, 3] * rng.uniform(0.5, 0.9, len(table))
     x, y = table[:, 0] + np.cos(heading) * length / 2, table[:, 1] + np.sin(heading) * length / 2
     trunks = Rectangles(x, y, length, np.full(len(table), 0.5), heading)

@@ -1,6 +1,6 @@
-"""The event: what happens between the two dates, and which building suffers how much.
+"""The event between the two dates, and the damage grade of each building.
 
-An `Event` fixes misregistration, damage, season, light and sensor of the post image; unset ones are drawn from the seed.
+An `Event` sets misregistration, damage, season, light and sensor of the post image; open ones are drawn from the seed.
 """
 
 from __future__ import annotations
@@ -9,19 +9,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from deepnets4eo.damage import GRADES
 from deepnets4eo.errors import InputError
 from deepnets4eo.synthetic.style import Light, Season, Sensor
-
-GRADES = ("no-damage", "minor-damage", "major-damage", "destroyed")
 
 
 @dataclass(frozen=True)
 class EventType:
-    """How one kind of event works on the place; shares 0–1 at full intensity.
+    """Effects of one type of event; shares 0–1 at full intensity.
 
-    debris_per_m2 : loose pieces over the whole struck area; drift_m : how far debris goes down-wind
-    churn : what lawns turn to, "mud", "scorch" or nothing; felled, stripped : trees; thrown : cars
-    spread : width of the struck area relative to the place, drawn between two values
+    debris_per_m2 : loose pieces over the whole damaged area; drift_m : mean distance of debris down-wind
+    churn : new ground of lawns, "mud", "scorch" or ""; felled, stripped : shares of trees; thrown : share of cars
+    spread : width of the damaged area relative to the city, drawn between two values
     """
 
     debris_per_m2: float
@@ -33,7 +32,7 @@ class EventType:
     spread: tuple[float, float]
 
 
-NATURES = {
+EVENT_TYPES = {
     "tornado": EventType(0.45, 4.0, "mud", 0.95, 0.95, 0.6, (0.12, 0.24)),
     "quake": EventType(0.01, 0.0, "", 0.02, 0.0, 0.0, (0.12, 0.22)),
     "fire": EventType(0.01, 0.5, "scorch", 0.05, 0.8, 0.0, (0.16, 0.35)),
@@ -43,19 +42,50 @@ NATURES = {
 
 @dataclass(frozen=True)
 class Event:
-    """What separates post from pre.
+    """What separates the post image of a city from the pre image.
 
-    shift_px : (rows, cols) by which the content of post is displaced, in pre pixels
-    rotation_deg : turn of the content about the image centre, clockwise as seen; scale : its magnification
-    gsd_m : ground size of a post pixel; None for the same as pre
-    damage_shares : shares of buildings by grade (no, minor, major, destroyed); made to sum to one
-    clustering : 0 damage strikes at random, 1 only along the path
-    kind : "tornado" (a track across the place, debris everywhere), "quake" (clusters of collapses in place), "fire"
-        (ash where houses stood, scorched lawns) or "hurricane" (wide and scattered, trees down)
-    burnt_share, swept_share : of the destroyed, those burnt down, and those swept away to the slab (not of a fire)
-    lookalike_share : of the undamaged, those with new roofs, extensions, tarps; new sites and pools go with it
-    season, light, sensor : of the post acquisition
-    cloud_shadows : number of soft cloud shadows over the post image
+    Parameters
+    ----------
+    shift_px
+        (rows, columns) by which the content of the post image is displaced, in pre pixels.
+    rotation_deg
+        Rotation of the content about the image centre, degrees, clockwise as seen.
+    scale
+        Magnification of the content.
+    gsd_m
+        Ground size of a post pixel in metres; None for that of the pre image.
+    damage_shares
+        Shares of buildings by grade, in the order of `GRADES`; scaled to sum to one.
+    clustering
+        0 to 1: at 0 damage is random, at 1 it follows the path of the event.
+    kind
+        "tornado" (a track across the city, debris everywhere), "quake" (clusters of collapsed buildings), "fire"
+        (ash and burnt lawns) or "hurricane" (wide and scattered, trees down).
+    burnt_share
+        Share of the destroyed buildings that burnt down.
+    swept_share
+        Share of the destroyed buildings of which only the slab is left; not for fires.
+    lookalike_share
+        Share of undamaged buildings with harmless changes: new roofs, extensions, solar panels; new sheds, pools and
+        earthworks are as frequent.
+    season
+        State of the vegetation in the post image; None draws one from the seed, also for `light` and `sensor`.
+    light
+        Sun of the post image.
+    sensor
+        Sensor of the post image.
+    cloud_shadows
+        Number of soft cloud shadows over the post image.
+
+    Raises
+    ------
+    InputError
+        `kind` is unknown, or `damage_shares` are not four shares, none negative and not all zero.
+
+    Examples
+    --------
+    >>> Event(kind="quake", damage_shares=(0.4, 0.2, 0.2, 0.2)).shift_px
+    (3.2, -5.1)
     """
 
     shift_px: tuple[float, float] = (3.2, -5.1)
@@ -74,21 +104,27 @@ class Event:
     cloud_shadows: int = 1
 
     def __post_init__(self) -> None:
-        if self.kind not in NATURES:
-            raise InputError(f'event kind "{self.kind}" is unknown, expected one of {", ".join(NATURES)}.')
+        if self.kind not in EVENT_TYPES:
+            raise InputError(f'event kind "{self.kind}" is unknown, expected one of {", ".join(EVENT_TYPES)}.')
         if len(self.damage_shares) != len(GRADES) or min(self.damage_shares) < 0 or sum(self.damage_shares) <= 0:
             raise InputError(
                 f"damage_shares is {self.damage_shares}, expected four shares, none negative, not all zero."
             )
 
     @property
-    def nature(self) -> EventType:
-        """How this kind of event works."""
-        return NATURES[self.kind]
+    def event_type(self) -> EventType:
+        """Effects of this kind of event."""
+        return EVENT_TYPES[self.kind]
 
     @classmethod
-    def drawn(cls, seed: int) -> Event:
-        """An event of its own for each seed: any misregistration up to 10 px, kind, shares, season and sensor."""
+    def draw(cls, seed: int) -> Event:
+        """Draw an event: misregistration up to 10 px, kind and shares from the seed.
+
+        Parameters
+        ----------
+        seed
+            Start of the random numbers; the same seed is the same event.
+        """
         rng = np.random.default_rng([seed, 77])
         hit = rng.uniform(0.25, 0.6)
         grades = rng.dirichlet((2.0, 1.5, 3.5)) * hit
@@ -98,23 +134,23 @@ class Event:
             scale=float(1 + rng.normal(0, 0.0008)),
             damage_shares=(float(1 - hit), float(grades[0]), float(grades[1]), float(grades[2])),
             clustering=float(rng.uniform(0.5, 0.95)),
-            kind=str(rng.choice(tuple(NATURES), p=(0.5, 0.2, 0.12, 0.18))),
+            kind=str(rng.choice(tuple(EVENT_TYPES), p=(0.5, 0.2, 0.12, 0.18))),
             burnt_share=float(rng.uniform(0, 0.2)),
             swept_share=float(rng.uniform(0.05, 0.3)),
             lookalike_share=float(rng.uniform(0.03, 0.15)),
             cloud_shadows=int(rng.integers(0, 3)),
         )
 
-    def completed(self, rng: np.random.Generator) -> Event:
-        """The same event with season, light and sensor drawn where they were left open."""
+    def draw_unset(self, rng: np.random.Generator) -> Event:
+        """Return the event with season, light and sensor drawn where they are None."""
         season = Season.of_day(float(rng.uniform(1, 366)))
-        light, sensor = Light.drawn(rng), Sensor.drawn(rng)
+        light, sensor = Light.draw(rng), Sensor.draw(rng)
         return replace(self, season=self.season or season, light=self.light or light, sensor=self.sensor or sensor)
 
 
 @dataclass(frozen=True)
 class Intensity:
-    """How hard the event strikes: 0–1 over the place, in local metres."""
+    """Strength of the event, 0–1, at positions in local metres."""
 
     kind: str
     centres: np.ndarray  # (K, 2): points of the track, or cluster centres
@@ -122,11 +158,11 @@ class Intensity:
     heading: float
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator, kind: str, extent_m: tuple[float, float]) -> Intensity:
-        """A bent track through the middle part of the place, or three clusters."""
+    def draw(cls, rng: np.random.Generator, kind: str, extent_m: tuple[float, float]) -> Intensity:
+        """Draw a bent track through the middle of the city, or three clusters."""
         width, height = extent_m
         size = min(extent_m)
-        reach = size * rng.uniform(*NATURES[kind].spread)
+        reach = size * rng.uniform(*EVENT_TYPES[kind].spread)
         if kind != "tornado":
             centres = rng.uniform(0.1, 0.9, (3, 2)) * (width, height)
             return cls(kind, centres, reach, float(rng.uniform(-np.pi, np.pi)))
@@ -139,27 +175,27 @@ class Intensity:
         return cls(kind, centres, reach, heading)
 
     def at(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Intensity at places (any shape)."""
+        """Intensity at positions (any shape)."""
         from scipy.spatial import cKDTree
 
-        places = np.stack([np.ravel(x), np.ravel(y)], axis=1)
-        distance = cKDTree(self.centres).query(places)[0]
+        positions = np.stack([np.ravel(x), np.ravel(y)], axis=1)
+        distance = cKDTree(self.centres).query(positions)[0]
         return np.exp(-((distance / self.width_m) ** 2)).reshape(np.shape(x))
 
 
 def grade_buildings(
-    rng: np.random.Generator, event: Event, intensity: Intensity, places: np.ndarray, frail: np.ndarray
+    rng: np.random.Generator, event: Event, intensity: Intensity, positions: np.ndarray, frail: np.ndarray
 ) -> np.ndarray:
     """Damage grade of each building so that the event's shares hold.
 
-    places : (N, 2) local metres; frail : (N,) vulnerability, about 1
+    positions : (N, 2) local metres; frail : (N,) vulnerability, about 1
     returns : (N,) uint8, index into GRADES
     """
-    count = len(places)
+    count = len(positions)
     if not count:
         return np.zeros(0, np.uint8)
     shares = np.asarray(event.damage_shares, float)
-    local = intensity.at(places[:, 0], places[:, 1]) * frail
+    local = intensity.at(positions[:, 0], positions[:, 1]) * frail
     ranked = np.argsort(np.argsort(local)) / max(count - 1, 1)
     score = event.clustering * ranked + (1 - event.clustering) * rng.random(count) + rng.normal(0, 0.06, count)
     order = np.argsort(np.argsort(score)) / count

@@ -1,6 +1,6 @@
-"""What the event did, object by object: grades and looks of damage, harmless changes, fallen trees.
+"""Outcome of the event for every object: damage grade and look, harmless changes, fallen trees.
 
-Takes the plan and a completed event; everything is drawn from one generator.
+Takes the plan and an event without open fields; all random numbers come from one generator.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ CHANGES = ("reroofed", "extended", "panels")
 
 @dataclass
 class EventOutcome:
-    """The event's outcome.
+    """Outcome of the event.
 
     grades : (N,) uint8 by planned building, index into event.GRADES; modes : (N,) look of the destroyed, else ""
-    changes : (N,) harmless change of the undamaged, "" for none; added : buildings that only the post date has
+    changes : (N,) harmless change of the undamaged, "" for none; added : buildings that exist only at the post date
     ponds : new pools; works : earthworks as (x, y, length, width, angle); fallen, stripped : (T,) bool by tree
     """
 
@@ -39,27 +39,27 @@ class EventOutcome:
     stripped: np.ndarray
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator, event: Event, plan: Plan) -> EventOutcome:
-        """Let the event happen to a plan."""
-        intensity = Intensity.drawn(rng, event.kind, plan.extent_m)
-        places = np.array([(b.x, b.y) for b in plan.buildings]).reshape(-1, 2)
-        frail = np.array([FRAILTY[b.use] for b in plan.buildings]) * rng.lognormal(0, 0.12, len(places))
-        grades = grade_buildings(rng, event, intensity, places, frail)
+    def draw(cls, rng: np.random.Generator, event: Event, plan: Plan) -> EventOutcome:
+        """Draw the outcome for a plan."""
+        intensity = Intensity.draw(rng, event.kind, plan.extent_m)
+        positions = np.array([(b.x, b.y) for b in plan.buildings]).reshape(-1, 2)
+        frail = np.array([FRAILTY[b.use] for b in plan.buildings]) * rng.lognormal(0, 0.12, len(positions))
+        grades = grade_buildings(rng, event, intensity, positions, frail)
         modes = [_mode(rng, event) if grade == 3 else "" for grade in grades]
         lookalike = (grades == 0) & (rng.random(len(grades)) < event.lookalike_share)
         changes = [str(rng.choice(CHANGES)) if flag else "" for flag in lookalike]
         trees = np.array([(x, y) for x, y, *_ in plan.trees]).reshape(-1, 2)
         force = intensity.at(trees[:, 0], trees[:, 1]) if len(trees) else np.zeros(0)
-        nature = event.nature
-        fallen = rng.random(len(trees)) < np.clip((force - 0.3) * 1.5, 0, 1) * nature.felled
-        stripped = ~fallen & (rng.random(len(trees)) < np.clip((force - 0.2) * 1.6, 0, 1) * nature.stripped)
+        event_type = event.event_type
+        fallen = rng.random(len(trees)) < np.clip((force - 0.3) * 1.5, 0, 1) * event_type.felled
+        stripped = ~fallen & (rng.random(len(trees)) < np.clip((force - 0.2) * 1.6, 0, 1) * event_type.stripped)
         added, ponds = _new_sheds_and_pools(rng, event, plan)
         works = _earthworks(rng, event, plan)
         return cls(event, intensity, grades, modes, changes, added, ponds, works, fallen, stripped)
 
 
 def _mode(rng: np.random.Generator, event: Event) -> str:
-    """How one destroyed building looks."""
+    """Look of one destroyed building."""
     if event.kind == "fire":
         return "ash" if rng.random() < 0.8 else "burnt"
     if rng.random() < event.burnt_share:
@@ -109,10 +109,10 @@ def _earthworks(rng: np.random.Generator, event: Event, plan: Plan) -> list[Row]
     """Ground broken for building since the first date, anywhere off the houses: change that is no damage."""
     width, height = plan.extent_m
     count = int(rng.poisson(event.lookalike_share * width * height / 1.5e4))
-    places = np.array([(building.x, building.y) for building in plan.buildings]).reshape(-1, 2)
+    positions = np.array([(building.x, building.y) for building in plan.buildings]).reshape(-1, 2)
     rows: list[Row] = []
     for _ in range(count):
         x, y, size = rng.uniform(0, width), rng.uniform(0, height), rng.uniform(12, 34)
-        if not len(places) or np.hypot(*(places - (x, y)).T).min() > size / 2 + 12:
+        if not len(positions) or np.hypot(*(positions - (x, y)).T).min() > size / 2 + 12:
             rows.append((x, y, size, size * rng.uniform(0.5, 1.0), rng.uniform(0, np.pi)))
     return rows

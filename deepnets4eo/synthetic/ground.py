@@ -38,10 +38,10 @@ class _Lookup:
 
     def __init__(self, lines: np.ndarray) -> None:
         self.start = lines[0] - 200
-        places = np.arange(self.start, lines[-1] + 200, STEP_M)
+        coordinates = np.arange(self.start, lines[-1] + 200, STEP_M)
         middles = (lines[1:] + lines[:-1]) / 2
-        self.nearest = np.searchsorted(middles, places).astype(np.int16)
-        self.cell = np.clip(np.searchsorted(lines, places) - 1, 0, len(lines) - 2).astype(np.int16)
+        self.nearest = np.searchsorted(middles, coordinates).astype(np.int16)
+        self.cell = np.clip(np.searchsorted(lines, coordinates) - 1, 0, len(lines) - 2).astype(np.int16)
 
     def __call__(self, coordinate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(nearest line, cell) of each coordinate."""
@@ -51,7 +51,7 @@ class _Lookup:
 
 
 class GroundPainter:
-    """Decides the ground material and lawn tone of each pixel of a band."""
+    """Computes the ground material and lawn tone of each pixel of a band."""
 
     def __init__(self, plan: Plan, gsd_m: float, key: int) -> None:
         self.plan, self.streets, self.gsd_m = plan, plan.streets, gsd_m
@@ -84,7 +84,7 @@ class GroundPainter:
         return material, tone
 
     def _lot_tone(self, u: np.ndarray, v: np.ndarray, cell_u: np.ndarray, cell_v: np.ndarray) -> np.ndarray:
-        """Each lot keeps its lawn in its own way: a random offset by lot."""
+        """Random offset of the lawn colour by lot."""
         streets = self.streets
         middle = ((streets.u[1:] + streets.u[:-1]) / 2).astype(np.float32)[cell_u]
         lot = ((v - streets.v.astype(np.float32)[cell_v]) / streets.lot.astype(np.float32)[cell_u, cell_v]).astype(
@@ -196,10 +196,10 @@ def _ellipse(surface: Surface, shape: tuple[float, float, float, float, float], 
     edge = np.hypot(a / radius_x, b / radius_y) + rough * textures.window(
         "middle", top, bottom - top, right - left, left
     )
-    part = surface.material[top:bottom, left:right]
+    window = surface.material[top:bottom, left:right]
     if not rough:
-        part[edge < 1.25] = CODE["concrete"]
-    part[edge < 1] = code
+        window[edge < 1.25] = CODE["concrete"]
+    window[edge < 1] = code
 
 
 def colour_ground(surface: Surface, textures: Textures, tone: np.ndarray, season: Season, dryness: float) -> None:

@@ -1,6 +1,6 @@
 """Lays out the city: block after block with lots, buildings, paving, fences, parked cars; then the trees.
 
-Takes a style, the extent in metres and a generator; gives a plan.
+Takes a style, the extent in metres and a generator; returns a plan.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _park_along_streets(plan: Plan, rng: np.random.Generator) -> None:
 
 
 def _drop_collisions(plan: Plan) -> None:
-    """Keep a building only if it stands off the diagonal road and off all buildings kept before it."""
+    """Keep a building only where it is clear of the diagonal road and of all buildings kept before it."""
     normal_u, normal_v, offset = plan.streets.diagonal
     outlines = [building.outline for building in plan.buildings]
     pairs = STRtree(outlines).query(outlines, predicate="intersects").T.tolist() if outlines else []

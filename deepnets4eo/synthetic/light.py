@@ -1,6 +1,6 @@
 """Light on the surface: cast shadows swept along the sun's azimuth, shading by slope, sky seen from each pixel.
 
-Takes heights in metres; all passes are linear in pixels, whatever the shadow's length.
+Takes heights in metres; all passes are linear in pixels, for shadows of any length.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ SKY_TINT = np.array([0.92, 0.98, 1.14, 0.85], np.float32)  # light from the sky 
 
 
 def horizon(top: np.ndarray, light: Light, gsd_m: float) -> np.ndarray:
-    """Height of the shadow's edge above each pixel: what lies lower than this is in cast shadow.
+    """Height of the shadow's edge above each pixel: lower surfaces are in cast shadow.
 
     One pass from the sun's side: in coordinates sheared along the azimuth a sun ray stays in one column,
     so the running maximum loses gsd · tan(elevation) per step and meets each row's heights.
 
     top : (H, W) float32, metres
-    returns : (H, W) float32, metres, -inf where nothing stands up-sun
+    returns : (H, W) float32, metres, -inf where nothing is up-sun
     """
     azimuth = np.radians(light.azimuth_deg)
     right, down = float(np.sin(azimuth)), float(-np.cos(azimuth))  # towards the sun
@@ -61,7 +61,7 @@ def sunlit(surface: Surface, light: Light) -> np.ndarray:
 
 
 def openness(surface: Surface) -> np.ndarray:
-    """Share of the sky seen, roughly: lower beside what stands higher around, (H, W) float32 0.5–1."""
+    """Share of the sky that a pixel sees, approximately: lower beside higher objects, (H, W) float32 0.5–1."""
     top = np.maximum(surface.height, np.where(surface.cover > OPAQUE, surface.canopy, 0))
     around = top
     for radius_m in (1.5, 3.0):
@@ -89,3 +89,20 @@ def illumination(slope_x: np.ndarray, slope_y: np.ndarray, light: Light) -> np.n
     facing = 1 - slope_x * np.float32(right) - slope_y * np.float32(down)
     facing /= np.sqrt(1 + slope_x * slope_x + slope_y * slope_y)
     return np.clip(facing, 0.0, 1.6)
+
+
+def cloud_shadows(rng: np.random.Generator, shape: tuple[int, int], gsd_m: float, count: int) -> np.ndarray | None:
+    """Share of direct light left under `count` soft clouds, (H, W) float32 0–1; None without clouds."""
+    if not count:
+        return None
+    height, width = shape
+    out = np.ones((height, width), np.float32)
+    y = np.arange(height, dtype=np.float32)[:, None] * np.float32(gsd_m)
+    x = np.arange(width, dtype=np.float32)[None] * np.float32(gsd_m)
+    for _ in range(count):
+        x0, y0 = rng.uniform(0, width * gsd_m), rng.uniform(0, height * gsd_m)
+        radius, depth = rng.uniform(25, 90, 2), np.float32(rng.uniform(0.4, 0.75))
+        weight_x = np.exp(-((x - np.float32(x0)) ** 2) / np.float32(radius[0] ** 2))
+        weight_y = np.exp(-((y - np.float32(y0)) ** 2) / np.float32(radius[1] ** 2))
+        out *= 1 - depth * np.clip(1.6 * weight_x * weight_y, 0, 1)
+    return out

@@ -1,7 +1,4 @@
-"""Stamps the small things: fences and hedges, cars, boats, garden clutter, and the debris of the event.
-
-Everything is drawn as oriented rectangles, all of one kind at once.
-"""
+"""Draws the small objects: fences and hedges, cars, boats, garden clutter, debris, as oriented rectangles."""
 
 from __future__ import annotations
 
@@ -89,16 +86,16 @@ def stamp_boats(surface: Surface, rows: list[Row], rng: np.random.Generator) -> 
     surface.stamp(deck, colours * 0.6, height_m=1.6, material=CODE["boat"])
 
 
-def debris_pieces(rng: np.random.Generator, x: np.ndarray, y: np.ndarray, coarse: float) -> Rectangles:
-    """Planks, sheets and fragments at given places; `coarse` scales their size."""
+def debris_pieces(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Rectangles:
+    """Planks, sheets and fragments at positions in local metres."""
     count = len(x)
-    length = np.clip(rng.lognormal(-0.15, 0.6, count) * coarse, 0.2, 5.0)
+    length = np.clip(rng.lognormal(-0.15, 0.6, count), 0.2, 5.0)
     width = np.clip(length * rng.beta(1.6, 3.0, count), 0.12, 2.2)
     return Rectangles(np.asarray(x), np.asarray(y), length, width, rng.uniform(0, np.pi, count))
 
 
 def scatter_debris(surface: Surface, pieces: Rectangles, rng: np.random.Generator, intact: np.ndarray) -> None:
-    """Strew pieces; they lie on the ground, on rubble and under trees, not on `intact` roofs.
+    """Draw pieces of debris on the ground, on rubble and under trees, not on `intact` roofs.
 
     intact : (number of buildings + 1,) bool by building number, false at 0
     """

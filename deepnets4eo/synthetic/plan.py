@@ -1,6 +1,6 @@
-"""The plan of the city: what stands where, before any pixel is painted.
+"""The plan of the city: positions of all objects, before any pixel is painted.
 
-Filled by `layout` from streets and a style; read by the painters, the vectors and the event.
+Made by `layout` from streets and a style; used for painting, vectors and the event.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ Row = tuple[float, float, float, float, float]
 
 @dataclass
 class Plan:
-    """Everything that is planned. Rows are (x, y, length, width, angle) in local metres and radians.
+    """All planned objects. Rows are (x, y, length, width, angle) in local metres and radians.
 
     paving : rows with a material name; fences : rows with a height and a material name
-    slots : places where a car may stand; ponds : (x, y, radius_x, radius_y, angle, material)
+    slots : parking slots; ponds : (x, y, radius_x, radius_y, angle, material)
     trees : (x, y, crown radius, height, kind) with kind 0 deciduous, 1 evergreen, 2 shrub
     """
 
@@ -35,7 +35,7 @@ class Plan:
     roads: list[tuple[list[tuple[float, float]], float, bool]] = field(default_factory=list)
 
     def inside(self, x: float, y: float, margin_m: float) -> bool:
-        """Is a place within the extent grown by a margin?"""
+        """Whether a position is within the extent plus a margin."""
         return -margin_m < x < self.extent_m[0] + margin_m and -margin_m < y < self.extent_m[1] + margin_m
 
 

@@ -1,6 +1,6 @@
 """Paints the city at one date: before the event as planned, after it with damage, debris and harmless changes.
 
-Takes a place (plan, ground, textures) and, for the post date, what happened; gives a `Surface`.
+Takes plan, ground and textures and, for the post date, the outcome of the event; returns a `Surface`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from deepnets4eo.synthetic.textures import Textures
 
 @dataclass(frozen=True)
 class CityBase:
-    """What both dates share."""
+    """All that is the same at both dates."""
 
     seed: int
     gsd_m: float
@@ -37,65 +37,65 @@ class CityBase:
     tone: np.ndarray  # (H, W) int8, lawn tone by lot in hundredths
 
 
-def paint_epoch(place: CityBase, season: Season, happening: EventOutcome | None) -> Surface:
-    """The surface at one date; without a happening, the place as planned."""
-    plan, textures = place.plan, place.textures
-    rng = np.random.default_rng([place.seed, 11 if happening is None else 12])
-    surface = Surface.bare(place.ground, place.gsd_m)
-    surface.material[:] = place.material
-    paint_ground(surface, plan, textures, happening.ponds if happening else [])
-    if happening:
-        break_ground(surface, happening.works)
-    colour_ground(surface, textures, place.tone, season, place.style.dryness)
-    stamp_fences(surface, plan, np.random.default_rng([place.seed, 13]))
-    stamp_clutter(surface, plan.clutter, np.random.default_rng([place.seed, 14]))
-    if happening:
-        paint_mud_and_ash(surface, happening, textures)
-    _paint_buildings(surface, place, happening)
-    if happening:
-        scatter_all_debris(surface, plan, plan.buildings, happening, rng)
-    stamp_cars(surface, _parked(plan, happening, rng), rng)
+def paint_surface(base: CityBase, season: Season, outcome: EventOutcome | None) -> Surface:
+    """Return the surface at one date; without an outcome, the city as planned."""
+    plan, textures = base.plan, base.textures
+    rng = np.random.default_rng([base.seed, 11 if outcome is None else 12])
+    surface = Surface.bare(base.ground, base.gsd_m)
+    surface.material[:] = base.material
+    paint_ground(surface, plan, textures, outcome.ponds if outcome else [])
+    if outcome:
+        break_ground(surface, outcome.works)
+    colour_ground(surface, textures, base.tone, season, base.style.dryness)
+    stamp_fences(surface, plan, np.random.default_rng([base.seed, 13]))
+    stamp_clutter(surface, plan.clutter, np.random.default_rng([base.seed, 14]))
+    if outcome:
+        paint_mud_and_ash(surface, outcome, textures)
+    _paint_buildings(surface, base, outcome)
+    if outcome:
+        scatter_all_debris(surface, plan, plan.buildings, outcome, rng)
+    stamp_cars(surface, _car_positions(plan, outcome, rng), rng)
     stamp_boats(surface, [row for row in plan.boats if rng.random() < 0.7], rng)
     trees = plan.trees
     stripped = np.zeros(len(trees), bool)
-    if happening:
-        trees = [tree for tree, fallen in zip(trees, happening.fallen, strict=True) if not fallen]
-        stripped = happening.stripped[~happening.fallen]
+    if outcome:
+        trees = [tree for tree, fallen in zip(trees, outcome.fallen, strict=True) if not fallen]
+        stripped = outcome.stripped[~outcome.fallen]
     paint_trees(surface, trees, stripped, textures, season)
     return surface
 
 
-def _paint_buildings(surface: Surface, place: CityBase, happening: EventOutcome | None) -> None:
-    """All buildings in order; those that only the post date has come after, with numbers of their own."""
-    for index, planned in enumerate(place.plan.buildings):
-        change = happening.changes[index] if happening else ""
-        grade = int(happening.grades[index]) if happening else 0
+def _paint_buildings(surface: Surface, base: CityBase, outcome: EventOutcome | None) -> None:
+    """All buildings in order, then those that exist only at the post date, with further numbers."""
+    for index, planned in enumerate(base.plan.buildings):
+        change = outcome.changes[index] if outcome else ""
+        grade = int(outcome.grades[index]) if outcome else 0
         building: Building = apply_harmless_change(planned, change)
-        patch = open_patch(surface, building, place.textures, HALO_M if grade > 1 else 0.5)
+        patch = open_patch(surface, building, base.textures, HALO_M if grade > 1 else 0.5)
         if patch is None:
             continue
         paint_roof(patch, building)
         if change == "panels":
             paint_panels(patch, building, np.random.default_rng([building.key, 3]))
-        if happening and grade:
-            paint_damage(patch, building, grade, happening.modes[index])
+        if outcome and grade:
+            paint_damage(patch, building, grade, outcome.modes[index])
         close_patch(surface, patch, index + 1)
-    for offset, building in enumerate(happening.added if happening else []):
-        patch = open_patch(surface, building, place.textures, 0.5)
+    for offset, building in enumerate(outcome.added if outcome else []):
+        patch = open_patch(surface, building, base.textures, 0.5)
         if patch is not None and not surface.building[patch.rows, patch.cols][patch.inside > 0].any():
             paint_roof(patch, building)
-            close_patch(surface, patch, len(place.plan.buildings) + offset + 1)
+            close_patch(surface, patch, len(base.plan.buildings) + offset + 1)
 
 
-def _parked(plan: Plan, happening: EventOutcome | None, rng: np.random.Generator) -> list[Row]:
-    """Which slots hold a car today; in the path some cars lie where the wind left them."""
+def _car_positions(plan: Plan, outcome: EventOutcome | None, rng: np.random.Generator) -> list[Row]:
+    """Slots with a car at this date; in the path of the event some cars are displaced."""
     taken = [row for row in plan.slots if rng.random() < 0.55]
-    if happening is None or not happening.event.nature.thrown or not taken:
+    if outcome is None or not outcome.event.event_type.thrown or not taken:
         return taken
-    force = happening.intensity.at(np.array([row[0] for row in taken]), np.array([row[1] for row in taken]))
+    force = outcome.intensity.at(np.array([row[0] for row in taken]), np.array([row[1] for row in taken]))
     out = []
     for row, strength in zip(taken, force, strict=True):
-        if rng.random() < strength * happening.event.nature.thrown:
+        if rng.random() < strength * outcome.event.event_type.thrown:
             x, y, length, width, _ = row
             row = (x + rng.normal(0, 5), y + rng.normal(0, 5), length, width, rng.uniform(0, np.pi))
         out.append(row)

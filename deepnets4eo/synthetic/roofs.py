@@ -19,10 +19,10 @@ from deepnets4eo.synthetic.textures import Textures
 class Patch:
     """The window of one building, margin included, while it is being painted.
 
-    a, b : (h, w) place in the building's frame, metres; inside : inward distance from the outline, metres
+    a, b : (h, w) position in the building's frame, metres; inside : inward distance from the outline, metres
     height : metres above ground; colour : (4, h, w) float32 display colours; material : uint8 codes
     slope_x, slope_y : roof gradient to the right and down; drawn : pixels that will be written back
-    free : pixels that no building has taken yet
+    free : pixels without a building so far
     """
 
     rows: slice
@@ -52,7 +52,7 @@ class Patch:
 
 
 def open_patch(surface: Surface, building: Building, textures: Textures, margin_m: float) -> Patch | None:
-    """Cut the building's window from the surface; None where it lies off the canvas."""
+    """Cut the building's window from the surface; None where it is off the canvas."""
     gsd, reach = surface.gsd_m, building.radius_m + margin_m
     top, left = max(int((building.y - reach) / gsd), 0), max(int((building.x - reach) / gsd), 0)
     bottom = min(int((building.y + reach) / gsd) + 1, surface.shape[0])

@@ -1,4 +1,4 @@
-"""From surface to image: radiance, leaning of tall things, resampling to the image grid, blur, noise, tone.
+"""From surface to image: radiance, relief displacement, resampling to the image grid, blur, noise, tone.
 
 Radiance is linear; display values 0–255 are its square root through the sensor's gain, haze, gamma and saturation.
 """
@@ -47,7 +47,7 @@ def radiance(surface: Surface, light: Light, dimming: np.ndarray | None = None) 
 
 
 def relief_displacement(image: np.ndarray, height: np.ndarray, sensor: Sensor, gsd_m: float) -> np.ndarray:
-    """Displace tall things away from the nadir and show their walls (a not quite vertical view).
+    """Displace tall objects away from the nadir and show their walls, as in an oblique view.
 
     image : (4, H, W) float32; height : (H, W) float32, metres above ground
     """
@@ -79,13 +79,13 @@ def resample(layer: np.ndarray, matrix: Affine, shape: tuple[int, int], order: i
 
 
 def is_crop(matrix: Affine) -> bool:
-    """Does the matrix shift by whole pixels and nothing else?"""
+    """Whether the matrix is a shift by whole pixels."""
     whole = abs(matrix.c - round(matrix.c)) < 1e-9 and abs(matrix.f - round(matrix.f)) < 1e-9
     return whole and matrix.a == 1 and matrix.e == 1 and matrix.b == 0 and matrix.d == 0
 
 
 def view(layer: np.ndarray, matrix: Affine, shape: tuple[int, int], order: int) -> np.ndarray:
-    """As `resample`, by plain cropping where that is all there is to do."""
+    """As `resample`, by cropping where the matrix is a shift by whole pixels."""
     if is_crop(matrix):
         row, col = round(matrix.f), round(matrix.c)
         return layer[row : row + shape[0], col : col + shape[1]].copy()

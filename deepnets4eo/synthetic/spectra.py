@@ -1,4 +1,4 @@
-"""Material of each pixel with its reflectance spectrum: all that a made-up hyperspectral cube needs."""
+"""Material of each pixel with its reflectance spectrum, for a synthetic hyperspectral cube."""
 
 from __future__ import annotations
 

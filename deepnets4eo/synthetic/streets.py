@@ -1,6 +1,6 @@
 """The street net: two families of lines in bent coordinates (u across, v along the blocks).
 
-Takes a region and the extent in metres. Everything else asks here for the place and direction of a (u, v).
+Takes a region and the extent in metres; converts between (u, v) and local metres.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Streets:
     diagonal: tuple[float, float, float] = field(default=(0.0, 0.0, np.inf))  # unit normal and offset in (u, v)
 
     def to_uv(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Bent coordinates of places in local metres."""
+        """Local metres (x, y) to bent coordinates (u, v)."""
         cos, sin = np.float32(np.cos(self.angle)), np.float32(np.sin(self.angle))
         right, down = x - np.float32(self.centre[0]), y - np.float32(self.centre[1])
         across, along = cos * right + sin * down, -sin * right + cos * down
@@ -45,7 +45,7 @@ class Streets:
         return u, v
 
     def to_xy(self, u: float, v: float) -> tuple[float, float]:
-        """The place of a (u, v), by fixed-point iteration (the bend's slope is below one)."""
+        """Bent coordinates (u, v) to local metres, by fixed-point iteration (the bend's slope is below one)."""
         (a, length_a, phase_a), (b, length_b, phase_b) = self.bend
         wave_a, wave_b = 2 * math.pi / length_a, 2 * math.pi / length_b
         across, along = u, v = float(u), float(v)
@@ -56,7 +56,7 @@ class Streets:
         return self.centre[0] + cos * across - sin * along, self.centre[1] + sin * across + cos * along
 
     def heading(self, u: float, v: float) -> float:
-        """Direction of growing v at a place, radians in the image (x right, y down)."""
+        """Direction of increasing v at a position, radians in the image (x right, y down)."""
         x0, y0 = self.to_xy(u, v - 1)
         x1, y1 = self.to_xy(u, v + 1)
         return math.atan2(y1 - y0, x1 - x0)
@@ -77,7 +77,7 @@ def _widths(rng: np.random.Generator, count: int, base: float) -> np.ndarray:
 
 
 def draw_streets(rng: np.random.Generator, region: Region, extent_m: tuple[float, float]) -> Streets:
-    """Streets, block uses and lot widths of a place of `extent_m` (width, height) metres."""
+    """Streets, block uses and lot widths of a city of `extent_m` (width, height) metres."""
     radius = max(float(np.hypot(*extent_m)) / 2 + 60, 1.2 * max(region.row_m))  # never less than a block all around
     base = {"suburb": 8.0, "town": 6.5, "dense": 4.5}[region.name]
     u, v = _lines(rng, radius, region.block_m), _lines(rng, radius, region.row_m)

@@ -1,7 +1,4 @@
-"""What differs from place to place and from date to date: region, season, light, sensor.
-
-Drawn from a generator, so that cities of different seeds do not look alike.
-"""
+"""Properties that differ between cities and dates: region, season, light, sensor, drawn from a generator."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ def roof_colour(rng: np.random.Generator, covering: str) -> Colour:
 
 @dataclass(frozen=True)
 class Region:
-    """How a place is built. Shares 0–1, lengths in metres."""
+    """Building style of a region. Shares 0–1, lengths in metres."""
 
     name: str
     block_m: tuple[float, float]  # across a block, street to street
@@ -60,7 +57,17 @@ REGIONS = (
 
 @dataclass(frozen=True)
 class Season:
-    """State of the vegetation: greenness of lawns 0–1, leaves on deciduous trees 0–1, autumn tint 0–1, snow none."""
+    """State of the vegetation.
+
+    Parameters
+    ----------
+    greenness
+        Of lawns, 0 (straw) to 1 (fresh green).
+    leaf
+        Leaves on deciduous trees, 0 (bare) to 1 (full).
+    tint
+        Autumn colour of leaves, 0 to 1.
+    """
 
     greenness: float
     leaf: float
@@ -68,8 +75,15 @@ class Season:
 
     @classmethod
     def of_day(cls, day: float) -> Season:
-        """The season of a day of the year (1–366), temperate northern hemisphere.
+        """Return the season of a day of the year in the temperate northern hemisphere.
 
+        Parameters
+        ----------
+        day
+            1 to 366.
+
+        Examples
+        --------
         >>> Season.of_day(200).leaf
         1.0
         """
@@ -82,15 +96,30 @@ class Season:
 
 @dataclass(frozen=True)
 class Light:
-    """Sun azimuth (degrees from north, clockwise), elevation (degrees), share of direct light 0–1 under a clear sky."""
+    """Position of the sun and share of direct light.
+
+    Parameters
+    ----------
+    azimuth_deg
+        Direction of the sun, degrees from north, clockwise.
+    elevation_deg
+        Height of the sun above the horizon, degrees.
+    direct
+        Share of direct light, 0 (overcast) to 1.
+
+    Examples
+    --------
+    >>> Light(azimuth_deg=180.0, elevation_deg=45.0, direct=0.7).direct
+    0.7
+    """
 
     azimuth_deg: float
     elevation_deg: float
     direct: float
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator) -> Light:
-        """A late-morning to afternoon sun; one time in four the sky is overcast and shadows are faint."""
+    def draw(cls, rng: np.random.Generator) -> Light:
+        """Draw a late-morning to afternoon sun; one time in four the sky is overcast and shadows are faint."""
         direct = rng.uniform(0.08, 0.35) if rng.random() < 0.25 else rng.uniform(0.55, 0.8)
         return cls(float(rng.uniform(110, 250)), float(rng.uniform(30, 66)), float(direct))
 
@@ -99,11 +128,26 @@ class Light:
 class Sensor:
     """Optics and radiometry of one acquisition.
 
-    blur_px : standard deviation of the point spread at the image's own pixel
-    noise : standard deviation in display units 0–255
-    gain : factors of red, green, blue, infrared; haze : additive display units of the same
-    gamma : exponent of the tone curve; contrast : stretch about the image's mean; sharpening : unsharp-mask weight
-    saturation : distance from grey; view : (right, down) displacement in metres per metre of height
+    Parameters
+    ----------
+    blur_px
+        Standard deviation of the point spread function, in pixels of the image.
+    noise
+        Standard deviation of the noise, in display units 0–255.
+    gain
+        Factors of red, green, blue and near infrared.
+    haze
+        Offsets of the same bands, in display units.
+    gamma
+        Exponent of the tone curve.
+    contrast
+        Stretch about the mean of the image.
+    sharpening
+        Weight of the unsharp mask, 0 for none.
+    saturation
+        Factor of the distance from grey.
+    view
+        (right, down) displacement in metres per metre of height; (0, 0) looks straight down.
     """
 
     blur_px: float
@@ -117,8 +161,8 @@ class Sensor:
     view: tuple[float, float]
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator) -> Sensor:
-        """A plausible airborne or very-high-resolution satellite sensor."""
+    def draw(cls, rng: np.random.Generator) -> Sensor:
+        """Draw a plausible airborne or very-high-resolution satellite sensor."""
         cast = rng.normal(0, 0.05, 4)
         brightness = rng.uniform(0.62, 1.12)
         haze = rng.uniform(4, 26) + rng.normal(0, 4, 4) + np.array([0, 1, 5, -4])
@@ -139,7 +183,7 @@ class Sensor:
 
 @dataclass(frozen=True)
 class Style:
-    """All that one place has of its own, before the event."""
+    """Properties of one city before the event."""
 
     region: Region
     trees_per_ha: float
@@ -150,8 +194,8 @@ class Style:
     sensor: Sensor
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator) -> Style:
-        """A place and a pre-event acquisition."""
+    def draw(cls, rng: np.random.Generator) -> Style:
+        """Draw a city and its pre-event acquisition."""
         region = REGIONS[int(rng.choice(len(REGIONS), p=(0.6, 0.25, 0.15)))]
         return cls(
             region=region,
@@ -159,6 +203,6 @@ class Style:
             dryness=float(rng.uniform(-0.15, 0.35)),
             evergreen=float(rng.uniform(0.05, 0.35)),
             season=Season.of_day(float(rng.uniform(40, 340))),
-            light=Light.drawn(rng),
-            sensor=Sensor.drawn(rng),
+            light=Light.draw(rng),
+            sensor=Sensor.draw(rng),
         )

@@ -1,4 +1,4 @@
-"""The painted state of the city at one date: what a sensor would meet at every pixel.
+"""The painted state of the city at one date: heights, colours and materials of every pixel.
 
 Takes shapes in local metres (x to the right, y down, origin at the upper left corner of the canvas).
 Objects are stamped without loops: sample points of all rectangles at once, later ones on top.
@@ -48,7 +48,7 @@ class Surface:
     leaf : (4, H, W) uint8, display colour of the crown
     building : int32, index of the building plus one
     material : uint8, code of `materials.NAMES`
-    albedo : (4, H, W) uint8, display colour of what lies under the crowns; reflectance is its square over 255²
+    albedo : (4, H, W) uint8, display colour under the crowns; reflectance is its square over 255²
     slope_x, slope_y : float16, gradient of roof planes (rise over run to the right, down)
     """
 
@@ -89,7 +89,7 @@ class Surface:
 
     @property
     def dsm(self) -> np.ndarray:
-        """(H, W) float32: top of everything a sensor meets first, metres."""
+        """(H, W) float32: top surface, metres."""
         crowns = np.where(self.cover > OPAQUE, self.canopy, 0)
         return self.ground + np.maximum(self.height, crowns)
 

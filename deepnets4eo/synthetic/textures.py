@@ -5,6 +5,8 @@ Takes a generator and the ground size of a pixel. Tiles differ in period, so the
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 from scipy import fft
 
@@ -20,6 +22,13 @@ def noise_tile(
     returns : (size_px, size_px) float32, mean 0, standard deviation 1, clipped to ±3
     """
     white = rng.standard_normal((size_px, size_px), dtype=np.float32)
+    noise = fft.irfft2(fft.rfft2(white) * _gain(size_px, wavelengths_px, exponent), s=white.shape)
+    return np.clip((noise - noise.mean()) / (noise.std() + 1e-9), -3, 3).astype(np.float32)
+
+
+@lru_cache(maxsize=16)  # 2.7 MB each at most: seven for one pixel size
+def _gain(size_px: int, wavelengths_px: tuple[float, float], exponent: float) -> np.ndarray:
+    """Amplitude by frequency, (size_px, size_px // 2 + 1) float32; the same for all tiles of one kind."""
     rows = fft.fftfreq(size_px).astype(np.float32)[:, None]
     cols = fft.rfftfreq(size_px).astype(np.float32)[None]
     frequency = np.hypot(rows, cols)
@@ -28,12 +37,11 @@ def noise_tile(
     low, high = 1.0 / min(longest, size_px / 2), 1.0 / shortest
     gain = np.where((frequency >= low) & (frequency <= high), (frequency / low) ** -exponent, 0.0).astype(np.float32)
     gain += np.where(frequency < low, 0.3, 0.0).astype(np.float32) * np.isfinite(frequency)
-    noise = fft.irfft2(fft.rfft2(white) * gain, s=white.shape)
-    return np.clip((noise - noise.mean()) / (noise.std() + 1e-9), -3, 3).astype(np.float32)
+    return gain
 
 
 class Textures:
-    """The three noise fields of one place, addressed in pixels.
+    """The three noise fields of one city, addressed in pixels.
 
     >>> textures = Textures(np.random.default_rng(0), gsd_m=0.5)
     >>> textures.window("fine", 0, 4, 6).shape

@@ -1,6 +1,6 @@
-"""Vector layers of the city: the truth, a footprint layer as one gets it, and an incomplete, shifted OSM-like map.
+"""Vector layers of the city: the truth, a footprint layer with errors, and an incomplete, shifted OSM-like map.
 
-Takes the plan and the canvas; gives GeoDataFrames in the city's CRS.
+Takes the plan and the canvas; returns GeoDataFrames in the city's CRS.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def to_ground(shape: Polygon | LineString, canvas: Grid, gsd_m: float) -> Polygo
     return transform_shapes(scaled, shape)
 
 
-def building_frame(plan: Plan, happening: EventOutcome, canvas: Grid, gsd_m: float) -> gpd.GeoDataFrame:
-    """All planned buildings with their true outline and what became of them, in plan order."""
+def building_frame(plan: Plan, outcome: EventOutcome, canvas: Grid, gsd_m: float) -> gpd.GeoDataFrame:
+    """All planned buildings with their true outline and damage, in plan order."""
     rows: list[Building] = plan.buildings
     return gpd.GeoDataFrame(
         {
@@ -36,9 +36,9 @@ def building_frame(plan: Plan, happening: EventOutcome, canvas: Grid, gsd_m: flo
             "roof": [building.roof for building in rows],
             "covering": [building.covering for building in rows],
             "use": [building.use for building in rows],
-            "damage": [GRADES[grade] for grade in happening.grades],
-            "look": happening.modes,
-            "change": happening.changes,
+            "damage": [GRADES[grade] for grade in outcome.grades],
+            "look": outcome.modes,
+            "change": outcome.changes,
         },
         geometry=[to_ground(building.outline, canvas, gsd_m) for building in rows],
         crs=canvas.crs,
@@ -98,9 +98,9 @@ def water_frame(plan: Plan, canvas: Grid, gsd_m: float, extent: Polygon) -> gpd.
     for x, y, radius_x, radius_y, angle, name in plan.ponds:
         disc = affinity.scale(Point(0, 0).buffer(1.0), radius_x, radius_y)
         shape = affinity.translate(affinity.rotate(disc, angle, origin=(0, 0), use_radians=True), x, y)
-        placed = to_ground(shape, canvas, gsd_m)
-        if placed.intersects(extent):
-            shapes.append(placed)
+        outline = to_ground(shape, canvas, gsd_m)
+        if outline.intersects(extent):
+            shapes.append(outline)
             kinds.append("water" if name == "water" else "swimming_pool")
     return gpd.GeoDataFrame({"natural": kinds}, geometry=shapes, crs=canvas.crs)
 

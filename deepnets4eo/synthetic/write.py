@@ -1,14 +1,14 @@
-"""Writes a city to a folder: COGs through `CogWriter`, vectors as GeoPackages, all marked as synthetic.
+"""Writes the layers of a city to a folder: COGs through `CogWriter`, vectors as GeoPackages, all marked as synthetic.
 
-Files: pre.tif post.tif dsm_pre.tif dsm_post.tif dtm.tif labels.tif labels_post.tif footprints.gpkg osm.gpkg truth.gpkg
-city.json. Refuses to overwrite unless asked.
+Takes rasters, vector layers and a description (`City.write` collects them); writes over an older city only with `overwrite`.
 """
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -20,67 +20,61 @@ from deepnets4eo.outputs.lock import locked
 from deepnets4eo.polygons.vector_files import set_fixed_times
 from deepnets4eo.rasters.cog import CogWriter
 
-if TYPE_CHECKING:
-    from deepnets4eo.synthetic.city import City
-
 BAND_ROWS = 512
 BAND_NAMES = ("red", "green", "blue", "near infrared")
+DESCRIPTION = "city.json"
 
 
-def synthetic_tag(city: City) -> dict[str, str]:
-    """The tag that every file of a city carries."""
-    return {"SYNTHETIC": f"deepnets4eo miniature city, seed={city.seed}"}
+@dataclass(frozen=True)
+class RasterLayer:
+    """One raster of a city: file name without suffix, grid, (H, W) or (C, H, W) values, legend of labels."""
+
+    name: str
+    grid: Grid
+    data: np.ndarray
+    legend: Legend | None = None
 
 
-def write_city(city: City, folder: Path, *, overwrite: bool = False) -> Path:
-    """Write everything; returns the folder. Errors: OutputError when the folder holds a city already."""
-    marker = folder / "city.json"
+def write_layers(
+    folder: Path,
+    rasters: Iterable[RasterLayer],
+    vectors: Mapping[str, Mapping[str, gpd.GeoDataFrame]],
+    description: Mapping[str, Any],
+    tags: dict[str, str],
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write rasters one by one, GeoPackages (file name → layer name → geometries) and `city.json`; returns the folder.
+
+    A new folder appears when everything in it is written. Errors: OutputError where the folder holds a city already.
+    """
     with locked(folder):
-        check_overwrite(marker, overwrite=overwrite)
+        check_overwrite(folder / DESCRIPTION, overwrite=overwrite)
         if folder.exists():
-            _write(city, folder)
-        else:  # it appears only when everything in it is written
+            _write(folder, rasters, vectors, description, tags)
+        else:
             with atomic_write(folder) as partial:
                 partial.mkdir()
-                _write(city, partial)
+                _write(partial, rasters, vectors, description, tags)
     return folder
 
 
-def _write(city: City, folder: Path) -> None:
-    tags = synthetic_tag(city)
-    _write_rasters(city, folder, tags)
-    truth = {"buildings": city.buildings, "roads": city.roads}
-    _write_vectors(folder / "truth.gpkg", truth, tags)
-    _write_vectors(folder / "footprints.gpkg", {"footprints": city.footprints()}, tags)
-    _write_vectors(folder / "osm.gpkg", city.osm(), tags)
-    write_json(folder / "city.json", _card(city))
-
-
-def _card(city: City) -> dict[str, Any]:
-    return {
-        "synthetic": synthetic_tag(city)["SYNTHETIC"],
-        "seed": city.seed,
-        "shape": list(city.shape),
-        "gsd_m": city.gsd_m,
-        "post_to_pre": list(city.post.to_pre)[:6],
-        "style": dataclasses.asdict(city.style),
-        "event": dataclasses.asdict(city.event),
-    }
-
-
-def _write_rasters(city: City, folder: Path, tags: dict[str, str]) -> None:
-    """All rasters; labels with the miniature city's legend."""
-    legend = Legend.load("minicity")
-    for name, scene in (("pre", city.pre), ("post", city.post)):
-        suffix = "" if name == "pre" else "_post"
-        write_raster(folder / f"{name}.tif", scene.grid, scene.image, tags)
-        write_raster(folder / f"dsm_{name}.tif", scene.grid, scene.dsm, tags)
-        write_raster(folder / f"labels{suffix}.tif", scene.grid, scene.labels(legend), tags, legend)
-    write_raster(folder / "dtm.tif", city.grid, city.dtm, tags)
+def _write(
+    folder: Path,
+    rasters: Iterable[RasterLayer],
+    vectors: Mapping[str, Mapping[str, gpd.GeoDataFrame]],
+    description: Mapping[str, Any],
+    tags: dict[str, str],
+) -> None:
+    for raster in rasters:
+        write_raster(folder / f"{raster.name}.tif", raster.grid, raster.data, tags, raster.legend)
+    for name, layers in vectors.items():
+        _write_vectors(folder / f"{name}.gpkg", layers, tags)
+    write_json(folder / DESCRIPTION, description)
 
 
 def write_raster(path: Path, grid: Grid, data: np.ndarray, tags: dict[str, str], legend: Legend | None = None) -> None:
-    """One raster in bands of rows; three dimensions are an image, whose bands are named."""
+    """Write a raster in bands of rows; the bands of an image (C, H, W) are named."""
     layers = data if data.ndim == 3 else data[None]
     names = BAND_NAMES[: len(layers)] if data.ndim == 3 else ()
     dtype = str(data.dtype)
@@ -90,8 +84,8 @@ def write_raster(path: Path, grid: Grid, data: np.ndarray, tags: dict[str, str],
             cog.write(window, layers[:, window.slices[0], window.slices[1]])
 
 
-def _write_vectors(path: Path, layers: dict[str, gpd.GeoDataFrame], tags: dict[str, str]) -> None:
-    """One GeoPackage, a layer each, tagged; empty layers are left out."""
+def _write_vectors(path: Path, layers: Mapping[str, gpd.GeoDataFrame], tags: dict[str, str]) -> None:
+    """Write a GeoPackage with the layers that are not empty."""
     import pyogrio
 
     with atomic_write(path) as partial:

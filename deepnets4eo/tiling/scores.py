@@ -10,23 +10,22 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.tiling import Scores
-
-Array = NDArray[np.float32]
 
 PACKED_ONE = 254  # the byte of probability 1; 255 is free for nodata
 PACKED_NODATA = 255
 FEW_ROWS = 32  # at once: argmax copies what is not in one piece, and a tile of 60 classes is big
 
 
-def log_probabilities(raw: Array, axis: int = 0) -> Array:
+def log_probabilities(raw: FloatImage, axis: int = 0) -> FloatImage:
     """Logarithm of the softmax over `axis`."""
     shifted = raw - raw.max(axis=axis, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
     return shifted
 
 
-def probabilities(raw: Array, axis: int = 0) -> Array:
+def probabilities(raw: FloatImage, axis: int = 0) -> FloatImage:
     """Softmax over `axis`, float32 summing to 1.
 
     >>> probabilities(np.log(np.array([1, 3], np.float32))).tolist()
@@ -37,19 +36,19 @@ def probabilities(raw: Array, axis: int = 0) -> Array:
     return exponential
 
 
-def to_blend_scores(raw: Array, kind: Scores, axis: int = 0) -> Array:
+def to_blend_scores(raw: FloatImage, kind: Scores, axis: int = 0) -> FloatImage:
     """What is summed where tiles overlap: the named kind of scores."""
     if kind == "raw":
         return raw
     return probabilities(raw, axis) if kind == "probabilities" else log_probabilities(raw, axis)
 
 
-def blended_probabilities(mean: Array, kind: Scores, axis: int = 0) -> Array:
+def blended_probabilities(mean: FloatImage, kind: Scores, axis: int = 0) -> FloatImage:
     """Probabilities from a weighted mean of scores of the named kind."""
     return mean if kind == "probabilities" else probabilities(mean, axis)
 
 
-def best_class(scores: Array) -> NDArray[np.uint8]:
+def best_class(scores: FloatImage) -> NDArray[np.uint8]:
     """Index of the largest score along the first axis, the first one of equals, (…) uint8.
 
     Class by class where each class lies together in memory: several times faster than argmax across planes.
@@ -66,7 +65,7 @@ def best_class(scores: Array) -> NDArray[np.uint8]:
     return index
 
 
-def to_bytes(fraction: Array) -> NDArray[np.uint8]:
+def to_bytes(fraction: FloatImage) -> NDArray[np.uint8]:
     """Fractions 0–1 as bytes 0–254, rounded to the nearest.
 
     >>> to_bytes(np.array([0, 0.5, 1], np.float32)).tolist()
@@ -75,7 +74,7 @@ def to_bytes(fraction: Array) -> NDArray[np.uint8]:
     return np.rint(np.clip(fraction, 0, 1) * PACKED_ONE).astype(np.uint8)
 
 
-def entropy(proba: Array) -> Array:
+def entropy(proba: FloatImage) -> FloatImage:
     """Shannon entropy over the first axis as a fraction of its maximum log K: 0 certain, 1 all classes alike.
 
     >>> entropy(np.array([[0.5], [0.5]], np.float32)).tolist()

@@ -1,6 +1,7 @@
-"""Spatial splits: square blocks assigned to parts, with a buffer between training and the others, also as GeoJSON.
+"""The square blocks of a scene, assigned to parts such as training and validation, with a buffer between them.
 
-Takes the shape of a scene; returns masks and windows per part; refuses shares that make no part, and scenes of one block.
+Takes the shape of a scene; returns masks and windows per part, which boxes and pixels lie in a part, and GeoJSON.
+Refuses shares that make no part, and scenes of fewer blocks than parts.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ WGS84 = "EPSG:4326"
 
 @dataclass(frozen=True)
 class BlockSplit:
-    """Blocks of a scene assigned at random to parts such as {"train": 0.8, "val": 0.2}.
+    """The square blocks of one scene, assigned at random to parts such as {"train": 0.8, "val": 0.2}.
 
     Parameters
     ----------
@@ -82,27 +83,23 @@ class BlockSplit:
 
     def mask(self, part: str, window: Window) -> NDArray[np.bool_]:
         """(h, w) bool: pixels of the window that belong to `part`, the buffer left out; none beyond the edge."""
-        index = self._part_index(part)
+        index = self._index(part)
         reach = self.buffer_px if index == 0 else 0
         inside = np.zeros((window.height, window.width), bool)
         inside[window.clipped(self.shape).within(window).slices] = True
-        for block in self._others(index, window.grown(reach)):
+        for block in self._blocks_of_others(index, window.grown(reach)):
             inside[block.grown(reach).within(window).clipped(inside.shape).slices] = False
         return inside
 
     def intersects_part(self, part: str, window: Window) -> bool:
         """Whether a window reaches into any block of a part."""
-        index = self._part_index(part)
-        return any(self.block_assignment[row, col] == index for row, col in self._touched(window))
+        index = self._index(part)
+        return any(self.block_assignment[row, col] == index for row, col in self._blocks_under(window))
 
     def blocks(self, part: str) -> list[Window]:
         """The blocks of a part, row by row."""
-        every = blocks(self.shape, self.block_px)
-        return [
-            window
-            for window, index in zip(every, self.block_assignment.ravel(), strict=True)
-            if index == self._part_index(part)
-        ]
+        every = zip(blocks(self.shape, self.block_px), self.block_assignment.ravel(), strict=True)
+        return [window for window, index in every if index == self._index(part)]
 
     def windows(self, part: str, window_px: int) -> list[Window]:
         """Non-overlapping windows that cover the blocks of a part, e.g. to validate on."""
@@ -128,29 +125,44 @@ class BlockSplit:
             windows.append(Window(row, col, window_px, window_px))
         return windows
 
+    def contains(self, part: str, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(N,) bool: which pixels, (N, 2) row and column inside the scene, lie in a block of a part; any without one."""
+        if part not in self.shares:
+            return np.zeros(len(pixels), bool)
+        row, col = (pixels // self.block_px).T
+        return np.asarray(self.block_assignment[row, col] == self._index(part))
+
+    def near(self, part: str, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(N,) bool: which boxes reach into a block of a part, or into the buffer around it.
+
+        boxes : (N, 4) first row, first column, row after the last, column after the last.
+        """
+        near = np.zeros(len(boxes), bool)
+        for block in self.blocks(part) if part in self.shares else []:
+            reach = block.grown(self.buffer_px)
+            near |= (
+                (boxes[:, 0] < reach.row + reach.height) & (boxes[:, 2] > reach.row)
+                & (boxes[:, 1] < reach.col + reach.width) & (boxes[:, 3] > reach.col)
+            )  # fmt: skip
+        return near
+
     def to_geojson(self, grid: Grid) -> dict[str, Any]:
         """The blocks as a GeoJSON FeatureCollection with the property `part`; WGS 84, or pixels without a CRS."""
         features = []
         for window, index in zip(blocks(self.shape, self.block_px), self.block_assignment.ravel(), strict=True):
-            part = self.parts[index]
-            features.append({"type": "Feature", "properties": {"part": part}, "geometry": _outline(grid, window)})
+            properties = {"part": self.parts[index]}
+            features.append({"type": "Feature", "properties": properties, "geometry": _outline(grid, window)})
+        described = {"block_px": self.block_px, "buffer_px": self.buffer_px, "seed": self.seed}
         return {
-            "type": "FeatureCollection",
-            "split": {
-                "shares": dict(self.shares),
-                "block_px": self.block_px,
-                "buffer_px": self.buffer_px,
-                "seed": self.seed,
-            },
-            "features": features,
-        }
+            "type": "FeatureCollection", "split": {"shares": dict(self.shares), **described}, "features": features,
+        }  # fmt: skip
 
-    def _part_index(self, part: str) -> int:
+    def _index(self, part: str) -> int:
         if part not in self.shares:
             raise InputError(f"the split has the parts {self.parts}, not {part!r}. Use one of them.")
         return self.parts.index(part)
 
-    def _touched(self, window: Window) -> list[tuple[int, int]]:
+    def _blocks_under(self, window: Window) -> list[tuple[int, int]]:
         """(row, col) of the blocks that a window reaches into."""
         inside = window.clipped(self.shape)
         if not inside.height or not inside.width:
@@ -159,18 +171,17 @@ class BlockSplit:
         cols = range(inside.col // self.block_px, -(-(inside.col + inside.width) // self.block_px))
         return [(row, col) for row in rows for col in cols]
 
-    def _others(self, index: int, window: Window) -> list[Window]:
+    def _blocks_of_others(self, index: int, window: Window) -> list[Window]:
         """Blocks of other parts that a window reaches into."""
         side = self.block_px
-        found = [(row, col) for row, col in self._touched(window) if self.block_assignment[row, col] != index]
-        return [Window(row * side, col * side, side, side).clipped(self.shape) for row, col in found]
+        others = [(row, col) for row, col in self._blocks_under(window) if self.block_assignment[row, col] != index]
+        return [Window(row * side, col * side, side, side).clipped(self.shape) for row, col in others]
 
 
 def _outline(grid: Grid, window: Window) -> dict[str, Any]:
     from rasterio.warp import transform_geom
 
-    bottom, right = window.row + window.height, window.col + window.width
-    left, top = window.col, window.row
+    top, left, bottom, right = window.row, window.col, window.row + window.height, window.col + window.width
     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)], float)
     geometry = {"type": "Polygon", "coordinates": [apply_affine(grid.affine, corners).tolist()]}
     return geometry if grid.crs is None else dict(transform_geom(grid.crs.to_wkt(), WGS84, geometry))

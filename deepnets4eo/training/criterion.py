@@ -1,7 +1,7 @@
-"""What segmentation minimises and how it is validated, as the two functions that the loop asks for.
+"""What segmentation minimises and how it is validated.
 
-Takes batches of the frozen contract; layers are concatenated in the segmenter's order. Trusts its input.
-A network may give several logits in training, the main ones first (deep supervision): their losses are summed.
+Takes batches of `ClassSamples`; layers are concatenated in the segmenter's order. Trusts its input.
+A network may return several logits in training, the main ones first (deep supervision): their losses are summed.
 A part of it with `extra_loss(mask)` adds to them, as distance heads do; where not valid, the mask is void.
 """
 
@@ -61,7 +61,7 @@ class SegmentationCriterion:
 
 
 def class_weights(train: TrainSection, legend: Legend, pixels: Sequence[int]) -> list[float] | None:
-    """Factors (K,) on the loss of each class; None where the recipe asks for none. LabelError for unknown names."""
+    """Factors (K,) on the loss of each class; None where the recipe has none. Errors: LabelError for unknown names."""
     if train.class_weighting == "none" and not train.class_weights:
         return None
     weights = median_frequency(pixels) if train.class_weighting == "median_frequency" else [1.0] * legend.num_classes

@@ -1,18 +1,19 @@
-"""Samples of the frozen contract, read from windows of scenes: an endless supply to train on, a fixed one to validate.
+"""Batches of samples read ahead of the network, and samples that are windows of scenes.
 
-Takes parts of scenes, the inputs of a segmenter and the recipe; gives batches of tensors: layers by name (C,H,W)
-float32, mask (H,W) int64 (places in the legend, void 255), valid (H,W) bool. All draws follow from (seed, epoch).
+Takes split scenes, the inputs of a segmenter and the recipe; returns batches of tensors: layers by name (C, H, W)
+float32, valid (H, W) bool, and the target of the task. All draws follow from (seed, epoch).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
@@ -23,112 +24,167 @@ from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.tiling.sampling import ClassCells, balanced_windows
 from deepnets4eo.training.augmentation import Augmentation, Sample
 from deepnets4eo.training.recipe import Recipe
+from deepnets4eo.training.scenes import LabelledScene
 from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, SampleWindow
 
-Batch = dict[str, Tensor]
+Batch = Sample
 
 TRIES = 8  # to find a window that shows nothing of the validation part, before its pixels are blanked
 AHEAD = 2  # batches a reading thread may be ahead of the network
 
 
-class SampleReader:
-    """Reads one window as a sample: scaled layers, mask and validity."""
+class Samples(Protocol):
+    """What a network learns from: which windows an epoch shows, and how one of them is read."""
 
-    def __init__(self, parts: DataSplit, inputs: InputSpec) -> None:
-        self.parts, self.inputs = parts, inputs
-        self._to_place = torch.from_numpy(parts.scenes[0].labels.legend.to_index().astype(np.int64))
+    def windows(self, epoch: int) -> Sequence[Any]:
+        """The windows of an epoch, `data.windows_per_epoch` of them, in order; they follow from (seed, epoch)."""
 
-    def read(self, place: SampleWindow, labelled: np.ndarray, hidden: np.ndarray | None = None) -> Sample:
-        """The sample of a window; labels only where `labelled`, pixels blanked where `hidden`; both (h, w) bool."""
-        raw = self.parts.scenes[place.scene].scene.read(place.window, [*self.inputs.names, LABELS])
-        if hidden is not None:
-            raw["valid"] = raw["valid"] & ~hidden
-        prepared = torch.from_numpy(self.inputs.prepare(raw))
-        sizes = [len(layer.bands) for layer in self.inputs.layers.values()]
-        sample = dict(zip(self.inputs.names, prepared.split(sizes), strict=True))
-        labels = np.where(labelled & raw["valid"], raw[LABELS], np.uint8(VOID))
-        sample["mask"] = self._to_place[torch.from_numpy(labels).long()]
-        sample["valid"] = torch.from_numpy(raw["valid"])
-        return sample
+    def read(self, window: Any) -> Sample:
+        """One of these windows: inputs by name (C, H, W) float32, valid (H, W) bool, and the target.
 
-    def train(self, place: SampleWindow) -> Sample:
-        """A sample to learn from; nothing of a validation block is in it, but for leaky splits."""
-        labelled = self.parts.mask(place.scene, TRAIN, place.window)
-        blank = not self.parts.leaky and self.parts.touches_validation(place)
-        return self.read(place, labelled, self.parts.mask(place.scene, VAL, place.window) if blank else None)
-
-    def validation(self, place: SampleWindow, halo_px: int, tile_px: int) -> Sample:
-        """A tile around a validation window, labels in that window alone, so that each pixel is counted once."""
-        row, col = place.window.row - halo_px, place.window.col - halo_px
-        tile = Window(row, col, tile_px, tile_px)
-        labelled = np.zeros((tile_px, tile_px), bool)
-        labelled[place.window.within(tile).slices] = True
-        return self.read(SampleWindow(place.scene, tile), labelled)
+        A target turns with the images, so it has two dimensions at least; that of a whole image is (1, 1).
+        """
 
 
-class WindowPlan:
-    """Which windows an epoch sees, drawn from (seed, epoch): at random by area, or around each class in turn."""
+class SceneSamples:
+    """Windows of scenes drawn at random by area. A task adds its target: `target_layers`, and `target` of what was read.
 
-    def __init__(self, parts: DataSplit, cells: Sequence[ClassCells], recipe: Recipe) -> None:
-        self.parts, self.data, self.seed = parts, recipe.data, recipe.train.seed
-        areas = parts.areas(TRAIN)
-        self._by_area = areas / areas.sum()
-        self._cells = cells
-        counts = np.array([[len(found) for found in one.cells] for one in cells], float)
-        self._present = np.flatnonzero(counts.sum(axis=0))
-        if not self._present.size:
-            raise InputError("no pixel of the training part is labelled with a class. Check labels, legend and split.")
-        self._by_class = counts / np.maximum(counts.sum(axis=0), 1)
+    Parameters
+    ----------
+    split
+        The scenes and their parts; nothing of a validation block is shown, but for leaky splits.
+    inputs
+        Layers and scaling.
+    recipe
+        Its `data.tile_px`, `data.windows_per_epoch` and `train.seed` are used.
 
-    def places(self, epoch: int) -> list[SampleWindow]:
+    Examples
+    --------
+    ```python
+    class HeightSamples(SceneSamples):
+        target_layers = ("height",)
+
+        def target(self, layers, labelled):
+            return {"height": torch.from_numpy(np.where(labelled, layers["height"][0], np.float32(np.nan)))}
+    ```
+    """
+
+    target_layers: tuple[str, ...] = ()
+
+    def __init__(self, split: DataSplit[Any], inputs: InputSpec, recipe: Recipe) -> None:
+        self.split, self.inputs = split, inputs
+        self.data, self.seed = recipe.data, recipe.train.seed
+
+    def target(self, layers: Mapping[str, NDArray[Any]], labelled: NDArray[np.bool_]) -> Sample:
+        """The target of a window, by name.
+
+        layers : what `Scene.read` returned of inputs and `target_layers`, with "valid" (h, w) bool. labelled : (h, w)
+        bool, where the target may be learnt from; everything else is void.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define its target")
+
+    def windows(self, epoch: int) -> list[SampleWindow]:
         """The windows of an epoch, in order."""
         rng = np.random.default_rng([self.seed, epoch])
-        return [self._place(rng) for _ in range(self.data.windows_per_epoch)]
+        return [self._draw_unhidden(rng) for _ in range(self.data.windows_per_epoch)]
 
-    def _place(self, rng: np.random.Generator) -> SampleWindow:
+    def read(self, window: SampleWindow) -> Sample:
+        """A window to learn from."""
+        labelled = self.split.mask(window.scene, TRAIN, window.window)
+        return self._read(window, labelled, self.split.hidden(window.scene, window.window))
+
+    def read_validation(self, window: SampleWindow, halo_px: int, tile_px: int) -> Sample:
+        """A tile around a validation window, its target in that window alone, so that each pixel is counted once."""
+        tile = Window(window.window.row - halo_px, window.window.col - halo_px, tile_px, tile_px)
+        labelled = np.zeros((tile_px, tile_px), bool)
+        labelled[window.window.within(tile).slices] = True
+        return self._read(SampleWindow(window.scene, tile), labelled)
+
+    def draw(self, rng: np.random.Generator) -> SampleWindow:
+        """One window."""
+        scene = int(rng.choice(len(self._shares), p=self._shares))
+        return self.split.random_window(scene, self.data.tile_px, rng)
+
+    def _draw_unhidden(self, rng: np.random.Generator) -> SampleWindow:
         for _ in range(TRIES):
-            place = self._balanced(rng) if self.data.sampling == "balanced" else self._random(rng)
-            if self.parts.leaky or not self.parts.touches_validation(place):
+            window = self.draw(rng)
+            if not self.split.touches_validation(window.scene, window.window):
                 break
-        return place
+        return window
 
-    def _random(self, rng: np.random.Generator) -> SampleWindow:
-        scene = int(rng.choice(len(self._by_area), p=self._by_area))
-        return self.parts.random_place(scene, self.data.tile_px, rng)
+    def _read(
+        self, window: SampleWindow, labelled: NDArray[np.bool_], hidden: NDArray[np.bool_] | None = None
+    ) -> Sample:
+        """The sample of a window; its target only where `labelled`, pixels blanked where `hidden`; both (h, w) bool."""
+        named = self.split.scenes[window.scene]
+        layers = named.scene.read(window.window, [*self.inputs.names, *self.target_layers])
+        if hidden is not None:
+            layers["valid"] = layers["valid"] & ~hidden
+        prepared = torch.from_numpy(self.inputs.prepare(layers))
+        sizes = [len(layer.bands) for layer in self.inputs.layers.values()]
+        sample: Sample = dict(zip(self.inputs.names, prepared.split(sizes), strict=True))
+        sample |= self.target(layers, labelled & layers["valid"])
+        sample["valid"] = torch.from_numpy(layers["valid"])
+        return sample
 
-    def _balanced(self, rng: np.random.Generator) -> SampleWindow:
+    @cached_property
+    def _shares(self) -> NDArray[np.float64]:
+        areas = self.split.areas(TRAIN)
+        return np.asarray(areas / areas.sum())
+
+
+class ClassSamples(SceneSamples):
+    """Windows of labelled scenes: at random by area, or around each class in turn (`data.sampling`).
+
+    The target is mask (H, W) int64: indices in the legend, void 255. cells : where each class lies in each scene.
+    """
+
+    target_layers = (LABELS,)
+
+    def __init__(
+        self, split: DataSplit[LabelledScene], inputs: InputSpec, recipe: Recipe, cells: Sequence[ClassCells]
+    ) -> None:
+        super().__init__(split, inputs, recipe)
+        self._cells = cells
+        self._to_index = torch.from_numpy(split.scenes[0].labels.legend.to_index().astype(np.int64))
+        self._counts = np.array([[len(found) for found in one.cells] for one in cells], float)
+        self._present = np.flatnonzero(self._counts.sum(axis=0))
+
+    def target(self, layers: Mapping[str, NDArray[Any]], labelled: NDArray[np.bool_]) -> Sample:
+        """mask (h, w) int64."""
+        labels = np.where(labelled, layers[LABELS], np.uint8(VOID))
+        return {"mask": self._to_index[torch.from_numpy(labels).long()]}
+
+    def windows(self, epoch: int) -> list[SampleWindow]:
+        """The windows of an epoch, in order. Errors: InputError where no training pixel is labelled."""
+        if not self._present.size:
+            raise InputError("no pixel of the training part is labelled with a class. Check labels, legend and split.")
+        return super().windows(epoch)
+
+    def draw(self, rng: np.random.Generator) -> SampleWindow:
+        """One window."""
+        if self.data.sampling == "random":
+            return super().draw(rng)
         chosen = int(rng.choice(self._present))
         scene = int(rng.choice(len(self._cells), p=self._by_class[:, chosen]))
         only = np.arange(self._by_class.shape[1]) == chosen
         cells = replace(self._cells[scene], counts=np.where(only, self._cells[scene].counts, 0))
         return SampleWindow(scene, balanced_windows(cells, self.data.tile_px, 1, rng)[0])
 
-
-class Plan(Protocol):
-    """Which places an epoch shows; `data.windows_per_epoch` of them."""
-
-    data: Any
-    seed: int
-
-    def places(self, epoch: int) -> Sequence[Any]:
-        """The places of an epoch, in order."""
-
-
-class Reader(Protocol):
-    """What turns a place into a sample to train on."""
-
-    def train(self, place: Any) -> Sample:
-        """Read one place."""
+    @cached_property
+    def _by_class(self) -> NDArray[np.float64]:
+        return np.asarray(self._counts / np.maximum(self._counts.sum(axis=0), 1))
 
 
 @dataclass
 class TrainLoader:
     """Batches of augmented windows; the epoch alone decides which."""
 
-    reader: Reader
-    plan: Plan
+    samples: Samples
     augment: Augmentation
     batch_size: int
+    windows_per_epoch: int
+    seed: int = 0
     workers: int = 0
     epoch: int = 0
 
@@ -137,40 +193,61 @@ class TrainLoader:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.plan.data.windows_per_epoch // self.batch_size
+        return self.windows_per_epoch // self.batch_size
 
     def __iter__(self) -> Iterator[Batch]:
-        epoch, places = self.epoch, self.plan.places(self.epoch)
+        epoch, windows = self.epoch, self.samples.windows(self.epoch)
 
         def batch(number: int) -> Batch:
             first = number * self.batch_size
-            return collate([self._sample(places[at], epoch, at) for at in range(first, first + self.batch_size)])
+            return collate([self._sample(windows[at], epoch, at) for at in range(first, first + self.batch_size)])
 
         return _read_ahead(batch, len(self), self.workers)
 
-    def _sample(self, place: Any, epoch: int, at: int) -> Sample:
-        return self.augment(self.reader.train(place), np.random.default_rng([self.plan.seed, epoch, at]))
+    def _sample(self, window: Any, epoch: int, at: int) -> Sample:
+        return self.augment(self.samples.read(window), np.random.default_rng([self.seed, epoch, at]))
 
 
 @dataclass(frozen=True)
 class ValidationLoader:
-    """Batches of tiles that show each validation pixel once, with its context."""
+    """Batches of tiles that show each validation pixel once, with its context.
 
-    reader: SampleReader
+    Parameters
+    ----------
+    samples
+        Scenes and target.
+    tile_px
+        Side of a tile, its halo included, in pixels.
+    halo_px
+        Context on each side, where the target is void.
+    batch_size
+        Tiles a batch.
+    workers
+        Threads that read ahead; 0: none.
+
+    Examples
+    --------
+    ```python
+    for batch in ValidationLoader(samples, tile_px=256, halo_px=32, batch_size=8):
+        scores = segmenter.predict_raw(batch["image"].numpy(), margin_px=32)
+    ```
+    """
+
+    samples: SceneSamples
     tile_px: int
     halo_px: int
     batch_size: int
     workers: int = 0
 
     def __iter__(self) -> Iterator[Batch]:
-        places = self.reader.parts.places(VAL, self.tile_px - 2 * self.halo_px)
+        windows = self.samples.split.windows(VAL, self.tile_px - 2 * self.halo_px)
 
         def batch(number: int) -> Batch:
             first = number * self.batch_size
-            chosen = places[first : first + self.batch_size]
-            return collate([self.reader.validation(place, self.halo_px, self.tile_px) for place in chosen])
+            chosen = windows[first : first + self.batch_size]
+            return collate([self.samples.read_validation(window, self.halo_px, self.tile_px) for window in chosen])
 
-        return _read_ahead(batch, -(-len(places) // self.batch_size), self.workers)
+        return _read_ahead(batch, -(-len(windows) // self.batch_size), self.workers)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -179,10 +256,8 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 
 def _read_ahead(batch: Callable[[int], Batch], count: int, workers: int) -> Iterator[Batch]:
-    """Batches 0 … count − 1 in order, made by threads while earlier ones are used; 0 workers: in the caller's thread.
+    """Batches 0 … count − 1 in order, made by threads while earlier ones are used; 0 workers: when asked for.
 
     Threads, not processes: GDAL and NumPy release the interpreter, and handles on files do not survive a fork.
     """
-    if not workers:
-        return map(batch, range(count))
-    return in_order(batch, range(count), workers, ahead=workers + AHEAD - 1)
+    return in_order(batch, range(count), workers, workers + AHEAD - 1) if workers else map(batch, range(count))

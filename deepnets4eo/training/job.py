@@ -1,7 +1,7 @@
-"""Training, for people: a recipe's name or file and data in, a run folder out.
+"""Training as users call it: a recipe's name or file and data in, a run folder out.
 
-Takes a catalog name, a YAML file or a Recipe; overrides as `section.key=value`. Hands over to the recipe's task.
-Refuses folders that exist unless told to overwrite or resume, and resuming with another recipe.
+Takes a catalog name, a YAML file or a Recipe; overrides as `section.key=value`. Calls the recipe's task.
+Refuses folders that exist without the option to overwrite or resume, and resuming with another recipe.
 """
 
 from __future__ import annotations
@@ -38,13 +38,42 @@ def train(
     overrides: Sequence[str] = (),
     options: TrainOptions | None = None,
 ) -> Path:
-    """Train what a recipe describes; returns the run folder.
+    """Train what a recipe describes.
 
-    recipe : name in the catalog, YAML file, or a Recipe. data : folders that the recipe's patterns start from.
-    overrides : e.g. "train.epochs=20". options : device, resume, overwrite, online.
     The run holds recipe.yaml, weights.safetensors (estimator.skops), card.json, legend.yaml, log.csv, metrics.json,
-    confusion.csv, curves.png, split.geojson and checkpoints/. Two runs of one seed on one CPU give the same weights.
-    Errors: InputError for recipe, data or legend; OutputError for an existing folder; RunError when it cannot resume.
+    confusion.csv, curves.png, split.geojson and checkpoints/. Two runs of one seed on one CPU have the same weights.
+
+    Parameters
+    ----------
+    recipe
+        Name in the catalog, YAML file, or a Recipe.
+    out
+        The run folder.
+    data
+        Folders in which the recipe's patterns are looked up.
+    overrides
+        Values of the recipe to change, as `section.key=value`.
+    options
+        Device, resume, overwrite, online.
+
+    Returns
+    -------
+    The run folder.
+
+    Raises
+    ------
+    InputError
+        For a recipe, data or legend that cannot be used.
+    OutputError
+        When the folder holds a run already.
+    RunError
+        When the training cannot be resumed, or its loss is not finite.
+
+    Examples
+    --------
+    ```python
+    run = train("unet-resnet34", "runs/roofs", data="scenes", overrides=["legend=isprs", "train.epochs=20"])
+    ```
     """
     options, out = options or TrainOptions(), Path(out)
     resolved, task = load_recipe(recipe, data=data, overrides=overrides)
@@ -53,7 +82,7 @@ def train(
     with locked(out):
         check_overwrite(out, overwrite=options.overwrite, resume=options.resume)
         if options.resume:
-            _same_recipe(out / RECIPE, resolved)
+            _check_same_recipe(out / RECIPE, resolved)
         else:
             _clear(out)
         remove_leftovers(out / CHECKPOINTS)
@@ -62,7 +91,7 @@ def train(
             with nullcontext() if options.online else offline(OFFLINE):
                 return task.train(resolved, out, options)
         except DeepNets4EOError:
-            if not any((out / CHECKPOINTS).glob("*")):  # nothing was learnt that could be resumed
+            if not any((out / CHECKPOINTS).glob("*")):  # there is nothing to resume
                 _clear(out)
             raise
 
@@ -70,7 +99,32 @@ def train(
 def load_recipe(
     recipe: str | Path | Recipe, *, data: str | Path | Sequence[str | Path] = (), overrides: Sequence[str] = ()
 ) -> tuple[Recipe, Task]:
-    """The recipe as resolved, and its task. Errors: InputError naming key, value and what was expected."""
+    """Resolve a recipe and find its task.
+
+    Parameters
+    ----------
+    recipe
+        Name in the catalog, YAML file, or a Recipe.
+    data
+        Folders in which the recipe's patterns are looked up.
+    overrides
+        Values of the recipe to change, as `section.key=value`.
+
+    Returns
+    -------
+    The recipe as resolved, and its task.
+
+    Raises
+    ------
+    InputError
+        Naming the key, its value and what was expected.
+
+    Examples
+    --------
+    >>> recipe, task = load_recipe("unet-mobilenet", overrides=["legend=isprs", "train.epochs=20"])
+    >>> recipe.task, recipe.train.epochs
+    ('segmentation', 20)
+    """
     values, where = _values(recipe)
     task = load_task(_task_name(values, overrides))
     folders = [data] if isinstance(data, (str, Path)) else list(data)
@@ -110,14 +164,14 @@ def _paths_in(values: Any) -> list[str]:
     return [path for item in items for path in _paths_in(item)]
 
 
-def _same_recipe(path: Path, recipe: Recipe) -> None:
+def _check_same_recipe(path: Path, recipe: Recipe) -> None:
     if not path.exists():
         return
     begun = resolve(read_recipe(path), kind=type(recipe), where=str(path))
     differing = differing_keys(begun, recipe)
     if differing:
         raise RunError(
-            f"{path.parent} was begun with other values of {', '.join(differing)}. "
+            f"{path.parent} was started with other values of {', '.join(differing)}. "
             "Resume with the same recipe, or train into another --out."
         )
 

@@ -41,7 +41,7 @@ REDRAW_S = 30.0  # a figure costs a third of a second: not after every short epo
 LAST, BEST = "last.safetensors", "best.safetensors"
 LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed"}
 
-MEANT = {  # torch's words for windows or batches that a network cannot take
+ERROR_HINTS = {  # torch's message for windows or batches that a network cannot take → what to do
     "more than 1 value per channel": "a batch of one window gives batch normalisation a single value to normalise. "
     "Set train.batch_size to 2 or more, or data.tile_px larger.",
     "Output size is too small": "the windows are too small for this network, whose coarsest maps vanish. "
@@ -75,7 +75,7 @@ class Fit:
 
 @dataclass
 class Progress:
-    """What has happened so far: one row of numbers per epoch, and the place of the best one in them (-1: none yet)."""
+    """One row of numbers per epoch so far, and the index of the best of them (-1: none yet)."""
 
     history: list[dict[str, float]] = field(default_factory=list)
     best: int = -1
@@ -97,7 +97,7 @@ class Progress:
 
 
 def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Validate, fit: Fit) -> Progress:
-    """Train `network` in place; returns the history. On return it holds the best (or last) epoch's weights.
+    """Train `network` in place; returns the history. Afterwards it has the best (or last) epoch's weights.
 
     A row of the history has the epoch, the learning rate, the mean loss, the scores, `seconds`, validation included,
     and `busy`, the share of the training's seconds in which the network did not wait for data.
@@ -105,7 +105,7 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
     Errors: InputError for a loader without batches, RunError for a loss that is not finite or a foreign checkpoint.
     """
     if len(loader) == 0:
-        raise InputError("the training data give no full batch. Lower train.batch_size or give more windows.")
+        raise InputError("the training data make no full batch. Lower train.batch_size or give more windows.")
     train, display = fit.train, EpochProgress(fit.train.epochs, fit.train.monitor)
     module = _Loop(network, step, loader, validate, fit, display)
     progress = module.progress
@@ -153,7 +153,7 @@ class _Loop(lightning.LightningModule):
         return self.optimizer
 
     def train_dataloader(self) -> Iterable[Batch]:
-        """The batches of whatever epoch it is when the first of them is asked for."""
+        """The batches of the epoch that runs when the first of them is read."""
         return self.batches
 
     def load_checkpoint(self, path: Path) -> None:
@@ -190,9 +190,9 @@ class _Loop(lightning.LightningModule):
         try:
             loss = self.step(self.learner, batch)
         except (ValueError, RuntimeError) as error:
-            for said, meant in MEANT.items():
-                if said in str(error):
-                    raise InputError(meant) from error
+            for message, hint in ERROR_HINTS.items():
+                if message in str(error):
+                    raise InputError(hint) from error
             raise
         self.loss_sum += loss.detach()
         return loss
@@ -210,7 +210,7 @@ class _Loop(lightning.LightningModule):
             scores = self.validate(self.network)
         if self.plan.train.monitor not in scores:
             raise InputError(
-                f"validation gives {', '.join(scores)}; train.monitor={self.plan.train.monitor} is none of them."
+                f"validation has the scores {', '.join(scores)}; train.monitor={self.plan.train.monitor} is none of them."
             )
         row = {"epoch": self.epoch + 1, "lr": self.optimizer.param_groups[0]["lr"], "loss": loss, **scores}
         seconds = time.perf_counter() - self.started_s
@@ -246,7 +246,7 @@ def _draw(fit: Fit, progress: Progress) -> None:
 
 
 class _EpochBatches:
-    """Tells the loader the epoch as late as possible: Lightning makes its iterators before the epoch begins.
+    """Sets the epoch of the loader as late as possible: Lightning makes its iterators before the epoch begins.
 
     waited_s : seconds that the network had to wait for batches.
     """
@@ -272,12 +272,12 @@ class _EpochBatches:
 
 
 def _stops_early(progress: Progress, train: TrainSection) -> bool:
-    waited = progress.epochs_done - progress.best_epoch
-    return train.patience > 0 and progress.epochs_done > 0 and waited >= train.patience
+    without_gain = progress.epochs_done - progress.best_epoch
+    return train.patience > 0 and progress.epochs_done > 0 and without_gain >= train.patience
 
 
 def _run(trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-    """Ctrl-C stays what it is: Lightning would turn it into an exit of the process and ignore the next one."""
+    """Raises KeyboardInterrupt on Ctrl-C: Lightning turns it into an exit of the process and ignores the next one."""
     main_thread = threading.current_thread() is threading.main_thread()
     handler = signal.getsignal(signal.SIGINT)
     try:
@@ -313,7 +313,7 @@ def _gpus(device: str) -> list[int]:
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Lightning's notes on hardware and workers do not concern the user of a verb."""
+    """Without Lightning's notes on hardware and workers, which do not concern the user of a verb."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
     logger.setLevel(logging.ERROR)

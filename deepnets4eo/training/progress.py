@@ -26,16 +26,16 @@ class EpochProgress(lightning.Callback):
         self.task = self.bar.add_task("training", total=None)
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """The bar appears."""
+        """Shows the bar."""
         self.bar.start()
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
-        """A new epoch, a new bar."""
+        """Starts the bar of an epoch."""
         description = f"epoch {pl_module.epoch + 1}/{self.epochs}"
         self.bar.reset(self.task, total=trainer.num_training_batches, description=description)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """One batch further."""
+        """Moves the bar by one batch."""
         self.bar.advance(self.task)
 
     def epoch_done(self, row: Mapping[str, float]) -> None:
@@ -48,5 +48,5 @@ class EpochProgress(lightning.Callback):
             self.bar.console.print(line)
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
-        """The bar leaves, however the training ended."""
+        """Removes the bar, however the training ended."""
         self.bar.stop()

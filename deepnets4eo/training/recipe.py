@@ -1,6 +1,6 @@
 """A recipe: all that decides how a model is trained, as one flat YAML of six sections.
 
-Takes YAML (`task / data / legend / model / train / predict`) and `section.key=value` overrides; gives a frozen value.
+Takes YAML (`task / data / legend / model / train / predict`) and `section.key=value` overrides; returns a frozen value.
 Refuses unknown keys and bad values, naming the key and the nearest one that exists.
 """
 
@@ -72,7 +72,7 @@ class DataSection(Section):
 
 
 class ModelSection(Section):
-    """A network by name, and the layers it sees."""
+    """A network by name, and the layers it takes."""
 
     network: str | None = Field(default=None, description="a name of list_models()")
     encoder: str | None = Field(default=None, description="encoder of an smp network")
@@ -173,7 +173,7 @@ class Recipe(Section):
                 f"model.layers={list(layers)}, e.g. {{{layers[-1]}: 0.3}}"
             )
         if len(layers) < 2:
-            raise ValueError(f"has train.modality_dropout={dropped}, but {layers[0]} is all that the network sees")
+            raise ValueError(f"has train.modality_dropout={dropped}, but {layers[0]} is the only layer of the network")
         return self
 
     def to_dict(self) -> dict[str, Any]:
@@ -195,7 +195,7 @@ RecipeType = TypeVar("RecipeType", bound=Recipe)
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """The mapping in a recipe file, not yet checked; InputError when it is none."""
+    """The mapping in a recipe file, not yet checked. Errors: InputError when the file holds anything else."""
     values = read_yaml(path)
     if not isinstance(values, dict):
         raise InputError(f"{path} holds a {type(values).__name__}, expected the sections of a recipe: {_keys(Recipe)}.")
@@ -248,17 +248,17 @@ def _apply(values: dict[str, Any], override: str) -> None:
         target = target[key]
         if not isinstance(target, dict):
             raise InputError(f"--set {override}: {key} is {target!r}, a single value without keys. Set {key} itself.")
-    _say_what_goes(name.strip(), target.get(keys[-1]), value)
+    _warn_of_lost_names(name.strip(), target.get(keys[-1]), value)
     target[keys[-1]] = value
 
 
-def _say_what_goes(name: str, before: Any, after: Any) -> None:
-    """A mapping set as a whole loses what the recipe had in it, such as a network's head; without a word nobody sees."""
-    if isinstance(before, dict) and isinstance(after, dict) and (gone := [key for key in before if key not in after]):
-        one = f"{name}.{next(iter(after), gone[0])}=VALUE"
+def _warn_of_lost_names(name: str, before: Any, after: Any) -> None:
+    """Warn where a mapping is set as a whole and loses names that the recipe has in it, such as a network's head."""
+    if isinstance(before, dict) and isinstance(after, dict) and (lost := [key for key in before if key not in after]):
+        one = f"{name}.{next(iter(after), lost[0])}=VALUE"
         log.warning(
             "--set %s replaces all of it; no longer set: %s. To keep the rest, set one name: --set %s.",
-            name, ", ".join(f"{key}={before[key]!r}" for key in gone), one,
+            name, ", ".join(f"{key}={before[key]!r}" for key in lost), one,
         )  # fmt: skip
 
 
@@ -270,7 +270,7 @@ def _explain(detail: Any, kind: type[Recipe], where: str) -> str:
 
 
 def refused_value(detail: Any, key: str, where: str) -> str:
-    """In a sentence why pydantic refused a value; detail : one of `ValidationError.errors()`, of `key` in the file `where`."""
+    """A sentence that says why pydantic refused a value; detail : one of `ValidationError.errors()`, of `key` in the file `where`."""
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "value_error":
         return f"{where}: {key + ' ' if key else ''}{message}."

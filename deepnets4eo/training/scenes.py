@@ -1,6 +1,6 @@
 """Which scenes a recipe trains on: explicit lists, or glob patterns whose wildcards pair the files.
 
-Takes the data section and the layers a model needs, or a dataset card; gives named scenes, in a fixed order.
+Takes the data section and the layers a model needs, or a dataset card; returns named scenes, in a fixed order.
 Refuses patterns that match nothing, and scenes that lack a layer, naming them.
 """
 
@@ -40,12 +40,23 @@ Keep = Callable[[Window], NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class NamedScene:
-    """A scene with labels in the values of one legend, its name, and where its layers came from."""
+    """A scene, its name, and the file of each of its layers."""
 
     name: str
     scene: Scene
-    labels: LegendLabels
     sources: dict[str, str]
+
+    @property
+    def grid(self) -> Grid:
+        """Where its pixels lie."""
+        return self.scene.grid
+
+
+@dataclass(frozen=True)
+class LabelledScene(NamedScene):
+    """A scene with labels in the values of one legend."""
+
+    labels: LegendLabels
 
     def with_labels_where(self, keep: Keep) -> Scene:
         """The same scene with labels only where `keep(window)` is True, e.g. in one part of a split."""
@@ -81,7 +92,7 @@ class LegendLabels:
         return ArraySource(self.read(whole(self.grid), self.bands)[0], self.grid, VOID).open_dataset()
 
 
-def open_scenes(data: DataSection, layers: Sequence[str], legend: Legend) -> list[NamedScene]:
+def open_scenes(data: DataSection, layers: Sequence[str], legend: Legend) -> list[LabelledScene]:
     """Open the scenes of a recipe with the given layers and their labels, sorted by name.
 
     Errors: InputError when there is none, or when one lacks a layer.
@@ -96,9 +107,38 @@ def open_scenes(data: DataSection, layers: Sequence[str], legend: Legend) -> lis
         return dataset_scenes(
             card, data.folders[0], split=data.dataset_split, part=part, layers=layers, legend=legend, data=data
         )
-    found = _explicit(data) if data.scenes else find_sources(data.folders, data.layers)
     own = Legend.load(data.labels_legend) if data.labels_legend else None
-    return [_open(name, sources, data, layers, (legend, own)) for name, sources in found.items()]
+    return [_open(name, sources, data, layers, (legend, own)) for name, sources in _sources(data).items()]
+
+
+def open_layers(data: DataSection, layers: Sequence[str]) -> list[NamedScene]:
+    """Open the scenes of a recipe with the given layers, for tasks whose target is not labels of a legend.
+
+    Parameters
+    ----------
+    data
+        `scenes`, or `folders` and `layers`; the layouts of dataset cards are for labels.
+    layers
+        Inputs and targets.
+
+    Returns
+    -------
+    Scenes, sorted by name.
+
+    Raises
+    ------
+    InputError
+        When there is none, or when one lacks a layer.
+
+    Examples
+    --------
+    ```python
+    scenes = open_layers(recipe.data, ["image", "height"])
+    ```
+    """
+    found = _sources(data)
+    opened = {name: _open_layers(name, sources, data, layers) for name, sources in found.items()}
+    return [NamedScene(name, Scene(opened[name]), _only(found[name], layers)) for name in found]
 
 
 def dataset_scenes(
@@ -110,7 +150,7 @@ def dataset_scenes(
     layers: Sequence[str] = ("image",),
     legend: Legend | None = None,
     data: DataSection | None = None,
-) -> list[NamedScene]:
+) -> list[LabelledScene]:
     """Scenes of one part of a dataset's split (all tiles without `part`), each with labels, in the order of the card.
 
     layers : what the scenes hold beside the labels. legend : what the labels are seen in, the card's own by default.
@@ -142,28 +182,41 @@ def _open(
     data: DataSection,
     layers: Sequence[str],
     legends: tuple[Legend, Legend | None],
-) -> NamedScene:
-    missing = [layer for layer in (*layers, LABELS) if layer not in sources]
-    if missing:
-        raise InputError(
-            f"scene {name!r} has the layers {sorted(sources)}, not {missing}. "
-            "Give them in data.layers or data.scenes, or change model.layers."
-        )
-    opened = {
-        layer: Layer.open(sources[layer], bands=data.bands.get(layer), nodata=data.nodata.get(layer))
-        for layer in (*layers, LABELS)
-    }
+) -> LabelledScene:
+    opened = _open_layers(name, sources, data, [*layers, LABELS])
     raw = opened.pop(LABELS)
     scene = Scene(opened)
     reader = LabelReader(raw, *legends, unknown=data.unknown_labels)
     if reader.hidden_class:
         log.warning(
             "%s declares the value of class %s as nodata: those pixels are void and not learnt from. "
-            "Set data.nodata={labels: 255} if they are meant.", raw.source, reader.hidden_class,
+            "Set data.nodata={labels: 255} to learn from them.", raw.source, reader.hidden_class,
         )  # fmt: skip
     labels = LegendLabels(reader.on(scene.grid), legends[0])
     labelled = Scene({**scene.layers, LABELS: Layer(labels)}, scene.grid)
-    return NamedScene(name, labelled, labels, {layer: sources[layer] for layer in (*layers, LABELS)})
+    return LabelledScene(name, labelled, _only(sources, [*layers, LABELS]), labels)
+
+
+def _open_layers(name: str, sources: Mapping[str, str], data: DataSection, layers: Sequence[str]) -> dict[str, Layer]:
+    missing = [layer for layer in layers if layer not in sources]
+    if missing:
+        raise InputError(
+            f"scene {name!r} has the layers {sorted(sources)}, not {missing}. "
+            "Give them in data.layers or data.scenes, or change model.layers."
+        )
+    return {
+        layer: Layer.open(sources[layer], bands=data.bands.get(layer), nodata=data.nodata.get(layer))
+        for layer in layers
+    }
+
+
+def _only(sources: Mapping[str, str], layers: Sequence[str]) -> dict[str, str]:
+    return {layer: sources[layer] for layer in layers}
+
+
+def _sources(data: DataSection) -> dict[str, dict[str, str]]:
+    """Scenes by name, layer -> path for each: those that the recipe lists, or those of its folders."""
+    return _explicit(data) if data.scenes else find_sources(data.folders, data.layers)
 
 
 def find_sources(folders: Sequence[str], patterns: Mapping[str, str]) -> dict[str, dict[str, str]]:
@@ -214,7 +267,7 @@ def _in_folder(folder: Path, patterns: Mapping[str, str]) -> dict[str, dict[str,
         if not matches:
             raise InputError(
                 f"no file in {folder} matches {pattern!r} for the layer {layer!r}. "
-                f"Set the pattern with --set 'data.layers.…' in the recipe; the folder holds {_some(folder)}."
+                f"Set the pattern with --set 'data.layers.…' in the recipe; the folder holds {_first_names(folder)}."
             )
         for key, path in matches.items():
             scenes.setdefault(key, {})[layer] = path
@@ -238,6 +291,6 @@ def _as_regex(piece: str) -> str:
     return {"**/": "((?:.*/)?)", "*": "([^/]*)", "?": "([^/])"}.get(piece, re.escape(piece))
 
 
-def _some(folder: Path, most: int = 5) -> str:
+def _first_names(folder: Path, most: int = 5) -> str:
     names = sorted(entry.name for entry in folder.iterdir())
     return ", ".join(names[:most]) + (" …" if len(names) > most else "") if names else "nothing"

@@ -1,6 +1,6 @@
-"""Which part of each scene is learnt from and which is validated on.
+"""Which part of the data is learnt from and which is validated on: the one builder of splits, for every task.
 
-Takes opened scenes and the data section of a recipe; gives masks, windows and the split as GeoJSON.
+Takes scenes, and boxes of what is counted as a whole (buildings, points); returns masks, windows and the split as GeoJSON.
 No pixel of a validation block is shown to the network in training; random splits break that, and are called leaky.
 """
 
@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.dataset_card import TRAIN, DatasetCard
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Window
+from deepnets4eo.grid import Grid, Window
 from deepnets4eo.tiling.splits import BlockSplit
 from deepnets4eo.training.recipe import DataSection
-from deepnets4eo.training.scenes import Keep, NamedScene
+from deepnets4eo.training.scenes import Keep
 
 VAL = "val"
 BUFFER_PX = 32
@@ -27,22 +27,37 @@ SMALLEST_BLOCK_PX, LARGEST_BLOCK_PX = 64, 512
 BLOCKS_ALONG = 5  # of the shorter side, unless that makes blocks too large or too small
 
 
+class SplitScene(Protocol):
+    """What a split needs to know of a scene."""
+
+    @property
+    def name(self) -> str:
+        """Its name, unique among the scenes."""
+
+    @property
+    def grid(self) -> Grid:
+        """Where its pixels lie."""
+
+
+SceneT = TypeVar("SceneT", bound=SplitScene)
+
+
 @dataclass(frozen=True)
 class SampleWindow:
-    """A window of one of the scenes."""
+    """A window of one of the scenes; scene : its index."""
 
     scene: int
     window: Window
 
 
 @dataclass(frozen=True)
-class DataSplit:
+class DataSplit(Generic[SceneT]):
     """A split over several scenes; `leaky` when neighbouring pixels may lie in different parts.
 
     dataset : the card, its split and the part that all of the scenes are of, where they are those of a dataset.
     """
 
-    scenes: Sequence[NamedScene]
+    scenes: Sequence[SceneT]
     splits: Sequence[BlockSplit]
     kind: str
     dataset: Mapping[str, str] = field(default_factory=dict)
@@ -63,12 +78,16 @@ class DataSplit:
             return np.zeros((window.height, window.width), bool)
         return split.mask(part, window)
 
-    def touches_validation(self, place: SampleWindow) -> bool:
-        """Whether a window shows any pixel of a validation block."""
-        split = self.splits[place.scene]
-        return VAL in split.parts and split.intersects_part(VAL, place.window)
+    def touches_validation(self, scene: int, window: Window) -> bool:
+        """Whether training must not see all of a window: it reaches into a validation block, and the split is not leaky."""
+        split = self.splits[scene]
+        return not self.leaky and VAL in split.parts and split.intersects_part(VAL, window)
 
-    def places(self, part: str, window_px: int) -> list[SampleWindow]:
+    def hidden(self, scene: int, window: Window) -> NDArray[np.bool_] | None:
+        """(h, w) bool, the pixels of a window that training must not see; None where it may see all."""
+        return self.mask(scene, VAL, window) if self.touches_validation(scene, window) else None
+
+    def windows(self, part: str, window_px: int) -> list[SampleWindow]:
         """Windows that cover a part once."""
         return [
             SampleWindow(scene, window)
@@ -77,7 +96,7 @@ class DataSplit:
             for window in split.windows(part, window_px)
         ]
 
-    def random_place(self, scene: int, window_px: int, rng: np.random.Generator) -> SampleWindow:
+    def random_window(self, scene: int, window_px: int, rng: np.random.Generator) -> SampleWindow:
         """A window centred in the training part of a scene."""
         return SampleWindow(scene, self.splits[scene].random_windows(TRAIN, window_px, 1, rng)[0])
 
@@ -88,11 +107,22 @@ class DataSplit:
             for split in self.splits
         ], float)  # fmt: skip
 
+    def objects_in(
+        self, scene: int, centres: NDArray[np.int64], boxes: NDArray[np.int64]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Which objects of a scene, such as buildings, are learnt from and which are validated on, each (N,) bool.
+
+        An object is of the part in which its centre lies, but none is learnt from that reaches into a validation block
+        or its buffer. centres : (N, 2) row and column inside the scene. boxes : as of `BlockSplit.near`.
+        """
+        split = self.splits[scene]
+        return split.contains(TRAIN, centres) & ~split.near(VAL, boxes), split.contains(VAL, centres)
+
     def to_geojson(self) -> dict[str, Any]:
         """All blocks of all scenes, with the properties `scene` and `part`."""
         features = []
         for named, split in zip(self.scenes, self.splits, strict=True):
-            for feature in split.to_geojson(named.scene.grid)["features"]:
+            for feature in split.to_geojson(named.grid)["features"]:
                 features.append({**feature, "properties": {"scene": named.name, **feature["properties"]}})
         return {"type": "FeatureCollection", "split": self.describe(), "features": features}
 
@@ -108,24 +138,119 @@ class DataSplit:
         }
 
 
-def make_split(scenes: Sequence[NamedScene], data: DataSection) -> DataSplit:
-    """Split scenes as the recipe says: blocks of each scene, whole scenes, or tiles at random (leaky).
+@dataclass(frozen=True)
+class SplitRule:
+    """How scenes are split: "blocks" of each scene, "random" blocks without a buffer (leaky), or whole scenes or groups.
 
-    Errors: InputError when a part would stay empty.
+    kind : blocks, random, or what is kept whole: scenes, events, …. val_share : share of blocks or groups that are
+    validated on. val_names : names or patterns of groups that are validated on, instead. names_key : recipe key of
+    val_names, for messages. block_px : None: a fifth of the shorter side, 64 to 512. buffer_px : None: 32, a quarter of
+    a block at most. narrow_buffer : whether a buffer as wide as a block is narrowed instead of refused.
     """
-    if data.split == "scenes":
-        return DataSplit(scenes, _by_scene(scenes, data), data.split, _dataset(data))
-    shares = {TRAIN: 1 - data.val_share, VAL: data.val_share}
-    splits = []
-    for number, named in enumerate(scenes):
-        shape = named.scene.shape
-        block_px = data.tile_px if data.split == "random" else data.block_px or _block_px(shape)
-        buffer_px = 0 if data.split == "random" else _buffer_px(data, block_px)
+
+    kind: str
+    val_share: float
+    seed: int
+    val_names: Sequence[str] = ()
+    names_key: str = "data.val_scenes"
+    block_px: int | None = None
+    buffer_px: int | None = None
+    narrow_buffer: bool = False
+
+    def split_scene(self, name: str, shape: tuple[int, int], number: int) -> BlockSplit:
+        """The blocks of one scene; number : its index, so that no two scenes are split alike."""
+        block_px = self.block_px or int(np.clip(min(shape) // BLOCKS_ALONG, SMALLEST_BLOCK_PX, LARGEST_BLOCK_PX))
+        buffer_px = min(BUFFER_PX, block_px // 4) if self.buffer_px is None else self.buffer_px
+        if self.narrow_buffer:
+            buffer_px = min(buffer_px, block_px - 1)
+        shares = {TRAIN: 1 - self.val_share, VAL: self.val_share}
         try:
-            splits.append(BlockSplit(shape, block_px, buffer_px, shares, data.split_seed + number))
+            return BlockSplit(shape, block_px, 0 if self.kind == "random" else buffer_px, shares, self.seed + number)
         except InputError as error:
-            raise InputError(f"scene {named.name!r} cannot be split: {error} Or set data.split=scenes.") from error
-    return DataSplit(scenes, splits, data.split, _dataset(data))
+            raise InputError(f"scene {name!r} cannot be split: {error} Or set data.split=scenes.") from error
+
+    def choose_validation(self, names: Sequence[str]) -> set[str]:
+        """The names that are validated on as a whole. Errors: InputError where these are none or all."""
+        if self.val_names:
+            chosen = {name for name in names if any(fnmatchcase(name, pattern) for pattern in self.val_names)}
+        else:
+            count = max(1, round(self.val_share * len(names)))
+            chosen = {names[index] for index in np.random.default_rng(self.seed).permutation(len(names))[:count]}
+        if not chosen or len(chosen) == len(names):
+            raise InputError(
+                f"data.split={self.kind} leaves {len(chosen)} of {len(names)} {self.kind} for validation; both parts need "
+                f"one. There are {', '.join(names[:8])}; choose with {self.names_key}, or set data.split=blocks."
+            )
+        return chosen
+
+
+def assign_blocks(
+    scenes: Sequence[SplitScene], rule: SplitRule, groups: Sequence[str] | None = None
+) -> list[BlockSplit]:
+    """Assign every block of every scene to training or validation.
+
+    Parameters
+    ----------
+    scenes
+        N scenes with a name and a grid.
+    rule
+        How to split; blocks and groups are drawn from its seed alone.
+    groups
+        N names of what stays together where whole scenes are assigned, such as their events; None: each scene alone.
+
+    Returns
+    -------
+    N splits, in the order of the scenes.
+
+    Raises
+    ------
+    InputError
+        When a part would stay empty.
+    """
+    shapes = [(int(scene.grid.shape[0]), int(scene.grid.shape[1])) for scene in scenes]
+    if rule.kind in ("blocks", "random"):
+        pairs = zip(scenes, shapes, strict=True)
+        return [rule.split_scene(scene.name, shape, number) for number, (scene, shape) in enumerate(pairs)]
+    names = list(dict.fromkeys(scene.name for scene in scenes)) if groups is None else sorted(set(groups))
+    chosen = rule.choose_validation(names)
+    group_of = [scene.name for scene in scenes] if groups is None else groups
+    return [
+        BlockSplit(shape, max(shape), 0, {VAL if group in chosen else TRAIN: 1.0})
+        for shape, group in zip(shapes, group_of, strict=True)
+    ]
+
+
+def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]:
+    """Split scenes as the data section of a recipe says.
+
+    Parameters
+    ----------
+    scenes
+        Scenes with a name and a grid, e.g. of `open_scenes` or `open_layers`.
+    data
+        `split`: blocks of each scene, whole scenes, or tiles at random (leaky); and its keys `val_share`, `val_scenes`,
+        `split_seed`, `block_px`, `buffer_px`.
+
+    Returns
+    -------
+    The parts `train` and `val` of every scene.
+
+    Raises
+    ------
+    InputError
+        When a part would stay empty.
+
+    Examples
+    --------
+    ```python
+    split = make_split(open_layers(recipe.data, ["image", "height"]), recipe.data)
+    ```
+    """
+    rule = SplitRule(
+        data.split, data.val_share, data.split_seed, val_names=data.val_scenes,
+        block_px=data.tile_px if data.split == "random" else data.block_px, buffer_px=data.buffer_px,
+    )  # fmt: skip
+    return DataSplit(scenes, assign_blocks(scenes, rule), data.split, _dataset(data))
 
 
 def _dataset(data: DataSection) -> dict[str, str]:
@@ -134,29 +259,3 @@ def _dataset(data: DataSection) -> dict[str, str]:
         return {}
     card = DatasetCard.load(data.dataset)
     return {"name": card.name} | ({"split": card.split(data.dataset_split)[0], "part": TRAIN} if card.splits else {})
-
-
-def _block_px(shape: tuple[int, int]) -> int:
-    return int(np.clip(min(shape) // BLOCKS_ALONG, SMALLEST_BLOCK_PX, LARGEST_BLOCK_PX))
-
-
-def _buffer_px(data: DataSection, block_px: int) -> int:
-    return min(BUFFER_PX, block_px // 4) if data.buffer_px is None else data.buffer_px
-
-
-def _by_scene(scenes: Sequence[NamedScene], data: DataSection) -> list[BlockSplit]:
-    names = [named.name for named in scenes]
-    if data.val_scenes:
-        chosen = {name for name in names if any(fnmatchcase(name, pattern) for pattern in data.val_scenes)}
-    else:
-        count = max(1, round(data.val_share * len(names)))
-        chosen = {names[place] for place in np.random.default_rng(data.split_seed).permutation(len(names))[:count]}
-    if not chosen or len(chosen) == len(names):
-        raise InputError(
-            f"data.split=scenes leaves {len(chosen)} of {len(names)} scenes for validation; both parts need one. "
-            f"Scenes are {', '.join(names[:8])}; choose with data.val_scenes, or set data.split=blocks."
-        )
-    return [
-        BlockSplit(named.scene.shape, max(named.scene.shape), 0, {VAL if named.name in chosen else TRAIN: 1.0})
-        for named in scenes
-    ]

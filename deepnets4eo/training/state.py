@@ -38,7 +38,7 @@ def save_state(path: Path, network: nn.Module, optimizer: Optimizer | None, scal
 
 
 def load_state(path: Path, network: nn.Module, optimizer: Optimizer | None = None) -> dict[str, Any]:
-    """Put a saved state into a network (and its optimiser); returns the scalars. Errors: RunError says what is wrong."""
+    """Load a saved state into a network (and its optimiser); returns the scalars. Errors: RunError for a foreign file."""
     scalars, tensors = _read(path)
     weights = {name.removeprefix(NETWORK): value for name, value in tensors.items() if name.startswith(NETWORK)}
     try:

@@ -1,6 +1,6 @@
 """What the training part of the scenes looks like: mean, deviation and range of every band; pixels of every class.
 
-Takes parts of scenes; reads windows one by one, so memory does not grow with the scenes. Only valid pixels of the
+Takes split scenes; reads windows one by one, so memory does not grow with the scenes. Only valid pixels of the
 training part count. Refuses layers whose band counts differ, and training parts without any valid pixel.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from deepnets4eo.rasters.scene import LABELS
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, scene_gsd_m
 from deepnets4eo.tiling.sampling import ClassCells
 from deepnets4eo.tiling.spread import spread_indices
+from deepnets4eo.training.scenes import LabelledScene
 from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
 
 log = logging.getLogger(__name__)
@@ -54,64 +56,88 @@ class Moments:
         return np.sqrt(self._squares / max(self.count, 1))
 
 
-def measure_inputs(parts: DataSplit, layers: Sequence[str], *, most_windows: int = MOST_WINDOWS) -> InputSpec:
-    """Scaling, range and GSD of the training part, from at most `most_windows` of its windows, evenly spread.
+def measure_inputs(split: DataSplit[Any], layers: Sequence[str], *, most_windows: int = MOST_WINDOWS) -> InputSpec:
+    """Measure scaling, range and GSD of the training part.
 
     Peak memory: one window and 1 MB a layer and band.
+
+    Parameters
+    ----------
+    split
+        Scenes and their parts.
+    layers
+        Inputs of the segmenter, in order.
+    most_windows
+        So many windows at most are read, evenly spread.
+
+    Returns
+    -------
+    Per band: mean and standard deviation, and the range (1st to 99th percentile), in the units of the files.
+
+    Raises
+    ------
+    InputError
+        When a layer has other bands in another scene, or no pixel of the training part is valid.
+
+    Examples
+    --------
+    ```python
+    inputs = measure_inputs(split, ["image", "dsm"])
+    ```
     """
-    moments = {layer: Moments(_bands(parts, layer)) for layer in layers}
+    moments = {layer: Moments(_bands(split, layer)) for layer in layers}
     kept: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
     extremes: dict[tuple[str, int], list[NDArray[np.float32]]] = {}
-    places = parts.places(TRAIN, WINDOW_PX)
-    for place in [places[index] for index in spread_indices(len(places), most_windows)]:
-        sample = parts.scenes[place.scene].scene.read(place.window, layers)
-        counted = sample["valid"] & parts.mask(place.scene, TRAIN, place.window)
+    windows = split.windows(TRAIN, WINDOW_PX)
+    for at in [windows[index] for index in spread_indices(len(windows), most_windows)]:
+        sample = split.scenes[at.scene].scene.read(at.window, layers)
+        counted = sample["valid"] & split.mask(at.scene, TRAIN, at.window)
         for layer in layers:
             pixels = sample[layer][:, counted]
             moments[layer].update(pixels)
             kept[layer].append(pixels[:, :: max(1, pixels.shape[1] // KEPT_PIXELS)])
             if pixels.size:
-                extremes.setdefault((layer, place.scene), []).append(np.stack([pixels.min(1), pixels.max(1)], axis=1))
+                extremes.setdefault((layer, at.scene), []).append(np.stack([pixels.min(1), pixels.max(1)], axis=1))
     if not all(moment.count for moment in moments.values()):
-        raise InputError(_nothing_valid(parts, layers))
+        raise InputError(_nothing_valid(split, layers))
     seen = {layer: np.concatenate(found, axis=1) for layer, found in kept.items()}
     for layer in layers:
-        _warn_of_far(parts, layer, moments[layer].std, seen[layer], extremes)
-    known = [gsd for named in parts.scenes if (gsd := scene_gsd_m(named.scene)) is not None]
-    specs = {layer: _layer_input(parts, layer, moments[layer], seen[layer]) for layer in layers}
+        _warn_of_outliers(split, layer, moments[layer].std, seen[layer], extremes)
+    known = [gsd for named in split.scenes if (gsd := scene_gsd_m(named.scene)) is not None]
+    specs = {layer: _layer_input(split, layer, moments[layer], seen[layer]) for layer in layers}
     return InputSpec(specs, round(float(np.median(known)), 6) if known else None)
 
 
-def class_cells(parts: DataSplit) -> list[ClassCells]:
+def class_cells(split: DataSplit[LabelledScene]) -> list[ClassCells]:
     """Where each class lies in the training part of each scene; reads all labels once."""
     found = []
-    for number, named in enumerate(parts.scenes):
-        found.append(ClassCells.build(named.scene, named.labels.legend, parts.usable(number, TRAIN)))
+    for number, named in enumerate(split.scenes):
+        found.append(ClassCells.build(named.scene, named.labels.legend, split.usable(number, TRAIN)))
     return found
 
 
-def warn_of_lacking(parts: DataSplit, pixels: Sequence[int]) -> None:
-    """Say which classes no training pixel shows, and that nothing is validated where no label is; pixels : (K,)."""
-    legend = parts.scenes[0].labels.legend
+def warn_of_lacking(split: DataSplit[LabelledScene], pixels: Sequence[int]) -> None:
+    """Warn of classes that no training pixel shows, and of a validation part without labels; pixels : (K,)."""
+    legend = split.scenes[0].labels.legend
     lacking = [name for name, count in zip(legend.names, pixels, strict=True) if not count]
     if lacking:
         log.warning(
-            "No training pixel shows %s: never learnt, and not to be trusted where it is predicted. Check the labels, or "
+            "No training pixel shows %s: never learnt, and not reliable where it is predicted. Check the labels, or "
             "choose scenes or a split that show it.", ", ".join(lacking),
         )  # fmt: skip
-    places = parts.places(VAL, WINDOW_PX)
-    if not any((parts.scenes[at.scene].scene.read(at.window, [LABELS])[LABELS] != VOID).any() for at in places):
+    windows = split.windows(VAL, WINDOW_PX)
+    if not any((split.scenes[at.scene].scene.read(at.window, [LABELS])[LABELS] != VOID).any() for at in windows):
         log.warning(
             "No pixel of the validation part is labelled: all scores are NaN, and no epoch is better than another. "
             "Check the labels and data.split."
         )
 
 
-def _nothing_valid(parts: DataSplit, layers: Sequence[str]) -> str:
-    """Which layers are to blame: those that are valid nowhere in a scene, if there are any."""
+def _nothing_valid(split: DataSplit[Any], layers: Sequence[str]) -> str:
+    """Names the layers that are valid nowhere in a scene, if there are any."""
     empty = [
         f"layer {layer!r} ({named.sources[layer]}) has none at all"
-        for named in parts.scenes
+        for named in split.scenes
         for layer in layers
         if not named.scene.layers[layer].thumbnail(WINDOW_PX)[1].any()
     ]
@@ -119,14 +145,14 @@ def _nothing_valid(parts: DataSplit, layers: Sequence[str]) -> str:
     return f"the training part has no valid pixel{which}. Check the nodata of the layers, and data.split."
 
 
-def _warn_of_far(
-    parts: DataSplit,
+def _warn_of_outliers(
+    split: DataSplit[Any],
     layer: str,
     std: NDArray[np.float64],
     pixels: NDArray[np.float32],
     extremes: dict[tuple[str, int], list[NDArray[np.float32]]],
 ) -> None:
-    """Name the first file whose undeclared nodata or spikes make the deviation (C,) say nothing about the rest (C, n)."""
+    """Warn of the first file whose undeclared nodata or spikes decide the deviation (C,) of all pixels (C, n)."""
     ends = [(scene, np.concatenate(found, axis=1)) for (name, scene), found in extremes.items() if name == layer]
     for band in range(len(std)):
         values = np.concatenate([pixels[band], *(found[band] for _, found in ends)])
@@ -134,11 +160,13 @@ def _warn_of_far(
         if far is None or not far.dominates_std(float(std[band]), values):
             continue
         scenes = [scene for scene, found in ends if far.others(found[band]).size < found[band].size]
-        _say_far(parts, layer, far, scenes, (float(std[band]), float(far.others(values).std(dtype=np.float64))))
+        _log_outliers(split, layer, far, scenes, (float(std[band]), float(far.others(values).std(dtype=np.float64))))
 
 
-def _say_far(parts: DataSplit, layer: str, far: Outliers, scenes: Sequence[int], std: tuple[float, float]) -> None:
-    named = parts.scenes[scenes[0]]
+def _log_outliers(
+    split: DataSplit[Any], layer: str, far: Outliers, scenes: Sequence[int], std: tuple[float, float]
+) -> None:
+    named = split.scenes[scenes[0]]
     more = f" and {len(scenes) - 1} more" if len(scenes) > 1 else ""
     remedy = (
         "Set them to a declared nodata value in the file" if far.nodata is None
@@ -150,8 +178,8 @@ def _say_far(parts: DataSplit, layer: str, far: Outliers, scenes: Sequence[int],
     )  # fmt: skip
 
 
-def _bands(parts: DataSplit, layer: str) -> int:
-    counts = {named.scene.layers[layer].count for named in parts.scenes}
+def _bands(split: DataSplit[Any], layer: str) -> int:
+    counts = {named.scene.layers[layer].count for named in split.scenes}
     if len(counts) > 1:
         raise InputError(
             f"layer {layer!r} has {sorted(counts)} bands in different scenes. Choose the same with data.bands."
@@ -159,8 +187,8 @@ def _bands(parts: DataSplit, layer: str) -> int:
     return counts.pop()
 
 
-def _layer_input(parts: DataSplit, name: str, moments: Moments, pixels: NDArray[np.float32]) -> LayerInput:
-    layer = parts.scenes[0].scene.layers[name]
+def _layer_input(split: DataSplit[Any], name: str, moments: Moments, pixels: NDArray[np.float32]) -> LayerInput:
+    layer = split.scenes[0].scene.layers[name]
     low, high = np.percentile(pixels, (1, 99))
     return LayerInput(
         bands=tuple(layer.band_names),

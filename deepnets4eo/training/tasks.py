@@ -1,6 +1,7 @@
 """Tasks that can be trained, by name, through the entry points group `deepnets4eo.training.tasks` (see `plugins`).
 
-So the core trains what branches add without importing a branch. Refuses names that nobody provides.
+So the core trains what branches add without importing a branch. Refuses names that no installed package provides.
+How a task is added: `deepnets4eo.training.fit`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,21 @@ SEGMENTATION = "segmentation"
 class TrainOptions:
     """How a training runs on this machine; nothing here changes what is learned, but for the device's rounding.
 
-    online : whether to download what the recipe names: first weights ("imagenet"), rasters at web addresses.
+    Parameters
+    ----------
+    device
+        "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
+    resume
+        Whether to go on with the last complete epoch in the run folder.
+    overwrite
+        Whether to replace a run that is in the folder.
+    online
+        Whether to download what the recipe names: first weights ("imagenet"), rasters at web addresses.
+
+    Examples
+    --------
+    >>> TrainOptions(device="cpu", resume=True).overwrite
+    False
     """
 
     device: str = "auto"
@@ -35,18 +50,31 @@ Trainer = Callable[[Any, Path, TrainOptions], Path]
 
 @dataclass(frozen=True)
 class Task:
-    """What an entry point gives: `train(recipe, out, options) -> run folder`, and the recipe's own sections."""
+    """A task, as an entry point of `deepnets4eo.training.tasks` names it.
+
+    Parameters
+    ----------
+    train
+        Function `train(recipe, out, options)` that writes the run folder `out` and returns it.
+    recipe
+        The class of its recipes: `Recipe`, or a subclass with sections of its own.
+
+    Examples
+    --------
+    >>> Task(lambda recipe, out, options: out).recipe.__name__
+    'Recipe'
+    """
 
     train: Trainer
     recipe: type[Recipe] = Recipe
 
 
 def load_task(name: str) -> Task:
-    """The task of that name; InputError lists those there are."""
-    found = plugins_of(TASKS)
-    if name not in found:
+    """The task of that name. Errors: InputError with the names of all tasks."""
+    tasks = plugins_of(TASKS)
+    if name not in tasks:
         raise InputError(
-            f"task {name!r} is unknown. Choose from {', '.join(sorted(found))}, or install the package that adds it."
+            f"task {name!r} is unknown. Choose from {', '.join(sorted(tasks))}, or install the package that adds it."
         )
-    loaded = found[name].load()
+    loaded = tasks[name].load()
     return loaded if isinstance(loaded, Task) else Task(loaded)

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # A benchmark table
 #
-# Published figures are worth something beside ours only under the same protocol. Here two recipes are trained on the same
-# made-up scenes (SYNTHETIC), scored on another one, and written as one table.
+# Published figures are comparable with ours only under the same protocol. Here three recipes are trained on the same synthetic
+# scenes (SYNTHETIC), scored on another one, and written as one table.
 
 # %%
 import tempfile
@@ -24,19 +24,19 @@ folder = Path(tempfile.mkdtemp())
 
 
 def scene(seed: int) -> dict[str, str]:
-    """The layers of one made-up place on disk."""
-    place = City(seed, 256).write(folder / f"city{seed}")
+    """Writes one synthetic city and returns the paths of its layers."""
+    city = City(seed, 256).write(folder / f"city{seed}")
     return {
-        "image": str(place / "pre.tif"),
-        "dsm": str(place / "dsm_pre.tif"),
-        "labels": str(place / "labels.tif"),
+        "image": str(city / "pre.tif"),
+        "dsm": str(city / "dsm_pre.tif"),
+        "labels": str(city / "labels.tif"),
     }
 
 
 scenes = BenchmarkScenes(train={"city1": scene(1), "city2": scene(2)}, test={"city9": scene(9)})
 
 # %% [markdown]
-# A **row** is a recipe under the name that it has in the published table. A row that was finished before is read, not run
+# A **row** is a recipe under the name that it has in the published table. A row that is finished is read from disk, not run
 # again.
 
 # %%
@@ -50,11 +50,11 @@ outcomes = list(run_rows(rows, scenes, legend, folder / "rows"))
 
 # %% [markdown]
 # The published figures of the Data Fusion Contest 2015 stand in the dataset's card. They are of a real place with other
-# classes: they show where a method stood, and are not comparable with figures of a made-up place.
+# classes and not comparable with figures of a synthetic one.
 
 # %%
 published = DatasetCard.load("dfc2015").published
-table = markdown(outcomes, legend.names, published, "Ours: a made-up place (SYNTHETIC, one seed)")
+table = markdown(outcomes, legend.names, published, "Ours: the miniature city (SYNTHETIC, one seed)")
 Markdown(table)
 
 # %%

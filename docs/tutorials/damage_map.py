@@ -28,15 +28,15 @@ for axis, layer, title in zip(axes, (pre, post), ("before", "after"), strict=Tru
     axis.set(title=f"{title} (SYNTHETIC)", xticks=[], yticks=[])
 
 # %% [markdown]
-# `assess` does the whole job: it registers the images, moves the outlines onto the roofs, gathers evidence and decides.
-# On files it is the same: `assess("pre.tif", "post.tif", "footprints.gpkg")`.
+# `assess` does the whole job: it registers the images, moves the outlines onto the roofs, measures evidence and decides.
+# It also takes files: `assess("pre.tif", "post.tif", "footprints.gpkg")`.
 
 # %%
 result = assess(pre, post, footprints)
 result.buildings[["id", "damage", "damage_prob", "confidence", "status", "reason"]].head(8)
 
 # %% [markdown]
-# What limits the worth of the map stands in its findings, worst first; an empty list means that nothing was found.
+# `findings` lists what limits the map, worst first; an empty list means that nothing was found.
 
 # %%
 for finding in result.findings:
@@ -70,7 +70,8 @@ axis.set(title="Damage (SYNTHETIC)", xticks=[], yticks=[])
 plt.show()
 
 # %% [markdown]
-# The truth is known here. Of two buildings, one damaged and one not, how often has the damaged one the higher probability?
+# The truth is known here. The AUC is the share of pairs of a damaged and an undamaged building in which
+# the damaged one has the higher probability.
 
 # %%
 truth = city.buildings.set_index(city.buildings["id"].astype(str))["damage"].isin(["major-damage", "destroyed"])

@@ -1,8 +1,8 @@
 # %% [markdown]
 # # From training to polygons
 #
-# Train a classifier on made-up tiles (SYNTHETIC), label a place it has never seen, score the labels, and turn them into
-# building polygons. Everything runs on a processor in about a minute; the steps are those of a real project.
+# Train a classifier on synthetic tiles (SYNTHETIC), label a city that it was not trained on, score the labels, and turn them into
+# building polygons. It runs on a processor in less than a minute; the steps are those of a real project.
 
 # %%
 import tempfile
@@ -21,8 +21,8 @@ for seed in (1, 2, 9):
 sorted(path.name for path in (folder / "train" / "city1").iterdir())
 
 # %% [markdown]
-# A **recipe** names the data, the classes, the model and how it is trained. `baselines/random-forest` is the number that a
-# network has to beat; `"unet-resnet34"` in its place trains a network. Any value of a recipe can be changed.
+# A **recipe** names the data, the classes, the model and how it is trained. `baselines/random-forest` is a good reference
+# for networks; `"unet-resnet34"` in its place trains a network. `overrides` change any value of a recipe.
 
 # %%
 run = train(
@@ -38,7 +38,7 @@ run = train(
 print(sorted(path.name for path in Path(run).iterdir()))
 
 # %% [markdown]
-# The run holds all that prediction needs: weights, bands, scaling, legend. A scene that does not fit is refused.
+# The run contains weights, bands, scaling and legend. A scene that does not fit is refused.
 
 # %%
 scene = folder / "test" / "city9"

@@ -31,8 +31,8 @@ def fit(method: str, folder: Path) -> Path:
     scene = make_scene(folder / "train.tif", TRAIN_PX)
     image = Layer.open(scene).read(Window(0, 0, TRAIN_PX, TRAIN_PX))[0].astype(np.float32)
     coarse = image.mean(axis=0).reshape(TRAIN_PX // 32, 32, -1, 32).mean(axis=(1, 3))
-    places = np.digitize(coarse, np.quantile(coarse, (0.25, 0.5, 0.75))).astype(np.uint8)
-    labels = np.kron(places, np.ones((32, 32), np.uint8))
+    class_map = np.digitize(coarse, np.quantile(coarse, (0.25, 0.5, 0.75))).astype(np.uint8)
+    labels = np.kron(class_map, np.ones((32, 32), np.uint8))
     _write_like(scene, folder / "labels.tif", labels)
     sources = f"data.scenes=[{{image: {scene}, labels: {folder / 'labels.tif'}}}]"
     legend = make_legend(4).to_dict()
@@ -56,12 +56,12 @@ def in_this_process(run: Path, scene: Path, out: Path) -> None:
     print(predict(load_run(run), scene, out, PredictOptions(threads=1)).seconds)
 
 
-def measured(run: Path, scene: Path) -> tuple[float, float]:
+def measure(run: Path, scene: Path) -> tuple[float, float]:
     """Seconds and peak resident set (MB) of a child process that predicts."""
     with tempfile.TemporaryDirectory(dir=scene.parent) as folder:
         command = [sys.executable, __file__, "--child", str(run), str(scene), str(Path(folder) / "labels.tif")]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert child.stdout, "a pipe was asked for"
+        assert child.stdout, "a pipe was requested"
         seconds = child.stdout.read()
         _, status, usage = os.wait4(child.pid, 0)
         if status:
@@ -84,7 +84,7 @@ def main() -> None:
             run, first = fit(method, Path(folder)), 0.0
             for size in arguments.sizes:
                 scene = make_scene(Path(folder) / f"{size}.tif", size)
-                seconds, peak = measured(run, scene)
+                seconds, peak = measure(run, scene)
                 first = first or peak
                 speed = size**2 / seconds / 1e6
                 print(

@@ -3,7 +3,7 @@
 Run: python experiments/benchmarks/bf16_cpu.py [--network unet/resnet34 --tile 512]
 The network is trained for a few steps on made-up fields, since labels of arbitrary weights are ties. Says whether the
 CPU has matrix units for bfloat16: without them it is emulated, `--precision auto` stays with float32, and the ratio
-printed says what the emulation costs.
+printed is the cost of the emulation.
 """
 
 from __future__ import annotations
@@ -69,14 +69,18 @@ def main() -> None:
     train(plain, arguments.steps, rng)
     half = copy.deepcopy(plain).to(torch.bfloat16).to(memory_format=torch.channels_last)
     image, labels = make_batch(rng, 1, arguments.tile)
-    seconds, found = forward(plain, image, arguments.repeats)
+    seconds, predicted = forward(plain, image, arguments.repeats)
     packed = image.to(torch.bfloat16).to(memory_format=torch.channels_last)
-    half_seconds, half_found = forward(half, packed, arguments.repeats)
+    half_seconds, half_predicted = forward(half, packed, arguments.repeats)
     units = "has" if cpu_has_bfloat16_units() else "has no"
     print(f"this CPU {units} bfloat16 matrix units; --precision auto takes {choose('cpu').precision}")
-    print(f"float32: {seconds:.3f} s a tile, {np.mean(found == labels.numpy()):.4f} of pixels right")
-    print(f"bfloat16, channels last: {half_seconds:.3f} s a tile, {np.mean(half_found == labels.numpy()):.4f} right")
-    print(f"ratio of speed: {seconds / half_seconds:.2f}; labels agree on {np.mean(found == half_found):.4%} of pixels")
+    print(f"float32: {seconds:.3f} s a tile, {np.mean(predicted == labels.numpy()):.4f} of pixels right")
+    print(
+        f"bfloat16, channels last: {half_seconds:.3f} s a tile, {np.mean(half_predicted == labels.numpy()):.4f} right"
+    )
+    print(
+        f"ratio of speed: {seconds / half_seconds:.2f}; labels agree on {np.mean(predicted == half_predicted):.4%} of pixels"
+    )
 
 
 if __name__ == "__main__":

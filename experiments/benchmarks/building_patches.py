@@ -39,13 +39,13 @@ def make_image(path: Path, side: int, rng: np.random.Generator) -> None:
 
 def in_block_order(path: Path, centres: np.ndarray, side_px: int, sample: np.ndarray) -> tuple[float, np.ndarray]:
     """Seconds per patch for all of them, and the patches of the sample."""
-    place = np.full(len(centres), -1)
-    place[sample] = np.arange(len(sample))
+    row_of = np.full(len(centres), -1)
+    row_of[sample] = np.arange(len(sample))
     kept = np.zeros((len(sample), BANDS, side_px, side_px), np.uint8)
     start = time.perf_counter()
     for batch in cut_patches(Layer.open(path), centres, side_px):
-        wanted = place[batch.rows] >= 0
-        kept[place[batch.rows[wanted]]] = batch.data[wanted]
+        has_row = row_of[batch.rows] >= 0
+        kept[row_of[batch.rows[has_row]]] = batch.data[has_row]
     return (time.perf_counter() - start) / len(centres), kept
 
 

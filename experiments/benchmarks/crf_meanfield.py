@@ -22,7 +22,7 @@ Image = NDArray[np.float32]
 
 
 class Loop:
-    """The plain way: each pixel asks its neighbours one by one; a pixel's classes are summed at once."""
+    """The plain way: a loop over each pixel's neighbours; a pixel's classes are summed at once."""
 
     def __init__(self, guide: Image, settings: CrfSettings) -> None:
         self.guide, self.settings = np.moveaxis(guide, 0, -1).astype(float), settings
@@ -60,8 +60,8 @@ class Loop:
         return np.moveaxis(belief, -1, 0)
 
     def _sums(self, pixel: tuple[int, ...]) -> tuple[float, float]:
-        found = [self.kernels(pixel, other) for other in self.neighbours(pixel)]
-        return max(sum(look for look, _ in found), LEAST_SUM), max(sum(near for _, near in found), LEAST_SUM)
+        kernels = [self.kernels(pixel, other) for other in self.neighbours(pixel)]
+        return max(sum(look for look, _ in kernels), LEAST_SUM), max(sum(near for _, near in kernels), LEAST_SUM)
 
     def _weight(self, one: tuple[int, ...], other: tuple[int, int]) -> float:
         (look, near), here, there = self.kernels(one, other), self.sums[one], self.sums[other]
@@ -100,22 +100,22 @@ def main() -> None:
     options = parser.parse_args()
     settings = CrfSettings()
     proba, guide, noisy, labels = noisy_city(options.side)
-    part = (slice(None), slice(0, options.loop_side), slice(0, options.loop_side))
-    by_loop = Loop(guide[part], settings).run(proba[part])
-    difference = float(np.abs(mean_field(proba[part], guide[part], settings) - by_loop).max())
-    loop = rate(lambda: Loop(guide[part], settings).run(proba[part]), options.loop_side**2, 1)
+    window = (slice(None), slice(0, options.loop_side), slice(0, options.loop_side))
+    by_loop = Loop(guide[window], settings).run(proba[window])
+    difference = float(np.abs(mean_field(proba[window], guide[window], settings) - by_loop).max())
+    loop = rate(lambda: Loop(guide[window], settings).run(proba[window]), options.loop_side**2, 1)
     arrays = rate(lambda: mean_field(proba, guide, settings), labels.size, options.repeats)
-    found = mean_field(proba, guide, settings).argmax(axis=0)
+    smoothed = mean_field(proba, guide, settings).argmax(axis=0)
     print(f"mean field ({settings.iterations} iterations, radius {settings.radius_px} px, {len(proba)} classes):")
     print(
         f"  {arrays:.3f} MPix/s, loop {loop:.6f} MPix/s, ratio {arrays / loop:.0f}, greatest difference {difference:.1e}"
     )
-    print(f"  right labels {(noisy == labels).mean():.3f} before, {(found == labels).mean():.3f} after")
+    print(f"  right labels {(noisy == labels).mean():.3f} before, {(smoothed == labels).mean():.3f} after")
     for name, work in (
         ("majority, radius 2 px", lambda: majority_filter(noisy, 2)),
         ("majority of probabilities, radius 2 px", lambda: majority_filter(proba, 2)),
         ("minimum area of 50 px, noise", lambda: minimum_area(noisy, 50)),
-        ("minimum area of 50 px, smoothed", lambda: minimum_area(found.astype(np.uint8), 50)),
+        ("minimum area of 50 px, smoothed", lambda: minimum_area(smoothed.astype(np.uint8), 50)),
     ):
         print(f"{name}: {rate(work, labels.size, options.repeats):.1f} MPix/s")
 

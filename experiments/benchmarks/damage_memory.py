@@ -3,7 +3,7 @@
 Usage: python experiments/benchmarks/damage_memory.py [--side 1000] [--buildings 200000] [--stage job|evidence]
        python experiments/benchmarks/damage_memory.py --side 20000 --buildings 447000
 The pair is one synthetic miniature city laid side by side; its outlines are repeated, each copy moved by up to a metre,
-until there are as many as asked for. Every figure comes from a process of its own. The same job with few of the
+up to the number requested. Every figure comes from a process of its own. The same job with few of the
 buildings is what the images cost; the difference of the two peaks, divided by the further buildings, is what one costs.
 """
 
@@ -33,11 +33,11 @@ from deepnets4eo.synthetic import City
 
 TILE_PX = 2000
 GSD_M = 0.5
-MOVED_M = 1.0  # farthest that a copy of an outline lies from its original, along each axis
+MOVED_M = 1.0  # largest shift of a copy of an outline, along each axis
 FEW = 2000
 
 
-def make_place(folder: Path, side_px: int, buildings: int) -> None:
+def make_scene(folder: Path, side_px: int, buildings: int) -> None:
     """Write pre.tif, post.tif, few.parquet and all.parquet."""
     tile_px = min(side_px, TILE_PX)
     city = City(5, tile_px, GSD_M)
@@ -57,9 +57,9 @@ def make_place(folder: Path, side_px: int, buildings: int) -> None:
     shapes = outlines.geometry.to_numpy()[original]
     xy, owner = shapely.get_coordinates(shapes, return_index=True)
     shapes = shapely.set_coordinates(shapes, xy + moved[owner])
-    place = gpd.GeoDataFrame({"id": number.astype(str)}, geometry=shapes, crs=outlines.crs)
-    place.to_parquet(folder / "all.parquet")
-    place.sample(FEW, random_state=0).to_parquet(folder / "few.parquet")
+    outlines_of_city = gpd.GeoDataFrame({"id": number.astype(str)}, geometry=shapes, crs=outlines.crs)
+    outlines_of_city.to_parquet(folder / "all.parquet")
+    outlines_of_city.sample(FEW, random_state=0).to_parquet(folder / "few.parquet")
 
 
 def work(folder: Path, name: str, stage: str) -> None:
@@ -77,11 +77,11 @@ def work(folder: Path, name: str, stage: str) -> None:
     print(json.dumps({"seconds": time.perf_counter() - started, "busy": time.process_time(), "peak": peak}))
 
 
-def measured(folder: Path, name: str, stage: str) -> dict[str, float]:
+def measure(folder: Path, name: str, stage: str) -> dict[str, float]:
     """What `work` prints, from a process of its own; peak memory in bytes."""
     command = [sys.executable, __file__, "--folder", str(folder), "--stage", stage, "--work", name]
-    found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
-    return found
+    measured: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return measured
 
 
 def main() -> None:
@@ -98,14 +98,14 @@ def main() -> None:
     folder = options.folder / f"{options.side}-{options.buildings}"
     if not (folder / "few.parquet").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        make_place(folder, options.side, options.buildings)
-    few, every = (measured(folder, name, options.stage) for name in ("few", "all"))
+        make_scene(folder, options.side, options.buildings)
+    few, every = (measure(folder, name, options.stage) for name in ("few", "all"))
     each = (every["peak"] - few["peak"]) / (options.buildings - FEW)
     print(f"{options.buildings} buildings over {options.side}² pixels (synthetic), stage: {options.stage}")
-    for name, found in ((f"{FEW} of them", few), ("all", every)):
+    for name, row in ((f"{FEW} of them", few), ("all", every)):
         print(
-            f"{name}: {found['seconds']:.0f} s ({found['busy']:.0f} s of processors), "
-            f"peak memory {found['peak'] / 1e9:.2f} GB"
+            f"{name}: {row['seconds']:.0f} s ({row['busy']:.0f} s of processors), "
+            f"peak memory {row['peak'] / 1e9:.2f} GB"
         )
     print(
         f"{each / 1e3:.1f} kB and {1e6 * (every['busy'] - few['busy']) / (options.buildings - FEW):.0f} µs a building"

@@ -33,13 +33,13 @@ def attributes(image: Levels) -> Levels:
 
 def reconstructions(image: Levels) -> Levels:
     """Openings and closings by reconstruction by scikit-image, (8, h, w)."""
-    parts = []
+    profiles = []
     for flip in (False, True):
         one = 255 - image if flip else image
         for radius in RADII_PX:
             opened = reconstruction(erosion(one, disk(radius), mode="ignore"), one, footprint=FOUR).astype(np.uint8)
-            parts.append(255 - opened if flip else opened)
-    return np.stack(parts)
+            profiles.append(255 - opened if flip else opened)
+    return np.stack(profiles)
 
 
 def our_attributes(image: Levels, stride_px: int) -> Levels:
@@ -58,7 +58,7 @@ def our_reconstructions(image: Levels, stride_px: int) -> Levels:
     return np.concatenate([bright, 255 - dark])
 
 
-def timed(work: Callable[..., Levels], *arguments: Any) -> tuple[Levels, float]:
+def time_repeats(work: Callable[..., Levels], *arguments: Any) -> tuple[Levels, float]:
     """Result and seconds of processor time."""
     start = time.process_time()
     result = work(*arguments)
@@ -83,24 +83,24 @@ def main() -> None:
     parser.add_argument("--sites", type=int, default=40, help="sites whose patches are timed; the others cost the same")
     options = parser.parse_args()
     image = City(3, options.side).image[:3].mean(axis=0).astype(np.uint8)
-    places = range(options.stride // 2, options.side, options.stride)
-    every = [(row, col) for row in places for col in places]
-    some = np.random.default_rng(0).choice(len(every), min(options.sites, len(every)), replace=False)
+    rows_and_cols = range(options.stride // 2, options.side, options.stride)
+    every = [(row, col) for row in rows_and_cols for col in rows_and_cols]
+    chosen = np.random.default_rng(0).choice(len(every), min(options.sites, len(every)), replace=False)
     for title, plain, ours in (
         ("attribute profile (areas)", attributes, our_attributes),
         ("differential profile (disks)", reconstructions, our_reconstructions),
     ):
         ours(image[:99, :99], options.stride)  # libraries are loaded
-        sampled, patch_s = timed(by_patches, image, plain, [every[k] for k in some])
-        loop_s = patch_s / len(some) * len(every)
-        whole, whole_s = timed(plain, image)
-        at_sites, ours_s = timed(ours, image, options.stride)
-        dense, dense_s = timed(ours, image, 1)
+        sampled, patch_s = time_repeats(by_patches, image, plain, [every[k] for k in chosen])
+        loop_s = patch_s / len(chosen) * len(every)
+        whole, whole_s = time_repeats(plain, image)
+        at_sites, ours_s = time_repeats(ours, image, options.stride)
+        dense, dense_s = time_repeats(ours, image, 1)
         if not np.array_equal(dense, whole):
             raise SystemExit(f"{title}: ours and scikit-image's whole image disagree")
-        agreeing = (sampled == at_sites.reshape(len(at_sites), -1)[:, some]).mean()
+        agreeing = (sampled == at_sites.reshape(len(at_sites), -1)[:, chosen]).mean()
         print(
-            f"{title}: {len(every)} sites of {options.side}²: patches {loop_s:.1f} s ({len(some)} timed), "
+            f"{title}: {len(every)} sites of {options.side}²: patches {loop_s:.1f} s ({len(chosen)} timed), "
             f"whole image {whole_s:.2f} s, ours {ours_s:.2f} s (all pixels {dense_s:.2f} s)"
         )
         print(

@@ -3,7 +3,7 @@
 Run: python experiments/benchmarks/dense_textures.py [--side 512 --stride 4 --sample 500]
 The image is a piece of the miniature city. The plain ways take a sample of the sites; their time is scaled to all of
 them by number, and values are compared at the sample. Processor time, the fastest of some runs of the dense way.
-LBP stands there twice: against patterns and counts of each patch, and against the harder rival, scikit-image's patterns
+LBP is listed twice: against patterns and counts of each patch, and against the harder rival, scikit-image's patterns
 of the whole image with only the counting in the loop. Gabor has scikit-image's filter over the whole image as rival.
 """
 
@@ -81,21 +81,21 @@ def glcm_of_patch(bands: Bands) -> AtSite:
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
     """Processor time of the fastest run."""
-    taken = []
+    times = []
     for _ in range(repeats):
         start = time.process_time()
         work()
-        taken.append(time.process_time() - start)
-    return min(taken)
+        times.append(time.process_time() - start)
+    return min(times)
 
 
 def inner_sites(feature: Feature, bands: Bands, stride_px: int, sample: int) -> np.ndarray:
-    """(sample, 2) numbers of rows and columns of sites, by chance, whose patches lie inside the image."""
+    """(sample, 2) numbers of rows and columns of sites, by chance, whose patches are inside the image."""
     margin = feature.halo_px + 1
     inside = []
     for length in bands.shape:
-        places = np.arange(stride_px // 2, length, stride_px)
-        inside.append(np.flatnonzero((places >= margin) & (places < length - margin)))
+        positions = np.arange(stride_px // 2, length, stride_px)
+        inside.append(np.flatnonzero((positions >= margin) & (positions < length - margin)))
     pairs = np.stack(np.meshgrid(*inside, indexing="ij"), axis=-1).reshape(-1, 2)
     return np.random.default_rng(0).permutation(pairs)[:sample]
 
@@ -106,11 +106,11 @@ def compare(name: str, at_site: AtSite, bands: Bands, *, stride_px: int, sample:
     dense = feature.compute(bands, stride_px)
     ours = seconds(lambda: feature.compute(bands, stride_px), 3)
     chosen = inner_sites(feature, bands, stride_px, sample)
-    places = (chosen * stride_px + stride_px // 2).tolist()
-    at_site(*places[0])
+    positions = (chosen * stride_px + stride_px // 2).tolist()
+    at_site(*positions[0])
     start = time.process_time()
-    values = np.array([at_site(row, col) for row, col in places])
-    plain = (time.process_time() - start) / len(places) * dense[0].size
+    values = np.array([at_site(row, col) for row, col in positions])
+    plain = (time.process_time() - start) / len(positions) * dense[0].size
     apart = f"{np.abs(dense[:, chosen[:, 0], chosen[:, 1]].T - values).max():.1e}" if same else "-"
     return f"{name:8} {len(dense):6} {dense[0].size:8} {ours:8.3f} {plain:8.1f} {plain / ours:6.0f}  {apart}"
 
@@ -143,7 +143,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     plain = [
         ("dalal16", hog_of_patch(bands, 16), True),
         ("dalal32", hog_of_patch(bands, 32), True),
-        # scikit-image has no HOG after Felzenszwalb: its other one takes the place, in time only
+        # scikit-image has no HOG after Felzenszwalb: its other one is used, for the time only
         ("hog16", hog_of_patch(bands, 16), False),
         ("hog32", hog_of_patch(bands, 32), False),
         ("lbp", lbp_of_patch(bands), True),

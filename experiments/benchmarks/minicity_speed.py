@@ -17,7 +17,7 @@ from deepnets4eo.synthetic import City, Light
 from deepnets4eo.synthetic.light import horizon
 
 
-def marched(top: np.ndarray, light: Light, gsd_m: float, reach_px: int) -> np.ndarray:
+def march_to_sun(top: np.ndarray, light: Light, gsd_m: float, reach_px: int) -> np.ndarray:
     """The plain way: compare with the surface shifted by every step towards the sun."""
     azimuth, drop = np.radians(light.azimuth_deg), np.float32(gsd_m * np.tan(np.radians(light.elevation_deg)))
     edge = np.full(top.shape, -np.inf, np.float32)
@@ -49,7 +49,7 @@ def time_shadow() -> dict[str, float]:
     top = (surface.ground + surface.height).astype(np.float32)
     reach = int(float(surface.height.max()) / np.tan(np.radians(light.elevation_deg)) / 0.3) + 2
     seconds = []
-    for task in (lambda: horizon(top, light, 0.3), lambda: marched(top, light, 0.3, reach)):
+    for task in (lambda: horizon(top, light, 0.3), lambda: march_to_sun(top, light, 0.3, reach)):
         start = time.process_time()
         task()
         seconds.append(time.process_time() - start)

@@ -89,7 +89,7 @@ def plain(tables: dict[str, gpd.GeoDataFrame], grid: Grid, out: Path, encoding: 
             writer.write(window, np.stack([bands[name][rows, cols] for name in rules.names]))
 
 
-def measured(
+def measure(
     way: Callable[..., None], side: int, count: int, out: Path, encoding: str, results: multiprocessing.Queue
 ) -> None:
     """Seconds and peak memory in MB above the tables' own, put into the queue."""
@@ -107,7 +107,7 @@ def run(way: Callable[..., None], arguments: argparse.Namespace, out: Path) -> f
     context = multiprocessing.get_context("spawn")
     results = context.Queue()
     settings = (way, arguments.side, arguments.features, out, arguments.encoding, results)
-    process = context.Process(target=measured, args=settings)
+    process = context.Process(target=measure, args=settings)
     process.start()
     process.join()
     seconds, cpu, megabytes = results.get(timeout=10)

@@ -34,8 +34,8 @@ def make_scene(path: Path, side: int, seed: int = 0) -> Path:
         path, "w", **profile, **layout, transform=Affine(0.5, 0, 500_000, 0, -0.5, 4_100_000), BIGTIFF="IF_SAFER"
     ) as file:
         for index, window in enumerate(blocks((side, side), BLOCK_PX)):
-            part = patterns[index % 8, :, : window.height, : window.width]
-            file.write(part, window=RasterioWindow(window.col, window.row, window.width, window.height))
+            pattern = patterns[index % 8, :, : window.height, : window.width]
+            file.write(pattern, window=RasterioWindow(window.col, window.row, window.width, window.height))
     return path
 
 

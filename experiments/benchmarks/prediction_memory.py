@@ -2,7 +2,7 @@
 
 Run: python experiments/benchmarks/prediction_memory.py [--sizes 4000 20000 --num-classes 6 60 --network pointwise]
 Prints the peak resident set of each, and its ratio to the first. The pointwise network takes next to nothing itself,
-so that whatever else grows shows; the target is ±10 % of a real one's peak.
+so that all other growth is visible; the target is ±10 % of a real one's peak.
 """
 
 from __future__ import annotations

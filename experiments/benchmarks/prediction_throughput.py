@@ -1,7 +1,7 @@
 """Prediction from file to file against the network's bare forward passes, in the same run.
 
 Run: python experiments/benchmarks/prediction_throughput.py [--size 10000 --network unet/resnet34 --overlap 0]
-The bare way computes one tile that lies in memory, over and over, in the same shape, threads and precision; half of it
+The bare way computes one tile in memory, over and over, in the same shape, threads and precision; half of it
 before the prediction and half after, so that other work on the machine disturbs both alike. Two ratios are printed:
 of tiles per second, and of tiles per second of processor time (which other work disturbs less; one thread is cleanest).
 """

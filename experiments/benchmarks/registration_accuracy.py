@@ -1,7 +1,7 @@
-"""How exact registration is, and whether its gate tells good pairs from bad ones.
+"""How exact registration is, and whether its quality thresholds separate good pairs from bad ones.
 
 Known shifts, turns and scales are put on made-up images and, where the samples are there, on real ones: a real pre
-and post image of one place are warped against each other by a known motion. Unrelated pairs must fail.
+and post image of one scene are warped against each other by a known motion. Unrelated pairs must fail.
 Run: python experiments/benchmarks/registration_accuracy.py [FOLDER OF REAL SAMPLES]
 """
 
@@ -42,10 +42,10 @@ class Case(NamedTuple):
     pre: Layer
     post: Layer
     motion: Affine | None
-    own: Registration | None = None  # how the pair lies without the motion
+    own: Registration | None = None  # registration of the pair without the motion
 
 
-def place(seed: int, side: int) -> NDArray[np.float32]:
+def make_scene(seed: int, side: int) -> NDArray[np.float32]:
     """A made-up view from above: fields, roads, houses and noise, (side, side) float32."""
     rng = np.random.default_rng(seed)
     image = 90 + 30 * ndimage.zoom(rng.standard_normal((side // 32 + 2, side // 32 + 2)), 32, order=1)[:side, :side]
@@ -61,7 +61,7 @@ def place(seed: int, side: int) -> NDArray[np.float32]:
 
 
 def later(image: NDArray[np.float32], kind: str, seed: int) -> NDArray[np.float32]:
-    """The place at another time: noise, negative contrast, another gain for each part, or a third of it changed."""
+    """The scene at another time: noise, negative contrast, another gain for each part, or a third of it changed."""
     rng = np.random.default_rng(seed)
     noise = ndimage.gaussian_filter(rng.standard_normal(image.shape), 0.7) * 12
     if kind == "inverted":
@@ -70,14 +70,14 @@ def later(image: NDArray[np.float32], kind: str, seed: int) -> NDArray[np.float3
         gain = ndimage.zoom(rng.uniform(-1, 1, (9, 9)), (image.shape[0] / 9, image.shape[1] / 9), order=0)
         return (image * gain[: image.shape[0], : image.shape[1]] + noise).astype(np.float32)
     if kind == "a third changed":
-        other = place(seed + 1000, image.shape[0])
+        other = make_scene(seed + 1000, image.shape[0])
         mask = ndimage.zoom(rng.random((12, 12)), image.shape[0] / 12, order=0)[: image.shape[0], : image.shape[1]]
         return (np.where(mask < 1 / 3, other, image) + noise).astype(np.float32)
     return (image + noise).astype(np.float32)
 
 
-def moved(image: NDArray[np.float32], motion: Affine, gsd_m: float) -> NDArray[np.float32]:
-    """The image such that what was at point p about the middle lies at motion(p), metres, x right and y down."""
+def move(image: NDArray[np.float32], motion: Affine, gsd_m: float) -> NDArray[np.float32]:
+    """The image such that what was at point p about the middle is at motion(p), metres, x right and y down."""
     middle = np.array(image.shape) / 2 - 0.5
     back = ~motion
     matrix = np.array([[back.e, back.d], [back.b, back.a]])
@@ -88,12 +88,14 @@ def moved(image: NDArray[np.float32], motion: Affine, gsd_m: float) -> NDArray[n
 def made_up_cases() -> Iterator[Case]:
     for kind in ("same light", "inverted", "season", "a third changed"):
         for name, motion in MOTIONS.items():
-            image = place(3, 900)
+            image = make_scene(3, 900)
             yield Case(
-                f"made-up, {kind}, {name}", _layer(moved(image, motion, GSD_M)), _layer(later(image, kind, 5)), motion
+                f"made-up, {kind}, {name}", _layer(move(image, motion, GSD_M)), _layer(later(image, kind, 5)), motion
             )
     for seed in range(8):
-        yield Case(f"made-up, unrelated {seed}", _layer(place(10 + seed, 500)), _layer(place(40 + seed, 500)), None)
+        yield Case(
+            f"made-up, unrelated {seed}", _layer(make_scene(10 + seed, 500)), _layer(make_scene(40 + seed, 500)), None
+        )
 
 
 def real_cases(folder: Path) -> Iterator[Case]:
@@ -108,7 +110,7 @@ def real_cases(folder: Path) -> Iterator[Case]:
     for name, motion in MOTIONS.items():
         yield Case(
             f"joplin, {name}",
-            Layer.open(moved(before, motion, 0.6), grid=grid),
+            Layer.open(move(before, motion, 0.6), grid=grid),
             Layer.open(after, grid=grid),
             motion,
             own,
@@ -127,7 +129,7 @@ def _layer(image: NDArray[np.float32]) -> Layer:
     return Layer.open(np.clip(image, 0, 255).astype(np.uint8), grid=grid)
 
 
-def error_m(found: Registration, case: Case) -> float:
+def error_m(registration: Registration, case: Case) -> float:
     """Largest distance, over a grid of points well inside, between the found and the true position in the pre image.
 
     The truth is the motion put on top of what the pair itself has, as found without any motion.
@@ -139,7 +141,7 @@ def error_m(found: Registration, case: Case) -> float:
     middle = np.array(case.pre.grid.affine * (width / 2, height / 2))
     start = case.own.to_pre(ground) if case.own is not None else ground
     truth = apply_affine(case.motion or Affine.identity(), start - middle) + middle
-    return float(np.hypot(*(found.to_pre(ground) - truth).T).max())
+    return float(np.hypot(*(registration.to_pre(ground) - truth).T).max())
 
 
 def main(arguments: list[str]) -> int:
@@ -149,16 +151,16 @@ def main(arguments: list[str]) -> int:
     unrelated, missed, scores = 0, 0, []
     for case in cases:
         start = time.perf_counter()
-        found = register(case.pre, case.post)
+        registration = register(case.pre, case.post)
         seconds = time.perf_counter() - start
         if case.motion is None:
             unrelated += 1
-            missed += found.status != "failed"
-            scores.append(found.measured.split_score)
+            missed += registration.status != "failed"
+            scores.append(registration.measured.split_score)
             continue
         print(
-            f"{case.name:62s} {found.status:8s} {found.model:11s} largest error {error_m(found, case):6.2f} m, hold-out "
-            f"residual {found.residual_m:5.2f} m, {found.inliers:3d} inliers, {seconds:.1f} s {found.reason}",
+            f"{case.name:62s} {registration.status:8s} {registration.model:11s} largest error {error_m(registration, case):6.2f} m, hold-out "
+            f"residual {registration.residual_m:5.2f} m, {registration.inliers:3d} inliers, {seconds:.1f} s {registration.reason}",
             flush=True,
         )
     print(f"unrelated pairs that were not refused: {missed} of {unrelated}")

@@ -1,7 +1,7 @@
 """Time and memory of registering a large pair and of aligning many footprints, on made-up images in a temporary folder.
 
 One block of a made-up suburb is repeated over the image; pre is the same file placed 3.5 m east and 2 m south, so
-the true motion is known, and the footprints lie 2.4 m west and 1.2 m north of their roofs.
+the true motion is known, and the footprints are 2.4 m west and 1.2 m north of their roofs.
 Run: python experiments/benchmarks/registration_scale.py [--side 20000 --houses 100000]
 """
 
@@ -100,11 +100,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         pre, post, footprints = make_pair(Path(folder), side, options.houses)
         before, start, clock = _peak_mb(), time.perf_counter(), time.process_time()
-        found = register(Layer.open(pre), Layer.open(post))
-        error = np.hypot(found.dx_m - PRE_OFF_M[0], found.dy_m + PRE_OFF_M[1])
+        registration = register(Layer.open(pre), Layer.open(post))
+        error = np.hypot(registration.dx_m - PRE_OFF_M[0], registration.dy_m + PRE_OFF_M[1])
         print(
             f"register {side}²: {time.perf_counter() - start:.1f} s, {time.process_time() - clock:.1f} processor s, "
-            f"{found.status}, {found.model}, error {error:.3f} m, residual {found.residual_m:.3f} m, "
+            f"{registration.status}, {registration.model}, error {error:.3f} m, residual {registration.residual_m:.3f} m, "
             f"peak {before:.0f} → {_peak_mb():.0f} MB"
         )
         start, clock = time.perf_counter(), time.process_time()

@@ -37,12 +37,12 @@ def by_masks(image: NDArray[np.float32], ids: NDArray[np.int32], regions: NDArra
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
     """Median CPU time of a few runs, which others on the machine do not change."""
-    taken = []
+    times = []
     for _ in range(repeats):
         started = time.process_time()
         work()
-        taken.append(time.process_time() - started)
-    return statistics.median(taken)
+        times.append(time.process_time() - started)
+    return statistics.median(times)
 
 
 def main() -> None:
@@ -66,16 +66,16 @@ def main() -> None:
     np.testing.assert_allclose(sums.mean[chosen], by_masks(image, ids, chosen), rtol=1e-6)
 
     def ours() -> object:
-        found = region_sums(image, ids, count)
-        return found.mean, found.std
+        sums = region_sums(image, ids, count)
+        return sums.mean, sums.std
 
-    taken = {
+    times = {
         "bincount": seconds(ours, options.repeats),
         "regionprops_table": seconds(lambda: by_table(image, ids), 1),
         "loop over masks": seconds(lambda: by_masks(image, ids, chosen), 1) * count / chosen.size,
     }
-    for name, time_s in taken.items():
-        ratio = time_s / taken["bincount"]
+    for name, time_s in times.items():
+        ratio = time_s / times["bincount"]
         print(f"{name:18} {time_s:9.3f} s  {megapixels / time_s:8.2f} MPix/s  {ratio:8.1f} x the time of bincount")
 
 

@@ -85,10 +85,10 @@ def main() -> None:
         make_labels(path, options.side, rng)
         polygons = make_footprints(options.polygons, options.side, rng)
         start = time.perf_counter()
-        found = class_counts(Layer.open(path), polygons, NUM_CLASSES)
+        class_table = class_counts(Layer.open(path), polygons, NUM_CLASSES)
         ours = (time.perf_counter() - start) / len(polygons)
         sample = rng.choice(len(polygons), min(options.sample, len(polygons)), replace=False)
-        inside = sample[found.pixels[sample] > 0]
+        inside = sample[class_table.pixels[sample] > 0]
         start = time.perf_counter()
         counts = by_mask(path, polygons[inside])
         mask = (time.perf_counter() - start) / len(inside)
@@ -99,7 +99,7 @@ def main() -> None:
         start = time.perf_counter()
         by_exactextract(path, polygons[whole])
         exact = (time.perf_counter() - start) / whole.sum()
-    identical = np.array_equal(counts, found.counts[inside])
+    identical = np.array_equal(counts, class_table.counts[inside])
     peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"zonal engine    {1 / ours:12,.0f} polygons/s   all {len(polygons):,} in {ours * len(polygons):.2f} s")
     print(f"rasterio.mask   {1 / mask:12,.0f} polygons/s   on {len(inside):,}   ratio {mask / ours:.1f}x")

@@ -73,21 +73,23 @@ def swap_blocks(data: bytes, rng: Generator) -> bytes:
 
 def replace_number(data: bytes, rng: Generator) -> bytes:
     """A number in digits becomes another one, or none."""
-    found = list(re.finditer(rb"-?\d+(?:\.\d+)?", data))
-    if not found:
+    numbers = list(re.finditer(rb"-?\d+(?:\.\d+)?", data))
+    if not numbers:
         return flip_bits(data, rng)
-    for place in sorted(rng.choice(len(found), min(len(found), int(rng.integers(1, 4))), replace=False), reverse=True):
-        number = found[int(place)]
+    for index in sorted(
+        rng.choice(len(numbers), min(len(numbers), int(rng.integers(1, 4))), replace=False), reverse=True
+    ):
+        number = numbers[int(index)]
         data = data[: number.start()] + NUMBERS[int(rng.integers(len(NUMBERS)))] + data[number.end() :]
     return data
 
 
 def replace_word(data: bytes, rng: Generator) -> bytes:
     """A word becomes control characters, other encodings, markup, or very long."""
-    found = list(re.finditer(rb"[A-Za-z_]{2,}", data))
-    if not found:
+    words = list(re.finditer(rb"[A-Za-z_]{2,}", data))
+    if not words:
         return flip_bits(data, rng)
-    word = found[int(rng.integers(len(found)))]
+    word = words[int(rng.integers(len(words)))]
     return data[: word.start()] + TEXTS[int(rng.integers(len(TEXTS)))] + data[word.end() :]
 
 
@@ -113,8 +115,8 @@ def wrong_start(data: bytes, rng: Generator) -> bytes:
 def repeat(data: bytes, rng: Generator) -> bytes:
     """A part comes many times."""
     at = int(rng.integers(len(data) + 1))
-    part = data[at : at + int(rng.integers(1, 200))]
-    return data[:at] + part * int(rng.choice([2, 10, 1000])) + data[at:]
+    block = data[at : at + int(rng.integers(1, 200))]
+    return data[:at] + block * int(rng.choice([2, 10, 1000])) + data[at:]
 
 
 BYTE_MUTATORS: tuple[ByteMutator, ...] = (

@@ -1,6 +1,6 @@
 """Ways to damage a file that know its format: nodes of JSON and YAML, members of archives, cells of GeoPackages, tags.
 
-Takes a path and a random generator; changes the file in place, or what stands at its path, and returns the path.
+Takes a path and a random generator; changes or replaces the file and returns its path.
 A checksum within a format, as of zip members, is made right again, so that the damage reaches the reader behind it.
 """
 
@@ -57,9 +57,9 @@ NAMES = (
 
 
 def mutate_path(path: Path, rng: Generator, others: Sequence[Path]) -> Path:
-    """Damage what stands at a path, or move it to an odd name; returns where it is then.
+    """Damage or replace a file, or rename it to an unusual name; returns its new path.
 
-    others : files of any format, of which one may take its place.
+    others : files of any format, one of which may replace it.
     """
     kind = rng.random()
     if kind < 0.03:
@@ -181,7 +181,7 @@ def _parquet(path: Path, rng: Generator) -> None:
 
 
 def _tiff(path: Path, rng: Generator) -> None:
-    """Another place, CRS, nodata value, tag, band name or colour role; the pixels stay."""
+    """Another georeference, CRS, nodata value, tag, band name or colour role; the pixels stay."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with rasterio.open(path, "r+") as file:

@@ -1,4 +1,4 @@
-"""One case: a copy of sound files, one or more of them damaged, given to one reader; and how the reader took it.
+"""One case: a copy of sound files, one or more of them damaged, given to one reader; and the outcome.
 
 The contract: a reader returns, or raises a DeepNets4EOError; the command line returns 0, 1, 2, 3 or 130 and prints no
 traceback. Anything else is a `traceback`; a case that takes longer than the limit is a `hang`. A case follows from its
@@ -25,7 +25,7 @@ from numpy.random import Generator
 from deepnets4eo.errors import DeepNets4EOError
 from fuzzing.file_mutators import mutate_path
 from fuzzing.readers import READERS, Reader
-from fuzzing.seed_files import Seed
+from fuzzing.seed import Seed
 
 ACCEPTED, REFUSED, TRACEBACK, HANG = "accepted", "refused", "traceback", "hang"
 LIMIT_S = 60.0
@@ -47,7 +47,7 @@ class Outcome:
 
 
 def run_case(number: int, seed: int, sound: dict[str, list[Seed]], work: Path, limit_s: float = LIMIT_S) -> Outcome:
-    """Damage a copy of one reader's files under `work` and read them. sound : see `seed_files.make_seeds`."""
+    """Damage a copy of one reader's files under `work` and read them. sound : see `make_seeds`."""
     rng = np.random.default_rng([seed, number])
     reader = READERS[number % len(READERS)]
     folder = work / f"case-{number}"
@@ -91,7 +91,7 @@ def read_within(
         return REFUSED, str(error)
     except HangError:
         return HANG, "".join(traceback.format_exc())
-    except (Exception, SystemExit):  # whatever it is, it breaks the contract
+    except (Exception, SystemExit):  # every other exception breaks the contract
         return TRACEBACK, traceback.format_exc()
     return ACCEPTED, ""
 
@@ -115,6 +115,6 @@ def alarm(limit_s: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def broken(outcomes: Sequence[Outcome]) -> list[Outcome]:
+def broken_cases(outcomes: Sequence[Outcome]) -> list[Outcome]:
     """The outcomes that break the contract."""
     return [one for one in outcomes if one.ending not in (ACCEPTED, REFUSED)]

@@ -25,7 +25,7 @@ def small_pbf(outlines: Iterable[Any]) -> bytes:
         _field(1, _deltas([node[0] for node in nodes])) + _field(8, _deltas(steps[0])) + _field(9, _deltas(steps[1]))
     )
     block = _field(1, b"".join(_field(1, text) for text in STRINGS)) + _field(2, _field(2, dense)) + _field(2, ways)
-    wide = [_signed(round(value * 1e9)) for value in _box(nodes)]
+    wide = [_zigzag(round(value * 1e9)) for value in _box(nodes)]
     box = b"".join(_number(field, value) for field, value in enumerate(wide, start=1))
     header = _field(1, box) + _field(4, b"OsmSchema-V0.6") + _field(4, b"DenseNodes")
     return _blob(b"OSMHeader", header) + _blob(b"OSMData", block)
@@ -44,21 +44,21 @@ def _blob(kind: bytes, content: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    parts = []
+    groups = []
     while value > 0x7F:
-        parts.append(value & 0x7F | 0x80)
+        groups.append(value & 0x7F | 0x80)
         value >>= 7
-    return bytes([*parts, value])
+    return bytes([*groups, value])
 
 
-def _signed(value: int) -> int:
+def _zigzag(value: int) -> int:
     """Zigzag: small numbers of either sign stay small."""
     return value << 1 if value >= 0 else (-value << 1) - 1
 
 
 def _deltas(values: Sequence[int]) -> bytes:
     steps = [value - before for value, before in zip(values, [0, *values], strict=False)]
-    return b"".join(_varint(_signed(step)) for step in steps)
+    return b"".join(_varint(_zigzag(step)) for step in steps)
 
 
 def _number(field: int, value: int) -> bytes:

@@ -1,6 +1,6 @@
 """Every way by which a file comes into the package: functions of Python and verbs of the command line.
 
-A reader takes the path of its (damaged) main file, a folder to write to, and the sound seeds for whatever else it needs.
+A reader takes the path of its (damaged) main file, a folder to write to, and the sound seeds for its other inputs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from fuzzing.seed_files import Seed
+    from fuzzing.seed import Seed
 
     Seeds = dict[str, list[Seed]]
     Read = Callable[[Path, Path, Seeds], object]
@@ -57,16 +57,16 @@ def verb(*arguments: str) -> Read:
     def read(main: Path, out: Path, sound: Seeds) -> object:
         from deepnets4eo.cli.main import main as run_command
 
-        places = {kind: str(seeds[0].path) for kind, seeds in sound.items()} | {
+        paths = {kind: str(seeds[0].path) for kind, seeds in sound.items()} | {
             "main": str(main),
             "folder": str(main.parent),
             "out": str(out),
         }
-        filled = [_filled(argument, places) for argument in arguments]
-        shown = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict", write_through=True)
-        with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
+        filled = [_fill_in(argument, paths) for argument in arguments]
+        output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", errors="strict", write_through=True)
+        with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
             status = run_command(filled)
-        text = shown.buffer.getvalue().decode()
+        text = output.buffer.getvalue().decode()
         if status not in GOOD_STATUS or "Traceback" in text or (status == 2 and not text.strip()):
             raise WrongStatusError(f"status {status}, printed {text[-500:]!r}")
         if status == 2:
@@ -78,8 +78,8 @@ def verb(*arguments: str) -> Read:
     return read
 
 
-def _filled(argument: str, places: dict[str, str]) -> str:
-    for name, path in places.items():
+def _fill_in(argument: str, paths: dict[str, str]) -> str:
+    for name, path in paths.items():
         argument = argument.replace(f"{{{name}}}", path)
     return argument
 
@@ -130,8 +130,8 @@ def _dataset_card(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.inspection.datasets import inspect_dataset
 
     card = DatasetCard.load(main)
-    found = inspect_dataset(str(main.parent), card) if main.parent.is_dir() else None
-    return found, open_dataset(card, main.parent, part="train")
+    findings = inspect_dataset(str(main.parent), card) if main.parent.is_dir() else None
+    return findings, open_dataset(card, main.parent, part="train")
 
 
 def _recipe(main: Path, out: Path, sound: Seeds) -> object:
@@ -194,15 +194,15 @@ def _state(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def _journal(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.prediction.progress_file import Ledger
+    from deepnets4eo.prediction.progress_file import ProgressFile
 
-    ledger = Ledger(main / "labels.tif")
+    ledger = ProgressFile(main / "labels.tif")
     if not ledger.load():
         return None
     return ledger.counts, ledger.done(0), [list(ledger.replay(name, 1)) for name in ("labels", "entropy")]
 
 
-def _resumed(main: Path, out: Path, sound: Seeds) -> object:
+def _resume(main: Path, out: Path, sound: Seeds) -> object:
     with inside(main):
         predict = verb("predict", "run", "image.tif", "--out", "labels.tif", "--threads", "1", "--resume")
         return predict(main, out, sound)
@@ -245,9 +245,9 @@ def _footprints(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def _outcome(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.benchmark.rows import _finished
+    from deepnets4eo.benchmark.rows import _read_outcome
 
-    return _finished(main, {}, {})
+    return _read_outcome(main, {}, {})
 
 
 def _pairs(main: Path, out: Path, sound: Seeds) -> object:
@@ -257,7 +257,7 @@ def _pairs(main: Path, out: Path, sound: Seeds) -> object:
     return [(pair.scene, pair.grades) for pair in read_pairs(PairSection(folders=(str(main),)))]
 
 
-def _recorded_options(main: Path, out: Path, sound: Seeds) -> object:
+def _options(main: Path, out: Path, sound: Seeds) -> object:
     """Odd words from the damaged file as options: what users mistype."""
     rng = np.random.default_rng(main.stat().st_size if main.is_file() else 0)
     word = str(
@@ -323,11 +323,11 @@ READERS: tuple[Reader, ...] = (
     Reader("DamageModel", ("damage-model",), _damage_model),
     Reader("load_run", ("run",), _run),
     Reader("load_run again", ("run",), _run),
-    Reader("Judge", ("siamese-run",), _grader),
+    Reader("DecisionModel", ("siamese-run",), _grader),
     Reader("ObjectClassifier", ("object-run",), _object_run),
     Reader("load_state", ("state",), _state),
-    Reader("Ledger", ("journal",), _journal),
-    Reader("predict --resume", ("resumed",), _resumed),
+    Reader("ProgressFile", ("journal",), _journal),
+    Reader("predict --resume", ("resumed",), _resume),
     Reader("load_bank", ("bank",), _bank),
     Reader("BlockStore", ("blocks",), _block),
     Reader("read_tensors", ("weights",), _weights),
@@ -335,7 +335,7 @@ READERS: tuple[Reader, ...] = (
     Reader("read_footprints", ("vector",), _footprints),
     Reader("read_footprints again", ("vector",), _footprints),
     Reader("read_pairs", ("pairs",), _pairs),
-    Reader("options", ("legend",), _recorded_options),
+    Reader("options", ("legend",), _options),
     Reader("check raster", ("raster", "labels", "heights"), verb("check", "{main}", "{raster}")),
     Reader("check vector", ("vector",), verb("check", "{main}", "{raster}")),
     Reader("check run", ("run",), verb("check", "{main}")),

@@ -1,24 +1,15 @@
-"""Sound files of every kind that the package reads, small and made up, for the mutators to damage.
-
-Takes a folder; returns seeds by kind. A seed is a folder of files that belong together, with the one that users name.
-"""
+"""Sound files of every kind that the package reads, small and made up, as seeds."""
 
 from __future__ import annotations
 
 import bz2
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import rasterio
-import shapely
 from affine import Affine
-from numpy.typing import NDArray
 from PIL import Image
 
 from deepnets4eo.cards.catalog import dataset_path, legend_path, model_path, recipe_path
@@ -27,114 +18,44 @@ from deepnets4eo.files import write_json, write_yaml
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.rasters.mosaic import mosaic_vrt
 from fuzzing.openstreetmap import small_pbf
+from fuzzing.seed import SIDE_PX, TRANSFORM, Seed, buildings, image_array, label_array, make_folder, write_raster
 
-SIDE_PX = 48
-CRS = "EPSG:32615"
-TRANSFORM = Affine(0.5, 0, 360_000, 0, -0.5, 4_100_000)
 UTM_WKT = rasterio.crs.CRS.from_epsg(32615).to_wkt(version="WKT1_ESRI")
 
 
-@dataclass(frozen=True)
-class Seed:
-    """Sound files: their folder, the path within it that users name, and what makes damaged ones consistent again."""
-
-    folder: Path
-    main: str
-    finish: Callable[[Path], None] | None = None
-
-    @property
-    def path(self) -> Path:
-        """What users name."""
-        return self.folder / self.main
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """All of its files."""
-        return _files_of(self.folder)
-
-
-@cache
-def _files_of(folder: Path) -> tuple[Path, ...]:
-    """Looked up once: seeds do not change, and every case asks for all."""
-    return tuple(sorted(path for path in folder.rglob("*") if path.is_file()))
-
-
-def make_seeds(root: Path) -> dict[str, list[Seed]]:
-    """Every kind of file, written below `root`: kind → seeds."""
-    from fuzzing.seed_runs import make_runs
-
-    seeds: dict[str, list[Seed]] = {}
-    for make in (_rasters, _labels, _heights, _vectors, _osm, _cards, _datasets, _scores, make_runs):
-        for kind, found in make(root).items():
-            seeds.setdefault(kind, []).extend(found)
-    return seeds
-
-
-def image_array(seed: int = 0, bands: int = 3) -> NDArray[np.uint8]:
-    """(bands, 48, 48) uint8: blocks of four classes under noise."""
-    noise = np.random.default_rng(seed).integers(0, 40, (bands, SIDE_PX, SIDE_PX))
-    return (noise + 50 * label_array()[None]).clip(1, 255).astype(np.uint8)
-
-
-def label_array() -> NDArray[np.uint8]:
-    """(48, 48) uint8: squares of the classes 0 to 5."""
-    cells = np.random.default_rng(1).permutation(np.arange(36) % 6).reshape(6, 6)
-    return np.kron(cells, np.ones((8, 8), int)).astype(np.uint8)
-
-
-def write_raster(path: Path, array: NDArray[Any], *, tags: dict[str, str] | None = None, **profile: Any) -> Path:
-    """A raster (C, H, W) by its suffix's driver; a GeoTIFF lies at the place that all seeds show."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    driver = {".png": "PNG", ".jpg": "JPEG"}.get(path.suffix, "GTiff")
-    located = {"crs": CRS, "transform": TRANSFORM} if driver == "GTiff" else {}
-    count, height, width = array.shape
-    size = {"count": count, "height": height, "width": width, "dtype": array.dtype.name}
-    with rasterio.open(path, "w", driver=driver, **{**located, **size, **profile}) as file:
-        file.write(array)
-        if tags:
-            file.update_tags(**tags)
-    return path
-
-
-def buildings() -> gpd.GeoDataFrame:
-    """Nine houses on the image, with ids, grades and tags."""
-    boxes = [shapely.box(x, y, x + 5, y + 4) for x in (1, 9, 17) for y in (1, 9, 17)]
-    houses = [shapely.transform(box, lambda xy: xy + [360_000, 4_099_976]) for box in boxes]
-    columns = {"id": [f"w{k}" for k in range(9)], "damage": ["no-damage", "destroyed", "major-damage"] * 3,
-               "building": "yes", "name": "Café"}  # fmt: skip
-    return gpd.GeoDataFrame(columns, geometry=houses, crs=CRS)
-
-
 def _rasters(root: Path) -> dict[str, list[Seed]]:
-    image, place = image_array(), root / "raster"
+    image, folder = image_array(), root / "raster"
     float_image = (image / 255).astype(np.float32)
     float_image[0, :3, :3] = np.nan
-    write_raster(place / "deflate" / "a.tif", image, compress="deflate", predictor=2, tags={"SYNTHETIC": "yes"})
-    write_raster(place / "plain" / "a.tif", image.astype(np.uint16) * 200, nodata=0)
-    write_raster(place / "float" / "a.tif", float_image, compress="lzw", nodata=-9999.0)
-    write_raster(place / "tiled" / "a.tif", image, tiled=True, blockxsize=16, blockysize=16, compress="zstd")
+    write_raster(folder / "deflate" / "a.tif", image, compress="deflate", predictor=2, tags={"SYNTHETIC": "yes"})
+    write_raster(folder / "plain" / "a.tif", image.astype(np.uint16) * 200, nodata=0)
+    write_raster(folder / "float" / "a.tif", float_image, compress="lzw", nodata=-9999.0)
+    write_raster(folder / "tiled" / "a.tif", image, tiled=True, blockxsize=16, blockysize=16, compress="zstd")
     write_raster(
-        place / "alpha" / "a.tif", np.concatenate([image, np.full_like(image[:1], 255)]), photometric="RGB", alpha="YES"
+        folder / "alpha" / "a.tif",
+        np.concatenate([image, np.full_like(image[:1], 255)]),
+        photometric="RGB",
+        alpha="YES",
     )
-    write_raster(place / "jpeg" / "a.tif", np.kron(image, np.ones((1, 2, 2), np.uint8)), compress="jpeg", photometric="YCBCR",
+    write_raster(folder / "jpeg" / "a.tif", np.kron(image, np.ones((1, 2, 2), np.uint8)), compress="jpeg", photometric="YCBCR",
                  transform=TRANSFORM * Affine.scale(0.5))  # fmt: skip
     points = [
         rasterio.control.GroundControlPoint(r, c, 360_000 + c / 2, 4_100_000 - r / 2) for r in (0, 48) for c in (0, 48)
     ]
-    write_raster(place / "gcps" / "a.tif", image, transform=Affine.identity(), gcps=points)
-    write_raster(place / "png" / "a.png", image)
-    (place / "png" / "a.pgw").write_text("0.5\n0\n0\n-0.5\n360000.25\n4099999.75\n")
-    (place / "png" / "a.prj").write_text(UTM_WKT)
-    (place / "png" / "a.png.aux.xml").write_text(f"<PAMDataset><SRS>{UTM_WKT.replace('<', '')}</SRS></PAMDataset>")
-    Image.fromarray(image.transpose(1, 2, 0)).save(_folder(place / "jpg") / "a.jpg")
+    write_raster(folder / "gcps" / "a.tif", image, transform=Affine.identity(), gcps=points)
+    write_raster(folder / "png" / "a.png", image)
+    (folder / "png" / "a.pgw").write_text("0.5\n0\n0\n-0.5\n360000.25\n4099999.75\n")
+    (folder / "png" / "a.prj").write_text(UTM_WKT)
+    (folder / "png" / "a.png.aux.xml").write_text(f"<PAMDataset><SRS>{UTM_WKT.replace('<', '')}</SRS></PAMDataset>")
+    Image.fromarray(image.transpose(1, 2, 0)).save(make_folder(folder / "jpg") / "a.jpg")
     for number, east in enumerate((0, 24)):
         moved = TRANSFORM * Affine.translation(2 * east, 0)
-        write_raster(place / "mosaic" / "tiles" / f"t{number}.tif", image, transform=moved)
-    part = write_raster(place / "vrt" / "part.tif", image)
-    (place / "vrt" / "a.vrt").write_text(mosaic_vrt([str(part)]).replace(str(part.resolve()), "part.tif").replace(
+        write_raster(folder / "mosaic" / "tiles" / f"t{number}.tif", image, transform=moved)
+    single = write_raster(folder / "vrt" / "part.tif", image)
+    (folder / "vrt" / "a.vrt").write_text(mosaic_vrt([str(single)]).replace(str(single.resolve()), "part.tif").replace(
         'relativeToVRT="0"', 'relativeToVRT="1"'))  # fmt: skip
     mains = {"mosaic": "tiles", "png": "a.png", "jpg": "a.jpg", "vrt": "a.vrt"}
-    return {"raster": [Seed(one, mains.get(one.name, "a.tif")) for one in sorted(place.iterdir())]}
+    return {"raster": [Seed(one, mains.get(one.name, "a.tif")) for one in sorted(folder.iterdir())]}
 
 
 def _labels(root: Path) -> dict[str, list[Seed]]:
@@ -148,7 +69,7 @@ def _labels(root: Path) -> dict[str, list[Seed]]:
         for task in ("localization", "damage"):
             values = np.kron(label_array() % 5, np.ones((22, 22), np.uint8))[:1024, :1024]
             Image.fromarray(values if task == "damage" else (values > 0).astype(np.uint8)).save(
-                _folder(folder) / f"test_{task}_00000_{role}.png"
+                make_folder(folder) / f"test_{task}_00000_{role}.png"
             )
     mains = {"png": "a.png"}
     seeds = [Seed(one, mains.get(one.name, "a.tif")) for one in sorted((root / "labels").iterdir())]
@@ -162,17 +83,17 @@ def _heights(root: Path) -> dict[str, list[Seed]]:
 
 
 def _vectors(root: Path) -> dict[str, list[Seed]]:
-    place, frame = root / "vector", buildings()
+    folder, frame = root / "vector", buildings()
     for suffix in ("gpkg", "fgb", "geojson", "kml", "gml"):
-        shown = frame.to_crs(4326) if suffix in ("geojson", "kml") else frame
-        shown.to_file(_folder(place / suffix) / f"a.{suffix}")
-    frame.to_file(_folder(place / "shp") / "a.shp", encoding="UTF-8")
-    frame.to_file(_folder(place / "shp-latin") / "a.shp", encoding="ISO-8859-1")
-    (place / "shp-latin" / "a.cpg").write_text("UTF-8")
-    frame.to_parquet(_folder(place / "parquet") / "a.parquet")
-    _write_xbd(place / "xbd" / "a.json", frame)
+        in_crs = frame.to_crs(4326) if suffix in ("geojson", "kml") else frame
+        in_crs.to_file(make_folder(folder / suffix) / f"a.{suffix}")
+    frame.to_file(make_folder(folder / "shp") / "a.shp", encoding="UTF-8")
+    frame.to_file(make_folder(folder / "shp-latin") / "a.shp", encoding="ISO-8859-1")
+    (folder / "shp-latin" / "a.cpg").write_text("UTF-8")
+    frame.to_parquet(make_folder(folder / "parquet") / "a.parquet")
+    _write_xbd(folder / "xbd" / "a.json", frame)
     mains = {"shp-latin": "a.shp", "xbd": "a.json"}
-    return {"vector": [Seed(one, mains.get(one.name, f"a.{one.name}")) for one in sorted(place.iterdir())]}
+    return {"vector": [Seed(one, mains.get(one.name, f"a.{one.name}")) for one in sorted(folder.iterdir())]}
 
 
 def _write_xbd(path: Path, frame: gpd.GeoDataFrame) -> None:
@@ -206,11 +127,11 @@ def _osm(root: Path) -> dict[str, list[Seed]]:
         )
         ways.append(f'<way id="{number}" version="1">{refs}{tag}</way>')
     text = f'<?xml version="1.0" encoding="UTF-8"?>\n<osm version="0.6">{bounds}{"".join(nodes)}{"".join(ways)}</osm>\n'
-    (_folder(root / "osm" / "xml") / "a.osm").write_text(text)
-    (_folder(root / "osm" / "bz2") / "a.osm.bz2").write_bytes(bz2.compress(text.encode()))
-    (_folder(root / "osm" / "pbf") / "a.osm.pbf").write_bytes(small_pbf(corners))
+    (make_folder(root / "osm" / "xml") / "a.osm").write_text(text)
+    (make_folder(root / "osm" / "bz2") / "a.osm.bz2").write_bytes(bz2.compress(text.encode()))
+    (make_folder(root / "osm" / "pbf") / "a.osm.pbf").write_bytes(small_pbf(corners))
     tagged = buildings().drop(columns=["id", "damage"])
-    tagged.to_file(_folder(root / "osm" / "tags") / "a.gpkg")
+    tagged.to_file(make_folder(root / "osm" / "tags") / "a.gpkg")
     mains = {"xml": "a.osm", "bz2": "a.osm.bz2", "pbf": "a.osm.pbf", "tags": "a.gpkg"}
     return {"osm": [Seed(root / "osm" / name, main) for name, main in mains.items()]}
 
@@ -230,7 +151,7 @@ def _cards(root: Path) -> dict[str, list[Seed]]:
     seeds: dict[str, list[Seed]] = {}
     for kind, paths in sources.items():
         for number, path in enumerate(paths):
-            folder = _folder(root / kind / str(number))
+            folder = make_folder(root / kind / str(number))
             (folder / path.name).write_bytes(path.read_bytes())
             seeds.setdefault(kind, []).append(Seed(folder, "." if kind == "damage-model" else path.name))
     return seeds
@@ -238,10 +159,10 @@ def _cards(root: Path) -> dict[str, list[Seed]]:
 
 def _datasets(root: Path) -> dict[str, list[Seed]]:
     """A folder of tiles with the card that describes it; pairs of images with xBD labels."""
-    legend, place = Legend.load("isprs"), root / "dataset"
+    legend, folder = Legend.load("isprs"), root / "dataset"
     for number in range(2):
-        write_raster(place / "image" / f"t{number}.tif", image_array(number))
-        write_raster(place / "labels" / f"t{number}.tif", label_array()[None])
+        write_raster(folder / "image" / f"t{number}.tif", image_array(number))
+        write_raster(folder / "labels" / f"t{number}.tif", label_array()[None])
     card = {
         "name": "made_up", "title": "Made up", "source": "none", "licence": "none", "legend": legend.name,
         "bands": {"image": ["red", "green", "blue"], "labels": ["value"]},
@@ -250,19 +171,19 @@ def _datasets(root: Path) -> dict[str, list[Seed]]:
         "protocols": {"full": {"legend": legend.name, "split": "own"}},
         "checksums": {"image/t0.tif": "md5:0"},
     }  # fmt: skip
-    write_yaml(place / "card.yaml", card)
+    write_yaml(folder / "card.yaml", card)
     pairs = root / "pairs"
     for date in ("pre", "post"):
         write_raster(pairs / "images" / f"event_00000001_{date}_disaster.png", image_array(3))
         _write_xbd(pairs / "labels" / f"event_00000001_{date}_disaster.json", buildings())
     bright = root / "bright"
-    for folder, name, array in (
+    for side, name, array in (
         ("pre-event", "pre_disaster", image_array(3)),
         ("post-event", "post_disaster", image_array(4, 1)),
         ("target", "building_damage", (label_array() % 4)[None]),
     ):
-        write_raster(bright / folder / f"event_00000001_{name}.tif", array)
-    return {"dataset": [Seed(place, "card.yaml")], "pairs": [Seed(pairs, "."), Seed(bright, ".")]}
+        write_raster(bright / side / f"event_00000001_{name}.tif", array)
+    return {"dataset": [Seed(folder, "card.yaml")], "pairs": [Seed(pairs, "."), Seed(bright, ".")]}
 
 
 def _scores(root: Path) -> dict[str, list[Seed]]:
@@ -270,11 +191,9 @@ def _scores(root: Path) -> dict[str, list[Seed]]:
     from deepnets4eo.evaluation import evaluate_pairs
 
     truth = root / "labels" / "values" / "a.tif"
-    folder = _folder(root / "scores")
+    folder = make_folder(root / "scores")
     write_json(folder / "a.json", evaluate_pairs([(truth, truth)], Legend.load("isprs")).to_dict())
     return {"scores": [Seed(folder, "a.json")]}
 
 
-def _folder(path: Path) -> Path:
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+FILES = (_rasters, _labels, _heights, _vectors, _osm, _cards, _datasets, _scores)

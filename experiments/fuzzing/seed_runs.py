@@ -1,6 +1,6 @@
 """Sound runs of every kind, states of interrupted jobs and weights, as seeds.
 
-Takes a folder; returns seeds by kind. Damaged runs are sealed again, as somebody who edits a run would do it.
+Takes a folder; returns seeds by kind. The checksums of damaged runs are made right again (`reseal`).
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import read_json, sha256
 from deepnets4eo.grid import Window
-from deepnets4eo.prediction.progress_file import Ledger
+from deepnets4eo.prediction.progress_file import ProgressFile
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.checksums import CARD, SIGNATURE, hash_of
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
-from fuzzing.seed_files import Seed, image_array, label_array, write_raster
+from fuzzing.readers import inside
+from fuzzing.seed import Seed, buildings, image_array, label_array, write_raster
 
 SMALL_NETWORK = {"name": "segnet", "width": 2}
 SMALL_SIAMESE = {"name": "damage-siamese", "encoder": "resnet18", "decoder_channels": [8, 8, 8]}
@@ -38,24 +39,24 @@ def make_runs(root: Path) -> dict[str, list[Seed]]:
     import torch
 
     torch.manual_seed(0)
-    place, scene = root / "run", _scene()
+    folder, scene = root / "run", _scene()
     for name, segmenter in _segmenters(scene).items():
         save_run(
             segmenter,
-            place / name / "run",
+            folder / name / "run",
             recipe={"task": "segmentation"},
             notes={"temperature": 1.0, "scaling": "scene"},
         )
-    runs = [Seed(one, "run", reseal) for one in sorted(place.iterdir()) if one.name != "siamese"]
-    siamese = [Seed(place / "siamese", "run", reseal)]
+    runs = [Seed(one, "run", reseal) for one in sorted(folder.iterdir()) if one.name != "siamese"]
+    siamese = [Seed(folder / "siamese", "run", reseal)]
     return {
         "run": runs, "siamese-run": siamese, "object-run": _object_run(root), "state": _state(root), "journal": _journal(root),
-        "resumed": _interrupted(root, place / "pixel"), "bank": _bank(root), "blocks": _blocks(root), "weights": _weights(root),
+        "resumed": _interrupt_prediction(root, folder / "pixel"), "bank": _bank(root), "blocks": _blocks(root), "weights": _weights(root),
     }  # fmt: skip
 
 
 def reseal(folder: Path) -> None:
-    """Bring a run's card in line with its files, whatever they hold, so that its seal is no longer broken."""
+    """Update the checksums in a run's card to its files as they are."""
     try:
         card = read_json(folder / CARD)
     except (InputError, ValueError, OSError, RecursionError):
@@ -91,28 +92,27 @@ def _segmenters(scene: Scene) -> dict[str, Segmenter]:
     from deepnets4eo.segmenters.ensemble import Ensemble
 
     inputs, legend = InputSpec.measure([scene]), Legend.load("isprs")
-    found: dict[str, Segmenter] = {"network": NetworkSegmenter(SMALL_NETWORK, inputs, legend, tiling=TILING)}
+    segmenters: dict[str, Segmenter] = {"network": NetworkSegmenter(SMALL_NETWORK, inputs, legend, tiling=TILING)}
     estimators = {
         "pixel": LogisticRegression(max_iter=500), "forest": RandomForestClassifier(3, max_depth=3, random_state=0), "map": SelfOrganizingMap(),
         "boosting": HistGradientBoostingClassifier(max_iter=2, max_depth=2, random_state=0), "tuned": build_estimator(EstimatorOptions(name="rbf_svm")),
     }  # fmt: skip
     for name, estimator in estimators.items():
-        found[name] = PixelClassifier(estimator, inputs, legend, tiling=TILING).fit([scene], max_pixels=200)
+        segmenters[name] = PixelClassifier(estimator, inputs, legend, tiling=TILING).fit([scene], max_pixels=200)
     layer = LayerInput(("nir", "red", "green"), (100.0,) * 3, (50.0,) * 3, 0, 255)
     rules = RuleTable.from_dict({"rules": [{"class": "tree", "ndvi": {"above": 0.2}}], "otherwise": "building"})
-    found["rules"] = ExpertRules(rules, InputSpec({"image": layer}), legend, tiling=TILING)
-    found["post"] = PostProcessed(found["pixel"], [{"majority": {"radius_px": 1}}])
-    found["ensemble"] = Ensemble([found["pixel"], found["network"]], "mean")
+    segmenters["rules"] = ExpertRules(rules, InputSpec({"image": layer}), legend, tiling=TILING)
+    segmenters["post"] = PostProcessed(segmenters["pixel"], [{"majority": {"radius_px": 1}}])
+    segmenters["ensemble"] = Ensemble([segmenters["pixel"], segmenters["network"]], "mean")
     pair = InputSpec({"pre": layer, "post": layer}, 0.5)
     module = SiameseNet(6, 4, encoder="resnet18", decoder_channels=(8, 8, 8))
-    found["siamese"] = NetworkSegmenter(SMALL_SIAMESE, pair, Legend.load("xbd"), tiling=TILING, module=module)
-    return found
+    segmenters["siamese"] = NetworkSegmenter(SMALL_SIAMESE, pair, Legend.load("xbd"), tiling=TILING, module=module)
+    return segmenters
 
 
 def _object_run(root: Path) -> list[Seed]:
     from deepnets4eo.objects import ObjectClassifier, ObjectView
     from deepnets4eo.rasters.scene import Layer
-    from fuzzing.seed_files import buildings
 
     image = write_raster(root / "object-image.tif", image_array())
     boxes = buildings().rename(columns={"damage": "type"}).assign(length_m=5.0, width_m=4.0, heading_deg=0.0)
@@ -138,7 +138,7 @@ def _state(root: Path) -> list[Seed]:
 
 def _journal(root: Path) -> list[Seed]:
     """Rows of two products, as an interrupted prediction leaves them."""
-    ledger = Ledger(root / "journal" / "labels.tif")
+    ledger = ProgressFile(root / "journal" / "labels.tif")
     ledger.start({"run": "a", "strip_px": 16, "compute": {"threads": 1}})
     for number in range(3):
         rows = {"labels": np.full((1, 4, 6), number, np.uint8), "entropy": np.full((1, 4, 6), 9, np.uint8)}
@@ -146,12 +146,11 @@ def _journal(root: Path) -> list[Seed]:
     return [Seed(root / "journal", ".")]
 
 
-def _interrupted(root: Path, run: Path) -> list[Seed]:
+def _interrupt_prediction(root: Path, run: Path) -> list[Seed]:
     """A prediction that was stopped half way, with its run and image; paths are relative to the folder."""
     import shutil
 
     from deepnets4eo.prediction import PredictOptions, predict
-    from fuzzing.readers import inside
 
     folder = root / "resumed"
     shutil.copytree(run, folder)

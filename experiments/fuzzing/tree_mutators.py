@@ -32,7 +32,7 @@ def mutate_tree(value: Any, rng: Generator, *, yaml: bool = False) -> Any:
 
 def _mutate_once(value: Any, rng: Generator, strange: tuple[Any, ...]) -> Any:
     path = _random_path(value, rng)
-    new = _changed(_at(value, path), rng, strange)
+    new = _change(_at(value, path), rng, strange)
     if not path:
         return new if rng.random() < 0.3 else value
     holder = _at(value, path[:-1])
@@ -68,7 +68,7 @@ def _at(value: Any, path: Path) -> Any:
     return value
 
 
-def _changed(node: Any, rng: Generator, strange: tuple[Any, ...]) -> Any:
+def _change(node: Any, rng: Generator, strange: tuple[Any, ...]) -> Any:
     """Another value for a node: half of the time something strange, else a near neighbour."""
     if rng.random() < 0.5 or not isinstance(node, (int, float, str, list)) or isinstance(node, bool):
         return copy.deepcopy(strange[int(rng.integers(len(strange)))])

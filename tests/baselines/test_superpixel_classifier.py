@@ -18,7 +18,7 @@ from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import Segmenter, value_to_index
+from deepnets4eo.segmenters.segmenter import value_to_index
 from deepnets4eo.tiling import Tiling
 
 LEGEND = Legend("three", tuple(LegendClass(v, n, (v, v, 1)) for v, n in [(2, "low"), (5, "middle"), (9, "high")]))
@@ -68,25 +68,10 @@ def batch():
     return np.ascontiguousarray(np.stack([prepared[:, :75, :57], prepared[:, 45:120, 63:120]]))
 
 
-def test_it_is_a_segmenter_whose_probabilities_sum_to_one(segmenter, batch):
-    assert isinstance(segmenter, Segmenter)
-    assert segmenter.halo_px == segmenter.tiling.halo_px
-    proba = segmenter.predict_proba(batch)
-    assert proba.shape == (2, 3, 75, 57)
-    assert proba.dtype == np.float32
-    np.testing.assert_allclose(proba.sum(axis=1), 1, atol=1e-5)
-    np.testing.assert_array_equal(segmenter.predict_classes(batch), proba.argmax(axis=1))
-
-
 def test_each_region_has_one_label(segmenter, batch):
     ids = segmenter.superpixels.segment(segmenter.to_physical_units(batch[0]))
     classes = segmenter.predict_classes(batch)[0]
     assert all(np.unique(classes[ids == region]).size == 1 for region in range(ids.max() + 1))
-
-
-def test_margin_is_cut_off_and_changes_nothing_else(segmenter, batch):
-    whole = segmenter.predict_raw(batch)
-    np.testing.assert_array_equal(segmenter.predict_raw(batch, margin_px=6), whole[:, :, 6:-6, 6:-6])
 
 
 def test_it_learns_what_regions_show(segmenter):

@@ -1,4 +1,4 @@
-"""A benchmark trains on some places, scores others, and puts the published figures beside its own."""
+"""A benchmark trains on some scenes, scores others, and puts the published figures beside its own."""
 
 import csv
 from pathlib import Path
@@ -36,7 +36,7 @@ estimator: {name: logistic}
 
 
 @pytest.fixture
-def places(tmp_path: Path) -> BenchmarkScenes:
+def scenes(tmp_path: Path) -> BenchmarkScenes:
     found = []
     for seed in range(2):
         rng = np.random.default_rng(seed)
@@ -50,15 +50,15 @@ def places(tmp_path: Path) -> BenchmarkScenes:
                 sources[name], grid, count=1, dtype="uint8", nodata=255 if name == "labels" else None
             ) as cog:
                 cog.write(whole(grid), data[None])
-        found.append({f"place {seed}": sources})
+        found.append({f"scene {seed}": sources})
     return BenchmarkScenes(*found)
 
 
 @pytest.fixture
-def outcome(places: BenchmarkScenes, tmp_path: Path) -> Outcome:
+def outcome(scenes: BenchmarkScenes, tmp_path: Path) -> Outcome:
     (tmp_path / "recipe.yaml").write_text(CLASSIFIER)
     row = Row("Bright + dark", tmp_path / "recipe.yaml", overrides=("legend=" + _inline(),))
-    return run_row(row, places, LEGEND, tmp_path / "out")
+    return run_row(row, scenes, LEGEND, tmp_path / "out")
 
 
 def _inline() -> str:
@@ -68,29 +68,29 @@ def _inline() -> str:
     )
 
 
-def test_a_row_is_scored_on_places_it_was_not_trained_on(outcome: Outcome, places: BenchmarkScenes) -> None:
+def test_a_row_is_scored_on_scenes_it_was_not_trained_on(outcome: Outcome, scenes: BenchmarkScenes) -> None:
     assert outcome.scores["overall_accuracy"] > 0.99
     assert outcome.scores["pixels"] == 128 * 128
     assert outcome.train_seconds > 0
-    assert list(outcome.maps) == ["place 1"]
-    assert outcome.scores["inputs"][0]["reference"] == places.test["place 1"]["labels"]
+    assert list(outcome.maps) == ["scene 1"]
+    assert outcome.scores["inputs"][0]["reference"] == scenes.test["scene 1"]["labels"]
 
 
-def test_a_finished_row_is_not_run_again(outcome: Outcome, places: BenchmarkScenes, tmp_path: Path) -> None:
+def test_a_finished_row_is_not_run_again(outcome: Outcome, scenes: BenchmarkScenes, tmp_path: Path) -> None:
     row = Row("Bright + dark", tmp_path / "recipe.yaml", overrides=("legend=" + _inline(),))
     before = (tmp_path / "out" / "bright-plus-dark" / "run" / "card.json").stat().st_mtime_ns
-    assert run_row(row, places, LEGEND, tmp_path / "out").scores == read_json(
+    assert run_row(row, scenes, LEGEND, tmp_path / "out").scores == read_json(
         tmp_path / "out" / "bright-plus-dark" / "outcome.json"
     )["scores"]  # fmt: skip
     assert (tmp_path / "out" / "bright-plus-dark" / "run" / "card.json").stat().st_mtime_ns == before
     again = Row("Bright + dark", tmp_path / "recipe.yaml", overrides=("legend=" + _inline(), "train.seed=4"))
-    run_row(again, places, LEGEND, tmp_path / "out")
+    run_row(again, scenes, LEGEND, tmp_path / "out")
     assert (tmp_path / "out" / "bright-plus-dark" / "run" / "card.json").stat().st_mtime_ns != before
 
 
 @pytest.mark.parametrize("named", ["stream", "stream/card.json"])
 def test_a_row_is_run_again_where_another_run_lies_behind_the_path_that_it_starts_from(
-    named: str, places: BenchmarkScenes, tmp_path: Path
+    named: str, scenes: BenchmarkScenes, tmp_path: Path
 ) -> None:
     stream, card = tmp_path / "stream", tmp_path / "out" / "late" / "run" / "card.json"
     (tmp_path / "recipe.yaml").write_text(CLASSIFIER)
@@ -98,7 +98,7 @@ def test_a_row_is_run_again_where_another_run_lies_behind_the_path_that_it_start
     times = []
     for weights in ("first", "first", "second"):
         seal(stream, {}, [write_text(stream / "weights.safetensors", weights).name])
-        run_row(row, places, LEGEND, tmp_path / "out")
+        run_row(row, scenes, LEGEND, tmp_path / "out")
         times.append(card.stat().st_mtime_ns)
     assert times[0] == times[1] < times[2]
 
@@ -106,7 +106,7 @@ def test_a_row_is_run_again_where_another_run_lies_behind_the_path_that_it_start
 def test_no_place_is_trained_and_tested_on() -> None:
     with pytest.raises(InputError, match="a would be trained and tested on"):
         BenchmarkScenes({"a": {}}, {"a": {}, "b": {}})
-    with pytest.raises(InputError, match="there are 0 places to train on"):
+    with pytest.raises(InputError, match="there are 0 scenes to train on"):
         BenchmarkScenes({}, {"b": {}})
 
 
@@ -132,19 +132,19 @@ def test_the_mean_leaves_out_classes_that_are_nowhere(outcome: Outcome) -> None:
     assert cells[2:5] == ["50.00", "–", "50.00"]
 
 
-def test_folds_are_scored_as_one(places: BenchmarkScenes, tmp_path: Path) -> None:
+def test_folds_are_scored_as_one(scenes: BenchmarkScenes, tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(CLASSIFIER)
-    swapped = BenchmarkScenes(places.test, places.train)
+    swapped = BenchmarkScenes(scenes.test, scenes.train)
     absent = Row("Heights", tmp_path / "recipe.yaml", ("model.layers=[image, dsm]",))
     table = [
         absent,
         Row("Bright + dark", tmp_path / "recipe.yaml"),
         Row("Bad", tmp_path / "recipe.yaml", ("model.features=[none]",)),
     ]
-    outcomes, left_out = run_possible(table, [places, swapped], LEGEND, tmp_path / "out")
+    outcomes, left_out = run_possible(table, [scenes, swapped], LEGEND, tmp_path / "out")
     assert [one.name for one in outcomes] == ["Bright + dark"]
     assert outcomes[0].scores["pixels"] == 2 * 128 * 128
-    assert sorted(outcomes[0].maps) == ["place 0", "place 1"]
+    assert sorted(outcomes[0].maps) == ["scene 0", "scene 1"]
     assert left_out["Heights"] == "there is no dsm"
     assert "'none' is unknown" in left_out["Bad"]
 
@@ -158,8 +158,8 @@ def test_a_method_for_one_class_says_nothing_of_others(outcome: Outcome) -> None
     assert cells[4:7] == ["–", "–", "–"]
 
 
-def test_the_sheet_shows_image_reference_and_maps(outcome: Outcome, places: BenchmarkScenes, tmp_path: Path) -> None:
-    path = contact_sheet([outcome], places.test, LEGEND, tmp_path / "maps.png", title="Two")
+def test_the_sheet_shows_image_reference_and_maps(outcome: Outcome, scenes: BenchmarkScenes, tmp_path: Path) -> None:
+    path = contact_sheet([outcome], scenes.test, LEGEND, tmp_path / "maps.png", title="Two")
     picture = imread(path)
     assert picture.shape[0] > 200
     assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 10

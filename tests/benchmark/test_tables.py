@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from geotiff import write_geotiff
 from matplotlib.figure import Figure
 
 from deepnets4eo.benchmark import folds, rows, sheet
@@ -111,50 +112,46 @@ def stubs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     return calls
 
 
-def place(tmp_path: Path, name: str) -> dict[str, str]:
-    import rasterio
-
-    for layer in ("image", "labels"):
-        with rasterio.open(
-            tmp_path / f"{name}-{layer}.tif", "w", driver="GTiff", width=4, height=4, count=1, dtype="uint8"
-        ):
-            pass
-    return {layer: str(tmp_path / f"{name}-{layer}.tif") for layer in ("image", "labels")}
+def write_scene(tmp_path: Path, name: str) -> dict[str, str]:
+    return {
+        layer: str(write_geotiff(tmp_path / f"{name}-{layer}.tif", np.zeros((4, 4), np.uint8)))
+        for layer in ("image", "labels")
+    }
 
 
-def test_a_row_trains_on_the_training_places_and_maps_the_others(stubs, tmp_path: Path) -> None:
-    places = BenchmarkScenes({"A": place(tmp_path, "a")}, {"B 1": place(tmp_path, "b")})
+def test_a_row_trains_on_the_training_scenes_and_maps_the_others(stubs, tmp_path: Path) -> None:
+    scenes = BenchmarkScenes({"A": write_scene(tmp_path, "a")}, {"B 1": write_scene(tmp_path, "b")})
     row = Row("Forest", "unet-mobilenet", ("train.seed=4",), ("car",))
     legend = Legend.load("isprs")
-    found = run_row(row, places, legend, tmp_path / "out", options=TrainOptions(device="cpu"))
+    found = run_row(row, scenes, legend, tmp_path / "out", options=TrainOptions(device="cpu"))
     ((recipe, folder, options),) = stubs["train"]
     assert folder == tmp_path / "out" / "forest" / "run"
     assert (recipe.legend, recipe.train.seed, options.device) == ("isprs", 4, "cpu")
-    assert [dict(one) for one in recipe.data.scenes] == [places.train["A"]]
+    assert [dict(one) for one in recipe.data.scenes] == [scenes.train["A"]]
     ((run, layers, path, predicted),) = stubs["predict"]
     assert (run, path) == (folder, tmp_path / "out" / "forest" / "b-1.tif")
     assert layers == ["image"]
     assert (predicted.overwrite, predicted.device) == (True, "cpu")
-    assert stubs["pairs"] == [([(path, places.test["B 1"]["labels"])], "isprs", None)]
+    assert stubs["pairs"] == [([(path, scenes.test["B 1"]["labels"])], "isprs", None)]
     assert (found.name, found.scored, found.maps) == ("Forest", ("car",), {"B 1": path})
     kept = json.loads((tmp_path / "out" / "forest" / "outcome.json").read_text())
     assert kept["recipe_sha256"] == recipe.hash
-    assert kept["test"] == {"B 1": places.test["B 1"]}
+    assert kept["test"] == {"B 1": scenes.test["B 1"]}
     assert (kept["train_seconds"], kept["predict_seconds"]) == (found.train_seconds, found.predict_seconds)
 
-    run_row(row, places, legend, tmp_path / "out")
+    run_row(row, scenes, legend, tmp_path / "out")
     assert len(stubs["train"]) == 1
     path.unlink()  # a map that is gone is made again
-    run_row(row, places, legend, tmp_path / "out")
+    run_row(row, scenes, legend, tmp_path / "out")
     assert len(stubs["train"]) == 2
     assert stubs["train"][1][2].overwrite
-    moved = BenchmarkScenes(places.train, {"B 1": place(tmp_path, "c")})
+    moved = BenchmarkScenes(scenes.train, {"B 1": write_scene(tmp_path, "c")})
     run_row(row, moved, legend, tmp_path / "out")
     assert len(stubs["train"]) == 3
 
 
 def test_seconds_of_folds_are_summed_and_their_maps_joined(tmp_path: Path, stubs, monkeypatch) -> None:
-    first, second = place(tmp_path, "a"), place(tmp_path, "b")
+    first, second = write_scene(tmp_path, "a"), write_scene(tmp_path, "b")
     both = [BenchmarkScenes({"A": first}, {"B": second}), BenchmarkScenes({"B": second}, {"A": first})]
     row = Row("Two", "unet-mobilenet", scored=("car",))
     found = run_folds(row, both, Legend.load("isprs"), tmp_path / "out")
@@ -193,7 +190,6 @@ def test_a_sheet_has_a_panel_for_image_reference_and_each_map(drawn, tmp_path: P
     legend = Legend.load("isprs")
     labels = np.repeat(np.arange(6, dtype=np.uint8), 10)[None].repeat(20, axis=0)
     image = np.tile(np.arange(60, dtype=np.float32), (3, 20, 1)) * 10
-    monkeypatch.setattr(sheet, "COLUMNS", 3)
     sources = {name: {"labels": "labels", "image": "image", "dsm": "dsm"} for name in ("A", "B")}
     arrays = {"labels": labels, "image": image, "dsm": image[:1], "map": labels[:, ::-1].copy()}
     monkeypatch.setattr(
@@ -203,13 +199,13 @@ def test_a_sheet_has_a_panel_for_image_reference_and_each_map(drawn, tmp_path: P
         Outcome("first", {}, maps={"A": "map", "B": "map"}),
         Outcome("second", {}, maps={"A": "map", "B": "labels"}),
     ]
-    contact_sheet(found, sources, legend, tmp_path / "s.png", title="Sheet")
+    contact_sheet(found, sources, legend, tmp_path / "s.png", title="Sheet", columns=3)
     (figure,) = drawn
     panels = [axes for axes in figure.axes if axes.images]
     assert [axes.get_title() for axes in panels] == [
         "A: image", "A: reference", "first", "second", "B: image", "B: reference", "first", "second",
     ]  # fmt: skip
-    assert len(figure.axes) == 12  # four panels a place in rows of three
+    assert len(figure.axes) == 12  # four panels a scene in rows of three
     np.testing.assert_array_equal(panels[1].images[0].get_array(), legend.decode(labels).transpose(1, 2, 0))
     np.testing.assert_array_equal(panels[2].images[0].get_array(), legend.decode(labels[:, ::-1]).transpose(1, 2, 0))
     stretched = panels[0].images[0].get_array()
@@ -222,16 +218,15 @@ def test_a_sheet_has_a_panel_for_image_reference_and_each_map(drawn, tmp_path: P
     assert key.get_patches()[1].get_facecolor()[:3] == (0, 0, 1)
 
 
-def test_large_rasters_are_shown_small_and_places_without_an_image_by_what_they_have(
+def test_large_rasters_are_shown_small_and_scenes_without_an_image_by_what_they_have(
     drawn, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(sheet, "SIDE_PX", 10)
     labels, heights = np.zeros((40, 20), np.uint8), np.arange(800, dtype=np.float32).reshape(1, 40, 20)
     arrays = {"labels": labels, "dsm": heights}
     monkeypatch.setattr(
         sheet, "Layer", type("Opened", (), {"open": staticmethod(lambda name: Layer.open(arrays[name]))})
     )
-    contact_sheet([], {"A": {"labels": "labels", "dsm": "dsm"}}, Legend.load("isprs"), tmp_path / "s.png")
+    contact_sheet([], {"A": {"labels": "labels", "dsm": "dsm"}}, Legend.load("isprs"), tmp_path / "s.png", side_px=10)
     panels = [axes for axes in drawn[0].axes if axes.images]
     assert [axes.get_title() for axes in panels] == ["A: dsm", "A: reference"]
     assert [axes.images[0].get_array().shape for axes in panels] == [(10, 5, 3), (10, 5, 3)]

@@ -74,11 +74,11 @@ def test_parts_given_by_folder_or_wildcard_take_what_lies_there(tmp_path: Path) 
     assert list(rural) == ["Train/Rural/0"]
     make_dataset(tmp_path / "us3d", "dfc2019", PLACES["dfc2019"])
     assert list(open_dataset("dfc2019", tmp_path / "us3d", part="test")) == ["OMA_001_002"]
-    with pytest.raises(InputError, match="holds nothing of loveda"):
+    with pytest.raises(InputError, match="holds no file of loveda"):
         open_dataset("loveda", tmp_path / "love", split="rural-to-urban", part="test")
 
 
-def test_a_missing_file_is_told_by_tile_layer_and_place(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_by_tile_layer_and_place(tmp_path: Path) -> None:
     card = make_dataset(tmp_path, "isprs_vaihingen", VAIHINGEN, ["image", "labels"])
     (tmp_path / tile_path(card, "labels", "21")).unlink()
     with pytest.raises(InputError, match=r"1 of 4 tiles of isprs_vaihingen have no labels: 21\. .*area21\.tif"):
@@ -150,10 +150,10 @@ def test_a_recipe_says_which_part_it_learnt_from_and_takes_the_cards_legend(tmp_
     recipe, _ = load_recipe("unet-resnet34", data=tmp_path, overrides=overrides)
     assert recipe.legend == "isprs"
     prepared = prepare(recipe)
-    assert len(prepared.parts.scenes) == 12
+    assert len(prepared.split.scenes) == 12
     expected = {"name": "isprs_vaihingen", "split": "deepnetsforeo", "part": "train"}
-    assert prepared.parts.describe()["dataset"] == expected
-    assert prepared.parts.to_geojson()["split"]["dataset"] == expected
+    assert prepared.split.describe()["dataset"] == expected
+    assert prepared.split.to_geojson()["split"]["dataset"] == expected
 
 
 def test_globs_of_a_recipe_give_way_to_the_card_and_names_of_layers_do_not(tmp_path: Path) -> None:
@@ -238,5 +238,5 @@ def test_a_real_loveda_tile_is_read_and_checked(real_data: Path) -> None:
     assert sample["image"].shape == (3, 1024, 1024)
     assert set(np.unique(sample["labels"])) <= set(Legend.load("loveda").values) | {255}
     found = inspect_dataset(str(root), DatasetCard.load("loveda").with_layout(CROPS), thorough=True)
-    assert found.facts["files"] == "2 looked at, 0 broken"
+    assert found.facts["files"] == "2 checked, 0 broken"
     assert not any("legend" in problem or "px" in problem for problem in found.problems)

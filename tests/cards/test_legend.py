@@ -64,7 +64,7 @@ def test_damage_grades_cross_over_between_agencies():
     assert Legend.load("xbd-targets").remap_to(xbd)[:5].tolist() == [VOID, 0, 1, 2, 3]
 
 
-def test_a_class_without_counterpart_is_an_error_unless_void_is_asked_for():
+def test_a_class_without_counterpart_is_an_error_without_missing_void():
     with pytest.raises(LabelError, match='boat, water of legend "dfc2015" have no counterpart in "isprs-delta"'):
         Legend.load("dfc2015").remap_to(Legend.load("isprs-delta"))
     lookup = Legend.load("dfc2015").remap_to(Legend.load("isprs-delta"), missing="void")

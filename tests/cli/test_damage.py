@@ -7,12 +7,13 @@ import geopandas as gpd
 import numpy as np
 import pyogrio
 import pytest
-import rasterio
 from affine import Affine
+from geotiff import write_geotiff
 from shapely import force_3d
 from shapely.geometry import LineString, Polygon, box
 
 from deepnets4eo.cli.main import main
+from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, Event
 
 SIZE_PX = 384
@@ -60,7 +61,7 @@ def test_the_same_inputs_give_the_same_table(place: Path, tmp_path: Path) -> Non
     assert tables[0].equals(tables[1])
 
 
-def test_without_a_pre_image_every_building_is_judged_from_post(place: Path, tmp_path: Path) -> None:
+def test_without_a_pre_image_every_building_is_assessed_from_post(place: Path, tmp_path: Path) -> None:
     assert run(place, tmp_path / "out", pre="-") == 0
     methods = gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")["method"]
     assert set(methods.dropna()) <= {"post_only", ""}
@@ -75,10 +76,8 @@ def test_surface_models_become_evidence(place: Path, tmp_path: Path) -> None:
 
 
 def test_clouds_keep_buildings_from_being_assessed(place: Path, tmp_path: Path) -> None:
-    with rasterio.open(place / "post.tif") as file:
-        profile = file.profile | {"count": 1, "dtype": "uint8", "driver": "GTiff", "photometric": None}
-    with rasterio.open(tmp_path / "cloud.tif", "w", **{k: v for k, v in profile.items() if v is not None}) as file:
-        file.write(np.ones((1, file.height, file.width), np.uint8))
+    grid = Layer.open(place / "post.tif").grid
+    write_geotiff(tmp_path / "cloud.tif", np.ones(grid.shape, np.uint8), crs=grid.crs, transform=grid.affine)
     assert run(place, tmp_path / "out", "--cloud-mask", str(tmp_path / "cloud.tif")) == 3
     buildings = gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")
     assert set(buildings["status"]) == {"not_assessed"}
@@ -154,25 +153,18 @@ def test_a_truncated_image_is_named_and_leaves_nothing(
 def test_images_of_different_places_are_refused(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with rasterio.open(place / "pre.tif") as file:
-        data, profile = file.read(), {"driver": "GTiff", "crs": file.crs, "dtype": "uint8", "count": file.count}
-        moved = file.transform * Affine.translation(50_000, 0)
-    with rasterio.open(
-        tmp_path / "far.tif", "w", height=data.shape[1], width=data.shape[2], transform=moved, **profile
-    ) as file:
-        file.write(data)
+    image = Layer.open(place / "pre.tif")
+    moved = image.grid.affine * Affine.translation(50_000, 0)
+    write_geotiff(tmp_path / "far.tif", image.read()[0], crs=image.grid.crs, transform=moved)
     refused(capsys, run(place, tmp_path / "out", pre=tmp_path / "far.tif"), "do not overlap", "deepnets4eo check")
 
 
 def test_one_image_without_crs_is_named_unless_both_have_one_size(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with rasterio.open(place / "pre.tif") as file:
-        data = file.read()
-    for name, rows in (("whole.png", data.shape[1]), ("part.png", 100)):
-        with rasterio.open(tmp_path / name, "w", driver="PNG", height=rows, width=data.shape[2], count=3,
-                           dtype="uint8") as file:  # fmt: skip
-            file.write(data[:3, :rows])
+    pixels = Layer.open(place / "pre.tif").read()[0][:3]
+    write_geotiff(tmp_path / "whole.png", pixels, crs=None, driver="PNG")
+    write_geotiff(tmp_path / "part.png", pixels[:, :100], crs=None, driver="PNG")
     refused(capsys, run(place, tmp_path / "out", pre=tmp_path / "part.png"), "part.png has no CRS", "Georeference both")
     assert run(place, tmp_path / "out", pre=tmp_path / "whole.png") == 0
     assert (gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")["method"] == "pre_post").any()
@@ -241,11 +233,9 @@ def test_footprints_over_the_edge_are_kept_with_their_reason(place: Path, tmp_pa
 
 
 def test_an_image_of_nan_has_nothing_to_assess(place: Path, tmp_path: Path) -> None:
-    with rasterio.open(place / "post.tif") as file:
-        shape, crs, transform = file.shape, file.crs, file.transform
-    with rasterio.open(tmp_path / "nan.tif", "w", driver="GTiff", height=shape[0], width=shape[1], count=3,
-                       dtype="float32", crs=crs, transform=transform) as file:  # fmt: skip
-        file.write(np.full((3, *shape), np.nan, np.float32))
+    grid = Layer.open(place / "post.tif").grid
+    nothing = np.full((3, *grid.shape), np.nan, np.float32)
+    write_geotiff(tmp_path / "nan.tif", nothing, crs=grid.crs, transform=grid.affine)
     assert run(place, tmp_path / "out", post=tmp_path / "nan.tif") == 3
     assert set(gpd.read_file(tmp_path / "out" / "damage.gpkg", layer="buildings")["status"]) == {"not_assessed"}
 
@@ -263,10 +253,7 @@ def test_one_surface_model_alone_is_refused(place: Path, tmp_path: Path, capsys:
 
 
 def test_radar_is_refused_without_a_network(place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with rasterio.open(place / "post.tif") as file:
-        shape, crs, transform = file.shape, file.crs, file.transform
-    speckle = np.random.default_rng(0).gamma(1, 60, shape).clip(0, 255).astype(np.uint8)
-    with rasterio.open(tmp_path / "sar.tif", "w", driver="GTiff", height=shape[0], width=shape[1], count=1,
-                       dtype="uint8", crs=crs, transform=transform) as file:  # fmt: skip
-        file.write(speckle[None])
+    grid = Layer.open(place / "post.tif").grid
+    speckle = np.random.default_rng(0).gamma(1, 60, grid.shape).clip(0, 255).astype(np.uint8)
+    write_geotiff(tmp_path / "sar.tif", speckle, crs=grid.crs, transform=grid.affine)
     refused(capsys, run(place, tmp_path / "out", post=tmp_path / "sar.tif"), "sar.tif looks like radar", "--model RUN")

@@ -58,7 +58,7 @@ def test_models_lists_recipes_and_networks_by_wildcard(capsys):
     assert main(["models", "unett"]) == 2
     assert "Did you mean 'unet'" in capsys.readouterr().err
     assert main(["models", "qqqqqq"]) == 2
-    assert 'No recipe or network is named like "qqqqqq". "deepnets4eo models" lists all.' in capsys.readouterr().err
+    assert 'No recipe or network has a name like "qqqqqq". "deepnets4eo models" lists all.' in capsys.readouterr().err
 
 
 def test_the_full_name_of_a_recipe_shows_its_folder_and_card(capsys):

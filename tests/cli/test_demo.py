@@ -1,5 +1,7 @@
-"""The demo: one command, one line where to look, and an honest score against the truth."""
+"""The demo: one command, one line where to look, and a comparison with the truth."""
 
+import contextlib
+import io
 import json
 from pathlib import Path
 
@@ -8,12 +10,18 @@ import pytest
 from deepnets4eo.cli.main import main
 
 
-def test_the_demo_opens_with_where_to_look_and_ends_with_its_score(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["demo", "--out", str(tmp_path / "demo"), "--size", "512", "--seed", "5"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    report = tmp_path / "demo" / "damage" / "report.html"
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The folder of a demo and the lines that it printed."""
+    folder = tmp_path_factory.mktemp("demo") / "demo"
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert main(["demo", "--out", str(folder), "--size", "512", "--seed", "5"]) == 0
+    return folder, out.getvalue().splitlines()
+
+
+def test_the_demo_opens_with_where_to_look_and_ends_with_its_score(demo: tuple[Path, list[str]]) -> None:
+    folder, lines = demo
+    report = folder / "damage" / "report.html"
     assert lines[0].startswith(f"Open {report}")
     assert "SYNTHETIC" in lines[0]
     assert report.exists()
@@ -21,13 +29,16 @@ def test_the_demo_opens_with_where_to_look_and_ends_with_its_score(
     assert json.loads((report.parent / "summary.json").read_text())["synthetic"] is True
 
 
-def test_a_second_demo_needs_overwrite(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "demo").mkdir()
-    (tmp_path / "demo" / "mine.txt").write_text("keep me")
-    assert main(["demo", "--out", str(tmp_path / "demo"), "--size", "256"]) == 1
+def test_a_second_demo_needs_overwrite(demo: tuple[Path, list[str]], capsys: pytest.CaptureFixture[str]) -> None:
+    folder, _ = demo
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert main(["demo", "--out", str(folder), "--size", "256"]) == 1
     assert "--overwrite" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == before
 
 
-def test_with_overwrite_the_demo_runs_again(tmp_path: Path) -> None:
-    for _ in range(2):
-        assert main(["demo", "--out", str(tmp_path / "demo"), "--size", "256", "--overwrite"]) == 0
+def test_with_overwrite_the_demo_runs_again(demo: tuple[Path, list[str]]) -> None:
+    folder, _ = demo
+    before = (folder / "damage" / "summary.json").read_text()
+    assert main(["demo", "--out", str(folder), "--size", "256", "--overwrite"]) == 0
+    assert (folder / "damage" / "summary.json").read_text() != before

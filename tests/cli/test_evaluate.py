@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from geotiff import write_geotiff
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
@@ -14,14 +15,8 @@ from deepnets4eo.metrics import ConfusionMatrix
 ISPRS = Legend.load("isprs")
 
 
-def save(path, labels):
-    bands = labels if labels.ndim == 3 else labels[None]
-    profile = dict(driver="GTiff", count=len(bands), height=bands.shape[1], width=bands.shape[2], dtype="uint8")
-    with rasterio.open(
-        path, "w", crs="EPSG:32632", transform=rasterio.Affine(1, 0, 5e5, 0, -1, 5e6), **profile
-    ) as file:
-        file.write(bands)
-    return str(path)
+def save(path, labels, top=5_000_000):
+    return str(write_geotiff(path, labels, origin=(500_000, top)))
 
 
 @pytest.fixture
@@ -93,8 +88,8 @@ def test_intervals_are_printed(files, capsys):
     [
         ([], "no --legend was given"),
         (["--legend", "isprss"], "no legend \"isprss\". Did you mean 'isprs'"),
-        (["--legend", "dfc2015", "--unknown", "maybe"], "expected error or void"),
-        (["--legend", "isprs", "--ignore", "cras"], "Did you mean 'car'"),
+        (["--legend", "dfc2015", "--unknown", "maybe"], "'maybe' is not one of"),
+        (["--legend", "isprs", "--ignore", "caar"], "Did you mean 'car'"),
         (["--legend", "xbd"], "5 colours are not in legend"),
         (["--protocol", "dfc2015/bench"], "Did you mean 'benchmark'"),
     ],
@@ -111,13 +106,9 @@ def test_one_folder_is_a_mosaic_two_are_pairs(files, tmp_path, capsys):
     prediction, reference, counts = files
     with rasterio.open(prediction) as file:
         labels = file.read(1)
-    for folder in ("halves", "one", "two"):
-        (tmp_path / folder).mkdir()
+    (tmp_path / "two").mkdir()
     for name, row in (("top", 0), ("bottom", 45)):
-        profile = dict(driver="GTiff", count=1, height=45, width=90, dtype="uint8", crs="EPSG:32632")
-        transform = rasterio.Affine(1, 0, 5e5, 0, -1, 5e6 - row)
-        with rasterio.open(tmp_path / "halves" / f"{name}.tif", "w", transform=transform, **profile) as file:
-            file.write(labels[None, row : row + 45])
+        save(tmp_path / "halves" / f"{name}.tif", labels[row : row + 45], top=5_000_000 - row)
     save(tmp_path / "one" / "area1.tif", labels)
     (tmp_path / "two" / "area1_noBoundary.tif").write_bytes(Path(reference).read_bytes())
     for pair in ((tmp_path / "halves", reference), (tmp_path / "one", tmp_path / "two")):

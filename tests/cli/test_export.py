@@ -43,7 +43,7 @@ def test_the_path_is_all_that_goes_to_stdout(run, exported, tmp_path, capsys) ->
     assert exported == [run]
 
 
-def test_a_file_is_replaced_only_when_asked(run, exported, tmp_path, capsys) -> None:
+def test_a_file_is_replaced_only_with_overwrite(run, exported, tmp_path, capsys) -> None:
     (tmp_path / "a.onnx").write_text("something")
     arguments = ["export", str(run), "--onnx", str(tmp_path / "a.onnx")]
     assert main(arguments) == 1

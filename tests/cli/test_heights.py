@@ -48,7 +48,7 @@ def test_the_published_composite_comes_out_of_a_surface_and_a_false_colour_image
         assert np.allclose(file.read(2), CITY.dsm - CITY.dtm, atol=1e-3)
 
 
-def test_what_is_there_stays_unless_told(dsm: str, tmp_path: Path, capsys) -> None:
+def test_existing_files_stay_without_overwrite(dsm: str, tmp_path: Path, capsys) -> None:
     out = tmp_path / "a.tif"
     out.write_text("precious")
     assert main(["heights", dsm, "--out", str(out), "--channels", "slope"]) != 0

@@ -14,6 +14,7 @@ import pytest
 import rasterio
 import rasterio.shutil
 import shapely
+from geotiff import write_geotiff
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
@@ -106,15 +107,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.kron(np.random.default_rng(seed).integers(1, 255, (3, 4, 4)), np.ones((1, 8, 8))).astype(np.uint8)
         for seed in (0, 1)
     )
-    profile = dict(driver="GTiff", width=32, height=32, count=3, dtype="uint8", crs="EPSG:32633")
     for column, name in enumerate(("image", "pre", "post", "tiles/a", "tiles/b")):
-        transform = rasterio.Affine(1, 0, 32.0 * (column if "/" in name else 0), 0, -1, 0)
-        with rasterio.open(folder / f"{name}.tif", "w", transform=transform, **profile) as file:
-            file.write(after if name == "post" else image)
+        left = 32.0 * column if "/" in name else 0.0
+        write_geotiff(folder / f"{name}.tif", after if name == "post" else image, crs="EPSG:32633", origin=(left, 0))
     for name, values in (("dsm", image[:1]), ("labels", image[:1] % 2), ("reference", image[:1] % 2)):
-        transform = rasterio.Affine(1, 0, 0, 0, -1, 0)
-        with rasterio.open(folder / f"{name}.tif", "w", transform=transform, **profile | {"count": 1}) as file:
-            file.write(values)
+        write_geotiff(folder / f"{name}.tif", values, crs="EPSG:32633", origin=(0, 0))
     rasterio.shutil.copy(folder / "tiles" / "b.tif", folder / "mosaic.vrt", driver="VRT")
     outlines = gpd.GeoDataFrame({"building": ["yes"]}, geometry=[shapely.box(4, -20, 20, -4)], crs="EPSG:32633")
     for name in ("houses.gpkg", "out/damage.gpkg", "roads.shp", "area.geojson", "card.geojson"):
@@ -387,7 +384,7 @@ def test_a_verb_leaves_its_outputs_and_nothing_else(
         ("damage - post.tif houses.gpkg --out new/a", {".partial-scratch-a"}),
     ],
 )
-def test_a_full_disk_is_said_in_the_same_words_by_every_verb(
+def test_a_full_disk_is_reported_in_the_same_words_by_every_verb(
     place: Path, command: str, kept: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No file can grow beyond 400 bytes; what an interrupted job can go on with stays."""

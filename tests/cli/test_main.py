@@ -75,7 +75,7 @@ def test_each_failure_has_its_status_and_one_line(error: BaseException, status: 
     if status in (1, 2):
         assert shown.err == "Error: a\n"
     elif status == 130:
-        assert shown.err.startswith("Interrupted. What was finished is kept; go on with --resume")
+        assert shown.err.startswith("Interrupted. Finished work is kept; continue with --resume")
 
 
 def test_debug_shows_the_error_itself(monkeypatch) -> None:

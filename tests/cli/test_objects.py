@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from geotiff import write_geotiff
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
@@ -39,10 +40,9 @@ def test_cars_and_their_density_come_out_and_only_paths_are_on_stdout(labels: st
         assert file.read(1).sum() * 16 / 10_000 == pytest.approx(2)
 
 
-def test_a_wrong_class_and_a_missing_legend_are_told(labels: str, tmp_path: Path, capsys) -> None:
+def test_a_wrong_class_and_a_missing_legend_are_reported(labels: str, tmp_path: Path, capsys) -> None:
     assert main(["objects", labels, "--out", str(tmp_path / "a.gpkg"), "--class", "crs"]) == 2
     assert "Did you mean 'car'" in capsys.readouterr().err
-    with rasterio.open(tmp_path / "bare.tif", "w", driver="GTiff", width=8, height=8, count=1, dtype="uint8"):
-        pass
+    write_geotiff(tmp_path / "bare.tif", np.zeros((8, 8), np.uint8), crs=None)
     assert main(["objects", str(tmp_path / "bare.tif"), "--out", str(tmp_path / "a.gpkg")]) == 2
     assert "--legend" in capsys.readouterr().err

@@ -47,7 +47,7 @@ def test_classes_go_by_name_or_value_and_all_by_default(labels: str, tmp_path: P
     assert sorted(set(gpd.read_parquet(tmp_path / "b.parquet")["class"])) == ["building", "impervious", "tree"]
 
 
-def test_what_is_there_stays_unless_told(labels: str, tmp_path: Path, capsys) -> None:
+def test_existing_files_stay_without_overwrite(labels: str, tmp_path: Path, capsys) -> None:
     out = tmp_path / "a.gpkg"
     out.write_text("precious")
     assert main(["polygons", labels, "--out", str(out)]) != 0

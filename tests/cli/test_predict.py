@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import rasterio
+from geotiff import write_geotiff
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
@@ -25,10 +26,7 @@ def case(tmp_path):
         LogisticRegression(), InputSpec.measure([scene]), Legend.load("isprs"), tiling=Tiling(32, 0)
     )
     save_run(segmenter.fit([scene], max_pixels=500), tmp_path / "run")
-    with rasterio.open(
-        tmp_path / "image.tif", "w", driver="GTiff", width=50, height=60, count=3, dtype="uint8"
-    ) as file:
-        file.write(image)
+    write_geotiff(tmp_path / "image.tif", image, crs=None)
     return tmp_path
 
 
@@ -43,7 +41,7 @@ def test_it_prints_the_paths_it_wrote(case, capsys):
         assert set(np.unique(labels.read())) == {0, 1}
 
 
-def test_dry_run_says_what_it_would_do_and_writes_nothing(case, capsys):
+def test_dry_run_prints_the_plan_and_writes_nothing(case, capsys):
     assert main(arguments(case, "--dry-run", "--tile", "40")) == 0
     assert "60 x 50 px, 4 tiles of 40 px" in capsys.readouterr().out
     assert not (case / "labels.tif").exists()
@@ -67,23 +65,23 @@ def test_wrong_options_are_explained_without_a_stack_trace(case, capsys, more, m
     assert "Traceback" not in error
 
 
-def test_layers_that_no_run_reads_are_said(case, caplog):
+def test_layers_that_no_run_reads_are_reported(case, caplog):
     words = arguments(case)
     words[2:3] = [f"image={case / 'image.tif'}", f"dsm={case / 'image.tif'}"]
     assert main(words) == 0
-    assert "No run reads the layers ['dsm']; they are left out. Read are ['image']." in caplog.text
+    assert "No run reads the layers ['dsm']; they are ignored. The runs read ['image']." in caplog.text
     caplog.clear()
     assert main(arguments(case, "--overwrite")) == 0
     assert not caplog.records
 
 
-def test_after_an_interrupt_it_says_how_to_go_on(case, capsys, monkeypatch):
+def test_after_an_interrupt_it_prints_how_to_continue(case, capsys, monkeypatch):
     def interrupted(folder):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("deepnets4eo.segmenters.run.load_run", interrupted)
     assert main(arguments(case)) == 130
-    assert "go on with --resume" in capsys.readouterr().err
+    assert "continue with --resume" in capsys.readouterr().err
 
 
 def test_views_and_votes_of_a_pixel_classifier_change_nothing_and_can_be_resumed(case, capsys):

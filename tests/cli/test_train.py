@@ -4,9 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 import yaml
-from rasterio.transform import from_origin
+from geotiff import write_geotiff
 
 from deepnets4eo.baselines.recipe import BaselineRecipe
 from deepnets4eo.cli.main import main
@@ -33,12 +32,8 @@ def place(tmp_path: Path) -> Path:
     rng = np.random.default_rng(0)
     labels = np.kron(rng.integers(0, 2, (8, 8)), np.ones((16, 16), int)).astype("uint8")
     image = (labels * 100 + rng.integers(50, 100, labels.shape)).astype("uint8")
-    profile = dict(driver="GTiff", count=1, height=128, width=128, dtype="uint8", crs="EPSG:32631")
-    (tmp_path / "data" / "a").mkdir(parents=True)
     for name, array in (("image", image), ("labels", labels)):
-        path = tmp_path / "data" / "a" / f"{name}.tif"
-        with rasterio.open(path, "w", transform=from_origin(0, 0, 1, 1), **profile) as file:
-            file.write(array, 1)
+        write_geotiff(tmp_path / "data" / "a" / f"{name}.tif", array, origin=(0, 0))
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
     return tmp_path
 

@@ -36,19 +36,19 @@ def test_buildings_outside_the_range_get_a_reason_and_no_grade() -> None:
     assert (frame["status"][:3] == "not_assessed").all()
     assert (frame["method"][:3] == "").all()
     assert frame["ev_greenness"][:3].tolist() == [0.3] * 3, "people may still see why"
-    assert found.decided["damage"][:3].isna().all()
-    assert found.decided["damage_prob"][:3].isna().all()
-    assert found.decided["damage"][3:].notna().all()
-    assert found.decided["confidence"].max() > 0.9
+    assert found.graded["damage"][:3].isna().all()
+    assert found.graded["damage_prob"][:3].isna().all()
+    assert found.graded["damage"][3:].notna().all()
+    assert found.graded["confidence"].max() > 0.9
 
 
 def test_a_place_unlike_those_of_the_fit_gets_no_confident_grade() -> None:
     few, many = (JUDGE.decide(table(green), None) for green in (4, 12))
-    assert few.decided["confidence"].mean() > 0.8
-    assert many.decided["confidence"].max() <= MOST_CONFIDENT
+    assert few.graded["confidence"].mean() > 0.8
+    assert many.graded["confidence"].max() <= MOST_CONFIDENT
     same = slice(12, None)
-    pd.testing.assert_series_equal(few.decided["damage_prob"][same], many.decided["damage_prob"][same])
-    assert few.decided["damage"][same].tolist() == many.decided["damage"][same].tolist()
+    pd.testing.assert_series_equal(few.graded["damage_prob"][same], many.graded["damage_prob"][same])
+    assert few.graded["damage"][same].tolist() == many.graded["damage"][same].tolist()
 
 
 def test_the_findings_name_numbers_and_grow_worse_with_the_share_outside() -> None:

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepnets4eo.cards.catalog import model_path
-from deepnets4eo.damage.decision import BORDERS, GRADES, DamageModel
+from deepnets4eo.damage.decision import DamageModel
 from deepnets4eo.damage.evidence.meaning import POINTS
+from deepnets4eo.damage.vocabulary import BORDERS, GRADES
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
 
@@ -109,7 +110,7 @@ def test_a_range_or_rates_that_are_none_are_refused(part: str, content: dict[str
         DamageModel.load(tmp_path)
 
 
-def test_a_model_without_range_and_rates_judges_everything(tmp_path: Path) -> None:
+def test_a_model_without_range_and_rates_assesses_everything(tmp_path: Path) -> None:
     model = read_yaml(Path(__file__).parents[2] / "models" / "damage-evidence" / "coefficients.yaml")
     for variant in model["variants"].values():
         del variant["range"], variant["rates"]

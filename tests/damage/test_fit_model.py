@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from deepnets4eo.damage.decision import BORDERS
 from deepnets4eo.damage.evidence.meaning import POINTS
 from deepnets4eo.damage.fit_model import HEIGHT, VARIANTS, Graded, fit_model, fit_variant, grade_numbers, predict
+from deepnets4eo.damage.vocabulary import BORDERS
 
 
 def made_up(seed: int, place: str, *, heights: bool) -> Graded:
@@ -23,7 +23,7 @@ def made_up(seed: int, place: str, *, heights: bool) -> Graded:
 
 @pytest.fixture(scope="module")
 def data() -> Graded:
-    return Graded.joined([made_up(0, "city", heights=True), made_up(1, "town", heights=False)])
+    return Graded.concatenate([made_up(0, "city", heights=True), made_up(1, "town", heights=False)])
 
 
 def test_every_variant_separates_what_its_evidence_separates(data: Graded) -> None:
@@ -49,7 +49,7 @@ def test_probabilities_are_calibrated_on_buildings_that_were_left_out(data: Grad
         assert abs((fresh.grade[rows] >= 2).mean() - damaged[rows].mean()) < 0.15
 
 
-def test_patches_speak_for_minor_damage_and_for_nothing_worse(data: Graded) -> None:
+def test_patches_indicate_minor_damage_and_nothing_worse(data: Graded) -> None:
     grade = data.grade
     patched = data.evidence.assign(ev_tarp=np.where(grade > 0, 1.0, 0.0) + np.random.default_rng(0).normal(0, 0.3, 400))
     borders = fit_variant(Graded(patched, grade, data.domain, data.group), VARIANTS["pre_post"])["borders"]

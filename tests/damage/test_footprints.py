@@ -224,7 +224,7 @@ def test_the_only_polygon_layer_is_found_beside_points_and_styles(tmp_path: Path
     assert len(read_footprints(path)) == 2
 
 
-def test_missing_file_is_said_to_be_missing(tmp_path: Path) -> None:
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="do not exist"):
         read_footprints(tmp_path / "nowhere.gpkg")
 
@@ -268,7 +268,7 @@ def test_ids_that_are_all_alike_or_mostly_missing_are_not_used() -> None:
     assert found.frame["id"].tolist() == ["1", "2", "3", "4"]
 
 
-def test_an_id_column_that_was_asked_for_is_used_mended_and_counted() -> None:
+def test_an_id_column_given_by_name_is_used_repaired_and_counted() -> None:
     found = read_footprints(houses(5, key=["a", "a", None, "a-2", "a"]), id_column="key")
     assert found.frame["id"].tolist() == ["a", "a-3", "row-3", "a-2", "a-4"]
     assert found.renamed == 3

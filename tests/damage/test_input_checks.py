@@ -1,8 +1,10 @@
 """Noise, one image twice, reversed dates and undeclared nodata are seen before any work, and real pictures pass."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-import rasterio
+from geotiff import write_geotiff
 from made_up_town import GRID, layer, photo
 
 from deepnets4eo.damage.input_checks import acquisition_date, check_images, neighbour_correlations, undeclared_nodata
@@ -16,14 +18,8 @@ def noise(seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(1, 255, BEFORE.shape, np.uint8)
 
 
-def written(path, image: np.ndarray, **tags: str) -> str:
-    with rasterio.open(
-        path, "w", driver="GTiff", count=len(image), height=image.shape[1], width=image.shape[2], dtype=image.dtype,
-        crs="EPSG:32615", transform=GRID.affine,
-    ) as file:  # fmt: skip
-        file.write(image)
-        file.update_tags(**tags)
-    return str(path)
+def write_image(path: Path, image: np.ndarray, **tags: str) -> str:
+    return str(write_geotiff(path, image, crs=GRID.crs, transform=GRID.affine, tags=tags))
 
 
 def test_two_pictures_of_one_town_pass() -> None:
@@ -66,20 +62,20 @@ def test_correlations_are_those_of_the_definition() -> None:
 
 
 def test_one_file_given_twice_is_refused(tmp_path) -> None:
-    path = written(tmp_path / "a.tif", AFTER)
+    path = write_image(tmp_path / "a.tif", AFTER)
     (tmp_path / "link.tif").symlink_to(path)
     with pytest.raises(InputError, match="one image"):
         check_images(Layer.open(path), Layer.open(tmp_path / "link.tif"))
 
 
 def test_one_image_in_two_files_is_refused(tmp_path) -> None:
-    first, second = written(tmp_path / "a.tif", AFTER), written(tmp_path / "b.tif", AFTER, SOFTWARE="other")
+    first, second = write_image(tmp_path / "a.tif", AFTER), write_image(tmp_path / "b.tif", AFTER, SOFTWARE="other")
     with pytest.raises(InputError, match="give - for PRE|or - for PRE"):
         check_images(Layer.open(first), Layer.open(second))
 
 
 def test_two_bands_of_one_file_are_two_images(tmp_path) -> None:
-    path = written(tmp_path / "both.tif", np.stack([BEFORE[0], AFTER[0]]))
+    path = write_image(tmp_path / "both.tif", np.stack([BEFORE[0], AFTER[0]]))
     assert check_images(Layer.open(path, bands=[1]), Layer.open(path, bands=[2])).findings == ()
 
 
@@ -87,15 +83,15 @@ def test_two_bands_of_one_file_are_two_images(tmp_path) -> None:
     ("before", "after", "codes"),
     [("2011:05:30 10:00:00", "2011:05:24", ["dates_reversed"]), ("2011:05:24", "2011:05:30", []), ("soon", "2011", [])],
 )
-def test_dates_the_wrong_way_round_are_said(tmp_path, before: str, after: str, codes: list[str]) -> None:
-    first = Layer.open(written(tmp_path / "a.tif", BEFORE, TIFFTAG_DATETIME=before))
-    second = Layer.open(written(tmp_path / "b.tif", AFTER, TIFFTAG_DATETIME=after))
+def test_dates_the_wrong_way_round_are_a_finding(tmp_path, before: str, after: str, codes: list[str]) -> None:
+    first = Layer.open(write_image(tmp_path / "a.tif", BEFORE, TIFFTAG_DATETIME=before))
+    second = Layer.open(write_image(tmp_path / "b.tif", AFTER, TIFFTAG_DATETIME=after))
     assert [finding.code for finding in check_images(first, second).findings] == codes
 
 
 def test_a_date_is_read_in_the_ways_that_tags_write_it(tmp_path) -> None:
     for number, text in enumerate(("2011-05-24T17:01:02Z", "20110524170102", "2011:05:24 17:01:02")):
-        one = Layer.open(written(tmp_path / f"{number}.tif", BEFORE[:1], acquisition_date=text))
+        one = Layer.open(write_image(tmp_path / f"{number}.tif", BEFORE[:1], acquisition_date=text))
         assert f"{acquisition_date(one, 'ACQUISITION_DATE'):%d.%m.%Y}" == "24.05.2011"
 
 
@@ -103,7 +99,7 @@ def test_a_date_is_read_in_the_ways_that_tags_write_it(tmp_path) -> None:
 def test_undeclared_nodata_is_declared_and_named(tmp_path, value: int) -> None:
     image = AFTER.astype(np.int16)
     image[:, :, 300:] = value
-    for opened in (layer(image), Layer.open(written(tmp_path / "post.tif", image))):
+    for opened in (layer(image), Layer.open(write_image(tmp_path / "post.tif", image))):
         checked = check_images(layer(BEFORE), opened)
         assert [finding.code for finding in checked.findings] == ["undeclared_nodata_post"]
         assert str(value) in checked.findings[0].message

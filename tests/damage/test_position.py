@@ -2,12 +2,17 @@
 
 from dataclasses import replace
 
+import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 from made_up_town import GRID
 
-from deepnets4eo.damage.position import measure_alignments, outline_position, registration_findings
+from deepnets4eo.damage import Settings, job, read_footprints
+from deepnets4eo.damage.inputs import Inputs
+from deepnets4eo.damage.position import outline_position, registration_findings
 from deepnets4eo.damage.registration import FootprintAlignment
+from deepnets4eo.rasters.scene import Layer
 
 GOOD = FootprintAlignment(
     "ok", "", 1.0, 2.0, 0.2, 2.0, 0.4, 0.03, np.zeros((50, 2)), np.ones(50, bool), np.ones(50), GRID, 50, 8.0
@@ -19,7 +24,7 @@ class Registered:
     """What is read of a registration."""
 
     def __init__(self, status: str) -> None:
-        self.status, self.reason = status, "too few tie points"
+        self.status, self.usable, self.reason = status, status != "failed", "too few tie points"
 
 
 def test_the_first_image_on_which_footprints_align_is_used() -> None:
@@ -53,7 +58,7 @@ def test_without_alignment_outlines_lie_on_the_image_that_can_be_used(status: st
     assert (found.alignment, found.image, found.known) == (None, image, True)
 
 
-def test_a_far_move_is_said() -> None:
+def test_a_far_move_is_a_finding() -> None:
     assert (
         outline_position({"pre": replace(GOOD, dx_m=8.5)}, Registered("ok")).findings[0].code == "footprints_moved_far"
     )
@@ -61,18 +66,27 @@ def test_a_far_move_is_said() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answers", "paired", "asked"),
+    ("answers", "paired", "looked_at"),
     [
         ({"pre": GOOD, "post": GOOD}, True, ["pre"]),
         ({"pre": BAD, "post": GOOD}, True, ["pre", "post"]),
         ({"pre": GOOD, "post": BAD}, False, ["post"]),
     ],
 )
-def test_no_more_images_are_looked_at_than_needed(answers, paired: bool, asked: list[str]) -> None:
-    assert list(measure_alignments(answers.__getitem__, paired=paired)) == asked
+def test_no_more_images_are_looked_at_than_needed(answers, paired: bool, looked_at: list[str], monkeypatch) -> None:
+    pre, post = (Layer.open(np.zeros((1, 8, 8)), grid=GRID[:8, :8]) for _ in range(2))
+    inputs = Inputs(
+        pre,
+        post,
+        read_footprints(gpd.GeoDataFrame(geometry=[shapely.box(*GRID.extent.boundingbox)], crs=GRID.crs)),
+        np.zeros(0, object),
+    )
+    monkeypatch.setattr(job, "align_footprints", lambda image, *_, **__: answers["pre" if image is pre else "post"])
+    assert list(job.measure_alignments(inputs, Settings(), paired=paired)) == looked_at
+    assert job.measure_alignments(inputs, Settings(align=False), paired=paired) == {}
 
 
-def test_registration_that_failed_or_is_doubtful_is_said() -> None:
+def test_registration_that_failed_or_is_doubtful_is_a_finding() -> None:
     assert registration_findings(None) == registration_findings(Registered("ok")) == ()
     for status in ("failed", "degraded"):
         (finding,) = registration_findings(Registered(status))

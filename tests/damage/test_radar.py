@@ -67,5 +67,5 @@ def _mean_variation(tile: np.ndarray) -> float:
         ("joplin/post", False),
     ],
 )
-def test_real_images_are_told_apart(path: str, radar: bool, real_data: Path) -> None:
+def test_real_images_are_classified(path: str, radar: bool, real_data: Path) -> None:
     assert is_radar(Layer.open(real_data / path)) is radar

@@ -17,7 +17,7 @@ VEGAS = Path("wv3_vegas/tiff_3channel_uint8")
 BUILDING, TREE = 1, 3
 
 
-def judged_alone(image: Path, outlines: gpd.GeoDataFrame) -> Decision:
+def assess_alone(image: Path, outlines: gpd.GeoDataFrame) -> Decision:
     layer = Layer.open(image)
     footprints = read_footprints(outlines, assume_crs="pixels" if layer.grid.crs is None else None)
     return DecisionModel.load("damage-evidence").decide(gather(None, layer, footprints, None), None)
@@ -26,18 +26,18 @@ def judged_alone(image: Path, outlines: gpd.GeoDataFrame) -> Decision:
 @pytest.mark.parametrize("image", ["pre.png", "post.png"])
 def test_small_roofs_under_trees_get_no_confident_grade(image: str, real_data: Path) -> None:
     folder = real_data / "xbd_midwest"
-    found = judged_alone(folder / image, gpd.read_file(folder / "footprints_px.geojson"))
-    assert found.decided["confidence"].mean() <= 0.6
+    found = assess_alone(folder / image, gpd.read_file(folder / "footprints_px.geojson"))
+    assert found.graded["confidence"].mean() <= 0.6
     assert {finding.code for finding in found.findings} == {"evidence_outside_range"}
     if image == "pre.png":
-        assert found.decided["damage"].isin(["major-damage", "destroyed"]).sum() <= 2, "nothing is damaged there"
+        assert found.graded["damage"].isin(["major-damage", "destroyed"]).sum() <= 2, "nothing is damaged there"
 
 
-def test_trees_given_as_outlines_are_not_judged_and_most_roofs_are(real_data: Path) -> None:
+def test_trees_given_as_outlines_are_not_assessed_and_most_roofs_are(real_data: Path) -> None:
     table = gpd.read_file(real_data / VEGAS.with_suffix(".geojson"))
     shares = {
-        label: judged_alone(real_data / VEGAS.with_suffix(".tif"), table[table["label"] == label])
-        .decided["damage"].notna().mean()
+        label: assess_alone(real_data / VEGAS.with_suffix(".tif"), table[table["label"] == label])
+        .graded["damage"].notna().mean()
         for label in (BUILDING, TREE)
     }  # fmt: skip
     assert shares[TREE] < 0.1

@@ -17,11 +17,12 @@ import pytest
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import job
-from deepnets4eo.damage.evidence import collect
-from deepnets4eo.damage.job import Settings, open_inputs
+from deepnets4eo.damage.evidence import collect, gather
+from deepnets4eo.damage.inputs import open_inputs
 from deepnets4eo.damage.products import write
 from deepnets4eo.damage.registration import align_footprints, register
 from deepnets4eo.damage.resume import Steps
+from deepnets4eo.damage.settings import Settings
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, Event
 
@@ -193,8 +194,7 @@ def test_a_change_of_inputs_or_version_is_another_job(
 
     def folder() -> Path | None:
         given = Layer.open(pixels, grid=Layer.open(post).grid) if change == "array" else post
-        inputs = open_inputs(place / "pre.tif", given, place / "footprints.gpkg", Settings(),
-                             dsm_pre=None, dsm_post=None, cloud_mask=None)  # fmt: skip
+        inputs = open_inputs(place / "pre.tif", given, place / "footprints.gpkg", Settings())
         return Steps.of(tmp_path, inputs, Settings()).folder
 
     first = folder()
@@ -259,8 +259,7 @@ def test_refused_inputs_leave_no_scratch_and_a_full_disk_keeps_it(
 
 
 def test_a_step_that_is_cut_short_on_disk_is_made_again(place: Path, tmp_path: Path) -> None:
-    inputs = open_inputs(place / "pre.tif", place / "post.tif", place / "footprints.gpkg", Settings(),
-                         dsm_pre=None, dsm_post=None, cloud_mask=None)  # fmt: skip
+    inputs = open_inputs(place / "pre.tif", place / "post.tif", place / "footprints.gpkg", Settings())
     steps = Steps.of(tmp_path, inputs, Settings())
     assert steps.run("numbers", lambda: {"a": np.arange(5)})["a"].tolist() == [0, 1, 2, 3, 4]
     (path,) = tmp_path.rglob("numbers.npz")
@@ -270,8 +269,7 @@ def test_a_step_that_is_cut_short_on_disk_is_made_again(place: Path, tmp_path: P
 
 
 def test_results_come_back_as_they_were(place: Path, tmp_path: Path) -> None:
-    inputs = open_inputs(place / "pre.tif", place / "post.tif", place / "footprints.gpkg", Settings(),
-                         dsm_pre=None, dsm_post=None, cloud_mask=None)  # fmt: skip
+    inputs = open_inputs(place / "pre.tif", place / "post.tif", place / "footprints.gpkg", Settings())
     assert inputs.pre is not None
     results = {
         "registration": register(inputs.pre, inputs.post),
@@ -347,8 +345,8 @@ def test_a_volume_of_its_own_keeps_its_scratch_inside(
 def test_blocks_that_were_finished_are_not_measured_again(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(collect, "BLOCK_PX", 128)
-    out, really, windows = tmp_path / "out", collect.measure_block, []
+    inputs = open_inputs(None, place / "post.tif", place / "footprints.gpkg", Settings())
+    really, windows = collect.measure_block, []
 
     def measure(window: Any, *more: Any) -> Any:
         windows.append(window)
@@ -356,15 +354,17 @@ def test_blocks_that_were_finished_are_not_measured_again(
             raise KilledError
         return really(window, *more)
 
+    def evidence(scratch: Path) -> pd.DataFrame:
+        return gather(None, inputs.post, inputs.footprints, None, workers=1, scratch=scratch, block_px=128).frame
+
     monkeypatch.setattr(collect, "measure_block", measure)
     with pytest.raises(KilledError):
-        run(place, out, "--workers", "1")
-    assert run(place, out, "--workers", "1", "--resume") == 0
+        evidence(tmp_path / "blocks")
+    resumed = evidence(tmp_path / "blocks")
     assert len(windows) == 5
     assert len(set(windows)) == 4
     windows.extend([None, None, None])
-    assert run(place, tmp_path / "undisturbed", "--workers", "1") == 0
-    assert products(out) == products(tmp_path / "undisturbed")
+    pd.testing.assert_frame_equal(resumed, evidence(tmp_path / "undisturbed"), check_exact=True)
 
 
 def test_the_times_in_a_geopackage_are_no_clock(place: Path) -> None:

@@ -95,7 +95,7 @@ def test_neither_footprints_nor_a_segmenter_is_refused(case: Path, tmp_path: Pat
     assert main(["damage", *images, "a.gpkg", "--segmenter", str(case / "run"), "--out", str(tmp_path / "out")]) == 2
 
 
-def test_an_image_without_buildings_or_with_other_bands_is_told(case: Path, tmp_path: Path) -> None:
+def test_an_image_without_buildings_or_with_other_bands_is_refused(case: Path, tmp_path: Path) -> None:
     ground = np.full((3, 96, 96), 60, np.uint8) + np.random.default_rng(0).integers(0, 40, (3, 96, 96), np.uint8)
     grid = Grid((96, 96), GRID.affine, GRID.crs)
     with pytest.raises(InputError, match="finds no building"):

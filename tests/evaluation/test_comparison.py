@@ -11,7 +11,6 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import Protocol, evaluate
 from deepnets4eo.evaluation.comparison import (
-    comparable,
     compare,
     comparison_table,
     differences,
@@ -55,7 +54,7 @@ def test_results_of_one_protocol_are_compared_in_points(tmp_path: Path) -> None:
 )
 def test_what_was_scored_under_other_rules_is_refused_by_name(other: dict, named: str) -> None:
     first, second = scored(0.2), scored(0.2, **other)
-    assert not comparable(first, second)
+    assert differences(first, second)
     with pytest.raises(InputError, match="a and b cannot be compared") as caught:
         compare({"a": first, "b": second})
     assert named in str(caught.value)
@@ -109,7 +108,7 @@ def test_a_damaged_report_is_refused_by_name_before_any_work(damage: dict, tmp_p
 
 def test_a_report_as_it_was_written_is_read(tmp_path: Path) -> None:
     report = scored(0.1)
-    assert comparable(report, read_report(write_json(tmp_path / "a.json", report)))
+    assert differences(report, read_report(write_json(tmp_path / "a.json", report))) == []
 
 
 def test_a_figure_of_an_unknown_kind_is_refused_before_any_work(tmp_path: Path, capsys) -> None:

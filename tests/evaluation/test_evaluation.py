@@ -4,14 +4,13 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-import rasterio
+from geotiff import write_geotiff
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rasterio.transform import from_origin
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import GridError, InputError, LabelError
-from deepnets4eo.evaluation import Intervals, Protocol, evaluate, evaluate_pairs, report, scoring
+from deepnets4eo.evaluation import Intervals, Protocol, evaluate, evaluate_pairs, report
 from deepnets4eo.evaluation.tile_pairs import pair_tiles
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, bootstrap, erode_boundaries
 
@@ -34,14 +33,8 @@ def guess(labels: np.ndarray, seed: int = 1) -> np.ndarray:
     return np.where(wrong | (labels == VOID), generator.integers(0, 6, labels.shape), labels).astype(np.uint8)
 
 
-def save(path, array, *, crs=UTM, origin=(500_000, 5_000_000), gsd=0.5, nodata=None, tags=None):
-    bands = array if array.ndim == 3 else array[None]
-    transform = from_origin(*origin, gsd, gsd) if crs else None
-    profile = dict(driver="GTiff", count=len(bands), height=bands.shape[1], width=bands.shape[2], dtype=bands.dtype)
-    with rasterio.open(path, "w", crs=crs, transform=transform, nodata=nodata, **profile) as file:
-        file.write(bands)
-        file.update_tags(**(tags or {}))
-    return path
+def save(path, array, *, crs=UTM, gsd=0.5, **options):
+    return write_geotiff(path, array, crs=crs, gsd=gsd, **options)
 
 
 def test_files_give_the_scores_of_the_arrays(tmp_path):
@@ -67,21 +60,19 @@ def test_erosion_is_seamless_over_block_edges(seed, height, width, erode_px, blo
     reference = town(seed, height, width)
     reference[0, 0] = 0
     prediction = guess(reference, seed)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "BLOCK_PX", block_px)
-        found = evaluate(prediction, reference, ISPRS, Protocol(erode_px=erode_px))
+    found = evaluate_pairs([(prediction, reference)], ISPRS, Protocol(erode_px=erode_px), block_px=block_px)
     whole = ConfusionMatrix(6).update(erode_boundaries(reference, erode_px), prediction)
     np.testing.assert_array_equal(found.eroded.matrix, whole.matrix)
     np.testing.assert_array_equal(found.matrix.matrix, ConfusionMatrix(6).update(reference, prediction).matrix)
 
 
 @pytest.mark.parametrize("block_px", [17, 64])
-def test_class_borders_are_scored_seamlessly_and_reported(tmp_path, monkeypatch, block_px):
-    monkeypatch.setattr(scoring, "BLOCK_PX", block_px)
+def test_class_borders_are_scored_seamlessly_and_reported(tmp_path, block_px):
     reference = town(void=0.002)
     prediction = np.roll(reference, 3, axis=0)
     files = save(tmp_path / "p.tif", prediction), save(tmp_path / "r.tif", reference)
-    result = evaluate(*files, "isprs", Protocol(boundary_px=2, ignored=("clutter",))).to_dict()
+    rules = Protocol(boundary_px=2, ignored=("clutter",))
+    result = evaluate_pairs([files], "isprs", rules, block_px=block_px).to_dict()
     clutter = ISPRS.index("clutter")
     whole = BoundaryScores(6, 2)
     whole.update(np.where(reference == clutter, VOID, reference).astype(np.uint8), prediction)
@@ -175,7 +166,7 @@ def test_same_sized_rasters_of_which_one_has_no_crs_are_compared_pixel_for_pixel
     assert "pixel for pixel" in found.notes[0]
 
 
-def test_a_class_hidden_by_nodata_is_told(tmp_path):
+def test_a_class_hidden_by_nodata_is_reported(tmp_path):
     reference = town()
     files = save(tmp_path / "p.tif", guess(reference)), save(tmp_path / "r.tif", reference, nodata=0)
     found = evaluate(*files, "isprs")
@@ -282,7 +273,7 @@ def test_a_made_up_place_is_called_synthetic(tmp_path):
     assert result["notes"][0].startswith("Synthetic")
 
 
-def test_negative_and_large_values_become_void_when_asked():
+def test_negative_and_large_values_become_void_with_unknown_void():
     reference = np.array([[0, 1, 2, -1, 300, 70000]])
     with pytest.raises(LabelError, match=r"-1 \(1 px\)"):
         evaluate(np.zeros((1, 6), np.uint8), reference, "isprs")

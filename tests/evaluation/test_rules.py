@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 import rasterio
+from geotiff import write_geotiff
 from rasterio.env import get_gdal_config
-from rasterio.transform import from_origin
 
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import Legend
@@ -19,49 +19,38 @@ ISPRS = Legend.load("isprs")
 DELTA = Legend.load("isprs-delta")
 
 
-def save(path, array, *, crs="EPSG:32632", origin=(500_000, 5_000_000), gsd=1.0, nodata=None, tags=None):
-    bands = array if array.ndim == 3 else array[None]
-    profile = dict(driver="GTiff", count=len(bands), height=bands.shape[1], width=bands.shape[2], dtype=bands.dtype)
-    if crs is not None:
-        profile |= dict(crs=crs, transform=from_origin(*origin, gsd, gsd))
-    with rasterio.open(path, "w", nodata=nodata, **profile) as file:
-        file.write(bands)
-        file.update_tags(**(tags or {}))
-    return path
-
-
 CLASSES = np.arange(6, dtype=np.uint8).reshape(2, 3)
 
 
 def test_a_legend_that_is_named_counts_more_than_the_one_in_the_tags(tmp_path):
     tags = {"LEGEND": json.dumps(DELTA.to_dict())}
-    path = save(tmp_path / "a.tif", CLASSES, tags=tags)
+    path = write_geotiff(tmp_path / "a.tif", CLASSES, tags=tags)
     by_tag = evaluate(path, CLASSES, ISPRS).matrix
     assert by_tag.overall_accuracy < 1
     for protocol in (Protocol(prediction_legend=ISPRS), Protocol(prediction_legend=ISPRS, reference_legend=ISPRS)):
         assert evaluate(path, CLASSES, ISPRS, protocol).matrix.overall_accuracy == 1
     stored = ISPRS.remap_to(DELTA)[CLASSES]
-    assert evaluate(CLASSES, save(tmp_path / "b.tif", stored, tags=tags), ISPRS).matrix.overall_accuracy == 1
+    assert evaluate(CLASSES, write_geotiff(tmp_path / "b.tif", stored, tags=tags), ISPRS).matrix.overall_accuracy == 1
 
 
 def test_a_tag_that_holds_no_legend_names_the_file(tmp_path):
     with pytest.raises(InputError, match=r"the tag LEGEND of .*a\.tif is not valid JSON: .* Name its legend yourself"):
-        evaluate(save(tmp_path / "a.tif", CLASSES, tags={"LEGEND": "{"}), CLASSES, ISPRS)
+        evaluate(write_geotiff(tmp_path / "a.tif", CLASSES, tags={"LEGEND": "{"}), CLASSES, ISPRS)
 
 
 @pytest.mark.parametrize("unknown", ["error", "void"])
 def test_colours_under_nodata_are_void_whatever_colour_they_have(tmp_path, unknown):
     image = ISPRS.decode(CLASSES)
     image[:, 0, 0] = 9  # no colour of the legend
-    path = save(tmp_path / "r.tif", image, nodata=9)
+    path = write_geotiff(tmp_path / "r.tif", image, nodata=9)
     found = evaluate(CLASSES, path, ISPRS, Protocol(unknown=unknown))
     assert found.matrix.total == 5
     assert found.matrix.matrix[0, 0] == 0
     with pytest.raises(LabelError, match=r"r\.tif, near row 0, column 0: 1 colours are not in legend"):
-        evaluate(CLASSES, save(tmp_path / "r.tif", image), ISPRS)
+        evaluate(CLASSES, write_geotiff(tmp_path / "r.tif", image), ISPRS)
 
 
-def test_unknown_values_and_lost_classes_are_void_only_when_asked():
+def test_unknown_values_and_lost_classes_are_void_only_with_unknown_void():
     reference = np.array([[0, 7, 5]], np.uint8)
     with pytest.raises(LabelError, match=r"array hold values that are not in legend \"isprs\": 7 \(1 px\)"):
         evaluate(np.zeros((1, 3), np.uint8), reference, ISPRS)
@@ -93,30 +82,30 @@ def test_labels_of_any_integer_type_are_read_alike(dtype):
     assert evaluate(CLASSES.astype(dtype), CLASSES, ISPRS).matrix.overall_accuracy == 1
 
 
-def test_a_prediction_that_covers_a_part_is_said_with_its_share(tmp_path):
-    reference = save(tmp_path / "r.tif", np.zeros((20, 20), np.uint8))
-    half = evaluate(save(tmp_path / "half.tif", np.zeros((20, 10), np.uint8)), reference, ISPRS)
+def test_a_prediction_that_covers_a_part_is_reported_with_its_share(tmp_path):
+    reference = write_geotiff(tmp_path / "r.tif", np.zeros((20, 20), np.uint8))
+    half = evaluate(write_geotiff(tmp_path / "half.tif", np.zeros((20, 10), np.uint8)), reference, ISPRS)
     assert half.notes == [
         f"{tmp_path / 'half.tif'} was brought onto the reference's grid by nearest neighbour; "
         "it covers 50.0% of the reference, the rest counts as missed."
     ]
     assert half.matrix.total == 400
     assert half.matrix.overall_accuracy == 0.5
-    finer = evaluate(save(tmp_path / "finer.tif", np.zeros((40, 40), np.uint8), gsd=0.5), reference, ISPRS)
+    finer = evaluate(write_geotiff(tmp_path / "finer.tif", np.zeros((40, 40), np.uint8), gsd=0.5), reference, ISPRS)
     assert finer.notes == [f"{tmp_path / 'finer.tif'} was brought onto the reference's grid by nearest neighbour."]
     assert finer.matrix.overall_accuracy == 1
 
 
 def test_plain_pixels_of_one_size_are_compared_without_a_word(tmp_path):
-    plain = save(tmp_path / "a.tif", CLASSES, crs=None)
+    plain = write_geotiff(tmp_path / "a.tif", CLASSES, crs=None)
     assert evaluate(plain, CLASSES, ISPRS).notes == []
     with pytest.raises(GridError, match=r"a\.tif is \(2, 3\) pixels and its reference \(4, 3\), and neither has a CRS"):
         evaluate(plain, np.vstack([CLASSES, CLASSES]), ISPRS)
 
 
-def test_many_made_up_tiles_are_said_to_be_synthetic_once(tmp_path):
+def test_many_made_up_tiles_are_reported_to_be_synthetic_once(tmp_path):
     tags = {"SYNTHETIC": "miniature city"}
-    pairs = [(save(tmp_path / f"{number}.tif", CLASSES, tags=tags), CLASSES) for number in range(3)]
+    pairs = [(write_geotiff(tmp_path / f"{number}.tif", CLASSES, tags=tags), CLASSES) for number in range(3)]
     found = evaluate_pairs(pairs, ISPRS)
     assert sum(note.startswith("Synthetic:") for note in found.notes) == 1
     assert found.inputs == [{"prediction": str(path), "reference": "array"} for path, _ in pairs]
@@ -163,9 +152,9 @@ def test_without_draws_there_are_no_intervals_and_one_tile_is_not_enough_for_the
 def test_tiles_whose_names_fit_none_or_several_are_refused(tmp_path, predictions, message):
     (tmp_path / "p").mkdir()
     (tmp_path / "r").mkdir()
-    save(tmp_path / "r" / "area1.tif", CLASSES)
+    write_geotiff(tmp_path / "r" / "area1.tif", CLASSES)
     for name in predictions:
-        save(tmp_path / "p" / name, CLASSES)
+        write_geotiff(tmp_path / "p" / name, CLASSES)
     with pytest.raises(InputError, match=message):
         pair_tiles(tmp_path / "p", tmp_path / "r")
 
@@ -178,7 +167,7 @@ def test_the_name_that_agrees_farthest_is_paired_and_other_files_are_none(tmp_pa
     assert pair_tiles(tmp_path / "p", tmp_path / "r") == [(tmp_path / "p/a_1_x.tif", tmp_path / "r/a_1_x_full.TIF")]
 
 
-def test_a_card_without_the_layer_of_its_protocol_says_how_to_name_it(tmp_path):
+def test_a_card_without_the_layer_of_its_protocol_is_an_error_with_its_remedy(tmp_path):
     card = DatasetCard.load("isprs_vaihingen")
     layout = {name: one for name, one in card.layout.items() if name != "labels_eroded"}
     bare = card.model_copy(update={"layout": layout})

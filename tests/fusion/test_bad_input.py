@@ -4,10 +4,10 @@ import logging
 
 import numpy as np
 import pytest
-import rasterio
 import torch
 import yaml
 from affine import Affine
+from geotiff import write_geotiff
 from rasterio.transform import from_origin
 
 from deepnets4eo.cards.legend import Legend
@@ -19,7 +19,7 @@ from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.networks import create_model, list_models
+from deepnets4eo.segmenters.networks import create_model
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.training.criterion import SegmentationCriterion
@@ -32,17 +32,11 @@ LEGEND = {
     "classes": [{"value": v, "name": n, "color": [v, 80 * v, 9]} for v, n in enumerate(("low", "middle", "high"))],
 }
 SIDE = 96
-PLACE = {"crs": "EPSG:32631", "transform": from_origin(5e5, 5e6, 0.5, 0.5)}
 GRID = Grid((SIDE, SIDE), Affine(0.5, 0, 5e5, 0, -0.5, 5e6), "EPSG:32631")
 
 
 def write(path, array, **profile):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    bands, height, width = array.shape
-    shape = {"count": bands, "height": height, "width": width, "dtype": array.dtype}
-    with rasterio.open(path, "w", driver="GTiff", alpha="NO", **shape, **{**PLACE, **profile}) as file:
-        file.write(array)
-    return path
+    return write_geotiff(path, array, gsd=0.5, alpha="NO", **profile)
 
 
 def make(folder, *, shown=(0, 1, 2), scenes=2):
@@ -124,9 +118,12 @@ def test_runs_of_other_classes_or_in_another_order_are_not_started_from(data, tm
     other = made_run(tmp_path / "c", turned, "dsm", 1)
     words = ["model.options={streams: [3, 1], network: segnet, options: {width: 2}}"]
     assert train(data, "residual-correction", *words, f"model.encoder_weights={image},{other}") == 2
-    assert f"the run {other} tells high, middle, low apart, this one low, middle, high" in capsys.readouterr().err
+    assert f"the run {other} has the classes high, middle, low, this one low, middle, high" in capsys.readouterr().err
     assert train(data, "residual-correction", *words, f"model.encoder_weights={high},{image}") == 2
-    assert "the runs saw dsm, image, the layers are image, dsm. Name the runs in the order" in capsys.readouterr().err
+    assert (
+        "the runs have the layers dsm, image, this one has image, dsm. Name the runs in the order"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("dropout", ["{}", "{dsm: 0.4}"])
@@ -254,7 +251,7 @@ def test_a_layer_without_any_valid_pixel_is_named(data):
 
 def test_classes_without_a_training_pixel_are_named(tmp_path, caplog):
     found = prepared(make(tmp_path / "data", shown=(0, 2)))
-    warn_of_lacking(found.parts, found.pixels)
+    warn_of_lacking(found.split, found.pixels)
     assert "No training pixel shows middle: never learnt" in caplog.text
     assert "validation" not in caplog.text
 
@@ -263,7 +260,7 @@ def test_a_validation_part_without_labels_is_said(data, caplog):
     write(data / "p1" / "labels.tif", np.full((1, SIDE, SIDE), 255, "u1"))
     found = prepared(data, "data.split=scenes", "data.val_scenes=[p1]")
     with caplog.at_level(logging.WARNING):
-        warn_of_lacking(found.parts, found.pixels)
+        warn_of_lacking(found.split, found.pixels)
     assert "No pixel of the validation part is labelled: all scores are NaN" in caplog.text
 
 
@@ -291,34 +288,3 @@ def test_an_absent_class_has_no_f1_and_the_mean_is_of_the_others():
     matrix.update(np.array([0, 0, 2, 2, 255]), np.array([0, 0, 2, 2, 1]))
     assert matrix.mean_f1 == 1
     assert np.isnan(matrix.f1[1])
-
-
-# batches of one
-
-BANDS = 4
-FUSED = {"streams": [3, 1]}
-OURS = {
-    "segnet": {"width": 2}, "fusenet": FUSED | {"width": 2}, "v-fusenet": FUSED | {"width": 2}, "osmnet": {},
-    "dual-stream": FUSED | {"options": {"width": 2}}, "residual-correction": FUSED | {"options": {"width": 2}},
-}  # fmt: skip
-OTHERS = {"smp-fusion": FUSED}  # smp's normalise over the pixels of one image alone: 32 px may leave a single one
-SIDES = {"pan": 128}  # it pools 1 : 16 three times more
-APART = {"dpt", "damage-siamese", "patch-alexnet"}  # transformers of one size, two dates, patches: tested elsewhere
-
-
-@pytest.mark.parametrize("name", sorted(set(list_models()) - APART))
-def test_one_image_of_32_px_is_learned_from_or_refused_and_always_predicted(name):
-    torch.manual_seed(0)
-    options = OURS[name] if name in OURS else OTHERS.get(name, {}) | {"encoder": "resnet18"}
-    network = create_model(name, in_channels=BANDS, num_classes=3, **options).train()
-    side = SIDES.get(name, 32)
-    image = torch.randn(1, BANDS, side, side)
-    try:
-        assert network(image).isfinite().all()
-    except ValueError as error:  # the training loop says what to do
-        assert name not in OURS
-        assert "more than 1 value per channel" in str(error)  # noqa: PT017
-    with torch.inference_mode():
-        scores = network.eval()(image)
-    assert scores.shape == (1, 3, side, side)
-    assert scores.isfinite().all()

@@ -182,7 +182,7 @@ def test_streams_start_from_runs(tmp_path):
     ("make", "message"),
     [
         (lambda: DualStream((3, 1), 6, of="votes"), "of='votes' is unknown; expected scores or probabilities"),
-        (lambda: DualStream((3, 1), 6, options={"deep_supervision": True}), "gives one"),
+        (lambda: DualStream((3, 1), 6, options={"deep_supervision": True}), "returns one"),
         (lambda: DualStream((3, 1), 6, network="segnett"), "'segnett' is unknown. Did you mean 'segnet'"),
         (lambda: ResidualCorrection((3, 1), 6, options={"width": 2, "head": "multi-kernel"}), "head='multi-kernel'"),
         (lambda: DualStream((3, 1), 6, network="osmnet").encoder_parameters(), "OSMNet, OSMNet has no part named encoder. Set .* to 1"),

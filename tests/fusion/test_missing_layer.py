@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from rasterio.transform import from_origin
+from geotiff import write_geotiff
 
 import deepnets4eo
 from deepnets4eo.errors import InputError, RunError
@@ -26,7 +26,7 @@ LEGEND = {
 SIDE_PX = 96
 
 
-def make_place(seed):
+def make_layers(seed):
     """Squares of three classes that both the colour and the height show, each with noise."""
     rng = np.random.default_rng(seed)
     labels = np.kron(rng.integers(0, 3, (SIDE_PX // 16,) * 2), np.ones((16, 16), int))
@@ -39,14 +39,9 @@ def make_place(seed):
     }
 
 
-def write_place(folder, place):
-    folder.mkdir(parents=True)
-    for name, array in place.items():
-        profile = {"count": len(array), "height": SIDE_PX, "width": SIDE_PX, "dtype": array.dtype, "driver": "GTiff"}
-        with rasterio.open(
-            folder / f"{name}.tif", "w", crs="EPSG:32631", transform=from_origin(5e5, 5e6, 0.5, 0.5), **profile
-        ) as file:
-            file.write(array)
+def write_layers(folder, layers):
+    for name, array in layers.items():
+        write_geotiff(folder / f"{name}.tif", array, gsd=0.5)
 
 
 def make_recipe(*overrides):
@@ -71,7 +66,7 @@ def data(tmp_path_factory):
     """Two places to learn from."""
     folder = tmp_path_factory.mktemp("data")
     for seed in range(2):
-        write_place(folder / f"place{seed}", make_place(seed))
+        write_layers(folder / f"place{seed}", make_layers(seed))
     return folder
 
 
@@ -89,7 +84,7 @@ def labels_in(path):
 
 
 def test_a_scene_without_the_layer_is_predicted_and_the_absence_is_said(run, tmp_path, caplog):
-    place, options = make_place(7), PredictOptions(device="cpu", precision="float32")
+    place, options = make_layers(7), PredictOptions(device="cpu", precision="float32")
     with caplog.at_level(logging.WARNING):
         predict(run, Scene.open(image=place["image"]), tmp_path / "without.tif", options)
     assert "The scene has no layer 'dsm'; the run was trained to do without it" in caplog.text
@@ -115,10 +110,10 @@ def test_a_run_knows_what_it_can_do_without_and_is_scored_without(run):
 
 def test_the_layer_that_was_always_there_must_be_there(run, tmp_path):
     with pytest.raises(RunError, match="layer 'image' is missing"):
-        predict(run, Scene.open(dsm=make_place(7)["dsm"]), tmp_path / "labels.tif")
+        predict(run, Scene.open(dsm=make_layers(7)["dsm"]), tmp_path / "labels.tif")
 
 
-SCENE = Scene.open(**{name: make_place(0)[name] for name in ("image", "dsm")})
+SCENE = Scene.open(**{name: make_layers(0)[name] for name in ("image", "dsm")})
 INPUTS = InputSpec.measure([SCENE], ["image", "dsm"])
 
 
@@ -126,17 +121,17 @@ def test_a_run_that_never_did_without_refuses_and_says_what_would_help():
     with pytest.raises(
         RunError, match=r"layer 'dsm' is missing .*; give dsm=FILE, or train with train.modality_dropout"
     ):
-        INPUTS.check(Scene.open(image=make_place(0)["image"]))
+        INPUTS.check(Scene.open(image=make_layers(0)["image"]))
 
 
 def test_a_scene_without_any_layer_is_refused_whatever_is_optional():
     with pytest.raises(RunError, match="'image' is missing.*'dsm' is missing"):
-        INPUTS.with_optional(["image", "dsm"]).check(Scene.open(photo=make_place(0)["image"]))
+        INPUTS.with_optional(["image", "dsm"]).check(Scene.open(photo=make_layers(0)["image"]))
 
 
 def test_an_absent_layer_is_its_mean_and_the_others_are_as_ever():
     inputs = INPUTS.with_optional(["dsm"])
-    scene = Scene.open(image=make_place(0)["image"])
+    scene = Scene.open(image=make_layers(0)["image"])
     assert inputs.present(scene) == ["image"]
     prepared = inputs.prepare(scene.read(names=inputs.present(scene)))
     np.testing.assert_array_equal(prepared[:3], INPUTS.prepare(SCENE.read())[:3])
@@ -190,7 +185,7 @@ def test_augmentation_that_leaves_nothing_out_draws_as_before():
         ("train.modality_dropout={osm: 0.3}", r"expected shares between 0 and 1 of layers in model.layers=\['image', 'dsm'\]"),
         ("train.modality_dropout={dsm: 1.0}", "expected shares between 0 and 1"),
         ("task=baseline", "only networks of the task segmentation"),
-        ("model.layers=[dsm]", "dsm is all that the network sees"),
+        ("model.layers=[dsm]", "dsm is the only layer of the network"),
     ],
 )  # fmt: skip
 def test_dropout_that_means_nothing_is_refused(override, message):

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from geotiff import write_geotiff
 from made_up_datasets import make_dataset, tile_path, write
 
 from deepnets4eo.cards.catalog import dataset_path
@@ -19,10 +20,8 @@ VAIHINGEN = ["1", "3", "5", "7", "11", "13", "15", "17", "21", "23", "26", "28",
 
 
 def image(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with rasterio.open(path, "w", driver="GTiff" if path.suffix == ".tif" else "PNG", width=4, height=4, count=3,
-                       dtype="uint8") as file:  # fmt: skip
-        file.write(np.arange(48, dtype=np.uint8).reshape(3, 4, 4))
+    driver = "GTiff" if path.suffix == ".tif" else "PNG"
+    write_geotiff(path, np.arange(48, dtype=np.uint8).reshape(3, 4, 4), crs=None, driver=driver)
 
 
 @pytest.fixture
@@ -161,8 +160,8 @@ def test_checksums_are_compared_where_the_file_lies_there(tmp_path: Path) -> Non
     assert inspect_dataset(str(tmp_path / "data"), card).problems == []
 
 
-def test_a_folder_that_holds_nothing_of_it_says_what_was_expected(tmp_path: Path) -> None:
-    assert "nothing lies as the card says" in problems(tmp_path, "xbd")[0]
+def test_a_folder_without_files_of_the_dataset_has_a_problem_with_the_expected_path(tmp_path: Path) -> None:
+    assert "no file lies where the card expects it" in problems(tmp_path, "xbd")[0]
 
 
 def test_the_verb_ends_with_one_where_there_are_problems(vaihingen: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import pytest
-import rasterio
 from affine import Affine
+from geotiff import write_geotiff
 from pyproj import Transformer
 from shapely.geometry import LineString, Polygon, box
 
@@ -18,12 +18,7 @@ PLACE = {"crs": "EPSG:32633", "transform": Affine(0.5, 0, 500_000, 0, -0.5, 4_00
 
 
 def write(path: Path, array: np.ndarray, **profile: object) -> str:
-    count, height, width = array.shape
-    with rasterio.open(
-        path, "w", driver="GTiff", count=count, height=height, width=width, dtype=array.dtype, **profile
-    ) as file:
-        file.write(array)
-    return str(path)
+    return str(write_geotiff(path, array, **{"crs": None, **profile}))
 
 
 def test_a_sound_raster_has_facts_and_no_problem(tmp_path: Path) -> None:
@@ -45,7 +40,9 @@ def test_a_sound_raster_has_facts_and_no_problem(tmp_path: Path) -> None:
         (np.arange(81, dtype=np.uint16).reshape(1, 9, 9), PLACE, "8-bit values"),
     ],
 )
-def test_what_is_wrong_with_a_raster_is_said(array: np.ndarray, profile: dict, problem: str, tmp_path: Path) -> None:
+def test_what_is_wrong_with_a_raster_is_reported(
+    array: np.ndarray, profile: dict, problem: str, tmp_path: Path
+) -> None:
     assert any(problem in text for text in inspect(write(tmp_path / "a.tif", array, **profile)).problems)
 
 
@@ -76,7 +73,7 @@ def test_a_missing_file_is_a_problem_not_a_crash(name: str, tmp_path: Path) -> N
     assert "does not exist" in found.problems[0]
 
 
-def test_overlap_is_said_both_ways_and_its_absence_too(tmp_path: Path) -> None:
+def test_overlap_is_reported_both_ways_and_its_absence_too(tmp_path: Path) -> None:
     array = np.arange(100, dtype=np.uint8).reshape(1, 10, 10)
     far = PLACE | {"transform": Affine(0.5, 0, 900_000, 0, -0.5, 4_000_000)}
     paths = [write(tmp_path / "a.tif", array, **PLACE), write(tmp_path / "b.tif", array, **PLACE)]
@@ -86,7 +83,7 @@ def test_overlap_is_said_both_ways_and_its_absence_too(tmp_path: Path) -> None:
     assert any("do not overlap" in line and "far.tif" in line for line in lines)
 
 
-def test_layers_on_one_grid_are_said_in_one_line(tmp_path: Path) -> None:
+def test_layers_on_one_grid_are_reported_in_one_line(tmp_path: Path) -> None:
     array = np.arange(100, dtype=np.uint8).reshape(1, 10, 10)
     paths = [write(tmp_path / f"{name}.tif", array, **PLACE) for name in ("image", "dsm", "labels")]
     assert overlaps([inspect(path) for path in paths]) == [f"{', '.join(paths)} lie on one grid."]
@@ -127,7 +124,7 @@ def test_the_facts_of_a_raster_word_for_word(tmp_path: Path) -> None:
     assert list(map(float, words[1::2])) == pytest.approx([west, east, south, north], abs=2e-6)
 
 
-def test_many_bands_and_pixels_that_are_not_square_are_said(tmp_path: Path) -> None:
+def test_many_bands_and_pixels_that_are_not_square_are_reported(tmp_path: Path) -> None:
     array = np.arange(13 * 9, dtype=np.uint8).reshape(13, 3, 3)
     for stretch, said in ((1.03, True), (1.01, False)):
         found = raster(tmp_path, array, transform=Affine(0.5, 0, 500_000, 0, -0.5 * stretch, 4_000_000))
@@ -152,12 +149,12 @@ def test_tiles_of_a_folder_are_a_mosaic(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dtype", "top", "said"), [("uint16", 255, True), ("uint16", 256, False), ("uint8", 255, False)]
 )
-def test_bytes_in_sixteen_bits_are_said(dtype: str, top: int, said: bool, tmp_path: Path) -> None:
+def test_bytes_in_sixteen_bits_are_reported(dtype: str, top: int, said: bool, tmp_path: Path) -> None:
     found = raster(tmp_path, np.linspace(0, top, 81).astype(dtype).reshape(1, 9, 9))
     assert any("8-bit values" in problem for problem in found.problems) is said
 
 
-def test_infinite_values_and_constant_bands_are_said_by_name(tmp_path: Path) -> None:
+def test_infinite_values_and_constant_bands_are_reported_by_name(tmp_path: Path) -> None:
     array = np.stack([np.arange(81), np.full(81, 3), np.arange(81)]).reshape(3, 9, 9).astype(np.float32)
     array[0, 0, 0] = np.inf
     assert raster(tmp_path, array).problems == [
@@ -166,13 +163,15 @@ def test_infinite_values_and_constant_bands_are_said_by_name(tmp_path: Path) -> 
     ]
 
 
-def test_far_values_are_said_with_the_command_that_declares_them(tmp_path: Path) -> None:
+def test_far_values_are_reported_with_the_command_that_declares_them(tmp_path: Path) -> None:
     array = np.linspace(100, 300, 10_000).reshape(1, 100, 100).astype(np.float32)
     array[0, :3] = -9999
     path = tmp_path / "a.tif"
     (problem,) = raster(tmp_path, array).problems
     assert problem.startswith("band_1 holds -9999, far from all others (106")
-    assert problem.endswith(f"would be scaled by them; declare it as nodata: gdal_edit.py -a_nodata -9999 {path}.")
+    assert problem.endswith(
+        f"would distort the scaling of a training; declare it as nodata: gdal_edit.py -a_nodata -9999 {path}."
+    )
     array[0, :3] = 123_456
     (problem,) = raster(tmp_path, array).problems
     assert problem.endswith("set them to a nodata value that it declares.")
@@ -198,7 +197,7 @@ def test_the_shares_of_classes_are_those_of_valid_pixels(tmp_path: Path) -> None
         (np.array([[[0, 1]]], np.float32), "labels must be whole numbers 0–255; it holds float32 0.0–1.0."),
     ],
 )
-def test_labels_that_are_none_are_said(array: np.ndarray, problem: str, tmp_path: Path) -> None:
+def test_labels_that_are_none_are_reported(array: np.ndarray, problem: str, tmp_path: Path) -> None:
     assert problem in inspect(write(tmp_path / "l.tif", array, **PLACE), Legend.load("isprs")).problems
 
 
@@ -241,7 +240,7 @@ def test_the_facts_of_a_vector_word_for_word(tmp_path: Path) -> None:
         (gpd.GeoDataFrame(geometry=[box(-170, 0, -169, 1), box(170, 0, 171, 1)], crs="EPSG:4326"), "more than 180°"),
     ],
 )
-def test_what_is_wrong_with_a_vector_is_said(frame: gpd.GeoDataFrame, problem: str, tmp_path: Path) -> None:
+def test_what_is_wrong_with_a_vector_is_reported(frame: gpd.GeoDataFrame, problem: str, tmp_path: Path) -> None:
     frame.to_parquet(tmp_path / "f.parquet")
     assert any(problem in text for text in inspect(str(tmp_path / "f.parquet")).problems)
 
@@ -253,7 +252,7 @@ def test_heights_of_outlines_are_a_fact(tmp_path: Path) -> None:
     assert inspect(str(tmp_path / "z.gpkg")).facts["dimensions"].startswith("3D")
 
 
-def test_json_files_are_told_apart(tmp_path: Path) -> None:
+def test_json_files_are_reported_apart(tmp_path: Path) -> None:
     features = [{"properties": {"subtype": "destroyed"}}, {"properties": {}}, {"properties": {"subtype": "destroyed"}}]
     (tmp_path / "xbd.json").write_text(json.dumps({"features": {"xy": features}, "metadata": {"gsd": 1.5}}))
     found = inspect(str(tmp_path / "xbd.json"))

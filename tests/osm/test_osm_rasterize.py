@@ -13,7 +13,7 @@ from deepnets4eo.grid import Grid
 from deepnets4eo.osm import OsmRules, rasterize_osm
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
-from deepnets4eo.synthetic.write import synthetic_tag, write_raster
+from deepnets4eo.synthetic.write import write_raster
 
 CITY = City(3, 200, 0.5)
 OSM = CITY.osm()
@@ -112,7 +112,7 @@ def test_widths_are_metres_on_the_ground_on_any_grid(tmp_path):
 def test_a_file_of_layers_named_like_classes_and_a_raster_as_target(tmp_path):
     for name, table in OSM.items():
         table.to_file(tmp_path / "osm.gpkg", layer=name)
-    write_raster(tmp_path / "pre.tif", CITY.grid, CITY.image, synthetic_tag(CITY))
+    write_raster(tmp_path / "pre.tif", CITY.grid, CITY.image, CITY.tags)
     out = rasterize_osm(tmp_path / "osm.gpkg", tmp_path / "pre.tif", tmp_path / "osm.tif")
     assert np.array_equal(values(out), values(rasterize_osm(OSM, CITY.grid, tmp_path / "b.tif")))
     layer = Layer.open(out)

@@ -8,7 +8,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deepnets4eo.metrics.detections import overlapping
+from deepnets4eo.metrics.detections import overlapping_pairs
 from deepnets4eo.polygons.boxes import boxes_around, corners, outlines, paint, suppress
 
 SIDES = st.floats(1, 30)
@@ -61,7 +61,7 @@ def test_the_rectangle_around_a_box_is_the_box(boxes):
 @settings(max_examples=40, deadline=None)
 @given(BOXES, BOXES)
 def test_overlap_is_intersection_over_union(first, second):
-    one, other, iou = overlapping(outlines(first), outlines(second))
+    one, other, iou = overlapping_pairs(outlines(first), outlines(second))
     found = {(i, j): value for i, j, value in zip(one.tolist(), other.tolist(), iou, strict=True)}
     for i, a in enumerate(map(turned, first)):
         for j, b in enumerate(map(turned, second)):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
-from odc.geo.geobox import GeoBox
+from geotiff import write_geotiff
 from scipy.special import xlogy
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError, OutputError, RunError
-from deepnets4eo.prediction import PredictOptions, predict, strips
+from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import load_run, save_run
@@ -39,13 +39,7 @@ def make_image(shape=SHAPE, seed=0):
 
 
 def write(path, image, nodata=None):
-    grid = GeoBox.from_bbox((500_000, 0, 500_000 + image.shape[2], image.shape[1]), "EPSG:32615", resolution=1)
-    profile = {"driver": "GTiff", "count": image.shape[0], "height": image.shape[1], "width": image.shape[2]}
-    with rasterio.open(
-        path, "w", **profile, dtype=image.dtype, crs="EPSG:32615", transform=grid.affine, nodata=nodata
-    ) as file:
-        file.write(image)
-    return path
+    return write_geotiff(path, image, crs="EPSG:32615", origin=(500_000, image.shape[1]), nodata=nodata)
 
 
 def labels_of(image):
@@ -114,18 +108,15 @@ def test_label_raster_is_a_cog_with_palette_and_legend(pixel_run, tmp_path):
 
 
 @pytest.mark.parametrize(("overlap_px", "scores"), [(0, "probabilities"), *((16, kind) for kind in SCORES)])
-def test_bits_do_not_depend_on_workers_or_strips(network_run, image, tmp_path, monkeypatch, overlap_px, scores):
-    def run(name, workers):
+def test_bits_do_not_depend_on_workers_or_strips(network_run, image, tmp_path, overlap_px, scores):
+    def run(name, workers, **further):
         options = single(
             probabilities=tmp_path / f"{name}-p.tif", entropy=tmp_path / f"{name}-e.tif", workers=workers,
-            overlap_px=overlap_px, scores=scores,
+            overlap_px=overlap_px, scores=scores, **further,
         )  # fmt: skip
         return predict(network_run, image, tmp_path / f"{name}.tif", options)
 
-    whole = run("whole", 1)
-    monkeypatch.setattr(strips, "BLOCK_PX", 32)
-    monkeypatch.setattr(strips, "strip_width", lambda *_: 32)
-    cut = run("cut", 3)
+    whole, cut = run("whole", 1), run("cut", 3, block_px=32, strip_px=32)
     assert cut.computed > whole.computed
     assert cut.tiles == whole.tiles
     for product in ("labels", "probabilities", "entropy"):
@@ -189,12 +180,7 @@ def test_layers_on_different_grids_are_read_on_the_first_ones_grid(tmp_path):
     inputs = InputSpec.measure([scene], ("image", "dsm"))
     segmenter = PixelClassifier(LogisticRegression(max_iter=300), inputs, LEGEND, tiling=Tiling(64, 0)).fit([scene])
     coarse = height[:, ::2, ::2]
-    path = tmp_path / "dsm.tif"
-    with rasterio.open(
-        path, "w", driver="GTiff", count=1, height=75, width=66, dtype="float32", crs="EPSG:32615",
-        transform=rasterio.Affine(2, 0, 500_000, 0, -2, 150),
-    ) as file:  # fmt: skip
-        file.write(coarse)
+    path = write_geotiff(tmp_path / "dsm.tif", coarse, crs="EPSG:32615", origin=(500_000, 150), gsd=2)
     layers = {"image": write(tmp_path / "image.tif", image), "dsm": path}
     labels = read(predict(segmenter, layers, tmp_path / "labels.tif", single()).paths["labels"])[0]
     agreement = labels == labels_of(height.astype(np.uint8))
@@ -203,22 +189,19 @@ def test_layers_on_different_grids_are_read_on_the_first_ones_grid(tmp_path):
 
 KILLED = """
 import os, sys
-from deepnets4eo.prediction import strips
 from deepnets4eo.prediction import PredictOptions, predict
 from pathlib import Path
-strips.BLOCK_PX = 32
 run, image, out, probabilities, overlap = sys.argv[1:]
 def die(share):
     if share > 0.7:
         os.kill(os.getpid(), 9)
-predict(run, image, out, PredictOptions(probabilities=Path(probabilities), overlap_px=int(overlap), threads=1), progress=die)
+predict(run, image, out, PredictOptions(probabilities=Path(probabilities), overlap_px=int(overlap), threads=1, block_px=32), progress=die)
 """
 
 
-def test_killed_job_resumes_to_the_same_bits(network_run, image, tmp_path, monkeypatch):
-    monkeypatch.setattr(strips, "BLOCK_PX", 32)
+def test_killed_job_resumes_to_the_same_bits(network_run, image, tmp_path):
     out, probabilities = tmp_path / "labels.tif", tmp_path / "p.tif"
-    options = single(probabilities=probabilities, overlap_px=16)
+    options = single(probabilities=probabilities, overlap_px=16, block_px=32)
     killed = subprocess.run([sys.executable, "-c", KILLED, network_run, image, out, probabilities, "16"], check=False)
     assert killed.returncode == -9
     assert not out.exists()
@@ -269,16 +252,15 @@ def small_disk():
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_full_disk_leaves_no_output_and_resuming_goes_on(network_run, tmp_path, small_disk, monkeypatch):
-    monkeypatch.setattr(strips, "BLOCK_PX", 32)
+def test_full_disk_leaves_no_output_and_resuming_goes_on(network_run, tmp_path, small_disk):
     scene = Scene.open(image=make_image())
     out, proba = tmp_path / "labels.tif", tmp_path / "p.tif"
     with pytest.raises(OutputError, match=r"could not write .*Free some space"):
-        predict(network_run, scene, out, single(probabilities=proba))
+        predict(network_run, scene, out, single(probabilities=proba, block_px=32))
     assert not out.exists()
     assert not proba.exists()
     small_disk()
-    resumed = predict(network_run, scene, out, single(probabilities=proba, resume=True))
+    resumed = predict(network_run, scene, out, single(probabilities=proba, block_px=32, resume=True))
     fresh = predict(network_run, scene, tmp_path / "fresh.tif", single(probabilities=tmp_path / "fresh-p.tif"))
     assert set(fresh.paths) == set(resumed.paths) == {"labels", "probabilities"}
     for product, path in fresh.paths.items():

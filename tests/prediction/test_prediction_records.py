@@ -10,6 +10,7 @@ import pytest
 import rasterio
 import torch
 from affine import Affine
+from geotiff import write_geotiff
 from rasterio.env import get_gdal_config
 from sklearn.linear_model import LogisticRegression
 
@@ -17,7 +18,7 @@ from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, OutputError, RunError
 from deepnets4eo.grid import Grid
-from deepnets4eo.prediction import PredictOptions, memory, open_scene, predict, strips, tile_reader
+from deepnets4eo.prediction import PredictOptions, memory, open_scene, predict
 from deepnets4eo.prediction import describe as describe_prediction
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -43,11 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def image_file(path: Path, values: np.ndarray, **tags: str) -> Path:
-    profile = dict(driver="GTiff", count=3, height=SHAPE[0], width=SHAPE[1], dtype="uint8", nodata=0)
-    with rasterio.open(path, "w", crs="EPSG:32615", transform=Affine(1, 0, 5e5, 0, -1, 4e6), **profile) as file:
-        file.write(values)
-        file.update_tags(**tags)
-    return path
+    return write_geotiff(path, values, crs="EPSG:32615", origin=(5e5, 4e6), nodata=0, tags=tags)
 
 
 @pytest.fixture
@@ -104,17 +101,15 @@ def test_an_unsaved_segmenter_is_another_run_each_time(run, image, tmp_path) -> 
 
 @pytest.mark.parametrize("together", [2, 5, 8])
 @pytest.mark.parametrize("overlap_px", [0, 8])
-def test_tiles_computed_together_give_the_labels_of_tiles_alone(
-    run, tmp_path, monkeypatch, together, overlap_px
-) -> None:
+def test_tiles_computed_together_give_the_labels_of_tiles_alone(run, tmp_path, together, overlap_px) -> None:
     """As on a GPU, where batches are cut by the lattice and some of their tiles have nothing valid."""
     values = pixels()
     values[:, 20:70, 30:100] = 0
     image = image_file(tmp_path / "image.tif", values)
     options = replace(CPU, overlap_px=overlap_px, probabilities=tmp_path / "a-p.tif")
     alone = predict(run, image, tmp_path / "a.tif", options)
-    monkeypatch.setattr(strips.Job, "batch_tiles", together)
-    joined = predict(run, image, tmp_path / "b.tif", replace(options, probabilities=tmp_path / "b-p.tif"))
+    options = replace(options, probabilities=tmp_path / "b-p.tif", batch_tiles=together)
+    joined = predict(run, image, tmp_path / "b.tif", options)
     for product, path in alone.paths.items():
         np.testing.assert_array_equal(read(joined.paths[product]), read(path))
     assert alone.skipped > 0
@@ -177,11 +172,11 @@ def stopped(run: Run, image: Path, out: Path, options: PredictOptions = CPU) -> 
         predict(run, image, out, options, progress=stop)
 
 
-def test_a_job_goes_on_where_it_stopped_and_says_so(run, image, tmp_path, monkeypatch, caplog) -> None:
-    monkeypatch.setattr(strips, "BLOCK_PX", 32)
-    stopped(run, image, tmp_path / "labels.tif")
+def test_a_job_goes_on_where_it_stopped_and_says_so(run, image, tmp_path, caplog) -> None:
+    options = replace(CPU, block_px=32)
+    stopped(run, image, tmp_path / "labels.tif", options)
     with caplog.at_level(logging.INFO):
-        result = predict(run, image, tmp_path / "labels.tif", replace(CPU, resume=True))
+        result = predict(run, image, tmp_path / "labels.tif", replace(options, resume=True))
     (line,) = [text for text in caplog.messages if text.startswith("Going on")]
     done = int(line.split(": ")[1].split()[0])
     assert line == f"Going on with an interrupted job: {done} of 12 tiles are done."
@@ -277,10 +272,9 @@ def reader() -> TileReader:
 
 
 @pytest.mark.parametrize(("tiles_of_bytes", "together"), [(0.5, 1), (1, 1), (2.9, 2), (4, 4), (100, 4)])
-def test_as_many_tiles_are_read_together_as_fit(reader, monkeypatch, tiles_of_bytes, together) -> None:
+def test_as_many_tiles_are_read_together_as_fit(reader, tiles_of_bytes, together) -> None:
     assert reader.tile_bytes == 4 * 3 * 32 * 32
-    monkeypatch.setattr(tile_reader, "SEGMENT_BYTES", int(tiles_of_bytes * reader.tile_bytes))
-    assert reader.segment_tiles == together
+    assert replace(reader, segment_bytes=int(tiles_of_bytes * reader.tile_bytes)).segment_tiles == together
 
 
 def test_a_tile_is_the_scene_mirrored_at_its_edges(reader) -> None:

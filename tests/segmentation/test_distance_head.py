@@ -142,5 +142,5 @@ def test_settings_that_cannot_be_are_refused() -> None:
         build(clip=3)
     with pytest.raises(InputError, match="without a head"):
         create_model("unet", in_channels=3, num_classes=3, head_options={"clip_px": 3})
-    with pytest.raises(InputError, match="before it saw a batch"):
+    with pytest.raises(InputError, match="no loss before a batch in training"):
         DistanceHead(4, 3).extra_loss(torch.zeros(1, 8, 8, dtype=torch.int64))

@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_networks import REGISTERED
+from small_networks import NETWORKS as SMALL_NETWORKS
 from torch import nn
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.plugins import NETWORKS as NETWORK_PLUGINS
+from deepnets4eo.plugins import plugins_of
 from deepnets4eo.segmenters import export
 from deepnets4eo.segmenters.export import export_onnx
 from deepnets4eo.segmenters.export_check import Reference, probe_images
@@ -37,7 +39,7 @@ from wrong_graphs import (  # noqa: E402
     transposed,
 )
 
-TRACED = export._traced
+TRACED = export._trace_network
 LEGEND = Legend.load("isprs")
 INPUTS = InputSpec(
     {
@@ -60,7 +62,10 @@ SMALLER = {  # than those of all tests: it is the number of layers that tracing 
     "smp-fusion": {"streams": [3, 1], "encoder": "resnet18", **SHALLOW},
 }
 NETWORKS = [
-    *(REGISTERED | SMALLER).items(),
+    *(
+        {name: SMALL_NETWORKS[name].arguments(4) for name in plugins_of(NETWORK_PLUGINS) if name != "patch-alexnet"}
+        | SMALLER
+    ).items(),
     ("unet/resnet18", SHALLOW),
     ("osmnet", {"width": 4, "head": "multi-kernel"}),
     ("osmnet", {"width": 4, "head": "distance"}),
@@ -101,7 +106,7 @@ def run(tmp_path, monkeypatch):
     """A run of the tiny network, whose graph is traced once for all tests."""
     torch.manual_seed(0)
     made = run_of(tmp_path / "run", Tiny())
-    monkeypatch.setattr(export, "_traced", lambda segmenter: (onnx.load_from_string(tiny_graph()), True))
+    monkeypatch.setattr(export, "_trace_network", lambda segmenter: (onnx.load_from_string(tiny_graph()), True))
     return made
 
 
@@ -221,9 +226,9 @@ def test_a_network_of_one_size_keeps_that_of_its_tiles_and_a_free_batch(tmp_path
 
 @pytest.mark.parametrize("change", [one_class_shifted, one_class_not_a_number, sides_left_as_they_are])
 def test_a_graph_that_gives_something_else_is_refused_and_not_kept(run, tmp_path, monkeypatch, change):
-    graph, any_size = export._traced(run.segmenter)
+    graph, any_size = export._trace_network(run.segmenter)
     wrong = onnx.load_from_string(made_wrong(graph.SerializeToString(), change))
-    monkeypatch.setattr(export, "_traced", lambda segmenter: (wrong, any_size))
+    monkeypatch.setattr(export, "_trace_network", lambda segmenter: (wrong, any_size))
     with pytest.raises(RunError, match=r"so no file was written|cannot run the exported graph"):
         export_onnx(run, tmp_path / "network.onnx")
     assert list(tmp_path.iterdir()) == []
@@ -273,7 +278,7 @@ def test_images_of_the_check_lie_in_the_range_of_the_training_data():
 
 def test_a_network_on_another_precision_goes_back_to_it(run, tmp_path, monkeypatch):
     run.segmenter.to(Compute(precision="bfloat16"))
-    monkeypatch.setattr(export, "_traced", TRACED)  # bfloat16 has other weights
+    monkeypatch.setattr(export, "_trace_network", TRACED)  # bfloat16 has other weights
     done = export_onnx(run, tmp_path / "network.onnx")
     assert done.same_labels > 0.999
     assert run.segmenter.compute.precision == "bfloat16"
@@ -281,7 +286,7 @@ def test_a_network_on_another_precision_goes_back_to_it(run, tmp_path, monkeypat
 
 
 def test_without_onnxruntime_nothing_is_compared(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "_installed", lambda name: name != "onnxruntime")
+    monkeypatch.setattr(export, "_is_installed", lambda name: name != "onnxruntime")
     done = export_onnx(run, tmp_path / "network.onnx")
     assert done.same_labels is None
     assert done.largest_difference is None

@@ -50,18 +50,16 @@ def test_a_band_of_one_value_keeps_its_scale():
 
 
 @pytest.mark.parametrize("probe_px", [4, 256])
-def test_windows_of_a_large_scene_reach_from_edge_to_edge(monkeypatch, probe_px):
-    monkeypatch.setattr(inputs, "PROBE_PX", probe_px)
+def test_windows_of_a_large_scene_reach_from_edge_to_edge(probe_px):
     values = np.zeros((60, 70), np.float32)
     values[[0, 0, -1, -1], [0, -1, 0, -1]] = 1  # the corners
-    pixels = inputs._probe(scene(values).layers["image"])
+    pixels = inputs._probe(scene(values).layers["image"], probe_px=probe_px)
     assert pixels.sum() == 4
     assert pixels.shape == (1, 16 * 16 if probe_px == 4 else 60 * 70)
 
 
-def test_many_bands_are_looked_at_in_smaller_windows(monkeypatch):
-    monkeypatch.setattr(inputs, "PROBE_VALUES", 8 * 16)
-    pixels = inputs._probe(scene(np.zeros((32, 60, 60), np.uint8)).layers["image"])
+def test_many_bands_are_looked_at_in_smaller_windows():
+    pixels = inputs._probe(scene(np.zeros((32, 60, 60), np.uint8)).layers["image"], probe_values=8 * 16)
     assert pixels.shape == (32, 16 * 2 * 2)
 
 

@@ -1,4 +1,4 @@
-"""Views and ensembles: averages against ones by hand, votes with ties, margins, nesting in one run, whole scenes."""
+"""Views and ensembles: averages against ones by hand, votes with ties, halos, whole scenes."""
 
 from pathlib import Path
 
@@ -7,15 +7,13 @@ import pytest
 import torch
 
 from deepnets4eo.cards.legend import Legend, LegendClass
-from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.prediction import PredictOptions, predict, strips
+from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters import Ensemble, TestTimeAugmentation
 from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.run import load_run, save_run
-from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling import Tiling
 
 LEGEND = Legend("three", tuple(LegendClass(v, n, (v, v, 1)) for v, n in [(2, "low"), (5, "middle"), (9, "high")]))
@@ -48,38 +46,6 @@ class Fixed:
 def batch() -> np.ndarray:
     prepared = INPUTS.prepare(SCENE.read())
     return np.ascontiguousarray(np.stack([prepared[:, :48, :64], prepared[:, 50:98, 40:104]]))
-
-
-MAKERS = {
-    "flips": lambda: TestTimeAugmentation(network(), "flips"),
-    "scales": lambda: TestTimeAugmentation(network(), "none", scales=(0.5, 1.0, 1.5)),
-    "mean": lambda: Ensemble([network(0), network(1)]),
-    "majority": lambda: Ensemble([network(0), network(1), network(2)], "majority"),
-    "nested": lambda: TestTimeAugmentation(
-        Ensemble([TestTimeAugmentation(network(0), "none", scales=[0.5]), network(1)]), "flips"
-    ),
-}
-
-
-@pytest.mark.parametrize("name", MAKERS)
-def test_it_is_a_segmenter_that_a_run_keeps(name: str, batch: np.ndarray, tmp_path: Path) -> None:
-    segmenter = MAKERS[name]()
-    assert isinstance(segmenter, Segmenter)
-    segmenter.to(Compute())
-    proba, raw = segmenter.predict_proba(batch), segmenter.predict_raw(batch)
-    assert proba.shape == (2, 3, 48, 64)
-    assert proba.dtype == raw.dtype == np.float32
-    np.testing.assert_allclose(proba.sum(axis=1), 1, atol=1e-5)
-    np.testing.assert_allclose(np.exp(raw), proba, atol=1e-6)
-    np.testing.assert_array_equal(segmenter.predict_classes(batch, margin_px=7), proba.argmax(1)[:, 7:-7, 7:-7])
-    np.testing.assert_array_equal(segmenter.predict_proba(batch, margin_px=7), proba[:, :, 7:-7, 7:-7])
-    folder = save_run(segmenter, tmp_path / "run")
-    assert [path for path in folder.iterdir() if path.is_dir()] == []
-    loaded = load_run(folder).segmenter
-    assert type(loaded) is type(segmenter)
-    assert loaded.describe() == segmenter.describe()
-    assert loaded.tiling == segmenter.tiling
-    np.testing.assert_array_equal(loaded.predict_proba(batch), proba)
 
 
 def test_flips_average_the_four_mirror_images(batch: np.ndarray) -> None:
@@ -135,16 +101,15 @@ def test_the_halo_is_the_widest_and_grows_with_small_scales() -> None:
     assert wide.tiling.tile_px % 32 == 0
 
 
-def test_a_scene_has_the_same_bits_however_it_is_cut(tmp_path: Path, monkeypatch) -> None:
+def test_a_scene_has_the_same_bits_however_it_is_cut(tmp_path: Path) -> None:
     small = Scene.open(image=SCENE.read()["image"][:, :90, :70])
     members = [TestTimeAugmentation(network(0), "none", scales=(0.5, 1)), network(1)]
     segmenter, found = Ensemble(members, "majority", tiling=Tiling(96, 24, 8)), []
-    for workers in (1, 3):
+    for workers, further in ((1, {}), (3, {"block_px": 32, "strip_px": 32})):
         out = tmp_path / f"labels{workers}.tif"
-        predict(segmenter, small, out, PredictOptions(device="cpu", precision="float32", threads=1, workers=workers))
+        options = PredictOptions(device="cpu", precision="float32", threads=1, workers=workers, **further)
+        predict(segmenter, small, out, options)
         found.append(Layer.open(out).read(Window(0, 0, 90, 70))[0])
-        monkeypatch.setattr(strips, "BLOCK_PX", 32)
-        monkeypatch.setattr(strips, "strip_width", lambda *_: 32)
     np.testing.assert_array_equal(*found)
 
 
@@ -154,7 +119,7 @@ def test_what_cannot_be_is_refused() -> None:
     stranger = network()
     stranger.inputs = fewer
     for make, message in (
-        (lambda: Ensemble([]), "no members"),
+        (lambda: Ensemble([]), "needs at least one member"),
         (lambda: Ensemble([network()], "median"), "vote 'median' is unknown"),
         (lambda: Ensemble([network(), network(legend=other_legend)]), "member 2 of the ensemble has legend 'two'"),
         (lambda: Ensemble([network(), stranger]), "member 2 of the ensemble has another gsd_m"),

@@ -1,6 +1,6 @@
 """A seed's city is the same in every release, on every machine: measured figures and the demo rest on these cities.
 
-What is compared are means over blocks, not bits, so that the rounding of a processor does not matter. After a wanted
+Compared are means over blocks, not bits, so that the rounding of a processor does not matter. After an intended
 change, `python tests/synthetic/test_same_city.py` writes the numbers anew; say in the changelog that cities changed.
 """
 
@@ -39,7 +39,7 @@ def blocks(values: np.ndarray) -> list[float]:
 
 
 def shapes(frame: gpd.GeoDataFrame) -> list[float]:
-    """Number, area, length, and where the middles lie from the city's corner."""
+    """Number, area, length, and sums of the centres from the city's corner."""
     middle = frame.geometry.centroid
     return [
         len(frame), frame.area.sum(), frame.length.sum(), (middle.x - 392_000).sum(), (middle.y - 5_820_000).sum(),
@@ -51,7 +51,7 @@ def counts(values: np.ndarray, number: int) -> list[int]:
 
 
 def describe(city: City) -> dict[str, list[float]]:
-    """What a reader of the city's layers would notice, in some hundred numbers."""
+    """Some hundred numbers that describe the layers of a city."""
     minicity = Legend.load("minicity")
     buildings = city.buildings
     points, spectra = city.points(2.0), city.spectra(np.array([450.0, 650.0, 850.0, 1600.0, 2200.0]))
@@ -83,10 +83,10 @@ SHARE = 0.002  # of sums and numbers of pixels, buildings and points
 
 @pytest.mark.parametrize("name", CITIES)
 def test_a_seeds_city_is_the_one_it_was(name: str) -> None:
-    kept, found = json.loads(KEPT.read_text())[name], describe(CITIES[name])
-    assert list(found) == list(kept)
+    kept, values = json.loads(KEPT.read_text())[name], describe(CITIES[name])
+    assert list(values) == list(kept)
     images = {"pre", "post", "winter", "summer"}
-    for what, numbers in found.items():
+    for what, numbers in values.items():
         within = (
             {"abs": TOLERANCE.get(what, 0.03)} if what in images | TOLERANCE.keys() else {"rel": SHARE, "abs": 1e-6}
         )
@@ -98,5 +98,5 @@ if __name__ == "__main__":
         name: {key: np.round(one, 4).tolist() for key, one in describe(city).items()} for name, city in CITIES.items()
     }
     lines = ",\n".join(f"{json.dumps(name)}: {{\n" + ",\n".join(
-        f"  {json.dumps(key)}: {json.dumps(one)}" for key, one in told.items()) + "\n}" for name, told in values.items())  # fmt: skip
+        f"  {json.dumps(key)}: {json.dumps(one)}" for key, one in layers.items()) + "\n}" for name, layers in values.items())  # fmt: skip
     KEPT.write_text("{" + lines + "}\n")

@@ -144,3 +144,8 @@ def test_curves_show_losses_left_and_scores_right_with_the_kept_epoch(tmp_path, 
     draw_curves(tmp_path / "b.png", history[:1])
     assert [line.get_marker() for line in drawn[1].axes[0].lines] == ["o"]
     assert [line.get_label() for line in drawn[1].axes[1].lines] == ["mean f1"]
+    own = [{"epoch": epoch, "lr": 1e-3, "loss": 1.0, "r2": -2.0 * epoch, "seconds": 3.0} for epoch in (1, 2, 3)]
+    draw_curves(tmp_path / "c.png", own)  # a task with scores of its own, which need not lie between 0 and 1
+    scores = drawn[2].axes[1]
+    assert [line.get_label() for line in scores.lines] == ["r2"]
+    assert scores.get_ylim()[0] < -6

@@ -10,9 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import rasterio
 import torch
-from rasterio.transform import from_origin
+from geotiff import write_geotiff
 from safetensors.torch import load_file
 from torch import nn
 
@@ -22,7 +21,7 @@ from deepnets4eo.errors import InputError, LabelError, OutputError, RunError
 from deepnets4eo.grid import Window
 from deepnets4eo.segmenters import networks
 from deepnets4eo.training.criterion import class_weights
-from deepnets4eo.training.data import SampleReader, TrainLoader, WindowPlan
+from deepnets4eo.training.data import TrainLoader
 from deepnets4eo.training.recipe import Recipe, resolve
 from deepnets4eo.training.scenes import find_sources
 from deepnets4eo.training.segmentation import load_legend, prepare
@@ -43,14 +42,6 @@ TREE = {
 }  # fmt: skip
 
 
-def write_raster(path: Path, array: np.ndarray, nodata: float | None = None) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    count, height, width = array.shape
-    profile = dict(driver="GTiff", count=count, height=height, width=width, dtype=array.dtype, nodata=nodata)
-    with rasterio.open(path, "w", crs="EPSG:32631", transform=from_origin(5e5, 5e6, 0.5, 0.5), **profile) as file:
-        file.write(array)
-
-
 def make_place(seed: int, size_px: int = 128) -> dict[str, np.ndarray]:
     """Squares of three colours with noise; a corner without data, a stripe of void; heights that follow the class."""
     rng = np.random.default_rng(seed)
@@ -65,7 +56,7 @@ def make_place(seed: int, size_px: int = 128) -> dict[str, np.ndarray]:
 
 def write_place(folder: Path, place: dict[str, np.ndarray]) -> None:
     for name, array in place.items():
-        write_raster(folder / f"{name}.tif", array, nodata=0 if name == "image" else None)
+        write_geotiff(folder / f"{name}.tif", array, gsd=0.5, nodata=0 if name == "image" else None)
 
 
 @pytest.fixture(autouse=True)
@@ -145,7 +136,7 @@ def test_a_run_has_its_tree_and_learns_the_colours(data: Path, tiny: str, tmp_pa
     counted = dict.fromkeys(NAMES, 0)
     prepared = prepare(make_recipe(f"data.folders=[{data}]"))
     for number in range(2):
-        place, train = make_place(number), prepared.parts.mask(number, TRAIN, Window(0, 0, 128, 128))
+        place, train = make_place(number), prepared.split.mask(number, TRAIN, Window(0, 0, 128, 128))
         for value, name in enumerate(NAMES):
             counted[name] += int((train & (place["labels"][0] == value)).sum())
     assert notes["training_pixels"] == counted
@@ -211,9 +202,9 @@ def test_what_validation_blocks_show_never_reaches_the_weights(data: Path, tiny:
     recipe = make_recipe("data.block_px=32", "data.buffer_px=4", "train.keep=last")
     run = deepnets4eo.train(recipe, tmp_path / "a", data=data)
     prepared = prepare(resolve(recipe.to_dict(), [f"data.folders=[{data}]"], kind=Recipe))
-    for number, named in enumerate(prepared.parts.scenes):
+    for number, named in enumerate(prepared.split.scenes):
         place = make_place(number)
-        hidden = prepared.parts.mask(number, VAL, Window(0, 0, 128, 128))
+        hidden = prepared.split.mask(number, VAL, Window(0, 0, 128, 128))
         assert hidden.any()
         place["image"][:, hidden] = 7
         place["labels"][:, hidden] = 1
@@ -225,7 +216,7 @@ def test_what_validation_blocks_show_never_reaches_the_weights(data: Path, tiny:
 def test_training_labels_keep_the_buffer_from_validation(data: Path, tiny: str) -> None:
     prepared = prepare(make_recipe("data.block_px=32", "data.buffer_px=4", f"data.folders=[{data}]"))
     window = Window(0, 0, 128, 128)
-    train, val = (prepared.parts.mask(0, part, window) for part in (TRAIN, VAL))
+    train, val = (prepared.split.mask(0, part, window) for part in (TRAIN, VAL))
     rows, cols = np.nonzero(val)
     assert len(rows) > 0
     assert train.any()
@@ -238,7 +229,7 @@ def test_statistics_come_from_valid_training_pixels_alone(data: Path, tiny: str)
     pixels = []
     for number in range(2):
         image = make_place(number)["image"].astype(float)
-        train = prepared.parts.mask(number, TRAIN, Window(0, 0, 128, 128))
+        train = prepared.split.mask(number, TRAIN, Window(0, 0, 128, 128))
         pixels.append(image[:, train & (image != 0).any(axis=0)])
     everything = np.concatenate(pixels, axis=1)
     found = prepared.inputs.layers["image"]
@@ -253,7 +244,7 @@ def test_validation_counts_each_labelled_pixel_once(data: Path, tiny: str, tmp_p
     expected = 0
     for number in range(2):
         place = make_place(number)
-        val = prepared.parts.mask(number, VAL, Window(0, 0, 128, 128))
+        val = prepared.split.mask(number, VAL, Window(0, 0, 128, 128))
         expected += int((val & (place["labels"][0] != 255) & (place["image"] != 0).any(axis=0)).sum())
     assert metrics(run)["pixels"] == expected
 
@@ -336,9 +327,8 @@ def test_balanced_windows_show_rare_classes_as_often_as_others(tmp_path: Path, t
         ]
         recipe = make_recipe(*overrides, f"data.folders=[{tmp_path / 'data'}]")
         prepared = prepare(recipe)
-        reader = SampleReader(prepared.parts, prepared.inputs)
-        places = WindowPlan(prepared.parts, prepared.cells, recipe).places(0)
-        shares[sampling] = np.mean([bool((reader.train(place)["mask"] == 1).any()) for place in places])
+        samples = prepared.samples()
+        shares[sampling] = np.mean([bool((samples.read(one)["mask"] == 1).any()) for one in samples.windows(0)])
         assert prepared.pixels[1] == 64
     assert shares["balanced"] > 2 * shares["random"]
 
@@ -347,7 +337,7 @@ def test_label_colours_and_other_legends_are_understood(data: Path, tiny: str, t
     for number in range(2):
         labels = make_place(number)["labels"][0]
         colors = np.where(labels == 255, 0, COLORS[labels % 3].transpose(2, 0, 1)).astype("uint8")
-        write_raster(data / f"place{number}" / "labels.tif", colors)
+        write_geotiff(data / f"place{number}" / "labels.tif", colors, gsd=0.5)
     run = deepnets4eo.train(make_recipe("train.epochs=1"), tmp_path / "run", data=data)
     assert metrics(run)["pixels"] > 0
 
@@ -393,7 +383,7 @@ def test_an_existing_run_is_kept_unless_told_otherwise(data: Path, tiny: str, tm
     (run / "notes.txt").write_text("mine")
     with pytest.raises(OutputError, match="exists already. Pass --overwrite to replace it, --resume to go on"):
         deepnets4eo.train(make_recipe(), run, data=data)
-    with pytest.raises(RunError, match="was begun with other values of train.epochs"):
+    with pytest.raises(RunError, match="was started with other values of train.epochs"):
         deepnets4eo.train(make_recipe("train.epochs=2"), run, data=data, options=TrainOptions(resume=True))
     deepnets4eo.train(make_recipe("train.epochs=2"), run, data=data, options=TrainOptions(overwrite=True))
     assert len((run / "log.csv").read_text().splitlines()) == 3
@@ -439,7 +429,7 @@ def test_a_forest_learns_a_real_crop_stored_in_another_label_order(real_data: Pa
 
 def test_a_hidden_class_comes_back_with_another_nodata(data: Path, tiny: str, caplog: pytest.LogCaptureFixture) -> None:
     for number in range(2):
-        write_raster(data / f"place{number}" / "labels.tif", make_place(number)["labels"], nodata=0)
+        write_geotiff(data / f"place{number}" / "labels.tif", make_place(number)["labels"], gsd=0.5, nodata=0)
     hidden = prepare(make_recipe(f"data.folders=[{data}]"))
     assert hidden.pixels[0] == 0
     assert "declares the value of class red as nodata" in caplog.text

@@ -3,22 +3,24 @@
 import numpy as np
 import pytest
 import torch
-from made_up_parts import SIDE, SPLIT, parts_of, random_scene
+from made_up_split import SIDE, SPLIT, make_data_split, random_scene
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, whole
 from deepnets4eo.tiling.splits import BlockSplit
-from deepnets4eo.training.data import SampleReader
+from deepnets4eo.training.data import ClassSamples
+from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.splits import TRAIN, VAL, SampleWindow
-from deepnets4eo.training.statistics import measure_inputs
+from deepnets4eo.training.statistics import class_cells, measure_inputs
 
 VALIDATION = SPLIT.mask(VAL, Window(0, 0, SIDE, SIDE))
 
 
 def read_whole(image: np.ndarray, labels: np.ndarray, kind: str = "blocks") -> dict[str, torch.Tensor]:
-    parts = parts_of([image], [labels], kind=kind)
-    reader = SampleReader(parts, measure_inputs(parts_of([random_scene()[0]], [labels]), ["image"]))
-    return reader.train(SampleWindow(0, whole(parts.scenes[0].scene.grid)))
+    split = make_data_split([image], [labels], kind=kind)
+    inputs = measure_inputs(make_data_split([random_scene()[0]], [labels]), ["image"])
+    samples = ClassSamples(split, inputs, Recipe(), class_cells(split))
+    return samples.read(SampleWindow(0, whole(split.scenes[0].grid)))
 
 
 def test_a_training_window_over_a_validation_block_shows_nothing_of_it() -> None:
@@ -49,10 +51,9 @@ def test_a_leaky_split_hides_labels_alone() -> None:
 
 def test_a_validation_tile_has_labels_in_its_own_window_and_an_image_around_it() -> None:
     image, labels = random_scene()
-    parts = parts_of([image], [labels])
-    sample = SampleReader(parts, measure_inputs(parts, ["image"])).validation(
-        SampleWindow(0, Window(32, 64, 16, 16)), 8, 32
-    )
+    split = make_data_split([image], [labels])
+    samples = ClassSamples(split, measure_inputs(split, ["image"]), Recipe(), class_cells(split))
+    sample = samples.read_validation(SampleWindow(0, Window(32, 64, 16, 16)), 8, 32)
     assert sample["image"].shape == (2, 32, 32)
     assert sample["valid"].all()
     counted = np.zeros((32, 32), bool)
@@ -66,19 +67,19 @@ def test_statistics_of_many_windows_come_from_some_of_them_evenly_spread() -> No
     images = [np.full((1, SIDE, SIDE), 10 * number, np.float32) for number in range(scenes)]
     labels = [np.full((SIDE, SIDE), 3, np.uint8)] * scenes
     train_only = BlockSplit((SIDE, SIDE), SIDE, 0, {TRAIN: 1.0})
-    parts = parts_of(images, labels, train_only)
-    assert len(parts.places(TRAIN, 256)) == scenes
+    split = make_data_split(images, labels, train_only)
+    assert len(split.windows(TRAIN, 256)) == scenes
     for most, chosen in ((1000, range(9)), (9, range(9)), (5, (0, 2, 4, 6, 8)), (3, (0, 4, 8)), (2, (0, 8))):
         values = [10.0 * number for number in chosen]
-        found = measure_inputs(parts, ["image"], most_windows=most).layers["image"]
+        found = measure_inputs(split, ["image"], most_windows=most).layers["image"]
         assert found.mean == pytest.approx([np.mean(values)], abs=1e-6)
         assert found.std == pytest.approx([np.std(values)], abs=1e-6)
 
 
 def test_the_range_is_that_of_the_middle_98_percent_and_a_constant_band_keeps_its_scale() -> None:
     image = np.stack([np.full((SIDE, SIDE), 5.0), np.arange(SIDE * SIDE).reshape(SIDE, SIDE)]).astype(np.float32)
-    parts = parts_of([image], [random_scene()[1]], BlockSplit((SIDE, SIDE), SIDE, 0, {TRAIN: 1.0}))
-    found = measure_inputs(parts, ["image"]).layers["image"]
+    split = make_data_split([image], [random_scene()[1]], BlockSplit((SIDE, SIDE), SIDE, 0, {TRAIN: 1.0}))
+    found = measure_inputs(split, ["image"]).layers["image"]
     assert found.std[0] == 1.0
     assert found.low == 5.0
     assert found.high == pytest.approx(np.percentile(image, 99), rel=0.01)
@@ -89,12 +90,12 @@ def test_the_range_is_that_of_the_middle_98_percent_and_a_constant_band_keeps_it
 def test_layers_of_other_band_counts_and_parts_without_a_valid_pixel_are_refused() -> None:
     image, labels = random_scene()
     with pytest.raises(InputError, match=r"layer 'image' has \[1, 2\] bands in different scenes"):
-        measure_inputs(parts_of([image, image[:1]], [labels, labels]), ["image"])
+        measure_inputs(make_data_split([image, image[:1]], [labels, labels]), ["image"])
     nowhere = np.full((1, SIDE, SIDE), np.nan, np.float32)
     with pytest.raises(
         InputError, match=r"no valid pixel: layer 'image' \(image.tif\) has none at all. Check the nodata"
     ):
-        measure_inputs(parts_of([nowhere], [labels]), ["image"])
+        measure_inputs(make_data_split([nowhere], [labels]), ["image"])
     only_validation = np.where(VALIDATION, 1, np.nan).astype(np.float32)[None]
     with pytest.raises(InputError, match="no valid pixel that all layers share"):
-        measure_inputs(parts_of([only_validation], [labels]), ["image"])
+        measure_inputs(make_data_split([only_validation], [labels]), ["image"])

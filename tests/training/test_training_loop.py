@@ -130,7 +130,7 @@ def test_scores_that_are_all_undefined_keep_the_last_epoch(tmp_path: Path) -> No
 
 
 def test_a_monitor_that_validation_does_not_give_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="validation gives mean_iou; train.monitor=kappa is none of them"):
+    with pytest.raises(InputError, match="validation has the scores mean_iou; train.monitor=kappa is none of them"):
         run(tmp_path, settings(monitor="kappa"), Scores([0.1]))
 
 

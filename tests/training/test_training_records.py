@@ -9,15 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from made_up_parts import SIDE, parts_of, random_scene
+from made_up_split import SIDE, make_data_split, random_scene
 from torch import nn
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
 from deepnets4eo.tiling.splits import BlockSplit
 from deepnets4eo.training.loop import Fit, fit_network
 from deepnets4eo.training.progress import EpochProgress
 from deepnets4eo.training.recipe import Recipe, resolve
-from deepnets4eo.training.splits import TRAIN, VAL, make_split
+from deepnets4eo.training.splits import TRAIN, VAL, SplitRule, assign_blocks, make_split
 from deepnets4eo.training.statistics import warn_of_lacking
 
 
@@ -31,77 +32,113 @@ def section(*overrides: str) -> Recipe:
 )
 def test_blocks_are_a_fifth_of_the_shorter_side_within_limits(shape, block_px, buffer_px) -> None:
     image = np.zeros((1, *shape), np.uint8)
-    parts = make_split(parts_of([image], [image[0]]).scenes, section().data)
-    assert (parts.splits[0].block_px, parts.splits[0].buffer_px) == (block_px, buffer_px)
-    own = make_split(parts_of([image], [image[0]]).scenes, section("data.block_px=40", "data.buffer_px=0").data)
+    split = make_split(make_data_split([image], [image[0]]).scenes, section().data)
+    assert (split.splits[0].block_px, split.splits[0].buffer_px) == (block_px, buffer_px)
+    own = make_split(make_data_split([image], [image[0]]).scenes, section("data.block_px=40", "data.buffer_px=0").data)
     assert (own.splits[0].block_px, own.splits[0].buffer_px) == (40, 0)
 
 
 def test_scenes_are_split_unlike_each_other_and_by_the_seed_of_the_split_alone() -> None:
     image, labels = random_scene()
-    scenes = parts_of([image] * 2, [labels] * 2).scenes
+    scenes = make_data_split([image] * 2, [labels] * 2).scenes
 
-    def dealt(*overrides: str) -> list[list[list[int]]]:
+    def assignments(*overrides: str) -> list[list[list[int]]]:
         return [
             split.block_assignment.tolist()
             for split in make_split(scenes, section("data.block_px=16", *overrides).data).splits
         ]
 
-    first, second = dealt()
+    first, second = assignments()
     assert first != second
-    assert dealt("train.seed=9") == [first, second]
-    assert dealt("data.split_seed=1")[0] == second
+    assert assignments("train.seed=9") == [first, second]
+    assert assignments("data.split_seed=1")[0] == second
 
 
-def test_random_splits_deal_out_tiles_without_a_buffer() -> None:
+def test_random_splits_assign_tiles_without_a_buffer() -> None:
     image, labels = random_scene()
-    parts = make_split(parts_of([image], [labels]).scenes, section("data.split=random", "data.buffer_px=8").data)
-    assert parts.leaky
-    assert (parts.splits[0].block_px, parts.splits[0].buffer_px) == (32, 0)
-    assert not make_split(parts.scenes, section().data).leaky
+    split = make_split(make_data_split([image], [labels]).scenes, section("data.split=random", "data.buffer_px=8").data)
+    assert split.leaky
+    assert (split.splits[0].block_px, split.splits[0].buffer_px) == (32, 0)
+    assert not make_split(split.scenes, section().data).leaky
 
 
 def test_a_share_of_scenes_is_validated_on_at_least_one_and_never_all() -> None:
     image, labels = random_scene()
-    scenes = parts_of([image] * 5, [labels] * 5).scenes
+    scenes = make_data_split([image] * 5, [labels] * 5).scenes
     for share, count in ((0.05, 1), (0.4, 2), (0.6, 3)):
-        parts = make_split(scenes, section("data.split=scenes", f"data.val_share={share}").data)
-        kinds = [split.parts for split in parts.splits]
+        split = make_split(scenes, section("data.split=scenes", f"data.val_share={share}").data)
+        kinds = [one.parts for one in split.splits]
         assert kinds.count([VAL]) == count
         assert kinds.count([TRAIN]) == 5 - count
-        assert {split.buffer_px for split in parts.splits} == {0}
+        assert {one.buffer_px for one in split.splits} == {0}
     named = make_split(scenes, section("data.split=scenes", "data.val_scenes=['*3', scene0]").data)
-    assert [split.parts for split in named.splits] == [[VAL], [TRAIN], [TRAIN], [VAL], [TRAIN]]
-    message = r"leaves 5 of 5 scenes for validation; both parts need one. Scenes are scene0, scene1"
+    assert [one.parts for one in named.splits] == [[VAL], [TRAIN], [TRAIN], [VAL], [TRAIN]]
+    message = r"leaves 5 of 5 scenes for validation; both parts need one. There are scene0, scene1"
     with pytest.raises(InputError, match=message):
         make_split(scenes, section("data.split=scenes", "data.val_scenes=['*']").data)
 
 
-def test_areas_and_places_of_a_part_are_those_of_its_blocks() -> None:
+def test_groups_of_scenes_stay_together() -> None:
     image, labels = random_scene()
-    parts = parts_of([image] * 2, [labels] * 2)
-    dealt = parts.splits[0].block_assignment
+    scenes = make_data_split([image] * 6, [labels] * 6).scenes
+    groups = ["flood", "quake", "flood", "fire", "quake", "fire"]
+    splits = assign_blocks(scenes, SplitRule("events", 0.3, seed=0), groups)
+    validated = {group for group, split in zip(groups, splits, strict=True) if split.parts == [VAL]}
+    trained = {group for group, split in zip(groups, splits, strict=True) if split.parts == [TRAIN]}
+    assert len(validated) == 1
+    assert validated | trained == set(groups)
+    assert not validated & trained
+    with pytest.raises(
+        InputError, match="data.split=events leaves 0 of 3 events for validation.*choose with data.names"
+    ):
+        assign_blocks(scenes, SplitRule("events", 0.3, 0, val_names=["storm"], names_key="data.names"), groups)
+
+
+def test_objects_are_of_the_part_of_their_centre_unless_they_reach_near_validation() -> None:
+    image, labels = random_scene()
+    split = make_data_split([image], [labels])
+    rng = np.random.default_rng(0)
+    centres = rng.integers(0, SIDE, (300, 2))
+    reach = rng.integers(0, 9, (300, 1))
+    boxes = np.concatenate([centres - reach, centres + reach + 1], axis=1)
+    train, val = split.objects_in(0, centres, boxes)
+    window = Window(-16, -16, SIDE + 32, SIDE + 32)  # with room for boxes beyond the edge
+    learnt, validated = (split.mask(0, part, window) for part in (TRAIN, VAL))
+    outside = np.ones_like(learnt)
+    outside[16:-16, 16:-16] = False
+    for number, (top, left, bottom, right) in enumerate(boxes + 16):
+        row, col = centres[number] + 16
+        assert val[number] == validated[row, col]
+        assert train[number] == (learnt | outside)[top:bottom, left:right].all()
+    assert 10 < train.sum() < 200
+    assert val.sum() > 10
+
+
+def test_areas_and_windows_of_a_part_are_those_of_its_blocks() -> None:
+    image, labels = random_scene()
+    split = make_data_split([image] * 2, [labels] * 2)
+    assignment = split.splits[0].block_assignment
     for number, part in enumerate((TRAIN, VAL)):
-        assert parts.areas(part).tolist() == [(dealt == number).sum() * 32 * 32] * 2
-        seen = [place for place in parts.places(part, 32) if place.scene == 1]
+        assert split.areas(part).tolist() == [(assignment == number).sum() * 32 * 32] * 2
+        seen = [place for place in split.windows(part, 32) if place.scene == 1]
         corners = {(place.window.row // 32, place.window.col // 32) for place in seen}
-        assert corners == set(map(tuple, np.argwhere(dealt == number).tolist()))
-    whole = parts_of([image], [labels], BlockSplit((SIDE, SIDE), SIDE, 0, {TRAIN: 1.0}))
+        assert corners == set(map(tuple, np.argwhere(assignment == number).tolist()))
+    whole = make_data_split([image], [labels], BlockSplit((SIDE, SIDE), SIDE, 0, {TRAIN: 1.0}))
     assert whole.areas(VAL).tolist() == [0]
-    assert whole.places(VAL, 32) == []
-    assert not whole.mask(0, VAL, whole.places(TRAIN, SIDE)[0].window).any()
+    assert whole.windows(VAL, 32) == []
+    assert not whole.mask(0, VAL, whole.windows(TRAIN, SIDE)[0].window).any()
 
 
 def test_classes_that_no_training_pixel_shows_are_named(caplog) -> None:
     image, labels = random_scene()
     with caplog.at_level(logging.WARNING):
-        warn_of_lacking(parts_of([image], [labels]), [5, 5])
+        warn_of_lacking(make_data_split([image], [labels]), [5, 5])
         assert not caplog.records
-        warn_of_lacking(parts_of([image], [labels]), [5, 0])
+        warn_of_lacking(make_data_split([image], [labels]), [5, 0])
     assert "No training pixel shows high: never learnt" in caplog.text
     assert "low" not in caplog.text
     caplog.clear()
-    warn_of_lacking(parts_of([image], [np.full_like(labels, 255)]), [5, 5])
+    warn_of_lacking(make_data_split([image], [np.full_like(labels, 255)]), [5, 5])
     assert "No pixel of the validation part is labelled: all scores are NaN" in caplog.text
 
 
@@ -176,7 +213,7 @@ def test_the_first_patience_epochs_without_gain_end_the_training(tmp_path, caplo
 
 
 def test_data_without_a_full_batch_are_refused(tmp_path) -> None:
-    with pytest.raises(InputError, match="give no full batch. Lower train.batch_size or give more windows"):
+    with pytest.raises(InputError, match="make no full batch. Lower train.batch_size or give more windows"):
         fit_network(nn.Linear(1, 1), lambda *_: None, [], lambda _: {}, Fit(section().train, tmp_path, "recipe"))
 
 

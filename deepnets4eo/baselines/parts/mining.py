@@ -19,7 +19,7 @@ from deepnets4eo.baselines.parts.patches import ROOM, SIDES, SIZES, positive_cel
 from deepnets4eo.baselines.parts.settings import PartSettings
 from deepnets4eo.baselines.parts.templates import Places, Shapes, TemplateBank
 from deepnets4eo.baselines.parts.windows import TrainingWindow
-from deepnets4eo.metrics.detections import overlapping
+from deepnets4eo.metrics.detections import overlapping_pairs
 from deepnets4eo.polygons.boxes import Boxes, outlines
 
 log = logging.getLogger(__name__)
@@ -173,7 +173,7 @@ class TemplateTrainer:
         return inside & self.windows[number].in_core(boxes) & self._background(number, boxes)
 
     def _background(self, number: int, boxes: Boxes) -> NDArray[np.bool_]:
-        one, _, iou = overlapping(outlines(boxes), self.polygons[number])
+        one, _, iou = overlapping_pairs(outlines(boxes), self.polygons[number])
         free = np.ones(len(boxes), bool)
         free[one[iou >= MAX_OVERLAP]] = False
         return free

@@ -6,21 +6,18 @@ Takes a segmenter (a network, too) and a list of steps; refuses steps that do no
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Batch
 from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
 from deepnets4eo.baselines.postprocessing.steps import build_steps, listed_steps
-from deepnets4eo.cards.legend import Legend
-from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
-from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.nested import describe_nested, restore_nested, with_wider_halo
-from deepnets4eo.segmenters.segmenter import Batch, ProbabilitySegmenter, Segmenter
+from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.segmenters.wrapped import WrappedSegmenter
 from deepnets4eo.tiling import Tiling
 
 Image = NDArray[np.float32]
@@ -28,7 +25,7 @@ Image = NDArray[np.float32]
 TRIAL_PX = 8  # side of the image on which steps are tried beforehand
 
 
-class PostProcessed(ProbabilitySegmenter):
+class PostProcessed(WrappedSegmenter):
     """Probabilities of a segmenter after steps in their order: majority, minimum_area, superpixel_vote, crf.
 
     steps : [{name: settings}, …], see `steps.STEPS`. bands : layer → names, for files whose bands have none.
@@ -41,6 +38,7 @@ class PostProcessed(ProbabilitySegmenter):
     """
 
     kind = "post-processed"
+    saved_arguments = ("steps", "bands")
 
     def __init__(
         self,
@@ -50,13 +48,12 @@ class PostProcessed(ProbabilitySegmenter):
         *,
         tiling: Tiling | None = None,
     ) -> None:
-        self.segmenter, self.steps = segmenter, build_steps(steps)
-        self.inputs, self.legend = segmenter.inputs, segmenter.legend
+        self._steps = build_steps(steps)
+        self.steps = listed_steps(self._steps)
         self.bands = {layer: list(names) for layer, names in (bands or {}).items()}
-        self.band_names = band_names(self.inputs, self.bands)
-        self._try_steps()
-        self.reach_px = sum(step.halo_px(self.inputs.gsd_m) for step in self.steps)
-        self.tiling = with_wider_halo(segmenter.tiling, segmenter.halo_px + self.reach_px) if tiling is None else tiling
+        self.band_names = band_names(segmenter.inputs, self.bands)
+        self.reach_px = self._try_steps(segmenter)
+        super().__init__([segmenter], segmenter.halo_px + self.reach_px, tiling)
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> Image:
         """Probabilities, (N, K, h, w) float32, summing to 1 over K."""
@@ -71,39 +68,21 @@ class PostProcessed(ProbabilitySegmenter):
             done.append(self._processed(proba, bands)[:, cut_px : height - cut_px, cut_px : width - cut_px])
         return np.stack(done)
 
-    def to(self, compute: Compute) -> None:
-        """The segmenter inside goes; the steps stay on the CPU."""
-        self.segmenter.to(compute)
-
-    def describe(self) -> dict[str, Any]:
-        """Plain values from which `restore` makes the same segmenter again, those of the one inside nested."""
-        return {"inner": describe_nested(self.segmenter), "steps": listed_steps(self.steps), "bands": self.bands}
-
-    def save(self, folder: str | Path) -> list[str]:
-        """Write the learned state of the segmenter inside; returns the names of its files."""
-        return self.segmenter.save(folder)
-
-    @classmethod
-    def restore(
-        cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
-    ) -> PostProcessed:
-        """The segmenter that `save` wrote. Errors: RunError where the one inside cannot be rebuilt."""
-        segmenter = restore_nested(folder, description["inner"], inputs, legend)
-        return cls(segmenter, description["steps"], description["bands"], tiling=tiling)
-
     def _processed(self, proba: Image, bands: Bands) -> Image:
-        for step in self.steps:
+        for step in self._steps:
             proba = step.apply(proba, bands)
         return proba
 
-    def _try_steps(self) -> None:
-        """Find out before long work starts whether the inputs have what the steps need."""
-        nothing = np.zeros((self.inputs.in_channels, TRIAL_PX, TRIAL_PX), np.float32)
-        bands = unstandardise(nothing, self.inputs, self.band_names)
-        even = np.full((self.legend.num_classes, TRIAL_PX, TRIAL_PX), 1 / self.legend.num_classes, np.float32)
-        for number, (step, listed) in enumerate(zip(self.steps, listed_steps(self.steps), strict=True), start=1):
+    def _try_steps(self, segmenter: Segmenter) -> int:
+        """Refuse inputs that lack what a step needs before long work starts; returns what all steps look around, px."""
+        inputs, num_classes, reach_px = segmenter.inputs, segmenter.legend.num_classes, 0
+        nothing = np.zeros((inputs.in_channels, TRIAL_PX, TRIAL_PX), np.float32)
+        bands = unstandardise(nothing, inputs, self.band_names)
+        even = np.full((num_classes, TRIAL_PX, TRIAL_PX), 1 / num_classes, np.float32)
+        for number, (step, listed) in enumerate(zip(self._steps, self.steps, strict=True), start=1):
             try:
-                step.halo_px(self.inputs.gsd_m)
+                reach_px += step.halo_px(inputs.gsd_m)
                 step.apply(even, bands)
             except InputError as error:
                 raise InputError(f"step {number} ({next(iter(listed))}): {error}") from error
+        return reach_px

@@ -1,6 +1,6 @@
-"""One block of the pass: read, measure the pixels, and sum over the parts of buildings that lie in it.
+"""One block of the pass: read, measure the pixels, and sum over the pieces of buildings that lie in it.
 
-Takes a window of the working grid; gives sums per building for the collector to add up. Cost: pixels of the block
+Takes a window of the working grid; returns sums per building for the collector to add up. Cost: pixels of the block
 plus pixels of the buildings in it.
 """
 
@@ -26,7 +26,7 @@ from deepnets4eo.zonal.outlines import Outlines
 BLOCK_PX = 1024
 MARGIN_PX = 56  # a multiple of the cell, wide enough for the neighbourhood, the shifts and the filters
 STEP_PX = 1.0  # between points along an outline
-SHIFT_M = 2.0  # farthest that outlines and images are moved to find their best place
+SHIFT_M = 2.0  # farthest that outlines and images are moved to find their best position
 SHIFT_STEPS = 2  # on either side
 BODY_M = 1.0  # similarity is taken over the building and its edge
 SHADOW_M = (1.0, 2.0, 3.0)  # distances from the wall where shadow is looked for
@@ -56,7 +56,7 @@ class BuildingGeometry:
     left_out: NDArray[np.object_]
 
     @classmethod
-    def joined(cls, parts: list[BuildingGeometry]) -> BuildingGeometry:
+    def concatenate(cls, parts: list[BuildingGeometry]) -> BuildingGeometry:
         """The buildings of several parts."""
         return cls(
             Sides.concatenate([part.sides for part in parts]),
@@ -75,7 +75,7 @@ class Table:
     rows: dict[str, BuildingSums]
 
     @classmethod
-    def joined(cls, parts: list[Table]) -> Table:
+    def concatenate(cls, parts: list[Table]) -> Table:
         """One table of the buildings of several, whose rows it takes away: they never stand in memory twice."""
         rows = {name: np.concatenate([part.rows.pop(name) for part in parts]) for name in list(parts[0].rows)}
         return cls(np.concatenate([part.buildings for part in parts]), rows)
@@ -83,9 +83,9 @@ class Table:
 
 @dataclass(frozen=True)
 class BlockSums:
-    """What a block says of its buildings.
+    """The sums of one block, by building.
 
-    sums : of all buildings that touch the block, to be added up. best : what the shifts come to, of those that lie in
+    sums : of all buildings that touch the block, to be added up. best : the best of all shifts, of those that lie in
     the block whole. shifted : sums for every shift, of the others, to be added up first. context : the neighbourhood
     of the buildings centred in the block.
     """
@@ -100,7 +100,7 @@ class BlockSums:
 class BlockWithMargin:
     """A block with its margin: `window` is what is summed over, `around` what was read."""
 
-    canvas: WorkingGrid
+    working_grid: WorkingGrid
     window: Window
     around: Window
 
@@ -109,7 +109,7 @@ class BlockWithMargin:
         row, col = np.divmod(pixel, self.window.width)
         return (row + MARGIN_PX) * self.around.width + col + MARGIN_PX
 
-    def place(self, at: NDArray[np.float64]) -> Ints:
+    def pixel_indices(self, at: NDArray[np.float64]) -> Ints:
         """Flat pixel numbers of (row, col) positions in what was read; those beyond are put on its border."""
         row = np.clip(np.floor(at[:, 0]).astype(np.int64) - self.around.row, 0, self.around.height - 1)
         col = np.clip(np.floor(at[:, 1]).astype(np.int64) - self.around.col, 0, self.around.width - 1)
@@ -123,25 +123,27 @@ class BlockWithMargin:
 
 
 def measure_block(
-    window: Window, canvas: WorkingGrid, outlined: BuildingGeometry, radiometry: dict[str, Radiometry]
+    window: Window, working_grid: WorkingGrid, geometry: BuildingGeometry, radiometry: dict[str, Radiometry]
 ) -> BlockSums:
     """Sums of one block.
 
     window : its sides are multiples of 8 pixels. Peak memory: some 30 float32 maps of the block (150 MB), however many
     buildings lie in it or over each other; and 600 bytes a building.
     """
-    part = BlockWithMargin(canvas, window, window.grown(MARGIN_PX))
+    block = BlockWithMargin(working_grid, window, window.grown(MARGIN_PX))
     maps = {
-        name: measure_maps(*canvas.read(name, part.around), radiometry[name], canvas.gsd_m)
+        name: measure_maps(*working_grid.read(name, block.around), radiometry[name], working_grid.gsd_m)
         for name in IMAGES
-        if name in canvas.layers
+        if name in working_grid.layers
     }
     others: Read = {
-        name: canvas.read(name, window) for name in ("cloud", "dsm_pre", "dsm_post") if name in canvas.layers
+        name: working_grid.read(name, window)
+        for name in ("cloud", "dsm_pre", "dsm_post")
+        if name in working_grid.layers
     }
-    pieces = [_measure(part, outlined, members, maps, others) for members in outlined.body.some_at_a_time(window)]
-    sums, best, shifted = (Table.joined(list(tables)) for tables in zip(*pieces, strict=True))
-    return BlockSums(sums, best, shifted, _context(part, outlined, maps))
+    pieces = [_measure(block, geometry, members, maps, others) for members in geometry.body.some_at_a_time(window)]
+    sums, best, shifted = (Table.concatenate(list(tables)) for tables in zip(*pieces, strict=True))
+    return BlockSums(sums, best, shifted, _context(block, geometry, maps))
 
 
 def spread_over_blocks(body: Outlines, block_px: int) -> NDArray[np.bool_]:
@@ -152,19 +154,19 @@ def spread_over_blocks(body: Outlines, block_px: int) -> NDArray[np.bool_]:
 
 
 def _measure(
-    part: BlockWithMargin, outlined: BuildingGeometry, buildings: Ints, maps: dict[str, Maps], others: Read
+    block: BlockWithMargin, geometry: BuildingGeometry, buildings: Ints, maps: dict[str, Maps], others: Read
 ) -> tuple[Table, Table, Table]:
     """Sums, best of the shifts, and sums for every shift, of some buildings: see `BlockSums`."""
-    sums = _inside_sums(part, outlined.own, buildings, maps, others)
+    sums = _inside_sums(block, geometry.own, buildings, maps, others)
     shifted: dict[str, BuildingSums] = {}
     for name, image in maps.items():
-        across, sums[f"{name}_shadow"] = _outline_sums(part, outlined.sides, buildings, image)
+        across, sums[f"{name}_shadow"] = _outline_sums(block, geometry.sides, buildings, image)
         shifted[f"{name}_outline"] = across
     if "pre" in maps:
-        shifted |= _pair_sums(part, outlined.body, buildings, maps)
-    window = part.window
-    limit = np.array(outlined.body.shape)
-    box = np.clip(outlined.body.box[buildings], 0, np.tile(limit, 2))
+        shifted |= _pair_sums(block, geometry.body, buildings, maps)
+    window = block.window
+    limit = np.array(geometry.body.shape)
+    box = np.clip(geometry.body.box[buildings], 0, np.tile(limit, 2))
     whole = ((box[:, :2] >= window[:2]) & (box[:, 2:] <= np.add(window[:2], window[2:]))).all(axis=1)
     best = best_of_shifts({name: rows[whole] for name, rows in shifted.items()})
     rest = {name: rows[~whole] for name, rows in shifted.items()}
@@ -179,11 +181,11 @@ def shifts_px(gsd_m: float) -> Ints:
 
 
 def _inside_sums(
-    part: BlockWithMargin, own: Outlines, buildings: Ints, maps: dict[str, Maps], others: Read
+    block: BlockWithMargin, own: Outlines, buildings: Ints, maps: dict[str, Maps], others: Read
 ) -> dict[str, BuildingSums]:
     """Sums over the pixels inside the outlines, per image over its valid ones."""
-    owner, pixel = own.pixels(part.window, buildings)
-    flat, count = part.flat(pixel), len(buildings)
+    owner, pixel = own.pixels(block.window, buildings)
+    flat, count = block.flat(pixel), len(buildings)
     sums = {"pixels": Groups(owner, count).sum([np.ones(len(owner), np.float32)])}
     for name, image in maps.items():
         usable = image.valid.ravel()[flat]
@@ -225,18 +227,21 @@ def _colours(maps: Maps) -> tuple[int, int, int]:
 
 
 def _outline_sums(
-    part: BlockWithMargin, sides: Sides, buildings: Ints, maps: Maps
+    block: BlockWithMargin, sides: Sides, buildings: Ints, maps: Maps
 ) -> tuple[BuildingSums, BuildingSums]:
     """Edge strength across the outline for each shift, and shadow outside the walls by the way they face."""
-    traced = sides.subset(buildings).trace(STEP_PX, part.window.box)
+    traced = sides.subset(buildings).trace(STEP_PX, block.window.box)
     at = traced.points[:, ::-1]  # row, col
-    inside = part.holds(at)
+    inside = block.holds(at)
     owner, at, normal = traced.owner[inside], at[inside], traced.normals[inside, ::-1].astype(np.float32)
-    samples, flat = Groups(owner, len(buildings)), part.place(at)
+    samples, flat = Groups(owner, len(buildings)), block.pixel_indices(at)
     down, right, light = maps.along_row.ravel(), maps.along_col.ravel(), maps.light.ravel()
-    places = (flat + row * part.around.width + col for row, col in shifts_px(part.canvas.gsd_m))
-    across = (np.abs(down[place] * normal[:, 0] + right[place] * normal[:, 1]) for place in places)
-    outside = [light[part.place(at + normal * (metres / part.canvas.gsd_m))] < SHADOW_LIGHT for metres in SHADOW_M]
+    shifted = (flat + row * block.around.width + col for row, col in shifts_px(block.working_grid.gsd_m))
+    across = (np.abs(down[pixels] * normal[:, 0] + right[pixels] * normal[:, 1]) for pixels in shifted)
+    outside = [
+        light[block.pixel_indices(at + normal * (metres / block.working_grid.gsd_m))] < SHADOW_LIGHT
+        for metres in SHADOW_M
+    ]
     dark = np.mean(outside, axis=0, dtype=np.float32)
     turn = np.arctan2(normal[:, 0], normal[:, 1]) / (2 * np.pi)
     facing = np.round(turn * DIRECTIONS).astype(np.int64) % DIRECTIONS
@@ -245,16 +250,16 @@ def _outline_sums(
 
 
 def _pair_sums(
-    part: BlockWithMargin, body: Outlines, buildings: Ints, maps: dict[str, Maps]
+    block: BlockWithMargin, body: Outlines, buildings: Ints, maps: dict[str, Maps]
 ) -> dict[str, BuildingSums]:
     """What the similarity of post and pre needs, over pixels valid in both."""
     post, pre = maps["post"], maps["pre"]
-    owner, pixel = body.pixels(part.window, buildings)
-    flat = part.flat(pixel)
+    owner, pixel = body.pixels(block.window, buildings)
+    flat = block.flat(pixel)
     usable = (post.valid & pre.valid).ravel()[flat]
     together, flat = Groups(owner[usable], len(buildings)), flat[usable]
-    shifts = shifts_px(part.canvas.gsd_m)
-    offsets = shifts[:, 0] * part.around.width + shifts[:, 1]
+    shifts = shifts_px(block.working_grid.gsd_m)
+    offsets = shifts[:, 0] * block.around.width + shifts[:, 1]
     return {
         "pair": together.sum([np.ones(len(flat), np.float32)]),
         "pair_edges": correlation_sums(together, flat, post.soft_edge, pre.soft_edge, offsets),
@@ -262,24 +267,24 @@ def _pair_sums(
     }
 
 
-def _context(part: BlockWithMargin, outlined: BuildingGeometry, maps: dict[str, Maps]) -> Table:
+def _context(block: BlockWithMargin, geometry: BuildingGeometry, maps: dict[str, Maps]) -> Table:
     """Means over the open ground around the buildings centred in the block."""
-    centred = np.flatnonzero(part.holds(outlined.centres))
-    around = part.around
+    centred = np.flatnonzero(block.holds(geometry.centres))
+    around = block.around
     built = np.zeros(around.height * around.width, bool)
-    for members in outlined.body.some_at_a_time(around):
-        built[outlined.body.pixels(around, members)[1]] = True
+    for members in geometry.body.some_at_a_time(around):
+        built[geometry.body.pixels(around, members)[1]] = True
     ground = ~built.reshape(around.height, around.width)
-    rows, cols = (np.floor(outlined.centres[centred]).astype(np.int64) - (around.row, around.col)).T // CELL_PX
-    context, gsd_m = {}, part.canvas.gsd_m
+    rows, cols = (np.floor(geometry.centres[centred]).astype(np.int64) - (around.row, around.col)).T // CELL_PX
+    context, gsd_m = {}, block.working_grid.gsd_m
     for name, image in maps.items():
         values = [image.light, image.log_floor, *(image.bands[band] for band in _colours(image))]
         means = open_means(values, ground & image.valid, (rows, cols), gsd_m)
         means[:, 2:] /= np.maximum(means[:, 2:].sum(axis=1, keepdims=True), 1e-6)
         context[f"{name}_near"] = means
     for name in ("dsm_pre", "dsm_post"):
-        if name in part.canvas.layers:
-            height, known = part.canvas.read(name, around)
+        if name in block.working_grid.layers:
+            height, known = block.working_grid.read(name, around)
             lowest = lowest_ground(height[0].astype(np.float32), ground & known, (rows, cols), gsd_m)
             context[f"{name}_ground"] = lowest[:, None]
     return Table(centred, context)

@@ -1,6 +1,6 @@
 """The one streaming pass: blocks that hold buildings, two at a time, their sums added up per building.
 
-Takes a canvas and outlined buildings; memory is two blocks plus one row of sums per building.
+Takes the working grid and the buildings on it; memory is two blocks plus one row of sums per building.
 """
 
 from __future__ import annotations
@@ -30,36 +30,40 @@ from deepnets4eo.rasters.prefetch import in_order
 
 
 def collect(
-    canvas: WorkingGrid,
-    outlined: BuildingGeometry,
+    working_grid: WorkingGrid,
+    geometry: BuildingGeometry,
     *,
     workers: int = 2,
     progress: Callable[[float], None] | None = None,
     store: BlockStore | None = None,
+    block_px: int = BLOCK_PX,
 ) -> dict[str, BuildingSums]:
     """Sums per building by name, (N, K) float64 each.
 
     Context columns are NaN for buildings whose centre lies outside the grid. progress : called with the share done.
-    store : keeps finished blocks, and gives those that an interrupted job finished.
+    store : keeps finished blocks, and returns those that an interrupted job finished. block_px : side of a block, a
+    multiple of 8; the result does not depend on it.
     """
-    centres = outlined.centres[_inside(outlined, canvas)]
-    radiometry = {name: measure(canvas.layers[name], centres) for name in IMAGES if name in canvas.layers}
-    height, width = (-(-side // CELL_PX) * CELL_PX for side in canvas.shape)  # whole cells; no data beyond the edge
-    windows = blocks((height, width), BLOCK_PX)
-    occupied = [window for window in windows if len(outlined.body.touching(window))] or windows[:1]
+    centres = geometry.centres[_inside(geometry, working_grid)]
+    radiometry = {name: measure(working_grid.layers[name], centres) for name in IMAGES if name in working_grid.layers}
+    height, width = (
+        -(-side // CELL_PX) * CELL_PX for side in working_grid.shape
+    )  # whole cells; no data beyond the edge
+    windows = blocks((height, width), block_px)
+    occupied = [window for window in windows if len(geometry.body.touching(window))] or windows[:1]
 
-    def measured(window: Window) -> BlockSums:
+    def measure_or_load(window: Window) -> BlockSums:
         kept = store.get(window) if store is not None else None
-        part = kept or measure_block(window, canvas, outlined, radiometry)
+        block = kept or measure_block(window, working_grid, geometry, radiometry)
         if store is not None and kept is None:
-            store.put(window, part)
-        return part
+            store.put(window, block)
+        return block
 
-    total = _Totals(len(outlined.centres), spread_over_blocks(outlined.body, BLOCK_PX))
-    for done, part in enumerate(in_order(measured, occupied, workers), start=1):
+    total = _Totals(len(geometry.centres), spread_over_blocks(geometry.body, block_px))
+    for done, block in enumerate(in_order(measure_or_load, occupied, workers), start=1):
         if progress is not None:
             progress(done / len(occupied))
-        total.add(part)
+        total.add(block)
     return total.all()
 
 
@@ -72,17 +76,17 @@ class _Totals:
         self._rows: dict[str, BuildingSums] = {}
         self._shifted: dict[str, BuildingSums] = {}
 
-    def add(self, part: BlockSums) -> None:
-        """Take in one block, whose rows are let go one after the other."""
-        for name, rows in _taken(part.sums):
-            _table(self._rows, name, self._count, rows.shape[1], 0.0)[part.sums.buildings] += rows
-        for name, rows in _taken(part.context):
-            _table(self._rows, name, self._count, rows.shape[1], np.nan)[part.context.buildings] = rows
-        for name, rows in _taken(part.best):
-            _table(self._rows, name, self._count, rows.shape[1], 0.0)[part.best.buildings] = rows
-        place = np.searchsorted(self._spread, part.shifted.buildings)
-        for name, rows in _taken(part.shifted):
-            _table(self._shifted, name, len(self._spread), rows.shape[1], 0.0)[place] += rows
+    def add(self, block: BlockSums) -> None:
+        """Add one block, whose rows are freed one after the other."""
+        for name, rows in _pop_rows(block.sums):
+            _table(self._rows, name, self._count, rows.shape[1], 0.0)[block.sums.buildings] += rows
+        for name, rows in _pop_rows(block.context):
+            _table(self._rows, name, self._count, rows.shape[1], np.nan)[block.context.buildings] = rows
+        for name, rows in _pop_rows(block.best):
+            _table(self._rows, name, self._count, rows.shape[1], 0.0)[block.best.buildings] = rows
+        index = np.searchsorted(self._spread, block.shifted.buildings)
+        for name, rows in _pop_rows(block.shifted):
+            _table(self._shifted, name, len(self._spread), rows.shape[1], 0.0)[index] += rows
 
     def all(self) -> dict[str, BuildingSums]:
         """The sums of all buildings, once every block is there."""
@@ -91,14 +95,14 @@ class _Totals:
         return self._rows
 
 
-def _taken(table: Table) -> Iterator[tuple[str, BuildingSums]]:
+def _pop_rows(table: Table) -> Iterator[tuple[str, BuildingSums]]:
     while table.rows:
         yield table.rows.popitem()
 
 
-def _inside(outlined: BuildingGeometry, canvas: WorkingGrid) -> np.ndarray:
+def _inside(geometry: BuildingGeometry, working_grid: WorkingGrid) -> np.ndarray:
     with np.errstate(invalid="ignore"):
-        inside = (outlined.centres >= 0) & (outlined.centres < canvas.shape)
+        inside = (geometry.centres >= 0) & (geometry.centres < working_grid.shape)
     return np.flatnonzero(inside.all(axis=1))
 
 

@@ -1,6 +1,6 @@
 """From sums to evidence: one float column per evidence, free of each image's brightness, contrast and size.
 
-Takes the sums of the pass; gives logarithms of ratios, correlations, shares, and differences against the
+Takes the sums of the pass; returns logarithms of ratios, correlations, shares, and differences against the
 neighbourhood. What cannot be known for a building is NaN.
 """
 
@@ -41,7 +41,7 @@ def evidence_columns(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -
 
 
 def post_columns_of_pre(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]) -> pd.DataFrame | None:
-    """The columns that one image alone gives, measured on the pre image where `paired`; None where there is none."""
+    """The columns that need one image alone, measured on the pre image where `paired`; None where there is none."""
     if "pre_inside" not in sums:
         return None
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -1,7 +1,7 @@
 """Evidence per building: footprints, two registered images and what else is there → one table.
 
 Takes layers, footprints and their registration; works in one streaming pass over both images. A building that cannot
-be judged keeps its row, with the status not_assessed and the reason; one without a usable pre image is post_only.
+be assessed keeps its row, with the status not_assessed and the reason; one without a usable pre image is post_only.
 """
 
 from __future__ import annotations
@@ -15,14 +15,15 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.evidence.block import BODY_M, BuildingGeometry
+from deepnets4eo.damage.evidence.block import BLOCK_PX, BODY_M, BuildingGeometry
 from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import evidence_columns, post_columns_of_pre
 from deepnets4eo.damage.evidence.store import BlockStore
-from deepnets4eo.damage.evidence.table import LARGE, OUTSIDE, PRE_POST, EvidenceTable, assess_coverage
+from deepnets4eo.damage.evidence.table import LARGE, OUTSIDE, EvidenceTable, assess_coverage
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
 from deepnets4eo.damage.outline_limits import larger_than_buildings, without
-from deepnets4eo.grid import apply_affine, gsd_m
+from deepnets4eo.damage.vocabulary import PRE_POST
+from deepnets4eo.grid import Grid, apply_affine, gsd_m
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outline_points import Sides
 from deepnets4eo.zonal.outlines import Outlines, chunks
@@ -41,6 +42,7 @@ def gather(
     footprints: Footprints,
     registration: Registration | None,
     *,
+    outlines_px: Shapes | None = None,
     alignment: FootprintAlignment | None = None,
     aligned_on: Literal["pre", "post"] = "pre",
     dsm_pre: Layer | None = None,
@@ -49,85 +51,124 @@ def gather(
     workers: int = 2,
     progress: Callable[[float], None] | None = None,
     scratch: Path | None = None,
+    block_px: int = BLOCK_PX,
 ) -> EvidenceTable:
     """Gather the evidence of every building.
 
-    registration : how pre lies against post; None or failed makes every building post_only, and so does a pre image
-    that is much coarser than the post image.
-    alignment : how the footprints must move to lie on the roofs of the image named by `aligned_on`; from the pre image
-    they are carried on to the post image by the registration. None: they lie right on that image as they are.
-    cloud_mask : any raster, not 0 where clouds hide the ground in either image.
-    workers : blocks measured at the same time; the result does not depend on it.
-    progress : called with the share of the work that is done, 0–1.
-    scratch : folder for finished blocks, with which an interrupted job goes on; who made it removes it.
+    Parameters
+    ----------
+    pre
+        Image before the event; None, or one much coarser than the post image, makes every building post_only.
+    post
+        Image after the event.
+    footprints
+        The N buildings.
+    registration
+        How pre lies against post; None or failed makes every building post_only.
+    outlines_px
+        (N,) polygons of the footprints in pixels of the post image, where the caller has them already.
+    alignment
+        How the footprints must move to lie on the roofs of the image named by `aligned_on`; from the pre image they are
+        carried on to the post image by the registration. None: they lie right on that image as they are.
+    aligned_on
+        "pre" or "post".
+    dsm_pre, dsm_post
+        Surface models, metres.
+    cloud_mask
+        Raster that is not 0 where clouds hide the ground in either image.
+    workers
+        Blocks measured at the same time; the result does not depend on it.
+    progress
+        Called with the share of the work that is done, 0–1.
+    scratch
+        Folder for finished blocks, with which an interrupted job goes on; the caller removes it.
+    block_px
+        Side of a block in working pixels, a multiple of 8; the result does not depend on it.
 
-    returns : EvidenceTable, one row per footprint in their order.
-    Errors: GridError where footprints and image cannot be put on one grid.
-    Peak memory: some 250 MB a worker and 3 kB a building, whatever the size of the images and of the outlines.
+    Returns
+    -------
+    EvidenceTable
+        One row per footprint in their order. Peak memory: some 250 MB a worker and 3 kB a building, whatever the size
+        of the images and of the outlines.
+
+    Raises
+    ------
+    GridError
+        Footprints and image cannot be put on one grid.
+
+    Examples
+    --------
+    >>> from deepnets4eo.damage import read_footprints
+    >>> from deepnets4eo.rasters.scene import Layer
+    >>> from deepnets4eo.synthetic import City
+    >>> city = City(seed=1, size_px=256)
+    >>> post = Layer.open(city.post.image, grid=city.post.grid)
+    >>> set(gather(None, post, read_footprints(city.footprints()), None).frame["method"]) <= {"post_only", ""}
+    True
     """
-    canvas = make_working_grid(
+    working_grid = make_working_grid(
         pre, post, registration, coarsest_pre=COARSEST_PRE, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud=cloud_mask
     )
     carried = registration if aligned_on == "pre" and pre is not None else None
-    outlines = footprints.in_pixels(post.grid)
+    outlines = footprints.in_pixels(post.grid) if outlines_px is None else outlines_px
     unreachable = shapely.is_empty(outlines) & ~shapely.is_empty(footprints.frame.geometry.to_numpy())
-    outlined, shift_px = _placed(outlines, canvas, post, alignment, carried)
-    outlined.left_out[unreachable] = OUTSIDE
-    del outlines  # the pass needs the room
-    store = None if scratch is None else BlockStore(scratch, canvas, outlined)
-    sums = collect(canvas, outlined, workers=workers, progress=progress, store=store)
-    coverage = assess_coverage(sums, outlined, canvas)
+    geometry, shift_px = _move_buildings(outlines, working_grid, post.grid, alignment, carried)
+    geometry.left_out[unreachable] = OUTSIDE
+    store = None if scratch is None else BlockStore(scratch, working_grid, geometry)
+    sums = collect(working_grid, geometry, workers=workers, progress=progress, store=store, block_px=block_px)
+    coverage = assess_coverage(sums, geometry, working_grid)
     paired = coverage.method == PRE_POST
     evidence, before = evidence_columns(sums, paired), post_columns_of_pre(sums, paired)
     return EvidenceTable.build(footprints.frame["id"].to_numpy(), evidence, coverage, shift_px, before)
 
 
-def _placed(
+def _move_buildings(
     outlines: Shapes,
-    canvas: WorkingGrid,
-    post: Layer,
+    working_grid: WorkingGrid,
+    grid: Grid,
     alignment: FootprintAlignment | None,
     registration: Registration | None,
 ) -> tuple[BuildingGeometry, Points]:
     """Buildings where the post image shows them, and how far (N, 2) each was moved, in its pixels (col, row)."""
     parts, shifts = [], []
     for rows in chunks(len(outlines)):
-        moved = on_post(outlines[rows], post, alignment, registration, rows)
-        parts.append(outline(moved, canvas))
+        moved = on_post(outlines[rows], grid, alignment, registration, rows)
+        parts.append(building_geometry(moved, working_grid))
         shifts.append(_centres(moved) - _centres(outlines[rows]))
-    return BuildingGeometry.joined(parts), np.concatenate(shifts)
+    return BuildingGeometry.concatenate(parts), np.concatenate(shifts)
 
 
 def on_post(
     outlines: Shapes,
-    post: Layer,
+    grid: Grid,
     alignment: FootprintAlignment | None,
     registration: Registration | None,
     rows: slice = slice(None),
 ) -> Shapes:
     """Outlines in post pixels, moved to where the post image shows the buildings.
 
+    grid : of the post image.
     rows : which of the alignment's buildings they are.
     registration : carries them on from the pre image; None (or failed) where they lie on the post image already.
     """
     coordinates, owner = shapely.get_coordinates(outlines, return_index=True)
     if alignment is not None:
-        along_row, along_col = gsd_m(post.grid)
+        along_row, along_col = gsd_m(grid)
         coordinates = coordinates + alignment.offsets_m[rows][owner] / (along_col, along_row)
-    if registration is not None and registration.status != "failed":
+    if registration is not None and registration.usable:
         coordinates = apply_affine(~Affine(*np.asarray(registration.matrix, float).ravel()), coordinates)
     return shapely.set_coordinates(outlines.copy(), coordinates)
 
 
-def outline(outlines: Shapes, canvas: WorkingGrid) -> BuildingGeometry:
+def building_geometry(outlines: Shapes, working_grid: WorkingGrid) -> BuildingGeometry:
     """Outlines from post pixels to working pixels, made ready for the pass; those larger than any building stay out."""
-    placed = shapely.transform(outlines, lambda xy: apply_affine(canvas.post_to_work, xy))
-    larger = larger_than_buildings(placed, canvas.gsd_m)
-    placed = without(placed, larger)
-    grown = shapely.buffer(placed, BODY_M / canvas.gsd_m, join_style="mitre", quad_segs=2)
-    own, body = (Outlines.on(shapes, shape=canvas.shape) for shapes in (placed, grown))
+    on_working_grid = shapely.transform(outlines, lambda xy: apply_affine(working_grid.post_to_work, xy))
+    larger = larger_than_buildings(on_working_grid, working_grid.gsd_m)
+    on_working_grid = without(on_working_grid, larger)
+    grown = shapely.buffer(on_working_grid, BODY_M / working_grid.gsd_m, join_style="mitre", quad_segs=2)
+    own, body = (Outlines.on(shapes, shape=working_grid.shape) for shapes in (on_working_grid, grown))
     left_out = np.where(larger, LARGE, "").astype(object)
-    return BuildingGeometry(Sides.of(placed), own, body, _centres(placed)[:, ::-1], left_out)
+    return BuildingGeometry(Sides.of(on_working_grid), own, body, _centres(on_working_grid)[:, ::-1], left_out)
 
 
 def _centres(outlines: Shapes) -> Points:

@@ -1,6 +1,6 @@
 """The evidence columns: what each says, its unit, which way it points, and what it needs.
 
-A table of constants; `points` is +1 where larger values speak for damage, −1 where they speak against it, 0 for what
+A table of constants; `points` is +1 where larger values indicate damage, −1 where smaller ones do, 0 for what
 is only shown.
 """
 

@@ -47,7 +47,7 @@ def nonzero_valid(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.bo
 def blank(data: NDArray[Any]) -> NDArray[np.bool_]:
     """Pixels (h, w) in a square of 31 × 31 pixels whose values are exactly one and the same in every band.
 
-    data : (C, h, w). No camera sees that: it is nodata that nobody declared, or a saturated or lost block.
+    data : (C, h, w). No camera records that: it is undeclared nodata, or a saturated or lost block.
     """
     same = np.ones(data.shape[1:], bool)
     same[1:] &= (data[:, 1:] == data[:, :-1]).all(axis=0)

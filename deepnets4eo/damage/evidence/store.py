@@ -26,8 +26,8 @@ KINDS = tuple(field.name for field in fields(BlockSums))
 class BlockStore:
     """The blocks of one job: `get` what is there, `put` what is new."""
 
-    def __init__(self, folder: Path, canvas: WorkingGrid, outlined: BuildingGeometry) -> None:
-        self.folder = folder / _identity(canvas, outlined)
+    def __init__(self, folder: Path, working_grid: WorkingGrid, geometry: BuildingGeometry) -> None:
+        self.folder = folder / _identity(working_grid, geometry)
 
     def get(self, window: Window) -> BlockSums | None:
         """The sums of a block, or None where it was not finished."""
@@ -68,17 +68,17 @@ def _fits_together(table: Table) -> bool:
     return all(array.ndim == 2 and len(array) == len(rows) and array.dtype.kind == "f" for array in arrays)
 
 
-def _identity(canvas: WorkingGrid, outlined: BuildingGeometry) -> str:
+def _identity(working_grid: WorkingGrid, geometry: BuildingGeometry) -> str:
     """Hash of all that the sums depend on: program, files, grids as registered, outlines as moved."""
     digest = hashlib.sha256(
-        f"{FORMAT} {__version__} {tuple(canvas.grid.shape)} {canvas.grid.affine} {canvas.gsd_m}".encode()
+        f"{FORMAT} {__version__} {tuple(working_grid.grid.shape)} {working_grid.grid.affine} {working_grid.gsd_m}".encode()
     )
-    for name, layer in sorted(canvas.layers.items()):
+    for name, layer in sorted(working_grid.layers.items()):
         digest.update(f"{name} {layer.source} {layer.grid.affine} {layer.bands}".encode())
         for path in map(Path, layer.paths):
             if path.exists():
                 digest.update(f"{path.stat().st_size} {path.stat().st_mtime_ns}".encode())
-    digest.update(np.ascontiguousarray(outlined.centres).tobytes())
-    digest.update(np.ascontiguousarray(outlined.sides.begin).tobytes())
-    digest.update(np.ascontiguousarray(outlined.sides.end).tobytes())
+    digest.update(np.ascontiguousarray(geometry.centres).tobytes())
+    digest.update(np.ascontiguousarray(geometry.sides.begin).tobytes())
+    digest.update(np.ascontiguousarray(geometry.sides.end).tobytes())
     return digest.hexdigest()[:16]

@@ -1,7 +1,7 @@
-"""The evidence table: one row per building, what was found, and whether it suffices for a judgement.
+"""The evidence table: one row per building, its evidence, and whether that suffices to assess it.
 
-Takes sums of the pass; gives statuses and reasons. A building is assessed when most of it is visible in the post
-image and it is large enough; it is judged from both images when most of it is visible in the pre image, too.
+Takes sums of the pass; returns statuses and reasons. A building is assessed when most of it is visible in the post
+image and it is large enough; it is assessed from both images when most of it is visible in the pre image, too.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from deepnets4eo.damage.evidence.block import BuildingGeometry
 from deepnets4eo.damage.evidence.meaning import MEANING
 from deepnets4eo.damage.evidence.sums import BuildingSums
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
+from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 
 VISIBLE_SHARE = 0.7  # of the footprint's area that an image must show
-CLOUDY_SHARE = 0.3  # of the footprint's area under cloud beyond which it is not judged
+CLOUDY_SHARE = 0.3  # of the footprint's area under cloud beyond which it is not assessed
 SMALLEST_M2 = 8.0
 SMALLEST_PX = 20
 
-ASSESSED, NOT_ASSESSED = "assessed", "not_assessed"
-PRE_POST, POST_ONLY = "pre_post", "post_only"
 EMPTY, OUTSIDE, NODATA = "footprint is empty", "outside the post image", "no data in the post image"
 CLOUD, SMALL = "under cloud", "footprint too small for the image resolution"
 BLANK = "one single value in the post image: undeclared nodata, or saturated"
@@ -42,11 +41,21 @@ class Coverage:
 class EvidenceTable:
     """Evidence of N buildings, in the order of the footprints.
 
-    frame : DataFrame with id, `ev_…` float columns (NaN where unknown), status, reason, method, dx_px, dy_px
-    (how far the footprint was moved on the post image, in its pixels to the right and down).
-    meaning : what each `ev_…` column says, with its unit.
-    before : the columns that one image alone gives, measured on the pre image, for buildings judged from both (NaN for
-    others); None without a pre image.
+    Parameters
+    ----------
+    frame
+        N rows: id, `ev_…` float columns (NaN where unknown), status, reason, method, dx_px, dy_px (how far the footprint
+        was moved on the post image, in its pixels to the right and down).
+    meaning
+        What each `ev_…` column measures, with its unit.
+    before
+        The columns that need one image alone, measured on the pre image, for buildings assessed from both (NaN for
+        others); None without a pre image.
+
+    Examples
+    --------
+    >>> EvidenceTable.empty(np.array(["a", "b"], object), "under cloud").frame["status"].tolist()
+    ['not_assessed', 'not_assessed']
     """
 
     frame: pd.DataFrame
@@ -72,7 +81,7 @@ class EvidenceTable:
         return cls(frame, {name: MEANING[name] for name in evidence.columns}, before)
 
     @classmethod
-    def not_assessed(cls, ids: NDArray[np.object_], reason: str) -> EvidenceTable:
+    def empty(cls, ids: NDArray[np.object_], reason: str) -> EvidenceTable:
         """A table without evidence: no building can be assessed, all for one reason."""
         frame = pd.DataFrame(
             {"id": ids, "status": NOT_ASSESSED, "reason": reason, "method": "", "dx_px": 0.0, "dy_px": 0.0}
@@ -85,11 +94,11 @@ class EvidenceTable:
         return list(self.meaning)
 
 
-def assess_coverage(sums: dict[str, BuildingSums], outlined: BuildingGeometry, canvas: WorkingGrid) -> Coverage:
+def assess_coverage(sums: dict[str, BuildingSums], geometry: BuildingGeometry, working_grid: WorkingGrid) -> Coverage:
     """Whether each building can be assessed, and from which images."""
-    count = len(outlined.sides)
+    count = len(geometry.sides)
     pixels = _total(sums, "pixels", count)
-    full = outlined.sides.areas
+    full = geometry.sides.areas
     shown = np.maximum(full, pixels)
     with np.errstate(invalid="ignore", divide="ignore"):
         seen_post, seen_pre = (_total(sums, f"{name}_inside", count) / shown for name in ("post", "pre"))
@@ -97,8 +106,8 @@ def assess_coverage(sums: dict[str, BuildingSums], outlined: BuildingGeometry, c
         cloudy = _total(sums, "cloud", count) / np.maximum(pixels, 1)
     reason = np.full(count, "", dtype=object)
     few = pixels < (1 - VISIBLE_SHARE) * full
-    inside = _inside_share(outlined, canvas) >= VISIBLE_SHARE
-    small = (full < SMALLEST_PX) | (full * canvas.gsd_m**2 < SMALLEST_M2)
+    inside = _inside_share(geometry, working_grid) >= VISIBLE_SHARE
+    small = (full < SMALLEST_PX) | (full * working_grid.gsd_m**2 < SMALLEST_M2)
     rules = [
         (seen_post < VISIBLE_SHARE, NODATA),
         ((seen_post < VISIBLE_SHARE) & (blank > (1 - VISIBLE_SHARE) / 2), BLANK),
@@ -109,7 +118,7 @@ def assess_coverage(sums: dict[str, BuildingSums], outlined: BuildingGeometry, c
     ]
     for rule, text in rules:  # later rules say more about why
         reason[rule] = text
-    reason = np.where(outlined.left_out != "", outlined.left_out, reason)
+    reason = np.where(geometry.left_out != "", geometry.left_out, reason)
     method = np.where(reason != "", "", np.where(seen_pre >= VISIBLE_SHARE, PRE_POST, POST_ONLY)).astype(object)
     return Coverage(reason, method)
 
@@ -118,9 +127,9 @@ def _total(sums: dict[str, BuildingSums], name: str, count: int) -> NDArray[np.f
     return sums[name][:, 0] if name in sums else np.zeros(count)
 
 
-def _inside_share(outlined: BuildingGeometry, canvas: WorkingGrid) -> NDArray[np.float64]:
+def _inside_share(geometry: BuildingGeometry, working_grid: WorkingGrid) -> NDArray[np.float64]:
     """Share of each footprint's bounding box that lies in the image; 1 for empty footprints."""
-    low, high = outlined.sides.boxes
-    size = canvas.shape[::-1]
+    low, high = geometry.sides.boxes
+    size = working_grid.shape[::-1]
     share = (np.clip(high, 0, size) - np.clip(low, 0, size)) / np.maximum(high - low, 1e-9)
     return np.where(np.isnan(low[:, 0]), 1.0, share[:, 1] * share[:, 0])

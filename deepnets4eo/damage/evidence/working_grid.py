@@ -1,6 +1,6 @@
 """The working grid and every input seen on it: post as it is, pre through the registration, heights and clouds warped.
 
-Takes layers and a registration; gives block reads. The resolution is the coarser of the two images', at least 0.5 m,
+Takes layers and a registration; returns block reads. The resolution is the coarser of the two images', at least 0.5 m,
 so that the cost of a building is bounded; a pre image that is much coarser than the post image is left out instead.
 Pixels are sampled once, straight from their file.
 """
@@ -75,7 +75,7 @@ def make_working_grid(
     unknown = set(others) - {"dsm_pre", "dsm_post", "cloud"}
     if unknown:
         raise InputError(f"layers {sorted(unknown)} have no role, expected dsm_pre, dsm_post or cloud.")
-    trusted = pre is not None and registration is not None and registration.status != "failed"
+    trusted = pre is not None and registration is not None and registration.usable
     shown = pre if trusted and pre is not None and pre_ratio(pre, post, finest_m) <= coarsest_pre else None
     size_m = max([finest_m, mean_gsd(post), *([] if shown is None else [mean_gsd(shown)])])
     grid = _working_grid(post, size_m)

@@ -1,7 +1,7 @@
 """Counts of buildings by grade with 95 % intervals that say what they cover.
 
-Takes grades, probabilities and places. `expected_count` takes buildings for independent, so its interval is a lower
-bound; `block_bootstrap` lets neighbours go together and gives none where there are too few blocks to see that.
+Takes grades, probabilities and positions. `expected_count` takes buildings for independent, so its interval is a lower
+bound; `block_bootstrap` draws neighbours together and returns None where there are too few blocks.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """report.html: one page that works offline, with both images, every building and the evidence behind its grade.
 
-Takes a DamageMap, its summary and the image layers; writes a single file that asks for nothing from anywhere.
+Takes a DamageMap, its summary and the image layers; writes a single file that loads nothing from the network.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ import pyproj
 import shapely
 
 from deepnets4eo.damage.products.banner import findings_banner
-from deepnets4eo.damage.products.grades import GRADES, NOT_ASSESSED, TITLES, colors
-from deepnets4eo.damage.products.panels import Panel, Tile, registered, render
+from deepnets4eo.damage.products.grades import TITLES, colors
+from deepnets4eo.damage.products.panels import Panel, Tile, on_post_grid, render
 from deepnets4eo.damage.products.payload import Payload, encode
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, UNGRADED
 from deepnets4eo.files import plain, write_text
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import apply_affine, gsd_m
@@ -50,7 +51,7 @@ def write_report(
     Memory: the buildings' columns and one averaged image at a time.
     """
     payload = encode(damage_map, post.grid)
-    layers = {} if pre is None else {"pre": registered(pre, post.grid, damage_map.registration)}
+    layers = {} if pre is None else {"pre": on_post_grid(pre, post.grid, damage_map.registration)}
     layers["post"] = post
     used = (len(payload.packed) + len(payload.described["ids"])) * 3 // 4
     panels = render(layers, _attention(damage_map, post.grid), max(PAGE_BYTES - used, LEAST_IMAGE_BYTES))
@@ -74,32 +75,32 @@ def frame_of(grid: Grid) -> dict[str, Any]:
     """Size, ground size, north and a quadratic fit of longitude and latitude over the image's pixels."""
     height, width = grid.shape
     row_m, col_m = gsd_m(grid)
-    found: dict[str, Any] = {"width": width, "height": height, "gsd": [row_m, col_m], "crs": None, "lonlat": None}
+    frame: dict[str, Any] = {"width": width, "height": height, "gsd": [row_m, col_m], "crs": None, "lonlat": None}
     if grid.crs is None:
-        return {**found, "north": None}
+        return {**frame, "north": None}
     back = ~grid.affine
     north = math.degrees(math.atan2(back.b * col_m, -back.e * row_m))
     cols, rows = (axis.ravel() for axis in np.meshgrid(np.linspace(0, width, 6), np.linspace(0, height, 6)))
     try:
         to_lonlat = pyproj.Transformer.from_crs(grid.crs.proj, 4326, always_xy=True)
-    except pyproj.exceptions.ProjError:  # a CRS of a works, which lies nowhere on the earth
-        return {**found, "north": north, "crs": str(grid.crs)}
+    except pyproj.exceptions.ProjError:  # a local engineering CRS without a position on the earth
+        return {**frame, "north": north, "crs": str(grid.crs)}
     lon, lat = to_lonlat.transform(*apply_affine(grid.affine, np.column_stack([cols, rows])).T)
     u, v = cols / width, rows / height
     terms = np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=1)
     fit, *_ = np.linalg.lstsq(terms, np.stack([lon, lat], axis=1), rcond=None)
-    return {**found, "north": north, "crs": str(grid.crs), "lonlat": fit.T.tolist()}
+    return {**frame, "north": north, "crs": str(grid.crs), "lonlat": fit.T.tolist()}
 
 
 def _grades() -> list[dict[str, Any]]:
     palette = colors()
-    return [{"key": key, "title": TITLES[key], "color": list(palette[key])} for key in (*GRADES, NOT_ASSESSED)]
+    return [{"key": key, "title": TITLES[key], "color": list(palette[key])} for key in (*GRADES, UNGRADED)]
 
 
 def _attention(damage_map: DamageMap, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Places (col, row) of the assessed buildings and their probability of damage."""
+    """Positions (col, row) of the assessed buildings and their probability of damage."""
     frame = damage_map.buildings
-    frame = frame[frame["status"] == "assessed"]
+    frame = frame[frame["status"] == ASSESSED]
     return patch_centres(frame.geometry.to_numpy(), grid), frame["damage_prob"].to_numpy(float)
 
 
@@ -110,12 +111,12 @@ def _shapes(extent: gpd.GeoDataFrame | None) -> np.ndarray:
 def _rings(shapes: np.ndarray, grid: Grid) -> list[list[list[float]]]:
     """Rings in pixels of the grid, thinned to half a pixel."""
     back = ~grid.affine
-    found = []
+    rings = []
     for ring in shapely.get_rings(shapely.get_parts(shapes)):
         points = apply_affine(back, shapely.get_coordinates(ring))
         thin = shapely.simplify(shapely.LineString(points), 0.5)
-        found.append(np.round(shapely.get_coordinates(thin), 1).tolist())
-    return found
+        rings.append(np.round(shapely.get_coordinates(thin), 1).tolist())
+    return rings
 
 
 def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, banner: str, *, synthetic: bool) -> str:
@@ -142,14 +143,14 @@ def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, banne
 
 
 def _file_name(source: str) -> str:
-    """The name alone: the page is handed on, and nobody needs to know folders, hosts and passwords of web addresses."""
+    """The name alone: the page is passed on, and must not show folders, hosts or passwords of web addresses."""
     path = urlsplit(source).path if is_remote(source) else source
     return PurePath(path).name or source
 
 
 def _tile(tile: Tile) -> list[float | str]:
-    place = (round(value, 2) for value in (tile.col, tile.row, tile.width, tile.height))
-    return [*place, base64.b64encode(tile.webp).decode()]
+    rectangle = (round(value, 2) for value in (tile.col, tile.row, tile.width, tile.height))
+    return [*rectangle, base64.b64encode(tile.webp).decode()]
 
 
 def _asset(name: str) -> str:

@@ -53,13 +53,13 @@ def describe(source: str) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of this package, of Python, of the system and of the libraries that shape the result."""
-    found = {"deepnets4eo": __version__, "python": platform.python_version(), "system": platform.platform()}
+    versions = {"deepnets4eo": __version__, "python": platform.python_version(), "system": platform.platform()}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            versions[name] = "not installed"
+    return versions
 
 
 def _file(path: Path) -> dict[str, Any]:

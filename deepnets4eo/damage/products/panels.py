@@ -1,7 +1,7 @@
 """The image panels of the report page: the pre and post image as small WebP tiles on the post image's pixels.
 
-Takes layers; the pre image is seen through the registration, so that both panels show the same place. The whole scene
-comes averaged down; as far as the budget allows, the places with most damage come close to full resolution too.
+Takes layers; the pre image is seen through the registration, so that both panels show the same ground. The whole scene
+comes averaged down; as far as the budget allows, the spots with most damage come close to full resolution too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BASE_PX = 2560  # longer side of the whole scene: 2 × 26 MB once decoded, which
 NATIVE_BELOW = 1.3  # a scene hardly larger than that is kept at full resolution
 BASE_TILE_PX = 1280
 DETAIL_TILE_PX = 256
-COARSEST_M = 1.0  # on coarser pixels a roof cannot be judged
+COARSEST_M = 1.0  # on coarser pixels damage to a roof is not visible
 FIRST = 100
 QUALITY = 70
 STRETCH_PERCENT = (0.5, 99.5)
@@ -62,7 +62,7 @@ class Panel:
         return sum(len(tile.webp) for tile in (*self.tiles, *self.details))
 
 
-def registered(pre: Layer, grid: Grid, registration: dict[str, Any]) -> Layer:
+def on_post_grid(pre: Layer, grid: Grid, registration: dict[str, Any]) -> Layer:
     """The pre image on the post image's `grid`, moved as the registration's `matrix` (post pixels) says.
 
     Where the registration failed, the metadata geometry stands; without a CRS on both sides, pixel on pixel.
@@ -74,15 +74,19 @@ def registered(pre: Layer, grid: Grid, registration: dict[str, Any]) -> Layer:
 
 
 def render(
-    layers: dict[str, Layer], weight_at: tuple[NDArray[np.float64], NDArray[np.float64]], budget_bytes: int
+    layers: dict[str, Layer],
+    weight_at: tuple[NDArray[np.float64], NDArray[np.float64]],
+    budget_bytes: int,
+    *,
+    longest_px: int = BASE_PX,
 ) -> list[Panel]:
     """Panels of `layers` (role to layer, all on the post grid), together within `budget_bytes` where possible.
 
-    weight_at : (N, 2) float64 places (col, row) and (N,) probabilities of damage; detail goes where the damage is.
-    Memory: one averaged scene of 2560² at a time.
+    weight_at : (N, 2) float64 positions (col, row) and (N,) probabilities of damage; detail goes where the damage is.
+    longest_px : longer side of the averaged scene. Memory: one averaged scene at a time, 2560² at most by default.
     """
     first = next(iter(layers.values()))
-    base_px = max(first.shape) if max(first.shape) <= BASE_PX * NATIVE_BELOW else BASE_PX
+    base_px = max(first.shape) if max(first.shape) <= longest_px * NATIVE_BELOW else longest_px
     panels, stretches = [], {}
     for role, layer in layers.items():
         data, valid, coarse = layer.thumbnail(base_px)
@@ -110,8 +114,8 @@ def _base_tiles(
     tiles = []
     for window in blocks(valid.shape, BASE_TILE_PX):
         rows, cols = window.slices
-        place = window.col * step[0], window.row * step[1], window.width * step[0], window.height * step[1]
-        tiles.append(Tile(*place, _encode(data[:, rows, cols], valid[rows, cols], stretch)))
+        rectangle = window.col * step[0], window.row * step[1], window.width * step[0], window.height * step[1]
+        tiles.append(Tile(*rectangle, _encode(data[:, rows, cols], valid[rows, cols], stretch)))
     return tiles
 
 
@@ -162,7 +166,7 @@ def _detail(layer: Layer, window: Window, step_px: int, stretch: NDArray[np.floa
 
 
 def _where_it_matters(
-    grid: Grid, places: NDArray[np.float64], prob: NDArray[np.float64], number: int
+    grid: Grid, positions: NDArray[np.float64], prob: NDArray[np.float64], number: int
 ) -> Iterator[tuple[Window, int]]:
     """Windows in the order of their worth, and how far to average them down so that about `number` of them suffice.
 
@@ -170,10 +174,10 @@ def _where_it_matters(
     fine as possible while every building that is likely damaged is in one of them, but not coarser than COARSEST_M.
     """
     shape, finest_m, step_px = (grid.shape[0], grid.shape[1]), min(gsd_m(grid)), 1
-    likely = places[prob >= 0.5]
+    likely = positions[prob >= 0.5]
     while len(set(_tile_of(likely, shape, step_px))) > number and finest_m * step_px * 2 <= COARSEST_M:
         step_px *= 2
-    tile = _tile_of(places, shape, step_px)
+    tile = _tile_of(positions, shape, step_px)
     windows = blocks(shape, DETAIL_TILE_PX * step_px)
     sums = np.bincount(tile[tile >= 0], (prob**2)[tile >= 0], len(windows))
     top = tile[np.argsort(-prob, kind="stable")[:FIRST]]
@@ -182,10 +186,10 @@ def _where_it_matters(
             yield windows[best], step_px
 
 
-def _tile_of(places: NDArray[np.float64], shape: tuple[int, int], step_px: int) -> NDArray[np.intp]:
-    """Number of the detail window each place lies in, -1 outside the image."""
+def _tile_of(positions: NDArray[np.float64], shape: tuple[int, int], step_px: int) -> NDArray[np.intp]:
+    """Number of the detail window each position lies in, -1 outside the image."""
     side = DETAIL_TILE_PX * step_px
     columns = -(-shape[1] // side)
-    col, row = np.floor(places / side).astype(np.intp).T
-    inside = (places >= 0).all(axis=1) & (places[:, 0] < shape[1]) & (places[:, 1] < shape[0])
+    col, row = np.floor(positions / side).astype(np.intp).T
+    inside = (positions >= 0).all(axis=1) & (positions[:, 0] < shape[1]) & (positions[:, 1] < shape[0])
     return np.where(inside, row * columns + col, -1)

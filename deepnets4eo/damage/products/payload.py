@@ -16,7 +16,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.products.grades import GRADES
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES
 from deepnets4eo.grid import Grid, apply_affine
 from deepnets4eo.zonal.outlines import CHUNK, chunks
 
@@ -46,8 +46,8 @@ class Payload:
 
 def encode(damage_map: DamageMap, grid: Grid) -> Payload:
     """Pack all buildings; `described` holds ids, dictionaries and the distribution of every evidence column."""
-    frame = in_order(damage_map.buildings)
-    assessed = (frame["status"] == "assessed").to_numpy(bool)
+    frame = most_damaged_first(damage_map.buildings)
+    assessed = (frame["status"] == ASSESSED).to_numpy(bool)
     reasons, reason = np.unique(frame["reason"].fillna("").to_numpy(str), return_inverse=True)
     methods, method = np.unique(frame["method"].fillna("").to_numpy(str), return_inverse=True)
     grade = frame["damage"].map({name: k for k, name in enumerate(GRADES)}).fillna(len(GRADES)).to_numpy(np.uint8)
@@ -85,9 +85,9 @@ def encode(damage_map: DamageMap, grid: Grid) -> Payload:
     )
 
 
-def in_order(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def most_damaged_first(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     """Assessed buildings by falling probability, then the others as they came."""
-    prob = np.where(buildings["status"] == "assessed", buildings["damage_prob"], -1.0)
+    prob = np.where(buildings["status"] == ASSESSED, buildings["damage_prob"], -1.0)
     return buildings.iloc[np.argsort(-prob, kind="stable")]
 
 
@@ -101,6 +101,7 @@ def outlines(shapes: NDArray[Any], grid: Grid, chunk: int = CHUNK) -> dict[str, 
 
     returns : `rings` per shape, `sizes` (points) per ring, `x0`, `y0` per ring, `dx`, `dy` int8 for the other points.
     The closing point is left out; a missing or empty shape has no rings. Shapes larger than the image are cut.
+    chunk : shapes packed at the same time; the result does not depend on it.
     """
     shapes = _drawable(shapes, grid)
     pieces = [_steps(shapes[rows], grid) for rows in chunks(len(shapes), chunk)]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from deepnets4eo.damage.products.grades import GRADES, NOT_ASSESSED, TITLES, colors
+from deepnets4eo.damage.products.grades import TITLES, colors
+from deepnets4eo.damage.vocabulary import GRADES, UNGRADED
 
 _DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 _PATTERNS = {  # Qt brush styles: one per grade, denser with severity
@@ -15,7 +16,7 @@ _PATTERNS = {  # Qt brush styles: one per grade, denser with severity
     "minor-damage": "b_diagonal",
     "major-damage": "diagonal_x",
     "destroyed": "solid",
-    NOT_ASSESSED: "dense6",
+    UNGRADED: "dense6",
 }
 
 
@@ -26,17 +27,17 @@ def buildings_qml() -> str:
         root,
         "renderer-v2",
         type="categorizedSymbol",
-        attr=f"coalesce(\"damage\", '{NOT_ASSESSED}')",
+        attr=f"coalesce(\"damage\", '{UNGRADED}')",
         forceraster="0",
         symbollevels="0",
         enableorderby="0",
     )
     categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
     palette = colors()
-    for number, grade in enumerate((*reversed(GRADES), NOT_ASSESSED)):
+    for number, grade in enumerate((*reversed(GRADES), UNGRADED)):
         category = {"symbol": str(number), "value": grade, "label": TITLES[grade], "render": "true", "type": "string"}
         ET.SubElement(categories, "category", category)
-        width = "0.26" if grade == NOT_ASSESSED else "0.46"
+        width = "0.26" if grade == UNGRADED else "0.46"
         _symbol(symbols, str(number), palette[grade], _PATTERNS[grade], width, "solid")
     ET.SubElement(root, "mapTip").text = (
         '<b>[% coalesce("damage", "status") %]</b><br/>P(major or worse): [% round("damage_prob", 2) %]'
@@ -52,7 +53,7 @@ def extent_qml() -> str:
 
 
 def without_outlines_qml() -> str:
-    """Hatched: the image shows the ground, but no outline speaks of it."""
+    """Hatched: the image shows the ground, but has no outline."""
     return _single((110, 110, 110), "f_diagonal", "0.26", "dot")
 
 

@@ -1,4 +1,4 @@
-"""summary.json: how many buildings of which grade, how sure, how much of the place was looked at.
+"""summary.json: how many buildings of which grade, how sure, how much of the ground was looked at.
 
 Takes a DamageMap and the post image's grid; shares are always of the assessed buildings, never of all.
 """
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.grading_rates import GradingRates, count_interval
 from deepnets4eo.damage.products.counting import block_bootstrap, blocks_of, expected_count, widest
-from deepnets4eo.damage.products.grades import DAMAGED, GRADES
+from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
 from deepnets4eo.metrics.accuracy import wilson_interval
 
 if TYPE_CHECKING:
@@ -47,8 +47,8 @@ def summarize(damage_map: DamageMap, grid: Grid | None = None, seed: int = 0) ->
     grid : of the post image; its frame is what could have been assessed. Areas are null without a CRS.
     """
     buildings = damage_map.buildings
-    assessed = buildings[buildings["status"] == "assessed"]
-    rest = buildings[buildings["status"] != "assessed"]
+    assessed = buildings[buildings["status"] == ASSESSED]
+    rest = buildings[buildings["status"] != ASSESSED]
     return {
         "synthetic": damage_map.synthetic,
         "findings": [finding.to_dict() for finding in damage_map.findings],

@@ -57,6 +57,11 @@ class Registration:
     ties: dict[str, NDArray[Any]] = field(repr=False)
 
     @property
+    def usable(self) -> bool:
+        """Whether the pre image can be used: the registration did not fail."""
+        return self.status != "failed"
+
+    @property
     def shift_m(self) -> float:
         """Length of the displacement at the middle of the overlap."""
         return float(np.hypot(self.dx_m, self.dy_m))

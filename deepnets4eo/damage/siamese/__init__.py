@@ -1,6 +1,6 @@
 """A Siamese network that grades buildings from an image before and one after, and its evidence for the main job.
 
-`train` a run with `deepnets4eo train damage-siamese`; give the run to `deepnets4eo damage --model RUN`.
+`train` a run with `deepnets4eo train damage-siamese`; pass the run to `deepnets4eo damage --model RUN`.
 """
 
 from deepnets4eo.lazy import lazy_names

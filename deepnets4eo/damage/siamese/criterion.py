@@ -1,6 +1,6 @@
 """What the training minimises: the loss of pixels inside buildings, and that of whole buildings.
 
-Takes batches of `PairReader`; gives one number. A batch without a labelled pixel costs 0.
+Takes batches of `PairSamples`; returns one number. A batch without a labelled pixel costs 0.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class GradingCriterion:
         building = batch["building"] * (batch["mask"] != VOID) * batch["valid"]
         if not bool((building > 0).any()):
             return logits.sum() * 0.0
-        means, place = pool_batch(logits, building)
+        means, index = pool_batch(logits, building)
         grades = torch.zeros(len(means), dtype=torch.int64, device=logits.device)
-        grades[place] = batch["mask"][building > 0]
+        grades[index] = batch["mask"][building > 0]
         total: Tensor = self.cross_entropy.to(logits.device)(means, grades)
         return total

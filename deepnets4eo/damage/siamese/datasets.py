@@ -1,4 +1,4 @@
-"""Folders of labelled pairs in the three layouts there are, read as one kind of pair.
+"""Folders of labelled pairs in three layouts, read as one kind of pair.
 
 Takes folders as published (xBD, BRIGHT) or images with a labelled vector file; reads labels at once, images when
 needed. Refuses folders of no known layout, labels without their images, and labels that cannot be read.
@@ -34,9 +34,29 @@ SUFFIXES = (".png", ".tif", ".tiff", ".jpg")
 
 
 def read_pairs(data: PairSection, seed: int = 0) -> list[LabelledPair]:
-    """All pairs of the recipe's folders that show a building, sorted by name.
+    """Read all pairs of the recipe's folders that show a building.
 
-    Errors: InputError for folders, images or labels that are missing or not as the layout has them.
+    Parameters
+    ----------
+    data
+        Folders and their layout.
+    seed
+        Of the registration, in the layout "vector".
+
+    Returns
+    -------
+    Pairs, sorted by name; labels are read, images opened when they are used.
+
+    Raises
+    ------
+    InputError
+        For folders, images or labels that are missing or not as the layout has them.
+
+    Examples
+    --------
+    ```python
+    pairs = read_pairs(PairSection(folders=("xbd/train",)))
+    ```
     """
     if not data.folders:
         raise InputError("no data were given. Pass --data FOLDER: an xBD or BRIGHT folder, or images and labels.")
@@ -52,7 +72,7 @@ def read_pairs(data: PairSection, seed: int = 0) -> list[LabelledPair]:
         raise InputError(
             f"the folders {', '.join(data.folders)} hold {len(found)} pairs, none of them with a building."
         )
-    _say(pairs, len(found))
+    _log_counts(pairs, len(found))
     return pairs
 
 
@@ -91,7 +111,7 @@ def read_bright(folder: Path) -> Iterator[LabelledPair]:
         gsd = mean_gsd_m(grid) if grid.crs is not None else None
         pair = LabelledPair.of(stem, partial(_open, pre, post), outlines, grades, event=_event(stem), gsd_m=gsd)
         if pair.shape != target.shape:
-            raise _of_other_size(str(post), pair.shape, target)
+            raise _size_error(str(post), pair.shape, target)
         yield pair
 
 
@@ -151,7 +171,7 @@ def _xbd_labels(path: Path) -> tuple[np.ndarray, list[str], float | None]:
         size = card.get("metadata", {}).get("gsd")
     except (KeyError, TypeError, AttributeError, shapely.errors.GEOSException) as error:
         raise InputError(
-            f"{path} is no xBD label file: {error!r}. Expected features.xy, each with `wkt` and `properties.subtype`."
+            f"{path} is not an xBD label file: {error!r}. Expected features.xy, each with `wkt` and `properties.subtype`."
         ) from error
     return outlines, names, None if size is None else float(size)
 
@@ -167,11 +187,11 @@ def _graded(names: Sequence[str]) -> tuple[np.ndarray, dict[str, int]]:
 def _open(pre: Path, post: Path) -> Scene:
     first, second = Layer.open(pre), Layer.open(post)
     if first.shape != second.shape:
-        raise _of_other_size(str(post), second.shape, first)
+        raise _size_error(str(post), second.shape, first)
     return make_scene(first, second)
 
 
-def _of_other_size(path: str, shape: tuple[int, int], other: Layer) -> InputError:
+def _size_error(path: str, shape: tuple[int, int], other: Layer) -> InputError:
     return InputError(
         f"{path} has {shape} pixels and {other.source} {other.shape}, expected the same. "
         "Fetch both anew, or resample one."
@@ -182,8 +202,8 @@ def _event(stem: str) -> str:
     return re.sub(r"_\d+$", "", stem)
 
 
-def _say(pairs: Sequence[LabelledPair], read: int) -> None:
+def _log_counts(pairs: Sequence[LabelledPair], read: int) -> None:
     counts = np.sum([np.bincount(pair.grades, minlength=256)[:4] for pair in pairs], axis=0)
     ignored = sum((Counter(pair.ignored) for pair in pairs), Counter[str]())
-    named = ", ".join(f"{count} {name}" for count, name in zip(counts, Legend.load(LEGEND).names, strict=True))
-    log.info("%d pairs with buildings of %d: %s; ignored: %s", len(pairs), read, named, dict(ignored) or "none")
+    by_grade = ", ".join(f"{count} {name}" for count, name in zip(counts, Legend.load(LEGEND).names, strict=True))
+    log.info("%d pairs with buildings of %d: %s; ignored: %s", len(pairs), read, by_grade, dict(ignored) or "none")

@@ -1,7 +1,7 @@
 """A trained run as evidence of the main job: probabilities of the four grades for every building seen in both images.
 
-Takes a run of the task `damage` and what the job has: images, footprints, registration. Refuses runs of other tasks,
-and images that do not fit the run. Buildings not seen in both images have no such evidence.
+Takes a run of the task `damage`, images, footprints and their registration. Refuses runs of other tasks, and images
+that do not fit the run. Buildings that are not in both images have no such evidence.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from deepnets4eo.damage.evidence.working_grid import FINEST_GSD_M, make_working_grid
-from deepnets4eo.damage.footprints import Footprints
-from deepnets4eo.damage.products.grades import GRADES
 from deepnets4eo.damage.registration import FootprintAlignment, Registration
 from deepnets4eo.damage.siamese.pairs import POST, PRE, box_centres, in_pixels, make_scene, repeated
 from deepnets4eo.damage.siamese.pooling import Pooled, pool_scene
 from deepnets4eo.damage.siamese.scaling import scaled_to
 from deepnets4eo.damage.siamese.vector import on_canvas
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.device import choose
 from deepnets4eo.errors import RunError
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -45,7 +44,20 @@ def is_run(path: str | Path) -> bool:
 
 @dataclass(frozen=True)
 class NetworkGrader:
-    """A run that grades buildings, ready on its device."""
+    """A run that grades buildings.
+
+    Parameters
+    ----------
+    run
+        Of the task `damage`; `NetworkGrader.load` reads one and moves it to a device.
+
+    Examples
+    --------
+    ```python
+    grader = NetworkGrader.load("runs/grader")
+    table = grader.probabilities(pre, post, footprints, registration, alignment)
+    ```
+    """
 
     run: Run
 
@@ -61,7 +73,7 @@ class NetworkGrader:
         fitted = isinstance(temperature, (int, float)) and 0 < temperature < math.inf
         if run.inputs.names != [PRE, POST] or run.legend.names != GRADES or not fitted:
             raise RunError(
-                f"{folder} takes {', '.join(run.inputs.names)} and tells apart {', '.join(run.legend.names)}: it does "
+                f"{folder} takes {', '.join(run.inputs.names)} and has the classes {', '.join(run.legend.names)}: it does "
                 "not grade buildings from pre and post. Give a run of `deepnets4eo train damage-siamese`."
             )
         run.segmenter.to(choose(device, precision))
@@ -76,22 +88,23 @@ class NetworkGrader:
         self,
         pre: Layer,
         post: Layer,
-        footprints: Footprints,
+        outlines_px: NDArray[np.object_],
         registration: Registration,
         alignment: FootprintAlignment | None,
         aligned_on: Literal["pre", "post"] = "pre",
     ) -> pd.DataFrame:
         """Probabilities of the grades, one row a footprint; NaN where a building has no pixel that both images show.
 
-        Pre is seen through the registration, both with pixels of the size that training saw, or their own coarser one.
+        outlines_px : (N,) polygons in pixels of the post image.
+        Pre is resampled by the registration, both to the pixel size of the training, or their own where it is coarser.
         Errors: RunError where the images do not fit the run. Peak memory: three tiles and 80 bytes a building.
         """
-        seen_m = self.run.inputs.gsd_m if post.grid.crs is not None else None
-        canvas = make_working_grid(pre, post, registration, finest_m=seen_m or FINEST_GSD_M)
+        training_gsd_m = self.run.inputs.gsd_m if post.grid.crs is not None else None
+        canvas = make_working_grid(pre, post, registration, finest_m=training_gsd_m or FINEST_GSD_M)
         bands = len(self.run.inputs.layers[PRE].bands)
         scene = make_scene(repeated(canvas.layers[PRE], bands), repeated(canvas.layers[POST], bands))
-        carried = registration if aligned_on == "pre" else None
-        outlines = in_pixels(on_canvas(footprints, post, canvas, alignment, carried), canvas.shape)
+        registered = registration if aligned_on == "pre" else None
+        outlines = in_pixels(on_canvas(outlines_px, post, canvas, alignment, registered), canvas.shape)
         self.run.inputs.check(scene)
         return pd.DataFrame(self.grade(scene, outlines), columns=list(COLUMNS.values()))
 

@@ -1,6 +1,6 @@
 """The Siamese network: one U-Net for both dates, their last features side by side, one grade per pixel.
 
-Takes the bands of pre followed by those of post, equally many; gives logits of the four grades.
+Takes the bands of pre followed by those of post, equally many; returns logits of the four grades.
 Refuses an odd number of bands: the two dates share their weights, so they need the same bands.
 """
 
@@ -21,13 +21,29 @@ DECODER_CHANNELS = (128, 96, 64, 48, 32)
 class SiameseNet(nn.Module):
     """Shared encoder and decoder, late concatenation (after the winner of xView2, Durnov 2020; Daudt et al. 2018).
 
-    The head sees pre, post and the size of their difference at each pixel. It has one hidden layer: a single linear
-    one would add up what each date says alone, and never compare them.
+    The head takes pre, post and the size of their difference at each pixel. It has one hidden layer: a single linear
+    one would add up the two dates and never compare them.
 
-    in_channels : bands of both dates together. encoder : name of an smp encoder. weights : e.g. "imagenet", fetched.
-    decoder_channels : widths from the coarsest level to the image's own; as many levels as numbers.
-    Errors: InputError for an odd number of bands, or an encoder that is not there.
+    Parameters
+    ----------
+    in_channels
+        Bands of both dates together, an even number.
+    num_classes
+        Grades.
+    encoder
+        Name of an smp encoder.
+    weights
+        Of the encoder, e.g. "imagenet", which is downloaded; none: random.
+    decoder_channels
+        Widths from the coarsest level to the image's own; as many levels as numbers.
 
+    Raises
+    ------
+    InputError
+        For an odd number of bands, or an encoder that does not exist.
+
+    Examples
+    --------
     >>> network = SiameseNet(6, 4, encoder="resnet18")
     >>> network(torch.zeros(1, 6, 64, 64)).shape
     torch.Size([1, 4, 64, 64])
@@ -59,7 +75,7 @@ class SiameseNet(nn.Module):
 
 
 def _unet(bands: int, encoder: str, weights: str | None, decoder_channels: tuple[int, ...]) -> nn.Module:
-    """A U-Net that ends in its last decoder features."""
+    """A U-Net without its last layer: its outputs are the features of the decoder."""
     check_encoder(encoder, weights)
     try:
         unet = smp.Unet(

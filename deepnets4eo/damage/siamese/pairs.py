@@ -30,11 +30,36 @@ LEGEND = "xbd"
 
 @dataclass(frozen=True)
 class LabelledPair:
-    """One place at two dates with graded buildings. Make one with `LabelledPair.of`.
+    """One site at two dates with graded buildings. Make one with `LabelledPair.of`.
 
-    opener : opens the layers pre and post on one grid. outlines : N buildings in the pixels of post.
-    grades : (N,) uint8, places in the legend xbd, 255 for those that are not to be learnt from.
-    ignored : how many buildings have each class that the legend lacks. event : what it shows, for splits by event.
+    Parameters
+    ----------
+    name
+        Unique among the pairs.
+    event
+        The disaster, for splits by event.
+    opener
+        Opens the layers pre and post on one grid.
+    grid
+        Of post.
+    outlines
+        N buildings in the pixels of post.
+    grades
+        (N,) uint8, indices in the legend xbd, 255 for buildings that are not learnt from.
+    gsd_m
+        Ground size of a pixel in metres; none: unknown.
+    ignored
+        How many buildings have each class that the legend lacks.
+    sources
+        Layer → file.
+    synthetic
+        Whether the images are simulated.
+
+    Examples
+    --------
+    ```python
+    pair = LabelledPair.of("7", lambda: make_scene(pre, post), outlines, grades, gsd_m=0.5)
+    ```
     """
 
     name: str
@@ -70,7 +95,7 @@ class LabelledPair:
 
     @property
     def scene(self) -> Scene:
-        """The two images, opened; of thousands of pairs only the last used stay open."""
+        """The two images, opened; of thousands of pairs only those used last stay open."""
         return _open_cached(self.opener)
 
     @property
@@ -122,7 +147,7 @@ def in_pixels(geometries: NDArray[Any], shape: tuple[int, int]) -> Outlines:
 
 
 def grades_of(names: Sequence[Any], where: str) -> tuple[NDArray[np.uint8], dict[str, int]]:
-    """Places in the legend xbd of class names, 255 for all else; and how often each name is ignored.
+    """Indices in the legend xbd of class names, 255 for all else; and how often each name is ignored.
 
     Errors: LabelError when no name is a grade.
 
@@ -146,8 +171,8 @@ def grades_of(names: Sequence[Any], where: str) -> tuple[NDArray[np.uint8], dict
     return grades, dict(ignored)
 
 
-class _Placed:
-    """A layer whose pixels are taken as lying on another grid of the same shape."""
+class _OnGrid:
+    """A layer whose pixels are assigned to another grid of the same shape."""
 
     def __init__(self, layer: Layer, grid: Grid) -> None:
         self.layer, self.grid = layer, grid
@@ -170,4 +195,4 @@ class _Placed:
 
 
 def _on_grid(layer: Layer, grid: Grid) -> Layer:
-    return layer if layer.grid == grid else Layer(_Placed(layer, grid))
+    return layer if layer.grid == grid else Layer(_OnGrid(layer, grid))

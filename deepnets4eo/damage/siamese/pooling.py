@@ -1,6 +1,6 @@
 """Pixels to buildings: the mean of logits over each footprint, in a batch of windows or over a whole scene.
 
-Takes logits and footprints; gives sums that add up over tiles, so that one pass over a tile serves all buildings in it
+Takes logits and footprints; returns sums that add up over tiles, so that one pass over a tile serves all buildings in it
 and a building on a border costs nothing extra. Pixels without data stay out.
 """
 
@@ -40,21 +40,21 @@ class Pooled:
 
 
 def pool_batch(logits: Tensor, building: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean logits of every building of a batch, and for each inside pixel the place of its building.
+    """Mean logits of every building of a batch, and for each inside pixel the index of its building.
 
     logits : (N, K, H, W) · building : (N, H, W) int64, number of the building in its window from 1 on, 0 for none
-    returns : (B, K) means in order of window and number; (P,) int64 places 0 … B − 1, pixels in raster order.
+    returns : (B, K) means in order of window and number; (P,) int64 indices 0 … B − 1, pixels in raster order.
     """
     import torch
 
     inside = building > 0
     window = torch.arange(len(building), device=building.device)[:, None, None]
     key = (window * (int(building.max()) + 1) + building)[inside]
-    present, place = key.unique(return_inverse=True)
+    present, index = key.unique(return_inverse=True)
     values = logits.permute(0, 2, 3, 1)[inside]
-    sums = values.new_zeros(len(present), logits.shape[1]).index_add_(0, place, values)
-    pixels = torch.bincount(place, minlength=len(present))
-    return sums / pixels[:, None], place
+    sums = values.new_zeros(len(present), logits.shape[1]).index_add_(0, index, values)
+    pixels = torch.bincount(index, minlength=len(present))
+    return sums / pixels[:, None], index
 
 
 def pool_scene(
@@ -68,8 +68,8 @@ def pool_scene(
 ) -> Pooled:
     """One pass over the tiles that hold buildings; each pixel counts once, in the tile whose core it lies in.
 
-    inputs : scaling to use, the segmenter's own or one measured on the scene. only : numbers of the buildings that
-    are wanted; tiles without one of them are left out, so other buildings' sums are incomplete.
+    inputs : scaling to use, the segmenter's own or one measured on the scene. only : numbers of the buildings to pool;
+    tiles without one of them are left out, so other buildings' sums are incomplete.
     Peak memory: three tiles, the logits of one, and (8 K + 8) bytes a building, whatever the size of the scene.
     """
     sums = np.zeros((len(outlines), segmenter.legend.num_classes))
@@ -95,8 +95,8 @@ def _tiles(
         core = slice(halo_px, halo_px + abutting.core_px)
         return tile, inputs.prepare(sample), np.ascontiguousarray(sample["valid"][core, core])
 
-    def wanted(tile: Tile) -> bool:
-        found = outlines.touching(tile.core)
-        return bool(len(found)) if only is None else bool(np.isin(found, only).any())
+    def has_building(tile: Tile) -> bool:
+        rows = outlines.touching(tile.core)
+        return bool(len(rows)) if only is None else bool(np.isin(rows, only).any())
 
-    return in_order(read, filter(wanted, Lattice(scene.shape, abutting).tiles), workers=1, ahead=1)
+    return in_order(read, filter(has_building, Lattice(scene.shape, abutting).tiles), workers=1, ahead=1)

@@ -67,7 +67,31 @@ class GradingSection(TrainSection):
 
 
 class SiameseRecipe(Recipe):
-    """All that decides the training of a Siamese grader."""
+    """All that decides the training of a Siamese grader.
+
+    Parameters
+    ----------
+    data
+        Which pairs, and which of their buildings are trained and validated on.
+    legend
+        "xbd": the four grades.
+    model
+        The network and its encoder.
+    train
+        Optimisation and augmentation.
+    predict
+        How images are cut into tiles.
+
+    Raises
+    ------
+    ValidationError
+        For unknown keys and bad values; `load_recipe` turns it into an `InputError`.
+
+    Examples
+    --------
+    >>> SiameseRecipe().data.split
+    'blocks'
+    """
 
     task: str = "damage"
     data: PairSection = PairSection()  # type: ignore[assignment]

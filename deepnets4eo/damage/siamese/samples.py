@@ -1,7 +1,7 @@
 """Windows of labelled pairs as samples to train on: image_pre, image_post, mask, building, valid.
 
-Takes divided pairs; each window is placed around a building, each pre window moved a little on its own. All draws
-follow from (seed, epoch). Nothing of a validation block is shown.
+Takes split pairs; each window lies around a building, each pre window is moved a little on its own. All draws follow
+from (seed, epoch). Nothing of a validation block is shown.
 """
 
 from __future__ import annotations
@@ -38,74 +38,71 @@ class PairWindow:
         return Window(self.window.row + self.moved_px[0], self.window.col + self.moved_px[1], *self.window[2:])
 
 
-class WindowPlan:
-    """Which windows an epoch sees: around a building of each grade in turn, or of any."""
+class PairSamples:
+    """Windows of training pairs, scaled: around a building of each grade in turn, or of any.
 
-    def __init__(self, division: BuildingSplit, recipe: SiameseRecipe) -> None:
-        self.division, self.data = division, recipe.data
+    split : pairs and the grades of their training buildings. inputs : scaling over all training; with
+    `data.scaling: scene` a pair's own is measured when it is first read.
+    """
+
+    def __init__(self, split: BuildingSplit, inputs: InputSpec, recipe: SiameseRecipe) -> None:
+        self.split, self.inputs, self.data = split, inputs, recipe.data
         self.seed, self.reach_px = recipe.train.seed, recipe.train.misregistration_px
-        places = [(pair, row, grades[row]) for pair, grades in enumerate(division.train)
-                  for row in np.flatnonzero(grades != VOID)]  # fmt: skip
-        table = np.array(places, np.int64).reshape(-1, 3)
+        self._scaled: dict[int, InputSpec] = {}
+        rows = [(pair, row, grades[row]) for pair, grades in enumerate(split.train)
+                for row in np.flatnonzero(grades != VOID)]  # fmt: skip
+        table = np.array(rows, np.int64).reshape(-1, 3)
         groups = np.unique(table[:, 2]) if self.data.sampling == "balanced" else [-1]
         self._groups = [table[(table[:, 2] == group) | (group < 0), :2] for group in groups]
 
-    def places(self, epoch: int) -> list[PairWindow]:
+    def windows(self, epoch: int) -> list[PairWindow]:
         """The windows of an epoch, in order."""
         rng = np.random.default_rng([self.seed, epoch])
         return [self._draw(rng) for _ in range(self.data.windows_per_epoch)]
 
-    def _draw(self, rng: np.random.Generator) -> PairWindow:
-        group = self._groups[rng.integers(len(self._groups))]
-        pair, building = group[rng.integers(len(group))]
-        labelled, side = self.division.pairs[pair], self.data.tile_px
-        at = labelled.centres[building] - rng.integers(side // 8, side - side // 8, 2)
-        row, col = np.clip(at, 0, np.maximum(np.array(labelled.shape) - side, 0))
-        moved = rng.integers(-self.reach_px, self.reach_px + 1, 2)
-        return PairWindow(int(pair), Window(int(row), int(col), side, side), (int(moved[0]), int(moved[1])))
-
-
-class PairReader:
-    """Reads windows of training pairs, scaled; a pair's own scaling is measured when it is first read."""
-
-    def __init__(self, division: BuildingSplit, inputs: InputSpec, *, by_scene: bool) -> None:
-        self.division, self.inputs, self.by_scene = division, inputs, by_scene
-        self._scaled: dict[int, InputSpec] = {}
-
-    def scaling(self, pair: int) -> InputSpec:
-        """The inputs scaled for one pair."""
-        if not self.by_scene:
-            return self.inputs
-        if pair not in self._scaled:
-            labelled = self.division.pairs[pair]
-            self._scaled[pair] = scaled_to(self.inputs, labelled.scene, labelled.centres)
-        return self._scaled[pair]
-
-    def train(self, place: PairWindow) -> Sample:
+    def read(self, window: PairWindow) -> Sample:
         """One sample: images (C, h, w) float32, mask (grades, void 255) and building (0 none) int64, valid bool."""
-        pair, window = self.division.pairs[place.pair], place.window
-        post, pre = pair.scene.read(window, [POST]), pair.scene.read(place.pre_window, [PRE])
+        pair = self.split.scenes[window.pair]
+        post, pre = pair.scene.read(window.window, [POST]), pair.scene.read(window.pre_window, [PRE])
         valid = post["valid"] & pre["valid"]
-        for shown in (window, place.pre_window):
-            hidden = self.division.hidden(place.pair, shown)
+        for shown in (window.window, window.pre_window):
+            hidden = self.split.hidden(window.pair, shown)
             valid = valid if hidden is None else valid & ~hidden
-        prepared = torch.from_numpy(self.scaling(place.pair).prepare({PRE: pre[PRE], POST: post[POST], "valid": valid}))
-        mask, building = self._labels(place, valid)
-        image_pre, image_post = prepared.chunk(2)
+        prepared = self.scaling(window.pair).prepare({PRE: pre[PRE], POST: post[POST], "valid": valid})
+        mask, building = self._labels(window, valid)
+        image_pre, image_post = torch.from_numpy(prepared).chunk(2)
         return {
             "image_pre": image_pre.contiguous(), "image_post": image_post.contiguous(),
             "mask": torch.from_numpy(mask), "building": torch.from_numpy(building), "valid": torch.from_numpy(valid),
         }  # fmt: skip
 
-    def _labels(self, place: PairWindow, valid: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def scaling(self, pair: int) -> InputSpec:
+        """The inputs scaled for one pair."""
+        if self.data.scaling == "training":
+            return self.inputs
+        if pair not in self._scaled:
+            labelled = self.split.scenes[pair]
+            self._scaled[pair] = scaled_to(self.inputs, labelled.scene, labelled.centres)
+        return self._scaled[pair]
+
+    def _draw(self, rng: np.random.Generator) -> PairWindow:
+        group = self._groups[rng.integers(len(self._groups))]
+        pair, building = group[rng.integers(len(group))]
+        labelled, side = self.split.scenes[pair], self.data.tile_px
+        at = labelled.centres[building] - rng.integers(side // 8, side - side // 8, 2)
+        row, col = np.clip(at, 0, np.maximum(np.array(labelled.shape) - side, 0))
+        moved = rng.integers(-self.reach_px, self.reach_px + 1, 2)
+        return PairWindow(int(pair), Window(int(row), int(col), side, side), (int(moved[0]), int(moved[1])))
+
+    def _labels(self, window: PairWindow, valid: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Grades by pixel, and numbers from 1 on of the buildings that the window shows well enough."""
-        pair, grades = self.division.pairs[place.pair], self.division.train[place.pair]
-        painted = pair.outlines.paint(place.window)
+        pair, grades = self.split.scenes[window.pair], self.split.train[window.pair]
+        painted = pair.outlines.paint(window.window)
         inside = valid & (painted >= 0)
         mask = np.where(inside, grades[painted], VOID).astype(np.int64)
         present = np.unique(painted[inside & (mask != VOID)])
         number = np.zeros(len(grades) + 1, np.int64)  # the last entry is that of -1, no building
-        whole = present[_shown(pair.boxes[present], place.window) >= SHOWN_SHARE]
+        whole = present[_shown(pair.boxes[present], window.window) >= SHOWN_SHARE]
         number[whole] = np.arange(1, len(whole) + 1)
         return mask, np.where(inside, number[painted], 0)
 

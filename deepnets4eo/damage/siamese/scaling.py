@@ -1,6 +1,6 @@
-"""How images are scaled before the network sees them: by all training images, or each scene by its own values.
+"""How images are scaled for the network: by all training images, or each scene by its own values.
 
-Takes scenes and where their buildings lie; reads a few windows there. What training measured travels with the run.
+Takes scenes and where their buildings lie; reads a few windows there. The scaling of the training is kept in the run.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ KEPT_PIXELS = 1000  # a window, for the percentiles
 MOST_PAIRS = 64  # evenly spread, the statistics of all training are made of
 
 
-def measure_pairs(pairs: Sequence[LabelledPair]) -> InputSpec:
-    """Bands, range, scaling and ground size of a pixel over training pairs, near their buildings.
+def measure_pairs(pairs: Sequence[LabelledPair], *, most_pairs: int = MOST_PAIRS) -> InputSpec:
+    """Bands, range, scaling and ground size of a pixel, near the buildings of at most `most_pairs` training pairs.
 
     Errors: InputError where pairs differ in their bands, or show nothing valid near a building.
     """
-    chosen = [pairs[index] for index in spread_indices(len(pairs), MOST_PAIRS)]
+    chosen = [pairs[index] for index in spread_indices(len(pairs), most_pairs)]
     layers = {name: _measure(chosen, name) for name in (PRE, POST)}
     known = [pair.gsd_m for pair in pairs if pair.gsd_m is not None]
     return InputSpec(layers, round(float(np.median(known)), 6) if known else None)
@@ -76,9 +76,9 @@ def _scaling(moments: Moments) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def _sample_around_buildings(scene: Scene, name: str, centres: NDArray[np.int64]) -> list[NDArray[np.float32]]:
     """Valid pixels (C, n) of windows around evenly spread buildings."""
-    found = []
+    pixels = []
     for row, col in centres[spread_indices(len(centres), WINDOWS)]:
         window = Window(int(row) - WINDOW_PX // 2, int(col) - WINDOW_PX // 2, WINDOW_PX, WINDOW_PX)
         data, valid = scene.layers[name].read(window.clipped(scene.shape))
-        found.append(data[:, valid].astype(np.float32))
-    return found
+        pixels.append(data[:, valid].astype(np.float32))
+    return pixels

@@ -16,19 +16,18 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.damage.calibration import calibration_error, temperature
 from deepnets4eo.damage.siamese.pairs import LEGEND
 from deepnets4eo.damage.siamese.pooling import pool_scene
-from deepnets4eo.damage.siamese.samples import PairReader
+from deepnets4eo.damage.siamese.samples import PairSamples
 from deepnets4eo.damage.siamese.split import BuildingSplit
 from deepnets4eo.evaluation import report
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.segmenters.segmenter import Segmenter
-from deepnets4eo.tiling import Tiling
 
-MAJOR = 2  # place of major-damage: this and worse counts as damaged
+MAJOR = 2  # index of major-damage: this and worse counts as damaged
 
 
 @dataclass(frozen=True)
 class Graded:
-    """Buildings with their truth: mean logits (N, 4), grades (N,) uint8."""
+    """Buildings with their reference: mean logits (N, 4), grades (N,) uint8."""
 
     logits: NDArray[np.float64]
     grades: NDArray[np.uint8]
@@ -36,10 +35,10 @@ class Graded:
     @property
     def matrix(self) -> ConfusionMatrix:
         """Reference grade against the likeliest one, a count a building."""
-        found = ConfusionMatrix(Legend.load(LEGEND).num_classes)
+        matrix = ConfusionMatrix(Legend.load(LEGEND).num_classes)
         if len(self.grades):
-            found.update(self.grades, self.logits.argmax(axis=1).astype(np.uint8))
-        return found
+            matrix.update(self.grades, self.logits.argmax(axis=1).astype(np.uint8))
+        return matrix
 
     @property
     def loss(self) -> float:
@@ -50,7 +49,7 @@ class Graded:
 
     @property
     def auc(self) -> float:
-        """Area under the ROC curve of major damage or worse; NaN where all buildings lie on one side."""
+        """Area under the ROC curve of major damage or worse; NaN where all buildings are damaged, or none."""
         from sklearn.metrics import roc_auc_score
 
         damaged = self.grades >= MAJOR
@@ -69,18 +68,19 @@ def damage_probability(probabilities: NDArray[np.float64]) -> NDArray[np.float64
     return np.asarray(probabilities[:, MAJOR:].sum(axis=1))
 
 
-def grade_validation(segmenter: Segmenter, reader: PairReader, tiling: Tiling) -> Graded:
-    """Pool the validation buildings of all pairs, whole, as the main job would."""
-    division = reader.division
+def grade_validation(segmenter: Segmenter, samples: PairSamples) -> Graded:
+    """Pool the validation buildings of all pairs, whole, as the main job does."""
+    split = samples.split
     logits, grades = [], []
-    for number, (pair, wanted) in enumerate(zip(division.pairs, division.val, strict=True)):
-        chosen = np.flatnonzero(wanted != VOID)
+    for number, (pair, of_pair) in enumerate(zip(split.scenes, split.val, strict=True)):
+        chosen = np.flatnonzero(of_pair != VOID)
         if not len(chosen):
             continue
-        pooled = pool_scene(segmenter, pair.scene, pair.outlines, reader.scaling(number), tiling, only=chosen)
+        inputs = samples.scaling(number)
+        pooled = pool_scene(segmenter, pair.scene, pair.outlines, inputs, segmenter.tiling, only=chosen)
         seen = pooled.pixels[chosen] > 0
         logits.append(pooled.mean[chosen][seen])
-        grades.append(wanted[chosen][seen])
+        grades.append(of_pair[chosen][seen])
     if not logits:
         return Graded(np.zeros((0, segmenter.legend.num_classes)), np.zeros(0, np.uint8))
     return Graded(np.concatenate(logits), np.concatenate(grades))
@@ -93,14 +93,14 @@ def validation_scores(graded: Graded) -> dict[str, float]:
     return {"val_loss": graded.loss, "auc": graded.auc} | {name: float(getattr(matrix, name)) for name in names}
 
 
-def full_scores(graded: Graded, division: BuildingSplit) -> dict[str, Any]:
-    """All scores, counted in buildings, with the division they were reached under."""
+def full_scores(graded: Graded, split: BuildingSplit) -> dict[str, Any]:
+    """All scores, counted in buildings, with the split they were reached under."""
     probabilities = softmax(graded.logits / graded.temperature, axis=1)
     scores = report.scores(graded.matrix, Legend.load(LEGEND).names)
     scores["buildings"] = scores.pop("pixels")
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == graded.grades
     error = calibration_error(confidence, right) if len(right) else float("nan")
-    protocol = {"name": "validation buildings, one count each", "leaky": False, "split": division.describe()}
+    protocol = {"name": "validation buildings, one count each", "leaky": False, "split": split.describe()}
     return scores | {
         "auc_major_or_worse": graded.auc, "temperature": graded.temperature, "calibration_error": error,
         "legend": LEGEND, "protocol": protocol,

@@ -1,7 +1,7 @@
 """Images of any kind and a vector file whose buildings carry grades, as labelled pairs.
 
 Takes what the main job takes, and treats it the same way: pre is registered to post, the outlines are moved onto the
-roofs, all is seen on the working grid. Refuses pairs that cannot be registered, and files without the grade column.
+roofs, everything is resampled to the working grid. Refuses pairs that cannot be registered, and files without the grade column.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ def _read(name: str, sources: Mapping[str, str], data: PairSection, seed: int) -
         scene, size_m = make_scene(pre.on(post.grid), post), _gsd_m(post)
         outlines = footprints.in_pixels(post.grid)
     else:
-        registration = _registered(pre, post, seed)
+        registration = _register(pre, post, seed)
         alignment = align_footprints(pre, _in_crs_of(footprints, post), seed=seed)
         canvas = make_working_grid(pre, post, registration)
         scene, size_m = working_grid_scene(canvas), canvas.gsd_m
-        outlines = on_canvas(footprints, post, canvas, alignment, registration)
+        outlines = on_canvas(footprints.in_pixels(post.grid), post, canvas, alignment, registration)
     return LabelledPair.of(name, lambda: scene, outlines, grades, gsd_m=size_m, ignored=ignored)
 
 
@@ -65,14 +65,14 @@ def working_grid_scene(canvas: WorkingGrid) -> Scene:
 
 
 def on_canvas(
-    footprints: Footprints,
+    outlines_px: NDArray[Any],
     post: Layer,
     canvas: WorkingGrid,
     alignment: FootprintAlignment | None,
     registration: Registration | None,
 ) -> NDArray[Any]:
-    """Footprints (N,) where the post image shows them, in pixels of the working grid."""
-    moved = on_post(footprints.in_pixels(post.grid), post, alignment, registration)
+    """Outlines (N,), given in pixels of the post image, where the post image shows them, in pixels of the working grid."""
+    moved = on_post(outlines_px, post.grid, alignment, registration)
     on_working_grid: NDArray[Any] = shapely.transform(moved, lambda xy: apply_affine(canvas.post_to_work, xy))
     return on_working_grid
 
@@ -87,18 +87,18 @@ def _grades(footprints: Footprints, column: str) -> tuple[np.ndarray, dict[str, 
     return grades_of(attributes[column].tolist(), f"{footprints.source}, column {column}")
 
 
-def _registered(pre: Layer, post: Layer, seed: int) -> Registration:
-    found = register(pre, post, seed=seed)
-    if found.status not in REGISTERED:
+def _register(pre: Layer, post: Layer, seed: int) -> Registration:
+    registration = register(pre, post, seed=seed)
+    if registration.status not in REGISTERED:
         raise InputError(
-            f"{pre.source} could not be registered to {post.source}: {found.reason} Leave the pair out, or set "
-            "data.register_images=false if both lie right."
+            f"{pre.source} could not be registered to {post.source}: {registration.reason} Leave the pair out, or set "
+            "data.register_images=false if the images lie on each other already."
         )
-    return found
+    return registration
 
 
 def _in_crs_of(footprints: Footprints, post: Layer) -> GeoDataFrame:
-    """Footprints as the alignment wants them: xBD's in pixels where the image has no CRS."""
+    """Footprints in the coordinates of post: those of xBD in pixels where the image has no CRS."""
     frame = footprints.frame
     if frame.crs is None or post.grid.crs is not None:
         return frame

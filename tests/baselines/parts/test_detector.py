@@ -19,7 +19,6 @@ from deepnets4eo.grid import Grid
 from deepnets4eo.metrics import evaluate_detections
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.segmenters.run import load_run, save_run
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.tiling import Tiling
 
@@ -179,14 +178,6 @@ def test_as_a_segmenter_it_paints_the_probability_of_its_boxes(detector, legend)
     assert np.array_equal(others, np.broadcast_to(others[:1], others.shape))
     assert ((detector.predict_classes(batch)[0] == car) == (chance[0, car] > 0)).all()
     assert np.array_equal(detector.predict_proba(batch, margin_px=10), chance[:, :, 10:-10, 10:-10])
-
-
-def test_a_run_gives_the_same_bits_back(tmp_path, detector):
-    save_run(detector, tmp_path / "run")
-    restored = load_run(tmp_path / "run").segmenter
-    batch = detector.inputs.prepare(car_park(25).read(names=["image"]))[None]
-    assert np.array_equal(restored.predict_proba(batch), detector.predict_proba(batch))
-    assert restored.describe() == detector.describe()
 
 
 def test_a_damaged_file_of_templates_is_refused(tmp_path, detector, legend):

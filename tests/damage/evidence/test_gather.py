@@ -8,7 +8,7 @@ import pytest
 import shapely
 from affine import Affine
 
-from deepnets4eo.damage.evidence import EvidenceTable, collect, gather
+from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.evidence.meaning import EVIDENCE, POINTS
 from deepnets4eo.damage.footprints import Footprints, read_footprints
 from deepnets4eo.grid import Grid
@@ -28,7 +28,7 @@ class Known:
     """A registration in the shape that `gather` reads."""
 
     matrix: np.ndarray = field(default_factory=lambda: np.array([[1.0, 0, -SHIFT[1]], [0, 1, -SHIFT[0]]]))
-    status: str = "ok"
+    usable: bool = True
 
 
 def street(*, after: bool) -> np.ndarray:
@@ -104,10 +104,9 @@ def test_outlines_are_carried_on_to_where_the_post_image_shows_them(table: Evide
 
 @pytest.mark.parametrize("block_px", [64, 136, 1024])
 def test_the_cut_into_blocks_and_the_number_of_workers_change_nothing(
-    table: EvidenceTable, pre: Layer, post: Layer, houses: Footprints, block_px: int, monkeypatch: pytest.MonkeyPatch
+    table: EvidenceTable, pre: Layer, post: Layer, houses: Footprints, block_px: int
 ) -> None:
-    monkeypatch.setattr(collect, "BLOCK_PX", block_px)
-    other = gather(pre, post, houses, Known(), workers=1 + block_px % 3)
+    other = gather(pre, post, houses, Known(), workers=1 + block_px % 3, block_px=block_px)
     assert len(table.names) > 8
     assert other.names == table.names
     for name in table.names:
@@ -161,7 +160,7 @@ def test_without_a_pre_image_or_with_a_failed_registration_all_is_post_only(
     pre: Layer, post: Layer, houses: Footprints
 ) -> None:
     alone = gather(None, post, houses, None)
-    failed = gather(pre, post, houses, Known(np.eye(2, 3), status="failed"))
+    failed = gather(pre, post, houses, Known(np.eye(2, 3), usable=False))
     for table in (alone, failed):
         assert set(table.frame["method"]) == {"post_only"}
         assert "ev_edge_similarity" not in table.names
@@ -227,11 +226,8 @@ def test_footprints_that_all_lie_beyond_the_image_give_a_table_all_the_same(pre:
     assert {"ev_roof_roughness", "ev_edge_similarity"} <= set(far.columns)
 
 
-def test_progress_ends_at_one_and_never_goes_back(
-    pre: Layer, post: Layer, houses: Footprints, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(collect, "BLOCK_PX", 64)
+def test_progress_ends_at_one_and_never_goes_back(pre: Layer, post: Layer, houses: Footprints) -> None:
     shares: list[float] = []
-    gather(pre, post, houses, Known(), progress=shares.append)
+    gather(pre, post, houses, Known(), progress=shares.append, block_px=64)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0

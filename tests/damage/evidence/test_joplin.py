@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from deepnets4eo.damage.decision import GRADES, DamageModel
+from deepnets4eo.damage.decision import DamageModel
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.footprints import read_footprints
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.rasters.scene import Layer
 
@@ -22,7 +23,7 @@ class Known:
 
     matrix: np.ndarray
     offsets_m: np.ndarray
-    status: str = "ok"
+    usable: bool = True
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ class Known:
     """A registration in the shape that `gather` reads: the images lie right."""
 
     matrix = np.eye(2, 3)
-    status = "ok"
+    usable = True
 
 
 def images() -> tuple[Layer, Layer]:
@@ -52,14 +52,14 @@ def around(metres: float) -> shapely.Polygon:
     return shapely.box(x - metres, y - metres, x + metres, y + metres)
 
 
-def evidence(shapes: list[shapely.Geometry]) -> pd.DataFrame:
+def evidence(shapes: list[shapely.Geometry], **options: int) -> pd.DataFrame:
     ids = [str(number) for number in range(len(shapes))]
     table = Footprints(gpd.GeoDataFrame({"id": ids}, geometry=shapes, crs=GRID.crs.to_wkt()))
-    return evidence_of(table)
+    return evidence_of(table, **options)
 
 
-def evidence_of(footprints: Footprints) -> pd.DataFrame:
-    return gather(PRE, POST, footprints, Known()).frame  # type: ignore[arg-type]
+def evidence_of(footprints: Footprints, **options: int) -> pd.DataFrame:
+    return gather(PRE, POST, footprints, Known(), **options).frame  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def plain() -> pd.DataFrame:
     ],
     ids=["4,000 km", "fifty of 100 km", "with a hole around the image", "two parts", "the limit"],
 )
-def test_giants_among_the_buildings_change_nobody_elses_evidence(
+def test_giants_among_the_buildings_leave_the_evidence_of_others_unchanged(
     plain: pd.DataFrame, giants: list[shapely.Geometry]
 ) -> None:
     frame = evidence([*houses(), *giants])
@@ -140,9 +140,8 @@ def test_only_buildings_across_a_border_keep_the_sums_of_every_shift(
         assert part.shifted.rows["pair_edges"].shape[1] > 10 * part.best.rows["pair_edges"].shape[1]
         return part
 
-    monkeypatch.setattr(collect, "BLOCK_PX", block_px)
     monkeypatch.setattr(collect, "measure_block", watched)
-    frame = evidence(houses())
+    frame = evidence(houses(), block_px=block_px)
     assert kept["best"]
     assert kept["shifted"]
     assert not kept["best"] & kept["shifted"]

@@ -11,7 +11,8 @@ from made_up_map import MEANING, make_grid, make_map
 
 from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.products.gpkg import write_gpkg
-from deepnets4eo.damage.products.grades import GRADES, NOT_ASSESSED, colors
+from deepnets4eo.damage.products.grades import colors
+from deepnets4eo.damage.vocabulary import GRADES, UNGRADED
 from deepnets4eo.errors import OutputError
 
 
@@ -94,7 +95,7 @@ def test_every_grade_has_its_colour_in_the_style(written):
     assert renderer.get("type") == "categorizedSymbol"
     assert "damage" in renderer.get("attr")
     categories = {item.get("value"): item.get("symbol") for item in renderer.iter("category")}
-    assert set(categories) == {*GRADES, NOT_ASSESSED}
+    assert set(categories) == {*GRADES, UNGRADED}
     symbols = {symbol.get("name"): symbol for symbol in renderer.iter("symbol")}
     patterns = set()
     for grade, color in colors().items():
@@ -130,7 +131,7 @@ def test_extensions_in_the_file_are_declared(written):
     assert named == {"buildings"}
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path):
+def test_a_full_disk_is_an_error_and_leaves_nothing(tmp_path):
     resource = pytest.importorskip("resource", reason="this system cannot limit the size of files")
     damage_map = make_map(3000)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -26,14 +26,13 @@ def test_the_tiles_cover_the_scene_without_gap_or_overlap():
     assert panel.details == []
 
 
-def test_detail_goes_to_the_most_damaged_places_and_keeps_the_budget(monkeypatch):
-    monkeypatch.setattr(panels, "BASE_PX", 512)
+def test_detail_goes_to_the_most_damaged_places_and_keeps_the_budget():
     values = np.random.default_rng(0).integers(0, 255, (3, 2048, 2048), np.uint8)
     layer = Layer.open(values, grid=make_grid(2048))
     places = np.array([[100.0, 100.0], [1900.0, 1000.0], [700.0, 300.0], [5000.0, 9.0]])
     prob = np.array([0.1, 0.9, 0.6, 1.0])
-    base = panels.render({"post": layer}, (places, prob * 0), 0)[0].size_bytes
-    panel = panels.render({"post": layer}, (places, prob), base + 300_000)[0]
+    base = panels.render({"post": layer}, (places, prob * 0), 0, longest_px=512)[0].size_bytes
+    panel = panels.render({"post": layer}, (places, prob), base + 300_000, longest_px=512)[0]
     assert panel.size_bytes < base + 300_000
     where = [(tile.col // 256, tile.row // 256) for tile in panel.details]
     assert where[:2] == [(7, 3), (2, 1)]
@@ -46,13 +45,12 @@ def test_detail_goes_to_the_most_damaged_places_and_keeps_the_budget(monkeypatch
     )  # noise is what WebP keeps worst
 
 
-def test_widespread_damage_gets_coarser_detail_so_that_more_of_it_is_shown(monkeypatch):
-    monkeypatch.setattr(panels, "BASE_PX", 512)
+def test_widespread_damage_gets_coarser_detail_so_that_more_of_it_is_shown():
     grid = make_grid(4096, gsd_m=0.25)
     layer = Layer.open(np.random.default_rng(0).integers(0, 255, (1, 4096, 4096), np.uint8), grid=grid)
     places = np.random.default_rng(1).uniform(0, 4096, (4000, 2))
-    base = panels.render({"post": layer}, (places, np.zeros(4000)), 0)[0].size_bytes
-    panel = panels.render({"post": layer}, (places, np.full(4000, 0.9)), base * 2)[0]
+    base = panels.render({"post": layer}, (places, np.zeros(4000)), 0, longest_px=512)[0].size_bytes
+    panel = panels.render({"post": layer}, (places, np.full(4000, 0.9)), base * 2, longest_px=512)[0]
     assert {tile.width for tile in panel.details} == {1024}, "1 m a pixel, and not coarser"
     assert decode(panel.details[0]).shape[:2] == (256, 256)
 
@@ -62,7 +60,7 @@ def test_the_pre_image_is_shown_where_the_registration_puts_it():
     post = np.random.default_rng(0).integers(1, 255, (1, 200, 200), np.uint8)
     pre = np.roll(post, (5, -3), axis=(1, 2))  # a thing at (row, col) of post is at (row + 5, col − 3) of pre
     matrix = [[1, 0, -3], [0, 1, 5]]
-    shown, valid = panels.registered(Layer.open(pre, grid=grid), grid, {"matrix": matrix}).read()
+    shown, valid = panels.on_post_grid(Layer.open(pre, grid=grid), grid, {"matrix": matrix}).read()
     inner = slice(20, 180)
     assert np.abs(shown[0, inner, inner].astype(int) - post[0, inner, inner]).max() <= 1
     assert valid[inner, inner].all()

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_map import MEANING, make_grid, make_map
 
-from deepnets4eo.damage.products.grades import GRADES
-from deepnets4eo.damage.products.payload import UNITS_PER_PX, _rank, encode, in_order, outlines
+from deepnets4eo.damage.products.payload import UNITS_PER_PX, _rank, encode, most_damaged_first, outlines
+from deepnets4eo.damage.vocabulary import GRADES
 
 
 def rings_back(packed):
@@ -110,7 +110,7 @@ def unpack(payload):
 def test_rows_come_most_probable_first_with_grades_and_probabilities():
     damage_map, grid = make_map(80), make_grid()
     payload = encode(damage_map, grid)
-    columns, frame = unpack(payload), in_order(damage_map.buildings)
+    columns, frame = unpack(payload), most_damaged_first(damage_map.buildings)
     prob = np.cumsum(columns["prob"], dtype=np.uint16)
     assessed = (frame["status"] == "assessed").to_numpy()
     np.testing.assert_allclose(prob[assessed] / 10_000, frame["damage_prob"][assessed], atol=5.1e-5)
@@ -127,7 +127,7 @@ def test_evidence_is_recovered_from_its_rank():
     damage_map.buildings.loc[damage_map.buildings.index[:5], "ev_texture"] = np.nan
     payload = encode(damage_map, make_grid())
     columns = unpack(payload)
-    frame = in_order(damage_map.buildings)
+    frame = most_damaged_first(damage_map.buildings)
     frame = frame[frame["status"] == "assessed"]
     assert [told["name"] for told in payload.described["evidence"]] == [*MEANING, "dx_px", "dy_px"]
     for told in payload.described["evidence"]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
+from geotiff import write_geotiff
 from made_up_pairs import GSD_M, SIDE_PX, make_city, pixel_outlines, write_bright, write_xbd
 from rasterio.features import rasterize
 from scipy import ndimage
@@ -120,8 +120,7 @@ def test_labels_without_their_image_or_of_another_size_are_refused(tmp_path):
         read(folder)
     bright = write_bright(tmp_path / "b", (3,))
     target = bright / "target" / "made-up-event-1_00000003_building_damage.tif"
-    with rasterio.open(target, "w", driver="GTiff", count=1, height=9, width=9, dtype="uint8") as file:
-        file.write(np.ones((1, 9, 9), np.uint8))
+    write_geotiff(target, np.ones((9, 9), np.uint8), crs=None)
     with pytest.raises(InputError, match=r"\(128, 128\) pixels and .* \(9, 9\), expected the same"):
         read(bright)
 

@@ -6,7 +6,7 @@ from made_up_pairs import write_xbd
 from scipy.special import log_softmax, softmax
 
 from deepnets4eo.cards.legend import VOID
-from deepnets4eo.damage.siamese import read_pairs, scaling, training
+from deepnets4eo.damage.siamese import read_pairs
 from deepnets4eo.damage.siamese.recipe import PairSection, SiameseRecipe
 from deepnets4eo.damage.siamese.scaling import measure_pairs, scaled_to
 from deepnets4eo.damage.siamese.scoring import Graded, damage_probability, full_scores, validation_scores
@@ -42,17 +42,16 @@ def test_scaling_is_that_of_windows_around_buildings(pairs) -> None:
 
 
 def test_pairs_without_a_training_building_are_not_measured(pairs) -> None:
-    division = split_buildings(pairs, resolve({"data": {"tile_px": 32, "split": "scenes"}}, kind=SiameseRecipe).data, 0)
-    learnt = [pair.name for pair, grades in zip(pairs, division.train, strict=True) if (grades != VOID).sum() > 0]
-    assert [pair.name for pair in training._learnt_from(division)] == learnt
+    split = split_buildings(pairs, resolve({"data": {"tile_px": 32, "split": "scenes"}}, kind=SiameseRecipe).data, 0)
+    learnt = [pair.name for pair, grades in zip(pairs, split.train, strict=True) if (grades != VOID).sum() > 0]
+    assert [pair.name for pair in split.training_pairs] == learnt
     assert 0 < len(learnt) < len(pairs)
 
 
-def test_of_many_pairs_some_are_measured_evenly_spread(pairs, monkeypatch) -> None:
-    monkeypatch.setattr(scaling, "MOST_PAIRS", 2)
-    assert measure_pairs(pairs).layers == measure_pairs([pairs[0], pairs[2]]).layers
-    monkeypatch.setattr(scaling, "MOST_PAIRS", 3)
-    assert measure_pairs(pairs).layers != measure_pairs([pairs[0], pairs[2]]).layers
+def test_of_many_pairs_some_are_measured_evenly_spread(pairs) -> None:
+    outer = measure_pairs([pairs[0], pairs[2]]).layers
+    assert measure_pairs(pairs, most_pairs=2).layers == outer
+    assert measure_pairs(pairs, most_pairs=3).layers != outer
 
 
 def test_a_scene_is_scaled_by_its_own_pixels_or_keeps_what_training_had(pairs) -> None:
@@ -66,7 +65,7 @@ def test_a_scene_is_scaled_by_its_own_pixels_or_keeps_what_training_had(pairs) -
     assert scaled_to(inputs, nothing, np.array([[30, 30]])).layers == inputs.layers
 
 
-def test_pairs_of_other_bands_or_without_data_are_refused(pairs, monkeypatch) -> None:
+def test_pairs_of_other_bands_or_without_data_are_refused(pairs) -> None:
     class Pair:
         name, gsd_m, centres = "odd", None, np.array([[30, 30]])
 
@@ -101,14 +100,14 @@ def test_scores_of_graded_buildings_by_hand(pairs) -> None:
     assert list(found) == ["val_loss", "auc", "overall_accuracy", "kappa", "mean_f1"]
     assert found["auc"] == 1.0
     recipe = resolve({"data": {"tile_px": 32, "split": "scenes"}}, kind=SiameseRecipe)
-    division = split_buildings(pairs, recipe.data, 0)
-    scores = full_scores(GRADED, division)
+    split = split_buildings(pairs, recipe.data, 0)
+    scores = full_scores(GRADED, split)
     assert scores["buildings"] == 5
     assert "pixels" not in scores
     assert scores["auc_major_or_worse"] == 1.0
     assert scores["legend"] == "xbd"
     assert scores["protocol"] == {
-        "name": "validation buildings, one count each", "leaky": False, "split": division.describe(),
+        "name": "validation buildings, one count each", "leaky": False, "split": split.describe(),
     }  # fmt: skip
     assert scores["temperature"] == GRADED.temperature > 0
     soft = softmax(GRADED.logits / GRADED.temperature, axis=1)

@@ -103,12 +103,12 @@ class Card {
   evidence(i) {
     const list = make("div", { class: "evidence" });
     if (this.store.grade[i] === NOT_ASSESSED) return list;
-    const told = this.store.evidence.filter((e) => e.name.startsWith("ev_"));
+    const shown = this.store.evidence.filter((e) => e.name.startsWith("ev_"));
     if (i >= this.store.evidenceRows) {
-      if (told.length) list.append(make("p", { class: "note" }, "The evidence of less probable buildings is in damage.gpkg."));
+      if (shown.length) list.append(make("p", { class: "note" }, "The evidence of less probable buildings is in damage.gpkg."));
       return list;
     }
-    const found = told.map((e) => ({ e, is: evidenceOf(this.store, e, i) })).sort((a, b) => unusual(b.is) - unusual(a.is));
+    const found = shown.map((e) => ({ e, is: evidenceOf(this.store, e, i) })).sort((a, b) => unusual(b.is) - unusual(a.is));
     list.append(make("h3", {}, "Evidence"), make("p", { class: "note" }, "Most unusual first. Bars: all assessed buildings; coloured marks: medians of undamaged and destroyed ones."));
     for (const { e, is } of this.all ? found : found.slice(0, FIRST_EVIDENCE)) list.append(this.piece(e, is));
     if (found.length > FIRST_EVIDENCE) {

@@ -17,7 +17,7 @@ async function unpack(text) {
 }
 
 async function loadBuildings() {
-  const told = page.buildings;
+  const described = page.buildings;
   const raw = await unpack(document.getElementById("packed").textContent);
   const columns = {};
   let offset = 0;
@@ -26,8 +26,8 @@ async function loadBuildings() {
     columns[name] = new TYPES[kind](raw.slice(offset, offset + bytes));
     offset += bytes;
   }
-  const store = { count: told.count, ...told, ...columns };
-  store.ids = JSON.parse(new TextDecoder().decode(await unpack(told.ids)));
+  const store = { count: described.count, ...described, ...columns };
+  store.ids = JSON.parse(new TextDecoder().decode(await unpack(described.ids)));
   for (let i = 1; i < store.count; i++) store.prob[i] = (store.prob[i - 1] + store.prob[i]) & 0xffff;
   return { ...store, ...trace(store) };
 }
@@ -98,7 +98,7 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
-// Grade as a pie filled by severity: told apart without colour.
+// Grade as a pie filled by severity, so that grades differ without colour.
 function pie(grade) {
   const element = make("span", { class: "pie", "aria-hidden": "true" });
   element.style.setProperty("--grade", `rgb(${grades[grade].color.join(",")})`);

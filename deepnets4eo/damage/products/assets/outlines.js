@@ -16,7 +16,7 @@ function pathOf(rings, view) {
   return path;
 }
 
-// Grey lines for ground that the image shows and no outline speaks of.
+// Grey lines for ground that the image shows and that has no outline.
 let hatch = null;
 function hatching(context) {
   if (!hatch) {

@@ -42,11 +42,11 @@ function fillChips(list) {
   const host = document.getElementById("chips"), { summary } = page;
   host.classList.toggle("city", summary.buildings.total >= 10_000);
   for (const grade of [3, 2, 1, 0, NOT_ASSESSED]) {
-    const told = grade === NOT_ASSESSED ? { count: summary.buildings.not_assessed } : summary.by_grade[grades[grade].key];
+    const counts = grade === NOT_ASSESSED ? { count: summary.buildings.not_assessed } : summary.by_grade[grades[grade].key];
     const chip = make("button", { class: "chip", "aria-pressed": "true", "data-grade": grades[grade].key }, pie(grade),
-      make("span", { class: "chip-title" }, grades[grade].title), make("b", {}, number(told.count)),
-      make("span", { class: "chip-range" }, bounds(told.interval_95)));
-    chip.title = `${grades[grade].title}: ${number(told.count)}${told.interval_95 ? `, 95 % interval ${bounds(told.interval_95)}` : ""}. Press to show or hide.`;
+      make("span", { class: "chip-title" }, grades[grade].title), make("b", {}, number(counts.count)),
+      make("span", { class: "chip-range" }, bounds(counts.interval_95)));
+    chip.title = `${grades[grade].title}: ${number(counts.count)}${counts.interval_95 ? `, 95 % interval ${bounds(counts.interval_95)}` : ""}. Press to show or hide.`;
     chip.onclick = () => {
       list.toggle(grade);
       chip.setAttribute("aria-pressed", String(!list.hidden.has(grade)));
@@ -75,15 +75,15 @@ const facts = (pairs) => make("dl", { class: "facts" }, ...pairs.filter(([, valu
 function countsTable() {
   const { summary } = page, head = ["Grade", "Buildings", "95 % interval", "Share"];
   const rows = [3, 2, 1, 0].map((grade) => {
-    const told = summary.by_grade[grades[grade].key], share = told.share_interval_95;
+    const counts = summary.by_grade[grades[grade].key], share = counts.share_interval_95;
     const bar = make("span", { class: "range" });
     if (share) {
       bar.append(make("i", {}), make("u", {}));
-      bar.firstChild.style.cssText = `width:${100 * told.share}%;background:${rgba(grade, 1)}`;
+      bar.firstChild.style.cssText = `width:${100 * counts.share}%;background:${rgba(grade, 1)}`;
       bar.lastChild.style.cssText = `left:${100 * share[0]}%;width:${100 * (share[1] - share[0])}%`;
     }
-    return make("tr", {}, make("th", { scope: "row" }, pie(grade), SHORT[grade]), make("td", {}, number(told.count)), make("td", {}, bounds(told.interval_95)),
-      make("td", {}, told.share === null ? "" : percent(told.share, 1), bar));
+    return make("tr", {}, make("th", { scope: "row" }, pie(grade), SHORT[grade]), make("td", {}, number(counts.count)), make("td", {}, bounds(counts.interval_95)),
+      make("td", {}, counts.share === null ? "" : percent(counts.share, 1), bar));
   });
   return make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));
 }
@@ -116,8 +116,8 @@ function footprintFacts() {
 }
 
 function reasons() {
-  const told = Object.entries(page.summary.buildings.not_assessed_by_reason);
-  return told.length ? make("div", {}, make("h3", {}, "Not assessed because"), facts(told.map(([reason, count]) => [reason || "no reason given", number(count)]))) : "";
+  const reasons = Object.entries(page.summary.buildings.not_assessed_by_reason);
+  return reasons.length ? make("div", {}, make("h3", {}, "Not assessed because"), facts(reasons.map(([reason, count]) => [reason || "no reason given", number(count)]))) : "";
 }
 
 function moved({ dx_m: right, dy_m: down, status }) {
@@ -126,6 +126,6 @@ function moved({ dx_m: right, dy_m: down, status }) {
 }
 
 function registrationFacts() {
-  const told = page.summary.registration, outlines = told.footprints ?? {}, metres = (value) => (typeof value === "number" ? `${value.toFixed(2)} m` : null);
-  return [["Result", told.status ?? "not done: no before image"], ["Reason", told.reason], ["Model", told.model], ["Shift found", metres(told.shift_m)], ["Residual at check points", metres(told.residual_m)], ["Check windows that agree", told.inliers && `${told.inliers} of ${told.tie_points}`], ["Outlines moved onto the roofs", moved(outlines)]];
+  const registration = page.summary.registration, outlines = registration.footprints ?? {}, metres = (value) => (typeof value === "number" ? `${value.toFixed(2)} m` : null);
+  return [["Result", registration.status ?? "not done: no before image"], ["Reason", registration.reason], ["Model", registration.model], ["Shift found", metres(registration.shift_m)], ["Residual at check points", metres(registration.residual_m)], ["Check windows that agree", registration.inliers && `${registration.inliers} of ${registration.tie_points}`], ["Outlines moved onto the roofs", moved(outlines)]];
 }

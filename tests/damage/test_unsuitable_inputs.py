@@ -9,9 +9,9 @@ from affine import Affine
 from made_up_town import GRID, GSD_M, POST_SHIFT, is_rubble, layer, outlines, photo
 
 from deepnets4eo.damage import DamageMap, assess
-from deepnets4eo.damage.job import Settings
-from deepnets4eo.damage.products.grades import DAMAGED
+from deepnets4eo.damage.settings import Settings
 from deepnets4eo.damage.skill import compare_with_reference
+from deepnets4eo.damage.vocabulary import DAMAGED
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
@@ -43,12 +43,12 @@ def right_share(result: DamageMap) -> float:
     return float((result.buildings["damage"].isin(DAMAGED).to_numpy() == is_rubble()).mean())
 
 
-def test_proper_inputs_are_judged_without_any_finding(proper: DamageMap) -> None:
+def test_proper_inputs_are_assessed_without_any_finding(proper: DamageMap) -> None:
     assert right_share(proper) == 1
     assert proper.findings == ()
 
 
-def test_footprints_far_off_are_moved_onto_their_roofs_and_that_is_said(
+def test_footprints_far_off_are_moved_onto_their_roofs_with_a_finding(
     pre: Layer, post: Layer, proper: DamageMap
 ) -> None:
     found = assess(pre, post, outlines(off_m=(15.0, 12.0)))

@@ -1,4 +1,4 @@
-"""The network's word in the main job: its columns, its weight, and what happens where it has none."""
+"""The network in the main job: its columns, its weight, and what happens without it."""
 
 import json
 import shutil
@@ -15,9 +15,9 @@ from scipy.special import expit, logit
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
+from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.decision_with_network import CERTAIN, DecisionModel, adjust_to_prior, pool_log_odds
 from deepnets4eo.damage.footprints import read_footprints
-from deepnets4eo.damage.job import Settings, assess
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.registration import register
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader
@@ -67,44 +67,49 @@ def job(place: tuple[City, Path], *, pre: bool = True, **keys: object) -> Damage
 
 @pytest.fixture(scope="module")
 def alone(place: tuple[City, Path]) -> DamageMap:
-    """What the weight-free model says."""
+    """The map of the weight-free model alone."""
     return job(place, model="damage-evidence")
 
 
-def test_the_network_is_heard_beside_the_weight_free_model(place, alone):
-    both = job(place)
+@pytest.fixture(scope="module")
+def both(place: tuple[City, Path]) -> DamageMap:
+    """The map of network and weight-free model together."""
+    return job(place)
+
+
+def test_the_network_decides_together_with_the_weight_free_model(both, alone):
     assert both.meaning == alone.meaning | MEANING
-    heard = both.buildings["method"] == "pre_post"
-    assert heard.any()
-    network = both.buildings.loc[heard, NET].to_numpy(float)
+    paired = both.buildings["method"] == "pre_post"
+    assert paired.any()
+    network = both.buildings.loc[paired, NET].to_numpy(float)
     np.testing.assert_allclose(network.sum(axis=1), 1)
     unpaired = both.buildings["ev_edge_similarity"].isna()
     assert unpaired.any()
     assert both.buildings.loc[unpaired, NET].isna().all(axis=None)
     columns = [name for name in alone.buildings.columns if name not in ("damage", "damage_prob", "confidence")]
     pd.testing.assert_frame_equal(pd.DataFrame(both.buildings[columns]), pd.DataFrame(alone.buildings[columns]))
-    # both are ordered grades: the log-odds of major-or-worse lie half way between the two voices'
-    voices = alone.buildings.loc[heard, "damage_prob"].to_numpy(), network[:, 2:].sum(axis=1)
-    middle = expit(sum(logit(np.clip(voice, CERTAIN, 1 - CERTAIN)) for voice in voices) / 2)
-    np.testing.assert_allclose(both.buildings.loc[heard, "damage_prob"], middle, atol=1e-6)
+    # both are ordered grades: the log-odds of major-or-worse lie half way between those of the two
+    probabilities = alone.buildings.loc[paired, "damage_prob"].to_numpy(), network[:, 2:].sum(axis=1)
+    middle = expit(sum(logit(np.clip(one, CERTAIN, 1 - CERTAIN)) for one in probabilities) / 2)
+    np.testing.assert_allclose(both.buildings.loc[paired, "damage_prob"], middle, atol=1e-6)
 
 
 def test_weight_0_is_the_weight_free_decision_and_weight_1_the_network_alone(place):
     frame = job(place, network_weight=1.0).buildings
-    heard = frame[frame["method"] == "pre_post"]
-    np.testing.assert_allclose(heard["damage_prob"], heard[NET[2:]].sum(axis=1), atol=1e-6)
-    silent = pool_log_odds(np.full((len(heard), 4), 0.25), heard, 0.0)
-    np.testing.assert_allclose(silent, 0.25, atol=1e-9)
+    paired = frame[frame["method"] == "pre_post"]
+    np.testing.assert_allclose(paired["damage_prob"], paired[NET[2:]].sum(axis=1), atol=1e-6)
+    unchanged = pool_log_odds(np.full((len(paired), 4), 0.25), paired, 0.0)
+    np.testing.assert_allclose(unchanged, 0.25, atol=1e-9)
 
 
-def test_a_run_without_skill_does_not_decide_and_the_map_says_so(place, alone, tmp_path):
+def test_a_run_without_skill_does_not_decide_and_the_map_says_so(place, both, alone, tmp_path):
     run = make_run(tmp_path / "run", validation={"auc_major_or_worse": 0.52, "kappa": 0.01})
     found = job((place[0], run))
     pd.testing.assert_frame_equal(pd.DataFrame(found.buildings), pd.DataFrame(alone.buildings))
     finding = next(finding for finding in found.findings if finding.code == "network_without_skill")
     assert "AUC is 0.52" in finding.message
     assert found.parameters["network_weight"] == 0.0
-    assert "network_without_skill" not in {finding.code for finding in job(place).findings}
+    assert "network_without_skill" not in {finding.code for finding in both.findings}
 
 
 def test_the_weight_of_a_run_is_what_the_user_allows_times_its_skill(place, tmp_path):
@@ -121,16 +126,17 @@ def test_without_a_pre_image_the_weight_free_decision_stands(place):
 def test_images_are_seen_at_the_ground_size_of_training(place, tmp_path, monkeypatch):
     city, _ = place
     pre, post = (Layer.open(shown.image, grid=shown.grid) for shown in (city.pre, city.post))
-    footprints, registration = read_footprints(city.footprints()), register(pre, post)
+    outlines_px = read_footprints(city.footprints()).in_pixels(post.grid)
+    registration = register(pre, post)
     seen = []
     monkeypatch.setattr(NetworkGrader, "grade", lambda _, scene, outlines: seen.append(scene.shape) or NOTHING)
     for gsd_m in (GSD_M, 2 * GSD_M, GSD_M / 1.9):
         grader = NetworkGrader.load(make_run(tmp_path / str(gsd_m), gsd_m=gsd_m), device="cpu")
-        grader.probabilities(pre, post, footprints, registration, None)
+        grader.probabilities(pre, post, outlines_px, registration, None)
     assert seen == [(320, 320), (160, 160), (320, 320)]
     fine = NetworkGrader.load(make_run(tmp_path / "fine", gsd_m=0.2), device="cpu")
     with pytest.raises(RunError, match="pixels measure 0.5 m, those of training 0.2 m"):
-        fine.probabilities(pre, post, footprints, registration, None)
+        fine.probabilities(pre, post, outlines_px, registration, None)
 
 
 def test_the_verb_names_run_and_weight_in_its_manifest(place, tmp_path):
@@ -162,15 +168,15 @@ def test_runs_and_weights_that_do_not_fit_are_refused(place, tmp_path):
 
 @settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0, 1))
-def test_the_combination_is_a_distribution_and_two_equal_voices_change_nothing(seed, weight):
+def test_the_combination_is_a_distribution_and_two_equal_inputs_change_nothing(seed, weight):
     first, second = np.random.default_rng(seed).dirichlet(np.ones(4), (2, 20))
     mixed = pool_log_odds(first, pd.DataFrame(second, columns=NET), weight)
     np.testing.assert_allclose(mixed.sum(axis=1), 1)
     assert (mixed >= -1e-12).all()
     same = pool_log_odds(first, pd.DataFrame(first, columns=NET), weight)
     np.testing.assert_allclose(same, first, atol=4 * CERTAIN)
-    unheard = pool_log_odds(first, pd.DataFrame(np.full((20, 4), np.nan), columns=NET), weight)
-    assert (unheard == first).all()
+    without = pool_log_odds(first, pd.DataFrame(np.full((20, 4), np.nan), columns=NET), weight)
+    assert (without == first).all()
 
 
 def test_a_rarer_event_lowers_every_probability_as_bayes_rule_says() -> None:

@@ -8,7 +8,7 @@ from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.tiling.splits import BlockSplit
-from deepnets4eo.training.scenes import LegendLabels, NamedScene
+from deepnets4eo.training.scenes import LabelledScene, LegendLabels
 from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
 
 SIDE = 128
@@ -16,15 +16,15 @@ LEGEND = Legend("two", (LegendClass(3, "low", (255, 0, 0)), LegendClass(7, "high
 SPLIT = BlockSplit((SIDE, SIDE), 32, 4, {TRAIN: 0.6, VAL: 0.4})
 
 
-def parts_of(
+def make_data_split(
     images: list[np.ndarray], labels: list[np.ndarray], split: BlockSplit = SPLIT, kind: str = "blocks"
-) -> DataSplit:
+) -> DataSplit[LabelledScene]:
     scenes = []
     for number, (image, values) in enumerate(zip(images, labels, strict=True)):
         image_layer, label_layer = Layer.open(image), Layer.open(values)
         source = LegendLabels(LabelReader(label_layer, LEGEND), LEGEND)
         scene = Scene({"image": image_layer, "labels": Layer(source)})
-        scenes.append(NamedScene(f"scene{number}", scene, source, {"image": "image.tif", "labels": "labels.tif"}))
+        scenes.append(LabelledScene(f"scene{number}", scene, {"image": "image.tif", "labels": "labels.tif"}, source))
     return DataSplit(scenes, [split] * len(scenes), kind)
 
 

@@ -1,4 +1,4 @@
-"""Dealing out buildings, and the windows that training sees."""
+"""Which buildings are trained and validated on, and the windows that training sees."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +10,13 @@ from made_up_pairs import write_xbd
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.damage.siamese import LabelledPair, SiameseRecipe, read_pairs
 from deepnets4eo.damage.siamese.recipe import PairSection
-from deepnets4eo.damage.siamese.samples import PairReader, PairWindow, WindowPlan
+from deepnets4eo.damage.siamese.samples import PairSamples, PairWindow
 from deepnets4eo.damage.siamese.scaling import measure_pairs, scaled_to
-from deepnets4eo.damage.siamese.split import VAL, split_buildings
+from deepnets4eo.damage.siamese.split import split_buildings
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.training.recipe import resolve
+from deepnets4eo.training.splits import VAL
 
 SEEDS = (3, 4, 5, 6)
 
@@ -30,71 +31,71 @@ def make_recipe(**data: object) -> SiameseRecipe:
     return resolve({"data": {"tile_px": 32, "windows_per_epoch": 40, **data}}, kind=SiameseRecipe)
 
 
-def divided(pairs, **data):
+def split_pairs(pairs, **data):
     recipe = make_recipe(**data)
     return recipe, split_buildings(pairs, recipe.data, 0)
 
 
 def test_blocks_share_no_building_and_keep_their_distance(pairs):
-    recipe, division = divided(pairs, split="blocks", block_px=48, buffer_px=8, val_share=0.3)
-    for part in (division.train, division.val):
+    recipe, split = split_pairs(pairs, split="blocks", block_px=48, buffer_px=8, val_share=0.3)
+    for part in (split.train, split.val):
         assert sum((grades != VOID).sum() for grades in part) > 0
-    for pair, split, train, val in zip(pairs, division.splits, division.train, division.val, strict=True):
+    for pair, blocks, train, val in zip(pairs, split.splits, split.train, split.val, strict=True):
         assert not ((train != VOID) & (val != VOID)).any()
         for row in np.flatnonzero(train != VOID):
             top, left, bottom, right = pair.boxes[row]
-            assert not split.intersects_part(VAL, Window(top, left, bottom - top, right - left))
+            assert not blocks.intersects_part(VAL, Window(top, left, bottom - top, right - left))
         for row in np.flatnonzero(val != VOID):
-            assert split.intersects_part(VAL, Window(*pair.centres[row], 1, 1))
+            assert blocks.intersects_part(VAL, Window(*pair.centres[row], 1, 1))
 
 
 def test_events_stay_together(pairs):
-    _, division = divided(pairs, split="events", val_names=["*event-1"])
-    assert division.describe()["validated"] == [pair.name for pair in pairs if pair.event.endswith("1")]
-    for pair, train, val in zip(pairs, division.train, division.val, strict=True):
+    _, split = split_pairs(pairs, split="events", val_names=["*event-1"])
+    assert split.describe()["validated"] == [pair.name for pair in pairs if pair.event.endswith("1")]
+    for pair, train, val in zip(pairs, split.train, split.val, strict=True):
         kept, empty = (val, train) if pair.event.endswith("1") else (train, val)
         assert (kept == pair.grades).all()
         assert (empty == VOID).all()
 
 
-def test_divisions_without_one_part_are_refused(pairs):
+def test_splits_without_one_part_are_refused(pairs):
     with pytest.raises(
-        InputError, match="leaves 0 of 2 for validation; both parts need one. There are made-up-event-0"
+        InputError, match="leaves 0 of 2 events for validation; both parts need one. There are made-up-event-0"
     ):
-        divided(pairs, split="events", val_names=["nepal"])
+        split_pairs(pairs, split="events", val_names=["nepal"])
     with pytest.raises(InputError, match="cannot be split: .* Or set data.split=scenes"):
-        divided(pairs, split="blocks", block_px=512)
+        split_pairs(pairs, split="blocks", block_px=512)
     ungraded = [replace(pair, grades=np.full(len(pair.grades), VOID, np.uint8)) for pair in pairs]
     with pytest.raises(InputError, match="no graded building is left for the part 'train'"):
-        divided(ungraded, split="scenes")
+        split_pairs(ungraded, split="scenes")
 
 
 def test_every_grade_is_met_equally_often_and_every_window_shows_its_building(pairs):
-    recipe, division = divided(pairs, split="scenes", windows_per_epoch=400)
-    plan = WindowPlan(division, recipe)
-    windows = plan.places(0)
-    assert windows == plan.places(0)
-    assert windows != plan.places(1)
+    recipe, split = split_pairs(pairs, split="scenes", windows_per_epoch=400)
+    samples = PairSamples(split, measure_pairs(pairs), recipe)
+    windows = samples.windows(0)
+    assert windows == samples.windows(0)
+    assert windows != samples.windows(1)
     met = np.zeros(4)
-    for place in windows:
-        grades, (row, col, height, width) = division.train[place.pair], place.window
-        at = division.pairs[place.pair].centres - [row, col]
+    for window in windows:
+        grades, (row, col, height, width) = split.train[window.pair], window.window
+        at = split.scenes[window.pair].centres - [row, col]
         inside = (at >= 0).all(axis=1) & (at < [height, width]).all(axis=1)
         met[np.unique(grades[inside & (grades != VOID)])] += 1
     assert (met >= 400 / 4 * 0.6).all()
 
 
 def test_a_sample_is_what_the_images_show_with_pre_moved_on_its_own(pairs):
-    recipe, division = divided(pairs, split="scenes")
-    reader = PairReader(division, measure_pairs(pairs), by_scene=False)
-    number = next(k for k, grades in enumerate(division.train) if (grades != VOID).any())
-    first = np.flatnonzero(division.train[number] != VOID)[0]
+    recipe, split = split_pairs(pairs, split="scenes", scaling="training")
+    samples = PairSamples(split, measure_pairs(pairs), recipe)
+    number = next(k for k, grades in enumerate(split.train) if (grades != VOID).any())
+    first = np.flatnonzero(split.train[number] != VOID)[0]
     row, col = pairs[number].boxes[first][:2].tolist()
     window, scene = Window(row - 2, col - 3, 32, 32), pairs[number].scene
-    sample = reader.train(PairWindow(number, window, (2, -1)))
+    sample = samples.read(PairWindow(number, window, (2, -1)))
     for name, shown in (("post", window), ("pre", Window(window.row + 2, window.col - 1, 32, 32))):
         expected, valid = scene.layers[name].read(shown)
-        spec, valid = reader.inputs.layers[name], valid & sample["valid"].numpy()
+        spec, valid = samples.inputs.layers[name], valid & sample["valid"].numpy()
         assert valid.sum() > 500
         values = (
             sample[f"image_{name}"].numpy() * np.array(spec.std)[:, None, None] + np.array(spec.mean)[:, None, None]
@@ -105,14 +106,14 @@ def test_a_sample_is_what_the_images_show_with_pre_moved_on_its_own(pairs):
 
 
 def test_buildings_are_numbered_where_the_window_shows_half_of_their_box(pairs):
-    _, division = divided(pairs, split="scenes")
-    reader = PairReader(division, measure_pairs(pairs), by_scene=False)
-    number = next(k for k, grades in enumerate(division.train) if (grades != VOID).any())
-    pair, grades = pairs[number], division.train[number]
+    recipe, split = split_pairs(pairs, split="scenes", scaling="training")
+    samples = PairSamples(split, measure_pairs(pairs), recipe)
+    number = next(k for k, grades in enumerate(split.train) if (grades != VOID).any())
+    pair, grades = pairs[number], split.train[number]
     numbered = left_out = 0
     for top, left in np.ndindex(7, 7):
         window = Window(16 * top, 16 * left, 32, 32)
-        sample, painted = reader.train(PairWindow(number, window)), pair.outlines.paint(window)
+        sample, painted = samples.read(PairWindow(number, window)), pair.outlines.paint(window)
         building = sample["building"].numpy()
         expected = []
         for row in np.unique(painted[painted >= 0]):
@@ -131,12 +132,12 @@ def test_buildings_are_numbered_where_the_window_shows_half_of_their_box(pairs):
 
 
 def test_nothing_of_a_validation_block_is_shown(pairs):
-    recipe, division = divided(pairs, split="blocks", block_px=48, buffer_px=0)
-    reader = PairReader(division, measure_pairs(pairs), by_scene=True)
+    recipe, split = split_pairs(pairs, split="blocks", block_px=48, buffer_px=0)
+    samples = PairSamples(split, measure_pairs(pairs), recipe)
     shown = 0
-    for place in WindowPlan(division, recipe).places(0):
-        sample = reader.train(place)
-        hidden = division.splits[place.pair].mask(VAL, place.window)
+    for window in samples.windows(0):
+        sample = samples.read(window)
+        hidden = split.splits[window.pair].mask(VAL, window.window)
         shown += int(hidden.sum())
         assert not sample["valid"].numpy()[hidden].any()
         assert (sample["image_post"].numpy()[:, hidden] == 0).all()

@@ -16,7 +16,7 @@ class Identity:
     """A registration that moves nothing."""
 
     matrix: np.ndarray = field(default_factory=lambda: np.eye(2, 3))
-    status: str = "ok"
+    usable: bool = True
 
 
 def image(gsd_m: float, side_m: float = 120.0) -> Layer:
@@ -41,14 +41,14 @@ def test_a_coarse_pre_image_leaves_the_grid_to_the_post_image(
 ) -> None:
     pre, post = image(pre_m), image(post_m)
     assert pre_ratio(pre, post) == pytest.approx(ratio, rel=0.01)
-    canvas = make_working_grid(pre, post, Identity(), coarsest_pre=COARSEST_PRE)
-    assert canvas.gsd_m == pytest.approx(working_m, rel=0.01)
-    assert ("pre" in canvas.layers) == shown
+    working_grid = make_working_grid(pre, post, Identity(), coarsest_pre=COARSEST_PRE)
+    assert working_grid.gsd_m == pytest.approx(working_m, rel=0.01)
+    assert ("pre" in working_grid.layers) == shown
 
 
 def test_heights_before_the_event_lie_as_registered_also_where_the_pre_image_is_left_out() -> None:
     moved = Identity(np.array([[1.0, 0, 20.0], [0, 1, 0]]))
     height = image(0.6)
-    canvas = make_working_grid(image(10.0), image(0.6), moved, coarsest_pre=COARSEST_PRE, dsm_pre=height)
-    shift_px = ~height.grid.affine * canvas.layers["dsm_pre"].grid.affine * (0, 0)
+    working_grid = make_working_grid(image(10.0), image(0.6), moved, coarsest_pre=COARSEST_PRE, dsm_pre=height)
+    shift_px = ~height.grid.affine * working_grid.layers["dsm_pre"].grid.affine * (0, 0)
     assert shift_px == pytest.approx((20.0, 0.0))

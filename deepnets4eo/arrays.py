@@ -1,0 +1,26 @@
+"""Names for arrays that say their dtype, and the shape that they usually have.
+
+A function that takes several shapes names the shape in its docstring; the dtype is always the one named here.
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatImage: TypeAlias = NDArray[np.float32]  # (…, H, W): bands, scores or one grey image
+Batch: TypeAlias = NDArray[np.float32]  # (N, C, H, W): prepared tiles
+Vectors: TypeAlias = NDArray[np.float32]  # (n, F): one row of features a sample
+ByteImage: TypeAlias = NDArray[np.uint8]  # (…, H, W): labels or packed fractions
+Codes: TypeAlias = NDArray[np.unsignedinteger]  # (H, W): whole numbers of any unsigned dtype
+RegionIds: TypeAlias = NDArray[np.int32]  # (H, W): number of the region of each pixel
+Mask: TypeAlias = NDArray[np.bool_]  # (…, H, W)
+Spectrum: TypeAlias = NDArray[np.complex64]  # (…, H, W): a Fourier transform
+
+Points: TypeAlias = NDArray[np.float64]  # (n, 2)
+Boxes: TypeAlias = NDArray[np.float64]  # (n, 5): middle row and column, length, width, heading
+Geometries: TypeAlias = NDArray[np.object_]  # (n,): shapely geometries
+Floats: TypeAlias = NDArray[np.float64]  # (n,) or (n, k): measurements
+Indices: TypeAlias = NDArray[np.int64]  # (n,): positions in another array, or counts

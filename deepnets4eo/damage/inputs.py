@@ -1,0 +1,124 @@
+"""What a damage job works on: images, footprints and other layers, opened once and checked before long work starts.
+
+Takes paths or layers; refuses images and footprints that do not overlap, and inputs that cannot be a pair of images of
+one site.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
+from deepnets4eo.damage.input_checks import check_images
+from deepnets4eo.damage.settings import Settings
+from deepnets4eo.errors import GridError
+from deepnets4eo.rasters.scene import Layer, LayerLike, overlap_share
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What the job works on, opened and checked.
+
+    pre : None for a job on the post image alone. outlines_px : (N,) polygons of the footprints in pixels of the post
+    image. dsm_pre and dsm_post : both or none. findings : what was seen of the images when they were opened.
+    radar : images that look like radar, "pre" or "post". paths : role to file, for the manifest; arrays have none.
+    """
+
+    pre: Layer | None
+    post: Layer
+    footprints: Footprints
+    outlines_px: NDArray[np.object_]
+    dsm_pre: Layer | None = None
+    dsm_post: Layer | None = None
+    cloud_mask: Layer | None = None
+    findings: tuple[Finding, ...] = ()
+    radar: tuple[str, ...] = ()
+    paths: dict[str, str] = field(default_factory=dict)
+
+
+def open_inputs(
+    pre: LayerLike | None,
+    post: LayerLike,
+    footprints: str | Path | gpd.GeoDataFrame | Footprints,
+    settings: Settings,
+    *,
+    dsm_pre: LayerLike | None = None,
+    dsm_post: LayerLike | None = None,
+    cloud_mask: LayerLike | None = None,
+) -> Inputs:
+    """Open everything and check that it shows one site; cheap, so that errors come before long work starts.
+
+    pre : None or "-" for a job on the post image alone.
+    Errors: GridError for inputs that cannot be used together; InputError for noise, and one image given twice.
+    """
+    heights_pre, heights_post, clouds = (
+        None if source is None else Layer.open(source) for source in (dsm_pre, dsm_post, cloud_mask)
+    )
+    if (heights_pre is None) != (heights_post is None):
+        raise GridError("one surface model is given, height loss needs both: --dsm-pre and --dsm-post.")
+    before, after = open_pair(pre, post)
+    if before is not None and overlap_share(after.grid, before.grid) == 0:
+        raise GridError(
+            f"pre image {before.source} and post image {after.source} do not overlap. Check their CRS with `deepnets4eo check`."
+        )
+    outlines = read_footprints(
+        footprints, layer=settings.layer, id_column=settings.id_column,
+        assume_crs=settings.footprints_crs or (PIXELS if after.grid.crs is None else None),
+    )  # fmt: skip
+    outlines_px = outlines.in_pixels(after.grid)
+    _check_inside(outlines_px, after, outlines.source)
+    checked = check_images(before, after)
+    others = {"dsm_pre": heights_pre, "dsm_post": heights_post, "cloud_mask": clouds}
+    paths = _paths({"pre": checked.pre, "post": checked.post, **others}, outlines.source)
+    return Inputs(
+        checked.pre, checked.post, outlines, outlines_px, **others,
+        findings=checked.findings, radar=checked.radar, paths=paths,
+    )  # fmt: skip
+
+
+def open_pair(pre: LayerLike | None, post: LayerLike) -> tuple[Layer | None, Layer]:
+    """Both images, pre None where it is None or "-"; of two of one size, one without CRS takes the other's grid.
+
+    Errors: GridError where one image has no CRS and another size than the other.
+    """
+    after = Layer.open(post)
+    if pre is None or (isinstance(pre, str) and pre == "-"):
+        return None, after
+    before = Layer.open(pre)
+    if before.grid.crs is None and after.grid.crs is not None:
+        return before.on(after.grid), after
+    if after.grid.crs is None and before.grid.crs is not None:
+        return before, after.on(before.grid)
+    return before, after
+
+
+def _check_inside(outlines_px: NDArray[np.object_], post: Layer, source: str) -> None:
+    """Raise a GridError where no outline lies in the post image."""
+    bounds = shapely.bounds(outlines_px)
+    height, width = post.shape
+    with np.errstate(invalid="ignore"):
+        inside = (bounds[:, 0] < width) & (bounds[:, 2] > 0) & (bounds[:, 1] < height) & (bounds[:, 3] > 0)
+    if not inside.any():
+        raise GridError(
+            f"none of the {len(outlines_px)} footprints of {source} lies in the post image {post.source}. "
+            "Check their CRS with `deepnets4eo check`."
+        )
+
+
+def _paths(layers: Mapping[str, Layer | None], footprints: str) -> dict[str, str]:
+    """Role to file; a layer of several files has one role for each."""
+    paths = {
+        role if len(layer.paths) == 1 else f"{role}_{index}": path
+        for role, layer in layers.items()
+        if layer is not None
+        for index, path in enumerate(layer.paths)
+    }
+    return paths | ({"footprints": footprints} if Path(footprints).is_file() else {})

@@ -1,0 +1,114 @@
+"""The settings of a damage job: each with its type, default, limits and meaning, which the command line shows too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+INPUTS: dict[str, Any] = {"group": "Inputs"}
+ALIGNMENT: dict[str, Any] = {"group": "Alignment"}
+DECISION: dict[str, Any] = {"group": "Decision"}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a damage job is done; every value is written into the manifest.
+
+    Parameters
+    ----------
+    model
+        Name of the decision's model, or folder of a trained run, which then decides together with the default model.
+    network_weight
+        Share of such a run's log-odds in the average, 0–1, if its validated skill is perfect; multiplied by that skill.
+    damaged_share
+        Share of buildings expected with major damage or worse, between 0 and 1; None estimates it from the evidence.
+    motion
+        How the pre image may lie against the post image.
+    max_shift_m
+        Farthest that it may lie off, metres.
+    align
+        Whether the footprints are moved onto the roofs.
+    sensor
+        "auto" refuses radar, which only a network can read; "optical" takes every image as optical.
+    class_shares
+        Folder of a run that labels pixels, or a label raster of the post image with its legend; the classes' shares in
+        each outline become evidence.
+    layer, id_column, footprints_crs
+        Layer, column of ids and CRS of the footprints' file.
+    segmenter
+        Folder of the run that found the buildings, where there was no file (`damage.buildings_of`).
+    workers
+        Threads.
+    seed
+        Seed of all randomness.
+
+    Examples
+    --------
+    >>> Settings(motion="translation", damaged_share=0.1).align
+    True
+    """
+
+    model: Annotated[
+        str,
+        Field(
+            description="Model of the decision, see `deepnets4eo models`; or a run of damage-siamese.",
+            json_schema_extra=DECISION,
+        ),
+    ] = "damage-evidence"
+    network_weight: Annotated[
+        float,
+        Field(
+            description="Share of a run in the decision if its skill is perfect; it is multiplied by its validated skill.",
+            ge=0,
+            le=1,
+            json_schema_extra=DECISION,
+        ),
+    ] = 0.5
+    damaged_share: Annotated[
+        float | None,
+        Field(
+            description="Share of buildings expected with major damage or worse; estimated from the buildings by default.",
+            json_schema_extra=DECISION,
+        ),
+    ] = None
+    motion: Annotated[
+        Literal["auto", "translation", "similarity", "affine"],
+        Field(description="How pre may lie against post.", json_schema_extra=ALIGNMENT),
+    ] = "auto"
+    max_shift_m: Annotated[
+        float,
+        Field(
+            description="Farthest that pre may lie off, metres.",
+            json_schema_extra={**ALIGNMENT, "flag": "--max-shift"},
+        ),
+    ] = 30.0
+    align: Annotated[bool, Field(description="Move footprints onto the roofs.", json_schema_extra=ALIGNMENT)] = True
+    sensor: Annotated[
+        Literal["auto", "optical"],
+        Field(description="auto refuses radar, which only a --model RUN can read.", json_schema_extra=INPUTS),
+    ] = "auto"
+    class_shares: Annotated[
+        str | None,
+        Field(
+            description="Run that labels pixels, or labels of POST: the classes' shares in each outline, as evidence.",
+            json_schema_extra=DECISION,
+        ),
+    ] = None
+    layer: Annotated[str | None, Field(description="Layer of the footprints' file.", json_schema_extra=INPUTS)] = None
+    id_column: Annotated[
+        str | None, Field(description="Column that holds the buildings' ids.", json_schema_extra=INPUTS)
+    ] = None
+    footprints_crs: Annotated[
+        str | None, Field(description="CRS of the footprints, e.g. EPSG:4326; or pixels.", json_schema_extra=INPUTS)
+    ] = None
+    segmenter: Annotated[
+        str | None,
+        Field(
+            description="Run that finds the buildings in PRE (else POST) where FOOTPRINTS is -.",
+            json_schema_extra=INPUTS,
+        ),
+    ] = None
+    workers: int = 2
+    seed: int = 0

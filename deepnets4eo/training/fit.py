@@ -1,0 +1,248 @@
+"""The one trainer: a segmenter, samples, a criterion and a scorer in; a fitted segmenter and its run folder out.
+
+Adding a task
+-------------
+A task is one short module and one line in `setup.cfg` under `deepnets4eo.training.tasks`. It has
+
+- *samples* (`training.data.Samples`): which windows an epoch shows, and each of them as tensors. Windows of scenes with
+  any raster as target: subclass `training.data.SceneSamples` and return the target of one window. A float target is NaN
+  where it is void; the target of a whole image is (1, 1), so that it turns with the images; two dates are two inputs,
+  `image_pre` and `image_post`.
+- a *criterion*: `criterion(network, batch)` returns the loss of a batch, () float32.
+- a *scorer*: `scorer(segmenter)` returns the scores of the validation part after an epoch; the larger, the better.
+- a *recipe* (`training.recipe.Recipe`, or a subclass with sections of its own), and in it `train.monitor`: the score
+  that decides which epoch is kept.
+
+The module ends in a function that calls the four steps, and in the `Task` that the entry point names:
+
+    def train_height(recipe: HeightRecipe, out: Path, options: TrainOptions) -> Path:
+        split = make_split(open_layers(recipe.data, ["image", "height"]), recipe.data)
+        inputs = measure_inputs(split, ["image"])
+        segmenter = build_segmenter(recipe, {"name": recipe.model.network}, inputs, LEGEND)
+        samples = HeightSamples(split, inputs, recipe)
+        scorer = HeightScorer(samples)
+        notes = fit_segmenter(segmenter, samples, criterion, scorer, recipe, out, options)
+        return write_run(segmenter, recipe, out, split=split, scores=scorer(segmenter), notes=notes)
+
+    TASK = Task(train_height, HeightRecipe)
+
+`train` locks and checks the folder, and `--resume`, `--overwrite` and `--set` work, before the task is called.
+`tests/training/test_example_task.py` holds two such tasks whole: heights from images, and one number an image.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.device import choose
+from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation import report
+from deepnets4eo.files import write_json, write_text
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.tiling import Tiling
+from deepnets4eo.training.curves import draw_curves, write_log
+from deepnets4eo.training.recipe import Recipe
+from deepnets4eo.training.tasks import TrainOptions
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from deepnets4eo.training.data import Batch, Samples
+
+log = logging.getLogger(__name__)
+
+SPLIT, METRICS, CONFUSION = "split.geojson", "metrics.json", "confusion.csv"
+
+
+class Split(Protocol):
+    """What the run folder keeps of a split; `training.splits.DataSplit` has it."""
+
+    def to_geojson(self) -> dict[str, Any]:
+        """Where each part lies."""
+
+
+def build_segmenter(
+    recipe: Recipe, network: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling | None = None
+) -> NetworkSegmenter:
+    """Build an untrained network whose weights follow from `train.seed`.
+
+    Parameters
+    ----------
+    recipe
+        Its `train.seed`, `model.encoder_weights` and, without `tiling`, its section `predict` are used.
+    network
+        Arguments of `create_model`: the name and options of a registered network, without channels and classes.
+    inputs
+        Layers and scaling; the network takes their bands, concatenated.
+    legend
+        The network has one output per class. A regression has a legend with one class.
+    tiling
+        How prediction cuts scenes; none: as the recipe's section `predict` says.
+
+    Returns
+    -------
+    The segmenter, on the CPU.
+
+    Raises
+    ------
+    InputError
+        For a network or option that does not exist, or weights that do not fit.
+
+    Examples
+    --------
+    ```python
+    segmenter = build_segmenter(recipe, {"name": "unet", "encoder": "resnet34"}, inputs, legend)
+    ```
+    """
+    import torch
+
+    from deepnets4eo.segmenters.networks import create_model
+
+    predict = recipe.predict
+    sizes: dict[str, Any] = {"in_channels": inputs.in_channels, "num_classes": legend.num_classes}
+    if tiling is None:
+        tiling = Tiling(predict.tile_px, predict.halo_px, predict.overlap_px, predict.scores)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.train.seed)
+        module = create_model(**network, **sizes, weights=recipe.model.encoder_weights)
+    return NetworkSegmenter(network, inputs, legend, tiling=tiling, module=module)
+
+
+def fit_segmenter(
+    segmenter: NetworkSegmenter,
+    samples: Samples,
+    criterion: Callable[[nn.Module, Batch], Tensor],
+    scorer: Callable[[NetworkSegmenter], dict[str, float]],
+    recipe: Recipe,
+    out: Path,
+    options: TrainOptions,
+) -> dict[str, Any]:
+    """Train the network of a segmenter in place; the kept epoch's weights stay in it.
+
+    The same seed, samples and device give the same bits, also when the training is interrupted and resumed. Every
+    epoch writes `checkpoints/`, `log.csv` and `curves.png`. A network in which nothing learns stays as it is.
+
+    Parameters
+    ----------
+    segmenter
+        With an untrained network, as of `build_segmenter`.
+    samples
+        Windows of each epoch, and how they are read.
+    criterion
+        (network, batch) → loss, () float32; a batch is what `samples` returns, stacked: (N, …) on the network's device.
+    scorer
+        segmenter → scores by name, the larger the better; it is called without gradients after each epoch.
+        `train.monitor` is one of the names; `val_loss` is drawn beside the loss.
+    recipe
+        Its section `train` says how to optimise; `data.windows_per_epoch` and `data.num_workers` are used as well.
+    out
+        The run folder.
+    options
+        Device, and whether to resume.
+
+    Returns
+    -------
+    Notes for the run's card: epochs, best_epoch, kept, compute, seconds.
+
+    Raises
+    ------
+    InputError
+        When an epoch has no full batch, or `train.monitor` is none of the scores.
+    RunError
+        When the loss is not finite, or the checkpoint to resume from is of another recipe.
+
+    Examples
+    --------
+    ```python
+    notes = fit_segmenter(segmenter, samples, criterion, scorer, recipe, Path("runs/heights"), TrainOptions())
+    ```
+    """
+    import torch
+
+    from deepnets4eo.training.augmentation import Augmentation
+    from deepnets4eo.training.data import TrainLoader
+    from deepnets4eo.training.loop import Fit, fit_network
+
+    train, data = recipe.train, recipe.data
+    compute = choose(options.device, train.precision)
+    at_rest = replace(compute, precision="float32")
+    if not any(parameter.requires_grad for parameter in segmenter.module.parameters()):
+        _check_has_weights(recipe)
+        segmenter.to(at_rest)
+        return {"compute": compute.to_dict(), "seconds": 0.0}
+    segmenter.module.to(memory_format=torch.channels_last)  # quicker convolutions
+    segmenter.compute = at_rest  # the loop moves the network; scorers that predict move their batches after it
+    augment = Augmentation(train.flips, train.rotations, train.photometric, train.modality_dropout)
+    loader = TrainLoader(samples, augment, train.batch_size, data.windows_per_epoch, train.seed, data.num_workers)
+    fit = Fit(train, out, recipe.hash, compute.device, compute.precision, options.resume)
+    progress = fit_network(segmenter.module, criterion, loader, lambda _: scorer(segmenter), fit)
+    segmenter.to(at_rest)
+    epochs = {"epochs": progress.epochs_done, "best_epoch": progress.best_epoch, "kept": train.keep}
+    seconds = round(sum(row["seconds"] for row in progress.history), 3)
+    return {**epochs, "compute": compute.to_dict(), "seconds": seconds}
+
+
+def _check_has_weights(recipe: Recipe) -> None:
+    """A network in which nothing learns takes no step, so that not even statistics of normalisation change."""
+    if not recipe.model.encoder_weights:
+        raise InputError(
+            f"nothing in the network {recipe.model.network} learns, and it has no weights to keep. Set "
+            "model.encoder_weights to the runs that it puts together, or leave out frozen."
+        )
+    log.info("nothing in the network %s learns: its weights stay as they are", recipe.model.network)
+
+
+def write_run(
+    segmenter: Segmenter,
+    recipe: Recipe,
+    out: Path,
+    *,
+    split: Split,
+    scores: Mapping[str, Any],
+    notes: Mapping[str, Any],
+) -> Path:
+    """Write the run folder of a fitted segmenter.
+
+    Parameters
+    ----------
+    segmenter
+        What was trained.
+    recipe
+        As resolved.
+    out
+        The run folder; `fit_segmenter` has written its log there.
+    split
+        Which part of the data was validated on, for `split.geojson`.
+    scores
+        Final scores on the validation part, for `metrics.json`; with a matrix `confusion`, and `confusion.csv` is written.
+    notes
+        For the card: what `fit_segmenter` returned, and what the segmenter was trained on. Without `epochs` it was fitted
+        in one go: then `log.csv` and `curves.png` have one epoch, with the overall scores and `seconds`.
+
+    Returns
+    -------
+    The run folder, which `load_run` reads.
+
+    Examples
+    --------
+    ```python
+    run = write_run(segmenter, recipe, out, split=split, scores=scorer(segmenter), notes=notes)
+    ```
+    """
+    write_json(out / SPLIT, split.to_geojson())
+    write_json(out / METRICS, scores)
+    if "confusion" in scores:
+        write_text(out / CONFUSION, report.confusion_csv(scores))
+    if "epochs" not in notes:
+        row = {"epoch": 1, "seconds": notes["seconds"], **{name: scores[name] for name in report.OVERALL}}
+        write_log(out / "log.csv", [row])
+        draw_curves(out / "curves.png", [row])
+    kept = {"task": recipe.task, **notes}
+    return save_run(segmenter, out, recipe=recipe.to_dict(), seed=recipe.train.seed, notes=kept)
