@@ -137,9 +137,9 @@ def _unzip(path: Path, folder: Path, limit_bytes: int, plausible_bytes: int) -> 
         refuse_large(path, unpacked_bytes, path.stat().st_size, limit_bytes, plausible_bytes)
         for item in members:  # zipfile reads no more than is declared, and keeps names inside the folder
             archive.extract(item, folder)
-    found = sorted(item for item in folder.rglob("*") if item.is_file() and item.suffix.lower() in READABLE)
-    found += sorted(item for item in folder.rglob("*.gdb") if item.is_dir())
-    if len(found) != 1:
-        names = ", ".join(str(item.relative_to(folder)) for item in found) or "none"
+    readable = sorted(item for item in folder.rglob("*") if item.is_file() and item.suffix.lower() in READABLE)
+    readable += sorted(item for item in folder.rglob("*.gdb") if item.is_dir())
+    if len(readable) != 1:
+        names = ", ".join(str(item.relative_to(folder)) for item in readable) or "none"
         raise InputError(f"{path} should hold one vector file ({', '.join(READABLE)}), it holds {names}. Unpack it.")
-    return found[0]
+    return readable[0]

@@ -131,9 +131,9 @@ def _refuse_linked_crs(path: Path, name: str) -> None:
     """GDAL would fetch the CRS from where the link leads."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
         for match in CRS.finditer(text):
-            given = text[match.end() : match.end() + MOST_CRS_BYTES].decode("utf-8", "replace")
+            text_of_crs = text[match.end() : match.end() + MOST_CRS_BYTES].decode("utf-8", "replace")
             try:
-                crs, _ = json.JSONDecoder().raw_decode(given)
+                crs, _ = json.JSONDecoder().raw_decode(text_of_crs)
             except (ValueError, RecursionError):
                 crs = {"type": "link"}  # not JSON: what GDAL makes of it is unknown
             if str(crs.get("type")).lower() in LINKS:

@@ -92,23 +92,23 @@ class _Reader:
         return self.references
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        given = {key.lower(): value for key, value in attributes.items()}
+        values = {key.lower(): value for key, value in attributes.items()}
         if name.lower() not in ELEMENTS:
             self._refuse(f"uses <{name}>")
-        if len(given) < len(attributes):
+        if len(values) < len(attributes):
             self._refuse(f"has an attribute twice in <{name}>")
-        if unknown := sorted(given.keys() - ATTRIBUTES):
+        if unknown := sorted(values.keys() - ATTRIBUTES):
             self._refuse(f"uses {unknown[0]}= in <{name}>")
-        if given.get("subclass", "VRTSourcedRasterBand") not in SUBCLASSES:
-            self._refuse(f"has bands of the kind {given['subclass']}")
-        if given.get("key", "").upper() == "OVERVIEW_FILE":
+        if values.get("subclass", "VRTSourcedRasterBand") not in SUBCLASSES:
+            self._refuse(f"has bands of the kind {values['subclass']}")
+        if values.get("key", "").upper() == "OVERVIEW_FILE":
             self._refuse("names a file of overviews")
         if self.text is not None:
             self._refuse(f"has <{name}> within a text")
-        if given.get("relativetovrt", "0") not in ("0", "1"):
-            self._refuse(f"has relativeToVRT={given['relativetovrt']!r}")
+        if values.get("relativetovrt", "0") not in ("0", "1"):
+            self._refuse(f"has relativeToVRT={values['relativetovrt']!r}")
         if name.lower() in TEXTS:
-            self.text, self.relative = [], given.get("relativetovrt") == "1"
+            self.text, self.relative = [], values.get("relativetovrt") == "1"
 
     def _end(self, name: str) -> None:
         if self.text is None:

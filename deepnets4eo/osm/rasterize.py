@@ -196,7 +196,7 @@ def _prepare(
     covered = _coverage_outlines(features, coverage, grid, around)
     shapes = class_shapes(features, table, around)
     del features
-    missing = [name for name, found in shapes.items() if name in unknown or not (len(found) or name in complete)]
+    missing = [name for name, polygons in shapes.items() if name in unknown or not (len(polygons) or name in complete)]
     _report(missing, table)
     known = [name for name in table.names if name not in missing]
     laid = in_order(lambda name: metre_outlines(shapes.pop(name), around), known)
@@ -272,8 +272,8 @@ def _stated_areas(features: Sequence[Features]) -> list[gpd.GeoSeries]:
             boxes.setdefault((part.name, str(part.table.crs)), []).append(part.bounds)
     crs_of = {str(part.table.crs): part.table.crs for part in features}
     areas = []
-    for (_, crs), found in boxes.items():
-        low, high = np.min(found, axis=0)[:2], np.max(found, axis=0)[2:]
+    for (_, crs), corners in boxes.items():
+        low, high = np.min(corners, axis=0)[:2], np.max(corners, axis=0)[2:]
         side = float(max(*(high - low), 1e-9))
         areas.append(gpd.GeoSeries([shapely.segmentize(shapely.box(*low, *high), side / 16)], crs=crs_of[crs]))
     return areas

@@ -39,12 +39,12 @@ FORMATS = "OpenStreetMap (.osm, .osm.bz2, .pbf), GeoPackage, GeoJSON or Shapefil
 class Features(NamedTuple):
     """One table of features, a column a tag, that lie near the image.
 
-    given : the class that all of them are known to be of; None where tags decide
+    known_class : the class that all of them are known to be of; None where tags decide
     bounds : left, bottom, right, top of what the source covers, in the table's CRS; NaN where it holds nothing
     """
 
     table: gpd.GeoDataFrame
-    given: str | None
+    known_class: str | None
     bounds: tuple[float, float, float, float]
     name: str
 
@@ -55,7 +55,7 @@ def read_features(source: OsmSource, rules: OsmRules, area: Grid) -> list[Featur
     Errors: InputError, which names the file, for what cannot be read or has no tag that the rules know; GridError
     where only one of source and grid has a CRS.
     """
-    features = [part for given, item in _items(source, rules) for part in _read(item, given, rules, area)]
+    features = [part for known_class, item in _items(source, rules) for part in _read(item, known_class, rules, area)]
     for part in features:
         _check_crs(part, area)
     if not any(_mentions_rules(part, rules) for part in features):
@@ -89,20 +89,20 @@ def _items(source: OsmSource, rules: OsmRules) -> Iterator[tuple[str | None, Sou
         yield from ((None, item) for item in source)
 
 
-def _read(source: Source, given: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
+def _read(source: Source, known_class: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
     if not isinstance(source, (str, Path)):
         table = source.to_frame("geometry") if not hasattr(source, "columns") else source
-        yield Features(rules.spread_tags(table), given, tuple(table.total_bounds), "the table of features")
+        yield Features(rules.spread_tags(table), known_class, tuple(table.total_bounds), "the table of features")
         return
     _check_exists(source)
     with vector_file(source) as path:
         if path.suffix.lower() in OSM_SUFFIXES:
-            yield from _read_osm(path, str(source), given, rules, area)
+            yield from _read_osm(path, str(source), known_class, rules, area)
         else:
-            yield from _read_vector(path, str(source), given, rules, area)
+            yield from _read_vector(path, str(source), known_class, rules, area)
 
 
-def _read_osm(path: Path, name: str, given: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
+def _read_osm(path: Path, name: str, known_class: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
     """Tables of an OpenStreetMap file: GDAL gets the tags that become columns; SQL keeps it from storing other layers."""
     import pyogrio
 
@@ -115,7 +115,7 @@ def _read_osm(path: Path, name: str, given: str | None, rules: OsmRules, area: G
             bounds = pyogrio.read_info(path, force_total_bounds=True, **how)["total_bounds"]
             query = f'SELECT * FROM "{layer}" WHERE {tagged}'
             table = read_ogr(path, name, sql=query, bbox=_box_in("EPSG:4326", area, name), CONFIG_FILE=str(settings))
-            yield Features(table, given, _bounds(bounds), name)
+            yield Features(table, known_class, _bounds(bounds), name)
 
 
 def _osm_settings(keys: Sequence[str]) -> str:
@@ -125,7 +125,7 @@ def _osm_settings(keys: Sequence[str]) -> str:
     return f"closed_ways_are_polygons={AREA_TAGS}\nattribute_name_laundering=no\n{layers}{unread}"
 
 
-def _read_vector(path: Path, name: str, given: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
+def _read_vector(path: Path, name: str, known_class: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
     import pyogrio
 
     with vector_errors(name, FORMATS):
@@ -138,16 +138,16 @@ def _read_vector(path: Path, name: str, given: str | None, rules: OsmRules, area
             columns = [key for key in (*rules.keys, TEXT_TAGS) if key in fields]
             box = _box_in(info["crs"], area, name)
             table = read_ogr(path, name, layer=layer, columns=columns, bbox=box)
-            known = given or (layer if layer in rules.names else None)
+            known = known_class or (layer if layer in rules.names else None)
             yield Features(rules.spread_tags(table), known, _bounds(info["total_bounds"]), name)
 
 
 def _mentions_rules(part: Features, rules: OsmRules) -> bool:
-    return part.given is not None or any(key in part.table.columns for key in rules.class_keys)
+    return part.known_class is not None or any(key in part.table.columns for key in rules.class_keys)
 
 
-def _bounds(found: Any) -> tuple[float, float, float, float]:
-    values = [np.nan if value is None else float(value) for value in (found if found is not None else ())]
+def _bounds(stated: Any) -> tuple[float, float, float, float]:
+    values = [np.nan if value is None else float(value) for value in (stated if stated is not None else ())]
     left, bottom, right, top = values if len(values) == 4 else [np.nan] * 4
     return left, bottom, right, top
 

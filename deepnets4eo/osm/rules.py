@@ -124,19 +124,19 @@ class OsmRules:
         """Every tag that the table uses."""
         return list(dict.fromkeys([*self.class_keys, *self.width_keys, *(key for key, _ in self.hidden)]))
 
-    def match(self, table: pd.DataFrame, given: str | None = None) -> dict[str, ClassMembers]:
+    def match(self, table: pd.DataFrame, known_class: str | None = None) -> dict[str, ClassMembers]:
         """Sort features into classes; a feature may belong to several.
 
-        table : a column a tag, as `spread_tags` makes it. given : the class that all of them are known to be of.
+        table : a column a tag, as `spread_tags` makes it. known_class : the class that all of them are known to be of.
         """
-        shown = np.ones(len(table), bool)
+        drawn = np.ones(len(table), bool)
         for key, values in self.hidden:
-            shown &= ~_tagged(table, key, values)
+            drawn &= ~_tagged(table, key, values)
         stated_m = _stated_widths(table, self.width_keys)
         return {
-            each.name: _match_class(each, table, shown, stated_m, given=given == each.name)
+            each.name: _match_class(each, table, drawn, stated_m, known_class=known_class == each.name)
             for each in self.classes
-            if given in (None, each.name)
+            if known_class in (None, each.name)
         }
 
     def spread_tags(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -145,22 +145,22 @@ class OsmRules:
             return table
         text = table[TEXT_TAGS].astype("string")
         absent = [key for key in self.keys if key not in table.columns]
-        found = {key: text.str.extract(f'"{key}"=>"([^"]*)"', expand=False) for key in absent}
-        return table.assign(**found)
+        columns = {key: text.str.extract(f'"{key}"=>"([^"]*)"', expand=False) for key in absent}
+        return table.assign(**columns)
 
 
 def _match_class(
-    each: OsmClass, table: pd.DataFrame, shown: NDArray[np.bool_], stated_m: NDArray[np.float64], *, given: bool
+    each: OsmClass, table: pd.DataFrame, drawn: NDArray[np.bool_], stated_m: NDArray[np.float64], *, known_class: bool
 ) -> ClassMembers:
-    member = np.full(len(table), given)
-    line_m = np.full(len(table), each.line_m if given else np.nan)
-    point_m = np.full(len(table), each.point_m if given else np.nan)
+    member = np.full(len(table), known_class)
+    line_m = np.full(len(table), each.line_m if known_class else np.nan)
+    point_m = np.full(len(table), each.point_m if known_class else np.nan)
     for rule in reversed(each.rules):  # the first rule that matches a feature decides
         matches = rule.match(table)
         member |= matches
         line_m[matches], point_m[matches] = rule.line_m, rule.point_m
     line_m = np.where(np.isfinite(stated_m) & np.isfinite(line_m), stated_m, line_m)
-    return ClassMembers(member & shown, line_m, point_m)
+    return ClassMembers(member & drawn, line_m, point_m)
 
 
 def _tagged(table: pd.DataFrame, key: str, values: Sequence[str]) -> NDArray[np.bool_]:

@@ -53,7 +53,7 @@ def class_shapes(features: Sequence[Features], rules: OsmRules, grid: Grid) -> d
         if not len(part.table):
             continue
         shapes = _on_grid(part, grid, plane)
-        for name, matched in rules.match(part.table, part.given).items():
+        for name, matched in rules.match(part.table, part.known_class).items():
             polygons[name].append(_draw(shapes, matched, size_m))
     return {name: np.concatenate([*parts, np.zeros(0, object)]) for name, parts in polygons.items()}
 

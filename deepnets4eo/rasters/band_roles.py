@@ -43,15 +43,15 @@ def role_indices(names: Sequence[str]) -> dict[str, int]:
     return indices
 
 
-def layer_names(layer: str, own: Sequence[str], given: Sequence[str] | None = None) -> list[str]:
-    """Names of a layer's bands: `given`, else its own.
+def layer_names(layer: str, own: Sequence[str], named: Sequence[str] | None = None) -> list[str]:
+    """Names of a layer's bands: `named`, else its own.
 
     Where the file names none ("band_1" …), three bands of `image` are taken for red, green, blue, a fourth for near infrared;
     the one band of `dsm` is a height. Errors: InputError where another number is given than there are bands.
     """
     if all(name.casefold().startswith("band_") for name in own):
         own = UNNAMED.get(layer, {}).get(len(own), own)
-    names = own if given is None else given
+    names = own if named is None else named
     if len(names) != len(own):
         raise InputError(
             f"layer {layer!r} has {len(own)} bands, but {len(names)} names were given ({', '.join(names)}). "

@@ -79,12 +79,14 @@ def mosaic_vrt(paths: Sequence[str]) -> str:
     scale = (first.transform.a, first.transform.e)
     offsets = [~first.transform * (tile.transform.c, tile.transform.f) for tile in tiles]
     left, top = round(min(col for col, _ in offsets)), round(min(row for _, row in offsets))
-    placed = [(tile, round(col) - left, round(row) - top) for tile, (col, row) in zip(tiles, offsets, strict=True)]
-    width = max(col + tile.width for tile, col, _ in placed)
-    height = max(row + tile.height for tile, _, row in placed)
+    offset_tiles = [
+        (tile, round(col) - left, round(row) - top) for tile, (col, row) in zip(tiles, offsets, strict=True)
+    ]
+    width = max(col + tile.width for tile, col, _ in offset_tiles)
+    height = max(row + tile.height for tile, _, row in offset_tiles)
     x, y = first.transform * (left, top)
-    bands = "".join(_band(first, band, placed) for band in range(1, len(first.dtypes) + 1))
-    mask = _mask(placed) if first.nodata is None and ColorInterp.alpha not in first.roles else ""
+    bands = "".join(_band(first, band, offset_tiles) for band in range(1, len(first.dtypes) + 1))
+    mask = _mask(offset_tiles) if first.nodata is None and ColorInterp.alpha not in first.roles else ""
     return (
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(first.crs)}</SRS>'
         f"<GeoTransform>{x!r}, {scale[0]!r}, 0, {y!r}, 0, {scale[1]!r}</GeoTransform>{bands}{mask}</VRTDataset>"
@@ -124,17 +126,17 @@ def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
         )
 
 
-def _band(first: MosaicTile, band: int, placed: Sequence[tuple[MosaicTile, int, int]]) -> str:
+def _band(first: MosaicTile, band: int, offset_tiles: Sequence[tuple[MosaicTile, int, int]]) -> str:
     nodata = "" if first.nodata is None else f"<NoDataValue>{first.nodata!r}</NoDataValue>"
     role = f"<ColorInterp>{first.roles[band - 1].name.title()}</ColorInterp>"
     name = f"<Description>{escape(first.names[band - 1] or '')}</Description>"
-    sources = "".join(_source(tile, str(band), col, row, first.nodata) for tile, col, row in placed)
+    sources = "".join(_source(tile, str(band), col, row, first.nodata) for tile, col, row in offset_tiles)
     gdal_type = GDAL_TYPES.get(first.dtypes[band - 1], "Float64")
     return f'<VRTRasterBand dataType="{gdal_type}" band="{band}">{name}{role}{nodata}{sources}</VRTRasterBand>'
 
 
-def _mask(placed: Sequence[tuple[MosaicTile, int, int]]) -> str:
-    sources = "".join(_source(tile, "mask,1", col, row, None) for tile, col, row in placed)
+def _mask(offset_tiles: Sequence[tuple[MosaicTile, int, int]]) -> str:
+    sources = "".join(_source(tile, "mask,1", col, row, None) for tile, col, row in offset_tiles)
     return f'<MaskBand><VRTRasterBand dataType="Byte">{sources}</VRTRasterBand></MaskBand>'
 
 

@@ -103,11 +103,11 @@ def window_centres(pair: ImagePair, search: Search, model: Affine = IDENTITY) ->
     x, y = np.meshgrid(*axes)
     centres = np.column_stack((x.ravel(), y.ravel()))
     half = 0.4 * search.side_m
-    shown = np.ones(len(centres), bool)
+    visible = np.ones(len(centres), bool)
     for step in ((0, 0), (-half, -half), (half, -half), (-half, half), (half, half)):
         corner = centres + step
-        shown &= pair.post.covers(corner) & pair.pre.covers(apply_affine(model, corner))
-    kept: Points = centres[shown]
+        visible &= pair.post.covers(corner) & pair.pre.covers(apply_affine(model, corner))
+    kept: Points = centres[visible]
     return kept
 
 
