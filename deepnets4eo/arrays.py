@@ -23,4 +23,5 @@ Points: TypeAlias = NDArray[np.float64]  # (n, 2)
 Boxes: TypeAlias = NDArray[np.float64]  # (n, 5): middle row and column, length, width, heading
 Geometries: TypeAlias = NDArray[np.object_]  # (n,): shapely geometries
 Floats: TypeAlias = NDArray[np.float64]  # (n,) or (n, k): measurements
+BuildingSums: TypeAlias = NDArray[np.float64]  # (buildings, columns): sums of pixels over buildings
 Indices: TypeAlias = NDArray[np.int64]  # (n,): positions in another array, or counts

@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.band_roles import layer_names, role_indices
 from deepnets4eo.segmenters.inputs import InputSpec
-
-Image = NDArray[np.float32]
 
 BYTES = np.array([[0, 255]], np.float32)
 
@@ -36,7 +35,7 @@ class Bands:
     ((1, 2, 2), False)
     """
 
-    values: Image
+    values: FloatImage
     names: tuple[str, ...]
     gsd_m: float | None = None
     span: NDArray[np.float32] | None = None
@@ -54,7 +53,7 @@ class Bands:
         """Whether there is a band for each of these roles."""
         return all(role in self._places for role in roles)
 
-    def pick(self, *roles: str) -> Image:
+    def pick(self, *roles: str) -> FloatImage:
         """The bands of these roles, (len(roles), h, w). Errors: InputError naming the roles that no band has."""
         missing = [role for role in roles if role not in self._places]
         if missing:
@@ -64,13 +63,13 @@ class Bands:
             )
         return self.values[[self._places[role] for role in roles]]
 
-    def unit(self, *roles: str) -> Image:
+    def unit(self, *roles: str) -> FloatImage:
         """Bands of these roles scaled to 0–1 by their span; clipped."""
         picked = self.pick(*roles)
         low, high = self._limits([self._places[role] for role in roles])
         return np.clip((picked - low) / (high - low), 0, 1)
 
-    def spectral(self) -> Image:
+    def spectral(self) -> FloatImage:
         """All bands of the layer `image`, or of the first layer where there is none, (c, h, w)."""
         return self.values[self.spectral_places()]
 
@@ -79,13 +78,13 @@ class Bands:
         layer = "image" if any(name.startswith("image.") for name in self.names) else self.names[0].split(".")[0]
         return [place for place, name in enumerate(self.names) if name.split(".")[0] == layer]
 
-    def spectral_unit(self) -> Image:
+    def spectral_unit(self) -> FloatImage:
         """The spectral bands scaled to 0–1 as by `unit`, (c, h, w)."""
         places = self.spectral_places()
         low, high = self._limits(places)
         return np.clip((self.values[places] - low) / (high - low), 0, 1)
 
-    def grey(self) -> Image:
+    def grey(self) -> FloatImage:
         """Mean of the spectral bands scaled to 0–1, (h, w): what texture is measured on."""
         return self.spectral_unit().mean(axis=0, dtype=np.float32)
 
@@ -94,7 +93,7 @@ class Bands:
         rows, cols = window.slices
         return Bands(self.values[:, rows, cols], self.names, self.gsd_m, self.span)
 
-    def _limits(self, places: Sequence[int]) -> tuple[Image, Image]:
+    def _limits(self, places: Sequence[int]) -> tuple[FloatImage, FloatImage]:
         """Lowest and highest value of each band, (c, 1, 1)."""
         span = np.tile(BYTES, (len(places), 1)) if self.span is None else self.span[list(places)]
         low, high = span[:, 0], np.maximum(span[:, 1], span[:, 0] + 1e-6)
@@ -113,7 +112,7 @@ def band_names(inputs: InputSpec, given: Mapping[str, Sequence[str]] | None = No
     return tuple(names)
 
 
-def unstandardise(prepared: Image, inputs: InputSpec, names: Sequence[str]) -> Bands:
+def unstandardise(prepared: FloatImage, inputs: InputSpec, names: Sequence[str]) -> Bands:
     """A prepared tile (C, h, w) back in its own units; whole numbers are whole again, as thresholds expect."""
     layers = list(inputs.layers.values())
     mean = np.concatenate([np.asarray(layer.mean, np.float32) for layer in layers])

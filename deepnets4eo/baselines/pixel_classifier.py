@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.feature_classifier import FeatureClassifier
 from deepnets4eo.baselines.features import Feature, as_features, halo_px, stack
-from deepnets4eo.baselines.tile_segmenter import Image
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.scene import Scene
@@ -79,7 +79,7 @@ class PixelClassifier(FeatureClassifier):
         self.fit_samples(samples.vectors, samples.class_indices, samples.blocks)
         return self
 
-    def label(self, image: Image, margin_px: int) -> Image:
+    def label(self, image: FloatImage, margin_px: int) -> FloatImage:
         """Probabilities (K, h − 2 margin, w − 2 margin) of a prepared image."""
         sites = stack(self.features, self.to_physical_units(image), self.stride_px)
         rows, cols = (

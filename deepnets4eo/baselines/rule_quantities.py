@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import HOMES, build_features
-from deepnets4eo.baselines.features.feature import Feature, Image
+from deepnets4eo.baselines.features.feature import Feature
 from deepnets4eo.baselines.features.height import GROUND_PX, above_ground, slope_deg
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.rasters.band_roles import COLOURS, ROLES, normalised_difference
@@ -25,7 +26,7 @@ class Quantity(NamedTuple):
 
     halo_px: Callable[[Bands], int]
     roles: Callable[[Bands], Sequence[str]]
-    measure: Callable[[Bands], Image]
+    measure: Callable[[Bands], FloatImage]
 
 
 def quantity(name: str, ndvi_band: Sequence[str]) -> Quantity:
@@ -61,7 +62,7 @@ def quantity(name: str, ndvi_band: Sequence[str]) -> Quantity:
     raise InputError(f"unknown key {name!r}. {hint}")
 
 
-def colour_range(bands: Bands) -> Image:
+def colour_range(bands: Bands) -> FloatImage:
     """Largest minus smallest of red, green and blue, in the image's own units: small for grey things."""
     colours = bands.pick(*COLOURS)
     return colours.max(axis=0) - colours.min(axis=0)
@@ -72,7 +73,7 @@ def infrared(bands: Bands, allowed: Sequence[str]) -> str:
     return next((role for role in allowed if bands.has(role)), allowed[0])
 
 
-def ndvi(bands: Bands, ndvi_band: Sequence[str]) -> Image:
+def ndvi(bands: Bands, ndvi_band: Sequence[str]) -> FloatImage:
     """(N − R) / (N + R), −1 to 1; NaN where both are 0.
 
     N is near infrared, in red's units. Anything else that stands for it (LiDAR intensity) has units of its own: then
@@ -96,12 +97,12 @@ def ground_px(bands: Bands) -> int:
     return 2 * (int(min(max(wanted, GROUND_PX), FARTHEST_GROUND_PX)) // 2) + 1
 
 
-def height_above_ground(bands: Bands) -> Image:
+def height_above_ground(bands: Bands) -> FloatImage:
     """Metres above ground: the band `ndsm`, else height minus ground, else minus the height's opening by a square."""
     return above_ground(bands, ground_px(bands) or GROUND_PX)
 
 
-def slope(bands: Bands) -> Image:
+def slope(bands: Bands) -> FloatImage:
     """Slope of the surface in degrees, 0 flat. Errors: InputError without a ground size."""
     if bands.gsd_m is None:
         raise InputError("slope needs the ground size of a pixel, which scenes without CRS do not give. Leave it out.")
@@ -121,7 +122,7 @@ def _found(feature: Feature, column: str, bands: Bands) -> Sequence[str]:
     return ()
 
 
-def _column(feature: Feature, column: str, bands: Bands) -> Image:
+def _column(feature: Feature, column: str, bands: Bands) -> FloatImage:
     return feature.compute(bands)[feature.columns(bands).index(column)]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Mask
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.rule_quantities import Quantity, quantity
 from deepnets4eo.baselines.rule_table import FILE, Conditions, Rule, RuleTable
@@ -22,8 +23,6 @@ from deepnets4eo.errors import InputError, LabelError, RunError
 from deepnets4eo.files import read_yaml, write_yaml
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.tiling import Tiling
-
-Mask = NDArray[np.bool_]
 
 
 class ExpertRules(TileSegmenter):

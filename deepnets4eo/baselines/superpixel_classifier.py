@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.feature_classifier import FeatureClassifier
 from deepnets4eo.baselines.features import Feature, as_features, halo_px
 from deepnets4eo.baselines.superpixels import Superpixels, majority, pool_stack, pooled_columns, region_means
-from deepnets4eo.baselines.tile_segmenter import Image
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
@@ -97,7 +97,7 @@ class SuperpixelClassifier(FeatureClassifier):
         self.fit_samples(np.concatenate(vectors), np.concatenate(places), np.concatenate(origins))
         return self
 
-    def label(self, image: Image, margin_px: int) -> Image:
+    def label(self, image: FloatImage, margin_px: int) -> FloatImage:
         """Probabilities (K, h − 2 margin, w − 2 margin) of a prepared image: those of the regions, painted."""
         bands = self.to_physical_units(image)
         ids = self.superpixels.segment(bands)

@@ -9,17 +9,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Batch
+from deepnets4eo.arrays import Batch, FloatImage
 from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import Compute
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter
 from deepnets4eo.tiling import Tiling
-
-Image = NDArray[np.float32]
 
 
 class TileSegmenter(ProbabilitySegmenter):
@@ -43,15 +40,15 @@ class TileSegmenter(ProbabilitySegmenter):
         self.band_names = band_names(inputs, self.bands)
         self.threads = 1
 
-    def label(self, image: Image, margin_px: int) -> Image:
+    def label(self, image: FloatImage, margin_px: int) -> FloatImage:
         """Probabilities (K, h − 2 margin, w − 2 margin) float32 of one prepared image (C, h, w)."""
         raise TypeError(f"{type(self).__name__} does not say how it labels an image")
 
-    def to_physical_units(self, image: Image) -> Bands:
+    def to_physical_units(self, image: FloatImage) -> Bands:
         """A prepared image as bands in their own units."""
         return unstandardise(image, self.inputs, self.band_names)
 
-    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> Image:
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Probabilities, (N, K, h, w) float32; 0 for classes that training did not show."""
         from threadpoolctl import threadpool_limits
 

@@ -46,12 +46,12 @@ def check(
 
     refuse_inputs([json], [paths, legend, dataset])
     chosen = Legend.load(legend) if legend else None
-    given = DatasetCard.load(dataset).with_layout(patterns(layer)) if dataset else None
-    if given is None and (split or layer or thorough):
+    chosen_card = DatasetCard.load(dataset).with_layout(patterns(layer)) if dataset else None
+    if chosen_card is None and (split or layer or thorough):
         raise InputError("--split, --layer and --thorough belong to a dataset. Name it with --dataset.")
     inspections = []
     for path in paths:
-        card = (given or recognise(Path(path))) if Path(path).is_dir() else None
+        card = (chosen_card or recognise(Path(path))) if Path(path).is_dir() else None
         if card:
             with progress("check") as advance:
                 inspections.append(inspect_dataset(path, card, split=split, thorough=thorough, progress=advance))
@@ -73,5 +73,5 @@ def check(
         echo(json)
     if any(item.kind == "unreadable" for item in inspections):
         raise typer.Exit(2)
-    if given is not None and any(item.problems for item in inspections):
+    if chosen_card is not None and any(item.problems for item in inspections):
         raise typer.Exit(1)

@@ -119,7 +119,7 @@ def _score_dataset(
     with progress("evaluate") as advance:
         return evaluate_dataset(
             dataset, root, predictions, name,
-            layout=patterns(layer), rules=changes.apply, intervals=intervals, progress=advance,
+            layout=patterns(layer), rules=lambda rules: rules.apply_changes(changes), intervals=intervals, progress=advance,
         )  # fmt: skip
 
 
@@ -140,7 +140,9 @@ def _score_files(
     pairs = pair_tiles(prediction, reference) if folders else [(prediction, reference)]
     chosen, rules = _rules(pairs[0][0], legend, protocol)
     with progress("evaluate") as advance:
-        return evaluate_pairs(pairs, chosen, changes.apply(rules), intervals=intervals, progress=advance).to_dict()
+        return evaluate_pairs(
+            pairs, chosen, rules.apply_changes(changes), intervals=intervals, progress=advance
+        ).to_dict()
 
 
 def _rules(prediction: Path, legend: str | None, protocol: str | None) -> tuple[Legend, Protocol]:

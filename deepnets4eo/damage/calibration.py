@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import log_softmax
 
+from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError
 
-Array = NDArray[np.float64]
 
-
-def platt(score: Array, truth: NDArray[np.bool_], weight: Array | None = None) -> tuple[float, float]:
+def platt(score: Floats, truth: NDArray[np.bool_], weight: Floats | None = None) -> tuple[float, float]:
     """Slope and intercept that make expit(slope · score + intercept) a calibrated probability.
 
     score : (N,) log-odds or any increasing score; truth : (N,) bool; weight : (N,) or None for equal weights.
@@ -27,7 +26,7 @@ def platt(score: Array, truth: NDArray[np.bool_], weight: Array | None = None) -
     positive, negative = float(weight[truth].sum()), float(weight[~truth].sum())
     target = np.where(truth, (positive + 1) / (positive + 2), 1 / (negative + 2))
 
-    def loss(parameters: Array) -> float:
+    def loss(parameters: Floats) -> float:
         margin = parameters[0] * score + parameters[1]
         return float(np.sum(weight * (np.logaddexp(0, margin) - target * margin)))
 
@@ -35,7 +34,7 @@ def platt(score: Array, truth: NDArray[np.bool_], weight: Array | None = None) -
     return float(slope), float(intercept)
 
 
-def temperature(logits: Array, truth: NDArray[np.integer]) -> float:
+def temperature(logits: Floats, truth: NDArray[np.integer]) -> float:
     """Temperature T > 0 that minimises the log loss of softmax(logits / T); logits (N, K), truth (N,) class index."""
     _check(logits, truth)
 
@@ -45,7 +44,7 @@ def temperature(logits: Array, truth: NDArray[np.integer]) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=(-4.0, 4.0), method="bounded").x))
 
 
-def calibration_error(confidence: Array, correct: NDArray[np.bool_], bins: int = 10) -> float:
+def calibration_error(confidence: Floats, correct: NDArray[np.bool_], bins: int = 10) -> float:
     """Expected calibration error: mean over equal-width bins (low, high] of |accuracy − confidence|, by bin size.
 
     >>> confidence = np.array([0.95, 0.9, 0.8, 0.7, 0.6, 0.55])
@@ -58,7 +57,7 @@ def calibration_error(confidence: Array, correct: NDArray[np.bool_], bins: int =
     return float(np.abs(gap).sum() / max(len(confidence), 1))
 
 
-def _check(first: Array, second: NDArray[np.generic]) -> None:
+def _check(first: Floats, second: NDArray[np.generic]) -> None:
     if len(first) != len(second) or not len(first):
         raise InputError(
             f"got {len(first)} scores and {len(second)} truths, expected as many of both and at least one."

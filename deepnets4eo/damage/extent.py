@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from shapely.geometry import MultiPolygon, shape
 
-from deepnets4eo.grid import Grid, gsd_m
+from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m
+from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer
 
 OVERVIEW_PX = 1024
 NEAR_M = 50.0  # ground farther from every outline than that was not looked at
-UNKNOWN_GSD_M = 0.5  # of images without a CRS
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _near(outlines: NDArray[np.object_], grid: Grid) -> NDArray[np.bool_]:
     touched = rasterio.features.rasterize(present, out_shape=tuple(grid.shape), transform=grid.affine, all_touched=True)
     if not touched.any():
         return np.zeros(tuple(grid.shape), bool)
-    size_m = gsd_m(grid) if grid.crs is not None else (UNKNOWN_GSD_M, UNKNOWN_GSD_M)
+    size_m = known_or_assumed_gsd_m(grid)
     return np.asarray(distance_transform_edt(touched == 0, sampling=size_m) <= NEAR_M)
 
 

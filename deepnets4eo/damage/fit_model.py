@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from deepnets4eo.arrays import Floats
 from deepnets4eo.damage.calibration import platt
 from deepnets4eo.damage.decision import FARTHEST, WITH_HEIGHT
 from deepnets4eo.damage.evidence.meaning import POINTS
@@ -45,8 +46,6 @@ VARIANTS = {
     POST_ONLY + WITH_HEIGHT: (*POST, "ev_tarp", *HEIGHT),
     PRE_POST + WITH_HEIGHT: (*POST, *PAIR, *REPAIR, *HEIGHT),
 }
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ def fit_variant(data: Graded, columns: tuple[str, ...], ridge: float = RIDGE) ->
     return content | _validity(evidence, known, called)
 
 
-def _validity(standard: Array, known: Graded, called: NDArray[np.bool_]) -> dict[str, Any]:
+def _validity(standard: Floats, known: Graded, called: NDArray[np.bool_]) -> dict[str, Any]:
     """Range and rates of a variant from calls on buildings left out; the rates are those within the range."""
     damaged = known.grade >= MAJOR
     known_range = fit_range(standard, known.evidence, called == damaged, damaged, known.group)
@@ -118,8 +117,8 @@ def _validity(standard: Array, known: Graded, called: NDArray[np.bool_]) -> dict
 
 
 def left_out_scores(
-    evidence: Array, data: Graded, beyond: NDArray[np.bool_], points: NDArray[np.integer], ridge: float
-) -> Array:
+    evidence: Floats, data: Graded, beyond: NDArray[np.bool_], points: NDArray[np.integer], ridge: float
+) -> Floats:
     """Log-odds of each building from a fit without its group; groups are left out in eight folds."""
     score = np.zeros(len(beyond))
     fold = np.unique(data.group, return_inverse=True)[1] % FOLDS
@@ -142,7 +141,7 @@ def fit_model(data: Graded, ridge: float = RIDGE) -> dict[str, Any]:
     return variants
 
 
-def predict(content: dict[str, Any], evidence: pd.DataFrame) -> Array:
+def predict(content: dict[str, Any], evidence: pd.DataFrame) -> Floats:
     """(N, 4) grade probabilities of a fitted variant, without going through a file."""
     columns = list(content["evidence"])
     centre, scale = (np.array([content["evidence"][column][key] for column in columns]) for key in ("centre", "scale"))

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from deepnets4eo.arrays import Floats
 
 KNOWN_SHARE = 0.99  # of the buildings of the fit lie within the distance
 WINDOW = 200  # buildings over which the left-out accuracy is taken, from the end of a column inwards
@@ -36,18 +36,18 @@ class FittedRange:
     """
 
     farthest: float
-    covariance: Array
+    covariance: Floats
     limits: dict[str, float]
     place_share: float
 
-    def distance(self, standard: Array) -> Array:
+    def distance(self, standard: Floats) -> Floats:
         """(N,) Mahalanobis distances of (N, K) standardised evidence as the decision takes it, cut at ± 3.
 
         So what is extreme in the way that damaged or intact buildings are is not far off; an unusual combination is.
         """
         return np.sqrt(np.einsum("ij,ji->i", standard, np.linalg.solve(self.covariance, standard.T)))
 
-    def reasons(self, standard: Array, frame: pd.DataFrame) -> NDArray[np.object_]:
+    def reasons(self, standard: Floats, frame: pd.DataFrame) -> NDArray[np.object_]:
         """(N,) why each building lies outside, '' where it lies inside.
 
         standard : (N, K) as `Variant.standardise` returns it; frame : (N rows) with the columns of the limits where known.
@@ -78,7 +78,7 @@ class FittedRange:
 
 
 def fit_range(
-    standard: Array,
+    standard: Floats,
     evidence: pd.DataFrame,
     right: NDArray[np.bool_],
     damaged: NDArray[np.bool_],
@@ -104,7 +104,7 @@ def fit_range(
     return FittedRange(farthest, covariance, limits, _most_outside(outside, site))
 
 
-def reliable_limit(value: Array, right: NDArray[np.bool_], damaged: NDArray[np.bool_]) -> float | None:
+def reliable_limit(value: Floats, right: NDArray[np.bool_], damaged: NDArray[np.bool_]) -> float | None:
     """Value above which buildings were graded right too seldom; None where even the largest values are known.
 
     From the largest values inwards, windows of 200 buildings are left out as long as the mean of their sensitivity and

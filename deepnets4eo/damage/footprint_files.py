@@ -55,10 +55,10 @@ def _check_shapefile_length(path: Path) -> None:
         return
     with path.open("rb") as file:
         header = file.read(28)
-    stated, found = 2 * int.from_bytes(header[24:28], "big"), path.stat().st_size
-    if len(header) < 28 or found < stated:
+    stated, size = 2 * int.from_bytes(header[24:28], "big"), path.stat().st_size
+    if len(header) < 28 or size < stated:
         raise InputError(
-            f"footprints {path} are cut short: {found} bytes of {stated or 'at least 100'}. Copy the file again."
+            f"footprints {path} are cut short: {size} bytes of {stated or 'at least 100'}. Copy the file again."
         )
 
 

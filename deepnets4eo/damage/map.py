@@ -10,28 +10,22 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from deepnets4eo.damage.findings import Finding
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, METHODS, NOT_ASSESSED, STATUSES
-from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.damage.map_content import DamageMapContent
+from deepnets4eo.errors import OutputError
 from deepnets4eo.files import PARTIAL, atomic_write, check_overwrite, writing
 from deepnets4eo.outputs.lock import locked, scratch_home
 
 if TYPE_CHECKING:
-    import geopandas as gpd
-
     from deepnets4eo.rasters.scene import Layer
 
-COLUMNS = ("id", "damage", "damage_prob", "confidence", "status", "reason", "method", "dx_px", "dy_px")
 MANIFEST = "manifest.json"
 PRODUCTS = ("damage.gpkg", "damage.parquet", "summary.json", "report.html", MANIFEST)
 
 
-@dataclass
-class DamageMap:
+class DamageMap(DamageMapContent):
     """Buildings with their damage, the extent that was assessed, and the inputs and settings behind them.
 
     Parameters
@@ -75,30 +69,6 @@ class DamageMap:
         damage_map.buildings.query("damage == 'destroyed'")
         damage_map.save("damage", pre=Layer.open("pre.tif"), post=Layer.open("post.tif"))
     """
-
-    buildings: gpd.GeoDataFrame
-    assessed_extent: gpd.GeoDataFrame
-    registration: dict[str, Any] = field(default_factory=dict)
-    meaning: dict[str, str] = field(default_factory=dict)
-    synthetic: bool = False
-    parameters: dict[str, Any] = field(default_factory=dict)
-    inputs: dict[str, str] = field(default_factory=dict)
-    findings: tuple[Finding, ...] = ()
-    grading: dict[str, dict[str, Any]] = field(default_factory=dict)
-    footprints: dict[str, Any] = field(default_factory=dict)
-    extent_without_outlines: gpd.GeoDataFrame | None = None
-
-    def __post_init__(self) -> None:
-        _check(self.buildings)
-        for name in ("assessed_extent", "extent_without_outlines"):
-            extent = getattr(self, name)
-            if extent is not None and len(extent) != 1:
-                raise InputError(f"{name} has {len(extent)} rows, expected 1. Dissolve it first.")
-
-    @property
-    def evidence(self) -> list[str]:
-        """Names of the evidence columns, in table order."""
-        return [name for name in self.buildings.columns if name.startswith("ev_")]
 
     def save(
         self,
@@ -175,25 +145,3 @@ def _publish(hidden: Path, out_dir: Path, names: list[str]) -> None:
     for name in names:
         with atomic_write(out_dir / name) as partial:
             shutil.move(hidden / name, partial)  # copies where the folder is a volume of its own
-
-
-def _check(buildings: gpd.GeoDataFrame) -> None:
-    missing = [name for name in (*COLUMNS, "geometry") if name not in buildings.columns]
-    if missing:
-        raise InputError(f"buildings has no column {', '.join(missing)}. A damage map needs {', '.join(COLUMNS)}.")
-    assessed = buildings["status"] == ASSESSED
-    for name, allowed, rows in (
-        ("status", STATUSES, buildings),
-        ("damage", GRADES, buildings[assessed]),
-        ("method", METHODS, buildings[assessed]),
-    ):
-        strange = set(rows[name].unique()) - set(allowed)
-        if strange:
-            raise InputError(f"buildings.{name} holds {sorted(map(str, strange))}, expected {', '.join(allowed)}.")
-    if buildings.loc[~assessed, "damage"].notna().any():
-        raise InputError(f"buildings.damage is set where status is {NOT_ASSESSED}. Set it to None there.")
-    if not buildings.loc[assessed, "damage_prob"].between(0, 1).all():
-        raise InputError("buildings.damage_prob is outside [0, 1] or missing for assessed buildings.")
-    if not buildings["id"].is_unique:
-        twice = buildings.loc[buildings["id"].duplicated(), "id"].iloc[0]
-        raise InputError(f"buildings.id is not unique: {twice} occurs more than once. Give every building its own id.")

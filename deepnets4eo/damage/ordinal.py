@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from deepnets4eo.arrays import Floats
 from deepnets4eo.errors import InputError
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -23,11 +22,11 @@ class Border:
     """log-odds of lying beyond a grade border: intercept + weights · standardised evidence."""
 
     intercept: float
-    weights: Array
+    weights: Floats
 
 
 def fit_border(
-    evidence: Array, beyond: NDArray[np.bool_], weight: Array, points: NDArray[np.integer], ridge: float
+    evidence: Floats, beyond: NDArray[np.bool_], weight: Floats, points: NDArray[np.integer], ridge: float
 ) -> Border:
     """Ridge logistic regression with weights held to the signs of `points`.
 
@@ -41,7 +40,7 @@ def fit_border(
         )
     share = weight / weight.sum()
 
-    def loss(parameters: Array) -> tuple[float, Array]:
+    def loss(parameters: Floats) -> tuple[float, Floats]:
         margin = evidence @ parameters[1:] + parameters[0]
         residual = share * (expit(margin) - beyond)
         gradient = np.concatenate([[residual.sum()], evidence.T @ residual + ridge * parameters[1:]])
@@ -53,7 +52,7 @@ def fit_border(
     return Border(float(best[0]), best[1:])
 
 
-def balance_weights(beyond: NDArray[np.bool_], domain: NDArray[np.generic]) -> Array:
+def balance_weights(beyond: NDArray[np.bool_], domain: NDArray[np.generic]) -> Floats:
     """Weights by which every domain counts the same, and in each both sides of the border do; (N,), mean 1."""
     weight = np.zeros(len(beyond))
     for name in np.unique(domain):
@@ -63,7 +62,7 @@ def balance_weights(beyond: NDArray[np.bool_], domain: NDArray[np.generic]) -> A
     return weight * len(weight) / weight.sum()
 
 
-def grade_probabilities(beyond: Array) -> Array:
+def grade_probabilities(beyond: Floats) -> Floats:
     """(N, 4) probabilities of the grades from (N, 3) probabilities of lying beyond each border, made to decrease.
 
     >>> grade_probabilities(np.array([[0.9, 0.6, 0.7]])).round(2).tolist()

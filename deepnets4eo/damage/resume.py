@@ -35,7 +35,7 @@ from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.inputs import Inputs
-    from deepnets4eo.damage.map import DamageMap
+    from deepnets4eo.damage.map_content import DamageMapContent
     from deepnets4eo.damage.settings import Settings
     from deepnets4eo.rasters.scene import Layer
 
@@ -124,7 +124,7 @@ class Steps:
         return None if self.folder is None else self.folder / name
 
 
-def products_folder(scratch: Path, damage_map: DamageMap, post: Layer, pre: Layer | None) -> Path:
+def products_folder(scratch: Path, damage_map: DamageMapContent, post: Layer, pre: Layer | None) -> Path:
     """Where the products of this very map are kept until all of them are there."""
     digest = hashlib.sha256(f"{__version__} {_layer(post)} {_layer(pre)}".encode())
     for field in fields(damage_map):

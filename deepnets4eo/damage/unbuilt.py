@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
+from deepnets4eo.arrays import Floats, Geometries
 from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import image_means
 from deepnets4eo.damage.evidence.gather import building_geometry, on_post
 from deepnets4eo.damage.evidence.table import assess_coverage
-from deepnets4eo.damage.evidence.working_grid import make_working_grid
+from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m, make_working_grid
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.ordinal import Border, balance_weights, fit_border
 from deepnets4eo.damage.registration import FootprintAlignment
@@ -42,9 +43,6 @@ FOLDS = 5
 RIDGE = 0.01
 LEAST_LIGHT, LEAST_COLOUR = 0.05, 0.003  # below these a contrast is that of noise
 POINTS = np.array([-1, -1, -1, -1, -1, 1])  # sign with which each of `ground_likeness` indicates open ground
-
-Shapes = NDArray[np.object_]
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -85,12 +83,12 @@ def find_unbuilt(
     return UnbuiltOutlines(flags[: len(outlines)], auc)
 
 
-def place_decoys(outlines: Shapes, image: Layer, rng: np.random.Generator) -> Shapes:
+def place_decoys(outlines: Geometries, image: Layer, rng: np.random.Generator) -> Geometries:
     """Copies of the outlines on ground of the image that no outline takes, at most one for each outline.
 
     outlines : (N,) polygons in pixels of the image. returns : (D,) polygons, D ≤ 400, apart from each other.
     """
-    size_m = np.array(gsd_m(image.grid)[::-1]) if image.grid.crs is not None else np.array([0.5, 0.5])
+    size_m = np.array(known_or_assumed_gsd_m(image.grid)[::-1])
     wanted = min(MOST_DECOYS, len(outlines))
     sources = outlines[rng.integers(0, len(outlines), wanted * DRAWS)]
     angle, far = rng.uniform(0, 2 * np.pi, len(sources)), rng.uniform(*DECOY_M, len(sources))
@@ -110,7 +108,7 @@ def place_decoys(outlines: Shapes, image: Layer, rng: np.random.Generator) -> Sh
     return free[taken][:wanted]
 
 
-def ground_likeness(sums: dict[str, Array]) -> Array:
+def ground_likeness(sums: dict[str, Floats]) -> Floats:
     """(N, 6) measures that differ between roofs and open ground in one image, free of its brightness and contrast.
 
     Edge support of the outline, right angles, texture, contrast and colour difference to the ground within 20 m (log2),
@@ -131,7 +129,7 @@ def ground_likeness(sums: dict[str, Array]) -> Array:
         )
 
 
-def _compare(values: Array, ground: NDArray[np.bool_]) -> tuple[Array, float]:
+def _compare(values: Floats, ground: NDArray[np.bool_]) -> tuple[Floats, float]:
     """Probability of each row to be open ground where outlines and copies are as many, and AUC of rows left out."""
     scale = values.std(axis=0) + 1e-9
     standard = np.clip((values - values.mean(axis=0)) / scale, -3, 3)
@@ -143,9 +141,9 @@ def _compare(values: Array, ground: NDArray[np.bool_]) -> tuple[Array, float]:
     return expit(_log_odds(_fit(standard, ground), standard)), float(roc_auc_score(ground, left_out))
 
 
-def _fit(standard: Array, ground: NDArray[np.bool_]) -> Border:
+def _fit(standard: Floats, ground: NDArray[np.bool_]) -> Border:
     return fit_border(standard, ground, balance_weights(ground, np.zeros(len(ground))), POINTS, RIDGE)
 
 
-def _log_odds(border: Border, standard: Array) -> Array:
+def _log_odds(border: Border, standard: Floats) -> Floats:
     return np.asarray(standard @ border.weights + border.intercept)

@@ -9,6 +9,7 @@ DAMAGED = GRADES[2:]  # what damage_prob is the probability of
 ASSESSED, NOT_ASSESSED = "assessed", "not_assessed"
 STATUSES = (ASSESSED, NOT_ASSESSED)
 UNGRADED = NOT_ASSESSED.replace("_", "-")  # the class of buildings without a grade, written as grades are
+CLASSES = (*GRADES, UNGRADED)
 
 PRE_POST, POST_ONLY = "pre_post", "post_only"
 METHODS = (PRE_POST, POST_ONLY)

@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import InputError, LabelError
 
 log = logging.getLogger(__name__)
 
-DAMAGE_CLASSES = ("no_damage", "minor_damage", "major_damage", "destroyed")  # labels 1 to 4
+DAMAGE_CLASSES = tuple(grade.replace("-", "_") for grade in GRADES)  # labels 1 to 4
 SIZE_PX = 1024
 EPSILON = 1e-6  # the rules add it to each class's F1 inside the harmonic mean
 
@@ -155,24 +156,24 @@ def _find(folder: str | Path, role: str) -> dict[tuple[str, str, str], Path]:
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder. Give the folder of the {role} PNGs.")
-    found = {}
+    paths = {}
     for path in folder.iterdir():
         match = _NAME.match(path.name)
         if match and match["role"] == role:
-            found[match["split"], match["task"], match["id"]] = path
-    if not found:
+            paths[match["split"], match["task"], match["id"]] = path
+    if not paths:
         raise InputError(
             f"{folder} has no {role} files. They are named like test_localization_00000_{role}.png and "
             f"test_damage_00000_{role}.png."
         )
-    return found
+    return paths
 
 
 def _require(
-    wanted: list[tuple[str, str, str]], found: dict[tuple[str, str, str], Path], folder: str | Path, role: str
+    wanted: list[tuple[str, str, str]], paths: dict[tuple[str, str, str], Path], folder: str | Path, role: str
 ) -> None:
     missing = [f"{split}_{task}_{identifier}_{role}.png" for split, task, identifier in wanted]
-    missing = [name for name, key in zip(missing, wanted, strict=True) if key not in found]
+    missing = [name for name, key in zip(missing, wanted, strict=True) if key not in paths]
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise InputError(

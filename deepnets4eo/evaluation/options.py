@@ -5,7 +5,7 @@ Takes plain values; imports nothing heavy, so that the help text of the verb is 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +13,6 @@ from pydantic import Field
 
 if TYPE_CHECKING:
     from deepnets4eo.cards.legend import Legend
-    from deepnets4eo.evaluation.scoring import Protocol
 
 Unknown = Literal["error", "void"]
 
@@ -65,18 +64,6 @@ class ProtocolChanges:
     unknown: Annotated[
         Unknown, Field(description="What labels that the legend lacks become.", json_schema_extra=PROTOCOL)
     ] = "error"
-
-    def apply(self, protocol: Protocol) -> Protocol:
-        """Returns the protocol with these changes. Raises InputError for a legend that is not known."""
-        return replace(
-            protocol,
-            erode_px=protocol.erode_px if self.erode is None else self.erode,
-            boundary_px=protocol.boundary_px if self.boundary_px is None else self.boundary_px,
-            ignored=tuple(self.ignore) if self.ignore else protocol.ignored,
-            prediction_legend=load_legend(self.prediction_legend),
-            reference_legend=load_legend(self.reference_legend),
-            unknown=self.unknown,
-        )
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.evaluation.label_reader import LabelReader
-from deepnets4eo.evaluation.options import Intervals, Unknown
+from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, Unknown, load_legend
 from deepnets4eo.files import parse_json
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
@@ -63,6 +63,18 @@ class Protocol:
     reference_legend: Legend | None = None
     unknown: Unknown = "error"
     card: Mapping[str, Any] = field(default_factory=dict)
+
+    def apply_changes(self, changes: ProtocolChanges) -> Protocol:
+        """Returns the protocol with the given changes. Raises InputError for a legend that is not known."""
+        return replace(
+            self,
+            erode_px=self.erode_px if changes.erode is None else changes.erode,
+            boundary_px=self.boundary_px if changes.boundary_px is None else changes.boundary_px,
+            ignored=tuple(changes.ignore) if changes.ignore else self.ignored,
+            prediction_legend=load_legend(changes.prediction_legend),
+            reference_legend=load_legend(changes.reference_legend),
+            unknown=changes.unknown,
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values for the report."""

@@ -1,7 +1,7 @@
 """Several sensors together: fusion networks, heights above ground from surface models, map layers.
 
 `FuseNet`, `VFuseNet`, `SmpFusion`, `DualStream` and `ResidualCorrection` are built by `create_model` and in recipes.
-`ndsm` gives heights above a terrain model, or above a ground estimated from the surface itself (`ground`);
+`ndsm` returns heights above a terrain model, or above a ground estimated from the surface itself (`ground`);
 `composite_raster` writes them beside the surface, its slope and the vegetation index of an image.
 """
 

@@ -74,7 +74,7 @@ class FuseNet(SegNetFusion):
         return [self.encoder, self.auxiliary]
 
     def fuse(self, parts: list[Tensor], present: list[Tensor] | None) -> Tensor:
-        """Logits of the padded streams: sums after each stage go on in the main encoder."""
+        """Logits of the padded streams: the main encoder's next stage takes the sums."""
         maps, *others = parts
         pool_indices = []
         for index, stage in enumerate(self.encoder.stages):

@@ -18,7 +18,7 @@ STRIDE_PX = 32  # the encoders halve the image five times
 
 
 class FusionNetwork(nn.Module, ABC):
-    """Base of networks with one stream a sensor; subclasses say how the streams are fused.
+    """Base of networks with one stream a sensor; subclasses define how the streams are fused.
 
     Parameters
     ----------

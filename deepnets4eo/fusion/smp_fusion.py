@@ -102,7 +102,7 @@ class SmpFusion(EncoderFusion):
         return logits
 
     def _add_to_first(self, parts: list[Tensor], present: list[Tensor] | None) -> list[Tensor]:
-        """FuseNet: the first encoder goes on with the sums."""
+        """FuseNet: the first encoder's next stage takes the sums."""
         sums = []
         for stages in zip(*self.encoders, strict=True):
             parts = [stage(part) for stage, part in zip(stages, parts, strict=True)]
@@ -111,7 +111,7 @@ class SmpFusion(EncoderFusion):
         return sums
 
     def _add_to_virtual(self, parts: list[Tensor], present: list[Tensor] | None) -> list[Tensor]:
-        """V-FuseNet: the virtual encoder goes on with the sums, the sensors' encoders with their own maps."""
+        """V-FuseNet: the virtual encoder's next stage takes the sums, the sensors' encoders take their own maps."""
         sums: list[Tensor] = []
         for virtual, *stages in zip(self.virtual, *self.encoders, strict=True):  # type: ignore[arg-type]
             parts = [stage(part) for stage, part in zip(stages, parts, strict=True)]
@@ -128,7 +128,7 @@ def _stages(network: nn.Module, architecture: str, encoder: str) -> tuple[list[n
 
 
 def _virtual(architecture: str, sizes: Sequence[int], arguments: dict[str, Any], encoder: str) -> nn.ModuleList:
-    """A further encoder from random weights; in place of its first stage, which narrows images, one for maps."""
+    """A further encoder from random weights; in place of its first stage, which halves images, one for maps."""
     network = create_model(architecture, in_channels=sizes[0], **arguments)
     stages, with_image = _stages(network, architecture, encoder)
     width = network.encoder.out_channels[int(with_image)]  # type: ignore[union-attr, index]

@@ -74,7 +74,7 @@ class VFuseNet(SegNetFusion):
         return [self.encoders, self.virtual]
 
     def fuse(self, parts: list[Tensor], present: list[Tensor] | None) -> Tensor:
-        """Logits of the padded streams: sums after each stage go on in the virtual encoder."""
+        """Logits of the padded streams: the virtual encoder's next stage takes the sums."""
         maps, pool_indices = parts[0], []
         for index, stage in enumerate(self.virtual.stages):
             parts = next_stage(self.encoders, parts, index)

@@ -177,8 +177,8 @@ def _describe_values(result: Inspection, layer: Layer) -> None:
         return
     values = data[:, valid]
     low, high = values.min(axis=1), values.max(axis=1)
-    shown = [f"{a:g} to {b:g}" for a, b in zip(low[:6], high[:6], strict=True)]
-    result.facts["values"] = "; ".join(shown) + (" …" if layer.count > 6 else "")
+    ranges = [f"{a:g} to {b:g}" for a, b in zip(low[:6], high[:6], strict=True)]
+    result.facts["values"] = "; ".join(ranges) + (" …" if layer.count > 6 else "")
     constant = [name for name, a, b in zip(layer.band_names, low, high, strict=True) if a == b]
     if constant:
         result.problems.append(f"constant: {', '.join(constant[:6])} has one value only.")

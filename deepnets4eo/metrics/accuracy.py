@@ -47,18 +47,26 @@ class Interval:
 class AreaEstimate:
     """Accuracy and areas of a map, estimated from a stratified sample.
 
-    Arrays are (K,) float64 in the order of the map classes. Every `…_margin` is the half width of the interval.
+    Arrays are float64 in the order of the map classes.
 
     Parameters
     ----------
-    overall_accuracy, overall_accuracy_margin
+    overall_accuracy
         Share of the map's area that has the right class, 0–1.
-    users_accuracy, users_accuracy_margin
+    overall_accuracy_margin
+        Half width of its interval.
+    users_accuracy
         (K,) share of the area mapped as a class that is of this class, 0–1.
-    producers_accuracy, producers_accuracy_margin
+    users_accuracy_margin
+        (K,) half widths of their intervals.
+    producers_accuracy
         (K,) share of a class's area that is mapped as this class, 0–1.
-    area, area_margin
+    producers_accuracy_margin
+        (K,) half widths of their intervals.
+    area
         (K,) area of each class in the unit of the mapped areas.
+    area_margin
+        (K,) half widths of their intervals, in the same unit.
     """
 
     overall_accuracy: float

@@ -13,13 +13,12 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.errors import GridError, InputError
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
 
 MIN_IOU = 0.5
 DIFFICULT = "difficult"  # column of a reference: neither missed nor a false alarm
@@ -35,8 +34,12 @@ class DetectionScores:
         Of all detections, 0–1.
     average_precision
         Area under the curve of precision over recall, 0–1; NaN without scores.
-    hits, false_alarms, missed
-        Numbers of detections that are right, of those that are wrong, and of reference objects without a detection.
+    hits
+        Number of detections that are right.
+    false_alarms
+        Number of detections that are wrong.
+    missed
+        Number of reference objects without a detection.
     """
 
     precision: float

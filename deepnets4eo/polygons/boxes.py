@@ -12,11 +12,8 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Boxes, Floats, Indices
 from deepnets4eo.metrics.detections import overlapping_pairs
-
-Boxes = NDArray[np.float64]
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
 
 UNIT = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])  # corners along and across the heading
 
@@ -53,7 +50,7 @@ def boxes_around(polygons: NDArray[np.object_]) -> Boxes:
     return np.column_stack([middle[:, 1], middle[:, 0], lengths.max(axis=1), lengths.min(axis=1), heading])
 
 
-def suppress(polygons: NDArray[np.object_], scores: Floats, max_iou: float) -> Ints:
+def suppress(polygons: NDArray[np.object_], scores: Floats, max_iou: float) -> Indices:
     """Numbers of the polygons kept, best first: none overlaps a better one that is kept by more than `max_iou`.
 
     Of equal scores the first wins. All overlaps are computed at once; the greedy choice visits those kept alone.

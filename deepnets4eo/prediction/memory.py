@@ -52,9 +52,9 @@ def stitch_budget(limit: int, network: int, reading: int, writing: int) -> int:
     needed = network + reading + CACHE_BYTES + MARGIN_BYTES
     left = limit - needed
     if left < writing:
-        wanted = (needed + writing) / 1e6
+        enough = (needed + writing) / 1e6
         raise InputError(
             f"--memory {limit / 1e6:.0f}MB does not suffice: Python and the network take {network / 1e6:.0f} MB for one "
-            f"tile, reading and writing the rest. Allow {wanted:.0f}MB, or lower --tile."
+            f"tile, reading and writing the rest. Allow {enough:.0f}MB, or lower --tile."
         )
     return min(left, STITCH_BYTES)

@@ -1,4 +1,4 @@
-"""The rasters that a prediction writes: labels, and if asked probabilities and entropy.
+"""The rasters that a prediction writes: labels, and optionally probabilities and entropy.
 
 Takes finished rows of bytes; writes one Cloud-Optimized GeoTIFF per product, which gets its name when it is complete.
 """

@@ -37,8 +37,8 @@ class ProgressFile:
         """Tiles passed and skipped so far."""
         return self.entries[-1]["counts"] if self.entries else {}
 
-    def done(self, strip: int) -> int:
-        """Scene rows 0 … of a strip that are recorded."""
+    def finished_rows(self, strip: int) -> int:
+        """Number of scene rows of a strip that are recorded, from the top."""
         return max((entry["rows"] for entry in self.entries if entry["strip"] == strip), default=0)
 
     def start(self, job: Mapping[str, Any]) -> None:

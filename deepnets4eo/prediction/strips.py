@@ -61,7 +61,7 @@ class Job:
     workers: int = 2
     progress: Callable[[float], None] | None = None
     counts: Counts = field(default_factory=Counts)
-    known: dict[int, Result] = field(default_factory=dict)  # batch number → results computed in advance
+    computed: dict[int, Result] = field(default_factory=dict)  # batch number → results computed in advance
 
     @property
     def products(self) -> list[str]:
@@ -125,14 +125,14 @@ def _compute_first_tile(job: Job) -> None:
             f"the network cannot compute a tile of {tile_px} px: {reason}. Choose another --tile."
         ) from error
     if first.image is not None and job.batch_tiles == 1:
-        job.known[0] = results
+        job.computed[0] = results
 
 
 def predict_strips(job: Job, strip_px: int) -> None:
     """Compute and write all strips that the progress file does not list as done."""
     height, width = job.lattice.shape
     for index, start in enumerate(range(0, width, strip_px)):
-        first_row = job.progress_file.done(index)
+        first_row = job.progress_file.finished_rows(index)
         if first_row < height:
             _StripWork(job, index, Strip(start, min(start + strip_px, width), first_row)).run()
 
@@ -190,8 +190,8 @@ class _StripWork:
         computed = sum(read.image is not None for read in self.waiting)
         if computed:
             started = time.perf_counter()
-            known = self.job.known.pop(self._batch_of(self.waiting[0]), None)
-            results = self.job.infer(self.batch) if known is None else known
+            first = self.job.computed.pop(self._batch_of(self.waiting[0]), None)
+            results = self.job.infer(self.batch) if first is None else first
             self.job.counts.network_s += time.perf_counter() - started
             self.job.counts.computed += computed
         for read in self.waiting:

@@ -1,4 +1,4 @@
-"""Trained networks as ONNX files, for other runtimes: one file with weights, and all that a caller must know beside.
+"""Trained networks as ONNX files, for other runtimes: one file with the weights, and inputs, legend and tiling in its metadata.
 
 Takes a run; writes a graph from prepared images (N, C, H, W) float32 to logits (N, K, H, W), checked against the run.
 Refuses runs that hold no network, and a graph that returns other labels.
@@ -156,7 +156,7 @@ def _trace(network: nn.Module, example: Tensor, free: dict[int, str]) -> onnx.Mo
     graph = program.model_proto
     names = [axis.dim_param for axis in graph.graph.input[0].type.tensor_type.shape.dim]
     bound = [name for axis, name in free.items() if not names[axis] or "*" in names[axis]]
-    if bound:  # the exporter narrows what it cannot keep free, and goes on
+    if bound:  # the exporter fixes axes that it cannot keep free, without an error
         raise torch.onnx.OnnxExporterError(f"{' and '.join(bound)} cannot be free")
     return graph
 

@@ -1,6 +1,6 @@
 """Whether an exported graph computes what its network computes, as far as float32 decides it.
 
-Takes a segmenter, then graphs; gives how well both agree. Refuses graphs whose scores differ by more than rounding
+Takes a segmenter, then graphs; returns how well both agree. Refuses graphs whose scores differ by more than rounding
 explains (`rounding`), and networks whose scores are left to rounding. Measured on 168 sets of images with narrow
 SegNet, FuseNet and V-FuseNet and three instruction sets: no right graph was refused, and decided scores lay at most a
 ninth as far beside the range as is allowed.
@@ -28,7 +28,7 @@ INPUT, OUTPUT = "image", "logits"
 SHAPES = ((2, 64, 96), (1, 62, 95), (1, 50, 71))
 FEW, MANY = 4, 32  # runs with rounding added: at first, and before a graph is refused; a tie is missed once in 2^31
 DECIDED_SHARE = 0.5  # of pixels at least, or nothing can be compared
-COARSE_PX = 8  # between the places that a smooth image is drawn at
+COARSE_PX = 8  # between the random values that a smooth image is interpolated from
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Reference:
         shapes = SHAPES if side_px is None else ((1, side_px, side_px),)
         self.probes = [RoundingRange(segmenter, probe_images(segmenter.inputs, shape, rng), FEW) for shape in shapes]
         self.ordinary = min(probe.ordinary for probe in self.probes)
-        decided = np.concatenate([probe.decided(self.ordinary).ravel() for probe in self.probes]).mean()
+        decided = np.concatenate([probe.decided_mask(self.ordinary).ravel() for probe in self.probes]).mean()
         if decided < DECIDED_SHARE:
             raise RunError(
                 f"rounding decides the scores of {1 - decided:.0%} of the pixels that the network {segmenter.network} was "
@@ -61,21 +61,21 @@ class Reference:
             )
 
     def agreement(self, graph: Path | bytes) -> Agreement:
-        """How well a graph, as a file or its bytes, agrees. Errors: RunError where it cannot run or gives other scores."""
+        """How well a graph, as a file or its bytes, agrees. Errors: RunError where it cannot run or returns other scores."""
         run = _session(graph)
         same, decided, differences = [], [], []
         for probe in self.probes:
             scores = run(probe.batch)
             self._check(probe, scores)
             same.append((scores.argmax(axis=1) == probe.scores.argmax(axis=1)).ravel())
-            decided.append(probe.decided(self.ordinary).ravel())
+            decided.append(probe.decided_mask(self.ordinary).ravel())
             differences.append(np.abs(scores - probe.scores).max(axis=1).ravel())
         certain = np.concatenate(decided)
         largest = np.concatenate(differences)[certain].max(initial=0)
         return Agreement(float(np.concatenate(same).mean()), float(certain.mean()), float(largest))
 
     def _check(self, probe: RoundingRange, scores: Batch) -> None:
-        """Refuse scores that rounding does not explain, after trying harder to explain them."""
+        """Refuse scores that rounding does not explain, after more runs with rounding added."""
         if scores.shape != probe.scores.shape:
             self._refuse(f"logits {scores.shape}, the run {probe.scores.shape},", probe)
         while not (explained := probe.explains(scores, self.ordinary)).all() and probe.runs < MANY:
@@ -89,7 +89,7 @@ class Reference:
     def _refuse(self, what: str, probe: RoundingRange) -> NoReturn:
         height, width = probe.batch.shape[2:]
         raise RunError(
-            f"onnxruntime gives {what} on an image of {height} × {width} pixels, so no file was written. Report this, "
+            f"onnxruntime returns {what} on an image of {height} × {width} pixels, so no file was written. Report this, "
             f"with the network {self.segmenter.network} and the versions of torch, onnx and onnxruntime."
         )
 

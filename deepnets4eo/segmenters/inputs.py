@@ -1,8 +1,8 @@
 """What a segmenter was trained on: layers, bands, units, range, scaling and ground sampling distance.
 
-Takes samples as `Scene.read` gives them; gives scaled tensors. The only place where values are scaled.
+Takes samples as `Scene.read` returns them; returns scaled tensors. The only place where values are scaled.
 Refuses scenes that do not fit: missing layer, other bands or order, another range of values, another GSD.
-A layer that training left out at times (modality dropout) may be missing; that is said in a warning.
+A layer that training left out at times (modality dropout) may be missing; a warning names it.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from deepnets4eo.tiling.spread import spread_windows
 
 log = logging.getLogger(__name__)
 
-PROBES = 4  # windows along each axis that values are looked at
+PROBES = 4  # windows along each axis that values are read from
 PROBE_PX = 256
 PROBE_VALUES = 8 * PROBE_PX**2  # values a window at most, so that hundreds of bands cost no more memory than eight
 GSD_FACTOR = 2.0  # beyond this, objects have another size than in training
-RANGE_FACTOR = 4.0  # beyond this many times the span seen in training, values are of another kind
-RANGE_SHRUNK = 50.0  # 0–1 where 0–255 was seen, but not a dark scene
+RANGE_FACTOR = 4.0  # beyond this many times the span of training, values are of another kind
+RANGE_SHRUNK = 50.0  # 0–1 where training had 0–255, but not a dark scene
 
 
 @dataclass(frozen=True)
 class LayerInput:
     """One layer as a segmenter expects it; all per band, in order.
 
-    low, high : the range of values that training saw (1st and 99th percentile, in `units`). mean, std : scaling.
+    low, high : the range of values in training (1st and 99th percentile, in `units`). mean, std : scaling.
     optional : scenes may lack it, because training left it out at times.
     """
 
@@ -83,7 +83,7 @@ class InputSpec:
     def prepare(self, sample: Mapping[str, NDArray[Any]]) -> FloatImage:
         """Concatenate and standardise a sample of `Scene.read`; what is not valid becomes 0, the mean.
 
-        An optional layer that the sample lacks is 0 everywhere: so training showed it where it was left out.
+        An optional layer that the sample lacks is 0 everywhere, as in training where it was left out.
 
         returns : (C, h, w) float32, about zero mean and unit variance.
         """
@@ -111,15 +111,15 @@ class InputSpec:
         Errors: InputError where a layer is missing, band counts differ between scenes, or nothing is valid.
         """
         if not scenes:
-            raise InputError("no scene was given to measure inputs on. Give at least one.")
+            raise InputError("no scene was given to measure inputs on. Name at least one.")
         specs = {name: _measure_layer(scenes, name, (units or {}).get(name, "")) for name in layers}
-        known = [gsd for scene in scenes if (gsd := scene_gsd_m(scene)) is not None]
-        return cls(specs, round(float(np.median(known)), 6) if known else None)
+        sizes_m = [gsd for scene in scenes if (gsd := scene_gsd_m(scene)) is not None]
+        return cls(specs, round(float(np.median(sizes_m)), 6) if sizes_m else None)
 
     def check(self, scene: Scene) -> None:
         """Refuse a scene that does not fit, naming every difference. Reads at most 16 small windows a layer.
 
-        An optional layer that is missing is warned of, unless nothing else is there.
+        An optional layer that is missing leads to a warning, unless all layers are missing.
 
         Errors: RunError.
         """
@@ -130,8 +130,8 @@ class InputSpec:
                 log.warning("The scene has no layer %r; the run was trained to do without it, and does.", name)
             elif name not in scene.layers:
                 hint = "" if none else f", or train with train.modality_dropout={{{name}: 0.3}} to do without"
-                found = f"(the scene has {sorted(scene.layers)})"
-                problems.append(f"layer {name!r} is missing {found}; give {name}=FILE{hint}")
+                present = f"(the scene has {sorted(scene.layers)})"
+                problems.append(f"layer {name!r} is missing {present}; give {name}=FILE{hint}")
             else:
                 problems += _check_layer(name, expected, scene.layers[name])
         if problems:
@@ -152,17 +152,17 @@ class InputSpec:
             return cls(layers, size_m)
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # ValidationError is a ValueError
             raise RunError(
-                f"the run's card describes its inputs in a way this version does not know: {error}."
+                f"the run's card describes its inputs in a way that this version cannot read: {error}."
             ) from error
 
     def _check_gsd(self, scene: Scene) -> list[str]:
-        found = scene_gsd_m(scene)
-        if found is None or self.gsd_m is None:
+        gsd_m = scene_gsd_m(scene)
+        if gsd_m is None or self.gsd_m is None:
             return []
-        if max(found / self.gsd_m, self.gsd_m / found) <= GSD_FACTOR:
+        if max(gsd_m / self.gsd_m, self.gsd_m / gsd_m) <= GSD_FACTOR:
             return []
         return [
-            f"its pixels measure {found:.3g} m, those of training {self.gsd_m:.3g} m (more than a factor of "
+            f"its pixels measure {gsd_m:.3g} m, those of training {self.gsd_m:.3g} m (more than a factor of "
             f"{GSD_FACTOR:g}); resample the scene, e.g. with gdalwarp -tr"
         ]
 
@@ -212,7 +212,7 @@ def _measure_layer(scenes: Sequence[Scene], name: str, units: str) -> LayerInput
     pixels = np.concatenate([_probe(layer) for layer in layers], axis=1)
     if not pixels.size:
         raise InputError(
-            f"layer {name!r} ({layers[0].source}) has no valid pixel where it was looked at. Check nodata."
+            f"layer {name!r} ({layers[0].source}) has no valid pixel in the windows that were read. Check nodata."
         )
     std = pixels.std(axis=1)
     low, high = np.percentile(pixels, (1, 99))
@@ -228,20 +228,22 @@ def _check_layer(name: str, expected: LayerInput, layer: Layer) -> list[str]:
     source = f"layer {name!r} ({layer.source})"
     if layer.count != len(expected.bands):
         return [
-            f"{source} has {layer.count} bands, training had {len(expected.bands)} {_listed(expected.bands)}; give a file "
+            f"{source} has {layer.count} bands, training had {len(expected.bands)} {_list_names(expected.bands)}; give a file "
             "of these, e.g. taken out with gdal_translate -b 1 -b 2 …"
         ]
     return _check_names(source, expected.bands, layer.band_names) + _check_range(source, expected, layer)
 
 
-def _check_names(source: str, expected: Sequence[str], found: Sequence[str]) -> list[str]:
-    """Only names that mean something are compared; many files have none."""
-    pairs = [(a.casefold(), b.casefold()) for a, b in zip(expected, found, strict=True)]
+def _check_names(source: str, expected: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Names such as band_1 are not compared; many files have no others."""
+    pairs = [(a.casefold(), b.casefold()) for a, b in zip(expected, names, strict=True)]
     if all(a == b or a.startswith("band_") or b.startswith("band_") for a, b in pairs):
         return []
     same = sorted(a for a, _ in pairs) == sorted(b for _, b in pairs)
     what = "in the order" if same else "named"
-    return [f"{source} has bands {what} {_listed(found)}, training had {_listed(expected)}; reorder or choose bands"]
+    return [
+        f"{source} has bands {what} {_list_names(names)}, training had {_list_names(expected)}; reorder or choose bands"
+    ]
 
 
 def _check_range(source: str, expected: LayerInput, layer: Layer) -> list[str]:
@@ -261,6 +263,6 @@ def _check_range(source: str, expected: LayerInput, layer: Layer) -> list[str]:
     ]
 
 
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-    return f"({shown})"
+def _list_names(names: Sequence[str]) -> str:
+    text = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+    return f"({text})"

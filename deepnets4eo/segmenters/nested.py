@@ -1,6 +1,6 @@
 """Segmenters inside segmenters: described and rebuilt by kind, their files side by side in one run folder.
 
-Takes any kind of segmenter; a run's folder is flat, so that files of members are told apart by a prefix.
+Takes any kind of segmenter; a run's folder is flat, so that files of members get a prefix each.
 """
 
 from __future__ import annotations

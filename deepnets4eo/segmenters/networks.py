@@ -76,7 +76,7 @@ def create_model(
             f"a network got in_channels={in_channels}, num_classes={num_classes}; both must be at least 1."
         )
     if head is None and head_options:
-        raise InputError(f"head_options={dict(head_options)} were given without a head. Name one of {list_heads()}.")
+        raise InputError(f"head_options={dict(head_options)} come without a head. Name one of {list_heads()}.")
     if head is not None:
         add_head = _head(head, head_options or {})
         plain = create_model(
@@ -206,7 +206,7 @@ def _build_smp(architecture: str, encoder: str, weights: str | None, options: di
     import segmentation_models_pytorch as smp
 
     known = inspect.signature(smp.MODEL_ARCHITECTURES_MAPPING[architecture]).parameters
-    for option in options.keys() - known.keys():  # smp lets them pass unread
+    for option in options.keys() - known.keys():  # smp ignores them without an error
         raise InputError(f"network {architecture!r} has no option {option!r}. {name_hint(option, sorted(known))}")
     try:
         network: nn.Module = smp.create_model(architecture, encoder_name=encoder, encoder_weights=weights, **options)

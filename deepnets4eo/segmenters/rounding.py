@@ -1,10 +1,10 @@
 """How far rounding moves a network's scores, pixel by pixel.
 
-Takes a network segmenter and prepared images; gives its scores and the range that they take when each layer is rounded
+Takes a network segmenter and prepared images; returns its scores and the range that they take when each layer is rounded
 otherwise. Refuses networks whose scores are not finite.
 
-Two runtimes add in another order, and so differ in the last digits. Where a pooling that remembers the place of its
-maximum meets two values that are equal but for those, the place is another one, and scores of nearby pixels differ at
+Two runtimes add in another order, and so differ in the last digits. Where a pooling with indices has two values
+that are equal but for those, the index is another one, and scores of nearby pixels differ at
 sight, though both are right; repeated rows at a padded edge make such ties by the hundred. No tolerance fits all pixels
 then, so the network itself is run with rounding added, several times what torch makes in most layers.
 """
@@ -42,7 +42,7 @@ class RoundingRange:
         self.scores = segmenter.predict_raw(batch)
         if not np.isfinite(self.scores).all():
             raise RunError(
-                f"the network {segmenter.network} gives scores that are not finite on values as in its training data. "
+                f"the network {segmenter.network} returns scores that are not finite on values as in its training data. "
                 "Train it again, with a lower train.lr or with train.clip_norm=1."
             )
         self.low, self.high = self.scores.copy(), self.scores.copy()
@@ -69,7 +69,7 @@ class RoundingRange:
         least = float(self.width.min())
         return least if least <= DECIDED * self._largest else np.inf
 
-    def decided(self, ordinary: float) -> Mask:
+    def decided_mask(self, ordinary: float) -> Mask:
         """(N, h, w): where float32 decides the scores, as rounding moves them `TIES` times as far as `ordinary` at most."""
         return self.width <= TIES * min(ordinary, DECIDED / TIES * self._largest)
 
@@ -78,11 +78,11 @@ class RoundingRange:
 
         Where float32 decides, they lie in the range, or beside it by its width at most: a label then differs only where
         the two best scores are that close. Elsewhere nothing is compared: one runtime decides all ties in one way, and
-        was seen seven widths beside what they do at random.
+        had scores seven widths beside those of random rounding.
         """
         width = self.width[:, None]
         beside = (scores >= self.low - width) & (scores <= self.high + width)
-        return beside | (np.isfinite(scores) & ~self.decided(ordinary)[:, None])
+        return beside | (np.isfinite(scores) & ~self.decided_mask(ordinary)[:, None])
 
     @property
     def _largest(self) -> float:

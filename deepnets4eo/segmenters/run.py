@@ -187,7 +187,7 @@ def segmenter_kind(name: str) -> Any:
     kinds = plugins_of(SEGMENTERS)
     if name not in kinds:
         raise RunError(
-            f"the run holds a segmenter of kind {name!r}; this version knows {sorted([NetworkSegmenter.kind, *kinds])}. "
+            f"the run holds a segmenter of kind {name!r}; this version has {sorted([NetworkSegmenter.kind, *kinds])}. "
             "Update deepnets4eo, or install the package that adds it."
         )
     return kinds[name].load()

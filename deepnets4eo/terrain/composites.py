@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from odc.geo.geom import Geometry
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid, Window, apply_affine, blocks, gsd_m, projected_extent, whole
@@ -27,7 +28,7 @@ from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.rasters.sources import same_grid
-from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, Surface, reach_px
+from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, reach_px
 from deepnets4eo.terrain.heights import HIGHEST_M, LOWEST_M, impossible, ndsm, warn_of_impossible
 from deepnets4eo.terrain.slope import slope_deg
 
@@ -59,7 +60,7 @@ def composite_raster(
     Parameters
     ----------
     dsm
-        Surface model: raster of one band, metres; see `ndsm`.
+        FloatImage model: raster of one band, metres; see `ndsm`.
     out
         The file to write: float32, NaN for no data.
     image
@@ -163,7 +164,7 @@ def ndsm_raster(
 class _Block(NamedTuple):
     """Values (C, h, w) float32 of a window, and how many heights of each raster in it are impossible."""
 
-    values: Surface
+    values: FloatImage
     impossible: Counter[str]
 
 
@@ -210,7 +211,7 @@ class _Composite:
         if self.terrain is not None:
             lower, wrong = _heights(self.terrain, around)
             counts[f"dtm ({self.terrain.source})"] = int(wrong[inner].sum())
-        measures: dict[Channel, Callable[[], Surface]] = {
+        measures: dict[Channel, Callable[[], FloatImage]] = {
             "dsm": lambda: upper[inner],
             "ndsm": lambda: self._above(upper, lower)[inner],
             "ndvi": lambda: self._ndvi(window),
@@ -233,12 +234,12 @@ class _Composite:
                     "nodata value, and that heights are in metres."
                 )
 
-    def _above(self, upper: Surface, lower: Surface | None) -> Surface:
+    def _above(self, upper: FloatImage, lower: FloatImage | None) -> FloatImage:
         if not np.isfinite(upper).any():
             return np.full(upper.shape, np.nan, np.float32)
         return ndsm(upper, lower, gsd_m=self.side_m, method=self.method, max_building_m=self.max_building_m)
 
-    def _ndvi(self, window: Window) -> Surface:
+    def _ndvi(self, window: Window) -> FloatImage:
         assert self.colours is not None, "checked before"
         data, valid = self.colours.read(window)
         near, red = data.astype(np.float32)
@@ -336,7 +337,7 @@ def _infrared_and_red(image: Layer, names: Sequence[str] | None) -> Layer:
     return image.subset([image.bands[indices[role]] for role in ("nir", "red")])
 
 
-def _heights(layer: Layer, window: Window) -> tuple[Surface, NDArray[np.bool_]]:
+def _heights(layer: Layer, window: Window) -> tuple[FloatImage, NDArray[np.bool_]]:
     """Heights (h, w) with NaN for no data and for impossible ones, and where these are."""
     data, valid = layer.read(window)
     heights = np.where(valid, data[0], np.nan).astype(np.float32)

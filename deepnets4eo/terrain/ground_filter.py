@@ -12,9 +12,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 
-Surface = NDArray[np.float32]
 Method = Literal["zhang", "pingel"]
 
 MAX_BUILDING_M = 50.0
@@ -34,7 +34,7 @@ def ground(
     max_building_m: float = MAX_BUILDING_M,
     slope: float = SLOPE,
     min_height_m: float = MIN_HEIGHT_M,
-) -> Surface:
+) -> FloatImage:
     """Estimate terrain heights from surface heights.
 
     Parameters
@@ -85,7 +85,7 @@ def reach_px(gsd_m: float, max_building_m: float) -> int:
     return 4 * _widest(gsd_m, max_building_m)
 
 
-def without_gaps(heights: NDArray[np.floating], known: NDArray[np.bool_]) -> Surface:
+def without_gaps(heights: NDArray[np.floating], known: NDArray[np.bool_]) -> FloatImage:
     """Heights (h, w) float32 with unknown ones filled smoothly, from coarse to fine; known ones stay.
 
     Gaps solve nearly Laplace's equation: a plane around a gap continues inside it.
@@ -107,7 +107,7 @@ def without_gaps(heights: NDArray[np.floating], known: NDArray[np.bool_]) -> Sur
     return filled
 
 
-def _halve(heights: Surface, known: NDArray[np.bool_]) -> tuple[Surface, NDArray[np.bool_]]:
+def _halve(heights: FloatImage, known: NDArray[np.bool_]) -> tuple[FloatImage, NDArray[np.bool_]]:
     """Means of what is known in squares of two pixels, and where there is anything known."""
     odd = [(0, side % 2) for side in heights.shape]
     count = np.pad(known, odd).astype(np.float32)
@@ -117,7 +117,7 @@ def _halve(heights: Surface, known: NDArray[np.bool_]) -> tuple[Surface, NDArray
     return total.reshape(shape).sum(axis=(1, 3)) / np.maximum(number, 1), number > 0
 
 
-def _objects(surface: Surface, limits: list[tuple[int, float]], min_height_m: float) -> NDArray[np.bool_]:
+def _objects(surface: FloatImage, limits: list[tuple[int, float]], min_height_m: float) -> NDArray[np.bool_]:
     """Pixels that an opening with one of the growing squares lowers by more than its limit in metres."""
     from scipy import ndimage
 
@@ -151,7 +151,7 @@ def _widest(gsd_m: float, max_building_m: float) -> int:
     return max(math.ceil(min(max_building_m / gsd_m / 2, WIDEST_PX)), 1)
 
 
-def _pits(surface: Surface) -> NDArray[np.bool_]:
+def _pits(surface: FloatImage) -> NDArray[np.bool_]:
     from scipy import ndimage
 
     around = np.ones((3, 3), bool)

@@ -10,8 +10,9 @@ import logging
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
-from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, Surface, ground
+from deepnets4eo.terrain.ground_filter import MAX_BUILDING_M, Method, ground
 
 LOWEST_M, HIGHEST_M = -500.0, 9000.0  # from below the shore of the Dead Sea (-430 m) to above Everest (8849 m)
 
@@ -25,7 +26,7 @@ def ndsm(
     gsd_m: float = 1.0,
     method: Method = "zhang",
     max_building_m: float = MAX_BUILDING_M,
-) -> Surface:
+) -> FloatImage:
     """Compute heights above ground from a surface model.
 
     Parameters

@@ -8,10 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.terrain.ground_filter import Surface
+from deepnets4eo.arrays import FloatImage
 
 
-def slope_deg(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> Surface:
+def slope_deg(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> FloatImage:
     """Steepness of a surface.
 
     Parameters
@@ -31,7 +31,7 @@ def slope_deg(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> Surf
     return np.degrees(np.arctan(np.hypot(*surface_gradient(heights, gsd_m)))).astype(np.float32)
 
 
-def surface_gradient(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> Surface:
+def surface_gradient(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> FloatImage:
     """Rise of a surface per metre, to the right and down.
 
     Horn (1981), Hill shading and the reflectance map, Proc. IEEE 69(1): differences over three rows or columns, weighted
@@ -58,7 +58,7 @@ def surface_gradient(heights: NDArray[np.floating], gsd_m: tuple[float, float]) 
     return np.where(np.isnan(heights), np.float32(np.nan), rises)
 
 
-def _rise(around: Surface) -> Surface:
+def _rise(around: FloatImage) -> FloatImage:
     """Rise a pixel to the right (h, w) of heights with a border of one pixel, (h + 2, w + 2)."""
     steps = np.diff(around, axis=1)
     before, after = steps[:, :-1], steps[:, 1:]
@@ -69,5 +69,5 @@ def _rise(around: Surface) -> Surface:
     return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
 
 
-def _weighted_sum(rows: Surface) -> Surface:
+def _weighted_sum(rows: FloatImage) -> FloatImage:
     return rows[:-2] + 2 * rows[1:-1] + rows[2:]

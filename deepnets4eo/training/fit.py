@@ -27,7 +27,8 @@ The module ends in a function that calls the four steps, and in the `Task` that 
     TASK = Task(train_height, HeightRecipe)
 
 `train` locks and checks the folder, and `--resume`, `--overwrite` and `--set` work, before the task is called.
-`tests/training/test_example_task.py` holds two such tasks whole: heights from images, and one number an image.
+`tests/example_height_task.py` is such a module, whole; `tests/training/test_example_task.py` trains it, and a second one with
+one number an image.
 """
 
 from __future__ import annotations

@@ -14,10 +14,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Indices, Points
 from deepnets4eo.zonal.outlines import ranges
 
-Ints = NDArray[np.int64]
-Points = NDArray[np.float64]
 Box = tuple[Points, Points]  # its lowest and highest (x, y)
 
 SLACK_PX = 1.0  # around a box, so that rounding loses no piece
@@ -41,11 +40,11 @@ class OutlinePoints:
 
     points: Points
     normals: Points
-    starts: Ints
-    whole: Ints
+    starts: Indices
+    whole: Indices
 
     @property
-    def owner(self) -> Ints:
+    def owner(self) -> Indices:
         """(P,) position of the outline that each point belongs to."""
         return np.repeat(np.arange(len(self.whole)), np.diff(self.starts))
 
@@ -68,7 +67,7 @@ class Sides:
     [[4.0, 2.5], [4.0, 3.5], [3.25, 4.0]]
     """
 
-    starts: Ints
+    starts: Indices
     begin: Points
     end: Points
     normals: Points
@@ -170,27 +169,27 @@ class Sides:
         outer = [self._middles(every, number, pieces) for number in (np.zeros_like(pieces), pieces - 1)]
         return np.minimum(*outer).min(axis=0), np.maximum(*outer).max(axis=0)
 
-    def count_points(self, step_px: float, box: Box | None = None) -> Ints:
+    def count_points(self, step_px: float, box: Box | None = None) -> Indices:
         """(N,) number of points that `trace` makes of each outline."""
         _, made = self._pieces_in(self._pieces(step_px), box)
         return np.diff(_starts(made)[self.starts])
 
-    def _pieces(self, step_px: float) -> Ints:
+    def _pieces(self, step_px: float) -> Indices:
         """(E,) number of equal pieces that each side is cut into."""
         return np.maximum(np.ceil(self.lengths / step_px), 1).astype(np.int64)
 
-    def _pieces_in(self, pieces: Ints, box: Box | None) -> tuple[Ints, Ints]:
+    def _pieces_in(self, pieces: Indices, box: Box | None) -> tuple[Indices, Indices]:
         """Number of the first piece of each side that may meet the box, and how many do, (E,) each."""
         return (np.zeros_like(pieces), pieces) if box is None else pieces_near(self.begin, self.end, pieces, *box)
 
-    def _middles(self, side: NDArray[np.integer[Any]], number: Ints, pieces: Ints) -> Points:
+    def _middles(self, side: NDArray[np.integer[Any]], number: Indices, pieces: Indices) -> Points:
         """Middles of some pieces, given by their side and their number on it."""
         along = ((number + 0.5) / pieces[side])[:, None]
         middles: Points = self.begin[side] + along * (self.end - self.begin)[side]
         return middles
 
 
-def pieces_near(begin: Points, end: Points, count: Ints, low: Points, high: Points) -> tuple[Ints, Ints]:
+def pieces_near(begin: Points, end: Points, count: Indices, low: Points, high: Points) -> tuple[Indices, Indices]:
     """Of sides cut into equal pieces, the pieces that may meet a box: number of the first (E,), how many (E,).
 
     begin, end : (E, 2) float64, ends of the sides; count : (E,) int64, pieces of each; low, high : (2,) corners.
@@ -221,6 +220,6 @@ def pieces_near(begin: Points, end: Points, count: Ints, low: Points, high: Poin
     return first, number
 
 
-def _starts(counts: NDArray[np.integer[Any]]) -> Ints:
+def _starts(counts: NDArray[np.integer[Any]]) -> Indices:
     """(N + 1,) where the items of each of N owners begin, from how many each has."""
     return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)

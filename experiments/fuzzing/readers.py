@@ -199,7 +199,7 @@ def _journal(main: Path, out: Path, sound: Seeds) -> object:
     ledger = ProgressFile(main / "labels.tif")
     if not ledger.load():
         return None
-    return ledger.counts, ledger.done(0), [list(ledger.replay(name, 1)) for name in ("labels", "entropy")]
+    return ledger.counts, ledger.finished_rows(0), [list(ledger.replay(name, 1)) for name in ("labels", "entropy")]
 
 
 def _resume(main: Path, out: Path, sound: Seeds) -> object:

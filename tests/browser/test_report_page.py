@@ -4,8 +4,6 @@ The images are of one value and so drawn black: both canvases then hold the shar
 """
 
 import csv
-import os
-import shutil
 
 import numpy as np
 import pytest
@@ -18,7 +16,6 @@ from deepnets4eo.rasters.scene import Layer
 
 pytestmark = pytest.mark.browser
 
-CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 DESKTOP = {"viewport": {"width": 1400, "height": 900}}
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True, "device_scale_factor": 2}
 NASTY = '</script><img src="http://example.com/x.png" onerror="document.title=\'broken\'">'
@@ -32,18 +29,6 @@ PIXELS = """() => [...document.querySelectorAll("#panels canvas")].map((canvas) 
     for (let i = 0; i < data.length; i++) hash = (Math.imul(hash, 31) + data[i]) | 0;
     return hash;
 })"""
-
-
-@pytest.fixture(scope="module")
-def browser():
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-    if not shutil.which(CHROMIUM):
-        pytest.skip(f"no Chromium at {CHROMIUM}; set CHROMIUM to its path")
-    root = hasattr(os, "geteuid") and os.geteuid() == 0
-    with api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"] if root else [])
-        yield chromium
-        chromium.close()
 
 
 def black(grid):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from deepnets4eo.damage.ordinal import balanced, fit_border, grade_probabilities
+from deepnets4eo.damage.ordinal import balance_weights, fit_border, grade_probabilities
 from deepnets4eo.errors import InputError
 
 
@@ -41,7 +41,7 @@ def test_one_sided_data_are_refused() -> None:
 def test_balanced_weights_give_every_place_and_side_the_same_say() -> None:
     beyond = np.array([True] * 10 + [False] * 30 + [True] * 2 + [False] * 1)
     domain = np.array(["a"] * 40 + ["b"] * 3)
-    weight = balanced(beyond, domain)
+    weight = balance_weights(beyond, domain)
     sums = [weight[(domain == name) & (beyond == side)].sum() for name in "ab" for side in (True, False)]
     assert sums == pytest.approx([43 / 4] * 4)
 

@@ -30,8 +30,8 @@ def test_rows_come_back_in_order_by_product(tmp_path):
     filled(tmp_path / "labels.tif")
     progress_file = ProgressFile(tmp_path / "labels.tif")
     assert progress_file.load()
-    assert progress_file.done(0) == 12
-    assert progress_file.done(1) == 0
+    assert progress_file.finished_rows(0) == 12
+    assert progress_file.finished_rows(1) == 0
     assert progress_file.counts == {"tiles": 4, "skipped": 2}
     for product, bands in (("labels", 1), ("probabilities", 3)):
         assert len(list(progress_file.replay(product, bands))) == 3
@@ -90,7 +90,7 @@ def test_work_goes_on_before_a_damaged_line(tmp_path, damage):
     written.path.write_bytes(b"\n".join([*lines[:2], damage, *lines[3:]]))
     progress_file = ProgressFile(tmp_path / "labels.tif")
     assert progress_file.load()
-    assert progress_file.done(0) == 4
+    assert progress_file.finished_rows(0) == 4
     assert [window.row for window, _ in progress_file.replay("labels", 1)] == [0]
     progress_file.record(0, Window(4, 0, 4, 6), rows_of(1), {"tiles": 2})
     assert ProgressFile(tmp_path / "labels.tif").load()
@@ -105,7 +105,7 @@ def test_a_line_whose_values_were_changed_counts_as_damaged(tmp_path):
     written.path.write_bytes(text.replace(b'"rows": 8', b'"rows": 9'))
     progress_file = ProgressFile(tmp_path / "labels.tif")
     assert progress_file.load()
-    assert progress_file.done(0) == 4
+    assert progress_file.finished_rows(0) == 4
 
 
 def test_rows_that_were_damaged_are_computed_again(tmp_path):
@@ -116,7 +116,7 @@ def test_rows_that_were_damaged_are_computed_again(tmp_path):
     written.rows_path.write_bytes(bytes(content))
     progress_file = ProgressFile(tmp_path / "labels.tif")
     assert progress_file.load()
-    assert progress_file.done(0) == 4
+    assert progress_file.finished_rows(0) == 4
     assert written.rows_path.stat().st_size == first
 
 

@@ -156,7 +156,7 @@ def test_every_registered_network_is_exported_and_agrees_at_any_size(number):
     scores = logits_of(graph, batch)
     assert probe.explains(scores, ordinary).all()
     best_two = np.sort(probe.scores, axis=1)[:, -2:]
-    clear = probe.decided(ordinary) & (best_two[:, 1] - best_two[:, 0] > 4 * probe.width)
+    clear = probe.decided_mask(ordinary) & (best_two[:, 1] - best_two[:, 0] > 4 * probe.width)
     assert clear.mean() > 0.25
     assert (scores.argmax(axis=1) == probe.scores.argmax(axis=1))[clear].all()
 
@@ -251,7 +251,7 @@ def test_a_network_that_rounding_decides_is_refused(tmp_path):
 
 def test_a_network_whose_weights_are_broken_is_refused(run):
     nn.init.constant_(run.segmenter.module.up.bias, torch.nan)
-    with pytest.raises(RunError, match="gives scores that are not finite"):
+    with pytest.raises(RunError, match="returns scores that are not finite"):
         Reference(run.segmenter)
 
 

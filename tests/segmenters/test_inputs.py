@@ -178,7 +178,7 @@ def test_plain_values_lead_back_and_unknown_ones_are_refused():
     spec = InputSpec({"image": layer_input(units="m"), "dsm": layer_input(optional=True)}, 0.25)
     assert InputSpec.from_dict(spec.to_dict()) == spec
     for wrong in ({}, {"layers": []}, {"layers": {"image": {"bands": ["a"]}}, "gsd_m": None}):
-        with pytest.raises(RunError, match="describes its inputs in a way this version does not know"):
+        with pytest.raises(RunError, match="describes its inputs in a way that this version cannot read"):
             InputSpec.from_dict(wrong)
 
 
@@ -189,5 +189,5 @@ def test_scenes_that_cannot_be_measured_are_refused():
         InputSpec.measure([scene(RAMP)], ["image", "dsm"])
     with pytest.raises(InputError, match=r"'image' has \[1, 2\] bands in different scenes"):
         InputSpec.measure([scene(RAMP), scene(np.stack([RAMP, RAMP]))])
-    with pytest.raises(InputError, match=r"layer 'image' \(array\) has no valid pixel where it was looked at"):
+    with pytest.raises(InputError, match=r"layer 'image' \(array\) has no valid pixel in the windows that were read"):
         InputSpec.measure([scene(np.full((4, 4), np.nan, np.float32))])

@@ -10,11 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-Image = NDArray[np.float32]
-Places = NDArray[np.int64]
+from deepnets4eo.arrays import FloatImage, Indices
 
 
-def site_places(length: int, stride_px: int) -> Places:
+def site_places(length: int, stride_px: int) -> Indices:
     """Rows (or columns) of the sites of a stride along an edge of `length` pixels.
 
     >>> site_places(10, 4).tolist()
@@ -23,7 +22,7 @@ def site_places(length: int, stride_px: int) -> Places:
     return np.arange(stride_px // 2, length, stride_px)
 
 
-def region_centres(ids: NDArray[np.int32], count: int, step_px: int) -> tuple[Places, Places]:
+def region_centres(ids: NDArray[np.int32], count: int, step_px: int) -> tuple[Indices, Indices]:
     """Rows and columns (count,) of the centres of regions, rounded to whole steps; 0 for a region without pixels.
 
     Rounding keeps the number of distinct rows and columns, and so of distinct cells, small.
@@ -36,19 +35,19 @@ def region_centres(ids: NDArray[np.int32], count: int, step_px: int) -> tuple[Pl
     return rows, cols
 
 
-def central_differences(padded: Image) -> tuple[Image, Image]:
+def central_differences(padded: FloatImage) -> tuple[FloatImage, FloatImage]:
     """Differences of the next and the last pixel, down and right; the border of one pixel is used up."""
     return padded[2:, 1:-1] - padded[:-2, 1:-1], padded[1:-1, 2:] - padded[1:-1, :-2]
 
 
-def tents(starts: Places, cell_px: int, length: int) -> sparse.csr_array:
+def tents(starts: Indices, cell_px: int, length: int) -> sparse.csr_array:
     """(len(starts), length) weights of pixels in cells: 1 in a cell's middle, falling to 0 one cell further."""
     distance = np.arange(2 * cell_px) - cell_px + (0.5 if cell_px % 2 == 0 else 0)
     weights = np.broadcast_to(1 - np.abs(distance) / cell_px, (len(starts), 2 * cell_px))
     return bands_of(starts - (cell_px + 1) // 2, weights, length)
 
 
-def bands_of(first: Places, weights: NDArray[np.float64] | NDArray[np.bool_], length: int) -> sparse.csr_array:
+def bands_of(first: Indices, weights: NDArray[np.float64] | NDArray[np.bool_], length: int) -> sparse.csr_array:
     """(n, length) matrix whose row k has weights[k] from column first[k] on; what would lie outside is left out."""
     at = first[:, None] + np.arange(weights.shape[1])
     inside = (at >= 0) & (at < length) & (weights != 0)
@@ -56,15 +55,19 @@ def bands_of(first: Places, weights: NDArray[np.float64] | NDArray[np.bool_], le
     return sparse.csr_array((weights[inside].astype(np.float32), at[inside], counts), shape=(len(first), length))
 
 
-def weighted_sums(image: Image, rows: sparse.csr_array, cols: sparse.csr_array) -> Image:
+def weighted_sums(image: FloatImage, rows: sparse.csr_array, cols: sparse.csr_array) -> FloatImage:
     """Sums over rows and columns, (R, C): rows (R, h) and cols (C, w) are weights."""
-    across: Image = cols @ (rows @ image).T
+    across: FloatImage = cols @ (rows @ image).T
     return across.T
 
 
 def histograms(
-    direction: NDArray[np.uint8], magnitude: Image, rows: sparse.csr_array, cols: sparse.csr_array, num_directions: int
-) -> Image:
+    direction: NDArray[np.uint8],
+    magnitude: FloatImage,
+    rows: sparse.csr_array,
+    cols: sparse.csr_array,
+    num_directions: int,
+) -> FloatImage:
     """Sums of magnitude for each direction over cells, (num_directions, R, C) float32.
 
     direction : (h, w); num_directions and more are left out. rows : (R, h) weights; cols : (C, w).

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.feature import DenseFeature, Image
+from deepnets4eo.baselines.features.feature import DenseFeature
 from deepnets4eo.baselines.features.window_counts import Windows, window_counts
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.band_roles import COLOURS, normalised_difference, role_indices
@@ -28,14 +29,14 @@ BINS = (16, 8, 8)  # hue, saturation, value
 HISTOGRAM_RADIUS_PX = 8
 
 
-def excess_green(red: Image, green: Image, blue: Image) -> Image:
+def excess_green(red: FloatImage, green: FloatImage, blue: FloatImage) -> FloatImage:
     """2g − r − b of the shares of red, green and blue in their sum, −1…2; 0 where all are 0. Source: Woebbecke 1995."""
     total = red + green + blue
     share = np.divide(3 * green - total, total, out=np.zeros_like(total), where=total != 0)
     return np.clip(share, -1, 2)
 
 
-def indices(bands: Bands) -> Image:
+def indices(bands: Bands) -> FloatImage:
     """The indices that there are bands for, (F, h, w); 0 where both bands are 0."""
     parts = []
     for name in index_names(bands):
@@ -57,14 +58,14 @@ def index_names(bands: Bands) -> list[str]:
     return names
 
 
-def _comparable(bands: Bands, *roles: str) -> Image:
+def _comparable(bands: Bands, *roles: str) -> FloatImage:
     """Bands of one layer as they are, since an index of reflectances is one; of several layers scaled to 0–1."""
     places = role_indices(bands.names)
     layers = {bands.names[places[role]].split(".")[0] for role in roles}
     return bands.pick(*roles) if len(layers) == 1 else bands.unit(*roles)
 
 
-def three_colours(bands: Bands) -> tuple[Image, str]:
+def three_colours(bands: Bands) -> tuple[FloatImage, str]:
     """Red, green and blue scaled to 0–1, (3, h, w), and ""; else the first three spectral bands, and their names.
 
     Errors: InputError where there are fewer than three.
@@ -81,14 +82,14 @@ def three_colours(bands: Bands) -> tuple[Image, str]:
     return bands.spectral_unit()[:3], f".{shown}"
 
 
-def hsv(bands: Bands) -> Image:
+def hsv(bands: Bands) -> FloatImage:
     """Hue, saturation and value, each 0–1, (3, h, w); hue is 0 where there is no saturation."""
     from skimage.color import rgb2hsv
 
     return rgb2hsv(three_colours(bands)[0], channel_axis=0).astype(np.float32)
 
 
-def lab(bands: Bands) -> Image:
+def lab(bands: Bands) -> FloatImage:
     """CIE L*a*b* under D65 of sRGB values: lightness 0–100, green–red, blue–yellow, (3, h, w)."""
     from skimage.color import rgb2lab
 
@@ -121,7 +122,7 @@ class HsvHistogram:
         """The same, of superpixels."""
         return self.columns(bands)
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """Shares in squares around the sites, (32, h, w) float32; counted at the sites alone."""
         windows = Windows.around_sites(bands.shape, 2 * self.radius_px + 1, stride_px)
         shares = np.zeros((sum(BINS), *windows.shape), np.float32)

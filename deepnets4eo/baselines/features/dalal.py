@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from deepnets4eo.arrays import FloatImage, Indices
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.cells import (
-    Places,
     bands_of,
     central_differences,
     histograms,
@@ -21,8 +21,6 @@ from deepnets4eo.baselines.features.cells import (
     site_places,
     weighted_sums,
 )
-
-Image = NDArray[np.float32]
 
 FLOOR = 1e-5
 CLIP = 0.2
@@ -60,17 +58,17 @@ class DalalHog:
 
     pooled_columns = columns
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """(blocks · cells · directions, rows of sites, columns of sites) float32. Memory: as `dalal_hog`."""
         rows, cols = (site_places(length, stride_px) for length in bands.shape)
         return self.around(bands.grey(), rows[:, None], cols)
 
-    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> Image:
+    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> FloatImage:
         """(count, F) float32: of the patch around each superpixel's centre, to half a cell."""
         rows, cols = region_centres(ids, count, self.cell_px // 2)
         return self.around(bands.grey(), rows, cols).T
 
-    def around(self, grey: Image, rows: Places, cols: Places) -> Image:
+    def around(self, grey: FloatImage, rows: Indices, cols: Indices) -> FloatImage:
         """HOG around sites, (F, *sites) float32; rows and columns of the sites are broadcast against each other."""
         padded = np.pad(grey.astype(np.float32, copy=False), self.halo_px + 1, mode="edge")
         down, right = central_differences(padded)
@@ -86,8 +84,8 @@ class DalalHog:
 
 
 def dalal_hog(
-    grey: Image, *, side_px: int, stride_px: int = 1, cell_px: int = 8, block_cells: int = 2, directions: int = 9
-) -> Image:
+    grey: FloatImage, *, side_px: int, stride_px: int = 1, cell_px: int = 8, block_cells: int = 2, directions: int = 9
+) -> FloatImage:
     """HOG of the patch of side_px around each site of a stride, (F, rows of sites, columns of sites) float32.
 
     grey : (h, w) float32; its border pixels are repeated outward. F: blocks down, blocks across, cells down, cells
@@ -109,12 +107,12 @@ class _Axis:
     at the border of their patch, where it is zero.
     """
 
-    places: Places
+    places: Indices
     inside: sparse.csr_array
     border: sparse.csr_array
 
     @classmethod
-    def of_cells(cls, starts: Places, kinds: Places, cell_px: int, length: int) -> _Axis:
+    def of_cells(cls, starts: Indices, kinds: Indices, cell_px: int, length: int) -> _Axis:
         """Cells of all patches, those that are the same only once."""
         distinct, places = np.unique(starts * 4 + kinds, return_inverse=True)
         start, kind = distinct // 4, distinct % 4
@@ -124,7 +122,7 @@ class _Axis:
         return cls(places.reshape(starts.shape), bands_of(start, ~outer, length), bands_of(start, outer, length))
 
 
-def _histograms(down: Image, right: Image, axes: list[_Axis], directions: int) -> Image:
+def _histograms(down: FloatImage, right: FloatImage, axes: list[_Axis], directions: int) -> FloatImage:
     """(directions, R, C) sums over the distinct cells; at a patch's border only the gradient along it is left."""
     rows, cols = axes
     # in double precision, so that a direction between two bins falls as it does for the patch alone
@@ -136,7 +134,7 @@ def _histograms(down: Image, right: Image, axes: list[_Axis], directions: int) -
     return cells
 
 
-def _normalised_blocks(cells: Image, axes: list[_Axis], block_cells: int) -> Image:
+def _normalised_blocks(cells: FloatImage, axes: list[_Axis], block_cells: int) -> FloatImage:
     """(F, *sites) the blocks of the patches."""
     rows, cols = (axis.places for axis in axes)
     across = rows.shape[-1] - block_cells + 1
@@ -152,7 +150,7 @@ def _normalised_blocks(cells: Image, axes: list[_Axis], block_cells: int) -> Ima
     return found.reshape(int(np.prod(found.shape[:3])), *sites)
 
 
-def _shorten(block: Image) -> None:
+def _shorten(block: FloatImage) -> None:
     """To length 1 at each site, or 0 where nothing changes."""
     block /= np.sqrt(np.square(block).sum(axis=(0, 1)) + np.float32(FLOOR**2))
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.bands import Bands, Image
+from deepnets4eo.arrays import FloatImage
+from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.pictures import NORMALS_REACH_PX, PICTURES, Inputs, pictures
 from deepnets4eo.baselines.features.sites import bilinear, box, mirrored
 from deepnets4eo.device import Compute
@@ -112,7 +113,7 @@ class DeepFeatures:
             for number in range(self.width)
         ]
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """Values at the sites, (F, number of sites down, number of sites across) float32."""
         rows, cols = (np.arange(stride_px // 2, side, stride_px) for side in bands.shape)
         if self.looks == "dense":
@@ -123,7 +124,7 @@ class DeepFeatures:
         down, across = (np.arange(-(-side // step)) * step + step // 2 for side in bands.shape)
         return self._at_patches(bands, down, across)[:, rows[:, None] // step, cols // step]
 
-    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> Image:
+    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> FloatImage:
         """Values of superpixels, (count, F) float32: of the patch around their middle, or the mean of the dense columns.
 
         ids : (h, w) int32, 0 … count − 1, or −1 for none. Superpixels without pixels get the value at the corner, or 0.
@@ -222,7 +223,7 @@ class DeepFeatures:
                 # one picture at a time: the same bits whatever the inputs, and a third of the memory
                 yield scale, torch.cat([self._projected(encoder(one[None])) for one in resized])
 
-    def _dense(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Iterator[Image]:
+    def _dense(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Iterator[FloatImage]:
         import torch
 
         for scale, maps in self._maps(bands):
@@ -232,13 +233,13 @@ class DeepFeatures:
                 values = torch.from_numpy(down).to(device) @ maps @ torch.from_numpy(across.T.copy()).to(device)
                 yield values.flatten(0, 1).cpu().numpy()
 
-    def _weights(self, places: NDArray[Any], cells: int, scale: float) -> Image:
+    def _weights(self, places: NDArray[Any], cells: int, scale: float) -> FloatImage:
         """What the cells along an axis weigh at places of the image, (places, cells) float32, sums 1."""
         reduction, offset = self._encoder.reduction, self._encoder.offset_px
         middles = ((places + 0.5) * scale - 0.5 - offset) / reduction
         return bilinear(middles, cells) if self.patch_px is None else box(middles, self.patch_px / reduction, cells)
 
-    def _means(self, maps: Tensor, scale: float, ids: NDArray[np.int32], count: int) -> Image:
+    def _means(self, maps: Tensor, scale: float, ids: NDArray[np.int32], count: int) -> FloatImage:
         """Mean over superpixels of what `_dense` gives: their pixels' weights are summed, not F columns upsampled."""
         from scipy import sparse
 
@@ -254,7 +255,7 @@ class DeepFeatures:
         flat = maps.flatten(2).flatten(0, 1).cpu().numpy()
         return np.asarray(shares @ flat.T, np.float32) / sizes[:, None]
 
-    def _around(self, maps: Tensor, scale: float, rows: NDArray[Any], cols: NDArray[Any]) -> Image:
+    def _around(self, maps: Tensor, scale: float, rows: NDArray[Any], cols: NDArray[Any]) -> FloatImage:
         """Means of maps over the patches around n places, (n, M · width) float32."""
         flat = maps.flatten(0, 1).cpu().numpy()
         down, across = self._weights(rows, flat.shape[1], scale), self._weights(cols, flat.shape[2], scale)
@@ -267,11 +268,11 @@ class DeepFeatures:
 
     # patches: each alone
 
-    def _at_patches(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Image:
+    def _at_patches(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> FloatImage:
         down, across = (axis.ravel() for axis in np.meshgrid(rows, cols, indexing="ij"))
         return np.ascontiguousarray(self.at_indices(bands, down, across).T).reshape(-1, len(rows), len(cols))
 
-    def at_indices(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Image:
+    def at_indices(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> FloatImage:
         """Values of the patches around n pixels, each looked at alone, (n, F) float32; beyond its edges the image is mirrored."""
         shown = pictures(bands, self.inputs)
         parts = []
@@ -282,7 +283,9 @@ class DeepFeatures:
             parts += [self._looked_at(picture, side, *first) for picture in padded]
         return np.concatenate(parts, axis=1)
 
-    def _looked_at(self, picture: Image, side: int, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Image:
+    def _looked_at(
+        self, picture: FloatImage, side: int, rows: NDArray[np.int64], cols: NDArray[np.int64]
+    ) -> FloatImage:
         """Values of the patches of one picture that begin at n places, (n, width)."""
         import torch
         import torch.nn.functional as F
@@ -312,7 +315,7 @@ class DeepFeatures:
         return torch.einsum("kc,nchw->nkhw", torch.from_numpy(self._projection).to(maps.device), maps)
 
 
-def _projection(components: int | None, channels: int, seed: int) -> Image | None:
+def _projection(components: int | None, channels: int, seed: int) -> FloatImage | None:
     """Orthonormal rows (components, channels), drawn from a seed. Errors: InputError for more rows than channels."""
     if components is None:
         return None

@@ -12,9 +12,9 @@ from typing import Protocol, TypeVar, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
 
-Image = NDArray[np.float32]
 Number = TypeVar("Number", bound=np.generic)
 
 
@@ -36,7 +36,7 @@ class Feature(Protocol):
     def columns(self, bands: Bands) -> list[str]:
         """Names of the F columns. Errors: InputError where a band that it needs is missing."""
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """(F, number of sites down, number of sites across) float32."""
 
 
@@ -50,13 +50,13 @@ class DenseFeature:
     name: str
     halo_px: int
     names: Callable[[Bands], list[str]]
-    dense: Callable[[Bands], Image]
+    dense: Callable[[Bands], FloatImage]
 
     def columns(self, bands: Bands) -> list[str]:
         """Names of the columns."""
         return self.names(bands)
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """Values at the sites, (F, h, w) float32."""
         return at_sites(self.dense(bands), stride_px)
 

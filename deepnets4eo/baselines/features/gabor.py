@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.feature import Image, at_sites
+from deepnets4eo.baselines.features.feature import at_sites
 
 REACH = 3  # standard deviations
 
@@ -56,7 +57,7 @@ class GaborBank:
             f"wavelength{wavelength:g}.{180 * number / self.directions:g}" for wavelength, number in self._filters()
         ]
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """(filters, rows of sites, columns of sites) float32. Memory: the result and 40 bytes a pixel (with halo)."""
         margin = self.halo_px
         padded = np.pad(bands.grey(), margin, mode="symmetric")

@@ -11,17 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import FloatImage, Indices
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.cells import (
-    Places,
-    central_differences,
-    histograms,
-    region_centres,
-    site_places,
-    tents,
-)
-
-Image = NDArray[np.float32]
+from deepnets4eo.baselines.features.cells import central_differences, histograms, region_centres, site_places, tents
 
 SIGNED = 18  # directions over the full circle; half of them without sign
 HOG_NAMES = tuple(
@@ -34,7 +26,7 @@ CLIP = 0.2
 FLOOR = 1e-4
 
 
-def felzenszwalb_cells(grey: Image, cell_px: int = 8) -> Image:
+def felzenszwalb_cells(grey: FloatImage, cell_px: int = 8) -> FloatImage:
     """HOG of every cell of a regular grid from the upper left corner, (31, h // cell_px, w // cell_px) float32.
 
     grey : (h, w), 0 to 1. Values lie between 0 and 0.4 (18 signed, then 9 unsigned directions) and 0.6 (4 textures:
@@ -50,7 +42,7 @@ def felzenszwalb_cells(grey: Image, cell_px: int = 8) -> Image:
     return _cells_at(grey, np.arange(height // cell_px) * cell_px, np.arange(width // cell_px) * cell_px, cell_px)
 
 
-def _cells_at(grey: Image, rows: Places, cols: Places, cell_px: int) -> Image:
+def _cells_at(grey: FloatImage, rows: Indices, cols: Indices, cell_px: int) -> FloatImage:
     """HOG of the cells that start at these rows and columns (sorted, may lie outside), (31, R, C) float32."""
     if not len(rows) or not len(cols):
         return np.zeros((len(HOG_NAMES), len(rows), len(cols)), np.float32)
@@ -67,25 +59,25 @@ def _cells_at(grey: Image, rows: Places, cols: Places, cell_px: int) -> Image:
     return _normalised(signed, _where(around[0], rows, cell_px), _where(around[1], cols, cell_px))
 
 
-def _margin(places: Places, cell_px: int, length: int) -> tuple[int, int]:
+def _margin(places: Indices, cell_px: int, length: int) -> tuple[int, int]:
     """Pixels to add before and after, so that cells, their shared surroundings and gradients lie inside."""
     reach = cell_px // 2 + 1
     return max(reach - int(places[0]), 1), max(int(places[-1]) + cell_px + reach + 1 - length, 1)
 
 
-def _nearest_direction(down: Image, right: Image) -> NDArray[np.uint8]:
+def _nearest_direction(down: FloatImage, right: FloatImage) -> NDArray[np.uint8]:
     """Number of the direction nearest to each gradient."""
     turns = np.arctan2(down, right) * (SIGNED / (2 * math.pi))
     return (np.floor(turns + 0.5).astype(np.int8) % SIGNED).astype(np.uint8)
 
 
-def _where(around: Places, places: Places, cell_px: int) -> tuple[Places, Places, Places]:
+def _where(around: Indices, places: Indices, cell_px: int) -> tuple[Indices, Indices, Indices]:
     """Where the cells before, at and after these places lie among all cells."""
     before, at, after = (np.searchsorted(around, places + offset) for offset in (-cell_px, 0, cell_px))
     return before, at, after
 
 
-def _normalised(signed: Image, rows: tuple[Places, ...], cols: tuple[Places, ...]) -> Image:
+def _normalised(signed: FloatImage, rows: tuple[Indices, ...], cols: tuple[Indices, ...]) -> FloatImage:
     """Histograms against the energy of the four blocks that each cell is part of, clipped, and summed over them.
 
     The sums are projections of the 4 × 9 (4 × 18) clipped values; they are divided by the length of what is projected
@@ -131,18 +123,18 @@ class FelzenszwalbHog:
 
     pooled_columns = columns
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """(31 · cells, rows of sites, columns of sites) float32. Memory: the result, 30 bytes a pixel, 300 bytes a
         distinct cell."""
         rows, cols = (site_places(length, stride_px) for length in bands.shape)
         return self._around(bands.grey(), rows[:, None], cols)
 
-    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> Image:
+    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> FloatImage:
         """(count, 31 · cells) float32: of the patch around each superpixel's centre, to half a cell."""
         rows, cols = region_centres(ids, count, self.cell_px // 2)
         return self._around(bands.grey(), rows, cols).T
 
-    def _around(self, grey: Image, rows: Places, cols: Places) -> Image:
+    def _around(self, grey: FloatImage, rows: Indices, cols: Indices) -> FloatImage:
         """HOG around sites, (31 · cells, *sites); rows and columns of the sites are broadcast against each other."""
         offsets = np.arange(-self.side_px // 2, self.side_px // 2, self.cell_px)
         starts = [places[..., None] + offsets for places in (rows, cols)]

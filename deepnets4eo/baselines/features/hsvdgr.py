@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.colour import HISTOGRAM_RADIUS_PX, HsvHistogram
-from deepnets4eo.baselines.features.feature import Image, at_sites
+from deepnets4eo.baselines.features.feature import at_sites
 from deepnets4eo.baselines.features.height import gradient, surface
 
 
@@ -39,7 +40,7 @@ class HsvHeightGradient:
         """The same, of superpixels."""
         return self.columns(bands)
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """(34, h, w) float32 at the sites."""
         side = 2 * self.radius_px + 1
         means = [ndimage.uniform_filter(one, side, mode="nearest") for one in _relief(bands)]
@@ -57,7 +58,7 @@ class HsvHeightGradient:
         return HsvHistogram(radius_px=self.radius_px)
 
 
-def _relief(bands: Bands) -> Image:
+def _relief(bands: Bands) -> FloatImage:
     """Height and magnitude of its gradient, (2, h, w)."""
     return np.stack([surface(bands), np.hypot(*gradient(bands))])
 

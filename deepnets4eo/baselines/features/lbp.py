@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.window_counts import Windows, window_counts
-
-Image = NDArray[np.float32]
 
 DECIMALS = 5  # of the places on the circle
 # an interpolated level is a whole multiple of 10^-10 (two weights of five decimals): whatever lies nearer to 0 is 0
@@ -88,7 +87,7 @@ class LocalBinaryPatterns:
 
     pooled_columns = columns
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """(points + 2, rows of sites, columns of sites) float32. Memory: the result, 50 bytes a pixel, 60 a site."""
         patterns = local_patterns(grey_levels(bands), self.points, self.radius)
         windows = Windows.around_sites(bands.shape, self.side_px, stride_px)
@@ -97,7 +96,7 @@ class LocalBinaryPatterns:
             found[some] = counts / windows.areas
         return found
 
-    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> Image:
+    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> FloatImage:
         """(count, points + 2) float32; zeros for a superpixel without pixels."""
         patterns = local_patterns(grey_levels(bands), self.points, self.radius)
         num_codes = self.points + 2

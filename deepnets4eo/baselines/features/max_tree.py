@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Numbers = NDArray[np.int64]
+from deepnets4eo.arrays import Indices
+
 COMPRESS_EVERY = 16  # levels; bounds how many steps lead from an old node to the top of its branch
 
 
@@ -31,10 +32,10 @@ class MaxTree:
     ([3, 2, 1], [2, 2, 2], [1, 1, 8])
     """
 
-    level: Numbers
-    parent: Numbers
-    node_of: Numbers
-    starts: Numbers
+    level: Indices
+    parent: Indices
+    node_of: Indices
+    starts: Indices
 
     @classmethod
     def grow(cls, image: NDArray[Any], connectivity: int = 1) -> MaxTree:
@@ -89,14 +90,14 @@ class MaxTree:
         mean = self.summed(centred) / number
         return np.sqrt(np.maximum(self.summed(centred * centred) / number - mean * mean, 0))
 
-    def filtered(self, keep: NDArray[np.bool_]) -> Numbers:
+    def filtered(self, keep: NDArray[np.bool_]) -> Indices:
         """Levels of the nodes (m, T) once the parts that are not kept (m, T) have sunk into what is below them."""
         level = np.repeat(self.level[:, None], keep.shape[1], axis=1)
         for part in self._upwards():
             level[part] = np.where(keep[part], level[part], level[self.parent[part]])
         return level
 
-    def reconstructed(self, marker: NDArray[Any], keep: NDArray[np.bool_] | None = None) -> Numbers:
+    def reconstructed(self, marker: NDArray[Any], keep: NDArray[np.bool_] | None = None) -> Indices:
         """Levels of the nodes (m,) after reconstruction by dilation of a marker (h, w) that is nowhere above the image.
 
         keep : (m,) parts that stay as they are, whatever the marker.
@@ -122,7 +123,7 @@ class MaxTree:
         return values
 
     @cached_property
-    def _families(self) -> list[tuple[Numbers, Numbers, Numbers]]:
+    def _families(self) -> list[tuple[Indices, Indices, Indices]]:
         """By level from the top: children sorted by parent, the first of each family, and the parents.
 
         Gathering sorted families takes a third of the time of `ufunc.at`.
@@ -137,7 +138,7 @@ class MaxTree:
         return families
 
 
-def _flat_zones(image: NDArray[Any], connectivity: int) -> tuple[Numbers, Numbers]:
+def _flat_zones(image: NDArray[Any], connectivity: int) -> tuple[Indices, Indices]:
     """Connected pixels of one level, numbered from the highest level down: (h, w) numbers, (zones,) levels."""
     from skimage.measure import label
 
@@ -150,7 +151,7 @@ def _flat_zones(image: NDArray[Any], connectivity: int) -> tuple[Numbers, Number
     return number[zones], levels[order]
 
 
-def _borders(zones: Numbers, connectivity: int) -> tuple[Numbers, Numbers]:
+def _borders(zones: Indices, connectivity: int) -> tuple[Indices, Indices]:
     """Pairs of zones that touch, (higher, lower), each once, sorted by the lower."""
     sides = [(zones[:, 1:], zones[:, :-1]), (zones[1:], zones[:-1])]
     if connectivity == 2:
@@ -168,7 +169,7 @@ def _borders(zones: Numbers, connectivity: int) -> tuple[Numbers, Numbers]:
     return high, low
 
 
-def _tops(top: Numbers, nodes: Numbers) -> Numbers:
+def _tops(top: Indices, nodes: Indices) -> Indices:
     """The node at the foot of each node's branch so far; shortens the ways on the way."""
     found = top[nodes]
     moving = np.arange(len(nodes))
@@ -181,7 +182,7 @@ def _tops(top: Numbers, nodes: Numbers) -> Numbers:
     return found
 
 
-def _joined(zones: Numbers, branches: Numbers, count: int, scratch: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+def _joined(zones: Indices, branches: Indices, count: int, scratch: Indices) -> tuple[Indices, Indices, Indices]:
     """Connect `count` zones of a level through the branches above them that they touch; pairs sorted by zone.
 
     returns : (count,) number of the new node of each zone; for each branch touched its new node, and the branch.
@@ -200,7 +201,7 @@ def _joined(zones: Numbers, branches: Numbers, count: int, scratch: Numbers) -> 
     return parts[:count], parts[count:], kept
 
 
-def _each_once(branches: Numbers, top: Numbers) -> tuple[Numbers, Numbers]:
+def _each_once(branches: Indices, top: Indices) -> tuple[Indices, Indices]:
     """Distinct branches, and for each mention its place among them. Branches are their own tops: kept so in `top`."""
     mention = np.arange(len(branches))
     top[branches] = mention
@@ -212,7 +213,7 @@ def _each_once(branches: Numbers, top: Numbers) -> tuple[Numbers, Numbers]:
     return kept, places
 
 
-def _compress(top: Numbers) -> None:
+def _compress(top: Indices) -> None:
     """Let every node point to the foot of its branch."""
     while True:
         onward = top[top]

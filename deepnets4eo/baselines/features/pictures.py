@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from deepnets4eo.baselines.bands import Bands, Image
+from deepnets4eo.arrays import FloatImage
+from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.rasters.band_roles import COLOURS, role_indices
 
 Inputs = Literal["rgb", "rgbd", "rgbd+"]
@@ -24,7 +25,7 @@ HEIGHT_SPAN_M = (0.0, 50.0)  # where bands do not say what training saw
 NORMALS_REACH_PX = 1
 
 
-def pictures(bands: Bands, inputs: Inputs) -> Image:
+def pictures(bands: Bands, inputs: Inputs) -> FloatImage:
     """The pictures of an encoder's inputs, (M, 3, h, w) float32: colours ("rgb"), height ("rgbd"), normals ("rgbd+").
 
     Errors: InputError where no band shows a height.
@@ -33,7 +34,7 @@ def pictures(bands: Bands, inputs: Inputs) -> Image:
     return np.stack([(makers[name](bands) - MEAN) / STD for name in PICTURES[inputs]])
 
 
-def _colours(bands: Bands) -> Image:
+def _colours(bands: Bands) -> FloatImage:
     """0–1: red, green, blue, or near infrared, red, green where there is no blue, or grey."""
     for roles in (COLOURS, ("nir", "red", "green")):
         if bands.has(*roles):
@@ -41,7 +42,7 @@ def _colours(bands: Bands) -> Image:
     return np.broadcast_to(bands.grey(), (3, *bands.shape))
 
 
-def _height(bands: Bands) -> Image:
+def _height(bands: Bands) -> FloatImage:
     """0–1 over the span that training saw; above ground where a band says so."""
     role = _role(bands)
     low, high = HEIGHT_SPAN_M if bands.span is None else bands.span[role_indices(bands.names).get(role, 0)]
@@ -49,7 +50,7 @@ def _height(bands: Bands) -> Image:
     return np.broadcast_to(scaled, (3, *bands.shape))
 
 
-def _normals(bands: Bands) -> Image:
+def _normals(bands: Bands) -> FloatImage:
     """Normals of the surface (east, south, up), from −1…1 to 0–1; metres where the size of a pixel is known."""
     (height,) = bands.pick(_role(bands))
     down, right = (np.gradient(height, axis=axis) / np.float32(bands.gsd_m or 1.0) for axis in (0, 1))

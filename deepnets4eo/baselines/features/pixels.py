@@ -8,13 +8,14 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.feature import DenseFeature, Image
+from deepnets4eo.baselines.features.feature import DenseFeature
 
 RADII_PX = (2, 5)
 
 
-def neighbourhood(bands: Bands) -> Image:
+def neighbourhood(bands: Bands) -> FloatImage:
     """Mean and standard deviation in squares of 5 and 11 pixels, and gradient magnitude, of each band: F = 5 C."""
     parts = []
     for radius in RADII_PX:

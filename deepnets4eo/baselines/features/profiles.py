@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.feature import Image, at_sites
+from deepnets4eo.baselines.features.feature import at_sites
 from deepnets4eo.baselines.features.max_tree import MaxTree
 
 GREY_LEVELS = 255
@@ -33,7 +34,7 @@ class Relief:
     step: float
     base: float
 
-    def values(self, levels: NDArray[np.int64]) -> Image:
+    def values(self, levels: NDArray[np.int64]) -> FloatImage:
         """Levels in grey values (0–1) or metres."""
         return (levels * self.step + self.base).astype(np.float32)
 
@@ -74,7 +75,7 @@ class DifferentialProfile:
         one = ["", *(f".{side}{radius}" for side in SIDES for radius in self.radii_px)]
         return [source + column for source in _sources(bands) for column in one]
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """(F, h, w) float32 at the sites, grey values 0–1 and metres."""
         parts = []
         for relief in reliefs(bands):
@@ -113,7 +114,7 @@ class AttributeProfile:
         one = [f".{side}.{kind}{limit:g}" for side in SIDES for kind, limits in asked for limit in limits]
         return [source + column for source in _sources(bands) for column in ["", *one]]
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """(F, h, w) float32 at the sites, grey values 0–1 and metres."""
         parts = []
         for relief in reliefs(bands):

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.bands import Image
+from deepnets4eo.arrays import FloatImage
 
 
-def bilinear(places: NDArray[Any], cells: int) -> Image:
+def bilinear(places: NDArray[Any], cells: int) -> FloatImage:
     """Weights of the two nearest cells, (places, cells) float32; beyond the first and last cell, theirs alone.
 
     >>> bilinear(np.array([-1.0, 0.25, 2.0]), 3).tolist()
@@ -23,7 +23,7 @@ def bilinear(places: NDArray[Any], cells: int) -> Image:
     return np.maximum(1 - np.abs(inside - np.arange(cells)), 0).astype(np.float32)
 
 
-def box(places: NDArray[Any], side: float, cells: int) -> Image:
+def box(places: NDArray[Any], side: float, cells: int) -> FloatImage:
     """Weights of the mean over `side` cells around places, (places, cells) float32; what lies outside does not count.
 
     >>> box(np.array([1.0]), 2.0, 3).tolist()
@@ -36,7 +36,7 @@ def box(places: NDArray[Any], side: float, cells: int) -> Image:
     return (shared / shared.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def mirrored(image: Image, margin: int) -> Image:
+def mirrored(image: FloatImage, margin: int) -> FloatImage:
     """An image (…, h, w) with a margin on each side in which it is mirrored, as often as the margin is wide.
 
     >>> mirrored(np.array([[1.0, 2.0, 3.0]]), 2)[0].tolist()

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Codes = NDArray[np.unsignedinteger]
-Places = NDArray[np.int64]
+from deepnets4eo.arrays import Codes, Indices
+
 WORD_BITS = 64
 
 
@@ -20,8 +20,8 @@ WORD_BITS = 64
 class Windows:
     """Rows from first to last (exclusive), one pair for each row of sites; columns likewise."""
 
-    rows: tuple[Places, Places]
-    cols: tuple[Places, Places]
+    rows: tuple[Indices, Indices]
+    cols: tuple[Indices, Indices]
 
     @classmethod
     def around_sites(cls, shape: tuple[int, int], side_px: int, stride_px: int) -> Windows:
@@ -38,7 +38,7 @@ class Windows:
         return len(self.rows[0]), len(self.cols[0])
 
     @property
-    def areas(self) -> Places:
+    def areas(self) -> Indices:
         """Pixels in each window, (rows of sites, columns of sites)."""
         heights, widths = (stop - start for start, stop in (self.rows, self.cols))
         return heights[:, None] * widths
@@ -57,7 +57,7 @@ class Windows:
             yield slice(first, first + rows), slice(top, bottom), Windows((starts - top, stops - top), self.cols)
 
 
-def window_counts(codes: Codes, windows: Windows) -> Iterator[tuple[Places, NDArray[np.float32]]]:
+def window_counts(codes: Codes, windows: Windows) -> Iterator[tuple[Indices, NDArray[np.float32]]]:
     """Counts of all codes that occur, a few at a time: (n codes, (n, rows of sites, columns of sites) float32).
 
     codes : (h, w). Memory: two planes of 8 bytes a pixel, and n counts a site.

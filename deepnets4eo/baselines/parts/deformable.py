@@ -11,14 +11,13 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.parts.templates import MOVE_SCALE, Cells, PartModels, Places, TemplateBank, correlate
+from deepnets4eo.arrays import FloatImage, Indices, Vectors
+from deepnets4eo.baselines.parts.templates import MOVE_SCALE, PartModels, TemplateBank, correlate
 
 REACH = 3  # fine cells that a part may leave its place by, along rows and along columns
 COVERED = 0.8  # share of a thing's area that its parts cover together
 SMALLEST = 3  # side of a part in fine cells
 SPRING = (0.02, 0.0, 0.02, 0.0)  # of the first parts: cost of y², y, x², x
-
-Vectors = NDArray[np.float32]
 
 
 def first_parts(bank: TemplateBank, count: int) -> PartModels:
@@ -44,7 +43,7 @@ def first_parts(bank: TemplateBank, count: int) -> PartModels:
     return PartModels(weights, anchors, springs.copy())
 
 
-def part_scores(fine: Cells, bank: TemplateBank, shape: tuple[int, int], threads: int = 1) -> Cells:
+def part_scores(fine: FloatImage, bank: TemplateBank, shape: tuple[int, int], threads: int = 1) -> FloatImage:
     """What parts add to the scores of frames that begin half a frame before the cells, (T, *shape) float32.
 
     fine : (31, R, C) of half the side. Each part takes its best place, response less cost: a distance transform bounded
@@ -100,7 +99,7 @@ def part_vectors(crops: Vectors, parts: PartModels, template: int) -> Vectors:
     return np.concatenate([features, -moves * np.float32(MOVE_SCALE)], axis=1)
 
 
-def _best_along(response: Cells, spring: NDArray[np.float32], length: int, *, axis: int) -> Cells:
+def _best_along(response: FloatImage, spring: NDArray[np.float32], length: int, *, axis: int) -> FloatImage:
     """Largest response less cost over all moves along one axis, at every second fine cell."""
     best = None
     for step in range(-REACH, REACH + 1):
@@ -113,6 +112,6 @@ def _best_along(response: Cells, spring: NDArray[np.float32], length: int, *, ax
     return best
 
 
-def in_use(parts: PartModels, corner: Places) -> PartModels:
+def in_use(parts: PartModels, corner: Indices) -> PartModels:
     """The same parts with anchors counted from the corner of what is in use of the frame. corner : (T, 2) cells."""
     return PartModels(parts.weights, parts.anchors - 2 * corner[:, None], parts.springs)

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from deepnets4eo.arrays import Boxes, FloatImage, Indices
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
 from deepnets4eo.baselines.parts.deformable import part_scores
 from deepnets4eo.baselines.parts.settings import PartSettings
-from deepnets4eo.baselines.parts.templates import Cells, Places, TemplateBank, correlate, padded
-from deepnets4eo.polygons.boxes import Boxes, outlines, suppress
-
-Grey = NDArray[np.float32]
+from deepnets4eo.baselines.parts.templates import TemplateBank, correlate, padded
+from deepnets4eo.polygons.boxes import outlines, suppress
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Detections:
 
     boxes: Boxes
     score: NDArray[np.float32]
-    template: Places
+    template: Indices
 
     def __len__(self) -> int:
         return len(self.boxes)
@@ -49,7 +48,7 @@ class Detections:
         return self.take(suppress(outlines(self.boxes), self.score.astype(np.float64), max_iou))
 
 
-def resized(grey: Grey, scale: float) -> tuple[Grey, tuple[float, float]]:
+def resized(grey: FloatImage, scale: float) -> tuple[FloatImage, tuple[float, float]]:
     """An image resized without aliasing, and the factor along rows and columns that rounding left."""
     import torch
 
@@ -62,8 +61,8 @@ def resized(grey: Grey, scale: float) -> tuple[Grey, tuple[float, float]]:
 
 
 def logits(
-    cells: Cells, bank: TemplateBank, settings: PartSettings, *, fine: Cells | None = None, threads: int = 1
-) -> Cells:
+    cells: FloatImage, bank: TemplateBank, settings: PartSettings, *, fine: FloatImage | None = None, threads: int = 1
+) -> FloatImage:
     """Logit of each template's probability, (T, rows, columns), of frames that begin half a frame before the cells.
 
     fine : cells of half the side, needed where templates have parts.
@@ -79,7 +78,7 @@ def logits(
     return scores
 
 
-def peaks(scores: Cells, least: float) -> tuple[Places, Places, Places]:
+def peaks(scores: FloatImage, least: float) -> tuple[Indices, Indices, Indices]:
     """Template, row and column of the local maxima over 3 × 3 cells and all templates that reach `least`."""
     best = scores.max(axis=0)
     top = (best >= least) & (best == ndimage.maximum_filter(best, 3, mode="nearest"))
@@ -88,7 +87,7 @@ def peaks(scores: Cells, least: float) -> tuple[Places, Places, Places]:
 
 
 def find(
-    grey: Grey, bank: TemplateBank, settings: PartSettings, *, least: float, scale: float = 1.0, threads: int = 1
+    grey: FloatImage, bank: TemplateBank, settings: PartSettings, *, least: float, scale: float = 1.0, threads: int = 1
 ) -> Detections:
     """Candidates of one image with a logit of at least `least`, suppressed; boxes in its pixels.
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.parts.bank_file import BANK, load_bank, save_bank
 from deepnets4eo.baselines.parts.detection import Detections, find
@@ -37,7 +38,6 @@ from deepnets4eo.tiling import Tiling
 if TYPE_CHECKING:
     import geopandas as gpd
 
-Image = NDArray[np.float32]
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class PartDetector(TileSegmenter):
         )
         return self._frame(found, scene.grid)
 
-    def label(self, image: Image, margin_px: int) -> Image:
+    def label(self, image: FloatImage, margin_px: int) -> FloatImage:
         """Probabilities of one prepared image, painted from the boxes found in it."""
         found = self._find(self.grey(image), None, 1.0)
         chance = paint(found.boxes, _chance(found), (image.shape[1], image.shape[2]))
@@ -154,7 +154,7 @@ class PartDetector(TileSegmenter):
         out[self.legend.index(self.class_name)] = chance if count > 1 else 1
         return np.asarray(out, np.float32)
 
-    def grey(self, image: Image) -> Image:
+    def grey(self, image: FloatImage) -> FloatImage:
         """The grey image that templates see, (h, w) float32, 0 to 1, of a prepared one (C, h, w)."""
         bands: Bands = self.to_physical_units(image)
         return bands.grey()
@@ -185,7 +185,7 @@ class PartDetector(TileSegmenter):
             raise InputError("the part detector has not learned anything yet. Call fit(scenes) first, or load a run.")
         return self.bank
 
-    def _find(self, grey: Image, min_score: float | None, scale: float) -> Detections:
+    def _find(self, grey: FloatImage, min_score: float | None, scale: float) -> Detections:
         least = self.settings.min_score if min_score is None else min_score
         return find(grey, self._trained(), self.settings, least=_logit(least), scale=scale)
 
@@ -214,7 +214,7 @@ class PartDetector(TileSegmenter):
         return reach_px
 
 
-def _chance(found: Detections) -> Image:
+def _chance(found: Detections) -> FloatImage:
     """Probabilities (N,) float32 of logits."""
     return np.asarray(1 / (1 + np.exp(-found.score.astype(np.float64))), np.float32)
 

@@ -12,14 +12,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Boxes, Indices
 from deepnets4eo.baselines.parts.deformable import first_parts
 from deepnets4eo.baselines.parts.detection import Detections, find
 from deepnets4eo.baselines.parts.mining import TemplateTrainer
 from deepnets4eo.baselines.parts.settings import PartSettings
-from deepnets4eo.baselines.parts.templates import Places, Shapes, TemplateBank
+from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
 from deepnets4eo.baselines.parts.windows import TrainingWindow
 from deepnets4eo.metrics.detections import Match, match, scores_of
-from deepnets4eo.polygons.boxes import Boxes, outlines
+from deepnets4eo.polygons.boxes import outlines
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class TrainedTemplates:
     history: tuple[float, ...]
 
 
-def sub_categories(boxes: Boxes, components: int, seed: int) -> Places:
+def sub_categories(boxes: Boxes, components: int, seed: int) -> Indices:
     """Sub-category of each box, (N,), numbered from 0: a Gaussian mixture on the logarithm of length ÷ width.
 
     No more than there are boxes for; empty ones are left out. Source: Randrianarivo et al., 2015.
@@ -124,7 +125,7 @@ def calibrate(bank: TemplateBank, held_out: Sequence[TrainingWindow], settings: 
 @dataclass(frozen=True)
 class _Candidates:
     score: NDArray[np.float32]
-    template: Places
+    template: Indices
     hit: NDArray[np.bool_]
 
 

@@ -13,14 +13,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Boxes, Indices, Vectors
 from deepnets4eo.baselines.parts.deformable import REACH, in_use, part_vectors
 from deepnets4eo.baselines.parts.detection import logits, peaks
 from deepnets4eo.baselines.parts.patches import ROOM, SIDES, SIZES, positive_cells
 from deepnets4eo.baselines.parts.settings import PartSettings
-from deepnets4eo.baselines.parts.templates import Places, Shapes, TemplateBank
+from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
 from deepnets4eo.baselines.parts.windows import TrainingWindow
 from deepnets4eo.metrics.detections import overlapping_pairs
-from deepnets4eo.polygons.boxes import Boxes, outlines
+from deepnets4eo.polygons.boxes import outlines
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +34,6 @@ WEIGHT = 4.0  # of a positive against a negative
 FLAT = 20.0  # weight of ground without any texture, a negative of every template
 ITERATIONS = 80
 
-Vectors = NDArray[np.float32]
-
 
 @dataclass
 class Examples:
@@ -42,7 +41,7 @@ class Examples:
     place of the scale, row and column of cells where the template begins."""
 
     positives: NDArray[np.float16]
-    negatives: Places
+    negatives: Indices
 
 
 class TemplateTrainer:
@@ -54,7 +53,7 @@ class TemplateTrainer:
     def __init__(
         self,
         windows: Sequence[TrainingWindow],
-        component: Places,
+        component: Indices,
         shapes: Shapes,
         settings: PartSettings,
         seed: int,
@@ -127,7 +126,7 @@ class TemplateTrainer:
 
     def mine(self, bank: TemplateBank) -> int:
         """Add every window's worst false alarms of each template; returns how many are new."""
-        found: list[list[Places]] = [[] for _ in range(len(self.shapes))]
+        found: list[list[Indices]] = [[] for _ in range(len(self.shapes))]
         for number, window in enumerate(self.windows):
             for which, scale in enumerate(self.settings.scales):
                 fine = window.cells_at(scale, self.shapes.cell_px // 2)[0] if bank.parts is not None else None
@@ -148,7 +147,7 @@ class TemplateTrainer:
         number: int,
         which: int,
         cells: tuple[NDArray[np.float32], tuple[float, float]],
-        found: list[list[Places]],
+        found: list[list[Indices]],
     ) -> None:
         """Add the local maxima of each template within the margin that overlap nothing by half."""
         start = np.array(self.shapes.frame) // 2
@@ -163,7 +162,7 @@ class TemplateTrainer:
             found[template].append(np.concatenate([head, begin], axis=1))
 
     def _free(
-        self, number: int, template: int, places: Places, cells: tuple[NDArray[np.float32], tuple[float, float]]
+        self, number: int, template: int, places: Indices, cells: tuple[NDArray[np.float32], tuple[float, float]]
     ) -> NDArray[np.bool_]:
         """Whether frames that begin at these cells lie whole in the window and overlap nothing by half."""
         which = np.full(len(places), template)
@@ -178,7 +177,7 @@ class TemplateTrainer:
         free[one[iou >= MAX_OVERLAP]] = False
         return free
 
-    def _random_negatives(self, template: int) -> Places:
+    def _random_negatives(self, template: int) -> Indices:
         """Places drawn at random that overlap nothing by half."""
         per_window = -(-RANDOM_NEGATIVES // (len(self.windows) * len(self.settings.scales)))
         drawn = []
@@ -192,7 +191,7 @@ class TemplateTrainer:
                 drawn.append(np.concatenate([np.tile((number, which), (len(begin), 1)), begin], axis=1))
         return np.unique(np.concatenate(drawn), axis=0)
 
-    def _gather(self, template: int, places: Places) -> Vectors:
+    def _gather(self, template: int, places: Indices) -> Vectors:
         """HOG of a template's negatives, (M, 31 · h · w)."""
         rows, cols = self.shapes.sizes[template]
         out = np.empty((len(places), 31, rows, cols), np.float32)
@@ -213,7 +212,7 @@ class Aligned:
     """vectors : (N · sides, F). places : of each the size, and the rows and columns it was shifted by (0 … 2 ROOM)."""
 
     vectors: Vectors
-    places: tuple[Places, Places, Places]
+    places: tuple[Indices, Indices, Indices]
 
 
 def by_side(cells: NDArray[np.float16]) -> NDArray[np.float16]:

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from deepnets4eo.arrays import Boxes, FloatImage
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
-from deepnets4eo.baselines.parts.detection import Grey
 from deepnets4eo.baselines.parts.templates import Shapes
-from deepnets4eo.polygons.boxes import Boxes
 
 ROOM = 1  # cells a thing may be shifted by on each side
 SPARE = 2  # cells around that are thrown away: HOG there feels the neighbouring patch of the mosaic
@@ -29,7 +28,12 @@ def views() -> list[tuple[float, int, float]]:
 
 
 def positive_cells(
-    things: Sequence[tuple[Grey, Boxes]], shapes: Shapes, template: int, seed: int, *, fine_room: int | None = None
+    things: Sequence[tuple[FloatImage, Boxes]],
+    shapes: Shapes,
+    template: int,
+    seed: int,
+    *,
+    fine_room: int | None = None,
 ) -> NDArray[np.float16]:
     """Cells (N, V, 31, h + 2 ROOM, w + 2 ROOM) of N things in V views, h × w the template's size.
 
@@ -59,12 +63,12 @@ def positive_cells(
 
 
 def _patch(
-    grey: Grey,
+    grey: FloatImage,
     box: NDArray[np.float64],
     thing: NDArray[np.float64],
     patch: tuple[int, int],
     view: tuple[float, int, float],
-) -> Grey:
+) -> FloatImage:
     """The box's surroundings, as if it had the template's heading and area, times the view's size."""
     turn, mirror, size = view
     zoom = math.sqrt(box[2] * box[3] / (thing[0] * thing[1])) / size

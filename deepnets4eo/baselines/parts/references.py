@@ -14,11 +14,12 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Boxes
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.polygons import polygonize
-from deepnets4eo.polygons.boxes import Boxes, boxes_around
+from deepnets4eo.polygons.boxes import boxes_around
 from deepnets4eo.rasters.scene import LABELS, Scene
 
 if TYPE_CHECKING:

@@ -11,11 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.polygons.boxes import Boxes
-
-Cells = NDArray[np.float32]
-Floats = NDArray[np.float64]
-Places = NDArray[np.int64]
+from deepnets4eo.arrays import Boxes, FloatImage, Floats, Indices
 
 PAD_CELLS = 1  # of surroundings on each side of the box: the outline's gradient lies on its edge
 
@@ -29,8 +25,8 @@ class Shapes:
     """
 
     things: Floats
-    component: Places
-    sizes: Places
+    component: Indices
+    sizes: Indices
     cell_px: int
 
     @classmethod
@@ -55,7 +51,7 @@ class Shapes:
         return int(rows), int(cols)
 
     @property
-    def corner(self) -> Places:
+    def corner(self) -> Indices:
         """(T, 2) row and column in the frame where each template begins."""
         return (np.array(self.frame) - self.sizes) // 2
 
@@ -64,7 +60,7 @@ class Shapes:
         """How far the largest template looks from its middle, in pixels."""
         return (max(self.frame) // 2 + 2) * self.cell_px
 
-    def boxes(self, template: Places, rows: Places, cols: Places, scale: tuple[float, float]) -> Boxes:
+    def boxes(self, template: Indices, rows: Indices, cols: Indices, scale: tuple[float, float]) -> Boxes:
         """Boxes of templates whose frames begin at these rows and columns of cells of an image resized by `scale`."""
         middle = (self.corner + self.sizes / 2)[template] + np.column_stack([rows, cols])
         found = np.empty((len(template), 5))
@@ -88,7 +84,7 @@ class PartModels:
     """
 
     weights: NDArray[np.float32]
-    anchors: Places
+    anchors: Indices
     springs: NDArray[np.float32]
 
     def copied(self) -> PartModels:
@@ -136,7 +132,9 @@ class TemplateBank:
         return self.calibrated(ones, np.zeros(len(self.shapes), np.float32))
 
 
-def correlate(cells: Cells, weights: NDArray[np.float32], *, normalised: bool = False, threads: int = 1) -> Cells:
+def correlate(
+    cells: FloatImage, weights: NDArray[np.float32], *, normalised: bool = False, threads: int = 1
+) -> FloatImage:
     """Every template on every place of a map of cells, (T, R − H + 1, C − W + 1) float32.
 
     cells : (31, R, C). normalised : the paper's score, Σ(t·I) / √Σ(t²·I²), 0 where there is nothing; else Σ(t·I).
@@ -159,7 +157,7 @@ def correlate(cells: Cells, weights: NDArray[np.float32], *, normalised: bool = 
         torch.set_num_threads(before)
 
 
-def padded(cells: Cells, frame: tuple[int, int]) -> Cells:
+def padded(cells: FloatImage, frame: tuple[int, int]) -> FloatImage:
     """Cells with half a frame of nothing around, so that things cut by the border are looked for, too."""
     rows, cols = frame[0] // 2, frame[1] // 2
     return np.pad(cells, ((0, 0), (rows, rows), (cols, cols)))

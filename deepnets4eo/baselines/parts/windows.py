@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Boxes, FloatImage
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
-from deepnets4eo.baselines.parts.detection import Grey, resized
+from deepnets4eo.baselines.parts.detection import resized
 from deepnets4eo.baselines.parts.references import References
-from deepnets4eo.polygons.boxes import Boxes
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -32,7 +32,7 @@ class TrainingWindow:
     each is to be learned from here: fit for it, and its middle in the core.
     """
 
-    grey: Grey
+    grey: FloatImage
     margin_px: int
     core: tuple[int, int]
     boxes: Boxes
@@ -57,7 +57,7 @@ def training_windows(
     scenes: Sequence[Scene],
     known: Sequence[References],
     inputs: InputSpec,
-    grey_of: Callable[[NDArray[np.float32]], Grey],
+    grey_of: Callable[[NDArray[np.float32]], FloatImage],
     *,
     margin_px: int,
     max_windows: int,

@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.training.recipe import Section
-
-Image = NDArray[np.float32]
 
 BLOCK_PX = 1 << 13  # whose messages are worked on at once: they stay in the processor's cache
 LEAST_SUM = 1e-3  # of a kernel around a pixel: one that resembles no neighbour hears little, and not the loudest noise
@@ -58,11 +57,11 @@ class _Plane:
         self.size = (shape[0] + 2 * self.frame) * self.width
         self.inside = slice(self.frame * self.width, self.size - self.frame * self.width)
 
-    def empty(self, count: int, value: float) -> Image:
+    def empty(self, count: int, value: float) -> FloatImage:
         """(count, size) float32 of one value."""
         return np.full((count, self.size), value, np.float32)
 
-    def view(self, line: Image) -> Image:
+    def view(self, line: FloatImage) -> FloatImage:
         """The image (…, h, w) in lines (…, size)."""
         rows = line.reshape(*line.shape[:-1], -1, self.width)
         return rows[..., self.frame : self.frame + self.shape[0], : self.shape[1]]
@@ -76,19 +75,19 @@ class _Likeness(NamedTuple):
     """How alike pixels and those `offset` places further are, (size,) float32; 0 for what is beyond the edge."""
 
     offset: int
-    weight: Image
+    weight: FloatImage
 
 
 class _Kernels(NamedTuple):
     """Both kernels on a plane: each one's 1 / √(sum around a pixel) (size,), and what they are made of."""
 
     likeness: list[_Likeness]
-    look_root: Image
+    look_root: FloatImage
     steps: list[tuple[int, np.float32]]  # along one axis: distance, weight
-    near_root: Image
+    near_root: FloatImage
 
 
-def mean_field(proba: Image, guide: Image, settings: CrfSettings | None = None) -> Image:
+def mean_field(proba: FloatImage, guide: FloatImage, settings: CrfSettings | None = None) -> FloatImage:
     """Probabilities after mean-field inference, (K, h, w) float32 summing to 1.
 
     proba : (K, h, w) float32, NaN where not known. guide : (C, h, w) float32, 0–1; differences are root mean squares
@@ -118,7 +117,7 @@ def mean_field(proba: Image, guide: Image, settings: CrfSettings | None = None) 
     return result
 
 
-def _kernels(plane: _Plane, guide: Image, known: NDArray[np.bool_], settings: CrfSettings) -> _Kernels:
+def _kernels(plane: _Plane, guide: FloatImage, known: NDArray[np.bool_], settings: CrfSettings) -> _Kernels:
     framed = plane.empty(len(guide), np.nan)  # NaN resembles nothing, so what is beyond the edge weighs nothing
     plane.view(framed)[:] = np.where(known, guide, np.nan)
     reach = settings.radius_px // settings.step_px
@@ -139,11 +138,11 @@ def _kernels(plane: _Plane, guide: Image, known: NDArray[np.bool_], settings: Cr
     return _Kernels(likeness, _root(total), along, _root(near_total))
 
 
-def _root(total: Image) -> Image:
+def _root(total: FloatImage) -> FloatImage:
     return np.asarray(1 / np.sqrt(np.maximum(total, np.float32(LEAST_SUM))), np.float32)
 
 
-def _likeness(framed: Image, offset: int, distance: float, spread: float) -> Image:
+def _likeness(framed: FloatImage, offset: int, distance: float, spread: float) -> FloatImage:
     """exp(−distance − d² / 2 spread²) of each place and the one `offset` further, (size,); 0 where one is not known."""
     scale = -1 / (2 * len(framed) * spread**2)
     weight = np.zeros(framed.shape[1], np.float32)
@@ -160,7 +159,7 @@ def _likeness(framed: Image, offset: int, distance: float, spread: float) -> Ima
     return weight
 
 
-def _look_messages(plane: _Plane, belief: Image, kernels: _Kernels) -> Image:
+def _look_messages(plane: _Plane, belief: FloatImage, kernels: _Kernels) -> FloatImage:
     """Sums over neighbours that look alike, a few rows at a time, each pixel's neighbours always in the same order."""
     messages = np.zeros_like(belief)
     spare = np.empty((len(belief), BLOCK_PX), np.float32)
@@ -175,7 +174,7 @@ def _look_messages(plane: _Plane, belief: Image, kernels: _Kernels) -> Image:
     return messages
 
 
-def _near_messages(plane: _Plane, belief: Image, steps: list[tuple[int, np.float32]]) -> Image:
+def _near_messages(plane: _Plane, belief: FloatImage, steps: list[tuple[int, np.float32]]) -> FloatImage:
     """Sums over all neighbours by distance: along rows, then along columns, then without the pixel itself."""
     sums = belief
     for unit in (plane.offset(0, 1), plane.offset(1, 0)):
@@ -188,7 +187,7 @@ def _near_messages(plane: _Plane, belief: Image, steps: list[tuple[int, np.float
     return sums - belief
 
 
-def _softmax(scores: Image, known: Image) -> Image:
+def _softmax(scores: FloatImage, known: FloatImage) -> FloatImage:
     """Probabilities (K, size), computed in place; 0 where not known."""
     scores -= scores.max(axis=0)
     np.exp(scores, out=scores)

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.postprocessing.windows import Whole, check_radius, counting_type, fraction_bits, window_sums
+from deepnets4eo.arrays import Codes
+from deepnets4eo.baselines.postprocessing.windows import check_radius, counting_type, fraction_bits, window_sums
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.tiling.scores import best_class
 
@@ -44,7 +45,7 @@ def vote_shares(labels: NDArray[np.uint8], num_classes: int, radius_px: int) -> 
     return shares
 
 
-def _votes(labels: NDArray[np.uint8], label: int, radius_px: int) -> Whole:
+def _votes(labels: NDArray[np.uint8], label: int, radius_px: int) -> Codes:
     """Twice the pixels of a label in the window, and one more where the pixel itself has it."""
     own = (labels == label).astype(_votes_type(radius_px))
     votes = window_sums(own, radius_px)

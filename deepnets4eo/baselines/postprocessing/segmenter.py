@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Batch
+from deepnets4eo.arrays import Batch, FloatImage
 from deepnets4eo.baselines.bands import Bands, band_names, unstandardise
 from deepnets4eo.baselines.postprocessing.steps import build_steps, listed_steps
 from deepnets4eo.errors import InputError
@@ -19,8 +18,6 @@ from deepnets4eo.grid import Window
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.segmenters.wrapped import WrappedSegmenter
 from deepnets4eo.tiling import Tiling
-
-Image = NDArray[np.float32]
 
 TRIAL_PX = 8  # side of the image on which steps are tried beforehand
 
@@ -55,7 +52,7 @@ class PostProcessed(WrappedSegmenter):
         self.reach_px = self._try_steps(segmenter)
         super().__init__([segmenter], segmenter.halo_px + self.reach_px, tiling)
 
-    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> Image:
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Probabilities, (N, K, h, w) float32, summing to 1 over K."""
         inner_px = max(margin_px - self.reach_px, 0)  # what the steps look at stays until they are done
         found = self.segmenter.predict_proba(batch, margin_px=inner_px)
@@ -68,7 +65,7 @@ class PostProcessed(WrappedSegmenter):
             done.append(self._processed(proba, bands)[:, cut_px : height - cut_px, cut_px : width - cut_px])
         return np.stack(done)
 
-    def _processed(self, proba: Image, bands: Bands) -> Image:
+    def _processed(self, proba: FloatImage, bands: Bands) -> FloatImage:
         for step in self._steps:
             proba = step.apply(proba, bands)
         return proba

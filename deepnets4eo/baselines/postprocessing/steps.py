@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, ValidationError, model_validator
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.postprocessing.crf import CrfSettings, mean_field
 from deepnets4eo.baselines.postprocessing.majority import argmax_class, majority_filter, vote_shares
@@ -22,7 +22,6 @@ from deepnets4eo.baselines.superpixels.segmenting import Superpixels
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.training.recipe import Section
 
-Image = NDArray[np.float32]
 Votes = Literal["labels", "probabilities"]
 
 FARTHEST_AREA_PX = 64  # that regions are followed; thin ones beyond are judged by the part that is seen
@@ -35,7 +34,7 @@ class Step(Protocol):
     def halo_px(self, gsd_m: float | None) -> int:
         """How far it looks around a pixel, in pixels of this ground size."""
 
-    def apply(self, proba: Image, bands: Bands) -> Image:
+    def apply(self, proba: FloatImage, bands: Bands) -> FloatImage:
         """Probabilities (K, h, w) from those before, and the bands of the same pixels."""
 
 
@@ -49,7 +48,7 @@ class Majority(Section):
         """The window's radius."""
         return self.radius_px
 
-    def apply(self, proba: Image, bands: Bands) -> Image:
+    def apply(self, proba: FloatImage, bands: Bands) -> FloatImage:
         """Shares of votes, or mean probabilities."""
         if self.votes == "probabilities":
             return np.asarray(majority_filter(proba, self.radius_px), np.float32)
@@ -80,7 +79,7 @@ class MinimumArea(Section):
         """Far enough for any region below the area and its neighbours, up to a limit."""
         return min(2 * self.pixels(gsd_m) + 1, FARTHEST_AREA_PX)
 
-    def apply(self, proba: Image, bands: Bands) -> Image:
+    def apply(self, proba: FloatImage, bands: Bands) -> FloatImage:
         """The same probabilities but in small regions."""
         before = argmax_class(proba)
         after = minimum_area(before, self.pixels(bands.gsd_m), connectivity=self.connectivity)
@@ -114,7 +113,7 @@ class SuperpixelVote(Section):
         """Enough for most superpixels to be whole."""
         return self.superpixels.reach_px(gsd_m)
 
-    def apply(self, proba: Image, bands: Bands) -> Image:
+    def apply(self, proba: FloatImage, bands: Bands) -> FloatImage:
         """Each superpixel's mean probabilities, or shares of votes."""
         ids = self.superpixels.segment(bands)
         if self.votes == "probabilities":
@@ -133,7 +132,7 @@ class DenseCrfStep(CrfSettings):
         """How far all iterations reach together."""
         return self.reach_px
 
-    def apply(self, proba: Image, bands: Bands) -> Image:
+    def apply(self, proba: FloatImage, bands: Bands) -> FloatImage:
         """Probabilities after all iterations."""
         return mean_field(proba, bands.unit(*self.guide) if self.guide else bands.spectral_unit(), self)
 

@@ -7,16 +7,14 @@ or 2³² have no rounding, so that a pixel's sum does not depend on the tile in 
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Codes
 from deepnets4eo.errors import InputError
-
-Whole = NDArray[np.unsignedinteger]
 
 SHIFTED_PX = 8  # up to this radius adding shifted images is faster than running sums
 
 
-def window_sums(values: Whole, radius_px: int) -> Whole:
+def window_sums(values: Codes, radius_px: int) -> Codes:
     """Sum over rows and columns up to `radius_px` away, (…, h, w) of the same unsigned type, exact where it fits in.
 
     >>> window_sums(np.ones((3, 3), np.uint16), 1).tolist()
@@ -42,7 +40,7 @@ def check_radius(radius_px: int) -> None:
         raise InputError(f"radius_px is {radius_px}, expected 1 to 1000 pixels.")
 
 
-def _shifted_sums(values: Whole, radius_px: int, axis: int) -> Whole:
+def _shifted_sums(values: Codes, radius_px: int, axis: int) -> Codes:
     sums = values.copy()
     line, total = np.moveaxis(values, axis, 0), np.moveaxis(sums, axis, 0)
     for shift in range(1, min(radius_px, len(line) - 1) + 1):
@@ -51,7 +49,7 @@ def _shifted_sums(values: Whole, radius_px: int, axis: int) -> Whole:
     return sums
 
 
-def _running_sums(values: Whole, radius_px: int, axis: int) -> Whole:
+def _running_sums(values: Codes, radius_px: int, axis: int) -> Codes:
     sums = np.empty_like(values)
     line, total = np.moveaxis(values, axis, 0), np.moveaxis(sums, axis, 0)
     length = len(line)

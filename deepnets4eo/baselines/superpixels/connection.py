@@ -8,11 +8,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-Ids = NDArray[np.int32]
-Numbers = NDArray[np.int64]
+from deepnets4eo.arrays import Indices, RegionIds
 
 
-def connected(codes: NDArray[np.integer]) -> Ids:
+def connected(codes: NDArray[np.integer]) -> RegionIds:
     """4-connected parts of equal code, (h, w) int32 from 0 in the order of first pixels; −1 stays −1.
 
     >>> connected(np.array([[7, 5], [5, 7], [-1, 7]])).tolist()
@@ -20,12 +19,12 @@ def connected(codes: NDArray[np.integer]) -> Ids:
     """
     from skimage.measure import label
 
-    found: Ids = label(codes, background=-1, connectivity=1).astype(np.int32)
+    found: RegionIds = label(codes, background=-1, connectivity=1).astype(np.int32)
     found -= 1
     return found
 
 
-def in_order_of_first(ids: Ids) -> tuple[Ids, int]:
+def in_order_of_first(ids: RegionIds) -> tuple[RegionIds, int]:
     """The same regions numbered from 0 in the order of first pixels, −1 staying −1; and how many there are."""
     flat = ids.ravel()
     found, first = np.unique(flat, return_index=True)
@@ -36,8 +35,8 @@ def in_order_of_first(ids: Ids) -> tuple[Ids, int]:
 
 
 def count_pairs(
-    one: NDArray[np.integer], other: NDArray[np.integer], times: Numbers | None = None
-) -> tuple[NDArray[np.int64], Numbers]:
+    one: NDArray[np.integer], other: NDArray[np.integer], times: Indices | None = None
+) -> tuple[NDArray[np.int64], Indices]:
     """Unordered pairs of different ids, none of them negative, (n, 2) sorted, and how often each occurs, (n,).
 
     times : how often each entry counts, by default once.
@@ -54,14 +53,14 @@ def count_pairs(
     return np.stack([codes >> 32, codes & 0xFFFFFFFF], axis=1), counts
 
 
-def borders(ids: Ids) -> tuple[NDArray[np.int64], Numbers]:
+def borders(ids: RegionIds) -> tuple[NDArray[np.int64], Indices]:
     """Pairs of regions that share sides of pixels, and how many sides each pair shares."""
     across, down = (ids[:, :-1], ids[:, 1:]), (ids[:-1], ids[1:])
     one, other = (np.concatenate([across[side].ravel(), down[side].ravel()]) for side in (0, 1))
     return count_pairs(one, other)
 
 
-def union_find_labels(count: int, pairs: NDArray[np.int64]) -> Numbers:
+def union_find_labels(count: int, pairs: NDArray[np.int64]) -> Indices:
     """The group 0 … of each of `count` things when those of a pair belong together, (count,) int64.
 
     >>> union_find_labels(4, np.array([[0, 2]])).tolist()
@@ -74,7 +73,7 @@ def union_find_labels(count: int, pairs: NDArray[np.int64]) -> Numbers:
     return connected_components(links, directed=False)[1].astype(np.int64)
 
 
-def absorbed(sizes: Numbers, pairs: NDArray[np.int64], sides: Numbers, least_px: int) -> Numbers:
+def absorbed(sizes: Indices, pairs: NDArray[np.int64], sides: Indices, least_px: int) -> Indices:
     """Join every region of fewer than `least_px` pixels to the neighbour it shares most sides with.
 
     sizes : (N,) pixels of each region. pairs, sides : as `borders` gives them; those of small regions suffice.
@@ -96,7 +95,7 @@ def absorbed(sizes: Numbers, pairs: NDArray[np.int64], sides: Numbers, least_px:
         pairs, sides = count_pairs(step[pairs[:, 0]], step[pairs[:, 1]], sides)
 
 
-def merge_small_regions(ids: Ids, least_px: int) -> Ids:
+def merge_small_regions(ids: RegionIds, least_px: int) -> RegionIds:
     """The regions of an image after `absorbed`, numbered anew."""
     flat = ids.ravel()
     sizes = np.bincount(flat[flat >= 0])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.superpixels.connection import Ids, Numbers
+from deepnets4eo.arrays import Indices, RegionIds
 from deepnets4eo.grid import Window
 
 ALIKE = 0.5  # of the pixels of two regions, where both blocks look: they are one region
@@ -30,7 +30,7 @@ class Block:
 
     core: Window
     window: Window
-    ids: Ids
+    ids: RegionIds
     valid: NDArray[np.bool_]
     first: int
     whole: NDArray[np.bool_]
@@ -38,7 +38,7 @@ class Block:
 
     @classmethod
     def build(
-        cls, core: Window, window: Window, ids: Ids, valid: NDArray[np.bool_], first: int, shape: tuple[int, int]
+        cls, core: Window, window: Window, ids: RegionIds, valid: NDArray[np.bool_], first: int, shape: tuple[int, int]
     ) -> Block:
         """The block, with its regions looked at. shape : of the scene."""
         flat = ids.ravel().astype(np.intp)
@@ -67,7 +67,7 @@ class Block:
         return self.whole.size
 
 
-def compose(block: Block, around: Sequence[Block]) -> Ids:
+def compose(block: Block, around: Sequence[Block]) -> RegionIds:
     """Keys of the pixels of a block's core, (h, w) int32; −1 where not valid.
 
     around : all blocks whose windows reach into the core, itself too, in the scene's order. A pixel goes to the first
@@ -90,7 +90,7 @@ def compose(block: Block, around: Sequence[Block]) -> Ids:
     return keys
 
 
-def match_regions(one: Block, other: Block) -> Numbers:
+def match_regions(one: Block, other: Block) -> Indices:
     """Pairs of keys (n, 2) that mean the same region: more than half of their pixels are common where both look.
 
     Of two that are cut by the windows, half of the smaller suffices: each block saw another part of something big.

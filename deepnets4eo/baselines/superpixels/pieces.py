@@ -14,16 +14,15 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
+from deepnets4eo.arrays import Indices, RegionIds
 from deepnets4eo.baselines.superpixels.connection import (
-    Ids,
-    Numbers,
     absorbed,
     borders,
     connected,
     count_pairs,
     in_order_of_first,
     union_find_labels,
-)  # fmt: skip
+)
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.prefetch import in_order
 
@@ -37,7 +36,7 @@ class KeyFile:
     path: Path
     groups: NDArray[np.int32]
 
-    def pieces(self, core: Window) -> tuple[Ids, Ids]:
+    def pieces(self, core: Window) -> tuple[RegionIds, RegionIds]:
         """4-connected pieces of equal group in a window, numbered from 0; and the groups. −1 is none."""
         with rasterio.open(self.path) as file:
             keys = file.read(1, window=RasterioWindow(core.col, core.row, core.width, core.height))
@@ -48,9 +47,9 @@ class KeyFile:
 class _Look(NamedTuple):
     """What is known of one block: pixels of its pieces, sides they share where one is small, and its edges."""
 
-    sizes: Numbers
+    sizes: Indices
     pairs: NDArray[np.int64]
-    sides: Numbers
+    sides: Indices
     edges: dict[str, Line]
 
 
@@ -79,9 +78,9 @@ class _Gathered:
     """Pieces of all blocks so far, counted through."""
 
     count: int = 0
-    sizes: list[Numbers] = field(default_factory=list)
+    sizes: list[Indices] = field(default_factory=list)
     pairs: list[NDArray[np.int64]] = field(default_factory=list)
-    sides: list[Numbers] = field(default_factory=list)
+    sides: list[Indices] = field(default_factory=list)
     joints: list[NDArray[np.int64]] = field(default_factory=list)
 
     def add(self, look: _Look) -> None:

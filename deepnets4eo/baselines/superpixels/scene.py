@@ -16,11 +16,12 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.windows import Window as RasterioWindow
 
-from deepnets4eo.baselines.superpixels.connection import Numbers, union_find_labels
+from deepnets4eo.arrays import Indices, RegionIds
+from deepnets4eo.baselines.superpixels.connection import union_find_labels
 from deepnets4eo.baselines.superpixels.merge_blocks import Block, compose, match_regions
 from deepnets4eo.baselines.superpixels.pieces import KeyFile, number_pieces
 from deepnets4eo.baselines.superpixels.scene_bands import SceneBands
-from deepnets4eo.baselines.superpixels.segmenting import Ids, Superpixels
+from deepnets4eo.baselines.superpixels.segmenting import Superpixels
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import PARTIAL
 from deepnets4eo.grid import Window, blocks
@@ -105,10 +106,10 @@ def segment_scene(
 
 def _segment_blocks(
     reader: SceneBands, superpixels: Superpixels, plan: BlockPlan, workers: int | None
-) -> Iterator[tuple[Window, Ids, NDArray[np.bool_]]]:
+) -> Iterator[tuple[Window, RegionIds, NDArray[np.bool_]]]:
     """Cores in order, with the ids of their windows and the validity of the cores."""
 
-    def segment(core: Window) -> tuple[Window, Ids, NDArray[np.bool_]]:
+    def segment(core: Window) -> tuple[Window, RegionIds, NDArray[np.bool_]]:
         window = plan.seen(core)
         bands, valid = reader.read(window)
         inner = valid[core.within(window).slices]
@@ -118,11 +119,11 @@ def _segment_blocks(
 
 
 def _write_keys(
-    path: Path, segmented: Iterator[tuple[Window, Ids, NDArray[np.bool_]]], plan: BlockPlan
+    path: Path, segmented: Iterator[tuple[Window, RegionIds, NDArray[np.bool_]]], plan: BlockPlan
 ) -> NDArray[np.int32]:
     """Write the key of every pixel; returns the group of every key. Keeps three rows of blocks."""
     height, width = plan.shape
-    same: list[Numbers] = [np.zeros((0, 2), np.int64)]
+    same: list[Indices] = [np.zeros((0, 2), np.int64)]
     count = 0
     with rasterio.open(
         path, "w", driver="GTiff", count=1, dtype="int32", height=height, width=width, compress="deflate", zlevel=1,
@@ -139,7 +140,7 @@ def _write_keys(
 
 
 def _rows(
-    segmented: Iterator[tuple[Window, Ids, NDArray[np.bool_]]], plan: BlockPlan, same: list[Numbers]
+    segmented: Iterator[tuple[Window, RegionIds, NDArray[np.bool_]]], plan: BlockPlan, same: list[Indices]
 ) -> Iterator[list[Block]]:
     """Rows of blocks; the pairs of keys that mean one region are added to `same`."""
     above: list[Block] = []

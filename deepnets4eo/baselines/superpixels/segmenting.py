@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import RegionIds
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.superpixels.connection import connected, merge_small_regions
 from deepnets4eo.errors import InputError, name_hint
@@ -23,7 +24,6 @@ from deepnets4eo.errors import InputError, name_hint
 # said of every image of more than three bands. Once for all: filters set and restored by threads undo each other
 warnings.filterwarnings("ignore", message="Got image with third dimension of", category=RuntimeWarning)
 
-Ids = NDArray[np.int32]
 Method = Literal["felzenszwalb", "slic", "quickshift"]
 METHODS: tuple[Method, ...] = ("felzenszwalb", "slic", "quickshift")
 HEIGHTS = ("ndsm", "height")  # the first that there is serves as the extra channel
@@ -102,7 +102,7 @@ class Superpixels:
         """
         return 2 * math.ceil(math.sqrt(self.wanted_px(gsd_m)))
 
-    def segment(self, bands: Bands) -> Ids:
+    def segment(self, bands: Bands) -> RegionIds:
         """Ids (h, w) int32, 0 … N − 1 without gaps, of 4-connected regions.
 
         A constant image is one region to Felzenszwalb and regular ones to SLIC and quickshift.

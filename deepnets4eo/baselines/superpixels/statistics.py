@@ -12,12 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import RegionIds, Vectors
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import Feature
 from deepnets4eo.cards.legend import VOID
-
-Ids = NDArray[np.int32]
-Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class RegionSums:
         return np.sqrt(np.maximum(_per_pixel(self.squares, self.count) - self.mean**2, 0))
 
 
-def region_sums(values: NDArray[np.floating], ids: Ids, count: int) -> RegionSums:
+def region_sums(values: NDArray[np.floating], ids: RegionIds, count: int) -> RegionSums:
     """Count, sum and sum of squares of each band, in float64. Peak memory: 24 bytes a pixel beside the arguments."""
     places = _places(ids)
     total, squares = np.empty((count, len(values))), np.empty((count, len(values)))
@@ -62,7 +60,7 @@ def region_sums(values: NDArray[np.floating], ids: Ids, count: int) -> RegionSum
     return RegionSums(np.bincount(places, minlength=count + 1)[1:], total, squares)
 
 
-def region_means(values: NDArray[np.floating], ids: Ids, count: int) -> Rows:
+def region_means(values: NDArray[np.floating], ids: RegionIds, count: int) -> Vectors:
     """Mean of each band in each region, (N, F) float32; NaN for regions without pixels."""
     places = _places(ids)
     pixels = np.bincount(places, minlength=count + 1)[1:]
@@ -72,7 +70,7 @@ def region_means(values: NDArray[np.floating], ids: Ids, count: int) -> Rows:
     return _per_pixel(total, pixels).astype(np.float32)
 
 
-def region_ranges(values: NDArray[np.floating], ids: Ids, count: int) -> tuple[Rows, Rows]:
+def region_ranges(values: NDArray[np.floating], ids: RegionIds, count: int) -> tuple[Vectors, Vectors]:
     """Lowest and highest value of each band in each region, (N, F) float32 each; NaN for regions without pixels."""
     places = _places(ids)
     found = []
@@ -86,7 +84,7 @@ def region_ranges(values: NDArray[np.floating], ids: Ids, count: int) -> tuple[R
 
 
 def region_histograms(
-    values: NDArray[np.floating], ids: Ids, count: int, bins: int, span: tuple[float, float]
+    values: NDArray[np.floating], ids: RegionIds, count: int, bins: int, span: tuple[float, float]
 ) -> NDArray[np.int64]:
     """Pixels of each region in equal bins of each band over a span, (N, F, bins); what lies beyond is in the end bins.
 
@@ -104,7 +102,7 @@ def region_histograms(
 
 
 def majority(
-    labels: NDArray[np.uint8], ids: Ids, count: int, num_classes: int, *, min_labelled: float = 0.5
+    labels: NDArray[np.uint8], ids: RegionIds, count: int, num_classes: int, *, min_labelled: float = 0.5
 ) -> NDArray[np.uint8]:
     """The most frequent label of each region, the lowest of equals, (N,) uint8.
 
@@ -124,16 +122,16 @@ def majority(
     return np.where(enough, votes.argmax(axis=1), VOID).astype(np.uint8)
 
 
-def pool(feature: Feature, bands: Bands, ids: Ids, count: int) -> Rows:
+def pool(feature: Feature, bands: Bands, ids: RegionIds, count: int) -> Vectors:
     """A feature's value for each region, (N, F) float32: its own pooling where it has one, else the mean."""
     own = getattr(feature, "pool", None)
     if own is None:
         return region_means(feature.compute(bands), ids, count)
-    pooled: Rows = own(bands, ids, count)
+    pooled: Vectors = own(bands, ids, count)
     return pooled
 
 
-def pool_stack(features: Sequence[Feature], bands: Bands, ids: Ids, count: int) -> Rows:
+def pool_stack(features: Sequence[Feature], bands: Bands, ids: RegionIds, count: int) -> Vectors:
     """All features of each region side by side, (N, F) float32."""
     return np.concatenate([pool(feature, bands, ids, count) for feature in features], axis=1)
 
@@ -147,7 +145,7 @@ def pooled_columns(features: Sequence[Feature], bands: Bands) -> list[str]:
     return names
 
 
-def _places(ids: Ids) -> NDArray[np.intp]:
+def _places(ids: RegionIds) -> NDArray[np.intp]:
     """Flat places in arrays of one more than N: none comes first and is cut off."""
     places = ids.ravel().astype(np.intp)
     places += 1

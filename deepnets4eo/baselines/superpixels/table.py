@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import RegionIds
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import Feature, as_features, halo_px
 from deepnets4eo.baselines.superpixels.scene import REGIONS
 from deepnets4eo.baselines.superpixels.scene_bands import SceneBands
-from deepnets4eo.baselines.superpixels.segmenting import Ids
 from deepnets4eo.baselines.superpixels.statistics import RegionSums, pool, pooled_columns, region_sums
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.files import atomic_write
@@ -107,7 +107,9 @@ def _sums(reader: SceneBands, layer: Layer, features: Sequence[Feature], window:
     return _Part(present, _columns_of_ids(parts))
 
 
-def _feature_sums(feature: Feature, bands: Bands, inner: Window, ids: Ids, pixels: NDArray[np.int64]) -> RegionSums:
+def _feature_sums(
+    feature: Feature, bands: Bands, inner: Window, ids: RegionIds, pixels: NDArray[np.int64]
+) -> RegionSums:
     if getattr(feature, "pool", None) is None:
         rows, cols = inner.slices
         return region_sums(feature.compute(bands)[:, rows, cols], ids, pixels.size)

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import BuildingSums, Indices
 from deepnets4eo.damage.evidence.context import CELL_PX, lowest_ground, open_means
 from deepnets4eo.damage.evidence.maps import Maps, measure_maps
 from deepnets4eo.damage.evidence.radiometry import Radiometry
 from deepnets4eo.damage.evidence.shifts import best_of_shifts
-from deepnets4eo.damage.evidence.sums import BuildingSums, Groups, correlation_sums
+from deepnets4eo.damage.evidence.sums import Groups, correlation_sums
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.grid import Window
-from deepnets4eo.zonal.outline_points import Ints, Sides
+from deepnets4eo.zonal.outline_points import Sides
 from deepnets4eo.zonal.outlines import Outlines
 
 BLOCK_PX = 1024
@@ -71,7 +72,7 @@ class BuildingGeometry:
 class Table:
     """Rows of some buildings, several named arrays (M, K) of them; `buildings` : (M,) ascending numbers."""
 
-    buildings: Ints
+    buildings: Indices
     rows: dict[str, BuildingSums]
 
     @classmethod
@@ -104,12 +105,12 @@ class BlockWithMargin:
     window: Window
     around: Window
 
-    def flat(self, pixel: Ints) -> Ints:
+    def flat(self, pixel: Indices) -> Indices:
         """Flat pixel numbers of the window as those of what was read."""
         row, col = np.divmod(pixel, self.window.width)
         return (row + MARGIN_PX) * self.around.width + col + MARGIN_PX
 
-    def pixel_indices(self, at: NDArray[np.float64]) -> Ints:
+    def pixel_indices(self, at: NDArray[np.float64]) -> Indices:
         """Flat pixel numbers of (row, col) positions in what was read; those beyond are put on its border."""
         row = np.clip(np.floor(at[:, 0]).astype(np.int64) - self.around.row, 0, self.around.height - 1)
         col = np.clip(np.floor(at[:, 1]).astype(np.int64) - self.around.col, 0, self.around.width - 1)
@@ -154,7 +155,7 @@ def spread_over_blocks(body: Outlines, block_px: int) -> NDArray[np.bool_]:
 
 
 def _measure(
-    block: BlockWithMargin, geometry: BuildingGeometry, buildings: Ints, maps: dict[str, Maps], others: Read
+    block: BlockWithMargin, geometry: BuildingGeometry, buildings: Indices, maps: dict[str, Maps], others: Read
 ) -> tuple[Table, Table, Table]:
     """Sums, best of the shifts, and sums for every shift, of some buildings: see `BlockSums`."""
     sums = _inside_sums(block, geometry.own, buildings, maps, others)
@@ -173,7 +174,7 @@ def _measure(
     return Table(buildings, sums), Table(buildings[whole], best), Table(buildings[~whole], rest)
 
 
-def shifts_px(gsd_m: float) -> Ints:
+def shifts_px(gsd_m: float) -> Indices:
     """(S, 2) shifts (row, col) up to 2 m; the zero shift is the middle one."""
     step = max(1, round(SHIFT_M / SHIFT_STEPS / gsd_m))
     along = np.arange(-SHIFT_STEPS, SHIFT_STEPS + 1) * step
@@ -181,7 +182,7 @@ def shifts_px(gsd_m: float) -> Ints:
 
 
 def _inside_sums(
-    block: BlockWithMargin, own: Outlines, buildings: Ints, maps: dict[str, Maps], others: Read
+    block: BlockWithMargin, own: Outlines, buildings: Indices, maps: dict[str, Maps], others: Read
 ) -> dict[str, BuildingSums]:
     """Sums over the pixels inside the outlines, per image over its valid ones."""
     owner, pixel = own.pixels(block.window, buildings)
@@ -202,7 +203,7 @@ def _inside_sums(
     return sums
 
 
-def _inside_values(maps: Maps, flat: Ints) -> Iterator[NDArray[np.generic]]:
+def _inside_values(maps: Maps, flat: Indices) -> Iterator[NDArray[np.generic]]:
     """The value arrays summed inside an outline, in the order of INSIDE."""
     yield np.ones(len(flat), np.float32)
     for band in (maps.light, maps.rough, maps.log_floor):
@@ -227,7 +228,7 @@ def _colours(maps: Maps) -> tuple[int, int, int]:
 
 
 def _outline_sums(
-    block: BlockWithMargin, sides: Sides, buildings: Ints, maps: Maps
+    block: BlockWithMargin, sides: Sides, buildings: Indices, maps: Maps
 ) -> tuple[BuildingSums, BuildingSums]:
     """Edge strength across the outline for each shift, and shadow outside the walls by the way they face."""
     traced = sides.subset(buildings).trace(STEP_PX, block.window.box)
@@ -250,7 +251,7 @@ def _outline_sums(
 
 
 def _pair_sums(
-    block: BlockWithMargin, body: Outlines, buildings: Ints, maps: dict[str, Maps]
+    block: BlockWithMargin, body: Outlines, buildings: Indices, maps: dict[str, Maps]
 ) -> dict[str, BuildingSums]:
     """What the similarity of post and pre needs, over pixels valid in both."""
     post, pre = maps["post"], maps["pre"]

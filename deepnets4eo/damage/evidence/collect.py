@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import BuildingSums
 from deepnets4eo.damage.evidence.block import (
     BLOCK_PX,
     IMAGES,
@@ -23,7 +24,6 @@ from deepnets4eo.damage.evidence.context import CELL_PX
 from deepnets4eo.damage.evidence.radiometry import measure
 from deepnets4eo.damage.evidence.shifts import best_of_shifts
 from deepnets4eo.damage.evidence.store import BlockStore
-from deepnets4eo.damage.evidence.sums import BuildingSums
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.rasters.prefetch import in_order

@@ -10,12 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import BuildingSums, Floats
 from deepnets4eo.damage.evidence.block import CONTEXT, DIRECTIONS, INSIDE
 from deepnets4eo.damage.evidence.meaning import EVIDENCE
 from deepnets4eo.damage.evidence.shifts import IN_PLACE
-from deepnets4eo.damage.evidence.sums import BuildingSums
 
-Column = NDArray[np.float64]
 LEAST_EDGE = 1e-3
 LOWEST_M = 2.0  # heights before the event below this are no building
 HEIGHT_RANGE = 1.0
@@ -50,7 +49,7 @@ def post_columns_of_pre(sums: dict[str, BuildingSums], paired: NDArray[np.bool_]
     return frame.replace([np.inf, -np.inf], np.nan)
 
 
-def image_means(sums: dict[str, BuildingSums], name: str) -> dict[str, Column]:
+def image_means(sums: dict[str, BuildingSums], name: str) -> dict[str, Floats]:
     """Means inside the outline, along it, and over the open ground near it, of one image."""
     inside, outline, near = sums[f"{name}_inside"], sums[f"{name}_outline"][:, 0], sums[f"{name}_near"]
     mean = {key: inside[:, column] / inside[:, 0] for column, key in enumerate(INSIDE)}
@@ -61,7 +60,7 @@ def image_means(sums: dict[str, BuildingSums], name: str) -> dict[str, Column]:
     return mean | {f"near_{key}": near[:, column] for column, key in enumerate(CONTEXT)}
 
 
-def _of_post(post: dict[str, Column]) -> dict[str, Column]:
+def _of_post(post: dict[str, Floats]) -> dict[str, Floats]:
     return {
         "ev_roof_roughness": post["log_floor"],
         "ev_roof_vs_ground": post["log_floor"] - post["near_log_floor"],
@@ -73,7 +72,7 @@ def _of_post(post: dict[str, Column]) -> dict[str, Column]:
     }
 
 
-def _support(sums: dict[str, BuildingSums]) -> dict[str, Column]:
+def _support(sums: dict[str, BuildingSums]) -> dict[str, Floats]:
     """What says how much of the roof the image shows: the width that it has for the filters, and vegetation over it."""
     inside = sums["post_inside"]
     samples = sums["post_shadow"][:, DIRECTIONS:].sum(axis=1)  # one a pixel along the outline
@@ -83,7 +82,7 @@ def _support(sums: dict[str, BuildingSums]) -> dict[str, Column]:
     }
 
 
-def _of_change(pre: dict[str, Column], post: dict[str, Column]) -> dict[str, Column]:
+def _of_change(pre: dict[str, Floats], post: dict[str, Floats]) -> dict[str, Floats]:
     colour = [_shift(post, pre, band) for band in ("red", "green", "blue")]
     return {
         "ev_roof_roughness_change": post["log_floor"] - pre["log_floor"],
@@ -96,14 +95,14 @@ def _of_change(pre: dict[str, Column], post: dict[str, Column]) -> dict[str, Col
     }
 
 
-def _shift(post: dict[str, Column], pre: dict[str, Column], band: str) -> Column:
+def _shift(post: dict[str, Floats], pre: dict[str, Floats], band: str) -> Floats:
     """Change of a colour share inside, beyond the median change of the scene's open ground."""
     ground = post[f"near_{band}"] - pre[f"near_{band}"]
     known = ground[np.isfinite(ground)]
     return post[band] - pre[band] - (float(np.median(known)) if len(known) else 0.0)
 
 
-def _similarity(sums: dict[str, BuildingSums]) -> dict[str, Column]:
+def _similarity(sums: dict[str, BuildingSums]) -> dict[str, Floats]:
     return {
         "ev_edge_similarity": sums["pair_edges"][:, 0],
         "ev_edge_similarity_in_place": sums[IN_PLACE][:, 0],
@@ -111,7 +110,7 @@ def _similarity(sums: dict[str, BuildingSums]) -> dict[str, Column]:
     }
 
 
-def _shadow(sums: BuildingSums) -> Column:
+def _shadow(sums: BuildingSums) -> Floats:
     """Share of shadow outside the walls that face away from the sun: the direction in which the scene has most."""
     dark, samples = sums[:, :DIRECTIONS], sums[:, DIRECTIONS:]
     share = dark.sum(axis=0) / np.maximum(samples.sum(axis=0), 1)
@@ -121,7 +120,7 @@ def _shadow(sums: BuildingSums) -> Column:
     return dark[:, facing].sum(axis=1) / samples[:, facing].sum(axis=1)
 
 
-def _height(sums: dict[str, BuildingSums]) -> dict[str, Column]:
+def _height(sums: dict[str, BuildingSums]) -> dict[str, Floats]:
     """Mean height above the lowest open ground near by, before minus after."""
     above = {}
     for name in ("dsm_pre", "dsm_post"):

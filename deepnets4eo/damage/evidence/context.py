@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.evidence.filters import Map, box, cell_sums, minimum
-from deepnets4eo.zonal.outline_points import Ints
+from deepnets4eo.arrays import FloatImage, Indices
+from deepnets4eo.damage.evidence.filters import box, cell_sums, minimum
 
 CELL_PX = 8
 NEAR_M = 20.0
@@ -21,7 +21,7 @@ NO_GROUND = np.float32(1e9)
 
 
 def open_means(
-    values: Sequence[NDArray[np.generic]], open_ground: NDArray[np.bool_], cells: tuple[Ints, Ints], gsd_m: float
+    values: Sequence[NDArray[np.generic]], open_ground: NDArray[np.bool_], cells: tuple[Indices, Indices], gsd_m: float
 ) -> NDArray[np.float64]:
     """Means of K maps over open ground in squares around N cells: (N, K), NaN where there is none.
 
@@ -35,7 +35,7 @@ def open_means(
 
 
 def lowest_ground(
-    height: Map, open_ground: NDArray[np.bool_], cells: tuple[Ints, Ints], gsd_m: float
+    height: FloatImage, open_ground: NDArray[np.bool_], cells: tuple[Indices, Indices], gsd_m: float
 ) -> NDArray[np.float64]:
     """Lowest fully open cell within 20 m: (N,), NaN where there is none."""
     full = cell_sums(open_ground, CELL_PX) == CELL_PX**2

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Map = NDArray[np.float32]
+from deepnets4eo.arrays import FloatImage
 
 
-def box(values: Map, size_px: int) -> Map:
+def box(values: FloatImage, size_px: int) -> FloatImage:
     """Mean over a square window of an odd side.
 
     >>> box(np.eye(3, dtype="float32"), 3)[1, 1].round(4)
@@ -23,7 +23,7 @@ def box(values: Map, size_px: int) -> Map:
     return _means(_means(values, size_px, 0), size_px, 1)
 
 
-def deviation(values: Map) -> Map:
+def deviation(values: FloatImage) -> FloatImage:
     """Standard deviation in 3 × 3 pixels, from differences: exact also where the mean is large against it."""
     out = np.zeros_like(values)
     mean = (values[:, :-2] + values[:, 1:-1] + values[:, 2:]) * np.float32(1 / 3)
@@ -59,7 +59,7 @@ def minimum(values: NDArray[Any], size_px: int) -> NDArray[Any]:
     return values
 
 
-def gradient(values: Map) -> tuple[Map, Map]:
+def gradient(values: FloatImage) -> tuple[FloatImage, FloatImage]:
     """Derivatives along rows and columns (Sobel: smoothed across, central differences along), per pixel; 0 at the rim."""
     along_row, along_col = np.zeros_like(values), np.zeros_like(values)
     smooth = values[:, :-2] + values[:, 2:] + 2 * values[:, 1:-1]
@@ -69,14 +69,14 @@ def gradient(values: Map) -> tuple[Map, Map]:
     return along_row, along_col
 
 
-def cell_sums(values: NDArray[np.generic], cell_px: int) -> Map:
+def cell_sums(values: NDArray[np.generic], cell_px: int) -> FloatImage:
     """Sums over square cells; the sides of `values` are multiples of the cell's."""
     rows, cols = values.shape[0] // cell_px, values.shape[1] // cell_px
     stripes = values.reshape(rows, cell_px, values.shape[1]).sum(axis=1, dtype=np.float32)
     return stripes.reshape(rows, cols, cell_px).sum(axis=2)
 
 
-def _means(values: Map, size_px: int, axis: int) -> Map:
+def _means(values: FloatImage, size_px: int, axis: int) -> FloatImage:
     length = values.shape[axis] - size_px + 1
     out = values.copy()
     total = _part(values, axis, 0, length).copy()
@@ -86,7 +86,7 @@ def _means(values: Map, size_px: int, axis: int) -> Map:
     return out
 
 
-def _squares(steps: Map, axis: int) -> Map:
+def _squares(steps: FloatImage, axis: int) -> FloatImage:
     """Squared deviations of three neighbours from their mean, summed, from the two steps between them."""
     length = steps.shape[axis] - 1
     first, second = _part(steps, axis, 0, length), _part(steps, axis, 1, length)

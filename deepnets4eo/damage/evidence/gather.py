@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import shapely
 from affine import Affine
-from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Geometries, Points
 from deepnets4eo.damage.evidence.block import BLOCK_PX, BODY_M, BuildingGeometry
 from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import evidence_columns, post_columns_of_pre
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from deepnets4eo.damage.footprints import Footprints
     from deepnets4eo.damage.registration import FootprintAlignment, Registration
 
-Shapes = NDArray[np.object_]
-Points = NDArray[np.float64]
-
 
 def gather(
     pre: Layer | None,
@@ -42,7 +39,7 @@ def gather(
     footprints: Footprints,
     registration: Registration | None,
     *,
-    outlines_px: Shapes | None = None,
+    outlines_px: Geometries | None = None,
     alignment: FootprintAlignment | None = None,
     aligned_on: Literal["pre", "post"] = "pre",
     dsm_pre: Layer | None = None,
@@ -123,7 +120,7 @@ def gather(
 
 
 def _move_buildings(
-    outlines: Shapes,
+    outlines: Geometries,
     working_grid: WorkingGrid,
     grid: Grid,
     alignment: FootprintAlignment | None,
@@ -139,12 +136,12 @@ def _move_buildings(
 
 
 def on_post(
-    outlines: Shapes,
+    outlines: Geometries,
     grid: Grid,
     alignment: FootprintAlignment | None,
     registration: Registration | None,
     rows: slice = slice(None),
-) -> Shapes:
+) -> Geometries:
     """Outlines in post pixels, moved to where the post image shows the buildings.
 
     grid : of the post image.
@@ -160,7 +157,7 @@ def on_post(
     return shapely.set_coordinates(outlines.copy(), coordinates)
 
 
-def building_geometry(outlines: Shapes, working_grid: WorkingGrid) -> BuildingGeometry:
+def building_geometry(outlines: Geometries, working_grid: WorkingGrid) -> BuildingGeometry:
     """Outlines from post pixels to working pixels, made ready for the pass; those larger than any building stay out."""
     on_working_grid = shapely.transform(outlines, lambda xy: apply_affine(working_grid.post_to_work, xy))
     larger = larger_than_buildings(on_working_grid, working_grid.gsd_m)
@@ -171,6 +168,6 @@ def building_geometry(outlines: Shapes, working_grid: WorkingGrid) -> BuildingGe
     return BuildingGeometry(Sides.of(on_working_grid), own, body, _centres(on_working_grid)[:, ::-1], left_out)
 
 
-def _centres(outlines: Shapes) -> Points:
+def _centres(outlines: Geometries) -> Points:
     bounds = shapely.bounds(outlines)
     return (bounds[:, :2] + bounds[:, 2:]) / 2

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.evidence.filters import Map, box, deviation, gradient, minimum
+from deepnets4eo.arrays import FloatImage
+from deepnets4eo.damage.evidence.filters import box, deviation, gradient, minimum
 from deepnets4eo.damage.evidence.radiometry import Radiometry, blank, luminance, nonzero_valid
 
 FLOOR_M = 3.5  # side of the window in which the smoothest spot is looked for
@@ -30,17 +31,17 @@ class Maps:
     over a wide square, not valid either.
     """
 
-    light: Map
-    along_row: Map
-    along_col: Map
-    rough: Map
-    log_floor: Map
+    light: FloatImage
+    along_row: FloatImage
+    along_col: FloatImage
+    rough: FloatImage
+    log_floor: FloatImage
     bands: NDArray[Any]
     valid: NDArray[np.bool_]
     blank: NDArray[np.bool_]
 
     @cached_property
-    def soft_edge(self) -> Map:
+    def soft_edge(self) -> FloatImage:
         """Square root of edge strength, averaged over 3 × 3 pixels: what edges are compared by."""
         energy = self.along_row * self.along_row
         energy += self.along_col * self.along_col

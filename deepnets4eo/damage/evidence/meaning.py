@@ -1,4 +1,4 @@
-"""The evidence columns: what each says, its unit, which way it points, and what it needs.
+"""The evidence columns: what each measures, its unit, and which way it points.
 
 A table of constants; `points` is +1 where larger values indicate damage, −1 where smaller ones do, 0 for what
 is only shown.
@@ -11,16 +11,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Evidence:
-    """One column: its meaning in a line with its unit, where it points, and which inputs it needs."""
+    """One column: its meaning in a line with its unit, and which way it points."""
 
     name: str
     meaning: str
     points: int
-    needs: frozenset[str] = frozenset()
 
-
-PRE = frozenset({"pre"})
-HEIGHT = frozenset({"dsm_pre", "dsm_post"})
 
 EVIDENCE = (
     Evidence("ev_roof_roughness", "post: roughness of the smoothest spots of the roof, log2 of the image's contrast unit", 1),
@@ -29,24 +25,23 @@ EVIDENCE = (
     Evidence("ev_outline_support", "post: edge strength across the outline over that inside it, log2 ratio", -1),
     Evidence("ev_right_angles", "post: share of edge energy that keeps to two perpendicular directions, 0–1", -1),
     Evidence("ev_tarp", "post: share of the roof that is blue as tarpaulins are, 0–1", 0),
-    Evidence("ev_roof_roughness_change", "post over pre: roughness of the smoothest spots, log2 ratio", 1, PRE),
-    Evidence("ev_texture_change", "post over pre: roughness inside the outline, log2 ratio", 1, PRE),
-    Evidence("ev_outline_loss", "pre over post: edge support of the outline, log2 ratio", 1, PRE),
-    Evidence("ev_right_angle_loss", "pre minus post: share of edge energy in two perpendicular directions", 1, PRE),
-    Evidence("ev_edge_similarity", "correlation of edge strength, pre with post, best within 2 m, −1 to 1", -1, PRE),
-    Evidence("ev_edge_similarity_in_place", "the same without moving, −1 to 1", -1, PRE),
-    Evidence("ev_structural_similarity", "structural similarity of light, pre with post, best within 2 m, −1 to 1", -1, PRE),
-    Evidence("ev_light_change", "change of brightness against the open ground within 20 m, contrast units", 1, PRE),
-    Evidence("ev_colour_change", "change of colour shares beyond that of the scene's open ground, 0–1", 1, PRE),
-    Evidence("ev_shadow_loss", "pre minus post: share of the down-sun wall in shadow, −1 to 1", 1, PRE),
-    Evidence("ev_height_loss_m", "height above ground lost inside the outline, metres", 1, HEIGHT),
-    Evidence("ev_height_loss_share", "height above ground lost as a share of that before, −1 to 1", 1, HEIGHT),
+    Evidence("ev_roof_roughness_change", "post over pre: roughness of the smoothest spots, log2 ratio", 1),
+    Evidence("ev_texture_change", "post over pre: roughness inside the outline, log2 ratio", 1),
+    Evidence("ev_outline_loss", "pre over post: edge support of the outline, log2 ratio", 1),
+    Evidence("ev_right_angle_loss", "pre minus post: share of edge energy in two perpendicular directions", 1),
+    Evidence("ev_edge_similarity", "correlation of edge strength, pre with post, best within 2 m, −1 to 1", -1),
+    Evidence("ev_edge_similarity_in_place", "the same without moving, −1 to 1", -1),
+    Evidence("ev_structural_similarity", "structural similarity of light, pre with post, best within 2 m, −1 to 1", -1),
+    Evidence("ev_light_change", "change of brightness against the open ground within 20 m, contrast units", 1),
+    Evidence("ev_colour_change", "change of colour shares beyond that of the scene's open ground, 0–1", 1),
+    Evidence("ev_shadow_loss", "pre minus post: share of the down-sun wall in shadow, −1 to 1", 1),
+    Evidence("ev_height_loss_m", "height above ground lost inside the outline, metres", 1),
+    Evidence("ev_height_loss_share", "height above ground lost as a share of that before, −1 to 1", 1),
     Evidence("ev_context_roughness", "context, post: roughness of the open ground within 20 m, log2 of the contrast unit", 0),
-    Evidence("ev_context_change", "context, post over pre: roughness of the open ground within 20 m, log2 ratio", 0, PRE),
+    Evidence("ev_context_change", "context, post over pre: roughness of the open ground within 20 m, log2 ratio", 0),
     Evidence("ev_roof_width_px", "area of the footprint over half its perimeter, working pixels; narrow roofs hold little evidence", 0),
     Evidence("ev_greenness", "post: mean excess of green over red and blue inside the outline, −1 to 2; high under tree crowns and in green haze", 0),
 )  # fmt: skip
 
 MEANING = {evidence.name: evidence.meaning for evidence in EVIDENCE}
 POINTS = {evidence.name: evidence.points for evidence in EVIDENCE}
-NEEDS = {evidence.name: evidence.needs for evidence in EVIDENCE}

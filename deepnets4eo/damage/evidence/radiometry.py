@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.evidence.filters import Map, maximum, minimum
+from deepnets4eo.arrays import FloatImage
+from deepnets4eo.damage.evidence.filters import maximum, minimum
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.spread import spread_indices
@@ -34,7 +35,7 @@ class Radiometry:
     unit: float
 
 
-def luminance(data: NDArray[Any]) -> Map:
+def luminance(data: NDArray[Any]) -> FloatImage:
     """Mean of the (at most three) bands (C, h, w): (h, w) float32."""
     return data.astype(np.float32).mean(axis=0)
 
@@ -82,7 +83,7 @@ def measure(layer: Layer, centres: NDArray[np.float64]) -> Radiometry:
     )
 
 
-def _cells(values: Map, valid: NDArray[np.bool_]) -> Map:
+def _cells(values: FloatImage, valid: NDArray[np.bool_]) -> FloatImage:
     side = SAMPLE_PX // CELL_PX
     shape = (side, CELL_PX, side, CELL_PX)
     full = valid.reshape(shape).all(axis=(1, 3))

@@ -6,7 +6,8 @@ buildings on the border of a block keep them all until the end.
 
 from __future__ import annotations
 
-from deepnets4eo.damage.evidence.sums import BuildingSums, correlations
+from deepnets4eo.arrays import BuildingSums
+from deepnets4eo.damage.evidence.sums import correlations
 
 FLAT_EDGES, FLAT_LIGHT = 1e-3, 1e-2  # variances below which there is nothing to correlate, contrast units²
 IN_PLACE = "pair_edges_in_place"

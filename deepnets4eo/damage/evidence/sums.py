@@ -12,17 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.evidence.filters import Map
-from deepnets4eo.zonal.outline_points import Ints
-
-BuildingSums = NDArray[np.float64]
+from deepnets4eo.arrays import BuildingSums, FloatImage, Indices
 
 
 @dataclass(frozen=True)
 class Groups:
     """Positions grouped by building: `owner` ascending in 0 … count − 1."""
 
-    owner: Ints
+    owner: Indices
     count: int
 
     def __post_init__(self) -> None:
@@ -42,7 +39,9 @@ class Groups:
         return np.column_stack(columns)
 
 
-def correlation_sums(groups: Groups, flat: Ints, first: Map, second: Map, offsets: Ints) -> BuildingSums:
+def correlation_sums(
+    groups: Groups, flat: Indices, first: FloatImage, second: FloatImage, offsets: Indices
+) -> BuildingSums:
     """What correlations of `first` with `second` under several shifts need, per building.
 
     flat : flat pixel numbers in both maps; offsets : (S,) to add to them for the second map.

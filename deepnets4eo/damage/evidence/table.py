@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import BuildingSums
 from deepnets4eo.damage.evidence.block import BuildingGeometry
 from deepnets4eo.damage.evidence.meaning import MEANING
-from deepnets4eo.damage.evidence.sums import BuildingSums
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 
@@ -99,10 +99,10 @@ def assess_coverage(sums: dict[str, BuildingSums], geometry: BuildingGeometry, w
     count = len(geometry.sides)
     pixels = _total(sums, "pixels", count)
     full = geometry.sides.areas
-    shown = np.maximum(full, pixels)
+    area = np.maximum(full, pixels)
     with np.errstate(invalid="ignore", divide="ignore"):
-        seen_post, seen_pre = (_total(sums, f"{name}_inside", count) / shown for name in ("post", "pre"))
-        blank = _total(sums, "post_blank", count) / shown
+        seen_post, seen_pre = (_total(sums, f"{name}_inside", count) / area for name in ("post", "pre"))
+        blank = _total(sums, "post_blank", count) / area
         cloudy = _total(sums, "cloud", count) / np.maximum(pixels, 1)
     reason = np.full(count, "", dtype=object)
     few = pixels < (1 - VISIBLE_SHARE) * full

@@ -76,8 +76,8 @@ def make_working_grid(
     if unknown:
         raise InputError(f"layers {sorted(unknown)} have no role, expected dsm_pre, dsm_post or cloud.")
     trusted = pre is not None and registration is not None and registration.usable
-    shown = pre if trusted and pre is not None and pre_ratio(pre, post, finest_m) <= coarsest_pre else None
-    size_m = max([finest_m, mean_gsd(post), *([] if shown is None else [mean_gsd(shown)])])
+    usable_pre = pre if trusted and pre is not None and pre_ratio(pre, post, finest_m) <= coarsest_pre else None
+    size_m = max([finest_m, mean_gsd(post), *([] if usable_pre is None else [mean_gsd(usable_pre)])])
     grid = _working_grid(post, size_m)
     scale = Affine.scale(grid.shape[1] / post.shape[1], grid.shape[0] / post.shape[0])
     before = grid
@@ -85,8 +85,8 @@ def make_working_grid(
         matrix = Affine(*np.asarray(registration.matrix, float).ravel())
         before = GeoBox(grid.shape, post.grid.affine * matrix * ~scale, grid.crs)
     layers = {"post": _first_bands(post).on(grid, _resampling(post, size_m))}
-    if shown is not None:
-        layers["pre"] = _first_bands(shown).on(before, _resampling(shown, size_m))
+    if usable_pre is not None:
+        layers["pre"] = _first_bands(usable_pre).on(before, _resampling(usable_pre, size_m))
     for name, layer in others.items():
         if layer is not None:
             resampling = "nearest" if name == "cloud" else _resampling(layer, size_m)
@@ -101,7 +101,7 @@ def pre_ratio(pre: Layer, post: Layer, finest_m: float = FINEST_GSD_M) -> float:
 
 def _working_grid(post: Layer, size_m: float) -> Grid:
     """The post image's own grid where its pixels are nearly square ones of the working size, else one that is."""
-    along_row, along_col = _gsd(post)
+    along_row, along_col = known_or_assumed_gsd_m(post.grid)
     ratios = along_row / size_m, along_col / size_m
     if all(1 / SAME_GRID_RATIO < ratio < SAME_GRID_RATIO for ratio in ratios):
         return post.grid
@@ -110,8 +110,9 @@ def _working_grid(post: Layer, size_m: float) -> Grid:
     return GeoBox((rows, cols), post.grid.affine * scale, post.grid.crs)
 
 
-def _gsd(layer: Layer) -> tuple[float, float]:
-    return gsd_m(layer.grid) if layer.grid.crs is not None else (UNKNOWN_GSD_M, UNKNOWN_GSD_M)
+def known_or_assumed_gsd_m(grid: Grid) -> tuple[float, float]:
+    """Ground size of a pixel along rows and columns, metres; 0.5 m is assumed where the grid has no CRS."""
+    return gsd_m(grid) if grid.crs is not None else (UNKNOWN_GSD_M, UNKNOWN_GSD_M)
 
 
 def mean_gsd(layer: Layer) -> float:

@@ -66,5 +66,5 @@ def block_bootstrap(
 
 def widest(*intervals: list[float] | tuple[float, float] | None) -> list[float]:
     """The interval from the lowest to the highest bound given; None is passed over."""
-    given = [interval for interval in intervals if interval is not None]
-    return [min(low for low, _ in given), max(high for _, high in given)]
+    known = [interval for interval in intervals if interval is not None]
+    return [min(low for low, _ in known), max(high for _, high in known)]

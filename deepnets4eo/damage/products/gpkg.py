@@ -15,11 +15,12 @@ import geopandas as gpd
 import pyogrio
 
 from deepnets4eo.damage.products.style import buildings_qml, extent_qml, without_outlines_qml
+from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.files import atomic_write
 from deepnets4eo.polygons.vector_files import set_fixed_times
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.map import DamageMap
+    from deepnets4eo.damage.map_content import DamageMapContent
 
 GEOMETRY = "geom"
 WITHOUT_OUTLINES = "imaged_without_outlines"
@@ -29,9 +30,9 @@ ALWAYS = {  # what the fixed columns say, shown by QGIS as field comments
     "damage": "grade of visible damage; empty where not assessed",
     "damage_prob": "probability of major damage or worse, 0 to 1",
     "confidence": "confidence in the grade, 0 to 1",
-    "status": "assessed or not_assessed",
+    "status": f"{ASSESSED} or {NOT_ASSESSED}",
     "reason": "why a building was not assessed",
-    "method": "pre_post: both images compared; post_only: the post image alone",
+    "method": f"{PRE_POST}: both images compared; {POST_ONLY}: the post image alone",
     "dx_px": "shift applied to the outline along columns, pixels of the post image",
     "dy_px": "shift applied to the outline along rows, pixels of the post image",
 }
@@ -52,7 +53,7 @@ _FINDINGS_TABLE = """CREATE TABLE findings (
     remedy TEXT NOT NULL)"""
 
 
-def write_gpkg(damage_map: DamageMap, path: str | Path) -> Path:
+def write_gpkg(damage_map: DamageMapContent, path: str | Path) -> Path:
     """Write layers `buildings`, `assessed_extent`, `imaged_without_outlines` where that is known, and the tables
     `findings` (what limits the map's worth, worst first; may be empty) and `layer_styles`, registered as attributes.
 
@@ -105,7 +106,7 @@ def _add_styles(database: sqlite3.Connection, *, outlines_known: bool) -> None:
     _register(database, "layer_styles", "QGIS styles of the layers")
 
 
-def _add_findings(database: sqlite3.Connection, damage_map: DamageMap) -> None:
+def _add_findings(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:
     database.execute(_FINDINGS_TABLE)
     rows = [(item.code, item.severity, item.message, item.remedy) for item in damage_map.findings]
     database.executemany("INSERT INTO findings (code, severity, message, remedy) VALUES (?, ?, ?, ?)", rows)

@@ -6,17 +6,13 @@ is grey, because the legend's void colour is a value of masks.
 
 from __future__ import annotations
 
-from deepnets4eo.damage.vocabulary import GRADES, UNGRADED
+from deepnets4eo.damage.vocabulary import CLASSES, GRADES, UNGRADED
 
 _GREY = (140, 140, 140)
 
-TITLES = {
-    "no-damage": "No visible damage",
-    "minor-damage": "Minor damage",
-    "major-damage": "Major damage",
-    "destroyed": "Destroyed",
-    UNGRADED: "Not assessed",
-}
+TITLES = dict(
+    zip(CLASSES, ("No visible damage", "Minor damage", "Major damage", "Destroyed", "Not assessed"), strict=True)
+)
 
 
 def colors() -> dict[str, tuple[int, int, int]]:

@@ -1,6 +1,6 @@
 """report.html: one page that works offline, with both images, every building and the evidence behind its grade.
 
-Takes a DamageMap, its summary and the image layers; writes a single file that loads nothing from the network.
+Takes a DamageMapContent, its summary and the image layers; writes a single file that loads nothing from the network.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from deepnets4eo.damage.products.banner import findings_banner
 from deepnets4eo.damage.products.grades import TITLES, colors
 from deepnets4eo.damage.products.panels import Panel, Tile, on_post_grid, render
 from deepnets4eo.damage.products.payload import Payload, encode
-from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, UNGRADED
+from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES
 from deepnets4eo.files import plain, write_text
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import apply_affine, gsd_m
@@ -32,7 +32,7 @@ from deepnets4eo.zonal import patch_centres
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage.map import DamageMap
+    from deepnets4eo.damage.map_content import DamageMapContent
     from deepnets4eo.grid import Grid
     from deepnets4eo.rasters.scene import Layer
 
@@ -43,7 +43,7 @@ LEAST_IMAGE_BYTES = 3_000_000
 
 
 def write_report(
-    damage_map: DamageMap, summary: dict[str, Any], path: str | Path, *, post: Layer, pre: Layer | None = None
+    damage_map: DamageMapContent, summary: dict[str, Any], path: str | Path, *, post: Layer, pre: Layer | None = None
 ) -> Path:
     """Write the page; `summary` is `summarize`'s.
 
@@ -94,10 +94,10 @@ def frame_of(grid: Grid) -> dict[str, Any]:
 
 def _grades() -> list[dict[str, Any]]:
     palette = colors()
-    return [{"key": key, "title": TITLES[key], "color": list(palette[key])} for key in (*GRADES, UNGRADED)]
+    return [{"key": key, "title": TITLES[key], "color": list(palette[key])} for key in CLASSES]
 
 
-def _attention(damage_map: DamageMap, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+def _attention(damage_map: DamageMapContent, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
     """Positions (col, row) of the assessed buildings and their probability of damage."""
     frame = damage_map.buildings
     frame = frame[frame["status"] == ASSESSED]

@@ -17,12 +17,12 @@ from deepnets4eo.files import sha256, write_json
 from deepnets4eo.version import __version__
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.map import DamageMap
+    from deepnets4eo.damage.map_content import DamageMapContent
 
 LIBRARIES = ("numpy", "rasterio", "pyogrio", "geopandas", "shapely", "pyproj", "pyarrow", "scikit-image", "torch")
 
 
-def write_manifest(damage_map: DamageMap, folder: Path, outputs: list[str]) -> Path:
+def write_manifest(damage_map: DamageMapContent, folder: Path, outputs: list[str]) -> Path:
     """Write `folder`/manifest.json; `outputs` are the names of the other files in it."""
     manifest = {
         "product": "deepnets4eo damage map",

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from deepnets4eo.files import atomic_write
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.map import DamageMap
+    from deepnets4eo.damage.map_content import DamageMapContent
 
 _ROWS_PER_GROUP = 65_536  # small enough that a city quarter reads a few groups, large enough to compress
 
 
-def write_parquet(damage_map: DamageMap, path: str | Path) -> Path:
+def write_parquet(damage_map: DamageMapContent, path: str | Path) -> Path:
     """Write GeoParquet 1.1.0: WKB geometry, zstd, `covering.bbox`, CRS as PROJJSON (null where there is none)."""
     path = Path(path)
     buildings = damage_map.buildings

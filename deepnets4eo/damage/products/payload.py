@@ -23,7 +23,7 @@ from deepnets4eo.zonal.outlines import CHUNK, chunks
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage.map import DamageMap
+    from deepnets4eo.damage.map_content import DamageMapContent
 
 UNITS_PER_PX = 2
 LONGEST_STEP = 127  # one signed byte; longer edges get points in between
@@ -44,7 +44,7 @@ class Payload:
     described: dict[str, Any]
 
 
-def encode(damage_map: DamageMap, grid: Grid) -> Payload:
+def encode(damage_map: DamageMapContent, grid: Grid) -> Payload:
     """Pack all buildings; `described` holds ids, dictionaries and the distribution of every evidence column."""
     frame = most_damaged_first(damage_map.buildings)
     assessed = (frame["status"] == ASSESSED).to_numpy(bool)

@@ -8,16 +8,12 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from deepnets4eo.damage.products.grades import TITLES, colors
-from deepnets4eo.damage.vocabulary import GRADES, UNGRADED
+from deepnets4eo.damage.vocabulary import CLASSES, GRADES, UNGRADED
 
 _DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
-_PATTERNS = {  # Qt brush styles: one per grade, denser with severity
-    "no-damage": "no",
-    "minor-damage": "b_diagonal",
-    "major-damage": "diagonal_x",
-    "destroyed": "solid",
-    UNGRADED: "dense6",
-}
+_PATTERNS = dict(  # Qt brush styles: one per grade, denser with severity
+    zip(CLASSES, ("no", "b_diagonal", "diagonal_x", "solid", "dense6"), strict=True)
+)
 
 
 def buildings_qml() -> str:

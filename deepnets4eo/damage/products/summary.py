@@ -18,7 +18,7 @@ from deepnets4eo.metrics.accuracy import wilson_interval
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage.map import DamageMap
+    from deepnets4eo.damage.map_content import DamageMapContent
     from deepnets4eo.grid import Grid
 
 CAVEATS = (
@@ -41,7 +41,7 @@ INTERVALS = {
 }
 
 
-def summarize(damage_map: DamageMap, grid: Grid | None = None, seed: int = 0) -> dict[str, Any]:
+def summarize(damage_map: DamageMapContent, grid: Grid | None = None, seed: int = 0) -> dict[str, Any]:
     """Counts, shares, areas, registration and caveats as plain values, ready for JSON.
 
     grid : of the post image; its frame is what could have been assessed. Areas are null without a CRS.
@@ -74,7 +74,7 @@ def _tally(column: Any) -> dict[str, int]:
     return {str(name): int(count) for name, count in column.value_counts().items()}
 
 
-def _grades(assessed: gpd.GeoDataFrame, seed: int, damage_map: DamageMap) -> dict[str, Any]:
+def _grades(assessed: gpd.GeoDataFrame, seed: int, damage_map: DamageMapContent) -> dict[str, Any]:
     total = len(assessed)
     if total == 0:
         empty = {"count": 0, "share": None, "share_interval_95": None, "interval_95": None}
@@ -109,7 +109,7 @@ def _grades(assessed: gpd.GeoDataFrame, seed: int, damage_map: DamageMap) -> dic
 
 
 def grading_interval(
-    assessed: gpd.GeoDataFrame, damage_map: DamageMap, rng: np.random.Generator
+    assessed: gpd.GeoDataFrame, damage_map: DamageMapContent, rng: np.random.Generator
 ) -> dict[str, Any] | None:
     """Interval of the true number of damaged buildings and the rates behind it; None where a method has no rates.
 
@@ -150,7 +150,7 @@ def _places_m(frame: gpd.GeoDataFrame) -> NDArray[np.float64]:
     return xy
 
 
-def _areas(damage_map: DamageMap, grid: Grid | None) -> dict[str, float | None]:
+def _areas(damage_map: DamageMapContent, grid: Grid | None) -> dict[str, float | None]:
     """Assessed ground, imaged ground without outlines, the post image's frame, and what of it is neither."""
     assessed, bare = area_km2(damage_map.assessed_extent), None
     if damage_map.extent_without_outlines is not None:

@@ -18,13 +18,13 @@ from deepnets4eo.damage.products.summary import summarize
 from deepnets4eo.files import write_json
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.map import DamageMap
+    from deepnets4eo.damage.map_content import DamageMapContent
     from deepnets4eo.rasters.scene import Layer
 
 log = logging.getLogger(__name__)
 
 
-def write_products(damage_map: DamageMap, folder: Path, *, post: Layer, pre: Layer | None = None) -> list[str]:
+def write_products(damage_map: DamageMapContent, folder: Path, *, post: Layer, pre: Layer | None = None) -> list[str]:
     """Write the five files into `folder`; returns their names, manifest.json last.
 
     Files that are there are of this very map, from a job that was interrupted, and are kept.

@@ -7,17 +7,14 @@ Source: Fitch et al. 2002 (orientation correlation), with the angle doubled.
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
+from deepnets4eo.arrays import FloatImage, Mask, Spectrum
 from deepnets4eo.zonal.outlines import chunks
-
-Grey: TypeAlias = NDArray[np.float32]
-Field: TypeAlias = NDArray[np.complex64]
-Mask: TypeAlias = NDArray[np.bool_]
 
 CHUNK = 4096  # surfaces compared together
 EXCLUDED_PX = 5  # half width of the square around the peak that holds no second peak
@@ -32,7 +29,7 @@ class Peaks(NamedTuple):
     ratios: NDArray[np.float64]  # peak over the second peak; large when there is one clear answer
 
 
-def orientation_field(grey: Grey, valid: Mask | None = None, sigma_px: float = 1.0) -> Field:
+def orientation_field(grey: FloatImage, valid: Mask | None = None, sigma_px: float = 1.0) -> Spectrum:
     """Squared gradient directions, weighted by how far the gradient stands out of the patch's own noise.
 
     grey : (h, w) float32. valid : (h, w) bool, True where known.
@@ -59,13 +56,13 @@ def _near_holes(valid: Mask, reach_px: int) -> Mask:
     return near
 
 
-def _noise_floor(power: Grey, holes: Mask | None) -> float:
+def _noise_floor(power: FloatImage, holes: Mask | None) -> float:
     """Median gradient power, from every fourth row and column; gradients well above it count fully."""
     sample = power[::4, ::4] if holes is None else power[::4, ::4][~holes[::4, ::4]]
     return float(np.median(sample)) + 1e-9 if sample.size else 1.0
 
 
-def taper(shape: tuple[int, int]) -> Grey:
+def taper(shape: tuple[int, int]) -> FloatImage:
     """A Hann window with a flat middle half, (h, w) float32."""
     rows, cols = (_tukey(side) for side in shape)
     return np.outer(rows, cols).astype(np.float32)
@@ -77,7 +74,7 @@ def _tukey(side: int) -> NDArray[np.float64]:
     return np.where(edge < 0.25, 0.5 - 0.5 * np.cos(np.pi * edge / 0.25), 1.0)
 
 
-def correlate_spectra(a: Field, b: Field, radius_px: int) -> NDArray[np.float32]:
+def correlate_spectra(a: Spectrum, b: Spectrum, radius_px: int) -> NDArray[np.float32]:
     """Correlation of patches for shifts up to ± radius, from the patches' Fourier transforms.
 
     a, b : (N, h, w) complex64. If the second patch at (y, x) is the first at (y + r, x + c), the peak is at shift (r, c).
@@ -92,7 +89,7 @@ def correlate_spectra(a: Field, b: Field, radius_px: int) -> NDArray[np.float32]
     return cut
 
 
-def _energy(spectra: Field) -> NDArray[np.float32]:
+def _energy(spectra: Spectrum) -> NDArray[np.float32]:
     """Sum of squared moduli of each patch."""
     parts = np.ascontiguousarray(spectra).view(np.float32).reshape(*spectra.shape[:-2], -1)
     energy: NDArray[np.float32] = np.einsum("...i,...i->...", parts, parts)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from deepnets4eo.damage.registration.correlation import Field
+from deepnets4eo.arrays import Spectrum
 from deepnets4eo.zonal.outline_points import OutlinePoints
 
 
@@ -19,7 +19,7 @@ def squared_normals(outlines: OutlinePoints) -> NDArray[np.complex64]:
     return (normals * normals).astype(np.complex64)
 
 
-def edge_agreement(field: Field, outlines: OutlinePoints, radius_px: int) -> NDArray[np.float32]:
+def edge_agreement(field: Spectrum, outlines: OutlinePoints, radius_px: int) -> NDArray[np.float32]:
     """How well the edges of a field follow the outlines, moved by every shift up to ± radius.
 
     Parameters

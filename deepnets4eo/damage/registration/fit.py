@@ -12,7 +12,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.registration.ground import Points
+from deepnets4eo.arrays import Points
 from deepnets4eo.grid import apply_affine
 
 ModelName: TypeAlias = Literal["translation", "similarity", "affine"]

@@ -13,7 +13,8 @@ import shapely
 from numpy.typing import NDArray
 from pyproj import CRS
 
-from deepnets4eo.damage.registration.ground import MetricFrame, Points
+from deepnets4eo.arrays import Points
+from deepnets4eo.damage.registration.ground import MetricFrame
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import Grid, apply_affine, transformer
 

@@ -16,11 +16,12 @@ from affine import Affine
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
+from deepnets4eo.arrays import Points
 from deepnets4eo.damage.outline_limits import larger_than_buildings, without
 from deepnets4eo.damage.registration.correlation import find_peaks, orientation_field
 from deepnets4eo.damage.registration.edge_agreement import edge_agreement
 from deepnets4eo.damage.registration.footprint_offsets import FootprintAlignment, crs_maps
-from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame, Points
+from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame
 from deepnets4eo.damage.registration.neighbours import regularise
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, apply_affine, mean_gsd_m

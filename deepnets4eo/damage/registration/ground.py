@@ -9,18 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from deepnets4eo.arrays import Points
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import Grid, Window, apply_affine, gsd_m, transformer
 from deepnets4eo.rasters.scene import Layer
-
-Points: TypeAlias = NDArray[np.float64]
 
 GREY_BANDS = 4  # visible and near infrared; more than that is read as every n-th band
 SAME_PX = 0.01

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from deepnets4eo.damage.registration.ground import Points
+from deepnets4eo.arrays import Points
 from deepnets4eo.zonal.outlines import chunks
 
 NEIGHBOURS = 8

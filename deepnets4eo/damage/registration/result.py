@@ -12,7 +12,8 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.registration.ground import Points, crs_change
+from deepnets4eo.arrays import Points
+from deepnets4eo.damage.registration.ground import crs_change
 from deepnets4eo.damage.registration.quality import RegistrationQuality, Status
 from deepnets4eo.grid import Grid, apply_affine
 

@@ -16,14 +16,9 @@ from affine import Affine
 from numpy.typing import NDArray
 from scipy import fft
 
-from deepnets4eo.damage.registration.correlation import (
-    Field,
-    correlate_spectra,
-    find_peaks,
-    orientation_field,
-    taper,
-)
-from deepnets4eo.damage.registration.ground import LayerSampler, Points
+from deepnets4eo.arrays import Points, Spectrum
+from deepnets4eo.damage.registration.correlation import correlate_spectra, find_peaks, orientation_field, taper
+from deepnets4eo.damage.registration.ground import LayerSampler
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.rasters.prefetch import in_order
 
@@ -133,7 +128,7 @@ def match_windows(pair: ImagePair, search: Search, centres: Points, model: Affin
 
 
 def _match_chunk(
-    search: Search, centres: Points, fields: Iterator[tuple[Field, Field] | None], seed: tuple[int, int]
+    search: Search, centres: Points, fields: Iterator[tuple[Spectrum, Spectrum] | None], seed: tuple[int, int]
 ) -> tuple[Points, NDArray[np.float32], NDArray[np.float32]]:
     """Points that have data, their surfaces, and the surfaces of mismatched windows of the same chunk."""
     weight = taper((search.side_px, search.side_px))
@@ -165,7 +160,9 @@ def gradient_correlation(pair: ImagePair, search: Search, centres: Points, model
     return np.array(list(in_order(correlation, centres, READERS)), float)
 
 
-def _fields(pair: ImagePair, search: Search, centre: NDArray[np.float64], model: Affine) -> tuple[Field, Field] | None:
+def _fields(
+    pair: ImagePair, search: Search, centre: NDArray[np.float64], model: Affine
+) -> tuple[Spectrum, Spectrum] | None:
     """Orientation fields of the pre and the post image in one window; None where too little of it is valid."""
     corner = centre - search.side_m / 2
     window = Affine(search.gsd_m, 0, corner[0], 0, search.gsd_m, corner[1])

@@ -55,7 +55,7 @@ class NetworkGrader:
     --------
     ```python
     grader = NetworkGrader.load("runs/grader")
-    table = grader.probabilities(pre, post, footprints, registration, alignment)
+    table = grader.probabilities(pre, post, outlines_px, registration, alignment)
     ```
     """
 

@@ -26,7 +26,6 @@ from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.training.scenes import find_sources
 
 LABELS = "labels"
-REGISTERED = {"ok", "degraded"}
 
 
 def read_vector(folders: Sequence[str], data: PairSection, seed: int = 0) -> list[LabelledPair]:
@@ -89,7 +88,7 @@ def _grades(footprints: Footprints, column: str) -> tuple[np.ndarray, dict[str, 
 
 def _register(pre: Layer, post: Layer, seed: int) -> Registration:
     registration = register(pre, post, seed=seed)
-    if registration.status not in REGISTERED:
+    if not registration.usable:
         raise InputError(
             f"{pre.source} could not be registered to {post.source}: {registration.reason} Leave the pair out, or set "
             "data.register_images=false if the images lie on each other already."

@@ -1,0 +1,66 @@
+"""What a damage map holds, for the writers of its products; refuses tables whose columns do not fit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, METHODS, NOT_ASSESSED, STATUSES
+from deepnets4eo.errors import InputError
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+COLUMNS = ("id", "damage", "damage_prob", "confidence", "status", "reason", "method", "dx_px", "dy_px")
+
+
+@dataclass
+class DamageMapContent:
+    """The fields of a `DamageMap`, which says what each holds, and their checks."""
+
+    buildings: gpd.GeoDataFrame
+    assessed_extent: gpd.GeoDataFrame
+    registration: dict[str, Any] = field(default_factory=dict)
+    meaning: dict[str, str] = field(default_factory=dict)
+    synthetic: bool = False
+    parameters: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+    grading: dict[str, dict[str, Any]] = field(default_factory=dict)
+    footprints: dict[str, Any] = field(default_factory=dict)
+    extent_without_outlines: gpd.GeoDataFrame | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.buildings)
+        for name in ("assessed_extent", "extent_without_outlines"):
+            extent = getattr(self, name)
+            if extent is not None and len(extent) != 1:
+                raise InputError(f"{name} has {len(extent)} rows, expected 1. Dissolve it first.")
+
+    @property
+    def evidence(self) -> list[str]:
+        """Names of the evidence columns, in table order."""
+        return [name for name in self.buildings.columns if name.startswith("ev_")]
+
+
+def _check(buildings: gpd.GeoDataFrame) -> None:
+    missing = [name for name in (*COLUMNS, "geometry") if name not in buildings.columns]
+    if missing:
+        raise InputError(f"buildings has no column {', '.join(missing)}. A damage map needs {', '.join(COLUMNS)}.")
+    assessed = buildings["status"] == ASSESSED
+    for name, allowed, rows in (
+        ("status", STATUSES, buildings),
+        ("damage", GRADES, buildings[assessed]),
+        ("method", METHODS, buildings[assessed]),
+    ):
+        strange = set(rows[name].unique()) - set(allowed)
+        if strange:
+            raise InputError(f"buildings.{name} holds {sorted(map(str, strange))}, expected {', '.join(allowed)}.")
+    if buildings.loc[~assessed, "damage"].notna().any():
+        raise InputError(f"buildings.damage is set where status is {NOT_ASSESSED}. Set it to None there.")
+    if not buildings.loc[assessed, "damage_prob"].between(0, 1).all():
+        raise InputError("buildings.damage_prob is outside [0, 1] or missing for assessed buildings.")
+    if not buildings["id"].is_unique:
+        twice = buildings.loc[buildings["id"].duplicated(), "id"].iloc[0]
+        raise InputError(f"buildings.id is not unique: {twice} occurs more than once. Give every building its own id.")
