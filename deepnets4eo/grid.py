@@ -1,4 +1,4 @@
-"""Where pixels lie: one immutable value, and windows into it.
+"""Where pixels lie: grids, windows of them, and the maps between pixels and the ground.
 
 A grid is an odc-geo GeoBox: shape, affine and CRS. Rows first, always: (row, col), (h, w).
 Pure functions, no input or output.
@@ -10,6 +10,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from odc.geo.crs import CRS
@@ -23,14 +24,25 @@ from deepnets4eo.errors import GridError
 
 Grid = GeoBox
 
-PLACE_REMEDY = "Correct it, e.g. with gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM and -a_srs."
-FARTHEST = 1e12  # coordinates beyond it lie nowhere, and their squares are no longer exact
-FINEST = 16 * 2.0**-52  # a pixel's side must be this many times the coordinates, or neighbours have the same
+REMEDY = "Correct it, e.g. with gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM and -a_srs."
+FARTHEST = 1e12  # largest coordinate: the squares of larger ones are no longer exact
+FINEST = 16 * 2.0**-52  # least share of the coordinates that a pixel's side must be, or neighbours have the same ones
 METRES_PER_DEGREE = 111_319.49079327358  # of arc on the equator of WGS 84, 2·π·6378137 / 360
 
 
 class Window(NamedTuple):
-    """A rectangle of pixels; it may reach beyond the raster, what lies outside is not valid."""
+    """A rectangle of pixels; it may reach beyond the raster, where no pixel is valid.
+
+    Parameters
+    ----------
+    row, col
+        Of its first pixel; they may be negative.
+    height, width
+        Its size, pixels.
+
+    >>> Window(-2, 3, 4, 5).clipped((100, 6))
+    Window(row=0, col=3, height=2, width=3)
+    """
 
     row: int
     col: int
@@ -41,6 +53,11 @@ class Window(NamedTuple):
     def slices(self) -> tuple[slice, slice]:
         """(rows, cols) to index a (H, W) array; only for windows inside the array."""
         return slice(self.row, self.row + self.height), slice(self.col, self.col + self.width)
+
+    @property
+    def box(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Lowest and highest (x, y) of its pixels, x along the columns."""
+        return np.array([self.col, self.row], float), np.array([self.col + self.width, self.row + self.height], float)
 
     def grown(self, margin_px: int) -> Window:
         """The same window with `margin_px` more on each side."""
@@ -80,6 +97,27 @@ def apply_affine(affine: Affine, points: NDArray[np.float64]) -> NDArray[np.floa
     return np.stack((affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f), axis=-1)
 
 
+def transform_shapes(affine: Affine, shapes: Any) -> Any:
+    """Map shapes by an affine, vertex by vertex: pixels to the ground by a grid's affine, back by its inverse.
+
+    Parameters
+    ----------
+    affine
+        The map.
+    shapes
+        One shapely geometry, or an array or GeoSeries of them; missing ones stay missing.
+
+    Returns
+    -------
+    One geometry, or an array of them, in x and y alone.
+
+    >>> import shapely
+    >>> transform_shapes(Affine.translation(10, 0), shapely.Point(1, 2)).wkt
+    'POINT (11 2)'
+    """
+    return shapely.transform(shapes, lambda xy: apply_affine(affine, xy))
+
+
 def whole(grid: Grid) -> Window:
     """The window that covers the grid."""
     return Window(0, 0, *grid.shape)
@@ -102,9 +140,13 @@ def blocks(shape: tuple[int, int], block_px: int) -> list[Window]:
 
 
 def gsd_m(grid: Grid) -> tuple[float, float]:
-    """Ground size of a pixel (along rows' step, along columns' step) in metres.
+    """Ground size of a pixel in metres.
 
-    Geographic and Mercator grids are measured at their centre's latitude; without a CRS the pixel counts as one metre.
+    Geographic and Mercator grids are measured at their centre's latitude; without a CRS a pixel counts as one metre.
+
+    Returns
+    -------
+    Its size along the rows' step (down) and along the columns' step (to the right).
 
     >>> web = GeoBox((10, 10), Affine(0.6, 0, 0, 0, -0.6, 8_399_737.9), "EPSG:3857")  # at 60° north
     >>> [round(side, 3) for side in gsd_m(web)]
@@ -134,7 +176,7 @@ def mean_gsd_m(grid: Grid) -> float:
 
 
 def transformer(source: Any, target: Any) -> Transformer:
-    """PROJ's way from one CRS to another, x before y. Errors: GridError where there is none."""
+    """PROJ's map from one CRS to another, x before y. Errors: GridError where there is none."""
     try:
         return Transformer.from_crs(source, target, always_xy=True)
     except ProjError as error:
@@ -148,16 +190,16 @@ def projected_extent(extent: Geometry, crs: CRS) -> Geometry | None:
     """
     box = extent.boundingbox
     try:
-        found: Geometry = extent.to_crs(crs, resolution=max(box.span_x, box.span_y) / 16)
+        projected: Geometry = extent.to_crs(crs, resolution=max(box.span_x, box.span_y) / 16)
     except ProjError as error:
         raise GridError(f"there is no way from {extent.crs} to {crs}: {error}. Check both CRSs.") from error
     except (ValueError, OverflowError):  # corners at infinity make no ring
         return None
-    return found if all(math.isfinite(side) for side in found.boundingbox.bbox) else None
+    return projected if all(math.isfinite(side) for side in projected.boundingbox.bbox) else None
 
 
 def check_grid(grid: Grid, name: str) -> None:
-    """Refuse a grid on which nothing can be measured: `check_affine`, and pixels without a size on the ground.
+    """Refuse a grid whose pixels have no size on the ground, or that `check_affine` refuses.
 
     name : of the raster, for the message. Errors: GridError.
     """
@@ -165,37 +207,35 @@ def check_grid(grid: Grid, name: str) -> None:
     try:
         sides = gsd_m(grid)
     except (ProjError, ShapelyError, ValueError, OverflowError) as error:  # PROJ, or GEOS for corners at infinity
-        raise GridError(
-            f"{name} does not lie where its CRS ({grid.crs}) is defined: {error}. {PLACE_REMEDY}"
-        ) from error
+        raise GridError(f"{name} does not lie where its CRS ({grid.crs}) is defined: {error}. {REMEDY}") from error
     if not all(math.isfinite(side) and side > 0 for side in sides):
         raise GridError(
-            f"{name} has pixels of {sides[1]:g} × {sides[0]:g} m on the ground in {grid.crs}; expected above 0. {PLACE_REMEDY}"
+            f"{name} has pixels of {sides[1]:g} × {sides[0]:g} m on the ground in {grid.crs}; expected above 0. {REMEDY}"
         )
 
 
 def check_affine(affine: Affine, shape: tuple[int, int], name: str) -> None:
-    """Refuse a transform that maps pixels nowhere, to one line, or to coordinates that no longer differ.
+    """Refuse a transform that maps pixels to infinity, to one line, or to coordinates that do not differ.
 
     shape : (h, w). name : of the raster, for the message. Errors: GridError.
     """
     numbers = tuple(affine)[:6]
     if not all(math.isfinite(number) for number in numbers):
-        raise GridError(f"{name} has a georeference of {numbers}, expected six finite numbers. {PLACE_REMEDY}")
+        raise GridError(f"{name} has a georeference of {numbers}, expected six finite numbers. {REMEDY}")
     height, width = shape
-    corners = [affine * corner for corner in ((0, 0), (width, 0), (0, height), (width, height))]
-    farthest = max(abs(value) for corner in corners for value in corner)
+    corners = apply_affine(affine, np.array([(0.0, 0.0), (width, 0), (0, height), (width, height)]))
+    farthest = float(np.abs(corners).max())
     across, down = math.hypot(affine.a, affine.d), math.hypot(affine.b, affine.e)
     area = abs(affine.determinant)
     if not area > 1e-9 * across * down or min(across, down) <= FINEST * farthest or not farthest <= FARTHEST:
         raise GridError(
-            f"{name} has a georeference of {numbers}: pixels without an area, or too far or too small to tell apart. "
-            f"{PLACE_REMEDY}"
+            f"{name} has a georeference of {numbers}: pixels without an area, too far from the origin, or too small to have coordinates of their own. "
+            f"{REMEDY}"
         )
 
 
 def _is_mercator(grid: Grid) -> bool:
-    """Web maps' projection stretches with the latitude: its metres are none."""
+    """Whether the projection is Mercator's, as of web maps: its units grow with the latitude, they are no metres."""
     assert grid.crs is not None
     operation = grid.crs.proj.coordinate_operation
     return operation is not None and "Mercator" in operation.method_name and "Transverse" not in operation.method_name

@@ -23,7 +23,6 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import rasterio.features
-from affine import Affine
 from scipy.ndimage import find_objects, label
 from shapely.geometry import shape
 
@@ -32,6 +31,7 @@ from deepnets4eo.damage.skill import compare_with_reference
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import write_json
+from deepnets4eo.grid import transform_shapes
 from deepnets4eo.rasters.scene import Layer
 
 CORNERS = np.ones((3, 3), int)  # diagonal pixels belong together
@@ -153,7 +153,7 @@ def _on_image_grid(outlines: gpd.GeoDataFrame, post: Layer) -> gpd.GeoDataFrame:
     if outlines.crs is not None or post.grid.crs is None:
         return outlines
     in_pixels = outlines.copy()
-    in_pixels.geometry = outlines.affine_transform(Affine.to_shapely(post.grid.affine))
+    in_pixels.geometry = transform_shapes(post.grid.affine, outlines.geometry.to_numpy())
     return in_pixels.set_crs(post.grid.crs.to_wkt())
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid
+from deepnets4eo.grid import Grid, apply_affine
 
 NO_CLASS = 0
 
@@ -35,7 +35,7 @@ class PointRasters:
 def grid_points(paths: Sequence[Path], grid: Grid) -> PointRasters:
     """The points of all files on the pixels of a grid. Memory: 40 bytes a point. Errors: InputError."""
     x, y, z, intensity, kind = _points(paths)
-    cols, rows = ~grid.affine * (x, y)
+    cols, rows = apply_affine(~grid.affine, np.column_stack([x, y])).T
     inside = (rows >= 0) & (rows < grid.shape[0]) & (cols >= 0) & (cols < grid.shape[1])
     if not inside.any():
         raise InputError(

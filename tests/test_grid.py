@@ -5,15 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
+import shapely
 from affine import Affine
+from geotiff import write_geotiff
 from hypothesis import given
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 from pyproj import Geod
 
 from deepnets4eo.errors import GridError
-from deepnets4eo.grid import Window, blocks, check_affine, crop, gsd_m, whole
+from deepnets4eo.grid import Window, blocks, check_affine, crop, gsd_m, transform_shapes, whole
 from deepnets4eo.inspection.files import inspect
 from deepnets4eo.rasters.scene import Layer, overlap_share
 
@@ -115,11 +116,8 @@ def test_transforms_of_real_rasters_pass(affine: Affine) -> None:
 
 
 def test_a_raster_without_a_size_on_the_ground_is_refused(tmp_path: Path) -> None:
-    profile = {"driver": "GTiff", "count": 1, "height": 4, "width": 4, "dtype": "uint8"}
     for number, affine in enumerate(NOWHERE[3:5] + [Affine(1e300, 0, 0, 0, -1e300, 0)]):
-        path = tmp_path / f"{number}.tif"
-        with rasterio.open(path, "w", crs="EPSG:32615", transform=affine, **profile) as file:
-            file.write(np.ones((1, 4, 4), np.uint8))
+        path = write_geotiff(tmp_path / f"{number}.tif", np.ones((4, 4), np.uint8), crs="EPSG:32615", transform=affine)
         with pytest.raises(GridError, match=f"{number}.tif has a georeference"):
             Layer.open(path)
         assert inspect(str(path)).kind == "unreadable"
@@ -130,3 +128,13 @@ def test_extents_that_have_no_transformation_into_each_other_are_a_grid_error() 
     first, second = (GeoBox((9, 9), Affine(1, 0, 0, 0, -1, 9), crs) for crs in ("EPSG:32615", engineering))
     with pytest.raises(GridError, match="there is no way from"):
         overlap_share(first, second)
+
+
+def test_shapes_move_as_shapelys_own_affine_moves_them():
+    affine = Affine.rotation(33) * Affine.scale(0.3, -0.4) * Affine.translation(500_000.1, 4e6)
+    courtyard = shapely.box(0, 0, 9, 9).difference(shapely.box(2, 3, 4, 5))
+    shapes = np.array([courtyard, None, shapely.Polygon(), shapely.LineString([(0, 0), (3, 1)])], object)
+    moved = transform_shapes(affine, shapes)
+    assert moved[1] is None
+    for found, shape in zip(moved[[0, 2, 3]], shapes[[0, 2, 3]], strict=True):
+        assert found.wkb == shapely.affinity.affine_transform(shape, affine.to_shapely()).wkb

@@ -23,7 +23,7 @@ from deepnets4eo.rasters.scene import LABELS, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import value_to_index
 from deepnets4eo.tiling import Tiling
-from deepnets4eo.tiling.sampling import windows_of_all
+from deepnets4eo.tiling.sampling import shuffle_windows
 
 CORE_PX = 512
 WINDOW_PX = 256  # side of the windows from which regions are drawn
@@ -103,7 +103,7 @@ class SuperpixelClassifier(FeatureClassifier):
         rng = np.random.default_rng(seed)
         quota = np.full(self.legend.num_classes, max(1, max_regions // self.legend.num_classes))
         vectors, classes, origins = [], [], []
-        for number, scene, window in windows_of_all(scenes, WINDOW_PX, rng):
+        for number, scene, window in shuffle_windows(scenes, WINDOW_PX, rng):
             regions = self._labelled_regions(scene, window, quota)
             if regions is None:
                 continue
@@ -123,7 +123,7 @@ class SuperpixelClassifier(FeatureClassifier):
         self.fit_samples(np.concatenate(vectors), np.concatenate(classes), np.concatenate(origins))
         return self
 
-    def label(self, image: Image, margin_px: int) -> Image:
+    def label(self, image: FloatImage, margin_px: int) -> FloatImage:
         """Return probabilities (K, h − 2 margin, w − 2 margin) of a prepared image, the same for all pixels of a region."""
         bands = self.to_physical_units(image)
         ids = self.superpixels.segment(bands)

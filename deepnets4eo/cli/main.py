@@ -17,7 +17,7 @@ import typer.main
 from deepnets4eo.cli.option_groups import GroupedCommand
 from deepnets4eo.cli.output import VisibleFormatter, echo, visible, visible_warning
 from deepnets4eo.errors import DeepNets4EOError
-from deepnets4eo.formats.access import named_by_the_user
+from deepnets4eo.formats.access import allow_user_files
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.version import __version__
 
@@ -107,7 +107,7 @@ def main(arguments: list[str] | None = None) -> int:
     command = typer.main.get_command(app)
     before, sys.unraisablehook = sys.unraisablehook, _log_unraisable
     try:
-        with named_by_the_user(arguments), name_missing_extra():
+        with allow_user_files(arguments), name_missing_extra():
             result = command.main(arguments, prog_name="deepnets4eo", standalone_mode=False)
     except DeepNets4EOError as error:
         if debug:

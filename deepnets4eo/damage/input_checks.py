@@ -22,6 +22,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.rasters.sources import same_grid
+from deepnets4eo.tiling.spread import spread_windows
 
 WINDOW_PX, WINDOWS = 256, 4  # side of a window, and how many along each side of the image
 LEAST_VALID = 0.9  # of a window's pixels, for its structure to count
@@ -80,10 +81,7 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
 
 def sample_windows(shape: tuple[int, int]) -> list[Window]:
     """Windows spread over an image of (h, w) pixels."""
-    height, width = (min(side, WINDOW_PX) for side in shape)
-    rows = sorted({round(at) for at in np.linspace(0, shape[0] - height, WINDOWS)})
-    cols = sorted({round(at) for at in np.linspace(0, shape[1] - width, WINDOWS)})
-    return [Window(row, col, height, width) for row in rows for col in cols]
+    return spread_windows(shape, (WINDOW_PX, WINDOW_PX), WINDOWS)
 
 
 def _declare_nodata(layer: Layer, role: str, findings: list[Finding]) -> Layer:

@@ -11,6 +11,7 @@ from scipy.ndimage import uniform_filter
 
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.tiling.spread import spread_windows
 
 WINDOW_PX = 512
 WINDOWS = 3  # along each side
@@ -22,16 +23,9 @@ SPECKLED = 0.09  # smooth ground of 18 optical samples varied by 0.02 to 0.08, o
 
 def is_radar(layer: Layer) -> bool:
     """Whether a layer of one (or one and the same) band is speckled like radar amplitude; False for colour images."""
-    variation = [value for window in _windows(layer.shape) if np.isfinite(value := _variation(layer, window))]
+    windows = spread_windows(layer.shape, (WINDOW_PX, WINDOW_PX), WINDOWS)
+    variation = [value for window in windows if np.isfinite(value := _variation(layer, window))]
     return bool(variation) and float(np.median(variation)) > SPECKLED
-
-
-def _windows(shape: tuple[int, int]) -> list[Window]:
-    """Windows spread over the image."""
-    height, width = (min(side, WINDOW_PX) for side in shape)
-    rows = sorted({round(at) for at in np.linspace(0, shape[0] - height, WINDOWS)})
-    cols = sorted({round(at) for at in np.linspace(0, shape[1] - width, WINDOWS)})
-    return [Window(row, col, height, width) for row in rows for col in cols]
 
 
 def _variation(layer: Layer, window: Window) -> float:

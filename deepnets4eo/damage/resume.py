@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from deepnets4eo.damage.registration.footprints import FootprintAlignment
-from deepnets4eo.damage.registration.gate import RegistrationQuality
+from deepnets4eo.damage.registration.footprint_offsets import FootprintAlignment
+from deepnets4eo.damage.registration.quality import RegistrationQuality
 from deepnets4eo.damage.registration.result import Registration
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import PARTIAL, atomic_write, plain

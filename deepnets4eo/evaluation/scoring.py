@@ -6,14 +6,11 @@ Refuses rasters that do not overlap, and labels that the legend does not have.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import rasterio
-from rasterio.env import get_gdal_config, set_gdal_config
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import GridError, InputError
@@ -23,6 +20,7 @@ from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, Unknown, 
 from deepnets4eo.files import parse_json
 from deepnets4eo.grid import Grid, Window, blocks
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
+from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike, overlap_share
 from deepnets4eo.rasters.sources import same_grid
 
@@ -246,7 +244,7 @@ def evaluate_pairs(
     if protocol.boundary_px:
         result.boundaries = BoundaryScores(legend.num_classes, protocol.boundary_px)
     tiles: list[ConfusionMatrix] = []
-    with _bounded_cache():
+    with gdal_cache(CACHE_BYTES):
         for number, (prediction, reference) in enumerate(pairs):
             readers = _open_readers(prediction, reference, result)
             windows = blocks(readers[1].layer.shape, intervals.tile_px if intervals.draws else block_px)
@@ -369,14 +367,3 @@ def _count_boundaries(
     prediction, reference = (reader.read(outer) for reader in readers)
     reference[np.isin(reference, ignored)] = VOID
     scores.update(reference, prediction, margin_px=scores.margin_px)
-
-
-@contextmanager
-def _bounded_cache() -> Iterator[None]:
-    with rasterio.Env():
-        before = get_gdal_config("GDAL_CACHEMAX")
-        set_gdal_config("GDAL_CACHEMAX", CACHE_BYTES)
-        try:
-            yield
-        finally:
-            set_gdal_config("GDAL_CACHEMAX", before)

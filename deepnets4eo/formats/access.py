@@ -1,4 +1,4 @@
-"""What the program may reach on behalf of a file: the network only where the user asked for it, and files by name.
+"""What the program may reach on behalf of a file: the network only where the user named an address, and files the user named.
 
 Takes the files that the user named, and reasons to stay offline; refuses to download where there is such a reason.
 """
@@ -13,36 +13,36 @@ from pathlib import Path
 from deepnets4eo.errors import InputError
 
 _offline: ContextVar[str | None] = ContextVar("offline", default=None)
-_named: list[Path] = []  # of the whole process: threads see them, too
+_user_files: list[Path] = []  # of the whole process: threads see them, too
 
 
 @contextmanager
-def named_by_the_user(arguments: Iterable[str]) -> Iterator[None]:
+def allow_user_files(arguments: Iterable[str]) -> Iterator[None]:
     """Files and folders among these words of a command line may be what a VRT refers to, wherever they lie."""
-    before = list(_named)
+    before = list(_user_files)
     words = [
         word for argument in arguments for word in (argument, argument.partition("=")[2])
     ]  # image=FILE, --legend=FILE
-    _named.extend(Path(word).resolve() for word in words if _exists(word))
+    _user_files.extend(Path(word).resolve() for word in words if _exists(word))
     try:
         yield
     finally:
-        _named[:] = before
+        _user_files[:] = before
 
 
-def named() -> tuple[Path, ...]:
+def user_files() -> tuple[Path, ...]:
     """What the user named, resolved."""
-    return tuple(_named)
+    return tuple(_user_files)
 
 
-def is_named(path: Path) -> bool:
+def is_user_file(path: Path) -> bool:
     """Whether the user named this file (resolved), or a folder that it lies in."""
-    return any(path == one or one in path.parents for one in _named)
+    return any(path == one or one in path.parents for one in _user_files)
 
 
 @contextmanager
 def offline(reason: str) -> Iterator[None]:
-    """A stretch of work in which nothing is downloaded; `reason` says why and what to do, for the message."""
+    """Download nothing within a `with` block; `reason` says why and what to do, for the message."""
     token = _offline.set(reason)
     try:
         yield
@@ -51,7 +51,7 @@ def offline(reason: str) -> Iterator[None]:
 
 
 def refuse_offline(what: str) -> None:
-    """To be called before every download. Errors: InputError within `offline`."""
+    """Refuse a download within `offline`; called before every download. Errors: InputError."""
     reason = _offline.get()
     if reason is not None:
         raise InputError(f"{what} would be downloaded, but {reason}")

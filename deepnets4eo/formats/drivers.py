@@ -1,6 +1,6 @@
 """Which raster format a file is, by its first bytes, and the one GDAL driver that reads it.
 
-Takes a local file; gives the driver's name. Refuses every format that is not in the list, and says which it seems to be.
+Takes a local file; returns the driver's name. Refuses every format that is not in the list, and names it where it can.
 """
 
 from __future__ import annotations
@@ -69,14 +69,14 @@ def raster_driver(path: Path) -> str:
         return "ENVI"
     if header is not None and path.suffix.lower() in _EHDR:
         return "EHdr"
-    raise InputError(f"{path} is not a raster that can be read: it is {seems(head)}. {REMEDY}")
+    raise InputError(f"{path} is not a raster that can be read: it is {describe_head(head)}. {REMEDY}")
 
 
 REMEDY = f"Read are {RASTER_FORMATS}. Turn it into one of them where you trust it: gdal_translate IN OUT.tif"
 
 
-def seems(head: bytes) -> str:
-    """What the first bytes look like, in words."""
+def describe_head(head: bytes) -> str:
+    """Name of the format that the first bytes belong to, for messages."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     for start, name in _REFUSED:
         if text.startswith(start):

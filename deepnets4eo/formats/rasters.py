@@ -1,7 +1,7 @@
 """Rasters opened by the one driver that belongs to their first bytes.
 
-Takes a path, or a URL or archive that the user typed; gives GDAL's handle. Refuses other formats, virtual rasters that
-reach out of their folder (see `virtual`), and side files that are not what they are called. Costs 0.1 ms a file.
+Takes a path, or a URL or archive that the user typed; returns GDAL's handle. Refuses other formats, virtual rasters that
+refer to files outside their folder (see `virtual`), and side files that are no TIFFs. Costs 0.1 ms a file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.access import is_remote, named
+from deepnets4eo.formats.access import is_remote, user_files
 from deepnets4eo.formats.drivers import REMEDY, VRT, is_tiff, raster_driver
 from deepnets4eo.formats.virtual import vrt_references
 
@@ -35,15 +35,24 @@ MOST_NESTED = 4  # virtual rasters within virtual rasters
 SIDE_IMAGES = (".ovr", ".msk")  # GDAL opens them with any driver
 
 
-def open_raster(target: str | Path) -> DatasetReader:
-    """GDAL's handle on a raster; the caller closes it.
+def open_raster(target: str | Path, most_block_bytes: int = MOST_BLOCK_BYTES) -> DatasetReader:
+    """Open a raster by the one driver of its format; the caller closes it.
 
-    target : a path; a URL (http, https, s3, gs, az) or an archive (/vsizip/, /vsigzip/, /vsitar/) as the user typed it.
-    Errors: InputError, naming the file and what was expected.
+    Parameters
+    ----------
+    target
+        A path; a URL (http, https, s3, gs, az) or an archive (/vsizip/, /vsigzip/, /vsitar/) as the user typed it.
+    most_block_bytes
+        Largest block that is unpacked, bytes.
+
+    Raises
+    ------
+    InputError
+        What cannot be read, naming the file and what was expected.
     """
     name = str(target)
     if name.startswith(MEMORY):  # made by this very process
-        return _opened(name, None)
+        return _open(name, None)
     if is_remote(name):
         return _open_remote(name)
     path = Path(name)
@@ -51,13 +60,13 @@ def open_raster(target: str | Path) -> DatasetReader:
         hint = "it is a folder" if path.is_dir() else "it does not exist as a file"
         raise InputError(f"{name} is not a raster: {hint}. Check the path; {REMEDY[0].lower()}{REMEDY[1:]}")
     driver = _allowed_driver(_state(path))
-    dataset = _opened(os.path.abspath(path), driver)  # absolute: no name can pass for a driver's prefix
+    dataset = _open(os.path.abspath(path), driver)  # absolute: no name can pass for a driver's prefix
     _refuse_overview_file(dataset, name)
-    _refuse_large_blocks(dataset, name)
+    _refuse_large_blocks(dataset, name, most_block_bytes)
     return dataset
 
 
-def _opened(name: str, driver: str | None) -> DatasetReader:
+def _open(name: str, driver: str | None) -> DatasetReader:
     try:
         return rasterio.open(name, driver=driver)
     except UnicodeError as error:
@@ -100,13 +109,13 @@ def _refuse_overview_file(dataset: DatasetReader, name: str) -> None:
         )
 
 
-def _refuse_large_blocks(dataset: DatasetReader, name: str) -> None:
+def _refuse_large_blocks(dataset: DatasetReader, name: str, limit_bytes: int) -> None:
     """The smallest window takes a block of each band: a strip as large as the image may be a million times packed."""
     most = max((math.prod(shape) * np.dtype(kind).itemsize for shape, kind in _blocks(dataset)), default=0)
-    if most > MOST_BLOCK_BYTES:
+    if most > limit_bytes:
         dataset.close()
         raise InputError(
-            f"{name} has blocks of {most:,} bytes, more than {MOST_BLOCK_BYTES:,}; each is unpacked whole. Cut it into "
+            f"{name} has blocks of {most:,} bytes, more than {limit_bytes:,}; each is unpacked whole. Cut it into "
             "tiles where you trust it: gdal_translate -co TILED=YES IN OUT.tif"
         )
 
@@ -118,7 +127,7 @@ def _blocks(dataset: DatasetReader) -> Iterator[tuple[tuple[int, int], str]]:
 
 
 class _State(NamedTuple):
-    """What a verdict holds for: the file as it is, what lies beside it, and what the user named."""
+    """What the choice of a driver depends on: the file as it is, the files beside it, and those the user named."""
 
     path: Path
     mtime_ns: int
@@ -128,13 +137,13 @@ class _State(NamedTuple):
 
 
 def _state(path: Path) -> _State:
-    found = path.stat()
-    return _State(path, found.st_mtime_ns, found.st_size, path.parent.stat().st_mtime_ns, named())
+    status = path.stat()
+    return _State(path, status.st_mtime_ns, status.st_size, path.parent.stat().st_mtime_ns, user_files())
 
 
 @lru_cache(maxsize=1 << 16)
 def _allowed_driver(state: _State, nested: int = 0) -> str:
-    """The driver of a file that may be opened. Each thread opens a file anew; it is looked at once."""
+    """The driver of a file that may be opened. Each thread opens a file anew; it is checked once."""
     path = state.path
     driver = raster_driver(path)
     _check_side_files(path, state.folder_mtime_ns)
@@ -144,7 +153,7 @@ def _allowed_driver(state: _State, nested: int = 0) -> str:
         for reference in vrt_references(path):
             inner = _allowed_driver(_state(reference), nested + 1)
             if inner != VRT:
-                with _opened(str(reference), inner) as dataset:
+                with _open(str(reference), inner) as dataset:
                     _refuse_overview_file(dataset, str(reference))
     return driver
 

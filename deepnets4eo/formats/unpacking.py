@@ -1,6 +1,6 @@
 """Packed files unpacked into a temporary folder, never to more than a limit: a few hundred bytes can hold gigabytes.
 
-Takes .bz2, .gz and .zip, told by their first bytes; gives the file within. Refuses what unpacks to too much, and archives
+Takes .bz2, .gz and .zip, known by their first bytes; returns the file within. Refuses what unpacks to too much, and archives
 with no file, or several, to choose from.
 """
 
@@ -25,7 +25,7 @@ from deepnets4eo.formats.drivers import read_head
 
 MOST_UNPACKED_BYTES = 2 << 30
 MOST_TIMES_LARGER = 200  # maps in XML or JSON pack to a twentieth
-NEVER_TOO_LARGE_BYTES = 64 << 20  # whatever they were packed into
+PLAUSIBLE_BYTES = 64 << 20  # never too large, however small the packed file is
 MOST_FILES = 10_000  # in an archive
 CHUNK_BYTES = 1 << 20
 READABLE = (".shp", ".gpkg", ".geojson", ".json", ".fgb", ".parquet", ".geoparquet", ".kml", ".gml", ".osm", ".pbf")
@@ -33,7 +33,9 @@ DAMAGED = (OSError, EOFError, zlib.error, zipfile.BadZipFile, RuntimeError, NotI
 
 
 @contextmanager
-def unpacked(path: Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> Iterator[Path]:
+def unpack(
+    path: Path, limit_bytes: int = MOST_UNPACKED_BYTES, plausible_bytes: int = PLAUSIBLE_BYTES
+) -> Iterator[Path]:
     """The file itself, or what it holds unpacked, for as long as the context lasts.
 
     Errors: InputError for an archive that is damaged, holds too much, or leaves open which file is meant.
@@ -46,12 +48,12 @@ def unpacked(path: Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> Iterator[Pat
     with tempfile.TemporaryDirectory() as folder:
         try:
             if head.startswith(b"PK"):
-                inner = _unzip(path, Path(folder), limit_bytes)
+                inner = _unzip(path, Path(folder), limit_bytes, plausible_bytes)
             else:
                 inner = Path(folder) / (path.stem or "unpacked")
                 opener: Any = bz2.open if head.startswith(b"BZh") else gzip.open
                 with opener(path) as file:
-                    _copy(file, inner, path, limit_bytes, path.stat().st_size)
+                    _copy(file, inner, path, limit_bytes, plausible_bytes)
         except DAMAGED as error:
             if isinstance(error, InputError):
                 raise
@@ -59,19 +61,22 @@ def unpacked(path: Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> Iterator[Pat
         yield inner
 
 
-def refuse_large_arrays(path: Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> None:
+def refuse_large_arrays(
+    path: Path, limit_bytes: int = MOST_UNPACKED_BYTES, plausible_bytes: int = PLAUSIBLE_BYTES
+) -> None:
     """Refuse a ZIP archive of NumPy arrays whose members, also those of archives within, announce too much.
 
     Errors: InputError for too many bytes in all, and for an array whose header announces more than its member holds;
     BadZipFile, OSError, ValueError for a damaged archive. Reads headers, and archives within.
     """
     with zipfile.ZipFile(path) as archive:
-        _check_members(archive, path, path.stat().st_size, limit_bytes)
+        _check_members(archive, path, limit_bytes, plausible_bytes)
 
 
-def _check_members(archive: zipfile.ZipFile, path: Path, packed_bytes: int, limit_bytes: int) -> None:
+def _check_members(archive: zipfile.ZipFile, path: Path, limit_bytes: int, plausible_bytes: int) -> None:
     members = archive.infolist()
-    refuse_large(path, sum(item.file_size for item in members), packed_bytes, limit_bytes)
+    unpacked_bytes = sum(item.file_size for item in members)
+    refuse_large(path, unpacked_bytes, path.stat().st_size, limit_bytes, plausible_bytes)
     for item in members:
         if item.filename.endswith(".npy"):
             with archive.open(item) as file:
@@ -83,7 +88,7 @@ def _check_members(archive: zipfile.ZipFile, path: Path, packed_bytes: int, limi
                 )
         elif item.filename.endswith((".npz", ".zip")):
             with archive.open(item) as file, zipfile.ZipFile(io.BytesIO(file.read())) as inner:
-                _check_members(inner, path, packed_bytes, limit_bytes)
+                _check_members(inner, path, limit_bytes, plausible_bytes)
 
 
 def _announced_bytes(file: IO[bytes]) -> int:
@@ -93,12 +98,18 @@ def _announced_bytes(file: IO[bytes]) -> int:
     return math.prod(shape) * dtype.itemsize
 
 
-def refuse_large(path: Path, unpacked_bytes: int, packed_bytes: int, limit_bytes: int = MOST_UNPACKED_BYTES) -> None:
+def refuse_large(
+    path: Path,
+    unpacked_bytes: int,
+    packed_bytes: int,
+    limit_bytes: int = MOST_UNPACKED_BYTES,
+    plausible_bytes: int = PLAUSIBLE_BYTES,
+) -> None:
     """InputError for content that is larger than the limit, or that no honest packing makes so small."""
     times = unpacked_bytes / max(packed_bytes, 1)
     if unpacked_bytes > limit_bytes:
         problem = f"more than {limit_bytes:,} bytes"
-    elif unpacked_bytes > NEVER_TOO_LARGE_BYTES and times > MOST_TIMES_LARGER:
+    elif unpacked_bytes > plausible_bytes and times > MOST_TIMES_LARGER:
         problem = f"{unpacked_bytes:,} bytes or more from {packed_bytes:,}"
     else:
         return
@@ -107,28 +118,28 @@ def refuse_large(path: Path, unpacked_bytes: int, packed_bytes: int, limit_bytes
     )
 
 
-def _copy(source: IO[bytes], target: Path, path: Path, limit_bytes: int, packed_bytes: int) -> int:
-    written = 0
+def _copy(source: IO[bytes], target: Path, path: Path, limit_bytes: int, plausible_bytes: int) -> None:
+    written, packed_bytes = 0, path.stat().st_size
     with target.open("wb") as file:
         while chunk := source.read(CHUNK_BYTES):
             written += len(chunk)
-            refuse_large(path, written, packed_bytes, limit_bytes)
+            refuse_large(path, written, packed_bytes, limit_bytes, plausible_bytes)
             file.write(chunk)
-    return written
 
 
-def _unzip(path: Path, folder: Path, limit_bytes: int) -> Path:
+def _unzip(path: Path, folder: Path, limit_bytes: int, plausible_bytes: int) -> Path:
     """All members next to each other as they were; the one that is read."""
     with zipfile.ZipFile(path) as archive:
         members = [item for item in archive.infolist() if not item.is_dir()]
         if len(members) > MOST_FILES:
             raise InputError(f"{path} holds {len(members):,} files, more than {MOST_FILES:,}. Unpack it yourself.")
-        refuse_large(path, sum(item.file_size for item in members), path.stat().st_size, limit_bytes)
+        unpacked_bytes = sum(item.file_size for item in members)
+        refuse_large(path, unpacked_bytes, path.stat().st_size, limit_bytes, plausible_bytes)
         for item in members:  # zipfile reads no more than is declared, and keeps names inside the folder
             archive.extract(item, folder)
-    found = sorted(item for item in folder.rglob("*") if item.is_file() and item.suffix.lower() in READABLE)
-    found += sorted(item for item in folder.rglob("*.gdb") if item.is_dir())
-    if len(found) != 1:
-        names = ", ".join(str(item.relative_to(folder)) for item in found) or "none"
+    readable = sorted(item for item in folder.rglob("*") if item.is_file() and item.suffix.lower() in READABLE)
+    readable += sorted(item for item in folder.rglob("*.gdb") if item.is_dir())
+    if len(readable) != 1:
+        names = ", ".join(str(item.relative_to(folder)) for item in readable) or "none"
         raise InputError(f"{path} should hold one vector file ({', '.join(READABLE)}), it holds {names}. Unpack it.")
-    return found[0]
+    return readable[0]

@@ -1,4 +1,4 @@
-"""Vector files as tables: the one place where what their libraries raise becomes an error that names the file.
+"""Vector files as tables: errors of their libraries become errors that name the file, here only.
 
 Takes paths and what pyogrio takes; returns GeoDataFrames. Text that is not in the encoding that a file states is read
 as Latin-1, with a warning. Refuses what GDAL, GEOS, PROJ or Arrow cannot read.

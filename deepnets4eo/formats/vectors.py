@@ -22,8 +22,8 @@ from xml.parsers import expat
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import is_remote
-from deepnets4eo.formats.drivers import read_head, seems
-from deepnets4eo.formats.unpacking import CHUNK_BYTES, MOST_UNPACKED_BYTES, refuse_large, unpacked
+from deepnets4eo.formats.drivers import describe_head, read_head
+from deepnets4eo.formats.unpacking import CHUNK_BYTES, MOST_UNPACKED_BYTES, refuse_large, unpack
 
 VECTOR_FORMATS = (
     "GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet, KML, GML, SpatiaLite, File Geodatabase or OpenStreetMap"
@@ -46,7 +46,7 @@ MODULES = {
 }  # fmt: skip
 OWN_FUNCTIONS = re.compile(r"\b(ogr|gdal)_|\b(load_extension|readfile)\b", re.IGNORECASE)
 LINKS = {"link", "url"}
-# Nothing listens at this address: whatever a driver tries to fetch, it does not get
+# No server runs at this address: what a driver tries to fetch fails
 OFFLINE = {
     "GDAL_HTTP_PROXY": "http://127.0.0.1:1", "GDAL_HTTPS_PROXY": "http://127.0.0.1:1",
     "GML_SKIP_RESOLVE_ELEMS": "ALL", "GML_DOWNLOAD_SCHEMA": "NO", "OGR_SQLITE_ALLOW_EXTERNAL_ACCESS": "NO",
@@ -60,7 +60,7 @@ def vector_file(source: str | Path, limit_bytes: int = MOST_UNPACKED_BYTES) -> I
     source : a path, also packed (.zip, .gz, .bz2), or a web address as the user typed it, which is downloaded.
     Errors: InputError for formats that are not read, files that refer elsewhere, and those that unpack to too much.
     """
-    with _local(str(source), limit_bytes) as path, unpacked(path, limit_bytes) as inner:
+    with _local(str(source), limit_bytes) as path, unpack(path, limit_bytes) as inner:
         _check(inner, str(source), limit_bytes)
         with _gdal_offline():
             yield inner
@@ -74,7 +74,7 @@ def is_parquet(path: Path) -> bool:
 def _check(path: Path, name: str, limit_bytes: int) -> None:
     from pyogrio.util import vsi_path
 
-    if vsi_path(str(path)) != str(path):  # what pyogrio would open is another file than the one looked at here
+    if vsi_path(str(path)) != str(path):  # pyogrio would open another file than the one checked here
         raise InputError(f"{name} cannot be read by this name: !, ; and line breaks mean something else. Rename it.")
     if path.is_dir():
         if path.suffix.lower() != ".gdb" or not list(path.glob("a0000000*.gdbtable")):
@@ -98,7 +98,7 @@ def _check(path: Path, name: str, limit_bytes: int) -> None:
         if text.startswith((b"{", b"[")):
             _refuse_linked_crs(path, name)
         elif not (text.startswith(b"<") and _xml_kind(head)):
-            raise InputError(f"{name} could not be read: it is {seems(head)}, no vector file. {_REMEDY}")
+            raise InputError(f"{name} could not be read: it is {describe_head(head)}, no vector file. {_REMEDY}")
 
 
 _REMEDY = f"Read are {VECTOR_FORMATS}. Turn it into one of them where you trust it: ogr2ogr OUT.gpkg IN"
@@ -131,11 +131,11 @@ def _refuse_linked_crs(path: Path, name: str) -> None:
     """GDAL would fetch the CRS from where the link leads."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
         for match in CRS.finditer(text):
-            given = text[match.end() : match.end() + MOST_CRS_BYTES].decode("utf-8", "replace")
+            text_of_crs = text[match.end() : match.end() + MOST_CRS_BYTES].decode("utf-8", "replace")
             try:
-                crs, _ = json.JSONDecoder().raw_decode(given)
+                crs, _ = json.JSONDecoder().raw_decode(text_of_crs)
             except (ValueError, RecursionError):
-                crs = {"type": "link"}  # not JSON, so that nobody knows what GDAL makes of it
+                crs = {"type": "link"}  # not JSON: what GDAL makes of it is unknown
             if str(crs.get("type")).lower() in LINKS:
                 raise InputError(
                     f"{name} gives its CRS as a link, which would be fetched. Write it as a name instead, for example "
@@ -163,7 +163,7 @@ def _check_database(path: Path, name: str) -> None:
             )
 
 
-def _check_parquet(path: Path, name: str, limit_bytes: int) -> None:
+def _check_parquet(path: Path, name: str, limit_bytes: int, most_rows: int = MOST_ROWS) -> None:
     import pyarrow
     from pyarrow.parquet import ParquetFile
 
@@ -173,8 +173,8 @@ def _check_parquet(path: Path, name: str, limit_bytes: int) -> None:
             groups = [about.row_group(number) for number in range(about.num_row_groups)]
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{name} could not be read as GeoParquet: {error}. Is the file whole?") from error
-    if about.num_rows > MOST_ROWS:
-        raise InputError(f"{name} announces {about.num_rows:,} rows, more than {MOST_ROWS:,}. Cut out the area needed.")
+    if about.num_rows > most_rows:
+        raise InputError(f"{name} announces {about.num_rows:,} rows, more than {most_rows:,}. Cut out the area needed.")
     refuse_large(Path(name), sum(group.total_byte_size for group in groups), path.stat().st_size, limit_bytes)
 
 
@@ -206,7 +206,7 @@ def _local(name: str, limit_bytes: int) -> Iterator[Path]:
 
 @contextmanager
 def _gdal_offline() -> Iterator[None]:
-    """The vector library's own GDAL without a way out: for what a format fetches although it looks harmless."""
+    """The vector library's own GDAL without network: for what a format fetches although it looks harmless."""
     import pyogrio
 
     before = {key: pyogrio.get_gdal_config_option(key) for key in OFFLINE}

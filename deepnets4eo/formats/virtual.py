@@ -12,7 +12,7 @@ from typing import Any
 from xml.parsers import expat
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.access import is_named, is_remote
+from deepnets4eo.formats.access import is_remote, is_user_file
 
 MOST_BYTES = 64 << 20  # of XML: a hundred thousand tiles
 SOURCES = {"sourcefilename", "sourcedataset"}
@@ -45,7 +45,7 @@ _SCHEME = re.compile(r"[A-Za-z][\w+.-]+:")  # of two letters at least: C: is a d
 def vrt_references(path: Path) -> list[Path]:
     """The files that a VRT refers to, resolved; those that do not exist are left out, GDAL names them.
 
-    Errors: InputError naming what the VRT asks for and may not.
+    Errors: InputError naming what the VRT uses that is not allowed.
     """
     folder = path.resolve().parent
     references = []
@@ -55,7 +55,7 @@ def vrt_references(path: Path) -> list[Path]:
                 f"{path} refers to {name}, expected files beside it. Download it, or give it by itself, not through a VRT."
             )
         target = (folder / name if relative else Path(name)).resolve()
-        if folder not in target.parents and not is_named(target):
+        if folder not in target.parents and not is_user_file(target):
             raise InputError(
                 f"{path} refers to {target}, outside its own folder {folder}. Put the VRT into a folder that holds its "
                 "files, or give the files themselves (a folder of tiles, or a list)."
@@ -92,23 +92,23 @@ class _Reader:
         return self.references
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
-        given = {key.lower(): value for key, value in attributes.items()}
+        values = {key.lower(): value for key, value in attributes.items()}
         if name.lower() not in ELEMENTS:
             self._refuse(f"uses <{name}>")
-        if len(given) < len(attributes):
-            self._refuse(f"says something twice in <{name}>")
-        if unknown := sorted(given.keys() - ATTRIBUTES):
+        if len(values) < len(attributes):
+            self._refuse(f"has an attribute twice in <{name}>")
+        if unknown := sorted(values.keys() - ATTRIBUTES):
             self._refuse(f"uses {unknown[0]}= in <{name}>")
-        if given.get("subclass", "VRTSourcedRasterBand") not in SUBCLASSES:
-            self._refuse(f"has bands of the kind {given['subclass']}")
-        if given.get("key", "").upper() == "OVERVIEW_FILE":
+        if values.get("subclass", "VRTSourcedRasterBand") not in SUBCLASSES:
+            self._refuse(f"has bands of the kind {values['subclass']}")
+        if values.get("key", "").upper() == "OVERVIEW_FILE":
             self._refuse("names a file of overviews")
         if self.text is not None:
             self._refuse(f"has <{name}> within a text")
-        if given.get("relativetovrt", "0") not in ("0", "1"):
-            self._refuse(f"says relativeToVRT={given['relativetovrt']!r}")
+        if values.get("relativetovrt", "0") not in ("0", "1"):
+            self._refuse(f"has relativeToVRT={values['relativetovrt']!r}")
         if name.lower() in TEXTS:
-            self.text, self.relative = [], given.get("relativetovrt") == "1"
+            self.text, self.relative = [], values.get("relativetovrt") == "1"
 
     def _end(self, name: str) -> None:
         if self.text is None:

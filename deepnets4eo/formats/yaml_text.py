@@ -1,6 +1,6 @@
 """YAML of others: plain values only, and no more of them than a text of its length holds.
 
-Takes text; gives what yaml.safe_load gives. Refuses names (&a, *a) that stand for one another until a few lines are
+Takes text; returns what yaml.safe_load returns. Refuses names (&a, *a) that stand for one another until a few lines are
 millions of values.
 """
 
@@ -16,10 +16,10 @@ MOST_CHARACTERS = 16_000_000
 MOST_VALUES = 1_000_000  # with everything written out that a name stands for
 
 
-def load_yaml(text: str, name: str) -> Any:
+def load_yaml(text: str, name: str, most_characters: int = MOST_CHARACTERS) -> Any:
     """The value of a YAML text. Errors: InputError, naming `name`, for too much of it; yaml.YAMLError for no YAML."""
-    if len(text) > MOST_CHARACTERS:
-        raise InputError(f"{name} has {len(text):,} characters, more than {MOST_CHARACTERS:,}: no table of settings.")
+    if len(text) > most_characters:
+        raise InputError(f"{name} has {len(text):,} characters, more than {most_characters:,}: no table of settings.")
     loader = yaml.SafeLoader(text)
     try:
         node = loader.get_single_node()
@@ -43,7 +43,7 @@ def _values(root: yaml.Node) -> float:
         if inner_done:
             counts[id(node)] = 1 + sum(counts[id(one)] for one in _inner(node))
         elif id(node) not in counts:
-            counts[id(node)] = float("inf")  # until its inner ones are counted: whoever meets it there goes in a circle
+            counts[id(node)] = float("inf")  # until its inner ones are counted: a node that holds itself stays infinite
             waiting.append((node, True))
             waiting.extend((one, False) for one in _inner(node))
     return counts[id(root)]

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import shapely
+from affine import Affine
 from numpy.typing import NDArray
 
-from deepnets4eo.grid import Grid, apply_affine, gsd_m
+from deepnets4eo.grid import Grid, gsd_m, transform_shapes
 from deepnets4eo.polygons.boxes import boxes_around, outlines
 from deepnets4eo.polygons.smoothing import without_stairs
 
@@ -31,10 +32,10 @@ def object_table(polygons: NDArray[Any], grid: Grid, class_name: str, *, boxes: 
     import geopandas as gpd
 
     row_m, col_m = gsd_m(grid)
-    metric = _scale(_smooth(polygons), col_m, row_m)
+    metric = transform_shapes(Affine.scale(col_m, row_m), _smooth(polygons))
     around = boxes_around(metric)
-    shapes = _scale(outlines(around), 1 / col_m, 1 / row_m) if boxes else polygons
-    ground = shapely.transform(shapes, lambda xy: apply_affine(grid.affine, xy))
+    shapes = transform_shapes(Affine.scale(1 / col_m, 1 / row_m), outlines(around)) if boxes else polygons
+    ground = transform_shapes(grid.affine, shapes)
     left, top, right, bottom = shapely.bounds(polygons).reshape(-1, 4).T
     height, width = grid.shape
     return gpd.GeoDataFrame(
@@ -81,7 +82,3 @@ def _smooth(polygons: NDArray[Any]) -> NDArray[Any]:
     if len(parts) == len(polygons):
         return smooth
     return np.array([shapely.multipolygons(smooth[owner == index]) for index in range(len(polygons))], object)
-
-
-def _scale(polygons: NDArray[Any], x: float, y: float) -> NDArray[Any]:
-    return shapely.transform(polygons, lambda xy: xy * [x, y])

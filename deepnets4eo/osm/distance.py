@@ -1,4 +1,4 @@
-"""Signed distance to the border of a mask, truncated: exact within the truncation, and quick because of it.
+"""Signed distance to the border of a mask, truncated: exact within the truncation, and fast because of it.
 
 Takes masks (h, w); pixels beyond the array are unknown, so give a margin as wide as the truncation and cut it off.
 """
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-STRIP_PX = 1 << 16  # pixels worked on at once: they stay in the processor's cache
+STRIP_PX = 1 << 16  # pixels computed at once: they fit the processor's cache
 FAR = 1 << 30  # rows, more than any raster has
 SAME = 1e-4  # share by which the sides of square pixels may differ
 
@@ -39,8 +39,8 @@ def signed_distance(
     rows = max(1, STRIP_PX // mask.shape[1])
     for top in range(0, mask.shape[0], rows):
         strip = slice(top, top + rows)
-        found = _across(np.ascontiguousarray(squared[strip]), np.ascontiguousarray(least[strip]), steps[1])
-        distance[strip] = np.minimum(np.sqrt(found, dtype=np.float32) * np.float32(unit_m), np.float32(clip_m))
+        squares = _across(np.ascontiguousarray(squared[strip]), np.ascontiguousarray(least[strip]), steps[1])
+        distance[strip] = np.minimum(np.sqrt(squares, dtype=np.float32) * np.float32(unit_m), np.float32(clip_m))
     return np.negative(distance, out=distance, where=~mask)
 
 
@@ -53,7 +53,7 @@ def _units(clip_m: float, step_m: tuple[float, float]) -> tuple[float, tuple[flo
 
 
 def _squared_runs(mask: NDArray[np.bool_], step: float, limit: float, dtype: type[np.generic]) -> NDArray[Any]:
-    """Squared way to the nearest pixel of the other kind in the same column, about limit² at most."""
+    """Squared distance to the nearest pixel of the other kind in the same column, about limit² at most."""
     row = np.arange(len(mask), dtype=np.int32)[:, None]
     change = np.zeros(mask.shape, bool)
     np.not_equal(mask[1:], mask[:-1], out=change[1:])
@@ -65,16 +65,16 @@ def _squared_runs(mask: NDArray[np.bool_], step: float, limit: float, dtype: typ
 
 
 def _across(squared: NDArray[Any], least: NDArray[Any], step: float) -> NDArray[Any]:
-    """Smallest squared way over each row: one along it, then one along a column.
+    """Smallest squared distance over each row: one along it, then one along a column.
 
     Of which kind the pixel at the turn is does not matter: were it of the other kind, it would be nearer itself.
     """
-    way = np.empty_like(squared)
+    total = np.empty_like(squared)
     for offset in range(1, squared.shape[1]):
         along = squared.dtype.type((offset * step) ** 2)
         if along >= least.max():
             break
-        np.add(squared, along, out=way)
-        np.minimum(least[:, offset:], way[:, :-offset], out=least[:, offset:])
-        np.minimum(least[:, :-offset], way[:, offset:], out=least[:, :-offset])
+        np.add(squared, along, out=total)
+        np.minimum(least[:, offset:], total[:, :-offset], out=least[:, offset:])
+        np.minimum(least[:, :-offset], total[:, offset:], out=least[:, :-offset])
     return least

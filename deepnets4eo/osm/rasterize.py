@@ -1,9 +1,9 @@
 """OpenStreetMap vectors as raster layers on an image's grid, a band a class, where unknown is not the same as absent.
 
 Takes vector files, tables or a mapping from class to either, and a grid or raster; refuses sources off the image.
-Values are positive inside, negative outside and 0 where nobody knows: beyond what the source covers, and in bands of
+Values are positive inside, negative outside and 0 where unknown: beyond what the source covers, and in bands of
 classes of which the source holds nothing near the image. 0 is an ordinary value to a scene, so that the other layers'
-pixels stay valid and are predicted; whether a pixel is unknown is for the network to see.
+pixels stay valid and are predicted; the network gets it as it is.
 """
 
 from __future__ import annotations
@@ -51,48 +51,48 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class _Canvas:
-    """What blocks are drawn from; outlines lie on the grid grown by `margin_px`."""
+class _OsmLayers:
+    """The outlines of all classes, on the grid grown by `margin_px`."""
 
     grid: Grid
     margin_px: int
-    classes: dict[str, Outlines | None]  # None: nobody knows
+    classes: dict[str, Outlines | None]  # None: unknown
     covered: Outlines | None  # None: everywhere
     priority: tuple[str, ...]
     clip_m: float
 
     def masks(self, window: Window) -> list[NDArray[np.bool_]]:
-        """Pixels of each class in a window of the grown grid; covered ones taken away."""
-        found = {name: _inside(shapes, window) for name, shapes in self.classes.items() if shapes is not None}
+        """Pixels of each class in a window of the grown grid, without those that classes of higher priority cover."""
+        masks = {name: _inside(shapes, window) for name, shapes in self.classes.items() if shapes is not None}
         above = np.zeros((window.height, window.width), bool)
         for name in reversed(self.priority):
-            if name in found:
-                found[name] &= ~above
-                above |= found[name]
+            if name in masks:
+                masks[name] &= ~above
+                above |= masks[name]
         nowhere = np.zeros((window.height, window.width), bool)
-        return [found.get(name, nowhere) for name in self.classes]
+        return [masks.get(name, nowhere) for name in self.classes]
 
     def binary(self, window: Window) -> NDArray[np.int8]:
         """1 inside, -1 outside, 0 unknown, (C, h, w), in a window of the grid."""
-        place = _moved(window, self.margin_px)
-        values = np.array([2 * mask.view(np.int8) - 1 for mask in self.masks(place)], np.int8)
-        return self._without_unknown(values, place)
+        grown = _on_grown_grid(window, self.margin_px)
+        values = np.array([2 * mask.view(np.int8) - 1 for mask in self.masks(grown)], np.int8)
+        return self._without_unknown(values, grown)
 
     def distance(self, window: Window) -> NDArray[np.float32]:
         """Signed distances in metres, 0 unknown, (C, h, w), in a window of the grid."""
-        place = _moved(window, self.margin_px)
-        around = place.grown(self.margin_px)
-        inner = place.within(around).slices
+        grown = _on_grown_grid(window, self.margin_px)
+        around = grown.grown(self.margin_px)
+        inner = grown.within(around).slices
         step_m = gsd_m(self.grid)
         values = np.array([signed_distance(mask, self.clip_m, step_m)[inner] for mask in self.masks(around)])
-        return self._without_unknown(values, place)
+        return self._without_unknown(values, grown)
 
-    def _without_unknown(self, values: NDArray[Any], place: Window) -> NDArray[Any]:
+    def _without_unknown(self, values: NDArray[Any], grown: Window) -> NDArray[Any]:
         for band, shapes in zip(values, self.classes.values(), strict=True):
             if shapes is None:
                 band[:] = UNKNOWN
         if self.covered is not None:
-            values[:, ~_inside(self.covered, place)] = UNKNOWN
+            values[:, ~_inside(self.covered, grown)] = UNKNOWN
         return values
 
 
@@ -108,33 +108,73 @@ def rasterize_osm(
     unknown: Sequence[str] = (),
     complete: Sequence[str] = (),
     attribution: str = ATTRIBUTION,
+    block_px: int = BLOCK_PX,
     overwrite: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Path:
     """Write OpenStreetMap classes as a COG on an image's grid, one band a class in the order of the rules.
 
-    source : .osm, .osm.bz2 or .pbf, a vector file of `formats.vectors`, a table with a column a tag, a list of them, or a mapping
-        {class: file or table} for vectors without tags. Layers named like a class are of that class.
-    target : grid, or raster whose grid it is.
-    encoding : "binary" int8, 1 inside and -1 outside; "distance" float32 metres, positive inside and negative outside,
-        between pixel centres, ± clip_m at most (never 0; blocks leave no seams). 0 is unknown in both.
-    rules : table of tags, widths in metres and priority (see `osm_rules.yaml`), or its file.
-    coverage : polygons, or a file of them, within which the source is to be trusted; "everywhere"; by default the
-        bounds stated in the file, else the box around its features.
-    unknown : classes not to be trusted. complete : classes that are absent, not unknown, where none is near the image.
-    attribution : written into the file beside the licence of OpenStreetMap (ODbL), which asks for it; "" for others'.
+    Parameters
+    ----------
+    source
+        .osm, .osm.bz2 or .pbf, a vector file of `formats.vectors`, a table with a column a tag, a list of them, or a
+        mapping {class: file or table} for vectors without tags. Layers named like a class are of that class.
+    target
+        The grid, or a raster on it.
+    out
+        The file to write.
+    encoding
+        "binary": int8, 1 inside and −1 outside; "distance": float32 metres, positive inside and negative outside,
+        between pixel centres, ± clip_m at most (never 0). 0 is unknown in both.
+    clip_m
+        Largest distance, metres.
+    rules
+        Table of tags, widths in metres and priority (see `osm_rules.yaml`), or its file; by default the package's own.
+    coverage
+        Polygons, or a file of them, within which the source is complete; "everywhere"; by default the bounds stated in
+        the file, else the box around its features.
+    unknown
+        Classes that are unknown everywhere.
+    complete
+        Classes that are absent, not unknown, where none is near the image.
+    attribution
+        Written into the file beside the licence of OpenStreetMap (ODbL), which requires it; "" for other sources.
+    block_px
+        Side of the blocks, pixels; the result does not depend on it.
+    overwrite
+        Whether an existing file is replaced.
+    progress
+        Called with the share done, 0–1.
+
+    Returns
+    -------
+    The path of the file.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read or has no known tag.
+    GridError
+        Source and image do not meet, or only one has a CRS.
+    OutputError
+        `out` exists and is not to be overwritten.
+
     Memory: the features near the image, about three times, and 60·block² bytes a core, whatever the raster's size.
-    Errors: InputError names a file that cannot be read or has no known tag; GridError where source and image do not
-    meet or only one has a CRS; OutputError where `out` exists and is not to be overwritten.
+
+    Examples
+    --------
+    ::
+
+        rasterize_osm("extract.osm.pbf", "ortho.tif", "osm.tif", encoding="distance")
     """
     refuse_inputs([out], [source, target, rules, coverage])
     table = rules if isinstance(rules, OsmRules) else OsmRules.load(rules)
     _check(table, encoding, clip_m, [*unknown, *complete])
     with locked(out):
         check_overwrite(out, overwrite=overwrite)
-        canvas, tags = _prepare(source, target, table, encoding, clip_m, coverage, unknown, complete)
+        layers, tags = _prepare(source, target, table, encoding, clip_m, coverage, unknown, complete)
         tags |= {"ATTRIBUTION": attribution, "LICENSE": LICENSE} if attribution else {}
-        _write(canvas, Path(out), encoding, tags, progress)
+        _write(layers, Path(out), encoding, tags, block_px, progress)
     return Path(out)
 
 
@@ -147,37 +187,42 @@ def _prepare(
     coverage: str | Path | gpd.GeoDataFrame | gpd.GeoSeries | None,
     unknown: Sequence[str],
     complete: Sequence[str],
-) -> tuple[_Canvas, dict[str, str]]:
-    """What is drawn, and the tags that say how."""
+) -> tuple[_OsmLayers, dict[str, str]]:
+    """The outlines of all classes, and the tags that describe them."""
     grid, tags = _grid_and_tags(target)
     margin_px = math.ceil(clip_m / min(gsd_m(grid))) + 1
     around = crop(grid, whole(grid).grown(margin_px))
     features = read_features(source, table, around)
-    covered = _covered(features, coverage, grid, around)
+    covered = _coverage_outlines(features, coverage, grid, around)
     shapes = class_shapes(features, table, around)
     del features
-    missing = [name for name, found in shapes.items() if name in unknown or not (len(found) or name in complete)]
+    missing = [name for name, polygons in shapes.items() if name in unknown or not (len(polygons) or name in complete)]
     _report(missing, table)
     known = [name for name in table.names if name not in missing]
     laid = in_order(lambda name: metre_outlines(shapes.pop(name), around), known)
     outlines = dict.fromkeys(table.names) | dict(zip(known, laid, strict=True))
-    canvas = _Canvas(grid, margin_px, outlines, covered, table.priority, clip_m)
+    layers = _OsmLayers(grid, margin_px, outlines, covered, table.priority, clip_m)
     tags |= {"OSM_ENCODING": encoding, "OSM_UNKNOWN_VALUE": str(UNKNOWN), "OSM_UNKNOWN_CLASSES": ",".join(missing)}
     tags |= {"OSM_CLIP_M": f"{clip_m:g}"} if encoding == "distance" else {}
-    return canvas, tags
+    return layers, tags
 
 
 def _write(
-    canvas: _Canvas, out: Path, encoding: Encoding, tags: dict[str, str], progress: Callable[[float], None] | None
+    layers: _OsmLayers,
+    out: Path,
+    encoding: Encoding,
+    tags: dict[str, str],
+    block_px: int,
+    progress: Callable[[float], None] | None,
 ) -> None:
-    draw: Callable[[Window], NDArray[Any]] = canvas.binary if encoding == "binary" else canvas.distance
+    draw: Callable[[Window], NDArray[Any]] = layers.binary if encoding == "binary" else layers.distance
     dtype = "int8" if encoding == "binary" else "float32"
-    names = list(canvas.classes)
-    windows = blocks((canvas.grid.shape[0], canvas.grid.shape[1]), BLOCK_PX)
+    names = list(layers.classes)
+    windows = blocks((layers.grid.shape[0], layers.grid.shape[1]), block_px)
     # Overviews take values as they are: an average of inside and outside would be unknown. Flat areas pack well at
     # any level, and the lowest takes half the time.
     with CogWriter(
-        out, canvas.grid, count=len(names), dtype=dtype, categorical=True, band_names=names, tags=tags, level=1
+        out, layers.grid, count=len(names), dtype=dtype, categorical=True, band_names=names, tags=tags, level=1
     ) as writer:
         for done, (window, values) in enumerate(zip(windows, in_order(draw, windows), strict=True), start=1):
             writer.write(window, values)
@@ -188,15 +233,15 @@ def _write(
 def _inside(shapes: Outlines, window: Window) -> NDArray[np.bool_]:
     """Pixels (h, w) whose centre any of the polygons holds."""
     spans = shapes.spans(window)
-    stride = window.width + 1  # every row has a place for what ends at its end, so that all rows add up in one go
+    stride = window.width + 1  # one more number a row, for spans that end at its end, so that one sum does for all rows
     steps = np.zeros(window.height * stride, np.int16)
     np.add.at(steps, spans.row * stride + spans.start, np.int16(1))
     np.subtract.at(steps, spans.row * stride + spans.stop, np.int16(1))
     return np.cumsum(steps, dtype=np.int16).reshape(window.height, stride)[:, :-1] > 0
 
 
-def _covered(features: Sequence[Features], coverage: Any, grid: Grid, around: Grid) -> Outlines | None:
-    """Where the source is to be trusted, on the grown grid; None for everywhere."""
+def _coverage_outlines(features: Sequence[Features], coverage: Any, grid: Grid, around: Grid) -> Outlines | None:
+    """Where the source is complete, on the grown grid; None for everywhere."""
     if isinstance(coverage, str) and coverage == EVERYWHERE:
         return None
     if coverage is None:
@@ -208,10 +253,10 @@ def _covered(features: Sequence[Features], coverage: Any, grid: Grid, around: Gr
     shapes = area_shapes(areas, around)
     image = area_shapes([_outline(grid)], around)[0]
     if not any(shapely.area(shapely.intersection(shapely.make_valid(shapes), image)) > 0):
-        listed = "; ".join(f"{_rounded(area.total_bounds)} in {area.crs}" for area in areas) or "nothing"
+        listed = "; ".join(f"{_round_bounds(area.total_bounds)} in {area.crs}" for area in areas) or "nothing"
         raise GridError(
-            f"the OSM source covers {listed}, the image lies at {_rounded(grid.extent.boundingbox.bbox)} in "
-            f"{grid.crs}: they do not meet. Get an extract of the image's place, or say that it covers all: "
+            f"the OSM source covers {listed}, the image lies at {_round_bounds(grid.extent.boundingbox.bbox)} in "
+            f"{grid.crs}: they do not meet. Get an extract of the image's site, or state that it covers all: "
             f"coverage={EVERYWHERE!r}, on the command line --coverage {EVERYWHERE}."
         )
     return metre_outlines(shapes, around)
@@ -227,8 +272,8 @@ def _stated_areas(features: Sequence[Features]) -> list[gpd.GeoSeries]:
             boxes.setdefault((part.name, str(part.table.crs)), []).append(part.bounds)
     crs_of = {str(part.table.crs): part.table.crs for part in features}
     areas = []
-    for (_, crs), found in boxes.items():
-        low, high = np.min(found, axis=0)[:2], np.max(found, axis=0)[2:]
+    for (_, crs), corners in boxes.items():
+        low, high = np.min(corners, axis=0)[:2], np.max(corners, axis=0)[2:]
         side = float(max(*(high - low), 1e-9))
         areas.append(gpd.GeoSeries([shapely.segmentize(shapely.box(*low, *high), side / 16)], crs=crs_of[crs]))
     return areas
@@ -247,14 +292,14 @@ def _grid_and_tags(target: Grid | LayerLike) -> tuple[Grid, dict[str, str]]:
     return layer.grid, {"SYNTHETIC": layer.tags["SYNTHETIC"]} if layer.synthetic else {}
 
 
-def _moved(window: Window, margin_px: int) -> Window:
+def _on_grown_grid(window: Window, margin_px: int) -> Window:
     return window._replace(row=window.row + margin_px, col=window.col + margin_px)
 
 
 def _report(missing: Sequence[str], rules: OsmRules) -> None:
     if missing:
         every = "Nothing at all is known. " if len(missing) == len(rules.names) else ""
-        _log.warning("%s%s: no feature near the image; the band says unknown.", every, ", ".join(missing))
+        _log.warning("%s%s: no feature near the image; the band is unknown.", every, ", ".join(missing))
 
 
 def _check(rules: OsmRules, encoding: str, clip_m: float, named: Sequence[str]) -> None:
@@ -266,5 +311,5 @@ def _check(rules: OsmRules, encoding: str, clip_m: float, named: Sequence[str]) 
         raise InputError(f"the OSM rules know the classes {rules.names}, not {strange}.")
 
 
-def _rounded(bounds: Any) -> tuple[float, ...]:
+def _round_bounds(bounds: Any) -> tuple[float, ...]:
     return tuple(round(float(value), 4) for value in bounds)

@@ -1,7 +1,7 @@
 """OpenStreetMap and other vectors as tables of tagged features near an image, with the area each source covers.
 
 Takes .osm and .pbf files, the vector files of `formats.vectors`, tables, lists of them, and mappings from class to source; refuses
-files that are missing, damaged or no vector file, sources without CRS, and tables without any tag to go by.
+files that are missing, damaged or no vector file, sources without CRS, and tables without any known tag.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 OSM_SUFFIXES = {".osm", ".pbf"}
 OSM_LAYERS = ("points", "lines", "multipolygons")
-# Tags that make a closed way an area: GDAL's own list, and what the rules may ask for. area=yes always does.
+# Tags that make a closed way an area: GDAL's own list, and what the rules may name. area=yes always does.
 AREA_TAGS = (
     "aeroway,amenity,boundary,building,craft,geological,historic,landuse,leisure,military,natural,office,place,shop,"
     "sport,tourism,water,waterway=riverbank,highway=platform,public_transport=platform"
@@ -39,12 +39,12 @@ FORMATS = "OpenStreetMap (.osm, .osm.bz2, .pbf), GeoPackage, GeoJSON or Shapefil
 class Features(NamedTuple):
     """One table of features, a column a tag, that lie near the image.
 
-    given : the class that all of them are known to be of; None where tags decide
+    known_class : the class that all of them are known to be of; None where tags decide
     bounds : left, bottom, right, top of what the source covers, in the table's CRS; NaN where it holds nothing
     """
 
     table: gpd.GeoDataFrame
-    given: str | None
+    known_class: str | None
     bounds: tuple[float, float, float, float]
     name: str
 
@@ -55,21 +55,21 @@ def read_features(source: OsmSource, rules: OsmRules, area: Grid) -> list[Featur
     Errors: InputError, which names the file, for what cannot be read or has no tag that the rules know; GridError
     where only one of source and grid has a CRS.
     """
-    found = [part for given, item in _items(source, rules) for part in _read(item, given, rules, area)]
-    for part in found:
+    features = [part for known_class, item in _items(source, rules) for part in _read(item, known_class, rules, area)]
+    for part in features:
         _check_crs(part, area)
-    if not any(_mentions_rules(part, rules) for part in found):
-        names = ", ".join(dict.fromkeys(part.name for part in found)) or "the source"
-        columns = sorted({str(key) for part in found for key in part.table.columns if key != "geometry"})
+    if not any(_mentions_rules(part, rules) for part in features):
+        names = ", ".join(dict.fromkeys(part.name for part in features)) or "the source"
+        columns = sorted({str(key) for part in features for key in part.table.columns if key != "geometry"})
         raise InputError(
             f"{names} has no tag that the rules know ({', '.join(rules.class_keys)}), only {columns}. "
-            f"Say of which class it is: {{'{rules.names[0]}': FILE}}, on the command line {rules.names[0]}=FILE."
+            f"State its class: {{'{rules.names[0]}': FILE}}, on the command line {rules.names[0]}=FILE."
         )
-    return found
+    return features
 
 
 def read_area(path: str | Path) -> gpd.GeoSeries:
-    """The polygons of a vector file that say what an extract covers. Errors: InputError names the file."""
+    """The polygons of a vector file with the area that an extract covers. Errors: InputError names the file."""
     _check_exists(path)
     with vector_file(path) as inner, vector_errors(str(path), FORMATS):
         return read_ogr(inner, str(path), columns=[]).geometry
@@ -89,21 +89,21 @@ def _items(source: OsmSource, rules: OsmRules) -> Iterator[tuple[str | None, Sou
         yield from ((None, item) for item in source)
 
 
-def _read(source: Source, given: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
+def _read(source: Source, known_class: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
     if not isinstance(source, (str, Path)):
         table = source.to_frame("geometry") if not hasattr(source, "columns") else source
-        yield Features(rules.spread_tags(table), given, tuple(table.total_bounds), "the table of features")
+        yield Features(rules.spread_tags(table), known_class, tuple(table.total_bounds), "the table of features")
         return
     _check_exists(source)
     with vector_file(source) as path:
         if path.suffix.lower() in OSM_SUFFIXES:
-            yield from _read_osm(path, str(source), given, rules, area)
+            yield from _read_osm(path, str(source), known_class, rules, area)
         else:
-            yield from _read_vector(path, str(source), given, rules, area)
+            yield from _read_vector(path, str(source), known_class, rules, area)
 
 
-def _read_osm(path: Path, name: str, given: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
-    """GDAL is told which tags become columns; asking in SQL spares it from holding back the other layers."""
+def _read_osm(path: Path, name: str, known_class: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
+    """Tables of an OpenStreetMap file: GDAL gets the tags that become columns; SQL keeps it from storing other layers."""
     import pyogrio
 
     tagged = " OR ".join(f'"{key}" IS NOT NULL' for key in rules.class_keys)
@@ -115,7 +115,7 @@ def _read_osm(path: Path, name: str, given: str | None, rules: OsmRules, area: G
             bounds = pyogrio.read_info(path, force_total_bounds=True, **how)["total_bounds"]
             query = f'SELECT * FROM "{layer}" WHERE {tagged}'
             table = read_ogr(path, name, sql=query, bbox=_box_in("EPSG:4326", area, name), CONFIG_FILE=str(settings))
-            yield Features(table, given, _bounds(bounds), name)
+            yield Features(table, known_class, _bounds(bounds), name)
 
 
 def _osm_settings(keys: Sequence[str]) -> str:
@@ -125,7 +125,7 @@ def _osm_settings(keys: Sequence[str]) -> str:
     return f"closed_ways_are_polygons={AREA_TAGS}\nattribute_name_laundering=no\n{layers}{unread}"
 
 
-def _read_vector(path: Path, name: str, given: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
+def _read_vector(path: Path, name: str, known_class: str | None, rules: OsmRules, area: Grid) -> Iterator[Features]:
     import pyogrio
 
     with vector_errors(name, FORMATS):
@@ -135,32 +135,32 @@ def _read_vector(path: Path, name: str, given: str | None, rules: OsmRules, area
         for layer in layers:
             info = pyogrio.read_info(path, layer=layer, force_total_bounds=True)
             fields = {str(field) for field in info["fields"]}
-            wanted = [key for key in (*rules.keys, TEXT_TAGS) if key in fields]
+            columns = [key for key in (*rules.keys, TEXT_TAGS) if key in fields]
             box = _box_in(info["crs"], area, name)
-            table = read_ogr(path, name, layer=layer, columns=wanted, bbox=box)
-            known = given or (layer if layer in rules.names else None)
+            table = read_ogr(path, name, layer=layer, columns=columns, bbox=box)
+            known = known_class or (layer if layer in rules.names else None)
             yield Features(rules.spread_tags(table), known, _bounds(info["total_bounds"]), name)
 
 
 def _mentions_rules(part: Features, rules: OsmRules) -> bool:
-    return part.given is not None or any(key in part.table.columns for key in rules.class_keys)
+    return part.known_class is not None or any(key in part.table.columns for key in rules.class_keys)
 
 
-def _bounds(found: Any) -> tuple[float, float, float, float]:
-    values = [np.nan if value is None else float(value) for value in (found if found is not None else ())]
+def _bounds(stated: Any) -> tuple[float, float, float, float]:
+    values = [np.nan if value is None else float(value) for value in (stated if stated is not None else ())]
     left, bottom, right, top = values if len(values) == 4 else [np.nan] * 4
     return left, bottom, right, top
 
 
 def _box_in(crs: Any, area: Grid, name: str) -> tuple[float, float, float, float] | None:
-    """The area's box in a source's CRS; None where it has none there, for the check of CRSs to say why."""
+    """The area's box in a source's CRS; None where one of them has no CRS."""
     if crs is None or area.crs is None:
         return None
     extent = area.extent
     side = max(extent.boundingbox.span_x, extent.boundingbox.span_y)
     box: tuple[float, float, float, float] = extent.to_crs(crs, resolution=side / 16).boundingbox.bbox
     if not np.isfinite(box).all():
-        raise GridError(f"{name} is in {crs}, where the image ({area.crs}) has no place. Check both CRSs.")
+        raise GridError(f"{name} is in {crs}, where the image ({area.crs}) does not lie. Check both CRSs.")
     return box
 
 

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ANY = "*"  # any value but "no"
-WIDTHS_M = (0.1, 200.0)  # beyond this a stated width is a slip of the pen
+WIDTHS_M = (0.1, 200.0)  # beyond this a stated width is a typing error
 TEXT_TAGS = "other_tags"  # where GDAL puts the tags that have no column, as "key"=>"value"
 
 
-class Matched(NamedTuple):
+class ClassMembers(NamedTuple):
     """Which features (N,) belong to a class, and how wide they are drawn in metres (N,): NaN where not at all."""
 
     member: NDArray[np.bool_]
@@ -36,7 +36,7 @@ class Matched(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Rule:
+class OsmRule:
     """Features whose tag `key` has one of the values, and how wide they are drawn."""
 
     key: str
@@ -45,23 +45,34 @@ class Rule:
     point_m: float = np.nan
 
     def match(self, table: pd.DataFrame) -> NDArray[np.bool_]:
-        """Features (N,) that it speaks of."""
+        """(N,) bool, features with one of its values."""
         return _tagged(table, self.key, self.values)
 
 
 @dataclass(frozen=True)
 class OsmClass:
-    """One band: its rules, and the widths of features that were handed over as this class without known tags."""
+    """One band: its rules, and the widths of features of this class that have no known tags."""
 
     name: str
-    rules: tuple[Rule, ...]
+    rules: tuple[OsmRule, ...]
     line_m: float = np.nan
     point_m: float = np.nan
 
 
 @dataclass(frozen=True)
 class OsmRules:
-    """The whole table.
+    """Which tags make a class, how wide its lines and points are drawn, and which class covers which.
+
+    Parameters
+    ----------
+    classes
+        The classes, in the order of the bands.
+    priority
+        Names of classes that cover others, the topmost last.
+    width_keys
+        Tags that state a width in metres.
+    hidden
+        Tags with the values of features that are not drawn.
 
     >>> OsmRules.load().names
     ['roads', 'buildings', 'vegetation', 'water']
@@ -110,46 +121,46 @@ class OsmRules:
 
     @property
     def keys(self) -> list[str]:
-        """Every tag that the table looks at."""
+        """Every tag that the table uses."""
         return list(dict.fromkeys([*self.class_keys, *self.width_keys, *(key for key, _ in self.hidden)]))
 
-    def match(self, table: pd.DataFrame, given: str | None = None) -> dict[str, Matched]:
+    def match(self, table: pd.DataFrame, known_class: str | None = None) -> dict[str, ClassMembers]:
         """Sort features into classes; a feature may belong to several.
 
-        table : a column a tag, as `spread_tags` makes it. given : the class that all of them are known to be of.
+        table : a column a tag, as `spread_tags` makes it. known_class : the class that all of them are known to be of.
         """
-        seen = np.ones(len(table), bool)
+        drawn = np.ones(len(table), bool)
         for key, values in self.hidden:
-            seen &= ~_tagged(table, key, values)
+            drawn &= ~_tagged(table, key, values)
         stated_m = _stated_widths(table, self.width_keys)
         return {
-            each.name: _matched(each, table, seen, stated_m, given=given == each.name)
+            each.name: _match_class(each, table, drawn, stated_m, known_class=known_class == each.name)
             for each in self.classes
-            if given in (None, each.name)
+            if known_class in (None, each.name)
         }
 
     def spread_tags(self, table: pd.DataFrame) -> pd.DataFrame:
-        """The table with tags that GDAL put into one text column spread over columns, those that the rules look at."""
+        """The table with tags that GDAL put into one text column spread over columns, those that the rules use."""
         if TEXT_TAGS not in table.columns:
             return table
         text = table[TEXT_TAGS].astype("string")
         absent = [key for key in self.keys if key not in table.columns]
-        found = {key: text.str.extract(f'"{key}"=>"([^"]*)"', expand=False) for key in absent}
-        return table.assign(**found)
+        columns = {key: text.str.extract(f'"{key}"=>"([^"]*)"', expand=False) for key in absent}
+        return table.assign(**columns)
 
 
-def _matched(
-    each: OsmClass, table: pd.DataFrame, seen: NDArray[np.bool_], stated_m: NDArray[np.float64], *, given: bool
-) -> Matched:
-    member = np.full(len(table), given)
-    line_m = np.full(len(table), each.line_m if given else np.nan)
-    point_m = np.full(len(table), each.point_m if given else np.nan)
-    for rule in reversed(each.rules):  # the first that speaks of a feature has the last word
-        speaks = rule.match(table)
-        member |= speaks
-        line_m[speaks], point_m[speaks] = rule.line_m, rule.point_m
+def _match_class(
+    each: OsmClass, table: pd.DataFrame, drawn: NDArray[np.bool_], stated_m: NDArray[np.float64], *, known_class: bool
+) -> ClassMembers:
+    member = np.full(len(table), known_class)
+    line_m = np.full(len(table), each.line_m if known_class else np.nan)
+    point_m = np.full(len(table), each.point_m if known_class else np.nan)
+    for rule in reversed(each.rules):  # the first rule that matches a feature decides
+        matches = rule.match(table)
+        member |= matches
+        line_m[matches], point_m[matches] = rule.line_m, rule.point_m
     line_m = np.where(np.isfinite(stated_m) & np.isfinite(line_m), stated_m, line_m)
-    return Matched(member & seen, line_m, point_m)
+    return ClassMembers(member & drawn, line_m, point_m)
 
 
 def _tagged(table: pd.DataFrame, key: str, values: Sequence[str]) -> NDArray[np.bool_]:
@@ -157,8 +168,8 @@ def _tagged(table: pd.DataFrame, key: str, values: Sequence[str]) -> NDArray[np.
         return np.zeros(len(table), bool)
     column = table[key]
     if ANY in values:
-        said = column.astype("string").str.strip().fillna("")
-        return (~said.isin(["", "no", "0", "False"])).to_numpy(bool)
+        text = column.astype("string").str.strip().fillna("")
+        return (~text.isin(["", "no", "0", "False"])).to_numpy(bool)
     return column.isin(list(values)).to_numpy(bool)
 
 
@@ -186,19 +197,19 @@ def _class_from(name: str, described: Any, table: str) -> OsmClass:
         _known_keys(rule, {"key", "values", "line_m", "point_m"}, where)
         if "key" not in rule or "values" not in rule:
             raise InputError(f'{where} has the rule {dict(rule)}. Expected a key and values, or values: "*" for any.')
-        rules.append(Rule(str(rule["key"]), _values(rule["values"], where), **_widths(rule, where)))
+        rules.append(OsmRule(str(rule["key"]), _values(rule["values"], where), **_widths(rule, where)))
     return OsmClass(name, tuple(rules), **_widths(described, where))
 
 
 def _widths(described: Mapping[str, Any], where: str) -> dict[str, float]:
-    found = {}
+    widths = {}
     for name in ("line_m", "point_m"):
         if name in described:
             width = described[name]
             if isinstance(width, bool) or not isinstance(width, (int, float)) or not width > 0:
                 raise InputError(f"{where}: {name} is {width!r}, expected metres above 0.")
-            found[name] = float(width)
-    return found
+            widths[name] = float(width)
+    return widths
 
 
 def _values(values: Any, where: str) -> tuple[str, ...]:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from deepnets4eo.grid import FARTHEST, Grid, gsd_m
 from deepnets4eo.osm.reading import Features
-from deepnets4eo.osm.rules import Matched, OsmRules
+from deepnets4eo.osm.rules import ClassMembers, OsmRules
 from deepnets4eo.rasters.prefetch import in_order
-from deepnets4eo.zonal.outline_sides import inverse
+from deepnets4eo.zonal.outline_sides import inverse_geotransform, to_pixels
 from deepnets4eo.zonal.outlines import Outlines
 
 POINT, LINE, RING, POLYGON = 0, 1, 2, 3  # shapely type ids
@@ -29,16 +29,16 @@ ARC_SIDES = 4  # sides of a quarter circle: round ends are true to 2 % of the wi
 class _Plane(NamedTuple):
     """From ground coordinates to (x, y) metres from the grid's corner, along its columns and rows."""
 
-    to_pixels: NDArray[np.float64]
+    coefficients: NDArray[np.float64]
     step_m: NDArray[np.float64]
 
     @classmethod
     def of(cls, grid: Grid) -> _Plane:
         along_rows, along_cols = gsd_m(grid)
-        return cls(inverse(grid), np.array([along_cols, along_rows]))
+        return cls(inverse_geotransform(grid), np.array([along_cols, along_rows]))
 
     def __call__(self, xy: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (self.to_pixels[:, 0] + xy @ self.to_pixels[:, 1:].T) * self.step_m
+        return to_pixels(self.coefficients, xy) * self.step_m
 
 
 def class_shapes(features: Sequence[Features], rules: OsmRules, grid: Grid) -> dict[str, NDArray[Any]]:
@@ -46,31 +46,31 @@ def class_shapes(features: Sequence[Features], rules: OsmRules, grid: Grid) -> d
 
     Memory: the features' own, about twice.
     """
-    found: dict[str, list[NDArray[Any]]] = {name: [] for name in rules.names}
+    polygons: dict[str, list[NDArray[Any]]] = {name: [] for name in rules.names}
     plane = _Plane.of(grid)
     size_m = np.array([grid.shape[1], grid.shape[0]]) * plane.step_m
     for part in features:
         if not len(part.table):
             continue
         shapes = _on_grid(part, grid, plane)
-        for name, matched in rules.match(part.table, part.given).items():
-            found[name].append(_drawn(shapes, matched, size_m))
-    return {name: np.concatenate([*parts, np.zeros(0, object)]) for name, parts in found.items()}
+        for name, matched in rules.match(part.table, part.known_class).items():
+            polygons[name].append(_draw(shapes, matched, size_m))
+    return {name: np.concatenate([*parts, np.zeros(0, object)]) for name, parts in polygons.items()}
 
 
 def area_shapes(areas: Sequence[Any], grid: Grid) -> NDArray[Any]:
     """Polygons (N,) of GeoSeries, in metres from the grid's corner along its columns and rows."""
     plane = _Plane.of(grid)
     shapes = [_in_plane(area, grid, plane) for area in areas]
-    found = shapely.get_parts(np.concatenate(shapes)) if shapes else np.zeros(0, object)
-    return found[shapely.get_type_id(found) == POLYGON]
+    parts = shapely.get_parts(np.concatenate(shapes)) if shapes else np.zeros(0, object)
+    return parts[shapely.get_type_id(parts) == POLYGON]
 
 
 def metre_outlines(shapes: NDArray[Any], grid: Grid) -> Outlines:
-    """Such polygons laid on the grid's pixels."""
+    """Such polygons on the grid's pixels."""
     along_rows, along_cols = gsd_m(grid)
-    to_pixels = np.array([[0, 1 / along_cols, 0], [0, 0, 1 / along_rows]])
-    return Outlines(shapes, to_pixels, (grid.shape[0], grid.shape[1]))
+    coefficients = np.array([[0, 1 / along_cols, 0], [0, 0, 1 / along_rows]])
+    return Outlines(shapes, coefficients, (grid.shape[0], grid.shape[1]))
 
 
 def _on_grid(part: Features, grid: Grid, plane: _Plane) -> NDArray[Any]:
@@ -84,7 +84,7 @@ def _in_plane(series: Any, grid: Grid, plane: _Plane) -> NDArray[Any]:
 
 
 def _near(shapes: NDArray[Any]) -> NDArray[Any]:
-    """The same, missing where coordinates are not finite or so far off that GEOS cannot reckon with them."""
+    """The same, missing where coordinates are not finite or so large that GEOS cannot compute with them."""
     xy, owner = shapely.get_coordinates(shapes, return_index=True)
     with np.errstate(invalid="ignore"):
         far = owner[~(np.abs(xy) <= FARTHEST).all(axis=1)]
@@ -95,7 +95,7 @@ def _near(shapes: NDArray[Any]) -> NDArray[Any]:
     return shapes
 
 
-def _drawn(shapes: NDArray[Any], matched: Matched, size_m: NDArray[np.float64]) -> NDArray[Any]:
+def _draw(shapes: NDArray[Any], matched: ClassMembers, size_m: NDArray[np.float64]) -> NDArray[Any]:
     """Polygons of one class's features, those that meet the grid."""
     owner = np.flatnonzero(matched.member)
     parts = shapes[owner]
@@ -111,7 +111,7 @@ def _drawn(shapes: NDArray[Any], matched: Matched, size_m: NDArray[np.float64]) 
         half_m = widths[owner] / 2
         use = of_kind & np.isfinite(half_m) & _meets(parts, half_m, size_m)
         if use.any():
-            drawn += in_order(_widened, _pieces(parts[use], half_m[use]))
+            drawn += in_order(_widen, _pieces(parts[use], half_m[use]))
     return np.concatenate(drawn)
 
 
@@ -120,7 +120,7 @@ def _pieces(parts: NDArray[Any], half_m: NDArray[np.float64]) -> list[tuple[NDAr
     return list(zip(np.split(parts, cuts), np.split(half_m, cuts), strict=True))
 
 
-def _widened(piece: tuple[NDArray[Any], NDArray[np.float64]]) -> NDArray[Any]:
+def _widen(piece: tuple[NDArray[Any], NDArray[np.float64]]) -> NDArray[Any]:
     parts, half_m = piece
     return np.asarray(shapely.buffer(parts, half_m, quad_segs=ARC_SIDES))
 

@@ -1,4 +1,4 @@
-"""From label rasters to polygons: traced, simplified, right-angled, written."""
+"""From label rasters to polygons: trace, simplify, make right-angled, write."""
 
 from deepnets4eo.polygons.extraction import Shaping, polygonize
 from deepnets4eo.polygons.vector_files import write_vector

@@ -51,7 +51,7 @@ def boxes_around(polygons: NDArray[np.object_]) -> Boxes:
 
 
 def suppress(polygons: NDArray[np.object_], scores: Floats, max_iou: float) -> Indices:
-    """Places of the polygons kept, best first: none overlaps a better one that is kept by more than `max_iou`.
+    """Numbers of the polygons kept, best first: none overlaps a better one that is kept by more than `max_iou`.
 
     Of equal scores the first wins. All overlaps are computed at once; the greedy choice visits those kept alone.
     """
@@ -63,11 +63,11 @@ def suppress(polygons: NDArray[np.object_], scores: Floats, max_iou: float) -> I
     better, worse = rank[one[close]], rank[other[close]]
     worse = worse[np.argsort(better, kind="stable")]
     starts = np.searchsorted(np.sort(better), np.arange(len(order) + 1))
-    alive = np.ones(len(order), bool)
-    for place in range(len(order)):
-        if alive[place]:
-            alive[worse[starts[place] : starts[place + 1]]] = False
-    return order[alive]
+    kept = np.ones(len(order), bool)
+    for number in range(len(order)):
+        if kept[number]:
+            kept[worse[starts[number] : starts[number + 1]]] = False
+    return order[kept]
 
 
 def paint(boxes: Boxes, values: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:

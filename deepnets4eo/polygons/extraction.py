@@ -1,4 +1,4 @@
-"""Label rasters to polygons: one per connected region, with its class and area, simplified or squared on demand.
+"""Label rasters to polygons: one per connected region, with its class and area, simplified or right-angled on demand.
 
 Takes a layer of labels of any size and reads it in blocks; the result does not depend on them. Areas and tolerances
 are in metres whatever the CRS. Refuses rasters that are no labels and numbers below zero.
@@ -15,10 +15,10 @@ from affine import Affine
 from numpy.typing import NDArray
 from pydantic import Field
 
-from deepnets4eo.grid import apply_affine, gsd_m
+from deepnets4eo.grid import gsd_m, transform_shapes
 from deepnets4eo.options import option_group
 from deepnets4eo.polygons.regions import BLOCK_PX, Regions, trace_regions
-from deepnets4eo.polygons.regularize import right_angled
+from deepnets4eo.polygons.regularize import make_right_angled
 from deepnets4eo.polygons.smoothing import simplify_together, with_shared_corners, without_stairs
 from deepnets4eo.rasters.scene import Layer
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @option_group
 class Shaping:
-    """What happens to a region's outline: small regions are dropped, then outlines are simplified, then squared.
+    """How the outlines of regions are shaped: small ones left out, then simplified, then made right-angled.
 
     Parameters
     ----------
@@ -70,10 +70,18 @@ def polygonize(
 
     Parameters
     ----------
-    labels : one band of whole numbers; void (255) and nodata never become polygons
-    classes : label value → class name of what to trace, by default every value under its own number
-    shaping : what happens to the outlines, by default nothing
-    progress : called with the share of blocks done
+    labels
+        One band of whole numbers; void (255) and nodata never become polygons.
+    classes
+        Label value → class name of what is traced, by default every value under its own number.
+    shaping
+        How outlines are simplified, by default not at all.
+    block_px
+        Side of the blocks that are read at once, pixels; the result does not depend on it.
+    workers
+        Threads that trace, by default one per core.
+    progress
+        Called with the share of blocks done, 0–1.
 
     Returns
     -------
@@ -82,10 +90,15 @@ def polygonize(
     Where several classes are simplified, common borders stay common, without gap or overlap. Right angles are made
     building by building.
 
+    Raises
+    ------
+    InputError
+        Several bands, fractions, or labels below 0.
+
     Peak memory: per worker 40 bytes a pixel of a block; and all polygons.
 
-    >>> found = polygonize(Layer.open(np.array([[1, 1, 0], [1, 1, 0]], np.uint8)), {1: "building"})
-    >>> found[["id", "class", "area_m2"]].values.tolist()
+    >>> buildings = polygonize(Layer.open(np.array([[1, 1, 0], [1, 1, 0]], np.uint8)), {1: "building"})
+    >>> buildings[["id", "class", "area_m2"]].values.tolist()
     [['1', 'building', 4.0]]
     """
     import geopandas as gpd
@@ -100,10 +113,10 @@ def polygonize(
     scale = Affine.scale(col_m, row_m)
     if shaping.simplify_m and not shaping.right_angles and len(np.unique(regions.values)) > 1:
         smooth = without_stairs(with_shared_corners(regions.polygons))
-        shaped = simplify_together(_affine(smooth, scale), shaping.simplify_m)
+        shaped = simplify_together(transform_shapes(scale, smooth), shaping.simplify_m)
     else:
         shaped = _shape(regions.polygons, scale, shaping, _uncut(regions.polygons, labels.shape))
-    ground = _affine(shaped, labels.grid.affine * Affine.scale(1 / col_m, 1 / row_m))
+    ground = transform_shapes(labels.grid.affine * Affine.scale(1 / col_m, 1 / row_m), shaped)
     return gpd.GeoDataFrame(
         {
             "id": [str(number) for number in range(1, len(ground) + 1)],
@@ -123,27 +136,22 @@ def _uncut(polygons: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def _shape(polygons: NDArray[Any], scale: Affine, shaping: Shaping, uncut: NDArray[np.bool_]) -> NDArray[Any]:
-    """Outlines in metres, simplified and squared each by itself."""
+    """Outlines in metres, simplified and made right-angled each by itself."""
     if not (shaping.simplify_m or shaping.right_angles):
-        return _affine(polygons, scale)
+        return transform_shapes(scale, polygons)
     gsd = (scale.a + scale.e) / 2
     tolerance = shaping.simplify_m or gsd
-    smooth = _affine(without_stairs(polygons), scale)
+    smooth = transform_shapes(scale, without_stairs(polygons))
     simple = shapely.simplify(smooth, tolerance, preserve_topology=True)
     if not shaping.right_angles:
         return simple
     shortest = max(tolerance, 2 * gsd)
     for row in np.flatnonzero(uncut):
-        simple[row] = right_angled(simple[row], shortest, smooth[row])
+        simple[row] = make_right_angled(simple[row], shortest, smooth[row])
     return simple
 
 
 def _still_valid(polygons: NDArray[Any], traced: NDArray[Any], affine: Affine) -> NDArray[Any]:
-    """Rounding may make two corners of a shaped outline meet: such an outline is given as it was traced."""
+    """Valid outlines: where rounding made two corners of a shaped one meet, the traced one."""
     broken = ~shapely.is_valid(polygons)
-    return np.where(broken, _affine(traced, affine), polygons) if broken.any() else polygons
-
-
-def _affine(polygons: NDArray[Any], affine: Affine) -> NDArray[Any]:
-    moved: NDArray[Any] = shapely.transform(polygons, lambda xy: apply_affine(affine, xy))
-    return moved
+    return np.where(broken, transform_shapes(affine, traced), polygons) if broken.any() else polygons

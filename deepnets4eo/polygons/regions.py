@@ -1,6 +1,6 @@
 """Connected regions of equal labels, traced block by block and joined over block edges as if traced at once.
 
-Takes a layer of whole-number labels; gives polygons on pixel corners (x = column, y = row), holes kept, in the order
+Takes a layer of whole-number labels; returns polygons on pixel corners (x = column, y = row), holes kept, in the order
 of their first pixels, the same whatever the block size. Pixels that touch only by a corner are not connected.
 """
 
@@ -55,13 +55,13 @@ def trace_regions(
     """Trace the 4-connected regions of equal label.
 
     values : labels to trace, by default all but void (255); nodata is never traced
-    read : gives the labels of a window (1, h, w) and their validity in place of the layer's own
+    read : returns the labels of a window (1, h, w) and their validity, in place of the layer's own
     progress : called with the share done
 
     Peak memory: per worker 40 bytes a pixel of a block; and all polygons.
 
-    >>> found = trace_regions(Layer.open(np.array([[1, 1, 0], [0, 1, 0]], np.uint8)), [1])
-    >>> found.polygons[0].wkt, found.values.tolist()
+    >>> regions = trace_regions(Layer.open(np.array([[1, 1, 0], [0, 1, 0]], np.uint8)), [1])
+    >>> regions.polygons[0].wkt, regions.values.tolist()
     ('POLYGON ((0 0, 0 1, 1 1, 1 2, 2 2, 2 0, 0 0))', [1])
     """
     if layer.count != 1 or layer.dtype.kind not in "biu":
@@ -69,7 +69,7 @@ def trace_regions(
             f"{layer.source} has {layer.count} bands of {layer.dtype}; labels are one band of whole numbers."
         )
     windows = blocks(layer.shape, block_px)
-    pieces, of_piece, joints, seen = [], [], [], 0
+    pieces, of_piece, joints, count = [], [], [], 0
     below = np.zeros(layer.shape[1], np.int64)  # global region numbers along the lower edge of the blocks done
     aside = np.zeros(0, np.int64)  # … and along the right edge of the last block
     for done, (window, block) in enumerate(
@@ -78,7 +78,7 @@ def trace_regions(
         ),
         start=1,
     ):
-        edges = {side: np.where(numbers > 0, numbers + seen, 0) for side, numbers in block.edges.items()}
+        edges = {side: np.where(numbers > 0, numbers + count, 0) for side, numbers in block.edges.items()}
         columns = slice(window.col, window.col + window.width)
         joints.append(np.stack([below[columns], edges["top"]]))
         if window.col:
@@ -86,7 +86,7 @@ def trace_regions(
         below[columns], aside = edges["bottom"], edges["right"]
         pieces.append(block.pieces)
         of_piece.append(block.values)
-        seen += len(block.pieces)
+        count += len(block.pieces)
         if progress is not None:
             progress(done / len(windows))
     every = np.concatenate([np.zeros(0, np.int64), *of_piece])
@@ -99,10 +99,10 @@ def _trace(
 ) -> _Block:
     data, valid = read(window)
     labels = data[0].astype(np.int64)
-    wanted = valid & (np.isin(labels, list(values)) if values is not None else labels != VOID)
+    traced = valid & (np.isin(labels, list(values)) if values is not None else labels != VOID)
     codes = np.zeros(labels.shape, np.int32)
-    found, inverse = np.unique(labels[wanted], return_inverse=True)
-    codes[wanted] = inverse + 1
+    _, inverse = np.unique(labels[traced], return_inverse=True)
+    codes[traced] = inverse + 1
     numbers = connected_regions(codes, background=0, connectivity=1).astype(np.int32)
     rings: list[Any] = []
     ring_owner: list[int] = []
@@ -114,7 +114,7 @@ def _trace(
         owners.append(int(number))
     order = np.argsort(np.array(owners, np.int64))
     value_of = np.zeros(len(owners) + 1, np.int64)
-    value_of[numbers[wanted]] = labels[wanted]
+    value_of[numbers[traced]] = labels[traced]
     edges = {"top": numbers[0], "bottom": numbers[-1], "left": numbers[:, 0], "right": numbers[:, -1]}
     polygons = _polygons(rings, np.array(ring_owner, np.int64))[order]
     return _Block(polygons, value_of[1:], {side: line.astype(np.int64) for side, line in edges.items()})

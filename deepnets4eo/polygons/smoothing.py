@@ -1,6 +1,6 @@
 """Pixel outlines made smooth: staircases cut at mid-side, and borders of touching regions simplified once for both.
 
-Takes polygons on pixel corners, as `trace_regions` gives them; pure geometry, in pixels.
+Takes polygons on pixel corners, as `trace_regions` returns them; pure geometry, in pixels.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def with_shared_corners(polygons: NDArray[Any]) -> NDArray[Any]:
         return polygons
     xy, ring, _, after, owner = vertices(polygons)
     counts, points = np.zeros(len(xy), np.int64), [np.zeros((0, 2))]
-    places = [np.zeros(0, np.int64)]
+    sides = [np.zeros(0, np.int64)]
     for axis in (0, 1):  # sides along x, then sides along y
         along = np.flatnonzero(xy[:, 1 - axis] == xy[after, 1 - axis])
         corners = np.unique(xy[:, 1 - axis].astype(np.int64) * ROW + xy[:, axis].astype(np.int64))
@@ -57,12 +57,12 @@ def with_shared_corners(polygons: NDArray[Any]) -> NDArray[Any]:
         number = np.searchsorted(corners, line + np.maximum(begin, end), "left") - first
         across, at = np.divmod(corners[ranges(first, number)], ROW)
         points.append(np.column_stack([at, across] if axis == 0 else [across, at]).astype(float))
-        places.append(np.repeat(along, number))
+        sides.append(np.repeat(along, number))
         counts[along] = number
-    extra, place = np.concatenate(points), np.concatenate(places)
-    distance = np.abs(extra - xy[place]).sum(axis=1)
+    extra, side = np.concatenate(points), np.concatenate(sides)
+    distance = np.abs(extra - xy[side]).sum(axis=1)
     merged = np.concatenate([xy, extra])
-    of_vertex = np.concatenate([np.arange(len(xy)), place])
+    of_vertex = np.concatenate([np.arange(len(xy)), side])
     order = np.lexsort([np.concatenate([np.zeros(len(xy)), distance]), of_vertex])
     return from_rings(merged[order], ring[of_vertex[order]], owner)
 
@@ -70,7 +70,7 @@ def with_shared_corners(polygons: NDArray[Any]) -> NDArray[Any]:
 def simplify_together(polygons: NDArray[Any], tolerance: float) -> NDArray[Any]:
     """Simplify regions that share their corners so that common borders stay common (Visvalingam-Whyatt).
 
-    tolerance : a point goes when the triangle with its neighbours has less than its square as area
+    tolerance : a point is removed when the triangle with its neighbours has less than its square as area
     """
     return shapely.coverage_simplify(polygons, tolerance)
 

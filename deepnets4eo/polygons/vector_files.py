@@ -17,7 +17,7 @@ from deepnets4eo.files import atomic_write
 if TYPE_CHECKING:
     import geopandas as gpd
 
-FIXED_TIME = "1980-01-01T00:00:00.000Z"  # as ZIP files have where no time is meant
+FIXED_TIME = "1980-01-01T00:00:00.000Z"  # as ZIP files have where no time is stated
 TIME_COLUMNS = {"gpkg_contents": "last_change", "gpkg_metadata_reference": "timestamp", "layer_styles": "update_time"}
 DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".fgb": "FlatGeobuf", ".parquet": "", ".geoparquet": ""}
 
@@ -33,11 +33,33 @@ def check_vector_suffix(path: str | Path) -> Path:
 
 
 def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = None) -> Path:
-    """Write one layer as GeoPackage, GeoJSON (in WGS 84, as its standard wants), FlatGeobuf or GeoParquet.
+    """Write one layer as GeoPackage, GeoJSON (in WGS 84, as its standard prescribes), FlatGeobuf or GeoParquet.
 
-    layer : name inside the file, by default the file's own without suffix
+    Parameters
+    ----------
+    frame
+        The features.
+    path
+        The file; its suffix (.gpkg, .geojson, .fgb, .parquet, .geoparquet) names the format.
+    layer
+        Name inside the file, by default the file's own without suffix.
 
-    Raises InputError for another suffix, OutputError when the disk refuses.
+    Returns
+    -------
+    The path.
+
+    Raises
+    ------
+    InputError
+        Another suffix.
+    OutputError
+        The file cannot be written.
+
+    Examples
+    --------
+    ::
+
+        write_vector(polygonize(Layer.open("labels.tif")), "regions.gpkg")
     """
     import pyogrio
 

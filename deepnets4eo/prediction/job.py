@@ -15,9 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import rasterio
-from rasterio.env import get_gdal_config, set_gdal_config
-
 from deepnets4eo.device import Compute, choose, torch_settings
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
@@ -30,6 +27,7 @@ from deepnets4eo.prediction.progress_file import ProgressFile
 from deepnets4eo.prediction.strips import Job, batch_size, plan_strip_px, predict_strips
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.cog import BLOCK_PX
+from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import LayerLike, Scene
 from deepnets4eo.segmenters.checksums import hash_of
 from deepnets4eo.segmenters.run import Run, load_run
@@ -400,11 +398,6 @@ def _tags(segmenter: Segmenter, identity: str, scene: Scene, tiling: Tiling) -> 
 
 @contextmanager
 def _settings(compute: Compute) -> Iterator[None]:
-    """Threads of the network, and GDAL's cache, for as long as a prediction lasts."""
-    with rasterio.Env(), torch_settings(compute):
-        cache = get_gdal_config("GDAL_CACHEMAX")
-        set_gdal_config("GDAL_CACHEMAX", CACHE_BYTES)
-        try:
-            yield
-        finally:
-            set_gdal_config("GDAL_CACHEMAX", cache)
+    """Set the network's threads and GDAL's cache for the duration of a prediction."""
+    with gdal_cache(CACHE_BYTES), torch_settings(compute):
+        yield

@@ -18,7 +18,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, bands_of
 from deepnets4eo.prediction.tile_reader import ReadTile
 from deepnets4eo.tiling.lattice import Lattice, Tile, hann_weights, weight_sums
-from deepnets4eo.tiling.scores import best, entropy, normalised, to_blend_scores, to_bytes
+from deepnets4eo.tiling.scores import best_class, blended_probabilities, entropy, to_blend_scores, to_bytes
 
 NOTHING = 255  # byte of void and of nodata
 CHUNK_ROWS = 64  # of scores turned into bytes at once: their temporary arrays stay small
@@ -168,10 +168,10 @@ class StripStitcher:
             valid = self._valid[top : top + part.shape[1], : part.shape[2]]
             if not valid.any():
                 continue
-            self._put_labels(row + top, col, best(part), valid)
+            self._put_labels(row + top, col, best_class(part), valid)
             if PROBABILITIES in self._buffers or ENTROPY in self._buffers:
                 kind = self._tiling.scores if self._blender is not None else "raw"
-                proba = normalised(part, kind)
+                proba = blended_probabilities(part, kind)
                 self._put(PROBABILITIES, row + top, col, proba, valid)
                 self._put(ENTROPY, row + top, col, entropy(proba)[None], valid)
 

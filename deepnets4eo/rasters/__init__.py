@@ -4,5 +4,5 @@ import warnings
 
 from rasterio.errors import NotGeoreferencedWarning
 
-# Images without georeference are ordinary input here. Said once: filters set and restored by threads undo each other.
+# Images without georeference are ordinary input here. Set once: filters set and restored by threads undo each other.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)

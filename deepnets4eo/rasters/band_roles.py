@@ -29,25 +29,29 @@ UNNAMED: dict[str, dict[int, tuple[str, ...]]] = {"image": {3: COLOURS, 4: (*COL
 
 
 def role_indices(names: Sequence[str]) -> dict[str, int]:
-    """Role → place of the first band that has it, by names "band" or "layer.band", whatever their case and spacing."""
-    places: dict[str, int] = {}
-    for place, name in enumerate(names):
+    """Role → index of the first band that has it, by names "band" or "layer.band", whatever their case and spacing.
+
+    >>> role_indices(["image.NIR", "Red", "green"])
+    {'nir': 0, 'red': 1, 'green': 2}
+    """
+    indices: dict[str, int] = {}
+    for index, name in enumerate(names):
         plain = "".join(letter for letter in name.split(".", 1)[-1].lower() if letter.isalnum())
         for role, aliases in ROLES.items():
             if plain in aliases:
-                places.setdefault(role, place)
-    return places
+                indices.setdefault(role, index)
+    return indices
 
 
-def layer_names(layer: str, own: Sequence[str], given: Sequence[str] | None = None) -> list[str]:
-    """Names of a layer's bands: those given, else its own.
+def layer_names(layer: str, own: Sequence[str], named: Sequence[str] | None = None) -> list[str]:
+    """Names of a layer's bands: `named`, else its own.
 
-    Where it has none ("band_1" …), three bands of `image` are taken for red, green, blue, a fourth for near infrared;
+    Where the file names none ("band_1" …), three bands of `image` are taken for red, green, blue, a fourth for near infrared;
     the one band of `dsm` is a height. Errors: InputError where another number is given than there are bands.
     """
     if all(name.casefold().startswith("band_") for name in own):
         own = UNNAMED.get(layer, {}).get(len(own), own)
-    names = own if given is None else given
+    names = own if named is None else named
     if len(names) != len(own):
         raise InputError(
             f"layer {layer!r} has {len(own)} bands, but {len(names)} names were given ({', '.join(names)}). "

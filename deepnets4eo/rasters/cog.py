@@ -1,7 +1,7 @@
 """Writing big rasters: streamed to a tiled GeoTIFF, turned into a Cloud-Optimized GeoTIFF at the end.
 
-The COG driver cannot stream, so the stream goes to a file beside the target; nothing stands under the final
-name before it is whole. Peak memory: one window and GDAL's block cache, whatever the raster's size.
+The COG driver cannot stream, so the stream goes to a file beside the target; no file has the final name
+before it is whole. Peak memory: one window and GDAL's block cache, whatever the raster's size.
 """
 
 from __future__ import annotations
@@ -34,11 +34,37 @@ BLOCK_PX = 512
 class CogWriter:
     """Context manager that writes one COG window by window.
 
-    legend : for label rasters; its colours, names and void value are written into the file, a `.qml` beside it.
-    categorical : values are names, not amounts, as ids are: overviews never average them. Implied by a legend.
-    level : how hard deflate tries, 1 (quick) to 9 (small).
+    Parameters
+    ----------
+    path
+        The file; nothing stands there before it is whole.
+    grid
+        Shape, affine and CRS.
+    count, dtype, nodata
+        Of the bands.
+    legend
+        For label rasters; its colours, names and void value are written into the file, a `.qml` beside it.
+    categorical
+        Values are names, not amounts, as ids are: overviews never average them. Implied by a legend.
+    band_names, tags
+        Written into the file.
+    level
+        Of deflate, 1 (quick) to 9 (small).
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written, or the disk is full.
+
     Windows of whole 512-pixel blocks compress once; others work, and are written twice.
-    Errors: OutputError when the disk is full or refuses.
+
+    Examples
+    --------
+    ::
+
+        with CogWriter("heights.tif", layer.grid, dtype="float32", nodata=math.nan) as writer:
+            for window in blocks(layer.shape, 512):
+                writer.write(window, layer.read(window)[0])
     """
 
     def __init__(
@@ -156,7 +182,7 @@ def _gdal_errors() -> Iterator[None]:
     try:
         with rasterio.Env():
             yield
-    except SystemError as error:  # rasterio's word for a failure that GDAL gave no reason for
+    except SystemError as error:  # rasterio's error for a failure that GDAL states no reason for
         raise RasterioError("; ".join(reported) or str(error)) from error
     finally:
         logger.setLevel(logging.NOTSET)
@@ -166,12 +192,12 @@ def _gdal_errors() -> Iterator[None]:
 
 
 def _refuse_truncated(path: Path) -> None:
-    """Refuse a file whose blocks do not all lie inside it: compressing threads keep their errors to themselves."""
+    """Refuse a file whose blocks do not all lie inside it: compressing threads report no errors."""
     size = path.stat().st_size
     with rasterio.open(path) as file:
         for (row, col), _ in file.block_windows(1):
-            place = [file.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=1) for what in ("OFFSET", "SIZE")]
-            if None in place or sum(map(int, place)) > size:
+            position = [file.get_tag_item(f"BLOCK_{what}_{col}_{row}", "TIFF", bidx=1) for what in ("OFFSET", "SIZE")]
+            if None in position or sum(map(int, position)) > size:
                 raise RasterioError("blocks are missing at the end")
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 from affine import Affine
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.access import is_remote
@@ -26,8 +26,8 @@ GDAL_TYPES = {
 }  # fmt: skip
 
 
-class Tile(NamedTuple):
-    """What a mosaic needs to know of one tile."""
+class MosaicTile(NamedTuple):
+    """One tile of a mosaic: file, size in pixels, georeference, types and names of its bands."""
 
     path: str
     height: int
@@ -38,7 +38,6 @@ class Tile(NamedTuple):
     nodata: float | None
     roles: tuple[ColorInterp, ...]
     names: tuple[str | None, ...]
-    has_mask: bool
 
 
 def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
@@ -76,26 +75,28 @@ def mosaic_vrt(paths: Sequence[str]) -> str:
     tiles = [_describe(path) for path in paths]
     first = tiles[0]
     for tile in tiles[1:]:
-        _require_alike(first, tile)
+        _check_same_kind(first, tile)
     scale = (first.transform.a, first.transform.e)
     offsets = [~first.transform * (tile.transform.c, tile.transform.f) for tile in tiles]
     left, top = round(min(col for col, _ in offsets)), round(min(row for _, row in offsets))
-    places = [(tile, round(col) - left, round(row) - top) for tile, (col, row) in zip(tiles, offsets, strict=True)]
-    width = max(col + tile.width for tile, col, _ in places)
-    height = max(row + tile.height for tile, _, row in places)
+    offset_tiles = [
+        (tile, round(col) - left, round(row) - top) for tile, (col, row) in zip(tiles, offsets, strict=True)
+    ]
+    width = max(col + tile.width for tile, col, _ in offset_tiles)
+    height = max(row + tile.height for tile, _, row in offset_tiles)
     x, y = first.transform * (left, top)
-    bands = "".join(_band(first, band, places) for band in range(1, len(first.dtypes) + 1))
-    mask = _mask(places) if first.nodata is None and ColorInterp.alpha not in first.roles else ""
+    bands = "".join(_band(first, band, offset_tiles) for band in range(1, len(first.dtypes) + 1))
+    mask = _mask(offset_tiles) if first.nodata is None and ColorInterp.alpha not in first.roles else ""
     return (
         f'<VRTDataset rasterXSize="{width}" rasterYSize="{height}"><SRS>{escape(first.crs)}</SRS>'
         f"<GeoTransform>{x!r}, {scale[0]!r}, 0, {y!r}, 0, {scale[1]!r}</GeoTransform>{bands}{mask}</VRTDataset>"
     )
 
 
-def _describe(path: str) -> Tile:
+def _describe(path: str) -> MosaicTile:
     with open_raster(path) as tile:
         check_affine(tile.transform, (tile.height, tile.width), path)
-        return Tile(
+        return MosaicTile(
             path if is_remote(path) else str(Path(path).resolve()),
             tile.height,
             tile.width,
@@ -105,11 +106,10 @@ def _describe(path: str) -> Tile:
             tile.nodata,
             tile.colorinterp,
             tile.descriptions,
-            MaskFlags.per_dataset in tile.mask_flag_enums[0],
         )
 
 
-def _require_alike(first: Tile, tile: Tile) -> None:
+def _check_same_kind(first: MosaicTile, tile: MosaicTile) -> None:
     a, b = first.transform, tile.transform
     differences = {
         "CRS": first.crs != tile.crs,
@@ -122,25 +122,25 @@ def _require_alike(first: Tile, tile: Tile) -> None:
     if wrong:
         raise GridError(
             f"{tile.path} and {first.path} differ in {', '.join(wrong)}: they make no mosaic. "
-            "Bring them to one grid first, e.g. with gdalwarp; layers of one place are named file by file."
+            "Bring them to one grid first, e.g. with gdalwarp; layers of one site are named file by file."
         )
 
 
-def _band(first: Tile, band: int, places: Sequence[tuple[Tile, int, int]]) -> str:
+def _band(first: MosaicTile, band: int, offset_tiles: Sequence[tuple[MosaicTile, int, int]]) -> str:
     nodata = "" if first.nodata is None else f"<NoDataValue>{first.nodata!r}</NoDataValue>"
     role = f"<ColorInterp>{first.roles[band - 1].name.title()}</ColorInterp>"
     name = f"<Description>{escape(first.names[band - 1] or '')}</Description>"
-    sources = "".join(_source(tile, str(band), col, row, first.nodata) for tile, col, row in places)
+    sources = "".join(_source(tile, str(band), col, row, first.nodata) for tile, col, row in offset_tiles)
     gdal_type = GDAL_TYPES.get(first.dtypes[band - 1], "Float64")
     return f'<VRTRasterBand dataType="{gdal_type}" band="{band}">{name}{role}{nodata}{sources}</VRTRasterBand>'
 
 
-def _mask(places: Sequence[tuple[Tile, int, int]]) -> str:
-    sources = "".join(_source(tile, "mask,1", col, row, None) for tile, col, row in places)
+def _mask(offset_tiles: Sequence[tuple[MosaicTile, int, int]]) -> str:
+    sources = "".join(_source(tile, "mask,1", col, row, None) for tile, col, row in offset_tiles)
     return f'<MaskBand><VRTRasterBand dataType="Byte">{sources}</VRTRasterBand></MaskBand>'
 
 
-def _source(tile: Tile, band: str, col: int, row: int, nodata: float | None) -> str:
+def _source(tile: MosaicTile, band: str, col: int, row: int, nodata: float | None) -> str:
     kind, skip = ("SimpleSource", "") if nodata is None else ("ComplexSource", f"<NODATA>{nodata!r}</NODATA>")
     size = f'xSize="{tile.width}" ySize="{tile.height}"'
     return (

@@ -1,7 +1,7 @@
-"""Values of a band that cannot belong to the others: nodata that nobody declared, and spikes.
+"""Values of a band that cannot belong to the others: undeclared nodata, and spikes.
 
-Takes the valid values of one band, or some of them; says what is far from all others, or nothing. A mean and a
-deviation follow few such values, so that what is scaled by them shows nothing else any more.
+Takes the valid values of one band, or some of them; returns what is far from all others, or None. A mean and a
+deviation depend on few such values, so that what is scaled by them shows nothing else any more.
 """
 
 from __future__ import annotations
@@ -21,7 +21,15 @@ RUINED = 2.0  # times the deviation without them: fewer or nearer values change 
 
 @dataclass(frozen=True)
 class Outliers:
-    """What lies far from the other values, which go from `low` to `high`: the lowest and the highest of it."""
+    """Values far from all others.
+
+    Parameters
+    ----------
+    lowest, highest
+        Range of the far values.
+    low, high
+        Range of the others.
+    """
 
     lowest: float
     highest: float
@@ -38,7 +46,7 @@ class Outliers:
         return values[(values >= self.low) & (values <= self.high)]
 
     def dominates_std(self, std: float, values: NDArray[Any]) -> bool:
-        """Whether a deviation of `std` says nothing about these values, of which the far ones are left out."""
+        """Whether a deviation of `std` is due to the far values: more than twice that of the others among `values`."""
         return std > RUINED * float(self.others(values).std(dtype=np.float64))
 
     def __str__(self) -> str:
@@ -50,7 +58,7 @@ class Outliers:
 
 
 def find_outliers(values: NDArray[Any]) -> Outliers | None:
-    """What lies far from most values (n,), if anything does; bytes are never far from each other.
+    """Values far from most of `values` (n,); None where there are none. Bytes are never far from each other.
 
     >>> heights = np.linspace(28.0, 42.0, 1000)
     >>> str(find_outliers(np.append(heights, [-9999.0] * 300)))

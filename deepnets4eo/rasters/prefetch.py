@@ -1,6 +1,6 @@
 """Working a few items ahead: threads compute, results come in order, memory stays bounded.
 
-Takes a function and a list of items; an error of the function reaches the caller at its place in the order.
+Takes a function and items; an error of the function reaches the caller at its position in the order.
 """
 
 from __future__ import annotations
@@ -19,10 +19,22 @@ Result = TypeVar("Result")
 def in_order(
     work: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None, ahead: int | None = None
 ) -> Iterator[Result]:
-    """Yield work(item) for every item, in order.
+    """Yield work(item) for every item, in order, computed by threads that work ahead.
 
-    workers : threads, by default one per core; 1 computes in the caller's thread
-    ahead : results computed or under way beyond the one being waited for, by default as many as workers
+    Parameters
+    ----------
+    work
+        The function, called once an item.
+    items
+        What it is called with; taken one by one as results are used.
+    workers
+        Threads, by default one per core; 1 computes in the caller's thread.
+    ahead
+        Results computed or under way beyond the one being waited for, by default as many as workers.
+
+    Yields
+    ------
+    The results. An error of `work` is raised at its position in the order.
 
     >>> list(in_order(str, range(4), workers=2))
     ['0', '1', '2', '3']
@@ -45,5 +57,5 @@ def in_order(
 
 
 def cores() -> int:
-    """Cores this process may use, where the system says so."""
+    """Number of cores this process may use, where the system limits it; else of the machine."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,7 +1,7 @@
-"""Co-registered layers of one place, read by window.
+"""Co-registered layers of one site, read by window.
 
 A layer is a raster of `formats.rasters` (file, mosaic of tiles, URL) or an array; a scene is a dict of layers on one grid.
-Refuses what is not a raster, has no pixels, or cannot be placed on the grid; says which file and why.
+Refuses what is not a raster, has no pixels, or cannot be resampled to the grid, naming the file and the reason.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedS
 log = logging.getLogger(__name__)
 
 LABELS = "labels"
-WHOLE = 0.99  # share of a scene from which on a layer is taken to cover all of it
+WHOLE = 0.99  # a layer that covers this share of a scene counts as covering all of it
 
 LayerLike: TypeAlias = "Layer | str | Path | Sequence[str | Path] | NDArray[Any]"
 
@@ -33,8 +33,20 @@ LayerLike: TypeAlias = "Layer | str | Path | Sequence[str | Path] | NDArray[Any]
 class Layer:
     """One raster of bands on a grid, read by window; thread-safe.
 
-    Make one with `Layer.open`. Values come in the raster's own type; validity comes beside them:
-    nodata, alpha, internal masks, NaN, infinite values and everything beyond the edge are not valid.
+    Make one with `Layer.open`. Values have the raster's own type; validity is an array of its own: nodata, alpha,
+    internal masks, NaN, infinite values and everything beyond the edge are not valid.
+
+    Parameters
+    ----------
+    source
+        What is read from.
+    bands
+        1-based numbers of the bands, by default all but alpha.
+
+    Raises
+    ------
+    InputError
+        Bands that the source does not have.
 
     >>> import numpy as np
     >>> layer = Layer.open(np.arange(12, dtype="uint8").reshape(3, 4))
@@ -63,10 +75,23 @@ class Layer:
     ) -> Layer:
         """Open a raster, a mosaic (list, folder or glob of tiles) or an array.
 
-        source : path, URL (http, https, s3, gs, az), folder, glob, list of tiles, (C, H, W) or (H, W) array, or a Layer.
-        bands : 1-based; the default is all but alpha. nodata : replaces the file's own.
-        grid : where an array lies; the default is plain pixels.
-        Errors: InputError for what is missing, unreadable or empty; GridError for tiles that make no mosaic.
+        Parameters
+        ----------
+        source
+            Path, URL (http, https, s3, gs, az), folder, glob, list of tiles, (C, H, W) or (H, W) array, or a Layer.
+        bands
+            1-based numbers of the bands, by default all but alpha.
+        nodata
+            Value that means no data; replaces the file's own.
+        grid
+            Where an array lies, by default plain pixels without CRS.
+
+        Raises
+        ------
+        InputError
+            What is missing, unreadable or empty.
+        GridError
+            Tiles that make no mosaic.
         """
         if isinstance(source, Layer):
             return source if bands is None else source.subset(bands)
@@ -127,7 +152,7 @@ class Layer:
 
     @property
     def synthetic(self) -> bool:
-        """Whether its tags say that it shows a made-up place."""
+        """Whether its tags mark it as synthetic."""
         return "SYNTHETIC" in self.tags
 
     def subset(self, bands: Sequence[int]) -> Layer:
@@ -141,7 +166,15 @@ class Layer:
     def read(self, window: Window | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Read a window, also one that reaches beyond the edge.
 
-        returns : (C, h, w) in the raster's own type, 0 beyond the edge; (h, w) bool, True where valid.
+        Parameters
+        ----------
+        window
+            The window, by default the whole raster.
+
+        Returns
+        -------
+        (C, h, w) in the raster's own type, 0 beyond the edge; (h, w) bool, True where valid.
+
         Peak memory: twice the window.
         """
         window = window or whole(self.grid)
@@ -158,7 +191,9 @@ class Layer:
     def thumbnail(self, max_px: int) -> tuple[NDArray[Any], NDArray[np.bool_], Grid]:
         """The whole layer, averaged down so that neither side exceeds `max_px`; uses overviews where there are some.
 
-        returns : (C, h, w) values, (h, w) valid, and the coarse grid.
+        Returns
+        -------
+        (C, h, w) values, (h, w) bool valid, and the coarse grid.
         """
         factor = max(1.0, max(self.shape) / max_px)
         height, width = (max(1, round(side / factor)) for side in self.shape)
@@ -166,10 +201,19 @@ class Layer:
         return *self._source.read_coarse((height, width), self._bands), coarse
 
     def on(self, grid: Grid, resampling: str = "bilinear") -> Layer:
-        """This layer seen on another grid, through windowed warped reads.
+        """This layer on another grid, warped window by window as it is read.
 
-        resampling : "nearest" for categories, else "bilinear", "cubic" or "average".
-        Errors: GridError where only one of the two has a CRS and the shapes differ.
+        Parameters
+        ----------
+        grid
+            The other grid.
+        resampling
+            "nearest" for categories, else "bilinear", "cubic" or "average".
+
+        Raises
+        ------
+        GridError
+            Only one of the two has a CRS and the shapes differ.
         """
         if same_grid(self.grid, grid):
             return self
@@ -177,11 +221,26 @@ class Layer:
 
 
 class Scene:
-    """Named layers of one place on one grid.
+    """Named layers of one site on one grid.
 
-    Known names: image, dsm, osm, pre, post, labels …; the first layer gives the grid unless one is given.
-    `labels` are categories: nearest-neighbour warped, void (255) where not valid, or where they do not reach.
-    Errors: GridError for another layer that lies elsewhere; one that covers a part of the grid alone is warned of.
+    Parameters
+    ----------
+    layers
+        Layers by name: image, dsm, osm, pre, post, labels … `labels` are categories: nearest-neighbour warped, void (255)
+        where not valid, or where they do not reach.
+    grid
+        Grid of the scene, by default that of the first layer.
+
+    Raises
+    ------
+    InputError
+        No layer.
+    GridError
+        A layer that does not overlap the grid; one that covers only a part of it is logged as a warning.
+
+    >>> scene = Scene.open(image=np.ones((3, 4, 5), np.uint8), labels=np.zeros((4, 5), np.uint8))
+    >>> {name: values.shape for name, values in scene.read().items()}
+    {'image': (3, 4, 5), 'labels': (4, 5), 'valid': (4, 5)}
     """
 
     def __init__(self, layers: Mapping[str, Layer], grid: Grid | None = None) -> None:
@@ -203,14 +262,28 @@ class Scene:
 
     @property
     def synthetic(self) -> bool:
-        """Whether any layer shows a made-up place."""
+        """Whether any layer is synthetic."""
         return any(layer.synthetic for layer in self.layers.values())
 
     def read(self, window: Window | None = None, names: Sequence[str] | None = None) -> dict[str, NDArray[Any]]:
         """Read the layers in a window.
 
-        returns : {name: (C, h, w) float32}, `labels` as (h, w) uint8 with void 255, and
-        `valid` (h, w) bool: True where every layer other than the labels is valid.
+        Parameters
+        ----------
+        window
+            The window, by default the whole scene; it may reach beyond the edge.
+        names
+            The layers, by default all.
+
+        Returns
+        -------
+        {name: (C, h, w) float32}, `labels` as (h, w) uint8 with void 255, and `valid` (h, w) bool: True where every layer
+        other than the labels is valid.
+
+        Raises
+        ------
+        InputError
+            A layer that the scene does not have.
         """
         window = window or whole(self.grid)
         sample: dict[str, NDArray[Any]] = {}
@@ -228,13 +301,13 @@ class Scene:
     def _on_grid(self, name: str, layer: Layer) -> Layer:
         if name == LABELS:
             return layer.on(self.grid, "nearest")
-        placed = layer.on(self.grid)
-        if placed is layer or (layer.grid.crs is None) != (self.grid.crs is None):
-            return placed
+        warped = layer.on(self.grid)
+        if warped is layer or (layer.grid.crs is None) != (self.grid.crs is None):
+            return warped
         share = overlap_share(self.grid, layer.grid)
         if not share:
             raise GridError(
-                f"layer {name!r} ({layer.source}) does not overlap the scene's grid. Give one of the same place, and check "
+                f"layer {name!r} ({layer.source}) does not overlap the scene's grid. Give one of the same site, and check "
                 "the CRS of both, e.g. with `deepnets4eo check`."
             )
         if share < WHOLE:
@@ -242,7 +315,7 @@ class Scene:
                 "Layer %r (%s) covers %.0f %% of the scene; no pixel is valid where it does not reach.",
                 name, layer.source, 100 * share,
             )  # fmt: skip
-        return placed
+        return warped
 
     def _layer(self, name: str) -> Layer:
         if name not in self.layers:

@@ -1,6 +1,6 @@
-"""What stands behind a layer: a file, a mosaic of tiles, an array, or any of these seen through a warp.
+"""What a layer reads from: a file, a mosaic of tiles, an array, or any of these warped to another grid.
 
-Each source reads windows inside its own grid and says which pixels are valid. Dataset handles are one per thread.
+Each source reads windows inside its own grid and returns which pixels are valid. Dataset handles are one per thread.
 Refuses what `formats.rasters` does not open, what has no pixels, and tiles that differ in CRS, bands, type or resolution.
 """
 
@@ -27,7 +27,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
-from deepnets4eo.grid import Grid, Window, check_grid
+from deepnets4eo.grid import Grid, Window, apply_affine, check_grid
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
 
 Read = tuple[NDArray[Any], NDArray[np.bool_]]
@@ -106,7 +106,7 @@ class FileSource:
     def __init__(self, name: str, target: str, paths: list[str], nodata: float | None) -> None:
         self.name, self.paths = name, paths
         self._target, self._handles = target, threading.local()
-        with _describing(name):
+        with _description_errors(name):
             self._describe(_handle(self), nodata)
 
     def _describe(self, dataset: DatasetReader, nodata: float | None) -> None:
@@ -154,11 +154,11 @@ class FileSource:
 
     def open_dataset(self) -> DatasetReader:
         dataset = open_raster(self._target)
-        return _unwarped(dataset) if dataset.gcps[0] and dataset.transform.is_identity else dataset
+        return _straighten(dataset) if dataset.gcps[0] and dataset.transform.is_identity else dataset
 
 
 class WarpedSource:
-    """Another source seen on a grid of its own, resampled window by window."""
+    """Another source resampled to a grid of its own, window by window."""
 
     def __init__(self, origin: Source, grid: Grid, resampling: str) -> None:
         self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
@@ -177,7 +177,7 @@ class WarpedSource:
                 f"the reference grid has {'no CRS' if grid.crs is None else 'one'} and {tuple(grid.shape)}. "
                 "Georeference both, or give images of the same size."
             )
-        return _Placed(origin, grid)
+        return _PixelForPixel(origin, grid)
 
     def read(self, window: Window, bands: Sequence[int]) -> Read:
         try:
@@ -218,7 +218,7 @@ class WarpedSource:
         )
 
 
-class _Placed:
+class _PixelForPixel:
     """A source whose pixels are taken as lying on another grid of the same shape."""
 
     def __init__(self, origin: Source, grid: Grid) -> None:
@@ -234,8 +234,8 @@ def with_nodata(source: Source, value: float) -> Source:
         return ArraySource(source._array, source.grid, value)
     if isinstance(source, WarpedSource):
         return WarpedSource(with_nodata(source._origin, value), source.grid, source._resampling.name)
-    if isinstance(source, _Placed):
-        return _Placed(with_nodata(source._origin, value), source.grid)
+    if isinstance(source, _PixelForPixel):
+        return _PixelForPixel(with_nodata(source._origin, value), source.grid)
     declared = copy.copy(source)
     declared.nodata, declared._handles = value, threading.local()  # type: ignore[attr-defined]  # a file
     return declared
@@ -245,14 +245,13 @@ def same_grid(a: Grid, b: Grid) -> bool:
     """Whether two grids are the same to a thousandth of a pixel."""
     if tuple(a.shape) != tuple(b.shape) or a.crs != b.crs:
         return False
-    corners = [(0, 0), (a.shape[1], 0), (0, a.shape[0])]
-    back = ~a.affine * b.affine
-    return all(abs(u - x) < 1e-3 and abs(v - y) < 1e-3 for x, y in corners for u, v in [back * (x, y)])
+    corners = np.array([(0.0, 0.0), (a.shape[1], 0), (0, a.shape[0])])
+    return bool((np.abs(apply_affine(~a.affine * b.affine, corners) - corners) < 1e-3).all())
 
 
 @contextmanager
-def _describing(name: str) -> Iterator[None]:
-    """What a file's own texts, CRS and types may raise becomes an InputError that names it."""
+def _description_errors(name: str) -> Iterator[None]:
+    """Turn what a file's own texts, CRS and types may raise into an InputError that names it."""
     try:
         yield
     except InputError:
@@ -271,10 +270,10 @@ def _handle(source: FileSource | WarpedSource) -> DatasetReader:
     return dataset
 
 
-def _unwarped(dataset: DatasetReader) -> DatasetReader:
-    """A raster placed by ground control points, straightened onto a regular grid."""
+def _straighten(dataset: DatasetReader) -> DatasetReader:
+    """A raster with ground control points alone, warped to a regular grid."""
     _, crs = dataset.gcps
-    # no transform of one's own: given one, WarpedVRT takes the pixels' and leaves out the points
+    # without a transform: with one, WarpedVRT uses that of the pixels and leaves out the points
     return WarpedVRT(dataset, crs=crs, add_alpha=dataset.nodata is None)
 
 

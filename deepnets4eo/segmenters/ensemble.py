@@ -19,7 +19,7 @@ from deepnets4eo.segmenters.nested import describe_nested, rebuild_member, save_
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.segmenters.wrapped import WrappedSegmenter
 from deepnets4eo.tiling import Tiling
-from deepnets4eo.tiling.scores import best
+from deepnets4eo.tiling.scores import best_class
 
 VOTES = ("mean", "majority")
 
@@ -72,7 +72,7 @@ class Ensemble(WrappedSegmenter):
                 total, votes = np.zeros_like(proba), np.zeros_like(proba)
             total += proba
             if self.vote == "majority":
-                classes = np.stack([best(image) for image in proba])
+                classes = np.stack([best_class(image) for image in proba])
                 for index in range(proba.shape[1]):
                     votes[:, index] += classes == index
         total /= np.float32(len(self.members))

@@ -19,8 +19,9 @@ from pydantic import TypeAdapter
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.grid import Window, mean_gsd_m
+from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.tiling.spread import spread_windows
 
 log = logging.getLogger(__name__)
 
@@ -191,16 +192,11 @@ def _column(values: Sequence[float]) -> NDArray[np.float32]:
 
 def _probe(layer: Layer, *, probe_px: int = PROBE_PX, probe_values: int = PROBE_VALUES) -> NDArray[np.float64]:
     """Valid pixels (C, n) of evenly spread windows. probe_values : of all bands, in a window at most."""
-    height, width = layer.shape
     side_px = min(probe_px, math.ceil(math.sqrt(probe_values / layer.count)))
-    side = min(side_px, height), min(side_px, width)
-    rows = sorted({round(row) for row in np.linspace(0, height - side[0], PROBES)})
-    cols = sorted({round(col) for col in np.linspace(0, width - side[1], PROBES)})
     pixels = []
-    for row in rows:
-        for col in cols:
-            data, valid = layer.read(Window(row, col, *side))
-            pixels.append(data[:, valid].astype(np.float64))
+    for window in spread_windows(layer.shape, (side_px, side_px), PROBES):
+        data, valid = layer.read(window)
+        pixels.append(data[:, valid].astype(np.float64))
     return np.concatenate(pixels, axis=1)
 
 

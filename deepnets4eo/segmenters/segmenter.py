@@ -22,7 +22,7 @@ from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.networks import create_from_spec
 from deepnets4eo.tiling import Tiling
-from deepnets4eo.tiling.scores import best, probabilities
+from deepnets4eo.tiling.scores import best_class, probabilities
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -94,7 +94,7 @@ class ProbabilitySegmenter:
 
     def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> ByteImage:
         """Class indices of the best scores, (N, h, w) uint8."""
-        return np.stack([best(image) for image in self.predict_proba(batch, margin_px=margin_px)])
+        return np.stack([best_class(image) for image in self.predict_proba(batch, margin_px=margin_px)])
 
 
 class NetworkSegmenter:
@@ -168,7 +168,7 @@ class NetworkSegmenter:
 
         logits = self._logits(batch, margin_px)
         if self.compute.device == "cpu":  # torch's argmax over channels takes seven times as long there
-            return np.stack([best(image) for image in logits.float().numpy()])
+            return np.stack([best_class(image) for image in logits.float().numpy()])
         return np.asarray(logits.argmax(dim=1).to(torch.uint8).cpu().numpy())
 
     def to(self, compute: Compute) -> None:

@@ -19,7 +19,7 @@ from shapely.geometry import Polygon, box
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid
+from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.synthetic.acquisition import Acquisition
 from deepnets4eo.synthetic.event import Event
 from deepnets4eo.synthetic.event_outcome import EventOutcome
@@ -268,8 +268,8 @@ class City:
         frame
             Geometries in the city's CRS, at their true position.
         """
-        back = ~self.post.to_pre
-        return frame.set_geometry(frame.geometry.affine_transform([back.a, back.b, back.d, back.e, back.c, back.f]))
+        moved = transform_shapes(~self.post.to_pre, frame.geometry.to_numpy())
+        return frame.set_geometry(gpd.GeoSeries(moved, frame.index, frame.crs))
 
     def osm(self, offset_m: float = 2.0, missing_share: float = 0.25) -> dict[str, gpd.GeoDataFrame]:
         """Return layers like those of OpenStreetMap, shifted and incomplete.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from deepnets4eo.grid import Grid
+from deepnets4eo.grid import Grid, apply_affine
 from deepnets4eo.synthetic.labels import STANDING_M
 from deepnets4eo.synthetic.materials import CODE, KIND
 from deepnets4eo.synthetic.surface import OPAQUE, Surface
@@ -40,7 +40,7 @@ def sample_points(surface: Surface, canvas: Grid, extent: Any, density: float, r
     left, bottom, right, top = extent.left, extent.bottom, extent.right, extent.top
     count = int(rng.poisson(density * (right - left) * (top - bottom)))
     x, y = rng.uniform(left, right, count), rng.uniform(bottom, top, count)
-    col, row = ~canvas.affine * (x, y)
+    col, row = apply_affine(~canvas.affine, np.column_stack([x, y])).T
     row = np.clip(row.astype(int), 0, surface.shape[0] - 1)
     col = np.clip(col.astype(int), 0, surface.shape[1] - 1)
     ground, height = surface.ground[row, col], surface.height[row, col]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import geopandas as gpd
 import numpy as np
+from affine import Affine
 from shapely import affinity
 from shapely.geometry import LineString, Point, Polygon, box
 from shapely.ops import unary_union
 
-from deepnets4eo.grid import Grid
+from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.synthetic.building import Building
 from deepnets4eo.synthetic.event import GRADES
 from deepnets4eo.synthetic.event_outcome import EventOutcome
@@ -21,8 +22,8 @@ from deepnets4eo.synthetic.plan import Plan
 def to_ground(shape: Polygon | LineString, canvas: Grid, gsd_m: float) -> Polygon | LineString:
     """From local metres to ground coordinates."""
     a = canvas.affine
-    scale = (a.a / gsd_m, a.b / gsd_m, a.d / gsd_m, a.e / gsd_m, a.c, a.f)
-    return affinity.affine_transform(shape, scale)
+    scaled = Affine(a.a / gsd_m, a.b / gsd_m, a.c, a.d / gsd_m, a.e / gsd_m, a.f)
+    return transform_shapes(scaled, shape)
 
 
 def building_frame(plan: Plan, outcome: EventOutcome, canvas: Grid, gsd_m: float) -> gpd.GeoDataFrame:

@@ -1,6 +1,6 @@
-"""Rasters of heights and what goes with them: surface, height above ground, vegetation index, slope, block by block.
+"""Rasters of surface height, height above ground, vegetation index and slope, made block by block.
 
-Takes a surface model of any size, with a terrain model and an image or without; refuses channels that nothing shows.
+Takes a surface model of any size, with a terrain model and an image or without; refuses channels without any value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from odc.geo.geom import Geometry
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
-from deepnets4eo.grid import Grid, Window, blocks, gsd_m, projected_extent, whole
+from deepnets4eo.grid import Grid, Window, apply_affine, blocks, gsd_m, projected_extent, whole
 from deepnets4eo.outputs.input_files import refuse_inputs
 from deepnets4eo.outputs.lock import locked
 from deepnets4eo.rasters.band_roles import layer_names, normalised_difference, role_indices
@@ -55,18 +55,54 @@ def composite_raster(
     overwrite: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Path:
-    """Write heights and what goes with them as a COG on the surface model's grid, float32, NaN for no data.
+    """Write heights, heights above ground, vegetation index and slope as a COG on the surface model's grid.
 
-    channels : bands to write, in this order: dsm (m), ndsm (height above ground, m), ndvi (-1…1), slope (°).
-    image : what NDVI is taken from; bands : what its bands show, where the file does not say ("nir", "red" …).
-    dsm, dtm : rasters of one band, in metres; see `ndsm`. An image or dtm on another grid is warped.
-    method, max_building_m : how the ground is estimated where there is no dtm, see `ground`.
+    Parameters
+    ----------
+    dsm
+        FloatImage model: raster of one band, metres; see `ndsm`.
+    out
+        The file to write: float32, NaN for no data.
+    image
+        Image that NDVI is computed from; warped where it lies on another grid.
+    dtm
+        Terrain model: raster of one band, metres; warped where it lies on another grid.
+    channels
+        Bands to write, in this order: dsm (m), ndsm (height above ground, m), ndvi (−1…1), slope (°).
+    bands
+        What the image's bands show ("nir", "red" …), where its file does not name them.
+    method, max_building_m
+        How the ground is estimated where there is no dtm, see `ground`.
+    block_px
+        Side of the blocks, pixels.
+    overwrite
+        Whether an existing file is replaced.
+    progress
+        Called with the share done, 0–1.
+
+    Returns
+    -------
+    The path of the file.
+
+    Raises
+    ------
+    OutputError
+        `out` exists and is not to be overwritten.
+    InputError
+        Several bands of heights, channels that are unknown or cannot be made, inputs that no channel needs, and channels
+        of no data alone.
+    GridError
+        An image or dtm of another site.
+
     The composite of Audebert et al. (ACCV 2016, ISPRS J. 2018) is DSM, nDSM and NDVI on eight bits, in an order and a
     scaling that could not be verified; here values keep their units, and are standardised where a run measures inputs.
     Memory: O((block_px + 4·max_building_m / gsd)²) per core and GDAL's block cache, whatever the raster's size.
-    Errors: OutputError where `out` exists and is not to be overwritten; InputError for several bands of heights,
-    channels that are unknown or cannot be made, inputs that no channel needs, and channels of no data alone; GridError
-    for an image or dtm of another place.
+
+    Examples
+    --------
+    ::
+
+        composite_raster("dsm.tif", "heights.tif", image="ortho.tif", bands=("red", "green", "blue", "nir"))
     """
     _check_channels(channels, image=image, dtm=dtm)
     if not 0 < max_building_m < math.inf:
@@ -77,9 +113,9 @@ def composite_raster(
         layers["dtm"] = _fit_for_warp(_one_band(Layer.open(dtm), "dtm"), layers["dsm"].grid)
     if image is not None:
         layers["image"] = _infrared_and_red(Layer.open(image), bands)
-    placed = Scene(layers).layers
+    warped = Scene(layers).layers
     composite = _Composite(
-        placed["dsm"], placed.get("dtm"), placed.get("image"), tuple(channels), method, max_building_m
+        warped["dsm"], warped.get("dtm"), warped.get("image"), tuple(channels), method, max_building_m
     )
     with locked(out):
         check_overwrite(out, overwrite=overwrite)
@@ -97,7 +133,28 @@ def ndsm_raster(
     block_px: int = BLOCK_PX,
     overwrite: bool = False,
 ) -> Path:
-    """Write the heights above ground of a surface model: the channel `ndsm` of `composite_raster`, which says the rest."""
+    """Write the heights above ground of a surface model: the channel `ndsm` of `composite_raster`.
+
+    Parameters
+    ----------
+    dsm, out, dtm, method, max_building_m, block_px, overwrite
+        As for `composite_raster`.
+
+    Returns
+    -------
+    The path of the file.
+
+    Raises
+    ------
+    OutputError, InputError, GridError
+        As for `composite_raster`.
+
+    Examples
+    --------
+    ::
+
+        ndsm_raster("dsm.tif", "ndsm.tif", max_building_m=80)
+    """
     return composite_raster(
         dsm, out, dtm=dtm, channels=("ndsm",), method=method, max_building_m=max_building_m, block_px=block_px,
         overwrite=overwrite,
@@ -105,7 +162,7 @@ def ndsm_raster(
 
 
 class _Block(NamedTuple):
-    """Values (C, h, w) float32 of a window, and how many heights of each raster in it are not believed."""
+    """Values (C, h, w) float32 of a window, and how many heights of each raster in it are impossible."""
 
     values: FloatImage
     impossible: Counter[str]
@@ -113,7 +170,7 @@ class _Block(NamedTuple):
 
 @dataclass(frozen=True)
 class _Composite:
-    """What blocks are made from; all layers lie on the surface's grid, `colours` are near infrared and red."""
+    """The inputs of all blocks; the layers lie on the surface's grid, `colours` are near infrared and red."""
 
     surface: Layer
     terrain: Layer | None
@@ -124,10 +181,10 @@ class _Composite:
 
     @property
     def tags(self) -> dict[str, str]:
-        """Where the ground comes from, and whether the place is made up."""
+        """Where the ground comes from, and whether the inputs are synthetic."""
         layers = [self.surface, self.terrain, self.colours]
-        made_up = [layer.tags["SYNTHETIC"] for layer in layers if layer is not None and layer.synthetic]
-        tags = {"SYNTHETIC": made_up[0]} if made_up else {}
+        synthetic = [layer.tags["SYNTHETIC"] for layer in layers if layer is not None and layer.synthetic]
+        tags = {"SYNTHETIC": synthetic[0]} if synthetic else {}
         if "ndsm" in self.channels:
             tags["GROUND"] = self.method if self.terrain is None else self.terrain.source
         return tags
@@ -139,7 +196,7 @@ class _Composite:
 
     @property
     def halo_px(self) -> int:
-        """How far around a block its channels look."""
+        """How far around a block its channels depend on heights."""
         if "ndsm" in self.channels and self.terrain is None:
             return math.ceil(reach_px(self.side_m, self.max_building_m) / ALIGNED_PX) * ALIGNED_PX
         return int("slope" in self.channels)
@@ -164,14 +221,14 @@ class _Composite:
 
     def refuse_unknown(self, known: NDArray[np.bool_]) -> None:
         """Refuse channels that have no value anywhere, after the fact."""
-        for channel, seen in zip(self.channels, known, strict=True):
-            if not seen and channel == "ndvi" and self.colours is not None:
-                raise InputError(f"image: {self.colours.source} shows nothing where the dsm lies. {_SAME_PLACE}")
-            if not seen and channel == "ndsm" and self.terrain is not None:
+        for channel, has_values in zip(self.channels, known, strict=True):
+            if not has_values and channel == "ndvi" and self.colours is not None:
+                raise InputError(f"image: {self.colours.source} shows nothing where the dsm lies. {_SAME_SITE}")
+            if not has_values and channel == "ndsm" and self.terrain is not None:
                 raise InputError(
-                    f"dtm: {self.terrain.source} has no height where the dsm ({self.surface.source}) has one. {_SAME_PLACE}"
+                    f"dtm: {self.terrain.source} has no height where the dsm ({self.surface.source}) has one. {_SAME_SITE}"
                 )
-            if not seen:
+            if not has_values:
                 raise InputError(
                     f"dsm: {self.surface.source} has no height from {LOWEST_M:g} to {HIGHEST_M:g} m anywhere. Check its "
                     "nodata value, and that heights are in metres."
@@ -183,7 +240,7 @@ class _Composite:
         return ndsm(upper, lower, gsd_m=self.side_m, method=self.method, max_building_m=self.max_building_m)
 
     def _ndvi(self, window: Window) -> FloatImage:
-        assert self.colours is not None, "checked at the door"
+        assert self.colours is not None, "checked before"
         data, valid = self.colours.read(window)
         near, red = data.astype(np.float32)
         return np.where(valid, normalised_difference(near, red), np.float32(np.nan))
@@ -210,7 +267,7 @@ def _write(composite: _Composite, out: Path, block_px: int, progress: Callable[[
         composite.refuse_unknown(known)
 
 
-_SAME_PLACE = "Give one of the same place; `deepnets4eo check` says where a raster lies."
+_SAME_SITE = "Give one of the same site; `deepnets4eo check` shows where a raster lies."
 
 
 def _check_channels(channels: Sequence[str], *, image: LayerLike | None, dtm: LayerLike | None) -> None:
@@ -236,7 +293,7 @@ def _one_band(layer: Layer, name: str) -> Layer:
 
 
 def _fit_for_warp(layer: Layer, grid: Grid) -> Layer:
-    """The same terrain model; if it has to be warped onto the grid, its neighbours would take up impossible heights."""
+    """The same terrain model; refuses one to be warped that has impossible heights, as they would mix into others."""
     if same_grid(layer.grid, grid) or (layer.grid.crs is None) != (grid.crs is None):
         return layer
     part = _under(layer.grid, grid)
@@ -259,24 +316,25 @@ def _under(grid: Grid, other: Grid) -> Window:
     if extent is None:
         return whole(grid)
     box = extent.boundingbox
-    corners = [~grid.affine * (x, y) for x in (box.left, box.right) for y in (box.bottom, box.top)]
-    cols, rows = zip(*corners, strict=True)
-    row, col = math.floor(min(rows)) - 1, math.floor(min(cols)) - 1
-    covered = Window(row, col, math.ceil(max(rows)) + 1 - row, math.ceil(max(cols)) + 1 - col)
+    corners = np.array([(x, y) for x in (box.left, box.right) for y in (box.bottom, box.top)])
+    pixels = apply_affine(~grid.affine, corners)
+    col, row = (math.floor(low) - 1 for low in pixels.min(axis=0))
+    right, bottom = (math.ceil(high) + 1 for high in pixels.max(axis=0))
+    covered = Window(row, col, bottom - row, right - col)
     return covered.clipped((grid.shape[0], grid.shape[1]))
 
 
 def _infrared_and_red(image: Layer, names: Sequence[str] | None) -> Layer:
     shown = layer_names("image", image.band_names, names)
-    places = role_indices(shown)
-    missing = [role for role in ("nir", "red") if role not in places]
+    indices = role_indices(shown)
+    missing = [role for role in ("nir", "red") if role not in indices]
     if missing:
         raise InputError(
-            f"image: no band of {image.source} shows {' or '.join(missing)}; there are {', '.join(shown)}. Say what its "
+            f"image: no band of {image.source} shows {' or '.join(missing)}; there are {', '.join(shown)}. State what its "
             "bands show, e.g. --bands nir,red,green, or leave the channel ndvi out. Where near infrared and red are files "
             "of their own, stack them into one image, e.g. with gdal_merge.py -separate."
         )
-    return image.subset([image.bands[places[role]] for role in ("nir", "red")])
+    return image.subset([image.bands[indices[role]] for role in ("nir", "red")])
 
 
 def _heights(layer: Layer, window: Window) -> tuple[FloatImage, NDArray[np.bool_]]:

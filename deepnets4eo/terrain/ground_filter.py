@@ -1,6 +1,6 @@
-"""The ground under a surface model: what stands out of it is taken away by openings, and the gaps are bridged.
+"""The ground under a surface model: objects are removed by morphological openings, and the gaps are filled smoothly.
 
-Takes heights in metres with NaN where unknown; refuses surfaces without any height, and settings without sense.
+Takes heights in metres with NaN where unknown; refuses surfaces without any height, and settings that are no sizes.
 Buildings wider than `max_building_m` in both directions stay in the ground.
 """
 
@@ -35,47 +35,69 @@ def ground(
     slope: float = SLOPE,
     min_height_m: float = MIN_HEIGHT_M,
 ) -> FloatImage:
-    """Terrain heights (h, w) float32 in metres, everywhere, estimated from surface heights (h, w) with NaN where unknown.
+    """Estimate terrain heights from surface heights.
 
-    method : "zhang" the progressive morphological filter (Zhang et al. 2003), whose threshold grows with the step
-    between windows; "pingel" the simple filter (SMRF, Pingel et al. 2013), whose threshold grows with the window.
-    max_building_m : width of the largest building. slope : terrain's rise per metre that is still ground.
-    The ground is nowhere above the surface, but under single pixels that lie far below all their neighbours.
-    Errors: InputError for a surface that is unknown everywhere, or settings below 0. Memory: about 40 bytes per pixel.
+    Parameters
+    ----------
+    dsm
+        (h, w) surface heights, metres; NaN where unknown.
+    gsd_m
+        Ground size of a pixel, metres.
+    method
+        "zhang", the progressive morphological filter (Zhang et al. 2003), whose threshold grows with the step between
+        windows; "pingel", the simple filter (SMRF, Pingel et al. 2013), whose threshold grows with the window.
+    max_building_m
+        Width of the largest building, metres.
+    slope
+        Rise of the terrain per metre that is still ground.
+    min_height_m
+        Objects lower than this are ground, metres.
+
+    Returns
+    -------
+    (h, w) float32 metres, known everywhere; nowhere above the surface, except under single pixels that lie far below all
+    their neighbours.
+
+    Raises
+    ------
+    InputError
+        A surface that is unknown everywhere, or settings that are not above 0.
+
+    Memory: about 40 bytes per pixel.
 
     >>> surface = np.zeros((40, 40), np.float32)
     >>> surface[10:20, 12:25] = 8.0
     >>> float(ground(surface, max_building_m=20).max())
     0.0
     """
-    seen = np.isfinite(dsm)
-    _check(seen, method, gsd_m=gsd_m, max_building_m=max_building_m, slope=slope)
-    surface = without_gaps(dsm, seen)
-    seen = seen & ~_pits(surface)
-    surface = without_gaps(surface, seen)
+    known = np.isfinite(dsm)
+    _check(known, method, gsd_m=gsd_m, max_building_m=max_building_m, slope=slope)
+    surface = without_gaps(dsm, known)
+    known = known & ~_pits(surface)
+    surface = without_gaps(surface, known)
     limits = _limits(method, gsd_m, max_building_m, slope, max(surface.shape))
-    terrain = without_gaps(surface, seen & ~_objects(surface, limits, min_height_m))
+    terrain = without_gaps(surface, known & ~_objects(surface, limits, min_height_m))
     return np.minimum(terrain, surface)
 
 
 def reach_px(gsd_m: float, max_building_m: float) -> int:
-    """How far around a pixel `ground` looks, nearly: the widest opening, and the ground around the widest gap."""
+    """Distance in pixels on which `ground` nearly depends: the widest opening, and the ground around the widest gap."""
     return 4 * _widest(gsd_m, max_building_m)
 
 
 def without_gaps(heights: NDArray[np.floating], known: NDArray[np.bool_]) -> FloatImage:
-    """Heights (h, w) float32 with what is not known bridged smoothly, from coarse to fine; known ones stay.
+    """Heights (h, w) float32 with unknown ones filled smoothly, from coarse to fine; known ones stay.
 
-    Gaps solve nearly Laplace's equation: a plane around a gap goes on inside it.
+    Gaps solve nearly Laplace's equation: a plane around a gap continues inside it.
     """
     filled = np.where(known, heights, 0).astype(np.float32)
     if known.all():
         return filled
     if max(filled.shape) <= 2:
         return np.where(known, filled, filled.sum() / max(int(known.sum()), 1)).astype(np.float32)
-    coarse = without_gaps(*_halved(filled, known))
-    spread = coarse.repeat(2, axis=0).repeat(2, axis=1)[: filled.shape[0], : filled.shape[1]]
-    filled = np.where(known, filled, spread)
+    coarse = without_gaps(*_halve(filled, known))
+    enlarged = coarse.repeat(2, axis=0).repeat(2, axis=1)[: filled.shape[0], : filled.shape[1]]
+    filled = np.where(known, filled, enlarged)
     for _ in range(RELAXATIONS):
         padded = np.pad(filled, 1, mode="edge")
         around = padded[:-2, 1:-1] + padded[2:, 1:-1]
@@ -85,7 +107,7 @@ def without_gaps(heights: NDArray[np.floating], known: NDArray[np.bool_]) -> Flo
     return filled
 
 
-def _halved(heights: FloatImage, known: NDArray[np.bool_]) -> tuple[FloatImage, NDArray[np.bool_]]:
+def _halve(heights: FloatImage, known: NDArray[np.bool_]) -> tuple[FloatImage, NDArray[np.bool_]]:
     """Means of what is known in squares of two pixels, and where there is anything known."""
     odd = [(0, side % 2) for side in heights.shape]
     count = np.pad(known, odd).astype(np.float32)
@@ -96,24 +118,24 @@ def _halved(heights: FloatImage, known: NDArray[np.bool_]) -> tuple[FloatImage, 
 
 
 def _objects(surface: FloatImage, limits: list[tuple[int, float]], min_height_m: float) -> NDArray[np.bool_]:
-    """What openings with growing squares take away at once: more than each one's limit in metres."""
+    """Pixels that an opening with one of the growing squares lowers by more than its limit in metres."""
     from scipy import ndimage
 
-    found = np.zeros(surface.shape, bool)
+    objects = np.zeros(surface.shape, bool)
     before = surface
     for radius, limit in limits:
         side = 2 * radius + 1
         lowest = ndimage.minimum_filter(surface, side, mode="nearest")
         opened = ndimage.maximum_filter(lowest, side, mode="nearest")
-        found |= before - opened > limit + min_height_m
+        objects |= before - opened > limit + min_height_m
         before = opened
-    return found
+    return objects
 
 
 def _limits(method: Method, gsd_m: float, max_building_m: float, slope: float, side_px: int) -> list[tuple[int, float]]:
     """(radius of the square in pixels, rise in metres that is still terrain), growing by half each time.
 
-    A square that covers a surface of `side_px` is the last: wider ones take nothing more away.
+    A square that covers a surface of `side_px` is the last: wider ones remove nothing more.
     """
     widest = _widest(gsd_m, max_building_m)
     radii = [1]
@@ -137,10 +159,10 @@ def _pits(surface: FloatImage) -> NDArray[np.bool_]:
     return surface < ndimage.minimum_filter(surface, footprint=around, mode="nearest") - PIT_M
 
 
-def _check(seen: NDArray[np.bool_], method: str, **sizes: float) -> None:
-    if seen.ndim != 2:
-        raise InputError(f"the surface model has the shape {seen.shape}, expected (h, w). Give one band of heights.")
-    if not seen.any():
+def _check(known: NDArray[np.bool_], method: str, **sizes: float) -> None:
+    if known.ndim != 2:
+        raise InputError(f"the surface model has the shape {known.shape}, expected (h, w). Give one band of heights.")
+    if not known.any():
         raise InputError("the surface model has no valid height (all NaN). Check its nodata value.")
     if method not in get_args(Method):
         raise InputError(f"method is {method!r}, expected one of {', '.join(get_args(Method))}.")

@@ -1,4 +1,4 @@
-"""Heights above ground (nDSM) of arrays, and which heights are believed.
+"""Heights above ground (nDSM) of arrays, and which heights are possible.
 
 Takes a surface model, with a terrain model or without; refuses terrain that does not lie on the same pixels.
 """
@@ -27,11 +27,27 @@ def ndsm(
     method: Method = "zhang",
     max_building_m: float = MAX_BUILDING_M,
 ) -> FloatImage:
-    """Height above ground (h, w) float32 in metres; NaN where the surface, or a terrain that is given, is NaN.
+    """Compute heights above ground from a surface model.
 
-    dsm, dtm : (h, w) metres; what no place on Earth has is taken for NaN, with a warning: see `impossible`.
-    Without a terrain model the ground is estimated: see `ground`; then nothing lies below 0.
-    Errors: InputError for shapes that differ, or a surface that is unknown everywhere and has no terrain model.
+    Parameters
+    ----------
+    dsm
+        (h, w) surface heights, metres; NaN where unknown. Heights of no site on Earth count as NaN, with a warning.
+    dtm
+        (h, w) terrain heights, metres; without them the ground is estimated, see `ground`.
+    gsd_m
+        Ground size of a pixel, metres, for the estimate.
+    method, max_building_m
+        Of the estimate, see `ground`.
+
+    Returns
+    -------
+    (h, w) float32 metres; NaN where surface or terrain is NaN. Nothing lies below 0 where the ground is estimated.
+
+    Raises
+    ------
+    InputError
+        Shapes that differ, or a surface that is unknown everywhere and has no terrain model.
 
     >>> ndsm(np.array([[5.0, 9.0]]), np.array([[4.0, np.nan]])).tolist()
     [[1.0, nan]]
@@ -55,7 +71,7 @@ def impossible(heights: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 
 def warn_of_impossible(count: int, name: str) -> None:
-    """Say once how many heights of a raster are not believed."""
+    """Log how many heights of a raster are impossible, if any."""
     if count:
         _log.warning(
             "%s: %d heights outside %g to %g m are read as no data. If there are many, check its nodata value, and that "

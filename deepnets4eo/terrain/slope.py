@@ -1,6 +1,6 @@
 """How steep a surface is, from its heights and the size of their pixels.
 
-Takes heights with NaN where unknown, on pixels that need not be square; gives NaN only where the height itself is unknown.
+Takes heights with NaN where unknown, on pixels that need not be square; returns NaN only where the height is unknown.
 """
 
 from __future__ import annotations
@@ -12,7 +12,18 @@ from deepnets4eo.arrays import FloatImage
 
 
 def slope_deg(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> FloatImage:
-    """Steepness (h, w) float32 in degrees, 0 flat, below 90; see `surface_gradient`.
+    """Steepness of a surface.
+
+    Parameters
+    ----------
+    heights
+        (h, w) metres, NaN where unknown.
+    gsd_m
+        Ground size of a pixel along rows' step and columns' step, metres, as from `grid.gsd_m`.
+
+    Returns
+    -------
+    (h, w) float32 degrees, 0 flat, below 90; NaN where the height is unknown. See `surface_gradient`.
 
     >>> slope_deg(np.arange(9.0).reshape(3, 3) % 3, (1.0, 1.0)).tolist()
     [[45.0, 45.0, 45.0], [45.0, 45.0, 45.0], [45.0, 45.0, 45.0]]
@@ -21,12 +32,25 @@ def slope_deg(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> Floa
 
 
 def surface_gradient(heights: NDArray[np.floating], gsd_m: tuple[float, float]) -> FloatImage:
-    """Rise per metre along columns (to the right) and along rows (down), (2, h, w) float32.
+    """Rise of a surface per metre, to the right and down.
 
-    heights : (h, w) metres, NaN where unknown. gsd_m : ground size along (rows' step, columns' step), as `grid.gsd_m`.
     Horn (1981), Hill shading and the reflectance map, Proc. IEEE 69(1): differences over three rows or columns, weighted
-    1, 2, 1. At edges and beside gaps what is known counts, from one side where the other is missing, so that a plane has
-    its slope everywhere; a pixel alone is flat. NaN where the height is unknown.
+    1, 2, 1. At edges and beside gaps the known neighbours are used, from one side where the other is missing, so that a
+    plane has its slope everywhere; a single pixel is flat.
+
+    Parameters
+    ----------
+    heights
+        (h, w) metres, NaN where unknown.
+    gsd_m
+        Ground size of a pixel along rows' step and columns' step, metres, as from `grid.gsd_m`.
+
+    Returns
+    -------
+    (2, h, w) float32, along columns (to the right) and along rows (down); NaN where the height is unknown.
+
+    >>> surface_gradient(np.arange(9.0).reshape(3, 3), (1.0, 1.0))[:, 1, 1].tolist()
+    [1.0, 3.0]
     """
     around = np.pad(heights.astype(np.float32), 1, constant_values=np.nan)
     down_m, right_m = gsd_m
@@ -41,9 +65,9 @@ def _rise(around: FloatImage) -> FloatImage:
     central = (before + after) / 2
     rows = np.where(np.isnan(before), after, np.where(np.isnan(after), before, central))
     known = (~np.isnan(rows)).astype(np.float32)
-    total, weight = _weighted(np.nan_to_num(rows, copy=False)), _weighted(known)
+    total, weight = _weighted_sum(np.nan_to_num(rows, copy=False)), _weighted_sum(known)
     return np.divide(total, weight, out=np.zeros_like(total), where=weight > 0)
 
 
-def _weighted(rows: FloatImage) -> FloatImage:
+def _weighted_sum(rows: FloatImage) -> FloatImage:
     return rows[:-2] + 2 * rows[1:-1] + rows[2:]

@@ -1,4 +1,4 @@
-"""Windows: tiled for prediction, sampled for training, split in blocks."""
+"""Windows: tiles for prediction, samples for training, blocks for splits, a few spread evenly to measure by."""
 
 from deepnets4eo.lazy import lazy_names
 

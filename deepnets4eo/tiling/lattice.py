@@ -1,6 +1,6 @@
 """The one sliding window: tiles on a global lattice of a scene's grid, in one shape, stitched back without seams.
 
-Pure geometry: takes shapes in pixels, gives windows and weights; refuses tiles that leave nothing after the halo.
+Pure geometry: takes shapes in pixels, returns windows and weights; refuses tiles that leave nothing after the halo.
 Each output pixel depends on lattice tiles alone, so the result does not depend on how the work is cut up.
 """
 
@@ -24,11 +24,26 @@ SCORES: tuple[Scores, ...] = ("probabilities", "log-probabilities", "raw")
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a scene is cut for prediction; travels with the run.
+    """How a scene is cut into tiles for prediction; kept in the run.
 
-    tile_px : side of a tile as the segmenter sees it. halo_px : context cut off on each side afterwards; what is
-    left is the core. overlap_px : how far neighbouring cores overlap, blended there by Hann weights; 0 means that
-    cores abut (centre crop). scores : what is summed where cores overlap.
+    Parameters
+    ----------
+    tile_px
+        Side of a tile as the segmenter gets it, pixels.
+    halo_px
+        Context cut off on each side afterwards, pixels; the rest is the core.
+    overlap_px
+        How far neighbouring cores overlap, blended there by Hann weights; 0 means that cores abut (centre crop).
+    scores
+        What is summed where cores overlap: "probabilities", "log-probabilities" or "raw".
+
+    Raises
+    ------
+    InputError
+        Sizes that leave no core, an overlap as wide as the core, unknown scores.
+
+    >>> Tiling(tile_px=576, halo_px=32, overlap_px=64).stride_px
+    448
     """
 
     tile_px: int = 576
@@ -54,7 +69,7 @@ class Tiling:
 
     @property
     def core_px(self) -> int:
-        """Side of what is kept of a tile."""
+        """Side of the part of a tile that is kept, pixels."""
         return self.tile_px - 2 * self.halo_px
 
     @property
@@ -80,12 +95,25 @@ class Tiling:
             return TypeAdapter(cls).validate_python(values)
         except ValidationError as error:
             problem = error.errors()[0]
-            place = ".".join(str(part) for part in problem["loc"])
-            raise InputError(f"{values!r} describes no tiling: {place} {problem['msg']}.") from error
+            key = ".".join(str(part) for part in problem["loc"])
+            raise InputError(f"{values!r} describes no tiling: {key} {problem['msg']}.") from error
 
 
 class Tile:
-    """One position of the lattice."""
+    """One position of the lattice.
+
+    Parameters
+    ----------
+    row, col
+        Position on the lattice, from 0.
+    tiling
+        Sizes of tiles.
+
+    `core` is the window of the scene that the tile predicts, `window` the core with its halo.
+
+    >>> Tile(1, 0, Tiling(tile_px=64, halo_px=8)).window
+    Window(row=40, col=-8, height=64, width=64)
+    """
 
     __slots__ = ("col", "core", "row", "window")
 
@@ -101,6 +129,13 @@ class Tile:
 @dataclass(frozen=True)
 class Lattice:
     """All tiles of a scene: cores start at (0, 0) and step by the stride until they cover the scene.
+
+    Parameters
+    ----------
+    shape
+        (h, w) of the scene, pixels.
+    tiling
+        Sizes of tiles.
 
     >>> lattice = Lattice((100, 70), Tiling(tile_px=64, halo_px=8))
     >>> lattice.rows, lattice.cols, lattice.tile(1, 0).window
@@ -133,7 +168,7 @@ class Lattice:
         return [self.tile(row, col) for row in range(self.rows) for col in range(self.cols)]
 
     def number(self, tile: Tile) -> int:
-        """Place of a tile among all, counted row by row from 0."""
+        """Number of a tile among all, counted row by row from 0."""
         return tile.row * self.cols + tile.col
 
     def touching(self, start: int, stop: int, length: int) -> range:
@@ -151,9 +186,18 @@ class Lattice:
 
 
 def hann_weights(tiling: Tiling) -> NDArray[np.float32]:
-    """Blending weights along one axis of a core, (core_px,) float32 in (0, 1]: Hann ramps over the overlap, 1 between.
+    """Blending weights along one axis of a core: Hann ramps over the overlap, 1 between.
 
     Two neighbours' ramps sum to 1; where more than two cores overlap, or at the scene's edge, the sum is divided out.
+
+    Parameters
+    ----------
+    tiling
+        Sizes of tiles.
+
+    Returns
+    -------
+    (core_px,) float32 in (0, 1].
 
     >>> print(hann_weights(Tiling(tile_px=6, halo_px=0, overlap_px=2)).round(2))
     [0.15 0.85 1.   1.   0.85 0.15]
@@ -165,7 +209,24 @@ def hann_weights(tiling: Tiling) -> NDArray[np.float32]:
 
 
 def weight_sums(lattice: Lattice, start: int, stop: int, length: int) -> NDArray[np.float32]:
-    """Sum of all tiles' weights at pixels start ≤ p < stop of an axis of `length` pixels, (stop - start,) float32."""
+    """Sum of all tiles' weights along one axis of a scene.
+
+    Parameters
+    ----------
+    lattice
+        The tiles.
+    start, stop
+        The pixels start ≤ p < stop of the axis.
+    length
+        Length of the axis, pixels.
+
+    Returns
+    -------
+    (stop − start,) float32.
+
+    >>> weight_sums(Lattice((9, 9), Tiling(tile_px=6, halo_px=0, overlap_px=2)), 3, 6, 9).round(3).tolist()
+    [1.0, 1.0, 1.0]
+    """
     weights, stride = hann_weights(lattice.tiling), lattice.tiling.stride_px
     total = np.zeros(stop - start, np.float32)
     for step in lattice.touching(start, stop, length):
@@ -175,7 +236,18 @@ def weight_sums(lattice: Lattice, start: int, stop: int, length: int) -> NDArray
 
 
 def reflected(length: int, start: int, stop: int) -> NDArray[np.intp]:
-    """Indices into an axis of `length` pixels for positions start ≤ p < stop, mirrored at the ends as often as needed.
+    """Indices into an axis for positions beyond its ends, mirrored there as often as needed.
+
+    Parameters
+    ----------
+    length
+        Length of the axis, pixels.
+    start, stop
+        The positions start ≤ p < stop; they may be negative or beyond the length.
+
+    Returns
+    -------
+    (stop − start,) indices, 0 … length − 1.
 
     >>> reflected(3, -2, 5).tolist()
     [2, 1, 0, 1, 2, 1, 0]
@@ -183,5 +255,5 @@ def reflected(length: int, start: int, stop: int) -> NDArray[np.intp]:
     if length == 1:
         return np.zeros(stop - start, np.intp)
     period = 2 * (length - 1)
-    folded = np.arange(start, stop) % period
-    return np.minimum(folded, period - folded).astype(np.intp)
+    position = np.arange(start, stop) % period
+    return np.minimum(position, period - position).astype(np.intp)

@@ -1,6 +1,6 @@
-"""Windows and pixels to learn from: at random, or with each class in turn.
+"""Windows and pixels to train on: at random, or with each class in turn.
 
-Takes shapes, scenes and a NumPy generator; refuses scenes without any labelled pixel. Sees each label block once.
+Takes shapes, scenes and a NumPy generator; refuses scenes without any labelled pixel. Reads each label block once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from deepnets4eo.rasters.scene import LABELS, Scene
 
 CELL_PX = 64
 READ_PX = 1024
-FEW_PIXELS = 2000  # from one window, so that many windows are seen
+FEW_PIXELS = 2000  # from one window, so that many windows are used
 
 Usable = Callable[[Window], NDArray[np.bool_]]
 
@@ -37,7 +37,7 @@ def random_windows(shape: tuple[int, int], window_px: int, count: int, rng: np.r
 
 @dataclass(frozen=True)
 class ClassCells:
-    """Where each class occurs: for every place in the legend, the cells (row, col) of a coarse grid that show it.
+    """Where each class occurs: for every class index of the legend, the cells (row, col) of a coarse grid that show it.
 
     cells : K arrays (n, 2) int32. counts : (K,) int64, pixels of each class.
     """
@@ -53,7 +53,7 @@ class ClassCells:
         Peak memory: one block and a few bytes per 64 × 64 pixels.
         """
         height, width = scene.shape
-        found: list[list[NDArray[np.int32]]] = [[] for _ in legend.values]
+        cells_of: list[list[NDArray[np.int32]]] = [[] for _ in legend.values]
         counts = np.zeros(legend.num_classes, np.int64)
         for window in blocks((height, width), READ_PX):
             labels = scene.read(window, [LABELS])[LABELS]
@@ -62,14 +62,14 @@ class ClassCells:
             pixels = _pixels_by_cell(labels)[..., list(legend.values)]
             counts += pixels.sum(axis=(0, 1))
             first = np.array([window.row // CELL_PX, window.col // CELL_PX])
-            for place, cells in enumerate(found):
-                cells.append((np.argwhere(pixels[..., place]) + first).astype(np.int32))
-        return cls((height, width), tuple(np.concatenate(part) for part in found), counts)
+            for class_index, cells in enumerate(cells_of):
+                cells.append((np.argwhere(pixels[..., class_index]) + first).astype(np.int32))
+        return cls((height, width), tuple(np.concatenate(cells) for cells in cells_of), counts)
 
     @property
     def present(self) -> list[int]:
-        """Places of the classes that occur."""
-        return [place for place, count in enumerate(self.counts) if count]
+        """Indices of the classes that occur."""
+        return [class_index for class_index, count in enumerate(self.counts) if count]
 
 
 def _pixels_by_cell(labels: NDArray[np.uint8]) -> NDArray[np.int64]:
@@ -91,8 +91,8 @@ def balanced_windows(cells: ClassCells, window_px: int, count: int, rng: np.rand
             "no pixel of the scene is labelled with a class of the legend. Check labels, legend and split."
         )
     windows = []
-    for place in rng.choice(present, count):
-        cell = cells.cells[place][rng.integers(len(cells.cells[place]))]
+    for class_index in rng.choice(present, count):
+        cell = cells.cells[class_index][rng.integers(len(cells.cells[class_index]))]
         centre = cell * CELL_PX + rng.integers(0, CELL_PX, 2)
         jitter = rng.integers(0, window_px, 2)
         row, col = (
@@ -105,10 +105,20 @@ def balanced_windows(cells: ClassCells, window_px: int, count: int, rng: np.rand
 
 @dataclass(frozen=True)
 class Samples:
-    """Labelled pixels: vectors (n, F) float32, places (n,) uint8 in the legend, blocks (n,) the window each came from."""
+    """Labelled pixels.
+
+    Parameters
+    ----------
+    vectors
+        (n, F) float32.
+    class_indices
+        (n,) uint8, index in the legend.
+    blocks
+        (n,) int64, number of the window that each came from.
+    """
 
     vectors: NDArray[np.float32]
-    places: NDArray[np.uint8]
+    class_indices: NDArray[np.uint8]
     blocks: NDArray[np.int64]
 
 
@@ -126,17 +136,39 @@ def sample_pixels(
 ) -> Samples:
     """Draw labelled pixels, equally many of each class where there are enough.
 
-    features : sample → (F, sites down, sites across), sites lying at stride // 2, stride // 2 + stride, …; a stride of
-    1 is every pixel. halo_px and window_px are multiples of the stride. returns : at most max_pixels samples.
-    Errors: InputError where no scene has a labelled pixel.
+    Parameters
+    ----------
+    scenes
+        Scenes with labels.
+    legend
+        Classes of the labels.
+    features
+        Returns the vectors (F, rows, cols) of a sample, at pixels stride // 2, stride // 2 + stride, …
+    max_pixels
+        Most samples.
+    halo_px
+        Margin around a window that `features` depends on, pixels; a multiple of the stride.
+    stride_px
+        Step between the pixels that have vectors; 1 is every pixel.
+    names
+        Layers that `features` uses.
+    seed
+        Of the choice.
+    window_px
+        Side of the windows that are read, pixels; a multiple of the stride.
+
+    Raises
+    ------
+    InputError
+        No scene has a labelled pixel.
     """
     rng = np.random.default_rng(seed)
     quota = np.full(legend.num_classes, max(1, max_pixels // legend.num_classes))
     vectors: list[NDArray[np.float32]] = []
-    places: list[NDArray[np.uint8]] = []
+    class_indices: list[NDArray[np.uint8]] = []
     blocks_of: list[NDArray[np.int64]] = []
     first, margin = stride_px // 2, halo_px // stride_px
-    for number, scene, window in windows_of_all(scenes, window_px, rng):
+    for number, scene, window in shuffle_windows(scenes, window_px, rng):
         sample = scene.read(window.grown(halo_px), [*names, LABELS])
         counts = (len(range(first, side, stride_px)) for side in (window.height, window.width))
         rows, cols = (slice(margin, margin + count) for count in counts)
@@ -145,16 +177,16 @@ def sample_pixels(
         if picked.size:
             stack = features(sample)[:, rows, cols]
             vectors.append(stack.reshape(stack.shape[0], -1).T[picked])
-            places.append(np.searchsorted(legend.values, labels.ravel()[picked]).astype(np.uint8))
+            class_indices.append(np.searchsorted(legend.values, labels.ravel()[picked]).astype(np.uint8))
             blocks_of.append(np.full(picked.size, number))
         if not quota.any():
             break
     if not vectors:
         raise InputError("the scenes show no pixel that is valid and labelled. Check the labels layer and the legend.")
-    return Samples(np.concatenate(vectors), np.concatenate(places), np.concatenate(blocks_of))
+    return Samples(np.concatenate(vectors), np.concatenate(class_indices), np.concatenate(blocks_of))
 
 
-def windows_of_all(
+def shuffle_windows(
     scenes: Sequence[Scene], window_px: int, rng: np.random.Generator
 ) -> Iterator[tuple[int, Scene, Window]]:
     """Every window of every scene once, in random order, with its number."""
@@ -168,10 +200,10 @@ def _pick(
 ) -> NDArray[np.int64]:
     """Flat indices of pixels taken from a window; lowers `quota` by what was taken."""
     flat, taken = labels.ravel(), []
-    for place, value in enumerate(legend.values):
-        found = np.flatnonzero(flat == value)
-        wanted = min(found.size, int(quota[place]), FEW_PIXELS)
-        if wanted:
-            taken.append(rng.choice(found, wanted, replace=False))
-            quota[place] -= wanted
+    for class_index, value in enumerate(legend.values):
+        pixels = np.flatnonzero(flat == value)
+        number = min(pixels.size, int(quota[class_index]), FEW_PIXELS)
+        if number:
+            taken.append(rng.choice(pixels, number, replace=False))
+            quota[class_index] -= number
     return np.sort(np.concatenate(taken)) if taken else np.zeros(0, np.int64)

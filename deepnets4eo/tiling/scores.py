@@ -1,4 +1,4 @@
-"""Scores of classes, normalised, summarised and packed into bytes.
+"""Scores of classes: probabilities, best class, entropy, and fractions as bytes.
 
 Array in, array out; scores are float32 with the classes along one axis. Trusts its input.
 """
@@ -43,25 +43,25 @@ def to_blend_scores(raw: FloatImage, kind: Scores, axis: int = 0) -> FloatImage:
     return probabilities(raw, axis) if kind == "probabilities" else log_probabilities(raw, axis)
 
 
-def normalised(mean: FloatImage, kind: Scores, axis: int = 0) -> FloatImage:
+def blended_probabilities(mean: FloatImage, kind: Scores, axis: int = 0) -> FloatImage:
     """Probabilities from a weighted mean of scores of the named kind."""
     return mean if kind == "probabilities" else probabilities(mean, axis)
 
 
-def best(scores: FloatImage) -> NDArray[np.uint8]:
+def best_class(scores: FloatImage) -> NDArray[np.uint8]:
     """Index of the largest score along the first axis, the first one of equals, (…) uint8.
 
     Class by class where each class lies together in memory: several times faster than argmax across planes.
     """
-    if scores.strides[0] == scores.itemsize:  # channels last, as networks give them
+    if scores.strides[0] == scores.itemsize:  # channels last, as networks return them
         last = np.moveaxis(scores, 0, -1)
         chosen = [last[top : top + FEW_ROWS].argmax(axis=-1).astype(np.uint8) for top in range(0, len(last), FEW_ROWS)]
         return np.concatenate(chosen)
     index = np.zeros(scores.shape[1:], np.uint8)
     largest = scores[0].copy()
-    for place in range(1, scores.shape[0]):
-        np.putmask(index, scores[place] > largest, np.uint8(place))
-        np.maximum(largest, scores[place], out=largest)
+    for class_index in range(1, scores.shape[0]):
+        np.putmask(index, scores[class_index] > largest, np.uint8(class_index))
+        np.maximum(largest, scores[class_index], out=largest)
     return index
 
 
@@ -75,7 +75,7 @@ def to_bytes(fraction: FloatImage) -> NDArray[np.uint8]:
 
 
 def entropy(proba: FloatImage) -> FloatImage:
-    """Shannon entropy over the first axis as a fraction of its maximum log K: 0 certain, 1 no idea.
+    """Shannon entropy over the first axis as a fraction of its maximum log K: 0 certain, 1 all classes alike.
 
     >>> entropy(np.array([[0.5], [0.5]], np.float32)).tolist()
     [1.0]

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, Window, blocks
+from deepnets4eo.grid import Grid, Window, apply_affine, blocks
 
 WGS84 = "EPSG:4326"
 
@@ -24,9 +24,28 @@ WGS84 = "EPSG:4326"
 class BlockSplit:
     """The square blocks of one scene, assigned at random to parts such as {"train": 0.8, "val": 0.2}.
 
-    buffer_px : pixels of the first part nearer than this (in rows or columns) to a block of another part belong to
-    none; at least the receptive field of what is trained. The other parts stay whole.
-    Errors: InputError for shares that do not sum to 1, a buffer wider than a block, fewer blocks than parts.
+    Parameters
+    ----------
+    shape
+        (h, w) of the scene, pixels.
+    block_px
+        Side of a block, pixels.
+    buffer_px
+        Pixels of the first part nearer than this (in rows or columns) to a block of another part belong to none; at
+        least the receptive field of what is trained. The other parts stay whole.
+    shares
+        Part → share of the blocks, above 0; they sum to 1.
+    seed
+        Of the assignment.
+
+    Raises
+    ------
+    InputError
+        Shares that do not sum to 1, a buffer wider than a block, fewer blocks than parts.
+
+    >>> split = BlockSplit((100, 100), 50, 8, {"train": 0.75, "val": 0.25})
+    >>> [len(split.blocks(part)) for part in split.parts]
+    [3, 1]
     """
 
     shape: tuple[int, int]
@@ -163,6 +182,6 @@ def _outline(grid: Grid, window: Window) -> dict[str, Any]:
     from rasterio.warp import transform_geom
 
     top, left, bottom, right = window.row, window.col, window.row + window.height, window.col + window.width
-    corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
-    geometry = {"type": "Polygon", "coordinates": [[list(grid.affine * corner) for corner in corners]]}
+    corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)], float)
+    geometry = {"type": "Polygon", "coordinates": [apply_affine(grid.affine, corners).tolist()]}
     return geometry if grid.crs is None else dict(transform_geom(grid.crs.to_wkt(), WGS84, geometry))

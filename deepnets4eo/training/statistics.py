@@ -19,8 +19,9 @@ from deepnets4eo.rasters.outliers import Outliers, find_outliers
 from deepnets4eo.rasters.scene import LABELS
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, scene_gsd_m
 from deepnets4eo.tiling.sampling import ClassCells
+from deepnets4eo.tiling.spread import spread_indices
 from deepnets4eo.training.scenes import LabelledScene
-from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, SampleWindow
+from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +88,8 @@ def measure_inputs(split: DataSplit[Any], layers: Sequence[str], *, most_windows
     moments = {layer: Moments(_bands(split, layer)) for layer in layers}
     kept: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
     extremes: dict[tuple[str, int], list[NDArray[np.float32]]] = {}
-    for at in _spread(split.windows(TRAIN, WINDOW_PX), most_windows):
+    windows = split.windows(TRAIN, WINDOW_PX)
+    for at in [windows[index] for index in spread_indices(len(windows), most_windows)]:
         sample = split.scenes[at.scene].scene.read(at.window, layers)
         counted = sample["valid"] & split.mask(at.scene, TRAIN, at.window)
         for layer in layers:
@@ -174,13 +176,6 @@ def _log_outliers(
         "Layer %r (%s%s) holds %s: it is scaled by a deviation of %.4g, %.4g without them. %s.",
         layer, named.sources[layer], more, far, *std, remedy,
     )  # fmt: skip
-
-
-def _spread(windows: Sequence[SampleWindow], most: int) -> list[SampleWindow]:
-    """At most `most` of them, evenly spread."""
-    if len(windows) <= most:
-        return list(windows)
-    return [windows[round(at)] for at in np.linspace(0, len(windows) - 1, most)]
 
 
 def _bands(split: DataSplit[Any], layer: str) -> int:

@@ -1,6 +1,6 @@
-"""Polygons taken apart into sides, in pixels: what GDAL's pixel-centre rule needs to know of them.
+"""Sides of polygons in pixels, as GDAL's pixel-centre rule needs them.
 
-Takes shapely Polygons and MultiPolygons and the way from their coordinates to pixels. Missing, empty and not finite
+Takes shapely Polygons and MultiPolygons and the map from their coordinates to pixels. Missing, empty and not finite
 ones have no sides; anything but polygons is refused.
 """
 
@@ -42,7 +42,7 @@ class Ledges:
     stop: NDArray[np.int64]
 
 
-def inverse(grid: Grid | None) -> NDArray[np.float64]:
+def inverse_geotransform(grid: Grid | None) -> NDArray[np.float64]:
     """Coefficients (2, 3) constant, x, y of column and row, in the arithmetic GDAL uses to invert a geotransform."""
     if grid is None:
         return np.array([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
@@ -55,11 +55,20 @@ def inverse(grid: Grid | None) -> NDArray[np.float64]:
     return np.array([column, row])
 
 
+def to_pixels(coefficients: NDArray[np.float64], xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Columns and rows (N, 2) of ground coordinates (N, 2), by coefficients of `inverse_geotransform`.
+
+    Not `grid.apply_affine`: the order of the sums is GDAL's, another one rounds differently and flips pixels on ties.
+    """
+    x, y = xy[:, 0], xy[:, 1]
+    return np.column_stack([constant + x * of_x + y * of_y for constant, of_x, of_y in coefficients])
+
+
 SIDE = ("x", "y", "dx", "dy", "first", "last")
 Decomposed = tuple[Edges, Ledges, NDArray[np.int64]]
 
 
-def joined(pieces: list[Decomposed]) -> Decomposed:
+def concatenate(pieces: list[Decomposed]) -> Decomposed:
     """Sides, ledges and boxes of all outlines from those of several runs of them."""
     edges, ledges, boxes = zip(*pieces, strict=True)
     first = np.cumsum([0, *(len(box) for box in boxes)])
@@ -71,12 +80,10 @@ def joined(pieces: list[Decomposed]) -> Decomposed:
     return Edges(of=of, **sides), Ledges(owner=owner, **level), np.concatenate(boxes)
 
 
-def decompose(geometries: NDArray[Any], to_pixels: NDArray[np.float64]) -> Decomposed:
-    """Sides, ledges and boxes (N, 4) of polygons, in pixels."""
+def decompose(geometries: NDArray[Any], coefficients: NDArray[np.float64]) -> Decomposed:
+    """Sides, ledges and boxes (N, 4) of polygons, in pixels by coefficients of `inverse_geotransform`."""
     rings, xy, ring_start, ring_owner = _rings(geometries)
-    (cx, cxx, cxy), (cy, cyx, cyy) = to_pixels
-    x = cx + xy[:, 0] * cxx + xy[:, 1] * cxy
-    y = cy + xy[:, 0] * cyx + xy[:, 1] * cyy
+    x, y = to_pixels(coefficients, xy).T
     inner = np.ones(len(x), bool)  # every vertex but the last of its ring begins a side
     inner[ring_start[1:] - 1] = False
     begin = np.flatnonzero(inner)

@@ -1,13 +1,12 @@
 """Polygons as pixels: which pixel centres lie inside which outline, window by window.
 
-Takes polygons in a grid's CRS (or in pixels) and cuts windows out of all of them at once, in NumPy, by GDAL's own
+Takes polygons in a grid's CRS (or in pixels) and works on all of them at once, window by window, in NumPy, by GDAL's own
 pixel-centre rule to the last tie. Overlapping polygons keep all their pixels. Outlines that are missing, empty or not
 finite own no pixel; anything but polygons is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,11 +14,12 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.zonal.outline_sides import decompose, inverse, joined
+from deepnets4eo.zonal.outline_sides import concatenate, decompose, inverse_geotransform
 
 CELL_PX = 1024  # bucket of the index from windows to outlines
-MOST_PIXELS = 1 << 20  # of outlines looked at together: those of a block, unless they lie over each other
-CHUNK = 16_384  # outlines taken apart at the same time: parts and rings of shapes take far more room than their sides
+MOST_PIXELS = 1 << 20  # of outlines used together: those of a block, unless they lie over each other
+PIECE = 1 << 16  # spans painted at a time
+CHUNK = 16_384  # shapes that are parts and rings at the same time: these take far more room than flat arrays
 
 
 class Spans(NamedTuple):
@@ -43,11 +43,26 @@ class Spans(NamedTuple):
             sums[self.owner[first]] = np.add.reduceat(per_span, first)
         return sums
 
+    def pixels(self, width: int, part: slice = slice(None)) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Owner and flat number (row · width + col) of every pixel of some spans, (P,) each."""
+        lengths = self.stop[part] - self.start[part]
+        flat = ranges(self.row[part] * width + self.start[part], lengths)
+        return np.repeat(self.owner[part], lengths), flat
+
 
 class Outlines:
-    """Polygons laid on a grid, ready to be cut by windows of it.
+    """Polygons on the pixels of a grid. Make them with `Outlines.on`, once for all polygons.
 
-    Made once for all polygons with `Outlines.on(geometries, grid)`. Memory: about 60 bytes a vertex.
+    Parameters
+    ----------
+    geometries
+        (N,) shapely Polygons and MultiPolygons.
+    coefficients
+        (2, 3) float64, of the map from their coordinates to pixels: constant, x, y of column and row.
+    shape
+        (h, w) of the raster, pixels.
+
+    Memory: about 60 bytes a vertex.
 
     >>> import shapely
     >>> square = Outlines.on(np.array([shapely.box(1, 0, 3, 2)]), shape=(4, 4))
@@ -55,22 +70,33 @@ class Outlines:
     [[-1, 0, 0, -1], [-1, 0, 0, -1], [-1, -1, -1, -1]]
     """
 
-    def __init__(self, geometries: NDArray[Any], to_pixels: NDArray[np.float64], shape: tuple[int, int]) -> None:
+    def __init__(self, geometries: NDArray[Any], coefficients: NDArray[np.float64], shape: tuple[int, int]) -> None:
         self.shape = shape
         self.count = len(geometries)
-        pieces = [geometries[first : first + CHUNK] for first in range(0, max(self.count, 1), CHUNK)]
-        self._edges, self._ledges, self._box = joined([decompose(piece, to_pixels) for piece in pieces])
+        pieces = [decompose(geometries[rows], coefficients) for rows in chunks(self.count)]
+        self._edges, self._ledges, self._box = concatenate(pieces)
         self._bucket_of = _bucket(self._box, shape)
 
     @classmethod
     def on(cls, geometries: Any, grid: Grid | None = None, *, shape: tuple[int, int] | None = None) -> Outlines:
-        """Lay polygons on a grid.
+        """Make the outlines of polygons on a grid.
 
         Parameters
         ----------
-        geometries : (N,) array of shapely Polygons and MultiPolygons, GeoSeries or GeoDataFrame. One that carries a
-            CRS is put in the grid's; arrays are taken to be in it already.
-        grid : where the pixels lie; None for geometries in pixels (x = column, y = row), then give `shape`
+        geometries
+            (N,) array of shapely Polygons and MultiPolygons, GeoSeries or GeoDataFrame. One with a CRS is transformed
+            to the grid's; arrays are taken to be in it already.
+        grid
+            The grid; None for geometries in pixels (x = column, y = row), which need `shape`.
+        shape
+            (h, w) of the raster, pixels, where there is no grid.
+
+        Raises
+        ------
+        InputError
+            Anything but polygons, or neither grid nor shape.
+        GridError
+            Only one of geometries and grid has a CRS.
         """
         if hasattr(geometries, "geometry"):
             geometries = _in_crs_of(geometries.geometry, grid)
@@ -79,14 +105,16 @@ class Outlines:
             shape = grid.shape[0], grid.shape[1]
         if shape is None:
             raise InputError("outlines in pixels need the shape (h, w) of the raster they lie on.")
-        return cls(outlines, inverse(grid), shape)
+        return cls(outlines, inverse_geotransform(grid), shape)
 
     @classmethod
-    def joined(cls, parts: list[Outlines]) -> Outlines:
-        """All outlines of several parts that lie on one raster."""
+    def concatenate(cls, parts: list[Outlines]) -> Outlines:
+        """The outlines of several parts on one raster, one part after the other."""
         whole = cls.__new__(cls)
         whole.shape, whole.count = parts[0].shape, sum(part.count for part in parts)
-        whole._edges, whole._ledges, whole._box = joined([(part._edges, part._ledges, part._box) for part in parts])
+        whole._edges, whole._ledges, whole._box = concatenate(
+            [(part._edges, part._ledges, part._box) for part in parts]
+        )
         whole._bucket_of = _bucket(whole._box, whole.shape)
         return whole
 
@@ -106,16 +134,23 @@ class Outlines:
         start, members, cols = self._bucket_of
         rows = np.arange(area.row // CELL_PX, (area.row + area.height - 1) // CELL_PX + 1)
         left, right = area.col // CELL_PX, (area.col + area.width - 1) // CELL_PX
-        found = np.concatenate([members[start[row * cols + left] : start[row * cols + right + 1]] for row in rows])
-        box = self._box[found]
+        near = np.concatenate([members[start[row * cols + left] : start[row * cols + right + 1]] for row in rows])
+        box = self._box[near]
         meets = (box[:, 0] < area.row + area.height) & (box[:, 2] > area.row)
         meets &= (box[:, 1] < area.col + area.width) & (box[:, 3] > area.col)
-        return np.unique(found[meets])
+        return np.unique(near[meets])
 
     def spans(self, window: Window, only: NDArray[np.int64] | None = None) -> Spans:
-        """All runs of inside pixels in a window, or those of some outlines. Memory: about 100 bytes per outline and row.
+        """All runs of inside pixels in a window.
 
-        only : (M,) ascending numbers of the outlines to look at, by default those that touch the window.
+        Parameters
+        ----------
+        window
+            The window; it may reach beyond the raster.
+        only
+            (M,) ascending numbers of the outlines to use, by default those that touch the window.
+
+        Memory: about 100 bytes per outline and row.
         """
         index = self.touching(window) if only is None else only
         keys = np.sort(self._crossings(window, index))
@@ -125,6 +160,27 @@ class Outlines:
         line, first_col = np.divmod(start, stride)
         owner, row = np.divmod(line, window.height)
         return Spans(index, owner, row, first_col, first_col + stop - start)
+
+    def pixels(
+        self, window: Window, only: NDArray[np.int64] | None = None
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Pixels of a window whose centres the outlines enclose, each outline on its own.
+
+        Parameters
+        ----------
+        only
+            (M,) ascending numbers of the outlines to use, by default those that touch the window.
+
+        Returns
+        -------
+        (P,) position in `only`, ascending; (P,) flat pixel number in the window, row · width + col.
+
+        >>> import shapely
+        >>> square = Outlines.on(np.array([shapely.box(0, 0, 2, 2)]), shape=(3, 3))
+        >>> square.pixels(Window(0, 0, 3, 3))[1].tolist()
+        [0, 1, 3, 4]
+        """
+        return self.spans(window, only).pixels(window.width)
 
     def some_at_a_time(self, window: Window, most_pixels: int = MOST_PIXELS) -> list[NDArray[np.int64]]:
         """Numbers of the outlines that touch a window, in runs (at least one) that own so many pixels of it at most.
@@ -141,8 +197,9 @@ class Outlines:
         """(h, w) int32 raster of outline numbers, `background` where there is none; of overlapping ones the last."""
         spans = self.spans(window)
         flat = np.full(window.height * window.width, background, np.int32)
-        for pixels, outline in _pixels(spans, window.width):
-            flat[pixels] = outline
+        for first in range(0, len(spans.owner), PIECE):
+            owner, pixels = spans.pixels(window.width, slice(first, first + PIECE))
+            flat[pixels] = spans.numbers[owner]
         return flat.reshape(window.height, window.width)
 
     def _crossings(self, window: Window, index: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -195,20 +252,20 @@ def _unite(start: NDArray[np.int64], stop: NDArray[np.int64]) -> tuple[NDArray[n
     return start[fresh], reach[np.concatenate([fresh[1:] - 1, [len(reach) - 1]])]
 
 
-def _pixels(spans: Spans, width: int, piece: int = 1 << 16) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    """Flat pixel positions and their outline numbers, some spans at a time to bound the memory."""
-    for at in range(0, len(spans.owner), piece):
-        part = slice(at, at + piece)
-        lengths = spans.stop[part] - spans.start[part]
-        flat = ranges(spans.row[part] * width + spans.start[part], lengths)
-        yield flat, np.repeat(spans.numbers[spans.owner[part]], lengths)
-
-
 def ranges(start: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
     """arange(start[i], start[i] + counts[i]) for every i, one after the other."""
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
     return np.arange(total) + np.repeat(start - (ends - counts), counts)
+
+
+def chunks(count: int, most: int = CHUNK) -> list[slice]:
+    """Runs of at most `most` of `count` items; one empty run where there are none.
+
+    >>> chunks(5, 2)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
+    return [slice(first, min(first + most, count)) for first in range(0, max(count, 1), most)]
 
 
 def groups(cost: NDArray[np.int64], most: int) -> list[slice]:
@@ -230,7 +287,7 @@ def _in_crs_of(series: Any, grid: Grid | None) -> Any:
     if grid is None or grid.crs is None or series.crs is None or series.crs == grid.crs.proj:
         if grid is not None and (grid.crs is None) != (series.crs is None):
             lacking, having = ("raster has", "polygons have") if grid.crs is None else ("polygons have", "raster has")
-            raise GridError(f"the {having} a CRS, the {lacking} none: they cannot be laid on each other.")
+            raise GridError(f"the {having} a CRS, the {lacking} none: they cannot be compared.")
         return series
     return series.to_crs(grid.crs.proj)
 

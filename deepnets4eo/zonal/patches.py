@@ -1,6 +1,6 @@
 """Patches around buildings, in block order: each block is read once and all its patches are cut from that read.
 
-Takes a layer and centres in its pixels; gives batches as they come, with the numbers of the buildings they belong to.
+Takes a layer and centres in its pixels; yields batches of patches with the numbers of the buildings they belong to.
 Patches reach over the raster's edge, what lies beyond is not valid. Refuses centres that are not finite.
 """
 
@@ -24,7 +24,17 @@ BATCH = 1024
 
 
 class PatchBatch(NamedTuple):
-    """Some patches: rows (n,) int64 of `centres`, data (n, C, p, p), valid (n, p, p) bool."""
+    """Some patches.
+
+    Parameters
+    ----------
+    rows
+        (n,) int64, which of the centres they lie around.
+    data
+        (n, C, p, p) values.
+    valid
+        (n, p, p) bool, True where known.
+    """
 
     rows: NDArray[np.int64]
     data: NDArray[Any]
@@ -32,7 +42,22 @@ class PatchBatch(NamedTuple):
 
 
 def patch_centres(polygons: NDArray[Any], grid: Grid) -> NDArray[np.float64]:
-    """Centres (N, 2) of the polygons' boxes as (column, row) in the pixels of `grid`; same CRS as the grid."""
+    """Centres of the bounding boxes of polygons, in pixels.
+
+    Parameters
+    ----------
+    polygons
+        (N,) shapely geometries in the grid's CRS.
+    grid
+        Where the pixels lie.
+
+    Returns
+    -------
+    (N, 2) float64, column and row; NaN for missing and empty ones.
+
+    >>> patch_centres(np.array([shapely.box(0, 0, 4, 2)]), Layer.open(np.zeros((9, 9))).grid).tolist()
+    [[2.0, 1.0]]
+    """
     west, south, east, north = shapely.bounds(polygons).T
     return apply_affine(~grid.affine, np.column_stack([(west + east) / 2, (south + north) / 2]))
 
@@ -46,27 +71,40 @@ def cut_patches(
     batch: int = BATCH,
     workers: int | None = None,
 ) -> Iterator[PatchBatch]:
-    """Cut a square of side_px × side_px pixels around every centre, as the pixels stand.
+    """Cut a square of side_px × side_px pixels around every centre, without resampling.
 
     Parameters
     ----------
-    layer : raster with C bands
-    centres : (N, 2) (column, row) in pixels, as from `patch_centres`; the first pixel's centre is (0.5, 0.5)
-    batch : most patches in one batch
-    workers : threads that read ahead, by default one per core
+    layer
+        Raster with C bands.
+    centres
+        (N, 2) column and row, as from `patch_centres`; the first pixel's centre is (0.5, 0.5).
+    side_px
+        Side of a patch, pixels.
+    block_px
+        Side of the blocks that are read at once, pixels.
+    batch
+        Most patches in one batch.
+    workers
+        Threads that read ahead, by default one per core.
 
     Yields
     ------
     PatchBatch in the layer's own type; every centre comes once, in block order.
 
+    Raises
+    ------
+    InputError
+        Centres that are not finite.
+
     Peak memory: per worker one block grown by a patch, and one batch.
 
     >>> layer = Layer.open(np.arange(25, dtype=np.uint8).reshape(5, 5))
-    >>> found = next(cut_patches(layer, np.array([[2.5, 2.5]]), 3))
-    >>> found.data[0, 0].tolist()
+    >>> patches = next(cut_patches(layer, np.array([[2.5, 2.5]]), 3))
+    >>> patches.data[0, 0].tolist()
     [[6, 7, 8], [11, 12, 13], [16, 17, 18]]
     """
-    corners = np.floor(_checked(centres) - side_px / 2 + 0.5).astype(np.int64)[:, ::-1]
+    corners = np.floor(_check_centres(centres) - side_px / 2 + 0.5).astype(np.int64)[:, ::-1]
     groups = _by_block(centres, block_px)
     windows = [_around(corners[group], corners[group] + side_px) for group in groups]
     for group, window, (data, valid) in zip(groups, windows, in_order(layer.read, windows, workers), strict=True):
@@ -90,17 +128,36 @@ def resample_patches(
 
     Parameters
     ----------
-    centres : as for `cut_patches`
-    extents_px : (N,) or a single number, side of the square to cut, in the layer's pixels, > 0
+    layer
+        Raster with C bands.
+    centres
+        (N, 2) column and row, as for `cut_patches`.
+    extents_px
+        (N,) or a single number, side of the square to cut, in the layer's pixels, above 0.
+    side_px
+        Side of a patch, pixels.
+    block_px
+        Side of the blocks that are read at once, pixels.
+    batch
+        Most patches in one batch.
 
     Yields
     ------
     PatchBatch in float32: bilinear where a patch is enlarged, averaged where it is reduced; a pixel is valid where
     everything it is made from is.
 
+    Raises
+    ------
+    InputError
+        Centres that are not finite, or extents that are not above 0.
+
     Peak memory: per worker one block grown by its largest extent, and one batch.
+
+    >>> layer = Layer.open(np.arange(16, dtype=np.uint8).reshape(4, 4))
+    >>> next(resample_patches(layer, np.array([[2.0, 2.0]]), 4.0, 2)).data[0, 0].tolist()
+    [[2.5, 4.5], [10.5, 12.5]]
     """
-    centres = _checked(centres)
+    centres = _check_centres(centres)
     extents = np.broadcast_to(np.asarray(extents_px, np.float64), len(centres))
     if not (extents > 0).all():
         raise InputError(f"patch extents must be above 0 pixels, got {extents.min():.6g}.")
@@ -112,20 +169,20 @@ def resample_patches(
         fine = np.maximum(np.ceil(extents[group] / side_px), 1).astype(int)  # samples across one output pixel
         for samples in np.unique(fine):
             for index in _pieces(group[fine == samples], max(1, batch // int(samples) ** 2)):
-                places = centres[index] - [window.col, window.row]
-                yield PatchBatch(index, *_sample(data, valid, places, extents[index], (side_px, int(samples))))
+                middles = centres[index] - [window.col, window.row]
+                yield PatchBatch(index, *_sample(data, valid, middles, extents[index], (side_px, int(samples))))
 
 
 def _sample(
-    data: NDArray[Any], valid: NDArray[np.bool_], places: NDArray[Any], extents: NDArray[Any], sides: tuple[int, int]
+    data: NDArray[Any], valid: NDArray[np.bool_], middles: NDArray[Any], extents: NDArray[Any], sides: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Bilinear samples (n, C, p, p) of a block, several per output pixel and averaged."""
     side, samples = sides
     steps = (np.arange(side * samples) + 0.5) / (side * samples) - 0.5
-    col, row = (places[:, axis, None] + extents[:, None] * steps - 0.5 for axis in (0, 1))
+    col, row = (middles[:, axis, None] + extents[:, None] * steps - 0.5 for axis in (0, 1))
     (col0, col1, right), (row0, row1, down) = _neighbours(col, valid.shape[1]), _neighbours(row, valid.shape[0])
-    total = np.zeros((len(places), len(data), len(steps), len(steps)), np.float32)
-    fine_valid = np.ones((len(places), len(steps), len(steps)), bool)
+    total = np.zeros((len(middles), len(data), len(steps), len(steps)), np.float32)
+    fine_valid = np.ones((len(middles), len(steps), len(steps)), bool)
     for rows, row_weight in ((row0, 1 - down), (row1, down)):
         for cols, col_weight in ((col0, 1 - right), (col1, right)):
             weight = row_weight[:, :, None] * col_weight[:, None, :]
@@ -137,7 +194,7 @@ def _sample(
     if samples == 1:
         return total, fine_valid
     blocked: NDArray[np.float32] = total.reshape(*total.shape[:2], side, samples, side, samples).mean(axis=(3, 5))
-    every: NDArray[np.bool_] = np.all(fine_valid.reshape(len(places), side, samples, side, samples), axis=(2, 4))
+    every: NDArray[np.bool_] = np.all(fine_valid.reshape(len(middles), side, samples, side, samples), axis=(2, 4))
     return blocked, every
 
 
@@ -148,7 +205,7 @@ def _neighbours(at: NDArray[Any], length: int) -> tuple[NDArray[np.int64], NDArr
     return near, np.minimum(near + 1, length - 1), at - first
 
 
-def _checked(centres: NDArray[np.floating]) -> NDArray[np.float64]:
+def _check_centres(centres: NDArray[np.floating]) -> NDArray[np.float64]:
     centres = np.asarray(centres, np.float64).reshape(-1, 2)
     if not (finite := np.isfinite(centres).all(axis=1)).all():
         raise InputError(

@@ -28,7 +28,12 @@ BLOCK_PX = 1024
 class ClassCounts:
     """Pixels of each class in each polygon.
 
-    counts : (N, K) int64 · pixels : (N,) int64, all pixels of the polygon on the raster, void and nodata too
+    Parameters
+    ----------
+    counts
+        (N, K) int64.
+    pixels
+        (N,) int64, all pixels of the polygon on the raster, void and nodata too.
     """
 
     counts: NDArray[np.int64]
@@ -48,9 +53,16 @@ class ClassCounts:
 
 @dataclass(frozen=True)
 class BandSums:
-    """Sums of each band over each polygon, from which mean and spread follow.
+    """Sums of each band over each polygon, from which mean and standard deviation follow.
 
-    count : (N, C) int64 valid pixels · total, squares : (N, C) float64 · pixels : (N,) int64, valid or not
+    Parameters
+    ----------
+    count
+        (N, C) int64, valid pixels.
+    total, squares
+        (N, C) float64, sum of their values and of the squares.
+    pixels
+        (N,) int64, all pixels of the polygon on the raster, valid or not.
     """
 
     count: NDArray[np.int64]
@@ -83,21 +95,38 @@ def class_counts(
 
     Parameters
     ----------
-    layer : one band of whole numbers
-    polygons : (N,) Outlines, GeoDataFrame, GeoSeries, or array of shapely polygons in the layer's CRS
-    void : label that means no class; nodata means the same
-    workers : threads that read and count, by default one per core
+    layer
+        One band of whole numbers.
+    polygons
+        (N,) Outlines, GeoDataFrame, GeoSeries, or array of shapely polygons in the layer's CRS.
+    num_classes
+        K.
+    void
+        Label that means no class; nodata means the same.
+    block_px
+        Side of the blocks that are read at once, pixels.
+    workers
+        Threads that read and count, by default one per core.
 
     Returns
     -------
     ClassCounts; polygons beyond the raster have zeros everywhere.
 
+    Raises
+    ------
+    InputError
+        Several bands or fractions, zones that are no polygons, Outlines on another raster.
+    LabelError
+        Labels that are neither a class nor void.
+    GridError
+        Only one of polygons and layer has a CRS.
+
     Peak memory: per worker 30 bytes a pixel of a block; about 60 bytes per vertex of all polygons.
 
     >>> import shapely
     >>> labels = Layer.open(np.array([[0, 1, 1], [1, 1, 255]], np.uint8))
-    >>> found = class_counts(labels, np.array([shapely.box(0, 0, 3, 2)]), 2)
-    >>> found.counts.tolist(), found.excluded.tolist()
+    >>> pixels = class_counts(labels, np.array([shapely.box(0, 0, 3, 2)]), 2)
+    >>> pixels.counts.tolist(), pixels.excluded.tolist()
     ([[1, 4]], [1])
     """
     if layer.count != 1 or layer.dtype.kind not in "biu":
@@ -117,9 +146,29 @@ def class_counts(
 
 
 def band_sums(layer: Layer, polygons: Any, *, block_px: int = BLOCK_PX, workers: int | None = None) -> BandSums:
-    """Count, sum and sum of squares of every band in each polygon; nodata and NaN stay out.
+    """Count, sum and sum of squares of every band in each polygon, without nodata and NaN.
 
-    polygons, workers : as for `class_counts`. Whole-number bands of up to 16 bits are summed exactly.
+    Parameters
+    ----------
+    layer
+        Raster with C bands; whole numbers of up to 16 bits are summed exactly.
+    polygons
+        (N,) polygons, as for `class_counts`.
+    block_px
+        Side of the blocks that are read at once, pixels.
+    workers
+        Threads that read and sum, by default one per core.
+
+    Returns
+    -------
+    BandSums; polygons beyond the raster have zeros everywhere.
+
+    Raises
+    ------
+    InputError
+        Zones that are no polygons, Outlines on another raster.
+    GridError
+        Only one of polygons and layer has a CRS.
 
     Peak memory: per worker 30 bytes a pixel of a block and the bands read; about 60 bytes per vertex.
 
@@ -144,9 +193,26 @@ def band_sums(layer: Layer, polygons: Any, *, block_px: int = BLOCK_PX, workers:
 def sum_bands(
     spans: Spans, data: NDArray[Any], valid: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """Count, sum and sum of squares (M, C) of the bands of one window over the outlines in it.
+    """Count, sum and sum of squares of the bands of one window over the outlines in it.
 
-    spans : of the same window · data : (C, h, w) · valid : (h, w) bool
+    Parameters
+    ----------
+    spans
+        Runs of pixels of M outlines in the window.
+    data
+        (C, h, w) values of the window; whole numbers of up to 16 bits are summed exactly.
+    valid
+        (h, w) bool, True where known.
+
+    Returns
+    -------
+    (M, C) int64 count, (M, C) float64 sum and (M, C) float64 sum of squares of the valid values.
+
+    >>> import shapely
+    >>> square = Outlines.on(np.array([shapely.box(0, 0, 2, 1)]), shape=(1, 3))
+    >>> spans = square.spans(Window(0, 0, 1, 3))
+    >>> [part.tolist() for part in sum_bands(spans, np.array([[[2, 3, 9]]], np.uint8), np.ones((1, 3), bool))]
+    [[[2]], [[5.0]], [[13.0]]]
     """
     exact = data.dtype.kind in "biu" and data.dtype.itemsize <= 2
     dtype = np.int64 if exact else np.float64
@@ -179,10 +245,10 @@ def _count_classes(spans: Spans, labels: NDArray[np.uint8], num_classes: int) ->
     for first in range(0, num_classes, together):
         classes = range(first, min(first + together, num_classes))
         weight = np.zeros(256, np.int64)
-        weight[list(classes)] = [1 << bits * place for place in range(len(classes))]
+        weight[list(classes)] = [1 << bits * position for position in range(len(classes))]
         packed = _sum(spans, weight[labels])
-        for place, value in enumerate(classes):
-            counts[:, value] = packed >> bits * place & (1 << bits) - 1
+        for position, value in enumerate(classes):
+            counts[:, value] = packed >> bits * position & (1 << bits) - 1
     return counts
 
 
@@ -195,9 +261,9 @@ def _compact(
     if labels.dtype.kind == "i":
         known &= labels >= 0
     if (strange := counted & ~known).any():
-        found = ", ".join(str(value) for value in np.unique(labels[strange])[:8])
+        listed = ", ".join(str(value) for value in np.unique(labels[strange])[:8])
         raise LabelError(
-            f"{source} has labels {found} that are no class: expected 0 to {num_classes - 1}, or {void} for void. "
+            f"{source} has labels {listed} that are no class: expected 0 to {num_classes - 1}, or {void} for void. "
             "Give the right legend, or remap the labels first."
         )
     return np.where(counted, labels, 255).astype(np.uint8)
@@ -219,16 +285,16 @@ def _accumulate(
     block_px: int,
     workers: int | None,
 ) -> None:
-    """Add what `count` finds in every block to the rows of `totals`; blocks without polygons are never read."""
+    """Add what `count` returns for every block to the rows of `totals`; blocks without polygons are never read."""
 
     def work(window: Window) -> list[tuple[NDArray[np.int64], list[NDArray[Any]]]]:
-        found, pixels = [], None
-        for some in outlines.some_at_a_time(window):
-            spans = outlines.spans(window, some)
+        results, pixels = [], None
+        for numbers in outlines.some_at_a_time(window):
+            spans = outlines.spans(window, numbers)
             if len(spans.owner):
                 pixels = pixels or layer.read(window)
-                found.append((some, count(spans, *pixels)))
-        return found
+                results.append((numbers, count(spans, *pixels)))
+        return results
 
     for results in in_order(work, blocks(layer.shape, block_px), workers):
         for index, parts in results:

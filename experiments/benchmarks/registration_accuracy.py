@@ -20,6 +20,7 @@ from odc.geo.geobox import GeoBox
 from scipy import ndimage
 
 from deepnets4eo.damage.registration import Registration, register
+from deepnets4eo.grid import apply_affine
 from deepnets4eo.rasters.scene import Layer
 
 GSD_M = 0.5
@@ -136,10 +137,10 @@ def error_m(registration: Registration, case: Case) -> float:
     height, width = case.pre.shape
     share = np.linspace(0.15, 0.85, 5)
     pixels = np.stack(np.meshgrid(share * width, share * height), -1).reshape(-1, 2)
-    ground = np.array([case.pre.grid.affine * tuple(pixel) for pixel in pixels])
+    ground = apply_affine(case.pre.grid.affine, pixels)
     middle = np.array(case.pre.grid.affine * (width / 2, height / 2))
     start = case.own.to_pre(ground) if case.own is not None else ground
-    truth = np.array([(case.motion or Affine.identity()) * tuple(point) for point in start - middle]) + middle
+    truth = apply_affine(case.motion or Affine.identity(), start - middle) + middle
     return float(np.hypot(*(registration.to_pre(ground) - truth).T).max())
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import rasterio
-import shapely
 from affine import Affine
 from PIL import Image
 
 from deepnets4eo.cards.catalog import dataset_path, legend_path, model_path, recipe_path
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.files import write_json, write_yaml
+from deepnets4eo.grid import transform_shapes
 from deepnets4eo.rasters.mosaic import mosaic_vrt
 from fuzzing.openstreetmap import small_pbf
 from fuzzing.seed import SIDE_PX, TRANSFORM, Seed, buildings, image_array, label_array, make_folder, write_raster
@@ -98,9 +98,7 @@ def _vectors(root: Path) -> dict[str, list[Seed]]:
 
 def _write_xbd(path: Path, frame: gpd.GeoDataFrame) -> None:
     """Label file as xBD: outlines in pixels and in degrees, with grades."""
-    back = ~TRANSFORM
-    coefficients = [back.a, back.b, back.d, back.e, back.c, back.f]
-    pixels = [shapely.affinity.affine_transform(outline, coefficients) for outline in frame.geometry]
+    pixels = transform_shapes(~TRANSFORM, frame.geometry.to_numpy())
     rows = {}
     for name, shapes in (("lng_lat", frame.to_crs(4326).geometry), ("xy", pixels)):
         rows[name] = [

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from geotiff import write_geotiff
 
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import rasters
-from deepnets4eo.formats.access import named_by_the_user
+from deepnets4eo.formats.access import allow_user_files
 from deepnets4eo.formats.drivers import raster_driver
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.rasters.scene import Layer
@@ -19,11 +20,9 @@ SIDE_PX = 8
 
 
 def write_tif(path: Path, value: int = 7, side_px: int = SIDE_PX, **tags: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    profile = dict(driver="GTiff", height=side_px, width=side_px, count=1, dtype="uint8")
-    with rasterio.open(path, "w", **profile, tiled=False) as file:
-        file.write(np.full((1, side_px, side_px), value, np.uint8))
-        if tags:
+    write_geotiff(path, np.full((side_px, side_px), value, np.uint8), crs=None, tiled=False)
+    if tags:
+        with rasterio.open(path, "r+") as file:
             file.update_tags(ns="OVERVIEWS", **tags)
     return path
 
@@ -93,7 +92,7 @@ def test_a_virtual_raster_reads_files_and_folders_that_the_user_named(tmp_path):
     path.parent.mkdir()
     path.write_text(vrt("../outside/a.tif", relative=True))
     for named in (outside, outside.parent, f"image={outside}"):
-        with named_by_the_user([str(path), str(named)]):
+        with allow_user_files([str(path), str(named)]):
             assert (Layer.open(path).read()[0] == 9).all()
     assert main(["check", str(path), str(outside)]) == 0
     refused(path)  # and the leave is not remembered
@@ -256,27 +255,29 @@ def test_an_archive_that_the_user_named_is_read(tmp_path):
     assert (Layer.open(f"/vsizip/{tmp_path}/a.zip/a.tif").read()[0] == 6).all()
 
 
-def test_a_raster_of_one_huge_block_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(rasters, "MOST_BLOCK_BYTES", 512 * 512)
+def test_a_raster_of_one_huge_block_is_refused(tmp_path):
     path = write_tif(tmp_path / "strips.tif", side_px=513)
-    assert Layer.open(path)  # in strips, which are small
-    huge = tmp_path / "huge.tif"
-    with rasterio.open(path) as file:
-        profile = file.profile | {"blockysize": 513, "compress": "deflate", "height": 513, "width": 513}
-    with rasterio.open(huge, "w", **profile) as file:
-        file.write(np.zeros((1, 513, 513), np.uint8))
-    refused(huge, "263,169 bytes", "TILED=YES")
+    open_raster(path, most_block_bytes=512 * 512).close()  # in strips, which are small
+    huge = write_geotiff(
+        tmp_path / "huge.tif", np.zeros((513, 513), np.uint8), crs=None, blockysize=513, compress="deflate"
+    )
+    open_raster(huge).close()
+    with pytest.raises(InputError, match=r"huge\.tif has blocks of 263,169 bytes, more than 262,144; .* TILED=YES"):
+        open_raster(huge, most_block_bytes=512 * 512)
 
 
 def test_a_virtual_raster_that_gdal_made_is_read(tmp_path):
     from rasterio.shutil import copy
     from rasterio.vrt import WarpedVRT
 
-    path = tmp_path / "a.tif"
-    profile = dict(driver="GTiff", height=64, width=64, count=1, dtype="uint8", crs="EPSG:32615", nodata=0)
-    with rasterio.open(path, "w", transform=rasterio.transform.from_origin(5e5, 4e6, 1, 1), **profile) as file:
-        file.write(np.full((1, 64, 64), 7, np.uint8))
-        file.update_tags(AREA_OR_POINT="Area", note="a < b & c")
+    path = write_geotiff(
+        tmp_path / "a.tif",
+        np.full((64, 64), 7, np.uint8),
+        crs="EPSG:32615",
+        nodata=0,
+        tags={"AREA_OR_POINT": "Area", "note": "a < b & c"},
+    )
+    with rasterio.open(path, "r+") as file:
         file.set_band_description(1, "red")
     copy(path, tmp_path / "plain.vrt", driver="VRT")
     with rasterio.open(path) as file, WarpedVRT(file, crs="EPSG:4326") as warped:

@@ -23,6 +23,7 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.damage.footprint_files import read_table
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats import vectors
+from deepnets4eo.formats.unpacking import unpack
 from deepnets4eo.formats.vectors import vector_file
 from deepnets4eo.grid import Grid
 from deepnets4eo.osm.reading import read_area, read_features
@@ -217,16 +218,15 @@ def test_a_packed_shapefile_is_read_with_its_companions(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".gz", ".bz2"])
-def test_a_packed_file_that_unpacks_to_too_much_is_refused_before_it_is_written(tmp_path, suffix, monkeypatch):
+def test_a_packed_file_that_unpacks_to_too_much_is_refused_before_it_is_written(tmp_path, suffix):
     path = packed(tmp_path / f"a.osm{suffix}", b"<osm>" + b" " * (1 << 20))
     with (
         pytest.raises(InputError, match=rf"a\.osm{suffix} unpacks to more than 100,000 bytes"),
         vector_file(path, 100_000),
     ):
         pass
-    monkeypatch.setattr("deepnets4eo.formats.unpacking.NEVER_TOO_LARGE_BYTES", 1 << 16)
-    with pytest.raises(InputError, match=rf"a\.osm{suffix} unpacks to .* from "):
-        read_features(path, OsmRules.load(), area())
+    with pytest.raises(InputError, match=rf"a\.osm{suffix} unpacks to .* from "), unpack(path, plausible_bytes=1 << 16):
+        pass
 
 
 def test_387_bytes_that_unpack_to_400_million_take_no_memory_and_no_disk(tmp_path):
@@ -235,9 +235,9 @@ def test_387_bytes_that_unpack_to_400_million_take_no_memory_and_no_disk(tmp_pat
     packer = bz2.BZ2Compressor()
     path.write_bytes(b"".join(packer.compress(bytes(1 << 20)) for _ in range(100)) + packer.flush())
     code = (
-        "import sys, resource; from deepnets4eo.formats.unpacking import unpacked; from deepnets4eo.errors import InputError\n"
+        "import sys, resource; from deepnets4eo.formats.unpacking import unpack; from deepnets4eo.errors import InputError\n"
         "from pathlib import Path; resource.setrlimit(resource.RLIMIT_FSIZE, (80 << 20, 80 << 20))\n"
-        "try:\n  with unpacked(Path(sys.argv[1])): print('unpacked')\nexcept InputError as error: print(error)"
+        "try:\n  with unpack(Path(sys.argv[1])): print('unpacked')\nexcept InputError as error: print(error)"
     )
     printed = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
     assert "unpacks to" in printed.stdout
@@ -255,11 +255,12 @@ def test_archives_that_lead_out_of_their_folder_or_hold_several_files_are_safe(t
     refused(path, "escaped.geojson", "second.geojson")
 
 
-def test_a_parquet_file_of_endless_rows_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(vectors, "MOST_ROWS", 1000)
+def test_a_parquet_file_of_endless_rows_is_refused(tmp_path):
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({"id": pa.array([1] * 1001)}), path)
-    refused(path, "1,001 rows")
+    vectors._check_parquet(path, "a.parquet", 1 << 20)
+    with pytest.raises(InputError, match="1,001 rows, more than 1,000"):
+        vectors._check_parquet(path, "a.parquet", 1 << 20, most_rows=1000)
 
 
 def test_a_web_address_that_the_user_gave_is_downloaded_and_looked_at(server):

@@ -10,7 +10,7 @@ from scipy.ndimage import distance_transform_edt
 
 from deepnets4eo.errors import GridError, InputError, OutputError
 from deepnets4eo.grid import Grid
-from deepnets4eo.osm import OsmRules, rasterize, rasterize_osm
+from deepnets4eo.osm import OsmRules, rasterize_osm
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import write_raster
@@ -48,10 +48,9 @@ def test_classes_are_those_rasterio_draws_with_the_topmost_on_top(tmp_path):
     assert set(np.unique(found[[ROADS, BUILDINGS]])) == {-1, 1}
 
 
-def test_distances_are_scipys_and_blocks_leave_no_seams(tmp_path, monkeypatch):
-    monkeypatch.setattr(rasterize, "BLOCK_PX", 48)
+def test_distances_are_scipys_and_blocks_leave_no_seams(tmp_path):
     layers = {"buildings": OSM["buildings"]}
-    options = {"coverage": "everywhere", "clip_m": 12}
+    options = {"coverage": "everywhere", "clip_m": 12, "block_px": 48}
     found = values(rasterize_osm(layers, CITY.grid, tmp_path / "d.tif", encoding="distance", **options))
     margin = 40
     around = CITY.grid.pad(margin)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from geotiff import write_geotiff
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 from rasterio.control import GroundControlPoint
@@ -23,12 +24,8 @@ NORTH_UP = Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000)
 
 
 def tile(path: Path, values: np.ndarray, col: int = 0, row: int = 0, **changed: object) -> Path:
-    values = values if values.ndim == 3 else values[None]
-    profile = dict(driver="GTiff", count=len(values), height=values.shape[1], width=values.shape[2],
-                   dtype=values.dtype, crs="EPSG:32633", transform=NORTH_UP * Affine.translation(col, row))  # fmt: skip
-    with rasterio.open(path, "w", **(profile | changed)) as file:
-        file.write(values)
-    return path
+    placed = {"crs": "EPSG:32633", "transform": NORTH_UP * Affine.translation(col, row)}
+    return write_geotiff(path, values, **(placed | changed))
 
 
 VALUES = np.arange(1, 13, dtype=np.uint8).reshape(3, 4)
@@ -170,9 +167,8 @@ def test_a_raster_placed_by_points_alone_is_straightened(tmp_path: Path, turn: f
     truth = Affine.translation(500_000, 4_000_000) * Affine.rotation(turn) * Affine.scale(2, -2)
     points = [GroundControlPoint(row, col, *(truth * (col, row))) for row in (0, 40) for col in (0, 60)]
     values = np.kron(np.arange(1, 25, dtype=np.uint8).reshape(4, 6), np.ones((10, 10), np.uint8))
-    with rasterio.open(path, "w", driver="GTiff", count=1, height=40, width=60, dtype="uint8", nodata=nodata) as file:
+    with rasterio.open(write_geotiff(path, values, crs=None, nodata=nodata), "r+") as file:
         file.gcps = (points, "EPSG:32633")
-        file.write(values, 1)
     layer = Layer.open(path)
     assert layer.grid.crs.epsg == 32633
     assert layer.count == 1

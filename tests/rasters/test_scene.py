@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from geotiff import write_geotiff
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
@@ -20,13 +21,9 @@ UTM = GeoBox((40, 60), Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000), "EPSG:32633"
 
 
 def write(path: Path, array: np.ndarray, grid: GeoBox | None = UTM, **profile: object) -> Path:
-    array = array[None] if array.ndim == 2 else array
-    placed = {} if grid is None else {"transform": grid.affine, "crs": "EPSG:32633" if grid.crs else None}
-    count, height, width = array.shape
-    shape = {"count": count, "height": height, "width": width, "dtype": array.dtype}
-    with rasterio.open(path, "w", **({"driver": "GTiff"} | shape | placed | profile)) as file:
-        file.write(array)
-    return path
+    if grid is None:
+        return write_geotiff(path, array, crs=None, **profile)
+    return write_geotiff(path, array, crs="EPSG:32633" if grid.crs else None, transform=grid.affine, **profile)
 
 
 @pytest.fixture
@@ -115,7 +112,7 @@ def test_tiles_that_do_not_fit_are_refused_by_name(tmp_path: Path, ramp: np.ndar
     write(tmp_path / "a.tif", ramp)
     write(tmp_path / "b.tif", np.stack([ramp, ramp]))
     with pytest.raises(
-        GridError, match=r"b\.tif .*bands or data type.*gdalwarp; layers of one place are named file by file"
+        GridError, match=r"b\.tif .*bands or data type.*gdalwarp; layers of one site are named file by file"
     ):
         Layer.open(tmp_path)
 

@@ -80,9 +80,9 @@ def test_pixels_left_out_are_not_counted():
 def test_drawn_pixels_carry_their_own_label_and_are_balanced():
     scene = make_scene()
     drawn = sample_pixels([scene], LEGEND, lambda sample: sample["image"], max_pixels=300)
-    np.testing.assert_array_equal(drawn.vectors[:, 0], np.asarray(LEGEND.values)[drawn.places])
-    assert np.bincount(drawn.places, minlength=3).tolist() == [100, 100, 0]
-    assert drawn.blocks.shape == drawn.places.shape
+    np.testing.assert_array_equal(drawn.vectors[:, 0], np.asarray(LEGEND.values)[drawn.class_indices])
+    assert np.bincount(drawn.class_indices, minlength=3).tolist() == [100, 100, 0]
+    assert drawn.blocks.shape == drawn.class_indices.shape
 
 
 @pytest.mark.parametrize("stride_px", [2, 8])
@@ -93,7 +93,7 @@ def test_sites_a_few_pixels_apart_carry_the_label_in_their_middle(stride_px):
         return sample["image"][:, stride_px // 2 :: stride_px, stride_px // 2 :: stride_px]
 
     drawn = sample_pixels([scene], LEGEND, sites, max_pixels=60, halo_px=16, stride_px=stride_px, window_px=32)
-    np.testing.assert_array_equal(drawn.vectors[:, 0], np.asarray(LEGEND.values)[drawn.places])
+    np.testing.assert_array_equal(drawn.vectors[:, 0], np.asarray(LEGEND.values)[drawn.class_indices])
     assert len(np.unique(drawn.blocks)) > 1
 
 

@@ -9,10 +9,10 @@ from scipy.special import log_softmax, softmax
 
 from deepnets4eo.tiling import SCORES
 from deepnets4eo.tiling.scores import (
-    best,
+    best_class,
+    blended_probabilities,
     entropy,
     log_probabilities,
-    normalised,
     probabilities,
     to_blend_scores,
     to_bytes,
@@ -32,14 +32,18 @@ def test_softmax_is_scipys(raw):
 @given(raw_scores)
 def test_best_is_the_first_largest_in_any_memory_order(raw):
     expected = raw.argmax(axis=0)
-    np.testing.assert_array_equal(best(raw), expected)
-    np.testing.assert_array_equal(best(np.moveaxis(np.ascontiguousarray(np.moveaxis(raw, 0, -1)), -1, 0)), expected)
+    np.testing.assert_array_equal(best_class(raw), expected)
+    np.testing.assert_array_equal(
+        best_class(np.moveaxis(np.ascontiguousarray(np.moveaxis(raw, 0, -1)), -1, 0)), expected
+    )
 
 
 @given(raw_scores)
 def test_one_tile_gives_the_same_probabilities_whatever_is_summed(raw):
     for kind in SCORES:
-        np.testing.assert_allclose(normalised(to_blend_scores(raw, kind), kind), probabilities(raw), atol=1e-5)
+        np.testing.assert_allclose(
+            blended_probabilities(to_blend_scores(raw, kind), kind), probabilities(raw), atol=1e-5
+        )
 
 
 @given(raw_scores)

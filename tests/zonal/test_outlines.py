@@ -8,10 +8,12 @@ import rasterio.features
 import rasterio.mask
 import shapely
 from affine import Affine
+from hypothesis import given
+from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.grid import Window, blocks
-from deepnets4eo.zonal.outlines import Outlines
+from deepnets4eo.zonal.outlines import Outlines, chunks, groups
 
 UTM = "EPSG:32615"
 
@@ -70,3 +72,48 @@ def test_windows_cut_the_same_pixels_as_the_whole() -> None:
         part = window.clipped((3000, 3000))
         cut = outlines.paint(window)[part.within(window).slices]
         np.testing.assert_array_equal(cut, whole[part.slices])
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_every_outline_holds_the_pixels_that_gdal_gives_it_alone(seed: int) -> None:
+    window, rng = Window(20, 30, 70, 90), np.random.default_rng(seed)
+    shapes = []
+    for number in range(12):
+        (x, y), (w, h) = rng.uniform(0, 140, 2), rng.uniform(2, 25, 2)
+        shape = shapely.box(x - w, y - h, x + w, y + h)
+        if number % 3 == 0:
+            shape = shape.difference(shapely.box(x - w / 3, y - h / 3, x + w / 3, y + h / 3))
+        if number % 4 == 0:
+            shape = shapely.union(shape, shapely.box(x + 2 * w, y, x + 2.5 * w, y + h))
+        shapes.append(shapely.affinity.rotate(shape, rng.uniform(0, 90)))
+    shapes[5] = shapely.Polygon()
+    outlines = Outlines.on(np.array(shapes, object), shape=(300, 300))
+    numbers = outlines.touching(window)
+    owner, pixel = outlines.pixels(window)
+    assert (np.diff(owner) >= 0).all()
+    for position, number in enumerate(numbers):
+        mine = np.zeros(window.height * window.width, bool)
+        mine[pixel[owner == position]] = True
+        gdal = rasterio.features.rasterize(
+            [shapes[number]], mine.reshape(70, 90).shape, transform=Affine.translation(window.col, window.row)
+        )
+        assert (mine.reshape(70, 90) == (gdal == 1)).all()
+    everything = np.arange(12)
+    whole = np.bincount(outlines.pixels(Window(0, 0, 300, 300), everything)[0], minlength=12)
+    cut = [np.bincount(outlines.pixels(part, everything)[0], minlength=12) for part in blocks((300, 300), 50)]
+    assert (whole == sum(cut)).all()
+
+
+@given(st.lists(st.integers(0, 30), max_size=40), st.integers(1, 50))
+def test_groups_hold_every_item_once_and_no_more_than_fits(cost: list[int], most: int) -> None:
+    runs = groups(np.array(cost, np.int64), most)
+    assert [number for run in runs for number in range(run.start, run.stop)] == list(range(len(cost)))
+    for run in runs:
+        assert sum(cost[run]) <= most or run.stop - run.start == 1
+    for run, following in zip(runs, runs[1:], strict=False):
+        assert sum(cost[run]) + cost[following.start] > most
+
+
+def test_chunks_cover_all_items_and_are_one_empty_run_where_there_are_none() -> None:
+    assert chunks(9, 4) == [slice(0, 4), slice(4, 8), slice(8, 9)]
+    assert chunks(0) == [slice(0, 0)]

@@ -154,9 +154,7 @@ def test_fractions_lines_and_missing_crs_are_refused() -> None:
     with pytest.raises(InputError, match="polygons, but 1 are LineString"):
         class_counts(Layer.open(np.zeros((4, 4), np.uint8)), np.array([shapely.LineString([(0, 0), (3, 3)])]), 2)
     layer = Layer.open(np.zeros((4, 4), np.uint8), grid=GeoBox((4, 4), NORTH_UP, UTM))
-    with pytest.raises(
-        GridError, match="the raster has a CRS, the polygons have none: they cannot be laid on each other"
-    ):
+    with pytest.raises(GridError, match="the raster has a CRS, the polygons have none: they cannot be compared"):
         class_counts(layer, gpd.GeoSeries(box), 2)
     plain = Layer.open(np.zeros((4, 4), np.uint8))
     with pytest.raises(GridError, match="the polygons have a CRS, the raster has none"):

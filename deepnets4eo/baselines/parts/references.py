@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Boxes
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
+from deepnets4eo.grid import transform_shapes
 from deepnets4eo.polygons import polygonize
 from deepnets4eo.polygons.boxes import boxes_around
 from deepnets4eo.rasters.scene import LABELS, Scene
@@ -142,9 +143,7 @@ def _to_pixels(frame: gpd.GeoDataFrame, scene: Scene) -> NDArray[np.object_]:
     crs = scene.grid.crs.proj if scene.grid.crs is not None else None
     if crs is not None and frame.crs is not None and frame.crs != crs:
         frame = frame.to_crs(crs)
-    back = ~scene.grid.affine
-    moved = frame.geometry.affine_transform([back.a, back.b, back.d, back.e, back.c, back.f])
-    polygons = np.asarray(moved.to_numpy(), object)
+    polygons = transform_shapes(~scene.grid.affine, frame.geometry.to_numpy())
     return polygons[~(shapely.is_missing(polygons) | shapely.is_empty(polygons))]
 
 

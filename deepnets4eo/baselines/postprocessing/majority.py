@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Codes
 from deepnets4eo.baselines.postprocessing.windows import check_radius, counting_type, fraction_bits, window_sums
 from deepnets4eo.cards.legend import VOID
-from deepnets4eo.tiling.scores import best
+from deepnets4eo.tiling.scores import best_class
 
 
 def majority_filter(values: NDArray[Any], radius_px: int) -> NDArray[Any]:
@@ -63,7 +63,7 @@ def vote_shares(labels: NDArray[np.uint8], num_classes: int, radius_px: int) -> 
     return shares
 
 
-def _votes(labels: NDArray[np.uint8], label: int, radius_px: int) -> Whole:
+def _votes(labels: NDArray[np.uint8], label: int, radius_px: int) -> Codes:
     """Return twice the number of pixels of a label in the window, and one more where the pixel itself has it."""
     own = (labels == label).astype(_votes_type(radius_px))
     votes = window_sums(own, radius_px)
@@ -100,6 +100,6 @@ def _mean_probabilities(proba: NDArray[np.float32], radius_px: int) -> NDArray[n
 
 def argmax_class(proba: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return the class index of the largest probability, (h, w) uint8; void where probabilities are not known."""
-    class_indices = best(proba)
+    class_indices = best_class(proba)
     class_indices[np.isnan(proba).any(axis=0)] = VOID
     return class_indices

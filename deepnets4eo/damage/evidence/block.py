@@ -16,16 +16,17 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import BuildingSums, Indices
 from deepnets4eo.damage.evidence.context import CELL_PX, lowest_ground, open_means
 from deepnets4eo.damage.evidence.maps import Maps, measure_maps
-from deepnets4eo.damage.evidence.outlines import Edges, enclosed_pixels, trace
 from deepnets4eo.damage.evidence.radiometry import Radiometry
 from deepnets4eo.damage.evidence.shifts import best_of_shifts
 from deepnets4eo.damage.evidence.sums import Groups, correlation_sums
 from deepnets4eo.damage.evidence.working_grid import WorkingGrid
 from deepnets4eo.grid import Window
+from deepnets4eo.zonal.outline_points import Sides
 from deepnets4eo.zonal.outlines import Outlines
 
 BLOCK_PX = 1024
 MARGIN_PX = 56  # a multiple of the cell, wide enough for the neighbourhood, the shifts and the filters
+STEP_PX = 1.0  # between points along an outline
 SHIFT_M = 2.0  # farthest that outlines and images are moved to find their best position
 SHIFT_STEPS = 2  # on either side
 BODY_M = 1.0  # similarity is taken over the building and its edge
@@ -44,12 +45,12 @@ Read = dict[str, tuple[NDArray[Any], NDArray[np.bool_]]]
 class BuildingGeometry:
     """The buildings of a job in working pixels.
 
-    edges : their outlines; own : the pixels these enclose; body : the same, grown by a metre.
+    sides : of their outlines; own : the pixels these enclose; body : the same, grown by a metre.
     centres : (N, 2) float64, row and col of the middle of each bounding box, NaN for empty outlines.
     left_out : (N,) why an outline is not measured and stands here as an empty one; '' where it is measured.
     """
 
-    edges: Edges
+    sides: Sides
     own: Outlines
     body: Outlines
     centres: NDArray[np.float64]
@@ -59,9 +60,9 @@ class BuildingGeometry:
     def concatenate(cls, parts: list[BuildingGeometry]) -> BuildingGeometry:
         """The buildings of several parts."""
         return cls(
-            Edges.concatenate([part.edges for part in parts]),
-            Outlines.joined([part.own for part in parts]),
-            Outlines.joined([part.body for part in parts]),
+            Sides.concatenate([part.sides for part in parts]),
+            Outlines.concatenate([part.own for part in parts]),
+            Outlines.concatenate([part.body for part in parts]),
             np.concatenate([part.centres for part in parts]),
             np.concatenate([part.left_out for part in parts]),
         )
@@ -160,7 +161,7 @@ def _measure(
     sums = _inside_sums(block, geometry.own, buildings, maps, others)
     shifted: dict[str, BuildingSums] = {}
     for name, image in maps.items():
-        across, sums[f"{name}_shadow"] = _outline_sums(block, geometry.edges, buildings, image)
+        across, sums[f"{name}_shadow"] = _outline_sums(block, geometry.sides, buildings, image)
         shifted[f"{name}_outline"] = across
     if "pre" in maps:
         shifted |= _pair_sums(block, geometry.body, buildings, maps)
@@ -184,7 +185,7 @@ def _inside_sums(
     block: BlockWithMargin, own: Outlines, buildings: Indices, maps: dict[str, Maps], others: Read
 ) -> dict[str, BuildingSums]:
     """Sums over the pixels inside the outlines, per image over its valid ones."""
-    owner, pixel = enclosed_pixels(own, buildings, block.window)
+    owner, pixel = own.pixels(block.window, buildings)
     flat, count = block.flat(pixel), len(buildings)
     sums = {"pixels": Groups(owner, count).sum([np.ones(len(owner), np.float32)])}
     for name, image in maps.items():
@@ -227,12 +228,13 @@ def _colours(maps: Maps) -> tuple[int, int, int]:
 
 
 def _outline_sums(
-    block: BlockWithMargin, edges: Edges, buildings: Indices, maps: Maps
+    block: BlockWithMargin, sides: Sides, buildings: Indices, maps: Maps
 ) -> tuple[BuildingSums, BuildingSums]:
     """Edge strength across the outline for each shift, and shadow outside the walls by the way they face."""
-    owner, at, normal = trace(edges, buildings, window=block.window)
+    traced = sides.subset(buildings).trace(STEP_PX, block.window.box)
+    at = traced.points[:, ::-1]  # row, col
     inside = block.holds(at)
-    owner, at, normal = owner[inside], at[inside], normal[inside].astype(np.float32)
+    owner, at, normal = traced.owner[inside], at[inside], traced.normals[inside, ::-1].astype(np.float32)
     samples, flat = Groups(owner, len(buildings)), block.pixel_indices(at)
     down, right, light = maps.along_row.ravel(), maps.along_col.ravel(), maps.light.ravel()
     shifted = (flat + row * block.around.width + col for row, col in shifts_px(block.working_grid.gsd_m))
@@ -253,7 +255,7 @@ def _pair_sums(
 ) -> dict[str, BuildingSums]:
     """What the similarity of post and pre needs, over pixels valid in both."""
     post, pre = maps["post"], maps["pre"]
-    owner, pixel = enclosed_pixels(body, buildings, block.window)
+    owner, pixel = body.pixels(block.window, buildings)
     flat = block.flat(pixel)
     usable = (post.valid & pre.valid).ravel()[flat]
     together, flat = Groups(owner[usable], len(buildings)), flat[usable]
@@ -272,7 +274,7 @@ def _context(block: BlockWithMargin, geometry: BuildingGeometry, maps: dict[str,
     around = block.around
     built = np.zeros(around.height * around.width, bool)
     for members in geometry.body.some_at_a_time(around):
-        built[enclosed_pixels(geometry.body, members, around)[1]] = True
+        built[geometry.body.pixels(around, members)[1]] = True
     ground = ~built.reshape(around.height, around.width)
     rows, cols = (np.floor(geometry.centres[centred]).astype(np.int64) - (around.row, around.col)).T // CELL_PX
     context, gsd_m = {}, block.working_grid.gsd_m

@@ -18,15 +18,15 @@ from deepnets4eo.arrays import Geometries, Points
 from deepnets4eo.damage.evidence.block import BLOCK_PX, BODY_M, BuildingGeometry
 from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import evidence_columns, post_columns_of_pre
-from deepnets4eo.damage.evidence.outlines import edges_of
 from deepnets4eo.damage.evidence.store import BlockStore
 from deepnets4eo.damage.evidence.table import LARGE, OUTSIDE, EvidenceTable, assess_coverage
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
-from deepnets4eo.damage.outline_limits import chunks, larger_than_buildings, without
+from deepnets4eo.damage.outline_limits import larger_than_buildings, without
 from deepnets4eo.damage.vocabulary import PRE_POST
 from deepnets4eo.grid import Grid, apply_affine, gsd_m
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.zonal.outlines import Outlines
+from deepnets4eo.zonal.outline_points import Sides
+from deepnets4eo.zonal.outlines import Outlines, chunks
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.footprints import Footprints
@@ -165,7 +165,7 @@ def building_geometry(outlines: Geometries, working_grid: WorkingGrid) -> Buildi
     grown = shapely.buffer(on_working_grid, BODY_M / working_grid.gsd_m, join_style="mitre", quad_segs=2)
     own, body = (Outlines.on(shapes, shape=working_grid.shape) for shapes in (on_working_grid, grown))
     left_out = np.where(larger, LARGE, "").astype(object)
-    return BuildingGeometry(edges_of(on_working_grid), own, body, _centres(on_working_grid)[:, ::-1], left_out)
+    return BuildingGeometry(Sides.of(on_working_grid), own, body, _centres(on_working_grid)[:, ::-1], left_out)
 
 
 def _centres(outlines: Geometries) -> Points:

@@ -16,6 +16,7 @@ from deepnets4eo.arrays import FloatImage
 from deepnets4eo.damage.evidence.filters import maximum, minimum
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.tiling.spread import spread_indices
 
 SAMPLE_PX = 256
 CELL_PX = 8  # contrast is that of 4 m cells: coarser than the texture that is measured with it
@@ -66,7 +67,7 @@ def measure(layer: Layer, centres: NDArray[np.float64]) -> Radiometry:
 
     Peak memory: one window of 256² pixels.
     """
-    chosen = np.unique(np.linspace(0, len(centres) - 1, min(MAX_SAMPLES, len(centres))).astype(int))
+    chosen = spread_indices(len(centres), MAX_SAMPLES, round_down=True)
     spreads, levels = [], []
     for row, col in centres[chosen]:
         data, valid = layer.read(Window(int(row) - SAMPLE_PX // 2, int(col) - SAMPLE_PX // 2, SAMPLE_PX, SAMPLE_PX))

@@ -79,6 +79,6 @@ def _identity(working_grid: WorkingGrid, geometry: BuildingGeometry) -> str:
             if path.exists():
                 digest.update(f"{path.stat().st_size} {path.stat().st_mtime_ns}".encode())
     digest.update(np.ascontiguousarray(geometry.centres).tobytes())
-    digest.update(np.ascontiguousarray(geometry.edges.rows).tobytes())
-    digest.update(np.ascontiguousarray(geometry.edges.cols).tobytes())
+    digest.update(np.ascontiguousarray(geometry.sides.begin).tobytes())
+    digest.update(np.ascontiguousarray(geometry.sides.end).tobytes())
     return digest.hexdigest()[:16]

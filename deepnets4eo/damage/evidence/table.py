@@ -96,9 +96,9 @@ class EvidenceTable:
 
 def assess_coverage(sums: dict[str, BuildingSums], geometry: BuildingGeometry, working_grid: WorkingGrid) -> Coverage:
     """Whether each building can be assessed, and from which images."""
-    count = len(geometry.edges)
+    count = len(geometry.sides)
     pixels = _total(sums, "pixels", count)
-    full = _area(geometry, working_grid)
+    full = geometry.sides.areas
     area = np.maximum(full, pixels)
     with np.errstate(invalid="ignore", divide="ignore"):
         seen_post, seen_pre = (_total(sums, f"{name}_inside", count) / area for name in ("post", "pre"))
@@ -129,22 +129,7 @@ def _total(sums: dict[str, BuildingSums], name: str, count: int) -> NDArray[np.f
 
 def _inside_share(geometry: BuildingGeometry, working_grid: WorkingGrid) -> NDArray[np.float64]:
     """Share of each footprint's bounding box that lies in the image; 1 for empty footprints."""
-    edges, share = geometry.edges, np.ones(len(geometry.edges))
-    present = np.flatnonzero(np.diff(edges.start))
-    if len(present) == 0:
-        return share
-    for ends, size in zip((edges.rows, edges.cols), working_grid.shape, strict=True):
-        low = np.minimum.reduceat(ends.min(axis=1), edges.start[present])
-        high = np.maximum.reduceat(ends.max(axis=1), edges.start[present])
-        visible = np.clip(high, 0, size) - np.clip(low, 0, size)
-        share[present] *= visible / np.maximum(high - low, 1e-9)
-    return share
-
-
-def _area(geometry: BuildingGeometry, working_grid: WorkingGrid) -> NDArray[np.float64]:
-    """Area of each footprint in working pixels."""
-    edges = geometry.edges
-    owner = np.repeat(np.arange(len(edges)), np.diff(edges.start))
-    length = np.hypot(np.ptp(edges.rows, axis=1), np.ptp(edges.cols, axis=1))
-    middle = (edges.rows.mean(axis=1) * edges.outward[:, 0] + edges.cols.mean(axis=1) * edges.outward[:, 1]) / 2
-    return np.bincount(owner, middle * length, minlength=len(edges)).astype(np.float64)
+    low, high = geometry.sides.boxes
+    size = working_grid.shape[::-1]
+    share = (np.clip(high, 0, size) - np.clip(low, 0, size)) / np.maximum(high - low, 1e-9)
+    return np.where(np.isnan(low[:, 0]), 1.0, share[:, 1] * share[:, 0])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid, Window, gsd_m
+from deepnets4eo.grid import Grid, Window, gsd_m, mean_gsd_m
 from deepnets4eo.rasters.scene import Layer
 
 if TYPE_CHECKING:
@@ -117,8 +117,7 @@ def known_or_assumed_gsd_m(grid: Grid) -> tuple[float, float]:
 
 def mean_gsd(layer: Layer) -> float:
     """Ground size of a layer's pixels, metres; 0.5 m is assumed where it has no CRS."""
-    along_row, along_col = known_or_assumed_gsd_m(layer.grid)
-    return float(np.sqrt(along_row * along_col))
+    return UNKNOWN_GSD_M if layer.grid.crs is None else mean_gsd_m(layer.grid)
 
 
 def _first_bands(layer: Layer) -> Layer:

@@ -27,6 +27,7 @@ from deepnets4eo.files import plain, write_text
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import apply_affine, gsd_m
 from deepnets4eo.version import __version__
+from deepnets4eo.zonal import patch_centres
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -100,9 +101,7 @@ def _attention(damage_map: DamageMapContent, grid: Grid) -> tuple[np.ndarray, np
     """Positions (col, row) of the assessed buildings and their probability of damage."""
     frame = damage_map.buildings
     frame = frame[frame["status"] == ASSESSED]
-    bounds = shapely.bounds(frame.geometry.to_numpy())
-    centres = (bounds[:, :2] + bounds[:, 2:]) / 2
-    return apply_affine(~grid.affine, centres), frame["damage_prob"].to_numpy(float)
+    return patch_centres(frame.geometry.to_numpy(), grid), frame["damage_prob"].to_numpy(float)
 
 
 def _shapes(extent: gpd.GeoDataFrame | None) -> np.ndarray:

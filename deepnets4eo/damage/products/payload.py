@@ -16,14 +16,14 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.outline_limits import CHUNK, chunks
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES
+from deepnets4eo.grid import Grid, apply_affine
+from deepnets4eo.zonal.outlines import CHUNK, chunks
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
     from deepnets4eo.damage.map_content import DamageMapContent
-    from deepnets4eo.grid import Grid
 
 UNITS_PER_PX = 2
 LONGEST_STEP = 127  # one signed byte; longer edges get points in between
@@ -122,8 +122,7 @@ def _steps(shapes: NDArray[Any], grid: Grid) -> tuple[NDArray[Any], NDArray[Any]
     parts, shape_of_part = shapely.get_parts(shapes, return_index=True)
     rings, part_of_ring = shapely.get_rings(parts, return_index=True)
     xy, ring = shapely.get_coordinates(rings, return_index=True)
-    col, row = ~grid.affine * (xy[:, 0], xy[:, 1])
-    points = np.rint(np.stack([col, row], axis=1) * UNITS_PER_PX).astype(np.int32)
+    points = np.rint(apply_affine(~grid.affine, xy) * UNITS_PER_PX).astype(np.int32)
     last = np.append(ring[1:] != ring[:-1], True) if len(ring) else np.zeros(0, bool)
     points, ring = points[~last], ring[~last]
     first = np.append(True, ring[1:] != ring[:-1]) if len(ring) else np.zeros(0, bool)
@@ -147,13 +146,13 @@ def _drawable(shapes: NDArray[Any], grid: Grid) -> NDArray[Any]:
     """The shapes; of those larger than the image or farther off than numbers reach only what lies around the image."""
     height, width = (side + 2 * MARGIN_PX for side in grid.shape)
     bounds = shapely.bounds(shapes)
-    cols, rows = ~grid.affine * (bounds[:, [0, 2, 0, 2]], bounds[:, [1, 1, 3, 3]])
-    wild = (np.ptp(cols, axis=1) > width) | (np.ptp(rows, axis=1) > height)
-    wild |= np.maximum(np.abs(cols), np.abs(rows)).max(axis=1) > FARTHEST_PX
+    corners = apply_affine(~grid.affine, bounds[:, [[0, 1], [2, 1], [0, 3], [2, 3]]])
+    wild = (np.ptp(corners, axis=1) > (width, height)).any(axis=1)
+    wild |= np.abs(corners).max(axis=(1, 2)) > FARTHEST_PX
     if not wild.any():
         return shapes
     around = shapely.get_coordinates(shapely.box(-MARGIN_PX, -MARGIN_PX, width - MARGIN_PX, height - MARGIN_PX))
-    ground = np.array([grid.affine * (col, row) for col, row in around])
+    ground = apply_affine(grid.affine, around)
     shapes = shapes.copy()
     shapes[wild] = shapely.clip_by_rect(shapes[wild], *ground.min(axis=0), *ground.max(axis=0))
     return shapes

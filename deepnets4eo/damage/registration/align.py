@@ -1,4 +1,4 @@
-"""Pre to post: wide windows for a first guess, fine windows twice, a model chosen and judged on hold-out tie points.
+"""Pre to post: wide windows for a first model, fine windows twice, a model chosen and tested on hold-out tie points.
 
 Takes two layers of any CRS, resolution and band count; refuses pairs that do not overlap or of which only one has a
 CRS (unless they have the same shape, and are then taken pixel for pixel).
@@ -12,13 +12,20 @@ from typing import Literal, TypeAlias
 import numpy as np
 from affine import Affine
 
-from deepnets4eo.damage.registration.coarse import coarse_model, coarse_shift, split_vote
+from deepnets4eo.damage.registration.coarse import coarse_model, coarse_shift, shift_by_halves
 from deepnets4eo.damage.registration.fit import MODELS, choose_model, robust_fit
-from deepnets4eo.damage.registration.gate import RegistrationQuality, Status, halves_agree, quality_status
 from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame
-from deepnets4eo.damage.registration.holdout import Fitted, measure_fit, tie_columns
+from deepnets4eo.damage.registration.holdout import FittedModel, measure_fit, tie_columns
+from deepnets4eo.damage.registration.quality import RegistrationQuality, Status, halves_agree, quality_status
 from deepnets4eo.damage.registration.result import Registration
-from deepnets4eo.damage.registration.tiepoints import IDENTITY, ImagePair, Matches, Search, measure, place
+from deepnets4eo.damage.registration.tiepoints import (
+    IDENTITY,
+    ImagePair,
+    Matches,
+    Search,
+    match_windows,
+    window_centres,
+)
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import apply_affine, mean_gsd_m
 from deepnets4eo.rasters.scene import Layer
@@ -36,15 +43,40 @@ MIN_OVERLAP_PX = 48
 def register(
     pre: Layer, post: Layer, *, model: ModelChoice = "auto", max_shift_m: float = 30.0, seed: int = 0
 ) -> Registration:
-    """Measure how the pre image lies against the post image, and judge whether that can be trusted.
+    """Measure how the pre image lies against the post image, and how reliable that is.
 
-    pre, post : any CRS, resolution and band count; without CRS their coordinates count as metres.
-    model : "auto" takes the simplest one that predicts unseen tie points as well as the richer ones.
-    max_shift_m : largest displacement looked for. seed : draws hold-out points and samples.
-    returns : Registration, also when it failed; see its status.
-    Errors: GridError for pairs that do not overlap or with one CRS missing; InputError for an unknown model.
+    Parameters
+    ----------
+    pre, post
+        The two images: any CRS, resolution and band count. Without CRS their coordinates count as metres.
+    model
+        Kind of the map between both; "auto" takes the simplest one that predicts hold-out tie points as well as the
+        richer ones.
+    max_shift_m
+        Largest displacement tried, metres.
+    seed
+        Draws hold-out points and samples.
+
+    Returns
+    -------
+    Registration, also when it failed; see its status.
+
+    Raises
+    ------
+    GridError
+        The images do not overlap, or only one of them has a CRS.
+    InputError
+        An unknown model, or a displacement that is no distance above 0.
+
     Peak memory: some 100 MB whatever the images' size, and GDAL's cache.
     Time: bounded by the number of windows, some seconds.
+
+    Examples
+    --------
+    ::
+
+        registration = register(Layer.open("pre.tif"), Layer.open("post.tif"))
+        print(registration.status, registration.dx_m, registration.dy_m)
     """
     if model not in ("auto", *MODELS):
         raise InputError(f"model is {model!r}, expected one of auto, {', '.join(MODELS)}.")
@@ -63,24 +95,42 @@ def register(
     measured = measure_fit(pair, search, fitted, max_shift_m, seed)
     status, reason = quality_status(measured)
     if status == "failed":
-        voted, vote = _vote(pair, search, max_shift_m, seed)
-        measured = replace(measured, split_m=vote.split_m, split_score=vote.split_score)
-        if halves_agree(vote):
-            reason = f"{reason}; both halves of the overlap still vote for one shift, to {vote.split_m:.2f} m"
-            fitted, measured, status = voted, vote, "degraded"
+        shifted, halves = _fit_by_halves(pair, search, max_shift_m, seed)
+        measured = replace(measured, split_m=halves.split_m, split_score=halves.split_score)
+        if halves_agree(halves):
+            reason = f"{reason}; both halves of the overlap still agree on one shift, to {halves.split_m:.2f} m"
+            fitted, measured, status = shifted, halves, "degraded"
     return _result(pair, fitted, measured, status, reason)
 
 
 def assume_registered(pre: Layer, post: Layer) -> Registration:
-    """Take two images as lying right already, unmeasured: for pairs that were registered by other means.
+    """Take two images as registered already, without measuring: for pairs that were registered by other means.
 
-    Errors: GridError for pairs that do not overlap or with one CRS missing.
+    Parameters
+    ----------
+    pre, post
+        The two images, of any CRS, resolution and band count.
+
+    Returns
+    -------
+    Registration with status "ok" and no displacement.
+
+    Raises
+    ------
+    GridError
+        The images do not overlap, or only one of them has a CRS.
+
+    Examples
+    --------
+    ::
+
+        registration = assume_registered(Layer.open("pre.tif"), Layer.open("post.tif"))
     """
     pair = make_pair(pre, post)
     search = fine_search(pair)
     none = np.empty((0, 2))
     matches = Matches(none, none, np.empty(0), np.empty(0), np.empty(0, bool), np.empty((0, 1, 1), np.float32))
-    fitted = Fitted("translation", IDENTITY, matches, np.empty(0, bool), TOLERANCE_PX * search.gsd_m)
+    fitted = FittedModel("translation", IDENTITY, matches, np.empty(0, bool), TOLERANCE_PX * search.gsd_m)
     measured = measure_fit(pair, search, fitted, float("inf"), 0)
     return _result(pair, fitted, measured, "ok", "taken as registered, not measured")
 
@@ -91,18 +141,18 @@ def make_pair(pre: Layer, post: Layer) -> ImagePair:
     Errors: GridError where they do not overlap.
     """
     frame = MetricFrame.of(post.grid)
-    pre_view, post_view = LayerSampler(pre, frame), LayerSampler(post, frame)
-    left, top, right, bottom = pre_view.bounds()
+    pre_sampler, post_sampler = LayerSampler(pre, frame), LayerSampler(post, frame)
+    left, top, right, bottom = pre_sampler.bounds()
     width, height = frame.extent
     box = max(left, 0.0), max(top, 0.0), min(right, width), min(bottom, height)
-    gsd_m = max(mean_gsd_m(post.grid), pre_view.gsd_m)
+    gsd_m = max(mean_gsd_m(post.grid), pre_sampler.gsd_m)
     if min(box[2] - box[0], box[3] - box[1]) < MIN_OVERLAP_PX * gsd_m:
         raise GridError(
             f"{pre.source} and {post.source} do not overlap by {MIN_OVERLAP_PX} pixels: in metres from the upper left of the "
             f"post image, the post image spans 0–{width:.0f} × 0–{height:.0f}, the pre image {left:.0f}–{right:.0f} × "
-            f"{top:.0f}–{bottom:.0f}. Check that they show one place and that their CRS are right."
+            f"{top:.0f}–{bottom:.0f}. Check that they show one site and that their CRSs are right."
         )
-    return ImagePair(pre_view, post_view, box, gsd_m)
+    return ImagePair(pre_sampler, post_sampler, box, gsd_m)
 
 
 def fine_search(pair: ImagePair) -> Search:
@@ -113,39 +163,41 @@ def fine_search(pair: ImagePair) -> Search:
     return Search(size, min(FINE_RADIUS_PX, size * 3 // 8), pair.gsd_m, FINE_COUNT)
 
 
-def _fit_round(pair: ImagePair, search: Search, start: Affine, wanted: ModelChoice, seed: int) -> Fitted:
+def _fit_round(pair: ImagePair, search: Search, start: Affine, choice: ModelChoice, seed: int) -> FittedModel:
     """Match windows through the starting model and fit a better one to 70 % of them."""
-    matches = measure(pair, search, place(pair, search, start), start, seed)
+    matches = match_windows(pair, search, window_centres(pair, search, start), start, seed)
     rng = np.random.default_rng(seed)
     holdout = rng.random(len(matches.points)) < HOLDOUT
     tolerance = TOLERANCE_PX * search.gsd_m
     train = matches.reliable & ~holdout
     if train.sum() < 3:
-        return Fitted("translation", start, matches, holdout, tolerance)
+        return FittedModel("translation", start, matches, holdout, tolerance)
     points, targets = matches.points[train], matches.targets[train]
-    model = choose_model(points, targets, tolerance, rng) if wanted == "auto" else wanted
-    return Fitted(model, robust_fit(model, points, targets, tolerance, rng), matches, holdout, tolerance)
+    model = choose_model(points, targets, tolerance, rng) if choice == "auto" else choice
+    return FittedModel(model, robust_fit(model, points, targets, tolerance, rng), matches, holdout, tolerance)
 
 
-def _vote(pair: ImagePair, search: Search, max_shift_m: float, seed: int) -> tuple[Fitted, RegistrationQuality]:
-    """Where single windows say too little: one shift from all of them, checked half against half."""
+def _fit_by_halves(
+    pair: ImagePair, search: Search, max_shift_m: float, seed: int
+) -> tuple[FittedModel, RegistrationQuality]:
+    """Where single windows are not reliable: one shift from all of them, checked half against half."""
     first = coarse_shift(pair, max_shift_m, seed)
-    matches = measure(pair, search, place(pair, search, first), first, seed)
-    correction, apart_m, score = split_vote(matches, search)
+    matches = match_windows(pair, search, window_centres(pair, search, first), first, seed)
+    correction, apart_m, score = shift_by_halves(matches, search)
     holdout = np.ones(len(matches.points), bool)
-    fitted = Fitted("translation", correction * first, matches, holdout, TOLERANCE_PX * search.gsd_m)
+    fitted = FittedModel("translation", correction * first, matches, holdout, TOLERANCE_PX * search.gsd_m)
     measured = measure_fit(pair, search, fitted, max_shift_m, seed)
     return fitted, replace(measured, residual_m=apart_m, split_m=apart_m, split_score=score)
 
 
 def _result(
-    pair: ImagePair, fitted: Fitted, measured: RegistrationQuality, status: Status, reason: str
+    pair: ImagePair, fitted: FittedModel, measured: RegistrationQuality, status: Status, reason: str
 ) -> Registration:
-    trusted = fitted.affine if status != "failed" else IDENTITY
+    model = fitted.affine if status != "failed" else IDENTITY
     frame = MetricFrame.of(pair.post.grid)
-    pixels = frame.to_pixel * trusted * ~frame.to_pixel
+    pixels = frame.to_pixel * model * ~frame.to_pixel
     middle = pair.middle
-    shift = (apply_affine(trusted, middle) - middle)[0]
+    shift = (apply_affine(model, middle) - middle)[0]
     return Registration(
         status=status,
         reason=reason,

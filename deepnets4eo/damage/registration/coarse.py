@@ -1,4 +1,4 @@
-"""A first model from wide windows: what all correlation surfaces together vote for.
+"""A first model from wide windows: the peak of the sum of all correlation surfaces.
 
 Single coarse windows may fail; summed, their surfaces have one clear peak. Where the images are turned or scaled the
 peak moves from window to window, so similarities are tried as well and scored on all surfaces at once.
@@ -14,13 +14,20 @@ from scipy import ndimage
 from deepnets4eo.arrays import Points
 from deepnets4eo.damage.registration.correlation import find_peaks
 from deepnets4eo.damage.registration.fit import draw_samples, exact_models, predict
-from deepnets4eo.damage.registration.tiepoints import IDENTITY, ImagePair, Matches, Search, measure, place
+from deepnets4eo.damage.registration.tiepoints import (
+    IDENTITY,
+    ImagePair,
+    Matches,
+    Search,
+    match_windows,
+    window_centres,
+)
 
 SIDE_PX = 128
 COUNT = 64
 TRIALS = 600
 MANY = 30
-GAIN, GAIN_FEW = 1.1, 1.4  # a turned model must win this many times a shift's votes; more with fewer than 30 windows
+GAIN, GAIN_FEW = 1.1, 1.4  # a turned model must score this many times a shift's; more with fewer than 30 windows
 MAX_TURN_DEG, MAX_STRETCH = 5.0, 0.12
 
 
@@ -30,28 +37,29 @@ def coarse_model(pair: ImagePair, max_shift_m: float, seed: int) -> Affine:
     returns : frame metres → frame metres; identity where no window holds data.
     """
     search = coarse_search(pair, max_shift_m)
-    matches, votes = _look(pair, search, seed)
+    matches, surfaces = _match(pair, search, seed)
     if not len(matches.points):
         return IDENTITY
-    shift = _best_shift(votes, search)
-    turned = _best_similarity(matches, votes, search, np.random.default_rng(seed))
+    shift = _best_shift(surfaces, search)
+    turned = _best_similarity(matches, surfaces, search, np.random.default_rng(seed))
     if turned is None:
         return shift
-    gain = GAIN if len(votes) >= MANY else GAIN_FEW
+    gain = GAIN if len(surfaces) >= MANY else GAIN_FEW
     both = np.array([turned[:6], shift[:6]]).reshape(2, 2, 3)
-    score_turned, score_shift = _scores(both, matches.points, votes, search)
+    score_turned, score_shift = _scores(both, matches.points, surfaces, search)
     return turned if score_turned > gain * score_shift else shift
 
 
 def coarse_shift(pair: ImagePair, max_shift_m: float, seed: int) -> Affine:
-    """The shift that all wide windows together vote for; identity where no window holds data."""
+    """The shift at the peak of the sum of all surfaces; identity where no window holds data."""
     search = coarse_search(pair, max_shift_m)
-    matches, votes = _look(pair, search, seed)
-    return _best_shift(votes, search) if len(matches.points) else IDENTITY
+    matches, surfaces = _match(pair, search, seed)
+    return _best_shift(surfaces, search) if len(matches.points) else IDENTITY
 
 
-def _look(pair: ImagePair, search: Search, seed: int) -> tuple[Matches, NDArray[np.float32]]:
-    matches = measure(pair, search, place(pair, search), IDENTITY, seed)
+def _match(pair: ImagePair, search: Search, seed: int) -> tuple[Matches, NDArray[np.float32]]:
+    """Matches of the wide windows, and their surfaces made smooth."""
+    matches = match_windows(pair, search, window_centres(pair, search), IDENTITY, seed)
     return matches, ndimage.gaussian_filter(matches.surfaces, (0, 1.0, 1.0), mode="nearest")
 
 
@@ -64,15 +72,15 @@ def coarse_search(pair: ImagePair, max_shift_m: float) -> Search:
     return Search(side_px, radius_px, gsd_m, COUNT)
 
 
-def _best_shift(votes: NDArray[np.float32], search: Search) -> Affine:
-    total = votes.sum(axis=0)
+def _best_shift(surfaces: NDArray[np.float32], search: Search) -> Affine:
+    total = surfaces.sum(axis=0)
     row, col = np.unravel_index(int(total.argmax()), total.shape)
     step = search.gsd_m
     return Affine.translation((int(col) - search.radius_px) * step, (int(row) - search.radius_px) * step)
 
 
 def _best_similarity(
-    matches: Matches, votes: NDArray[np.float32], search: Search, rng: np.random.Generator
+    matches: Matches, surfaces: NDArray[np.float32], search: Search, rng: np.random.Generator
 ) -> Affine | None:
     candidates = np.flatnonzero(matches.reliable)
     if len(candidates) < 4:
@@ -84,23 +92,23 @@ def _best_similarity(
     models = models[likely]
     if not len(models):
         return None
-    scores = _scores(models, matches.points, votes, search)
+    scores = _scores(models, matches.points, surfaces, search)
     return Affine(*models[int(scores.argmax())].ravel())
 
 
 def _scores(
-    models: NDArray[np.float64], points: Points, votes: NDArray[np.float32], search: Search
+    models: NDArray[np.float64], points: Points, surfaces: NDArray[np.float32], search: Search
 ) -> NDArray[np.float64]:
     """For each model the sum over the windows of their surface at the shift it predicts there, (T,)."""
     shift = np.rint((predict(models, points) - points) / search.gsd_m).astype(int) + search.radius_px
-    inside = ((shift >= 0) & (shift < votes.shape[-1])).all(axis=2)
-    at = np.clip(shift, 0, votes.shape[-1] - 1)
-    found = votes[np.arange(len(points)), at[..., 1], at[..., 0]]
-    total: NDArray[np.float64] = np.where(inside, found, 0.0).sum(axis=1, dtype=np.float64)
+    inside = ((shift >= 0) & (shift < surfaces.shape[-1])).all(axis=2)
+    at = np.clip(shift, 0, surfaces.shape[-1] - 1)
+    values = surfaces[np.arange(len(points)), at[..., 1], at[..., 0]]
+    total: NDArray[np.float64] = np.where(inside, values, 0.0).sum(axis=1, dtype=np.float64)
     return total
 
 
-def split_vote(matches: Matches, search: Search) -> tuple[Affine, float, float]:
+def shift_by_halves(matches: Matches, search: Search) -> tuple[Affine, float, float]:
     """One shift from all surfaces together, checked half against half.
 
     The overlap is cut in two along its longer side; each half's summed surface is read at the other half's peak.

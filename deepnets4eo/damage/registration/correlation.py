@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from scipy import fft, ndimage
 
 from deepnets4eo.arrays import FloatImage, Mask, Spectrum
+from deepnets4eo.zonal.outlines import chunks
 
-CHUNK = 4096  # surfaces looked at together
-EXCLUDED_PX = 5  # half width of the square around the peak in which no second peak is looked for
+CHUNK = 4096  # surfaces compared together
+EXCLUDED_PX = 5  # half width of the square around the peak that holds no second peak
 
 
 class Peaks(NamedTuple):
-    """Best shift of each of N correlation surfaces, sub-pixel, with what tells how far to trust it."""
+    """Best shift of each of N correlation surfaces, sub-pixel, and two measures of how reliable it is."""
 
     rows: NDArray[np.float64]
     cols: NDArray[np.float64]
@@ -73,19 +74,13 @@ def _tukey(side: int) -> NDArray[np.float64]:
     return np.where(edge < 0.25, 0.5 - 0.5 * np.cos(np.pi * edge / 0.25), 1.0)
 
 
-def surfaces(first: Spectrum, second: Spectrum, radius_px: int) -> NDArray[np.float32]:
-    """Correlation of patches for shifts up to ± radius.
+def correlate_spectra(a: Spectrum, b: Spectrum, radius_px: int) -> NDArray[np.float32]:
+    """Correlation of patches for shifts up to ± radius, from the patches' Fourier transforms.
 
-    first, second : (N, h, w) complex64. If second(y, x) = first(y + r, x + c), the peak is at shift (r, c).
+    a, b : (N, h, w) complex64. If the second patch at (y, x) is the first at (y + r, x + c), the peak is at shift (r, c).
     returns : (N, 2·radius + 1, 2·radius + 1) float32; the middle is shift (0, 0), 1 = identical.
     Peak memory: three times the input.
     """
-    a, b = fft.fft2(first), fft.fft2(second)
-    return correlate_spectra(a, b, radius_px)
-
-
-def correlate_spectra(a: Spectrum, b: Spectrum, radius_px: int) -> NDArray[np.float32]:
-    """`surfaces` from patches that are Fourier transforms already."""
     size = a.shape[-2] * a.shape[-1]
     energy = np.sqrt(_energy(a) * _energy(b)) / size
     full = fft.ifft2(a * np.conj(b)).real / np.maximum(energy, 1e-12)[..., None, None]
@@ -103,7 +98,7 @@ def _energy(spectra: Spectrum) -> NDArray[np.float32]:
 
 def find_peaks(surface: NDArray[np.float32]) -> Peaks:
     """Sub-pixel maximum of each surface, (N, 2r + 1, 2r + 1), relative to the middle."""
-    parts = [_find_peaks(surface[start : start + CHUNK]) for start in range(0, max(len(surface), 1), CHUNK)]
+    parts = [_find_peaks(surface[rows]) for rows in chunks(len(surface), CHUNK)]
     return Peaks(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 

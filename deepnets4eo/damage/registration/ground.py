@@ -1,7 +1,7 @@
-"""One flat frame in metres in which both images are looked at.
+"""One flat frame in metres in which both images are compared.
 
-The frame is the post grid's pixel frame scaled to metres (x right, y down); it needs no CRS of its own and any
-other layer is placed in it through the two georeferences. Refuses layers of which only one has a CRS.
+The frame is the post grid's pixel frame scaled to metres (x right, y down); it needs no CRS of its own, and any other
+layer is resampled to it through the two georeferences. Refuses layers of which only one has a CRS.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ def crs_change(source: Grid, target: Grid) -> Callable[[Points], Points]:
         )
     if source.crs is None or target.crs is None or source.crs == target.crs:
         return lambda points: points
-    way = transformer(source.crs.to_wkt(), target.crs.to_wkt())
-    return lambda points: np.column_stack(way.transform(points[:, 0], points[:, 1]))
+    change = transformer(source.crs.to_wkt(), target.crs.to_wkt())
+    return lambda points: np.column_stack(change.transform(points[:, 0], points[:, 1]))
 
 
 @dataclass(frozen=True)
@@ -70,23 +70,23 @@ class MetricFrame:
 
 
 class LayerSampler:
-    """A layer as seen from a frame: its grey values at any small affine window of the frame.
+    """Reads the grey values of a layer at any small affine window of a frame.
 
-    Within a window the way from frame to layer pixels is taken as affine (over 1 km that is true to 3 cm).
+    Within a window the map from frame to layer pixels is taken as affine (over 1 km that is true to 3 cm).
     """
 
     def __init__(self, layer: Layer, frame: MetricFrame) -> None:
         step = max(1, math.ceil(layer.count / GREY_BANDS)) if layer.count > GREY_BANDS else 1
         self._layer = layer.subset(layer.bands[::step]) if step > 1 else layer
         self._frame = frame
-        placed = (layer.grid.crs is None) != (frame.grid.crs is None)
-        if placed and layer.shape != tuple(frame.grid.shape):
+        pixel_for_pixel = (layer.grid.crs is None) != (frame.grid.crs is None)
+        if pixel_for_pixel and layer.shape != tuple(frame.grid.shape):
             raise GridError(
                 f"{layer.source} has {'no CRS' if layer.grid.crs is None else 'a CRS'} and {layer.shape} pixels, the other "
                 f"image has {'none' if frame.grid.crs is None else 'one'} and {tuple(frame.grid.shape)} pixels. "
                 "Georeference both, or give images of the same size."
             )
-        self.grid = frame.grid if placed else layer.grid
+        self.grid = frame.grid if pixel_for_pixel else layer.grid
         self._change = crs_change(frame.grid, self.grid)
         self._back = crs_change(self.grid, frame.grid)
 
@@ -140,8 +140,8 @@ class LayerSampler:
         grey, valid, corner = self._native(local, shape, factor)
         local = Affine.scale(1.0 / factor) * Affine.translation(-corner[1], -corner[0]) * local
         if factor > 1:
-            grey, valid = _averaged(grey, valid, factor)
-        return _resampled(grey, valid, local, shape)
+            grey, valid = _average(grey, valid, factor)
+        return _resample(grey, valid, local, shape)
 
     def _local(self, window: Affine, shape: tuple[int, int]) -> Affine:
         """The affine from output pixels to layer pixels that fits best over the window."""
@@ -166,7 +166,7 @@ class LayerSampler:
         return grey, valid, (top, left)
 
 
-def _averaged(
+def _average(
     grey: NDArray[np.float32], valid: NDArray[np.bool_], factor: int
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Mean of factor × factor boxes over valid pixels; a box is valid when half of it is."""
@@ -177,7 +177,7 @@ def _averaged(
     return total / np.maximum(weight, 1.0), weight >= 0.5 * factor * factor
 
 
-def _resampled(
+def _resample(
     grey: NDArray[np.float32], valid: NDArray[np.bool_], local: Affine, shape: tuple[int, int]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Bilinear values at the centres of the output pixels; what touches a hole is not valid."""

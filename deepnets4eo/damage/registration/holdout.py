@@ -1,6 +1,6 @@
-"""What hold-out tie points say of a fitted model: residual, share that agrees, spread, gain of correlation.
+"""How well a fitted model holds at hold-out tie points: residual, share that agrees, spread, gain of correlation.
 
-The numbers behind the gate; the fit has seen none of the points they come from.
+The numbers behind the status of a registration; the fit has used none of the points they come from.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.registration.fit import ModelName, residuals, scale_and_turn
-from deepnets4eo.damage.registration.gate import RegistrationQuality
-from deepnets4eo.damage.registration.tiepoints import IDENTITY, ImagePair, Matches, Search, agreement
+from deepnets4eo.damage.registration.quality import RegistrationQuality
+from deepnets4eo.damage.registration.tiepoints import IDENTITY, ImagePair, Matches, Search, gradient_correlation
 from deepnets4eo.grid import apply_affine
 
-COMPARED = 64  # hold-out windows read again to compare before and after
+MOST_COMPARED = 64
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedModel:
     """A model, the matches it was made for, and which of them were held out."""
 
     model: ModelName
@@ -41,20 +41,27 @@ class Fitted:
         return np.asarray(self.matches.reliable & (self.errors <= self.tolerance_m))
 
 
-def measure_fit(pair: ImagePair, search: Search, fitted: Fitted, max_shift_m: float, seed: int) -> RegistrationQuality:
-    """All that the gate asks for."""
+def measure_fit(
+    pair: ImagePair,
+    search: Search,
+    fitted: FittedModel,
+    max_shift_m: float,
+    seed: int,
+    most_compared: int = MOST_COMPARED,
+) -> RegistrationQuality:
+    """The quality of a fitted model. most_compared : hold-out windows read again to compare before and after."""
     matches, holdout, inlier = fitted.matches, fitted.holdout, fitted.inlier
-    judged = inlier & holdout
-    residual = float(np.sqrt((fitted.errors[judged] ** 2).mean())) if judged.any() else float("nan")
+    held_inlier = inlier & holdout
+    residual = float(np.sqrt((fitted.errors[held_inlier] ** 2).mean())) if held_inlier.any() else float("nan")
     shift = (apply_affine(fitted.affine, pair.middle) - pair.middle)[0]
-    before, after = _before_and_after(pair, search, fitted, seed)
+    before, after = _before_and_after(pair, search, fitted, seed, most_compared)
     low, high, turn = scale_and_turn(fitted.affine)
     area = (2 * search.radius_px + 1) * search.gsd_m
     return RegistrationQuality(
         gsd_m=search.gsd_m,
         tested=int(holdout.sum()),
         reliable=int((matches.reliable & holdout).sum()),
-        inliers=int(judged.sum()),
+        inliers=int(held_inlier.sum()),
         chance=float(np.pi * fitted.tolerance_m**2 / area**2),
         residual_m=residual,
         train_inliers=int((inlier & ~holdout).sum()),
@@ -71,19 +78,19 @@ def measure_fit(pair: ImagePair, search: Search, fitted: Fitted, max_shift_m: fl
 
 
 def _before_and_after(
-    pair: ImagePair, search: Search, fitted: Fitted, seed: int
+    pair: ImagePair, search: Search, fitted: FittedModel, seed: int, most: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Gradient correlation of hold-out windows as georeferenced and through the model, where both can be read."""
     points = fitted.matches.points[fitted.holdout]
-    if len(points) > COMPARED:
-        points = points[np.sort(np.random.default_rng(seed).choice(len(points), COMPARED, replace=False))]
-    before = agreement(pair, search, points, IDENTITY)
-    after = agreement(pair, search, points, fitted.affine)
+    if len(points) > most:
+        points = points[np.sort(np.random.default_rng(seed).choice(len(points), most, replace=False))]
+    before = gradient_correlation(pair, search, points, IDENTITY)
+    after = gradient_correlation(pair, search, points, fitted.affine)
     known = np.isfinite(before) & np.isfinite(after)
     return before[known], after[known]
 
 
-def tie_columns(fitted: Fitted, to_pixel: Affine) -> dict[str, NDArray[Any]]:
+def tie_columns(fitted: FittedModel, to_pixel: Affine) -> dict[str, NDArray[Any]]:
     """The tie points as columns; `pixel` is (col, row) in the post grid."""
     matches = fitted.matches
     offset = matches.targets - matches.points

@@ -1,6 +1,6 @@
-"""Offsets of single buildings, believed only where the neighbours say the same.
+"""Offsets of single buildings, used only where those of the neighbours agree.
 
-A lone building's best match may be a car park or a shadow; its neighbours' median is right more often.
+A single building's best match may be a car park or a shadow; its neighbours' median is right more often.
 """
 
 from __future__ import annotations
@@ -10,40 +10,45 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from deepnets4eo.arrays import Points
+from deepnets4eo.zonal.outlines import chunks
 
 NEIGHBOURS = 8
 RADIUS_M = 150.0
 MIN_NEIGHBOURS = 3
-CHUNK = 50_000
+CHUNK = 50_000  # buildings whose neighbours are compared at the same time
 
 
 def regularise(
-    points: Points, offsets: Points, trusted: NDArray[np.bool_], fallback: Points, tolerance_m: float
+    points: Points,
+    offsets: Points,
+    reliable: NDArray[np.bool_],
+    fallback: Points,
+    tolerance_m: float,
+    chunk: int = CHUNK,
 ) -> tuple[Points, NDArray[np.bool_]]:
-    """Keep an offset where it is trusted and the neighbours' median agrees, else take that median.
+    """Keep an offset where it is reliable and the neighbours' median agrees, else take that median.
 
-    points : (N, 2) metres. offsets : (N, 2) metres, own best match. trusted : (N,) which of them may count.
-    fallback : (2,) or (N, 2) metres, where there are fewer than three trusted neighbours.
+    points : (N, 2) metres. offsets : (N, 2) metres, own best match. reliable : (N,) bool, which of them may be used.
+    fallback : (2,) or (N, 2) metres, where there are fewer than three reliable neighbours.
     tolerance_m : smallest distance from the median that still agrees; twice the neighbours' spread does too.
     returns : (N, 2) offsets to use; (N,) bool, True where the building's own one was kept.
     """
     result = np.array(np.broadcast_to(fallback, offsets.shape), float)
     own = np.zeros(len(points), bool)
-    if not trusted.any():
+    if not reliable.any():
         return result, own
-    index = np.flatnonzero(trusted)
+    index = np.flatnonzero(reliable)
     tree = cKDTree(points[index])
-    for start in range(0, len(points), CHUNK):
-        part = slice(start, start + CHUNK)
-        distance, found = tree.query(points[part], NEIGHBOURS + 1, distance_upper_bound=RADIUS_M)
+    for part in chunks(len(points), chunk):
+        distance, nearest = tree.query(points[part], NEIGHBOURS + 1, distance_upper_bound=RADIUS_M)
         here = np.arange(len(points))[part]
-        neighbour = index[np.minimum(found, len(index) - 1)]
+        neighbour = index[np.minimum(nearest, len(index) - 1)]
         known = np.isfinite(np.asarray(distance, float)) & (neighbour != here[:, None])
         middle, spread = _median(np.where(known[..., None], offsets[neighbour], np.nan), known)
         enough = known.sum(axis=1) >= MIN_NEIGHBOURS
         result[here[enough]] = middle[enough]
         off = np.hypot(*(offsets[part] - result[part]).T)
-        own[part] = trusted[part] & (off <= np.where(enough, np.maximum(tolerance_m, 2 * spread), tolerance_m))
+        own[part] = reliable[part] & (off <= np.where(enough, np.maximum(tolerance_m, 2 * spread), tolerance_m))
     result[own] = offsets[own]
     return result, own
 

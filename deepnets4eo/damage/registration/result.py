@@ -1,4 +1,4 @@
-"""What registration found, as a value: the model, how well it holds, and the points it rests on.
+"""The result of a registration: the model, its quality, and the tie points behind it.
 
 Moves coordinates between the images, never pixels. A failed registration keeps the metadata geometry.
 """
@@ -13,8 +13,8 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Points
-from deepnets4eo.damage.registration.gate import RegistrationQuality, Status
 from deepnets4eo.damage.registration.ground import crs_change
+from deepnets4eo.damage.registration.quality import RegistrationQuality, Status
 from deepnets4eo.grid import Grid, apply_affine
 
 if TYPE_CHECKING:
@@ -27,9 +27,23 @@ TIE_COLUMNS = ("dx_m", "dy_m", "residual_m", "quality", "ratio", "reliable", "in
 class Registration:
     """How the pre image lies against the post image.
 
-    matrix : (2, 3) float64; maps (col, row) of a thing in the post grid to the displaced (col, row), still in the post
-    grid, whose ground coordinates show the same thing in the pre image. Identity when the status is failed.
-    dx_m, dy_m : that displacement at the middle of the overlap, along the post grid's columns (right) and rows (down).
+    Parameters
+    ----------
+    status, reason
+        "ok", "degraded" or "failed", and why it is not "ok".
+    model
+        "translation", "similarity" or "affine".
+    matrix
+        (2, 3) float64; maps (col, row) of a thing in the post grid to the displaced (col, row), still in the post
+        grid, whose ground coordinates show the same thing in the pre image. Identity when the status is "failed".
+    dx_m, dy_m
+        That displacement at the middle of the overlap, metres along the post grid's columns (right) and rows (down).
+    measured
+        The numbers that the status follows from.
+    post_grid, pre_grid
+        Of both images.
+    ties
+        Columns of the tie points; `tie_points` has them as a table.
     """
 
     status: Status

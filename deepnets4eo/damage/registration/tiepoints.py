@@ -1,14 +1,15 @@
-"""Tie points between two views of one frame: where to look, and what the patches say there.
+"""Tie points between two images in one frame: which windows are compared, and the shift between both in each.
 
 Takes a bounded number of windows spread over the overlap, so the cost does not grow with the images. Each pair of
-images sets its own threshold: patches from different places, matched on purpose, show what chance alone reaches.
+images sets its own threshold: windows of different sites, matched on purpose, show what chance alone reaches.
 """
 
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from affine import Affine
@@ -19,18 +20,19 @@ from deepnets4eo.arrays import Points, Spectrum
 from deepnets4eo.damage.registration.correlation import correlate_spectra, find_peaks, orientation_field, taper
 from deepnets4eo.damage.registration.ground import LayerSampler
 from deepnets4eo.grid import apply_affine
+from deepnets4eo.rasters.prefetch import in_order
 
 READERS = 2
 MIN_VALID = 0.8  # share of a window that must be valid in both images
 DECOY_QUANTILE = 0.95  # a match is reliable when it beats this share of the matches made by chance
 CHUNK = 32  # windows held at a time, spread over the overlap
-DECOY_STEP = 2  # every other window is also matched with another place
+DECOY_STEP = 2  # every other window is also matched with one of another site
 IDENTITY = Affine.identity()
 
 
 @dataclass(frozen=True)
 class ImagePair:
-    """Two views of one frame and the part of it, in metres, that both show."""
+    """Two images in one frame and the part of it, in metres, that both show."""
 
     pre: LayerSampler
     post: LayerSampler
@@ -67,7 +69,7 @@ class Search:
 
 @dataclass(frozen=True)
 class Matches:
-    """What the windows say, one row each; distances in metres of the frame."""
+    """Shifts between both images, one row a window; coordinates in metres of the frame."""
 
     points: Points  # (N, 2) centres in the post image
     targets: Points  # (N, 2) where the same thing lies in the pre image
@@ -77,7 +79,7 @@ class Matches:
     surfaces: NDArray[np.float32]
 
 
-def place(pair: ImagePair, search: Search, model: Affine = IDENTITY) -> Points:
+def window_centres(pair: ImagePair, search: Search, model: Affine = IDENTITY) -> Points:
     """Centres of at most `max_count` windows on a regular grid, those that lie on both images.
 
     returns : (N, 2) float64, frame metres.
@@ -96,24 +98,25 @@ def place(pair: ImagePair, search: Search, model: Affine = IDENTITY) -> Points:
     x, y = np.meshgrid(*axes)
     centres = np.column_stack((x.ravel(), y.ravel()))
     half = 0.4 * search.side_m
-    seen = np.ones(len(centres), bool)
+    visible = np.ones(len(centres), bool)
     for step in ((0, 0), (-half, -half), (half, -half), (-half, half), (half, half)):
         corner = centres + step
-        seen &= pair.post.covers(corner) & pair.pre.covers(apply_affine(model, corner))
-    kept: Points = centres[seen]
+        visible &= pair.post.covers(corner) & pair.pre.covers(apply_affine(model, corner))
+    kept: Points = centres[visible]
     return kept
 
 
-def measure(pair: ImagePair, search: Search, centres: Points, model: Affine, seed: int) -> Matches:
-    """Compare the windows around `centres`, the pre image seen through `model`.
+def match_windows(pair: ImagePair, search: Search, centres: Points, model: Affine, seed: int) -> Matches:
+    """Compare the windows around `centres`, the pre image resampled through `model`.
 
     model : frame metres in post → frame metres in pre. seed : draws the mismatched pairs.
     returns : Matches; windows with too little valid data are left out.
     Peak memory: four complex64 patches for each of 32 windows.
     """
     count = max(1, round(len(centres) / CHUNK))
-    with ThreadPoolExecutor(READERS) as pool:
-        parts = [_chunk(pair, search, centres[k::count], model, (seed, k), pool) for k in range(count)]
+    chunks = [centres[k::count] for k in range(count)]
+    fields = in_order(lambda centre: _fields(pair, search, centre, model), np.concatenate(chunks), READERS)
+    parts = [_match_chunk(search, chunk, fields, (seed, k)) for k, chunk in enumerate(chunks)]
     points, surface, decoys = (np.concatenate(rows) for rows in zip(*parts, strict=True))
     if not len(points):
         return _no_matches(search)
@@ -124,12 +127,12 @@ def measure(pair: ImagePair, search: Search, centres: Points, model: Affine, see
     return Matches(points, apply_affine(model, points + shift), peaks.values, peaks.ratios, reliable & ~edge, surface)
 
 
-def _chunk(
-    pair: ImagePair, search: Search, centres: Points, model: Affine, seed: tuple[int, int], pool: ThreadPoolExecutor
+def _match_chunk(
+    search: Search, centres: Points, fields: Iterator[tuple[Spectrum, Spectrum] | None], seed: tuple[int, int]
 ) -> tuple[Points, NDArray[np.float32], NDArray[np.float32]]:
     """Points that have data, their surfaces, and the surfaces of mismatched windows of the same chunk."""
     weight = taper((search.side_px, search.side_px))
-    patches = list(pool.map(lambda centre: _fields(pair, search, centre, model), centres))
+    patches = list(islice(fields, len(centres)))
     kept = [i for i, patch in enumerate(patches) if patch is not None]
     if not kept:
         none = _no_matches(search)
@@ -142,7 +145,7 @@ def _chunk(
     return points, correlate_spectra(pre, post, search.radius_px), decoys
 
 
-def agreement(pair: ImagePair, search: Search, centres: Points, model: Affine) -> NDArray[np.float64]:
+def gradient_correlation(pair: ImagePair, search: Search, centres: Points, model: Affine) -> NDArray[np.float64]:
     """Gradient correlation of the windows around `centres` without any search, (N,); NaN where data are missing."""
     weight = taper((search.side_px, search.side_px)) ** 2
 
@@ -154,13 +157,13 @@ def agreement(pair: ImagePair, search: Search, centres: Points, model: Affine) -
         energy = (weight * np.abs(pre) ** 2).sum() * (weight * np.abs(post) ** 2).sum()
         return float((weight * (pre * np.conj(post)).real).sum() / max(float(np.sqrt(energy)), 1e-12))
 
-    with ThreadPoolExecutor(READERS) as pool:
-        return np.array(list(pool.map(correlation, centres)), float)
+    return np.array(list(in_order(correlation, centres, READERS)), float)
 
 
 def _fields(
     pair: ImagePair, search: Search, centre: NDArray[np.float64], model: Affine
 ) -> tuple[Spectrum, Spectrum] | None:
+    """Orientation fields of the pre and the post image in one window; None where too little of it is valid."""
     corner = centre - search.side_m / 2
     window = Affine(search.gsd_m, 0, corner[0], 0, search.gsd_m, corner[1])
     shape = (search.side_px, search.side_px)
@@ -175,7 +178,7 @@ def _fields(
 
 
 def _elsewhere(points: Points, apart_m: float, seed: tuple[int, int]) -> NDArray[np.intp]:
-    """For each window another one that shows a different place, the farthest where none is apart enough."""
+    """For each window another one that shows a different site, the farthest where none is apart enough."""
     distance = np.hypot(*(points[:, None, :] - points[None, :, :]).transpose(2, 0, 1))
     draw = np.random.default_rng(seed).random(distance.shape)
     score = np.where(distance >= apart_m, 2.0 + draw, distance / (1.0 + distance.max()))

@@ -16,6 +16,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.tiling.spread import spread_indices
 from deepnets4eo.training.statistics import Moments
 
 WINDOWS, WINDOW_PX = 16, 256
@@ -28,7 +29,7 @@ def measure_pairs(pairs: Sequence[LabelledPair], *, most_pairs: int = MOST_PAIRS
 
     Errors: InputError where pairs differ in their bands, or show nothing valid near a building.
     """
-    chosen = [pairs[round(at)] for at in np.linspace(0, len(pairs) - 1, min(len(pairs), most_pairs))]
+    chosen = [pairs[index] for index in spread_indices(len(pairs), most_pairs)]
     layers = {name: _measure(chosen, name) for name in (PRE, POST)}
     known = [pair.gsd_m for pair in pairs if pair.gsd_m is not None]
     return InputSpec(layers, round(float(np.median(known)), 6) if known else None)
@@ -75,11 +76,8 @@ def _scaling(moments: Moments) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def _sample_around_buildings(scene: Scene, name: str, centres: NDArray[np.int64]) -> list[NDArray[np.float32]]:
     """Valid pixels (C, n) of windows around evenly spread buildings."""
-    if not len(centres):
-        return []
-    chosen = np.unique(np.linspace(0, len(centres) - 1, WINDOWS).round().astype(int))
     pixels = []
-    for row, col in centres[chosen]:
+    for row, col in centres[spread_indices(len(centres), WINDOWS)]:
         window = Window(int(row) - WINDOW_PX // 2, int(col) - WINDOW_PX // 2, WINDOW_PX, WINDOW_PX)
         data, valid = scene.layers[name].read(window.clipped(scene.shape))
         pixels.append(data[:, valid].astype(np.float32))

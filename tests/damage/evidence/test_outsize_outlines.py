@@ -9,11 +9,8 @@ import pandas as pd
 import pytest
 import shapely
 from affine import Affine
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from deepnets4eo.damage.evidence import block, collect, gather
-from deepnets4eo.damage.evidence.outlines import edges_of, trace
 from deepnets4eo.damage.footprints import Footprints, read_footprints
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.scene import Layer
@@ -88,37 +85,6 @@ def test_giants_among_the_buildings_leave_the_evidence_of_others_unchanged(
     pd.testing.assert_frame_equal(frame.iloc[: len(plain)], plain, check_exact=True)
     assert set(frame["reason"].iloc[len(plain) :]) == {LARGE}
     assert set(frame["status"].iloc[len(plain) :]) == {"not_assessed"}
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10_000))
-def test_points_made_for_a_window_are_those_made_for_the_whole_outline(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    shapes = []
-    for size in (10, 60, 400):
-        x, y = rng.uniform(-50, 150, 2)
-        shape = shapely.box(x, y, x + size, y + size * rng.uniform(0.1, 2))
-        shape = shape.difference(shapely.box(x + size / 3, y, x + size / 2, y + size / 2))
-        shapes.append(shapely.affinity.rotate(shape, rng.uniform(0, 90)))
-    window, numbers = Window(10, 20, 40, 30), np.arange(3)
-    edges = edges_of(np.array(shapes, object))
-
-    def held(points: tuple[np.ndarray, ...]) -> list[np.ndarray]:
-        at = points[1]
-        return [part[((at >= (10, 20)) & (at < (50, 50))).all(axis=1)] for part in points]
-
-    near, every = trace(edges, numbers, window=window), trace(edges, numbers)
-    assert len(near[0]) <= len(every[0])
-    for mine, expected in zip(held(near), held(every), strict=True):
-        assert np.array_equal(mine, expected)
-
-
-@pytest.mark.parametrize("side", [1e4, 1e6, 4e9])
-def test_the_points_of_an_outline_that_crosses_a_window_do_not_grow_with_it(side: float) -> None:
-    shape = np.array([shapely.box(-side, 25.3, side, 30.2)], object)
-    _, at, _ = trace(edges_of(shape), np.array([0]), window=Window(0, 0, 50, 50))
-    assert 100 <= len(at) <= 2 * 60
-    assert np.isclose(np.unique(at[:, 0]), [25.3, 30.2]).all()
 
 
 def test_outlines_over_the_border_hold_the_pixels_that_the_image_has() -> None:

@@ -6,10 +6,14 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from moved_place import moved, noisy, place
-from scipy import ndimage
+from scipy import fft, ndimage
 from skimage.registration import phase_cross_correlation
 
-from deepnets4eo.damage.registration.correlation import find_peaks, orientation_field, surfaces, taper
+from deepnets4eo.damage.registration.correlation import correlate_spectra, find_peaks, orientation_field, taper
+
+
+def surfaces(first: np.ndarray, second: np.ndarray, radius_px: int) -> np.ndarray:
+    return correlate_spectra(fft.fft2(first), fft.fft2(second), radius_px)
 
 
 def match(first: np.ndarray, second: np.ndarray, radius_px: int = 20):

@@ -10,10 +10,12 @@ from moved_place import UTM, as_layer, houses, place, roofs
 
 from deepnets4eo.damage.registration import align_footprints
 from deepnets4eo.damage.registration.correlation import find_peaks, orientation_field
-from deepnets4eo.damage.registration.footprints import in_place_score
-from deepnets4eo.damage.registration.outlines import Sides, edge_agreement
+from deepnets4eo.damage.registration.edge_agreement import edge_agreement, squared_normals
+from deepnets4eo.damage.registration.footprints import _building_sides, _scores, in_place_score
+from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.zonal.outline_points import Sides
 
 SHAPE = (500, 500)
 OFF = (3.2, -2.1)  # metres that the footprints lie too far east and north (right and up)
@@ -137,35 +139,8 @@ def test_edge_agreement_is_the_mean_along_the_outline_by_hand():
         part = slice(outlines.starts[building], outlines.starts[building + 1])
         for dy, dx in ((-4, 2), (0, 0), (3, -1)):
             col, row = np.floor(outlines.points[part]).astype(int).T
-            expected = (field[row + dy, col + dx] * np.conj(outlines.normals[part])).real.mean()
+            expected = (field[row + dy, col + dx] * np.conj(squared_normals(outlines)[part])).real.mean()
             assert scores[building, dy + 4, dx + 4] == pytest.approx(expected, abs=1e-5)
-
-
-def test_points_along_an_outline_are_the_middles_of_its_segments_as_geos_cuts_them():
-    shape = shapely.affinity.rotate(shapely.box(0, 0, 31, 17.3), 24)
-    corners = shapely.get_coordinates(shapely.segmentize(shape.exterior, 1.25))
-    outlines = Sides.of(np.array([shape], object)).trace(1.25)
-    assert np.allclose(outlines.points, (corners[1:] + corners[:-1]) / 2, atol=1e-9)
-    along = (corners[1:] - corners[:-1]) @ np.array([1, 1j])
-    assert np.allclose(outlines.normals, -((along / np.abs(along)) ** 2), atol=1e-6)
-
-
-def test_points_made_in_a_box_are_those_of_the_whole_outline_and_their_number_is_kept():
-    shape = shapely.affinity.rotate(shapely.box(-400, -30, 500, 60), 31)
-    sides = Sides.of(np.array([shape, shapely.box(10, 10, 30, 30)], object))
-    low, high = np.array([0.0, 0.0]), np.array([90.0, 70.0])
-    near, every = sides.trace(1.25, (low, high)), sides.trace(1.25)
-    assert near.whole.tolist() == every.whole.tolist() == np.diff(every.starts).tolist()
-    assert len(near.points) < len(every.points) / 3
-
-    def held(outlines):
-        inside = ((outlines.points >= low) & (outlines.points <= high)).all(axis=1)
-        return np.column_stack([outlines.points[inside], outlines.normals[inside]])
-
-    assert np.array_equal(held(near), held(every))
-    assert np.array_equal(sides.points_near(1.25, low, high), np.diff(near.starts))
-    least, most = sides.reach(1.25)
-    assert np.array_equal(np.stack([least, most]), [every.points.min(axis=0), every.points.max(axis=0)])
 
 
 @pytest.mark.parametrize("metres", [2e6, 9e8])
@@ -190,12 +165,13 @@ def test_giants_change_no_offset_and_cost_no_points(image, footprints, aligned, 
     assert max(made) < 64 * 100 + 4 * 1000
 
 
-def test_buildings_compared_a_few_at_a_time_have_the_same_offsets(image, footprints, aligned, monkeypatch):
-    monkeypatch.setattr("deepnets4eo.damage.registration.footprints.MOST_POINTS", 150)
-    monkeypatch.setattr("deepnets4eo.damage.outline_limits.CHUNK", 10)
-    found = align_footprints(image, footprints)
-    assert np.array_equal(found.offsets_m, aligned.offsets_m)
-    assert np.array_equal(found.agreement, aligned.agreement)
+def test_buildings_compared_a_few_at_a_time_have_the_same_scores(image, footprints):
+    frame, numbers = MetricFrame.of(image.grid), np.arange(len(footprints))
+    some, every = (_building_sides(image.grid, frame, footprints, 0.5, **limit) for limit in ({"chunk": 10}, {}))
+    for one, other in zip((some.centres, some.sides.begin), (every.centres, every.sides.begin), strict=True):
+        assert np.array_equal(one, other)
+    place = LayerSampler(image, frame), some, numbers, 0.5, 8, np.zeros(2)
+    assert np.array_equal(_scores(*place, most_points=150), _scores(*place))
 
 
 def test_a_lone_roof_is_found_where_it_is():
@@ -204,16 +180,6 @@ def test_a_lone_roof_is_found_where_it_is():
     outline = np.array([shapely.box(24, 27, 54, 52)], object)
     peaks = find_peaks(edge_agreement(orientation_field(image), Sides.of(outline).trace(1.0), 8))
     assert (peaks.cols[0], peaks.rows[0]) == pytest.approx((-4, 3), abs=0.6)
-
-
-def test_outlines_keep_their_building():
-    multi = shapely.MultiPolygon([shapely.box(0, 0, 4, 4), shapely.box(10, 0, 12, 2)])
-    sides = Sides.of(np.array([shapely.Polygon(), multi, shapely.box(0, 0, 3, 3)], object))
-    outlines = sides.trace(1.0)
-    assert np.diff(outlines.starts).tolist() == [0, 16 + 8, 12]
-    assert np.abs(np.abs(outlines.normals) - 1).max() < 1e-6
-    second = sides.subset(np.array([2, 0])).trace(1.0)
-    assert np.diff(second.starts).tolist() == [12, 0]
 
 
 @pytest.mark.slow

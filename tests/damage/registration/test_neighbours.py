@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from deepnets4eo.damage.registration import neighbours
 from deepnets4eo.damage.registration.neighbours import regularise
 
 ROW = np.column_stack((np.arange(12) * 20.0, np.zeros(12)))
@@ -42,12 +41,11 @@ def test_far_buildings_do_not_count_and_the_common_offset_remains():
 
 
 @pytest.mark.parametrize("chunk", [50_000, 40, 7])
-def test_the_median_over_neighbours_is_numpys_however_many_are_looked_at_together(chunk, monkeypatch):
-    monkeypatch.setattr(neighbours, "CHUNK", chunk)
+def test_the_median_over_neighbours_is_numpys_however_many_are_compared_together(chunk):
     rng = np.random.default_rng(1)
     points, offsets = rng.uniform(0, 900, (120, 2)), rng.normal(0, 1, (120, 2))
     trusted = rng.random(120) < 0.8
-    result, own = regularise(points, offsets, trusted, np.array([9.0, 8.0]), 0.3)
+    result, own = regularise(points, offsets, trusted, np.array([9.0, 8.0]), 0.3, chunk)
     distance = np.hypot(*(points[:, None] - points[None]).transpose(2, 0, 1))
     np.fill_diagonal(distance, np.inf)
     distance[:, ~trusted] = np.inf

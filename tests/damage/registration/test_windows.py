@@ -8,11 +8,18 @@ from affine import Affine
 from moved_place import as_layer, moved, noisy, place
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.damage.registration import holdout, tiepoints
+from deepnets4eo.damage.registration import holdout
 from deepnets4eo.damage.registration.align import fine_search, make_pair
-from deepnets4eo.damage.registration.coarse import coarse_model, coarse_search, coarse_shift, split_vote
-from deepnets4eo.damage.registration.holdout import Fitted, measure_fit, tie_columns
-from deepnets4eo.damage.registration.tiepoints import IDENTITY, Matches, Search, agreement, measure
+from deepnets4eo.damage.registration.coarse import coarse_model, coarse_search, coarse_shift, shift_by_halves
+from deepnets4eo.damage.registration.holdout import FittedModel, measure_fit, tie_columns
+from deepnets4eo.damage.registration.tiepoints import (
+    IDENTITY,
+    Matches,
+    Search,
+    gradient_correlation,
+    match_windows,
+    window_centres,
+)
 from deepnets4eo.errors import GridError
 from deepnets4eo.rasters.scene import Layer
 
@@ -69,15 +76,15 @@ def test_wide_windows_reach_as_far_as_the_shift(max_shift_m, expected):
 
 def test_windows_lie_on_a_regular_grid_inside_both_images():
     pair = make_pair(at(40, 0), at(0, 0))
-    centres = tiepoints.place(pair, Search(32, 12, 0.5, 20))
+    centres = window_centres(pair, Search(32, 12, 0.5, 20))
     assert 12 <= len(centres) <= 20
     assert centres.min(axis=0) == pytest.approx((28, 8))
     assert centres.max(axis=0) == pytest.approx((162, 142))
     steps = [np.diff(np.unique(centres[:, axis])) for axis in (0, 1)]
     assert all(np.ptp(step) < 1e-9 and step.min() >= 8 for step in steps)
-    one = tiepoints.place(pair, Search(32, 12, 0.5, 1))
+    one = window_centres(pair, Search(32, 12, 0.5, 1))
     assert one == pytest.approx(pair.middle)
-    away = tiepoints.place(pair, Search(32, 12, 0.5, 20), Affine.translation(100, 0))
+    away = window_centres(pair, Search(32, 12, 0.5, 20), Affine.translation(100, 0))
     assert away[:, 0].max() <= 190 - 100 - 0.4 * 16  # the pre image ends at 190 m
     assert len(away) < len(centres)
 
@@ -91,7 +98,7 @@ def pair():
 def test_windows_find_the_shift_that_the_model_left(pair):
     search = Search(64, 12, 0.5, 64)
     for model, left in ((IDENTITY, (3, -2)), (Affine.translation(2, 0), (1, -2))):
-        matches = measure(pair, search, tiepoints.place(pair, search, model), model, 0)
+        matches = match_windows(pair, search, window_centres(pair, search, model), model, 0)
         assert matches.surfaces.shape[1:] == (25, 25)
         assert matches.reliable.mean() > 0.5
         off = (matches.targets - matches.points)[matches.reliable]
@@ -102,7 +109,7 @@ def test_windows_find_the_shift_that_the_model_left(pair):
 
 def test_a_shift_at_the_rim_of_the_search_is_not_reliable(pair):
     search = Search(64, 6, 0.5, 64)  # the shift of 6 pixels lies on its rim
-    matches = measure(pair, search, tiepoints.place(pair, search), IDENTITY, 0)
+    matches = match_windows(pair, search, window_centres(pair, search), IDENTITY, 0)
     assert matches.reliable.mean() < 0.1
 
 
@@ -114,12 +121,14 @@ def test_wide_windows_find_the_shift_whatever_way(pair):
 
 def test_agreement_is_one_for_the_same_and_higher_through_the_right_model(pair):
     search = Search(64, 12, 0.5, 64)
-    centres = tiepoints.place(pair, search)
+    centres = window_centres(pair, search)
     same = replace(pair, pre=pair.post)
-    np.testing.assert_allclose(agreement(same, search, centres, IDENTITY), 1, atol=1e-5)
-    right, wrong = (agreement(pair, search, centres, model) for model in (Affine.translation(3, -2), IDENTITY))
+    np.testing.assert_allclose(gradient_correlation(same, search, centres, IDENTITY), 1, atol=1e-5)
+    right, wrong = (
+        gradient_correlation(pair, search, centres, model) for model in (Affine.translation(3, -2), IDENTITY)
+    )
     assert np.median(right) > np.median(wrong) + 0.3
-    outside = agreement(pair, search, np.array([[-500.0, -500.0]]), IDENTITY)
+    outside = gradient_correlation(pair, search, np.array([[-500.0, -500.0]]), IDENTITY)
     assert np.isnan(outside).all()
 
 
@@ -136,7 +145,7 @@ def made_up_matches() -> Matches:
 
 def test_what_held_out_windows_say_is_counted_by_hand(pair):
     held = np.array([1, 1, 1, 0, 0, 0, 1, 1], bool)
-    fitted = Fitted("translation", Affine.translation(1, 0), made_up_matches(), held, 1.5)
+    fitted = FittedModel("translation", Affine.translation(1, 0), made_up_matches(), held, 1.5)
     assert fitted.errors == pytest.approx([0, 0.5, 5, 0, 0, 0, 0, 0])
     assert fitted.inlier.tolist() == [True, True, False, True, True, True, True, False]
     found = measure_fit(pair, Search(64, 12, 0.5, 64), fitted, 30.0, 0)
@@ -158,26 +167,25 @@ def test_what_held_out_windows_say_is_counted_by_hand(pair):
 
 
 def test_no_inlier_means_no_residual(pair):
-    fitted = Fitted("translation", Affine.translation(50, 0), made_up_matches(), np.ones(8, bool), 1.5)
+    fitted = FittedModel("translation", Affine.translation(50, 0), made_up_matches(), np.ones(8, bool), 1.5)
     found = measure_fit(pair, Search(64, 12, 0.5, 64), fitted, 30.0, 0)
     assert (found.inliers, found.cells) == (0, 0)
     assert np.isnan(found.residual_m)
 
 
 def test_many_held_out_windows_are_compared_by_some_of_them(pair, monkeypatch):
-    monkeypatch.setattr(holdout, "COMPARED", 3)
     looked_at = []
     monkeypatch.setattr(
-        holdout, "agreement", lambda _, __, points, ___: looked_at.append(points) or np.zeros(len(points))
+        holdout, "gradient_correlation", lambda _, __, points, ___: looked_at.append(points) or np.zeros(len(points))
     )
-    fitted = Fitted("translation", IDENTITY, made_up_matches(), np.ones(8, bool), 1.5)
-    found = measure_fit(pair, Search(64, 12, 0.5, 64), fitted, 30.0, 0)
+    fitted = FittedModel("translation", IDENTITY, made_up_matches(), np.ones(8, bool), 1.5)
+    found = measure_fit(pair, Search(64, 12, 0.5, 64), fitted, 30.0, 0, most_compared=3)
     assert [len(points) for points in looked_at] == [3, 3]
     assert looked_at[0].tolist() == looked_at[1].tolist()
     assert found.improved == 0
 
 
-def votes(shifts: list[tuple[int, int]]) -> Matches:
+def matches_at(shifts: list[tuple[int, int]]) -> Matches:
     """Windows in a row from west to east, each with one peak at (row, col) in a surface of 21 × 21."""
     rng = np.random.default_rng(0)
     surfaces = rng.normal(0, 0.05, (len(shifts), 21, 21)).astype(np.float32)
@@ -188,17 +196,17 @@ def votes(shifts: list[tuple[int, int]]) -> Matches:
     return Matches(points, points, none, none, none > 1, surfaces)
 
 
-def test_two_halves_of_the_overlap_vote_apart_from_each_other():
+def test_two_halves_of_the_overlap_are_tested_on_each_other():
     search = Search(64, 10, 0.5, 64)
-    correction, apart_m, score = split_vote(votes([(4, -6)] * 8), search)
+    correction, apart_m, score = shift_by_halves(matches_at([(4, -6)] * 8), search)
     assert (correction.c, correction.f) == pytest.approx((-3, 2), abs=0.1)
     assert apart_m == pytest.approx(0, abs=0.1)
     assert score > 5
-    _, apart_m, score = split_vote(votes([(4, -6)] * 4 + [(-4, 0)] * 4), search)
+    _, apart_m, score = shift_by_halves(matches_at([(4, -6)] * 4 + [(-4, 0)] * 4), search)
     assert apart_m == pytest.approx(0.5 * np.hypot(8, 6), abs=0.1)
     assert score < 3
-    correction, apart_m, score = split_vote(votes([(4, -6)] * 5), search)
+    correction, apart_m, score = shift_by_halves(matches_at([(4, -6)] * 5), search)
     assert correction == IDENTITY
     assert np.isnan(apart_m)
     assert np.isnan(score)
-    assert np.isfinite(split_vote(votes([(4, -6)] * 6), search)[2])
+    assert np.isfinite(shift_by_halves(matches_at([(4, -6)] * 6), search)[2])

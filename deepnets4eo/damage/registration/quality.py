@@ -1,6 +1,6 @@
-"""The gate: ok, degraded or failed, from what hold-out tie points measured.
+"""The status of a registration: ok, degraded or failed, from what hold-out tie points measured.
 
-Takes numbers that the fit never saw; no library's error value enters. Thresholds stand in one place, with units.
+Takes numbers that the fit has not used; no library's error value enters. Thresholds stand together, with units.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Status: TypeAlias = Literal["ok", "degraded", "failed"]
 
 @dataclass(frozen=True)
 class RegistrationQuality:
-    """What the hold-out tie points and the fitted model say."""
+    """Measures of the hold-out tie points and of the fitted model."""
 
     gsd_m: float  # ground size of a working pixel
     tested: int  # hold-out windows compared
@@ -33,8 +33,8 @@ class RegistrationQuality:
     ncc_before: float  # median gradient correlation over the hold-out windows, as georeferenced
     ncc_after: float  # the same after the model
     improved: float  # share of hold-out windows whose gradient correlation rose
-    split_m: float = float("nan")  # distance between the shifts that the two halves of the overlap vote for
-    split_score: float = float("nan")  # height of each half's votes at the other's shift, in spreads of the votes
+    split_m: float = float("nan")  # distance between the shifts that the two halves of the overlap agree on
+    split_score: float = float("nan")  # height of each half's surface at the other's shift, in spreads of that surface
 
     @property
     def significance(self) -> float:
@@ -67,68 +67,68 @@ class QualityThresholds:
     split_score: float = 3.0  # 44 unrelated pairs stayed below 2.5, see experiments/benchmarks/registration_accuracy.py
 
 
-def quality_status(measured: RegistrationQuality, gate: QualityThresholds | None = None) -> tuple[Status, str]:
+def quality_status(measured: RegistrationQuality, limits: QualityThresholds | None = None) -> tuple[Status, str]:
     """Status and, unless ok, the reason with the number that decided it."""
-    gate = gate or QualityThresholds()
-    failures = _failures(measured, gate)
+    limits = limits or QualityThresholds()
+    failures = _failures(measured, limits)
     if failures:
         return "failed", failures[0]
-    doubts = _degradations(measured, gate)
-    return ("degraded", doubts[0]) if doubts else ("ok", "")
+    degradations = _degradations(measured, limits)
+    return ("degraded", degradations[0]) if degradations else ("ok", "")
 
 
-def halves_agree(measured: RegistrationQuality, gate: QualityThresholds | None = None) -> bool:
-    """Whether the summed votes of two disjoint halves of the overlap find one shift, each tested on the other."""
-    gate = gate or QualityThresholds()
-    limit = max(gate.max_residual_m, gate.max_residual_px * measured.gsd_m)
+def halves_agree(measured: RegistrationQuality, limits: QualityThresholds | None = None) -> bool:
+    """Whether the summed surfaces of two disjoint halves of the overlap agree on one shift, each tested on the other."""
+    limits = limits or QualityThresholds()
+    limit = max(limits.max_residual_m, limits.max_residual_px * measured.gsd_m)
     near = measured.split_m <= limit and measured.shift_m <= measured.max_shift_m
-    return near and measured.split_score >= gate.split_score
+    return near and measured.split_score >= limits.split_score
 
 
-def _failures(m: RegistrationQuality, gate: QualityThresholds) -> list[str]:
+def _failures(m: RegistrationQuality, limits: QualityThresholds) -> list[str]:
     share = m.inliers / m.reliable if m.reliable else 0.0
-    limit = max(gate.max_residual_m, gate.max_residual_px * m.gsd_m)
+    limit = max(limits.max_residual_m, limits.max_residual_px * m.gsd_m)
     moved = m.shift_m > m.gsd_m
     checks = {
         f"no window holds data in both images ({m.tested} hold-out windows)": m.tested == 0,
         f"{m.inliers} of {m.tested} hold-out windows agree with the model, as chance would have it": (
-            m.significance > gate.significance
+            m.significance > limits.significance
         ),
-        f"only {m.train_inliers} tie points agree with the model (at least {gate.min_inliers})": (
-            m.train_inliers < gate.min_inliers
+        f"only {m.train_inliers} tie points agree with the model (at least {limits.min_inliers})": (
+            m.train_inliers < limits.min_inliers
         ),
-        f"only {share:.0%} of the reliable matches agree with the model (at least {gate.min_share:.0%})": (
-            share < gate.min_share
+        f"only {share:.0%} of the reliable matches agree with the model (at least {limits.min_share:.0%})": (
+            share < limits.min_share
         ),
         f"hold-out residual {m.residual_m:.2f} m (at most {limit:.2f} m)": m.residual_m > limit,
-        f"scale {m.scale_min:.3f}–{m.scale_max:.3f} (between {gate.scale[0]} and {gate.scale[1]})": (
-            m.scale_min < gate.scale[0] or m.scale_max > gate.scale[1]
+        f"scale {m.scale_min:.3f}–{m.scale_max:.3f} (between {limits.scale[0]} and {limits.scale[1]})": (
+            m.scale_min < limits.scale[0] or m.scale_max > limits.scale[1]
         ),
-        f"rotation {m.rotation_deg:.1f}° (at most {gate.max_rotation_deg}°)": (
-            abs(m.rotation_deg) > gate.max_rotation_deg
+        f"rotation {m.rotation_deg:.1f}° (at most {limits.max_rotation_deg}°)": (
+            abs(m.rotation_deg) > limits.max_rotation_deg
         ),
         f"shift {m.shift_m:.1f} m (at most {m.max_shift_m:.1f} m)": m.shift_m > m.max_shift_m,
         f"gradient correlation fell from {m.ncc_before:.3f} to {m.ncc_after:.3f}": (
-            moved and m.ncc_after < m.ncc_before and m.improved < gate.min_improved
+            moved and m.ncc_after < m.ncc_before and m.improved < limits.min_improved
         ),
     }
     return [text for text, wrong in checks.items() if wrong]
 
 
-def _degradations(m: RegistrationQuality, gate: QualityThresholds) -> list[str]:
-    limit = max(gate.good_residual_m, gate.good_residual_px * m.gsd_m)
+def _degradations(m: RegistrationQuality, limits: QualityThresholds) -> list[str]:
+    limit = max(limits.good_residual_m, limits.good_residual_px * m.gsd_m)
     moved = m.shift_m > 2 * m.gsd_m
     checks = {
-        f"{m.train_inliers} tie points agree with the model (good from {gate.good_inliers})": (
-            m.train_inliers < gate.good_inliers
+        f"{m.train_inliers} tie points agree with the model (good from {limits.good_inliers})": (
+            m.train_inliers < limits.good_inliers
         ),
-        f"tie points lie in {m.cells} of 16 cells (good from {gate.good_cells})": m.cells < gate.good_cells,
+        f"tie points lie in {m.cells} of 16 cells (good from {limits.good_cells})": m.cells < limits.good_cells,
         f"hold-out residual {m.residual_m:.2f} m (good up to {limit:.2f} m)": m.residual_m > limit,
-        f"gradient correlation gained {m.ncc_after - m.ncc_before:.3f} (good from {gate.min_gain})": (
-            moved and m.ncc_after - m.ncc_before < gate.min_gain
+        f"gradient correlation gained {m.ncc_after - m.ncc_before:.3f} (good from {limits.min_gain})": (
+            moved and m.ncc_after - m.ncc_before < limits.min_gain
         ),
-        f"{m.improved:.0%} of the windows improved (good from {gate.good_improved:.0%})": (
-            moved and m.improved < gate.good_improved
+        f"{m.improved:.0%} of the windows improved (good from {limits.good_improved:.0%})": (
+            moved and m.improved < limits.good_improved
         ),
     }
     return [text for text, wrong in checks.items() if wrong]

@@ -1,0 +1,119 @@
+"""The result of laying footprints on an image: an offset for each of them, and how reliable the common one is.
+
+Moves coordinates of footprints, never pixels. A failed alignment moves nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from deepnets4eo.arrays import Points
+from deepnets4eo.damage.registration.ground import MetricFrame
+from deepnets4eo.errors import GridError
+from deepnets4eo.grid import Grid, apply_affine, transformer
+
+if TYPE_CHECKING:
+    from geopandas import GeoDataFrame
+
+
+@dataclass(frozen=True)
+class FootprintAlignment:
+    """How footprints must move to lie on the roofs of an image.
+
+    Parameters
+    ----------
+    status, reason
+        "ok", or "failed" and why; all offsets are 0 then.
+    dx_m, dy_m
+        The common offset, along the image's columns (right) and rows (down), metres.
+    peak, ratio
+        Mean agreement at the common offset above the median over all offsets, and how many times the second best's.
+    agreeing, chance
+        Share of the sampled buildings whose own best offset is near the common one, and the share expected by chance, 0–1.
+    offsets_m
+        (N, 2) float64, the offset to use for each footprint, metres, axes as of dx_m and dy_m.
+    own
+        (N,) bool, True where it is the building's own best match, False where the neighbours' or the common one is used.
+    agreement
+        (N,) float64, how well the image's edges follow the outline there, −1 to 1; NaN outside the image.
+    grid
+        Of the image.
+    voters
+        Number of footprints sampled for the common offset.
+    in_place
+        How much better the image's edges follow the outlines without any offset than with others, in standard
+        deviations of what chance gives; NaN where no footprint lies on the image.
+    """
+
+    status: Literal["ok", "failed"]
+    reason: str
+    dx_m: float
+    dy_m: float
+    peak: float
+    ratio: float
+    agreeing: float
+    chance: float
+    offsets_m: Points = field(repr=False)
+    own: NDArray[np.bool_] = field(repr=False)
+    agreement: NDArray[np.float64] = field(repr=False)
+    grid: Grid = field(repr=False)
+    voters: int = 0
+    in_place: float = float("nan")
+
+    @property
+    def shift_m(self) -> float:
+        """Length of the common offset."""
+        return float(np.hypot(self.dx_m, self.dy_m))
+
+    def apply(self, footprints: GeoDataFrame) -> GeoDataFrame:
+        """The same footprints, each moved by its offset; CRS, ids and order are kept."""
+        frame = MetricFrame.of(self.grid)
+        polygons = np.asarray(footprints.geometry.values, object)
+        coords, owner = shapely.get_coordinates(polygons, return_index=True)
+        forth, back = crs_maps(footprints.crs, self.grid)
+        to_ground = self.grid.affine * frame.to_pixel
+        moved = back(apply_affine(to_ground, apply_affine(~to_ground, forth(coords)) + self.offsets_m[owner]))
+        result = footprints.copy()
+        result.geometry = shapely.set_coordinates(polygons.copy(), moved)
+        return result
+
+    def to_dict(self) -> dict[str, Any]:
+        """The common part and how many buildings follow it, ready for JSON."""
+        return {
+            "status": self.status,
+            "reason": self.reason,
+            "dx_m": self.dx_m,
+            "dy_m": self.dy_m,
+            "peak": self.peak,
+            "ratio": self.ratio,
+            "agreeing": self.agreeing,
+            "chance": self.chance,
+            "buildings": len(self.own),
+            "own": int(self.own.sum()),
+            "in_place": self.in_place if np.isfinite(self.in_place) else None,
+        }
+
+
+def crs_maps(crs: CRS | None, grid: Grid) -> tuple[Any, Any]:
+    """Maps of coordinates (N, 2) from the footprints' CRS to the image's and back. Errors: GridError where one has none."""
+    if (crs is None) != (grid.crs is None):
+        raise GridError(
+            f"the footprints have {'no CRS' if crs is None else 'a CRS'} and the image has "
+            f"{'none' if grid.crs is None else 'one'}. Assign the missing one."
+        )
+    if crs is None or grid.crs is None:
+        return (lambda coords: coords), (lambda coords: coords)
+    image_crs = CRS.from_wkt(grid.crs.to_wkt())
+    if CRS.from_user_input(crs) == image_crs:
+        return (lambda coords: coords), (lambda coords: coords)
+    forth, back = transformer(crs, image_crs), transformer(image_crs, crs)
+    return (
+        lambda coords: np.column_stack(forth.transform(coords[:, 0], coords[:, 1])),
+        lambda coords: np.column_stack(back.transform(coords[:, 0], coords[:, 1])),
+    )
