@@ -60,7 +60,7 @@ def composite_raster(
     Parameters
     ----------
     dsm
-        FloatImage model: raster of one band, metres; see `ndsm`.
+        Surface model: raster of one band, metres; see `ndsm`.
     out
         The file to write: float32, NaN for no data.
     image
