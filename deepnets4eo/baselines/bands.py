@@ -53,7 +53,7 @@ class Bands:
         """Return whether there is a band for each of these roles."""
         return all(role in self._band_indices for role in roles)
 
-    def pick(self, *roles: str) -> Image:
+    def pick(self, *roles: str) -> FloatImage:
         """Return the bands of these roles, (len(roles), h, w). Errors: InputError naming the roles that no band has."""
         missing = [role for role in roles if role not in self._band_indices]
         if missing:
@@ -63,7 +63,7 @@ class Bands:
             )
         return self.values[[self._band_indices[role] for role in roles]]
 
-    def unit(self, *roles: str) -> Image:
+    def unit(self, *roles: str) -> FloatImage:
         """Return bands of these roles scaled to 0–1 by their span; clipped."""
         picked = self.pick(*roles)
         low, high = self._limits([self._band_indices[role] for role in roles])
@@ -74,13 +74,13 @@ class Bands:
         layer = "image" if any(name.startswith("image.") for name in self.names) else self.names[0].split(".")[0]
         return [index for index, name in enumerate(self.names) if name.split(".")[0] == layer]
 
-    def spectral_unit(self) -> Image:
+    def spectral_unit(self) -> FloatImage:
         """Return the spectral bands scaled to 0–1 as by `unit`, (c, h, w)."""
         indices = self.spectral_indices()
         low, high = self._limits(indices)
         return np.clip((self.values[indices] - low) / (high - low), 0, 1)
 
-    def grey(self) -> Image:
+    def grey(self) -> FloatImage:
         """Return the mean of the spectral bands scaled to 0–1, (h, w), from which textures are computed."""
         return self.spectral_unit().mean(axis=0, dtype=np.float32)
 
@@ -89,7 +89,7 @@ class Bands:
         rows, cols = window.slices
         return Bands(self.values[:, rows, cols], self.names, self.gsd_m, self.span)
 
-    def _limits(self, indices: Sequence[int]) -> tuple[Image, Image]:
+    def _limits(self, indices: Sequence[int]) -> tuple[FloatImage, FloatImage]:
         """Return the lowest and highest value of each band, (c, 1, 1)."""
         span = np.tile(BYTES, (len(indices), 1)) if self.span is None else self.span[list(indices)]
         low, high = span[:, 0], np.maximum(span[:, 1], span[:, 0] + 1e-6)
@@ -108,7 +108,7 @@ def band_names(inputs: InputSpec, own_names: Mapping[str, Sequence[str]] | None 
     return tuple(names)
 
 
-def unstandardise(prepared: Image, inputs: InputSpec, names: Sequence[str]) -> Bands:
+def unstandardise(prepared: FloatImage, inputs: InputSpec, names: Sequence[str]) -> Bands:
     """Return a prepared tile (C, h, w) in its own units; whole numbers are whole again, as thresholds need."""
     layers = list(inputs.layers.values())
     mean = np.concatenate([np.asarray(layer.mean, np.float32) for layer in layers])

@@ -108,7 +108,7 @@ class PixelClassifier(FeatureClassifier):
         self.fit_samples(samples.vectors, samples.places, samples.blocks)
         return self
 
-    def label(self, image: Image, margin_px: int) -> Image:
+    def label(self, image: FloatImage, margin_px: int) -> FloatImage:
         """Return probabilities (K, h − 2 margin, w − 2 margin) of a prepared image."""
         sites = stack(self.features, self.to_physical_units(image), self.stride_px)
         rows, cols = (

@@ -62,7 +62,7 @@ def quantity(name: str, ndvi_band: Sequence[str]) -> Quantity:
     raise InputError(f"unknown key {name!r}. {hint}")
 
 
-def colour_range(bands: Bands) -> Image:
+def colour_range(bands: Bands) -> FloatImage:
     """Return largest minus smallest of red, green and blue, in the image's own units: small for grey objects."""
     colours = bands.pick(*COLOURS)
     return colours.max(axis=0) - colours.min(axis=0)
@@ -73,7 +73,7 @@ def infrared(bands: Bands, allowed: Sequence[str]) -> str:
     return next((role for role in allowed if bands.has(role)), allowed[0])
 
 
-def ndvi(bands: Bands, ndvi_band: Sequence[str]) -> Image:
+def ndvi(bands: Bands, ndvi_band: Sequence[str]) -> FloatImage:
     """Return (N − R) / (N + R), −1 to 1; NaN where both are 0.
 
     N is near infrared, in red's units. A substitute (LiDAR intensity) has its own units: then both are first scaled to
@@ -97,12 +97,12 @@ def ground_px(bands: Bands) -> int:
     return 2 * (int(min(max(side_px, GROUND_PX), FARTHEST_GROUND_PX)) // 2) + 1
 
 
-def height_above_ground(bands: Bands) -> Image:
+def height_above_ground(bands: Bands) -> FloatImage:
     """Return metres above ground: the band `ndsm`, else height minus ground, else minus the height's opening by a square."""
     return above_ground(bands, ground_px(bands) or GROUND_PX)
 
 
-def slope(bands: Bands) -> Image:
+def slope(bands: Bands) -> FloatImage:
     """Return the slope of the surface in degrees, 0 flat. Errors: InputError without a ground size."""
     if bands.gsd_m is None:
         raise InputError(
@@ -124,7 +124,7 @@ def _check_column(feature: Feature, column: str, bands: Bands) -> Sequence[str]:
     return ()
 
 
-def _feature_column(feature: Feature, column: str, bands: Bands) -> Image:
+def _feature_column(feature: Feature, column: str, bands: Bands) -> FloatImage:
     return feature.compute(bands)[feature.columns(bands).index(column)]
 
 

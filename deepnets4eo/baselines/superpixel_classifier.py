@@ -123,7 +123,7 @@ class SuperpixelClassifier(FeatureClassifier):
         self.fit_samples(np.concatenate(vectors), np.concatenate(classes), np.concatenate(origins))
         return self
 
-    def label(self, image: Image, margin_px: int) -> Image:
+    def label(self, image: FloatImage, margin_px: int) -> FloatImage:
         """Return probabilities (K, h − 2 margin, w − 2 margin) of a prepared image, the same for all pixels of a region."""
         bands = self.to_physical_units(image)
         ids = self.superpixels.segment(bands)

@@ -40,15 +40,15 @@ class TileSegmenter(ProbabilitySegmenter):
         self.band_names = band_names(inputs, self.bands)
         self.threads = 1
 
-    def label(self, image: Image, margin_px: int) -> Image:
+    def label(self, image: FloatImage, margin_px: int) -> FloatImage:
         """Return probabilities (K, h − 2 margin, w − 2 margin) float32 of one prepared image (C, h, w)."""
         raise TypeError(f"{type(self).__name__} does not implement label")
 
-    def to_physical_units(self, image: Image) -> Bands:
+    def to_physical_units(self, image: FloatImage) -> Bands:
         """Return a prepared image as bands in their own units."""
         return unstandardise(image, self.inputs, self.band_names)
 
-    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> Image:
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Return probabilities, (N, K, h, w) float32; 0 for classes without training samples."""
         from threadpoolctl import threadpool_limits
 

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-Image = NDArray[np.float32]
-Indices = NDArray[np.int64]
+from deepnets4eo.arrays import FloatImage, Indices
 
 
 def site_places(length: int, stride_px: int) -> Indices:
@@ -36,7 +35,7 @@ def region_centres(ids: NDArray[np.int32], count: int, step_px: int) -> tuple[In
     return rows, cols
 
 
-def central_differences(padded: Image) -> tuple[Image, Image]:
+def central_differences(padded: FloatImage) -> tuple[FloatImage, FloatImage]:
     """Return differences of the next and the previous pixel, down and right; both lose the border of one pixel."""
     return padded[2:, 1:-1] - padded[:-2, 1:-1], padded[1:-1, 2:] - padded[1:-1, :-2]
 
@@ -56,15 +55,19 @@ def bands_of(first: Indices, weights: NDArray[np.float64] | NDArray[np.bool_], l
     return sparse.csr_array((weights[inside].astype(np.float32), at[inside], counts), shape=(len(first), length))
 
 
-def weighted_sums(image: Image, rows: sparse.csr_array, cols: sparse.csr_array) -> Image:
+def weighted_sums(image: FloatImage, rows: sparse.csr_array, cols: sparse.csr_array) -> FloatImage:
     """Return sums over rows and columns, (R, C): rows (R, h) and cols (C, w) are weights."""
-    across: Image = cols @ (rows @ image).T
+    across: FloatImage = cols @ (rows @ image).T
     return across.T
 
 
 def histograms(
-    direction: NDArray[np.uint8], magnitude: Image, rows: sparse.csr_array, cols: sparse.csr_array, num_directions: int
-) -> Image:
+    direction: NDArray[np.uint8],
+    magnitude: FloatImage,
+    rows: sparse.csr_array,
+    cols: sparse.csr_array,
+    num_directions: int,
+) -> FloatImage:
     """Return sums of magnitude for each direction over cells, (num_directions, R, C) float32.
 
     direction : (h, w); numbers from num_directions on are left out. rows : (R, h) weights; cols : (C, w).

@@ -29,14 +29,14 @@ BINS = (16, 8, 8)  # hue, saturation, value
 HISTOGRAM_RADIUS_PX = 8
 
 
-def excess_green(red: Image, green: Image, blue: Image) -> Image:
+def excess_green(red: FloatImage, green: FloatImage, blue: FloatImage) -> FloatImage:
     """Return 2g − r − b of the shares of red, green and blue in their sum, −1…2; 0 where all are 0. Source: Woebbecke 1995."""
     total = red + green + blue
     share = np.divide(3 * green - total, total, out=np.zeros_like(total), where=total != 0)
     return np.clip(share, -1, 2)
 
 
-def indices(bands: Bands) -> Image:
+def indices(bands: Bands) -> FloatImage:
     """Return the indices that the bands allow, (F, h, w); 0 where both bands are 0."""
     parts = []
     for name in index_names(bands):
@@ -58,14 +58,14 @@ def index_names(bands: Bands) -> list[str]:
     return names
 
 
-def _in_common_units(bands: Bands, *roles: str) -> Image:
+def _in_common_units(bands: Bands, *roles: str) -> FloatImage:
     """Return bands of one layer as they are, for indices of reflectances; bands of several layers scaled to 0–1."""
     band_of_role = role_indices(bands.names)
     layers = {bands.names[band_of_role[role]].split(".")[0] for role in roles}
     return bands.pick(*roles) if len(layers) == 1 else bands.unit(*roles)
 
 
-def three_colours(bands: Bands) -> tuple[Image, str]:
+def three_colours(bands: Bands) -> tuple[FloatImage, str]:
     """Return red, green and blue scaled to 0–1, (3, h, w), and ""; else the first three spectral bands, and their names.
 
     Errors: InputError where there are fewer than three.
@@ -82,14 +82,14 @@ def three_colours(bands: Bands) -> tuple[Image, str]:
     return bands.spectral_unit()[:3], f".{band_list}"
 
 
-def hsv(bands: Bands) -> Image:
+def hsv(bands: Bands) -> FloatImage:
     """Return hue, saturation and value, each 0–1, (3, h, w); hue is 0 where saturation is 0."""
     from skimage.color import rgb2hsv
 
     return rgb2hsv(three_colours(bands)[0], channel_axis=0).astype(np.float32)
 
 
-def lab(bands: Bands) -> Image:
+def lab(bands: Bands) -> FloatImage:
     """Return CIE L*a*b* under D65 of sRGB values: lightness 0–100, green–red, blue–yellow, (3, h, w)."""
     from skimage.color import rgb2lab
 
@@ -122,7 +122,7 @@ class HsvHistogram:
         """Return the names of the columns of superpixels, which are the same."""
         return self.columns(bands)
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """Return shares in squares around the sites, (32, h, w) float32; only sites are counted."""
         windows = Windows.around_sites(bands.shape, 2 * self.radius_px + 1, stride_px)
         shares = np.zeros((sum(BINS), *windows.shape), np.float32)

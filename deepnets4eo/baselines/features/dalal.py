@@ -14,7 +14,6 @@ from scipy import sparse
 from deepnets4eo.arrays import FloatImage, Indices
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.cells import (
-    Indices,
     bands_of,
     central_differences,
     histograms,
@@ -64,7 +63,7 @@ class DalalHog:
 
     pooled_columns = columns
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """(blocks · cells · directions, rows of sites, columns of sites) float32. Memory: the result, 50 bytes a pixel, 40
         bytes a distinct cell (at most nine of them a site for 16 px).
         """
@@ -76,7 +75,7 @@ class DalalHog:
         rows, cols = region_centres(ids, count, self.cell_px // 2)
         return self.around(bands.grey(), rows, cols).T
 
-    def around(self, grey: Image, rows: Indices, cols: Indices) -> Image:
+    def around(self, grey: FloatImage, rows: Indices, cols: Indices) -> FloatImage:
         """Return HOG around sites, (F, *sites) float32; rows and columns of the sites are broadcast against each other."""
         padded = np.pad(grey.astype(np.float32, copy=False), self.halo_px + 1, mode="edge")
         down, right = central_differences(padded)
@@ -114,7 +113,7 @@ class _Axis:
         return cls(cells_of_site.reshape(starts.shape), bands_of(start, ~outer, length), bands_of(start, outer, length))
 
 
-def _histograms(down: Image, right: Image, axes: list[_Axis], directions: int) -> Image:
+def _histograms(down: FloatImage, right: FloatImage, axes: list[_Axis], directions: int) -> FloatImage:
     """Return (directions, R, C) sums over the distinct cells; at a patch's border only the gradient along it counts."""
     rows, cols = axes
     # in double precision, so that a direction between two bins falls as it does for the patch alone
@@ -126,7 +125,7 @@ def _histograms(down: Image, right: Image, axes: list[_Axis], directions: int) -
     return cells
 
 
-def _block_vectors(cells: Image, axes: list[_Axis], block_cells: int) -> Image:
+def _block_vectors(cells: FloatImage, axes: list[_Axis], block_cells: int) -> FloatImage:
     """Return the blocks of the patches, (F, *sites)."""
     rows, cols = (axis.cells_of_site for axis in axes)
     across = rows.shape[-1] - block_cells + 1
@@ -142,7 +141,7 @@ def _block_vectors(cells: Image, axes: list[_Axis], block_cells: int) -> Image:
     return blocks.reshape(int(np.prod(blocks.shape[:3])), *sites)
 
 
-def _normalise(block: Image) -> None:
+def _normalise(block: FloatImage) -> None:
     """Scale each block, in place, to length 1 at each site, or to 0 where nothing changes."""
     block /= np.sqrt(np.square(block).sum(axis=(0, 1)) + np.float32(FLOOR**2))
 

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.bands import Bands, Image
+from deepnets4eo.arrays import FloatImage
+from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.deep_options import DeepOptions, Looks
 from deepnets4eo.baselines.features.encoder_images import IMAGE_KINDS, NORMALS_REACH_PX, Inputs, encoder_images
 from deepnets4eo.baselines.features.sites import bilinear_weights, box_weights, mirror_pad
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write
+from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.options import options_from
 
 if TYPE_CHECKING:
@@ -142,7 +144,7 @@ class DeepFeatures:
             for number in range(self.width)
         ]
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """Return values at the sites, (F, number of sites down, number of sites across) float32."""
         rows, cols = (np.arange(stride_px // 2, side, stride_px) for side in bands.shape)
         if self.looks == "dense":
@@ -153,7 +155,7 @@ class DeepFeatures:
         down, across = (np.arange(-(-side // step)) * step + step // 2 for side in bands.shape)
         return self._at_patches(bands, down, across)[:, rows[:, None] // step, cols // step]
 
-    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> Image:
+    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> FloatImage:
         """Return values of superpixels, (count, F) float32: of the patch around their centre, or the mean of the dense columns.
 
         ids : (h, w) int32, 0 … count − 1, or −1 for none. Superpixels without pixels get the value at the corner, or 0.
@@ -248,7 +250,7 @@ class DeepFeatures:
                 values = torch.from_numpy(down).to(device) @ maps @ torch.from_numpy(across.T.copy()).to(device)
                 yield values.flatten(0, 1).cpu().numpy()
 
-    def _weights(self, positions: NDArray[Any], cells: int, scale: float) -> Image:
+    def _weights(self, positions: NDArray[Any], cells: int, scale: float) -> FloatImage:
         """Return weights of the cells along an axis at positions in the image, (positions, cells) float32, sums 1."""
         reduction, offset = self._encoder.reduction, self._encoder.offset_px
         centres = ((positions + 0.5) * scale - 0.5 - offset) / reduction
@@ -258,7 +260,7 @@ class DeepFeatures:
             else box_weights(centres, self.patch_px / reduction, cells)
         )
 
-    def _means(self, maps: Tensor, scale: float, ids: NDArray[np.int32], count: int) -> Image:
+    def _means(self, maps: Tensor, scale: float, ids: NDArray[np.int32], count: int) -> FloatImage:
         """Return the mean of `_dense` over superpixels: weights of their pixels are summed, instead of F columns upsampled."""
         from scipy import sparse
 
@@ -274,7 +276,7 @@ class DeepFeatures:
         flat = maps.flatten(2).flatten(0, 1).cpu().numpy()
         return np.asarray(shares @ flat.T, np.float32) / sizes[:, None]
 
-    def _around(self, maps: Tensor, scale: float, rows: NDArray[Any], cols: NDArray[Any]) -> Image:
+    def _around(self, maps: Tensor, scale: float, rows: NDArray[Any], cols: NDArray[Any]) -> FloatImage:
         """Return means of maps over the patches around n positions, (n, M · width) float32."""
         flat = maps.flatten(0, 1).cpu().numpy()
         down, across = self._weights(rows, flat.shape[1], scale), self._weights(cols, flat.shape[2], scale)
@@ -291,7 +293,7 @@ class DeepFeatures:
         down, across = (axis.ravel() for axis in np.meshgrid(rows, cols, indexing="ij"))
         return np.ascontiguousarray(self.at_indices(bands, down, across).T).reshape(-1, len(rows), len(cols))
 
-    def at_indices(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Image:
+    def at_indices(self, bands: Bands, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> FloatImage:
         """Return values of the patches around n pixels, (n, F) float32; beyond its edges the image is mirrored."""
         images = encoder_images(bands, self.inputs)
         parts = []
@@ -302,7 +304,9 @@ class DeepFeatures:
             parts += [self._patch_values(image, side, *first) for image in padded]
         return np.concatenate(parts, axis=1)
 
-    def _patch_values(self, image: Image, side: int, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Image:
+    def _patch_values(
+        self, image: FloatImage, side: int, rows: NDArray[np.int64], cols: NDArray[np.int64]
+    ) -> FloatImage:
         """Return values of the patches of one image that begin at n rows and columns, (n, width)."""
         import torch
         import torch.nn.functional as F
@@ -332,7 +336,7 @@ class DeepFeatures:
         return torch.einsum("kc,nchw->nkhw", torch.from_numpy(self._projection).to(maps.device), maps)
 
 
-def _projection(components: int | None, channels: int, seed: int) -> Image | None:
+def _projection(components: int | None, channels: int, seed: int) -> FloatImage | None:
     """Return orthonormal rows (components, channels), drawn from a seed. Errors: InputError for more rows than channels."""
     if components is None:
         return None

@@ -25,7 +25,7 @@ HEIGHT_SPAN_M = (0.0, 50.0)  # where bands have no span
 NORMALS_REACH_PX = 1
 
 
-def encoder_images(bands: Bands, inputs: Inputs) -> Image:
+def encoder_images(bands: Bands, inputs: Inputs) -> FloatImage:
     """Return the images that an encoder gets, (M, 3, h, w) float32: colours ("rgb"), height ("rgbd"), normals ("rgbd+").
 
     Errors: InputError where no band is a height.
@@ -34,7 +34,7 @@ def encoder_images(bands: Bands, inputs: Inputs) -> Image:
     return np.stack([(makers[name](bands) - MEAN) / STD for name in IMAGE_KINDS[inputs]])
 
 
-def _colours(bands: Bands) -> Image:
+def _colours(bands: Bands) -> FloatImage:
     """Return 0–1: red, green, blue, or near infrared, red, green where there is no blue, or grey."""
     for roles in (COLOURS, ("nir", "red", "green")):
         if bands.has(*roles):
@@ -42,7 +42,7 @@ def _colours(bands: Bands) -> Image:
     return np.broadcast_to(bands.grey(), (3, *bands.shape))
 
 
-def _height(bands: Bands) -> Image:
+def _height(bands: Bands) -> FloatImage:
     """Return 0–1 over the span in training; above ground where a band is that."""
     role = _height_role(bands)
     low, high = HEIGHT_SPAN_M if bands.span is None else bands.span[role_indices(bands.names).get(role, 0)]
@@ -50,7 +50,7 @@ def _height(bands: Bands) -> Image:
     return np.broadcast_to(scaled, (3, *bands.shape))
 
 
-def _normals(bands: Bands) -> Image:
+def _normals(bands: Bands) -> FloatImage:
     """Return normals of the surface (east, south, up), from −1…1 to 0–1; in metres where the size of a pixel is known."""
     (height,) = bands.pick(_height_role(bands))
     down, right = (np.gradient(height, axis=axis) / np.float32(bands.gsd_m or 1.0) for axis in (0, 1))

@@ -36,7 +36,7 @@ class Feature(Protocol):
     def columns(self, bands: Bands) -> list[str]:
         """Return the names of the F columns. Errors: InputError where a band that it needs is missing."""
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """Return values at the sites, (F, number of sites down, number of sites across) float32."""
 
 
@@ -71,7 +71,7 @@ class DenseFeature:
         """Return the names of the columns."""
         return self.names(bands)
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """Return values at the sites, (F, h, w) float32."""
         return at_sites(self.dense(bands), stride_px)
 

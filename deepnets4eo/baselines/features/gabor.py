@@ -57,7 +57,7 @@ class GaborBank:
             f"wavelength{wavelength:g}.{180 * number / self.directions:g}" for wavelength, number in self._filters()
         ]
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """Return (filters, rows of sites, columns of sites) float32. Memory: the result and 40 bytes a pixel (with halo)."""
         margin = self.halo_px
         padded = np.pad(bands.grey(), margin, mode="symmetric")

@@ -48,7 +48,7 @@ class CoOccurrence:
 
     pooled_columns = columns
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """Return (6, rows of sites, columns of sites) float32. Memory: the result and 25 bytes a pixel."""
         image = grey_levels(bands, self.levels)
         windows = Windows.around_sites(bands.shape, self.side_px, stride_px)
@@ -60,7 +60,7 @@ class CoOccurrence:
                 values[:, sites] += measures(counts, self.levels, part.shape)
         return values / np.float32(len(OFFSETS))
 
-    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> Image:
+    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> FloatImage:
         """Return (count, 6) float32 of the pairs inside each superpixel."""
         image = grey_levels(bands, self.levels)
         num_codes = _num_codes(self.levels)
@@ -75,7 +75,7 @@ class CoOccurrence:
         return total.T / np.float32(len(OFFSETS))
 
 
-def measures(counts: Counts, levels: int, shape: tuple[int, ...]) -> Image:
+def measures(counts: Counts, levels: int, shape: tuple[int, ...]) -> FloatImage:
     """Return the six measures, (6, *shape) float32, of counts of unordered pairs of levels.
 
     counts : blocks of (n codes as `_pair_codes` numbers them, (n, *shape) their counts).
@@ -95,7 +95,7 @@ def measures(counts: Counts, levels: int, shape: tuple[int, ...]) -> Image:
     return _from_sums(sums, squares, logs).reshape(len(MEASURES), *shape)
 
 
-def _from_sums(sums: NDArray[np.float64], squares: NDArray[np.float64], logs: NDArray[np.float64]) -> Image:
+def _from_sums(sums: NDArray[np.float64], squares: NDArray[np.float64], logs: NDArray[np.float64]) -> FloatImage:
     """Return the measures of the symmetric matrix whose entries off the diagonal are half the counts of unordered pairs."""
     pairs = sums[0]
     some = np.maximum(pairs, 1)

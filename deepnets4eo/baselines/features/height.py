@@ -22,12 +22,12 @@ RADII_PX = (2, 8)
 STATISTICS = ("mean", "lowest", "highest", "deviation", "range")
 
 
-def surface(bands: Bands) -> Image:
+def surface(bands: Bands) -> FloatImage:
     """Return the upper surface in metres, (h, w): `height`, else `ndsm`. Errors: InputError where neither exists."""
     return bands.pick("ndsm" if bands.has("ndsm") and not bands.has("height") else "height")[0]
 
 
-def above_ground(bands: Bands, ground_px: int = GROUND_PX) -> Image:
+def above_ground(bands: Bands, ground_px: int = GROUND_PX) -> FloatImage:
     """Return height above ground in metres, (h, w): `ndsm`, else `height` less `ground`, else `height` less its opening.
 
     ground_px : odd side of the square with which an unknown ground is opened; depends on ground_px − 1 pixels around.
@@ -42,19 +42,19 @@ def above_ground(bands: Bands, ground_px: int = GROUND_PX) -> Image:
     return height - ndimage.maximum_filter(lowest, ground_px, mode="nearest")
 
 
-def gradient(bands: Bands) -> Image:
+def gradient(bands: Bands) -> FloatImage:
     """Return the rise of the surface per metre along columns (to the right) and along rows (down), (2, h, w)."""
     return fusion.surface_gradient(surface(bands), _sides_m(bands))
 
 
-def normals(bands: Bands) -> Image:
+def normals(bands: Bands) -> FloatImage:
     """Return unit vectors perpendicular to the surface: to the right, down the image, up; (3, h, w)."""
     right, down = gradient(bands)
     vectors = np.stack([-right, -down, np.ones_like(right)])
     return vectors / np.linalg.norm(vectors, axis=0)
 
 
-def slope_deg(bands: Bands) -> Image:
+def slope_deg(bands: Bands) -> FloatImage:
     """Return the slope of the surface in degrees, 0–90, (h, w); without a ground size a pixel counts as one metre."""
     return fusion.slope_deg(surface(bands), _sides_m(bands))
 
@@ -86,7 +86,7 @@ class HeightFeature:
         surface(bands)
         return [*_POINTWISE, "lowest", "highest", "deviation", "range"]
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """Return values at the sites, (F, h, w) float32."""
         above = above_ground(bands, self.ground_px)
         parts = [_pointwise(bands, above)]
@@ -105,7 +105,7 @@ class HeightFeature:
         return np.nan_to_num(columns).astype(np.float32)
 
 
-def spread(values: Image, radius_px: int) -> Image:
+def spread(values: FloatImage, radius_px: int) -> FloatImage:
     """Return mean, lowest, highest, standard deviation and range in a square, (5, h, w)."""
     side = 2 * radius_px + 1
     level = values.mean(

@@ -13,16 +13,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Indices
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.cells import (
-    Indices,
-    central_differences,
-    histograms,
-    region_centres,
-    site_places,
-    tents,
-)
-
-Image = NDArray[np.float32]
+from deepnets4eo.baselines.features.cells import central_differences, histograms, region_centres, site_places, tents
 
 SIGNED = 18  # directions over the full circle; half of them without sign
 HOG_NAMES = tuple(
@@ -35,7 +26,7 @@ CLIP = 0.2
 FLOOR = 1e-4
 
 
-def felzenszwalb_cells(grey: Image, cell_px: int = 8) -> Image:
+def felzenszwalb_cells(grey: FloatImage, cell_px: int = 8) -> FloatImage:
     """Return HOG of each cell of a regular grid from the upper left corner, (31, h // cell_px, w // cell_px) float32.
 
     grey : (h, w), 0 to 1. Values lie between 0 and 0.4 (18 signed, then 9 unsigned directions) and 0.6 (4 textures:
@@ -51,7 +42,7 @@ def felzenszwalb_cells(grey: Image, cell_px: int = 8) -> Image:
     return _cells_at(grey, np.arange(height // cell_px) * cell_px, np.arange(width // cell_px) * cell_px, cell_px)
 
 
-def _cells_at(grey: Image, rows: Indices, cols: Indices, cell_px: int) -> Image:
+def _cells_at(grey: FloatImage, rows: Indices, cols: Indices, cell_px: int) -> FloatImage:
     """Return HOG of the cells that start at these rows and columns (sorted, may lie outside), (31, R, C) float32."""
     if not len(rows) or not len(cols):
         return np.zeros((len(HOG_NAMES), len(rows), len(cols)), np.float32)
@@ -78,7 +69,7 @@ def _margin(starts: Indices, cell_px: int, length: int) -> tuple[int, int]:
     return max(reach - int(starts[0]), 1), max(int(starts[-1]) + cell_px + reach + 1 - length, 1)
 
 
-def _nearest_direction(down: Image, right: Image) -> NDArray[np.uint8]:
+def _nearest_direction(down: FloatImage, right: FloatImage) -> NDArray[np.uint8]:
     """Return the number of the direction nearest to each gradient."""
     turns = np.arctan2(down, right) * (SIGNED / (2 * math.pi))
     return (np.floor(turns + 0.5).astype(np.int8) % SIGNED).astype(np.uint8)
@@ -90,7 +81,7 @@ def _neighbour_indices(around: Indices, starts: Indices, cell_px: int) -> tuple[
     return before, at, after
 
 
-def _normalise(signed: Image, rows: tuple[Indices, ...], cols: tuple[Indices, ...]) -> Image:
+def _normalise(signed: FloatImage, rows: tuple[Indices, ...], cols: tuple[Indices, ...]) -> FloatImage:
     """Divide histograms by the energy of the four blocks that each cell is part of, clip them, and sum over the blocks.
 
     The sums are projections of the 4 × 9 (4 × 18) clipped values, divided by the length of the vector projected on
@@ -147,7 +138,7 @@ class FelzenszwalbHog:
         rows, cols = region_centres(ids, count, self.cell_px // 2)
         return self._around(bands.grey(), rows, cols).T
 
-    def _around(self, grey: Image, rows: Indices, cols: Indices) -> Image:
+    def _around(self, grey: FloatImage, rows: Indices, cols: Indices) -> FloatImage:
         """HOG around sites, (31 · cells, *sites); rows and columns of the sites are broadcast against each other."""
         offsets = np.arange(-self.side_px // 2, self.side_px // 2, self.cell_px)
         starts = [positions[..., None] + offsets for positions in (rows, cols)]

@@ -40,7 +40,7 @@ class HsvHeightGradient:
         """Return the names of the columns of superpixels, which are the same."""
         return self.columns(bands)
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """Return values at the sites, (34, h, w) float32."""
         side = 2 * self.radius_px + 1
         means = [ndimage.uniform_filter(one, side, mode="nearest") for one in _relief(bands)]
@@ -58,7 +58,7 @@ class HsvHeightGradient:
         return HsvHistogram(radius_px=self.radius_px)
 
 
-def _relief(bands: Bands) -> Image:
+def _relief(bands: Bands) -> FloatImage:
     """Return height and magnitude of its gradient, (2, h, w)."""
     return np.stack([surface(bands), np.hypot(*gradient(bands))])
 

@@ -16,8 +16,6 @@ from deepnets4eo.arrays import FloatImage
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features.window_counts import Windows, window_counts
 
-Image = NDArray[np.float32]
-
 DECIMALS = 5  # of the positions on the circle
 # an interpolated level is a whole multiple of 10^-10 (two weights of five decimals): whatever lies nearer to 0 is 0
 TIE = 0.5 * 10.0 ** (-2 * DECIMALS)
@@ -89,7 +87,7 @@ class LocalBinaryPatterns:
 
     pooled_columns = columns
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """Return (points + 2, rows of sites, columns of sites) float32. Memory: the result, 50 bytes a pixel, 60 a site."""
         patterns = local_patterns(grey_levels(bands), self.points, self.radius)
         windows = Windows.around_sites(bands.shape, self.side_px, stride_px)
@@ -98,7 +96,7 @@ class LocalBinaryPatterns:
             shares[some] = counts / windows.areas
         return shares
 
-    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> Image:
+    def pool(self, bands: Bands, ids: NDArray[np.int32], count: int) -> FloatImage:
         """Return (count, points + 2) float32; zeros for a superpixel without pixels."""
         patterns = local_patterns(grey_levels(bands), self.points, self.radius)
         num_codes = self.points + 2

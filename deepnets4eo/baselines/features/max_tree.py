@@ -94,14 +94,14 @@ class MaxTree:
         mean = self.sum_over_parts(centred) / number
         return np.sqrt(np.maximum(self.sum_over_parts(centred * centred) / number - mean * mean, 0))
 
-    def filter_levels(self, keep: NDArray[np.bool_]) -> Numbers:
+    def filter_levels(self, keep: NDArray[np.bool_]) -> Indices:
         """Return levels of the nodes (m, T) after the parts that are not kept (m, T) were lowered to their parents."""
         level = np.repeat(self.level[:, None], keep.shape[1], axis=1)
         for part in self._levels_from_root():
             level[part] = np.where(keep[part], level[part], level[self.parent[part]])
         return level
 
-    def reconstruct(self, marker: NDArray[Any], keep: NDArray[np.bool_] | None = None) -> Numbers:
+    def reconstruct(self, marker: NDArray[Any], keep: NDArray[np.bool_] | None = None) -> Indices:
         """Return levels of the nodes (m,) after reconstruction by dilation of a marker (h, w) that is nowhere above the image.
 
         keep : (m,) parts that stay unchanged, whatever the marker.
@@ -142,7 +142,7 @@ class MaxTree:
         return families
 
 
-def _flat_zones(image: NDArray[Any], connectivity: int) -> tuple[Numbers, Numbers]:
+def _flat_zones(image: NDArray[Any], connectivity: int) -> tuple[Indices, Indices]:
     """Number connected pixels of one level from the highest level down: (h, w) numbers, (zones,) levels."""
     from skimage.measure import label
 
@@ -155,7 +155,7 @@ def _flat_zones(image: NDArray[Any], connectivity: int) -> tuple[Numbers, Number
     return number[zones], levels[order]
 
 
-def _borders(zones: Numbers, connectivity: int) -> tuple[Numbers, Numbers]:
+def _borders(zones: Indices, connectivity: int) -> tuple[Indices, Indices]:
     """Return pairs of zones that touch, (higher, lower), each once, sorted by the lower."""
     sides = [(zones[:, 1:], zones[:, :-1]), (zones[1:], zones[:-1])]
     if connectivity == 2:
@@ -173,7 +173,7 @@ def _borders(zones: Numbers, connectivity: int) -> tuple[Numbers, Numbers]:
     return high, low
 
 
-def _branch_roots(top: Numbers, nodes: Numbers) -> Numbers:
+def _branch_roots(top: Indices, nodes: Indices) -> Indices:
     """Return the lowest node so far of each node's branch; also shortens the paths to it."""
     roots = top[nodes]
     moving = np.arange(len(nodes))
@@ -186,7 +186,7 @@ def _branch_roots(top: Numbers, nodes: Numbers) -> Numbers:
     return roots
 
 
-def _connect_zones(zones: Numbers, branches: Numbers, count: int, scratch: Numbers) -> tuple[Numbers, Numbers, Numbers]:
+def _connect_zones(zones: Indices, branches: Indices, count: int, scratch: Indices) -> tuple[Indices, Indices, Indices]:
     """Connect `count` zones of a level through the branches above them that they touch; pairs sorted by zone.
 
     returns : (count,) number of the new node of each zone; for each branch touched its new node, and the branch.
@@ -205,7 +205,7 @@ def _connect_zones(zones: Numbers, branches: Numbers, count: int, scratch: Numbe
     return parts[:count], parts[count:], kept
 
 
-def _distinct_branches(branches: Numbers, top: Numbers) -> tuple[Numbers, Numbers]:
+def _distinct_branches(branches: Indices, top: Indices) -> tuple[Indices, Indices]:
     """Return distinct branches, and for each mention its index among them. Entries of `top` are restored."""
     mention = np.arange(len(branches))
     top[branches] = mention
@@ -217,7 +217,7 @@ def _distinct_branches(branches: Numbers, top: Numbers) -> tuple[Numbers, Number
     return kept, branch_index
 
 
-def _compress(top: Numbers) -> None:
+def _compress(top: Indices) -> None:
     """Make every node point to the lowest node of its branch."""
     while True:
         onward = top[top]

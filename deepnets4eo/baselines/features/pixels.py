@@ -15,7 +15,7 @@ from deepnets4eo.baselines.features.feature import DenseFeature
 RADII_PX = (2, 5)
 
 
-def neighbourhood(bands: Bands) -> Image:
+def neighbourhood(bands: Bands) -> FloatImage:
     """Return mean and standard deviation in squares of 5 and 11 pixels, and gradient magnitude, of each band: F = 5 C."""
     parts = []
     for radius in RADII_PX:

@@ -34,7 +34,7 @@ class Relief:
     step: float
     base: float
 
-    def values(self, levels: NDArray[np.int64]) -> Image:
+    def values(self, levels: NDArray[np.int64]) -> FloatImage:
         """Return levels in grey values (0–1) or metres."""
         return (levels * self.step + self.base).astype(np.float32)
 
@@ -75,7 +75,7 @@ class DifferentialProfile:
         one = ["", *(f".{side}{radius}" for side in SIDES for radius in self.radii_px)]
         return [source + column for source in _sources(bands) for column in one]
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """Return (F, h, w) float32 at the sites, grey values 0–1 and metres."""
         parts = []
         for relief in reliefs(bands):
@@ -114,7 +114,7 @@ class AttributeProfile:
         one = [f".{side}.{kind}{limit:g}" for side in SIDES for kind, limits in limits_by_kind for limit in limits]
         return [source + column for source in _sources(bands) for column in ["", *one]]
 
-    def compute(self, bands: Bands, stride_px: int = 1) -> Image:
+    def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
         """Return (F, h, w) float32 at the sites, grey values 0–1 and metres."""
         parts = []
         for relief in reliefs(bands):

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import FloatImage
 
 
-def bilinear_weights(positions: NDArray[Any], cells: int) -> Image:
+def bilinear_weights(positions: NDArray[Any], cells: int) -> FloatImage:
     """Return weights of the two nearest cells, (positions, cells) float32; beyond the first and last cell, only theirs.
 
     >>> bilinear_weights(np.array([-1.0, 0.25, 2.0]), 3).tolist()
@@ -23,7 +23,7 @@ def bilinear_weights(positions: NDArray[Any], cells: int) -> Image:
     return np.maximum(1 - np.abs(inside - np.arange(cells)), 0).astype(np.float32)
 
 
-def box_weights(positions: NDArray[Any], side: float, cells: int) -> Image:
+def box_weights(positions: NDArray[Any], side: float, cells: int) -> FloatImage:
     """Return weights of the mean over `side` cells around positions, (positions, cells) float32; what lies outside does not count.
 
     >>> box_weights(np.array([1.0]), 2.0, 3).tolist()
@@ -36,7 +36,7 @@ def box_weights(positions: NDArray[Any], side: float, cells: int) -> Image:
     return (shared / shared.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
-def mirror_pad(image: Image, margin: int) -> Image:
+def mirror_pad(image: FloatImage, margin: int) -> FloatImage:
     """Return an image (…, h, w) with a mirrored margin on each side, mirrored again where it is wider than the image.
 
     >>> mirror_pad(np.array([[1.0, 2.0, 3.0]]), 2)[0].tolist()

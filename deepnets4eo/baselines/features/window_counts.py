@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-Codes = NDArray[np.unsignedinteger]
-Indices = NDArray[np.int64]
+from deepnets4eo.arrays import Codes, Indices
+
 WORD_BITS = 64
 
 

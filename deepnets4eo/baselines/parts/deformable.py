@@ -11,7 +11,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.baselines.parts.templates import MOVE_SCALE, Cells, Indices, PartModels, TemplateBank, correlate
+from deepnets4eo.arrays import FloatImage, Indices, Vectors
+from deepnets4eo.baselines.parts.templates import MOVE_SCALE, PartModels, TemplateBank, correlate
 
 REACH = 3  # fine cells by which a part may move, along rows and along columns
 COVERED = 0.8  # share of an object's area that its parts cover together
@@ -42,7 +43,7 @@ def first_parts(bank: TemplateBank, count: int) -> PartModels:
     return PartModels(weights, anchors, springs.copy())
 
 
-def part_scores(fine: Cells, bank: TemplateBank, shape: tuple[int, int], threads: int = 1) -> Cells:
+def part_scores(fine: FloatImage, bank: TemplateBank, shape: tuple[int, int], threads: int = 1) -> FloatImage:
     """Return what parts add to the scores of frames that begin half a frame before the cells, (T, *shape) float32.
 
     fine : (31, R, C) of half the side. Each part takes its best position, response less cost: a distance transform bounded
@@ -98,7 +99,7 @@ def part_vectors(crops: Vectors, parts: PartModels, template: int) -> Vectors:
     return np.concatenate([features, -moves * np.float32(MOVE_SCALE)], axis=1)
 
 
-def _max_along(response: Cells, spring: NDArray[np.float32], length: int, *, axis: int) -> Cells:
+def _max_along(response: FloatImage, spring: NDArray[np.float32], length: int, *, axis: int) -> FloatImage:
     """Return the largest response less cost over all moves along one axis, at every second fine cell."""
     best = None
     for step in range(-REACH, REACH + 1):

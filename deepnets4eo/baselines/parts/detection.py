@@ -15,10 +15,9 @@ from deepnets4eo.arrays import Boxes, FloatImage, Indices
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
 from deepnets4eo.baselines.parts.deformable import part_scores
 from deepnets4eo.baselines.parts.settings import PartSettings
-from deepnets4eo.baselines.parts.templates import Cells, Indices, TemplateBank, correlate, pad_half_frame
-from deepnets4eo.polygons.boxes import Boxes, outlines, suppress
-
-Grey = NDArray[np.float32]
+from deepnets4eo.baselines.parts.templates import TemplateBank, correlate, pad_half_frame
+from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.polygons.boxes import outlines, suppress
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,8 @@ class Detections:
         return self.take(suppress(outlines(self.boxes), self.score.astype(np.float64), max_iou))
 
 
-def resize(grey: Grey, scale: float) -> tuple[Grey, tuple[float, float]]:
+@name_missing_extra()
+def resize(grey: FloatImage, scale: float) -> tuple[FloatImage, tuple[float, float]]:
     """Return an image resized without aliasing, and the exact factors along rows and columns after rounding."""
     import torch
 
@@ -63,8 +63,8 @@ def resize(grey: Grey, scale: float) -> tuple[Grey, tuple[float, float]]:
 
 
 def logits(
-    cells: Cells, bank: TemplateBank, settings: PartSettings, *, fine: Cells | None = None, threads: int = 1
-) -> Cells:
+    cells: FloatImage, bank: TemplateBank, settings: PartSettings, *, fine: FloatImage | None = None, threads: int = 1
+) -> FloatImage:
     """Return the logit of each template's probability, (T, rows, columns), of frames that begin half a frame before the cells.
 
     fine : cells of half the side, needed where templates have parts.
@@ -80,7 +80,7 @@ def logits(
     return scores
 
 
-def local_maxima(scores: Cells, least: float) -> tuple[Indices, Indices, Indices]:
+def local_maxima(scores: FloatImage, least: float) -> tuple[Indices, Indices, Indices]:
     """Return template, row and column of the local maxima over 3 × 3 cells and all templates that reach `least`."""
     best = scores.max(axis=0)
     top = (best >= least) & (best == ndimage.maximum_filter(best, 3, mode="nearest"))
@@ -89,7 +89,7 @@ def local_maxima(scores: Cells, least: float) -> tuple[Indices, Indices, Indices
 
 
 def find_objects(
-    grey: Grey, bank: TemplateBank, settings: PartSettings, *, least: float, scale: float = 1.0, threads: int = 1
+    grey: FloatImage, bank: TemplateBank, settings: PartSettings, *, least: float, scale: float = 1.0, threads: int = 1
 ) -> Detections:
     """Return detections in one image with a logit of at least `least`, suppressed; boxes in its pixels.
 

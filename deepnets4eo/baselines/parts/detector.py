@@ -165,7 +165,7 @@ class PartDetector(TileSegmenter):
         )
         return self._frame(detections, scene.grid)
 
-    def label(self, image: Image, margin_px: int) -> Image:
+    def label(self, image: FloatImage, margin_px: int) -> FloatImage:
         """Return probabilities of one prepared image, from the boxes detected in it."""
         detections = self._find(self.grey(image), None, 1.0)
         probability = paint(detections.boxes, _probabilities(detections), (image.shape[1], image.shape[2]))
@@ -177,7 +177,7 @@ class PartDetector(TileSegmenter):
         out[self.legend.index(self.class_name)] = probability if count > 1 else 1
         return np.asarray(out, np.float32)
 
-    def grey(self, image: Image) -> Image:
+    def grey(self, image: FloatImage) -> FloatImage:
         """Return the grey image that templates are applied to, (h, w) float32, 0 to 1, of a prepared one (C, h, w)."""
         bands: Bands = self.to_physical_units(image)
         return bands.grey()
@@ -239,7 +239,7 @@ class PartDetector(TileSegmenter):
         return reach_px
 
 
-def _probabilities(detections: Detections) -> Image:
+def _probabilities(detections: Detections) -> FloatImage:
     """Return probabilities (N,) float32 of logits."""
     return np.asarray(1 / (1 + np.exp(-detections.score.astype(np.float64))), np.float32)
 

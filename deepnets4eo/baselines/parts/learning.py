@@ -17,7 +17,7 @@ from deepnets4eo.baselines.parts.deformable import first_parts
 from deepnets4eo.baselines.parts.detection import Detections, find_objects
 from deepnets4eo.baselines.parts.mining import TemplateTrainer
 from deepnets4eo.baselines.parts.settings import PartSettings
-from deepnets4eo.baselines.parts.templates import Indices, Shapes, TemplateBank
+from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
 from deepnets4eo.baselines.parts.windows import TrainingWindow
 from deepnets4eo.metrics.detections import Match, match, scores_of
 from deepnets4eo.polygons.boxes import outlines

@@ -13,11 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Boxes, Indices, Vectors
 from deepnets4eo.baselines.parts.deformable import REACH, in_used_frame, part_vectors
 from deepnets4eo.baselines.parts.detection import local_maxima, logits
 from deepnets4eo.baselines.parts.patches import ROOM, SIDES, SIZES, positive_cells
 from deepnets4eo.baselines.parts.settings import PartSettings
-from deepnets4eo.baselines.parts.templates import Indices, Shapes, TemplateBank
+from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
 from deepnets4eo.baselines.parts.windows import TrainingWindow
 from deepnets4eo.metrics.detections import overlapping_pairs
 from deepnets4eo.polygons.boxes import outlines

@@ -28,7 +28,12 @@ def views() -> list[tuple[float, int, float]]:
 
 
 def positive_cells(
-    objects: Sequence[tuple[Grey, Boxes]], shapes: Shapes, template: int, seed: int, *, fine_room: int | None = None
+    objects: Sequence[tuple[FloatImage, Boxes]],
+    shapes: Shapes,
+    template: int,
+    seed: int,
+    *,
+    fine_room: int | None = None,
 ) -> NDArray[np.float16]:
     """Return cells (N, V, 31, h + 2 ROOM, w + 2 ROOM) of N objects in V views, h × w the template's size.
 
@@ -58,12 +63,12 @@ def positive_cells(
 
 
 def _rotated_patch(
-    grey: Grey,
+    grey: FloatImage,
     box: NDArray[np.float64],
     target: NDArray[np.float64],
     patch: tuple[int, int],
     view: tuple[float, int, float],
-) -> Grey:
+) -> FloatImage:
     """Return the box's surroundings, as if it had the template's heading and area, times the view's size."""
     turn, mirror, size = view
     zoom = math.sqrt(box[2] * box[3] / (target[0] * target[1])) / size

@@ -11,11 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.polygons.boxes import Boxes
-
-Cells = NDArray[np.float32]
-Floats = NDArray[np.float64]
-Indices = NDArray[np.int64]
+from deepnets4eo.arrays import Boxes, FloatImage, Floats, Indices
+from deepnets4eo.lazy import name_missing_extra
 
 PAD_CELLS = 1  # of surroundings on each side of the box: the outline's gradient lies on its edge
 
@@ -136,7 +133,10 @@ class TemplateBank:
         return self.with_calibration(ones, np.zeros(len(self.shapes), np.float32))
 
 
-def correlate(cells: Cells, weights: NDArray[np.float32], *, normalised: bool = False, threads: int = 1) -> Cells:
+@name_missing_extra()
+def correlate(
+    cells: FloatImage, weights: NDArray[np.float32], *, normalised: bool = False, threads: int = 1
+) -> FloatImage:
     """Return every template on every position of a map of cells, (T, R − H + 1, C − W + 1) float32.
 
     cells : (31, R, C). normalised : the paper's score, Σ(t·I) / √Σ(t²·I²), 0 where both are 0; else Σ(t·I).
@@ -159,7 +159,7 @@ def correlate(cells: Cells, weights: NDArray[np.float32], *, normalised: bool = 
         torch.set_num_threads(before)
 
 
-def pad_half_frame(cells: Cells, frame: tuple[int, int]) -> Cells:
+def pad_half_frame(cells: FloatImage, frame: tuple[int, int]) -> FloatImage:
     """Return cells with half a frame of zeros around, so that objects cut by the border are found, too."""
     rows, cols = frame[0] // 2, frame[1] // 2
     return np.pad(cells, ((0, 0), (rows, rows), (cols, cols)))

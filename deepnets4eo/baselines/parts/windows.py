@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Boxes, FloatImage
 from deepnets4eo.baselines.features.hog import felzenszwalb_cells
-from deepnets4eo.baselines.parts.detection import Grey, resize
+from deepnets4eo.baselines.parts.detection import resize
 from deepnets4eo.baselines.parts.references import References
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.scene import Scene

@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from deepnets4eo.arrays import FloatImage
 from deepnets4eo.options import option_group
-
-Image = NDArray[np.float32]
 
 BLOCK_PX = 1 << 13  # whose messages are computed at once: they fit into the processor's cache
 MIN_KERNEL_SUM = (
@@ -100,11 +99,11 @@ class _Plane:
         self.size = (shape[0] + 2 * self.frame) * self.width
         self.inside = slice(self.frame * self.width, self.size - self.frame * self.width)
 
-    def empty(self, count: int, value: float) -> Image:
+    def empty(self, count: int, value: float) -> FloatImage:
         """Return (count, size) float32 of one value."""
         return np.full((count, self.size), value, np.float32)
 
-    def view(self, line: Image) -> Image:
+    def view(self, line: FloatImage) -> FloatImage:
         """Return the image (…, h, w) in lines (…, size)."""
         rows = line.reshape(*line.shape[:-1], -1, self.width)
         return rows[..., self.frame : self.frame + self.shape[0], : self.shape[1]]
@@ -130,7 +129,7 @@ class _Kernels(NamedTuple):
     near_root: FloatImage
 
 
-def mean_field(proba: Image, guide: Image, settings: CrfSettings | None = None) -> Image:
+def mean_field(proba: FloatImage, guide: FloatImage, settings: CrfSettings | None = None) -> FloatImage:
     """Smooth probabilities by mean-field inference.
 
     Parameters
@@ -183,7 +182,7 @@ def mean_field(proba: Image, guide: Image, settings: CrfSettings | None = None) 
     return result
 
 
-def _kernels(plane: _Plane, guide: Image, known: NDArray[np.bool_], settings: CrfSettings) -> _Kernels:
+def _kernels(plane: _Plane, guide: FloatImage, known: NDArray[np.bool_], settings: CrfSettings) -> _Kernels:
     framed = plane.empty(len(guide), np.nan)  # NaN is similar to nothing, so entries beyond the edge have weight 0
     plane.view(framed)[:] = np.where(known, guide, np.nan)
     reach = settings.radius_px // settings.step_px
@@ -204,11 +203,11 @@ def _kernels(plane: _Plane, guide: Image, known: NDArray[np.bool_], settings: Cr
     return _Kernels(likeness, _root(total), along, _root(near_total))
 
 
-def _root(total: Image) -> Image:
+def _root(total: FloatImage) -> FloatImage:
     return np.asarray(1 / np.sqrt(np.maximum(total, np.float32(MIN_KERNEL_SUM))), np.float32)
 
 
-def _likeness(framed: Image, offset: int, distance: float, spread: float) -> Image:
+def _likeness(framed: FloatImage, offset: int, distance: float, spread: float) -> FloatImage:
     """Return exp(−distance − d² / 2 spread²) of each entry and the one `offset` further, (size,); 0 where one is not known."""
     scale = -1 / (2 * len(framed) * spread**2)
     weight = np.zeros(framed.shape[1], np.float32)
@@ -225,7 +224,7 @@ def _likeness(framed: Image, offset: int, distance: float, spread: float) -> Ima
     return weight
 
 
-def _look_messages(plane: _Plane, belief: Image, kernels: _Kernels) -> Image:
+def _look_messages(plane: _Plane, belief: FloatImage, kernels: _Kernels) -> FloatImage:
     """Sum over similar neighbours, a few rows at a time, each pixel's neighbours always in the same order."""
     messages = np.zeros_like(belief)
     spare = np.empty((len(belief), BLOCK_PX), np.float32)
@@ -240,7 +239,7 @@ def _look_messages(plane: _Plane, belief: Image, kernels: _Kernels) -> Image:
     return messages
 
 
-def _near_messages(plane: _Plane, belief: Image, steps: list[tuple[int, np.float32]]) -> Image:
+def _near_messages(plane: _Plane, belief: FloatImage, steps: list[tuple[int, np.float32]]) -> FloatImage:
     """Sum over all neighbours by distance: along rows, then along columns, then without the pixel itself."""
     sums = belief
     for unit in (plane.offset(0, 1), plane.offset(1, 0)):
@@ -253,7 +252,7 @@ def _near_messages(plane: _Plane, belief: Image, steps: list[tuple[int, np.float
     return sums - belief
 
 
-def _softmax(scores: Image, known: Image) -> Image:
+def _softmax(scores: FloatImage, known: FloatImage) -> FloatImage:
     """Compute probabilities (K, size) in place; 0 where not known."""
     scores -= scores.max(axis=0)
     np.exp(scores, out=scores)

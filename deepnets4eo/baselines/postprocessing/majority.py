@@ -63,7 +63,7 @@ def vote_shares(labels: NDArray[np.uint8], num_classes: int, radius_px: int) -> 
     return shares
 
 
-def _votes(labels: NDArray[np.uint8], label: int, radius_px: int) -> Whole:
+def _votes(labels: NDArray[np.uint8], label: int, radius_px: int) -> Codes:
     """Return twice the number of pixels of a label in the window, and one more where the pixel itself has it."""
     own = (labels == label).astype(_votes_type(radius_px))
     votes = window_sums(own, radius_px)

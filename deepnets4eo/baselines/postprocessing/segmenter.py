@@ -72,7 +72,7 @@ class PostProcessed(WrappedSegmenter):
         self.reach_px = self._check_steps(segmenter)
         super().__init__([segmenter], segmenter.halo_px + self.reach_px, tiling)
 
-    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> Image:
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Return probabilities, (N, K, h, w) float32, summing to 1 over K."""
         inner_px = max(margin_px - self.reach_px, 0)  # pixels that the steps use stay until they are done
         probabilities = self.segmenter.predict_proba(batch, margin_px=inner_px)
@@ -85,7 +85,7 @@ class PostProcessed(WrappedSegmenter):
             done.append(self._apply_steps(proba, bands)[:, cut_px : height - cut_px, cut_px : width - cut_px])
         return np.stack(done)
 
-    def _apply_steps(self, proba: Image, bands: Bands) -> Image:
+    def _apply_steps(self, proba: FloatImage, bands: Bands) -> FloatImage:
         for step in self._steps:
             proba = step.apply(proba, bands)
         return proba

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from deepnets4eo.arrays import FloatImage
@@ -35,7 +34,7 @@ class Step(Protocol):
     def halo_px(self, gsd_m: float | None) -> int:
         """Return the pixels around a pixel on which a result depends, in pixels of this ground size."""
 
-    def apply(self, proba: Image, bands: Bands) -> Image:
+    def apply(self, proba: FloatImage, bands: Bands) -> FloatImage:
         """Return probabilities (K, h, w) from those before, and the bands of the same pixels."""
 
 
@@ -50,7 +49,7 @@ class Majority:
         """Return the window's radius."""
         return self.radius_px
 
-    def apply(self, proba: Image, bands: Bands) -> Image:
+    def apply(self, proba: FloatImage, bands: Bands) -> FloatImage:
         """Return shares of votes, or mean probabilities."""
         if self.votes == "probabilities":
             return np.asarray(majority_filter(proba, self.radius_px), np.float32)
@@ -82,7 +81,7 @@ class MinimumArea:
         """Return a halo for any region below the area and its neighbours, up to a limit."""
         return min(2 * self.pixels(gsd_m) + 1, MAX_HALO_PX)
 
-    def apply(self, proba: Image, bands: Bands) -> Image:
+    def apply(self, proba: FloatImage, bands: Bands) -> FloatImage:
         """Return the same probabilities except in small regions."""
         before = argmax_class(proba)
         after = minimum_area(before, self.pixels(bands.gsd_m), connectivity=self.connectivity)
@@ -105,7 +104,7 @@ class SuperpixelVote(Superpixels):
         """Return a halo in which most superpixels are whole."""
         return self.reach_px(gsd_m)
 
-    def apply(self, proba: Image, bands: Bands) -> Image:
+    def apply(self, proba: FloatImage, bands: Bands) -> FloatImage:
         """Return each superpixel's mean probabilities, or shares of votes."""
         ids = self.segment(bands)
         if self.votes == "probabilities":
@@ -125,7 +124,7 @@ class DenseCrfStep(CrfSettings):
         """Return the reach of all iterations together."""
         return self.reach_px
 
-    def apply(self, proba: Image, bands: Bands) -> Image:
+    def apply(self, proba: FloatImage, bands: Bands) -> FloatImage:
         """Return probabilities after all iterations."""
         return mean_field(proba, bands.unit(*self.guide) if self.guide else bands.spectral_unit(), self)
 

@@ -14,7 +14,7 @@ from deepnets4eo.errors import InputError
 SHIFTED_PX = 8  # up to this radius adding shifted images is faster than running sums
 
 
-def window_sums(values: Whole, radius_px: int) -> Whole:
+def window_sums(values: Codes, radius_px: int) -> Codes:
     """Return the sum over rows and columns up to `radius_px` away, (…, h, w) of the same unsigned type, exact where it fits in.
 
     >>> window_sums(np.ones((3, 3), np.uint16), 1).tolist()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import Indices, RegionIds
 
 
-def connected_regions(codes: NDArray[np.integer]) -> Ids:
+def connected_regions(codes: NDArray[np.integer]) -> RegionIds:
     """Number the 4-connected parts of equal code, (h, w) int32 from 0 in the order of first pixels; −1 stays −1.
 
     >>> connected_regions(np.array([[7, 5], [5, 7], [-1, 7]])).tolist()
@@ -19,12 +19,12 @@ def connected_regions(codes: NDArray[np.integer]) -> Ids:
     """
     from skimage.measure import label
 
-    ids: Ids = label(codes, background=-1, connectivity=1).astype(np.int32)
+    ids: RegionIds = label(codes, background=-1, connectivity=1).astype(np.int32)
     ids -= 1
     return ids
 
 
-def renumber(ids: Ids) -> tuple[Ids, int]:
+def renumber(ids: RegionIds) -> tuple[RegionIds, int]:
     """Number the regions from 0 in the order of first pixels, −1 stays −1; returns the new ids and their number."""
     flat = ids.ravel()
     values, first = np.unique(flat, return_index=True)
@@ -35,8 +35,8 @@ def renumber(ids: Ids) -> tuple[Ids, int]:
 
 
 def count_pairs(
-    one: NDArray[np.integer], other: NDArray[np.integer], times: Numbers | None = None
-) -> tuple[NDArray[np.int64], Numbers]:
+    one: NDArray[np.integer], other: NDArray[np.integer], times: Indices | None = None
+) -> tuple[NDArray[np.int64], Indices]:
     """Return unordered pairs of different ids ≥ 0, (n, 2) sorted, and how often each occurs, (n,).
 
     times : how often each entry counts, by default once.
@@ -53,14 +53,14 @@ def count_pairs(
     return np.stack([codes >> 32, codes & 0xFFFFFFFF], axis=1), counts
 
 
-def shared_borders(ids: Ids) -> tuple[NDArray[np.int64], Numbers]:
+def shared_borders(ids: RegionIds) -> tuple[NDArray[np.int64], Indices]:
     """Return pairs of regions that share sides of pixels, and how many sides each pair shares."""
     across, down = (ids[:, :-1], ids[:, 1:]), (ids[:-1], ids[1:])
     one, other = (np.concatenate([across[side].ravel(), down[side].ravel()]) for side in (0, 1))
     return count_pairs(one, other)
 
 
-def group_pairs(count: int, pairs: NDArray[np.int64]) -> Numbers:
+def group_pairs(count: int, pairs: NDArray[np.int64]) -> Indices:
     """Return the group 0 … of each of `count` items, (count,) int64, where both items of a pair have the same group.
 
     >>> group_pairs(4, np.array([[0, 2]])).tolist()
@@ -73,7 +73,7 @@ def group_pairs(count: int, pairs: NDArray[np.int64]) -> Numbers:
     return connected_components(links, directed=False)[1].astype(np.int64)
 
 
-def small_region_groups(sizes: Numbers, pairs: NDArray[np.int64], sides: Numbers, min_px: int) -> Numbers:
+def small_region_groups(sizes: Indices, pairs: NDArray[np.int64], sides: Indices, min_px: int) -> Indices:
     """Return the group (N,) of each region, after regions below `min_px` pixels join the neighbour with most shared sides.
 
     sizes : (N,) pixels of each region. pairs, sides : as `shared_borders` returns them; those of small regions suffice.
@@ -95,7 +95,7 @@ def small_region_groups(sizes: Numbers, pairs: NDArray[np.int64], sides: Numbers
         pairs, sides = count_pairs(step[pairs[:, 0]], step[pairs[:, 1]], sides)
 
 
-def merge_small_regions(ids: Ids, min_px: int) -> Ids:
+def merge_small_regions(ids: RegionIds, min_px: int) -> RegionIds:
     """Merge the regions of an image by `small_region_groups` and number them anew."""
     flat = ids.ravel()
     sizes = np.bincount(flat[flat >= 0])

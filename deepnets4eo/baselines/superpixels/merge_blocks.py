@@ -67,7 +67,7 @@ class Block:
         return self.whole.size
 
 
-def merge_core(block: Block, around: Sequence[Block]) -> Ids:
+def merge_core(block: Block, around: Sequence[Block]) -> RegionIds:
     """Return keys of the pixels of a block's core, (h, w) int32; −1 where not valid.
 
     around : all blocks whose windows reach into the core, itself too, in the scene's order. A pixel goes to the first
@@ -90,7 +90,7 @@ def merge_core(block: Block, around: Sequence[Block]) -> Ids:
     return keys
 
 
-def match_regions(one: Block, other: Block) -> Numbers:
+def match_regions(one: Block, other: Block) -> Indices:
     """Return pairs of keys (n, 2) of the same region: more than half of their pixels in the common area are shared.
 
     For two regions that are cut by the windows, half of the smaller one suffices: each block has another part of a large one.

@@ -16,15 +16,13 @@ from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.arrays import Indices, RegionIds
 from deepnets4eo.baselines.superpixels.connection import (
-    Ids,
-    Numbers,
     connected_regions,
     count_pairs,
     group_pairs,
     renumber,
     shared_borders,
     small_region_groups,
-)  # fmt: skip
+)
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.prefetch import in_order
 
@@ -38,7 +36,7 @@ class KeyFile:
     path: Path
     groups: NDArray[np.int32]
 
-    def pieces(self, core: Window) -> tuple[Ids, Ids]:
+    def pieces(self, core: Window) -> tuple[RegionIds, RegionIds]:
         """Return 4-connected pieces of equal group in a window, numbered from 0; and the groups. −1 is none."""
         with rasterio.open(self.path) as file:
             keys = file.read(1, window=RasterioWindow(core.col, core.row, core.width, core.height))
@@ -84,7 +82,7 @@ class _AllPieces:
     count: int = 0
     sizes: list[Indices] = field(default_factory=list)
     pairs: list[NDArray[np.int64]] = field(default_factory=list)
-    sides: list[Numbers] = field(default_factory=list)
+    sides: list[Indices] = field(default_factory=list)
     links: list[NDArray[np.int64]] = field(default_factory=list)
 
     def add(self, pieces: _BlockPieces) -> None:

@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 from rasterio.windows import Window as RasterioWindow
 
-from deepnets4eo.baselines.superpixels.connection import Numbers, group_pairs
+from deepnets4eo.arrays import Indices, RegionIds
+from deepnets4eo.baselines.superpixels.connection import group_pairs
 from deepnets4eo.baselines.superpixels.merge_blocks import Block, match_regions, merge_core
 from deepnets4eo.baselines.superpixels.pieces import KeyFile, number_pieces
 from deepnets4eo.baselines.superpixels.scene_bands import SceneBands
-from deepnets4eo.baselines.superpixels.segmenting import Ids, Superpixels
+from deepnets4eo.baselines.superpixels.segmenting import Superpixels
 from deepnets4eo.files import PARTIAL
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.options import option_group
@@ -140,10 +141,10 @@ def segment_scene(
 
 def _segment_blocks(
     reader: SceneBands, superpixels: Superpixels, plan: BlockPlan, workers: int | None
-) -> Iterator[tuple[Window, Ids, NDArray[np.bool_]]]:
+) -> Iterator[tuple[Window, RegionIds, NDArray[np.bool_]]]:
     """Yield cores in order, with the ids of their windows and the validity of the cores."""
 
-    def segment(core: Window) -> tuple[Window, Ids, NDArray[np.bool_]]:
+    def segment(core: Window) -> tuple[Window, RegionIds, NDArray[np.bool_]]:
         window = plan.window(core)
         bands, valid = reader.read(window)
         inner = valid[core.within(window).slices]
@@ -174,7 +175,7 @@ def _write_keys(
 
 
 def _block_rows(
-    segmented: Iterator[tuple[Window, Ids, NDArray[np.bool_]]], plan: BlockPlan, same: list[Numbers]
+    segmented: Iterator[tuple[Window, RegionIds, NDArray[np.bool_]]], plan: BlockPlan, same: list[Indices]
 ) -> Iterator[list[Block]]:
     """Yield rows of blocks; the pairs of keys of the same region are added to `same`."""
     above: list[Block] = []

@@ -108,7 +108,7 @@ class Superpixels:
         """
         return 2 * math.ceil(math.sqrt(self.wanted_px(gsd_m)))
 
-    def segment(self, bands: Bands) -> Ids:
+    def segment(self, bands: Bands) -> RegionIds:
         """Return ids (h, w) int32, 0 … N − 1 without gaps, of 4-connected regions.
 
         A constant image is one region with Felzenszwalb and regular ones with SLIC and quickshift.

@@ -17,9 +17,6 @@ from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import Feature
 from deepnets4eo.cards.legend import VOID
 
-Ids = NDArray[np.int32]
-RegionValues = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class RegionSums:
@@ -60,7 +57,7 @@ class RegionSums:
         return np.sqrt(np.maximum(_divide_by_pixels(self.squares, self.count) - self.mean**2, 0))
 
 
-def region_sums(values: NDArray[np.floating], ids: Ids, count: int) -> RegionSums:
+def region_sums(values: NDArray[np.floating], ids: RegionIds, count: int) -> RegionSums:
     """Return count, sum and sum of squares of each band in each region.
 
     Parameters
@@ -96,7 +93,7 @@ def region_sums(values: NDArray[np.floating], ids: Ids, count: int) -> RegionSum
     return RegionSums(np.bincount(indices, minlength=count + 1)[1:], total, squares)
 
 
-def region_means(values: NDArray[np.floating], ids: Ids, count: int) -> RegionValues:
+def region_means(values: NDArray[np.floating], ids: RegionIds, count: int) -> Vectors:
     """Return the mean of each band in each region.
 
     Parameters
@@ -126,7 +123,7 @@ def region_means(values: NDArray[np.floating], ids: Ids, count: int) -> RegionVa
     return _divide_by_pixels(total, pixels).astype(np.float32)
 
 
-def region_ranges(values: NDArray[np.floating], ids: Ids, count: int) -> tuple[RegionValues, RegionValues]:
+def region_ranges(values: NDArray[np.floating], ids: RegionIds, count: int) -> tuple[Vectors, Vectors]:
     """Return the lowest and the highest value of each band in each region.
 
     Parameters
@@ -236,7 +233,7 @@ def majority(
     return np.where(enough, votes.argmax(axis=1), VOID).astype(np.uint8)
 
 
-def pool(feature: Feature, bands: Bands, ids: Ids, count: int) -> RegionValues:
+def pool(feature: Feature, bands: Bands, ids: RegionIds, count: int) -> Vectors:
     """Return a feature's value for each region: by its own pooling where it has one, else the mean.
 
     Parameters
@@ -270,11 +267,11 @@ def pool(feature: Feature, bands: Bands, ids: Ids, count: int) -> RegionValues:
     own = getattr(feature, "pool", None)
     if own is None:
         return region_means(feature.compute(bands), ids, count)
-    pooled: RegionValues = own(bands, ids, count)
+    pooled: Vectors = own(bands, ids, count)
     return pooled
 
 
-def pool_stack(features: Sequence[Feature], bands: Bands, ids: Ids, count: int) -> RegionValues:
+def pool_stack(features: Sequence[Feature], bands: Bands, ids: RegionIds, count: int) -> Vectors:
     """Return all features of each region side by side.
 
     Parameters
@@ -341,7 +338,7 @@ def pooled_columns(features: Sequence[Feature], bands: Bands) -> list[str]:
     return names
 
 
-def _flat_indices(ids: Ids) -> NDArray[np.intp]:
+def _flat_indices(ids: RegionIds) -> NDArray[np.intp]:
     """Return flat indices into arrays of one more entry than N: the first entry is for none and is cut off."""
     indices = ids.ravel().astype(np.intp)
     indices += 1
