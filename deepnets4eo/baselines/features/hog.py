@@ -13,13 +13,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Indices
 from deepnets4eo.baselines.bands import Bands
-from deepnets4eo.baselines.features.cells import (
-    central_differences,
-    histograms,
-    region_centres,
-    site_places,
-    tents,
-)
+from deepnets4eo.baselines.features.cells import central_differences, histograms, region_centres, site_places, tents
 
 SIGNED = 18  # directions over the full circle; half of them without sign
 HOG_NAMES = tuple(

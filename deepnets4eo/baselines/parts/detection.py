@@ -16,6 +16,7 @@ from deepnets4eo.baselines.features.hog import felzenszwalb_cells
 from deepnets4eo.baselines.parts.deformable import part_scores
 from deepnets4eo.baselines.parts.settings import PartSettings
 from deepnets4eo.baselines.parts.templates import TemplateBank, correlate, pad_half_frame
+from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.polygons.boxes import outlines, suppress
 
 
@@ -48,6 +49,7 @@ class Detections:
         return self.take(suppress(outlines(self.boxes), self.score.astype(np.float64), max_iou))
 
 
+@name_missing_extra()
 def resize(grey: FloatImage, scale: float) -> tuple[FloatImage, tuple[float, float]]:
     """Return an image resized without aliasing, and the exact factors along rows and columns after rounding."""
     import torch

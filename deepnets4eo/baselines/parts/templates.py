@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import FloatImage, Floats, Indices
-from deepnets4eo.polygons.boxes import Boxes
+from deepnets4eo.arrays import Boxes, FloatImage, Floats, Indices
+from deepnets4eo.lazy import name_missing_extra
 
 PAD_CELLS = 1  # of surroundings on each side of the box: the outline's gradient lies on its edge
 
@@ -133,6 +133,7 @@ class TemplateBank:
         return self.with_calibration(ones, np.zeros(len(self.shapes), np.float32))
 
 
+@name_missing_extra()
 def correlate(
     cells: FloatImage, weights: NDArray[np.float32], *, normalised: bool = False, threads: int = 1
 ) -> FloatImage:

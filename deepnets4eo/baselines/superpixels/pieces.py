@@ -22,7 +22,7 @@ from deepnets4eo.baselines.superpixels.connection import (
     renumber,
     shared_borders,
     small_region_groups,
-)  # fmt: skip
+)
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.prefetch import in_order
 

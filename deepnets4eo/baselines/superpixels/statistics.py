@@ -17,8 +17,6 @@ from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import Feature
 from deepnets4eo.cards.legend import VOID
 
-RegionValues = NDArray[np.float32]
-
 
 @dataclass(frozen=True)
 class RegionSums:
@@ -95,7 +93,7 @@ def region_sums(values: NDArray[np.floating], ids: RegionIds, count: int) -> Reg
     return RegionSums(np.bincount(indices, minlength=count + 1)[1:], total, squares)
 
 
-def region_means(values: NDArray[np.floating], ids: RegionIds, count: int) -> RegionValues:
+def region_means(values: NDArray[np.floating], ids: RegionIds, count: int) -> Vectors:
     """Return the mean of each band in each region.
 
     Parameters
@@ -125,7 +123,7 @@ def region_means(values: NDArray[np.floating], ids: RegionIds, count: int) -> Re
     return _divide_by_pixels(total, pixels).astype(np.float32)
 
 
-def region_ranges(values: NDArray[np.floating], ids: RegionIds, count: int) -> tuple[RegionValues, RegionValues]:
+def region_ranges(values: NDArray[np.floating], ids: RegionIds, count: int) -> tuple[Vectors, Vectors]:
     """Return the lowest and the highest value of each band in each region.
 
     Parameters
@@ -235,7 +233,7 @@ def majority(
     return np.where(enough, votes.argmax(axis=1), VOID).astype(np.uint8)
 
 
-def pool(feature: Feature, bands: Bands, ids: RegionIds, count: int) -> RegionValues:
+def pool(feature: Feature, bands: Bands, ids: RegionIds, count: int) -> Vectors:
     """Return a feature's value for each region: by its own pooling where it has one, else the mean.
 
     Parameters
@@ -269,11 +267,11 @@ def pool(feature: Feature, bands: Bands, ids: RegionIds, count: int) -> RegionVa
     own = getattr(feature, "pool", None)
     if own is None:
         return region_means(feature.compute(bands), ids, count)
-    pooled: RegionValues = own(bands, ids, count)
+    pooled: Vectors = own(bands, ids, count)
     return pooled
 
 
-def pool_stack(features: Sequence[Feature], bands: Bands, ids: RegionIds, count: int) -> RegionValues:
+def pool_stack(features: Sequence[Feature], bands: Bands, ids: RegionIds, count: int) -> Vectors:
     """Return all features of each region side by side.
 
     Parameters
