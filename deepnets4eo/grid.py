@@ -40,7 +40,7 @@ class Window(NamedTuple):
     height, width
         Its size, pixels.
 
-    >>> Window(-2, 3, 4, 5).clipped((100, 6))
+    >>> Window(-2, 3, 4, 5).clip((100, 6))
     Window(row=0, col=3, height=2, width=3)
     """
 
@@ -59,13 +59,13 @@ class Window(NamedTuple):
         """Lowest and highest (x, y) of its pixels, x along the columns."""
         return np.array([self.col, self.row], float), np.array([self.col + self.width, self.row + self.height], float)
 
-    def grown(self, margin_px: int) -> Window:
+    def grow(self, margin_px: int) -> Window:
         """The same window with `margin_px` more on each side."""
         return Window(
             self.row - margin_px, self.col - margin_px, self.height + 2 * margin_px, self.width + 2 * margin_px
         )
 
-    def clipped(self, shape: tuple[int, int]) -> Window:
+    def clip(self, shape: tuple[int, int]) -> Window:
         """The part inside a raster of `shape` (h, w); height or width 0 where nothing is left."""
         row, col = max(self.row, 0), max(self.col, 0)
         bottom, right = min(self.row + self.height, shape[0]), min(self.col + self.width, shape[1])

@@ -30,7 +30,7 @@ def test_clipping_keeps_exactly_the_pixels_inside(window: Window) -> None:
     drawn[100 + window.row : 100 + window.row + window.height, 100 + window.col : 100 + window.col + window.width] = (
         True
     )
-    clipped = window.clipped((50, 40))
+    clipped = window.clip((50, 40))
     assert clipped.height * clipped.width == (inside & drawn).sum()
     assert min(clipped.height, clipped.width) >= 0
 
@@ -53,7 +53,7 @@ def test_a_cropped_grid_keeps_its_place_also_beyond_the_edge() -> None:
 
 def test_a_window_in_another_is_relative_to_it() -> None:
     assert Window(10, 20, 3, 4).within(Window(8, 15, 30, 30)) == Window(2, 5, 3, 4)
-    assert Window(10, 20, 3, 4).grown(2) == Window(8, 18, 7, 8)
+    assert Window(10, 20, 3, 4).grow(2) == Window(8, 18, 7, 8)
 
 
 @pytest.mark.parametrize(

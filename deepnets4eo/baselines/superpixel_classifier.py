@@ -145,7 +145,7 @@ class SuperpixelClassifier(FeatureClassifier):
         self, scene: Scene, window: Window, quota: NDArray[np.int64]
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:
         """Return vectors and class indices of the labelled regions that lie mostly in a window; None where no class is needed."""
-        with_halo = window.grown(self.context_px).clipped(scene.shape)
+        with_halo = window.grow(self.context_px).clip(scene.shape)
         sample = scene.read(with_halo, [*self.inputs.names, LABELS])
         labels = np.where(sample["valid"], value_to_index(self.legend)[sample[LABELS]], VOID)
         inner = window.within(with_halo).slices

@@ -216,6 +216,11 @@ def run_rows(
     workers
         Processes that take a row each, on their share of the cores; rows that run side by side take more seconds each.
 
+    Yields
+    ------
+    Outcome
+        One a row.
+
     Raises
     ------
     DeepNets4EOError

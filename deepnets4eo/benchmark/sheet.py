@@ -19,7 +19,7 @@ SIDE_PX = 420
 COLUMNS = 6
 WIDE_IN, TITLE_IN = 2.4, 0.25
 TALLEST = 1.25  # height by width of a panel; narrower ones leave room beside them
-SHOWN = ("image", "intensity", "dsm")  # the first of them that a scene has
+PANEL_LAYERS = ("image", "intensity", "dsm")  # the first of them that a scene has
 
 
 def contact_sheet(
@@ -93,8 +93,8 @@ def _panels_of_scene(
     name: str, sources: Sources, outcomes: Sequence[Outcome], legend: Legend, side_px: int
 ) -> list[tuple[str, np.ndarray]]:
     """Titles and (h, w, 3) uint8 arrays."""
-    shown = next(layer for layer in (*SHOWN, *sources) if layer in sources)
-    panels = [(f"{name}: {shown}", _image(Layer.open(sources[shown]), side_px))]
+    layer_name = next(layer for layer in (*PANEL_LAYERS, *sources) if layer in sources)
+    panels = [(f"{name}: {layer_name}", _image(Layer.open(sources[layer_name]), side_px))]
     panels.append((f"{name}: reference", _labels(Layer.open(sources[LABELS]), legend, side_px)))
     for outcome in outcomes:
         if name in outcome.maps:

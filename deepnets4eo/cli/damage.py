@@ -59,7 +59,7 @@ def damage(
     from deepnets4eo.damage.resume import job_scratch, was_interrupted
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.input_files import refuse_inputs
-    from deepnets4eo.outputs.lock import locked
+    from deepnets4eo.outputs.lock import output_lock
 
     others = {"dsm_pre": dsm_pre, "dsm_post": dsm_post, "cloud_mask": cloud_mask}
     read = [pre, post, footprints, *others.values(), settings.model, settings.class_shares, settings.segmenter]
@@ -72,7 +72,7 @@ def damage(
             which = f"{len(open_inputs(pre, post, footprints, settings, **others).footprints)} buildings"
         echo(f"{which} would be assessed into {out}")
         return
-    with locked(out):
+    with output_lock(out):
         overwrite = overwrite or (resume and was_interrupted(out))
         check_overwrite(out, overwrite=overwrite)
         with job_scratch(out, resume=resume) as scratch:

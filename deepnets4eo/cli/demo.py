@@ -28,12 +28,12 @@ def demo(
     from deepnets4eo.damage import Settings, assess
     from deepnets4eo.damage.skill import compare_with_reference
     from deepnets4eo.files import check_overwrite
-    from deepnets4eo.outputs.lock import locked
+    from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.rasters.scene import Layer
     from deepnets4eo.synthetic import City
 
     report = out / "damage" / "report.html"
-    with locked(out):
+    with output_lock(out):
         check_overwrite(out, overwrite=overwrite)
         echo(f"Open {report} in a browser when this is done, in about a minute (SYNTHETIC: a made-up place).")
         echo(f"making a synthetic city of {size} × {size} pixels …", err=True)

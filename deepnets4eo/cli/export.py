@@ -27,13 +27,13 @@ def export(
     """
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.input_files import refuse_inputs
-    from deepnets4eo.outputs.lock import locked
+    from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.segmenters.export import export_onnx
     from deepnets4eo.segmenters.run import load_run
 
     refuse_inputs([onnx], [run])
     loaded = load_run(run)
-    with locked(onnx):
+    with output_lock(onnx):
         check_overwrite(onnx, overwrite=overwrite)
         done = export_onnx(loaded, onnx)
     if not done.any_size:

@@ -51,7 +51,7 @@ def objects(
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.objects import ObjectRules, density_grid, extract_objects, write_density_map
     from deepnets4eo.outputs.input_files import refuse_inputs
-    from deepnets4eo.outputs.lock import locked
+    from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.polygons import write_vector
     from deepnets4eo.polygons.vector_files import check_vector_suffix
     from deepnets4eo.rasters.scene import Layer
@@ -62,7 +62,7 @@ def objects(
     layer = Layer.open(labels)
     cells = density_grid(layer.grid, cell) if density is not None else None
     known = find_legend(layer, legend)
-    with locked(out, density), progress("objects") as advance:
+    with output_lock(out, density), progress("objects") as advance:
         for path in (out, density):
             if path is not None:
                 check_overwrite(path, overwrite=overwrite)

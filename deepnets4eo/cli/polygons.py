@@ -46,7 +46,7 @@ def polygons(
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.input_files import refuse_inputs
-    from deepnets4eo.outputs.lock import locked
+    from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.polygons import Shaping, polygonize
     from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
     from deepnets4eo.rasters.scene import Layer
@@ -56,7 +56,7 @@ def polygons(
     layer = Layer.open(labels)
     chosen = _selected_classes(layer, classes, legend)
     shaping = Shaping(min_area_m2=min_area, simplify_m=simplify, right_angles=right_angles)
-    with locked(out), progress("polygons") as advance:
+    with output_lock(out), progress("polygons") as advance:
         check_overwrite(out, overwrite=overwrite)
         frame = polygonize(layer, chosen, shaping, progress=advance)
         counts = ", ".join(f"{count} {name}" for name, count in frame["class"].value_counts().items()) or "no"

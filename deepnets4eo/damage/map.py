@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from deepnets4eo.damage.map_content import DamageMapContent
 from deepnets4eo.errors import OutputError
 from deepnets4eo.files import PARTIAL, atomic_write, check_overwrite, writing
-from deepnets4eo.outputs.lock import locked, scratch_home
+from deepnets4eo.outputs.lock import output_lock, scratch_home
 
 if TYPE_CHECKING:
     from deepnets4eo.rasters.scene import Layer
@@ -110,7 +110,7 @@ class DamageMap(DamageMapContent):
         from deepnets4eo.damage.resume import products_folder
 
         out_dir = Path(out_dir)
-        with locked(out_dir):
+        with output_lock(out_dir):
             check_overwrite(out_dir, overwrite=overwrite)
             if out_dir.exists() and not out_dir.is_dir():
                 raise OutputError(f"{out_dir} is a file, expected a folder. Choose another --out.")

@@ -346,7 +346,7 @@ def _count(
     readers: tuple[LabelReader, LabelReader], window: Window, num_classes: int, erode_px: int
 ) -> tuple[ConfusionMatrix, ConfusionMatrix | None]:
     # the halo holds the disc at the window's edge: the result is that of the whole image
-    outer = window.grown(erode_px)
+    outer = window.grow(erode_px)
     around = readers[1].read(outer)
     inner = window.within(outer).slices
     full, eroded = ConfusionMatrix(num_classes), ConfusionMatrix(num_classes) if erode_px else None
@@ -363,7 +363,7 @@ def _count_boundaries(
     readers: tuple[LabelReader, LabelReader], window: Window, ignored: list[int], scores: BoundaryScores
 ) -> None:
     """Adds a window's borders; ignored classes, and what lies beyond the reference's edge, are void."""
-    outer = window.grown(scores.margin_px)
+    outer = window.grow(scores.margin_px)
     prediction, reference = (reader.read(outer) for reader in readers)
     reference[np.isin(reference, ignored)] = VOID
     scores.update(reference, prediction, margin_px=scores.margin_px)

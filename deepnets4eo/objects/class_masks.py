@@ -40,7 +40,7 @@ def class_mask(labels: Layer, value: int, opening_m: float = 0.0) -> Read:
     halo_px = int(np.ceil(2 * max(radius_m, 0) / min(sides_m))) + 1 if radius_m >= min(sides_m) else 0
 
     def read(window: Window) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        around = window.grown(halo_px)
+        around = window.grow(halo_px)
         data, valid = labels.read(around)
         mask = valid & (data[0] == value)
         if halo_px and mask.any():

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, apply_affine, gsd_m
-from deepnets4eo.outputs.lock import locked
+from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.rasters.cog import CogWriter
 
 if TYPE_CHECKING:
@@ -204,7 +204,10 @@ def write_density_map(
     crs = None if cells.crs is None else cells.crs.proj
     positions = apply_affine(~cells.affine, _centroids(objects, crs, "cells"))
     described = {"UNITS": "objects per hectare"} | dict(tags or {})
-    with locked(path), CogWriter(path, cells, dtype="float32", band_names=["objects_per_ha"], tags=described) as file:
+    with (
+        output_lock(path),
+        CogWriter(path, cells, dtype="float32", band_names=["objects_per_ha"], tags=described) as file,
+    ):
         height, width = cells.shape
         for row in range(0, height, STRIP_PX):
             strip = Window(row, 0, min(STRIP_PX, height - row), width)

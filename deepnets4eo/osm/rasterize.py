@@ -27,7 +27,7 @@ from deepnets4eo.osm.reading import Features, read_area, read_features
 from deepnets4eo.osm.rules import OsmRules
 from deepnets4eo.osm.shapes import area_shapes, class_shapes, metre_outlines
 from deepnets4eo.outputs.input_files import refuse_inputs
-from deepnets4eo.outputs.lock import locked
+from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer, LayerLike
@@ -81,7 +81,7 @@ class _OsmLayers:
     def distance(self, window: Window) -> NDArray[np.float32]:
         """Signed distances in metres, 0 unknown, (C, h, w), in a window of the grid."""
         grown = _on_grown_grid(window, self.margin_px)
-        around = grown.grown(self.margin_px)
+        around = grown.grow(self.margin_px)
         inner = grown.within(around).slices
         step_m = gsd_m(self.grid)
         values = np.array([signed_distance(mask, self.clip_m, step_m)[inner] for mask in self.masks(around)])
@@ -170,7 +170,7 @@ def rasterize_osm(
     refuse_inputs([out], [source, target, rules, coverage])
     table = rules if isinstance(rules, OsmRules) else OsmRules.load(rules)
     _check(table, encoding, clip_m, [*unknown, *complete])
-    with locked(out):
+    with output_lock(out):
         check_overwrite(out, overwrite=overwrite)
         layers, tags = _prepare(source, target, table, encoding, clip_m, coverage, unknown, complete)
         tags |= {"ATTRIBUTION": attribution, "LICENSE": LICENSE} if attribution else {}
@@ -191,7 +191,7 @@ def _prepare(
     """The outlines of all classes, and the tags that describe them."""
     grid, tags = _grid_and_tags(target)
     margin_px = math.ceil(clip_m / min(gsd_m(grid))) + 1
-    around = crop(grid, whole(grid).grown(margin_px))
+    around = crop(grid, whole(grid).grow(margin_px))
     features = read_features(source, table, around)
     covered = _coverage_outlines(features, coverage, grid, around)
     shapes = class_shapes(features, table, around)

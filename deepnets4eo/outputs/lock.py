@@ -31,7 +31,7 @@ _locked: ContextVar[frozenset[Path]] = ContextVar("outputs that this job has loc
 
 
 @contextmanager
-def locked(*outputs: str | Path | None) -> Iterator[None]:
+def output_lock(*outputs: str | Path | None) -> Iterator[None]:
     """Lock outputs for this job as long as the context lasts; half-written files of killed jobs are removed first.
 
     A job may lock an output twice, so that its parts can lock what the whole does. On a file system without locks there
@@ -47,7 +47,7 @@ def locked(*outputs: str | Path | None) -> Iterator[None]:
     OutputError
         Where another job writes one of them, or nothing can be written there.
 
-    >>> with locked("labels.tif"):
+    >>> with output_lock("labels.tif"):
     ...     pass  # write labels.tif
     """
     paths = {Path(os.path.realpath(out)) for out in outputs if out is not None} - _locked.get()

@@ -20,7 +20,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.input_files import label_raster_files, refuse_inputs
-from deepnets4eo.outputs.lock import locked
+from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
 from deepnets4eo.prediction.progress_file import ProgressFile
@@ -191,7 +191,7 @@ def predict(
     scene = open_scene(scene, segmenter)
     segmenter.inputs.check(scene)
     paths = _paths(out, options)
-    with locked(*paths.values()):
+    with output_lock(*paths.values()):
         progress_file = ProgressFile(paths[LABELS])
         resumed = options.resume and progress_file.load()
         _check(paths, options, [run, scene], resumed=resumed)

@@ -205,7 +205,7 @@ class _StripWork:
         """In the writer's thread: add a tile, and after the last of a lattice row write what is finished."""
         self.stitcher.add(read, result)
         lattice = self.job.lattice
-        finished = lattice.finished(read.tile.row)
+        finished = lattice.finished_rows(read.tile.row)
         if finished > self.strip.first_row and self.strip.start <= read.tile.core.col < self.strip.stop:
             self.unrecorded.append((finished, result is None))
         self._show_progress()

@@ -16,7 +16,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.tiling import Lattice, Tile, reflected
+from deepnets4eo.tiling import Lattice, Tile, reflect_indices
 
 SEGMENT_BYTES = 16 << 20  # of prepared float32; neighbouring tiles share one read, so blocks are decoded about once
 SEGMENT_TILES = 4
@@ -66,19 +66,19 @@ class TileReader:
     def read_segment(self, tiles: list[Tile]) -> list[ReadTile]:
         """Read neighbouring tiles of one lattice row with one read of the scene."""
         first, last = tiles[0].window, tiles[-1].window
-        union = Window(first.row, first.col, first.height, last.col + last.width - first.col).clipped(self.scene.shape)
+        union = Window(first.row, first.col, first.height, last.col + last.width - first.col).clip(self.scene.shape)
         sample = self.scene.read(union, self.inputs.present(self.scene))
         prepared = self.inputs.prepare(sample)
         return [self._cut(tile, union, prepared, sample["valid"]) for tile in tiles]
 
     def _cut(self, tile: Tile, union: Window, prepared: FloatImage, valid: Mask) -> ReadTile:
         side = tile.core.height
-        core = tile.core.clipped(self.scene.shape)
+        core = tile.core.clip(self.scene.shape)
         core_valid = np.zeros((side, side), bool)
         core_valid[: core.height, : core.width] = valid[core.within(union).slices]
         if not core_valid.any():
             return ReadTile(tile, None, core_valid)
-        clipped = tile.window.clipped(self.scene.shape)
+        clipped = tile.window.clip(self.scene.shape)
         inside_rows, inside_cols = clipped.within(union).slices
         part = prepared[:, inside_rows, inside_cols]
         if clipped != tile.window:
@@ -88,6 +88,6 @@ class TileReader:
 
 def _mirror(part: FloatImage, window: Window) -> FloatImage:
     """A window that reaches beyond `part` (C, h, w), filled by mirroring the part at its edges."""
-    rows = reflected(part.shape[1], window.row, window.row + window.height)
-    cols = reflected(part.shape[2], window.col, window.col + window.width)
+    rows = reflect_indices(part.shape[1], window.row, window.row + window.height)
+    cols = reflect_indices(part.shape[2], window.col, window.col + window.width)
     return part[:, rows[:, None], cols]

@@ -178,7 +178,7 @@ class Layer:
         Peak memory: twice the window.
         """
         window = window or whole(self.grid)
-        inside = window.clipped(self.shape)
+        inside = window.clip(self.shape)
         if inside == window:
             return self._source.read(window, self._bands)
         data = np.zeros((self.count, window.height, window.width), self.dtype)

@@ -22,7 +22,7 @@ from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.outputs.input_files import refuse_inputs
-from deepnets4eo.outputs.lock import locked
+from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.segmenters.export_check import INPUT, OUTPUT, Reference
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import STRIDE_PX, NetworkSegmenter
@@ -66,7 +66,7 @@ def export_onnx(run: Run, path: str | Path) -> ExportResult:
     before = segmenter.compute
     segmenter.to(Compute(threads=before.threads))
     try:
-        with locked(path):
+        with output_lock(path):
             return _export(run, segmenter, Path(path))
     finally:
         segmenter.to(before)

@@ -16,7 +16,7 @@ import numpy as np
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.files import atomic_write, check_overwrite, write_json
 from deepnets4eo.grid import Grid, Window
-from deepnets4eo.outputs.lock import locked
+from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.polygons.vector_files import set_fixed_times
 from deepnets4eo.rasters.cog import CogWriter
 
@@ -48,7 +48,7 @@ def write_layers(
 
     A new folder appears when everything in it is written. Errors: OutputError where the folder holds a city already.
     """
-    with locked(folder):
+    with output_lock(folder):
         check_overwrite(folder / DESCRIPTION, overwrite=overwrite)
         if folder.exists():
             _write(folder, rasters, vectors, description, tags)

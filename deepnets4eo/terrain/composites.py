@@ -22,7 +22,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid, Window, apply_affine, blocks, gsd_m, projected_extent, whole
 from deepnets4eo.outputs.input_files import refuse_inputs
-from deepnets4eo.outputs.lock import locked
+from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.rasters.band_roles import layer_names, normalised_difference, role_indices
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.prefetch import in_order
@@ -117,7 +117,7 @@ def composite_raster(
     composite = _Composite(
         warped["dsm"], warped.get("dtm"), warped.get("image"), tuple(channels), method, max_building_m
     )
-    with locked(out):
+    with output_lock(out):
         check_overwrite(out, overwrite=overwrite)
         _write(composite, Path(out), block_px, progress)
     return Path(out)
@@ -203,7 +203,7 @@ class _Composite:
 
     def block(self, window: Window) -> _Block:
         """The channels in a window."""
-        around = window.grown(self.halo_px).clipped(self.surface.shape)
+        around = window.grow(self.halo_px).clip(self.surface.shape)
         upper, wrong = _heights(self.surface, around)
         inner = window.within(around).slices
         lower = None
@@ -321,16 +321,16 @@ def _under(grid: Grid, other: Grid) -> Window:
     col, row = (math.floor(low) - 1 for low in pixels.min(axis=0))
     right, bottom = (math.ceil(high) + 1 for high in pixels.max(axis=0))
     covered = Window(row, col, bottom - row, right - col)
-    return covered.clipped((grid.shape[0], grid.shape[1]))
+    return covered.clip((grid.shape[0], grid.shape[1]))
 
 
 def _infrared_and_red(image: Layer, names: Sequence[str] | None) -> Layer:
-    shown = layer_names("image", image.band_names, names)
-    indices = role_indices(shown)
+    names_shown = layer_names("image", image.band_names, names)
+    indices = role_indices(names_shown)
     missing = [role for role in ("nir", "red") if role not in indices]
     if missing:
         raise InputError(
-            f"image: no band of {image.source} shows {' or '.join(missing)}; there are {', '.join(shown)}. State what its "
+            f"image: no band of {image.source} shows {' or '.join(missing)}; there are {', '.join(names_shown)}. State what its "
             "bands show, e.g. --bands nir,red,green, or leave the channel ndvi out. Where near infrared and red are files "
             "of their own, stack them into one image, e.g. with gdal_merge.py -separate."
         )

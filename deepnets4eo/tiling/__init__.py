@@ -9,7 +9,7 @@ _HOMES = {
     "Tile": "deepnets4eo.tiling.lattice",
     "Tiling": "deepnets4eo.tiling.lattice",
     "hann_weights": "deepnets4eo.tiling.lattice",
-    "reflected": "deepnets4eo.tiling.lattice",
+    "reflect_indices": "deepnets4eo.tiling.lattice",
     "weight_sums": "deepnets4eo.tiling.lattice",
 }
 

@@ -120,7 +120,7 @@ class Tile:
     def __init__(self, row: int, col: int, tiling: Tiling) -> None:
         self.row, self.col = row, col
         self.core = Window(row * tiling.stride_px, col * tiling.stride_px, tiling.core_px, tiling.core_px)
-        self.window = self.core.grown(tiling.halo_px)
+        self.window = self.core.grow(tiling.halo_px)
 
     def __repr__(self) -> str:
         return f"Tile(row={self.row}, col={self.col}, core={tuple(self.core)})"
@@ -177,7 +177,7 @@ class Lattice:
         first = max(0, (start - core) // stride + 1)
         return range(first, min((stop - 1) // stride + 1, self._steps(length)))
 
-    def finished(self, row: int) -> int:
+    def finished_rows(self, row: int) -> int:
         """Number of scene rows that no tile after lattice row `row` reaches."""
         return self.shape[0] if row == self.rows - 1 else min((row + 1) * self.tiling.stride_px, self.shape[0])
 
@@ -235,7 +235,7 @@ def weight_sums(lattice: Lattice, start: int, stop: int, length: int) -> NDArray
     return total
 
 
-def reflected(length: int, start: int, stop: int) -> NDArray[np.intp]:
+def reflect_indices(length: int, start: int, stop: int) -> NDArray[np.intp]:
     """Indices into an axis for positions beyond its ends, mirrored there as often as needed.
 
     Parameters
@@ -249,7 +249,7 @@ def reflected(length: int, start: int, stop: int) -> NDArray[np.intp]:
     -------
     (stop − start,) indices, 0 … length − 1.
 
-    >>> reflected(3, -2, 5).tolist()
+    >>> reflect_indices(3, -2, 5).tolist()
     [2, 1, 0, 1, 2, 1, 0]
     """
     if length == 1:

@@ -169,7 +169,7 @@ def sample_pixels(
     blocks_of: list[NDArray[np.int64]] = []
     first, margin = stride_px // 2, halo_px // stride_px
     for number, scene, window in shuffle_windows(scenes, window_px, rng):
-        sample = scene.read(window.grown(halo_px), [*names, LABELS])
+        sample = scene.read(window.grow(halo_px), [*names, LABELS])
         counts = (len(range(first, side, stride_px)) for side in (window.height, window.width))
         rows, cols = (slice(margin, margin + count) for count in counts)
         labels = np.where(sample["valid"], sample[LABELS], VOID)[first::stride_px, first::stride_px][rows, cols]

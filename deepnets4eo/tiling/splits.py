@@ -86,9 +86,9 @@ class BlockSplit:
         index = self._index(part)
         reach = self.buffer_px if index == 0 else 0
         inside = np.zeros((window.height, window.width), bool)
-        inside[window.clipped(self.shape).within(window).slices] = True
-        for block in self._blocks_of_others(index, window.grown(reach)):
-            inside[block.grown(reach).within(window).clipped(inside.shape).slices] = False
+        inside[window.clip(self.shape).within(window).slices] = True
+        for block in self._blocks_of_others(index, window.grow(reach)):
+            inside[block.grow(reach).within(window).clip(inside.shape).slices] = False
         return inside
 
     def intersects_part(self, part: str, window: Window) -> bool:
@@ -139,7 +139,7 @@ class BlockSplit:
         """
         near = np.zeros(len(boxes), bool)
         for block in self.blocks(part) if part in self.shares else []:
-            reach = block.grown(self.buffer_px)
+            reach = block.grow(self.buffer_px)
             near |= (
                 (boxes[:, 0] < reach.row + reach.height) & (boxes[:, 2] > reach.row)
                 & (boxes[:, 1] < reach.col + reach.width) & (boxes[:, 3] > reach.col)
@@ -164,7 +164,7 @@ class BlockSplit:
 
     def _blocks_under(self, window: Window) -> list[tuple[int, int]]:
         """(row, col) of the blocks that a window reaches into."""
-        inside = window.clipped(self.shape)
+        inside = window.clip(self.shape)
         if not inside.height or not inside.width:
             return []
         rows = range(inside.row // self.block_px, -(-(inside.row + inside.height) // self.block_px))
@@ -175,7 +175,7 @@ class BlockSplit:
         """Blocks of other parts that a window reaches into."""
         side = self.block_px
         others = [(row, col) for row, col in self._blocks_under(window) if self.block_assignment[row, col] != index]
-        return [Window(row * side, col * side, side, side).clipped(self.shape) for row, col in others]
+        return [Window(row * side, col * side, side, side).clip(self.shape) for row, col in others]
 
 
 def _outline(grid: Grid, window: Window) -> dict[str, Any]:

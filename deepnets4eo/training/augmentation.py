@@ -32,22 +32,22 @@ class Augmentation:
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """A new sample; the same generator state gives the same sample."""
-        sample = turned(sample, quarter_turns=int(rng.integers(4)) if self.rotations else 0)
+        sample = rotate(sample, quarter_turns=int(rng.integers(4)) if self.rotations else 0)
         if self.flips:
-            sample = mirrored(sample, rows=bool(rng.integers(2)), cols=bool(rng.integers(2)))
+            sample = mirror(sample, rows=bool(rng.integers(2)), cols=bool(rng.integers(2)))
         if self.photometric > 0:
             sample = relit(sample, self.photometric, rng)
         return without_layers(sample, self.missing, rng) if self.missing else sample
 
 
-def turned(sample: Sample, *, quarter_turns: int) -> Sample:
+def rotate(sample: Sample, *, quarter_turns: int) -> Sample:
     """All layers turned counter-clockwise; a rectangle changes its shape with odd turns."""
     if quarter_turns % 4 == 0:
         return sample
     return {name: torch.rot90(layer, quarter_turns, dims=(-2, -1)).contiguous() for name, layer in sample.items()}
 
 
-def mirrored(sample: Sample, *, rows: bool, cols: bool) -> Sample:
+def mirror(sample: Sample, *, rows: bool, cols: bool) -> Sample:
     """All layers mirrored up-down (rows) and left-right (cols)."""
     dims = [axis for axis, wanted in ((-2, rows), (-1, cols)) if wanted]
     return {name: torch.flip(layer, dims) for name, layer in sample.items()} if dims else sample

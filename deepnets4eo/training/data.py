@@ -96,7 +96,7 @@ class SceneSamples:
     def read(self, window: SampleWindow) -> Sample:
         """A window to learn from."""
         labelled = self.split.mask(window.scene, TRAIN, window.window)
-        return self._read(window, labelled, self.split.hidden(window.scene, window.window))
+        return self._read(window, labelled, self.split.hidden_mask(window.scene, window.window))
 
     def read_validation(self, window: SampleWindow, halo_px: int, tile_px: int) -> Sample:
         """A tile around a validation window, its target in that window alone, so that each pixel is counted once."""
@@ -149,7 +149,7 @@ class ClassSamples(SceneSamples):
         super().__init__(split, inputs, recipe)
         self._cells = cells
         self._to_index = split.scenes[0].labels.legend.to_index().astype(np.int64)
-        self._counts = np.array([[len(found) for found in one.cells] for one in cells], float)
+        self._counts = np.array([[len(cells_of_class) for cells_of_class in one.cells] for one in cells], float)
         self._present = np.flatnonzero(self._counts.sum(axis=0))
 
     def target(self, layers: Mapping[str, NDArray[Any]], labelled: NDArray[np.bool_]) -> Sample:
@@ -263,7 +263,7 @@ def to_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
 
 
 def _read_ahead(batch: Callable[[int], Batch], count: int, workers: int) -> Iterator[Batch]:
-    """Batches 0 … count − 1 in order, made by threads while earlier ones are used; 0 workers: when asked for.
+    """Batches 0 … count − 1 in order, made by threads while earlier ones are used; 0 workers: when the next is needed.
 
     Threads, not processes: GDAL and NumPy release the interpreter, and handles on files do not survive a fork.
     """

@@ -136,9 +136,9 @@ def open_layers(data: DataSection, layers: Sequence[str]) -> list[NamedScene]:
     scenes = open_layers(recipe.data, ["image", "height"])
     ```
     """
-    found = _sources(data)
-    opened = {name: _open_layers(name, sources, data, layers) for name, sources in found.items()}
-    return [NamedScene(name, Scene(opened[name]), _only(found[name], layers)) for name in found]
+    sources = _sources(data)
+    opened = {name: _open_layers(name, sources, data, layers) for name, sources in sources.items()}
+    return [NamedScene(name, Scene(opened[name]), _only(sources[name], layers)) for name in sources]
 
 
 def dataset_scenes(
@@ -279,12 +279,12 @@ def _in_folder(folder: Path, patterns: Mapping[str, str]) -> dict[str, dict[str,
 def _matches(folder: Path, pattern: str) -> dict[str, str]:
     """What the wildcards matched -> path."""
     expression = re.compile("".join(_as_regex(piece) for piece in re.split(r"(\*\*/|\*|\?)", pattern)))
-    found: dict[str, str] = {}
+    paths: dict[str, str] = {}
     for path in sorted(glob.glob(pattern.replace("[", "[[]"), root_dir=folder, recursive=True)):
         match = expression.fullmatch(path.replace(os.sep, "/"))
         if match:
-            found["-".join(part.strip("/") for part in match.groups() if part.strip("/"))] = str(folder / path)
-    return found
+            paths["-".join(part.strip("/") for part in match.groups() if part.strip("/"))] = str(folder / path)
+    return paths
 
 
 def _as_regex(piece: str) -> str:

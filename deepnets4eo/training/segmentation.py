@@ -143,8 +143,8 @@ def score_segmenter(segmenter: Segmenter, prepared: Prepared) -> dict[str, Any]:
     for batch in prepared.validation(prepared.samples(), core_px, halo_px):
         inner = batch["mask"][:, halo_px : halo_px + core_px, halo_px : halo_px + core_px]
         for left_out, matrix in matrices.items():
-            shown = [np.zeros_like(batch[name]) if name == left_out else batch[name] for name in inputs.names]
-            matrix.update(inner, segmenter.predict_classes(np.concatenate(shown, axis=1), margin_px=halo_px))
+            stack = [np.zeros_like(batch[name]) if name == left_out else batch[name] for name in inputs.names]
+            matrix.update(inner, segmenter.predict_classes(np.concatenate(stack, axis=1), margin_px=halo_px))
     split = prepared.split.describe()
     protocol = {"name": "validation part of the training scenes", "leaky": split["leaky"], "split": split}
     without = {name: {score: getattr(matrices[name], score) for score in report.OVERALL} for name in optional}

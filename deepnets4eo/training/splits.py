@@ -83,7 +83,7 @@ class DataSplit(Generic[SceneT]):
         split = self.splits[scene]
         return not self.leaky and VAL in split.parts and split.intersects_part(VAL, window)
 
-    def hidden(self, scene: int, window: Window) -> NDArray[np.bool_] | None:
+    def hidden_mask(self, scene: int, window: Window) -> NDArray[np.bool_] | None:
         """(h, w) bool, the pixels of a window that training must not see; None where it may see all."""
         return self.mask(scene, VAL, window) if self.touches_validation(scene, window) else None
 

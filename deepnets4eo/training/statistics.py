@@ -100,7 +100,7 @@ def measure_inputs(split: DataSplit[Any], layers: Sequence[str], *, most_windows
                 extremes.setdefault((layer, at.scene), []).append(np.stack([pixels.min(1), pixels.max(1)], axis=1))
     if not all(moment.count for moment in moments.values()):
         raise InputError(_nothing_valid(split, layers))
-    seen = {layer: np.concatenate(found, axis=1) for layer, found in kept.items()}
+    seen = {layer: np.concatenate(parts, axis=1) for layer, parts in kept.items()}
     for layer in layers:
         _warn_of_outliers(split, layer, moments[layer].std, seen[layer], extremes)
     known = [gsd for named in split.scenes if (gsd := scene_gsd_m(named.scene)) is not None]
@@ -110,10 +110,10 @@ def measure_inputs(split: DataSplit[Any], layers: Sequence[str], *, most_windows
 
 def class_cells(split: DataSplit[LabelledScene]) -> list[ClassCells]:
     """Where each class lies in the training part of each scene; reads all labels once."""
-    found = []
+    cells = []
     for number, named in enumerate(split.scenes):
-        found.append(ClassCells.build(named.scene, named.labels.legend, split.usable(number, TRAIN)))
-    return found
+        cells.append(ClassCells.build(named.scene, named.labels.legend, split.usable(number, TRAIN)))
+    return cells
 
 
 def warn_of_lacking(split: DataSplit[LabelledScene], pixels: Sequence[int]) -> None:
@@ -153,13 +153,13 @@ def _warn_of_outliers(
     extremes: dict[tuple[str, int], list[NDArray[np.float32]]],
 ) -> None:
     """Warn of the first file whose undeclared nodata or spikes decide the deviation (C,) of all pixels (C, n)."""
-    ends = [(scene, np.concatenate(found, axis=1)) for (name, scene), found in extremes.items() if name == layer]
+    ends = [(scene, np.concatenate(parts, axis=1)) for (name, scene), parts in extremes.items() if name == layer]
     for band in range(len(std)):
-        values = np.concatenate([pixels[band], *(found[band] for _, found in ends)])
+        values = np.concatenate([pixels[band], *(end_values[band] for _, end_values in ends)])
         far = find_outliers(values)
         if far is None or not far.dominates_std(float(std[band]), values):
             continue
-        scenes = [scene for scene, found in ends if far.others(found[band]).size < found[band].size]
+        scenes = [scene for scene, end_values in ends if far.others(end_values[band]).size < end_values[band].size]
         _log_outliers(split, layer, far, scenes, (float(std[band]), float(far.others(values).std(dtype=np.float64))))
 
 

@@ -128,7 +128,7 @@ class Outlines:
 
     def touching(self, window: Window) -> NDArray[np.int64]:
         """Numbers (M,) of the outlines whose box meets the window, ascending."""
-        area = window.clipped(self.shape)
+        area = window.clip(self.shape)
         if not (area.height and area.width):
             return np.zeros(0, np.int64)
         start, members, cols = self._bucket_of

@@ -21,7 +21,7 @@ from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import VERBS, main
 from deepnets4eo.damage.map import PRODUCTS
-from deepnets4eo.outputs.lock import locked
+from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.prediction.progress_file import Ledger
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -301,7 +301,7 @@ def test_a_verb_does_not_write_what_another_job_is_writing(
     before, statuses = contents(place), []
     words = command.replace("OUT", "taken.gpkg").split()
     second = threading.Thread(target=lambda: statuses.append(main(words)))
-    with locked("taken.gpkg"):
+    with output_lock("taken.gpkg"):
         second.start()
         second.join()
     assert statuses == [1]

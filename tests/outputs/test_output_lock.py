@@ -12,13 +12,13 @@ import pytest
 
 from deepnets4eo.errors import OutputError
 from deepnets4eo.files import remove_leftovers
-from deepnets4eo.outputs import lock as output_lock
-from deepnets4eo.outputs.lock import locked
+from deepnets4eo.outputs import lock as lock_module
+from deepnets4eo.outputs.lock import output_lock
 
 HOLDER = """
 import sys, time
-from deepnets4eo.outputs.lock import locked
-with locked(sys.argv[1]):
+from deepnets4eo.outputs.lock import output_lock
+with output_lock(sys.argv[1]):
     print("held", flush=True)
     time.sleep(60)
 """
@@ -36,19 +36,19 @@ def test_a_second_process_is_refused_until_the_first_is_killed(tmp_path: Path) -
     out = tmp_path / "labels.tif"
     holder = start_holder(out)
     try:
-        with pytest.raises(OutputError) as refused, locked(out):
+        with pytest.raises(OutputError) as refused, output_lock(out):
             pass
         message = str(refused.value)
         assert f"{out} is being written by another job (process {holder.pid} on " in message
         assert "since 2" in message
         assert "Wait until it is done, stop it, or choose another --out." in message
-        with locked(tmp_path / "other.tif"):
+        with output_lock(tmp_path / "other.tif"):
             pass
     finally:
         holder.kill()
         assert holder.wait() == -signal.SIGKILL
     assert [path.name for path in tmp_path.iterdir()] == [".partial-lock-labels.tif"]
-    with locked(out):  # a killed job's file is no lock
+    with output_lock(out):  # a killed job's file is no lock
         assert json.loads((tmp_path / ".partial-lock-labels.tif").read_text())["pid"] == os.getpid()
     assert list(tmp_path.iterdir()) == []
 
@@ -58,12 +58,12 @@ def test_two_threads_are_two_jobs_and_the_parts_of_one_job_are_not(tmp_path: Pat
 
     def second_job() -> None:
         try:
-            with locked(out):
+            with output_lock(out):
                 pass
         except OutputError as error:
             refusals.append(str(error))
 
-    with locked(out), locked(tmp_path / "more", out):
+    with output_lock(out), output_lock(tmp_path / "more", out):
         thread = threading.Thread(target=second_job)
         thread.start()
         thread.join()
@@ -77,14 +77,14 @@ def test_one_folder_under_two_names_has_one_lock(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "real")
     with (
-        locked(tmp_path / "real" / "a.tif"),
+        output_lock(tmp_path / "real" / "a.tif"),
         pytest.raises(OutputError, match="another job"),
     ):
         _in_thread(lambda: _hold(tmp_path / "link" / "a.tif"))
 
 
 def _hold(out: Path) -> None:
-    with locked(out):
+    with output_lock(out):
         pass
 
 
@@ -106,10 +106,10 @@ def _in_thread(work: "object") -> None:
 
 
 def test_a_refused_job_leaves_no_folder_and_a_done_one_keeps_its_own(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no"), locked(tmp_path / "a" / "b" / "out.tif"):
+    with pytest.raises(ValueError, match="no"), output_lock(tmp_path / "a" / "b" / "out.tif"):
         raise ValueError("no")
     assert list(tmp_path.iterdir()) == []
-    with locked(tmp_path / "a" / "b" / "out.tif"):
+    with output_lock(tmp_path / "a" / "b" / "out.tif"):
         (tmp_path / "a" / "b" / "out.tif").write_text("done")
     assert [path.name for path in (tmp_path / "a" / "b").iterdir()] == ["out.tif"]
 
@@ -118,7 +118,7 @@ def test_a_lock_that_is_removed_while_it_is_taken_is_taken_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, path, tries = tmp_path / "out", tmp_path / ".partial-lock-out", []
-    really = output_lock._try_lock
+    really = lock_module._try_lock
 
     def remove_first(file: int) -> bool:
         tries.append(file)
@@ -126,8 +126,8 @@ def test_a_lock_that_is_removed_while_it_is_taken_is_taken_again(
             path.unlink()
         return really(file)
 
-    monkeypatch.setattr(output_lock, "_try_lock", remove_first)
-    with locked(out):
+    monkeypatch.setattr(lock_module, "_try_lock", remove_first)
+    with output_lock(out):
         assert json.loads(path.read_text())["pid"] == os.getpid()
     assert len(tries) == 2
 
@@ -138,10 +138,10 @@ def test_a_file_system_without_locks_is_a_warning(
     fcntl = pytest.importorskip("fcntl")
 
     def no_locks(*_args: object) -> None:
-        raise OSError(output_lock.errno.ENOLCK, "No locks available")
+        raise OSError(lock_module.errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", no_locks)
-    with locked(tmp_path / "out"):
+    with output_lock(tmp_path / "out"):
         pass
     assert "no locks" in caplog.text
     assert list(tmp_path.iterdir()) == []
@@ -161,7 +161,7 @@ class WindowsLocks:
         assert mode == self.LK_NBLCK
         at = os.lseek(file, 0, os.SEEK_CUR)
         if at in self.others:
-            raise PermissionError(output_lock.errno.EACCES, "Permission denied")
+            raise PermissionError(lock_module.errno.EACCES, "Permission denied")
         self.ours.append((at, length))
 
 
@@ -169,11 +169,11 @@ def test_windows_locks_a_byte_behind_the_text(tmp_path: Path, monkeypatch: pytes
     windows = WindowsLocks()
     monkeypatch.setitem(sys.modules, "fcntl", None)
     monkeypatch.setitem(sys.modules, "msvcrt", windows)
-    with locked(tmp_path / "out"):
+    with output_lock(tmp_path / "out"):
         assert json.loads((tmp_path / ".partial-lock-out").read_text(encoding="utf-8"))["pid"] == os.getpid()
-    assert windows.ours == [(output_lock.LOCKED_BYTE, 1)]
-    windows.others.add(output_lock.LOCKED_BYTE)
-    with pytest.raises(OutputError, match="is being written by another job"), locked(tmp_path / "out"):
+    assert windows.ours == [(lock_module.LOCKED_BYTE, 1)]
+    windows.others.add(lock_module.LOCKED_BYTE)
+    with pytest.raises(OutputError, match="is being written by another job"), output_lock(tmp_path / "out"):
         pass
 
 
@@ -184,7 +184,7 @@ def test_leftovers_of_an_output_go_and_those_of_others_stay(tmp_path: Path) -> N
             "partial-0123abcd-out.tif", "out.tif.aux.xml"]  # fmt: skip
     for name in gone + kept:
         (tmp_path / name).write_text("")
-    with locked(tmp_path / "out.tif"):
+    with output_lock(tmp_path / "out.tif"):
         assert {path.name for path in tmp_path.iterdir()} == {*kept, ".partial-lock-out.tif"}
     assert {path.name for path in tmp_path.iterdir()} == set(kept)
 
@@ -192,7 +192,7 @@ def test_leftovers_of_an_output_go_and_those_of_others_stay(tmp_path: Path) -> N
 def test_leftovers_in_a_folder_go_but_not_those_of_a_job_in_it(tmp_path: Path) -> None:
     for name in (".partial-0123abcd-member", ".partial-0123abcd-curves.png"):
         (tmp_path / name).write_text("")
-    with locked(tmp_path / "labels.tif"):
+    with output_lock(tmp_path / "labels.tif"):
         (tmp_path / ".partial-0123abcd-labels.tif").write_text("")
         remove_leftovers(tmp_path)
         assert {path.name for path in tmp_path.iterdir()} == {

@@ -295,7 +295,7 @@ def test_a_tile_is_the_scene_mirrored_at_its_edges(reader) -> None:
             window = one.tile.window
             rows, cols = (slice(start + 4, start + 36) for start in (window.row, window.col))
             np.testing.assert_array_equal(one.image, padded[:, rows, cols])
-            core = one.tile.core.clipped(SHAPE)
+            core = one.tile.core.clip(SHAPE)
             assert one.valid.sum() == core.height * core.width
             assert one.valid[: core.height, : core.width].all()
             seen += 1

@@ -95,7 +95,7 @@ def share_unchanged(segmenter: Segmenter, halo_px: int) -> float:
     side_px = -(-(CORE_PX + 2 * (halo_px + BEYOND_PX)) // 32) * 32
     first = (side_px - CORE_PX) // 2
     core = Window(first, first, CORE_PX, CORE_PX)
-    rows, cols = core.grown(halo_px).slices
+    rows, cols = core.grow(halo_px).slices
     scene, other = (INPUTS.prepare(make_scene(seed, side_px).read()) for seed in (3, 4))
     other[:, rows, cols] = scene[:, rows, cols]
     rows, cols = core.slices

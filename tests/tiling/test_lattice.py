@@ -10,7 +10,7 @@ from deepnets4eo.prediction.stitching import HannBlender, RowBuffer, Strip
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.tiling import Lattice, Tiling, hann_weights, reflected, weight_sums
+from deepnets4eo.tiling import Lattice, Tiling, hann_weights, reflect_indices, weight_sums
 
 AS_IS = LayerInput(("row", "col"), (0.0, 0.0), (1.0, 1.0), 0, 1, "float32")
 
@@ -31,7 +31,7 @@ def test_cores_cover_every_pixel_and_none_is_wasted(shape, tiling):
     lattice = Lattice(shape, tiling)
     cover = np.zeros(shape, int)
     for tile in lattice.tiles:
-        inside = tile.core.clipped(shape)
+        inside = tile.core.clip(shape)
         assert inside.height > 0
         assert inside.width > 0
         cover[inside.slices] += 1
@@ -84,7 +84,7 @@ def test_mirroring_is_numpys_reflection(length, before, size):
     axis = np.arange(length)
     mode = "reflect" if length > 1 else "edge"
     brute = np.pad(axis, (before, before + size), mode=mode)
-    np.testing.assert_array_equal(reflected(length, -before, size), brute[: before + size])
+    np.testing.assert_array_equal(reflect_indices(length, -before, size), brute[: before + size])
 
 
 @settings(max_examples=150, deadline=None)
@@ -124,7 +124,7 @@ def test_row_buffer_gives_every_row_once_in_whole_blocks(shape, tiling, block_px
     buffer = RowBuffer(1, Strip(0, shape[1], first_row), lattice, block_px)
     back = np.zeros_like(picture)
     for row in lattice.touching(first_row, shape[0], shape[0]):
-        top, bottom = row * tiling.stride_px, lattice.finished(row)
+        top, bottom = row * tiling.stride_px, lattice.finished_rows(row)
         buffer.put(top, 0, picture[:, top:bottom])
         taken = buffer.take(bottom)
         if taken is not None:

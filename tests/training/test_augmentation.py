@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from deepnets4eo.training.augmentation import Augmentation, mirrored, relit, turned
+from deepnets4eo.training.augmentation import Augmentation, mirror, relit, rotate
 
 
 def make_sample(height: int = 6, width: int = 6) -> dict[str, torch.Tensor]:
@@ -34,9 +34,9 @@ def test_the_eight_symmetries_of_a_square_all_occur() -> None:
 def test_quarter_turns_and_mirrors_are_numpys() -> None:
     sample = make_sample(4, 6)
     ids = sample["mask"].numpy()
-    assert np.array_equal(turned(sample, quarter_turns=1)["mask"].numpy(), np.rot90(ids))
-    assert np.array_equal(mirrored(sample, rows=True, cols=False)["mask"].numpy(), ids[::-1])
-    assert np.array_equal(mirrored(sample, rows=True, cols=True)["mask"].numpy(), ids[::-1, ::-1])
+    assert np.array_equal(rotate(sample, quarter_turns=1)["mask"].numpy(), np.rot90(ids))
+    assert np.array_equal(mirror(sample, rows=True, cols=False)["mask"].numpy(), ids[::-1])
+    assert np.array_equal(mirror(sample, rows=True, cols=True)["mask"].numpy(), ids[::-1, ::-1])
 
 
 def test_light_changes_images_only_and_never_invalid_pixels() -> None:

@@ -69,7 +69,7 @@ def test_windows_cut_the_same_pixels_as_the_whole() -> None:
     outlines = Outlines.on(shapes, shape=(3000, 3000))
     whole = outlines.paint(Window(0, 0, 3000, 3000))
     for window in [*blocks((3000, 3000), 1100), Window(1000, 37, 60, 2800), Window(-5, -5, 30, 30)]:
-        part = window.clipped((3000, 3000))
+        part = window.clip((3000, 3000))
         cut = outlines.paint(window)[part.within(window).slices]
         np.testing.assert_array_equal(cut, whole[part.slices])
 

@@ -79,7 +79,7 @@ def training_windows(
                 continue
             boxes = reference.boxes - (tile.window.row, tile.window.col, 0, 0, 0)
             near = _inside(boxes[:, :2] + margin_px, np.array(image.shape[1:]) + 2 * margin_px)
-            core = tile.core.clipped(scene.shape)
+            core = tile.core.clip(scene.shape)
             window = TrainingWindow(
                 grey_of(image), margin_px, (core.height, core.width), boxes[near], reference.usable[near]
             )

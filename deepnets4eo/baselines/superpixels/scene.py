@@ -25,7 +25,7 @@ from deepnets4eo.baselines.superpixels.segmenting import Superpixels
 from deepnets4eo.files import PARTIAL
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.options import option_group
-from deepnets4eo.outputs.lock import locked
+from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer, Scene
@@ -67,7 +67,7 @@ class BlockPlan:
 
     def window(self, core: Window) -> Window:
         """Return the core with its halo."""
-        return core.grown(self.halo_px).clipped(self.shape)
+        return core.grow(self.halo_px).clip(self.shape)
 
 
 def segment_scene(
@@ -127,7 +127,7 @@ def segment_scene(
     gsd_m, grid = reader.inputs.gsd_m, reader.scene.grid
     reach = halo_px if halo_px is not None else max(MIN_HALO_PX, superpixels.reach_px(gsd_m))
     plan = BlockPlan(reader.scene.shape, block_px, reach)
-    with locked(out), tempfile.TemporaryDirectory(f"-{out.name}", PARTIAL, out.parent) as folder:
+    with output_lock(out), tempfile.TemporaryDirectory(f"-{out.name}", PARTIAL, out.parent) as folder:
         path = Path(folder) / "keys.tif"
         keys = KeyFile(path, _write_keys(path, _segment_blocks(reader, superpixels, plan, workers), plan))
         numbers = number_pieces(keys, plan.cores, max(1, superpixels.wanted_px(gsd_m) // 4), workers)

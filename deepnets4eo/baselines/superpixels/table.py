@@ -129,7 +129,7 @@ def _block_sums(reader: SceneBands, layer: Layer, features: Sequence[Feature], w
     local = local.reshape(ids.shape).astype(np.int32)
     if present[0] < 0:
         present, local = present[1:], local - 1
-    with_halo = window.grown(halo_px(features)).clipped(reader.scene.shape)
+    with_halo = window.grow(halo_px(features)).clip(reader.scene.shape)
     bands, _ = reader.read(with_halo)
     inner = window.within(with_halo)
     rows, cols = (

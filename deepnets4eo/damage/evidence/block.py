@@ -131,7 +131,7 @@ def measure_block(
     window : its sides are multiples of 8 pixels. Peak memory: some 30 float32 maps of the block (150 MB), however many
     buildings lie in it or over each other; and 600 bytes a building.
     """
-    block = BlockWithMargin(working_grid, window, window.grown(MARGIN_PX))
+    block = BlockWithMargin(working_grid, window, window.grow(MARGIN_PX))
     maps = {
         name: measure_maps(*working_grid.read(name, block.around), radiometry[name], working_grid.gsd_m)
         for name in IMAGES

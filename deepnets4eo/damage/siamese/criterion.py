@@ -22,7 +22,7 @@ Batch = Mapping[str, Tensor]
 class GradingCriterion:
     """Losses of logits on a batch.
 
-    buildings : (K,) training buildings of each grade, from which class weights follow where the recipe asks for them.
+    buildings : (K,) training buildings of each grade, from which class weights follow where the recipe sets them.
     """
 
     def __init__(self, train: GradingSection, legend: Legend, buildings: Sequence[int]) -> None:

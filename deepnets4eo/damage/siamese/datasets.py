@@ -60,19 +60,19 @@ def read_pairs(data: PairSection, seed: int = 0) -> list[LabelledPair]:
     """
     if not data.folders:
         raise InputError("no data were given. Pass --data FOLDER: an xBD or BRIGHT folder, or images and labels.")
-    found: list[LabelledPair] = []
+    labelled: list[LabelledPair] = []
     for layout, folders in _by_layout([Path(folder) for folder in data.folders], data.layout).items():
         if layout == "vector":
-            found += read_vector([str(folder) for folder in folders], data, seed)
+            labelled += read_vector([str(folder) for folder in folders], data, seed)
         else:
             read = read_xbd if layout == "xbd" else read_bright
-            found += [pair for folder in folders for pair in read(folder)]
-    pairs = sorted((pair for pair in found if len(pair.outlines)), key=lambda pair: pair.name)
+            labelled += [pair for folder in folders for pair in read(folder)]
+    pairs = sorted((pair for pair in labelled if len(pair.outlines)), key=lambda pair: pair.name)
     if not pairs:
         raise InputError(
-            f"the folders {', '.join(data.folders)} hold {len(found)} pairs, none of them with a building."
+            f"the folders {', '.join(data.folders)} hold {len(labelled)} pairs, none of them with a building."
         )
-    _log_counts(pairs, len(found))
+    _log_counts(pairs, len(labelled))
     return pairs
 
 
@@ -124,15 +124,15 @@ def components(target: Layer) -> tuple[np.ndarray, np.ndarray]:
     bright.check(values[0][valid], target.source)
     to_grade = bright.remap_to(Legend.load(LEGEND), missing="void")
     grades = np.where(valid, to_grade[values[0]], np.uint8(VOID))
-    found = [(shapely.geometry.shape(outline), int(value)) for outline, value in shapes(grades, mask=grades != VOID)]
-    large = [(outline, value) for outline, value in found if outline.area >= SMALLEST_PX]
+    regions = [(shapely.geometry.shape(outline), int(value)) for outline, value in shapes(grades, mask=grades != VOID)]
+    large = [(outline, value) for outline, value in regions if outline.area >= SMALLEST_PX]
     outlines = np.array([outline for outline, _ in large], dtype=object)
     return outlines, np.array([value for _, value in large], np.uint8)
 
 
 def _by_layout(folders: Sequence[Path], layout: str) -> dict[str, list[Path]]:
     """Folders by layout; a folder of such folders stands for those."""
-    found: dict[str, list[Path]] = {}
+    by_layout: dict[str, list[Path]] = {}
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"--data {folder} is not a folder. Give the one that holds the pairs.")
@@ -141,13 +141,13 @@ def _by_layout(folders: Sequence[Path], layout: str) -> dict[str, list[Path]]:
                 continue
             holders = [inner for inner in [folder, *sorted(folder.iterdir())] if _holds(inner, parts)]
             if holders:
-                found.setdefault(name, []).extend(holders)
+                by_layout.setdefault(name, []).extend(holders)
                 break
             if layout == name:
                 raise InputError(f"{folder} has no folders {', '.join(parts)}, which the layout {name} needs.")
         else:
-            found.setdefault("vector", []).append(folder)
-    return found
+            by_layout.setdefault("vector", []).append(folder)
+    return by_layout
 
 
 def _holds(folder: Path, parts: Sequence[str]) -> bool:

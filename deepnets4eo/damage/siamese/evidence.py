@@ -18,7 +18,7 @@ from scipy.special import softmax
 
 from deepnets4eo.damage.evidence.working_grid import FINEST_GSD_M, make_working_grid
 from deepnets4eo.damage.registration import FootprintAlignment, Registration
-from deepnets4eo.damage.siamese.pairs import POST, PRE, box_centres, in_pixels, make_scene, repeated
+from deepnets4eo.damage.siamese.pairs import POST, PRE, box_centres, in_pixels, make_scene, with_bands
 from deepnets4eo.damage.siamese.pooling import Pooled, pool_scene
 from deepnets4eo.damage.siamese.scaling import scaled_to
 from deepnets4eo.damage.siamese.vector import on_canvas
@@ -102,7 +102,7 @@ class NetworkGrader:
         training_gsd_m = self.run.inputs.gsd_m if post.grid.crs is not None else None
         canvas = make_working_grid(pre, post, registration, finest_m=training_gsd_m or FINEST_GSD_M)
         bands = len(self.run.inputs.layers[PRE].bands)
-        scene = make_scene(repeated(canvas.layers[PRE], bands), repeated(canvas.layers[POST], bands))
+        scene = make_scene(with_bands(canvas.layers[PRE], bands), with_bands(canvas.layers[POST], bands))
         registered = registration if aligned_on == "pre" else None
         outlines = in_pixels(on_canvas(outlines_px, post, canvas, alignment, registered), canvas.shape)
         self.run.inputs.check(scene)

@@ -128,10 +128,10 @@ def make_scene(pre: Layer, post: Layer) -> Scene:
     """
     counts = pre.count, post.count
     bands = max(counts) if 1 in counts else min(counts)
-    return Scene({PRE: _on_grid(repeated(pre, bands), post.grid), POST: repeated(post, bands)}, post.grid)
+    return Scene({PRE: _on_grid(with_bands(pre, bands), post.grid), POST: with_bands(post, bands)}, post.grid)
 
 
-def repeated(layer: Layer, bands: int) -> Layer:
+def with_bands(layer: Layer, bands: int) -> Layer:
     """A layer of one band as one of `bands` equal ones; others are cut to their first `bands`."""
     return layer.subset(layer.bands * bands if layer.count == 1 else layer.bands[:bands])
 

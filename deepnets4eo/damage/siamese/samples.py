@@ -1,7 +1,7 @@
 """Windows of labelled pairs as samples to train on: image_pre, image_post, mask, building, valid.
 
 Takes split pairs; each window lies around a building, each pre window is moved a little on its own. All draws follow
-from (seed, epoch). Nothing of a validation block is shown.
+from (seed, epoch). Nothing of a validation block is window_read.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ class PairSamples:
         pair = self.split.scenes[window.pair]
         post, pre = pair.scene.read(window.window, [POST]), pair.scene.read(window.pre_window, [PRE])
         valid = post["valid"] & pre["valid"]
-        for shown in (window.window, window.pre_window):
-            hidden = self.split.hidden(window.pair, shown)
+        for window_read in (window.window, window.pre_window):
+            hidden = self.split.hidden_mask(window.pair, window_read)
             valid = valid if hidden is None else valid & ~hidden
         prepared = self.scaling(window.pair).prepare({PRE: pre[PRE], POST: post[POST], "valid": valid})
         mask, building = self._labels(window, valid)
@@ -98,12 +98,12 @@ class PairSamples:
         mask = np.where(inside, grades[painted], VOID).astype(np.int64)
         present = np.unique(painted[inside & (mask != VOID)])
         number = np.zeros(len(grades) + 1, np.int64)  # the last entry is that of -1, no building
-        whole = present[_shown(pair.boxes[present], window.window) >= SHOWN_SHARE]
+        whole = present[_shown_share(pair.boxes[present], window.window) >= SHOWN_SHARE]
         number[whole] = np.arange(1, len(whole) + 1)
         return mask, np.where(inside, number[painted], 0)
 
 
-def _shown(boxes: NDArray[np.int64], window: Window) -> NDArray[np.float64]:
+def _shown_share(boxes: NDArray[np.int64], window: Window) -> NDArray[np.float64]:
     """(N,) share of each building's box that lies in the window."""
     low = np.maximum(boxes[:, :2], [window.row, window.col])
     high = np.minimum(boxes[:, 2:], [window.row + window.height, window.col + window.width])

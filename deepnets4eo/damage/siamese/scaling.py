@@ -79,6 +79,6 @@ def _sample_around_buildings(scene: Scene, name: str, centres: NDArray[np.int64]
     pixels = []
     for row, col in centres[spread_indices(len(centres), WINDOWS)]:
         window = Window(int(row) - WINDOW_PX // 2, int(col) - WINDOW_PX // 2, WINDOW_PX, WINDOW_PX)
-        data, valid = scene.layers[name].read(window.clipped(scene.shape))
+        data, valid = scene.layers[name].read(window.clip(scene.shape))
         pixels.append(data[:, valid].astype(np.float32))
     return pixels

@@ -33,8 +33,8 @@ def read_vector(folders: Sequence[str], data: PairSection, seed: int = 0) -> lis
     missing = {PRE, POST, LABELS} - set(data.layers)
     if missing:
         raise InputError(f"data.layers lacks {', '.join(sorted(missing))}. Give a pattern for pre, post and labels.")
-    found = find_sources(folders, {name: data.layers[name] for name in (PRE, POST, LABELS)})
-    return [_read(name, sources, data, seed) for name, sources in found.items()]
+    sources_of_pair = find_sources(folders, {name: data.layers[name] for name in (PRE, POST, LABELS)})
+    return [_read(name, sources, data, seed) for name, sources in sources_of_pair.items()]
 
 
 def _read(name: str, sources: Mapping[str, str], data: PairSection, seed: int) -> LabelledPair:
