@@ -166,7 +166,7 @@ def whole_table(table: Sequence[Row], scenes: BenchmarkScenes, out: Path, card: 
         ("eroded reference", out / "eroded", without_borders(outcomes, scenes, legend)),
     ):
         borders = (
-            kind if folder == out else f"{kind}, {'files encoder_weights out' if files else f'a disc of {ERODE_PX} px'}"
+            kind if folder == out else f"{kind}, {'files given out' if files else f'a disc of {ERODE_PX} px'}"
         )
         notes = notes | {"reference": borders}
         heading = f"{title}: {kind}"

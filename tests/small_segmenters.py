@@ -79,7 +79,7 @@ def rules() -> ExpertRules:
 def parts() -> PartDetector:
     """A detector of the class high with arbitrary templates."""
     rng = np.random.default_rng(0)
-    shapes = Shapes.of(np.array([[16.0, 8.0]]), headings=2, cell_px=4)
+    shapes = Shapes.from_medians(np.array([[16.0, 8.0]]), headings=2, cell_px=4)
     weights = np.zeros((2, 31, *shapes.frame), np.float32)
     for template, (row, col) in enumerate(shapes.corner):
         rows, cols = shapes.sizes[template]

@@ -4,7 +4,7 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "csv_text": "deepnets4eo.outputs.csv_cells",
-    "locked": "deepnets4eo.outputs.lock",
+    "output_lock": "deepnets4eo.outputs.lock",
     "refuse_inputs": "deepnets4eo.outputs.input_files",
 }
 

@@ -22,7 +22,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import VERBS, main
 from deepnets4eo.damage.map import PRODUCTS
 from deepnets4eo.outputs.lock import output_lock
-from deepnets4eo.prediction.progress_file import Ledger
+from deepnets4eo.prediction.progress_file import ProgressFile
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import save_run
@@ -315,16 +315,16 @@ def test_the_second_of_two_predictions_is_refused_and_the_first_is_whole(
     monkeypatch.chdir(place)
     out, statuses = tmp_path / "labels.tif", []
     words = ["predict", "run", "image.tif", "--out", str(out)]
-    really = Ledger.record
+    really = ProgressFile.record
 
-    def record_while_another_comes(self: Ledger, *more: Any) -> None:
+    def record_while_another_comes(self: ProgressFile, *more: Any) -> None:
         second = threading.Thread(target=lambda: statuses.append(main([*words, "--overwrite"])))
         second.start()
         second.join()
         really(self, *more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Ledger, "record", record_while_another_comes)
+        patch.setattr(ProgressFile, "record", record_while_another_comes)
         assert main(words) == 0
     assert statuses == [1]
     assert "is being written by another job" in capsys.readouterr().err

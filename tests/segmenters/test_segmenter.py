@@ -61,13 +61,13 @@ def test_segmenters_that_cannot_be_are_refused(make, message):
 
 def test_labels_of_one_class_are_nothing_to_learn_from():
     scene = Scene({**SCENE.layers, **Scene.open(labels=np.full(SCENE.shape, 2, np.uint8)).layers})
-    with pytest.raises(InputError, match="show 1 classes of legend 'three'; at least 2"):
+    with pytest.raises(InputError, match="have 1 classes of legend 'three'; at least 2"):
         PixelClassifier(LogisticRegression(), INPUTS, LEGEND).fit([scene])
 
 
 @pytest.mark.parametrize(
     ("node", "message"),
-    [({"left_child": 10**6}, "nodes that lead nowhere"), ({"feature": 99}, "features it does not have")],
+    [({"left_child": 10**6}, "children that do not exist"), ({"feature": 99}, "features that do not exist")],
 )
 def test_forests_that_point_outside_themselves_are_not_loaded(tmp_path, node, message):
     segmenter = PixelClassifier(RandomForestClassifier(2), INPUTS, LEGEND).fit([SCENE], max_pixels=300)
