@@ -52,13 +52,21 @@ class DataSection(Section):
     unknown_labels: Literal["error", "void"] = Field(default="error", description="values that the legend lacks")
     tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
     windows_per_epoch: int = Field(default=1000, ge=1, description="an epoch has as many whole batches of them")
-    sampling: Literal["random", "balanced"] = Field(
-        default="balanced", description="balanced: a window per class in turn"
+    sampling: Literal["random", "scenes", "balanced"] = Field(
+        default="balanced",
+        description="random: by area; scenes: each scene as often, whatever its size; balanced: a window per class in turn",
+    )
+    scaling: Literal["standard", "unit"] = Field(
+        default="standard",
+        description="standard: mean 0, deviation 1 of each band; unit: 0 to 1, bytes divided by 255, floats by their range",
     )
     split: Literal["blocks", "scenes", "random"] = Field(
         default="blocks", description="random is leaky, and stamped so"
     )
-    val_share: float = Field(default=0.2, gt=0, lt=1, description="share of the blocks that are validated on")
+    val_share: float = Field(
+        default=0.2, ge=0, lt=1,
+        description="share of the blocks or scenes that are validated on; 0: none, the last weights are kept",
+    )  # fmt: skip
     val_scenes: tuple[str, ...] = Field(default=(), description="with split: scenes; names or patterns of scenes")
     split_seed: int = Field(default=0, ge=0, description="apart from train.seed: other weights, same validation part")
     block_px: int | None = Field(default=None, ge=16, description="side of a block of the split; none: by the scene")
