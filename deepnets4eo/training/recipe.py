@@ -137,9 +137,12 @@ class PredictSection(Section):
 
     tile_px: int = Field(default=576, ge=32, description="side of a tile, its halo included")
     halo_px: int = Field(default=32, ge=0, description="context cut off on each side; multiples of 32 suit poolings")
-    overlap_px: int = Field(default=0, ge=0, description="overlap of what is kept, blended by Hann weights")
+    overlap_px: int = Field(default=0, ge=0, description="overlap of what is kept, blended there")
     scores: Literal["probabilities", "log-probabilities", "raw"] = Field(
         default="probabilities", description="what is summed where tiles overlap"
+    )
+    blending: Literal["hann", "uniform"] = Field(
+        default="hann", description="hann fades tiles out towards their edges; uniform weighs them alike, as published"
     )
 
 
