@@ -51,7 +51,7 @@ def test_labels_are_those_of_a_loop_over_the_windows(segmenter, tmp_path, shape,
     total = sums_by_loop(segmenter, image)
     first, second = np.sort(total, axis=0)[-1], np.sort(total, axis=0)[-2]
     clear = first - second > 1e-3  # an untrained network scores some pixels alike
-    assert clear.mean() > 0.6
+    assert clear.mean() > 0.4
     labels = Layer.open(tmp_path / "labels.tif").read()[0][0]
     assert np.array_equal(labels[clear], np.asarray(LEGEND.values)[total.argmax(axis=0)][clear])
 
