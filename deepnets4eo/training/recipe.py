@@ -101,6 +101,7 @@ class TrainSection(Section):
     encoder_lr_factor: float = Field(default=1.0, ge=0, description="on lr, for the weights of the encoder")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(default=1e-2, ge=0)
+    decay: Literal["weights", "all"] = Field(default="weights", description="all: biases and normalisation as well")
     schedule: Literal["constant", "step", "poly", "one_cycle"] = "poly"
     step_epochs: tuple[int, ...] = Field(default=(), description="step: epochs where lr falls; none: at 60 % and 85 %")
     step_factor: float = Field(default=0.1, gt=0, le=1)
