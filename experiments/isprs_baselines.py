@@ -173,9 +173,7 @@ def whole_table(table: Sequence[Row], scenes: BenchmarkScenes, out: Path, card: 
         ("full reference", out, outcomes),
         ("eroded reference", out / "eroded", without_borders(outcomes, scenes, legend)),
     ):
-        borders = (
-            kind if folder == out else f"{kind}, {'files given out' if files else f'a disc of {ERODE_PX} px'}"
-        )
+        borders = kind if folder == out else f"{kind}, {'files given out' if files else f'a disc of {ERODE_PX} px'}"
         notes = notes | {"reference": borders}
         heading = f"{title}: {kind}"
         texts.append(write_table(scored, MAIN, card.published, folder, title=heading, notes=notes, rest=True))

@@ -32,10 +32,10 @@ from pathlib import Path
 from isprs_baselines import MAIN, contest, contest_options, without_borders
 from real_tiles import ABOUT, tile_folds
 from seeds import (
+    ERODE_PX,
     SMALL,
     NetworkRow,
     Ordering,
-    ERODE_PX,
     OutcomesByRow,
     accuracy,
     choose_rows,
@@ -93,7 +93,7 @@ def rows(
     width : channels of the first stage, instead of 64, or 16 of the small ones.
     """
     width = width or (WIDTH if small else None)
-    shape = {"width": width} if width else {}
+    shape: dict[str, int | str] = {"width": width} if width else {}
     shape |= {"order": "conv-relu-bn"} if published else {}
     described = ", ".join(f"{key}: {value}" for key, value in shape.items())
     narrow = f", {described}" if shape else ""
@@ -186,9 +186,7 @@ def score_notebook(weights: Path, scenes: BenchmarkScenes, out: Path, legend: Le
     return Outcome(GIVEN, scores, (), 0.0, time.perf_counter() - started, maps)
 
 
-def on_tiles(
-    table: Sequence[NetworkRow], root: Path, out: Path, seeds: Sequence[int], *, smoke: bool = False
-) -> str:
+def on_tiles(table: Sequence[NetworkRow], root: Path, out: Path, seeds: Sequence[int], *, smoke: bool = False) -> str:
     """The rows on real tiles: of IGN with heights, of Vaihingen a crop whose labels have no borders as they come."""
     texts = []
     fitted = [

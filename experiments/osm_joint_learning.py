@@ -113,9 +113,7 @@ def city(out: Path, *, smoke: bool = False) -> BenchmarkScenes:
     return BenchmarkScenes(*splits)
 
 
-def contest_with_map(
-    card: DatasetCard, root: Path, osm: Path, out: Path, *, smoke: bool = False
-) -> BenchmarkScenes:
+def contest_with_map(card: DatasetCard, root: Path, osm: Path, out: Path, *, smoke: bool = False) -> BenchmarkScenes:
     """The contest's tiles in red, green and blue, each with its part of an OpenStreetMap extract."""
     scenes = contest(card, root, None, {})  # by its card in red, green and blue
     scenes = crop_scenes(scenes, out / "smoke") if smoke else scenes

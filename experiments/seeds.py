@@ -223,9 +223,7 @@ def with_heights(
             image = sources["image"] if bands else None
             of_surface = [channel for channel in channels if channel != "ndsm" or "ndsm" not in sources]
             own = path if len(of_surface) == len(channels) else path.with_stem(f"{scene}-without-ndsm")
-            composite_raster(
-                sources["dsm"], own, image=image, channels=of_surface, bands=bands or None, overwrite=True
-            )
+            composite_raster(sources["dsm"], own, image=image, channels=of_surface, bands=bands or None, overwrite=True)
             if own != path:
                 _insert_band(own, sources["ndsm"], list(channels).index("ndsm"), path)
         return {**sources, name: str(path)}

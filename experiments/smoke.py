@@ -7,9 +7,11 @@ learn for two steps. Every table says what it is.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+
+from real_tiles import Folds
 
 from deepnets4eo.baselines.recipe import BaselineRecipe
 from deepnets4eo.benchmark import BenchmarkScenes, Row
@@ -52,9 +54,10 @@ def crop_scenes(scenes: BenchmarkScenes, out: Path, side_px: int = SIDE_PX) -> B
     return BenchmarkScenes(*parts)
 
 
-def crop_folds(folds: Sequence[BenchmarkScenes], out: Path) -> tuple[BenchmarkScenes, ...]:
-    """Every fold on the middles of its first scenes."""
-    return tuple(crop_scenes(fold, out / f"fold-{number}") for number, fold in enumerate(folds, start=1))
+def crop_folds(folds: Folds, out: Path) -> Folds:
+    """Both folds of a tile on the middles of its halves."""
+    first, second = (crop_scenes(fold, out / f"fold-{number}") for number, fold in enumerate(folds, start=1))
+    return first, second
 
 
 def _crop(sources: Mapping[str, str], folder: Path, side_px: int) -> dict[str, str]:

@@ -37,7 +37,10 @@ from deepnets4eo.training.recipe import differing_keys  # noqa: E402
 SCRIPTS = [
     path.stem
     for path in sorted(EXPERIMENTS.glob("*.py"))
-    if any(call in path.read_text(encoding="utf-8") for call in ("run_seeds(", "run_rows(", "train(", ".fit(", "fit_model("))
+    if any(
+        call in path.read_text(encoding="utf-8")
+        for call in ("run_seeds(", "run_rows(", "train(", ".fit(", "fit_model(")
+    )
     and "def main" in path.read_text(encoding="utf-8")
 ]
 ISPRS = [*isprs_baselines.rows("imagenet"), *isprs_baselines.rows(None, isprs_baselines.SMALL)]
@@ -262,7 +265,9 @@ def test_the_protocol_runs_from_one_command(
     kept, members = load_file(average / "weights.safetensors"), [seed / "segnet", seed / "segnet-heights"]
     for number, member in enumerate(members):
         own = load_file(member / "run" / "weights.safetensors")
-        of_stream = [value for name, value in kept.items() if f".{number}." in name[:14] and name.endswith("stages.0.0.weight")]
+        of_stream = [
+            value for name, value in kept.items() if f".{number}." in name[:14] and name.endswith("stages.0.0.weight")
+        ]
         assert any(np.array_equal(own["encoder.stages.0.0.weight"], value) for value in of_stream)
     assert read_json(seed / "segnet" / "run" / "metrics.json")["protocol"]["name"] == "not validated"
     composite = Scene.open(None, composite=str(out / "composite" / "1.tif"), ndsm=str(out / "smoke" / "1" / "ndsm.tif"))

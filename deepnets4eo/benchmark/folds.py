@@ -77,7 +77,9 @@ def refuse_empty(outcomes: Collection[Any], left_out: Mapping[str, str]) -> None
     """Refuse a table without rows; left_out : name → reason. Errors: InputError with the reasons, each once."""
     if not outcomes and left_out:
         reasons = "; ".join(dict.fromkeys(left_out.values()))
-        raise InputError(f"none of the {len(left_out)} rows can be run on these scenes, so there is no table: {reasons}")
+        raise InputError(
+            f"none of the {len(left_out)} rows can be run on these scenes, so there is no table: {reasons}"
+        )
 
 
 def run_folds(

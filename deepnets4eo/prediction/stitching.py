@@ -138,9 +138,7 @@ class StripStitcher:
         self._buffers = {
             name: RowBuffer(bands_of(name, legend.num_classes), strip, lattice, block_px) for name in products
         }
-        self._blender = (
-            Blender(lattice, cols, legend.num_classes, self._emit) if lattice.tiling.blends else None
-        )
+        self._blender = Blender(lattice, cols, legend.num_classes, self._emit) if lattice.tiling.blends else None
         self._valid = np.zeros((0, 0), bool)
 
     def add(self, read: ReadTile, result: FloatImage | ByteImage | None) -> None:

@@ -20,7 +20,15 @@ from shapely.errors import GEOSException
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, projected_extent, whole
-from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, only_one_placed, same_grid, with_nodata
+from deepnets4eo.rasters.sources import (
+    ArraySource,
+    FileSource,
+    Source,
+    WarpedSource,
+    only_one_placed,
+    same_grid,
+    with_nodata,
+)
 
 log = logging.getLogger(__name__)
 

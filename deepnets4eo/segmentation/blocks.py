@@ -15,7 +15,6 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 
-
 Order = Literal["conv-bn-relu", "conv-relu-bn"]
 NORM_FIRST: Order = "conv-bn-relu"
 RELU_FIRST: Order = "conv-relu-bn"

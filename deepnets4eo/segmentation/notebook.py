@@ -63,7 +63,9 @@ def load_notebook(network: SegNet, source: str | Path) -> None:
             f"missing or further ones: {', '.join(odd[:6])}. Give the weights of the whole network."
         )
     state = {f"encoder.{name}": value for name, value in rename_layers(network.encoder, layers, ENCODER_LAYERS).items()}
-    state |= {f"decoder.{name}": value for name, value in rename_layers(network.decoder, layers, DECODER_LAYERS).items()}
+    state |= {
+        f"decoder.{name}": value for name, value in rename_layers(network.decoder, layers, DECODER_LAYERS).items()
+    }
     state |= {f"head.{name}": value for name, value in layers[HEAD].items()}
     expected = network.state_dict()
     for name, value in expected.items():

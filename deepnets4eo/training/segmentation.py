@@ -91,7 +91,9 @@ def prepare(recipe: Recipe) -> Prepared:
         log.warning("data.split=random: neighbours of training pixels are validated on, so the scores are leaky.")
     if not split.validated:
         log.info("data.val_share=0: all is learnt from, nothing is validated, and the last weights are kept.")
-    inputs = measure_inputs(split, recipe.model.layers, scaling=recipe.data.scaling).with_optional(recipe.train.modality_dropout)
+    inputs = measure_inputs(split, recipe.model.layers, scaling=recipe.data.scaling).with_optional(
+        recipe.train.modality_dropout
+    )
     return Prepared(recipe, legend, split, inputs, class_cells(split))
 
 

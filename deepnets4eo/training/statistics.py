@@ -137,7 +137,9 @@ def warn_of_lacking(split: DataSplit[LabelledScene], pixels: Sequence[int]) -> N
             "choose scenes or a split that show it.", ", ".join(lacking),
         )  # fmt: skip
     windows = split.windows(VAL, WINDOW_PX)
-    if split.validated and not any((split.scenes[at.scene].scene.read(at.window, [LABELS])[LABELS] != VOID).any() for at in windows):
+    if split.validated and not any(
+        (split.scenes[at.scene].scene.read(at.window, [LABELS])[LABELS] != VOID).any() for at in windows
+    ):
         log.warning(
             "No pixel of the validation part is labelled: all scores are NaN, and no epoch is better than another. "
             "Check the labels and data.split."

@@ -49,7 +49,9 @@ def problems(root: Path, card: DatasetCard) -> list[str]:
 
 
 def labelled_share(root: Path, card: DatasetCard) -> float:
-    shown = [one.scene.read(Window(0, 0, *one.scene.shape)) for one in dataset_scenes(card, root, layers=["image", "dsm"])]
+    shown = [
+        one.scene.read(Window(0, 0, *one.scene.shape)) for one in dataset_scenes(card, root, layers=["image", "dsm"])
+    ]
     return float(np.mean([one["valid"] & (one["labels"] != 255) for one in shown]))
 
 
@@ -98,7 +100,10 @@ def test_a_table_without_rows_is_refused(tmp_path: Path, caplog: pytest.LogCaptu
         image = write_geotiff(tmp_path / f"{name}.tif", np.ones((3, 64, 64), np.uint8))
         scenes[name] = {"image": str(image), "labels": str(far)}
     folds = [BenchmarkScenes({"a": scenes["a"]}, {"b": scenes["b"]})]
-    rows = [Row("first", "baselines/random-forest"), Row("heights", "baselines/expert-rules", ("model.layers=[image, dsm]",))]
+    rows = [
+        Row("first", "baselines/random-forest"),
+        Row("heights", "baselines/expert-rules", ("model.layers=[image, dsm]",)),
+    ]
     with caplog.at_level(logging.ERROR), pytest.raises(InputError, match="none of the 2 rows") as refused:
         run_possible(rows, folds, Legend.load("isprs"), tmp_path / "out")
     assert "does not overlap" in str(refused.value)
