@@ -117,12 +117,12 @@ def contest(
     return BenchmarkScenes(*parts)
 
 
-def miniature(out: Path, places: tuple[Seeds, Seeds, int] = (TRAIN_SEEDS, TEST_SEEDS, SIZE_PX)) -> BenchmarkScenes:
+def miniature(out: Path, cities: tuple[Seeds, Seeds, int] = (TRAIN_SEEDS, TEST_SEEDS, SIZE_PX)) -> BenchmarkScenes:
     """Write synthetic cities in the contest's classes: infrared, red, green, and the surface.
 
-    places : seeds to train and to test on, side in pixels.
+    cities : seeds to train and to test on, side in pixels.
     """
-    *of_parts, size_px = places
+    *of_parts, size_px = cities
     legend = Legend.load("isprs")
     parts: list[dict[str, dict[str, str]]] = [{}, {}]
     for part, seeds in zip(parts, of_parts, strict=True):
@@ -227,8 +227,8 @@ def main() -> None:
         scenes = crop_scenes(scenes, out / "smoke") if smoke else scenes
         print(whole_table(named, scenes, out, card, title_of(f"{card.title}, classical baselines", smoke=smoke)))
     else:
-        places = (TRAIN_SEEDS[:1], TEST_SEEDS[:1], SIDE_PX) if smoke else (TRAIN_SEEDS, TEST_SEEDS, SIZE_PX)
-        scenes = miniature(out, places)
+        cities = (TRAIN_SEEDS[:1], TEST_SEEDS[:1], SIDE_PX) if smoke else (TRAIN_SEEDS, TEST_SEEDS, SIZE_PX)
+        scenes = miniature(out, cities)
         title = title_of("ISPRS baselines on the miniature city (SYNTHETIC)", smoke=smoke)
         print(whole_table(table, scenes, out, card, title))
 

@@ -70,7 +70,7 @@ IRRG_BANDS = (3, 0, 1)
 THREE_BANDS: dict[str, dict[str, str]] = {"isprs_vaihingen": {}, "isprs_potsdam": {"image": "image_irrg"}}
 WIDTH, CORRECTION_WIDTH = 16, 16
 EPOCHS = 16  # of the small networks, 48 steps each; after 300 steps SegNet separates little but vegetation
-PUBLISHED_PROTOCOL, GIVEN = "deepnetsforeo", "SegNet, notebook's weights"
+PUBLISHED_PROTOCOL, NOTEBOOK = "deepnetsforeo", "SegNet, notebook's weights"
 PROTOCOL = (
     "data.val_share=0", "data.sampling=scenes", "data.scaling=unit", "data.windows_per_epoch=10000", "data.tile_px=256",
     "train.batch_size=10", "train.encoder_lr_factor=1", "train.decay=all", "train.precision=float32", "train.keep=last",
@@ -162,7 +162,7 @@ def on_scenes(
     legend = Legend.load("isprs")
     full, left_out = run_seeds(table, [scenes], legend, out, seeds)
     if notebook is not None:
-        full[GIVEN] = [score_notebook(notebook, scenes, out / "notebook", legend)]
+        full[NOTEBOOK] = [score_notebook(notebook, scenes, out / "notebook", legend)]
     borderless = {name: without_borders(outcomes, scenes, legend) for name, outcomes in full.items()}
     notes = [
         "- residual correction learns for longer than the average it corrects: where the streams have not converged, its "
@@ -183,7 +183,7 @@ def score_notebook(weights: Path, scenes: BenchmarkScenes, out: Path, legend: Le
         predict(run, sources["image"], maps[name], PredictOptions(overwrite=True))
     pairs = [(maps[name], sources[LABELS]) for name, sources in scenes.test.items()]
     scores = evaluate_pairs(pairs, legend, Protocol(erode_px=ERODE_PX)).to_dict()
-    return Outcome(GIVEN, scores, (), 0.0, time.perf_counter() - started, maps)
+    return Outcome(NOTEBOOK, scores, (), 0.0, time.perf_counter() - started, maps)
 
 
 def on_tiles(table: Sequence[NetworkRow], root: Path, out: Path, seeds: Sequence[int], *, smoke: bool = False) -> str:

@@ -234,14 +234,14 @@ def with_heights(
     return BenchmarkScenes(train, test)
 
 
-def _insert_band(others: Path, band: str, place: int, out: Path) -> None:
-    """Write a raster's bands with that of another, on its grid, put in at a place."""
+def _insert_band(others: Path, band: str, index: int, out: Path) -> None:
+    """Write a raster's bands with that of another, on its grid, put in at an index."""
     base, more = Layer.open(others), Layer.open(band)
     both = Scene({"others": base, "band": more})
     sample = both.read()
-    data = np.insert(sample["others"], place, sample["band"][0], axis=0)
+    data = np.insert(sample["others"], index, sample["band"][0], axis=0)
     data[:, ~sample["valid"]] = np.nan
-    names = [*base.band_names[:place], "ndsm", *base.band_names[place:]]
+    names = [*base.band_names[:index], "ndsm", *base.band_names[index:]]
     with CogWriter(out, both.grid, count=len(data), dtype="float32", nodata=np.nan, band_names=names) as cog:
         cog.write(whole(both.grid), data)
 

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.fusion.network import EncoderFusion
 from deepnets4eo.fusion.streams import first_weights
-from deepnets4eo.segmentation import SegNetDecoder, SegNetEncoder, he_init, load_encoder
-from deepnets4eo.segmentation.blocks import Order
+from deepnets4eo.segmentation import Order, SegNetDecoder, SegNetEncoder, he_init, load_encoder
 
 WIDTH = 64  # channels of VGG-16's first stage
 

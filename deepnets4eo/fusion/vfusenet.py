@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.fusion.segnet_fusion import WIDTH, SegNetFusion, next_stage
 from deepnets4eo.fusion.streams import MEAN, mask_absent_streams, total
-from deepnets4eo.segmentation import SegNetEncoder, max_pool
-from deepnets4eo.segmentation.blocks import NORM_FIRST, Order
+from deepnets4eo.segmentation import NORM_FIRST, Order, SegNetEncoder, max_pool
 
 
 class VFuseNet(SegNetFusion):

@@ -218,11 +218,11 @@ def _misfits(grids: Mapping[str, Grid]) -> list[str]:
     names = list(grids)
     for name in names[1:]:
         base, other = grids[names[0]], grids[name]
-        placed = not only_one_placed(base, other)
-        if tuple(base.shape) == tuple(other.shape) and not placed:
+        by_pixels = only_one_placed(base, other)
+        if tuple(base.shape) == tuple(other.shape) and by_pixels:
             continue
         sizes = f"{name} is {_size(other)} px, {names[0]} {_size(base)}"
-        if not placed or (base.crs is None and tuple(base.shape) != tuple(other.shape) and base.affine == other.affine):
+        if by_pixels or (base.crs is None and tuple(base.shape) != tuple(other.shape) and base.affine == other.affine):
             what = "CRS" if base.crs != other.crs or base.affine == other.affine else "world file"
             lines.append(f"{sizes}, and not both have a {what}.")
             continue

@@ -5,9 +5,11 @@ from deepnets4eo.lazy import lazy_names
 _HOMES = {
     "DistanceHead": "deepnets4eo.segmentation.distance_head",
     "MultiKernelHead": "deepnets4eo.segmentation.multi_kernel",
+    "NORM_FIRST": "deepnets4eo.segmentation.blocks",
     "ObjectClassifier": "deepnets4eo.objects.classifier",
     "ObjectRules": "deepnets4eo.objects.extraction",
     "ObjectView": "deepnets4eo.objects.classifier",
+    "Order": "deepnets4eo.segmentation.blocks",
     "SegNet": "deepnets4eo.segmentation.segnet",
     "SegNetDecoder": "deepnets4eo.segmentation.encoder_decoder",
     "SegNetEncoder": "deepnets4eo.segmentation.encoder_decoder",

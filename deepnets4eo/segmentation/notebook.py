@@ -7,26 +7,27 @@ Refuses files that lack a layer, have further ones, or layers of other shapes.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from torch import Tensor, nn
-
+from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmentation.blocks import RELU_FIRST
-from deepnets4eo.segmentation.encoder_decoder import STAGES
-from deepnets4eo.segmentation.weight_files import conv_and_norm_names, read_tensors
+from deepnets4eo.segmentation.notebook_layers import (
+    COUNTER,
+    DECODER_LAYERS,
+    ENCODER_LAYERS,
+    HEAD,
+    NOTEBOOK,
+    group_layers,
+    rename_layers,
+)
+from deepnets4eo.segmentation.segnet import SegNet
+from deepnets4eo.segmentation.weight_files import read_tensors
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.tiling import Tiling
 
-if TYPE_CHECKING:
-    from deepnets4eo.segmentation.segnet import SegNet
-    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-
-NOTEBOOK = re.compile(r"(?:module\.)?(conv\d_\d(?:_D)?(?:_bn)?)\.(\w+)")
-ENCODER_LAYERS = [f"conv{at}_{one}" for at, stage in enumerate(STAGES, 1) for one in range(1, len(stage) + 1)]
-HEAD, *_BACKWARDS = [f"{name}_D" for name in ENCODER_LAYERS]
-DECODER_LAYERS = _BACKWARDS[::-1]
-COUNTER = "num_batches_tracked"  # absent from files of older versions; counts nothing that matters
 IRRG = ("near infrared", "red", "green")
 WINDOW_PX, STRIDE_PX = 256, 32
 
@@ -118,12 +119,6 @@ def notebook_segmenter(
         segmenter = notebook_segmenter("segnet_irrg.safetensors")
         predict(segmenter, "top_mosaic_09cm_area5.tif", "labels.tif")
     """
-    from deepnets4eo.cards.legend import Legend
-    from deepnets4eo.segmentation.segnet import SegNet
-    from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
-    from deepnets4eo.tiling import Tiling
-
     classes = Legend.load(legend)
     width = _width(Path(source))
     options = {"name": "segnet", "width": width, "order": RELU_FIRST}
@@ -132,26 +127,6 @@ def notebook_segmenter(
     scaled = LayerInput(tuple(bands), (0.0,) * len(bands), (255.0,) * len(bands), 0.0, 255.0)
     tiling = Tiling(WINDOW_PX, 0, WINDOW_PX - STRIDE_PX, "log-probabilities", "uniform")
     return NetworkSegmenter(options, InputSpec({"image": scaled}, gsd_m), classes, tiling=tiling, module=network)
-
-
-def group_layers(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """Tensors of the notebook's names by layer; what DataParallel puts before a name is left out."""
-    layers: dict[str, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if match := NOTEBOOK.fullmatch(name):
-            layers.setdefault(match[1], {})[match[2]] = value
-    return layers
-
-
-def rename_layers(
-    module: nn.Module, layers: Mapping[str, Mapping[str, Tensor]], names: Sequence[str]
-) -> dict[str, Tensor]:
-    """Weights of a half of SegNet, by our names; names : the notebook's, one a convolution of the half, in its order."""
-    state: dict[str, Tensor] = {}
-    for (convolution, norm), name in zip(conv_and_norm_names(module), names, strict=True):
-        state |= {f"{convolution}.{key}": value for key, value in layers.get(name, {}).items()}
-        state |= {f"{norm}.{key}": value for key, value in layers.get(f"{name}_bn", {}).items()}
-    return state
 
 
 def _width(path: Path) -> int:

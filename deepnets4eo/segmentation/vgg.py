@@ -17,7 +17,7 @@ from torch import Tensor
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import refuse_offline
 from deepnets4eo.segmentation.encoder_decoder import SegNetEncoder
-from deepnets4eo.segmentation.notebook import COUNTER, ENCODER_LAYERS, NOTEBOOK, group_layers, rename_layers
+from deepnets4eo.segmentation.notebook_layers import COUNTER, ENCODER_LAYERS, NOTEBOOK, group_layers, rename_layers
 from deepnets4eo.segmentation.weight_files import conv_and_norm_names, read_tensors
 from deepnets4eo.segmenters.segmenter import WEIGHTS
 

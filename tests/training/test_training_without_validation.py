@@ -66,7 +66,7 @@ def test_every_scene_is_drawn_as_often_whatever_its_size() -> None:
         recipe = resolve({"data": {"sampling": sampling, "tile_px": 64, "windows_per_epoch": 400}}, kind=Recipe)
         windows = ClassSamples(split, inputs, recipe, cells).windows(0)
         shares[sampling] = np.mean([one.scene == 0 for one in windows])
-        assert all(one.window == one.window.clipped(splits[one.scene].shape) for one in windows)
+        assert all(one.window == one.window.clip(splits[one.scene].shape) for one in windows)
     assert shares["random"] < 0.2
     assert 0.42 < shares["scenes"] < 0.58
 
