@@ -43,8 +43,10 @@ def compare(name: str, run: Path, pair: tuple[Path, Path], outlines: gpd.GeoData
     """Print the skill of the weight-free model, of the network alone, and of both as a job weighs them."""
     alone = assess(*pair, outlines, settings=Settings()).buildings
     both = assess(*pair, outlines, settings=Settings(model=str(run))).buildings
-    network = both.assign(**to_table(both))
-    for method, buildings in {"weight-free": alone, "network": network, "both": both}.items():
+    methods = {"weight-free": alone, "both": both}
+    if set(COLUMNS.values()) <= set(both.columns):  # a job does not use a network without skill
+        methods["network"] = both.assign(**to_table(both))
+    for method, buildings in methods.items():
         print(f"{name:>8} {method:>12}: {compare_with_reference(buildings, truth)}")
 
 

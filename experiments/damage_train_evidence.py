@@ -42,6 +42,7 @@ class KnownRegistration:
 
     matrix: NDArray[np.float64]
     status: str = "ok"
+    usable: bool = True
 
 
 def city_evidence(seed: int) -> pd.DataFrame:

@@ -10,8 +10,8 @@ Prints F1 by class and OA as mean ± sd over the seeds, on full and on eroded la
 them to seeds.md and seeds.json. Finished rows are not run again. Networks have random first weights without --vgg. The
 auxiliary stream is (DSM, nDSM, NDVI) as published, on synthetic and small scenes the height above ground alone, which no
 colour helps; the nDSM is that of the dataset where it lies there (or --layer ndsm=PATTERN), else found from the DSM.
-Averaging, residual correction and V-FuseNet start from the two SegNets above them, as published: averaging is not trained
-and leaves them to the last bit, of the correction the rest alone learns. But for --data
+Averaging, residual correction and (with --data) V-FuseNet start from the two SegNets above them, as published: averaging is
+not trained and leaves them to the last bit, of the correction the rest alone learns. But for --data
 networks are small (width 16), take few steps, and see rare classes as often as others: these figures cannot be compared with
 the published ones.
 
@@ -125,7 +125,7 @@ def rows(
         ),
         NetworkRow(Row(FUSE, "fusenet", (*size, layers, f"model.options={{{two}{narrow}}}", *first_of_two))),
         NetworkRow(Row(PLUS, "segnet-multi-kernel", (*size, plus, *first))),
-        NetworkRow(Row(VIRTUAL, "v-fusenet", (*size, layers, f"model.options={{{two}{narrow}}}")), both),
+        NetworkRow(Row(VIRTUAL, "v-fusenet", (*size, layers, f"model.options={{{two}{narrow}}}")), () if small else both),
     ]  # fmt: skip
 
 

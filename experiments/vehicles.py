@@ -157,7 +157,7 @@ def main() -> None:
     add_smoke(parser)
     arguments = parser.parse_args()
     if arguments.smoke:
-        arguments.cities, arguments.size_px = 2, 300
+        arguments.cities, arguments.size_px = 2, 500
     logging.basicConfig(level="INFO", stream=sys.stderr, format="%(message)s")
     if arguments.data:
         name = f"{arguments.data.name}, mask {'predicted' if arguments.labels else 'blurred from the labels'}"
