@@ -50,7 +50,7 @@ class PredictOptions:
         File for the probability of each class, K bands packed as bytes: value / 254, 255 nodata.
     entropy
         File for the entropy over classes, packed likewise; 1 where all classes are equally probable.
-    tile_px, halo_px, overlap_px, scores
+    tile_px, halo_px, overlap_px, scores, blending
         Replace the run's own tiling where given, see `Tiling`; pixels.
     memory_bytes
         Limit of the whole process.
@@ -88,6 +88,7 @@ class PredictOptions:
     halo_px: int | None = None
     overlap_px: int | None = None
     scores: str | None = None
+    blending: str | None = None
     memory_bytes: int = 4 * 10**9
     workers: int = 2
     device: str = "auto"
@@ -109,7 +110,7 @@ class PredictOptions:
 
     def tiling(self, own: Tiling) -> Tiling:
         """The run's tiling with the values of these options."""
-        values = {name: getattr(self, name) for name in ("tile_px", "halo_px", "overlap_px", "scores")}
+        values = {name: getattr(self, name) for name in ("tile_px", "halo_px", "overlap_px", "scores", "blending")}
         return replace(own, **{name: value for name, value in values.items() if value is not None})
 
 
@@ -323,7 +324,7 @@ def describe(run: Run, scene: Scene, options: PredictOptions) -> str:
     compute = choose(options.device, options.precision, options.threads)
     return (
         f"{scene.shape[0]} x {scene.shape[1]} px, {len(lattice)} tiles of {lattice.tiling.tile_px} px "
-        f"({lattice.tiling.blending}, step {lattice.tiling.stride_px} px), {run.legend.num_classes} classes, "
+        f"({lattice.tiling.blending if lattice.tiling.blends else 'crop'}, step {lattice.tiling.stride_px} px), {run.legend.num_classes} classes, "
         f"on {compute.device} in {compute.precision} with {compute.threads} threads"
     )
 

@@ -71,7 +71,7 @@ class Job:
     @property
     def needs_scores(self) -> bool:
         """Whether stitching needs scores, not only classes."""
-        return self.products != [LABELS] or self.lattice.tiling.overlap_px > 0
+        return self.products != [LABELS] or self.lattice.tiling.blends
 
     @property
     def result_bytes(self) -> int:
@@ -98,7 +98,7 @@ def plan_strip_px(job: Job, memory_limit: int) -> int:
     network = peak_bytes() if peak_bytes() > before else resident_bytes()
     reading = (job.workers + 1) * 3 * job.reader.segment_tiles * job.reader.tile_bytes
     per_column = (job.block_px + tiling.core_px) * sum(bands_of(name, num_classes) for name in job.products)
-    per_column += 4 * num_classes * tiling.overlap_px
+    per_column += 4 * num_classes * tiling.most_overlap_px
     chunk = 4 * 4 * num_classes * CHUNK_ROWS * tiling.core_px
     fixed = _queue_length(job) * job.result_bytes * job.batch_tiles + chunk
     stitching = stitch_budget(memory_limit, network, reading + fixed, per_column * job.block_px)

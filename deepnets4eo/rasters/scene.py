@@ -20,7 +20,15 @@ from shapely.errors import GEOSException
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, projected_extent, whole
-from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid, with_nodata
+from deepnets4eo.rasters.sources import (
+    ArraySource,
+    FileSource,
+    Source,
+    WarpedSource,
+    only_one_placed,
+    same_grid,
+    with_nodata,
+)
 
 log = logging.getLogger(__name__)
 
@@ -236,7 +244,7 @@ class Scene:
     InputError
         No layer.
     GridError
-        A layer that does not overlap the grid; one that covers only a part of it is logged as a warning.
+        A layer that does not overlap the grid; one (but labels) that covers only a part of it is logged as a warning.
 
     >>> scene = Scene.open(image=np.ones((3, 4, 5), np.uint8), labels=np.zeros((4, 5), np.uint8))
     >>> {name: values.shape for name, values in scene.read().items()}
@@ -299,18 +307,9 @@ class Scene:
         return sample
 
     def _on_grid(self, name: str, layer: Layer) -> Layer:
-        if name == LABELS:
-            return layer.on(self.grid, "nearest")
-        warped = layer.on(self.grid)
-        if warped is layer or (layer.grid.crs is None) != (self.grid.crs is None):
-            return warped
-        share = overlap_share(self.grid, layer.grid)
-        if not share:
-            raise GridError(
-                f"layer {name!r} ({layer.source}) does not overlap the scene's grid. Give one of the same site, and check "
-                "the CRS of both, e.g. with `deepnets4eo check`."
-            )
-        if share < WHOLE:
+        warped = layer.on(self.grid, "nearest" if name == LABELS else "bilinear")
+        share = covered_share(self.grid, layer, name)
+        if share < WHOLE and name != LABELS:
             log.warning(
                 "Layer %r (%s) covers %.0f %% of the scene; no pixel is valid where it does not reach.",
                 name, layer.source, 100 * share,
@@ -323,12 +322,30 @@ class Scene:
         return self.layers[name]
 
 
+def covered_share(grid: Grid, layer: Layer, name: str) -> float:
+    """Share of a scene's grid, above 0 up to 1, that a layer covers; 1 where it is placed pixel for pixel.
+
+    Errors: GridError where it covers nothing.
+    """
+    if same_grid(layer.grid, grid) or only_one_placed(layer.grid, grid):
+        return 1.0
+    share = overlap_share(grid, layer.grid)
+    if not share:
+        raise GridError(
+            f"layer {name!r} ({layer.source}) does not overlap the scene's grid. Give one of the same site, and check "
+            "the CRS and world files of both, e.g. with `deepnets4eo check`."
+        )
+    return share
+
+
 def overlap_share(a: Grid, b: Grid) -> float:
     """Share of grid `a` that grid `b` covers, 0–1; without any CRS both are plain pixels.
 
     Errors: GridError where only one of them has a CRS.
     """
-    if (a.crs is None) != (b.crs is None):
+    if only_one_placed(a, b):
+        if a.crs is None and b.crs is None:
+            raise GridError("one raster has a world file and the other has none. Give both one, of the same place.")
         raise GridError(
             "one raster has a CRS and the other has none. Assign the missing one, e.g. with gdal_translate -a_srs."
         )

@@ -168,13 +168,15 @@ class WarpedSource:
 
     @classmethod
     def view(cls, origin: Source, grid: Grid, resampling: str) -> Source:
-        """A view of `origin` on `grid`; pixel for pixel where one of the two has no CRS but the shapes agree."""
-        if (origin.grid.crs is None) == (grid.crs is None):
+        """A view of `origin` on `grid`; pixel for pixel where only one of the two has a place but the shapes agree."""
+        if not only_one_placed(origin.grid, grid):
             return cls(origin, grid, resampling)
         if tuple(origin.grid.shape) != tuple(grid.shape):
+            what = "georeference" if origin.grid.crs == grid.crs else "CRS"
+            without = origin.grid.crs is None and (what == "CRS" or origin.grid.affine.is_identity)
             raise GridError(
-                f"{origin.name} has {'no CRS' if origin.grid.crs is None else 'a CRS'} and {tuple(origin.grid.shape)} pixels, "
-                f"the reference grid has {'no CRS' if grid.crs is None else 'one'} and {tuple(grid.shape)}. "
+                f"{origin.name} has {'no' if without else 'a'} {what} and {tuple(origin.grid.shape)} pixels, "
+                f"the reference grid has {'one' if without else f'no {what}'} and {tuple(grid.shape)}. "
                 "Georeference both, or give images of the same size."
             )
         return _PixelForPixel(origin, grid)
@@ -247,6 +249,17 @@ def same_grid(a: Grid, b: Grid) -> bool:
         return False
     corners = np.array([(0.0, 0.0), (a.shape[1], 0), (0, a.shape[0])])
     return bool((np.abs(apply_affine(~a.affine * b.affine, corners) - corners) < 1e-3).all())
+
+
+def only_one_placed(a: Grid, b: Grid) -> bool:
+    """Whether one of two grids has a place and the other is plain pixels, so that only pixel numbers can pair them.
+
+    So it is where only one has a CRS, or where neither has one and only one has a world file: its rows go north to south,
+    those of plain pixels count downwards.
+    """
+    if a.crs is not None or b.crs is not None:
+        return a.crs is None or b.crs is None
+    return any(one.affine.is_identity and other.affine.e < 0 for one, other in ((a, b), (b, a)))
 
 
 @contextmanager

@@ -52,7 +52,7 @@ class Samples(Protocol):
 
 
 class SceneSamples:
-    """Windows of scenes drawn at random by area. A task adds its target: `target_layers`, and `target` of what was read.
+    """Windows of scenes drawn at random, by area or each scene as often (`data.sampling`). A task adds its target: `target_layers`, and `target` of what was read.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class SceneSamples:
     inputs
         Layers and scaling.
     recipe
-        Its `data.tile_px`, `data.windows_per_epoch` and `train.seed` are used.
+        Its `data.tile_px`, `data.sampling`, `data.windows_per_epoch` and `train.seed` are used.
 
     Examples
     --------
@@ -132,11 +132,13 @@ class SceneSamples:
     @cached_property
     def _shares(self) -> NDArray[np.float64]:
         areas = self.split.areas(TRAIN)
+        if self.data.sampling == "scenes":
+            areas = (areas > 0).astype(float)
         return np.asarray(areas / areas.sum())
 
 
 class ClassSamples(SceneSamples):
-    """Windows of labelled scenes: at random by area, or around each class in turn (`data.sampling`).
+    """Windows of labelled scenes: at random, or around each class in turn (`data.sampling`).
 
     The target is mask (H, W) int64: indices in the legend, void 255. cells : where each class lies in each scene.
     """
@@ -165,7 +167,7 @@ class ClassSamples(SceneSamples):
 
     def draw(self, rng: np.random.Generator) -> SampleWindow:
         """One window."""
-        if self.data.sampling == "random":
+        if self.data.sampling != "balanced":
             return super().draw(rng)
         chosen = int(rng.choice(self._present))
         scene = int(rng.choice(len(self._cells), p=self._by_class[:, chosen]))
