@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.findings import Finding, counted, one_or_many
 from deepnets4eo.damage.registration import FootprintAlignment, Registration
 from deepnets4eo.damage.registration.footprints import LEAST_FOOTPRINTS
+from deepnets4eo.damage.settings import MAX_ROTATION_DEG, Settings
 
 Role = Literal["pre", "post"]
 
@@ -77,8 +78,8 @@ def _moved_far(alignment: FootprintAlignment) -> tuple[Finding, ...]:
 def _too_few(alignment: FootprintAlignment) -> Finding:
     return Finding(
         "alignment_unknown", "caution",
-        f"{alignment.voters} footprints lie on the image: too few to measure whether they lie on buildings "
-        f"(at least {LEAST_FOOTPRINTS}). They were taken where they are.",
+        f"{counted(alignment.voters, 'footprint')} {one_or_many(alignment.voters, 'lies', 'lie')} on the image: too few to "
+        f"measure whether footprints lie on buildings (at least {LEAST_FOOTPRINTS}). They were taken where they are.",
         "Look at each of them on the page, or give more footprints of the site.",
     )  # fmt: skip
 
@@ -103,9 +104,39 @@ def _unknown(alignment: FootprintAlignment, another: bool) -> Finding:
     )  # fmt: skip
 
 
-def registration_findings(registration: Registration | None) -> tuple[Finding, ...]:
-    """What a registration that failed, or is doubtful, means for the map."""
-    if registration is None or registration.status == "ok":
+def registration_findings(registration: Registration | None, settings: Settings = Settings()) -> tuple[Finding, ...]:
+    """What a registration that failed, is doubtful or was not measured means for the map."""
+    if registration is None:
+        return ()
+    return (*_doubtful(registration), *_as_requested(registration, settings))
+
+
+def _as_requested(registration: Registration, settings: Settings) -> tuple[Finding, ...]:
+    """What the user took upon himself."""
+    if settings.assume_registered:
+        return (
+            Finding(
+                "registration_assumed", "caution",
+                "The pre image was taken as lying right (--assume-registered), and nothing was measured: an offset of a few "
+                "pixels would pass for damage.",
+                "Look whether pre and post agree on the page, or leave --assume-registered out.",
+            ),
+        )  # fmt: skip
+    turn = abs(registration.measured.rotation_deg)
+    if registration.usable and turn > MAX_ROTATION_DEG:
+        return (
+            Finding(
+                "registration_turned", "caution",
+                f"The pre image is turned by {turn:.1f}°, which only --max-rotation {settings.max_rotation_deg:g} allows; "
+                f"georeferenced images are seldom turned by more than {MAX_ROTATION_DEG:g}°.",
+                "Look whether pre and post agree on the page.",
+            ),
+        )  # fmt: skip
+    return ()
+
+
+def _doubtful(registration: Registration) -> tuple[Finding, ...]:
+    if registration.status == "ok":
         return ()
     if not registration.usable:
         return (
@@ -113,7 +144,8 @@ def registration_findings(registration: Registration | None) -> tuple[Finding, .
                 "registration_failed", "caution",
                 f"The pre image could not be registered and was not used ({registration.reason}): every building is "
                 "assessed from the post image alone.",
-                "Check that both images show one site; raise --max-shift where they lie farther apart; or give - for PRE.",
+                "Check that both images show one site; raise --max-shift or --max-rotation where they lie farther apart or turned; or "
+                "give - for PRE.",
             ),
         )  # fmt: skip
     return (

@@ -120,7 +120,9 @@ class FileSource:
         self.band_names = [text or f"band_{i + 1}" for i, text in enumerate(dataset.descriptions)]
         self.dtype = np.dtype(dataset.dtypes[0])
         self.nodata = nodata if nodata is not None else dataset.nodata
-        self.tags = dict(dataset.tags())
+        self.tags = dict(dataset.tags(ns="IMAGERY")) | dict(
+            dataset.tags()
+        )  # IMAGERY: satellite and time, of side files
         self.grid = _grid(dataset)
         check_grid(self.grid, self.name)
 

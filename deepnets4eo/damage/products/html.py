@@ -59,6 +59,7 @@ def write_report(
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "version": __version__,
         "summary": summary,
+        "event": damage_map.event.to_dict(),
         "inputs": {role: _file_name(source) for role, source in damage_map.inputs.items()},
         "grades": _grades(),
         "frame": frame_of(post.grid),
