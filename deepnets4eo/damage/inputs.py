@@ -15,7 +15,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.findings import Finding, one_or_many
 from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
 from deepnets4eo.damage.input_checks import check_images
 from deepnets4eo.damage.settings import Settings
@@ -108,7 +108,8 @@ def _check_inside(outlines_px: NDArray[np.object_], post: Layer, source: str) ->
         inside = (bounds[:, 0] < width) & (bounds[:, 2] > 0) & (bounds[:, 1] < height) & (bounds[:, 3] > 0)
     if not inside.any():
         raise GridError(
-            f"none of the {len(outlines_px)} footprints of {source} lies in the post image {post.source}. "
+            f"{one_or_many(len(outlines_px), 'the one footprint', f'none of the {len(outlines_px)} footprints')} of {source} "
+            f"{one_or_many(len(outlines_px), 'does not lie', 'lies')} in the post image {post.source}. "
             "Check their CRS with `deepnets4eo check`."
         )
 

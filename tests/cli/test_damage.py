@@ -13,6 +13,7 @@ from shapely import force_3d
 from shapely.geometry import LineString, Polygon, box
 
 from deepnets4eo.cli.main import main
+from deepnets4eo.damage.map import PRODUCTS
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, Event
 
@@ -40,11 +41,12 @@ def test_the_job_writes_every_product(place: Path, tmp_path: Path, capsys: pytes
     said = capsys.readouterr().out
     assert said.startswith(f"Open {out / 'report.html'}")
     names = {path.name for path in out.iterdir()}
-    assert names == {"damage.gpkg", "damage.parquet", "summary.json", "report.html", "manifest.json"}
+    assert names == set(PRODUCTS)
     assert {name for name, _ in pyogrio.list_layers(out / "damage.gpkg")} == {
         "buildings",
         "assessed_extent",
         "imaged_without_outlines",
+        "event",
         "findings",
         "layer_styles",
     }
@@ -101,7 +103,7 @@ def test_what_limits_the_map_is_the_end_of_what_is_printed_and_stands_in_every_p
     account = {"read": used + 1, "used": used, "repaired": 1, "renamed": 1, "made_ids": False}
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["footprints"] == account | {"dropped": {"not a polygon": 1}}
-    line = f"footprints: {used} of {used + 1} rows used, 1 repaired, 1 ids renamed"
+    line = f"footprints: {used} of {used + 1} rows used, 1 repaired, 1 id renamed"
     assert any(each.startswith(line) and '"not a polygon": 1' in each for each in said)
     codes = [finding["code"] for finding in summary["findings"]]
     assert {"footprints_dropped", "footprints_changed"} <= set(codes)
@@ -184,11 +186,11 @@ def _outlines(path: Path, geometries: list, crs: str | None = "EPSG:32633") -> P
 @pytest.mark.parametrize(
     ("name", "geometries", "crs", "word"),
     [
-        ("elsewhere.gpkg", [box(0, 0, 10, 10)], "EPSG:32633", "none of the 1 footprints"),
-        ("right.gpkg", [off_the_image(500, 100)], "EPSG:32633", "none of the 1 footprints"),
-        ("left.gpkg", [off_the_image(-500, 100)], "EPSG:32633", "none of the 1 footprints"),
-        ("below.gpkg", [off_the_image(100, 500)], "EPSG:32633", "none of the 1 footprints"),
-        ("above.gpkg", [off_the_image(100, -500)], "EPSG:32633", "none of the 1 footprints"),
+        ("elsewhere.gpkg", [box(0, 0, 10, 10)], "EPSG:32633", "the one footprint of"),
+        ("right.gpkg", [off_the_image(500, 100)], "EPSG:32633", "the one footprint of"),
+        ("left.gpkg", [off_the_image(-500, 100)], "EPSG:32633", "the one footprint of"),
+        ("below.gpkg", [off_the_image(100, 500)], "EPSG:32633", "the one footprint of"),
+        ("above.gpkg", [off_the_image(100, -500)], "EPSG:32633", "the one footprint of"),
         ("lines.gpkg", [LineString([(0, 0), (5, 5)])], "EPSG:32633", "polygon"),
         ("plain.shp", [box(0, 0, 10, 10)], None, "CRS"),
         ("empty.geojson", [], "EPSG:4326", "empty"),

@@ -19,6 +19,7 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.damage import job
 from deepnets4eo.damage.evidence import collect, gather
 from deepnets4eo.damage.inputs import open_inputs
+from deepnets4eo.damage.map import PRODUCTS
 from deepnets4eo.damage.products import write
 from deepnets4eo.damage.registration import align_footprints, register
 from deepnets4eo.damage.resume import Steps
@@ -26,7 +27,7 @@ from deepnets4eo.damage.settings import Settings
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, Event
 
-FILES = {"damage.gpkg", "damage.parquet", "summary.json", "report.html", "manifest.json"}
+FILES = set(PRODUCTS)
 CREATED = re.compile(rb'"created": ?"[^"]* UTC"')
 STEPS: dict[str, tuple[Any, str]] = {
     "registration": (job, "register"),

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
+import numpy as np
 import shapely
+from numpy.typing import NDArray
 
 from deepnets4eo.damage.products.grades import TITLES, colors
 from deepnets4eo.damage.products.positions import DECIMALS, Piece, pieces, xml_text
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 HEAD = '<?xml version="1.0" encoding="UTF-8"?>\n<kml xmlns="http://www.opengis.net/kml/2.2">\n<Document>\n'
 FILL = "40"  # opacity of the fill in hexadecimal, of ff
 WIDTH_PX = 2
+POINT = f"%.{DECIMALS}f,%.{DECIMALS}f "
 
 
 def write_kml(damage_map: DamageMapContent, path: str | Path) -> Path:
@@ -60,16 +63,12 @@ def _styles() -> Iterator[str]:
 
 
 def _write_placemarks(stream: IO[str], piece: Piece, grade: str) -> None:
-    parts, building_of_part = shapely.get_parts(piece.shapes, return_index=True)
-    polygons: list[list[str]] = [[] for _ in piece.shapes]
-    for building, polygon in zip(building_of_part.tolist(), map(_polygon, parts), strict=True):
-        polygons[building].append(polygon)
     names = ("id", "damage_prob", "confidence", "status", "reason", "method")
-    for *values, shapes in zip(*(piece.columns[name] for name in names), polygons, strict=True):
-        name, text = values[0], _words(grade, *values[1:])
-        geometry = shapes[0] if len(shapes) == 1 else f"<MultiGeometry>{''.join(shapes)}</MultiGeometry>"
+    for name, *values, geometry in zip(
+        *(piece.columns[name] for name in names), _geometries(piece.shapes), strict=True
+    ):
         stream.write(
-            f"<Placemark><name>{xml_text(name)}</name><description>{xml_text(text)}</description>"
+            f"<Placemark><name>{xml_text(name)}</name><description>{xml_text(_words(grade, *values))}</description>"
             f"<styleUrl>#{grade}</styleUrl>{geometry}</Placemark>\n"
         )
 
@@ -80,13 +79,23 @@ def _words(grade: str, prob: float | None, confidence: float | None, status: str
     return f"{TITLES[grade]}. Probability of major damage or worse {prob}, confidence {confidence}, method {method}."
 
 
-def _polygon(shape: Any) -> str:
-    outer, *inner = (_ring(ring) for ring in shapely.get_rings(shape))
-    holes = "".join(f"<innerBoundaryIs>{ring}</innerBoundaryIs>" for ring in inner)
-    return f"<Polygon><outerBoundaryIs>{outer}</outerBoundaryIs>{holes}</Polygon>"
+def _geometries(shapes: NDArray[np.object_]) -> list[str]:
+    """A Polygon each, or a MultiGeometry of several."""
+    parts, shape_of_part = shapely.get_parts(shapes, return_index=True)
+    rings, part_of_ring = shapely.get_rings(parts, return_index=True)
+    bounds: list[str] = [""] * len(parts)
+    for part, ring in zip(part_of_ring.tolist(), _rings(rings), strict=True):
+        side = "inner" if bounds[part] else "outer"
+        bounds[part] += f"<{side}BoundaryIs>{ring}</{side}BoundaryIs>"
+    polygons: list[list[str]] = [[] for _ in shapes]
+    for shape, bound in zip(shape_of_part.tolist(), bounds, strict=True):
+        polygons[shape].append(f"<Polygon>{bound}</Polygon>")
+    return [own[0] if len(own) == 1 else f"<MultiGeometry>{''.join(own)}</MultiGeometry>" for own in polygons]
 
 
-def _ring(ring: Any) -> str:
-    xy = shapely.get_coordinates(ring)
-    points = f"%.{DECIMALS}f,%.{DECIMALS}f " * len(xy) % tuple(xy.ravel().tolist())
-    return f"<LinearRing><coordinates>{points[:-1]}</coordinates></LinearRing>"
+def _rings(rings: NDArray[np.object_]) -> Iterator[str]:
+    points = shapely.get_coordinates(rings).ravel().tolist()
+    ends = np.cumsum(shapely.get_num_coordinates(rings) * 2).tolist()
+    for start, end in zip([0, *ends], ends, strict=False):
+        text = POINT * ((end - start) // 2) % tuple(points[start:end])
+        yield f"<LinearRing><coordinates>{text[:-1]}</coordinates></LinearRing>"
