@@ -116,6 +116,51 @@ def test_what_limits_the_map_is_the_end_of_what_is_printed_and_stands_in_every_p
     assert page.index('id="findings"') < page.index('id="synthetic"') < page.index("<header>")
 
 
+def test_event_formats_and_an_assumed_registration_are_options(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = ("--event-name", "Tornado", "--place", "Joplin", "--date-post", "2011-05-22", "--credit", "NOAA")
+    assert run(place, tmp_path / "out", *event, "--also", "kml", "--assume-registered") == 0
+    said = capsys.readouterr().err
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == set(PRODUCTS) - {"damage.csv", "damage.geojson"}
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["event"]["name"], summary["event"]["place"]) == ("Tornado", "Joplin")
+    assert summary["registration"]["reason"] == "taken as registered, not measured"
+    assert "registration_assumed" in {finding["code"] for finding in summary["findings"]}
+    assert "CAUTION: The pre image was taken as lying right (--assume-registered)" in said
+    assert "Building damage: Tornado, Joplin" in (tmp_path / "out" / "damage.kml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--date-post", "22.05.2011"), ("date of the post image is '22.05.2011'",)),
+        (("--date-pre", "2012-01-01", "--date-post", "2011-05-22"), ("after the post image on 2011-05-22",)),
+        (("--also", "kml,kmz"), ("'kmz' is no further format", "Did you mean 'kml'?")),
+        (("--max-rotation", "11"), ("--max-rotation", "less than or equal to 10")),
+    ],
+)
+def test_bad_options_are_refused_before_long_work(
+    options: tuple[str, ...], words: tuple[str, ...], place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(place, tmp_path / "out", *options, "--dry-run") == 2
+    said = capsys.readouterr().err
+    assert all(word in said for word in words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_help_has_a_group_of_the_event(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["damage", "--help"]) == 0
+    groups = capsys.readouterr().out.split("\n\n")
+    (event,) = (group for group in groups if group.lstrip().startswith("Event:"))
+    for option in ("event-name", "place", "date-pre", "date-post", "sensor-pre", "sensor-post", "credit", "producer"):
+        assert f"--{option} " in event
+    (alignment,) = (group for group in groups if group.lstrip().startswith("Alignment:"))
+    assert "--max-rotation" in alignment
+    assert "--assume-registered" in alignment
+
+
 def test_dry_run_says_what_would_be_done_and_writes_nothing(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

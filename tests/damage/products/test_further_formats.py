@@ -116,8 +116,8 @@ def test_kml_has_a_folder_and_a_light_fill_for_each_grade(damage_map, tmp_path):
 
 def test_csv_has_latitude_and_longitude_and_no_formula(damage_map, tmp_path):
     damage_map.buildings.loc[3, "id"] = "=HYPERLINK(1)"
-    with (tmp_path / "damage.csv").open("w"):
-        rows = list(csv.DictReader(write_csv(damage_map, tmp_path / "damage.csv").open(encoding="utf-8", newline="")))
+    with write_csv(damage_map, tmp_path / "damage.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
     assert rows[3]["id"] == "'=HYPERLINK(1)"
     middle = damage_map.buildings.geometry.centroid.to_crs(4326)
     np.testing.assert_allclose([float(row["latitude"]) for row in rows], middle.y, atol=1e-6)
