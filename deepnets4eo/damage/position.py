@@ -24,6 +24,7 @@ CHECK = (
     "Check that footprints and images show one site, and the CRS of each, with `deepnets4eo check`; where you know that "
     "the footprints lie on the buildings, give --no-align."
 )
+FARTHER = "Where the images lie farther apart or turned, raise --max-shift or --max-rotation."
 
 
 @dataclass(frozen=True)
@@ -58,8 +59,7 @@ def outline_position(
         return OutlinePosition(weak, role, findings=(_too_few(weak),))
     if weak.in_place >= IN_PLACE:
         return OutlinePosition(weak, role, findings=(_weak(weak, role),))
-    another = registration is not None and not paired
-    return OutlinePosition(weak, role, known=False, findings=(_unknown(weak, another),))
+    return OutlinePosition(weak, role, known=False, findings=(_unknown(weak, None if paired else registration),))
 
 
 def _moved_far(alignment: FootprintAlignment) -> tuple[Finding, ...]:
@@ -93,14 +93,17 @@ def _weak(alignment: FootprintAlignment, role: Role) -> Finding:
     )  # fmt: skip
 
 
-def _unknown(alignment: FootprintAlignment, another: bool) -> Finding:
-    seen = "Neither could the images be registered nor the" if another else "The"
-    verb = "be aligned" if another else "could not be aligned"
+def _unknown(alignment: FootprintAlignment, failed: Registration | None) -> Finding:
+    """failed : the registration, where there is a pre image and it could not be registered."""
+    seen = f"The footprints could not be aligned ({alignment.reason})"
+    remedy = CHECK
+    if failed is not None:
+        seen = f"Neither could the images be registered ({failed.reason}) nor the footprints be aligned ({alignment.reason})"
+        remedy = f"{CHECK} {FARTHER}"
     return Finding(
         "alignment_failed", "worthless",
-        f"{seen} footprints {verb} ({alignment.reason}): they are not known to lie on buildings, "
-        "and none of them was assessed.",
-        CHECK,
+        f"{seen}: they are not known to lie on buildings, and none of them was assessed.",
+        remedy,
     )  # fmt: skip
 
 
@@ -144,8 +147,7 @@ def _doubtful(registration: Registration) -> tuple[Finding, ...]:
                 "registration_failed", "caution",
                 f"The pre image could not be registered and was not used ({registration.reason}): every building is "
                 "assessed from the post image alone.",
-                "Check that both images show one site; raise --max-shift or --max-rotation where they lie farther apart or turned; or "
-                "give - for PRE.",
+                f"Check that both images show one site. {FARTHER} Or give - for PRE.",
             ),
         )  # fmt: skip
     return (

@@ -96,6 +96,15 @@ def test_registration_that_failed_or_is_doubtful_is_a_finding() -> None:
         assert "too few tie points" in finding.message
 
 
+def test_that_nothing_fits_names_what_stopped_the_registration() -> None:
+    (finding,) = outline_position({"post": BAD}, Registered("failed")).findings
+    assert finding.code == "alignment_failed"
+    assert "Neither could the images be registered (too few tie points)" in finding.message
+    assert "raise --max-shift or --max-rotation" in finding.remedy
+    (alone,) = outline_position({"post": BAD}, None).findings
+    assert "--max-rotation" not in alone.remedy
+
+
 def test_what_the_user_took_upon_himself_is_a_finding() -> None:
     (assumed,) = registration_findings(Registered("ok"), Settings(assume_registered=True))
     assert (assumed.code, assumed.severity) == ("registration_assumed", "caution")

@@ -146,7 +146,7 @@ def _crs_element(grid: Grid) -> ET.Element:
     if grid.crs is None:
         return element
     crs = grid.crs.proj
-    authority = crs.to_authority()
+    authority = crs.to_authority(min_confidence=100)
     parts = {"wkt": crs.to_wkt()}
     if authority is not None:
         parts["authid"] = ":".join(authority)
