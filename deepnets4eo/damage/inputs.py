@@ -19,7 +19,7 @@ from deepnets4eo.damage.findings import Finding, one_or_many
 from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
 from deepnets4eo.damage.input_checks import check_images
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.errors import GridError
+from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.rasters.scene import Layer, LayerLike, overlap_share
 
 
@@ -65,6 +65,8 @@ def open_inputs(
     if (heights_pre is None) != (heights_post is None):
         raise GridError("one surface model is given, height loss needs both: --dsm-pre and --dsm-post.")
     before, after = open_pair(pre, post)
+    if before is None and settings.assume_registered:
+        raise InputError("--assume-registered takes a pre image as lying right, but there is none. Leave it out.")
     if before is not None and overlap_share(after.grid, before.grid) == 0:
         raise GridError(
             f"pre image {before.source} and post image {after.source} do not overlap. Check their CRS with `deepnets4eo check`."

@@ -150,6 +150,14 @@ def test_bad_options_are_refused_before_long_work(
     assert not (tmp_path / "out").exists()
 
 
+def test_an_assumed_registration_needs_a_pre_image(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused(
+        capsys, run(place, tmp_path / "out", "--assume-registered", pre="-"), "--assume-registered", "there is none"
+    )
+
+
 def test_the_help_has_a_group_of_the_event(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["damage", "--help"]) == 0
     groups = capsys.readouterr().out.split("\n\n")

@@ -76,6 +76,17 @@ def test_tags_fill_what_is_not_given_and_a_finding_says_so(tmp_path):
     assert "Date of the pre image: 2011-05-20 (from TIFFTAG_DATETIME of before.tif)" in event.lines
 
 
+def test_the_time_that_a_satellites_side_file_gives_is_used(tmp_path):
+    import rasterio
+
+    path = tmp_path / "scene.tif"
+    write_geotiff(path, np.ones((3, 8, 8), np.uint8))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(ns="IMAGERY", ACQUISITIONDATETIME="2011-05-29 17:41:00", SATELLITEID="WV02")
+    event = EventInfo().with_tags(None, Layer.open(path))
+    assert (event.date_post, event.sensor_post) == ("2011-05-29", "WV02")
+
+
 def test_given_dates_are_not_replaced_and_bad_tags_not_used(tmp_path):
     post = layer(tmp_path, "after", TIFFTAG_DATETIME="2011:05:29 00:00:00", SATELLITEID="x" * 2000)
     given = EventInfo(date_post="2011-05-22")

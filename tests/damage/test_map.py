@@ -44,6 +44,12 @@ def test_further_formats_are_chosen_and_those_of_an_earlier_map_removed(made, tm
     assert set(json.loads(paths["manifest.json"].read_text())["outputs"]) == FILES - set(FURTHER) - {"manifest.json"}
 
 
+def test_formats_and_products_name_the_same_files():
+    from deepnets4eo.damage.products import write
+
+    assert tuple(write.FURTHER) == FURTHER
+
+
 def test_an_unknown_format_is_refused_before_anything_is_written(made, tmp_path):
     damage_map, _, post = made
     with pytest.raises(InputError, match=r"'kmz' is no further format of a damage map. Did you mean 'kml'\?"):

@@ -75,8 +75,8 @@ def _project(damage_map: DamageMapContent, home: Path, post: Layer, pre: Layer |
     ET.SubElement(root, "projectCrs").append(crs)
     groups = {
         "Damage": _vector_layers(damage_map, crs),
-        "Post image": _image_layers("post", _post_title(damage_map), post, home),
-        "Pre image": [] if pre is None else _image_layers("pre", _pre_title(damage_map), pre, home),
+        _post_title(damage_map): _image_layers("post", post, home),
+        _pre_title(damage_map): [] if pre is None else _image_layers("pre", pre, home),
     }
     tree = ET.SubElement(root, "layer-tree-group")
     ET.SubElement(tree, "customproperties")
@@ -105,17 +105,16 @@ def _vector_layers(damage_map: DamageMapContent, crs: ET.Element) -> list[_MapLa
     ]
 
 
-def _image_layers(role: str, title: str, image: Layer, home: Path) -> list[_MapLayer]:
+def _image_layers(role: str, image: Layer, home: Path) -> list[_MapLayer]:
     """One layer a file; none for arrays, for images in plain pixels, which QGIS draws upside down, and for web addresses."""
     if image.grid.crs is None and image.grid.affine.e > 0:
         return []
     paths = [path for path in image.paths if not is_remote(path)]
     crs = _crs_element(image.grid)
     style = [raster_pipe(image)] if paths else []
-    titles = [title] if len(paths) == 1 else [Path(path).name for path in paths]
     return [
-        _MapLayer(f"{role}_{number}", name, _source_of(path, home), "gdal", crs, style)
-        for number, (name, path) in enumerate(zip(titles, paths, strict=True))
+        _MapLayer(f"{role}_{number}", Path(path).name, _source_of(path, home), "gdal", crs, style)
+        for number, path in enumerate(paths)
     ]
 
 
