@@ -60,7 +60,7 @@ def damage(
     """
     from deepnets4eo.cli.findings import end_with_findings, show_footprints
     from deepnets4eo.cli.progress import progress
-    from deepnets4eo.damage.findings import counted
+    from deepnets4eo.damage.findings import count_of
     from deepnets4eo.damage.inputs import open_inputs
     from deepnets4eo.damage.job import JobControl, assess_inputs
     from deepnets4eo.damage.map import PRODUCTS
@@ -82,7 +82,7 @@ def damage(
         if settings.segmenter is None:
             inputs = open_inputs(pre, post, footprints, settings, **others)
             formats_of(formats, inputs.post.grid.crs)
-            which = counted(len(inputs.footprints), "building")
+            which = count_of(len(inputs.footprints), "building")
         echo(f"{which} would be assessed into {out}")
         return
     with output_lock(out):

@@ -18,13 +18,13 @@ WORTHLESS = 3  # exit status of a job whose map was written, to be looked into, 
 
 def show_footprints(account: dict[str, Any]) -> None:
     """One line on stderr where rows of the footprints' file were left out or changed."""
-    from deepnets4eo.damage.findings import counted
+    from deepnets4eo.damage.findings import count_of
 
     if account and (account["dropped"] or account["repaired"] or account["renamed"]):
         dropped = json.dumps(account["dropped"], ensure_ascii=False)
         echo(
-            f"footprints: {account['used']} of {counted(account['read'], 'row')} used, {account['repaired']} repaired, "
-            f"{counted(account['renamed'], 'id')} renamed, left out: {dropped}",
+            f"footprints: {account['used']} of {count_of(account['read'], 'row')} used, {account['repaired']} repaired, "
+            f"{count_of(account['renamed'], 'id')} renamed, left out: {dropped}",
             err=True,
         )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Annotated, Any
@@ -36,7 +36,7 @@ DATE_TAGS = (
 SENSOR_TAGS = ("SATELLITEID", "SATELLITE", "SENSOR")
 LABELS = {
     "name": "Event",
-    "place": "Place",
+    "location": "Place",
     "date_pre": "Date of the pre image",
     "date_post": "Date of the post image",
     "sensor_pre": "Sensor of the pre image",
@@ -44,6 +44,7 @@ LABELS = {
     "credit": "Credit",
     "producer": "Producer",
 }
+KEYS = {"location": "place"}  # in the products
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class EventInfo:
     ----------
     name
         The event, such as "Tornado".
-    place
-        Where it was.
+    location
+        Where it was; `place` in the products.
     date_pre, date_post
         When the images were taken: ISO 8601, a day or a day with time, such as "2011-05-22" or "2011-05-22T17:41Z".
     sensor_pre, sensor_post
@@ -74,7 +75,7 @@ class EventInfo:
 
     Examples
     --------
-    >>> event = EventInfo(name="Tornado", place="Joplin", date_post="2011-05-29")
+    >>> event = EventInfo(name="Tornado", location="Joplin", date_post="2011-05-29")
     >>> event.title
     'Building damage: Tornado, Joplin'
     """
@@ -82,7 +83,7 @@ class EventInfo:
     name: Annotated[
         str, Field(description="Event, for titles.", json_schema_extra={**EVENT, "flag": "--event-name"})
     ] = ""
-    place: Annotated[str, Field(description="Where it was.", json_schema_extra=EVENT)] = ""
+    location: Annotated[str, Field(description="Where it was.", json_schema_extra={**EVENT, "flag": "--place"})] = ""
     date_pre: Annotated[
         str, Field(description="When PRE was taken, e.g. 2011-05-20; of its tags by default.", json_schema_extra=EVENT)
     ] = ""
@@ -122,7 +123,7 @@ class EventInfo:
     @property
     def title(self) -> str:
         """Title of the map, without the dates."""
-        known = ", ".join(text for text in (self.name, self.place) if text)
+        known = ", ".join(text for text in (self.name, self.location) if text)
         return f"Building damage: {known}" if known else "Building damage map"
 
     @property
@@ -136,7 +137,7 @@ class EventInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON; None where not known."""
-        values = {each.name: getattr(self, each.name) or None for each in fields(self) if each.name in LABELS}
+        values = {KEYS.get(name, name): getattr(self, name) or None for name in LABELS}
         return values | {"from_files": dict(self.from_files)}
 
     def with_tags(self, pre: Layer | None, post: Layer) -> EventInfo:
@@ -145,22 +146,22 @@ class EventInfo:
         sources: dict[str, str] = {}
         for role, layer in (("pre", pre), ("post", post)):
             for name, tags in ((f"date_{role}", DATE_TAGS), (f"sensor_{role}", SENSOR_TAGS)):
-                found = None if layer is None or getattr(self, name) else _from_tags(layer.tags, tags)
-                if found is not None and layer is not None:
-                    values[name] = found[1]
-                    sources[name] = f"{found[0]} of {PurePath(layer.source).name}"
+                tag = None if layer is None or getattr(self, name) else _from_tags(layer.tags, tags)
+                if tag is not None and layer is not None:
+                    values[name] = tag[1]
+                    sources[name] = f"{tag[0]} of {PurePath(layer.source).name}"
         return replace(self, **values, from_files={**self.from_files, **sources})
 
 
 def event_findings(event: EventInfo) -> tuple[Finding, ...]:
     """A note where a date was taken from a tag; a caution where the pre image seems to be the younger one."""
     if event.swapped:
-        given = "; ".join(line for line in event.lines if line.startswith("Date"))
+        dates = "; ".join(line for line in event.lines if line.startswith("Date"))
         return (
             Finding(
                 "dates_swapped",
                 "caution",
-                f"The pre image seems to be younger than the post image ({given}).",
+                f"The pre image seems to be younger than the post image ({dates}).",
                 "Swap PRE and POST where they are; else give --date-pre and --date-post.",
             ),
         )

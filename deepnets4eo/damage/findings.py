@@ -35,10 +35,10 @@ class Finding:
         return asdict(self)
 
 
-def counted(number: int, noun: str) -> str:
+def count_of(number: int, noun: str) -> str:
     """The number with its noun.
 
-    >>> counted(1, "building"), counted(0, "building"), counted(12, "outline")
+    >>> count_of(1, "building"), count_of(0, "building"), count_of(12, "outline")
     ('1 building', '0 buildings', '12 outlines')
     """
     return f"{number} {noun}{'' if number == 1 else 's'}"

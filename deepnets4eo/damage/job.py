@@ -23,7 +23,7 @@ from deepnets4eo.damage.event import EventInfo, event_findings
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.evidence_findings import evidence_findings
 from deepnets4eo.damage.extent import map_extents
-from deepnets4eo.damage.findings import Finding, counted
+from deepnets4eo.damage.findings import Finding, count_of
 from deepnets4eo.damage.footprint_findings import footprint_findings
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.inputs import Inputs, open_inputs
@@ -142,7 +142,7 @@ def assess_inputs(
     if position.known:
         if model.grader is not None:
             network = steps.run("network", lambda: model.network_probabilities(inputs, registration, position))
-        logger.info("gathering the evidence of %s …", counted(len(inputs.footprints), "building"))
+        logger.info("gathering the evidence of %s …", count_of(len(inputs.footprints), "building"))
         evidence = gather(
             inputs.pre, inputs.post, inputs.footprints, registration, outlines_px=inputs.outlines_px,
             alignment=position.alignment, aligned_on=position.image, dsm_pre=inputs.dsm_pre, dsm_post=inputs.dsm_post,

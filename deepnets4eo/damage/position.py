@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from deepnets4eo.damage.findings import Finding, counted, one_or_many
+from deepnets4eo.damage.findings import Finding, count_of, one_or_many
 from deepnets4eo.damage.registration import FootprintAlignment, Registration
 from deepnets4eo.damage.registration.footprints import LEAST_FOOTPRINTS
 from deepnets4eo.damage.settings import MAX_ROTATION_DEG, Settings
@@ -78,7 +78,7 @@ def _moved_far(alignment: FootprintAlignment) -> tuple[Finding, ...]:
 def _too_few(alignment: FootprintAlignment) -> Finding:
     return Finding(
         "alignment_unknown", "caution",
-        f"{counted(alignment.voters, 'footprint')} {one_or_many(alignment.voters, 'lies', 'lie')} on the image: too few to "
+        f"{count_of(alignment.voters, 'footprint')} {one_or_many(alignment.voters, 'lies', 'lie')} on the image: too few to "
         f"measure whether footprints lie on buildings (at least {LEAST_FOOTPRINTS}). They were taken where they are.",
         "Look at each of them on the page, or give more footprints of the site.",
     )  # fmt: skip

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.abstention import MOST_CONFIDENT
-from deepnets4eo.damage.findings import Finding, counted, one_or_many, worst_first
+from deepnets4eo.damage.findings import Finding, count_of, one_or_many, worst_first
 from deepnets4eo.damage.fitted_range import REASONS, UNLIKE
 from deepnets4eo.damage.network_skill import NetworkSkill
 from deepnets4eo.damage.unbuilt import NO_BUILDING
@@ -59,7 +59,7 @@ def _range_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> list[Find
         return []
     parts = "; ".join(f"{count} × {reason}" for reason, count in outside.items())
     message = (
-        f"{number} of {counted(seen, 'visible building')} {one_or_many(number, 'was', 'were')} not assessed, because the model "
+        f"{number} of {count_of(seen, 'visible building')} {one_or_many(number, 'was', 'were')} not assessed, because the model "
         f"was not fitted on such evidence ({parts})."
     )
     if unlike.any():
@@ -83,7 +83,7 @@ def _unbuilt_findings(frame: pd.DataFrame) -> list[Finding]:
         Finding(
             "not_in_pre",
             "note",
-            f"{number} of {counted(len(frame), 'outline')} {one_or_many(number, 'shows', 'show')} no building in the pre image "
+            f"{number} of {count_of(len(frame), 'outline')} {one_or_many(number, 'shows', 'show')} no building in the pre image "
             f"and {one_or_many(number, 'was', 'were')} not assessed. About half of "
             "such outlines are recognised; the others may be called damaged.",
             "Use footprints from before the event.",

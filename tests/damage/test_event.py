@@ -46,7 +46,7 @@ def test_texts_are_one_line(text):
 
 
 def test_what_is_not_known_is_null_and_not_a_line():
-    event = EventInfo(place="Joplin", producer="Team 7")
+    event = EventInfo(location="Joplin", producer="Team 7")
     assert event.title == "Building damage: Joplin"
     assert EventInfo().title == "Building damage map"
     assert event.lines == ["Place: Joplin", "Producer: Team 7"]

@@ -33,8 +33,8 @@ def write_csv(damage_map: DamageMapContent, path: str | Path) -> Path:
         stream.write(csv_text([[first, "latitude", "longitude", *others]]))
         for piece in pieces(damage_map.buildings):
             middle = shapely.centroid(piece.shapes)
-            places = (np.round(axis(middle), DECIMALS).tolist() for axis in (shapely.get_y, shapely.get_x))
-            known = ([None if value != value else value for value in values] for values in places)
+            degrees = (np.round(axis(middle), DECIMALS).tolist() for axis in (shapely.get_y, shapely.get_x))
+            known = ([None if value != value else value for value in values] for values in degrees)
             stream.write(
                 csv_text(zip(piece.columns[first], *known, *(piece.columns[name] for name in others), strict=True))
             )

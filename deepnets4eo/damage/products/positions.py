@@ -16,6 +16,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
+from deepnets4eo.damage.footprints import cut_at_antimeridian
 from deepnets4eo.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,22 +70,13 @@ def xml_text(value: Any) -> str:
 
 def _lonlat(shapes: NDArray[np.object_], to_lonlat: pyproj.Transformer) -> NDArray[np.object_]:
     xy = shapely.get_coordinates(shapes)
-    moved = np.column_stack(to_lonlat.transform(xy[:, 0], xy[:, 1]))
-    placed: NDArray[np.object_] = shapely.set_coordinates(shapely.force_2d(shapes), moved)
-    bounds = shapely.bounds(placed)
-    for index in np.flatnonzero(bounds[:, 2] - bounds[:, 0] > 180):
-        placed[index] = _cut(placed[index])
-    placed = shapely.orient_polygons(placed, exterior_cw=False)
-    rounded: NDArray[np.object_] = shapely.set_coordinates(placed, np.round(shapely.get_coordinates(placed), DECIMALS))
+    degrees = np.column_stack(to_lonlat.transform(xy[:, 0], xy[:, 1]))
+    outlines = cut_at_antimeridian(shapely.set_coordinates(shapely.force_2d(shapes), degrees))
+    outlines = shapely.orient_polygons(outlines, exterior_cw=False)
+    rounded: NDArray[np.object_] = shapely.set_coordinates(
+        outlines, np.round(shapely.get_coordinates(outlines), DECIMALS)
+    )
     return rounded
-
-
-def _cut(shape: shapely.Geometry) -> shapely.Geometry:
-    """A building on both sides of the antimeridian as two parts."""
-    east = shapely.transform(shape, lambda xy: np.column_stack([xy[:, 0] % 360, xy[:, 1]]))
-    halves = shapely.intersection(east, [shapely.box(0, -90, 180, 90), shapely.box(180, -90, 360, 90)])
-    west = shapely.transform(halves[1], lambda xy: xy - [360, 0])
-    return shapely.multipolygons(shapely.get_parts([halves[0], west]))
 
 
 def _values(column: Any) -> list[Any]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from deepnets4eo.rasters.scene import Layer
 
 NAME = "damage.qgs"
+CHECKED = "Qt::Checked"
 FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # two runs of one job write the same bytes
 MARGIN = 0.02  # of the post image's extent, around it
 
@@ -156,12 +157,13 @@ def _crs_element(grid: Grid) -> ET.Element:
 
 
 def _add_group(tree: ET.Element, name: str, layers: Sequence[_MapLayer]) -> None:
-    shown = "Qt::Checked"
-    group = ET.SubElement(tree, "layer-tree-group", name=name, checked=shown, expanded="1" if len(layers) < 9 else "0")
+    group = ET.SubElement(
+        tree, "layer-tree-group", name=name, checked=CHECKED, expanded="1" if len(layers) < 9 else "0"
+    )
     ET.SubElement(group, "customproperties")
     for layer in layers:
         node = ET.SubElement(
-            group, "layer-tree-layer", id=layer.key, name=_clean(layer.title), checked=shown, expanded="1",
+            group, "layer-tree-layer", id=layer.key, name=_clean(layer.title), checked=CHECKED, expanded="1",
             providerKey=layer.provider, source=_clean(layer.source),
         )  # fmt: skip
         ET.SubElement(node, "customproperties")
