@@ -99,7 +99,7 @@ class SelfOrganizingMap(ClassifierMixin, TransformerMixin, BaseEstimator):
         return self
 
     def predict_unit(self, vectors: ArrayLike) -> NDArray[np.int32]:
-        """Return the nearest unit of each vector, (n,), count_of along the rows: row = unit // cols."""
+        """Return the nearest unit of each vector, (n,), counted along the rows: row = unit // cols."""
         return self._nearest_units(np.ascontiguousarray(vectors, np.float32))[0].astype(np.int32)
 
     def transform(self, vectors: ArrayLike) -> NDArray[np.float32]:

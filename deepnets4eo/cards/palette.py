@@ -14,7 +14,7 @@ import numpy as np
 from deepnets4eo.errors import LabelError
 
 ROWS = 64  # of one pass, whose keys stay in the processor's cache: twice as fast as the whole image
-CHUNK = 1 << 18  # pixels count_of at once
+CHUNK = 1 << 18  # pixels counted at once
 
 ColorValues = tuple[tuple[tuple[int, int, int], int], ...]
 

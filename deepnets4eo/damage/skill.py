@@ -1,7 +1,7 @@
 """How well a damage map agrees with graded buildings: ranking, detection of major or worse, and the grades themselves.
 
 Takes a map's buildings and a reference with the columns `id` and `damage`; grades outside the xBD legend are left out
-and count_of. Refuses tables that share no assessed building.
+and counted. Refuses tables that share no assessed building.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The official xView2 score of damage rasters.
 
 Takes label rasters 0 (background) to 4 (destroyed), as arrays or as the challenge's folders of PNGs; refuses files
-that are missing, of another size or with other values. Pixels are count_of over all images together. The scorer's first
+that are missing, of another size or with other values. Pixels are counted over all images together. The scorer's first
 two days (until 24 October 2019) left a class out of the counts of images whose target does not show it; that rule was
 withdrawn, and scores higher: figures of those days cannot be compared.
 """
@@ -53,7 +53,7 @@ class Counts:
 
 @dataclass
 class XView2Score:
-    """The score of a set of images, count_of image by image and over all of them together.
+    """The score of a set of images, counted image by image and over all of them together.
 
     >>> score = XView2Score()
     >>> target = np.array([[1, 1, 4, 0]], np.uint8)

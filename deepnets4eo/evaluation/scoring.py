@@ -87,7 +87,7 @@ class Protocol:
             "stored_in": {role: legend.name for role, legend in stored.items() if legend is not None},
             "unknown_labels": self.unknown,
             "void_in_reference": "ignored",
-            "void_in_prediction": "count_of as an error",
+            "void_in_prediction": "counted as an error",
             "absent_classes": "NaN, left out of means",
             **({"card": dict(self.card)} if self.card else {}),
         }

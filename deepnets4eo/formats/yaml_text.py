@@ -43,9 +43,7 @@ def _values(root: yaml.Node) -> float:
         if inner_done:
             counts[id(node)] = 1 + sum(counts[id(one)] for one in _inner(node))
         elif id(node) not in counts:
-            counts[id(node)] = float(
-                "inf"
-            )  # until its inner ones are count_of: a node that holds itself stays infinite
+            counts[id(node)] = float("inf")  # until its inner ones are counted: a node that holds itself stays infinite
             waiting.append((node, True))
             waiting.extend((one, False) for one in _inner(node))
     return counts[id(root)]

@@ -227,7 +227,7 @@ def stratified_count(
     Returns
     -------
     Interval
-        Number of positive members in all strata; the limits respect what was count_of.
+        Number of positive members in all strata; the limits respect what was counted.
 
     Raises
     ------
@@ -247,7 +247,7 @@ def stratified_count(
     share = positives / drawn
     variance = (size**2 * (1 - drawn / size) * share * (1 - share) / (drawn - 1)).sum()
     estimate, margin = float((size * share).sum()), float(_z(level) * np.sqrt(variance))
-    # what was count_of is certain, in both directions
+    # what was counted is certain, in both directions
     low, high = float(positives.sum()), float(size.sum() - (drawn - positives).sum())
     return Interval(estimate, max(estimate - margin, low), min(estimate + margin, high))
 

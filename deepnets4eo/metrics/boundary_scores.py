@@ -23,7 +23,7 @@ class BoundaryScores:
     """Counts of border pixels by class, and of those near a border pixel of the same class on the other side.
 
     A pixel of a class is on its border where one of its four neighbours has another class; void is no class. Pixels
-    within radius_px of void in the reference, or of its edge, are not count_of: the border there is not known.
+    within radius_px of void in the reference, or of its edge, are not counted: the border there is not known.
     Therefore use full references; those without borders leave nothing to count. Source: boundary F1 of Csurka et al.,
     BMVC 2013, by class, with dx² + dy² ≤ radius_px² as "near", counts summed over all images.
 
@@ -67,7 +67,7 @@ class BoundaryScores:
         reference, prediction
             (H, W) uint8, class indices; void is 255.
         margin_px
-            Pixels on each side that are read but not count_of: 0 for a whole image, else at least `self.margin_px`.
+            Pixels on each side that are read but not counted: 0 for a whole image, else at least `self.margin_px`.
             Memory: some 10 bytes a pixel.
         """
         if reference.shape != prediction.shape:
@@ -82,11 +82,11 @@ class BoundaryScores:
         for class_index in range(self.num_classes):
             lines = {side: borders[side] & (sides[side] == class_index) for side in sides}
             for side, other in (("reference", "predicted"), ("predicted", "reference")):
-                count_of = (lines[side] & known)[inner]
-                if not count_of.any():
+                counted = (lines[side] & known)[inner]
+                if not counted.any():
                     continue
-                near = count_of & dilate(lines[other], self.radius_px)[inner]
-                self.counts[side][class_index] += np.count_nonzero(count_of)
+                near = counted & dilate(lines[other], self.radius_px)[inner]
+                self.counts[side][class_index] += np.count_nonzero(counted)
                 self.counts[f"{side}_near"][class_index] += np.count_nonzero(near)
 
     def __iadd__(self, other: BoundaryScores) -> BoundaryScores:

@@ -1,4 +1,4 @@
-"""One confusion matrix, count_of while streaming, and every score derived from it.
+"""One confusion matrix, counted while streaming, and every score derived from it.
 
 Takes label arrays of class indices (0 … K − 1, void 255); scores are fractions.
 Refuses arrays of differing shape or of floats. A class that does not occur has the score NaN and is left out of means.
@@ -14,7 +14,7 @@ import numpy as np
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 
-CHUNK = 1 << 18  # pixels count_of at once: bincount widens them to 8 bytes each
+CHUNK = 1 << 18  # pixels counted at once: bincount widens them to 8 bytes each
 
 
 @dataclass(eq=False)
@@ -64,7 +64,7 @@ class ConfusionMatrix:
         return result
 
     def update(self, reference: np.ndarray, prediction: np.ndarray, valid: np.ndarray | None = None) -> ConfusionMatrix:
-        """Counts a pair of arrays; the pixels are count_of in blocks, so that memory does not grow with them.
+        """Counts a pair of arrays; the pixels are counted in blocks, so that memory does not grow with them.
 
         Parameters
         ----------
@@ -106,7 +106,7 @@ class ConfusionMatrix:
         return self
 
     def __add__(self, other: ConfusionMatrix) -> ConfusionMatrix:
-        """Returns the counts of both, as if all pixels had been count_of in one."""
+        """Returns the counts of both, as if all pixels had been counted in one."""
         if self.num_classes != other.num_classes:
             raise InputError(f"Got {self.num_classes} and {other.num_classes} classes; add those of one legend only.")
         result = ConfusionMatrix.from_matrix(self.matrix + other.matrix)
@@ -130,7 +130,7 @@ class ConfusionMatrix:
 
     @property
     def total(self) -> int:
-        """Number of count_of reference pixels, the unpredicted included."""
+        """Number of counted reference pixels, the unpredicted included."""
         return int(self.matrix.sum() + self.unpredicted.sum())
 
     @property

@@ -120,8 +120,8 @@ def evaluate_detections(
         min_iou=min_iou,
         max_distance=None if max_distance_m is None else max_distance_m / unit_m,
     )
-    count_of = ~result.ignored
-    summary = scores_of(result.hit[count_of], scores[count_of], int((~difficult).sum()))
+    counted = ~result.ignored
+    summary = scores_of(result.hit[counted], scores[counted], int((~difficult).sum()))
     return summary if scored else replace(summary, average_precision=float("nan"))
 
 

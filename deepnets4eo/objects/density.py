@@ -1,6 +1,6 @@
 """Numbers of objects: counts per polygon, and maps of objects per hectare.
 
-Takes objects as outlines or points, count_of by their centre, and polygons or a grid to count them on. Maps are written
+Takes objects as outlines or points, counted by their centre, and polygons or a grid to count them on. Maps are written
 in strips as Cloud-Optimized GeoTIFF.
 """
 
@@ -34,11 +34,11 @@ def count_in(objects: gpd.GeoDataFrame, polygons: gpd.GeoDataFrame, *, by: str |
     Parameters
     ----------
     objects
-        Outlines or points, count_of by their centre.
+        Outlines or points, counted by their centre.
     polygons
         The polygons; areas are those of the plane of their CRS, geographic ones in an equal-area CRS.
     by
-        Column of `objects`, such as `type`; each of its values is also count_of in a column of its own.
+        Column of `objects`, such as `type`; each of its values is also counted in a column of its own.
 
     Returns
     -------
@@ -66,20 +66,18 @@ def count_in(objects: gpd.GeoDataFrame, polygons: gpd.GeoDataFrame, *, by: str |
     points = _centroids(objects, polygons.crs, "polygons")
     outlines = np.asarray(polygons.geometry.to_numpy(), object)
     zone, which = shapely.STRtree(shapely.points(points)).query(outlines, predicate="intersects")
-    count_of = polygons.assign(count=np.bincount(zone, minlength=len(polygons)).astype(np.int64))
+    counted = polygons.assign(count=np.bincount(zone, minlength=len(polygons)).astype(np.int64))
     flat = polygons.geometry
     if polygons.crs is not None and polygons.crs.is_geographic:
         flat = flat.to_crs("EPSG:6933")
     unit = 1.0 if flat.crs is None else float(flat.crs.axis_info[0].unit_conversion_factor)
     hectares = flat.area.to_numpy() * unit**2 / HECTARE_M2
-    count_of["per_ha"] = np.divide(count_of["count"], hectares, out=np.full(len(hectares), np.nan), where=hectares > 0)
+    counted["per_ha"] = np.divide(counted["count"], hectares, out=np.full(len(hectares), np.nan), where=hectares > 0)
     if by is not None:
         kinds = objects[by].to_numpy(object)
         for kind in sorted(set(kinds.tolist()), key=str):
-            count_of[f"count_{kind}"] = np.bincount(zone[kinds[which] == kind], minlength=len(polygons)).astype(
-                np.int64
-            )
-    return count_of
+            counted[f"count_{kind}"] = np.bincount(zone[kinds[which] == kind], minlength=len(polygons)).astype(np.int64)
+    return counted
 
 
 def density_grid(grid: Grid, cell_m: float) -> Grid:
@@ -123,7 +121,7 @@ def density_map(
     Parameters
     ----------
     objects
-        Outlines or points, count_of by their centre.
+        Outlines or points, counted by their centre.
     cells
         Grid of the cells, as from `density_grid`.
     radius_m
@@ -173,7 +171,7 @@ def write_density_map(
     Parameters
     ----------
     objects
-        Outlines or points, count_of by their centre.
+        Outlines or points, counted by their centre.
     cells
         Grid of the cells, as from `density_grid`.
     path

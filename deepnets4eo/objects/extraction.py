@@ -120,7 +120,7 @@ def extract_objects(
     -------
     GeoDataFrame
         In the raster's CRS, in the order of the regions' first pixels: `id` text, `class` text, `area_m2` float64 as
-        count_of in pixels, `length_m` and `width_m` float64 of the smallest rectangle, `heading_deg` float64 of its long
+        counted in pixels, `length_m` and `width_m` float64 of the smallest rectangle, `heading_deg` float64 of its long
         side, clockwise from north (without a CRS: from the top), 0–180, `cut` bool, whether the raster's edge cuts it,
         and `geometry`.
 

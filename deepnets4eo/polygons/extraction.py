@@ -86,7 +86,7 @@ def polygonize(
     Returns
     -------
     GeoDataFrame in the raster's CRS, in the order of the regions' first pixels: `id` text, `class` text, `value`
-    int64, `area_m2` float64 (as count_of in pixels), `geometry` valid Polygon, holes kept.
+    int64, `area_m2` float64 (as counted in pixels), `geometry` valid Polygon, holes kept.
     Where several classes are simplified, common borders stay common, without gap or overlap. Right angles are made
     building by building.
 

@@ -216,7 +216,7 @@ class _StripWork:
             self._record(*rows)
 
     def _record(self, window: Window, rows: dict[str, ByteImage]) -> None:
-        """Write rows of this strip; tiles that reach further down are count_of when their last row is written."""
+        """Write rows of this strip; tiles that reach further down are counted when their last row is written."""
         counts = self.job.counts
         while self.unrecorded and self.unrecorded[0][0] <= window.row + window.height:
             counts.skipped += self.unrecorded.popleft()[1]

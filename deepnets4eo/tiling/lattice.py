@@ -188,7 +188,7 @@ class Lattice:
         return [self.tile(row, col) for row in range(self.rows) for col in range(self.cols)]
 
     def number(self, tile: Tile) -> int:
-        """Number of a tile among all, count_of row by row from 0."""
+        """Number of a tile among all, counted row by row from 0."""
         return tile.row * self.cols + tile.col
 
     def touching(self, start: int, stop: int, length: int) -> range:

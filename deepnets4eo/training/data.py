@@ -99,7 +99,7 @@ class SceneSamples:
         return self._read(window, labelled, self.split.hidden_mask(window.scene, window.window))
 
     def read_validation(self, window: SampleWindow, halo_px: int, tile_px: int) -> Sample:
-        """A tile around a validation window, its target in that window alone, so that each pixel is count_of once."""
+        """A tile around a validation window, its target in that window alone, so that each pixel is counted once."""
         tile = Window(window.window.row - halo_px, window.window.col - halo_px, tile_px, tile_px)
         labelled = np.zeros((tile_px, tile_px), bool)
         labelled[window.window.within(tile).slices] = True

@@ -82,7 +82,7 @@ class Progress:
 
     @property
     def best_epoch(self) -> int:
-        """The epoch that scored best, count_of from 1 as in the log; 0: none yet."""
+        """The epoch that scored best, counted from 1 as in the log; 0: none yet."""
         return self.best + 1
 
     @property
@@ -128,7 +128,7 @@ def epoch_seed(seed: int, epoch: int) -> int:
 
 
 class _Loop(lightning.LightningModule):
-    """Lightning's hooks around a network; epochs are count_of over all resumptions."""
+    """Lightning's hooks around a network; epochs are counted over all resumptions."""
 
     def __init__(
         self, network: nn.Module, step: Step, loader: Loader, validate: Validate, fit: Fit, display: EpochProgress
@@ -145,7 +145,7 @@ class _Loop(lightning.LightningModule):
 
     @property
     def epoch(self) -> int:
-        """The epoch now, count_of from 0 over all resumptions."""
+        """The epoch now, counted from 0 over all resumptions."""
         return self.first_epoch + int(self.current_epoch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:

@@ -1,6 +1,6 @@
 """Losses of dense prediction: named, weighted, summed; void and invalid pixels never enter.
 
-Takes logits (N,K,H,W), mask (N,H,W) int64 with void 255, valid (N,H,W) bool. A batch without any count_of pixel
+Takes logits (N,K,H,W), mask (N,H,W) int64 with void 255, valid (N,H,W) bool. A batch without any counted pixel
 costs 0 (not NaN), and its gradient is 0. Refuses names it does not know.
 """
 
@@ -21,7 +21,7 @@ MULTICLASS = "multiclass"
 
 
 class CrossEntropy(nn.Module):
-    """Mean of -w[y] log p[y] over count_of pixels, divided by the sum of the weights met."""
+    """Mean of -w[y] log p[y] over counted pixels, divided by the sum of the weights met."""
 
     def __init__(self, class_weights: Tensor | None = None) -> None:
         super().__init__()
@@ -31,8 +31,8 @@ class CrossEntropy(nn.Module):
         """logits : (N, K[, H, W]) float32 · mask : (N[, H, W]) int64, void 255 · returns : () float32."""
         weight = self.class_weights if isinstance(self.class_weights, Tensor) else None
         total = F.cross_entropy(logits, mask, weight=weight, ignore_index=VOID, reduction="sum")
-        count_of = mask[mask != VOID]
-        share = count_of.new_tensor(count_of.numel(), dtype=logits.dtype) if weight is None else weight[count_of].sum()
+        counted = mask[mask != VOID]
+        share = counted.new_tensor(counted.numel(), dtype=logits.dtype) if weight is None else weight[counted].sum()
         return total / share.clamp_min(torch.finfo(logits.dtype).tiny)
 
 
@@ -72,10 +72,10 @@ class SumOfLosses(nn.Module):
         logits : (N, K, H, W) · mask : (N, H, W) int64, void 255 · valid : (N, H, W) bool · returns : () float32
         """
         logits = logits.float()
-        count_of = mask != VOID if valid is None else (mask != VOID) & valid
-        if not bool(count_of.any()):
+        counted = mask != VOID if valid is None else (mask != VOID) & valid
+        if not bool(counted.any()):
             return logits.sum() * 0.0
-        mask = mask.masked_fill(~count_of, VOID)
+        mask = mask.masked_fill(~counted, VOID)
         return torch.stack([self.weights[name] * part(logits, mask) for name, part in self.parts.items()]).sum()
 
 

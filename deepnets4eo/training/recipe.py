@@ -45,7 +45,7 @@ class DataSection(Section):
         default=None, description="split of that card: its train part alone is learnt from; none: the first"
     )
     bands: dict[str, tuple[int, ...]] = Field(
-        default={}, description="layer -> bands to use, count_of from 1; others: all"
+        default={}, description="layer -> bands to use, counted from 1; others: all"
     )
     nodata: dict[str, float] = Field(default={}, description="layer -> value without data, instead of the file's own")
     labels_legend: str | None = Field(default=None, description="legend the label files are stored in, if another")

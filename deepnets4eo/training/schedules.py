@@ -20,7 +20,7 @@ LR_FACTOR = "lr_factor"  # key of an optimiser's group
 
 
 def lr_factor(train: TrainSection, step: int, steps_per_epoch: int) -> float:
-    """The factor 0–1 on the learning rate at a step count_of from 0.
+    """The factor 0–1 on the learning rate at a step counted from 0.
 
     step: falls by step_factor at step_epochs. poly: (1 - s)^power (Liu 2015). one_cycle: cosine to 1/100 000 after
     the warm-up (Smith 2018). Poly, one_cycle and constant rise linearly over the first warmup_share of the steps.

@@ -1,6 +1,6 @@
 """Which part of the data is learnt from and which is validated on: the one builder of splits, for every task.
 
-Takes scenes, and boxes of what is count_of as a whole (buildings, points); returns masks, windows and the split as GeoJSON.
+Takes scenes, and boxes of what is counted as a whole (buildings, points); returns masks, windows and the split as GeoJSON.
 No pixel of a validation block is shown to the network in training; random splits break that, and are called leaky.
 """
 

@@ -100,9 +100,9 @@ def measure_inputs(
     windows = split.windows(TRAIN, WINDOW_PX)
     for at in [windows[index] for index in spread_indices(len(windows), most_windows)]:
         sample = split.scenes[at.scene].scene.read(at.window, layers)
-        count_of = sample["valid"] & split.mask(at.scene, TRAIN, at.window)
+        counted = sample["valid"] & split.mask(at.scene, TRAIN, at.window)
         for layer in layers:
-            pixels = sample[layer][:, count_of]
+            pixels = sample[layer][:, counted]
             moments[layer].update(pixels)
             kept[layer].append(pixels[:, :: max(1, pixels.shape[1] // KEPT_PIXELS)])
             if pixels.size:

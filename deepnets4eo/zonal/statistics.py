@@ -46,7 +46,7 @@ class ClassCounts:
 
     @property
     def shares(self) -> NDArray[np.float64]:
-        """(N, K) share of each class among the count_of pixels; NaN where there are none."""
+        """(N, K) share of each class among the counted pixels; NaN where there are none."""
         total = self.counts.sum(axis=1, keepdims=True)
         return np.divide(self.counts, total, out=np.full(self.counts.shape, np.nan), where=total > 0)
 
@@ -256,17 +256,17 @@ def _compact(
     labels: NDArray[Any], valid: NDArray[np.bool_], num_classes: int, void: int, source: str
 ) -> NDArray[np.uint8]:
     """Labels as uint8 with 255 for what does not count; LabelError lists values that are no class."""
-    count_of = valid & (labels != void)
+    counted = valid & (labels != void)
     known = labels < num_classes
     if labels.dtype.kind == "i":
         known &= labels >= 0
-    if (strange := count_of & ~known).any():
+    if (strange := counted & ~known).any():
         listed = ", ".join(str(value) for value in np.unique(labels[strange])[:8])
         raise LabelError(
             f"{source} has labels {listed} that are no class: expected 0 to {num_classes - 1}, or {void} for void. "
             "Give the right legend, or remap the labels first."
         )
-    return np.where(count_of, labels, 255).astype(np.uint8)
+    return np.where(counted, labels, 255).astype(np.uint8)
 
 
 def _outlines(layer: Layer, polygons: Any) -> Outlines:

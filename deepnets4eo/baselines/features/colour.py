@@ -123,7 +123,7 @@ class HsvHistogram:
         return self.columns(bands)
 
     def compute(self, bands: Bands, stride_px: int = 1) -> FloatImage:
-        """Return shares in squares around the sites, (32, h, w) float32; only sites are count_of."""
+        """Return shares in squares around the sites, (32, h, w) float32; only sites are counted."""
         windows = Windows.around_sites(bands.shape, 2 * self.radius_px + 1, stride_px)
         shares = np.zeros((sum(BINS), *windows.shape), np.float32)
         first = 0

@@ -72,7 +72,7 @@ def align_parts(crops: Vectors, parts: PartModels, template: int) -> tuple[Vecto
     """Return HOG of the parts of one template at their best positions in crops, (M, P · 31 · p · p), and y², y, x², x (M, P · 4).
 
     crops : (M, 31, 2 h + 2 REACH, 2 w + 2 REACH) fine cells of a template's used frame, with a margin.
-    parts : anchors count_of from that frame's corner.
+    parts : anchors counted from that frame's corner.
     """
     size = len(crops)
     features, moves = [], []
@@ -113,5 +113,5 @@ def _max_along(response: FloatImage, spring: NDArray[np.float32], length: int, *
 
 
 def in_used_frame(parts: PartModels, corner: Indices) -> PartModels:
-    """Return the same parts with anchors count_of from the corner of the used part of the frame. corner : (T, 2) cells."""
+    """Return the same parts with anchors counted from the corner of the used part of the frame. corner : (T, 2) cells."""
     return PartModels(parts.weights, parts.anchors - 2 * corner[:, None], parts.springs)

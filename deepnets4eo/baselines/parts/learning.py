@@ -135,8 +135,8 @@ def _match_candidates(bank: TemplateBank, window: TrainingWindow, settings: Part
     """Return candidates of a window and whether each is an object; those on unusable boxes are left out."""
     detections = _candidates(bank, window, settings)
     result = _match(detections, window)
-    count_of = ~result.ignored
-    return _Candidates(detections.score[count_of], detections.template[count_of], result.hit[count_of])
+    counted = ~result.ignored
+    return _Candidates(detections.score[counted], detections.template[counted], result.hit[counted])
 
 
 def _candidates(bank: TemplateBank, window: TrainingWindow, settings: PartSettings) -> Detections:

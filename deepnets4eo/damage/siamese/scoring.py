@@ -94,7 +94,7 @@ def validation_scores(graded: Graded) -> dict[str, float]:
 
 
 def full_scores(graded: Graded, split: BuildingSplit) -> dict[str, Any]:
-    """All scores, count_of in buildings, with the split they were reached under."""
+    """All scores, counted in buildings, with the split they were reached under."""
     probabilities = softmax(graded.logits / graded.temperature, axis=1)
     scores = report.scores(graded.matrix, Legend.load(LEGEND).names)
     scores["buildings"] = scores.pop("pixels")

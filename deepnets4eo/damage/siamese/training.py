@@ -1,6 +1,6 @@
 """The task `damage`: labelled pairs and a recipe in, a run folder out.
 
-Takes a resolved recipe; writes the tree that every run has, its scores count_of in buildings. Refuses networks that do
+Takes a resolved recipe; writes the tree that every run has, its scores counted in buildings. Refuses networks that do
 not take two dates, and pairs that leave nothing to validate on.
 """
 
