@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from real_tiles import tile_folds as real_places
-from smoke import SIDE_PX, add_smoke, crop_folds, crop_scenes, shorten, title_of
+from smoke import add_smoke, crop_folds, crop_scenes, shorten, title_of
 from tile_rows import TableOf, tile_rows, tile_table
 
 from deepnets4eo.baselines import ExpertRules
@@ -40,6 +40,7 @@ from deepnets4eo.training import load_recipe
 
 TRAIN_SEEDS, TEST_SEEDS = (1, 33), (5, 58)  # cities with a harbour among those of the first sixty seeds
 SIZE_PX, GSD_M = 2000, 0.1
+SMOKE_PX = 800  # of places that show cars
 EXPERT = "Expert"
 BLOCK_PX = 1024
 NETWORK_FEATURES = "ours: one frozen encoder, ResNet-18; random weights unless others were encoder_weights"
@@ -83,7 +84,7 @@ def miniature_tiles(out: Path, *, smoke: bool = False) -> BenchmarkScenes:
 
     smoke : two small ones instead of four.
     """
-    size_px, most = (SIDE_PX, 1) if smoke else (SIZE_PX, None)
+    size_px, most = (SMOKE_PX, 1) if smoke else (SIZE_PX, None)
     parts: list[dict[str, dict[str, str]]] = [{}, {}]
     for part, seeds in zip(parts, (TRAIN_SEEDS, TEST_SEEDS), strict=True):
         for seed in seeds[:most]:
@@ -200,7 +201,7 @@ def main() -> None:
         return
     made_up, smoke = arguments.data is None, arguments.smoke
     tiles = miniature_tiles(arguments.out, smoke=smoke) if made_up else contest_tiles(arguments.data)
-    tiles = crop_scenes(tiles, arguments.out / "smoke") if smoke else tiles
+    tiles = crop_scenes(tiles, arguments.out / "smoke", SMOKE_PX) if smoke else tiles
     title = title_of("DFC2015 baselines" + (" on the miniature city (SYNTHETIC)" if made_up else ""), smoke=smoke)
     chosen = [
         row

@@ -22,6 +22,7 @@ import torch
 from numpy.typing import NDArray
 from real_tiles import tile_folds
 from sklearn.ensemble import RandomForestClassifier
+from smoke import NOTE, add_smoke
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.files import read_json, write_json, write_text
@@ -147,7 +148,11 @@ def main() -> None:
     parser.add_argument("--tiles", nargs="*", default=["vaihingen", "potsdam", "ign"])
     parser.add_argument("--rows", nargs="*", default=[PLAIN, *OURS])
     parser.add_argument("--forests", action="store_true", help="the forests, too")
+    add_smoke(parser)
     given = parser.parse_args()
+    if given.smoke:
+        print(NOTE)
+        given.steps, given.seeds, given.tiles = [2], 1, given.tiles[:1]
     methods: dict[str, Method] = {PLAIN: plain_loop} | {
         name: recipe_of("unet-mobilenet", ("predict.tile_px=576", *more)) for name, more in OURS.items()
     }

@@ -77,7 +77,7 @@ def test_every_output_says_what_made_it_and_how_its_bytes_are_read(run, tmp_path
         assert one["SOFTWARE"].startswith("deepnets4eo ")
         assert one["RUN"] == hash_of(run.card)
         assert one["SEGMENTER"] == "pixel-classifier"
-        assert one["TILING"] == "tile_px=32, halo_px=0, overlap_px=8, scores=probabilities"
+        assert one["TILING"] == "tile_px=32, halo_px=0, overlap_px=8, scores=probabilities, blending=hann"
         assert one["SYNTHETIC"] == "a made-up city"
     assert tags["probabilities"]["MEANING"] == "probability of each class; value / 254"
     assert tags["entropy"]["MEANING"] == "entropy over classes; 1: all are equally probable; value / 254"
