@@ -86,9 +86,9 @@ def plain_loop(train_on: Sources, test: Sources, legend: Legend, steps: int, see
         loss.backward()
         optimizer.step()
     network.eval()
-    shown = (read(test)[0] - mean) / std
-    height, width = shown.shape[1:]
-    padded = np.pad(shown, [(0, 0), (0, -height % 32), (0, -width % 32)], mode="reflect")
+    image = (read(test)[0] - mean) / std
+    height, width = image.shape[1:]
+    padded = np.pad(image, [(0, 0), (0, -height % 32), (0, -width % 32)], mode="reflect")
     with torch.no_grad():
         best = network(torch.from_numpy(padded[None])).argmax(dim=1)[0, :height, :width].numpy()
     return np.array(legend.values, np.uint8)[best]
@@ -116,8 +116,8 @@ def plain_forest(train_on: Sources, test: Sources, legend: Legend, steps: int, s
     flat, known = image.reshape(len(image), -1).T, np.flatnonzero(labels.ravel() != VOID)
     chosen = np.random.default_rng(seed).permutation(known)[:60_000]
     forest = RandomForestClassifier(100, n_jobs=-1, random_state=seed).fit(flat[chosen], labels.ravel()[chosen])
-    shown, _ = read(test)
-    return np.asarray(forest.predict(shown.reshape(len(shown), -1).T), np.uint8).reshape(shown.shape[1:])
+    image, _ = read(test)
+    return np.asarray(forest.predict(image.reshape(len(image), -1).T), np.uint8).reshape(image.shape[1:])
 
 
 def outcome(method: Method, name: str, folds: Any, legend: Legend, steps: int, seed: int, fold: int, out: Path) -> Any:
@@ -163,14 +163,14 @@ def main() -> None:
     table = []
     for tile, (legend, folds) in tiles.items():
         for name, method, steps in jobs:
-            found = [
+            outcomes = [
                 outcome(method, name, folds, legend, steps, seed, fold, given.out / tile)
                 for seed in range(given.seeds)
                 for fold in range(given.folds)
             ]
-            row = {"tile": tile, "steps": steps, "row": name, "trainings": len(found)}
+            row = {"tile": tile, "steps": steps, "row": name, "trainings": len(outcomes)}
             for key in ("overall_accuracy", "mean_f1", "seconds", "cpu_seconds"):
-                values = [one[key] for one in found]
+                values = [one[key] for one in outcomes]
                 row |= {key: round(float(np.mean(values)), 1), f"{key}_sd": round(float(np.std(values)), 1)}
             table.append(row)
             print(row, flush=True)
