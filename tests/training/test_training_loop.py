@@ -233,6 +233,7 @@ def test_the_log_tells_how_long_the_network_waited_for_data(
     batches = LateBatches()
     batches.clock, batches.late_s = Clock(), late_s
     monkeypatch.setattr("deepnets4eo.training.loop.time", batches.clock)
+    monkeypatch.setattr("deepnets4eo.training.batches.time", batches.clock)
 
     def step_of_three_seconds(network: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         batches.clock.now_s += 3.0
