@@ -28,7 +28,7 @@ class Loader(Protocol):
     def __len__(self) -> int: ...
 
 
-class Place(Protocol):
+class Position(Protocol):
     """Where a training is: the epoch, the steps of it that were done before, and the device of the network."""
 
     @property
@@ -50,24 +50,24 @@ class EpochBatches:
         Seconds that the network had to wait for batches.
     """
 
-    def __init__(self, loader: Loader, place: Place) -> None:
-        self.loader, self.place, self.waited_s = loader, place, 0.0
+    def __init__(self, loader: Loader, position: Position) -> None:
+        self.loader, self.position, self.waited_s = loader, position, 0.0
 
     def __len__(self) -> int:
         return len(self.loader)
 
     def __iter__(self) -> Iterator[Batch]:
         if hasattr(self.loader, "set_epoch"):
-            self.loader.set_epoch(self.place.epoch)
+            self.loader.set_epoch(self.position.epoch)
         batches: Iterable[Batch] = self._left()
-        if self.place.device.type == "cuda":
-            batches = copied_beside(batches, self.place.device)
+        if self.position.device.type == "cuda":
+            batches = copy_to_gpu(batches, self.position.device)
         batches = iter(batches)
         while (batch := self._next(batches)) is not None:
             yield batch
 
     def _left(self) -> Iterator[Batch]:
-        done = self.place.steps_before
+        done = self.position.steps_before
         if hasattr(self.loader, "first_batch"):
             self.loader.first_batch = done
             return iter(self.loader)
@@ -80,7 +80,7 @@ class EpochBatches:
         return batch
 
 
-def copied_beside(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
+def copy_to_gpu(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
     """The same batches on a GPU, copied from pinned memory on a stream of their own while the network computes."""
     stream = torch.cuda.Stream(device)
     for batch in batches:

@@ -13,17 +13,17 @@ log = logging.getLogger(__name__)
 
 
 class Interruption:
-    """Whether a training was asked to stop.
+    """Whether a training is to stop.
 
     Attributes
     ----------
     requested
-        Whether Ctrl-C was pressed since `watched` began.
+        Whether Ctrl-C was pressed since `watch` began.
 
     Examples
     --------
     >>> interruption = Interruption()
-    >>> with interruption.watched():
+    >>> with interruption.watch():
     ...     interruption.requested
     False
     """
@@ -32,7 +32,7 @@ class Interruption:
         self.requested = False
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
+    def watch(self) -> Iterator[None]:
         """Within the context the first Ctrl-C is noted here, and the second raises KeyboardInterrupt.
 
         Only the main thread can watch; in another one Ctrl-C does what it did before.

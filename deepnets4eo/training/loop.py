@@ -202,7 +202,7 @@ class _Loop(lightning.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Where Ctrl-C was pressed, saves the epoch as far as it is and stops."""
         self.steps += 1
-        self._stop_where_asked()
+        self._stop_if_requested()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
@@ -224,7 +224,7 @@ class _Loop(lightning.LightningModule):
             raise RunError(
                 f"the loss became {loss} in epoch {self.epoch + 1}. Lower train.lr, or set train.clip_norm=1."
             )
-        scores = self._validated()
+        scores = self._validate_epoch()
         if self.plan.train.monitor not in scores:
             raise InputError(
                 f"validation has the scores {', '.join(scores)}; train.monitor={self.plan.train.monitor} is none of them."
@@ -239,12 +239,12 @@ class _Loop(lightning.LightningModule):
             log.info("no better %s for %d epochs: stopped", self.plan.train.monitor, self.plan.train.patience)
             self.trainer.should_stop = True
 
-    def _validated(self) -> dict[str, float]:
+    def _validate_epoch(self) -> dict[str, float]:
         """The scores of the epoch's weights; each forward pass shows progress and may end the training."""
 
         def after_pass(*_: object) -> None:
-            self.display.validating()
-            self._stop_where_asked()
+            self.display.show_validation()
+            self._stop_if_requested()
 
         self.network.eval()
         hook = self.network.register_forward_hook(after_pass)
@@ -254,7 +254,7 @@ class _Loop(lightning.LightningModule):
         finally:
             hook.remove()
 
-    def _stop_where_asked(self) -> None:
+    def _stop_if_requested(self) -> None:
         if not self.interruption.requested:
             return
         within = {
@@ -328,7 +328,7 @@ def _stops_early(progress: Progress, train: TrainSection) -> bool:
 
 def _run(trainer: lightning.Trainer, module: _Loop) -> None:
     """Raises KeyboardInterrupt on Ctrl-C: Lightning turns it into an exit of the process and ignores the next one."""
-    with module.interruption.watched():
+    with module.interruption.watch():
         try:
             trainer.fit(module)
         except SystemExit as exit_:

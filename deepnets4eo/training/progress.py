@@ -65,9 +65,9 @@ class EpochProgress(lightning.Callback):
         left = (self.epochs - self.epoch) * of + of - step
         seconds = (self.clock() - self.started_s) / self.steps * left
         loss = float(pl_module.loss_sum) / step  # on a GPU this waits for the step
-        self._log(f"step {step}/{of}: loss {loss:.4f}, about {_rounded(seconds)} left")
+        self._log(f"step {step}/{of}: loss {loss:.4f}, about {_duration_text(seconds)} left")
 
-    def validating(self) -> None:
+    def show_validation(self) -> None:
         """Logs during validation that it goes on, where the last line is old."""
         if self._is_due():
             self._log("validation")
@@ -94,10 +94,10 @@ class EpochProgress(lightning.Callback):
         self.shown_s = self.clock()
 
 
-def _rounded(seconds: float) -> str:
+def _duration_text(seconds: float) -> str:
     """A duration as people say it.
 
-    >>> _rounded(50), _rounded(600), _rounded(9000)
+    >>> _duration_text(50), _duration_text(600), _duration_text(9000)
     ('50 s', '10 min', '2.5 h')
     """
     if seconds < 90:

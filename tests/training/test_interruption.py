@@ -158,7 +158,7 @@ def test_ctrl_c_does_what_it_did_after_the_training_and_in_other_threads(tmp_pat
     seen = []
 
     def watch() -> None:
-        with Interruption().watched():
+        with Interruption().watch():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=watch)

@@ -248,7 +248,7 @@ def test_off_a_terminal_there_is_a_line_every_half_minute_with_step_loss_and_tim
             display.on_train_batch_end(place, place, None, None, step)
         for _ in range(4):
             now += 9.0
-            display.validating()
+            display.show_validation()
     assert caplog.messages == [
         "epoch 1/3, step 40/100: loss 0.5000, about 4 min left",
         "epoch 1/3, step 70/100: loss 0.5000, about 4 min left",
