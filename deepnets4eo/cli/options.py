@@ -19,7 +19,9 @@ Workers = Annotated[
     int, typer.Option("--workers", help="Threads that read and compute in parallel.", min=1, rich_help_panel=RESOURCES)
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel=RESOURCES)]
-Precision = Annotated[str, typer.Option("--precision", help="auto, float32 or bfloat16.", rich_help_panel=RESOURCES)]
+Precision = Annotated[
+    str, typer.Option("--precision", help="auto, float32, bfloat16 or float16 (GPU).", rich_help_panel=RESOURCES)
+]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all randomness.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted job.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that exist.")]

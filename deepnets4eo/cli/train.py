@@ -23,7 +23,8 @@ def train(
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of all randomness; by default the recipe's.")] = None,
     device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
     precision: Annotated[
-        str | None, typer.Option("--precision", help="auto, float32 or bfloat16; by default the recipe's.")
+        str | None,
+        typer.Option("--precision", help="auto, float32, bfloat16 or float16 (GPU); by default the recipe's."),
     ] = None,
     online: Online = False,
     resume: Resume = False,

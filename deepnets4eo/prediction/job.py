@@ -21,10 +21,11 @@ from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.input_files import label_raster_files, refuse_inputs
 from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.prediction.batch_size import batch_size
 from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
 from deepnets4eo.prediction.progress_file import ProgressFile
-from deepnets4eo.prediction.strips import Job, batch_size, plan_strip_px, predict_strips
+from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.cog import BLOCK_PX
 from deepnets4eo.rasters.gdal_cache import gdal_cache
@@ -61,7 +62,7 @@ class PredictOptions:
     threads
         Of the network on a CPU; by default all cores, and on resuming those of the interrupted job.
     batch_tiles
-        Tiles computed together; by default 8 on a GPU, 1 on a CPU.
+        Tiles computed together; by default 1 on a CPU, on a GPU as many as take a quarter of its memory (at most 32).
     block_px
         Rows that are finished, and written, together.
     strip_px
@@ -196,10 +197,11 @@ def predict(
         progress_file = ProgressFile(paths[LABELS])
         resumed = options.resume and progress_file.load()
         _check(paths, options, [run, scene], resumed=resumed)
-        threads = options.threads or (progress_file.job["compute"]["threads"] if resumed else None)
-        compute = choose(options.device, options.precision, threads)
-        together = options.batch_tiles or batch_size(compute)
+        begun = progress_file.job["compute"] if resumed else {}
+        compute = choose(options.device, options.precision, options.threads or begun.get("threads"))
         lattice = Lattice(scene.shape, options.tiling(segmenter.tiling))
+        together = options.batch_tiles or begun.get("batch_tiles")
+        together = together or batch_size(segmenter, compute, lattice.tiling.tile_px)
         tags = _tags(segmenter, identity, scene, lattice.tiling)
         outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
         reader = TileReader(scene, segmenter.inputs, lattice)

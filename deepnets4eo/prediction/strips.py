@@ -27,7 +27,6 @@ from deepnets4eo.rasters.cog import BLOCK_PX
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.tiling import Lattice
 
-CUDA_BATCH = 8  # tiles; a CPU gains nothing from more than one
 LONGEST_QUEUE = 8
 
 Result = FloatImage | ByteImage
@@ -103,11 +102,6 @@ def plan_strip_px(job: Job, memory_limit: int) -> int:
     fixed = _queue_length(job) * job.result_bytes * job.batch_tiles + chunk
     stitching = stitch_budget(memory_limit, network, reading + fixed, per_column * job.block_px)
     return strip_width(job.lattice.shape[1], per_column, job.block_px, stitching)
-
-
-def batch_size(compute: Compute) -> int:
-    """Tiles computed together on a device."""
-    return CUDA_BATCH if compute.device.startswith("cuda") else 1
 
 
 def _compute_first_tile(job: Job) -> None:

@@ -122,7 +122,10 @@ class TrainSection(Section):
     patience: int = Field(default=0, ge=0, description="epochs without a better score before stopping; 0: never")
     monitor: Literal["mean_iou", "mean_f1", "overall_accuracy", "kappa"] = "mean_iou"
     keep: Literal["best", "last"] = Field(default="best", description="which epoch's weights become the run's")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(default="float32", description="bfloat16: mixed")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="float32", description="bfloat16, float16 (on a GPU): mixed"
+    )
+    deterministic: bool = Field(default=True, description="on a GPU: same bits again; false: faster convolutions")
     compile: bool = Field(default=False, description="fuse operations first, some minutes: for long trainings on a GPU")
     seed: int = Field(default=0, ge=0)
 

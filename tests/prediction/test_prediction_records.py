@@ -300,3 +300,16 @@ def test_a_tile_is_the_scene_mirrored_at_its_edges(reader) -> None:
             assert one.valid[: core.height, : core.width].all()
             seen += 1
     assert seen == len(reader.lattice)
+
+
+def test_a_resumed_job_computes_as_many_tiles_together_as_it_began_with(run, image, tmp_path, monkeypatch) -> None:
+    whole = predict(run, image, tmp_path / "whole.tif", replace(CPU, batch_tiles=3))
+
+    def stop(share: float) -> None:
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(run, image, tmp_path / "cut.tif", replace(CPU, batch_tiles=3), progress=stop)
+    resumed = predict(run, image, tmp_path / "cut.tif", replace(CPU, resume=True))
+    np.testing.assert_array_equal(read(resumed.paths["labels"]), read(whole.paths["labels"]))
