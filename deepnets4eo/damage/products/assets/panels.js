@@ -39,6 +39,7 @@ class Panels {
 
   resize() {
     const { clientWidth, clientHeight } = this.panels.at(-1).figure;
+    if (!clientWidth || !clientHeight) return; // folded away, or printed: the view stays
     const ratio = Math.min(devicePixelRatio || 1, 2);
     for (const canvas of [...this.panels.map((panel) => panel.canvas), this.overlay]) {
       canvas.width = Math.round(clientWidth * ratio);
@@ -60,7 +61,7 @@ class Panels {
   }
 
   draw() {
-    if (!this.overlay.width || !this.overlay.height || !this.ratio) return; // not laid out yet, or folded away
+    if (!this.ratio) return; // not laid out yet
     this.updateOverlay();
     this.panels.forEach(({ canvas }, number) => {
       const context = canvas.getContext("2d");
