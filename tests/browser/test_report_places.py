@@ -46,7 +46,7 @@ def test_an_address_with_an_id_opens_the_card_and_shows_the_place(report, visit,
     assert again == shown != start
     other = by_probability(damage_map)[12]
     linked.evaluate("id => { location.hash = 'id=' + encodeURIComponent(id) }", other)
-    linked.wait_for_function("id => document.querySelector('#card code').textContent === id", arg=other)
+    linked.locator("#card code", has_text=other).wait_for()
     linked.wait_for_timeout(250)
     assert Visit.pixels_of(linked) != again
     linked.keyboard.press("n")
@@ -91,8 +91,7 @@ def test_coordinates_are_copied_and_opened_elsewhere(report, visit):
     one.page.locator("#table .body .row").first.click()
     truth = damage_map.buildings.to_crs(4326).set_index("id").geometry[by_probability(damage_map)[0]].centroid
     one.page.locator("#card .place button").click()
-    one.page.wait_for_function("document.querySelector('#card .place button').textContent !== 'Copy'")
-    assert one.page.locator("#card .place button").inner_text() == "Copied"
+    one.page.locator("#card .place button", has_text="Copied").wait_for()
     lat, lon = map(float, one.page.evaluate("navigator.clipboard.readText()").split(", "))
     assert (lat, lon) == (pytest.approx(truth.y, abs=1e-5), pytest.approx(truth.x, abs=1e-5))
     geo, osm = one.page.locator("#card .place a").evaluate_all("links => links.map((link) => link.href)")

@@ -3,7 +3,9 @@
 import re
 
 import pytest
-from made_up_map import make_map
+import shapely
+import shapely.affinity
+from made_up_map import make_grid, make_map
 from report_visit import write
 
 from deepnets4eo.damage.findings import Finding
@@ -71,3 +73,20 @@ def test_the_scale_bar_on_paper_is_right_on_any_width(printed, visit, width):
     paper = one.page.locator("#sheet canvas").last.bounding_box()
     shown = metres_across(one.page.locator("#sheet .scale"), paper) / paper["width"] * paper["height"]
     assert shown == pytest.approx(down, rel=0.03), "as high on the ground as on the screen"
+
+
+def test_paper_shows_the_image_beyond_the_edges_of_the_screen_too(visit, tmp_path):
+    grid, damage_map = make_grid(1500), make_map(1, assessed=1.0)
+    a = grid.affine
+    beside_a_border_of_tiles = shapely.affinity.affine_transform(
+        shapely.box(1300, 1290, 1316, 1310), [a.a, a.b, a.d, a.e, a.c, a.f]
+    )
+    damage_map.buildings.loc[0, "geometry"] = beside_a_border_of_tiles
+    one = visit(write(damage_map, tmp_path / "report.html", grid=grid))
+    one.page.wait_for_timeout(700)
+    one.page.emulate_media(media="print")
+    one.page.wait_for_selector("#sheet canvas")
+    opaque = one.page.locator("#sheet canvas").evaluate_all(
+        "all => all.map((canvas) => canvas.getContext('2d').getImageData(2, canvas.height / 2, 1, 1).data[3])"
+    )
+    assert opaque == [255, 255]

@@ -69,8 +69,11 @@ class List {
 
   // All buildings in the chosen order; each order is sorted once.
   order() {
-    const name = this.sort + this.sign, all = Uint32Array.from({ length: this.store.count }, (_, i) => i);
-    this.orders[name] ??= name === "prob-1" ? all : all.sort(compare(SORTS[this.sort].value(this.store), this.sign)); // the data comes sorted so
+    const name = this.sort + this.sign;
+    if (!this.orders[name]) {
+      this.orders[name] = Uint32Array.from({ length: this.store.count }, (_, i) => i); // by falling probability, as the data comes
+      if (name !== "prob-1") this.orders[name].sort(compare(SORTS[this.sort].value(this.store), this.sign));
+    }
     return this.orders[name];
   }
 

@@ -73,18 +73,24 @@ class Panels {
       if (this.selected >= 0) this.outlines.select(context, this.view, this.selected);
     });
     updateScaleBar(document.getElementById("scale"), this.view);
+    this.ondraw?.();
   }
 
-  drawTiles(context, source, view) {
-    context.imageSmoothingEnabled = true;
-    context.imageSmoothingQuality = "high";
+  // Tiles of a view with their edges on the screen; asking for one's image loads it.
+  *inSight(source, view) {
     const detailed = view.scaleX * source.coarse > 0.8; // from afar the coarse tiles are enough
     for (const tile of source.tiles) {
       if (tile.length > DETAIL && !detailed) continue;
       const [col, row, width, height] = tile;
       const left = view.toScreenX(col), top = view.toScreenY(row), right = view.toScreenX(col + width), bottom = view.toScreenY(row + height);
       if (right < 0 || bottom < 0 || left > view.width || top > view.height) continue;
-      const image = this.image(tile);
+      yield { image: this.image(tile), left, top, right, bottom };
+    }
+  }
+
+  drawTiles(context, source, view) {
+    context.imageSmoothingQuality = "high";
+    for (const { image, left, top, right, bottom } of this.inSight(source, view)) {
       if (!image) continue;
       context.imageSmoothingEnabled = (right - left) / image.naturalWidth < 4;
       const seam = 0.4; // neighbouring tiles overlap a little, so that no line shows between them

@@ -8,6 +8,11 @@ function wirePrinting(store, panels) {
   const empty = () => host.replaceChildren(); // large canvases are not kept
   addEventListener("beforeprint", fill);
   addEventListener("afterprint", empty);
+  let idle = 0;
+  panels.ondraw = () => {
+    clearTimeout(idle); // images cannot be loaded while the page is printed: those beyond the screen are loaded when the view rests
+    idle = setTimeout(() => panels.sources.forEach((source) => [...panels.inSight(source, paperView(panels))]), 300);
+  };
   matchMedia("print").addEventListener("change", ({ matches }) => (matches ? fill() : empty()));
 }
 
