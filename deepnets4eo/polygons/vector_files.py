@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 FIXED_TIME = "1980-01-01T00:00:00.000Z"  # as ZIP files have where no time is stated
+CHANGE_COUNTERS = (24, 92)  # in the header: file change counter, and the one its page count is valid for
 TIME_COLUMNS = {"gpkg_contents": "last_change", "gpkg_metadata_reference": "timestamp", "layer_styles": "update_time"}
 DRIVERS = {".gpkg": "GPKG", ".geojson": "GeoJSON", ".fgb": "FlatGeobuf", ".parquet": "", ".geoparquet": ""}
 
@@ -80,12 +81,19 @@ def write_vector(frame: gpd.GeoDataFrame, path: str | Path, layer: str | None = 
 
 
 def set_fixed_times(path: Path) -> None:
-    """Put one fixed time into a GeoPackage's fields for the last change, so that equal layers make equal files."""
+    """Put one fixed time into a GeoPackage's fields for the last change, so that equal layers make equal files.
+
+    SQLite's count of changes, which differs with the driver's transactions, gets a fixed value as well.
+    """
     with closing(sqlite3.connect(path)) as database, database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         for table, column in TIME_COLUMNS.items():
             if table in tables:
                 database.execute(f"UPDATE {table} SET {column} = ?", (FIXED_TIME,))
+    with path.open("r+b") as file:
+        for offset in CHANGE_COUNTERS:  # the two must be equal
+            file.seek(offset)
+            file.write((1).to_bytes(4, "big"))
 
 
 def _kind(frame: gpd.GeoDataFrame) -> str | None:
