@@ -138,7 +138,7 @@ def outcome(method: Method, name: str, folds: Any, legend: Legend, steps: int, s
 
 
 def main() -> None:
-    """Run what is asked for, and write the table."""
+    """Run what is chosen, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--samples", required=True)
     parser.add_argument("--out", required=True, type=Path)
@@ -149,24 +149,24 @@ def main() -> None:
     parser.add_argument("--rows", nargs="*", default=[PLAIN, *OURS])
     parser.add_argument("--forests", action="store_true", help="the forests, too")
     add_smoke(parser)
-    given = parser.parse_args()
-    if given.smoke:
+    options = parser.parse_args()
+    if options.smoke:
         print(NOTE)
-        given.steps, given.seeds, given.tiles = [2], 1, given.tiles[:1]
+        options.steps, options.seeds, options.tiles = [2], 1, options.tiles[:1]
     methods: dict[str, Method] = {PLAIN: plain_loop} | {
         name: recipe_of("unet-mobilenet", ("predict.tile_px=576", *more)) for name, more in OURS.items()
     }
     forests: dict[str, Method] = {PLAIN_FOREST: plain_forest, "random-forest": recipe_of("baselines/random-forest", ())}
-    jobs = [(name, methods[name], steps) for steps in given.steps for name in given.rows]
-    jobs += [(name, method, 0) for name, method in forests.items()] if given.forests else []
-    tiles = tile_folds(given.samples, given.out / "tiles", given.tiles)
+    jobs = [(name, methods[name], steps) for steps in options.steps for name in options.rows]
+    jobs += [(name, method, 0) for name, method in forests.items()] if options.forests else []
+    tiles = tile_folds(options.samples, options.out / "tiles", options.tiles)
     table = []
     for tile, (legend, folds) in tiles.items():
         for name, method, steps in jobs:
             outcomes = [
-                outcome(method, name, folds, legend, steps, seed, fold, given.out / tile)
-                for seed in range(given.seeds)
-                for fold in range(given.folds)
+                outcome(method, name, folds, legend, steps, seed, fold, options.out / tile)
+                for seed in range(options.seeds)
+                for fold in range(options.folds)
             ]
             row = {"tile": tile, "steps": steps, "row": name, "trainings": len(outcomes)}
             for key in ("overall_accuracy", "mean_f1", "seconds", "cpu_seconds"):
@@ -174,14 +174,14 @@ def main() -> None:
                 row |= {key: round(float(np.mean(values)), 1), f"{key}_sd": round(float(np.std(values)), 1)}
             table.append(row)
             print(row, flush=True)
-    write_json(given.out / "table.json", {"rows": table})
+    write_json(options.out / "table.json", {"rows": table})
     lines = ["| tile | steps | row | overall accuracy | mean F1 | seconds |", "|---|---|---|---|---|---|"]
     lines += [
         f"| {row['tile']} | {row['steps'] or '–'} | {row['row']} | {row['overall_accuracy']} ± {row['overall_accuracy_sd']} "
         f"| {row['mean_f1']} ± {row['mean_f1_sd']} | {row['seconds']} |"
         for row in table
     ]
-    write_text(given.out / "table.md", "\n".join(lines) + "\n")
+    write_text(options.out / "table.md", "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

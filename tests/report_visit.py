@@ -3,9 +3,12 @@
 The images are of one value and so drawn black: both canvases then hold the shared drawing alone and must be equal.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from made_up_map import make_grid
 
+from deepnets4eo.damage.event import EventInfo
 from deepnets4eo.damage.products.html import write_report
 from deepnets4eo.damage.products.summary import summarize
 from deepnets4eo.rasters.scene import Layer
@@ -28,8 +31,10 @@ def black(grid):
     return Layer.open(np.full((3, *grid.shape), 7, np.uint8), grid=grid)
 
 
-def write(damage_map, path, *, with_pre=True, grid=None, **summary):
-    """The page of `damage_map`; `summary` replaces members of its summary."""
+def write(damage_map, path, *, with_pre=True, grid=None, event=None, **summary):
+    """The page of `damage_map`; `event` has what is known of it, `summary` replaces members of its summary."""
+    if event is not None:
+        damage_map = replace(damage_map, event=EventInfo(**event))
     grid = grid or make_grid()
     members = {**summarize(damage_map, grid), **summary}
     return write_report(damage_map, members, path, post=black(grid), pre=black(grid) if with_pre else None)

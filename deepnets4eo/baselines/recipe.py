@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from deepnets4eo.baselines.estimators import EstimatorOptions
 from deepnets4eo.baselines.features.deep_options import DeepOptions
@@ -37,12 +37,6 @@ class BaselineSection(ModelSection):
         default="rules-ndsm.yaml", description="rules: a YAML file, rules.yaml (Zeebruges), or the table itself"
     )
     target: str = Field(default="car", description="parts: the class that is detected")
-
-    @model_validator(mode="after")
-    def _only_pixels_at_random(self) -> BaselineSection:
-        if self.sampling == "random" and self.method != "pixels":
-            raise ValueError(f"has sampling=random with method={self.method}; expected the method pixels")
-        return self
 
 
 class DeepSection(DeepOptions):

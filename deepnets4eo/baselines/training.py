@@ -124,7 +124,8 @@ def _shares(recipe: BaselineRecipe, prepared: Prepared) -> list[float] | None:
     Balanced samples make probabilities of equal shares, random ones those of the labels.
     """
     model, total = recipe.model, sum(prepared.pixels)
-    if not total or (model.priors == "observed") == (model.sampling == "random"):
+    at_random = model.sampling == "random" and model.method == "pixels"
+    if not total or (model.priors == "observed") == at_random:
         return None
     shares = [count / total for count in prepared.pixels]
     return shares if model.priors == "observed" else [1 / share if share else 0.0 for share in shares]

@@ -307,9 +307,11 @@ class Scene:
         return sample
 
     def _on_grid(self, name: str, layer: Layer) -> Layer:
-        warped = layer.on(self.grid, "nearest" if name == LABELS else "bilinear")
+        if name == LABELS:  # one raster may label some of many tiles; training refuses a scene without labels
+            return layer.on(self.grid, "nearest")
+        warped = layer.on(self.grid)
         share = covered_share(self.grid, layer, name)
-        if share < WHOLE and name != LABELS:
+        if share < WHOLE:
             log.warning(
                 "Layer %r (%s) covers %.0f %% of the scene; no pixel is valid where it does not reach.",
                 name, layer.source, 100 * share,

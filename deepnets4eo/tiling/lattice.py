@@ -121,12 +121,12 @@ class Tile:
     ----------
     row, col
         Position on the lattice, from 0.
-    tiling
-        Sizes of tiles.
+    core
+        The window of the scene that the tile predicts.
+    halo_px
+        Context on each side, pixels: `window` is the core with it.
 
-    `core` is the window of the scene that the tile predicts, `window` the core with its halo.
-
-    >>> Tile(1, 0, Tiling(tile_px=64, halo_px=8)).window
+    >>> Tile(1, 0, Window(48, 0, 48, 48), halo_px=8).window
     Window(row=40, col=-8, height=64, width=64)
     """
 
@@ -230,7 +230,20 @@ def hann_weights(tiling: Tiling) -> NDArray[np.float32]:
 
 
 def core_weights(tiling: Tiling) -> NDArray[np.float32]:
-    """Blending weights along one axis of a core, (core_px,) float32: all 1 under "uniform", else `hann_weights`."""
+    """Blending weights along one axis of a core: all 1 under "uniform", else `hann_weights`.
+
+    Parameters
+    ----------
+    tiling
+        Sizes of tiles, and how they are blended.
+
+    Returns
+    -------
+    (core_px,) float32.
+
+    >>> core_weights(Tiling(tile_px=6, halo_px=2, blending="uniform")).tolist()
+    [1.0, 1.0]
+    """
     return np.ones(tiling.core_px, np.float32) if tiling.blending == UNIFORM else hann_weights(tiling)
 
 

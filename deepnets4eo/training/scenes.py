@@ -164,10 +164,12 @@ def dataset_scenes(
     stored = Legend.load(data.labels_legend or card.legend)
     legends = (legend or stored, None if legend is None or stored == legend else stored)
     laid_out = card.with_layout(layout)
+    label_files = [str(sources[LABELS]) for sources in tiles.values()]
     scenes = []
     for tile, sources in tiles.items():
         named = {layer: str(path) for layer, path in sources.items()}
-        scene = _open(tile.replace("/", "-"), named, data, layers, legends)
+        shared = label_files.count(named[LABELS]) > 1
+        scene = _open(tile.replace("/", "-"), named, data, layers, legends, shared_labels=shared)
         if data.labels_legend is None:
             refuse_other_bands(laid_out, LABELS, named[LABELS], scene.labels.reader.layer.count)
         for layer in set(layers) - set(data.bands):
@@ -182,7 +184,10 @@ def _open(
     data: DataSection,
     layers: Sequence[str],
     legends: tuple[Legend, Legend | None],
+    *,
+    shared_labels: bool = False,
 ) -> LabelledScene:
+    """One scene; its labels must overlap it, unless one raster labels several scenes and may end before this one."""
     opened = _open_layers(name, sources, data, [*layers, LABELS])
     raw = opened.pop(LABELS)
     scene = Scene(opened)
@@ -192,7 +197,8 @@ def _open(
             "%s declares the value of class %s as nodata: those pixels are void and not learnt from. "
             "Set data.nodata={labels: 255} to learn from them.", raw.source, reader.hidden_class,
         )  # fmt: skip
-    covered_share(scene.grid, raw, LABELS)
+    if not shared_labels:
+        covered_share(scene.grid, raw, LABELS)
     labels = LegendLabels(reader.on(scene.grid), legends[0])
     labelled = Scene({**scene.layers, LABELS: Layer(labels)}, scene.grid)
     return LabelledScene(name, labelled, _only(sources, [*layers, LABELS]), labels)

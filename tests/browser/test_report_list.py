@@ -122,7 +122,7 @@ def shaped(tmp_path_factory):
             shape, [a.a, a.b, a.d, a.e, a.c, a.f]
         )
     damage_map.buildings.loc[0, "id"] = NASTY
-    event = {"name": "Flood", "place": "A & B", "credit": "<Somebody>", "from_files": {}}
+    event = {"name": "Flood", "location": "A & B", "credit": "<Somebody>", "from_files": {}}
     return damage_map, write(damage_map, tmp_path_factory.mktemp("shaped") / "report.html", event=event)
 
 

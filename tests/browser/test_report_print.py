@@ -12,7 +12,7 @@ from deepnets4eo.damage.findings import Finding
 
 pytestmark = pytest.mark.browser
 
-EVENT = {"name": "Tornado", "place": "Joplin", "date_post": "2011-05-29", "credit": "© Somebody", "from_files": {}}
+EVENT = {"name": "Tornado", "location": "Joplin", "date_post": "2011-05-29", "credit": "© Somebody", "from_files": {}}
 
 
 @pytest.fixture(scope="module")

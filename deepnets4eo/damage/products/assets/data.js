@@ -2,7 +2,7 @@
 
 const page = JSON.parse(document.getElementById("page").textContent);
 const grades = page.grades;
-const known = page.event ?? page.summary.event ?? {}; // event, place, dates; null where not known
+const known = page.event; // event, place, dates; null where not known
 const NOT_ASSESSED = grades.length - 1;
 const MISSING = 65535;
 const TYPES = { int8: Int8Array, uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, int32: Int32Array };
