@@ -19,10 +19,10 @@ from deepnets4eo.cards.dataset_reader import Tiles, abbreviate, find_tiles, part
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import DeepNets4EOError, GridError, InputError, LabelError
 from deepnets4eo.files import read_json
-from deepnets4eo.grid import Grid, Window, blocks
+from deepnets4eo.grid import Grid, Window, blocks, overlap_share
 from deepnets4eo.inspection.dataset_folders import find_split_tiles, nearby_folder, tiles_of_folder
 from deepnets4eo.inspection.files import Inspection
-from deepnets4eo.rasters.scene import Layer, overlap_share
+from deepnets4eo.rasters.scene import Layer
 
 ENOUGH_LAYERS = 2  # that must match before a folder is recognised as a dataset
 RASTERS = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".pix"}
