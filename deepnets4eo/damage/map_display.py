@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from deepnets4eo.damage.products.grades import TITLES, colors
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES, GRADES, UNGRADED
-from deepnets4eo.display.figures import SYNTHETIC_MARK, add_key, make_axes
+from deepnets4eo.display.figures import SYNTHETIC_MARK, WITH_KEY, add_key, make_axes
 from deepnets4eo.display.summary import ColorRow, Summary, count_text
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from deepnets4eo.damage.map_content import DamageMapContent
     from deepnets4eo.rasters.scene import Layer
 
-LINE_POINTS, THIN_POINTS = 1.4, 0.6
+LINE_POINTS, THIN_POINTS, CASING_POINTS = 1.6, 0.6, 1.2
 MANY = 500  # buildings from which on outlines are thin, or they hide each other
 
 
@@ -52,20 +52,25 @@ def summarize_content(content: DamageMapContent) -> Summary:
 
 def plot_content(content: DamageMapContent, image: Layer | None, axes: Axes | None, max_px: int) -> Axes:
     """Draw the outlines in the colours of their grades: over the image, or without one filled."""
+    from matplotlib.patheffects import withStroke
+
     buildings, counts = content.buildings, class_counts(content)
-    axes = make_axes(axes)
+    axes = make_axes(axes, WITH_KEY)
     if image is not None:
         image.plot(axes, max_px=max_px)
         if image.grid.crs is not None and buildings.crs is not None:
             buildings = buildings.to_crs(image.grid.crs)
+    width = LINE_POINTS if len(buildings) < MANY else THIN_POINTS
+    casing = [
+        withStroke(linewidth=width + CASING_POINTS, foreground="black")
+    ]  # red outlines stand out from red roofs too
     view = (axes.get_xlim(), axes.get_ylim()) if image is not None else None
     palette = {name: tuple(value / 255 for value in color) for name, color in colors().items()}
-    width = LINE_POINTS if len(buildings) < MANY else THIN_POINTS
     grades = buildings["damage"].fillna(UNGRADED)
     for name in CLASSES:
         rows = buildings[grades == name]
         if len(rows) and view is not None:
-            rows.boundary.plot(ax=axes, color=palette[name], linewidth=width, aspect=None)
+            rows.boundary.plot(ax=axes, color=palette[name], linewidth=width, path_effects=casing, aspect=None)
         elif len(rows):
             rows.plot(ax=axes, facecolor=palette[name], edgecolor="0.3", linewidth=0.3)
     if view is not None:

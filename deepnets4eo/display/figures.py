@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MAX_PX = 1000  # longer side of what is read for a figure
 STRETCH_PERCENT = (2, 98)
 SIDE_IN = 6.0
+WITH_KEY = (SIDE_IN + 2.0, SIDE_IN)  # inches of a figure with a key of colours
 SYNTHETIC_MARK = " (SYNTHETIC)"
 
 
@@ -34,11 +35,11 @@ def make_axes(axes: Axes | None = None, size_in: tuple[float, float] = (SIDE_IN,
     return plt.subplots(figsize=size_in, layout="constrained")[1]
 
 
-def make_row(number: int) -> list[Axes]:
-    """Returns the Axes of a new figure that stand beside each other."""
+def make_row(number: int, *, with_key: bool = False) -> list[Axes]:
+    """Returns the Axes of a new figure that stand beside each other, with room for a key of colours at its right."""
     import matplotlib.pyplot as plt
 
-    figure = plt.figure(figsize=(SIDE_IN * number, SIDE_IN), layout="constrained")
+    figure = plt.figure(figsize=(SIDE_IN * number + (2.0 if with_key else 0), SIDE_IN), layout="constrained")
     return list(figure.subplots(1, number, squeeze=False)[0])
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID, Legend
-from deepnets4eo.display.figures import SYNTHETIC_MARK, add_key, draw_image, make_axes, make_row, stretch
+from deepnets4eo.display.figures import SYNTHETIC_MARK, WITH_KEY, add_key, draw_image, make_axes, make_row, stretch
 from deepnets4eo.display.summary import Summary, count_text, grid_facts, list_names
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid
@@ -76,7 +76,7 @@ def band_text(layer: Readable) -> str:
 
 def plot_layers(layers: Mapping[str, Readable], legends: Mapping[str, Legend | None], max_px: int) -> list[Axes]:
     """Draw layers beside each other in a new figure, each under its name; returns the Axes of each."""
-    row = make_row(len(layers))
+    row = make_row(len(layers), with_key=any(legends.get(name) or layer.legend for name, layer in layers.items()))
     for (name, layer), axes in zip(layers.items(), row, strict=True):
         plot_layer(layer, axes, None, legends.get(name), max_px)
         axes.set_title(f"{name}{SYNTHETIC_MARK if layer.synthetic else ''}")
@@ -112,7 +112,7 @@ def plot_bands(layer: Readable, title: str, bands: Sequence[int] | None, axes: A
 def plot_labels(layer: Readable, title: str, legend: Legend, axes: Axes | None, max_px: int) -> Axes:
     """Draw label values, or colours, in the colours of a legend, with a key of the classes that are in the picture."""
     values, coarse = coarse_labels(layer, max_px, legend)
-    axes = draw_image(make_axes(axes), legend.decode(values).transpose(1, 2, 0), coarse, title)
+    axes = draw_image(make_axes(axes, WITH_KEY), legend.decode(values).transpose(1, 2, 0), coarse, title)
     present = np.unique(values)
     return add_key(axes, [(one.color, one.name) for one in legend.classes if one.value in present])
 
