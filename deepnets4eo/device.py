@@ -17,8 +17,9 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.rasters.prefetch import cores
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "float16")
 CHOICES = "Choose auto, cpu, cuda or cuda:N."
+NO_FLOAT16 = "precision float16 is for GPUs; on a CPU it is slower than float32. Use --precision auto."
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,8 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
     device
         "auto" (CUDA where there is one, else the CPU), "cpu", "cuda" or "cuda:1".
     precision
-        "auto" (bfloat16 where the hardware has matrix units for it, else float32), "float32" or "bfloat16".
+        "auto" (bfloat16 where the hardware has matrix units for it, else float16 on a GPU that has them for that, else
+        float32), "float32", "bfloat16" or "float16" (on a GPU).
     threads
         Threads of a network on the CPU, 1 or more; None: one for each core.
 
@@ -55,7 +57,9 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
     Compute(device='cpu', precision='float32', threads=2)
     """
     if precision not in ("auto", *PRECISIONS):
-        raise InputError(f"precision {precision!r} is unknown. Choose auto, {' or '.join(PRECISIONS)}.")
+        raise InputError(
+            f"precision {precision!r} is unknown. Choose auto, {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}."
+        )
     try:
         import torch
     except ModuleNotFoundError:
@@ -71,7 +75,9 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
     if kind == "cuda" and not torch.cuda.is_available():
         raise InputError(f"device {device!r} is not available: this machine has no CUDA. Use --device cpu.")
     if precision == "auto":
-        precision = "bfloat16" if _has_bfloat16_units(kind) else "float32"
+        precision = _fastest_precision(kind)
+    if precision == "float16" and kind == "cpu":
+        raise InputError(NO_FLOAT16)
     return Compute(device, precision, threads or cores())
 
 
@@ -82,14 +88,26 @@ def torch_settings(compute: Compute) -> Iterator[None]:
     if torch is None:
         yield
         return
-    threads, deterministic = torch.get_num_threads(), torch.backends.cudnn.deterministic
+    threads = torch.get_num_threads()
     torch.set_num_threads(compute.threads)
-    torch.backends.cudnn.deterministic = True
+    try:
+        with cudnn_settings(deterministic=True):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def cudnn_settings(*, deterministic: bool) -> Iterator[None]:
+    """Within the context the convolutions of a GPU are repeatable to the bit, or else the fastest that a trial finds."""
+    from torch.backends import cudnn
+
+    before = cudnn.deterministic, cudnn.benchmark
+    cudnn.deterministic, cudnn.benchmark = deterministic, not deterministic
     try:
         yield
     finally:
-        torch.set_num_threads(threads)
-        torch.backends.cudnn.deterministic = deterministic
+        cudnn.deterministic, cudnn.benchmark = before
 
 
 def cpu_has_bfloat16_units() -> bool:
@@ -107,15 +125,20 @@ def cpu_has_bfloat16_units() -> bool:
 def _choose_without_torch(device: str, precision: str, threads: int | None) -> Compute:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", device):
         raise InputError(f"device {device!r} is unknown. {CHOICES}")
+    if precision == "float16" and not device.startswith("cuda"):
+        raise InputError(NO_FLOAT16)
     if device.startswith("cuda") or precision == "bfloat16":
         with name_missing_extra():
             import torch  # noqa: F401
     return Compute("cpu", "float32", threads or cores())
 
 
-def _has_bfloat16_units(kind: str) -> bool:
+def _fastest_precision(kind: str) -> str:
     import torch
 
-    if kind == "cuda":
-        return torch.cuda.get_device_capability()[0] >= 8  # Ampere and later; before, bfloat16 is emulated
-    return cpu_has_bfloat16_units()
+    if kind == "cpu":
+        return "bfloat16" if cpu_has_bfloat16_units() else "float32"
+    capability = torch.cuda.get_device_capability()
+    if capability >= (8, 0):  # Ampere and later; before, bfloat16 is emulated
+        return "bfloat16"
+    return "float16" if capability >= (7, 0) else "float32"  # Volta and Turing multiply float16 matrices

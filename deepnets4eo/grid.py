@@ -198,12 +198,25 @@ def projected_extent(extent: Geometry, crs: CRS) -> Geometry | None:
     return projected if all(math.isfinite(side) for side in projected.boundingbox.bbox) else None
 
 
+def only_one_placed(a: Grid, b: Grid) -> bool:
+    """Whether one of two grids has a place and the other is plain pixels, so that only pixel numbers can pair them.
+
+    So it is where only one has a CRS, or where neither has one and only one has a world file: its rows go north to south,
+    those of plain pixels count downwards.
+    """
+    if a.crs is not None or b.crs is not None:
+        return a.crs is None or b.crs is None
+    return any(one.affine.is_identity and other.affine.e < 0 for one, other in ((a, b), (b, a)))
+
+
 def overlap_share(a: Grid, b: Grid) -> float:
     """Share of grid `a` that grid `b` covers, 0–1; without any CRS both are plain pixels.
 
     Errors: GridError where only one of them has a CRS.
     """
-    if (a.crs is None) != (b.crs is None):
+    if only_one_placed(a, b):
+        if a.crs is None and b.crs is None:
+            raise GridError("one raster has a world file and the other has none. Give both one, of the same place.")
         raise GridError(
             "one raster has a CRS and the other has none. Assign the missing one, e.g. with gdal_translate -a_srs."
         )

@@ -22,6 +22,7 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 from affine import Affine
+from smoke import add_smoke, title_of
 
 from deepnets4eo.baselines import PartDetector
 from deepnets4eo.baselines.parts import PartSettings, reference_outlines
@@ -99,7 +100,10 @@ def main() -> None:
     parser.add_argument("--score", choices=("svm", "ncc"), default="svm")
     parser.add_argument("--crop", type=Path)
     parser.add_argument("--legend", default="isprs-mmseg")
+    add_smoke(parser)
     arguments = parser.parse_args()
+    if arguments.smoke:
+        arguments.cities, arguments.unseen, arguments.size_px, arguments.components = 2, 1, 400, 1
     logging.basicConfig(level="INFO", stream=sys.stderr, format="%(message)s")
     settings = PartSettings(components=arguments.components, parts=arguments.parts, score=arguments.score)
     if arguments.crop:
@@ -111,6 +115,7 @@ def main() -> None:
         train = [city_scene(TRAINED + number, arguments.size_px) for number in range(arguments.cities)]
         test = [city_scene(UNSEEN + number, arguments.size_px) for number in range(arguments.unseen)]
         results = {"miniature cities (SYNTHETIC)": measure(train, test, Legend.load("isprs"), settings)}
+    results = {title_of(name, smoke=arguments.smoke): result for name, result in results.items()}
     print(json.dumps(results, indent=2, ensure_ascii=False))
 
 

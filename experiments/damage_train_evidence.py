@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from affine import Affine
 from numpy.typing import NDArray
+from smoke import NOTE, add_smoke
 
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.fit_model import Graded, fit_model, grade_numbers
@@ -41,6 +42,7 @@ class KnownRegistration:
 
     matrix: NDArray[np.float64]
     status: str = "ok"
+    usable: bool = True
 
 
 def city_evidence(seed: int) -> pd.DataFrame:
@@ -119,10 +121,14 @@ def main() -> None:
     parser.add_argument("--cities", type=int, default=32)
     parser.add_argument("--joplin", type=Path, default=None)
     parser.add_argument("--cache", type=Path, default=Path("runs/damage-evidence"))
+    add_smoke(parser)
     options = parser.parse_args()
+    if options.smoke:
+        options.cities, options.cache = 2, options.out / "smoke"
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     frame = gather_tables(options.cities, options.joplin, options.cache)
     content = {
+        **({"note": NOTE} if options.smoke else {}),
         "name": "damage-evidence",
         "grades": ["no-damage", "minor-damage", "major-damage", "destroyed"],
         "prior": "each border's two sides count the same: probabilities are those of a scene where half is beyond it",

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 from real_tiles import tile_folds as real_places
+from smoke import add_smoke, crop_folds, crop_scenes, shorten, title_of
 from tile_rows import TableOf, tile_rows, tile_table
 
 from deepnets4eo.baselines import ExpertRules
@@ -39,6 +40,7 @@ from deepnets4eo.training import load_recipe
 
 TRAIN_SEEDS, TEST_SEEDS = (1, 33), (5, 58)  # cities with a harbour among those of the first sixty seeds
 SIZE_PX, GSD_M = 2000, 0.1
+SMOKE_PX = 800  # of places that show cars
 EXPERT = "Expert"
 BLOCK_PX = 1024
 NETWORK_FEATURES = "ours: one frozen encoder, ResNet-18; random weights unless others were encoder_weights"
@@ -77,17 +79,21 @@ def rows(weights: str | None, *, made_up: bool) -> list[Row]:
     ]
 
 
-def miniature_tiles(out: Path) -> BenchmarkScenes:
-    """Write four tiles of synthetic cities with a harbour; intensity is the near infrared band, ndsm is made of the DSM only."""
+def miniature_tiles(out: Path, *, smoke: bool = False) -> BenchmarkScenes:
+    """Write tiles of synthetic cities with a harbour; intensity is the near infrared band, ndsm is made of the DSM only.
+
+    smoke : two small ones instead of four.
+    """
+    size_px, most = (SMOKE_PX, 1) if smoke else (SIZE_PX, None)
     parts: list[dict[str, dict[str, str]]] = [{}, {}]
     for part, seeds in zip(parts, (TRAIN_SEEDS, TEST_SEEDS), strict=True):
-        for seed in seeds:
+        for seed in seeds[:most]:
             folder = out / f"city-{seed}"
             names = ("image", "dsm", "ndsm", "intensity", LABELS)
             part[f"city-{seed}"] = {name: str(folder / f"{name}.tif") for name in names}
             if not (folder / "ndsm.tif").exists():
                 folder.mkdir(parents=True, exist_ok=True)
-                write_tile(City(seed, SIZE_PX, GSD_M), folder)
+                write_tile(City(seed, size_px, GSD_M), folder)
     return BenchmarkScenes(*parts)
 
 
@@ -165,12 +171,17 @@ def run_table(
     return write_table(outcomes, legend.names, card.published, out, title=title, notes=notes)
 
 
-def real_tables(root: Path, out: Path, weights: str | None, names: list[str] | None, tiles: list[str] | None) -> None:
+def real_tables(arguments: argparse.Namespace) -> None:
     """Run the rows on each real labelled tile by itself, with its own classes; one table and one sheet of maps a tile."""
-    table = [row for row in rows(weights, made_up=True) if not names or row.name in names]
-    for tile, (legend, folds) in real_places(root, out / "tiles", tiles).items():
-        text = TableOf(f"DFC2015 rows on the real tile {tile}", {}, {"network features": NETWORK_FEATURES})
-        print(tile_table(tile, legend, folds, tile_rows(tile, table), out / tile, text))
+    out, names, smoke = arguments.out, arguments.rows, arguments.smoke
+    table = [row for row in rows(arguments.encoder_weights, made_up=True) if not names or row.name in names]
+    for tile, (legend, folds) in real_places(arguments.samples, out / "tiles", arguments.tiles).items():
+        title = title_of(f"DFC2015 rows on the real tile {tile}", smoke=smoke)
+        text = TableOf(title, {}, {"network features": NETWORK_FEATURES})
+        fitted = tile_rows(tile, table)
+        if smoke:
+            folds, fitted = crop_folds(folds, out / "smoke" / tile), [shorten(row) for row in fitted]
+        print(tile_table(tile, legend, folds, fitted, out / tile, text))
 
 
 def main() -> None:
@@ -182,19 +193,22 @@ def main() -> None:
     parser.add_argument("--encoder-weights", help="safetensors file of a ResNet-18, or imagenet")
     parser.add_argument("--rows", nargs="+", help="names of rows; all by default")
     parser.add_argument("--workers", type=int, default=cores(), help="rows that run side by side")
+    add_smoke(parser)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     if arguments.samples:
-        real_tables(arguments.samples, arguments.out, arguments.encoder_weights, arguments.rows, arguments.tiles)
+        real_tables(arguments)
         return
-    made_up = arguments.data is None
-    tiles = miniature_tiles(arguments.out) if made_up else contest_tiles(arguments.data)
-    title = "DFC2015 baselines" + (" on the miniature city (SYNTHETIC)" if made_up else "")
+    made_up, smoke = arguments.data is None, arguments.smoke
+    tiles = miniature_tiles(arguments.out, smoke=smoke) if made_up else contest_tiles(arguments.data)
+    tiles = crop_scenes(tiles, arguments.out / "smoke", SMOKE_PX) if smoke else tiles
+    title = title_of("DFC2015 baselines" + (" on the miniature city (SYNTHETIC)" if made_up else ""), smoke=smoke)
     chosen = [
         row
         for row in rows(arguments.encoder_weights, made_up=made_up)
         if not arguments.rows or row.name in arguments.rows
     ]
+    chosen = [shorten(row) for row in chosen] if smoke else chosen
     card = DatasetCard.load("dfc2015")
     legend = Legend.load("dfc2015")
     started = time.perf_counter()

@@ -26,6 +26,7 @@ from lidar_rasters import fill_classes
 from real_tiles import ABOUT, READERS, Folds
 from real_tiles import tile_folds as real_places
 from seeds import city_scenes, spread
+from smoke import add_smoke, crop_folds, crop_scenes, shorten, title_of
 
 from deepnets4eo.benchmark import BenchmarkScenes, Row, run_rows
 from deepnets4eo.cards.dataset_card import DatasetCard
@@ -154,16 +155,22 @@ def main() -> None:
     parser.add_argument("--weight", type=float, default=Trial.weight, help="λ of CE + λ · L1")
     parser.add_argument("--windows", type=int, default=Trial.windows, help="learned from, 4 a step; not with --data")
     parser.add_argument("--workers", type=int, default=1, help="trainings side by side")
+    add_smoke(parser)
     arguments = parser.parse_args()
+    smoke, folder = arguments.smoke, arguments.out
+    arguments.seeds = arguments.seeds[: 1 if smoke else None]
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     trial = Trial(tuple(arguments.seeds), arguments.clip_px, arguments.weight, arguments.windows)
     table, legend = rows(trial, small=arguments.data is None), Legend.load("isprs")
+    if smoke:
+        table = {name: [shorten(row) for row in of_head] for name, of_head in table.items()}
     notes = {"seeds": trial.seeds, "distance head": f"clip_px {trial.clip_px}, weight {trial.weight:g}"}
     cases: dict[str, tuple[Legend, Sequence[BenchmarkScenes], dict[str, Any]]] = {}
     if arguments.samples:
         for tile, (legend_of_tile, folds) in real_places(
             arguments.samples, arguments.out / "tiles", arguments.tiles
         ).items():
+            folds = crop_folds(folds, folder / "smoke" / tile) if smoke else folds
             about = {"labels": ABOUT[tile], "folds": "two halves, each trained and tested on, 32 px between"}
             if tile in BORDERLESS:
                 folds = with_borders(folds, legend_of_tile)
@@ -171,13 +178,16 @@ def main() -> None:
             cases[tile] = legend_of_tile, folds, about
     elif arguments.data:
         tiles = contest(DatasetCard.load(arguments.dataset), arguments.data, None)
+        tiles = crop_scenes(tiles, folder / "smoke") if smoke else tiles
         cases[arguments.dataset] = legend, [tiles], {"reference": "full"}
     else:
-        cases["miniature city (SYNTHETIC)"] = legend, [city_scenes(arguments.out / "cities", RGB_BANDS)], {}
+        cities = city_scenes(folder / "cities", RGB_BANDS, smoke=smoke)
+        cases["miniature city (SYNTHETIC)"] = legend, [cities], {}
     for name, (case_legend, case_folds, about) in cases.items():
         out = arguments.out / name.partition(" ")[0]
         scores = measure_rows(table, case_folds, case_legend, out, arguments.workers)
-        print(report(scores, f"Plain and distance head: {name}", out, notes | about))
+        title = title_of(f"Plain and distance head: {name}", smoke=smoke)
+        print(report(scores, title, out, notes | about))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 Usage: python experiments/isprs_baselines.py --out FOLDER                                  (miniature city, synthetic)
        python experiments/isprs_baselines.py --out FOLDER --data ROOT [--dataset isprs_potsdam]  (the contest's tiles)
        python experiments/isprs_baselines.py --out FOLDER --samples ROOT                   (a real crop of each)
+--smoke tries all of it in minutes; its figures mean nothing.
 
 Writes table.md, table.csv, table.json and maps.png; in eroded/ the same scores without object borders: by the eroded
 files where the dataset has them, else by a disc of 3 px. F1 of five classes and their mean; clutter counts in OA.
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from real_tiles import IRRG, tile_folds
+from smoke import SIDE_PX, add_smoke, crop_folds, crop_scenes, shorten, title_of
 from tile_rows import SPLIT, TableOf, tile_table
 
 from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row, contact_sheet, run_possible, write_table
@@ -29,6 +31,8 @@ from deepnets4eo.grid import whole
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import write_raster
+
+Seeds = tuple[int, ...]
 
 MAIN = ("impervious", "building", "low_vegetation", "tree", "car")
 ERODED, ERODE_PX = "labels_eroded", 3
@@ -100,7 +104,7 @@ def contest(
     card = card.with_layout(LAYOUT[card.name] if layout is None else layout)
     tiles = find_tiles(card, root)
     wanted = [files for part in (TRAIN, TEST) for files in part_tiles(card, tiles, split, part).values()]
-    there = [layer for layer in ("dsm", ERODED) if all(layer in files for files in wanted)]
+    there = [layer for layer in ("dsm", "ndsm", ERODED) if all(layer in files for files in wanted)]
     parts = [
         {
             tile: {layer: str(path) for layer, path in files.items()}
@@ -113,16 +117,20 @@ def contest(
     return BenchmarkScenes(*parts)
 
 
-def miniature(out: Path) -> BenchmarkScenes:
-    """Write four synthetic cities in the contest's classes: infrared, red, green, and the surface."""
+def miniature(out: Path, cities: tuple[Seeds, Seeds, int] = (TRAIN_SEEDS, TEST_SEEDS, SIZE_PX)) -> BenchmarkScenes:
+    """Write synthetic cities in the contest's classes: infrared, red, green, and the surface.
+
+    cities : seeds to train and to test on, side in pixels.
+    """
+    *of_parts, size_px = cities
     legend = Legend.load("isprs")
     parts: list[dict[str, dict[str, str]]] = [{}, {}]
-    for part, seeds in zip(parts, (TRAIN_SEEDS, TEST_SEEDS), strict=True):
+    for part, seeds in zip(parts, of_parts, strict=True):
         for seed in seeds:
             folder = out / f"city-{seed}"
             part[f"city-{seed}"] = {name: str(folder / f"{name}.tif") for name in ("image", "dsm", "labels")}
             if not (folder / "labels.tif").exists():
-                city = City(seed, SIZE_PX, GSD_M)
+                city = City(seed, size_px, GSD_M)
                 tags, irrg = city.tags, np.ascontiguousarray(city.image[[3, 0, 1]])
                 with CogWriter(folder / "image.tif", city.grid, count=3, band_names=IRRG, tags=tags) as cog:
                     cog.write(whole(city.grid), irrg)
@@ -165,22 +173,22 @@ def whole_table(table: Sequence[Row], scenes: BenchmarkScenes, out: Path, card: 
         ("full reference", out, outcomes),
         ("eroded reference", out / "eroded", without_borders(outcomes, scenes, legend)),
     ):
-        borders = (
-            kind if folder == out else f"{kind}, {'files given out' if files else f'a disc of {ERODE_PX} px'}"
-        )
+        borders = kind if folder == out else f"{kind}, {'files given out' if files else f'a disc of {ERODE_PX} px'}"
         notes = notes | {"reference": borders}
         heading = f"{title}: {kind}"
         texts.append(write_table(scored, MAIN, card.published, folder, title=heading, notes=notes, rest=True))
     return "\n".join(texts)
 
 
-def crops(table: Sequence[Row], root: Path, out: Path) -> str:
+def crops(table: Sequence[Row], root: Path, out: Path, *, smoke: bool = False) -> str:
     """Run the rows on a real crop of each dataset; their references have no borders, so there is one table each."""
     texts = []
     for tile, (legend, folds) in tile_folds(root, out / "tiles", ["vaihingen", "potsdam"]).items():
         published = DatasetCard.load(f"isprs_{tile}").published
         notes = {"published": "on the whole dataset, not comparable", "network features": FEATURE_NOTE}
-        text = TableOf(f"ISPRS rows on a real crop of {tile.capitalize()}", published, notes, MAIN)
+        folds = crop_folds(folds, out / "smoke" / tile) if smoke else folds
+        title = title_of(f"ISPRS rows on a real crop of {tile.capitalize()}", smoke=smoke)
+        text = TableOf(title, published, notes, MAIN)
         texts.append(tile_table(tile, legend, folds, table, out / tile, text))
     return "\n".join(texts)
 
@@ -194,6 +202,7 @@ def contest_options(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--split", help="of the dataset's card; its first by default")
     parser.add_argument("--samples", type=Path, help="folder of real samples, see real_tiles.py")
     parser.add_argument("--rows", nargs="+", help="names of rows; all by default")
+    add_smoke(parser)
     return parser
 
 
@@ -207,16 +216,21 @@ def main() -> None:
         for row in rows(arguments.encoder_weights, WHOLE if arguments.data else SMALL)
         if not arguments.rows or row.name in arguments.rows
     ]
+    out, smoke = arguments.out, arguments.smoke
+    table = [shorten(row) for row in table] if smoke else table
     card = DatasetCard.load(arguments.dataset)
     if arguments.samples:
-        print(crops(table, arguments.samples, arguments.out))
+        print(crops(table, arguments.samples, out, smoke=smoke))
     elif arguments.data:
         named = [replace(row, overrides=(*row.overrides, bands(arguments.dataset))) for row in table]
         scenes = contest(card, arguments.data, arguments.split)
-        print(whole_table(named, scenes, arguments.out, card, f"{card.title}, classical baselines"))
+        scenes = crop_scenes(scenes, out / "smoke") if smoke else scenes
+        print(whole_table(named, scenes, out, card, title_of(f"{card.title}, classical baselines", smoke=smoke)))
     else:
-        title = "ISPRS baselines on the miniature city (SYNTHETIC)"
-        print(whole_table(table, miniature(arguments.out), arguments.out, card, title))
+        cities = (TRAIN_SEEDS[:1], TEST_SEEDS[:1], SIDE_PX) if smoke else (TRAIN_SEEDS, TEST_SEEDS, SIZE_PX)
+        scenes = miniature(out, cities)
+        title = title_of("ISPRS baselines on the miniature city (SYNTHETIC)", smoke=smoke)
+        print(whole_table(table, scenes, out, card, title))
 
 
 if __name__ == "__main__":

@@ -3,19 +3,28 @@
 Usage: python experiments/isprs_segnet.py --out FOLDER [--seeds 0 1 2]                  (miniature city, SYNTHETIC)
        python experiments/isprs_segnet.py --out FOLDER --data ROOT [--dataset isprs_potsdam]  (the contest's tiles)
        python experiments/isprs_segnet.py --out FOLDER --samples ROOT                    (real tiles: ign, vaihingen)
+       python experiments/isprs_segnet.py --out FOLDER --data ROOT --protocol deepnetsforeo --vgg vgg16_bn.safetensors
+--smoke tries all of it in minutes; its figures mean nothing.
 
 Prints F1 by class and OA as mean ± sd over the seeds, on full and on eroded labels, and which orderings held; writes
-them to seeds.md and seeds.json. Finished rows are not run again. Networks have random first weights. The auxiliary
-stream is (DSM, nDSM, NDVI) as published, on synthetic and small scenes the height above ground alone, which no colour
-helps; both are found from the DSM as it is. Averaging and residual correction start from the two SegNets above them, as
-published: averaging is not trained and leaves them to the last bit, the correction alone learns. But for --data
+them to seeds.md and seeds.json. Finished rows are not run again. Networks have random first weights without --vgg. The
+auxiliary stream is (DSM, nDSM, NDVI) as published, on synthetic and small scenes the height above ground alone, which no
+colour helps; the nDSM is that of the dataset where it lies there (or --layer ndsm=PATTERN), else found from the DSM.
+Averaging, residual correction and (with --data) V-FuseNet start from the two SegNets above them, as published: averaging is
+not trained and leaves them to the last bit, of the correction the rest alone learns. But for --data
 networks are small (width 16), take few steps, and see rare classes as often as others: these figures cannot be compared with
 the published ones.
+
+--protocol deepnetsforeo is that of the notebook SegNet_PyTorch_v2 of DeepNetsForEO, on Vaihingen: all 12 training tiles, none
+withheld, each as often; bytes divided by 255; VGG-16-BN's first weights; convolution, ReLU, normalisation in this order; all
+layers at one rate, as its optimiser did; the last weights; windows of 256 px every 32 px, log-probabilities summed alike.
+--notebook FILE scores weights of the notebook in the same way, without training.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +32,7 @@ from pathlib import Path
 from isprs_baselines import MAIN, contest, contest_options, without_borders
 from real_tiles import ABOUT, tile_folds
 from seeds import (
+    ERODE_PX,
     SMALL,
     NetworkRow,
     Ordering,
@@ -34,14 +44,21 @@ from seeds import (
     mean_f1,
     mean_table,
     run_seeds,
+    shorten_rows,
     to_eroded_scores,
     with_heights,
     write_tables,
 )
+from smoke import crop_folds, crop_scenes, title_of
 
-from deepnets4eo.benchmark import BenchmarkScenes, Row
+from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.evaluation import Protocol, evaluate_pairs
+from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.rasters.scene import LABELS
+from deepnets4eo.segmentation import notebook_segmenter
+from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.terrain.composites import PUBLISHED
 
 IMAGE, HEIGHTS = "SegNet", "SegNet, heights"
@@ -53,6 +70,13 @@ IRRG_BANDS = (3, 0, 1)
 THREE_BANDS: dict[str, dict[str, str]] = {"isprs_vaihingen": {}, "isprs_potsdam": {"image": "image_irrg"}}
 WIDTH, CORRECTION_WIDTH = 16, 16
 EPOCHS = 16  # of the small networks, 48 steps each; after 300 steps SegNet separates little but vegetation
+PUBLISHED_PROTOCOL, NOTEBOOK = "deepnetsforeo", "SegNet, notebook's weights"
+PROTOCOL = (
+    "data.val_share=0", "data.sampling=scenes", "data.scaling=unit", "data.windows_per_epoch=10000", "data.tile_px=256",
+    "train.batch_size=10", "train.encoder_lr_factor=1", "train.decay=all", "train.precision=float32", "train.keep=last",
+    "predict.tile_px=256", "predict.halo_px=0",
+    "predict.overlap_px=224", "predict.scores=log-probabilities", "predict.blending=uniform",
+)  # fmt: skip
 ORDERINGS = (
     *(Ordering(name, IMAGE, "F1 of buildings", f1_of("building")) for name in (AVERAGE, CORRECTION, FUSE, VIRTUAL)),
     *(Ordering(name, AVERAGE, what, score, strictly=False) for name in (CORRECTION, AT_RANDOM) for what, score in
@@ -60,23 +84,36 @@ ORDERINGS = (
 )  # fmt: skip
 
 
-def rows(small: bool, epochs: int | None = None) -> list[NetworkRow]:
-    """The networks of the group's ISPRS papers, simplest first; `small` ones learn in a few minutes on a core."""
-    narrow = f", width: {WIDTH}" if small else ""
-    member = f", options: {{width: {WIDTH}}}" if small else ""
-    correction = f"{member}, correction_width: {CORRECTION_WIDTH}" if small else ""
+def rows(
+    small: bool, epochs: int | None = None, *, published: bool = False, vgg: str | None = None, width: int | None = None
+) -> list[NetworkRow]:
+    """The networks of the group's ISPRS papers, simplest first; `small` ones learn in a few minutes on a core.
+
+    published : under the protocol deepnetsforeo. vgg : first weights of all encoders that start from no other row's.
+    width : channels of the first stage, instead of 64, or 16 of the small ones.
+    """
+    width = width or (WIDTH if small else None)
+    shape: dict[str, int | str] = {"width": width} if width else {}
+    shape |= {"order": "conv-relu-bn"} if published else {}
+    described = ", ".join(f"{key}: {value}" for key, value in shape.items())
+    narrow = f", {described}" if shape else ""
+    member = f", options: {{{described}}}" if shape else ""
+    correction = member + (f", correction_width: {CORRECTION_WIDTH}" if small else "")
     size: tuple[str, ...] = (*SMALL, f"train.epochs={epochs or EPOCHS}") if small else ()
     size = (f"train.epochs={epochs}",) if epochs and not small else size
+    size = (*size, *(PROTOCOL if published else ()))
     short = (*size, *((f"train.epochs={(epochs or EPOCHS) // 2 or 1}",) if small else ()), "train.encoder_lr_factor=1")
-    one = f"model.options={{width: {WIDTH}}}" if small else "model.options={}"
+    one = f"model.options={{{described}}}"
+    first = (f"model.encoder_weights={vgg}",) if vgg else ()
+    first_of_two = (f"model.encoder_weights={vgg},{vgg}",) if vgg else ()
     second, two = (NDSM, "streams: [3, 1]") if small else (COMPOSITE, "streams: [3, 3]")
     layers = f"model.layers=[image, {second}]"
     plus = f"model.options={{head: multi-kernel, deep_supervision: true{narrow}}}"
     corrected = f"model.options={{{two}, network: segnet, frozen: true{correction}}}"
     both = (IMAGE, HEIGHTS)
     return [
-        NetworkRow(Row(IMAGE, "segnet", (*size, one))),
-        NetworkRow(Row(HEIGHTS, "segnet", (*size, one, f"model.layers=[{second}]"))),
+        NetworkRow(Row(IMAGE, "segnet", (*size, one, *first))),
+        NetworkRow(Row(HEIGHTS, "segnet", (*size, one, f"model.layers=[{second}]", *first))),
         NetworkRow(
             Row(AVERAGE, "dual-stream", (*size, layers, f"model.options={{{two}, network: segnet, frozen: true{member}}}")),
             both,
@@ -86,9 +123,9 @@ def rows(small: bool, epochs: int | None = None) -> list[NetworkRow]:
             for name, sampling in ((CORRECTION, ()), (AT_RANDOM, ("data.sampling=random",)))
             if small or name == CORRECTION
         ),
-        NetworkRow(Row(FUSE, "fusenet", (*size, layers, f"model.options={{{two}{narrow}}}"))),
-        NetworkRow(Row(PLUS, "segnet-multi-kernel", (*size, plus))),
-        NetworkRow(Row(VIRTUAL, "v-fusenet", (*size, layers, f"model.options={{{two}{narrow}}}"))),
+        NetworkRow(Row(FUSE, "fusenet", (*size, layers, f"model.options={{{two}{narrow}}}", *first_of_two))),
+        NetworkRow(Row(PLUS, "segnet-multi-kernel", (*size, plus, *first))),
+        NetworkRow(Row(VIRTUAL, "v-fusenet", (*size, layers, f"model.options={{{two}{narrow}}}")), () if small else both),
     ]  # fmt: skip
 
 
@@ -113,11 +150,19 @@ def both_tables(
 
 
 def on_scenes(
-    table: Sequence[NetworkRow], scenes: BenchmarkScenes, out: Path, seeds: Sequence[int], card: DatasetCard, title: str
+    table: Sequence[NetworkRow],
+    scenes: BenchmarkScenes,
+    out: Path,
+    seeds: Sequence[int],
+    card: DatasetCard,
+    title: str,
+    notebook: Path | None = None,
 ) -> str:
-    """All rows on the contest's tiles or the miniature city."""
+    """All rows on the contest's tiles or the miniature city; notebook : weights to score beside them."""
     legend = Legend.load("isprs")
     full, left_out = run_seeds(table, [scenes], legend, out, seeds)
+    if notebook is not None:
+        full[NOTEBOOK] = [score_notebook(notebook, scenes, out / "notebook", legend)]
     borderless = {name: without_borders(outcomes, scenes, legend) for name, outcomes in full.items()}
     notes = [
         "- residual correction learns for longer than the average it corrects: where the streams have not converged, its "
@@ -129,7 +174,19 @@ def on_scenes(
     return write_tables(out, both_tables(title, full, borderless, MAIN, card, notes), full)
 
 
-def on_tiles(table: Sequence[NetworkRow], root: Path, out: Path, seeds: Sequence[int]) -> str:
+def score_notebook(weights: Path, scenes: BenchmarkScenes, out: Path, legend: Legend) -> Outcome:
+    """Map and score the test scenes with weights of the notebook; nothing is trained."""
+    started = time.perf_counter()
+    run = save_run(notebook_segmenter(weights), out / "run", recipe={}, seed=0, notes={"weights": str(weights)})
+    maps = {name: out / f"{name}.tif" for name in scenes.test}
+    for name, sources in scenes.test.items():
+        predict(run, sources["image"], maps[name], PredictOptions(overwrite=True))
+    pairs = [(maps[name], sources[LABELS]) for name, sources in scenes.test.items()]
+    scores = evaluate_pairs(pairs, legend, Protocol(erode_px=ERODE_PX)).to_dict()
+    return Outcome(NOTEBOOK, scores, (), 0.0, time.perf_counter() - started, maps)
+
+
+def on_tiles(table: Sequence[NetworkRow], root: Path, out: Path, seeds: Sequence[int], *, smoke: bool = False) -> str:
     """The rows on real tiles: of IGN with heights, of Vaihingen a crop whose labels have no borders as they come."""
     texts = []
     fitted = [
@@ -138,12 +195,14 @@ def on_tiles(table: Sequence[NetworkRow], root: Path, out: Path, seeds: Sequence
         for one in table
     ]  # fmt: skip
     for tile, (legend, folds) in tile_folds(root, out / "tiles", ["ign", "vaihingen"]).items():
+        folds = crop_folds(folds, out / "smoke" / tile) if smoke else folds
         full, left_out = run_seeds(fitted, folds, legend, out / tile, seeds)
         notes = [f"- {ABOUT[tile]}", *(f"- {name} is left out: {reason}" for name, reason in left_out.items())]
         card = DatasetCard.load("isprs_vaihingen") if tile == "vaihingen" else None
         borderless = {name: to_eroded_scores(outcomes) for name, outcomes in full.items()}
         classes = MAIN if tile == "vaihingen" else legend.names
-        text = both_tables(f"The real tile {tile}, two halves", full, borderless, classes, card, notes)
+        title = title_of(f"The real tile {tile}, two halves", smoke=smoke)
+        text = both_tables(title, full, borderless, classes, card, notes)
         texts.append(write_tables(out / tile, text, full))
     return "\n".join(texts)
 
@@ -152,21 +211,38 @@ def main() -> None:
     parser = contest_options(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--epochs", type=int)
+    parser.add_argument("--protocol", choices=[PUBLISHED_PROTOCOL], help="with --data: to the letter, see above")
+    parser.add_argument("--vgg", type=Path, help="safetensors file of VGG-16-BN: first weights of the encoders")
+    parser.add_argument("--notebook", type=Path, help="safetensors file of the notebook's SegNet, to score beside ours")
+    parser.add_argument("--layer", nargs="+", default=[], metavar="NAME=PATTERN", help="e.g. ndsm=heights/{id}.tif")
+    parser.add_argument("--width", type=int, help="channels of the networks' first stage")
     arguments = parser.parse_args()
+    if (arguments.protocol or arguments.notebook or arguments.layer) and not arguments.data:
+        parser.error("--protocol, --notebook and --layer go with --data")
+    if arguments.protocol and arguments.dataset != "isprs_vaihingen":
+        parser.error(f"--protocol {arguments.protocol} is that of isprs_vaihingen")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(message)s")
     logging.getLogger("seeds").setLevel(logging.INFO)
-    table = choose_rows(rows(arguments.data is None, arguments.epochs), arguments.rows)
+    smoke, out, seeds = arguments.smoke, arguments.out, arguments.seeds[: 1 if arguments.smoke else None]
+    every = rows(
+        arguments.data is None, arguments.epochs, published=bool(arguments.protocol),
+        vgg=str(arguments.vgg) if arguments.vgg else None, width=arguments.width,
+    )  # fmt: skip
+    table = choose_rows(shorten_rows(every) if smoke else every, arguments.rows)
     if arguments.samples:
-        print(on_tiles(table, arguments.samples, arguments.out, arguments.seeds))
+        print(on_tiles(table, arguments.samples, out, seeds, smoke=smoke))
         return
     card = DatasetCard.load(arguments.dataset)
     if arguments.data:
-        scenes, title = contest(card, arguments.data, arguments.split, THREE_BANDS[card.name]), card.title
-        with_ndsm = with_heights(scenes, arguments.out, COMPOSITE, PUBLISHED, ("nir", "red", "green"))
+        layout = THREE_BANDS[card.name] | dict(one.split("=", 1) for one in arguments.layer)
+        split, title = arguments.protocol or arguments.split, card.title
+        scenes = contest(card, arguments.data, split, layout)
+        scenes = crop_scenes(scenes, out / "smoke") if smoke else scenes
+        with_ndsm = with_heights(scenes, out, COMPOSITE, PUBLISHED, ("nir", "red", "green"))
     else:
-        with_ndsm = with_heights(city_scenes(arguments.out, IRRG_BANDS), arguments.out)
+        with_ndsm = with_heights(city_scenes(out, IRRG_BANDS, smoke=smoke), out)
         title = "The miniature city (SYNTHETIC)"
-    print(on_scenes(table, with_ndsm, arguments.out, arguments.seeds, card, title))
+    print(on_scenes(table, with_ndsm, out, seeds, card, title_of(title, smoke=smoke), arguments.notebook))
 
 
 if __name__ == "__main__":

@@ -13,15 +13,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from smoke import SIDE_PX, shorten
 
 from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row, missing_layers, run_row
+from deepnets4eo.benchmark.folds import refuse_empty
 from deepnets4eo.cards.dataset_card import PublishedScores
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.grid import whole
 from deepnets4eo.rasters.cog import CogWriter
-from deepnets4eo.rasters.scene import LABELS
+from deepnets4eo.rasters.scene import LABELS, Layer, Scene
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.write import BAND_NAMES, write_raster
 from deepnets4eo.terrain import composite_raster
@@ -101,6 +103,11 @@ def choose_rows(table: Sequence[NetworkRow], names: Sequence[str] | None) -> lis
     return [one for one in table if one.row.name in chosen]
 
 
+def shorten_rows(table: Sequence[NetworkRow]) -> list[NetworkRow]:
+    """The rows after two steps, for --smoke."""
+    return [replace(one, row=shorten(one.row)) for one in table]
+
+
 def run_seeds(
     table: Sequence[NetworkRow], folds: Sequence[BenchmarkScenes], legend: Legend, out: Path, seeds: Iterable[int]
 ) -> tuple[dict[str, list[Outcome]], dict[str, str]]:
@@ -123,6 +130,7 @@ def run_seeds(
                 of_folds.append(run_row(row, scenes, legend, folder, protocol=Protocol(erode_px=ERODE_PX)))
             by_row.setdefault(one.row.name, []).append(_merge_folds(of_folds, folds, legend))
             log.info("%s, seed %d: %.0f s", one.row.name, seed, time.perf_counter() - started)
+    refuse_empty(by_row, left_out)
     return by_row, left_out
 
 
@@ -180,10 +188,14 @@ def to_eroded_scores(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return [replace(one, scores=one.scores["eroded"]) for one in outcomes]
 
 
-def city_scenes(out: Path, bands: Sequence[int]) -> BenchmarkScenes:
-    """Synthetic cities in the ISPRS classes: three bands of the image, heights above ground from the DSM, and labels."""
+def city_scenes(out: Path, bands: Sequence[int], *, smoke: bool = False) -> BenchmarkScenes:
+    """Synthetic cities in the ISPRS classes: three bands of the image, heights above ground from the DSM, and labels.
+
+    smoke : a small one each to train and to test on.
+    """
+    size_px, most = (SIDE_PX, 1) if smoke else (SIZE_PX, None)
     splits = [
-        {f"city-{seed}": _city(City(seed, SIZE_PX, GSD_M), out / f"city-{seed}", bands) for seed in seeds}
+        {f"city-{seed}": _city(City(seed, size_px, GSD_M), out / f"city-{seed}", bands) for seed in seeds[:most]}
         for seeds in (TRAIN_CITIES, TEST_CITIES)
     ]
     return BenchmarkScenes(*splits)
@@ -198,6 +210,7 @@ def with_heights(
 ) -> BenchmarkScenes:
     """The scenes, each with a further layer from its surface model where it has one, by default heights above ground.
 
+    A layer `ndsm` of the scenes is used as it is, in its own units, instead of heights above a ground estimated here.
     bands : what the bands of the image show, where a channel is taken from it.
     """
 
@@ -208,13 +221,29 @@ def with_heights(
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.exists():
             image = sources["image"] if bands else None
-            composite_raster(sources["dsm"], path, image=image, channels=channels, bands=bands or None)
+            of_surface = [channel for channel in channels if channel != "ndsm" or "ndsm" not in sources]
+            own = path if len(of_surface) == len(channels) else path.with_stem(f"{scene}-without-ndsm")
+            composite_raster(sources["dsm"], own, image=image, channels=of_surface, bands=bands or None, overwrite=True)
+            if own != path:
+                _insert_band(own, sources["ndsm"], list(channels).index("ndsm"), path)
         return {**sources, name: str(path)}
 
     train, test = (
         {scene: one(scene, each) for scene, each in of_split.items()} for of_split in (scenes.train, scenes.test)
     )
     return BenchmarkScenes(train, test)
+
+
+def _insert_band(others: Path, band: str, index: int, out: Path) -> None:
+    """Write a raster's bands with that of another, on its grid, put in at an index."""
+    base, more = Layer.open(others), Layer.open(band)
+    both = Scene({"others": base, "band": more})
+    sample = both.read()
+    data = np.insert(sample["others"], index, sample["band"][0], axis=0)
+    data[:, ~sample["valid"]] = np.nan
+    names = [*base.band_names[:index], "ndsm", *base.band_names[index:]]
+    with CogWriter(out, both.grid, count=len(data), dtype="float32", nodata=np.nan, band_names=names) as cog:
+        cog.write(whole(both.grid), data)
 
 
 def spread(values: Sequence[float] | np.ndarray, digits: int = 1, sign: str = "") -> str:

@@ -19,6 +19,7 @@ from real_tiles import ABOUT, Folds
 from deepnets4eo.benchmark import Row, contact_sheet, run_possible, write_table
 from deepnets4eo.cards.dataset_card import PublishedScores
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
 
 EXPERT = "expert-rules"
 SPLIT = ("data.block_px=32", "data.buffer_px=0", "data.num_workers=0")  # nothing is chosen on the validation part
@@ -75,9 +76,10 @@ def tile_rows(tile: str, table: Sequence[Row]) -> list[Row]:
 def tile_table(tile: str, legend: Legend, folds: Folds, rows: Sequence[Row], out: Path, text: TableOf) -> str:
     """Run the rows on both halves of a tile and write its table and maps under `out`; returns the table as Markdown."""
     started = time.perf_counter()
-    outcomes, left_out = run_possible(rows, folds, legend, out)
-    if not outcomes:
-        return f"## {text.title}\n\nno row is possible: {left_out}\n"
+    try:
+        outcomes, left_out = run_possible(rows, folds, legend, out)
+    except InputError as error:  # no row is possible; other tiles may have some
+        return f"## {text.title}\n\n{error}\n"
     notes = {
         "folds": "; ".join(f"trained on {', '.join(fold.train)}, tested on {', '.join(fold.test)}" for fold in folds)
         + "; both scored as one, 32 px between the halves are not used",

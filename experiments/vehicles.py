@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 from affine import Affine
 from scipy.ndimage import gaussian_filter
+from smoke import add_smoke, title_of
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.grid import Grid
@@ -153,13 +154,17 @@ def main() -> None:
     parser.add_argument("--legend", default="isprs-mmseg")
     parser.add_argument("--gsd-m", type=float, default=0.05)
     parser.add_argument("--labels", type=Path)
+    add_smoke(parser)
     arguments = parser.parse_args()
+    if arguments.smoke:
+        arguments.cities, arguments.size_px = 2, 500
     logging.basicConfig(level="INFO", stream=sys.stderr, format="%(message)s")
     if arguments.data:
         name = f"{arguments.data.name}, mask {'predicted' if arguments.labels else 'blurred from the labels'}"
         results = {name: crop(arguments.data, Legend.load(arguments.legend), arguments.gsd_m, arguments.labels)}
     else:
         results = {"miniature cities (SYNTHETIC)": cities(arguments.cities, arguments.size_px, arguments.out)}
+    results = {title_of(name, smoke=arguments.smoke): result for name, result in results.items()}
     print(json.dumps(results, indent=2, ensure_ascii=False))
 
 

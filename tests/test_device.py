@@ -30,7 +30,8 @@ def machine(monkeypatch):
         ({"cpu_units": True}, "auto", ("cpu", "bfloat16")),
         ({"cuda": True}, "auto", ("cuda", "bfloat16")),
         ({"cuda": True, "capability": 9}, "cuda:1", ("cuda:1", "bfloat16")),
-        ({"cuda": True, "capability": 7, "cpu_units": True}, "auto", ("cuda", "float32")),
+        ({"cuda": True, "capability": 7, "cpu_units": True}, "auto", ("cuda", "float16")),
+        ({"cuda": True, "capability": 6, "cpu_units": True}, "auto", ("cuda", "float32")),
         ({"cuda": True}, "cpu", ("cpu", "float32")),
     ],
 )
@@ -55,7 +56,8 @@ def test_threads_are_those_asked_for_or_all_cores(machine):
         (("gpu",), "device 'gpu' is unknown. Choose auto, cpu, cuda or cuda:N"),
         (("meta",), "device 'meta' is not supported"),
         (("cuda",), "device 'cuda' is not available: this machine has no CUDA. Use --device cpu"),
-        (("cpu", "float16"), "precision 'float16' is unknown. Choose auto, float32 or bfloat16"),
+        (("cpu", "float8"), "precision 'float8' is unknown. Choose auto, float32, bfloat16 or float16"),
+        (("cpu", "float16"), "precision float16 is for GPUs; on a CPU it is slower than float32"),
     ],
 )
 def test_what_the_machine_does_not_have_is_refused(machine, asked, message):
@@ -91,3 +93,14 @@ def test_any_unit_of_the_cpu_counts(monkeypatch, flag):
     assert device.cpu_has_bfloat16_units() is False
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: flags | {flag: True}, raising=False)
     assert device.cpu_has_bfloat16_units() is True
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_convolutions_are_tried_out_only_where_bits_may_differ_and_settings_come_back(monkeypatch, deterministic):
+    from torch.backends import cudnn
+
+    monkeypatch.setattr(cudnn, "deterministic", not deterministic)
+    monkeypatch.setattr(cudnn, "benchmark", deterministic)
+    with device.cudnn_settings(deterministic=deterministic):
+        assert (cudnn.deterministic, cudnn.benchmark) == (deterministic, not deterministic)
+    assert (cudnn.deterministic, cudnn.benchmark) == (not deterministic, deterministic)

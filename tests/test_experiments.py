@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.torch import load_file, save_file
 
 EXPERIMENTS = Path(__file__).resolve().parents[1] / "experiments"
 sys.path.insert(0, str(EXPERIMENTS))
@@ -17,6 +18,7 @@ import lidar_rasters  # noqa: E402
 import osm_joint_learning  # noqa: E402
 import real_tiles  # noqa: E402
 import seeds  # noqa: E402
+import smoke  # noqa: E402
 import tile_rows  # noqa: E402
 from made_up_datasets import make_dataset  # noqa: E402
 
@@ -26,10 +28,21 @@ from deepnets4eo.cards.legend import VOID, Legend  # noqa: E402
 from deepnets4eo.files import read_json  # noqa: E402
 from deepnets4eo.grid import Window  # noqa: E402
 from deepnets4eo.rasters.scene import Scene  # noqa: E402
+from deepnets4eo.segmentation import SegNetEncoder  # noqa: E402
+from deepnets4eo.segmentation.weight_files import conv_and_norm_names  # noqa: E402
 from deepnets4eo.segmenters.networks import create_model  # noqa: E402
 from deepnets4eo.training import load_recipe  # noqa: E402
 from deepnets4eo.training.recipe import differing_keys  # noqa: E402
 
+SCRIPTS = [
+    path.stem
+    for path in sorted(EXPERIMENTS.glob("*.py"))
+    if any(
+        call in path.read_text(encoding="utf-8")
+        for call in ("run_seeds(", "run_rows(", "train(", ".fit(", "fit_model(")
+    )
+    and "def main" in path.read_text(encoding="utf-8")
+]
 ISPRS = [*isprs_baselines.rows("imagenet"), *isprs_baselines.rows(None, isprs_baselines.SMALL)]
 CONTEST = [row for made_up in (True, False) for row in dfc2015_baselines.rows("imagenet", made_up=made_up)]
 NETWORKS = [
@@ -181,3 +194,102 @@ def test_real_tiles_are_cut_with_ground_between(name: str, real_data: Path, tmp_
     pixel = abs(scene.grid.affine.a)
     apart = (boxes[1].left - boxes[0].right, boxes[0].bottom - boxes[1].top)
     assert max(apart) == pytest.approx(real_tiles.GAP_PX * pixel)
+
+
+def published_rows() -> dict[str, seeds.NetworkRow]:
+    return {one.row.name: one for one in isprs_segnet.rows(small=False, published=True, vgg="vgg.safetensors")}
+
+
+def test_the_published_protocol_is_set_in_every_row() -> None:
+    rows = published_rows()
+    assert len(rows) == 7
+    for one in rows.values():
+        recipe, _ = load_recipe(one.row.recipe, overrides=one.row.overrides)
+        data, train, tiles = recipe.data, recipe.train, recipe.predict
+        assert (data.val_share, data.sampling, data.scaling, data.tile_px) == (0, "scenes", "unit", 256), one.row.name
+        assert (data.windows_per_epoch, train.batch_size, train.epochs) == (10_000, 10, 50)
+        assert (train.optimizer, train.lr, train.momentum, train.weight_decay) == ("sgd", 0.01, 0.9, 5e-4)
+        assert (train.schedule, train.step_epochs, train.step_factor) == ("step", (25, 35, 45), 0.1)
+        assert (train.flips, train.rotations, train.photometric, train.keep) == (True, False, 0, "last")
+        assert (train.encoder_lr_factor, train.decay, train.precision) == (1, "all", "float32")
+        assert (tiles.tile_px, tiles.halo_px, tiles.overlap_px) == (256, 0, 224)
+        assert (tiles.scores, tiles.blending) == ("log-probabilities", "uniform")
+        assert "conv-relu-bn" in str(recipe.model.options)
+
+
+def test_first_weights_are_vggs_or_those_of_the_two_segnets() -> None:
+    rows = published_rows()
+    two = (isprs_segnet.IMAGE, isprs_segnet.HEIGHTS)
+    for name, one in rows.items():
+        first = load_recipe(one.row.recipe, overrides=one.row.overrides)[0].model.first_weights
+        from_runs = name in (isprs_segnet.AVERAGE, isprs_segnet.CORRECTION, isprs_segnet.VIRTUAL)
+        assert one.streams == (two if from_runs else ())
+        assert first == ([] if from_runs else ["vgg.safetensors"] * (2 if name == isprs_segnet.FUSE else 1)), name
+
+
+@pytest.fixture
+def contest(tmp_path: Path) -> Path:
+    card = DatasetCard.load("isprs_vaihingen")
+    tiles = [tile for part in card.splits["deepnetsforeo"].values() for tile in part]
+    make_dataset(tmp_path / "data", card.name, tiles, ["image", "labels", "labels_eroded", "dsm", "ndsm"])
+    return tmp_path / "data"
+
+
+def run_script(script: object, monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", [script.__name__, *map(str, arguments)])  # type: ignore[attr-defined]
+    script.main()  # type: ignore[attr-defined]
+
+
+def test_the_protocol_runs_from_one_command(
+    contest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, vgg = tmp_path / "out", tmp_path / "vgg.safetensors"
+    encoder = SegNetEncoder(3, width=2)
+    state = {
+        f"features.{2 * number + part}.{key}": value
+        for number, names in enumerate(conv_and_norm_names(encoder))
+        for part, name in enumerate(names)
+        for key, value in encoder.get_submodule(name).state_dict().items()
+    }
+    save_file(state, vgg)
+    run_script(
+        isprs_segnet, monkeypatch, "--out", out, "--data", contest, "--protocol", "deepnetsforeo", "--smoke", "--width", 2,
+        "--vgg", vgg, "--rows", isprs_segnet.AVERAGE,
+    )  # fmt: skip
+    printed = capsys.readouterr().out
+    assert "these figures mean NOTHING" in printed
+    seed = out / "seed-0"
+    average = seed / "averaging" / "run"
+    assert not (average / "checkpoints").exists()  # nothing was learnt
+    assert read_json(average / "card.json")["notes"]["seconds"] == 0
+    kept, members = load_file(average / "weights.safetensors"), [seed / "segnet", seed / "segnet-heights"]
+    for number, member in enumerate(members):
+        own = load_file(member / "run" / "weights.safetensors")
+        of_stream = [
+            value for name, value in kept.items() if f".{number}." in name[:14] and name.endswith("stages.0.0.weight")
+        ]
+        assert any(np.array_equal(own["encoder.stages.0.0.weight"], value) for value in of_stream)
+    assert read_json(seed / "segnet" / "run" / "metrics.json")["protocol"]["name"] == "not validated"
+    composite = Scene.open(None, composite=str(out / "composite" / "1.tif"), ndsm=str(out / "smoke" / "1" / "ndsm.tif"))
+    sample = composite.read()
+    assert np.array_equal(sample["composite"][1], sample["ndsm"][0])  # the dataset's, not one of ours
+
+
+def test_all_training_tiles_are_those_of_the_notebook(contest: Path) -> None:
+    scenes = isprs_baselines.contest(DatasetCard.load("isprs_vaihingen"), contest, "deepnetsforeo")
+    assert list(scenes.train) == ["1", "3", "7", "11", "13", "17", "23", "26", "28", "32", "34", "37"]
+    assert list(scenes.test) == ["5", "15", "21", "30"]
+    assert "ndsm" in scenes.train["1"]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_that_trains_can_be_tried(script: str) -> None:
+    text = (EXPERIMENTS / f"{script}.py").read_text(encoding="utf-8")
+    assert "add_smoke(parser)" in text or "contest_options(" in text
+
+
+def test_a_smoke_row_takes_two_steps() -> None:
+    for row in [*isprs_baselines.rows(), *(one.row for one in NETWORKS)]:
+        short = smoke.shorten(row)
+        recipe, _ = load_recipe(short.recipe, overrides=short.overrides)
+        assert recipe.train.epochs * recipe.data.windows_per_epoch // recipe.train.batch_size == 2, row.name

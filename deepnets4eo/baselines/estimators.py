@@ -44,6 +44,9 @@ class EstimatorOptions(Section):
     components: int = Field(default=500, ge=2, description="nystroem_svm: landmarks; the more, the closer to rbf_svm")
     trees: int = Field(default=200, ge=1, description="of a forest; rounds of hist_gradient_boosting")
     leaf_samples: int = Field(default=1, ge=1, description="fewest samples of a leaf; 5 makes forests a third as big")
+    split_features: int | None = Field(
+        default=None, ge=1, description="forests: features tried at each split; none: the square root of their number"
+    )
     neighbours: int = Field(default=15, ge=1, description="knn")
     som_shape: tuple[int, int] = Field(default=(10, 10), description="som: rows and columns of units")
     som_epochs: int = Field(default=20, ge=1, description="som: times that all samples are seen")
@@ -82,7 +85,10 @@ def _forest(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
     from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
     made = RandomForestClassifier if options.name == "random_forest" else ExtraTreesClassifier
-    return made(options.trees, min_samples_leaf=options.leaf_samples, class_weight=weight, random_state=seed, n_jobs=-1)
+    return made(
+        options.trees, min_samples_leaf=options.leaf_samples, max_features=options.split_features or "sqrt",
+        class_weight=weight, random_state=seed, n_jobs=-1,
+    )  # fmt: skip
 
 
 def _knn(options: EstimatorOptions, weight: str | None, seed: int) -> Any:

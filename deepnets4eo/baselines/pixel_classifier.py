@@ -89,9 +89,12 @@ class PixelClassifier(FeatureClassifier):
             tiling=tiling if tiling is not None else own,
         )  # fmt: skip
 
-    def fit(self, scenes: Sequence[Scene], *, max_pixels: int = 100_000, seed: int = 0) -> PixelClassifier:
-        """Fit to the scenes' `labels`, to at most `max_pixels` pixels, equally many of each class; returns itself.
+    def fit(
+        self, scenes: Sequence[Scene], *, max_pixels: int = 100_000, seed: int = 0, balanced: bool = True
+    ) -> PixelClassifier:
+        """Fit to the scenes' `labels`, to at most `max_pixels` pixels; returns itself.
 
+        balanced : equally many pixels of each class; else at random, so that classes keep their shares.
         Errors: InputError where fewer than two classes are labelled.
         """
         samples = sample_pixels(
@@ -104,6 +107,7 @@ class PixelClassifier(FeatureClassifier):
             names=self.inputs.names,
             seed=seed,
             window_px=LARGE_PX if self.context_px > WIDE_PX else WINDOW_PX,
+            balanced=balanced,
         )
         self.fit_samples(samples.vectors, samples.class_indices, samples.blocks)
         return self

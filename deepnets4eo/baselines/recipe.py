@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from deepnets4eo.baselines.estimators import EstimatorOptions
 from deepnets4eo.baselines.features.deep_options import DeepOptions
@@ -26,6 +26,9 @@ class BaselineSection(ModelSection):
     features: tuple[str, ...] = Field(default=("pixels",), description="names, see the README's table of features")
     stride_px: int = Field(default=1, ge=1, description="pixels: classify a site in the middle of so many squared")
     max_samples: int = Field(default=100_000, ge=10, description="pixels or superpixels that are learned from")
+    sampling: Literal["balanced", "random"] = Field(
+        default="balanced", description="pixels: equally many of each class, or at random, each class with its share"
+    )
     priors: Literal["observed", "equal"] = Field(
         default="observed",
         description="probabilities for the classes' shares in the training labels, or for equal ones",
@@ -34,6 +37,12 @@ class BaselineSection(ModelSection):
         default="rules-ndsm.yaml", description="rules: a YAML file, rules.yaml (Zeebruges), or the table itself"
     )
     target: str = Field(default="car", description="parts: the class that is detected")
+
+    @model_validator(mode="after")
+    def _only_pixels_at_random(self) -> BaselineSection:
+        if self.sampling == "random" and self.method != "pixels":
+            raise ValueError(f"has sampling=random with method={self.method}; expected the method pixels")
+        return self
 
 
 class DeepSection(DeepOptions):

@@ -59,7 +59,9 @@ def _pixels(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
         shares=_shares(recipe, prepared),
         stride_px=recipe.model.stride_px,
     )
-    return classifier.fit(_scenes(prepared), max_pixels=recipe.model.max_samples, seed=recipe.train.seed)
+    model, seed = recipe.model, recipe.train.seed
+    balanced = model.sampling == "balanced"
+    return classifier.fit(_scenes(prepared), max_pixels=model.max_samples, seed=seed, balanced=balanced)
 
 
 def _superpixels(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
@@ -117,9 +119,15 @@ def _features(recipe: BaselineRecipe) -> list[Any]:
 
 
 def _shares(recipe: BaselineRecipe, prepared: Prepared) -> list[float] | None:
-    """Return shares of the classes in the training labels, or None where probabilities are for equal shares."""
-    total = sum(prepared.pixels)
-    return [count / total for count in prepared.pixels] if recipe.model.priors == "observed" and total else None
+    """Return the factors of the classes: their shares in the training labels; None where samples have the shares wanted.
+
+    Balanced samples make probabilities of equal shares, random ones those of the labels.
+    """
+    model, total = recipe.model, sum(prepared.pixels)
+    if not total or (model.priors == "observed") == (model.sampling == "random"):
+        return None
+    shares = [count / total for count in prepared.pixels]
+    return shares if model.priors == "observed" else [1 / share if share else 0.0 for share in shares]
 
 
 def _scenes(prepared: Prepared) -> list[Scene]:

@@ -6,8 +6,9 @@ Takes rows, and the training and test scenes of each fold; the maps of all folds
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from deepnets4eo.benchmark.rows import BenchmarkScenes, Outcome, Row, run_row
 from deepnets4eo.cards.legend import Legend
@@ -47,7 +48,8 @@ def run_possible(
     Raises
     ------
     DeepNets4EOError
-        As of `run_row`, but for `InputError`, which leaves the row out.
+        As of `run_row`, but for `InputError`, which leaves the row out; where that leaves none, an `InputError` with the
+        reasons.
 
     Examples
     --------
@@ -67,7 +69,17 @@ def run_possible(
                 reason = str(error)
         left_out[row.name] = reason
         log.warning("%s is left out: %s", row.name, reason)
+    refuse_empty(outcomes, left_out)
     return outcomes, left_out
+
+
+def refuse_empty(outcomes: Collection[Any], left_out: Mapping[str, str]) -> None:
+    """Refuse a table without rows; left_out : name → reason. Errors: InputError with the reasons, each once."""
+    if not outcomes and left_out:
+        reasons = "; ".join(dict.fromkeys(left_out.values()))
+        raise InputError(
+            f"none of the {len(left_out)} rows can be run on these scenes, so there is no table: {reasons}"
+        )
 
 
 def run_folds(

@@ -10,6 +10,7 @@ import typer
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Debug, DryRun, Out, Overwrite, Resume, Seed, Workers
 from deepnets4eo.cli.output import echo
+from deepnets4eo.damage.event import EventInfo
 from deepnets4eo.damage.settings import INPUTS, Settings
 from deepnets4eo.errors import InputError
 
@@ -22,6 +23,7 @@ GROUP = INPUTS["group"]
 
 
 @with_options(Settings, workers=Workers, seed=Seed)
+@with_options(EventInfo)
 def damage(
     pre: Annotated[str, typer.Argument(metavar="PRE", help="Image before the event, or - to assess from post alone.")],
     post: Annotated[str, typer.Argument(metavar="POST", help="Image after the event: a raster or a folder of tiles.")],
@@ -37,6 +39,11 @@ def damage(
         str | None, typer.Option(help="Raster that is not 0 under clouds.", rich_help_panel=GROUP)
     ] = None,
     settings: Settings = Settings(),
+    event: EventInfo = EventInfo(),
+    also: Annotated[
+        str | None,
+        typer.Option(metavar="FORMATS", help="Which of csv,geojson,kml to write too, or none; all by default."),
+    ] = None,
     resume: Resume = False,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
@@ -53,15 +60,19 @@ def damage(
     """
     from deepnets4eo.cli.findings import end_with_findings, show_footprints
     from deepnets4eo.cli.progress import progress
+    from deepnets4eo.damage.findings import count_of
     from deepnets4eo.damage.inputs import open_inputs
     from deepnets4eo.damage.job import JobControl, assess_inputs
     from deepnets4eo.damage.map import PRODUCTS
+    from deepnets4eo.damage.products.write import check_formats, formats_of
     from deepnets4eo.damage.resume import job_scratch, was_interrupted
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.input_files import refuse_inputs
     from deepnets4eo.outputs.lock import output_lock
 
     others = {"dsm_pre": dsm_pre, "dsm_post": dsm_post, "cloud_mask": cloud_mask}
+    formats = None if also is None else [name for each in also.split(",") if (name := each.strip()) not in ("", "none")]
+    check_formats(formats or ())
     read = [pre, post, footprints, *others.values(), settings.model, settings.class_shares, settings.segmenter]
     refuse_inputs([out, *(out / name for name in PRODUCTS)], read)
     if dry_run:
@@ -69,7 +80,9 @@ def damage(
         _check_one_source(footprints, settings.segmenter)
         which = f"the buildings that {settings.segmenter} finds"
         if settings.segmenter is None:
-            which = f"{len(open_inputs(pre, post, footprints, settings, **others).footprints)} buildings"
+            inputs = open_inputs(pre, post, footprints, settings, **others)
+            formats_of(formats, inputs.post.grid.crs)
+            which = count_of(len(inputs.footprints), "building")
         echo(f"{which} would be assessed into {out}")
         return
     with output_lock(out):
@@ -82,10 +95,13 @@ def damage(
             else:
                 before, after, buildings = _find_buildings(pre, post, settings.segmenter, scratch)
                 inputs = open_inputs(before, after, buildings, settings, **others)
+            formats_of(formats, inputs.post.grid.crs)  # before long work
             with progress("evidence") as advance:
-                result = assess_inputs(inputs, settings, JobControl(scratch, advance))
-            paths = result.save(out, pre=inputs.pre, post=inputs.post, overwrite=overwrite, scratch=scratch)
-    echo(f"Open {paths['report.html']} in a browser, {paths['damage.gpkg']} in QGIS.")
+                result = assess_inputs(inputs, settings, JobControl(scratch, advance), event)
+            paths = result.save(
+                out, pre=inputs.pre, post=inputs.post, overwrite=overwrite, scratch=scratch, also=formats
+            )
+    echo(f"Open {paths['report.html']} in a browser, {paths['damage.qgz']} in QGIS.")
     for path in paths.values():
         echo(path)
     show_footprints(result.footprints)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -16,13 +16,15 @@ if TYPE_CHECKING:
 WORTHLESS = 3  # exit status of a job whose map was written, to be looked into, and must not be used
 
 
-def show_footprints(account: dict[str, object]) -> None:
+def show_footprints(account: dict[str, Any]) -> None:
     """One line on stderr where rows of the footprints' file were left out or changed."""
+    from deepnets4eo.damage.findings import count_of
+
     if account and (account["dropped"] or account["repaired"] or account["renamed"]):
         dropped = json.dumps(account["dropped"], ensure_ascii=False)
         echo(
-            f"footprints: {account['used']} of {account['read']} rows used, {account['repaired']} repaired, "
-            f"{account['renamed']} ids renamed, left out: {dropped}",
+            f"footprints: {account['used']} of {count_of(account['read'], 'row')} used, {account['repaired']} repaired, "
+            f"{count_of(account['renamed'], 'id')} renamed, left out: {dropped}",
             err=True,
         )
 

@@ -20,7 +20,7 @@ Workers = Annotated[
     int, typer.Option("--workers", help="Threads that read and compute in parallel.", min=1, rich_help_panel=RESOURCES)
 ]
 complete_device = choices("auto", "cpu", "cuda")
-complete_precision = choices("auto", "float32", "bfloat16")
+complete_precision = choices("auto", "float32", "bfloat16", "float16")
 Device = Annotated[
     str,
     typer.Option("--device", help="auto, cpu or cuda.", autocompletion=complete_device, rich_help_panel=RESOURCES),
@@ -29,7 +29,7 @@ Precision = Annotated[
     str,
     typer.Option(
         "--precision",
-        help="auto, float32 or bfloat16.",
+        help="auto, float32, bfloat16 or float16 (GPU).",
         autocompletion=complete_precision,
         rich_help_panel=RESOURCES,
     ),

@@ -59,6 +59,13 @@ def predict(
             help="Summed where tiles overlap: probabilities, log-probabilities or raw.", rich_help_panel=TILES
         ),
     ] = None,
+    blending: Annotated[
+        str | None,
+        typer.Option(
+            help="Where tiles overlap: hann fades them out, uniform weighs them alike; by default the run's.",
+            rich_help_panel=TILES,
+        ),
+    ] = None,
     augment: Annotated[
         str | None,
         typer.Option(help="Average over views: flips (4) or turns (8).", show_default=False, rich_help_panel=VOTES),
@@ -98,7 +105,7 @@ def predict(
     from deepnets4eo.segmenters.run import load_run
 
     options = prediction.PredictOptions(
-        probabilities=probabilities, entropy=entropy, tile_px=tile, halo_px=halo, overlap_px=overlap, scores=scores,
+        probabilities=probabilities, entropy=entropy, tile_px=tile, halo_px=halo, overlap_px=overlap, scores=scores, blending=blending,
         memory_bytes=memory_bytes(memory), workers=workers, device=device, precision=precision, threads=threads,
         resume=resume, overwrite=overwrite,
     )  # fmt: skip

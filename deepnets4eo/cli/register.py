@@ -25,6 +25,7 @@ def register(
         Literal["auto", "translation", "similarity", "affine"], typer.Option(help="How pre may lie against post.")
     ] = "auto",
     max_shift: Annotated[float, typer.Option(help="Farthest that pre may lie off, metres.")] = 30.0,
+    max_rotation: Annotated[float, typer.Option(help="Farthest that pre may be turned, degrees.", min=0, max=10)] = 3.0,
     tie_points: Annotated[
         Path | None, typer.Option(help="Write the tie points here (.gpkg, .geojson …).", show_default=False)
     ] = None,
@@ -53,7 +54,9 @@ def register(
         check_vector_suffix(tie_points)
         check_overwrite(tie_points, overwrite=overwrite)
     image = Layer.open(pre)
-    registration = measure(image, Layer.open(post), model=motion, max_shift_m=max_shift, seed=seed)
+    registration = measure(
+        image, Layer.open(post), model=motion, max_shift_m=max_shift, max_rotation_deg=max_rotation, seed=seed
+    )
     alignment = _align(image, footprints, seed) if footprints else None
     if str(json) != "-":
         for line in _lines(registration) + (_alignment_lines(alignment) if alignment else []):

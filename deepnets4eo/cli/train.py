@@ -32,7 +32,7 @@ def train(
         str | None,
         typer.Option(
             "--precision",
-            help="auto, float32 or bfloat16; by default the recipe's.",
+            help="auto, float32, bfloat16 or float16 (GPU); by default the recipe's.",
             autocompletion=complete_precision,
         ),
     ] = None,

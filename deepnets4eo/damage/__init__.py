@@ -11,6 +11,7 @@ _HOMES = {
     "Settings": "deepnets4eo.damage.settings",
     "GRADES": "deepnets4eo.damage.vocabulary",
     "DamageMap": "deepnets4eo.damage.map",
+    "EventInfo": "deepnets4eo.damage.event",
     "Footprints": "deepnets4eo.damage.footprints",
     "read_footprints": "deepnets4eo.damage.footprints",
     "register": "deepnets4eo.damage.registration",

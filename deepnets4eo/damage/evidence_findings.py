@@ -8,7 +8,7 @@ from __future__ import annotations
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.table import BLANK
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
-from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.findings import Finding, count_of, one_or_many
 from deepnets4eo.damage.vocabulary import ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.rasters.scene import Layer
 
@@ -33,7 +33,8 @@ def evidence_findings(pre: Layer | None, post: Layer, evidence: EvidenceTable) -
         findings.append(
             Finding(
                 "blank_post", "caution",
-                f"{blank} buildings lie where the post image has one single value over a wide area; they were not assessed.",
+                f"{count_of(blank, 'building')} {one_or_many(blank, 'lies', 'lie')} where the post image has one single value "
+                f"over a wide area; {one_or_many(blank, 'it was', 'they were')} not assessed.",
                 "Declare it as nodata, or give an image without that block.",
             )
         )  # fmt: skip
@@ -51,7 +52,10 @@ def evidence_findings(pre: Layer | None, post: Layer, evidence: EvidenceTable) -
         )  # fmt: skip
     elif pre is not None and alone and paired:
         findings.append(
-            Finding("some_post_only", "note", f"{alone} buildings are not shown by the pre image, or not wholly; they are "
-                    "assessed from the post image alone.")
+            Finding(
+                "some_post_only", "note",
+                f"{count_of(alone, 'building')} {one_or_many(alone, 'is', 'are')} not shown by the pre image, or not wholly; "
+                f"{one_or_many(alone, 'it is', 'they are')} assessed from the post image alone.",
+            )
         )  # fmt: skip
     return tuple(findings)

@@ -35,6 +35,24 @@ class Finding:
         return asdict(self)
 
 
+def count_of(number: int, noun: str) -> str:
+    """The number with its noun.
+
+    >>> count_of(1, "building"), count_of(0, "building"), count_of(12, "outline")
+    ('1 building', '0 buildings', '12 outlines')
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def one_or_many(number: int, one: str, many: str) -> str:
+    """The words for one thing, or for none and several.
+
+    >>> one_or_many(1, "was", "were")
+    'was'
+    """
+    return one if number == 1 else many
+
+
 def worst_first(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings by falling severity; those of one severity keep their order."""
     return tuple(sorted(findings, key=lambda finding: -SEVERITIES.index(finding.severity)))

@@ -5,7 +5,7 @@ Takes footprints as read; returns findings.
 
 from __future__ import annotations
 
-from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.findings import Finding, count_of, one_or_many
 from deepnets4eo.damage.footprints import Footprints
 
 MANY = 0.05  # share of the rows that were dropped from which buildings may be missing from the map
@@ -21,13 +21,16 @@ def footprint_findings(footprints: Footprints) -> tuple[Finding, ...]:
             Finding(
                 "footprints_dropped",
                 "caution" if dropped > MANY * account["read"] else "note",
-                f"{dropped} of {account['read']} rows of the footprints could not be used ({reasons}).",
+                f"{dropped} of {count_of(account['read'], 'row')} of the footprints could not be used ({reasons}).",
                 "Give every building as a Polygon or MultiPolygon; close lines to areas.",
             )
         )
     changes = [
-        f"{account[key]} {words}"
-        for key, words in (("repaired", "outlines were repaired"), ("renamed", "ids were missing or twice and renamed"))
+        f"{count_of(account[key], noun)} {one_or_many(account[key], 'was', 'were')} {change}"
+        for key, noun, change in (
+            ("repaired", "outline", "repaired"),
+            ("renamed", "id", "missing or twice and renamed"),
+        )
         if account[key]
     ]
     if changes:

@@ -237,7 +237,7 @@ def _polygons(geometries: np.ndarray, geographic: bool) -> tuple[np.ndarray, np.
     reasons[(shapely.get_dimensions(outlines) < 2) & (reasons == "")] = "not a polygon"
     outlines[reasons != ""] = shapely.Polygon()
     if geographic:
-        outlines = _cut_at_antimeridian(outlines)
+        outlines = cut_at_antimeridian(outlines)
     outlines, mended = _mend(outlines)
     reasons[shapely.is_empty(outlines) & (reasons == "")] = "no area"
     return outlines, reasons, mended
@@ -276,7 +276,7 @@ def _beyond(outlines: np.ndarray, limit: float | tuple[float, float]) -> np.ndar
     return np.asarray((np.maximum(bounds[:, :2], bounds[:, 2:]) > limit).any(axis=1))
 
 
-def _cut_at_antimeridian(outlines: np.ndarray) -> np.ndarray:
+def cut_at_antimeridian(outlines: np.ndarray) -> np.ndarray:
     """Outlines whose degrees run the long way round, or beyond ±180, cut in two at the antimeridian."""
     outlines = outlines.copy()
     bounds = shapely.bounds(outlines)

@@ -15,11 +15,11 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.findings import Finding, one_or_many
 from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
 from deepnets4eo.damage.input_checks import check_images
 from deepnets4eo.damage.settings import Settings
-from deepnets4eo.errors import GridError
+from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import overlap_share
 from deepnets4eo.rasters.scene import Layer, LayerLike
 
@@ -66,6 +66,8 @@ def open_inputs(
     if (heights_pre is None) != (heights_post is None):
         raise GridError("one surface model is given, height loss needs both: --dsm-pre and --dsm-post.")
     before, after = open_pair(pre, post)
+    if before is None and settings.assume_registered:
+        raise InputError("--assume-registered takes a pre image as lying right, but there is none. Leave it out.")
     if before is not None and overlap_share(after.grid, before.grid) == 0:
         raise GridError(
             f"pre image {before.source} and post image {after.source} do not overlap. Check their CRS with `deepnets4eo check`."
@@ -109,7 +111,8 @@ def _check_inside(outlines_px: NDArray[np.object_], post: Layer, source: str) ->
         inside = (bounds[:, 0] < width) & (bounds[:, 2] > 0) & (bounds[:, 1] < height) & (bounds[:, 3] > 0)
     if not inside.any():
         raise GridError(
-            f"none of the {len(outlines_px)} footprints of {source} lies in the post image {post.source}. "
+            f"{one_or_many(len(outlines_px), 'the one footprint', f'none of the {len(outlines_px)} footprints')} of {source} "
+            f"{one_or_many(len(outlines_px), 'does not lie', 'lies')} in the post image {post.source}. "
             "Check their CRS with `deepnets4eo check`."
         )
 

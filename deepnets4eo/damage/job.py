@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from deepnets4eo.damage.abstention import set_not_assessed
 from deepnets4eo.damage.class_shares import open_class_map_source, with_class_shares
 from deepnets4eo.damage.decision_with_network import Decision, DecisionModel
+from deepnets4eo.damage.event import EventInfo, event_findings
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.evidence_findings import evidence_findings
 from deepnets4eo.damage.extent import map_extents
-from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.findings import Finding, count_of
 from deepnets4eo.damage.footprint_findings import footprint_findings
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.inputs import Inputs, open_inputs
@@ -33,7 +34,13 @@ from deepnets4eo.damage.position import (
     outline_position,
     registration_findings,
 )
-from deepnets4eo.damage.registration import FootprintAlignment, Registration, align_footprints, register
+from deepnets4eo.damage.registration import (
+    FootprintAlignment,
+    Registration,
+    align_footprints,
+    assume_registered,
+    register,
+)
 from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.resume import Steps
 from deepnets4eo.damage.settings import Settings
@@ -67,6 +74,7 @@ def assess(
     dsm_post: LayerLike | None = None,
     cloud_mask: LayerLike | None = None,
     settings: Settings = Settings(),
+    event: EventInfo = EventInfo(),
     work: JobControl = JobControl(),
 ) -> DamageMap:
     """Assess every building: class, probability of major damage or worse, confidence, and the evidence behind them.
@@ -85,6 +93,8 @@ def assess(
         Raster that is not 0 where clouds hide the ground.
     settings
         How the job is done.
+    event
+        What the map is of, for its products; dates that are not given are taken from the images' tags.
     work
         Where finished steps are kept, and what is called with the share that is done; the result does not depend on it.
 
@@ -109,10 +119,15 @@ def assess(
     np.True_
     """
     inputs = open_inputs(pre, post, footprints, settings, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud_mask=cloud_mask)
-    return assess_inputs(inputs, settings, work)
+    return assess_inputs(inputs, settings, work, event)
 
 
-def assess_inputs(inputs: Inputs, settings: Settings = Settings(), work: JobControl = JobControl()) -> DamageMap:
+def assess_inputs(
+    inputs: Inputs,
+    settings: Settings = Settings(),
+    work: JobControl = JobControl(),
+    event: EventInfo = EventInfo(),
+) -> DamageMap:
     """The same from inputs that `open_inputs` opened and checked."""
     model = _load_model(inputs, settings)
     class_map = (
@@ -127,7 +142,7 @@ def assess_inputs(inputs: Inputs, settings: Settings = Settings(), work: JobCont
     if position.known:
         if model.grader is not None:
             network = steps.run("network", lambda: model.network_probabilities(inputs, registration, position))
-        logger.info("gathering the evidence of %d buildings …", len(inputs.footprints))
+        logger.info("gathering the evidence of %s …", count_of(len(inputs.footprints), "building"))
         evidence = gather(
             inputs.pre, inputs.post, inputs.footprints, registration, outlines_px=inputs.outlines_px,
             alignment=position.alignment, aligned_on=position.image, dsm_pre=inputs.dsm_pre, dsm_post=inputs.dsm_post,
@@ -146,7 +161,8 @@ def assess_inputs(inputs: Inputs, settings: Settings = Settings(), work: JobCont
         logger.info("labelling the post image …")
         evidence = with_class_shares(decision.evidence, class_map, outlines, settings.workers, steps.part("classes"))
         decision = replace(decision, evidence=evidence)
-    return _damage_map(inputs, outlines, model, decision, registration, position, settings)
+    event = event.with_tags(inputs.pre, inputs.post)
+    return _damage_map(inputs, outlines, model, decision, registration, position, settings, event)
 
 
 def _load_model(inputs: Inputs, settings: Settings) -> DecisionModel:
@@ -169,9 +185,13 @@ def _register(inputs: Inputs, settings: Settings) -> Registration | None:
         logger.info("no pre image: every building is assessed from the post image alone")
         return None
     logger.info("registering pre to post …")
-    registration = register(
-        inputs.pre, inputs.post, model=settings.motion, max_shift_m=settings.max_shift_m, seed=settings.seed
-    )
+    if settings.assume_registered:
+        registration = assume_registered(inputs.pre, inputs.post)
+    else:
+        registration = register(
+            inputs.pre, inputs.post, model=settings.motion, max_shift_m=settings.max_shift_m,
+            max_rotation_deg=settings.max_rotation_deg, seed=settings.seed,
+        )  # fmt: skip
     logger.info("registration %s: %s, shift %.2f m, residual %.2f m. %s", registration.status, registration.model,
                 registration.shift_m, registration.residual_m, registration.reason)  # fmt: skip
     return registration
@@ -233,6 +253,7 @@ def _damage_map(
     registration: Registration | None,
     position: OutlinePosition,
     settings: Settings,
+    event: EventInfo,
 ) -> DamageMap:
     """The map of a decision; the weight in its parameters is the one used, which on radar is the network's alone."""
     evidence, alignment = decision.evidence, position.alignment
@@ -254,17 +275,28 @@ def _damage_map(
         synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
         parameters=asdict(settings) | {"damaged_share": decision.damaged_share, "network_weight": model.weight},
         inputs=inputs.paths | model.paths(),
-        findings=join_findings(_input_findings(inputs, registration, position, evidence), decision.findings),
+        findings=join_findings(
+            [*_input_findings(inputs, registration, position, evidence, settings), *event_findings(event)],
+            decision.findings,
+        ),
         footprints=inputs.footprints.account(),
         grading=decision.grading,
+        event=event,
     )
 
 
 def _input_findings(
-    inputs: Inputs, registration: Registration | None, position: OutlinePosition, evidence: EvidenceTable
+    inputs: Inputs,
+    registration: Registration | None,
+    position: OutlinePosition,
+    evidence: EvidenceTable,
+    settings: Settings,
 ) -> list[Finding]:
     """What the inputs, their registration and their evidence say about the worth of the map."""
     findings = [*inputs.findings, *footprint_findings(inputs.footprints), *position.findings]
     if position.known:
-        findings += [*registration_findings(registration), *evidence_findings(inputs.pre, inputs.post, evidence)]
+        findings += [
+            *registration_findings(registration, settings),
+            *evidence_findings(inputs.pre, inputs.post, evidence),
+        ]
     return findings

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from deepnets4eo.rasters.scene import Layer, LayerLike
 
 MANIFEST = "manifest.json"
-PRODUCTS = ("damage.gpkg", "damage.parquet", "summary.json", "report.html", MANIFEST)
+FURTHER = ("damage.csv", "damage.geojson", "damage.kml")  # where buildings have a longitude and latitude
+PRODUCTS = ("damage.gpkg", "damage.parquet", "summary.json", "report.html", "damage.qgz", *FURTHER, MANIFEST)
 
 
 class DamageMap(WithSummary, DamageMapContent):
@@ -59,6 +60,8 @@ class DamageMap(WithSummary, DamageMapContent):
         `Footprints.account()`, what became of the rows of the footprints' file; empty where not known.
     extent_without_outlines
         One row: imaged ground without an outline near by; None where not known.
+    event
+        What the map is of: event, place, dates, sensors, credit, producer; every product has it.
 
     Raises
     ------
@@ -82,11 +85,12 @@ class DamageMap(WithSummary, DamageMapContent):
         pre: Layer | None = None,
         overwrite: bool = False,
         scratch: Path | None = None,
+        also: Sequence[str] | None = None,
     ) -> dict[str, Path]:
-        """Write damage.gpkg, damage.parquet, summary.json, report.html and manifest.json.
+        """Write damage.gpkg, damage.parquet, summary.json, report.html, damage.qgz, tables in further formats and manifest.json.
 
         A new folder appears only when everything in it is written. In a folder that exists, each file is replaced whole
-        and other files are left alone; manifest.json is removed first and written last, so a folder that has one is
+        files of other names are left alone; manifest.json is removed first and written last, so a folder that has one is
         complete. Memory: the table, plus the report's two image panels (at most ~200 MB each while encoding).
 
         Parameters
@@ -99,6 +103,9 @@ class DamageMap(WithSummary, DamageMapContent):
             Whether files of an existing folder are replaced.
         scratch
             Folder in which finished products wait for the others, so that an interrupted job need not write them again.
+        also
+            Further formats, of "csv", "geojson" and "kml"; by default all, where the post image has a CRS. Those that an
+            earlier map left in the folder are removed.
 
         Returns
         -------
@@ -107,6 +114,8 @@ class DamageMap(WithSummary, DamageMapContent):
 
         Raises
         ------
+        InputError
+            A further format does not exist, or needs a CRS that the post image has not.
         OutputError
             The folder holds something already, another job writes it, or the disk refuses.
         """
@@ -120,7 +129,7 @@ class DamageMap(WithSummary, DamageMapContent):
                 raise OutputError(f"{out_dir} is a file, expected a folder. Choose another --out.")
             folder = None if scratch is None else products_folder(scratch, self, post, pre)
             with _hidden_folder(out_dir, folder) as hidden:
-                names = write_products(self, hidden, pre=pre, post=post)
+                names = write_products(self, hidden, pre=pre, post=post, also=also, home=out_dir)
                 _publish(hidden, out_dir, names)
         return {name: out_dir / name for name in names}
 
@@ -179,6 +188,8 @@ def _publish(hidden: Path, out_dir: Path, names: list[str]) -> None:
         hidden.rename(out_dir)
         return
     (out_dir / MANIFEST).unlink(missing_ok=True)
+    for name in set(FURTHER) - set(names):  # of an earlier map
+        (out_dir / name).unlink(missing_ok=True)
     for name in names:
         with atomic_write(out_dir / name) as partial:
             shutil.move(hidden / name, partial)  # copies where the folder is a volume of its own

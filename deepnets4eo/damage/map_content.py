@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from deepnets4eo.damage.event import EventInfo
 from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, METHODS, NOT_ASSESSED, STATUSES
 from deepnets4eo.errors import InputError
@@ -30,6 +31,7 @@ class DamageMapContent:
     grading: dict[str, dict[str, Any]] = field(default_factory=dict)
     footprints: dict[str, Any] = field(default_factory=dict)
     extent_without_outlines: gpd.GeoDataFrame | None = None
+    event: EventInfo = field(default_factory=EventInfo)
 
     def __post_init__(self) -> None:
         _check(self.buildings)

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from deepnets4eo.damage.findings import count_of
+
 LEAST_SKILL = 0.1  # below, a run counts as one that learnt nothing
 LEAST_VALIDATED = 30  # validation buildings; fewer say nothing
 
@@ -36,7 +38,9 @@ def validated_skill(card: Mapping[str, Any]) -> NetworkSkill:
         return NetworkSkill(0.0, "its card holds no validation AUC and κ")
     buildings = sum(notes.get("split", {}).get("buildings", {}).get("val", {}).values())
     if buildings < LEAST_VALIDATED:
-        return NetworkSkill(0.0, f"it was validated on {buildings} buildings, at least {LEAST_VALIDATED} are needed")
+        return NetworkSkill(
+            0.0, f"it was validated on {count_of(buildings, 'building')}, at least {LEAST_VALIDATED} are needed"
+        )
     skill = min(2 * auc - 1, kappa, 1.0)
     if skill < LEAST_SKILL:
         return NetworkSkill(0.0, f"on its {buildings} validation buildings its AUC is {auc:.2f} and its κ {kappa:.2f}")

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.findings import Finding, count_of, one_or_many
 from deepnets4eo.damage.registration import FootprintAlignment, Registration
 from deepnets4eo.damage.registration.footprints import LEAST_FOOTPRINTS
+from deepnets4eo.damage.settings import MAX_ROTATION_DEG, Settings
 
 Role = Literal["pre", "post"]
 
@@ -23,6 +24,7 @@ CHECK = (
     "Check that footprints and images show one site, and the CRS of each, with `deepnets4eo check`; where you know that "
     "the footprints lie on the buildings, give --no-align."
 )
+FARTHER = "Where the images lie farther apart or turned, raise --max-shift or --max-rotation."
 
 
 @dataclass(frozen=True)
@@ -57,8 +59,7 @@ def outline_position(
         return OutlinePosition(weak, role, findings=(_too_few(weak),))
     if weak.in_place >= IN_PLACE:
         return OutlinePosition(weak, role, findings=(_weak(weak, role),))
-    another = registration is not None and not paired
-    return OutlinePosition(weak, role, known=False, findings=(_unknown(weak, another),))
+    return OutlinePosition(weak, role, known=False, findings=(_unknown(weak, None if paired else registration),))
 
 
 def _moved_far(alignment: FootprintAlignment) -> tuple[Finding, ...]:
@@ -77,8 +78,8 @@ def _moved_far(alignment: FootprintAlignment) -> tuple[Finding, ...]:
 def _too_few(alignment: FootprintAlignment) -> Finding:
     return Finding(
         "alignment_unknown", "caution",
-        f"{alignment.voters} footprints lie on the image: too few to measure whether they lie on buildings "
-        f"(at least {LEAST_FOOTPRINTS}). They were taken where they are.",
+        f"{count_of(alignment.voters, 'footprint')} {one_or_many(alignment.voters, 'lies', 'lie')} on the image: too few to "
+        f"measure whether footprints lie on buildings (at least {LEAST_FOOTPRINTS}). They were taken where they are.",
         "Look at each of them on the page, or give more footprints of the site.",
     )  # fmt: skip
 
@@ -92,20 +93,53 @@ def _weak(alignment: FootprintAlignment, role: Role) -> Finding:
     )  # fmt: skip
 
 
-def _unknown(alignment: FootprintAlignment, another: bool) -> Finding:
-    seen = "Neither could the images be registered nor the" if another else "The"
-    verb = "be aligned" if another else "could not be aligned"
+def _unknown(alignment: FootprintAlignment, failed: Registration | None) -> Finding:
+    """failed : the registration, where there is a pre image and it could not be registered."""
+    seen = f"The footprints could not be aligned ({alignment.reason})"
+    remedy = CHECK
+    if failed is not None:
+        seen = f"Neither could the images be registered ({failed.reason}) nor the footprints be aligned ({alignment.reason})"
+        remedy = f"{CHECK} {FARTHER}"
     return Finding(
         "alignment_failed", "worthless",
-        f"{seen} footprints {verb} ({alignment.reason}): they are not known to lie on buildings, "
-        "and none of them was assessed.",
-        CHECK,
+        f"{seen}: they are not known to lie on buildings, and none of them was assessed.",
+        remedy,
     )  # fmt: skip
 
 
-def registration_findings(registration: Registration | None) -> tuple[Finding, ...]:
-    """What a registration that failed, or is doubtful, means for the map."""
-    if registration is None or registration.status == "ok":
+def registration_findings(registration: Registration | None, settings: Settings = Settings()) -> tuple[Finding, ...]:
+    """What a registration that failed, is doubtful or was not measured means for the map."""
+    if registration is None:
+        return ()
+    return (*_doubtful(registration), *_as_requested(registration, settings))
+
+
+def _as_requested(registration: Registration, settings: Settings) -> tuple[Finding, ...]:
+    """What the user took upon himself."""
+    if settings.assume_registered:
+        return (
+            Finding(
+                "registration_assumed", "caution",
+                "The pre image was taken as lying right (--assume-registered), and nothing was measured: an offset of a few "
+                "pixels would pass for damage.",
+                "Look whether pre and post agree on the page, or leave --assume-registered out.",
+            ),
+        )  # fmt: skip
+    turn = abs(registration.measured.rotation_deg)
+    if registration.usable and turn > MAX_ROTATION_DEG:
+        return (
+            Finding(
+                "registration_turned", "caution",
+                f"The pre image is turned by {turn:.1f}°, which only --max-rotation {settings.max_rotation_deg:g} allows; "
+                f"georeferenced images are seldom turned by more than {MAX_ROTATION_DEG:g}°.",
+                "Look whether pre and post agree on the page.",
+            ),
+        )  # fmt: skip
+    return ()
+
+
+def _doubtful(registration: Registration) -> tuple[Finding, ...]:
+    if registration.status == "ok":
         return ()
     if not registration.usable:
         return (
@@ -113,7 +147,7 @@ def registration_findings(registration: Registration | None) -> tuple[Finding, .
                 "registration_failed", "caution",
                 f"The pre image could not be registered and was not used ({registration.reason}): every building is "
                 "assessed from the post image alone.",
-                "Check that both images show one site; raise --max-shift where they lie farther apart; or give - for PRE.",
+                f"Check that both images show one site. {FARTHER} Or give - for PRE.",
             ),
         )  # fmt: skip
     return (

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.abstention import MOST_CONFIDENT
-from deepnets4eo.damage.findings import Finding, worst_first
+from deepnets4eo.damage.findings import Finding, count_of, one_or_many, worst_first
 from deepnets4eo.damage.fitted_range import REASONS, UNLIKE
 from deepnets4eo.damage.network_skill import NetworkSkill
 from deepnets4eo.damage.unbuilt import NO_BUILDING
@@ -58,7 +58,10 @@ def _range_findings(frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> list[Find
     if number == 0:
         return []
     parts = "; ".join(f"{count} × {reason}" for reason, count in outside.items())
-    message = f"{number} of {seen} visible buildings were not assessed, because the model was not fitted on such evidence ({parts})."
+    message = (
+        f"{number} of {count_of(seen, 'visible building')} {one_or_many(number, 'was', 'were')} not assessed, because the model "
+        f"was not fitted on such evidence ({parts})."
+    )
     if unlike.any():
         message += f" That is more than at any site the model was fitted on: confidence is at most {MOST_CONFIDENT}."
     severity = "worthless" if number > MANY * seen else "caution" if unlike.any() else "note"
@@ -80,7 +83,8 @@ def _unbuilt_findings(frame: pd.DataFrame) -> list[Finding]:
         Finding(
             "not_in_pre",
             "note",
-            f"{number} of {len(frame)} outlines show no building in the pre image and were not assessed. About half of "
+            f"{number} of {count_of(len(frame), 'outline')} {one_or_many(number, 'shows', 'show')} no building in the pre image "
+            f"and {one_or_many(number, 'was', 'were')} not assessed. About half of "
             "such outlines are recognised; the others may be called damaged.",
             "Use footprints from before the event.",
         )

@@ -11,6 +11,8 @@ INPUTS: dict[str, Any] = {"group": "Inputs"}
 ALIGNMENT: dict[str, Any] = {"group": "Alignment"}
 DECISION: dict[str, Any] = {"group": "Decision"}
 
+MAX_ROTATION_DEG = 3.0  # georeferenced pairs seldom lie turned by more
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -28,6 +30,10 @@ class Settings:
         How the pre image may lie against the post image.
     max_shift_m
         Farthest that it may lie off, metres.
+    max_rotation_deg
+        Farthest that it may be turned, degrees; a registration that finds more fails.
+    assume_registered
+        Whether the pre image is taken as lying right, unmeasured: an offset then passes for damage.
     align
         Whether the footprints are moved onto the roofs.
     sensor
@@ -84,6 +90,22 @@ class Settings:
             json_schema_extra={**ALIGNMENT, "flag": "--max-shift"},
         ),
     ] = 30.0
+    max_rotation_deg: Annotated[
+        float,
+        Field(
+            description="Farthest that pre may be turned, degrees; above 3 a wrong match is more likely.",
+            ge=0,
+            le=10,
+            json_schema_extra={**ALIGNMENT, "flag": "--max-rotation"},
+        ),
+    ] = MAX_ROTATION_DEG
+    assume_registered: Annotated[
+        bool,
+        Field(
+            description="Take pre as lying right, unmeasured; an offset then passes for damage.",
+            json_schema_extra={**ALIGNMENT, "flag": "--assume-registered"},
+        ),
+    ] = False
     align: Annotated[bool, Field(description="Move footprints onto the roofs.", json_schema_extra=ALIGNMENT)] = True
     sensor: Annotated[
         Literal["auto", "optical"],

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.fusion.segnet_fusion import WIDTH, SegNetFusion, next_stage
 from deepnets4eo.fusion.streams import MEAN, mask_absent_streams, total
-from deepnets4eo.segmentation import SegNetEncoder, max_pool
+from deepnets4eo.segmentation import NORM_FIRST, Order, SegNetEncoder, max_pool
 
 
 class FuseNet(SegNetFusion):
@@ -32,11 +32,13 @@ class FuseNet(SegNetFusion):
         Bands of each sensor, in the order of the layers.
     width
         Channels of the first stage; VGG-16 has 64.
+    order
+        Of convolution, normalisation and ReLU, see `deepnets4eo.segmentation.conv_block`.
     absent
         What an absent stream is replaced by, see `Streams`. With "silent" and without its auxiliary sensors the
         network is a SegNet of the main sensor.
     weights
-        First weights of the encoders: "imagenet" for the main one, or "FILE,FILE" for both, see
+        First weights of the encoders: "imagenet" for the main one, or "RUN,RUN" or "FILE,FILE" for both, see
         `deepnets4eo.segmentation.load_encoder`.
 
     Raises
@@ -59,15 +61,16 @@ class FuseNet(SegNetFusion):
         *,
         streams: Sequence[int] | None = None,
         width: int = WIDTH,
+        order: Order = NORM_FIRST,
         absent: str = MEAN,
         weights: str | None = None,
     ) -> None:
         super().__init__(in_channels, streams, absent)
         main, *others = self.sizes
-        self.encoder = SegNetEncoder(main, width=width)
-        auxiliary = [SegNetEncoder(size, width=width) for size in others]
+        self.encoder = SegNetEncoder(main, width=width, order=order)
+        auxiliary = [SegNetEncoder(size, width=width, order=order) for size in others]
         self.auxiliary = nn.ModuleList(auxiliary)
-        self.add_decoder(num_classes, width, [self.encoder, *auxiliary], weights)
+        self.add_decoder(num_classes, width, order, [self.encoder, *auxiliary], weights)
 
     def encoder_modules(self) -> Sequence[nn.Module]:
         """The encoders of all sensors."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.fusion.network import EncoderFusion
 from deepnets4eo.fusion.streams import first_weights
-from deepnets4eo.segmentation import SegNetDecoder, SegNetEncoder, he_init, load_encoder
+from deepnets4eo.segmentation import Order, SegNetDecoder, SegNetEncoder, he_init, load_encoder
 
 WIDTH = 64  # channels of VGG-16's first stage
 
@@ -21,10 +21,10 @@ class SegNetFusion(EncoderFusion):
     """Base of fusion networks with SegNet's encoders and decoder; subclasses set the encoders, then the decoder."""
 
     def add_decoder(
-        self, num_classes: int, width: int, sensor_encoders: Sequence[SegNetEncoder], weights: str | None
+        self, num_classes: int, width: int, order: Order, sensor_encoders: Sequence[SegNetEncoder], weights: str | None
     ) -> None:
         """Add the decoder and the last layer, draw all weights, then load those that `weights` names."""
-        self.decoder = SegNetDecoder(width=width)
+        self.decoder = SegNetDecoder(width=width, order=order)
         self.head: nn.Module = nn.Conv2d(width, num_classes, 3, padding=1)
         he_init(self)
         sources = first_weights(weights, len(sensor_encoders))

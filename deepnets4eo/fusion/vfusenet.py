@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.fusion.segnet_fusion import WIDTH, SegNetFusion, next_stage
 from deepnets4eo.fusion.streams import MEAN, mask_absent_streams, total
-from deepnets4eo.segmentation import SegNetEncoder, max_pool
+from deepnets4eo.segmentation import NORM_FIRST, Order, SegNetEncoder, max_pool
 
 
 class VFuseNet(SegNetFusion):
@@ -35,10 +35,12 @@ class VFuseNet(SegNetFusion):
         Bands of each sensor, in the order of the layers.
     width
         Channels of the first stage; VGG-16 has 64.
+    order
+        Of convolution, normalisation and ReLU, see `deepnets4eo.segmentation.conv_block`.
     absent
         What an absent stream is replaced by, see `Streams`.
     weights
-        First weights of the sensors' encoders, "FILE,FILE" or "imagenet", see
+        First weights of the sensors' encoders, "RUN,RUN", "FILE,FILE" or "imagenet", see
         `deepnets4eo.segmentation.load_encoder`; the authors began with SegNets trained on each sensor.
 
     Raises
@@ -60,14 +62,15 @@ class VFuseNet(SegNetFusion):
         *,
         streams: Sequence[int] | None = None,
         width: int = WIDTH,
+        order: Order = NORM_FIRST,
         absent: str = MEAN,
         weights: str | None = None,
     ) -> None:
         super().__init__(in_channels, streams, absent)
-        encoders = [SegNetEncoder(size, width=width) for size in self.sizes]
+        encoders = [SegNetEncoder(size, width=width, order=order) for size in self.sizes]
         self.encoders = nn.ModuleList(encoders)
-        self.virtual = SegNetEncoder(len(encoders) * width, width=width)
-        self.add_decoder(num_classes, width, encoders, weights)
+        self.virtual = SegNetEncoder(len(encoders) * width, width=width, order=order)
+        self.add_decoder(num_classes, width, order, encoders, weights)
 
     def encoder_modules(self) -> Sequence[nn.Module]:
         """The encoders of all sensors, and the virtual one."""

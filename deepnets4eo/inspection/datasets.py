@@ -19,7 +19,7 @@ from deepnets4eo.cards.dataset_reader import Tiles, abbreviate, find_tiles, part
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import DeepNets4EOError, GridError, InputError, LabelError
 from deepnets4eo.files import read_json
-from deepnets4eo.grid import Grid, Window, blocks, overlap_share
+from deepnets4eo.grid import Grid, Window, blocks, only_one_placed, overlap_share
 from deepnets4eo.inspection.dataset_folders import find_split_tiles, nearby_folder, tiles_of_folder
 from deepnets4eo.inspection.files import Inspection
 from deepnets4eo.rasters.scene import Layer
@@ -217,16 +217,18 @@ def _strange_labels(data: np.ndarray, valid: np.ndarray, legend: Legend) -> list
 
 
 def _misfits(grids: Mapping[str, Grid]) -> list[str]:
-    """Returns layers that do not fit the first one: other sizes without CRS, or too little overlap."""
+    """Returns layers that do not fit the first one, as a scene of them would not: other sizes without place, little overlap."""
     lines = []
     names = list(grids)
     for name in names[1:]:
         base, other = grids[names[0]], grids[name]
-        if tuple(base.shape) == tuple(other.shape):
+        by_pixels = only_one_placed(base, other)
+        if tuple(base.shape) == tuple(other.shape) and by_pixels:
             continue
         sizes = f"{name} is {_size(other)} px, {names[0]} {_size(base)}"
-        if base.crs is None or other.crs is None:
-            lines.append(f"{sizes}, and not both have a CRS.")
+        if by_pixels or (base.crs is None and tuple(base.shape) != tuple(other.shape) and base.affine == other.affine):
+            what = "CRS" if base.crs != other.crs or base.affine == other.affine else "world file"
+            lines.append(f"{sizes}, and not both have a {what}.")
             continue
         try:
             share = overlap_share(base, other)

@@ -21,10 +21,11 @@ from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.input_files import label_raster_files, refuse_inputs
 from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.prediction.batch_size import batch_size
 from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
 from deepnets4eo.prediction.progress_file import ProgressFile
-from deepnets4eo.prediction.strips import Job, batch_size, plan_strip_px, predict_strips
+from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.cog import BLOCK_PX
 from deepnets4eo.rasters.gdal_cache import gdal_cache
@@ -50,7 +51,7 @@ class PredictOptions:
         File for the probability of each class, K bands packed as bytes: value / 254, 255 nodata.
     entropy
         File for the entropy over classes, packed likewise; 1 where all classes are equally probable.
-    tile_px, halo_px, overlap_px, scores
+    tile_px, halo_px, overlap_px, scores, blending
         Replace the run's own tiling where given, see `Tiling`; pixels.
     memory_bytes
         Limit of the whole process.
@@ -61,7 +62,7 @@ class PredictOptions:
     threads
         Of the network on a CPU; by default all cores, and on resuming those of the interrupted job.
     batch_tiles
-        Tiles computed together; by default 8 on a GPU, 1 on a CPU.
+        Tiles computed together; by default 1 on a CPU, on a GPU as many as take a quarter of its memory (at most 32).
     block_px
         Rows that are finished, and written, together.
     strip_px
@@ -88,6 +89,7 @@ class PredictOptions:
     halo_px: int | None = None
     overlap_px: int | None = None
     scores: str | None = None
+    blending: str | None = None
     memory_bytes: int = 4 * 10**9
     workers: int = 2
     device: str = "auto"
@@ -109,7 +111,7 @@ class PredictOptions:
 
     def tiling(self, own: Tiling) -> Tiling:
         """The run's tiling with the values of these options."""
-        values = {name: getattr(self, name) for name in ("tile_px", "halo_px", "overlap_px", "scores")}
+        values = {name: getattr(self, name) for name in ("tile_px", "halo_px", "overlap_px", "scores", "blending")}
         return replace(own, **{name: value for name, value in values.items() if value is not None})
 
 
@@ -195,10 +197,11 @@ def predict(
         progress_file = ProgressFile(paths[LABELS])
         resumed = options.resume and progress_file.load()
         _check(paths, options, [run, scene], resumed=resumed)
-        threads = options.threads or (progress_file.job["compute"]["threads"] if resumed else None)
-        compute = choose(options.device, options.precision, threads)
-        together = options.batch_tiles or batch_size(compute)
+        begun = progress_file.job["compute"] if resumed else {}
+        compute = choose(options.device, options.precision, options.threads or begun.get("threads"))
         lattice = Lattice(scene.shape, options.tiling(segmenter.tiling))
+        together = options.batch_tiles or begun.get("batch_tiles")
+        together = together or batch_size(segmenter, compute, lattice.tiling.tile_px)
         tags = _tags(segmenter, identity, scene, lattice.tiling)
         outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
         reader = TileReader(scene, segmenter.inputs, lattice)
@@ -323,7 +326,7 @@ def describe(run: Run, scene: Scene, options: PredictOptions) -> str:
     compute = choose(options.device, options.precision, options.threads)
     return (
         f"{scene.shape[0]} x {scene.shape[1]} px, {len(lattice)} tiles of {lattice.tiling.tile_px} px "
-        f"({lattice.tiling.blending}, step {lattice.tiling.stride_px} px), {run.legend.num_classes} classes, "
+        f"({lattice.tiling.blending if lattice.tiling.blends else 'crop'}, step {lattice.tiling.stride_px} px), {run.legend.num_classes} classes, "
         f"on {compute.device} in {compute.precision} with {compute.threads} threads"
     )
 

@@ -1,8 +1,7 @@
 """Tiles joined into finished rows of a strip of the scene, in bounded memory.
 
 Takes tiles of one strip in lattice order; returns runs of finished rows in whole blocks of the output file.
-Cores that abut are put side by side; cores that overlap are summed with Hann weights, always in lattice order, so
-that each pixel's sum has the same bits wherever strips begin and work is resumed.
+Cores that abut are put side by side; cores that overlap are summed with weights, always in lattice order, so that each pixel's sum has the same bits wherever strips begin and work is resumed.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.grid import Window
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, bands_of
 from deepnets4eo.prediction.tile_reader import ReadTile
-from deepnets4eo.tiling.lattice import Lattice, Tile, hann_weights, weight_sums
+from deepnets4eo.tiling.lattice import Lattice, Tile, core_weights, weight_sums
 from deepnets4eo.tiling.scores import best_class, blended_probabilities, entropy, to_blend_scores, to_bytes
 
 NOTHING = 255  # byte of void and of nodata
@@ -75,11 +74,11 @@ class RowBuffer:
         return window, rows
 
 
-class HannBlender:
+class Blender:
     """Weighted sums of overlapping cores: a window that slides along a lattice row, and the rows carried to the next.
 
     emit(row, col, mean) is called with finished weighted means (K, h, w) at scene positions, in lattice order.
-    Peak memory: 4 bytes · K · (overlap_px · strip width + 2 · core_px²).
+    Peak memory: 4 bytes · K · (most_overlap_px · strip width + 2 · core_px²).
     """
 
     def __init__(
@@ -87,29 +86,33 @@ class HannBlender:
     ) -> None:
         tiling = lattice.tiling
         self._lattice, self._cols, self._emit = lattice, cols, emit
-        self._weights = np.outer(hann_weights(tiling), hann_weights(tiling))
-        self._origin = cols[0] * tiling.stride_px
-        width = (len(cols) - 1) * tiling.stride_px + tiling.core_px
-        self._carry = np.zeros((num_classes, tiling.overlap_px, width), np.float32)
+        self._weights = np.outer(core_weights(tiling), core_weights(tiling))
+        self._origin = lattice.start(cols[0], lattice.shape[1])
+        width = lattice.start(cols[-1], lattice.shape[1]) - self._origin + tiling.core_px
+        self._carry = np.zeros((num_classes, tiling.most_overlap_px, width), np.float32)
         self._sum = np.zeros((num_classes, tiling.core_px, tiling.core_px), np.float32)
 
     def add(self, tile: Tile, scores: FloatImage | None) -> None:
         """Add a tile's scores (K, core, core), None for a tile without valid pixels, and emit what it finishes."""
-        tiling = self._lattice.tiling
+        core_px, (rows, cols) = self._lattice.tiling.core_px, self._lattice.shape
         col = tile.core.col - self._origin
-        kept = 0 if tile.col == self._cols[0] else tiling.overlap_px  # columns summed already by the tile before
+        # columns summed already by the tile before, rows by the lattice row before
+        kept = 0 if tile.col == self._cols[0] else core_px - self._step(tile.col - 1, cols)
+        above = 0 if tile.row == 0 else core_px - self._step(tile.row - 1, rows)
         if kept:
-            self._sum[:, :, :kept] = self._sum[:, :, tiling.stride_px :].copy()
+            self._sum[:, :, :kept] = self._sum[:, :, core_px - kept :].copy()
         self._sum[:, :, kept:] = 0
-        self._sum[:, : tiling.overlap_px, kept:] = self._carry[:, :, col + kept : col + tiling.core_px]
+        self._sum[:, :above, kept:] = self._carry[:, :above, col + kept : col + core_px]
         if scores is not None:
             self._sum += scores * self._weights
-        last_col, last_row = tile.col == self._cols[-1], tile.row == self._lattice.rows - 1
-        width = tiling.core_px if last_col else tiling.stride_px
-        height = tiling.core_px if last_row else tiling.stride_px
-        if not last_row:
-            self._carry[:, :, col : col + width] = self._sum[:, tiling.stride_px :, :width]
+        width = core_px if tile.col == self._cols[-1] else self._step(tile.col, cols)
+        height = core_px if tile.row == self._lattice.rows - 1 else self._step(tile.row, rows)
+        self._carry[:, : core_px - height, col : col + width] = self._sum[:, height:, :width]
         self._finish(tile, height, width)
+
+    def _step(self, position: int, length: int) -> int:
+        """Pixels from the core at a position along an axis to the next one."""
+        return self._lattice.start(position + 1, length) - self._lattice.start(position, length)
 
     def _finish(self, tile: Tile, height: int, width: int) -> None:
         rows, cols = self._lattice.shape
@@ -135,9 +138,7 @@ class StripStitcher:
         self._buffers = {
             name: RowBuffer(bands_of(name, legend.num_classes), strip, lattice, block_px) for name in products
         }
-        self._blender = (
-            HannBlender(lattice, cols, legend.num_classes, self._emit) if lattice.tiling.overlap_px else None
-        )
+        self._blender = Blender(lattice, cols, legend.num_classes, self._emit) if lattice.tiling.blends else None
         self._valid = np.zeros((0, 0), bool)
 
     def add(self, read: ReadTile, result: FloatImage | ByteImage | None) -> None:

@@ -27,7 +27,6 @@ from deepnets4eo.rasters.cog import BLOCK_PX
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.tiling import Lattice
 
-CUDA_BATCH = 8  # tiles; a CPU gains nothing from more than one
 LONGEST_QUEUE = 8
 
 Result = FloatImage | ByteImage
@@ -71,7 +70,7 @@ class Job:
     @property
     def needs_scores(self) -> bool:
         """Whether stitching needs scores, not only classes."""
-        return self.products != [LABELS] or self.lattice.tiling.overlap_px > 0
+        return self.products != [LABELS] or self.lattice.tiling.blends
 
     @property
     def result_bytes(self) -> int:
@@ -98,16 +97,11 @@ def plan_strip_px(job: Job, memory_limit: int) -> int:
     network = peak_bytes() if peak_bytes() > before else resident_bytes()
     reading = (job.workers + 1) * 3 * job.reader.segment_tiles * job.reader.tile_bytes
     per_column = (job.block_px + tiling.core_px) * sum(bands_of(name, num_classes) for name in job.products)
-    per_column += 4 * num_classes * tiling.overlap_px
+    per_column += 4 * num_classes * tiling.most_overlap_px
     chunk = 4 * 4 * num_classes * CHUNK_ROWS * tiling.core_px
     fixed = _queue_length(job) * job.result_bytes * job.batch_tiles + chunk
     stitching = stitch_budget(memory_limit, network, reading + fixed, per_column * job.block_px)
     return strip_width(job.lattice.shape[1], per_column, job.block_px, stitching)
-
-
-def batch_size(compute: Compute) -> int:
-    """Tiles computed together on a device."""
-    return CUDA_BATCH if compute.device.startswith("cuda") else 1
 
 
 def _compute_first_tile(job: Job) -> None:

@@ -18,7 +18,7 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.display.figures import MAX_PX
 from deepnets4eo.display.summary import Summary, WithSummary
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, Window, overlap_share, whole
+from deepnets4eo.grid import Grid, Window, only_one_placed, overlap_share, whole
 from deepnets4eo.rasters.display import layer_summary, plot_layer, plot_layers, scene_summary
 from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid, with_nodata
 
@@ -289,7 +289,7 @@ class Scene(WithSummary):
     InputError
         No layer.
     GridError
-        A layer that does not overlap the grid; one that covers only a part of it is logged as a warning.
+        A layer that does not overlap the grid; one (but labels) that covers only a part of it is logged as a warning.
 
     >>> scene = Scene.open(image=np.ones((3, 4, 5), np.uint8), labels=np.zeros((4, 5), np.uint8))
     >>> {name: values.shape for name, values in scene.read().items()}
@@ -372,18 +372,9 @@ class Scene(WithSummary):
         return scene_summary(self.grid, self.layers)
 
     def _on_grid(self, name: str, layer: Layer) -> Layer:
-        if name == LABELS:
-            return layer.on(self.grid, "nearest")
-        warped = layer.on(self.grid)
-        if warped is layer or (layer.grid.crs is None) != (self.grid.crs is None):
-            return warped
-        share = overlap_share(self.grid, layer.grid)
-        if not share:
-            raise GridError(
-                f"layer {name!r} ({layer.source}) does not overlap the scene's grid. Give one of the same site, and check "
-                "the CRS of both, e.g. with `deepnets4eo check`."
-            )
-        if share < WHOLE:
+        warped = layer.on(self.grid, "nearest" if name == LABELS else "bilinear")
+        share = covered_share(self.grid, layer, name)
+        if share < WHOLE and name != LABELS:
             log.warning(
                 "Layer %r (%s) covers %.0f %% of the scene; no pixel is valid where it does not reach.",
                 name, layer.source, 100 * share,
@@ -394,3 +385,19 @@ class Scene(WithSummary):
         if name not in self.layers:
             raise InputError(f"the scene has the layers {sorted(self.layers)}, not {name!r}. Give it as {name}=FILE.")
         return self.layers[name]
+
+
+def covered_share(grid: Grid, layer: Layer, name: str) -> float:
+    """Share of a scene's grid, above 0 up to 1, that a layer covers; 1 where it is placed pixel for pixel.
+
+    Errors: GridError where it covers nothing.
+    """
+    if same_grid(layer.grid, grid) or only_one_placed(layer.grid, grid):
+        return 1.0
+    share = overlap_share(grid, layer.grid)
+    if not share:
+        raise GridError(
+            f"layer {name!r} ({layer.source}) does not overlap the scene's grid. Give one of the same site, and check "
+            "the CRS and world files of both, e.g. with `deepnets4eo check`."
+        )
+    return share

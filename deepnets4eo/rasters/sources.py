@@ -27,7 +27,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
-from deepnets4eo.grid import Grid, Window, apply_affine, check_grid
+from deepnets4eo.grid import Grid, Window, apply_affine, check_grid, only_one_placed
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
 
 Read = tuple[NDArray[Any], NDArray[np.bool_]]
@@ -120,7 +120,9 @@ class FileSource:
         self.band_names = [text or f"band_{i + 1}" for i, text in enumerate(dataset.descriptions)]
         self.dtype = np.dtype(dataset.dtypes[0])
         self.nodata = nodata if nodata is not None else dataset.nodata
-        self.tags = dict(dataset.tags())
+        self.tags = dict(dataset.tags(ns="IMAGERY")) | dict(
+            dataset.tags()
+        )  # IMAGERY: satellite and time, of side files
         self.grid = _grid(dataset)
         check_grid(self.grid, self.name)
 
@@ -168,13 +170,15 @@ class WarpedSource:
 
     @classmethod
     def view(cls, origin: Source, grid: Grid, resampling: str) -> Source:
-        """A view of `origin` on `grid`; pixel for pixel where one of the two has no CRS but the shapes agree."""
-        if (origin.grid.crs is None) == (grid.crs is None):
+        """A view of `origin` on `grid`; pixel for pixel where only one of the two has a place but the shapes agree."""
+        if not only_one_placed(origin.grid, grid):
             return cls(origin, grid, resampling)
         if tuple(origin.grid.shape) != tuple(grid.shape):
+            what = "georeference" if origin.grid.crs == grid.crs else "CRS"
+            without = origin.grid.crs is None and (what == "CRS" or origin.grid.affine.is_identity)
             raise GridError(
-                f"{origin.name} has {'no CRS' if origin.grid.crs is None else 'a CRS'} and {tuple(origin.grid.shape)} pixels, "
-                f"the reference grid has {'no CRS' if grid.crs is None else 'one'} and {tuple(grid.shape)}. "
+                f"{origin.name} has {'no' if without else 'a'} {what} and {tuple(origin.grid.shape)} pixels, "
+                f"the reference grid has {'one' if without else f'no {what}'} and {tuple(grid.shape)}. "
                 "Georeference both, or give images of the same size."
             )
         return _PixelForPixel(origin, grid)

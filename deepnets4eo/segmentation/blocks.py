@@ -1,41 +1,58 @@
 """Parts of SegNet and the fusion networks: convolution blocks, pooling with indices, unpooling, padding.
 
-Takes feature maps (N, C, H, W) of any precision and memory format, and keeps both. Trusts its input.
+Takes feature maps (N, C, H, W) of any precision and memory format, and keeps both. Refuses unknown orders of layers.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deepnets4eo.errors import InputError
 
-def conv_block(channels: Sequence[int]) -> nn.Sequential:
-    """3 × 3 convolution, batch normalisation, ReLU for each step from one number of channels to the next.
+Order = Literal["conv-bn-relu", "conv-relu-bn"]
+NORM_FIRST: Order = "conv-bn-relu"
+RELU_FIRST: Order = "conv-relu-bn"
+ORDERS = (NORM_FIRST, RELU_FIRST)
 
-    The order of VGG-16-BN (Simonyan and Zisserman 2015) and of SegNet's own release, so that its weights fit.
+
+def conv_block(channels: Sequence[int], order: Order = NORM_FIRST) -> nn.Sequential:
+    """3 × 3 convolution, batch normalisation and ReLU for each step from one number of channels to the next.
 
     Parameters
     ----------
     channels
         Numbers of channels, the input's first.
+    order
+        "conv-bn-relu", as in VGG-16-BN (Simonyan and Zisserman 2015) and in SegNet's own release; "conv-relu-bn", as
+        in the PyTorch notebook of DeepNetsForEO.
 
     Returns
     -------
     nn.Sequential
         (N, channels[0], H, W) → (N, channels[-1], H, W).
 
+    Raises
+    ------
+    InputError
+        Another order.
+
     Examples
     --------
     >>> len(conv_block([3, 64, 64]))
     6
     """
+    if order not in ORDERS:
+        raise InputError(f"order={order!r} is unknown. Choose from {', '.join(ORDERS)}.")
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(channels):
-        layers += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+        norm, relu = nn.BatchNorm2d(after), nn.ReLU(inplace=True)
+        layers += [nn.Conv2d(before, after, 3, padding=1), *((norm, relu) if order == NORM_FIRST else (relu, norm))]
     return nn.Sequential(*layers)
 
 

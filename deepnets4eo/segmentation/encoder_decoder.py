@@ -10,7 +10,7 @@ import itertools
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmentation.blocks import conv_block, max_pool, max_unpool
+from deepnets4eo.segmentation.blocks import NORM_FIRST, Order, conv_block, max_pool, max_unpool
 
 WIDTH = 64  # channels of VGG-16's first stage
 STAGES = ((1, 1), (2, 2), (4, 4, 4), (8, 8, 8), (8, 8, 8))  # convolutions of each encoder stage, relative to the first
@@ -28,6 +28,8 @@ class SegNetEncoder(nn.Module):
         Bands of the image, at least 1.
     width
         Channels of the first stage; VGG-16 has 64.
+    order
+        Of convolution, normalisation and ReLU, see `conv_block`.
 
     Raises
     ------
@@ -40,14 +42,14 @@ class SegNetEncoder(nn.Module):
     14723136
     """
 
-    def __init__(self, in_channels: int, *, width: int = WIDTH) -> None:
+    def __init__(self, in_channels: int, *, width: int = WIDTH, order: Order = NORM_FIRST) -> None:
         super().__init__()
         if in_channels < 1 or width < 1:
             raise InputError(f"an encoder got in_channels={in_channels}, width={width}; both must be at least 1.")
         self.in_channels, self.width = in_channels, width
         before = [in_channels, *(stage[-1] * width for stage in STAGES)]
         self.stages = nn.ModuleList(
-            conv_block([start, *(relative * width for relative in stage)])
+            conv_block([start, *(relative * width for relative in stage)], order)
             for start, stage in zip(before, STAGES, strict=False)
         )
 
@@ -69,6 +71,8 @@ class SegNetDecoder(nn.Module):
     ----------
     width
         Channels of the encoder's first stage; VGG-16 has 64.
+    order
+        Of convolution, normalisation and ReLU, see `conv_block`.
 
     Examples
     --------
@@ -76,17 +80,17 @@ class SegNetDecoder(nn.Module):
     14719872
     """
 
-    def __init__(self, *, width: int = WIDTH) -> None:
+    def __init__(self, *, width: int = WIDTH, order: Order = NORM_FIRST) -> None:
         super().__init__()
         self.width = width
         inner = [(*reversed(stage), before[-1]) for before, stage in itertools.pairwise(STAGES)]
         chains = [*reversed(inner), STAGES[0]]
-        self.stages = nn.ModuleList(conv_block([relative * width for relative in chain]) for chain in chains)
+        self.stages = nn.ModuleList(conv_block([relative * width for relative in chain], order) for chain in chains)
 
     @property
     def channels(self) -> list[int]:
         """Channels that each stage leaves, the coarsest first."""
-        return [stage[-2].num_features for stage in self.stages]  # type: ignore[index]
+        return [stage[-3].out_channels for stage in self.stages]  # type: ignore[index]
 
     def forward(self, maps: Tensor, pool_indices: list[Tensor]) -> list[Tensor]:
         """maps, pool_indices : from the encoder · returns : the maps of each stage, the finest (1 : 1) last."""

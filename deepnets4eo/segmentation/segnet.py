@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.segmentation.blocks import he_init, pad_to_stride
+from deepnets4eo.segmentation.blocks import NORM_FIRST, Order, he_init, pad_to_stride
 from deepnets4eo.segmentation.deep_supervision import SideOutputs
 from deepnets4eo.segmentation.encoder_decoder import STRIDE_PX, WIDTH, SegNetDecoder, SegNetEncoder
 from deepnets4eo.segmentation.vgg import load_encoder
@@ -21,7 +21,7 @@ class SegNet(nn.Module):
     """SegNet (Badrinarayanan et al. 2017) as used for aerial images (Audebert et al., ACCV 2016).
 
     29,441,280 + 576 C + 577 K weights for C bands and K classes. Convolution, normalisation, ReLU in this order, as in
-    VGG-16-BN and in the original release; He initialisation. Sides that are no multiples of 32 are padded by their last
+    VGG-16-BN and in the original release, unless `order` says otherwise; He initialisation. Sides that are no multiples of 32 are padded by their last
     row and column and cut again, so that a batch of one is normalised over 4 values or more, whatever its size.
 
     Parameters
@@ -32,6 +32,8 @@ class SegNet(nn.Module):
         Classes K, at least 1.
     width
         Channels of the first stage; VGG-16 has 64, trials need fewer.
+    order
+        "conv-bn-relu", or "conv-relu-bn" for weights of the notebook of DeepNetsForEO (see `load_notebook`).
     weights
         First weights of the encoder: "imagenet" (VGG-16-BN, downloaded on demand) or a safetensors file, see
         `load_encoder`.
@@ -58,12 +60,14 @@ class SegNet(nn.Module):
         num_classes: int,
         *,
         width: int = WIDTH,
+        order: Order = NORM_FIRST,
         weights: str | Path | None = None,
         deep_supervision: bool = False,
     ) -> None:
         super().__init__()
-        self.encoder = SegNetEncoder(in_channels, width=width)
-        self.decoder = SegNetDecoder(width=width)
+        self.order = order
+        self.encoder = SegNetEncoder(in_channels, width=width, order=order)
+        self.decoder = SegNetDecoder(width=width, order=order)
         channels = self.decoder.channels
         self.sides = SideOutputs(channels[-2:-5:-1], num_classes) if deep_supervision else None
         self.head: nn.Module = nn.Conv2d(channels[-1], num_classes, 3, padding=1)
@@ -83,7 +87,7 @@ class SegNet(nn.Module):
         return levels
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """image : (N, C, H, W) float32, standardised · returns : logits (N, K, H, W).
+        """image : (N, C, H, W) float32, scaled as its inputs are · returns : logits (N, K, H, W).
 
         In training with deep supervision: a tuple of logits (N, K, ·, ·), the first at full size, then 1:2, 1:4, 1:8.
         """

@@ -1,6 +1,7 @@
-"""Weights for SegNet's encoder: VGG-16-BN as trained on ImageNet, or the encoder of a SegNet run.
+"""Weights for SegNet's encoder: VGG-16-BN as trained on ImageNet, or the encoder of a SegNet.
 
-Takes "imagenet" (downloaded on demand, safetensors) or a safetensors file with names of torchvision, or of a run.
+Takes "imagenet" (downloaded on demand, safetensors), a run, or a safetensors file with names of torchvision, of a run
+or of the notebook of DeepNetsForEO.
 Refuses files without the 13 convolutions and their normalisation in the shapes of the encoder.
 """
 
@@ -11,11 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import refuse_offline
 from deepnets4eo.segmentation.encoder_decoder import SegNetEncoder
+from deepnets4eo.segmentation.notebook_layers import COUNTER, ENCODER_LAYERS, NOTEBOOK, group_layers, rename_layers
+from deepnets4eo.segmentation.weight_files import conv_and_norm_names, read_tensors
+from deepnets4eo.segmenters.segmenter import WEIGHTS
 
 IMAGENET = "imagenet"
 REPOSITORY, FILE = "timm/vgg16_bn.tv_in1k", "model.safetensors"  # torchvision's weights, without pickle
@@ -31,8 +35,8 @@ def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
     encoder
         Changed in place. Its first convolution may have any number of bands, see `fit_bands`.
     source
-        "imagenet", or a safetensors file with torchvision's names (features.0.weight …) or those of a SegNet run
-        (encoder.stages.0.0.weight …).
+        "imagenet", the folder of a SegNet run, or a safetensors file with torchvision's names (features.0.weight …),
+        those of a SegNet run (encoder.stages.0.0.weight …) or of the notebook (conv1_1.weight …).
 
     Raises
     ------
@@ -46,18 +50,21 @@ def load_encoder(encoder: SegNetEncoder, source: str | Path) -> None:
         load_encoder(SegNetEncoder(4), "runs/segnet/weights.safetensors")
     """
     path = _download() if str(source) == IMAGENET else Path(source)
-    tensors = _read(path)
+    path = path / WEIGHTS if path.is_dir() else path
+    tensors = read_tensors(path, [FEATURES, OWN, NOTEBOOK])  # VGG's three fully connected layers would be 500 MB
     state = {
         match[1]: value for name, value in tensors.items() if (match := OWN.fullmatch(name)) and "encoder." in name
     }
-    if not state:
+    if notebook := group_layers(tensors):
+        state = rename_layers(encoder, notebook, ENCODER_LAYERS)
+    elif not state:
         state = _rename_keys(encoder, _features(tensors), path)
     first = "stages.0.0.weight"
     if first in state and state[first].ndim == 4:
         state[first] = fit_bands(state[first], encoder.in_channels)
     expected = encoder.state_dict()
     for name, value in expected.items():
-        if name.endswith("num_batches_tracked"):  # absent from files of older versions; counts nothing that matters
+        if name.endswith(COUNTER):
             state.setdefault(name, value)
         elif name not in state or state[name].shape != value.shape:
             shape = tuple(state[name].shape) if name in state else "missing"
@@ -96,11 +103,11 @@ def _features(tensors: Mapping[str, Tensor]) -> dict[int, dict[str, Tensor]]:
 
 
 def _rename_keys(encoder: SegNetEncoder, layers: Mapping[int, Mapping[str, Tensor]], path: Path) -> dict[str, Tensor]:
-    """Pair convolutions with convolutions, and each normalisation with the convolution before it."""
+    """Pair convolutions with convolutions, and each normalisation with the convolution of its channels."""
     convolutions = [
         number for number in sorted(layers) if "weight" in layers[number] and layers[number]["weight"].ndim == 4
     ]
-    ours = [name for name, layer in encoder.named_modules() if isinstance(layer, nn.Conv2d)]
+    ours = conv_and_norm_names(encoder)
     normalised = [number for number in convolutions if "running_mean" in layers.get(number + 1, {})]
     if len(convolutions) != len(ours) or normalised != convolutions:
         raise InputError(
@@ -108,23 +115,10 @@ def _rename_keys(encoder: SegNetEncoder, layers: Mapping[int, Mapping[str, Tenso
             f"the encoder has {len(ours)}, all with. Give VGG-16-BN's weights, not those of another network."
         )
     state: dict[str, Tensor] = {}
-    for name, number in zip(ours, convolutions, strict=True):
-        stage, _, layer_index = name.rpartition(".")
-        state |= {f"{name}.{key}": value for key, value in layers[number].items()}
-        state |= {f"{stage}.{int(layer_index) + 1}.{key}": value for key, value in layers[number + 1].items()}
+    for (convolution, norm), number in zip(ours, convolutions, strict=True):
+        state |= {f"{convolution}.{key}": value for key, value in layers[number].items()}
+        state |= {f"{norm}.{key}": value for key, value in layers[number + 1].items()}
     return state
-
-
-def _read(path: Path) -> dict[str, Tensor]:
-    """Only the encoder's part: VGG's three fully connected layers would be 500 MB."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = [name for name in file.keys() if FEATURES.fullmatch(name) or OWN.fullmatch(name)]  # noqa: SIM118
-            return {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"the weights {path} cannot be read: {error}. Give a safetensors file.") from error
 
 
 def _download() -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,4 +62,4 @@ def with_wider_halo(tiling: Tiling, halo_px: int) -> Tiling:
     labels differ more between tiles of a halo of 80 px than of 32.
     """
     more_px = -(-max(halo_px - tiling.halo_px, 0) // TILE_STEP_PX) * TILE_STEP_PX
-    return Tiling(tiling.tile_px + 2 * more_px, tiling.halo_px + more_px, tiling.overlap_px, tiling.scores)
+    return replace(tiling, tile_px=tiling.tile_px + 2 * more_px, halo_px=tiling.halo_px + more_px)

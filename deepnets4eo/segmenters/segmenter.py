@@ -167,7 +167,7 @@ class NetworkSegmenter:
         import torch
 
         logits = self._logits(batch, margin_px)
-        if self.compute.device == "cpu":  # torch's argmax over channels takes seven times as long there
+        if self.compute.device == "cpu":  # torch's argmax takes half as long again, over strided channels seven times
             return np.stack([best_class(image) for image in logits.float().numpy()])
         return np.asarray(logits.argmax(dim=1).to(torch.uint8).cpu().numpy())
 
@@ -217,16 +217,21 @@ class NetworkSegmenter:
         import torch
         import torch.nn.functional as F
 
-        compute = self.compute
-        layout = torch.channels_last  # 1.2 times as fast on CPUs already in float32
         with torch.inference_mode():
-            tensor = torch.from_numpy(batch).to(compute.device, getattr(torch, compute.precision), memory_format=layout)
+            tensor = self._on_device(torch.from_numpy(batch)).contiguous(memory_format=torch.channels_last)
             height, width = tensor.shape[2:]
             below, right = -height % STRIDE_PX, -width % STRIDE_PX
             if below or right:
                 tensor = F.pad(tensor, (0, right, 0, below), mode="replicate")
             logits: Tensor = self.module(tensor)
             return logits[:, :, margin_px : height - margin_px, margin_px : width - margin_px]
+
+    def _on_device(self, batch: Tensor) -> Tensor:
+        """In the network's precision on its device; at first not channels last, as both at once takes twice as long."""
+        import torch
+
+        pinned = batch if self.compute.device == "cpu" else batch.pin_memory()
+        return pinned.to(self.compute.device, non_blocking=True).to(getattr(torch, self.compute.precision))
 
 
 def _check_size(network: Mapping[str, Any], path: Path) -> None:

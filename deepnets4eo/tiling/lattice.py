@@ -18,8 +18,11 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
 
 Scores = Literal["probabilities", "log-probabilities", "raw"]
+Blending = Literal["hann", "uniform"]
 LARGEST_PX = 1 << 15  # a float32 tile of three bands then has 13 GB
 SCORES: tuple[Scores, ...] = ("probabilities", "log-probabilities", "raw")
+UNIFORM: Blending = "uniform"
+BLENDING: tuple[Blending, ...] = ("hann", UNIFORM)
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,18 @@ class Tiling:
     halo_px
         Context cut off on each side afterwards, pixels; the rest is the core.
     overlap_px
-        How far neighbouring cores overlap, blended there by Hann weights; 0 means that cores abut (centre crop).
+        How far neighbouring cores overlap, and are blended; 0 means that cores abut (centre crop).
     scores
         What is summed where cores overlap: "probabilities", "log-probabilities" or "raw".
+    blending
+        "hann" fades each core out towards its edges, and mirrors the scene where the last one reaches beyond it.
+        "uniform" weighs all pixels of a core alike and moves the last one inwards, as published sliding windows do: an
+        axis of 100 px has windows of 64 px, 32 px apart, at 0, 32 and 36.
 
     Raises
     ------
     InputError
-        Sizes that leave no core, an overlap as wide as the core, unknown scores.
+        Sizes that leave no core, an overlap as wide as the core, unknown scores or blending.
 
     >>> Tiling(tile_px=576, halo_px=32, overlap_px=64).stride_px
     448
@@ -50,6 +57,7 @@ class Tiling:
     halo_px: int = 32
     overlap_px: int = 0
     scores: Scores = "probabilities"
+    blending: Blending = "hann"
 
     def __post_init__(self) -> None:
         if self.halo_px < 0 or self.core_px < 1:
@@ -66,6 +74,8 @@ class Tiling:
             )
         if self.scores not in SCORES:
             raise InputError(f"scores={self.scores!r} is unknown. Choose from {', '.join(SCORES)}.")
+        if self.blending not in BLENDING:
+            raise InputError(f"blending={self.blending!r} is unknown. Choose from {', '.join(BLENDING)}.")
 
     @property
     def core_px(self) -> int:
@@ -78,9 +88,14 @@ class Tiling:
         return self.core_px - self.overlap_px
 
     @property
-    def blending(self) -> str:
-        """ "crop" where cores abut, "hann" where they overlap."""
-        return "hann" if self.overlap_px else "crop"
+    def blends(self) -> bool:
+        """Whether scores of several cores are summed; else cores abut and are put side by side."""
+        return self.overlap_px > 0 or self.blending == UNIFORM
+
+    @property
+    def most_overlap_px(self) -> int:
+        """The farthest that two neighbouring cores overlap in any scene: under "uniform" the last one moves inwards."""
+        return self.core_px if self.blending == UNIFORM else self.overlap_px
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as kept in a run's card."""
@@ -117,10 +132,9 @@ class Tile:
 
     __slots__ = ("col", "core", "row", "window")
 
-    def __init__(self, row: int, col: int, tiling: Tiling) -> None:
-        self.row, self.col = row, col
-        self.core = Window(row * tiling.stride_px, col * tiling.stride_px, tiling.core_px, tiling.core_px)
-        self.window = self.core.grow(tiling.halo_px)
+    def __init__(self, row: int, col: int, core: Window, halo_px: int) -> None:
+        self.row, self.col, self.core = row, col, core
+        self.window = core.grow(halo_px)
 
     def __repr__(self) -> str:
         return f"Tile(row={self.row}, col={self.col}, core={tuple(self.core)})"
@@ -128,7 +142,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Lattice:
-    """All tiles of a scene: cores start at (0, 0) and step by the stride until they cover the scene.
+    """All tiles of a scene: cores start at (0, 0) and step by the stride until they cover the scene; all are distinct.
 
     Parameters
     ----------
@@ -160,7 +174,13 @@ class Lattice:
 
     def tile(self, row: int, col: int) -> Tile:
         """The tile at a position of the lattice."""
-        return Tile(row, col, self.tiling)
+        top, left = self.start(row, self.shape[0]), self.start(col, self.shape[1])
+        return Tile(row, col, Window(top, left, self.tiling.core_px, self.tiling.core_px), self.tiling.halo_px)
+
+    def start(self, step: int, length: int) -> int:
+        """First pixel of the core at a position along an axis of `length` pixels."""
+        regular = step * self.tiling.stride_px
+        return regular if self.tiling.blending != UNIFORM else min(regular, max(length - self.tiling.core_px, 0))
 
     @property
     def tiles(self) -> list[Tile]:
@@ -174,12 +194,13 @@ class Lattice:
     def touching(self, start: int, stop: int, length: int) -> range:
         """Positions along one axis of the tiles whose cores reach into pixels start ≤ p < stop of `length`."""
         stride, core = self.tiling.stride_px, self.tiling.core_px
-        first = max(0, (start - core) // stride + 1)
-        return range(first, min((stop - 1) // stride + 1, self._steps(length)))
+        first, steps = max(0, (start - core) // stride + 1), self._steps(length)
+        reaches_last = stop > self.start(steps - 1, length)  # which may start before its place in the lattice
+        return range(first, steps if reaches_last else min((stop - 1) // stride + 1, steps))
 
     def finished_rows(self, row: int) -> int:
         """Number of scene rows that no tile after lattice row `row` reaches."""
-        return self.shape[0] if row == self.rows - 1 else min((row + 1) * self.tiling.stride_px, self.shape[0])
+        return self.shape[0] if row == self.rows - 1 else min(self.start(row + 1, self.shape[0]), self.shape[0])
 
     def _steps(self, length: int) -> int:
         return max(1, math.ceil((length - self.tiling.overlap_px) / self.tiling.stride_px))
@@ -208,6 +229,11 @@ def hann_weights(tiling: Tiling) -> NDArray[np.float32]:
     return np.asarray(np.sin(0.5 * np.pi * ramp) ** 2, np.float32)
 
 
+def core_weights(tiling: Tiling) -> NDArray[np.float32]:
+    """Blending weights along one axis of a core, (core_px,) float32: all 1 under "uniform", else `hann_weights`."""
+    return np.ones(tiling.core_px, np.float32) if tiling.blending == UNIFORM else hann_weights(tiling)
+
+
 def weight_sums(lattice: Lattice, start: int, stop: int, length: int) -> NDArray[np.float32]:
     """Sum of all tiles' weights along one axis of a scene.
 
@@ -227,11 +253,12 @@ def weight_sums(lattice: Lattice, start: int, stop: int, length: int) -> NDArray
     >>> weight_sums(Lattice((9, 9), Tiling(tile_px=6, halo_px=0, overlap_px=2)), 3, 6, 9).round(3).tolist()
     [1.0, 1.0, 1.0]
     """
-    weights, stride = hann_weights(lattice.tiling), lattice.tiling.stride_px
+    weights = core_weights(lattice.tiling)
     total = np.zeros(stop - start, np.float32)
     for step in lattice.touching(start, stop, length):
-        first, last = max(step * stride, start), min(step * stride + weights.size, stop)
-        total[first - start : last - start] += weights[first - step * stride : last - step * stride]
+        at = lattice.start(step, length)
+        first, last = max(at, start), min(at + weights.size, stop)
+        total[first - start : last - start] += weights[first - at : last - at]
     return total
 
 

@@ -5,6 +5,7 @@ Takes shapes, scenes and a NumPy generator; refuses scenes without any labelled 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,8 @@ from deepnets4eo.rasters.scene import LABELS, Scene
 
 CELL_PX = 64
 READ_PX = 1024
-FEW_PIXELS = 2000  # from one window, so that many windows are used
+FEW_PIXELS = 2000  # of a class from one window where there are many windows, so that many are used
+LEAST_PIXELS = 200  # from one window of a random draw: features cost a whole window, however few pixels are taken
 
 Usable = Callable[[Window], NDArray[np.bool_]]
 
@@ -133,8 +135,9 @@ def sample_pixels(
     names: Sequence[str] = ("image",),
     seed: int = 0,
     window_px: int = 256,
+    balanced: bool = True,
 ) -> Samples:
-    """Draw labelled pixels, equally many of each class where there are enough.
+    """Draw labelled pixels, equally many of each class where there are enough, or at random.
 
     Parameters
     ----------
@@ -156,6 +159,8 @@ def sample_pixels(
         Of the choice.
     window_px
         Side of the windows that are read, pixels; a multiple of the stride.
+    balanced
+        Whether classes get equal numbers; else every labelled pixel is as likely, and classes keep their shares.
 
     Raises
     ------
@@ -163,17 +168,25 @@ def sample_pixels(
         No scene has a labelled pixel.
     """
     rng = np.random.default_rng(seed)
+    windows = list(shuffle_windows(scenes, window_px, rng))
+    random_quota = {} if balanced else _pixels_by_window(windows, legend, max_pixels, rng)
     quota = np.full(legend.num_classes, max(1, max_pixels // legend.num_classes))
     vectors: list[NDArray[np.float32]] = []
     class_indices: list[NDArray[np.uint8]] = []
     blocks_of: list[NDArray[np.int64]] = []
     first, margin = stride_px // 2, halo_px // stride_px
-    for number, scene, window in shuffle_windows(scenes, window_px, rng):
+    most = max(FEW_PIXELS, -(-int(quota[0]) // len(windows)))
+    for number, scene, window in windows:
+        if not balanced and not random_quota.get(number):
+            continue
         sample = scene.read(window.grow(halo_px), [*names, LABELS])
         counts = (len(range(first, side, stride_px)) for side in (window.height, window.width))
         rows, cols = (slice(margin, margin + count) for count in counts)
         labels = np.where(sample["valid"], sample[LABELS], VOID)[first::stride_px, first::stride_px][rows, cols]
-        picked = _pick(labels, legend, quota, rng)
+        if balanced:
+            picked = _pick(labels, legend, quota, most, rng)
+        else:
+            picked = _pick_any(labels, legend, random_quota[number], rng)
         if picked.size:
             stack = features(sample)[:, rows, cols]
             vectors.append(stack.reshape(stack.shape[0], -1).T[picked])
@@ -196,14 +209,39 @@ def shuffle_windows(
 
 
 def _pick(
-    labels: NDArray[np.uint8], legend: Legend, quota: NDArray[np.int64], rng: np.random.Generator
+    labels: NDArray[np.uint8], legend: Legend, quota: NDArray[np.int64], most: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Flat indices of pixels taken from a window; lowers `quota` by what was taken."""
+    """Flat indices of pixels taken from a window, at most `most` of a class; lowers `quota` by what was taken."""
     flat, taken = labels.ravel(), []
     for class_index, value in enumerate(legend.values):
         pixels = np.flatnonzero(flat == value)
-        number = min(pixels.size, int(quota[class_index]), FEW_PIXELS)
+        number = min(pixels.size, int(quota[class_index]), most)
         if number:
             taken.append(rng.choice(pixels, number, replace=False))
             quota[class_index] -= number
     return np.sort(np.concatenate(taken)) if taken else np.zeros(0, np.int64)
+
+
+def _pick_any(labels: NDArray[np.uint8], legend: Legend, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Flat indices of at most `count` labelled pixels of a window, at random."""
+    pixels = np.flatnonzero(np.isin(labels, legend.values))
+    return np.sort(rng.choice(pixels, min(count, pixels.size), replace=False))
+
+
+def _pixels_by_window(
+    windows: Sequence[tuple[int, Scene, Window]], legend: Legend, max_pixels: int, rng: np.random.Generator
+) -> dict[int, int]:
+    """Number of a window -> pixels to take from it, in proportion to its labelled pixels; reads all labels once.
+
+    Of more windows than `max_pixels` fill with `LEAST_PIXELS` each, as many are drawn.
+    """
+    labelled = np.array(
+        [np.isin(scene.read(window, [LABELS])[LABELS], legend.values).sum() for _, scene, window in windows], float
+    )
+    if not labelled.any():
+        return {}
+    shares, most = labelled / labelled.sum(), max(1, max_pixels // LEAST_PIXELS)
+    if np.count_nonzero(labelled) <= most:
+        return {windows[at][0]: math.ceil(max_pixels * share) for at, share in enumerate(shares)}
+    chosen = rng.choice(len(windows), most, replace=False, p=shares)
+    return {windows[at][0]: math.ceil(max_pixels / most) for at in chosen}

@@ -52,7 +52,7 @@ class Samples(Protocol):
 
 
 class SceneSamples:
-    """Windows of scenes drawn at random by area. A task adds its target: `target_layers`, and `target` of what was read.
+    """Windows of scenes drawn at random, by area or each scene as often (`data.sampling`). A task adds its target: `target_layers`, and `target` of what was read.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class SceneSamples:
     inputs
         Layers and scaling.
     recipe
-        Its `data.tile_px`, `data.windows_per_epoch` and `train.seed` are used.
+        Its `data.tile_px`, `data.sampling`, `data.windows_per_epoch` and `train.seed` are used.
 
     Examples
     --------
@@ -132,13 +132,15 @@ class SceneSamples:
     @cached_property
     def _shares(self) -> NDArray[np.float64]:
         areas = self.split.areas(TRAIN)
+        if self.data.sampling == "scenes":
+            areas = (areas > 0).astype(float)
         return np.asarray(areas / areas.sum())
 
 
 class ClassSamples(SceneSamples):
-    """Windows of labelled scenes: at random by area, or around each class in turn (`data.sampling`).
+    """Windows of labelled scenes: at random, or around each class in turn (`data.sampling`).
 
-    The target is mask (H, W) int64: indices in the legend, void 255. cells : where each class lies in each scene.
+    The target is mask (H, W) uint8: indices in the legend, void 255. cells : where each class lies in each scene.
     """
 
     target_layers = (LABELS,)
@@ -148,12 +150,12 @@ class ClassSamples(SceneSamples):
     ) -> None:
         super().__init__(split, inputs, recipe)
         self._cells = cells
-        self._to_index = split.scenes[0].labels.legend.to_index().astype(np.int64)
+        self._to_index = split.scenes[0].labels.legend.to_index()
         self._counts = np.array([[len(cells_of_class) for cells_of_class in one.cells] for one in cells], float)
         self._present = np.flatnonzero(self._counts.sum(axis=0))
 
     def target(self, layers: Mapping[str, NDArray[Any]], labelled: NDArray[np.bool_]) -> Sample:
-        """mask (h, w) int64."""
+        """mask (h, w) uint8."""
         labels = np.where(labelled, layers[LABELS], np.uint8(VOID))
         return {"mask": self._to_index[labels]}
 
@@ -165,7 +167,7 @@ class ClassSamples(SceneSamples):
 
     def draw(self, rng: np.random.Generator) -> SampleWindow:
         """One window."""
-        if self.data.sampling == "random":
+        if self.data.sampling != "balanced":
             return super().draw(rng)
         chosen = int(rng.choice(self._present))
         scene = int(rng.choice(len(self._cells), p=self._by_class[:, chosen]))
@@ -189,6 +191,7 @@ class TrainLoader:
     seed: int = 0
     workers: int = 0
     epoch: int = 0
+    first_batch: int = 0  # earlier ones of the epoch are left out
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch whose windows come next."""
@@ -207,7 +210,7 @@ class TrainLoader:
             chosen = [self._sample(windows[at], epoch, at) for at in range(first, first + self.batch_size)]
             return {name: torch.stack([sample[name] for sample in chosen]) for name in chosen[0]}
 
-        return _read_ahead(batch, len(self), self.workers)
+        return _read_ahead(batch, range(self.first_batch, len(self)), self.workers)
 
     def _sample(self, window: Any, epoch: int, at: int) -> dict[str, Tensor]:
         return self.augment(to_tensors(self.samples.read(window)), np.random.default_rng([self.seed, epoch, at]))
@@ -252,7 +255,7 @@ class ValidationLoader:
             tiles = [self.samples.read_validation(window, self.halo_px, self.tile_px) for window in chosen]
             return {name: np.stack([tile[name] for tile in tiles]) for name in tiles[0]}
 
-        return _read_ahead(batch, -(-len(windows) // self.batch_size), self.workers)
+        return _read_ahead(batch, range(-(-len(windows) // self.batch_size)), self.workers)
 
 
 def to_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
@@ -262,9 +265,9 @@ def to_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def _read_ahead(batch: Callable[[int], Batch], count: int, workers: int) -> Iterator[Batch]:
-    """Batches 0 … count − 1 in order, made by threads while earlier ones are used; 0 workers: when the next is needed.
+def _read_ahead(batch: Callable[[int], Batch], numbers: range, workers: int) -> Iterator[Batch]:
+    """Batches of these numbers in order, made by threads while earlier ones are used; 0 workers: when the next is needed.
 
     Threads, not processes: GDAL and NumPy release the interpreter, and handles on files do not survive a fork.
     """
-    return in_order(batch, range(count), workers, workers + AHEAD - 1) if workers else map(batch, range(count))
+    return in_order(batch, numbers, workers, workers + AHEAD - 1) if workers else map(batch, numbers)

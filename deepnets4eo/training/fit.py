@@ -110,7 +110,7 @@ def build_segmenter(
     predict = recipe.predict
     sizes: dict[str, Any] = {"in_channels": inputs.in_channels, "num_classes": legend.num_classes}
     if tiling is None:
-        tiling = Tiling(predict.tile_px, predict.halo_px, predict.overlap_px, predict.scores)
+        tiling = Tiling(**predict.model_dump())
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.train.seed)
         module = create_model(**network, **sizes, weights=recipe.model.encoder_weights)

@@ -2,29 +2,32 @@
 
 Takes a network, `step(network, batch) -> loss`, batches, and `validate(network) -> scores`; assumes no task.
 Everything random is drawn anew from (seed, epoch), so a resumed training ends in the same bits as one that ran through.
+After Ctrl-C the step that runs is finished and saved, and a resumed training goes on with the next one.
 """
 
 from __future__ import annotations
 
+import base64
 import logging
 import math
-import signal
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import lightning
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deepnets4eo.device import cudnn_settings
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.training.batches import Batch, EpochBatches, Loader
 from deepnets4eo.training.curves import draw_curves, write_log
+from deepnets4eo.training.interruption import Interruption
 from deepnets4eo.training.progress import EpochProgress
 from deepnets4eo.training.recipe import TrainSection
 from deepnets4eo.training.schedules import LR_FACTOR, build_optimizer, lr_factor
@@ -32,14 +35,13 @@ from deepnets4eo.training.state import load_state, read_scalars, save_state
 
 log = logging.getLogger(__name__)
 
-Batch = dict[str, Any]
 Step = Callable[[nn.Module, Batch], Tensor]
 Validate = Callable[[nn.Module], dict[str, float]]
 
 CHECKPOINTS = "checkpoints"
 REDRAW_S = 30.0  # a figure costs a third of a second: not after every short epoch
 LAST, BEST = "last.safetensors", "best.safetensors"
-LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed"}
+LIGHTNING_PRECISION = {"float32": "32-true", "bfloat16": "bf16-mixed", "float16": "16-mixed"}
 
 ERROR_HINTS = {  # torch's message for windows or batches that a network cannot take → what to do
     "more than 1 value per channel": "a batch of one window gives batch normalisation a single value to normalise. "
@@ -47,14 +49,6 @@ ERROR_HINTS = {  # torch's message for windows or batches that a network cannot 
     "Output size is too small": "the windows are too small for this network, whose coarsest maps vanish. "
     "Set data.tile_px larger, e.g. to 256.",
 }
-
-
-class Loader(Protocol):
-    """Batches of one epoch; when it has `set_epoch(epoch)`, what it yields must follow from that number alone."""
-
-    def __iter__(self) -> Iterator[Batch]: ...
-
-    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -113,7 +107,8 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
         module.load_checkpoint(fit.path(LAST))
     left = 0 if _stops_early(progress, train) else train.epochs - progress.epochs_done
     if left > 0:
-        with _quiet_lightning(), torch.random.fork_rng(devices=_gpus(fit.device)):
+        deterministic = cudnn_settings(deterministic=train.deterministic)
+        with _quiet_lightning(), torch.random.fork_rng(devices=_gpus(fit.device)), deterministic:
             network.train()
             _run(_trainer(fit, left, display), module)
     _draw(fit, progress)
@@ -141,7 +136,10 @@ class _Loop(lightning.LightningModule):
         self.optimizer = build_optimizer(network, fit.train)
         self.first_epoch = 0
         self.started_s, self.drawn_s, self.loss_sum = 0.0, time.monotonic(), torch.zeros(())
-        self.batches = _EpochBatches(loader, self)
+        self.batches = EpochBatches(loader, self)
+        self.interruption, self.kept = Interruption(), "nothing yet"
+        self.steps, self.steps_before = 0, 0  # of this epoch: done, and of these before this training was resumed
+        self.within: dict[str, Any] = {}  # what an interrupted epoch goes on with
 
     @property
     def epoch(self) -> int:
@@ -170,20 +168,41 @@ class _Loop(lightning.LightningModule):
         )
         self.progress.best = scalars["best"]
         self.first_epoch = self.progress.epochs_done
+        self.within = scalars.get("within", {})
+        self.steps_before = self.steps = self.within.get("steps", 0)
+        self.kept = self._describe()
+
+    def on_fit_start(self) -> None:
+        """What an interrupted training had learnt of the scale of float16 gradients."""
+        if self._scaler is not None and "scaler" in self.within:
+            self._scaler.load_state_dict(self.within["scaler"])
 
     def on_train_epoch_start(self) -> None:
         """Everything random in this epoch follows from (seed, epoch)."""
+        within, self.within = self.within, {}
         torch.manual_seed(epoch_seed(self.plan.train.seed, self.epoch))
+        if "random" in within:
+            _set_random_state(within["random"], self.device)
+            self._set_rate(self.steps - 1)
         self.network.train()
-        self.started_s, self.loss_sum = time.perf_counter(), torch.zeros((), device=self.device)
-        self.batches.waited_s = 0.0
+        self.started_s = time.perf_counter() - within.get("seconds", 0.0)
+        self.loss_sum = torch.tensor(within.get("loss_sum", 0.0), device=self.device)
+        self.batches.waited_s = within.get("waited_s", 0.0)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """The learning rate is a function of the step."""
-        done = self.epoch * len(self.loader) + batch_idx
+        self._set_rate(self.steps)
+
+    def _set_rate(self, step: int) -> None:
+        done = self.epoch * len(self.loader) + step
         for group in self.optimizer.param_groups:
             factor = lr_factor(self.plan.train, done, len(self.loader))
             group["lr"] = self.plan.train.lr * group[LR_FACTOR] * factor
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Where Ctrl-C was pressed, saves the epoch as far as it is and stops."""
+        self.steps += 1
+        self._stop_if_requested()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
@@ -205,9 +224,7 @@ class _Loop(lightning.LightningModule):
             raise RunError(
                 f"the loss became {loss} in epoch {self.epoch + 1}. Lower train.lr, or set train.clip_norm=1."
             )
-        self.network.eval()
-        with torch.no_grad(), self.trainer.precision_plugin.val_step_context():
-            scores = self.validate(self.network)
+        scores = self._validate_epoch()
         if self.plan.train.monitor not in scores:
             raise InputError(
                 f"validation has the scores {', '.join(scores)}; train.monitor={self.plan.train.monitor} is none of them."
@@ -215,11 +232,40 @@ class _Loop(lightning.LightningModule):
         row = {"epoch": self.epoch + 1, "lr": self.optimizer.param_groups[0]["lr"], "loss": loss, **scores}
         seconds = time.perf_counter() - self.started_s
         self.progress.history.append(row | {"busy": round(busy, 4), "seconds": round(seconds, 3)})
+        self.steps = self.steps_before = 0
         self._save()
         self.display.epoch_done(self.progress.history[-1])
         if _stops_early(self.progress, self.plan.train):
             log.info("no better %s for %d epochs: stopped", self.plan.train.monitor, self.plan.train.patience)
             self.trainer.should_stop = True
+
+    def _validate_epoch(self) -> dict[str, float]:
+        """The scores of the epoch's weights; each forward pass shows progress and may end the training."""
+
+        def after_pass(*_: object) -> None:
+            self.display.show_validation()
+            self._stop_if_requested()
+
+        self.network.eval()
+        hook = self.network.register_forward_hook(after_pass)
+        try:
+            with torch.no_grad(), self.trainer.precision_plugin.val_step_context():
+                return self.validate(self.network)
+        finally:
+            hook.remove()
+
+    def _stop_if_requested(self) -> None:
+        if not self.interruption.requested:
+            return
+        within = {
+            "steps": self.steps,
+            "loss_sum": float(self.loss_sum),
+            "seconds": time.perf_counter() - self.started_s,
+            "waited_s": self.batches.waited_s,
+            "random": _random_state(self.device),
+        }
+        self._save_last(within)
+        raise KeyboardInterrupt
 
     def _save(self) -> None:
         progress, monitor = self.progress, self.plan.train.monitor
@@ -228,12 +274,29 @@ class _Loop(lightning.LightningModule):
         if best == -math.inf or progress.score(now, monitor) > best:
             progress.best = now
             save_state(self.plan.path(BEST), self.network, None, {"epoch": now, "identity": self._identity})
-        scalars = {"identity": self._identity, "history": progress.history, "best": progress.best}
-        save_state(self.plan.path(LAST), self.network, self.optimizer, scalars)
+        self._save_last({})
         write_log(self.plan.out / "log.csv", progress.history)
         if time.monotonic() - self.drawn_s > REDRAW_S:
             _draw(self.plan, progress)
             self.drawn_s = time.monotonic()
+
+    def _save_last(self, within: dict[str, Any]) -> None:
+        if self._scaler is not None:
+            within = within | {"scaler": self._scaler.state_dict()}
+        scalars = {"identity": self._identity, "history": self.progress.history, "best": self.progress.best}
+        save_state(self.plan.path(LAST), self.network, self.optimizer, scalars | {"within": within})
+        self.kept = self._describe()
+
+    def _describe(self) -> str:
+        """What the last checkpoint holds, in words."""
+        done = self.progress.epochs_done
+        if self.steps:
+            return f"everything up to step {self.steps} of {len(self.loader)} in epoch {done + 1}"
+        return f"epochs 1 to {done}" if done > 1 else "epoch 1"
+
+    @property
+    def _scaler(self) -> Any:
+        return getattr(self.trainer.precision_plugin, "scaler", None)  # of float16 alone
 
     @property
     def _identity(self) -> str:
@@ -245,30 +308,17 @@ def _draw(fit: Fit, progress: Progress) -> None:
     draw_curves(fit.out / "curves.png", progress.history, kept)
 
 
-class _EpochBatches:
-    """Sets the epoch of the loader as late as possible: Lightning makes its iterators before the epoch begins.
+def _random_state(device: torch.device) -> list[str]:
+    """The states of PyTorch's generators, of the CPU and, where the network is on one, of the GPU."""
+    states = [torch.get_rng_state()] + ([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])
+    return [base64.b64encode(state.numpy().tobytes()).decode("ascii") for state in states]
 
-    waited_s : seconds that the network had to wait for batches.
-    """
 
-    def __init__(self, loader: Loader, module: _Loop) -> None:
-        self.loader, self.module, self.waited_s = loader, module, 0.0
-
-    def __len__(self) -> int:
-        return len(self.loader)
-
-    def __iter__(self) -> Iterator[Batch]:
-        if hasattr(self.loader, "set_epoch"):
-            self.loader.set_epoch(self.module.epoch)
-        batches = iter(self.loader)
-        while (batch := self._next(batches)) is not None:
-            yield batch
-
-    def _next(self, batches: Iterator[Batch]) -> Batch | None:
-        started = time.perf_counter()
-        batch = next(batches, None)
-        self.waited_s += time.perf_counter() - started
-        return batch
+def _set_random_state(states: list[str], device: torch.device) -> None:
+    tensors = [torch.frombuffer(bytearray(base64.b64decode(state)), dtype=torch.uint8) for state in states]
+    torch.set_rng_state(tensors[0])
+    if device.type == "cuda" and len(tensors) > 1:
+        torch.cuda.set_rng_state(tensors[1], device)
 
 
 def _stops_early(progress: Progress, train: TrainSection) -> bool:
@@ -276,19 +326,16 @@ def _stops_early(progress: Progress, train: TrainSection) -> bool:
     return train.patience > 0 and progress.epochs_done > 0 and without_gain >= train.patience
 
 
-def _run(trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+def _run(trainer: lightning.Trainer, module: _Loop) -> None:
     """Raises KeyboardInterrupt on Ctrl-C: Lightning turns it into an exit of the process and ignores the next one."""
-    main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        trainer.fit(module)
-    except SystemExit as exit_:
-        if not trainer.interrupted:
-            raise
-        raise KeyboardInterrupt from exit_
-    finally:
-        if main_thread:
-            signal.signal(signal.SIGINT, handler)
+    with module.interruption.watch():
+        try:
+            trainer.fit(module)
+        except SystemExit as exit_:
+            if not trainer.interrupted:
+                raise
+            log.warning("training stopped; kept: %s. To go on: --resume.", module.kept)
+            raise KeyboardInterrupt from exit_
 
 
 def _trainer(fit: Fit, epochs: int, display: EpochProgress) -> lightning.Trainer:

@@ -2,6 +2,7 @@
 
 Takes logits (N,K,H,W), mask (N,H,W) int64 with void 255, valid (N,H,W) bool. A batch without any counted pixel
 costs 0 (not NaN), and its gradient is 0. Refuses names it does not know.
+Cross entropy and Dice never wait for the device; Lovász and focal do, as they pick the counted pixels.
 """
 
 from __future__ import annotations
@@ -31,9 +32,28 @@ class CrossEntropy(nn.Module):
         """logits : (N, K[, H, W]) float32 · mask : (N[, H, W]) int64, void 255 · returns : () float32."""
         weight = self.class_weights if isinstance(self.class_weights, Tensor) else None
         total = F.cross_entropy(logits, mask, weight=weight, ignore_index=VOID, reduction="sum")
-        counted = mask[mask != VOID]
-        share = counted.new_tensor(counted.numel(), dtype=logits.dtype) if weight is None else weight[counted].sum()
+        counted = mask != VOID
+        if weight is None:
+            share = counted.sum().to(logits.dtype)
+        else:
+            met = weight[mask.clamp_max(len(weight) - 1)]
+            share = (met[counted] if mask.is_cpu else met * counted).sum()  # a GPU would wait to count what is picked
         return total / share.clamp_min(torch.finfo(logits.dtype).tiny)
+
+
+class _OfCounted(nn.Module):
+    """A loss that picks the counted pixels, and would be NaN where there are none: then it is 0."""
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """As `CrossEntropy.forward`."""
+        if not bool((mask != VOID).any()):
+            return logits.sum() * 0.0
+        loss: Tensor = self.loss(logits, mask)
+        return loss
 
 
 def _build(name: str, class_weights: Tensor | None) -> nn.Module:
@@ -45,9 +65,9 @@ def _build(name: str, class_weights: Tensor | None) -> nn.Module:
         case "dice":
             return smp.losses.DiceLoss(MULTICLASS, ignore_index=VOID, class_weights=weights)
         case "lovasz":
-            return smp.losses.LovaszLoss(MULTICLASS, ignore_index=VOID)
+            return _OfCounted(smp.losses.LovaszLoss(MULTICLASS, ignore_index=VOID))
         case "focal":
-            return smp.losses.FocalLoss(MULTICLASS, ignore_index=VOID, class_weights=weights)
+            return _OfCounted(smp.losses.FocalLoss(MULTICLASS, ignore_index=VOID, class_weights=weights))
     raise InputError(f"loss {name!r} is unknown. Choose from cross_entropy, dice, lovasz, focal.")
 
 
@@ -73,8 +93,6 @@ class SumOfLosses(nn.Module):
         """
         logits = logits.float()
         counted = mask != VOID if valid is None else (mask != VOID) & valid
-        if not bool(counted.any()):
-            return logits.sum() * 0.0
         mask = mask.masked_fill(~counted, VOID)
         return torch.stack([self.weights[name] * part(logits, mask) for name, part in self.parts.items()]).sum()
 

@@ -1,10 +1,14 @@
-"""Live progress of a training on stderr: a bar on a terminal, a log line per epoch elsewhere."""
+"""Live progress of a training on stderr: a bar on a terminal, log lines elsewhere.
+
+Off a terminal there is a line per epoch, and within an epoch one after at most 30 s, once the step that runs has ended.
+"""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning
@@ -13,30 +17,60 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 log = logging.getLogger("deepnets4eo.training.job")
 
+LINE_S = 30.0  # off a terminal: longest silence
+
 
 class EpochProgress(lightning.Callback):
-    """Shows the batches of each epoch as they pass, then its loss and its monitored score."""
+    """Shows the batches of each epoch as they pass, then its loss and its monitored score.
 
-    def __init__(self, epochs: int, monitor: str) -> None:
-        self.epochs, self.monitor = epochs, monitor
+    Parameters
+    ----------
+    epochs
+        Of the whole training.
+    monitor
+        Name of the score that is shown.
+    clock
+        Seconds that only rise.
+    """
+
+    def __init__(self, epochs: int, monitor: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.epochs, self.monitor, self.clock = epochs, monitor, clock
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
             TimeRemainingColumn(), console=Console(stderr=True), disable=not sys.stderr.isatty(),
         )  # fmt: skip
         self.task = self.bar.add_task("training", total=None)
+        self.started_s = self.shown_s = clock()
+        self.steps, self.epoch = 0, 0
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Shows the bar."""
         self.bar.start()
+        self.started_s = self.shown_s = self.clock()
 
     def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
         """Starts the bar of an epoch."""
-        description = f"epoch {pl_module.epoch + 1}/{self.epochs}"
-        self.bar.reset(self.task, total=trainer.num_training_batches, description=description)
+        self.epoch = pl_module.epoch + 1
+        description = f"epoch {self.epoch}/{self.epochs}"
+        total, done = trainer.num_training_batches, pl_module.steps_before
+        self.bar.reset(self.task, total=total, completed=done, description=description)
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Moves the bar by one batch."""
+        """Moves the bar by one batch, or logs a line where the last one is old."""
         self.bar.advance(self.task)
+        self.steps += 1
+        if not self._is_due():
+            return
+        step, of = pl_module.steps_before + batch_idx + 1, trainer.num_training_batches
+        left = (self.epochs - self.epoch) * of + of - step
+        seconds = (self.clock() - self.started_s) / self.steps * left
+        loss = float(pl_module.loss_sum) / step  # on a GPU this waits for the step
+        self._log(f"step {step}/{of}: loss {loss:.4f}, about {_duration_text(seconds)} left")
+
+    def show_validation(self) -> None:
+        """Logs during validation that it goes on, where the last line is old."""
+        if self._is_due():
+            self._log("validation")
 
     def epoch_done(self, row: Mapping[str, float]) -> None:
         """Loss and score of the epoch that just ended."""
@@ -44,9 +78,28 @@ class EpochProgress(lightning.Callback):
         line = f"epoch {row['epoch']:.0f}/{self.epochs}: loss {row['loss']:.4f}, {self.monitor} {score:.4f}"
         if self.bar.disable:
             log.info(line)
+            self.shown_s = self.clock()
         else:
             self.bar.console.print(line)
 
     def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Removes the bar, however the training ended."""
         self.bar.stop()
+
+    def _is_due(self) -> bool:
+        return self.bar.disable and self.clock() - self.shown_s >= LINE_S
+
+    def _log(self, text: str) -> None:
+        log.info(f"epoch {self.epoch}/{self.epochs}, {text}")
+        self.shown_s = self.clock()
+
+
+def _duration_text(seconds: float) -> str:
+    """A duration as people say it.
+
+    >>> _duration_text(50), _duration_text(600), _duration_text(9000)
+    ('50 s', '10 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"

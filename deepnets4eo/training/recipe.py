@@ -52,13 +52,21 @@ class DataSection(Section):
     unknown_labels: Literal["error", "void"] = Field(default="error", description="values that the legend lacks")
     tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
     windows_per_epoch: int = Field(default=1000, ge=1, description="an epoch has as many whole batches of them")
-    sampling: Literal["random", "balanced"] = Field(
-        default="balanced", description="balanced: a window per class in turn"
+    sampling: Literal["random", "scenes", "balanced"] = Field(
+        default="balanced",
+        description="random: by area; scenes: each scene as often, whatever its size; balanced: a window per class in turn",
+    )
+    scaling: Literal["standard", "unit"] = Field(
+        default="standard",
+        description="standard: mean 0, deviation 1 of each band; unit: 0 to 1, bytes divided by 255, floats by their range",
     )
     split: Literal["blocks", "scenes", "random"] = Field(
         default="blocks", description="random is leaky, and stamped so"
     )
-    val_share: float = Field(default=0.2, gt=0, lt=1, description="share of the blocks that are validated on")
+    val_share: float = Field(
+        default=0.2, ge=0, lt=1,
+        description="share of the blocks or scenes that are validated on; 0: none, the last weights are kept",
+    )  # fmt: skip
     val_scenes: tuple[str, ...] = Field(default=(), description="with split: scenes; names or patterns of scenes")
     split_seed: int = Field(default=0, ge=0, description="apart from train.seed: other weights, same validation part")
     block_px: int | None = Field(default=None, ge=16, description="side of a block of the split; none: by the scene")
@@ -93,6 +101,7 @@ class TrainSection(Section):
     encoder_lr_factor: float = Field(default=1.0, ge=0, description="on lr, for the weights of the encoder")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(default=1e-2, ge=0)
+    decay: Literal["weights", "all"] = Field(default="weights", description="all: biases and normalisation as well")
     schedule: Literal["constant", "step", "poly", "one_cycle"] = "poly"
     step_epochs: tuple[int, ...] = Field(default=(), description="step: epochs where lr falls; none: at 60 % and 85 %")
     step_factor: float = Field(default=0.1, gt=0, le=1)
@@ -113,7 +122,10 @@ class TrainSection(Section):
     patience: int = Field(default=0, ge=0, description="epochs without a better score before stopping; 0: never")
     monitor: Literal["mean_iou", "mean_f1", "overall_accuracy", "kappa"] = "mean_iou"
     keep: Literal["best", "last"] = Field(default="best", description="which epoch's weights become the run's")
-    precision: Literal["auto", "float32", "bfloat16"] = Field(default="float32", description="bfloat16: mixed")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="float32", description="bfloat16, float16 (on a GPU): mixed"
+    )
+    deterministic: bool = Field(default=True, description="on a GPU: same bits again; false: faster convolutions")
     compile: bool = Field(default=False, description="fuse operations first, some minutes: for long trainings on a GPU")
     seed: int = Field(default=0, ge=0)
 
@@ -129,9 +141,12 @@ class PredictSection(Section):
 
     tile_px: int = Field(default=576, ge=32, description="side of a tile, its halo included")
     halo_px: int = Field(default=32, ge=0, description="context cut off on each side; multiples of 32 suit poolings")
-    overlap_px: int = Field(default=0, ge=0, description="overlap of what is kept, blended by Hann weights")
+    overlap_px: int = Field(default=0, ge=0, description="overlap of what is kept, blended there")
     scores: Literal["probabilities", "log-probabilities", "raw"] = Field(
         default="probabilities", description="what is summed where tiles overlap"
+    )
+    blending: Literal["hann", "uniform"] = Field(
+        default="hann", description="hann fades tiles out towards their edges; uniform weighs them alike, as published"
     )
 
 

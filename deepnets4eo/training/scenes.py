@@ -26,7 +26,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.formats.access import is_remote, refuse_offline
 from deepnets4eo.grid import Grid, Window, whole
-from deepnets4eo.rasters.scene import LABELS, Layer, Scene
+from deepnets4eo.rasters.scene import LABELS, Layer, Scene, covered_share
 from deepnets4eo.rasters.sources import ArraySource
 from deepnets4eo.training.recipe import DataSection
 
@@ -192,6 +192,7 @@ def _open(
             "%s declares the value of class %s as nodata: those pixels are void and not learnt from. "
             "Set data.nodata={labels: 255} to learn from them.", raw.source, reader.hidden_class,
         )  # fmt: skip
+    covered_share(scene.grid, raw, LABELS)
     labels = LegendLabels(reader.on(scene.grid), legends[0])
     labelled = Scene({**scene.layers, LABELS: Layer(labels)}, scene.grid)
     return LabelledScene(name, labelled, _only(sources, [*layers, LABELS]), labels)

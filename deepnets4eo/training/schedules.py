@@ -41,7 +41,7 @@ def lr_factor(train: TrainSection, step: int, steps_per_epoch: int) -> float:
 
 
 def build_optimizer(network: nn.Module, train: TrainSection) -> Optimizer:
-    """SGD or AdamW over all parameters; biases and normalisation weights are not decayed.
+    """SGD or AdamW over all parameters; biases and normalisation weights are not decayed unless `decay` is "all".
 
     The encoder's parameters are in groups of their own where `encoder_lr_factor` is not 1; each group carries its
     factor on the learning rate as "lr_factor", which the loop multiplies the schedule with.
@@ -57,7 +57,7 @@ def build_optimizer(network: nn.Module, train: TrainSection) -> Optimizer:
         if (params := [
             value
             for value in network.parameters()
-            if value.requires_grad and (value.ndim > 1) == decayed and (value in slower) == of_encoder
+            if value.requires_grad and (value.ndim > 1 or train.decay == "all") == decayed and (value in slower) == of_encoder
         ])
     ]  # fmt: skip
     if train.optimizer == "sgd":

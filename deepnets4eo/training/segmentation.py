@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+NOT_VALIDATED = "not validated"
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -87,7 +89,11 @@ def prepare(recipe: Recipe) -> Prepared:
     split = make_split(open_scenes(recipe.data, recipe.model.layers, legend), recipe.data)
     if split.leaky:
         log.warning("data.split=random: neighbours of training pixels are validated on, so the scores are leaky.")
-    inputs = measure_inputs(split, recipe.model.layers).with_optional(recipe.train.modality_dropout)
+    if not split.validated:
+        log.info("data.val_share=0: all is learnt from, nothing is validated, and the last weights are kept.")
+    inputs = measure_inputs(split, recipe.model.layers, scaling=recipe.data.scaling).with_optional(
+        recipe.train.modality_dropout
+    )
     return Prepared(recipe, legend, split, inputs, class_cells(split))
 
 
@@ -104,9 +110,14 @@ def train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple
     validation = prepared.validation(samples, recipe.data.tile_px - 2 * halo_px, halo_px)
 
     def score(segmenter: NetworkSegmenter) -> dict[str, float]:
+        if not prepared.split.validated:
+            return {recipe.train.monitor: float("nan")}  # undefined, so that the last epoch's weights are kept
         return criterion.validate(segmenter.module, validation)
 
-    return segmenter, fit_segmenter(segmenter, samples, criterion.step, score, recipe, out, options)
+    notes = fit_segmenter(segmenter, samples, criterion.step, score, recipe, out, options)
+    if not prepared.split.validated:
+        notes |= {"kept": "last"} if "kept" in notes else {}
+    return segmenter, notes
 
 
 def score_and_write(segmenter: Segmenter, prepared: Prepared, out: Path, notes: dict[str, Any]) -> Path:
@@ -132,7 +143,7 @@ def load_legend(recipe: Recipe) -> Legend:
 
 
 def score_segmenter(segmenter: Segmenter, prepared: Prepared) -> dict[str, Any]:
-    """All scores over the validation part, with the split that they were reached under.
+    """All scores over the validation part, with the split that they were reached under; NaN where nothing is validated.
 
     The overall ones also without each optional layer, as scenes that lack it are predicted.
     """
@@ -146,7 +157,8 @@ def score_segmenter(segmenter: Segmenter, prepared: Prepared) -> dict[str, Any]:
             stack = [np.zeros_like(batch[name]) if name == left_out else batch[name] for name in inputs.names]
             matrix.update(inner, segmenter.predict_classes(np.concatenate(stack, axis=1), margin_px=halo_px))
     split = prepared.split.describe()
-    protocol = {"name": "validation part of the training scenes", "leaky": split["leaky"], "split": split}
+    name = "validation part of the training scenes" if prepared.split.validated else NOT_VALIDATED
+    protocol = {"name": name, "leaky": split["leaky"], "split": split}
     without = {name: {score: getattr(matrices[name], score) for score in report.OVERALL} for name in optional}
     return report.scores(matrices[None], prepared.legend.names) | {
         "legend": prepared.legend.name, "protocol": protocol, "synthetic": prepared.synthetic,

@@ -17,11 +17,13 @@ from numpy.typing import NDArray
 from deepnets4eo.cards.dataset_card import TRAIN, DatasetCard
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
+from deepnets4eo.tiling.sampling import random_windows
 from deepnets4eo.tiling.splits import BlockSplit
 from deepnets4eo.training.recipe import DataSection
 from deepnets4eo.training.scenes import Keep
 
 VAL = "val"
+WHOLE = "none"  # kind of a split without validation part
 BUFFER_PX = 32
 SMALLEST_BLOCK_PX, LARGEST_BLOCK_PX = 64, 512
 BLOCKS_ALONG = 5  # of the shorter side, unless that makes blocks too large or too small
@@ -67,6 +69,11 @@ class DataSplit(Generic[SceneT]):
         """Whether scores on the validation part are optimistic by construction."""
         return self.kind == "random"
 
+    @property
+    def validated(self) -> bool:
+        """Whether any part of the scenes is kept for validation."""
+        return any(VAL in split.parts for split in self.splits)
+
     def usable(self, scene: int, part: str) -> Keep:
         """A function window -> (h, w) bool: the pixels of a part."""
         return lambda window: self.mask(scene, part, window)
@@ -97,7 +104,10 @@ class DataSplit(Generic[SceneT]):
         ]
 
     def random_window(self, scene: int, window_px: int, rng: np.random.Generator) -> SampleWindow:
-        """A window centred in the training part of a scene."""
+        """A window centred in the training part of a scene; where all of a scene is that, a window at any place inside."""
+        split = self.splits[scene]
+        if self.kind == WHOLE:
+            return SampleWindow(scene, random_windows(split.shape, window_px, 1, rng)[0])
         return SampleWindow(scene, self.splits[scene].random_windows(TRAIN, window_px, 1, rng)[0])
 
     def areas(self, part: str) -> NDArray[np.float64]:
@@ -143,7 +153,7 @@ class SplitRule:
     """How scenes are split: "blocks" of each scene, "random" blocks without a buffer (leaky), or whole scenes or groups.
 
     kind : blocks, random, or what is kept whole: scenes, events, …. val_share : share of blocks or groups that are
-    validated on. val_names : names or patterns of groups that are validated on, instead. names_key : recipe key of
+    validated on, 0: none. val_names : names or patterns of groups that are validated on, instead. names_key : recipe key of
     val_names, for messages. block_px : None: a fifth of the shorter side, 64 to 512. buffer_px : None: 32, a quarter of
     a block at most. narrow_buffer : whether a buffer as wide as a block is narrowed instead of refused.
     """
@@ -156,6 +166,11 @@ class SplitRule:
     block_px: int | None = None
     buffer_px: int | None = None
     narrow_buffer: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether all of every scene is learnt from, and nothing validated."""
+        return self.val_share == 0 and not self.val_names
 
     def split_scene(self, name: str, shape: tuple[int, int], number: int) -> BlockSplit:
         """The blocks of one scene; number : its index, so that no two scenes are split alike."""
@@ -208,6 +223,8 @@ def assign_blocks(
         When a part would stay empty.
     """
     shapes = [(int(scene.grid.shape[0]), int(scene.grid.shape[1])) for scene in scenes]
+    if rule.whole:
+        return [BlockSplit(shape, max(shape), 0, {TRAIN: 1.0}) for shape in shapes]
     if rule.kind in ("blocks", "random"):
         pairs = zip(scenes, shapes, strict=True)
         return [rule.split_scene(scene.name, shape, number) for number, (scene, shape) in enumerate(pairs)]
@@ -229,11 +246,11 @@ def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]
         Scenes with a name and a grid, e.g. of `open_scenes` or `open_layers`.
     data
         `split`: blocks of each scene, whole scenes, or tiles at random (leaky); and its keys `val_share`, `val_scenes`,
-        `split_seed`, `block_px`, `buffer_px`.
+        `split_seed`, `block_px`, `buffer_px`. With `val_share` 0 and no `val_scenes` all is learnt from.
 
     Returns
     -------
-    The parts `train` and `val` of every scene.
+    The parts `train` and `val` of every scene; `train` alone where nothing is validated.
 
     Raises
     ------
@@ -250,7 +267,7 @@ def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]
         data.split, data.val_share, data.split_seed, val_names=data.val_scenes,
         block_px=data.tile_px if data.split == "random" else data.block_px, buffer_px=data.buffer_px,
     )  # fmt: skip
-    return DataSplit(scenes, assign_blocks(scenes, rule), data.split, _dataset(data))
+    return DataSplit(scenes, assign_blocks(scenes, rule), WHOLE if rule.whole else data.split, _dataset(data))
 
 
 def _dataset(data: DataSection) -> dict[str, str]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 WINDOW_PX = 256
 MOST_WINDOWS = 1000  # the statistics are made of: 65 million pixels
 KEPT_PIXELS = 1000  # a window, for the percentiles
+FLAT = 1e-6  # a deviation or range below it is none
+
+Scaling = Literal["standard", "unit"]
 
 
 class Moments:
@@ -56,7 +60,9 @@ class Moments:
         return np.sqrt(self._squares / max(self.count, 1))
 
 
-def measure_inputs(split: DataSplit[Any], layers: Sequence[str], *, most_windows: int = MOST_WINDOWS) -> InputSpec:
+def measure_inputs(
+    split: DataSplit[Any], layers: Sequence[str], *, scaling: Scaling = "standard", most_windows: int = MOST_WINDOWS
+) -> InputSpec:
     """Measure scaling, range and GSD of the training part.
 
     Peak memory: one window and 1 MB a layer and band.
@@ -67,12 +73,15 @@ def measure_inputs(split: DataSplit[Any], layers: Sequence[str], *, most_windows
         Scenes and their parts.
     layers
         Inputs of the segmenter, in order.
+    scaling
+        "standard": by mean and deviation. "unit": to 0 … 1, integers by the largest of their type (bytes by 255),
+        floats from their 1st to their 99th percentile.
     most_windows
         So many windows at most are read, evenly spread.
 
     Returns
     -------
-    Per band: mean and standard deviation, and the range (1st to 99th percentile), in the units of the files.
+    Per band: what is subtracted and what is divided by, and the range (1st to 99th percentile), in the units of the files.
 
     Raises
     ------
@@ -105,6 +114,8 @@ def measure_inputs(split: DataSplit[Any], layers: Sequence[str], *, most_windows
         _warn_of_outliers(split, layer, moments[layer].std, seen[layer], extremes)
     known = [gsd for named in split.scenes if (gsd := scene_gsd_m(named.scene)) is not None]
     specs = {layer: _layer_input(split, layer, moments[layer], seen[layer]) for layer in layers}
+    if scaling == "unit":
+        specs = {layer: _to_unit(spec, seen[layer]) for layer, spec in specs.items()}
     return InputSpec(specs, round(float(np.median(known)), 6) if known else None)
 
 
@@ -126,7 +137,9 @@ def warn_of_lacking(split: DataSplit[LabelledScene], pixels: Sequence[int]) -> N
             "choose scenes or a split that show it.", ", ".join(lacking),
         )  # fmt: skip
     windows = split.windows(VAL, WINDOW_PX)
-    if not any((split.scenes[at.scene].scene.read(at.window, [LABELS])[LABELS] != VOID).any() for at in windows):
+    if split.validated and not any(
+        (split.scenes[at.scene].scene.read(at.window, [LABELS])[LABELS] != VOID).any() for at in windows
+    ):
         log.warning(
             "No pixel of the validation part is labelled: all scores are NaN, and no epoch is better than another. "
             "Check the labels and data.split."
@@ -178,6 +191,16 @@ def _log_outliers(
     )  # fmt: skip
 
 
+def _to_unit(spec: LayerInput, pixels: NDArray[np.float32]) -> LayerInput:
+    """The same layer scaled to 0 … 1; pixels (C, n)."""
+    dtype = np.dtype(spec.dtype)
+    if dtype.kind in "iu":
+        return replace(spec, mean=(0.0,) * len(spec.mean), std=(float(np.iinfo(dtype).max),) * len(spec.std))
+    low, high = np.percentile(pixels, (1, 99), axis=1)
+    span = np.where(high - low > FLAT, high - low, 1.0)
+    return replace(spec, mean=tuple(low.round(6).tolist()), std=tuple(span.round(9).tolist()))
+
+
 def _bands(split: DataSplit[Any], layer: str) -> int:
     counts = {named.scene.layers[layer].count for named in split.scenes}
     if len(counts) > 1:
@@ -193,7 +216,7 @@ def _layer_input(split: DataSplit[Any], name: str, moments: Moments, pixels: NDA
     return LayerInput(
         bands=tuple(layer.band_names),
         mean=tuple(moments.mean.round(6).tolist()),
-        std=tuple(np.where(moments.std > 1e-6, moments.std, 1.0).round(9).tolist()),
+        std=tuple(np.where(moments.std > FLAT, moments.std, 1.0).round(9).tolist()),
         low=float(low),
         high=float(high),
         dtype=str(layer.dtype),

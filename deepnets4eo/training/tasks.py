@@ -27,7 +27,7 @@ class TrainOptions:
     device
         "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
     resume
-        Whether to go on with the last complete epoch in the run folder.
+        Whether to go on with what the run folder has: the last complete epoch, or the last step before Ctrl-C.
     overwrite
         Whether to replace a run that is in the folder.
     online

@@ -62,13 +62,13 @@ def make_scene(folder: Path, side_px: int, buildings: int) -> None:
     outlines_of_city.sample(FEW, random_state=0).to_parquet(folder / "few.parquet")
 
 
-def work(folder: Path, name: str, stage: str) -> None:
+def work(folder: Path, name: str, stage: str, also: list[str] | None) -> None:
     """The job on one file of footprints, files in, products out; or its evidence alone. Prints seconds, of the clock and of processors, and the peak."""
     pre, post = Layer.open(folder / "pre.tif"), Layer.open(folder / "post.tif")
     started = time.perf_counter()
     if stage == "job":
         result = assess(pre, post, folder / f"{name}.parquet")
-        result.save(folder / f"damage-{name}", post=post, pre=pre, overwrite=True)
+        result.save(folder / f"damage-{name}", post=post, pre=pre, overwrite=True, also=also)
     else:
         footprints = read_footprints(folder / f"{name}.parquet")
         alignment = align_footprints(pre, footprints.frame)
@@ -77,9 +77,9 @@ def work(folder: Path, name: str, stage: str) -> None:
     print(json.dumps({"seconds": time.perf_counter() - started, "busy": time.process_time(), "peak": peak}))
 
 
-def measure(folder: Path, name: str, stage: str) -> dict[str, float]:
+def measure(folder: Path, name: str, stage: str, also: str) -> dict[str, float]:
     """What `work` prints, from a process of its own; peak memory in bytes."""
-    command = [sys.executable, __file__, "--folder", str(folder), "--stage", stage, "--work", name]
+    command = [sys.executable, __file__, "--folder", str(folder), "--stage", stage, "--also", also, "--work", name]
     measured: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
     return measured
 
@@ -89,17 +89,18 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=1000, help="pixels; above 2,000 a multiple of it")
     parser.add_argument("--buildings", type=int, default=200_000)
     parser.add_argument("--stage", choices=("job", "evidence"), default="job")
+    parser.add_argument("--also", default="csv,geojson,kml", help="further products of the job; '' for none")
     parser.add_argument("--folder", type=Path, default=Path("runs/damage_memory"))
     parser.add_argument("--work", choices=("few", "all"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
-        work(options.folder, options.work, options.stage)
+        work(options.folder, options.work, options.stage, [name for name in options.also.split(",") if name])
         return
     folder = options.folder / f"{options.side}-{options.buildings}"
     if not (folder / "few.parquet").exists():
         folder.mkdir(parents=True, exist_ok=True)
         make_scene(folder, options.side, options.buildings)
-    few, every = (measure(folder, name, options.stage) for name in ("few", "all"))
+    few, every = (measure(folder, name, options.stage, options.also) for name in ("few", "all"))
     each = (every["peak"] - few["peak"]) / (options.buildings - FEW)
     print(f"{options.buildings} buildings over {options.side}² pixels (synthetic), stage: {options.stage}")
     for name, row in ((f"{FEW} of them", few), ("all", every)):

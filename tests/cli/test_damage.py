@@ -13,6 +13,7 @@ from shapely import force_3d
 from shapely.geometry import LineString, Polygon, box
 
 from deepnets4eo.cli.main import main
+from deepnets4eo.damage.map import PRODUCTS
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, Event
 
@@ -40,11 +41,12 @@ def test_the_job_writes_every_product(place: Path, tmp_path: Path, capsys: pytes
     said = capsys.readouterr().out
     assert said.startswith(f"Open {out / 'report.html'}")
     names = {path.name for path in out.iterdir()}
-    assert names == {"damage.gpkg", "damage.parquet", "summary.json", "report.html", "manifest.json"}
+    assert names == set(PRODUCTS)
     assert {name for name, _ in pyogrio.list_layers(out / "damage.gpkg")} == {
         "buildings",
         "assessed_extent",
         "imaged_without_outlines",
+        "event",
         "findings",
         "layer_styles",
     }
@@ -101,7 +103,7 @@ def test_what_limits_the_map_is_the_end_of_what_is_printed_and_stands_in_every_p
     account = {"read": used + 1, "used": used, "repaired": 1, "renamed": 1, "made_ids": False}
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["footprints"] == account | {"dropped": {"not a polygon": 1}}
-    line = f"footprints: {used} of {used + 1} rows used, 1 repaired, 1 ids renamed"
+    line = f"footprints: {used} of {used + 1} rows used, 1 repaired, 1 id renamed"
     assert any(each.startswith(line) and '"not a polygon": 1' in each for each in said)
     codes = [finding["code"] for finding in summary["findings"]]
     assert {"footprints_dropped", "footprints_changed"} <= set(codes)
@@ -112,6 +114,59 @@ def test_what_limits_the_map_is_the_end_of_what_is_printed_and_stands_in_every_p
     assert kept["code"].tolist() == codes
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert page.index('id="findings"') < page.index('id="synthetic"') < page.index("<header>")
+
+
+def test_event_formats_and_an_assumed_registration_are_options(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = ("--event-name", "Tornado", "--place", "Joplin", "--date-post", "2011-05-22", "--credit", "NOAA")
+    assert run(place, tmp_path / "out", *event, "--also", "kml", "--assume-registered") == 0
+    said = capsys.readouterr().err
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == set(PRODUCTS) - {"damage.csv", "damage.geojson"}
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert (summary["event"]["name"], summary["event"]["place"]) == ("Tornado", "Joplin")
+    assert summary["registration"]["reason"] == "taken as registered, not measured"
+    assert "registration_assumed" in {finding["code"] for finding in summary["findings"]}
+    assert "CAUTION: The pre image was taken as lying right (--assume-registered)" in said
+    assert "Building damage: Tornado, Joplin" in (tmp_path / "out" / "damage.kml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--date-post", "22.05.2011"), ("date of the post image is '22.05.2011'",)),
+        (("--date-pre", "2012-01-01", "--date-post", "2011-05-22"), ("after the post image on 2011-05-22",)),
+        (("--also", "kml,kmz"), ("'kmz' is no further format", "Did you mean 'kml'?")),
+        (("--max-rotation", "11"), ("--max-rotation", "less than or equal to 10")),
+    ],
+)
+def test_bad_options_are_refused_before_long_work(
+    options: tuple[str, ...], words: tuple[str, ...], place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(place, tmp_path / "out", *options, "--dry-run") == 2
+    said = capsys.readouterr().err
+    assert all(word in said for word in words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_assumed_registration_needs_a_pre_image(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused(
+        capsys, run(place, tmp_path / "out", "--assume-registered", pre="-"), "--assume-registered", "there is none"
+    )
+
+
+def test_the_help_has_a_group_of_the_event(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["damage", "--help"]) == 0
+    groups = capsys.readouterr().out.split("\n\n")
+    (event,) = (group for group in groups if group.lstrip().startswith("Event:"))
+    for option in ("event-name", "place", "date-pre", "date-post", "sensor-pre", "sensor-post", "credit", "producer"):
+        assert f"--{option} " in event
+    (alignment,) = (group for group in groups if group.lstrip().startswith("Alignment:"))
+    assert "--max-rotation" in alignment
+    assert "--assume-registered" in alignment
 
 
 def test_dry_run_says_what_would_be_done_and_writes_nothing(
@@ -184,11 +239,11 @@ def _outlines(path: Path, geometries: list, crs: str | None = "EPSG:32633") -> P
 @pytest.mark.parametrize(
     ("name", "geometries", "crs", "word"),
     [
-        ("elsewhere.gpkg", [box(0, 0, 10, 10)], "EPSG:32633", "none of the 1 footprints"),
-        ("right.gpkg", [off_the_image(500, 100)], "EPSG:32633", "none of the 1 footprints"),
-        ("left.gpkg", [off_the_image(-500, 100)], "EPSG:32633", "none of the 1 footprints"),
-        ("below.gpkg", [off_the_image(100, 500)], "EPSG:32633", "none of the 1 footprints"),
-        ("above.gpkg", [off_the_image(100, -500)], "EPSG:32633", "none of the 1 footprints"),
+        ("elsewhere.gpkg", [box(0, 0, 10, 10)], "EPSG:32633", "the one footprint of"),
+        ("right.gpkg", [off_the_image(500, 100)], "EPSG:32633", "the one footprint of"),
+        ("left.gpkg", [off_the_image(-500, 100)], "EPSG:32633", "the one footprint of"),
+        ("below.gpkg", [off_the_image(100, 500)], "EPSG:32633", "the one footprint of"),
+        ("above.gpkg", [off_the_image(100, -500)], "EPSG:32633", "the one footprint of"),
         ("lines.gpkg", [LineString([(0, 0), (5, 5)])], "EPSG:32633", "polygon"),
         ("plain.shp", [box(0, 0, 10, 10)], None, "CRS"),
         ("empty.geojson", [], "EPSG:4326", "empty"),

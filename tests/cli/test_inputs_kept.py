@@ -256,7 +256,7 @@ def test_an_input_beside_the_products_is_no_hindrance(
 ) -> None:
     monkeypatch.chdir(place)
     assert main(["damage", "out/../pre.tif", "post.tif", "houses.gpkg", "--out", ".", "--overwrite", "--dry-run"]) == 0
-    assert "1 buildings would be assessed" in capsys.readouterr().out
+    assert "1 building would be assessed" in capsys.readouterr().out
 
 
 def test_a_run_may_be_used_and_predicted_into_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -142,9 +142,9 @@ def test_density_of_objects(reach, labels, tmp_path, monkeypatch, capsys) -> Non
 
 def test_register(reach, labels) -> None:
     function, start = "deepnets4eo.damage.registration.register", ["register", labels, labels]
-    assert reach(function, *start).options == {"model": "auto", "max_shift_m": 30.0, "seed": 0}
-    found = reach(function, *start, "--motion", "affine", "--max-shift", 5, "--seed", 7)
-    assert found.options == {"model": "affine", "max_shift_m": 5.0, "seed": 7}
+    assert reach(function, *start).options == {"model": "auto", "max_shift_m": 30.0, "max_rotation_deg": 3.0, "seed": 0}
+    found = reach(function, *start, "--motion", "affine", "--max-shift", 5, "--max-rotation", 4, "--seed", 7)
+    assert found.options == {"model": "affine", "max_shift_m": 5.0, "max_rotation_deg": 4.0, "seed": 7}
 
 
 def test_train(reach) -> None:
@@ -262,12 +262,37 @@ def test_damage(reach, tmp_path) -> None:
     assert found.words[:3] == ("a.tif", "b.tif", "f.gpkg")
     assert found.words[3] == Settings()
     assert {"dsm_pre": None, "dsm_post": None, "cloud_mask": None}.items() <= found.options.items()
-    words = ["--model", "m", "--network-weight", 0.25, "--damaged-share", 0.1, "--motion", "similarity", "--no-align"]
-    more = ["--max-shift", 8, "--sensor", "optical", "--class-shares", "c", "--layer", "l", "--id-column", "i"]
+    words = [
+        "--model",
+        "m",
+        "--network-weight",
+        0.25,
+        "--damaged-share",
+        0.1,
+        "--motion",
+        "similarity",
+        "--no-align",
+        "--assume-registered",
+    ]
+    more = [
+        "--max-shift",
+        8,
+        "--max-rotation",
+        5,
+        "--sensor",
+        "optical",
+        "--class-shares",
+        "c",
+        "--layer",
+        "l",
+        "--id-column",
+        "i",
+    ]
     last = ["--footprints-crs", "pixels", "--workers", 3, "--seed", 4, "--dsm-pre", "d", "--dsm-post", "e"]
     found = reach(function, *start, *out, *words, *more, *last, "--cloud-mask", "m.tif")
     assert found.words[3] == Settings(
         model="m", network_weight=0.25, damaged_share=0.1, motion="similarity", max_shift_m=8.0, align=False,
+        max_rotation_deg=5.0, assume_registered=True,
         sensor="optical", class_shares="c", layer="l", id_column="i", footprints_crs="pixels", workers=3, seed=4,
     )  # fmt: skip
     assert {"dsm_pre": "d", "dsm_post": "e", "cloud_mask": "m.tif"}.items() <= found.options.items()

@@ -1,16 +1,18 @@
 """A damage map refuses tables that do not fit, and its folder is complete or absent."""
 
 import json
+import zipfile
 
 import geopandas as gpd
 import pytest
 from made_up_map import make_grid, make_images, make_map
 
-from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.event import EventInfo
+from deepnets4eo.damage.map import FURTHER, PRODUCTS, DamageMap
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import sha256
 
-FILES = {"damage.gpkg", "damage.parquet", "summary.json", "report.html", "manifest.json"}
+FILES = set(PRODUCTS)
 
 
 @pytest.fixture
@@ -30,6 +32,55 @@ def test_the_folder_holds_all_products_and_nothing_else(made, tmp_path):
     assert names(tmp_path / "out") == FILES == set(paths)
     assert names(tmp_path) == {"out"}
     assert all(path.is_file() for path in paths.values())
+
+
+def test_further_formats_are_chosen_and_those_of_an_earlier_map_removed(made, tmp_path):
+    damage_map, pre, post = made
+    out = tmp_path / "out"
+    assert set(damage_map.save(out, pre=pre, post=post, also=("kml", "csv"))) == FILES - {"damage.geojson"}
+    (out / "notes.txt").write_text("mine")
+    paths = damage_map.save(out, pre=pre, post=post, also=(), overwrite=True)
+    assert names(out) == (FILES - set(FURTHER)) | {"notes.txt"}
+    assert set(json.loads(paths["manifest.json"].read_text())["outputs"]) == FILES - set(FURTHER) - {"manifest.json"}
+
+
+def test_formats_and_products_name_the_same_files():
+    from deepnets4eo.damage.products import write
+
+    assert tuple(write.FURTHER) == FURTHER
+
+
+def test_an_unknown_format_is_refused_before_anything_is_written(made, tmp_path):
+    damage_map, _, post = made
+    with pytest.raises(InputError, match=r"'kmz' is no further format of a damage map. Did you mean 'kml'\?"):
+        damage_map.save(tmp_path / "out", post=post, also=("kmz",))
+    assert names(tmp_path) == set()
+
+
+def test_plain_pixels_have_no_further_formats(tmp_path):
+    grid = make_grid(epsg=None)
+    damage_map = make_map(9, grid=grid)
+    post = make_images(grid, damage_map)[1]
+    assert set(damage_map.save(tmp_path / "out", post=post)) == FILES - set(FURTHER)
+    with pytest.raises(InputError, match="need longitude and latitude.*leave --also out"):
+        damage_map.save(tmp_path / "other", post=post, also=("geojson",))
+
+
+def test_the_event_is_in_every_product(made, tmp_path):
+    damage_map, pre, post = made
+    damage_map.event = EventInfo("Tornado", "Joplin", "2011-05-20", "2011-05-22", credit="NOAA", producer="Team 7")
+    paths = damage_map.save(tmp_path / "out", pre=pre, post=post)
+    told = damage_map.event.to_dict()
+    for name in ("summary.json", "manifest.json", "damage.geojson"):
+        assert json.loads(paths[name].read_text())["event"] == told, name
+    assert gpd.read_parquet(paths["damage.parquet"]).attrs["event"] == told
+    table = gpd.read_file(paths["damage.gpkg"], layer="event").set_index("field")["value"]
+    assert (table["name"], table["date_post"], table["producer"]) == ("Tornado", "2011-05-22", "Team 7")
+    assert '"event":{"name":"Tornado"' in paths["report.html"].read_text(encoding="utf-8")
+    project = zipfile.ZipFile(paths["damage.qgz"]).read("damage.qgs").decode()
+    for text in (paths["damage.kml"].read_text(encoding="utf-8"), project):
+        assert "Building damage: Tornado, Joplin" in text
+        assert "Credit: NOAA" in text
 
 
 def test_the_seed_of_the_job_draws_the_blocks_of_the_interval(made, tmp_path):

@@ -1,6 +1,7 @@
 """Where the outlines lie: each outcome of the alignments and of registration, one by one."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import geopandas as gpd
 import numpy as np
@@ -23,8 +24,9 @@ BAD = replace(GOOD, status="failed", reason="3% agree", dx_m=0.0, dy_m=0.0, in_p
 class Registered:
     """What is read of a registration."""
 
-    def __init__(self, status: str) -> None:
+    def __init__(self, status: str, turn: float = 0.0) -> None:
         self.status, self.usable, self.reason = status, status != "failed", "too few tie points"
+        self.measured = SimpleNamespace(rotation_deg=turn)
 
 
 def test_the_first_image_on_which_footprints_align_is_used() -> None:
@@ -92,3 +94,21 @@ def test_registration_that_failed_or_is_doubtful_is_a_finding() -> None:
         (finding,) = registration_findings(Registered(status))
         assert finding.code == f"registration_{status}"
         assert "too few tie points" in finding.message
+
+
+def test_that_nothing_fits_names_what_stopped_the_registration() -> None:
+    (finding,) = outline_position({"post": BAD}, Registered("failed")).findings
+    assert finding.code == "alignment_failed"
+    assert "Neither could the images be registered (too few tie points)" in finding.message
+    assert "raise --max-shift or --max-rotation" in finding.remedy
+    (alone,) = outline_position({"post": BAD}, None).findings
+    assert "--max-rotation" not in alone.remedy
+
+
+def test_what_the_user_took_upon_himself_is_a_finding() -> None:
+    (assumed,) = registration_findings(Registered("ok"), Settings(assume_registered=True))
+    assert (assumed.code, assumed.severity) == ("registration_assumed", "caution")
+    (turned,) = registration_findings(Registered("ok", -4.2), Settings(max_rotation_deg=6))
+    assert (turned.code, turned.severity) == ("registration_turned", "caution")
+    assert "turned by 4.2°, which only --max-rotation 6 allows" in turned.message
+    assert registration_findings(Registered("ok", 2.9), Settings(max_rotation_deg=6)) == ()

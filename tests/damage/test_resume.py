@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from deepnets4eo.cli.main import main
 from deepnets4eo.damage import job
 from deepnets4eo.damage.evidence import collect, gather
 from deepnets4eo.damage.inputs import open_inputs
+from deepnets4eo.damage.map import PRODUCTS
 from deepnets4eo.damage.products import write
 from deepnets4eo.damage.registration import align_footprints, register
 from deepnets4eo.damage.resume import Steps
@@ -26,7 +28,8 @@ from deepnets4eo.damage.settings import Settings
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.synthetic import City, Event
 
-FILES = {"damage.gpkg", "damage.parquet", "summary.json", "report.html", "manifest.json"}
+FILES = set(PRODUCTS)
+IMAGE_PATH = re.compile(rb'[^"<>]*/((?:pre|post)[.]tif)')
 CREATED = re.compile(rb'"created": ?"[^"]* UTC"')
 STEPS: dict[str, tuple[Any, str]] = {
     "registration": (job, "register"),
@@ -88,10 +91,13 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, step: str) -> None:
 
 
 def products(folder: Path) -> dict[str, bytes]:
-    """All products but the manifest, which holds time and command, and the page without the time when it was made."""
+    """All products but the manifest, which holds time and command, and the page without the time when it was made,
+    and the project without the paths of the images."""
     files = {name: (folder / name).read_bytes() for name in FILES - {"manifest.json"}}
     files["report.html"], found = CREATED.subn(b"", files["report.html"])
     assert found == 1
+    with zipfile.ZipFile(folder / "damage.qgz") as archive:  # where the images lie depends on the folder
+        files["damage.qgz"] = IMAGE_PATH.sub(rb"\1", archive.read("damage.qgs"))
     return files
 
 

@@ -174,7 +174,7 @@ def test_labels_outside_the_legend_and_other_band_counts_are_named(vaihingen: Pa
         data = file.read()
         data[:, :3, :3] = 77
         file.write(data)
-    write(vaihingen / tile_path(card, "labels", "11"), np.ones((1, 64, 64), np.uint8))
+    write(vaihingen / tile_path(card, "labels", "11"), np.ones((1, 64, 64), np.uint8), east=VAIHINGEN.index("11"))
     strange = problems(vaihingen)
     assert len(strange) == 2
     assert 'not in legend "isprs": (77, 77, 77) (9 px)' in strange[0]

@@ -77,7 +77,7 @@ def test_every_output_says_what_made_it_and_how_its_bytes_are_read(run, tmp_path
         assert one["SOFTWARE"].startswith("deepnets4eo ")
         assert one["RUN"] == hash_of(run.card)
         assert one["SEGMENTER"] == "pixel-classifier"
-        assert one["TILING"] == "tile_px=32, halo_px=0, overlap_px=8, scores=probabilities"
+        assert one["TILING"] == "tile_px=32, halo_px=0, overlap_px=8, scores=probabilities, blending=hann"
         assert one["SYNTHETIC"] == "a made-up city"
     assert tags["probabilities"]["MEANING"] == "probability of each class; value / 254"
     assert tags["entropy"]["MEANING"] == "entropy over classes; 1: all are equally probable; value / 254"
@@ -300,3 +300,16 @@ def test_a_tile_is_the_scene_mirrored_at_its_edges(reader) -> None:
             assert one.valid[: core.height, : core.width].all()
             seen += 1
     assert seen == len(reader.lattice)
+
+
+def test_a_resumed_job_computes_as_many_tiles_together_as_it_began_with(run, image, tmp_path, monkeypatch) -> None:
+    whole = predict(run, image, tmp_path / "whole.tif", replace(CPU, batch_tiles=3))
+
+    def stop(share: float) -> None:
+        if share > 0.5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        predict(run, image, tmp_path / "cut.tif", replace(CPU, batch_tiles=3), progress=stop)
+    resumed = predict(run, image, tmp_path / "cut.tif", replace(CPU, resume=True))
+    np.testing.assert_array_equal(read(resumed.paths["labels"]), read(whole.paths["labels"]))

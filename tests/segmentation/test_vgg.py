@@ -126,3 +126,11 @@ def test_what_is_no_file_of_weights_is_refused(tmp_path):
             path.write_text("weights")
         with pytest.raises(InputError, match="cannot be read"):
             load_encoder(SegNetEncoder(3, width=WIDTH), path)
+
+
+def test_vggs_weights_are_loaded_where_normalisation_comes_last_too(vgg, tmp_path):
+    encoder = SegNetEncoder(3, width=WIDTH, order="conv-relu-bn")
+    load_encoder(encoder, written(tmp_path / "vgg.safetensors", vgg))
+    assert torch.equal(encoder.stages[0][0].weight, vgg[0].weight)
+    assert torch.equal(encoder.stages[0][2].running_var, vgg[1].running_var)
+    assert torch.equal(encoder.stages[0][5].bias, vgg[4].bias)

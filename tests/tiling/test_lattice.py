@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.prediction.stitching import HannBlender, RowBuffer, Strip
+from deepnets4eo.prediction.stitching import Blender, RowBuffer, Strip
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
-from deepnets4eo.tiling import Lattice, Tiling, hann_weights, reflect_indices, weight_sums
+from deepnets4eo.tiling import BLENDING, Lattice, Tiling, core_weights, hann_weights, reflect_indices, weight_sums
 
 AS_IS = LayerInput(("row", "col"), (0.0, 0.0), (1.0, 1.0), 0, 1, "float32")
 
@@ -20,7 +20,7 @@ def tilings(draw: st.DrawFn) -> Tiling:
     halo = draw(st.integers(0, 6))
     core = draw(st.integers(1, 24))
     overlap = draw(st.integers(0, core - 1))
-    return Tiling(core + 2 * halo, halo, overlap)
+    return Tiling(core + 2 * halo, halo, overlap, blending=draw(st.sampled_from(BLENDING)))
 
 
 shapes = st.tuples(st.integers(1, 70), st.integers(1, 70))
@@ -37,7 +37,7 @@ def test_cores_cover_every_pixel_and_none_is_wasted(shape, tiling):
         cover[inside.slices] += 1
     assert cover.min() >= 1
     assert len({(tile.core.row, tile.core.col) for tile in lattice.tiles}) == len(lattice)
-    if tiling.overlap_px == 0:
+    if not tiling.blends:
         assert cover.max() == 1
     if lattice.rows > 1:  # without the last row, pixels would be missing
         assert (lattice.rows - 2) * tiling.stride_px + tiling.core_px < shape[0]
@@ -56,7 +56,7 @@ def test_touching_tiles_are_those_whose_core_meets_the_range(shape, tiling, data
     brute = [
         col
         for col in range(lattice.cols)
-        if col * tiling.stride_px < stop and col * tiling.stride_px + tiling.core_px > start
+        if (left := lattice.tile(0, col).core.col) < stop and left + tiling.core_px > start
     ]
     assert list(lattice.touching(start, stop, shape[1])) == brute
 
@@ -66,10 +66,22 @@ def test_weight_sums_equal_a_sum_over_all_tiles(shape, tiling):
     lattice = Lattice(shape, tiling)
     brute = np.zeros(lattice.cols * tiling.stride_px + tiling.core_px)
     for col in range(lattice.cols):
-        brute[col * tiling.stride_px : col * tiling.stride_px + tiling.core_px] += hann_weights(tiling)
+        left = lattice.tile(0, col).core.col
+        brute[left : left + tiling.core_px] += core_weights(tiling)
     found = weight_sums(lattice, 0, shape[1], shape[1])
     np.testing.assert_allclose(found, brute[: shape[1]], rtol=1e-5)
     assert found.min() > 0
+
+
+@pytest.mark.parametrize(("stride_px", "rows", "cols"), [(32, 74, 53), (64, 38, 27), (128, 20, 14), (256, 11, 8)])
+def test_uniform_windows_are_the_distinct_ones_of_the_published_sliding_window(stride_px, rows, cols):
+    shape, side = (2566, 1893), 256
+    lattice = Lattice(shape, Tiling(side, 0, side - stride_px, "log-probabilities", "uniform"))
+    published = [sorted({min(at, length - side) for at in range(0, length, stride_px)}) for length in shape]
+    assert (lattice.rows, lattice.cols) == (rows, cols)
+    assert [lattice.tile(row, 0).core.row for row in range(rows)] == published[0]
+    assert [lattice.tile(0, col).core.col for col in range(cols)] == published[1]
+    assert all(tile.window == tile.window.clip(shape) for tile in lattice.tiles)
 
 
 @given(st.integers(2, 60), st.integers(1, 29))
@@ -106,7 +118,7 @@ def test_coordinates_come_back_seamless(shape, tiling, strip_px, block_px):
                 stitched[:, row : row + mean.shape[1], left:right] = mean[:, :, left - col : right - col]
                 written[row : row + mean.shape[1], left:right] += 1
 
-        blender = HannBlender(lattice, columns, 2, emit)
+        blender = Blender(lattice, columns, 2, emit)
         for segment in reader.read_ahead(range(lattice.rows), columns, 1):
             for read in segment:
                 inner = slice(tiling.halo_px, tiling.halo_px + tiling.core_px)
@@ -124,7 +136,7 @@ def test_row_buffer_gives_every_row_once_in_whole_blocks(shape, tiling, block_px
     buffer = RowBuffer(1, Strip(0, shape[1], first_row), lattice, block_px)
     back = np.zeros_like(picture)
     for row in lattice.touching(first_row, shape[0], shape[0]):
-        top, bottom = row * tiling.stride_px, lattice.finished_rows(row)
+        top, bottom = lattice.tile(row, 0).core.row, lattice.finished_rows(row)
         buffer.put(top, 0, picture[:, top:bottom])
         taken = buffer.take(bottom)
         if taken is not None:

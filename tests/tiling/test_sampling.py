@@ -20,8 +20,8 @@ def make_labels(shape=(500, 400)):
     return labels
 
 
-def make_scene():
-    labels = make_labels()
+def make_scene(labels=None):
+    labels = make_labels() if labels is None else labels
     return Scene.open(image=np.stack([labels, labels + 100]), labels=labels)
 
 
@@ -102,3 +102,31 @@ def test_scene_without_labels_gives_no_pixels():
     scene = Scene.open(image=labels[None], labels=labels)
     with pytest.raises(InputError, match="no pixel that is valid and labelled"):
         sample_pixels([scene], LEGEND, lambda sample: sample["image"], max_pixels=10)
+
+
+def test_pixels_drawn_at_random_keep_the_shares_of_the_classes() -> None:
+    labels = np.full((300, 400), 2, np.uint8)
+    labels[:, :100] = 5
+    labels[:30] = 255
+    scene = make_scene(labels)
+    drawn = sample_pixels(
+        [scene], LEGEND, lambda sample: sample["image"], max_pixels=8000, window_px=64, balanced=False
+    )
+    assert 7900 <= len(drawn.class_indices) <= 8100
+    shares = np.bincount(drawn.class_indices, minlength=LEGEND.num_classes) / len(drawn.class_indices)
+    assert np.isclose(shares, [0.75, 0.25, 0], atol=0.03).all()
+
+
+def test_few_pixels_at_random_come_from_few_windows() -> None:
+    scene = make_scene(np.full((640, 640), 2, np.uint8))
+    drawn = sample_pixels(
+        [scene], LEGEND, lambda sample: sample["image"], max_pixels=1000, window_px=64, balanced=False
+    )
+    assert len(np.unique(drawn.blocks)) == 5
+    assert len(drawn.blocks) == 1000
+
+
+def test_a_scene_of_one_window_fills_the_quota_of_each_class() -> None:
+    labels = np.kron([[2, 5]], np.ones((200, 100))).astype(np.uint8)
+    drawn = sample_pixels([make_scene(labels)], LEGEND, lambda sample: sample["image"], max_pixels=12_000)
+    assert np.bincount(drawn.class_indices).tolist() == [4000, 4000]

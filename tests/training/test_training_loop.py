@@ -233,6 +233,7 @@ def test_the_log_tells_how_long_the_network_waited_for_data(
     batches = LateBatches()
     batches.clock, batches.late_s = Clock(), late_s
     monkeypatch.setattr("deepnets4eo.training.loop.time", batches.clock)
+    monkeypatch.setattr("deepnets4eo.training.batches.time", batches.clock)
 
     def step_of_three_seconds(network: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         batches.clock.now_s += 3.0
@@ -244,3 +245,16 @@ def test_the_log_tells_how_long_the_network_waited_for_data(
     assert [row["seconds"] for row in done.history] == [len(batches) * (3.0 + late_s)] * 2
     with (tmp_path / "log.csv").open(encoding="utf-8") as log:
         assert [float(row["busy"]) for row in csv.DictReader(log)] == [busy, busy]
+
+
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_convolutions_are_repeatable_unless_the_recipe_says_otherwise(tmp_path: Path, deterministic: bool) -> None:
+    seen = []
+
+    def observed(network: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        seen.append((torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark))
+        return step(network, batch)
+
+    train = settings(epochs=1, deterministic=deterministic)
+    fit_network(make_network(), observed, Batches(), Scores([0.1]), Fit(train, tmp_path, "recipe"))
+    assert set(seen) == {(deterministic, not deterministic)}

@@ -229,6 +229,34 @@ def test_progress_is_a_log_line_off_a_terminal(caplog) -> None:
     ]  # fmt: skip
 
 
+class Place:
+    """An epoch of a training of three, resumed after 10 of its 100 steps."""
+
+    epoch, steps_before, num_training_batches = 0, 10, 100
+    loss_sum = torch.zeros(())
+
+
+def test_off_a_terminal_there_is_a_line_every_half_minute_with_step_loss_and_time_left(caplog) -> None:
+    now = 1000.0
+    display, place = EpochProgress(3, "mean_iou", lambda: now), Place()
+    display.setup(None, None, "fit")
+    with caplog.at_level(logging.INFO):
+        display.on_train_epoch_start(place, place)
+        for step in range(90):
+            now += 1.0
+            place.loss_sum = torch.tensor(0.5) * (place.steps_before + step + 1)
+            display.on_train_batch_end(place, place, None, None, step)
+        for _ in range(4):
+            now += 9.0
+            display.show_validation()
+    assert caplog.messages == [
+        "epoch 1/3, step 40/100: loss 0.5000, about 4 min left",
+        "epoch 1/3, step 70/100: loss 0.5000, about 4 min left",
+        "epoch 1/3, step 100/100: loss 0.5000, about 3 min left",
+        "epoch 1/3, validation",
+    ]
+
+
 def test_progress_on_a_terminal_never_goes_to_stdout(monkeypatch, capsys) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     display = EpochProgress(3, "mean_iou")

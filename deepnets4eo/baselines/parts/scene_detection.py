@@ -44,7 +44,7 @@ def detect_scene(
     """
     # a scene smaller than a tile is not filled up to its size
     side_px = min(tiling.tile_px, max(scene.shape) + 2 * tiling.halo_px)
-    lattice = Lattice(scene.shape, replace(tiling, tile_px=side_px, overlap_px=0))
+    lattice = Lattice(scene.shape, replace(tiling, tile_px=side_px, overlap_px=0, blending="hann"))
     reader = TileReader(scene, inputs, lattice)
     kept = []
     done = 0

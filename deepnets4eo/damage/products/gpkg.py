@@ -48,6 +48,8 @@ _COMMENTS_TABLE = """CREATE TABLE gpkg_data_columns (
     constraint_name TEXT, CONSTRAINT pk_gdc PRIMARY KEY (table_name, column_name))"""
 
 
+_EVENT_TABLE = "CREATE TABLE event (fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, field TEXT NOT NULL, value TEXT)"
+
 _FINDINGS_TABLE = """CREATE TABLE findings (
     fid INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, code TEXT NOT NULL, severity TEXT NOT NULL, message TEXT NOT NULL,
     remedy TEXT NOT NULL)"""
@@ -55,7 +57,8 @@ _FINDINGS_TABLE = """CREATE TABLE findings (
 
 def write_gpkg(damage_map: DamageMapContent, path: str | Path) -> Path:
     """Write layers `buildings`, `assessed_extent`, `imaged_without_outlines` where that is known, and the tables
-    `findings` (what limits the map's worth, worst first; may be empty) and `layer_styles`, registered as attributes.
+    `event` (what the map is of), `findings` (what limits the map's worth, worst first; may be empty) and `layer_styles`,
+    registered as attributes. The description of `buildings`, which QGIS shows, has the event and the worst finding.
 
     Ids stay text; a CRS that is missing stays undefined. Memory: the table once more, as Arrow.
     Errors: OutputError when GDAL or SQLite cannot write, a full disk most of all.
@@ -68,6 +71,7 @@ def write_gpkg(damage_map: DamageMapContent, path: str | Path) -> Path:
             _write_layer(damage_map.extent_without_outlines, partial, WITHOUT_OUTLINES)
         with closing(sqlite3.connect(partial)) as database, database:
             _add_styles(database, outlines_known=damage_map.extent_without_outlines is not None)
+            _add_event(database, damage_map)
             _add_findings(database, damage_map)
             _add_comments(database, {**ALWAYS, **damage_map.meaning}, set(damage_map.buildings.columns))
         set_fixed_times(partial)
@@ -106,6 +110,19 @@ def _add_styles(database: sqlite3.Connection, *, outlines_known: bool) -> None:
     _register(database, "layer_styles", "QGIS styles of the layers")
 
 
+def _add_event(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:
+    database.execute(_EVENT_TABLE)
+    values = damage_map.event.to_dict()
+    sources = values.pop("from_files")
+    rows = [*values.items(), *((f"{name}_from", source) for name, source in sources.items())]
+    database.executemany("INSERT INTO event (field, value) VALUES (?, ?)", rows)
+    _register(database, "event", "Event, place, dates, sensors, credit and producer of this map")
+    database.execute(
+        "UPDATE gpkg_contents SET description = ? WHERE table_name = 'buildings'",
+        ("\n".join([damage_map.event.title, *damage_map.event.lines]),),
+    )
+
+
 def _add_findings(database: sqlite3.Connection, damage_map: DamageMapContent) -> None:
     database.execute(_FINDINGS_TABLE)
     rows = [(item.code, item.severity, item.message, item.remedy) for item in damage_map.findings]
@@ -114,7 +131,7 @@ def _add_findings(database: sqlite3.Connection, damage_map: DamageMapContent) ->
     if rows:
         worst = damage_map.findings[0]
         database.execute(
-            "UPDATE gpkg_contents SET description = ? WHERE table_name = 'buildings'",
+            "UPDATE gpkg_contents SET description = ? || char(10) || description WHERE table_name = 'buildings'",
             (f"{worst.severity.upper()}: {worst.message} All findings are in the table `findings`.",),
         )
 

@@ -37,7 +37,11 @@ if TYPE_CHECKING:
     from deepnets4eo.rasters.scene import Layer
 
 ASSETS = files("deepnets4eo.damage.products") / "assets"
-SCRIPTS = ("data.js", "view.js", "outlines.js", "panels.js", "list.js", "card.js", "summary.js", "main.js")
+SCRIPTS = (
+    *("data.js", "view.js", "outlines.js", "panels.js", "swipe.js", "list.js", "card.js"),
+    *("save.js", "summary.js", "sheet.js", "main.js"),
+)
+STYLES = ("report.css", "print.css")
 PAGE_BYTES = 10_500_000  # of packed content; base64 makes 14 MB of it
 LEAST_IMAGE_BYTES = 3_000_000
 
@@ -59,6 +63,7 @@ def write_report(
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "version": __version__,
         "summary": summary,
+        "event": damage_map.event.to_dict(),
         "inputs": {role: _file_name(source) for role, source in damage_map.inputs.items()},
         "grades": _grades(),
         "frame": frame_of(post.grid),
@@ -131,7 +136,7 @@ def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, banne
     ]
     parts = {
         "TITLE": "SYNTHETIC damage map" if synthetic else "Building damage map",
-        "STYLE": _asset("report.css"),
+        "STYLE": "\n".join(_asset(name) for name in STYLES),
         "FINDINGS": banner,
         "PAGE": _script_safe(page),
         "PANELS": _script_safe(tiles),

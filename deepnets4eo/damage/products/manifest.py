@@ -27,6 +27,7 @@ def write_manifest(damage_map: DamageMapContent, folder: Path, outputs: list[str
     manifest = {
         "product": "deepnets4eo damage map",
         "synthetic": damage_map.synthetic,
+        "event": damage_map.event.to_dict(),
         "findings": [finding.to_dict() for finding in damage_map.findings],
         "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": shlex.join(sys.argv),

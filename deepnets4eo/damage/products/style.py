@@ -1,89 +1,144 @@
-"""QGIS styles (QML) for the layers of damage.gpkg: colour and hatching, so that grades also differ without colour.
+"""QGIS styles for the layers of damage.gpkg: coloured outlines with a light hatch, so that the roof stays visible.
 
-Takes nothing but the grades' colours; returns XML text that QGIS 3 reads.
+Takes nothing but the grades' colours; returns XML that QGIS 3.22 and later read, as text (QML) or as an element of a
+project. Grades also differ without colour: by the hatch.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from xml.etree import ElementTree as ET
 
 from deepnets4eo.damage.products.grades import TITLES, colors
 from deepnets4eo.damage.vocabulary import CLASSES, GRADES, UNGRADED
 
-_DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
-_PATTERNS = dict(  # Qt brush styles: one per grade, denser with severity
-    zip(CLASSES, ("no", "b_diagonal", "diagonal_x", "solid", "dense6"), strict=True)
+DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+VERSION = "3.22.0"
+LINE_MM = 0.15  # width of a line of the hatch
+Color = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class _Fill:
+    """Outline and hatch of a polygon: widths and distances in millimetres, angles in degrees."""
+
+    outline: str = "solid"
+    width: float = 0.46
+    angles: tuple[int, ...] = ()
+    distance: float = 2.0
+
+
+_FILLS = dict(  # denser with severity; the hatch of the worst covers a seventh of the roof
+    zip(
+        CLASSES,
+        (
+            _Fill(width=0.3),
+            _Fill(angles=(45,), distance=3.0),
+            _Fill(angles=(45,), distance=1.6),
+            _Fill(width=0.6, angles=(45, 135)),
+            _Fill(outline="dot", width=0.26),
+        ),
+        strict=True,
+    )
 )
+_EXTENT = (60, 60, 60), _Fill(outline="dash", width=0.5)
+_WITHOUT_OUTLINES = (110, 110, 110), _Fill(outline="dot", width=0.26, angles=(135,), distance=4.0)
 
 
 def buildings_qml() -> str:
     """Categorised by `damage`, buildings without a grade drawn as not assessed."""
-    root = _root()
-    renderer = ET.SubElement(
-        root,
-        "renderer-v2",
-        type="categorizedSymbol",
-        attr=f"coalesce(\"damage\", '{UNGRADED}')",
-        forceraster="0",
-        symbollevels="0",
-        enableorderby="0",
-    )
+    return _qml(*buildings_style())
+
+
+def extent_qml() -> str:
+    """A dashed outline without fill."""
+    return _qml(extent_style())
+
+
+def without_outlines_qml() -> str:
+    """Hatched: the image shows the ground, but has no outline."""
+    return _qml(without_outlines_style())
+
+
+def buildings_style() -> list[ET.Element]:
+    """Elements of the buildings' layer: renderer, map tip, and what names a building in lists."""
+    renderer = _renderer("categorizedSymbol", attr=f"coalesce(\"damage\", '{UNGRADED}')")
     categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
     palette = colors()
     for number, grade in enumerate((*reversed(GRADES), UNGRADED)):
         category = {"symbol": str(number), "value": grade, "label": TITLES[grade], "render": "true", "type": "string"}
         ET.SubElement(categories, "category", category)
-        width = "0.26" if grade == UNGRADED else "0.46"
-        _symbol(symbols, str(number), palette[grade], _PATTERNS[grade], width, "solid")
-    ET.SubElement(root, "mapTip").text = (
+        _add_fill(symbols, str(number), palette[grade], _FILLS[grade])
+    tip = ET.Element("mapTip")
+    tip.text = (
         '<b>[% coalesce("damage", "status") %]</b><br/>P(major or worse): [% round("damage_prob", 2) %]'
         '<br/>[% "reason" %]'
     )
-    ET.SubElement(root, "previewExpression").text = '"id"'
-    return _text(root)
+    expression = ET.Element("previewExpression")
+    expression.text = '"id"'
+    return [renderer, tip, expression]
 
 
-def extent_qml() -> str:
-    """A dashed outline without fill."""
-    return _single((60, 60, 60), "no", "0.5", "dash")
+def extent_style() -> ET.Element:
+    """Renderer of the assessed extent."""
+    return _single(*_EXTENT)
 
 
-def without_outlines_qml() -> str:
-    """Hatched: the image shows the ground, but has no outline."""
-    return _single((110, 110, 110), "f_diagonal", "0.26", "dot")
+def without_outlines_style() -> ET.Element:
+    """Renderer of imaged ground without outlines."""
+    return _single(*_WITHOUT_OUTLINES)
 
 
-def _single(color: tuple[int, ...], pattern: str, width: str, outline: str) -> str:
-    root = _root()
-    renderer = ET.SubElement(root, "renderer-v2", type="singleSymbol", forceraster="0", symbollevels="0")
-    _symbol(ET.SubElement(renderer, "symbols"), "0", color, pattern, width, outline)
-    return _text(root)
+def _qml(*elements: ET.Element) -> str:
+    root = ET.Element("qgis", version=VERSION, styleCategories="Symbology|MapTips", labelsEnabled="0")
+    root.extend(elements)
+    ET.indent(root)
+    return DOCTYPE + ET.tostring(root, encoding="unicode")
 
 
-def _root() -> ET.Element:
-    return ET.Element("qgis", version="3.22.0", styleCategories="Symbology|MapTips", labelsEnabled="0")
+def _renderer(kind: str, **attributes: str) -> ET.Element:
+    shared = {"forceraster": "0", "symbollevels": "0", "enableorderby": "0"}
+    return ET.Element("renderer-v2", {"type": kind, **attributes, **shared})
 
 
-def _symbol(symbols: ET.Element, name: str, color: tuple[int, ...], pattern: str, width: str, outline: str) -> None:
-    symbol = ET.SubElement(symbols, "symbol", name=name, type="fill", alpha="1", clip_to_extent="1", force_rhr="0")
-    layer = ET.SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0", "pass": "0"})
-    rgb = ",".join(map(str, color[:3]))
-    properties = {
-        "color": f"{rgb},190",
-        "style": pattern,
-        "outline_color": f"{rgb},255",
-        "outline_style": outline,
-        "outline_width": width,
-        "outline_width_unit": "MM",
-        "joinstyle": "bevel",
-    }
+def _single(color: Color, fill: _Fill) -> ET.Element:
+    renderer = _renderer("singleSymbol")
+    _add_fill(ET.SubElement(renderer, "symbols"), "0", color, fill)
+    return renderer
+
+
+def _add_fill(symbols: ET.Element, name: str, color: Color, fill: _Fill) -> None:
+    """A fill symbol: one layer of lines for each angle, under an outline without fill."""
+    symbol = _symbol(symbols, name, "fill")
+    rgba = _rgba(color)
+    for number, angle in enumerate(fill.angles):
+        pattern = {
+            "angle": str(angle), "distance": f"{fill.distance:g}", "distance_unit": "MM",
+            "line_width": f"{LINE_MM:g}", "line_width_unit": "MM", "color": rgba, "offset": "0", "offset_unit": "MM",
+        }  # fmt: skip
+        layer = _layer(symbol, "LinePatternFill", pattern)
+        line = {"line_color": rgba, "line_style": "solid", "line_width": f"{LINE_MM:g}", "line_width_unit": "MM"}
+        _layer(_symbol(layer, f"@{name}@{number}", "line"), "SimpleLine", line)
+    outline = {
+        "color": _rgba(color, 0), "style": "no", "outline_color": rgba, "outline_style": fill.outline,
+        "outline_width": f"{fill.width:g}", "outline_width_unit": "MM", "joinstyle": "bevel",
+    }  # fmt: skip
+    _layer(symbol, "SimpleFill", outline)
+
+
+def _symbol(parent: ET.Element, name: str, kind: str) -> ET.Element:
+    return ET.SubElement(parent, "symbol", name=name, type=kind, alpha="1", clip_to_extent="1", force_rhr="0")
+
+
+def _layer(symbol: ET.Element, kind: str, properties: dict[str, str]) -> ET.Element:
+    layer = ET.SubElement(symbol, "layer", {"class": kind, "enabled": "1", "locked": "0", "pass": "0"})
     options = ET.SubElement(layer, "Option", type="Map")
     for key, value in properties.items():
         ET.SubElement(options, "Option", name=key, value=value, type="QString")
     for key, value in properties.items():  # QGIS before 3.26 reads these
         ET.SubElement(layer, "prop", k=key, v=value)
+    return layer
 
 
-def _text(root: ET.Element) -> str:
-    ET.indent(root)
-    return _DOCTYPE + ET.tostring(root, encoding="unicode")
+def _rgba(color: Color, alpha: int = 255) -> str:
+    return ",".join(map(str, (*color[:3], alpha)))

@@ -51,6 +51,7 @@ def summarize(damage_map: DamageMapContent, grid: Grid | None = None, seed: int 
     rest = buildings[buildings["status"] != ASSESSED]
     return {
         "synthetic": damage_map.synthetic,
+        "event": damage_map.event.to_dict(),
         "findings": [finding.to_dict() for finding in damage_map.findings],
         "buildings": {
             "total": len(buildings),
@@ -66,8 +67,13 @@ def summarize(damage_map: DamageMapContent, grid: Grid | None = None, seed: int 
         "area_km2": _areas(damage_map, grid),
         "registration": damage_map.registration,
         "evidence": damage_map.meaning,
-        "caveats": [*([SYNTHETIC_CAVEAT] if damage_map.synthetic else []), *CAVEATS],
+        "caveats": caveats(damage_map),
     }
+
+
+def caveats(damage_map: DamageMapContent) -> list[str]:
+    """What every reader of a product must know, one sentence each."""
+    return [*([SYNTHETIC_CAVEAT] if damage_map.synthetic else []), *CAVEATS]
 
 
 def _tally(column: Any) -> dict[str, int]:

@@ -1,20 +1,26 @@
 """All products of one damage map into one folder, the manifest last.
 
-Takes a DamageMap and the images it came from; refuses nothing the DamageMap has not refused already.
+Takes a DamageMap and the images it came from; refuses further formats that do not exist or need a CRS that is missing.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from deepnets4eo.damage.products.csv_table import write_csv
+from deepnets4eo.damage.products.geojson import write_geojson
 from deepnets4eo.damage.products.gpkg import write_gpkg
 from deepnets4eo.damage.products.html import write_report
+from deepnets4eo.damage.products.kml import write_kml
 from deepnets4eo.damage.products.manifest import write_manifest
 from deepnets4eo.damage.products.parquet import write_parquet
+from deepnets4eo.damage.products.positions import has_position
+from deepnets4eo.damage.products.qgis_project import write_project
 from deepnets4eo.damage.products.summary import summarize
+from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import write_json
 
 if TYPE_CHECKING:
@@ -23,22 +29,68 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+FURTHER: dict[str, Callable[[DamageMapContent, Path], Path]] = {
+    "damage.csv": write_csv,
+    "damage.geojson": write_geojson,
+    "damage.kml": write_kml,
+}
+FORMATS = tuple(name.rpartition(".")[2] for name in FURTHER)
 
-def write_products(damage_map: DamageMapContent, folder: Path, *, post: Layer, pre: Layer | None = None) -> list[str]:
-    """Write the five files into `folder`; returns their names, manifest.json last.
 
+def write_products(
+    damage_map: DamageMapContent,
+    folder: Path,
+    *,
+    post: Layer,
+    pre: Layer | None = None,
+    also: Sequence[str] | None = None,
+    home: Path | None = None,
+) -> list[str]:
+    """Write the six files into `folder`, and one for each further format; returns their names, manifest.json last.
+
+    also : of `FORMATS`; None for all where the buildings have a position on the earth, else none of them. home : where the files will lie at last, if not in `folder`.
     Files that are there are of this very map, from a job that was interrupted, and are kept.
     """
+    also = formats_of(also, damage_map.buildings.crs)
     summary = summarize(damage_map, post.grid, seed=int(damage_map.parameters.get("seed") or 0))
     writers: dict[str, Callable[[Path], Path]] = {
         "damage.gpkg": lambda path: write_gpkg(damage_map, path),
         "damage.parquet": lambda path: write_parquet(damage_map, path),
         "summary.json": lambda path: write_json(path, summary),
         "report.html": lambda path: write_report(damage_map, summary, path, post=post, pre=pre),
+        "damage.qgz": lambda path: write_project(damage_map, path, home=home or folder, post=post, pre=pre),
     }
     written = [folder / name if (folder / name).is_file() else write(folder / name) for name, write in writers.items()]
+    for name, write in FURTHER.items():
+        if name.rpartition(".")[2] in also:
+            written.append(folder / name if (folder / name).is_file() else write(damage_map, folder / name))
+        else:
+            (folder / name).unlink(missing_ok=True)  # of the interrupted job, which wrote other formats
     names = [path.name for path in written]
     written.append(write_manifest(damage_map, folder, names))
     for path in written:
         log.info("wrote %s (%.1f MB)", path.name, path.stat().st_size / 1e6)
     return [path.name for path in written]
+
+
+def formats_of(also: Sequence[str] | None, crs: Any) -> tuple[str, ...]:
+    """The further formats for buildings in `crs`: those requested, or all that can be written.
+
+    Errors: InputError for a format that does not exist, and for any where buildings have no position on the earth.
+    """
+    if also is None:
+        return FORMATS if has_position(crs) else ()
+    check_formats(also)
+    if also and not has_position(crs):
+        raise InputError(
+            f"{', '.join(also)} need longitude and latitude, but the post image has no CRS from which to get them. Give a "
+            "georeferenced post image, or leave --also out."
+        )
+    return tuple(also)
+
+
+def check_formats(also: Sequence[str]) -> None:
+    """Raise an InputError for a format that does not exist."""
+    for name in also:
+        if name not in FORMATS:
+            raise InputError(f"{name!r} is no further format of a damage map. {name_hint(name, FORMATS)}")

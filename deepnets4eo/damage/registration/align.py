@@ -12,11 +12,22 @@ from typing import Literal, TypeAlias
 import numpy as np
 from affine import Affine
 
-from deepnets4eo.damage.registration.coarse import coarse_model, coarse_shift, shift_by_halves
+from deepnets4eo.damage.registration.coarse import (
+    MAX_ROTATION_COARSE_DEG,
+    coarse_model,
+    coarse_shift,
+    shift_by_halves,
+)
 from deepnets4eo.damage.registration.fit import MODELS, choose_model, robust_fit
 from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame
 from deepnets4eo.damage.registration.holdout import FittedModel, measure_fit, tie_columns
-from deepnets4eo.damage.registration.quality import RegistrationQuality, Status, halves_agree, quality_status
+from deepnets4eo.damage.registration.quality import (
+    QualityThresholds,
+    RegistrationQuality,
+    Status,
+    halves_agree,
+    quality_status,
+)
 from deepnets4eo.damage.registration.result import Registration
 from deepnets4eo.damage.registration.tiepoints import (
     IDENTITY,
@@ -26,6 +37,7 @@ from deepnets4eo.damage.registration.tiepoints import (
     match_windows,
     window_centres,
 )
+from deepnets4eo.damage.settings import MAX_ROTATION_DEG
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import apply_affine, mean_gsd_m
 from deepnets4eo.rasters.scene import Layer
@@ -36,12 +48,19 @@ FINE_SIDES_PX = (256, 128, 64, 32)
 FINE_RADIUS_PX = 12
 ROUGH_COUNT, FINE_COUNT = 100, 256
 HOLDOUT = 0.3
+ROTATION_MARGIN_DEG = 2.0  # a first guess may be off by as much
 TOLERANCE_PX = 3.0  # a tie point within that distance agrees with the model
 MIN_OVERLAP_PX = 48
 
 
 def register(
-    pre: Layer, post: Layer, *, model: ModelChoice = "auto", max_shift_m: float = 30.0, seed: int = 0
+    pre: Layer,
+    post: Layer,
+    *,
+    model: ModelChoice = "auto",
+    max_shift_m: float = 30.0,
+    max_rotation_deg: float = MAX_ROTATION_DEG,
+    seed: int = 0,
 ) -> Registration:
     """Measure how the pre image lies against the post image, and how reliable that is.
 
@@ -54,6 +73,8 @@ def register(
         richer ones.
     max_shift_m
         Largest displacement tried, metres.
+    max_rotation_deg
+        Largest rotation accepted, 0–45 degrees; measured up to 9.
     seed
         Draws hold-out points and samples.
 
@@ -66,7 +87,7 @@ def register(
     GridError
         The images do not overlap, or only one of them has a CRS.
     InputError
-        An unknown model, or a displacement that is no distance above 0.
+        An unknown model, a displacement that is no distance above 0, or a rotation outside 0–45.
 
     Peak memory: some 100 MB whatever the images' size, and GDAL's cache.
     Time: bounded by the number of windows, some seconds.
@@ -82,6 +103,8 @@ def register(
         raise InputError(f"model is {model!r}, expected one of auto, {', '.join(MODELS)}.")
     if not 0 < max_shift_m < np.inf:
         raise InputError(f"max_shift_m is {max_shift_m}, expected a distance above 0 metres.")
+    if not 0 <= max_rotation_deg <= 45:
+        raise InputError(f"max_rotation_deg is {max_rotation_deg}, expected an angle from 0 to 45 degrees.")
     pair = make_pair(pre, post)
     if not np.isfinite([*pair.sides, pair.gsd_m]).all():
         raise GridError(
@@ -89,11 +112,12 @@ def register(
             "`deepnets4eo check`."
         )
     search = fine_search(pair)
-    first = coarse_model(pair, max_shift_m, seed)
+    widest = max(MAX_ROTATION_COARSE_DEG, max_rotation_deg + ROTATION_MARGIN_DEG)
+    first = coarse_model(pair, max_shift_m, seed, max_rotation_deg=widest)
     rough = _fit_round(pair, replace(search, max_count=ROUGH_COUNT), first, model, seed)
     fitted = _fit_round(pair, search, rough.affine, model, seed + 1)
     measured = measure_fit(pair, search, fitted, max_shift_m, seed)
-    status, reason = quality_status(measured)
+    status, reason = quality_status(measured, QualityThresholds(max_rotation_deg=max_rotation_deg))
     if status == "failed":
         shifted, halves = _fit_by_halves(pair, search, max_shift_m, seed)
         measured = replace(measured, split_m=halves.split_m, split_score=halves.split_score)

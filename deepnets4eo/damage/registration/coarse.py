@@ -28,10 +28,12 @@ COUNT = 64
 TRIALS = 600
 MANY = 30
 GAIN, GAIN_FEW = 1.1, 1.4  # a turned model must score this many times a shift's; more with fewer than 30 windows
-MAX_TURN_DEG, MAX_STRETCH = 5.0, 0.12
+MAX_ROTATION_COARSE_DEG, MAX_STRETCH = 5.0, 0.12
 
 
-def coarse_model(pair: ImagePair, max_shift_m: float, seed: int) -> Affine:
+def coarse_model(
+    pair: ImagePair, max_shift_m: float, seed: int, *, max_rotation_deg: float = MAX_ROTATION_COARSE_DEG
+) -> Affine:
     """Shift or similarity from post to pre, good to a few working pixels.
 
     returns : frame metres → frame metres; identity where no window holds data.
@@ -41,7 +43,7 @@ def coarse_model(pair: ImagePair, max_shift_m: float, seed: int) -> Affine:
     if not len(matches.points):
         return IDENTITY
     shift = _best_shift(surfaces, search)
-    turned = _best_similarity(matches, surfaces, search, np.random.default_rng(seed))
+    turned = _best_similarity(matches, surfaces, search, np.random.default_rng(seed), max_rotation_deg)
     if turned is None:
         return shift
     gain = GAIN if len(surfaces) >= MANY else GAIN_FEW
@@ -80,7 +82,11 @@ def _best_shift(surfaces: NDArray[np.float32], search: Search) -> Affine:
 
 
 def _best_similarity(
-    matches: Matches, surfaces: NDArray[np.float32], search: Search, rng: np.random.Generator
+    matches: Matches,
+    surfaces: NDArray[np.float32],
+    search: Search,
+    rng: np.random.Generator,
+    max_rotation_deg: float,
 ) -> Affine | None:
     candidates = np.flatnonzero(matches.reliable)
     if len(candidates) < 4:
@@ -88,7 +94,7 @@ def _best_similarity(
     samples = candidates[draw_samples(len(candidates), 2, TRIALS, rng)]
     models = exact_models("similarity", matches.points, matches.targets, samples)
     turn = models[:, 0, 0] + 1j * models[:, 1, 0]
-    likely = (np.abs(np.angle(turn, deg=True)) <= MAX_TURN_DEG) & (np.abs(np.abs(turn) - 1) <= MAX_STRETCH)
+    likely = (np.abs(np.angle(turn, deg=True)) <= max_rotation_deg) & (np.abs(np.abs(turn) - 1) <= MAX_STRETCH)
     models = models[likely]
     if not len(models):
         return None

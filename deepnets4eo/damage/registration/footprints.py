@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from deepnets4eo.arrays import Points
+from deepnets4eo.damage.findings import count_of
 from deepnets4eo.damage.outline_limits import larger_than_buildings, without
 from deepnets4eo.damage.registration.correlation import find_peaks, orientation_field
 from deepnets4eo.damage.registration.edge_agreement import edge_agreement
@@ -215,7 +216,7 @@ def _far_offset(
 def _common(scores: NDArray[np.float32], radius_px: int, gsd_m: float) -> _Common:
     """The common offset from the agreement of buildings at all shifts, (N, 2r + 1, 2r + 1)."""
     if len(scores) < LEAST_FOOTPRINTS:
-        return _Common("failed", f"{len(scores)} footprints lie on the image (at least {LEAST_FOOTPRINTS})")
+        return _Common("failed", f"{count_of(len(scores), 'footprint')} on the image (at least {LEAST_FOOTPRINTS})")
     total = scores.mean(axis=0, keepdims=True)
     best, each = find_peaks(total - np.median(total)), find_peaks(scores)
     near_px = max(1.5, AGREE_M / gsd_m)

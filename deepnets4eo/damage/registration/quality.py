@@ -10,6 +10,8 @@ from typing import Literal, TypeAlias
 
 from scipy import stats
 
+from deepnets4eo.damage.settings import MAX_ROTATION_DEG
+
 Status: TypeAlias = Literal["ok", "degraded", "failed"]
 
 
@@ -60,7 +62,7 @@ class QualityThresholds:
     max_residual_px: float = 3.0
     max_residual_m: float = 3.0
     scale: tuple[float, float] = (0.9, 1.1)
-    max_rotation_deg: float = 3.0
+    max_rotation_deg: float = MAX_ROTATION_DEG
     min_gain: float = 0.02  # of gradient correlation, where the shift is larger than a pixel
     good_improved: float = 0.6
     min_improved: float = 0.4

@@ -9,6 +9,7 @@ import pytest
 import shapely
 from made_up_map import MEANING, make_grid, make_map
 
+from deepnets4eo.damage.event import EventInfo
 from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.products.gpkg import write_gpkg
 from deepnets4eo.damage.products.grades import colors
@@ -79,7 +80,7 @@ def test_findings_and_ground_without_outlines_have_a_table_and_a_layer(tmp_path)
     assert described[0]["description"].startswith("WORTHLESS: Nothing fits.")
     styles = query(path, "SELECT f_table_name, styleQML FROM layer_styles")
     assert styles[-1]["f_table_name"] == "imaged_without_outlines"
-    assert "f_diagonal" in styles[-1]["styleQML"]
+    assert "LinePatternFill" in styles[-1]["styleQML"]
 
 
 def test_a_map_without_findings_has_an_empty_table_of_them(written):
@@ -96,13 +97,49 @@ def test_every_grade_has_its_colour_in_the_style(written):
     assert "damage" in renderer.get("attr")
     categories = {item.get("value"): item.get("symbol") for item in renderer.iter("category")}
     assert set(categories) == {*GRADES, UNGRADED}
-    symbols = {symbol.get("name"): symbol for symbol in renderer.iter("symbol")}
-    patterns = set()
+    symbols = {symbol.get("name"): symbol for symbol in renderer.find("symbols")}
+    looks, covered = {}, {}
     for grade, color in colors().items():
-        options = {o.get("name"): o.get("value") for o in symbols[categories[grade]].iter("Option") if o.get("name")}
-        assert options["color"].startswith(",".join(map(str, color)) + ",")
-        patterns.add(options["style"])
-    assert len(patterns) == 5, "grades must differ without colour too"
+        layers = [layer_options(layer) for layer in symbols[categories[grade]].findall("layer")]
+        hatches = [layer for layer in layers if "distance" in layer]
+        outline = layers[-1]
+        assert outline["style"] == "no", "a fill would hide the roof"
+        assert outline["outline_color"] == ",".join(map(str, color)) + ",255"
+        assert all(hatch["color"] == outline["outline_color"] for hatch in hatches)
+        covered[grade] = sum(float(hatch["line_width"]) / float(hatch["distance"]) for hatch in hatches)
+        looks[grade] = (outline["outline_style"], *((hatch["angle"], hatch["distance"]) for hatch in hatches))
+    assert len(set(looks.values())) == 5, "grades must differ without colour too"
+    assert max(covered.values()) < 0.2, "the roof stays visible"
+    assert sorted(GRADES, key=covered.get) == list(GRADES), "denser with severity"
+
+
+def layer_options(layer):
+    """Properties of a symbol layer, which both ways of writing them hold alike."""
+    options = {option.get("name"): option.get("value") for option in layer.find("Option")}
+    assert options == {prop.get("k"): prop.get("v") for prop in layer.findall("prop")}
+    return options
+
+
+def test_lines_of_a_hatch_have_a_line_symbol_of_their_own(written):
+    _, path = written
+    qml = ET.fromstring(query(path, "SELECT styleQML FROM layer_styles")[0]["styleQML"].split("\n", 1)[1])
+    for layer in qml.iter("layer"):
+        lines = layer.findall("symbol")
+        assert len(lines) == (layer.get("class") == "LinePatternFill")
+        for line in lines:
+            assert (line.get("type"), line.find("layer").get("class")) == ("line", "SimpleLine")
+            assert layer_options(line.find("layer"))["line_width"] == layer_options(layer)["line_width"]
+
+
+def test_the_description_that_qgis_shows_has_event_and_worst_finding(tmp_path):
+    damage_map = make_map(3)
+    damage_map.event = EventInfo("Tornado", "Joplin", date_post="2011-05-22")
+    damage_map.findings = (Finding("coarse", "caution", "Pixels are large."),)
+    path = write_gpkg(damage_map, tmp_path / "damage.gpkg")
+    text = query(path, "SELECT description FROM gpkg_contents WHERE table_name = 'buildings'")[0]["description"]
+    assert text.startswith("CAUTION: Pixels are large.")
+    assert "Building damage: Tornado, Joplin" in text
+    assert "Date of the post image: 2011-05-22" in text
 
 
 def test_evidence_is_explained_in_the_file(written):

@@ -19,7 +19,7 @@ class Card {
     if (i < 0) return;
     const grade = this.store.grade[i];
     this.host.style.setProperty("--grade", rgba(grade, 1));
-    this.host.replaceChildren(this.head(i, grade), this.chips(), this.verdict(i, grade), this.evidence(i), this.facts(i));
+    this.host.replaceChildren(this.head(i, grade), this.chips(), this.verdict(i, grade), this.facts(i), this.evidence(i));
     this.host.scrollTop = 0;
     this.drawChips();
   }
@@ -42,7 +42,7 @@ class Card {
   }
 
   chips() {
-    this.chipCanvases = this.panels.sources.map((source) => make("canvas", { width: 300, height: 220, role: "img", "aria-label": source.role === "pre" ? "Before, close up" : "After, close up" }));
+    this.chipCanvases = this.panels.sources.map((source) => make("canvas", { width: 300, height: 220, role: "img", "aria-label": `${imageTitle(source)}, close up` }));
     return make("div", { class: "close-up" }, ...this.chipCanvases.map((canvas, k) => make("figure", {}, canvas, make("figcaption", {}, this.caption(this.panels.sources[k])))));
   }
 
@@ -50,7 +50,7 @@ class Card {
   caption(source) {
     const [col, row] = centre(this.store, this.shown);
     const close = source.coarse < 1.5 || source.tiles.some(([left, top, width, height, , detail]) => detail && col >= left && col <= left + width && row >= top && row <= top + height);
-    return (source.role === "pre" ? "Before" : "After") + (close ? "" : " · coarse preview");
+    return imageTitle(source) + (close ? "" : " · coarse preview");
   }
 
   // The same drawing as the panels, through a small view of its own.
@@ -83,7 +83,7 @@ class Card {
     }
     const bar = (label, value) => {
       const meter = make("div", { class: "meter", role: "meter", "aria-label": label, "aria-valuenow": value ?? 0, "aria-valuemin": 0, "aria-valuemax": 1 }, make("i", {}));
-      meter.firstChild.style.width = percent(value ?? 0);
+      meter.firstChild.style.width = cssPercent(value ?? 0);
       return make("div", { class: "verdict" }, make("span", {}, label), meter, make("b", {}, surely(value)));
     };
     return make("div", { class: "verdicts" }, bar("Major damage or worse", share(this.store.prob[i])), bar("Confidence in the grade", share(this.store.confidence[i])));
@@ -91,11 +91,10 @@ class Card {
 
   facts(i) {
     const method = { pre_post: "before and after compared", post_only: "after image alone" }[this.store.methods[this.store.method[i]]];
-    const place = lonLat(...centre(this.store, i));
-    const where = place && this.store.rings[i] ? `${place[1].toFixed(5)}, ${place[0].toFixed(5)}` : null;
+    const place = latLon(this.store, i);
     const shift = ["dx_px", "dy_px"].map((name) => this.store.evidence.find((e) => e.name === name)).map((e) => evidenceOf(this.store, e, i));
     const moved = shift[0] && shift[1] ? `${shift[0].value.toFixed(1)}, ${shift[1].value.toFixed(1)} px` : null;
-    const pairs = [["Method", method], ["Latitude, longitude", where], ["Outline shift (right, down)", moved]].filter(([, value]) => value);
+    const pairs = [["Method", method], ["Latitude, longitude", place && whereabouts(place)], ["Outline shift (right, down)", moved]].filter(([, value]) => value);
     return make("dl", { class: "facts" }, ...pairs.flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, value)]));
   }
 
@@ -128,6 +127,24 @@ class Card {
       make("p", {}, evidence.meaning ? `${evidence.meaning} · ` : "", above),
     );
   }
+}
+
+// Coordinates to copy and to open elsewhere; the page itself loads nothing.
+function whereabouts([lat, lon]) {
+  const text = make("span", {}, `${lat}, ${lon}`), button = make("button", { title: "Copy latitude and longitude" }, "Copy");
+  button.onclick = async () => {
+    try {
+      await navigator.clipboard.writeText(text.textContent);
+      button.textContent = "Copied";
+    } catch { // not allowed here: the text is selected instead, ready for the reader's own copy command
+      getSelection().selectAllChildren(text);
+      button.textContent = "Selected";
+    }
+  };
+  const link = (href, title, words) => make("a", { href, title, target: "_blank", rel: "noopener noreferrer" }, words);
+  return make("span", { class: "place" }, text, button,
+    link(`geo:${lat},${lon}`, "Open in the map program of this device", "Open"),
+    link(`https://www.openstreetmap.org/?mlat=${lat}&mlon=${lon}#map=19/${lat}/${lon}`, "Open www.openstreetmap.org; needs the internet", "OpenStreetMap"));
 }
 
 const unusual = (is) => (is ? Math.abs(is.rank - 0.5) : -1);

@@ -2,6 +2,7 @@
 
 const page = JSON.parse(document.getElementById("page").textContent);
 const grades = page.grades;
+const known = page.event ?? page.summary.event ?? {}; // event, place, dates; null where not known
 const NOT_ASSESSED = grades.length - 1;
 const MISSING = 65535;
 const TYPES = { int8: Int8Array, uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, int32: Int32Array };
@@ -83,13 +84,13 @@ function centre(store, i) {
   return [(left + right) / 2, (top + bottom) / 2];
 }
 
-// An element with its attributes and children; text is always set as text.
-// Text that a spreadsheet would take for a formula begins with an apostrophe; numbers, such as -12, stay numbers.
-function csvCell(value) {
-  const text = String(value), formula = /^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text) && !/^[+-]?\d+(\.\d+)?$/.test(text);
-  return `"${formula ? "'" : ""}${text.replaceAll('"', '""')}"`;
+// Latitude and longitude of a building as text that other programs take; null where it has no place on the earth.
+function latLon(store, i) {
+  const place = store.rings[i] ? lonLat(...centre(store, i)) : null;
+  return place && [place[1].toFixed(6), place[0].toFixed(6)];
 }
 
+// An element with its attributes and children; text is always set as text.
 function make(tag, attributes = {}, ...children) {
   const svg = ["svg", "rect", "line", "path", "circle", "text", "g"].includes(tag);
   const element = svg ? document.createElementNS("http://www.w3.org/2000/svg", tag) : document.createElement(tag);
@@ -97,6 +98,8 @@ function make(tag, attributes = {}, ...children) {
   element.append(...children.filter((child) => child !== null));
   return element;
 }
+
+const imageTitle = (source) => (source.role === "pre" ? "Before" : "After");
 
 // Grade as a pie filled by severity, so that grades differ without colour.
 function pie(grade) {
@@ -108,7 +111,8 @@ function pie(grade) {
 }
 
 const number = (value) => value.toLocaleString("en");
-const percent = (value, digits = 0) => `${(100 * value).toFixed(digits)} %`;
+const percent = (value, digits = 0) => `${(100 * value).toFixed(digits)} %`; // for readers; CSS takes no space before the sign
+const cssPercent = (value) => `${100 * value}%`;
 const surely = (value) => (value === null ? "–" : value > 0.99 ? "> 99 %" : value < 0.01 ? "< 1 %" : percent(value)); // nothing is certain
 function short(value) {
   if (value === null || value === undefined) return "–";

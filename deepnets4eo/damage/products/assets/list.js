@@ -1,15 +1,24 @@
 // The table of buildings: only the rows in sight exist, so that hundreds of thousands scroll smoothly.
 
 const ROW_PX = 34;
+// `value` of a building, null where it has none: those come last in both directions. `sign` is what the first press gives.
 const SORTS = {
-  prob: { title: "probability of major damage or worse", compare: null }, // the order the data comes in
-  confidence: { title: "confidence in the grade", compare: (store) => (a, b) => rank(store.confidence[b]) - rank(store.confidence[a]) || a - b },
-  id: { title: "id", compare: (store) => {
+  grade: { title: "grade, worst first", sign: -1, value: (store) => (i) => (store.grade[i] === NOT_ASSESSED ? null : store.grade[i]) },
+  id: { title: "id", sign: 1, value: (store) => {
     const keys = store.ids.map((id) => id.replace(/\d+/g, (digits) => digits.padStart(15, "0"))); // 9 before 10
-    return (a, b) => (keys[a] < keys[b] ? -1 : keys[a] > keys[b] ? 1 : a - b);
+    return (i) => keys[i];
   } },
+  prob: { title: "probability of major damage or worse, highest first", sign: -1, value: (store) => (i) => share(store.prob[i]) },
+  confidence: { title: "confidence in the grade, least certain first", sign: 1, value: (store) => (i) => share(store.confidence[i]) },
 };
-const rank = (stored) => (stored === MISSING ? -1 : stored);
+
+function compare(value, sign) {
+  return (a, b) => {
+    const [x, y] = [value(a), value(b)];
+    if (x === null || y === null) return (x === null) - (y === null) || a - b;
+    return x < y ? -sign : x > y ? sign : a - b;
+  };
+}
 
 class List {
   constructor(store, outlines) {
@@ -17,6 +26,7 @@ class List {
     this.outlines = outlines;
     this.hidden = new Set(); // grades switched off
     this.sort = "prob";
+    this.sign = SORTS.prob.sign;
     this.orders = {};
     this.rows = [];
     this.selected = -1;
@@ -29,14 +39,16 @@ class List {
     this.host = document.getElementById("table");
     this.heads = {};
     const head = (key, ...content) => {
-      const button = make("button", { tabindex: "-1" }, ...content);
-      button.onclick = () => { this.sort = key; this.apply(); };
-      button.title = `Sort by: ${SORTS[key].title}`;
+      const button = make("button", { title: `Sort by ${SORTS[key].title}; press again for the reverse` }, ...content);
+      button.onclick = () => {
+        this.sign = key === this.sort ? -this.sign : SORTS[key].sign;
+        this.sort = key;
+        this.apply();
+      };
       this.heads[key] = make("div", { role: "columnheader" }, button);
       return this.heads[key];
     };
-    const grade = make("div", { role: "columnheader" }, "Grade");
-    this.header = make("div", { class: "row head", role: "row" }, grade, head("id", "Id"), head("prob", "P(major +)"), head("confidence", "Conf."));
+    this.header = make("div", { class: "row head", role: "row" }, head("grade", "Grade"), head("id", "Id"), head("prob", "P(major +)"), head("confidence", "Conf."));
     this.body = make("div", { class: "body", role: "rowgroup" });
     this.host.append(this.header, this.body);
     this.host.onscroll = () => this.draw();
@@ -47,7 +59,6 @@ class List {
     };
     document.getElementById("search").oninput = () => this.apply();
     document.getElementById("status").onchange = () => this.apply();
-    document.getElementById("csv").onclick = () => this.saveCsv();
     new ResizeObserver(() => this.draw()).observe(this.host);
   }
 
@@ -56,14 +67,14 @@ class List {
     this.apply();
   }
 
-  // All buildings in the chosen order, sorted once.
+  // All buildings in the chosen order; each order is sorted once.
   order() {
-    const { compare } = SORTS[this.sort];
-    if (!this.orders[this.sort]) {
-      const all = Array.from({ length: this.store.count }, (_, i) => i);
-      this.orders[this.sort] = Uint32Array.from(compare ? all.sort(compare(this.store)) : all);
+    const name = this.sort + this.sign;
+    if (!this.orders[name]) {
+      this.orders[name] = Uint32Array.from({ length: this.store.count }, (_, i) => i); // by falling probability, as the data comes
+      if (name !== "prob-1") this.orders[name].sort(compare(SORTS[this.sort].value(this.store), this.sign));
     }
-    return this.orders[this.sort];
+    return this.orders[name];
   }
 
   // Which buildings are listed, and in which order; the map shows the same ones.
@@ -78,7 +89,7 @@ class List {
       if (kept) this.rows.push(i);
     }
     for (const [key, cell] of Object.entries(this.heads)) {
-      cell.setAttribute("aria-sort", key !== this.sort ? "none" : key === "id" ? "ascending" : "descending");
+      cell.setAttribute("aria-sort", key !== this.sort ? "none" : this.sign > 0 ? "ascending" : "descending");
     }
     const all = this.rows.length === store.count;
     document.getElementById("listed").textContent = all ? `${number(store.count)} buildings` : `${number(this.rows.length)} of ${number(store.count)} buildings`;
@@ -103,7 +114,7 @@ class List {
   row(place) {
     const { store } = this, i = this.rows[place], grade = store.grade[i], prob = share(store.prob[i]);
     const bar = make("span", { class: "bar" }, make("i", {}));
-    bar.firstChild.style.width = percent(prob ?? 0);
+    bar.firstChild.style.width = cssPercent(prob ?? 0);
     bar.firstChild.style.background = rgba(grade, 1);
     const row = make(
       "div",
@@ -136,27 +147,12 @@ class List {
   }
 
   key(event) {
+    if (event.target !== this.host) return; // the buttons of the header have keys of their own
     const page = Math.max(Math.floor(this.host.clientHeight / ROW_PX) - 2, 1);
     const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -this.rows.length, End: this.rows.length };
     if (event.key in steps) this.step(steps[event.key]);
     else if (event.key === "Enter" && this.selected >= 0) this.onselect(this.selected, true);
     else return;
     event.preventDefault();
-  }
-
-  saveCsv() {
-    const { store } = this;
-    const lines = ["id,damage,damage_prob,confidence,status,reason,method,longitude,latitude"];
-    for (const i of this.rows) {
-      const [lon, lat] = lonLat(...centre(store, i)) ?? ["", ""], assessed = store.grade[i] !== NOT_ASSESSED;
-      const place = lon === "" ? ["", ""] : [lon.toFixed(6), lat.toFixed(6)];
-      lines.push([
-        csvCell(store.ids[i]), assessed ? grades[store.grade[i]].key : "", share(store.prob[i]) ?? "", share(store.confidence[i]) ?? "",
-        statusOf(store, i), csvCell(store.reasons[store.reason[i]]), store.methods[store.method[i]], ...place,
-      ].join(","));
-    }
-    const url = URL.createObjectURL(new Blob([lines.join("\n") + "\n"], { type: "text/csv" }));
-    make("a", { href: url, download: "damage_listed.csv" }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 10_000);
   }
 }

@@ -4,7 +4,7 @@ async function start() {
   fillHeader();
   fillSummary();
   const store = await loadBuildings();
-  const view = new View(page.frame, homeOf(store, page.frame)), outlines = new Outlines(store);
+  const view = new View(page.frame, buildingsBox(store, page.frame)), outlines = new Outlines(store);
   const panels = new Panels(view, outlines), list = new List(store, outlines), card = new Card(store, panels, outlines);
   fillChips(list);
 
@@ -12,11 +12,14 @@ async function start() {
     panels.selected = i;
     list.mark(i);
     card.show(i);
-    if (i >= 0) showTab("list");
+    if (i >= 0) {
+      showTab("list");
+      uncover();
+    }
     history.replaceState(null, "", i >= 0 ? `#id=${encodeURIComponent(store.ids[i])}` : "#");
     if (fly && i >= 0 && store.rings[i]) {
       const [x, y] = centre(store, i), size = outlines.size(view, i) / view.scale;
-      const wanted = Math.min(Math.max((Math.min(view.width, view.height) * 0.22) / size, view.fitScale), 8);
+      const wanted = Math.min(Math.max((Math.min(view.width, view.height) * 0.22) / size, view.scaleFor(view.buildings)), 8);
       view.fly(x, y, view.scale > wanted * 0.4 && view.scale < wanted * 2.5 ? view.scale : wanted);
     }
     panels.request();
@@ -26,16 +29,24 @@ async function start() {
   card.onstep = (by) => (by ? list.step(by) : select(-1));
   panels.panels.forEach((panel, number) => steer(panel.canvas, number, { view, panels, outlines, select }));
   wireTools(view, panels);
+  wireSwipe(panels);
+  wireSaving(store, list);
+  wirePrinting(store, panels);
   wireTabs();
   document.addEventListener("keydown", (event) => {
     if (event.target.matches("input, select") || event.ctrlKey || event.metaKey || event.altKey) return;
-    const acts = { n: () => list.step(1), p: () => list.step(-1), Escape: () => select(-1), o: () => document.getElementById("outlines").click(), b: () => swap(panels, true) };
+    const acts = { n: () => list.step(1), p: () => list.step(-1), Escape: () => select(-1), o: () => document.getElementById("outlines").click(), b: () => swap(panels, true), s: () => document.getElementById("swipe").click() };
     acts[event.key]?.();
   });
   document.addEventListener("keyup", (event) => event.key === "b" && swap(panels, false));
   list.apply();
-  const wanted = new URLSearchParams(location.hash.slice(1)).get("id");
-  if (wanted !== null && store.ids.includes(wanted)) select(store.ids.indexOf(wanted), true);
+  panels.resize(); // a view without its size cannot go to a building
+  const follow = () => {
+    const i = store.ids.indexOf(new URLSearchParams(location.hash.slice(1)).get("id"));
+    if (i >= 0 && i !== panels.selected) select(i, true);
+  };
+  follow();
+  addEventListener("hashchange", follow);
   document.body.dataset.ready = "true";
   return { store, view, outlines, panels, list };
 }
@@ -87,7 +98,7 @@ function steer(canvas, number, { view, panels, outlines, select }) {
     const far = event.shiftKey ? 240 : 60, middle = [view.width / 2, view.height / 2];
     const acts = {
       ArrowLeft: () => view.pan(far, 0), ArrowRight: () => view.pan(-far, 0), ArrowUp: () => view.pan(0, far), ArrowDown: () => view.pan(0, -far),
-      "+": () => view.zoomAt(...middle, 1.4), "=": () => view.zoomAt(...middle, 1.4), "-": () => view.zoomAt(...middle, 1 / 1.4), 0: () => view.fit(), Home: () => view.fit(),
+      "+": () => view.zoomAt(...middle, 1.4), "=": () => view.zoomAt(...middle, 1.4), "-": () => view.zoomAt(...middle, 1 / 1.4), 0: () => view.fit(view.whole), Home: () => view.fit(view.whole), 1: () => view.fit(view.buildings),
     };
     if (!(event.key in acts)) return;
     acts[event.key]();
@@ -104,19 +115,31 @@ function hover(view, panels, number, [x, y]) {
 function swap(panels, swapped) {
   if (panels.swapped === swapped || panels.sources.length < 2) return;
   panels.swapped = swapped;
+  document.getElementById("blink").setAttribute("aria-pressed", String(swapped));
   panels.host.classList.toggle("swapped", swapped);
   panels.panels.forEach((panel, number) => {
     const source = panels.sources[swapped ? 1 - number : number];
-    panel.label.replaceChildren(make("b", {}, source.role === "pre" ? "Before" : "After"), make("span", {}, source.source));
+    panel.label.replaceChildren(make("b", {}, imageTitle(source)), make("span", {}, source.source));
   });
   panels.request();
+}
+
+// On a phone the page scrolls: the images come to the top, above the card, which lies over the lower part.
+function uncover() {
+  const maps = document.getElementById("maps");
+  if (getComputedStyle(maps).position === "sticky" && maps.getBoundingClientRect().top > 0) maps.scrollIntoView();
 }
 
 function wireTools(view, panels) {
   const by = (id) => document.getElementById(id), middle = () => [view.width / 2, view.height / 2];
   by("zoom-in").onclick = () => view.zoomAt(...middle(), 1.6);
   by("zoom-out").onclick = () => view.zoomAt(...middle(), 1 / 1.6);
-  by("fit").onclick = () => view.fit();
+  by("fit").onclick = () => view.fit(view.whole);
+  by("fit-buildings").onclick = () => view.fit(view.buildings);
+  by("opacity").oninput = () => {
+    panels.opacity = by("opacity").value / 100;
+    panels.request();
+  };
   by("outlines").onclick = () => {
     panels.visible = !panels.visible;
     by("outlines").setAttribute("aria-pressed", String(panels.visible));
@@ -125,6 +148,7 @@ function wireTools(view, panels) {
   by("blink").hidden = panels.sources.length < 2;
   by("blink").onpointerdown = () => swap(panels, true);
   by("blink").onpointerup = by("blink").onpointerleave = () => swap(panels, false);
+  by("blink").onclick = (event) => event.detail === 0 && swap(panels, !panels.swapped); // a key cannot be held on a button: it toggles
 }
 
 function showTab(name) {

@@ -11,6 +11,7 @@ class Panels {
     this.sources = JSON.parse(document.getElementById("images").textContent);
     this.swapped = false;
     this.visible = true;
+    this.opacity = 1;
     this.selected = -1;
     this.overlay = document.createElement("canvas");
     this.overlayView = null;
@@ -23,7 +24,7 @@ class Panels {
   }
 
   add(source, number) {
-    const title = source.role === "pre" ? "Before" : "After";
+    const title = imageTitle(source);
     const canvas = make("canvas", {
       tabindex: "0", role: "application", "data-role": source.role,
       "aria-label": `${title} the event. Arrow keys move, plus and minus zoom, N and P step through the listed buildings.`,
@@ -31,13 +32,14 @@ class Panels {
     const cross = make("div", { class: "cross", "aria-hidden": "true", hidden: "" });
     const label = make("p", { class: "label" }, make("b", {}, title), make("span", {}, source.source));
     const figure = make("figure", { class: "panel" }, canvas, cross, label);
-    if (number === this.sources.length - 1) figure.append(scaleBar(), northArrow());
+    if (number === this.sources.length - 1) figure.append(scaleBar("scale"), northArrow());
     this.host.append(figure);
     return { canvas, cross, label, figure };
   }
 
   resize() {
-    const { clientWidth, clientHeight } = this.panels[0].figure;
+    const { clientWidth, clientHeight } = this.panels.at(-1).figure;
+    if (!clientWidth || !clientHeight) return; // folded away, or printed: the view stays
     const ratio = Math.min(devicePixelRatio || 1, 2);
     for (const canvas of [...this.panels.map((panel) => panel.canvas), this.overlay]) {
       canvas.width = Math.round(clientWidth * ratio);
@@ -59,7 +61,7 @@ class Panels {
   }
 
   draw() {
-    if (!this.overlay.width || !this.overlay.height || !this.ratio) return; // not laid out yet, or folded away
+    if (!this.ratio) return; // not laid out yet
     this.updateOverlay();
     this.panels.forEach(({ canvas }, number) => {
       const context = canvas.getContext("2d");
@@ -70,19 +72,25 @@ class Panels {
       if (this.visible) this.drawOverlay(context);
       if (this.selected >= 0) this.outlines.select(context, this.view, this.selected);
     });
-    updateScaleBar(this.view);
+    updateScaleBar(document.getElementById("scale"), this.view);
+    this.ondraw?.();
   }
 
-  drawTiles(context, source, view) {
-    context.imageSmoothingEnabled = true;
-    context.imageSmoothingQuality = "high";
+  // Tiles of a view with their edges on the screen; asking for one's image loads it.
+  *inSight(source, view) {
     const detailed = view.scaleX * source.coarse > 0.8; // from afar the coarse tiles are enough
     for (const tile of source.tiles) {
       if (tile.length > DETAIL && !detailed) continue;
       const [col, row, width, height] = tile;
       const left = view.toScreenX(col), top = view.toScreenY(row), right = view.toScreenX(col + width), bottom = view.toScreenY(row + height);
       if (right < 0 || bottom < 0 || left > view.width || top > view.height) continue;
-      const image = this.image(tile);
+      yield { image: this.image(tile), left, top, right, bottom };
+    }
+  }
+
+  drawTiles(context, source, view) {
+    context.imageSmoothingQuality = "high";
+    for (const { image, left, top, right, bottom } of this.inSight(source, view)) {
       if (!image) continue;
       context.imageSmoothingEnabled = (right - left) / image.naturalWidth < 4;
       const seam = 0.4; // neighbouring tiles overlap a little, so that no line shows between them
@@ -121,7 +129,9 @@ class Panels {
     const left = (drawn.x - view.x) * view.scaleX + (view.width / 2) * (1 - factor);
     const top = (drawn.y - view.y) * view.scaleY + (view.height / 2) * (1 - factor);
     context.imageSmoothingEnabled = false;
+    context.globalAlpha = this.opacity;
     context.drawImage(this.overlay, left, top, view.width * factor, view.height * factor);
+    context.globalAlpha = 1;
   }
 
   point(x, y, from) {
@@ -132,16 +142,17 @@ class Panels {
   }
 }
 
-function scaleBar() {
-  return make("div", { class: "scale", id: "scale" }, make("span", {}), make("i", {}));
+function scaleBar(id) {
+  return make("div", { class: "scale", id }, make("span", {}), make("i", {}));
 }
 
-function updateScaleBar(view) {
-  const perPx = view.metresPerUnit / view.scale, host = document.getElementById("scale");
+// As wide as so many metres: in shares of the panel, so that it stays right on paper of any size.
+function updateScaleBar(host, view) {
+  const perPx = view.metresPerUnit / view.scale;
   const raw = perPx * Math.min(130, view.width / 3), power = 10 ** Math.floor(Math.log10(raw));
-  const length = [5, 2, 1].map((step) => step * power).find((step) => step <= raw);
-  host.lastChild.style.width = `${length / perPx}px`;
-  const text = page.frame.crs === null ? `${length} px` : length >= 1000 ? `${length / 1000} km` : `${length} m`;
+  const long = [5, 2, 1].map((step) => step * power).find((step) => step <= raw);
+  host.style.width = `${(100 * long) / perPx / view.width}%`;
+  const text = page.frame.crs === null ? `${long} px` : long >= 1000 ? `${long / 1000} km` : `${long} m`;
   host.firstChild.textContent = text;
 }
 

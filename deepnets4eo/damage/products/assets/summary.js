@@ -9,8 +9,29 @@ function fillHeader() {
   if (!buildings.assessed) headline.textContent = "No building could be assessed.";
   else headline.append(make("b", {}, `${number(damaged.count)} of ${number(buildings.assessed)}`), " assessed buildings show major damage or worse",
     damaged.interval_95 ? make("span", {}, ` · ${damaged.grading ? "true number" : "expected"} ${bounds(damaged.interval_95)} (95 %)`) : "");
+  fillEvent();
   wireFindings();
   document.getElementById("quality").append(...registrationWords());
+}
+
+const LABELS = { name: "Event", place: "Place", date_pre: "Before image taken", date_post: "After image taken", sensor_pre: "Before image by", sensor_post: "After image by", credit: "Credit", producer: "Producer" };
+const eventFacts = () => Object.entries(LABELS).filter(([name]) => known[name]).map(([name, label]) => [label, known.from_files?.[name] ? `${known[name]} (from ${known.from_files[name]})` : known[name]]);
+const eventLines = () => eventFacts().map(([label, value]) => `${label}: ${value}`);
+
+function titleOf() {
+  const parts = [known.name, known.place].filter(Boolean).join(", ");
+  return `${page.summary.synthetic ? "SYNTHETIC " : ""}Building damage${parts ? `: ${parts}` : ""}`;
+}
+
+// What, when and by whom, in one line below the title.
+function fillEvent() {
+  const line = document.getElementById("event");
+  const dates = [["Before", known.date_pre, known.sensor_pre], ["After", known.date_post, known.sensor_post]];
+  const parts = [...dates.map(([title, ...values]) => [title, ...values.filter(Boolean)]).filter(({ length }) => length > 1).map(([title, ...values]) => `${title}: ${values.join(", ")}`), known.credit, known.producer && `Map by ${known.producer}`];
+  line.textContent = parts.filter(Boolean).join(" · ");
+  line.hidden = !line.textContent;
+  document.getElementById("title").textContent = titleOf().replace("SYNTHETIC ", "");
+  if (known.name || known.place) document.title = titleOf();
 }
 
 // Green only where images and outlines both fit and nothing else is in doubt.
@@ -58,21 +79,23 @@ function fillChips(list) {
 function fillSummary() {
   const host = document.getElementById("view-summary"), { summary } = page;
   host.append(
+    eventFacts().length ? box("Event and images", factList(eventFacts())) : "",
     box("Counts", countsTable(), damagedLine(), paragraph("Shares are of the assessed buildings. The grades' intervals are 95 %: the wider of a bootstrap over blocks of neighbouring buildings and Wilson's; they hold no grading error.")),
-    box("What was looked at", facts(assessedFacts()), reasons()),
-    box("Registration of before and after", facts(registrationFacts())),
-    box("Images and files", facts(Object.entries(page.inputs)), paragraph("Hashes, versions and parameters are in manifest.json.")),
+    box("What was looked at", factList(assessedFacts()), reasons()),
+    box("Registration of before and after", factList(registrationFacts())),
+    box("Images and files", factList(Object.entries(page.inputs)), paragraph("Hashes, versions and parameters are in manifest.json.")),
     box("Read this before use", make("ul", {}, ...summary.caveats.map((text) => make("li", {}, text)))),
-    box("Keys", facts([["Arrows, + −, 0", "move, zoom, whole scene"], ["N, P", "next, previous listed building"], ["O", "outlines on or off"], ["B (hold)", "swap the two images"], ["Escape", "close the building"]])),
+    box("Keys", factList([["Arrows, + −", "move, zoom"], ["0, 1", "whole scene, all buildings"], ["N, P", "next, previous listed building"], ["O", "outlines on or off"], ["B (hold)", "swap the two images"], ["S", "swipe between the two images"], ["Escape", "close the building"]])),
     paragraph(`Made ${page.created} with deepnets4eo ${page.version}${page.frame.crs ? ` · ${page.frame.crs}` : ""}`),
   );
 }
 
 const box = (title, ...content) => make("section", {}, make("h2", {}, title), ...content);
 const paragraph = (text) => make("p", { class: "note" }, text);
-const facts = (pairs) => make("dl", { class: "facts" }, ...pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, String(value))]));
+const factList = (pairs) => make("dl", { class: "facts" }, ...pairs.filter(([, value]) => value !== null && value !== undefined && value !== "").flatMap(([key, value]) => [make("dt", {}, key), make("dd", {}, String(value))]));
 
-function countsTable() {
+// With the buildings that were not assessed it is the legend of the printed sheet too.
+function countsTable(legend = false) {
   const { summary } = page, head = ["Grade", "Buildings", "95 % interval", "Share"];
   const rows = [3, 2, 1, 0].map((grade) => {
     const counts = summary.by_grade[grades[grade].key], share = counts.share_interval_95;
@@ -85,6 +108,7 @@ function countsTable() {
     return make("tr", {}, make("th", { scope: "row" }, pie(grade), SHORT[grade]), make("td", {}, number(counts.count)), make("td", {}, bounds(counts.interval_95)),
       make("td", {}, counts.share === null ? "" : percent(counts.share, 1), bar));
   });
+  if (legend) rows.push(make("tr", {}, make("th", { scope: "row" }, pie(NOT_ASSESSED), SHORT[NOT_ASSESSED]), make("td", {}, number(summary.buildings.not_assessed)), make("td", {}), make("td", {})));
   return make("table", {}, make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...rows));
 }
 
@@ -117,7 +141,7 @@ function footprintFacts() {
 
 function reasons() {
   const reasons = Object.entries(page.summary.buildings.not_assessed_by_reason);
-  return reasons.length ? make("div", {}, make("h3", {}, "Not assessed because"), facts(reasons.map(([reason, count]) => [reason || "no reason given", number(count)]))) : "";
+  return reasons.length ? make("div", {}, make("h3", {}, "Not assessed because"), factList(reasons.map(([reason, count]) => [reason || "no reason given", number(count)]))) : "";
 }
 
 function moved({ dx_m: right, dy_m: down, status }) {

@@ -1,7 +1,7 @@
 // Where the panels look: one view for both, so that they always show the same place at the same scale.
 
-// What a fresh view shows: the part of the image with buildings in it, or all of it where there are none.
-function homeOf(store, frame) {
+// The part of the image with buildings in it, or all of it where there are none: what a fresh view shows.
+function buildingsBox(store, frame) {
   let left = frame.width, top = frame.height, right = 0, bottom = 0;
   for (let b = 0; b < store.boxes.length; b += 4) {
     if (store.boxes[b] > frame.width || store.boxes[b + 1] > frame.height || !(store.boxes[b + 2] > 0) || !(store.boxes[b + 3] > 0)) continue;
@@ -15,14 +15,16 @@ function homeOf(store, frame) {
 }
 
 class View {
-  constructor(frame, home) {
+  constructor(frame, buildings) {
     this.frame = frame;
     const [rowM, colM] = frame.gsd, unit = Math.min(rowM, colM);
     this.aspectX = colM / unit; // pixels that are not square on the ground are drawn as they lie there
     this.aspectY = rowM / unit;
     this.metresPerUnit = unit;
     this.width = this.height = 1;
-    this.home = home;
+    this.whole = { x: frame.width / 2, y: frame.height / 2, width: frame.width, height: frame.height };
+    this.buildings = buildings;
+    this.fitted = buildings; // the rectangle that is kept in sight when the panel's size changes
     this.x = frame.width / 2;
     this.y = frame.height / 2;
     this.scale = 1; // CSS pixels per unit
@@ -38,22 +40,18 @@ class View {
 
   limited(scale) { return Math.min(Math.max(scale, this.scaleFor(this.frame) * 0.5), 24); }
   scaleFor({ width, height }) { return Math.min(this.width / (width * this.aspectX), this.height / (height * this.aspectY)) * 0.94; }
-  get fitScale() { return this.scaleFor(this.home); }
 
   resize(width, height) {
-    const fitted = this.fits;
     this.width = Math.max(width, 1);
     this.height = Math.max(height, 1);
-    if (fitted === undefined || fitted) this.fit();
+    if (this.fitted) this.fit(this.fitted);
     else this.set(this.x, this.y, this.scale);
   }
 
-  get fits() { return this.placed ? Math.abs(this.scale / this.fitScale - 1) < 1e-3 : undefined; }
-
-  fit() {
+  fit(rectangle) {
     this.stop();
-    this.placed = true;
-    this.set(this.home.x, this.home.y, this.fitScale);
+    this.fitted = rectangle;
+    this.set(rectangle.x, rectangle.y, this.scaleFor(rectangle));
   }
 
   set(x, y, scale) {
@@ -94,6 +92,7 @@ class View {
   }
 
   stop() {
+    this.fitted = null;
     if (this.frameRequest) cancelAnimationFrame(this.frameRequest);
     this.frameRequest = 0;
   }

@@ -1,0 +1,66 @@
+// The sheet for paper: both images as they are seen now, the grades with their counts as legend, and what to beware of.
+
+const SHEET_PX = { width: 760, height: 430 }; // of one image; drawn twice as fine
+
+function wirePrinting(store, panels) {
+  const host = document.getElementById("sheet");
+  const fill = () => host.replaceChildren(...sheetParts(store, panels));
+  const empty = () => host.replaceChildren(); // large canvases are not kept
+  addEventListener("beforeprint", fill);
+  addEventListener("afterprint", empty);
+  let idle = 0;
+  panels.ondraw = () => {
+    clearTimeout(idle); // images cannot be loaded while the page is printed: those beyond the screen are loaded when the view rests
+    idle = setTimeout(() => panels.sources.forEach((source) => [...panels.inSight(source, paperView(panels))]), 300);
+  };
+  matchMedia("print").addEventListener("change", ({ matches }) => (matches ? fill() : empty()));
+}
+
+function sheetParts(store, panels) {
+  const view = paperView(panels), facts = [...eventFacts(), ...(page.frame.lonlat ? [["Middle (latitude, longitude)", middleOf(view)]] : []), ["Map made", `${page.created}, deepnets4eo ${page.version}`]];
+  const shown = panels.outlines.shown.reduce((sum, one) => sum + one, 0);
+  return [
+    make("div", { class: "sheet-images" }, ...panels.sources.map((source, number) => paperImage(panels, source, view, number === panels.sources.length - 1))),
+    shown < store.count ? paragraph(`Of ${number(store.count)} buildings the images show the ${number(shown)} that were chosen in the list.`) : "",
+    make("div", { class: "sheet-columns" },
+      box("Legend and counts", countsTable(true), damagedLine()),
+      box("What this is", factList(facts), box("Images and files", factList(Object.entries(page.inputs)))),
+      box("Read this before use", make("ul", {}, ...page.summary.caveats.map((text) => make("li", {}, text))), paragraph(`Not assessed: ${number(page.summary.buildings.not_assessed)} of ${number(page.summary.buildings.total)} buildings.`)),
+      box("Registration of before and after", factList(registrationFacts()))),
+  ];
+}
+
+// The same place at the same width on the ground as on the screen.
+function paperView(panels) {
+  const view = new View(page.frame, null), width = panels.sources.length > 1 ? SHEET_PX.width : 2 * SHEET_PX.width;
+  Object.assign(view, { width, height: SHEET_PX.height, x: panels.view.x, y: panels.view.y });
+  const { width: wide, height: high, scale } = panels.view;
+  view.scale = Math.max(Math.min(view.width / wide, view.height / high), 1e-3) * scale;
+  return view;
+}
+
+function middleOf(view) {
+  const [lon, lat] = lonLat(view.x, view.y);
+  return `${lat.toFixed(5)}, ${lon.toFixed(5)}`;
+}
+
+function paperImage(panels, source, view, last) {
+  const canvas = make("canvas", { width: 2 * view.width, height: 2 * view.height }), context = canvas.getContext("2d");
+  context.setTransform(2, 0, 0, 2, 0, 0);
+  panels.drawTiles(context, source, view);
+  if (panels.visible) {
+    const overlay = make("canvas", { width: canvas.width, height: canvas.height }), brush = overlay.getContext("2d");
+    brush.setTransform(2, 0, 0, 2, 0, 0);
+    panels.outlines.draw(brush, view);
+    context.globalAlpha = panels.opacity;
+    context.drawImage(overlay, 0, 0, view.width, view.height);
+    context.globalAlpha = 1;
+  }
+  if (panels.selected >= 0) panels.outlines.select(context, view, panels.selected);
+  const figure = make("figure", { class: "panel" }, canvas, make("p", { class: "label" }, make("b", {}, imageTitle(source)), make("span", {}, source.source)));
+  if (last) {
+    figure.append(scaleBar("sheet-scale"), northArrow());
+    updateScaleBar(figure.querySelector(".scale"), view);
+  }
+  return figure;
+}

@@ -1,0 +1,226 @@
+"""damage.qgz: a QGIS project with the styled buildings over both images, opened by a double click.
+
+Takes a DamageMap, its images and the folder that the project will lie in. Written as XML in a zip, without QGIS; images
+beside that folder have relative paths, others absolute ones. Images without a file or a place on the ground are left out.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+from deepnets4eo.damage.products.positions import NOT_IN_XML
+from deepnets4eo.damage.products.raster_style import raster_pipe
+from deepnets4eo.damage.products.style import (
+    DOCTYPE,
+    VERSION,
+    buildings_style,
+    extent_style,
+    without_outlines_style,
+)
+from deepnets4eo.damage.products.summary import caveats
+from deepnets4eo.files import atomic_write
+from deepnets4eo.formats.access import is_remote
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage.map_content import DamageMapContent
+    from deepnets4eo.grid import Grid
+    from deepnets4eo.rasters.scene import Layer
+
+NAME = "damage.qgs"
+CHECKED = "Qt::Checked"
+FIXED_TIME = (1980, 1, 1, 0, 0, 0)  # two runs of one job write the same bytes
+MARGIN = 0.02  # of the post image's extent, around it
+
+
+@dataclass(frozen=True)
+class _MapLayer:
+    """A layer of the project; style: the elements that follow its provider."""
+
+    key: str
+    title: str
+    source: str
+    provider: str
+    crs: ET.Element
+    style: Sequence[ET.Element]
+    visible: bool = True
+
+
+def write_project(
+    damage_map: DamageMapContent, path: str | Path, *, home: Path, post: Layer, pre: Layer | None = None
+) -> Path:
+    """Write the project; `home` is the folder in which it will lie beside damage.gpkg.
+
+    The pre image is drawn as its own georeference says; its title says how far it lies off.
+    """
+    path = Path(path)
+    text = DOCTYPE + ET.tostring(_project(damage_map, home, post, pre), encoding="unicode")
+    with atomic_write(path) as partial, zipfile.ZipFile(partial, "w") as archive:
+        entry = zipfile.ZipInfo(NAME, FIXED_TIME)
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        archive.writestr(entry, text.encode("utf-8", "replace"))
+    return path
+
+
+def _project(damage_map: DamageMapContent, home: Path, post: Layer, pre: Layer | None) -> ET.Element:
+    title = ("SYNTHETIC " if damage_map.synthetic else "") + damage_map.event.title
+    root = ET.Element("qgis", projectname=_clean(title), version=VERSION)
+    ET.SubElement(root, "homePath", path="")
+    ET.SubElement(root, "title").text = _clean(title)
+    crs = _crs_element(post.grid)
+    ET.SubElement(root, "projectCrs").append(crs)
+    groups = {
+        "Damage": _vector_layers(damage_map, crs),
+        _post_title(damage_map): _image_layers("post", post, home),
+        _pre_title(damage_map): [] if pre is None else _image_layers("pre", pre, home),
+    }
+    tree = ET.SubElement(root, "layer-tree-group")
+    ET.SubElement(tree, "customproperties")
+    for group, layers in groups.items():
+        if layers:
+            _add_group(tree, group, layers)
+    _add_canvas(root, post.grid, crs)
+    projectlayers = ET.SubElement(root, "projectlayers")
+    for layer in (layer for layers in groups.values() for layer in layers):
+        _add_layer(projectlayers, layer)
+    _add_properties(root, title, damage_map)
+    ET.indent(root)
+    return root
+
+
+def _vector_layers(damage_map: DamageMapContent, crs: ET.Element) -> list[_MapLayer]:
+    styles: dict[str, tuple[str, Sequence[ET.Element]]] = {
+        "buildings": ("Buildings by visible damage", buildings_style()),
+        "assessed_extent": ("Assessed extent", [extent_style()]),
+    }
+    if damage_map.extent_without_outlines is not None:
+        styles["imaged_without_outlines"] = ("Imaged ground without outlines", [without_outlines_style()])
+    return [
+        _MapLayer(name, title, f"./damage.gpkg|layername={name}", "ogr", crs, style)
+        for name, (title, style) in styles.items()
+    ]
+
+
+def _image_layers(role: str, image: Layer, home: Path) -> list[_MapLayer]:
+    """One layer a file; none for arrays, for images in plain pixels, which QGIS draws upside down, and for web addresses."""
+    if image.grid.crs is None and image.grid.affine.e > 0:
+        return []
+    paths = [path for path in image.paths if not is_remote(path)]
+    crs = _crs_element(image.grid)
+    style = [raster_pipe(image)] if paths else []
+    return [
+        _MapLayer(f"{role}_{number}", Path(path).name, _source_of(path, home), "gdal", crs, style)
+        for number, path in enumerate(paths)
+    ]
+
+
+def _post_title(damage_map: DamageMapContent) -> str:
+    return " ".join(text for text in ("Post image", damage_map.event.date_post) if text)
+
+
+def _pre_title(damage_map: DamageMapContent) -> str:
+    title = " ".join(text for text in ("Pre image", damage_map.event.date_pre) if text)
+    if damage_map.registration.get("status") == "failed":
+        return f"{title} (not registered)"
+    shift = damage_map.registration.get("shift_m")
+    return f"{title} (lies {shift:.1f} m off the post image)" if shift else title
+
+
+def _source_of(path: str, home: Path) -> str:
+    """The file as the project names it: relative where it lies in or beside the folder of the project."""
+    full, folder = os.path.abspath(path), os.path.abspath(home)
+    if Path(full).is_relative_to(Path(folder).parent) and Path(folder).parent != Path(folder):
+        relative = Path(os.path.relpath(full, folder)).as_posix()
+        return relative if relative.startswith("..") else f"./{relative}"
+    return Path(full).as_posix()
+
+
+def _crs_element(grid: Grid) -> ET.Element:
+    """`spatialrefsys` as QGIS writes it; without content where there is no CRS."""
+    element = ET.Element("spatialrefsys", nativeFormat="Wkt")
+    if grid.crs is None:
+        return element
+    crs = grid.crs.proj
+    authority = crs.to_authority(min_confidence=100)
+    parts = {"wkt": crs.to_wkt()}
+    if authority is not None:
+        parts["authid"] = ":".join(authority)
+    parts |= {"description": crs.name, "geographicflag": "true" if crs.is_geographic else "false"}
+    for name, value in parts.items():
+        ET.SubElement(element, name).text = _clean(value)
+    return element
+
+
+def _add_group(tree: ET.Element, name: str, layers: Sequence[_MapLayer]) -> None:
+    group = ET.SubElement(
+        tree, "layer-tree-group", name=name, checked=CHECKED, expanded="1" if len(layers) < 9 else "0"
+    )
+    ET.SubElement(group, "customproperties")
+    for layer in layers:
+        node = ET.SubElement(
+            group, "layer-tree-layer", id=layer.key, name=_clean(layer.title), checked=CHECKED, expanded="1",
+            providerKey=layer.provider, source=_clean(layer.source),
+        )  # fmt: skip
+        ET.SubElement(node, "customproperties")
+
+
+def _add_canvas(root: ET.Element, grid: Grid, crs: ET.Element) -> None:
+    """What is seen first: the whole post image."""
+    canvas = ET.SubElement(root, "mapcanvas", name="theMapCanvas", annotationsVisible="1")
+    if grid.crs is not None:
+        ET.SubElement(canvas, "units").text = "degrees" if grid.crs.geographic else "meters"
+    left, bottom, right, top = grid.extent.boundingbox
+    margin = MARGIN * max(right - left, top - bottom)
+    extent = ET.SubElement(canvas, "extent")
+    for name, value in zip(
+        ("xmin", "ymin", "xmax", "ymax"), (left - margin, bottom - margin, right + margin, top + margin), strict=True
+    ):
+        ET.SubElement(extent, name).text = repr(float(value))
+    ET.SubElement(canvas, "rotation").text = "0"
+    ET.SubElement(canvas, "destinationsrs").append(crs)
+
+
+def _add_layer(projectlayers: ET.Element, layer: _MapLayer) -> None:
+    vector = layer.provider == "ogr"
+    kind = {"type": "vector", "geometry": "Polygon"} if vector else {"type": "raster"}
+    element = ET.SubElement(projectlayers, "maplayer", {**kind, "hasScaleBasedVisibilityFlag": "0"})
+    for name, text in (("id", layer.key), ("datasource", layer.source), ("layername", layer.title)):
+        ET.SubElement(element, name).text = _clean(text)
+    ET.SubElement(element, "srs").append(layer.crs)
+    ET.SubElement(element, "provider", {"encoding": "UTF-8"} if vector else {}).text = layer.provider
+    element.extend(layer.style)
+    ET.SubElement(element, "blendMode").text = "0"
+    if vector:
+        ET.SubElement(element, "layerOpacity").text = "1"
+
+
+def _add_properties(root: ET.Element, title: str, damage_map: DamageMapContent) -> None:
+    """Relative paths, a CRS that is used, and title, event, findings and caveats as metadata."""
+    values: dict[str, dict[str, tuple[str, str]]] = {
+        "SpatialRefSys": {"ProjectionsEnabled": ("int", "1")},  # without it QGIS opens the project without its CRS
+        "Paths": {"Absolute": ("bool", "false")},
+    }
+    properties = ET.SubElement(root, "properties")
+    for group, items in values.items():
+        parent = ET.SubElement(properties, group)
+        for name, (kind, value) in items.items():
+            ET.SubElement(parent, name, type=kind).text = value
+    metadata = ET.SubElement(root, "projectMetadata")
+    findings = [f"{item.severity.upper()}: {item.message} {item.remedy}".strip() for item in damage_map.findings]
+    for name, value in {
+        "identifier": "",
+        "type": "dataset",
+        "title": title,
+        "abstract": "\n".join([*damage_map.event.lines, *findings, *caveats(damage_map)]),
+        "author": damage_map.event.producer,
+    }.items():
+        ET.SubElement(metadata, name).text = _clean(value)
+
+
+def _clean(value: Any) -> str:
+    return NOT_IN_XML.sub("?", str(value))

@@ -1,0 +1,137 @@
+"""Weights of the SegNet in the PyTorch notebook of DeepNetsForEO, read into ours and scored as there.
+
+Takes safetensors files with the notebook's names of layers (conv1_1.weight, conv1_1_bn.weight … conv1_1_D.weight).
+Refuses files that lack a layer, have further ones, or layers of other shapes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.segmentation.blocks import RELU_FIRST
+from deepnets4eo.segmentation.notebook_layers import (
+    COUNTER,
+    DECODER_LAYERS,
+    ENCODER_LAYERS,
+    HEAD,
+    NOTEBOOK,
+    group_layers,
+    rename_layers,
+)
+from deepnets4eo.segmentation.segnet import SegNet
+from deepnets4eo.segmentation.weight_files import read_tensors
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.tiling import Tiling
+
+IRRG = ("near infrared", "red", "green")
+WINDOW_PX, STRIDE_PX = 256, 32
+
+
+def load_notebook(network: SegNet, source: str | Path) -> None:
+    """Load all weights of a SegNet that was trained with the notebook.
+
+    Parameters
+    ----------
+    network
+        Changed in place: with order="conv-relu-bn", the notebook's, and its bands and classes.
+    source
+        A safetensors file with the notebook's names of layers.
+
+    Raises
+    ------
+    InputError
+        A file that cannot be read, lacks a layer or has further ones, and a network of another order or other shapes.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        network = SegNet(3, 6, order="conv-relu-bn")
+        load_notebook(network, "segnet_irrg.safetensors")
+    """
+    path = Path(source)
+    layers = group_layers(read_tensors(path, [NOTEBOOK]))
+    known = {f"{name}{kind}" for name in (*ENCODER_LAYERS, *DECODER_LAYERS) for kind in ("", "_bn")} | {HEAD}
+    if layers.keys() != known:
+        odd = sorted(layers.keys() ^ known)
+        raise InputError(
+            f"{path} is not a SegNet of the notebook: {len(layers.keys() & known)} of its {len(known)} layers are there; "
+            f"missing or further ones: {', '.join(odd[:6])}. Give the weights of the whole network."
+        )
+    state = {f"encoder.{name}": value for name, value in rename_layers(network.encoder, layers, ENCODER_LAYERS).items()}
+    state |= {
+        f"decoder.{name}": value for name, value in rename_layers(network.decoder, layers, DECODER_LAYERS).items()
+    }
+    state |= {f"head.{name}": value for name, value in layers[HEAD].items()}
+    expected = network.state_dict()
+    for name, value in expected.items():
+        if name.endswith(COUNTER):
+            state.setdefault(name, value)
+        elif name not in state or state[name].shape != value.shape:
+            shape = tuple(state[name].shape) if name in state else "missing"
+            raise InputError(
+                f"{path}: {name} is {shape}, the network has {tuple(value.shape)}. Build it with in_channels, num_classes "
+                f"and width of the file, and without further heads."
+            )
+    if network.order != RELU_FIRST:
+        raise InputError(
+            f"the notebook's weights are those of order={RELU_FIRST!r}, but the network has order={network.order!r}. Build "
+            f"it with order={RELU_FIRST!r}."
+        )
+    network.load_state_dict(state)
+
+
+def notebook_segmenter(
+    source: str | Path, *, bands: Sequence[str] = IRRG, legend: str = "isprs", gsd_m: float | None = 0.09
+) -> NetworkSegmenter:
+    """A SegNet of the notebook with its protocol: bytes divided by 255, windows of 256 px every 32 px, uniform sums.
+
+    Parameters
+    ----------
+    source
+        A safetensors file, as of `load_notebook`.
+    bands
+        What the bands of its images show.
+    legend
+        Name of its classes.
+    gsd_m
+        Ground size of a training pixel in metres.
+
+    Returns
+    -------
+    NetworkSegmenter
+        To be saved with `deepnets4eo.segmenters.save_run`, or given to `deepnets4eo.predict`.
+
+    Raises
+    ------
+    InputError
+        As of `load_notebook`.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        segmenter = notebook_segmenter("segnet_irrg.safetensors")
+        predict(segmenter, "top_mosaic_09cm_area5.tif", "labels.tif")
+    """
+    classes = Legend.load(legend)
+    width = _width(Path(source))
+    options = {"name": "segnet", "width": width, "order": RELU_FIRST}
+    network = SegNet(len(bands), classes.num_classes, width=width, order=RELU_FIRST)
+    load_notebook(network, source)
+    scaled = LayerInput(tuple(bands), (0.0,) * len(bands), (255.0,) * len(bands), 0.0, 255.0)
+    tiling = Tiling(WINDOW_PX, 0, WINDOW_PX - STRIDE_PX, "log-probabilities", "uniform")
+    return NetworkSegmenter(options, InputSpec({"image": scaled}, gsd_m), classes, tiling=tiling, module=network)
+
+
+def _width(path: Path) -> int:
+    """Channels of the first stage in a file. Errors: InputError where it has none."""
+    layers = group_layers(read_tensors(path, [re.compile(r"(?:module\.)?conv1_1\.bias")]))
+    if not layers:
+        raise InputError(f"{path} has no layer conv1_1 and is not a SegNet of the notebook. Give its weights.")
+    return int(layers["conv1_1"]["bias"].shape[0])

@@ -1,0 +1,188 @@
+"""Do the defaults of the shipped recipes serve? Each beside a plain training loop of sixty lines, on real labelled tiles.
+
+Usage: python experiments/recipe_defaults.py --samples ROOT --out FOLDER [--steps 64 512] [--seeds 3] [--tiles ign …]
+
+Each tile is cut in two halves (see real_tiles.py); every row trains on one and is scored on the other, both ways with
+--folds 2. Networks get the same number of steps of the same batches; forests the same pixels. Writes table.md and
+table.json: overall accuracy and mean F1 in per cent, mean ± standard deviation over the seeds and folds, and seconds.
+What is finished is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from real_tiles import tile_folds
+from sklearn.ensemble import RandomForestClassifier
+from smoke import NOTE, add_smoke
+
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.files import read_json, write_json, write_text
+from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.rasters.scene import LABELS, Layer
+from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.training import train
+
+Sources = Mapping[str, str]
+Labels = NDArray[np.uint8]
+Method = Callable[[Sources, Sources, Legend, int, int, Path], Labels]
+
+BATCH, TILE_PX, LR = 8, 192, 1e-3
+PLAIN, PLAIN_FOREST = "plain loop", "forest of raw pixels"
+OURS = {
+    "unet-mobilenet": (),
+    "constant, random, last": ("train.schedule=constant", "train.warmup_share=0", "data.sampling=random", "train.keep=last"),
+    "one cycle, random, last": ("train.schedule=one_cycle", "data.sampling=random", "train.keep=last"),
+    "poly, random, last": ("train.schedule=poly", "train.warmup_share=0.05", "data.sampling=random", "train.keep=last"),
+    "poly, balanced, best": ("train.schedule=poly", "train.warmup_share=0.05", "data.sampling=balanced"),
+}  # fmt: skip
+
+
+def read(sources: Sources) -> tuple[NDArray[np.float32], Labels]:
+    """Image (C, H, W) and labels (H, W) of one half."""
+    image, _ = Layer.open(sources["image"]).read()
+    labels, _ = Layer.open(sources[LABELS]).read()
+    return image.astype(np.float32), labels[0].astype(np.uint8)
+
+
+def plain_loop(train_on: Sources, test: Sources, legend: Legend, steps: int, seed: int, out: Path) -> Labels:
+    """A U-Net with the same encoder, constant rate, random windows with flips, last weights; the test half at once."""
+    import segmentation_models_pytorch as smp
+
+    image, labels = read(train_on)
+    mean, std = image.mean(axis=(1, 2), keepdims=True), image.std(axis=(1, 2), keepdims=True) + 1e-6
+    classes = legend.to_index()[labels].astype(np.int64)
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    network = smp.Unet("mobilenet_v2", encoder_weights=None, in_channels=len(image), classes=legend.num_classes)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LR)
+    scaled = (image - mean) / std
+    height, width = classes.shape
+    pad = [(0, max(TILE_PX - height, 0)), (0, max(TILE_PX - width, 0))]
+    scaled, classes = np.pad(scaled, [(0, 0), *pad]), np.pad(classes, pad, constant_values=VOID)
+    for _ in range(steps):
+        xs, ys = [], []
+        for _ in range(BATCH):
+            row, col = (int(rng.integers(0, side - TILE_PX + 1)) for side in classes.shape)
+            window = (slice(row, row + TILE_PX), slice(col, col + TILE_PX))
+            x, y = scaled[:, window[0], window[1]], classes[window]
+            for axis in (-1, -2):
+                if rng.random() < 0.5:
+                    x, y = np.flip(x, axis), np.flip(y, axis)
+            xs.append(x.copy())
+            ys.append(y.copy())
+        logits = network(torch.from_numpy(np.stack(xs)))
+        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(np.stack(ys)), ignore_index=VOID)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    network.eval()
+    image = (read(test)[0] - mean) / std
+    height, width = image.shape[1:]
+    padded = np.pad(image, [(0, 0), (0, -height % 32), (0, -width % 32)], mode="reflect")
+    with torch.no_grad():
+        best = network(torch.from_numpy(padded[None])).argmax(dim=1)[0, :height, :width].numpy()
+    return np.array(legend.values, np.uint8)[best]
+
+
+def recipe_of(name: str, overrides: tuple[str, ...]) -> Method:
+    """A shipped recipe with overrides, trained for as many steps and predicted as its run says."""
+
+    def run(train_on: Sources, test: Sources, legend: Legend, steps: int, seed: int, out: Path) -> Labels:
+        epochs = max(4, min(16, steps // 64)) if steps else 0
+        lengths = (f"train.epochs={epochs}", f"data.windows_per_epoch={BATCH * steps // epochs}") if steps else ()
+        scene = {"image": train_on["image"], LABELS: train_on[LABELS]}
+        own = ("legend=" + json.dumps(legend.to_dict()), f"data.scenes=[{json.dumps(scene)}]")
+        seeds = (f"train.seed={seed}",)
+        folder = train(name, out / "run", overrides=(*own, *lengths, *seeds, *overrides))
+        made = predict(load_run(folder), test["image"], out / "labels.tif", PredictOptions(overwrite=True))
+        return read({"image": test["image"], LABELS: str(made.paths["labels"])})[1]
+
+    return run
+
+
+def plain_forest(train_on: Sources, test: Sources, legend: Legend, steps: int, seed: int, out: Path) -> Labels:
+    """A forest of 100 trees on the raw values of 60,000 pixels drawn at random."""
+    image, labels = read(train_on)
+    flat, known = image.reshape(len(image), -1).T, np.flatnonzero(labels.ravel() != VOID)
+    chosen = np.random.default_rng(seed).permutation(known)[:60_000]
+    forest = RandomForestClassifier(100, n_jobs=-1, random_state=seed).fit(flat[chosen], labels.ravel()[chosen])
+    image, _ = read(test)
+    return np.asarray(forest.predict(image.reshape(len(image), -1).T), np.uint8).reshape(image.shape[1:])
+
+
+def outcome(method: Method, name: str, folds: Any, legend: Legend, steps: int, seed: int, fold: int, out: Path) -> Any:
+    """Scores in per cent and seconds of one training; read where it was finished before."""
+    folder = out / f"{name.replace(' ', '-').replace(',', '')}-{steps}-{seed}-{fold}"
+    if (folder / "outcome.json").exists():
+        return read_json(folder / "outcome.json")
+    folder.mkdir(parents=True, exist_ok=True)
+    (train_on,), (test,) = folds[fold].train.values(), folds[fold].test.values()
+    wall, cpu = time.perf_counter(), time.process_time()
+    made = method(train_on, test, legend, steps, seed, folder)
+    seconds, cpu_seconds = time.perf_counter() - wall, time.process_time() - cpu
+    matrix = ConfusionMatrix(legend.num_classes)
+    matrix.update(legend.to_index()[read(test)[1]], legend.to_index()[made])
+    scores = {"overall_accuracy": 100 * matrix.overall_accuracy, "mean_f1": 100 * matrix.mean_f1}
+    write_json(folder / "outcome.json", scores | {"seconds": seconds, "cpu_seconds": cpu_seconds})
+    return read_json(folder / "outcome.json")
+
+
+def main() -> None:
+    """Run what is asked for, and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--samples", required=True)
+    parser.add_argument("--out", required=True, type=Path)
+    parser.add_argument("--steps", type=int, nargs="*", default=[64, 512])
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--folds", type=int, default=1, choices=(1, 2))
+    parser.add_argument("--tiles", nargs="*", default=["vaihingen", "potsdam", "ign"])
+    parser.add_argument("--rows", nargs="*", default=[PLAIN, *OURS])
+    parser.add_argument("--forests", action="store_true", help="the forests, too")
+    add_smoke(parser)
+    given = parser.parse_args()
+    if given.smoke:
+        print(NOTE)
+        given.steps, given.seeds, given.tiles = [2], 1, given.tiles[:1]
+    methods: dict[str, Method] = {PLAIN: plain_loop} | {
+        name: recipe_of("unet-mobilenet", ("predict.tile_px=576", *more)) for name, more in OURS.items()
+    }
+    forests: dict[str, Method] = {PLAIN_FOREST: plain_forest, "random-forest": recipe_of("baselines/random-forest", ())}
+    jobs = [(name, methods[name], steps) for steps in given.steps for name in given.rows]
+    jobs += [(name, method, 0) for name, method in forests.items()] if given.forests else []
+    tiles = tile_folds(given.samples, given.out / "tiles", given.tiles)
+    table = []
+    for tile, (legend, folds) in tiles.items():
+        for name, method, steps in jobs:
+            outcomes = [
+                outcome(method, name, folds, legend, steps, seed, fold, given.out / tile)
+                for seed in range(given.seeds)
+                for fold in range(given.folds)
+            ]
+            row = {"tile": tile, "steps": steps, "row": name, "trainings": len(outcomes)}
+            for key in ("overall_accuracy", "mean_f1", "seconds", "cpu_seconds"):
+                values = [one[key] for one in outcomes]
+                row |= {key: round(float(np.mean(values)), 1), f"{key}_sd": round(float(np.std(values)), 1)}
+            table.append(row)
+            print(row, flush=True)
+    write_json(given.out / "table.json", {"rows": table})
+    lines = ["| tile | steps | row | overall accuracy | mean F1 | seconds |", "|---|---|---|---|---|---|"]
+    lines += [
+        f"| {row['tile']} | {row['steps'] or '–'} | {row['row']} | {row['overall_accuracy']} ± {row['overall_accuracy_sd']} "
+        f"| {row['mean_f1']} ± {row['mean_f1_sd']} | {row['seconds']} |"
+        for row in table
+    ]
+    write_text(given.out / "table.md", "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""The report page on paper: one sheet with images, legend, scale, north, counts and caveats, not the whole table."""
+
+import re
+
+import pytest
+import shapely
+import shapely.affinity
+from made_up_map import make_grid, make_map
+from report_visit import write
+
+from deepnets4eo.damage.findings import Finding
+
+pytestmark = pytest.mark.browser
+
+EVENT = {"name": "Tornado", "place": "Joplin", "date_post": "2011-05-29", "credit": "© Somebody", "from_files": {}}
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    damage_map = make_map(60)
+    damage_map.findings = (Finding("green", "caution", "12 roofs lie under trees.", "Look at them."),)
+    damage_map.inputs = {"pre": "before.tif", "post": "after.tif"}
+    return write(damage_map, tmp_path_factory.mktemp("printed") / "report.html", event=EVENT)
+
+
+@pytest.mark.parametrize("paper", ["A4", "A3"])
+def test_the_page_prints_on_two_sheets_at_most(printed, visit, paper):
+    one = visit(printed)
+    pdf = one.page.pdf(format=paper, landscape=True)
+    assert max(map(int, re.findall(rb"/Count (\d+)", pdf))) <= 2
+    assert re.search(rb"/Subtype\s*/Image", pdf), "the images are on it"
+    assert one.page.locator("#sheet canvas").count() == 0, "what was made for paper is not kept"
+
+
+def test_the_sheet_holds_what_a_reader_of_paper_needs_and_no_controls(printed, visit):
+    one = visit(printed)
+    one.page.select_option("#status", "assessed")
+    one.page.emulate_media(media="print", color_scheme="dark")
+    one.page.wait_for_selector("#sheet canvas")
+    text = one.page.locator("body").inner_text()
+    words = ("Building damage: Tornado, Joplin", "2011-05-29", "© Somebody", "12 roofs lie under trees. Look at them.")
+    words += (
+        "Destroyed",
+        "Not assessed",
+        "not validated in the field",
+        "before.tif",
+        "Map made",
+        "buildings the images show",
+    )
+    for word in words:
+        assert word in text
+    for name in ("#table", ".tools", ".find", ".chips", ".tabs"):
+        assert one.page.locator(name).is_hidden()
+    assert one.page.locator("#sheet canvas").count() == 2
+    assert one.page.locator("#sheet .north").is_visible()
+    assert one.page.evaluate("getComputedStyle(document.body).color") == "rgb(0, 0, 0)", "also where the screen is dark"
+    one.page.emulate_media(media="screen")
+    one.page.wait_for_selector("#sheet canvas", state="detached")
+
+
+@pytest.mark.parametrize("width", [700, 1500])
+def test_the_scale_bar_on_paper_is_right_on_any_width(printed, visit, width):
+    one = visit(printed)
+
+    def metres_across(scale, canvas):
+        return float(scale.locator("span").inner_text().split()[0]) * canvas["width"] / scale.bounding_box()["width"]
+
+    screen = one.page.locator("#panels canvas").last.bounding_box()
+    down = metres_across(one.page.locator("#scale"), screen) / screen["width"] * screen["height"]
+    one.page.emulate_media(media="print")
+    one.page.set_viewport_size({"width": width, "height": 900})
+    one.page.wait_for_selector("#sheet canvas")
+    paper = one.page.locator("#sheet canvas").last.bounding_box()
+    shown = metres_across(one.page.locator("#sheet .scale"), paper) / paper["width"] * paper["height"]
+    assert shown == pytest.approx(down, rel=0.03), "as high on the ground as on the screen"
+
+
+def test_paper_shows_the_image_beyond_the_edges_of_the_screen_too(visit, tmp_path):
+    grid, damage_map = make_grid(1500), make_map(1, assessed=1.0)
+    a = grid.affine
+    beside_a_border_of_tiles = shapely.affinity.affine_transform(
+        shapely.box(1300, 1290, 1316, 1310), [a.a, a.b, a.d, a.e, a.c, a.f]
+    )
+    damage_map.buildings.loc[0, "geometry"] = beside_a_border_of_tiles
+    one = visit(write(damage_map, tmp_path / "report.html", grid=grid))
+    one.page.wait_for_timeout(700)
+    one.page.emulate_media(media="print")
+    one.page.wait_for_selector("#sheet canvas")
+    opaque = one.page.locator("#sheet canvas").evaluate_all(
+        "all => all.map((canvas) => canvas.getContext('2d').getImageData(2, canvas.height / 2, 1, 1).data[3])"
+    )
+    assert opaque == [255, 255]

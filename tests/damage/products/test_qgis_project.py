@@ -1,0 +1,159 @@
+"""damage.qgz: what QGIS needs to open both images under the styled buildings, from any folder it is copied to."""
+
+import zipfile
+from xml.etree import ElementTree as ET
+
+import numpy as np
+import pyogrio
+import pyproj
+import pytest
+from geotiff import write_geotiff
+from made_up_map import make_grid, make_images, make_map
+
+from deepnets4eo.damage.event import EventInfo
+from deepnets4eo.damage.findings import Finding
+from deepnets4eo.damage.products.qgis_project import write_project
+from deepnets4eo.damage.products.style import buildings_style
+from deepnets4eo.rasters.scene import Layer
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A map saved beside its images, and the project's XML."""
+    grid = make_grid()
+    damage_map = make_map(20, grid=grid)
+    damage_map.event = EventInfo("Flood", "Derna", date_pre="2023-07-01", date_post="2023-09-13", producer="Team 7")
+    damage_map.findings = (Finding("coarse", "caution", "Pixels are large."),)
+    damage_map.extent_without_outlines = damage_map.assessed_extent.copy()
+    images = {}
+    for name, image in zip(("pre", "post"), make_images(grid, damage_map), strict=True):
+        (tmp_path / "images").mkdir(exist_ok=True)
+        write_geotiff(tmp_path / "images" / f"{name}.tif", image.read()[0], crs=grid.crs, transform=grid.affine)
+        images[name] = Layer.open(tmp_path / "images" / f"{name}.tif")
+    paths = damage_map.save(tmp_path / "out", **images)
+    return tmp_path / "out", project_of(paths["damage.qgz"])
+
+
+def project_of(path):
+    with zipfile.ZipFile(path) as archive:
+        assert archive.namelist() == ["damage.qgs"]
+        text = archive.read("damage.qgs").decode("utf-8")
+    assert text.startswith("<!DOCTYPE qgis ")
+    return ET.fromstring(text.split("\n", 1)[1])
+
+
+def made_project(tmp_path, home, **images):
+    grid = next(image for image in images.values() if image is not None).grid
+    crs = grid.crs
+    damage_map = make_map(4, grid=make_grid(epsg=None if crs is None else crs.to_epsg()))
+    return project_of(write_project(damage_map, tmp_path / "damage.qgz", home=home, **images))
+
+
+def sources(project):
+    return {layer.findtext("id"): layer.findtext("datasource") for layer in project.iter("maplayer")}
+
+
+def test_every_source_is_relative_and_exists(saved):
+    out, project = saved
+    tables = {name for name, _ in pyogrio.list_layers(out / "damage.gpkg")}
+    for key, source in sources(project).items():
+        assert source.startswith(("./", "../"))
+        file, _, table = source.partition("|layername=")
+        assert (out / file).is_file(), key
+        assert table in tables | {""}
+    assert sources(project)["post_0"] == "../images/post.tif"
+
+
+def test_buildings_lie_over_both_images_in_groups(saved):
+    _, project = saved
+    tree = project.find("layer-tree-group")
+    groups = {
+        group.get("name"): [node.get("id") for node in group.findall("layer-tree-layer")]
+        for group in tree.findall("layer-tree-group")
+    }
+    assert groups == {
+        "Damage": ["buildings", "assessed_extent", "imaged_without_outlines"],
+        "Post image 2023-09-13": ["post_0"],
+        "Pre image 2023-07-01 (lies 3.1 m off the post image)": ["pre_0"],
+    }
+    listed = [node.get("id") for node in tree.iter("layer-tree-layer")]
+    assert listed == [layer.findtext("id") for layer in project.iter("maplayer")]
+    assert all(node.get("checked") == "Qt::Checked" for node in tree.iter("layer-tree-layer"))
+    assert [node.get("name") for node in tree.iter("layer-tree-layer")][-2:] == ["post.tif", "pre.tif"]
+
+
+def test_buildings_have_the_style_of_the_geopackage(saved):
+    _, project = saved
+    (layer,) = (layer for layer in project.iter("maplayer") if layer.findtext("id") == "buildings")
+    assert (layer.get("type"), layer.get("geometry"), layer.findtext("provider")) == ("vector", "Polygon", "ogr")
+    found, expected = layer.find("renderer-v2"), buildings_style()[0]
+    for element in (found, expected):
+        ET.indent(element)
+        element.tail = None
+    assert ET.tostring(found) == ET.tostring(expected)
+
+
+def test_title_crs_extent_and_metadata(saved):
+    _, project = saved
+    assert project.findtext("title") == project.get("projectname") == "Building damage: Flood, Derna"
+    assert tuple(map(int, project.get("version").split(".")[:2])) >= (3, 22)
+    for place in ("projectCrs", "mapcanvas/destinationsrs"):
+        crs = project.find(f"{place}/spatialrefsys")
+        assert crs.findtext("authid") == "EPSG:32615"
+        assert pyproj.CRS.from_wkt(crs.findtext("wkt")).to_epsg() == 32615
+    assert project.findtext("properties/SpatialRefSys/ProjectionsEnabled") == "1"
+    left, bottom, right, top = (
+        float(project.findtext(f"mapcanvas/extent/{name}")) for name in ("xmin", "ymin", "xmax", "ymax")
+    )
+    assert left < 360_000 < 360_128 < right
+    assert bottom < 4_099_872 < 4_100_000 < top
+    assert right - left < 2 * 128
+    abstract = project.findtext("projectMetadata/abstract")
+    assert "CAUTION: Pixels are large." in abstract
+    assert "Producer: Team 7" in abstract
+    assert "not validated in the field" in abstract
+
+
+def test_images_elsewhere_have_absolute_paths_and_tiles_a_group(tmp_path):
+    grid = make_grid()
+    (tmp_path / "far").mkdir()
+    for name, part in (("a", grid[:, :128]), ("b", grid[:, 128:])):
+        write_geotiff(
+            tmp_path / "far" / f"{name}.tif", np.ones((3, *part.shape), np.uint8), crs=part.crs, transform=part.affine
+        )
+    project = made_project(tmp_path, tmp_path / "deep" / "down" / "out", post=Layer.open(tmp_path / "far"))
+    images = {key: source for key, source in sources(project).items() if key.startswith("post")}
+    assert images == {f"post_{k}": (tmp_path / "far" / f"{name}.tif").as_posix() for k, name in enumerate("ab")}
+    assert [group.get("name") for group in project.iter("layer-tree-group")] == [None, "Damage", "Post image"]
+
+
+def test_deep_images_are_stretched_and_eight_bit_ones_not(tmp_path):
+    grid = make_grid(300)
+    ramp = np.arange(90_000, dtype=np.uint16).reshape(1, 300, 300) % 1000 + 200
+    write_geotiff(tmp_path / "deep.tif", np.repeat(ramp, 4, axis=0), crs=grid.crs, transform=grid.affine)
+    write_geotiff(tmp_path / "grey.tif", np.ones((1, 300, 300), np.uint8), crs=grid.crs, transform=grid.affine)
+    project = made_project(
+        tmp_path, tmp_path, post=Layer.open(tmp_path / "deep.tif"), pre=Layer.open(tmp_path / "grey.tif")
+    )
+    deep, grey = (project.find(f".//maplayer[id='{key}']/pipe/rasterrenderer") for key in ("post_0", "pre_0"))
+    assert [deep.get(f"{color}Band") for color in ("red", "green", "blue")] == ["1", "2", "3"]
+    for color in ("red", "green", "blue"):
+        assert float(deep.findtext(f"{color}ContrastEnhancement/minValue")) == pytest.approx(220, abs=8)
+        assert float(deep.findtext(f"{color}ContrastEnhancement/maxValue")) == pytest.approx(1180, abs=8)
+    assert (grey.get("type"), grey.get("grayBand")) == ("singlebandgray", "1")
+    assert grey.find("contrastEnhancement") is None
+
+
+def test_arrays_and_plain_pixels_give_a_project_of_buildings_alone(tmp_path):
+    for epsg in (32615, None):
+        grid = make_grid(epsg=epsg)
+        pre, post = make_images(grid, make_map(4, grid=grid))
+        assert set(sources(made_project(tmp_path, tmp_path, pre=pre, post=post))) == {"buildings", "assessed_extent"}
+
+
+def test_the_same_map_gives_the_same_bytes(tmp_path):
+    damage_map = make_map(4)
+    damage_map.event = EventInfo("a < b & c")
+    _, post = make_images(make_grid(), damage_map)
+    first = write_project(damage_map, tmp_path / "a.qgz", home=tmp_path, post=post).read_bytes()
+    assert write_project(damage_map, tmp_path / "b.qgz", home=tmp_path, post=post).read_bytes() == first

@@ -1,0 +1,104 @@
+"""Event, dates, sensors, credit: what the user gives is checked, what the files carry is used and said."""
+
+import numpy as np
+import pytest
+from geotiff import write_geotiff
+
+from deepnets4eo.damage.event import EventInfo, event_findings
+from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.scene import Layer
+
+
+def layer(folder, name, **tags):
+    """An image of eight pixels with these tags."""
+    import rasterio
+
+    path = folder / f"{name}.tif"
+    write_geotiff(path, np.ones((3, 8, 8), np.uint8))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(**tags)
+    return Layer.open(path)
+
+
+@pytest.mark.parametrize(
+    "text", ["22.05.2011", "2011-13-01", "2011-02-29", "2011", "20110522", "2011-05-22T25:00", "yesterday"]
+)
+def test_what_is_no_iso_date_is_refused(text):
+    with pytest.raises(InputError, match="date of the post image is .* expected a date such as 2011-05-22"):
+        EventInfo(date_post=text)
+
+
+@pytest.mark.parametrize("text", ["2011-05-22", "2011-05-22T17:41Z", "2011-05-22T17:41:30+02:00"])
+def test_iso_dates_are_kept_as_given(text):
+    assert EventInfo(date_pre=text).to_dict()["date_pre"] == text
+
+
+def test_a_pre_image_that_is_younger_is_refused():
+    with pytest.raises(InputError, match="taken on 2012-01-01, after the post image on 2011-05-22"):
+        EventInfo(date_pre="2012-01-01", date_post="2011-05-22")
+    assert not EventInfo(date_pre="2011-05-22T09:00", date_post="2011-05-22").swapped
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "\x1b[31mred", "x" * 1001])
+def test_texts_are_one_line(text):
+    with pytest.raises(InputError, match="credit is .* expected one line of text"):
+        EventInfo(credit=text)
+
+
+def test_what_is_not_known_is_null_and_not_a_line():
+    event = EventInfo(location="Joplin", producer="Team 7")
+    assert event.title == "Building damage: Joplin"
+    assert EventInfo().title == "Building damage map"
+    assert event.lines == ["Place: Joplin", "Producer: Team 7"]
+    assert event.to_dict() == {
+        "name": None, "place": "Joplin", "date_pre": None, "date_post": None, "sensor_pre": None, "sensor_post": None,
+        "credit": None, "producer": "Team 7", "from_files": {},
+    }  # fmt: skip
+
+
+def test_tags_fill_what_is_not_given_and_a_finding_says_so(tmp_path):
+    pre = layer(tmp_path, "before", TIFFTAG_DATETIME="2011:05:20 17:41:00", SATELLITEID="QB02")
+    post = layer(tmp_path, "after", TIFFTAG_DATETIME="2020:01:01 00:00:00", ACQUISITION_DATE="2011-05-29")
+    event = EventInfo(sensor_pre="QuickBird").with_tags(pre, post)
+    assert (event.date_pre, event.date_post, event.sensor_pre, event.sensor_post) == (
+        "2011-05-20",
+        "2011-05-29",
+        "QuickBird",
+        "",
+    )
+    assert event.from_files == {
+        "date_pre": "TIFFTAG_DATETIME of before.tif",
+        "date_post": "ACQUISITION_DATE of after.tif",
+    }
+    (finding,) = event_findings(event)
+    assert (finding.code, finding.severity) == ("dates_from_tags", "note")
+    assert "TIFFTAG_DATETIME of before.tif, 2011-05-20; ACQUISITION_DATE of after.tif, 2011-05-29" in finding.message
+    assert "Date of the pre image: 2011-05-20 (from TIFFTAG_DATETIME of before.tif)" in event.lines
+
+
+def test_the_time_that_a_satellites_side_file_gives_is_used(tmp_path):
+    import rasterio
+
+    path = tmp_path / "scene.tif"
+    write_geotiff(path, np.ones((3, 8, 8), np.uint8))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.update_tags(ns="IMAGERY", ACQUISITIONDATETIME="2011-05-29 17:41:00", SATELLITEID="WV02")
+    event = EventInfo().with_tags(None, Layer.open(path))
+    assert (event.date_post, event.sensor_post) == ("2011-05-29", "WV02")
+
+
+def test_given_dates_are_not_replaced_and_bad_tags_not_used(tmp_path):
+    post = layer(tmp_path, "after", TIFFTAG_DATETIME="2011:05:29 00:00:00", SATELLITEID="x" * 2000)
+    given = EventInfo(date_post="2011-05-22")
+    assert given.with_tags(None, post) == given
+    assert event_findings(given) == ()
+    bad = layer(tmp_path, "bad", TIFFTAG_DATETIME="0000:00:00 00:00:00")
+    assert EventInfo().with_tags(bad, bad) == EventInfo()
+
+
+def test_tags_with_a_younger_pre_image_are_a_caution(tmp_path):
+    pre = layer(tmp_path, "before", TIFFTAG_DATETIME="2024:05:20 17:41:00")
+    event = EventInfo(date_post="2011-05-22").with_tags(pre, pre)
+    (finding,) = event_findings(event)
+    assert (finding.code, finding.severity) == ("dates_swapped", "caution")
+    assert "2024-05-20 (from TIFFTAG_DATETIME of before.tif)" in finding.message

@@ -1,0 +1,49 @@
+"""Findings count in the singular and in the plural, and make sentences of both."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from deepnets4eo.damage.fitted_range import UNLIKE
+from deepnets4eo.damage.footprint_findings import footprint_findings
+from deepnets4eo.damage.result_findings import result_findings
+from deepnets4eo.damage.unbuilt import NO_BUILDING
+
+
+class Account:
+    """What is read of footprints."""
+
+    def __init__(self, repaired: int, renamed: int, read: int = 30, dropped: int = 0) -> None:
+        self.values = {"read": read, "repaired": repaired, "renamed": renamed, "dropped": {"not a polygon": dropped}}
+
+    def account(self) -> dict[str, object]:
+        return self.values
+
+
+def messages(reasons: list[str]) -> list[str]:
+    status = np.where(np.array(reasons) == "", "assessed", "not_assessed")
+    frame = pd.DataFrame({"status": status, "reason": reasons})
+    return [finding.message for finding in result_findings(frame, np.zeros(len(frame), bool), None)]
+
+
+@pytest.mark.parametrize(
+    ("reasons", "start"),
+    [
+        ([UNLIKE], "1 of 1 visible building was not assessed"),
+        ([UNLIKE, ""], "1 of 2 visible buildings was not assessed"),
+        ([UNLIKE, UNLIKE, ""], "2 of 3 visible buildings were not assessed"),
+        ([NO_BUILDING, ""], "1 of 2 outlines shows no building in the pre image and was not assessed"),
+        ([NO_BUILDING, NO_BUILDING, ""], "2 of 3 outlines show no building in the pre image and were not assessed"),
+    ],
+)
+def test_results_are_counted(reasons, start):
+    assert messages(reasons)[0].startswith(start)
+
+
+def test_footprints_are_counted():
+    (one,) = footprint_findings(Account(1, 1))
+    assert one.message == "Footprints: 1 outline was repaired; 1 id was missing or twice and renamed."
+    (many,) = footprint_findings(Account(2, 0))
+    assert many.message == "Footprints: 2 outlines were repaired."
+    (dropped,) = footprint_findings(Account(0, 0, read=1, dropped=1))
+    assert dropped.message.startswith("1 of 1 row of the footprints could not be used")
