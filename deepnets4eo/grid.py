@@ -18,7 +18,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 from pyproj import Transformer
 from pyproj.exceptions import ProjError
-from shapely.errors import ShapelyError
+from shapely.errors import GEOSException, ShapelyError
 
 from deepnets4eo.errors import GridError
 
@@ -196,6 +196,45 @@ def projected_extent(extent: Geometry, crs: CRS) -> Geometry | None:
     except (ValueError, OverflowError):  # corners at infinity make no ring
         return None
     return projected if all(math.isfinite(side) for side in projected.boundingbox.bbox) else None
+
+
+def only_one_placed(a: Grid, b: Grid) -> bool:
+    """Whether one of two grids has a place and the other is plain pixels, so that only pixel numbers can pair them.
+
+    So it is where only one has a CRS, or where neither has one and only one has a world file: its rows go north to south,
+    those of plain pixels count downwards.
+    """
+    if a.crs is not None or b.crs is not None:
+        return a.crs is None or b.crs is None
+    return any(one.affine.is_identity and other.affine.e < 0 for one, other in ((a, b), (b, a)))
+
+
+def overlap_share(a: Grid, b: Grid) -> float:
+    """Share of grid `a` that grid `b` covers, 0–1; without any CRS both are plain pixels.
+
+    Errors: GridError where only one of them has a CRS.
+    """
+    if only_one_placed(a, b):
+        if a.crs is None and b.crs is None:
+            raise GridError("one raster has a world file and the other has none. Give both one, of the same place.")
+        raise GridError(
+            "one raster has a CRS and the other has none. Assign the missing one, e.g. with gdal_translate -a_srs."
+        )
+    first, second = a.extent, b.extent
+    if a.crs is None or b.crs is None or a.crs == b.crs:
+        return _share(first, second)
+    # one of both projections may not hold the other extent, e.g. a UTM zone the whole earth
+    return max(_share(first, projected_extent(second, a.crs)), _share(projected_extent(first, b.crs), second))
+
+
+def _share(first: Geometry | None, second: Geometry | None) -> float:
+    if first is None or second is None:
+        return 0.0
+    area = first.geom.area
+    try:
+        return float(first.geom.intersection(second.geom).area / area) if area and math.isfinite(area) else 0.0
+    except GEOSException:  # edges at infinity
+        return 0.0
 
 
 def check_grid(grid: Grid, name: str) -> None:

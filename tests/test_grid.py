@@ -14,9 +14,9 @@ from odc.geo.geobox import GeoBox
 from pyproj import Geod
 
 from deepnets4eo.errors import GridError
-from deepnets4eo.grid import Window, blocks, check_affine, crop, gsd_m, transform_shapes, whole
+from deepnets4eo.grid import Window, blocks, check_affine, crop, gsd_m, overlap_share, transform_shapes, whole
 from deepnets4eo.inspection.files import inspect
-from deepnets4eo.rasters.scene import Layer, overlap_share
+from deepnets4eo.rasters.scene import Layer
 
 sides = st.integers(1, 60)
 offsets = st.integers(-70, 70)

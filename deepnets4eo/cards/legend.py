@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from deepnets4eo.cards import legend_card, palette
 from deepnets4eo.cards.catalog import legend_path, legends
+from deepnets4eo.display.summary import MOST_NAMES, ColorRow, Summary, WithSummary, count_text, list_names
 from deepnets4eo.errors import InputError, LabelError, name_hint
-from deepnets4eo.files import read_yaml
+from deepnets4eo.files import parse_json, read_yaml
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 VOID = 255
 
@@ -33,8 +37,8 @@ class LegendClass:
     aliases: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Legend:
+@dataclass(frozen=True, repr=False)
+class Legend(WithSummary):
     """An ordered list of classes; class index k is channel k of a network and row k of a confusion matrix.
 
     Parameters
@@ -105,6 +109,20 @@ class Legend:
         values = legend_card.parse(card, where)
         classes = tuple(LegendClass(**one) for one in values.pop("classes"))
         return cls(classes=classes, **values)
+
+    @classmethod
+    def from_tags(cls, tags: Mapping[str, str], where: str = "the raster") -> Legend | None:
+        """Returns the legend in the tag LEGEND, which this toolbox writes into label rasters; None without the tag.
+
+        Raises InputError for a tag that cannot be read; the message names `where` it is from.
+        """
+        if "LEGEND" not in tags:
+            return None
+        name = f"the tag LEGEND of {where}"
+        try:
+            return cls.from_dict(parse_json(tags["LEGEND"], name), where=name)
+        except InputError as error:
+            raise InputError(f"{error} Name its legend yourself.") from error
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values for YAML, JSON and raster tags."""
@@ -249,6 +267,23 @@ class Legend:
     def qml(self) -> str:
         """Returns the legend as a QGIS style (paletted raster renderer, band 1)."""
         return palette.qml(self.color_table(), self.category_names())
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the colours and names of the classes, and void; returns the Axes, by default those of a new figure."""
+        from deepnets4eo.display.figures import color_patches, make_axes
+
+        entries = [*((c.color, f"{c.value} {c.name}") for c in self.classes), (self.void_color, f"{VOID} void")]
+        axes = make_axes(axes, size_in=(3.0, 0.6 + 0.25 * len(entries)))
+        axes.legend(handles=color_patches(entries), loc="upper left", frameon=False, title=self.name)
+        axes.set_axis_off()
+        return axes
+
+    def _summary(self) -> Summary:
+        names = list_names([f"{c.value} {c.name}" for c in self.classes], MOST_NAMES)
+        rows = [ColorRow(c.color, (str(c.value), c.name)) for c in self.classes]
+        head = {"classes": f"{count_text(self.num_classes, 'class', 'classes')} ({names})"}
+        rows.append(ColorRow(self.void_color, (str(VOID), "void")))
+        return Summary(f"Legend {self.name}", head, colors=rows, in_colors="classes")
 
     def _value_or_none(self, name: str) -> int | None:
         try:

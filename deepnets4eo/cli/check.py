@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from deepnets4eo.cli.completion import dataset_names, legend_names
 from deepnets4eo.cli.options import Debug, Json, patterns
 from deepnets4eo.cli.output import echo, visible
 from deepnets4eo.errors import InputError
@@ -16,8 +17,13 @@ def check(
     paths: Annotated[
         list[str], typer.Argument(metavar="FILE...", help="Rasters, vectors, runs, datasets, folders of tiles.")
     ],
-    legend: Annotated[str | None, typer.Option("--legend", help="Check label values against this legend.")] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", help="Check folders against this card.")] = None,
+    legend: Annotated[
+        str | None,
+        typer.Option("--legend", help="Check label values against this legend.", autocompletion=legend_names),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="Check folders against this card.", autocompletion=dataset_names)
+    ] = None,
     split: Annotated[
         str | None, typer.Option("--split", help="Its split that must be complete; by default the first.")
     ] = None,

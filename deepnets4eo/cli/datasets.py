@@ -6,12 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
+from deepnets4eo.cli.completion import card_names
 from deepnets4eo.cli.options import Debug, Json
 from deepnets4eo.cli.output import echo
 
 
 def datasets(
-    name: Annotated[str | None, typer.Argument(help="Card to show.", show_default=False)] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Card to show.", show_default=False, autocompletion=card_names)
+    ] = None,
     legends: Annotated[bool, typer.Option("--legends", help="List legends, or show the given one.")] = False,
     qml: Annotated[bool, typer.Option("--qml", help="Print the legend as a QGIS style.")] = False,
     json: Json = None,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from deepnets4eo.cli.completion import dataset_names, legend_names, protocol_names
 from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Debug, Seed
 from deepnets4eo.cli.output import echo
@@ -37,13 +38,17 @@ def evaluate(
     legend: Annotated[
         str | None,
         typer.Option(
-            help="Legend to score in: a name or a YAML card.", show_default=False, rich_help_panel=LEGENDS["group"]
+            help="Legend to score in: a name or a YAML card.",
+            show_default=False,
+            autocompletion=legend_names,
+            rich_help_panel=LEGENDS["group"],
         ),
     ] = None,
     protocol: Annotated[
         str | None,
         typer.Option(
             help="DATASET/PROTOCOL of a dataset card: legend, erosion, ignored classes.",
+            autocompletion=protocol_names,
             rich_help_panel=PROTOCOL["group"],
         ),
     ] = None,
@@ -51,6 +56,7 @@ def evaluate(
         str | None,
         typer.Option(
             help="Score predicted tiles on this dataset's test part; REFERENCE is its folder.",
+            autocompletion=dataset_names,
             rich_help_panel=PROTOCOL["group"],
         ),
     ] = None,

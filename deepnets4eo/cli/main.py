@@ -16,6 +16,7 @@ import typer.main
 
 from deepnets4eo.cli.option_groups import GroupedCommand
 from deepnets4eo.cli.output import VisibleFormatter, echo, visible, visible_warning
+from deepnets4eo.cli.suggestions import unknown_option, unknown_verb
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.formats.access import allow_user_files
 from deepnets4eo.lazy import name_missing_extra
@@ -65,12 +66,17 @@ class Verbs(typer.core.TyperGroup):
         command.name = cmd_name
         return command
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        if args[0] not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
+            ctx.fail(unknown_verb(args[0], VERBS))
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         with formatter.section("Verbs"):
             formatter.write_dl(list(VERBS.items()))
 
 
-app = typer.Typer(cls=Verbs, help=SHORT_HELP, add_completion=False, no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(cls=Verbs, help=SHORT_HELP, no_args_is_help=True, rich_markup_mode=None)
 
 
 @app.callback()
@@ -115,7 +121,10 @@ def main(arguments: list[str] | None = None) -> int:
         echo(f"Error: {error}", err=True)
         return 2 if isinstance(error, ValueError) else 1
     except UsageProblem as error:
-        error.message = visible(error.message)  # type: ignore[attr-defined]
+        message = unknown_option(error)
+        if message is not None:
+            error.possibilities = None  # type: ignore[attr-defined]  # else they are printed behind the message
+        error.message = visible(message or error.message)  # type: ignore[attr-defined]
         error.show()  # type: ignore[attr-defined]
         return 2
     except (typer.Abort, KeyboardInterrupt):

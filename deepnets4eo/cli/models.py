@@ -6,12 +6,18 @@ from typing import Annotated
 
 import typer
 
+from deepnets4eo.cli.completion import recipe_names
 from deepnets4eo.cli.options import Debug, Json
 from deepnets4eo.cli.output import echo
 
 
 def models(
-    pattern: Annotated[str, typer.Argument(help="Wildcard, for example *unet*; or a recipe's name to show it.")] = "*",
+    pattern: Annotated[
+        str,
+        typer.Argument(
+            help="Wildcard, for example *unet*; or a recipe's name to show it.", autocompletion=recipe_names
+        ),
+    ] = "*",
     json: Json = None,
     debug: Debug = False,
 ) -> None:

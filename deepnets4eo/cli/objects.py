@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from deepnets4eo.cli.completion import legend_names
 from deepnets4eo.cli.options import Debug, Out, Overwrite, Workers
 from deepnets4eo.cli.output import echo
 
@@ -16,7 +17,11 @@ def objects(
     out: Out,
     class_name: Annotated[str, typer.Option("--class", help="Class of the objects.")] = "car",
     legend: Annotated[
-        str | None, typer.Option(help="Legend of the labels, a name or a YAML card; by default the raster's own.")
+        str | None,
+        typer.Option(
+            help="Legend of the labels, a name or a YAML card; by default the raster's own.",
+            autocompletion=legend_names,
+        ),
     ] = None,
     opening: Annotated[float, typer.Option(help="Remove what is thinner than this many metres.", min=0)] = 0.0,
     min_area: Annotated[float, typer.Option(help="Leave out objects below this many m².", min=0)] = 0.0,

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from deepnets4eo.cli.completion import choices
 from deepnets4eo.errors import InputError
 
 Out = Annotated[Path, typer.Option("--out", help="Where the result goes.", show_default=False)]
@@ -18,9 +19,20 @@ Memory = Annotated[
 Workers = Annotated[
     int, typer.Option("--workers", help="Threads that read and compute in parallel.", min=1, rich_help_panel=RESOURCES)
 ]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu or cuda.", rich_help_panel=RESOURCES)]
+complete_device = choices("auto", "cpu", "cuda")
+complete_precision = choices("auto", "float32", "bfloat16", "float16")
+Device = Annotated[
+    str,
+    typer.Option("--device", help="auto, cpu or cuda.", autocompletion=complete_device, rich_help_panel=RESOURCES),
+]
 Precision = Annotated[
-    str, typer.Option("--precision", help="auto, float32, bfloat16 or float16 (GPU).", rich_help_panel=RESOURCES)
+    str,
+    typer.Option(
+        "--precision",
+        help="auto, float32, bfloat16 or float16 (GPU).",
+        autocompletion=complete_precision,
+        rich_help_panel=RESOURCES,
+    ),
 ]
 Seed = Annotated[int, typer.Option("--seed", help="Seed of all randomness.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue an interrupted job.")]

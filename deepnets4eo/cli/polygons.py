@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from deepnets4eo.cli.completion import legend_names
 from deepnets4eo.cli.options import Debug, Out, Overwrite
 from deepnets4eo.cli.output import echo
 
@@ -23,7 +24,11 @@ def polygons(
         typer.Option(help="Classes to trace, by name or label value, with commas between; all by default."),
     ] = None,
     legend: Annotated[
-        str | None, typer.Option(help="Legend of the labels, a name or a YAML card; by default the raster's own.")
+        str | None,
+        typer.Option(
+            help="Legend of the labels, a name or a YAML card; by default the raster's own.",
+            autocompletion=legend_names,
+        ),
     ] = None,
     min_area: Annotated[float, typer.Option(help="Leave out polygons below this many m².", min=0)] = 0.0,
     simplify: Annotated[float, typer.Option(help="Simplify outlines to this many metres.", min=0)] = 0.0,

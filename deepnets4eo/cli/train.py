@@ -7,12 +7,16 @@ from typing import Annotated
 
 import typer
 
-from deepnets4eo.cli.options import Debug, Online, Out, Overwrite, Resume
+from deepnets4eo.cli.completion import recipe_names
+from deepnets4eo.cli.options import Debug, Online, Out, Overwrite, Resume, complete_device, complete_precision
 from deepnets4eo.cli.output import echo
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="Name of a recipe (see `deepnets4eo models`) or a YAML file.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(help="Name of a recipe (see `deepnets4eo models`) or a YAML file.", autocompletion=recipe_names),
+    ],
     out: Out,
     data: Annotated[
         list[Path] | None, typer.Option("--data", help="Folder that the recipe's file patterns start from.")
@@ -21,10 +25,16 @@ def train(
         list[str] | None, typer.Option("--set", help="Change a value of the recipe, e.g. train.epochs=20.")
     ] = None,
     seed: Annotated[int | None, typer.Option("--seed", help="Seed of all randomness; by default the recipe's.")] = None,
-    device: Annotated[str, typer.Option("--device", help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[
+        str, typer.Option("--device", help="auto, cpu or cuda.", autocompletion=complete_device)
+    ] = "auto",
     precision: Annotated[
         str | None,
-        typer.Option("--precision", help="auto, float32, bfloat16 or float16 (GPU); by default the recipe's."),
+        typer.Option(
+            "--precision",
+            help="auto, float32, bfloat16 or float16 (GPU); by default the recipe's.",
+            autocompletion=complete_precision,
+        ),
     ] = None,
     online: Online = False,
     resume: Resume = False,

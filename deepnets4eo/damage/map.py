@@ -14,19 +14,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deepnets4eo.damage.map_content import DamageMapContent
+from deepnets4eo.display.figures import MAX_PX
+from deepnets4eo.display.summary import Summary, WithSummary
 from deepnets4eo.errors import OutputError
 from deepnets4eo.files import PARTIAL, atomic_write, check_overwrite, writing
 from deepnets4eo.outputs.lock import output_lock, scratch_home
 
 if TYPE_CHECKING:
-    from deepnets4eo.rasters.scene import Layer
+    from matplotlib.axes import Axes
+
+    from deepnets4eo.rasters.scene import Layer, LayerLike
 
 MANIFEST = "manifest.json"
 FURTHER = ("damage.csv", "damage.geojson", "damage.kml")  # where buildings have a longitude and latitude
 PRODUCTS = ("damage.gpkg", "damage.parquet", "summary.json", "report.html", "damage.qgz", *FURTHER, MANIFEST)
 
 
-class DamageMap(DamageMapContent):
+class DamageMap(WithSummary, DamageMapContent):
     """Buildings with their damage, the extent that was assessed, and the inputs and settings behind them.
 
     Parameters
@@ -128,6 +132,39 @@ class DamageMap(DamageMapContent):
                 names = write_products(self, hidden, pre=pre, post=post, also=also, home=out_dir)
                 _publish(hidden, out_dir, names)
         return {name: out_dir / name for name in names}
+
+    def plot(self, image: LayerLike | None = None, *, axes: Axes | None = None, max_px: int = MAX_PX) -> Axes:
+        """Draw the outlines in the colours of their grades, with a key and the count of each.
+
+        Parameters
+        ----------
+        image
+            Drawn below the outlines, at reduced resolution: the post image, as a layer or a path. Without, the outlines
+            are filled.
+        axes
+            Where to draw, by default in a new figure.
+        max_px
+            Longer side of what is read of the image.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Examples
+        --------
+        ::
+
+            damage_map.plot("post.tif").figure.savefig("damage.png", dpi=200)
+        """
+        from deepnets4eo.damage.map_display import plot_content
+        from deepnets4eo.rasters.scene import Layer
+
+        return plot_content(self, None if image is None else Layer.open(image), axes, max_px)
+
+    def _summary(self) -> Summary:
+        from deepnets4eo.damage.map_display import summarize_content
+
+        return summarize_content(self)
 
 
 @contextmanager

@@ -17,11 +17,10 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, Unknown, load_legend
-from deepnets4eo.files import parse_json
-from deepnets4eo.grid import Grid, Window, blocks
+from deepnets4eo.grid import Grid, Window, blocks, overlap_share
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
 from deepnets4eo.rasters.gdal_cache import gdal_cache
-from deepnets4eo.rasters.scene import Layer, LayerLike, overlap_share
+from deepnets4eo.rasters.scene import Layer, LayerLike
 from deepnets4eo.rasters.sources import same_grid
 
 BLOCK_PX = 2048
@@ -288,13 +287,7 @@ def written_legend(layer: Layer) -> Legend | None:
     InputError
         The tag cannot be read.
     """
-    if "LEGEND" not in layer.tags:
-        return None
-    where = f"the tag LEGEND of {layer.source}"
-    try:
-        return Legend.from_dict(parse_json(layer.tags["LEGEND"], where), where=where)
-    except InputError as error:
-        raise InputError(f"{error} Name its legend yourself.") from error
+    return layer.legend
 
 
 def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluation) -> tuple[LabelReader, LabelReader]:

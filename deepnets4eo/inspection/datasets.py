@@ -19,10 +19,10 @@ from deepnets4eo.cards.dataset_reader import Tiles, abbreviate, find_tiles, part
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import DeepNets4EOError, GridError, InputError, LabelError
 from deepnets4eo.files import read_json
-from deepnets4eo.grid import Grid, Window, blocks
+from deepnets4eo.grid import Grid, Window, blocks, only_one_placed, overlap_share
+from deepnets4eo.inspection.dataset_folders import find_split_tiles, nearby_folder, tiles_of_folder
 from deepnets4eo.inspection.files import Inspection
-from deepnets4eo.rasters.scene import Layer, overlap_share
-from deepnets4eo.rasters.sources import only_one_placed
+from deepnets4eo.rasters.scene import Layer
 
 ENOUGH_LAYERS = 2  # that must match before a folder is recognised as a dataset
 RASTERS = {".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".pix"}
@@ -38,9 +38,12 @@ MIN_OVERLAP = 0.9  # share of a tile's first layer that its other georeferenced 
 def recognise(root: Path) -> DatasetCard | None:
     """Returns the card whose layout fits the folder best; None where none fits."""
     cards = [DatasetCard.load(name) for name in datasets()]
-    fits = [len({layer for sources in find_tiles(card, root).values() for layer in sources}) for card in cards]
-    best = max(range(len(cards)), key=fits.__getitem__, default=None)
-    return cards[best] if best is not None and fits[best] >= ENOUGH_LAYERS else None
+    for find in (find_tiles, find_split_tiles):  # the latter: a folder of one split
+        fits = [len({layer for sources in find(card, root).values() for layer in sources}) for card in cards]
+        best = max(range(len(cards)), key=fits.__getitem__, default=None)
+        if best is not None and fits[best] >= ENOUGH_LAYERS:
+            return cards[best]
+    return None
 
 
 def inspect_dataset(
@@ -53,21 +56,22 @@ def inspect_dataset(
 ) -> Inspection:
     """Describes a folder by a card: layers, parts of splits, unreadable and wrong files, checksums.
 
+    path : the dataset's folder, or that of one split where the card has one folder a split, such as xbd/train.
     split : the split whose parts must be complete, by default the card's first; incomplete parts of others are facts.
     thorough : read every pixel instead of three windows of each file. Raises InputError for a split that the card does
     not have.
     """
     result = Inspection(path, f"dataset {card.name}")
     result.facts |= {"title": card.title, "licence": card.licence, "legend": card.legend}
-    tiles = find_tiles(card, Path(path))
+    tiles = tiles_of_folder(card, Path(path))
     needed = _needed_layers(card, tiles)
     for layer, patterns in card.layout.items():
         count = sum(layer in sources for sources in tiles.values())
         result.facts[layer] = f"{count} of {len(tiles)} tiles ({' or '.join(patterns)})" if count else "none"
     if not tiles:
-        result.problems.append(
-            f"no file lies where the card expects it, e.g. {_example(card)}. Check the folder. {card.access}"
-        )
+        nearby = nearby_folder(card, Path(path))
+        remedy = f"Check the folder. {card.access}".rstrip() if nearby is None else f"Did you mean the folder {nearby}?"
+        result.problems.append(f"no file lies where the card expects it, e.g. {_example(card)}. {remedy}")
         return result
     _inspect_splits(result, card, tiles, needed, split)
     _inspect_files(result, card, tiles, thorough=thorough, progress=progress or (lambda share: None))

@@ -22,9 +22,9 @@ from deepnets4eo.evaluation import written_legend
 from deepnets4eo.files import read_json
 from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_errors
 from deepnets4eo.formats.vectors import is_parquet, vector_file
-from deepnets4eo.grid import Grid, blocks, gsd_m
+from deepnets4eo.grid import Grid, blocks, gsd_m, overlap_share
 from deepnets4eo.rasters.outliers import find_outliers
-from deepnets4eo.rasters.scene import Layer, overlap_share
+from deepnets4eo.rasters.scene import Layer
 
 VECTOR_SUFFIXES = {
     ".gpkg",

@@ -7,28 +7,23 @@ Refuses what is not a raster, has no pixels, or cannot be resampled to the grid,
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from odc.geo.geom import Geometry
-from shapely.errors import GEOSException
 
-from deepnets4eo.cards.legend import VOID
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.display.figures import MAX_PX
+from deepnets4eo.display.summary import Summary, WithSummary
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, Window, projected_extent, whole
-from deepnets4eo.rasters.sources import (
-    ArraySource,
-    FileSource,
-    Source,
-    WarpedSource,
-    only_one_placed,
-    same_grid,
-    with_nodata,
-)
+from deepnets4eo.grid import Grid, Window, only_one_placed, overlap_share, whole
+from deepnets4eo.rasters.display import layer_summary, plot_layer, plot_layers, scene_summary
+from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid, with_nodata
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +33,7 @@ WHOLE = 0.99  # a layer that covers this share of a scene counts as covering all
 LayerLike: TypeAlias = "Layer | str | Path | Sequence[str | Path] | NDArray[Any]"
 
 
-class Layer:
+class Layer(WithSummary):
     """One raster of bands on a grid, read by window; thread-safe.
 
     Make one with `Layer.open`. Values have the raster's own type; validity is an array of its own: nodata, alpha,
@@ -163,6 +158,11 @@ class Layer:
         """Whether its tags mark it as synthetic."""
         return "SYNTHETIC" in self.tags
 
+    @property
+    def legend(self) -> Legend | None:
+        """The legend in its tags, which predictions have; None without, InputError for one that cannot be read."""
+        return Legend.from_tags(self.tags, self.source)
+
     def subset(self, bands: Sequence[int]) -> Layer:
         """The same layer with other bands (1-based, of the source)."""
         return Layer(self._source, bands)
@@ -227,8 +227,53 @@ class Layer:
             return self
         return Layer(WarpedSource.view(self._source, grid, resampling), self._bands)
 
+    def plot(
+        self,
+        axes: Axes | None = None,
+        *,
+        bands: Sequence[int] | None = None,
+        legend: Legend | None = None,
+        max_px: int = MAX_PX,
+    ) -> Axes:
+        """Draw the layer: bands stretched between their 2nd and 98th percentile, labels in the colours of a legend.
 
-class Scene:
+        Reads at reduced resolution; pixels that are not valid stay empty.
+
+        Parameters
+        ----------
+        axes
+            Where to draw, by default in a new figure.
+        bands
+            One for grey, or three for red, green and blue (1-based, of the source); by default those with these names,
+            else the first three, else the first.
+        legend
+            Draws the values as labels; by default the legend in the raster's tags, unless `bands` is given.
+        max_px
+            Longer side of what is read.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        InputError
+            Neither one band nor three.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            Layer.open("post.tif").plot().figure.savefig("post.png")
+            Layer.open("labels.tif").plot(legend=Legend.load("isprs"))
+        """
+        return plot_layer(self, axes, bands, legend, max_px)
+
+    def _summary(self) -> Summary:
+        return layer_summary(self)
+
+
+class Scene(WithSummary):
     """Named layers of one site on one grid.
 
     Parameters
@@ -306,6 +351,26 @@ class Scene:
         sample["valid"] = valid
         return sample
 
+    def plot(self, *, legend: Legend | None = None, max_px: int = MAX_PX) -> list[Axes]:
+        """Draw the layers beside each other in a new figure, as `Layer.plot` does.
+
+        Parameters
+        ----------
+        legend
+            Of the layer `labels`, by default the one in its tags.
+        max_px
+            Longer side of what is read of each layer.
+
+        Returns
+        -------
+        list of matplotlib.axes.Axes
+            One a layer, in their order.
+        """
+        return plot_layers(self.layers, {LABELS: legend}, max_px)
+
+    def _summary(self) -> Summary:
+        return scene_summary(self.grid, self.layers)
+
     def _on_grid(self, name: str, layer: Layer) -> Layer:
         if name == LABELS:  # one raster may label some of many tiles; training refuses a scene without labels
             return layer.on(self.grid, "nearest")
@@ -338,31 +403,3 @@ def covered_share(grid: Grid, layer: Layer, name: str) -> float:
             "the CRS and world files of both, e.g. with `deepnets4eo check`."
         )
     return share
-
-
-def overlap_share(a: Grid, b: Grid) -> float:
-    """Share of grid `a` that grid `b` covers, 0–1; without any CRS both are plain pixels.
-
-    Errors: GridError where only one of them has a CRS.
-    """
-    if only_one_placed(a, b):
-        if a.crs is None and b.crs is None:
-            raise GridError("one raster has a world file and the other has none. Give both one, of the same place.")
-        raise GridError(
-            "one raster has a CRS and the other has none. Assign the missing one, e.g. with gdal_translate -a_srs."
-        )
-    first, second = a.extent, b.extent
-    if a.crs is None or b.crs is None or a.crs == b.crs:
-        return _share(first, second)
-    # one of both projections may not hold the other extent, e.g. a UTM zone the whole earth
-    return max(_share(first, projected_extent(second, a.crs)), _share(projected_extent(first, b.crs), second))
-
-
-def _share(first: Geometry | None, second: Geometry | None) -> float:
-    if first is None or second is None:
-        return 0.0
-    area = first.geom.area
-    try:
-        return float(first.geom.intersection(second.geom).area / area) if area and math.isfinite(area) else 0.0
-    except GEOSException:  # edges at infinity
-        return 0.0

@@ -27,7 +27,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
-from deepnets4eo.grid import Grid, Window, apply_affine, check_grid
+from deepnets4eo.grid import Grid, Window, apply_affine, check_grid, only_one_placed
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
 
 Read = tuple[NDArray[Any], NDArray[np.bool_]]
@@ -251,17 +251,6 @@ def same_grid(a: Grid, b: Grid) -> bool:
         return False
     corners = np.array([(0.0, 0.0), (a.shape[1], 0), (0, a.shape[0])])
     return bool((np.abs(apply_affine(~a.affine * b.affine, corners) - corners) < 1e-3).all())
-
-
-def only_one_placed(a: Grid, b: Grid) -> bool:
-    """Whether one of two grids has a place and the other is plain pixels, so that only pixel numbers can pair them.
-
-    So it is where only one has a CRS, or where neither has one and only one has a world file: its rows go north to south,
-    those of plain pixels count downwards.
-    """
-    if a.crs is not None or b.crs is not None:
-        return a.crs is None or b.crs is None
-    return any(one.affine.is_identity and other.affine.e < 0 for one, other in ((a, b), (b, a)))
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.display.summary import Summary, WithSummary, list_names
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_yaml, write_text, write_yaml
 from deepnets4eo.formats.access import offline
@@ -34,8 +35,8 @@ RECORDED = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Run:
+@dataclass(frozen=True, repr=False)
+class Run(WithSummary):
     """A loaded run.
 
     Parameters
@@ -76,6 +77,19 @@ class Run:
     def tiling(self) -> Tiling:
         """How it cuts a scene by default."""
         return self.segmenter.tiling
+
+    def _summary(self) -> Summary:
+        gsd_m = f", {self.inputs.gsd_m:.3g} m/px" if self.inputs.gsd_m is not None else ""
+        layers = "; ".join(f"{name} ({list_names(layer.bands)})" for name, layer in self.inputs.layers.items())
+        facts = {
+            "inputs": f"{layers}{gsd_m}",
+            "classes": f"{self.legend.name} ({list_names(self.legend.names)})",
+            "tiles": f"{self.tiling.tile_px} px with a halo of {self.tiling.halo_px} px",
+            "seed": str(self.card.get("seed", "unknown")),
+        }
+        network = self.segmenter.describe().get("network", {})
+        model = [str(network[key]) for key in ("name", "encoder") if network.get(key)]
+        return Summary(f"Run {self.folder}", {"model": " ".join([self.segmenter.kind, *model])}, facts)
 
 
 def save_run(

@@ -6,7 +6,6 @@
 
 # %%
 import matplotlib.pyplot as plt
-import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo import Layer
@@ -24,8 +23,7 @@ print(len(footprints), "outlines; image of", post.shape, "pixels")
 # %%
 figure, axes = plt.subplots(1, 2, figsize=(11, 5.5), layout="constrained")
 for axis, layer, title in zip(axes, (pre, post), ("before", "after"), strict=True):
-    axis.imshow(np.moveaxis(layer.read()[0][:3], 0, 2))
-    axis.set(title=f"{title} (SYNTHETIC)", xticks=[], yticks=[])
+    layer.plot(axis).set_title(f"{title} (SYNTHETIC)")
 
 # %% [markdown]
 # `assess` does the whole job: it registers the images, moves the outlines onto the roofs, measures evidence and decides.
@@ -48,25 +46,7 @@ print(
 )
 
 # %%
-colours = {
-    "no-damage": "#2c7",
-    "minor-damage": "#fd5",
-    "major-damage": "#f80",
-    "destroyed": "#c22",
-}
-axis = plt.subplots(figsize=(7, 7), layout="constrained")[1]
-image, _ = post.read()
-bounds = post.grid.extent.boundingbox
-axis.imshow(
-    np.moveaxis(image[:3], 0, 2),
-    extent=(bounds.left, bounds.right, bounds.bottom, bounds.top),
-)
-for grade, colour in colours.items():
-    rows = result.buildings[result.buildings["damage"] == grade]
-    if len(rows):
-        rows.boundary.plot(ax=axis, color=colour, linewidth=1.5, label=f"{grade} ({len(rows)})")
-axis.legend(loc="upper right")
-axis.set(title="Damage (SYNTHETIC)", xticks=[], yticks=[])
+result.plot(post).set_title("Damage (SYNTHETIC)")
 plt.show()
 
 # %% [markdown]

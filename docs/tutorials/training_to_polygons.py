@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 
 from deepnets4eo import Layer, Legend, evaluate, predict, train
 from deepnets4eo.polygons import Shaping, polygonize
@@ -48,18 +47,10 @@ print(f"overall accuracy {scores['overall_accuracy']:.3f}, mean F1 {scores['mean
 
 # %%
 legend = Legend.load("minicity")
-figure, axes = plt.subplots(1, 3, figsize=(13, 4.6), layout="constrained")
-image, _ = Layer.open(scene / "pre.tif").read()
-pictures = (
-    np.moveaxis(image[:3], 0, 2),
-    *(
-        np.moveaxis(legend.decode(Layer.open(path).read()[0][0]), 0, 2)
-        for path in (scene / "labels.tif", folder / "labels.tif")
-    ),
-)
-for axis, picture, title in zip(axes, pictures, ("image", "reference", "forest"), strict=True):
-    axis.imshow(picture)
-    axis.set(title=f"{title} (SYNTHETIC)", xticks=[], yticks=[])
+figure, axes = plt.subplots(1, 3, figsize=(17, 4.6), layout="constrained")
+Layer.open(scene / "pre.tif").plot(axes[0]).set_title("image (SYNTHETIC)")
+Layer.open(scene / "labels.tif").plot(axes[1], legend=legend).set_title("reference (SYNTHETIC)")
+Layer.open(folder / "labels.tif").plot(axes[2]).set_title("forest (SYNTHETIC)")
 plt.show()
 
 # %% [markdown]

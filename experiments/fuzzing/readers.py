@@ -97,8 +97,8 @@ def _json(main: Path, out: Path, sound: Seeds) -> object:
 
 
 def _layer(main: Path, out: Path, sound: Seeds) -> object:
-    from deepnets4eo.grid import Window, gsd_m
-    from deepnets4eo.rasters.scene import Layer, Scene, overlap_share
+    from deepnets4eo.grid import Window, gsd_m, overlap_share
+    from deepnets4eo.rasters.scene import Layer, Scene
 
     layer, other = Layer.open(main), Layer.open(sound["raster"][0].path)
     read: list[object] = [layer.read(Window(-3, 5, 20, 20)), layer.thumbnail(16)]

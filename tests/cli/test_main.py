@@ -92,3 +92,19 @@ def test_libraries_that_talk_much_are_kept_quiet() -> None:
     assert main(["--version"]) == 0
     for name in ("rasterio", "fiona", "pyogrio", "matplotlib", "PIL", "lightning"):
         assert logging.getLogger(name).level == logging.WARNING
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["damge"], "Error: No such verb 'damge'. Did you mean 'damage'?"),
+        (["zzz"], f"Error: No such verb 'zzz'. Choose from {', '.join(VERBS)}."),
+        (["damage", "a", "b", "c", "--ouput", "x"], "Error: No such option --ouput. Did you mean '--out'?"),
+        (["damage", "a", "b", "c", "--out", "x", "--zzz"], "Error: No such option --zzz."),
+        (["models", "--jsno", "-"], "Error: No such option --jsno. Did you mean '--json'?"),
+        (["--verson"], "Error: No such option --verson. Did you mean '--version'?"),
+    ],
+)
+def test_mistyped_verbs_and_options_get_the_nearest_name(arguments: list[str], line: str, capsys) -> None:
+    assert main(arguments) == 2
+    assert " ".join(capsys.readouterr().err.split()).endswith(line)

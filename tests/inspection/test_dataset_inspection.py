@@ -57,6 +57,45 @@ def test_folders_are_recognised_by_their_layout(xbd: Path) -> None:
     assert found.facts["split xview2, test"] == "nothing here"
 
 
+def test_the_folder_of_one_split_is_checked_too(xbd: Path, monkeypatch) -> None:
+    """Training takes xbd/train; so does the check."""
+    image(xbd / "test" / "images" / "flood_00000009_pre_disaster.png")  # of another split, which is not checked
+    card = recognise(xbd / "train")
+    assert card is not None
+    assert card.name == "xbd"
+    assert main(["check", str(xbd / "train"), "--dataset", "xbd"]) == 0
+    found = inspect_dataset(str(xbd / "train"), card)
+    assert found.problems == []
+    assert found.facts["pre"].startswith("2 of 2")
+    assert found.facts["split xview2, train"] == "all 2 tiles have pre, post, footprints, labels"
+    assert found.facts["split xview2, test"] == "nothing here"
+    for folder, given in ((xbd, "train"), (xbd / "train", "."), (xbd / "train" / "images", "..")):
+        monkeypatch.chdir(folder)
+        assert inspect_dataset(given, card).facts["pre"].startswith("2 of 2"), given
+
+
+def test_what_the_folder_of_one_split_lacks_is_a_problem(xbd: Path) -> None:
+    (xbd / "train" / "labels" / "flood_00000002_post_disaster.json").unlink()
+    assert problems(xbd / "train", "xbd") == ["split xview2, train: 1 of 2 tiles have no labels: train/flood_00000002."]
+
+
+def test_a_folder_above_or_below_the_dataset_leads_to_it(xbd: Path) -> None:
+    expected = "no file lies where the card expects it, e.g. {{split}}/images/{{id}}_pre_disaster.png. {}"
+    assert problems(xbd / "train" / "images", "xbd") == [expected.format(f"Did you mean the folder {xbd}?")]
+    above = xbd / "above"
+    (above / "inner").mkdir(parents=True)
+    (xbd / "train").rename(above / "inner" / "train")
+    assert problems(above, "xbd") == [expected.format(f"Did you mean the folder {above / 'inner'}?")]
+
+
+def test_a_folder_without_anything_of_the_dataset_is_no_dataset(tmp_path: Path) -> None:
+    (tmp_path / "rgb").mkdir()
+    image(tmp_path / "rgb" / "a.png")
+    for name in ("xbd", "isprs_vaihingen"):
+        (problem,) = problems(tmp_path / "rgb", name)
+        assert "Check the folder." in problem
+
+
 @pytest.mark.parametrize(
     ("name", "tile"),
     [("isprs_vaihingen", "1"), ("isprs_potsdam", "2_10"), ("dfc2015", "1"), ("dfc2018", "272056_3289689"),

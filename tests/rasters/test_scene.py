@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from odc.geo.geobox import GeoBox
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Window, crop
-from deepnets4eo.rasters.scene import Layer, Scene, overlap_share
+from deepnets4eo.grid import Window, crop, overlap_share
+from deepnets4eo.rasters.scene import Layer, Scene
 
 UTM = GeoBox((40, 60), Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000), "EPSG:32633")
 

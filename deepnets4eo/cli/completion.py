@@ -1,0 +1,80 @@
+"""Names that the shell completes in the place of a value: recipes, datasets, legends, protocols and fixed choices.
+
+Each function takes the start of a word and returns the names that begin with it. Where there is none, the shell proposes
+files, so that a YAML file can be named as well. Whatever is wrong with a card is left to the verb itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import typer
+
+
+def recipe_names(incomplete: str) -> list[str]:
+    """Returns the recipes that start with `incomplete`.
+
+    >>> recipe_names("unet-resnet3")
+    ['unet-resnet34']
+    """
+    from deepnets4eo.cards import catalog
+
+    return _starting_with(incomplete, catalog.recipes())
+
+
+def dataset_names(incomplete: str) -> list[str]:
+    """Returns the dataset cards that start with `incomplete`."""
+    from deepnets4eo.cards import catalog
+
+    return _starting_with(incomplete, catalog.datasets())
+
+
+def legend_names(incomplete: str) -> list[str]:
+    """Returns the legends that start with `incomplete`."""
+    from deepnets4eo.cards import catalog
+
+    return _starting_with(incomplete, catalog.legends())
+
+
+def card_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Returns legends where `--legends` or `--qml` stands before, else dataset cards."""
+    return (legend_names if ctx.params.get("legends") or ctx.params.get("qml") else dataset_names)(incomplete)
+
+
+def protocol_names(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Returns the protocols `DATASET/PROTOCOL` that start with `incomplete`; with `--dataset` those of its card alone."""
+    from deepnets4eo.cards import catalog
+    from deepnets4eo.cards.dataset_card import DatasetCard
+    from deepnets4eo.errors import InputError
+
+    dataset = ctx.params.get("dataset")
+    try:
+        if dataset:
+            return _starting_with(incomplete, list(DatasetCard.load(dataset).protocols))
+        cards = [DatasetCard.load(name) for name in _cards_of(incomplete, catalog.datasets())]
+    except InputError:  # a card that cannot be read: the verb says so
+        return []
+    return _starting_with(incomplete, [f"{card.name}/{protocol}" for card in cards for protocol in card.protocols])
+
+
+def choices(*names: str) -> Callable[[str], list[str]]:
+    """Returns a function that completes one of `names`.
+
+    >>> choices("auto", "cpu", "cuda")("c")
+    ['cpu', 'cuda']
+    """
+
+    def complete(incomplete: str) -> list[str]:
+        return _starting_with(incomplete, names)
+
+    return complete
+
+
+def _cards_of(incomplete: str, names: Sequence[str]) -> list[str]:
+    """The cards that a protocol of this beginning can belong to."""
+    dataset, slash, _ = incomplete.partition("/")
+    return [name for name in names if (name == dataset if slash else name.startswith(dataset))]
+
+
+def _starting_with(incomplete: str, names: Sequence[str]) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]

@@ -1,0 +1,107 @@
+"""Images on their grid and keys of colours, drawn with matplotlib; works without a screen.
+
+Takes arrays of screen size; returns the Axes that were drawn on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import ByteImage, Mask
+from deepnets4eo.grid import Grid, apply_affine
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.patches import Patch
+
+MAX_PX = 1000  # longer side of what is read for a figure
+STRETCH_PERCENT = (2, 98)
+SIDE_IN = 6.0
+WITH_KEY = (SIDE_IN + 2.0, SIDE_IN)  # inches of a figure with a key of colours
+SYNTHETIC_MARK = " (SYNTHETIC)"
+
+
+def make_axes(axes: Axes | None = None, size_in: tuple[float, float] = (SIDE_IN, SIDE_IN)) -> Axes:
+    """Returns the given Axes, or those of a new figure of (width, height) inches."""
+    if axes is not None:
+        return axes
+    import matplotlib.pyplot as plt
+
+    return plt.subplots(figsize=size_in, layout="constrained")[1]
+
+
+def make_row(number: int, *, with_key: bool = False) -> list[Axes]:
+    """Returns the Axes of a new figure that stand beside each other, with room for a key of colours at its right."""
+    import matplotlib.pyplot as plt
+
+    figure = plt.figure(figsize=(SIDE_IN * number + (2.0 if with_key else 0), SIDE_IN), layout="constrained")
+    return list(figure.subplots(1, number, squeeze=False)[0])
+
+
+def stretch(bands: NDArray[Any], valid: Mask) -> ByteImage:
+    """Stretch each band between its 2nd and 98th percentile.
+
+    Parameters
+    ----------
+    bands
+        (1, h, w), drawn in grey, or (3, h, w), red, green and blue; any type.
+    valid
+        (h, w), True where the pixels have a value; the others become transparent.
+
+    Returns
+    -------
+    (h, w, 4) uint8, red, green, blue and opacity.
+    """
+    image = np.zeros((*valid.shape, 4), np.uint8)
+    image[..., 3] = np.where(valid, 255, 0)
+    if not valid.any():
+        return image
+    for channel in range(3):
+        band = bands[channel if len(bands) >= 3 else 0].astype(np.float64)
+        low, high = np.percentile(band[valid], STRETCH_PERCENT)
+        share = np.clip((band - low) / (high - low), 0, 1) if high > low else np.full(band.shape, 0.5)
+        image[..., channel] = np.where(valid, share * 255, 0)
+    return image
+
+
+def draw_image(axes: Axes, image: ByteImage, grid: Grid, title: str = "") -> Axes:
+    """Draw an image (h, w, 3 or 4) uint8 in the coordinates of its grid, which may be turned; its edge is the view's."""
+    from matplotlib.transforms import Affine2D
+
+    a, (height, width) = grid.affine, image.shape[:2]
+    onto_ground = Affine2D(np.array([[a.a, a.b, a.c], [a.d, a.e, a.f], [0, 0, 1]]))
+    axes.imshow(image, extent=(0, width, height, 0), transform=onto_ground + axes.transData, interpolation="nearest")
+    corners = apply_affine(a, np.array([(0, 0), (width, 0), (0, height), (width, height)], np.float64))
+    (left, low), (right, high) = corners.min(axis=0), corners.max(axis=0)
+    axes.set(xlim=(left, right), ylim=(high, low) if a.e > 0 else (low, high), aspect=aspect_ratio(grid))
+    axes.set(xticks=[], yticks=[], title=title)
+    return axes
+
+
+def aspect_ratio(grid: Grid) -> float:
+    """Returns the height of a unit by its width: 1, but for longitude and latitude, whose degrees differ."""
+    if grid.crs is None or not grid.crs.geographic:
+        return 1.0
+    _, latitude = grid.affine * (grid.shape[1] / 2, grid.shape[0] / 2)
+    return 1 / max(math.cos(math.radians(latitude)), 0.01)
+
+
+def color_patches(entries: Iterable[tuple[tuple[int, int, int], str]]) -> list[Patch]:
+    """Returns one swatch a pair of a colour (R, G, B 0–255) and its name."""
+    from matplotlib.patches import Patch
+
+    return [
+        Patch(facecolor=(red / 255, green / 255, blue / 255), edgecolor="0.5", label=name)
+        for (red, green, blue), name in entries
+    ]
+
+
+def add_key(axes: Axes, entries: Iterable[tuple[tuple[int, int, int], str]]) -> Axes:
+    """Write a key of colours to the right of the Axes."""
+    axes.legend(handles=color_patches(entries), loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    return axes

@@ -1,0 +1,138 @@
+"""How rasters show themselves: in words, and as figures of stretched bands or of labels in the colours of a legend.
+
+Reads at reduced resolution, so that a scene of any size is drawn from at most about a million pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.display.figures import SYNTHETIC_MARK, WITH_KEY, add_key, draw_image, make_axes, make_row, stretch
+from deepnets4eo.display.summary import Summary, count_text, grid_facts, list_names
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid
+from deepnets4eo.rasters.band_roles import role_indices
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PHOTOGRAPH = ("red", "green", "blue")
+
+
+class Readable(Protocol):
+    """What of a `Layer` is used here."""
+
+    @property
+    def grid(self) -> Grid: ...
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def nodata(self) -> float | None: ...
+    @property
+    def synthetic(self) -> bool: ...
+    @property
+    def legend(self) -> Legend | None: ...
+    @property
+    def bands(self) -> list[int]: ...
+    @property
+    def band_names(self) -> list[str]: ...
+    def subset(self, bands: Sequence[int]) -> Readable: ...
+    def thumbnail(self, max_px: int) -> tuple[NDArray[Any], NDArray[np.bool_], Grid]: ...
+    def on(self, grid: Grid, resampling: str = "bilinear") -> Readable: ...
+    def read(self) -> tuple[NDArray[Any], NDArray[np.bool_]]: ...
+
+
+def layer_summary(layer: Readable) -> Summary:
+    """Returns size, bands, CRS and ground size of a pixel; reads no pixel."""
+    grid = grid_facts(layer.grid)
+    head = {"size": grid.pop("size"), "bands": band_text(layer), **grid}
+    return Summary(f"Layer {layer.source}", head | ({"synthetic": "SYNTHETIC"} if layer.synthetic else {}))
+
+
+def scene_summary(grid: Grid, layers: Mapping[str, Readable]) -> Summary:
+    """Returns the grid, and bands and source of each layer; reads no pixel."""
+    marks = {name: SYNTHETIC_MARK if layer.synthetic else "" for name, layer in layers.items()}
+    facts = {name: f"{band_text(layer)}, {layer.source}{marks[name]}" for name, layer in layers.items()}
+    return Summary("Scene", grid_facts(grid), facts)
+
+
+def band_text(layer: Readable) -> str:
+    """Returns number, type and names of the bands, and the value that means no data, in words."""
+    names = layer.band_names
+    unnamed = all(name == f"band_{band}" for name, band in zip(names, layer.bands, strict=True))
+    text = f"{count_text(len(names), 'band')} of {layer.dtype}{'' if unnamed else f' ({list_names(names)})'}"
+    return text if layer.nodata is None else f"{text} with nodata {layer.nodata:g}"
+
+
+def plot_layers(layers: Mapping[str, Readable], legends: Mapping[str, Legend | None], max_px: int) -> list[Axes]:
+    """Draw layers beside each other in a new figure, each under its name; returns the Axes of each."""
+    row = make_row(len(layers), with_key=any(legends.get(name) or layer.legend for name, layer in layers.items()))
+    for (name, layer), axes in zip(layers.items(), row, strict=True):
+        plot_layer(layer, axes, None, legends.get(name), max_px)
+        axes.set_title(f"{name}{SYNTHETIC_MARK if layer.synthetic else ''}")
+    return row
+
+
+def plot_layer(
+    layer: Readable, axes: Axes | None, bands: Sequence[int] | None, legend: Legend | None, max_px: int
+) -> Axes:
+    """Draw a layer as labels where it has a legend, or one is given, else as an image; see `Layer.plot`."""
+    title = f"{Path(layer.source).name}{SYNTHETIC_MARK if layer.synthetic else ''}"
+    legend = legend if legend is not None or bands is not None else layer.legend
+    if legend is not None:
+        return plot_labels(layer, title, legend, axes, max_px)
+    return plot_bands(layer, title, bands, axes, max_px)
+
+
+def plot_bands(layer: Readable, title: str, bands: Sequence[int] | None, axes: Axes | None, max_px: int) -> Axes:
+    """Draw one band in grey or three in red, green and blue, each stretched.
+
+    bands : 1-based, of the source; by default those named red, green and blue, else the first three, else the first.
+    Errors: InputError for another number of bands than one or three.
+    """
+    chosen = list(bands) if bands is not None else colour_bands(layer)
+    if len(chosen) not in (1, 3):
+        raise InputError(
+            f"{len(chosen)} bands were given to plot ({chosen}); expected one, or three as red, green, blue."
+        )
+    data, valid, coarse = layer.subset(chosen).thumbnail(max_px)
+    return draw_image(make_axes(axes), stretch(data, valid), coarse, title)
+
+
+def plot_labels(layer: Readable, title: str, legend: Legend, axes: Axes | None, max_px: int) -> Axes:
+    """Draw label values, or colours, in the colours of a legend, with a key of the classes that are in the picture."""
+    values, coarse = coarse_labels(layer, max_px, legend)
+    axes = draw_image(make_axes(axes, WITH_KEY), legend.decode(values).transpose(1, 2, 0), coarse, title)
+    present = np.unique(values)
+    return add_key(axes, [(one.color, one.name) for one in legend.classes if one.value in present])
+
+
+def colour_bands(layer: Readable) -> list[int]:
+    """Returns the bands (1-based, of the source) that show a layer best."""
+    roles = role_indices(layer.band_names)
+    if all(role in roles for role in PHOTOGRAPH):
+        return [layer.bands[roles[role]] for role in PHOTOGRAPH]
+    return layer.bands[:3] if len(layer.bands) >= 3 else layer.bands[:1]
+
+
+def coarse_labels(layer: Readable, max_px: int, legend: Legend) -> tuple[NDArray[np.uint8], Grid]:
+    """Returns label values (h, w) of nearest pixels, void where not valid or not in the legend, and the coarse grid."""
+    factor = max(1.0, max(layer.shape) / max_px)
+    height, width = (max(1, round(side / factor)) for side in layer.shape)
+    coarse = layer.grid.zoom_to((height, width))
+    data, valid = layer.on(coarse, "nearest").read()
+    if len(data) == 3:
+        values = legend.encode(data.astype(np.uint8), unknown="void")
+    else:
+        values = np.where(np.isin(data[0], legend.values), data[0], VOID).astype(np.uint8)
+    return np.where(valid, values, np.uint8(VOID)), coarse
