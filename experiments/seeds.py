@@ -16,7 +16,7 @@ import numpy as np
 from smoke import SIDE_PX, shorten
 
 from deepnets4eo.benchmark import BenchmarkScenes, Outcome, Row, missing_layers, run_row
-from deepnets4eo.benchmark.folds import refuse_empty
+from deepnets4eo.benchmark.folds import check_not_empty
 from deepnets4eo.cards.dataset_card import PublishedScores
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.evaluation import Protocol, evaluate_pairs
@@ -130,7 +130,7 @@ def run_seeds(
                 of_folds.append(run_row(row, scenes, legend, folder, protocol=Protocol(erode_px=ERODE_PX)))
             by_row.setdefault(one.row.name, []).append(_merge_folds(of_folds, folds, legend))
             log.info("%s, seed %d: %.0f s", one.row.name, seed, time.perf_counter() - started)
-    refuse_empty(by_row, left_out)
+    check_not_empty(by_row, left_out)
     return by_row, left_out
 
 

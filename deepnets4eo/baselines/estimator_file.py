@@ -15,7 +15,7 @@ import numpy as np
 from deepnets4eo.baselines.stable_skops import make_stable
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import ARCHIVE_ERRORS, atomic_write
-from deepnets4eo.formats.unpacking import refuse_large_arrays
+from deepnets4eo.formats.unpacking import check_array_sizes
 
 ESTIMATOR = "estimator.skops"  # name of the file in a run's folder
 MAX_UNPACKED_BYTES = 8 << 30  # a forest of a thousand deep trees; skops does not compress, so files are as large
@@ -61,7 +61,7 @@ def load_estimator(path: str | Path) -> Any:
 
     path = Path(path)
     try:
-        refuse_large_arrays(path, MAX_UNPACKED_BYTES)
+        check_array_sizes(path, MAX_UNPACKED_BYTES)
         types = io.get_untrusted_types(file=path)
         foreign = sorted(set(types) - set(TRUSTED))
         if foreign:

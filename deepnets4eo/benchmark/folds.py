@@ -69,11 +69,11 @@ def run_possible(
                 reason = str(error)
         left_out[row.name] = reason
         log.warning("%s is left out: %s", row.name, reason)
-    refuse_empty(outcomes, left_out)
+    check_not_empty(outcomes, left_out)
     return outcomes, left_out
 
 
-def refuse_empty(outcomes: Collection[Any], left_out: Mapping[str, str]) -> None:
+def check_not_empty(outcomes: Collection[Any], left_out: Mapping[str, str]) -> None:
     """Refuse a table without rows; left_out : name → reason. Errors: InputError with the reasons, each once."""
     if not outcomes and left_out:
         reasons = "; ".join(dict.fromkeys(left_out.values()))

@@ -44,7 +44,7 @@ def open_dataset(
     if part:
         tiles = part_tiles(card, tiles, split, part)
     needed = _needed_layers(card, tiles, layers)
-    _refuse_missing(card, root, tiles, needed)
+    _check_none_missing(card, root, tiles, needed)
     return {tile: {layer: sources[layer] for layer in needed} for tile, sources in tiles.items()}
 
 
@@ -105,7 +105,7 @@ def expected_paths(card: DatasetCard, layer: str, tile: str) -> str:
     )
 
 
-def refuse_other_bands(card: DatasetCard, layer: str, path: str | Path, count: int) -> None:
+def check_same_bands(card: DatasetCard, layer: str, path: str | Path, count: int) -> None:
     """Raises InputError where a file has another number of bands than its layer in the card.
 
     The order of classes in labels that were converted from colours to values is unknown; an infrared band that a file
@@ -143,7 +143,7 @@ def _needed_layers(card: DatasetCard, tiles: Tiles, layers: Sequence[str] | None
     return list(layers)
 
 
-def _refuse_missing(card: DatasetCard, root: Path, tiles: Tiles, layers: Iterable[str]) -> None:
+def _check_none_missing(card: DatasetCard, root: Path, tiles: Tiles, layers: Iterable[str]) -> None:
     if not tiles:
         patterns = ", ".join(pattern for patterns in card.layout.values() for pattern in patterns)
         raise InputError(f"{root} holds no file of {card.name}; expected {patterns}. {_remedy(card)}")

@@ -86,11 +86,11 @@ class Legend(WithSummary):
     def __post_init__(self) -> None:
         if not self.classes:
             raise InputError(f'Legend "{self.name}" has no classes; it needs one at least. Add them under "classes".')
-        _refuse_bytes_out_of_range(self)
-        _refuse_duplicates(self.name, "value", [c.value for c in self.classes] + list(self.void_values))
-        _refuse_duplicates(self.name, "color", [c.color for c in self.classes] + [self.void_color])
+        _check_byte_range(self)
+        _check_unique(self.name, "value", [c.value for c in self.classes] + list(self.void_values))
+        _check_unique(self.name, "color", [c.color for c in self.classes] + [self.void_color])
         words = [w for c in self.classes for w in {normalise_name(n) for n in (c.name, *c.aliases)}]
-        _refuse_duplicates(self.name, "name", words + [normalise_name(n) for n in self.void_names])
+        _check_unique(self.name, "name", words + [normalise_name(n) for n in self.void_names])
 
     @classmethod
     def load(cls, source: str | Path) -> Legend:
@@ -304,7 +304,7 @@ def _list_counts(counts: Mapping[Any, int], most: int = 10) -> str:
     return text + (f" and {len(ordered) - most} more" if len(ordered) > most else "")
 
 
-def _refuse_bytes_out_of_range(legend: Legend) -> None:
+def _check_byte_range(legend: Legend) -> None:
     for value in (*legend.values, *legend.void_values):
         if not 0 <= value < VOID:
             raise InputError(f'Legend "{legend.name}" has value {value}; label values are 0–254, 255 is void.')
@@ -313,7 +313,7 @@ def _refuse_bytes_out_of_range(legend: Legend) -> None:
             raise InputError(f'Legend "{legend.name}" has colour {color}; expected three integers 0–255.')
 
 
-def _refuse_duplicates(legend: str, what: str, items: list[Any]) -> None:
+def _check_unique(legend: str, what: str, items: list[Any]) -> None:
     duplicates = sorted({str(item) for item in items if items.count(item) > 1})
     if duplicates:
         raise InputError(f'Legend "{legend}" has the {what} {", ".join(duplicates)} twice. Give each class its own.')

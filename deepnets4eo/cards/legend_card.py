@@ -17,7 +17,7 @@ KNOWN = NEEDED | {"title", "source", "void_color", "void_values", "void_names", 
 
 def parse(card: Any, where: str) -> dict[str, Any]:
     """Returns the arguments of a Legend, with `classes` as arguments of LegendClass. Raises InputError."""
-    _refuse_keys(card, NEEDED, KNOWN, where)
+    _check_keys(card, NEEDED, KNOWN, where)
     return {
         "name": str(card["name"]),
         "title": str(card.get("title", "")),
@@ -31,7 +31,7 @@ def parse(card: Any, where: str) -> dict[str, Any]:
 
 
 def _class(item: Any, where: str) -> dict[str, Any]:
-    _refuse_keys(item, {"value", "name", "color"}, {"value", "name", "color", "aliases"}, where)
+    _check_keys(item, {"value", "name", "color"}, {"value", "name", "color", "aliases"}, where)
     if not isinstance(item["value"], int):
         raise InputError(f"{where}: class {item['name']} has value {item['value']!r}, expected an integer 0–254.")
     if not str(item["name"]).isprintable():
@@ -64,7 +64,7 @@ def _color(value: Any, where: str) -> tuple[int, int, int]:
     return value[0], value[1], value[2]
 
 
-def _refuse_keys(card: Any, needed: set[str], known: set[str], where: str) -> None:
+def _check_keys(card: Any, needed: set[str], known: set[str], where: str) -> None:
     if not isinstance(card, Mapping):
         raise InputError(f"{where}: got {type(card).__name__}, expected a mapping with {', '.join(sorted(needed))}.")
     for key in needed - set(card):

@@ -48,9 +48,9 @@ def check(
     from deepnets4eo.files import write_json
     from deepnets4eo.inspection.datasets import inspect_dataset, recognise
     from deepnets4eo.inspection.files import inspect, overlaps
-    from deepnets4eo.outputs.input_files import refuse_inputs
+    from deepnets4eo.outputs.input_files import check_not_inputs
 
-    refuse_inputs([json], [paths, legend, dataset])
+    check_not_inputs([json], [paths, legend, dataset])
     chosen = Legend.load(legend) if legend else None
     chosen_card = DatasetCard.load(dataset).with_layout(patterns(layer)) if dataset else None
     if chosen_card is None and (split or layer or thorough):

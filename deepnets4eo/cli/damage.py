@@ -67,14 +67,14 @@ def damage(
     from deepnets4eo.damage.products.write import check_formats, formats_of
     from deepnets4eo.damage.resume import job_scratch, was_interrupted
     from deepnets4eo.files import check_overwrite
-    from deepnets4eo.outputs.input_files import refuse_inputs
+    from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.outputs.lock import output_lock
 
     others = {"dsm_pre": dsm_pre, "dsm_post": dsm_post, "cloud_mask": cloud_mask}
     formats = None if also is None else [name for each in also.split(",") if (name := each.strip()) not in ("", "none")]
     check_formats(formats or ())
     read = [pre, post, footprints, *others.values(), settings.model, settings.class_shares, settings.segmenter]
-    refuse_inputs([out, *(out / name for name in PRODUCTS)], read)
+    check_not_inputs([out, *(out / name for name in PRODUCTS)], read)
     if dry_run:
         check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
         _check_one_source(footprints, settings.segmenter)

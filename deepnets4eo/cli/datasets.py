@@ -27,9 +27,9 @@ def datasets(
     deepnets4eo datasets --legends isprs --qml > isprs.qml
     """
     from deepnets4eo.cli.output import show_json
-    from deepnets4eo.outputs.input_files import refuse_inputs
+    from deepnets4eo.outputs.input_files import check_not_inputs
 
-    refuse_inputs([json], [name])
+    check_not_inputs([json], [name])
     if qml:
         _print_style(name)
         return

@@ -89,10 +89,10 @@ def evaluate(
     from deepnets4eo.errors import InputError
     from deepnets4eo.evaluation.comparison import read_report
     from deepnets4eo.evaluation.report import check_figure_suffix
-    from deepnets4eo.outputs.input_files import refuse_inputs
+    from deepnets4eo.outputs.input_files import check_not_inputs
 
     legends = (changes.prediction_legend, changes.reference_legend)
-    refuse_inputs(files.paths(), [prediction, reference, legend, protocol, dataset, *legends, against])
+    check_not_inputs(files.paths(), [prediction, reference, legend, protocol, dataset, *legends, against])
     earlier = read_report(against) if against is not None else None  # before the work, not after it
     if files.figure is not None:
         check_figure_suffix(files.figure)

@@ -26,12 +26,12 @@ def export(
     deepnets4eo export runs/first --onnx first.onnx
     """
     from deepnets4eo.files import check_overwrite
-    from deepnets4eo.outputs.input_files import refuse_inputs
+    from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.segmenters.export import export_onnx
     from deepnets4eo.segmenters.run import load_run
 
-    refuse_inputs([onnx], [run])
+    check_not_inputs([onnx], [run])
     loaded = load_run(run)
     with output_lock(onnx):
         check_overwrite(onnx, overwrite=overwrite)

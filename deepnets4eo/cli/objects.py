@@ -55,14 +55,14 @@ def objects(
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.objects import ObjectRules, density_grid, extract_objects, write_density_map
-    from deepnets4eo.outputs.input_files import refuse_inputs
+    from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.polygons import write_vector
     from deepnets4eo.polygons.vector_files import check_vector_suffix
     from deepnets4eo.rasters.scene import Layer
 
     check_vector_suffix(out)
-    refuse_inputs([out, density], [labels, legend])
+    check_not_inputs([out, density], [labels, legend])
     rules = ObjectRules(opening, min_area, split, object_area, connectivity=connectivity, shape=shape)
     layer = Layer.open(labels)
     cells = density_grid(layer.grid, cell) if density is not None else None

@@ -50,14 +50,14 @@ def polygons(
 
     from deepnets4eo.cli.progress import progress
     from deepnets4eo.files import check_overwrite
-    from deepnets4eo.outputs.input_files import refuse_inputs
+    from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.outputs.lock import output_lock
     from deepnets4eo.polygons import Shaping, polygonize
     from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
     from deepnets4eo.rasters.scene import Layer
 
     check_vector_suffix(out)
-    refuse_inputs([out], [labels, legend])
+    check_not_inputs([out], [labels, legend])
     layer = Layer.open(labels)
     chosen = _selected_classes(layer, classes, legend)
     shaping = Shaping(min_area_m2=min_area, simplify_m=simplify, right_angles=right_angles)

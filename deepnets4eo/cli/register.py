@@ -45,11 +45,11 @@ def register(
     from deepnets4eo.cli.output import show_json
     from deepnets4eo.damage.registration import register as measure
     from deepnets4eo.files import check_overwrite
-    from deepnets4eo.outputs.input_files import refuse_inputs
+    from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
     from deepnets4eo.rasters.scene import Layer
 
-    refuse_inputs([tie_points, json], [pre, post, footprints])
+    check_not_inputs([tie_points, json], [pre, post, footprints])
     if tie_points:
         check_vector_suffix(tie_points)
         check_overwrite(tie_points, overwrite=overwrite)

@@ -31,9 +31,9 @@ def score(
         raise InputError(f'"{benchmark}" is not a benchmark with a rule here. Use one of: {", ".join(BENCHMARKS)}.')
     from deepnets4eo.damage.xview2 import score_folders
     from deepnets4eo.files import write_json
-    from deepnets4eo.outputs.input_files import refuse_inputs
+    from deepnets4eo.outputs.input_files import check_not_inputs
 
-    refuse_inputs([json], [prediction_dir, target_dir])
+    check_not_inputs([json], [prediction_dir, target_dir])
 
     result = score_folders(prediction_dir, target_dir)
     values = result.to_dict()

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.cards.dataset_card import TEST, DatasetCard, ScoringProtocol
-from deepnets4eo.cards.dataset_reader import abbreviate, open_dataset, refuse_other_bands, strip_leading_zeros
+from deepnets4eo.cards.dataset_reader import abbreviate, check_same_bands, open_dataset, strip_leading_zeros
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.scoring import Intervals, Protocol, evaluate_pairs
@@ -119,7 +119,7 @@ def evaluate_dataset(
     chosen = rules(card_protocol(f"{card.name}/{name}", scoring))
     if chosen.reference_legend is None:
         for _, truth in matched.pairs:
-            refuse_other_bands(card, matched.reference, truth, Layer.open(truth).count)
+            check_same_bands(card, matched.reference, truth, Layer.open(truth).count)
         if card.legend != scoring.legend:
             chosen = replace(chosen, reference_legend=Legend.load(card.legend))
     result = evaluate_pairs(matched.pairs, scoring.legend, chosen, intervals=intervals, progress=progress).to_dict()

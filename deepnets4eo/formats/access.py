@@ -50,7 +50,7 @@ def offline(reason: str) -> Iterator[None]:
         _offline.reset(token)
 
 
-def refuse_offline(what: str) -> None:
+def check_online(what: str) -> None:
     """Refuse a download within `offline`; called before every download. Errors: InputError."""
     reason = _offline.get()
     if reason is not None:

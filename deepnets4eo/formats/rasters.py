@@ -61,8 +61,8 @@ def open_raster(target: str | Path, most_block_bytes: int = MOST_BLOCK_BYTES) ->
         raise InputError(f"{name} is not a raster: {hint}. Check the path; {REMEDY[0].lower()}{REMEDY[1:]}")
     driver = _allowed_driver(_state(path))
     dataset = _open(os.path.abspath(path), driver)  # absolute: no name can pass for a driver's prefix
-    _refuse_overview_file(dataset, name)
-    _refuse_large_blocks(dataset, name, most_block_bytes)
+    _check_overview_file(dataset, name)
+    _check_block_sizes(dataset, name, most_block_bytes)
     return dataset
 
 
@@ -88,7 +88,7 @@ def _open_remote(name: str) -> DatasetReader:
             dataset = rasterio.open(name, driver=driver)
         except (*READ_ERRORS, UnicodeError):
             continue
-        _refuse_overview_file(dataset, name)
+        _check_overview_file(dataset, name)
         beside = [file for file in dataset.files if file.lower().endswith((*SIDE_IMAGES, ".vrt"))]
         if beside:
             dataset.close()
@@ -100,7 +100,7 @@ def _open_remote(name: str) -> DatasetReader:
     )
 
 
-def _refuse_overview_file(dataset: DatasetReader, name: str) -> None:
+def _check_overview_file(dataset: DatasetReader, name: str) -> None:
     """Metadata, also of an .aux.xml beside it, may name any file or URL as overviews; GDAL opens it with any driver."""
     if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS"):
         dataset.close()
@@ -109,7 +109,7 @@ def _refuse_overview_file(dataset: DatasetReader, name: str) -> None:
         )
 
 
-def _refuse_large_blocks(dataset: DatasetReader, name: str, limit_bytes: int) -> None:
+def _check_block_sizes(dataset: DatasetReader, name: str, limit_bytes: int) -> None:
     """The smallest window takes a block of each band: a strip as large as the image may be a million times packed."""
     most = max((math.prod(shape) * np.dtype(kind).itemsize for shape, kind in _blocks(dataset)), default=0)
     if most > limit_bytes:
@@ -154,7 +154,7 @@ def _allowed_driver(state: _State, nested: int = 0) -> str:
             inner = _allowed_driver(_state(reference), nested + 1)
             if inner != VRT:
                 with _open(str(reference), inner) as dataset:
-                    _refuse_overview_file(dataset, str(reference))
+                    _check_overview_file(dataset, str(reference))
     return driver
 
 

@@ -61,7 +61,7 @@ def unpack(
         yield inner
 
 
-def refuse_large_arrays(
+def check_array_sizes(
     path: Path, limit_bytes: int = MOST_UNPACKED_BYTES, plausible_bytes: int = PLAUSIBLE_BYTES
 ) -> None:
     """Refuse a ZIP archive of NumPy arrays whose members, also those of archives within, announce too much.
@@ -76,7 +76,7 @@ def refuse_large_arrays(
 def _check_members(archive: zipfile.ZipFile, path: Path, limit_bytes: int, plausible_bytes: int) -> None:
     members = archive.infolist()
     unpacked_bytes = sum(item.file_size for item in members)
-    refuse_large(path, unpacked_bytes, path.stat().st_size, limit_bytes, plausible_bytes)
+    check_unpacked_size(path, unpacked_bytes, path.stat().st_size, limit_bytes, plausible_bytes)
     for item in members:
         if item.filename.endswith(".npy"):
             with archive.open(item) as file:
@@ -98,7 +98,7 @@ def _announced_bytes(file: IO[bytes]) -> int:
     return math.prod(shape) * dtype.itemsize
 
 
-def refuse_large(
+def check_unpacked_size(
     path: Path,
     unpacked_bytes: int,
     packed_bytes: int,
@@ -123,7 +123,7 @@ def _copy(source: IO[bytes], target: Path, path: Path, limit_bytes: int, plausib
     with target.open("wb") as file:
         while chunk := source.read(CHUNK_BYTES):
             written += len(chunk)
-            refuse_large(path, written, packed_bytes, limit_bytes, plausible_bytes)
+            check_unpacked_size(path, written, packed_bytes, limit_bytes, plausible_bytes)
             file.write(chunk)
 
 
@@ -134,7 +134,7 @@ def _unzip(path: Path, folder: Path, limit_bytes: int, plausible_bytes: int) -> 
         if len(members) > MOST_FILES:
             raise InputError(f"{path} holds {len(members):,} files, more than {MOST_FILES:,}. Unpack it yourself.")
         unpacked_bytes = sum(item.file_size for item in members)
-        refuse_large(path, unpacked_bytes, path.stat().st_size, limit_bytes, plausible_bytes)
+        check_unpacked_size(path, unpacked_bytes, path.stat().st_size, limit_bytes, plausible_bytes)
         for item in members:  # zipfile reads no more than is declared, and keeps names inside the folder
             archive.extract(item, folder)
     readable = sorted(item for item in folder.rglob("*") if item.is_file() and item.suffix.lower() in READABLE)

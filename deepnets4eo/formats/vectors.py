@@ -23,7 +23,7 @@ from xml.parsers import expat
 from deepnets4eo.errors import InputError
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.drivers import describe_head, read_head
-from deepnets4eo.formats.unpacking import CHUNK_BYTES, MOST_UNPACKED_BYTES, refuse_large, unpack
+from deepnets4eo.formats.unpacking import CHUNK_BYTES, MOST_UNPACKED_BYTES, check_unpacked_size, unpack
 
 VECTOR_FORMATS = (
     "GeoPackage, GeoJSON, Shapefile, FlatGeobuf, GeoParquet, KML, GML, SpatiaLite, File Geodatabase or OpenStreetMap"
@@ -96,7 +96,7 @@ def _check(path: Path, name: str, limit_bytes: int) -> None:
     else:
         text = head.lstrip(b"\xef\xbb\xbf \t\r\n\x1e")
         if text.startswith((b"{", b"[")):
-            _refuse_linked_crs(path, name)
+            _check_crs_not_linked(path, name)
         elif not (text.startswith(b"<") and _xml_kind(head)):
             raise InputError(f"{name} could not be read: it is {describe_head(head)}, no vector file. {_REMEDY}")
 
@@ -127,7 +127,7 @@ def _xml_kind(head: bytes) -> bool:
     return name in ("kml", "osm") or (bool(name) and b"opengis.net/gml" in head)
 
 
-def _refuse_linked_crs(path: Path, name: str) -> None:
+def _check_crs_not_linked(path: Path, name: str) -> None:
     """GDAL would fetch the CRS from where the link leads."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
         for match in CRS.finditer(text):
@@ -175,7 +175,7 @@ def _check_parquet(path: Path, name: str, limit_bytes: int, most_rows: int = MOS
         raise InputError(f"{name} could not be read as GeoParquet: {error}. Is the file whole?") from error
     if about.num_rows > most_rows:
         raise InputError(f"{name} announces {about.num_rows:,} rows, more than {most_rows:,}. Cut out the area needed.")
-    refuse_large(Path(name), sum(group.total_byte_size for group in groups), path.stat().st_size, limit_bytes)
+    check_unpacked_size(Path(name), sum(group.total_byte_size for group in groups), path.stat().st_size, limit_bytes)
 
 
 @contextmanager
@@ -195,7 +195,7 @@ def _local(name: str, limit_bytes: int) -> Iterator[Path]:
                 written = 0
                 while chunk := answer.read(CHUNK_BYTES):
                     written += len(chunk)
-                    refuse_large(Path(name), written, written, limit_bytes)
+                    check_unpacked_size(Path(name), written, written, limit_bytes)
                     file.write(chunk)
         except (urllib.error.URLError, OSError, ValueError) as error:
             if isinstance(error, InputError):

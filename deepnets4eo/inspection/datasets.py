@@ -15,7 +15,7 @@ import numpy as np
 
 from deepnets4eo.cards.catalog import datasets
 from deepnets4eo.cards.dataset_card import DatasetCard
-from deepnets4eo.cards.dataset_reader import Tiles, abbreviate, find_tiles, part_tiles, refuse_other_bands
+from deepnets4eo.cards.dataset_reader import Tiles, abbreviate, check_same_bands, find_tiles, part_tiles
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import DeepNets4EOError, GridError, InputError, LabelError
 from deepnets4eo.files import read_json
@@ -169,7 +169,7 @@ def _read(
         raise InputError(f"{path} is cut off: it ends before its image does.")
     strange = []
     try:
-        refuse_other_bands(card, layer, path.name, raster.count)
+        check_same_bands(card, layer, path.name, raster.count)
     except InputError as error:
         strange.append(str(error))
     if not strange and layer in LABELLED and raster.count not in (1, 3):

@@ -26,7 +26,7 @@ from deepnets4eo.osm.distance import signed_distance
 from deepnets4eo.osm.reading import Features, read_area, read_features
 from deepnets4eo.osm.rules import OsmRules
 from deepnets4eo.osm.shapes import area_shapes, class_shapes, metre_outlines
-from deepnets4eo.outputs.input_files import refuse_inputs
+from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.prefetch import in_order
@@ -167,7 +167,7 @@ def rasterize_osm(
 
         rasterize_osm("extract.osm.pbf", "ortho.tif", "osm.tif", encoding="distance")
     """
-    refuse_inputs([out], [source, target, rules, coverage])
+    check_not_inputs([out], [source, target, rules, coverage])
     table = rules if isinstance(rules, OsmRules) else OsmRules.load(rules)
     _check(table, encoding, clip_m, [*unknown, *complete])
     with output_lock(out):

@@ -5,7 +5,7 @@ from deepnets4eo.lazy import lazy_names
 _HOMES = {
     "csv_text": "deepnets4eo.outputs.csv_cells",
     "output_lock": "deepnets4eo.outputs.lock",
-    "refuse_inputs": "deepnets4eo.outputs.input_files",
+    "check_not_inputs": "deepnets4eo.outputs.input_files",
 }
 
 __all__ = list(_HOMES)

@@ -24,7 +24,7 @@ SIDE_SUFFIXES = {  # suffix of a file → suffixes of files that belong to it, w
 }
 
 
-def refuse_inputs(outputs: Iterable[str | Path | None], inputs: Iterable[Any]) -> None:
+def check_not_inputs(outputs: Iterable[str | Path | None], inputs: Iterable[Any]) -> None:
     """Raise OutputError where an output would replace an input, or two outputs are one file.
 
     Parameters
@@ -40,13 +40,13 @@ def refuse_inputs(outputs: Iterable[str | Path | None], inputs: Iterable[Any]) -
     OutputError
         Names the output and the input.
 
-    >>> refuse_inputs(["labels.tif"], ["image.tif"])
-    >>> refuse_inputs(["labels.tif", "labels.tif"], [])
+    >>> check_not_inputs(["labels.tif"], ["image.tif"])
+    >>> check_not_inputs(["labels.tif", "labels.tif"], [])
     Traceback (most recent call last):
     deepnets4eo.errors.OutputError: labels.tif would be written twice. Give each output a name of its own.
     """
     written = [Path(out) for out in outputs if out is not None and str(out) != STDOUT]
-    _refuse_twice(written)
+    _check_once(written)
     existing = [out for out in written if out.exists()]
     if not existing:
         return
@@ -65,7 +65,7 @@ def label_raster_files(path: str | Path | None) -> list[Path]:
 
 
 def files_behind(source: Any) -> Iterator[Path]:
-    """Yield the files and folders that a source consists of; see `refuse_inputs` for sources."""
+    """Yield the files and folders that a source consists of; see `check_not_inputs` for sources."""
     if isinstance(source, Mapping):
         yield from files_behind(list(source.values()))
     elif isinstance(source, (str, Path)):
@@ -120,7 +120,7 @@ def _of_virtual_raster(path: Path) -> Iterator[Path]:
         return
 
 
-def _refuse_twice(outputs: list[Path]) -> None:
+def _check_once(outputs: list[Path]) -> None:
     seen: dict[str, Path] = {}
     for out in outputs:
         first = seen.setdefault(os.path.normcase(os.path.realpath(out)), out)

@@ -19,7 +19,7 @@ from deepnets4eo.device import Compute, choose, torch_settings
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid
-from deepnets4eo.outputs.input_files import label_raster_files, refuse_inputs
+from deepnets4eo.outputs.input_files import check_not_inputs, label_raster_files
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.prediction.batch_size import batch_size
 from deepnets4eo.prediction.memory import CACHE_BYTES
@@ -256,7 +256,7 @@ def _check(paths: Mapping[str, Path], options: PredictOptions, inputs: Sequence[
     """Refuse outputs that are inputs or exist."""
     written = [*label_raster_files(paths[LABELS]), *(path for name, path in paths.items() if name != LABELS)]
     read = [item.folder if isinstance(item, Run) else item for item in inputs]
-    refuse_inputs(written, [list(item.layers.values()) if isinstance(item, Scene) else item for item in read])
+    check_not_inputs(written, [list(item.layers.values()) if isinstance(item, Scene) else item for item in read])
     for path in paths.values():
         check_overwrite(path, overwrite=options.overwrite, resume=resumed)
 

@@ -153,7 +153,7 @@ class CogWriter:
             partial = files.enter_context(atomic_write(self.path))
             with _gdal_errors(), rasterio.Env(ZSTD_LEVEL_OVERVIEW=1):  # the driver's own scratch file of overviews
                 rasterio.shutil.copy(self.stream, partial, driver="COG", **options)
-            _refuse_truncated(partial)
+            _check_whole(partial)
             for path, text in self._side_files().items():
                 files.enter_context(atomic_write(path)).write_text(text, encoding="utf-8")
 
@@ -191,7 +191,7 @@ def _gdal_errors() -> Iterator[None]:
         raise RasterioError("; ".join(reported))
 
 
-def _refuse_truncated(path: Path) -> None:
+def _check_whole(path: Path) -> None:
     """Refuse a file whose blocks do not all lie inside it: compressing threads report no errors."""
     size = path.stat().st_size
     with rasterio.open(path) as file:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.formats.access import refuse_offline
+from deepnets4eo.formats.access import check_online
 from deepnets4eo.segmentation.encoder_decoder import SegNetEncoder
 from deepnets4eo.segmentation.notebook_layers import COUNTER, ENCODER_LAYERS, NOTEBOOK, group_layers, rename_layers
 from deepnets4eo.segmentation.weight_files import conv_and_norm_names, read_tensors
@@ -124,7 +124,7 @@ def _rename_keys(encoder: SegNetEncoder, layers: Mapping[int, Mapping[str, Tenso
 def _download() -> Path:
     from huggingface_hub import hf_hub_download
 
-    refuse_offline("the weights of VGG-16-BN")
+    check_online("the weights of VGG-16-BN")
     try:
         return Path(hf_hub_download(REPOSITORY, FILE))
     except OSError as error:

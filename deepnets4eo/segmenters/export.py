@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import atomic_write, plain
-from deepnets4eo.outputs.input_files import refuse_inputs
+from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.segmenters.export_check import INPUT, OUTPUT, Reference
 from deepnets4eo.segmenters.run import Run
@@ -62,7 +62,7 @@ def export_onnx(run: Run, path: str | Path) -> ExportResult:
     """
     segmenter = network_segmenter(run)
     _check_packages()
-    refuse_inputs([path], [run.folder])
+    check_not_inputs([path], [run.folder])
     before = segmenter.compute
     segmenter.to(Compute(threads=before.threads))
     try:

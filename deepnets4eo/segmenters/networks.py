@@ -16,7 +16,7 @@ from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.errors import InputError, name_hint
-from deepnets4eo.formats.access import refuse_offline
+from deepnets4eo.formats.access import check_online
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.plugins import HEADS, NETWORKS, load_plugin, plugins_of
 
@@ -152,7 +152,7 @@ def check_encoder(encoder: str, weights: str | None) -> None:
     For every network that builds an encoder of smp. Errors: InputError.
     """
     if weights is not None:
-        refuse_offline(f"the weights {weights!r} of {encoder!r}")
+        check_online(f"the weights {weights!r} of {encoder!r}")
     names = _encoders()
     if encoder in names:
         return

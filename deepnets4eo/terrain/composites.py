@@ -21,7 +21,7 @@ from deepnets4eo.arrays import FloatImage
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid, Window, apply_affine, blocks, gsd_m, projected_extent, whole
-from deepnets4eo.outputs.input_files import refuse_inputs
+from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.rasters.band_roles import layer_names, normalised_difference, role_indices
 from deepnets4eo.rasters.cog import CogWriter
@@ -107,7 +107,7 @@ def composite_raster(
     _check_channels(channels, image=image, dtm=dtm)
     if not 0 < max_building_m < math.inf:
         raise InputError(f"max_building_m is {max_building_m}, expected metres above 0.")
-    refuse_inputs([out], [dsm, dtm, image])
+    check_not_inputs([out], [dsm, dtm, image])
     layers = {"dsm": _one_band(Layer.open(dsm), "dsm")}
     if dtm is not None:
         layers["dtm"] = _fit_for_warp(_one_band(Layer.open(dtm), "dtm"), layers["dsm"].grid)
@@ -219,7 +219,7 @@ class _Composite:
         }
         return _Block(np.stack([measures[channel]() for channel in self.channels]), counts)
 
-    def refuse_unknown(self, known: NDArray[np.bool_]) -> None:
+    def check_known(self, known: NDArray[np.bool_]) -> None:
         """Refuse channels that have no value anywhere, after the fact."""
         for channel, has_values in zip(self.channels, known, strict=True):
             if not has_values and channel == "ndvi" and self.colours is not None:
@@ -264,7 +264,7 @@ def _write(composite: _Composite, out: Path, block_px: int, progress: Callable[[
                 progress(done / len(windows))
         for name, count in wrong.items():
             warn_of_impossible(count, name)
-        composite.refuse_unknown(known)
+        composite.check_known(known)
 
 
 _SAME_SITE = "Give one of the same site; `deepnets4eo check` shows where a raster lies."

@@ -18,7 +18,7 @@ from deepnets4eo.errors import DeepNets4EOError, InputError, RunError
 from deepnets4eo.files import check_overwrite, remove_leftovers
 from deepnets4eo.formats.access import offline
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.outputs.input_files import refuse_inputs
+from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.training.recipe import Recipe, differing_keys, read_recipe, resolve
 from deepnets4eo.training.tasks import SEGMENTATION, Task, TrainOptions, load_task
@@ -80,7 +80,7 @@ def train(
     options, out = options or TrainOptions(), Path(out)
     resolved, task = load_recipe(recipe, data=data, overrides=overrides)
     recipe_file = recipe if isinstance(recipe, (str, Path)) and not options.resume else None
-    refuse_inputs([out, *(out / name for name in MADE)], [recipe_file, _paths_in(resolved.to_dict())])
+    check_not_inputs([out, *(out / name for name in MADE)], [recipe_file, _paths_in(resolved.to_dict())])
     with output_lock(out):
         check_overwrite(out, overwrite=options.overwrite, resume=options.resume)
         if options.resume:

@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from rasterio.io import DatasetReader
 
 from deepnets4eo.cards.dataset_card import TRAIN, DatasetCard
-from deepnets4eo.cards.dataset_reader import open_dataset, refuse_other_bands
+from deepnets4eo.cards.dataset_reader import check_same_bands, open_dataset
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
-from deepnets4eo.formats.access import is_remote, refuse_offline
+from deepnets4eo.formats.access import check_online, is_remote
 from deepnets4eo.grid import Grid, Window, whole
 from deepnets4eo.rasters.scene import LABELS, Layer, Scene, covered_share
 from deepnets4eo.rasters.sources import ArraySource
@@ -171,9 +171,9 @@ def dataset_scenes(
         shared = label_files.count(named[LABELS]) > 1
         scene = _open(tile.replace("/", "-"), named, data, layers, legends, shared_labels=shared)
         if data.labels_legend is None:
-            refuse_other_bands(laid_out, LABELS, named[LABELS], scene.labels.reader.layer.count)
+            check_same_bands(laid_out, LABELS, named[LABELS], scene.labels.reader.layer.count)
         for layer in set(layers) - set(data.bands):
-            refuse_other_bands(laid_out, layer, named[layer], scene.scene.layers[layer].count)
+            check_same_bands(laid_out, layer, named[layer], scene.scene.layers[layer].count)
         scenes.append(scene)
     return scenes
 
@@ -257,7 +257,7 @@ def _path(base: Path, path: str, layer: str) -> str:
     """Where a recipe says that a layer lies; a web address only where the user lets recipes go online."""
     if not is_remote(path):
         return str(base / path)
-    refuse_offline(f"the layer {layer} ({path})")
+    check_online(f"the layer {layer} ({path})")
     return path
 
 

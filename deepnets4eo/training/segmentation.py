@@ -168,13 +168,13 @@ def score_segmenter(segmenter: Segmenter, prepared: Prepared) -> dict[str, Any]:
 def _network_spec(prepared: Prepared) -> dict[str, Any]:
     """Name and options of the recipe's network. Errors: InputError where streams or first weights do not fit the layers."""
     model = prepared.recipe.model
-    _refuse_other_streams(model.options.get("streams"), prepared.inputs)
-    _refuse_other_runs(model.first_weights, prepared.legend, prepared.inputs)
+    _check_streams(model.options.get("streams"), prepared.inputs)
+    _check_runs(model.first_weights, prepared.legend, prepared.inputs)
     named = {"name": model.network, "encoder": model.encoder}
     return {key: value for key, value in named.items() if value is not None} | model.options
 
 
-def _refuse_other_runs(sources: Sequence[str], legend: Legend, inputs: InputSpec) -> None:
+def _check_runs(sources: Sequence[str], legend: Legend, inputs: InputSpec) -> None:
     """Refuse first weights from runs of other classes, or in another order than the layers: they would be mixed up."""
     runs = [source for source in map(Path, sources) if (source / CARD).is_file()]
     for folder in runs:
@@ -192,7 +192,7 @@ def _refuse_other_runs(sources: Sequence[str], legend: Legend, inputs: InputSpec
         )
 
 
-def _refuse_other_streams(streams: Any, inputs: InputSpec) -> None:
+def _check_streams(streams: Any, inputs: InputSpec) -> None:
     """Refuse streams of a fusion network that are not the layers: the network would take bands for those of another layer."""
     if not isinstance(streams, (list, tuple)):
         return

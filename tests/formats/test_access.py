@@ -14,7 +14,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import write_yaml
-from deepnets4eo.formats.access import offline, refuse_offline
+from deepnets4eo.formats.access import check_online, offline
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.checksums import seal
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -122,12 +122,12 @@ def test_encoders_are_built_where_they_are_checked_alone():
     assert "segmenters/networks.py" in found
     for name in found:
         text = (package / name).read_text()
-        assert "check_encoder(" in text or "refuse_offline(" in text, name
+        assert "check_encoder(" in text or "check_online(" in text, name
 
 
 def test_a_recipe_goes_online_only_where_that_was_asked_for(tmp_path, monkeypatch):
     def train(recipe, out, options):
-        refuse_offline("a.tif")
+        check_online("a.tif")
         return out
 
     monkeypatch.setattr("deepnets4eo.training.job.load_task", lambda name: Task(train))

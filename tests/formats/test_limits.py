@@ -41,9 +41,9 @@ def rewritten(path: Path, change) -> Path:
 
 def test_an_estimator_larger_than_the_limit_is_refused(tmp_path):
     path = save_estimator(FITTED, tmp_path / "estimator.skops")
-    unpacking.refuse_large_arrays(path)
+    unpacking.check_array_sizes(path)
     with pytest.raises(InputError, match="more than 1,000 bytes"):
-        unpacking.refuse_large_arrays(path, 1000)
+        unpacking.check_array_sizes(path, 1000)
 
 
 def test_an_estimator_that_unpacks_to_hundreds_of_times_its_size_takes_no_memory(tmp_path):
@@ -77,7 +77,7 @@ def test_an_archive_within_the_archive_is_checked_as_well(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("sparse.npz", inner.getvalue())
     with pytest.raises(InputError, match="unpacks to"):
-        unpacking.refuse_large_arrays(path, plausible_bytes=1 << 20)
+        unpacking.check_array_sizes(path, plausible_bytes=1 << 20)
 
 
 def test_yaml_whose_names_stand_for_millions_of_values_is_refused(tmp_path):

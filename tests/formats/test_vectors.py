@@ -135,7 +135,7 @@ def test_a_column_called_crs_or_of_links_is_no_reason_to_refuse(tmp_path):
 
 def test_what_a_driver_tries_to_fetch_it_does_not_get(tmp_path, server, monkeypatch):
     """The second wall, for formats that nobody thought of: the check of links is taken away here."""
-    monkeypatch.setattr(vectors, "_refuse_linked_crs", lambda *_: None)
+    monkeypatch.setattr(vectors, "_check_crs_not_linked", lambda *_: None)
     path = tmp_path / "footprints.geojson"
     path.write_text(geojson(crs={"type": "link", "properties": {"href": f"{server.url}/crs", "type": "proj4"}}))
     assert len(read_table(path)) == 1

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError, name_hint
-from deepnets4eo.formats.access import refuse_offline
+from deepnets4eo.formats.access import check_online
 
 IMAGENET = "imagenet"
 TRIAL_PX = 256  # side of the image from which the geometry is measured; a multiple of every reduction
@@ -59,7 +59,7 @@ class FrozenEncoder:
         self.name = name
         download = weights == IMAGENET
         if download:
-            refuse_offline(f"the weights {IMAGENET!r} of {name!r}")
+            check_online(f"the weights {IMAGENET!r} of {name!r}")
         with _seeded(seed), _as_input_error(name, weights):
             build, levels = _levels(name)
             self.reduction, self.channels = _level(name, levels, reduction)
