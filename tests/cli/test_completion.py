@@ -60,7 +60,7 @@ def test_protocols_complete_with_their_dataset_and_alone_behind_it(complete) -> 
 @pytest.mark.parametrize("verb", ["train", "predict"])
 def test_devices_and_precisions_complete(verb: str, complete) -> None:
     assert complete(verb, "x", "--device", "c") == ["cpu", "cuda"]
-    assert complete(verb, "x", "--precision", "") == ["auto", "float32", "bfloat16"]
+    assert complete(verb, "x", "--precision", "") == ["auto", "float32", "bfloat16", "float16"]
 
 
 def test_where_no_name_fits_the_shell_proposes_files(complete) -> None:
