@@ -85,7 +85,7 @@ def _unbuilt_findings(frame: pd.DataFrame) -> list[Finding]:
             "note",
             f"{number} of {count_of(len(frame), 'outline')} {one_or_many(number, 'shows', 'show')} no building in the pre image "
             f"and {one_or_many(number, 'was', 'were')} not assessed. About half of "
-            "such outlines are recognised; the others may be called damaged.",
+            "such outlines are recognised; the others may get a damage grade.",
             "Use footprints from before the event.",
         )
     ]

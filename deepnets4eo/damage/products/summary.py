@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CAVEATS = (
     "Automatic extraction from imagery, not validated in the field.",
     "Damage that cannot be seen from above (walls, lower storeys, cracks) is missed.",
-    "A building without a mark is not known to be undamaged; buildings listed as not assessed were not judged.",
+    "A building without a mark is not known to be undamaged; buildings listed as not assessed have no grade.",
     "Ground farther than 50 m from every outline was not looked at, though the image shows it; buildings there are missing.",
     "Counts are of footprints: a building split in several outlines counts several times, missing outlines not at all.",
     "Outlines, names and boundaries imply no opinion on any legal status.",
