@@ -1,6 +1,6 @@
 """What every kind of segmenter does alike; a kind without a recipe in `small_segmenters` fails here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +81,17 @@ def test_a_margin_is_cut_off_and_changes_nothing_else(segmenter: Segmenter, batc
     np.testing.assert_array_equal(segmenter.predict_classes(batch, margin_px=7), whole[:, 7:-7, 7:-7])
 
 
-def test_a_tile_does_not_depend_on_what_else_is_in_the_batch(segmenter: Segmenter, batch: np.ndarray) -> None:
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """PyTorch on one thread, and afterwards on as many as before."""
+    before = torch.get_num_threads()
     torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_tile_does_not_depend_on_what_else_is_in_the_batch(segmenter: Segmenter, batch: np.ndarray) -> None:
     alone = np.stack([batch[0], np.zeros_like(batch[0])])
     np.testing.assert_array_equal(segmenter.predict_raw(batch)[0], segmenter.predict_raw(alone)[0])
 

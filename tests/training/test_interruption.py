@@ -172,6 +172,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import test_interruption as t
+t.torch.set_num_threads(int(sys.argv[3]))  # sums of several threads have other bits
 class Slow(t.Step):
     def __call__(self, network, batch):
         print("step", flush=True)
@@ -182,7 +183,14 @@ t.fit(Path(sys.argv[2]), Slow(), t.Batches(), False, "train.keep=last")
 
 
 def test_a_process_that_gets_the_signal_before_its_first_epoch_ends_is_resumed_to_the_same_bits(tmp_path: Path) -> None:
-    arguments = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(tmp_path / "cut")]
+    arguments = [
+        sys.executable,
+        "-c",
+        CHILD,
+        str(Path(__file__).parent),
+        str(tmp_path / "cut"),
+        f"{torch.get_num_threads()}",
+    ]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         assert child.stdout is not None
         assert child.stdout.readline() == "step\n"
