@@ -167,6 +167,13 @@ def gsd_m(grid: Grid) -> tuple[float, float]:
     return along_row * unit, along_col * unit
 
 
+def coarse_grid(grid: Grid, max_px: int) -> Grid:
+    """The same ground in larger pixels, so that neither side has more than `max_px` of them; never finer than `grid`."""
+    factor = max(1.0, max(grid.shape) / max_px)
+    height, width = (max(1, round(side / factor)) for side in grid.shape)
+    return grid.zoom_to((height, width))
+
+
 def mean_gsd_m(grid: Grid) -> float:
     """Ground size of a pixel in metres, one for rows and columns: the square root of its area; map units without CRS."""
     if grid.crs is None:

@@ -81,13 +81,13 @@ def option_group(cls: type[Options]) -> type[Options]:
     construct: Callable[..., None] = made.__init__
 
     @wraps(construct)
-    def checked(self: Any, *args: Any, **values: Any) -> None:
+    def check_and_construct(self: Any, *args: Any, **values: Any) -> None:
         try:
             construct(self, *args, **values)
         except ValidationError as error:
             raise option_error(error, type(self), type(self).__name__) from error
 
-    made.__init__ = checked
+    made.__init__ = check_and_construct
     return made
 
 

@@ -12,7 +12,9 @@ import numpy as np
 
 from deepnets4eo.benchmark.rows import Outcome, Sources
 from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.display.figures import color_patches
 from deepnets4eo.files import atomic_write
+from deepnets4eo.grid import coarse_grid
 from deepnets4eo.rasters.scene import LABELS, Layer
 
 SIDE_PX = 420
@@ -80,7 +82,7 @@ def contact_sheet(
         panel_axes = axes[scene * rows_each + within // columns, within % columns]
         panel_axes.imshow(array, interpolation="nearest")
         panel_axes.set_title(name, fontsize=8)
-    handles = [_swatch(color, name) for color, name in zip(legend.colors, legend.names, strict=True)]
+    handles = color_patches(zip(legend.colors, legend.names, strict=True))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)), fontsize=8, frameon=False)
     if title:
         figure.suptitle(title, fontsize=10)
@@ -111,15 +113,7 @@ def _image(layer: Layer, side_px: int) -> np.ndarray:
 
 
 def _labels(layer: Layer, legend: Legend, side_px: int) -> np.ndarray:
-    factor = max(1.0, max(layer.shape) / side_px)
-    coarse = layer.grid.zoom_to((max(1, round(layer.shape[0] / factor)), max(1, round(layer.shape[1] / factor))))
-    data, valid = layer.on(coarse, "nearest").read()
+    data, valid = layer.on(coarse_grid(layer.grid, side_px), "nearest").read()
     if data.shape[0] >= 3:  # colours already
         return data[:3].astype(np.uint8).transpose(1, 2, 0)
     return legend.decode(np.where(valid, data[0], VOID).astype(np.uint8)).transpose(1, 2, 0)
-
-
-def _swatch(color: Sequence[int], name: str) -> object:
-    from matplotlib.patches import Patch
-
-    return Patch(facecolor=(color[0] / 255, color[1] / 255, color[2] / 255), edgecolor="0.5", label=name)

@@ -19,7 +19,7 @@ from pyproj.exceptions import ProjError
 from deepnets4eo.damage.footprint_files import PIXEL_COLUMN, read_table
 from deepnets4eo.damage.footprint_ids import make_ids
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, apply_affine
+from deepnets4eo.grid import Grid, transform_shapes
 
 FARTHEST = 1e9  # map units or pixels: no place on Earth is as far off, and geometry fails with such numbers
 FARTHEST_DEGREES = (540.0, 91.0)  # east or west, north or south; more than once around is a mistake
@@ -118,7 +118,7 @@ class Footprints:
                 'Georeference the image, or pass footprints in pixels with assume_crs="pixels".'
             )
         frame = self.frame if grid.crs is None else self.to(grid.crs.proj).frame
-        return shapely.transform(frame.geometry.to_numpy(), lambda xy: apply_affine(~grid.affine, xy))
+        return transform_shapes(~grid.affine, frame.geometry.to_numpy())
 
 
 def read_footprints(

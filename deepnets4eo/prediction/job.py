@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.device import Compute, choose, torch_settings
+from deepnets4eo.device import choose, torch_settings
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Grid
@@ -333,7 +332,7 @@ def describe(run: Run, scene: Scene, options: PredictOptions) -> str:
 
 def _run(job: Job, identity: dict[str, Any], options: PredictOptions, *, resumed: bool) -> Prediction:
     started = time.perf_counter()
-    with _settings(job.compute):
+    with gdal_cache(CACHE_BYTES), torch_settings(job.compute):
         job.segmenter.to(job.compute)
         if resumed:
             job.progress_file.check(identity | {"strip_px": job.progress_file.job["strip_px"]})
@@ -397,10 +396,3 @@ def _tags(segmenter: Segmenter, identity: str, scene: Scene, tiling: Tiling) -> 
         "TILING": ", ".join(f"{key}={value}" for key, value in tiling.to_dict().items()),
     }
     return tags | ({SYNTHETIC: "; ".join(sorted(made))} if made else {})
-
-
-@contextmanager
-def _settings(compute: Compute) -> Iterator[None]:
-    """Set the network's threads and GDAL's cache for the duration of a prediction."""
-    with gdal_cache(CACHE_BYTES), torch_settings(compute):
-        yield

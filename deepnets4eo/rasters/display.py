@@ -16,7 +16,7 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.display.figures import SYNTHETIC_MARK, WITH_KEY, add_key, draw_image, make_axes, make_row, stretch
 from deepnets4eo.display.summary import Summary, count_text, grid_facts, list_names
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Grid
+from deepnets4eo.grid import Grid, coarse_grid
 from deepnets4eo.rasters.band_roles import role_indices
 
 if TYPE_CHECKING:
@@ -127,9 +127,7 @@ def colour_bands(layer: Readable) -> list[int]:
 
 def coarse_labels(layer: Readable, max_px: int, legend: Legend) -> tuple[NDArray[np.uint8], Grid]:
     """Returns label values (h, w) of nearest pixels, void where not valid or not in the legend, and the coarse grid."""
-    factor = max(1.0, max(layer.shape) / max_px)
-    height, width = (max(1, round(side / factor)) for side in layer.shape)
-    coarse = layer.grid.zoom_to((height, width))
+    coarse = coarse_grid(layer.grid, max_px)
     data, valid = layer.on(coarse, "nearest").read()
     if len(data) == 3:
         values = legend.encode(data.astype(np.uint8), unknown="void")

@@ -18,7 +18,7 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.display.figures import MAX_PX
 from deepnets4eo.display.summary import Summary, WithSummary
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Grid, Window, only_one_placed, overlap_share, whole
+from deepnets4eo.grid import Grid, Window, coarse_grid, only_one_placed, overlap_share, whole
 from deepnets4eo.rasters.display import layer_summary, plot_layer, plot_layers, scene_summary
 from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid, with_nodata
 
@@ -203,10 +203,8 @@ class Layer(WithSummary):
         -------
         (C, h, w) values, (h, w) bool valid, and the coarse grid.
         """
-        factor = max(1.0, max(self.shape) / max_px)
-        height, width = (max(1, round(side / factor)) for side in self.shape)
-        coarse = self.grid.zoom_to((height, width))
-        return *self._source.read_coarse((height, width), self._bands), coarse
+        coarse = coarse_grid(self.grid, max_px)
+        return *self._source.read_coarse((coarse.shape[0], coarse.shape[1]), self._bands), coarse
 
     def on(self, grid: Grid, resampling: str = "bilinear") -> Layer:
         """This layer on another grid, warped window by window as it is read.

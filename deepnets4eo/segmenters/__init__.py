@@ -1,4 +1,4 @@
-"""The one protocol of whatever maps a scene to class probabilities, the networks by name, and the sealed runs they live in."""
+"""The one protocol of segmenters, which map a scene to class probabilities, the networks by name, and the sealed runs they live in."""
 
 from deepnets4eo.lazy import lazy_names
 

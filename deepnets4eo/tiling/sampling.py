@@ -169,30 +169,24 @@ def sample_pixels(
     """
     rng = np.random.default_rng(seed)
     windows = list(shuffle_windows(scenes, window_px, rng))
-    random_quota = {} if balanced else _pixels_by_window(windows, legend, max_pixels, rng)
-    quota = np.full(legend.num_classes, max(1, max_pixels // legend.num_classes))
+    choice: _Balanced | _AtRandom
+    choice = (_Balanced if balanced else _AtRandom)(windows, legend, max_pixels, rng)
     vectors: list[NDArray[np.float32]] = []
     class_indices: list[NDArray[np.uint8]] = []
     blocks_of: list[NDArray[np.int64]] = []
     first, margin = stride_px // 2, halo_px // stride_px
-    most = max(FEW_PIXELS, -(-int(quota[0]) // len(windows)))
-    for number, scene, window in windows:
-        if not balanced and not random_quota.get(number):
-            continue
+    for number, scene, window in choice.windows:
         sample = scene.read(window.grow(halo_px), [*names, LABELS])
         counts = (len(range(first, side, stride_px)) for side in (window.height, window.width))
         rows, cols = (slice(margin, margin + count) for count in counts)
         labels = np.where(sample["valid"], sample[LABELS], VOID)[first::stride_px, first::stride_px][rows, cols]
-        if balanced:
-            picked = _pick(labels, legend, quota, most, rng)
-        else:
-            picked = _pick_any(labels, legend, random_quota[number], rng)
+        picked = choice.pick(number, labels)
         if picked.size:
             stack = features(sample)[:, rows, cols]
             vectors.append(stack.reshape(stack.shape[0], -1).T[picked])
             class_indices.append(np.searchsorted(legend.values, labels.ravel()[picked]).astype(np.uint8))
             blocks_of.append(np.full(picked.size, number))
-        if not quota.any():
+        if choice.done:
             break
     if not vectors:
         raise InputError("the scenes show no pixel that is valid and labelled. Check the labels layer and the legend.")
@@ -208,40 +202,58 @@ def shuffle_windows(
         yield (int(number), *everything[number])
 
 
-def _pick(
-    labels: NDArray[np.uint8], legend: Legend, quota: NDArray[np.int64], most: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
-    """Flat indices of pixels taken from a window, at most `most` of a class; lowers `quota` by what was taken."""
-    flat, taken = labels.ravel(), []
-    for class_index, value in enumerate(legend.values):
-        pixels = np.flatnonzero(flat == value)
-        number = min(pixels.size, int(quota[class_index]), most)
-        if number:
-            taken.append(rng.choice(pixels, number, replace=False))
-            quota[class_index] -= number
-    return np.sort(np.concatenate(taken)) if taken else np.zeros(0, np.int64)
+_Windows = Sequence[tuple[int, Scene, Window]]
 
 
-def _pick_any(labels: NDArray[np.uint8], legend: Legend, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Flat indices of at most `count` labelled pixels of a window, at random."""
-    pixels = np.flatnonzero(np.isin(labels, legend.values))
-    return np.sort(rng.choice(pixels, min(count, pixels.size), replace=False))
+class _Balanced:
+    """Equally many pixels of each class, of all windows in turn until there are enough."""
+
+    def __init__(self, windows: _Windows, legend: Legend, max_pixels: int, rng: np.random.Generator) -> None:
+        self.windows, self._values, self._rng = windows, legend.values, rng
+        each = max(1, max_pixels // legend.num_classes)
+        self._left = np.full(legend.num_classes, each)
+        self._most = max(FEW_PIXELS, math.ceil(each / len(windows)))
+
+    @property
+    def done(self) -> bool:
+        """Whether each class has its pixels."""
+        return not self._left.any()
+
+    def pick(self, number: int, labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Flat indices of the pixels taken from a window."""
+        flat, taken = labels.ravel(), []
+        for class_index, value in enumerate(self._values):
+            pixels = np.flatnonzero(flat == value)
+            count = min(pixels.size, int(self._left[class_index]), self._most)
+            if count:
+                taken.append(self._rng.choice(pixels, count, replace=False))
+                self._left[class_index] -= count
+        return np.sort(np.concatenate(taken)) if taken else np.zeros(0, np.int64)
 
 
-def _pixels_by_window(
-    windows: Sequence[tuple[int, Scene, Window]], legend: Legend, max_pixels: int, rng: np.random.Generator
-) -> dict[int, int]:
-    """Number of a window -> pixels to take from it, in proportion to its labelled pixels; reads all labels once.
+class _AtRandom:
+    """Pixels in proportion to the labelled ones of each window; reads all labels once.
 
-    Of more windows than `max_pixels` fill with `LEAST_PIXELS` each, as many are drawn.
+    Of more windows than the pixels fill with `LEAST_PIXELS` each, as many are drawn.
     """
-    labelled = np.array(
-        [np.isin(scene.read(window, [LABELS])[LABELS], legend.values).sum() for _, scene, window in windows], float
-    )
-    if not labelled.any():
-        return {}
-    shares, most = labelled / labelled.sum(), max(1, max_pixels // LEAST_PIXELS)
-    if np.count_nonzero(labelled) <= most:
-        return {windows[at][0]: math.ceil(max_pixels * share) for at, share in enumerate(shares)}
-    chosen = rng.choice(len(windows), most, replace=False, p=shares)
-    return {windows[at][0]: math.ceil(max_pixels / most) for at in chosen}
+
+    done = False  # every window of `windows` is needed
+
+    def __init__(self, windows: _Windows, legend: Legend, max_pixels: int, rng: np.random.Generator) -> None:
+        self._values, self._rng = legend.values, rng
+        labelled = np.array(
+            [np.isin(scene.read(window, [LABELS])[LABELS], legend.values).sum() for _, scene, window in windows], float
+        )
+        shares, most = labelled / max(labelled.sum(), 1.0), max(1, max_pixels // LEAST_PIXELS)
+        if np.count_nonzero(labelled) <= most:
+            counts = np.ceil(max_pixels * shares).astype(int)
+        else:
+            counts = np.zeros(len(windows), int)
+            counts[rng.choice(len(windows), most, replace=False, p=shares)] = math.ceil(max_pixels / most)
+        self.windows = [window for window, count in zip(windows, counts, strict=True) if count]
+        self._counts = {number: int(count) for (number, _, _), count in zip(windows, counts, strict=True)}
+
+    def pick(self, number: int, labels: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Flat indices of the pixels taken from a window."""
+        pixels = np.flatnonzero(np.isin(labels, self._values))
+        return np.sort(self._rng.choice(pixels, min(self._counts[number], pixels.size), replace=False))

@@ -23,7 +23,7 @@ from deepnets4eo.damage.evidence.table import LARGE, OUTSIDE, EvidenceTable, ass
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, WorkingGrid, make_working_grid
 from deepnets4eo.damage.outline_limits import larger_than_buildings, without
 from deepnets4eo.damage.vocabulary import PRE_POST
-from deepnets4eo.grid import Grid, apply_affine, gsd_m
+from deepnets4eo.grid import Grid, apply_affine, gsd_m, transform_shapes
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.zonal.outline_points import Sides
 from deepnets4eo.zonal.outlines import Outlines, chunks
@@ -159,7 +159,7 @@ def on_post(
 
 def building_geometry(outlines: Geometries, working_grid: WorkingGrid) -> BuildingGeometry:
     """Outlines from post pixels to working pixels, made ready for the pass; those larger than any building stay out."""
-    on_working_grid = shapely.transform(outlines, lambda xy: apply_affine(working_grid.post_to_work, xy))
+    on_working_grid = transform_shapes(working_grid.post_to_work, outlines)
     larger = larger_than_buildings(on_working_grid, working_grid.gsd_m)
     on_working_grid = without(on_working_grid, larger)
     grown = shapely.buffer(on_working_grid, BODY_M / working_grid.gsd_m, join_style="mitre", quad_segs=2)

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import shapely
 from geopandas import GeoDataFrame
 from numpy.typing import NDArray
 
@@ -21,7 +20,7 @@ from deepnets4eo.damage.registration import FootprintAlignment, Registration, al
 from deepnets4eo.damage.siamese.pairs import POST, PRE, LabelledPair, grades_of, make_scene
 from deepnets4eo.damage.siamese.recipe import PairSection
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import apply_affine, mean_gsd_m
+from deepnets4eo.grid import mean_gsd_m, transform_shapes
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.training.scenes import find_sources
 
@@ -72,7 +71,7 @@ def on_canvas(
 ) -> NDArray[Any]:
     """Outlines (N,), given in pixels of the post image, where the post image shows them, in pixels of the working grid."""
     moved = on_post(outlines_px, post.grid, alignment, registration)
-    on_working_grid: NDArray[Any] = shapely.transform(moved, lambda xy: apply_affine(canvas.post_to_work, xy))
+    on_working_grid: NDArray[Any] = transform_shapes(canvas.post_to_work, moved)
     return on_working_grid
 
 
