@@ -1,0 +1,1 @@
+"""The zoo: one module a network, named after its first author; registered as `hyperspectral/NAME`."""
