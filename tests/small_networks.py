@@ -40,6 +40,7 @@ def _fusion(**options: Any) -> SmallNetwork:
 
 
 NETWORKS: dict[str, SmallNetwork] = {
+    "change-encoder": SmallNetwork(MOBILE | {"decoder_channels": [16, 16, 8, 8, 8]}, bands=(2, 8, 206)),
     "damage-siamese": SmallNetwork(MOBILE | {"decoder_channels": [16, 16, 8, 8, 8]}, bands=(2, 4, 206)),
     "deeplabv3": SmallNetwork(MOBILE | {"decoder_channels": 32}),
     "deeplabv3plus": SmallNetwork(MOBILE | {"decoder_channels": 32}),
@@ -54,8 +55,13 @@ NETWORKS: dict[str, SmallNetwork] = {
         unused=r"encoder\.model\.(norm|head)\..*",
     ),
     "dual-stream": _fusion(options={"width": 4}),
+    "fc-ef": SmallNetwork(bands=(2, 8, 206)),
+    "fc-siam-conc": SmallNetwork(bands=(2, 8, 206)),
+    "fc-siam-diff": SmallNetwork(bands=(2, 8, 206), unused=r"encoder\.\d\.\d\.bias"),
     "fpn": SmallNetwork(MOBILE | {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 64}),
+    "fresunet": SmallNetwork(bands=(2, 8, 206)),
     "fusenet": _fusion(width=4),
+    "hrscd": SmallNetwork(bands=(2, 8, 206), unused=r"cover\.(decoder|encoder\.halves\.4).*"),
     "linknet": SmallNetwork(MOBILE),
     "manet": SmallNetwork({"encoder": "resnet18", "decoder_channels": [64] * 5}),
     "osmnet": SmallNetwork({"width": 4}, pads=True),

@@ -1,0 +1,256 @@
+"""Guided anisotropic diffusion (Daudt et al., EarthVision 2019): scores flow within objects and stop at edges of the images.
+
+Takes scores (C, H, W) and guides (B, H, W) in grey levels of 0 to 255; returns scores of the same sum and range.
+Refuses rates of 0.25 or more, with which the scheme is unstable, and guides of another size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import FloatImage
+from deepnets4eo.errors import InputError
+
+STEPS = 2500
+EDGE_LEVEL = 5.0  # K: grey levels between neighbours at which half of the flow is stopped
+RATE = 0.24
+LARGEST_RATE = 0.25  # at which the finest pattern neither fades nor grows
+BAND_ROWS = 64  # a band with its temporary arrays fits into the cache of a core
+BAND_STEPS = 8  # steps that a band takes by itself, on as many rows more on each side
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """How scores are diffused.
+
+    Parameters
+    ----------
+    steps
+        At least 0; values travel about √(2 · rate · steps) pixels: 35 for 2,500.
+    edge_level
+        K, above 0: grey levels between neighbours at which half of the flow is stopped. Too large a level, and objects
+        leak away.
+    rate
+        λ, above 0 and below 0.25.
+
+    Raises
+    ------
+    InputError
+        For values outside these ranges.
+    """
+
+    steps: int = STEPS
+    edge_level: float = EDGE_LEVEL
+    rate: float = RATE
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rate < LARGEST_RATE:
+            raise InputError(f"rate={self.rate}; expected above 0 and below {LARGEST_RATE}, where diffusion is stable.")
+        if not self.edge_level > 0 or self.steps < 0:
+            raise InputError(
+                f"edge_level={self.edge_level}, steps={self.steps}; expected a level above 0 and no negative number of steps."
+            )
+
+    @property
+    def reach_px(self) -> int:
+        """Rows and columns around a tile within which nearly all of what flows into it lies: four standard deviations."""
+        return int(np.ceil(4 * np.sqrt(2 * self.rate * self.steps)))
+
+
+def guided_anisotropic_diffusion(
+    scores: FloatImage,
+    guides: Sequence[NDArray[np.generic]],
+    *,
+    diffusion: Diffusion | None = None,
+    valid: NDArray[np.bool_] | None = None,
+    workers: int = 2,
+) -> FloatImage:
+    """Diffuse scores along the edges that all guides agree to be free of.
+
+    Each step takes the flow between neighbours from the guide that lets the least through; the guides are diffused as
+    well, each by its own edges (equations 3 and 4 of the paper). The sum of each channel stays, and so does its range.
+
+    Parameters
+    ----------
+    scores
+        (C, H, W), e.g. probabilities of change.
+    guides
+        One image or several, (B, H, W) each, in grey levels of 0 to 255; several must have equally many bands. They stay
+        as they are.
+    diffusion
+        Steps, edge level and rate; by default as published.
+    valid
+        (H, W) bool; nothing flows into other pixels or out of them.
+    workers
+        Threads. The result does not depend on them.
+
+    Returns
+    -------
+    (C, H, W) float32.
+
+    Raises
+    ------
+    InputError
+        For sizes that differ, or values that are not finite where valid.
+
+    Examples
+    --------
+    >>> scores = np.zeros((1, 4, 4), np.float32)
+    >>> scores[0, 0, 0] = 1
+    >>> flat = np.zeros((3, 4, 4), np.float32)
+    >>> guided_anisotropic_diffusion(scores, [flat, flat]).round(3)[0, 3, 3]
+    np.float32(0.062)
+    """
+    diffusion = diffusion or Diffusion()
+    _check_arrays(scores, guides, valid)
+    state = _stack(scores, guides, valid)
+    step = _Step(len(guides), guides[0].shape[0], diffusion, None if valid is None else np.asarray(valid, np.float32))
+    done = 0
+    with ThreadPoolExecutor(max(workers, 1)) as pool:
+        while done < diffusion.steps:
+            count = min(BAND_STEPS, diffusion.steps - done)
+            state = _advance(state, step, count, pool)
+            done += count
+    result = np.ascontiguousarray(state[:, -scores.shape[0] :].transpose(1, 0, 2))
+    return result if valid is None else np.where(valid, result, np.asarray(scores, np.float32))
+
+
+def _check_arrays(scores: FloatImage, guides: Sequence[NDArray[np.generic]], valid: NDArray[np.bool_] | None) -> None:
+    shapes = [guide.shape for guide in guides]
+    if scores.ndim != 3 or not shapes or any(len(shape) != 3 for shape in shapes):
+        raise InputError(
+            f"scores have shape {scores.shape}, guides {shapes}; expected (C, H, W) and one guide (B, H, W) at least."
+        )
+    sizes = {scores.shape[1:], *(shape[1:] for shape in shapes), *([valid.shape] if valid is not None else [])}
+    if len(sizes) > 1 or len({shape[0] for shape in shapes}) > 1:
+        raise InputError(
+            f"scores have shape {scores.shape}, guides {shapes}; all need the same rows and columns, and guides the same bands."
+        )
+    usable = slice(None) if valid is None else valid
+    if not all(np.isfinite(array[:, usable]).all() for array in (scores, *guides)):
+        raise InputError("scores or guides are not finite at some pixels. Leave these out with valid.")
+
+
+def _stack(scores: FloatImage, guides: Sequence[NDArray[np.generic]], valid: NDArray[np.bool_] | None) -> FloatImage:
+    """Guides and scores in one array (H, N, W), so that rows are contiguous; 0 where not valid."""
+    stacked = np.concatenate([*guides, scores], dtype=np.float32, casting="unsafe")
+    if valid is not None:
+        stacked[:, ~valid] = 0
+    return np.ascontiguousarray(stacked.transpose(1, 0, 2))
+
+
+def _advance(state: FloatImage, step: _Step, count: int, pool: ThreadPoolExecutor) -> FloatImage:
+    """The state after `count` steps, band by band: each computes the rows that flow into it anew."""
+    result = np.empty_like(state)
+    height = state.shape[0]
+
+    def advance_band(first: int) -> None:
+        last = min(first + BAND_ROWS, height)
+        start, stop = max(first - count, 0), min(last + count, height)
+        band = state[start:stop].copy()
+        step.apply(band, start, count)
+        result[first:last] = band[first - start : last - start]
+
+    list(pool.map(advance_band, range(0, height, BAND_ROWS)))
+    return result
+
+
+@dataclass
+class _Step:
+    """One explicit step on guides and scores together.
+
+    num_guides, bands : how the channels of a state are divided; what follows them are scores. valid : (H, W) float32, 0 or 1
+    """
+
+    num_guides: int
+    bands: int
+    diffusion: Diffusion
+    valid: FloatImage | None
+    _factor: np.float32 = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._factor = np.float32(1 / (self.bands * self.diffusion.edge_level))
+
+    def apply(self, state: FloatImage, first_row: int, count: int) -> None:
+        """Take `count` steps in place. state : (h, N, W), of which the first row is `first_row` of the image"""
+        rows, columns = (self._along(state, first_row, axis) for axis in (0, 2))
+        for _ in range(count):
+            down, right = rows.flow(state), columns.flow(state)
+            state[:-1] += down
+            state[1:] -= down
+            state[:, :, :-1] += right
+            state[:, :, 1:] -= right
+
+    def _along(self, state: FloatImage, first_row: int, axis: int) -> _Flow:
+        shape = list(state.shape)
+        shape[axis] -= 1
+        between: FloatImage | None = None
+        if self.valid is not None:
+            valid = self.valid[first_row : first_row + state.shape[0]]
+            both = valid[1:] * valid[:-1] if axis == 0 else valid[:, 1:] * valid[:, :-1]
+            between = both[:, None]
+        return _Flow(
+            axis,
+            self.num_guides,
+            self.bands,
+            np.float32(self.diffusion.rate),
+            self._factor,
+            between,
+            (shape[0], shape[1], shape[2]),
+        )
+
+
+class _Flow:
+    """What flows between neighbours along one axis in one step; its arrays are used again in each step.
+
+    between : (h, 1, w) float32, 0 where nothing flows
+    """
+
+    def __init__(
+        self,
+        axis: int,
+        num_guides: int,
+        bands: int,
+        rate: np.float32,
+        factor: np.float32,
+        between: FloatImage | None,
+        shape: tuple[int, int, int],
+    ) -> None:
+        self.axis, self.num_guides, self.bands = axis, num_guides, bands
+        self.rate, self.factor, self.between = rate, factor, between
+        height, channels, width = shape
+        self.differences = np.empty((height, channels, width), np.float32)
+        self.sizes = np.empty((height, num_guides * bands, width), np.float32)
+        self.shares = np.empty((height, num_guides + 1, width), np.float32)
+
+    def flow(self, state: FloatImage) -> FloatImage:
+        """Values that each pixel gets from the next one along the axis, (h, N, w)."""
+        after, before = (state[1:], state[:-1]) if self.axis == 0 else (state[:, :, 1:], state[:, :, :-1])
+        np.subtract(after, before, out=self.differences)
+        self._measure_shares()
+        for guide in range(self.num_guides):
+            self.differences[:, guide * self.bands : (guide + 1) * self.bands] *= self.shares[:, guide : guide + 1]
+        self.differences[:, self.num_guides * self.bands :] *= self.shares[:, self.num_guides :]
+        return self.differences
+
+    def _measure_shares(self) -> None:
+        """The share of each difference that flows: λ / (1 + (mean of |difference| / K)²) by each guide, and the least of these."""
+        np.abs(self.differences[:, : self.num_guides * self.bands], out=self.sizes)
+        by_guide = self.shares[:, : self.num_guides]
+        for guide in range(self.num_guides):
+            share = by_guide[:, guide]
+            share[:] = self.sizes[:, guide * self.bands]
+            for band in range(1, self.bands):
+                share += self.sizes[:, guide * self.bands + band]
+        by_guide *= self.factor
+        by_guide *= by_guide
+        by_guide += np.float32(1)
+        np.divide(self.rate, by_guide, out=by_guide)
+        if self.between is not None:
+            by_guide *= self.between
+        np.minimum.reduce(by_guide, axis=1, out=self.shares[:, self.num_guides])

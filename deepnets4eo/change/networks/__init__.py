@@ -1,0 +1,1 @@
+"""Networks that see two dates, one module a family."""

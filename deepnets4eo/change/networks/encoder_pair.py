@@ -1,0 +1,107 @@
+"""Change over any smp encoder: both dates share it; the decoder sees their features side by side, their difference, or both.
+
+Takes the bands of pre followed by those of post, equally many; returns logits of the image's size.
+Refuses an odd number of bands, encoders that do not exist, and unknown fusions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
+from torch import Tensor, nn
+
+from deepnets4eo.change.networks.blocks import bands_of_one_date
+from deepnets4eo.errors import InputError
+from deepnets4eo.segmenters.networks import DEFAULT_ENCODER, create_model
+
+Fusion = Literal["concat", "difference", "both"]
+FUSIONS: tuple[str, ...] = get_args(Fusion)
+FACTORS = {"concat": 2, "difference": 1, "both": 3}  # times the encoder's channels that the decoder sees
+DECODER_CHANNELS = (256, 128, 64, 32, 16)
+
+
+class EncoderPair(nn.Module):
+    """A Siamese U-Net over an smp encoder, and where `cover_classes` are named, a land-cover map of each date beside it.
+
+    The difference is post − pre with its sign, at every level, so the two directions of a change stay apart.
+
+    Parameters
+    ----------
+    in_channels
+        Bands of both dates together, an even number.
+    num_classes
+        2: no change and change; more: kinds of change.
+    fusion
+        "concat", "difference" or "both".
+    encoder
+        Name of an smp encoder.
+    weights
+        Of the encoder, e.g. "imagenet", which is downloaded; none: random.
+    decoder_channels
+        Widths from the coarsest level to the image's own; as many levels as numbers.
+    cover_classes
+        Classes of land cover at each date; 0: no such head.
+
+    Raises
+    ------
+    InputError
+        For an odd number of bands, an unknown fusion, or an encoder that does not exist.
+
+    Examples
+    --------
+    >>> network = EncoderPair(6, 2, fusion="difference", encoder="resnet18")
+    >>> network(torch.zeros(1, 6, 64, 64)).shape
+    torch.Size([1, 2, 64, 64])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int = 2,
+        *,
+        fusion: Fusion = "difference",
+        encoder: str = DEFAULT_ENCODER,
+        weights: str | None = None,
+        decoder_channels: Sequence[int] = DECODER_CHANNELS,
+        cover_classes: int = 0,
+    ) -> None:
+        super().__init__()
+        if fusion not in FUSIONS:
+            raise InputError(f"fusion={fusion!r} is unknown. Choose from {', '.join(FUSIONS)}.")
+        unet = create_model(
+            "unet", in_channels=bands_of_one_date(in_channels), num_classes=max(cover_classes, 1), encoder=encoder,
+            weights=weights, encoder_depth=len(decoder_channels), decoder_channels=list(decoder_channels),
+        )  # fmt: skip
+        self.fusion, self.encoder = fusion, unet.get_submodule("encoder")
+        widths = [FACTORS[fusion] * width for width in unet.encoder.out_channels]  # type: ignore[union-attr]
+        self.decoder = UnetDecoder(widths, decoder_channels, len(decoder_channels))
+        self.head = nn.Conv2d(decoder_channels[-1], num_classes, 3, padding=1)
+        if cover_classes:
+            self.cover_decoder, self.cover_head = unet.get_submodule("decoder"), unet.get_submodule("segmentation_head")
+
+    def forward(self, dates: Tensor) -> Tensor:
+        """dates : (N, 2 C, H, W) float32, pre then post, standardised · returns : logits of change, (N, K, H, W)."""
+        return self._change(self.encoder(torch.cat(dates.chunk(2, dim=1))))
+
+    def forward_all(self, dates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of change (N, K, H, W), and of land cover at pre and at post (N, L, H, W). dates : as for `forward`"""
+        features = self.encoder(torch.cat(dates.chunk(2, dim=1)))
+        pre, post = self.cover_head(self.cover_decoder(features)).chunk(2)
+        return self._change(features), pre, post
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the encoder, for which training can set another learning rate."""
+        return list(self.encoder.parameters())
+
+    def _change(self, features: Sequence[Tensor]) -> Tensor:
+        logits: Tensor = self.head(self.decoder([self._fuse(*level.chunk(2)) for level in features]))
+        return logits
+
+    def _fuse(self, pre: Tensor, post: Tensor) -> Tensor:
+        if self.fusion == "concat":
+            return torch.cat([pre, post], dim=1)
+        difference = post - pre
+        return difference if self.fusion == "difference" else torch.cat([pre, post, difference], dim=1)

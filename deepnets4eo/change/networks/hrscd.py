@@ -1,0 +1,155 @@
+"""Networks of the four strategies of HRSCD (Daudt, Le Saux, Boulch and Gousseau, CVIU 187, 2019): land cover and change.
+
+`ResidualUNet` maps land cover from one date (strategies 1 and 3), change classes from both (2), or change alone (3);
+`MultitaskChangeNet` does both in one network (4). Takes images (N, C, H, W); returns logits of their size.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from deepnets4eo.change.networks.blocks import ResidualBlock, bands_of_one_date, join
+
+WIDTHS = (8, 16, 32, 64, 128, 256)
+SLOPE = 0.01  # of the rectifier below 0
+Block = partial(ResidualBlock, slope=SLOPE, bias=False)
+
+
+class ResidualUNet(nn.Module):
+    """A residual U-Net of five levels.
+
+    Parameters
+    ----------
+    in_channels
+        Bands of the image, or of both dates together.
+    num_classes
+        Outputs.
+
+    Examples
+    --------
+    >>> network = ResidualUNet(3, 5)
+    >>> sum(parameter.numel() for parameter in network.parameters())
+    6386797
+    """
+
+    def __init__(self, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.encoder = Encoder(in_channels)
+        self.decoder = Decoder(num_classes, skip_factor=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image : (N, C, H, W) float32, standardised · returns : logits (N, K, H, W)."""
+        logits: Tensor = self.decoder([[level] for level in self.encoder(image)])
+        return logits
+
+
+class MultitaskChangeNet(nn.Module):
+    """Strategy 4: land cover of each date by shared weights, and change from both, helped by differences in land cover.
+
+    Parameters
+    ----------
+    in_channels
+        Bands of both dates together, an even number.
+    num_classes
+        2: no change and change.
+    cover_classes
+        Classes of land cover.
+
+    Raises
+    ------
+    InputError
+        For an odd number of bands.
+
+    Examples
+    --------
+    >>> network = MultitaskChangeNet(6, 2, cover_classes=5)
+    >>> sum(parameter.numel() for parameter in network.parameters())
+    13713455
+    """
+
+    def __init__(self, in_channels: int, num_classes: int = 2, *, cover_classes: int = 5) -> None:
+        super().__init__()
+        self.cover = ResidualUNet(bands_of_one_date(in_channels), cover_classes)
+        self.encoder = Encoder(in_channels)
+        self.decoder = Decoder(num_classes, skip_factor=2)
+
+    def forward(self, dates: Tensor) -> Tensor:
+        """dates : (N, 2 C, H, W) float32, pre then post, standardised · returns : logits of change, (N, K, H, W)."""
+        levels = [level.chunk(2) for level in self.cover.encoder(torch.cat(dates.chunk(2, dim=1)))]
+        return self._change(dates, levels)
+
+    def forward_all(self, dates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of change (N, K, H, W), and of land cover at pre and at post (N, L, H, W). dates : as for `forward`"""
+        levels = self.cover.encoder(torch.cat(dates.chunk(2, dim=1)))
+        pre, post = self.cover.decoder([[level] for level in levels]).chunk(2)
+        return self._change(dates, [level.chunk(2) for level in levels]), pre, post
+
+    def _change(self, dates: Tensor, levels: list[tuple[Tensor, ...]]) -> Tensor:
+        """levels : cover features of both dates, fine to coarse."""
+        skips = [[own, (pre - post).abs()] for own, (pre, post) in zip(self.encoder(dates), levels, strict=True)]
+        logits: Tensor = self.decoder(skips)
+        return logits
+
+
+class Encoder(nn.Module):
+    """Five levels of two blocks, each followed by one that halves the sides and doubles the channels.
+
+    Parameters
+    ----------
+    in_channels
+        Bands of the image.
+    """
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        self.levels, self.halves = nn.ModuleList(), nn.ModuleList()
+        before = in_channels
+        for width, after in itertools.pairwise(WIDTHS):
+            self.levels.append(nn.Sequential(Block(before, width), Block(width, width)))
+            self.halves.append(Block(width, after, scale="halve"))
+            before = after
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Features from fine to coarse: (N, 8, H, W) … (N, 256, H/32, W/32). image : (N, C, H, W)"""
+        features = []
+        for level, halve in zip(self.levels, self.halves, strict=True):
+            features.append(level(image))
+            image = halve(features[-1])
+        return [*features, image]
+
+
+class Decoder(nn.Module):
+    """The way back from the coarsest features; at each level it sees the encoder's.
+
+    Parameters
+    ----------
+    num_classes
+        Outputs.
+    skip_factor
+        How many times the encoder's channels it sees at each level.
+    """
+
+    def __init__(self, num_classes: int, skip_factor: int) -> None:
+        super().__init__()
+        self.levels, self.doubles = nn.ModuleList(), nn.ModuleList()
+        above = 0
+        for width, after in itertools.pairwise(reversed(WIDTHS)):
+            self.levels.append(nn.Sequential(Block(above + skip_factor * width, width), Block(width, width)))
+            self.doubles.append(Block(width, after, scale="double"))
+            above = after
+        finest = WIDTHS[0]
+        last = (Block(above + skip_factor * finest, finest), Block(finest, finest), Block(finest, finest))
+        self.head = nn.Sequential(*last, nn.Conv2d(finest, num_classes, 1))
+
+    def forward(self, skips: list[list[Tensor]]) -> Tensor:
+        """Logits (N, K, H, W). skips : for each level from fine to coarse, maps (N, …, h, w)"""
+        *finer, deepest = skips
+        maps = torch.cat(deepest, dim=1)
+        for level, double, skip in zip(self.levels, self.doubles, reversed(finer), strict=True):
+            maps = join(double(level(maps)), *skip)
+        logits: Tensor = self.head(maps)
+        return logits

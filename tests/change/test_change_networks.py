@@ -1,0 +1,96 @@
+"""Golden counts of parameters, and how the networks of two dates treat them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from deepnets4eo.change.networks.encoder_pair import EncoderPair
+from deepnets4eo.change.networks.fresunet import FresUNet
+from deepnets4eo.change.networks.fully_convolutional import FCEF, FCSiamConc, FCSiamDiff
+from deepnets4eo.change.networks.hrscd import MultitaskChangeNet, ResidualUNet
+from deepnets4eo.errors import InputError
+
+
+def count(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def warmed(network: nn.Module, bands: int) -> nn.Module:
+    """With statistics of normalisation that differ from the initial ones, in evaluation mode."""
+    torch.manual_seed(0)
+    network.train()
+    for _ in range(3):
+        network(torch.randn(2, bands, 64, 64))
+    return network.eval()
+
+
+@pytest.mark.parametrize(
+    ("network", "counts"),
+    [
+        (FCEF, (1_350_578, 1_350_866, 1_352_594, 1_353_458)),
+        (FCSiamConc, (1_545_986, 1_546_130, 1_546_994, 1_547_426)),
+        (FCSiamDiff, (1_350_146, 1_350_290, 1_351_154, 1_351_586)),
+        (FresUNet, (1_103_874, 1_103_946, 1_104_994, 1_105_474)),
+    ],
+)
+def test_networks_of_daudt_have_the_published_layers(network, counts):
+    """Instantiated from the published code with 3, 4, 10 and 13 bands a date."""
+    assert tuple(count(network(2 * bands)) for bands in (3, 4, 10, 13)) == counts
+
+
+def test_hrscd_networks_have_the_published_layers():
+    assert [count(ResidualUNet(3, classes)) for classes in (5, 6, 7)] == [6_386_797, 6_386_806, 6_386_815]
+    assert count(ResidualUNet(6, 2)) == 6_387_010
+    assert count(MultitaskChangeNet(6, 2, cover_classes=5)) == 13_713_455
+    assert count(MultitaskChangeNet(6, 1, cover_classes=5)) == 13_713_446
+
+
+@pytest.mark.parametrize(("encoder", "difference", "concat"), [("resnet18", 14_328_209, 16_300_433)])
+def test_siamese_unets_have_as_many_weights_as_those_of_torchgeo(encoder, difference, concat):
+    assert count(EncoderPair(6, 1, encoder=encoder)) == difference
+    assert count(EncoderPair(6, 1, encoder=encoder, fusion="concat")) == concat
+
+
+@pytest.mark.parametrize("network", [FCSiamConc, FCSiamDiff])
+def test_published_siamese_networks_are_not_symmetric_in_time(network):
+    """The decoder starts from the coarsest features of post alone."""
+    warm = warmed(network(6), 6)
+    dates = torch.randn(1, 6, 48, 48)
+    with torch.no_grad():
+        assert (warm(dates) - warm(dates.roll(3, dims=1))).abs().max() > 0
+
+
+def test_equal_dates_leave_nothing_of_the_difference_but_constants():
+    network = EncoderPair(6, 2, encoder="resnet18", fusion="difference").eval()
+    image = torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        logits = network(torch.cat([image, image], dim=1))
+    torch.testing.assert_close(logits[0], logits[1])
+
+
+def test_both_answers_of_the_multitask_network_agree():
+    network = MultitaskChangeNet(6).eval()
+    dates = torch.randn(1, 6, 65, 70)
+    with torch.no_grad():
+        change, pre, post = network.forward_all(dates)
+        torch.testing.assert_close(change, network(dates))
+        torch.testing.assert_close(pre, network.cover(dates[:, :3]), rtol=1e-4, atol=1e-5)
+    assert post.shape == (1, 5, 65, 70)
+
+
+@pytest.mark.parametrize("network", [FCEF, FCSiamConc, FCSiamDiff, FresUNet, MultitaskChangeNet, EncoderPair])
+def test_an_odd_number_of_bands_is_refused(network):
+    with pytest.raises(InputError, match="5 bands for two dates"):
+        network(5)
+
+
+def test_images_too_small_for_four_poolings_are_refused():
+    with pytest.raises(InputError, match="15 × 40"):
+        FCEF(6)(torch.zeros(1, 6, 15, 40))
+
+
+def test_an_unknown_fusion_is_refused():
+    with pytest.raises(InputError, match="concat, difference, both"):
+        EncoderPair(6, fusion="sum")
