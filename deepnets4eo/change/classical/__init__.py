@@ -1,0 +1,1 @@
+"""Change without training: scores of a pair from its own statistics, thresholds, and the segmenter around them."""

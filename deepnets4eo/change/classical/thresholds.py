@@ -1,0 +1,169 @@
+"""Thresholds between no change and change, from the histogram of a score.
+
+Otsu 1979; Kittler and Illingworth 1986; two Gaussians by expectation maximisation (Bruzzone and Prieto 2000); 2-means.
+Takes counts in equal bins; refuses histograms with a single value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError, name_hint
+
+BINS = 4096
+EM_STEPS = 200
+EM_TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of a score.
+
+    Parameters
+    ----------
+    counts
+        (n,) at least 0.
+    low, high
+        Values of the first bin's lower and the last one's upper edge.
+    """
+
+    counts: NDArray[np.float64]
+    low: float
+    high: float
+
+    @property
+    def centres(self) -> NDArray[np.float64]:
+        """(n,), the middle of each bin."""
+        width = (self.high - self.low) / len(self.counts)
+        return self.low + width * (np.arange(len(self.counts)) + 0.5)
+
+
+def histogram_of(scores: Iterable[NDArray[np.floating]], high: float, bins: int = BINS) -> Histogram:
+    """Count scores block by block; what lies above `high` is counted in the last bin.
+
+    Parameters
+    ----------
+    scores
+        Arrays of any shape, of values from 0.
+    high
+        Above 0.
+    bins
+        Number of bins.
+
+    Returns
+    -------
+    The histogram from 0 to `high`.
+    """
+    counts = np.zeros(bins)
+    for block in scores:
+        places = np.minimum(np.asarray(block).ravel() * (bins / high), bins - 1).astype(np.intp)
+        counts += np.bincount(places, minlength=bins)
+    return Histogram(counts, 0.0, high)
+
+
+def threshold(histogram: Histogram, method: str = "two-means") -> float:
+    """The score from which on a pixel is called changed.
+
+    Parameters
+    ----------
+    histogram
+        Of the score over the scene.
+    method
+        "two-means", "otsu", "kittler" or "em".
+
+    Returns
+    -------
+    A value between the first and the last one counted.
+
+    Raises
+    ------
+    InputError
+        For another method, or a score with a single value: then nothing tells change from no change.
+    """
+    if method not in THRESHOLDS:
+        raise InputError(f"threshold method {method!r} is unknown. {name_hint(method, list(THRESHOLDS))}")
+    if np.count_nonzero(histogram.counts) < 2:
+        raise InputError("the score of change has a single value: both images are the same. Give two different dates.")
+    return float(THRESHOLDS[method](histogram))
+
+
+def _class_sums(histogram: Histogram) -> tuple[NDArray[np.float64], ...]:
+    """For a cut after each bin but the last: shares, means and variances of both sides. Each (n − 1,)"""
+    shares, values = histogram.counts / histogram.counts.sum(), histogram.centres
+    share, first, second = (np.cumsum(shares * values**power) for power in range(3))
+    below, above = share[:-1], 1 - share[:-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        means = first[:-1] / below, (first[-1] - first[:-1]) / above
+        variances = second[:-1] / below - means[0] ** 2, (second[-1] - second[:-1]) / above - means[1] ** 2
+    return below, above, *means, *variances
+
+
+def _edge(histogram: Histogram, after: int) -> float:
+    width = (histogram.high - histogram.low) / len(histogram.counts)
+    return histogram.low + width * (after + 1)
+
+
+def _otsu(histogram: Histogram) -> float:
+    """The cut with the largest variance between both sides."""
+    below, above, mean_below, mean_above, *_ = _class_sums(histogram)
+    between = np.nan_to_num(below * above * (mean_above - mean_below) ** 2)
+    best = np.flatnonzero(between == between.max())
+    return _edge(histogram, int(best[len(best) // 2]))
+
+
+def _kittler(histogram: Histogram) -> float:
+    """The cut with the least error of two Gaussians, each fitted to one side."""
+    below, above, _, _, variance_below, variance_above = _class_sums(histogram)
+    smallest = ((histogram.high - histogram.low) / len(histogram.counts)) ** 2 / 12
+    usable = (below > 0) & (above > 0) & (variance_below > smallest) & (variance_above > smallest)
+    if not usable.any():
+        return _otsu(histogram)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        spread = below * np.log(variance_below) + above * np.log(variance_above)
+        error = 1 + spread - 2 * (below * np.log(below) + above * np.log(above))
+    return _edge(histogram, int(np.argmin(np.where(usable, error, np.inf))))
+
+
+def _two_means(histogram: Histogram) -> float:
+    """Halfway between the means of both sides of itself; from the largest value's side, as few pixels change."""
+    below, _, mean_below, mean_above, *_ = _class_sums(histogram)
+    cut = _otsu(histogram)
+    for _ in range(100):
+        after = int(np.clip(np.searchsorted(histogram.centres, cut) - 1, 0, len(below) - 1))
+        moved = (mean_below[after] + mean_above[after]) / 2
+        if not np.isfinite(moved) or moved == cut:
+            break
+        cut = float(moved)
+    return cut
+
+
+def _em(histogram: Histogram) -> float:
+    """Where two Gaussians that share the histogram are equally probable."""
+    values, weights = histogram.centres, histogram.counts / histogram.counts.sum()
+    below = values < _otsu(histogram)
+    shares = np.stack([below, ~below]).astype(float)
+    previous = -np.inf
+    for _ in range(EM_STEPS):
+        amounts = (shares * weights).sum(axis=1)
+        means = (shares * weights * values).sum(axis=1) / amounts
+        variances = (shares * weights * (values - means[:, None]) ** 2).sum(axis=1) / amounts + EM_TOLERANCE
+        densities = (amounts / np.sqrt(2 * np.pi * variances))[:, None] * np.exp(
+            -((values - means[:, None]) ** 2) / (2 * variances[:, None])
+        )
+        total = densities.sum(axis=0) + np.finfo(float).tiny
+        shares = densities / total
+        likelihood = float((weights * np.log(total)).sum())
+        if likelihood - previous < EM_TOLERANCE:
+            break
+        previous = likelihood
+    changed = (shares[1] > shares[0]) & (values > means[0]) & (values <= max(means[1], means[0]))
+    return float(values[np.argmax(changed)]) if changed.any() else _otsu(histogram)
+
+
+THRESHOLDS: dict[str, Callable[[Histogram], float]] = {
+    "two-means": _two_means, "otsu": _otsu, "kittler": _kittler, "em": _em,
+}  # fmt: skip
