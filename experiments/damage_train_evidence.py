@@ -19,13 +19,14 @@ from affine import Affine
 from numpy.typing import NDArray
 from smoke import NOTE, add_smoke
 
+from deepnets4eo.damage.alignment import align_footprints
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.fit_model import Graded, fit_model, grade_numbers
 from deepnets4eo.damage.footprints import read_footprints
-from deepnets4eo.damage.registration import align_footprints, register
 from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.files import write_yaml
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration import register
 from deepnets4eo.synthetic import City, Event
 
 LOG = logging.getLogger("damage_train_evidence")

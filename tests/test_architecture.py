@@ -24,6 +24,7 @@ CORE_PACKAGES = {
     "polygons",
     "prediction",
     "rasters",
+    "registration",
     "segmenters",
     "terrain",
     "tiling",

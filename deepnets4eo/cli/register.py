@@ -11,8 +11,9 @@ from deepnets4eo.cli.options import Debug, Json, Overwrite, Seed
 from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.registration import FootprintAlignment, Registration
+    from deepnets4eo.damage.alignment import FootprintAlignment
     from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.registration import Registration
 
 
 def register(
@@ -43,11 +44,11 @@ def register(
     deepnets4eo register pre_tiles/ post_tiles/ --footprints buildings.gpkg --tie-points ties.gpkg
     """
     from deepnets4eo.cli.output import show_json
-    from deepnets4eo.damage.registration import register as measure
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.polygons.vector_files import check_vector_suffix, write_vector
     from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.registration import register as measure
 
     check_not_inputs([tie_points, json], [pre, post, footprints])
     if tie_points:
@@ -71,8 +72,8 @@ def register(
 
 
 def _align(image: Layer, footprints: str, seed: int) -> FootprintAlignment:
+    from deepnets4eo.damage.alignment import align_footprints
     from deepnets4eo.damage.footprints import read_footprints
-    from deepnets4eo.damage.registration import align_footprints
 
     return align_footprints(image, read_footprints(footprints).frame, seed=seed)
 

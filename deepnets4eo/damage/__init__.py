@@ -14,9 +14,9 @@ _HOMES = {
     "EventInfo": "deepnets4eo.damage.event",
     "Footprints": "deepnets4eo.damage.footprints",
     "read_footprints": "deepnets4eo.damage.footprints",
-    "register": "deepnets4eo.damage.registration",
-    "Registration": "deepnets4eo.damage.registration",
-    "align_footprints": "deepnets4eo.damage.registration",
+    "register": "deepnets4eo.registration",
+    "Registration": "deepnets4eo.registration",
+    "align_footprints": "deepnets4eo.damage.alignment",
 }
 
 __all__ = list(_HOMES)

@@ -35,7 +35,7 @@ from deepnets4eo.segmenters.checksums import CARD
 if TYPE_CHECKING:
     from deepnets4eo.damage.inputs import Inputs
     from deepnets4eo.damage.position import OutlinePosition
-    from deepnets4eo.damage.registration import Registration
+    from deepnets4eo.registration import Registration
 
 logger = logging.getLogger(__name__)
 

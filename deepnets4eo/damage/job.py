@@ -17,6 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.abstention import set_not_assessed
+from deepnets4eo.damage.alignment import FootprintAlignment, align_footprints
 from deepnets4eo.damage.class_shares import open_class_map_source, with_class_shares
 from deepnets4eo.damage.decision_with_network import Decision, DecisionModel
 from deepnets4eo.damage.event import EventInfo, event_findings
@@ -34,13 +35,6 @@ from deepnets4eo.damage.position import (
     outline_position,
     registration_findings,
 )
-from deepnets4eo.damage.registration import (
-    FootprintAlignment,
-    Registration,
-    align_footprints,
-    assume_registered,
-    register,
-)
 from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.resume import Steps
 from deepnets4eo.damage.settings import Settings
@@ -49,6 +43,7 @@ from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.rasters.scene import LayerLike
+from deepnets4eo.registration import Registration, assume_registered, register
 
 logger = logging.getLogger(__name__)
 

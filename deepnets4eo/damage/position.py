@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from deepnets4eo.damage.alignment import FootprintAlignment
+from deepnets4eo.damage.alignment.footprints import LEAST_FOOTPRINTS
 from deepnets4eo.damage.findings import Finding, count_of, one_or_many
-from deepnets4eo.damage.registration import FootprintAlignment, Registration
-from deepnets4eo.damage.registration.footprints import LEAST_FOOTPRINTS
-from deepnets4eo.damage.settings import MAX_ROTATION_DEG, Settings
+from deepnets4eo.damage.settings import Settings
+from deepnets4eo.registration import Registration
+from deepnets4eo.registration.limits import MAX_ROTATION_DEG
 
 Role = Literal["pre", "post"]
 

@@ -23,13 +23,13 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from deepnets4eo.damage.registration.footprint_offsets import FootprintAlignment
-from deepnets4eo.damage.registration.quality import RegistrationQuality
-from deepnets4eo.damage.registration.result import Registration
+from deepnets4eo.damage.alignment.footprint_offsets import FootprintAlignment
 from deepnets4eo.errors import InputError, OutputError
 from deepnets4eo.files import PARTIAL, atomic_write, plain
 from deepnets4eo.grid import Grid, blocks
 from deepnets4eo.outputs.lock import scratch_home
+from deepnets4eo.registration.quality import RegistrationQuality
+from deepnets4eo.registration.result import Registration
 from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.version import __version__
 

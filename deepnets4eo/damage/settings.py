@@ -7,11 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from deepnets4eo.registration.limits import MAX_ROTATION_DEG
+
 INPUTS: dict[str, Any] = {"group": "Inputs"}
 ALIGNMENT: dict[str, Any] = {"group": "Alignment"}
 DECISION: dict[str, Any] = {"group": "Decision"}
-
-MAX_ROTATION_DEG = 3.0  # georeferenced pairs seldom lie turned by more
 
 
 @dataclass(frozen=True)

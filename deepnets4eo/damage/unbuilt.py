@@ -16,6 +16,7 @@ from scipy.special import expit
 from sklearn.metrics import roc_auc_score
 
 from deepnets4eo.arrays import Floats, Geometries
+from deepnets4eo.damage.alignment import FootprintAlignment
 from deepnets4eo.damage.evidence.collect import collect
 from deepnets4eo.damage.evidence.columns import image_means
 from deepnets4eo.damage.evidence.gather import building_geometry, on_post
@@ -23,7 +24,6 @@ from deepnets4eo.damage.evidence.table import assess_coverage
 from deepnets4eo.damage.evidence.working_grid import known_or_assumed_gsd_m, make_working_grid
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.ordinal import Border, balance_weights, fit_border
-from deepnets4eo.damage.registration import FootprintAlignment
 from deepnets4eo.grid import gsd_m
 from deepnets4eo.rasters.scene import Layer
 

@@ -22,13 +22,14 @@ import numpy as np
 import shapely
 from odc.geo.geobox import GeoBox
 
+from deepnets4eo.damage.alignment import align_footprints
 from deepnets4eo.damage.evidence import gather
 from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.damage.job import assess
-from deepnets4eo.damage.registration import align_footprints, register
 from deepnets4eo.grid import Window
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration import register
 from deepnets4eo.synthetic import City
 
 TILE_PX = 2000

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from odc.geo.geobox import GeoBox
 from scipy import ndimage
 
-from deepnets4eo.damage.registration import Registration, register
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration import Registration, register
 
 GSD_M = 0.5
 MOTIONS = {

@@ -21,8 +21,9 @@ from rasterio.features import rasterize
 from rasterio.transform import from_origin
 from scipy import ndimage
 
-from deepnets4eo.damage.registration import align_footprints, register
+from deepnets4eo.damage.alignment import align_footprints
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration import register
 
 GSD_M, BLOCK_PX, CRS = 0.5, 2500, "EPSG:32615"
 WEST, NORTH = 500_000.0, 4_100_000.0

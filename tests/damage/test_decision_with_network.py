@@ -19,11 +19,11 @@ from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.decision_with_network import CERTAIN, DecisionModel, adjust_to_prior, pool_log_odds
 from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.damage.map import DamageMap
-from deepnets4eo.damage.registration import register
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader
 from deepnets4eo.damage.siamese.network import SiameseNet
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration import register
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter

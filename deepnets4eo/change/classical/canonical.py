@@ -139,7 +139,9 @@ def _split(moments: Moments, penalty: float) -> tuple[Matrix, Matrix, Matrix]:
     variances = np.diag(moments.covariance)
     for date, own in (("pre", variances[:size]), ("post", variances[size:])):
         if not own.max() > 0:
-            raise InputError(f"the {date} image has one value everywhere; change cannot be told. Check the file and its bands.")
+            raise InputError(
+                f"the {date} image has one value everywhere; change cannot be measured. Check the file and its bands."
+            )
     covariance = moments.covariance + np.diag(penalty * variances + SMALLEST * variances.max())
     return covariance[:size, :size], covariance[:size, size:], covariance[size:, size:]
 

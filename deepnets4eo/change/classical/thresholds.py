@@ -39,7 +39,7 @@ class Histogram:
     def centres(self) -> NDArray[np.float64]:
         """(n,), the middle of each bin."""
         width = (self.high - self.low) / len(self.counts)
-        return self.low + width * (np.arange(len(self.counts)) + 0.5)
+        return np.asarray(self.low + width * (np.arange(len(self.counts)) + 0.5))
 
 
 def histogram_of(scores: Iterable[NDArray[np.floating]], high: float, bins: int = BINS) -> Histogram:
@@ -60,8 +60,8 @@ def histogram_of(scores: Iterable[NDArray[np.floating]], high: float, bins: int 
     """
     counts = np.zeros(bins)
     for block in scores:
-        places = np.minimum(np.asarray(block).ravel() * (bins / high), bins - 1).astype(np.intp)
-        counts += np.bincount(places, minlength=bins)
+        bins_of = np.minimum(np.asarray(block).ravel() * (bins / high), bins - 1).astype(np.intp)
+        counts += np.bincount(bins_of, minlength=bins)
     return Histogram(counts, 0.0, high)
 
 
@@ -82,7 +82,7 @@ def threshold(histogram: Histogram, method: str = "two-means") -> float:
     Raises
     ------
     InputError
-        For another method, or a score with a single value: then nothing tells change from no change.
+        For another method, or a score with a single value: then change and no change are the same.
     """
     if method not in THRESHOLDS:
         raise InputError(f"threshold method {method!r} is unknown. {name_hint(method, list(THRESHOLDS))}")

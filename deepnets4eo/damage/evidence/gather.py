@@ -29,8 +29,9 @@ from deepnets4eo.zonal.outline_points import Sides
 from deepnets4eo.zonal.outlines import Outlines, chunks
 
 if TYPE_CHECKING:
+    from deepnets4eo.damage.alignment import FootprintAlignment
     from deepnets4eo.damage.footprints import Footprints
-    from deepnets4eo.damage.registration import FootprintAlignment, Registration
+    from deepnets4eo.registration import Registration
 
 
 def gather(

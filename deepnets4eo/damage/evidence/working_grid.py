@@ -20,7 +20,7 @@ from deepnets4eo.grid import Grid, Window, gsd_m, mean_gsd_m
 from deepnets4eo.rasters.scene import Layer
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.registration import Registration
+    from deepnets4eo.registration import Registration
 
 FINEST_GSD_M = 0.5
 UNKNOWN_GSD_M = 0.5  # images without a CRS: very-high-resolution imagery is assumed

@@ -16,8 +16,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.special import softmax
 
+from deepnets4eo.damage.alignment import FootprintAlignment
 from deepnets4eo.damage.evidence.working_grid import FINEST_GSD_M, make_working_grid
-from deepnets4eo.damage.registration import FootprintAlignment, Registration
 from deepnets4eo.damage.siamese.pairs import POST, PRE, box_centres, in_pixels, make_scene, with_bands
 from deepnets4eo.damage.siamese.pooling import Pooled, pool_scene
 from deepnets4eo.damage.siamese.scaling import scaled_to
@@ -26,6 +26,7 @@ from deepnets4eo.damage.vocabulary import GRADES
 from deepnets4eo.device import choose
 from deepnets4eo.errors import RunError
 from deepnets4eo.rasters.scene import Layer, Scene
+from deepnets4eo.registration import Registration
 from deepnets4eo.segmenters.checksums import CARD
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.zonal.outlines import Outlines

@@ -13,9 +13,9 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Points
-from deepnets4eo.damage.registration.ground import crs_change
-from deepnets4eo.damage.registration.quality import RegistrationQuality, Status
 from deepnets4eo.grid import Grid, apply_affine
+from deepnets4eo.registration.ground import crs_change
+from deepnets4eo.registration.quality import RegistrationQuality, Status
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame

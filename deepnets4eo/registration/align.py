@@ -12,24 +12,28 @@ from typing import Literal, TypeAlias
 import numpy as np
 from affine import Affine
 
-from deepnets4eo.damage.registration.coarse import (
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import apply_affine, mean_gsd_m
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration.coarse import (
     MAX_ROTATION_COARSE_DEG,
     coarse_model,
     coarse_shift,
     shift_by_halves,
 )
-from deepnets4eo.damage.registration.fit import MODELS, choose_model, robust_fit
-from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame
-from deepnets4eo.damage.registration.holdout import FittedModel, measure_fit, tie_columns
-from deepnets4eo.damage.registration.quality import (
+from deepnets4eo.registration.fit import MODELS, choose_model, robust_fit
+from deepnets4eo.registration.ground import LayerSampler, MetricFrame
+from deepnets4eo.registration.holdout import FittedModel, measure_fit, tie_columns
+from deepnets4eo.registration.limits import MAX_ROTATION_DEG
+from deepnets4eo.registration.quality import (
     QualityThresholds,
     RegistrationQuality,
     Status,
     halves_agree,
     quality_status,
 )
-from deepnets4eo.damage.registration.result import Registration
-from deepnets4eo.damage.registration.tiepoints import (
+from deepnets4eo.registration.result import Registration
+from deepnets4eo.registration.tiepoints import (
     IDENTITY,
     ImagePair,
     Matches,
@@ -37,10 +41,6 @@ from deepnets4eo.damage.registration.tiepoints import (
     match_windows,
     window_centres,
 )
-from deepnets4eo.damage.settings import MAX_ROTATION_DEG
-from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import apply_affine, mean_gsd_m
-from deepnets4eo.rasters.scene import Layer
 
 ModelChoice: TypeAlias = Literal["auto", "translation", "similarity", "affine"]
 

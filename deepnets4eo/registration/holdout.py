@@ -12,10 +12,10 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.registration.fit import ModelName, residuals, scale_and_turn
-from deepnets4eo.damage.registration.quality import RegistrationQuality
-from deepnets4eo.damage.registration.tiepoints import IDENTITY, ImagePair, Matches, Search, gradient_correlation
 from deepnets4eo.grid import apply_affine
+from deepnets4eo.registration.fit import ModelName, residuals, scale_and_turn
+from deepnets4eo.registration.quality import RegistrationQuality
+from deepnets4eo.registration.tiepoints import IDENTITY, ImagePair, Matches, Search, gradient_correlation
 
 MOST_COMPARED = 64
 

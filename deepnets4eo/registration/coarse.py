@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from deepnets4eo.arrays import Points
-from deepnets4eo.damage.registration.correlation import find_peaks
-from deepnets4eo.damage.registration.fit import draw_samples, exact_models, predict
-from deepnets4eo.damage.registration.tiepoints import (
+from deepnets4eo.registration.correlation import find_peaks
+from deepnets4eo.registration.fit import draw_samples, exact_models, predict
+from deepnets4eo.registration.tiepoints import (
     IDENTITY,
     ImagePair,
     Matches,

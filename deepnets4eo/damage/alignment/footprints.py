@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter
 
 from deepnets4eo.arrays import Points
+from deepnets4eo.damage.alignment.edge_agreement import edge_agreement
+from deepnets4eo.damage.alignment.footprint_offsets import FootprintAlignment, crs_maps
+from deepnets4eo.damage.alignment.neighbours import regularise
 from deepnets4eo.damage.findings import count_of
 from deepnets4eo.damage.outline_limits import larger_than_buildings, without
-from deepnets4eo.damage.registration.correlation import find_peaks, orientation_field
-from deepnets4eo.damage.registration.edge_agreement import edge_agreement
-from deepnets4eo.damage.registration.footprint_offsets import FootprintAlignment, crs_maps
-from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame
-from deepnets4eo.damage.registration.neighbours import regularise
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, apply_affine, mean_gsd_m
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration.correlation import find_peaks, orientation_field
+from deepnets4eo.registration.ground import LayerSampler, MetricFrame
 from deepnets4eo.zonal.outline_points import Sides
 from deepnets4eo.zonal.outlines import CHUNK, chunks, groups
 

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from deepnets4eo.arrays import Points, Spectrum
-from deepnets4eo.damage.registration.correlation import correlate_spectra, find_peaks, orientation_field, taper
-from deepnets4eo.damage.registration.ground import LayerSampler
 from deepnets4eo.grid import apply_affine
 from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.registration.correlation import correlate_spectra, find_peaks, orientation_field, taper
+from deepnets4eo.registration.ground import LayerSampler
 
 READERS = 2
 MIN_VALID = 0.8  # share of a window that must be valid in both images

@@ -8,9 +8,9 @@ from affine import Affine
 from moved_place import UTM, as_layer, moved, noisy, place
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.damage.registration import assume_registered, register
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration import assume_registered, register
 
 SHAPE = (360, 400)
 SHIFT = Affine.translation(9, -5)  # pixels: things lie 9 px further right and 5 px higher in the pre image

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from deepnets4eo.arrays import Points
-from deepnets4eo.damage.registration.ground import MetricFrame
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import Grid, apply_affine, transformer
+from deepnets4eo.registration.ground import MetricFrame
 
 if TYPE_CHECKING:
     from geopandas import GeoDataFrame

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.transform import estimate_transform
 
-from deepnets4eo.damage.registration.fit import choose_model, least_squares, residuals, robust_fit, scale_and_turn
 from deepnets4eo.grid import apply_affine
+from deepnets4eo.registration.fit import choose_model, least_squares, residuals, robust_fit, scale_and_turn
 
 TRUTH = {
     "translation": Affine.translation(3, -7),

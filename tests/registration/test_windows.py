@@ -8,11 +8,13 @@ from affine import Affine
 from moved_place import as_layer, moved, noisy, place
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.damage.registration import holdout
-from deepnets4eo.damage.registration.align import fine_search, make_pair
-from deepnets4eo.damage.registration.coarse import coarse_model, coarse_search, coarse_shift, shift_by_halves
-from deepnets4eo.damage.registration.holdout import FittedModel, measure_fit, tie_columns
-from deepnets4eo.damage.registration.tiepoints import (
+from deepnets4eo.errors import GridError
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration import holdout
+from deepnets4eo.registration.align import fine_search, make_pair
+from deepnets4eo.registration.coarse import coarse_model, coarse_search, coarse_shift, shift_by_halves
+from deepnets4eo.registration.holdout import FittedModel, measure_fit, tie_columns
+from deepnets4eo.registration.tiepoints import (
     IDENTITY,
     Matches,
     Search,
@@ -20,8 +22,6 @@ from deepnets4eo.damage.registration.tiepoints import (
     match_windows,
     window_centres,
 )
-from deepnets4eo.errors import GridError
-from deepnets4eo.rasters.scene import Layer
 
 SHAPE = (300, 340)
 SHIFT = Affine.translation(6, -4)

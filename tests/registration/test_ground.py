@@ -6,10 +6,10 @@ from affine import Affine
 from moved_place import ORIGIN, UTM, as_layer, place
 from odc.geo.geobox import GeoBox
 
-from deepnets4eo.damage.registration.ground import LayerSampler, MetricFrame
 from deepnets4eo.errors import GridError
 from deepnets4eo.grid import mean_gsd_m
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration.ground import LayerSampler, MetricFrame
 
 
 def test_a_window_on_the_layers_own_pixels_is_the_layer():
