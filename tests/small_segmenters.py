@@ -19,6 +19,7 @@ from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
 from deepnets4eo.baselines.rule_table import RuleTable
 from deepnets4eo.baselines.superpixels import Superpixels
 from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.change.classical.detector import ChangeDetector
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters import Ensemble, Segmenter, TestTimeAugmentation
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -37,6 +38,15 @@ def make_scene(seed: int = 0, side_px: int = SIDE_PX) -> Scene:
     image = np.clip(40 + 80 * classes + rng.normal(0, 6, (3, side_px, side_px)), 0, 255).astype(np.uint8)
     dsm = rng.normal(20, 5, (1, side_px, side_px)).astype(np.float32)
     return Scene.open(image=image, dsm=dsm, labels=np.array(LEGEND.values, np.uint8)[classes])
+
+
+def make_pair(seed: int = 0, side_px: int = SIDE_PX) -> Scene:
+    """Two dates of squares of 8 pixels: one in ten differs, and the second date is brighter."""
+    rng = np.random.default_rng(seed)
+    pre, drawn = (np.kron(rng.uniform(40, 200, (3, side_px // 8, side_px // 8)), np.ones((1, 8, 8))) for _ in range(2))
+    changed = np.kron(rng.random((side_px // 8,) * 2) < 0.1, np.ones((8, 8))) > 0
+    post = 1.2 * np.where(changed, drawn, pre) + rng.normal(0, 3, pre.shape)
+    return Scene.open(image_pre=pre.astype(np.float32), image_post=post.astype(np.float32))
 
 
 SCENE = make_scene()
@@ -97,15 +107,21 @@ class Recipe:
     """How to make a segmenter of a kind.
 
     halo_share : share of pixels, at least, whose probabilities do not depend on what lies beyond the halo; None where
-    the halo is a choice of the user, smaller than the context that the segmenter uses.
+    the halo is a choice of the user, smaller than the context that the segmenter uses. scene : (seed, side) → what it is
+    tried on.
     """
 
     kind: str
     make: Callable[[], Segmenter]
     halo_share: float | None = 1.0
+    scene: Callable[[int, int], Scene] = make_scene
 
 
 RECIPES = {
+    "change by IR-MAD": Recipe("change-detector", lambda: ChangeDetector.of_scene(make_pair()), scene=make_pair),
+    "change by PCA and k-means": Recipe(
+        "change-detector", lambda: ChangeDetector.of_scene(make_pair(), "pca-kmeans"), scene=make_pair
+    ),
     "network": Recipe("network", network),
     "unet": Recipe("network", lambda: deep_network("unet"), None),
     "unetplusplus": Recipe("network", lambda: deep_network("unetplusplus"), None),

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_segmenters import INPUTS, LEGEND, RECIPES, SCENE, Recipe, make_scene, network
+from small_segmenters import RECIPES, SIDE_PX, Recipe, make_scene, network
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.device import Compute
@@ -33,9 +33,9 @@ def segmenter(recipe: Recipe) -> Segmenter:
 
 
 @pytest.fixture(scope="module")
-def batch() -> np.ndarray:
+def batch(recipe: Recipe, segmenter: Segmenter) -> np.ndarray:
     """Two prepared tiles of odd size."""
-    prepared = INPUTS.prepare(SCENE.read())
+    prepared = segmenter.inputs.prepare(recipe.scene(0, SIDE_PX).read())
     return np.ascontiguousarray(np.stack([prepared[:, :75, :57], prepared[:, 45:120, 63:120]]))
 
 
@@ -54,7 +54,7 @@ def test_probabilities_of_odd_sizes_sum_to_one_over_the_legends_classes(
     segmenter: Segmenter, batch: np.ndarray
 ) -> None:
     proba = segmenter.predict_proba(batch)
-    assert proba.shape == (2, LEGEND.num_classes, 75, 57)
+    assert proba.shape == (2, segmenter.legend.num_classes, 75, 57)
     assert proba.dtype == np.float32
     assert proba.min() >= 0
     np.testing.assert_allclose(proba.sum(axis=1), 1, atol=1e-5)
@@ -96,7 +96,7 @@ def test_a_tile_does_not_depend_on_what_else_is_in_the_batch(segmenter: Segmente
     np.testing.assert_array_equal(segmenter.predict_raw(batch)[0], segmenter.predict_raw(alone)[0])
 
 
-def share_unchanged(segmenter: Segmenter, halo_px: int) -> float:
+def share_unchanged(segmenter: Segmenter, halo_px: int, make: Callable[[int, int], Scene] = make_scene) -> float:
     """Share of a core's pixels whose probabilities stay the same when all beyond the halo is replaced.
 
     The same but for rounding: running sums over windows carry last digits along.
@@ -105,7 +105,7 @@ def share_unchanged(segmenter: Segmenter, halo_px: int) -> float:
     first = (side_px - CORE_PX) // 2
     core = Window(first, first, CORE_PX, CORE_PX)
     rows, cols = core.grow(halo_px).slices
-    scene, other = (INPUTS.prepare(make_scene(seed, side_px).read()) for seed in (3, 4))
+    scene, other = (segmenter.inputs.prepare(make(seed, side_px).read()) for seed in (3, 4))
     other[:, rows, cols] = scene[:, rows, cols]
     rows, cols = core.slices
     before, after = (segmenter.predict_proba(image[None])[:, :, rows, cols] for image in (scene, other))
@@ -114,9 +114,9 @@ def share_unchanged(segmenter: Segmenter, halo_px: int) -> float:
 
 def test_the_halo_is_true(recipe: Recipe, segmenter: Segmenter) -> None:
     if recipe.halo_share is None:
-        assert share_unchanged(segmenter, segmenter.halo_px) < 1  # else the recipe could promise more
+        assert share_unchanged(segmenter, segmenter.halo_px, recipe.scene) < 1  # else the recipe could promise more
     else:
-        assert share_unchanged(segmenter, segmenter.halo_px) >= recipe.halo_share
+        assert share_unchanged(segmenter, segmenter.halo_px, recipe.scene) >= recipe.halo_share
 
 
 def test_a_halo_one_pixel_too_narrow_is_noticed() -> None:
@@ -133,14 +133,17 @@ def test_saved_and_loaded_it_returns_the_same_bits(segmenter: Segmenter, batch: 
     np.testing.assert_array_equal(loaded.predict_raw(batch), segmenter.predict_raw(batch))
 
 
-def test_a_scene_of_odd_size_with_a_hole_is_void_there_and_nowhere_else(segmenter: Segmenter, tmp_path: Path) -> None:
-    data = make_scene(5).read()
-    image, dsm = data["image"][:, :75, :57], data["dsm"][:, :75, :57].copy()
-    dsm[0, 10:30, 40:50] = np.nan
-    scene = Scene.open(image=image, dsm=dsm)
+def test_a_scene_of_odd_size_with_a_hole_is_void_there_and_nowhere_else(
+    recipe: Recipe, segmenter: Segmenter, tmp_path: Path
+) -> None:
+    read = recipe.scene(5, SIDE_PX).read()
+    data = {name: read[name][:, :75, :57] for name in segmenter.inputs.names}
+    last = data[segmenter.inputs.names[-1]] = data[segmenter.inputs.names[-1]].copy()
+    last[0, 10:30, 40:50] = np.nan
+    scene = Scene.open(**data)
     options = PredictOptions(device="cpu", precision="float32", threads=1, workers=1)
     labels = Layer.open(predict(segmenter, scene, tmp_path / "labels.tif", options).paths["labels"])
-    np.testing.assert_array_equal(labels.read()[0][0] == VOID, np.isnan(dsm[0]))
+    np.testing.assert_array_equal(labels.read()[0][0] == VOID, np.isnan(last[0]))
 
 
 @pytest.mark.parametrize("fill", [np.zeros_like, np.ones_like], ids=["void", "constant"])
@@ -150,8 +153,8 @@ def test_a_tile_without_any_content_has_finite_probabilities(
     np.testing.assert_allclose(segmenter.predict_proba(fill(batch)).sum(axis=1), 1, atol=1e-5)
 
 
-def test_the_number_of_threads_changes_no_bit(segmenter: Segmenter) -> None:
-    scene = INPUTS.prepare(SCENE.read())[None]  # more pixels than estimators take at once
+def test_the_number_of_threads_changes_no_bit(recipe: Recipe, segmenter: Segmenter) -> None:
+    scene = segmenter.inputs.prepare(recipe.scene(0, SIDE_PX).read())[None]  # more pixels than estimators take at once
     segmenter.to(Compute(threads=1))
     alone = segmenter.predict_raw(scene)
     segmenter.to(Compute(threads=4))

@@ -1,0 +1,206 @@
+"""Change without training as a segmenter: fitted to the pair itself, then predicted tile by tile like any other.
+
+Takes a scene with the layers `image_pre` and `image_post`; returns probabilities of no change and change.
+Refuses pairs with other numbers of bands, pairs without common valid pixels, and images that are the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepnets4eo.arrays import Batch, FloatImage, Mask
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.change.classical.pair_scores import METHODS, Blocks, PairScore
+from deepnets4eo.change.classical.thresholds import BINS, Histogram, histogram_of, threshold
+from deepnets4eo.device import Compute
+from deepnets4eo.errors import InputError, RunError, name_hint
+from deepnets4eo.files import read_json, write_json
+from deepnets4eo.grid import Window
+from deepnets4eo.rasters.scene import Scene
+from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter
+from deepnets4eo.tiling import Tiling
+from deepnets4eo.tiling.spread import spread_windows
+
+PRE, POST = "image_pre", "image_post"
+FILE = "change.json"
+STATISTICS_PX = 4_000_000  # pixels that statistics are measured on at most
+SIDE_PX = 512  # of the windows that they are measured on
+SAME = 1e-3  # standard deviations
+STEEPNESS = 8.0  # probabilities go from 0.02 to 0.98 between the mean scores of no change and of change
+
+
+class ChangeDetector(ProbabilitySegmenter):
+    """A classical method and its threshold.
+
+    Probabilities follow the score by a logistic curve, 0.5 at the threshold: they rank pixels, and are not calibrated.
+
+    Parameters
+    ----------
+    method
+        "ir-mad", "mad", "cva", "difference", "slow-features" or "pca-kmeans".
+    inputs
+        Of both dates, with the same number of bands; each band is standardised at its own date.
+    threshold_method
+        "two-means", "otsu", "kittler" or "em"; pca-kmeans has its own threshold.
+    tiling
+        How scenes are cut for prediction.
+
+    Raises
+    ------
+    InputError
+        For an unknown method, or dates with different numbers of bands.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> pre = rng.normal(size=(3, 64, 64))
+    >>> post = 2 * pre + rng.normal(0, 0.1, pre.shape)
+    >>> post[:, 20:30, 20:30] += 5
+    >>> scene = Scene.open(image_pre=pre.astype("float32"), image_post=post.astype("float32"))
+    >>> detector = ChangeDetector.of_scene(scene, "ir-mad")
+    >>> batch = detector.inputs.prepare(scene.read())[None]
+    >>> int(detector.predict_classes(batch)[0, 20:30, 20:30].sum())
+    100
+    """
+
+    kind = "change-detector"
+
+    def __init__(
+        self, method: str, inputs: InputSpec, *, threshold_method: str = "two-means", tiling: Tiling | None = None
+    ) -> None:
+        if method not in METHODS:
+            raise InputError(f"method {method!r} of change detection is unknown. {name_hint(method, list(METHODS))}")
+        bands = [len(layer.bands) for layer in inputs.layers.values()]
+        if len(bands) != 2 or bands[0] != bands[1]:
+            raise InputError(
+                f"a pair has {bands} bands; expected two dates with the same bands. Choose bands of the same kind."
+            )
+        self.method: PairScore = METHODS[method]()
+        self.threshold_method, self.inputs, self.legend = threshold_method, inputs, Legend.load("change")
+        halo_px = self.method.halo_px
+        self.tiling = tiling or Tiling(SIDE_PX + 2 * halo_px, halo_px)
+        self.threshold, self.width = math.nan, math.nan
+
+    @classmethod
+    def of_scene(cls, scene: Scene, method: str = "ir-mad", *, threshold_method: str = "two-means") -> ChangeDetector:
+        """Fit a method to a pair.
+
+        Parameters
+        ----------
+        scene
+            With the layers `image_pre` and `image_post`, of the same number of bands.
+        method, threshold_method
+            See the class.
+
+        Returns
+        -------
+        The fitted detector, for this pair alone.
+
+        Raises
+        ------
+        InputError
+            As the class, and where nothing is valid at both dates or nothing differs.
+        """
+        detector = cls(method, InputSpec.measure([scene], [PRE, POST]), threshold_method=threshold_method)
+        return detector.fit(scene)
+
+    def fit(self, scene: Scene) -> ChangeDetector:
+        """Measure the method's statistics and the threshold, on 4 million spread pixels at most; returns the detector."""
+
+        def blocks() -> Iterator[tuple[FloatImage, Mask]]:
+            for window in _windows(scene):
+                sample = scene.read(window, self.inputs.names)
+                yield self.inputs.prepare(sample), sample["valid"]
+
+        _check_differ(blocks)
+        self.method.fit(blocks)
+        scores = [self.method.measure(values)[valid] for values, valid in blocks()]
+        histogram = histogram_of(scores, max(float(score.max()) for score in scores if score.size))
+        own = self.method.threshold
+        self.threshold = threshold(histogram, self.threshold_method) if own is None else own
+        self.width = _transition(histogram, self.threshold)
+        return self
+
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
+        """Probabilities of no change and change, (N, 2, h, w) float32."""
+        height, width = batch.shape[2:]
+        inner = np.s_[margin_px : height - margin_px, margin_px : width - margin_px]
+        change = np.stack([self._probability(self.method.measure(pair)[inner]) for pair in batch])
+        return np.stack([1 - change, change], axis=1)
+
+    def to(self, compute: Compute) -> None:
+        """Nothing to move: classical methods run on the CPU."""
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values from which `restore` makes the same detector again."""
+        return {"method": self.method.name, "threshold_method": self.threshold_method}
+
+    def save(self, folder: str | Path) -> list[str]:
+        """Write what was measured; returns the file's name."""
+        values = {"threshold": self.threshold, "width": self.width, "measured": self.method.to_dict()}
+        write_json(Path(folder) / FILE, values)
+        return [FILE]
+
+    @classmethod
+    def restore(
+        cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
+    ) -> ChangeDetector:
+        """Make the detector that `save` wrote. Errors: RunError for a damaged file."""
+        detector = cls(
+            description["method"], inputs, threshold_method=description["threshold_method"], tiling=tiling
+        )  # fmt: skip
+        try:
+            values = read_json(folder / FILE)
+            detector.threshold, detector.width = float(values["threshold"]), float(values["width"])
+            detector.method.take(values["measured"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"{folder / FILE} is damaged: {error}. Copy the run again.") from error
+        return detector
+
+    def _probability(self, score: FloatImage) -> FloatImage:
+        logit = np.clip((score - np.float32(self.threshold)) / np.float32(self.width), -30, 30)
+        return np.asarray(1 / (1 + np.exp(-logit)), np.float32)
+
+
+def _check_differ(blocks: Blocks) -> None:
+    """Refuse a pair without common valid pixels, and one whose dates are the same but for light and contrast."""
+    largest = max(
+        (float(np.abs(np.subtract(*np.split(values[:, valid], 2))).max()) for values, valid in blocks() if valid.any()),
+        default=-1.0,
+    )
+    if largest < 0:
+        raise InputError("no pixel is valid in both images. Check nodata, clouds and the common extent.")
+    if largest < SAME:
+        raise InputError("both images are the same, but for light and contrast. Give two different dates.")
+
+
+def _windows(scene: Scene) -> list[Window]:
+    """Windows that cover the scene, or, of a larger one, STATISTICS_PX pixels spread over it."""
+    if math.prod(scene.shape) <= STATISTICS_PX:
+        return _cover(scene.shape, SIDE_PX)
+    return spread_windows(scene.shape, (SIDE_PX, SIDE_PX), math.isqrt(STATISTICS_PX // SIDE_PX**2))
+
+
+def _cover(shape: tuple[int, int], side: int) -> list[Window]:
+    """Windows that cover a raster, each pixel once."""
+    return [
+        Window(row, col, min(side, shape[0] - row), min(side, shape[1] - col))
+        for row in range(0, shape[0], side)
+        for col in range(0, shape[1], side)
+    ]
+
+
+def _transition(histogram: Histogram, cut: float) -> float:
+    """Width of the logistic curve: a share of the distance between the mean scores on both sides of the threshold."""
+    values, above = histogram.centres, histogram.centres >= cut
+    sums = [(histogram.counts[side].sum(), (histogram.counts * values)[side].sum()) for side in (~above, above)]
+    if any(count == 0 for count, _ in sums):
+        return max(cut, histogram.high / BINS) / STEEPNESS
+    (below_count, below_sum), (above_count, above_sum) = sums
+    return float(max(above_sum / above_count - below_sum / below_count, histogram.high / BINS) / STEEPNESS)

@@ -1,0 +1,263 @@
+"""Scores of change from a pair's own statistics: one class a method, fitted block by block, applied tile by tile.
+
+Takes standardised pairs (2 p, h, w), pre before post; returns a score (h, w) from 0: the larger, the likelier a change.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.change.classical.canonical import PENALTY, PairVariates, chi_image, mad_variates, slow_variates
+from deepnets4eo.change.classical.moments import MomentSums
+from deepnets4eo.errors import InputError
+
+Blocks = Callable[[], Iterator[tuple[FloatImage, Mask]]]  # each call goes over the pair again: values, and where valid
+Score = NDArray[np.float32]
+
+MOST_ITERATIONS, TOLERANCE = 50, 1e-3  # of IR-MAD; the tolerance is of its correlations
+BLOCK_PX = 4  # side of a block of PCA-k-means (Celik 2009)
+COMPONENTS = 3
+KMEANS_STEPS = 100
+
+
+class PairScore(ABC):
+    """A method without training data.
+
+    threshold : the score from which on a pixel is changed, where the method itself knows it.
+    """
+
+    name: ClassVar[str]
+    threshold: float | None = None
+
+    @property
+    def halo_px(self) -> int:
+        """Context that each pixel needs on each side."""
+        return 0
+
+    @abstractmethod
+    def fit(self, blocks: Blocks) -> None:
+        """Measure what `measure` needs on the pair."""
+
+    @abstractmethod
+    def measure(self, pair: FloatImage) -> Score:
+        """Scores of a pair. pair : (2 p, h, w) float32, standardised → (h, w) float32, at least 0"""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values of what `fit` measured."""
+
+    @abstractmethod
+    def take(self, values: Mapping[str, Any]) -> None:
+        """Take back what `to_dict` returned."""
+
+
+class Difference(PairScore):
+    """Image differencing: the mean size of the differences of standardised bands (Singh 1989)."""
+
+    name = "difference"
+
+    def fit(self, blocks: Blocks) -> None:
+        """Nothing to measure: bands are standardised already."""
+
+    def measure(self, pair: FloatImage) -> Score:
+        """pair : (2 p, h, w) → (h, w)"""
+        pre, post = np.split(pair, 2)
+        return np.asarray(np.abs(post - pre).mean(axis=0))
+
+    def to_dict(self) -> dict[str, Any]:
+        """No values."""
+        return {}
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        """Nothing to take back."""
+
+
+class ChangeVector(Difference):
+    """Change vector analysis: the length of the difference of standardised bands (Malila 1980)."""
+
+    name = "cva"
+
+    def measure(self, pair: FloatImage) -> Score:
+        """pair : (2 p, h, w) → (h, w)"""
+        pre, post = np.split(pair, 2)
+        return np.asarray(np.sqrt(np.square(post - pre).sum(axis=0)))
+
+
+class VariateScore(PairScore):
+    """Base of methods whose score is √χ² of variates."""
+
+    def __init__(self, penalty: float = PENALTY) -> None:
+        self.penalty = penalty
+        self.variates: PairVariates | None = None
+
+    def measure(self, pair: FloatImage) -> Score:
+        """pair : (2 p, h, w) → (h, w)"""
+        return chi_image(self.fitted, pair)
+
+    @property
+    def fitted(self) -> PairVariates:
+        """The variates. Errors: InputError before `fit`."""
+        if self.variates is None:
+            raise InputError(f"{self.name} is not fitted yet. Call fit first.")
+        return self.variates
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values of the variates."""
+        return {key: np.asarray(value).tolist() for key, value in vars(self.fitted).items()}
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        """Take back what `to_dict` returned."""
+        arrays = {key: np.asarray(values[key], float) for key in PairVariates.__dataclass_fields__}
+        self.variates = PairVariates(**arrays)
+
+
+class Mad(VariateScore):
+    """Multivariate alteration detection (Nielsen et al. 1998): one estimate, all pixels weighed alike."""
+
+    name = "mad"
+    most_iterations = 1
+
+    def fit(self, blocks: Blocks) -> None:
+        """Iterate until no correlation moves by more than 0.001. Each iteration goes over the pair once."""
+        before: NDArray[np.float64] | None = None
+        for _ in range(self.most_iterations):
+            self.variates = self._estimate(blocks)
+            correlation = self.variates.correlation
+            if before is not None and np.abs(correlation - before).max() < TOLERANCE:
+                break
+            before = correlation
+
+    def _estimate(self, blocks: Blocks) -> PairVariates:
+        sums: MomentSums | None = None
+        for values, valid in blocks():
+            pixels = values[:, valid]
+            sums = sums or MomentSums(len(values))
+            sums.add(pixels, None if self.variates is None else self.variates.no_change(pixels))
+        if sums is None:
+            raise InputError("the pair has no pixels.")
+        return mad_variates(sums.moments(), self.penalty)
+
+
+class IrMad(Mad):
+    """Iteratively re-weighted MAD (Nielsen 2007): pixels count by their probability of no change."""
+
+    name = "ir-mad"
+    most_iterations = MOST_ITERATIONS
+
+
+class SlowFeatures(VariateScore):
+    """Slow feature analysis (Wu, Du and Zhang 2014) of both dates, each standardised."""
+
+    name = "slow-features"
+
+    def fit(self, blocks: Blocks) -> None:
+        """Goes over the pair once."""
+        sums: MomentSums | None = None
+        for values, valid in blocks():
+            sums = sums or MomentSums(len(values))
+            sums.add(values[:, valid])
+        if sums is None:
+            raise InputError("the pair has no pixels.")
+        self.variates = slow_variates(sums.moments(), self.penalty)
+
+
+class PcaKMeans(PairScore):
+    """PCA and k-means (Celik 2009) on the length of the change vector: blocks of pixels in two clusters.
+
+    The score of a pixel is how much nearer its block lies to the cluster of large differences: 1 at its centre, 0 at
+    that of the other.
+    """
+
+    name = "pca-kmeans"
+    threshold = 0.5
+
+    def __init__(self, block_px: int = BLOCK_PX, components: int = COMPONENTS) -> None:
+        self.block_px, self.components = block_px, components
+        self.basis = np.zeros((0, 0))
+        self.centre = np.zeros(0)
+        self.clusters = np.zeros((2, 0))
+
+    @property
+    def halo_px(self) -> int:
+        """Context that each pixel needs on each side."""
+        return self.block_px // 2
+
+    def fit(self, blocks: Blocks) -> None:
+        """Goes over the pair once for the components, and again for the clusters."""
+        sums = MomentSums(self.block_px**2)
+        for values, valid in blocks():
+            sums.add(self._separate_blocks(values, valid))
+        moments = sums.moments()
+        eigenvectors = np.linalg.eigh(moments.covariance)[1].T[::-1][: self.components]
+        self.centre, self.basis = moments.mean, eigenvectors * np.sign(eigenvectors.sum(axis=1, keepdims=True) + 1e-300)
+        samples = np.concatenate([
+            self.basis @ (self._separate_blocks(values, valid) - self.centre[:, None]) for values, valid in blocks()
+        ], axis=1)  # fmt: skip
+        self.clusters = _two_clusters(samples)
+
+    def measure(self, pair: FloatImage) -> Score:
+        """pair : (2 p, h, w) → (h, w); beyond the edge the pair is mirrored"""
+        length = ChangeVector().measure(pair)
+        before, after = self.block_px // 2, (self.block_px - 1) // 2
+        padded = np.pad(length, (before, after), mode="symmetric" if min(length.shape) >= before else "edge")
+        height, width = length.shape
+        projected = np.zeros((len(self.basis), height, width), np.float32)
+        offset = (self.basis @ self.centre).astype(np.float32)
+        for index in range(self.block_px**2):
+            row, col = divmod(index, self.block_px)
+            shifted = padded[row : row + height, col : col + width]
+            for component, weights in enumerate(self.basis):
+                projected[component] += np.float32(weights[index]) * shifted
+        projected -= offset[:, None, None]
+        low, high = (
+            np.square(projected - cluster[:, None, None].astype(np.float32)).sum(axis=0) for cluster in self.clusters
+        )
+        return np.asarray(np.sqrt(low) / np.maximum(np.sqrt(low) + np.sqrt(high), 1e-12))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values of components and clusters."""
+        arrays = {"basis": self.basis, "centre": self.centre, "clusters": self.clusters}
+        return {"block_px": self.block_px} | {key: value.tolist() for key, value in arrays.items()}
+
+    def take(self, values: Mapping[str, Any]) -> None:
+        """Take back what `to_dict` returned."""
+        self.block_px = int(values["block_px"])
+        self.basis, self.centre, self.clusters = (
+            np.asarray(values[key], float) for key in ("basis", "centre", "clusters")
+        )
+
+    def _separate_blocks(self, values: FloatImage, valid: Mask) -> NDArray[np.float64]:
+        """Blocks of the change vector's length that do not overlap and are wholly valid, (pixels of a block, n)."""
+        side = self.block_px
+        height, width = (size // side * side for size in valid.shape)
+        length = ChangeVector().measure(values)[:height, :width]
+        shape = (height // side, side, width // side, side)
+        inside = valid[:height, :width].reshape(shape).all(axis=(1, 3))
+        return np.asarray(length.reshape(shape).transpose(1, 3, 0, 2)[:, :, inside].reshape(side**2, -1), float)
+
+
+def _two_clusters(samples: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Centres of two clusters (2, C), that of smaller differences first; started at both ends of the first component."""
+    first = samples[0]
+    centres = np.stack([samples[:, first <= np.median(first)].mean(axis=1), samples[:, np.argmax(first)]])
+    for _ in range(KMEANS_STEPS):
+        distances = np.stack([np.square(samples - centre[:, None]).sum(axis=0) for centre in centres])
+        nearest = distances.argmin(axis=0)
+        moved = np.stack(
+            [samples[:, nearest == one].mean(axis=1) if (nearest == one).any() else centres[one] for one in (0, 1)]
+        )
+        if np.array_equal(moved, centres):
+            break
+        centres = moved
+    return centres[np.argsort(centres[:, 0])]
+
+
+METHODS: dict[str, type[PairScore]] = {
+    kind.name: kind for kind in (IrMad, Mad, ChangeVector, Difference, SlowFeatures, PcaKMeans)
+}

@@ -1,0 +1,162 @@
+"""Methods without training: against their defining equations, public figures and pairs whose change is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.linalg import eigh
+from skimage.filters import threshold_otsu
+
+from deepnets4eo.change.classical.canonical import mad_variates, slow_variates
+from deepnets4eo.change.classical.detector import ChangeDetector
+from deepnets4eo.change.classical.moments import Moments, MomentSums
+from deepnets4eo.change.classical.pair_scores import METHODS, IrMad, Mad
+from deepnets4eo.change.classical.thresholds import THRESHOLDS, histogram_of, threshold
+from deepnets4eo.errors import InputError
+from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.rasters.scene import Layer, Scene
+
+
+def moments_of(values: np.ndarray) -> Moments:
+    sums = MomentSums(len(values))
+    for block in np.array_split(values, 7, axis=1):
+        sums.add(block)
+    return sums.moments()
+
+
+def correlated(count: int = 20_000, bands: int = 4, seed: int = 0) -> np.ndarray:
+    """Two dates of bands that share a part, (2 bands, count)."""
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(size=(bands, count))
+    return np.concatenate(
+        [rng.normal(size=(bands, bands)) @ shared + rng.normal(size=(bands, count)) for _ in range(2)]
+    )
+
+
+def test_streamed_moments_are_those_of_the_whole():
+    values = correlated() + 1e5
+    weights = np.random.default_rng(1).random(values.shape[1])
+    sums = MomentSums(8)
+    for block, share in zip(np.array_split(values, 5, axis=1), np.array_split(weights, 5), strict=True):
+        sums.add(block, share)
+    np.testing.assert_allclose(sums.moments().mean, np.average(values, axis=1, weights=weights))
+    np.testing.assert_allclose(sums.moments().covariance, np.cov(values, aweights=weights, ddof=0), rtol=1e-8)
+
+
+def test_mad_solves_the_generalised_eigenproblem():
+    moments = moments_of(correlated())
+    variates = mad_variates(moments)
+    first, cross, second = (
+        moments.covariance[rows, cols]
+        for rows, cols in ((np.s_[:4], np.s_[:4]), (np.s_[:4], np.s_[4:]), (np.s_[4:], np.s_[4:]))
+    )
+    squared = eigh(cross @ np.linalg.solve(second, cross.T), first, eigvals_only=True)
+    np.testing.assert_allclose(variates.correlation**2, squared, rtol=1e-6)
+    np.testing.assert_allclose(variates.pre @ first @ variates.pre.T, np.eye(4), atol=1e-6)
+    np.testing.assert_allclose(variates.post @ second @ variates.post.T, np.eye(4), atol=1e-6)
+    np.testing.assert_allclose(np.diag(variates.pre @ cross @ variates.post.T), variates.correlation, atol=1e-6)
+
+
+def test_variates_have_the_variance_that_chi_square_divides_by():
+    values = correlated()
+    for variates in (mad_variates(moments_of(values)), slow_variates(moments_of(values))):
+        differences = variates.differences(values)
+        np.testing.assert_allclose(differences.mean(axis=1), 0, atol=1e-4)
+        np.testing.assert_allclose(differences.var(axis=1), variates.variance, rtol=1e-3)
+
+
+def test_an_affine_change_of_one_date_changes_nothing_for_mad():
+    values = correlated()
+    changed = values.copy()
+    changed[4:] = 3 * np.random.default_rng(2).normal(size=(4, 4)) @ values[4:] + 100
+    scores = [mad_variates(moments_of(one)).chi_square(one) for one in (values, changed)]
+    np.testing.assert_allclose(*scores, rtol=1e-3)
+
+
+def test_mad_is_calibrated_on_noise_without_change_and_converged_ir_mad_is_not():
+    """Facts sheet: with p < 0.01 MAD rejects 0.99 %, converged IR-MAD 25.7 %."""
+    values = correlated(200_000, seed=3)[:, None, :].astype(np.float32)
+    blocks = lambda: iter([(values, np.ones(values.shape[1:], bool))])  # noqa: E731
+    rejected = []
+    for method in (Mad(), IrMad()):
+        method.fit(blocks)
+        rejected.append(float((method.fitted.no_change(values[:, 0]) < 0.01).mean()))
+    assert rejected[0] == pytest.approx(0.01, abs=0.002)
+    assert rejected[1] > 0.15
+
+
+def test_repeated_bands_are_no_obstacle():
+    values = correlated()
+    repeated = np.concatenate([values[:4], values[:1], values[4:], values[4:5]])
+    assert np.isfinite(mad_variates(moments_of(repeated)).chi_square(repeated)).all()
+
+
+@pytest.mark.parametrize("method", THRESHOLDS)
+def test_thresholds_part_two_groups(method):
+    rng = np.random.default_rng(0)
+    scores = np.abs(np.concatenate([rng.normal(2, 0.5, 9000), rng.normal(8, 1, 1000)]))
+    cut = threshold(histogram_of([scores], scores.max()), method)
+    assert 3 < cut < 6.5
+
+
+def test_otsus_threshold_is_that_of_scikit_image():
+    scores = np.abs(np.random.default_rng(0).normal(2, 1.5, 10_000))
+    ours = threshold(histogram_of([scores[:4000], scores[4000:]], scores.max()), "otsu")
+    assert ours == pytest.approx(threshold_otsu(scores, nbins=4096), abs=2 * scores.max() / 4096)
+
+
+def test_a_score_of_one_value_has_no_threshold():
+    with pytest.raises(InputError, match="single value"):
+        threshold(histogram_of([np.ones(100)], 2.0))
+
+
+def pair(bands: int = 3, post_bands: int | None = None) -> Scene:
+    rng = np.random.default_rng(0)
+    pre = np.kron(rng.uniform(0, 100, (bands, 16, 16)), np.ones((1, 8, 8))) + rng.normal(0, 2, (bands, 128, 128))
+    post = 1.5 * pre[:post_bands] + 20 + rng.normal(0, 2, (post_bands or bands, 128, 128))
+    post[:, 40:60, 40:60] += 200 * rng.random((len(post), 1, 1)) + 100
+    return Scene.open(image_pre=pre.astype(np.float32), image_post=post.astype(np.float32))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_each_method_finds_the_square_that_changed(method):
+    scene = pair()
+    detector = ChangeDetector.of_scene(scene, method)
+    change = detector.predict_classes(detector.inputs.prepare(scene.read())[None])[0] > 0
+    truth = np.zeros_like(change)
+    truth[40:60, 40:60] = True
+    assert 2 * (change & truth).sum() / (change.sum() + truth.sum()) > 0.85
+
+
+def test_identical_images_are_refused_also_when_one_is_brighter():
+    image = pair().layers["image_pre"].read()[0]
+    for post in (image, 2 * image + 10):
+        with pytest.raises(InputError, match="the same"):
+            ChangeDetector.of_scene(Scene.open(image_pre=image, image_post=post))
+
+
+def test_a_date_without_valid_pixels_and_dates_of_other_bands_are_refused():
+    image = pair().layers["image_pre"].read()[0]
+    with pytest.raises(InputError, match="no valid pixel"):
+        ChangeDetector.of_scene(Scene.open(image_pre=image, image_post=np.full_like(image, np.nan)))
+    with pytest.raises(InputError, match="same bands"):
+        ChangeDetector.of_scene(pair(3, 2))
+
+
+def test_an_unknown_method_is_named_with_the_nearest():
+    with pytest.raises(InputError, match="ir-mad"):
+        ChangeDetector.of_scene(pair(), "irmad")
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("method", "kappa"), [("ir-mad", 0.93), ("cva", 0.88), ("mad", 0.80), ("pca-kmeans", 0.88)])
+def test_taizhou_is_mapped_as_well_as_published(real_data, method, kappa):
+    """Landsat 2000 and 2003 (facts sheet F.4): κ 0.933, 0.889, 0.809 and 0.910."""
+    folder = real_data / "landsat_taizhou" / "Taizhou"
+    scene = Scene.open(image_pre=folder / "2000TM", image_post=folder / "2003TM")
+    detector = ChangeDetector.of_scene(scene, method)
+    change = detector.predict_classes(detector.inputs.prepare(scene.read())[None])[0]
+    changed, unchanged = (Layer.open(folder / f"{name}.bmp").read()[0][0] > 0 for name in ("change", "unchanged"))
+    matrix = ConfusionMatrix(2)
+    matrix.update(np.where(changed, 1, np.where(unchanged, 0, 255)).astype(np.uint8), change)
+    assert matrix.kappa >= kappa
