@@ -131,7 +131,7 @@ class Prediction:
     seconds
         Duration of this call.
     network_s
-        Of it, seconds in the network.
+        Of it, seconds in the network; on a GPU those that this thread took to hand the work over.
     """
 
     paths: dict[str, Path]

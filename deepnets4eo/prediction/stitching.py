@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage, FloatImage, Mask
 from deepnets4eo.cards.legend import VOID, Legend
@@ -74,25 +77,50 @@ class RowBuffer:
         return window, rows
 
 
+class HostArrays:
+    """The NumPy arrays that a `Blender` sums in; `device_stitching.DeviceArrays` does the same with tensors."""
+
+    def zeros(self, shape: tuple[int, ...]) -> FloatImage:
+        """All 0, float32."""
+        return np.zeros(shape, np.float32)
+
+    def outer(self, rows: NDArray[np.float32], cols: NDArray[np.float32]) -> FloatImage:
+        """Product of weights along rows and columns."""
+        return np.outer(rows, cols)
+
+    def copy(self, array: FloatImage) -> FloatImage:
+        """The same values in other memory."""
+        return array.copy()
+
+
+HOST = HostArrays()
+
+
 class Blender:
     """Weighted sums of overlapping cores: a window that slides along a lattice row, and the rows carried to the next.
 
     emit(row, col, mean) is called with finished weighted means (K, h, w) at scene positions, in lattice order.
-    Peak memory: 4 bytes · K · (most_overlap_px · strip width + 2 · core_px²).
+    arrays : makes what the scores are summed in, on the host or on a device. Peak memory there: 4 bytes · K ·
+    (most_overlap_px · strip width + 2 · core_px²).
     """
 
     def __init__(
-        self, lattice: Lattice, cols: range, num_classes: int, emit: Callable[[int, int, FloatImage], None]
+        self,
+        lattice: Lattice,
+        cols: range,
+        num_classes: int,
+        emit: Callable[[int, int, Any], None],
+        arrays: Any = HOST,
     ) -> None:
         tiling = lattice.tiling
-        self._lattice, self._cols, self._emit = lattice, cols, emit
-        self._weights = np.outer(core_weights(tiling), core_weights(tiling))
+        self._lattice, self._cols, self._emit, self._arrays = lattice, cols, emit, arrays
+        self._weights = arrays.outer(core_weights(tiling), core_weights(tiling))
         self._origin = lattice.start(cols[0], lattice.shape[1])
         width = lattice.start(cols[-1], lattice.shape[1]) - self._origin + tiling.core_px
-        self._carry = np.zeros((num_classes, tiling.most_overlap_px, width), np.float32)
-        self._sum = np.zeros((num_classes, tiling.core_px, tiling.core_px), np.float32)
+        self._carry = arrays.zeros((num_classes, tiling.most_overlap_px, width))
+        self._sum = arrays.zeros((num_classes, tiling.core_px, tiling.core_px))
 
-    def add(self, tile: Tile, scores: FloatImage | None) -> None:
+    def add(self, tile: Tile, scores: Any | None) -> None:
         """Add a tile's scores (K, core, core), None for a tile without valid pixels, and emit what it finishes."""
         core_px, (rows, cols) = self._lattice.tiling.core_px, self._lattice.shape
         col = tile.core.col - self._origin
@@ -100,7 +128,7 @@ class Blender:
         kept = 0 if tile.col == self._cols[0] else core_px - self._step(tile.col - 1, cols)
         above = 0 if tile.row == 0 else core_px - self._step(tile.row - 1, rows)
         if kept:
-            self._sum[:, :, :kept] = self._sum[:, :, core_px - kept :].copy()
+            self._sum[:, :, :kept] = self._arrays.copy(self._sum[:, :, core_px - kept :])
         self._sum[:, :, kept:] = 0
         self._sum[:, :above, kept:] = self._carry[:, :above, col + kept : col + core_px]
         if scores is not None:
@@ -118,39 +146,59 @@ class Blender:
         rows, cols = self._lattice.shape
         row, col = tile.core.row, tile.core.col
         height, width = min(height, rows - row), min(width, cols - col)
-        total = np.outer(
+        total = self._arrays.outer(
             weight_sums(self._lattice, row, row + height, rows), weight_sums(self._lattice, col, col + width, cols)
         )
         self._emit(row, col, self._sum[:, :height, :width] / total)
+
+
+@dataclass(frozen=True)
+class FinishedBytes:
+    """Finished pixels at a scene position: each product's bytes (bands, h, w), void and nodata not yet set.
+
+    wait : returns them by name of the product, when they have come from the device.
+    """
+
+    row: int
+    col: int
+    wait: Callable[[], dict[str, ByteImage]]
 
 
 class StripStitcher:
     """All products of one strip: tiles in, finished rows out.
 
     products : names of what is written. A tile's result is its classes (core, core) uint8 where only labels are
-    written and cores abut, else its raw scores (K, core, core) float32.
+    written and cores abut, else its raw scores (K, core, core) float32; or bytes that a `DeviceStitcher` finished.
     """
 
     def __init__(
         self, strip: Strip, lattice: Lattice, cols: range, legend: Legend, products: Sequence[str], block_px: int
     ) -> None:
-        self._tiling, self._values = lattice.tiling, np.asarray(legend.values, np.uint8)
+        self._lattice, self._cols, self._tiling = lattice, cols, lattice.tiling
+        self._values = np.asarray(legend.values, np.uint8)
         self._buffers = {
             name: RowBuffer(bands_of(name, legend.num_classes), strip, lattice, block_px) for name in products
         }
-        self._blender = Blender(lattice, cols, legend.num_classes, self._emit) if lattice.tiling.blends else None
         self._valid = np.zeros((0, 0), bool)
 
-    def add(self, read: ReadTile, result: FloatImage | ByteImage | None) -> None:
+    @cached_property
+    def _blender(self) -> Blender:
+        """Sums of scores; not made where a device sums them."""
+        return Blender(self._lattice, self._cols, len(self._values), self._emit)
+
+    def add(self, read: ReadTile, result: FloatImage | ByteImage | FinishedBytes | None) -> None:
         """Add a tile, in lattice order; result is None for a tile without valid pixels."""
         self._valid = read.valid
         core = read.tile.core
+        if isinstance(result, FinishedBytes):
+            self._put_finished(result)
+            return
         if result is not None and result.ndim == 2:
             self._put_labels(core.row, core.col, np.asarray(result, np.uint8))
             return
         # networks return channels last; sums over classes are five times as fast with each class together
         scores = None if result is None else np.ascontiguousarray(result, np.float32)
-        if self._blender is not None:
+        if self._tiling.blends:
             self._blender.add(read.tile, None if scores is None else to_blend_scores(scores, self._tiling.scores))
         elif scores is not None:
             self._emit(core.row, core.col, scores)
@@ -171,10 +219,15 @@ class StripStitcher:
                 continue
             self._put_labels(row + top, col, best_class(part), valid)
             if PROBABILITIES in self._buffers or ENTROPY in self._buffers:
-                kind = self._tiling.scores if self._blender is not None else "raw"
+                kind = self._tiling.scores if self._tiling.blends else "raw"
                 proba = blended_probabilities(part, kind)
                 self._put(PROBABILITIES, row + top, col, proba, valid)
                 self._put(ENTROPY, row + top, col, entropy(proba)[None], valid)
+
+    def _put_finished(self, finished: FinishedBytes) -> None:
+        for product, pixels in finished.wait().items():
+            valid = self._valid[: pixels.shape[1], : pixels.shape[2]]
+            self._buffers[product].put(finished.row, finished.col, np.where(valid, pixels, np.uint8(NOTHING)))
 
     def _put_labels(self, row: int, col: int, classes: ByteImage, valid: Mask | None = None) -> None:
         labels = np.where(self._valid if valid is None else valid, self._values[classes], np.uint8(VOID))

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,11 +22,14 @@ from deepnets4eo.grid import Window
 from deepnets4eo.prediction.memory import QUEUE_BYTES, peak_bytes, resident_bytes, stitch_budget, strip_width
 from deepnets4eo.prediction.outputs import LABELS, Outputs, bands_of
 from deepnets4eo.prediction.progress_file import ProgressFile
-from deepnets4eo.prediction.stitching import CHUNK_ROWS, Strip, StripStitcher
+from deepnets4eo.prediction.stitching import CHUNK_ROWS, FinishedBytes, Strip, StripStitcher
 from deepnets4eo.prediction.tile_reader import ReadTile, TileReader
 from deepnets4eo.rasters.cog import BLOCK_PX
-from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Lattice
+
+if TYPE_CHECKING:
+    from deepnets4eo.prediction.device_stitching import DeviceStitcher
 
 LONGEST_QUEUE = 8
 
@@ -60,7 +64,7 @@ class Job:
     workers: int = 2
     progress: Callable[[float], None] | None = None
     counts: Counts = field(default_factory=Counts)
-    computed: dict[int, Result] = field(default_factory=dict)  # batch number → results computed in advance
+    computed: dict[int, Any] = field(default_factory=dict)  # batch number → what `infer` returned in advance
 
     @property
     def products(self) -> list[str]:
@@ -73,14 +77,22 @@ class Job:
         return self.products != [LABELS] or self.lattice.tiling.blends
 
     @property
+    def device_network(self) -> NetworkSegmenter | None:
+        """The network on a GPU, whose scores stay there until they are bytes; those of other kinds are stitched here."""
+        on_gpu = self.compute.device != "cpu" and isinstance(self.segmenter, NetworkSegmenter)
+        return self.segmenter if on_gpu else None  # type: ignore[return-value]
+
+    @property
     def result_bytes(self) -> int:
         """Size of one tile's result."""
         pixels = self.lattice.tiling.core_px**2
         return pixels * (4 * self.segmenter.legend.num_classes if self.needs_scores else 1)
 
-    def infer(self, batch: FloatImage) -> Result:
-        """Scores or classes of a batch of tiles, without their halo."""
+    def infer(self, batch: FloatImage) -> Any:
+        """Scores or classes of a batch of tiles, without their halo: arrays, or a tensor that a GPU still computes."""
         margin_px = self.lattice.tiling.halo_px
+        if self.device_network is not None:
+            return self.device_network.device_scores(batch, margin_px=margin_px)
         if self.needs_scores:
             return self.segmenter.predict_raw(batch, margin_px=margin_px)
         return self.segmenter.predict_classes(batch, margin_px=margin_px)
@@ -96,6 +108,8 @@ def plan_strip_px(job: Job, memory_limit: int) -> int:
     _compute_first_tile(job)
     network = peak_bytes() if peak_bytes() > before else resident_bytes()
     reading = (job.workers + 1) * 3 * job.reader.segment_tiles * job.reader.tile_bytes
+    if job.device_network is not None:  # pinned copies of the batch that is uploaded and the one before
+        reading += 2 * job.batch_tiles * job.reader.tile_bytes
     per_column = (job.block_px + tiling.core_px) * sum(bands_of(name, num_classes) for name in job.products)
     per_column += 4 * num_classes * tiling.most_overlap_px
     chunk = 4 * 4 * num_classes * CHUNK_ROWS * tiling.core_px
@@ -132,7 +146,19 @@ def predict_strips(job: Job, strip_px: int) -> None:
 
 
 def _queue_length(job: Job) -> int:
+    """Batches whose results wait for the writer. On a GPU one: it computes while the next is filled and uploaded."""
+    if job.device_network is not None:
+        return 1
     return max(1, min(LONGEST_QUEUE, QUEUE_BYTES // (job.result_bytes * job.batch_tiles)))
+
+
+def _device_stitcher(job: Job, cols: range) -> DeviceStitcher | None:
+    if job.device_network is None:
+        return None
+    from deepnets4eo.prediction.device_stitching import DeviceStitcher
+
+    transfers = job.device_network.transfers
+    return DeviceStitcher(job.lattice, cols, job.segmenter.legend, job.products, transfers)
 
 
 class _StripWork:
@@ -145,6 +171,7 @@ class _StripWork:
         self.cols = job.lattice.touching(strip.start, strip.stop, width)
         legend = job.segmenter.legend
         self.stitcher = StripStitcher(strip, job.lattice, self.cols, legend, job.products, job.block_px)
+        self.device_stitcher = _device_stitcher(job, self.cols)
         self.waiting: list[ReadTile] = []
         self.pending: deque[Future[None]] = deque()
         tiling = job.lattice.tiling
@@ -180,7 +207,7 @@ class _StripWork:
 
     def _compute(self, writer: ThreadPoolExecutor) -> None:
         """Compute the batch if a tile in it has valid pixels, and pass all its tiles to the writer, in order."""
-        results: Result | None = None
+        results = None
         computed = sum(read.image is not None for read in self.waiting)
         if computed:
             started = time.perf_counter()
@@ -190,12 +217,14 @@ class _StripWork:
             self.job.counts.computed += computed
         for read in self.waiting:
             result = None if read.image is None or results is None else results[self._index_in_batch(read)]
+            if self.device_stitcher is not None:
+                result = self.device_stitcher.add(read.tile, result)
             self.pending.append(writer.submit(self._stitch, ReadTile(read.tile, None, read.valid), result))
         self.waiting.clear()
         while len(self.pending) > _queue_length(self.job) * self.job.batch_tiles:
             self.pending.popleft().result()
 
-    def _stitch(self, read: ReadTile, result: Result | None) -> None:
+    def _stitch(self, read: ReadTile, result: Result | FinishedBytes | None) -> None:
         """In the writer's thread: add a tile, and after the last of a lattice row write what is finished."""
         self.stitcher.add(read, result)
         lattice = self.job.lattice

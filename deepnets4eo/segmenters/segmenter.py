@@ -156,7 +156,7 @@ class NetworkSegmenter:
 
     def predict_raw(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Logits, (N, K, h, w) float32."""
-        return np.asarray(self._logits(batch, margin_px).float().cpu().numpy())
+        return np.asarray(self.device_scores(batch, margin_px=margin_px).cpu().numpy())
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Probabilities, (N, K, h, w) float32, summing to 1 over K."""
@@ -171,13 +171,19 @@ class NetworkSegmenter:
             return np.stack([best_class(image) for image in logits.float().numpy()])
         return np.asarray(logits.argmax(dim=1).to(torch.uint8).cpu().numpy())
 
+    def device_scores(self, batch: Batch, *, margin_px: int = 0) -> Tensor:
+        """Logits on the device, (N, K, h, w) float32; a GPU may still compute them, and the batch may be overwritten."""
+        return self._logits(batch, margin_px).float()
+
     def to(self, compute: Compute) -> None:
         """Move to a device and precision; float32 after bfloat16 does not restore lost digits."""
         import torch
 
+        from deepnets4eo.segmenters.transfers import Transfers
+
         self.module.to(device=compute.device, dtype=getattr(torch, compute.precision))
         self.module.to(memory_format=torch.channels_last)
-        self.compute = compute
+        self.compute, self.transfers = compute, Transfers(compute.device)
 
     def describe(self) -> dict[str, Any]:
         """Plain values from which `restore` makes the same segmenter again."""
@@ -218,20 +224,14 @@ class NetworkSegmenter:
         import torch.nn.functional as F
 
         with torch.inference_mode():
-            tensor = self._on_device(torch.from_numpy(batch)).contiguous(memory_format=torch.channels_last)
+            tensor = self.transfers.upload(batch).to(getattr(torch, self.compute.precision))
+            tensor = tensor.contiguous(memory_format=torch.channels_last)  # both at once takes twice as long
             height, width = tensor.shape[2:]
             below, right = -height % STRIDE_PX, -width % STRIDE_PX
             if below or right:
                 tensor = F.pad(tensor, (0, right, 0, below), mode="replicate")
             logits: Tensor = self.module(tensor)
             return logits[:, :, margin_px : height - margin_px, margin_px : width - margin_px]
-
-    def _on_device(self, batch: Tensor) -> Tensor:
-        """In the network's precision on its device; at first not channels last, as both at once takes twice as long."""
-        import torch
-
-        pinned = batch if self.compute.device == "cpu" else batch.pin_memory()
-        return pinned.to(self.compute.device, non_blocking=True).to(getattr(torch, self.compute.precision))
 
 
 def _check_size(network: Mapping[str, Any], path: Path) -> None:

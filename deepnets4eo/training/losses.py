@@ -2,7 +2,7 @@
 
 Takes logits (N,K,H,W), mask (N,H,W) int64 with void 255, valid (N,H,W) bool. A batch without any counted pixel
 costs 0 (not NaN), and its gradient is 0. Refuses names it does not know.
-Cross entropy and Dice never wait for the device; Lovász and focal do, as they pick the counted pixels.
+No loss waits for the device: what is not counted is multiplied away, never picked out, and weights lie on the device.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from torch import Tensor, nn
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
-
-MULTICLASS = "multiclass"
 
 
 class CrossEntropy(nn.Module):
@@ -41,33 +39,71 @@ class CrossEntropy(nn.Module):
         return total / share.clamp_min(torch.finfo(logits.dtype).tiny)
 
 
-class _OfCounted(nn.Module):
-    """A loss that picks the counted pixels, and would be NaN where there are none: then it is 0."""
-
-    def __init__(self, loss: nn.Module) -> None:
-        super().__init__()
-        self.loss = loss
+class Lovasz(nn.Module):
+    """Lovász-Softmax (Berman 2018): the extended Jaccard loss of each class that is present, and their mean."""
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """As `CrossEntropy.forward`."""
-        if not bool((mask != VOID).any()):
-            return logits.sum() * 0.0
-        loss: Tensor = self.loss(logits, mask)
-        return loss
+        counted, labels = (mask != VOID).flatten(), mask.flatten()
+        probabilities = logits.softmax(dim=1)
+        total, present = logits.new_zeros(()), logits.new_zeros(())
+        for index in range(logits.shape[1]):
+            truth = labels == index
+            met = truth.any().to(logits.dtype)
+            total = total + met * _jaccard_loss(probabilities[:, index].flatten(), truth, counted)
+            present = present + met
+        return total / present.clamp_min(1)
+
+
+def _jaccard_loss(probability: Tensor, truth: Tensor, counted: Tensor) -> Tensor:
+    """Lovász extension of one class's Jaccard loss; each of (P,). Pixels not counted are sorted behind all others."""
+    errors = (truth.to(probability.dtype) - probability).abs().masked_fill(~counted, -1)
+    errors, order = errors.sort(descending=True)
+    positives = truth[order].to(errors.dtype)
+    number = positives.sum()
+    losses = 1 - (number - positives.cumsum(0)) / (number + (1 - positives).cumsum(0))
+    return torch.dot(errors.clamp_min(0), torch.diff(losses, prepend=losses.new_zeros(1)))
+
+
+class Focal(nn.Module):
+    """Focal loss (Lin 2017) of each class against all others, (1 − p)² · −log p, and their weighted mean."""
+
+    def __init__(self, class_weights: Tensor | None = None) -> None:
+        super().__init__()
+        self.register_buffer("class_weights", class_weights, persistent=False)
+
+    def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
+        """As `CrossEntropy.forward`."""
+        counted, number = (mask != VOID).flatten(), (mask != VOID).sum().clamp_min(1)
+        labels, losses = mask.flatten(), []
+        for index in range(logits.shape[1]):
+            score, truth = logits[:, index].flatten(), (labels == index).to(logits.dtype)
+            surprise = F.binary_cross_entropy_with_logits(score, truth, reduction="none")
+            losses.append(((1 - torch.exp(-surprise)).square() * surprise * counted).sum() / number)
+        if isinstance(self.class_weights, Tensor):
+            return (torch.stack(losses) * self.class_weights).sum() / self.class_weights.sum()
+        return torch.stack(losses).mean()
+
+
+def _dice(class_weights: Tensor | None) -> nn.Module:
+    """Dice from smp; its weights become a buffer, else each step would copy them to the device and wait."""
+    dice = smp.losses.DiceLoss(smp.losses.MULTICLASS_MODE, ignore_index=VOID)
+    del dice.class_weights
+    dice.register_buffer("class_weights", class_weights, persistent=False)
+    return dice
 
 
 def _build(name: str, class_weights: Tensor | None) -> nn.Module:
-    """One loss by name: cross_entropy; dice, lovasz (Berman 2018), focal (Lin 2017) from smp."""
-    weights = None if class_weights is None else class_weights.tolist()
+    """One loss by name."""
     match name:
         case "cross_entropy":
             return CrossEntropy(class_weights)
         case "dice":
-            return smp.losses.DiceLoss(MULTICLASS, ignore_index=VOID, class_weights=weights)
+            return _dice(class_weights)
         case "lovasz":
-            return _OfCounted(smp.losses.LovaszLoss(MULTICLASS, ignore_index=VOID))
+            return Lovasz()
         case "focal":
-            return _OfCounted(smp.losses.FocalLoss(MULTICLASS, ignore_index=VOID, class_weights=weights))
+            return Focal(class_weights)
     raise InputError(f"loss {name!r} is unknown. Choose from cross_entropy, dice, lovasz, focal.")
 
 

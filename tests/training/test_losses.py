@@ -68,6 +68,25 @@ def test_lovasz_agrees_with_the_integral_of_the_jaccard_loss() -> None:
     assert float(SumOfLosses({"lovasz": 1.0})(*batch)) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.parametrize("weights", [None, [1.0, 0.0, 3.0, 0.5]])
+def test_focal_agrees_with_its_formula(weights: list[float] | None) -> None:
+    logits, mask, valid = make_batch(7)
+    keep = ((mask != 255) & valid).numpy()
+    odds, labels = np.exp(np.moveaxis(logits.numpy().astype("float64"), 1, -1)[keep]), mask.numpy()[keep]
+    right = np.where(labels[:, None] == np.arange(4), odds, 1) / (1 + odds)
+    of_classes = ((1 - right) ** 2 * -np.log(right)).mean(axis=0)
+    expected = np.average(of_classes, weights=weights)
+    assert float(SumOfLosses({"focal": 1.0}, weights)(logits, mask, valid)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_lovasz_averages_the_classes_that_are_present() -> None:
+    logits, mask, valid = make_batch(8)
+    mask[(mask == 0) | (mask == 3)] = 1
+    probabilities, labels = counted_pixels(logits, mask, valid)
+    expected = np.mean([jaccard_loss_by_hand(probabilities, labels, one) for one in (1, 2)])
+    assert float(SumOfLosses({"lovasz": 1.0})(logits, mask, valid)) == pytest.approx(expected, rel=1e-6)
+
+
 def test_losses_add_up_with_their_weights() -> None:
     batch = make_batch(3)
     parts = [float(SumOfLosses({name: 1.0})(*batch)) for name in NAMES]

@@ -52,7 +52,9 @@ class Reads(TorchDispatchMode):
 LOSSES = [
     "train.losses={cross_entropy: 1.0}",
     "train.losses={dice: 1.0}",
-    "train.losses={cross_entropy: 1.0, dice: 0.5}",
+    "train.losses={lovasz: 1.0}",
+    "train.losses={focal: 1.0}",
+    "train.losses={cross_entropy: 1.0, dice: 0.5, lovasz: 0.25, focal: 0.25}",
 ]
 
 
@@ -72,10 +74,39 @@ def test_a_step_reads_no_value_from_the_device(losses: str, device: str) -> None
     assert loss.device.type == device
 
 
-def test_a_step_with_its_gradient_reads_no_value() -> None:
+class Moves(TorchDispatchMode):
+    """Counts copies from one device to another, which wait unless they are pinned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        self.count += func.name().startswith("aten::_to_copy") and result.device != args[0].device
+        return result
+
+
+@pytest.mark.parametrize("losses", LOSSES)
+def test_weights_of_classes_are_moved_to_the_device_once(losses: str) -> None:
+    weights = [float(k + 1) for k in range(K)]
+    names = resolve({}, [losses], kind=Recipe).train.losses
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        logits = torch.empty(2, K, 8, 8, device="cuda")
+        mask, valid = (torch.empty(2, 8, 8, dtype=kind, device="cuda") for kind in (torch.int64, torch.bool))
+        criterion = SumOfLosses(dict(names), weights).to("cuda")
+        with Moves() as moves:
+            criterion(logits, mask, valid)
+            assert moves.count == 0
+            torch.empty(3).to("cuda")
+            assert moves.count == 1
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "lovasz", "focal"])
+def test_a_step_with_its_gradient_reads_no_value(name: str) -> None:
     network, batch = nn.Conv2d(3, K, 1), tensors(make_batch())
     with Reads() as reads:
-        make_criterion("train.losses={cross_entropy: 1.0}").step(network, batch).backward()
+        make_criterion(f"train.losses={{{name}: 1.0}}").step(network, batch).backward()
     assert reads.count == 0
     with Reads() as reads:
         bool(batch["valid"].any())

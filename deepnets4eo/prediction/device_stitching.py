@@ -1,0 +1,105 @@
+"""Tiles' scores blended and turned into bytes on the device that computed them; only finished bytes come to the host.
+
+Takes the tiles of one strip in lattice order; does what `stitching` does with NumPy, and never waits for the device.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deepnets4eo.arrays import ByteImage
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES
+from deepnets4eo.prediction.stitching import Blender, FinishedBytes
+from deepnets4eo.segmenters.transfers import Transfers
+from deepnets4eo.tiling import Scores
+from deepnets4eo.tiling.lattice import Lattice, Tile
+from deepnets4eo.tiling.scores import PACKED_ONE
+
+
+class DeviceArrays:
+    """The tensors that a `Blender` sums in."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+
+    def zeros(self, shape: tuple[int, ...]) -> Tensor:
+        """All 0, float32."""
+        return torch.zeros(shape, device=self._device)
+
+    def outer(self, rows: NDArray[np.float32], cols: NDArray[np.float32]) -> Tensor:
+        """Product of weights along rows and columns; only these few values are uploaded."""
+        sides = (torch.from_numpy(side).to(self._device, non_blocking=True) for side in (rows, cols))
+        return torch.outer(*sides)
+
+    def copy(self, array: Tensor) -> Tensor:
+        """The same values in other memory."""
+        return array.clone()
+
+
+class DeviceStitcher:
+    """One strip's tiles: raw scores in, bytes of finished pixels out.
+
+    products : names of what is written. Memory on the device is that of a `Blender`.
+    """
+
+    def __init__(
+        self, lattice: Lattice, cols: range, legend: Legend, products: Sequence[str], transfers: Transfers
+    ) -> None:
+        self._tiling, self._products, self._transfers = lattice.tiling, products, transfers
+        self._values = torch.tensor(legend.values, dtype=torch.uint8, device=transfers.device)
+        self._finished: list[tuple[int, int, Tensor]] = []
+        self._blender = None
+        if lattice.tiling.blends:
+            self._blender = Blender(lattice, cols, legend.num_classes, self._keep, DeviceArrays(transfers.device))
+
+    @torch.inference_mode()
+    def add(self, tile: Tile, scores: Tensor | None) -> FinishedBytes | None:
+        """Add a tile's raw scores (K, core, core), in lattice order, and start the way home of what they finish.
+
+        Both are None for a tile without valid pixels: whatever it finishes is void.
+        """
+        if self._blender is not None:
+            self._blender.add(tile, None if scores is None else to_blend_scores(scores, self._tiling.scores))
+        elif scores is not None:
+            self._keep(tile.core.row, tile.core.col, scores)
+        finished, self._finished = self._finished, []
+        if scores is None:
+            return None
+        ((row, col, mean),) = finished
+        return FinishedBytes(row, col, self._start_download(mean))
+
+    def _keep(self, row: int, col: int, mean: Tensor) -> None:
+        self._finished.append((row, col, mean))
+
+    def _start_download(self, scores: Tensor) -> Callable[[], dict[str, ByteImage]]:
+        products = {LABELS: self._values[scores.argmax(dim=0)][None]}
+        if PROBABILITIES in self._products or ENTROPY in self._products:
+            is_probability = self._tiling.blends and self._tiling.scores == "probabilities"
+            proba = scores if is_probability else scores.softmax(dim=0)
+            products |= {PROBABILITIES: to_bytes(proba), ENTROPY: to_bytes(entropy(proba)[None])}
+        return self._transfers.download({name: products[name] for name in self._products})
+
+
+def to_blend_scores(raw: Tensor, kind: Scores) -> Tensor:
+    """What is summed where tiles overlap, from raw scores (K, h, w)."""
+    if kind == "raw":
+        return raw
+    return raw.softmax(dim=0) if kind == "probabilities" else raw.log_softmax(dim=0)
+
+
+def entropy(proba: Tensor) -> Tensor:
+    """Shannon entropy of (K, h, w) as a fraction of its maximum log K; 0 for one class."""
+    most = math.log(len(proba)) or 1.0
+    return torch.special.entr(proba).sum(dim=0) / most
+
+
+def to_bytes(fraction: Tensor) -> Tensor:
+    """Fractions 0–1 as bytes 0–254, rounded to the nearest; contiguous."""
+    return (fraction.clamp(0, 1) * PACKED_ONE).round().to(torch.uint8).contiguous()

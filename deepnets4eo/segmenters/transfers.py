@@ -1,0 +1,60 @@
+"""Copies between the host and one device, beside the computing: pinned, on streams of their own, never waited for early.
+
+Takes arrays to upload and tensors to download. On a CPU both are the same memory, and nothing is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+
+from deepnets4eo.arrays import Batch, ByteImage
+
+
+class Transfers:
+    """Uploads and downloads of one device.
+
+    A batch is uploaded while the one before is computed, if the computing was only started, not waited for.
+    """
+
+    def __init__(self, device: str) -> None:
+        self.device = torch.device(device)
+        self._streams = (torch.cuda.Stream(device), torch.cuda.Stream(device)) if self.device.type == "cuda" else None
+
+    def upload(self, batch: Batch) -> Tensor:
+        """The batch on the device; it may be overwritten at once, and what is computed from it waits for it."""
+        tensor = torch.from_numpy(batch)
+        if self._streams is None:
+            return tensor
+        uploads, computing = self._streams[0], torch.cuda.current_stream(self.device)
+        with torch.cuda.stream(uploads):
+            moved = tensor.pin_memory().to(self.device, non_blocking=True)
+        computing.wait_stream(uploads)
+        moved.record_stream(computing)
+        return moved
+
+    def download(self, tensors: Mapping[str, Tensor]) -> Callable[[], dict[str, ByteImage]]:
+        """Start copies of contiguous uint8 tensors to the host; what is returned waits for them, in any thread."""
+        if self._streams is None:
+            arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
+            return lambda: arrays
+        downloads, done = self._streams[1], torch.cuda.Event(blocking=True)
+        downloads.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(downloads):
+            copies = {name: _copy_to_host(tensor) for name, tensor in tensors.items()}
+            done.record(downloads)
+        for tensor in tensors.values():
+            tensor.record_stream(downloads)
+
+        def wait() -> dict[str, ByteImage]:
+            done.synchronize()
+            return {name: copy.numpy() for name, copy in copies.items()}
+
+        return wait
+
+
+def _copy_to_host(tensor: Tensor) -> Tensor:
+    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return pinned.copy_(tensor, non_blocking=True)
