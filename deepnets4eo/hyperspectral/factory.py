@@ -18,6 +18,7 @@ from deepnets4eo.segmenters.networks import create_model
 
 PREFIX = "hyperspectral/"
 BEHIND_SPECTRA = f"{PREFIX}behind-spectra"
+VALUES_PER_BAND = 20  # that a spectral input holds of a pixel, at most
 
 
 def build(
@@ -130,7 +131,8 @@ class PatchClassifierBehindSpectra(PatchClassifier):
     """A patch network that takes normalised and reduced spectra; spectra are changed pixel by pixel, so its reach stays."""
 
     def __init__(self, spectra: SpectralInput, network: PatchClassifier) -> None:
-        super().__init__(network.patch_px, network.before_px, network.after_px)
+        held = network.values_per_pixel + VALUES_PER_BAND * len(spectra.positions)
+        super().__init__(network.patch_px, network.before_px, network.after_px, held)
         self.spectra, self.network = spectra, network
 
     def patch_scores(self, patches: Tensor) -> Tensor:
@@ -140,11 +142,6 @@ class PatchClassifierBehindSpectra(PatchClassifier):
     def inner_scores(self, cube: Tensor) -> Tensor:
         """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − b, w − b)"""
         return self.network.inner_scores(self.spectra(cube))
-
-    def forward(self, cube: Tensor) -> Tensor:
-        """Logits of all pixels; the cube is mirrored after its bands were reduced. cube : (N, B, h, w) → (N, K, h, w)"""
-        logits: Tensor = self.network(self.spectra(cube))
-        return logits
 
 
 class SemiSupervisedBehindSpectra(PatchClassifierBehindSpectra):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral import PatchClassifier, build
+from deepnets4eo.hyperspectral import PatchClassifier, build, patch_classifier
 from deepnets4eo.hyperspectral.networks.hybridsn import HybridSN
 from deepnets4eo.hyperspectral.networks.spectral_unet import SpectralUNet
 from deepnets4eo.hyperspectral.networks.spectralformer import SpectralFormer
@@ -72,17 +72,15 @@ def test_whole_cubes_have_the_logits_of_the_patch_around_each_pixel(case: str) -
     torch.testing.assert_close(dense, expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("case", ["ssrn", "spectralformer", "spectralformer of pixels"])
-def test_parts_of_a_cube_are_put_together_in_order(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("case", ["ssrn", "spectralformer", "two-sensor of large patches", "ssrn behind spectra"])
+def test_windows_leave_no_trace(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     network, cube = make(case)
     cube = torch.cat([cube, cube.flip(2)])
     with torch.inference_mode():
         whole = network(cube)
-        for size in (1, 7, 30):
-            monkeypatch.setattr("deepnets4eo.hyperspectral.networks.ssrn.PATCHES", size)
-            monkeypatch.setattr("deepnets4eo.hyperspectral.networks.ssrn.PIXELS", size)
-            network.chunk = size
-            torch.testing.assert_close(network(cube), whole, rtol=0, atol=1e-5)
+        monkeypatch.setattr(patch_classifier, "WINDOW_BYTES", 1)
+        monkeypatch.setattr(patch_classifier, "LEAST_WINDOW_PX", 4)
+        torch.testing.assert_close(network(cube), whole, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize(

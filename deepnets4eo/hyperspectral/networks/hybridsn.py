@@ -7,15 +7,17 @@ Classification", IEEE GRSL 17(2), 2020.
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.hyperspectral.initialise import initialise
 from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
+from deepnets4eo.hyperspectral.patch_layers import apply_linear
 
 KERNELS = ((7, 3, 3), (5, 3, 3), (3, 3, 3))  # bands, rows, columns; a last one of 3 × 3
 SPECTRAL_LOSS = sum(kernel[0] - 1 for kernel in KERNELS)
 SPATIAL_LOSS = 2 * (len(KERNELS) + 1)
+VALUES_PER_BAND = 64  # that the 3-D convolutions hold of a pixel
 
 
 class HybridSN(PatchClassifier):
@@ -50,7 +52,7 @@ class HybridSN(PatchClassifier):
                 f"{SPECTRAL_LOSS + 1} bands and {SPATIAL_LOSS + 1} pixels. Reduce the bands to 15 or 30 components, or "
                 "choose another network."
             )
-        super().__init__(patch_px, patch_px // 2, patch_px - 1 - patch_px // 2)
+        super().__init__(patch_px, patch_px // 2, patch_px - 1 - patch_px // 2, VALUES_PER_BAND * in_channels)
         widths = (1, 8, 16, 32)
         layers: list[nn.Module] = []
         for before, after, kernel in zip(widths, widths[1:], KERNELS, strict=False):
@@ -65,16 +67,17 @@ class HybridSN(PatchClassifier):
         self.classifier = nn.Sequential(
             nn.ReLU(), self.dropout, nn.Linear(256, 128), nn.ReLU(), self.dropout, nn.Linear(128, num_classes)
         )
+        initialise(self.modules(), nn.init.xavier_uniform_, zero_bias=True)
 
     def patch_scores(self, patches: Tensor) -> Tensor:
         """Logits of centre pixels. patches : (N, B, P, P) → (N, K)"""
+        self.check_patches(patches)
         scores: Tensor = self.classifier(self.hidden(self._maps(patches).flatten(1)))
         return scores
 
     def inner_scores(self, cube: Tensor) -> Tensor:
         """The first fully connected layer as a convolution. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)"""
-        kernel = self.hidden.weight.unflatten(1, (64, self.side_px, self.side_px))
-        hidden = F.conv2d(self._maps(cube), kernel, self.hidden.bias)
+        hidden = apply_linear(self.hidden, self._maps(cube), self.side_px)
         scores: Tensor = self.classifier(hidden.movedim(1, -1))
         return scores.movedim(-1, 1)
 

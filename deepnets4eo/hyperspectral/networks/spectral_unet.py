@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.hyperspectral.patchwise import chunk_of, map_pixels
+from deepnets4eo.hyperspectral.pixelwise import map_pixels
 from deepnets4eo.segmentation import pad_to_stride
 
 KERNELS, WIDTHS = (7, 5), (16, 32)  # of the spectral convolutions, stride 2
@@ -72,7 +72,9 @@ class SpectralUNet(nn.Module):
     def forward(self, cube: Tensor) -> Tensor:
         """cube : (N, B, h, w) → logits (N, K, h, w)"""
         height, width = cube.shape[2:]
-        maps = pad_to_stride(map_pixels(self._spectrum, cube, chunk_of(self, PIXELS)), 2 ** len(self.up))
+        whole = self.training or torch.compiler.is_compiling()  # a graph has no loops
+        features = map_pixels(self._spectrum, cube, None if whole else PIXELS)
+        maps = pad_to_stride(features, 2 ** len(self.up))
         levels: list[Tensor] = []
         for number, block in enumerate(self.down):
             maps = block(F.max_pool2d(maps, 2) if number else maps)

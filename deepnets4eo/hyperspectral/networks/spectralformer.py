@@ -13,16 +13,14 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
-from deepnets4eo.hyperspectral.patchwise import chunk_of, map_patches
 
 WIDTH, HEADS, HEAD_WIDTH, HIDDEN = 64, 4, 16, 8
-CHUNK_TOKENS = 2**16  # at once: some 150 MB
 
 
 class SpectralFormer(PatchClassifier):
     """Hong et al. 2021: five layers of four heads, 64 wide; the first token, which belongs to no band, is classified.
 
-    A band's token comes from the pixels of the patch in the band and its neighbours; the last band's neighbour is the
+    Whole cubes are computed as their patches. A band's token comes from the pixels of the patch in the band and its neighbours; the last band's neighbour is the
     first. From the third layer on, a layer's input is fused with the input of the layer two before it.
 
     Parameters
@@ -66,9 +64,9 @@ class SpectralFormer(PatchClassifier):
                 f"SpectralFormer got patch_px={patch_px}, group_bands={group_bands}, layers={layers}; the first two must "
                 "be odd, and there must be at least 2 layers."
             )
-        super().__init__(patch_px, patch_px // 2, patch_px // 2)
+        held = (group_bands * patch_px**2 + 8 * WIDTH) * in_channels
+        super().__init__(patch_px, patch_px // 2, patch_px // 2, held)
         self.group_bands = group_bands
-        self.chunk = max(1, CHUNK_TOKENS // (in_channels + 1))
         self.embedding = nn.Linear(group_bands * patch_px**2, WIDTH)
         self.class_token = nn.Parameter(torch.randn(1, 1, WIDTH))
         self.positions = nn.Parameter(torch.randn(1, in_channels + 1, WIDTH))
@@ -79,6 +77,7 @@ class SpectralFormer(PatchClassifier):
 
     def patch_scores(self, patches: Tensor) -> Tensor:
         """Logits of centre pixels. patches : (N, B, P, P) → (N, K)"""
+        self.check_patches(patches)
         reach = self.group_bands // 2
         bands = patches.flatten(2)
         groups = torch.cat([bands.roll(-shift, dims=1) for shift in range(-reach, reach + 1)], dim=2)
@@ -92,10 +91,6 @@ class SpectralFormer(PatchClassifier):
             tokens = layer(tokens)
         scores: Tensor = self.classifier(tokens[:, 0])
         return scores
-
-    def inner_scores(self, cube: Tensor) -> Tensor:
-        """Patch by patch, in bounded memory. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)"""
-        return map_patches(self.patch_scores, cube, self.patch_px, chunk_of(self, self.chunk))
 
 
 class Layer(nn.Module):

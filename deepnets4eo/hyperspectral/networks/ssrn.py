@@ -10,12 +10,12 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.hyperspectral.initialise import initialise
 from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
-from deepnets4eo.hyperspectral.patchwise import chunk_of, map_patches, map_pixels
+from deepnets4eo.hyperspectral.pixelwise import map_pixels
 
 KERNEL = 7  # bands
 WIDTH, SPECTRAL_WIDTH = 24, 128
-PIXELS, PATCHES = 1024, 4096  # at once: about 30 MB of spectra at 200 bands, 10 MB of patches
 
 
 class SSRN(PatchClassifier):
@@ -51,8 +51,9 @@ class SSRN(PatchClassifier):
                 f"SSRN got {in_channels} bands and patches of {patch_px} pixels; it needs at least {KERNEL} bands and 3 "
                 "pixels. Choose more components, or another network."
             )
-        super().__init__(patch_px, patch_px // 2, patch_px - 1 - patch_px // 2)
         length = (in_channels - KERNEL) // 2 + 1
+        held = 3 * WIDTH * (length + (patch_px - 2) ** 2)
+        super().__init__(patch_px, patch_px // 2, patch_px - 1 - patch_px // 2, held)
         self.spectral = nn.Sequential(
             nn.Conv1d(1, WIDTH, KERNEL, stride=2, bias=False),
             Residual(nn.Conv1d, nn.BatchNorm1d, KERNEL),
@@ -69,19 +70,24 @@ class SSRN(PatchClassifier):
             nn.BatchNorm2d(WIDTH), nn.ReLU(inplace=True),
             nn.AvgPool2d(patch_px - 2), nn.Flatten(), nn.Linear(WIDTH, num_classes),
         )  # fmt: skip
+        initialise(self.modules(), nn.init.kaiming_normal_, zero_bias=True)
 
     def patch_scores(self, patches: Tensor) -> Tensor:
         """Logits of centre pixels. patches : (N, B, P, P) → (N, K)"""
+        self.check_patches(patches)
         scores: Tensor = self.spatial(self._entry_maps(patches))
         return scores
 
     def inner_scores(self, cube: Tensor) -> Tensor:
         """Spectra once, spatial blocks patch by patch. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)"""
-        return map_patches(self.spatial, self._entry_maps(cube), self.patch_px - 2, chunk_of(self, PATCHES))
+        side = self.patch_px - 2
+        patches = self._entry_maps(cube).unfold(2, side, 1).unfold(3, side, 1).permute(0, 2, 3, 1, 4, 5)
+        scores = self.spatial(patches.flatten(0, 2))
+        return scores.unflatten(0, patches.shape[:3]).permute(0, 3, 1, 2)
 
     def _entry_maps(self, cube: Tensor) -> Tensor:
         """(N, B, h, w) → (N, 24, h − 2, w − 2)"""
-        maps: Tensor = self.entry(map_pixels(self._spectrum, cube, chunk_of(self, PIXELS)))
+        maps: Tensor = self.entry(map_pixels(self._spectrum, cube))
         return maps
 
     def _spectrum(self, spectra: Tensor) -> Tensor:

@@ -77,6 +77,7 @@ class TwoSensor(PatchClassifier):
             max(branch.patch_px, 2 * CONTEXT_PX + 1),
             max(branch.before_px, CONTEXT_PX),
             max(branch.after_px, CONTEXT_PX),
+            branch.values_per_pixel + 2 * sum(WIDTHS),
         )
         self.streams = Streams(sizes)
         self.spectral = branch
@@ -91,6 +92,7 @@ class TwoSensor(PatchClassifier):
 
     def patch_scores(self, patches: Tensor) -> Tensor:
         """Logits of centre pixels. patches : (N, B + C, P, P) → (N, K)"""
+        self.check_patches(patches)
         cube, other = self.streams(patches)[0]
         centre, side = self.patch_px // 2, self.spectral.patch_px
         spectral = self.spectral.patch_scores(_cut(cube, centre - side // 2, side))
