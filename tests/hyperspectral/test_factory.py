@@ -1,6 +1,7 @@
 """Hyperspectral networks by name, alone and behind spectra, and what a run keeps of them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError
 from deepnets4eo.hyperspectral import PatchClassifier, build
 from deepnets4eo.hyperspectral.factory import SemiSupervisedBehindSpectra, WithSpectralInput, network_spec
 from deepnets4eo.hyperspectral.networks.ssrn import SSRN
 from deepnets4eo.hyperspectral.spectral_input import SpectralInput
+from deepnets4eo.segmenters import export
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.networks import create_from_spec
 from deepnets4eo.segmenters.run import load_run, save_run
@@ -71,6 +74,51 @@ def test_a_run_keeps_what_was_fitted(tmp_path: Path) -> None:
     unfitted = NetworkSegmenter(spec, segmenter.inputs, LEGEND, tiling=Tiling(32, 4))
     unfitted.module.network.load_state_dict(module.network.state_dict())
     assert np.abs(unfitted.predict_raw(cube[None]) - segmenter.predict_raw(cube[None])).max() > 1e-3
+
+
+def segmenter_behind(network: str, spectra: dict[str, Any], **options: Any) -> NetworkSegmenter:
+    """With 20 bands and first weights."""
+    layer = LayerInput(tuple(f"band_{n}" for n in range(20)), (0.0,) * 20, (1.0,) * 20, 0, 1)
+    torch.manual_seed(0)
+    return NetworkSegmenter(
+        network_spec(network, 20, 3, spectra=spectra, **options),
+        InputSpec({"image": layer}),
+        LEGEND,
+        tiling=Tiling(32, 4),
+    )
+
+
+@pytest.mark.parametrize("name", ["hybridsn", "ssrn", "spectralformer", "spectral-unet"])
+def test_labels_in_bfloat16_are_nearly_those_in_float32(name: str) -> None:
+    segmenter = segmenter_behind(name, {"normalisations": ["snv"], "reduction": "pca", "components": 14})
+    image = np.random.default_rng(0).random((1, 20, 20, 16)).astype(np.float32)
+    exact = segmenter.predict_raw(image)
+    segmenter.to(Compute(precision="bfloat16"))
+    assert segmenter.module.spectra.basis.dtype == torch.float32
+    np.testing.assert_allclose(segmenter.predict_raw(image), exact, atol=0.05 * float(exact.max() - exact.min()))
+
+
+@pytest.mark.slow
+def test_a_graph_holds_the_spectra_and_takes_any_size() -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs pip install deepnets4eo[onnx]")
+    spectra = {"normalisations": ["snv", "derivative"], "reduction": "mnf", "components": 6}
+    segmenter = segmenter_behind("li", spectra)
+    cube = np.random.default_rng(0).random((20, 12, 14)).astype(np.float32)
+    segmenter.module.spectra.fit([(cube, np.ones((12, 14), bool))])
+    graph, any_size = export._trace_network(segmenter)
+    assert any_size
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+    for shape in ((1, 20, 9, 11), (2, 20, 1, 5)):
+        batch = np.random.default_rng(1).random(shape).astype(np.float32)
+        np.testing.assert_allclose(session.run(None, {"image": batch})[0], segmenter.predict_raw(batch), atol=1e-4)
+
+
+@pytest.mark.parametrize("steps", [{"normalisations": ["continuum"]}, {"reduction": "nmf", "components": 3}])
+def test_steps_that_depend_on_values_are_not_exported(steps: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    module = SpectralInput(9, **steps)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    with pytest.raises(InputError, match="take as many steps as the spectra need"):
+        module(torch.rand(1, 9, 2, 2))
 
 
 class Reconstructing(PatchClassifier):

@@ -81,7 +81,7 @@ class SpectralFormer(PatchClassifier):
         reach = self.group_bands // 2
         bands = patches.flatten(2)
         groups = torch.cat([bands.roll(-shift, dims=1) for shift in range(-reach, reach + 1)], dim=2)
-        first = self.class_token.expand(len(patches), -1, -1)
+        first = self.class_token.expand(patches.shape[0], -1, -1)
         tokens = self.dropout(torch.cat([first, self.embedding(groups)], dim=1) + self.positions)
         inputs: list[Tensor] = []
         for number, layer in enumerate(self.layers):
