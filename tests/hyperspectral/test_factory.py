@@ -101,10 +101,13 @@ def test_labels_in_bfloat16_are_nearly_those_in_float32(name: str) -> None:
 @pytest.mark.slow
 def test_a_graph_holds_the_spectra_and_takes_any_size() -> None:
     onnxruntime = pytest.importorskip("onnxruntime", reason="needs pip install deepnets4eo[onnx]")
-    spectra = {"normalisations": ["snv", "derivative"], "reduction": "mnf", "components": 6}
-    segmenter = segmenter_behind("li", spectra)
+    torch.manual_seed(0)
+    spectra = SpectralInput(20, ["snv", "derivative"], "mnf", 6)
     cube = np.random.default_rng(0).random((20, 12, 14)).astype(np.float32)
-    segmenter.module.spectra.fit([(cube, np.ones((12, 14), bool))])
+    spectra.fit([(cube, np.ones((12, 14), bool))])
+    inputs = segmenter_behind("ssrn", {}).inputs
+    module = WithSpectralInput(spectra, nn.Conv2d(6, 3, 1))
+    segmenter = NetworkSegmenter({"name": "any"}, inputs, LEGEND, tiling=Tiling(32, 4), module=module)
     graph, any_size = export._trace_network(segmenter)
     assert any_size
     session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
