@@ -8,6 +8,7 @@ _HOMES = {
     "SpectralReduction": "deepnets4eo.hyperspectral.reduction",
     "build": "deepnets4eo.hyperspectral.factory",
     "fit_reduction": "deepnets4eo.hyperspectral.reduction",
+    "fit_spectra": "deepnets4eo.hyperspectral.factory",
     "normalise": "deepnets4eo.hyperspectral.normalisation",
 }
 

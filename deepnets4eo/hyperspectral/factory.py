@@ -5,19 +5,22 @@ Takes names of `deepnets4eo.create_model` that begin with hyperspectral/, with o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, nn
 
+from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
+from deepnets4eo.hyperspectral.reduction import SpectralReduction
 from deepnets4eo.hyperspectral.spectral_input import SpectralInput
 from deepnets4eo.plugins import NETWORKS, plugins_of
 from deepnets4eo.segmenters.networks import create_model
 
 PREFIX = "hyperspectral/"
 BEHIND_SPECTRA = f"{PREFIX}behind-spectra"
+TWO_SENSOR = f"{PREFIX}two-sensor"
 VALUES_PER_BAND = 20  # that a spectral input holds of a pixel, at most
 
 
@@ -89,6 +92,38 @@ def network_spec(
     return {"name": BEHIND_SPECTRA, **common, "network": whole, "spectra": dict(spectra), "options": further}
 
 
+def fit_spectra(
+    network: nn.Module, windows: Iterable[tuple[FloatImage, Mask]], *, seed: int = 0
+) -> SpectralReduction | None:
+    """Fit the reduction that a network contains on training pixels, before it is trained.
+
+    Parameters
+    ----------
+    network
+        As `build` returns it; without a reduction nothing is read.
+    windows
+        Pairs of (C, h, w) float, scaled as in training, and training pixels, (h, w) bool. Bands of a second sensor,
+        which follow those of the cube, are left out.
+    seed
+        Of the sample for "nmf".
+
+    Returns
+    -------
+    SpectralReduction | None
+        What was fitted and is now part of the network's weights.
+
+    Raises
+    ------
+    InputError
+        As of `fit_reduction`.
+    """
+    spectra = next((module for module in network.modules() if isinstance(module, SpectralInput)), None)
+    if spectra is None:
+        return None
+    bands = len(spectra.positions)
+    return spectra.fit(((cube[:bands], mask) for cube, mask in windows), seed=seed)
+
+
 def behind_spectra(
     in_channels: int,
     num_classes: int,
@@ -105,6 +140,11 @@ def behind_spectra(
     if unknown:
         raise InputError(
             f"spectra take {list(SPECTRA_OPTIONS)}, not {unknown}. {name_hint(unknown[0], SPECTRA_OPTIONS)}"
+        )
+    if network == TWO_SENSOR:
+        raise InputError(
+            f"{TWO_SENSOR} behind spectra would mix the bands of both sensors. Put the spectra before the cube's branch: "
+            f"network={TWO_SENSOR!r} with options network={BEHIND_SPECTRA!r} and options={{network: …, spectra: …}}."
         )
     first = SpectralInput(in_channels, **spectra)
     inner = create_model(network, in_channels=first.out_bands, num_classes=num_classes, **(options or {}))

@@ -1,9 +1,11 @@
 """Reductions against scikit-learn and scipy."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.io import loadmat
 from scipy.linalg import eigh
 from scipy.optimize import nnls
 from sklearn.decomposition import NMF, PCA
@@ -153,3 +155,13 @@ def test_what_cannot_be_fitted_is_refused(cube: np.ndarray, mask: np.ndarray) ->
     for kind, image, where, components, message in cases:
         with pytest.raises(InputError, match=message):
             fit_reduction(kind, [(image, where)], components)
+
+
+@pytest.mark.real_data
+def test_noise_fractions_of_a_real_cube_lose_their_spatial_order(real_data: Path) -> None:
+    cube = loadmat(real_data / "jasper_ridge/jasperRidge2_R198.mat")["Y"].reshape(198, 100, 100).astype(np.float32)
+    fitted = fit_reduction("mnf", [(cube, np.ones((100, 100), bool))], 198)
+    maps = fitted.transform(cube.reshape(198, -1).T).T.reshape(198, 100, 100)
+    likeness = [np.corrcoef(one[:, 1:].ravel(), one[:, :-1].ravel())[0, 1] for one in maps[[0, 1, 2, -3, -2, -1]]]
+    assert min(likeness[:3]) > 0.8
+    assert max(likeness[3:]) < 0.3
