@@ -13,8 +13,8 @@ class SmallNetwork:
     options : of `create_model`. bands : numbers of input bands that it is tried with. side_px : of images in training;
     one that the network's pyramid needs. fixed_size : it takes images of side_px alone. two_sensors : the last band is
     a sensor of its own. pads : it takes images of any size itself, not only within a segmenter.
-    unused : names of parameters that the network's own library builds and does not use, or whose gradient is zero
-    but for rounding, as a regular expression.
+    unused : names of parameters that the network's own library builds and does not use, that only reconstruct in training,
+    or whose gradient is zero but for rounding, as a regular expression.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -37,6 +37,11 @@ NARROW: dict[str, Any] = MOBILE | {"decoder_channels": [32, 16, 16, 8, 8]}
 def _fusion(**options: Any) -> SmallNetwork:
     """Bands of the first sensor: 1, 3 and 103."""
     return SmallNetwork(options, bands=(2, 4, 104), two_sensors=True, pads=True)
+
+
+def _cube(*bands: int, unused: str = "nothing") -> SmallNetwork:
+    """A network of hyperspectral cubes: the fewest bands that it takes, a few, and many."""
+    return SmallNetwork(bands=bands, side_px=8, unused=unused)  # type: ignore[arg-type]
 
 
 NETWORKS: dict[str, SmallNetwork] = {
@@ -62,6 +67,34 @@ NETWORKS: dict[str, SmallNetwork] = {
     "fresunet": SmallNetwork(bands=(2, 8, 206)),
     "fusenet": _fusion(width=4),
     "hrscd": SmallNetwork(bands=(2, 8, 206), unused=r"cover\.(decoder|encoder\.halves\.4).*"),
+    "hyperspectral/behind-spectra": SmallNetwork(
+        {
+            "network": "hyperspectral/ssrn",
+            "spectra": {"normalisations": ["snv"], "reduction": "pca", "components": 8},
+            "options": {"patch_px": 5},
+        },
+        bands=(8, 12, 103),
+        side_px=8,
+    ),
+    "hyperspectral/hybridsn": SmallNetwork({"patch_px": 11}, bands=(13, 15, 30), side_px=8),
+    "hyperspectral/spectral-unet": SmallNetwork({"features": 8, "widths": [8, 12, 16]}, pads=True),
+    "hyperspectral/spectralformer": SmallNetwork({"patch_px": 3}, side_px=8),
+    "hyperspectral/ssrn": SmallNetwork({"patch_px": 5}, bands=(7, 12, 103), side_px=8),
+    "hyperspectral/two-sensor": SmallNetwork(
+        {"network": "hyperspectral/ssrn", "width": 8}, bands=(8, 12, 104), side_px=8, two_sensors=True
+    ),
+    "hyperspectral/boulch": _cube(4, 20, 103, unused=r"regressor\..*"),
+    "hyperspectral/chen": _cube(94, 95, 96),
+    "hyperspectral/hamida": _cube(3, 20, 103),
+    "hyperspectral/he": _cube(17, 29, 103),
+    "hyperspectral/hu": _cube(1, 20, 103),
+    "hyperspectral/lee": _cube(1, 4, 103),
+    "hyperspectral/li": _cube(5, 14, 103),
+    "hyperspectral/liu": _cube(1, 4, 103, unused=r"decoder\..*|features\.0\.bias"),
+    "hyperspectral/luo": _cube(42, 52, 61),
+    "hyperspectral/mou": _cube(2, 20, 103),
+    "hyperspectral/nn": _cube(1, 4, 103),
+    "hyperspectral/sharma": _cube(1, 4, 103, unused=r"features\.[04]\.bias"),
     "linknet": SmallNetwork(MOBILE),
     "manet": SmallNetwork({"encoder": "resnet18", "decoder_channels": [64] * 5}),
     "osmnet": SmallNetwork({"width": 4}, pads=True),
