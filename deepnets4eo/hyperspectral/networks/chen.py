@@ -34,7 +34,7 @@ class Chen(PatchClassifier):
         ]  # fmt: skip
         check_bands("Chen et al. 2016", in_channels, lambda bands: out_length(layers, bands, -3))
         geometry = measure_patch(layers, patch_px)
-        super().__init__(patch_px, geometry.before_px, geometry.after_px, 2 * MAPS * in_channels)
+        super().__init__(patch_px, geometry.before_px, geometry.after_px, MAPS * in_channels)
         self.geometry, self.features = geometry, nn.Sequential(*layers)
         flat = MAPS * out_length(layers, in_channels, -3) * self.geometry.side_px**2
         self.output = nn.Linear(flat, num_classes)

@@ -42,7 +42,7 @@ class He(PatchClassifier):
         ]  # fmt: skip
         check_bands("He et al. 2017", in_channels, lambda bands: out_length(layers, bands, -3))
         geometry = measure_patch(layers, patch_px)
-        super().__init__(patch_px, geometry.before_px, geometry.after_px, 2 * MAPS * in_channels)
+        super().__init__(patch_px, geometry.before_px, geometry.after_px, MAPS * in_channels)
         self.geometry, self.features = geometry, nn.Sequential(*layers)
         self.dropout = nn.Dropout(DROPOUT)
         self.output = nn.Linear(MAPS * out_length(layers, in_channels, -3) * geometry.side_px**2, num_classes)

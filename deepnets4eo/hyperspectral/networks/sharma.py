@@ -32,7 +32,7 @@ class Sharma(PatchClassifier):
             nn.Conv2d(second, third, 3), nn.ReLU(inplace=True),
         ]  # fmt: skip
         geometry = measure_patch(layers, patch_px)
-        super().__init__(patch_px, geometry.before_px, geometry.after_px, 2 * sum(WIDTHS) + HIDDEN)
+        super().__init__(patch_px, geometry.before_px, geometry.after_px, 2 * third)
         self.geometry, self.features = geometry, nn.Sequential(*layers)
         self.hidden = nn.Linear(third * geometry.side_px**2, HIDDEN)
         self.dropout = nn.Dropout(DROPOUT)
