@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.errors import InputError
 
-WINDOW_BYTES = 128 << 20  # of values that a network holds at once
+WINDOW_BYTES = 96 << 20  # of values that a network holds at once
 LEAST_WINDOW_PX = 8
 
 
@@ -76,9 +76,10 @@ class PatchClassifier(nn.Module):
             )
 
     def _window_px(self, batch: int) -> int:
-        """Side of the windows whose values, with their context, fit into WINDOW_BYTES."""
+        """Side of the windows whose values, with their context, fit into WINDOW_BYTES; at least as wide as the context."""
         fit = math.isqrt(WINDOW_BYTES // (4 * batch * self.values_per_pixel))
-        return max(fit - self.before_px - self.after_px, LEAST_WINDOW_PX)
+        context = self.before_px + self.after_px
+        return max(fit - context, context, LEAST_WINDOW_PX)
 
 
 def mirror_edges(cube: Tensor, before_px: int, after_px: int) -> Tensor:

@@ -87,9 +87,7 @@ def apply_dense(layers: Iterable[nn.Module], cube: Tensor) -> Tensor:
             cube = _pool_two(_pool_two(cube, -1, dilation), -2, dilation)
         elif isinstance(layer, nn.Conv3d):
             stride, padding, spectral = (_along(value, -3) for value in (layer.stride, layer.padding, layer.dilation))
-            cube = F.conv3d(
-                cube, layer.weight, layer.bias, (stride, 1, 1), (padding, 0, 0), (spectral, dilation, dilation)
-            )
+            cube = convolve(cube, layer.weight, layer.bias, stride, padding, (spectral, dilation, dilation))
         elif isinstance(layer, nn.Conv2d):
             cube = F.conv2d(cube, layer.weight, layer.bias, dilation=dilation)
         else:
@@ -99,10 +97,51 @@ def apply_dense(layers: Iterable[nn.Module], cube: Tensor) -> Tensor:
     return cube
 
 
-def apply_linear(layer: nn.Linear, cube: Tensor, side_px: int, dilation: int = 1) -> Tensor:
-    """Apply a layer made for flat maps (C, side, side) at every pixel. cube : (N, C, h, w)"""
-    weight = layer.weight.unflatten(1, (cube.shape[1], side_px, side_px))
-    return F.conv2d(cube, weight, layer.bias, dilation=dilation)
+def apply_linear(layer: nn.Linear, maps: Tensor, side_px: int, dilation: int = 1) -> Tensor:
+    """Apply a layer made for flat maps (C, [bands,] side, side) at every pixel. maps : (N, C, [bands,] h, w) → (N, K, h, w)"""
+    weight = layer.weight.unflatten(1, (*maps.shape[1:-2], side_px, side_px))
+    if maps.ndim == 4:
+        return F.conv2d(maps, weight, layer.bias, dilation=dilation)
+    return convolve(maps, weight, layer.bias, dilation=(1, dilation, dilation)).squeeze(2)
+
+
+def convolve(
+    cube: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int = 1,
+    padding: int = 0,
+    dilation: tuple[int, int, int] = (1, 1, 1),
+) -> Tensor:
+    """A 3-D convolution in the layout that CPUs are fastest with; stride and padding along the spectrum alone.
+
+    Maps are kept with their channels last. Of one map, the bands of a kernel become channels of 2-D images; a kernel along
+    the spectrum alone sees all pixels as one row. Both are two to ten times as fast as the 3-D convolution itself.
+    """
+    depth, height, width = weight.shape[2:]
+    if cube.shape[1] == 1:
+        bands = F.pad(cube[:, 0], (0, 0, 0, 0, padding, padding)).unfold(1, dilation[0] * (depth - 1) + 1, stride)
+        images = bands[..., :: dilation[0]].permute(0, 1, 4, 2, 3)  # (N, T, depth, h, w)
+        maps = _convolve_images(images.flatten(0, 1), weight[:, 0], bias, dilation=dilation[1:])
+        return maps.unflatten(0, images.shape[:2]).transpose(1, 2)
+    if height == width == 1:
+        rows = cube.contiguous(memory_format=torch.channels_last_3d).flatten(3)
+        maps = _convolve_images(rows, weight[..., 0], bias, (stride, 1), (padding, 0), (dilation[0], 1))
+        return maps.unflatten(3, cube.shape[3:])
+    cube, weight = (tensor.contiguous(memory_format=torch.channels_last_3d) for tensor in (cube, weight))
+    return F.conv3d(cube, weight, bias, (stride, 1, 1), (padding, 0, 0), dilation)
+
+
+def _convolve_images(
+    images: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: tuple[int, ...] = (1, 1),
+    padding: tuple[int, ...] = (0, 0),
+    dilation: tuple[int, ...] = (1, 1),
+) -> Tensor:
+    images, weight = (tensor.contiguous(memory_format=torch.channels_last) for tensor in (images, weight))
+    return F.conv2d(images, weight, bias, stride, padding, dilation)
 
 
 def _pool_two(cube: Tensor, axis: int, dilation: int) -> Tensor:

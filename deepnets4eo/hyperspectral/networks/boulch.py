@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.hyperspectral.initialise import initialise
 from deepnets4eo.hyperspectral.patch_layers import check_bands
-from deepnets4eo.hyperspectral.pixel_network import PixelNetwork
+from deepnets4eo.hyperspectral.pixel_network import Columns, PixelNetwork, band_products
 
 FIRST, LATER = 32, 16  # maps
 CODE = 3
@@ -56,3 +59,40 @@ class Boulch(PixelNetwork):
         self.check_patches(patches)
         code = self.code(patches.flatten(1))
         return self.output(code), self.regressor(code)
+
+    def prepare_columns(self) -> Columns:
+        """A function of pixels in columns: each convolution and its pooling as products of four values in a row."""
+        blocks = [_prepare_block(cast(nn.Sequential, block)) for block in self.blocks]
+        last = self.last.weight[:, :, 1]  # of one value, the outer taps see zeros
+        last_bias, output_bias = self.last.bias, self.output.bias
+
+        def scores(columns: Tensor) -> Tensor:
+            maps = columns[:, None]
+            for block in blocks:
+                maps = block(maps)
+            code = torch.tanh(torch.addmm(_column(last_bias), last, maps[0]))
+            return torch.addmm(_column(output_bias), self.output.weight, code)
+
+        return scores
+
+
+def _prepare_block(block: nn.Sequential) -> Columns:
+    """A block as a function (n, C, M) → (n // 2, C', M)."""
+    convolution, norm = cast(nn.Conv1d, block[0]), cast(nn.BatchNorm1d, block[3])
+    kernel, channels = convolution.weight.transpose(1, 2).flatten(1), convolution.in_channels
+    pair = torch.cat([F.pad(kernel, (0, channels)), F.pad(kernel, (channels, 0))])
+    bias = _column(convolution.bias)
+    scale = _column(norm.weight * (cast(Tensor, norm.running_var) + norm.eps).rsqrt())
+    shift = _column(norm.bias) - scale * _column(norm.running_mean)
+
+    def apply(maps: Tensor) -> Tensor:
+        rows = F.pad(maps, (0, 0, 0, 0, 1, 1)).flatten(0, 1)
+        pairs = band_products(rows, pair, 2 * channels)[: len(maps) // 2]
+        first, second = pairs.chunk(2, dim=1)
+        return torch.addcmul(shift, torch.maximum(first, second).add_(bias).relu_(), scale)
+
+    return apply
+
+
+def _column(values: Tensor | None) -> Tensor:
+    return cast(Tensor, values)[:, None]

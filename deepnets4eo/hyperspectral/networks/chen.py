@@ -28,13 +28,13 @@ class Chen(PatchClassifier):
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 27) -> None:
         layers: list[nn.Module] = [
-            nn.Conv3d(1, MAPS, KERNEL), nn.ReLU(), nn.MaxPool3d((1, 2, 2)), nn.Dropout(DROPOUT),
-            nn.Conv3d(MAPS, MAPS, KERNEL), nn.ReLU(), nn.MaxPool3d((1, 2, 2)), nn.Dropout(DROPOUT),
-            nn.Conv3d(MAPS, MAPS, KERNEL), nn.ReLU(), nn.Dropout(DROPOUT),
+            nn.Conv3d(1, MAPS, KERNEL), nn.ReLU(inplace=True), nn.MaxPool3d((1, 2, 2)), nn.Dropout(DROPOUT),
+            nn.Conv3d(MAPS, MAPS, KERNEL), nn.ReLU(inplace=True), nn.MaxPool3d((1, 2, 2)), nn.Dropout(DROPOUT),
+            nn.Conv3d(MAPS, MAPS, KERNEL), nn.ReLU(inplace=True), nn.Dropout(DROPOUT),
         ]  # fmt: skip
         check_bands("Chen et al. 2016", in_channels, lambda bands: out_length(layers, bands, -3))
         geometry = measure_patch(layers, patch_px)
-        super().__init__(patch_px, geometry.before_px, geometry.after_px, 2 * MAPS * in_channels)
+        super().__init__(patch_px, geometry.before_px, geometry.after_px, MAPS * in_channels)
         self.geometry, self.features = geometry, nn.Sequential(*layers)
         flat = MAPS * out_length(layers, in_channels, -3) * self.geometry.side_px**2
         self.output = nn.Linear(flat, num_classes)
@@ -48,5 +48,5 @@ class Chen(PatchClassifier):
 
     def inner_scores(self, cube: Tensor) -> Tensor:
         """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − b, w − b), b = before_px + after_px"""
-        maps = apply_dense(self.features, cube[:, None]).flatten(1, 2)
+        maps = apply_dense(self.features, cube[:, None])
         return apply_linear(self.output, maps, self.geometry.side_px, self.geometry.dilation)

@@ -44,7 +44,7 @@ class Hamida(PatchClassifier):
         """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)"""
         if self.patch_px == 3:
             return super().inner_scores(cube)
-        return apply_linear(self.output, apply_dense(self.features, cube[:, None]).flatten(1, 2), self.side_px)
+        return apply_linear(self.output, apply_dense(self.features, cube[:, None]), self.side_px)
 
 
 def _check_arguments(patch_px: int, dilation: int) -> None:
@@ -59,10 +59,10 @@ def _build_layers(padding: int, dilation: int) -> list[nn.Module]:
         return nn.Conv3d(before, after, kernel, (stride, 1, 1), (1, 0, 0), (dilation, 1, 1))
 
     return [
-        nn.Conv3d(1, FIRST, 3, padding=padding, dilation=(dilation, 1, 1)), nn.ReLU(),
+        nn.Conv3d(1, FIRST, 3, padding=padding, dilation=(dilation, 1, 1)), nn.ReLU(inplace=True),
         along(FIRST, FIRST, (3, 1, 1), stride=2),
-        along(FIRST, LATER, (3, 3, 3)), nn.ReLU(),
+        along(FIRST, LATER, (3, 3, 3)), nn.ReLU(inplace=True),
         along(LATER, LATER, (3, 1, 1), stride=2),
-        along(LATER, LATER, (3, 1, 1)), nn.ReLU(),
-        along(LATER, LATER, (2, 1, 1), stride=2), nn.ReLU(),
+        along(LATER, LATER, (3, 1, 1)), nn.ReLU(inplace=True),
+        along(LATER, LATER, (2, 1, 1), stride=2), nn.ReLU(inplace=True),
     ]  # fmt: skip

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.hyperspectral.initialise import initialise
 from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
-from deepnets4eo.hyperspectral.patch_layers import apply_dense, apply_linear, check_bands, measure_patch, out_length
+from deepnets4eo.hyperspectral.patch_layers import (
+    apply_dense,
+    apply_linear,
+    check_bands,
+    convolve,
+    measure_patch,
+    out_length,
+)
 
 MAPS = 16
 SCALES = (1, 3, 5, 11)
@@ -25,14 +35,14 @@ class He(PatchClassifier):
 
     def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 7) -> None:
         layers: list[nn.Module] = [
-            nn.Conv3d(1, MAPS, (11, 3, 3), stride=(3, 1, 1)), nn.ReLU(),
-            _MultiScale(), nn.ReLU(),
-            _MultiScale(), nn.ReLU(),
-            nn.Conv3d(MAPS, MAPS, (3, 2, 2)), nn.ReLU(),
+            nn.Conv3d(1, MAPS, (11, 3, 3), stride=(3, 1, 1)), nn.ReLU(inplace=True),
+            _MultiScale(), nn.ReLU(inplace=True),
+            _MultiScale(), nn.ReLU(inplace=True),
+            nn.Conv3d(MAPS, MAPS, (3, 2, 2)), nn.ReLU(inplace=True),
         ]  # fmt: skip
         check_bands("He et al. 2017", in_channels, lambda bands: out_length(layers, bands, -3))
         geometry = measure_patch(layers, patch_px)
-        super().__init__(patch_px, geometry.before_px, geometry.after_px, 2 * MAPS * in_channels)
+        super().__init__(patch_px, geometry.before_px, geometry.after_px, MAPS * in_channels)
         self.geometry, self.features = geometry, nn.Sequential(*layers)
         self.dropout = nn.Dropout(DROPOUT)
         self.output = nn.Linear(MAPS * out_length(layers, in_channels, -3) * geometry.side_px**2, num_classes)
@@ -46,7 +56,7 @@ class He(PatchClassifier):
 
     def inner_scores(self, cube: Tensor) -> Tensor:
         """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)"""
-        maps = self.dropout(apply_dense(self.features, cube[:, None]).flatten(1, 2))
+        maps = self.dropout(apply_dense(self.features, cube[:, None]))
         return apply_linear(self.output, maps, self.geometry.side_px)
 
 
@@ -60,5 +70,9 @@ class _MultiScale(nn.Module):
         )
 
     def forward(self, maps: Tensor) -> Tensor:
-        """maps : (N, 16, bands, h, w) → the same"""
-        return torch.stack([scale(maps) for scale in self.scales]).sum(dim=0)
+        """maps : (N, 16, bands, h, w) → the same, by one convolution with the sum of the four kernels"""
+        longest = max(SCALES) // 2
+        scales = [cast(nn.Conv3d, scale) for scale in self.scales]
+        weights = [F.pad(scale.weight, (0, 0, 0, 0, *[longest - scale.kernel_size[0] // 2] * 2)) for scale in scales]
+        bias = torch.stack([cast(Tensor, scale.bias) for scale in scales]).sum(dim=0)
+        return convolve(maps, torch.stack(weights).sum(dim=0), bias, padding=longest)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deepnets4eo.hyperspectral.initialise import initialise
 from deepnets4eo.hyperspectral.patch_layers import check_bands
-from deepnets4eo.hyperspectral.pixel_network import PixelNetwork
+from deepnets4eo.hyperspectral.pixel_network import Columns, PixelNetwork, band_products, tanh_by_sigmoid
 
 MAPS = 20
 HIDDEN = 100
@@ -43,4 +45,20 @@ class Hu(PixelNetwork):
         """Logits of pixels. spectra : (M, B) → (M, K)"""
         maps = torch.tanh(self.pooling(self.convolution(spectra[:, None])))
         scores: Tensor = self.output(torch.tanh(self.hidden(maps.flatten(1))))
+        return scores
+
+    def prepare_columns(self) -> Columns:
+        """A function of pixels in columns: convolution and pooling as products of all positions that are pooled together."""
+        kernel = self.convolution.weight[:, 0]
+        pooled = torch.cat([F.pad(kernel, (shift, self.pool - 1 - shift)) for shift in range(self.pool)])
+        bias, hidden_bias, output_bias = (
+            cast(Tensor, layer.bias)[:, None] for layer in (self.convolution, self.hidden, self.output)
+        )
+        hidden = self.hidden.weight.unflatten(1, (MAPS, self.length)).transpose(1, 2).flatten(1)
+
+        def scores(columns: Tensor) -> Tensor:
+            maps = band_products(columns, pooled, self.pool).unflatten(1, (self.pool, MAPS)).amax(dim=1).add_(bias)
+            values = torch.addmm(hidden_bias, hidden, tanh_by_sigmoid(maps).flatten(0, 1))
+            return torch.addmm(output_bias, self.output.weight, tanh_by_sigmoid(values))
+
         return scores

@@ -24,8 +24,8 @@ class Li(PatchClassifier):
         if planes < 1:
             raise InputError(f"planes={planes} maps; expected at least 1 (published: 2 or 16).")
         layers: list[nn.Module] = [
-            nn.Conv3d(1, planes, (7, 3, 3), padding=(1, 0, 0)), nn.ReLU(),
-            nn.Conv3d(planes, 2 * planes, 3, padding=(1, 0, 0)), nn.ReLU(),
+            nn.Conv3d(1, planes, (7, 3, 3), padding=(1, 0, 0)), nn.ReLU(inplace=True),
+            nn.Conv3d(planes, 2 * planes, 3, padding=(1, 0, 0)), nn.ReLU(inplace=True),
         ]  # fmt: skip
         check_bands("Li et al. 2017", in_channels, lambda bands: out_length(layers, bands, -3))
         geometry = measure_patch(layers, patch_px)
@@ -43,5 +43,5 @@ class Li(PatchClassifier):
 
     def inner_scores(self, cube: Tensor) -> Tensor:
         """Logits wherever the context lies inside. cube : (N, B, h, w) → (N, K, h − P + 1, w − P + 1)"""
-        maps = apply_dense(self.features, cube[:, None]).flatten(1, 2)
+        maps = apply_dense(self.features, cube[:, None])
         return apply_linear(self.output, maps, self.geometry.side_px)

@@ -27,12 +27,12 @@ class Sharma(PatchClassifier):
         check_bands("Sharma et al. 2016", in_channels, lambda bands: bands)
         first, second, third = WIDTHS
         layers: list[nn.Module] = [
-            nn.Conv2d(in_channels, first, 6, stride=2), nn.BatchNorm2d(first), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(first, second, 3, stride=2), nn.BatchNorm2d(second), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(second, third, 3), nn.ReLU(),
+            nn.Conv2d(in_channels, first, 6, stride=2), nn.BatchNorm2d(first), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+            nn.Conv2d(first, second, 3, stride=2), nn.BatchNorm2d(second), nn.ReLU(inplace=True), nn.MaxPool2d(2),
+            nn.Conv2d(second, third, 3), nn.ReLU(inplace=True),
         ]  # fmt: skip
         geometry = measure_patch(layers, patch_px)
-        super().__init__(patch_px, geometry.before_px, geometry.after_px, 2 * sum(WIDTHS) + HIDDEN)
+        super().__init__(patch_px, geometry.before_px, geometry.after_px, 2 * third)
         self.geometry, self.features = geometry, nn.Sequential(*layers)
         self.hidden = nn.Linear(third * geometry.side_px**2, HIDDEN)
         self.dropout = nn.Dropout(DROPOUT)
