@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +33,7 @@ from deepnets4eo.training.progress import EpochProgress
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import TrainSection
 from deepnets4eo.training.schedules import LR_FACTOR, build_optimizer, lr_factor
+from deepnets4eo.training.shared_step import NEEDLESS, share_step, synchronised_normalisation
 from deepnets4eo.training.state import load_state, read_scalars, save_state
 
 log = logging.getLogger(__name__)
@@ -111,7 +113,8 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
     left = 0 if _stops_early(progress, train) else train.epochs - progress.epochs_done
     if left > 0:
         deterministic = cudnn_settings(deterministic=train.deterministic)
-        with _quiet_lightning(), torch.random.fork_rng(devices=_gpus(fit.device)), deterministic:
+        normalisation = synchronised_normalisation(network, shared=fit.rank.count > 1 and fit.device.startswith("cuda"))
+        with _quiet_lightning(), torch.random.fork_rng(devices=_gpus(fit.device)), deterministic, normalisation:
             network.train()
             _run(_trainer(fit, left, display), module)
     if fit.rank.is_first:
@@ -135,6 +138,7 @@ class _Loop(lightning.LightningModule):
         super().__init__()
         self.network, self.step, self.validate, self.loader = network, step, validate, loader
         self.learner = cast(nn.Module, torch.compile(network)) if fit.train.compile else network  # the same weights
+        self.loss_of_batch: Callable[[Batch], Tensor] = partial(step, self.learner)
         self.plan, self.display = fit, display
         self.progress = Progress()
         self.optimizer = build_optimizer(network, fit.train)
@@ -177,7 +181,9 @@ class _Loop(lightning.LightningModule):
         self.kept = self._describe()
 
     def on_fit_start(self) -> None:
-        """What an interrupted training had learnt of the scale of float16 gradients."""
+        """Joins the other processes; takes up what an interrupted training had learnt of the scale of float16 gradients."""
+        if self.plan.rank.count > 1:
+            self.loss_of_batch = share_step(self.learner, self.step, self.device)
         if self._scaler is not None and "scaler" in self.within:
             self._scaler.load_state_dict(self.within["scaler"])
 
@@ -210,7 +216,7 @@ class _Loop(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
         try:
-            loss = self.step(self.learner, batch)
+            loss = self.loss_of_batch(batch)
         except (ValueError, RuntimeError) as error:
             for message, hint in ERROR_HINTS.items():
                 if message in str(error):
@@ -338,7 +344,7 @@ def _run(trainer: lightning.Trainer, module: _Loop) -> None:
 def _trainer(fit: Fit, epochs: int, display: EpochProgress) -> lightning.Trainer:
     return lightning.Trainer(
         accelerator="gpu" if fit.device.startswith("cuda") else fit.device,
-        **(_shared(fit) if fit.rank.count > 1 else {"devices": _gpus(fit.device) or 1}),
+        devices=_gpus(fit.device) or 1,
         precision=LIGHTNING_PRECISION[fit.precision],  # type: ignore[arg-type]
         max_epochs=epochs,
         gradient_clip_val=fit.train.clip_norm or None,
@@ -349,17 +355,6 @@ def _trainer(fit: Fit, epochs: int, display: EpochProgress) -> lightning.Trainer
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-
-
-def _shared(fit: Fit) -> dict[str, Any]:
-    """How Lightning trains with the other processes; it finds them by the variables of `torchrun`."""
-    count, on_gpus = fit.rank.local_count, fit.device.startswith("cuda")
-    return {
-        "devices": list(range(count)) if on_gpus else count,
-        "num_nodes": fit.rank.count // count,
-        "strategy": "ddp_find_unused_parameters_true",  # some encoders have weights that no output depends on
-        "sync_batchnorm": on_gpus,  # statistics of the whole batch; PyTorch has it for GPUs alone
-    }
 
 
 def _gpus(device: str) -> list[int]:
@@ -375,7 +370,7 @@ def _quiet_lightning() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
-            warnings.filterwarnings("ignore", "(?s).*(find_unused_parameters=True|Grad strides do not match)")
+            warnings.filterwarnings("ignore", NEEDLESS)
             yield
     finally:
         logger.setLevel(level)
