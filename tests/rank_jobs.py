@@ -16,7 +16,7 @@ from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.tasks import Task, TrainOptions
 
-LONG_S = 60.0
+LONG_S = 300.0
 
 
 def note_rank(folder: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -30,11 +31,11 @@ def ranks(folder: Path) -> list[list[int]]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("?.json"))]
 
 
-def wait_for(condition, seconds: float = 30.0) -> bool:
+def wait_for(condition: Callable[[], bool], seconds: float = 120.0) -> bool:
     end_s = time.monotonic() + seconds
     while not condition() and time.monotonic() < end_s:
         time.sleep(0.02)
-    return bool(condition())
+    return condition()
 
 
 def runs(process_id: int) -> bool:
