@@ -81,6 +81,53 @@ def choose(device: str = "auto", precision: str = "auto", threads: int | None = 
     return Compute(device, precision, threads or cores())
 
 
+def check_devices(device: str, count: int) -> None:
+    """Refuse a number of devices that cannot work together.
+
+    Parameters
+    ----------
+    device
+        As of `choose`.
+    count
+        GPUs, or processes on a CPU.
+
+    Raises
+    ------
+    InputError
+        For more GPUs than there are, and for several where one is named as in cuda:1.
+
+    >>> check_devices("cpu", 2)
+    >>> check_devices("cuda:1", 2)
+    Traceback (most recent call last):
+    deepnets4eo.errors.InputError: device 'cuda:1' is a single GPU, but there are to be 2. Use --device cuda.
+    """
+    if count < 1:
+        raise InputError(f"{count} devices cannot train. Use --devices 1 or more.")
+    if count == 1:
+        return
+    if ":" in device:
+        raise InputError(f"device {device!r} is a single GPU, but there are to be {count}. Use --device cuda.")
+    import torch
+
+    on_gpus = choose(device, "float32").device == "cuda"
+    if on_gpus and count > torch.cuda.device_count():
+        gpus = torch.cuda.device_count()
+        raise InputError(f"{count} GPUs are not available: this machine has {gpus}. Use --devices {gpus}.")
+
+
+def count_devices(device: str) -> int:
+    """The number of GPUs that `device` ("auto", "cuda") can be; 1 for a single GPU or a CPU.
+
+    >>> count_devices("cpu")
+    1
+    """
+    if choose(device, "float32").device != "cuda":
+        return 1
+    import torch
+
+    return torch.cuda.device_count()
+
+
 @contextmanager
 def torch_settings(compute: Compute) -> Iterator[None]:
     """Within the context PyTorch uses the threads of `compute` and repeatable kernels; nothing where it is not loaded."""

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from deepnets4eo.cli.completion import recipe_names
+from deepnets4eo.cli.completion import choices, recipe_names
 from deepnets4eo.cli.options import Debug, Online, Out, Overwrite, Resume, complete_device, complete_precision
 from deepnets4eo.cli.output import echo
+from deepnets4eo.errors import InputError
 
 
 def train(
@@ -36,6 +37,14 @@ def train(
             autocompletion=complete_precision,
         ),
     ] = None,
+    devices: Annotated[
+        str,
+        typer.Option(
+            "--devices",
+            help="GPUs that train together: a number, or all; on a CPU: processes.",
+            autocompletion=choices("1", "2", "4", "8", "all"),
+        ),
+    ] = "1",
     online: Online = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -48,6 +57,7 @@ def train(
     \b
     deepnets4eo train unet-resnet34 --data city/ --set legend=minicity --out runs/first
     deepnets4eo train my.yaml --set train.epochs=20 --seed 1 --out runs/second --resume
+    deepnets4eo train unet-resnet34 --data tiles/ --set legend=isprs --out runs/third --devices all
     """
     from deepnets4eo.training import train as train_recipe
     from deepnets4eo.training.tasks import TrainOptions
@@ -55,5 +65,16 @@ def train(
     overrides = list(settings or [])
     overrides += [f"train.seed={seed}"] if seed is not None else []
     overrides += [f"train.precision={precision}"] if precision is not None else []
-    options = TrainOptions(device=device, resume=resume, overwrite=overwrite, online=online)
+    count = _device_count(devices, device)
+    options = TrainOptions(device, resume=resume, overwrite=overwrite, online=online, devices=count)
     echo(train_recipe(recipe, out, data=data or (), overrides=overrides, options=options))
+
+
+def _device_count(text: str, device: str) -> int:
+    if text == "all":
+        from deepnets4eo.device import count_devices
+
+        return count_devices(device)
+    if not text.isdecimal():
+        raise InputError(f"--devices {text} is no number of devices. Write it like 2, or all.")
+    return int(text)

@@ -22,6 +22,7 @@ from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import LABELS
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.tiling.sampling import ClassCells, balanced_windows
+from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.scenes import LabelledScene
 from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, SampleWindow
@@ -182,7 +183,7 @@ class ClassSamples(SceneSamples):
 
 @dataclass
 class TrainLoader:
-    """Batches of augmented windows; the epoch alone decides which."""
+    """Batches of augmented windows; the epoch alone decides which. Of several processes each has its share of a batch."""
 
     samples: Samples
     augment: Augmentation
@@ -190,6 +191,7 @@ class TrainLoader:
     windows_per_epoch: int
     seed: int = 0
     workers: int = 0
+    rank: Rank = Rank()
     epoch: int = 0
     first_batch: int = 0  # earlier ones of the epoch are left out
 
@@ -206,8 +208,8 @@ class TrainLoader:
         epoch, windows = self.epoch, self.samples.windows(self.epoch)
 
         def batch(number: int) -> dict[str, Tensor]:
-            first = number * self.batch_size
-            chosen = [self._sample(windows[at], epoch, at) for at in range(first, first + self.batch_size)]
+            positions = [number * self.batch_size + at for at in self.rank.share(self.batch_size)]
+            chosen = [self._sample(windows[at], epoch, at) for at in positions]
             return {name: torch.stack([sample[name] for sample in chosen]) for name in chosen[0]}
 
         return _read_ahead(batch, range(self.first_batch, len(self)), self.workers)

@@ -49,6 +49,7 @@ from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.curves import draw_curves, write_log
+from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.tasks import TrainOptions
 
@@ -151,7 +152,8 @@ def fit_segmenter(
 
     Returns
     -------
-    Notes for the run's card: epochs, best_epoch, kept, compute, seconds.
+    Notes for the run's card: epochs, best_epoch, kept, compute, devices, seconds. Of several processes that train
+    together (`training.ranks`) only the first one returns; the others end here.
 
     Raises
     ------
@@ -173,22 +175,25 @@ def fit_segmenter(
     from deepnets4eo.training.loop import Fit, fit_network
 
     train, data = recipe.train, recipe.data
-    compute = choose(options.device, train.precision)
+    compute, rank = choose(options.device, train.precision), Rank.current()
     at_rest = replace(compute, precision="float32")
     if not any(parameter.requires_grad for parameter in segmenter.module.parameters()):
         _check_has_weights(recipe)
+        rank.end_unless_first()
         segmenter.to(at_rest)
         return {"compute": compute.to_dict(), "seconds": 0.0}
     segmenter.module.to(memory_format=torch.channels_last)  # quicker convolutions
     segmenter.compute = at_rest  # the loop moves the network; scorers that predict move their batches after it
     augment = Augmentation(train.flips, train.rotations, train.photometric, train.modality_dropout)
-    loader = TrainLoader(samples, augment, train.batch_size, data.windows_per_epoch, train.seed, data.num_workers)
-    fit = Fit(train, out, recipe.hash, compute.device, compute.precision, options.resume)
-    progress = fit_network(segmenter.module, criterion, loader, lambda _: scorer(segmenter), fit)
+    loader = TrainLoader(samples, augment, train.batch_size, data.windows_per_epoch, train.seed, data.num_workers, rank)
+    fit = Fit(train, out, recipe.hash, rank.own_device(compute.device), compute.precision, options.resume, rank)
+    with rank.group(fit.device):
+        progress = fit_network(segmenter.module, criterion, loader, lambda _: scorer(segmenter), fit)
+    rank.end_unless_first()
     segmenter.to(at_rest)
     epochs = {"epochs": progress.epochs_done, "best_epoch": progress.best_epoch, "kept": train.keep}
     seconds = round(sum(row["seconds"] for row in progress.history), 3)
-    return {**epochs, "compute": compute.to_dict(), "seconds": seconds}
+    return {**epochs, "compute": compute.to_dict(), "devices": rank.count, "seconds": seconds}
 
 
 def _check_has_weights(recipe: Recipe) -> None:
@@ -238,6 +243,7 @@ def write_run(
     run = write_run(segmenter, recipe, out, split=split, scores=scorer(segmenter), notes=notes)
     ```
     """
+    Rank.current().end_unless_first()
     write_json(out / SPLIT, split.to_geojson())
     write_json(out / METRICS, scores)
     if "confusion" in scores:

@@ -6,20 +6,25 @@ Refuses folders that exist without the option to overwrite or resume, and resumi
 
 from __future__ import annotations
 
+import logging
 import shutil
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from deepnets4eo.cards.catalog import recipe_path
 from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.device import check_devices
 from deepnets4eo.errors import DeepNets4EOError, InputError, RunError
 from deepnets4eo.files import check_overwrite, remove_leftovers
-from deepnets4eo.formats.access import offline
+from deepnets4eo.formats.access import allow_user_files, offline, user_files
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe, differing_keys, read_recipe, resolve
 from deepnets4eo.training.tasks import SEGMENTATION, Task, TrainOptions, load_task
 
@@ -44,6 +49,7 @@ def train(
 
     The run holds recipe.yaml, weights.safetensors (estimator.skops), card.json, legend.yaml, log.csv, metrics.json,
     confusion.csv, curves.png, split.geojson and checkpoints/. Two runs of one seed on one CPU have the same weights.
+    With `options.devices`, or within `torchrun`, several processes train one network; the first one alone writes.
 
     Parameters
     ----------
@@ -56,7 +62,7 @@ def train(
     overrides
         Values of the recipe to change, as `section.key=value`.
     options
-        Device, resume, overwrite, online.
+        Device, resume, overwrite, online, devices.
 
     Returns
     -------
@@ -79,6 +85,10 @@ def train(
     """
     options, out = options or TrainOptions(), Path(out)
     resolved, task = load_recipe(recipe, data=data, overrides=overrides)
+    rank = Rank.current()
+    _check_shared(resolved, options, rank)
+    if not rank.is_first:
+        return _train_as_rank(task, resolved, out, options)
     recipe_file = recipe if isinstance(recipe, (str, Path)) and not options.resume else None
     check_not_inputs([out, *(out / name for name in MADE)], [recipe_file, _paths_in(resolved.to_dict())])
     with output_lock(out):
@@ -90,8 +100,13 @@ def train(
         remove_leftovers(out / CHECKPOINTS)
         try:
             resolved.save(out / RECIPE)
-            with nullcontext() if options.online else offline(OFFLINE):
-                return task.train(resolved, out, options)
+            if options.devices == 1:
+                return _train_as_rank(task, resolved, out, options)
+            from deepnets4eo.training.launch import run_ranks
+
+            job = (task, resolved, out, replace(options, devices=1), [str(path) for path in user_files()])
+            run_ranks(options.devices, _train_as_rank, *job)
+            return out
         except DeepNets4EOError:
             if not any((out / CHECKPOINTS).glob("*")):  # there is nothing to resume
                 _clear(out)
@@ -138,6 +153,32 @@ def load_recipe(
     if dataset and not resolved.legend:
         resolved = resolved.model_copy(update={"legend": DatasetCard.load(dataset).legend})
     return resolved, task
+
+
+def _train_as_rank(task: Task, recipe: Recipe, out: Path, options: TrainOptions, files: Sequence[str] = ()) -> Path:
+    """Train in this process, which may be one of several; `files` are those that the user named in another process."""
+    if not Rank.current().is_first:  # it would repeat what the first one says
+        logging.disable(logging.WARNING)
+        warnings.simplefilter("ignore")
+    with allow_user_files(files), nullcontext() if options.online else offline(OFFLINE):
+        return task.train(recipe, out, options)
+
+
+def _check_shared(recipe: Recipe, options: TrainOptions, rank: Rank) -> None:
+    """Refuse what several processes cannot train together."""
+    if rank.count > 1 and options.devices > 1:
+        raise InputError(f"torchrun has started {rank.count} processes already. Leave out --devices.")
+    check_devices(options.device, options.devices)
+    count, batch_size = max(rank.count, options.devices), recipe.train.batch_size
+    if count == 1:
+        return
+    if not recipe.model.network:
+        raise InputError(f"the recipe trains no network, so {count} devices cannot share it. Leave out --devices.")
+    if batch_size % count:
+        near = max(count, batch_size - batch_size % count)
+        raise InputError(
+            f"train.batch_size={batch_size} cannot be shared evenly by {count} devices. Set train.batch_size={near}."
+        )
 
 
 def _values(recipe: str | Path | Recipe) -> tuple[dict[str, Any], str]:

@@ -1,13 +1,13 @@
 """The one optimisation loop, for any network and any loss: epochs, schedule, validation, checkpoints, resumption.
 
 Takes a network, `step(network, batch) -> loss`, batches, and `validate(network) -> scores`; assumes no task.
-Everything random is drawn anew from (seed, epoch), so a resumed training ends in the same bits as one that ran through.
-After Ctrl-C the step that runs is finished and saved, and a resumed training goes on with the next one.
+Everything random is drawn anew from (seed, epoch, step), so a resumed training ends in the same bits as one that ran
+through. After Ctrl-C the step that runs is finished and saved, and a resumed training goes on with the next one.
+Several processes (`training.ranks`) average their gradients, so that they are one training; the first alone writes.
 """
 
 from __future__ import annotations
 
-import base64
 import logging
 import math
 import time
@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,8 +30,10 @@ from deepnets4eo.training.batches import Batch, EpochBatches, Loader
 from deepnets4eo.training.curves import draw_curves, write_log
 from deepnets4eo.training.interruption import Interruption
 from deepnets4eo.training.progress import EpochProgress
+from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import TrainSection
 from deepnets4eo.training.schedules import LR_FACTOR, build_optimizer, lr_factor
+from deepnets4eo.training.shared_step import NEEDLESS, share_step, synchronised_normalisation
 from deepnets4eo.training.state import load_state, read_scalars, save_state
 
 log = logging.getLogger(__name__)
@@ -53,7 +56,7 @@ ERROR_HINTS = {  # torch's message for windows or batches that a network cannot 
 
 @dataclass(frozen=True)
 class Fit:
-    """How to fit: the train section, where to write, the recipe's identity, device ("cpu", "cuda"), precision."""
+    """How to fit: the train section, where to write, the recipe's identity, device ("cpu", "cuda"), precision, rank."""
 
     train: TrainSection
     out: Path
@@ -61,6 +64,7 @@ class Fit:
     device: str = "cpu"
     precision: str = "float32"
     resume: bool = False
+    rank: Rank = Rank()
 
     def path(self, name: str) -> Path:
         """Where a checkpoint lies."""
@@ -96,6 +100,7 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
     A row of the history has the epoch, the learning rate, the mean loss, the scores, `seconds`, validation included,
     and `busy`, the share of the training's seconds in which the network did not wait for data.
     Writes checkpoints/last.safetensors and best.safetensors, log.csv and curves.png under `fit.out` after each epoch.
+    Of several processes the first one alone validates and writes, and has all scores; the others know the monitored one.
     Errors: InputError for a loader without batches, RunError for a loss that is not finite or a foreign checkpoint.
     """
     if len(loader) == 0:
@@ -108,18 +113,20 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
     left = 0 if _stops_early(progress, train) else train.epochs - progress.epochs_done
     if left > 0:
         deterministic = cudnn_settings(deterministic=train.deterministic)
-        with _quiet_lightning(), torch.random.fork_rng(devices=_gpus(fit.device)), deterministic:
+        normalisation = synchronised_normalisation(network, shared=fit.rank.count > 1 and fit.device.startswith("cuda"))
+        with _quiet_lightning(), torch.random.fork_rng(devices=_gpus(fit.device)), deterministic, normalisation:
             network.train()
             _run(_trainer(fit, left, display), module)
-    _draw(fit, progress)
-    load_state(fit.path(BEST if train.keep == "best" else LAST), network)
+    if fit.rank.is_first:
+        _draw(fit, progress)
+        load_state(fit.path(BEST if train.keep == "best" else LAST), network)
     network.eval()
     return progress
 
 
-def epoch_seed(seed: int, epoch: int) -> int:
-    """An independent 32-bit seed for each epoch of a training."""
-    return int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0])
+def step_seed(*numbers: int) -> int:
+    """An independent 32-bit seed for each step of a training: of its seed, epoch, step and rank."""
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
 class _Loop(lightning.LightningModule):
@@ -131,6 +138,7 @@ class _Loop(lightning.LightningModule):
         super().__init__()
         self.network, self.step, self.validate, self.loader = network, step, validate, loader
         self.learner = cast(nn.Module, torch.compile(network)) if fit.train.compile else network  # the same weights
+        self.loss_of_batch: Callable[[Batch], Tensor] = partial(step, self.learner)
         self.plan, self.display = fit, display
         self.progress = Progress()
         self.optimizer = build_optimizer(network, fit.train)
@@ -173,16 +181,16 @@ class _Loop(lightning.LightningModule):
         self.kept = self._describe()
 
     def on_fit_start(self) -> None:
-        """What an interrupted training had learnt of the scale of float16 gradients."""
+        """Joins the other processes; takes up what an interrupted training had learnt of the scale of float16 gradients."""
+        if self.plan.rank.count > 1:
+            self.loss_of_batch = share_step(self.learner, self.step, self.device)
         if self._scaler is not None and "scaler" in self.within:
             self._scaler.load_state_dict(self.within["scaler"])
 
     def on_train_epoch_start(self) -> None:
-        """Everything random in this epoch follows from (seed, epoch)."""
+        """Begins an epoch, or goes on with one that was interrupted."""
         within, self.within = self.within, {}
-        torch.manual_seed(epoch_seed(self.plan.train.seed, self.epoch))
-        if "random" in within:
-            _set_random_state(within["random"], self.device)
+        if self.steps:
             self._set_rate(self.steps - 1)
         self.network.train()
         self.started_s = time.perf_counter() - within.get("seconds", 0.0)
@@ -190,7 +198,8 @@ class _Loop(lightning.LightningModule):
         self.batches.waited_s = within.get("waited_s", 0.0)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """The learning rate is a function of the step."""
+        """The learning rate and everything random are functions of the step."""
+        torch.manual_seed(step_seed(self.plan.train.seed, self.epoch, self.steps, self.plan.rank.index))
         self._set_rate(self.steps)
 
     def _set_rate(self, step: int) -> None:
@@ -207,13 +216,13 @@ class _Loop(lightning.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The loss of one batch."""
         try:
-            loss = self.step(self.learner, batch)
+            loss = self.loss_of_batch(batch)
         except (ValueError, RuntimeError) as error:
             for message, hint in ERROR_HINTS.items():
                 if message in str(error):
                     raise InputError(hint) from error
             raise
-        self.loss_sum += loss.detach()
+        self.loss_sum += self.plan.rank.mean(loss.detach())
         return loss
 
     def on_train_epoch_end(self) -> None:
@@ -224,20 +233,25 @@ class _Loop(lightning.LightningModule):
             raise RunError(
                 f"the loss became {loss} in epoch {self.epoch + 1}. Lower train.lr, or set train.clip_norm=1."
             )
-        scores = self._validate_epoch()
-        if self.plan.train.monitor not in scores:
-            raise InputError(
-                f"validation has the scores {', '.join(scores)}; train.monitor={self.plan.train.monitor} is none of them."
-            )
+        scores = self._scores()
         row = {"epoch": self.epoch + 1, "lr": self.optimizer.param_groups[0]["lr"], "loss": loss, **scores}
         seconds = time.perf_counter() - self.started_s
         self.progress.history.append(row | {"busy": round(busy, 4), "seconds": round(seconds, 3)})
         self.steps = self.steps_before = 0
         self._save()
-        self.display.epoch_done(self.progress.history[-1])
+        if self.plan.rank.is_first:
+            self.display.epoch_done(self.progress.history[-1])
         if _stops_early(self.progress, self.plan.train):
             log.info("no better %s for %d epochs: stopped", self.plan.train.monitor, self.plan.train.patience)
             self.trainer.should_stop = True
+
+    def _scores(self) -> dict[str, float]:
+        """The scores of the epoch; the monitored one alone where another process validates."""
+        rank, monitor = self.plan.rank, str(self.plan.train.monitor)
+        scores = self._validate_epoch() if rank.is_first else {monitor: math.nan}
+        if monitor not in scores:
+            raise InputError(f"validation has the scores {', '.join(scores)}; train.monitor={monitor} is none of them.")
+        return scores | {monitor: rank.from_first(scores[monitor], self.plan.device)}
 
     def _validate_epoch(self) -> dict[str, float]:
         """The scores of the epoch's weights; each forward pass shows progress and may end the training."""
@@ -255,14 +269,13 @@ class _Loop(lightning.LightningModule):
             hook.remove()
 
     def _stop_if_requested(self) -> None:
-        if not self.interruption.requested:
+        if not (self.interruption.requested and self.plan.rank.is_first):
             return
         within = {
             "steps": self.steps,
             "loss_sum": float(self.loss_sum),
             "seconds": time.perf_counter() - self.started_s,
             "waited_s": self.batches.waited_s,
-            "random": _random_state(self.device),
         }
         self._save_last(within)
         raise KeyboardInterrupt
@@ -273,7 +286,10 @@ class _Loop(lightning.LightningModule):
         best = progress.score(progress.best, monitor)
         if best == -math.inf or progress.score(now, monitor) > best:
             progress.best = now
-            save_state(self.plan.path(BEST), self.network, None, {"epoch": now, "identity": self._identity})
+            if self.plan.rank.is_first:
+                save_state(self.plan.path(BEST), self.network, None, {"epoch": now, "identity": self._identity})
+        if not self.plan.rank.is_first:
+            return
         self._save_last({})
         write_log(self.plan.out / "log.csv", progress.history)
         if time.monotonic() - self.drawn_s > REDRAW_S:
@@ -308,19 +324,6 @@ def _draw(fit: Fit, progress: Progress) -> None:
     draw_curves(fit.out / "curves.png", progress.history, kept)
 
 
-def _random_state(device: torch.device) -> list[str]:
-    """The states of PyTorch's generators, of the CPU and, where the network is on one, of the GPU."""
-    states = [torch.get_rng_state()] + ([torch.cuda.get_rng_state(device)] if device.type == "cuda" else [])
-    return [base64.b64encode(state.numpy().tobytes()).decode("ascii") for state in states]
-
-
-def _set_random_state(states: list[str], device: torch.device) -> None:
-    tensors = [torch.frombuffer(bytearray(base64.b64decode(state)), dtype=torch.uint8) for state in states]
-    torch.set_rng_state(tensors[0])
-    if device.type == "cuda" and len(tensors) > 1:
-        torch.cuda.set_rng_state(tensors[1], device)
-
-
 def _stops_early(progress: Progress, train: TrainSection) -> bool:
     without_gain = progress.epochs_done - progress.best_epoch
     return train.patience > 0 and progress.epochs_done > 0 and without_gain >= train.patience
@@ -345,7 +348,7 @@ def _trainer(fit: Fit, epochs: int, display: EpochProgress) -> lightning.Trainer
         precision=LIGHTNING_PRECISION[fit.precision],  # type: ignore[arg-type]
         max_epochs=epochs,
         gradient_clip_val=fit.train.clip_norm or None,
-        callbacks=[display],
+        callbacks=[display] if fit.rank.is_first else [],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
@@ -367,6 +370,7 @@ def _quiet_lightning() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="lightning")
+            warnings.filterwarnings("ignore", NEEDLESS)
             yield
     finally:
         logger.setLevel(level)

@@ -17,13 +17,19 @@ from torch import Tensor, nn
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
+from deepnets4eo.training.ranks import Rank
 
 
 class CrossEntropy(nn.Module):
-    """Mean of -w[y] log p[y] over counted pixels, divided by the sum of the weights met."""
+    """Mean of -w[y] log p[y] over counted pixels, divided by the sum of the weights met.
 
-    def __init__(self, class_weights: Tensor | None = None) -> None:
+    over_ranks : where several processes learn from one batch, divide by the mean of their sums, so that the mean of
+    their losses is that of the batch. All of them call it then, as often, wherever gradients are computed.
+    """
+
+    def __init__(self, class_weights: Tensor | None = None, *, over_ranks: bool = False) -> None:
         super().__init__()
+        self.over_ranks = over_ranks
         self.register_buffer("class_weights", class_weights, persistent=False)
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
@@ -36,6 +42,8 @@ class CrossEntropy(nn.Module):
         else:
             met = weight[mask.clamp_max(len(weight) - 1)]
             share = (met[counted] if mask.is_cpu else met * counted).sum()  # a GPU would wait to count what is picked
+        if self.over_ranks and torch.is_grad_enabled():  # the first process validates alone
+            share = Rank.current().mean(share)
         return total / share.clamp_min(torch.finfo(logits.dtype).tiny)
 
 
@@ -97,7 +105,7 @@ def _build(name: str, class_weights: Tensor | None) -> nn.Module:
     """One loss by name."""
     match name:
         case "cross_entropy":
-            return CrossEntropy(class_weights)
+            return CrossEntropy(class_weights, over_ranks=True)
         case "dice":
             return _dice(class_weights)
         case "lovasz":

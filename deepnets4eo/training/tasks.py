@@ -32,6 +32,8 @@ class TrainOptions:
         Whether to replace a run that is in the folder.
     online
         Whether to download what the recipe names: first weights ("imagenet"), rasters at web addresses.
+    devices
+        GPUs that train one network together, each with its share of every batch; on a CPU: processes.
 
     Examples
     --------
@@ -43,6 +45,7 @@ class TrainOptions:
     resume: bool = False
     overwrite: bool = False
     online: bool = False
+    devices: int = 1
 
 
 Trainer = Callable[[Any, Path, TrainOptions], Path]

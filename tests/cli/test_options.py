@@ -159,6 +159,10 @@ def test_train(reach) -> None:
         "overrides": ["x=1", "train.seed=0", "train.precision=bfloat16"],
         "options": TrainOptions("cpu", resume=True, overwrite=True),
     }
+    for devices, count in (("2", 2), ("all", 1)):
+        found = reach(function, *start, "--device", "cpu", "--devices", devices)
+        assert found.options["options"] == TrainOptions("cpu", devices=count)
+    assert main([*start, "--devices", "many"]) == 2
 
 
 def test_predict(reach, monkeypatch) -> None:
