@@ -17,7 +17,7 @@ from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import read_yaml
 from deepnets4eo.formats.access import is_remote
 
-TRAIN, TEST = "train", "test"  # parts of a split that programs know; a card may have others
+TRAIN, VAL, TEST = "train", "val", "test"  # parts of a split that programs know; a card may have others
 
 
 def _check_inside(patterns: tuple[str, ...]) -> tuple[str, ...]:

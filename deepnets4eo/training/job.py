@@ -12,7 +12,7 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.cards.catalog import recipe_path
+from deepnets4eo.cards.catalog import dataset_path, recipe_path
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.errors import DeepNets4EOError, InputError, RunError
 from deepnets4eo.files import check_overwrite, remove_leftovers
@@ -52,7 +52,7 @@ def train(
     out
         The run folder.
     data
-        Folders in which the recipe's patterns are looked up.
+        Folders in which the recipe's patterns are looked up; or one as "DATASET=FOLDER", whose files a dataset card pairs.
     overrides
         Values of the recipe to change, as `section.key=value`.
     options
@@ -108,7 +108,7 @@ def load_recipe(
     recipe
         Name in the catalog, YAML file, or a Recipe.
     data
-        Folders in which the recipe's patterns are looked up.
+        Folders in which the recipe's patterns are looked up; or one as "DATASET=FOLDER", whose files a dataset card pairs.
     overrides
         Values of the recipe to change, as `section.key=value`.
 
@@ -129,15 +129,30 @@ def load_recipe(
     """
     values, where = _values(recipe)
     task = load_task(_task_name(values, overrides))
-    folders = [data] if isinstance(data, (str, Path)) else list(data)
+    dataset_name, folders = _data_folders([data] if isinstance(data, (str, Path)) else list(data))
     section = values.get("data") or {}
     if folders and isinstance(section, Mapping):  # anything else is refused below
-        values = values | {"data": {**section, "folders": [str(Path(f).resolve()) for f in folders]}}
+        added = {"folders": [str(Path(f).resolve()) for f in folders]} | (
+            {"dataset": dataset_name} if dataset_name else {}
+        )
+        values = values | {"data": {**section, **added}}
     resolved = resolve(values, overrides, kind=task.recipe, where=where)
     dataset = getattr(resolved.data, "dataset", None)  # tasks may have data sections of their own
     if dataset and not resolved.legend:
         resolved = resolved.model_copy(update={"legend": DatasetCard.load(dataset).legend})
     return resolved, task
+
+
+def _data_folders(data: Sequence[str | Path]) -> tuple[str, list[str]]:
+    """The dataset card that data were named with, or "", and the folders: of pavia_university=FOLDER, or of plain folders."""
+    named = [str(entry).partition("=") for entry in data if "=" in str(entry) and not Path(entry).exists()]
+    if not named:
+        return "", [str(entry) for entry in data]
+    if len(data) > 1:
+        raise InputError(f"--data names the dataset {named[0][0]} beside other data. Give DATASET=FOLDER alone.")
+    name, _, folder = named[0]
+    dataset_path(name)
+    return name, [folder]
 
 
 def _values(recipe: str | Path | Recipe) -> tuple[dict[str, Any], str]:

@@ -230,12 +230,13 @@ def find_sources(folders: Sequence[str], patterns: Mapping[str, str]) -> dict[st
     """Scenes by what the wildcards of the patterns matched; layer -> path for each.
 
     Files of several layers belong together when their wildcards matched the same text: `image/*.tif` and
-    `labels/*_gt.tif` pair image/7.tif with labels/7_gt.tif. A pattern without wildcards serves every scene.
+    `labels/*_gt.tif` pair image/7.tif with labels/7_gt.tif. A pattern without wildcards serves every scene; where none
+    has one, no folder is needed.
     """
-    if not folders:
+    if not folders and any(_has_wildcard(pattern) for pattern in patterns.values()):
         raise InputError("no data were given. Pass --data FOLDER, or list them in the recipe under data.scenes.")
     scenes: dict[str, dict[str, str]] = {}
-    for folder in folders:
+    for folder in folders or (".",):  # files named one by one
         prefix = f"{Path(folder).name}/" if len(folders) > 1 else ""
         for name, sources in _in_folder(Path(folder), patterns).items():
             scenes[prefix + name] = sources
@@ -267,7 +268,7 @@ def _in_folder(folder: Path, patterns: Mapping[str, str]) -> dict[str, dict[str,
     shared: dict[str, str] = {}
     scenes: dict[str, dict[str, str]] = {}
     for layer, pattern in patterns.items():
-        if not re.search(r"[*?]", pattern):
+        if not _has_wildcard(pattern):
             shared[layer] = _path(folder, pattern, layer)
             continue
         matches = _matches(folder, pattern)
@@ -281,6 +282,10 @@ def _in_folder(folder: Path, patterns: Mapping[str, str]) -> dict[str, dict[str,
     if not scenes:
         return {ONLY: shared}
     return {key: {**shared, **sources} for key, sources in scenes.items()}
+
+
+def _has_wildcard(pattern: str) -> bool:
+    return re.search(r"[*?]", pattern) is not None
 
 
 def _matches(folder: Path, pattern: str) -> dict[str, str]:
