@@ -34,10 +34,10 @@ class PatchCriterion:
         if not hasattr(network, "reconstruct"):
             return self._classify(_call(network, "patch_scores", patches), batch["mask"])
         scores, reconstruction = _call(network, "reconstruct", patches)
-        middle = patches.shape[-1] // 2
-        spectra = patches[:, :, middle, middle]
         weight = float(network.reconstruction_weight)  # type: ignore[arg-type]
-        return self._classify(scores, batch["mask"]) + weight * F.mse_loss(reconstruction.float(), spectra)
+        return self._classify(scores, batch["mask"]) + weight * F.mse_loss(
+            reconstruction.float(), _middle_spectra(network, patches)
+        )
 
     @torch.no_grad()
     def watch(self, network: nn.Module, num_classes: int, batches: Iterable[Mapping[str, Tensor]]) -> dict[str, float]:
@@ -56,6 +56,14 @@ class PatchCriterion:
         self.loss.to(scores.device)
         loss: Tensor = self.loss(scores[..., None, None], mask.long()[:, None, None])
         return loss
+
+
+def _middle_spectra(network: nn.Module, patches: Tensor) -> Tensor:
+    """(N, B) spectra of the middle pixels, as the network takes them: normalised and reduced where its first part does that."""
+    middle = patches.shape[-1] // 2
+    pixels = patches[:, :, middle : middle + 1, middle : middle + 1]
+    spectra: Tensor = network.spectra(pixels) if hasattr(network, "spectra") else pixels  # type: ignore[operator]
+    return spectra[:, :, 0, 0]
 
 
 def _call(network: nn.Module, method: str, patches: Tensor) -> Any:

@@ -86,7 +86,9 @@ def test_a_patch_network_is_trained_scored_on_test_pixels_loaded_and_predicts(cu
 def test_an_interrupted_training_ends_in_the_same_weights(
     cube: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = make_recipe("train.schedule=plateau", "train.plateau_epochs=0", "train.radiation_noise=0.3", "train.mixture=0.3")
+    recipe = make_recipe(
+        "train.schedule=plateau", "train.plateau_epochs=0", "train.radiation_noise=0.3", "train.mixture=0.3"
+    )
     whole_run = deepnets4eo.train(recipe, tmp_path / "run", data=cube)
     set_epoch = PatchLoader.set_epoch
 
