@@ -13,8 +13,8 @@ class SmallNetwork:
     options : of `create_model`. bands : numbers of input bands that it is tried with. side_px : of images in training;
     one that the network's pyramid needs. fixed_size : it takes images of side_px alone. two_sensors : the last band is
     a sensor of its own. pads : it takes images of any size itself, not only within a segmenter.
-    unused : names of parameters that the network's own library builds and does not use, or whose gradient is zero
-    but for rounding, as a regular expression.
+    unused : names of parameters that the network's own library builds and does not use, that only reconstruct in training,
+    or whose gradient is zero but for rounding, as a regular expression.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -39,6 +39,11 @@ def _fusion(**options: Any) -> SmallNetwork:
     return SmallNetwork(options, bands=(2, 4, 104), two_sensors=True, pads=True)
 
 
+def _cube(*bands: int, unused: str = "nothing") -> SmallNetwork:
+    """A network of hyperspectral cubes: the fewest bands that it takes, a few, and many."""
+    return SmallNetwork(bands=bands, side_px=8, unused=unused)  # type: ignore[arg-type]
+
+
 NETWORKS: dict[str, SmallNetwork] = {
     "damage-siamese": SmallNetwork(MOBILE | {"decoder_channels": [16, 16, 8, 8, 8]}, bands=(2, 4, 206)),
     "deeplabv3": SmallNetwork(MOBILE | {"decoder_channels": 32}),
@@ -56,6 +61,18 @@ NETWORKS: dict[str, SmallNetwork] = {
     "dual-stream": _fusion(options={"width": 4}),
     "fpn": SmallNetwork(MOBILE | {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 64}),
     "fusenet": _fusion(width=4),
+    "hyperspectral/boulch": _cube(4, 20, 103, unused=r"regressor\..*"),
+    "hyperspectral/chen": _cube(94, 95, 96),
+    "hyperspectral/hamida": _cube(3, 20, 103),
+    "hyperspectral/he": _cube(17, 29, 103),
+    "hyperspectral/hu": _cube(1, 20, 103),
+    "hyperspectral/lee": _cube(1, 4, 103),
+    "hyperspectral/li": _cube(5, 14, 103),
+    "hyperspectral/liu": _cube(1, 4, 103, unused=r"decoder\..*|features\.0\.bias"),
+    "hyperspectral/luo": _cube(42, 52, 61),
+    "hyperspectral/mou": _cube(2, 20, 103),
+    "hyperspectral/nn": _cube(1, 4, 103),
+    "hyperspectral/sharma": _cube(1, 4, 103, unused=r"features\.[04]\.bias"),
     "linknet": SmallNetwork(MOBILE),
     "manet": SmallNetwork({"encoder": "resnet18", "decoder_channels": [64] * 5}),
     "osmnet": SmallNetwork({"width": 4}, pads=True),

@@ -24,6 +24,7 @@ from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.segmenters.export_check import INPUT, OUTPUT, Reference
+from deepnets4eo.segmenters.patch_modules import PatchModule
 from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import STRIDE_PX, NetworkSegmenter
 from deepnets4eo.version import __version__
@@ -136,7 +137,8 @@ def _trace_network(segmenter: NetworkSegmenter) -> tuple[onnx.ModelProto, bool]:
     channels = segmenter.inputs.in_channels
     try:
         example = torch.zeros(batch, channels, height, width)
-        return _trace(_AnySize(segmenter.module).eval(), example, {0: "batch", 2: "height", 3: "width"}), True
+        module = segmenter.module if isinstance(segmenter.module, PatchModule) else _AnySize(segmenter.module).eval()
+        return _trace(module, example, {0: "batch", 2: "height", 3: "width"}), True
     except (torch.onnx.OnnxExporterError, InputError) as error:
         log.debug("%s", error)
         log.info("the network's graph depends on the size of the image; the size of its tiles is kept")

@@ -135,10 +135,10 @@ def list_models(pattern: str = "*") -> list[str]:
     >>> list_models("fpn/resnet1*")
     ['fpn/resnet18', 'fpn/resnet101', 'fpn/resnet152']
     """
-    names = [*_architectures(), *sorted(_registered())]
+    names = _architectures()
     if "/" in pattern:
-        names = [f"{name}/{encoder}" for name in _architectures() for encoder in _encoders()]
-    return [name for name in names if fnmatch.fnmatchcase(name, pattern)]
+        names = [f"{name}/{encoder}" for name in names for encoder in _encoders()]
+    return [name for name in [*names, *sorted(_registered())] if fnmatch.fnmatchcase(name, pattern)]
 
 
 def list_heads() -> list[str]:

@@ -21,6 +21,7 @@ from deepnets4eo.files import atomic_write
 from deepnets4eo.lazy import name_missing_extra
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.networks import create_from_spec
+from deepnets4eo.segmenters.patch_modules import PatchModule, patch_logits, with_context
 from deepnets4eo.tiling import Tiling
 from deepnets4eo.tiling.scores import best_class, probabilities
 
@@ -110,7 +111,7 @@ class NetworkSegmenter:
     legend
         The K classes.
     tiling
-        How scenes are cut by default.
+        How scenes are cut by default; a module that knows its context (`PatchModule`) widens a halo that is less.
     module
         The network itself where it is built already (by training); else it is built here, untrained.
 
@@ -145,8 +146,8 @@ class NetworkSegmenter:
                 f"the network has {wrong}, but inputs and legend {legend.name!r} need {described}. Make them agree."
             )
         self.inputs, self.legend = inputs, legend
-        self.tiling = tiling if tiling is not None else Tiling()
         self.module = (create_from_spec(self.network) if module is None else module).eval()
+        self.tiling = with_context(tiling, self.module)
         self.to(Compute())
 
     @property
@@ -176,7 +177,8 @@ class NetworkSegmenter:
         import torch
 
         self.module.to(device=compute.device, dtype=getattr(torch, compute.precision))
-        self.module.to(memory_format=torch.channels_last)
+        if not isinstance(self.module, PatchModule):  # these lay out their own maps
+            self.module.to(memory_format=torch.channels_last)
         self.compute = compute
 
     def describe(self) -> dict[str, Any]:
@@ -218,7 +220,10 @@ class NetworkSegmenter:
         import torch.nn.functional as F
 
         with torch.inference_mode():
-            tensor = self._on_device(torch.from_numpy(batch)).contiguous(memory_format=torch.channels_last)
+            tensor = self._on_device(torch.from_numpy(batch))
+            if isinstance(self.module, PatchModule):
+                return patch_logits(self.module, tensor, margin_px)
+            tensor = tensor.contiguous(memory_format=torch.channels_last)
             height, width = tensor.shape[2:]
             below, right = -height % STRIDE_PX, -width % STRIDE_PX
             if below or right:

@@ -61,9 +61,14 @@ SMALLER = {  # than those of all tests: it is the number of layers that tracing 
     "segnet": {"width": 4, "deep_supervision": True},
     "smp-fusion": {"streams": [3, 1], "encoder": "resnet18", **SHALLOW},
 }
+ELSEWHERE = ("patch-alexnet", "hyperspectral/")  # below, and in tests/hyperspectral: they mirror their edges
 NETWORKS = [
     *(
-        {name: SMALL_NETWORKS[name].arguments(4) for name in plugins_of(NETWORK_PLUGINS) if name != "patch-alexnet"}
+        {
+            name: SMALL_NETWORKS[name].arguments(4)
+            for name in plugins_of(NETWORK_PLUGINS)
+            if not name.startswith(ELSEWHERE)
+        }
         | SMALLER
     ).items(),
     ("unet/resnet18", SHALLOW),

@@ -1,0 +1,115 @@
+"""The layers of patch networks on whole cubes: each spatial stride becomes a dilation of all that follows.
+
+Takes plain torch layers, convolutions and poolings, whose axes are (rows, columns) or (bands, rows, columns); returns
+what they make of a cube at every pixel, and the sizes that they leave of a patch. Refuses sizes that leave nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import count
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deepnets4eo.errors import InputError
+
+Windowed = nn.Conv2d | nn.Conv3d | nn.MaxPool2d | nn.MaxPool3d
+WINDOWED = (nn.Conv2d, nn.Conv3d, nn.MaxPool2d, nn.MaxPool3d)
+MOST_PX = 4096  # beyond it nothing is tried
+
+
+@dataclass(frozen=True)
+class PatchGeometry:
+    """What layers leave of a patch.
+
+    side_px : side of the last map. dilation : between its values on the dense map. before_px, after_px : context of the
+    labelled pixel on the cube, the last map being used whole.
+    """
+
+    side_px: int
+    dilation: int
+    before_px: int
+    after_px: int
+
+
+def measure_patch(layers: Iterable[nn.Module], patch_px: int) -> PatchGeometry:
+    """Geometry of layers on patches of a side. Errors: InputError for a patch of which nothing is left; names one that fits."""
+    layers = list(layers)
+    side = out_length(layers, patch_px, -1)
+    if side < 1:
+        least = next((px for px in range(patch_px, MOST_PX) if out_length(layers, px, -1) >= 1), None)
+        raise InputError(f"patch_px={patch_px} is too small for the layers of the network; expected at least {least}.")
+    reach, dilation = 0, 1
+    for layer in layers:
+        if isinstance(layer, WINDOWED):
+            reach += (_along(layer.kernel_size, -1) - 1) * _along(layer.dilation, -1) * dilation
+            dilation *= _along(layer.stride, -1)
+    reach += (side - 1) * dilation
+    before = patch_px // 2
+    return PatchGeometry(side, dilation, before, reach - before)
+
+
+def out_length(layers: Iterable[nn.Module], length: int, axis: int) -> int:
+    """What layers leave of an axis (−3: bands, −2: rows, −1: columns); less than 1 where they do not fit."""
+    for layer in layers:
+        if isinstance(layer, WINDOWED):
+            kernel, stride, padding, dilation = (
+                _along(value, axis) for value in (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+            )
+            length = (length + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
+            if length < 1:
+                return 0
+    return length
+
+
+def check_bands(network: str, in_channels: int, length: Callable[[int], int]) -> None:
+    """Refuse cubes of too few bands. length : bands → what the layers leave of them. Errors: InputError, names the least."""
+    if in_channels < 1 or length(in_channels) < 1:
+        least = next(bands for bands in count(1) if length(bands) >= 1)
+        raise InputError(
+            f"in_channels={in_channels} bands are too few for {network}: its convolutions along the spectrum need at least "
+            f"{least}. Give more bands, or choose another network."
+        )
+
+
+def apply_dense(layers: Iterable[nn.Module], cube: Tensor) -> Tensor:
+    """Apply layers to a whole cube (N, C, [bands,] h, w), with dilations instead of their spatial strides.
+
+    Convolutions are applied without spatial padding; poolings have windows of two.
+    """
+    dilation = 1
+    for layer in layers:
+        if isinstance(layer, (nn.MaxPool2d, nn.MaxPool3d)):
+            cube = _pool_two(_pool_two(cube, -1, dilation), -2, dilation)
+        elif isinstance(layer, nn.Conv3d):
+            stride, padding, spectral = (_along(value, -3) for value in (layer.stride, layer.padding, layer.dilation))
+            cube = F.conv3d(
+                cube, layer.weight, layer.bias, (stride, 1, 1), (padding, 0, 0), (spectral, dilation, dilation)
+            )
+        elif isinstance(layer, nn.Conv2d):
+            cube = F.conv2d(cube, layer.weight, layer.bias, dilation=dilation)
+        else:
+            cube = layer(cube)
+        if isinstance(layer, WINDOWED):
+            dilation *= _along(layer.stride, -1)
+    return cube
+
+
+def apply_linear(layer: nn.Linear, cube: Tensor, side_px: int, dilation: int = 1) -> Tensor:
+    """Apply a layer made for flat maps (C, side, side) at every pixel. cube : (N, C, h, w)"""
+    weight = layer.weight.unflatten(1, (cube.shape[1], side_px, side_px))
+    return F.conv2d(cube, weight, layer.bias, dilation=dilation)
+
+
+def _pool_two(cube: Tensor, axis: int, dilation: int) -> Tensor:
+    length = cube.shape[axis] - dilation
+    return torch.maximum(cube.narrow(axis, 0, length), cube.narrow(axis, dilation, length))
+
+
+def _along(value: int | str | tuple[int, ...], axis: int) -> int:
+    """An attribute of a layer along one axis."""
+    return cast(int, value[axis] if isinstance(value, tuple) else value)
