@@ -14,6 +14,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from deepnets4eo.baselines import ExpertRules, PartDetector, PixelClassifier, PostProcessed, SuperpixelClassifier
+from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator
+from deepnets4eo.baselines.features import Feature
+from deepnets4eo.baselines.features.extended_profile import ExtendedProfile
+from deepnets4eo.baselines.features.profile_options import ProfileOptions
 from deepnets4eo.baselines.parts import PartSettings
 from deepnets4eo.baselines.parts.templates import Shapes, TemplateBank
 from deepnets4eo.baselines.rule_table import RuleTable
@@ -56,7 +60,12 @@ def deep_network(name: str) -> NetworkSegmenter:
     return NetworkSegmenter({"name": name, **small}, INPUTS, LEGEND, tiling=Tiling(64, 8))
 
 
-def pixels(estimator: Any, *features: str) -> PixelClassifier:
+def named_estimator(name: str, **settings: Any) -> Any:
+    """A classifier of recipes."""
+    return build_estimator(EstimatorOptions(name=name, **settings))
+
+
+def pixels(estimator: Any, *features: str | Feature) -> PixelClassifier:
     """A classifier of pixels."""
     return PixelClassifier(estimator, INPUTS, LEGEND, features=features).fit([SCENE], max_pixels=1000)
 
@@ -131,6 +140,15 @@ RECIPES = {
     "logistic": Recipe(
         "pixel-classifier",
         lambda: pixels(make_pipeline(StandardScaler(), LogisticRegression()), "neighbourhood"),
+    ),
+    "lda": Recipe("pixel-classifier", lambda: pixels(named_estimator("lda"), "pixels")),
+    "sam": Recipe("pixel-classifier", lambda: pixels(named_estimator("sam"), "pixels")),
+    "knn": Recipe("pixel-classifier", lambda: pixels(named_estimator("knn", search=True), "pixels")),
+    "extended profile": Recipe(
+        "pixel-classifier",
+        lambda: pixels(
+            named_estimator("linear_svm"), ExtendedProfile(ProfileOptions(components=1, radii_px=(2,)), largest_px=9)
+        ),
     ),
     "superpixels": Recipe(
         "superpixel-classifier", superpixels, halo_share=0.95

@@ -15,12 +15,14 @@ from pydantic import Field, model_validator
 from deepnets4eo.options import Section
 
 EstimatorName = Literal[
-    "extra_trees", "hist_gradient_boosting", "knn", "linear_svm", "logistic", "nystroem_svm", "random_forest",
-    "rbf_svm", "sgd_svm", "som",
+    "extra_trees", "hist_gradient_boosting", "knn", "lda", "linear_svm", "logistic", "nystroem_svm", "random_forest",
+    "rbf_svm", "sam", "sgd_svm", "som",
 ]  # fmt: skip
 SCORED = ("linear_svm", "nystroem_svm", "rbf_svm", "sgd_svm")  # these have decision values, no probabilities
+DENSITIES = ("lda", "sam")  # the softmax of their decision values are probabilities
+UNSCALED = ("lda", "sam")  # one does not depend on the columns' scales, the other needs spectra as they are
 SEARCHED: dict[str, tuple[str, ...]] = {
-    "linear_svm": ("C",), "logistic": ("C",), "sgd_svm": ("C",), "rbf_svm": ("C", "gamma"),
+    "knn": ("n_neighbors",), "linear_svm": ("C",), "logistic": ("C",), "sgd_svm": ("C",), "rbf_svm": ("C", "gamma"),
     "nystroem_svm": ("C", "gamma"),
 }  # fmt: skip
 SGD_ALPHA = 1e-4  # weight of SGD's penalty at C = 1: that of 10 000 samples
@@ -32,7 +34,7 @@ class EstimatorOptions(Section):
     name: EstimatorName = "random_forest"
     scaling: Literal["standard", "minmax", "robust", "none"] = Field(
         default="standard",
-        description="of each feature; none: unscaled metres beside grey values, bad for SVMs and k-NN",
+        description="of each feature, not for lda and sam; none: unscaled metres beside grey values, bad for SVMs and k-NN",
     )
     class_weight: Literal["balanced", "none"] = Field(
         default="balanced", description="balanced: rare classes weigh more"
@@ -50,9 +52,12 @@ class EstimatorOptions(Section):
     neighbours: int = Field(default=15, ge=1, description="knn")
     som_shape: tuple[int, int] = Field(default=(10, 10), description="som: rows and columns of units")
     som_epochs: int = Field(default=20, ge=1, description="som: times that all samples are seen")
-    search: bool = Field(default=False, description="svm, logistic: choose C (and gamma) by spatially disjoint folds")
+    search: bool = Field(
+        default=False, description="svm, logistic, knn: choose C, gamma, neighbours by spatially disjoint folds"
+    )
     search_c: tuple[float, ...] = Field(default=(0.1, 1.0, 10.0, 100.0), min_length=1, description="values tried for C")
     search_gamma: tuple[float, ...] = Field(default=(0.1, 1.0, 10.0), min_length=1, description="tried for gamma")
+    search_neighbours: tuple[int, ...] = Field(default=(1, 3, 5, 10, 20), min_length=1, description="tried for knn")
     search_samples: int = Field(default=4000, ge=10, description="samples that are searched on, at most")
     folds: int = Field(default=3, ge=2, description="of the search and of the calibration; no block is in two of them")
     calibration: Literal["auto", "none", "sigmoid", "isotonic"] = Field(
@@ -69,6 +74,8 @@ class EstimatorOptions(Section):
             raise ValueError(f"has som_shape={self.som_shape}; expected at least 2 units, as in (10, 10)")
         if min(*self.search_c, *self.search_gamma) <= 0:
             raise ValueError("has values of 0 or below in search_c or search_gamma; expected values above 0")
+        if min(self.search_neighbours) < 1:
+            raise ValueError("has values of 0 or below in search_neighbours; expected 1 or more")
         return self
 
 
@@ -98,6 +105,12 @@ def _knn(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
     return KNeighborsClassifier(options.neighbours, weights="distance", algorithm="brute")
 
 
+def _lda(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
+    from deepnets4eo.baselines.linear_discriminant import LinearDiscriminant
+
+    return LinearDiscriminant(class_weight=weight)
+
+
 def _linear(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
     from sklearn.svm import LinearSVC
 
@@ -115,6 +128,12 @@ def _rbf(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
 
     components = options.components if options.name == "nystroem_svm" else 0
     return RbfSvm(C=options.C, gamma=options.gamma, components=components, class_weight=weight, seed=seed)
+
+
+def _sam(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
+    from deepnets4eo.baselines.spectral_angle import SpectralAngleMapper
+
+    return SpectralAngleMapper()
 
 
 def _sgd(options: EstimatorOptions, weight: str | None, seed: int) -> Any:
@@ -136,11 +155,13 @@ ESTIMATORS: dict[str, Callable[[EstimatorOptions, str | None, int], Any]] = {
     "extra_trees": _forest,
     "hist_gradient_boosting": _boosting,
     "knn": _knn,
+    "lda": _lda,
     "linear_svm": _linear,
     "logistic": _logistic,
     "nystroem_svm": _rbf,
     "random_forest": _forest,
     "rbf_svm": _rbf,
+    "sam": _sam,
     "sgd_svm": _sgd,
     "som": _som,
 }
@@ -159,12 +180,12 @@ def build_estimator(options: EstimatorOptions, seed: int = 0) -> Any:
 
     weight = "balanced" if options.class_weight == "balanced" else None
     classifier = ESTIMATORS[options.name](options, weight, seed)
-    automatic = {"auto": "sigmoid", "none": "softmax"} if options.name in SCORED else {"auto": "none"}
+    scaler = [] if options.name in UNSCALED else _scaler(options.scaling)
     return TunedClassifier(
-        Pipeline([*_scaler(options.scaling), ("classify", classifier)]),
+        Pipeline([*scaler, ("classify", classifier)]),
         grid=_grid(options) if options.search else None,
         folds=options.folds,
-        calibration=automatic.get(options.calibration, options.calibration),
+        calibration=_calibration(options),
         balanced=weight is not None,
         search_samples=options.search_samples,
         seed=seed,
@@ -187,11 +208,22 @@ def fit_estimator(
     return estimator.fit(vectors, classes)
 
 
+def _calibration(options: EstimatorOptions) -> str:
+    """Return the calibration that an estimator takes: decision values need one, if only the softmax."""
+    if options.name in SCORED:
+        automatic = {"auto": "sigmoid", "none": "softmax"}
+    elif options.name in DENSITIES:
+        automatic = {"auto": "softmax", "none": "softmax"}
+    else:
+        automatic = {"auto": "none"}
+    return automatic.get(options.calibration, options.calibration)
+
+
 def _grid(options: EstimatorOptions) -> dict[str, list[float]]:
     """Return parameters of the pipeline and the values to try."""
     if options.name == "sgd_svm":
         return {"classify__alpha": [SGD_ALPHA / tried for tried in options.search_c]}
-    tried = {"C": options.search_c, "gamma": options.search_gamma}
+    tried = {"C": options.search_c, "gamma": options.search_gamma, "n_neighbors": options.search_neighbours}
     return {f"classify__{key}": list(tried[key]) for key in SEARCHED[options.name]}
 
 

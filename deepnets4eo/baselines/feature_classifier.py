@@ -17,16 +17,20 @@ from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.estimator_file import ESTIMATOR, load_estimator, save_estimator
 from deepnets4eo.baselines.estimators import fit_estimator
 from deepnets4eo.baselines.features import Feature, as_features, column_names
+from deepnets4eo.baselines.features.feature import FittedFeature
 from deepnets4eo.baselines.features.saving import describe_features, restore_features, save_features
 from deepnets4eo.baselines.tile_segmenter import TileSegmenter
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.tiling import Tiling
+from deepnets4eo.tiling.sampling import sample_pixels
 
 log = logging.getLogger(__name__)
 
+FEATURE_PIXELS = 20_000  # that features learn from, at most
 CHUNK_PIXELS = 1 << 15  # that an estimator gets at once
 
 
@@ -57,6 +61,27 @@ class FeatureClassifier(TileSegmenter):
     def columns_of(self, blank: Bands) -> list[str]:
         """Return names of the columns that the estimator uses."""
         return column_names(self.features, blank)
+
+    def fit_features(self, scenes: Sequence[Scene], seed: int) -> None:
+        """Fit the features that learn, to labelled pixels of the scenes at random: at most `FEATURE_PIXELS`.
+
+        Errors: InputError where no pixel is labelled, or too few for a feature.
+        """
+        if not any(isinstance(feature, FittedFeature) for feature in self.features):
+            return
+        samples = sample_pixels(
+            scenes,
+            self.legend,
+            lambda sample: self.to_physical_units(self.inputs.prepare(sample)).values,
+            max_pixels=FEATURE_PIXELS,
+            names=self.inputs.names,
+            seed=seed,
+            balanced=False,
+        )
+        pixels = Bands(samples.vectors.T[:, :, None], self.band_names, self.inputs.gsd_m)
+        self.features = tuple(
+            feature.fit(pixels) if isinstance(feature, FittedFeature) else feature for feature in self.features
+        )
 
     def fit_samples(self, vectors: NDArray[np.float32], classes: NDArray[np.uint8], blocks: NDArray[np.int64]) -> None:
         """Fit the estimator to samples of at least two classes; the log names the classes without samples.

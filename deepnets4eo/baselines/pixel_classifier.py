@@ -97,6 +97,7 @@ class PixelClassifier(FeatureClassifier):
         balanced : equally many pixels of each class; else at random, so that classes keep their shares.
         Errors: InputError where fewer than two classes are labelled.
         """
+        self.fit_features(scenes, seed)
         samples = sample_pixels(
             scenes,
             self.legend,

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from deepnets4eo.baselines.estimators import EstimatorOptions
 from deepnets4eo.baselines.features.deep_options import DeepOptions
+from deepnets4eo.baselines.features.profile_options import ProfileOptions
 from deepnets4eo.training.recipe import ModelSection, Recipe
 
 
@@ -55,6 +56,7 @@ class BaselineRecipe(Recipe):
     model: BaselineSection = BaselineSection()
     estimator: EstimatorOptions = EstimatorOptions()
     deep: DeepSection = DeepSection()
+    profile: ProfileOptions = ProfileOptions()
     superpixels: dict[str, Any] = Field(default={}, description="superpixels: method and its parameters")
     parts: dict[str, Any] = Field(default={}, description="parts: parameters of the detector")
     post: tuple[dict[str, dict[str, Any]], ...] = Field(

@@ -100,6 +100,7 @@ class SuperpixelClassifier(FeatureClassifier):
         A region's label is that of most of its labelled pixels, where at least half of it is labelled.
         Errors: InputError where no region is labelled, or fewer than two classes are.
         """
+        self.fit_features(scenes, seed)
         rng = np.random.default_rng(seed)
         quota = np.full(self.legend.num_classes, max(1, max_regions // self.legend.num_classes))
         vectors, classes, origins = [], [], []

@@ -138,6 +138,10 @@ METHODS: dict[str, Callable[[BaselineRecipe, Prepared], Segmenter]] = {
 def _features(recipe: BaselineRecipe) -> list[Any]:
     """Return named features and, where an encoder is named, deep ones."""
     features: list[Any] = list(recipe.model.features)
+    if "extended_profile" in features:
+        from deepnets4eo.baselines.features.extended_profile import ExtendedProfile
+
+        features[features.index("extended_profile")] = ExtendedProfile(recipe.profile)
     if recipe.deep.encoder:
         from deepnets4eo.baselines.features.deep import DeepFeatures
 

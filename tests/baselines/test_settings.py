@@ -13,9 +13,11 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.svm import LinearSVC
 
 from deepnets4eo.baselines.calibration import Calibrators, platt, softmax
-from deepnets4eo.baselines.estimators import SCORED, EstimatorOptions, build_estimator
+from deepnets4eo.baselines.estimators import DENSITIES, SCORED, EstimatorOptions, build_estimator
+from deepnets4eo.baselines.linear_discriminant import LinearDiscriminant
 from deepnets4eo.baselines.rbf_svm import RbfSvm
 from deepnets4eo.baselines.som import SelfOrganizingMap
+from deepnets4eo.baselines.spectral_angle import SpectralAngleMapper
 from deepnets4eo.baselines.tuned_classifier import (
     TunedClassifier,
     block_folds,
@@ -38,10 +40,12 @@ CHANGED = {
         ("extra_trees", ExtraTreesClassifier, {"n_estimators": 200, "min_samples_leaf": 1}, {"n_estimators": 11, "min_samples_leaf": 6}),
         ("hist_gradient_boosting", HistGradientBoostingClassifier, {"max_iter": 200, "min_samples_leaf": 5, "early_stopping": False}, {"max_iter": 11, "min_samples_leaf": 6}),
         ("knn", KNeighborsClassifier, {"n_neighbors": 15, "weights": "distance", "algorithm": "brute"}, {"n_neighbors": 4}),
+        ("lda", LinearDiscriminant, {"class_weight": "balanced"}, {"class_weight": None}),
         ("linear_svm", LinearSVC, {"C": 1.0, "dual": "auto", "max_iter": 3000}, {"C": 3.0}),
         ("logistic", LogisticRegression, {"C": 1.0, "max_iter": 1000}, {"C": 3.0}),
         ("rbf_svm", RbfSvm, {"C": 1.0, "gamma": 1.0, "components": 0}, {"C": 3.0, "gamma": 2.0, "components": 0}),
         ("nystroem_svm", RbfSvm, {"C": 1.0, "gamma": 1.0, "components": 500}, {"C": 3.0, "gamma": 2.0, "components": 7}),
+        ("sam", SpectralAngleMapper, {}, {}),
         ("sgd_svm", SGDClassifier, {"alpha": 1e-4, "average": True, "max_iter": 50, "tol": 1e-2}, {"alpha": 1e-4 / 3}),
         ("som", SelfOrganizingMap, {"rows": 10, "cols": 10, "epochs": 20}, {"rows": 3, "cols": 5, "epochs": 2}),
     ],
@@ -54,8 +58,9 @@ def test_every_setting_reaches_its_classifier(name, kind, usual, changed) -> Non
         params = classifier.get_params()
         assert expected.items() <= params.items()
         assert found.seed == 5
-        if name != "knn":
+        if name not in ("knn", "sam"):
             assert params.get("class_weight") == weight
+        if name not in ("knn", "lda", "sam"):
             assert params.get("random_state", params.get("seed")) == 5
         assert found.balanced is (weight is not None)
 
@@ -70,12 +75,14 @@ def test_features_are_scaled_as_asked(scaling, kind) -> None:
 
 
 def test_decision_values_are_calibrated_and_probabilities_are_not_unless_asked() -> None:
-    for name in ("random_forest", "knn", "logistic", "som", *SCORED):
+    for name in ("random_forest", "knn", "lda", "logistic", "sam", "som", *SCORED):
         found = [
             build_estimator(EstimatorOptions(name=name, calibration=one)).calibration
             for one in ("auto", "none", "isotonic")
         ]
-        assert found == (["sigmoid", "softmax", "isotonic"] if name in SCORED else ["none", "none", "isotonic"])
+        expected = dict.fromkeys(SCORED, ["sigmoid", "softmax", "isotonic"])
+        expected |= dict.fromkeys(DENSITIES, ["softmax", "softmax", "isotonic"])
+        assert found == expected.get(name, ["none", "none", "isotonic"])
 
 
 def test_a_search_tries_its_values_of_what_the_classifier_has() -> None:
@@ -86,6 +93,7 @@ def test_a_search_tries_its_values_of_what_the_classifier_has() -> None:
         "sgd_svm": {"classify__alpha": [1e-4, 2.5e-5]},
         "rbf_svm": {"classify__C": [1.0, 4.0], "classify__gamma": [0.5]},
         "nystroem_svm": {"classify__C": [1.0, 4.0], "classify__gamma": [0.5]},
+        "knn": {"classify__n_neighbors": [1, 3, 5, 10, 20]},
     }
     for name, grid in grids.items():
         found = build_estimator(EstimatorOptions(name=name, **asked))
@@ -96,11 +104,12 @@ def test_a_search_tries_its_values_of_what_the_classifier_has() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"name": "knn", "search": True}, "search=true with knn; expected one of linear_svm"),
+        ({"name": "som", "search": True}, "search=true with som; expected one of knn, linear_svm"),
         ({"som_shape": (1, 1)}, "expected at least 2 units"),
         ({"som_shape": (-2, -2)}, "expected at least 2 units"),
         ({"search_c": (1.0, 0.0)}, "values of 0 or below"),
         ({"search_gamma": (-1.0,)}, "values of 0 or below"),
+        ({"search_neighbours": (3, 0)}, "values of 0 or below in search_neighbours"),
     ],
 )
 def test_settings_without_sense_are_refused(wrong, message) -> None:

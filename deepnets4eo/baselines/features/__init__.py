@@ -23,6 +23,7 @@ HOMES = {
     "lab": "colour:LAB",
     "dalal16": "dalal:DALAL16",
     "dalal32": "dalal:DALAL32",
+    "extended_profile": "extended_profile:EXTENDED_PROFILE",
     "gabor": "gabor:GABOR",
     "glcm": "glcm:GLCM",
     "height": "height:HEIGHT",
@@ -127,7 +128,8 @@ def stack(features: Sequence[Feature], bands: Bands, stride_px: int = 1) -> NDAr
     >>> stack(build_features(["pixels", "hsv"]), bands, stride_px=2).shape
     (6, 4, 4)
     """
-    return np.concatenate([feature.compute(bands, stride_px) for feature in features])
+    parts = [feature.compute(bands, stride_px) for feature in features]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def column_names(features: Sequence[Feature], bands: Bands) -> list[str]:

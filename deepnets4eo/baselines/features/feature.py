@@ -40,6 +40,14 @@ class Feature(Protocol):
         """Return values at the sites, (F, number of sites down, number of sites across) float32."""
 
 
+@runtime_checkable
+class FittedFeature(Feature, Protocol):
+    """A feature that learns from the training pixels before it can be computed, e.g. principal components."""
+
+    def fit(self, bands: Bands) -> Feature:
+        """Return the feature, learned from all pixels of `bands`, (C, n, 1). Errors: InputError for too few pixels."""
+
+
 @dataclass(frozen=True)
 class DenseFeature:
     """A feature that is computed on all pixels and then read at the sites.

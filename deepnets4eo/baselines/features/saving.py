@@ -13,7 +13,10 @@ from typing import Any, Protocol, runtime_checkable
 from deepnets4eo.baselines.features import Feature, build_features
 from deepnets4eo.errors import RunError
 
-LEARNED = {"deep": "deepnets4eo.baselines.features.deep:DeepFeatures"}  # kind → class
+LEARNED = {  # kind → class
+    "deep": "deepnets4eo.baselines.features.deep:DeepFeatures",
+    "extended_profile": "deepnets4eo.baselines.features.extended_profile:ExtendedProfile",
+}
 
 
 @runtime_checkable

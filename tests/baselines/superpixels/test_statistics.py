@@ -10,6 +10,7 @@ from skimage.measure import regionprops_table
 
 from deepnets4eo.baselines.bands import Bands
 from deepnets4eo.baselines.features import HOMES, build_features
+from deepnets4eo.baselines.features.feature import FittedFeature
 from deepnets4eo.baselines.superpixels import (
     majority,
     pool,
@@ -129,6 +130,7 @@ def test_every_registered_feature_has_as_many_pooled_columns_as_names():
     bands = Bands(values, names, 0.1, np.tile(np.float32([0, 255]), (6, 1)))
     ids = ((np.arange(48) // 12)[:, None] * 4 + np.arange(48) // 12).astype(np.int32)
     for feature in build_features(list(HOMES)):
+        feature = feature.fit(bands) if isinstance(feature, FittedFeature) else feature
         found = pool(feature, bands, ids, 16)
         assert found.shape == (16, len(pooled_columns([feature], bands))), feature.name
         assert np.isfinite(found).all(), feature.name
