@@ -78,7 +78,7 @@ class _Reversed:
 
     def __init__(self, data: Any) -> None:
         self._data = data
-        self.shape, self.dtype = data.shape[::-1], data.dtype
+        self.shape, self.dtype, self.ndim = data.shape[::-1], data.dtype, data.ndim
 
     def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
         values: NDArray[Any] = self._data[tuple(reversed(key))]

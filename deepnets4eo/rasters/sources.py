@@ -30,6 +30,7 @@ from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
 from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.grid import Grid, Window, apply_affine, check_grid, only_one_placed
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
+from deepnets4eo.rasters.stack import MARK, stack_files, stack_vrt
 
 Read = tuple[NDArray[Any], NDArray[np.bool_]]
 
@@ -132,7 +133,9 @@ class FileSource:
 
     @classmethod
     def open(cls, source: str | Path | Sequence[str | Path], nodata: float | None) -> FileSource:
-        """Open one file, or the tiles of a folder, glob or list as one."""
+        """Open one file, the tiles of a folder, glob or list as one, or the files of `FOLDER#bands` as bands of one."""
+        if isinstance(source, (str, Path)) and str(source).endswith(MARK):
+            return cls.stack(stack_files(str(source)), nodata)
         tiles = find_tiles(source)
         if len(tiles) == 1:
             return cls(tiles[0], tiles[0], tiles, nodata)
@@ -141,6 +144,16 @@ class FileSource:
         with open_raster(tiles[0]) as first:  # the mosaic has no metadata of bands
             opened.wavelengths_nm = raster_wavelengths_nm(first)
         opened._file = file  # type: ignore[attr-defined]  # keeps the VRT alive as long as its reader
+        return opened
+
+    @classmethod
+    def stack(cls, paths: Sequence[str], nodata: float | None) -> FileSource:
+        """Open files of one grid as bands of one raster, in this order."""
+        vrt, wavelengths_nm = stack_vrt(paths)
+        file = MemoryFile(vrt.encode(), ext=".vrt")
+        opened = cls(f"{Path(paths[0]).parent} ({len(paths)} files as bands)", file.name, list(paths), nodata)
+        opened.wavelengths_nm = wavelengths_nm
+        opened._file = file  # type: ignore[attr-defined]  # as above
         return opened
 
     def read(self, window: Window, bands: Sequence[int]) -> Read:
