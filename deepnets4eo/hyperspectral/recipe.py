@@ -18,7 +18,7 @@ class HyperspectralData(DataSection):
     """Which cubes, and which of their pixels are learnt from, watched and tested on."""
 
     tile_px: int = Field(default=64, ge=32, multiple_of=32, description="side of a window that is scored at once")
-    scaling: Literal["standard", "unit", "range"] = Field(
+    scaling: Literal["standard", "unit", "range", "none"] = Field(
         default="range", description="range: 0 to 1 over all bands of the training pixels; others as for images"
     )
     split: Literal["blocks", "scenes", "random", "random_pixels", "per_class", "components", "folds"] = Field(

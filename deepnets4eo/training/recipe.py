@@ -56,10 +56,10 @@ class DataSection(Section):
         default="balanced",
         description="random: by area; scenes: each scene as often, whatever its size; balanced: a window per class in turn",
     )
-    scaling: Literal["standard", "unit", "range"] = Field(
+    scaling: Literal["standard", "unit", "range", "none"] = Field(
         default="standard",
         description="standard: mean 0, deviation 1 of each band; unit: 0 to 1, bytes divided by 255, floats by their range; "
-        "range: 0 to 1 from the lowest to the highest value of all bands of a layer, so that spectra keep their shape",
+        "range: 0 to 1 from the lowest to the highest training value of all bands; none: values as they are",
     )
     split: Literal["blocks", "scenes", "random", "random_pixels", "per_class", "components", "folds"] = Field(
         default="blocks",

@@ -26,7 +26,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.formats.access import check_online, is_remote
 from deepnets4eo.grid import Grid, Window, whole
-from deepnets4eo.rasters.scene import LABELS, Layer, Scene, covered_share
+from deepnets4eo.rasters.scene import LABELS, Layer, Scene, covered_share, fit_axes
 from deepnets4eo.rasters.sources import ArraySource
 from deepnets4eo.training.recipe import DataSection
 
@@ -74,6 +74,7 @@ class LegendLabels:
         self.dtype: np.dtype[Any] = np.dtype(np.uint8)
         self.nodata: float | None = VOID
         self.bands, self.band_names = [1], [LABELS]
+        self.wavelengths_nm: list[float | None] | None = None
 
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Label values (1, h, w) uint8, and where they are not void."""
@@ -188,7 +189,7 @@ def _open(
     shared_labels: bool = False,
 ) -> LabelledScene:
     """One scene; its labels must overlap it, unless one raster labels several scenes and may end before this one."""
-    opened = _open_layers(name, sources, data, [*layers, LABELS])
+    opened = fit_axes(_open_layers(name, sources, data, [*layers, LABELS]))
     raw = opened.pop(LABELS)
     scene = Scene(opened)
     reader = LabelReader(raw, *legends, unknown=data.unknown_labels)
@@ -212,7 +213,9 @@ def _open_layers(name: str, sources: Mapping[str, str], data: DataSection, layer
             "Give them in data.layers or data.scenes, or change model.layers."
         )
     return {
-        layer: Layer.open(sources[layer], bands=data.bands.get(layer), nodata=data.nodata.get(layer))
+        layer: Layer.open(
+            sources[layer], bands=data.bands.get(layer), nodata=data.nodata.get(layer), labels=layer == LABELS
+        )
         for layer in layers
     }
 

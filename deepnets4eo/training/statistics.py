@@ -31,7 +31,7 @@ MOST_WINDOWS = 1000  # the statistics are made of: 65 million pixels
 KEPT_PIXELS = 1000  # a window, for the percentiles
 FLAT = 1e-6  # a deviation or range below it is none
 
-Scaling = Literal["standard", "unit", "range"]
+Scaling = Literal["standard", "unit", "range", "none"]
 
 
 class Moments:
@@ -75,8 +75,8 @@ def measure_inputs(
         Inputs of the segmenter, in order.
     scaling
         "standard": by mean and deviation. "unit": to 0 … 1, integers by the largest of their type (bytes by 255),
-        floats from their 1st to their 99th percentile. "range": to 0 … 1 from the lowest to the highest value of all
-        bands of a layer together.
+        floats from their 1st to their 99th percentile. "range": from the lowest to the highest value of all bands of the
+        training part to 0 … 1, as cubes are scaled; shapes of spectra stay. "none": values as they are.
     most_windows
         So many windows at most are read, evenly spread.
 
@@ -117,8 +117,9 @@ def measure_inputs(
     specs = {layer: _layer_input(split, layer, moments[layer], seen[layer]) for layer in layers}
     if scaling == "unit":
         specs = {layer: _to_unit(spec, seen[layer]) for layer, spec in specs.items()}
-    if scaling == "range":
-        specs = {layer: _to_range(spec, layer, extremes) for layer, spec in specs.items()}
+    elif scaling in ("range", "none"):
+        ends = {layer: _extremes(extremes, layer) if scaling == "range" else (0.0, 1.0) for layer in layers}
+        specs = {layer: _to_range(spec, *ends[layer]) for layer, spec in specs.items()}
     return InputSpec(specs, round(float(np.median(known)), 6) if known else None)
 
 
@@ -204,12 +205,16 @@ def _to_unit(spec: LayerInput, pixels: NDArray[np.float32]) -> LayerInput:
     return replace(spec, mean=tuple(low.round(6).tolist()), std=tuple(span.round(9).tolist()))
 
 
-def _to_range(spec: LayerInput, layer: str, extremes: dict[tuple[str, int], list[NDArray[np.float32]]]) -> LayerInput:
-    """The same layer, all bands scaled alike to 0 … 1 from the lowest to the highest value."""
-    values = np.concatenate([part for (name, _), parts in extremes.items() if name == layer for part in parts])
-    low, high = float(values.min()), float(values.max())
+def _extremes(extremes: dict[tuple[str, int], list[NDArray[np.float32]]], layer: str) -> tuple[float, float]:
+    """Lowest and highest value of a layer, all bands and scenes together."""
+    ends = np.concatenate([part for (name, _), parts in extremes.items() if name == layer for part in parts])
+    return float(ends.min()), float(ends.max())
+
+
+def _to_range(spec: LayerInput, low: float, high: float) -> LayerInput:
+    """The same layer scaled from low … high to 0 … 1, all bands alike."""
     span = high - low if high - low > FLAT else 1.0
-    return replace(spec, mean=(round(low, 6),) * len(spec.mean), std=(round(span, 9),) * len(spec.std))
+    return replace(spec, mean=(low,) * len(spec.mean), std=(span,) * len(spec.std))
 
 
 def _bands(split: DataSplit[Any], layer: str) -> int:
