@@ -1,0 +1,232 @@
+"""Fewer numbers for each spectrum: principal components, minimum noise fraction, non-negative factors.
+
+Takes windows of a cube with a mask of training pixels, one after the other; returns a `SpectralReduction` of plain
+arrays. Refuses values that are not finite, too few pixels, and negative values where factors are non-negative.
+Memory: O(B²) for "pca" and "mnf"; at most `SAMPLE` spectra more for "nmf".
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import FloatImage, Floats, Mask, Vectors
+from deepnets4eo.errors import InputError, name_hint
+from deepnets4eo.hyperspectral.moments import Moments, SpectraSample, neighbour_differences
+from deepnets4eo.hyperspectral.nonnegative import nonnegative_scores
+
+SAMPLE = 10_000  # spectra that non-negative factors are fitted on
+ITERATIONS = 200  # of fitting non-negative factors
+NOISE_FLOOR = 1e-10  # of the largest noise variance: directions without any noise would count infinitely
+
+
+@dataclass(frozen=True, eq=False)
+class SpectralReduction:
+    """What was fitted: the scores of a spectrum x are (x − mean) · basisᵀ, of "nmf" the best ones that are not negative.
+
+    Parameters
+    ----------
+    kind
+        "pca", "mnf" or "nmf".
+    mean : (B,) float32
+        Subtracted first; zero for "nmf".
+    basis : (n, B) float32
+        One row a component, the most important first; the entry of the largest size in each is positive.
+    importance : (n,) float32
+        "pca": share of the variance. "mnf": variance in units of the noise. "nmf": share of the squared sum.
+
+    Examples
+    --------
+    >>> cube = np.random.default_rng(0).random((6, 9, 9)).astype(np.float32)
+    >>> reduction = fit_reduction("pca", [(cube, np.ones((9, 9), bool))], 2)
+    >>> reduction.transform(cube.reshape(6, -1).T).shape
+    (81, 2)
+    """
+
+    kind: str
+    mean: NDArray[np.float32]
+    basis: NDArray[np.float32]
+    importance: NDArray[np.float32]
+
+    @property
+    def components(self) -> int:
+        """Numbers a spectrum is reduced to."""
+        return len(self.basis)
+
+    def transform(self, spectra: NDArray[Any]) -> NDArray[np.float32]:
+        """Scores. spectra : (…, B) → (…, n) float32"""
+        rows = np.asarray(spectra, np.float32).reshape(-1, self.basis.shape[1])
+        scores = nonnegative_scores(rows, self.basis) if self.kind == "nmf" else (rows - self.mean) @ self.basis.T
+        return scores.reshape(*spectra.shape[:-1], self.components)
+
+    def inverse_transform(self, scores: NDArray[Any]) -> NDArray[np.float32]:
+        """The spectra that scores stand for. scores : (…, n) → (…, B) float32"""
+        rows = np.asarray(scores, np.float32)
+        back = self.basis if self.kind == "nmf" else np.linalg.pinv(self.basis.astype(np.float64)).T
+        return rows @ back.astype(np.float32) + self.mean
+
+    def to_arrays(self) -> dict[str, NDArray[np.float32]]:
+        """Plain arrays, as safetensors keeps them; the kind is kept elsewhere."""
+        return {"mean": self.mean, "basis": self.basis, "importance": self.importance}
+
+    @classmethod
+    def from_arrays(cls, kind: str, arrays: Mapping[str, NDArray[np.float32]]) -> SpectralReduction:
+        """The reduction that `to_arrays` was called on. Errors: InputError for an unknown kind."""
+        check_kind(kind)
+        return cls(kind, arrays["mean"], arrays["basis"], arrays["importance"])
+
+
+def fit_reduction(
+    kind: str,
+    windows: Iterable[tuple[FloatImage, Mask]],
+    components: int,
+    *,
+    whiten: bool = False,
+    seed: int = 0,
+) -> SpectralReduction:
+    """Fit on training pixels, window by window.
+
+    Parameters
+    ----------
+    kind
+        "pca"; "mnf": the noise is half the mean square of the differences between neighbouring training pixels of a
+        window (Green et al. 1988); "nmf": on at most 10,000 pixels, drawn at random.
+    windows
+        Pairs of a cube's window, (B, h, w) float, and its training pixels, (h, w) bool. They are read once.
+    components
+        n, 1 … B.
+    whiten
+        Scale scores to unit variance over the training pixels ("pca", "mnf"). Those of "nmf" always have a mean square of 1.
+    seed
+        Of the sample for "nmf".
+
+    Returns
+    -------
+    SpectralReduction
+        The same for the same windows and seed.
+
+    Raises
+    ------
+    InputError
+        An unknown kind, more components than bands, values that are not finite, too few training pixels or
+        neighbours, negative values for "nmf".
+    """
+    check_kind(kind)
+    if kind == "nmf":
+        return _fit_nmf(_sample(windows, seed), components, seed)
+    signal, noise = Moments(), Moments()
+    for cube, mask in windows:
+        signal.add(_spectra(cube, mask))
+        if kind == "mnf":
+            noise.add(neighbour_differences(cube, mask))
+    _check_count(kind, signal.count, signal.bands, components)
+    covariance = signal.covariance()
+    if kind == "pca":
+        values, basis = _principal_axes(covariance)
+        importance = values / max(float(np.trace(covariance)), np.finfo(np.float64).tiny)
+    else:
+        _check_neighbours(noise.count, signal.bands)
+        values, basis = _noise_axes(covariance, noise.mean_square() / 2)
+        importance = values
+    if whiten:
+        basis = basis / np.sqrt(np.maximum(values, np.finfo(np.float32).eps * values[0]))[:, None]
+    chosen = slice(components)
+    return SpectralReduction(kind, *(_float32(one) for one in (signal.mean(), basis[chosen], importance[chosen])))
+
+
+def check_kind(kind: str) -> None:
+    """Refuse unknown reductions. Errors: InputError."""
+    if kind not in REDUCTIONS:
+        raise InputError(f"reduction {kind!r} is unknown. {name_hint(kind, REDUCTIONS)}")
+
+
+def _principal_axes(covariance: Floats) -> tuple[Floats, Floats]:
+    """Eigenvalues, falling, and eigenvectors as rows, their entry of the largest size positive."""
+    values, vectors = np.linalg.eigh(covariance)
+    return np.maximum(values[::-1], 0), _with_sign(vectors.T[::-1])
+
+
+def _noise_axes(covariance: Floats, noise: Floats) -> tuple[Floats, Floats]:
+    """Principal axes where the noise has unit variance in all directions, expressed in bands."""
+    values, vectors = np.linalg.eigh(noise)
+    floor = max(values[-1] * NOISE_FLOOR, np.finfo(np.float64).tiny)
+    whitening = vectors / np.sqrt(np.maximum(values, floor))
+    ratios, rotation = _principal_axes(whitening.T @ covariance @ whitening)
+    return ratios, _with_sign(rotation @ whitening.T)
+
+
+def _with_sign(rows: Floats) -> Floats:
+    largest = np.take_along_axis(rows, np.abs(rows).argmax(axis=1)[:, None], axis=1)
+    return rows * np.where(largest < 0, -1.0, 1.0)
+
+
+def _fit_nmf(spectra: Vectors, components: int, seed: int) -> SpectralReduction:
+    from sklearn.decomposition import NMF
+    from sklearn.exceptions import ConvergenceWarning
+
+    _check_count("nmf", len(spectra), spectra.shape[1], components)
+    if spectra.min() < 0:
+        raise InputError(
+            f"non-negative factors were to be fitted on values down to {spectra.min():.4g}. Leave out what makes values "
+            "negative (standardised bands, snv, derivative), mask such pixels, or use pca."
+        )
+    fitted = NMF(components, init="nndsvda", max_iter=ITERATIONS, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # what is left to gain after them is below a percent
+        scores, basis = fitted.fit_transform(spectra.astype(np.float64)), fitted.components_
+    size = np.sqrt(np.square(scores).mean(axis=0))
+    basis = basis * size[:, None]
+    energy = np.square(basis).sum(axis=1)
+    order = np.argsort(-energy, kind="stable")
+    importance = energy / max(float(np.square(spectra, dtype=np.float64).sum(axis=1).mean()), np.finfo(np.float64).tiny)
+    zeros = np.zeros(spectra.shape[1])
+    return SpectralReduction("nmf", *(_float32(one) for one in (zeros, basis[order], importance[order])))
+
+
+def _sample(windows: Iterable[tuple[FloatImage, Mask]], seed: int) -> Vectors:
+    sample = SpectraSample(SAMPLE, seed)
+    for cube, mask in windows:
+        sample.add(_spectra(cube, mask))
+    return sample.spectra()
+
+
+def _spectra(cube: FloatImage, mask: Mask) -> Vectors:
+    spectra = np.asarray(cube[:, mask].T, np.float32)
+    if not np.isfinite(spectra).all():
+        raise InputError(
+            f"{int((~np.isfinite(spectra)).any(axis=1).sum())} training pixels have bands that are not finite. Mask them, "
+            "or leave these bands out."
+        )
+    return spectra
+
+
+def _check_count(kind: str, count: int, bands: int, components: int) -> None:
+    if count == 0:
+        raise InputError(f"{kind} was to be fitted without a training pixel. Check the mask and the split.")
+    if not 1 <= components <= bands:
+        raise InputError(f"{components} components were requested of {bands} bands. Choose 1 to {bands}.")
+    if count <= components:
+        raise InputError(
+            f"{kind} was to be fitted on {count} training pixels; {components} components need more than {components}. "
+            "Label more pixels or request fewer components."
+        )
+
+
+def _check_neighbours(pairs: int, bands: int) -> None:
+    if pairs <= bands:
+        raise InputError(
+            f"the noise of mnf comes from neighbouring training pixels, of which there are {pairs} pairs for {bands} "
+            "bands; at least one more than bands are needed. Split by blocks, so that training pixels touch, or use pca."
+        )
+
+
+def _float32(values: Floats) -> NDArray[np.float32]:
+    return np.ascontiguousarray(values, np.float32)
+
+
+REDUCTIONS = ("pca", "mnf", "nmf")

@@ -1,0 +1,257 @@
+"""The first module of a hyperspectral network: spectra normalised and reduced, with what was fitted in its buffers.
+
+Takes cubes (N, B, h, w); returns (N, B', h, w), as `normalisation` and `reduction` do in NumPy. Computes in float32
+whatever the precision of the network. Refuses reductions of another kind or size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.errors import InputError
+from deepnets4eo.hyperspectral.nonnegative import CHUNK_VALUES, EXCHANGES, TOLERANCE, TRIALS
+from deepnets4eo.hyperspectral.normalisation import FLAT, band_positions, check_normalisation, normalise
+from deepnets4eo.hyperspectral.reduction import SpectralReduction, check_kind, fit_reduction
+
+
+class SpectralInput(nn.Module):
+    """Normalisations of each spectrum, one after the other, then a reduction.
+
+    The reduction is part of the weights: it is fitted by `fit`, and saved and loaded with the network. Until then it
+    averages groups of neighbouring bands. Cubes have to come in physical scale, not standardised band by band.
+
+    Parameters
+    ----------
+    bands
+        B, at least 1.
+    normalisations
+        Of `normalise`: "l2", "snv", "continuum", "derivative".
+    reduction
+        "pca", "mnf" or "nmf"; None: none.
+    components
+        Bands that the reduction returns.
+    wavelengths_nm
+        Of the B bands, increasing; None: bands are one unit apart.
+
+    Raises
+    ------
+    InputError
+        Unknown names, wrong wavelengths, or more components than bands.
+
+    Examples
+    --------
+    >>> spectra = SpectralInput(200, ["snv"], "pca", 30)
+    >>> spectra(torch.rand(2, 200, 4, 4)).shape
+    torch.Size([2, 30, 4, 4])
+    """
+
+    positions: Tensor
+    mean: Tensor
+    basis: Tensor
+
+    def __init__(
+        self,
+        bands: int,
+        normalisations: Sequence[str] = (),
+        reduction: str | None = None,
+        components: int = 30,
+        wavelengths_nm: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        for name in normalisations:
+            check_normalisation(name)
+        self.normalisations, self.reduction = tuple(normalisations), reduction
+        positions = band_positions(bands, wavelengths_nm)
+        self.register_buffer("positions", torch.tensor(positions.tolist()), persistent=False)
+        width = bands - self.normalisations.count("derivative")
+        self.out_bands = width if reduction is None else components
+        if width < 1 or not 1 <= self.out_bands <= width:
+            raise InputError(
+                f"{bands} bands leave {width} after {list(self.normalisations)}, of which {self.out_bands} are to be "
+                f"returned. Choose 1 to {max(width, 1)} components, or fewer derivatives."
+            )
+        if reduction is not None:
+            check_kind(reduction)
+            self.register_buffer("mean", torch.zeros(width))
+            self.register_buffer("basis", _group_means(components, width))
+
+    def forward(self, cube: Tensor) -> Tensor:
+        """cube : (N, B, h, w) → (N, B', h, w), of the same precision"""
+        with torch.autocast(cube.device.type, enabled=False):
+            spectra = self._normalise(cube.float())
+            if self.reduction == "nmf":
+                spectra = _nonnegative_scores(spectra, self.basis)
+            elif self.reduction is not None:
+                spectra = F.conv2d(spectra - self.mean[:, None, None], self.basis[:, :, None, None])
+            return spectra.to(cube.dtype)
+
+    def fit(self, windows: Iterable[tuple[FloatImage, Mask]], *, seed: int = 0) -> SpectralReduction | None:
+        """Fit the reduction on training pixels and keep it; whitened, so that the network's inputs have one size.
+
+        windows : pairs of (B, h, w) float, scaled as in training, and training pixels (h, w) bool, read once.
+        returns : what was fitted; None without a reduction, where nothing is read. Errors: InputError as `fit_reduction`.
+        """
+        if self.reduction is None:
+            return None
+        fitted = fit_reduction(
+            self.reduction, map(self._normalise_window, windows), self.out_bands, whiten=True, seed=seed
+        )
+        self.set_reduction(fitted)
+        return fitted
+
+    def set_reduction(self, fitted: SpectralReduction) -> None:
+        """Keep a reduction that was fitted before. Errors: InputError for another kind or size."""
+        expected = (self.reduction, tuple(self.basis.shape) if self.reduction else None)
+        if (fitted.kind, fitted.basis.shape) != expected:
+            raise InputError(
+                f"a reduction {fitted.kind!r} of shape {fitted.basis.shape} was given to a network built for "
+                f"{expected[0]!r} of shape {expected[1]}. Fit it with the network's own settings."
+            )
+        self.mean.copy_(torch.from_numpy(fitted.mean))
+        self.basis.copy_(torch.from_numpy(fitted.basis))
+
+    def _normalise(self, spectra: Tensor) -> Tensor:
+        positions = self.positions
+        for name in self.normalisations:
+            spectra = _FUNCTIONS[name](spectra, positions)
+            positions = _middles(positions) if name == "derivative" else positions
+        return spectra
+
+    def _normalise_window(self, window: tuple[FloatImage, Mask]) -> tuple[FloatImage, Mask]:
+        cube, mask = window
+        spectra, positions = np.moveaxis(cube, 0, -1), self.positions.cpu()
+        for name in self.normalisations:
+            spectra = normalise(spectra, name, positions.tolist())
+            positions = _middles(positions) if name == "derivative" else positions
+        return np.moveaxis(spectra, -1, 0), mask
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> SpectralInput:
+        """Moves to another device, but stays in float32 where the network becomes bfloat16: means need their digits."""
+        before = dict(self._buffers)
+        super()._apply(fn, recurse)
+        for name, old in before.items():
+            new = self._buffers[name]
+            if old is not None and new is not None and new.dtype != old.dtype:
+                self._buffers[name] = old.to(new.device)
+        return self
+
+    def extra_repr(self) -> str:
+        """What is done, for people."""
+        steps = [*self.normalisations, *([f"{self.reduction} to {self.out_bands}"] if self.reduction else [])]
+        return ", ".join(steps) or "spectra as they are"
+
+
+def _group_means(groups: int, bands: int) -> Tensor:
+    """(groups, bands), each row the mean over some neighbouring bands."""
+    group = torch.arange(bands) * groups // bands
+    rows = (group == torch.arange(groups)[:, None]).float()
+    return rows / rows.sum(dim=1, keepdim=True)
+
+
+def _middles(positions: Tensor) -> Tensor:
+    return (positions[1:] + positions[:-1]) / 2
+
+
+def _l2(spectra: Tensor, positions: Tensor) -> Tensor:
+    length = spectra.square().sum(dim=1, keepdim=True).sqrt()
+    return torch.where(length > 0, spectra / length, 0)
+
+
+def _snv(spectra: Tensor, positions: Tensor) -> Tensor:
+    centred = spectra - spectra.mean(dim=1, keepdim=True)
+    std = (centred.square().sum(dim=1, keepdim=True) / max(spectra.shape[1] - 1, 1)).sqrt()
+    return torch.where(std > FLAT * spectra.abs().amax(dim=1, keepdim=True), centred / std, 0)
+
+
+def _derivative(spectra: Tensor, positions: Tensor) -> Tensor:
+    return spectra.diff(dim=1) / positions.diff()[:, None, None]
+
+
+def _continuum(spectra: Tensor, positions: Tensor) -> Tensor:
+    rows = spectra.movedim(1, -1)
+    hull = _upper_hull(rows.reshape(-1, rows.shape[-1]), positions).reshape(rows.shape).movedim(-1, 1)
+    return torch.where(hull > 0, spectra / hull, 1)
+
+
+def _upper_hull(rows: Tensor, positions: Tensor) -> Tensor:
+    """As `normalisation.upper_hull`; all at once, as devices other than processors need it. (n, B) → (n, B)"""
+    bands = torch.arange(rows.shape[1], device=rows.device)
+    on_hull = (bands == 0) | (bands == bands[-1])
+    on_hull = on_hull.expand(rows.shape).clone()
+    if len(bands) > 2:
+        _mark_hull_points(rows, positions, on_hull)
+    left = torch.where(on_hull, bands, 0).cummax(dim=1).values
+    right = torch.where(on_hull, bands, bands[-1]).flip(1).cummin(dim=1).values.flip(1)
+    start, stop = rows.gather(1, left), rows.gather(1, right)
+    share = (positions - positions[left]) / (positions[right] - positions[left])
+    return torch.maximum(start + (stop - start) * torch.where(right > left, share, 0), rows)
+
+
+def _mark_hull_points(rows: Tensor, positions: Tensor, on_hull: Tensor) -> None:
+    distance = positions - positions[:, None]
+    active = torch.arange(len(rows), device=rows.device)
+    current = torch.zeros_like(active)
+    while len(active):
+        values, ahead = rows[active], distance[current]
+        slope = torch.where(ahead > 0, (values - values.gather(1, current[:, None])) / ahead, -torch.inf)
+        current = slope.argmax(dim=1)
+        on_hull[active, current] = True
+        going_on = current < rows.shape[1] - 1
+        active, current = active[going_on], current[going_on]
+
+
+def _nonnegative_scores(spectra: Tensor, basis: Tensor) -> Tensor:
+    """As `nonnegative.nonnegative_scores`. (N, B, h, w) → (N, n, h, w)"""
+    exact = basis.double()
+    rows = spectra.movedim(1, -1)
+    products = rows.reshape(-1, rows.shape[-1]).double() @ exact.T
+    gram = exact @ exact.T
+    chunks = products.split(max(1, CHUNK_VALUES // gram.numel()))
+    scores = torch.cat([_solve_chunk(gram, one) for one in chunks])
+    return scores.reshape(*rows.shape[:-1], len(basis)).movedim(-1, 1).float()
+
+
+def _solve_chunk(gram: Tensor, products: Tensor) -> Tensor:
+    count, size = products.shape
+    scores, passive = torch.zeros_like(products), torch.zeros_like(products, dtype=torch.bool)
+    fewest = torch.full((count,), size + 1, device=products.device)
+    trials = torch.full_like(fewest, TRIALS)
+    active = torch.arange(count, device=products.device)
+    for _ in range(EXCHANGES):
+        used = passive[active]
+        scores[active] = solved = _solve_passive(gram, products[active], used)
+        slope = solved @ gram - products[active]
+        limit = TOLERANCE * products[active].abs().amax(dim=1, keepdim=True)
+        wrong = torch.where(used, solved < -TOLERANCE, slope < -limit)
+        counts = wrong.sum(dim=1)
+        keep = counts > 0
+        active, wrong, counts = active[keep], wrong[keep], counts[keep]
+        if not len(active):
+            break
+        better = counts < fewest[active]
+        last = (wrong.flip(1).cumsum(dim=1).flip(1) == 1) & wrong
+        all_of_them = better | (trials[active] > 0)
+        passive[active] ^= torch.where(all_of_them[:, None], wrong, last)
+        trials[active] = torch.where(better, TRIALS, trials[active] - 1)
+        fewest[active] = torch.minimum(fewest[active], counts)
+    return scores.clamp(min=0)
+
+
+def _solve_passive(gram: Tensor, products: Tensor, used: Tensor) -> Tensor:
+    identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    systems = torch.where(used[:, :, None] & used[:, None, :], gram, identity)
+    return torch.linalg.solve(systems, torch.where(used, products, 0))
+
+
+_FUNCTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "l2": _l2,
+    "snv": _snv,
+    "continuum": _continuum,
+    "derivative": _derivative,
+}
