@@ -1,4 +1,4 @@
-"""A made-up cube whose classes differ in their spectra, in small fields; files, a legend, and a small patch network."""
+"""A made-up cube whose classes differ in their spectra, in small fields; its files and legend."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from geotiff import write_geotiff
-from torch import Tensor, nn
-
-from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
 
 BANDS, SIDE, FIELD = 32, 40, 5
 LEGEND: dict[str, Any] = {
@@ -41,32 +37,3 @@ def write_cube(folder: Path, seed: int = 0) -> Path:
     write_geotiff(folder / "image.tif", image)
     write_geotiff(folder / "labels.tif", labels[None])
     return folder
-
-
-class SmallPatches(PatchClassifier):
-    """A linear layer over a patch, and the same weights as a convolution of a cube."""
-
-    def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 3) -> None:
-        super().__init__(patch_px, patch_px // 2, patch_px // 2)
-        self.layer = nn.Conv2d(in_channels, num_classes, patch_px)
-
-    def patch_scores(self, patches: Tensor) -> Tensor:
-        scores: Tensor = self.layer(patches).flatten(1)
-        return scores
-
-    def inner_scores(self, cube: Tensor) -> Tensor:
-        scores: Tensor = self.layer(cube)
-        return scores
-
-
-class SmallAutoencoder(SmallPatches):
-    """The same, with a spectrum predicted for the middle pixel."""
-
-    reconstruction_weight = 0.5
-
-    def __init__(self, in_channels: int, num_classes: int, *, patch_px: int = 3) -> None:
-        super().__init__(in_channels, num_classes, patch_px=patch_px)
-        self.decoder = nn.Conv2d(in_channels, in_channels, patch_px)
-
-    def reconstruct(self, patches: Tensor) -> tuple[Tensor, Tensor]:
-        return self.patch_scores(patches), torch.flatten(self.decoder(patches), 1)

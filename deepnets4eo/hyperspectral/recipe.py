@@ -6,11 +6,12 @@ unknown keys, with the nearest.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
 from deepnets4eo.baselines import BaselineRecipe, BaselineSection
+from deepnets4eo.options import Section
 from deepnets4eo.training.recipe import DataSection, PredictSection, TrainSection
 
 
@@ -53,6 +54,22 @@ class HyperspectralModel(BaselineSection):
     )
 
 
+class SpectraSection(Section):
+    """What happens to each spectrum before the network; fitted on training pixels and kept in its weights."""
+
+    normalise: tuple[Literal["l2", "snv", "continuum", "derivative"], ...] = Field(
+        default=(), description="one after the other; none: only data.scaling"
+    )
+    reduce: Literal["none", "pca", "mnf", "nmf"] = Field(default="none", description="to data of fewer bands")
+    components: int = Field(default=30, ge=1, description="reduce: bands that are left")
+
+    def to_options(self) -> dict[str, Any]:
+        """Arguments of `SpectralInput`; none where spectra stay as they are."""
+        options: dict[str, Any] = {"normalisations": list(self.normalise)} if self.normalise else {}
+        reduced = {"reduction": self.reduce, "components": self.components}
+        return options | (reduced if self.reduce != "none" else {})
+
+
 class HyperspectralTrain(TrainSection):
     """Optimisation of a network, and the augmentation of its patches."""
 
@@ -87,6 +104,7 @@ class HyperspectralRecipe(BaselineRecipe):  # type: ignore[misc, unused-ignore]
     task: str = "hyperspectral"
     data: HyperspectralData = HyperspectralData()
     model: HyperspectralModel = HyperspectralModel()
+    spectra: SpectraSection = SpectraSection()
     train: HyperspectralTrain = HyperspectralTrain()
     predict: HyperspectralPredict = HyperspectralPredict()
 

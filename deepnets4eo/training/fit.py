@@ -167,7 +167,6 @@ def fit_segmenter(
     notes = fit_segmenter(segmenter, samples, criterion, scorer, recipe, Path("runs/heights"), TrainOptions())
     ```
     """
-    import torch
 
     from deepnets4eo.training.batches import Loader
     from deepnets4eo.training.loop import Fit, fit_network
@@ -179,7 +178,6 @@ def fit_segmenter(
         _check_has_weights(recipe)
         segmenter.to(at_rest)
         return {"compute": compute.to_dict(), "seconds": 0.0}
-    segmenter.module.to(memory_format=torch.channels_last)  # quicker convolutions
     segmenter.compute = at_rest  # the loop moves the network; scorers that predict move their batches after it
     loader = samples if isinstance(samples, Loader) else _load_windows(samples, recipe)
     fit = Fit(train, out, recipe.hash, compute.device, compute.precision, options.resume)

@@ -120,7 +120,7 @@ def train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple
 
     recipe = prepared.recipe
     warn_of_lacking(prepared.split, prepared.pixels)
-    segmenter = build_segmenter(recipe, network_spec(prepared), prepared.inputs, prepared.legend)
+    segmenter = build_segmenter(recipe, _network_spec(prepared), prepared.inputs, prepared.legend)
     samples = prepared.samples()
     criterion = SegmentationCriterion(recipe.train, prepared.legend, prepared.inputs.names, prepared.pixels)
     halo_px = min(recipe.predict.halo_px, recipe.data.tile_px // 8)
@@ -183,7 +183,7 @@ def score_segmenter(segmenter: Segmenter, prepared: Prepared, *, batch_size: int
     } | ({"without_layer": without} if optional else {})  # fmt: skip
 
 
-def network_spec(prepared: Prepared) -> dict[str, Any]:
+def _network_spec(prepared: Prepared) -> dict[str, Any]:
     """Name and options of the recipe's network. Errors: InputError where streams or first weights do not fit the layers."""
     model = prepared.recipe.model
     _check_streams(model.options.get("streams"), prepared.inputs)

@@ -79,8 +79,7 @@ def test_as_many_pixels_of_each_class_are_learnt_from_as_were_set(labels, number
 def test_components_are_in_one_part_and_training_keeps_its_distance(labels, share, buffer_px, seed):
     try:
         splits = split_components(labels, NAMES, share, buffer_px, seed)
-    except InputError as error:  # a class of few small components may be lost
-        assert "one connected component" in str(error) or "lie within" in str(error)
+    except InputError:  # a class of one component, or of few small ones
         return
     assert_disjoint_and_labelled(splits, labels)
     for split, one in zip(splits, labels, strict=True):
