@@ -61,6 +61,22 @@ NETWORKS: dict[str, SmallNetwork] = {
     "dual-stream": _fusion(options={"width": 4}),
     "fpn": SmallNetwork(MOBILE | {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 64}),
     "fusenet": _fusion(width=4),
+    "hyperspectral/behind-spectra": SmallNetwork(
+        {
+            "network": "hyperspectral/ssrn",
+            "spectra": {"normalisations": ["snv"], "reduction": "pca", "components": 8},
+            "options": {"patch_px": 5},
+        },
+        bands=(8, 12, 103),
+        side_px=8,
+    ),
+    "hyperspectral/hybridsn": SmallNetwork({"patch_px": 11}, bands=(13, 15, 30), side_px=8),
+    "hyperspectral/spectral-unet": SmallNetwork({"features": 8, "widths": [8, 12, 16]}, pads=True),
+    "hyperspectral/spectralformer": SmallNetwork({"patch_px": 3}, side_px=8),
+    "hyperspectral/ssrn": SmallNetwork({"patch_px": 5}, bands=(7, 12, 103), side_px=8),
+    "hyperspectral/two-sensor": SmallNetwork(
+        {"network": "hyperspectral/ssrn", "width": 8}, bands=(8, 12, 104), side_px=8, two_sensors=True
+    ),
     "hyperspectral/boulch": _cube(4, 20, 103, unused=r"regressor\..*"),
     "hyperspectral/chen": _cube(94, 95, 96),
     "hyperspectral/hamida": _cube(3, 20, 103),

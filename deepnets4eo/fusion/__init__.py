@@ -14,6 +14,7 @@ _HOMES = {
     "OsmRules": "deepnets4eo.osm.rules",
     "ResidualCorrection": "deepnets4eo.fusion.residual_correction",
     "SmpFusion": "deepnets4eo.fusion.smp_fusion",
+    "Streams": "deepnets4eo.fusion.streams",
     "VFuseNet": "deepnets4eo.fusion.vfusenet",
     "rasterize_osm": "deepnets4eo.osm.rasterize",
     "composite_raster": "deepnets4eo.terrain.composites",
@@ -21,6 +22,7 @@ _HOMES = {
     "ndsm": "deepnets4eo.terrain.heights",
     "ndsm_raster": "deepnets4eo.terrain.composites",
     "slope_deg": "deepnets4eo.terrain.slope",
+    "stream_sizes": "deepnets4eo.fusion.streams",
     "surface_gradient": "deepnets4eo.terrain.slope",
 }
 

@@ -23,10 +23,27 @@ ABSENT = (MEAN, SILENT, LEARNED)
 def stream_sizes(in_channels: int | Sequence[int], streams: Sequence[int] | None = None) -> tuple[int, ...]:
     """Bands of each stream, from one number a stream, or from their sum and `streams`.
 
+    Parameters
+    ----------
+    in_channels
+        Bands of each sensor, or their sum.
+    streams
+        Bands of each sensor, beside their sum.
+
+    Returns
+    -------
+    tuple[int, ...]
+        Two or more numbers, each at least 1.
+
+    Raises
+    ------
+    InputError
+        Fewer than two streams, empty ones, or a sum that is not `in_channels`.
+
+    Examples
+    --------
     >>> stream_sizes((3, 1)), stream_sizes(4, [3, 1])
     ((3, 1), (3, 1))
-
-    Errors: InputError for fewer than two streams, empty ones, or a sum that is not `in_channels`.
     """
     if isinstance(in_channels, int) and streams is None:
         raise InputError(
@@ -71,12 +88,24 @@ def first_weights(weights: str | None, count: int) -> list[str | None]:
 class Streams(nn.Module):
     """Cuts the concatenated tensor into streams, and finds which are present, image by image.
 
-    sizes : bands of each stream. A stream is absent where it is exactly zero all over an image of the batch, as
-    `InputSpec.prepare` and modality dropout make it for a missing layer.
-    absent : "mean": an absent stream stays zero, its mean, everywhere. "silent": what its encoder computes is not
-    added. "learned": it is filled with one learned value a band.
-    Errors: InputError for another `absent`.
+    A stream is absent where it is exactly zero all over an image of the batch, as `InputSpec.prepare` and modality
+    dropout make it for a missing layer.
 
+    Parameters
+    ----------
+    sizes
+        Bands of each stream.
+    absent
+        "mean": an absent stream stays zero, its mean, everywhere. "silent": what its encoder computes is not added.
+        "learned": it is filled with one learned value a band.
+
+    Raises
+    ------
+    InputError
+        Another `absent`.
+
+    Examples
+    --------
     >>> streams = Streams((3, 1), absent="silent")
     >>> parts, present = streams(torch.cat([torch.ones(2, 3, 8, 8), torch.zeros(2, 1, 8, 8)], dim=1))
     >>> [part.shape[1] for part in parts], [flag.flatten().tolist() for flag in present]

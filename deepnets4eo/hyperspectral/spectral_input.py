@@ -82,7 +82,16 @@ class SpectralInput(nn.Module):
             self.register_buffer("basis", _group_means(components, width))
 
     def forward(self, cube: Tensor) -> Tensor:
-        """cube : (N, B, h, w) → (N, B', h, w), of the same precision"""
+        """cube : (N, B, h, w) → (N, B', h, w), of the same precision
+
+        Errors: InputError where a graph is traced through "continuum" or "nmf", whose steps depend on the values.
+        """
+        endless = {"continuum", "nmf"} & {*self.normalisations, self.reduction}
+        if endless and torch.compiler.is_compiling():
+            raise InputError(
+                f"{' and '.join(sorted(endless))} take as many steps as the spectra need, so that no fixed graph can be "
+                "written. Export a network with l2, snv, derivative, pca or mnf."
+            )
         with torch.autocast(cube.device.type, enabled=False):
             spectra = self._normalise(cube.float())
             if self.reduction == "nmf":
