@@ -23,6 +23,8 @@ from deepnets4eo.tiling.sampling import sample_pixels
 CORE_PX = 512
 LARGE_PX = 1024  # of cores with a wide halo, so that most of the work is not on halos
 WIDE_PX = 128  # from this halo on
+LEAST_PX = 128  # of cores with many bands
+CORE_BYTES = 8 << 20  # of a core's bands: what stays in the processor's cache from one step to the next
 WINDOW_PX = 256  # side of the windows from which samples are drawn
 
 
@@ -82,7 +84,7 @@ class PixelClassifier(FeatureClassifier):
         built = as_features(features)
         self.stride_px = stride_px
         self.context_px = -(-halo_px(built) // stride_px) * stride_px  # sites of neighbouring tiles lie on one grid
-        core_px = LARGE_PX if self.context_px > WIDE_PX else CORE_PX
+        core_px = _core_side(self.context_px, stride_px, inputs.in_channels)
         own = Tiling(core_px + 2 * self.context_px, self.context_px)
         super().__init__(
             estimator, inputs, legend, features=built, bands=bands, shares=shares,
@@ -133,3 +135,17 @@ class PixelClassifier(FeatureClassifier):
     def extra_init_kwargs(cls, description: Mapping[str, Any]) -> dict[str, Any]:
         """Return the stride."""
         return {"stride_px": description["stride_px"]}
+
+
+def _core_side(halo_px: int, stride_px: int, bands: int) -> int:
+    """Return the side of a tile's core: large for few bands and wide halos, for hundreds of bands down to 128 pixels.
+
+    >>> _core_side(0, 1, 4), _core_side(0, 1, 103), _core_side(64, 1, 103), _core_side(200, 1, 4)
+    (512, 128, 256, 1024)
+    """
+    wide = halo_px > WIDE_PX
+    core_px, most_bytes = (LARGE_PX, 4 * CORE_BYTES) if wide else (CORE_PX, CORE_BYTES)
+    least_px = max(LEAST_PX, 4 * halo_px, stride_px)
+    while core_px // 2 >= least_px and 4 * bands * core_px**2 > most_bytes:
+        core_px //= 2
+    return core_px

@@ -5,8 +5,10 @@ A subclass labels one prepared image; batches, margins, scores and threads are t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +19,9 @@ from deepnets4eo.device import Compute
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter
 from deepnets4eo.tiling import Tiling
+
+if TYPE_CHECKING:
+    from threadpoolctl import ThreadpoolController
 
 
 class TileSegmenter(ProbabilitySegmenter):
@@ -50,9 +55,9 @@ class TileSegmenter(ProbabilitySegmenter):
 
     def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
         """Return probabilities, (N, K, h, w) float32; 0 for classes without training samples."""
-        from threadpoolctl import threadpool_limits
-
-        with threadpool_limits(1):  # matrix products, too, change their last bits with the number of threads
+        with _thread_pools(len(sys.modules)).limit(
+            limits=1
+        ):  # matrix products, too, change their last bits with threads
             return np.stack([self.label(image, margin_px) for image in batch])
 
     def to(self, compute: Compute) -> None:
@@ -62,3 +67,11 @@ class TileSegmenter(ProbabilitySegmenter):
     def describe(self) -> dict[str, Any]:
         """Return plain values from which `restore` makes the same segmenter again; subclasses add theirs."""
         return {"bands": self.bands}
+
+
+@lru_cache(maxsize=1)
+def _thread_pools(modules: int) -> ThreadpoolController:
+    """Return the libraries with threads of their own. Finding them takes 10 ms: again only when `modules` were imported."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.linear_model import SGDClassifier
 from sklearn.model_selection import ParameterGrid, StratifiedGroupKFold
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
 
 from deepnets4eo.baselines.calibration import Calibrators
 from deepnets4eo.errors import InputError
@@ -68,7 +71,7 @@ class TunedClassifier(ClassifierMixin, BaseEstimator):
 
     def predict_proba(self, vectors: ArrayLike) -> NDArray[np.float32]:
         """Return probabilities (n, K) float32, in the order of `classes_`."""
-        vectors = np.ascontiguousarray(vectors, np.float32)
+        vectors = np.asarray(vectors, np.float32)  # bands of a tile come turned; products do not need them copied
         if self.calibration == "none":
             return np.asarray(self.estimator_.predict_proba(vectors), np.float32)
         return self.calibrators_(class_scores(self.estimator_, vectors))
@@ -142,10 +145,25 @@ def out_of_fold_scores(
 def class_scores(estimator: Any, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return a score a class, (n, K): decision values, else log-odds of probabilities."""
     if hasattr(estimator, "decision_function"):
-        values = np.asarray(estimator.decision_function(vectors), np.float32)
+        values = _linear_scores(estimator, vectors)
+        if values is None:
+            values = np.asarray(estimator.decision_function(vectors), np.float32)
         return np.stack([-values, values], axis=1) if values.ndim == 1 else values
     proba = np.clip(np.asarray(estimator.predict_proba(vectors), np.float64), 1e-6, 1 - 1e-6)
     return np.log(proba / (1 - proba)).astype(np.float32)
+
+
+def _linear_scores(estimator: Any, vectors: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """Return the decision values of a standardised linear machine in one product in float32; None for all others."""
+    steps = getattr(estimator, "named_steps", {})
+    if list(steps) != ["scale", "classify"] or type(steps["scale"]) is not StandardScaler:
+        return None
+    machine = steps["classify"]
+    if not isinstance(machine, LinearSVC | SGDClassifier):
+        return None
+    weights = (machine.coef_ / steps["scale"].scale_).astype(np.float32)
+    values = (vectors - steps["scale"].mean_.astype(np.float32)) @ weights.T + machine.intercept_.astype(np.float32)
+    return values[:, 0] if len(weights) == 1 else values
 
 
 def fit_single_threaded(estimator: Any, vectors: NDArray[np.float32], index: NDArray[np.intp]) -> Any:

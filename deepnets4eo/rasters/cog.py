@@ -48,6 +48,8 @@ class CogWriter:
         Values are names, not amounts, as ids are: overviews never average them. Implied by a legend.
     band_names, tags
         Written into the file.
+    wavelengths_nm
+        Centre of each band in nanometres, kept in the bands' tags.
     level
         Of deflate, 1 (quick) to 9 (small).
 
@@ -79,11 +81,13 @@ class CogWriter:
         categorical: bool = False,
         band_names: Sequence[str] = (),
         tags: Mapping[str, str] | None = None,
+        wavelengths_nm: Sequence[float] = (),
         level: int = 6,
     ) -> None:
         self.path = Path(path)
         self.stream = self.path.with_name(f"{PARTIAL}stream-{self.path.name}")
         self._legend, self._band_names, self._level = legend, list(band_names), level
+        self._wavelengths_nm = list(wavelengths_nm)
         self._categorical = categorical or legend is not None
         self._tags = dict(tags or {}) | ({"LEGEND": json.dumps(legend.to_dict())} if legend else {})
         self._profile: dict[str, Any] = dict(
@@ -140,6 +144,8 @@ class CogWriter:
         self._stream.update_tags(**self._tags)
         for band, name in enumerate(self._band_names, start=1):
             self._stream.set_band_description(band, name)
+        for band, nm in enumerate(self._wavelengths_nm, start=1):
+            self._stream.update_tags(band, wavelength=f"{nm:.6g}", wavelength_units="nanometers")
         if self._legend is not None:
             self._stream.write_colormap(1, self._legend.color_table())
 

@@ -250,7 +250,7 @@ def _check_range(source: str, expected: LayerInput, layer: Layer) -> list[str]:
     pixels = _probe(layer)
     if not pixels.size:
         return []
-    low, high = np.percentile(pixels, (1, 99))
+    low, high = np.percentile(pixels.ravel(), (1, 99), overwrite_input=True)
     span = max(expected.high - expected.low, 1e-9)
     too_wide = high > expected.high + RANGE_FACTOR * span or low < expected.low - RANGE_FACTOR * span
     too_narrow = str(layer.dtype) != expected.dtype and high - low < span / RANGE_SHRUNK

@@ -1,7 +1,8 @@
 """The miniature city: a synthetic scene with images, heights, labels, vectors, points, spectra and their truth."""
 
 from deepnets4eo.synthetic.city import City
+from deepnets4eo.synthetic.cube import Cube
 from deepnets4eo.synthetic.event import GRADES, Event
 from deepnets4eo.synthetic.style import Light, Season, Sensor
 
-__all__ = ["GRADES", "City", "Event", "Light", "Season", "Sensor"]
+__all__ = ["GRADES", "City", "Cube", "Event", "Light", "Season", "Sensor"]

@@ -10,7 +10,7 @@ import datetime
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import geopandas as gpd
 import numpy as np
@@ -21,8 +21,9 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, transform_shapes
 from deepnets4eo.synthetic.acquisition import Acquisition
+from deepnets4eo.synthetic.cube import Cube, acquire_cube
 from deepnets4eo.synthetic.event import Event
-from deepnets4eo.synthetic.event_outcome import EventOutcome
+from deepnets4eo.synthetic.event_outcome import EventOutcome, apply_harmless_change
 from deepnets4eo.synthetic.ground import ground_materials, terrain
 from deepnets4eo.synthetic.layout import draw_plan
 from deepnets4eo.synthetic.light import cloud_shadows
@@ -200,6 +201,30 @@ class City:
             (B,) wavelengths in nanometres, 350 to 2500.
         """
         return self.pre.spectra(wavelengths_nm)
+
+    def cube(self, date: Literal["pre", "post"] = "post", *, bands: int = 105, factor: int = 4) -> Cube:
+        """Return a hyperspectral cube of 400 to 2500 nm with the materials that its pixels show.
+
+        Parameters
+        ----------
+        date
+            "pre" or "post": before or after the event.
+        bands
+            Number of bands, evenly spread; at least 4.
+        factor
+            Pixels of the image along a pixel of the cube.
+
+        Raises
+        ------
+        InputError
+            For fewer bands, and a factor that leaves no pixel.
+        """
+        buildings, acquisition = self.base.plan.buildings, self.pre
+        if date == "post":
+            acquisition, outcome = self.post, self.outcome
+            buildings = [*map(apply_harmless_change, buildings, outcome.changes), *outcome.added]
+        coverings = [building.covering for building in buildings]
+        return acquire_cube(acquisition, coverings, self.tags, bands=bands, factor=factor)
 
     def series(self, dates: Iterable[datetime.date]) -> Iterator[tuple[datetime.date, np.ndarray]]:
         """Return images of the undamaged city at several dates, one by one.

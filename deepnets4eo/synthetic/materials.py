@@ -84,18 +84,24 @@ def spectra(wavelengths_nm: np.ndarray) -> np.ndarray:
     wavelengths_nm : (B,) float, 350–2500
     returns : (M, B) float32, reflectance 0–1, in the order of `NAMES`
     """
+    curves = []
+    for material in _MATERIALS:
+        colour = tuple((a / 510 + b / 510) ** 2 for a, b in zip(material.low, material.high, strict=True))
+        plant = material.kind in ("tree", "low_vegetation")
+        curves.append(curve(colour, material.swir, wavelengths_nm, plant=plant))
+    return np.stack(curves)
+
+
+def curve(
+    reflectance: tuple[float, ...], swir: tuple[float, float], wavelengths_nm: np.ndarray, *, plant: bool
+) -> np.ndarray:
+    """Reflectance spectrum between that at red, green, blue and near infrared and at 1650 and 2200 nm, (B,) float32."""
     nodes = np.array([350, 450, 550, 650, 690, 760, 830, 1300, 1400, 1450, 1650, 1870, 1940, 2200, 2500], float)
-    table = np.empty((len(_MATERIALS), len(wavelengths_nm)), np.float32)
-    for row, material in enumerate(_MATERIALS):
-        red, green, blue, infrared = (
-            (a / 510 + b / 510) ** 2 for a, b in zip(material.low, material.high, strict=True)
-        )
-        shortwave, far = material.swir
-        green_plant = material.kind in ("tree", "low_vegetation")
-        edge = red if green_plant else red + (infrared - red) * 0.25
-        plateau = infrared * 0.97 if green_plant else red + (infrared - red) * 0.65
-        dent = 0.55 if green_plant else 0.9
-        values = [blue * 0.8, blue, green, red, edge, plateau, infrared, (infrared + shortwave) / 2, shortwave]
-        values += [shortwave * dent, shortwave, (shortwave + far) / 2 * 0.9, far * dent, far, far * 0.85]
-        table[row] = np.interp(wavelengths_nm, nodes, values)
-    return table
+    red, green, blue, infrared = reflectance
+    shortwave, far = swir
+    edge = red if plant else red + (infrared - red) * 0.25
+    plateau = infrared * 0.97 if plant else red + (infrared - red) * 0.65
+    dent = 0.55 if plant else 0.9
+    values = [blue * 0.8, blue, green, red, edge, plateau, infrared, (infrared + shortwave) / 2, shortwave]
+    values += [shortwave * dent, shortwave, (shortwave + far) / 2 * 0.9, far * dent, far, far * 0.85]
+    return np.interp(wavelengths_nm, nodes, values).astype(np.float32)

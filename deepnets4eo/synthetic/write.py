@@ -5,7 +5,7 @@ Takes rasters, vector layers and a description (`City.write` collects them); wri
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -73,12 +73,24 @@ def _write(
     write_json(folder / DESCRIPTION, description)
 
 
-def write_raster(path: Path, grid: Grid, data: np.ndarray, tags: dict[str, str], legend: Legend | None = None) -> None:
-    """Write a raster in bands of rows; the bands of an image (C, H, W) are named."""
+def write_raster(
+    path: Path,
+    grid: Grid,
+    data: np.ndarray,
+    tags: dict[str, str],
+    legend: Legend | None = None,
+    *,
+    wavelengths_nm: Sequence[float] = (),
+) -> None:
+    """Write a raster in bands of rows; the bands of an image (C, H, W) are named, those of a cube by their wavelength."""
     layers = data if data.ndim == 3 else data[None]
     names = BAND_NAMES[: len(layers)] if data.ndim == 3 else ()
+    names = tuple(f"{nm:.1f} nm" for nm in wavelengths_nm) or names
     dtype = str(data.dtype)
-    with CogWriter(path, grid, count=len(layers), dtype=dtype, legend=legend, band_names=names, tags=tags) as cog:
+    with CogWriter(
+        path, grid, count=len(layers), dtype=dtype, legend=legend, band_names=names, tags=tags,
+        wavelengths_nm=wavelengths_nm,
+    ) as cog:  # fmt: skip
         for row in range(0, layers.shape[1], BAND_ROWS):
             window = Window(row, 0, min(BAND_ROWS, layers.shape[1] - row), layers.shape[2])
             cog.write(window, layers[:, window.slices[0], window.slices[1]])

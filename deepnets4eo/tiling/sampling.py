@@ -20,6 +20,7 @@ from deepnets4eo.rasters.scene import LABELS, Scene
 
 CELL_PX = 64
 READ_PX = 1024
+FEW_BLOCKS = 8  # from fewer windows, samples are told apart by cells: folds need blocks of ground to be disjoint
 FEW_PIXELS = 2000  # of a class from one window where there are many windows, so that many are used
 LEAST_PIXELS = 200  # from one window of a random draw: features cost a whole window, however few pixels are taken
 
@@ -116,7 +117,8 @@ class Samples:
     class_indices
         (n,) uint8, index in the legend.
     blocks
-        (n,) int64, number of the window that each came from.
+        (n,) int64, number of the block of ground that each came from: a window, or, where all came from few windows, a
+        cell of 64 pixels.
     """
 
     vectors: NDArray[np.float32]
@@ -173,7 +175,8 @@ def sample_pixels(
     choice = (_Balanced if balanced else _AtRandom)(windows, legend, max_pixels, rng)
     vectors: list[NDArray[np.float32]] = []
     class_indices: list[NDArray[np.uint8]] = []
-    blocks_of: list[NDArray[np.int64]] = []
+    windows_of: list[NDArray[np.int64]] = []
+    cells_of: list[NDArray[np.int64]] = []
     first, margin = stride_px // 2, halo_px // stride_px
     for number, scene, window in choice.windows:
         sample = scene.read(window.grow(halo_px), [*names, LABELS])
@@ -185,12 +188,23 @@ def sample_pixels(
             stack = features(sample)[:, rows, cols]
             vectors.append(stack.reshape(stack.shape[0], -1).T[picked])
             class_indices.append(np.searchsorted(legend.values, labels.ravel()[picked]).astype(np.uint8))
-            blocks_of.append(np.full(picked.size, number))
+            windows_of.append(np.full(picked.size, number))
+            cells_of.append(_cell_numbers(picked, labels.shape[1], stride_px))
         if choice.done:
             break
     if not vectors:
         raise InputError("the scenes show no pixel that is valid and labelled. Check the labels layer and the legend.")
-    return Samples(np.concatenate(vectors), np.concatenate(class_indices), np.concatenate(blocks_of))
+    blocks_of = np.concatenate(windows_of)
+    if len(windows_of) < FEW_BLOCKS:
+        blocks_of = np.stack([blocks_of, np.concatenate(cells_of)], axis=1)
+        blocks_of = np.unique(blocks_of, axis=0, return_inverse=True)[1].ravel().astype(np.int64)
+    return Samples(np.concatenate(vectors), np.concatenate(class_indices), blocks_of)
+
+
+def _cell_numbers(picked: NDArray[np.int64], columns: int, stride_px: int) -> NDArray[np.int64]:
+    """Number of the cell of 64 pixels, within a window, of flat indices of sites, (n,)."""
+    row, col = (positions * stride_px // CELL_PX for positions in np.divmod(picked, columns))
+    return row * -(-columns * stride_px // CELL_PX) + col
 
 
 def shuffle_windows(

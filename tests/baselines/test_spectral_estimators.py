@@ -9,6 +9,7 @@ from deepnets4eo.baselines.estimator_file import load_estimator, save_estimator
 from deepnets4eo.baselines.estimators import EstimatorOptions, build_estimator, fit_estimator
 from deepnets4eo.baselines.linear_discriminant import LinearDiscriminant
 from deepnets4eo.baselines.spectral_angle import SpectralAngleMapper
+from deepnets4eo.baselines.tuned_classifier import class_scores
 
 BANDS, CLASSES = 60, np.array([1, 4, 5, 9], np.uint8)
 
@@ -104,3 +105,14 @@ def test_noise_makes_the_search_take_many_neighbours() -> None:
     vectors = (index[:, None] * 0.8 + rng.normal(0, 1, (600, 5))).astype(np.float32)
     own = build_estimator(EstimatorOptions(name="knn", search=True, search_neighbours=(1, 20)))
     assert fit_estimator(own, vectors, index, rng.integers(0, 9, 600)).best_params_ == {"classify__n_neighbors": 20}
+
+
+@pytest.mark.parametrize("name", ["linear_svm", "sgd_svm"])
+@pytest.mark.parametrize("classes", [2, 4])
+def test_linear_machines_score_in_one_product_as_scikit_learns_pipeline(name: str, classes: int) -> None:
+    own = TRAIN[1] <= CLASSES[classes - 1]
+    fitted = fit_estimator(build_estimator(EstimatorOptions(name=name)), *(part[own] for part in TRAIN)).estimator_
+    expected = fitted.decision_function(FRESH[0].astype(np.float64))
+    scores = class_scores(fitted, FRESH[0])
+    scores = scores[:, 1] if classes == 2 else scores
+    np.testing.assert_allclose(scores, expected, atol=1e-4 * np.abs(expected).max())

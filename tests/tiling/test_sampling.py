@@ -97,6 +97,21 @@ def test_sites_a_few_pixels_apart_carry_the_label_in_their_middle(stride_px):
     assert len(np.unique(drawn.blocks)) > 1
 
 
+def test_pixels_of_few_windows_are_told_apart_by_cells_of_64_pixels():
+    labels = np.where(np.indices((150, 200)).sum(axis=0) % 2, 2, 5).astype(np.uint8)
+    cells = (np.arange(150)[:, None] // 64 * 10 + np.arange(200) // 64).astype(np.uint8)
+    scene = Scene.open(image=cells[None], labels=labels)
+    for stride_px in (1, 4):
+        at_sites = slice(stride_px // 2, None, stride_px)
+        drawn = sample_pixels(
+            [scene], LEGEND, lambda sample, at=at_sites: sample["image"][:, at, at], max_pixels=900, stride_px=stride_px
+        )
+        pairs = np.unique(np.stack([drawn.blocks, drawn.vectors[:, 0]]), axis=1)
+        assert len(pairs[0]) == len(np.unique(pairs[0])) == len(np.unique(pairs[1])) == 12
+    many = sample_pixels([scene], LEGEND, lambda sample: sample["image"], max_pixels=90_000, window_px=32)
+    assert len(np.unique(many.blocks)) == 35
+
+
 def test_scene_without_labels_gives_no_pixels():
     labels = np.full((40, 40), 255, np.uint8)
     scene = Scene.open(image=labels[None], labels=labels)

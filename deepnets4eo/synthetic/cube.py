@@ -1,0 +1,155 @@
+"""A hyperspectral cube of the city, several times coarser than the image, with the materials that its pixels show.
+
+Takes an acquisition and the coverings of its roofs; shares of materials mix linearly within a pixel under the light and
+shadow of the image. Memory: about 8 bytes a band and coarse pixel, and some 40 a fine pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from affine import Affine
+from scipy import ndimage
+
+from deepnets4eo.arrays import FloatImage
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import check_overwrite
+from deepnets4eo.grid import Grid
+from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.synthetic.acquisition import Acquisition
+from deepnets4eo.synthetic.cube_spectra import CUBE_MATERIALS, cube_spectra, light_left, material_legend
+from deepnets4eo.synthetic.materials import CODE
+from deepnets4eo.synthetic.sensor import view
+from deepnets4eo.synthetic.write import write_raster
+
+RANGE_NM = (400.0, 2500.0)
+SCALE = 10_000  # stored number of reflectance 1
+NOISE = 0.003  # reflectance, at full light
+MOST_NOISE = 0.3  # where water vapour leaves hardly any light
+SPREAD_PX = 0.4  # standard deviation of the optics' blur, coarse pixels
+SKY_SLOPE = 1.5  # skylight fades with this power of the wavelength
+
+
+@dataclass(frozen=True)
+class Cube:
+    """A made-up hyperspectral cube and its truth.
+
+    Parameters
+    ----------
+    grid
+        Georeference, `factor` times coarser than the image.
+    wavelengths_nm
+        (B,) centres of the bands, nanometres.
+    data
+        (B, h, w) uint16: reflectance as seen under the image's light and shadow, times 10,000.
+    shares
+        (M, h, w) float32: share of each material of `CUBE_MATERIALS` in a pixel, 0–1.
+    tags
+        Mark every file as synthetic.
+
+    Examples
+    --------
+    >>> from deepnets4eo.synthetic import City
+    >>> cube = City(seed=1, size_px=64).cube(bands=20)
+    >>> cube.data.shape, cube.labels.shape, round(float(cube.wavelengths_nm[-1]))
+    ((20, 16, 16), (16, 16), 2500)
+    """
+
+    grid: Grid
+    wavelengths_nm: np.ndarray
+    data: np.ndarray
+    shares: FloatImage
+    tags: dict[str, str]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(h, w) uint8: the material with the largest share, values of the legend `material_legend()`."""
+        return self.shares.argmax(axis=0).astype(np.uint8)
+
+    def write(self, folder: str | Path, name: str = "post", *, overwrite: bool = False) -> Path:
+        """Write cube_NAME.tif and materials_NAME.tif into a folder, which may be that of a city, and return it.
+
+        Bands are called by their wavelength, as "450.0 nm", which is kept in their tags as well.
+
+        Parameters
+        ----------
+        folder
+            Where to write; made where it does not exist.
+        name
+            Last part of the files' names, such as the date.
+        overwrite
+            Whether what is there already is replaced.
+
+        Raises
+        ------
+        OutputError
+            The files are there already.
+        """
+        folder = Path(folder)
+        cube, materials = folder / f"cube_{name}.tif", folder / f"materials_{name}.tif"
+        with output_lock(folder):
+            for path in (cube, materials):
+                check_overwrite(path, overwrite=overwrite)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_raster(cube, self.grid, self.data, self.tags, wavelengths_nm=self.wavelengths_nm.tolist())
+            write_raster(materials, self.grid, self.labels, self.tags, material_legend())
+        return folder
+
+
+def acquire_cube(
+    acquisition: Acquisition, coverings: Sequence[str], tags: dict[str, str], *, bands: int, factor: int
+) -> Cube:
+    """Observe a date's surface with an imaging spectrometer of 400–2500 nm.
+
+    coverings : of the roofs, by building number from 1 on. bands : at least 4. factor : fine pixels along a coarse one.
+    Errors: InputError for fewer bands, and for a factor that leaves no pixel.
+    """
+    height, width = (side // factor if factor >= 1 else 0 for side in acquisition.shape)
+    if bands < 4 or min(height, width) < 1:
+        raise InputError(
+            f"bands={bands} and factor={factor} of {acquisition.shape} pixels; expected at least 4 bands and one coarse "
+            "pixel. Give more bands, or a smaller factor."
+        )
+    nm = np.linspace(*RANGE_NM, bands)
+    codes, light = _materials_and_light(acquisition, coverings)
+    lit, shares = (np.zeros((len(CUBE_MATERIALS), height, width), np.float32) for _ in range(2))
+    for code in np.unique(codes):
+        own = codes == code
+        shares[code], lit[code] = (_coarse(weight, factor) for weight in (own.astype(np.float32), own * light))
+    seen = np.tensordot(cube_spectra(nm).T, lit, axes=1)
+    shade = np.clip(1 - _coarse(light, factor), 0, 1)
+    seen *= 1 - shade * (1 - np.minimum((550 / nm) ** SKY_SLOPE, 1.5)[:, None, None]).astype(np.float32) * 0.5
+    noise = np.minimum(NOISE / np.maximum(light_left(nm), 1e-6), MOST_NOISE).astype(np.float32)
+    rng = np.random.default_rng([acquisition.seed, 51])
+    seen += noise[:, None, None] * rng.standard_normal(seen.shape, np.float32)
+    data = np.clip(np.rint(seen * SCALE), 0, 65_535).astype(np.uint16)
+    grid = Grid((height, width), acquisition.grid.affine * Affine.scale(factor), acquisition.grid.crs)
+    return Cube(grid, nm, data, shares, tags)
+
+
+def _materials_and_light(acquisition: Acquisition, coverings: Sequence[str]) -> tuple[np.ndarray, FloatImage]:
+    """Code of `CUBE_MATERIALS` and light about 1 with the surface's own texture, of every fine pixel."""
+    plain = acquisition.spectra(np.array([450.0, 550.0, 650.0, 830.0]))
+    codes, building = plain.material, acquisition.building_ids()
+    roof_codes = [CUBE_MATERIALS.index(covering) for covering in coverings]
+    lookup = np.array([CODE["roof"], *roof_codes], np.uint8)
+    roof = (codes == CODE["roof"]) & (building > 0) & (building < len(lookup))
+    codes = np.where(roof, lookup[np.where(roof, building, 0)], codes)
+    albedo = sum(
+        view(band, acquisition.matrix, acquisition.shape, 0).astype(np.float32) for band in acquisition.surface.albedo
+    )
+    levels = np.sqrt(cube_spectra(np.array([450.0, 550.0, 650.0, 830.0]))).sum(axis=1) * 255
+    crown = np.isin(codes, [CODE["foliage"], CODE["branches"]])  # the albedo is that below
+    texture = np.where(crown, 1, np.clip(albedo / levels[codes], 0.6, 1.5))
+    light = plain.brightness * plain.brightness * texture * texture
+    return codes, light.astype(np.float32)
+
+
+def _coarse(plane: FloatImage, factor: int) -> FloatImage:
+    """Means over squares of a (H, W) plane, blurred by the optics."""
+    height, width = (side // factor for side in plane.shape)
+    cut = plane[: height * factor, : width * factor].reshape(height, factor, width, factor)
+    return ndimage.gaussian_filter(cut.mean(axis=(1, 3)), SPREAD_PX, mode="nearest")
