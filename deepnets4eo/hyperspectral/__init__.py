@@ -3,7 +3,15 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
+    "AngleMap": "deepnets4eo.hyperspectral.spectral_angle",
+    "Cube": "deepnets4eo.hyperspectral.cube",
     "PatchClassifier": "deepnets4eo.hyperspectral.patch_classifier",
+    "SpectralLibrary": "deepnets4eo.hyperspectral.library",
+    "angle_windows": "deepnets4eo.hyperspectral.spectral_angle",
+    "find_bad_bands": "deepnets4eo.hyperspectral.bad_bands",
+    "remove_bad_bands": "deepnets4eo.hyperspectral.bad_bands",
+    "spectral_angle_map": "deepnets4eo.hyperspectral.spectral_angle",
+    "spectral_angles": "deepnets4eo.hyperspectral.spectral_angle",
 }
 
 __all__ = list(_HOMES)
