@@ -22,6 +22,15 @@ def is_header(path: Path) -> bool:
     return path.suffix.lower() == SUFFIX and path.is_file() and read_head(path).lstrip().startswith(MAGIC)
 
 
+def image_file(header: Path) -> Path:
+    """The file of numbers of an image. Errors: InputError where there is none, or where the header is that of a spectral library."""
+    if "library" in read_header(header).get("file type", "").lower():
+        raise InputError(
+            f"{header} belongs to a spectral library, not to an image. Read it with deepnets4eo.hyperspectral.SpectralLibrary.open."
+        )
+    return data_file(header)
+
+
 def data_file(header: Path) -> Path:
     """The file of numbers that a header belongs to: its name without .hdr, or with .img, .dat, .raw … instead.
 

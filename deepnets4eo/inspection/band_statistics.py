@@ -1,13 +1,12 @@
 """How each band of a raster looks: range, missing and negative values, noise; which bands of a cube serve no purpose.
 
-Takes a layer; reads evenly spread windows, each band by itself, so that one empty band does not hide the others. Memory: 32 MB
-a window.
+Takes a layer; reads evenly spread windows, each band by itself, so that one empty band does not hide the others. Memory: some 200 MB.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,8 @@ from deepnets4eo.tiling.spread import spread_windows
 WATER_VAPOUR_NM = ((1350.0, 1430.0), (1800.0, 1950.0))  # the air lets no sunlight through there
 LEAST_AUTOCORRELATION = 0.3  # of neighbouring pixels; below it a band is mostly noise
 WINDOWS_PER_AXIS = 4
-WINDOW_VALUES = 1 << 22  # of all bands together
+WINDOW_VALUES = 1 << 23  # of all bands together
+WINDOW_SAMPLES = 2000  # pixels of a window that are kept
 FLAT = 1e-12
 
 Values = NDArray[np.float64]
@@ -30,7 +30,8 @@ class BandStatistics:
 
     count : values. missing : shares of pixels without a number (nodata, NaN, infinite) among those with any. negative : shares
     of values below 0. low, high : range, NaN for empty bands. autocorrelation : correlation of neighbouring pixels, 1 for smooth
-    images, 0 for noise; NaN for constant bands. wavelengths_nm : None where the file lists none.
+    images, 0 for noise; NaN for constant bands. samples : (B, n) evenly spread values. missing_pixels : share of pixels without a
+    number in any band. wavelengths_nm : None where the file lists none.
     """
 
     numbers: list[int]
@@ -40,7 +41,9 @@ class BandStatistics:
     low: Values
     high: Values
     autocorrelation: Values
-    wavelengths_nm: Values | None = field(default=None)
+    samples: Values
+    missing_pixels: float
+    wavelengths_nm: Values | None = None
 
     def bad_bands(self) -> dict[int, str]:
         """Band number (1-based, of the source) → why it serves no purpose: empty, constant, noise, water vapour."""
@@ -70,7 +73,7 @@ def measure_bands(layer: Layer, wavelengths_nm: Values | None = None) -> BandSta
     bands = layer.count
     sums = _Sums(bands)
     side_px = max(2, math.isqrt(WINDOW_VALUES // bands))
-    per_axis = 1 if max(layer.shape) <= side_px else WINDOWS_PER_AXIS
+    per_axis = min(WINDOWS_PER_AXIS, math.ceil(max(layer.shape) / side_px))
     for window in spread_windows(layer.shape, (side_px, side_px), per_axis):
         sums.add(layer.read(window)[0], layer.nodata)
     known = wavelengths_nm if wavelengths_nm is not None else layer.wavelengths_nm
@@ -81,7 +84,8 @@ class _Sums:
     """Sums over windows, (B,) each; `squares` about the first value of each band, for precision."""
 
     def __init__(self, bands: int) -> None:
-        self.pixels = 0
+        self.pixels, self.all_pixels = 0, 0
+        self.samples: list[Values] = []
         self.count, self.negative, self.pairs = (np.zeros(bands, np.int64) for _ in range(3))
         self.sum, self.squares, self.differences = (np.zeros(bands) for _ in range(3))
         self.low, self.high = np.full(bands, np.inf), np.full(bands, -np.inf)
@@ -93,6 +97,9 @@ class _Sums:
         if nodata is not None and not math.isnan(nodata):
             known &= data != nodata
         self.pixels += int(known.any(axis=0).sum())
+        self.all_pixels += known[0].size
+        flat = np.where(known, data, np.nan).reshape(len(data), -1)
+        self.samples.append(flat[:, :: max(1, flat.shape[1] // WINDOW_SAMPLES)].astype(np.float32))
         for band, (plane, valid) in enumerate(zip(data, known, strict=True)):
             self._add_band(band, plane.astype(np.float64), valid)
 
@@ -132,5 +139,7 @@ class _Sums:
             low=np.where(empty, np.nan, self.low),
             high=np.where(empty, np.nan, self.high),
             autocorrelation=autocorrelation,
+            samples=np.concatenate(self.samples, axis=1),
+            missing_pixels=1 - self.pixels / max(self.all_pixels, 1),
             wavelengths_nm=wavelengths_nm,
         )
