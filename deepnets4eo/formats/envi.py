@@ -22,12 +22,21 @@ def is_header(path: Path) -> bool:
     return path.suffix.lower() == SUFFIX and path.is_file() and read_head(path).lstrip().startswith(MAGIC)
 
 
+def image_file(header: Path) -> Path:
+    """The file of numbers of an image. Errors: InputError where there is none, or where the header is that of a spectral library."""
+    if "library" in read_header(header).get("file type", "").lower():
+        raise InputError(
+            f"{header} belongs to a spectral library, not to an image. Read it with deepnets4eo.hyperspectral.SpectralLibrary.open."
+        )
+    return data_file(header)
+
+
 def data_file(header: Path) -> Path:
     """The file of numbers that a header belongs to: its name without .hdr, or with .img, .dat, .raw … instead.
 
     Errors: InputError where there is none.
     """
-    stem = header.with_suffix("")
+    stem = header.with_suffix("")  # of a.hdr, or of a.img.hdr
     for suffix in (*DATA_SUFFIXES, *(suffix.upper() for suffix in DATA_SUFFIXES[1:])):
         path = stem.with_name(stem.name + suffix)
         if path.is_file() and path != header:
@@ -36,6 +45,14 @@ def data_file(header: Path) -> Path:
         f"{header} is the header of an ENVI file whose numbers are not beside it, expected {stem.name} or {stem.name}.img. "
         "Put both into one folder."
     )
+
+
+def header_of(data: Path) -> Path:
+    """The header beside a file of numbers: with .hdr instead of its suffix, or after it. Errors: InputError without one."""
+    for path in (data.with_suffix(SUFFIX), data.with_name(data.name + SUFFIX)):
+        if path.is_file():
+            return path
+    raise InputError(f"{data} has no header {data.with_suffix(SUFFIX).name} beside it. Put both into one folder.")
 
 
 def read_header(path: Path) -> dict[str, str]:

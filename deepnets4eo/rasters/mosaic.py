@@ -65,7 +65,7 @@ def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
     if not is_remote(text) and not path.exists():
         inner = " Names of layers within files (NETCDF:…) are not read: translate the layer first." * (":" in path.name)
         raise InputError(f"{text} does not exist. Check the path.{inner}")
-    return [str(envi.data_file(path)) if envi.is_header(path) else text]
+    return [str(envi.image_file(path)) if envi.is_header(path) else text]
 
 
 def mosaic_vrt(paths: Sequence[str]) -> str:

@@ -110,6 +110,11 @@ class Layer(WithSummary):
         array = open_reference(source, grid, nodata, labels=labels) if isinstance(source, (str, Path)) else None
         return cls(array if array is not None else FileSource.open(source, nodata), bands)
 
+    @classmethod
+    def stack(cls, files: Sequence[str | Path]) -> Layer:
+        """Open files of one size, georeference and type as bands of one layer, in this order; GridError where they differ."""
+        return cls(FileSource.stack([str(file) for file in files], None))
+
     @property
     def grid(self) -> Grid:
         """Shape, affine and CRS."""
