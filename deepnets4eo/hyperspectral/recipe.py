@@ -109,9 +109,11 @@ class HyperspectralRecipe(BaselineRecipe):  # type: ignore[misc, unused-ignore]
     predict: HyperspectralPredict = HyperspectralPredict()
 
     @model_validator(mode="after")
-    def _no_batch_of_windows(self) -> HyperspectralRecipe:
+    def _method_and_its_sections(self) -> HyperspectralRecipe:
         if self.model.method == "network" and not self.model.network:
             raise ValueError(
                 "has no model.network; expected a name such as hyperspectral/hamida, or model.method=pixels"
             )
+        if self.model.method != "network" and self.spectra.to_options():
+            raise ValueError(f"has a section spectra, which model.method={self.model.method} does not use. Leave it out")
         return self

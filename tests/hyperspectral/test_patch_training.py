@@ -106,6 +106,17 @@ def test_an_interrupted_training_ends_in_the_same_weights(
     assert all(torch.equal(weights[name], again[name]) for name in weights)
 
 
+def test_spectra_are_reduced_within_the_network_by_what_training_pixels_show(cube: Path, tmp_path: Path) -> None:
+    spectra = {"normalise": ["snv"], "reduce": "pca", "components": 10}
+    run = deepnets4eo.train(make_recipe(network="hyperspectral/hamida", spectra=spectra), tmp_path / "run", data=cube)
+    assert json.loads((run / "metrics.json").read_text())["overall_accuracy"] > 0.7
+    weights = load_file(run / "weights.safetensors")
+    assert weights["spectra.basis"].abs().sum() > 0
+    predict(run, cube / "image.tif", tmp_path / "map.tif")
+    with pytest.raises(InputError, match="has a section spectra, which model.method=pixels does not use"):
+        make_recipe(model={"method": "pixels"}, spectra=spectra)
+
+
 def test_random_pixels_are_stamped_leaky_and_their_leakage_is_in_the_metrics(
     cube: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
