@@ -115,5 +115,7 @@ class HyperspectralRecipe(BaselineRecipe):  # type: ignore[misc, unused-ignore]
                 "has no model.network; expected a name such as hyperspectral/hamida, or model.method=pixels"
             )
         if self.model.method != "network" and self.spectra.to_options():
-            raise ValueError(f"has a section spectra, which model.method={self.model.method} does not use. Leave it out")
+            raise ValueError(
+                f"has a section spectra, which model.method={self.model.method} does not use. Leave it out"
+            )
         return self
