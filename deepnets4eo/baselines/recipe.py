@@ -16,7 +16,31 @@ from deepnets4eo.training.recipe import ModelSection, Recipe
 
 
 class BaselineSection(ModelSection):
-    """The method, and its inputs."""
+    """The method, and its inputs; besides `network` and its options, those of any recipe's section `model`.
+
+    Parameters
+    ----------
+    method
+        pixels, superpixels, rules, parts, or network: trained as in the task segmentation, then `post`.
+    network, encoder, encoder_weights, options, layers
+        As in any recipe.
+    bands
+        Layer → what its bands show, for files without names.
+    features
+        Names of features.
+    stride_px
+        pixels: one site in the middle of so many pixels squared is classified.
+    max_samples
+        Pixels or superpixels that are learnt from, at most.
+    sampling
+        pixels: balanced, or random.
+    priors
+        Probabilities for observed or equal shares of the classes.
+    rules
+        rules: a YAML file, or the table itself.
+    target
+        parts: the class that is detected.
+    """
 
     method: Literal["pixels", "superpixels", "rules", "parts", "network"] = Field(
         default="pixels", description="network: model.network, trained as in the task segmentation, then `post`"
@@ -50,7 +74,32 @@ class DeepSection(DeepOptions):
 
 
 class BaselineRecipe(Recipe):
-    """All options of the training of a baseline."""
+    """All options of the training of a baseline; branches add methods by subclassing.
+
+    Parameters
+    ----------
+    task, data, legend, train, predict
+        As in any recipe.
+    model
+        The method, and its inputs.
+    estimator
+        The classifier of pixels and superpixels.
+    deep
+        Features of a frozen encoder.
+    profile
+        The feature extended_profile.
+    superpixels
+        Method of the superpixels, and its parameters.
+    parts
+        Parameters of the part detector.
+    post
+        Steps after the classification, in order.
+
+    Examples
+    --------
+    >>> BaselineRecipe(legend="isprs").estimator.name
+    'random_forest'
+    """
 
     task: str = "baseline"
     model: BaselineSection = BaselineSection()

@@ -28,16 +28,43 @@ def train_baseline(recipe: BaselineRecipe, out: Path, options: TrainOptions) -> 
     prepared = prepare(recipe)
     notes: dict[str, Any] = {"method": recipe.model.method}
     if recipe.model.method == "network":
-        segmenter, training_notes = _network(prepared, out, options)
+        network, training_notes = _network(prepared, out, options)
+        segmenter = _with_post(network, recipe)
         notes |= training_notes
     else:
-        segmenter = METHODS[recipe.model.method](recipe, prepared)
+        segmenter = fit_baseline(recipe, prepared)
         notes["seconds"] = round(time.perf_counter() - started, 3)
-    if recipe.post:
-        from deepnets4eo.baselines.postprocessing import PostProcessed
-
-        segmenter = PostProcessed(segmenter, recipe.post, bands=recipe.model.bands)
     return score_and_write(segmenter, prepared, out, notes)
+
+
+def fit_baseline(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:
+    """Fit the method of a recipe that needs no network, with its post-processing.
+
+    Parameters
+    ----------
+    recipe
+        Its sections `model`, `estimator`, `deep`, `superpixels`, `parts` and `post` are used.
+    prepared
+        Split scenes and what was measured of their training part, as of `training.segmentation.prepare`.
+
+    Returns
+    -------
+    The fitted segmenter.
+
+    Raises
+    ------
+    InputError
+        For options or labels that the method cannot use.
+    """
+    return _with_post(METHODS[recipe.model.method](recipe, prepared), recipe)
+
+
+def _with_post(segmenter: Segmenter, recipe: BaselineRecipe) -> Segmenter:
+    if not recipe.post:
+        return segmenter
+    from deepnets4eo.baselines.postprocessing import PostProcessed
+
+    return PostProcessed(segmenter, recipe.post, bands=recipe.model.bands)
 
 
 def _network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple[Segmenter, dict[str, Any]]:

@@ -17,7 +17,7 @@ from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import read_yaml
 from deepnets4eo.formats.access import is_remote
 
-TRAIN, TEST = "train", "test"  # parts of a split that programs know; a card may have others
+TRAIN, VAL, TEST = "train", "val", "test"  # parts of a split that programs know; a card may have others
 
 
 def _check_inside(patterns: tuple[str, ...]) -> tuple[str, ...]:
@@ -67,6 +67,18 @@ class PublishedScores(_Strict):
     source: str = ""
 
 
+class CubeFacts(_Strict):
+    """What is known of a hyperspectral image: its bands as they are given out.
+
+    bands : how many. colour_bands : the three shown as red, green and blue, counted from 1. range_nm : first and last wavelength.
+    """
+
+    sensor: str
+    bands: int = Field(gt=3)
+    colour_bands: tuple[int, int, int]
+    range_nm: tuple[float, float] | None = None
+
+
 class DatasetCard(_Strict):
     """One dataset: source, licence, files on disk, splits, protocols, published scores.
 
@@ -92,6 +104,8 @@ class DatasetCard(_Strict):
         Ground size of a pixel in metres, one value or a range.
     bands
         Layer → names of its bands, in order.
+    cube
+        Sensor, number of bands and bands of a colour image, where `image` is a hyperspectral cube.
     layout
         Layer → path pattern under the root, or several of which any may match. `{id}` stands for the tile, with further
         placeholders for folders; a tile's id joins them by "/", and leading zeros of its numbers do not count. A
@@ -125,6 +139,7 @@ class DatasetCard(_Strict):
     legend: str
     gsd_m: tuple[float, ...] = Field((), description="ground size of a pixel, one or a range, metres")
     bands: dict[str, tuple[str, ...]] = Field(default_factory=dict, description="layer to its bands, in order")
+    cube: CubeFacts | None = None
     layout: dict[str, Patterns] = Field(default_factory=dict)
     variants: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     splits: dict[str, dict[str, tuple[str, ...]]] = Field(default_factory=dict)
@@ -192,5 +207,10 @@ def _first_problem(error: ValidationError) -> str:
     location = ".".join(str(part) for part in problem["loc"])
     if problem["type"] != "extra_forbidden":
         return f"{location}: {problem['msg']}."
-    known = {**DatasetCard.model_fields, **ScoringProtocol.model_fields, **PublishedScores.model_fields}
+    known = {
+        **DatasetCard.model_fields,
+        **CubeFacts.model_fields,
+        **ScoringProtocol.model_fields,
+        **PublishedScores.model_fields,
+    }
     return f"{location} is unknown. {name_hint(problem['loc'][-1], known)}"

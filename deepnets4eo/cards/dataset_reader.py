@@ -55,11 +55,13 @@ def find_tiles(card: DatasetCard, root: Path) -> Tiles:
     shared: dict[str, Path] = {}
     for layer, patterns in card.layout.items():
         for pattern in patterns:
+            file, mark, array = pattern.partition("#")  # FILE#ARRAY: one array of a file
             if "{" not in pattern:
-                if (root / pattern).exists():
+                if (root / file).exists():
                     shared.setdefault(layer, root / pattern)
                 continue
-            for tile, path in _matches(root, pattern).items():
+            for tile, matched in _matches(root, file).items():
+                path = matched.with_name(f"{matched.name}{mark}{array}")
                 tiles.setdefault(first_ids.setdefault(strip_leading_zeros(tile), tile), {}).setdefault(layer, path)
     if not tiles and shared and not any("{" in pattern for patterns in card.layout.values() for pattern in patterns):
         return {card.name: shared}

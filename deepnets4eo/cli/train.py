@@ -20,7 +20,10 @@ def train(
     ],
     out: Out,
     data: Annotated[
-        list[Path] | None, typer.Option("--data", help="Folder that the recipe's file patterns start from.")
+        list[Path] | None,
+        typer.Option(
+            "--data", help="Folder that the recipe's file patterns start from, or DATASET=FOLDER of a dataset card."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Change a value of the recipe, e.g. train.epochs=20.")
@@ -56,6 +59,7 @@ def train(
 
     \b
     deepnets4eo train unet-resnet34 --data city/ --set legend=minicity --out runs/first
+    deepnets4eo train hyperspectral/hamida --data pavia_university=FOLDER --out runs/pavia
     deepnets4eo train my.yaml --set train.epochs=20 --seed 1 --out runs/second --resume
     deepnets4eo train unet-resnet34 --data tiles/ --set legend=isprs --out runs/third --devices all
     """

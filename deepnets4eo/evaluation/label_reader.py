@@ -14,6 +14,9 @@ from deepnets4eo.evaluation.options import Unknown
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.scene import Layer
 
+PROBE_PX = 512
+MOST_LABEL = 2**31
+
 
 class LabelReader:
     """Reads a label raster as class indices of `legend`; `own` is the legend that it is stored in, where that differs.
@@ -27,7 +30,7 @@ class LabelReader:
                 f"{layer.source} has {layer.count} bands of {layer.dtype}, expected label values in one band or "
                 "colours in three of uint8. Choose the right file, or extract its label band first."
             )
-        if layer.dtype.kind not in "iu":
+        if layer.dtype.kind not in "iu" and not _holds_whole_numbers(layer):
             raise InputError(
                 f"{layer.source} is {layer.dtype}, expected integer labels. Take the argmax of scores first."
             )
@@ -63,6 +66,8 @@ class LabelReader:
         return labels if self._in_order else self._indices[labels]
 
     def _values(self, labels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        if labels.dtype.kind == "f":
+            labels = self._whole_numbers(labels, valid)
         labels = labels.copy() if labels.dtype == np.uint8 else labels.astype(np.int64)
         labels[~valid] = VOID
         if self._unknown == "error":
@@ -70,6 +75,15 @@ class LabelReader:
         if labels.dtype != np.uint8:
             labels[(labels < 0) | (labels > VOID)] = VOID
         return labels.astype(np.uint8, copy=False)
+
+    def _whole_numbers(self, labels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+        """Floats as integers, as MATLAB and some tools store labels; VOID where not valid."""
+        numbers = np.where(valid, labels, VOID)
+        if (numbers != np.rint(numbers)).any() or np.abs(numbers).max(initial=0) > MOST_LABEL:
+            raise LabelError(
+                f"{self.layer.source} holds {labels.dtype} that are no labels. Take the argmax of scores first."
+            )
+        return numbers.astype(np.int64)
 
     def _encode(self, data: np.ndarray, valid: np.ndarray, window: Window) -> np.ndarray:
         colors = data
@@ -79,3 +93,12 @@ class LabelReader:
             return self._own.encode(colors, self._unknown)
         except LabelError as error:
             raise LabelError(f"{self.layer.source}, near row {window.row}, column {window.col}: {error}") from error
+
+
+def _holds_whole_numbers(layer: Layer) -> bool:
+    """Whether the floats of one band are whole numbers, in a window in the middle."""
+    height, width = layer.shape
+    row, col = max(0, (height - PROBE_PX) // 2), max(0, (width - PROBE_PX) // 2)
+    data, valid = layer.read(Window(row, col, min(height, PROBE_PX), min(width, PROBE_PX)))
+    values = data[0][valid]
+    return layer.count == 1 and layer.dtype.kind == "f" and bool((values == np.rint(values)).all())

@@ -3,6 +3,8 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
+    "AngleMap": "deepnets4eo.hyperspectral.spectral_angle",
+    "Cube": "deepnets4eo.hyperspectral.cube",
     "PatchClassifier": "deepnets4eo.hyperspectral.patch_classifier",
     "SpectralInput": "deepnets4eo.hyperspectral.spectral_input",
     "SpectralReduction": "deepnets4eo.hyperspectral.reduction",
@@ -10,6 +12,12 @@ _HOMES = {
     "fit_reduction": "deepnets4eo.hyperspectral.reduction",
     "fit_spectra": "deepnets4eo.hyperspectral.factory",
     "normalise": "deepnets4eo.hyperspectral.normalisation",
+    "SpectralLibrary": "deepnets4eo.hyperspectral.library",
+    "angle_windows": "deepnets4eo.hyperspectral.spectral_angle",
+    "find_bad_bands": "deepnets4eo.hyperspectral.bad_bands",
+    "remove_bad_bands": "deepnets4eo.hyperspectral.bad_bands",
+    "spectral_angle_map": "deepnets4eo.hyperspectral.spectral_angle",
+    "spectral_angles": "deepnets4eo.hyperspectral.spectral_angle",
 }
 
 __all__ = list(_HOMES)

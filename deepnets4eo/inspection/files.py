@@ -20,9 +20,11 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import DeepNets4EOError, InputError
 from deepnets4eo.evaluation import written_legend
 from deepnets4eo.files import read_json
+from deepnets4eo.formats.array_files import parse_reference
 from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_errors
 from deepnets4eo.formats.vectors import is_parquet, vector_file
 from deepnets4eo.grid import Grid, blocks, gsd_m, overlap_share
+from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
 from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
 
@@ -55,7 +57,7 @@ class Inspection:
     path
         The path that was inspected.
     kind
-        "raster", "mosaic", "vector", "run", "dataset NAME", "xBD labels", "JSON" or "unreadable".
+        "raster", "mosaic", "cube", "arrays", "vector", "run", "dataset NAME", "xBD labels", "JSON" or "unreadable".
     facts
         Title → value, in the order in which they are printed.
     problems
@@ -81,7 +83,8 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
     Parameters
     ----------
     path
-        A raster, a folder or glob of tiles, a vector file, a run, or a JSON file.
+        A raster, a folder or glob of tiles, a file of arrays (`FILE#NAME` for one of several), a vector file, a run, or
+        a JSON file.
     legend
         Legend whose label values a raster is compared with; by default the legend in its tags.
 
@@ -127,17 +130,28 @@ def _overlap(a: Inspection, b: Inspection) -> str:
 
 
 def _inspect_raster(path: str, legend: Legend | None) -> Inspection:
+    reference = parse_reference(path)
+    listed = Inspection(path, "arrays")
+    if reference is not None and not describe_arrays(listed.facts, listed.problems, reference):
+        return listed
     layer = Layer.open(path)
-    result = Inspection(path, "mosaic" if len(layer.paths) > 1 else "raster", grid=layer.grid)
+    kind = "mosaic" if len(layer.paths) > 1 else "raster"
+    result = Inspection(path, "cube" if is_cube(layer) else kind, dict(listed.facts), grid=layer.grid)
     height, width = layer.shape
     result.facts |= {
         "size": f"{height} rows × {width} columns × {layer.count} bands of {layer.dtype}",
         "bands": ", ".join(layer.band_names[:12]) + (" …" if layer.count > 12 else ""),
     }
-    _describe_grid(result, layer.grid)
+    if reference is None:
+        _describe_grid(result, layer.grid)
+    else:  # arrays have no CRS
+        result.grid = None
     if layer.synthetic:
         result.facts["synthetic"] = layer.tags["SYNTHETIC"]
-    _describe_values(result, layer)
+    if is_cube(layer):
+        describe_cube(result.facts, result.problems, layer)
+    else:
+        _describe_values(result, layer)
     known = legend or written_legend(layer)
     if known is not None:
         _describe_labels(result, layer, known)

@@ -91,8 +91,12 @@ def _of_path(text: str) -> Iterator[Path]:
         yield from (path.with_suffix(suffix) for suffix in SIDE_SUFFIXES.get(path.suffix.lower(), ()))
         if path.suffix.lower() == ".vrt":
             yield from _of_virtual_raster(path)
+        if path.suffix.lower() == ".hdr":  # of an ENVI file, whose numbers have the same name
+            yield from path.parent.glob(f"{glob.escape(path.stem)}*")
+    elif "#" in text and Path(text.rpartition("#")[0]).exists():  # FILE#ARRAY, FOLDER#bands
+        yield from _of_path(text.rpartition("#")[0])
     elif any(mark in text for mark in "*?") and "://" not in text:
-        yield from map(Path, glob.glob(text))
+        yield from map(Path, glob.glob(text.removesuffix("#bands")))
 
 
 def _in_folder(folder: Path) -> Iterator[Path]:

@@ -5,7 +5,7 @@ Takes names of bands; files that name none get the usual names of their layer. R
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ ROLES: dict[str, tuple[str, ...]] = {
     "intensity": ("intensity", "lidarintensity"),
 }
 COLOURS = ("red", "green", "blue")
+COLOURS_NM = (650.0, 550.0, 450.0)  # of red, green and blue light
 UNNAMED: dict[str, dict[int, tuple[str, ...]]] = {"image": {3: COLOURS, 4: (*COLOURS, "nir")}, "dsm": {1: ("height",)}, "dtm": {1: ("ground",)},
            "ndsm": {1: ("ndsm",)}, "intensity": {1: ("intensity",)}}  # fmt: skip
 
@@ -58,6 +59,15 @@ def layer_names(layer: str, own: Sequence[str], named: Sequence[str] | None = No
             "Give one name a band (model.bands in a recipe, --bands on the command line)."
         )
     return list(names)
+
+
+def nearest_indices(wavelengths_nm: NDArray[np.float64], targets_nm: Iterable[float]) -> list[int]:
+    """Index of the band nearest to each wavelength; bands without a wavelength (NaN) are left out.
+
+    >>> nearest_indices(np.array([450.0, np.nan, 650.0]), [500, 600])
+    [0, 2]
+    """
+    return [int(np.nanargmin(np.abs(wavelengths_nm - target))) for target in targets_nm]
 
 
 def normalised_difference(plus: NDArray[np.float32], minus: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from deepnets4eo.display.figures import SYNTHETIC_MARK, WITH_KEY, add_key, draw_
 from deepnets4eo.display.summary import Summary, count_text, grid_facts, list_names
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, coarse_grid
-from deepnets4eo.rasters.band_roles import role_indices
+from deepnets4eo.rasters.band_roles import COLOURS_NM, nearest_indices, role_indices
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +46,8 @@ class Readable(Protocol):
     def bands(self) -> list[int]: ...
     @property
     def band_names(self) -> list[str]: ...
+    @property
+    def wavelengths_nm(self) -> NDArray[np.float64] | None: ...
     def subset(self, bands: Sequence[int]) -> Readable: ...
     def thumbnail(self, max_px: int) -> tuple[NDArray[Any], NDArray[np.bool_], Grid]: ...
     def on(self, grid: Grid, resampling: str = "bilinear") -> Readable: ...
@@ -122,6 +124,8 @@ def colour_bands(layer: Readable) -> list[int]:
     roles = role_indices(layer.band_names)
     if all(role in roles for role in PHOTOGRAPH):
         return [layer.bands[roles[role]] for role in PHOTOGRAPH]
+    if layer.wavelengths_nm is not None and len(layer.bands) > 3:
+        return [layer.bands[index] for index in nearest_indices(layer.wavelengths_nm, COLOURS_NM)]
     return layer.bands[:3] if len(layer.bands) >= 3 else layer.bands[:1]
 
 

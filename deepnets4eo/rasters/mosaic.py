@@ -15,6 +15,7 @@ from affine import Affine
 from rasterio.enums import ColorInterp
 
 from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.formats import envi
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.formats.rasters import open_raster
 from deepnets4eo.grid import check_affine
@@ -64,7 +65,7 @@ def find_tiles(source: str | Path | Sequence[str | Path]) -> list[str]:
     if not is_remote(text) and not path.exists():
         inner = " Names of layers within files (NETCDF:…) are not read: translate the layer first." * (":" in path.name)
         raise InputError(f"{text} does not exist. Check the path.{inner}")
-    return [text]
+    return [str(envi.image_file(path)) if envi.is_header(path) else text]
 
 
 def mosaic_vrt(paths: Sequence[str]) -> str:

@@ -19,7 +19,9 @@ from deepnets4eo.display.figures import MAX_PX
 from deepnets4eo.display.summary import Summary, WithSummary
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import Grid, Window, coarse_grid, only_one_placed, overlap_share, whole
+from deepnets4eo.rasters.array_files import open_reference
 from deepnets4eo.rasters.display import layer_summary, plot_layer, plot_layers, scene_summary
+from deepnets4eo.rasters.fit_axes import transposed_sources
 from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid, with_nodata
 
 if TYPE_CHECKING:
@@ -75,19 +77,24 @@ class Layer(WithSummary):
         bands: Sequence[int] | None = None,
         nodata: float | None = None,
         grid: Grid | None = None,
+        labels: bool = False,
     ) -> Layer:
-        """Open a raster, a mosaic (list, folder or glob of tiles) or an array.
+        """Open a raster, a mosaic (list, folder or glob of tiles), an array, or one of a file of arrays.
 
         Parameters
         ----------
         source
             Path, URL (http, https, s3, gs, az), folder, glob, list of tiles, (C, H, W) or (H, W) array, or a Layer.
+            `FILE#NAME` is an array of a MATLAB, HDF5 or NumPy file (see `formats.array_files`), `FOLDER#bands` the files
+            of a folder as bands of one layer.
         bands
             1-based numbers of the bands, by default all but alpha.
         nodata
             Value that means no data; replaces the file's own.
         grid
             Where an array lies, by default plain pixels without CRS.
+        labels
+            Whether, of a file of several arrays, the only one with two axes is meant.
 
         Raises
         ------
@@ -100,7 +107,13 @@ class Layer(WithSummary):
             return source if bands is None else source.subset(bands)
         if isinstance(source, np.ndarray):
             return cls(ArraySource(source, grid, nodata), bands)
-        return cls(FileSource.open(source, nodata), bands)
+        array = open_reference(source, grid, nodata, labels=labels) if isinstance(source, (str, Path)) else None
+        return cls(array if array is not None else FileSource.open(source, nodata), bands)
+
+    @classmethod
+    def stack(cls, files: Sequence[str | Path]) -> Layer:
+        """Open files of one size, georeference and type as bands of one layer, in this order; GridError where they differ."""
+        return cls(FileSource.stack([str(file) for file in files], None))
 
     @property
     def grid(self) -> Grid:
@@ -137,6 +150,13 @@ class Layer(WithSummary):
     def band_names(self) -> list[str]:
         """Names of the bands read, `band_1` … where the file has none."""
         return [self._source.band_names[band - 1] for band in self._bands]
+
+    @property
+    def wavelengths_nm(self) -> NDArray[np.float64] | None:
+        """Centre wavelength of each band read, (C,) in nanometres, NaN where a band has none; None where no band has one."""
+        if self._source.wavelengths_nm is None:
+            return None
+        return np.array([self._source.wavelengths_nm[band - 1] for band in self._bands], np.float64)
 
     @property
     def source(self) -> str:
@@ -297,13 +317,14 @@ class Scene(WithSummary):
     def __init__(self, layers: Mapping[str, Layer], grid: Grid | None = None) -> None:
         if not layers:
             raise InputError("a scene needs at least one layer, e.g. image=photo.tif.")
+        layers = fit_axes(layers) if grid is None else layers
         self.grid = grid if grid is not None else next(iter(layers.values())).grid
         self.layers = {name: self._on_grid(name, layer) for name, layer in layers.items()}
 
     @classmethod
     def open(cls, grid: Grid | None = None, **sources: LayerLike) -> Scene:
         """Open layers by name: `Scene.open(image="a.tif", dsm="b.tif", labels="c.tif")`."""
-        return cls({name: Layer.open(source) for name, source in sources.items()}, grid)
+        return cls({name: Layer.open(source, labels=name == LABELS) for name, source in sources.items()}, grid)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -385,6 +406,20 @@ class Scene(WithSummary):
         if name not in self.layers:
             raise InputError(f"the scene has the layers {sorted(self.layers)}, not {name!r}. Give it as {name}=FILE.")
         return self.layers[name]
+
+
+def fit_axes(layers: Mapping[str, Layer]) -> dict[str, Layer]:
+    """The layers, arrays of files with their axes in the order in which they fit the labels (without: the first layer).
+
+    A warning names what is read in another order. Errors: GridError where sizes differ in every order and neither layer
+    has a georeference.
+    """
+    transposed = transposed_sources({name: layer._source for name, layer in layers.items()}, LABELS)
+    fitted = dict(layers)
+    for name, source in transposed.items():
+        all_bands = layers[name].bands == layers[name]._source.bands
+        fitted[name] = Layer(source, None if all_bands else layers[name].bands)
+    return fitted
 
 
 def covered_share(grid: Grid, layer: Layer, name: str) -> float:

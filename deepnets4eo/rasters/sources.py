@@ -27,8 +27,10 @@ from rasterio.windows import Window as RasterioWindow
 
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.formats.rasters import READ_ERRORS, open_raster
+from deepnets4eo.formats.wavelengths import raster_wavelengths_nm
 from deepnets4eo.grid import Grid, Window, apply_affine, check_grid, only_one_placed
 from deepnets4eo.rasters.mosaic import find_tiles, mosaic_vrt
+from deepnets4eo.rasters.stack import MARK, stack_files, stack_vrt
 
 Read = tuple[NDArray[Any], NDArray[np.bool_]]
 
@@ -48,6 +50,7 @@ class Source(Protocol):
     band_names: list[str]
     paths: list[str]
     tags: dict[str, str]
+    wavelengths_nm: list[float | None] | None
 
     def read(self, window: Window, bands: Sequence[int]) -> Read:
         """Values (C, h, w) and validity (h, w) of a window inside the grid."""
@@ -74,6 +77,7 @@ class ArraySource:
         self.name = "array"
         self.grid = grid if grid is not None else GeoBox(shape, Affine.identity(), None)
         self.dtype, self.nodata, self.tags, self.paths = array.dtype, nodata, dict[str, str](), list[str]()
+        self.wavelengths_nm: list[float | None] | None = None
         self.bands = list(range(1, array.shape[0] + 1))
         self.band_names = [f"band_{band}" for band in self.bands]
         self._array = array
@@ -82,7 +86,7 @@ class ArraySource:
     def read(self, window: Window, bands: Sequence[int]) -> Read:
         rows, cols = window.slices
         data = self._array[[band - 1 for band in bands], rows, cols]
-        return data, _valid_values(data, self.nodata)
+        return data, valid_values(data, self.nodata)
 
     def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
         with self.open_dataset() as dataset:
@@ -94,7 +98,7 @@ class ArraySource:
             weakref.finalize(self, self._file.close)  # GDAL's memory would keep the pixels
             array = self._array.astype(np.uint8) if self._array.dtype == bool else self._array
             profile = dict(driver="GTiff", count=array.shape[0], height=array.shape[1], width=array.shape[2])
-            profile |= dict(dtype=array.dtype, nodata=self.nodata, crs=_rasterio_crs(self.grid), BIGTIFF="IF_SAFER")
+            profile |= dict(dtype=array.dtype, nodata=self.nodata, crs=rasterio_crs(self.grid), BIGTIFF="IF_SAFER")
             with self._file.open(transform=self.grid.affine, **profile) as dataset:
                 dataset.write(array)
         return open_raster(self._file.name)
@@ -123,18 +127,33 @@ class FileSource:
         self.tags = dict(dataset.tags(ns="IMAGERY")) | dict(
             dataset.tags()
         )  # IMAGERY: satellite and time, of side files
+        self.wavelengths_nm = raster_wavelengths_nm(dataset)
         self.grid = _grid(dataset)
         check_grid(self.grid, self.name)
 
     @classmethod
     def open(cls, source: str | Path | Sequence[str | Path], nodata: float | None) -> FileSource:
-        """Open one file, or the tiles of a folder, glob or list as one."""
+        """Open one file, the tiles of a folder, glob or list as one, or the files of `FOLDER#bands` as bands of one."""
+        if isinstance(source, (str, Path)) and str(source).endswith(MARK):
+            return cls.stack(stack_files(str(source)), nodata)
         tiles = find_tiles(source)
         if len(tiles) == 1:
             return cls(tiles[0], tiles[0], tiles, nodata)
         file = MemoryFile(mosaic_vrt(tiles).encode(), ext=".vrt")
         opened = cls(f"{Path(tiles[0]).parent} ({len(tiles)} tiles)", file.name, tiles, nodata)
+        with open_raster(tiles[0]) as first:  # the mosaic has no metadata of bands
+            opened.wavelengths_nm = raster_wavelengths_nm(first)
         opened._file = file  # type: ignore[attr-defined]  # keeps the VRT alive as long as its reader
+        return opened
+
+    @classmethod
+    def stack(cls, paths: Sequence[str], nodata: float | None) -> FileSource:
+        """Open files of one grid as bands of one raster, in this order."""
+        vrt, wavelengths_nm = stack_vrt(paths)
+        file = MemoryFile(vrt.encode(), ext=".vrt")
+        opened = cls(f"{Path(paths[0]).parent} ({len(paths)} files as bands)", file.name, list(paths), nodata)
+        opened.wavelengths_nm = wavelengths_nm
+        opened._file = file  # type: ignore[attr-defined]  # as above
         return opened
 
     def read(self, window: Window, bands: Sequence[int]) -> Read:
@@ -164,6 +183,7 @@ class WarpedSource:
 
     def __init__(self, origin: Source, grid: Grid, resampling: str) -> None:
         self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
+        self.wavelengths_nm = origin.wavelengths_nm
         self.dtype, self.nodata = origin.dtype, origin.nodata
         self.bands, self.band_names, self.grid = origin.bands, origin.band_names, grid
         self._origin, self._resampling, self._handles = origin, Resampling[resampling], threading.local()
@@ -208,9 +228,9 @@ class WarpedSource:
         has_alpha = ColorInterp.alpha in dataset.colorinterp
         return WarpedVRT(
             dataset,
-            src_crs=PLAIN_CRS if plain else _rasterio_crs(self._origin.grid),
+            src_crs=PLAIN_CRS if plain else rasterio_crs(self._origin.grid),
             src_transform=FLIP * self._origin.grid.affine if plain else self._origin.grid.affine,
-            crs=PLAIN_CRS if plain else _rasterio_crs(grid),
+            crs=PLAIN_CRS if plain else rasterio_crs(grid),
             transform=FLIP * grid.affine if plain else grid.affine,
             height=grid.shape[0],
             width=grid.shape[1],
@@ -227,7 +247,9 @@ class _PixelForPixel:
 
     def __init__(self, origin: Source, grid: Grid) -> None:
         self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
+        self.wavelengths_nm = origin.wavelengths_nm
         self.dtype, self.nodata, self._origin = origin.dtype, origin.nodata, origin
+        self.wavelengths_nm = origin.wavelengths_nm
         self.bands, self.band_names, self.grid = origin.bands, origin.band_names, grid
         self.read, self.read_coarse, self.open_dataset = origin.read, origin.read_coarse, origin.open_dataset
 
@@ -236,6 +258,9 @@ def with_nodata(source: Source, value: float) -> Source:
     """The same source, of which pixels with `value` in every band are not valid."""
     if isinstance(source, ArraySource):
         return ArraySource(source._array, source.grid, value)
+    if hasattr(source, "with_nodata"):
+        own: Source = source.with_nodata(value)
+        return own
     if isinstance(source, WarpedSource):
         return WarpedSource(with_nodata(source._origin, value), source.grid, source._resampling.name)
     if isinstance(source, _PixelForPixel):
@@ -289,7 +314,7 @@ def _crs_text(dataset: DatasetReader) -> str | None:
     return dataset.crs.to_string() if dataset.crs else None
 
 
-def _rasterio_crs(grid: Grid) -> str | None:
+def rasterio_crs(grid: Grid) -> str | None:
     return grid.crs.to_wkt() if grid.crs is not None else None
 
 
@@ -305,7 +330,7 @@ def _read(
     if shape is not None:
         how |= {"out_shape": (len(bands), *shape), "resampling": Resampling.average}
     data = dataset.read(list(bands), **how)
-    valid = _valid_values(data, nodata)
+    valid = valid_values(data, nodata)
     mask_how = how | ({"out_shape": shape, "resampling": Resampling.nearest} if shape is not None else {})
     roles = list(dataset.colorinterp)
     if ColorInterp.alpha in roles:
@@ -315,7 +340,7 @@ def _read(
     return data, valid
 
 
-def _valid_values(data: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
+def valid_values(data: NDArray[Any], nodata: float | None) -> NDArray[np.bool_]:
     """A pixel is valid unless all its bands are nodata, or any is NaN or infinite."""
     valid = np.ones(data.shape[1:], bool)
     if nodata is not None and not np.isnan(nodata):

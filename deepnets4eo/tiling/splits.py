@@ -1,15 +1,15 @@
 """The square blocks of a scene, assigned to parts such as training and validation, with a buffer between them.
 
 Takes the shape of a scene; returns masks and windows per part, which boxes and pixels lie in a part, and GeoJSON.
-Refuses shares that make no part, and scenes of fewer blocks than parts.
+Refuses shares that make no part, and scenes of fewer blocks than parts. Splits of single pixels: `pixel_splits`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,49 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, apply_affine, blocks
 
 WGS84 = "EPSG:4326"
+
+
+class SceneSplit(Protocol):
+    """How the pixels of one scene are assigned to parts; the first part is trained on."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) of the scene, pixels."""
+
+    @property
+    def buffer_px(self) -> int:
+        """Distance that training keeps from the other parts, pixels."""
+
+    @property
+    def parts(self) -> list[str]:
+        """Names of the parts."""
+
+    def mask(self, part: str, window: Window) -> NDArray[np.bool_]:
+        """(h, w) bool: pixels of the window that belong to a part; none beyond the edge."""
+
+    def area(self, part: str) -> int:
+        """Pixels of a part, the buffer included."""
+
+    def intersects_part(self, part: str, window: Window) -> bool:
+        """Whether a window shows any pixel of a part."""
+
+    def windows(self, part: str, window_px: int) -> list[Window]:
+        """Windows that do not overlap and show every pixel of a part."""
+
+    def random_windows(self, part: str, window_px: int, count: int, rng: np.random.Generator) -> list[Window]:
+        """`count` windows centred in a part."""
+
+    def contains(self, part: str, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(N,) bool: which pixels, (N, 2) row and column inside the scene, lie in a part."""
+
+    def near(self, part: str, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(N,) bool: which boxes (N, 4) reach into a part, or into the buffer around it."""
+
+    def describe(self) -> dict[str, int]:
+        """Sizes in pixels, by name."""
+
+    def to_geojson(self, grid: Grid) -> dict[str, Any]:
+        """Where the parts lie, as a GeoJSON FeatureCollection."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +80,8 @@ class BlockSplit:
         Part → share of the blocks, above 0; they sum to 1.
     seed
         Of the assignment.
+    fixed_assignment
+        (block rows, block cols) int8, the index of each block's part, instead of a random assignment.
 
     Raises
     ------
@@ -53,6 +98,7 @@ class BlockSplit:
     buffer_px: int
     shares: Mapping[str, float]
     seed: int = 0
+    fixed_assignment: NDArray[np.int8] | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if not self.shares or min(self.shares.values()) <= 0 or abs(sum(self.shares.values()) - 1) > 1e-6:
@@ -74,6 +120,8 @@ class BlockSplit:
     @cached_property
     def block_assignment(self) -> NDArray[np.int8]:
         """(block rows, block cols) int8, the index in `parts` of each block; each part has at least one."""
+        if self.fixed_assignment is not None:
+            return self.fixed_assignment
         rows, cols = (-(-side // self.block_px) for side in self.shape)
         edges = np.rint(np.cumsum(list(self.shares.values())) * rows * cols).astype(int)
         sizes = np.maximum(np.diff(edges, prepend=0), 1)
@@ -100,6 +148,10 @@ class BlockSplit:
         """The blocks of a part, row by row."""
         every = zip(blocks(self.shape, self.block_px), self.block_assignment.ravel(), strict=True)
         return [window for window, index in every if index == self._index(part)]
+
+    def area(self, part: str) -> int:
+        """Pixels of the blocks of a part, the buffer included."""
+        return sum(block.height * block.width for block in self.blocks(part))
 
     def windows(self, part: str, window_px: int) -> list[Window]:
         """Non-overlapping windows that cover the blocks of a part, e.g. to validate on."""
@@ -146,12 +198,16 @@ class BlockSplit:
             )  # fmt: skip
         return near
 
+    def describe(self) -> dict[str, int]:
+        """Sides of a block and of the buffer, pixels."""
+        return {"block_px": self.block_px, "buffer_px": self.buffer_px}
+
     def to_geojson(self, grid: Grid) -> dict[str, Any]:
         """The blocks as a GeoJSON FeatureCollection with the property `part`; WGS 84, or pixels without a CRS."""
         features = []
         for window, index in zip(blocks(self.shape, self.block_px), self.block_assignment.ravel(), strict=True):
             properties = {"part": self.parts[index]}
-            features.append({"type": "Feature", "properties": properties, "geometry": _outline(grid, window)})
+            features.append({"type": "Feature", "properties": properties, "geometry": outline(grid, window)})
         described = {"block_px": self.block_px, "buffer_px": self.buffer_px, "seed": self.seed}
         return {
             "type": "FeatureCollection", "split": {"shares": dict(self.shares), **described}, "features": features,
@@ -178,7 +234,8 @@ class BlockSplit:
         return [Window(row * side, col * side, side, side).clip(self.shape) for row, col in others]
 
 
-def _outline(grid: Grid, window: Window) -> dict[str, Any]:
+def outline(grid: Grid, window: Window) -> dict[str, Any]:
+    """A window as a GeoJSON polygon; WGS 84, or pixels without a CRS."""
     from rasterio.warp import transform_geom
 
     top, left, bottom, right = window.row, window.col, window.row + window.height, window.col + window.width

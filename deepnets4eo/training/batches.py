@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from torch import Tensor
 Batch = dict[str, Any]
 
 
+@runtime_checkable
 class Loader(Protocol):
     """Batches of one epoch, the same number in each.
 

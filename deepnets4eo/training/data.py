@@ -103,7 +103,7 @@ class SceneSamples:
         """A tile around a validation window, its target in that window alone, so that each pixel is counted once."""
         tile = Window(window.window.row - halo_px, window.window.col - halo_px, tile_px, tile_px)
         labelled = np.zeros((tile_px, tile_px), bool)
-        labelled[window.window.within(tile).slices] = True
+        labelled[window.window.within(tile).slices] = self.split.mask(window.scene, VAL, window.window)
         return self._read(SampleWindow(window.scene, tile), labelled)
 
     def draw(self, rng: np.random.Generator) -> SampleWindow:
@@ -212,7 +212,7 @@ class TrainLoader:
             chosen = [self._sample(windows[at], epoch, at) for at in positions]
             return {name: torch.stack([sample[name] for sample in chosen]) for name in chosen[0]}
 
-        return _read_ahead(batch, range(self.first_batch, len(self)), self.workers)
+        return read_ahead(batch, range(self.first_batch, len(self)), self.workers)
 
     def _sample(self, window: Any, epoch: int, at: int) -> dict[str, Tensor]:
         return self.augment(to_tensors(self.samples.read(window)), np.random.default_rng([self.seed, epoch, at]))
@@ -257,7 +257,7 @@ class ValidationLoader:
             tiles = [self.samples.read_validation(window, self.halo_px, self.tile_px) for window in chosen]
             return {name: np.stack([tile[name] for tile in tiles]) for name in tiles[0]}
 
-        return _read_ahead(batch, range(-(-len(windows) // self.batch_size)), self.workers)
+        return read_ahead(batch, range(-(-len(windows) // self.batch_size)), self.workers)
 
 
 def to_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
@@ -267,7 +267,7 @@ def to_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def _read_ahead(batch: Callable[[int], Batch], numbers: range, workers: int) -> Iterator[Batch]:
+def read_ahead(batch: Callable[[int], Batch], numbers: range, workers: int) -> Iterator[Batch]:
     """Batches of these numbers in order, made by threads while earlier ones are used; 0 workers: when the next is needed.
 
     Threads, not processes: GDAL and NumPy release the interpreter, and handles on files do not survive a fork.

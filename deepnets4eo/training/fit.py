@@ -56,6 +56,7 @@ from deepnets4eo.training.tasks import TrainOptions
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from deepnets4eo.training.batches import Loader
     from deepnets4eo.training.data import Samples
     from deepnets4eo.training.loop import Batch
 
@@ -120,7 +121,7 @@ def build_segmenter(
 
 def fit_segmenter(
     segmenter: NetworkSegmenter,
-    samples: Samples,
+    samples: Samples | Loader,
     criterion: Callable[[nn.Module, Batch], Tensor],
     scorer: Callable[[NetworkSegmenter], dict[str, float]],
     recipe: Recipe,
@@ -137,7 +138,7 @@ def fit_segmenter(
     segmenter
         With an untrained network, as of `build_segmenter`.
     samples
-        Windows of each epoch, and how they are read.
+        Windows of each epoch, and how they are read; or a loader of whole batches, which augments them itself.
     criterion
         (network, batch) → loss, () float32; a batch is what `samples` returns, stacked: (N, …) on the network's device.
     scorer
@@ -168,24 +169,20 @@ def fit_segmenter(
     notes = fit_segmenter(segmenter, samples, criterion, scorer, recipe, Path("runs/heights"), TrainOptions())
     ```
     """
-    import torch
 
-    from deepnets4eo.training.augmentation import Augmentation
-    from deepnets4eo.training.data import TrainLoader
+    from deepnets4eo.training.batches import Loader
     from deepnets4eo.training.loop import Fit, fit_network
 
-    train, data = recipe.train, recipe.data
-    compute, rank = choose(options.device, train.precision), Rank.current()
+    train, rank = recipe.train, Rank.current()
+    compute = choose(options.device, train.precision)
     at_rest = replace(compute, precision="float32")
     if not any(parameter.requires_grad for parameter in segmenter.module.parameters()):
         _check_has_weights(recipe)
         rank.end_unless_first()
         segmenter.to(at_rest)
         return {"compute": compute.to_dict(), "seconds": 0.0}
-    segmenter.module.to(memory_format=torch.channels_last)  # quicker convolutions
     segmenter.compute = at_rest  # the loop moves the network; scorers that predict move their batches after it
-    augment = Augmentation(train.flips, train.rotations, train.photometric, train.modality_dropout)
-    loader = TrainLoader(samples, augment, train.batch_size, data.windows_per_epoch, train.seed, data.num_workers, rank)
+    loader = _whole_batches(samples, rank) if isinstance(samples, Loader) else _load_windows(samples, recipe, rank)
     fit = Fit(train, out, recipe.hash, rank.own_device(compute.device), compute.precision, options.resume, rank)
     with rank.group(fit.device):
         progress = fit_network(segmenter.module, criterion, loader, lambda _: scorer(segmenter), fit)
@@ -194,6 +191,25 @@ def fit_segmenter(
     epochs = {"epochs": progress.epochs_done, "best_epoch": progress.best_epoch, "kept": train.keep}
     seconds = round(sum(row["seconds"] for row in progress.history), 3)
     return {**epochs, "compute": compute.to_dict(), "devices": rank.count, "seconds": seconds}
+
+
+def _whole_batches(loader: Loader, rank: Rank) -> Loader:
+    """A loader that makes its own batches, which several processes cannot share. Errors: InputError."""
+    if rank.count > 1:
+        raise InputError(
+            f"this task makes its own batches, which {rank.count} devices cannot share. Leave out --devices."
+        )
+    return loader
+
+
+def _load_windows(samples: Samples, recipe: Recipe, rank: Rank) -> Loader:
+    """Batches of augmented windows, as the recipe says."""
+    from deepnets4eo.training.augmentation import Augmentation
+    from deepnets4eo.training.data import TrainLoader
+
+    train, data = recipe.train, recipe.data
+    augment = Augmentation(train.flips, train.rotations, train.photometric, train.modality_dropout)
+    return TrainLoader(samples, augment, train.batch_size, data.windows_per_epoch, train.seed, data.num_workers, rank)
 
 
 def _check_has_weights(recipe: Recipe) -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from deepnets4eo.cards.catalog import recipe_path
+from deepnets4eo.cards.catalog import dataset_path, recipe_path
 from deepnets4eo.cards.dataset_card import DatasetCard
 from deepnets4eo.device import check_devices
 from deepnets4eo.errors import DeepNets4EOError, InputError, RunError
@@ -58,7 +58,7 @@ def train(
     out
         The run folder.
     data
-        Folders in which the recipe's patterns are looked up.
+        Folders in which the recipe's patterns are looked up; or one as "DATASET=FOLDER", whose files a dataset card pairs.
     overrides
         Values of the recipe to change, as `section.key=value`.
     options
@@ -123,7 +123,7 @@ def load_recipe(
     recipe
         Name in the catalog, YAML file, or a Recipe.
     data
-        Folders in which the recipe's patterns are looked up.
+        Folders in which the recipe's patterns are looked up; or one as "DATASET=FOLDER", whose files a dataset card pairs.
     overrides
         Values of the recipe to change, as `section.key=value`.
 
@@ -144,10 +144,13 @@ def load_recipe(
     """
     values, where = _values(recipe)
     task = load_task(_task_name(values, overrides))
-    folders = [data] if isinstance(data, (str, Path)) else list(data)
+    dataset_name, folders = _data_folders([data] if isinstance(data, (str, Path)) else list(data))
     section = values.get("data") or {}
     if folders and isinstance(section, Mapping):  # anything else is refused below
-        values = values | {"data": {**section, "folders": [str(Path(f).resolve()) for f in folders]}}
+        added = {"folders": [str(Path(f).resolve()) for f in folders]} | (
+            {"dataset": dataset_name} if dataset_name else {}
+        )
+        values = values | {"data": {**section, **added}}
     resolved = resolve(values, overrides, kind=task.recipe, where=where)
     dataset = getattr(resolved.data, "dataset", None)  # tasks may have data sections of their own
     if dataset and not resolved.legend:
@@ -179,6 +182,18 @@ def _check_shared(recipe: Recipe, options: TrainOptions, rank: Rank) -> None:
         raise InputError(
             f"train.batch_size={batch_size} cannot be shared evenly by {count} devices. Set train.batch_size={near}."
         )
+
+
+def _data_folders(data: Sequence[str | Path]) -> tuple[str, list[str]]:
+    """The dataset card that data were named with, or "", and the folders: of pavia_university=FOLDER, or of plain folders."""
+    named = [str(entry).partition("=") for entry in data if "=" in str(entry) and not Path(entry).exists()]
+    if not named:
+        return "", [str(entry) for entry in data]
+    if len(data) > 1:
+        raise InputError(f"--data names the dataset {named[0][0]} beside other data. Give DATASET=FOLDER alone.")
+    name, _, folder = named[0]
+    dataset_path(name)
+    return name, [folder]
 
 
 def _values(recipe: str | Path | Recipe) -> tuple[dict[str, Any], str]:

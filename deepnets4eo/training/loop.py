@@ -204,8 +204,9 @@ class _Loop(lightning.LightningModule):
 
     def _set_rate(self, step: int) -> None:
         done = self.epoch * len(self.loader) + step
+        scores = [self.progress.score(epoch, self.plan.train.monitor) for epoch in range(self.epoch)]
         for group in self.optimizer.param_groups:
-            factor = lr_factor(self.plan.train, done, len(self.loader))
+            factor = lr_factor(self.plan.train, done, len(self.loader), scores)
             group["lr"] = self.plan.train.lr * group[LR_FACTOR] * factor
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:

@@ -56,22 +56,36 @@ class DataSection(Section):
         default="balanced",
         description="random: by area; scenes: each scene as often, whatever its size; balanced: a window per class in turn",
     )
-    scaling: Literal["standard", "unit"] = Field(
+    scaling: Literal["standard", "unit", "range", "none"] = Field(
         default="standard",
-        description="standard: mean 0, deviation 1 of each band; unit: 0 to 1, bytes divided by 255, floats by their range",
+        description="standard: mean 0, deviation 1 of each band; unit: 0 to 1, bytes divided by 255, floats by their range; "
+        "range: 0 to 1 from the lowest to the highest training value of all bands; none: values as they are",
     )
-    split: Literal["blocks", "scenes", "random"] = Field(
-        default="blocks", description="random is leaky, and stamped so"
+    split: Literal["blocks", "scenes", "random", "random_pixels", "per_class", "components", "folds"] = Field(
+        default="blocks",
+        description="random: blocks without buffer; random_pixels, per_class: single pixels; these are leaky, and stamped so; "
+        "components: connected ones of each class; folds: blocks, for cross-validation",
     )
     val_share: float = Field(
         default=0.2, ge=0, lt=1,
-        description="share of the blocks or scenes that are validated on; 0: none, the last weights are kept",
+        description="share of the blocks, scenes or pixels that are validated on; 0: none, the last weights are kept",
     )  # fmt: skip
+    pixels_per_class: int = Field(
+        default=50, ge=1, description="per_class: so many are learnt from, all others validated on"
+    )
+    folds: int = Field(default=5, ge=2, description="folds: number of them; each class is in as many as it can be")
+    fold: int = Field(default=0, ge=0, description="folds: the one that is validated on, counted from 0")
     val_scenes: tuple[str, ...] = Field(default=(), description="with split: scenes; names or patterns of scenes")
     split_seed: int = Field(default=0, ge=0, description="apart from train.seed: other weights, same validation part")
     block_px: int | None = Field(default=None, ge=16, description="side of a block of the split; none: by the scene")
     buffer_px: int | None = Field(default=None, ge=0, description="not learnt from beside validation; none: 32")
     num_workers: int = Field(default=2, ge=0, description="threads that read windows ahead of the network")
+
+    @model_validator(mode="after")
+    def _known_fold(self) -> DataSection:
+        if self.fold >= self.folds:
+            raise ValueError(f"has fold={self.fold} of {self.folds} folds; expected 0 to {self.folds - 1}")
+        return self
 
 
 class ModelSection(Section):
@@ -96,18 +110,23 @@ class TrainSection(Section):
 
     epochs: int = Field(default=50, ge=1)
     batch_size: int = Field(default=8, ge=1)
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Literal["adamw", "sgd", "adam", "adagrad", "adadelta"] = "adamw"
     lr: float = Field(default=5e-4, gt=0)
     encoder_lr_factor: float = Field(default=1.0, ge=0, description="on lr, for the weights of the encoder")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(default=1e-2, ge=0)
     decay: Literal["weights", "all"] = Field(default="weights", description="all: biases and normalisation as well")
-    schedule: Literal["constant", "step", "poly", "one_cycle"] = "poly"
+    schedule: Literal["constant", "step", "poly", "one_cycle", "plateau"] = "poly"
     step_epochs: tuple[int, ...] = Field(default=(), description="step: epochs where lr falls; none: at 60 % and 85 %")
-    step_factor: float = Field(default=0.1, gt=0, le=1)
+    step_factor: float = Field(default=0.1, gt=0, le=1, description="step, plateau: on lr at each fall")
+    plateau_epochs: int | None = Field(
+        default=None,
+        ge=0,
+        description="plateau: lr falls after more epochs without a better score; none: a quarter of all",
+    )
     poly_power: float = Field(default=0.9, gt=0)
     warmup_share: float = Field(
-        default=0.05, ge=0, lt=1, description="share of the steps in which lr rises; not for step"
+        default=0.05, ge=0, lt=1, description="share of the steps in which lr rises; not for step, plateau"
     )
     losses: dict[LossName, float] = Field(default={"cross_entropy": 1.0}, min_length=1, description="loss -> weight")
     class_weighting: Literal["none", "median_frequency"] = "none"

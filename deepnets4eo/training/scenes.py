@@ -26,7 +26,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.formats.access import check_online, is_remote
 from deepnets4eo.grid import Grid, Window, whole
-from deepnets4eo.rasters.scene import LABELS, Layer, Scene, covered_share
+from deepnets4eo.rasters.scene import LABELS, Layer, Scene, covered_share, fit_axes
 from deepnets4eo.rasters.sources import ArraySource
 from deepnets4eo.training.recipe import DataSection
 
@@ -74,6 +74,7 @@ class LegendLabels:
         self.dtype: np.dtype[Any] = np.dtype(np.uint8)
         self.nodata: float | None = VOID
         self.bands, self.band_names = [1], [LABELS]
+        self.wavelengths_nm: list[float | None] | None = None
 
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Label values (1, h, w) uint8, and where they are not void."""
@@ -188,7 +189,7 @@ def _open(
     shared_labels: bool = False,
 ) -> LabelledScene:
     """One scene; its labels must overlap it, unless one raster labels several scenes and may end before this one."""
-    opened = _open_layers(name, sources, data, [*layers, LABELS])
+    opened = fit_axes(_open_layers(name, sources, data, [*layers, LABELS]))
     raw = opened.pop(LABELS)
     scene = Scene(opened)
     reader = LabelReader(raw, *legends, unknown=data.unknown_labels)
@@ -212,7 +213,9 @@ def _open_layers(name: str, sources: Mapping[str, str], data: DataSection, layer
             "Give them in data.layers or data.scenes, or change model.layers."
         )
     return {
-        layer: Layer.open(sources[layer], bands=data.bands.get(layer), nodata=data.nodata.get(layer))
+        layer: Layer.open(
+            sources[layer], bands=data.bands.get(layer), nodata=data.nodata.get(layer), labels=layer == LABELS
+        )
         for layer in layers
     }
 
@@ -230,12 +233,13 @@ def find_sources(folders: Sequence[str], patterns: Mapping[str, str]) -> dict[st
     """Scenes by what the wildcards of the patterns matched; layer -> path for each.
 
     Files of several layers belong together when their wildcards matched the same text: `image/*.tif` and
-    `labels/*_gt.tif` pair image/7.tif with labels/7_gt.tif. A pattern without wildcards serves every scene.
+    `labels/*_gt.tif` pair image/7.tif with labels/7_gt.tif. A pattern without wildcards serves every scene; where none
+    has one, no folder is needed.
     """
-    if not folders:
+    if not folders and any(_has_wildcard(pattern) for pattern in patterns.values()):
         raise InputError("no data were given. Pass --data FOLDER, or list them in the recipe under data.scenes.")
     scenes: dict[str, dict[str, str]] = {}
-    for folder in folders:
+    for folder in folders or (".",):  # files named one by one
         prefix = f"{Path(folder).name}/" if len(folders) > 1 else ""
         for name, sources in _in_folder(Path(folder), patterns).items():
             scenes[prefix + name] = sources
@@ -267,7 +271,7 @@ def _in_folder(folder: Path, patterns: Mapping[str, str]) -> dict[str, dict[str,
     shared: dict[str, str] = {}
     scenes: dict[str, dict[str, str]] = {}
     for layer, pattern in patterns.items():
-        if not re.search(r"[*?]", pattern):
+        if not _has_wildcard(pattern):
             shared[layer] = _path(folder, pattern, layer)
             continue
         matches = _matches(folder, pattern)
@@ -281,6 +285,10 @@ def _in_folder(folder: Path, patterns: Mapping[str, str]) -> dict[str, dict[str,
     if not scenes:
         return {ONLY: shared}
     return {key: {**shared, **sources} for key, sources in scenes.items()}
+
+
+def _has_wildcard(pattern: str) -> bool:
+    return re.search(r"[*?]", pattern) is not None
 
 
 def _matches(folder: Path, pattern: str) -> dict[str, str]:

@@ -1,4 +1,6 @@
-"""Learning rates and optimisers: the rate is a pure function of the step, so a resumed training needs no state.
+"""Learning rates and optimisers: the rate is a pure function of the step and of the scores of the epochs before.
+
+So a resumed training needs no state but its log.
 
 Takes the train section of a recipe; numbers only, no torch until an optimiser is built.
 """
@@ -6,6 +8,7 @@ Takes the train section of a recipe; numbers only, no torch until an optimiser i
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from deepnets4eo.errors import InputError
@@ -19,16 +22,19 @@ if TYPE_CHECKING:
 LR_FACTOR = "lr_factor"  # key of an optimiser's group
 
 
-def lr_factor(train: TrainSection, step: int, steps_per_epoch: int) -> float:
-    """The factor 0–1 on the learning rate at a step counted from 0.
+def lr_factor(train: TrainSection, step: int, steps_per_epoch: int, scores: Sequence[float] = ()) -> float:
+    """The factor 0–1 on the learning rate at a step counted from 0; scores : `monitor` of each epoch before, larger is better.
 
-    step: falls by step_factor at step_epochs. poly: (1 - s)^power (Liu 2015). one_cycle: cosine to 1/100 000 after
+    step: falls by step_factor at step_epochs. plateau: falls so where the score was not better for longer than
+    plateau_epochs. poly: (1 - s)^power (Liu 2015). one_cycle: cosine to 1/100 000 after
     the warm-up (Smith 2018). Poly, one_cycle and constant rise linearly over the first warmup_share of the steps.
     """
     total = train.epochs * steps_per_epoch
     if train.schedule == "step":
         falls = train.step_epochs or (round(train.epochs * 0.6), round(train.epochs * 0.85))
         return train.step_factor ** sum(step // steps_per_epoch >= epoch for epoch in falls)
+    if train.schedule == "plateau":
+        return train.step_factor ** _plateaus(train, scores)
     warmup = round(train.warmup_share * total)
     if step < warmup:
         return (step + 1) / (warmup + 1)
@@ -40,8 +46,21 @@ def lr_factor(train: TrainSection, step: int, steps_per_epoch: int) -> float:
     return 1.0
 
 
+def _plateaus(train: TrainSection, scores: Sequence[float]) -> int:
+    """How often the score did not rise for longer than the patience; undefined scores (−inf) count as no epoch."""
+    patience = train.epochs // 4 if train.plateau_epochs is None else train.plateau_epochs
+    best, waited, falls = -math.inf, 0, 0
+    for score in scores:
+        if not math.isfinite(score):
+            continue
+        best, waited = (score, 0) if score > best else (best, waited + 1)
+        if waited > patience:
+            falls, waited = falls + 1, 0
+    return falls
+
+
 def build_optimizer(network: nn.Module, train: TrainSection) -> Optimizer:
-    """SGD or AdamW over all parameters; biases and normalisation weights are not decayed unless `decay` is "all".
+    """The optimiser of the recipe over all parameters; biases and normalisation weights are not decayed unless `decay` is "all".
 
     The encoder's parameters are in groups of their own where `encoder_lr_factor` is not 1; each group carries its
     factor on the learning rate as "lr_factor", which the loop multiplies the schedule with.
@@ -62,7 +81,11 @@ def build_optimizer(network: nn.Module, train: TrainSection) -> Optimizer:
     ]  # fmt: skip
     if train.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=train.lr, momentum=train.momentum)
-    return torch.optim.AdamW(groups, lr=train.lr)
+    kinds = {
+        "adamw": torch.optim.AdamW, "adam": torch.optim.Adam, "adagrad": torch.optim.Adagrad,
+        "adadelta": torch.optim.Adadelta,
+    }  # fmt: skip
+    return kinds[train.optimizer](groups, lr=train.lr)
 
 
 def _encoder_parameters(network: nn.Module) -> set[nn.Parameter]:

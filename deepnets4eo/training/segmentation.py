@@ -65,12 +65,17 @@ class Prepared:
 
         return ClassSamples(self.split, self.inputs, self.recipe, self.cells)
 
-    def validation(self, samples: ClassSamples, core_px: int, halo_px: int) -> ValidationLoader:
-        """Tiles that show each validation pixel once, with `halo_px` of context on each side of `core_px`."""
+    def validation(
+        self, samples: ClassSamples, core_px: int, halo_px: int, batch_size: int | None = None
+    ) -> ValidationLoader:
+        """Tiles that show each validation pixel once, with `halo_px` of context on each side of `core_px`.
+
+        batch_size : tiles a batch; None: as in training.
+        """
         from deepnets4eo.training.data import ValidationLoader
 
-        batch_size, workers = self.recipe.train.batch_size, self.recipe.data.num_workers
-        return ValidationLoader(samples, core_px + 2 * halo_px, halo_px, batch_size, workers)
+        batch_size = batch_size or self.recipe.train.batch_size
+        return ValidationLoader(samples, core_px + 2 * halo_px, halo_px, batch_size, self.recipe.data.num_workers)
 
 
 def train_segmentation(recipe: Recipe, out: Path, options: TrainOptions) -> Path:
@@ -85,10 +90,22 @@ def train_segmentation(recipe: Recipe, out: Path, options: TrainOptions) -> Path
 
 def prepare(recipe: Recipe) -> Prepared:
     """Open the scenes, split them, and measure the training part."""
+    return prepare_split(recipe, *open_labelled(recipe))
+
+
+def open_labelled(recipe: Recipe) -> tuple[Legend, list[LabelledScene]]:
+    """The legend of a recipe, and its scenes."""
     legend = load_legend(recipe)
-    split = make_split(open_scenes(recipe.data, recipe.model.layers, legend), recipe.data)
+    return legend, open_scenes(recipe.data, recipe.model.layers, legend)
+
+
+def prepare_split(recipe: Recipe, legend: Legend, scenes: Sequence[LabelledScene]) -> Prepared:
+    """Split scenes, and measure the training part."""
+    split = make_split(scenes, recipe.data)
     if split.leaky:
-        log.warning("data.split=random: neighbours of training pixels are validated on, so the scores are leaky.")
+        log.warning(
+            "data.split=%s: neighbours of training pixels are validated on, so the scores are leaky.", split.kind
+        )
     if not split.validated:
         log.info("data.val_share=0: all is learnt from, nothing is validated, and the last weights are kept.")
     inputs = measure_inputs(split, recipe.model.layers, scaling=recipe.data.scaling).with_optional(
@@ -123,7 +140,7 @@ def train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple
 def score_and_write(segmenter: Segmenter, prepared: Prepared, out: Path, notes: dict[str, Any]) -> Path:
     """Score a trained segmenter on the validation part and write its run; returns the folder."""
     scores = score_segmenter(segmenter, prepared)
-    notes = _notes(prepared, scores) | notes
+    notes = run_notes(prepared, scores) | notes
     return write_run(segmenter, prepared.recipe, out, split=prepared.split, scores=scores, notes=notes)
 
 
@@ -142,16 +159,17 @@ def load_legend(recipe: Recipe) -> Legend:
     return legend
 
 
-def score_segmenter(segmenter: Segmenter, prepared: Prepared) -> dict[str, Any]:
+def score_segmenter(segmenter: Segmenter, prepared: Prepared, *, batch_size: int | None = None) -> dict[str, Any]:
     """All scores over the validation part, with the split that they were reached under; NaN where nothing is validated.
 
-    The overall ones also without each optional layer, as scenes that lack it are predicted.
+    The overall ones also without each optional layer, as scenes that lack it are predicted. batch_size : tiles a batch;
+    None: as in training.
     """
     inputs = segmenter.inputs
     optional = [name for name, layer in inputs.layers.items() if layer.optional]
     matrices = {left_out: ConfusionMatrix(prepared.legend.num_classes) for left_out in [None, *optional]}
     core_px, halo_px = prepared.recipe.data.tile_px, segmenter.halo_px
-    for batch in prepared.validation(prepared.samples(), core_px, halo_px):
+    for batch in prepared.validation(prepared.samples(), core_px, halo_px, batch_size):
         inner = batch["mask"][:, halo_px : halo_px + core_px, halo_px : halo_px + core_px]
         for left_out, matrix in matrices.items():
             stack = [np.zeros_like(batch[name]) if name == left_out else batch[name] for name in inputs.names]
@@ -205,7 +223,7 @@ def _check_streams(streams: Any, inputs: InputSpec) -> None:
         )
 
 
-def _notes(prepared: Prepared, scores: dict[str, Any]) -> dict[str, Any]:
+def run_notes(prepared: Prepared, scores: dict[str, Any]) -> dict[str, Any]:
     """What the card says about the training, beside what prediction needs."""
     return {
         "scenes": {named.name: named.sources for named in prepared.split.scenes},

@@ -14,17 +14,16 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.cards.dataset_card import TRAIN, DatasetCard
+from deepnets4eo.cards.dataset_card import TRAIN, VAL, DatasetCard
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.tiling.sampling import random_windows
-from deepnets4eo.tiling.splits import BlockSplit
+from deepnets4eo.tiling.splits import BlockSplit, SceneSplit
+from deepnets4eo.training.label_splits import BUFFER_PX, LABEL_KINDS, LEAKY_KINDS, split_by_labels
 from deepnets4eo.training.recipe import DataSection
 from deepnets4eo.training.scenes import Keep
 
-VAL = "val"
 WHOLE = "none"  # kind of a split without validation part
-BUFFER_PX = 32
 SMALLEST_BLOCK_PX, LARGEST_BLOCK_PX = 64, 512
 BLOCKS_ALONG = 5  # of the shorter side, unless that makes blocks too large or too small
 
@@ -60,14 +59,14 @@ class DataSplit(Generic[SceneT]):
     """
 
     scenes: Sequence[SceneT]
-    splits: Sequence[BlockSplit]
+    splits: Sequence[SceneSplit]
     kind: str
     dataset: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def leaky(self) -> bool:
         """Whether scores on the validation part are optimistic by construction."""
-        return self.kind == "random"
+        return self.kind in LEAKY_KINDS
 
     @property
     def validated(self) -> bool:
@@ -111,11 +110,8 @@ class DataSplit(Generic[SceneT]):
         return SampleWindow(scene, self.splits[scene].random_windows(TRAIN, window_px, 1, rng)[0])
 
     def areas(self, part: str) -> NDArray[np.float64]:
-        """Pixels of the part's blocks in each scene."""
-        return np.array([
-            sum(block.height * block.width for block in split.blocks(part)) if part in split.parts else 0
-            for split in self.splits
-        ], float)  # fmt: skip
+        """Pixels of the part in each scene, the buffer of blocks included."""
+        return np.array([split.area(part) if part in split.parts else 0 for split in self.splits], float)
 
     def objects_in(
         self, scene: int, centres: NDArray[np.int64], boxes: NDArray[np.int64]
@@ -138,11 +134,12 @@ class DataSplit(Generic[SceneT]):
 
     def describe(self) -> dict[str, Any]:
         """Plain values for the card and the metrics."""
+        sizes = [split.describe() for split in self.splits]
         return {
             "kind": self.kind,
             "leaky": self.leaky,
-            "block_px": sorted({split.block_px for split in self.splits}),
-            "buffer_px": sorted({split.buffer_px for split in self.splits}),
+            **{name: sorted({one[name] for one in sizes}) for name in sizes[0] if name.endswith("_px")},
+            **{name: sum(one[name] for one in sizes) for name in sizes[0] if name.endswith("_pixels")},
             "scenes": {named.name: split.parts for named, split in zip(self.scenes, self.splits, strict=True)},
             **({"dataset": dict(self.dataset)} if self.dataset else {}),
         }
@@ -246,7 +243,8 @@ def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]
         Scenes with a name and a grid, e.g. of `open_scenes` or `open_layers`.
     data
         `split`: blocks of each scene, whole scenes, or tiles at random (leaky); and its keys `val_share`, `val_scenes`,
-        `split_seed`, `block_px`, `buffer_px`. With `val_share` 0 and no `val_scenes` all is learnt from.
+        `split_seed`, `block_px`, `buffer_px`. With `val_share` 0 and no `val_scenes` all is learnt from. Of labelled
+        scenes also single pixels (leaky), components, and folds of blocks; see `label_splits`.
 
     Returns
     -------
@@ -255,7 +253,7 @@ def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]
     Raises
     ------
     InputError
-        When a part would stay empty.
+        When a part would stay empty, or a class cannot be in both.
 
     Examples
     --------
@@ -267,7 +265,12 @@ def make_split(scenes: Sequence[SceneT], data: DataSection) -> DataSplit[SceneT]
         data.split, data.val_share, data.split_seed, val_names=data.val_scenes,
         block_px=data.tile_px if data.split == "random" else data.block_px, buffer_px=data.buffer_px,
     )  # fmt: skip
-    return DataSplit(scenes, assign_blocks(scenes, rule), WHOLE if rule.whole else data.split, _dataset(data))
+    splits: Sequence[SceneSplit]
+    if data.split in LABEL_KINDS and not rule.whole:
+        splits = split_by_labels(scenes, data)
+    else:
+        splits = assign_blocks(scenes, rule)
+    return DataSplit(scenes, splits, WHOLE if rule.whole else data.split, _dataset(data))
 
 
 def _dataset(data: DataSection) -> dict[str, str]:

@@ -31,7 +31,7 @@ MOST_WINDOWS = 1000  # the statistics are made of: 65 million pixels
 KEPT_PIXELS = 1000  # a window, for the percentiles
 FLAT = 1e-6  # a deviation or range below it is none
 
-Scaling = Literal["standard", "unit"]
+Scaling = Literal["standard", "unit", "range", "none"]
 
 
 class Moments:
@@ -75,7 +75,8 @@ def measure_inputs(
         Inputs of the segmenter, in order.
     scaling
         "standard": by mean and deviation. "unit": to 0 … 1, integers by the largest of their type (bytes by 255),
-        floats from their 1st to their 99th percentile.
+        floats from their 1st to their 99th percentile. "range": from the lowest to the highest value of all bands of the
+        training part to 0 … 1, as cubes are scaled; shapes of spectra stay. "none": values as they are.
     most_windows
         So many windows at most are read, evenly spread.
 
@@ -116,6 +117,9 @@ def measure_inputs(
     specs = {layer: _layer_input(split, layer, moments[layer], seen[layer]) for layer in layers}
     if scaling == "unit":
         specs = {layer: _to_unit(spec, seen[layer]) for layer, spec in specs.items()}
+    elif scaling in ("range", "none"):
+        ends = {layer: _extremes(extremes, layer) if scaling == "range" else (0.0, 1.0) for layer in layers}
+        specs = {layer: _to_range(spec, *ends[layer]) for layer, spec in specs.items()}
     return InputSpec(specs, round(float(np.median(known)), 6) if known else None)
 
 
@@ -199,6 +203,18 @@ def _to_unit(spec: LayerInput, pixels: NDArray[np.float32]) -> LayerInput:
     low, high = np.percentile(pixels, (1, 99), axis=1)
     span = np.where(high - low > FLAT, high - low, 1.0)
     return replace(spec, mean=tuple(low.round(6).tolist()), std=tuple(span.round(9).tolist()))
+
+
+def _extremes(extremes: dict[tuple[str, int], list[NDArray[np.float32]]], layer: str) -> tuple[float, float]:
+    """Lowest and highest value of a layer, all bands and scenes together."""
+    ends = np.concatenate([part for (name, _), parts in extremes.items() if name == layer for part in parts])
+    return float(ends.min()), float(ends.max())
+
+
+def _to_range(spec: LayerInput, low: float, high: float) -> LayerInput:
+    """The same layer scaled from low … high to 0 … 1, all bands alike."""
+    span = high - low if high - low > FLAT else 1.0
+    return replace(spec, mean=(low,) * len(spec.mean), std=(span,) * len(spec.std))
 
 
 def _bands(split: DataSplit[Any], layer: str) -> int:

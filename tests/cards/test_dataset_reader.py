@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_up_datasets import class_places, make_dataset, tile_path, write
 from rasterio.enums import ColorInterp
+from scipy.io import savemat
 
 from deepnets4eo.cards.catalog import dataset_path
 from deepnets4eo.cards.dataset_card import DatasetCard
@@ -240,3 +241,59 @@ def test_a_real_loveda_tile_is_read_and_checked(real_data: Path) -> None:
     found = inspect_dataset(str(root), DatasetCard.load("loveda").with_layout(CROPS), thorough=True)
     assert found.facts["files"] == "2 checked, 0 broken"
     assert not any("legend" in problem or "px" in problem for problem in found.problems)
+
+
+CUBES = ["indian_pines", "pavia_centre", "pavia_university", "ksc", "botswana", "salinas", "salinas_a", "trento"]
+
+
+@pytest.mark.parametrize("name", CUBES)
+def test_a_cube_and_its_ground_truth_are_one_scene(name: str, tmp_path: Path) -> None:
+    card = DatasetCard.load(name)
+    legend = Legend.load(card.legend)
+    labels = np.resize([0, *legend.values], (9, 7)).astype(np.uint8)
+    cube = np.arange(9 * 7 * 4, dtype=np.int16).reshape(9, 7, 4)
+    savemat(tmp_path / card.layout["image"][0], {"cube": cube})
+    savemat(tmp_path / card.layout["labels"][0], {"truth": labels.astype(float)})
+    if name == "trento":
+        savemat(tmp_path / card.layout["dsm"][0], {"data": cube[..., :2]})
+    assert list(open_dataset(name, tmp_path)) == [name]
+    (scene,) = dataset_scenes(name, tmp_path)
+    sample = scene.scene.read()
+    assert np.array_equal(sample["image"], cube.transpose(2, 0, 1))
+    assert np.array_equal(sample["labels"], np.where(labels == 0, 255, labels))
+
+
+def test_the_cards_of_cubes_have_their_bands_and_classes() -> None:
+    sizes = {name: (DatasetCard.load(name).cube.bands, Legend.load(DatasetCard.load(name).legend).num_classes)
+             for name in [*CUBES, "houston2013", "houston2018", "muufl", "enmap_potsdam", "gamsberg"]}  # fmt: skip
+    assert sizes == {
+        "indian_pines": (200, 16), "pavia_centre": (102, 9), "pavia_university": (103, 9), "ksc": (176, 13),
+        "botswana": (145, 14), "salinas": (204, 16), "salinas_a": (204, 6), "trento": (63, 6), "houston2013": (144, 15),
+        "houston2018": (50, 20), "muufl": (64, 11), "enmap_potsdam": (224, 6), "gamsberg": (189, 27),
+    }  # fmt: skip
+
+
+def test_a_layout_names_one_array_of_a_file(tmp_path: Path) -> None:
+    cube, labels = np.zeros((9, 7, 4), np.int16), np.ones((9, 7), np.uint8)
+    savemat(tmp_path / "all.mat", {"cube": cube, "other": cube, "truth": labels, "more": labels})
+    layers = {"image": "all.mat#cube", "labels": "all.mat#truth"}
+    (scene,) = dataset_scenes("pavia_university", tmp_path, data=DataSection(layers=layers))
+    assert scene.scene.read()["image"].shape == (4, 9, 7)
+    layers = {"image": "{id}.mat#cube", "labels": "{id}.mat#truth"}
+    assert open_dataset("pavia_university", tmp_path, layout=layers)["all"]["image"].name == "all.mat#cube"
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("name", "folder", "count"), [("salinas_a", "salinasA", 1), ("enmap_potsdam", "enmap_potsdam", 18)]
+)
+def test_real_cubes_are_read_by_their_cards(name: str, folder: str, count: int, real_data: Path) -> None:
+    scenes = dataset_scenes(name, real_data / folder)
+    assert len(scenes) == count
+    values = {value for scene in scenes for value in np.unique(scene.scene.read()["labels"])}
+    assert values == {*Legend.load(DatasetCard.load(name).legend).values, 255}
+    if name == "enmap_potsdam":
+        assert len(dataset_scenes(name, real_data / folder, part="train")) == 10
+    else:
+        counts = np.bincount(scenes[0].scene.read()["labels"].ravel(), minlength=256)
+        assert counts[[1, 10, 11, 12, 13, 14]].tolist() == [391, 1343, 616, 1525, 674, 799]

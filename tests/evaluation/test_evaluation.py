@@ -193,7 +193,7 @@ def test_scores_and_floats_are_no_labels():
     with pytest.raises(InputError, match="6 bands of float32"):
         evaluate(np.zeros((6, 5, 5), np.float32), np.zeros((5, 5), np.uint8), "isprs")
     with pytest.raises(InputError, match="is float32, expected integer labels"):
-        evaluate(np.zeros((5, 5), np.float32), np.zeros((5, 5), np.uint8), "isprs")
+        evaluate(np.full((5, 5), 0.5, np.float32), np.zeros((5, 5), np.uint8), "isprs")
 
 
 def test_intervals_come_from_tiles_and_do_not_change_the_scores():

@@ -69,7 +69,7 @@ def test_unknown_values_and_lost_classes_are_void_only_with_unknown_void():
         (np.zeros((2, 4, 4), np.uint8), "2 bands of uint8, expected label values in one band or colours in three"),
         (np.zeros((3, 4, 4), np.int16), "3 bands of int16"),
         (np.zeros((4, 4, 4), np.uint8), "4 bands of uint8"),
-        (np.zeros((4, 4), np.float64), "is float64, expected integer labels"),
+        (np.full((4, 4), 0.5), "is float64, expected integer labels"),
     ],
 )
 def test_rasters_that_are_no_labels_are_refused(array, message):
@@ -174,3 +174,16 @@ def test_a_card_without_the_layer_of_its_protocol_is_an_error_with_its_remedy(tm
     message = r"isprs_vaihingen has no layer labels_eroded, .* Say where it lies: --layer labels_eroded=PATTERN\."
     with pytest.raises(InputError, match=message):
         dataset_pairs(bare, tmp_path, tmp_path, card.protocol("deepnetsforeo"))
+
+
+def test_labels_stored_as_whole_floats_are_labels():
+    values = np.array([[0, 1], [5, 2]])
+    expected = evaluate(values.astype(np.uint8), CLASSES[:2, :2], ISPRS).matrix.matrix
+    assert np.array_equal(evaluate(values.astype(np.float32), CLASSES[:2, :2], ISPRS).matrix.matrix, expected)
+
+
+def test_floats_far_from_the_middle_that_are_no_labels_are_refused_when_they_are_read():
+    values = np.zeros((2000, 3), np.float32)
+    values[3, 1] = 0.25
+    with pytest.raises(LabelError, match="float32 that are no labels"):
+        evaluate(values, np.zeros((2000, 3), np.uint8), ISPRS)

@@ -5,6 +5,8 @@ import math
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from deepnets4eo.training.augmentation import Augmentation, relit, without_layers
@@ -149,3 +151,26 @@ def test_curves_show_losses_left_and_scores_right_with_the_kept_epoch(tmp_path, 
     scores = drawn[2].axes[1]
     assert [line.get_label() for line in scores.lines] == ["r2"]
     assert scores.get_ylim()[0] < -6
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), st.integers(0, 4))
+def test_the_plateau_is_that_of_pytorch(scores: list[float], patience: int) -> None:
+    """With its threshold of 0; an undefined score counts as no epoch."""
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, "max", 0.5, patience, threshold=0.0)
+    train = TrainSection(schedule="plateau", step_factor=0.5, plateau_epochs=patience, epochs=40)
+    for epoch in range(len(scores)):
+        assert lr_factor(train, 10 * epoch, 10, scores[:epoch]) == pytest.approx(
+            optimizer.param_groups[0]["lr"], abs=1e-7
+        )
+        plateau.step(scores[epoch])
+    assert lr_factor(train, 0, 10, [-math.inf, *scores]) == lr_factor(train, 0, 10, scores)
+
+
+@pytest.mark.parametrize("name", ["adam", "adagrad", "adadelta"])
+def test_published_optimisers_are_built_with_the_recipes_rate_and_decay(name: str) -> None:
+    train = TrainSection(optimizer=name, lr=0.3, weight_decay=0.02, decay="all")
+    optimizer = build_optimizer(torch.nn.Linear(3, 2), train)
+    assert type(optimizer).__name__.lower() == name
+    assert [(group["lr"], group["weight_decay"]) for group in optimizer.param_groups] == [(0.3, 0.02)]

@@ -100,3 +100,23 @@ def test_floats_are_scaled_by_their_range() -> None:
     assert np.all(np.array(layer.std) > 20_000)
     scaled = (np.array([layer.low, layer.high]) - layer.mean[0]) / layer.std[0]
     assert scaled == pytest.approx([0, 1], abs=0.02)
+
+
+def test_a_range_is_that_of_all_bands_of_the_training_part_alone() -> None:
+    image, labels = random_scene()
+    values = image.astype(np.float32) * [[[1]], [[100]]]
+    split = make_data_split([values, values], [labels] * 2)
+    train = np.stack([split.mask(0, TRAIN, Window(0, 0, 128, 128))] * 2)
+    values[:, ~train[0]] = 1e6
+    split = make_data_split([values, values], [labels] * 2)
+    layer = measure_inputs(split, ["image"], scaling="range").layers["image"]
+    low, high = values[train].min(), values[train].max()
+    assert layer.mean == (low, low)
+    assert layer.std == pytest.approx((high - low, high - low))
+
+
+def test_values_may_stay_as_they_are() -> None:
+    layer = measure_inputs(make_data_split(*([one] for one in random_scene())), ["image"], scaling="none").layers[
+        "image"
+    ]
+    assert (layer.mean, layer.std) == ((0, 0), (1, 1))

@@ -179,6 +179,7 @@ class _OnGrid:
         self.name, self.paths, self.tags = layer.source, layer.paths, layer.tags
         self.dtype, self.nodata = layer.dtype, layer.nodata
         self.bands, self.band_names = list(range(1, layer.count + 1)), layer.band_names
+        self.wavelengths_nm: list[float | None] | None = None
 
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         data, valid = self.layer.read(window)

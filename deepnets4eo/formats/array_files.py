@@ -1,0 +1,269 @@
+"""Files of arrays as images: MATLAB, HDF5 and NumPy. One array is chosen by name, and its axes become bands, rows, columns.
+
+Takes `FILE`, `FILE#NAME`, or `FILE#NAME:AXES` with the axes of the array in their order: b bands, h rows, w columns. Without a
+name: the only array with three axes, else the only one with two. Refuses other files, and names that a file does not have.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError, name_hint
+from deepnets4eo.formats import hdf5, mat5, numpy_files
+from deepnets4eo.formats.array_axes import all_axes, guess_axes, split_axes
+from deepnets4eo.formats.array_info import DAMAGED, ArrayFormat, ArrayInfo, damage_error
+from deepnets4eo.formats.drivers import read_head
+from deepnets4eo.formats.wavelengths import to_nm
+
+log = logging.getLogger(__name__)
+
+HEAD_BYTES = 1024
+SUFFIXES = {".mat", ".h5", ".hdf5", ".hdf", ".he5", ".nc", ".npy", ".npz"}
+MOST_LISTED = 20
+WAVELENGTHS = ("wav", "wvl", "lambda", "centralwave", "centerwave", "bandcent")  # what arrays of them begin with
+MOST_FOLDED_BYTES = 4 << 30
+MOST_WAVELENGTHS = 100_000
+_MATLAB5 = ArrayFormat("MATLAB 5", True, mat5.list_arrays, mat5.open_array)
+_MATLAB7 = ArrayFormat("MATLAB 7.3", True, hdf5.list_arrays, hdf5.open_array)
+_HDF5 = ArrayFormat("HDF5", False, hdf5.list_arrays, hdf5.open_array)
+_NPY = ArrayFormat("NumPy", False, numpy_files.list_npy, numpy_files.open_npy)
+_NPZ = ArrayFormat("NumPy archive", False, numpy_files.list_npz, numpy_files.open_npz)
+
+
+@dataclass(frozen=True)
+class ArrayReference:
+    """Which array of which file, by what the user wrote; name and axes may be empty."""
+
+    path: Path
+    name: str = ""
+    axes: str = ""
+
+
+@dataclass(frozen=True)
+class ImageArray:
+    """One array of a file, read as an image.
+
+    axes : letters b, h, w of the array's own axes. guess : why these axes, where the file does not say; else empty.
+    wavelengths_nm : of the bands, by an array of as many wavelengths in the same file.
+    """
+
+    path: Path
+    info: ArrayInfo
+    array: Any
+    axes: str
+    guess: str = ""
+    wavelengths_nm: tuple[float, ...] | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(B, H, W)."""
+        sizes = dict(zip(self.axes, self.array.shape, strict=True))
+        return sizes.get("b", 1), sizes["h"], sizes["w"]
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values as read: truth values as bytes, and the order of bytes that this computer has."""
+        dtype = np.dtype(self.array.dtype).newbyteorder("=")
+        return np.dtype({"b": "uint8", "e": "float32"}.get(dtype.char if dtype.char == "e" else dtype.kind, dtype))
+
+    @property
+    def reference(self) -> str:
+        """`FILE#NAME:AXES`, which opens the same again."""
+        return f"{self.path}#{self.info.name}:{self.axes}"
+
+    def with_axes(self, axes: str) -> ImageArray:
+        """The same array with its axes read in another order."""
+        return replace(self, axes=axes, guess="")
+
+    def read(self, bands: Sequence[int], rows: slice, cols: slice) -> NDArray[Any]:
+        """Values (C, h, w) of bands (0-based) in a window; reads no more than that from the file, or whole chunks."""
+        low, high = min(bands), max(bands) + 1
+        index = {"b": slice(low, high), "h": rows, "w": cols}
+        try:
+            values = np.asarray(self.array[tuple(index[letter] for letter in self.axes)])
+        except DAMAGED as error:
+            raise damage_error(self.path, error) from error
+        order = [self.axes.index(letter) for letter in "bhw" if letter in self.axes]
+        values = values.transpose(order)
+        values = values[None] if values.ndim == 2 else values
+        if list(bands) != list(range(low, high)):
+            values = values[[band - low for band in bands]]
+        return np.ascontiguousarray(values, self.dtype)
+
+
+def is_array_file(path: Path) -> bool:
+    """Whether a file is one of those formats, by its suffix and its first bytes."""
+    return path.suffix.lower() in SUFFIXES and path.is_file() and _format(path) is not None
+
+
+def parse_reference(text: str) -> ArrayReference | None:
+    """The array that a text refers to; None for what is no file of arrays.
+
+    Errors: InputError for axes other than b, h and w.
+    """
+    if is_array_file(Path(text)):
+        return ArrayReference(Path(text))
+    file, mark, name = text.rpartition("#")
+    if not mark or not is_array_file(Path(file)):
+        return None
+    name, axes = split_axes(name, text)
+    return ArrayReference(Path(file), name, axes)
+
+
+def list_arrays(path: Path) -> list[ArrayInfo]:
+    """All arrays of a file; reads no values. Errors: InputError for other files, and damaged ones."""
+    kind = _format(path)
+    if kind is None:
+        raise InputError(f"{path} is no file of arrays. Read are MATLAB .mat, HDF5, NumPy .npy and .npz.")
+    status = path.stat()
+    return list(_listed(path, status.st_mtime_ns, status.st_size))
+
+
+def open_array(reference: ArrayReference, *, labels: bool = False) -> ImageArray:
+    """Open the array that a reference names, or the only one that can be meant.
+
+    labels : without a name, the only array with two axes comes first.
+    Errors: InputError that lists the arrays of the file.
+    """
+    path, arrays = reference.path, list_arrays(reference.path)
+    kind = _format(path)
+    assert kind is not None
+    sizes = _pixel_list_sizes(path, arrays, kind)
+    if reference.name:
+        info = _named(path, arrays, reference.name)
+    else:
+        info = _only(path, arrays, sizes, labels)
+    array = kind.open_array(path, info.name)
+    if sizes and sizes[0] * sizes[1] in array.shape and array.ndim == 2 and not reference.axes:
+        array, axes = _unfold(path, array, sizes)
+        return ImageArray(path, info, array, axes, "", _wavelengths(path, arrays, kind, array.shape[axes.index("b")]))
+    counts = [math.prod(one.shape) for one in arrays if _names_wavelengths(one)]
+    axes, guess = (
+        (reference.axes, "") if reference.axes else guess_axes(array.shape, counts, rows_first=kind.rows_first)
+    )
+    if len(axes) != array.ndim:
+        raise InputError(f"{path}#{info} has {array.ndim} axes, but {axes!r} names {len(axes)}. Name each.")
+    if guess:
+        _log_guess(f"{path}#{info.name}", array.shape, axes, guess)
+    image = ImageArray(path, info, array, axes, guess)
+    return replace(image, wavelengths_nm=_wavelengths(path, arrays, kind, image.shape[0]) if "b" in axes else None)
+
+
+def other_axes(image: ImageArray, shape: tuple[int, int]) -> str | None:
+    """The order of axes nearest to the present one in which rows and columns have the sizes `shape`; None without one."""
+    for axes in all_axes(image.axes):
+        if image.with_axes(axes).shape[1:] == tuple(shape):
+            return axes
+    return None
+
+
+def _format(path: Path) -> ArrayFormat | None:
+    head = read_head(path, HEAD_BYTES)
+    if head.startswith(numpy_files.MAGIC):
+        return _NPY
+    if head.startswith(b"PK\x03\x04") and path.suffix.lower() == ".npz":
+        return _NPZ
+    if mat5.is_mat5(head):
+        return _MATLAB5
+    if hdf5.is_hdf5(head):
+        return _MATLAB7 if head.startswith(hdf5.MATLAB) else _HDF5
+    return None
+
+
+@lru_cache(maxsize=256)
+def _listed(path: Path, mtime_ns: int, size: int) -> tuple[ArrayInfo, ...]:
+    """The arrays of a file as it is; each thread opens it anew, it is listed once."""
+    kind = _format(path)
+    assert kind is not None
+    return tuple(kind.list_arrays(path))
+
+
+@lru_cache(maxsize=256)
+def _log_guess(name: str, shape: tuple[int, ...], axes: str, guess: str) -> None:
+    """Once a file: each thread opens it anew."""
+    words = {"b": "bands", "h": "rows", "w": "columns"}
+    order = ", ".join(words[letter] for letter in axes)
+    log.warning(
+        "%s has the shape %s, read as %s: %s. If it is another order, name it, e.g. %s:%s.",
+        name, shape, order, guess, name, "hwb" if axes != "hwb" else "bhw",
+    )  # fmt: skip
+
+
+def _named(path: Path, arrays: Sequence[ArrayInfo], name: str) -> ArrayInfo:
+    for info in arrays:
+        if info.name.strip("/") == name.strip("/"):
+            if info.dtype is None or len(info.shape) not in (2, 3) or 0 in info.shape:
+                raise InputError(f"{path}#{info} is no image: expected two or three axes of numbers. {_list(arrays)}")
+            return info
+    names = [info.name for info in arrays]
+    raise InputError(f"{path} has no array {name!r}. {name_hint(name, names, '')} {_list(arrays)}".replace("  ", " "))
+
+
+def _only(path: Path, arrays: Sequence[ArrayInfo], sizes: tuple[int, int, int] | None, labels: bool) -> ArrayInfo:
+    numbers = [info for info in arrays if info.dtype is not None and 0 not in info.shape]
+    cubes = [info for info in numbers if len(info.shape) == 3]
+    planes = [info for info in numbers if len(info.shape) == 2 and min(info.shape) > 1]
+    lists = [info for info in planes if sizes and sorted(info.shape) == sorted((sizes[2], sizes[0] * sizes[1]))]
+    rest = [info for info in numbers if len(info.shape) == 2 and max(info.shape) > 1]
+    for choice in (planes, cubes, rest) if labels else (cubes, lists, planes, rest):
+        if len(choice) == 1:
+            return choice[0]
+        if choice:
+            break
+    raise InputError(f"{path} does not say which of its arrays is meant. Name one: {path}#NAME. {_list(arrays)}")
+
+
+def _list(arrays: Sequence[ArrayInfo]) -> str:
+    more = f", and {len(arrays) - MOST_LISTED} more" if len(arrays) > MOST_LISTED else ""
+    return f"It holds {', '.join(map(str, arrays[:MOST_LISTED])) or 'none'}{more}."
+
+
+def _whole(path: Path, info: ArrayInfo, kind: ArrayFormat) -> NDArray[Any]:
+    """All values of a small array."""
+    if math.prod(info.shape) > MOST_WAVELENGTHS:
+        raise InputError(f"{path}#{info} has more than {MOST_WAVELENGTHS:,} values. Rename it.")
+    return np.asarray(kind.open_array(path, info.name)[(slice(None),) * len(info.shape)])
+
+
+def _names_wavelengths(info: ArrayInfo) -> bool:
+    name = "".join(letter for letter in info.name.rpartition("/")[2].lower() if letter.isalnum())
+    return info.dtype is not None and (name.startswith(WAVELENGTHS) or name == "wl") and max(info.shape, default=0) > 1
+
+
+def _wavelengths(path: Path, arrays: Sequence[ArrayInfo], kind: ArrayFormat, count: int) -> tuple[float, ...] | None:
+    for info in arrays:
+        if _names_wavelengths(info) and math.prod(info.shape) == count <= MOST_WAVELENGTHS:
+            values = to_nm(_whole(path, info, kind), info.units)
+            if values is not None:
+                return tuple(values.tolist())
+    return None
+
+
+def _pixel_list_sizes(path: Path, arrays: Sequence[ArrayInfo], kind: ArrayFormat) -> tuple[int, int, int] | None:
+    """Rows, columns and bands where a file states them as nRow, nCol and nBand, as files for unmixing do."""
+    scalars = {info.name: info for info in arrays if info.dtype is not None and math.prod(info.shape) == 1}
+    if not {"nRow", "nCol", "nBand"} <= scalars.keys():
+        return None
+    values = [np.ravel(_whole(path, scalars[name], kind))[0] for name in ("nRow", "nCol", "nBand")]
+    rows, cols, bands = (int(value) if np.isfinite(value) else 0 for value in values)
+    return (rows, cols, bands) if min(rows, cols, bands) > 0 else None
+
+
+def _unfold(path: Path, array: Any, sizes: tuple[int, int, int]) -> tuple[NDArray[Any], str]:
+    """A list of pixels, column by column as MATLAB counts them, as an image; and its axes."""
+    rows, cols, _ = sizes
+    if math.prod(array.shape) * array.dtype.itemsize > MOST_FOLDED_BYTES:
+        raise InputError(f"{path} is a list of pixels of more than {MOST_FOLDED_BYTES:,} bytes. Write it as a cube.")
+    values = np.asarray(array[:, :])
+    if values.shape[1] == rows * cols:
+        return values.reshape((-1, rows, cols), order="F"), "bhw"
+    return values.reshape((rows, cols, -1), order="F"), "hwb"

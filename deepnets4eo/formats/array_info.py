@@ -1,0 +1,61 @@
+"""What is common to files of arrays: one array of a file, described and opened.
+
+An opened array is anything that NumPy indexes: an array, a memory map, a data set of HDF5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepnets4eo.errors import InputError
+
+DAMAGED = (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, RuntimeError, OverflowError, MemoryError)
+
+
+@dataclass(frozen=True)
+class ArrayInfo:
+    """One array of a file.
+
+    name : as in the file; groups of HDF5 are joined by "/". shape : its axes in the order of the program that wrote it
+    (rows first for MATLAB). dtype : None for what is no array of real numbers; `kind` then says what it is.
+    units, nodata : of the values, where the file says so.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any] | None
+    kind: str = "numbers"
+    units: str = ""
+    nodata: float | None = None
+
+    def __str__(self) -> str:
+        sizes = " × ".join(str(size) for size in self.shape)
+        return f"{self.name} ({sizes} {self.dtype if self.dtype is not None else self.kind})"
+
+
+@dataclass(frozen=True)
+class ArrayFormat:
+    """One format of files of arrays.
+
+    list_arrays : path → its arrays. open_array : path, name → what NumPy indexes, axes as in `ArrayInfo.shape`.
+    """
+
+    name: str
+    rows_first: bool
+    list_arrays: Callable[[Path], list[ArrayInfo]]
+    open_array: Callable[[Path, str], Any]
+
+
+def damage_error(path: Path, error: BaseException) -> InputError:
+    """The error for a file of arrays that cannot be read."""
+    return InputError(f"{path} cannot be read: {error or type(error).__name__}. Is it whole? Write it anew.")
+
+
+def is_number(dtype: np.dtype[Any]) -> bool:
+    """Whether a type is a real number or a truth value, of at most eight bytes."""
+    return dtype.kind in "iufb" and dtype.itemsize <= 8

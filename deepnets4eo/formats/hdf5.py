@@ -1,0 +1,109 @@
+"""Arrays of HDF5 files, MATLAB files of version 7.3 and HDF-EOS 5 among them, read by window.
+
+Takes a path; returns data sets that NumPy indexes. MATLAB stores axes reversed: here they are as MATLAB shows them. Refuses
+data sets that lie in other files (external, virtual) and chunks that unpack to more than a gigabyte; links are not followed.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.formats.array_info import DAMAGED, ArrayInfo, damage_error, is_number
+from deepnets4eo.formats.drivers import read_head
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+MATLAB_BLOCK = 512  # bytes of MATLAB's own header before the signature
+MATLAB = b"MATLAB 7.3"
+MOST_CHUNK_BYTES = 1 << 30
+MOST_ARRAYS = 10_000
+INTERNAL = "#"  # groups of MATLAB's own: #refs#, #subsystem#
+
+
+def is_hdf5(head: bytes) -> bool:
+    """Whether a file with these first bytes (at least 520) is an HDF5 file."""
+    return head.startswith(SIGNATURE) or head[MATLAB_BLOCK:].startswith(SIGNATURE)
+
+
+def list_arrays(path: Path) -> list[ArrayInfo]:
+    """All data sets, groups joined by "/"; reads no numbers. Errors: InputError for a damaged file."""
+    import h5py
+
+    arrays: list[ArrayInfo] = []
+
+    def add(name: str, item: Any) -> object:
+        if isinstance(item, h5py.Dataset) and not name.startswith(INTERNAL):
+            arrays.append(_describe(name, item, _written_by_matlab(path, item)))
+        return True if len(arrays) >= MOST_ARRAYS else None
+
+    try:
+        with h5py.File(path, "r") as file:
+            file.visititems(add)
+    except DAMAGED as error:
+        raise damage_error(path, error) from error
+    return arrays
+
+
+def open_array(path: Path, name: str) -> Any:
+    """One data set, which reads from the file what is indexed; the file stays open as long as it.
+
+    Errors: InputError for data that lies in other files, chunks that are too large, and a damaged file.
+    """
+    import h5py
+
+    try:
+        data = h5py.File(path, "r")[name]
+        if data.external or data.is_virtual:
+            raise InputError(f"{path}: {name} lies in other files, which are not opened. Copy it into one file.")
+        chunk_bytes = math.prod(data.chunks or ()) * data.dtype.itemsize
+        if chunk_bytes > MOST_CHUNK_BYTES:
+            raise InputError(
+                f"{path}: {name} has chunks of {chunk_bytes:,} bytes, more than {MOST_CHUNK_BYTES:,}; each is unpacked "
+                "whole. Write it with smaller chunks where you trust it: h5repack -l CHUNK=…"
+            )
+        return _Reversed(data) if _written_by_matlab(path, data) else data
+    except InputError:
+        raise
+    except DAMAGED as error:
+        raise damage_error(path, error) from error
+
+
+class _Reversed:
+    """A data set with its axes in reverse order."""
+
+    def __init__(self, data: Any) -> None:
+        self._data = data
+        self.shape, self.dtype, self.ndim = data.shape[::-1], data.dtype, data.ndim
+
+    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
+        values: NDArray[Any] = self._data[tuple(reversed(key))]
+        return values.T
+
+
+def _written_by_matlab(path: Path, data: Any) -> bool:
+    return "MATLAB_class" in data.attrs or read_head(path, len(MATLAB)) == MATLAB
+
+
+def _describe(name: str, data: Any, reverse: bool) -> ArrayInfo:
+    try:
+        shape, dtype = data.shape, data.dtype
+    except DAMAGED:  # a type that NumPy does not have
+        return ArrayInfo(name, (), None, "of a type that is not read")
+    if shape is None:
+        return ArrayInfo(name, (), None, "empty")
+    shape = shape[::-1] if reverse else shape
+    kind = _text(data.attrs.get("MATLAB_class", b""))
+    if not is_number(np.dtype(dtype)) or kind == "char" or "MATLAB_empty" in data.attrs:
+        return ArrayInfo(name, shape, None, kind or str(dtype))
+    fill = data.attrs.get("_FillValue")
+    nodata = float(np.ravel(fill)[0]) if fill is not None and np.asarray(fill).dtype.kind in "iuf" else None
+    return ArrayInfo(name, shape, np.dtype(dtype), units=_text(data.attrs.get("units", "")), nodata=nodata)
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,142 @@
+"""Arrays of MATLAB files of version 5 (and 6, 7), by the published description of the format.
+
+Takes a path; returns arrays as MATLAB shows them: rows, columns, bands. What is not packed is memory-mapped. Numbers only:
+cells, structures, objects, sparse and complex arrays are listed, not read. Announced sizes are checked before unpacking.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.formats.array_info import DAMAGED, ArrayInfo, damage_error
+from deepnets4eo.formats.unpacking import check_unpacked_size
+
+MOST_BYTES = 4 << 30  # the format holds no larger array
+HEADER_BYTES = 128
+HEAD_BYTES = 4096  # flags, sizes, name and the tag of the numbers
+MOST_ARRAYS = 10_000
+TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+MATRIX, PACKED = 14, 15
+CLASSES = {
+    1: "cell", 2: "struct", 3: "object", 4: "text", 5: "sparse", 6: "double", 7: "single", 8: "int8", 9: "uint8",
+    10: "int16", 11: "uint16", 12: "int32", 13: "uint32", 14: "int64", 15: "uint64", 16: "function", 17: "object",
+}  # fmt: skip
+NUMBERS = range(6, 16)
+COMPLEX = 0x0800
+
+
+class _Element(NamedTuple):
+    """One array of the file: where it begins, how it is packed, and where its numbers begin within it."""
+
+    info: ArrayInfo
+    start: int
+    packed_bytes: int
+    packed: bool
+    offset: int
+    number_bytes: int
+
+
+def is_mat5(head: bytes) -> bool:
+    """Whether a file with these first bytes is a MATLAB file of version 5."""
+    return len(head) >= HEADER_BYTES and head[124:128] in (b"\x00\x01IM", b"\x01\x00MI")
+
+
+def list_arrays(path: Path) -> list[ArrayInfo]:
+    """All variables; reads no numbers. Errors: InputError for a damaged file."""
+    return [element.info for element in _elements(path)]
+
+
+def open_array(path: Path, name: str) -> Any:
+    """One variable in the order of MATLAB, (rows, columns, …); unpacked into memory, or memory-mapped where not packed.
+
+    Errors: InputError for a damaged file, or one that unpacks to too much.
+    """
+    element = next(one for one in _elements(path) if one.info.name == name)
+    shape, dtype = element.info.shape, element.info.dtype
+    if dtype is None or element.number_bytes < math.prod(shape) * dtype.itemsize:
+        raise InputError(f"{path}: {name} has fewer numbers than its size {shape} says. The file is damaged.")
+    try:
+        if not element.packed:
+            start = element.start + element.offset
+            return np.memmap(path, dtype, "r", start, shape, "F") if math.prod(shape) else np.empty(shape, dtype)
+        size = element.offset + math.prod(shape) * dtype.itemsize
+        check_unpacked_size(path, size, element.packed_bytes, MOST_BYTES)
+        with path.open("rb") as file:
+            file.seek(element.start)
+            content = zlib.decompressobj().decompress(file.read(element.packed_bytes), size)
+        return np.frombuffer(content, dtype, math.prod(shape), element.offset).reshape(shape, order="F")
+    except InputError:
+        raise
+    except (*DAMAGED, zlib.error) as error:
+        raise damage_error(path, error) from error
+
+
+def _elements(path: Path) -> list[_Element]:
+    try:
+        with path.open("rb") as file:
+            order = "<" if file.read(HEADER_BYTES)[126:128] == b"IM" else ">"
+            return list(_read_elements(file, order, path.stat().st_size))
+    except (*DAMAGED, zlib.error, struct.error) as error:
+        raise damage_error(path, error) from error
+
+
+def _read_elements(file: IO[bytes], order: str, file_bytes: int) -> Iterator[_Element]:
+    start, count = HEADER_BYTES, 0
+    while start + 8 <= file_bytes and count < MOST_ARRAYS:
+        file.seek(start)
+        kind, size = struct.unpack(f"{order}2I", file.read(8))
+        start, count = start + 8, count + 1
+        if kind in (MATRIX, PACKED):
+            if start + size > file_bytes:
+                raise ValueError(f"it ends within a variable ({start + size - file_bytes:,} bytes are missing)")
+            head = file.read(min(size, HEAD_BYTES))
+            if kind == PACKED:
+                head = zlib.decompressobj().decompress(head, HEAD_BYTES)
+            info, offset, number_bytes = _describe(head, order, 8 if kind == PACKED else 0)
+            if info.name:  # what has no name belongs to objects
+                yield _Element(info, start, size, kind == PACKED, offset, number_bytes)
+        start += size
+
+
+def _describe(head: bytes, order: str, at: int) -> tuple[ArrayInfo, int, int]:
+    """Name, size and type of a variable; where its numbers begin; how many bytes of them there are."""
+    flags, at = _part(head, order, at)
+    word = struct.unpack_from(f"{order}I", flags)[0]
+    sizes, at = _part(head, order, at)
+    shape = struct.unpack(f"{order}{len(sizes) // 4}i", sizes)
+    name, at = _part(head, order, at)
+    if min(shape, default=0) < 0 or len(shape) < 2:
+        raise ValueError(f"a variable has the size {shape}")
+    text = name.decode("latin-1")
+    kind = CLASSES.get(word & 0xFF, "unknown")
+    if word & 0xFF not in NUMBERS or word & COMPLEX:
+        return ArrayInfo(text, shape, None, "complex" if word & COMPLEX else kind), at, 0
+    number_kind, number_bytes, begin = _tag(head, order, at)
+    if number_kind not in TYPES:
+        raise ValueError(f"{text} holds numbers of the unknown type {number_kind}")
+    return ArrayInfo(text, shape, np.dtype(order + TYPES[number_kind])), begin, number_bytes
+
+
+def _tag(head: bytes, order: str, at: int) -> tuple[int, int, int]:
+    """Type, bytes and beginning of a part; up to four bytes lie within its tag."""
+    kind, size = struct.unpack_from(f"{order}2I", head, at)
+    if kind >> 16:
+        return kind & 0xFFFF, kind >> 16, at + 4
+    return kind, size, at + 8
+
+
+def _part(head: bytes, order: str, at: int) -> tuple[bytes, int]:
+    """Content of a small part, and where the next one begins."""
+    _, size, begin = _tag(head, order, at)
+    content = head[begin : begin + size]
+    if len(content) < size:
+        raise ValueError("a variable is described in too many bytes")
+    return content, begin + 4 if begin == at + 4 else begin + -(-size // 8) * 8

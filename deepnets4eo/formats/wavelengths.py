@@ -1,0 +1,74 @@
+"""Wavelengths of bands in nanometres, whatever their unit in a file.
+
+Takes numbers and the name of their unit, or an opened raster; returns nanometres, or None where bands have no wavelength.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+NM_PER_UNIT = {
+    "nanometers": 1.0, "nanometer": 1.0, "nanometres": 1.0, "nanometre": 1.0, "nm": 1.0,
+    "micrometers": 1e3, "micrometer": 1e3, "micrometres": 1e3, "micrometre": 1e3, "microns": 1e3, "micron": 1e3,
+    "um": 1e3, "µm": 1e3, "μm": 1e3, "millimeters": 1e6, "mm": 1e6, "centimeters": 1e7, "cm": 1e7, "meters": 1e9, "m": 1e9,
+    "angstroms": 0.1, "angstrom": 0.1,
+}  # fmt: skip
+NOT_LENGTHS = {"index", "wavenumber", "ghz", "mhz"}
+MOST_MICROMETRES = 100.0  # numbers without a unit are micrometres where none is above
+RANGE_NM = (100.0, 1e6)  # ultraviolet to the far infrared
+
+
+def to_nm(values: Any, units: str = "") -> NDArray[np.float64] | None:
+    """Wavelengths (B,) in nanometres; None for what cannot be wavelengths.
+
+    Without a known unit, numbers of which none is above 100 are taken for micrometres, others for nanometres.
+
+    >>> to_nm([0.45, 2.4]).tolist(), to_nm([450, 2400], "Unknown").tolist(), to_nm([1, 2], "Index")
+    ([450.0, 2400.0], [450.0, 2400.0], None)
+    """
+    try:
+        numbers = np.asarray(values, np.float64).ravel()
+    except (TypeError, ValueError):
+        return None
+    unit = units.strip().lower()
+    if unit in NOT_LENGTHS or not numbers.size or not np.isfinite(numbers).all():
+        return None
+    by_size = 1e3 if numbers.max() <= MOST_MICROMETRES else 1.0
+    nanometres = np.round(numbers * NM_PER_UNIT.get(unit, by_size), 6)
+    return nanometres if (nanometres >= RANGE_NM[0]).all() and (nanometres <= RANGE_NM[1]).all() else None
+
+
+def raster_wavelengths_nm(dataset: Any) -> list[float | None] | None:
+    """Wavelength of each band of a raster opened by rasterio, by its metadata; None where no band has one."""
+    values = [_band_nm(dataset, band) for band in range(1, dataset.count + 1)]
+    return values if any(value is not None for value in values) else None
+
+
+def list_entries(text: str) -> list[str]:
+    """The entries of a list in braces of an ENVI header.
+
+    >>> list_entries("{ 1.0, 2.0 }")
+    ['1.0', '2.0']
+    """
+    return [entry.strip() for entry in text.strip().strip("{}").split(",")]
+
+
+def _band_nm(dataset: Any, band: int) -> float | None:
+    tags = {key.lower(): value for key, value in dataset.tags(band).items()}
+    if not any("wavelength" in key for key in tags):
+        tags = {key.lower(): value for key, value in dataset.tags(band, ns="IMAGERY").items()}
+        return _first(tags, ("central_wavelength_um",), "µm")
+    value = _first(tags, ("wavelength", "central_wavelength", "center_wavelength"), tags.get("wavelength_units", ""))
+    return value if value is not None else _first(tags, ("wavelength_nm",), "nm")
+
+
+def _first(tags: Mapping[str, str], names: Sequence[str], units: str) -> float | None:
+    for name in names:
+        numbers = to_nm([tags[name]], units) if name in tags else None
+        if numbers is not None:
+            return float(numbers[0])
+    return None

@@ -1,0 +1,219 @@
+"""A hyperspectral cube: a layer of many bands whose wavelengths are known, or may be.
+
+Takes whatever a layer is opened from; returns bands by number or wavelength, windows, and a false-colour image. Bands count from
+1, as in the source, whichever of them a cube holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.display.figures import MAX_PX, draw_image, make_axes, stretch
+from deepnets4eo.display.summary import Summary, WithSummary, grid_facts
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
+from deepnets4eo.rasters.band_roles import COLOURS_NM, nearest_indices
+from deepnets4eo.rasters.scene import Layer, LayerLike
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class Cube(WithSummary):
+    """Bands of one site, read by window.
+
+    Parameters
+    ----------
+    layer
+        The bands.
+    wavelengths_nm
+        (B,) centre wavelengths in nanometres, by default those that the file lists.
+
+    Raises
+    ------
+    InputError
+        Another number of wavelengths than bands, or wavelengths that are not above 0.
+
+    Examples
+    --------
+    >>> cube = Cube.open(np.zeros((3, 4, 5), np.float32), wavelengths_nm=[450, 550, 650])
+    >>> cube.shape, cube.nearest_bands([640]), cube.without_bands([2]).bands
+    ((3, 4, 5), [3], [1, 3])
+    """
+
+    def __init__(self, layer: Layer, wavelengths_nm: Sequence[float] | NDArray[Any] | None = None) -> None:
+        self.layer = layer
+        self.wavelengths_nm = layer.wavelengths_nm
+        if wavelengths_nm is not None:
+            self.wavelengths_nm = np.asarray(wavelengths_nm, np.float64).ravel()
+            _check_wavelengths(self.wavelengths_nm, layer)
+
+    @classmethod
+    def open(
+        cls,
+        source: LayerLike,
+        wavelengths_nm: Sequence[float] | NDArray[Any] | None = None,
+        *,
+        nodata: float | None = None,
+    ) -> Cube:
+        """Open a cube.
+
+        Parameters
+        ----------
+        source
+            What `Layer.open` takes: a file (`FILE.mat#NAME` for one array of several), folder, list of tiles or array;
+            `FOLDER#bands` for a folder of files of one band each.
+        wavelengths_nm
+            (B,) in nanometres, by default those that the file lists.
+        nodata
+            Value that means no data; replaces the file's own.
+
+        Returns
+        -------
+        Cube
+        """
+        return cls(Layer.open(source, nodata=nodata), wavelengths_nm)
+
+    @classmethod
+    def stack(cls, files: Sequence[str | Path], wavelengths_nm: Sequence[float] | NDArray[Any] | None = None) -> Cube:
+        """Open files of one grid as bands, in this order.
+
+        Parameters
+        ----------
+        files
+            Rasters of one size, georeference and type.
+        wavelengths_nm
+            (B,) in nanometres, by default those that the files list.
+
+        Returns
+        -------
+        Cube
+        """
+        return cls(Layer.stack(files), wavelengths_nm)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(B, H, W)."""
+        return self.layer.count, *self.layer.shape
+
+    @property
+    def bands(self) -> list[int]:
+        """Numbers of the bands, 1-based, of the source."""
+        return self.layer.bands
+
+    def read(self, window: Window | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Read a window, by default all: (B, h, w) values in the type of the file, and (h, w) bool, True where valid."""
+        return self.layer.read(window)
+
+    def subset(self, bands: Iterable[int]) -> Cube:
+        """The cube with these bands (1-based, of the source) and no others. Errors: InputError for bands that it lacks."""
+        chosen = list(bands)
+        self._check_bands(chosen)
+        indices = [self.bands.index(band) for band in chosen]
+        known = None if self.wavelengths_nm is None else self.wavelengths_nm[indices]
+        cube = Cube(self.layer.subset(chosen))
+        cube.wavelengths_nm = known
+        return cube
+
+    def without_bands(self, bands: Iterable[int]) -> Cube:
+        """The cube without these bands (1-based, of the source). Errors: InputError for bands that it lacks, or where none is left."""
+        removed = list(bands)
+        self._check_bands(removed)
+        return self.subset(band for band in self.bands if band not in set(removed))
+
+    def nearest_bands(self, wavelengths_nm: Iterable[float]) -> list[int]:
+        """The bands (1-based, of the source) nearest to each wavelength in nanometres. Errors: InputError without wavelengths."""
+        if self.wavelengths_nm is None:
+            raise InputError(
+                f"{self.layer.source} lists no wavelengths of its bands. Give them: Cube.open(…, wavelengths_nm=[…]), "
+                "or choose bands by number."
+            )
+        return [self.bands[index] for index in nearest_indices(self.wavelengths_nm, wavelengths_nm)]
+
+    def false_colour(
+        self, wavelengths_nm: Sequence[float] = COLOURS_NM, *, bands: Sequence[int] | None = None, max_px: int = MAX_PX
+    ) -> NDArray[np.uint8]:
+        """Three bands as red, green and blue, each stretched between its 2nd and 98th percentile.
+
+        Parameters
+        ----------
+        wavelengths_nm
+            Of red, green and blue; the nearest bands are taken.
+        bands
+            Three bands by number instead (1-based, of the source), for cubes without wavelengths.
+        max_px
+            Longer side of the image; larger cubes are averaged down.
+
+        Returns
+        -------
+        (3, h, w) uint8; black where not valid.
+
+        Raises
+        ------
+        InputError
+            Not three bands; neither wavelengths nor bands.
+        """
+        layer, rgba = self._composite(wavelengths_nm, bands, max_px)
+        return np.ascontiguousarray(rgba[..., :3].transpose(2, 0, 1))
+
+    def plot(
+        self,
+        axes: Axes | None = None,
+        *,
+        wavelengths_nm: Sequence[float] = COLOURS_NM,
+        bands: Sequence[int] | None = None,
+        max_px: int = MAX_PX,
+    ) -> Axes:
+        """Draw the cube in false colours.
+
+        Parameters
+        ----------
+        axes
+            Where to draw, by default in a new figure.
+        wavelengths_nm, bands, max_px
+            As of `false_colour`.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        grid, rgba = self._composite(wavelengths_nm, bands, max_px)
+        return draw_image(make_axes(axes), rgba, grid, Path(self.layer.source).name)
+
+    def _composite(self, wavelengths_nm: Sequence[float], bands: Sequence[int] | None, max_px: int) -> tuple[Any, Any]:
+        """The coarse grid, and (h, w, 4) uint8."""
+        chosen = list(bands) if bands is not None else self.nearest_bands(wavelengths_nm)
+        if len(chosen) != 3:
+            raise InputError(f"{len(chosen)} bands were given ({chosen}), expected three: red, green and blue.")
+        data, valid, grid = self.subset(chosen).layer.thumbnail(max_px)
+        return grid, stretch(data, valid)
+
+    def _check_bands(self, bands: Sequence[int]) -> None:
+        unknown = [band for band in bands if band not in set(self.bands)]
+        if unknown or not bands:
+            raise InputError(
+                f"{self.layer.source} has {len(self.bands)} bands, {self.bands[0]}–{self.bands[-1]}, not {unknown or 'none'}. "
+                "Bands count from 1."
+            )
+
+    def _summary(self) -> Summary:
+        facts = {"bands": f"{self.layer.count} of {self.layer.dtype}"}
+        if self.wavelengths_nm is not None:
+            low, high = np.nanmin(self.wavelengths_nm), np.nanmax(self.wavelengths_nm)
+            facts["wavelengths"] = f"{low:.0f}–{high:.0f} nm"
+        grid = grid_facts(self.layer.grid)
+        return Summary(f"Cube {self.layer.source}", {"size": grid.pop("size"), **facts, **grid})
+
+
+def _check_wavelengths(wavelengths_nm: NDArray[np.float64], layer: Layer) -> None:
+    if len(wavelengths_nm) != layer.count:
+        raise InputError(
+            f"{layer.source} has {layer.count} bands, but {len(wavelengths_nm)} wavelengths were given. Give one a band."
+        )
+    if not (wavelengths_nm > 0).all():
+        raise InputError(f"wavelengths of {layer.source} are not all above 0. Give them in nanometres.")

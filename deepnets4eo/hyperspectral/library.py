@@ -1,0 +1,266 @@
+"""Spectral libraries: named spectra with their wavelengths, read and written as ENVI (.sli with .hdr) or CSV.
+
+Takes paths or arrays; returns spectra, also resampled to the bands of a cube. Refuses wavelengths outside those of the library.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.display.figures import make_axes
+from deepnets4eo.display.summary import Summary, WithSummary, list_names
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import atomic_write
+from deepnets4eo.formats import envi
+from deepnets4eo.formats.wavelengths import list_entries, to_nm
+from deepnets4eo.outputs.csv_cells import csv_text
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ENVI_TYPES = {1: "u1", 2: "i2", 3: "i4", 4: "f4", 5: "f8", 12: "u2", 13: "u4", 14: "i8", 15: "u8"}
+WAVELENGTH = "wavelength_nm"  # the first column of a CSV
+FWHM_PER_SIGMA = 2 * np.sqrt(2 * np.log(2))
+
+
+@dataclass(frozen=True, repr=False)
+class SpectralLibrary(WithSummary):
+    """Named spectra.
+
+    Parameters
+    ----------
+    names
+        One a spectrum.
+    spectra
+        (S, B) float64, in the unit of their source, such as reflectance 0–1.
+    wavelengths_nm
+        (B,) ascending, nanometres; None where not known.
+
+    Raises
+    ------
+    InputError
+        Sizes that do not agree, or wavelengths that do not ascend.
+
+    Examples
+    --------
+    >>> library = SpectralLibrary(("soil",), np.array([[0.1, 0.3]]), np.array([400.0, 600.0]))
+    >>> library.resample([500]).spectra.tolist()
+    [[0.2]]
+    """
+
+    names: tuple[str, ...]
+    spectra: NDArray[np.float64]
+    wavelengths_nm: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        if self.spectra.ndim != 2 or len(self.names) != len(self.spectra) or not self.spectra.size:
+            raise InputError(f"{len(self.names)} names and spectra of the shape {self.spectra.shape}; expected (S, B).")
+        if self.wavelengths_nm is not None:
+            if len(self.wavelengths_nm) != self.spectra.shape[1]:
+                raise InputError(
+                    f"{len(self.wavelengths_nm)} wavelengths for spectra of {self.spectra.shape[1]} bands. Give one a band."
+                )
+            if not (np.diff(self.wavelengths_nm) > 0).all():
+                raise InputError("the wavelengths do not ascend. Sort the bands of the library by wavelength.")
+
+    @classmethod
+    def open(cls, path: str | Path) -> SpectralLibrary:
+        """Read a library.
+
+        Parameters
+        ----------
+        path
+            An ENVI spectral library, by its header or its file of numbers, or a CSV whose first column has the wavelengths
+            (nanometres or micrometres) and whose other columns are spectra under their names.
+
+        Returns
+        -------
+        SpectralLibrary
+
+        Raises
+        ------
+        InputError
+            What is neither, or damaged.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise InputError(f"{path} does not exist. Check the path.")
+        if path.suffix.lower() in (".csv", ".txt"):
+            return _read_csv(path)
+        header = path if path.suffix.lower() == envi.SUFFIX else envi.header_of(path)
+        return _read_envi(header)
+
+    def write(self, path: str | Path) -> None:
+        """Write the library.
+
+        Parameters
+        ----------
+        path
+            A `.csv`; or a `.sli`, ENVI as float64, with its header beside it.
+
+        Raises
+        ------
+        InputError
+            Another suffix, or a CSV without wavelengths.
+        """
+        path = Path(path)
+        if path.suffix.lower() == ".csv":
+            self._write_csv(path)
+        elif path.suffix.lower() == ".sli":
+            self._write_envi(path)
+        else:
+            raise InputError(f"{path} should end with .csv or .sli.")
+
+    def resample(
+        self, wavelengths_nm: Sequence[float] | NDArray[Any], fwhm_nm: Sequence[float] | NDArray[Any] | None = None
+    ) -> SpectralLibrary:
+        """Return the spectra at other wavelengths.
+
+        Parameters
+        ----------
+        wavelengths_nm
+            (B,) nanometres, within the range of the library.
+        fwhm_nm
+            (B,) widths of the bands at half of their maximum, nanometres: means weighted by a Gaussian of that width. Without,
+            linear interpolation.
+
+        Returns
+        -------
+        SpectralLibrary
+
+        Raises
+        ------
+        InputError
+            The library has no wavelengths, or these lie outside of them.
+        """
+        target = np.asarray(wavelengths_nm, np.float64)
+        if self.wavelengths_nm is None:
+            raise InputError("the library has no wavelengths, so it cannot be resampled. Give them.")
+        low, high = self.wavelengths_nm[0], self.wavelengths_nm[-1]
+        outside = target[~((target >= low) & (target <= high))]
+        if outside.size:
+            raise InputError(
+                f"{outside.size} of {target.size} wavelengths, such as {outside[0]:g} nm, lie outside those of the library "
+                f"({low:g}–{high:g} nm). Leave out these bands."
+            )
+        if fwhm_nm is None:
+            spectra = np.stack([np.interp(target, self.wavelengths_nm, spectrum) for spectrum in self.spectra])
+        else:
+            spectra = self.spectra @ _gaussian_weights(self.wavelengths_nm, target, np.asarray(fwhm_nm, np.float64))
+        return SpectralLibrary(self.names, spectra, target if (np.diff(target) > 0).all() else None)
+
+    def plot(self, axes: Axes | None = None) -> Axes:
+        """Draw the spectra.
+
+        Parameters
+        ----------
+        axes
+            Where to draw, by default in a new figure.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+        """
+        axes = make_axes(axes)
+        x = self.wavelengths_nm if self.wavelengths_nm is not None else np.arange(1, self.spectra.shape[1] + 1)
+        for name, spectrum in zip(self.names, self.spectra, strict=True):
+            axes.plot(x, spectrum, label=name, linewidth=1)
+        axes.set_xlabel("wavelength, nm" if self.wavelengths_nm is not None else "band")
+        axes.legend(fontsize="x-small")
+        return axes
+
+    def _write_csv(self, path: Path) -> None:
+        if self.wavelengths_nm is None:
+            raise InputError("the library has no wavelengths, which a CSV needs. Write it as .sli.")
+        columns = zip(self.wavelengths_nm.tolist(), *self.spectra.tolist(), strict=True)
+        with atomic_write(path) as partial:
+            partial.write_text(csv_text([[WAVELENGTH, *self.names], *columns]), encoding="utf-8")
+
+    def _write_envi(self, path: Path) -> None:
+        lines = [
+            "ENVI",
+            f"samples = {self.spectra.shape[1]}",
+            f"lines = {len(self.spectra)}",
+            "bands = 1",
+            "header offset = 0",
+        ]
+        lines += ["file type = ENVI Spectral Library", "data type = 5", "interleave = bsq", "byte order = 0"]
+        names = [name.translate({ord(mark): "_" for mark in ",{}\r\n"}) for name in self.names]
+        lines.append(f"spectra names = {{{', '.join(names)}}}")
+        if self.wavelengths_nm is not None:
+            lines.append("wavelength units = Nanometers")
+            lines.append(f"wavelength = {{{', '.join(map(repr, self.wavelengths_nm.tolist()))}}}")
+        with atomic_write(path.with_suffix(envi.SUFFIX)) as partial:
+            partial.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        with atomic_write(path) as partial:
+            partial.write_bytes(self.spectra.astype("<f8").tobytes())
+
+    def _summary(self) -> Summary:
+        head = {"spectra": str(len(self.names)), "bands": str(self.spectra.shape[1])}
+        if self.wavelengths_nm is not None:
+            head["wavelengths"] = f"{self.wavelengths_nm[0]:.0f}–{self.wavelengths_nm[-1]:.0f} nm"
+        return Summary("SpectralLibrary", head, {"names": list_names(self.names)})
+
+
+def _gaussian_weights(own: NDArray[Any], target: NDArray[Any], fwhm: NDArray[Any]) -> NDArray[np.float64]:
+    """(own, target) weights that sum to 1 over the library's own bands, each as wide as its share of the axis."""
+    if fwhm.shape != target.shape or not (fwhm > 0).all():
+        raise InputError(f"{fwhm.size} widths for {target.size} wavelengths. Give one a band, above 0.")
+    spacing = np.gradient(own) if len(own) > 1 else np.ones(1)
+    exponents = -0.5 * ((own[:, None] - target) / (fwhm / FWHM_PER_SIGMA)) ** 2
+    weights = np.exp(exponents - exponents.max(axis=0)) * spacing[:, None]
+    normalised: NDArray[np.float64] = weights / weights.sum(axis=0)
+    return normalised
+
+
+def _read_envi(header: Path) -> SpectralLibrary:
+    entries = envi.read_header(header)
+    try:
+        bands, count = int(entries["samples"]), int(entries["lines"])
+        dtype = np.dtype(ENVI_TYPES[int(entries["data type"])]).newbyteorder(
+            ">" if entries.get("byte order") == "1" else "<"
+        )
+        offset = int(entries.get("header offset", "0"))
+        scale = float(entries.get("reflectance scale factor", "1"))
+    except (KeyError, ValueError) as error:
+        raise InputError(
+            f"{header} lacks, or does not state plainly, {error}. It is no header of a spectral library."
+        ) from error
+    data = envi.data_file(header)
+    if min(bands, count, offset + 1) < 1 or data.stat().st_size < offset + bands * count * dtype.itemsize:
+        raise InputError(f"{data} is too small for {count} spectra of {bands} bands. The file is truncated or damaged.")
+    spectra = np.fromfile(data, dtype, bands * count, offset=offset).reshape(count, bands).astype(np.float64)
+    names = list_entries(entries["spectra names"]) if "spectra names" in entries else []
+    if len(names) != count:
+        names = [f"spectrum {number + 1}" for number in range(count)]
+    wavelengths = to_nm(_numbers(entries.get("wavelength", ""), header), entries.get("wavelength units", ""))
+    return SpectralLibrary(tuple(names), spectra / (scale or 1.0), wavelengths)
+
+
+def _numbers(text: str, header: Path) -> list[float]:
+    try:
+        return [float(entry) for entry in list_entries(text) if entry]
+    except ValueError as error:
+        raise InputError(f"{header} has a wavelength that is no number: {error}. Correct it.") from error
+
+
+def _read_csv(path: Path) -> SpectralLibrary:
+    try:
+        rows = [row for row in csv.reader(path.read_text(encoding="utf-8-sig").splitlines()) if row]
+        names = tuple(name.strip().removeprefix("'") for name in rows[0][1:])
+        table = np.array([[float(cell) for cell in row] for row in rows[1:]], np.float64)
+        if table.ndim != 2 or table.shape[1] != len(names) + 1:
+            raise ValueError(f"its rows do not all have {len(names) + 1} columns")
+    except (csv.Error, IndexError, ValueError) as error:
+        raise InputError(
+            f"{path} is no spectral library: {error}. Expected a row of names, then wavelength and values in each row."
+        ) from error
+    units = "micrometers" if rows[0][0].strip().lower().endswith(("um", "µm", "micrometers")) else ""
+    return SpectralLibrary(names, table[:, 1:].T.copy(), to_nm(table[:, 0], units))

@@ -1,0 +1,166 @@
+"""The task `hyperspectral`: cubes and a recipe in, a run folder out; its scores are those of test pixels alone.
+
+Takes patch networks, and classical methods through `baselines`. The test part is predicted once, after the last epoch:
+schedules, early stopping and the choice of an epoch see watched training pixels only. Metrics and card have the leakage
+of the split. Refuses networks that label no patches, and buffers narrower than half a patch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.hyperspectral.leakage import describe_sampling
+from deepnets4eo.hyperspectral.recipe import HyperspectralData, HyperspectralRecipe
+from deepnets4eo.lazy import check_extra
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
+from deepnets4eo.tiling import Tiling
+from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
+from deepnets4eo.training.segmentation import (
+    Prepared,
+    open_labelled,
+    prepare_split,
+    run_notes,
+    score_segmenter,
+)
+from deepnets4eo.training.splits import TRAIN
+from deepnets4eo.training.tasks import Task, TrainOptions
+
+if TYPE_CHECKING:
+    from deepnets4eo.hyperspectral.patch_classifier import PatchClassifier
+
+BUFFERED = ("blocks", "components", "folds")  # kinds of splits with a buffer
+WATCH_BATCH = 512  # patches that are scored at once
+FIT_PX = 128  # side of the windows that reductions of spectra are fitted on
+GB = 1 << 30
+
+
+def train_hyperspectral(recipe: HyperspectralRecipe, out: Path, options: TrainOptions) -> Path:
+    """Train a patch network or a classical method on labelled cubes; returns the run folder."""
+    started = time.perf_counter()
+    legend, scenes = open_labelled(recipe)
+    if recipe.model.method == "network":
+        check_extra("deep")
+        spec = _network_spec(recipe, sum(scenes[0].scene.layers[name].count for name in recipe.model.layers), legend)
+        patch_px = _patch_px(spec)
+        prepared = prepare_split(_with_buffer(recipe, patch_px), legend, scenes)
+        segmenter: Segmenter
+        segmenter, notes = train_patches(prepared, spec, out, options)
+    else:
+        from deepnets4eo.baselines import fit_baseline
+
+        prepared = prepare_split(recipe, legend, scenes)
+        segmenter = fit_baseline(recipe, prepared)
+        patch_px = 2 * segmenter.halo_px + 1
+        notes = {"method": recipe.model.method, "seconds": round(time.perf_counter() - started, 3)}
+    sampling = describe_sampling(prepared.split, patch_px)
+    scores = score_segmenter(segmenter, prepared, batch_size=1)
+    scores["protocol"] = scores["protocol"] | {"name": "test pixels of the training scenes"} | sampling
+    notes = run_notes(prepared, scores) | {"leakage": sampling["leakage"]} | notes
+    return write_run(segmenter, recipe, out, split=prepared.split, scores=scores, notes=notes)
+
+
+def train_patches(
+    prepared: Prepared, spec: Mapping[str, Any], out: Path, options: TrainOptions
+) -> tuple[NetworkSegmenter, dict[str, Any]]:
+    """Train a patch network; returns it, and notes for the card. spec : arguments of `create_model`."""
+    from deepnets4eo.hyperspectral.criterion import PatchCriterion
+    from deepnets4eo.hyperspectral.patch_store import PatchStore
+    from deepnets4eo.hyperspectral.pixel_sets import Pixels, labelled_pixels, set_aside, unlabelled_pixels
+    from deepnets4eo.hyperspectral.samples import PatchAugmentation, PatchLoader
+    from deepnets4eo.training.criterion import class_weights
+
+    recipe: Any = prepared.recipe
+    data, train, seed = recipe.data, recipe.train, recipe.train.seed
+    segmenter = build_segmenter(recipe, _without_sizes(spec), prepared.inputs, prepared.legend)
+    module: Any = segmenter.module
+    if hasattr(module, "spectra"):
+        module.spectra.fit(_training_windows(prepared), seed=seed)
+    halo_px = max(module.halo_px, recipe.predict.halo_px)
+    segmenter.tiling = Tiling(**recipe.predict.model_dump() | {"halo_px": halo_px})
+    learnt = labelled_pixels(prepared.split)
+    reconstructs = hasattr(module, "reconstruct") and data.unlabelled_share > 0
+    unlabelled = unlabelled_pixels(prepared.split, module.patch_px) if reconstructs else learnt.take(learnt.row < 0)
+    store = PatchStore(
+        [named.scene for named in prepared.split.scenes], prepared.inputs, Pixels.join([learnt, unlabelled]),
+        module.patch_px, memory_bytes=data.memory_gb * GB, folder=out,
+    )  # fmt: skip
+    learnt, watched = set_aside(store.where_valid(learnt), data.watch_share, seed)
+    loader = PatchLoader(
+        store, learnt, train.batch_size, seed=seed, workers=data.num_workers,
+        augment=PatchAugmentation(train.flips, train.rotations, train.radiation_noise, train.mixture),
+        unlabelled=store.where_valid(unlabelled), unlabelled_share=data.unlabelled_share,
+    )  # fmt: skip
+    criterion = PatchCriterion(train.losses, class_weights(train, prepared.legend, prepared.pixels))
+    watch = PatchLoader(store, watched, WATCH_BATCH)
+
+    def score(segmenter: NetworkSegmenter) -> dict[str, float]:
+        return criterion.watch(segmenter.module, prepared.legend.num_classes, watch)
+
+    notes = fit_segmenter(segmenter, loader, criterion.step, score, recipe, out, options)
+    return segmenter, {**notes, "patch_px": module.patch_px, "watched_pixels": len(watched)}
+
+
+def _network_spec(recipe: HyperspectralRecipe, bands: int, legend: Legend) -> dict[str, Any]:
+    """Arguments of `create_model` for the recipe's network, behind its treatment of spectra where there is one."""
+    spectra, name = recipe.spectra.to_options(), str(recipe.model.network)
+    if not spectra:
+        return {"name": name, "in_channels": bands, "num_classes": legend.num_classes, **recipe.model.options}
+    from deepnets4eo.hyperspectral.factory import network_spec
+
+    described: dict[str, Any] = network_spec(name, bands, legend.num_classes, spectra=spectra, **recipe.model.options)
+    return described
+
+
+def _without_sizes(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without bands and classes, which inputs and legend have."""
+    return {key: value for key, value in spec.items() if key not in ("in_channels", "num_classes")}
+
+
+def _patch_px(spec: Mapping[str, Any]) -> int:
+    """Side of the patches of a network. Errors: InputError for a network that labels no patches."""
+    import torch
+
+    from deepnets4eo.segmenters.networks import create_from_spec
+
+    with torch.device("meta"):  # shapes without values
+        module = create_from_spec(spec)
+    if not hasattr(module, "patch_scores"):
+        raise InputError(
+            f"the network {spec['name']} does not label the middle of patches. Choose one of "
+            "`deepnets4eo models 'hyperspectral/*'`, or train it with task=segmentation."
+        )
+    classifier: PatchClassifier = module  # type: ignore[assignment]
+    return classifier.patch_px
+
+
+def _training_windows(prepared: Prepared) -> Iterator[tuple[FloatImage, Mask]]:
+    """Scaled windows (B, h, w) of the training part, and its valid pixels (h, w) bool."""
+    split = prepared.split
+    for at in split.windows(TRAIN, FIT_PX):
+        sample = split.scenes[at.scene].scene.read(at.window, prepared.inputs.names)
+        yield prepared.inputs.prepare(sample), sample["valid"] & split.mask(at.scene, TRAIN, at.window)
+
+
+def _with_buffer(recipe: HyperspectralRecipe, patch_px: int) -> HyperspectralRecipe:
+    """The recipe with a buffer of half a patch where it names none. Errors: InputError for a narrower one."""
+    data: HyperspectralData = recipe.data
+    half_px = patch_px // 2
+    if data.split not in BUFFERED:
+        return recipe
+    if data.buffer_px is None:
+        return recipe.model_copy(update={"data": data.model_copy(update={"buffer_px": half_px})})
+    if data.buffer_px < half_px:
+        raise InputError(
+            f"data.buffer_px={data.buffer_px} is less than half a patch of {patch_px} px, so that training would see test "
+            f"pixels. Set it to {half_px} or more, or leave it out."
+        )
+    return recipe
+
+
+TASK = Task(train_hyperspectral, HyperspectralRecipe)

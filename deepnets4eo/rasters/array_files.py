@@ -1,0 +1,129 @@
+"""Arrays of MATLAB, HDF5 and NumPy files as sources of layers, read by window.
+
+Takes what `formats.array_files` opens; each thread opens the file anew. Refuses a grid of another size than the array.
+"""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+from rasterio.io import DatasetReader, MemoryFile
+
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.formats.array_files import ArrayReference, ImageArray, open_array, parse_reference
+from deepnets4eo.formats.rasters import open_raster
+from deepnets4eo.grid import Grid, Window
+from deepnets4eo.rasters.sources import Read, rasterio_crs, valid_values
+
+STRIP_BYTES = 64 << 20  # read at a time for a reduced view
+MOST_COPY_BYTES = 2 << 30  # copied into memory for a warped view
+
+
+class ArrayFileSource:
+    """One array of a file; `grid` is where it lies, by default plain pixels without CRS."""
+
+    def __init__(self, image: ImageArray, grid: Grid | None, nodata: float | None) -> None:
+        count, height, width = image.shape
+        if grid is not None and tuple(grid.shape) != (height, width):
+            raise GridError(f"{image.reference} has {(height, width)} pixels and its grid {tuple(grid.shape)}.")
+        self.image, self.name = image, f"{image.path}#{image.info.name}"
+        self.grid = grid if grid is not None else GeoBox((height, width), Affine.identity(), None)
+        self.dtype, self.nodata = image.dtype, nodata if nodata is not None else image.info.nodata
+        self.paths, self.tags = [str(image.path)], dict[str, str]()
+        self.bands = list(range(1, count + 1))
+        self.band_names = [f"band_{band}" for band in self.bands]
+        self.wavelengths_nm: list[float | None] | None = (
+            list(image.wavelengths_nm) if image.wavelengths_nm is not None else None
+        )
+        self._handles = threading.local()
+        self._handles.image = image
+        self._file: MemoryFile | None = None
+
+    @classmethod
+    def open(
+        cls, reference: ArrayReference, grid: Grid | None, nodata: float | None, *, labels: bool = False
+    ) -> ArrayFileSource:
+        """Open the array that a reference names, or the only one that can be meant; see `formats.array_files`."""
+        return cls(open_array(reference, labels=labels), grid, nodata)
+
+    def with_nodata(self, value: float) -> ArrayFileSource:
+        """The same array, of which pixels with `value` in every band are not valid."""
+        return ArrayFileSource(self.image, self.grid, value)
+
+    def with_axes(self, axes: str) -> ArrayFileSource:
+        """The same array with its axes read in another order."""
+        return ArrayFileSource(self.image.with_axes(axes), None, self.nodata)
+
+    def read(self, window: Window, bands: Sequence[int]) -> Read:
+        data = self._own_image().read([band - 1 for band in bands], *window.slices)
+        return data, valid_values(data, self.nodata)
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> Read:
+        """The whole grid averaged down over valid pixels; reads strips of some 64 MB."""
+        height, width = self.grid.shape
+        tops, lefts = (np.arange(n) * size // n for n, size in zip(shape, (height, width), strict=True))
+        bottoms = np.append(tops[1:], height)
+        data = np.zeros((len(bands), *shape), self.dtype)
+        valid = np.zeros(shape, bool)
+        row_bytes = width * len(bands) * self.dtype.itemsize
+        step = max(1, STRIP_BYTES // max(1, row_bytes * (height // shape[0])))
+        for first in range(0, shape[0], step):
+            rows = slice(first, min(first + step, shape[0]))
+            top, bottom = int(tops[first]), int(bottoms[rows.stop - 1])
+            values, known = self.read(Window(top, 0, bottom - top, width), bands)
+            data[:, rows], valid[rows] = _average(values, known, tops[rows] - top, lefts)
+        return data, valid
+
+    def open_dataset(self) -> DatasetReader:
+        """A copy in memory for GDAL, which warps it."""
+        if self._file is None:
+            count, height, width = self.image.shape
+            if count * height * width * self.dtype.itemsize > MOST_COPY_BYTES:
+                raise InputError(
+                    f"{self.name} is too large to be warped as it is (more than {MOST_COPY_BYTES:,} bytes). "
+                    "Write it as a GeoTIFF or ENVI file first."
+                )
+            self._file = MemoryFile()
+            weakref.finalize(self, self._file.close)
+            array = self.read(Window(0, 0, height, width), self.bands)[0]
+            profile: dict[str, Any] = dict(driver="GTiff", count=count, height=height, width=width, dtype=array.dtype)
+            profile |= dict(nodata=self.nodata, crs=rasterio_crs(self.grid), BIGTIFF="IF_SAFER")
+            with self._file.open(transform=self.grid.affine, **profile) as dataset:
+                dataset.write(array)
+        return open_raster(self._file.name)
+
+    def _own_image(self) -> ImageArray:
+        """This thread's own handle."""
+        if not hasattr(self._handles, "image"):
+            image = self.image
+            self._handles.image = open_array(ArrayReference(image.path, image.info.name, image.axes))
+        own: ImageArray = self._handles.image
+        return own
+
+
+def open_reference(
+    source: object, grid: Grid | None, nodata: float | None, *, labels: bool = False
+) -> ArrayFileSource | None:
+    """The source of a path that names a file of arrays; None for any other source."""
+    reference = parse_reference(str(source))
+    return None if reference is None else ArrayFileSource.open(reference, grid, nodata, labels=labels)
+
+
+def _average(
+    values: NDArray[Any], valid: NDArray[np.bool_], tops: NDArray[np.int64], lefts: NDArray[np.int64]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Means (C, h, w) of valid values in cells that begin at rows `tops` and columns `lefts`, and which cells have any."""
+    counts = np.add.reduceat(np.add.reduceat(valid.astype(np.int64), tops, axis=0), lefts, axis=1)
+    means = np.empty((len(values), *counts.shape), values.dtype)
+    for band, plane in zip(means, values, strict=True):
+        sums = np.add.reduceat(np.where(valid, plane, 0).astype(np.float64), tops, axis=0)
+        mean = np.add.reduceat(sums, lefts, axis=1) / np.maximum(counts, 1)
+        band[:] = np.rint(mean) if values.dtype.kind in "iu" else mean
+    return means, counts > 0

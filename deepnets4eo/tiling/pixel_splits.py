@@ -1,0 +1,271 @@
+"""Single pixels of a scene, assigned to parts such as training and validation: which pixel is in which part.
+
+Takes class indices (h, w) of the labels of scenes, void 255; returns masks and windows per part, as blocks do.
+Refuses classes of too few pixels or components for two parts, naming them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid, Window, blocks
+from deepnets4eo.tiling.splits import outline
+
+NO_PART, IN_TRAINING, IN_VALIDATION = 0, 1, 2  # values of a part map
+PARTS = ("train", "val")
+CELL_PX = 64  # of the GeoJSON, which counts pixels by cell
+
+PartMap = NDArray[np.uint8]
+Labels = Sequence[NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, eq=False)
+class PixelSplit:
+    """Pixels of one scene, each in training, in validation, or in none of them.
+
+    Parameters
+    ----------
+    part_map
+        (h, w) uint8: 1 training, 2 validation, 0 neither; a byte a pixel in memory.
+    buffer_px
+        Distance in rows or columns that training pixels keep from those of validation.
+
+    >>> split = PixelSplit(np.array([[1, 0, 2], [1, 1, 2]], np.uint8))
+    >>> split.area("train"), split.mask("val", Window(0, 1, 2, 2)).tolist()
+    (3, [[False, True], [False, True]])
+    """
+
+    part_map: PartMap
+    buffer_px: int = 0
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) of the scene, pixels."""
+        height, width = self.part_map.shape
+        return height, width
+
+    @property
+    def parts(self) -> list[str]:
+        """Names of the parts; the first is trained on."""
+        return list(PARTS)
+
+    def mask(self, part: str, window: Window) -> NDArray[np.bool_]:
+        """(h, w) bool: pixels of the window that belong to a part; none beyond the edge."""
+        inside = np.zeros((window.height, window.width), bool)
+        clipped = window.clip(self.shape)
+        inside[clipped.within(window).slices] = self.part_map[clipped.slices] == self._value(part)
+        return inside
+
+    def area(self, part: str) -> int:
+        """Pixels of a part."""
+        return int(np.count_nonzero(self.part_map == self._value(part)))
+
+    def intersects_part(self, part: str, window: Window) -> bool:
+        """Whether a window shows any pixel of a part."""
+        return bool((self.part_map[window.clip(self.shape).slices] == self._value(part)).any())
+
+    def windows(self, part: str, window_px: int) -> list[Window]:
+        """Windows that do not overlap and show every pixel of a part; others of its pixels are not in the part."""
+        return [window for window in blocks(self.shape, window_px) if self.intersects_part(part, window)]
+
+    def random_windows(self, part: str, window_px: int, count: int, rng: np.random.Generator) -> list[Window]:
+        """`count` windows centred on pixels of a part, moved inside the scene."""
+        pixels = np.flatnonzero(self.part_map == self._value(part))
+        centres = np.stack(np.unravel_index(rng.choice(pixels, count), self.shape), axis=1)
+        last = np.maximum(np.array(self.shape) - window_px, 0)
+        corners = np.clip(centres - window_px // 2, 0, last)
+        return [Window(int(row), int(col), window_px, window_px) for row, col in corners]
+
+    def contains(self, part: str, pixels: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(N,) bool: which pixels, (N, 2) row and column inside the scene, are of a part."""
+        return np.asarray(self.part_map[pixels[:, 0], pixels[:, 1]] == self._value(part))
+
+    def near(self, part: str, boxes: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(N,) bool: which boxes show a pixel of a part, or lie nearer to one than the buffer.
+
+        boxes : (N, 4) first row, first column, row after the last, column after the last.
+        """
+        windows = [Window(row, col, below - row, right - col) for row, col, below, right in boxes.tolist()]
+        return np.array([self.intersects_part(part, window.grow(self.buffer_px)) for window in windows], bool)
+
+    def describe(self) -> dict[str, int]:
+        """Width of the buffer and pixels of each part."""
+        return {"buffer_px": self.buffer_px} | {f"{part}_pixels": self.area(part) for part in PARTS}
+
+    def to_geojson(self, grid: Grid) -> dict[str, Any]:
+        """Cells of 64 pixels as a GeoJSON FeatureCollection, with the number of pixels of each part; WGS 84, or pixels."""
+        features = []
+        for window in blocks(self.shape, CELL_PX):
+            counts = np.bincount(self.part_map[window.slices].ravel(), minlength=3)[[IN_TRAINING, IN_VALIDATION]]
+            if counts.any():
+                properties = dict(zip(PARTS, counts.tolist(), strict=True))
+                features.append({"type": "Feature", "properties": properties, "geometry": outline(grid, window)})
+        return {"type": "FeatureCollection", "split": self.describe(), "features": features}
+
+    def _value(self, part: str) -> int:
+        if part not in PARTS:
+            raise InputError(f"the split has the parts {list(PARTS)}, not {part!r}. Use one of them.")
+        return PARTS.index(part) + 1
+
+
+def split_share(labels: Labels, names: Sequence[str], val_share: float, seed: int) -> list[PixelSplit]:
+    """Validate on a share of the labelled pixels of each class, drawn at random; learn from the others.
+
+    labels : class indices (h, w) uint8 of each scene, void 255. names : K classes. val_share : 0 < share < 1; of each
+    class at least one pixel is in each part. Errors: InputError naming classes of a single pixel.
+    """
+    counts = count_classes(labels, len(names))
+    single = [name for name, count in zip(names, counts, strict=True) if count == 1]
+    if single:
+        raise InputError(
+            f"data.split=random_pixels: {', '.join(single)} has one labelled pixel, and two parts need two. Label more, "
+            "or make the class void in the legend."
+        )
+    learnt = [
+        int(np.clip(round((1 - val_share) * count), min(count, 1), max(count - 1, 0))) for count in counts.tolist()
+    ]
+    return _draw(labels, learnt, seed)
+
+
+def split_per_class(labels: Labels, names: Sequence[str], number: int, seed: int) -> list[PixelSplit]:
+    """Learn from `number` labelled pixels of each class, drawn at random; validate on all others.
+
+    Errors: InputError naming classes that have no more than `number` pixels; classes without any are left out.
+    """
+    counts = count_classes(labels, len(names))
+    small = {name: int(count) for name, count in zip(names, counts, strict=True) if 0 < count <= number}
+    if small:
+        listed = ", ".join(f"{name} {count:,}" for name, count in small.items())
+        raise InputError(
+            f"data.split=per_class learns from {number} pixels of each class and validates on the others; too few are "
+            f"labelled of {listed}. Set data.pixels_per_class to {max(min(small.values()) - 1, 1)} or less, use "
+            "data.split=random_pixels, or make these classes void in the legend."
+        )
+    return _draw(labels, [number if count else 0 for count in counts], seed)
+
+
+def split_components(
+    labels: Labels, names: Sequence[str], val_share: float, buffer_px: int, seed: int
+) -> list[PixelSplit]:
+    """Assign connected components of each class (neighbours at corners included) as a whole, about `val_share` of its pixels to validation.
+
+    Training pixels nearer than `buffer_px` to one of validation are in no part. Errors: InputError naming classes of a
+    single component, and classes whose training pixels all lie in the buffer.
+    """
+    rng = np.random.default_rng(seed)
+    part_maps = [np.zeros(one.shape, np.uint8) for one in labels]
+    whole = []
+    for class_index, name in enumerate(names):
+        regions, sizes = _components(labels, class_index)
+        if len(sizes) == 1:
+            whole.append(name)
+        elif len(sizes):
+            values = np.append(NO_PART, _choose(sizes, val_share, rng)).astype(np.uint8)
+            for part_map, numbers in zip(part_maps, regions, strict=True):
+                part_map |= values[numbers]
+    if whole:
+        raise InputError(
+            f"data.split=components: {', '.join(whole)} lies in one connected component, which cannot be in both parts. "
+            "Use data.split=folds, which cuts components, or make the class void in the legend."
+        )
+    splits = [PixelSplit(_with_buffer(part_map, buffer_px), buffer_px) for part_map in part_maps]
+    _check_learnt(splits, labels, names, buffer_px)
+    return splits
+
+
+def assign_folds(counts: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.int64]:
+    """Assign blocks to folds so that each class is in as many folds as it can be, with about as many pixels.
+
+    counts : (N, K) pixels of each class in each block. Returns (N,) fold of each block. Rare classes choose first.
+    """
+    rng = np.random.default_rng(seed)
+    fold_of = np.full(len(counts), -1)
+    pixels = np.zeros((folds, counts.shape[1]), np.int64)
+    order = rng.permutation(len(counts))
+    for class_index in np.argsort(np.count_nonzero(counts, axis=0), kind="stable"):
+        waiting = [block for block in order if counts[block, class_index] and fold_of[block] < 0]
+        for block in sorted(waiting, key=lambda block: -counts[block, class_index]):
+            fold_of[block] = min(range(folds), key=lambda fold: (pixels[fold, class_index], pixels[fold].sum(), fold))
+            pixels[fold_of[block]] += counts[block]
+    for block in order[fold_of[order] < 0]:
+        fold_of[block] = np.argmin(np.bincount(fold_of[fold_of >= 0], minlength=folds))
+    return fold_of
+
+
+def count_classes(labels: Labels, num_classes: int) -> NDArray[np.int64]:
+    """(K,) labelled pixels of each class in all scenes."""
+    return np.sum([np.bincount(one.ravel(), minlength=256)[:num_classes] for one in labels], axis=0, dtype=np.int64)
+
+
+def _draw(labels: Labels, learnt: Sequence[int], seed: int) -> list[PixelSplit]:
+    """Learn from so many pixels of each class, at random over all scenes; validate on its others."""
+    rng = np.random.default_rng(seed)
+    part_maps = [np.zeros(one.shape, np.uint8) for one in labels]
+    for class_index, number in enumerate(learnt):
+        pixels = [np.flatnonzero(one == class_index) for one in labels]
+        ends = np.cumsum([len(one) for one in pixels])
+        values = np.full(ends[-1], IN_VALIDATION, np.uint8)
+        values[rng.choice(ends[-1], number, replace=False)] = IN_TRAINING
+        for part_map, at, of_scene in zip(part_maps, pixels, np.split(values, ends[:-1]), strict=True):
+            part_map.ravel()[at] = of_scene
+    return [PixelSplit(part_map) for part_map in part_maps]
+
+
+def _components(labels: Labels, class_index: int) -> tuple[list[NDArray[np.int32]], NDArray[np.int64]]:
+    """Numbers of the components of a class, counted from 1 over all scenes, (h, w) int32 each; pixels of each component."""
+    from scipy import ndimage
+
+    regions, total = [], 0
+    for one in labels:
+        numbers, count = ndimage.label(one == class_index, np.ones((3, 3), bool))
+        numbers[numbers > 0] += total
+        regions.append(numbers)
+        total += count
+    sizes = np.sum([np.bincount(numbers.ravel(), minlength=total + 1)[1:] for numbers in regions], axis=0)
+    return regions, sizes
+
+
+def _choose(sizes: NDArray[np.int64], val_share: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """(n,) part of each component of a class: at random, as near to the share as whole components come; both parts have one."""
+    values, missing = np.full(len(sizes), IN_TRAINING, np.uint8), val_share * sizes.sum()
+    for component in rng.permutation(len(sizes)):
+        if abs(missing - sizes[component]) < abs(missing):
+            values[component] = IN_VALIDATION
+            missing -= sizes[component]
+    if (values == IN_TRAINING).all():
+        values[np.argmin(sizes)] = IN_VALIDATION
+    elif (values == IN_VALIDATION).all():
+        values[np.argmin(sizes)] = IN_TRAINING
+    return values
+
+
+def _with_buffer(part_map: PartMap, buffer_px: int) -> PartMap:
+    """The same parts, without training pixels nearer than `buffer_px` to one of validation, in rows and columns."""
+    from scipy.ndimage import maximum_filter
+
+    if not buffer_px:
+        return part_map
+    near = maximum_filter(part_map == IN_VALIDATION, 2 * buffer_px + 1, mode="constant")
+    return np.where(near & (part_map == IN_TRAINING), np.uint8(NO_PART), part_map)
+
+
+def _check_learnt(splits: Sequence[PixelSplit], labels: Labels, names: Sequence[str], buffer_px: int) -> None:
+    learnt = count_classes(
+        [np.where(split.part_map == IN_TRAINING, one, 255) for split, one in zip(splits, labels, strict=True)],
+        len(names),
+    )
+    lost = [
+        name for name, kept, all_of_it in zip(names, learnt, count_classes(labels, len(names)), strict=True)
+        if all_of_it and not kept
+    ]  # fmt: skip
+    if lost:
+        raise InputError(
+            f"data.split=components: all training pixels of {', '.join(lost)} lie within {buffer_px} px of validation. "
+            "Set another data.split_seed, or a smaller data.buffer_px."
+        )

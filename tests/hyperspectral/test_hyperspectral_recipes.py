@@ -1,0 +1,56 @@
+"""The recipes of models/hyperspectral: each resolves, names what exists, and has the published settings of its optimiser."""
+
+import pytest
+
+from deepnets4eo.baselines import BaselineRecipe
+from deepnets4eo.cards.catalog import recipes
+from deepnets4eo.hyperspectral.recipe import HyperspectralRecipe
+from deepnets4eo.segmenters.networks import list_models
+from deepnets4eo.training import load_recipe
+
+NAMES = [name for name in recipes() if name.startswith("hyperspectral/")]
+# optimiser, rate, weight decay, batch, epochs: Audebert, Le Saux and Lefèvre 2019, as their code has them
+PUBLISHED = {
+    "nn": ("adam", 1e-4, 0, 100, 100),
+    "hu": ("sgd", 0.01, 0, 100, 100),
+    "hamida": ("sgd", 0.01, 5e-4, 100, 100),
+    "lee": ("adam", 1e-3, 0, 100, 200),
+    "chen": ("sgd", 0.003, 0, 100, 400),
+    "li": ("sgd", 0.01, 5e-4, 100, 200),
+    "he": ("adagrad", 0.01, 0.01, 40, 100),
+    "luo": ("sgd", 0.1, 0.09, 100, 100),
+    "sharma": ("sgd", 0.05, 5e-4, 60, 30),
+    "liu": ("sgd", 0.001, 0, 100, 40),
+    "boulch": ("sgd", 0.001, 0, 100, 100),
+    "mou": ("adadelta", 1.0, 0, 100, 100),
+}
+OTHERS = {
+    "hybridsn", "ssrn", "spectralformer", "spectral-unet", "two-sensor", "svm", "svm-grid", "random-forest", "knn",
+    "sam", "lda", "emp-svm",
+}  # fmt: skip
+
+
+def test_all_of_them_are_listed() -> None:
+    assert {name.partition("/")[2] for name in NAMES} == PUBLISHED.keys() | OTHERS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_resolves_and_names_its_own_network(name: str) -> None:
+    recipe, _ = load_recipe(name)
+    assert not recipe.data.split.startswith("random")
+    if recipe.task == "segmentation" or recipe.model.method == "network":
+        assert recipe.model.network == name
+        assert recipe.train.keep == "last"
+    else:
+        assert isinstance(recipe, BaselineRecipe)
+        assert isinstance(recipe, HyperspectralRecipe)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_optimisers_are_kept(name: str) -> None:
+    train = load_recipe(f"hyperspectral/{name}")[0].train
+    assert (train.optimizer, train.lr, train.weight_decay, train.batch_size, train.epochs) == PUBLISHED[name]
+    assert train.decay == "all"
+    assert train.optimizer != "sgd" or train.momentum == (0.9 if name == "li" else 0)
+    assert not any([train.flips, train.rotations, train.radiation_noise, train.mixture])
+    assert f"hyperspectral/{name}" in list_models()

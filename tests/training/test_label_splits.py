@@ -1,0 +1,122 @@
+"""Splits by labels, as recipes name them: every kind is disjoint, covers labelled pixels, and is described."""
+
+import logging
+
+import numpy as np
+import pytest
+from made_up_split import LEGEND, SIDE, make_data_split, random_scene
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
+from deepnets4eo.training.data import ClassSamples, ValidationLoader
+from deepnets4eo.training.recipe import Recipe, resolve
+from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, make_split
+from deepnets4eo.training.statistics import class_cells, measure_inputs
+
+WHOLE = Window(0, 0, SIDE, SIDE)
+KINDS = ["random_pixels", "per_class", "components", "folds"]
+
+
+def fields(seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return rng.choice([3, 7, 255], (SIDE // 8, SIDE // 8)).repeat(8, 0).repeat(8, 1).astype(np.uint8)
+
+
+def section(*overrides: str) -> Recipe:
+    return resolve({"data": {"tile_px": 32, "buffer_px": 2, "block_px": 16}}, overrides, kind=Recipe)
+
+
+def split_of(kind: str, *overrides: str, scenes: int = 2) -> DataSplit:
+    images = [random_scene(seed)[0] for seed in range(scenes)]
+    labels = [fields(seed) for seed in range(scenes)]
+    return make_split(make_data_split(images, labels).scenes, section(f"data.split={kind}", *overrides).data)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_parts_are_disjoint_and_both_have_every_class(kind: str) -> None:
+    split = split_of(kind)
+    assert split.leaky == (kind in ("random_pixels", "per_class"))
+    for part in (TRAIN, VAL):
+        masks = [split.mask(scene, part, WHOLE) for scene in (0, 1)]
+        assert {3, 7} <= {value for scene in (0, 1) for value in np.unique(fields(scene)[masks[scene]])}
+    for scene in (0, 1):
+        assert not (split.mask(scene, TRAIN, WHOLE) & split.mask(scene, VAL, WHOLE)).any()
+    assert split.areas(VAL).min() > 0
+    assert split.describe()["kind"] == kind
+    assert split.to_geojson()["features"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_validation_pixel_is_validated_once(kind: str) -> None:
+    split = split_of(kind)
+    samples = ClassSamples(split, measure_inputs(split, ["image"]), section(), class_cells(split))
+    tested = sum((batch["mask"] != 255).sum() for batch in ValidationLoader(samples, 48, 8, 4))
+    labelled = [split.mask(scene, VAL, WHOLE) & (fields(scene) != 255) for scene in (0, 1)]
+    assert tested == np.sum(labelled)
+
+
+def test_folds_validate_on_every_block_once() -> None:
+    masks = [split_of("folds", f"data.fold={fold}").mask(1, VAL, WHOLE) for fold in range(5)]
+    assert (np.sum(masks, axis=0) == 1).all()
+    train = split_of("folds").mask(1, TRAIN, WHOLE)
+    assert not np.any(train & masks[0])
+
+
+def test_statistics_are_those_of_training_pixels_alone() -> None:
+    image, labels = random_scene()
+    split = make_split(make_data_split([image], [labels]).scenes, section("data.split=per_class").data)
+    train = split.mask(0, TRAIN, WHOLE)
+    assert train.sum() == 100
+    layer = measure_inputs(split, ["image"]).layers["image"]
+    np.testing.assert_allclose(layer.mean, image[:, train].mean(axis=1), atol=1e-5)
+    scaled = measure_inputs(split, ["image"], scaling="range").layers["image"]
+    low, high = image[:, train].min(), image[:, train].max()
+    assert scaled.mean == (low, low)
+    assert scaled.std == (high - low, high - low)
+    assert [int(cells.counts.sum()) for cells in class_cells(split)] == [100]
+
+
+def test_pixels_that_are_not_valid_are_in_no_part() -> None:
+    image, labels = random_scene()
+    image = image.astype(np.float32)
+    image[1, :40] = np.nan
+    split = make_split(make_data_split([image], [labels]).scenes, section("data.split=random_pixels").data)
+    train, val = (split.mask(0, part, WHOLE) for part in (TRAIN, VAL))
+    assert not (train | val)[:40].any()
+    assert (train | val)[40:].all()
+
+
+def test_without_a_validation_share_all_is_learnt_from() -> None:
+    split = split_of("random_pixels", "data.val_share=0")
+    assert not split.validated
+    assert split.mask(0, TRAIN, WHOLE).all()
+
+
+def test_classes_in_too_few_blocks_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    labels = np.full((SIDE, SIDE), 3, np.uint8)
+    labels[:5, :5] = 7
+    image = random_scene()[0]
+    with caplog.at_level(logging.WARNING):
+        make_split(make_data_split([image], [labels]).scenes, section("data.split=folds").data)
+    assert f"Not in all 5 folds: {LEGEND.names[1]} in 1." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["data.split=folds", "data.folds=3", "data.fold=3"], "fold=3 of 3 folds; expected 0 to 2"),
+        (["data.split=folds", "data.buffer_px=20"], "scene 'scene0' cannot be split in folds: buffer_px=20"),
+        (["data.split=folds", "data.block_px=128", "data.folds=5"], "data.folds=5, but the scenes have 2 blocks"),
+        (["data.split=per_class", "data.pixels_per_class=60000"], "too few are labelled of low .*, high"),
+    ],
+)
+def test_splits_that_cannot_be_are_refused(overrides: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        split_of(*[overrides[0].partition("=")[2], *overrides[1:]])
+
+
+def test_scenes_without_labels_are_refused() -> None:
+    scenes = make_data_split([random_scene()[0]], [fields()]).scenes
+    plain = [type("Plain", (), {"name": one.name, "grid": one.grid})() for one in scenes]
+    with pytest.raises(InputError, match="data.split=per_class follows labels, and this task has none"):
+        make_split(plain, section("data.split=per_class").data)
