@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import struct
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -22,7 +23,7 @@ MAGIC = b"\x93NUMPY"
 SUFFIX = ".npy"
 MOST_BYTES = 4 << 30
 LOCAL_HEADER_BYTES = 30
-READ_ERRORS = (*DAMAGED, zipfile.BadZipFile, zlib.error, struct.error, SyntaxError)
+READ_ERRORS = (*DAMAGED, zipfile.BadZipFile, zlib.error, struct.error, SyntaxError, tokenize.TokenError)
 
 
 def list_npy(path: Path) -> list[ArrayInfo]:

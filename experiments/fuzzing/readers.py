@@ -117,6 +117,32 @@ def _scene(main: Path, out: Path, sound: Seeds) -> object:
     return scene.read(Window(0, 0, 20, 20)), InputSpec.measure([scene])
 
 
+def _cube(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.errors import InputError
+    from deepnets4eo.grid import Window
+    from deepnets4eo.hyperspectral import Cube
+    from deepnets4eo.rasters.scene import Scene
+
+    cube = Cube.open(main)
+    if cube.shape[0] * cube.shape[1] * cube.shape[2] > 10**7:
+        return cube.read(Window(0, 0, 8, 8))
+    read: list[object] = [cube.read(), cube.read(Window(-3, 5, 20, 20)), repr(cube)]
+    try:
+        read.append(cube.false_colour() if cube.wavelengths_nm is not None else cube.false_colour(bands=[1, 2, 3]))
+        read.append(Scene.open(image=main, labels=main).read(Window(0, 0, 9, 9)))
+    except InputError:  # fewer bands, or no labels; the cube itself was read
+        pass
+    return read
+
+
+def _library(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.hyperspectral import SpectralLibrary
+
+    library = SpectralLibrary.open(main)
+    library.write(out / "a.sli")
+    return library.resample(library.wavelengths_nm) if library.wavelengths_nm is not None else library
+
+
 def _legend(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.cards.legend import Legend
 
@@ -315,6 +341,9 @@ READERS: tuple[Reader, ...] = (
     Reader("read_json", ("scores",), _json),
     Reader("Layer", ("raster", "heights"), _layer),
     Reader("Scene", ("raster",), _scene),
+    Reader("Cube", ("cube",), _cube),
+    Reader("SpectralLibrary", ("library",), _library),
+    Reader("check cube", ("cube",), verb("check", "{main}")),
     Reader("Legend", ("legend",), _legend),
     Reader("DatasetCard", ("dataset-card", "dataset"), _dataset_card),
     Reader("load_recipe", ("recipe",), _recipe),
