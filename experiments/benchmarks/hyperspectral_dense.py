@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import numpy as np
@@ -80,14 +81,14 @@ def compare(name: str, options: argparse.Namespace) -> str:
     margin = network.patch_px - 1
     cube = np.random.default_rng(0).random((options.bands, rows + margin, cols + margin), np.float32)
     scene, pixels = options.rows * options.cols, min(options.pixels, rows * cols)
-    sliding = seconds(lambda: slide(network, cube, pixels), clock, options.repeats) * scene / pixels
+    sliding = seconds(partial(slide, network, cube, pixels), clock, options.repeats) * scene / pixels
     precisions = ["float32", "bfloat16"] if cpu_has_bfloat16_units() else ["float32"]
     cells = []
     exact = label_whole(network, cube, "float32")
     difference = np.abs(exact.reshape(CLASSES, -1)[:, :pixels] - slide(network, cube, pixels)).max() / np.ptp(exact)
     for precision in precisions:
         network.to(getattr(torch, precision))
-        dense = seconds(lambda: label_whole(network, cube, precision), clock, options.repeats) * scene / (rows * cols)
+        dense = seconds(partial(label_whole, network, cube, precision), clock, options.repeats) * scene / (rows * cols)
         same = (label_whole(network, cube, precision).argmax(axis=0) == exact.argmax(axis=0)).mean()
         cells.append(f"{dense:9.2f} s {sliding / dense:6.1f} x" + (f" {same:7.2%}" if precision != "float32" else ""))
     return f"{name:8} {sliding:9.1f} s  {' '.join(cells)}  goal {GOALS.get(name, '-')}  differs by {difference:.1e}"
