@@ -25,6 +25,7 @@ from sklearn.ensemble import RandomForestClassifier
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.device import choose
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.prediction import PredictOptions, predict
@@ -38,13 +39,13 @@ Method = Callable[[Sources, Sources, Legend, int, int, Path], Labels]
 
 BATCH, TILE_PX, LR = 8, 192, 1e-3
 PLAIN, PLAIN_FOREST = "plain loop", "forest of raw pixels"
+ALL = ("data.sampling=random", "data.val_share=0")
 OURS = {
     "unet-mobilenet": (),
-    "constant, random, last": ("train.schedule=constant", "train.warmup_share=0", "data.sampling=random", "train.keep=last"),
-    "one cycle, random, last": ("train.schedule=one_cycle", "data.sampling=random", "train.keep=last"),
-    "poly, random, last": ("train.schedule=poly", "train.warmup_share=0.05", "data.sampling=random", "train.keep=last"),
-    "poly, balanced, best": ("train.schedule=poly", "train.warmup_share=0.05", "data.sampling=balanced"),
-}  # fmt: skip
+    "constant, all": ("train.schedule=constant", "train.warmup_share=0", *ALL),
+    "one cycle, all": ("train.schedule=one_cycle", *ALL),
+    "poly, all": ("train.schedule=poly", "train.warmup_share=0.05", *ALL),
+}
 
 
 def read(sources: Sources) -> tuple[NDArray[np.float32], Labels]:
@@ -64,6 +65,8 @@ def plain_loop(train_on: Sources, test: Sources, legend: Legend, steps: int, see
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = smp.Unet("mobilenet_v2", encoder_weights=None, in_channels=len(image), classes=legend.num_classes)
+    network.to(memory_format=torch.channels_last)
+    narrow = torch.autocast("cpu", torch.bfloat16, enabled=choose("cpu").precision == "bfloat16")
     optimizer = torch.optim.AdamW(network.parameters(), lr=LR)
     scaled = (image - mean) / std
     height, width = classes.shape
@@ -80,8 +83,9 @@ def plain_loop(train_on: Sources, test: Sources, legend: Legend, steps: int, see
                     x, y = np.flip(x, axis), np.flip(y, axis)
             xs.append(x.copy())
             ys.append(y.copy())
-        logits = network(torch.from_numpy(np.stack(xs)))
-        loss = torch.nn.functional.cross_entropy(logits, torch.from_numpy(np.stack(ys)), ignore_index=VOID)
+        with narrow:
+            logits = network(torch.from_numpy(np.stack(xs)).to(memory_format=torch.channels_last))
+        loss = torch.nn.functional.cross_entropy(logits.float(), torch.from_numpy(np.stack(ys)), ignore_index=VOID)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
