@@ -7,7 +7,7 @@ Each output pixel depends on lattice tiles alone, so the result does not depend 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -96,6 +96,19 @@ class Tiling:
     def most_overlap_px(self) -> int:
         """The farthest that two neighbouring cores overlap in any scene: under "uniform" the last one moves inwards."""
         return self.core_px if self.blending == UNIFORM else self.overlap_px
+
+    def least_work(self, shape: tuple[int, int]) -> Tiling:
+        """This tiling of abutting cores, or one of half the core where that computes fewer pixels of a scene, halos included.
+
+        >>> Tiling(tile_px=522, halo_px=5).least_work((240, 512)).core_px
+        256
+        """
+        halved = replace(self, tile_px=self.core_px // 2 + 2 * self.halo_px) if self.core_px > 1 else self
+
+        def pixels(tiling: Tiling) -> int:
+            return math.prod(-(-side // tiling.core_px) for side in shape) * tiling.tile_px**2
+
+        return min(self, halved, key=pixels)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as kept in a run's card."""

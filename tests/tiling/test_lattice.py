@@ -48,6 +48,15 @@ def test_all_tiles_have_one_shape(shape, tiling):
     assert {tile.window[2:] for tile in Lattice(shape, tiling).tiles} == {(tiling.tile_px, tiling.tile_px)}
 
 
+@given(shapes, st.integers(0, 6), st.integers(1, 24))
+def test_the_tiling_of_least_work_computes_the_fewer_pixels_of_two(shape, halo, core):
+    tiling = Tiling(core + 2 * halo, halo)
+    chosen = tiling.least_work(shape)
+    assert (chosen.core_px, chosen.halo_px) in {(core, halo), (max(core // 2, 1), halo)}
+    work = [len(Lattice(shape, one).tiles) * one.tile_px**2 for one in (chosen, tiling)]
+    assert work[0] <= work[1]
+
+
 @given(shapes, tilings(), st.data())
 def test_touching_tiles_are_those_whose_core_meets_the_range(shape, tiling, data):
     lattice = Lattice(shape, tiling)
