@@ -102,7 +102,7 @@ def recipe_of(name: str, overrides: tuple[str, ...]) -> Method:
     """A shipped recipe with overrides, trained for as many steps and predicted as its run says."""
 
     def run(train_on: Sources, test: Sources, legend: Legend, steps: int, seed: int, out: Path) -> Labels:
-        epochs = max(4, min(16, steps // 64)) if steps else 0
+        epochs = max(min(4, steps), min(16, steps // 64))
         lengths = (f"train.epochs={epochs}", f"data.windows_per_epoch={BATCH * steps // epochs}") if steps else ()
         scene = {"image": train_on["image"], LABELS: train_on[LABELS]}
         own = ("legend=" + json.dumps(legend.to_dict()), f"data.scenes=[{json.dumps(scene)}]")
