@@ -43,11 +43,10 @@ Method = Callable[[Sources, Sources, Legend, int, int, Path], Labels]
 BATCH, TILE_PX, LR = 8, 192, 1e-3
 PLAIN, PLAIN_FOREST = "plain loop", "forest of raw pixels"
 ALL = ("data.val_share=0",)  # the weights of train.refit, bit for bit, in half the time
-SLOW = ("train.lr=0.001",)
-CYCLE = (*SLOW, "train.schedule=one_cycle", "train.warmup_share=0.2")
+CYCLE = ("train.schedule=one_cycle", "train.warmup_share=0.2")
 OURS = {
     "unet-mobilenet": ALL,
-    "constant rate": (*SLOW, "train.schedule=constant", "train.warmup_share=0", *ALL),
+    "polynomial decay from 2e-3": ("train.lr=0.002", "train.schedule=poly", "train.warmup_share=0.05", *ALL),
     "one cycle": (*CYCLE, *ALL),
     "one cycle, balanced, a fifth withheld": (*CYCLE, "data.sampling=balanced", "train.refit=false"),
 }
