@@ -82,7 +82,7 @@ class PixelClassifier(FeatureClassifier):
         if stride_px < 1 or CORE_PX % stride_px:
             raise InputError(f"stride_px={stride_px} does not divide {CORE_PX}; choose a power of two up to {CORE_PX}.")
         built = as_features(features)
-        self.stride_px = stride_px
+        self.stride_px, self.any_tile = stride_px, stride_px == 1
         self.context_px = -(-halo_px(built) // stride_px) * stride_px  # sites of neighbouring tiles lie on one grid
         core_px = _core_side(self.context_px, stride_px, inputs.in_channels)
         own = Tiling(core_px + 2 * self.context_px, self.context_px)

@@ -25,7 +25,7 @@ def make_stable(path: Path) -> None:
             _renumber(schema, numbers, files)
             for name, new in files.items():
                 target.writestr(ZipInfo(new), source.read(name))
-            target.writestr(ZipInfo(SCHEMA), json.dumps(schema, indent=2))
+            target.writestr(ZipInfo(SCHEMA), json.dumps(schema))
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)

@@ -15,17 +15,23 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.segmenter import Segmenter
-from deepnets4eo.training.segmentation import Prepared, prepare, score_and_write, train_network
+from deepnets4eo.training.segmentation import Prepared, fit_and_write, train_network
 from deepnets4eo.training.splits import TRAIN
 from deepnets4eo.training.tasks import Task, TrainOptions
 
 
 def train_baseline(recipe: BaselineRecipe, out: Path, options: TrainOptions) -> Path:
     """Train a baseline on labelled scenes; returns the run folder."""
-    started = time.perf_counter()
     if recipe.model.method in ("network", "parts") or recipe.deep.encoder:
         check_extra("deep")
-    prepared = prepare(recipe)
+    return fit_and_write(recipe, out, lambda prepared, folder: _fit(recipe, prepared, folder, options))
+
+
+def _fit(
+    recipe: BaselineRecipe, prepared: Prepared, out: Path, options: TrainOptions
+) -> tuple[Segmenter, dict[str, Any]]:
+    """Return the method's segmenter, and notes for the card."""
+    started = time.perf_counter()
     notes: dict[str, Any] = {"method": recipe.model.method}
     if recipe.model.method == "network":
         network, training_notes = _network(prepared, out, options)
@@ -34,7 +40,7 @@ def train_baseline(recipe: BaselineRecipe, out: Path, options: TrainOptions) -> 
     else:
         segmenter = fit_baseline(recipe, prepared)
         notes["seconds"] = round(time.perf_counter() - started, 3)
-    return score_and_write(segmenter, prepared, out, notes)
+    return segmenter, notes
 
 
 def fit_baseline(recipe: BaselineRecipe, prepared: Prepared) -> Segmenter:

@@ -198,7 +198,7 @@ def predict(
         _check(paths, options, [run, scene], resumed=resumed)
         begun = progress_file.job["compute"] if resumed else {}
         compute = choose(options.device, options.precision, options.threads or begun.get("threads"))
-        lattice = Lattice(scene.shape, options.tiling(segmenter.tiling))
+        lattice = Lattice(scene.shape, _tiling(segmenter, options, scene.shape))
         together = options.batch_tiles or begun.get("batch_tiles")
         together = together or batch_size(segmenter, compute, lattice.tiling.tile_px)
         tags = _tags(segmenter, identity, scene, lattice.tiling)
@@ -321,13 +321,20 @@ def describe(run: Run, scene: Scene, options: PredictOptions) -> str:
         print(describe(run, open_scene("ortho.tif", run.segmenter), PredictOptions(tile_px=512)))
     """
     run.inputs.check(scene)
-    lattice = Lattice(scene.shape, options.tiling(run.tiling))
+    lattice = Lattice(scene.shape, _tiling(run.segmenter, options, scene.shape))
     compute = choose(options.device, options.precision, options.threads)
     return (
         f"{scene.shape[0]} x {scene.shape[1]} px, {len(lattice)} tiles of {lattice.tiling.tile_px} px "
         f"({lattice.tiling.blending if lattice.tiling.blends else 'crop'}, step {lattice.tiling.stride_px} px), {run.legend.num_classes} classes, "
         f"on {compute.device} in {compute.precision} with {compute.threads} threads"
     )
+
+
+def _tiling(segmenter: Segmenter, options: PredictOptions, shape: tuple[int, int]) -> Tiling:
+    """How the scene is cut; where tiles of any side give the same scores, so that little is computed beyond its edges."""
+    tiling = options.tiling(segmenter.tiling)
+    free = options.tile_px is None and getattr(segmenter, "any_tile", False) and not tiling.blends
+    return tiling.least_work(shape) if free else tiling
 
 
 def _run(job: Job, identity: dict[str, Any], options: PredictOptions, *, resumed: bool) -> Prediction:

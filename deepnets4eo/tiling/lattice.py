@@ -7,7 +7,7 @@ Each output pixel depends on lattice tiles alone, so the result does not depend 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +20,7 @@ from deepnets4eo.grid import Window
 Scores = Literal["probabilities", "log-probabilities", "raw"]
 Blending = Literal["hann", "uniform"]
 LARGEST_PX = 1 << 15  # a float32 tile of three bands then has 13 GB
+SMALLEST_HALF_PX = 256  # of cores that are halved for small scenes: smaller ones cost more in calls than they save
 SCORES: tuple[Scores, ...] = ("probabilities", "log-probabilities", "raw")
 UNIFORM: Blending = "uniform"
 BLENDING: tuple[Blending, ...] = ("hann", UNIFORM)
@@ -96,6 +97,24 @@ class Tiling:
     def most_overlap_px(self) -> int:
         """The farthest that two neighbouring cores overlap in any scene: under "uniform" the last one moves inwards."""
         return self.core_px if self.blending == UNIFORM else self.overlap_px
+
+    def least_work(self, shape: tuple[int, int], smallest_px: int = SMALLEST_HALF_PX) -> Tiling:
+        """This tiling of abutting cores, or one of half the core where that computes fewer pixels of a scene, halos included.
+
+        smallest_px : a core whose half is smaller stays as it is.
+
+        >>> Tiling(tile_px=522, halo_px=5).least_work((240, 512)).core_px
+        256
+        """
+        half_px = self.core_px // 2
+        if half_px < smallest_px:
+            return self
+        halved = replace(self, tile_px=half_px + 2 * self.halo_px)
+
+        def pixels(tiling: Tiling) -> int:
+            return math.prod(-(-side // tiling.core_px) for side in shape) * tiling.tile_px**2
+
+        return min(self, halved, key=pixels)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as kept in a run's card."""

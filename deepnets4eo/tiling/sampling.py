@@ -17,6 +17,7 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.rasters.scene import LABELS, Scene
+from deepnets4eo.tiling.lattice import reflect_indices
 
 CELL_PX = 64
 READ_PX = 1024
@@ -179,7 +180,7 @@ def sample_pixels(
     cells_of: list[NDArray[np.int64]] = []
     first, margin = stride_px // 2, halo_px // stride_px
     for number, scene, window in choice.windows:
-        sample = scene.read(window.grow(halo_px), [*names, LABELS])
+        sample = read_mirrored(scene, window.grow(halo_px), [*names, LABELS])
         counts = (len(range(first, side, stride_px)) for side in (window.height, window.width))
         rows, cols = (slice(margin, margin + count) for count in counts)
         labels = np.where(sample["valid"], sample[LABELS], VOID)[first::stride_px, first::stride_px][rows, cols]
@@ -205,6 +206,21 @@ def _cell_numbers(picked: NDArray[np.int64], columns: int, stride_px: int) -> ND
     """Number of the cell of 64 pixels, within a window, of flat indices of sites, (n,)."""
     row, col = (positions * stride_px // CELL_PX for positions in np.divmod(picked, columns))
     return row * -(-columns * stride_px // CELL_PX) + col
+
+
+def read_mirrored(scene: Scene, window: Window, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+    """What `Scene.read` returns, the scene mirrored at its edges where a window reaches beyond them, as for prediction.
+
+    The window has a pixel of the scene at its middle, or reaches beyond both of its edges.
+    """
+    inside = window.clip(scene.shape)
+    sample = scene.read(inside, names)
+    if inside == window:
+        return sample
+    (height, width), (row, col) = scene.shape, inside[:2]
+    rows = reflect_indices(height, window.row, window.row + window.height) - row
+    cols = reflect_indices(width, window.col, window.col + window.width) - col
+    return {name: layer.take(rows, axis=-2).take(cols, axis=-1) for name, layer in sample.items()}
 
 
 def shuffle_windows(

@@ -32,7 +32,7 @@ OFFLINE = "a recipe goes online only where that was asked for. Add --online, or 
 RECIPE, CHECKPOINTS = "recipe.yaml", "checkpoints"
 MADE = (
     "card.json", CHECKPOINTS, "confusion.csv", "curves.png", "estimator.skops", "legend.yaml", "log.csv",
-    "metrics.json", RECIPE, "split.geojson", "weights.safetensors",
+    "metrics.json", RECIPE, "refit", "split.geojson", "weights.safetensors",
 )  # fmt: skip
 
 

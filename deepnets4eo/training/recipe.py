@@ -23,6 +23,7 @@ from deepnets4eo.segmenters.checksums import hash_of
 log = logging.getLogger(__name__)
 
 LossName = Literal["cross_entropy", "dice", "lovasz", "focal"]
+REFITTED = ("segmentation", "baseline")  # tasks that can train once more on everything
 
 
 class DataSection(Section):
@@ -141,6 +142,10 @@ class TrainSection(Section):
     patience: int = Field(default=0, ge=0, description="epochs without a better score before stopping; 0: never")
     monitor: Literal["mean_iou", "mean_f1", "overall_accuracy", "kappa"] = "mean_iou"
     keep: Literal["best", "last"] = Field(default="best", description="which epoch's weights become the run's")
+    refit: bool = Field(
+        default=False,
+        description="after validating, train once more on everything: scores of the first training, weights of the second",
+    )
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="float32", description="bfloat16, float16 (on a GPU): mixed"
     )
@@ -204,6 +209,25 @@ class Recipe(Section):
         if len(layers) < 2:
             raise ValueError(f"has train.modality_dropout={dropped}, but {layers[0]} is the only layer of the network")
         return self
+
+    @model_validator(mode="after")
+    def _refittable(self) -> Recipe:
+        if not self.train.refit:
+            return self
+        if self.task not in REFITTED:
+            raise ValueError(
+                f"has train.refit, which the task {self.task} does not do; expected {' or '.join(REFITTED)}"
+            )
+        if self.train.patience:
+            raise ValueError(
+                f"has train.refit with train.patience={self.train.patience}, but a training on everything has no score to "
+                "stop by. Set one of them to its default"
+            )
+        return self
+
+    def without_validation(self) -> Recipe:
+        """The same recipe learning from everything: nothing is withheld, and the last weights are kept."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"val_share": 0.0, "val_scenes": ()})})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, in the order of the sections."""

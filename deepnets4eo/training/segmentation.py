@@ -6,7 +6,7 @@ Takes a resolved recipe; writes the tree that every run has. Refuses recipes wit
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.run import LEGEND
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling.sampling import ClassCells
+from deepnets4eo.tiling.splits import BlockSplit
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
 from deepnets4eo.training.recipe import Recipe
 from deepnets4eo.training.scenes import LabelledScene, open_scenes
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NOT_VALIDATED = "not validated"
+VALIDATED = {
+    False: "validation part of the training scenes",
+    True: "validation part of the training scenes, by the same training without it; the run then learned from all",
+}
+REFIT = "refit"  # folder in a run
 
 
 @dataclass(frozen=True)
@@ -78,14 +84,34 @@ class Prepared:
         return ValidationLoader(samples, core_px + 2 * halo_px, halo_px, batch_size, self.recipe.data.num_workers)
 
 
+Fit = Callable[[Prepared, Path], tuple[Segmenter, dict[str, Any]]]  # in a folder → the segmenter, notes for the card
+
+
 def train_segmentation(recipe: Recipe, out: Path, options: TrainOptions) -> Path:
     """Train a network on labelled scenes; returns the run folder."""
     if not recipe.model.network:
         raise InputError("the recipe names no model. Set model.network, e.g. to unet.")
     check_extra("deep")
+    return fit_and_write(recipe, out, lambda prepared, folder: train_network(prepared, folder, options))
+
+
+def fit_and_write(recipe: Recipe, out: Path, fit: Fit) -> Path:
+    """Fit to the training part, score on the validation part, and write the run; returns the folder.
+
+    With `train.refit`, what is written was fitted once more, to everything; its log and checkpoints are in `out / REFIT`.
+    """
     prepared = prepare(recipe)
-    segmenter, notes = train_network(prepared, out, options)
-    return score_and_write(segmenter, prepared, out, notes)
+    segmenter, notes = fit(prepared, out)
+    scores = score_segmenter(segmenter, prepared)
+    pixels = prepared.pixels
+    if recipe.train.refit and prepared.split.validated:
+        log.info("train.refit=true: validated; now once more, on everything.")
+        whole = prepare(recipe.without_validation())
+        segmenter, again = fit(whole, out / REFIT)
+        notes |= {"refit": again}
+        pixels = whole.pixels
+    notes = run_notes(prepared, scores, pixels) | notes
+    return write_run(segmenter, recipe, out, split=prepared.split, scores=scores, notes=notes)
 
 
 def prepare(recipe: Recipe) -> Prepared:
@@ -137,13 +163,6 @@ def train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple
     return segmenter, notes
 
 
-def score_and_write(segmenter: Segmenter, prepared: Prepared, out: Path, notes: dict[str, Any]) -> Path:
-    """Score a trained segmenter on the validation part and write its run; returns the folder."""
-    scores = score_segmenter(segmenter, prepared)
-    notes = run_notes(prepared, scores) | notes
-    return write_run(segmenter, prepared.recipe, out, split=prepared.split, scores=scores, notes=notes)
-
-
 def load_legend(recipe: Recipe) -> Legend:
     """The legend that a recipe names, points to, or holds; of two classes at least."""
     if not recipe.legend:
@@ -169,13 +188,16 @@ def score_segmenter(segmenter: Segmenter, prepared: Prepared, *, batch_size: int
     optional = [name for name, layer in inputs.layers.items() if layer.optional]
     matrices = {left_out: ConfusionMatrix(prepared.legend.num_classes) for left_out in [None, *optional]}
     core_px, halo_px = prepared.recipe.data.tile_px, segmenter.halo_px
+    if getattr(segmenter, "any_tile", False):  # no tile reaches further than the block that is validated
+        blocks_px = [split.block_px for split in prepared.split.splits if isinstance(split, BlockSplit)]
+        core_px = min(core_px, max(blocks_px, default=core_px))
     for batch in prepared.validation(prepared.samples(), core_px, halo_px, batch_size):
         inner = batch["mask"][:, halo_px : halo_px + core_px, halo_px : halo_px + core_px]
         for left_out, matrix in matrices.items():
             stack = [np.zeros_like(batch[name]) if name == left_out else batch[name] for name in inputs.names]
             matrix.update(inner, segmenter.predict_classes(np.concatenate(stack, axis=1), margin_px=halo_px))
     split = prepared.split.describe()
-    name = "validation part of the training scenes" if prepared.split.validated else NOT_VALIDATED
+    name = VALIDATED[prepared.recipe.train.refit] if prepared.split.validated else NOT_VALIDATED
     protocol = {"name": name, "leaky": split["leaky"], "split": split}
     without = {name: {score: getattr(matrices[name], score) for score in report.OVERALL} for name in optional}
     return report.scores(matrices[None], prepared.legend.names) | {
@@ -223,14 +245,17 @@ def _check_streams(streams: Any, inputs: InputSpec) -> None:
         )
 
 
-def run_notes(prepared: Prepared, scores: dict[str, Any]) -> dict[str, Any]:
-    """What the card says about the training, beside what prediction needs."""
+def run_notes(prepared: Prepared, scores: dict[str, Any], pixels: list[int] | None = None) -> dict[str, Any]:
+    """What the card says about the training, beside what prediction needs.
+
+    pixels : K counts, of what is written; None: those of the training part.
+    """
     return {
         "scenes": {named.name: named.sources for named in prepared.split.scenes},
         "split": prepared.split.describe(),
         "leaky": prepared.split.leaky,
         "synthetic": prepared.synthetic,
-        "training_pixels": dict(zip(prepared.legend.names, prepared.pixels, strict=True)),
+        "training_pixels": dict(zip(prepared.legend.names, pixels or prepared.pixels, strict=True)),
         "validation": {name: scores[name] for name in report.OVERALL},
     }
 

@@ -14,7 +14,7 @@ from deepnets4eo.baselines.features.feature import FittedFeature
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_json
-from deepnets4eo.prediction import predict
+from deepnets4eo.prediction import PredictOptions, predict
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.checksums import seal
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -104,6 +104,19 @@ def test_a_scene_is_labelled_alike_by_small_and_large_tiles(tmp_path):
         predict(classifier, SCENE, tmp_path / f"{side}.tif")
         labels.append(Layer.open(tmp_path / f"{side}.tif").read()[0])
     assert (labels[0] == labels[1]).mean() > 0.999  # sums in float32 over other tiles
+
+
+def test_a_small_scene_is_cut_into_smaller_tiles_unless_a_side_is_set(tmp_path):
+    classifier = PixelClassifier(RandomForestClassifier(5, random_state=0), INPUTS, LEGEND, features=["pixels"])
+    classifier.fit([SCENE], max_pixels=900)
+    sides, labels = [], []
+    for name, options in {"own": PredictOptions(), "set": PredictOptions(tile_px=512)}.items():
+        predict(classifier, SCENE, tmp_path / f"{name}.tif", options)
+        made = Layer.open(tmp_path / f"{name}.tif")
+        sides.append(made.tags["TILING"].split(",")[0])
+        labels.append(made.read()[0])
+    assert sides == ["tile_px=256", "tile_px=512"]
+    np.testing.assert_array_equal(*labels)
 
 
 def test_classes_that_training_does_not_show_are_named(caplog):

@@ -48,6 +48,17 @@ def test_all_tiles_have_one_shape(shape, tiling):
     assert {tile.window[2:] for tile in Lattice(shape, tiling).tiles} == {(tiling.tile_px, tiling.tile_px)}
 
 
+@given(shapes, st.integers(0, 6), st.integers(1, 24))
+def test_the_tiling_of_least_work_computes_the_fewer_pixels_of_two(shape, halo, core):
+    tiling = Tiling(core + 2 * halo, halo)
+    chosen = tiling.least_work(shape, smallest_px=1)
+    half = Tiling(max(core // 2, 1) + 2 * halo, halo)
+    assert chosen in {tiling, half}
+    work = [sum(tile.window.height * tile.window.width for tile in Lattice(shape, one).tiles) for one in (tiling, half)]
+    assert chosen == (tiling if work[0] <= work[1] else half)
+    assert tiling.least_work(shape) == tiling  # of a small core
+
+
 @given(shapes, tilings(), st.data())
 def test_touching_tiles_are_those_whose_core_meets_the_range(shape, tiling, data):
     lattice = Lattice(shape, tiling)

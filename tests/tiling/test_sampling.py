@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError
@@ -145,3 +146,22 @@ def test_a_scene_of_one_window_fills_the_quota_of_each_class() -> None:
     labels = np.kron([[2, 5]], np.ones((200, 100))).astype(np.uint8)
     drawn = sample_pixels([make_scene(labels)], LEGEND, lambda sample: sample["image"], max_pixels=12_000)
     assert np.bincount(drawn.class_indices).tolist() == [4000, 4000]
+
+
+@pytest.mark.parametrize("halo_px", [3, 40])
+def test_features_at_the_edges_are_those_of_the_mirrored_scene(halo_px):
+    rng = np.random.default_rng(0)
+    image, labels = rng.integers(0, 255, (1, 45, 33)).astype(np.uint8), np.full((45, 33), 2, np.uint8)
+    side = 2 * halo_px + 1
+    samples = sample_pixels(
+        [Scene.open(image=image, labels=labels)],
+        LEGEND,
+        lambda sample: ndimage.uniform_filter(sample["image"], (0, side, side)),
+        max_pixels=10_000,
+        halo_px=halo_px,
+        window_px=16,
+        balanced=False,
+    )
+    whole = ndimage.uniform_filter(image[0].astype(np.float32), side, mode="mirror")
+    assert len(samples.vectors) == labels.size
+    np.testing.assert_allclose(np.sort(samples.vectors[:, 0]), np.sort(whole.ravel()), rtol=1e-4)
