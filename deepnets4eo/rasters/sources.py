@@ -232,6 +232,15 @@ class _PixelForPixel:
         self.read, self.read_coarse, self.open_dataset = origin.read, origin.read_coarse, origin.open_dataset
 
 
+def with_grid(source: Source, grid: Grid) -> Source:
+    """The same pixels on another grid. Errors: GridError where that has another shape."""
+    if tuple(source.grid.shape) != tuple(grid.shape):
+        raise GridError(
+            f"{source.name} has {tuple(source.grid.shape)} pixels, the other grid {tuple(grid.shape)}. Give one of the same size."
+        )
+    return _PixelForPixel(source, grid)
+
+
 def with_nodata(source: Source, value: float) -> Source:
     """The same source, of which pixels with `value` in every band are not valid."""
     if isinstance(source, ArraySource):
