@@ -83,7 +83,9 @@ class HistogramMap:
 
     def apply(self, image: NDArray[Any]) -> FloatImage:
         """image : (C, h, w) → (C, h, w) float32"""
-        bands = [np.interp(band, *table) for band, table in zip(image, zip(self.pre, self.post, strict=True), strict=True)]
+        bands = [
+            np.interp(band, *table) for band, table in zip(image, zip(self.pre, self.post, strict=True), strict=True)
+        ]
         return np.stack(bands).astype(np.float32)
 
     def to_dict(self) -> dict[str, Any]:
@@ -203,7 +205,8 @@ class _MappedSource:
     def __init__(self, layer: Layer, values: ValueMap) -> None:
         self.layer, self.values = layer, values
         self.name, self.paths, self.tags, self.grid = layer.source, layer.paths, layer.tags, layer.grid
-        self.dtype, self.nodata = np.dtype(np.float32), None
+        self.dtype: np.dtype[Any] = np.dtype(np.float32)
+        self.nodata: float | None = None
         self.bands, self.band_names = list(range(1, layer.count + 1)), layer.band_names
 
     def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:

@@ -10,8 +10,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks

@@ -156,7 +156,7 @@ Diffuser = Callable[[FloatImage, Sequence[FloatImage], Mask], FloatImage]
 
 def _diffuser(diffusion: Diffusion, device: str, workers: int) -> Diffuser:
     """The function that diffuses a tile: on a GPU where there is one, else with NumPy."""
-    chosen = choose(device).device
+    chosen = device if device == "cpu" else choose(device, "float32").device
     if chosen == "cpu":
         return lambda scores, guides, valid: guided_anisotropic_diffusion(
             scores, guides, diffusion=diffusion, valid=valid, workers=workers

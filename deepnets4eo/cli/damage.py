@@ -64,11 +64,11 @@ def damage(
     from deepnets4eo.damage.job import JobControl, assess_inputs
     from deepnets4eo.damage.map import PRODUCTS
     from deepnets4eo.damage.products.write import check_formats, formats_of
-    from deepnets4eo.damage.resume import job_scratch, was_interrupted
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.findings import count_of
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.outputs.lock import output_lock
+    from deepnets4eo.outputs.scratch import job_scratch, was_interrupted
 
     others = {"dsm_pre": dsm_pre, "dsm_post": dsm_post, "cloud_mask": cloud_mask}
     formats = None if also is None else [name for each in also.split(",") if (name := each.strip()) not in ("", "none")]
