@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 CHANGE = 1
-BLOCK_PX = 256
+BLOCK_PX, LEAST_BLOCK_PX = 256, 32
 LEAST_BLOCKS = 8
 DRAWS, LEVEL = 1000, 0.95
 SQUARE_METRES = 10_000.0  # of a hectare
@@ -33,12 +33,13 @@ class ChangedArea:
     """Hectares that changed, of those that both images show.
 
     interval : percentile interval of the changed hectares, None for scenes of fewer than 8 blocks. It says how much the
-    figure depends on which blocks of the scene are counted, nothing about errors of the map.
+    figure depends on which blocks of the scene are counted, nothing about errors of the map. block_px : their side.
     """
 
     changed_ha: float
     seen_ha: float
     interval: tuple[float, float] | None
+    block_px: int = BLOCK_PX
 
     @property
     def share(self) -> float:
@@ -49,7 +50,7 @@ class ChangedArea:
         """Plain values, ready for JSON."""
         return {
             "changed_ha": self.changed_ha, "changed_ha_interval": self.interval, "interval_level": LEVEL,
-            "interval_of": f"bootstrap over blocks of {BLOCK_PX} px; says nothing about errors of the map",
+            "interval_of": f"bootstrap over blocks of {self.block_px} px; says nothing about errors of the map",
             "seen_ha": self.seen_ha, "changed_share": self.share,
         }  # fmt: skip
 
@@ -59,12 +60,13 @@ def changed_area(labels: Layer, *, seed: int = 0) -> ChangedArea:
 
     labels : no change (0), change (1), else void. Memory: one block, and two numbers a block.
     """
-    counts = np.array([_count(labels, window) for window in blocks(labels.shape, BLOCK_PX)], float)
+    block_px = int(np.clip(min(labels.shape) // 4, LEAST_BLOCK_PX, BLOCK_PX))
+    counts = np.array([_count(labels, window) for window in blocks(labels.shape, block_px)], float)
     counts = counts[counts[:, 1] > 0]
     row_m, col_m = gsd_m(labels.grid)
     hectares = row_m * col_m / SQUARE_METRES
-    changed, seen = counts.sum(axis=0) if len(counts) else (0.0, 0.0)
-    return ChangedArea(changed * hectares, seen * hectares, _interval(counts, seen * hectares, seed))
+    changed, seen = (float(total) * hectares for total in counts.sum(axis=0)) if len(counts) else (0.0, 0.0)
+    return ChangedArea(changed, seen, _interval(counts, seen, seed), block_px)
 
 
 def change_polygons(
