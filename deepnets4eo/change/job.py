@@ -33,7 +33,9 @@ from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.outputs.scratch import job_scratch, was_interrupted
 from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
+from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.segmenters.run import Run, load_run, save_run
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE
@@ -116,7 +118,7 @@ def map_change(
     OutputError
         The folder holds something already, or cannot be written.
 
-    Peak memory: some 600 MB with a classical method, whatever the size of the images; the network's tile with a run.
+    Peak memory: some 1.2 GB with a method without training, whatever the size of the images (and all polygons); more with a run.
 
     Examples
     --------
@@ -129,7 +131,7 @@ def map_change(
     check_outputs(pre, post, out, options)
     with output_lock(out):
         check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
-        with job_scratch(out, resume=resume) as scratch:
+        with job_scratch(out, resume=resume) as scratch, gdal_cache(CACHE_BYTES):
             pair = open_pair(pre, post, options)
             return _write(pair, out, scratch / _identity(pair, options), options, progress)
 

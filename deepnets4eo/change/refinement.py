@@ -19,7 +19,9 @@ from deepnets4eo.change.diffusion import Diffusion, guided_anisotropic_diffusion
 from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, blocks
+from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, to_bytes
 from deepnets4eo.tiling.spread import spread_windows
@@ -105,7 +107,7 @@ def refine_scores(
     spread = _diffuser(diffusion, device, workers)
     before = after = 0
     tiles = blocks(scores.shape, tile_px)
-    with _writer(scores, Path(out), packed=packed) as writer:
+    with gdal_cache(CACHE_BYTES), _writer(scores, Path(out), packed=packed) as writer:
         for done, tile in enumerate(tiles, start=1):
             part, valid = _read_scores(scores, tile.grow(diffusion.reach_px), packed=packed)
             inner = tile.within(tile.grow(diffusion.reach_px)).slices

@@ -38,8 +38,8 @@ def make_pair(folder: Path, side: int, bands: int) -> tuple[Path, Path]:
         noisy = (patterns + rng.integers(0, 60, patterns.shape, dtype=np.uint16)).astype(np.uint16)
         profile = {"driver": "GTiff", "count": bands, "dtype": "uint16", "height": side, "width": side}
         layout = {"tiled": True, "blockxsize": BLOCK_PX, "blockysize": BLOCK_PX, "compress": "deflate", "zlevel": 1}
-        place = {"crs": "EPSG:32615", "transform": Affine(10, 0, 500_000, 0, -10, 4_100_000)}
-        with rasterio.open(path, "w", **profile, **layout, **place, BIGTIFF="IF_SAFER") as file:
+        georeference = {"crs": "EPSG:32615", "transform": Affine(10, 0, 500_000, 0, -10, 4_100_000)}
+        with rasterio.open(path, "w", **profile, **layout, **georeference, BIGTIFF="IF_SAFER") as file:
             for number, window in enumerate(blocks((side, side), BLOCK_PX)):
                 part = noisy[number % 8, :, : window.height, : window.width]
                 file.write(part, window=RasterioWindow(window.col, window.row, window.width, window.height))
