@@ -21,7 +21,7 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.change.classical.detector import ChangeDetector
 from deepnets4eo.change.diffusion import Diffusion
 from deepnets4eo.change.normalisation import normalise_pre
-from deepnets4eo.change.options import ChangeOptions, ChangeProducts
+from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
 from deepnets4eo.change.pair import POST, PRE, ChangePair, open_pair
 from deepnets4eo.change.refinement import FINAL, PACKED_TAG, refine_scores
 from deepnets4eo.errors import InputError
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MANIFEST = "manifest.json"
 PRODUCTS = (
     "change.tif", "change.qml", "change.tif.aux.xml", "score.tif", "change.gpkg", "summary.json", "report.html", MANIFEST,
 )  # fmt: skip

@@ -14,6 +14,8 @@ ALIGNMENT: dict[str, Any] = {"group": "Alignment"}
 DECISION: dict[str, Any] = {"group": "Decision"}
 INPUTS: dict[str, Any] = {"group": "Inputs"}
 
+MANIFEST = "manifest.json"  # written last
+
 ChangeMethod: TypeAlias = Literal["ir-mad", "mad", "cva", "difference", "slow-features", "pca-kmeans"]
 ThresholdMethod: TypeAlias = Literal["two-means", "otsu", "kittler", "em"]
 Normalisation: TypeAlias = Literal["none", "regression", "histogram"]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.change.areas import change_polygons, changed_area, with_transitions
-from deepnets4eo.change.options import ChangeOptions, ChangeProducts
+from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
 from deepnets4eo.change.page import write_page
 from deepnets4eo.change.pair import POST, PRE, ChangePair
 from deepnets4eo.files import write_json
@@ -25,8 +25,6 @@ from deepnets4eo.rasters.scene import Layer
 
 if TYPE_CHECKING:
     import geopandas as gpd
-
-MANIFEST = "manifest.json"
 
 
 def write_products(

@@ -154,7 +154,7 @@ def test_a_run_decides_where_one_is_given(tmp_path: Path) -> None:
     pair = open_pair(pre, post, PLAIN)
     inputs = InputSpec.measure([pair.scene], ["image_pre", "image_post"])
     for name, layers, legend in (("run", inputs, "change"), ("cover", inputs, "isprs")):
-        network = NetworkSegmenter({"name": "fc-siam-diff"}, layers, Legend.load(legend), tiling=Tiling(64, 16))
+        network = NetworkSegmenter({"name": "fc-siam-diff"}, layers, Legend.load(legend), tiling=Tiling(96, 16))
         save_run(network, tmp_path / name)
     options = ChangeOptions(model=str(tmp_path / "run"), assume_registered=True, normalise="regression")
     change = map_change(pre, post, tmp_path / "out", options)
