@@ -107,7 +107,7 @@ def guided_anisotropic_diffusion(
     np.float32(0.062)
     """
     diffusion = diffusion or Diffusion()
-    _check_arrays(scores, guides, valid)
+    check_arrays(scores, guides, valid)
     state = _stack(scores, guides, valid)
     step = _Step(len(guides), guides[0].shape[0], diffusion, None if valid is None else np.asarray(valid, np.float32))
     done = 0
@@ -120,7 +120,8 @@ def guided_anisotropic_diffusion(
     return result if valid is None else np.where(valid, result, np.asarray(scores, np.float32))
 
 
-def _check_arrays(scores: FloatImage, guides: Sequence[NDArray[np.generic]], valid: NDArray[np.bool_] | None) -> None:
+def check_arrays(scores: FloatImage, guides: Sequence[NDArray[np.generic]], valid: NDArray[np.bool_] | None) -> None:
+    """Refuse sizes that differ and values that are not finite where valid. Errors: InputError."""
     shapes = [guide.shape for guide in guides]
     if scores.ndim != 3 or not shapes or any(len(shape) != 3 for shape in shapes):
         raise InputError(

@@ -60,15 +60,15 @@ def damage(
     """
     from deepnets4eo.cli.findings import end_with_findings, show_footprints
     from deepnets4eo.cli.progress import progress
-    from deepnets4eo.damage.findings import count_of
     from deepnets4eo.damage.inputs import open_inputs
     from deepnets4eo.damage.job import JobControl, assess_inputs
     from deepnets4eo.damage.map import PRODUCTS
     from deepnets4eo.damage.products.write import check_formats, formats_of
-    from deepnets4eo.damage.resume import job_scratch, was_interrupted
     from deepnets4eo.files import check_overwrite
+    from deepnets4eo.outputs.findings import count_of
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.outputs.lock import output_lock
+    from deepnets4eo.outputs.scratch import job_scratch, was_interrupted
 
     others = {"dsm_pre": dsm_pre, "dsm_post": dsm_post, "cloud_mask": cloud_mask}
     formats = None if also is None else [name for each in also.split(",") if (name := each.strip()) not in ("", "none")]

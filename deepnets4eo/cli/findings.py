@@ -11,14 +11,14 @@ import typer
 from deepnets4eo.cli.output import echo
 
 if TYPE_CHECKING:
-    from deepnets4eo.damage.findings import Finding
+    from deepnets4eo.outputs.findings import Finding
 
 WORTHLESS = 3  # exit status of a job whose map was written, to be looked into, and must not be used
 
 
 def show_footprints(account: dict[str, Any]) -> None:
     """One line on stderr where rows of the footprints' file were left out or changed."""
-    from deepnets4eo.damage.findings import count_of
+    from deepnets4eo.outputs.findings import count_of
 
     if account and (account["dropped"] or account["repaired"] or account["renamed"]):
         dropped = json.dumps(account["dropped"], ensure_ascii=False)

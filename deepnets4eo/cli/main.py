@@ -26,6 +26,8 @@ VERBS = {
     "demo": "Run the main job on a synthetic miniature city.",
     "check": "Describe a raster, vector, dataset or run, and what is wrong with it.",
     "damage": "Map building damage: pre and post image and footprints in, polygons out.",
+    "change": "Map what changed between two images.",
+    "refine": "Fit a map of scores to the edges of images.",
     "register": "Measure how far a pre image lies from a post image.",
     "train": "Train a recipe on data; writes a run folder.",
     "predict": "Label a scene with a trained run.",

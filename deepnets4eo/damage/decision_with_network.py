@@ -20,7 +20,6 @@ from deepnets4eo.damage.abstention import cap_confidence, set_not_assessed, unli
 from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel, to_decision_table
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
-from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.grading_rates import UNKNOWN_RATES
 from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.ordinal import grade_probabilities
@@ -30,6 +29,7 @@ from deepnets4eo.damage.result_findings import result_findings
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
 from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
+from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.segmenters.checksums import CARD
 
 if TYPE_CHECKING:

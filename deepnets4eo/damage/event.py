@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
-from deepnets4eo.damage.findings import Finding
 from deepnets4eo.errors import InputError
+from deepnets4eo.outputs.findings import Finding
 
 if TYPE_CHECKING:
     from deepnets4eo.rasters.scene import Layer

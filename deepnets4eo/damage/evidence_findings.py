@@ -8,8 +8,8 @@ from __future__ import annotations
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.table import BLANK
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, mean_gsd, pre_ratio
-from deepnets4eo.damage.findings import Finding, count_of, one_or_many
 from deepnets4eo.damage.vocabulary import ASSESSED, POST_ONLY, PRE_POST
+from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.rasters.scene import Layer
 
 COARSE_POST_M = 1.0  # beyond that, roofs have too few pixels for what the model was fitted on

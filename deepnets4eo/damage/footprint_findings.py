@@ -5,8 +5,8 @@ Takes footprints as read; returns findings.
 
 from __future__ import annotations
 
-from deepnets4eo.damage.findings import Finding, count_of, one_or_many
 from deepnets4eo.damage.footprints import Footprints
+from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 
 MANY = 0.05  # share of the rows that were dropped from which buildings may be missing from the map
 

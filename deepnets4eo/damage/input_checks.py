@@ -6,35 +6,25 @@ twice; undeclared nodata is declared and named.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.radar import is_radar
 from deepnets4eo.errors import InputError
-from deepnets4eo.grid import Window
+from deepnets4eo.inspection.pairs import check_two_images, reversed_dates, sample_windows
+from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
-from deepnets4eo.rasters.sources import same_grid
-from deepnets4eo.tiling.spread import spread_windows
 
-WINDOW_PX, WINDOWS = 256, 4  # side of a window, and how many along each side of the image
 LEAST_VALID = 0.9  # of a window's pixels, for its structure to count
 SCALES_PX = (1, 4)
 LEAST_CELLS = 32  # along a side, for a correlation of neighbours
 # Correlation of neighbouring means over squares of 1 and 4 pixels, median over windows: 40 real images had 0.56 or more,
 # radar among them; noise has 0.00 at one of the two. Smoother noise passes, and then no footprint aligns with it.
 LEAST_CORRELATION = 0.25
-SHOWN_CHANGE = 0.002  # share of the values that must differ between two images
-DATE_TAGS = ("ACQUISITIONDATETIME", "ACQUISITION_DATETIME", "ACQUISITION_DATE", "ACQUISITIONDATE", "DATE_ACQUIRED",
-             "NITF_IDATIM", "TIFFTAG_DATETIME")  # fmt: skip
-DATE = re.compile(r"((?:19|20)\d\d)[-:/]?(\d\d)[-:/]?(\d\d)")
 
 
 @dataclass(frozen=True)
@@ -62,9 +52,9 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
     else:
         _require_structure(post, "post")
     if pre is not None:
-        _require_two_images(pre, post)
+        check_two_images(pre, post, "or - for PRE to assess from the post image alone")
         pre = _declare_nodata(pre, "pre", findings)
-        findings += _reversed_dates(pre, post)
+        findings += reversed_dates(pre, post)
         try:
             if is_radar(pre):
                 radar.insert(0, "pre")
@@ -77,11 +67,6 @@ def check_images(pre: Layer | None, post: Layer) -> CheckedImages:
                         "post image alone.", "Give another pre image, or - for PRE.")
             )  # fmt: skip
     return CheckedImages(pre, post, tuple(findings), tuple(radar))
-
-
-def sample_windows(shape: tuple[int, int]) -> list[Window]:
-    """Windows spread over an image of (h, w) pixels."""
-    return spread_windows(shape, (WINDOW_PX, WINDOW_PX), WINDOWS)
 
 
 def _declare_nodata(layer: Layer, role: str, findings: list[Finding]) -> Layer:
@@ -149,55 +134,3 @@ def neighbour_correlations(image: NDArray[np.float64]) -> NDArray[np.float64]:
             down, right = (means[1:] * means[:-1]).mean(), (means[:, 1:] * means[:, :-1]).mean()
             out[k] = (down + right) / 2 / power
     return out
-
-
-def _require_two_images(pre: Layer, post: Layer) -> None:
-    """Refuse one image given twice: the same files, or the same values on one grid. Errors: InputError."""
-    files = [{str(Path(path).resolve()) for path in layer.paths} for layer in (pre, post)]
-    one_file = bool(files[0]) and files[0] == files[1] and pre.bands == post.bands
-    if one_file or (same_grid(pre.grid, post.grid) and _same_values(pre, post)):
-        raise InputError(
-            f"PRE ({pre.source}) and POST ({post.source}) are one image: nothing can have changed between them. Give the "
-            "image from before the event, or - for PRE to assess from the post image alone."
-        )
-
-
-def _same_values(pre: Layer, post: Layer) -> bool:
-    """Whether two layers on one grid show the same values in all windows looked at, and some values at all."""
-    if pre.count != post.count:
-        return False
-    differing, seen = 0, 0
-    for window in sample_windows(post.shape):
-        (first, valid), (second, also) = pre.read(window), post.read(window)
-        both = valid & also
-        differing += int((first[:, both] != second[:, both]).sum())
-        seen += first.shape[0] * int(both.sum())
-    return seen > 0 and differing <= SHOWN_CHANGE * seen
-
-
-def _reversed_dates(pre: Layer, post: Layer) -> list[Finding]:
-    """A finding where the tags of both images date the pre image after the post image."""
-    for tag in DATE_TAGS:
-        before, after = acquisition_date(pre, tag), acquisition_date(post, tag)
-        if before is not None and after is not None:
-            if before <= after:
-                return []
-            return [
-                Finding(
-                    "dates_reversed", "caution",
-                    f"By their tag {tag}, the pre image is of {before:%Y-%m-%d} and the post image of {after:%Y-%m-%d}, "
-                    "which is earlier.",
-                    "Check which image is which; the tag may be the date at which a file was written.",
-                )
-            ]  # fmt: skip
-    return []
-
-
-def acquisition_date(layer: Layer, tag: str) -> datetime | None:
-    """The day that a tag of a layer names, in any case of letters; None where there is none."""
-    text = {name.upper(): value for name, value in layer.tags.items()}.get(tag, "")
-    match = DATE.search(text)
-    try:
-        return datetime(*(int(part) for part in match.groups())) if match else None  # type: ignore[arg-type]
-    except ValueError:
-        return None

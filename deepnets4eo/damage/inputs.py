@@ -15,12 +15,12 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from deepnets4eo.damage.findings import Finding, one_or_many
 from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
 from deepnets4eo.damage.input_checks import check_images
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.grid import overlap_share
+from deepnets4eo.outputs.findings import Finding, one_or_many
 from deepnets4eo.rasters.scene import Layer, LayerLike
 
 

@@ -24,7 +24,6 @@ from deepnets4eo.damage.event import EventInfo, event_findings
 from deepnets4eo.damage.evidence import EvidenceTable, gather
 from deepnets4eo.damage.evidence_findings import evidence_findings
 from deepnets4eo.damage.extent import map_extents
-from deepnets4eo.damage.findings import Finding, count_of
 from deepnets4eo.damage.footprint_findings import footprint_findings
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.inputs import Inputs, open_inputs
@@ -42,6 +41,7 @@ from deepnets4eo.damage.unbuilt import NO_BUILDING, find_unbuilt
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import apply_affine
+from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.rasters.scene import LayerLike
 from deepnets4eo.registration import Registration, assume_registered, register
 

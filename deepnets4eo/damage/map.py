@@ -6,10 +6,7 @@ Takes a table of buildings with grades, probabilities and evidence; refuses tabl
 
 from __future__ import annotations
 
-import shutil
-import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +14,9 @@ from deepnets4eo.damage.map_content import DamageMapContent
 from deepnets4eo.display.figures import MAX_PX
 from deepnets4eo.display.summary import Summary, WithSummary
 from deepnets4eo.errors import OutputError
-from deepnets4eo.files import PARTIAL, atomic_write, check_overwrite, writing
-from deepnets4eo.outputs.lock import output_lock, scratch_home
+from deepnets4eo.files import check_overwrite
+from deepnets4eo.outputs.folders import hidden_folder, publish
+from deepnets4eo.outputs.lock import output_lock
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -128,9 +126,9 @@ class DamageMap(WithSummary, DamageMapContent):
             if out_dir.exists() and not out_dir.is_dir():
                 raise OutputError(f"{out_dir} is a file, expected a folder. Choose another --out.")
             folder = None if scratch is None else products_folder(scratch, self, post, pre)
-            with _hidden_folder(out_dir, folder) as hidden:
+            with hidden_folder(out_dir, folder) as hidden:
                 names = write_products(self, hidden, pre=pre, post=post, also=also, home=out_dir)
-                _publish(hidden, out_dir, names)
+                publish(hidden, out_dir, names, obsolete=set(FURTHER) - set(names))
         return {name: out_dir / name for name in names}
 
     def plot(self, image: LayerLike | None = None, *, axes: Axes | None = None, max_px: int = MAX_PX) -> Axes:
@@ -165,31 +163,3 @@ class DamageMap(WithSummary, DamageMapContent):
         from deepnets4eo.damage.map_display import summarize_content
 
         return summarize_content(self)
-
-
-@contextmanager
-def _hidden_folder(out_dir: Path, kept: Path | None) -> Iterator[Path]:
-    """A folder for products beside `out_dir`; nothing of it stays on failure unless it is `kept`."""
-    hidden = kept or scratch_home(out_dir) / f"{PARTIAL}{uuid.uuid4().hex[:8]}-{out_dir.name}"
-    try:
-        with writing(out_dir):
-            hidden.mkdir(parents=True, exist_ok=True)
-            yield hidden
-    finally:
-        if kept is None:
-            shutil.rmtree(hidden, ignore_errors=True)
-
-
-def _publish(hidden: Path, out_dir: Path, names: list[str]) -> None:
-    """Move the products to `out_dir`: all at once where there is no folder yet, else one by one, the manifest last."""
-    for left in hidden.glob(f"{PARTIAL}*"):  # half-written by a job that was killed
-        left.unlink()
-    if not out_dir.exists():
-        hidden.rename(out_dir)
-        return
-    (out_dir / MANIFEST).unlink(missing_ok=True)
-    for name in set(FURTHER) - set(names):  # of an earlier map
-        (out_dir / name).unlink(missing_ok=True)
-    for name in names:
-        with atomic_write(out_dir / name) as partial:
-            shutil.move(hidden / name, partial)  # copies where the folder is a volume of its own

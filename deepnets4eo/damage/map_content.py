@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.damage.event import EventInfo
-from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.vocabulary import ASSESSED, GRADES, METHODS, NOT_ASSESSED, STATUSES
 from deepnets4eo.errors import InputError
+from deepnets4eo.outputs.findings import Finding
 
 if TYPE_CHECKING:
     import geopandas as gpd

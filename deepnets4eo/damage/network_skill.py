@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from deepnets4eo.damage.findings import count_of
+from deepnets4eo.outputs.findings import count_of
 
 LEAST_SKILL = 0.1  # below, a run counts as one that learnt nothing
 LEAST_VALIDATED = 30  # validation buildings; fewer say nothing

@@ -12,11 +12,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from deepnets4eo.damage.abstention import MOST_CONFIDENT
-from deepnets4eo.damage.findings import Finding, count_of, one_or_many, worst_first
 from deepnets4eo.damage.fitted_range import REASONS, UNLIKE
 from deepnets4eo.damage.network_skill import NetworkSkill
 from deepnets4eo.damage.unbuilt import NO_BUILDING
 from deepnets4eo.damage.vocabulary import ASSESSED
+from deepnets4eo.outputs.findings import Finding, count_of, one_or_many, worst_first
 
 NOTHING = "nothing_assessed"
 OUTSIDE = (*REASONS.values(), UNLIKE)

@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -24,10 +22,8 @@ import pandas as pd
 import shapely
 
 from deepnets4eo.damage.alignment.footprint_offsets import FootprintAlignment
-from deepnets4eo.errors import InputError, OutputError
-from deepnets4eo.files import PARTIAL, atomic_write, plain
+from deepnets4eo.files import atomic_write, plain
 from deepnets4eo.grid import Grid, blocks
-from deepnets4eo.outputs.lock import scratch_home
 from deepnets4eo.registration.quality import RegistrationQuality
 from deepnets4eo.registration.result import Registration
 from deepnets4eo.segmenters.checksums import CARD
@@ -47,37 +43,6 @@ UNREADABLE = (BadZipFile, ValueError, KeyError, TypeError, EOFError)  # cut shor
 TREE = "tree"  # entry of a step's file: its values as JSON, which name the arrays beside it
 BLOCK_PX = 1024
 NO_SHAPE = {"workers"}  # settings that do not shape the result
-
-
-def scratch_folder(out: Path) -> Path:
-    """Where a job into `out` keeps what it has finished."""
-    return scratch_home(out) / f"{PARTIAL}scratch-{out.name}"
-
-
-def was_interrupted(out: Path) -> bool:
-    """Whether a job into `out` was stopped before all its products were written."""
-    return scratch_folder(out).is_dir() and not (out / "manifest.json").exists()
-
-
-@contextmanager
-def job_scratch(out: Path, *, resume: bool) -> Iterator[Path]:
-    """Yield the scratch folder of a job into `out`, emptied unless the job is to be resumed.
-
-    It is removed when the job is done, and when its inputs are refused: these must change, and all is made again.
-    """
-    scratch = scratch_folder(out)
-    if not resume:
-        shutil.rmtree(scratch, ignore_errors=True)
-    try:
-        yield scratch
-    except InputError:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
-    except OutputError as error:
-        if "--resume" in str(error) or not scratch.is_dir():
-            raise
-        raise OutputError(f"{error} What is done is kept: go on with --resume then.") from error
-    shutil.rmtree(scratch, ignore_errors=True)
 
 
 @dataclass(frozen=True)

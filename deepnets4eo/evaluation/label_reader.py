@@ -13,6 +13,9 @@ from deepnets4eo.errors import InputError, LabelError
 from deepnets4eo.evaluation.options import Unknown
 from deepnets4eo.grid import Grid, Window
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.tiling.spread import spread_windows
+
+PROBE_PX, PROBES = 256, 4
 
 PROBE_PX = 512
 MOST_LABEL = 2**31
@@ -52,6 +55,20 @@ class LabelReader:
         if self.has_colors or self.layer.nodata is None or self.layer.nodata not in self._own.values:
             return None
         return self._own.names[self._own.values.index(int(self.layer.nodata))]
+
+    @property
+    def mask_note(self) -> str | None:
+        """What to do with a mask of 0 and 255, whose 255 is read as void; None for other labels. Reads 16 small windows."""
+        if self.has_colors or self._own.num_classes != 2 or self.layer.nodata == VOID:
+            return None
+        windows = spread_windows(self.layer.shape, (PROBE_PX, PROBE_PX), PROBES)
+        values = set(np.concatenate([np.unique(self.layer.read(window)[0]) for window in windows]).tolist())
+        if values != {0, VOID}:
+            return None
+        return (
+            f"{self.layer.source} holds only 0 and 255, and 255 is void: nothing is labelled {self._own.names[1]!r}. If it is a "
+            "mask, write 1 for 255, e.g. with gdal_translate -scale 0 255 0 1."
+        )
 
     def on(self, grid: Grid) -> LabelReader:
         """Returns a reader of the same labels on another grid, by nearest neighbour."""

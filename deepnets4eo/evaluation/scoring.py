@@ -303,6 +303,8 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
                 "those pixels are taken as void."
             )
     predicted, truth = readers
+    if (note := truth.mask_note) is not None:
+        result.notes.append(note)
     if (predicted.layer.synthetic or truth.layer.synthetic) and not result.synthetic:
         result.synthetic = True
         result.notes.append("Synthetic: the rasters show a made-up place, the scores say nothing about the real world.")

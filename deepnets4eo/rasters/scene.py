@@ -22,7 +22,7 @@ from deepnets4eo.grid import Grid, Window, coarse_grid, only_one_placed, overlap
 from deepnets4eo.rasters.array_files import open_reference
 from deepnets4eo.rasters.display import layer_summary, plot_layer, plot_layers, scene_summary
 from deepnets4eo.rasters.fit_axes import transposed_sources
-from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid, with_nodata
+from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid, with_grid, with_nodata
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -190,6 +190,10 @@ class Layer(WithSummary):
     def with_nodata(self, value: float) -> Layer:
         """The same layer, of which pixels with `value` in every band are not valid; replaces the file's own."""
         return Layer(with_nodata(self._source, value), self._bands)
+
+    def with_grid(self, grid: Grid) -> Layer:
+        """The same pixels, taken as lying on another grid of the same shape; nothing is resampled."""
+        return self if self.grid == grid else Layer(with_grid(self._source, grid), self._bands)
 
     def read(self, window: Window | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
         """Read a window, also one that reaches beyond the edge.

@@ -247,11 +247,19 @@ class _PixelForPixel:
 
     def __init__(self, origin: Source, grid: Grid) -> None:
         self.name, self.paths, self.tags = origin.name, origin.paths, origin.tags
-        self.wavelengths_nm = origin.wavelengths_nm
         self.dtype, self.nodata, self._origin = origin.dtype, origin.nodata, origin
         self.wavelengths_nm = origin.wavelengths_nm
         self.bands, self.band_names, self.grid = origin.bands, origin.band_names, grid
         self.read, self.read_coarse, self.open_dataset = origin.read, origin.read_coarse, origin.open_dataset
+
+
+def with_grid(source: Source, grid: Grid) -> Source:
+    """The same pixels on another grid. Errors: GridError where that has another shape."""
+    if tuple(source.grid.shape) != tuple(grid.shape):
+        raise GridError(
+            f"{source.name} has {tuple(source.grid.shape)} pixels, the other grid {tuple(grid.shape)}. Give one of the same size."
+        )
+    return _PixelForPixel(source, grid)
 
 
 def with_nodata(source: Source, value: float) -> Source:

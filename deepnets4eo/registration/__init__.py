@@ -1,6 +1,6 @@
 """Registration of two images of one site: what moves is coordinates, the pixels stay.
 
-`register` measures how they lie against each other and how reliable that is.
+`register` measures how they lie against each other and how reliable that is; `on_post_grid` shows one as the other does.
 """
 
 from deepnets4eo.lazy import lazy_names
@@ -8,6 +8,8 @@ from deepnets4eo.lazy import lazy_names
 _HOMES = {
     "Registration": "deepnets4eo.registration.result",
     "assume_registered": "deepnets4eo.registration.align",
+    "grid_in_pre": "deepnets4eo.registration.view",
+    "on_post_grid": "deepnets4eo.registration.view",
     "register": "deepnets4eo.registration.align",
 }
 

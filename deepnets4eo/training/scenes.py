@@ -198,6 +198,8 @@ def _open(
             "%s declares the value of class %s as nodata: those pixels are void and not learnt from. "
             "Set data.nodata={labels: 255} to learn from them.", raw.source, reader.hidden_class,
         )  # fmt: skip
+    if (note := reader.mask_note) is not None:
+        log.warning(note)
     if not shared_labels:
         covered_share(scene.grid, raw, LABELS)
     labels = LegendLabels(reader.on(scene.grid), legends[0])

@@ -19,7 +19,9 @@ from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling import Tiling
 
 BLOCK_PX = 512
-INPUTS = InputSpec({"image": LayerInput(("band_1", "band_2", "band_3"), (120.0,) * 3, (45.0,) * 3, 40, 210)}, gsd_m=0.5)
+IMAGE = LayerInput(("band_1", "band_2", "band_3"), (120.0,) * 3, (45.0,) * 3, 40, 210)
+INPUTS = InputSpec({"image": IMAGE}, gsd_m=0.5)
+PAIR_INPUTS = InputSpec({"image_pre": IMAGE, "image_post": IMAGE}, gsd_m=0.5)
 
 
 def make_scene(path: Path, side: int, seed: int = 0) -> Path:
@@ -46,11 +48,15 @@ def make_legend(num_classes: int) -> Legend:
 
 
 def make_segmenter(
-    name: str, num_classes: int, tiling: Tiling, options: Mapping[str, Any] | None = None
+    name: str,
+    num_classes: int,
+    tiling: Tiling,
+    options: Mapping[str, Any] | None = None,
+    inputs: InputSpec = INPUTS,
 ) -> NetworkSegmenter:
     """An untrained network: "pointwise" (one 1 × 1 convolution, to see all else) or a name of `list_models()`."""
     torch.manual_seed(0)
-    module = torch.nn.Conv2d(INPUTS.in_channels, num_classes, 1) if name == "pointwise" else None
+    module = torch.nn.Conv2d(inputs.in_channels, num_classes, 1) if name == "pointwise" else None
     return NetworkSegmenter(
-        {"name": name, **(options or {})}, INPUTS, make_legend(num_classes), tiling=tiling, module=module
+        {"name": name, **(options or {})}, inputs, make_legend(num_classes), tiling=tiling, module=module
     )

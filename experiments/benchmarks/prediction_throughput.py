@@ -4,6 +4,7 @@ Run: python experiments/benchmarks/prediction_throughput.py [--size 10000 --netw
 The bare way computes one tile in memory, over and over, in the same shape, threads and precision; half of it
 before the prediction and half after, so that other work on the machine disturbs both alike. Two ratios are printed:
 of tiles per second, and of tiles per second of processor time (which other work disturbs less; one thread is cleanest).
+With --pair the scene is one of two dates, for change networks: --pair --network fc-siam-diff --num-classes 2.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from prediction_case import make_scene, make_segmenter
+from prediction_case import INPUTS, PAIR_INPUTS, make_scene, make_segmenter
 
 from deepnets4eo.device import choose
 from deepnets4eo.prediction import PredictOptions, predict
@@ -47,6 +48,7 @@ def main() -> None:
     )
     parser.add_argument("--network", default="unet/resnet34")
     parser.add_argument("--options", type=json.loads, help='of the network, e.g. {"streams": [2, 1]} for fusenet')
+    parser.add_argument("--pair", action="store_true", help="predict from two dates")
     parser.add_argument("--num-classes", type=int, default=6)
     parser.add_argument("--tile", type=int, default=576)
     parser.add_argument("--halo", type=int, default=32)
@@ -56,11 +58,15 @@ def main() -> None:
     arguments = parser.parse_args()
     compute = choose(threads=arguments.threads)
     tiling = Tiling(arguments.tile, arguments.halo, arguments.overlap)
-    segmenter = make_segmenter(arguments.network, arguments.num_classes, tiling, arguments.options)
+    inputs = PAIR_INPUTS if arguments.pair else INPUTS
+    segmenter = make_segmenter(arguments.network, arguments.num_classes, tiling, arguments.options, inputs)
     segmenter.to(compute)
     torch.set_num_threads(compute.threads)
     with tempfile.TemporaryDirectory() as folder:
-        scene = make_scene(Path(folder) / "scene.tif", arguments.size)
+        scene = {
+            name: make_scene(Path(folder) / f"{name}.tif", arguments.size, seed)
+            for seed, name in enumerate(inputs.names)
+        }
         bare_forward(segmenter, 1)
         first = bare_forward(segmenter, arguments.repeats // 2)
         processor = time.process_time()

@@ -6,8 +6,8 @@ import pytest
 from made_up_map import MEANING, make_grid, make_map
 from report_visit import DESKTOP, PHONE, Visit, by_probability, write
 
-from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.products.summary import summarize
+from deepnets4eo.outputs.findings import Finding
 
 pytestmark = pytest.mark.browser
 

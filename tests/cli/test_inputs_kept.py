@@ -37,6 +37,18 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("damage - tiles houses.gpkg --out tiles", "tiles", ""),
         ("damage pre.tif post.tif - --segmenter run --out run", "run", ""),
     ],
+    "change": [
+        ("change pre.tif post.tif --out pre.tif", "pre.tif", ""),
+        ("change tiles post.tif --out tiles", "tiles", ""),
+        ("change pre.tif post.tif --model run --out run", "run", ""),
+        ("change out/score.tif post.tif --out out", "out/score.tif", ""),
+        ("change pre.tif post.tif --out new --cover-pre labels.tif --json labels.tif", "labels.tif", ""),
+    ],
+    "refine": [
+        ("refine labels.tif image.tif", "labels.tif", "--out"),
+        ("refine labels.tif image.tif", "image.tif", "--out"),
+        ("refine labels.tif pre.tif post.tif", "post.tif", "--out"),
+    ],
     "predict": [
         ("predict run image.tif", "image.tif", "--out"),
         ("predict run image.tif --out new.tif", "image.tif", "--entropy"),
@@ -110,7 +122,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for column, name in enumerate(("image", "pre", "post", "tiles/a", "tiles/b")):
         left = 32.0 * column if "/" in name else 0.0
         write_geotiff(folder / f"{name}.tif", after if name == "post" else image, crs="EPSG:32633", origin=(left, 0))
-    for name, values in (("dsm", image[:1]), ("labels", image[:1] % 2), ("reference", image[:1] % 2)):
+    singles = ("dsm", image[:1]), ("labels", image[:1] % 2), ("reference", image[:1] % 2), ("out/score", image)
+    for name, values in singles:
         write_geotiff(folder / f"{name}.tif", values, crs="EPSG:32633", origin=(0, 0))
     rasterio.shutil.copy(folder / "tiles" / "b.tif", folder / "mosaic.vrt", driver="VRT")
     outlines = gpd.GeoDataFrame({"building": ["yes"]}, geometry=[shapely.box(4, -20, 20, -4)], crs="EPSG:32633")
@@ -208,6 +221,7 @@ def test_links_and_other_letters_do_not_hide_an_input(
         "predict run image.tif --ensemble other --out other/card.json --dry-run",
         "damage pre.tif post.tif out/damage.gpkg --out out --dry-run",
         "damage pre.tif post.tif houses.gpkg --out pre.tif --dry-run",
+        "change pre.tif post.tif --out pre.tif --dry-run",
     ],
 )
 def test_a_dry_run_refuses_the_same(
@@ -278,6 +292,9 @@ WRITING = [
     "damage pre.tif post.tif houses.gpkg --out OUT",
     "damage pre.tif post.tif houses.gpkg --out OUT --resume",
     "demo --out OUT",
+    "change pre.tif post.tif --out OUT",
+    "change pre.tif post.tif --out OUT --resume",
+    "refine labels.tif image.tif --out OUT",
     "predict run image.tif --out OUT",
     "predict run image.tif --out free.tif --probabilities OUT",
     "predict run image.tif --out OUT --resume",

@@ -12,6 +12,7 @@ import pytest
 from geotiff import write_geotiff
 
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.change import ChangeOptions, Diffusion
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import Settings
 from deepnets4eo.errors import DeepNets4EOError
@@ -307,6 +308,36 @@ def test_damage_takes_footprints_or_a_run_that_finds_them(words, tmp_path, capsy
     assert main(["damage", "a.tif", "b.tif", *words, "--out", str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
     assert f"FOOTPRINTS is {words[0]} and --segmenter {words[-1] if len(words) > 1 else 'is not given'}" in error
+
+
+def test_change(reach, tmp_path) -> None:
+    function, start = "deepnets4eo.change.job.map_change", ["change", "a.tif", "b.tif", "--out", tmp_path / "out"]
+    found = reach(function, *start)
+    assert found.words == ("a.tif", "b.tif", tmp_path / "out", ChangeOptions())
+    assert found.options == {"resume": False, "overwrite": False}
+    words = ["--method", "cva", "--threshold", "em", "--model", "run", "--refine", "--min-area", 9, "--cover-pre", "c"]
+    more = ["--cover-post", "d", "--pre-bands", "1,2", "--post-bands", "3,4", "--normalise", "histogram"]
+    last = ["--motion", "affine", "--max-shift", 5, "--max-rotation", 1, "--assume-registered", "--memory", "1GB"]
+    limits = ["--device", "cpu", "--workers", 3, "--seed", 4, "--resume", "--overwrite"]
+    found = reach(function, *start, *words, *more, *last, *limits)
+    assert found.words[3] == ChangeOptions(
+        method="cva", threshold="em", model="run", refine=True, min_area_m2=9.0, cover_pre="c", cover_post="d",
+        pre_bands="1,2", post_bands="3,4", normalise="histogram", motion="affine", max_shift_m=5.0, max_rotation_deg=1.0,
+        assume_registered=True, memory_bytes=10**9, device="cpu", workers=3, seed=4,
+    )  # fmt: skip
+    assert found.options == {"resume": True, "overwrite": True}
+
+
+def test_refine(reach, labels) -> None:
+    function = "deepnets4eo.change.refinement.refine_scores"
+    start = ["refine", labels, labels, "--out", "a.tif"]
+    found = reach(function, *start)
+    assert [found.words[0].source, *(image.source for image in found.words[1])] == [str(labels), str(labels)]
+    assert found.words[2] == Path("a.tif")
+    assert found.options == {"diffusion": Diffusion(2500, 5.0, 0.24), "device": "auto", "workers": 2}
+    words = ["--steps", 3, "--edge-level", 9, "--rate", 0.1, "--device", "cpu", "--workers", 4, "--band", 1]
+    found = reach(function, *start, *words, "--overwrite")
+    assert found.options == {"diffusion": Diffusion(3, 9.0, 0.1), "device": "cpu", "workers": 4}
 
 
 def test_demo(reach, tmp_path, monkeypatch, capsys) -> None:

@@ -6,12 +6,12 @@ import pandas as pd
 from deepnets4eo.damage.abstention import MOST_CONFIDENT
 from deepnets4eo.damage.decision_with_network import DecisionModel
 from deepnets4eo.damage.evidence import EvidenceTable
-from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.fitted_range import REASONS
 from deepnets4eo.damage.grading_rates import UNKNOWN_RATES
 from deepnets4eo.damage.network_skill import NetworkSkill
 from deepnets4eo.damage.result_findings import join_findings, result_findings
 from deepnets4eo.damage.unbuilt import NO_BUILDING
+from deepnets4eo.outputs.findings import Finding
 
 JUDGE = DecisionModel.load("damage-evidence")
 GREEN = REASONS["ev_greenness"]

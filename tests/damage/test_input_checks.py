@@ -7,8 +7,9 @@ import pytest
 from geotiff import write_geotiff
 from made_up_town import GRID, layer, photo
 
-from deepnets4eo.damage.input_checks import acquisition_date, check_images, neighbour_correlations, undeclared_nodata
+from deepnets4eo.damage.input_checks import check_images, neighbour_correlations, undeclared_nodata
 from deepnets4eo.errors import InputError
+from deepnets4eo.inspection.pairs import acquisition_date
 from deepnets4eo.rasters.scene import Layer
 
 BEFORE, AFTER = photo(after=False), photo(after=True)

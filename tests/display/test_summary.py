@@ -16,8 +16,8 @@ from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
 from deepnets4eo.cards.legend import Legend, LegendClass
-from deepnets4eo.damage.findings import Finding
 from deepnets4eo.display.summary import ColorRow, Summary
+from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.run import Run

@@ -20,10 +20,10 @@ from deepnets4eo.arrays import Points
 from deepnets4eo.damage.alignment.edge_agreement import edge_agreement
 from deepnets4eo.damage.alignment.footprint_offsets import FootprintAlignment, crs_maps
 from deepnets4eo.damage.alignment.neighbours import regularise
-from deepnets4eo.damage.findings import count_of
 from deepnets4eo.damage.outline_limits import larger_than_buildings, without
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, apply_affine, mean_gsd_m
+from deepnets4eo.outputs.findings import count_of
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.registration.correlation import find_peaks, orientation_field

@@ -18,6 +18,7 @@ from odc.geo.geobox import GeoBox
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, Window, gsd_m, mean_gsd_m
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration import grid_in_pre
 
 if TYPE_CHECKING:
     from deepnets4eo.registration import Registration
@@ -82,8 +83,7 @@ def make_working_grid(
     scale = Affine.scale(grid.shape[1] / post.shape[1], grid.shape[0] / post.shape[0])
     before = grid
     if trusted and registration is not None:
-        matrix = Affine(*np.asarray(registration.matrix, float).ravel())
-        before = GeoBox(grid.shape, post.grid.affine * matrix * ~scale, grid.crs)
+        before = grid_in_pre(post.grid, registration.matrix, shape=(grid.shape[0], grid.shape[1]), scale=scale)
     layers = {"post": _first_bands(post).on(grid, _resampling(post, size_m))}
     if usable_pre is not None:
         layers["pre"] = _first_bands(usable_pre).on(before, _resampling(usable_pre, size_m))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from deepnets4eo.damage.findings import Finding, Severity, worst_first
+from deepnets4eo.outputs.findings import Finding, Severity, worst_first
 
 LABELS: dict[Severity, str] = {"worthless": "Do not use", "caution": "Caution", "note": "Note"}
 

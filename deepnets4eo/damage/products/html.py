@@ -20,12 +20,13 @@ import shapely
 
 from deepnets4eo.damage.products.banner import findings_banner
 from deepnets4eo.damage.products.grades import TITLES, colors
-from deepnets4eo.damage.products.panels import Panel, Tile, on_post_grid, render
+from deepnets4eo.damage.products.panels import Panel, Tile, render
 from deepnets4eo.damage.products.payload import Payload, encode
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES
 from deepnets4eo.files import plain, write_text
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import apply_affine, gsd_m
+from deepnets4eo.registration.view import UNMOVED, on_post_grid
 from deepnets4eo.version import __version__
 from deepnets4eo.zonal import patch_centres
 
@@ -55,7 +56,9 @@ def write_report(
     Memory: the buildings' columns and one averaged image at a time.
     """
     payload = encode(damage_map, post.grid)
-    layers = {} if pre is None else {"pre": on_post_grid(pre, post.grid, damage_map.registration)}
+    layers = (
+        {} if pre is None else {"pre": on_post_grid(pre, post.grid, damage_map.registration.get("matrix", UNMOVED))}
+    )
     layers["post"] = post
     used = (len(payload.packed) + len(payload.described["ids"])) * 3 // 4
     panels = render(layers, _attention(damage_map, post.grid), max(PAGE_BYTES - used, LEAST_IMAGE_BYTES))

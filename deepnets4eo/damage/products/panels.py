@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
-from odc.geo.geobox import GeoBox
 
 from deepnets4eo.grid import Window, blocks, gsd_m
 from deepnets4eo.rasters.scene import Layer
@@ -60,17 +58,6 @@ class Panel:
     def size_bytes(self) -> int:
         """Sum of its tiles."""
         return sum(len(tile.webp) for tile in (*self.tiles, *self.details))
-
-
-def on_post_grid(pre: Layer, grid: Grid, registration: dict[str, Any]) -> Layer:
-    """The pre image on the post image's `grid`, moved as the registration's `matrix` (post pixels) says.
-
-    Where the registration failed, the metadata geometry stands; without a CRS on both sides, pixel on pixel.
-    """
-    moved = Affine(*np.asarray(registration.get("matrix", [[1, 0, 0], [0, 1, 0]]), float).ravel())
-    if (pre.grid.crs is None) != (grid.crs is None):
-        return pre.on(grid)
-    return pre.on(GeoBox(grid.shape, grid.affine * moved, grid.crs))
 
 
 def render(

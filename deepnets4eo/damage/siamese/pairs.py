@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 import shapely
 from numpy.typing import NDArray
-from rasterio.io import DatasetReader
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import LabelError
-from deepnets4eo.grid import Grid, Window
+from deepnets4eo.grid import Grid
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.zonal.outlines import Outlines
 
@@ -128,7 +127,7 @@ def make_scene(pre: Layer, post: Layer) -> Scene:
     """
     counts = pre.count, post.count
     bands = max(counts) if 1 in counts else min(counts)
-    return Scene({PRE: _on_grid(with_bands(pre, bands), post.grid), POST: with_bands(post, bands)}, post.grid)
+    return Scene({PRE: with_bands(pre, bands).with_grid(post.grid), POST: with_bands(post, bands)}, post.grid)
 
 
 def with_bands(layer: Layer, bands: int) -> Layer:
@@ -169,31 +168,3 @@ def grades_of(names: Sequence[Any], where: str) -> tuple[NDArray[np.uint8], dict
             "Choose the column with data.grade_column, or another file."
         )
     return grades, dict(ignored)
-
-
-class _OnGrid:
-    """A layer whose pixels are assigned to another grid of the same shape."""
-
-    def __init__(self, layer: Layer, grid: Grid) -> None:
-        self.layer, self.grid = layer, grid
-        self.name, self.paths, self.tags = layer.source, layer.paths, layer.tags
-        self.dtype, self.nodata = layer.dtype, layer.nodata
-        self.bands, self.band_names = list(range(1, layer.count + 1)), layer.band_names
-        self.wavelengths_nm: list[float | None] | None = None
-
-    def read(self, window: Window, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        data, valid = self.layer.read(window)
-        return data[[band - 1 for band in bands]], valid
-
-    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-        data, valid, _ = self.layer.thumbnail(max(shape))
-        return data[[band - 1 for band in bands]], valid
-
-    def open_dataset(self) -> DatasetReader:
-        from deepnets4eo.rasters.sources import ArraySource
-
-        return ArraySource(self.layer.read()[0], self.grid, self.nodata).open_dataset()
-
-
-def _on_grid(layer: Layer, grid: Grid) -> Layer:
-    return layer if layer.grid == grid else Layer(_OnGrid(layer, grid))

@@ -10,11 +10,11 @@ import shapely
 from made_up_map import MEANING, make_grid, make_map
 
 from deepnets4eo.damage.event import EventInfo
-from deepnets4eo.damage.findings import Finding
 from deepnets4eo.damage.products.gpkg import write_gpkg
 from deepnets4eo.damage.products.grades import colors
 from deepnets4eo.damage.vocabulary import GRADES, UNGRADED
 from deepnets4eo.errors import OutputError
+from deepnets4eo.outputs.findings import Finding
 
 
 @pytest.fixture(scope="module")

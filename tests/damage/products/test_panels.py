@@ -9,6 +9,7 @@ from PIL import Image
 
 from deepnets4eo.damage.products import panels
 from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.registration import on_post_grid
 
 
 def decode(tile):
@@ -60,7 +61,7 @@ def test_the_pre_image_is_shown_where_the_registration_puts_it():
     post = np.random.default_rng(0).integers(1, 255, (1, 200, 200), np.uint8)
     pre = np.roll(post, (5, -3), axis=(1, 2))  # a thing at (row, col) of post is at (row + 5, col − 3) of pre
     matrix = [[1, 0, -3], [0, 1, 5]]
-    shown, valid = panels.on_post_grid(Layer.open(pre, grid=grid), grid, {"matrix": matrix}).read()
+    shown, valid = on_post_grid(Layer.open(pre, grid=grid), grid, matrix).read()
     inner = slice(20, 180)
     assert np.abs(shown[0, inner, inner].astype(int) - post[0, inner, inner]).max() <= 1
     assert valid[inner, inner].all()

@@ -1,4 +1,4 @@
-"""What a reader of a damage map must know before its figures: doubts about the inputs or about the result.
+"""What a reader of a map must know before its figures: doubts about the inputs or about the result.
 
 A finding is made where something is measured (images, registration, footprints, evidence, network) and reaches the
 summary, the first line of the page and the last lines of the command line. It takes no decision itself.
@@ -16,7 +16,7 @@ SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that limits what a damage map is worth.
+    """One thing that limits what a map is worth.
 
     code : short stable name for programs, such as "alignment_failed".
     severity : "note" (good to know), "caution" (a part of the result rests on less than it seems) or "worthless" (the

@@ -1,0 +1,134 @@
+"""The changed area of a map with its interval, and polygons of change with their scores.
+
+Takes label rasters of no change (0) and change (1); areas are in hectares on the ground.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import LabelError
+from deepnets4eo.grid import blocks, gsd_m
+from deepnets4eo.polygons import Shaping, polygonize
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.tiling.scores import PACKED_ONE
+from deepnets4eo.zonal import band_sums, class_counts
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+CHANGE = 1
+BLOCK_PX, LEAST_BLOCK_PX = 256, 32
+TRACE_PX = 1024  # blocks in which polygons are traced; larger ones take more memory and no less time
+LEAST_BLOCKS = 8
+DRAWS, LEVEL = 1000, 0.95
+SQUARE_METRES = 10_000.0  # of a hectare
+
+
+@dataclass(frozen=True)
+class ChangedArea:
+    """Hectares that changed, of those that both images show.
+
+    interval : percentile interval of the changed hectares, None for scenes of fewer than 8 blocks. It says how much the
+    figure depends on which blocks of the scene are counted, nothing about errors of the map. block_px : their side.
+    """
+
+    changed_ha: float
+    seen_ha: float
+    interval: tuple[float, float] | None
+    block_px: int = BLOCK_PX
+
+    @property
+    def share(self) -> float:
+        """Changed share of what both images show; NaN where that is nothing."""
+        return self.changed_ha / self.seen_ha if self.seen_ha else float("nan")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "changed_ha": self.changed_ha, "changed_ha_interval": self.interval, "interval_level": LEVEL,
+            "interval_of": f"bootstrap over blocks of {self.block_px} px; says nothing about errors of the map",
+            "seen_ha": self.seen_ha, "changed_share": self.share,
+        }  # fmt: skip
+
+
+def changed_area(labels: Layer, *, seed: int = 0) -> ChangedArea:
+    """Count the changed area, block by block; blocks are drawn with replacement for the interval (Efron 1979).
+
+    labels : no change (0), change (1), else void. Memory: one block, and two numbers a block.
+    """
+    block_px = int(np.clip(min(labels.shape) // 4, LEAST_BLOCK_PX, BLOCK_PX))
+    counts = np.array([_count(labels, window) for window in blocks(labels.shape, block_px)], float)
+    counts = counts[counts[:, 1] > 0]
+    row_m, col_m = gsd_m(labels.grid)
+    hectares = row_m * col_m / SQUARE_METRES
+    changed, seen = (float(total) * hectares for total in counts.sum(axis=0)) if len(counts) else (0.0, 0.0)
+    return ChangedArea(changed, seen, _interval(counts, seen, seed), block_px)
+
+
+def change_polygons(
+    labels: Layer, score: Layer, *, min_area_m2: float = 0.0, workers: int | None = None
+) -> gpd.GeoDataFrame:
+    """Polygons of connected changed pixels, the largest first.
+
+    Parameters
+    ----------
+    labels
+        No change (0), change (1), else void.
+    score
+        Probability of change as bytes, value / 254, on the same grid.
+    min_area_m2
+        Smaller ones are left out, square metres.
+    workers
+        Threads, by default one per core.
+
+    Returns
+    -------
+    GeoDataFrame
+        `id` text, `area_m2`, `score` (mean, 0–1), and geometry in the raster's CRS.
+    """
+    frame = polygonize(labels, {CHANGE: "change"}, Shaping(min_area_m2=min_area_m2), block_px=TRACE_PX, workers=workers)
+    frame = frame.drop(columns=["class", "value"])
+    means = band_sums(score, frame.geometry.to_numpy(), workers=workers).mean[:, 0] if len(frame) else np.zeros(0)
+    frame.insert(2, "score", means / PACKED_ONE)
+    frame = frame.sort_values("area_m2", ascending=False, kind="stable", ignore_index=True)
+    return frame.assign(id=[str(number) for number in range(1, len(frame) + 1)])
+
+
+def with_transitions(polygons: gpd.GeoDataFrame, cover_pre: Layer, cover_post: Layer) -> gpd.GeoDataFrame:
+    """The polygons with their most frequent land cover at both dates, in the columns `from` and `to`.
+
+    cover_pre, cover_post : labels with a legend in their tags; void where nothing is counted gets None.
+    Errors: LabelError where a raster has no legend.
+    """
+    columns = {"from": _majority(polygons, cover_pre), "to": _majority(polygons, cover_post)}
+    return polygons.assign(**columns)[[*polygons.columns[:-1], *columns, polygons.geometry.name]]
+
+
+def _majority(polygons: gpd.GeoDataFrame, cover: Layer) -> list[str | None]:
+    legend = cover.legend
+    if legend is None:
+        raise LabelError(f"{cover.source} has no legend in its tags. Give labels that `deepnets4eo predict` wrote.")
+    if not len(polygons):
+        return []
+    counts = class_counts(cover, polygons, max(legend.values) + 1).counts
+    names = dict(zip(legend.values, legend.names, strict=True))
+    return [names.get(int(row.argmax())) if row.any() else None for row in counts]
+
+
+def _count(labels: Layer, window: Any) -> tuple[int, int]:
+    data, valid = labels.read(window)
+    return int((data[0][valid] == CHANGE).sum()), int(valid.sum())
+
+
+def _interval(counts: NDArray[np.float64], seen_ha: float, seed: int) -> tuple[float, float] | None:
+    if len(counts) < LEAST_BLOCKS:
+        return None
+    draws = np.random.default_rng(seed).multinomial(len(counts), np.full(len(counts), 1 / len(counts)), DRAWS)
+    changed, seen = (draws @ counts).T
+    low, high = np.quantile(changed / seen, ((1 - LEVEL) / 2, (1 + LEVEL) / 2)) * seen_ha
+    return float(low), float(high)

@@ -1,0 +1,297 @@
+"""The change job: two images in, a folder of products out: labels, scores, polygons, summary, page, manifest.
+
+Takes paths or layers of any CRS and resolution (see `change.pair` for what is refused). Without a run, a classical method is
+fitted to the pair itself; with one, its network decides. Streamed and resumable: an interrupted job goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.change.classical.detector import ChangeDetector
+from deepnets4eo.change.diffusion import Diffusion
+from deepnets4eo.change.normalisation import normalise_pre
+from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
+from deepnets4eo.change.pair import POST, PRE, ChangePair, open_pair
+from deepnets4eo.change.refinement import FINAL, PACKED_TAG, refine_scores
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import check_overwrite
+from deepnets4eo.grid import blocks, mean_gsd_m
+from deepnets4eo.outputs.findings import Finding, worst_first
+from deepnets4eo.outputs.folders import hidden_folder, publish
+from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.outputs.scratch import job_scratch, was_interrupted
+from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.prediction.memory import CACHE_BYTES
+from deepnets4eo.rasters.cog import BLOCK_PX, CogWriter
+from deepnets4eo.rasters.gdal_cache import gdal_cache
+from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
+from deepnets4eo.segmenters.run import Run, load_run, save_run
+from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+log = logging.getLogger(__name__)
+
+PRODUCTS = (
+    "change.tif", "change.qml", "change.tif.aux.xml", "score.tif", "change.gpkg", "summary.json", "report.html", MANIFEST,
+)  # fmt: skip
+REFINEMENT = Diffusion(steps=30)  # the published 2,500 are for labels of buildings; on scores, small changes leak away
+FINEST_SPECTRAL_M = 2.0  # on building pairs of 0.5 m they reach an F1 of 0.25
+MOST_CHANGED = 0.5  # share beyond which a map says more about the images than about the ground
+
+
+@dataclass(frozen=True)
+class ChangeMap:
+    """What a change job wrote.
+
+    Parameters
+    ----------
+    paths
+        File name → file.
+    polygons
+        One row a region of change, the largest first: id, area_m2, score.
+    summary
+        As in summary.json.
+    findings
+        What limits the worth of the map, worst first.
+    """
+
+    paths: dict[str, Path]
+    polygons: gpd.GeoDataFrame
+    summary: dict[str, Any]
+    findings: tuple[Finding, ...]
+
+
+def map_change(
+    pre: LayerLike,
+    post: LayerLike,
+    out: str | Path,
+    options: ChangeOptions = ChangeOptions(),
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> ChangeMap:
+    """Map what changed between two images.
+
+    Parameters
+    ----------
+    pre, post
+        Image before and after: paths, folders of tiles, or layers, with the same bands.
+    out
+        Folder to write: change.tif (labels of the legend `change`), score.tif (probability of change), change.gpkg,
+        summary.json, report.html, manifest.json, all on the grid of the post image.
+    options
+        Method, threshold, run and alignment.
+    resume
+        Go on with an interrupted job of the same inputs and options.
+    overwrite
+        Replace the products in a folder that exists.
+    progress
+        Called with the share of the prediction that is done, 0–1.
+
+    Returns
+    -------
+    ChangeMap
+        Files, polygons and figures. Probabilities of methods without training rank pixels; they are not calibrated.
+
+    Raises
+    ------
+    InputError
+        The images make no pair, or a run is none of change.
+    RunError
+        The pair does not fit the run.
+    OutputError
+        The folder holds something already, or cannot be written.
+
+    Peak memory: some 1.2 GB with a method without training, whatever the size of the images (and all polygons); more with a run.
+
+    Examples
+    --------
+    ::
+
+        change = map_change("pre.tif", "post.tif", "change", ChangeOptions(min_area_m2=100))
+        print(change.summary["area"]["changed_ha"], change.polygons.head())
+    """
+    out = Path(out)
+    check_outputs(pre, post, out, options)
+    with output_lock(out):
+        check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
+        with job_scratch(out, resume=resume) as scratch, gdal_cache(CACHE_BYTES):
+            pair = open_pair(pre, post, options)
+            return _write(pair, out, scratch / _identity(pair, options), options, progress)
+
+
+def check_outputs(pre: LayerLike, post: LayerLike, out: Path, options: ChangeOptions) -> None:
+    """Refuse outputs that are inputs. Errors: OutputError."""
+    read = [
+        source
+        for source in (pre, post, options.model, options.cover_pre, options.cover_post)
+        if not isinstance(source, np.ndarray)
+    ]
+    check_not_inputs([out, *(out / name for name in PRODUCTS)], read)
+
+
+def _write(
+    pair: ChangePair, out: Path, scratch: Path, options: ChangeOptions, progress: Callable[[float], None] | None
+) -> ChangeMap:
+    """Make all products in a hidden folder, then publish them."""
+    from deepnets4eo.change.products import write_products
+
+    run, scene, notes = _prepare(pair, scratch, options)
+    change_index = _change_index(run)
+    labels, probabilities = scratch / "labels.tif", scratch / "probabilities.tif"
+    if not labels.is_file():  # written last
+        log.info("predicting change …")
+        work = PredictOptions(
+            probabilities=probabilities, memory_bytes=options.memory_bytes, workers=options.workers,
+            device=options.device, resume=True, overwrite=True,
+        )  # fmt: skip
+        predict(run, scene, labels, work, progress=progress)
+    findings = [*pair.findings, *_method_findings(pair, options)]
+    with hidden_folder(out) as hidden:
+        products = ChangeProducts(hidden)
+        findings += _write_rasters(Layer.open(probabilities), change_index, products, scene, options)
+        polygons, summary, names = write_products(pair, products, notes, options, findings)
+        publish(hidden, out, names)
+    paths = {name: out / name for name in names}
+    return ChangeMap(paths, polygons, summary, tuple(worst_first(findings)))
+
+
+def _prepare(pair: ChangePair, scratch: Path, options: ChangeOptions) -> tuple[Run, Scene, dict[str, Any]]:
+    """The run that labels the pair, the scene that it reads, and what was measured for it."""
+    if options.model is not None:
+        run = load_run(options.model)
+        _change_index(run)
+        if run.inputs.names != [PRE, POST]:
+            raise InputError(
+                f"{options.model} reads the layers {run.inputs.names}; a run of change reads {[PRE, POST]}. Train one with "
+                f"model.layers: [{PRE}, {POST}]."
+            )
+        if options.normalise == "none":
+            return run, pair.scene, {"method": f"run {options.model}", "threshold": FINAL}
+        scene, values = normalise_pre(pair.scene, options.normalise)
+        return run, scene, {"method": f"run {options.model}", "threshold": FINAL, "normalisation": values.to_dict()}
+    if options.normalise != "none":
+        raise InputError(
+            f"--normalise {options.normalise} was given without --model; methods without training standardise both dates "
+            "themselves. Leave it out."
+        )
+    if not (scratch / "run" / "card.json").is_file():
+        log.info("fitting %s to the pair …", options.method)
+        detector = ChangeDetector.of_scene(pair.scene, options.method, threshold_method=options.threshold)
+        save_run(detector, scratch / "run", seed=options.seed)
+    run = load_run(scratch / "run")
+    assert isinstance(run.segmenter, ChangeDetector)
+    notes = {"method": options.method, "threshold": run.segmenter.threshold, "threshold_method": options.threshold}
+    return run, pair.scene, notes
+
+
+def _method_findings(pair: ChangePair, options: ChangeOptions) -> list[Finding]:
+    """What pixels of this size, or of none, mean for the map."""
+    grid = pair.scene.grid
+    if grid.crs is None:
+        message = "The post image has no CRS: areas are pixels, each counted as 1 m²."
+        return [Finding("no_crs", "note", message, "Georeference the post image for areas on the ground.")]
+    if options.model is None and mean_gsd_m(grid) < FINEST_SPECTRAL_M:
+        return [
+            Finding(
+                "spectra_of_small_pixels", "caution",
+                f"Methods without training compare the colours of single pixels, here of {mean_gsd_m(grid):.2g} m: shadows, "
+                "viewing angle and season count as change too.",
+                "Give a trained network with --model, or take the map as a hint where to look.",
+            )
+        ]  # fmt: skip
+    return []
+
+
+def _change_index(run: Run) -> int:
+    """Class index of change. Errors: InputError where the run has no such class, or more than that and no change."""
+    names = [name.casefold() for name in run.legend.names]
+    if len(names) != 2 or "change" not in names:
+        raise InputError(
+            f"{run.folder} predicts {', '.join(run.legend.names)}; expected the classes of the legend change: no change, "
+            "change. Give a run that was trained with legend: change."
+        )
+    return names.index("change")
+
+
+def _write_rasters(
+    probabilities: Layer, change_index: int, products: ChangeProducts, scene: Scene, options: ChangeOptions
+) -> list[Finding]:
+    """score.tif and change.tif from the probabilities of all classes; refined where the options say so."""
+    only = probabilities.subset([probabilities.bands[change_index]])
+    findings: list[Finding] = []
+    if options.refines:
+        log.info("fitting the scores to edges …")
+        guides = [scene.layers[PRE], scene.layers[POST]]
+        refined = refine_scores(
+            only, guides, products.score, diffusion=REFINEMENT, device=options.device, workers=options.workers
+        )
+        if refined.shrinks:
+            findings.append(
+                Finding(
+                    "refinement_shrinks", "caution",
+                    f"Fitting the scores to edges left {refined.after} of {refined.before} changed pixels: small objects "
+                    "leaked away.",
+                    "Leave --refine out.",
+                )
+            )  # fmt: skip
+    else:
+        tags = {PACKED_TAG: str(PACKED_ONE), "MEANING": f"probability of change; value / {PACKED_ONE}"}
+        with CogWriter(products.score, only.grid, nodata=PACKED_NODATA, band_names=["change"], tags=tags) as writer:
+            for window in blocks(only.shape, BLOCK_PX):
+                writer.write(window, only.read(window)[0])
+    changed, seen = _write_labels(Layer.open(products.score), products.labels)
+    if seen and changed > MOST_CHANGED * seen:
+        findings.append(
+            Finding(
+                "most_changed", "caution",
+                f"{changed / seen:.0%} of the ground is mapped as changed: the images may differ by season, light or sensor "
+                "rather than by change.",
+                "Look at the page; try another --method or --threshold.",
+            )
+        )  # fmt: skip
+    return findings
+
+
+def _write_labels(score: Layer, path: Path) -> tuple[int, int]:
+    """Labels where the probability of change reaches 0.5; returns changed and valid pixels."""
+    least = round(FINAL * PACKED_ONE)
+    changed = seen = 0
+    with CogWriter(path, score.grid, nodata=VOID, legend=Legend.load("change")) as writer:
+        for window in blocks(score.shape, BLOCK_PX):
+            data, valid = score.read(window)
+            labels = np.where(valid, data[0] >= least, VOID).astype(np.uint8)
+            changed, seen = changed + int((labels == 1).sum()), seen + int(valid.sum())
+            writer.write(window, labels)
+    return changed, seen
+
+
+def _identity(pair: ChangePair, options: ChangeOptions) -> str:
+    """Name of the folder of what is finished: other images, registrations or options have another one; arrays always."""
+    if not all(layer.paths for layer in pair.scene.layers.values()):
+        return uuid.uuid4().hex[:16]
+    shaping = asdict(
+        replace(options, workers=0, memory_bytes=0, min_area_m2=0.0, refine=None, cover_pre=None, cover_post=None)
+    )
+    files = [
+        [path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns] if Path(path).is_file() else path
+        for layer in pair.scene.layers.values()
+        for path in layer.paths
+    ]
+    text = json.dumps([shaping, files, pair.registration.matrix.tolist(), list(pair.scene.grid.affine)], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

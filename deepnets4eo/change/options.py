@@ -1,0 +1,170 @@
+"""How a change map is made: each option with its type, default, limits and meaning, which the command line shows too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
+
+from deepnets4eo.registration.limits import MAX_ROTATION_DEG
+
+ALIGNMENT: dict[str, Any] = {"group": "Alignment"}
+DECISION: dict[str, Any] = {"group": "Decision"}
+INPUTS: dict[str, Any] = {"group": "Inputs"}
+
+MANIFEST = "manifest.json"  # written last
+
+ChangeMethod: TypeAlias = Literal["ir-mad", "mad", "cva", "difference", "slow-features", "pca-kmeans"]
+ThresholdMethod: TypeAlias = Literal["two-means", "otsu", "kittler", "em"]
+Normalisation: TypeAlias = Literal["none", "regression", "histogram"]
+
+
+@dataclass(frozen=True)
+class ChangeOptions:
+    """How a change map is made; every value is written into the manifest.
+
+    Parameters
+    ----------
+    method
+        Method without training, where no run is given.
+    threshold
+        How the score at which change begins is found, for such a method.
+    model
+        Folder of a run of a change network, which takes the layers `image_pre` and `image_post`.
+    refine
+        Whether scores are fitted to edges of both images by guided anisotropic diffusion (30 steps); None: without a run.
+        It raises κ of IR-MAD on real pairs by 0.02 to 0.03.
+    min_area_m2
+        Polygons below this area, square metres, are left out; the rasters keep them.
+    cover_pre, cover_post
+        Label rasters of land cover at both dates, with their legends, from which polygons get their classes before and after.
+    pre_bands, post_bands
+        Bands of each image, 1-based, with commas between; by default those with the same names, else all.
+    normalise
+        Brings the pre image to the light of the post image, for a run: by regression on pixels without change, or by histograms.
+    motion, max_shift_m, max_rotation_deg, assume_registered
+        See `deepnets4eo.damage.Settings`.
+    memory_bytes
+        Limit of the whole process during prediction.
+    device
+        Of a network: auto, cpu or cuda.
+    workers
+        Threads.
+    seed
+        Seed of all randomness.
+
+    Examples
+    --------
+    >>> ChangeOptions(method="cva", min_area_m2=100).threshold
+    'two-means'
+    """
+
+    method: Annotated[
+        ChangeMethod,
+        Field(description="Method without training, where no --model is given.", json_schema_extra=DECISION),
+    ] = "ir-mad"
+    threshold: Annotated[
+        ThresholdMethod,
+        Field(
+            description="How that method's threshold between no change and change is found.", json_schema_extra=DECISION
+        ),
+    ] = "two-means"
+    model: Annotated[
+        str | None,
+        Field(description="Run of a change network (layers image_pre, image_post).", json_schema_extra=DECISION),
+    ] = None
+    refine: Annotated[
+        bool | None,
+        Field(
+            description="Fit the scores to edges of both images; by default without --model.",
+            json_schema_extra=DECISION,
+        ),
+    ] = None
+    min_area_m2: Annotated[
+        float,
+        Field(
+            description="Leave out polygons below this many m².",
+            ge=0,
+            json_schema_extra={**DECISION, "flag": "--min-area"},
+        ),
+    ] = 0.0
+    cover_pre: Annotated[
+        str | None,
+        Field(
+            description="Label raster of land cover before: polygons get their class from it.", json_schema_extra=INPUTS
+        ),
+    ] = None
+    cover_post: Annotated[
+        str | None, Field(description="Label raster of land cover after.", json_schema_extra=INPUTS)
+    ] = None
+    pre_bands: Annotated[
+        str | None,
+        Field(description="Bands of PRE, such as 1,2,3; by default those that POST has too.", json_schema_extra=INPUTS),
+    ] = None
+    post_bands: Annotated[str | None, Field(description="Bands of POST.", json_schema_extra=INPUTS)] = None
+    normalise: Annotated[
+        Normalisation,
+        Field(
+            description="Bring PRE to the light of POST for a --model: by regression on unchanged pixels, or by histograms.",
+            json_schema_extra=INPUTS,
+        ),
+    ] = "none"
+    motion: Annotated[
+        Literal["auto", "translation", "similarity", "affine"],
+        Field(description="How pre may lie against post.", json_schema_extra=ALIGNMENT),
+    ] = "auto"
+    max_shift_m: Annotated[
+        float,
+        Field(
+            description="Farthest that pre may lie off, metres.", json_schema_extra={**ALIGNMENT, "flag": "--max-shift"}
+        ),
+    ] = 30.0
+    max_rotation_deg: Annotated[
+        float,
+        Field(
+            description="Farthest that pre may be turned, degrees.",
+            ge=0,
+            le=10,
+            json_schema_extra={**ALIGNMENT, "flag": "--max-rotation"},
+        ),
+    ] = MAX_ROTATION_DEG
+    assume_registered: Annotated[
+        bool,
+        Field(
+            description="Take pre as lying right, unmeasured; an offset then passes for change.",
+            json_schema_extra={**ALIGNMENT, "flag": "--assume-registered"},
+        ),
+    ] = False
+    memory_bytes: int = 4 * 10**9
+    device: str = "auto"
+    workers: int = 2
+    seed: int = 0
+
+    @property
+    def refines(self) -> bool:
+        """Whether scores are fitted to edges: where nothing was decided, those of methods without training are."""
+        return self.model is None if self.refine is None else self.refine
+
+
+@dataclass(frozen=True)
+class ChangeProducts:
+    """Files of a change map. folder : that holds them."""
+
+    folder: Path
+
+    @property
+    def labels(self) -> Path:
+        """No change (0), change (1), void where an image is not valid."""
+        return self.folder / "change.tif"
+
+    @property
+    def score(self) -> Path:
+        """Probability of change, packed as bytes: value / 254, 255 nodata."""
+        return self.folder / "score.tif"
+
+    @property
+    def polygons(self) -> Path:
+        """One polygon a connected region of change."""
+        return self.folder / "change.gpkg"

@@ -1,0 +1,162 @@
+"""Two images as one scene: common bands, registered, the pre image seen on the grid of the post image.
+
+Takes paths or layers; returns a scene with the layers `image_pre` and `image_post`. Refuses bands that do not correspond,
+images that do not overlap or cannot be registered, one image given twice, and pairs without a common valid pixel.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deepnets4eo.change.options import ChangeOptions
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import blocks
+from deepnets4eo.inspection.pairs import check_two_images, reversed_dates
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
+from deepnets4eo.registration import Registration, assume_registered, on_post_grid, register
+
+log = logging.getLogger(__name__)
+
+PRE, POST = "image_pre", "image_post"
+BLOCK_PX = 1024
+
+
+@dataclass(frozen=True)
+class ChangePair:
+    """A pair that is ready for change detection.
+
+    scene : layers `image_pre` and `image_post` on the grid of the post image. registration : how the pre image lies.
+    findings : what limits the worth of a map of it.
+    """
+
+    scene: Scene
+    registration: Registration
+    findings: tuple[Finding, ...]
+
+
+def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOptions()) -> ChangePair:
+    """Open, check and register a pair.
+
+    Parameters
+    ----------
+    pre, post
+        Image before and after: paths, folders of tiles, or layers.
+    options
+        Bands and alignment.
+
+    Returns
+    -------
+    The pair; nothing is resampled yet, and the post image never is.
+
+    Raises
+    ------
+    InputError
+        Bands that do not correspond, one image given twice, a registration that failed, or no common valid pixel.
+    GridError
+        The images do not overlap, or only one of them has a CRS.
+    """
+    before, after = choose_bands(Layer.open(pre), Layer.open(post), options)
+    check_two_images(before, after)
+    registration = _register(before, after, options)
+    scene = Scene({PRE: on_post_grid(before, after.grid, registration.matrix), POST: after}, after.grid)
+    check_common_pixels(scene)
+    findings = (*reversed_dates(before, after), *_registration_findings(registration, options))
+    return ChangePair(scene, registration, findings)
+
+
+def choose_bands(pre: Layer, post: Layer, options: ChangeOptions) -> tuple[Layer, Layer]:
+    """Both layers with corresponding bands: as the options say, else those of the same names, else all of equally many.
+
+    Errors: InputError.
+    """
+    chosen = [
+        layer if text is None else layer.subset(_numbers(text, flag))
+        for layer, text, flag in (
+            (pre, options.pre_bands, "--pre-bands"),
+            (post, options.post_bands, "--post-bands"),
+        )
+    ]
+    before, after = chosen
+    if options.pre_bands is None and options.post_bands is None:
+        before, after = _same_names(before, after)
+    if before.count != after.count:
+        raise InputError(
+            f"{pre.source} has {before.count} bands ({', '.join(before.band_names[:8])}), {post.source} {after.count} "
+            f"({', '.join(after.band_names[:8])}); expected the same bands in both. Choose them with --pre-bands and "
+            "--post-bands."
+        )
+    return before, after
+
+
+def check_common_pixels(scene: Scene) -> None:
+    """Refuse a pair without a pixel that both dates show. Reads until the first one. Errors: InputError."""
+    valid_anywhere = dict.fromkeys((PRE, POST), False)
+    for window in blocks(scene.shape, BLOCK_PX):
+        valid = {name: scene.layers[name].read(window)[1] for name in valid_anywhere}
+        if (valid[PRE] & valid[POST]).any():
+            return
+        valid_anywhere = {name: known or bool(valid[name].any()) for name, known in valid_anywhere.items()}
+    empty = [scene.layers[name].source for name, known in valid_anywhere.items() if not known]
+    raise InputError(
+        f"{' and '.join(empty)} show no valid pixel of the common ground: all is nodata or masked. Give images that show it."
+        if empty
+        else "no pixel is valid in both images. Check nodata, masks of clouds and the common extent."
+    )
+
+
+def _numbers(text: str, flag: str) -> list[int]:
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"{flag} {text} are no numbers of bands. Write them like 1,2,3.") from error
+
+
+def _same_names(pre: Layer, post: Layer) -> tuple[Layer, Layer]:
+    """Both layers with the bands whose names both have, where every name is one of its own; else as they are."""
+    names = [[name.strip().casefold() for name in layer.band_names] for layer in (pre, post)]
+    if any(len(set(each)) < len(each) or any(name.startswith("band_") for name in each) for each in names):
+        return pre, post
+    common = [name for name in names[1] if name in names[0]]
+    if not common:
+        return pre, post
+    left_out = sorted({*names[0], *names[1]} - {*common})
+    if left_out:
+        log.info("Bands that only one image has are left out: %s.", ", ".join(left_out))
+    return _bands_of(pre, names[0], common), _bands_of(post, names[1], common)
+
+
+def _bands_of(layer: Layer, names: Sequence[str], wanted: Sequence[str]) -> Layer:
+    return layer.subset([layer.bands[names.index(name)] for name in wanted])
+
+
+def _register(pre: Layer, post: Layer, options: ChangeOptions) -> Registration:
+    """How the pre image lies. Errors: InputError where that cannot be measured."""
+    if options.assume_registered:
+        return assume_registered(pre, post)
+    registration = register(
+        pre, post, model=options.motion, max_shift_m=options.max_shift_m,
+        max_rotation_deg=options.max_rotation_deg, seed=options.seed,
+    )  # fmt: skip
+    log.info("registration %s: %s, shift %.2f m, residual %.2f m. %s", registration.status, registration.model,
+             registration.shift_m, registration.residual_m, registration.reason)  # fmt: skip
+    if not registration.usable:
+        raise InputError(
+            f"{pre.source} could not be registered to {post.source}: {registration.reason}. Check that both show one site, "
+            "raise --max-shift, or pass --assume-registered if the images lie on each other already."
+        )
+    return registration
+
+
+def _registration_findings(registration: Registration, options: ChangeOptions) -> tuple[Finding, ...]:
+    if options.assume_registered:
+        message = "The images were taken as lying on each other (--assume-registered), and nothing was measured."
+        return (Finding("registration_assumed", "caution", f"{message} An offset would pass for change.", LOOK),)
+    if registration.status == "ok":
+        return ()
+    return (Finding("registration_degraded", "caution", f"The registration is doubtful: {registration.reason}.", LOOK),)
+
+
+LOOK = "Look whether both images agree on the page."

@@ -1,0 +1,108 @@
+"""The products of a change map beside its rasters: polygons, summary, page, and the manifest last.
+
+Takes the rasters that the job wrote; returns polygons, figures, and the names of all files.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from deepnets4eo.change.areas import change_polygons, changed_area, with_transitions
+from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
+from deepnets4eo.change.page import write_page
+from deepnets4eo.change.pair import POST, PRE, ChangePair
+from deepnets4eo.files import write_json
+from deepnets4eo.outputs.findings import Finding, worst_first
+from deepnets4eo.outputs.origins import describe, file_facts, versions
+from deepnets4eo.polygons import write_vector
+from deepnets4eo.rasters.scene import Layer
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+
+def write_products(
+    pair: ChangePair,
+    products: ChangeProducts,
+    notes: dict[str, Any],
+    options: ChangeOptions,
+    findings: Sequence[Finding],
+) -> tuple[gpd.GeoDataFrame, dict[str, Any], list[str]]:
+    """Write what follows from change.tif and score.tif; returns polygons, summary, and the names of all files in the folder.
+
+    notes : the method and its threshold, for the summary.
+    """
+    labels, score = Layer.open(products.labels), Layer.open(products.score)
+    polygons = change_polygons(labels, score, min_area_m2=options.min_area_m2, workers=options.workers)
+    if options.cover_pre is not None and options.cover_post is not None:
+        polygons = with_transitions(polygons, Layer.open(options.cover_pre), Layer.open(options.cover_post))
+    write_vector(polygons, products.polygons, "change")
+    ordered = worst_first(findings)
+    summary = summarize(pair, labels, polygons, notes, options, ordered)
+    write_json(products.folder / "summary.json", summary)
+    write_page(products.folder / "report.html", pair.scene, score, polygons, summary, ordered)
+    names = sorted(item.name for item in products.folder.iterdir())
+    write_json(products.folder / MANIFEST, _manifest(pair, options, summary, products.folder, names))
+    return polygons, summary, [*names, MANIFEST]
+
+
+def summarize(
+    pair: ChangePair,
+    labels: Layer,
+    polygons: gpd.GeoDataFrame,
+    notes: dict[str, Any],
+    options: ChangeOptions,
+    findings: Sequence[Finding],
+) -> dict[str, Any]:
+    """Figures of a change map, ready for JSON."""
+    pre, post = pair.scene.layers[PRE], pair.scene.layers[POST]
+    return {
+        "product": "deepnets4eo change map",
+        "synthetic": pair.scene.synthetic,
+        "pre": pre.source,
+        "post": post.source,
+        "bands": {"pre": pre.band_names, "post": post.band_names},
+        "area": changed_area(labels, seed=options.seed).to_dict(),
+        "polygons": {
+            "count": len(polygons),
+            "min_area_m2": options.min_area_m2,
+            "area_ha": float(polygons["area_m2"].sum()) / 10_000,
+            "largest_m2": float(polygons["area_m2"].max()) if len(polygons) else None,
+        },
+        **notes,
+        "refined": options.refines,
+        "registration": pair.registration.to_dict(),
+        "findings": [finding.to_dict() for finding in findings],
+    }
+
+
+def _manifest(
+    pair: ChangePair, options: ChangeOptions, summary: dict[str, Any], folder: Path, names: Sequence[str]
+) -> dict[str, Any]:
+    sources = {
+        "pre": pair.scene.layers[PRE].source, "post": pair.scene.layers[POST].source, "model": options.model,
+        "cover_pre": options.cover_pre, "cover_post": options.cover_post,
+    }  # fmt: skip
+    paths = {"pre": pair.scene.layers[PRE].paths, "post": pair.scene.layers[POST].paths}
+    return {
+        "product": summary["product"],
+        "synthetic": summary["synthetic"],
+        "findings": summary["findings"],
+        "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": shlex.join(sys.argv),
+        "parameters": asdict(options),
+        "seed": options.seed,
+        "inputs": {
+            role: [describe(path) for path in paths.get(role, [])] or describe(source)
+            for role, source in sources.items()
+            if source is not None
+        },
+        "outputs": {name: file_facts(folder / name) for name in names},
+        "versions": versions(),
+    }

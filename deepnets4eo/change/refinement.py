@@ -1,0 +1,209 @@
+"""Score maps fitted to the edges of images by guided anisotropic diffusion, tile by tile.
+
+Takes one band of scores and one image or several of any size; writes a raster of the same kind. Each tile is diffused with
+as much context as flows into it, so that tiles do not show. Refuses score maps of several bands and sizes that differ.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import ByteImage, FloatImage, Mask
+from deepnets4eo.change.diffusion import Diffusion, guided_anisotropic_diffusion
+from deepnets4eo.device import choose
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window, blocks
+from deepnets4eo.prediction.memory import CACHE_BYTES
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.gdal_cache import gdal_cache
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, to_bytes
+from deepnets4eo.tiling.spread import spread_windows
+
+log = logging.getLogger(__name__)
+
+PACKED_TAG = "PACKED_ONE"  # of rasters of fractions as bytes
+TILE_PX = 1024
+GREY_PERCENT = (1, 99)  # of each band become 0 and 255
+PROBE_PX, PROBES = 256, 4
+FINAL = 0.5
+LEAST_LEFT = 0.5  # share of the area above FINAL
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """What a refinement did. path : the new raster. before, after : pixels above 0.5."""
+
+    path: Path
+    before: int
+    after: int
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether less than half of the area above 0.5 is left: objects leak away, the edge level is too large for them."""
+        return self.after < LEAST_LEFT * self.before
+
+
+def refine_scores(
+    scores: Layer,
+    images: Sequence[Layer],
+    out: str | Path,
+    *,
+    diffusion: Diffusion | None = None,
+    device: str = "auto",
+    tile_px: int = TILE_PX,
+    workers: int = 2,
+    progress: Callable[[float], None] | None = None,
+) -> Refinement:
+    """Fit a map of scores to the edges that all images show.
+
+    Parameters
+    ----------
+    scores
+        One band: fractions, or bytes with the tag PACKED_ONE as `deepnets4eo predict` writes them.
+    images
+        One or several on the grid of the scores, or on others, to which they are then warped; equally many bands each.
+    out
+        The raster to write: packed as the scores are, else float32 with NaN where not valid.
+    diffusion
+        Steps, edge level and rate; by default as published.
+    device
+        "auto" computes on a GPU where there is one.
+    tile_px
+        Side of a tile.
+    workers
+        Threads on the CPU.
+    progress
+        Called with the share done.
+
+    Returns
+    -------
+    Refinement
+        With a warning in the log where less than half of the area above 0.5 is left.
+
+    Raises
+    ------
+    InputError
+        Scores of several bands, or images with different numbers of them.
+
+    Peak memory: some 20 values of 4 bytes a pixel of a tile with its context, and band; nothing grows with the raster.
+    """
+    diffusion = diffusion or Diffusion()
+    check_score_layer(scores)
+    guides = [image.on(scores.grid) for image in images]
+    if len({guide.count for guide in guides}) != 1:
+        raise InputError(
+            f"the images have {[guide.count for guide in guides]} bands; expected one image, or several of equally many. "
+            "Choose others."
+        )
+    ranges = [grey_range(guide) for guide in guides]
+    packed = PACKED_TAG in scores.tags and scores.dtype == np.uint8
+    spread = _diffuser(diffusion, device, workers)
+    before = after = 0
+    tiles = blocks(scores.shape, tile_px)
+    with gdal_cache(CACHE_BYTES), _writer(scores, Path(out), packed=packed) as writer:
+        for done, tile in enumerate(tiles, start=1):
+            part, valid = _read_scores(scores, tile.grow(diffusion.reach_px), packed=packed)
+            inner = tile.within(tile.grow(diffusion.reach_px)).slices
+            before += int((part[inner] >= FINAL).sum())
+            refined = _refine_tile(part, valid, guides, ranges, tile.grow(diffusion.reach_px), spread)[inner]
+            after += int((refined[valid[inner]] >= FINAL).sum())
+            writer.write(tile, _stored(refined, valid[inner], packed=packed))
+            if progress is not None:
+                progress(done / len(tiles))
+    result = Refinement(Path(out), before, after)
+    if result.shrinks:
+        log.warning(
+            "The area above %g shrank from %d to %d pixels: objects leak away. Take fewer steps or a smaller edge level.",
+            FINAL, before, after,
+        )  # fmt: skip
+    return result
+
+
+def check_score_layer(scores: Layer) -> None:
+    """Refuse what is no map of scores. Errors: InputError."""
+    if scores.count != 1:
+        raise InputError(
+            f"{scores.source} has {scores.count} bands; expected one band of scores. Take one out, e.g. with gdal_translate -b 2."
+        )
+
+
+def grey_range(image: Layer) -> NDArray[np.float32]:
+    """(2, C) values that become grey levels 0 and 255, from spread windows; one image has one range, whatever the tiles."""
+    pixels = []
+    for window in spread_windows(image.shape, (PROBE_PX, PROBE_PX), PROBES):
+        data, valid = image.read(window)
+        pixels.append(data[:, valid].astype(np.float32))
+    values = np.concatenate(pixels, axis=1)
+    if not values.size:
+        raise InputError(f"{image.source} has no valid pixel on the ground of the scores. Give an image that shows it.")
+    low, high = np.percentile(values, GREY_PERCENT, axis=1)
+    return np.stack([low, np.maximum(high, low + 1e-6)]).astype(np.float32)
+
+
+def to_grey(image: NDArray[np.generic], limits: NDArray[np.float32]) -> FloatImage:
+    """Grey levels 0–255. image : (C, h, w), limits : (2, C)"""
+    low, high = limits[:, :, None, None]
+    return np.clip((np.asarray(image, np.float32) - low) * (np.float32(255) / (high - low)), 0, 255)
+
+
+Diffuser = Callable[[FloatImage, Sequence[FloatImage], Mask], FloatImage]
+
+
+def _diffuser(diffusion: Diffusion, device: str, workers: int) -> Diffuser:
+    """The function that diffuses a tile: on a GPU where there is one, else with NumPy."""
+    chosen = device if device == "cpu" else choose(device, "float32").device
+    if chosen == "cpu":
+        return lambda scores, guides, valid: guided_anisotropic_diffusion(
+            scores, guides, diffusion=diffusion, valid=valid, workers=workers
+        )
+    from deepnets4eo.change.diffusion_torch import diffuse_on_device
+
+    return lambda scores, guides, valid: diffuse_on_device(
+        scores, guides, diffusion=diffusion, valid=valid, device=chosen
+    )
+
+
+def _refine_tile(
+    scores: FloatImage,
+    valid: Mask,
+    guides: Sequence[Layer],
+    ranges: Sequence[NDArray[np.float32]],
+    window: Window,
+    spread: Diffuser,
+) -> FloatImage:
+    """Scores (h, w) after diffusion. One value everywhere stays as it is."""
+    if not valid.any() or float(np.ptp(scores[valid])) == 0:
+        return scores
+    images = []
+    usable = valid.copy()
+    for guide, limits in zip(guides, ranges, strict=True):
+        data, seen = guide.read(window)
+        usable &= seen
+        images.append(np.where(seen, to_grey(data, limits), 0))
+    return spread(np.where(valid, scores, 0)[None], images, usable)[0]
+
+
+def _read_scores(scores: Layer, window: Window, *, packed: bool) -> tuple[FloatImage, Mask]:
+    data, valid = scores.read(window)
+    values = data[0].astype(np.float32)
+    return np.where(valid, values / PACKED_ONE if packed else values, 0).astype(np.float32), valid
+
+
+def _stored(scores: FloatImage, valid: Mask, *, packed: bool) -> FloatImage | ByteImage:
+    if packed:
+        return np.where(valid, to_bytes(scores), np.uint8(PACKED_NODATA))
+    return np.where(valid, scores, np.float32(np.nan))
+
+
+def _writer(scores: Layer, out: Path, *, packed: bool) -> CogWriter:
+    kept = {name: value for name, value in scores.tags.items() if name in (PACKED_TAG, "MEANING", "SYNTHETIC", "RUN")}
+    if packed:
+        return CogWriter(out, scores.grid, nodata=PACKED_NODATA, band_names=scores.band_names, tags=kept)
+    return CogWriter(out, scores.grid, dtype="float32", nodata=np.nan, band_names=scores.band_names, tags=kept)

@@ -1,0 +1,93 @@
+"""What two images show of a pair before any long work: whether they are two, and which one is of the earlier date.
+
+Takes opened layers; looks at a few windows of each, and at their tags. Refuses one image given twice.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import Path
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Window
+from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.rasters.sources import same_grid
+from deepnets4eo.tiling.spread import spread_windows
+
+WINDOW_PX, WINDOWS = 256, 4  # side of a window, and how many along each side of the image
+SHOWN_CHANGE = 0.002  # share of the values that must differ between two images
+DATE_TAGS = ("ACQUISITIONDATETIME", "ACQUISITION_DATETIME", "ACQUISITION_DATE", "ACQUISITIONDATE", "DATE_ACQUIRED",
+             "NITF_IDATIM", "TIFFTAG_DATETIME")  # fmt: skip
+DATE = re.compile(r"((?:19|20)\d\d)[-:/]?(\d\d)[-:/]?(\d\d)")
+
+
+def sample_windows(shape: tuple[int, int]) -> list[Window]:
+    """Windows spread over an image of (h, w) pixels."""
+    return spread_windows(shape, (WINDOW_PX, WINDOW_PX), WINDOWS)
+
+
+def check_two_images(pre: Layer, post: Layer, otherwise: str = "") -> None:
+    """Refuse one image given twice: the same files, or the same values on one grid.
+
+    Parameters
+    ----------
+    pre, post
+        The two images.
+    otherwise
+        What else the user can do, for the message.
+
+    Raises
+    ------
+    InputError
+        They are one image.
+    """
+    files = [{str(Path(path).resolve()) for path in layer.paths} for layer in (pre, post)]
+    one_file = bool(files[0]) and files[0] == files[1] and pre.bands == post.bands
+    if one_file or (same_grid(pre.grid, post.grid) and _same_values(pre, post)):
+        raise InputError(
+            f"PRE ({pre.source}) and POST ({post.source}) are one image: nothing can have changed between them. Give two "
+            f"images of two dates{', ' + otherwise if otherwise else ''}."
+        )
+
+
+def _same_values(pre: Layer, post: Layer) -> bool:
+    """Whether two layers on one grid show the same values in all windows looked at, and some values at all."""
+    if pre.count != post.count:
+        return False
+    differing, seen = 0, 0
+    for window in sample_windows(post.shape):
+        (first, valid), (second, also) = pre.read(window), post.read(window)
+        both = valid & also
+        differing += int((first[:, both] != second[:, both]).sum())
+        seen += first.shape[0] * int(both.sum())
+    return seen > 0 and differing <= SHOWN_CHANGE * seen
+
+
+def reversed_dates(pre: Layer, post: Layer) -> list[Finding]:
+    """A finding where the tags of both images date the pre image after the post image."""
+    for tag in DATE_TAGS:
+        before, after = acquisition_date(pre, tag), acquisition_date(post, tag)
+        if before is not None and after is not None:
+            if before <= after:
+                return []
+            return [
+                Finding(
+                    "dates_reversed", "caution",
+                    f"By their tag {tag}, the pre image is of {before:%Y-%m-%d} and the post image of {after:%Y-%m-%d}, "
+                    "which is earlier.",
+                    "Check which image is which; the tag may be the date at which a file was written.",
+                )
+            ]  # fmt: skip
+    return []
+
+
+def acquisition_date(layer: Layer, tag: str) -> datetime | None:
+    """The day that a tag of a layer names, in any case of letters; None where there is none."""
+    text = {name.upper(): value for name, value in layer.tags.items()}.get(tag, "")
+    match = DATE.search(text)
+    try:
+        return datetime(*(int(part) for part in match.groups())) if match else None  # type: ignore[arg-type]
+    except ValueError:
+        return None

@@ -1,0 +1,325 @@
+"""The change job from files to products: what is written, from which pixels, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pytest
+from affine import Affine
+from geotiff import write_geotiff
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.change import ChangeOptions, map_change
+from deepnets4eo.change.areas import changed_area, with_transitions
+from deepnets4eo.change.job import PRODUCTS
+from deepnets4eo.change.pair import choose_bands, open_pair
+from deepnets4eo.cli.main import main
+from deepnets4eo.errors import GridError, InputError, OutputError, RunError
+from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.scene import Layer
+
+SIDE, GSD = 160, 10.0
+CHANGED = np.s_[60:90, 40:80]
+PLAIN = ChangeOptions(assume_registered=True)
+
+
+def images(bands: int = 3, shift_px: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """A pair of textured images in other light, of which a rectangle changed; pre shifted to the right."""
+    rng = np.random.default_rng(0)
+    ground = np.kron(rng.uniform(20, 150, (bands, 42, 42)), np.ones((1, 4, 4)))
+    post = (1.3 * ground + 10 + rng.normal(0, 2, ground.shape))[:, :SIDE, :SIDE]
+    post[(slice(None), *CHANGED)] = np.array([240.0, 20, 120, 60])[:bands, None, None] + rng.normal(
+        0, 2, (bands, 30, 40)
+    )
+    pre = np.roll(ground, shift_px, axis=2) + rng.normal(0, 2, ground.shape)
+    return pre[:, :SIDE, :SIDE].clip(1, 255).astype(np.uint8), post.clip(1, 255).astype(np.uint8)
+
+
+def write_pair(folder: Path, **profile: object) -> tuple[str, str]:
+    pre, post = images()
+    paths = folder / "pre.tif", folder / "post.tif"
+    for path, image in zip(paths, (pre, post), strict=True):
+        write_geotiff(path, image, gsd=GSD, **profile)
+    return str(paths[0]), str(paths[1])
+
+
+def truth() -> np.ndarray:
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    mask[CHANGED] = 1
+    return mask
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory):
+    """A map of a pair that lies a pixel and a half off, with a corner of the pre image without data."""
+    folder = tmp_path_factory.mktemp("change")
+    pre, post = images()
+    pre[:, :20, :20] = 0
+    transform = Affine(GSD, 0, 500_015, 0, -GSD, 5_000_000)  # its metadata say 1.5 px to the right of where it is
+    write_geotiff(folder / "pre.tif", pre, transform=transform, nodata=0)
+    write_geotiff(folder / "post.tif", post, gsd=GSD)
+    options = ChangeOptions(min_area_m2=300)
+    return map_change(str(folder / "pre.tif"), str(folder / "post.tif"), folder / "out", options), folder
+
+
+def test_all_products_are_there_and_the_change_is_found_through_the_registration(result) -> None:
+    change, folder = result
+    assert {path.name for path in (folder / "out").iterdir()} == set(PRODUCTS) == set(change.paths)
+    assert not list(folder.glob(".partial*"))
+    registration = change.summary["registration"]
+    assert registration["status"] in ("ok", "degraded")
+    assert registration["shift_m"] == pytest.approx(15, abs=3)
+    layer = Layer.open(folder / "out" / "change.tif")
+    labels, valid = layer.read()
+    assert layer.legend is not None
+    assert layer.legend.name == "change"
+    assert not valid[:18, :18].any()
+    matrix = ConfusionMatrix(2).update(truth(), labels[0], valid)
+    assert matrix.f1[1] > 0.9
+
+
+def test_polygons_and_figures_are_those_of_the_rasters(result) -> None:
+    change, folder = result
+    labels, valid = Layer.open(folder / "out" / "change.tif").read()
+    score, _ = Layer.open(folder / "out" / "score.tif").read()
+    assert ((score[0] >= 127) == (labels[0] == 1))[valid].all()
+    changed_ha = (labels[0][valid] == 1).sum() * GSD**2 / 1e4
+    assert change.summary["area"]["changed_ha"] == pytest.approx(changed_ha)
+    assert change.summary["area"]["seen_ha"] == pytest.approx(valid.sum() * GSD**2 / 1e4)
+    low, high = change.summary["area"]["changed_ha_interval"]
+    assert low < changed_ha < high
+    polygons = gpd.read_file(folder / "out" / "change.gpkg")
+    assert list(polygons.columns) == ["id", "area_m2", "score", "geometry"]
+    assert polygons["area_m2"].is_monotonic_decreasing
+    assert polygons["area_m2"].min() >= 300
+    np.testing.assert_allclose(polygons["area_m2"], polygons.area)
+    largest = polygons.geometry[0]
+    rows, cols = np.mgrid[:SIDE, :SIDE] + 0.5
+    points = gpd.points_from_xy(500_000 + cols.ravel() * GSD, 5_000_000 - rows.ravel() * GSD)
+    inside = points.within(largest).reshape(SIDE, SIDE)
+    assert polygons["score"][0] == pytest.approx(score[0][inside].mean() / 254, rel=1e-6)
+
+
+def test_summary_manifest_and_page_say_how_the_map_was_made(result) -> None:
+    change, folder = result
+    out = folder / "out"
+    summary, manifest = (json.loads((out / f"{name}.json").read_text()) for name in ("summary", "manifest"))
+    assert (summary["method"], summary["refined"]) == ("ir-mad", True)
+    assert summary["polygons"]["count"] == len(change.polygons)
+    assert manifest["parameters"]["min_area_m2"] == 300
+    assert set(manifest["outputs"]) == set(PRODUCTS) - {"manifest.json"}
+    assert manifest["inputs"]["pre"][0]["sha256"]
+    page = (out / "report.html").read_text()
+    assert "http" not in page
+    assert page.count("data:image/webp") == 3
+    assert page.count("<path data-id") == len(change.polygons)
+    assert str(folder) not in page
+
+
+def test_a_folder_is_only_replaced_on_demand_and_a_job_goes_on_where_it_was(tmp_path: Path, monkeypatch) -> None:
+    pre, post = write_pair(tmp_path)
+    out = tmp_path / "out"
+    from deepnets4eo.change import products
+
+    def stop(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(products, "write_page", stop)
+        with pytest.raises(KeyboardInterrupt):
+            map_change(pre, post, out, PLAIN)
+    assert not out.exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("deepnets4eo.change.job.predict", stop)  # must not be called again
+        resumed = map_change(pre, post, out, PLAIN, resume=True)
+    with pytest.raises(OutputError, match="exists already"):
+        map_change(pre, post, out, PLAIN)
+    again = map_change(pre, post, out, PLAIN, overwrite=True)
+    assert again.summary == resumed.summary
+    assert not list(tmp_path.glob(".partial*"))
+
+
+def test_a_run_decides_where_one_is_given(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    from deepnets4eo.segmenters.inputs import InputSpec
+    from deepnets4eo.segmenters.run import save_run
+    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+    from deepnets4eo.tiling import Tiling
+
+    pre, post = write_pair(tmp_path)
+    pair = open_pair(pre, post, PLAIN)
+    inputs = InputSpec.measure([pair.scene], ["image_pre", "image_post"])
+    for name, layers, legend in (("run", inputs, "change"), ("cover", inputs, "isprs")):
+        network = NetworkSegmenter({"name": "fc-siam-diff"}, layers, Legend.load(legend), tiling=Tiling(96, 16))
+        save_run(network, tmp_path / name)
+    options = ChangeOptions(model=str(tmp_path / "run"), assume_registered=True, normalise="regression")
+    change = map_change(pre, post, tmp_path / "out", options)
+    assert change.summary["method"] == f"run {tmp_path / 'run'}"
+    assert change.summary["normalisation"]["gain"] == pytest.approx([1.3] * 3, rel=0.05)
+    assert change.summary["refined"] is False
+    with pytest.raises(InputError, match="expected the classes of the legend change"):
+        map_change(pre, post, tmp_path / "b", ChangeOptions(model=str(tmp_path / "cover"), assume_registered=True))
+    with pytest.raises(RunError):
+        map_change(pre, post, tmp_path / "b", ChangeOptions(model=str(tmp_path), assume_registered=True))
+    with pytest.raises(InputError, match="without --model"):
+        map_change(pre, post, tmp_path / "b", ChangeOptions(normalise="histogram", assume_registered=True))
+    assert not (tmp_path / "b").exists()
+
+
+def test_bands_are_paired_by_name_then_by_number() -> None:
+    class Named(Layer):
+        @property
+        def band_names(self) -> list[str]:
+            return [names[self._source.dtype.name][band - 1] for band in self._bands]
+
+        def subset(self, bands):
+            return Named(self._source, bands)
+
+    names = {"uint8": ["Blue", "Green", "Red", "NIR"], "uint16": ["nir", "red", "green"]}
+    sources = [Layer.open(np.ones((count, 4, 4), dtype))._source for count, dtype in ((4, np.uint8), (3, np.uint16))]
+    pre, post = choose_bands(*map(Named, sources), ChangeOptions())
+    assert (pre.bands, post.bands) == ([4, 3, 2], [1, 2, 3])
+    four, three = (Layer.open(np.ones((count, 4, 4), np.uint8)) for count in (4, 3))
+    with pytest.raises(InputError, match="has 4 bands .* 3 .*--pre-bands"):
+        choose_bands(four, three, ChangeOptions())
+    pre, post = choose_bands(four, three, ChangeOptions(pre_bands="4,1,2"))
+    assert (pre.bands, post.bands) == ([4, 1, 2], [1, 2, 3])
+    with pytest.raises(InputError, match="no numbers of bands"):
+        choose_bands(four, three, ChangeOptions(post_bands="red"))
+    with pytest.raises(InputError, match="not \\[7\\]"):
+        choose_bands(four, three, ChangeOptions(post_bands="1,7"))
+
+
+def test_pairs_that_are_none_are_refused(tmp_path: Path) -> None:
+    pre, post = images()
+    before, after = write_pair(tmp_path)
+
+    def other(name: str, array: np.ndarray, **profile: object) -> str:
+        return str(write_geotiff(tmp_path / name, array, **{"gsd": GSD} | profile))
+
+    with pytest.raises(GridError, match="do not overlap"):
+        open_pair(other("far.tif", pre, origin=(900_000, 5_000_000)), after)
+    with pytest.raises(GridError, match="CRS"):
+        open_pair(other("plain.tif", pre[:, :100], crs=None), after)
+    with pytest.raises(InputError, match="are one image"):
+        open_pair(before, before)
+    with pytest.raises(InputError, match="are one image"):
+        open_pair(other("copy.tif", post), after)
+    with pytest.raises(InputError, match="could not be registered .*--assume-registered"):
+        noise = np.random.default_rng(5).integers(1, 255, pre.shape, np.uint8)
+        open_pair(other("noise.tif", noise), after)
+    with pytest.raises(InputError, match="nothing.tif show no valid pixel"):
+        open_pair(other("nothing.tif", np.zeros_like(pre), nodata=0), after, PLAIN)
+    halves = [image.copy() for image in (pre, post)]
+    halves[0][:, :, :80], halves[1][:, :, 80:] = 0, 0
+    with pytest.raises(InputError, match="no pixel is valid in both"):
+        open_pair(other("left.tif", halves[0], nodata=0), other("right.tif", halves[1], nodata=0), PLAIN)
+    brighter = (pre // 2 + 20).astype(np.uint8) * 2  # other values, the same picture
+    with pytest.raises(InputError, match="the same"):
+        map_change(other("dark.tif", pre // 2 + 20), other("bright.tif", brighter), tmp_path / "out", PLAIN)
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_of_other_sizes_and_crs_are_seen_on_the_grid_of_post(tmp_path: Path) -> None:
+    pre, post = images()
+    larger = np.pad(pre, ((0, 0), (30, 10), (20, 40)), mode="reflect")
+    before = write_geotiff(tmp_path / "pre.tif", larger, gsd=GSD, origin=(500_000 - 200, 5_000_000 + 300))
+    after = write_geotiff(tmp_path / "post.tif", post, gsd=GSD)
+    pair = open_pair(str(before), str(after), PLAIN)
+    assert pair.scene.grid == Layer.open(after).grid
+    assert np.array_equal(pair.scene.layers["image_pre"].read()[0], pre)
+    degrees = Layer.open(before)
+    warped = degrees.on(degrees.grid.to_crs("EPSG:4326"))
+    other = write_geotiff(tmp_path / "d.tif", warped.read()[0], crs="EPSG:4326", transform=warped.grid.affine, nodata=0)
+    seen = open_pair(str(other), str(after), PLAIN).scene.layers["image_pre"].read()[0]
+    assert np.corrcoef(seen.ravel(), pre.ravel())[0, 1] > 0.95
+
+
+def test_reversed_dates_and_pixels_without_a_place_are_findings(tmp_path: Path) -> None:
+    paths = []
+    for name, image, day in zip(("pre", "post"), images(), ("2011:05:30", "2010:05:24"), strict=True):
+        tags = {"TIFFTAG_DATETIME": f"{day} 10:00:00"}
+        paths.append(str(write_geotiff(tmp_path / f"{name}.tif", image, crs=None, tags=tags)))
+    change = map_change(*paths, tmp_path / "out", PLAIN)
+    assert [finding.code for finding in change.findings] == ["dates_reversed", "registration_assumed", "no_crs"]
+
+
+def test_polygons_get_their_cover_before_and_after(tmp_path: Path) -> None:
+    legend = Legend.load("isprs")
+    covers = np.zeros((2, 40, 40), np.uint8)
+    covers[0, :, 20:], covers[1] = 2, 1
+    layers = []
+    for name, values in zip("ab", covers, strict=True):
+        grid = Layer.open(values).grid
+        with CogWriter(tmp_path / f"{name}.tif", grid, nodata=255, legend=legend) as writer:
+            writer.write(writer_window(values), values)
+        layers.append(Layer.open(tmp_path / f"{name}.tif"))
+    shapes = gpd.GeoSeries.from_wkt(["POLYGON ((2 2, 8 2, 8 8, 2 8, 2 2))", "POLYGON ((18 2, 30 2, 30 8, 18 8, 18 2))"])
+    polygons = with_transitions(gpd.GeoDataFrame({"id": ["1", "2"]}, geometry=shapes), *layers)
+    assert polygons["from"].tolist() == [legend.names[0], legend.names[2]]
+    assert polygons["to"].tolist() == [legend.names[1]] * 2
+    with pytest.raises(InputError, match="no legend"):
+        with_transitions(polygons[["id", "geometry"]], Layer.open(covers[0]), layers[1])
+
+
+def writer_window(values: np.ndarray):
+    from deepnets4eo.grid import Window
+
+    return Window(0, 0, *values.shape)
+
+
+def test_the_interval_of_the_area_is_that_of_blocks_drawn_anew() -> None:
+    labels = (np.random.default_rng(0).random((256, 256)) < 0.2).astype(np.uint8)
+    area = changed_area(Layer.open(labels))
+    blocks = labels.reshape(4, 64, 4, 64).mean(axis=(1, 3)).ravel()
+    rng = np.random.default_rng(1)
+    draws = np.array([rng.choice(blocks, 16).mean() for _ in range(2000)])
+    assert area.interval == pytest.approx(np.quantile(draws, (0.025, 0.975)) * area.seen_ha, rel=0.01)
+
+
+@pytest.mark.parametrize(("value", "refused"), [(2, True), (255, False)])
+def test_labels_that_are_not_of_the_legend_are_refused_or_named(
+    value: int, refused: bool, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_geotiff(Path("predicted.tif"), truth())
+    write_geotiff(Path("mask.tif"), truth() * np.uint8(value))
+    status = main(["evaluate", "predicted.tif", "mask.tif", "--legend", "change"])
+    printed = capsys.readouterr()
+    if refused:
+        assert status == 2
+        assert 'not in legend "change": 2' in printed.err
+    else:
+        assert status == 0
+        assert "holds only 0 and 255, and 255 is void" in printed.out + printed.err
+
+
+def test_the_verb_prints_its_files_findings_and_summary(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_pair(tmp_path)
+    command = ["change", "pre.tif", "post.tif", "--out", "out", "--assume-registered", "--method", "cva"]
+    assert main([*command, "--dry-run"]) == 0
+    assert "160 x 160 px would be mapped into out; registration ok" in capsys.readouterr().out
+    assert not Path("out").exists()
+    assert main([*command, "--json", "-", "--no-refine"]) == 0
+    printed = capsys.readouterr()
+    summary = json.loads(printed.out)
+    assert (summary["method"], summary["refined"]) == ("cva", False)
+    assert "CAUTION: The images were taken as lying on each other" in printed.err
+    assert main(command) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.real_data
+def test_taizhou_is_mapped_from_file_to_file(real_data: Path, tmp_path: Path) -> None:
+    """Measured: κ 0.948 refined, 0.933 as published without."""
+    folder = real_data / "landsat_taizhou" / "Taizhou"
+    change = map_change(str(folder / "2000TM"), str(folder / "2003TM"), tmp_path / "out")
+    changed, unchanged = (Layer.open(folder / f"{name}.bmp").read()[0][0] > 0 for name in ("change", "unchanged"))
+    labels = Layer.open(change.paths["change.tif"]).read()[0][0]
+    reference = np.where(changed, 1, np.where(unchanged, 0, 255)).astype(np.uint8)
+    assert ConfusionMatrix(2).update(reference, labels).kappa > 0.94

@@ -1,0 +1,129 @@
+"""Scores refined tile by tile, and on a device: against the whole image at once."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from geotiff import write_geotiff
+
+from deepnets4eo.change.diffusion import Diffusion, guided_anisotropic_diffusion
+from deepnets4eo.change.refinement import grey_range, refine_scores, to_grey
+from deepnets4eo.cli.main import main
+from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.tiling.scores import to_bytes
+
+STEPS = Diffusion(steps=40)
+
+
+def images(side: int = 96) -> tuple[np.ndarray, np.ndarray]:
+    """Two images with the same blocks and noise."""
+    rng = np.random.default_rng(0)
+    blocks = np.kron(rng.uniform(0, 4000, (2, side // 16, side // 16)), np.ones((1, 16, 16)))
+    first, second = (np.clip(blocks + rng.normal(0, 20, blocks.shape), 0, 65535) for _ in range(2))
+    return first.astype(np.uint16), second.astype(np.uint16)
+
+
+def rough_scores(side: int = 96) -> np.ndarray:
+    """Probabilities in blobs, with noise."""
+    rng = np.random.default_rng(1)
+    scores = np.kron(rng.random((side // 8, side // 8)) > 0.6, np.ones((8, 8)))
+    return np.clip(scores * 0.8 + rng.uniform(0, 0.2, scores.shape), 0, 1).astype(np.float32)
+
+
+def test_tiles_do_not_show_in_refined_scores(tmp_path: Path) -> None:
+    scores, guides = rough_scores(), [Layer.open(image) for image in images()]
+    path = write_geotiff(tmp_path / "scores.tif", scores, crs=None)
+    out = refine_scores(Layer.open(path), guides, tmp_path / "out.tif", diffusion=STEPS, device="cpu", tile_px=32).path
+    grey = [to_grey(guide.read()[0], grey_range(guide)) for guide in guides]
+    whole = guided_anisotropic_diffusion(scores[None], grey, diffusion=STEPS)[0]
+    refined = Layer.open(out).read()[0][0]
+    assert refined.dtype == np.float32
+    assert np.abs(whole - scores).max() > 0.1
+    np.testing.assert_allclose(refined, whole, atol=1e-3)
+
+
+def test_the_device_computes_what_numpy_computes() -> None:
+    pytest.importorskip("torch")
+    from deepnets4eo.change.diffusion_torch import diffuse_on_device
+
+    scores = np.stack([rough_scores(48), 1 - rough_scores(48)])
+    guides = [image / 4096 * 255 for image in images(48)]
+    valid = np.ones((48, 48), bool)
+    valid[10:14, 20:30] = False
+    for mask in (None, valid):
+        expected = guided_anisotropic_diffusion(scores, guides, diffusion=STEPS, valid=mask)
+        np.testing.assert_allclose(
+            diffuse_on_device(scores, guides, diffusion=STEPS, valid=mask, device="cpu"), expected, atol=2e-5
+        )
+
+
+def test_packed_scores_stay_packed_and_nodata_stays_nodata(tmp_path: Path) -> None:
+    scores = to_bytes(rough_scores())
+    scores[:20, :20] = 255
+    path = write_geotiff(tmp_path / "scores.tif", scores, crs=None, nodata=255, tags={"PACKED_ONE": "254"})
+    refine_scores(Layer.open(path), [Layer.open(images()[0])], tmp_path / "out.tif", diffusion=STEPS, device="cpu")
+    refined = Layer.open(tmp_path / "out.tif")
+    data, valid = refined.read()
+    assert (refined.dtype, refined.nodata, refined.tags["PACKED_ONE"]) == (np.uint8, 255, "254")
+    assert not valid[:20, :20].any()
+    assert valid.sum() == scores.size - 400
+    inside = scores != 255
+    assert data[0][inside].sum() == pytest.approx(scores[inside].sum(), rel=0.01)
+
+
+def test_a_warning_names_areas_that_leak_away(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    scores = np.zeros((64, 64), np.float32)
+    scores[30:34, 30:34] = 1
+    flat = Layer.open(np.add.outer(np.arange(64), np.arange(64)).astype(np.uint8))
+    path = write_geotiff(tmp_path / "scores.tif", scores, crs=None)
+    with caplog.at_level(logging.WARNING):
+        result = refine_scores(Layer.open(path), [flat], tmp_path / "out.tif", diffusion=STEPS, device="cpu")
+    assert (result.before, result.after, result.shrinks) == (16, 0, True)
+    assert "shrank from 16 to 0 pixels" in caplog.text
+
+
+def test_scores_and_images_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    scores, (first, second) = Layer.open(rough_scores()), images()
+    with pytest.raises(InputError, match="2 bands; expected one band of scores"):
+        refine_scores(Layer.open(first), [Layer.open(second)], tmp_path / "a.tif")
+    with pytest.raises(InputError, match=r"\[2, 1\] bands; expected one image, or several of equally many"):
+        refine_scores(scores, [Layer.open(first), Layer.open(second[:1])], tmp_path / "a.tif")
+    nothing = Layer.open(np.full((96, 96), np.nan, np.float32))
+    with pytest.raises(InputError, match="no valid pixel"):
+        refine_scores(scores, [nothing], tmp_path / "a.tif")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_verb_refines_one_band_of_probabilities(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scores = rough_scores()
+    write_geotiff(Path("proba.tif"), np.stack([1 - scores, scores]))
+    write_geotiff(Path("image.tif"), images()[0])
+    command = [
+        "refine",
+        "proba.tif",
+        "image.tif",
+        "--band",
+        "2",
+        "--steps",
+        "10",
+        "--device",
+        "cpu",
+        "--out",
+        "out.tif",
+    ]
+    assert main(command) == 0
+    assert capsys.readouterr().out.strip() == "out.tif"
+    assert Layer.open("out.tif").read()[0].mean() == pytest.approx(scores.mean(), abs=1e-4)
+    assert main(command) == 1
+    assert "out.tif exists already" in capsys.readouterr().err
+    assert main([*command, "--overwrite", "--rate", "0.25"]) == 2
+    assert "below 0.25" in capsys.readouterr().err
+    assert main(["refine", "image.tif", "proba.tif", "--band", "3", "--out", "b.tif"]) == 2
+    assert "--band 3 is not in image.tif, which has 2" in capsys.readouterr().err
