@@ -7,6 +7,7 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "ExpertRules": "deepnets4eo.baselines.rules",
+    "FrozenEncoder": "deepnets4eo.baselines.features.encoders",
     "SelfOrganizingMap": "deepnets4eo.baselines.som",
     "PartDetector": "deepnets4eo.baselines.parts",
     "PixelClassifier": "deepnets4eo.baselines.pixel_classifier",

@@ -1,4 +1,4 @@
-"""Change between dates: networks of two dates, classical methods without training, diffusion along image edges."""
+"""Change between dates: networks of two dates, classical methods without training, diffusion along image edges, series."""
 
 from deepnets4eo.lazy import lazy_names
 
@@ -7,6 +7,9 @@ _HOMES = {
     "FCSiamConc": "deepnets4eo.change.networks.fully_convolutional",
     "FCSiamDiff": "deepnets4eo.change.networks.fully_convolutional",
     "FresUNet": "deepnets4eo.change.networks.fresunet",
+    "NoveltyOptions": "deepnets4eo.change.series.options",
+    "NoveltyRanking": "deepnets4eo.change.series.ranking",
+    "rank_novelty": "deepnets4eo.change.series.ranking",
 }
 
 __all__ = list(_HOMES)

@@ -15,7 +15,7 @@ from typing import Any
 from deepnets4eo.errors import InputError, name_hint
 from deepnets4eo.files import read_json
 from deepnets4eo.formats.access import is_remote
-from deepnets4eo.rasters.mosaic import TILE_SUFFIXES
+from deepnets4eo.rasters.mosaic import TILE_SUFFIXES, find_tiles
 from deepnets4eo.rasters.scene import Layer, LayerLike
 
 STAC_SUFFIXES = {".json", ".geojson"}
@@ -57,7 +57,8 @@ def find_images(
     Parameters
     ----------
     source
-        Folder of rasters (or of folders of tiles, one a date), a list of rasters, or a STAC ItemCollection as JSON.
+        Folder of rasters (or of folders of tiles, one a date), a pattern such as `images/*_NDVI_*.tif`, a list of rasters,
+        or a STAC ItemCollection as JSON.
     dates
         Dates in the order of the names, `YYYY-MM-DD`; by default from the names, else from the tags.
     date_pattern
@@ -123,6 +124,8 @@ def _rasters(source: str | Path | Sequence[LayerLike]) -> list[LayerLike]:
     if not isinstance(source, (str, Path)):
         return list(source)
     folder = Path(source)
+    if any(mark in str(source) for mark in "*?"):
+        return [*find_tiles(source)]
     if not folder.is_dir():
         raise InputError(f"{folder} is no folder of rasters and no STAC collection (.json). Check the path.")
     files = sorted(item for item in folder.iterdir() if item.suffix.lower() in TILE_SUFFIXES)

@@ -51,6 +51,8 @@ class SpectralTexture:
     def measure(self, image: FloatImage, valid: Mask, cells: CellGrid) -> NDArray[np.float32]:
         """image : (C, h, w) and valid : (h, w) → (F, rows, cols); what is not valid does not count"""
         weights = None if valid.all() else valid.astype(np.float32)
+        if weights is not None:
+            image = np.where(valid, image, np.float32(0))  # what is not valid may be NaN
         number = cell_sums(np.ones_like(valid, np.float32) if weights is None else weights, cells)
         values = []
         for band in self._images(image):
@@ -82,10 +84,11 @@ def _join(sums: NDArray[np.float32], cells: CellGrid) -> NDArray[np.float32]:
 def _mean_and_sd(
     band: FloatImage, weights: FloatImage | None, number: NDArray[np.float32], cells: CellGrid
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    middle = np.float32(band.mean(dtype=np.float64) if weights is None else np.average(band, weights=weights + 1e-12))
+    count = band.size if weights is None else max(float(weights.sum()), 1)
+    middle = np.float32(band.sum(dtype=np.float64) / count)
     centred = band - middle  # else squares lose their digits in float32
     if weights is not None:
-        centred = np.where(weights > 0, centred, np.float32(0))
+        centred *= weights
     most = np.maximum(number, 1)
     mean = cell_sums(centred, cells) / most
     variance = cell_sums(np.square(centred), cells) / most - np.square(mean)
@@ -95,11 +98,8 @@ def _mean_and_sd(
 def _step(band: FloatImage, weights: FloatImage | None, cells: CellGrid) -> NDArray[np.float32]:
     """Mean size of the steps to the pixels below and to the right, where both are valid and in one square of the stride."""
     ones = np.ones_like(band) if weights is None else weights
-    totals = [
-        _steps(band if weights is None else np.where(weights > 0, band, np.float32(0)), ones, cells, axis)
-        for axis in (0, 1)
-    ]
-    return np.asarray(_join(totals[0][0] + totals[1][0], cells) / np.maximum(_join(totals[0][1] + totals[1][1], cells), 1))
+    (down, down_count), (right, right_count) = (_steps(band, ones, cells, axis) for axis in (0, 1))
+    return _join(down + right, cells) / np.maximum(_join(down_count + right_count, cells), 1)
 
 
 def _steps(

@@ -107,21 +107,28 @@ def detect_breaks(
     Raises
     ------
     InputError
-        No date before the start, or fewer from it on than the window has.
+        Too few dates before the start for the curve, or fewer from it on than the window has.
 
     Memory: 8 · P · p² bytes for p coefficients; call it by blocks of pixels.
     """
     options = options or HarmonicOptions()
+    check_start(times, start, options)
     history = np.asarray(times) < start
-    if not history.any() or (~history).sum() < options.window:
-        raise InputError(
-            f"monitoring from {start:.2f} leaves {history.sum()} of {len(times)} dates for the history and {(~history).sum()} to monitor, "
-            f"expected some and at least {options.window}. Choose another start, or a shorter window."
-        )
     design = _design(times, start, options)
     seen = np.where(valid, values, 0).astype(np.float64)
     curve = _fit(design[history], seen[history], valid[history].astype(np.float64))
     return _monitor(design, seen, valid, np.asarray(times), history, curve, options)
+
+
+def check_start(times: Floats, start: float, options: HarmonicOptions) -> None:
+    """Refuse a start that leaves no curve to be fitted before it, or less than a window after it. Errors: InputError."""
+    history = int((np.asarray(times) < start).sum())
+    needed = 2 * _design(times[:1], start, options).shape[1]
+    if history < needed or len(times) - history < options.window:
+        raise InputError(
+            f"monitoring from {start:.2f} leaves {history} of {len(times)} dates for the history and {len(times) - history} to "
+            f"monitor, expected at least {needed} and {options.window}. Choose another start, fewer harmonics or a shorter window."
+        )
 
 
 @dataclass

@@ -135,9 +135,10 @@ class NoveltyRanking:
             raise InputError(f"{vectors} cannot be read: {error}. Rank the series again.") from error
         with vector_file(table):
             frame = gpd.read_file(table)
+        dates = {name: frame[name].astype(str).str[:10] for name in ("date", "before") if name in frame}
         if values.ndim != 2 or len(values) != len(frame) or "id" not in frame:
             raise InputError(f"{table} has {len(frame)} changes, {vectors} {len(values)}. Rank the series again.")
-        return cls(frame, values)
+        return cls(frame.assign(**dates), values)
 
 
 def rank_novelty(series: CellSeries, options: NoveltyOptions | None = None) -> NoveltyRanking:
