@@ -9,6 +9,8 @@ _HOMES = {
     "FresUNet": "deepnets4eo.change.networks.fresunet",
     "NoveltyOptions": "deepnets4eo.change.series.options",
     "NoveltyRanking": "deepnets4eo.change.series.ranking",
+    "SemanticChangeScore": "deepnets4eo.change.semantic_change",
+    "one_hot_labels": "deepnets4eo.change.semantic_change",
     "rank_novelty": "deepnets4eo.change.series.ranking",
 }
 

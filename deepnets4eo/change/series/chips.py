@@ -66,7 +66,7 @@ class Chips:
 
         image, valid = self._series.read(index, chip.window)
         low, high = self._stretch(index)
-        colours = np.clip((image[self._bands] - low) / (high - low) * 255, 0, 255).astype(np.uint8)
+        colours = np.where(valid, (image[self._bands] - low) / (high - low) * 255, 0).clip(0, 255).astype(np.uint8)
         picture = np.concatenate([colours, valid[None].astype(np.uint8) * 255])
         step = chip.window.height // chip.height
         buffer = io.BytesIO()

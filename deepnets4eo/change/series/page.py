@@ -24,6 +24,7 @@ from deepnets4eo.version import __version__
 
 TEMPLATE = files("deepnets4eo.change.series") / "assets" / "page.html"
 WIDTH, HEIGHT, MARGIN = 960, 220, 36  # of the timeline
+MOST_YEARS = 16  # labels along the timeline
 HUES = 16  # colours of clusters, then they repeat
 SYNTHETIC = '<p class="synthetic"><b>SYNTHETIC</b> The images of this series are made up.</p>'
 
@@ -63,7 +64,8 @@ def _timeline(ranking: NoveltyRanking, dates: Sequence[date], count: int) -> str
         return MARGIN + (WIDTH - 2 * MARGIN) * (day - first).days / days
 
     marks = [f'<line x1="{x(day):.1f}" x2="{x(day):.1f}" y1="{HEIGHT - 30}" y2="{HEIGHT - 24}"/>' for day in dates]
-    years = [date(year, 1, 1) for year in range(first.year + 1, dates[-1].year + 1)]
+    step = 1 + (dates[-1].year - first.year) // MOST_YEARS
+    years = [date(year, 1, 1) for year in range(first.year + 1, dates[-1].year + 1, step)]
     marks += [f'<text x="{x(day):.1f}" y="{HEIGHT - 8}">{day.year}</text>' for day in years or [dates[0]]]
     scores = ranking.table["score"].to_numpy(float)
     if len(scores):

@@ -18,7 +18,8 @@ Rows = NDArray[np.float32]  # (N, F)
 
 REFITS = 2  # of the half that changed least
 SPREAD_FLOOR = 1e-6  # of a feature that is the same everywhere, in its own units
-ROWS_A_COLUMN = 8  # cells for each coefficient of the fit; with fewer, only the median is subtracted
+CUT = 4.0  # of the baseline in the fit, in spreads: beyond it cells are too few to fit a line
+ROWS_A_COLUMN = 4  # cells for each coefficient of the fit; with fewer, only the median is subtracted
 
 
 def standardise(series: CellSeries, valid: Mask) -> Rows:
@@ -58,17 +59,26 @@ def running_medians(
 
 
 def linear_residuals(values: Rows, baseline: Rows, known: Mask) -> Rows:
-    """What the baseline does not predict of a date, (N, F), 0 where not known."""
+    """What the baseline does not predict of a date, (N, F), 0 where not known.
+
+    The change that is predicted is linear in the baseline, which is cut at ±`CUT`, and drawn towards that of the median
+    cell by a ridge. Residuals of cells far from all others, whose prediction is uncertain, are smaller by √(1 + leverage).
+    """
     delta = (values[known] - baseline[known]).astype(np.float64)
-    residual = delta - np.median(delta, axis=0)
-    columns = np.column_stack([np.ones(len(delta)), baseline[known]])
+    middle = np.median(delta, axis=0)
+    residual = delta - middle
+    columns = np.column_stack([np.ones(len(delta)), np.clip(baseline[known], -CUT, CUT)]).astype(np.float64)
+    ridge = np.eye(columns.shape[1]) * columns.shape[1]
+    ridge[0, 0] = 1e-6
+    leverage = np.zeros(len(delta))
     if len(delta) >= ROWS_A_COLUMN * columns.shape[1]:
         for _ in range(REFITS):
-            least = least_changed(np.linalg.norm(residual, axis=1))
-            fit, *_ = np.linalg.lstsq(columns[least], delta[least], rcond=1e-6)
-            residual = delta - columns @ fit
+            half = columns[least := least_changed(np.linalg.norm(residual, axis=1))]
+            inverse = np.linalg.inv(half.T @ half + ridge)
+            residual = delta - middle - columns @ (inverse @ (half.T @ (delta[least] - middle)))
+        leverage = ((columns @ inverse) * columns).sum(axis=1)
     result = np.zeros_like(values)
-    result[known] = residual
+    result[known] = residual / np.sqrt(1 + leverage)[:, None]
     return result
 
 
