@@ -3,8 +3,8 @@
 Usage: python experiments/series_novelty.py [--seeds 0 1 2] [--size 512] [--dates 24] [--data FOLDER] [--out runs/series_novelty]
 Each city is rendered at dates of two years, with the seasons, light and noise of its sensor; clouds of which the masks miss
 the rims are laid over it, and a few patches of ground become something else from one date on. All methods rank the same
-cells at the same dates: ours, and plain ones on the pixels of each pair of consecutive valid dates (length of the
-standardised difference, IR-MAD), as the mean over a cell. With --data, the real series there are ranked too; they have no
+cells at the same dates: ours, and plain ones on pixels (length of the standardised difference, IR-MAD), as the mean over a
+cell, of each date and the one before, or of the medians of three dates before and from the date on. With --data, the real series there are ranked too; they have no
 labels of change, so nothing is claimed of them.
 """
 
@@ -43,14 +43,18 @@ log = logging.getLogger(__name__)
 CELL_PX, GSD_M = 16, 1.0
 BANDS = ("red", "green", "blue", "nir")
 CHANGES, CLOUDS = 8, 0.12
-LATE = 3  # dates after the true one at which a change still counts, as clouds may hide it
+LATE = 3  # dates after the true one at which a change still counts, as clouds may hide it; one before, for medians
 NEW = np.array([[200, 195, 190, 185], [50, 55, 60, 25], [150, 120, 90, 140]])  # concrete, water, bare soil
 REAL = {
     "landsat": ("landsat_series/landsat", dict(bands=["swir", "nir", "red", "green"]), NoveltyOptions(cell_px=16)),
     "modis": ("modis_ndvi_series/TERRA*", dict(bands=["ndvi"]), NoveltyOptions(cell_px=8)),
     "flood": (
         "s2_flood_series/S2",
-        dict(bands={"blue": 2, "green": 3, "red": 4, "nir": 8}, masks="s2_flood_series/segmentation", mask=MaskRule((0, 3))),
+        dict(
+            bands={"blue": 2, "green": 3, "red": 4, "nir": 8},
+            masks="s2_flood_series/segmentation",
+            mask=MaskRule((0, 3)),
+        ),
         NoveltyOptions(cell_px=8, persistence=0),
     ),
 }
@@ -103,11 +107,15 @@ def by_novelty(series: ImageSeries, cells: CellGrid, **how: Any) -> Ranked:
     return [(index[events.date[one]], int(events.cell[one])) for one in np.argsort(-events.score, kind="stable")]
 
 
-def by_pairs(series: ImageSeries, cells: CellGrid, method: str) -> Ranked:
-    """A method of two dates on each date and the one before: its mean score over cells, each date's by its median."""
-    whole, scores = Window(0, 0, *series.shape), []
-    for index in range(1, len(series)):
-        (pre, pre_valid), (post, post_valid) = series.read(index - 1, whole), series.read(index, whole)
+def by_pairs(series: ImageSeries, cells: CellGrid, method: str, dates: int) -> Ranked:
+    """A method of two dates on medians of so many dates before and from each date on: its mean over cells, by its median."""
+    window = Window(0, 0, *series.shape)
+    stack = [series.read(index, window) for index in range(len(series))]
+    scores = [np.zeros(cells.count)] * dates
+    for index in range(dates, len(series) - dates + 1):
+        (pre, pre_valid), (post, post_valid) = (
+            _median(stack[first : first + dates]) for first in (index - dates, index)
+        )
         valid = pre_valid & post_valid
         score = np.where(valid, _pair_score(method, pre, post, valid), 0)
         number = cell_sums(valid.astype(np.float32), cells)
@@ -116,7 +124,20 @@ def by_pairs(series: ImageSeries, cells: CellGrid, method: str) -> Ranked:
         scores.append((mean / max(float(np.median(mean[mean > 0])), 1e-9)).ravel())
     table = np.stack(scores)
     order = np.argsort(-table, axis=None)[: cells.count]
-    return [(1 + int(flat) // cells.count, int(flat) % cells.count) for flat in order]
+    return [(int(flat) // cells.count, int(flat) % cells.count) for flat in order]
+
+
+def _median(images: Sequence[tuple[NDArray[np.float32], NDArray[np.bool_]]]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Median of the valid values of each pixel, each image standardised; and where there is one."""
+    if len(images) == 1:
+        return images[0]
+    values = np.stack([
+        np.where(valid, (image - image[:, valid].mean(axis=1)[:, None, None]) / image[:, valid].std(axis=1)[:, None, None], np.nan)
+        for image, valid in images
+    ])  # fmt: skip
+    known = np.logical_or.reduce([valid for _, valid in images])
+    values[:, :, ~known] = 0
+    return np.nanmedian(values, axis=0), known
 
 
 def _pair_score(method: str, pre: NDArray[Any], post: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -132,9 +153,12 @@ METHODS_IN_TABLE: dict[str, Callable[[ImageSeries, CellGrid], Ranked]] = {
     "rarity × magnitude (ours)": by_novelty,
     "isolation × magnitude (ours)": lambda series, cells: by_novelty(series, cells, rank_by="isolation"),
     "magnitude (ours)": lambda series, cells: by_novelty(series, cells, rank_by="magnitude"),
-    "magnitude without persistence (ours)": lambda series, cells: by_novelty(series, cells, rank_by="magnitude", persistence=0),
-    "IR-MAD, consecutive dates": lambda series, cells: by_pairs(series, cells, "ir-mad"),
-    "z-L2, consecutive dates": lambda series, cells: by_pairs(series, cells, "cva"),
+    "magnitude without persistence (ours)": lambda series, cells: by_novelty(
+        series, cells, rank_by="magnitude", persistence=0
+    ),
+    "z-L2, consecutive dates": lambda series, cells: by_pairs(series, cells, "cva", 1),
+    "z-L2, medians of 3 dates": lambda series, cells: by_pairs(series, cells, "cva", 3),
+    "IR-MAD, medians of 3 dates": lambda series, cells: by_pairs(series, cells, "ir-mad", 3),
 }
 
 
@@ -144,9 +168,10 @@ def scores_of(ranked: Ranked, changes: Sequence[TrueChange], cells: CellGrid, co
 
     def change_of(index: int, cell: int) -> int:
         row, col = divmod(cell, cols)
-        return next(
-            (n for n, one in enumerate(changes) if (one.row, one.col) == (row, col) and 0 <= index - one.index <= LATE), -1
+        matches = (
+            n for n, one in enumerate(changes) if (one.row, one.col) == (row, col) and -1 <= index - one.index <= LATE
         )
+        return next(matches, -1)
 
     numbers = np.array([change_of(*one) for one in ranked] or [-1])
 

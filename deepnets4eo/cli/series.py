@@ -23,7 +23,9 @@ INPUTS, BREAKS = "Inputs", "Breaks"
 def series(
     source: Annotated[
         str,
-        typer.Argument(metavar="SERIES", help="Folder of rasters, a STAC ItemCollection (.json); a result with --like."),
+        typer.Argument(
+            metavar="SERIES", help="Folder of rasters, a STAC ItemCollection (.json); a result with --like."
+        ),
     ],
     out: Annotated[Path | None, typer.Option(help="Folder of the result.", show_default=False)] = None,
     like: Annotated[
@@ -31,21 +33,27 @@ def series(
     ] = None,
     dates: Annotated[
         str | None,
-        typer.Option(help="Dates between commas, in the order of the names.", show_default=False, rich_help_panel=INPUTS),
+        typer.Option(
+            help="Dates between commas, in the order of the names.", show_default=False, rich_help_panel=INPUTS
+        ),
     ] = None,
     date_pattern: Annotated[
         str | None, typer.Option(help="How dates stand in the names, e.g. %Y%j.", rich_help_panel=INPUTS)
     ] = None,
     bands: Annotated[
         str | None,
-        typer.Option(help="Names of all bands, or those to use: nir=4,red=3.", show_default=False, rich_help_panel=INPUTS),
+        typer.Option(
+            help="Names of all bands, or those to use: nir=4,red=3.", show_default=False, rich_help_panel=INPUTS
+        ),
     ] = None,
     assets: Annotated[
         str | None, typer.Option(help="STAC assets to use, between commas.", show_default=False, rich_help_panel=INPUTS)
     ] = None,
     masks: Annotated[
         str | None,
-        typer.Option(help="Folder of cloud masks, one a date, or a STAC asset.", show_default=False, rich_help_panel=INPUTS),
+        typer.Option(
+            help="Folder of cloud masks, one a date, or a STAC asset.", show_default=False, rich_help_panel=INPUTS
+        ),
     ] = None,
     mask_band: Annotated[
         int | None, typer.Option(help="Band of the images that is their mask.", min=1, rich_help_panel=INPUTS)
@@ -58,7 +66,9 @@ def series(
     top: Annotated[int, typer.Option(help="Changes with pictures in the report.", min=0)] = 30,
     breaks_from: Annotated[
         str | None,
-        typer.Option(help="Also write breaks of the seasonal curve of each pixel from this date on.", rich_help_panel=BREAKS),
+        typer.Option(
+            help="Also write breaks of the seasonal curve of each pixel from this date on.", rich_help_panel=BREAKS
+        ),
     ] = None,
     break_of: Annotated[
         str | None, typer.Option(help="Band whose breaks are detected, or ndvi.", rich_help_panel=BREAKS)
@@ -78,7 +88,9 @@ def series(
     """
     if like is not None:
         if out is not None:
-            raise InputError(f"--like {like} reads a result and writes none, but --out {out} is given. Leave --out out.")
+            raise InputError(
+                f"--like {like} reads a result and writes none, but --out {out} is given. Leave --out out."
+            )
         _list_similar(source, like, json)
         return
     if out is None:
@@ -137,7 +149,9 @@ def _check_apart(out: Path, *inputs: str | None) -> None:
     """Refuse to write the result into a folder that the series is read from."""
     for one in inputs:
         if one is not None and Path(one).is_dir() and out.exists() and out.samefile(one):
-            raise OutputError(f"{out} is read by this job, so it cannot be written by it. Choose another name for the output.")
+            raise OutputError(
+                f"{out} is read by this job, so it cannot be written by it. Choose another name for the output."
+            )
 
 
 def _bands(text: str | None) -> dict[str, int] | list[str] | None:

@@ -38,7 +38,9 @@ def write_dates(folder: Path, count: int, side: int) -> None:
     for number in range(count):
         day = date(2019, 1, 1) + timedelta(days=15 * number)
         image = (ground * rng.uniform(0.9, 1.1) + rng.integers(0, 60, (4, side, side))).astype(np.uint16)
-        with rasterio.open(folder / f"{day}.tif", "w", transform=rasterio.Affine(10, 0, 0, 0, -10, 0), **profile) as file:
+        with rasterio.open(
+            folder / f"{day}.tif", "w", transform=rasterio.Affine(10, 0, 0, 0, -10, 0), **profile
+        ) as file:
             file.write(image)
 
 
@@ -67,8 +69,12 @@ def main() -> None:
         (after[0] - before[0], after[1] - before[1]) for before, after in zip(times, times[1:], strict=False)
     )
     pixels = FULL_DATES * FULL_SIDE**2 / (chosen.dates * chosen.side**2)
-    print(f"{chosen.dates} dates of {chosen.side}² × 4, cells of {chosen.cell} px, {chosen.workers} threads, {len(ranking)} changes")
-    print(f"plain reading {read:.1f} s; reading and features {measure:.1f} s ({measure / read:.1f} times); ranking {rank:.1f} s")
+    print(
+        f"{chosen.dates} dates of {chosen.side}² × 4, cells of {chosen.cell} px, {chosen.workers} threads, {len(ranking)} changes"
+    )
+    print(
+        f"plain reading {read:.1f} s; reading and features {measure:.1f} s ({measure / read:.1f} times); ranking {rank:.1f} s"
+    )
     print(f"processor time: features {measure_cpu:.1f} s, ranking {rank_cpu:.1f} s")
     print(f"{FULL_DATES} dates of {FULL_SIDE}²: {(measure + rank) * pixels / 60:.1f} min at this load, "
           f"{(measure_cpu + rank_cpu) * pixels / 60:.1f} min of processor time")  # fmt: skip

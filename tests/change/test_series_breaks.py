@@ -104,7 +104,9 @@ def test_the_statistic_equals_recursive_residuals_of_least_squares():
     sums = np.abs(np.convolve(recursive, np.ones(4), "valid")) / 2
     statistic = detect_breaks(values[:, None], np.ones((60, 1), bool), times, 2013.0, options).statistic[0]
     critical = critical_value(60 - start, 4, 0.05, 40)
-    normal = math.sqrt(0.7102)  # mean square of normal values cut at ±1.345, by which Huber's scale is made that of normal ones
+    normal = math.sqrt(
+        0.7102
+    )  # mean square of normal values cut at ±1.345, by which Huber's scale is made that of normal ones
     assert statistic == pytest.approx(normal * sums.max() / critical, rel=0.02)
 
 
@@ -130,7 +132,10 @@ def test_a_map_of_breaks_equals_the_pixels_one_by_one(tmp_path):
     season = np.sin(2 * np.pi * decimal_years(days))[:, None, None, None]
     stack = 3000 + 800 * season + rng.normal(0, 100, (48, 2, 20, 150))
     stack[36:, 1, 5:10, 130:] -= 1500
-    series = ImageSeries([DatedImage(day, (image.astype(np.int16),)) for day, image in zip(days, stack, strict=True)], bands=["red", "nir"])
+    series = ImageSeries(
+        [DatedImage(day, (image.astype(np.int16),)) for day, image in zip(days, stack, strict=True)],
+        bands=["red", "nir"],
+    )
     path = write_breaks(series, tmp_path / "breaks.tif", date(2017, 6, 1))
     with rasterio.open(path) as file:
         year, magnitude, _ = file.read()

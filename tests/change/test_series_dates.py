@@ -99,7 +99,10 @@ def test_stac_items_are_read_from_their_local_assets(tmp_path):
     path = stac(tmp_path, **names, thumbnail="t.jpeg.json")
     images = find_images(path, assets=["nir", "red"], masks="scl")
     assert [image.day.month for image in images] == [1, 2]
-    assert [str(source).rsplit("/", 1)[1] for source in images[0].sources] == ["nir_2021-01-01.tif", "red_2021-01-01.tif"]
+    assert [str(source).rsplit("/", 1)[1] for source in images[0].sources] == [
+        "nir_2021-01-01.tif",
+        "red_2021-01-01.tif",
+    ]
     assert str(images[1].mask).endswith("scl_2021-02-01.tif")
     with pytest.raises(InputError, match=r"has the raster assets \['red', 'nir', 'scl'\]. Choose"):
         find_images(path)

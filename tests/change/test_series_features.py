@@ -105,13 +105,20 @@ def test_the_result_does_not_depend_on_blocks_or_threads(image, monkeypatch):
     monkeypatch.setattr("deepnets4eo.change.series.measure.BLOCK_PX", 12)
     blocked = measure_cells(series, cells, SpectralTexture(NAMES), workers=2)
     np.testing.assert_allclose(blocked.values, whole_image.values, rtol=1e-3, atol=1e-3)
-    assert sum((block.rows.stop - block.rows.start) * (block.cols.stop - block.cols.start) for block in cells.blocks(12)) == cells.count
+    assert (
+        sum((block.rows.stop - block.rows.start) * (block.cols.stop - block.cols.start) for block in cells.blocks(12))
+        == cells.count
+    )
 
 
 def test_cloudy_cells_and_dates_are_left_out(image, caplog):
     half = np.zeros((40, 56), np.uint8)
     half[:, 20:] = 1
-    images = [DatedImage(DAYS[0], (image,), half), DatedImage(DAYS[1], (image,), np.ones_like(half)), DatedImage(DAYS[2], (image,), 0 * half)]
+    images = [
+        DatedImage(DAYS[0], (image,), half),
+        DatedImage(DAYS[1], (image,), np.ones_like(half)),
+        DatedImage(DAYS[2], (image,), 0 * half),
+    ]
     series = ImageSeries(images)
     cells = CellGrid(series.grid, 8, 8)
     measured = measure_cells(series, cells, SpectralTexture(NAMES))

@@ -48,7 +48,9 @@ def write_breaks(
     options = options or HarmonicOptions()
     check_start(times, first, options)
     windows = blocks(series.shape, BLOCK_PX)
-    tags = {"break_of": quantity, "monitored_from": start.isoformat()} | ({"SYNTHETIC": "yes"} if series.synthetic else {})
+    tags = {"break_of": quantity, "monitored_from": start.isoformat()} | (
+        {"SYNTHETIC": "yes"} if series.synthetic else {}
+    )
     with CogWriter(
         path, series.grid, count=3, dtype="float32", nodata=math.nan, band_names=BAND_NAMES, tags=tags
     ) as writer:

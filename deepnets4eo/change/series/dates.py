@@ -171,13 +171,15 @@ def _expression(pattern: str) -> str:
     parts = re.split("%(.)", pattern)
     unknown = [letter for letter in parts[1::2] if letter not in FIELDS]
     if unknown or len(parts) == 1:
-        raise InputError(f"the pattern of dates {pattern!r} is not understood. Use %Y, %m, %d, %j, %b, %y, as in %Y%m%d.")
+        raise InputError(
+            f"the pattern of dates {pattern!r} is not understood. Use %Y, %m, %d, %j, %b, %y, as in %Y%m%d."
+        )
     return "".join(FIELDS[part] if index % 2 else re.escape(part) for index, part in enumerate(parts))
 
 
 def _parse(text: str, pattern: str) -> date | None:
     try:
-        return datetime.strptime(text, pattern).date()  # noqa: DTZ007 - a day has no zone
+        return datetime.strptime(text, pattern).date()
     except ValueError:
         return None
 
@@ -191,7 +193,9 @@ def _name(raster: LayerLike) -> str:
 def _stac_images(path: Path, assets: Sequence[str], mask: str | None) -> list[DatedImage]:
     collection = read_json(path)
     items = collection.get("features", [collection]) if isinstance(collection, dict) else None
-    if not isinstance(items, list) or not all(isinstance(one, dict) and isinstance(one.get("assets"), dict) for one in items):
+    if not isinstance(items, list) or not all(
+        isinstance(one, dict) and isinstance(one.get("assets"), dict) for one in items
+    ):
         raise InputError(f"{path} is no STAC ItemCollection: its features have no assets. Write one with pystac.")
     return [_stac_image(path, item, assets, mask) for item in items]
 
@@ -223,5 +227,7 @@ def _href(path: Path, item: Mapping[str, Any], name: str) -> str:
         raise InputError(f"{path}: item {item.get('id')!r} has no asset {name!r}. {name_hint(name, item['assets'])}")
     href = str(item["assets"][name].get("href")).removeprefix("file://")
     if is_remote(href):
-        raise InputError(f"{path}: asset {name!r} lies at {href}, expected a file here. Download it, and give its path.")
+        raise InputError(
+            f"{path}: asset {name!r} lies at {href}, expected a file here. Download it, and give its path."
+        )
     return str(path.parent / href)

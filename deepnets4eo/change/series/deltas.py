@@ -25,7 +25,9 @@ from deepnets4eo.errors import InputError
 HOLDS = 0.5  # least share of a change that a later date must still show
 SEASONS = 2  # earlier years with dates of the season that make a baseline
 LOOK_AHEAD = 4  # times the later dates at which a change must hold are looked at for valid ones
-SPIKE = 4.0  # times the median distance: farther from the dates before and from those after is a cloud that masks missed
+SPIKE = (
+    4.0  # times the median distance: farther from the dates before and from those after is a cloud that masks missed
+)
 NEIGHBOURS = 3  # dates before and after, of which the median is taken
 
 

@@ -37,12 +37,16 @@ class EncoderFeatures:
     Errors: InputError for encoders without a level that fits the cells.
     """
 
-    def __init__(self, series: ImageSeries, name: str, weights: str | Path | None, *, side_px: int, seed: int = 0) -> None:
+    def __init__(
+        self, series: ImageSeries, name: str, weights: str | Path | None, *, side_px: int, seed: int = 0
+    ) -> None:
         self._bands = _colours(series.band_names)
         self._low, self._high = _spread(series, self._bands)
         step = next((one for one in (16, 8, 4) if side_px % one == 0 and one <= COARSEST_PX), None)
         if step is None:
-            raise InputError(f"cells of {side_px} px are not made of whole cells of an encoder. Take multiples of 4, 8 or 16.")
+            raise InputError(
+                f"cells of {side_px} px are not made of whole cells of an encoder. Take multiples of 4, 8 or 16."
+            )
         self._encoder = FrozenEncoder(name, step, weights=weights, seed=seed)
         channels = self._encoder.channels
         rng = np.random.default_rng(seed)

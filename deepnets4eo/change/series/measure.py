@@ -66,7 +66,9 @@ def measure_cells(
         share = cell_sums(pixels.astype(np.float32), cells) / cells.cell_px**2
         return features.measure(image, pixels, cells), share >= min_valid
 
-    for number, ((index, block), (measured, known)) in enumerate(zip(tasks, in_order(work, tasks, workers), strict=True)):
+    for number, ((index, block), (measured, known)) in enumerate(
+        zip(tasks, in_order(work, tasks, workers), strict=True)
+    ):
         values[index, block.rows, block.cols] = np.where(known[..., None], measured.transpose(1, 2, 0), 0)
         valid[index, block.rows, block.cols] = known
         if progress is not None:

@@ -41,11 +41,10 @@ class NoveltyOptions:
         Of the clusters.
     """
 
-    cell_px: Annotated[
-        int, Field(description="Side of a cell, pixels.", ge=4, le=4096, json_schema_extra=CELLS)
-    ] = 32
+    cell_px: Annotated[int, Field(description="Side of a cell, pixels.", ge=4, le=4096, json_schema_extra=CELLS)] = 32
     stride_px: Annotated[
-        int | None, Field(description="Distance of cells, pixels; by default their side.", ge=4, json_schema_extra=CELLS)
+        int | None,
+        Field(description="Distance of cells, pixels; by default their side.", ge=4, json_schema_extra=CELLS),
     ] = None
     min_valid: Annotated[
         float, Field(description="Share of a cell that must be valid at a date.", gt=0, le=1, json_schema_extra=CELLS)
@@ -54,12 +53,14 @@ class NoveltyOptions:
         str | None,
         Field(description="Describe cells by this encoder of timm, e.g. resnet18.", json_schema_extra=CELLS),
     ] = None
-    weights: Annotated[
-        str | None, Field(description="Its weights, a .safetensors file.", json_schema_extra=CELLS)
-    ] = None
+    weights: Annotated[str | None, Field(description="Its weights, a .safetensors file.", json_schema_extra=CELLS)] = (
+        None
+    )
     history: Annotated[
         int,
-        Field(description="The baseline is the median of so many valid dates before.", ge=3, json_schema_extra=BASELINE),
+        Field(
+            description="The baseline is the median of so many valid dates before.", ge=3, json_schema_extra=BASELINE
+        ),
     ] = 3
     season_days: Annotated[
         int,

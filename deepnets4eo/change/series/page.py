@@ -78,7 +78,9 @@ def _timeline(ranking: NoveltyRanking, dates: Sequence[date], count: int) -> str
                 f'r="{6 if row.rank <= count else 3}" fill="{_color(row.cluster)}"><title>{escape(text)}</title></circle>'
             )
             marks.append(f'<a href="#change-{row.id}">{dot}</a>' if row.rank <= count else dot)
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Changes by date and score">{"".join(marks)}</svg>'
+    return (
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Changes by date and score">{"".join(marks)}</svg>'
+    )
 
 
 def _cards(rows: Any, series: ImageSeries) -> list[str]:

@@ -53,7 +53,7 @@ class NoveltyRanking:
     def __len__(self) -> int:
         return len(self.table)
 
-    def similar(self, id: int, number: int = 10) -> gpd.GeoDataFrame:  # noqa: A002 - as the column is called
+    def similar(self, id: int, number: int = 10) -> gpd.GeoDataFrame:
         """Find the changes most like one of them.
 
         Parameters
