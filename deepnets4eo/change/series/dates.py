@@ -89,7 +89,7 @@ def find_images(
         if one.day == other.day:
             raise InputError(
                 f"two images are of {one.day}: {_name(one.sources[0])} and {_name(other.sources[0])}. Put tiles of one "
-                "date into a folder of their own, or give dates and a pattern that tell them apart."
+                "date into a folder of their own, or give dates and a pattern by which they differ."
             )
     if masks is None or stac:
         return images

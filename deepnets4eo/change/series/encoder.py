@@ -71,7 +71,7 @@ class EncoderFeatures:
 
 
 def _means(values: FloatImage, coarse: CellGrid) -> NDArray[np.float32]:
-    return cell_sums(values, coarse) / coarse.cell_px**2
+    return np.asarray(cell_sums(values, coarse) / coarse.cell_px**2, np.float32)
 
 
 def _colours(names: Sequence[str]) -> list[int]:

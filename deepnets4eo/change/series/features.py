@@ -54,7 +54,7 @@ class SpectralTexture:
         if weights is not None:
             image = np.where(valid, image, np.float32(0))  # what is not valid may be NaN
         number = cell_sums(np.ones_like(valid, np.float32) if weights is None else weights, cells)
-        values = []
+        values: list[NDArray[np.float32]] = []
         for band in self._images(image):
             values += _mean_and_sd(band, weights, number, cells)
         return np.stack([*values, *(_step(band, weights, cells) for band in image)]).astype(np.float32)
@@ -99,7 +99,8 @@ def _step(band: FloatImage, weights: FloatImage | None, cells: CellGrid) -> NDAr
     """Mean size of the steps to the pixels below and to the right, where both are valid and in one square of the stride."""
     ones = np.ones_like(band) if weights is None else weights
     (down, down_count), (right, right_count) = (_steps(band, ones, cells, axis) for axis in (0, 1))
-    return _join(down + right, cells) / np.maximum(_join(down_count + right_count, cells), 1)
+    mean = _join(down + right, cells) / np.maximum(_join(down_count + right_count, cells), 1)
+    return np.asarray(mean, np.float32)
 
 
 def _steps(
