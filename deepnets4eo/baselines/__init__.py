@@ -9,6 +9,7 @@ _HOMES = {
     "BaselineRecipe": "deepnets4eo.baselines.recipe",
     "BaselineSection": "deepnets4eo.baselines.recipe",
     "ExpertRules": "deepnets4eo.baselines.rules",
+    "FrozenEncoder": "deepnets4eo.baselines.features.encoders",
     "SelfOrganizingMap": "deepnets4eo.baselines.som",
     "PartDetector": "deepnets4eo.baselines.parts",
     "PixelClassifier": "deepnets4eo.baselines.pixel_classifier",

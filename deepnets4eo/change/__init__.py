@@ -1,4 +1,4 @@
-"""Change between dates: networks of two dates, classical methods without training, diffusion along image edges."""
+"""Change between dates: networks of two dates, classical methods without training, diffusion along image edges, series."""
 
 from deepnets4eo.lazy import lazy_names
 
@@ -14,6 +14,11 @@ _HOMES = {
     "guided_anisotropic_diffusion": "deepnets4eo.change.diffusion",
     "map_change": "deepnets4eo.change.job",
     "refine_scores": "deepnets4eo.change.refinement",
+    "NoveltyOptions": "deepnets4eo.change.series.options",
+    "NoveltyRanking": "deepnets4eo.change.series.ranking",
+    "SemanticChangeScore": "deepnets4eo.change.semantic_change",
+    "one_hot_labels": "deepnets4eo.change.semantic_change",
+    "rank_novelty": "deepnets4eo.change.series.ranking",
 }
 
 __all__ = list(_HOMES)

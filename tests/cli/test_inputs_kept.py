@@ -102,6 +102,11 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
     ],
     "check": [("check image.tif scores.json", "scores.json", "--json"), ("check tiles", "tiles/a.tif", "--json")],
     "score": [("score xview2 tiles other_tiles", "tiles/a.tif", "--json")],
+    "series": [
+        ("series dates --bands red,green,blue --out dates", "dates", ""),
+        ("series dates --masks masks --out masks", "masks", ""),
+        ("series dates --out new", "dates/2020-01-01.tif", "--json"),
+    ],
     "datasets": [("datasets rules.yaml", "rules.yaml", "--json")],
 }
 NO_INPUT_FILES = {"demo", "models"}
@@ -125,6 +130,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     singles = ("dsm", image[:1]), ("labels", image[:1] % 2), ("reference", image[:1] % 2), ("out/score", image)
     for name, values in singles:
         write_geotiff(folder / f"{name}.tif", values, crs="EPSG:32633", origin=(0, 0))
+    for name in ("dates", "masks"):
+        for month in (1, 2):
+            write_geotiff(
+                folder / name / f"2020-0{month}-01.tif", image if name == "dates" else image[:1], crs="EPSG:32633"
+            )
     rasterio.shutil.copy(folder / "tiles" / "b.tif", folder / "mosaic.vrt", driver="VRT")
     outlines = gpd.GeoDataFrame({"building": ["yes"]}, geometry=[shapely.box(4, -20, 20, -4)], crs="EPSG:32633")
     for name in ("houses.gpkg", "out/damage.gpkg", "roads.shp", "area.geojson", "card.geojson"):
@@ -305,6 +315,7 @@ WRITING = [
     "heights dsm.tif --out OUT",
     "polygons labels.tif --out OUT",
     "objects labels.tif --legend isprs --out OUT",
+    "series dates --out OUT",
     "objects labels.tif --legend isprs --out free.gpkg --density OUT",
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -338,6 +339,66 @@ def test_refine(reach, labels) -> None:
     words = ["--steps", 3, "--edge-level", 9, "--rate", 0.1, "--device", "cpu", "--workers", 4, "--band", 1]
     found = reach(function, *start, *words, "--overwrite")
     assert found.options == {"diffusion": Diffusion(3, 9.0, 0.1), "device": "cpu", "workers": 4}
+
+
+def test_series(reach, monkeypatch) -> None:
+    from deepnets4eo.change import NoveltyOptions
+    from deepnets4eo.change.series.stack import ImageSeries, MaskRule
+
+    opened: list[dict[str, Any]] = []
+
+    class Stack:
+        paths: tuple[str, ...] = ()
+
+    def open_series(source: str, **how: Any) -> type[Stack]:
+        opened.append({"source": source, **how})
+        return Stack
+
+    monkeypatch.setattr(ImageSeries, "open", open_series)
+    function, start = "deepnets4eo.change.series.job.write_series", ["series", "images", "--out", "o"]
+    found = reach(function, *start)
+    assert found.words == (Stack, Path("o"), NoveltyOptions())
+    assert found.options == {"top": 30, "breaks_from": None, "break_of": None, "workers": 2}
+    assert opened.pop() == {
+        "source": "images", "dates": None, "date_pattern": None, "masks": None, "assets": [], "bands": None,
+        "mask": MaskRule(),
+    }  # fmt: skip
+    inputs = [
+        "--dates",
+        "2020-01-01,2020-02-01",
+        "--date-pattern",
+        "%Y%j",
+        "--bands",
+        "nir=4, red=3",
+        "--assets",
+        "a,b",
+    ]
+    masks = ["--masks", "m", "--mask-band", 5, "--mask-values", "3,8", "--mask-above", 0.5]
+    cells = [
+        "--cell-px",
+        16,
+        "--stride-px",
+        8,
+        "--min-valid",
+        0.5,
+        "--encoder",
+        "resnet18",
+        "--weights",
+        "w.safetensors",
+    ]
+    past = ["--history", 4, "--season-days", 0, "--persistence", 1]
+    rank = ["--candidates", 0.1, "--clusters", 4, "--clustering", "hdbscan", "--rank-by", "isolation", "--seed", 3]
+    last = ["--top", 5, "--breaks-from", "2020-02-01", "--break-of", "nir", "--workers", 1, "--overwrite"]
+    found = reach(function, *start, *inputs, *masks, *cells, *past, *rank, *last)
+    assert found.words[2] == NoveltyOptions(
+        cell_px=16, stride_px=8, min_valid=0.5, encoder="resnet18", weights="w.safetensors", history=4, season_days=0,
+        persistence=1, candidates=0.1, clusters=4, clustering="hdbscan", rank_by="isolation", seed=3,
+    )  # fmt: skip
+    assert found.options == {"top": 5, "breaks_from": date(2020, 2, 1), "break_of": "nir", "workers": 1}
+    assert opened.pop() == {
+        "source": "images", "dates": ["2020-01-01", "2020-02-01"], "date_pattern": "%Y%j", "masks": "m",
+        "assets": ["a", "b"], "bands": {"nir": 4, "red": 3}, "mask": MaskRule((3, 8), 0.5, 5),
+    }  # fmt: skip
 
 
 def test_demo(reach, tmp_path, monkeypatch, capsys) -> None:

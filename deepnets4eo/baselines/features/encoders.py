@@ -43,10 +43,22 @@ BUILD_ERRORS = (
 class FrozenEncoder:
     """One level of an encoder.
 
-    name : of timm ("resnet18", "convnext_atto") or of smp ("mit_b0"). reduction : pixels per cell along a side; None:
-    of the deepest level. weights : None (random, drawn from `seed`), "imagenet" (downloaded), or a .safetensors file of
-    the encoder, of a network that contains it, or of a run of this package.
-    Errors: InputError for names, levels, or files that do not exist or do not fit.
+    Parameters
+    ----------
+    name
+        Of timm ("resnet18", "convnext_atto") or of smp ("mit_b0").
+    reduction
+        Pixels per cell along a side; None: of the deepest level.
+    weights
+        None (random, drawn from `seed`), "imagenet" (downloaded), or a .safetensors file of the encoder, of a network that
+        contains it, or of a run of this package.
+    seed
+        Of random weights.
+
+    Raises
+    ------
+    InputError
+        For names, levels, or files that do not exist or do not fit.
 
     >>> encoder = FrozenEncoder("resnet18", 8)
     >>> encoder(torch.zeros(1, 3, 64, 64)).shape, encoder.offset_px

@@ -1,0 +1,112 @@
+"""The score of semantic change over a series of label maps, and the labels of DynamicEarthNet.
+
+SCS = (BC + SC) / 2 (Toker et al., DynamicEarthNet, CVPR 2022): how well changed pixels are found, and how well they are
+labelled. Takes class indices, void 255; counts stream.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.cards.legend import VOID
+from deepnets4eo.errors import InputError
+from deepnets4eo.metrics import ConfusionMatrix
+
+ONE_HOT = 255  # value of a class's band in the label files of DynamicEarthNet
+
+
+class SemanticChangeScore:
+    """Counts of changes between consecutive label maps.
+
+    A pixel changes where its label differs from that of the map before. Pixels that are void in the reference at either
+    date do not count.
+
+    Parameters
+    ----------
+    num_classes
+        K, without void.
+
+    Examples
+    --------
+    >>> reference = np.array([[[0, 0, 1, 1]], [[0, 1, 1, 0]]])
+    >>> prediction = np.array([[[0, 0, 1, 1]], [[0, 1, 0, 1]]])
+    >>> score = SemanticChangeScore(2).update(reference, prediction)
+    >>> [round(value, 3) for value in (score.binary_change, score.semantic_change, score.score)]
+    [0.333, 0.25, 0.292]
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self._binary, self._semantic = ConfusionMatrix(2), ConfusionMatrix(num_classes)
+
+    def update(self, reference: NDArray[np.integer], prediction: NDArray[np.integer]) -> SemanticChangeScore:
+        """Count the maps of one site.
+
+        Parameters
+        ----------
+        reference, prediction
+            (T, H, W) class indices by date, T at least 2.
+
+        Returns
+        -------
+        SemanticChangeScore
+            This object.
+
+        Raises
+        ------
+        InputError
+            Other shapes, or one date alone.
+        """
+        reference, prediction = np.asarray(reference), np.asarray(prediction)
+        if reference.shape != prediction.shape or reference.ndim != 3 or len(reference) < 2:
+            raise InputError(
+                f"reference is {reference.shape} and prediction {prediction.shape}, expected both (T, H, W) with 2 dates or more."
+            )
+        for index in range(1, len(reference)):
+            known = (reference[index - 1] != VOID) & (reference[index] != VOID)
+            changed = reference[index] != reference[index - 1]
+            moved = prediction[index] != prediction[index - 1]
+            self._binary.update(changed.astype(np.uint8), moved.astype(np.uint8), known)
+            self._semantic.update(reference[index], prediction[index], known & changed)
+        return self
+
+    @property
+    def binary_change(self) -> float:
+        """BC: intersection over union of changed pixels, all dates and sites together; NaN without any."""
+        return float(self._binary.iou[1])
+
+    @property
+    def semantic_change(self) -> float:
+        """SC: mean IoU of the labels where the reference changes, over the classes it changes to; NaN without change."""
+        counted = self._semantic.matrix.sum(axis=1) + self._semantic.unpredicted > 0
+        return float(self._semantic.iou[counted].mean()) if counted.any() else float("nan")
+
+    @property
+    def score(self) -> float:
+        """SCS: the mean of both."""
+        return (self.binary_change + self.semantic_change) / 2
+
+
+def one_hot_labels(bands: NDArray[np.uint8], num_classes: int = 6) -> NDArray[np.uint8]:
+    """Class indices of a label file of DynamicEarthNet.
+
+    Parameters
+    ----------
+    bands
+        (7, H, W): 255 in the band of a pixel's class, in the order of the legend.
+    num_classes
+        The first so many bands are classes; 6 leaves out snow and ice, as the published benchmark does.
+
+    Returns
+    -------
+    (H, W) uint8, void (255) where none of these bands is set.
+
+    Raises
+    ------
+    InputError
+        For fewer bands than classes.
+    """
+    if bands.ndim != 3 or len(bands) < num_classes:
+        raise InputError(f"labels are {bands.shape}, expected (7, H, W), a band a class. Read all bands of the file.")
+    chosen = bands[:num_classes] == ONE_HOT
+    return np.where(chosen.any(axis=0), chosen.argmax(axis=0), VOID).astype(np.uint8)

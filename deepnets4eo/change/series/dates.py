@@ -1,0 +1,233 @@
+"""The rasters of a series and their dates: from a folder, a list, or the items of a local STAC collection.
+
+Takes names, tags or dates that are given; refuses rasters without a date, two of one date, and assets on other machines.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from deepnets4eo.errors import InputError, name_hint
+from deepnets4eo.files import read_json
+from deepnets4eo.formats.access import is_remote
+from deepnets4eo.rasters.mosaic import TILE_SUFFIXES, find_tiles
+from deepnets4eo.rasters.scene import Layer, LayerLike
+
+STAC_SUFFIXES = {".json", ".geojson"}
+NO_IMAGE = {"thumbnail", "overview", "metadata"}  # roles of STAC assets
+DATE_TAGS = ("acquisitiondatetime", "acquisition_date", "datetime", "date", "tiff:datetime", "tifftag_datetime")
+YEAR = r"(?:19|20)\d\d"
+IN_NAMES = (
+    re.compile(rf"(?<!\d)({YEAR})[-_.]?(0[1-9]|1[0-2])[-_.]?([0-2]\d|3[01])(?!\d)"),
+    re.compile(rf"(?<!\d)({YEAR})[-_.](0[1-9]|1[0-2])(?!\d)"),
+    re.compile(rf"(?<!\d)({YEAR})(?!\d)"),
+)
+MIDDLE = (7, 1)  # month and day of a raster of which only the year is known
+FIELDS = {"Y": r"\d{4}", "y": r"\d{2}", "m": r"\d{2}", "d": r"\d{2}", "j": r"\d{3}", "b": r"[A-Za-z]{3}",
+          "H": r"\d{2}", "M": r"\d{2}", "S": r"\d{2}"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DatedImage:
+    """One date of a series.
+
+    day : of acquisition. sources : rasters whose bands follow each other. mask : raster of clouds, on any grid.
+    """
+
+    day: date
+    sources: tuple[LayerLike, ...]
+    mask: LayerLike | None = None
+
+
+def find_images(
+    source: str | Path | Sequence[LayerLike],
+    *,
+    dates: Sequence[str | date] | None = None,
+    date_pattern: str | None = None,
+    masks: str | Path | Sequence[LayerLike] | None = None,
+    assets: Sequence[str] = (),
+) -> list[DatedImage]:
+    """The images of a series, by date.
+
+    Parameters
+    ----------
+    source
+        Folder of rasters (or of folders of tiles, one a date), a pattern such as `images/*_NDVI_*.tif`, a list of rasters,
+        or a STAC ItemCollection as JSON.
+    dates
+        Dates in the order of the names, `YYYY-MM-DD`; by default from the names, else from the tags.
+    date_pattern
+        How dates stand in the names, in the letters of strptime: `%Y%j`.
+    masks
+        The rasters of clouds, found and dated in the same way; with STAC the name of an asset.
+    assets
+        STAC assets whose bands follow each other; by default the only raster.
+
+    Returns
+    -------
+    list of DatedImage
+        Sorted by date.
+
+    Raises
+    ------
+    InputError
+        Rasters without a date, two of one date, dates without a mask, another number of dates than of rasters.
+    """
+    stac = isinstance(source, (str, Path)) and Path(source).suffix.lower() in STAC_SUFFIXES
+    if stac:
+        images = _stac_images(Path(str(source)), assets, None if masks is None else str(masks))
+    else:
+        rasters = _rasters(source)
+        images = [DatedImage(day, (raster,)) for raster, day in _with_dates(rasters, dates, date_pattern)]
+    images.sort(key=lambda image: image.day)
+    for one, other in zip(images, images[1:], strict=False):
+        if one.day == other.day:
+            raise InputError(
+                f"two images are of {one.day}: {_name(one.sources[0])} and {_name(other.sources[0])}. Put tiles of one "
+                "date into a folder of their own, or give dates and a pattern by which they differ."
+            )
+    if masks is None or stac:
+        return images
+    by_day = {day: mask for mask, day in _with_dates(_rasters(masks), None, date_pattern)}
+    missing = [str(image.day) for image in images if image.day not in by_day]
+    if missing:
+        raise InputError(f"there is no mask of {', '.join(missing[:5])}. Give one for each date, or no masks.")
+    return [replace(image, mask=by_day[image.day]) for image in images]
+
+
+def date_of_name(name: str, pattern: str | None = None) -> date | None:
+    """The date in a file's name, None where there is none; of a year alone its middle.
+
+    >>> date_of_name("S2A_20190228T101.tif"), date_of_name("x_2019-060.tif", "%Y-%j"), date_of_name("b02.tif")
+    (datetime.date(2019, 2, 28), datetime.date(2019, 3, 1), None)
+    """
+    if pattern is not None:
+        match = re.search(_expression(pattern), name)
+        return None if match is None else _parse(match[0], pattern)
+    for expression in IN_NAMES:
+        for match in expression.finditer(name):
+            numbers = [int(number) for number in match.groups()]
+            month, day = (*numbers[1:], 1) if len(numbers) == 2 else tuple(numbers[1:]) or MIDDLE
+            try:
+                return date(numbers[0], month, day)
+            except ValueError:  # 31 February
+                continue
+    return None
+
+
+def _rasters(source: str | Path | Sequence[LayerLike]) -> list[LayerLike]:
+    if not isinstance(source, (str, Path)):
+        return list(source)
+    folder = Path(source)
+    if any(mark in str(source) for mark in "*?"):
+        return [*find_tiles(source)]
+    if not folder.is_dir():
+        raise InputError(f"{folder} is no folder of rasters and no STAC collection (.json). Check the path.")
+    files = sorted(item for item in folder.iterdir() if item.suffix.lower() in TILE_SUFFIXES)
+    folders = sorted(item for item in folder.iterdir() if item.is_dir())
+    if not files and not folders:
+        raise InputError(f"the folder {folder} holds no raster ({', '.join(sorted(TILE_SUFFIXES))}). Check the path.")
+    return [*(files or folders)]
+
+
+def _with_dates(
+    rasters: Sequence[LayerLike], dates: Sequence[str | date] | None, pattern: str | None
+) -> list[tuple[LayerLike, date]]:
+    if dates is not None:
+        if len(dates) != len(rasters):
+            raise InputError(f"{len(dates)} dates were given for {len(rasters)} rasters. Give one a raster.")
+        return [(raster, _as_date(day)) for raster, day in zip(rasters, dates, strict=True)]
+    return [(raster, _date_of(raster, pattern)) for raster in rasters]
+
+
+def _date_of(raster: LayerLike, pattern: str | None) -> date:
+    name = _name(raster)
+    day = date_of_name(Path(name).name, pattern)
+    if day is None and pattern is None:
+        tags = {key.lower(): text for key, text in Layer.open(raster).tags.items()}
+        texts = [tags[key] for key in DATE_TAGS if key in tags]
+        day = next((day for text in texts if (day := date_of_name(text.replace(":", "-")[:10]))), None)
+    if day is None:
+        where = f"by the pattern {pattern!r}" if pattern else "in its name or tags"
+        raise InputError(f"{name} has no date {where}. Give the dates, or how they stand in the names.")
+    return day
+
+
+def _as_date(day: str | date) -> date:
+    if isinstance(day, date):
+        return day
+    parsed = date_of_name(str(day))
+    if parsed is None:
+        raise InputError(f"{day!r} is no date. Write it like 2020-06-30.")
+    return parsed
+
+
+def _expression(pattern: str) -> str:
+    parts = re.split("%(.)", pattern)
+    unknown = [letter for letter in parts[1::2] if letter not in FIELDS]
+    if unknown or len(parts) == 1:
+        raise InputError(
+            f"the pattern of dates {pattern!r} is not understood. Use %Y, %m, %d, %j, %b, %y, as in %Y%m%d."
+        )
+    return "".join(FIELDS[part] if index % 2 else re.escape(part) for index, part in enumerate(parts))
+
+
+def _parse(text: str, pattern: str) -> date | None:
+    try:
+        return datetime.strptime(text, pattern).date()
+    except ValueError:
+        return None
+
+
+def _name(raster: LayerLike) -> str:
+    if isinstance(raster, (str, Path)):
+        return str(raster)
+    return raster.source if isinstance(raster, Layer) else "an array"
+
+
+def _stac_images(path: Path, assets: Sequence[str], mask: str | None) -> list[DatedImage]:
+    collection = read_json(path)
+    items = collection.get("features", [collection]) if isinstance(collection, dict) else None
+    if not isinstance(items, list) or not all(
+        isinstance(one, dict) and isinstance(one.get("assets"), dict) for one in items
+    ):
+        raise InputError(f"{path} is no STAC ItemCollection: its features have no assets. Write one with pystac.")
+    return [_stac_image(path, item, assets, mask) for item in items]
+
+
+def _stac_image(path: Path, item: Mapping[str, Any], assets: Sequence[str], mask: str | None) -> DatedImage:
+    properties = item.get("properties") or {}
+    day = date_of_name(str(properties.get("datetime") or properties.get("start_datetime") or "")[:10])
+    if day is None:
+        raise InputError(f"{path}: item {item.get('id')!r} has no datetime. Add it to its properties.")
+    names = list(assets) or [name for name in _image_assets(item["assets"]) if name != mask]
+    if len(names) != 1 and not assets:
+        raise InputError(
+            f"{path}: item {item.get('id')!r} has the raster assets {names}. Choose those to use with --assets."
+        )
+    sources = tuple(_href(path, item, name) for name in names)
+    return DatedImage(day, sources, None if mask is None else _href(path, item, mask))
+
+
+def _image_assets(assets: Mapping[str, Any]) -> list[str]:
+    return [
+        name
+        for name, asset in assets.items()
+        if Path(str(asset.get("href"))).suffix.lower() in TILE_SUFFIXES and not NO_IMAGE & set(asset.get("roles") or ())
+    ]
+
+
+def _href(path: Path, item: Mapping[str, Any], name: str) -> str:
+    if name not in item["assets"]:
+        raise InputError(f"{path}: item {item.get('id')!r} has no asset {name!r}. {name_hint(name, item['assets'])}")
+    href = str(item["assets"][name].get("href")).removeprefix("file://")
+    if is_remote(href):
+        raise InputError(
+            f"{path}: asset {name!r} lies at {href}, expected a file here. Download it, and give its path."
+        )
+    return str(path.parent / href)

@@ -1,0 +1,171 @@
+"""Deltas of cells against their own past: standardised by date, without what all cells have in common, whitened.
+
+Takes features (T, N, F) and where they are valid. Every date is standardised by its median and spread; the baseline of a
+cell is the median of its valid dates before; where several earlier years have dates of the season, their median as well,
+and the smaller delta counts. What the baseline predicts of a
+date, by a linear fit to the half of the cells that changed least, is season and light: it is subtracted. The rest is
+whitened by its covariance on that half. Cells that differ at a single date from all around it do not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import Mask
+from deepnets4eo.change.series.measure import CellSeries
+from deepnets4eo.change.series.options import NoveltyOptions
+from deepnets4eo.change.series.residuals import Rows, linear_residuals, running_medians, standardise, whiten
+from deepnets4eo.errors import InputError
+
+HOLDS = 0.5  # least share of a change that a later date must still show
+SEASONS = 2  # earlier years with dates of the season that make a baseline
+LOOK_AHEAD = 4  # times the later dates at which a change must hold are looked at for valid ones
+SPIKE = (
+    4.0  # times the median distance: farther from the dates before and from those after is a cloud that masks missed
+)
+NEIGHBOURS = 3  # dates before and after, of which the median is taken
+
+
+@dataclass(frozen=True)
+class DateDeltas:
+    """The deltas of one date.
+
+    index : of the date. known : (N,) bool, cells with a delta. whitened : (N, F), 0 elsewhere; comparable between dates,
+    as the median length of each date is 1. magnitude : (N,) its length. candidates : (N,) bool, those that changed most.
+    held : (N,) the least share of a candidate's change that the later dates still show, 0 where there are too few; 1
+    without persistence.
+    """
+
+    index: int
+    known: Mask
+    whitened: Rows
+    magnitude: NDArray[np.float32]
+    candidates: Mask
+    held: NDArray[np.float32]
+
+
+def iter_deltas(series: CellSeries, options: NoveltyOptions) -> Iterator[DateDeltas]:
+    """Yields the deltas of each date that has a baseline. Errors: InputError for too few dates."""
+    needed = options.history + 1 + options.persistence
+    if len(series.dates) < needed:
+        raise InputError(
+            f"the series has {len(series.dates)} dates with valid cells, expected at least {needed}: {options.history} of history, "
+            f"the one that is compared, and {options.persistence} at which a change must hold. Add dates, or set --persistence 0."
+        )
+    standard, valid = standardise(series, series.valid), series.valid
+    if options.persistence:
+        valid = valid & ~find_spikes(standard, valid)
+        standard = standardise(series, valid)
+    order = range(len(standard) - options.persistence)
+    for index, previous, known in running_medians(standard, valid, options.history, order, options.history):
+        season = season_of(series.dates, index, options.season_days)
+        baselines = [(previous, known), *([_seasonal(standard[season], valid[season])] if season else [])]
+        deltas = [
+            _compare(standard, valid, index, baseline, known & valid[index], options) for baseline, known in baselines
+            if (known & valid[index]).sum() >= 2
+        ]  # fmt: skip
+        if deltas:
+            yield deltas[0] if len(deltas) == 1 else _smaller(*deltas)
+
+
+def _compare(
+    standard: Rows, valid: Mask, index: int, baseline: Rows, known: Mask, options: NoveltyOptions
+) -> DateDeltas:
+    """The deltas of a date against one baseline."""
+    whitening, whitened = whiten(linear_residuals(standard[index], baseline, known), known)
+    magnitude = np.linalg.norm(whitened, axis=1)
+    least = np.quantile(magnitude[known], 1 - options.candidates)
+    candidates = known & (magnitude >= max(least, 1e-6))
+    left = np.where(candidates, options.persistence, 0)
+    held = _held(standard, valid, baseline, index, whitening, whitened, left)
+    return DateDeltas(index, known, whitened, magnitude, candidates, held)
+
+
+def _smaller(previous: DateDeltas, seasonal: DateDeltas) -> DateDeltas:
+    """Of two deltas of a date the smaller, cell by cell: what is new differs from the dates before and from the season."""
+    use = seasonal.known & (~previous.known | (seasonal.magnitude < previous.magnitude))
+    candidates = np.where(previous.known & seasonal.known, previous.candidates & seasonal.candidates,
+                          previous.candidates | seasonal.candidates)  # fmt: skip
+    return DateDeltas(
+        previous.index,
+        previous.known | seasonal.known,
+        np.where(use[:, None], seasonal.whitened, previous.whitened),
+        np.where(use, seasonal.magnitude, previous.magnitude),
+        candidates,
+        np.where(use, seasonal.held, previous.held),
+    )
+
+
+def season_of(dates: list[date], index: int, days: int) -> list[int]:
+    """Dates of earlier years within so many days of the season; none where fewer than two years have them.
+
+    >>> days = [date(2018, 1, 5), date(2018, 7, 1), date(2018, 12, 30), date(2019, 1, 1), date(2020, 1, 2)]
+    >>> season_of(days, 4, 30), season_of(days, 3, 30)
+    ([0, 2, 3], [])
+    """
+    today = dates[index]
+    earlier = [
+        (number, (today - day).days / 365.25)
+        for number, day in enumerate(dates[:index])
+        if (today - day).days > 365.25 - days - 1
+    ]
+    near = [(number, years) for number, years in earlier if abs(years - round(years)) * 365.25 <= days]
+    return [number for number, _ in near] if len({round(years) for _, years in near}) >= SEASONS else []
+
+
+def _seasonal(standard: Rows, valid: Mask) -> tuple[Rows, Mask]:
+    """Medians of the dates of a season, and which cells have enough of them."""
+    known = valid.sum(axis=0) >= SEASONS
+    medians = np.zeros(standard.shape[1:], np.float32)
+    medians[known] = np.nanmedian(np.where(valid[:, known, None], standard[:, known], np.nan), axis=0)
+    return medians, known
+
+
+def _held(
+    standard: Rows,
+    valid: Mask,
+    baseline: Rows,
+    index: int,
+    whitening: NDArray[np.float64],
+    whitened: Rows,
+    left: NDArray[np.int64],
+) -> NDArray[np.float32]:
+    """Least share of each change, along its own direction, that the next valid dates still show against the same baseline.
+
+    left : (N,) how many valid dates each cell needs. Returns (N,) from 0 to 1.
+    """
+    least = np.ones(len(whitened), np.float32)
+    squares = np.maximum(np.square(whitened).sum(axis=1), 1e-12)
+    for later in range(index + 1, min(len(standard), index + 1 + LOOK_AHEAD * int(left.max()))):
+        known = valid[later] & whitened.any(axis=1)
+        now = known & (left > 0)
+        if now.any():
+            residual = linear_residuals(standard[later], baseline, known)
+            share = ((residual @ whitening) * whitened).sum(axis=1) / squares
+            least[now] = np.minimum(least[now], share[now])
+            left = left - now
+        if not left.any():
+            break
+    return np.where(left > 0, 0, np.clip(least, 0, 1)).astype(np.float32)
+
+
+def find_spikes(standard: Rows, valid: Mask) -> Mask:
+    """Cells that differ at a single date (or two) from the dates before and from those after; (T, N) bool.
+
+    standard : (T, N, F). Such as clouds and shadows that the mask has missed: they would spoil the baselines. The first
+    dates are compared with those after alone; the last date is never a spike.
+    """
+    count, cells, _ = standard.shape
+    distance = np.full((2, count, cells), np.inf, np.float32)
+    for side, order in enumerate((range(count), range(count - 1, -1, -1))):
+        for index, medians, known in running_medians(standard, valid, NEIGHBOURS, order, 1):
+            both = known & valid[index]
+            if both.sum() >= 2:
+                whitened = whiten(linear_residuals(standard[index], medians, both), both)[1]
+                distance[side, index, both] = np.linalg.norm(whitened[both], axis=1)
+    return np.asarray(np.isfinite(distance[1]) & (distance.min(axis=0) > SPIKE))

@@ -1,0 +1,219 @@
+"""Rare changes of a series, ranked: polygons with date, cluster and score, and the changes most like one of them.
+
+Takes the features of a series; returns a `NoveltyRanking`, which a folder keeps without pickle.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from deepnets4eo.change.series.deltas import iter_deltas
+from deepnets4eo.change.series.events import CellEvents, collect_events, score_events
+from deepnets4eo.change.series.measure import CellSeries
+from deepnets4eo.change.series.options import NoveltyOptions
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import atomic_write
+from deepnets4eo.polygons.vector_files import write_vector
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+TABLE, VECTORS = "changes.gpkg", "changes.npz"
+
+
+@dataclass(frozen=True)
+class NoveltyRanking:
+    """Changes of a series, the most novel first.
+
+    Parameters
+    ----------
+    table : geopandas.GeoDataFrame
+        One row a change: `id` (1 is the first), `rank`, `date`, `before` (the date it is compared with on pages), `cluster`, `score`, `magnitude`, `rarity`, `cells`, outline.
+    vectors : (n, F) float32
+        Whitened delta of each change, in the order of the table.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        ranking = rank_novelty(measure_cells(series, cells, features))
+        ranking.similar(3)
+    """
+
+    table: gpd.GeoDataFrame
+    vectors: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    def similar(self, id: int, number: int = 10) -> gpd.GeoDataFrame:
+        """Find the changes most like one of them.
+
+        Parameters
+        ----------
+        id : int
+            Of the change, as in the table.
+        number : int
+            How many are returned at most.
+
+        Returns
+        -------
+        geopandas.GeoDataFrame
+            Rows of the table without the change itself, with `similarity`: the cosine of the whitened deltas, −1 to 1.
+
+        Raises
+        ------
+        InputError
+            For an id that the table does not have.
+        """
+        ids = self.table["id"].to_numpy()
+        if id not in ids:
+            raise InputError(f"there is no change {id}; the ranking has {len(ids)}. Choose one from 1 to {len(ids)}.")
+        unit = self.vectors / np.maximum(np.linalg.norm(self.vectors, axis=1, keepdims=True), 1e-12)
+        row = int(np.flatnonzero(ids == id)[0])
+        similarity = unit @ unit[row]
+        order = np.argsort(-similarity, kind="stable")
+        order = order[order != row][:number]
+        return self.table.iloc[order].assign(similarity=np.round(similarity[order].astype(float), 4))
+
+    def write(self, folder: str | Path) -> list[Path]:
+        """Write the table as GeoPackage, and the vectors.
+
+        Parameters
+        ----------
+        folder : path
+            Where they go.
+
+        Returns
+        -------
+        list of Path
+            Both files.
+        """
+        folder = Path(folder)
+        table = write_vector(self.table, folder / TABLE, "changes")
+        with atomic_write(folder / VECTORS) as partial:
+            np.savez_compressed(partial, vectors=self.vectors)
+        return [table, folder / VECTORS]
+
+    @classmethod
+    def read(cls, folder: str | Path) -> NoveltyRanking:
+        """Read what `write` wrote.
+
+        Parameters
+        ----------
+        folder : path
+            The folder.
+
+        Returns
+        -------
+        NoveltyRanking
+
+        Raises
+        ------
+        InputError
+            For a folder without a ranking, or files that do not fit each other.
+        """
+        import geopandas as gpd
+
+        from deepnets4eo.files import ARCHIVE_ERRORS
+        from deepnets4eo.formats.vectors import vector_file
+
+        table, vectors = Path(folder) / TABLE, Path(folder) / VECTORS
+        if not (table.is_file() and vectors.is_file()):
+            raise InputError(f"{folder} holds no ranking ({TABLE}, {VECTORS}). Give the --out of an earlier ranking.")
+        try:
+            with np.load(vectors, allow_pickle=False) as archive:
+                values = np.asarray(archive["vectors"], np.float32)
+        except ARCHIVE_ERRORS as error:
+            raise InputError(f"{vectors} cannot be read: {error}. Rank the series again.") from error
+        with vector_file(table):
+            frame = gpd.read_file(table)
+        dates = {name: frame[name].astype(str).str[:10] for name in ("date", "before") if name in frame}
+        if values.ndim != 2 or len(values) != len(frame) or "id" not in frame:
+            raise InputError(f"{table} has {len(frame)} changes, {vectors} {len(values)}. Rank the series again.")
+        return cls(frame.assign(**dates), values)
+
+
+def rank_novelty(series: CellSeries, options: NoveltyOptions | None = None) -> NoveltyRanking:
+    """Rank the changes of a series by how rare and how large they are.
+
+    Changes of a cell against its own past, that hold at later dates, are clustered; neighbouring cells of one date and
+    cluster are one change.
+
+    Parameters
+    ----------
+    series : CellSeries
+        Features of cells by date.
+    options : NoveltyOptions, optional
+        How they are compared and ranked.
+
+    Returns
+    -------
+    NoveltyRanking
+        The first is the most novel; without any change that holds it is empty.
+
+    Raises
+    ------
+    InputError
+        For fewer dates than a baseline, a comparison and later dates need.
+    """
+    options = options or NoveltyOptions()
+    events = score_events(collect_events(iter_deltas(series, options), options.history), options)
+    return _ranking(series, events)
+
+
+def _ranking(series: CellSeries, events: CellEvents) -> NoveltyRanking:
+    import geopandas as gpd
+
+    group = _groups(series, events)
+    order = np.lexsort((events.cell, -events.score, group))
+    first = order[np.concatenate([[True], np.diff(group[order]) != 0])] if len(events) else order
+    first = first[np.lexsort((events.cell[first], events.date[first], -events.score[first]))]
+    outlines = series.cells.outlines(events.cell)
+    rows: dict[str, Any] = {
+        "id": np.arange(1, len(first) + 1),
+        "rank": np.arange(1, len(first) + 1),
+        "date": [series.dates[index].isoformat() for index in events.date[first]],
+        "before": [_last_valid(series, events.cell[one], events.date[one]).isoformat() for one in first],
+        "cluster": events.cluster[first],
+        "score": np.round(events.score[first].astype(float), 4),
+        "magnitude": np.round(events.magnitude[first].astype(float), 4),
+        "rarity": np.round(events.rarity[first].astype(float), 4),
+        "cells": np.bincount(group, minlength=len(first))[group[first]] if len(first) else np.zeros(0, np.int64),
+    }
+    shapes = [_union(outlines[group == group[one]]) for one in first]
+    crs = series.cells.grid.crs
+    frame = gpd.GeoDataFrame(rows, geometry=np.array(shapes, dtype=object), crs=None if crs is None else crs.to_wkt())
+    return NoveltyRanking(frame, events.vector[first])
+
+
+def _groups(series: CellSeries, events: CellEvents) -> NDArray[np.int64]:
+    """Number of the change that each event belongs to: touching cells of one date and cluster."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
+    if not len(events):
+        return np.zeros(0, np.int64)
+    reach = series.cells.cell_px // series.cells.stride_px
+    rows, cols = np.divmod(events.cell, series.cells.shape[1])
+    kind = np.unique(np.column_stack([events.date, events.cluster]), axis=0, return_inverse=True)[1].reshape(-1)
+    positions = np.column_stack([rows, cols, kind * (reach + 1)])
+    pairs = cKDTree(positions).query_pairs(reach, p=np.inf, output_type="ndarray")
+    links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(events),) * 2)
+    return np.asarray(connected_components(links, directed=False)[1], np.int64)
+
+
+def _last_valid(series: CellSeries, cell: int, index: int) -> date:
+    return series.dates[int(np.flatnonzero(series.valid[:index, cell])[-1])]
+
+
+def _union(shapes: NDArray[np.object_]) -> Any:
+    return shapely.multipolygons(shapely.get_parts(shapely.union_all(shapes)))

@@ -1,0 +1,164 @@
+"""A stack of dates on one grid, read by window: values and validity of one date at a time.
+
+Takes images of one site with the same bands, and masks of clouds; refuses dates with other bands, or of other ground.
+Memory: what one window of one date needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.change.series.dates import DatedImage, find_images
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid, Window
+from deepnets4eo.rasters.band_roles import layer_names
+from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
+
+
+@dataclass(frozen=True)
+class MaskRule:
+    """Which values of a mask are clouds.
+
+    values : these; empty: all above `above`. band : of the image itself that is the mask (1-based), where there is no
+    raster of its own.
+    """
+
+    values: tuple[float, ...] = ()
+    above: float = 0.0
+    band: int | None = None
+
+    def clouds(self, mask: Any) -> Mask:
+        """mask : (h, w) → (h, w) bool, True under clouds"""
+        return np.asarray(np.isin(mask, self.values) if self.values else mask > self.above)
+
+
+class ImageSeries:
+    """Images of one site by date, on the grid of the first.
+
+    Parameters
+    ----------
+    images
+        The dates, in order.
+    bands
+        Name → 1-based number of the bands that are used, or names of all bands in order; by default all, by their own
+        names.
+    mask
+        Which values of the masks are clouds.
+    grid
+        Where the images are read; by default the grid of the first.
+
+    Raises
+    ------
+    InputError
+        No date, a date with other bands than the first, an unreadable raster; names the date.
+    GridError
+        A date that does not overlap the grid.
+
+    Examples
+    --------
+    >>> arrays = [np.full((2, 8, 8), number, np.uint8) for number in (1, 2)]
+    >>> images = [DatedImage(date(2020, number, 1), (array,)) for number, array in enumerate(arrays, start=1)]
+    >>> series = ImageSeries(images)
+    >>> series.read(1, Window(0, 0, 2, 3))[0].shape, series.dates[1].isoformat()
+    ((2, 2, 3), '2020-02-01')
+    """
+
+    def __init__(
+        self,
+        images: Sequence[DatedImage],
+        *,
+        bands: Mapping[str, int] | Sequence[str] | None = None,
+        mask: MaskRule | None = None,
+        grid: Grid | None = None,
+    ) -> None:
+        if not images:
+            raise InputError("the series has no dates. Give at least one image.")
+        self.rule = mask or MaskRule()
+        self.dates = [image.day for image in images]
+        opened = [[_open(image.day, source) for source in image.sources] for image in images]
+        self.grid = opened[0][0].grid if grid is None else grid
+        own = [name for layer in opened[0] for name in layer.band_names]
+        numbers, self.band_names = _choose(own, bands)
+        self._numbers = [number - 1 for number in numbers]
+        for image, layers in zip(images, opened, strict=True):
+            count = sum(layer.count for layer in layers)
+            if count != len(own):
+                raise InputError(
+                    f"the image of {image.day} ({layers[0].source}) has {count} bands, that of {self.dates[0]} "
+                    f"{len(own)}. Give dates with the same bands."
+                )
+            for layer in layers:
+                covered_share(self.grid, layer, str(image.day))
+        self.sources = [layers[0].source for layers in opened]
+        self.paths = [path for layers in opened for layer in layers for path in layer.paths]
+        self.synthetic = any(layer.synthetic for layers in opened for layer in layers)
+        self._layers = [[layer.on(self.grid) for layer in layers] for layers in opened]
+        self._masks = [self._mask(image, layers) for image, layers in zip(images, opened, strict=True)]
+
+    @classmethod
+    def open(
+        cls,
+        source: str | Path | Sequence[LayerLike],
+        *,
+        bands: Mapping[str, int] | Sequence[str] | None = None,
+        mask: MaskRule | None = None,
+        **how: Any,
+    ) -> ImageSeries:
+        """Open a folder, a list or a STAC collection; `how` as `find_images` takes it."""
+        return cls(find_images(source, **how), bands=bands, mask=mask)
+
+    def __len__(self) -> int:
+        return len(self.dates)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) in pixels."""
+        height, width = self.grid.shape
+        return height, width
+
+    def read(self, index: int, window: Window) -> tuple[FloatImage, Mask]:
+        """The values of a date (C, h, w) and where they are valid: no clouds, and valid in all bands."""
+        parts = [layer.read(window) for layer in self._layers[index]]
+        data = np.concatenate([part for part, _ in parts]) if len(parts) > 1 else parts[0][0]
+        valid = np.logical_and.reduce([valid for _, valid in parts])
+        mask = self._masks[index]
+        if mask is not None:
+            values, inside = mask.read(window)
+            valid = valid & inside & ~self.rule.clouds(values[0])
+        if self._numbers != list(range(len(data))):
+            data = data[self._numbers]
+        return data.astype(np.float32), valid
+
+    def _mask(self, image: DatedImage, layers: Sequence[Layer]) -> Layer | None:
+        if image.mask is not None:
+            layer = _open(image.day, image.mask)
+            covered_share(self.grid, layer, f"mask of {image.day}")
+        elif self.rule.band is not None:
+            layer = layers[0].subset([self.rule.band])
+        else:
+            return None
+        return layer.on(self.grid, "nearest")
+
+
+def _open(day: date, source: LayerLike) -> Layer:
+    try:
+        return Layer.open(source)
+    except InputError as error:
+        raise type(error)(f"the image of {day} cannot be read: {error}") from error
+
+
+def _choose(own: Sequence[str], bands: Mapping[str, int] | Sequence[str] | None) -> tuple[list[int], list[str]]:
+    """Numbers and names of the bands that are used."""
+    if not isinstance(bands, Mapping):
+        return list(range(1, len(own) + 1)), layer_names("image", own, bands)
+    wrong = [number for number in bands.values() if not 1 <= number <= len(own)]
+    if wrong or not bands:
+        raise InputError(f"the images have bands 1–{len(own)}, not {wrong}. Bands count from 1.")
+    return list(bands.values()), list(bands)

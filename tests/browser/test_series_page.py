@@ -1,0 +1,22 @@
+"""The page of a ranked series in a browser: it works offline, shows both pictures of a change, and dots lead to changes."""
+
+from made_up_series import BANDS, Change, make_series
+from report_visit import DESKTOP, PHONE
+
+from deepnets4eo.change.series.job import write_series
+from deepnets4eo.change.series.options import NoveltyOptions
+from deepnets4eo.change.series.stack import ImageSeries
+
+
+def test_a_dot_of_the_timeline_leads_to_its_pictures(visit, tmp_path):
+    series = ImageSeries(make_series(2, size=192, count=10, changes=(Change(3, 4, 6),)), bands=BANDS)
+    write_series(series, tmp_path, NoveltyOptions(cell_px=16), top=3)
+    page = visit(tmp_path / "report.html", DESKTOP).page
+    pictures = page.locator("article image")
+    assert pictures.count() == 6
+    boxes = [pictures.nth(number).bounding_box() for number in range(6)]
+    assert all(box["width"] > 100 and box["height"] > 100 for box in boxes)
+    page.locator('.timeline a[href="#change-1"]').click()
+    assert page.evaluate("document.querySelector(':target').id") == "change-1"
+    phone = visit(tmp_path / "report.html", PHONE).page
+    assert phone.evaluate("document.documentElement.scrollWidth") <= PHONE["viewport"]["width"]

@@ -1,0 +1,125 @@
+"""Dates of a series come from names, tags, lists or STAC items; what has none is refused."""
+
+import json
+from datetime import date
+
+import numpy as np
+import pytest
+from geotiff import write_geotiff
+
+from deepnets4eo.change.series.dates import date_of_name, find_images
+from deepnets4eo.errors import InputError
+
+PIXELS = np.ones((1, 8, 8), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("name", "pattern", "expected"),
+    [
+        ("TERRA_MODIS_012010_NDVI_2013-09-14.jp2", None, date(2013, 9, 14)),
+        ("S2A_MSIL2A_20200229T103021_T32.tif", None, date(2020, 2, 29)),
+        ("mosaic_2019_07.tif", None, date(2019, 7, 1)),
+        ("1985.tif", None, date(1985, 7, 1)),
+        ("x20190231y.tif", None, None),
+        ("tile_4_17.tif", None, None),
+        ("LT05_1990123.tif", "%Y%j", date(1990, 5, 3)),
+        ("scene 03Feb2011.tif", "%d%b%Y", date(2011, 2, 3)),
+        ("scene_2011.tif", "%Y%m%d", None),
+    ],
+)
+def test_dates_are_read_from_names(name, pattern, expected):
+    assert date_of_name(name, pattern) == expected
+
+
+def test_a_folder_is_sorted_by_date_and_tags_help_where_names_do_not(tmp_path):
+    write_geotiff(tmp_path / "b_2020-03-01.tif", PIXELS)
+    write_geotiff(tmp_path / "a_2020-05-01.tif", PIXELS)
+    write_geotiff(tmp_path / "c.tif", PIXELS, tags={"TIFFTAG_DATETIME": "2020:04:02 10:11:12"})
+    assert [image.day for image in find_images(tmp_path)] == [date(2020, 3, 1), date(2020, 4, 2), date(2020, 5, 1)]
+    assert [image.day.month for image in find_images(f"{tmp_path}/*_2020*.tif")] == [3, 5]
+
+
+def test_folders_of_tiles_are_one_date_each(tmp_path):
+    for day in ("2020-01-01", "2020-02-01"):
+        for column in (0, 1):
+            write_geotiff(tmp_path / day / f"{column}.tif", PIXELS, origin=(8.0 * column, 8))
+    assert [image.day.month for image in find_images(tmp_path)] == [1, 2]
+
+
+def test_given_dates_go_with_the_order_of_the_list():
+    images = find_images([PIXELS, PIXELS + 1], dates=["2020-06-01", "2020-05-01"])
+    assert [(image.day.month, int(image.sources[0][0, 0, 0])) for image in images] == [(5, 2), (6, 1)]
+    with pytest.raises(InputError, match=r"1 dates were given for 2 rasters"):
+        find_images([PIXELS, PIXELS], dates=["2020-06-01"])
+    with pytest.raises(InputError, match=r"'soon' is no date"):
+        find_images([PIXELS], dates=["soon"])
+
+
+def test_rasters_without_a_date_twice_a_date_and_missing_masks_are_refused(tmp_path):
+    write_geotiff(tmp_path / "one" / "x.tif", PIXELS)
+    with pytest.raises(InputError, match=r"x\.tif has no date in its name or tags"):
+        find_images(tmp_path / "one")
+    with pytest.raises(InputError, match=r"no date by the pattern '%Y'"):
+        find_images(tmp_path / "one", date_pattern="%Y")
+    with pytest.raises(InputError, match=r"'%Q' is not understood"):
+        find_images(tmp_path / "one", date_pattern="%Q")
+    for name in ("a_2020-03-01.tif", "b_20200301.tif"):
+        write_geotiff(tmp_path / "two" / name, PIXELS)
+    with pytest.raises(InputError, match=r"two images are of 2020-03-01"):
+        find_images(tmp_path / "two")
+    write_geotiff(tmp_path / "three" / "2020-03-01.tif", PIXELS)
+    write_geotiff(tmp_path / "masks" / "2020-03-02.tif", PIXELS)
+    with pytest.raises(InputError, match=r"no mask of 2020-03-01"):
+        find_images(tmp_path / "three", masks=tmp_path / "masks")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"holds no raster"):
+        find_images(tmp_path / "empty")
+    with pytest.raises(InputError, match=r"is no folder of rasters"):
+        find_images(tmp_path / "absent")
+
+
+def stac(folder, **assets):
+    items = [
+        {
+            "type": "Feature", "id": f"item-{day}", "properties": {"datetime": f"{day}T10:00:00Z"},
+            "assets": {name: {"href": href.format(day=day)} for name, href in assets.items()},
+        }
+        for day in ("2021-02-01", "2021-01-01")
+    ]  # fmt: skip
+    path = folder / "items.json"
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    return path
+
+
+def test_stac_items_are_read_from_their_local_assets(tmp_path):
+    for day in ("2021-01-01", "2021-02-01"):
+        for name in ("red", "nir", "scl"):
+            write_geotiff(tmp_path / "files" / f"{name}_{day}.tif", PIXELS)
+    names = {name: f"./files/{name}_{{day}}.tif" for name in ("red", "nir", "scl")}
+    path = stac(tmp_path, **names, thumbnail="t.jpeg.json")
+    images = find_images(path, assets=["nir", "red"], masks="scl")
+    assert [image.day.month for image in images] == [1, 2]
+    assert [str(source).rsplit("/", 1)[1] for source in images[0].sources] == [
+        "nir_2021-01-01.tif",
+        "red_2021-01-01.tif",
+    ]
+    assert str(images[1].mask).endswith("scl_2021-02-01.tif")
+    with pytest.raises(InputError, match=r"has the raster assets \['red', 'nir', 'scl'\]. Choose"):
+        find_images(path)
+    with pytest.raises(InputError, match=r"no asset 'redd'. Did you mean 'red'"):
+        find_images(path, assets=["redd"])
+    assert len(find_images(stac(tmp_path, red=names["red"], scl=names["scl"]), masks="scl")) == 2
+
+
+def test_stac_files_that_are_none_and_assets_elsewhere_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"lies at https://far\.org/a\.tif, expected a file here"):
+        find_images(stac(tmp_path, red="https://far.org/a.tif"))
+    path = tmp_path / "other.json"
+    for text, message in (
+        ('{"features": [{"type": "Feature"}]}', "is no STAC ItemCollection"),
+        ("[1]", "is no STAC ItemCollection"),
+        ('{"id": "x", "assets": {"a": {"href": "a.tif"}}}', "item 'x' has no datetime"),
+    ):
+        path.write_text(text)
+        with pytest.raises(InputError, match=message):
+            find_images(path)

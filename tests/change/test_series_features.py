@@ -1,0 +1,161 @@
+"""A stack reads dates on one grid without clouds; features of cells equal those computed pixel by pixel."""
+
+from datetime import date
+
+import numpy as np
+import pytest
+from geotiff import write_geotiff
+from odc.geo.geobox import GeoBox
+
+from deepnets4eo.change.series.cells import CellGrid
+from deepnets4eo.change.series.dates import DatedImage
+from deepnets4eo.change.series.features import SpectralTexture
+from deepnets4eo.change.series.measure import measure_cells
+from deepnets4eo.change.series.stack import ImageSeries, MaskRule
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import Window
+
+DAYS = [date(2020, month, 1) for month in range(1, 13)]
+NAMES = ["green", "red", "nir"]
+
+
+def series_of(*arrays, **how):
+    return ImageSeries([DatedImage(day, (array,)) for day, array in zip(DAYS, arrays, strict=False)], **how)
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(1).integers(100, 4000, (3, 40, 56)).astype(np.uint16)
+
+
+def test_masks_by_file_by_values_and_by_band(tmp_path, image):
+    mask = np.zeros((1, 40, 56), np.uint8)
+    mask[0, :8], mask[0, 8:10] = 3, 9
+    path = write_geotiff(tmp_path / "m.tif", mask)
+    source = write_geotiff(tmp_path / "i.tif", image)
+    dated = [DatedImage(DAYS[0], (source,), path)]
+    window = Window(0, 0, 40, 56)
+    by_value = ImageSeries(dated, mask=MaskRule(values=(3,))).read(0, window)[1]
+    assert (by_value == (mask[0] != 3)).all()
+    assert (ImageSeries(dated).read(0, window)[1] == (mask[0] == 0)).all()
+    assert (ImageSeries(dated, mask=MaskRule(above=5)).read(0, window)[1] == (mask[0] <= 5)).all()
+    stacked = series_of(np.concatenate([image, mask]), bands={"nir": 3, "red": 2}, mask=MaskRule(band=4, values=(9,)))
+    data, valid = stacked.read(0, window)
+    assert (valid == (mask[0] != 9)).all()
+    assert (data == image[[2, 1]]).all()
+    assert stacked.band_names == ["nir", "red"]
+
+
+def test_another_grid_is_read_on_that_of_the_first(tmp_path):
+    rows, cols = np.mgrid[:40, :56]
+    image = np.stack([100 + 8 * rows, 900 - 4 * cols]).astype(np.uint16)
+    first = write_geotiff(tmp_path / "a.tif", image)
+    finer = write_geotiff(tmp_path / "b.tif", np.kron(image, np.ones((1, 2, 2), np.uint16))[:, 20:], gsd=0.5,
+                          origin=(500_000, 5_000_000 - 10))  # fmt: skip
+    series = series_of(first, finer)
+    data, valid = series.read(1, Window(0, 0, 40, 56))
+    assert not valid[:9].any()
+    assert valid[11:].all()
+    assert np.abs(data[:, 12:28, 4:-4] - image[:, 12:28, 4:-4]).max() <= 1
+
+
+def test_bad_dates_are_refused_by_name(tmp_path, image):
+    first = write_geotiff(tmp_path / "a.tif", image)
+    with pytest.raises(InputError, match=r"image of 2020-02-01 .* has 2 bands, that of 2020-01-01 3"):
+        series_of(first, write_geotiff(tmp_path / "b.tif", image[:2]))
+    with pytest.raises(GridError, match=r"'2020-02-01' .* does not overlap"):
+        series_of(first, write_geotiff(tmp_path / "c.tif", image, origin=(600_000, 5_000_000)))
+    (tmp_path / "d.tif").write_bytes(b"II*\0 no raster")
+    with pytest.raises(InputError, match=r"the image of 2020-02-01 cannot be read: .*d\.tif"):
+        series_of(first, tmp_path / "d.tif")
+    with pytest.raises(InputError, match="has no dates"):
+        series_of()
+    with pytest.raises(InputError, match=r"have bands 1–3, not \[4\]"):
+        series_of(first, bands={"nir": 4})
+
+
+@pytest.mark.parametrize("stride", [8, 4])
+def test_features_of_cells_equal_plain_ones(image, stride):
+    values, valid = image.astype(np.float32), np.random.default_rng(2).random((40, 56)) < 0.9
+    values[:, ~valid] = np.nan
+    cells = CellGrid(GeoBox((40, 56), series_of(image).grid.affine, None), 8, stride)
+    features = SpectralTexture(NAMES)
+    measured = features.measure(values, valid, cells)
+    assert measured.shape == (len(features.names), *cells.shape)
+    ndvi = (values[2] - values[1]) / (values[2] + values[1])
+    for cell in (0, 5, cells.count - 1):
+        rows, cols = cells.window(cell).slices
+        by_name = dict(zip(features.names, measured.reshape(len(features.names), -1)[:, cell], strict=True))
+        for name, plane in (("red", values[1]), ("nir", values[2]), ("ndvi", ndvi)):
+            inside = plane[rows, cols][valid[rows, cols]]
+            assert by_name[f"{name} mean"] == pytest.approx(inside.mean(), rel=1e-4)
+            assert by_name[f"{name} sd"] == pytest.approx(inside.std(), rel=1e-3)
+        steps = []
+        for top in range(rows.start, rows.stop, stride):
+            for left in range(cols.start, cols.stop, stride):
+                square = values[0, top : top + stride, left : left + stride]
+                steps += [*np.abs(np.diff(square, axis=0)).ravel(), *np.abs(np.diff(square, axis=1)).ravel()]
+        assert by_name["green step"] == pytest.approx(np.nanmean(steps), rel=1e-4)
+
+
+def test_the_result_does_not_depend_on_blocks_or_threads(image, monkeypatch):
+    series = series_of(image, image + 5)
+    cells = CellGrid(series.grid, 8, 4)
+    whole_image = measure_cells(series, cells, SpectralTexture(NAMES), workers=1)
+    monkeypatch.setattr("deepnets4eo.change.series.measure.BLOCK_PX", 12)
+    blocked = measure_cells(series, cells, SpectralTexture(NAMES), workers=2)
+    np.testing.assert_allclose(blocked.values, whole_image.values, rtol=1e-3, atol=1e-3)
+    assert (
+        sum((block.rows.stop - block.rows.start) * (block.cols.stop - block.cols.start) for block in cells.blocks(12))
+        == cells.count
+    )
+
+
+def test_cloudy_cells_and_dates_are_left_out(image, caplog):
+    half = np.zeros((40, 56), np.uint8)
+    half[:, 20:] = 1
+    images = [
+        DatedImage(DAYS[0], (image,), half),
+        DatedImage(DAYS[1], (image,), np.ones_like(half)),
+        DatedImage(DAYS[2], (image,), 0 * half),
+    ]
+    series = ImageSeries(images)
+    cells = CellGrid(series.grid, 8, 8)
+    measured = measure_cells(series, cells, SpectralTexture(NAMES))
+    assert measured.dates == [DAYS[0], DAYS[2]]
+    assert "No cell is valid on 2020-02-01" in caplog.text
+    assert (measured.valid[0].reshape(cells.shape) == (np.arange(7) < 2)).all()
+    assert (measured.values[0][~measured.valid[0]] == 0).all()
+    with pytest.raises(InputError, match=r"no cell of 8 px has 70% of valid pixels at any of the 1 dates"):
+        measure_cells(ImageSeries(images[1:2]), cells, SpectralTexture(NAMES))
+
+
+def test_cells_that_do_not_fit_are_refused_and_outlines_lie_on_the_ground(tmp_path, image):
+    grid = series_of(write_geotiff(tmp_path / "a.tif", image, gsd=10)).grid
+    with pytest.raises(InputError, match=r"stride_px=3 does not divide cell_px=8"):
+        CellGrid(grid, 8, 3)
+    with pytest.raises(InputError, match=r"less than a cell of 64"):
+        CellGrid(grid, 64, 64)
+    (outline,) = CellGrid(grid, 8, 8).outlines(np.array([8]))
+    assert outline.bounds == (500_080, 5_000_000 - 160, 500_160, 5_000_000 - 80)
+
+
+def test_an_encoder_describes_cells_by_a_local_checkpoint(tmp_path, image):
+    pytest.importorskip("timm")
+    from safetensors.torch import save_file
+
+    from deepnets4eo.baselines import FrozenEncoder
+    from deepnets4eo.change.series.encoder import EncoderFeatures
+
+    weights = tmp_path / "encoder.safetensors"
+    save_file(FrozenEncoder("mobilenetv3_small_050", 8, seed=5).state(), weights)
+    changed = image.copy()
+    changed[:, 16:32, 16:32] = 0
+    series = series_of(image, changed)
+    features = EncoderFeatures(series, "mobilenetv3_small_050", weights, side_px=8)
+    measured = measure_cells(series, CellGrid(series.grid, 8, 8), features)
+    assert measured.values.shape == (2, 35, len(features.names))
+    moved = np.linalg.norm(measured.values[1] - measured.values[0], axis=1).reshape(5, 7)
+    assert moved[2:4, 2:4].min() > 2 * moved[0, 5:].max()
+    with pytest.raises(InputError, match="cells of 6 px are not made of whole cells"):
+        EncoderFeatures(series, "mobilenetv3_small_050", weights, side_px=6)

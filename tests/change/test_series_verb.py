@@ -1,0 +1,137 @@
+"""`deepnets4eo series` from files to products; real series are ranked without an error."""
+
+import json
+import re
+
+import geopandas as gpd
+import numpy as np
+import pytest
+from geotiff import write_geotiff
+from made_up_series import BANDS, CELL, Change, make_series
+
+from deepnets4eo.change.series.job import write_series
+from deepnets4eo.change.series.options import NoveltyOptions
+from deepnets4eo.change.series.stack import ImageSeries, MaskRule
+from deepnets4eo.cli.main import main
+
+CHANGE = Change(3, 4, 7)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("series")
+    for image in make_series(2, size=192, count=14, changes=(CHANGE,), clouds=0.1):
+        tags = {"SYNTHETIC": "yes"}
+        write_geotiff(folder / "images" / f"{image.day}.tif", image.sources[0], gsd=10, tags=tags)
+        write_geotiff(folder / "masks" / f"mask_{image.day}.tif", image.mask, gsd=10)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def result(folder):
+    words = ["--masks", folder / "masks", "--bands", ",".join(BANDS), "--cell-px", CELL, "--top", 4, "--workers", 1]
+    words += ["--breaks-from", "2020-01-20"]
+    out = folder / "out"
+    # 12 dates of history for the curve: two harmonics and a trend need as many
+    assert main(["series", str(folder / "images"), "--out", str(out), *map(str, words)]) == 2
+    assert main(["series", str(folder / "images"), "--out", str(out), *map(str, words[:-2]), "--overwrite"]) == 0
+    return out
+
+
+def test_the_products_are_on_the_ground_and_say_what_they_are(folder, result):
+    table = gpd.read_file(result / "changes.gpkg")
+    assert table.crs.to_epsg() == 32631
+    first = table.iloc[0]
+    left, bottom, right, top = first.geometry.bounds
+    assert (left, top) == (500_000 + 4 * 160, 5_000_000 - 3 * 160)
+    assert (right - left, top - bottom) == (160, 160)
+    manifest = json.loads((result / "series.json").read_text())
+    assert manifest["synthetic"]
+    assert manifest["options"]["cell_px"] == CELL
+    assert len(manifest["dates"]) == 14
+    assert manifest["changes"] == len(table)
+
+
+def test_the_page_loads_nothing_and_shows_the_first_changes(result):
+    page = (result / "report.html").read_text(encoding="utf-8")
+    assert "SYNTHETIC" in page
+    assert page.count("<article") == 4
+    assert page.count("data:image/webp;base64,") == 8
+    assert not re.search(r"<script|https?://|url\(", page)
+    targets = set(re.findall(r'id="(change-\d+)"', page))
+    assert set(re.findall(r'href="#(change-\d+)"', page)) == targets
+
+
+def test_the_changes_most_like_one_are_listed(result, capsys):
+    capsys.readouterr()
+    assert main(["series", str(result), "--like", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert re.match(r"\d+: 20\d\d-\d\d-\d\d, similarity -?[\d.]+, score [\d.]+, cluster \d+", lines[0])
+    assert main(["series", str(result), "--like", "1", "--json", "-"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["id"] for row in rows] == [int(line.split(":")[0]) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["images"], "--out is missing"),
+        (["images", "--out", "x", "--like", "1"], "Leave --out out"),
+        (["images", "--out", "x", "--breaks-from", "soon"], "--breaks-from soon is no date"),
+        (["images", "--out", "x", "--bands", "nir=four"], "is not of the form name=number"),
+        (["images", "--out", "x", "--masks", "masks", "--mask-values", "a"], "--mask-values a are no numbers"),
+        (["images", "--out", "x", "--bands", "red,nir"], "has 4 bands, but 2 names were given"),
+        (["images", "--out", "x", "--cell-px", "512"], "less than a cell of 512"),
+        (
+            ["images", "--out", "x", "--masks", "masks", "--mask-values", "0,1"],
+            "no cell of 32 px has 70% of valid pixels",
+        ),
+        (["images/2019-01-15*", "--out", "x"], "the series has 1 dates with valid cells, expected at least 6"),
+    ],
+)
+def test_wrong_input_is_refused_with_what_to_do(folder, words, message, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    assert main(["series", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+REAL = {
+    "landsat_series/landsat": (dict(bands=["swir", "nir", "red", "green"]), NoveltyOptions(cell_px=16)),
+    "modis_ndvi_series/TERRA*": (dict(bands=["ndvi"]), NoveltyOptions(cell_px=8)),
+    "s2_flood_series/S2": (
+        dict(bands={"green": 3, "red": 4, "nir": 8}, mask=MaskRule(above=50, band=15)),
+        NoveltyOptions(cell_px=8, persistence=0),
+    ),
+}
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize("name", REAL)
+def test_a_real_series_is_ranked(name, real_data, tmp_path):
+    how, options = REAL[name]
+    series = ImageSeries.open(str(real_data / name), **how)
+    assert "report.html" in {path.name for path in write_series(series, tmp_path, options, top=2)}
+    table = gpd.read_file(tmp_path / "changes.gpkg")
+    assert np.isfinite(table["score"]).all()
+    assert (table["score"] > 0).all()
+
+
+@pytest.mark.real_data
+def test_breaks_of_a_real_series_are_rarer_than_clouds(real_data):
+    """68 dates of NDVI over Slovenia, 2015 to 2017, with its cloud masks; no labels of change, so only that it runs."""
+    from deepnets4eo.change.series.dates import find_images
+    from deepnets4eo.change.series.harmonic import decimal_years, detect_breaks
+
+    folder = real_data / "eolearn_ndvi_series"
+    days = [text[:10] for text in json.loads((folder / "TestEOPatch" / "timestamps.json").read_text())]
+    values = np.load(folder / "data" / "NDVI.npy")[..., 0]
+    clouds = np.load(folder / "mask" / "CLM.npy")[..., 0]
+    unique = [index for index, day in enumerate(days) if day not in days[:index]]
+    images = find_images([values[index] for index in unique], dates=[days[index] for index in unique])
+    times = decimal_years([image.day for image in images])
+    flat = values[unique].reshape(len(unique), -1)
+    valid = np.isfinite(flat) & (clouds[unique].reshape(len(unique), -1) == 0)
+    breaks = detect_breaks(flat, valid, times, 2017.0)
+    assert breaks.monitored.mean() > 0.9
+    assert np.isfinite(breaks.time).mean() < 0.5
+    assert breaks.time[np.isfinite(breaks.time)].min() >= 2017
