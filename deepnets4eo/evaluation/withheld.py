@@ -28,6 +28,7 @@ PARTS_LEGEND = Legend(
     name="split",
     title="Parts of a training's scenes",
     source="deepnets4eo",
+    void_color=(225, 225, 225),
     classes=(
         LegendClass(value=LEARNT, name="learnt", color=(230, 159, 0)),
         LegendClass(value=WITHHELD, name="withheld", color=(0, 114, 178)),

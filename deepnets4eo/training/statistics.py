@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.outliers import Outliers, find_outliers
-from deepnets4eo.rasters.scene import LABELS
+from deepnets4eo.rasters.scene import LABELS, Layer
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, scene_gsd_m
 from deepnets4eo.tiling.sampling import ClassCells
 from deepnets4eo.tiling.spread import spread_indices
@@ -151,15 +151,24 @@ def warn_of_lacking(split: DataSplit[LabelledScene], pixels: Sequence[int]) -> N
 
 
 def _nothing_valid(split: DataSplit[Any], layers: Sequence[str]) -> str:
-    """Names the layers that are valid nowhere in a scene, if there are any."""
+    """Names the layers that are valid nowhere in a scene, if there are any, and bands without a value that are why."""
     empty = [
-        f"layer {layer!r} ({named.sources[layer]}) has none at all"
+        f"layer {layer!r} ({named.sources[layer]}) has none at all{_empty_bands(named.scene.layers[layer])}"
         for named in split.scenes
         for layer in layers
         if not named.scene.layers[layer].thumbnail(WINDOW_PX)[1].any()
     ]
     which = f": {'; '.join(empty[:4])}" if empty else " that all layers share"
     return f"the training part has no valid pixel{which}. Check the nodata of the layers, and data.split."
+
+
+def _empty_bands(layer: Layer) -> str:
+    """Which bands of a layer hold no value, where others do: a pixel is valid where all bands are."""
+    empty = [band for band in layer.bands if not layer.subset([band]).thumbnail(WINDOW_PX)[1].any()]
+    if not empty or len(empty) == layer.count:
+        return ""
+    listed = f"{', '.join(map(str, empty[:8]))}{', …' if len(empty) > 8 else ''}"
+    return f", because no pixel of band {listed} has a value: leave such bands out with data.bands"
 
 
 def _warn_of_outliers(
