@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from collections.abc import Callable
 from typing import cast
 
@@ -87,7 +88,7 @@ def compare(name: str, options: argparse.Namespace) -> str:
     difference = np.abs(exact.reshape(CLASSES, -1)[:, :pixels] - slide(network, cube, pixels)).max() / np.ptp(exact)
     for precision in precisions:
         network.to(getattr(torch, precision))
-        dense = seconds(lambda: label_whole(network, cube, precision), clock, options.repeats) * scene / (rows * cols)
+        dense = seconds(partial(label_whole, network, cube, precision), clock, options.repeats) * scene / (rows * cols)
         same = (label_whole(network, cube, precision).argmax(axis=0) == exact.argmax(axis=0)).mean()
         cells.append(f"{dense:9.2f} s {sliding / dense:6.1f} x" + (f" {same:7.2%}" if precision != "float32" else ""))
     return f"{name:8} {sliding:9.1f} s  {' '.join(cells)}  goal {GOALS.get(name, '-')}  differs by {difference:.1e}"
