@@ -186,9 +186,9 @@ def _colour_bands(cube: Cube, recipe: dict[str, Any]) -> list[int] | None:
     if cube.wavelengths_nm is not None:
         return None
     dataset = recipe["data"].get("dataset")
-    of_card = DatasetCard.load(dataset).cube.colour_bands if dataset and DatasetCard.load(dataset).cube else ()
-    if len(of_card) == 3 and set(of_card) <= set(cube.bands):
-        return list(of_card)
+    facts = DatasetCard.load(dataset).cube if dataset else None
+    if facts is not None and set(facts.colour_bands) <= set(cube.bands):
+        return list(facts.colour_bands)
     count = len(cube.bands)
     return [cube.bands[count * quarter // 4] for quarter in (3, 2, 1)] if count >= 4 else [cube.bands[0]] * 3
 

@@ -66,16 +66,23 @@ class Prepared:
         return ClassSamples(self.split, self.inputs, self.recipe, self.cells)
 
     def validation(
-        self, samples: ClassSamples, core_px: int, halo_px: int, batch_size: int | None = None
+        self,
+        samples: ClassSamples,
+        core_px: int,
+        halo_px: int,
+        batch_size: int | None = None,
+        *,
+        labelled: bool = False,
     ) -> ValidationLoader:
         """Tiles that show each validation pixel once, with `halo_px` of context on each side of `core_px`.
 
-        batch_size : tiles a batch; None: as in training.
+        batch_size : tiles a batch; None: as in training. labelled : whether tiles without any label are left out.
         """
         from deepnets4eo.training.data import ValidationLoader
 
         batch_size = batch_size or self.recipe.train.batch_size
-        return ValidationLoader(samples, core_px + 2 * halo_px, halo_px, batch_size, self.recipe.data.num_workers)
+        workers = self.recipe.data.num_workers
+        return ValidationLoader(samples, core_px + 2 * halo_px, halo_px, batch_size, workers, labelled)
 
 
 def train_segmentation(recipe: Recipe, out: Path, options: TrainOptions) -> Path:
@@ -169,7 +176,7 @@ def score_segmenter(segmenter: Segmenter, prepared: Prepared, *, batch_size: int
     optional = [name for name, layer in inputs.layers.items() if layer.optional]
     matrices = {left_out: ConfusionMatrix(prepared.legend.num_classes) for left_out in [None, *optional]}
     core_px, halo_px = prepared.recipe.data.tile_px, segmenter.halo_px
-    for batch in prepared.validation(prepared.samples(), core_px, halo_px, batch_size):
+    for batch in prepared.validation(prepared.samples(), core_px, halo_px, batch_size, labelled=True):
         inner = batch["mask"][:, halo_px : halo_px + core_px, halo_px : halo_px + core_px]
         for left_out, matrix in matrices.items():
             stack = [np.zeros_like(batch[name]) if name == left_out else batch[name] for name in inputs.names]

@@ -20,11 +20,11 @@ from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.cube_spectra import material_legend
 
 folder = Path(tempfile.mkdtemp())
-City(seed=3, size_px=384).cube(bands=48).write(folder)
+City(seed=3, size_px=320).cube(bands=48).write(folder)
 legend = material_legend()
 write_yaml(folder / "legend.yaml", legend.to_dict())
 cube = Cube.open(folder / "cube_post.tif")
-cube
+print(cube)
 
 # %% [markdown]
 # Real files are opened the same way: `Cube.open("scene.mat#NAME")`, ENVI, HDF5, NumPy, GeoTIFF. Where wavelengths are known, bands
