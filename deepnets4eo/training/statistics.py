@@ -27,9 +27,9 @@ from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
 log = logging.getLogger(__name__)
 
 WINDOW_PX = 256
-MOST_WINDOWS = 1000  # the statistics are made of: 65 million pixels
-KEPT_PIXELS = 1000  # a window, for the percentiles; of layers of many bands fewer, as many values as of KEPT_BANDS
-KEPT_BANDS = 16
+MOST_WINDOWS = 1000  # the statistics are made of: 65 million pixels; of layers of many bands fewer, see MANY_BANDS
+KEPT_PIXELS = 1000  # a window, for the percentiles
+MANY_BANDS = 16  # of layers of more bands, no more values are read and kept than of these
 FLAT = 1e-6  # a deviation or range below it is none
 
 Scaling = Literal["standard", "unit", "range", "none"]
@@ -79,7 +79,7 @@ def measure_inputs(
         floats from their 1st to their 99th percentile. "range": from the lowest to the highest value of all bands of the
         training part to 0 … 1, as cubes are scaled; shapes of spectra stay. "none": values as they are.
     most_windows
-        So many windows at most are read, evenly spread.
+        So many windows at most are read, evenly spread; of more than 16 bands as many values as of these.
 
     Returns
     -------
@@ -100,14 +100,15 @@ def measure_inputs(
     kept: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
     extremes: dict[tuple[str, int], list[NDArray[np.float32]]] = {}
     windows = split.windows(TRAIN, WINDOW_PX)
+    most_windows = max(1, most_windows * MANY_BANDS // max(MANY_BANDS, *(len(one.mean) for one in moments.values())))
     for at in [windows[index] for index in spread_indices(len(windows), most_windows)]:
         sample = split.scenes[at.scene].scene.read(at.window, layers)
         counted = sample["valid"] & split.mask(at.scene, TRAIN, at.window)
         for layer in layers:
             pixels = sample[layer][:, counted]
             moments[layer].update(pixels)
-            most = max(1, KEPT_PIXELS * KEPT_BANDS // max(KEPT_BANDS, len(pixels)))
-            kept[layer].append(pixels[:, :: max(1, pixels.shape[1] // most)])
+            most = max(1, KEPT_PIXELS * MANY_BANDS // max(MANY_BANDS, len(pixels)))
+            kept[layer].append(pixels[:, :: max(1, pixels.shape[1] // most)].copy())  # a view would keep all of them
             if pixels.size:
                 extremes.setdefault((layer, at.scene), []).append(np.stack([pixels.min(1), pixels.max(1)], axis=1))
     if not all(moment.count for moment in moments.values()):
