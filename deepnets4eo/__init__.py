@@ -11,7 +11,7 @@ from deepnets4eo.version import __version__
 
 _HOMES = {
     "Legend": "deepnets4eo.cards.legend",
-    "Layer": "deepnets4eo.rasters.scene",
+    "Layer": "deepnets4eo.rasters.layer",
     "Scene": "deepnets4eo.rasters.scene",
     "Segmenter": "deepnets4eo.segmenters.segmenter",
     "load_run": "deepnets4eo.segmenters.run",

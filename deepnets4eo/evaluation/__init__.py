@@ -11,6 +11,7 @@ _HOMES = {
     "evaluate": "deepnets4eo.evaluation.scoring",
     "evaluate_dataset": "deepnets4eo.evaluation.card_pairs",
     "evaluate_pairs": "deepnets4eo.evaluation.scoring",
+    "Withheld": "deepnets4eo.evaluation.withheld",
     "written_legend": "deepnets4eo.evaluation.scoring",
 }
 

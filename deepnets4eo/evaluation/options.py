@@ -38,6 +38,8 @@ class ProtocolChanges:
         Classes whose reference pixels are left out.
     unknown
         "error" or "void", for labels that the legend does not have.
+    withheld
+        Run folder: only pixels that its training withheld are scored; None: all.
     """
 
     prediction_legend: Annotated[
@@ -64,6 +66,10 @@ class ProtocolChanges:
     unknown: Annotated[
         Unknown, Field(description="What labels that the legend lacks become.", json_schema_extra=PROTOCOL)
     ] = "error"
+    withheld: Annotated[
+        Path | None,
+        Field(description="Run folder: score only pixels that its training withheld.", json_schema_extra=PROTOCOL),
+    ] = None
 
 
 @dataclass(frozen=True)

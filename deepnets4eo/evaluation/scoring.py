@@ -11,12 +11,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, Unknown, load_legend
+from deepnets4eo.evaluation.withheld import Withheld
 from deepnets4eo.grid import Grid, Window, blocks, overlap_share
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
 from deepnets4eo.rasters.gdal_cache import gdal_cache
@@ -47,6 +49,8 @@ class Protocol:
         "error" or "void", for colours and values that are in no legend.
     card
         The protocol's entry in the dataset card (split, reference, window, averaging).
+    withheld
+        Pixels that a training did not learn from: no others are scored. None: all are.
 
     Examples
     --------
@@ -62,9 +66,10 @@ class Protocol:
     reference_legend: Legend | None = None
     unknown: Unknown = "error"
     card: Mapping[str, Any] = field(default_factory=dict)
+    withheld: Withheld | None = None
 
     def apply_changes(self, changes: ProtocolChanges) -> Protocol:
-        """Returns the protocol with the given changes. Raises InputError for a legend that is not known."""
+        """Returns the protocol with the given changes. Raises InputError for a legend or a run that is not known."""
         return replace(
             self,
             erode_px=self.erode_px if changes.erode is None else changes.erode,
@@ -73,6 +78,7 @@ class Protocol:
             prediction_legend=load_legend(changes.prediction_legend),
             reference_legend=load_legend(changes.reference_legend),
             unknown=changes.unknown,
+            withheld=self.withheld if changes.withheld is None else Withheld.of_run(changes.withheld),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,6 +95,7 @@ class Protocol:
             "void_in_prediction": "counted as an error",
             "absent_classes": "NaN, left out of means",
             **({"card": dict(self.card)} if self.card else {}),
+            **({"withheld": self.withheld.to_dict()} if self.withheld is not None else {}),
         }
 
 
@@ -246,7 +253,7 @@ def evaluate_pairs(
     with gdal_cache(CACHE_BYTES):
         for number, (prediction, reference) in enumerate(pairs):
             readers = _open_readers(prediction, reference, result)
-            windows = blocks(readers[1].layer.shape, intervals.tile_px if intervals.draws else block_px)
+            windows = blocks(readers.reference.layer.shape, intervals.tile_px if intervals.draws else block_px)
             for done, window in enumerate(windows, start=1):
                 full, eroded = _count(readers, window, legend.num_classes, protocol.erode_px)
                 result.matrix += full
@@ -263,7 +270,10 @@ def evaluate_pairs(
     if result.boundaries is not None:
         result.boundaries.leave_out(ignored)
     if not result.matrix.total:
-        raise InputError(f"The reference has no labelled pixel of legend {legend.name}: all is void. Check the files.")
+        where = " that the training withheld" if protocol.withheld is not None else ""
+        raise InputError(
+            f"The reference has no labelled pixel of legend {legend.name}{where}: all is void. Check the files."
+        )
     if intervals.draws:
         result.intervals = bootstrap(tiles, draws=intervals.draws, level=intervals.level, seed=intervals.seed)
     return result
@@ -290,7 +300,20 @@ def written_legend(layer: Layer) -> Legend | None:
     return layer.legend
 
 
-def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluation) -> tuple[LabelReader, LabelReader]:
+@dataclass(frozen=True)
+class _Readers:
+    """Prediction and reference on one grid; `withheld` has the pixels that are scored, None: all."""
+
+    prediction: LabelReader
+    reference: LabelReader
+    withheld: Callable[[Window], NDArray[np.bool_]] | None
+
+    def limit(self, labels: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
+        """Reference labels (h, w) of a window, void where they are not scored."""
+        return labels if self.withheld is None else np.where(self.withheld(window), labels, np.uint8(VOID))
+
+
+def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluation) -> _Readers:
     """Returns readers of both on the reference's grid; adds inputs and notes to the result."""
     protocol, legend = result.protocol, result.legend
     readers = []
@@ -311,7 +334,11 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
     result.inputs.append({"prediction": predicted.layer.source, "reference": truth.layer.source})
     if note := _grid_note(predicted.layer.source, predicted.layer.grid, truth.layer.grid):
         result.notes.append(note)
-    return predicted.on(truth.layer.grid), truth
+    withheld = protocol.withheld
+    if withheld is not None:
+        leaky = ", a leaky split" if withheld.split.get("leaky") else ""
+        result.notes.append(f"Only pixels are scored that the training of {withheld.run} withheld{leaky}.")
+    return _Readers(predicted.on(truth.layer.grid), truth, withheld.on(truth.layer) if withheld is not None else None)
 
 
 def _grid_note(name: str, predicted: Grid, truth: Grid) -> str:
@@ -338,27 +365,26 @@ def _grid_note(name: str, predicted: Grid, truth: Grid) -> str:
 
 
 def _count(
-    readers: tuple[LabelReader, LabelReader], window: Window, num_classes: int, erode_px: int
+    readers: _Readers, window: Window, num_classes: int, erode_px: int
 ) -> tuple[ConfusionMatrix, ConfusionMatrix | None]:
     # the halo holds the disc at the window's edge: the result is that of the whole image
     outer = window.grow(erode_px)
-    around = readers[1].read(outer)
+    around = readers.reference.read(outer)
     inner = window.within(outer).slices
+    reference = readers.limit(around[inner], window)
     full, eroded = ConfusionMatrix(num_classes), ConfusionMatrix(num_classes) if erode_px else None
-    if (around[inner] == VOID).all():
+    if (reference == VOID).all():
         return full, eroded
-    prediction = readers[0].read(window)
-    full.update(around[inner], prediction)
+    prediction = readers.prediction.read(window)
+    full.update(reference, prediction)
     if eroded is not None:
-        eroded.update(erode_boundaries(around, erode_px)[inner], prediction)
+        eroded.update(readers.limit(erode_boundaries(around, erode_px)[inner], window), prediction)
     return full, eroded
 
 
-def _count_boundaries(
-    readers: tuple[LabelReader, LabelReader], window: Window, ignored: list[int], scores: BoundaryScores
-) -> None:
-    """Adds a window's borders; ignored classes, and what lies beyond the reference's edge, are void."""
+def _count_boundaries(readers: _Readers, window: Window, ignored: list[int], scores: BoundaryScores) -> None:
+    """Adds a window's borders; ignored classes, pixels not scored, and what lies beyond the reference's edge, are void."""
     outer = window.grow(scores.margin_px)
-    prediction, reference = (reader.read(outer) for reader in readers)
+    prediction, reference = readers.prediction.read(outer), readers.limit(readers.reference.read(outer), outer)
     reference[np.isin(reference, ignored)] = VOID
     scores.update(reference, prediction, margin_px=scores.margin_px)

@@ -15,6 +15,7 @@ _HOMES = {
     "SpectralLibrary": "deepnets4eo.hyperspectral.library",
     "angle_windows": "deepnets4eo.hyperspectral.spectral_angle",
     "find_bad_bands": "deepnets4eo.hyperspectral.bad_bands",
+    "report": "deepnets4eo.hyperspectral.run_report",
     "remove_bad_bands": "deepnets4eo.hyperspectral.bad_bands",
     "spectral_angle_map": "deepnets4eo.hyperspectral.spectral_angle",
     "spectral_angles": "deepnets4eo.hyperspectral.spectral_angle",

@@ -115,18 +115,29 @@ def describe_sampling(split: DataSplit[LabelledScene], patch_px: int) -> dict[st
     -------
     {"leakage": …, "pixels": {class: {"train": n, "test": m}}}; a warning is logged where a leaky split is used with patches.
     """
-    names = split.scenes[0].labels.legend.names
     total = Leakage(patch_px, 0, 0, 0)
+    for number in range(len(split.scenes)):
+        total += leakage(*_parts(split, number), patch_px)
+    _warn(split, total)
+    return {"leakage": total.to_dict(), "pixels": describe_parts(split)}
+
+
+def describe_parts(split: DataSplit[LabelledScene]) -> dict[str, dict[str, int]]:
+    """Labelled pixels of each class by part: {class: {"train": n, "test": m}}."""
+    names = split.scenes[0].labels.legend.names
     counts = np.zeros((2, len(names)), np.int64)
     for number, named in enumerate(split.scenes):
-        window = whole(named.grid)
-        labels = named.labels.reader.read(window)
-        parts = [split.mask(number, part, window) & (labels != VOID) for part in (TRAIN, VAL)]
-        counts += [_counts(labels, part, names) for part in parts]
-        total += leakage(parts[0], parts[1], patch_px)
-    _warn(split, total)
-    pixels = {name: {"train": int(a), "test": int(b)} for name, a, b in zip(names, *counts, strict=True)}
-    return {"leakage": total.to_dict(), "pixels": pixels}
+        labels = named.labels.reader.read(whole(named.grid))
+        counts += [_counts(labels, part, names) for part in _parts(split, number)]
+    return {name: {"train": int(a), "test": int(b)} for name, a, b in zip(names, *counts, strict=True)}
+
+
+def _parts(split: DataSplit[LabelledScene], number: int) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Labelled pixels of a scene that are learnt from, and tested on; (h, w) bool."""
+    named = split.scenes[number]
+    window = whole(named.grid)
+    labelled = named.labels.reader.read(window) != VOID
+    return split.mask(number, TRAIN, window) & labelled, split.mask(number, VAL, window) & labelled
 
 
 def _counts(labels: NDArray[np.uint8], mask: NDArray[np.bool_], names: Sequence[str]) -> NDArray[np.int64]:

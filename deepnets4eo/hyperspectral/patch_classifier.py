@@ -24,9 +24,22 @@ class PatchClassifier(nn.Module):
     whole cube, without padding at its edges and with dilations instead of strides. Both agree at every pixel. Without an
     `inner_scores` of its own it computes the patches of all pixels together.
 
-    patch_px : P, side of the published patch; the labelled pixel is number P // 2 along each axis. before_px, after_px : how
-    many rows and columns before and after the labelled pixel its logits depend on; less than the patch where poolings
-    leave pixels out. values_per_pixel : how many numbers `inner_scores` holds at once for each pixel, about; None: P² × 512.
+    Parameters
+    ----------
+    patch_px
+        P, side of the published patch; the labelled pixel is number P // 2 along each axis.
+    before_px, after_px
+        Rows and columns before and after the labelled pixel that its logits depend on; less than the patch where
+        poolings leave pixels out.
+    values_per_pixel
+        How many numbers `inner_scores` holds at once for each pixel, about; None: P² × 512.
+
+    Examples
+    --------
+    >>> from deepnets4eo.hyperspectral import build
+    >>> network = build("hamida", bands=103, num_classes=9)
+    >>> network.patch_px, network.halo_px, tuple(network(torch.zeros(1, 103, 6, 7)).shape)
+    (5, 2, (1, 9, 6, 7))
     """
 
     def __init__(self, patch_px: int, before_px: int, after_px: int, values_per_pixel: int | None = None) -> None:

@@ -48,7 +48,7 @@ def train_hyperspectral(recipe: HyperspectralRecipe, out: Path, options: TrainOp
         check_extra("deep")
         spec = _network_spec(recipe, sum(scenes[0].scene.layers[name].count for name in recipe.model.layers), legend)
         patch_px = _patch_px(spec)
-        prepared = prepare_split(_with_buffer(recipe, patch_px), legend, scenes)
+        prepared = prepare_split(with_buffer(recipe, patch_px), legend, scenes)
         segmenter: Segmenter
         segmenter, notes = train_patches(prepared, spec, out, options)
     else:
@@ -147,7 +147,7 @@ def _training_windows(prepared: Prepared) -> Iterator[tuple[FloatImage, Mask]]:
         yield prepared.inputs.prepare(sample), sample["valid"] & split.mask(at.scene, TRAIN, at.window)
 
 
-def _with_buffer(recipe: HyperspectralRecipe, patch_px: int) -> HyperspectralRecipe:
+def with_buffer(recipe: HyperspectralRecipe, patch_px: int) -> HyperspectralRecipe:
     """The recipe with a buffer of half a patch where it names none. Errors: InputError for a narrower one."""
     data: HyperspectralData = recipe.data
     half_px = patch_px // 2

@@ -227,10 +227,12 @@ def _measure_layer(scenes: Sequence[Scene], name: str, units: str) -> LayerInput
 def _check_layer(name: str, expected: LayerInput, layer: Layer) -> list[str]:
     source = f"layer {name!r} ({layer.source})"
     if layer.count != len(expected.bands):
-        return [
-            f"{source} has {layer.count} bands, training had {len(expected.bands)} {_list_names(expected.bands)}; give a file "
-            "of these, e.g. taken out with gdal_translate -b 1 -b 2 …"
-        ]
+        problem = (
+            f"{source} has {layer.count} bands, training had {len(expected.bands)} {_list_names(expected.bands)}; "
+        )
+        if "#" in layer.source and len(expected.bands) in layer.shape:
+            return [f"{problem}its axes seem to be in another order: name them, e.g. {layer.source}:bhw"]
+        return [f"{problem}give a file of these, e.g. taken out with gdal_translate -b 1 -b 2 …"]
     return _check_names(source, expected.bands, layer.band_names) + _check_range(source, expected, layer)
 
 

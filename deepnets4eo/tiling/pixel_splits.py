@@ -171,8 +171,9 @@ def split_components(
                 part_map |= values[numbers]
     if whole:
         raise InputError(
-            f"data.split=components: {', '.join(whole)} lies in one connected component, which cannot be in both parts. "
-            "Use data.split=folds, which cuts components, or make the class void in the legend."
+            f"data.split=components: {', '.join(whole)} {'lies' if len(whole) == 1 else 'each lie'} in one connected "
+            "component, which cannot be in both parts. Use data.split=folds, which cuts components, or make "
+            f"{'the class' if len(whole) == 1 else 'these classes'} void in the legend."
         )
     splits = [PixelSplit(_with_buffer(part_map, buffer_px), buffer_px) for part_map in part_maps]
     _check_learnt(splits, labels, names, buffer_px)

@@ -234,6 +234,8 @@ class ValidationLoader:
         Tiles a batch.
     workers
         Threads that read ahead; 0: none.
+    labelled
+        Whether tiles without any label are left out, without reading their images; for samples of classes.
 
     Examples
     --------
@@ -248,9 +250,12 @@ class ValidationLoader:
     halo_px: int
     batch_size: int
     workers: int = 0
+    labelled: bool = False
 
     def __iter__(self) -> Iterator[Sample]:
         windows = self.samples.split.windows(VAL, self.tile_px - 2 * self.halo_px)
+        if self.labelled:
+            windows = [window for window in windows if self._has_label(window)]
 
         def batch(number: int) -> Sample:
             chosen = windows[number * self.batch_size : (number + 1) * self.batch_size]
@@ -258,6 +263,11 @@ class ValidationLoader:
             return {name: np.stack([tile[name] for tile in tiles]) for name in tiles[0]}
 
         return read_ahead(batch, range(-(-len(windows) // self.batch_size)), self.workers)
+
+    def _has_label(self, at: SampleWindow) -> bool:
+        split = self.samples.split
+        labels = split.scenes[at.scene].labels.reader.read(at.window)
+        return bool((labels[split.mask(at.scene, VAL, at.window)] != VOID).any())
 
 
 def to_tensors(arrays: Mapping[str, NDArray[Any]]) -> dict[str, Tensor]:

@@ -51,6 +51,8 @@ from deepnets4eo.tiling import Tiling
 from deepnets4eo.training.curves import draw_curves, write_log
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe
+from deepnets4eo.training.split_maps import write_split_maps
+from deepnets4eo.training.splits import DataSplit
 from deepnets4eo.training.tasks import TrainOptions
 
 if TYPE_CHECKING:
@@ -242,7 +244,7 @@ def write_run(
     out
         The run folder; `fit_segmenter` has written its log there.
     split
-        Which part of the data was validated on, for `split.geojson`.
+        Which part of the data was validated on, for `split.geojson`; of a `DataSplit` also maps, see `split_maps`.
     scores
         Final scores on the validation part, for `metrics.json`; with a matrix `confusion`, and `confusion.csv` is written.
     notes
@@ -261,6 +263,8 @@ def write_run(
     """
     Rank.current().end_unless_first()
     write_json(out / SPLIT, split.to_geojson())
+    if isinstance(split, DataSplit):
+        write_split_maps(split, out)
     write_json(out / METRICS, scores)
     if "confusion" in scores:
         write_text(out / CONFUSION, report.confusion_csv(scores))

@@ -32,7 +32,7 @@ OFFLINE = "a recipe goes online only where that was asked for. Add --online, or 
 RECIPE, CHECKPOINTS = "recipe.yaml", "checkpoints"
 MADE = (
     "card.json", CHECKPOINTS, "confusion.csv", "curves.png", "estimator.skops", "legend.yaml", "log.csv",
-    "metrics.json", RECIPE, "refit", "split.geojson", "weights.safetensors",
+    "metrics.json", RECIPE, "refit", "split", "split.geojson", "weights.safetensors",
 )  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def train(
     """Train what a recipe describes.
 
     The run holds recipe.yaml, weights.safetensors (estimator.skops), card.json, legend.yaml, log.csv, metrics.json,
-    confusion.csv, curves.png, split.geojson and checkpoints/. Two runs of one seed on one CPU have the same weights.
+    confusion.csv, curves.png, split.geojson, split/ and checkpoints/. Two runs of one seed on one CPU have the same weights.
     With `options.devices`, or within `torchrun`, several processes train one network; the first one alone writes.
 
     Parameters

@@ -55,8 +55,9 @@ def valid_labels(named: Any) -> NDArray[np.uint8]:
     labels = np.empty(named.scene.shape, np.uint8)
     layers = [name for name in named.scene.layers if name != "labels"]
     for window in blocks(labels.shape, READ_PX):
-        valid = named.scene.read(window, layers)["valid"]
-        labels[window.slices] = np.where(valid, named.labels.reader.read(window), VOID)
+        labels[window.slices] = values = named.labels.reader.read(window)
+        if (values != VOID).any():  # cubes of gigabytes often have few labels
+            labels[window.slices] = np.where(named.scene.read(window, layers)["valid"], values, VOID)
     return labels
 
 
@@ -80,6 +81,13 @@ def _folds(
     for named, one, side, part in zip(scenes, labels, sides, parts, strict=True):
         down, across = (-(-length // side) for length in one.shape)
         buffer_px = min(BUFFER_PX, side // 4) if data.buffer_px is None else data.buffer_px
+        if buffer_px >= side:
+            raise InputError(
+                f"scene {named.name!r} ({one.shape[0]} × {one.shape[1]} px) is too small for data.folds={data.folds} of "
+                f"blocks of {side} px with a buffer of {buffer_px} px (half a patch, where a network labels patches). Choose "
+                f"smaller patches (model.options={{patch_px: …}}), or data.block_px={buffer_px + 1} or more with fewer "
+                "data.folds."
+            )
         try:
             split = BlockSplit(one.shape, side, buffer_px, shares, data.split_seed, part.reshape(down, across))
         except InputError as error:

@@ -129,6 +129,16 @@ def step_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1)[0])
 
 
+def seed_torch(seed: int, device: torch.device) -> None:
+    """Seed what is drawn on the CPU and on a GPU that is trained on: what `torch.manual_seed` does, without its 2 ms.
+
+    That also queues the seed, with a trace of the call, for each kind of device that is not in use.
+    """
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(seed)
+
+
 class _Loop(lightning.LightningModule):
     """Lightning's hooks around a network; epochs are counted over all resumptions."""
 
@@ -199,7 +209,7 @@ class _Loop(lightning.LightningModule):
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """The learning rate and everything random are functions of the step."""
-        torch.manual_seed(step_seed(self.plan.train.seed, self.epoch, self.steps, self.plan.rank.index))
+        seed_torch(step_seed(self.plan.train.seed, self.epoch, self.steps, self.plan.rank.index), self.device)
         self._set_rate(self.steps)
 
     def _set_rate(self, step: int) -> None:

@@ -72,16 +72,23 @@ class Prepared:
         return ClassSamples(self.split, self.inputs, self.recipe, self.cells)
 
     def validation(
-        self, samples: ClassSamples, core_px: int, halo_px: int, batch_size: int | None = None
+        self,
+        samples: ClassSamples,
+        core_px: int,
+        halo_px: int,
+        batch_size: int | None = None,
+        *,
+        labelled: bool = False,
     ) -> ValidationLoader:
         """Tiles that show each validation pixel once, with `halo_px` of context on each side of `core_px`.
 
-        batch_size : tiles a batch; None: as in training.
+        batch_size : tiles a batch; None: as in training. labelled : whether tiles without any label are left out.
         """
         from deepnets4eo.training.data import ValidationLoader
 
         batch_size = batch_size or self.recipe.train.batch_size
-        return ValidationLoader(samples, core_px + 2 * halo_px, halo_px, batch_size, self.recipe.data.num_workers)
+        workers = self.recipe.data.num_workers
+        return ValidationLoader(samples, core_px + 2 * halo_px, halo_px, batch_size, workers, labelled)
 
 
 Fit = Callable[[Prepared, Path], tuple[Segmenter, dict[str, Any]]]  # in a folder → the segmenter, notes for the card
@@ -191,7 +198,7 @@ def score_segmenter(segmenter: Segmenter, prepared: Prepared, *, batch_size: int
     if getattr(segmenter, "any_tile", False):  # no tile reaches further than the block that is validated
         blocks_px = [split.block_px for split in prepared.split.splits if isinstance(split, BlockSplit)]
         core_px = min(core_px, max(blocks_px, default=core_px))
-    for batch in prepared.validation(prepared.samples(), core_px, halo_px, batch_size):
+    for batch in prepared.validation(prepared.samples(), core_px, halo_px, batch_size, labelled=True):
         inner = batch["mask"][:, halo_px : halo_px + core_px, halo_px : halo_px + core_px]
         for left_out, matrix in matrices.items():
             stack = [np.zeros_like(batch[name]) if name == left_out else batch[name] for name in inputs.names]

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.outliers import Outliers, find_outliers
-from deepnets4eo.rasters.scene import LABELS
+from deepnets4eo.rasters.scene import LABELS, Layer
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput, scene_gsd_m
 from deepnets4eo.tiling.sampling import ClassCells
 from deepnets4eo.tiling.spread import spread_indices
@@ -27,8 +27,9 @@ from deepnets4eo.training.splits import TRAIN, VAL, DataSplit
 log = logging.getLogger(__name__)
 
 WINDOW_PX = 256
-MOST_WINDOWS = 1000  # the statistics are made of: 65 million pixels
+MOST_WINDOWS = 1000  # the statistics are made of: 65 million pixels; of layers of many bands fewer, see MANY_BANDS
 KEPT_PIXELS = 1000  # a window, for the percentiles
+MANY_BANDS = 16  # of layers of more bands, no more values are read and kept than of these
 FLAT = 1e-6  # a deviation or range below it is none
 
 Scaling = Literal["standard", "unit", "range", "none"]
@@ -65,7 +66,7 @@ def measure_inputs(
 ) -> InputSpec:
     """Measure scaling, range and GSD of the training part.
 
-    Peak memory: one window and 1 MB a layer and band.
+    Peak memory: one window, and 12 MB a layer and band, of more than 16 bands 200 MB a layer.
 
     Parameters
     ----------
@@ -78,7 +79,7 @@ def measure_inputs(
         floats from their 1st to their 99th percentile. "range": from the lowest to the highest value of all bands of the
         training part to 0 … 1, as cubes are scaled; shapes of spectra stay. "none": values as they are.
     most_windows
-        So many windows at most are read, evenly spread.
+        So many windows at most are read, evenly spread; of more than 16 bands as many values as of these.
 
     Returns
     -------
@@ -99,13 +100,15 @@ def measure_inputs(
     kept: dict[str, list[NDArray[np.float32]]] = {layer: [] for layer in layers}
     extremes: dict[tuple[str, int], list[NDArray[np.float32]]] = {}
     windows = split.windows(TRAIN, WINDOW_PX)
+    most_windows = max(1, most_windows * MANY_BANDS // max(MANY_BANDS, *(len(one.mean) for one in moments.values())))
     for at in [windows[index] for index in spread_indices(len(windows), most_windows)]:
         sample = split.scenes[at.scene].scene.read(at.window, layers)
         counted = sample["valid"] & split.mask(at.scene, TRAIN, at.window)
         for layer in layers:
             pixels = sample[layer][:, counted]
             moments[layer].update(pixels)
-            kept[layer].append(pixels[:, :: max(1, pixels.shape[1] // KEPT_PIXELS)])
+            most = max(1, KEPT_PIXELS * MANY_BANDS // max(MANY_BANDS, len(pixels)))
+            kept[layer].append(pixels[:, :: max(1, pixels.shape[1] // most)].copy())  # a view would keep all of them
             if pixels.size:
                 extremes.setdefault((layer, at.scene), []).append(np.stack([pixels.min(1), pixels.max(1)], axis=1))
     if not all(moment.count for moment in moments.values()):
@@ -151,15 +154,24 @@ def warn_of_lacking(split: DataSplit[LabelledScene], pixels: Sequence[int]) -> N
 
 
 def _nothing_valid(split: DataSplit[Any], layers: Sequence[str]) -> str:
-    """Names the layers that are valid nowhere in a scene, if there are any."""
+    """Names the layers that are valid nowhere in a scene, if there are any, and bands without a value that are why."""
     empty = [
-        f"layer {layer!r} ({named.sources[layer]}) has none at all"
+        f"layer {layer!r} ({named.sources[layer]}) has none at all{_empty_bands(named.scene.layers[layer])}"
         for named in split.scenes
         for layer in layers
         if not named.scene.layers[layer].thumbnail(WINDOW_PX)[1].any()
     ]
     which = f": {'; '.join(empty[:4])}" if empty else " that all layers share"
     return f"the training part has no valid pixel{which}. Check the nodata of the layers, and data.split."
+
+
+def _empty_bands(layer: Layer) -> str:
+    """Which bands of a layer hold no value, where others do: a pixel is valid where all bands are."""
+    empty = [band for band in layer.bands if not layer.subset([band]).thumbnail(WINDOW_PX)[1].any()]
+    if not empty or len(empty) == layer.count:
+        return ""
+    listed = f"{', '.join(map(str, empty[:8]))}{', …' if len(empty) > 8 else ''}"
+    return f", because no pixel of band {listed} has a value: leave such bands out with data.bands"
 
 
 def _warn_of_outliers(

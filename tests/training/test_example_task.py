@@ -115,7 +115,7 @@ def test_heights_are_learnt_resumed_and_kept_as_a_run(
     names = {path.name for path in run.iterdir()}
     assert names == {
         "card.json", "checkpoints", "curves.png", "legend.yaml", "log.csv", "metrics.json", "recipe.yaml",
-        "split.geojson", "weights.safetensors",
+        "split", "split.geojson", "weights.safetensors",
     }  # fmt: skip
     loaded = deepnets4eo.load_run(run)
     assert loaded.card["notes"]["task"] == "height"

@@ -38,7 +38,7 @@ LEGEND = {
 }
 TREE = {
     "card.json", "checkpoints", "confusion.csv", "curves.png", "legend.yaml", "log.csv", "metrics.json",
-    "recipe.yaml", "split.geojson", "weights.safetensors",
+    "recipe.yaml", "split", "split.geojson", "weights.safetensors",
 }  # fmt: skip
 
 

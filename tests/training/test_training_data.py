@@ -1,5 +1,7 @@
 """What a training window shows near a validation block, and which windows the statistics come from."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from made_up_split import SIDE, SPLIT, make_data_split, random_scene
@@ -100,3 +102,17 @@ def test_layers_of_other_band_counts_and_parts_without_a_valid_pixel_are_refused
     only_validation = np.where(VALIDATION, 1, np.nan).astype(np.float32)[None]
     with pytest.raises(InputError, match="no valid pixel that all layers share"):
         measure_inputs(make_data_split([only_validation], [labels]), ["image"])
+
+
+def test_what_is_kept_of_a_window_does_not_keep_the_window() -> None:
+    def peak_bytes(windows: int) -> int:
+        image, labels = np.zeros((6, 256, 256 * windows), np.uint8), np.zeros((256, 256 * windows), np.uint8)
+        split = make_data_split([image], [labels], BlockSplit(labels.shape, 256, 0, {TRAIN: 1.0}))
+        tracemalloc.start()
+        try:
+            measure_inputs(split, ["image"])
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak_bytes(24) < 1.5 * peak_bytes(4)

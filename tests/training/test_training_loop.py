@@ -11,7 +11,7 @@ from torch import nn
 
 import deepnets4eo
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.training.loop import Fit, Progress, fit_network
+from deepnets4eo.training.loop import Fit, Progress, fit_network, seed_torch
 from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
 
 
@@ -258,3 +258,11 @@ def test_convolutions_are_repeatable_unless_the_recipe_says_otherwise(tmp_path: 
     train = settings(epochs=1, deterministic=deterministic)
     fit_network(make_network(), observed, Batches(), Scores([0.1]), Fit(train, tmp_path, "recipe"))
     assert set(seen) == {(deterministic, not deterministic)}
+
+
+def test_a_step_draws_what_it_would_draw_after_a_seed_of_the_whole_library() -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        expected = torch.rand(5)
+        seed_torch(7, torch.device("cpu"))
+        assert torch.equal(torch.rand(5), expected)

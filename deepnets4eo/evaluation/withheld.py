@@ -1,0 +1,135 @@
+"""What a training withheld: maps of the parts of its scenes, so that a whole map is scored where nothing was learnt.
+
+Takes a run folder, whose training wrote one map a scene into `split/`; returns masks on the grid of a reference.
+Refuses runs without withheld pixels, and references that show none of their scenes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.cards.legend import Legend, LegendClass
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.files import read_json
+from deepnets4eo.grid import Window, overlap_share
+from deepnets4eo.rasters.scene import Layer
+
+MAPS, SPLIT, CARD = "split", "split.geojson", "card.json"  # of a run folder
+SCENE = "SCENE"  # tag of a map: the scene's name
+LEARNT, WITHHELD = 1, 2  # values of a map; void where a pixel is in neither part
+PARTS_LEGEND = Legend(
+    name="split",
+    title="Parts of a training's scenes",
+    source="deepnets4eo",
+    void_color=(225, 225, 225),
+    classes=(
+        LegendClass(value=LEARNT, name="learnt", color=(230, 159, 0)),
+        LegendClass(value=WITHHELD, name="withheld", color=(0, 114, 178)),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Withheld:
+    """The pixels that a training did not learn from, nor chose an epoch by.
+
+    Parameters
+    ----------
+    run
+        The run folder.
+    maps
+        Scene → its map of parts.
+    sources
+        Scene → layer → what it was opened from, as the run's card lists it.
+    split
+        Kind and sizes of the split.
+
+    Examples
+    --------
+    ```python
+    scores = evaluate("map.tif", "labels.tif", "isprs", Protocol(withheld=Withheld.of_run("runs/unet")))
+    ```
+    """
+
+    run: Path
+    maps: Mapping[str, Layer]
+    sources: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    split: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of_run(cls, run: str | Path) -> Withheld:
+        """Read what a run withheld. Errors: InputError for a folder that is no run, or of which no map is needed or there."""
+        folder = Path(run)
+        if not (folder / SPLIT).is_file():
+            raise InputError(
+                f"{folder} is no run of a training: it has no {SPLIT}. Name the folder that `train` wrote."
+            )
+        split = read_json(folder / SPLIT).get("split", {})
+        layers = [Layer.open(path) for path in sorted((folder / MAPS).glob("*.tif"))]
+        if not layers:
+            raise InputError(f"{folder} has no maps of withheld pixels: {_reason(split)}")
+        notes = read_json(folder / CARD)["notes"] if (folder / CARD).is_file() else {}
+        return cls(folder, {layer.tags[SCENE]: layer for layer in layers}, notes.get("scenes", {}), split)
+
+    def on(self, reference: Layer) -> Callable[[Window], NDArray[np.bool_]]:
+        """A function window → (h, w) bool on the grid of a reference, True where it was withheld.
+
+        The scene is the one whose labels the reference is, else the only one, else all that lie where it lies.
+        Errors: InputError or GridError where it shows none.
+        """
+        layer = self._map_of(reference).on(reference.grid, "nearest")
+
+        def mask(window: Window) -> NDArray[np.bool_]:
+            parts, valid = layer.read(window)
+            return valid & (parts[0] == WITHHELD)
+
+        return mask
+
+    def to_dict(self) -> dict[str, Any]:
+        """Kind and sizes of the split, without names, so that runs of one split have equal protocols."""
+        return {key: value for key, value in self.split.items() if key != "scenes"}
+
+    def _map_of(self, reference: Layer) -> Layer:
+        names = {_absolute(name) for name in (reference.source, *reference.paths)}
+        own = [name for name in self.maps if names & {_absolute(self.sources.get(name, {}).get("labels", ""))}]
+        if len(own) == 1:
+            return self.maps[own[0]]
+        if len(self.maps) == 1:
+            layer = next(iter(self.maps.values()))
+        elif all(layer.grid.crs is not None for layer in self.maps.values()):
+            layer = Layer.open([path for layer in self.maps.values() for path in layer.paths])
+        else:
+            raise InputError(
+                f"{reference.source} is none of the label files of {self.run}, and its scenes "
+                f"({', '.join(list(self.maps)[:5])}) have no CRS by which to find it. Give one of those files."
+            )
+        if (layer.grid.crs is None) == (reference.grid.crs is None) and not overlap_share(reference.grid, layer.grid):
+            raise GridError(
+                f"{reference.source} shows nothing of the scenes of {self.run}: all of it is new to that run. "
+                "Score it without --withheld."
+            )
+        return layer
+
+
+def _reason(split: Mapping[str, Any]) -> str:
+    """Why a run has no maps, and what to do."""
+    if split.get("kind") == "none":
+        return "it learnt from all of its scenes. Score it on other scenes, without --withheld."
+    whole = [name for name, parts in split.get("scenes", {}).items() if parts == ["val"]]
+    if whole:
+        return (
+            f"it withheld whole scenes ({', '.join(whole[:5])}{', …' if len(whole) > 5 else ''}). "
+            "Score those, without --withheld."
+        )
+    return f"there is no folder {MAPS}. Train it again."
+
+
+def _absolute(name: str) -> str:
+    return os.path.abspath(name) if name else ""

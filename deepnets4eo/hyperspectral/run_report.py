@@ -1,0 +1,199 @@
+"""What a hyperspectral run learnt and how well: maps, spectra of the classes, confusion matrix and leakage on one page.
+
+Takes a run of the task `hyperspectral` and the data of its training; writes a folder of figures and one page that works
+offline. All scores are those of the withheld pixels, as the run measured them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepnets4eo.cards.dataset_card import DatasetCard
+from deepnets4eo.cards.legend import VOID
+from deepnets4eo.display.figures import SYNTHETIC_MARK, color_patches, draw_image
+from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation.report import confusion_csv, confusion_figure
+from deepnets4eo.evaluation.withheld import LEARNT, PARTS_LEGEND, WITHHELD
+from deepnets4eo.files import atomic_write, check_overwrite, read_json, write_text
+from deepnets4eo.grid import whole
+from deepnets4eo.hyperspectral.class_spectra import ClassSpectra
+from deepnets4eo.hyperspectral.cube import Cube
+from deepnets4eo.hyperspectral.report_page import Figures, page
+from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.rasters.display import coarse_labels
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.segmenters.run import load_run
+from deepnets4eo.training.job import load_recipe
+from deepnets4eo.training.scenes import LabelledScene
+from deepnets4eo.training.segmentation import open_labelled
+from deepnets4eo.training.splits import TRAIN, VAL, DataSplit, make_split
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PAGE = "report.html"
+SIDE_PX = 700  # longer side of a map in a figure
+MOST_SCENES = 12  # of which maps are drawn
+PANEL_IN, DPI = 3.6, 110
+
+
+def report(
+    run: str | Path,
+    out: str | Path,
+    *,
+    data: str | Path | Sequence[str | Path] = (),
+    options: PredictOptions | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write the report of a run: report.html, which works offline, and its figures beside it.
+
+    Maps of the training's scenes (12 at most) with their reference, legend and parts; mean spectra of each class with
+    their spread; confusion matrix, scores by class and leakage, of withheld pixels alone. The maps are predicted here and
+    stay in the folder, with spectra.csv and confusion.csv.
+
+    Parameters
+    ----------
+    run
+        Folder that a training of the task `hyperspectral` wrote.
+    out
+        Folder to write; made where it is missing.
+    data
+        Where the training's files lie now, as `train` takes them; by default where they lay then.
+    options
+        Of the predictions, such as their memory.
+    overwrite
+        Whether a report that is there already is replaced.
+
+    Returns
+    -------
+    Path
+        The page.
+
+    Raises
+    ------
+    InputError
+        A run of another task, or data whose pixels are not those of the training.
+    OutputError
+        The page is there already.
+
+    Examples
+    --------
+    ```python
+    page = report("runs/hamida", "runs/hamida/report")
+    ```
+    """
+    folder, out = Path(run), Path(out)
+    path = out / PAGE
+    check_not_inputs([path], [folder])
+    with output_lock(out):
+        check_overwrite(path, overwrite=overwrite)
+        loaded = load_run(folder)
+        metrics, split = _open_split(folder, loaded.card, data)
+        options = replace(options or PredictOptions(), overwrite=True)
+        mark = SYNTHETIC_MARK if metrics.get("synthetic") else ""
+        out.mkdir(parents=True, exist_ok=True)
+        maps = []
+        for number, named in enumerate(split.scenes[:MOST_SCENES]):
+            labels = out / f"map_{number + 1}.tif"
+            predict(loaded, named.scene, labels, options)
+            maps.append(_save(_map_figure(split, number, labels, loaded.recipe, mark), out / f"map_{number + 1}.png"))
+        layer = _cube_layer(split.scenes[0], loaded.recipe["model"]["layers"])
+        spectra = ClassSpectra.measure(split, layer)
+        write_text(out / "spectra.csv", spectra.csv())
+        write_text(out / "confusion.csv", confusion_csv(metrics))
+        figures = Figures(
+            maps,
+            _save(spectra.figure(f"Mean spectra of the classes{mark}"), out / "spectra.png"),
+            confusion_figure(metrics, out / "confusion.png", f"Withheld pixels{mark}"),
+        )
+        left_out = len(split.scenes) - len(maps)
+        return write_text(path, page(metrics, loaded.card, loaded.recipe, figures, left_out))
+
+
+def _open_split(
+    folder: Path, card: dict[str, Any], data: str | Path | Sequence[str | Path]
+) -> tuple[dict[str, Any], DataSplit[LabelledScene]]:
+    """Metrics of a run, and the scenes of its training, split as they were. Errors: InputError where they are others."""
+    from deepnets4eo.hyperspectral.leakage import describe_parts
+    from deepnets4eo.hyperspectral.recipe import HyperspectralRecipe
+    from deepnets4eo.hyperspectral.training import with_buffer
+
+    recipe, _ = load_recipe(folder / "recipe.yaml", data=data)
+    if not isinstance(recipe, HyperspectralRecipe):
+        raise InputError(f"{folder} is a run of the task {recipe.task}, not of hyperspectral. Give one of those.")
+    metrics = read_json(folder / "metrics.json")
+    _, scenes = open_labelled(recipe)
+    if recipe.model.method == "network":
+        recipe = with_buffer(recipe, card["notes"]["leakage"]["patch_px"])
+    split = make_split(scenes, recipe.data)
+    now = describe_parts(split)
+    if now != metrics["protocol"]["pixels"]:
+        raise InputError(
+            f"the labels of {folder} are not those of its training: they have other pixels in its parts. Give the files "
+            "that it was trained on with data=."
+        )
+    return metrics, split
+
+
+def _map_figure(
+    split: DataSplit[LabelledScene], number: int, labels: Path, recipe: dict[str, Any], mark: str
+) -> Figure:
+    """The cube in false colours, the reference, the map and the parts of one scene, with the key of the classes."""
+    from matplotlib.figure import Figure
+
+    named = split.scenes[number]
+    legend, (height, width) = named.labels.legend, named.scene.shape
+    high_in = min(max(PANEL_IN * height / width, 2.0), 2 * PANEL_IN)
+    figure = Figure(figsize=(4 * PANEL_IN, high_in + 1.0), layout="constrained")
+    image, reference, predicted, parts = figure.subplots(1, 4)
+    cube = Cube(named.scene.layers[_cube_layer(named, recipe["model"]["layers"])])
+    cube.plot(image, bands=_colour_bands(cube, recipe), max_px=SIDE_PX).set_title("false colours", fontsize=9)
+    for axes, layer, own, title in (
+        (reference, Layer(named.labels), legend, "reference"),
+        (predicted, Layer.open(labels), legend, "map"),
+        (parts, _parts_layer(split, number), PARTS_LEGEND, "learnt and withheld"),
+    ):
+        values, coarse = coarse_labels(layer, SIDE_PX, own)
+        draw_image(axes, own.decode(values).transpose(1, 2, 0), coarse).set_title(title, fontsize=9)
+    key = [*((one.color, one.name) for one in legend.classes), (legend.void_color, "no label")]
+    key += [*((one.color, one.name) for one in PARTS_LEGEND.classes), (PARTS_LEGEND.void_color, "neither")]
+    figure.legend(handles=color_patches(key), loc="outside lower center", ncols=6, fontsize=8, frameon=False)
+    figure.suptitle(f"{named.name}{mark}", fontsize=10)
+    return figure
+
+
+def _parts_layer(split: DataSplit[LabelledScene], number: int) -> Layer:
+    """The parts of a scene as labels; a byte a pixel in memory."""
+    grid = split.scenes[number].grid
+    learnt, withheld = (split.mask(number, part, whole(grid)) for part in (TRAIN, VAL))
+    return Layer.open(np.select([withheld, learnt], [WITHHELD, LEARNT], VOID).astype(np.uint8), grid=grid)
+
+
+def _cube_layer(named: LabelledScene, layers: Sequence[str]) -> str:
+    """The layer of most bands among those that the run takes."""
+    return max(layers, key=lambda name: named.scene.layers[name].count)
+
+
+def _colour_bands(cube: Cube, recipe: dict[str, Any]) -> list[int] | None:
+    """Bands to draw: None where wavelengths are known, else those of the dataset's card, else three evenly spread ones."""
+    if cube.wavelengths_nm is not None:
+        return None
+    dataset = recipe["data"].get("dataset")
+    facts = DatasetCard.load(dataset).cube if dataset else None
+    if facts is not None and set(facts.colour_bands) <= set(cube.bands):
+        return list(facts.colour_bands)
+    count = len(cube.bands)
+    return [cube.bands[count * quarter // 4] for quarter in (3, 2, 1)] if count >= 4 else [cube.bands[0]] * 3
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    with atomic_write(path) as partial:
+        figure.savefig(partial, dpi=DPI)
+    return path

@@ -1,0 +1,293 @@
+"""A raster of bands on a grid, read by window: a file, a mosaic of tiles, a URL, an array, or one of a file of arrays.
+
+Takes whatever `Layer.open` is given; returns values in the raster's own type beside a mask of what is valid.
+Refuses what is not a raster, has no pixels, or cannot be resampled to a grid, naming the file and the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.display.figures import MAX_PX
+from deepnets4eo.display.summary import Summary, WithSummary
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid, Window, coarse_grid, whole
+from deepnets4eo.rasters.array_files import open_reference
+from deepnets4eo.rasters.display import layer_summary, plot_layer
+from deepnets4eo.rasters.sources import ArraySource, FileSource, Source, WarpedSource, same_grid, with_grid, with_nodata
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+LayerLike: TypeAlias = "Layer | str | Path | Sequence[str | Path] | NDArray[Any]"
+
+
+class Layer(WithSummary):
+    """One raster of bands on a grid, read by window; thread-safe.
+
+    Make one with `Layer.open`. Values have the raster's own type; validity is an array of its own: nodata, alpha,
+    internal masks, NaN, infinite values and everything beyond the edge are not valid.
+
+    Parameters
+    ----------
+    source
+        What is read from.
+    bands
+        1-based numbers of the bands, by default all but alpha.
+
+    Raises
+    ------
+    InputError
+        Bands that the source does not have.
+
+    >>> import numpy as np
+    >>> layer = Layer.open(np.arange(12, dtype="uint8").reshape(3, 4))
+    >>> data, valid = layer.read(Window(1, 2, 2, 3))
+    >>> data[0].tolist(), valid.tolist()
+    ([[6, 7, 0], [10, 11, 0]], [[True, True, False], [True, True, False]])
+    """
+
+    def __init__(self, source: Source, bands: Sequence[int] | None = None) -> None:
+        self._source = source
+        self._bands = list(bands) if bands is not None else list(source.bands)
+        unknown = [band for band in self._bands if band not in source.bands]
+        if unknown:
+            raise InputError(
+                f"{source.name} has bands {source.bands[0]}–{source.bands[-1]}, not {unknown}. Bands count from 1."
+            )
+
+    @classmethod
+    def open(
+        cls,
+        source: LayerLike,
+        *,
+        bands: Sequence[int] | None = None,
+        nodata: float | None = None,
+        grid: Grid | None = None,
+        labels: bool = False,
+    ) -> Layer:
+        """Open a raster, a mosaic (list, folder or glob of tiles), an array, or one of a file of arrays.
+
+        Parameters
+        ----------
+        source
+            Path, URL (http, https, s3, gs, az), folder, glob, list of tiles, (C, H, W) or (H, W) array, or a Layer.
+            `FILE#NAME` is an array of a MATLAB, HDF5 or NumPy file (see `formats.array_files`), `FOLDER#bands` the files
+            of a folder as bands of one layer.
+        bands
+            1-based numbers of the bands, by default all but alpha.
+        nodata
+            Value that means no data; replaces the file's own.
+        grid
+            Where an array lies, by default plain pixels without CRS.
+        labels
+            Whether, of a file of several arrays, the only one with two axes is meant.
+
+        Raises
+        ------
+        InputError
+            What is missing, unreadable or empty.
+        GridError
+            Tiles that make no mosaic.
+        """
+        if isinstance(source, Layer):
+            return source if bands is None else source.subset(bands)
+        if isinstance(source, np.ndarray):
+            return cls(ArraySource(source, grid, nodata), bands)
+        array = open_reference(source, grid, nodata, labels=labels) if isinstance(source, (str, Path)) else None
+        return cls(array if array is not None else FileSource.open(source, nodata), bands)
+
+    @classmethod
+    def stack(cls, files: Sequence[str | Path]) -> Layer:
+        """Open files of one size, georeference and type as bands of one layer, in this order; GridError where they differ."""
+        return cls(FileSource.stack([str(file) for file in files], None))
+
+    @property
+    def reader(self) -> Source:
+        """What is read from."""
+        return self._source
+
+    @property
+    def grid(self) -> Grid:
+        """Shape, affine and CRS."""
+        return self._source.grid
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(h, w) in pixels."""
+        height, width = self._source.grid.shape
+        return height, width
+
+    @property
+    def count(self) -> int:
+        """Number of bands read."""
+        return len(self._bands)
+
+    @property
+    def bands(self) -> list[int]:
+        """The bands read, 1-based, of the source; what `subset` takes."""
+        return list(self._bands)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the values as read."""
+        return self._source.dtype
+
+    @property
+    def nodata(self) -> float | None:
+        """The value that means no data, if there is one."""
+        return self._source.nodata
+
+    @property
+    def band_names(self) -> list[str]:
+        """Names of the bands read, `band_1` … where the file has none."""
+        return [self._source.band_names[band - 1] for band in self._bands]
+
+    @property
+    def wavelengths_nm(self) -> NDArray[np.float64] | None:
+        """Centre wavelength of each band read, (C,) in nanometres, NaN where a band has none; None where no band has one."""
+        if self._source.wavelengths_nm is None:
+            return None
+        return np.array([self._source.wavelengths_nm[band - 1] for band in self._bands], np.float64)
+
+    @property
+    def source(self) -> str:
+        """Where it came from, for messages and manifests."""
+        return self._source.name
+
+    @property
+    def paths(self) -> list[str]:
+        """The files behind it; none for arrays."""
+        return self._source.paths
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The file's metadata tags."""
+        return self._source.tags
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether its tags mark it as synthetic."""
+        return "SYNTHETIC" in self.tags
+
+    @property
+    def legend(self) -> Legend | None:
+        """The legend in its tags, which predictions have; None without, InputError for one that cannot be read."""
+        return Legend.from_tags(self.tags, self.source)
+
+    def subset(self, bands: Sequence[int]) -> Layer:
+        """The same layer with other bands (1-based, of the source)."""
+        return Layer(self._source, bands)
+
+    def with_nodata(self, value: float) -> Layer:
+        """The same layer, of which pixels with `value` in every band are not valid; replaces the file's own."""
+        return Layer(with_nodata(self._source, value), self._bands)
+
+    def with_grid(self, grid: Grid) -> Layer:
+        """The same pixels, taken as lying on another grid of the same shape; nothing is resampled."""
+        return self if self.grid == grid else Layer(with_grid(self._source, grid), self._bands)
+
+    def read(self, window: Window | None = None) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Read a window, also one that reaches beyond the edge.
+
+        Parameters
+        ----------
+        window
+            The window, by default the whole raster.
+
+        Returns
+        -------
+        (C, h, w) in the raster's own type, 0 beyond the edge; (h, w) bool, True where valid.
+
+        Peak memory: twice the window.
+        """
+        window = window or whole(self.grid)
+        inside = window.clip(self.shape)
+        if inside == window:
+            return self._source.read(window, self._bands)
+        data = np.zeros((self.count, window.height, window.width), self.dtype)
+        valid = np.zeros((window.height, window.width), bool)
+        if inside.height and inside.width:
+            rows, cols = inside.within(window).slices
+            data[:, rows, cols], valid[rows, cols] = self._source.read(inside, self._bands)
+        return data, valid
+
+    def thumbnail(self, max_px: int) -> tuple[NDArray[Any], NDArray[np.bool_], Grid]:
+        """The whole layer, averaged down so that neither side exceeds `max_px`; uses overviews where there are some.
+
+        Returns
+        -------
+        (C, h, w) values, (h, w) bool valid, and the coarse grid.
+        """
+        coarse = coarse_grid(self.grid, max_px)
+        return *self._source.read_coarse((coarse.shape[0], coarse.shape[1]), self._bands), coarse
+
+    def on(self, grid: Grid, resampling: str = "bilinear") -> Layer:
+        """This layer on another grid, warped window by window as it is read.
+
+        Parameters
+        ----------
+        grid
+            The other grid.
+        resampling
+            "nearest" for categories, else "bilinear", "cubic" or "average".
+
+        Raises
+        ------
+        GridError
+            Only one of the two has a CRS and the shapes differ.
+        """
+        if same_grid(self.grid, grid):
+            return self
+        return Layer(WarpedSource.view(self._source, grid, resampling), self._bands)
+
+    def plot(
+        self,
+        axes: Axes | None = None,
+        *,
+        bands: Sequence[int] | None = None,
+        legend: Legend | None = None,
+        max_px: int = MAX_PX,
+    ) -> Axes:
+        """Draw the layer: bands stretched between their 2nd and 98th percentile, labels in the colours of a legend.
+
+        Reads at reduced resolution; pixels that are not valid stay empty.
+
+        Parameters
+        ----------
+        axes
+            Where to draw, by default in a new figure.
+        bands
+            One for grey, or three for red, green and blue (1-based, of the source); by default those with these names,
+            else the first three, else the first.
+        legend
+            Draws the values as labels; by default the legend in the raster's tags, unless `bands` is given.
+        max_px
+            Longer side of what is read.
+
+        Returns
+        -------
+        matplotlib.axes.Axes
+
+        Raises
+        ------
+        InputError
+            Neither one band nor three.
+
+        Examples
+        --------
+        .. code-block:: python
+
+            Layer.open("post.tif").plot().figure.savefig("post.png")
+            Layer.open("labels.tif").plot(legend=Legend.load("isprs"))
+        """
+        return plot_layer(self, axes, bands, legend, max_px)
+
+    def _summary(self) -> Summary:
+        return layer_summary(self)

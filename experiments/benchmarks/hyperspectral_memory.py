@@ -1,0 +1,109 @@
+"""Peak memory of training and prediction on a cube that is larger than the memory: 5,000² pixels of 200 bands, 10 GB.
+
+Run: python experiments/benchmarks/hyperspectral_memory.py [--side 5000 --bands 200 --methods hu hamida random-forest lda --rows 1000]
+The cube is a sparse ENVI file (interleaved by line) in a temporary folder: values lie in labelled fields alone, the rest is
+zero, which costs no disk but is read like everything else. Each training, and each prediction of the first `--rows` rows at
+full width, runs in a process of its own; prints its peak resident set, seconds of wall clock and processor, beside the
+size of the cube. Prediction works by strips of rows at full width, so that its peak does not depend on the number of rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+FIELDS, FIELD_PX, CLASSES = 60, 24, 6
+HEADER = "ENVI\nsamples = {side}\nlines = {lines}\nbands = {bands}\nheader offset = 0\nfile type = ENVI Standard\ndata type = 12\ninterleave = bil\nbyte order = 0\n"
+QUICK = ["train.epochs=2", "estimator.trees=50", "data.num_workers=0"]
+
+
+def make_cube(folder: Path, side: int, bands: int, rows: int) -> None:
+    """cube.img, whose first rows are also part.img, and labels.npy."""
+    rng = np.random.default_rng(0)
+    labels = np.zeros((side, side), np.uint8)
+    spectra = rng.uniform(500, 6000, (CLASSES, bands))
+    with (folder / "cube.img").open("wb") as file:
+        file.truncate(2 * side * side * bands)
+        for number in range(FIELDS):
+            row, col = rng.integers(0, side - FIELD_PX, 2)
+            labels[row : row + FIELD_PX, col : col + FIELD_PX] = number % CLASSES + 1
+            for line in range(row, row + FIELD_PX):
+                values = spectra[number % CLASSES, :, None] + rng.normal(0, 300, (bands, FIELD_PX))
+                for band in range(bands):
+                    file.seek(2 * ((line * bands + band) * side + col))
+                    file.write(np.clip(values[band], 0, 65535).astype("<u2").tobytes())
+    np.save(folder / "labels.npy", labels)
+    os.link(folder / "cube.img", folder / "part.img")
+    for name, lines in (("cube", side), ("part", rows)):
+        (folder / f"{name}.hdr").write_text(HEADER.format(side=side, lines=lines, bands=bands))
+    classes = [{"value": k + 1, "name": f"class {k + 1}", "color": [40 * k, 0, 99]} for k in range(CLASSES)]
+    (folder / "legend.yaml").write_text(str({"name": "fields", "void_values": [0], "classes": classes}))
+
+
+def train_here(folder: Path, method: str) -> None:
+    """One training in this process."""
+    from deepnets4eo import train
+
+    layers = f"data.layers={{image: {folder}/cube.img, labels: {folder}/labels.npy}}"
+    train(f"hyperspectral/{method}", folder / method, overrides=[layers, f"legend={folder}/legend.yaml", *QUICK])
+
+
+def predict_here(folder: Path, method: str, memory: str) -> None:
+    """One prediction in this process."""
+    from deepnets4eo.cli.options import memory_bytes
+    from deepnets4eo.prediction import PredictOptions, predict
+
+    options = PredictOptions(memory_bytes=memory_bytes(memory), threads=1)
+    predict(folder / method, folder / "part.img", folder / f"{method}.tif", options)
+
+
+def run_child(job: str, folder: Path, method: str, memory: str) -> str:
+    """Peak resident set in MB and seconds of a child process, in words."""
+    started = time.perf_counter()
+    command = [sys.executable, __file__, "--child", job, str(folder), method, "--memory", memory]
+    child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    child.returncode = status
+    if status:
+        raise SystemExit(f"{job} with {method} failed")
+    wall, busy = time.perf_counter() - started, usage.ru_utime + usage.ru_stime
+    return f"peak {usage.ru_maxrss * 1024 / 1e6:6.0f} MB, {wall:5.0f} s ({busy:.0f} s of processor)"
+
+
+def main() -> None:
+    """Run the measurement."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--side", type=int, default=5000)
+    parser.add_argument("--bands", type=int, default=200)
+    parser.add_argument("--rows", type=int, default=1000, help="of the prediction")
+    parser.add_argument("--methods", nargs="+", default=["hu", "hamida", "random-forest", "lda"])
+    parser.add_argument("--memory", default="4GB")
+    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.child:
+        job, folder, method = arguments.child
+        if job == "train":
+            train_here(Path(folder), method)
+        else:
+            predict_here(Path(folder), method, arguments.memory)
+        return
+    rows = min(arguments.rows, arguments.side)
+    size = 2 * arguments.side**2 * arguments.bands
+    print(f"cube of {arguments.side}² px and {arguments.bands} bands: {size / 1e6:,.0f} MB; {FIELDS} labelled fields")
+    with tempfile.TemporaryDirectory() as folder:
+        make_cube(Path(folder), arguments.side, arguments.bands, rows)
+        for method in arguments.methods:
+            print(f"{method:14} train   {run_child('train', Path(folder), method, arguments.memory)}", flush=True)
+            text = run_child("predict", Path(folder), method, arguments.memory)
+            print(f"{method:14} predict {text}, {rows} of {arguments.side} rows", flush=True)
+
+
+if __name__ == "__main__":
+    main()

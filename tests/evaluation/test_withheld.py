@@ -1,0 +1,139 @@
+"""Scores of what a training withheld: those of exactly these pixels, whatever the map shows elsewhere."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from geotiff import write_geotiff
+
+import deepnets4eo
+from deepnets4eo.baselines.recipe import BaselineRecipe
+from deepnets4eo.cli.main import main
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.evaluation import Protocol, Withheld, evaluate
+from deepnets4eo.evaluation.options import ProtocolChanges
+from deepnets4eo.files import read_json
+from deepnets4eo.grid import whole
+from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, erode_boundaries
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.training.recipe import resolve
+
+LEGEND = {
+    "name": "two",
+    "void_values": [0],
+    "classes": [
+        {"value": 1, "name": "left", "color": [255, 0, 0]},
+        {"value": 2, "name": "right", "color": [0, 0, 255]},
+    ],
+}
+SIDE = 160
+FOREST = {"method": "pixels", "features": ["pixels"]}
+
+
+def write_scene(folder: Path, seed: int, *, crs: str | None = None) -> Path:
+    rng = np.random.default_rng(seed)
+    labels = np.kron(rng.integers(0, 3, (10, 10)), np.ones((16, 16), int)).astype(np.uint8)
+    image = (60 * labels + rng.integers(0, 120, labels.shape)).astype(np.uint8)
+    for name, values in (("image", image), ("labels", labels)):
+        write_geotiff(folder / f"{name}.tif", values, crs=crs, origin=(1000.0 * seed, 5000.0))
+    return folder
+
+
+def train(out: Path, *overrides: str, **layers: str) -> Path:
+    values = {
+        "task": "baseline",
+        "legend": LEGEND,
+        "data": {"layers": layers, "tile_px": 32, "block_px": 48, "buffer_px": 5, "num_workers": 0},
+        "model": FOREST,
+        "estimator": {"name": "random_forest", "trees": 3},
+    }
+    return deepnets4eo.train(resolve(values, overrides, kind=BaselineRecipe), out)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_scene(tmp_path_factory.mktemp("scene"), 1)
+
+
+@pytest.fixture(scope="module")
+def run(scene: Path) -> Path:
+    return train(scene / "run", image=str(scene / "image.tif"), labels=str(scene / "labels.tif"))
+
+
+def parts_of(run: Path) -> np.ndarray:
+    (path,) = (run / "split").glob("*.tif")
+    return Layer.open(path).read()[0][0]
+
+
+def test_the_map_of_parts_is_the_split_that_was_trained(run: Path) -> None:
+    parts = parts_of(run)
+    assert set(np.unique(parts)) == {1, 2, 255}
+    rows, cols = np.nonzero(parts == 2)
+    learnt = np.argwhere(parts == 1)
+    nearest = min(np.abs(learnt - point).max(axis=1).min() for point in np.stack([rows, cols], axis=1)[::97])
+    assert nearest > 5  # the buffer
+
+
+def test_the_scores_are_those_of_the_run_and_of_these_pixels_alone(scene: Path, run: Path, tmp_path: Path) -> None:
+    deepnets4eo.predict(run, scene / "image.tif", tmp_path / "map.tif")
+    legend = deepnets4eo.load_run(run).legend
+    rules = Protocol(erode_px=2, boundary_px=2, withheld=Withheld.of_run(run))
+    result = evaluate(tmp_path / "map.tif", scene / "labels.tif", legend, rules)
+    metrics = read_json(run / "metrics.json")
+    assert result.to_dict()["confusion"] == metrics["confusion"]
+    assert 0 < metrics["overall_accuracy"] < 1
+    labels, predicted = (Layer.open(path).read()[0][0] for path in (scene / "labels.tif", tmp_path / "map.tif"))
+    reference = np.where(labels == 0, 255, labels - 1).astype(np.uint8)
+    withheld, classes = parts_of(run) == 2, (predicted - 1).astype(np.uint8)
+    eroded = np.where(withheld, erode_boundaries(reference, 2), 255).astype(np.uint8)
+    np.testing.assert_array_equal(result.eroded.matrix, ConfusionMatrix(2).update(eroded, classes).matrix)
+    borders = BoundaryScores(2, 2)
+    borders.update(np.where(withheld, reference, 255).astype(np.uint8), classes)
+    assert result.boundaries.to_dict(legend.names) == borders.to_dict(legend.names)
+    assert result.to_dict()["protocol"]["withheld"]["block_px"] == [48]
+    # the rest of the map may show anything
+    write_geotiff(tmp_path / "other.tif", np.where(withheld, predicted, 1)[None].astype(np.uint8))
+    other = evaluate(tmp_path / "other.tif", scene / "labels.tif", legend, Protocol(withheld=Withheld.of_run(run)))
+    np.testing.assert_array_equal(other.matrix.matrix, result.matrix.matrix)
+
+
+def test_the_command_line_scores_withheld_pixels(scene: Path, run: Path, tmp_path: Path, capsys) -> None:
+    deepnets4eo.predict(run, scene / "image.tif", tmp_path / "map.tif")
+    files = [str(tmp_path / "map.tif"), str(scene / "labels.tif")]
+    main(["evaluate", *files, "--withheld", str(run), "--json", str(tmp_path / "scores.json")])
+    assert read_json(tmp_path / "scores.json")["confusion"] == read_json(run / "metrics.json")["confusion"]
+    assert "Only pixels are scored that the training of" in capsys.readouterr().err
+
+
+def test_of_several_scenes_the_one_of_the_reference_is_scored(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        write_scene(tmp_path / f"{seed}", seed)
+    run = train(tmp_path / "run", f"data.folders=[{tmp_path}]", image="*/image.tif", labels="*/labels.tif")
+    withheld = Withheld.of_run(run)
+    assert sorted(withheld.maps) == ["1", "2"]
+    for name in ("1", "2"):
+        reference = Layer.open(tmp_path / name / "labels.tif")
+        window = whole(reference.grid)
+        expected = Layer.open(run / "split" / f"{name}.tif").read()[0][0] == 2
+        np.testing.assert_array_equal(withheld.on(reference)(window), expected)
+    (tmp_path / "elsewhere.tif").write_bytes((tmp_path / "1" / "labels.tif").read_bytes())
+    with pytest.raises(InputError, match="none of the label files of .* have no CRS"):
+        withheld.on(Layer.open(tmp_path / "elsewhere.tif"))
+
+
+def test_what_was_not_withheld_or_not_seen_is_refused(scene: Path, run: Path, tmp_path: Path) -> None:
+    layers = {"image": str(scene / "image.tif"), "labels": str(scene / "labels.tif")}
+    with pytest.raises(InputError, match="learnt from all of its scenes"):
+        Withheld.of_run(train(tmp_path / "all", "data.val_share=0", **layers))
+    for seed in (1, 2):
+        write_scene(tmp_path / "scenes" / f"{seed}", seed, crs="EPSG:32632")
+    options = [f"data.folders=[{tmp_path / 'scenes'}]", "data.split=scenes", "data.val_scenes=['2']"]
+    whole = train(tmp_path / "whole", *options, image="*/image.tif", labels="*/labels.tif")
+    assert not (whole / "split").exists()
+    with pytest.raises(InputError, match=r"withheld whole scenes \(2\)"):
+        Withheld.of_run(whole)
+    with pytest.raises(InputError, match="is no run of a training"):
+        Protocol().apply_changes(ProtocolChanges(withheld=scene))
+    placed = train(tmp_path / "placed", **{name: str(tmp_path / "scenes" / "1" / f"{name}.tif") for name in layers})
+    with pytest.raises(GridError, match="all of it is new to that run"):
+        Withheld.of_run(placed).on(Layer.open(tmp_path / "scenes" / "2" / "labels.tif"))
