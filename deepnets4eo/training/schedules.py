@@ -22,13 +22,15 @@ LR_FACTOR = "lr_factor"  # key of an optimiser's group
 def lr_factor(train: TrainSection, step: int, steps_per_epoch: int) -> float:
     """The factor 0–1 on the learning rate at a step counted from 0.
 
-    step: falls by step_factor at step_epochs. poly: (1 - s)^power (Liu 2015). one_cycle: cosine to 1/100 000 after
+    step: falls by step_factor at step_epochs; exponential: after each epoch. poly: (1 - s)^power (Liu 2015). one_cycle: cosine to 1/100 000 after
     the warm-up (Smith 2018). Poly, one_cycle and constant rise linearly over the first warmup_share of the steps.
     """
     total = train.epochs * steps_per_epoch
     if train.schedule == "step":
         falls = train.step_epochs or (round(train.epochs * 0.6), round(train.epochs * 0.85))
         return train.step_factor ** sum(step // steps_per_epoch >= epoch for epoch in falls)
+    if train.schedule == "exponential":
+        return train.step_factor ** (step // steps_per_epoch)
     warmup = round(train.warmup_share * total)
     if step < warmup:
         return (step + 1) / (warmup + 1)
@@ -41,7 +43,7 @@ def lr_factor(train: TrainSection, step: int, steps_per_epoch: int) -> float:
 
 
 def build_optimizer(network: nn.Module, train: TrainSection) -> Optimizer:
-    """SGD or AdamW over all parameters; biases and normalisation weights are not decayed unless `decay` is "all".
+    """SGD, Adam or AdamW over all parameters; biases and normalisation weights are not decayed unless `decay` is "all".
 
     The encoder's parameters are in groups of their own where `encoder_lr_factor` is not 1; each group carries its
     factor on the learning rate as "lr_factor", which the loop multiplies the schedule with.
@@ -62,7 +64,8 @@ def build_optimizer(network: nn.Module, train: TrainSection) -> Optimizer:
     ]  # fmt: skip
     if train.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=train.lr, momentum=train.momentum)
-    return torch.optim.AdamW(groups, lr=train.lr)
+    kind = torch.optim.Adam if train.optimizer == "adam" else torch.optim.AdamW
+    return kind(groups, lr=train.lr)
 
 
 def _encoder_parameters(network: nn.Module) -> set[nn.Parameter]:

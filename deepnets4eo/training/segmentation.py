@@ -83,10 +83,10 @@ def train_segmentation(recipe: Recipe, out: Path, options: TrainOptions) -> Path
     return score_and_write(segmenter, prepared, out, notes)
 
 
-def prepare(recipe: Recipe) -> Prepared:
-    """Open the scenes, split them, and measure the training part."""
+def prepare(recipe: Recipe, further: Sequence[str] = ()) -> Prepared:
+    """Open the scenes, split them, and measure the training part. further : layers that the scenes need beside the inputs."""
     legend = load_legend(recipe)
-    split = make_split(open_scenes(recipe.data, recipe.model.layers, legend), recipe.data)
+    split = make_split(open_scenes(recipe.data, (*recipe.model.layers, *further), legend), recipe.data)
     if split.leaky:
         log.warning("data.split=random: neighbours of training pixels are validated on, so the scores are leaky.")
     if not split.validated:
@@ -103,7 +103,7 @@ def train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple
 
     recipe = prepared.recipe
     warn_of_lacking(prepared.split, prepared.pixels)
-    segmenter = build_segmenter(recipe, _network_spec(prepared), prepared.inputs, prepared.legend)
+    segmenter = untrained_segmenter(prepared)
     samples = prepared.samples()
     criterion = SegmentationCriterion(recipe.train, prepared.legend, prepared.inputs.names, prepared.pixels)
     halo_px = min(recipe.predict.halo_px, recipe.data.tile_px // 8)
@@ -118,6 +118,11 @@ def train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple
     if not prepared.split.validated:
         notes |= {"kept": "last"} if "kept" in notes else {}
     return segmenter, notes
+
+
+def untrained_segmenter(prepared: Prepared) -> NetworkSegmenter:
+    """The recipe's network with its first weights. Errors: InputError where streams or first weights do not fit the layers."""
+    return build_segmenter(prepared.recipe, _network_spec(prepared), prepared.inputs, prepared.legend)
 
 
 def score_and_write(segmenter: Segmenter, prepared: Prepared, out: Path, notes: dict[str, Any]) -> Path:
