@@ -19,7 +19,7 @@ from seeds import spread
 import deepnets4eo
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import split_from_to
-from deepnets4eo.evaluation import evaluate_pairs
+from deepnets4eo.evaluation import Protocol, evaluate_pairs
 from deepnets4eo.files import write_json, write_text
 from deepnets4eo.grid import Window, crop, whole
 from deepnets4eo.prediction import PredictOptions, predict
@@ -46,7 +46,7 @@ COVER = {
 OF_MINICITY = np.array([0, 1, 2, 2, 0, 0, 3, 3], np.uint8)  # impervious building low tree car clutter boat water
 SMALL = (
     "data.tile_px=64", "data.num_workers=0", "data.windows_per_epoch=160", "data.sampling=balanced", "data.val_share=0",
-    "train.batch_size=8", "train.lr=0.002", "train.keep=last", "train.class_weights={}", "train.photometric=0.1",
+    "train.batch_size=8", "train.lr=0.002", "train.keep=last", "train.class_weights.no change=1", "train.photometric=0.1",
     "predict.tile_px=256", "predict.halo_px=32",
 )  # fmt: skip
 
@@ -100,12 +100,12 @@ def _write_pair(city: City, folder: Path, shifts_px: Sequence[int]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     height, width = city.shape
     window = Window(MARGIN_PX, MARGIN_PX, height - 2 * MARGIN_PX, width - 2 * MARGIN_PX)
-    grid, rows_cols = crop(city.grid, window), window.slices
+    grid, (rows, cols) = crop(city.grid, window), window.slices
     pre, post = city.pre.image[:3], city.post.image[:3]
-    covers = [OF_MINICITY[date.labels("minicity")][rows_cols] for date in (city.pre, city.post)]
-    images = {"image_pre": pre[:, *rows_cols], "image_post": post[:, *rows_cols]}
+    covers = [OF_MINICITY[date.labels("minicity")][inner] for date in (city.pre, city.post)]
+    images = {"image_pre": pre[:, rows, cols], "image_post": post[(slice(None), *inner)]}
     for shift in shifts_px:
-        images[f"image_post_{shift}"] = np.roll(post, (shift, shift), (1, 2))[:, *rows_cols]
+        images[f"image_post_{shift}"] = np.roll(post, (shift, shift), (1, 2))[:, rows, cols]
     for name, image in images.items():
         with CogWriter(folder / f"{name}.tif", grid, count=3, tags=city.tags) as cog:
             cog.write(whole(grid), np.ascontiguousarray(image))
@@ -131,8 +131,13 @@ def train_run(recipe: str, overrides: Sequence[str], scenes: Sources, out: Path,
     return run
 
 
-def score_change(run: Path | Run | Segmenter, scenes: Sources, out: Path, *, post: str = "image_post") -> ChangeScore:
-    """Predict the test scenes and score change, of all pixels pooled. post : layer that is the later date."""
+def score_change(
+    run: Path | Run | Segmenter, scenes: Sources, out: Path, *, post: str = "image_post", stored: str = "change"
+) -> ChangeScore:
+    """Predict the test scenes and score change, of all pixels pooled.
+
+    post : layer that is the later date. stored : legend that the files of the labels are in.
+    """
     loaded = load_run(run) if isinstance(run, Path) else run
     pairs = []
     for name, sources in scenes.items():
@@ -146,7 +151,7 @@ def score_change(run: Path | Run | Segmenter, scenes: Sources, out: Path, *, pos
         if legend is not None and legend.num_classes > 2:
             target = split_from_to(target, out / name)["change"]
         pairs.append((target, sources["labels"]))
-    scores: Any = evaluate_pairs(pairs, Legend.load("change")).to_dict()
+    scores: Any = evaluate_pairs(pairs, Legend.load("change"), Protocol(reference_legend=Legend.load(stored))).to_dict()
     return ChangeScore(float(scores["f1"]["change"] or 0), float(scores["kappa"] or 0))
 
 

@@ -131,7 +131,7 @@ def on_oscd(root: Path, out: Path, seeds: list[int], bands: tuple[str, ...], *, 
         for seed in seeds:
             folder = out / f"seed-{seed}" / name
             run = train_run(recipe, (*few, f"train.seed={seed}"), train, folder, smoke=smoke)
-            scores.append(score_change(run, test, folder / "maps").f1)
+            scores.append(score_change(run, test, folder / "maps", stored="change-mask").f1)
         rows[f"{name} (ours, {len(seeds)} seeds)"] = [scores]
     return table(title_of(f"OSCD, {len(bands)} bands", smoke=smoke), ["F1 of change"], rows, [])
 
