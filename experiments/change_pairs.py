@@ -102,8 +102,8 @@ def _write_pair(city: City, folder: Path, shifts_px: Sequence[int]) -> None:
     window = Window(MARGIN_PX, MARGIN_PX, height - 2 * MARGIN_PX, width - 2 * MARGIN_PX)
     grid, (rows, cols) = crop(city.grid, window), window.slices
     pre, post = city.pre.image[:3], city.post.image[:3]
-    covers = [OF_MINICITY[date.labels("minicity")][inner] for date in (city.pre, city.post)]
-    images = {"image_pre": pre[:, rows, cols], "image_post": post[(slice(None), *inner)]}
+    covers = [OF_MINICITY[date.labels("minicity")][rows, cols] for date in (city.pre, city.post)]
+    images = {"image_pre": pre[:, rows, cols], "image_post": post[:, rows, cols]}
     for shift in shifts_px:
         images[f"image_post_{shift}"] = np.roll(post, (shift, shift), (1, 2))[:, rows, cols]
     for name, image in images.items():
