@@ -45,7 +45,7 @@ BANDS = ("red", "green", "blue", "nir")
 CHANGES, CLOUDS = 8, 0.12
 LATE = 3  # dates after the true one at which a change still counts, as clouds may hide it; one before, for medians
 NEW = np.array([[200, 195, 190, 185], [50, 55, 60, 25], [150, 120, 90, 140]])  # concrete, water, bare soil
-REAL = {
+REAL: dict[str, tuple[str, dict[str, Any], NoveltyOptions]] = {
     "landsat": ("landsat_series/landsat", dict(bands=["swir", "nir", "red", "green"]), NoveltyOptions(cell_px=16)),
     "modis": ("modis_ndvi_series/TERRA*", dict(bands=["ndvi"]), NoveltyOptions(cell_px=8)),
     "flood": (

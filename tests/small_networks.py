@@ -14,7 +14,7 @@ class SmallNetwork:
     one that the network's pyramid needs. fixed_size : it takes images of side_px alone. two_sensors : the last band is
     a sensor of its own. pads : it takes images of any size itself, not only within a segmenter.
     unused : names of parameters that the network's own library builds and does not use, that only reconstruct in training,
-    or whose gradient is zero but for rounding, as a regular expression.
+    or whose gradient is zero but for rounding, as a regular expression. num_classes : that it is tried with.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
@@ -24,6 +24,7 @@ class SmallNetwork:
     two_sensors: bool = False
     pads: bool = False
     unused: str = "nothing"
+    num_classes: int = 3
 
     def arguments(self, bands: int) -> dict[str, Any]:
         """Options for images of this number of bands."""
@@ -64,6 +65,7 @@ NETWORKS: dict[str, SmallNetwork] = {
     "fc-siam-conc": SmallNetwork(bands=(2, 8, 206)),
     "fc-siam-diff": SmallNetwork(bands=(2, 8, 206), unused=r"encoder\.\d\.\d\.bias"),
     "fpn": SmallNetwork(MOBILE | {"decoder_pyramid_channels": 32, "decoder_segmentation_channels": 64}),
+    "from-to": SmallNetwork(bands=(2, 8, 206), num_classes=4),
     "fresunet": SmallNetwork(bands=(2, 8, 206)),
     "fusenet": _fusion(width=4),
     "hrscd": SmallNetwork(bands=(2, 8, 206), unused=r"cover\.(decoder|encoder\.halves\.4).*"),
@@ -101,6 +103,7 @@ NETWORKS: dict[str, SmallNetwork] = {
     "pan": SmallNetwork(MOBILE, side_px=128, unused=r"decoder\.fpa\.down\d\.\d\.conv\.bias"),
     "patch-alexnet": SmallNetwork({"patch_px": 40, "width": 2}, pads=True),
     "pspnet": SmallNetwork({"encoder": "resnet18", "psp_out_channels": 32}, unused=r"encoder\.layer[34]\..*"),
+    "residual-unet": SmallNetwork(bands=(1, 4, 103)),
     "residual-correction": _fusion(options={"width": 4}),
     "segformer": SmallNetwork(MOBILE | {"decoder_segmentation_channels": 32}),
     "segnet": SmallNetwork({"width": 4, "deep_supervision": True}, pads=True),

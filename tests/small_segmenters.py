@@ -24,6 +24,7 @@ from deepnets4eo.baselines.rule_table import RuleTable
 from deepnets4eo.baselines.superpixels import Superpixels
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.change.classical.detector import ChangeDetector
+from deepnets4eo.change.strategies import CoverComparison
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters import Ensemble, Segmenter, TestTimeAugmentation
 from deepnets4eo.segmenters.inputs import InputSpec
@@ -68,6 +69,13 @@ def deep_network(name: str) -> NetworkSegmenter:
     torch.manual_seed(0)
     small = {"encoder": "resnet18", "encoder_depth": 3, "decoder_channels": [16, 8, 8]}
     return NetworkSegmenter({"name": name, **small}, INPUTS, LEGEND, tiling=Tiling(64, 8))
+
+
+def cover_network() -> NetworkSegmenter:
+    """A network of one image."""
+    torch.manual_seed(0)
+    inputs = InputSpec({"image": INPUTS.layers["image"]})
+    return NetworkSegmenter({"name": "osmnet", "width": 4}, inputs, LEGEND, tiling=Tiling(64, 3))
 
 
 def named_estimator(name: str, **settings: Any) -> Any:
@@ -130,6 +138,12 @@ RECIPES = {
     "change by IR-MAD": Recipe("change-detector", lambda: ChangeDetector.of_scene(make_pair()), scene=make_pair),
     "change by PCA and k-means": Recipe(
         "change-detector", lambda: ChangeDetector.of_scene(make_pair(), "pca-kmeans"), scene=make_pair
+    ),
+    "land cover compared": Recipe("cover-comparison", lambda: CoverComparison(cover_network()), scene=make_pair),
+    "land cover where it has changed": Recipe(
+        "cover-comparison",
+        lambda: CoverComparison(cover_network(), ChangeDetector.of_scene(make_pair())),
+        scene=make_pair,
     ),
     "network": Recipe("network", network),
     "unet": Recipe("network", lambda: deep_network("unet"), None),

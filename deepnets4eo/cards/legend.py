@@ -59,6 +59,8 @@ class Legend(WithSummary):
         Where the legend comes from.
     remaps
         Name of another legend → own class → its class, where the names differ.
+    file_values
+        Value in files → label value that it stands for, as 255 → 1 of masks; 255 is void otherwise.
 
     Raises
     ------
@@ -82,6 +84,7 @@ class Legend(WithSummary):
     title: str = ""
     source: str = ""
     remaps: Mapping[str, Mapping[str, str]] = field(default_factory=dict, compare=False)
+    file_values: Mapping[int, int] = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         if not self.classes:
@@ -131,9 +134,10 @@ class Legend(WithSummary):
         card["classes"] = [
             {"value": c.value, "name": c.name, "color": list(c.color), "aliases": list(c.aliases)} for c in self.classes
         ]
-        optional = {"void_values": list(self.void_values), "void_names": list(self.void_names)}
+        optional: dict[str, Any] = {"void_values": list(self.void_values), "void_names": list(self.void_names)}
         optional_remaps = {name: dict(remap) for name, remap in self.remaps.items()}
-        return card | {k: v for k, v in {**optional, "remaps": optional_remaps}.items() if v}
+        optional |= {"remaps": optional_remaps, "file_values": dict(self.file_values)}
+        return card | {k: v for k, v in optional.items() if v}
 
     @property
     def num_classes(self) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from deepnets4eo.errors import InputError, name_hint
 
 NEEDED = {"name", "classes"}
-KNOWN = NEEDED | {"title", "source", "void_color", "void_values", "void_names", "remaps"}
+KNOWN = NEEDED | {"title", "source", "void_color", "void_values", "void_names", "remaps", "file_values"}
 
 
 def parse(card: Any, where: str) -> dict[str, Any]:
@@ -27,6 +27,7 @@ def parse(card: Any, where: str) -> dict[str, Any]:
         "void_values": tuple(_list_of(int, card, "void_values", where)),
         "void_names": tuple(_list_of(str, card, "void_names", where)),
         "remaps": _remaps(card.get("remaps") or {}, where),
+        "file_values": _file_values(card.get("file_values") or {}, where),
     }
 
 
@@ -56,6 +57,13 @@ def _remaps(value: Any, where: str) -> dict[str, dict[str, str]]:
     if not isinstance(value, Mapping) or not all(isinstance(names, Mapping) for names in value.values()):
         raise InputError(f"{where}: remaps is {value!r}, expected {{other legend: {{own class: its class}}}}.")
     return {str(other): {str(own): str(its) for own, its in names.items()} for other, names in value.items()}
+
+
+def _file_values(value: Any, where: str) -> dict[int, int]:
+    try:
+        return {int(stored): int(own) for stored, own in dict(value).items()}
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{where}: file_values is {value!r}, expected {{value in files: label value}}.") from error
 
 
 def _color(value: Any, where: str) -> tuple[int, int, int]:

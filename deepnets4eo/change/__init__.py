@@ -3,22 +3,29 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
+    "adjust_transitions": "deepnets4eo.change.transitions",
     "ChangeDetector": "deepnets4eo.change.classical.detector",
     "ChangeMap": "deepnets4eo.change.job",
     "ChangeOptions": "deepnets4eo.change.options",
+    "CoverComparison": "deepnets4eo.change.strategies",
     "Diffusion": "deepnets4eo.change.diffusion",
     "FCEF": "deepnets4eo.change.networks.fully_convolutional",
     "FCSiamConc": "deepnets4eo.change.networks.fully_convolutional",
     "FCSiamDiff": "deepnets4eo.change.networks.fully_convolutional",
     "FresUNet": "deepnets4eo.change.networks.fresunet",
+    "from_to_legend": "deepnets4eo.change.transitions",
     "guided_anisotropic_diffusion": "deepnets4eo.change.diffusion",
     "map_change": "deepnets4eo.change.job",
-    "refine_scores": "deepnets4eo.change.refinement",
+    "measure_transitions": "deepnets4eo.change.transitions",
+    "merge_labels": "deepnets4eo.change.cleansing",
     "NoveltyOptions": "deepnets4eo.change.series.options",
     "NoveltyRanking": "deepnets4eo.change.series.ranking",
-    "SemanticChangeScore": "deepnets4eo.change.semantic_change",
     "one_hot_labels": "deepnets4eo.change.semantic_change",
     "rank_novelty": "deepnets4eo.change.series.ranking",
+    "refine_scores": "deepnets4eo.change.refinement",
+    "SemanticChangeScore": "deepnets4eo.change.semantic_change",
+    "split_from_to": "deepnets4eo.change.transitions",
+    "Transitions": "deepnets4eo.change.transitions",
 }
 
 __all__ = list(_HOMES)

@@ -86,6 +86,8 @@ class LabelReader:
         if labels.dtype.kind == "f":
             labels = self._whole_numbers(labels, valid)
         labels = labels.copy() if labels.dtype == np.uint8 else labels.astype(np.int64)
+        for stored, own in self._own.file_values.items():
+            labels[labels == stored] = own
         labels[~valid] = VOID
         if self._unknown == "error":
             self._own.check(labels, self.layer.source)

@@ -30,6 +30,7 @@ class SegmentationCriterion:
 
     def __init__(self, train: TrainSection, legend: Legend, layers: Sequence[str], pixels: Sequence[int]) -> None:
         self.layers, self.num_classes = list(layers), legend.num_classes
+        self.monitor = class_of_monitor(train, legend)
         self.loss = SumOfLosses(dict(train.losses), class_weights(train, legend, pixels))
 
     def step(self, network: nn.Module, batch: Batch) -> Tensor:
@@ -37,7 +38,7 @@ class SegmentationCriterion:
         return self._evaluate(network, batch)[0]
 
     def validate(self, network: nn.Module, batches: Iterable[Sample]) -> dict[str, float]:
-        """Mean loss over the batches that have labels, and the overall scores of one confusion matrix."""
+        """Mean loss over the batches that have labels, and scores of one confusion matrix: the overall ones, and the F1 monitored."""
         device, losses = next(network.parameters()).device, []
         counts = torch.zeros(self.num_classes**2 + 1, dtype=torch.int64, device=device)
         for batch in batches:
@@ -49,7 +50,8 @@ class SegmentationCriterion:
         matrix = ConfusionMatrix.from_matrix(counts[:-1].reshape(self.num_classes, self.num_classes).cpu().numpy())
         mean = sum(torch.stack(losses).tolist()) / len(losses) if losses else 0.0
         names = ("overall_accuracy", "kappa", "mean_f1", "mean_iou")
-        return {"val_loss": mean} | {name: getattr(matrix, name) for name in names}
+        of_class = {name: float(matrix.f1[index]) for name, index in self.monitor.items()}
+        return {"val_loss": mean} | {name: getattr(matrix, name) for name in names} | of_class
 
     def _count(self, counts: Tensor, mask: Tensor, logits: Tensor) -> None:
         """Add (reference, prediction) pairs to counts (K² + 1,) on the device; the last of them is for void."""
@@ -68,6 +70,12 @@ class SegmentationCriterion:
             extra: list[Any] = [part for part in network.modules() if hasattr(part, "extra_loss")]
             losses += [part.extra_loss(mask) for part in extra]
         return torch.stack(losses).sum(), several[0]
+
+
+def class_of_monitor(train: TrainSection, legend: Legend) -> dict[str, int]:
+    """The score `f1.CLASS` that a recipe monitors and its class index; empty for others. Errors: LabelError for an unknown class."""
+    _, dot, name = train.monitor.partition(".")
+    return {train.monitor: legend.index(name)} if dot else {}
 
 
 def class_weights(train: TrainSection, legend: Legend, pixels: Sequence[int]) -> list[float] | None:

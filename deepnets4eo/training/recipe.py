@@ -111,15 +111,19 @@ class TrainSection(Section):
 
     epochs: int = Field(default=50, ge=1)
     batch_size: int = Field(default=8, ge=1)
-    optimizer: Literal["adamw", "sgd", "adam", "adagrad", "adadelta"] = "adamw"
+    optimizer: Literal["adamw", "sgd", "adam", "adagrad", "adadelta"] = Field(
+        default="adamw", description="adam: weight_decay is part of the gradient, not apart from it"
+    )
     lr: float = Field(default=5e-4, gt=0)
     encoder_lr_factor: float = Field(default=1.0, ge=0, description="on lr, for the weights of the encoder")
     momentum: float = Field(default=0.9, ge=0, lt=1, description="of sgd")
     weight_decay: float = Field(default=1e-2, ge=0)
     decay: Literal["weights", "all"] = Field(default="weights", description="all: biases and normalisation as well")
-    schedule: Literal["constant", "step", "poly", "one_cycle", "plateau"] = "poly"
+    schedule: Literal["constant", "step", "exponential", "poly", "one_cycle", "plateau"] = "poly"
     step_epochs: tuple[int, ...] = Field(default=(), description="step: epochs where lr falls; none: at 60 % and 85 %")
-    step_factor: float = Field(default=0.1, gt=0, le=1, description="step, plateau: on lr at each fall")
+    step_factor: float = Field(
+        default=0.1, gt=0, le=1, description="on lr: step and plateau at each fall, exponential after each epoch"
+    )
     plateau_epochs: int | None = Field(
         default=None,
         ge=0,
@@ -127,8 +131,9 @@ class TrainSection(Section):
     )
     poly_power: float = Field(default=0.9, gt=0)
     warmup_share: float = Field(
-        default=0.05, ge=0, lt=1, description="share of the steps in which lr rises; not for step, plateau"
-    )
+        default=0.05, ge=0, lt=1,
+        description="share of the steps in which lr rises; not for step, exponential and plateau",
+    )  # fmt: skip
     losses: dict[LossName, float] = Field(default={"cross_entropy": 1.0}, min_length=1, description="loss -> weight")
     class_weighting: Literal["none", "median_frequency"] = "none"
     class_weights: dict[str, float] = Field(default={}, description="class name -> factor, on top of class_weighting")
@@ -140,7 +145,11 @@ class TrainSection(Section):
     )
     clip_norm: float = Field(default=0.0, ge=0, description="largest norm of the gradient; 0: not clipped")
     patience: int = Field(default=0, ge=0, description="epochs without a better score before stopping; 0: never")
-    monitor: Literal["mean_iou", "mean_f1", "overall_accuracy", "kappa"] = "mean_iou"
+    monitor: str = Field(
+        default="mean_iou",
+        pattern=r"^(mean_iou|mean_f1|overall_accuracy|kappa|f1\..+)$",
+        description="score that decides which epoch is best: mean_iou, mean_f1, overall_accuracy, kappa, or f1.CLASS",
+    )
     keep: Literal["best", "last"] = Field(default="best", description="which epoch's weights become the run's")
     refit: bool = Field(
         default=False,

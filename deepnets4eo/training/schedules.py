@@ -25,8 +25,8 @@ LR_FACTOR = "lr_factor"  # key of an optimiser's group
 def lr_factor(train: TrainSection, step: int, steps_per_epoch: int, scores: Sequence[float] = ()) -> float:
     """The factor 0–1 on the learning rate at a step counted from 0; scores : `monitor` of each epoch before, larger is better.
 
-    step: falls by step_factor at step_epochs. plateau: falls so where the score was not better for longer than
-    plateau_epochs. poly: (1 - s)^power (Liu 2015). one_cycle: cosine to 1/100 000 after
+    step: falls by step_factor at step_epochs; exponential: after each epoch. plateau: falls so where the score was not better
+    for longer than plateau_epochs. poly: (1 - s)^power (Liu 2015). one_cycle: cosine to 1/100 000 after
     the warm-up (Smith 2018). Poly, one_cycle and constant rise linearly over the first warmup_share of the steps.
     """
     total = train.epochs * steps_per_epoch
@@ -35,6 +35,8 @@ def lr_factor(train: TrainSection, step: int, steps_per_epoch: int, scores: Sequ
         return train.step_factor ** sum(step // steps_per_epoch >= epoch for epoch in falls)
     if train.schedule == "plateau":
         return train.step_factor ** _plateaus(train, scores)
+    if train.schedule == "exponential":
+        return train.step_factor ** (step // steps_per_epoch)
     warmup = round(train.warmup_share * total)
     if step < warmup:
         return (step + 1) / (warmup + 1)

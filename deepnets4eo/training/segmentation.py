@@ -109,27 +109,32 @@ def fit_and_write(recipe: Recipe, out: Path, fit: Fit) -> Path:
     """
     prepared = prepare(recipe)
     segmenter, notes = fit(prepared, out)
+    if not (recipe.train.refit and prepared.split.validated):
+        return score_and_write(segmenter, prepared, out, notes)
     scores = score_segmenter(segmenter, prepared)
-    pixels = prepared.pixels
-    if recipe.train.refit and prepared.split.validated:
-        log.info("train.refit=true: validated; now once more, on everything.")
-        whole = prepare(recipe.without_validation())
-        segmenter, again = fit(whole, out / REFIT)
-        notes |= {"refit": again}
-        pixels = whole.pixels
-    notes = run_notes(prepared, scores, pixels) | notes
+    log.info("train.refit=true: validated; now once more, on everything.")
+    whole = prepare(recipe.without_validation())
+    segmenter, again = fit(whole, out / REFIT)
+    notes = run_notes(prepared, scores, whole.pixels) | notes | {"refit": again}
     return write_run(segmenter, recipe, out, split=prepared.split, scores=scores, notes=notes)
 
 
-def prepare(recipe: Recipe) -> Prepared:
-    """Open the scenes, split them, and measure the training part."""
-    return prepare_split(recipe, *open_labelled(recipe))
+def score_and_write(segmenter: Segmenter, prepared: Prepared, out: Path, notes: dict[str, Any]) -> Path:
+    """Score a trained segmenter on the validation part and write its run; returns the folder."""
+    scores = score_segmenter(segmenter, prepared)
+    notes = run_notes(prepared, scores) | notes
+    return write_run(segmenter, prepared.recipe, out, split=prepared.split, scores=scores, notes=notes)
 
 
-def open_labelled(recipe: Recipe) -> tuple[Legend, list[LabelledScene]]:
-    """The legend of a recipe, and its scenes."""
+def prepare(recipe: Recipe, further: Sequence[str] = ()) -> Prepared:
+    """Open the scenes, split them, and measure the training part. further : layers that the scenes need beside the inputs."""
+    return prepare_split(recipe, *open_labelled(recipe, further))
+
+
+def open_labelled(recipe: Recipe, further: Sequence[str] = ()) -> tuple[Legend, list[LabelledScene]]:
+    """The legend of a recipe, and its scenes. further : layers that they need beside the inputs."""
     legend = load_legend(recipe)
-    return legend, open_scenes(recipe.data, recipe.model.layers, legend)
+    return legend, open_scenes(recipe.data, (*recipe.model.layers, *further), legend)
 
 
 def prepare_split(recipe: Recipe, legend: Legend, scenes: Sequence[LabelledScene]) -> Prepared:
@@ -153,7 +158,7 @@ def train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple
 
     recipe = prepared.recipe
     warn_of_lacking(prepared.split, prepared.pixels)
-    segmenter = build_segmenter(recipe, _network_spec(prepared), prepared.inputs, prepared.legend)
+    segmenter = untrained_segmenter(prepared)
     samples = prepared.samples()
     criterion = SegmentationCriterion(recipe.train, prepared.legend, prepared.inputs.names, prepared.pixels)
     halo_px = min(recipe.predict.halo_px, recipe.data.tile_px // 8)
@@ -168,6 +173,11 @@ def train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple
     if not prepared.split.validated:
         notes |= {"kept": "last"} if "kept" in notes else {}
     return segmenter, notes
+
+
+def untrained_segmenter(prepared: Prepared) -> NetworkSegmenter:
+    """The recipe's network with its first weights. Errors: InputError where streams or first weights do not fit the layers."""
+    return build_segmenter(prepared.recipe, _network_spec(prepared), prepared.inputs, prepared.legend)
 
 
 def load_legend(recipe: Recipe) -> Legend:

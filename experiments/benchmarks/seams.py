@@ -33,7 +33,7 @@ from deepnets4eo.synthetic import City
 from deepnets4eo.tiling import BLENDING, Blending, Lattice, Tiling
 
 LEGEND = Legend.load("isprs")
-NETWORKS = {
+NETWORKS: dict[str, dict[str, object]] = {
     "unet-mobilenet": {"name": "unet", "encoder": "mobilenet_v2"},
     "segnet": {"name": "segnet", "width": 16},  # a quarter of the published width; the receptive field is the same
     "unet-resnet34": {"name": "unet", "encoder": "resnet34"},
@@ -65,7 +65,9 @@ def cases(seed: int, side: int, samples: Path | None) -> Iterator[tuple[str, Cas
     cities = [City(2 * seed + k, side, 0.3).pre for k in range(2)]
     scenes = [Scene.open(image=city.image[:3], labels=city.labels("isprs")) for city in cities]
     yield "city", Case(*scenes)
-    for name, folder in CROPS.items() if samples else ():
+    if samples is None:
+        return
+    for name, folder in CROPS.items():
         image, labels = (
             np.asarray(Image.open(next((samples / folder / kind).iterdir()))) for kind in ("img_dir", "ann_dir")
         )

@@ -309,3 +309,21 @@ def test_the_report_tells_every_rule_of_the_protocol(changed):
         "prediction_legend": ISPRS, "reference_legend": ISPRS, "card": {"stride_px": 32},
     }  # fmt: skip
     assert Protocol(**{changed: others[changed]}).to_dict() != Protocol().to_dict()
+
+
+def test_white_of_a_mask_is_a_class_where_its_legend_says_so():
+    from deepnets4eo.evaluation.label_reader import LabelReader
+    from deepnets4eo.rasters.scene import Layer
+
+    mask = np.array([[0, 255], [255, 0]], np.uint8)
+    change, stored = Legend.load("change"), Legend.load("change-mask")
+    from deepnets4eo.grid import Window
+
+    whole = Window(0, 0, 2, 2)
+    for values in (mask, mask > 0, np.stack([mask] * 3)):
+        read = LabelReader(Layer.open(values.astype(np.uint8)), change, stored).read(whole)
+        np.testing.assert_array_equal(read, mask > 0)
+    np.testing.assert_array_equal(LabelReader(Layer.open(mask), change).read(whole) == 255, mask == 255)
+    hidden = LabelReader(Layer.open(mask, nodata=0), change, stored).read(whole)
+    np.testing.assert_array_equal(hidden, np.where(mask, 1, 255))
+    assert Legend.from_dict(stored.to_dict()).file_values == {255: 1}

@@ -17,14 +17,15 @@ from deepnets4eo.segmenters.run import load_run, save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.tiling import Tiling
 
-LEGEND = Legend("three", tuple(LegendClass(v, f"class {v}", (v, v, 1)) for v in range(3)))
 ODD = ((45, 37), (1, 7))
 SMALLEST_BATCH = {"osmnet", "patch-alexnet", "segnet", "fusenet", "v-fusenet", "dual-stream", "residual-correction"}
 
 
 def build(name: str, bands: int) -> nn.Module:
     torch.manual_seed(0)
-    network = create_model(name, in_channels=bands, num_classes=LEGEND.num_classes, **NETWORKS[name].arguments(bands))
+    network = create_model(
+        name, in_channels=bands, num_classes=NETWORKS[name].num_classes, **NETWORKS[name].arguments(bands)
+    )
     for parameter in network.parameters():
         if parameter.ndim > 1 and not parameter.any():  # layers that start at zero hide those before them
             nn.init.normal_(parameter, std=0.1)
@@ -52,7 +53,7 @@ def test_every_parameter_gets_a_gradient_for_any_number_of_bands(name: str, whic
     bands, side = small.bands[which], small.side_px
     network = build(name, bands).train()
     outputs = outputs_of(network, torch.randn(2, bands, side, side))
-    assert all(logits.shape == (2, LEGEND.num_classes, side, side) for logits in outputs)
+    assert all(logits.shape == (2, small.num_classes, side, side) for logits in outputs)
     torch.stack([logits.square().mean() for logits in outputs]).sum().backward()
     assert [one for one in without_gradient(network) if not re.fullmatch(small.unused, one)] == []
 
@@ -62,8 +63,9 @@ def test_any_size_is_predicted_and_a_run_returns_the_same_bits(name: str, tmp_pa
     bands, side = small.bands[1], small.side_px
     layer = LayerInput(tuple(f"band_{n}" for n in range(bands)), (0.0,) * bands, (1.0,) * bands, 0, 255)
     spec = {"name": name, **small.arguments(bands)}
+    legend = Legend("few", tuple(LegendClass(v, f"class {v}", (v, v, 1)) for v in range(small.num_classes)))
     segmenter = NetworkSegmenter(
-        spec, InputSpec({"image": layer}), LEGEND, tiling=Tiling(side, side // 8), module=build(name, bands)
+        spec, InputSpec({"image": layer}), legend, tiling=Tiling(side, side // 8), module=build(name, bands)
     )
     loaded = load_run(save_run(segmenter, tmp_path / "run")).segmenter
     rng = np.random.default_rng(0)
@@ -71,7 +73,7 @@ def test_any_size_is_predicted_and_a_run_returns_the_same_bits(name: str, tmp_pa
     for size in sizes:
         image = rng.normal(size=(1, bands, *size)).astype(np.float32)
         scores = segmenter.predict_raw(image)
-        assert scores.shape == (1, LEGEND.num_classes, *size)
+        assert scores.shape == (1, small.num_classes, *size)
         assert np.isfinite(scores).all()
         np.testing.assert_array_equal(loaded.predict_raw(image), scores)
 
@@ -80,7 +82,7 @@ def test_any_size_is_predicted_and_a_run_returns_the_same_bits(name: str, tmp_pa
 @pytest.mark.parametrize("name", [name for name, small in NETWORKS.items() if small.pads])
 def test_networks_of_the_toolbox_pad_any_size_themselves(name: str, size: tuple[int, int]) -> None:
     with torch.inference_mode():
-        assert build(name, 4).eval()(torch.zeros(2, 4, *size)).shape == (2, LEGEND.num_classes, *size)
+        assert build(name, 4).eval()(torch.zeros(2, 4, *size)).shape == (2, NETWORKS[name].num_classes, *size)
 
 
 def test_one_image_is_learned_from_or_refused_in_plain_words_and_always_predicted(name: str) -> None:
@@ -95,5 +97,5 @@ def test_one_image_is_learned_from_or_refused_in_plain_words_and_always_predicte
         assert "more than 1 value per channel" in str(error)  # noqa: PT017
     with torch.inference_mode():
         scores = network.eval()(image)
-    assert scores.shape == (1, LEGEND.num_classes, side, side)
+    assert scores.shape == (1, small.num_classes, side, side)
     assert scores.isfinite().all()

@@ -49,7 +49,15 @@ def test_steps_fall_at_their_epochs_or_at_three_fifths_and_85_percent() -> None:
     assert usual == pytest.approx([1.0] * 12 + [0.1] * 5 + [0.01] * 3)
 
 
-@pytest.mark.parametrize(("name", "kind"), [("sgd", torch.optim.SGD), ("adamw", torch.optim.AdamW)])
+def test_an_exponential_rate_falls_after_each_epoch() -> None:
+    assert factors(settings(schedule="exponential", step_factor=0.5, warmup_share=0.3)) == [
+        1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125, 0.0625, 0.0625,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("sgd", torch.optim.SGD), ("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)]
+)
 def test_an_optimiser_has_the_rate_momentum_and_decay_of_the_recipe(name, kind) -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Conv2d(2, 1, 3))
     network[2].weight.requires_grad_(False)

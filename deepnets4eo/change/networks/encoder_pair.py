@@ -14,6 +14,7 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from torch import Tensor, nn
 
 from deepnets4eo.change.networks.blocks import bands_of_one_date
+from deepnets4eo.change.networks.cover_and_change import CoverAndChange
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.networks import DEFAULT_ENCODER, create_model
 
@@ -23,7 +24,7 @@ FACTORS = {"concat": 2, "difference": 1, "both": 3}  # times the encoder's chann
 DECODER_CHANNELS = (256, 128, 64, 32, 16)
 
 
-class EncoderPair(nn.Module):
+class EncoderPair(CoverAndChange):
     """A Siamese U-Net over an smp encoder, and where `cover_classes` are named, a land-cover map of each date beside it.
 
     The difference is post − pre with its sign, at every level, so the two directions of a change stay apart.
@@ -89,8 +90,15 @@ class EncoderPair(nn.Module):
     def forward_all(self, dates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of change (N, K, H, W), and of land cover at pre and at post (N, L, H, W). dates : as for `forward`"""
         features = self.encoder(torch.cat(dates.chunk(2, dim=1)))
-        pre, post = self.cover_head(self.cover_decoder(features)).chunk(2)
-        return self._change(features), pre, post
+        return self._change(features), *self._cover(features)
+
+    def forward_cover(self, dates: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of land cover at pre and at post alone. dates : as for `forward`"""
+        return self._cover(self.encoder(torch.cat(dates.chunk(2, dim=1))))
+
+    def cover_modules(self) -> Sequence[nn.Module]:
+        """The encoder, which change shares, and the decoder of land cover."""
+        return [self.encoder, self.cover_decoder, self.cover_head]
 
     def encoder_parameters(self) -> list[nn.Parameter]:
         """Parameters of the encoder, for which training can set another learning rate."""
@@ -99,6 +107,10 @@ class EncoderPair(nn.Module):
     def _change(self, features: Sequence[Tensor]) -> Tensor:
         logits: Tensor = self.head(self.decoder([self._fuse(*level.chunk(2)) for level in features]))
         return logits
+
+    def _cover(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        pre, post = self.cover_head(self.cover_decoder(features)).chunk(2)
+        return pre, post
 
     def _fuse(self, pre: Tensor, post: Tensor) -> Tensor:
         if self.fusion == "concat":

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from deepnets4eo.change.networks.blocks import ResidualBlock, bands_of_one_date, join
+from deepnets4eo.change.networks.cover_and_change import CoverAndChange
 
 WIDTHS = (8, 16, 32, 64, 128, 256)
 SLOPE = 0.01  # of the rectifier below 0
@@ -47,7 +49,7 @@ class ResidualUNet(nn.Module):
         return logits
 
 
-class MultitaskChangeNet(nn.Module):
+class MultitaskChangeNet(CoverAndChange):
     """Strategy 4: land cover of each date by shared weights, and change from both, helped by differences in land cover.
 
     Parameters
@@ -87,6 +89,15 @@ class MultitaskChangeNet(nn.Module):
         levels = self.cover.encoder(torch.cat(dates.chunk(2, dim=1)))
         pre, post = self.cover.decoder([[level] for level in levels]).chunk(2)
         return self._change(dates, [level.chunk(2) for level in levels]), pre, post
+
+    def forward_cover(self, dates: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of land cover at pre and at post alone. dates : as for `forward`"""
+        pre, post = self.cover(torch.cat(dates.chunk(2, dim=1))).chunk(2)
+        return pre, post
+
+    def cover_modules(self) -> Sequence[nn.Module]:
+        """Encoder and decoder of land cover."""
+        return [self.cover]
 
     def _change(self, dates: Tensor, levels: list[tuple[Tensor, ...]]) -> Tensor:
         """levels : cover features of both dates, fine to coarse."""

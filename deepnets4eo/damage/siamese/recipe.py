@@ -60,7 +60,7 @@ class GradingSection(TrainSection):
 
     building_loss: float = Field(default=1.0, ge=0, description="weight of the cross-entropy of pooled logits")
     misregistration_px: int = Field(default=2, ge=0, description="pre is moved by up to this, each window anew")
-    monitor: Literal["mean_f1", "auc", "overall_accuracy", "kappa"] = "mean_f1"  # type: ignore[assignment]
+    monitor: Literal["mean_f1", "auc", "overall_accuracy", "kappa"] = "mean_f1"
     photometric: float = Field(
         default=0.2, ge=0, le=1, description="light and contrast, of each date on its own; 0: none"
     )

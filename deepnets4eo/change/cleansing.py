@@ -1,0 +1,268 @@
+"""The task `change-cleansing`: a network of change that corrects the labels it learns from (Daudt et al., EarthVision 2019).
+
+Each hyperepoch trains, predicts the training scenes, fits the scores to image edges by guided anisotropic diffusion, and
+merges the result with the ORIGINAL labels; the next one goes on from the weights. Takes pairs with change labels; returns
+a run. Refuses other legends than no change and change.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from deepnets4eo.arrays import ByteImage, FloatImage
+from deepnets4eo.cards.legend import VOID
+from deepnets4eo.change.classical.detector import POST, PRE
+from deepnets4eo.change.diffusion import EDGE_LEVEL, RATE, STEPS, Diffusion, guided_anisotropic_diffusion
+from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation.label_reader import LabelReader
+from deepnets4eo.grid import Window, blocks
+from deepnets4eo.lazy import check_extra
+from deepnets4eo.options import Section
+from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.scene import LABELS, Layer, Scene
+from deepnets4eo.segmenters.inputs import LayerInput
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.training.fit import fit_segmenter
+from deepnets4eo.training.recipe import Recipe
+from deepnets4eo.training.scenes import LabelledScene, LegendLabels
+from deepnets4eo.training.segmentation import Prepared, prepare, score_and_write, untrained_segmenter
+from deepnets4eo.training.statistics import class_cells
+from deepnets4eo.training.tasks import Task, TrainOptions
+
+log = logging.getLogger(__name__)
+
+Merge = Literal["intersection", "ignore-missed", "ignore-differing"]
+NO_CHANGE, CHANGE = 0, 1
+TILE_PX = 512  # of the diffusion, without its halo
+GREY_LEVELS = (
+    255.0  # of the guides, from the 1st to the 99th percentile of the training scenes where they are not bytes
+)
+PACKED_ONE = 254.0
+
+
+class CleansingSection(Section):
+    """How labels are cleansed."""
+
+    hyperepochs: int = Field(default=5, ge=1, description="trainings; labels are cleansed between them")
+    merge: Merge = Field(
+        default="ignore-missed",
+        description="where network and label differ: intersection: no change; ignore-missed: labelled change that the "
+        "network misses is void, else no change; ignore-differing: void",
+    )
+    steps: int = Field(default=STEPS, ge=0, description="of the diffusion; 0: none")
+    edge_level: float = Field(default=EDGE_LEVEL, gt=0, description="K, in grey levels of 0 to 255")
+    rate: float = Field(default=RATE, gt=0, lt=0.25)
+
+
+class CleansingRecipe(Recipe):
+    """All that decides the training of a network of change with labels that are cleansed.
+
+    Parameters
+    ----------
+    data, legend, model, predict
+        As of the task segmentation, with the layers image_pre and image_post.
+    train
+        Of each hyperepoch.
+    cleansing
+        How labels are cleansed.
+    """
+
+    cleansing: CleansingSection = CleansingSection()
+
+
+def merge_labels(original: ByteImage, predicted: ByteImage, rule: Merge) -> ByteImage:
+    """Labels where a network agrees with the original ones; void stays void.
+
+    Source: Daudt et al., EarthVision 2019, section 3.2.
+
+    Parameters
+    ----------
+    original
+        Class indices as they were labelled: 0 no change, 1 change, void 255. Never labels that were merged before.
+    predicted
+        Class indices of the network, of the same shape; where it has none (255), the original label stays.
+    rule
+        "intersection", "ignore-missed" or "ignore-differing".
+
+    Returns
+    -------
+    ByteImage
+        Class indices, void 255.
+
+    Examples
+    --------
+    >>> original, predicted = np.array([0, 0, 1, 1], np.uint8), np.array([0, 1, 0, 1], np.uint8)
+    >>> [merge_labels(original, predicted, rule).tolist() for rule in ("intersection", "ignore-missed", "ignore-differing")]
+    [[0, 0, 0, 1], [0, 0, 255, 1], [0, 255, 255, 1]]
+    """
+    merged = original.copy()
+    false_alarm = (original == NO_CHANGE) & (predicted == CHANGE)
+    missed = (original == CHANGE) & (predicted == NO_CHANGE)
+    merged[false_alarm] = VOID if rule == "ignore-differing" else NO_CHANGE
+    merged[missed] = NO_CHANGE if rule == "intersection" else VOID
+    return merged
+
+
+def cleanse_scene(
+    segmenter: NetworkSegmenter,
+    original: LabelledScene,
+    folder: Path,
+    *,
+    rule: Merge,
+    diffusion: Diffusion,
+    device: str = "cpu",
+) -> LabelledScene:
+    """A scene with labels merged from the original ones and what a network predicts on it.
+
+    Peak memory: that of `predict`, or one tile of 512 px with the reach of the diffusion.
+
+    Parameters
+    ----------
+    segmenter
+        Of no change and change.
+    original
+        The scene with its original labels.
+    folder
+        For the probabilities and the merged labels, as rasters.
+    rule
+        See `merge_labels`.
+    diffusion
+        Of the probabilities along edges of both images.
+    device
+        For the prediction.
+
+    Returns
+    -------
+    LabelledScene
+        The same images with merged labels.
+    """
+    scene, legend = original.scene, original.labels.legend
+    paths = {name: folder / f"{name}-{original.name.replace('/', '-')}.tif" for name in ("predicted", "scores", LABELS)}
+    images = Scene({layer: scene.layers[layer] for layer in segmenter.inputs.names}, scene.grid)
+    predict(
+        segmenter, images, paths["predicted"],
+        PredictOptions(probabilities=paths["scores"], device=device, precision="float32", overwrite=True),
+    )  # fmt: skip
+    scores = Layer.open(paths["scores"])
+    to_index, from_index = legend.to_index(), legend.from_index()
+    with CogWriter(paths[LABELS], scene.grid, legend=legend, nodata=VOID) as writer:
+        for window in blocks((int(scene.grid.shape[0]), int(scene.grid.shape[1])), TILE_PX):
+            labels = to_index[scene.read(window, [LABELS])[LABELS]]
+            predicted = _diffused_classes(segmenter, images, scores, window, diffusion)
+            writer.write(window, from_index[merge_labels(labels, predicted, rule)][None])
+    source = LegendLabels(LabelReader(Layer.open(paths[LABELS]), legend), legend)
+    return replace(original, scene=Scene({**images.layers, LABELS: Layer(source)}, scene.grid), labels=source)
+
+
+def train_with_cleansing(recipe: CleansingRecipe, out: Path, options: TrainOptions) -> Path:
+    """Train in hyperepochs with cleansing between them; validated on original labels. Returns the run folder."""
+    check_extra("deep")
+    original = prepare(recipe)
+    if original.legend.num_classes != 2 or set(recipe.model.layers) != {PRE, POST}:
+        raise InputError(
+            f"cleansing got the legend {original.legend.name!r} with {original.legend.num_classes} classes and the layers "
+            f"{list(recipe.model.layers)}; expected no change and change, and {PRE} and {POST}. Use the task segmentation."
+        )
+    settings = recipe.cleansing
+    diffusion = Diffusion(settings.steps, settings.edge_level, settings.rate)
+    segmenter, prepared, shares = untrained_segmenter(original), original, []
+    for number in range(1, settings.hyperepochs + 1):
+        last = number == settings.hyperepochs
+        log.info("hyperepoch %d of %d", number, settings.hyperepochs)
+        folder = out / "checkpoints" / f"hyperepoch-{number}"
+        notes = _train_once(segmenter, prepared, original, number, out if last else folder, options)
+        if not last:
+            scenes = [
+                cleanse_scene(
+                    segmenter, one, folder / LABELS, rule=settings.merge, diffusion=diffusion, device=options.device
+                )
+                for one in original.split.scenes
+            ]
+            prepared = _with_scenes(original, scenes)
+            shares.append(_shares(original, prepared))
+            log.info("labels after hyperepoch %d: %s", number, shares[-1])
+    return score_and_write(segmenter, original, out, notes | {"cleansing": shares})
+
+
+def _train_once(
+    segmenter: NetworkSegmenter, prepared: Prepared, original: Prepared, number: int, out: Path, options: TrainOptions
+) -> dict[str, Any]:
+    """One hyperepoch from the weights as they are; class weights follow the labels, windows the number."""
+    from deepnets4eo.training.criterion import SegmentationCriterion
+
+    recipe = prepared.recipe
+    of_number = recipe.train.model_copy(update={"seed": recipe.train.seed + number - 1})
+    recipe = recipe.model_copy(update={"train": of_number})
+    prepared = replace(prepared, recipe=recipe)
+    criterion = SegmentationCriterion(recipe.train, prepared.legend, prepared.inputs.names, prepared.pixels)
+    halo_px = min(recipe.predict.halo_px, recipe.data.tile_px // 8)
+    validation = original.validation(original.samples(), recipe.data.tile_px - 2 * halo_px, halo_px)
+
+    def score(segmenter: NetworkSegmenter) -> dict[str, float]:
+        if not original.split.validated:
+            return {recipe.train.monitor: float("nan")}
+        return criterion.validate(segmenter.module, validation)
+
+    return fit_segmenter(segmenter, prepared.samples(), criterion.step, score, recipe, out, options)
+
+
+def _with_scenes(original: Prepared, scenes: Sequence[LabelledScene]) -> Prepared:
+    split = replace(original.split, scenes=list(scenes))
+    return replace(original, split=split, cells=class_cells(split))
+
+
+def _shares(original: Prepared, merged: Prepared) -> dict[str, float]:
+    """Training pixels of each class as a share of those that were labelled so."""
+    pairs = zip(original.legend.names, merged.pixels, original.pixels, strict=True)
+    return {name: round(now / max(before, 1), 4) for name, now, before in pairs}
+
+
+def _diffused_classes(
+    segmenter: NetworkSegmenter, images: Scene, scores: Layer, window: Window, diffusion: Diffusion
+) -> ByteImage:
+    """Class indices in a window after the diffusion of the scores around it; void where not valid."""
+    around = window.grow(diffusion.reach_px if diffusion.steps else 0).clip(
+        (int(images.shape[0]), int(images.shape[1]))
+    )
+    packed, known = scores.read(around)
+    probabilities = packed.astype(np.float32) / np.float32(PACKED_ONE)
+    sample = images.read(around, segmenter.inputs.names)
+    valid = known & sample["valid"]
+    if diffusion.steps:
+        guides = [to_grey_levels(sample[name], segmenter.inputs.layers[name]) for name in segmenter.inputs.names]
+        probabilities = guided_anisotropic_diffusion(probabilities, guides, diffusion=diffusion, valid=valid)
+    inner = window.within(around).slices
+    best = (probabilities[CHANGE] > probabilities[NO_CHANGE])[inner]
+    return np.where(valid[inner], best, VOID).astype(np.uint8)
+
+
+def to_grey_levels(image: FloatImage, layer: LayerInput) -> FloatImage:
+    """An image in grey levels of 0 to 255, which edge levels of the diffusion are in; bytes stay as they are.
+
+    Parameters
+    ----------
+    image
+        (B, H, W), values as of the files.
+    layer
+        Its type and range in training.
+
+    Returns
+    -------
+    FloatImage
+        (B, H, W) float32; other types are scaled so that the range of training is 0 to 255, and cut off there.
+    """
+    if layer.dtype == "uint8":
+        return image
+    span = max(layer.high - layer.low, np.finfo(np.float32).tiny)
+    return np.clip((image - layer.low) * (GREY_LEVELS / span), 0, GREY_LEVELS).astype(np.float32)
+
+
+TASK = Task(train_with_cleansing, CleansingRecipe)

@@ -1,0 +1,184 @@
+"""Networks that map land cover at both dates and change between them, and how both become one class from → to.
+
+Takes the bands of pre followed by those of post. `FromTo` makes one network of classes from → to of any of them.
+Refuses networks without land cover, and numbers of classes that are no square.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.segmenters.networks import create_model
+
+
+class CoverAndChange(nn.Module, ABC):
+    """Base of networks of change and of land cover at both dates; the part for land cover can stay as it was trained before."""
+
+    cover_is_frozen = False
+
+    @abstractmethod
+    def forward_all(self, dates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits of change (N, K, H, W), and of land cover at pre and at post (N, L, H, W). dates : (N, 2 C, H, W)"""
+
+    @abstractmethod
+    def forward_cover(self, dates: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits of land cover at pre and at post alone. dates : as for `forward_all`"""
+
+    @abstractmethod
+    def cover_modules(self) -> Sequence[nn.Module]:
+        """The parts that land cover needs."""
+
+    def freeze_cover(self) -> None:
+        """Leave weights and statistics of land cover as they are in further training."""
+        self.cover_is_frozen = True
+        for module in self.cover_modules():
+            module.requires_grad_(False)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> CoverAndChange:
+        """As of any module; land cover that is frozen stays in evaluation mode."""
+        super().train(mode)
+        if self.cover_is_frozen:
+            for module in self.cover_modules():
+                module.eval()
+        return self
+
+
+class FromTo(CoverAndChange):
+    """Classes from → to of a network of change and land cover: class i · L + j was cover i and is cover j.
+
+    Whether a pixel has changed is decided by the network's change alone; the two covers of it are the most probable
+    pair that agrees with this decision.
+
+    Parameters
+    ----------
+    in_channels
+        Bands of both dates together, an even number.
+    num_classes
+        L² for L classes of land cover.
+    network
+        "hrscd" or "change-encoder".
+    encoder, weights
+        Of "change-encoder".
+    options
+        Further arguments of the network.
+
+    Raises
+    ------
+    InputError
+        For numbers of classes that are no square, and networks without land cover.
+
+    Examples
+    --------
+    >>> network = FromTo(6, 25)
+    >>> network(torch.zeros(1, 6, 32, 32)).shape
+    torch.Size([1, 25, 32, 32])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        num_classes: int,
+        *,
+        network: str = "hrscd",
+        encoder: str | None = None,
+        weights: str | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        inner = create_model(
+            network, in_channels=in_channels, num_classes=2, encoder=encoder, weights=weights,
+            **{"cover_classes": count_covers(num_classes), **(options or {})},
+        )  # fmt: skip
+        if not isinstance(inner, CoverAndChange):
+            raise InputError(f"network {network!r} has no land cover. Choose hrscd or change-encoder.")
+        self.network = inner
+
+    def forward(self, dates: Tensor) -> Tensor:
+        """dates : (N, 2 C, H, W) float32, pre then post, standardised · returns : scores from → to, (N, L², H, W)."""
+        return from_to_scores(*self.forward_all(dates))
+
+    def forward_all(self, dates: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As the network inside."""
+        return self.network.forward_all(dates)
+
+    def forward_cover(self, dates: Tensor) -> tuple[Tensor, Tensor]:
+        """As the network inside."""
+        return self.network.forward_cover(dates)
+
+    def cover_modules(self) -> Sequence[nn.Module]:
+        """As the network inside."""
+        return self.network.cover_modules()
+
+    def encoder_parameters(self) -> list[nn.Parameter]:
+        """Parameters of the encoder, for which training can set another learning rate."""
+        named = getattr(self.network, "encoder_parameters", None)
+        return list(named() if named else self.network.get_submodule("encoder").parameters())
+
+
+def count_covers(num_classes: int) -> int:
+    """Number of classes of land cover L of L² classes from → to.
+
+    Parameters
+    ----------
+    num_classes
+        L².
+
+    Returns
+    -------
+    int
+        L, at least 2.
+
+    Raises
+    ------
+    InputError
+        For other numbers.
+
+    Examples
+    --------
+    >>> count_covers(25)
+    5
+    """
+    covers = math.isqrt(num_classes)
+    if covers < 2 or covers**2 != num_classes:
+        raise InputError(f"got {num_classes} classes from → to; expected L² for L ≥ 2 classes of land cover, e.g. 25.")
+    return covers
+
+
+def from_to_scores(change: Tensor, pre: Tensor, post: Tensor) -> Tensor:
+    """Scores of the classes from → to, of which the best one agrees with the decision on change.
+
+    Parameters
+    ----------
+    change
+        (N, 2, H, W), logits of no change and change.
+    pre, post
+        (N, L, H, W), logits of land cover.
+
+    Returns
+    -------
+    Tensor
+        (N, L², H, W), logarithms up to a constant: the best class of those without change has the score of no change,
+        the best one of those with change that of change.
+
+    Examples
+    --------
+    >>> logits = torch.tensor([2.0, 0.0]).reshape(1, 2, 1, 1)
+    >>> from_to_scores(logits.flip(1), logits, logits).flatten().argmax()
+    tensor(1)
+    """
+    covers = pre.shape[1]
+    pairs = pre.log_softmax(1)[:, :, None] + post.log_softmax(1)[:, None]
+    same = torch.eye(covers, dtype=torch.bool, device=pre.device)[None, :, :, None, None]
+    best_same = pairs.masked_fill(~same, -torch.inf).amax((1, 2), keepdim=True)
+    best_changed = pairs.masked_fill(same, -torch.inf).amax((1, 2), keepdim=True)
+    decision = change.log_softmax(1)[:, :, None]
+    scores = pairs + torch.where(same, decision[:, :1] - best_same, decision[:, 1:] - best_changed)
+    return scores.flatten(1, 2)

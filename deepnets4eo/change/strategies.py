@@ -1,0 +1,160 @@
+"""Land cover of both dates as one map from → to, out of runs that exist: strategies 1 and 3 of Daudt et al. (CVIU 2019).
+
+Takes a segmenter of land cover of one image, and optionally one of change between two; is a `Segmenter` itself.
+Strategy 1 compares two maps of land cover; 3 looks at them only where change was detected. Strategies 2 and 4 are
+networks of their own (task `change-cover`). Refuses land cover of several layers, and dates with other bands than it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepnets4eo.arrays import Batch, ByteImage, FloatImage
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.change.classical.detector import POST, PRE
+from deepnets4eo.change.transitions import from_to_legend
+from deepnets4eo.device import Compute
+from deepnets4eo.errors import InputError
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.segmenters.nested import describe_nested, rebuild_member, save_member, with_wider_halo
+from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter, Segmenter
+from deepnets4eo.tiling import Tiling
+
+COVER, CHANGE = "cover-", "change-"
+
+
+class CoverComparison(ProbabilitySegmenter):
+    """Classes from → to of land cover at each date, and optionally of change detected by itself.
+
+    Without `change`, a pixel has changed where the two maps differ (strategy 1). With it, the decision on change is
+    that of `change`, and the covers are the most probable pair that agrees with it (strategy 3).
+
+    Parameters
+    ----------
+    cover
+        Land cover of one image.
+    change
+        No change and change from `image_pre` and `image_post`, e.g. a run or a `ChangeDetector`.
+    tiling
+        By default that of `cover`, with the wider halo of both.
+
+    Raises
+    ------
+    InputError
+        Land cover that needs several layers, change of another number of classes, dates that differ in their bands.
+
+    Examples
+    --------
+    ```python
+    cover, change = (load_run(folder).segmenter for folder in ("runs/cover", "runs/change"))
+    save_run(CoverComparison(cover, change), "runs/from-to")
+    ```
+    """
+
+    kind = "cover-comparison"
+
+    def __init__(self, cover: Segmenter, change: Segmenter | None = None, *, tiling: Tiling | None = None) -> None:
+        self.cover, self.change = cover, change
+        layer = _check_one_layer(cover)
+        self.legend = from_to_legend(cover.legend)
+        self.inputs = InputSpec({PRE: layer, POST: layer}, cover.inputs.gsd_m)
+        if change is not None:
+            _check_change(change, layer)
+            self.inputs = change.inputs
+        halo_px = max(member.halo_px for member in self._members())
+        self.tiling = with_wider_halo(cover.tiling, halo_px) if tiling is None else tiling
+        self._scales = [_rescale(dated, layer) for dated in self.inputs.layers.values()]
+
+    def predict_proba(self, batch: Batch, *, margin_px: int = 0) -> FloatImage:
+        """Scores of the classes from → to, (N, L², h, w) float32, summing to 1; their maximum follows the decision on change."""
+        pre, post = (
+            self.cover.predict_proba(one * scale + offset, margin_px=margin_px)
+            for one, (scale, offset) in zip(np.split(batch, 2, axis=1), self._scales, strict=True)
+        )
+        pairs = pre[:, :, None] * post[:, None]
+        if self.change is not None:
+            _follow_decision(pairs, self.change.predict_proba(batch, margin_px=margin_px))
+        shape = (len(pairs), -1, *pairs.shape[3:])
+        return np.asarray(pairs.reshape(shape) / pairs.sum(axis=(1, 2))[:, None], np.float32)
+
+    def predict_classes(self, batch: Batch, *, margin_px: int = 0) -> ByteImage:
+        """Class indices of the best scores, (N, h, w) uint8."""
+        return self.predict_raw(batch, margin_px=margin_px).argmax(axis=1).astype(np.uint8)
+
+    def to(self, compute: Compute) -> None:
+        """Move both members to a device and precision."""
+        for member in self._members():
+            member.to(compute)
+
+    def describe(self) -> dict[str, Any]:
+        """Plain values from which `restore` makes the same segmenter again, those of the members nested."""
+        members = {COVER: self.cover, CHANGE: self.change}
+        return {prefix: _describe(member) for prefix, member in members.items() if member is not None}
+
+    def save(self, folder: str | Path) -> list[str]:
+        """Write the members' states side by side; returns the names of all files."""
+        names = save_member(self.cover, Path(folder), COVER)
+        return names if self.change is None else names + save_member(self.change, Path(folder), CHANGE)
+
+    @classmethod
+    def restore(
+        cls, folder: Path, description: Mapping[str, Any], inputs: InputSpec, legend: Legend, tiling: Tiling
+    ) -> CoverComparison:
+        """The segmenter that `save` wrote. Errors: RunError where a member cannot be rebuilt."""
+        members = [
+            rebuild_member(folder, prefix, one, InputSpec.from_dict(one["inputs"]), Legend.from_dict(one["legend"]))
+            for prefix, one in sorted(description.items(), reverse=True)  # cover first
+        ]
+        return cls(*members, tiling=tiling)
+
+    def _members(self) -> list[Segmenter]:
+        return [self.cover] if self.change is None else [self.cover, self.change]
+
+
+def _describe(member: Segmenter) -> dict[str, Any]:
+    return describe_nested(member) | {"inputs": member.inputs.to_dict(), "legend": member.legend.to_dict()}
+
+
+def _follow_decision(pairs: FloatImage, change: FloatImage) -> None:
+    """Scale scores so that the best one without change is P(no change), the best one with change P(change), in place.
+
+    pairs : (N, L, L, h, w). change : (N, 2, h, w)
+    """
+    same = np.eye(pairs.shape[1], dtype=bool)
+    for group, probability in ((same, change[:, 0]), (~same, change[:, 1])):
+        best = np.maximum(pairs[:, group].max(axis=1), np.finfo(np.float32).tiny)
+        pairs[:, group] *= (probability / best)[:, None]
+
+
+def _check_one_layer(cover: Segmenter) -> LayerInput:
+    if len(cover.inputs.layers) != 1:
+        raise InputError(
+            f"land cover takes the layers {cover.inputs.names}, expected one image. Name a run with one layer."
+        )
+    return next(iter(cover.inputs.layers.values()))
+
+
+def _check_change(change: Segmenter, layer: LayerInput) -> None:
+    dated = change.inputs.layers
+    if list(dated) != [PRE, POST] or change.legend.num_classes != 2:
+        raise InputError(
+            f"change takes the layers {list(dated)} and has {change.legend.num_classes} classes, expected {PRE} and {POST}, "
+            "and two classes. Name a run of change."
+        )
+    counts = {name: len(one.bands) for name, one in dated.items()}
+    if set(counts.values()) != {len(layer.bands)}:
+        raise InputError(
+            f"the dates of change have {counts} bands, land cover has {len(layer.bands)}. Train both on the same bands."
+        )
+
+
+def _rescale(dated: LayerInput, layer: LayerInput) -> tuple[FloatImage, FloatImage]:
+    """Factor and offset from values scaled as of one layer to those of another, (C, 1, 1) float32 each."""
+    mean, std, own_mean, own_std = (
+        np.array(values, np.float64)[:, None, None] for values in (dated.mean, dated.std, layer.mean, layer.std)
+    )
+    return (std / own_std).astype(np.float32), ((mean - own_mean) / own_std).astype(np.float32)

@@ -1,0 +1,359 @@
+"""What became what: classes from → to of two maps of land cover, and their areas with intervals.
+
+Takes the classes of land cover and maps; returns one legend, one map from → to, and a table of areas.
+Refuses more than 15 classes of land cover, which make more pairs than a byte holds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import ByteImage
+from deepnets4eo.cards.legend import VOID, Color, Legend, LegendClass
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid, Window, blocks, mean_gsd_m
+from deepnets4eo.metrics import area_adjusted
+from deepnets4eo.rasters.cog import BLOCK_PX as COG_PX
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.scene import Layer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MOST_COVERS = 15
+ARROW = " → "
+HECTARE_M2 = 10_000.0
+BLOCK_PX = 256  # side of the blocks that are drawn with replacement
+CHANGE, COVER_PRE, COVER_POST = "change", "cover_pre", "cover_post"
+
+
+def from_to_legend(cover: Legend) -> Legend:
+    """The legend of all pairs of covers: value i · L + j was class i and is class j; a pair of equals has its plain name.
+
+    Parameters
+    ----------
+    cover
+        Classes of land cover, L of them.
+
+    Returns
+    -------
+    Legend
+        L² classes. A change has a mixture of both colours, more of the later one.
+
+    Raises
+    ------
+    InputError
+        For one class, or more than 15.
+
+    Examples
+    --------
+    >>> from_to_legend(Legend.load("change")).names
+    ('no change', 'no change → change', 'change → no change', 'change')
+    """
+    count = cover.num_classes
+    if not 2 <= count <= MOST_COVERS:
+        raise InputError(
+            f"legend {cover.name!r} has {count} classes; pairs from → to need 2 to {MOST_COVERS}. Merge classes."
+        )
+    used: set[Color] = {cover.void_color, *(one.color for one in cover.classes)}
+    classes = []
+    for i, before in enumerate(cover.classes):
+        for j, after in enumerate(cover.classes):
+            name = before.name if i == j else f"{before.name}{ARROW}{after.name}"
+            color = before.color if i == j else _mix(before.color, after.color, used)
+            classes.append(LegendClass(i * count + j, name, color))
+    title = f"Land cover from{ARROW}to, {cover.title or cover.name}"
+    return Legend(f"{cover.name}-from-to", tuple(classes), cover.void_color, title=title, source=cover.source)
+
+
+def cover_legend(from_to: Legend) -> Legend:
+    """The legend of land cover that a legend from → to was made of.
+
+    Parameters
+    ----------
+    from_to
+        Of `from_to_legend`.
+
+    Returns
+    -------
+    Legend
+        L classes with the values 0 … L − 1.
+
+    Raises
+    ------
+    InputError
+        For any other legend.
+
+    Examples
+    --------
+    >>> cover_legend(from_to_legend(Legend.load("change"))).names
+    ('no change', 'change')
+    """
+    count = math.isqrt(from_to.num_classes)
+    same = from_to.classes[:: count + 1]
+    classes = tuple(LegendClass(index, one.name, one.color) for index, one in enumerate(same))
+    name = from_to.name.removesuffix("-from-to")
+    if count < 2 or from_to.names != from_to_legend(Legend(name, classes, from_to.void_color)).names:
+        raise InputError(
+            f"legend {from_to.name!r} has no pairs from → to. Predict with a run of land cover at two dates."
+        )
+    return Legend(name, classes, from_to.void_color)
+
+
+def join_covers(pre: ByteImage, post: ByteImage, count: int) -> ByteImage:
+    """Class indices from → to of two maps; void where either is.
+
+    Parameters
+    ----------
+    pre, post
+        Class indices 0 … count − 1 of one shape, void 255.
+    count
+        Classes of land cover.
+
+    Returns
+    -------
+    ByteImage
+        i · count + j, void 255.
+
+    Examples
+    --------
+    >>> join_covers(np.array([[1, 2, 255]], np.uint8), np.array([[1, 0, 0]], np.uint8), 3)
+    array([[  4,   6, 255]], dtype=uint8)
+    """
+    known = (pre != VOID) & (post != VOID)
+    pairs = pre.astype(np.int64) * count + post
+    return np.where(known, pairs, VOID).astype(np.uint8)
+
+
+def split_from_to(source: Path | str, folder: Path | str) -> dict[str, Path]:
+    """Write change, land cover before and land cover after of a map from → to as rasters of their own.
+
+    Parameters
+    ----------
+    source
+        A raster that a run of classes from → to predicted.
+    folder
+        For change.tif, cover_pre.tif and cover_post.tif; made where it is missing.
+
+    Returns
+    -------
+    dict
+        "change", "cover_pre", "cover_post" → file.
+
+    Raises
+    ------
+    InputError
+        For a raster without such a legend.
+
+    Examples
+    --------
+    ```python
+    split_from_to(predict(run, scene, "from_to.tif").paths["labels"], "maps")
+    ```
+    """
+    layer, legend = _open_from_to(source)
+    cover, folder = cover_legend(legend), Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    legends = {CHANGE: Legend.load("change"), COVER_PRE: cover, COVER_POST: cover}
+    tables = dict(zip(legends, _lookups(cover.num_classes), strict=True))
+    paths = {name: folder / f"{name}.tif" for name in legends}
+    tags = {key: value for key, value in layer.tags.items() if key == "SYNTHETIC"}
+    for name, own in legends.items():
+        with CogWriter(paths[name], layer.grid, legend=own, tags=tags, nodata=VOID) as cog:
+            for window in blocks(layer.shape, COG_PX):
+                cog.write(window, tables[name][_read(layer, window)][None])
+    return paths
+
+
+@dataclass(frozen=True)
+class Transitions:
+    """Areas of all pairs from → to, and their intervals.
+
+    Parameters
+    ----------
+    names
+        The L classes of land cover.
+    hectares
+        (L, L) float64, rows = before, columns = after.
+    low, high
+        (L, L) limits of the intervals.
+    method
+        Where the intervals come from.
+    """
+
+    names: tuple[str, ...]
+    hectares: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    method: str
+
+    def table(self) -> pd.DataFrame:
+        """One row for each pair: from, to, hectares, low, high."""
+        import pandas as pd
+
+        pairs = [(before, after) for before in self.names for after in self.names]
+        columns = {"hectares": self.hectares, "low": self.low, "high": self.high}
+        values = {name: matrix.ravel() for name, matrix in columns.items()}
+        return pd.DataFrame({"from": [one[0] for one in pairs], "to": [one[1] for one in pairs], **values})
+
+
+def measure_transitions(
+    source: Path | str, *, level: float = 0.95, draws: int = 1000, block_px: int = BLOCK_PX, seed: int = 0
+) -> Transitions:
+    """Areas as mapped, with intervals of how much they vary over the site: blocks of it are drawn with replacement.
+
+    Errors of the map are not in these intervals; `adjust_transitions` estimates areas from a sample of references.
+    Source: Efron and Tibshirani, An Introduction to the Bootstrap, 1993.
+
+    Parameters
+    ----------
+    source
+        A raster that a run of classes from → to predicted, in a CRS.
+    level
+        Share of the draws inside the interval, between 0 and 1.
+    draws
+        Number of resamples.
+    block_px
+        Side of a block.
+    seed
+        Seed of the draws.
+
+    Returns
+    -------
+    Transitions
+        Hectares.
+
+    Raises
+    ------
+    InputError
+        For a raster without such a legend or without a CRS, or of fewer than two blocks.
+
+    Examples
+    --------
+    ```python
+    measure_transitions("from_to.tif").table().to_csv("transitions.csv", index=False)
+    ```
+    """
+    layer, legend = _open_from_to(source)
+    cover, pixel_ha = cover_legend(legend), _pixel_hectares(layer.grid, layer.source)
+    windows = list(blocks(layer.shape, block_px))
+    if len(windows) < 2:
+        raise InputError(f"{source} is one block of {block_px} px; intervals need two or more. Set block_px lower.")
+    counts = np.stack([np.bincount(_read(layer, one).ravel(), minlength=256) for one in windows])[
+        :, : legend.num_classes
+    ]
+    rng = np.random.default_rng(seed)
+    shares = rng.multinomial(len(windows), np.full(len(windows), 1 / len(windows)), draws)
+    low, high = np.quantile(shares @ counts, ((1 - level) / 2, (1 + level) / 2), axis=0)
+    shape = (cover.num_classes, cover.num_classes)
+    total, low, high = (np.reshape(values * pixel_ha, shape) for values in (counts.sum(axis=0), low, high))
+    return Transitions(cover.names, total, low, high, f"{draws} draws of {len(windows)} blocks of {block_px} px")
+
+
+def adjust_transitions(
+    mapped: Transitions, sample: NDArray[np.int64] | Sequence[Sequence[int]], *, level: float = 0.95
+) -> Transitions:
+    """Areas estimated from a sample of references stratified by the mapped pairs, with the intervals of its errors.
+
+    Source: Olofsson et al., Remote Sensing of Environment 148, 2014, equations 1 to 11 (`metrics.area_adjusted`).
+
+    Parameters
+    ----------
+    mapped
+        Areas as mapped, of `measure_transitions`.
+    sample
+        (L², L²) counts, rows = mapped pair, columns = reference pair, both in the order i · L + j. Pairs that are nowhere
+        on the map have no stratum: their rows stay empty.
+    level
+        Probability of the intervals, between 0 and 1.
+
+    Returns
+    -------
+    Transitions
+        Hectares.
+
+    Raises
+    ------
+    InputError
+        For another shape, a mapped pair with fewer than two samples, and samples of pairs that are not mapped.
+
+    Examples
+    --------
+    >>> two = np.array([[90.0, 10.0], [0.0, 0.0]])
+    >>> areas = Transitions(("a", "b"), two, two, two, "mapped")
+    >>> sample = np.diag([8, 8, 0, 0])
+    >>> sample[1] = [2, 6, 0, 0]
+    >>> adjust_transitions(areas, sample).hectares.tolist()
+    [[92.5, 7.5], [0.0, 0.0]]
+    """
+    counts, area = np.asarray(sample), mapped.hectares.ravel()
+    if counts.shape != (area.size, area.size):
+        raise InputError(f"the sample is {counts.shape}, expected {(area.size, area.size)}: one row and column a pair.")
+    strata = area > 0
+    if counts[~strata].any():
+        raise InputError("the sample has references in pairs that are nowhere on the map. Draw it within mapped pairs.")
+    used = strata | counts.any(axis=0)
+    estimate = area_adjusted(*_with_empty_strata(counts, area, used), level=level)
+    hectares, margin = np.zeros(area.size), np.zeros(area.size)
+    hectares[used], margin[used] = estimate.area, estimate.area_margin
+    shape = mapped.hectares.shape
+    low, high = np.maximum(hectares - margin, 0), hectares + margin
+    return Transitions(
+        mapped.names, hectares.reshape(shape), low.reshape(shape), high.reshape(shape),
+        f"{int(counts.sum())} references, stratified by mapped pair (Olofsson et al. 2014)",
+    )  # fmt: skip
+
+
+def _with_empty_strata(
+    counts: NDArray[np.int64], area: NDArray[np.float64], used: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The sample of the pairs used. Pairs met in references alone weigh nothing, so any two samples stand for them."""
+    kept, areas = counts[np.ix_(used, used)].copy(), area[used]
+    empty = np.flatnonzero(areas == 0)
+    kept[empty, empty] = 2
+    return kept, areas
+
+
+def _open_from_to(source: Path | str) -> tuple[Layer, Legend]:
+    layer = Layer.open(source)
+    if layer.legend is None:
+        raise InputError(f"{source} names no legend. Give a raster that a run of land cover at two dates predicted.")
+    return layer, layer.legend
+
+
+def _read(layer: Layer, window: Window) -> NDArray[np.uint8]:
+    data, valid = layer.read(window)
+    return np.where(valid, data[0], VOID).astype(np.uint8)
+
+
+def _lookups(count: int) -> list[NDArray[np.uint8]]:
+    """(256,) tables from pairs to change, cover before and cover after."""
+    pair = np.arange(count * count)
+    tables = []
+    for values in (pair // count != pair % count, pair // count, pair % count):
+        table = np.full(256, VOID, np.uint8)
+        table[: count * count] = values
+        tables.append(table)
+    return tables
+
+
+def _pixel_hectares(grid: Grid, source: str) -> float:
+    if grid.crs is None:
+        raise InputError(f"{source} has no CRS, so its pixels have no area. Give a georeferenced raster.")
+    return mean_gsd_m(grid) ** 2 / HECTARE_M2
+
+
+def _mix(before: Color, after: Color, used: set[Color]) -> Color:
+    """Two thirds of the later colour, darker than both; the nearest one that is still free."""
+    mixed = [round(0.8 * (one / 3 + 2 * other / 3)) for one, other in zip(before, after, strict=True)]
+    while (color := (mixed[0], mixed[1], mixed[2])) in used:
+        mixed[2] = (mixed[2] + 1) % 256
+    used.add(color)
+    return color

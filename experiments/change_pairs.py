@@ -1,0 +1,178 @@
+"""What the experiments on change share: pairs of the miniature city, one training and one score of change, tables.
+
+Takes scenes as layer → file; returns F1 of change and kappa, pixels of all test scenes pooled.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from seeds import spread
+
+import deepnets4eo
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.change import split_from_to
+from deepnets4eo.evaluation import Protocol, evaluate_pairs
+from deepnets4eo.files import write_json, write_text
+from deepnets4eo.grid import Window, crop, whole
+from deepnets4eo.prediction import PredictOptions, predict
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.segmenters.run import Run, load_run
+from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.synthetic import City, Event
+from deepnets4eo.training import load_recipe
+
+log = logging.getLogger(__name__)
+
+GSD_M, SIZE_PX, SMOKE_PX, MARGIN_PX = 0.5, 256, 96, 8
+TRAIN_CITIES, TEST_CITIES = (1, 2, 3, 4), (21, 22)
+COVER = {
+    "name": "minicity-cover",
+    "classes": [
+        {"value": 0, "name": "ground", "color": [200, 200, 200]},
+        {"value": 1, "name": "building", "color": [200, 30, 30]},
+        {"value": 2, "name": "vegetation", "color": [60, 150, 40]},
+        {"value": 3, "name": "water", "color": [0, 110, 190]},
+    ],
+}
+OF_MINICITY = np.array([0, 1, 2, 2, 0, 0, 3, 3], np.uint8)  # impervious building low tree car clutter boat water
+SMALL = (
+    "data.tile_px=64", "data.num_workers=0", "data.windows_per_epoch=160", "data.sampling=balanced", "data.val_share=0",
+    "train.batch_size=8", "train.lr=0.002", "train.keep=last", "train.class_weights.no change=1", "train.photometric=0.1",
+    "predict.tile_px=256", "predict.halo_px=32",
+)  # fmt: skip
+
+Sources = Mapping[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class ChangeScore:
+    """F1 of change and kappa, 0 to 1, and seconds of the training."""
+
+    f1: float
+    kappa: float
+    seconds: float = 0.0
+
+
+def city_pairs(
+    out: Path, seeds: Sequence[int], *, smoke: bool = False, shifts_px: Sequence[int] = ()
+) -> dict[str, dict[str, str]]:
+    """Pairs of synthetic cities (SYNTHETIC): images in red, green and blue, land cover at both dates, and change.
+
+    Change is where land cover differs. shifts_px : further post images `image_post_N`, off by N pixels in both directions.
+    """
+    pairs = {}
+    for seed in seeds:
+        folder = out / f"city-{seed}"
+        names = [
+            "image_pre",
+            "image_post",
+            "cover_pre",
+            "cover_post",
+            "labels",
+            *(f"image_post_{s}" for s in shifts_px),
+        ]
+        pairs[f"city-{seed}"] = {name: str(folder / f"{name}.tif") for name in names}
+        if not all(Path(path).exists() for path in pairs[f"city-{seed}"].values()):
+            _write_pair(City(seed, _whole_px(smoke=smoke), GSD_M, event=_registered_event(seed)), folder, shifts_px)
+    return pairs
+
+
+def _whole_px(*, smoke: bool) -> int:
+    return (SMOKE_PX if smoke else SIZE_PX) + 2 * MARGIN_PX
+
+
+def _registered_event(seed: int) -> Event:
+    """A strong event without any displacement."""
+    kind = ("tornado", "quake", "fire", "hurricane")[seed % 4]
+    return Event(shift_px=(0, 0), rotation_deg=0, kind=kind, damage_shares=(0.3, 0.1, 0.15, 0.45), cloud_shadows=0)
+
+
+def _write_pair(city: City, folder: Path, shifts_px: Sequence[int]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    height, width = city.shape
+    window = Window(MARGIN_PX, MARGIN_PX, height - 2 * MARGIN_PX, width - 2 * MARGIN_PX)
+    grid, (rows, cols) = crop(city.grid, window), window.slices
+    pre, post = city.pre.image[:3], city.post.image[:3]
+    covers = [OF_MINICITY[date.labels("minicity")][rows, cols] for date in (city.pre, city.post)]
+    images = {"image_pre": pre[:, rows, cols], "image_post": post[:, rows, cols]}
+    for shift in shifts_px:
+        images[f"image_post_{shift}"] = np.roll(post, (shift, shift), (1, 2))[:, rows, cols]
+    for name, image in images.items():
+        with CogWriter(folder / f"{name}.tif", grid, count=3, tags=city.tags) as cog:
+            cog.write(whole(grid), np.ascontiguousarray(image))
+    cover, change = Legend.from_dict(COVER), Legend.load("change")
+    labels = {"cover_pre": (covers[0], cover), "cover_post": (covers[1], cover)}
+    labels["labels"] = ((covers[0] != covers[1]).astype(np.uint8), change)
+    for name, (values, legend) in labels.items():
+        with CogWriter(folder / f"{name}.tif", grid, legend=legend, nodata=255, tags=city.tags) as cog:
+            cog.write(whole(grid), values[None])
+
+
+def train_run(recipe: str, overrides: Sequence[str], scenes: Sources, out: Path, *, smoke: bool = False) -> Path:
+    """Train a recipe on scenes; a run that is there is used again."""
+    if (out / "card.json").exists():
+        return out
+    few = ("data.windows_per_epoch=8", "train.epochs=1") if smoke else ()
+    listed = json.dumps([{"name": name, **sources} for name, sources in scenes.items()])
+    resolved, _ = load_recipe(recipe, overrides=(*overrides, *few, f"data.scenes={listed}"))
+    started = time.perf_counter()
+    run = deepnets4eo.train(resolved, out)
+    write_json(out / "seconds.json", time.perf_counter() - started)
+    log.info("%s: %.0f s", out, time.perf_counter() - started)
+    return run
+
+
+def score_change(
+    run: Path | Run | Segmenter, scenes: Sources, out: Path, *, post: str = "image_post", stored: str = "change"
+) -> ChangeScore:
+    """Predict the test scenes and score change, of all pixels pooled.
+
+    post : layer that is the later date. stored : legend that the files of the labels are in.
+    """
+    loaded = load_run(run) if isinstance(run, Path) else run
+    pairs = []
+    for name, sources in scenes.items():
+        target = out / f"{name}.tif"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        predict(
+            loaded, {"image_pre": sources["image_pre"], "image_post": sources[post]}, target,
+            PredictOptions(overwrite=True, device="cpu", precision="float32"),
+        )  # fmt: skip
+        legend = Layer.open(target).legend
+        if legend is not None and legend.num_classes > 2:
+            target = split_from_to(target, out / name)["change"]
+        pairs.append((target, sources["labels"]))
+    scores: Any = evaluate_pairs(pairs, Legend.load("change"), Protocol(reference_legend=Legend.load(stored))).to_dict()
+    return ChangeScore(float(scores["f1"]["change"] or 0), float(scores["kappa"] or 0))
+
+
+def table(
+    title: str, columns: Sequence[str], rows: Mapping[str, Sequence[Sequence[float]]], notes: Sequence[str]
+) -> str:
+    """Mean ± sd over the seeds in percent, as Markdown. rows : name → one list a column, one value a seed"""
+    lines = [f"| {' | '.join(['method', *columns])} |", f"|---|{'---:|' * len(columns)}"]
+    for name, cells in rows.items():
+        lines.append(f"| {' | '.join([name, *(spread(100 * np.array(cell)) for cell in cells)])} |")
+    return "\n".join([f"## {title}", "", *lines, "", *notes, ""])
+
+
+def ordering(name: str, better: Sequence[float], worse: Sequence[float]) -> str:
+    """Whether a claim held, on average and in how many seeds."""
+    gains = 100 * (np.array(better) - np.array(worse))
+    verdict = "held" if gains.mean() >= 0 else "did NOT hold"
+    return f"- {name}: {verdict}, {spread(gains, 1, '+')} points; in {int((gains >= 0).sum())} of {len(gains)} seeds"
+
+
+def publish(out: Path, text: str) -> None:
+    """Print a table and keep it."""
+    write_text(out / "table.md", text)
+    print(text)

@@ -1,0 +1,145 @@
+"""Labels cleansed by the network that learns from them: the published rules, always from the original labels."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from geotiff import write_geotiff
+
+import deepnets4eo
+from deepnets4eo.cards.legend import VOID
+from deepnets4eo.change import cleansing
+from deepnets4eo.change.cleansing import CleansingRecipe, merge_labels, to_grey_levels
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import read_json
+from deepnets4eo.rasters.scene import LABELS, Layer
+from deepnets4eo.segmenters.inputs import LayerInput
+from deepnets4eo.training.recipe import resolve
+from deepnets4eo.training.segmentation import prepare
+
+RULES = {  # (original, predicted) → label, as in the paper
+    "intersection": {(0, 0): 0, (0, 1): 0, (1, 0): 0, (1, 1): 1},
+    "ignore-missed": {(0, 0): 0, (0, 1): 0, (1, 0): VOID, (1, 1): 1},
+    "ignore-differing": {(0, 0): 0, (0, 1): VOID, (1, 0): VOID, (1, 1): 1},
+}
+SMALL = [
+    "data.tile_px=32", "data.windows_per_epoch=2", "data.num_workers=0", "train.batch_size=2", "train.epochs=1",
+    "data.split=scenes", "data.val_share=0.5", "predict.tile_px=64", "predict.halo_px=0", "cleansing.steps=8",
+    "cleansing.hyperepochs=3", "cleansing.merge=ignore-differing",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_each_rule_merges_as_published_and_void_stays_void(rule) -> None:
+    for (original, predicted), expected in RULES[rule].items():
+        assert merge_labels(np.array([original], np.uint8), np.array([predicted], np.uint8), rule)[0] == expected
+    assert merge_labels(np.array([VOID, VOID], np.uint8), np.array([0, 1], np.uint8), rule).tolist() == [VOID, VOID]
+    assert merge_labels(np.array([0, 1], np.uint8), np.array([VOID, VOID], np.uint8), rule).tolist() == [0, 1]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    for number in range(2):
+        folder = tmp_path / "data" / f"pair{number}"
+        pre, post = rng.integers(20, 220, (2, 2, 64, 64)).astype(np.uint8)
+        write_geotiff(folder / "pre.tif", pre)
+        write_geotiff(folder / "post.tif", post)
+        write_geotiff(folder / "labels.tif", (rng.random((64, 64)) < 0.5).astype(np.uint8))
+    return tmp_path / "data"
+
+
+def recipe(*overrides: str) -> CleansingRecipe:
+    values: dict[str, Any] = {
+        "task": "change-cleansing",
+        "legend": "change",
+        "data": {"layers": {"image_pre": "*/pre.tif", "image_post": "*/post.tif", "labels": "*/labels.tif"}},
+        "model": {"network": "fc-ef", "layers": ["image_pre", "image_post"]},
+    }
+    return resolve(values, [*SMALL, *overrides], kind=CleansingRecipe)
+
+
+def test_every_hyperepoch_merges_with_the_original_labels_and_never_with_merged_ones(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    merges: list[np.ndarray] = []
+    merge = cleansing.merge_labels
+
+    def record(original: np.ndarray, predicted: np.ndarray, rule: Any) -> np.ndarray:
+        merges.append(original.copy())
+        return merge(original, predicted, rule)
+
+    monkeypatch.setattr(cleansing, "merge_labels", record)
+    run = deepnets4eo.train(recipe(), tmp_path / "run", data=data)
+    labels = [Layer.open(data / f"pair{number}" / "labels.tif").read()[0][0] for number in range(2)]
+    assert len(merges) == 4  # after two of three hyperepochs, on both pairs
+    for number, original in enumerate(merges):
+        np.testing.assert_array_equal(original, labels[number % 2])
+    first, second = (
+        Layer.open(run / "checkpoints" / f"hyperepoch-{number}" / LABELS / "labels-pair0.tif").read()[0][0]
+        for number in (1, 2)
+    )
+    for merged in (first, second):
+        kept = merged != VOID
+        np.testing.assert_array_equal(merged[kept], labels[0][kept])
+        assert not kept.all()
+    card = read_json(run / "card.json")["notes"]
+    assert len(card["cleansing"]) == 2
+    assert all(share <= 1 for shares in card["cleansing"] for share in shares.values())
+    metrics = read_json(run / "metrics.json")
+    assert metrics["pixels"] == 64 * 64  # validated on all original labels
+
+
+def test_each_hyperepoch_goes_on_from_the_weights_of_the_last_one(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states: list[list[np.ndarray]] = []
+    fit = cleansing.fit_segmenter
+
+    def record(segmenter: Any, *arguments: Any) -> Any:
+        states.append([value.detach().numpy().copy() for value in segmenter.module.state_dict().values()])
+        notes = fit(segmenter, *arguments)
+        states.append([value.detach().numpy().copy() for value in segmenter.module.state_dict().values()])
+        return notes
+
+    monkeypatch.setattr(cleansing, "fit_segmenter", record)
+    deepnets4eo.train(recipe("cleansing.hyperepochs=2"), tmp_path / "run", data=data)
+    _, after, before, last = states
+    assert all(np.array_equal(one, other) for one, other in zip(after, before, strict=True))
+    assert not all(np.array_equal(one, other) for one, other in zip(after, last, strict=True))
+
+
+def test_scores_flow_along_images_before_they_are_merged(data: Path) -> None:
+    """A step of zeros is the prediction itself; more steps on flat images make all of a scene one class."""
+    from deepnets4eo.change.diffusion import Diffusion
+    from deepnets4eo.grid import Window
+    from deepnets4eo.rasters.scene import Scene
+
+    prepared = prepare(recipe(f"data.folders=[{data}]"))
+    segmenter = type("Inputs", (), {"inputs": prepared.inputs})()
+    flat = np.full((2, 40, 40), 90, np.uint8)
+    scores = np.zeros((2, 40, 40), np.uint8)
+    scores[1, 18:22, 18:22] = 254
+    scores[0] = 254 - scores[1]
+    images = Scene.open(image_pre=flat, image_post=flat)
+    plain, diffused = (
+        cleansing._diffused_classes(segmenter, images, Layer.open(scores), Window(8, 8, 30, 30), Diffusion(steps))
+        for steps in (0, 400)
+    )
+    np.testing.assert_array_equal(plain, scores[1, 8:38, 8:38] > 127)
+    assert plain.sum() == 16
+    assert not diffused.any()
+
+
+def test_guides_are_in_grey_levels() -> None:
+    layer = LayerInput(("b",), (0.0,), (1.0,), 100.0, 1100.0, "uint16")
+    values = np.array([[[0.0, 100.0, 600.0, 1100.0, 9000.0]]], np.float32)
+    assert to_grey_levels(values, layer)[0, 0].tolist() == [0, 0, 127.5, 255, 255]
+    layer = LayerInput(("b",), (0.0,), (1.0,), 100.0, 120.0, "uint8")
+    assert to_grey_levels(values, layer) is values
+
+
+def test_other_layers_than_a_pair_are_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"expected no change and change, and image_pre and image_post"):
+        deepnets4eo.train(recipe("model.layers=[image_pre]"), tmp_path / "run", data=data)
