@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +66,10 @@ class RealCube:
     def large(self) -> bool:
         """Whether patches of 25 px and as wide a buffer fit the scene."""
         return min(self.shape) >= LARGE_PX
+
+    def every(self, number: int) -> RealCube:
+        """The cube with the first of every so many of its bands."""
+        return replace(self, bands=self.bands[::number])
 
 
 def card_cube(
