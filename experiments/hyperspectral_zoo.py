@@ -29,7 +29,7 @@ from seeds import spread
 from smoke import NOTE, add_smoke, title_of
 
 from deepnets4eo.benchmark import Outcome, contact_sheet
-from deepnets4eo.cards.legend import Legend
+from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.files import read_json, write_json, write_text
 from deepnets4eo.grid import whole
@@ -50,7 +50,7 @@ METHODS = ("svm", "random-forest", "hu", "hamida", "li", "hybridsn")
 RANDOM, DISJOINT = "random", "disjoint"
 FOLDS, RANDOM_TEST_SHARE = 5, 0.9
 PATCH_PX, SMALL_PATCH_PX = 25, 9  # of HybridSN, the largest: as published, and on scenes too small for its buffer
-BATCH, SHORT_LR, SHORT_LRS = 32, 2e-3, {"hu": 1e-2}  # of the short training, and of networks that learn slower
+BATCH, SHORT_LR, SHORT_LRS = 32, 2e-3, {"hu": 3e-2}  # of the short training, and of networks that learn slower
 SHORT = (
     "train.optimizer=adam", f"train.batch_size={BATCH}", "train.schedule=one_cycle", "train.weight_decay=0.0",
     "train.warmup_share=0.3",
@@ -127,22 +127,20 @@ def make_recipe(cube: RealCube, method: str, split: str, seed: int, steps: int =
     recipe, _ = load_recipe(f"hyperspectral/{method}", overrides=overrides)
     if not (steps and recipe.model.network):
         return recipe
-    parts = split_masks(recipe)
-    learnt = sum(int(one.sum()) for one, _ in parts.values())
+    learnt = sum(int(one.sum()) for one, _ in split_masks(recipe))
     rate = SHORT_LRS.get(method, SHORT_LR)
     short = (*SHORT, f"train.lr={rate}", f"train.epochs={short_epochs(learnt, steps)}")
     return load_recipe(f"hyperspectral/{method}", overrides=(*overrides, *short))[0]
 
 
-def split_masks(recipe: Recipe) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Scene → labelled pixels that are learnt from and tested on, (h, w) bool each."""
+def split_masks(recipe: Recipe) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Labelled pixels of each scene that are learnt from and tested on, (h, w) bool each."""
     split = make_split(open_labelled(recipe)[1], recipe.data)
-    masks = {}
+    masks = []
     for number, named in enumerate(split.scenes):
         window = whole(named.grid)
-        known = named.labels.reader.read(window) < len(named.labels.legend.names)
-        learnt, tested = (split.mask(number, part, window) & known for part in (TRAIN, VAL))
-        masks[named.name] = learnt, tested
+        known = named.labels.reader.read(window) != VOID
+        masks.append((split.mask(number, TRAIN, window) & known, split.mask(number, VAL, window) & known))
     return masks
 
 
@@ -294,7 +292,7 @@ def _colours(cube: RealCube, name: str, out: Path) -> Path:
 def _tested(cube: RealCube, method: str, split: str, trial: Trial, names: Sequence[str], out: Path) -> dict[str, Path]:
     """Label rasters of the first seed's test pixels alone, by scene."""
     masks = split_masks(make_recipe(cube, method, split, trial.seeds[0], trial.steps))
-    by_scene = dict(zip(cube.scenes, masks.values(), strict=True))
+    by_scene = dict(zip(cube.scenes, masks, strict=True))
     paths = {}
     for name in names:
         paths[name] = out / cube.name / split / f"tested-{name}.tif"
