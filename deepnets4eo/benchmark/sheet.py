@@ -20,6 +20,7 @@ from deepnets4eo.rasters.scene import LABELS, Layer
 SIDE_PX = 420
 COLUMNS = 6
 WIDE_IN, TITLE_IN = 2.4, 0.25
+LETTER_IN, HANDLE_IN = 0.07, 0.55  # of the legend, at 8 points
 TALLEST = 1.25  # height by width of a panel; narrower ones leave room beside them
 PANEL_LAYERS = ("image", "intensity", "dsm")  # the first of them that a scene has
 
@@ -83,12 +84,24 @@ def contact_sheet(
         panel_axes.imshow(array, interpolation="nearest")
         panel_axes.set_title(name, fontsize=8)
     handles = color_patches(zip(legend.colors, legend.names, strict=True))
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(8, len(handles)), fontsize=8, frameon=False)
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=_legend_columns(legend.names, WIDE_IN * columns),
+        fontsize=8,
+        frameon=False,
+    )
     if title:
         figure.suptitle(title, fontsize=10)
     with atomic_write(path) as partial:
         figure.savefig(partial, dpi=130)
     return Path(path)
+
+
+def _legend_columns(names: Sequence[str], width_in: float) -> int:
+    """Names beside each other below a sheet, so that the longest fits."""
+    each_in = LETTER_IN * max(map(len, names)) + HANDLE_IN
+    return max(1, min(8, len(names), int(width_in / each_in)))
 
 
 def _panels_of_scene(

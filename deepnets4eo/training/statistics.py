@@ -115,7 +115,7 @@ def measure_inputs(
         raise InputError(_nothing_valid(split, layers))
     seen = {layer: np.concatenate(parts, axis=1) for layer, parts in kept.items()}
     for layer in layers:
-        _warn_of_outliers(split, layer, moments[layer].std, seen[layer], extremes)
+        _warn_of_outliers(split, layer, moments[layer].std, seen[layer], extremes, scaling)
     known = [gsd for named in split.scenes if (gsd := scene_gsd_m(named.scene)) is not None]
     specs = {layer: _layer_input(split, layer, moments[layer], seen[layer]) for layer in layers}
     if scaling == "unit":
@@ -180,31 +180,39 @@ def _warn_of_outliers(
     std: NDArray[np.float64],
     pixels: NDArray[np.float32],
     extremes: dict[tuple[str, int], list[NDArray[np.float32]]],
+    scaling: Scaling,
 ) -> None:
-    """Warn of the first file whose undeclared nodata or spikes decide the deviation (C,) of all pixels (C, n)."""
+    """Warn once of the first band whose undeclared nodata or spikes decide how pixels (C, n) with deviation (C,) are scaled."""
     ends = [(scene, np.concatenate(parts, axis=1)) for (name, scene), parts in extremes.items() if name == layer]
+    warnings = []
     for band in range(len(std)):
         values = np.concatenate([pixels[band], *(end_values[band] for _, end_values in ends)])
         far = find_outliers(values)
         if far is None or not far.dominates_std(float(std[band]), values):
             continue
+        if scaling == "range" and not {far.lowest, far.highest} & set(_extremes(extremes, layer)):
+            continue  # other bands have as large values
         scenes = [scene for scene, end_values in ends if far.others(end_values[band]).size < end_values[band].size]
-        _log_outliers(split, layer, far, scenes, (float(std[band]), float(far.others(values).std(dtype=np.float64))))
+        effect = (
+            f"they set the range by which it is scaled, {values.min():.4g} to {values.max():.4g}" if scaling == "range" else
+            f"it is scaled by a deviation of {std[band]:.4g}, {far.others(values).std(dtype=np.float64):.4g} without them"
+        )  # fmt: skip
+        warnings.append((far, scenes, effect))
+    if warnings:
+        _log_outliers(split, layer, *warnings[0], more_bands=len(warnings) - 1)
 
 
 def _log_outliers(
-    split: DataSplit[Any], layer: str, far: Outliers, scenes: Sequence[int], std: tuple[float, float]
+    split: DataSplit[Any], layer: str, far: Outliers, scenes: Sequence[int], effect: str, *, more_bands: int
 ) -> None:
     named = split.scenes[scenes[0]]
     more = f" and {len(scenes) - 1} more" if len(scenes) > 1 else ""
+    bands = f" (likewise in {more_bands} more of its bands)" if more_bands else ""
     remedy = (
         "Set them to a declared nodata value in the file" if far.nodata is None
         else f"If they mean no data, set data.nodata={{{layer}: {far.nodata:.17g}}}"
     )  # fmt: skip
-    log.warning(
-        "Layer %r (%s%s) holds %s: it is scaled by a deviation of %.4g, %.4g without them. %s.",
-        layer, named.sources[layer], more, far, *std, remedy,
-    )  # fmt: skip
+    log.warning("Layer %r (%s%s) holds %s: %s%s. %s.", layer, named.sources[layer], more, far, effect, bands, remedy)
 
 
 def _to_unit(spec: LayerInput, pixels: NDArray[np.float32]) -> LayerInput:

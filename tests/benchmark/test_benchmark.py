@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from deepnets4eo.benchmark import (
@@ -163,3 +164,22 @@ def test_the_sheet_shows_image_reference_and_maps(outcome: Outcome, scenes: Benc
     picture = imread(path)
     assert picture.shape[0] > 200
     assert len(np.unique(picture.reshape(-1, picture.shape[2]), axis=0)) > 10
+
+
+def test_long_names_of_classes_stay_on_the_sheet(
+    outcome: Outcome, scenes: BenchmarkScenes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = []
+    save = Figure.savefig
+
+    def record(figure: Figure, *arguments: object, **options: object) -> None:
+        figures.append(figure)
+        save(figure, *arguments, **options)
+
+    monkeypatch.setattr(Figure, "savefig", record)
+    classes = [LegendClass(value, f"corn senesced green weeds {value}", (value + 1, 0, 0)) for value in range(7)]
+    contact_sheet([outcome], scenes.test, Legend("long", tuple(classes)), tmp_path / "maps.png")
+    (figure,) = figures
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0
+    assert box.x1 <= figure.bbox.width

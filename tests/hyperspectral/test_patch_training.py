@@ -20,7 +20,7 @@ from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.prediction import predict
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.training.recipe import resolve
-from deepnets4eo.training.segmentation import open_labelled
+from deepnets4eo.training.segmentation import open_labelled, prepare_split
 from deepnets4eo.training.splits import VAL, make_split
 from deepnets4eo.training.tasks import TrainOptions
 
@@ -207,3 +207,23 @@ def test_a_patch_larger_than_the_scene_is_mirrored(tmp_path: Path) -> None:
     assert json.loads((run / "metrics.json").read_text())["pixels"] == 6
     predict(run, tmp_path / "image.tif", tmp_path / "map.tif")
     assert set(np.unique(Layer.open(tmp_path / "map.tif").read()[0])) <= set(Legend.from_dict(LEGEND, "").values)
+
+
+@pytest.mark.parametrize(("value", "warned"), [(-9999.0, True), (1200.0, False)])
+def test_far_values_are_warned_of_once_where_they_set_the_range(
+    value: float, *, warned: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    image = np.random.default_rng(0).normal(100, 1, (4, 48, 48)).astype(np.float32)
+    image[3] += 1200  # one band is brighter than all others
+    image[:3, 8, 8] = value
+    labels = np.tile(np.arange(1, 4, dtype=np.uint8), (48, 16))
+    write_geotiff(tmp_path / "image.tif", image)
+    write_geotiff(tmp_path / "labels.tif", labels[None])
+    files = {"image": str(tmp_path / "image.tif"), "labels": str(tmp_path / "labels.tif")}
+    recipe = make_recipe("data.val_share=0", f"data.scenes=[{json.dumps(files)}]")
+    prepare_split(recipe, *open_labelled(recipe))
+    messages = [record.getMessage() for record in caplog.records if "far from all others" in record.getMessage()]
+    assert len(messages) == warned
+    for message in messages:
+        assert "they set the range by which it is scaled, -9999 to 10" in message
+        assert "(likewise in 2 more of its bands)" in message
