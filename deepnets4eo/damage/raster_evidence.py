@@ -159,11 +159,11 @@ def _open(evidence: RasterEvidence, post: Layer) -> ScoreLayer:
     layer = _one_band(Layer.open(evidence.source), evidence.name)
     covered_share(post.grid, layer, evidence.column)
     values, valid, _ = layer.thumbnail(LOOK_PX)
-    known = values[0][valid]
-    if np.isinf(known).any() or not np.isfinite(known).any():
+    infinite = np.isinf(values[0]).any() and not np.isinf(layer.nodata or 0.0)
+    if infinite or not np.isfinite(values[0][valid]).any():
         raise InputError(
-            f"evidence {evidence.name!r} ({layer.source}) holds {'infinite' if np.isinf(known).any() else 'no'} values; "
-            "expected finite scores, NaN or nodata where there is none. Replace them."
+            f"evidence {evidence.name!r} ({layer.source}) holds {'infinite' if infinite else 'no'} values; expected finite "
+            "scores, NaN or nodata where there is none. Replace them."
         )
     same_units = (layer.grid.crs is None) == (post.grid.crs is None)
     finer = same_units and mean_gsd_m(layer.grid) < FINER * mean_gsd_m(post.grid)
@@ -213,7 +213,7 @@ def mean_scores(layers: Sequence[ScoreLayer], outlines: NDArray[np.object_], wor
 def with_scores(evidence: EvidenceTable, layers: Sequence[ScoreLayer], scores: pd.DataFrame) -> EvidenceTable:
     """The table with the rasters' columns; blank where a building is not assessed."""
     assessed = (evidence.frame["status"] == ASSESSED).to_numpy()
-    added = {name: np.where(assessed, scores[name], np.nan) for name in scores}
+    added = {layer.column: np.where(assessed, scores[layer.column], np.nan) for layer in layers}
     meaning = {layer.column: layer.meaning for layer in layers}
     return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | meaning)
 
@@ -225,9 +225,9 @@ def score_findings(layers: Sequence[ScoreLayer], frame: pd.DataFrame) -> tuple[F
 
 def _finding(layer: ScoreLayer, frame: pd.DataFrame) -> Finding:
     name, card = layer.evidence.name, layer.card
-    assessed = frame["status"] == ASSESSED
-    missing = int((assessed & frame[layer.column].isna()).sum())
-    lacking = f" {count_of(missing, 'assessed building')} of {int(assessed.sum())} lack it." if missing else ""
+    scores = frame.loc[frame["status"] == ASSESSED, layer.column]
+    missing = int(scores.isna().sum())
+    lacking = f" {missing} of {count_of(len(scores), 'assessed building')} have no value." if missing else ""
     if layer.weight and card is not None:
         text = (
             f"took part in the decision with a weight of {layer.weight:.2f}: its skill is {card.skill.value:.2f} (AUC "
