@@ -183,14 +183,16 @@ def regression(train: pd.DataFrame, test: pd.DataFrame, column: str) -> Scores:
     return np.asarray(model.decision_function(np.column_stack([structure_odds(test), test[column]])))
 
 
-def pooled(train: pd.DataFrame, test: pd.DataFrame, column: str) -> Scores:
+def pool_with_card(train: pd.DataFrame, test: pd.DataFrame, column: str) -> Scores:
     """Log-odds as the job pools them with a card, but for one constant a site, which changes no order."""
     card = EvidenceCard.fit(train[column], train["severe"])
     weight = DEFAULT_WEIGHT * card.skill.value
     return (1 - weight) * structure_odds(test) + weight * card.log_odds(test[column].to_numpy(float))
 
 
-def left_out(frame: pd.DataFrame, column: str, rule: Callable[[pd.DataFrame, pd.DataFrame, str], Scores]) -> Scores:
+def leave_groups_out(
+    frame: pd.DataFrame, column: str, rule: Callable[[pd.DataFrame, pd.DataFrame, str], Scores]
+) -> Scores:
     """Scores of each building by a rule fitted to the other groups."""
     scores = np.zeros(len(frame))
     for group in frame["group"].unique():
@@ -205,8 +207,8 @@ def row(frame: pd.DataFrame, columns: list[str], *, by_group: bool) -> dict[str,
     for column in columns:
         name = column.removeprefix("ev_")
         scores[f"{name} alone"] = frame[column].to_numpy()
-        scores[f"{name}, regression"] = left_out(frame, column, regression)
-        scores[f"{name}, job"] = left_out(frame, column, pooled)
+        scores[f"{name}, regression"] = leave_groups_out(frame, column, regression)
+        scores[f"{name}, job"] = leave_groups_out(frame, column, pool_with_card)
     severe = frame["severe"].to_numpy()
     parts = [(frame["group"] == group).to_numpy() for group in frame["group"].unique()] if by_group else [severe >= 0]
     return {
