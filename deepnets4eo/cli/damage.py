@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,15 +12,17 @@ from deepnets4eo.cli.option_groups import with_options
 from deepnets4eo.cli.options import Debug, DryRun, Out, Overwrite, Resume, Seed, Workers
 from deepnets4eo.cli.output import echo
 from deepnets4eo.damage.event import EventInfo
-from deepnets4eo.damage.settings import INPUTS, Settings
+from deepnets4eo.damage.settings import DECISION, INPUTS, Settings
 from deepnets4eo.errors import InputError
 
 if TYPE_CHECKING:
     import geopandas as gpd
 
+    from deepnets4eo.damage import RasterEvidence
     from deepnets4eo.rasters.scene import Layer
 
-GROUP = INPUTS["group"]
+GROUP, DECISION_GROUP = INPUTS["group"], DECISION["group"]
+_NUMBER = re.compile(r"\d*\.?\d+")
 
 
 @with_options(Settings, workers=Workers, seed=Seed)
@@ -37,6 +40,22 @@ def damage(
     dsm_post: Annotated[str | None, typer.Option(help="Surface model after.", rich_help_panel=GROUP)] = None,
     cloud_mask: Annotated[
         str | None, typer.Option(help="Raster that is not 0 under clouds.", rich_help_panel=GROUP)
+    ] = None,
+    evidence: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=RASTER",
+            help="Scores such as change, as evidence ev_NAME; decide by their card, else are shown only. Repeatable.",
+            rich_help_panel=DECISION_GROUP,
+        ),
+    ] = None,
+    evidence_weight: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=WEIGHT",
+            help="Share of such scores in the decision, 0-1; times their card's skill where there is a card.",
+            rich_help_panel=DECISION_GROUP,
+        ),
     ] = None,
     settings: Settings = Settings(),
     event: EventInfo = EventInfo(),
@@ -73,14 +92,24 @@ def damage(
     others = {"dsm_pre": dsm_pre, "dsm_post": dsm_post, "cloud_mask": cloud_mask}
     formats = None if also is None else [name for each in also.split(",") if (name := each.strip()) not in ("", "none")]
     check_formats(formats or ())
-    read = [pre, post, footprints, *others.values(), settings.model, settings.class_shares, settings.segmenter]
+    rasters = _raster_evidence(evidence or [], evidence_weight or [])
+    read = [
+        pre,
+        post,
+        footprints,
+        *others.values(),
+        *(each.source for each in rasters),
+        settings.model,
+        settings.class_shares,
+        settings.segmenter,
+    ]
     check_not_inputs([out, *(out / name for name in PRODUCTS)], read)
     if dry_run:
         check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))
         _check_one_source(footprints, settings.segmenter)
         which = f"the buildings that {settings.segmenter} finds"
         if settings.segmenter is None:
-            inputs = open_inputs(pre, post, footprints, settings, **others)
+            inputs = open_inputs(pre, post, footprints, settings, **others, evidence=rasters)
             formats_of(formats, inputs.post.grid.crs)
             which = count_of(len(inputs.footprints), "building")
         echo(f"{which} would be assessed into {out}")
@@ -91,10 +120,10 @@ def damage(
         with job_scratch(out, resume=resume) as scratch:
             _check_one_source(footprints, settings.segmenter)
             if settings.segmenter is None:
-                inputs = open_inputs(pre, post, footprints, settings, **others)
+                inputs = open_inputs(pre, post, footprints, settings, **others, evidence=rasters)
             else:
                 before, after, buildings = _find_buildings(pre, post, settings.segmenter, scratch)
-                inputs = open_inputs(before, after, buildings, settings, **others)
+                inputs = open_inputs(before, after, buildings, settings, **others, evidence=rasters)
             formats_of(formats, inputs.post.grid.crs)  # before long work
             with progress("evidence") as advance:
                 result = assess_inputs(inputs, settings, JobControl(scratch, advance), event)
@@ -106,6 +135,31 @@ def damage(
         echo(path)
     show_footprints(result.footprints)
     end_with_findings(result.findings)
+
+
+def _raster_evidence(evidence: list[str], weights: list[str]) -> list[RasterEvidence]:
+    """The rasters of NAME=RASTER with the weights of NAME=WEIGHT. Errors: InputError."""
+    from deepnets4eo.damage import RasterEvidence
+
+    rasters, weight_of = _pairs("--evidence", evidence, "RASTER"), _pairs("--evidence-weight", weights, "WEIGHT")
+    for name, text in weight_of.items():
+        if name not in rasters or not _NUMBER.fullmatch(text):
+            raise InputError(
+                f"--evidence-weight is {name}={text}; expected the name of an --evidence and a number, such as "
+                f"{next(iter(rasters), 'change')}=0.3. Correct it."
+            )
+    return [
+        RasterEvidence(name, source, float(weight_of[name]) if name in weight_of else None)
+        for name, source in rasters.items()
+    ]
+
+
+def _pairs(option: str, texts: list[str], value: str) -> dict[str, str]:
+    """Name → value of NAME=VALUE. Errors: InputError."""
+    pairs = dict(text.partition("=")[::2] for text in texts)
+    if len(pairs) < len(texts) or not all(name and text for name, text in pairs.items()):
+        raise InputError(f"{option} is {', '.join(texts)}; expected NAME={value}, each name once. Correct it.")
+    return pairs
 
 
 def _check_one_source(footprints: str, segmenter: str | None) -> None:

@@ -11,6 +11,8 @@ _HOMES = {
     "Settings": "deepnets4eo.damage.settings",
     "GRADES": "deepnets4eo.damage.vocabulary",
     "DamageMap": "deepnets4eo.damage.map",
+    "EvidenceCard": "deepnets4eo.damage.evidence_card",
+    "RasterEvidence": "deepnets4eo.damage.raster_evidence",
     "EventInfo": "deepnets4eo.damage.event",
     "Footprints": "deepnets4eo.damage.footprints",
     "read_footprints": "deepnets4eo.damage.footprints",

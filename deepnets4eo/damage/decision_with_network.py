@@ -1,13 +1,15 @@
 """The decision: by the weight-free model alone, or together with a trained network.
 
 Takes the name of a model or a run's folder; returns the evidence with the network's columns, and the decision.
-Buildings that the network did not grade on both images keep the weight-free decision. Refuses runs that grade no
+Buildings that the network did not grade on both images keep the weight-free decision. Rasters of scores take part with
+their own weights. Refuses runs that grade no
 buildings; a run without skill does not decide.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.ordinal import grade_probabilities
 from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
 from deepnets4eo.damage.prior import estimated_share
+from deepnets4eo.damage.raster_evidence import ScoreLayer, score_findings
 from deepnets4eo.damage.result_findings import result_findings
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
 from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
@@ -136,8 +139,12 @@ class DecisionModel:
         )
         require_order(before, after)
 
-    def decide(self, evidence: EvidenceTable, network: pd.DataFrame | None) -> Decision:
+    def decide(
+        self, evidence: EvidenceTable, network: pd.DataFrame | None, scores: Sequence[ScoreLayer] = ()
+    ) -> Decision:
         """The evidence, with the network's where it decides, and the decision (see `DamageModel.decide`).
+
+        scores : rasters whose columns the evidence has.
 
         Buildings whose evidence lies outside what the model knows are not assessed; where the network decides alone,
         all are.
@@ -152,9 +159,11 @@ class DecisionModel:
         share = self._share(probabilities)
         if network is not None:
             probabilities = pool_log_odds(probabilities, full.frame, self.weight)
+        probabilities = pool_scores(probabilities, full.frame, scores)
         decided = cap_confidence(to_decision_table(adjust_to_prior(probabilities, share), full.frame.index), unlike)
-        findings = result_findings(full.frame, unlike, self.skill)
-        grading = {} if network is not None else self._rates(full.frame, unlike)
+        findings = (*result_findings(full.frame, unlike, self.skill), *score_findings(scores, full.frame))
+        model_alone = network is None and not any(score.weight for score in scores)
+        grading = self._rates(full.frame, unlike) if model_alone else {}
         return Decision(full, decided, share, findings, grading)
 
     def _rates(self, frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
@@ -204,6 +213,25 @@ def pool_log_odds(weight_free: NDArray[np.float64], frame: pd.DataFrame, weight:
     odds = (1 - weight) * _border_odds(weight_free) + weight * _border_odds(network)
     graded = np.asarray(np.isfinite(odds).all(axis=1))
     return np.where(graded[:, None], grade_probabilities(expit(odds)), weight_free)
+
+
+def pool_scores(
+    probabilities: NDArray[np.float64], frame: pd.DataFrame, scores: Sequence[ScoreLayer]
+) -> NDArray[np.float64]:
+    """Probabilities (N, 4) of the grades, together with scores that have a weight.
+
+    The log-odds of major damage or worse become the weighted average of the scores' and, with what is left to 1, the
+    probabilities' own; those of the other borders move as far, since a score says nothing about them. Buildings without
+    a score keep their log-odds.
+    frame : of the evidence, with the scores' columns; NaN rows stay.
+    """
+    odds = _border_odds(probabilities)
+    shift = np.zeros(len(odds))
+    for score in scores:
+        if score.weight:
+            log_odds = np.clip(score.log_odds(frame[score.column].to_numpy(float)), *logit([CERTAIN, 1 - CERTAIN]))
+            shift += score.weight * np.where(np.isfinite(log_odds), log_odds - odds[:, 1], 0.0)
+    return np.where((shift != 0)[:, None], grade_probabilities(expit(odds + shift[:, None])), probabilities)
 
 
 def adjust_to_prior(probabilities: NDArray[np.float64], damaged_share: float) -> NDArray[np.float64]:

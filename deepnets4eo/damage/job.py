@@ -7,7 +7,7 @@ decision, products; the last is `DamageMap.save`.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from deepnets4eo.damage.position import (
     outline_position,
     registration_findings,
 )
+from deepnets4eo.damage.raster_evidence import RasterEvidence, mean_scores, with_scores
 from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.resume import Steps
 from deepnets4eo.damage.settings import Settings
@@ -68,6 +69,7 @@ def assess(
     dsm_pre: LayerLike | None = None,
     dsm_post: LayerLike | None = None,
     cloud_mask: LayerLike | None = None,
+    evidence: Sequence[RasterEvidence] = (),
     settings: Settings = Settings(),
     event: EventInfo = EventInfo(),
     work: JobControl = JobControl(),
@@ -86,6 +88,8 @@ def assess(
         Surface models of both dates, metres; both or none.
     cloud_mask
         Raster that is not 0 where clouds hide the ground.
+    evidence
+        Rasters of scores, such as of change; their means become columns, and take part in the decision by their skill.
     settings
         How the job is done.
     event
@@ -113,7 +117,9 @@ def assess(
     >>> assess(pre, post, city.footprints()).buildings["status"].isin(["assessed", "not_assessed"]).all()
     np.True_
     """
-    inputs = open_inputs(pre, post, footprints, settings, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud_mask=cloud_mask)
+    inputs = open_inputs(
+        pre, post, footprints, settings, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud_mask=cloud_mask, evidence=evidence
+    )
     return assess_inputs(inputs, settings, work, event)
 
 
@@ -150,8 +156,12 @@ def assess_inputs(
     model.require_pair(evidence)
     if paired:
         evidence = _set_unbuilt_aside(evidence, inputs, position, settings)
-    decision = model.decide(evidence, network)
-    outlines = _outlines_on_post(inputs, decision.evidence)
+    outlines = _outlines_on_post(inputs, evidence)
+    scores = inputs.scores if position.known else ()
+    if scores:
+        means = steps.run("scores", lambda: mean_scores(scores, outlines, settings.workers))
+        evidence = with_scores(evidence, scores, means)
+    decision = model.decide(evidence, network, scores)
     if class_map is not None and position.known:
         logger.info("labelling the post image …")
         evidence = with_class_shares(decision.evidence, class_map, outlines, settings.workers, steps.part("classes"))
@@ -268,7 +278,9 @@ def _damage_map(
         | {"footprints": alignment.to_dict() if alignment else {"status": "not moved"}},
         meaning=evidence.meaning,
         synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
-        parameters=asdict(settings) | {"damaged_share": decision.damaged_share, "network_weight": model.weight},
+        parameters=asdict(settings)
+        | {"damaged_share": decision.damaged_share, "network_weight": model.weight}
+        | {"evidence": {score.evidence.name: score.to_dict() for score in inputs.scores}},
         inputs=inputs.paths | model.paths(),
         findings=join_findings(
             [*_input_findings(inputs, registration, position, evidence, settings), *event_findings(event)],

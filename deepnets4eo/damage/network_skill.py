@@ -37,14 +37,21 @@ def validated_skill(card: Mapping[str, Any]) -> NetworkSkill:
     if math.isnan(auc) or math.isnan(kappa):
         return NetworkSkill(0.0, "its card holds no validation AUC and κ")
     buildings = sum(notes.get("split", {}).get("buildings", {}).get("val", {}).values())
+    return skill_of(min(2 * auc - 1, kappa), buildings, f"its AUC is {auc:.2f} and its κ {kappa:.2f}")
+
+
+def skill_of(value: float, buildings: int, scores: str) -> NetworkSkill:
+    """A measured skill; 0 with the reason where it is too small, or rests on too few validation buildings.
+
+    scores : what it follows from, for the reason.
+    """
     if buildings < LEAST_VALIDATED:
         return NetworkSkill(
             0.0, f"it was validated on {count_of(buildings, 'building')}, at least {LEAST_VALIDATED} are needed"
         )
-    skill = min(2 * auc - 1, kappa, 1.0)
-    if skill < LEAST_SKILL:
-        return NetworkSkill(0.0, f"on its {buildings} validation buildings its AUC is {auc:.2f} and its κ {kappa:.2f}")
-    return NetworkSkill(skill)
+    if value < LEAST_SKILL:
+        return NetworkSkill(0.0, f"on its {buildings} validation buildings {scores}")
+    return NetworkSkill(min(value, 1.0))
 
 
 def _number(value: Any) -> float:

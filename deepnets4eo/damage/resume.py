@@ -116,6 +116,8 @@ def _job_hash(inputs: Inputs, settings: Settings) -> str:
         digest.update(f"\n{_file(Path(name) / CARD)} {_file(Path(name))}".encode() if name else b"\n")
     for name in ("pre", "post", "dsm_pre", "dsm_post", "cloud_mask"):
         digest.update(f"\n{name} {_layer(getattr(inputs, name))}".encode())
+    for score in inputs.scores:
+        digest.update(f"\n{score.column} {score.scale} {score.card} {score.weight} {_layer(score.layer)}".encode())
     _add_table(digest, inputs.footprints.frame[["id", "geometry"]])
     if inputs.footprints.pixels is not None:
         digest.update(b"".join(shapely.to_wkb(inputs.footprints.pixels)))

@@ -15,7 +15,7 @@ from geotiff import write_geotiff
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import ChangeOptions, Diffusion
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import Settings
+from deepnets4eo.damage import RasterEvidence, Settings
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.evaluation import Intervals, Protocol
 from deepnets4eo.objects import ObjectRules
@@ -302,6 +302,27 @@ def test_damage(reach, tmp_path) -> None:
         sensor="optical", class_shares="c", layer="l", id_column="i", footprints_crs="pixels", workers=3, seed=4,
     )  # fmt: skip
     assert {"dsm_pre": "d", "dsm_post": "e", "cloud_mask": "m.tif"}.items() <= found.options.items()
+
+
+def test_damage_evidence(reach, tmp_path) -> None:
+    words = ["--evidence", "change=s=1.tif", "--evidence", "flood=f.tif", "--evidence-weight", "flood=0.3"]
+    function = "deepnets4eo.damage.inputs.open_inputs"
+    found = reach(function, "damage", "a.tif", "b.tif", "f.gpkg", "--out", tmp_path / "out", *words)
+    assert found.options["evidence"] == [RasterEvidence("change", "s=1.tif"), RasterEvidence("flood", "f.tif", 0.3)]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--evidence", "change.tif"], "--evidence is change.tif; expected NAME=RASTER"),
+        (["--evidence", "a=b.tif", "--evidence", "a=c.tif"], "expected NAME=RASTER, each name once"),
+        (["--evidence-weight", "a=0.3"], "--evidence-weight is a=0.3; expected the name of an --evidence"),
+        (["--evidence", "a=b.tif", "--evidence-weight", "a=much"], "a=much; expected the name of an --evidence and a number"),
+    ],
+)  # fmt: skip
+def test_damage_evidence_without_a_name_or_number_is_refused(words, message, tmp_path, capsys) -> None:
+    assert main(["damage", "a.tif", "b.tif", "f.gpkg", "--out", str(tmp_path / "out"), *words]) == 2
+    assert message in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("words", [["f.gpkg", "--segmenter", "run"], ["-"]])

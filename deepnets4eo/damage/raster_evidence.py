@@ -1,0 +1,248 @@
+"""Rasters of scores, such as of change, as evidence of every building: their mean inside the outline on the post image.
+
+Takes any raster of one score a pixel that lies on the ground as the post image does, whatever its grid. Shown beside the
+decision; it takes part only where a card beside the raster, or the user, says with what weight (see `evidence_card`).
+Refuses rasters of another site, several bands without a name, values that are not finite, and names of other columns.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deepnets4eo.damage.class_shares import PREFIX as CLASS_PREFIX
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidence.meaning import MEANING
+from deepnets4eo.damage.evidence_card import EvidenceCard, card_path
+from deepnets4eo.damage.findings import Finding, count_of
+from deepnets4eo.damage.siamese.evidence import COLUMNS as NETWORK_COLUMNS
+from deepnets4eo.damage.vocabulary import ASSESSED
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import mean_gsd_m
+from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
+from deepnets4eo.zonal import band_sums
+
+logger = logging.getLogger(__name__)
+
+PREFIX = "ev_"
+DEFAULT_WEIGHT = 0.5  # of a card with perfect skill, as of networks
+PACKED_ONE = "PACKED_ONE"  # tag of rasters of probabilities as bytes: the byte of probability 1
+LOOK_PX = 1024
+FINER = 0.6  # pixels smaller than so many of the post image's are averaged
+
+
+@dataclass(frozen=True)
+class RasterEvidence:
+    """A raster of scores as evidence of a damage job.
+
+    Parameters
+    ----------
+    name
+        Of the column, `ev_NAME`: small letters, digits and underscores.
+    source
+        Path or layer with one score a pixel; of several bands, the one called NAME is read (probabilities of a change
+        run have the bands "no change" and "change").
+    weight
+        Share of its log-odds in the decision, 0–1. With a card it is multiplied by the card's skill, and None is 0.5.
+        Without a card None is 0: shown only; above 0 the mean score is taken as the probability of major damage or worse.
+    card
+        What the scores say about damage; None reads `STEM.evidence.yaml` beside the raster where there is one.
+
+    Raises
+    ------
+    InputError
+        For a name or a weight that cannot be used.
+
+    Examples
+    --------
+    >>> RasterEvidence("change", "change.tif").column
+    'ev_change'
+    """
+
+    name: str
+    source: LayerLike
+    weight: float | None = None
+    card: EvidenceCard | None = None
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[a-z][a-z0-9_]*", self.name):
+            raise InputError(
+                f"evidence is named {self.name!r}; expected small letters, digits and underscores, such as change."
+            )
+        if self.column in {*MEANING, *NETWORK_COLUMNS.values()} or self.column.startswith(CLASS_PREFIX):
+            raise InputError(f"evidence {self.name!r} has the name of the job's own column {self.column}. Rename it.")
+        if self.weight is not None and not 0 <= self.weight <= 1:
+            raise InputError(f"the weight of evidence {self.name!r} is {self.weight}, expected 0 (shown only) to 1.")
+
+    @property
+    def column(self) -> str:
+        """Name of its column."""
+        return PREFIX + self.name
+
+
+@dataclass(frozen=True)
+class ScoreLayer:
+    """A raster of scores on the post image's grid.
+
+    scale : what its values are multiplied by. card : None where there is none; card_file : where it was
+    read, if it was.
+    """
+
+    evidence: RasterEvidence
+    layer: Layer
+    scale: float
+    card: EvidenceCard | None
+    card_file: Path | None
+
+    @property
+    def column(self) -> str:
+        """Name of its column."""
+        return self.evidence.column
+
+    @property
+    def weight(self) -> float:
+        """Share of its log-odds in the decision."""
+        if self.card is None:
+            return self.evidence.weight or 0.0
+        most = DEFAULT_WEIGHT if self.evidence.weight is None else self.evidence.weight
+        return most * self.card.skill.value
+
+    def log_odds(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N,) log-odds of major damage or worse of mean scores (N,): the card's, else of the scores as probabilities."""
+        if self.card is not None:
+            return self.card.log_odds(scores)
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(scores) - np.log1p(-scores))
+
+    @property
+    def meaning(self) -> str:
+        """What the column holds, in a line."""
+        use = f"weight {self.weight:.2f} in the decision" if self.weight else "not in the decision"
+        return f"mean of the raster {Path(self.layer.source).name!r} in the outline on post; {use}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the manifest."""
+        card = (
+            None if self.card is None else {name: getattr(self.card, name) for name in self.card.__dataclass_fields__}
+        )
+        return {"source": self.layer.source, "weight_in_decision": self.weight, "card": card}
+
+
+def open_raster_evidence(evidence: Sequence[RasterEvidence], post: Layer) -> tuple[ScoreLayer, ...]:
+    """The rasters on the post image's grid, checked before the long work.
+
+    Errors: GridError for rasters of another site; InputError for bands or values that cannot be used, two of one name,
+    weights of more than 1 together.
+    """
+    names = [each.name for each in evidence]
+    if len(set(names)) < len(names):
+        raise InputError(f"evidence is named {', '.join(names)}; each needs its own name. Rename one.")
+    layers = tuple(_open(each, post) for each in evidence)
+    total = sum(layer.weight for layer in layers)
+    if total > 1:
+        raise InputError(
+            f"evidence {', '.join(names)} would have a weight of {total:.2f} in the decision, expected at most 1 together. "
+            "Give smaller weights, e.g. --evidence-weight NAME=0.2."
+        )
+    return layers
+
+
+def _open(evidence: RasterEvidence, post: Layer) -> ScoreLayer:
+    layer = _one_band(Layer.open(evidence.source), evidence.name)
+    covered_share(post.grid, layer, evidence.column)
+    values, valid, _ = layer.thumbnail(LOOK_PX)
+    infinite = np.isinf(values[0]).any() and not np.isinf(layer.nodata or 0.0)
+    if infinite or not np.isfinite(values[0][valid]).any():
+        raise InputError(
+            f"evidence {evidence.name!r} ({layer.source}) holds {'infinite' if infinite else 'no'} values; expected finite "
+            "scores, NaN or nodata where there is none. Replace them."
+        )
+    same_units = (layer.grid.crs is None) == (post.grid.crs is None)
+    finer = same_units and mean_gsd_m(layer.grid) < FINER * mean_gsd_m(post.grid)
+    scale = 1 / float(layer.tags.get(PACKED_ONE, "1"))
+    card, file = evidence.card, None
+    if card is None and isinstance(evidence.source, (str, Path)) and card_path(evidence.source).is_file():
+        file = card_path(evidence.source)
+        card = EvidenceCard.read(file)
+    return ScoreLayer(evidence, layer.on(post.grid, "average" if finer else "bilinear"), scale, card, file)
+
+
+def _one_band(layer: Layer, name: str) -> Layer:
+    if layer.count == 1:
+        return layer
+    if layer.band_names.count(name) != 1:
+        raise InputError(
+            f"evidence {name!r} ({layer.source}) has {layer.count} bands, {', '.join(layer.band_names)}; expected one, or "
+            f"one called {name}. Name the evidence as the band is called, or give a raster with one band."
+        )
+    return layer.subset([layer.bands[layer.band_names.index(name)]])
+
+
+def mean_scores(layers: Sequence[ScoreLayer], outlines: NDArray[np.object_], workers: int) -> pd.DataFrame:
+    """Mean score of N buildings, a column a raster; NaN where no pixel is valid.
+
+    outlines : (N,) polygons in the post image's CRS, where it shows the buildings. Peak memory: that of zonal sums.
+    Errors: InputError where no building has a score, and for scores beyond 0–1 that are to be probabilities.
+    """
+    columns = {}
+    for layer in layers:
+        logger.info("measuring %s …", layer.column)
+        mean = columns[layer.column] = band_sums(layer.layer, outlines, workers=workers).mean[:, 0] * layer.scale
+        known = mean[np.isfinite(mean)]
+        if not len(known):
+            raise InputError(
+                f"evidence {layer.evidence.name!r} ({layer.layer.source}) has no valid pixel in any building. Check its "
+                "nodata and its place with `deepnets4eo check`."
+            )
+        if layer.weight and layer.card is None and (known.min() < 0 or known.max() > 1):
+            raise InputError(
+                f"evidence {layer.evidence.name!r} has scores of {known.min():.3g} to {known.max():.3g}; with a weight and "
+                "without a card they must be probabilities, 0–1. Fit a card (EvidenceCard.fit), or leave the weight out."
+            )
+    return pd.DataFrame(columns)
+
+
+def with_scores(evidence: EvidenceTable, layers: Sequence[ScoreLayer], scores: pd.DataFrame) -> EvidenceTable:
+    """The table with the rasters' columns; blank where a building is not assessed."""
+    assessed = (evidence.frame["status"] == ASSESSED).to_numpy()
+    added = {layer.column: np.where(assessed, scores[layer.column], np.nan) for layer in layers}
+    meaning = {layer.column: layer.meaning for layer in layers}
+    return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | meaning)
+
+
+def score_findings(layers: Sequence[ScoreLayer], frame: pd.DataFrame) -> tuple[Finding, ...]:
+    """What each raster did in the decision."""
+    return tuple(_finding(layer, frame) for layer in layers)
+
+
+def _finding(layer: ScoreLayer, frame: pd.DataFrame) -> Finding:
+    name, card = layer.evidence.name, layer.card
+    scores = frame.loc[frame["status"] == ASSESSED, layer.column]
+    missing = int(scores.isna().sum())
+    lacking = f" {missing} of {count_of(len(scores), 'assessed building')} have no value." if missing else ""
+    if layer.weight and card is not None:
+        text = (
+            f"took part in the decision with a weight of {layer.weight:.2f}: its skill is {card.skill.value:.2f} (AUC "
+        )
+        text += f"{card.auc_major_or_worse:.2f} on {count_of(card.buildings, 'graded building')})."
+        return Finding("evidence_used", "note", f"Evidence {name!r} {text}{lacking}")
+    if layer.weight:
+        text = (
+            f"took part in the decision with the given weight of {layer.weight:.2f}, its mean taken as a probability."
+        )
+        remedy = "Fit an EvidenceCard on graded buildings and write it beside the raster."
+        return Finding(
+            "evidence_unvalidated", "caution", f"Evidence {name!r} {text} Nothing says that it is one.{lacking}", remedy
+        )
+    if card is not None and card.skill.reason:
+        text = f"did not take part in the decision: {card.skill.reason}."
+        return Finding("evidence_without_skill", "caution", f"Evidence {name!r} {text}{lacking}")
+    return Finding("evidence_shown", "note", f"Evidence {name!r} is shown only; the decision does not use it.{lacking}")

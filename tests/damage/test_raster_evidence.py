@@ -1,0 +1,195 @@
+"""A raster of scores becomes a column, and decides only as far as its card or its user lets it."""
+
+import json
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+from affine import Affine
+from rasterio.features import geometry_mask
+from scipy.special import expit, logit
+
+import deepnets4eo.damage.job as job
+from deepnets4eo.damage import EvidenceCard, RasterEvidence, Settings, assess
+from deepnets4eo.damage.decision_with_network import pool_scores
+from deepnets4eo.damage.job import JobControl
+from deepnets4eo.damage.raster_evidence import mean_scores, open_raster_evidence, score_findings
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import Grid, whole
+from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.synthetic import City
+
+CITY = City(seed=3, size_px=256)
+PRE, POST = (Layer.open(date.image, grid=date.grid) for date in (CITY.pre, CITY.post))
+SCORE = np.random.default_rng(0).random(POST.shape).astype(np.float32)
+SCORE[150:] = np.nan
+CARD = EvidenceCard(intercept=-8.0, slope=8.0, auc_major_or_worse=0.9, buildings=200)
+HALF = Settings(damaged_share=0.5)
+
+
+def write(path: Path, values: np.ndarray, grid: Grid = POST.grid, **how) -> Path:
+    with CogWriter(path, grid, count=len(values), dtype=str(values.dtype), **how) as cog:
+        cog.write(whole(grid), values)
+    return path
+
+
+def run(*evidence: RasterEvidence, **more):
+    return assess(PRE, POST, CITY.footprints(), evidence=evidence, settings=HALF, **more)
+
+
+@pytest.fixture(scope="module")
+def raster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(tmp_path_factory.mktemp("score") / "score.tif", SCORE[None])
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return run().buildings
+
+
+@pytest.fixture(scope="module")
+def decided(raster, tmp_path_factory):
+    path = tmp_path_factory.mktemp("with_card") / "score.tif"
+    path.write_bytes(raster.read_bytes())
+    CARD.write(path)
+    return run(RasterEvidence("change", str(path)))
+
+
+def test_the_column_is_the_mean_score_in_the_outline(decided):
+    assessed = decided.buildings[decided.buildings["status"] == "assessed"]
+    assert 0 < assessed["ev_change"].notna().sum() < len(assessed)  # some lie where there is no score
+    for _, row in assessed.iterrows():
+        inside = geometry_mask([row.geometry], SCORE.shape, POST.grid.affine, invert=True)
+        values = SCORE[inside][np.isfinite(SCORE[inside])]
+        expected = values.mean() if len(values) else np.nan
+        assert row["ev_change"] == pytest.approx(expected, abs=1e-6, nan_ok=True)
+
+
+def test_a_score_without_card_is_shown_only(raster, plain):
+    result = run(RasterEvidence("change", raster))
+    np.testing.assert_array_equal(result.buildings["damage_prob"], plain["damage_prob"])
+    assert result.meaning["ev_change"] == "mean of the raster 'score.tif' in the outline on post; not in the decision"
+    assert "evidence_shown" in {finding.code for finding in result.findings}
+    assert result.grading
+
+
+def test_with_a_card_the_log_odds_are_averaged_by_weight_and_skill(decided, plain):
+    weight = 0.5 * 0.8
+    before, score = plain["damage_prob"].to_numpy(), decided.buildings["ev_change"].to_numpy()
+    pooled = expit((1 - weight) * logit(before.clip(1e-4, 1 - 1e-4)) + weight * (-8 + 8 * score))
+    expected = np.where(np.isnan(score), before, pooled)
+    assert np.nanmax(np.abs(pooled - before)) > 0.05
+    np.testing.assert_allclose(decided.buildings["damage_prob"], expected, atol=1e-3)
+
+
+def test_findings_and_products_say_what_was_used(decided, tmp_path):
+    (finding,) = [finding for finding in decided.findings if finding.code == "evidence_used"]
+    assert "weight of 0.40: its skill is 0.80 (AUC 0.90 on 200 graded buildings)" in finding.message
+    assert not decided.grading  # rates of the model alone do not hold
+    paths = decided.save(tmp_path / "damage", pre=PRE, post=POST)
+    manifest = json.loads(paths["manifest.json"].read_text())
+    assert manifest["parameters"]["evidence"]["change"]["weight_in_decision"] == pytest.approx(0.4)
+    assert {"ev_change", "ev_change_card"} <= decided.inputs.keys()
+    assert "ev_change" in gpd.read_file(paths["damage.gpkg"], layer="buildings").columns
+    assert "ev_change" in pd.read_parquet(paths["damage.parquet"]).columns
+    assert "ev_change" in paths["report.html"].read_text(encoding="utf-8")
+
+
+def decide_alone(layer, score):
+    """Probabilities before and after, and the finding's code and severity, of assessed buildings with these scores."""
+    before = np.array([[0.4, 0.3, 0.2, 0.1]] * len(score))
+    frame = pd.DataFrame({"status": "assessed", "ev_change": score})
+    (finding,) = score_findings([layer], frame)
+    return before, pool_scores(before, frame, [layer]), finding
+
+
+def test_a_weight_without_card_takes_the_mean_as_a_probability_and_warns(raster):
+    (layer,) = open_raster_evidence([RasterEvidence("change", raster, weight=1.0)], POST)
+    before, after, finding = decide_alone(layer, [0.05, 0.9, np.nan])
+    np.testing.assert_allclose(after[:2, 2:].sum(axis=1), [0.05, 0.9])
+    np.testing.assert_array_equal(after[2], before[2])
+    np.testing.assert_allclose(after.sum(axis=1), 1)
+    assert (finding.code, finding.severity) == ("evidence_unvalidated", "caution")
+    assert "1 of 3 assessed buildings have no value" in finding.message
+
+
+def test_a_card_without_skill_does_not_decide(raster):
+    evidence = RasterEvidence("change", raster, weight=1.0, card=EvidenceCard(0, 1, 0.9, 20))
+    (layer,) = open_raster_evidence([evidence], POST)
+    before, after, finding = decide_alone(layer, [0.05, 0.9, 0.3])
+    np.testing.assert_array_equal(after, before)
+    assert (finding.code, finding.severity) == ("evidence_without_skill", "caution")
+    assert "validated on 20 buildings" in finding.message
+
+
+def test_a_raster_in_another_crs_and_pixel_size_is_warped(tmp_path):
+    buildings = CITY.footprints().to_crs(POST.grid.crs.to_wkt()).geometry
+    inside = buildings[buildings.within(POST.grid.extent.geom)]
+    west, _, _, north = gpd.GeoSeries([POST.grid.extent.geom], crs=buildings.crs).to_crs(4326).total_bounds
+    step = 1e-5  # degrees: 0.7 m by 1.1 m
+    grid = Grid((120, 160), Affine(step, 0, west - 10 * step, 0, -step, north + 10 * step), "EPSG:4326")
+    east = np.broadcast_to(np.arange(160, dtype=np.float32) + 0.5, (1, 120, 160)).copy()
+    (layer,) = open_raster_evidence([RasterEvidence("east", write(tmp_path / "e.tif", east, grid))], POST)
+    means = mean_scores([layer], inside.to_numpy(), 1)["ev_east"]
+    np.testing.assert_allclose(means, (inside.centroid.to_crs(4326).x - west) / step + 10, atol=0.3)
+
+
+def test_probabilities_as_bytes_are_read_from_the_band_of_that_name(tmp_path):
+    bands = np.stack([np.full(POST.shape, 200, np.uint8), np.full(POST.shape, 54, np.uint8)])
+    how = {"band_names": ("no change", "change"), "nodata": 255, "tags": {"PACKED_ONE": "254"}}
+    path = write(tmp_path / "probabilities.tif", bands, **how)
+    (layer,) = open_raster_evidence([RasterEvidence("change", path)], POST)
+    outline = CITY.footprints().to_crs(POST.grid.crs.to_wkt()).geometry.to_numpy()[:3]
+    np.testing.assert_allclose(mean_scores([layer], outline, 1)["ev_change"], 54 / 254)
+    with pytest.raises(InputError, match="has 2 bands, no change, change; expected one, or one called flood"):
+        open_raster_evidence([RasterEvidence("flood", path)], POST)
+
+
+def test_an_interrupted_job_does_not_measure_again(raster, tmp_path, monkeypatch):
+    calls = []
+    measure = mean_scores
+    monkeypatch.setattr(job, "mean_scores", lambda *words: calls.append(1) or measure(*words))
+    first, again, other = (
+        assess(None, POST, CITY.footprints(), evidence=[RasterEvidence("change", source)], work=JobControl(tmp_path))
+        for source in (raster, raster, Layer.open(SCORE + 1, grid=POST.grid))
+    )
+    assert calls == [1, 1]
+    assert first.buildings.equals(again.buildings)
+    np.testing.assert_allclose(other.buildings["ev_change"], first.buildings["ev_change"] + 1, atol=1e-6)
+
+
+def test_a_raster_of_another_site_is_refused():
+    away = Grid(POST.shape, POST.grid.affine * Affine.translation(5000, 0), POST.grid.crs)
+    with pytest.raises(GridError, match="'ev_change'.*does not overlap"):
+        open_raster_evidence([RasterEvidence("change", Layer.open(SCORE, grid=away))], POST)
+
+
+@pytest.mark.parametrize(("value", "word"), [(np.inf, "infinite"), (np.nan, "no")])
+def test_values_that_are_not_finite_are_refused(value, word):
+    layer = Layer.open(np.full(POST.shape, value, np.float32), grid=POST.grid)
+    with pytest.raises(InputError, match=f"holds {word} values"):
+        open_raster_evidence([RasterEvidence("change", layer)], POST)
+
+
+@pytest.mark.parametrize("name", ["Change", "a b", "", "texture", "net_destroyed", "class_rubble"])
+def test_names_of_own_columns_and_names_that_are_none_are_refused(name):
+    with pytest.raises(InputError, match="expected small letters|own column"):
+        RasterEvidence(name, "score.tif")
+
+
+def test_names_and_weights_that_do_not_go_together_are_refused(raster):
+    with pytest.raises(InputError, match="each needs its own name"):
+        open_raster_evidence([RasterEvidence("a", raster)] * 2, POST)
+    with pytest.raises(InputError, match="weight of 1.20 in the decision"):
+        open_raster_evidence([RasterEvidence(name, raster, weight=0.6) for name in "ab"], POST)
+    with pytest.raises(InputError, match="weight of evidence 'a' is 2"):
+        RasterEvidence("a", raster, weight=2)
+
+
+def test_scores_that_are_no_probabilities_need_a_card_to_decide():
+    (layer,) = open_raster_evidence([RasterEvidence("a", Layer.open(SCORE * 9, grid=POST.grid), weight=0.2)], POST)
+    with pytest.raises(InputError, match="without a card they must be probabilities"):
+        mean_scores([layer], CITY.footprints().to_crs(POST.grid.crs.to_wkt()).geometry.to_numpy(), 1)
