@@ -19,6 +19,7 @@ import argparse
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -55,7 +56,13 @@ from deepnets4eo.synthetic.style import Light, Season, Sensor
 SEEDS, TRAINED, LOOKALIKE = (311, 312, 313), (301, 302), (0.0, 0.4)
 SIZE_PX, GSD_M, CUBE_BANDS = 520, 0.5, 24
 DIFFUSION = Diffusion(steps=400)
-POOR_OPTICS = {"blur_px": 1.1, "noise": 7.0, "haze": (50.0, 50.0, 52.0, 26.0), "contrast": 0.7, "sharpening": 0.0}
+POOR_OPTICS: dict[str, Any] = {
+    "blur_px": 1.1,
+    "noise": 7.0,
+    "haze": (50.0, 50.0, 52.0, 26.0),
+    "contrast": 0.7,
+    "sharpening": 0.0,
+}
 CERTAIN = 0.01
 
 Scores = NDArray[np.float64]
@@ -108,7 +115,7 @@ def assess_pair(
         probabilities = run.folder / "change.tif"
         predict(run, images, run.folder / "labels.tif", PredictOptions(probabilities=probabilities, overwrite=True))
         rasters.append(RasterEvidence("change", probabilities))
-    buildings = assess(pre, post, footprints, evidence=rasters).buildings  # type: ignore[arg-type]
+    buildings = assess(pre, post, footprints, evidence=rasters).buildings
     columns = [raster.column for raster in rasters]
     known = buildings[buildings["status"] == "assessed"].dropna(subset=columns)
     return known, columns

@@ -241,11 +241,9 @@ def leakage_worth(outcomes: Outcomes) -> str:
     """Points of overall accuracy by which the random split is above the disjoint one, by method, as lines of Markdown."""
     lines = []
     for method in dict.fromkeys(method for method, _ in outcomes):
-        means = [_mean_accuracy(outcomes.get((method, split), [])) for split in (RANDOM, DISJOINT)]
-        if None not in means:
-            lines.append(
-                f"- {method}: {means[0]:.1f} at random, {means[1]:.1f} disjoint, {means[0] - means[1]:+.1f} points"
-            )  # type: ignore[operator]
+        leaky, honest = (_mean_accuracy(outcomes.get((method, split), [])) for split in (RANDOM, DISJOINT))
+        if leaky is not None and honest is not None:
+            lines.append(f"- {method}: {leaky:.1f} at random, {honest:.1f} disjoint, {leaky - honest:+.1f} points")
     return "\n".join(lines) + "\n"
 
 

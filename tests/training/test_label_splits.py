@@ -105,7 +105,10 @@ def test_classes_in_too_few_blocks_are_named(caplog: pytest.LogCaptureFixture) -
     ("overrides", "message"),
     [
         (["data.split=folds", "data.folds=3", "data.fold=3"], "fold=3 of 3 folds; expected 0 to 2"),
-        (["data.split=folds", "data.buffer_px=20"], "scene 'scene0' .128 × 128 px. is too small for data.folds=5 of blocks of 16 px with a buffer of 20 px"),
+        (
+            ["data.split=folds", "data.buffer_px=20"],
+            "scene 'scene0' .128 × 128 px. is too small for data.folds=5 of blocks of 16 px with a buffer of 20 px",
+        ),
         (["data.split=folds", "data.block_px=128", "data.folds=5"], "data.folds=5, but the scenes have 2 blocks"),
         (["data.split=per_class", "data.pixels_per_class=60000"], "too few are labelled of low .*, high"),
     ],
