@@ -85,7 +85,8 @@ def test_the_recipes_of_the_examples_are_shipped() -> None:
 
 
 def test_the_python_of_the_documentation_imports_what_there_is() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", HOWTO_DAMAGE, re.S)
+    blocks = re.findall(r"```python\n(.*?)```", HOWTO_DAMAGE, re.S)
+    code = "\n".join(blocks)
     imports = "\n".join(line for line in code.splitlines() if line.startswith(("from", "import")))
     names: dict[str, object] = {}
     exec(compile(imports, "damage.md", "exec"), names)
