@@ -22,11 +22,11 @@ from deepnets4eo.damage.class_shares import PREFIX as CLASS_PREFIX
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.meaning import MEANING
 from deepnets4eo.damage.evidence_card import EvidenceCard, card_path
-from deepnets4eo.damage.findings import Finding, count_of
 from deepnets4eo.damage.siamese.evidence import COLUMNS as NETWORK_COLUMNS
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import mean_gsd_m
+from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.rasters.scene import Layer, LayerLike, covered_share
 from deepnets4eo.zonal import band_sums
 
