@@ -318,7 +318,7 @@ def write_tables(cubes: Sequence[RealCube], trial: Trial, out: Path, *, smoke: b
         outcomes, left_out = run_cube(cube, trial, out)
         title = title_of(cube.title, smoke=smoke)
         notes = {
-            "protocol": f"random: 10 % of the pixels of each class; disjoint: "
+            "protocol": "random: 10 % of the pixels of each class; disjoint: "
             + (
                 "a fifth of the tiles, others for each seed"
                 if cube.whole_scenes
