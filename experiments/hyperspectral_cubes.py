@@ -44,7 +44,7 @@ class RealCube:
     """A labelled cube: scene → layer → file, and how it is split.
 
     bands : those used, 1-based. colour_bands : red, green and blue. block_px : side of the blocks of a disjoint split;
-    None: by the scene. notes : what a reader must know.
+    None: by the scene. notes : what a reader must know. whole_scenes : whether each scene is wholly of one part.
     """
 
     name: str
@@ -55,6 +55,7 @@ class RealCube:
     colour_bands: tuple[int, int, int]
     block_px: int | None
     notes: str = ""
+    whole_scenes: bool = False
     published: Mapping[str, PublishedScores] = field(default_factory=dict)
 
     @property
@@ -88,7 +89,7 @@ def card_cube(
     bands = tuple(band for band in range(1, count + 1) if band not in left_out)
     colour = card.cube.colour_bands if card.cube else (bands[-1], bands[len(bands) // 2], bands[0])
     legend = Legend.load(card.legend)
-    return RealCube(name, card.title, legend, scenes, bands, colour, block_px, notes, card.published)
+    return RealCube(name, card.title, legend, scenes, bands, colour, block_px, notes, published=card.published)
 
 
 def salinas_a(folder: Path, out: Path) -> RealCube:
@@ -98,8 +99,8 @@ def salinas_a(folder: Path, out: Path) -> RealCube:
 
 def enmap(folder: Path, out: Path) -> RealCube:
     """EnMAP over Potsdam: 18 tiles of 32 × 32 pixels, each wholly of one part."""
-    notes = "blocks are whole tiles; some tiles touch, and patches are mirrored at their edges"
-    return card_cube("enmap_potsdam", folder, left_out=ENMAP_EMPTY, block_px=32, notes=notes)
+    notes = "some tiles touch, and patches are mirrored at their edges"
+    return replace(card_cube("enmap_potsdam", folder, left_out=ENMAP_EMPTY, notes=notes), whole_scenes=True)
 
 
 def houston(folder: Path, out: Path) -> RealCube:

@@ -105,10 +105,12 @@ def method_overrides(method: str, cube: RealCube) -> tuple[str, ...]:
 
 
 def split_overrides(cube: RealCube, split: str, seed: int) -> tuple[str, ...]:
-    """The split of a seed: 10 % at random, or the fold of that number with a buffer of the largest patch less 1."""
+    """The split of a seed: 10 % at random; the fold of that number with a buffer of the largest patch less 1, or other tiles."""
     weights = f"train.seed={seed}"
     if split == RANDOM:
         return weights, "data.split=random_pixels", f"data.val_share={RANDOM_TEST_SHARE}", f"data.split_seed={seed}"
+    if cube.whole_scenes:
+        return weights, "data.split=scenes", f"data.val_share={1 / FOLDS}", f"data.split_seed={seed}"
     buffer_px = (PATCH_PX if cube.large else SMALL_PATCH_PX) - 1
     block = (f"data.block_px={cube.block_px}",) if cube.block_px else ()
     return (
@@ -264,9 +266,9 @@ def draw_sheet(cube: RealCube, outcomes: Outcomes, trial: Trial, out: Path, titl
     names = list(cube.scenes)[:SHEET_SCENES]
     test = {name: {"image": str(_colours(cube, name, out)), LABELS: cube.scenes[name][LABELS]} for name in names}
     methods = list(dict.fromkeys(method for method, _ in outcomes))
+    splits = [split for split in trial.splits if any(one == split for _, one in outcomes)]
     panels = [
-        Outcome(f"tested on, {split}", {}, maps=_tested(cube, methods[0], split, trial, names, out))
-        for split in trial.splits
+        Outcome(f"tested on, {split}", {}, maps=_tested(cube, methods[0], split, trial, names, out)) for split in splits
     ]
     for method in methods:
         for split in trial.splits:
@@ -314,7 +316,12 @@ def write_tables(cubes: Sequence[RealCube], trial: Trial, out: Path, *, smoke: b
         outcomes, left_out = run_cube(cube, trial, out)
         title = title_of(cube.title, smoke=smoke)
         notes = {
-            "protocol": f"random: 10 % of the pixels of each class; disjoint: {FOLDS} folds of blocks, seed s tests on fold s",
+            "protocol": "random: 10 % of the pixels of each class; disjoint: "
+            + (
+                "a fifth of the tiles, others for each seed"
+                if cube.whole_scenes
+                else f"{FOLDS} folds of blocks, seed s tests on fold s"
+            ),
             "seeds": ", ".join(map(str, trial.seeds)),
             "networks learn": learning,
             "bands": len(cube.bands),

@@ -2,6 +2,7 @@
 
 import sys
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,3 +137,14 @@ def test_a_finished_run_is_read_and_what_does_not_fit_is_left_out(
     again = zoo.run_cube(cube, trial, tmp_path)[0]
     assert again["svm", zoo.DISJOINT] == [first, second]
     assert [seed for network, seed in trained if network is None] == [0, 1]
+
+
+def test_scenes_of_many_tiles_are_of_one_part_each(cube: cubes.RealCube, tmp_path: Path) -> None:
+    folders = [tmp_path / str(number) for number in range(5)]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        write_cube(folder, number)
+    scenes = {folder.name: {layer: str(folder / f"{layer}.tif") for layer in ("image", "labels")} for folder in folders}
+    tiles = replace(cube, scenes=scenes, whole_scenes=True)
+    masks = zoo.split_masks(zoo.make_recipe(tiles, "svm", zoo.DISJOINT, 0))
+    assert sorted((learnt.any(), tested.any()) for learnt, tested in masks) == [(False, True)] + 4 * [(True, False)]
