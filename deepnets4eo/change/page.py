@@ -60,6 +60,7 @@ def write_page(
         "NAME_POST": escape(_file_name(summary["post"])),
         "VIEW": f"0 0 {width} {height}",
         "OUTLINES": _outlines(polygons, scene),
+        "CLASS_HEAD": "<th>class</th>" if "from" in polygons else "",
         "ROWS": "".join(_row(record) for record in _records(polygons)),
         "LISTED": f"{min(len(polygons), MOST_LISTED)} of {len(polygons)}",
     }
@@ -77,13 +78,19 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("Changed", changed),
         ("Share of what both images show", f"{share} of {area['seen_ha']:,.1f} ha"),
-        ("Polygons", f"{summary['polygons']['count']:,} of {summary['polygons']['min_area_m2']:g} m² or more"),
+        ("Polygons", _count(summary["polygons"])),
         (
             "Method",
             f"{summary['method']}, threshold {summary['threshold']:.3g}{', refined' if summary['refined'] else ''}",
         ),
         ("Registration", f"{registration['status']}, {registration['shift_m']:.2f} m ({registration['model']})"),
     ]
+
+
+def _count(polygons: dict[str, Any]) -> str:
+    """How many polygons there are, and their least area where there is one."""
+    least = f" of {polygons['min_area_m2']:g} m² or more" if polygons["min_area_m2"] else ""
+    return f"{polygons['count']:,}{least}"
 
 
 def _finding(finding: Finding) -> str:
@@ -136,8 +143,9 @@ def _records(polygons: gpd.GeoDataFrame) -> list[dict[str, Any]]:
 
 
 def _row(record: dict[str, Any]) -> str:
-    classes = f"{record['from'] or '–'} → {record['to'] or '–'}" if "from" in record else ""
-    cells = (record["id"], f"{record['area_m2']:,.0f}", f"{record['score']:.2f}", classes)
+    cells = [record["id"], f"{record['area_m2']:,.0f}", f"{record['score']:.2f}"]
+    if "from" in record:
+        cells.append(f"{record['from'] or '–'} → {record['to'] or '–'}")
     texts = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
     return f'<tr tabindex="0" data-id="{escape(record["id"])}">{texts}</tr>'
 
