@@ -277,7 +277,7 @@ def draw_sheet(cube: RealCube, outcomes: Outcomes, trial: Trial, out: Path, titl
     for method in methods:
         for split in trial.splits:
             of_seeds = outcomes.get((method, split))
-            if of_seeds:
+            if of_seeds and of_seeds[0]["maps"]:
                 maps = {name: Path(of_seeds[0]["maps"][name]) for name in names}
                 panels.append(Outcome(f"{method}, {split}", {}, maps=maps))
     return contact_sheet(
