@@ -69,7 +69,7 @@ HEAD = (
     "map s",
 )
 SCORES = ("overall_accuracy", "average_accuracy", "kappa", "mean_f1")
-SHEET_SCENES = 2  # of cubes in many tiles
+SHEET_SCENES = 2  # of cubes in many tiles, those with most test pixels
 GRSM = "the table of the review of 2019 (GRSM) could not be checked at its source, and is left out"
 
 
@@ -263,17 +263,19 @@ def _table(lines: Sequence[Sequence[str]]) -> str:
 
 def draw_sheet(cube: RealCube, outcomes: Outcomes, trial: Trial, out: Path, title: str) -> Path:
     """The image, the reference, and of the first seed: its test pixels, and the maps of both splits beside each other."""
-    names = list(cube.scenes)[:SHEET_SCENES]
-    test = {name: {"image": str(_colours(cube, name, out)), LABELS: cube.scenes[name][LABELS]} for name in names}
     methods = list(dict.fromkeys(method for method, _ in outcomes))
     splits = [split for split in trial.splits if any(one == split for _, one in outcomes)]
+    masks = split_masks(make_recipe(cube, methods[0], splits[-1], trial.seeds[0], trial.steps))
+    tested = dict(zip(cube.scenes, (int(one.sum()) for _, one in masks), strict=True))
+    names = sorted(tested, key=tested.__getitem__, reverse=True)[:SHEET_SCENES]
+    test = {name: {"image": str(_colours(cube, name, out)), LABELS: cube.scenes[name][LABELS]} for name in names}
     panels = [
         Outcome(f"tested on, {split}", {}, maps=_tested(cube, methods[0], split, trial, names, out)) for split in splits
     ]
     for method in methods:
         for split in trial.splits:
             of_seeds = outcomes.get((method, split))
-            if of_seeds:
+            if of_seeds and of_seeds[0]["maps"]:
                 maps = {name: Path(of_seeds[0]["maps"][name]) for name in names}
                 panels.append(Outcome(f"{method}, {split}", {}, maps=maps))
     return contact_sheet(
