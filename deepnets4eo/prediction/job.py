@@ -28,7 +28,7 @@ from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.cog import BLOCK_PX
 from deepnets4eo.rasters.gdal_cache import gdal_cache
-from deepnets4eo.rasters.scene import LayerLike, Scene
+from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.segmenters.checksums import hash_of
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.segmenter import Segmenter
@@ -273,7 +273,7 @@ def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Se
     Returns
     -------
     Scene
-        Not yet checked against the segmenter's inputs.
+        Not yet checked against the segmenter's inputs. Of a layer with more bands, those that training had, by their names.
 
     Raises
     ------
@@ -289,7 +289,23 @@ def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Se
     if isinstance(scene, Scene):
         return scene
     layers = scene if isinstance(scene, Mapping) else {segmenter.inputs.names[0]: scene}
-    return Scene.open(None, **layers)
+    opened = Scene.open(None, **layers)
+    expected = {name: segmenter.inputs.layers[name].bands for name in opened.layers if name in segmenter.inputs.layers}
+    chosen = {name: _choose_bands(opened.layers[name], bands) for name, bands in expected.items()}
+    return Scene({**opened.layers, **chosen}, opened.grid)
+
+
+def _choose_bands(layer: Layer, names: Sequence[str]) -> Layer:
+    """The bands of these names, where the layer has them among others; else the layer as it is.
+
+    band_1, band_2, … without a gap say nothing: any file without names has them, whatever its bands show.
+    """
+    known = dict(zip(layer.band_names, layer.bands, strict=True))
+    nameless = list(names) == [f"band_{number}" for number in range(1, len(names) + 1)]
+    if nameless or layer.count <= len(names) or len(known) < layer.count or not known.keys() >= set(names):
+        return layer
+    log.info("of the %d bands of %s those that training had are read", layer.count, layer.source)
+    return layer.subset([known[name] for name in names])
 
 
 def describe(run: Run, scene: Scene, options: PredictOptions) -> str:

@@ -165,6 +165,21 @@ def test_the_dry_run_names_size_tiles_classes_and_machine(run, image) -> None:
         describe_prediction(run, Scene.open(image=pixels()[:1]), CPU)
 
 
+def test_bands_that_training_chose_are_taken_by_name_from_a_file_that_has_more(image) -> None:
+    layer = Layer.open(image)
+    chosen = InputSpec.measure([Scene.open(image=layer.subset([1, 3]))])
+    scene = open_scene(image, PixelClassifier(LogisticRegression(), chosen, LEGEND))
+    assert scene.layers["image"].bands == [1, 3]
+
+
+def test_nameless_bands_of_a_file_with_more_are_not_guessed(image) -> None:
+    first_two = InputSpec.measure([Scene.open(image=Layer.open(image).subset([1, 2]))])
+    classifier = PixelClassifier(LogisticRegression(), first_two, LEGEND)
+    scene = open_scene(image, classifier)
+    with pytest.raises(RunError, match="3 bands, training had 2"):
+        classifier.inputs.check(scene)
+
+
 def stopped(run: Run, image: Path, out: Path, options: PredictOptions = CPU) -> None:
     def stop(share: float) -> None:
         if share > 0.7:
