@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from seeds import spread
+from smoke import add_smoke, title_of
 
 from deepnets4eo.change import NoveltyOptions
 from deepnets4eo.change.classical.pair_scores import METHODS
@@ -216,7 +217,10 @@ def main() -> None:
     parser.add_argument("--dates", type=int, default=24)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--out", type=Path, default=Path("runs/series_novelty"))
+    add_smoke(parser)
     chosen = parser.parse_args()
+    if chosen.smoke:
+        chosen.seeds, chosen.size, chosen.dates = chosen.seeds[:1], 256, 12
     logging.basicConfig(level=logging.INFO)
     rows: dict[str, list[dict[str, float]]] = {}
     for seed in chosen.seeds:
@@ -226,7 +230,8 @@ def main() -> None:
             started = time.perf_counter()
             rows.setdefault(name, []).append(scores_of(method(series, cells), changes, cells, chosen.dates))
             log.info("seed %d, %s: %.1f s %s", seed, name, time.perf_counter() - started, rows[name][-1])
-    text = (
+    text = title_of("Rare changes in series", smoke=chosen.smoke) + "\n\n"
+    text += (
         f"SYNTHETIC: {len(chosen.seeds)} cities of {chosen.size}² px, {chosen.dates} dates, {CHANGES} true changes of one cell of "
         f"{CELL_PX} px each, {CLOUDS:.0%} clouds of which the masks miss a quarter; percent, mean ± sd over the seeds.\n\n{table_of(rows)}\n"
     )

@@ -290,7 +290,7 @@ def adjust_transitions(
     >>> areas = Transitions(("a", "b"), two, two, two, "mapped")
     >>> sample = np.diag([8, 8, 0, 0])
     >>> sample[1] = [2, 6, 0, 0]
-    >>> adjust_transitions(areas, sample).hectares.tolist()
+    >>> adjust_transitions(areas, sample).hectares.round(6).tolist()
     [[92.5, 7.5], [0.0, 0.0]]
     """
     counts, area = np.asarray(sample), mapped.hectares.ravel()

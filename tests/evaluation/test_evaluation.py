@@ -1,6 +1,7 @@
 """Evaluation over files: the same as over whole arrays, whatever the blocks, grids, colours and legends."""
 
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import GridError, InputError, LabelError
 from deepnets4eo.evaluation import Intervals, Protocol, evaluate, evaluate_pairs, report
 from deepnets4eo.evaluation.tile_pairs import pair_tiles
+from deepnets4eo.evaluation.withheld import Withheld
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, bootstrap, erode_boundaries
 
 ISPRS = Legend.load("isprs")
@@ -307,6 +309,7 @@ def test_the_report_tells_every_rule_of_the_protocol(changed):
     others = {
         "name": "another", "erode_px": 2, "boundary_px": 2, "ignored": ("clutter",), "unknown": "void",
         "prediction_legend": ISPRS, "reference_legend": ISPRS, "card": {"stride_px": 32},
+        "withheld": Withheld(Path("run"), {}, split={"kind": "blocks"}),
     }  # fmt: skip
     assert Protocol(**{changed: others[changed]}).to_dict() != Protocol().to_dict()
 

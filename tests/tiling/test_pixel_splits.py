@@ -175,7 +175,9 @@ def test_classes_that_cannot_be_in_both_parts_are_named():
         InputError, match=r"per_class.*too few are labelled of grass 5, soil 1\. Set data.pixels_per_class to 1"
     ):
         split_per_class(labels, NAMES, 5, 0)
-    with pytest.raises(InputError, match="components: grass, soil lies in one connected component.*data.split=folds"):
+    with pytest.raises(
+        InputError, match="components: grass, soil each lie in one connected component.*data.split=folds"
+    ):
         split_components(labels, NAMES, 0.5, 0, 0)
     labels[0][0, 7], labels[0][9, 9] = 0, 1
     with pytest.raises(InputError, match="all training pixels of grass, soil lie within 9 px of validation"):

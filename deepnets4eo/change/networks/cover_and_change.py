@@ -77,7 +77,7 @@ class FromTo(CoverAndChange):
 
     Examples
     --------
-    >>> network = FromTo(6, 25)
+    >>> network = FromTo(6, 25).eval()
     >>> network(torch.zeros(1, 6, 32, 32)).shape
     torch.Size([1, 25, 32, 32])
     """
