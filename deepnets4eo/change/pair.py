@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from deepnets4eo.change.classical.detector import POST, PRE
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks
@@ -20,7 +21,6 @@ from deepnets4eo.registration import Registration, assume_registered, on_post_gr
 
 log = logging.getLogger(__name__)
 
-PRE, POST = "image_pre", "image_post"
 BLOCK_PX = 1024
 
 

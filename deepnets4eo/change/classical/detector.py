@@ -20,7 +20,7 @@ from deepnets4eo.change.classical.thresholds import BINS, Histogram, histogram_o
 from deepnets4eo.device import Compute
 from deepnets4eo.errors import InputError, RunError, name_hint
 from deepnets4eo.files import read_json, write_json
-from deepnets4eo.grid import Window
+from deepnets4eo.grid import Window, blocks
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.segmenters.segmenter import ProbabilitySegmenter
@@ -113,14 +113,14 @@ class ChangeDetector(ProbabilitySegmenter):
     def fit(self, scene: Scene) -> ChangeDetector:
         """Measure the method's statistics and the threshold, on 4 million spread pixels at most; returns the detector."""
 
-        def blocks() -> Iterator[tuple[FloatImage, Mask]]:
+        def read_blocks() -> Iterator[tuple[FloatImage, Mask]]:
             for window in _windows(scene):
                 sample = scene.read(window, self.inputs.names)
                 yield self.inputs.prepare(sample), sample["valid"]
 
-        _check_differ(blocks)
-        self.method.fit(blocks)
-        scores = [self.method.measure(values)[valid] for values, valid in blocks()]
+        _check_differ(read_blocks)
+        self.method.fit(read_blocks)
+        scores = [self.method.measure(values)[valid] for values, valid in read_blocks()]
         histogram = histogram_of(scores, max(float(score.max()) for score in scores if score.size))
         own = self.method.threshold
         self.threshold = threshold(histogram, self.threshold_method) if own is None else own
@@ -168,10 +168,14 @@ class ChangeDetector(ProbabilitySegmenter):
         return np.asarray(1 / (1 + np.exp(-logit)), np.float32)
 
 
-def _check_differ(blocks: Blocks) -> None:
+def _check_differ(read_blocks: Blocks) -> None:
     """Refuse a pair without common valid pixels, and one whose dates are the same but for light and contrast."""
     largest = max(
-        (float(np.abs(np.subtract(*np.split(values[:, valid], 2))).max()) for values, valid in blocks() if valid.any()),
+        (
+            float(np.abs(np.subtract(*np.split(values[:, valid], 2))).max())
+            for values, valid in read_blocks()
+            if valid.any()
+        ),
         default=-1.0,
     )
     if largest < 0:
@@ -183,17 +187,8 @@ def _check_differ(blocks: Blocks) -> None:
 def _windows(scene: Scene) -> list[Window]:
     """Windows that cover the scene, or, of a larger one, STATISTICS_PX pixels spread over it."""
     if math.prod(scene.shape) <= STATISTICS_PX:
-        return _cover(scene.shape, SIDE_PX)
+        return blocks(scene.shape, SIDE_PX)
     return spread_windows(scene.shape, (SIDE_PX, SIDE_PX), math.isqrt(STATISTICS_PX // SIDE_PX**2))
-
-
-def _cover(shape: tuple[int, int], side: int) -> list[Window]:
-    """Windows that cover a raster, each pixel once."""
-    return [
-        Window(row, col, min(side, shape[0] - row), min(side, shape[1] - col))
-        for row in range(0, shape[0], side)
-        for col in range(0, shape[1], side)
-    ]
 
 
 def _transition(histogram: Histogram, cut: float) -> float:
