@@ -22,13 +22,14 @@ from deepnets4eo.outputs.input_files import check_not_inputs, label_raster_files
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.prediction.batch_size import batch_size
 from deepnets4eo.prediction.memory import CACHE_BYTES
+from deepnets4eo.prediction.opening import open_scene
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
 from deepnets4eo.prediction.progress_file import ProgressFile
 from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.cog import BLOCK_PX
 from deepnets4eo.rasters.gdal_cache import gdal_cache
-from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
+from deepnets4eo.rasters.scene import LayerLike, Scene
 from deepnets4eo.segmenters.checksums import hash_of
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.segmenter import Segmenter
@@ -258,54 +259,6 @@ def _check(paths: Mapping[str, Path], options: PredictOptions, inputs: Sequence[
     check_not_inputs(written, [list(item.layers.values()) if isinstance(item, Scene) else item for item in read])
     for path in paths.values():
         check_overwrite(path, overwrite=options.overwrite, resume=resumed)
-
-
-def open_scene(scene: Scene | LayerLike | Mapping[str, LayerLike], segmenter: Segmenter) -> Scene:
-    """Open a scene for a segmenter.
-
-    Parameters
-    ----------
-    scene
-        A Scene, layer → raster, or one raster: the first layer that the segmenter reads.
-    segmenter
-        Names that layer.
-
-    Returns
-    -------
-    Scene
-        Not yet checked against the segmenter's inputs. Of a layer with more bands, those that training had, by their names.
-
-    Raises
-    ------
-    InputError
-        Rasters that cannot be read, or do not share a grid.
-
-    Examples
-    --------
-    .. code-block:: python
-
-        scene = open_scene("ortho.tif", load_run("runs/unet").segmenter)
-    """
-    if isinstance(scene, Scene):
-        return scene
-    layers = scene if isinstance(scene, Mapping) else {segmenter.inputs.names[0]: scene}
-    opened = Scene.open(None, **layers)
-    expected = {name: segmenter.inputs.layers[name].bands for name in opened.layers if name in segmenter.inputs.layers}
-    chosen = {name: _choose_bands(opened.layers[name], bands) for name, bands in expected.items()}
-    return Scene({**opened.layers, **chosen}, opened.grid)
-
-
-def _choose_bands(layer: Layer, names: Sequence[str]) -> Layer:
-    """The bands of these names, where the layer has them among others; else the layer as it is.
-
-    band_1, band_2, … without a gap say nothing: any file without names has them, whatever its bands show.
-    """
-    known = dict(zip(layer.band_names, layer.bands, strict=True))
-    nameless = list(names) == [f"band_{number}" for number in range(1, len(names) + 1)]
-    if nameless or layer.count <= len(names) or len(known) < layer.count or not known.keys() >= set(names):
-        return layer
-    log.info("of the %d bands of %s those that training had are read", layer.count, layer.source)
-    return layer.subset([known[name] for name in names])
 
 
 def describe(run: Run, scene: Scene, options: PredictOptions) -> str:
