@@ -1,0 +1,33 @@
+"""A cloud refuses what is no cloud, and keeps what belongs to a point together."""
+
+import numpy as np
+import pytest
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.points import PointCloud
+
+
+def test_a_subset_keeps_what_was_measured_at_its_points():
+    cloud = PointCloud(np.arange(12.0).reshape(4, 3), classification=np.array([1, 2, 6, 2], np.uint8))
+    ground = cloud.subset(cloud.classification == 2)
+    assert ground.xyz[:, 0].tolist() == [3, 9]
+    assert ground.classification.tolist() == [2, 2]
+    assert ground.intensity is None
+
+
+@pytest.mark.parametrize(
+    ("xyz", "message"),
+    [
+        (np.zeros((0, 3)), "at least one point"),
+        (np.zeros((4, 2)), r"shape \(4, 2\)"),
+        (np.array([[0, 0, np.nan], [0, 0, 0]]), "1 of 2 points have coordinates that are no finite numbers"),
+    ],
+)
+def test_coordinates_that_are_no_cloud_are_refused(xyz, message):
+    with pytest.raises(InputError, match=message):
+        PointCloud(xyz, source="scan.laz")
+
+
+def test_a_measurement_of_another_length_is_refused():
+    with pytest.raises(InputError, match="3 values of intensity for 2 points"):
+        PointCloud(np.zeros((2, 3)), intensity=np.zeros(3, np.float32))
