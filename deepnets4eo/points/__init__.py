@@ -4,6 +4,7 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "PointCloud": "deepnets4eo.points.cloud",
+    "PointLabeller": "deepnets4eo.points.labeller",
 }
 
 __all__ = list(_HOMES)
