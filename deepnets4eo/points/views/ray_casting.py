@@ -21,7 +21,7 @@ class RayCaster:
         The surface; of up to 2³² − 2 faces.
 
     Of faces at exactly the same distance, and along edges, any may be given. Coordinates are float32, as Embree's are.
-    Memory: about 150 bytes a face. An instance may be used by several threads; each view is computed by one.
+    Memory: about 150 bytes a face. All cores that the process may use share a view.
     """
 
     def __init__(self, surface: Surface) -> None:
@@ -54,7 +54,7 @@ class RayCaster:
         rays = np.empty((*directions.shape[:2], 6), np.float32)
         rays[..., :3] = camera.eye + camera.near_m * directions  # rays start at the near limit
         rays[..., 3:] = directions
-        answer = self._scene.cast_rays(open3d.core.Tensor.from_numpy(rays), nthreads=1)
+        answer = self._scene.cast_rays(open3d.core.Tensor.from_numpy(rays))
         depth = answer["t_hit"].numpy() + np.float32(camera.near_m)
         number = answer["primitive_ids"].numpy()
         seen = (number != NO_FACE) & (depth <= camera.far_m)

@@ -28,7 +28,7 @@ class SurfaceOptions:
         Points around each that its normal and noise are estimated from.
     mesh
         "splats", a small square along the surface at each point, for any cloud; "delaunay", triangles over the points
-        seen from above, for aerial clouds: walls are closed though nothing was measured on them.
+        seen from above, for aerial clouds, where walls are closed as far as max_edge_m allows.
     max_edge_m
         Longest edge of a triangle, and longest diagonal of a splat, metres; 2 m is the published search radius.
     min_angle_deg, max_angle_deg
