@@ -55,8 +55,8 @@ def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dic
     """
     check_of_surface(view, len(surface.faces))
     tables = _tables(surface, third)
-    vertex = tables.vertex[view.face]
-    layers: dict[str, NDArray[Any]] = {name: table[..., vertex] for name, table in tables.layers.items()}
+    vertex = tables.vertex.take(view.face)
+    layers: dict[str, NDArray[Any]] = {name: table.take(vertex, axis=-1) for name, table in tables.layers.items()}
     if third != "height":
         layers["composite"][2] = _inverted_depth(view, third)
     return layers
