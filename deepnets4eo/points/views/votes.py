@@ -18,7 +18,7 @@ from deepnets4eo.points.views.surface import Surface
 from deepnets4eo.rasters.prefetch import in_order
 
 BLOCK = 1 << 18
-CELL_M = 1.0  # points are looked up cell by cell: neighbours use the same part of the tree, in half the time
+SIDE = 256  # cells beside each other: points are looked up cell by cell, as neighbours use the same part of the tree
 PROBABILITY_SLACK = 1e-3
 
 Kind = Literal["probabilities", "logits"]
@@ -159,10 +159,12 @@ def to_points(surface: Surface, vertex_scores: NDArray[np.floating], cloud: Poin
     scores, seen = np.empty((len(cloud), filled.shape[1]), np.float32), np.empty(len(cloud), bool)
 
     def fill(start: int) -> None:
-        xyz = cloud.xyz[start : start + BLOCK] - surface.origin
+        part = slice(start, start + BLOCK)
+        xyz = cloud.xyz[part] - surface.origin
         order = _by_cell(xyz)
-        _, nearest = tree.query(xyz[order])
-        scores[start + order], seen[start + order] = filled[nearest], known[nearest]
+        nearest = np.empty(len(xyz), np.int64)
+        _, nearest[order] = tree.query(xyz[order])
+        scores[part], seen[part] = filled.take(nearest, axis=0), known[nearest]
 
     for _ in in_order(fill, range(0, len(cloud), BLOCK)):
         pass
@@ -171,5 +173,6 @@ def to_points(surface: Surface, vertex_scores: NDArray[np.floating], cloud: Poin
 
 def _by_cell(xyz: Floats) -> Indices:
     """The order of points (n, 3) in which those of a column of square cells follow each other."""
-    cell = ((xyz[:, :2] - xyz[:, :2].min(axis=0)) / CELL_M).astype(np.int32)
-    return np.argsort(cell[:, 0] * (cell[:, 1].max() + 1) + cell[:, 1])
+    low, extent = xyz[:, :2].min(axis=0), np.ptp(xyz[:, :2], axis=0)
+    cell = ((xyz[:, :2] - low) * ((SIDE - 0.01) / np.maximum(extent, 1e-9))).astype(np.uint16)
+    return np.argsort(cell[:, 0] * np.uint16(SIDE) + cell[:, 1], kind="stable")  # 16 bits: a radix sort
