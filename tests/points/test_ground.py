@@ -31,3 +31,16 @@ def test_one_point_stands_on_the_ground():
 def test_absurd_coordinates_are_refused():
     with pytest.raises(InputError, match=r"scan.laz: the points lie within .* more than 50,000,000 cells"):
         heights_above_ground(PointCloud(np.array([[0, 0, 0], [1e6, 1e6, 0.0]]), source="scan.laz"))
+
+
+@pytest.mark.real_data
+def test_the_ground_of_delft_lies_at_0_and_its_roofs_above(real_data):
+    laspy = pytest.importorskip("laspy")
+    path = real_data / "ahn3_delft" / "ahn3_cropped_2.laz"
+    if not path.exists():
+        pytest.skip(f"{path} is absent")
+    scan = laspy.read(path)
+    classes = np.asarray(scan.classification)
+    height = heights_above_ground(PointCloud(np.asarray(scan.xyz, np.float64)))
+    assert np.abs(np.percentile(height[classes == 2], [1, 99])).max() < 0.3
+    assert np.median(height[classes == 6]) > 3
