@@ -6,8 +6,8 @@ A pixel has the values of the first vertex of its face, as published; background
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,7 @@ def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dic
     Where a view shows one depth alone, "depth" is 255; a view without faces is background throughout.
     """
     check_of_surface(view, len(surface.faces))
-    tables = _tables(surface, third)
+    tables = _KEPT.setdefault(surface, {}).get(third) or _KEPT[surface].setdefault(third, _tables(surface, third))
     vertex = tables.vertex.take(view.face)
     layers: dict[str, NDArray[Any]] = {name: table.take(vertex, axis=-1) for name, table in tables.layers.items()}
     if third != "height":
@@ -73,7 +73,9 @@ class _Tables:
     layers: dict[str, ByteImage]
 
 
-@lru_cache(maxsize=2)
+_KEPT: WeakKeyDictionary[Surface, dict[Third, _Tables]] = WeakKeyDictionary()  # as long as their surfaces
+
+
 def _tables(surface: Surface, third: Third) -> _Tables:
     height = _bytes(surface.height_m / HIGHEST_M) if third == "height" else np.zeros(len(surface.vertices), np.uint8)
     layers = {"composite": np.stack([_bytes(surface.verticality), _bytes(surface.noise), height])}

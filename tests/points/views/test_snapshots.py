@@ -1,5 +1,8 @@
 """Images of a view hold what is known at the first vertex of each pixel's face, and nothing where background is."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 from made_up_surface import hill_with_house, triangles
@@ -72,6 +75,15 @@ def test_intensity_that_is_unknown_throughout_is_black():
 def test_a_view_of_another_surface_is_refused(surface):
     with pytest.raises(InputError, match=r"faces 0 to 2 of a surface of 2; expected -1 to 1"):
         snapshot(surface, view_of([[0, 1, 2, 0]] * 2))
+
+
+def test_a_surface_is_not_kept_after_its_snapshots():
+    surface = triangles(CORNERS)
+    snapshot(surface, view_of([[0] * 4] * 2))
+    reference = weakref.ref(surface)
+    del surface
+    gc.collect()
+    assert reference() is None
 
 
 def test_snapshots_of_a_house_from_above_show_its_roof():
