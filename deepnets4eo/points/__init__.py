@@ -9,6 +9,7 @@ _HOMES = {
     "Orthophoto": "deepnets4eo.points.colourise",
     "PointCloud": "deepnets4eo.points.cloud",
     "PointLabeller": "deepnets4eo.points.labeller",
+    "heights_above_ground": "deepnets4eo.points.ground",
     "label_cloud": "deepnets4eo.points.labelling",
     "label_clouds": "deepnets4eo.points.labelling",
     "legend_codes": "deepnets4eo.points.codes",
