@@ -5,19 +5,25 @@ Takes points in a CRS and rasters; reads the blocks of the rasters that points l
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import InputError
+from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import Window, apply_affine, transformer
+from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.files import open_cloud
+from deepnets4eo.points.files.colours import to_words
 from deepnets4eo.rasters.layer import Layer, LayerLike
 
 BLOCK_PX = 1024
-BYTE = 255
 
 
 class Orthophoto:
@@ -49,7 +55,7 @@ class Orthophoto:
         near = Layer.open(infrared) if infrared is not None else opened if opened.count > 3 else None
         self._near = None if near is None else near.subset([near.bands[0 if infrared is not None else 3]])
         self._all_returns = all_returns
-        for layer in (self._colour, *([self._near] if self._near else [])):
+        for layer in self.layers:
             if layer.dtype != np.uint8:
                 raise InputError(
                     f"{layer.source} holds {layer.dtype}, expected colours of 8 bit. Scale it: gdal_translate -ot Byte -scale"
@@ -59,6 +65,11 @@ class Orthophoto:
     def measurements(self) -> tuple[str, ...]:
         """What it adds to points."""
         return ("colour", "near_infrared") if self._near is not None else ("colour",)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The rasters that are read."""
+        return [layer for layer in (self._colour, self._near) if layer is not None]
 
     def colourise(self, cloud: PointCloud) -> tuple[PointCloud, int]:
         """Returns the points with its colours, and how many of them lie beyond it or on void pixels and are black.
@@ -87,6 +98,76 @@ class Orthophoto:
                 near[later] = 0
         result = replace(cloud, colour=colour, near_infrared=cloud.near_infrared if near is None else near)
         return result, int((~seen).sum())
+
+
+def colourise_cloud(
+    path: str | Path,
+    orthophoto: Orthophoto,
+    out: str | Path,
+    *,
+    crs: str | None = None,
+    overwrite: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> int:
+    """Writes a file of points again with the colours of an orthophoto, and near infrared where it has it.
+
+    Parameters
+    ----------
+    path
+        Any file that `open_cloud` reads.
+    orthophoto
+        The colours.
+    out
+        .laz or .las; its point format has room for colours, all else is that of the file.
+    crs
+        CRS of the file, where it has none or a wrong one.
+    overwrite
+        Whether a result that exists is replaced.
+    progress
+        Called with the share that is done, 0–1.
+
+    Returns
+    -------
+    int
+        How many points lie beyond the orthophoto, or on its void pixels, and are black.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or the orthophoto covers none of its points.
+    OutputError
+        The output exists, is an input, or cannot be written.
+    """
+    with name_missing_extra():
+        from deepnets4eo.points.files.las_writer import Additions, check_suffix, write_points
+
+        out = check_suffix(Path(out))
+    check_not_inputs([out], [path, orthophoto.layers])
+    with output_lock(out):
+        check_overwrite(out, overwrite=overwrite)
+        file = open_cloud(path, crs=crs)
+        beyond = 0
+
+        def values(points: slice, cloud: PointCloud | None) -> dict[str, NDArray[np.uint16]]:
+            nonlocal beyond
+            assert cloud is not None
+            coloured, without = orthophoto.colourise(cloud)
+            beyond += without
+            if beyond == file.point_count:
+                raise InputError(f"the orthophoto covers no point of {path}. Check the CRS of both (--crs).")
+            return _stored(coloured, orthophoto.measurements)
+
+        additions = Additions(colour=True, near_infrared="near_infrared" in orthophoto.measurements)
+        write_points(file, out, values, additions, with_clouds=True, progress=progress)
+        return beyond
+
+
+def _stored(cloud: PointCloud, names: tuple[str, ...]) -> dict[str, NDArray[np.uint16]]:
+    assert cloud.colour is not None
+    stored = {band: to_words(cloud.colour[:, channel]) for channel, band in enumerate(("red", "green", "blue"))}
+    if "near_infrared" in names and cloud.near_infrared is not None:
+        stored["nir"] = to_words(cloud.near_infrared)
+    return stored
 
 
 def _sample(layer: Layer, cloud: PointCloud) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

@@ -92,6 +92,12 @@ class LabelResult:
         """Returns plain values for JSON."""
         return {**vars(self), "path": str(self.path)}
 
+    def summary(self) -> str:
+        """Returns the counts in a sentence."""
+        shares = ", ".join(f"{name} {count / self.points:.1%}" for name, count in self.counts.items())
+        text = f"{self.points:,} points: {shares}. {self.propagated:,} took the label of the nearest labelled point"
+        return f"{text}, {self.without_label:,} have none." if self.without_label else f"{text}."
+
 
 def label_cloud(
     path: str | Path,
@@ -140,7 +146,7 @@ def label_cloud(
 
         out = check_suffix(Path(out))
     options = options or LabelOptions()
-    check_not_inputs([out], [path, list(options.neighbours)])
+    check_not_inputs([out], [path, list(options.neighbours), orthophoto.layers if orthophoto is not None else None])
     with output_lock(out):
         check_overwrite(out, overwrite=options.overwrite, resume=options.resume)
         file = open_cloud(path, crs=options.crs)
@@ -151,6 +157,46 @@ def label_cloud(
             _label(done, labeller, orthophoto, steps)
             _write(file, labeller.legend, out, done, steps, replace=options.replace)
             return _count(out, labeller.legend, done)
+
+
+def describe_labelling(
+    path: str | Path,
+    labeller: PointLabeller,
+    out: str | Path,
+    options: LabelOptions | None = None,
+    *,
+    orthophoto: Orthophoto | None = None,
+) -> str:
+    """Checks the inputs of `label_cloud` and returns what it would do.
+
+    Parameters
+    ----------
+    path, labeller, out, options, orthophoto
+        As of `label_cloud`.
+
+    Returns
+    -------
+    str
+        Lines of text.
+
+    Raises
+    ------
+    InputError, OutputError
+        As of `label_cloud`.
+    """
+    options = options or LabelOptions()
+    check_not_inputs([out], [path, list(options.neighbours)])
+    check_overwrite(out, overwrite=options.overwrite, resume=options.resume)
+    file = open_cloud(path, crs=options.crs)
+    check_needs(file, labeller, orthophoto)
+    crs = file.crs.name if file.crs is not None else "no CRS, coordinates taken for metres"
+    return (
+        f"{file.path}: {file.point_count:,} points, {file.point_format}, {crs}\n"
+        f"classes: {', '.join(f'{one.value} {one.name}' for one in labeller.legend.classes)}\n"
+        f"halo: {labeller.halo_m:g} m, {len(options.neighbours)} neighbouring files\n"
+        f"would write {out}: pred_class, pred_prob, entropy, propagated"
+        f"{', and the classification' if options.replace else ''}"
+    )
 
 
 def check_needs(file: CloudFile, labeller: PointLabeller, orthophoto: Orthophoto | None) -> None:

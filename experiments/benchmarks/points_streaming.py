@@ -113,13 +113,19 @@ def main() -> None:
         for way in ("stream", "whole"):
             out = Path(folder) / f"{way}.laz"
             seconds[way], peak = measure(way, path, out, options)
-            print(f"{way:7} {options.points / seconds[way]:12,.0f} points/s, {seconds[way]:7.1f} s, peak {peak:5.2f} GiB")
+            print(
+                f"{way:7} {options.points / seconds[way]:12,.0f} points/s, {seconds[way]:7.1f} s, peak {peak:5.2f} GiB"
+            )
         same = all(
             np.array_equal(a.pred_class, b.pred_class)
-            for a, b in zip(*(laspy.open(Path(folder) / f"{way}.laz").chunk_iterator(CHUNK) for way in seconds), strict=True)
+            for a, b in zip(
+                *(laspy.open(Path(folder) / f"{way}.laz").chunk_iterator(CHUNK) for way in seconds), strict=True
+            )
         )
         size = path.stat().st_size / options.points
-    print(f"ratio of time {seconds['stream'] / seconds['whole']:.2f}, labels equal: {same}; {size:.1f} bytes a point in LAZ")
+    print(
+        f"ratio of time {seconds['stream'] / seconds['whole']:.2f}, labels equal: {same}; {size:.1f} bytes a point in LAZ"
+    )
 
 
 if __name__ == "__main__":

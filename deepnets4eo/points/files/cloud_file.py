@@ -56,8 +56,8 @@ class CloudFile(ABC):
         """(2, 3) least and greatest x, y and z, in the units of the file."""
 
     @abstractmethod
-    def _clouds(self, points: int) -> Iterator[PointCloud]:
-        """Yields chunks in the units of the file, without CRS."""
+    def stored_chunks(self, points: int) -> Iterator[PointCloud]:
+        """Yields chunks of so many points with the coordinates of the file, in its units and without CRS."""
 
     def _stored_crs(self) -> CRS | None:
         """Returns the CRS that the file names."""
@@ -103,7 +103,7 @@ class CloudFile(ABC):
         """
         if self.point_count == 0:
             raise InputError(f"{self.path} has no points. Give a file with points.")
-        for cloud in self._clouds(points):
+        for cloud in self.stored_chunks(points):
             yield self._prepare(cloud)
 
     def read(self, bounds: Bounds | None = None) -> PointCloud:

@@ -134,8 +134,8 @@ class LasFile(CloudFile):
         """Returns points as they are stored as a cloud in metres."""
         return self._prepare(self._to_cloud(record))
 
-    def _clouds(self, points: int) -> Iterator[PointCloud]:
-        """Decompresses only what a `PointCloud` holds."""
+    def stored_chunks(self, points: int) -> Iterator[PointCloud]:
+        """Yields chunks with the coordinates of the file; decompresses only what a `PointCloud` holds."""
         fields = Fields.base().decompress_z().decompress_classification().decompress_intensity()
         if "colour" in self.measurements:
             fields = fields.decompress_rgb()

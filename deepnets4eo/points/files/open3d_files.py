@@ -64,7 +64,8 @@ class Open3dFile(CloudFile):
             return np.array([[np.inf] * 3, [-np.inf] * 3])
         return np.array([self._cloud.xyz.min(axis=0), self._cloud.xyz.max(axis=0)])
 
-    def _clouds(self, points: int) -> Iterator[PointCloud]:
+    def stored_chunks(self, points: int) -> Iterator[PointCloud]:
+        """Yields chunks with the coordinates of the file."""
         assert self._cloud is not None  # `chunks` has refused files without points
         for start in range(0, len(self._cloud), points):
             yield self._cloud.subset(np.arange(start, min(start + points, len(self._cloud))))

@@ -13,7 +13,7 @@ from deepnets4eo.points.files.units import parse_crs
 
 LAS_SUFFIXES = (".las", ".laz")
 OPEN3D_SUFFIXES = (".ply", ".pcd")
-TEXT_SUFFIXES = (".txt", ".xyz", ".pts", ".asc", ".csv")
+TEXT_SUFFIXES = (".txt", ".xyz", ".pts")
 CLOUD_SUFFIXES = (*LAS_SUFFIXES, *OPEN3D_SUFFIXES, *TEXT_SUFFIXES, ".e57")
 
 

@@ -91,7 +91,7 @@ class TextFile(CloudFile):
     @cached_property
     def measurements(self) -> tuple[str, ...]:
         """What the columns, and the labels beside, hold."""
-        for cloud in self._clouds(CHUNK_POINTS):
+        for cloud in self.stored_chunks(CHUNK_POINTS):
             return tuple(cloud.measurements())
         return ()
 
@@ -104,7 +104,8 @@ class TextFile(CloudFile):
             low, high = np.minimum(low, xyz.min(axis=0)), np.maximum(high, xyz.max(axis=0))
         return count, np.array([low, high])
 
-    def _clouds(self, points: int) -> Iterator[PointCloud]:
+    def stored_chunks(self, points: int) -> Iterator[PointCloud]:
+        """Yields chunks with the coordinates of the file."""
         labels = _iterate_labels(self._labels) if self._labels else None
         for table in self._tables(points):
             values: dict[str, Any] = {name: table[name].to_numpy() for name in NAMES & set(table.columns)}
