@@ -112,7 +112,9 @@ def test_real_roofs_and_trees_have_the_colours_of_the_real_orthophoto(real_data:
     first = cloud.return_number == 1
     with rasterio.open(folder / "test_data_rgb.tif") as raster:
         sampled = np.array(list(raster.sample(cloud.xyz[first][::50, :2])))[:, :3]
-    assert (cloud.colour[first][::50] == sampled).all(axis=1).mean() > 0.999
+    within = (np.round(cloud.xyz[first][::50, :2] * 100).astype(int) % 20 != 0).all(axis=1)  # pixels of 20 cm
+    assert within.mean() > 0.8
+    np.testing.assert_array_equal(cloud.colour[first][::50][within], sampled[within])
     red, near = cloud.colour[:, 0].astype(float), cloud.near_infrared.astype(float)
     ndvi = (near - red) / np.maximum(near + red, 1)
     trees, roofs = first & (cloud.classification == 5), first & (cloud.classification == 6)
