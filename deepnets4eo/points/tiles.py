@@ -190,9 +190,10 @@ def _side(file: CloudFile, most_points: int, halo_m: float) -> float:
     """Returns the side of tiles that hold half of `most_points` where points lie evenly, in metres."""
     low, high = file.bounds
     width, height = (high - low)[:2]
-    if not np.isfinite(high - low).all() or max(width, height) > MOST_EXTENT_M:
+    if not np.isfinite(high - low).all() or (high - low).max() > MOST_EXTENT_M:
+        size = " × ".join(f"{length / 1000:,.0f}" for length in high - low)
         raise InputError(
-            f"{file.path} spans {width / 1000:,.0f} × {height / 1000:,.0f} km; expected at most {MOST_EXTENT_M / 1000:,.0f} km. "
+            f"{file.path} spans {size} km; expected at most {MOST_EXTENT_M / 1000:,.0f} km. "
             "Some of its points, its header or its unit are wrong: see deepnets4eo check, and remove stray points."
         )
     area = max(width, 1.0) * max(height, 1.0)

@@ -41,7 +41,7 @@ def test_points_on_one_spot_are_labelled(tmp_path: Path) -> None:
 def test_points_a_continent_apart_are_refused(tmp_path: Path) -> None:
     xyz = scattered(50)
     xyz[3, 0] += 4_000_000
-    with pytest.raises(InputError, match=r"spans 4,000 × 0 km; expected at most 1,000 km.*remove stray points"):
+    with pytest.raises(InputError, match=r"spans 4,000 × 0 × 0 km; expected at most 1,000 km.*remove stray points"):
         label_cloud(write_las(tmp_path / "a.laz", xyz), NeighbourCount(), tmp_path / "out.laz")
 
 
