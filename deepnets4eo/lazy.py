@@ -24,7 +24,6 @@ EXTRAS = {
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
     "laspy": "points",
-    "lazrs": "points",
     "open3d": "points",
 }  # imported module → extra of setup.cfg that installs it
 

@@ -95,6 +95,6 @@ def _identity(file: CloudFile) -> list[Any]:
 
 
 def _describe(labeller: PointLabeller) -> list[Any]:
-    """Returns what tells labellers apart; those of runs name their folder in `source`."""
+    """Returns what distinguishes labellers; those of runs name their folder in `source`."""
     source = str(getattr(labeller, "source", ""))
     return [type(labeller).__name__, source, labeller.legend.to_dict(), labeller.halo_m, list(labeller.needs)]
