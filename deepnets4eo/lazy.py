@@ -24,6 +24,7 @@ EXTRAS = {
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
     "laspy": "points",
+    "lazrs": "points",
     "open3d": "points",
 }  # imported module → extra of setup.cfg that installs it
 
