@@ -260,7 +260,7 @@ def _sort(
 def _label(done: LabelProgress, labeller: PointLabeller, orthophoto: Orthophoto | None, steps: _Steps) -> None:
     tiles = done.open_tiles()
     finished = done.finished
-    beyond = 0
+    covered = 0
     for position, tile in enumerate(tiles.tiles):
         if tile.number in finished:
             continue
@@ -269,12 +269,13 @@ def _label(done: LabelProgress, labeller: PointLabeller, orthophoto: Orthophoto 
             cloud = points.cloud
             if orthophoto is not None:
                 cloud, without = orthophoto.colourise(cloud)
-                beyond += without < len(cloud)
+                covered += len(cloud) - without
             done.store(points.index, _labels(labeller, cloud, points))
         done.finish(tile.number)
         steps(1, (position + 1) / len(tiles.tiles))
-    if orthophoto is not None and not beyond and not finished:
-        raise InputError("the orthophoto covers no point. Check its CRS and that of the points (--crs).")
+    if orthophoto is not None and not covered and not finished:
+        names = " and ".join(str(layer.source) for layer in orthophoto.layers)
+        raise InputError(f"{names} covers no point. Check its CRS and that of the points (--crs).")
 
 
 def _labels(labeller: PointLabeller, cloud: PointCloud, points: TilePoints) -> NDArray[np.uint8]:
@@ -289,7 +290,7 @@ def _labels(labeller: PointLabeller, cloud: PointCloud, points: TilePoints) -> N
     result = np.zeros((own, 4), np.uint8)
     labelled = source >= 0
     result[~labelled, 0] = VOID
-    taken = scores[source[labelled]]
+    taken = scores[:own] if known[:own].all() else scores[source[labelled]]
     best = taken.argmax(axis=1)
     result[labelled, 0] = labeller.legend.from_index()[best]
     result[labelled, 1] = _hundredths(taken[np.arange(len(taken)), best])
@@ -316,7 +317,7 @@ def _nearest_known(xyz: NDArray[np.float64], known: NDArray[np.bool_], own: int)
 
 def _entropy(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns the entropy of probabilities (n, K) as a share of the greatest one, log K."""
-    positive = np.clip(scores, 1e-12, 1)
+    positive = np.clip(scores, np.float32(1e-12), np.float32(1))
     return np.asarray(-(positive * np.log(positive)).sum(axis=1) / np.log(max(scores.shape[1], 2)), np.float32)
 
 
