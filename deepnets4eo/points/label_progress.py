@@ -16,7 +16,6 @@ from deepnets4eo.points.files import CloudFile
 from deepnets4eo.points.labeller import PointLabeller
 from deepnets4eo.points.tiles import TiledPoints
 
-CENT = 100  # pred_prob and entropy are stored in hundredths
 JOB, LABELS, FINISHED = "job.json", "labels.npy", "finished.txt"
 
 
