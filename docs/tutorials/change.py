@@ -87,10 +87,10 @@ quick = [
     "data.windows_per_epoch=120",
     "data.num_workers=0",
     "data.val_share=0",
-    "data.sampling=balanced",
+    "data.sampling=random",
 ]
 quick += [
-    "train.epochs=4",
+    "train.epochs=8",
     "train.batch_size=8",
     "train.lr=0.003",
     "train.class_weights.no change=1",
