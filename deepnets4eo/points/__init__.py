@@ -4,6 +4,7 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "PointCloud": "deepnets4eo.points.cloud",
+    "RUBBLE_CLASS": "deepnets4eo.points.rubble.vocabulary",
 }
 
 __all__ = list(_HOMES)
