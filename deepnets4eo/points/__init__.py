@@ -4,6 +4,10 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "PointCloud": "deepnets4eo.points.cloud",
+    "HeightGrid": "deepnets4eo.points.height_grid",
+    "RubbleMap": "deepnets4eo.points.rubble.rubble_map",
+    "RubbleOptions": "deepnets4eo.points.rubble.options",
+    "debris_volumes": "deepnets4eo.points.rubble.job",
     "RUBBLE_CLASS": "deepnets4eo.points.rubble.vocabulary",
 }
 

@@ -11,6 +11,7 @@ import pandas as pd
 from deepnets4eo.synthetic.city import City
 from deepnets4eo.synthetic.materials import CODE
 
+HEAP_M, HEAP_SHARE = 2.5, 0.35  # walls higher than this, and than this share of the height before, still stand
 DEBRIS = tuple(CODE[name] for name in ("rubble", "burnt"))
 
 
@@ -26,7 +27,7 @@ def building_volumes(city: City) -> pd.DataFrame:
     -------
     Table with the rows of `city.buildings`: id; area_m2 of the plan; volume_pre_m3 and volume_post_m3, what stands or
     lies on the plan above the ground; lost_m3, the fall of the surface on the plan; debris_m3, what lies on the plan as
-    rubble or burnt remains; roof_height_loss_m, mean fall of the surface; rubble_share, of the plan's area, 0–1.
+    rubble or burnt remains, without walls that stand; roof_height_loss_m, mean fall of the surface; rubble_share, of the plan's area, 0–1.
 
     Examples
     --------
@@ -38,7 +39,6 @@ def building_volumes(city: City) -> pd.DataFrame:
     number = before.building.ravel()  # of the plan: an extension of the post date is new, not part of it
     cell = before.gsd_m**2
     fall = (before.height - after.height).ravel()
-    debris = np.isin(after.material, DEBRIS).ravel()
     size = len(city.all_buildings) + 1
     pixels = np.bincount(number, minlength=size)[1:size]
 
@@ -46,6 +46,9 @@ def building_volumes(city: City) -> pd.DataFrame:
         return np.bincount(number, weights=values.ravel(), minlength=size)[1:size]
 
     with np.errstate(invalid="ignore"):
+        limit = np.nan_to_num(np.maximum(HEAP_M, HEAP_SHARE * total(before.height) / pixels))
+        limit = np.concatenate([[0.0], limit, np.zeros(max(int(number.max()) - size + 1, 0))])
+        debris = np.isin(after.material, DEBRIS).ravel() & (after.height.ravel() <= limit[number])
         columns = {
             "area_m2": pixels * cell,
             "volume_pre_m3": total(before.height) * cell,
