@@ -3,12 +3,21 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
+    "CloudFile": "deepnets4eo.points.files.cloud_file",
+    "LabelOptions": "deepnets4eo.points.labelling",
+    "LabelResult": "deepnets4eo.points.labelling",
+    "Orthophoto": "deepnets4eo.points.colourise",
     "PointCloud": "deepnets4eo.points.cloud",
     "HeightGrid": "deepnets4eo.points.height_grid",
     "RubbleMap": "deepnets4eo.points.rubble.rubble_map",
     "RubbleOptions": "deepnets4eo.points.rubble.options",
     "debris_volumes": "deepnets4eo.points.rubble.job",
     "RUBBLE_CLASS": "deepnets4eo.points.rubble.vocabulary",
+    "PointLabeller": "deepnets4eo.points.labeller",
+    "label_cloud": "deepnets4eo.points.labelling",
+    "label_clouds": "deepnets4eo.points.labelling",
+    "legend_codes": "deepnets4eo.points.codes",
+    "open_cloud": "deepnets4eo.points.files.opening",
 }
 
 __all__ = list(_HOMES)

@@ -85,4 +85,6 @@ class PointCloud:
 
     def subset(self, index: NDArray[Any]) -> PointCloud:
         """The points at an index (M,) or of a mask (N,), with all that was measured at them; at least one."""
-        return replace(self, xyz=self.xyz[index], **{name: values[index] for name, values in self.measurements().items()})
+        return replace(
+            self, xyz=self.xyz[index], **{name: values[index] for name, values in self.measurements().items()}
+        )
