@@ -31,6 +31,7 @@ NEAREST_M, FARTHEST_M = 1.0, 8.0  # limits of that distance
 MARGIN_M = 1.0  # at the edge of an outline, where walls make any surface rough
 ROUGH_M = 0.08  # standard deviation about a plane from which a low surface is rubble
 MIXED_SHARE = 0.4  # of what has come down that is heap, from which its low spots are debris, too, and no bare slab
+LEAST_INNER = 16  # cells away from the edge that are needed to see whether a surface is rough; sheds have fewer
 INNER_SHARE = 0.25  # of the inner cells that have come down, from which low cells of the margin have, too
 RUBBLE_POINTS = 0.5  # share of a cell's points that are classified as rubble, from which the cell is rubble
 NMADS = 3.0  # a fall counts from so many times the spread on stable ground
@@ -93,7 +94,7 @@ def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
     plan = (
         _plan_alone(inputs, cells, above, rough, area, options)
         if inputs.pre is None
-        else _plan_of_both(inputs, inputs.pre, cells, above, area, options)
+        else _plan_of_both(inputs, inputs.pre, cells, area, options)
     )
     heap = plan.gone & (plan.after <= plan.limit[cells.owner])
     high = heap & (plan.after >= options.least_heap_m)
@@ -131,16 +132,18 @@ def _plan_of_both(
     inputs: BlockInputs,
     pre: BlockHeights,
     cells: BuildingCells,
-    above: FloatImage,
     area: NDArray[np.float64],
     options: RubbleOptions,
 ) -> _Plan:
-    """The plans by the difference of heights."""
-    after, before = cells.of_image(above), cells.of_image(pre.above(inputs.terrain))
+    """The plans by the difference of heights: of tops at the edge, where walls are, and of means within."""
+    inner = _inner_cells(inputs, cells)
+    after, before = (
+        np.where(inner, cells.of_image(one.above_lying(inputs.terrain)), cells.of_image(one.above(inputs.terrain)))
+        for one in (inputs.post, pre)
+    )
     known = np.isfinite(after) & np.isfinite(before)
-    fallen = before - after
     with np.errstate(invalid="ignore"):
-        gone = known & (fallen > least_loss_m(inputs.fit, options))
+        gone = known & (before - after > least_loss_m(inputs.fit, options))
     after = np.where(gone, cells.of_image(inputs.post.above_lying(inputs.terrain)), after)
     fallen = before - after
     height = cells.mean(before, known)
@@ -160,14 +163,12 @@ def _plan_alone(
 ) -> _Plan:
     """The plans by heights after the event alone: rubble is low and rough, and what is bare has come down."""
     after = cells.of_image(above)
-    known = np.isfinite(after)
+    within = _inner_cells(inputs, cells)
+    known = np.isfinite(after) & (cells.total(within) >= LEAST_INNER)[cells.owner]
     limit = _heap_limit(inputs.heights_m)
     with np.errstate(invalid="ignore"):
         low = known & (after <= limit[cells.owner])
         bare = known & (after < options.least_heap_m)
-    inner = np.zeros(above.size, bool)
-    inner[BuildingCells.of(shrink(inputs.outlines, MARGIN_M), inputs.post.grid).flat] = True
-    within = cells.of_image(inner)
     fallen = low & (cells.of_image(rough) | bare)
     share = np.nan_to_num(cells.mean(fallen & within, known & within))
     gone = np.where(within, fallen, low & (share >= INNER_SHARE)[cells.owner])
@@ -177,6 +178,13 @@ def _plan_alone(
     return _Plan(
         after, known, gone, limit, height, height - cells.mean(after, known), area * height, unknown
     )
+
+
+def _inner_cells(inputs: BlockInputs, cells: BuildingCells) -> NDArray[np.bool_]:
+    """(P,) whether a cell of a plan lies away from its edge."""
+    inner = np.zeros(inputs.terrain.shape, bool)
+    inner.reshape(-1)[BuildingCells.of(shrink(inputs.outlines, MARGIN_M), inputs.post.grid).flat] = True
+    return np.asarray(cells.of_image(inner))
 
 
 def _around(
