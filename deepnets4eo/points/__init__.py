@@ -18,6 +18,7 @@ _HOMES = {
     "label_clouds": "deepnets4eo.points.labelling",
     "legend_codes": "deepnets4eo.points.codes",
     "open_cloud": "deepnets4eo.points.files.opening",
+    "heights_above_ground": "deepnets4eo.points.ground",
 }
 
 __all__ = list(_HOMES)
