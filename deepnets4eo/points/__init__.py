@@ -11,6 +11,8 @@ _HOMES = {
     "HeightGrid": "deepnets4eo.points.height_grid",
     "RubbleMap": "deepnets4eo.points.rubble.rubble_map",
     "RubbleOptions": "deepnets4eo.points.rubble.options",
+    "HeightSource": "deepnets4eo.points.rubble.surfaces",
+    "check_heights": "deepnets4eo.points.rubble.job",
     "debris_volumes": "deepnets4eo.points.rubble.job",
     "RUBBLE_CLASS": "deepnets4eo.points.rubble.vocabulary",
     "PointLabeller": "deepnets4eo.points.labeller",

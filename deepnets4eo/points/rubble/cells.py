@@ -17,6 +17,7 @@ from deepnets4eo.grid import Grid, whole
 from deepnets4eo.terrain.ground_filter import without_gaps
 from deepnets4eo.zonal import Outlines
 
+LEAST_BESIDE = 3  # known cells around one without points, from which it takes their mean
 WINDOW_PX = 5  # side of the square in which a plane is fitted
 
 
@@ -43,6 +44,19 @@ class BuildingCells:
     def of_image(self, image: NDArray[Any]) -> NDArray[Any]:
         """(P,) values of an (h, w) image."""
         return image.reshape(-1)[self.flat]
+
+    def of_heights(self, image: FloatImage) -> FloatImage:
+        """(P,) values of an (h, w) image; cells without points take the mean of the plan's cells beside them, at least 3."""
+        from scipy.ndimage import convolve
+
+        inside = np.zeros(image.shape, bool)
+        inside.reshape(-1)[self.flat] = True
+        known = inside & np.isfinite(image)
+        around = np.ones((3, 3), np.float32)
+        number = convolve(known.astype(np.float32), around, mode="constant")
+        total = convolve(np.where(known, image, 0).astype(np.float32), around, mode="constant")
+        filled = np.where(~known & (number >= LEAST_BESIDE), total / np.maximum(number, 1), image)
+        return np.asarray(self.of_image(filled))
 
     def total(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """(N,) sums of (P,) values, NaN left out."""

@@ -120,7 +120,30 @@ def debris_volumes(
         inputs={role: heights.source for role, heights in (("post", after), ("pre", before)) if heights is not None}
         | {"footprints": outlines.source},
         parameters=asdict(options),
+        synthetic=after.synthetic or (before is not None and before.synthetic),
     )
+
+
+def check_heights(post: HeightSource, footprints: Footprints, pre: HeightSource | None = None) -> None:
+    """Check that heights can be read and lie under the footprints, without reading all of them.
+
+    Parameters
+    ----------
+    post, pre
+        Heights of both dates, as for `debris_volumes`.
+    footprints
+        The buildings.
+
+    Raises
+    ------
+    InputError
+        What cannot be read; heights in degrees.
+    GridError
+        Heights of both dates in different CRS, or no footprint on the heights.
+    """
+    after, before = Heights.open(post), None if pre is None else Heights.open(pre)
+    crs = _common_crs(after, before)
+    _bounds(after, before, footprints.frame if crs is None or footprints.crs is None else footprints.to(crs).frame)
 
 
 def _common_crs(after: Heights, before: Heights | None) -> Any:
@@ -252,7 +275,7 @@ def _findings(buildings: gpd.GeoDataFrame, fits: list[dict[str, Any]], paired: b
     findings = []
     unseen = int((buildings["state"] == UNKNOWN).sum())
     if unseen:
-        text = f"{unseen} of {count_of(len(buildings), 'building')} are not assessed: too few heights in their footprints."
+        text = f"Too few heights lie in {unseen} of {count_of(len(buildings), 'footprint')}: not assessed."
         findings.append(Finding("few_heights", "caution", text, "Scan from more positions, or lower least_known_share."))
     unfitted = [fit for fit in fits if fit["cells"] < FEW_STABLE]
     if paired and unfitted:

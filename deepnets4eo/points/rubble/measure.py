@@ -28,7 +28,7 @@ STOREY_M = 2.5
 PANCAKE = 0.35  # of the height before: the highest heap of a collapsed building
 REACH = 0.5  # of the height before: how far a heap spreads around its building
 NEAREST_M, FARTHEST_M = 1.0, 8.0  # limits of that distance
-MARGIN_M = 1.0  # at the edge of an outline, where walls make any surface rough
+MARGIN_M = 1.25  # at the edge of an outline, where walls make any surface rough
 ROUGH_M = 0.08  # standard deviation about a plane from which a low surface is rubble
 MIXED_SHARE = 0.4  # of what has come down that is heap, from which its low spots are debris, too, and no bare slab
 LEAST_INNER = 16  # cells away from the edge that are needed to see whether a surface is rough; sheds have fewer
@@ -62,12 +62,14 @@ class BlockInputs:
 class BlockMeasures:
     """One row per building (`table`), and which cells are rubble of which building.
 
-    rubble : (h, w) int32, building plus one, 0 elsewhere; above : (h, w) heights above the terrain after the event.
+    rubble : (h, w) int32, building plus one, 0 elsewhere; above : (h, w) heights above the terrain after the event;
+    terrain : (h, w) its heights.
     """
 
     table: pd.DataFrame
     rubble: NDArray[np.int32]
     above: FloatImage
+    terrain: FloatImage
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,7 @@ def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
     table = pd.DataFrame(
         {
             "area_m2": area,
+            "terrain_m": cells.quantile(cells.of_image(inputs.terrain), 0.5),
             "height_pre_m": plan.height,
             "roof_height_loss_m": plan.loss,
             "collapsed_share": collapsed,
@@ -125,7 +128,7 @@ def measure_block(inputs: BlockInputs, options: RubbleOptions) -> BlockMeasures:
         }
     )  # fmt: skip
     ring[cells.flat[counted & plan.known]] = cells.owner[counted & plan.known] + 1
-    return BlockMeasures(table, ring.reshape(above.shape).astype(np.int32), above)
+    return BlockMeasures(table, ring.reshape(above.shape).astype(np.int32), above, inputs.terrain)
 
 
 def _plan_of_both(
@@ -138,13 +141,13 @@ def _plan_of_both(
     """The plans by the difference of heights: of tops at the edge, where walls are, and of means within."""
     inner = _inner_cells(inputs, cells)
     after, before = (
-        np.where(inner, cells.of_image(one.above_lying(inputs.terrain)), cells.of_image(one.above(inputs.terrain)))
+        np.where(inner, cells.of_heights(one.above_lying(inputs.terrain)), cells.of_heights(one.above(inputs.terrain)))
         for one in (inputs.post, pre)
     )
     known = np.isfinite(after) & np.isfinite(before)
     with np.errstate(invalid="ignore"):
         gone = known & (before - after > least_loss_m(inputs.fit, options))
-    after = np.where(gone, cells.of_image(inputs.post.above_lying(inputs.terrain)), after)
+    after = np.where(gone, cells.of_heights(inputs.post.above_lying(inputs.terrain)), after)
     fallen = before - after
     height = cells.mean(before, known)
     lost = area * cells.mean(np.where(gone, fallen, 0), known)
@@ -162,7 +165,7 @@ def _plan_alone(
     options: RubbleOptions,
 ) -> _Plan:
     """The plans by heights after the event alone: rubble is low and rough, and what is bare has come down."""
-    after = cells.of_image(above)
+    after = cells.of_heights(above)
     within = _inner_cells(inputs, cells)
     known = np.isfinite(after) & (cells.total(within) >= LEAST_INNER)[cells.owner]
     limit = _heap_limit(inputs.heights_m)
@@ -172,7 +175,7 @@ def _plan_alone(
     fallen = low & (cells.of_image(rough) | bare)
     share = np.nan_to_num(cells.mean(fallen & within, known & within))
     gone = np.where(within, fallen, low & (share >= INNER_SHARE)[cells.owner])
-    after = np.where(gone, cells.of_image(inputs.post.above_lying(inputs.terrain)), after)
+    after = np.where(gone, cells.of_heights(inputs.post.above_lying(inputs.terrain)), after)
     height = inputs.heights_m
     unknown = np.full(len(area), np.nan)
     return _Plan(

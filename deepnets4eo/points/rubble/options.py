@@ -73,7 +73,7 @@ class RubbleOptions:
     bias_m: Annotated[
         float,
         Field(description="Error that a whole building shares, metres.", ge=0, le=10, json_schema_extra=MEASURING),
-    ] = 0.05
+    ] = 0.1
     least_known_share: Annotated[
         float,
         Field(description="Share of a footprint that needs heights.", ge=0.01, le=1, json_schema_extra=MEASURING),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 MEANING = {
     "area_m2": "area of the footprint, m²",
+    "terrain_m": "height of the terrain under the building, metres",
     "height_pre_m": "mean height above the terrain before the event, metres; of the footprints' column in post-only work",
     "roof_height_loss_m": "mean fall of the surface inside the footprint, metres; negative where it rose",
     "collapsed_share": "share of the footprint whose surface has fallen (post-only: that is bare, or low and rough), 0–1",
@@ -44,7 +46,7 @@ class RubbleMap:
     buildings
         N rows: id, the columns of `MEANING`, and the outlines where the heights show the buildings.
     rubble
-        Polygons of debris: id of the building, area_m2, volume_m3 and highest_m above the terrain.
+        Polygons of debris: id of the building, area_m2, volume_m3, highest_m above the terrain, terrain_m.
     fits
         For each block of the area, by its corner: how much the heights before were raised, the spread (NMAD) on stable
         ground, and its number of cells.
@@ -54,6 +56,8 @@ class RubbleMap:
         Role to file.
     parameters
         The options.
+    synthetic
+        Whether the heights are made up.
     """
 
     buildings: gpd.GeoDataFrame
@@ -62,6 +66,7 @@ class RubbleMap:
     findings: tuple[Finding, ...] = ()
     inputs: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
+    synthetic: bool = False
 
     def totals(self) -> dict[str, Any]:
         """Sums over all assessed buildings: number by state, lost and debris volumes. Errors of buildings partly cancel
@@ -71,3 +76,35 @@ class RubbleMap:
             name: float(frame[name].sum()) for name in frame.columns if name.endswith("_m3") and frame[name].notna().any()
         }
         return {"buildings": len(frame), "states": frame["state"].value_counts().to_dict(), **volumes}
+
+    def save(
+        self, out_dir: str | Path, post: Any, *, also: Sequence[str] = ("laz", "ply", "glb", "page"), overwrite: bool = False
+    ) -> dict[str, Path]:
+        """Write rubble.gpkg (layers buildings and rubble), rubble.csv, views and manifest.json to a folder.
+
+        Parameters
+        ----------
+        out_dir
+            The folder.
+        post
+            The heights after the event, as passed to `debris_volumes`.
+        also
+            Further products of clouds: "laz" (points.laz, all points with the class of rubble; of files only), "ply" and
+            "glb" (at most 2 million points), "page" (view.html).
+        overwrite
+            Whether products that are there already are replaced.
+
+        Returns
+        -------
+        Name to path of what was written.
+
+        Raises
+        ------
+        InputError
+            For an unknown product.
+        OutputError
+            The folder holds something already, or cannot be written.
+        """
+        from deepnets4eo.points.rubble.products import save_rubble
+
+        return save_rubble(self, Path(out_dir), post, also=also, overwrite=overwrite)

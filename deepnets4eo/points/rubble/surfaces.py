@@ -97,6 +97,11 @@ class Heights:
         return None if self.layer.grid.crs is None else self.layer.grid.crs.proj
 
     @property
+    def synthetic(self) -> bool:
+        """Whether the heights are made up, as far as they say so."""
+        return self.layer.synthetic if self.layer is not None else "miniature city" in self.source
+
+    @property
     def bounds(self) -> tuple[float, float, float, float]:
         """Left, bottom, right, top."""
         if self.layer is not None:

@@ -64,7 +64,7 @@ class Renderer {
     const { pixels, depth } = this;
     const [fx, fy, fz] = pose.forward, [rx, ry] = pose.right, [dx, dy, dz] = pose.down, [ex, ey, ez] = pose.eye;
     const nearest = this.distance * 0.02;
-    const dot = Math.sqrt((this.size[0] * this.size[1]) / Math.max(classes.length, 1)) * 1.15;
+    const dot = Math.sqrt((this.size[0] * this.size[1]) / Math.max(classes.length, 1)) * 1.5;
     for (let i = 0, j = 0; i < classes.length; i++, j += 3) {
       if (!shown[classes[i]]) continue;
       const a = xyz[j] * step - ex, b = xyz[j + 1] * step - ey, c = xyz[j + 2] * step - ez;
@@ -72,7 +72,7 @@ class Renderer {
       if (away < nearest) continue;
       const scale = pose.focal / away;
       const column = width / 2 + scale * (a * rx + b * ry), row = height / 2 + scale * (a * dx + b * dy + c * dz);
-      const side = Math.min(6, Math.max(1, Math.round(scale * dot)));
+      const side = Math.min(8, Math.max(1, Math.round(scale * dot)));
       const left = Math.max(0, Math.round(column - side / 2)), top = Math.max(0, Math.round(row - side / 2));
       const right = Math.min(width, left + side), bottom = Math.min(height, top + side);
       for (let y = top; y < bottom; y++) {
