@@ -49,8 +49,8 @@ SOURCES = dict(
 )
 # Fitted by experiments/rubble.py on scans from the air of miniature cities that no test uses
 CARDS = {
-    PRE_POST: EvidenceCard(-3.0, 10.0, 0.99, 300),
-    POST_ONLY: EvidenceCard(-2.5, 8.0, 0.95, 300),
+    PRE_POST: EvidenceCard(-4.761, 14.636, 1.0, 808),
+    POST_ONLY: EvidenceCard(-2.661, 7.007, 0.986, 653),
 }
 
 

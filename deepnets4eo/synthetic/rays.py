@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from deepnets4eo.synthetic.surface import OPAQUE, Surface
 
 CROWN_BASE = 0.35  # of the height of its top
-HALVINGS = 6
+HALVINGS = 12
 CHUNK = 1 << 17  # rays at a time
 
 
