@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import geopandas as gpd
@@ -68,7 +69,9 @@ def volume_rows(seeds: tuple[int, ...]) -> Iterator[dict[str, object]]:
             for outlines, table in (("true", city.buildings), ("mapped", city.footprints())):
                 for way, before in (("both dates", pre), ("post only", None)):
                     result = debris_volumes(post, table, before, RubbleOptions(align=outlines == "mapped"))
-                    yield from _compare(result, truth, {"seed": seed, "scanner": scanner, "outlines": outlines, "way": way})
+                    yield from _compare(
+                        result, truth, {"seed": seed, "scanner": scanner, "outlines": outlines, "way": way}
+                    )
 
 
 def _compare(result: RubbleMap, truth: pd.DataFrame, about: dict[str, object]) -> Iterator[dict[str, object]]:
@@ -89,7 +92,9 @@ def _compare(result: RubbleMap, truth: pd.DataFrame, about: dict[str, object]) -
 def show_volumes(seeds: tuple[int, ...]) -> None:
     """A table of the distribution of relative errors."""
     frame = pd.DataFrame(volume_rows(seeds))
-    print("| scanner | outlines | way | quantity | buildings | within 10 % | median | 90th | largest | sum | held by interval |")
+    print(
+        "| scanner | outlines | way | quantity | buildings | within 10 % | median | 90th | largest | sum | held by interval |"
+    )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
     for key, group in frame.groupby(["scanner", "outlines", "way", "quantity"], sort=False):
         error = group["error"].abs()
@@ -112,7 +117,9 @@ def show_evidence(seeds: tuple[int, ...]) -> None:
         areas, alone, number, share = [], float("nan"), 0, 0.0
         for points in (None, PointEvidence(post, pre), PointEvidence(post)):
             result = assess(*images, city.footprints(), points=points).buildings
-            joined = result[result["status"] == "assessed"].merge(city.buildings[["id", "damage"]], on="id", suffixes=("", "_true"))
+            joined = result[result["status"] == "assessed"].merge(
+                city.buildings[["id", "damage"]], on="id", suffixes=("", "_true")
+            )
             damaged = joined["damage_true"].isin(["major-damage", "destroyed"])
             areas.append(roc_auc_score(damaged, joined["damage_prob"]))
             number, share = len(joined), damaged.mean()
@@ -147,12 +154,18 @@ def show_autzen(folder: Path) -> None:
     for number, core in enumerate(reference[["X", "Y"]].to_numpy(float)):
         near = [cloud.xyz[np.hypot(*(cloud.xyz[:, :2] - core).T) <= M3C2_RADIUS_M] for cloud in (before, after)]
         if min(map(len, near)) >= 4:
-            (slope_x, slope_y, _), *_ = np.linalg.lstsq(np.c_[near[0][:, :2] - core, np.ones(len(near[0]))], near[0][:, 2])
+            (slope_x, slope_y, _), *_ = np.linalg.lstsq(
+                np.c_[near[0][:, :2] - core, np.ones(len(near[0]))], near[0][:, 2]
+            )
             fall = (near[1][:, 2].mean() - near[0][:, 2].mean()) / FOOT_M
-            own[number] = fall / np.sqrt(1 + (slope_x / FOOT_M) ** 2 + (slope_y / FOOT_M) ** 2)  # along the normal, as M3C2
+            own[number] = fall / np.sqrt(
+                1 + (slope_x / FOOT_M) ** 2 + (slope_y / FOOT_M) ** 2
+            )  # along the normal, as M3C2
     grid = grid_around((*before.xyz[:, :2].min(axis=0), *before.xyz[:, :2].max(axis=0)), M3C2_RADIUS_M, before.crs)
-    cells = [height_grid(lambda cloud=cloud: [cloud], grid) for cloud in (before, after)]
-    col, row = ((reference[["X", "Y"]].to_numpy(float) - (grid.affine.c, grid.affine.f)) / (grid.affine.a, grid.affine.e)).T
+    cells = [height_grid(partial(list, [cloud]), grid) for cloud in (before, after)]
+    col, row = (
+        (reference[["X", "Y"]].to_numpy(float) - (grid.affine.c, grid.affine.f)) / (grid.affine.a, grid.affine.e)
+    ).T
     inside = (col >= 0) & (row >= 0) & (col < grid.shape[1]) & (row < grid.shape[0])
     gridded = np.full(len(reference), np.nan)
     fall = (cells[1].mean - cells[0].mean) / FOOT_M

@@ -149,9 +149,7 @@ def damage(
     end_with_findings(result.findings)
 
 
-def _point_evidence(
-    pre: str | None, post: str | None, weights: list[str]
-) -> tuple[PointEvidence | None, list[str]]:
+def _point_evidence(pre: str | None, post: str | None, weights: list[str]) -> tuple[PointEvidence | None, list[str]]:
     """The clouds with the weight of `points=WEIGHT`, and the weights that are left. Errors: InputError."""
     from deepnets4eo.damage import PointEvidence
 

@@ -17,9 +17,7 @@ def rubble(
     post: Annotated[
         str, typer.Argument(metavar="POST", help="Heights after the event: LAS, LAZ or other points; or a raster.")
     ],
-    footprints: Annotated[
-        str, typer.Option(help="Building outlines, any vector format.", show_default=False)
-    ],
+    footprints: Annotated[str, typer.Option(help="Building outlines, any vector format.", show_default=False)],
     out: Out,
     pre: Annotated[
         str | None, typer.Option(help="Heights before the event; without them, rubble is what is low and rough.")

@@ -139,9 +139,7 @@ class DecisionModel:
         )
         require_order(before, after)
 
-    def decide(
-        self, evidence: EvidenceTable, network: pd.DataFrame | None, scores: Sequence[Score] = ()
-    ) -> Decision:
+    def decide(self, evidence: EvidenceTable, network: pd.DataFrame | None, scores: Sequence[Score] = ()) -> Decision:
         """The evidence, with the network's where it decides, and the decision (see `DamageModel.decide`).
 
         scores : rasters whose columns the evidence has.

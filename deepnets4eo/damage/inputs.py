@@ -89,10 +89,14 @@ def open_inputs(
         check_point_evidence(points, outlines, scores)
     checked = check_images(before, after)
     others = {"dsm_pre": heights_pre, "dsm_post": heights_post, "cloud_mask": clouds}
-    paths = _paths(
-        {"pre": checked.pre, "post": checked.post, **others} | {score.column: score.layer for score in scores},
-        outlines.source,
-    ) | ({} if points is None else points.paths) | {f"{score.column}_card": str(score.card_file) for score in scores if score.card_file}
+    paths = (
+        _paths(
+            {"pre": checked.pre, "post": checked.post, **others} | {score.column: score.layer for score in scores},
+            outlines.source,
+        )
+        | ({} if points is None else points.paths)
+        | {f"{score.column}_card": str(score.card_file) for score in scores if score.card_file}
+    )
     return Inputs(
         checked.pre, checked.post, outlines, outlines_px, **others,
         scores=scores, points=points, findings=checked.findings, radar=checked.radar, paths=paths,

@@ -140,7 +140,9 @@ class PointScore:
         missing = int(shares.isna().sum())
         lacking = f" {missing} of {count_of(len(shares), 'assessed building')} have no heights." if missing else ""
         if not self.weight:
-            return Finding("points_shown", "note", f"The points are shown only; the decision does not use them.{lacking}")
+            return Finding(
+                "points_shown", "note", f"The points are shown only; the decision does not use them.{lacking}"
+            )
         text = (
             f"The points took part in the decision with a weight of {self.weight:.2f}, by a card fitted on synthetic cities "
             f"(AUC {self.card.auc_major_or_worse:.2f} on {self.card.buildings} buildings). Real collapses are more varied.{lacking}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -49,7 +50,7 @@ class HeightGrid:
     count: NDArray[np.int32]
 
 
-def grid_around(bounds: Sequence[float], cell_m: float, crs: object = None) -> Grid:
+def grid_around(bounds: Sequence[float], cell_m: float, crs: Any = None) -> Grid:
     """A grid of square cells, on multiples of the cell's side, that covers bounds.
 
     Parameters
@@ -159,10 +160,9 @@ def class_share(chunks: Chunks, grid: Grid, code: int) -> FloatImage | None:
     for cloud in chunks():
         if cloud.classification is None:
             return None
-        for count, index in ((every, slice(None)), (those, cloud.classification == code)):
-            if np.any(index if isinstance(index, np.ndarray) else True):
-                cell, z = _cells(cloud.subset(index), grid, ())
-                _add(unused, count, cell, z)
+        _add(unused, every, *_cells(cloud, grid, ()))
+        if (own := cloud.classification == code).any():
+            _add(unused, those, *_cells(cloud.subset(own), grid, ()))
     if not those.any():
         return None
     return (those / np.maximum(every, 1)).astype(np.float32).reshape(grid.shape[0], grid.shape[1])
@@ -179,9 +179,7 @@ def _top(chunks: Chunks, grid: Grid, leave_out: Sequence[int], highest: NDArray[
         return (total / count).astype(np.float32)
 
 
-def _add(
-    total: NDArray[np.float64], count: NDArray[np.int32], cell: NDArray[np.int64], z: NDArray[np.float32]
-) -> None:
+def _add(total: NDArray[np.float64], count: NDArray[np.int32], cell: NDArray[np.int64], z: NDArray[np.float32]) -> None:
     """Add heights to the sums of their cells; what is made for that reaches over the cells of these points alone."""
     if len(cell):
         first = int(cell.min())
@@ -190,9 +188,7 @@ def _add(
         count[first : first + len(number)] += number.astype(np.int32)
 
 
-def _cells(
-    cloud: PointCloud, grid: Grid, leave_out: Sequence[int]
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _cells(cloud: PointCloud, grid: Grid, leave_out: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Flat cell (P,) and height (P,) of the points that lie on the grid and count."""
     col, row = np.floor(apply_affine(~grid.affine, cloud.xyz[:, :2])).T
     counted = (row >= 0) & (row < grid.shape[0]) & (col >= 0) & (col < grid.shape[1])

@@ -62,9 +62,7 @@ def _march(surface: Surface, rays: Rays, range_m: float) -> NDArray[np.float64]:
     return distance
 
 
-def _halve(
-    surface: Surface, rays: Rays, free: NDArray[np.float64], hit: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _halve(surface: Surface, rays: Rays, free: NDArray[np.float64], hit: NDArray[np.float64]) -> NDArray[np.float64]:
     """The distance between the last free and the first blocked one at which the ray is stopped."""
     for _ in range(HALVINGS):
         middle = (free + hit) / 2
@@ -73,9 +71,7 @@ def _halve(
     return hit
 
 
-def _blocked(
-    surface: Surface, rays: Rays, xyz: NDArray[np.float64]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+def _blocked(surface: Surface, rays: Rays, xyz: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Whether positions (N, 3) lie over the canvas, and whether they lie in something that stops the ray."""
     col, row = (np.floor(xyz[:, axis] / surface.gsd_m).astype(np.int64) for axis in (0, 1))
     height, width = surface.shape

@@ -7,6 +7,8 @@ Classes are ASPRS codes and `points.RUBBLE_CLASS` for rubble.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +25,7 @@ from deepnets4eo.synthetic.surface import OPAQUE, Surface
 RANGE_NOISE_M = 0.02
 THROUGH_CROWNS = 0.35  # share of pulses that pass a crown
 EYE_M = 1.8  # of a scanner on its tripod
-STEEPEST = np.radians((-60.0, 75.0))  # elevation of a terrestrial scanner's rays
+LOWEST, STEEPEST = math.radians(-60.0), math.radians(75.0)  # elevation of a terrestrial scanner's rays
 TREE = 5
 
 
@@ -128,7 +130,7 @@ def terrestrial_scan(
     rng = np.random.default_rng([acquisition.seed, 33, seed])
     eyes = np.column_stack([local, surface.ground[row, col] + surface.height[row, col] + EYE_M])
     azimuth = rng.uniform(0, 2 * np.pi, (len(eyes), rays))
-    elevation = rng.uniform(*STEEPEST, (len(eyes), rays))
+    elevation = rng.uniform(LOWEST, STEEPEST, (len(eyes), rays))
     flat = np.cos(elevation)
     directions = np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)], axis=-1).reshape(-1, 3)
     stopped = rng.random(len(directions)) >= THROUGH_CROWNS

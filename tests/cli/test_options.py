@@ -342,7 +342,19 @@ def test_rubble(reach, tmp_path, monkeypatch) -> None:
     out = ["--out", tmp_path / "out"]
     found = reach(function, *start, *out)
     assert found.words == ("b.laz", ("f.gpkg", none), None, RubbleOptions())
-    words = ["--pre", "a.laz", "--cell-m", 1, "--no-align", "--height-column", "h", "--least-loss-m", 2, "--least-heap-m", 0.4]
+    words = [
+        "--pre",
+        "a.laz",
+        "--cell-m",
+        1,
+        "--no-align",
+        "--height-column",
+        "h",
+        "--least-loss-m",
+        2,
+        "--least-heap-m",
+        0.4,
+    ]
     more = ["--correlation-m", 9, "--bias-m", 0.2, "--least-known-share", 0.6, "--layer", "l", "--id-column", "i"]
     found = reach(function, *start, *out, *words, *more, "--footprints-crs", "EPSG:4326", "--also", "laz, page")
     named = {"layer": "l", "id_column": "i", "assume_crs": "EPSG:4326"}

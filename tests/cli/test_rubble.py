@@ -52,7 +52,9 @@ def test_all_products_are_written_and_the_points_of_heaps_are_rubble(files, tmp_
     assert (before.colour == after.colour).all()
     changed = before.classification != after.classification
     assert (after.classification[changed] == 70).all()
-    inside = gpd.GeoSeries(gpd.points_from_xy(*after.xyz[changed, :2].T), crs=rubble.crs).within(rubble.union_all().buffer(0.01))
+    inside = gpd.GeoSeries(gpd.points_from_xy(*after.xyz[changed, :2].T), crs=rubble.crs).within(
+        rubble.union_all().buffer(0.01)
+    )
     assert inside.all()
     assert changed.sum() > 20 * len(rubble)
     assert main([*words, "--out", str(out)]) == 1

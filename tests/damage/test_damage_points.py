@@ -45,7 +45,9 @@ def test_points_add_columns_and_move_the_decision_towards_what_has_come_down(cit
     assert (frame.loc[down, "damage_prob"] >= plain.loc[down, "damage_prob"] - 0.02).all()
     assert (frame.loc[up, "damage_prob"] <= plain.loc[up, "damage_prob"] + 0.02).all()
     assert "points_used" in [finding.code for finding in result.findings]
-    assert result.parameters["evidence"]["points"]["weight_in_decision"] == pytest.approx(0.5 * CARDS["pre_post"].skill.value)
+    assert result.parameters["evidence"]["points"]["weight_in_decision"] == pytest.approx(
+        0.5 * CARDS["pre_post"].skill.value
+    )
     known = frame[both]
     assert (known["ev_points_debris_low_m3"] <= known["ev_points_debris_m3"]).all()
     assert (known["ev_points_debris_m3"] <= known["ev_points_debris_high_m3"]).all()

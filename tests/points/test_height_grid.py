@@ -40,7 +40,9 @@ def test_cells_without_points_are_unknown_and_points_off_the_grid_do_not_count()
 
 
 def test_the_share_of_a_class_is_counted_in_each_cell():
-    points = PointCloud(np.array([[0.5, 0.5, 0], [0.6, 0.5, 0], [1.5, 0.5, 0.0]]), classification=np.array([70, 2, 2], np.uint8))
+    points = PointCloud(
+        np.array([[0.5, 0.5, 0], [0.6, 0.5, 0], [1.5, 0.5, 0.0]]), classification=np.array([70, 2, 2], np.uint8)
+    )
     grid = grid_around((0, 0, 2, 1), 1.0)
     assert class_share(lambda: [points], grid, 70).tolist() == [[0.5, 0.0]]
     assert class_share(lambda: [points], grid, 71) is None

@@ -15,7 +15,12 @@ from deepnets4eo.synthetic import City, Event, aerial_scan, building_volumes
 CRS = "EPSG:32633"
 ORIGIN = np.array([400_000.0, 5_800_000.0])
 # lower left corner, upper right corner, height before and after: whole, half, a heap of one metre, a bare site
-HOUSES = {"a": (10, 10, 22, 20, 6, 6), "b": (40, 10, 54, 20, 5, 5), "c": (10, 40, 22, 52, 8, 1), "d": (40, 40, 50, 50, 4, 0)}
+HOUSES = {
+    "a": (10, 10, 22, 20, 6, 6),
+    "b": (40, 10, 54, 20, 5, 5),
+    "c": (10, 40, 22, 52, 8, 1),
+    "d": (40, 40, 50, 50, 4, 0),
+}
 PLAIN = RubbleOptions(align=False)
 
 
@@ -37,9 +42,9 @@ def scan(after, rng, density=12.0, raised=0.0):
 
 
 def shapely_crs():
-    from pyproj import CRS as ProjCRS
+    import pyproj
 
-    return ProjCRS.from_user_input(CRS)
+    return pyproj.CRS.from_user_input(CRS)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +106,9 @@ def test_polygons_of_rubble_hold_the_debris_of_their_building(both):
 
 def test_rough_heaps_are_found_without_heights_from_before(houses):
     post = scan(after=True, rng=np.random.default_rng(4))
-    table = debris_volumes(post, houses, options=RubbleOptions(align=False, height_column="storeys_m")).buildings.set_index("id")
+    table = debris_volumes(
+        post, houses, options=RubbleOptions(align=False, height_column="storeys_m")
+    ).buildings.set_index("id")
     assert table.loc["a", "state"] == "standing"
     assert table.loc["a", "rubble_share"] == pytest.approx(0, abs=0.02)
     assert table.loc["c", "state"] == "collapsed"
@@ -118,7 +125,10 @@ def test_surface_models_measure_the_same_as_the_points_they_were_made_of(houses,
 
     rng = np.random.default_rng(3)
     grid = grid_around((*ORIGIN, *(ORIGIN + 70)), 0.5, CRS)
-    post, pre = (height_grid(lambda points=points: [points], grid).mean for points in (scan(after=True, rng=rng), scan(after=False, rng=rng)))
+    post, pre = (
+        height_grid(lambda points=points: [points], grid).mean
+        for points in (scan(after=True, rng=rng), scan(after=False, rng=rng))
+    )
     rasters = debris_volumes(Layer.open(post, grid=grid), houses, Layer.open(pre, grid=grid), PLAIN).buildings
     for name in ("lost_m3", "debris_m3"):
         assert rasters[name].to_numpy() == pytest.approx(both.buildings[name].to_numpy(), rel=0.06, abs=8)
@@ -156,12 +166,12 @@ def test_a_plane_is_smooth_and_a_heap_is_rough():
     ],
 )
 def test_heights_of_another_site_or_crs_are_refused(houses, crs, shift, error, message):
-    from pyproj import CRS as ProjCRS
+    import pyproj
 
     from deepnets4eo.damage import read_footprints
 
     points = scan(after=False, rng=np.random.default_rng(0), density=0.2)
-    other = PointCloud(points.xyz + [shift, 0, 0], crs=ProjCRS.from_user_input(crs))
+    other = PointCloud(points.xyz + [shift, 0, 0], crs=pyproj.CRS.from_user_input(crs))
     with pytest.raises(error, match=message):
         check_heights(other, read_footprints(houses), points if crs == "EPSG:32634" else None)
 

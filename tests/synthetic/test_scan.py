@@ -53,7 +53,9 @@ def test_walls_hide_ground_from_an_oblique_beam(city):
         beside = np.zeros_like(built)
         for shift in (-2, -1, 1, 2):
             beside |= np.roll(built, shift, axis=1)
-        ground[angle] = int((beside & ~built)[row, col][cloud.xyz[:, 2] < city.pre.surface.ground[row, col] + 0.3].sum())
+        ground[angle] = int(
+            (beside & ~built)[row, col][cloud.xyz[:, 2] < city.pre.surface.ground[row, col] + 0.3].sum()
+        )
     assert ground[40.0] < 0.9 * ground[0.0]
 
 

@@ -25,7 +25,10 @@ MAGIC, JSON_CHUNK, BINARY_CHUNK = 0x46546C67, 0x4E4F534A, 0x004E4942
 
 
 def write_glb(
-    cloud: PointCloud, path: str | Path, lines: NDArray[np.float64] | None = None, line_colours: NDArray[np.uint8] | None = None
+    cloud: PointCloud,
+    path: str | Path,
+    lines: NDArray[np.float64] | None = None,
+    line_colours: NDArray[np.uint8] | None = None,
 ) -> Path:
     """Write a binary glTF file of points, and of lines such as the edges of buildings.
 
@@ -122,7 +125,14 @@ def write_ply(cloud: PointCloud, path: str | Path) -> Path:
     OutputError
         The file cannot be written.
     """
-    fields: list[tuple[str, str]] = [("x", "<f8"), ("y", "<f8"), ("z", "<f8"), ("red", "u1"), ("green", "u1"), ("blue", "u1")]
+    fields: list[tuple[str, str]] = [
+        ("x", "<f8"),
+        ("y", "<f8"),
+        ("z", "<f8"),
+        ("red", "u1"),
+        ("green", "u1"),
+        ("blue", "u1"),
+    ]
     if cloud.classification is not None:
         fields.append(("classification", "u1"))
     table = np.empty(len(cloud), np.dtype(fields))
@@ -135,7 +145,11 @@ def write_ply(cloud: PointCloud, path: str | Path) -> Path:
     words = {"<f8": "double", "u1": "uchar"}
     crs = "unknown" if cloud.crs is None else cloud.crs.to_string().replace("\n", " ")
     header = ["ply", "format binary_little_endian 1.0", f"comment deepnets4eo {__version__}, CRS {crs}"]
-    header += [f"element vertex {len(cloud)}", *(f"property {words[kind]} {name}" for name, kind in fields), "end_header"]
+    header += [
+        f"element vertex {len(cloud)}",
+        *(f"property {words[kind]} {name}" for name, kind in fields),
+        "end_header",
+    ]
     with atomic_write(path) as partial, partial.open("wb") as file:
         file.write(("\n".join(header) + "\n").encode("ascii", "replace"))
         table.tofile(file)

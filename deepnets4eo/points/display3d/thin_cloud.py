@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,23 +43,21 @@ def thin_cloud(chunks: Iterable[PointCloud], total: int, most: int, seed: int = 
             kept.append(cloud.subset(index))
     if not kept:
         raise ValueError("no point is left: the chunks are empty")
-    first = kept[0]
-    return replace(
-        PointCloud(np.concatenate([part.xyz for part in kept]), crs=first.crs, source=first.source),
-        colour=None if first.colour is None else np.concatenate([part.colour for part in kept]),  # type: ignore[misc]
-        classification=None
-        if first.classification is None
-        else np.concatenate([part.classification for part in kept]),  # type: ignore[misc]
-    )
+    columns = {
+        name: np.concatenate([part.measurements()[name] for part in kept])
+        for name in ("colour", "classification")
+        if name in kept[0].measurements()
+    }
+    return PointCloud(np.concatenate([part.xyz for part in kept]), **columns, crs=kept[0].crs, source=kept[0].source)
 
 
-def class_table(cloud: PointCloud) -> list[dict[str, object]]:
+def class_table(cloud: PointCloud) -> list[dict[str, Any]]:
     """Codes of the classes in a cloud, ascending, with name, colour (red, green, blue) and number of points."""
     if cloud.classification is None:
         return []
     known = {one.value: one for one in Legend.load("asprs_las").classes}
     counts = np.bincount(cloud.classification, minlength=256)
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     for code in np.flatnonzero(counts).tolist():
         if code == RUBBLE_CLASS:
             name, colour = "rubble", RUBBLE_COLOUR

@@ -61,7 +61,7 @@ class BuildingCells:
     def total(self, values: NDArray[Any]) -> NDArray[np.float64]:
         """(N,) sums of (P,) values, NaN left out."""
         known = np.nan_to_num(np.asarray(values, float))
-        return np.bincount(self.owner, weights=known, minlength=self.count)
+        return np.bincount(self.owner, weights=known, minlength=self.count).astype(np.float64)
 
     def mean(self, values: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.float64]:
         """(N,) means of (P,) values where known; NaN where there is none."""
@@ -94,9 +94,8 @@ def nearest_building(cells: BuildingCells, shape: tuple[int, int]) -> tuple[NDAr
     """(h, w) number of the nearest building, −1 without any, and the distance to it in cells, 0 inside."""
     from scipy.ndimage import distance_transform_edt
 
-    painted = np.full(shape[0] * shape[1], -1, np.int64)
-    painted[cells.flat] = cells.owner
-    painted = painted.reshape(shape)
+    painted = np.full(shape, -1, np.int64)
+    painted.reshape(-1)[cells.flat] = cells.owner
     if not len(cells.flat):
         return painted, np.full(shape, np.inf, np.float32)
     distance, (row, col) = distance_transform_edt(painted < 0, return_indices=True)

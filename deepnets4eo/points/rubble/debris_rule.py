@@ -56,9 +56,7 @@ def rule_of_thumb(area_m2: ArrayLike, height_m: ArrayLike, destroyed_share: Arra
     return VolumeRange(LOW * enclosed, MID * enclosed, HIGH * enclosed)
 
 
-def volume_sigma(
-    cells: ArrayLike, cell_area_m2: float, sigma_m: float, correlation_m: float
-) -> NDArray[np.float64]:
+def volume_sigma(cells: ArrayLike, cell_area_m2: float, sigma_m: float, correlation_m: float) -> NDArray[np.float64]:
     """Standard error of a volume that is a sum over cells whose errors are alike within a distance.
 
     cell area · sigma · sqrt(n · n_corr), where n_corr = pi L² / (5 · cell area) cells have one error together, at least 1

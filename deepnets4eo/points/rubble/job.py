@@ -19,7 +19,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.errors import GridError, InputError
-from deepnets4eo.grid import Window, blocks, crop
+from deepnets4eo.grid import blocks, crop
 from deepnets4eo.outputs.findings import Finding, count_of
 from deepnets4eo.points.height_grid import grid_around
 from deepnets4eo.points.rubble.cells import BuildingCells
@@ -149,7 +149,12 @@ def check_heights(post: HeightSource, footprints: Footprints, pre: HeightSource 
 def _common_crs(after: Heights, before: Heights | None) -> Any:
     """The CRS of the heights; of two, one may lack it."""
     crs = after.crs if before is None or after.crs is not None else before.crs
-    if before is not None and before.crs is not None and after.crs is not None and not _same_plane(after.crs, before.crs):
+    if (
+        before is not None
+        and before.crs is not None
+        and after.crs is not None
+        and not _same_plane(after.crs, before.crs)
+    ):
         raise GridError(
             f"{after.source} is in {after.crs.name}, {before.source} in {before.crs.name}. Bring both to one CRS."
         )
@@ -223,7 +228,7 @@ def _measure(
     fit = VerticalFit()
     if pre is not None:
         fit = fit_vertically(pre, post, terrain, built)
-        pre, terrain = pre.raised(fit.shift_m), terrain + np.float32(fit.shift_m)
+        pre, terrain = pre.raise_by(fit.shift_m), terrain + np.float32(fit.shift_m)
     outlines = everything[rows]
     if options.align:
         outlines = _on_heights(post if pre is None else pre, terrain, frame.iloc[rows], block)
@@ -257,9 +262,7 @@ def _on_heights(heights: BlockHeights, terrain: Any, frame: gpd.GeoDataFrame, bl
     return outlines
 
 
-def _all_rows(
-    tables: list[gpd.GeoDataFrame], frame: gpd.GeoDataFrame, crs: Any, paired: bool
-) -> gpd.GeoDataFrame:
+def _all_rows(tables: list[gpd.GeoDataFrame], frame: gpd.GeoDataFrame, crs: Any, paired: bool) -> gpd.GeoDataFrame:
     """A row for every footprint in their order; those off the heights are not assessed."""
     joined = pd.concat(tables).reindex(frame.index if frame.index.is_unique else range(len(frame)))
     joined.index = pd.RangeIndex(len(frame))
@@ -276,7 +279,9 @@ def _findings(buildings: gpd.GeoDataFrame, fits: list[dict[str, Any]], paired: b
     unseen = int((buildings["state"] == UNKNOWN).sum())
     if unseen:
         text = f"Too few heights lie in {unseen} of {count_of(len(buildings), 'footprint')}: not assessed."
-        findings.append(Finding("few_heights", "caution", text, "Scan from more positions, or lower least_known_share."))
+        findings.append(
+            Finding("few_heights", "caution", text, "Scan from more positions, or lower least_known_share.")
+        )
     unfitted = [fit for fit in fits if fit["cells"] < FEW_STABLE]
     if paired and unfitted:
         text = f"In {len(unfitted)} of {count_of(len(fits), 'block')} both dates share too little ground to compare heights."

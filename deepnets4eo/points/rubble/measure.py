@@ -77,7 +77,7 @@ class _Plan:
     """What the cells (P,) of the plans show: heights after, known, whether the roof has gone; per building (N,): limit
     of heaps, height before, mean loss, volume before and lost."""
 
-    after: NDArray[np.float64]
+    after: NDArray[Any]
     known: NDArray[np.bool_]
     gone: NDArray[np.bool_]
     limit: NDArray[np.float64]
@@ -178,9 +178,7 @@ def _plan_alone(
     after = np.where(gone, cells.of_heights(inputs.post.above_lying(inputs.terrain)), after)
     height = inputs.heights_m
     unknown = np.full(len(area), np.nan)
-    return _Plan(
-        after, known, gone, limit, height, height - cells.mean(after, known), area * height, unknown
-    )
+    return _Plan(after, known, gone, limit, height, height - cells.mean(after, known), area * height, unknown)
 
 
 def _inner_cells(inputs: BlockInputs, cells: BuildingCells) -> NDArray[np.bool_]:
@@ -210,7 +208,7 @@ def _around(
         counted &= rough
     chosen = owner[counted]
     volume = np.bincount(chosen, weights=rise[counted], minlength=cells.count) * inputs.cell_m**2
-    return volume, np.where(counted, owner + 1, 0).reshape(-1)
+    return volume.astype(np.float64), np.where(counted, owner + 1, 0).reshape(-1).astype(np.int64)
 
 
 def _interval(

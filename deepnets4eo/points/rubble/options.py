@@ -53,9 +53,9 @@ class RubbleOptions:
         float,
         Field(description="Side of a cell of heights, metres.", ge=0.05, le=10, json_schema_extra=MEASURING),
     ] = 0.5
-    align: Annotated[
-        bool, Field(description="Move footprints onto the buildings.", json_schema_extra=FOOTPRINTS)
-    ] = True
+    align: Annotated[bool, Field(description="Move footprints onto the buildings.", json_schema_extra=FOOTPRINTS)] = (
+        True
+    )
     height_column: Annotated[
         str | None,
         Field(description="Column with heights before the event, metres.", json_schema_extra=FOOTPRINTS),
@@ -78,9 +78,9 @@ class RubbleOptions:
         float,
         Field(description="Share of a footprint that needs heights.", ge=0.01, le=1, json_schema_extra=MEASURING),
     ] = 0.3
-    layer: Annotated[
-        str | None, Field(description="Layer of the footprints' file.", json_schema_extra=FOOTPRINTS)
-    ] = None
+    layer: Annotated[str | None, Field(description="Layer of the footprints' file.", json_schema_extra=FOOTPRINTS)] = (
+        None
+    )
     id_column: Annotated[
         str | None, Field(description="Column that holds the buildings' ids.", json_schema_extra=FOOTPRINTS)
     ] = None

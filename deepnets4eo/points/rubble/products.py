@@ -126,8 +126,13 @@ def building_boxes(rubble: RubbleMap) -> list[BuildingBox]:
         record = frame.iloc[row]
         boxes.append(
             BuildingBox(
-                str(record["id"]), record.geometry, bottom[row], bottom[row] + height[row],
-                STATE_COLOURS[record["state"]], str(record["state"]), _card(record),
+                str(record["id"]),
+                record.geometry,
+                bottom[row],
+                bottom[row] + height[row],
+                STATE_COLOURS[record["state"]],
+                str(record["state"]),
+                _card(record),
             )  # fmt: skip
         )
     return boxes

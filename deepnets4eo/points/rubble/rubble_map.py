@@ -73,12 +73,19 @@ class RubbleMap:
         in sums, so that the ends of the intervals, which are added here, are wider than 95 %."""
         frame = self.buildings
         volumes = {
-            name: float(frame[name].sum()) for name in frame.columns if name.endswith("_m3") and frame[name].notna().any()
+            name: float(frame[name].sum())
+            for name in frame.columns
+            if name.endswith("_m3") and frame[name].notna().any()
         }
         return {"buildings": len(frame), "states": frame["state"].value_counts().to_dict(), **volumes}
 
     def save(
-        self, out_dir: str | Path, post: Any, *, also: Sequence[str] = ("laz", "ply", "glb", "page"), overwrite: bool = False
+        self,
+        out_dir: str | Path,
+        post: Any,
+        *,
+        also: Sequence[str] = ("laz", "ply", "glb", "page"),
+        overwrite: bool = False,
     ) -> dict[str, Path]:
         """Write rubble.gpkg (layers buildings and rubble), rubble.csv, views and manifest.json to a folder.
 

@@ -13,7 +13,10 @@ from deepnets4eo.points.rubble.vocabulary import CLEARED, COLLAPSED, PARTLY, STA
 
 COLLAPSED_SHARE = 0.5  # of the plan that has come down
 PARTLY_SHARE = 0.1
-LEAST_LOSS_M, LOSS_SHARE = 2.5, 0.3  # mean loss from which a building is collapsed: the greater of a storey and 0.3 height
+LEAST_LOSS_M, LOSS_SHARE = (
+    2.5,
+    0.3,
+)  # mean loss from which a building is collapsed: the greater of a storey and 0.3 height
 HEAP_SHARE = 0.25  # of what has come down that must be heaps, else the site is cleared
 
 

@@ -50,7 +50,7 @@ class BlockHeights:
         """(h, w) heights above a terrain of what lies: the mean of all points, between rafters and walls, too."""
         return self.mean - terrain
 
-    def raised(self, by_m: float) -> BlockHeights:
+    def raise_by(self, by_m: float) -> BlockHeights:
         """The same heights, higher by so many metres."""
         shift = np.float32(by_m)
         return BlockHeights(self.grid, self.top + shift, self.mean + shift, self.lowest + shift, self.rubble)

@@ -68,9 +68,7 @@ def terrain_under(heights: BlockHeights, built: NDArray[np.bool_], cell_m: float
     return ground(open_ground, cell_m, slope=0.3)
 
 
-def fit_vertically(
-    pre: BlockHeights, post: BlockHeights, terrain: FloatImage, built: NDArray[np.bool_]
-) -> VerticalFit:
+def fit_vertically(pre: BlockHeights, post: BlockHeights, terrain: FloatImage, built: NDArray[np.bool_]) -> VerticalFit:
     """Measure how much higher post is than pre on stable ground: the median difference, and the spread about it.
 
     Parameters
