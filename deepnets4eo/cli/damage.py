@@ -161,8 +161,8 @@ def _point_evidence(pre: str | None, post: str | None, weights: list[str]) -> tu
     values = [text.removeprefix("points=") for text in own]
     if len(values) > 1 or not all(_NUMBER.fullmatch(value) for value in values):
         raise InputError(f"--evidence-weight is {', '.join(own)}; expected one number, such as points=0.3. Correct it.")
-    given = {"weight": float(values[0])} if values else {}
-    return PointEvidence(post, pre, **given), [text for text in weights if text not in own]
+    points = PointEvidence(post, pre, float(values[0])) if values else PointEvidence(post, pre)
+    return points, [text for text in weights if text not in own]
 
 
 def _raster_evidence(evidence: list[str], weights: list[str]) -> list[RasterEvidence]:

@@ -45,7 +45,7 @@ def rubble(
     from deepnets4eo.outputs.findings import count_of
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.outputs.lock import output_lock
-    from deepnets4eo.points import check_heights, debris_volumes
+    from deepnets4eo.points import check_heights, debris_volumes, save_rubble
     from deepnets4eo.points.rubble.products import ALSO, PRODUCTS, check_products
 
     check_not_inputs([out, *(out / name for name in PRODUCTS)], [post, pre, footprints])
@@ -60,7 +60,7 @@ def rubble(
         return
     with output_lock(out), progress("rubble") as advance:
         result = debris_volumes(post, outlines, pre, options, progress=advance)
-        paths = result.save(out, post, also=formats, overwrite=overwrite)
+        paths = save_rubble(result, out, post, also=formats, overwrite=overwrite)
     for path in paths.values():
         echo(path)
     end_with_findings(result.findings)

@@ -13,6 +13,7 @@ _HOMES = {
     "RubbleOptions": "deepnets4eo.points.rubble.options",
     "HeightSource": "deepnets4eo.points.rubble.surfaces",
     "check_heights": "deepnets4eo.points.rubble.job",
+    "save_rubble": "deepnets4eo.points.rubble.products",
     "debris_volumes": "deepnets4eo.points.rubble.job",
     "RUBBLE_CLASS": "deepnets4eo.points.rubble.vocabulary",
     "PointLabeller": "deepnets4eo.points.labeller",

@@ -6,8 +6,9 @@ All of them appear together, or none does; the manifest comes last.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -21,12 +22,10 @@ from deepnets4eo.points.display3d.glb import write_glb, write_ply
 from deepnets4eo.points.display3d.thin_cloud import thin_cloud
 from deepnets4eo.points.display3d.view_page import MOST_POINTS, write_point_page
 from deepnets4eo.points.rubble.label_rubble import rubble_classes, write_rubble_points
-from deepnets4eo.points.rubble.surfaces import Heights
+from deepnets4eo.points.rubble.rubble_map import MEANING, RubbleMap
+from deepnets4eo.points.rubble.surfaces import Heights, HeightSource
 from deepnets4eo.points.rubble.vocabulary import STATES, UNKNOWN
 from deepnets4eo.version import __version__
-
-if TYPE_CHECKING:
-    from deepnets4eo.points.rubble.rubble_map import RubbleMap
 
 ALSO = ("laz", "ply", "glb", "page")
 PRODUCTS = ("rubble.gpkg", "rubble.csv", "points.laz", "points.ply", "points.glb", "view.html", "manifest.json")
@@ -47,9 +46,36 @@ def check_products(also: Sequence[str]) -> tuple[str, ...]:
 
 
 def save_rubble(
-    rubble: RubbleMap, out_dir: Path, post: Any, *, also: Sequence[str] = ALSO, overwrite: bool = False
+    rubble: RubbleMap, out_dir: str | Path, post: HeightSource, *, also: Sequence[str] = ALSO, overwrite: bool = False
 ) -> dict[str, Path]:
-    """Write the products of a map; see `RubbleMap.save`."""
+    """Write rubble.gpkg (layers buildings and rubble), rubble.csv, views and manifest.json to a folder.
+
+    Parameters
+    ----------
+    rubble
+        What `debris_volumes` returned.
+    out_dir
+        The folder.
+    post
+        The heights after the event, as passed to `debris_volumes`.
+    also
+        Further products of clouds: "laz" (points.laz, all points with the class of rubble; of files only), "ply" and
+        "glb" (at most 2 million points), "page" (view.html).
+    overwrite
+        Whether products that are there already are replaced.
+
+    Returns
+    -------
+    Name to path of what was written.
+
+    Raises
+    ------
+    InputError
+        For an unknown product.
+    OutputError
+        The folder holds something already, or cannot be written.
+    """
+    out_dir, also = Path(out_dir), check_products(also)
     check_overwrite(out_dir, overwrite=overwrite)
     heights = Heights.open(post)
     with hidden_folder(out_dir) as hidden:
@@ -59,7 +85,7 @@ def save_rubble(
         rows = [list(table.columns), *table.astype(object).where(table.notna(), "").to_numpy().tolist()]
         write_text(hidden / "rubble.csv", csv_text(rows))
         if heights.from_points:
-            names += _write_points(rubble, heights, hidden, check_products(also))
+            names += _write_points(rubble, heights, hidden, also)
         write_json(hidden / "manifest.json", _manifest(rubble, names))
         names.append("manifest.json")
         publish(hidden, out_dir, names, obsolete=[name for name in PRODUCTS if name not in names])
@@ -104,8 +130,6 @@ def _write_points(rubble: RubbleMap, heights: Heights, folder: Path, also: Seque
 
 
 def _with_classes(cloud: PointCloud, rubble: RubbleMap) -> PointCloud:
-    from dataclasses import replace
-
     return replace(cloud, classification=rubble_classes(cloud, rubble.rubble))
 
 
@@ -172,8 +196,6 @@ def _facts(rubble: RubbleMap) -> list[tuple[str, str]]:
 
 
 def _manifest(rubble: RubbleMap, names: list[str]) -> dict[str, Any]:
-    from deepnets4eo.points.rubble.rubble_map import MEANING
-
     return {
         "version": __version__,
         "synthetic": rubble.synthetic,

@@ -1,10 +1,8 @@
-"""The result of a rubble job: a table of buildings, polygons of rubble, and how the heights fitted; and its files."""
+"""The result of a rubble job: a table of buildings, polygons of rubble, and how the heights of both dates fitted."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.outputs.findings import Finding
@@ -78,40 +76,3 @@ class RubbleMap:
             if name.endswith("_m3") and frame[name].notna().any()
         }
         return {"buildings": len(frame), "states": frame["state"].value_counts().to_dict(), **volumes}
-
-    def save(
-        self,
-        out_dir: str | Path,
-        post: Any,
-        *,
-        also: Sequence[str] = ("laz", "ply", "glb", "page"),
-        overwrite: bool = False,
-    ) -> dict[str, Path]:
-        """Write rubble.gpkg (layers buildings and rubble), rubble.csv, views and manifest.json to a folder.
-
-        Parameters
-        ----------
-        out_dir
-            The folder.
-        post
-            The heights after the event, as passed to `debris_volumes`.
-        also
-            Further products of clouds: "laz" (points.laz, all points with the class of rubble; of files only), "ply" and
-            "glb" (at most 2 million points), "page" (view.html).
-        overwrite
-            Whether products that are there already are replaced.
-
-        Returns
-        -------
-        Name to path of what was written.
-
-        Raises
-        ------
-        InputError
-            For an unknown product.
-        OutputError
-            The folder holds something already, or cannot be written.
-        """
-        from deepnets4eo.points.rubble.products import save_rubble
-
-        return save_rubble(self, Path(out_dir), post, also=also, overwrite=overwrite)
