@@ -193,3 +193,38 @@ def test_volumes_lost_in_a_city_are_within_a_tenth_of_the_truth_despite_footprin
     assert (large["state"].isin(["collapsed", "cleared", "partly-collapsed"])).all()
     intact = joined[joined["damage_true"] == "no-damage"]
     assert (intact["rubble_share"].dropna() < 0.15).all()
+
+
+@pytest.mark.real_data
+def test_the_intact_houses_of_delft_stand_and_hold_no_rubble(real_data):
+    """AHN3 heights of one date and map outlines: no house has come down there."""
+    folder = real_data / "ahn3_delft"
+    outlines = gpd.read_file(folder / "bgt_pand.sqlite")
+    outlines = outlines[outlines.geom_type.isin(["Polygon", "MultiPolygon"])]
+    post = folder / "ahn3_cropped_2.laz"
+    table = debris_volumes(post, outlines).buildings
+    known = table[table["state"] != "not-assessed"]
+    assert len(known) >= 5
+    assert (known["state"] == "standing").mean() >= 0.9
+    assert known["rubble_share"].mean() < 0.02
+
+
+@pytest.mark.real_data
+def test_falls_of_a_real_track_agree_with_published_m3c2_distances(real_data):
+    """Autzen 2010 and 2023: mean heights of cells of 2 m against distances that PDAL computed, both in feet."""
+    from deepnets4eo.points import open_cloud
+    from deepnets4eo.points.height_grid import grid_around, height_grid
+
+    files = [open_cloud(real_data / "autzen" / f"autzen-bmx-{year}.las") for year in (2010, 2023)]
+    reference = np.genfromtxt(real_data / "autzen" / "autzen-bmx-m3c2.txt", delimiter=",", names=True)
+    grid = grid_around(files[0].bounds[:, :2].ravel(), 2.0)
+    before, after = (height_grid(file.chunks, grid).mean for file in files)
+    col = ((reference["X"] - grid.affine.c) / 2).astype(int)
+    row = ((grid.affine.f - reference["Y"]) / 2).astype(int)
+    inside = (row >= 0) & (col >= 0) & (row < grid.shape[0]) & (col < grid.shape[1])
+    fall = (after - before)[row[inside], col[inside]] / 0.3048006
+    distance = reference["m3c2_distance"][inside]
+    known = np.isfinite(fall) & np.isfinite(distance)
+    assert known.sum() > 80
+    assert np.corrcoef(fall[known], distance[known])[0, 1] > 0.75
+    assert abs(np.median(fall[known] - distance[known])) < 0.2
