@@ -30,6 +30,8 @@ from deepnets4eo.synthetic import City, aerial_scan, building_volumes, scanner_p
 SEEDS, FIT_SEEDS = (301, 302, 303), tuple(range(401, 441))
 SIDE_PX, GSD_M = 500, 0.4
 LARGE_M3 = 100.0
+SPACING_M, RAYS = 30.0, 40_000  # of tripods along the streets
+SCANNERS = ("aerial", "terrestrial")
 QUANTITIES = ("volume_pre_m3", "lost_m3", "debris_m3")
 EDGE_M = 3.0  # buildings at the edge of the scene are not wholly scanned
 UNCLASSIFIED, RUBBLE = 1, 70
@@ -48,15 +50,15 @@ def scans(city: City, scanner: str) -> tuple[PointCloud, PointCloud]:
     """The clouds before and after, without the class that gives rubble away."""
     if scanner == "aerial":
         return without_rubble_class(aerial_scan(city.pre)), without_rubble_class(aerial_scan(city.post))
-    spots = scanner_positions(city, 20.0)
+    spots = scanner_positions(city, SPACING_M)
     spots = spots[[city.extent.contains(point) for point in gpd.points_from_xy(*spots.T)]]
     return (
-        without_rubble_class(terrestrial_scan(city.pre, spots, 60_000)),
-        without_rubble_class(terrestrial_scan(city.post, spots, 60_000)),
+        without_rubble_class(terrestrial_scan(city.pre, spots, RAYS)),
+        without_rubble_class(terrestrial_scan(city.post, spots, RAYS)),
     )
 
 
-def volume_rows(seeds: tuple[int, ...]) -> Iterator[dict[str, object]]:
+def volume_rows(seeds: tuple[int, ...], scanner: str) -> Iterator[dict[str, object]]:
     """One row a building, quantity, scanner, kind of outline and way of working."""
     for seed in seeds:
         city = City(seed, SIDE_PX, GSD_M)
@@ -64,14 +66,12 @@ def volume_rows(seeds: tuple[int, ...]) -> Iterator[dict[str, object]]:
         inner = city.extent.buffer(-EDGE_M)
         whole = city.buildings.loc[city.buildings.within(inner), ["id", "height_m", "damage"]]
         truth = truth.merge(whole.rename(columns={"damage": "grade"}), on="id")
-        for scanner in ("aerial", "terrestrial"):
-            pre, post = scans(city, scanner)
-            for outlines, table in (("true", city.buildings), ("mapped", city.footprints())):
-                for way, before in (("both dates", pre), ("post only", None)):
-                    result = debris_volumes(post, table, before, RubbleOptions(align=outlines == "mapped"))
-                    yield from _compare(
-                        result, truth, {"seed": seed, "scanner": scanner, "outlines": outlines, "way": way}
-                    )
+        pre, post = scans(city, scanner)
+        for outlines, table in (("true", city.buildings), ("mapped", city.footprints())):
+            for way, before in (("both dates", pre), ("post only", None)):
+                result = debris_volumes(post, table, before, RubbleOptions(align=outlines == "mapped"))
+                about = {"seed": seed, "scanner": scanner, "outlines": outlines, "way": way}
+                yield from _compare(result, truth, about)
 
 
 def _compare(result: RubbleMap, truth: pd.DataFrame, about: dict[str, object]) -> Iterator[dict[str, object]]:
@@ -91,19 +91,20 @@ def _compare(result: RubbleMap, truth: pd.DataFrame, about: dict[str, object]) -
 
 def show_volumes(seeds: tuple[int, ...]) -> None:
     """A table of the distribution of relative errors."""
-    frame = pd.DataFrame(volume_rows(seeds))
     print(
         "| scanner | outlines | way | quantity | buildings | within 10 % | median | 90th | largest | sum | held by interval |"
     )
     print("|---|---|---|---|---|---|---|---|---|---|---|")
-    for key, group in frame.groupby(["scanner", "outlines", "way", "quantity"], sort=False):
-        error = group["error"].abs()
-        total = group["measured"].sum() / group["true"].sum() - 1
-        held = "–" if group["held"].isna().all() else f"{group['held'].mean():.0%}"
-        print(
-            f"| {' | '.join(map(str, key))} | {len(group)} | {(error <= 0.1).mean():.0%} | {error.median():.1%} | "
-            f"{error.quantile(0.9):.1%} | {error.max():.1%} | {total:+.1%} | {held} |"
-        )
+    for scanner in SCANNERS:
+        frame = pd.DataFrame(volume_rows(seeds, scanner))
+        for key, group in frame.groupby(["scanner", "outlines", "way", "quantity"], sort=False):
+            error = group["error"].abs()
+            total = group["measured"].sum() / group["true"].sum() - 1
+            held = "–" if group["held"].isna().all() else f"{group['held'].mean():.0%}"
+            print(
+                f"| {' | '.join(map(str, key))} | {len(group)} | {(error <= 0.1).mean():.0%} | {error.median():.1%} | "
+                f"{error.quantile(0.9):.1%} | {error.max():.1%} | {total:+.1%} | {held} |"
+            )
 
 
 def show_evidence(seeds: tuple[int, ...]) -> None:
