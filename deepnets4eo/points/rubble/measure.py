@@ -35,6 +35,7 @@ LEAST_INNER = 16  # cells away from the edge that are needed to see whether a su
 INNER_SHARE = 0.25  # of the inner cells that have come down, from which low cells of the margin have, too
 RUBBLE_POINTS = 0.5  # share of a cell's points that are classified as rubble, from which the cell is rubble
 NMADS = 3.0  # a fall counts from so many times the spread on stable ground
+OUTLINE_M = 0.2  # standard error of the position of an outline's side, after it was laid on the heights
 TERRAIN_ERROR = 2.0  # heights above an interpolated terrain have about twice the error of differences of heights
 
 
@@ -220,10 +221,13 @@ def _interval(
     inputs: BlockInputs,
     options: RubbleOptions,
 ) -> dict[str, NDArray[np.float64]]:
-    """The volume with its 95 % interval: correlated errors, the error that a building shares, and cells not seen."""
+    """The volume with its 95 % interval: correlated errors, the error that a building shares, outlines, cells not seen."""
     cell_m2 = inputs.cell_m**2
     error = NORMAL_95 * volume_sigma(number, cell_m2, factor * _sigma_m(inputs.fit), options.correlation_m)
     error = error + number * cell_m2 * options.bias_m + (1 - known_share) * np.nan_to_num(volume)
+    # errors of single sides: that of a rectangle's area is half its perimeter times theirs
+    sides = OUTLINE_M * shapely.length(inputs.outlines) / 2 / np.maximum(shapely.area(inputs.outlines), cell_m2)
+    error = error + NORMAL_95 * sides * np.nan_to_num(volume)
     return {
         f"{name}_m3": volume,
         f"{name}_low_m3": np.maximum(volume - error, 0),
