@@ -18,7 +18,7 @@ from deepnets4eo.errors import InputError
 if TYPE_CHECKING:
     import geopandas as gpd
 
-    from deepnets4eo.damage import RasterEvidence
+    from deepnets4eo.damage import PointEvidence, RasterEvidence
     from deepnets4eo.rasters.scene import Layer
 
 GROUP, DECISION_GROUP = INPUTS["group"], DECISION["group"]
@@ -41,6 +41,14 @@ def damage(
     cloud_mask: Annotated[
         str | None, typer.Option(help="Raster that is not 0 under clouds.", rich_help_panel=GROUP)
     ] = None,
+    points_pre: Annotated[
+        str | None,
+        typer.Option(help="Cloud of points before (LAS, LAZ, …), with --points-post.", rich_help_panel=GROUP),
+    ] = None,
+    points_post: Annotated[
+        str | None,
+        typer.Option(help="Cloud of points after: height loss and debris as evidence.", rich_help_panel=GROUP),
+    ] = None,
     evidence: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,7 +61,7 @@ def damage(
         list[str] | None,
         typer.Option(
             metavar="NAME=WEIGHT",
-            help="Share of such scores in the decision, 0-1; times their card's skill where there is a card.",
+            help="Share of such scores, or of points, in the decision, 0-1; times their card's skill where there is one.",
             rich_help_panel=DECISION_GROUP,
         ),
     ] = None,
@@ -74,6 +82,7 @@ def damage(
     deepnets4eo damage pre.tif post.tif footprints.gpkg --out damage
     deepnets4eo damage - post_tiles/ footprints.geojson --out damage --cloud-mask clouds.tif
     deepnets4eo damage pre.tif post.tif - --segmenter runs/unet --out damage
+    deepnets4eo damage pre.tif post.tif footprints.gpkg --points-pre pre.laz --points-post post.laz --out damage
 
     Exit status: 0 where a map was written that can be used; 3 where it was written, but must not be used.
     """
@@ -92,12 +101,15 @@ def damage(
     others = {"dsm_pre": dsm_pre, "dsm_post": dsm_post, "cloud_mask": cloud_mask}
     formats = None if also is None else [name for each in also.split(",") if (name := each.strip()) not in ("", "none")]
     check_formats(formats or ())
-    rasters = _raster_evidence(evidence or [], evidence_weight or [])
+    clouds, weights = _point_evidence(points_pre, points_post, evidence_weight or [])
+    rasters = _raster_evidence(evidence or [], weights)
     read = [
         pre,
         post,
         footprints,
         *others.values(),
+        points_pre,
+        points_post,
         *(each.source for each in rasters),
         settings.model,
         settings.class_shares,
@@ -109,7 +121,7 @@ def damage(
         _check_one_source(footprints, settings.segmenter)
         which = f"the buildings that {settings.segmenter} finds"
         if settings.segmenter is None:
-            inputs = open_inputs(pre, post, footprints, settings, **others, evidence=rasters)
+            inputs = open_inputs(pre, post, footprints, settings, **others, evidence=rasters, points=clouds)
             formats_of(formats, inputs.post.grid.crs)
             which = count_of(len(inputs.footprints), "building")
         echo(f"{which} would be assessed into {out}")
@@ -120,10 +132,10 @@ def damage(
         with job_scratch(out, resume=resume) as scratch:
             _check_one_source(footprints, settings.segmenter)
             if settings.segmenter is None:
-                inputs = open_inputs(pre, post, footprints, settings, **others, evidence=rasters)
+                inputs = open_inputs(pre, post, footprints, settings, **others, evidence=rasters, points=clouds)
             else:
                 before, after, buildings = _find_buildings(pre, post, settings.segmenter, scratch)
-                inputs = open_inputs(before, after, buildings, settings, **others, evidence=rasters)
+                inputs = open_inputs(before, after, buildings, settings, **others, evidence=rasters, points=clouds)
             formats_of(formats, inputs.post.grid.crs)  # before long work
             with progress("evidence") as advance:
                 result = assess_inputs(inputs, settings, JobControl(scratch, advance), event)
@@ -135,6 +147,22 @@ def damage(
         echo(path)
     show_footprints(result.footprints)
     end_with_findings(result.findings)
+
+
+def _point_evidence(pre: str | None, post: str | None, weights: list[str]) -> tuple[PointEvidence | None, list[str]]:
+    """The clouds with the weight of `points=WEIGHT`, and the weights that are left. Errors: InputError."""
+    from deepnets4eo.damage import PointEvidence
+
+    own = [text for text in weights if text.startswith("points=")]
+    if post is None:
+        if pre is not None:
+            raise InputError("--points-pre is given without --points-post. Give the cloud after the event, too.")
+        return None, weights
+    values = [text.removeprefix("points=") for text in own]
+    if len(values) > 1 or not all(_NUMBER.fullmatch(value) for value in values):
+        raise InputError(f"--evidence-weight is {', '.join(own)}; expected one number, such as points=0.3. Correct it.")
+    points = PointEvidence(post, pre, float(values[0])) if values else PointEvidence(post, pre)
+    return points, [text for text in weights if text not in own]
 
 
 def _raster_evidence(evidence: list[str], weights: list[str]) -> list[RasterEvidence]:

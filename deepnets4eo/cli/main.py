@@ -38,6 +38,7 @@ VERBS = {
     "heights": "Write heights above ground, slope and vegetation index from a surface model.",
     "polygons": "Turn a label raster into building polygons.",
     "objects": "Find the single objects of a class, such as cars, in a label raster.",
+    "rubble": "Measure height loss and debris volume of buildings from clouds of points.",
     "series": "Rank the rare changes of a series of dates.",
     "score": "Score damage rasters by a benchmark's official rule.",
     "models": "List recipes and networks.",

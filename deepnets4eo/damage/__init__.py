@@ -13,6 +13,7 @@ _HOMES = {
     "DamageMap": "deepnets4eo.damage.map",
     "EvidenceCard": "deepnets4eo.damage.evidence_card",
     "RasterEvidence": "deepnets4eo.damage.raster_evidence",
+    "PointEvidence": "deepnets4eo.damage.point_evidence",
     "EventInfo": "deepnets4eo.damage.event",
     "Footprints": "deepnets4eo.damage.footprints",
     "read_footprints": "deepnets4eo.damage.footprints",

@@ -27,7 +27,7 @@ from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.ordinal import grade_probabilities
 from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
 from deepnets4eo.damage.prior import estimated_share
-from deepnets4eo.damage.raster_evidence import ScoreLayer, score_findings
+from deepnets4eo.damage.raster_evidence import Score, score_findings
 from deepnets4eo.damage.result_findings import result_findings
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
 from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
@@ -139,9 +139,7 @@ class DecisionModel:
         )
         require_order(before, after)
 
-    def decide(
-        self, evidence: EvidenceTable, network: pd.DataFrame | None, scores: Sequence[ScoreLayer] = ()
-    ) -> Decision:
+    def decide(self, evidence: EvidenceTable, network: pd.DataFrame | None, scores: Sequence[Score] = ()) -> Decision:
         """The evidence, with the network's where it decides, and the decision (see `DamageModel.decide`).
 
         scores : rasters whose columns the evidence has.
@@ -216,7 +214,7 @@ def pool_log_odds(weight_free: NDArray[np.float64], frame: pd.DataFrame, weight:
 
 
 def pool_scores(
-    probabilities: NDArray[np.float64], frame: pd.DataFrame, scores: Sequence[ScoreLayer]
+    probabilities: NDArray[np.float64], frame: pd.DataFrame, scores: Sequence[Score]
 ) -> NDArray[np.float64]:
     """Probabilities (N, 4) of the grades, together with scores that have a weight.
 

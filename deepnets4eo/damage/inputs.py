@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.damage.footprints import PIXELS, Footprints, read_footprints
 from deepnets4eo.damage.input_checks import check_images
+from deepnets4eo.damage.point_evidence import PointEvidence, check_point_evidence
 from deepnets4eo.damage.raster_evidence import RasterEvidence, ScoreLayer, open_raster_evidence
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.errors import GridError, InputError
@@ -30,7 +31,7 @@ class Inputs:
     """What the job works on, opened and checked.
 
     pre : None for a job on the post image alone. outlines_px : (N,) polygons of the footprints in pixels of the post
-    image. dsm_pre and dsm_post : both or none. scores : rasters that are evidence, on the post image's grid. findings : what was seen of the images when they were opened.
+    image. dsm_pre and dsm_post : both or none. scores : rasters that are evidence, on the post image's grid. points : heights that are. findings : what was seen of the images when they were opened.
     radar : images that look like radar, "pre" or "post". paths : role to file, for the manifest; arrays have none.
     """
 
@@ -42,6 +43,7 @@ class Inputs:
     dsm_post: Layer | None = None
     cloud_mask: Layer | None = None
     scores: tuple[ScoreLayer, ...] = ()
+    points: PointEvidence | None = None
     findings: tuple[Finding, ...] = ()
     radar: tuple[str, ...] = ()
     paths: dict[str, str] = field(default_factory=dict)
@@ -57,6 +59,7 @@ def open_inputs(
     dsm_post: LayerLike | None = None,
     cloud_mask: LayerLike | None = None,
     evidence: Sequence[RasterEvidence] = (),
+    points: PointEvidence | None = None,
 ) -> Inputs:
     """Open everything and check that it shows one site; cheap, so that errors come before long work starts.
 
@@ -82,15 +85,21 @@ def open_inputs(
     outlines_px = outlines.in_pixels(after.grid)
     _check_inside(outlines_px, after, outlines.source)
     scores = open_raster_evidence(evidence, after)
+    if points is not None:
+        check_point_evidence(points, outlines, scores)
     checked = check_images(before, after)
     others = {"dsm_pre": heights_pre, "dsm_post": heights_post, "cloud_mask": clouds}
-    paths = _paths(
-        {"pre": checked.pre, "post": checked.post, **others} | {score.column: score.layer for score in scores},
-        outlines.source,
-    ) | {f"{score.column}_card": str(score.card_file) for score in scores if score.card_file}
+    paths = (
+        _paths(
+            {"pre": checked.pre, "post": checked.post, **others} | {score.column: score.layer for score in scores},
+            outlines.source,
+        )
+        | ({} if points is None else points.paths)
+        | {f"{score.column}_card": str(score.card_file) for score in scores if score.card_file}
+    )
     return Inputs(
         checked.pre, checked.post, outlines, outlines_px, **others,
-        scores=scores, findings=checked.findings, radar=checked.radar, paths=paths,
+        scores=scores, points=points, findings=checked.findings, radar=checked.radar, paths=paths,
     )  # fmt: skip
 
 

@@ -28,13 +28,14 @@ from deepnets4eo.damage.footprint_findings import footprint_findings
 from deepnets4eo.damage.footprints import Footprints
 from deepnets4eo.damage.inputs import Inputs, open_inputs
 from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.point_evidence import PointEvidence, PointScore, with_point_columns
 from deepnets4eo.damage.position import (
     NOT_ON_BUILDINGS,
     OutlinePosition,
     outline_position,
     registration_findings,
 )
-from deepnets4eo.damage.raster_evidence import RasterEvidence, mean_scores, with_scores
+from deepnets4eo.damage.raster_evidence import RasterEvidence, Score, mean_scores, with_scores
 from deepnets4eo.damage.result_findings import join_findings
 from deepnets4eo.damage.resume import Steps
 from deepnets4eo.damage.settings import Settings
@@ -70,6 +71,7 @@ def assess(
     dsm_post: LayerLike | None = None,
     cloud_mask: LayerLike | None = None,
     evidence: Sequence[RasterEvidence] = (),
+    points: PointEvidence | None = None,
     settings: Settings = Settings(),
     event: EventInfo = EventInfo(),
     work: JobControl = JobControl(),
@@ -90,6 +92,8 @@ def assess(
         Raster that is not 0 where clouds hide the ground.
     evidence
         Rasters of scores, such as of change; their means become columns, and take part in the decision by their skill.
+    points
+        Clouds of points or surface models, for height loss and debris of every building; they take part by their card.
     settings
         How the job is done.
     event
@@ -118,8 +122,9 @@ def assess(
     np.True_
     """
     inputs = open_inputs(
-        pre, post, footprints, settings, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud_mask=cloud_mask, evidence=evidence
-    )
+        pre, post, footprints, settings, dsm_pre=dsm_pre, dsm_post=dsm_post, cloud_mask=cloud_mask, evidence=evidence,
+        points=points,
+    )  # fmt: skip
     return assess_inputs(inputs, settings, work, event)
 
 
@@ -157,10 +162,14 @@ def assess_inputs(
     if paired:
         evidence = _set_unbuilt_aside(evidence, inputs, position, settings)
     outlines = _outlines_on_post(inputs, evidence)
-    scores = inputs.scores if position.known else ()
-    if scores:
-        means = steps.run("scores", lambda: mean_scores(scores, outlines, settings.workers))
-        evidence = with_scores(evidence, scores, means)
+    rasters, points = (inputs.scores, inputs.points) if position.known else ((), None)
+    scores: tuple[Score, ...] = rasters
+    if rasters:
+        means = steps.run("scores", lambda: mean_scores(rasters, outlines, settings.workers))
+        evidence = with_scores(evidence, rasters, means)
+    if points is not None:
+        measures = steps.run("points", lambda: points.measure(inputs.footprints))
+        evidence, scores = with_point_columns(evidence, measures), (*rasters, PointScore(points))
     decision = model.decide(evidence, network, scores)
     if class_map is not None and position.known:
         logger.info("labelling the post image …")
@@ -280,7 +289,7 @@ def _damage_map(
         synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
         parameters=asdict(settings)
         | {"damaged_share": decision.damaged_share, "network_weight": model.weight}
-        | {"evidence": {score.evidence.name: score.to_dict() for score in inputs.scores}},
+        | {"evidence": {score.name: score.to_dict() for score in _scores_of(inputs)}},
         inputs=inputs.paths | model.paths(),
         findings=join_findings(
             [*_input_findings(inputs, registration, position, evidence, settings), *event_findings(event)],
@@ -290,6 +299,10 @@ def _damage_map(
         grading=decision.grading,
         event=event,
     )
+
+
+def _scores_of(inputs: Inputs) -> tuple[Score, ...]:
+    return (*inputs.scores, *([] if inputs.points is None else [PointScore(inputs.points)]))
 
 
 def _input_findings(

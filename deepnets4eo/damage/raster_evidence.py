@@ -12,7 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -22,6 +22,7 @@ from deepnets4eo.damage.class_shares import PREFIX as CLASS_PREFIX
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.meaning import MEANING
 from deepnets4eo.damage.evidence_card import EvidenceCard, card_path
+from deepnets4eo.damage.point_evidence import MEANING as POINT_MEANING
 from deepnets4eo.damage.siamese.evidence import COLUMNS as NETWORK_COLUMNS
 from deepnets4eo.damage.vocabulary import ASSESSED
 from deepnets4eo.errors import InputError
@@ -77,7 +78,7 @@ class RasterEvidence:
             raise InputError(
                 f"evidence is named {self.name!r}; expected small letters, digits and underscores, such as change."
             )
-        if self.column in {*MEANING, *NETWORK_COLUMNS.values()} or self.column.startswith(CLASS_PREFIX):
+        if self.column in {*MEANING, *POINT_MEANING, *NETWORK_COLUMNS.values()} or self.column.startswith(CLASS_PREFIX):
             raise InputError(f"evidence {self.name!r} has the name of the job's own column {self.column}. Rename it.")
         if self.weight is not None and not 0 <= self.weight <= 1:
             raise InputError(f"the weight of evidence {self.name!r} is {self.weight}, expected 0 (shown only) to 1.")
@@ -86,6 +87,31 @@ class RasterEvidence:
     def column(self) -> str:
         """Name of its column."""
         return PREFIX + self.name
+
+
+class Score(Protocol):
+    """A number per building that can take part in the decision: the mean of a raster, or a measure of points."""
+
+    @property
+    def name(self) -> str:
+        """Name of the evidence."""
+
+    @property
+    def column(self) -> str:
+        """Name of its column."""
+
+    @property
+    def weight(self) -> float:
+        """Share of its log-odds in the decision."""
+
+    def log_odds(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N,) log-odds of major damage or worse of scores (N,)."""
+
+    def finding(self, frame: pd.DataFrame) -> Finding:
+        """What it did in the decision."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the manifest."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +129,18 @@ class ScoreLayer:
     card_file: Path | None
 
     @property
+    def name(self) -> str:
+        """Name of the evidence."""
+        return self.evidence.name
+
+    @property
     def column(self) -> str:
         """Name of its column."""
         return self.evidence.column
+
+    def finding(self, frame: pd.DataFrame) -> Finding:
+        """What it did in the decision."""
+        return _finding(self, frame)
 
     @property
     def weight(self) -> float:
@@ -218,9 +253,9 @@ def with_scores(evidence: EvidenceTable, layers: Sequence[ScoreLayer], scores: p
     return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | meaning)
 
 
-def score_findings(layers: Sequence[ScoreLayer], frame: pd.DataFrame) -> tuple[Finding, ...]:
-    """What each raster did in the decision."""
-    return tuple(_finding(layer, frame) for layer in layers)
+def score_findings(scores: Sequence[Score], frame: pd.DataFrame) -> tuple[Finding, ...]:
+    """What each score did in the decision."""
+    return tuple(score.finding(frame) for score in scores)
 
 
 def _finding(layer: ScoreLayer, frame: pd.DataFrame) -> Finding:

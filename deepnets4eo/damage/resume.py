@@ -118,6 +118,9 @@ def _job_hash(inputs: Inputs, settings: Settings) -> str:
         digest.update(f"\n{name} {_layer(getattr(inputs, name))}".encode())
     for score in inputs.scores:
         digest.update(f"\n{score.column} {score.scale} {score.card} {score.weight} {_layer(score.layer)}".encode())
+    if inputs.points is not None:
+        sources = (inputs.points.post, inputs.points.pre)
+        digest.update(f"\npoints {inputs.points.weight} {[_heights(source) for source in sources]}".encode())
     _add_table(digest, inputs.footprints.frame[["id", "geometry"]])
     if inputs.footprints.pixels is not None:
         digest.update(b"".join(shapely.to_wkb(inputs.footprints.pixels)))
@@ -139,6 +142,15 @@ def _layer(layer: Layer | None) -> str:
         digest.update(np.ascontiguousarray(data).tobytes())
         digest.update(np.ascontiguousarray(valid).tobytes())
     return f"{text} {digest.hexdigest()}"
+
+
+def _heights(source: Any) -> str:
+    """What identifies heights: a file's size and time, a layer, or the coordinates of points in memory."""
+    if source is None or isinstance(source, (str, Path)):
+        return "none" if source is None else _file(Path(source))
+    if hasattr(source, "xyz"):
+        return hashlib.sha256(np.ascontiguousarray(source.xyz).tobytes()).hexdigest()
+    return _layer(source)
 
 
 def _file(path: Path) -> str:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
+
+from deepnets4eo.files import plain
 
 
 def fill_template(template: str, parts: Mapping[str, str]) -> str:
@@ -34,6 +37,26 @@ def fill_template(template: str, parts: Mapping[str, str]) -> str:
     """
     pieces = template.split("%%")
     return "".join(parts[piece] if number % 2 else piece for number, piece in enumerate(pieces))
+
+
+def script_safe(value: Any) -> str:
+    """Return JSON that cannot end the script element it stands in, whatever its texts hold.
+
+    Parameters
+    ----------
+    value
+        Plain values, or those of NumPy; NaN becomes null.
+
+    Returns
+    -------
+    str
+        The text.
+
+    >>> script_safe({"id": "</b>"}) == '{"id":"' + chr(92) + 'u003c/b>"}'
+    True
+    """
+    text = json.dumps(plain(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
 def image_address(encoded: bytes, kind: Literal["png", "webp"]) -> str:

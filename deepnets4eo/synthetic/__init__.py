@@ -3,6 +3,20 @@
 from deepnets4eo.synthetic.city import City
 from deepnets4eo.synthetic.cube import Cube
 from deepnets4eo.synthetic.event import GRADES, Event
+from deepnets4eo.synthetic.scan import aerial_scan, scanner_positions, terrestrial_scan
 from deepnets4eo.synthetic.style import Light, Season, Sensor
+from deepnets4eo.synthetic.volumes import building_volumes
 
-__all__ = ["GRADES", "City", "Cube", "Event", "Light", "Season", "Sensor"]
+__all__ = [
+    "GRADES",
+    "City",
+    "Cube",
+    "Event",
+    "Light",
+    "Season",
+    "Sensor",
+    "aerial_scan",
+    "building_volumes",
+    "scanner_positions",
+    "terrestrial_scan",
+]

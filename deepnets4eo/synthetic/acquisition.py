@@ -13,8 +13,9 @@ from affine import Affine
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.grid import Grid
+from deepnets4eo.points import PointCloud
 from deepnets4eo.synthetic.labels import class_map
-from deepnets4eo.synthetic.points import PointSample, sample_points
+from deepnets4eo.synthetic.points import sample_points
 from deepnets4eo.synthetic.sensor import blur, radiance, relief_displacement, simulate_sensor_image, view
 from deepnets4eo.synthetic.spectra import MaterialSpectra, material_spectra
 from deepnets4eo.synthetic.style import Light, Season, Sensor
@@ -82,7 +83,7 @@ class Acquisition:
         """
         return view(self.surface.building, self.matrix, self.shape, 0)
 
-    def points(self, density: float = 8.0) -> PointSample:
+    def points(self, density: float = 8.0) -> PointCloud:
         """An airborne LiDAR cloud at true coordinates, `density` pulses per square metre over this image's extent."""
         extent = self.grid.extent.boundingbox
         return sample_points(self.surface, self.canvas, extent, density, np.random.default_rng([self.seed, 31]))

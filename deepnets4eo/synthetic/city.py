@@ -20,6 +20,7 @@ from shapely.geometry import Polygon, box
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Grid, transform_shapes
+from deepnets4eo.points import PointCloud
 from deepnets4eo.synthetic.acquisition import Acquisition
 from deepnets4eo.synthetic.cube import Cube, acquire_cube
 from deepnets4eo.synthetic.event import Event
@@ -27,7 +28,6 @@ from deepnets4eo.synthetic.event_outcome import EventOutcome, apply_harmless_cha
 from deepnets4eo.synthetic.ground import ground_materials, terrain
 from deepnets4eo.synthetic.layout import draw_plan
 from deepnets4eo.synthetic.light import cloud_shadows
-from deepnets4eo.synthetic.points import PointSample
 from deepnets4eo.synthetic.render_date import CityBase, paint_surface
 from deepnets4eo.synthetic.spectra import MaterialSpectra
 from deepnets4eo.synthetic.style import Season, Style
@@ -182,7 +182,7 @@ class City:
         """
         return self.pre.labels(legend)
 
-    def points(self, density: float = 8.0) -> PointSample:
+    def points(self, density: float = 8.0) -> PointCloud:
         """Return a LiDAR point cloud of the city before the event.
 
         Parameters

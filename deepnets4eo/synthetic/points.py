@@ -5,12 +5,12 @@ Classes are ASPRS codes: 2 ground, 3 low, 5 high vegetation, 6 building, 9 water
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from deepnets4eo.grid import Grid, apply_affine
+from deepnets4eo.points import PointCloud
 from deepnets4eo.synthetic.labels import STANDING_M
 from deepnets4eo.synthetic.materials import CODE, KIND
 from deepnets4eo.synthetic.surface import OPAQUE, Surface
@@ -18,24 +18,7 @@ from deepnets4eo.synthetic.surface import OPAQUE, Surface
 ASPRS = {"impervious": 11, "low_vegetation": 2, "water": 9, "building": 6, "tree": 5}
 
 
-@dataclass(frozen=True)
-class PointSample:
-    """A cloud.
-
-    xyz : (N, 3) float64, metres in the grid's CRS; classification : (N,) uint8, ASPRS code
-    intensity : (N,) uint16; returns : (N,) uint8, number of the return within its pulse
-    """
-
-    xyz: np.ndarray
-    classification: np.ndarray
-    intensity: np.ndarray
-    returns: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.xyz)
-
-
-def sample_points(surface: Surface, canvas: Grid, extent: Any, density: float, rng: np.random.Generator) -> PointSample:
+def sample_points(surface: Surface, canvas: Grid, extent: Any, density: float, rng: np.random.Generator) -> PointCloud:
     """Sample `density` pulses per square metre over an extent (left, bottom, right, top in ground coordinates)."""
     left, bottom, right, top = extent.left, extent.bottom, extent.right, extent.top
     count = int(rng.poisson(density * (right - left) * (top - bottom)))
@@ -48,21 +31,28 @@ def sample_points(surface: Surface, canvas: Grid, extent: Any, density: float, r
     through = crown & (rng.random(count) < 0.35)
     canopy = np.maximum(surface.canopy[row, col], height)
     first = ground + np.where(crown, canopy, height)
-    codes = _classes(surface, row, col, height)
+    codes = surface_classes(surface, row, col, height)
     noise = rng.normal(0, 0.03, (2, count))
     xyz = np.stack([x, y, first + noise[0]], axis=1)
     below = np.stack([x, y, ground + height + noise[1]], axis=1)[through]
-    bright = _intensity(surface.leaf[3, row, col], rng)
-    under = _intensity(surface.albedo[3, row, col], rng)
-    return PointSample(
+    bright = intensities(surface.leaf[3, row, col], rng)
+    under = intensities(surface.albedo[3, row, col], rng)
+    number = np.concatenate([np.ones(count), np.full(len(below), 2)]).astype(np.uint8)
+    total = np.where(through, 2, 1)
+    return PointCloud(
         np.concatenate([xyz, below]),
-        np.concatenate([np.where(crown, 5, codes), codes[through]]).astype(np.uint8),
-        np.concatenate([np.where(crown, bright, under), under[through] // 2]).astype(np.uint16),
-        np.concatenate([np.ones(count), np.full(len(below), 2)]).astype(np.uint8),
+        intensity=np.concatenate([np.where(crown, bright, under), under[through] // 2])
+        .astype(np.uint16)
+        .astype(np.float32),
+        return_number=number,
+        number_of_returns=np.concatenate([total, total[through]]).astype(np.uint8),
+        classification=np.concatenate([np.where(crown, 5, codes), codes[through]]).astype(np.uint8),
+        crs=None if canvas.crs is None else canvas.crs.proj,
+        source="points of the miniature city",
     )
 
 
-def _classes(surface: Surface, row: np.ndarray, col: np.ndarray, height: np.ndarray) -> np.ndarray:
+def surface_classes(surface: Surface, row: np.ndarray, col: np.ndarray, height: np.ndarray) -> np.ndarray:
     """ASPRS code of the solid surface."""
     lookup = np.array([ASPRS.get(kind, 1) for kind in KIND], np.uint8)
     lookup[[CODE["shrub"]]] = 3
@@ -72,7 +62,7 @@ def _classes(surface: Surface, row: np.ndarray, col: np.ndarray, height: np.ndar
     return np.where(own & (height >= STANDING_M), 6, np.where(own & (codes == 6), 1, codes))
 
 
-def _intensity(near: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def intensities(near: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return strength from near-infrared reflectance, with speckle."""
     reflectance = (near.astype(np.float32) / 255) ** 2
     return np.clip(reflectance * 4000 * rng.normal(1, 0.12, len(near)), 0, 65535)

@@ -38,6 +38,11 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("damage - tiles houses.gpkg --out tiles", "tiles", ""),
         ("damage pre.tif post.tif - --segmenter run --out run", "run", ""),
     ],
+    "rubble": [
+        ("rubble post.tif --pre pre.tif --footprints houses.gpkg --out post.tif", "post.tif", ""),
+        ("rubble post.tif --pre out/score.tif --footprints houses.gpkg --out out/score.tif", "out/score.tif", ""),
+        ("rubble post.tif --footprints out/rubble.gpkg --out out", "out/rubble.gpkg", ""),
+    ],
     "change": [
         ("change pre.tif post.tif --out pre.tif", "pre.tif", ""),
         ("change tiles post.tif --out tiles", "tiles", ""),
@@ -145,7 +150,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
             )
     rasterio.shutil.copy(folder / "tiles" / "b.tif", folder / "mosaic.vrt", driver="VRT")
     outlines = gpd.GeoDataFrame({"building": ["yes"]}, geometry=[shapely.box(4, -20, 20, -4)], crs="EPSG:32633")
-    for name in ("houses.gpkg", "out/damage.gpkg", "roads.shp", "area.geojson", "card.geojson"):
+    for name in ("houses.gpkg", "out/damage.gpkg", "out/rubble.gpkg", "roads.shp", "area.geojson", "card.geojson"):
         outlines.to_file(folder / name)
     with rasterio.open(folder / "labels.tif") as file:
         rasterio.shutil.copy(file, folder / "table.gpkg", driver="GPKG")

@@ -18,11 +18,11 @@ from made_up_clouds import NeighbourCount
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import ChangeOptions, Diffusion
 from deepnets4eo.cli.main import main
-from deepnets4eo.damage import RasterEvidence, Settings
+from deepnets4eo.damage import PointEvidence, RasterEvidence, Settings
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.evaluation import Intervals, Protocol
 from deepnets4eo.objects import ObjectRules
-from deepnets4eo.points import LabelOptions
+from deepnets4eo.points import LabelOptions, RubbleOptions
 from deepnets4eo.polygons import Shaping
 from deepnets4eo.prediction import PredictOptions
 from deepnets4eo.training.tasks import TrainOptions
@@ -367,9 +367,53 @@ def test_damage_evidence(reach, tmp_path) -> None:
     assert found.options["evidence"] == [RasterEvidence("change", "s=1.tif"), RasterEvidence("flood", "f.tif", 0.3)]
 
 
+def test_damage_points(reach, tmp_path) -> None:
+    function = "deepnets4eo.damage.inputs.open_inputs"
+    start = ["damage", "a.tif", "b.tif", "f.gpkg", "--out", tmp_path / "out"]
+    assert reach(function, *start).options["points"] is None
+    found = reach(function, *start, "--points-post", "b.laz")
+    assert found.options["points"] == PointEvidence("b.laz")
+    words = ["--points-post", "b.laz", "--points-pre", "a.laz", "--evidence-weight", "points=0.2"]
+    found = reach(function, *start, *words)
+    assert found.options["points"] == PointEvidence("b.laz", "a.laz", 0.2)
+    assert found.options["evidence"] == []
+
+
+def test_rubble(reach, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("deepnets4eo.damage.read_footprints", lambda source, **named: (source, named), raising=False)
+    monkeypatch.setattr("deepnets4eo.points.check_heights", lambda *words: None, raising=False)
+    function, start = "deepnets4eo.points.debris_volumes", ["rubble", "b.laz", "--footprints", "f.gpkg"]
+    none = {"layer": None, "id_column": None, "assume_crs": None}
+    out = ["--out", tmp_path / "out"]
+    found = reach(function, *start, *out)
+    assert found.words == ("b.laz", ("f.gpkg", none), None, RubbleOptions())
+    words = [
+        "--pre",
+        "a.laz",
+        "--cell-m",
+        1,
+        "--no-align",
+        "--height-column",
+        "h",
+        "--least-loss-m",
+        2,
+        "--least-heap-m",
+        0.4,
+    ]
+    more = ["--correlation-m", 9, "--bias-m", 0.2, "--least-known-share", 0.6, "--layer", "l", "--id-column", "i"]
+    found = reach(function, *start, *out, *words, *more, "--footprints-crs", "EPSG:4326", "--also", "laz, page")
+    named = {"layer": "l", "id_column": "i", "assume_crs": "EPSG:4326"}
+    assert found.words == ("b.laz", ("f.gpkg", named), "a.laz", RubbleOptions(
+        cell_m=1.0, align=False, height_column="h", least_loss_m=2.0, least_heap_m=0.4, correlation_m=9.0, bias_m=0.2,
+        least_known_share=0.6, layer="l", id_column="i", footprints_crs="EPSG:4326",
+    ))  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--points-pre", "a.laz"], "--points-pre is given without --points-post"),
+        (["--points-post", "a.laz", "--evidence-weight", "points=much"], "expected one number, such as points=0.3"),
         (["--evidence", "change.tif"], "--evidence is change.tif; expected NAME=RASTER"),
         (["--evidence", "a=b.tif", "--evidence", "a=c.tif"], "expected NAME=RASTER, each name once"),
         (["--evidence-weight", "a=0.3"], "--evidence-weight is a=0.3; expected the name of an --evidence"),

@@ -188,7 +188,7 @@ def test_osm_is_incomplete(city: City) -> None:
 
 def test_the_cloud_shows_what_the_surface_model_shows(city: City) -> None:
     cloud = city.points(density=2.0)
-    first = cloud.returns == 1
+    first = cloud.return_number == 1
     col, row = ~city.grid.affine * (cloud.xyz[first, 0], cloud.xyz[first, 1])
     gap = cloud.xyz[first, 2] - city.dsm[row.astype(int), col.astype(int)]
     assert np.quantile(np.abs(gap), 0.99) < 0.15

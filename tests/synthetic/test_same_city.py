@@ -70,7 +70,7 @@ def describe(city: City) -> dict[str, list[float]]:
         "footprints": shapes(city.footprints()), "roads": [*shapes(city.roads), city.roads["width_m"].sum()],
         **{f"osm_{name}": shapes(frame) for name, frame in osm.items()},
         "moved": shapes(city.to_post(buildings)),
-        "points": [len(points), points.xyz[:, 2].sum(), points.intensity.sum(), points.returns.sum()],
+        "points": [len(points), points.xyz[:, 2].sum(), points.intensity.sum(dtype=float), points.return_number.sum()],
         "classes": counts(points.classification, 12),
         "materials": counts(spectra.material, len(spectra.names)), "brightness": blocks(spectra.brightness),
         "reflectance": spectra.reflectance.sum(axis=1).tolist(),

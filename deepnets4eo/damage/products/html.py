@@ -6,7 +6,6 @@ Takes a DamageMapContent, its summary and the image layers; writes a single file
 from __future__ import annotations
 
 import base64
-import json
 import math
 from datetime import datetime, timezone
 from importlib.resources import files
@@ -23,10 +22,10 @@ from deepnets4eo.damage.products.grades import TITLES, colors
 from deepnets4eo.damage.products.panels import Panel, Tile, render
 from deepnets4eo.damage.products.payload import Payload, encode
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES
-from deepnets4eo.files import plain, write_text
+from deepnets4eo.files import write_text
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import apply_affine, gsd_m
-from deepnets4eo.outputs.html import fill_template
+from deepnets4eo.outputs.html import fill_template, script_safe
 from deepnets4eo.registration.view import UNMOVED, on_post_grid
 from deepnets4eo.version import __version__
 from deepnets4eo.zonal import patch_centres
@@ -142,8 +141,8 @@ def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, banne
         "TITLE": "SYNTHETIC damage map" if synthetic else "Building damage map",
         "STYLE": "\n".join(_asset(name) for name in STYLES),
         "FINDINGS": banner,
-        "PAGE": _script_safe(page),
-        "PANELS": _script_safe(tiles),
+        "PAGE": script_safe(page),
+        "PANELS": script_safe(tiles),
         "PACKED": payload.packed,
         "SCRIPT": "\n".join(_asset(name) for name in SCRIPTS),
     }
@@ -163,9 +162,3 @@ def _tile(tile: Tile) -> list[float | str]:
 
 def _asset(name: str) -> str:
     return (ASSETS / name).read_text(encoding="utf-8")
-
-
-def _script_safe(value: Any) -> str:
-    """JSON that cannot end the script element it stands in, whatever the ids hold."""
-    text = json.dumps(plain(value), separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -1,0 +1,66 @@
+"""`deepnets4eo rubble`: height loss, rubble and debris volume of every building from clouds or surface models."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deepnets4eo.cli.option_groups import with_options
+from deepnets4eo.cli.options import Debug, DryRun, Out, Overwrite, names
+from deepnets4eo.cli.output import echo
+from deepnets4eo.points.rubble.options import RubbleOptions
+
+
+@with_options(RubbleOptions)
+def rubble(
+    post: Annotated[
+        str, typer.Argument(metavar="POST", help="Heights after the event: LAS, LAZ or other points; or a raster.")
+    ],
+    footprints: Annotated[str, typer.Option(help="Building outlines, any vector format.", show_default=False)],
+    out: Out,
+    pre: Annotated[
+        str | None, typer.Option(help="Heights before the event; without them, rubble is what is low and rough.")
+    ] = None,
+    options: RubbleOptions = RubbleOptions(),
+    also: Annotated[
+        str | None,
+        typer.Option(metavar="FORMATS", help="Which of laz,ply,glb,page to write too, or none; all by default."),
+    ] = None,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    debug: Debug = False,
+) -> None:
+    """Measure how much of each building has come down, and the volume of debris with its interval.
+
+    \b
+    deepnets4eo rubble post.laz --pre pre.laz --footprints footprints.gpkg --out rubble
+    deepnets4eo rubble post.laz --footprints footprints.gpkg --height-column height_m --out rubble
+    deepnets4eo rubble dsm_post.tif --pre dsm_pre.tif --footprints footprints.gpkg --least-loss-m 2.5 --out rubble
+    """
+    from deepnets4eo.cli.findings import end_with_findings
+    from deepnets4eo.cli.progress import progress
+    from deepnets4eo.damage import read_footprints
+    from deepnets4eo.files import check_overwrite
+    from deepnets4eo.outputs.findings import count_of
+    from deepnets4eo.outputs.input_files import check_not_inputs
+    from deepnets4eo.outputs.lock import output_lock
+    from deepnets4eo.points import check_heights, debris_volumes, save_rubble
+    from deepnets4eo.points.rubble.products import ALSO, PRODUCTS, check_products
+
+    check_not_inputs([out, *(out / name for name in PRODUCTS)], [post, pre, footprints])
+    formats = check_products(ALSO if also is None else [name for name in names(also) if name != "none"])
+    check_overwrite(out, overwrite=overwrite)
+    outlines = read_footprints(
+        footprints, layer=options.layer, id_column=options.id_column, assume_crs=options.footprints_crs
+    )
+    check_heights(post, outlines, pre)
+    if dry_run:
+        echo(f"{count_of(len(outlines), 'building')} would be measured into {out}")
+        return
+    with output_lock(out), progress("rubble") as advance:
+        result = debris_volumes(post, outlines, pre, options, progress=advance)
+        paths = save_rubble(result, out, post, also=formats, overwrite=overwrite)
+    for path in paths.values():
+        echo(path)
+    end_with_findings(result.findings)

@@ -1,0 +1,181 @@
+"""Clouds of points, or surface models, as evidence of a damage job: height loss, rubble and debris of every building.
+
+Takes heights after the event, and before it where there are any; measures them on the footprints as they lie on the heights,
+whatever the images' offset. The share of a building that has come down takes part in the decision by a card that was
+fitted on cities of the miniature city; the other columns are shown beside it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from deepnets4eo.damage.evidence import EvidenceTable
+from deepnets4eo.damage.evidence_card import EvidenceCard
+from deepnets4eo.damage.footprints import Footprints
+from deepnets4eo.damage.vocabulary import ASSESSED, POST_ONLY, PRE_POST
+from deepnets4eo.errors import InputError
+from deepnets4eo.outputs.findings import Finding, count_of
+
+if TYPE_CHECKING:
+    from deepnets4eo.points import HeightSource
+
+logger = logging.getLogger(__name__)
+
+NAME = "points"
+COLUMN = "ev_points_come_down"
+DEFAULT_WEIGHT = 0.5  # of a card with perfect skill, as of rasters and networks
+MEANING = {
+    COLUMN: "points: share of the footprint whose surface has fallen (post only: that is bare, or low and rough), 0–1",
+    "ev_points_roof_height_loss_m": "points: mean fall of the surface inside the footprint, metres",
+    "ev_points_rubble_share": "points: share of the footprint where debris lies, 0–1",
+    "ev_points_debris_m3": "points: bulk volume of debris in the footprint and around it, m³",
+    "ev_points_debris_low_m3": "points: that volume, lower end of the 95 % interval",
+    "ev_points_debris_high_m3": "points: that volume, upper end of the 95 % interval",
+}
+SOURCES = dict(
+    zip(
+        MEANING,
+        ("collapsed_share", "roof_height_loss_m", "rubble_share", "debris_m3", "debris_low_m3", "debris_high_m3"),
+        strict=True,
+    )
+)
+# Fitted by experiments/rubble.py on scans from the air of miniature cities that no test uses
+CARDS = {
+    PRE_POST: EvidenceCard(-4.761, 14.636, 1.0, 808),
+    POST_ONLY: EvidenceCard(-2.661, 7.007, 0.986, 653),
+}
+
+
+@dataclass(frozen=True)
+class PointEvidence:
+    """Heights of one or two dates as evidence.
+
+    Parameters
+    ----------
+    post
+        After the event: a file of points (LAS, LAZ, …), a `PointCloud`, or a surface model.
+    pre
+        Before it; None where there is none.
+    weight
+        Share of its log-odds in the decision, 0–1, multiplied by the card's skill; 0 shows the columns only.
+
+    Raises
+    ------
+    InputError
+        A weight out of range.
+
+    Examples
+    --------
+    >>> PointEvidence("post.laz", "pre.laz").method
+    'pre_post'
+    """
+
+    post: HeightSource
+    pre: HeightSource | None = None
+    weight: float = DEFAULT_WEIGHT
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight <= 1:
+            raise InputError(f"the weight of the points is {self.weight}, expected 0 (shown only) to 1.")
+
+    @property
+    def method(self) -> str:
+        """Whether there are heights of both dates."""
+        return POST_ONLY if self.pre is None else PRE_POST
+
+    @property
+    def paths(self) -> dict[str, str]:
+        """Role to file, of those that are files."""
+        roles = {"points_post": self.post, "points_pre": self.pre}
+        return {role: str(source) for role, source in roles.items() if isinstance(source, (str, Path))}
+
+    def measure(self, footprints: Footprints) -> pd.DataFrame:
+        """The columns (N rows) of all footprints. Errors: InputError, GridError for heights that cannot be used."""
+        from deepnets4eo.points import debris_volumes
+
+        logger.info("measuring height loss and debris …")
+        table = debris_volumes(self.post, footprints, self.pre).buildings
+        return pd.DataFrame({name: table[source].to_numpy(float) for name, source in SOURCES.items()})
+
+
+@dataclass(frozen=True)
+class PointScore:
+    """The share that has come down, as one of the scores that the decision pools (see `pool_scores`)."""
+
+    evidence: PointEvidence
+
+    name = NAME
+    column = COLUMN
+
+    @property
+    def card(self) -> EvidenceCard:
+        """What the share says about damage."""
+        return CARDS[self.evidence.method]
+
+    @property
+    def weight(self) -> float:
+        """Share of its log-odds in the decision."""
+        return self.evidence.weight * self.card.skill.value
+
+    def log_odds(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N,) log-odds of major damage or worse of shares (N,)."""
+        return self.card.log_odds(scores)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for the manifest."""
+        card = {name: getattr(self.card, name) for name in self.card.__dataclass_fields__}
+        return {"source": self.evidence.paths, "weight_in_decision": self.weight, "card": card}
+
+    def finding(self, frame: pd.DataFrame) -> Finding:
+        """What the points did in the decision."""
+        shares = frame.loc[frame["status"] == ASSESSED, COLUMN]
+        missing = int(shares.isna().sum())
+        lacking = f" {missing} of {count_of(len(shares), 'assessed building')} have no heights." if missing else ""
+        if not self.weight:
+            return Finding(
+                "points_shown", "note", f"The points are shown only; the decision does not use them.{lacking}"
+            )
+        text = (
+            f"The points took part in the decision with a weight of {self.weight:.2f}, by a card fitted on synthetic cities "
+            f"(AUC {self.card.auc_major_or_worse:.2f} on {self.card.buildings} buildings). Real collapses are more varied.{lacking}"
+        )
+        return Finding("points_used", "note", text)
+
+
+def with_point_columns(evidence: EvidenceTable, columns: pd.DataFrame) -> EvidenceTable:
+    """The table with the columns of the points; blank where a building is not assessed.
+
+    columns : as of `PointEvidence.measure`.
+    """
+    assessed = (evidence.frame["status"] == ASSESSED).to_numpy()
+    added = {name: np.where(assessed, columns[name], np.nan) for name in MEANING}
+    return replace(evidence, frame=evidence.frame.assign(**added), meaning=evidence.meaning | MEANING)
+
+
+def check_point_evidence(points: PointEvidence, footprints: Footprints, rasters: Sequence[Any]) -> None:
+    """Refuse heights that cannot be used, before the long work.
+
+    Errors: InputError for files that cannot be read, footprints without a CRS, weights of more than 1 together; GridError
+    for heights of another site or CRS.
+    """
+    from deepnets4eo.points import check_heights
+
+    if footprints.crs is None:
+        raise InputError(
+            f"footprints {footprints.source} lie in pixels; clouds of points need them in a CRS. Give georeferenced ones."
+        )
+    check_heights(points.post, footprints, points.pre)
+    total = PointScore(points).weight + sum(score.weight for score in rasters)
+    if total > 1:
+        raise InputError(
+            f"evidence and points would have a weight of {total:.2f} in the decision, expected at most 1 together. Give "
+            "smaller weights, e.g. --evidence-weight points=0.3."
+        )

@@ -1,0 +1,1 @@
+"""Clouds and buildings for viewing: a page that needs no other file, glTF and PLY."""

@@ -1,0 +1,67 @@
+"""Buildings as prisms: outlines between the terrain and a height, with a colour and the lines of a card."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class BuildingBox:
+    """A building to be drawn.
+
+    Parameters
+    ----------
+    name
+        Its id.
+    outline
+        Polygon or MultiPolygon, in the coordinates of the cloud.
+    bottom_m, top_m
+        Heights of its foot and its top.
+    colour
+        Red, green, blue, 0–255.
+    group
+        Its class, such as a grade, which the page can hide.
+    facts
+        Pairs of a name and a value, as text.
+    """
+
+    name: str
+    outline: Any
+    bottom_m: float
+    top_m: float
+    colour: tuple[int, int, int]
+    group: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+    def rings(self) -> list[NDArray[np.float64]]:
+        """Rings (n, 2) of its outline, the last point the same as the first."""
+        return [shapely.get_coordinates(ring) for ring in shapely.get_rings(self.outline)]
+
+
+def box_lines(boxes: list[BuildingBox]) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Edges of prisms.
+
+    Parameters
+    ----------
+    boxes
+        The buildings.
+
+    Returns
+    -------
+    (M, 2, 3) ends of lines, (M, 3) their colours.
+    """
+    lines, colours = [np.zeros((0, 2, 3))], [np.zeros((0, 3), np.uint8)]
+    for box in boxes:
+        for ring in box.rings():
+            low = np.column_stack([ring, np.full(len(ring), box.bottom_m)])
+            high = np.column_stack([ring, np.full(len(ring), box.top_m)])
+            edges = [np.stack([level[:-1], level[1:]], axis=1) for level in (low, high)]
+            edges.append(np.stack([low[:-1], high[:-1]], axis=1))
+            lines += edges
+            colours.append(np.tile(np.array(box.colour, np.uint8), (sum(map(len, edges)), 1)))
+    return np.concatenate(lines), np.concatenate(colours)

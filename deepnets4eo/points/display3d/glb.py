@@ -1,0 +1,156 @@
+"""glTF (.glb) and PLY files of points, for viewers: short writers of two open formats.
+
+glTF 2.0 (Khronos) has y up and single precision: points are written as (x, z, −y) from an origin, which the file states.
+PLY (Turk 1994, binary little endian) keeps double precision and the classes.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.files import atomic_write
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.display3d.thin_cloud import point_colours
+from deepnets4eo.version import __version__
+
+FLOAT, UBYTE = 5126, 5121  # glTF codes of types
+POINTS, LINES = 0, 1  # glTF modes
+MAGIC, JSON_CHUNK, BINARY_CHUNK = 0x46546C67, 0x4E4F534A, 0x004E4942
+
+
+def write_glb(
+    cloud: PointCloud,
+    path: str | Path,
+    lines: NDArray[np.float64] | None = None,
+    line_colours: NDArray[np.uint8] | None = None,
+) -> Path:
+    """Write a binary glTF file of points, and of lines such as the edges of buildings.
+
+    Parameters
+    ----------
+    cloud
+        N points.
+    path
+        The file, .glb.
+    lines
+        (M, 2, 3) ends of lines, in the coordinates of the cloud.
+    line_colours
+        (M, 3) red, green and blue of each line.
+
+    Returns
+    -------
+    The path.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+
+    Memory: 40 bytes a point. Coordinates are from the `origin` in the `extras` of the file's asset.
+    """
+    origin = np.floor(cloud.xyz.min(axis=0))
+    pieces = [(POINTS, cloud.xyz, point_colours(cloud))]
+    if lines is not None and len(lines):
+        colours = np.full((len(lines), 3), 255, np.uint8) if line_colours is None else line_colours
+        pieces.append((LINES, lines.reshape(-1, 3), np.repeat(colours, 2, axis=0)))
+    blobs: list[bytes] = []
+    accessors: list[dict[str, Any]] = []
+    for _, xyz, colour in pieces:
+        local = (xyz - origin)[:, [0, 2, 1]].astype("<f4")
+        local[:, 2] *= -1
+        accessors.append(_accessor(len(blobs), FLOAT, "VEC3", local, with_range=True))
+        blobs.append(local.tobytes())
+        rgba = np.column_stack([colour, np.full(len(colour), 255, np.uint8)])  # four bytes keep rows aligned
+        accessors.append({**_accessor(len(blobs), UBYTE, "VEC4", rgba), "normalized": True})
+        blobs.append(rgba.tobytes())
+    starts = np.concatenate([[0], np.cumsum([len(blob) for blob in blobs])])
+    about = {"origin": origin.tolist(), "crs": None if cloud.crs is None else cloud.crs.to_string()}
+    document = {
+        "asset": {"version": "2.0", "generator": f"deepnets4eo {__version__}", "extras": about},
+        "scene": 0,
+        "scenes": [{"nodes": list(range(len(pieces)))}],
+        "nodes": [{"mesh": number} for number in range(len(pieces))],
+        "meshes": [
+            {"primitives": [{"mode": mode, "attributes": {"POSITION": 2 * number, "COLOR_0": 2 * number + 1}}]}
+            for number, (mode, _, _) in enumerate(pieces)
+        ],
+        "accessors": accessors,
+        "bufferViews": [
+            {"buffer": 0, "byteOffset": int(start), "byteLength": len(blob)}
+            for start, blob in zip(starts, blobs, strict=False)
+        ],
+        "buffers": [{"byteLength": int(starts[-1])}],
+    }
+    text = json.dumps(document, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 4)
+    length = 12 + 8 + len(text) + 8 + int(starts[-1])
+    with atomic_write(path) as partial, partial.open("wb") as file:
+        file.write(struct.pack("<III", MAGIC, 2, length))
+        file.write(struct.pack("<II", len(text), JSON_CHUNK) + text)
+        file.write(struct.pack("<II", int(starts[-1]), BINARY_CHUNK))
+        for blob in blobs:
+            file.write(blob)
+    return Path(path)
+
+
+def _accessor(view: int, kind: int, shape: str, values: NDArray[Any], *, with_range: bool = False) -> dict[str, Any]:
+    accessor = {"bufferView": view, "componentType": kind, "count": len(values), "type": shape}
+    if with_range:
+        accessor |= {"min": values.min(axis=0).tolist(), "max": values.max(axis=0).tolist()}
+    return accessor
+
+
+def write_ply(cloud: PointCloud, path: str | Path) -> Path:
+    """Write a binary PLY file: x, y, z as double, red, green, blue, and the classification where there is one.
+
+    Parameters
+    ----------
+    cloud
+        N points.
+    path
+        The file, .ply.
+
+    Returns
+    -------
+    The path.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    fields: list[tuple[str, str]] = [
+        ("x", "<f8"),
+        ("y", "<f8"),
+        ("z", "<f8"),
+        ("red", "u1"),
+        ("green", "u1"),
+        ("blue", "u1"),
+    ]
+    if cloud.classification is not None:
+        fields.append(("classification", "u1"))
+    table = np.empty(len(cloud), np.dtype(fields))
+    for axis, name in enumerate("xyz"):
+        table[name] = cloud.xyz[:, axis]
+    for band, name in enumerate(("red", "green", "blue")):
+        table[name] = point_colours(cloud)[:, band]
+    if cloud.classification is not None:
+        table["classification"] = cloud.classification
+    words = {"<f8": "double", "u1": "uchar"}
+    crs = "unknown" if cloud.crs is None else cloud.crs.to_string().replace("\n", " ")
+    header = ["ply", "format binary_little_endian 1.0", f"comment deepnets4eo {__version__}, CRS {crs}"]
+    header += [
+        f"element vertex {len(cloud)}",
+        *(f"property {words[kind]} {name}" for name, kind in fields),
+        "end_header",
+    ]
+    with atomic_write(path) as partial, partial.open("wb") as file:
+        file.write(("\n".join(header) + "\n").encode("ascii", "replace"))
+        table.tofile(file)
+    return Path(path)

@@ -1,0 +1,198 @@
+"""Clouds as grids of heights: the highest, lowest and mean point of each cell, streamed.
+
+Takes clouds in chunks that can be read twice, and a grid; memory is that of the grid (28 bytes a cell) and of one
+chunk, whatever the number of points. Refuses clouds without a point on the grid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from odc.geo.geobox import GeoBox
+
+from deepnets4eo.arrays import FloatImage
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid, apply_affine
+from deepnets4eo.points.cloud import PointCloud
+
+Chunks = Callable[[], Iterable[PointCloud]]
+TOP_LAYER_M = 1.0  # points so far below the highest of their cell are on the same surface; walls go further down
+MOST_CELLS = 1 << 28  # 7.5 GB; more is a mistake in extent or cell size
+
+
+@dataclass(frozen=True)
+class HeightGrid:
+    """Heights of a cloud on a grid.
+
+    Parameters
+    ----------
+    grid
+        Where the cells lie.
+    highest, lowest, mean
+        (h, w) float32 metres, of the points of each cell; NaN where there is none.
+    top
+        (h, w) float32 metres, mean of the points at most 1 m below the highest: the roof alone where a wall is in the cell.
+    count
+        (h, w) int32, points of each cell.
+    """
+
+    grid: Grid
+    highest: FloatImage
+    lowest: FloatImage
+    mean: FloatImage
+    top: FloatImage
+    count: NDArray[np.int32]
+
+
+def grid_around(bounds: Sequence[float], cell_m: float, crs: Any = None) -> Grid:
+    """A grid of square cells, on multiples of the cell's side, that covers bounds.
+
+    Parameters
+    ----------
+    bounds
+        Left, bottom, right, top.
+    cell_m
+        Side of a cell, in the units of the coordinates.
+    crs
+        The coordinate reference system, None where unknown.
+
+    Returns
+    -------
+    The grid, north up.
+
+    Raises
+    ------
+    InputError
+        A side that is not above 0, bounds without area or not finite, or more than 268 million cells.
+
+    >>> grid_around((0.2, 0.2, 3.0, 1.9), 0.5).shape
+    Shape2d(x=6, y=4)
+    """
+    left, bottom, right, top = (float(value) for value in bounds)
+    if not (cell_m > 0 and all(map(math.isfinite, bounds)) and right >= left and top >= bottom):
+        raise InputError(f"bounds {tuple(bounds)} with cells of {cell_m}; expected finite bounds and a side above 0.")
+    left, top = math.floor(left / cell_m) * cell_m, math.ceil(top / cell_m) * cell_m
+    width, height = (max(1, math.ceil(round(side / cell_m, 6))) for side in (right - left, top - bottom))
+    if width * height > MOST_CELLS:
+        raise InputError(
+            f"{width} × {height} cells of {cell_m} m are too many, expected at most {MOST_CELLS:,}. Check the "
+            "coordinates with `deepnets4eo check`, take larger cells, or cut the area in parts."
+        )
+    return GeoBox((height, width), Affine(cell_m, 0, left, 0, -cell_m, top), crs)
+
+
+def height_grid(chunks: Chunks, grid: Grid, *, leave_out: Sequence[int] = ()) -> HeightGrid:
+    """Heights of the points of each cell.
+
+    Parameters
+    ----------
+    chunks
+        Returns the chunks of one cloud; called twice.
+    grid
+        The cells, in the cloud's coordinates.
+    leave_out
+        Classes (of a classified cloud) whose points do not count.
+
+    Returns
+    -------
+    HeightGrid
+
+    Raises
+    ------
+    InputError
+        No point lies on the grid.
+
+    >>> cloud = PointCloud(np.array([[0.2, 0.2, 5.0], [0.3, 0.3, 4.5], [0.4, 0.1, 1.0]]))
+    >>> heights = height_grid(lambda: [cloud], grid_around((0, 0, 1, 1), 1.0))
+    >>> heights.highest.item(), heights.mean.item(), heights.top.item()
+    (5.0, 3.5, 4.75)
+    """
+    size = grid.shape[0] * grid.shape[1]
+    highest, lowest = np.full(size, -np.inf, np.float32), np.full(size, np.inf, np.float32)
+    total, count = np.zeros(size), np.zeros(size, np.int32)
+    name = "the cloud"
+    for cloud in chunks():
+        name = cloud.source
+        cell, z = _cells(cloud, grid, leave_out)
+        np.maximum.at(highest, cell, z)
+        np.minimum.at(lowest, cell, z)
+        _add(total, count, cell, z)
+    empty = count == 0
+    if empty.all():
+        raise InputError(
+            f"no point of {name} lies on the grid {tuple(grid.extent.boundingbox)}. Check the CRS of the cloud and of the "
+            "footprints."
+        )
+    highest[empty], lowest[empty] = np.nan, np.nan
+    with np.errstate(invalid="ignore"):
+        mean = (total / count).astype(np.float32)
+    del total
+    top = _top(chunks, grid, leave_out, highest)
+    shape = (grid.shape[0], grid.shape[1])
+    return HeightGrid(grid, *(values.reshape(shape) for values in (highest, lowest, mean, top, count)))
+
+
+def class_share(chunks: Chunks, grid: Grid, code: int) -> FloatImage | None:
+    """Share of each cell's points that have a class.
+
+    Parameters
+    ----------
+    chunks
+        Returns the chunks of one cloud.
+    grid
+        The cells.
+    code
+        Of the class.
+
+    Returns
+    -------
+    (h, w) float32, 0 in cells without points; None where no point of the cloud on the grid has the class.
+    """
+    size = grid.shape[0] * grid.shape[1]
+    every, those = np.zeros(size, np.int32), np.zeros(size, np.int32)
+    unused = np.zeros(size)
+    for cloud in chunks():
+        if cloud.classification is None:
+            return None
+        _add(unused, every, *_cells(cloud, grid, ()))
+        if (own := cloud.classification == code).any():
+            _add(unused, those, *_cells(cloud.subset(own), grid, ()))
+    if not those.any():
+        return None
+    return (those / np.maximum(every, 1)).astype(np.float32).reshape(grid.shape[0], grid.shape[1])
+
+
+def _top(chunks: Chunks, grid: Grid, leave_out: Sequence[int], highest: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Mean of the points at most 1 m below the highest of their cell."""
+    total, count = np.zeros(len(highest)), np.zeros(len(highest), np.int32)
+    for cloud in chunks():
+        cell, z = _cells(cloud, grid, leave_out)
+        near = z >= highest[cell] - TOP_LAYER_M
+        _add(total, count, cell[near], z[near])
+    with np.errstate(invalid="ignore"):
+        return (total / count).astype(np.float32)
+
+
+def _add(total: NDArray[np.float64], count: NDArray[np.int32], cell: NDArray[np.int64], z: NDArray[np.float32]) -> None:
+    """Add heights to the sums of their cells; what is made for that reaches over the cells of these points alone."""
+    if len(cell):
+        first = int(cell.min())
+        number = np.bincount(cell - first)
+        total[first : first + len(number)] += np.bincount(cell - first, weights=z)
+        count[first : first + len(number)] += number.astype(np.int32)
+
+
+def _cells(cloud: PointCloud, grid: Grid, leave_out: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Flat cell (P,) and height (P,) of the points that lie on the grid and count."""
+    col, row = np.floor(apply_affine(~grid.affine, cloud.xyz[:, :2])).T
+    counted = (row >= 0) & (row < grid.shape[0]) & (col >= 0) & (col < grid.shape[1])
+    if cloud.classification is not None and len(leave_out):
+        counted &= ~np.isin(cloud.classification, leave_out)
+    cell = row[counted].astype(np.int64) * grid.shape[1] + col[counted].astype(np.int64)
+    return cell, cloud.xyz[counted, 2].astype(np.float32)

@@ -1,0 +1,135 @@
+"""Cells of many footprints at once: sums and means per building, cells around it, and how rough a surface is there.
+
+Arrays in, arrays out; buildings are numbered as the outlines are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import FloatImage
+from deepnets4eo.grid import Grid, whole
+from deepnets4eo.terrain.ground_filter import without_gaps
+from deepnets4eo.zonal import Outlines
+
+LEAST_BESIDE = 3  # known cells around one without points, from which it takes their mean
+WINDOW_PX = 5  # side of the square in which a plane is fitted
+
+
+@dataclass(frozen=True)
+class BuildingCells:
+    """Pairs of a building and a cell whose centre it encloses.
+
+    owner : (P,) building; flat : (P,) cell, row · width + col; count : number of buildings.
+    """
+
+    owner: NDArray[np.int64]
+    flat: NDArray[np.int64]
+    count: int
+
+    @classmethod
+    def of(cls, outlines: NDArray[Any], grid: Grid) -> BuildingCells:
+        """Cells of N outlines in the grid's CRS."""
+        painted = Outlines.on(outlines, grid)
+        window = whole(grid)
+        index = painted.touching(window)
+        owner, flat = painted.pixels(window, index)
+        return cls(index[owner], flat, len(outlines))
+
+    def of_image(self, image: NDArray[Any]) -> NDArray[Any]:
+        """(P,) values of an (h, w) image."""
+        return image.reshape(-1)[self.flat]
+
+    def of_heights(self, image: FloatImage) -> FloatImage:
+        """(P,) values of an (h, w) image; cells without points take the mean of the plan's cells beside them, at least 3."""
+        from scipy.ndimage import convolve
+
+        inside = np.zeros(image.shape, bool)
+        inside.reshape(-1)[self.flat] = True
+        known = inside & np.isfinite(image)
+        around = np.ones((3, 3), np.float32)
+        number = convolve(known.astype(np.float32), around, mode="constant")
+        total = convolve(np.where(known, image, 0).astype(np.float32), around, mode="constant")
+        filled = np.where(~known & (number >= LEAST_BESIDE), total / np.maximum(number, 1), image)
+        return np.asarray(self.of_image(filled))
+
+    def total(self, values: NDArray[Any]) -> NDArray[np.float64]:
+        """(N,) sums of (P,) values, NaN left out."""
+        known = np.nan_to_num(np.asarray(values, float))
+        return np.bincount(self.owner, weights=known, minlength=self.count).astype(np.float64)
+
+    def mean(self, values: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """(N,) means of (P,) values where known; NaN where there is none."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.total(np.where(known, values, 0)) / self.total(known)
+
+    def quantile(self, values: NDArray[Any], share: float) -> NDArray[np.float64]:
+        """(N,) quantile of the known (P,) values of each building, NaN where there is none."""
+        known = np.isfinite(values)
+        owner, value = self.owner[known], np.asarray(values, float)[known]
+        order = np.lexsort((value, owner))
+        number = np.bincount(owner, minlength=self.count)
+        first = np.cumsum(number) - number
+        position = first + np.floor(np.maximum(number - 1, 0) * share).astype(np.int64)
+        out = np.full(self.count, np.nan)
+        some = number > 0
+        out[some] = value[order][position[some]]
+        return out
+
+
+def shrink(outlines: NDArray[Any], by_m: float) -> NDArray[Any]:
+    """Outlines without their outer margin, where walls and roof edges are; narrow ones keep at least half of it."""
+    shrunk = shapely.buffer(outlines, -by_m, join_style="mitre")
+    half = shapely.buffer(outlines, -by_m / 2, join_style="mitre")
+    shrunk = np.where(shapely.is_empty(shrunk), half, shrunk)
+    return np.where(shapely.is_empty(shrunk), outlines, shrunk)
+
+
+def nearest_building(cells: BuildingCells, shape: tuple[int, int]) -> tuple[NDArray[np.int64], FloatImage]:
+    """(h, w) number of the nearest building, −1 without any, and the distance to it in cells, 0 inside."""
+    from scipy.ndimage import distance_transform_edt
+
+    painted = np.full(shape, -1, np.int64)
+    painted.reshape(-1)[cells.flat] = cells.owner
+    if not len(cells.flat):
+        return painted, np.full(shape, np.inf, np.float32)
+    distance, (row, col) = distance_transform_edt(painted < 0, return_indices=True)
+    return painted[row, col], distance.astype(np.float32)
+
+
+def roughness(heights: FloatImage, window_px: int = WINDOW_PX) -> FloatImage:
+    """Standard deviation of heights about the plane that fits best around each cell.
+
+    Parameters
+    ----------
+    heights
+        (h, w) metres; gaps are filled smoothly first.
+    window_px
+        Side of the square of the fit, odd.
+
+    Returns
+    -------
+    (h, w) float32 metres; near 0 on roofs and ground.
+
+    >>> rows, cols = np.mgrid[:9, :9]
+    >>> float(roughness((0.5 * rows + 0.2 * cols).astype(np.float32))[4, 4].round(3))
+    0.0
+    """
+    from scipy.ndimage import correlate1d, uniform_filter
+
+    z = without_gaps(heights, np.isfinite(heights)).astype(np.float64)
+    z -= z.mean()
+    step = np.arange(window_px) - window_px // 2
+    spread = float((step**2).mean())
+    mean = uniform_filter(z, window_px, mode="nearest")
+    variance = uniform_filter(z * z, window_px, mode="nearest") - mean**2
+    even, ramp = np.full(window_px, 1 / window_px), step / window_px
+    for axis in (0, 1):
+        along = correlate1d(correlate1d(z, ramp, axis=axis, mode="nearest"), even, axis=1 - axis, mode="nearest")
+        variance -= along**2 / spread
+    return np.sqrt(np.maximum(variance, 0)).astype(np.float32)

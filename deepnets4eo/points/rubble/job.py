@@ -1,0 +1,292 @@
+"""The rubble job: heights after the event, before it where there are any, and footprints in; a `RubbleMap` out.
+
+Takes clouds (files of points, points in memory) or surface models. Works by blocks of about one square kilometre; points
+are streamed for each. Refuses inputs in different CRS or in degrees, and footprints that lie off the heights.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.grid import blocks, crop
+from deepnets4eo.outputs.findings import Finding, count_of
+from deepnets4eo.points.height_grid import grid_around
+from deepnets4eo.points.rubble.cells import BuildingCells
+from deepnets4eo.points.rubble.measure import BlockInputs, BlockMeasures, measure_block
+from deepnets4eo.points.rubble.options import RubbleOptions
+from deepnets4eo.points.rubble.polygons import rubble_polygons
+from deepnets4eo.points.rubble.rubble_map import MEANING, RubbleMap
+from deepnets4eo.points.rubble.surfaces import BlockHeights, Heights, HeightSource
+from deepnets4eo.points.rubble.terrain import VerticalFit, fit_vertically, terrain_under
+from deepnets4eo.points.rubble.vocabulary import UNKNOWN
+
+if TYPE_CHECKING:
+    from deepnets4eo.damage import Footprints
+    from deepnets4eo.grid import Grid
+
+logger = logging.getLogger(__name__)
+
+BLOCK_CELLS = 2048
+HALO_M = 40.0  # of a block: heaps around its buildings, and ground beside them
+BUILT_MARGIN_M = 1.5  # around footprints, which lie off by about that much
+HIGHEST_EDGE_M = 6.0  # heights are cut there before outlines are laid on them, so that all roofs have the same edges
+FEW_STABLE = 200
+
+
+def debris_volumes(
+    post: HeightSource,
+    footprints: str | Path | gpd.GeoDataFrame | Footprints,
+    pre: HeightSource | None = None,
+    options: RubbleOptions = RubbleOptions(),
+    *,
+    progress: Callable[[float], None] | None = None,
+) -> RubbleMap:
+    """Measure height loss, rubble and debris volume of every building.
+
+    Parameters
+    ----------
+    post
+        Heights after the event: a file of points (LAS, LAZ, …), a `PointCloud`, a surface model in metres.
+    footprints
+        Building outlines: any vector file, or a table with a CRS.
+    pre
+        The same before the event; None measures rubble from the heights after it alone.
+    options
+        How it is measured.
+    progress
+        Called with the share that is done, 0–1.
+
+    Returns
+    -------
+    RubbleMap
+        In the CRS of the heights. Memory: about 1 GB, whatever the number of points and the area.
+
+    Raises
+    ------
+    InputError
+        What cannot be read; heights in degrees.
+    GridError
+        Heights of both dates in different CRS, or no footprint on the heights.
+
+    Examples
+    --------
+    >>> from deepnets4eo.synthetic import City, aerial_scan
+    >>> city = City(seed=1, size_px=128)
+    >>> rubble = debris_volumes(aerial_scan(city.post), city.buildings, aerial_scan(city.pre))
+    >>> bool((rubble.buildings["debris_m3"].dropna() >= 0).all())
+    True
+    """
+    from deepnets4eo.damage import read_footprints
+
+    after, before = Heights.open(post), None if pre is None else Heights.open(pre)
+    crs = _common_crs(after, before)
+    outlines = read_footprints(
+        footprints, layer=options.layer, id_column=options.id_column, assume_crs=options.footprints_crs
+    )
+    frame = outlines.frame if crs is None or outlines.crs is None else outlines.to(crs).frame
+    grid = grid_around(_bounds(after, before, frame), options.cell_m, crs)
+    heights_m = _heights_of(outlines, options)
+    fits, tables, polygons = [], [], []
+    shape, halo = (grid.shape[0], grid.shape[1]), int(np.ceil(HALO_M / options.cell_m))
+    owner_of = _block_of(frame, grid)
+    windows = blocks(shape, BLOCK_CELLS)
+    for number, window in enumerate(windows):
+        rows = np.flatnonzero(owner_of == number)
+        if len(rows):
+            block = crop(grid, window.grow(halo))
+            fit, measures, moved = _measure(after, before, block, frame, rows, heights_m, options)
+            fits.append({"corner": [block.affine.c, block.affine.f], **asdict(fit)})
+            tables.append(gpd.GeoDataFrame(measures.table.set_axis(rows), geometry=moved, crs=crs))
+            polygons.append(rubble_polygons(measures, block, frame["id"].to_numpy()[rows]))
+        if progress is not None:
+            progress((number + 1) / len(windows))
+    buildings = _all_rows(tables, frame, crs, pre is not None)
+    return RubbleMap(
+        buildings=buildings,
+        rubble=gpd.GeoDataFrame(pd.concat(polygons, ignore_index=True), geometry="geometry", crs=crs),
+        fits=fits,
+        findings=_findings(buildings, fits, before is not None),
+        inputs={role: heights.source for role, heights in (("post", after), ("pre", before)) if heights is not None}
+        | {"footprints": outlines.source},
+        parameters=asdict(options),
+        synthetic=after.synthetic or (before is not None and before.synthetic),
+    )
+
+
+def check_heights(post: HeightSource, footprints: Footprints, pre: HeightSource | None = None) -> None:
+    """Check that heights can be read and lie under the footprints, without reading all of them.
+
+    Parameters
+    ----------
+    post, pre
+        Heights of both dates, as for `debris_volumes`.
+    footprints
+        The buildings.
+
+    Raises
+    ------
+    InputError
+        What cannot be read; heights in degrees.
+    GridError
+        Heights of both dates in different CRS, or no footprint on the heights.
+    """
+    after, before = Heights.open(post), None if pre is None else Heights.open(pre)
+    crs = _common_crs(after, before)
+    _bounds(after, before, footprints.frame if crs is None or footprints.crs is None else footprints.to(crs).frame)
+
+
+def _common_crs(after: Heights, before: Heights | None) -> Any:
+    """The CRS of the heights; of two, one may lack it."""
+    crs = after.crs if before is None or after.crs is not None else before.crs
+    if (
+        before is not None
+        and before.crs is not None
+        and after.crs is not None
+        and not _same_plane(after.crs, before.crs)
+    ):
+        raise GridError(
+            f"{after.source} is in {after.crs.name}, {before.source} in {before.crs.name}. Bring both to one CRS."
+        )
+    if crs is not None and crs.is_geographic:
+        raise InputError(f"{after.source} has coordinates in degrees. Bring it to a CRS in metres, such as UTM.")
+    return crs
+
+
+def _same_plane(one: Any, other: Any) -> bool:
+    """Whether two CRS have the same horizontal part."""
+    first, second = (crs.to_2d() if hasattr(crs, "to_2d") else crs for crs in (one, other))
+    return bool(first == second or first.to_epsg() == second.to_epsg() is not None)
+
+
+def _bounds(after: Heights, before: Heights | None, frame: gpd.GeoDataFrame) -> tuple[float, ...]:
+    """The part of the heights around the footprints. Errors: GridError where there is none."""
+    left, bottom, right, top = after.bounds
+    if before is not None:
+        also = before.bounds
+        left, bottom, right, top = max(left, also[0]), max(bottom, also[1]), min(right, also[2]), min(top, also[3])
+    own = shapely.box(left, bottom, right, top) if left < right and bottom < top else shapely.Polygon()
+    if not shapely.intersects(own, frame.geometry.to_numpy()).any():
+        raise GridError(
+            f"none of the {count_of(len(frame), 'footprint')} lies on the heights of {after.source}"
+            + (f" and {before.source}" if before is not None else "")
+            + ". Check their CRS: clouds often state none, or a wrong one."
+        )
+    around = frame.total_bounds + np.array([-HALO_M, -HALO_M, HALO_M, HALO_M])
+    return max(left, around[0]), max(bottom, around[1]), min(right, around[2]), min(top, around[3])
+
+
+def _heights_of(outlines: Footprints, options: RubbleOptions) -> NDArray[np.float64]:
+    """(N,) heights before the event by the footprints' column; NaN without."""
+    column, table = options.height_column, outlines.attributes
+    if column is None:
+        return np.full(len(outlines), np.nan)
+    if table is None or column not in table:
+        names = [] if table is None else list(table.columns)
+        raise InputError(f"the footprints have no column {column!r}; they have {', '.join(map(str, names))}.")
+    return pd.to_numeric(table[column], errors="coerce").to_numpy(float)
+
+
+def _block_of(frame: gpd.GeoDataFrame, grid: Grid) -> NDArray[np.int64]:
+    """(N,) number of the block that holds the middle of each footprint, −1 where none does."""
+    bounds = shapely.bounds(frame.geometry.to_numpy())
+    with np.errstate(invalid="ignore"):
+        col = ((bounds[:, 0] + bounds[:, 2]) / 2 - grid.affine.c) / grid.affine.a
+        row = ((bounds[:, 1] + bounds[:, 3]) / 2 - grid.affine.f) / grid.affine.e
+        inside = (col >= 0) & (row >= 0) & (col < grid.shape[1]) & (row < grid.shape[0])
+    across = -(-grid.shape[1] // BLOCK_CELLS)
+    number = np.nan_to_num(row) // BLOCK_CELLS * across + np.nan_to_num(col) // BLOCK_CELLS
+    return np.where(inside, number, -1).astype(np.int64)
+
+
+def _measure(
+    after: Heights,
+    before: Heights | None,
+    block: Grid,
+    frame: gpd.GeoDataFrame,
+    rows: NDArray[np.int64],
+    heights_m: NDArray[np.float64],
+    options: RubbleOptions,
+) -> tuple[VerticalFit, BlockMeasures, NDArray[Any]]:
+    """The buildings of one block: how its heights fit, their measures, and their outlines as they were moved."""
+    post = after.on(block)
+    pre = None if before is None else before.on(block)
+    everything = frame.geometry.to_numpy()
+    near = shapely.intersects(everything, shapely.box(*block.extent.boundingbox.bbox))
+    built = _cells_of(shapely.buffer(everything[near], BUILT_MARGIN_M), block)
+    terrain = terrain_under(post if pre is None else pre, built, options.cell_m)
+    fit = VerticalFit()
+    if pre is not None:
+        fit = fit_vertically(pre, post, terrain, built)
+        pre, terrain = pre.raise_by(fit.shift_m), terrain + np.float32(fit.shift_m)
+    outlines = everything[rows]
+    if options.align:
+        outlines = _on_heights(post if pre is None else pre, terrain, frame.iloc[rows], block)
+    inputs = BlockInputs(post, pre, terrain, outlines, heights_m[rows], fit)
+    return fit, measure_block(inputs, options), outlines
+
+
+def _cells_of(outlines: NDArray[Any], grid: Grid) -> NDArray[np.bool_]:
+    built = np.zeros(grid.shape[0] * grid.shape[1], bool)
+    built[BuildingCells.of(outlines, grid).flat] = True
+    return built.reshape(grid.shape[0], grid.shape[1])
+
+
+def _on_heights(heights: BlockHeights, terrain: Any, frame: gpd.GeoDataFrame, block: Grid) -> NDArray[Any]:
+    """Outlines moved to where the heights show edges of buildings; as they are where that is not clear."""
+    from deepnets4eo.damage import align_footprints
+    from deepnets4eo.rasters.scene import Layer
+    from deepnets4eo.terrain.ground_filter import without_gaps
+
+    above = heights.above(terrain)
+    image = np.clip(without_gaps(above, np.isfinite(above)), 0, HIGHEST_EDGE_M)
+    local = frame.set_crs(block.crs.proj if block.crs is not None else None, allow_override=True)
+    if block.crs is None:
+        return frame.geometry.to_numpy()
+    alignment = align_footprints(Layer.open(image, grid=block), local, max_shift_m=4.0, wide_shift_m=4.0)
+    logger.info("footprints on the heights %s: moved %.2f m east, %.2f m south. %s",
+                alignment.status, alignment.dx_m, alignment.dy_m, alignment.reason)  # fmt: skip
+    coordinates, owner = shapely.get_coordinates(frame.geometry.to_numpy(), return_index=True)
+    moved = coordinates + alignment.offsets_m[owner] * (1, -1)
+    outlines: NDArray[Any] = shapely.set_coordinates(frame.geometry.to_numpy().copy(), moved)
+    return outlines
+
+
+def _all_rows(tables: list[gpd.GeoDataFrame], frame: gpd.GeoDataFrame, crs: Any, paired: bool) -> gpd.GeoDataFrame:
+    """A row for every footprint in their order; those off the heights are not assessed."""
+    joined = pd.concat(tables).reindex(frame.index if frame.index.is_unique else range(len(frame)))
+    joined.index = pd.RangeIndex(len(frame))
+    joined["id"], joined["method"] = frame["id"].to_numpy(), "pre_post" if paired else "post_only"
+    for name in ("state", "damage"):
+        joined[name] = joined[name].astype(object).where(joined[name].notna(), UNKNOWN)
+    geometry = np.where(joined.geometry.notna(), joined.geometry.to_numpy(), frame.geometry.to_numpy())
+    return gpd.GeoDataFrame(joined[["id", *MEANING]], geometry=geometry, crs=crs)
+
+
+def _findings(buildings: gpd.GeoDataFrame, fits: list[dict[str, Any]], paired: bool) -> tuple[Finding, ...]:
+    """What limits the worth of the numbers."""
+    findings = []
+    unseen = int((buildings["state"] == UNKNOWN).sum())
+    if unseen:
+        text = f"Too few heights lie in {unseen} of {count_of(len(buildings), 'footprint')}: not assessed."
+        findings.append(
+            Finding("few_heights", "caution", text, "Scan from more positions, or lower least_known_share.")
+        )
+    unfitted = [fit for fit in fits if fit["cells"] < FEW_STABLE]
+    if paired and unfitted:
+        text = f"In {len(unfitted)} of {count_of(len(fits), 'block')} both dates share too little ground to compare heights."
+        findings.append(Finding("little_stable_ground", "caution", text, "Give heights of a wider area."))
+    if not paired:
+        text = "There are no heights from before: volumes lost are unknown, and smooth heaps or leaning roofs are not found."
+        findings.append(Finding("post_only", "note", text, "Give heights from before the event."))
+    return tuple(findings)

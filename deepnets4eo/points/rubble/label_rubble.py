@@ -1,0 +1,84 @@
+"""The points of a cloud with the class of rubble where debris lies.
+
+Takes a cloud and polygons of rubble; a point is rubble within a polygon, above its terrain and no higher than its heap.
+Vegetation and noise keep their class.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.rubble.vocabulary import NOISE_CLASSES, RUBBLE_CLASS, VEGETATION_CLASSES
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    from deepnets4eo.points.files import CloudFile
+
+SLACK_M = 0.5  # terrain and heaps of a patch are not level
+
+
+def rubble_classes(cloud: PointCloud, rubble: gpd.GeoDataFrame) -> NDArray[np.uint8]:
+    """Classes of points with rubble among them.
+
+    Parameters
+    ----------
+    cloud
+        N points; without classes they count as 1, unclassified.
+    rubble
+        Polygons with terrain_m and highest_m, as of `RubbleMap.rubble`.
+
+    Returns
+    -------
+    (N,) uint8.
+    """
+    classes = np.ones(len(cloud), np.uint8) if cloud.classification is None else cloud.classification.copy()
+    if not len(rubble):
+        return classes
+    left, bottom, right, top = rubble.total_bounds
+    x, y, z = cloud.xyz.T
+    near = np.flatnonzero((x >= left) & (x <= right) & (y >= bottom) & (y <= top))
+    near = near[~np.isin(classes[near], (*NOISE_CLASSES, *VEGETATION_CLASSES))]
+    tree = shapely.STRtree(rubble.geometry.to_numpy())
+    point, patch = tree.query(shapely.points(cloud.xyz[near, :2]), predicate="intersects")
+    terrain, highest = (rubble[name].to_numpy(float)[patch] for name in ("terrain_m", "highest_m"))
+    height = z[near[point]] - terrain
+    classes[near[point[(height >= -SLACK_M) & (height <= highest + SLACK_M)]]] = RUBBLE_CLASS
+    return classes
+
+
+def write_rubble_points(file: CloudFile, rubble: gpd.GeoDataFrame, out: Path) -> Path:
+    """Write the points of a file again, with the class of rubble; all else stays. Memory: that of a chunk.
+
+    Parameters
+    ----------
+    file
+        The points, as of `open_cloud`.
+    rubble
+        Polygons, in the coordinates of the points in metres.
+    out
+        .las or .laz.
+
+    Returns
+    -------
+    The path.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    from deepnets4eo.points.files.las_writer import Additions, write_points
+
+    def values(_: slice, cloud: PointCloud | None) -> dict[str, NDArray[Any]]:
+        assert cloud is not None, "points are passed with_clouds"
+        return {"classification": rubble_classes(cloud, rubble)}
+
+    write_points(file, out, values, Additions(highest_code=RUBBLE_CLASS), with_clouds=True)
+    return out

@@ -1,0 +1,209 @@
+"""The files of a rubble map: GeoPackage, CSV, points with classes, views in three dimensions, manifest.
+
+All of them appear together, or none does; the manifest comes last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import check_overwrite, write_json, write_text
+from deepnets4eo.outputs.csv_cells import csv_text
+from deepnets4eo.outputs.folders import hidden_folder, publish
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.display3d.boxes import BuildingBox, box_lines
+from deepnets4eo.points.display3d.glb import write_glb, write_ply
+from deepnets4eo.points.display3d.thin_cloud import thin_cloud
+from deepnets4eo.points.display3d.view_page import MOST_POINTS, write_point_page
+from deepnets4eo.points.rubble.label_rubble import rubble_classes, write_rubble_points
+from deepnets4eo.points.rubble.rubble_map import MEANING, RubbleMap
+from deepnets4eo.points.rubble.surfaces import Heights, HeightSource
+from deepnets4eo.points.rubble.vocabulary import STATES, UNKNOWN
+from deepnets4eo.version import __version__
+
+ALSO = ("laz", "ply", "glb", "page")
+PRODUCTS = ("rubble.gpkg", "rubble.csv", "points.laz", "points.ply", "points.glb", "view.html", "manifest.json")
+MOST_VIEWED = 2_000_000  # points of PLY and glTF
+MOST_BOXES = 3000
+STATE_COLOURS = dict(
+    zip(STATES, ((90, 160, 255), (255, 214, 64), (255, 60, 60), (255, 130, 220), (160, 160, 160)), strict=True)
+)
+LOWEST_BOX_M = 0.5
+
+
+def check_products(also: Sequence[str]) -> tuple[str, ...]:
+    """The names of further products. Errors: InputError for unknown ones, naming those there are."""
+    unknown = [name for name in also if name not in ALSO]
+    if unknown:
+        raise InputError(f"--also names {', '.join(unknown)}; expected some of {', '.join(ALSO)}, or none.")
+    return tuple(also)
+
+
+def save_rubble(
+    rubble: RubbleMap, out_dir: str | Path, post: HeightSource, *, also: Sequence[str] = ALSO, overwrite: bool = False
+) -> dict[str, Path]:
+    """Write rubble.gpkg (layers buildings and rubble), rubble.csv, views and manifest.json to a folder.
+
+    Parameters
+    ----------
+    rubble
+        What `debris_volumes` returned.
+    out_dir
+        The folder.
+    post
+        The heights after the event, as passed to `debris_volumes`.
+    also
+        Further products of clouds: "laz" (points.laz, all points with the class of rubble; of files only), "ply" and
+        "glb" (at most 2 million points), "page" (view.html).
+    overwrite
+        Whether products that are there already are replaced.
+
+    Returns
+    -------
+    Name to path of what was written.
+
+    Raises
+    ------
+    InputError
+        For an unknown product.
+    OutputError
+        The folder holds something already, or cannot be written.
+    """
+    out_dir, also = Path(out_dir), check_products(also)
+    check_overwrite(out_dir, overwrite=overwrite)
+    heights = Heights.open(post)
+    with hidden_folder(out_dir) as hidden:
+        names = ["rubble.gpkg", "rubble.csv"]
+        _write_gpkg(rubble, hidden / "rubble.gpkg")
+        table = rubble.buildings.drop(columns="geometry")
+        rows = [list(table.columns), *table.astype(object).where(table.notna(), "").to_numpy().tolist()]
+        write_text(hidden / "rubble.csv", csv_text(rows))
+        if heights.from_points:
+            names += _write_points(rubble, heights, hidden, also)
+        write_json(hidden / "manifest.json", _manifest(rubble, names))
+        names.append("manifest.json")
+        publish(hidden, out_dir, names, obsolete=[name for name in PRODUCTS if name not in names])
+    return {name: out_dir / name for name in names}
+
+
+def _write_gpkg(rubble: RubbleMap, path: Path) -> None:
+    """Two layers: buildings, and patches of rubble."""
+    import pyogrio
+
+    from deepnets4eo.polygons.vector_files import set_fixed_times
+
+    for layer, frame in (("buildings", rubble.buildings), ("rubble", rubble.rubble)):
+        pyogrio.write_dataframe(frame, path, layer=layer, driver="GPKG", geometry_type="Unknown", append=path.exists())
+    set_fixed_times(path)
+
+
+def _write_points(rubble: RubbleMap, heights: Heights, folder: Path, also: Sequence[str]) -> list[str]:
+    """The points with classes, and views of a part of them; names of what was written."""
+    names = []
+    if "laz" in also and not isinstance(heights.cloud, PointCloud):
+        write_rubble_points(heights.cloud, rubble.rubble, folder / "points.laz")
+        names.append("points.laz")
+    total = len(heights.cloud) if isinstance(heights.cloud, PointCloud) else heights.cloud.point_count
+    boxes = building_boxes(rubble)
+    for most, wanted in ((MOST_VIEWED, ("ply", "glb")), (MOST_POINTS, ("page",))):
+        if not any(name in also for name in wanted):
+            continue
+        cloud = thin_cloud(heights.chunks(), total, most)
+        cloud = _with_classes(cloud, rubble)
+        if "ply" in wanted and "ply" in also:
+            names.append(write_ply(cloud, folder / "points.ply").name)
+        if "glb" in wanted and "glb" in also:
+            names.append(write_glb(cloud, folder / "points.glb", *box_lines(boxes)).name)
+        if "page" in wanted:
+            page = write_point_page(
+                cloud, folder / "view.html", boxes, title="Rubble", facts=_facts(rubble), findings=rubble.findings,
+                synthetic=rubble.synthetic,
+            )  # fmt: skip
+            names.append(page.name)
+    return names
+
+
+def _with_classes(cloud: PointCloud, rubble: RubbleMap) -> PointCloud:
+    return replace(cloud, classification=rubble_classes(cloud, rubble.rubble))
+
+
+def building_boxes(rubble: RubbleMap) -> list[BuildingBox]:
+    """Buildings as prisms of their height before the event (else a flat outline), coloured by state; the worst first.
+
+    Parameters
+    ----------
+    rubble
+        The map; at most 3,000 of its buildings are drawn.
+    """
+    frame = rubble.buildings
+    order = np.argsort(-frame["debris_m3"].fillna(-1).to_numpy(), kind="stable")[:MOST_BOXES]
+    bottom = frame["terrain_m"].fillna(frame["terrain_m"].median()).fillna(0).to_numpy(float)
+    height = np.maximum(frame["height_pre_m"].fillna(LOWEST_BOX_M).to_numpy(float), LOWEST_BOX_M)
+    boxes = []
+    for row in order:
+        record = frame.iloc[row]
+        boxes.append(
+            BuildingBox(
+                str(record["id"]),
+                record.geometry,
+                bottom[row],
+                bottom[row] + height[row],
+                STATE_COLOURS[record["state"]],
+                str(record["state"]),
+                _card(record),
+            )  # fmt: skip
+        )
+    return boxes
+
+
+def _card(record: Any) -> tuple[tuple[str, str], ...]:
+    """What the page shows of one building."""
+    if record["state"] == UNKNOWN:
+        return (("Building", str(record["id"])), ("State", UNKNOWN))
+    return (
+        ("Building", str(record["id"])),
+        ("State", str(record["state"])),
+        ("Height before", _text(record["height_pre_m"], "m", 1)),
+        ("Roof height loss", _text(record["roof_height_loss_m"], "m", 1)),
+        ("Come down", _text(100 * record["collapsed_share"], "%")),
+        ("Rubble", _text(100 * record["rubble_share"], "% of the plan")),
+        ("Debris", _text(record["debris_m3"], "m³")),
+        ("95 % interval", f"{record['debris_low_m3']:,.0f}–{record['debris_high_m3']:,.0f} m³"),
+        ("Rule of thumb", _text(record["rule_m3"], "m³")),
+    )
+
+
+def _text(value: float, unit: str, digits: int = 0) -> str:
+    return f"{value:,.{digits}f} {unit}" if np.isfinite(value) else "unknown"
+
+
+def _facts(rubble: RubbleMap) -> list[tuple[str, str]]:
+    totals = rubble.totals()
+    states = ", ".join(f"{totals['states'][word]} {word}" for word in STATES if word in totals["states"])
+    facts = [("Buildings", f"{totals['buildings']:,}: {states}")]
+    if "debris_m3" in totals:
+        facts.append(("Debris (bulk volume)", f"{totals['debris_m3']:,.0f} m³"))
+        facts.append(("Sum of the intervals", f"{totals['debris_low_m3']:,.0f}–{totals['debris_high_m3']:,.0f} m³"))
+    if "lost_m3" in totals:
+        facts.append(("Volume lost", f"{totals['lost_m3']:,.0f} m³"))
+    return facts
+
+
+def _manifest(rubble: RubbleMap, names: list[str]) -> dict[str, Any]:
+    return {
+        "version": __version__,
+        "synthetic": rubble.synthetic,
+        "inputs": rubble.inputs,
+        "parameters": rubble.parameters,
+        "totals": rubble.totals(),
+        "fits": rubble.fits,
+        "findings": [finding.to_dict() for finding in rubble.findings],
+        "columns": MEANING,
+        "products": names,
+    }

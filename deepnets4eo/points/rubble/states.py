@@ -1,0 +1,56 @@
+"""The state of a building from its heights: standing, partly collapsed, collapsed, or cleared.
+
+Rules in use for laser scans and surface models, to be tuned by site; Turker & Cetinkaya (2005) found 84 % of collapsed
+buildings with one threshold, and that its choice matters.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.points.rubble.vocabulary import CLEARED, COLLAPSED, PARTLY, STANDING, UNKNOWN
+
+COLLAPSED_SHARE = 0.5  # of the plan that has come down
+PARTLY_SHARE = 0.1
+LEAST_LOSS_M, LOSS_SHARE = (
+    2.5,
+    0.3,
+)  # mean loss from which a building is collapsed: the greater of a storey and 0.3 height
+HEAP_SHARE = 0.25  # of what has come down that must be heaps, else the site is cleared
+
+
+def states_of(
+    collapsed_share: NDArray[np.float64],
+    rubble_share: NDArray[np.float64],
+    loss_m: NDArray[np.float64],
+    height_m: NDArray[np.float64],
+    known: NDArray[np.bool_],
+) -> NDArray[np.object_]:
+    """State of each building.
+
+    Parameters
+    ----------
+    collapsed_share
+        (N,) share of the plan whose surface has fallen, 0–1.
+    rubble_share
+        (N,) share of the plan where debris lies, 0–1.
+    loss_m, height_m
+        (N,) mean fall of the surface, and mean height before; NaN where unknown.
+    known
+        (N,) whether enough of the building was measured.
+
+    Returns
+    -------
+    (N,) words of `STATES`.
+    """
+    with np.errstate(invalid="ignore"):
+        fallen = loss_m >= np.maximum(LEAST_LOSS_M, LOSS_SHARE * height_m)
+        collapsed = (collapsed_share >= COLLAPSED_SHARE) | fallen
+        cleared = collapsed & (rubble_share < HEAP_SHARE * collapsed_share)
+        rules = [(collapsed_share >= PARTLY_SHARE, PARTLY), (collapsed, COLLAPSED), (cleared, CLEARED)]
+    state = np.full(len(known), STANDING, dtype=object)
+    for rule, word in rules:
+        state[rule] = word
+    state[~known | ~np.isfinite(collapsed_share)] = UNKNOWN
+    return state

@@ -1,0 +1,236 @@
+"""Laser scans of the miniature city from the air and from the street, with what each cannot see.
+
+Takes an acquisition (of the intact or the damaged city). Walls hide what lies behind them. From the street, the density
+falls with the square of the distance, since rays are even in angle. Coordinates are true, whatever the images' offset.
+Classes are ASPRS codes and `points.RUBBLE_CLASS` for rubble.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import apply_affine
+from deepnets4eo.points import RUBBLE_CLASS, PointCloud
+from deepnets4eo.synthetic.acquisition import Acquisition
+from deepnets4eo.synthetic.city import City
+from deepnets4eo.synthetic.materials import CODE
+from deepnets4eo.synthetic.points import intensities, surface_classes
+from deepnets4eo.synthetic.rays import Rays, hit_distances
+from deepnets4eo.synthetic.surface import OPAQUE, Surface
+
+RANGE_NOISE_M = 0.02
+THROUGH_CROWNS = 0.35  # share of pulses that pass a crown
+EYE_M = 1.8  # of a scanner on its tripod
+LOWEST, STEEPEST = math.radians(-60.0), math.radians(75.0)  # elevation of a terrestrial scanner's rays
+TREE = 5
+
+
+def aerial_scan(
+    acquisition: Acquisition, density: float = 8.0, *, max_angle_deg: float = 15.0, strips: int = 2, seed: int = 0
+) -> PointCloud:
+    """Scan the city from the air, in strips whose scan angles reach from the nadir to the largest one.
+
+    Parameters
+    ----------
+    acquisition
+        `city.pre` or `city.post`; its extent is covered.
+    density
+        Pulses per square metre, of all strips together.
+    max_angle_deg
+        Largest angle from the nadir, 0 to 60 degrees.
+    strips
+        Number of flight lines, spread evenly from the western to the eastern edge; one lies in the middle.
+    seed
+        Of the random numbers.
+
+    Returns
+    -------
+    PointCloud with colour, near infrared, intensity, returns and classes. A pulse that passes a crown has two returns.
+
+    Raises
+    ------
+    InputError
+        A density that is not above 0, an angle out of range, or no strip.
+
+    Examples
+    --------
+    >>> cloud = aerial_scan(City(seed=1, size_px=96).pre, 2.0)
+    >>> int(cloud.return_number.max()) <= 2, cloud.colour.shape == (len(cloud), 3)
+    (True, True)
+    """
+    if density <= 0 or not 0 <= max_angle_deg <= 60 or strips < 1:
+        raise InputError(
+            f"density is {density}, max_angle_deg {max_angle_deg}, strips {strips}; expected more than 0, 0 to 60, and "
+            "at least 1. Correct them."
+        )
+    rng = np.random.default_rng([acquisition.seed, 32, seed])
+    surface = acquisition.surface
+    left, top, right, bottom = _local_extent(acquisition)
+    number = int(rng.poisson(density * (right - left) * (bottom - top)))
+    line = rng.integers(0, strips, number)
+    lines = np.linspace(left, right, strips) if strips > 1 else np.array([(left + right) / 2])
+    spread = max(float(lines.max() - left), float(right - lines.min()))
+    altitude = spread / max(np.tan(np.radians(max_angle_deg)), 1e-6)
+    across = rng.uniform(np.arctan((left - lines[line]) / altitude), np.arctan((right - lines[line]) / altitude))
+    level = float(np.median(surface.ground))
+    highest, lowest = float(surface.dsm.max()) + 1, float(surface.ground.min()) - 1
+    x = lines[line] + np.tan(across) * altitude
+    directions = np.stack([np.sin(across), np.zeros(number), -np.cos(across)], axis=1)
+    targets = np.stack([x, rng.uniform(top, bottom, number), np.full(number, level)], axis=1)
+    origins = targets - directions * ((highest - level) / np.cos(across))[:, None]
+    reach = (highest - lowest) / np.cos(np.radians(max_angle_deg)) + 1
+    return _measure(acquisition, Rays(origins, directions, np.ones(number, bool)), reach, rng, two_returns=True)
+
+
+def terrestrial_scan(
+    acquisition: Acquisition,
+    positions: NDArray[np.float64],
+    rays: int = 100_000,
+    *,
+    range_m: float = 60.0,
+    seed: int = 0,
+) -> PointCloud:
+    """Scan the city from tripods on the ground; one return a ray.
+
+    Parameters
+    ----------
+    acquisition
+        `city.pre` or `city.post`.
+    positions
+        (K, 2) ground coordinates of the scanners, as of `scanner_positions`.
+    rays
+        Rays of each scanner, even in azimuth and elevation (−60° to 75°).
+    range_m
+        Farthest point that is measured, metres.
+    seed
+        Of the random numbers.
+
+    Returns
+    -------
+    PointCloud of all scanners, with colour, near infrared, intensity, returns and classes.
+
+    Raises
+    ------
+    InputError
+        Positions that are no (K, 2) coordinates on the canvas.
+    """
+    surface = acquisition.surface
+    local = apply_affine(~acquisition.canvas.affine, np.asarray(positions, float).reshape(-1, 2)) * surface.gsd_m
+    col, row = (np.floor(local / surface.gsd_m).astype(int)).T
+    inside = (col >= 0) & (col < surface.shape[1]) & (row >= 0) & (row < surface.shape[0])
+    if not len(local) or not inside.all():
+        raise InputError(
+            f"{int((~inside).sum())} of {len(local)} scanner positions lie off the city; expected at least one position, "
+            "all on it. Use scanner_positions."
+        )
+    rng = np.random.default_rng([acquisition.seed, 33, seed])
+    eyes = np.column_stack([local, surface.ground[row, col] + surface.height[row, col] + EYE_M])
+    azimuth = rng.uniform(0, 2 * np.pi, (len(eyes), rays))
+    elevation = rng.uniform(LOWEST, STEEPEST, (len(eyes), rays))
+    flat = np.cos(elevation)
+    directions = np.stack([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)], axis=-1).reshape(-1, 3)
+    stopped = rng.random(len(directions)) >= THROUGH_CROWNS
+    return _measure(acquisition, Rays(np.repeat(eyes, rays, axis=0), directions, stopped), range_m, rng)
+
+
+def scanner_positions(city: City, spacing_m: float = 25.0) -> NDArray[np.float64]:
+    """Positions for tripods along the streets, in ground coordinates.
+
+    Parameters
+    ----------
+    city
+        The city.
+    spacing_m
+        Distance between neighbours on a street, metres.
+
+    Returns
+    -------
+    (K, 2) float64.
+    """
+    import shapely
+
+    lines = city.roads.geometry.to_numpy()
+    parts = [
+        shapely.line_interpolate_point(line, np.arange(spacing_m / 2, line.length, spacing_m))
+        for line in shapely.get_parts(lines)
+    ]
+    return shapely.get_coordinates(np.concatenate(parts)) if parts else np.zeros((0, 2))
+
+
+def _local_extent(acquisition: Acquisition) -> tuple[float, float, float, float]:
+    """The image's extent in local metres: left, top, right, bottom."""
+    box = acquisition.grid.extent.boundingbox
+    corners = apply_affine(~acquisition.canvas.affine, np.array([(box.left, box.top), (box.right, box.bottom)]))
+    (left, top), (right, bottom) = corners * acquisition.surface.gsd_m
+    return float(left), float(top), float(right), float(bottom)
+
+
+def _measure(
+    acquisition: Acquisition, rays: Rays, range_m: float, rng: np.random.Generator, *, two_returns: bool = False
+) -> PointCloud:
+    """The cloud of all hits; with `two_returns`, some of the pulses stopped by a crown go on to what is below."""
+    surface = acquisition.surface
+    distance = hit_distances(surface, rays, range_m)
+    hit = np.isfinite(distance)
+    rays, distance = rays.subset(np.flatnonzero(hit)), distance[hit]
+    number, total = np.ones(len(distance), np.uint8), np.ones(len(distance), np.uint8)
+    if two_returns:
+        crown = _in_crown(surface, rays.at(distance)) & (rng.random(len(distance)) < THROUGH_CROWNS)
+        below = rays.subset(np.flatnonzero(crown))
+        below = Rays(below.origins, below.directions, np.zeros(len(below.origins), bool))
+        further = hit_distances(surface, below, range_m)
+        reached = np.isfinite(further)
+        total[np.flatnonzero(crown)[reached]] = 2
+        last = below.subset(np.flatnonzero(reached))
+        rays = Rays(*(np.concatenate([getattr(rays, name), getattr(last, name)]) for name in Rays.__dataclass_fields__))
+        distance = np.concatenate([distance, further[reached]])
+        number = np.concatenate([number, np.full(int(reached.sum()), 2, np.uint8)])
+        total = np.concatenate([total, np.full(int(reached.sum()), 2, np.uint8)])
+    exact = rays.at(distance)
+    local = rays.at(distance + rng.normal(0, RANGE_NOISE_M, len(distance)))
+    return _cloud(acquisition, exact, local, number, total, rng)
+
+
+def _cloud(
+    acquisition: Acquisition,
+    exact: NDArray[np.float64],
+    local: NDArray[np.float64],
+    number: NDArray[np.uint8],
+    total: NDArray[np.uint8],
+    rng: np.random.Generator,
+) -> PointCloud:
+    """Points in ground coordinates with what the surface shows where each ray hit it (`exact`)."""
+    surface = acquisition.surface
+    row, col = _pixel(surface, exact)
+    crown = _in_crown(surface, exact)
+    classes = surface_classes(surface, row, col, surface.height[row, col])
+    classes = np.where(np.isin(surface.material[row, col], (CODE["rubble"], CODE["burnt"])), RUBBLE_CLASS, classes)
+    colour = np.where(crown, surface.leaf[:, row, col], surface.albedo[:, row, col])
+    ground_xy = apply_affine(acquisition.canvas.affine, local[:, :2] / surface.gsd_m)
+    return PointCloud(
+        np.column_stack([ground_xy, local[:, 2]]),
+        colour=colour[:3].T.astype(np.uint8),
+        near_infrared=colour[3].astype(np.uint8),
+        intensity=intensities(colour[3], rng).astype(np.float32),
+        return_number=number,
+        number_of_returns=total,
+        classification=np.where(crown, TREE, classes).astype(np.uint8),
+        crs=None if acquisition.grid.crs is None else acquisition.grid.crs.proj,
+        source="scan of the miniature city",
+    )
+
+
+def _pixel(surface: Surface, local: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    col, row = np.floor(local[:, :2] / surface.gsd_m).astype(np.int64).T
+    return np.clip(row, 0, surface.shape[0] - 1), np.clip(col, 0, surface.shape[1] - 1)
+
+
+def _in_crown(surface: Surface, local: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether positions lie in a crown, above everything solid."""
+    row, col = _pixel(surface, local)
+    above = local[:, 2] - surface.ground[row, col]
+    return (surface.cover[row, col] > OPAQUE) & (above > surface.height[row, col] + 0.1)

@@ -1,0 +1,70 @@
+"""`deepnets4eo rubble` on files: all products are there, the points keep their number, and a second job needs --overwrite."""
+
+import json
+
+import geopandas as gpd
+import laspy
+import numpy as np
+import pytest
+
+from deepnets4eo.cli.main import main
+from deepnets4eo.points import open_cloud
+from deepnets4eo.synthetic import City, Event, aerial_scan
+
+
+def write_laz(cloud, path):
+    header = laspy.LasHeader(point_format=7, version="1.4")
+    header.offsets, header.scales = np.floor(cloud.xyz.min(axis=0)), [0.001] * 3
+    header.add_crs(cloud.crs)
+    las = laspy.LasData(header)
+    las.x, las.y, las.z = cloud.xyz.T
+    las.classification = np.where(cloud.classification == 70, 1, cloud.classification)
+    las.red, las.green, las.blue = (cloud.colour.astype(np.uint16) * 257).T
+    las.write(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("rubble")
+    city = City(6, 180, 0.5, event=Event(kind="quake", damage_shares=(0.5, 0.1, 0.1, 0.3)))
+    for name in ("pre", "post"):
+        write_laz(aerial_scan(getattr(city, name), 5.0), folder / f"{name}.laz")
+    city.footprints(0.5).to_file(folder / "footprints.gpkg")
+    return folder
+
+
+def test_all_products_are_written_and_the_points_of_heaps_are_rubble(files, tmp_path, capsys):
+    words = ["rubble", f"{files}/post.laz", "--pre", f"{files}/pre.laz", "--footprints", f"{files}/footprints.gpkg"]
+    out = tmp_path / "out"
+    assert main([*words, "--out", str(out), "--dry-run"]) == 0
+    assert "would be measured" in capsys.readouterr().out
+    assert not out.exists()
+    assert main([*words, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out.split()
+    assert sorted(printed) == sorted(str(path) for path in out.iterdir())
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert set(manifest["products"]) | {"manifest.json"} == {path.name for path in out.iterdir()}
+    buildings, rubble = (gpd.read_file(out / "rubble.gpkg", layer=name) for name in ("buildings", "rubble"))
+    assert len(buildings) == manifest["totals"]["buildings"]
+    before, after = (open_cloud(path).read() for path in (files / "post.laz", out / "points.laz"))
+    assert np.abs(before.xyz - after.xyz).max() < 1e-6
+    assert (before.colour == after.colour).all()
+    changed = before.classification != after.classification
+    assert (after.classification[changed] == 70).all()
+    inside = gpd.GeoSeries(gpd.points_from_xy(*after.xyz[changed, :2].T), crs=rubble.crs).within(
+        rubble.union_all().buffer(0.01)
+    )
+    assert inside.all()
+    assert changed.sum() > 20 * len(rubble)
+    assert main([*words, "--out", str(out)]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_job_on_one_date_writes_what_is_wanted_and_says_what_it_lacks(files, tmp_path, capsys):
+    words = ["rubble", f"{files}/post.laz", "--footprints", f"{files}/footprints.gpkg", "--out", str(tmp_path / "out")]
+    assert main([*words, "--also", "none"]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"rubble.gpkg", "rubble.csv", "manifest.json"}
+    assert "There are no heights from before" in capsys.readouterr().err
+    assert main([*words, "--also", "obj", "--overwrite"]) == 2
+    assert "expected some of laz, ply, glb, page" in capsys.readouterr().err

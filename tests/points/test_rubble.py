@@ -1,0 +1,230 @@
+"""Height loss and debris of made-up houses on sloping ground, whose volumes are known, and of a miniature city."""
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+
+from deepnets4eo.errors import GridError, InputError
+from deepnets4eo.points import PointCloud, RubbleOptions, check_heights, debris_volumes
+from deepnets4eo.points.rubble.cells import roughness
+from deepnets4eo.points.rubble.states import states_of
+from deepnets4eo.rasters.scene import Layer
+from deepnets4eo.synthetic import City, Event, aerial_scan, building_volumes
+
+CRS = "EPSG:32633"
+ORIGIN = np.array([400_000.0, 5_800_000.0])
+# lower left corner, upper right corner, height before and after: whole, half, a heap of one metre, a bare site
+HOUSES = {
+    "a": (10, 10, 22, 20, 6, 6),
+    "b": (40, 10, 54, 20, 5, 5),
+    "c": (10, 40, 22, 52, 8, 1),
+    "d": (40, 40, 50, 50, 4, 0),
+}
+PLAIN = RubbleOptions(align=False)
+
+
+def scan(after, rng, density=12.0, raised=0.0):
+    """Points of a field of 70 m with a slope of 5 %, houses, and noise of 2 cm; half of b is a heap of two metres after."""
+    number = int(density * 70 * 70)
+    xy = rng.uniform(0, 70, (number, 2))
+    z = 100 + 0.05 * xy[:, 0] + raised
+    for name, (left, bottom, right, top, before, later) in HOUSES.items():
+        inside = (xy[:, 0] > left) & (xy[:, 0] < right) & (xy[:, 1] > bottom) & (xy[:, 1] < top)
+        height = np.full(number, float(later if after else before))
+        if name == "b" and after:
+            height[xy[:, 0] < 47] = 2.0
+        z[inside] += height[inside]
+        if after and name in "bc":  # heaps are rough, their mean is as stated
+            heap = inside & (height <= 2)
+            z[heap] += rng.uniform(-0.4, 0.4, int(heap.sum()))
+    return PointCloud(np.column_stack([xy + ORIGIN, z + rng.normal(0, 0.02, number)]), crs=shapely_crs())
+
+
+def shapely_crs():
+    import pyproj
+
+    return pyproj.CRS.from_user_input(CRS)
+
+
+@pytest.fixture(scope="module")
+def houses():
+    boxes = [shapely.box(*(np.array(one[:2]) + ORIGIN), *(np.array(one[2:4]) + ORIGIN)) for one in HOUSES.values()]
+    return gpd.GeoDataFrame({"id": list(HOUSES), "storeys_m": [6.0, 5.0, 8.0, 4.0]}, geometry=boxes, crs=CRS)
+
+
+@pytest.fixture(scope="module")
+def both(houses):
+    rng = np.random.default_rng(3)
+    return debris_volumes(scan(after=True, rng=rng), houses, scan(after=False, rng=rng, raised=-0.35), PLAIN)
+
+
+def test_volumes_of_boxes_are_those_of_geometry(both):
+    table = both.buildings.set_index("id")
+    for name, (left, bottom, right, top, before, _) in HOUSES.items():
+        area = (right - left) * (top - bottom)
+        assert table.loc[name, "area_m2"] == pytest.approx(area)
+        assert table.loc[name, "volume_pre_m3"] == pytest.approx(area * before, rel=0.04)
+    assert table.loc["a", "lost_m3"] == pytest.approx(0, abs=5)
+    assert table.loc["b", "lost_m3"] == pytest.approx(70 * 3, rel=0.06)
+    assert table.loc["b", "debris_m3"] == pytest.approx(70 * 2, rel=0.08)
+    assert table.loc["c", "lost_m3"] == pytest.approx(144 * 7, rel=0.04)
+    assert table.loc["c", "debris_m3"] == pytest.approx(144 * 1, rel=0.08)
+    assert table.loc["d", "debris_m3"] == pytest.approx(0, abs=8)
+    assert (table["debris_low_m3"] <= table["debris_m3"]).all()
+    assert (table["debris_m3"] <= table["debris_high_m3"]).all()
+
+
+def test_the_offset_of_a_flight_is_measured_on_stable_ground(both):
+    (fit,) = both.fits
+    assert fit["shift_m"] == pytest.approx(0.35, abs=0.01)
+    assert 0.02 <= fit["nmad_m"] < 0.05
+    assert both.buildings.set_index("id").loc["a", "roof_height_loss_m"] == pytest.approx(0, abs=0.05)
+
+
+def test_states_follow_from_what_has_come_down(both):
+    assert both.buildings.set_index("id")["state"].to_dict() == {
+        "a": "standing", "b": "collapsed", "c": "collapsed", "d": "cleared",
+    }  # fmt: skip
+    assert both.buildings.set_index("id")["damage"].to_dict() == {
+        "a": "no-damage", "b": "destroyed", "c": "destroyed", "d": "destroyed",
+    }  # fmt: skip
+    words = states_of(*(np.array(one) for one in ([0.05, 0.3, 0.6, 0.6], [0, 0.2, 0.5, 0.1], [0, 1, 4, 4.0], [6, 6, 6, 6.0])), np.array([True] * 4))  # fmt: skip
+    assert words.tolist() == ["standing", "partly-collapsed", "collapsed", "cleared"]
+    unknown = states_of(np.array([np.nan]), np.array([0.0]), np.array([0.0]), np.array([3.0]), np.array([False]))
+    assert unknown.tolist() == ["not-assessed"]
+
+
+def test_polygons_of_rubble_hold_the_debris_of_their_building(both):
+    volumes = both.rubble.groupby("id")["volume_m3"].sum()
+    table = both.buildings.set_index("id")
+    for name in "bc":
+        assert volumes[name] == pytest.approx(table.loc[name, "debris_m3"], rel=0.12)
+    assert set(both.rubble["id"]) <= {"b", "c", "d"}
+    assert both.rubble.crs == both.buildings.crs
+
+
+def test_rough_heaps_are_found_without_heights_from_before(houses):
+    post = scan(after=True, rng=np.random.default_rng(4))
+    table = debris_volumes(
+        post, houses, options=RubbleOptions(align=False, height_column="storeys_m")
+    ).buildings.set_index("id")
+    assert table.loc["a", "state"] == "standing"
+    assert table.loc["a", "rubble_share"] == pytest.approx(0, abs=0.02)
+    assert table.loc["c", "state"] == "collapsed"
+    assert table.loc["c", "debris_m3"] == pytest.approx(144, rel=0.1)
+    assert table.loc["d", "state"] == "cleared"
+    assert table.loc["c", "rule_m3"] == pytest.approx(0.33 * 144 * 8, rel=0.1)
+    assert table["lost_m3"].isna().all()
+    with pytest.raises(InputError, match="no column 'tall'"):
+        debris_volumes(post, houses, options=RubbleOptions(height_column="tall"))
+
+
+def test_surface_models_measure_the_same_as_the_points_they_were_made_of(houses, both):
+    from deepnets4eo.points.height_grid import grid_around, height_grid
+
+    rng = np.random.default_rng(3)
+    grid = grid_around((*ORIGIN, *(ORIGIN + 70)), 0.5, CRS)
+    post, pre = (
+        height_grid(lambda points=points: [points], grid).mean
+        for points in (scan(after=True, rng=rng), scan(after=False, rng=rng))
+    )
+    rasters = debris_volumes(Layer.open(post, grid=grid), houses, Layer.open(pre, grid=grid), PLAIN).buildings
+    for name in ("lost_m3", "debris_m3"):
+        assert rasters[name].to_numpy() == pytest.approx(both.buildings[name].to_numpy(), rel=0.06, abs=8)
+
+
+def test_blocks_do_not_change_what_is_measured(houses, both, monkeypatch):
+    from deepnets4eo.points.rubble import job
+
+    monkeypatch.setattr(job, "BLOCK_CELLS", 64)
+    rng = np.random.default_rng(3)
+    split = debris_volumes(scan(after=True, rng=rng), houses, scan(after=False, rng=rng, raised=-0.35), PLAIN)
+    assert len(split.fits) > 1
+    assert split.buildings["id"].tolist() == both.buildings["id"].tolist()
+    for name in ("lost_m3", "debris_m3"):
+        assert split.buildings[name].to_numpy() == pytest.approx(both.buildings[name].to_numpy(), rel=0.03, abs=3)
+
+
+def test_a_plane_is_smooth_and_a_heap_is_rough():
+    rows, cols = np.mgrid[:30, :30].astype(np.float32)
+    plane = 0.4 * rows - 0.2 * cols
+    assert roughness(plane)[3:-3, 3:-3].max() < 0.01
+    noise = np.random.default_rng(0).normal(0, 0.3, plane.shape).astype(np.float32)
+    window = noise[10:15, 10:15] + plane[10:15, 10:15]
+    design = np.column_stack([rows[10:15, 10:15].ravel(), cols[10:15, 10:15].ravel(), np.ones(25)])
+    _, (residual,), *_ = np.linalg.lstsq(design, window.ravel().astype(float))
+    assert roughness(plane + noise)[12, 12] == pytest.approx(np.sqrt(residual / 25), rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("crs", "shift", "error", "message"),
+    [
+        ("EPSG:4326", 0.0, InputError, "in degrees"),
+        ("EPSG:32634", 0.0, GridError, "Bring both to one CRS"),
+        (CRS, 5000.0, GridError, "none of the 4 footprints lies on the heights"),
+    ],
+)
+def test_heights_of_another_site_or_crs_are_refused(houses, crs, shift, error, message):
+    import pyproj
+
+    from deepnets4eo.damage import read_footprints
+
+    points = scan(after=False, rng=np.random.default_rng(0), density=0.2)
+    other = PointCloud(points.xyz + [shift, 0, 0], crs=pyproj.CRS.from_user_input(crs))
+    with pytest.raises(error, match=message):
+        check_heights(other, read_footprints(houses), points if crs == "EPSG:32634" else None)
+
+
+def test_volumes_lost_in_a_city_are_within_a_tenth_of_the_truth_despite_footprints_that_lie_off():
+    """SYNTHETIC: scans from the air, with occlusion; buildings of more than 100 m³ lost, clear of the edge."""
+    city = City(21, 240, 0.4, event=Event(kind="quake", damage_shares=(0.4, 0.1, 0.1, 0.4)))
+    pre, post = aerial_scan(city.pre), aerial_scan(city.post)
+    for cloud in (pre, post):
+        cloud.classification[cloud.classification == 70] = 1
+    result = debris_volumes(post, city.footprints(), pre).buildings
+    truth = building_volumes(city)
+    whole = city.buildings.loc[city.buildings.within(city.extent.buffer(-3)), ["id", "damage"]]
+    joined = result.merge(truth, on="id", suffixes=("", "_true")).merge(whole, on="id", suffixes=("", "_true"))
+    large = joined[joined["lost_m3_true"] > 100]
+    assert len(large) >= 5
+    error = (large["lost_m3"] / large["lost_m3_true"] - 1).abs()
+    assert error.median() < 0.1
+    assert (large["state"].isin(["collapsed", "cleared", "partly-collapsed"])).all()
+    intact = joined[joined["damage_true"] == "no-damage"]
+    assert (intact["rubble_share"].dropna() < 0.15).all()
+
+
+@pytest.mark.real_data
+def test_the_intact_houses_of_delft_stand_and_hold_no_rubble(real_data):
+    """AHN3 heights of one date and map outlines: no house has come down there."""
+    folder = real_data / "ahn3_delft"
+    outlines = gpd.read_file(folder / "bgt_pand.sqlite")
+    outlines = outlines[outlines.geom_type.isin(["Polygon", "MultiPolygon"])]
+    post = folder / "ahn3_cropped_2.laz"
+    table = debris_volumes(post, outlines).buildings
+    known = table[table["state"] != "not-assessed"]
+    assert len(known) >= 5
+    assert (known["state"] == "standing").mean() >= 0.9
+    assert known["rubble_share"].mean() < 0.02
+
+
+@pytest.mark.real_data
+def test_falls_of_a_real_track_agree_with_published_m3c2_distances(real_data):
+    """Autzen 2010 and 2023: mean heights of cells of 2 m against distances that PDAL computed, both in feet."""
+    from deepnets4eo.points import open_cloud
+    from deepnets4eo.points.height_grid import grid_around, height_grid
+
+    files = [open_cloud(real_data / "autzen" / f"autzen-bmx-{year}.las") for year in (2010, 2023)]
+    reference = np.genfromtxt(real_data / "autzen" / "autzen-bmx-m3c2.txt", delimiter=",", names=True)
+    grid = grid_around(files[0].bounds[:, :2].ravel(), 2.0)
+    before, after = (height_grid(file.chunks, grid).mean for file in files)
+    col = ((reference["X"] - grid.affine.c) / 2).astype(int)
+    row = ((grid.affine.f - reference["Y"]) / 2).astype(int)
+    inside = (row >= 0) & (col >= 0) & (row < grid.shape[0]) & (col < grid.shape[1])
+    fall = (after - before)[row[inside], col[inside]] / 0.3048006
+    distance = reference["m3c2_distance"][inside]
+    known = np.isfinite(fall) & np.isfinite(distance)
+    assert known.sum() > 80
+    assert np.corrcoef(fall[known], distance[known])[0, 1] > 0.75
+    assert abs(np.median(fall[known] - distance[known])) < 0.2
