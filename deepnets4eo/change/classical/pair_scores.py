@@ -6,7 +6,7 @@ Takes standardised pairs (2 p, h, w), pre before post; returns a score (h, w) fr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +17,7 @@ from deepnets4eo.change.classical.canonical import PENALTY, PairVariates, chi_im
 from deepnets4eo.errors import InputError
 from deepnets4eo.rasters.moments import MomentSums
 
-Blocks = Callable[[], Iterator[tuple[FloatImage, Mask]]]  # each call goes over the pair again: values, and where valid
+Blocks = Callable[[], Iterable[tuple[FloatImage, Mask]]]  # each call goes over the pair again: values, and where valid
 Score = NDArray[np.float32]
 
 MOST_ITERATIONS, TOLERANCE = 50, 1e-3  # of IR-MAD; the tolerance is of its correlations
