@@ -23,6 +23,7 @@ EXTRAS = {
     "onnx_ir": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
+    "open3d": "points",
 }  # imported module → extra of setup.cfg that installs it
 
 
