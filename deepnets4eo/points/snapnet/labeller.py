@@ -13,6 +13,7 @@ import numpy as np
 
 from deepnets4eo.arrays import Mask, Vectors
 from deepnets4eo.cards.legend import Legend
+from deepnets4eo.device import choose
 from deepnets4eo.errors import RunError
 from deepnets4eo.options import options_from
 from deepnets4eo.points.cloud import PointCloud
@@ -29,6 +30,7 @@ from deepnets4eo.points.views import (
     snapshot,
     to_points,
 )
+from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.segmenter import Segmenter
 
@@ -70,7 +72,7 @@ class SnapNetLabeller:
         Parameters
         ----------
         run
-            Its folder, or the run itself.
+            Its folder, or the run itself. Its network moves to a GPU where there is one.
 
         Raises
         ------
@@ -84,6 +86,7 @@ class SnapNetLabeller:
                 f"{loaded.folder} is a run of the task {recipe.get('task')!r}, which does not label points by views. Train one "
                 "with deepnets4eo train points/snapnet."
             )
+        loaded.segmenter.to(choose(precision="float32"))
         where = str(loaded.folder)
         surface = options_from(SurfaceOptions, recipe.get("surface") or {}, where)
         return cls(loaded.segmenter, surface, options_from(ViewSection, recipe.get("views") or {}, where))
@@ -152,9 +155,8 @@ class SnapNetLabeller:
         return to_points(surface, votes.vertex_scores(), cloud)
 
     def _batches(self, surface: Surface) -> Iterator[list[FaceView]]:
-        caster, batch = ray_caster(surface), []
-        for camera in place_cameras(surface, self.views):
-            view = caster.view(camera)
+        batch: list[FaceView] = []
+        for view in in_order(ray_caster(surface).view, place_cameras(surface, self.views), 1, self.batch_size):
             if view.seen.any():
                 batch.append(view)
             if len(batch) == self.batch_size:

@@ -83,8 +83,8 @@ class SnapNetModel(ModelSection):
     """A network by name, and the layers of snapshots that it takes."""
 
     network: str | None = Field(default="snapnet-unet", description="a name of list_models()")
-    layers: tuple[Literal["image", "composite", "intensity"], ...] = Field(  # type: ignore[assignment]
-        default=(COMPOSITE,),
+    layers: tuple[Literal["image", "composite", "intensity"], ...] = Field(
+        default=("composite",),
         min_length=1,
         description="image: colours; composite: verticality, noise, depth; inputs, concatenated in this order",
     )

@@ -37,7 +37,7 @@ from deepnets4eo.training.splits import DataSplit
 log = logging.getLogger(__name__)
 
 LABELS, PART = "labels", "part"
-NOTHING = 3  # part of a pixel that shows no face
+BORDER, NOTHING = 3, 4  # parts of faces that only some withheld points span, and of pixels that show no face
 FEWEST = 0.01  # share of labelled pixels that makes a view worth reading
 
 
@@ -127,7 +127,7 @@ def render_views(recipe: SnapNetRecipe, legend: Legend, clouds: Sequence[Labelle
 
 
 def part_of_faces(surface: Surface, parts: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The part of each face (F,): withheld where any corner is, learnt where all are, else neither.
+    """The part of each face (F,): that of its corners where all have one; BORDER where some are withheld, else NEITHER.
 
     Parameters
     ----------
@@ -137,8 +137,9 @@ def part_of_faces(surface: Surface, parts: NDArray[np.uint8]) -> NDArray[np.uint
         (V,) of the vertices, see `point_parts`.
     """
     corners = parts[surface.faces]
-    any_withheld, all_learnt = (corners == WITHHELD).any(axis=1), (corners == LEARNT).all(axis=1)
-    return np.select([any_withheld, all_learnt], [WITHHELD, LEARNT], NEITHER).astype(np.uint8)
+    withheld, learnt = corners == WITHHELD, corners == LEARNT
+    chosen = [withheld.all(axis=1), withheld.any(axis=1), learnt.all(axis=1)]
+    return np.select(chosen, [WITHHELD, BORDER, LEARNT], NEITHER).astype(np.uint8)
 
 
 def part_of_pixels(view: FaceView, face_parts: NDArray[np.uint8]) -> ByteImage:

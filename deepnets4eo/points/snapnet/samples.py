@@ -14,7 +14,7 @@ import numpy as np
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.points.snapnet.clouds import LEARNT, WITHHELD
 from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
-from deepnets4eo.points.snapnet.rendering import LABELS, NOTHING, PART, RenderedViews
+from deepnets4eo.points.snapnet.rendering import BORDER, LABELS, NOTHING, PART, RenderedViews
 from deepnets4eo.training.data import Sample, read_ahead
 
 
@@ -91,7 +91,7 @@ def read_view(rendered: RenderedViews, number: int, part: int) -> Sample:
     """
     layers = rendered.store.read(number)
     parts = layers[PART]
-    hidden = (NOTHING, WITHHELD) if part == LEARNT else (NOTHING,)
+    hidden = (NOTHING, WITHHELD, BORDER) if part == LEARNT else (NOTHING,)
     valid = ~np.isin(parts, hidden)
     prepared = rendered.inputs.prepare(layers | {"valid": valid})
     ends = np.cumsum([len(layer.bands) for layer in rendered.inputs.layers.values()])

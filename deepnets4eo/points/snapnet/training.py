@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Vectors
 from deepnets4eo.cards.dataset_card import VAL
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
@@ -90,12 +92,17 @@ def score_points(
             scored &= (cloud.classification != VOID) & (np.arange(len(cloud)) < own)
             if scored.any():
                 scores, seen = labeller.propagated_scores(cloud)
-                matrix.update(cloud.classification[scored], scores[scored].argmax(axis=1).astype(np.uint8))
+                matrix.update(cloud.classification[scored], _best_class(scores[scored]))
                 seen_points, points = seen_points + int(seen[scored].sum()), points + int(scored.sum())
     protocol = {"name": PROTOCOL if split.validated else NOT_VALIDATED, "leaky": False, "split": split.describe()}
     return report.scores(matrix, legend.names) | {
         "legend": legend.name, "protocol": protocol, "seen_share": seen_points / points if points else float("nan"),
     }  # fmt: skip
+
+
+def _best_class(scores: Vectors) -> NDArray[np.uint8]:
+    """(n,) class indices of the best scores (n, K); void where there are none."""
+    return np.where(np.isnan(scores[:, 0]), VOID, np.nan_to_num(scores).argmax(axis=1)).astype(np.uint8)
 
 
 def _network(recipe: SnapNetRecipe) -> dict[str, Any]:
