@@ -4,10 +4,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError
-from deepnets4eo.points.snapnet import SnapNetFusion, SnapNetUNet
+from deepnets4eo.points.snapnet import SnapNetFusion, SnapNetUNet, ViewSection
+from deepnets4eo.points.snapnet.cameras import snapshot_inputs
 from deepnets4eo.segmentation import SegNet
 from deepnets4eo.segmenters.networks import create_model
+from deepnets4eo.segmenters.run import save_run
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 
 TINY = {"width": 2}
 
@@ -70,6 +74,21 @@ def test_the_encoder_starts_from_a_segnet_of_a_file(tmp_path):
     )
     for name, value in segnet.encoder.state_dict().items():
         torch.testing.assert_close(network.encoder.state_dict()[name], value)
+
+
+def test_the_fusion_starts_from_the_runs_of_its_two_networks(tmp_path):
+    legend = Legend("few", tuple(LegendClass(v, f"class {v}", (v, v, 1)) for v in range(4)))
+    runs = []
+    for seed, layer in enumerate(["image", "composite"]):
+        torch.manual_seed(seed)
+        segmenter = NetworkSegmenter({"name": "snapnet-unet", **TINY}, snapshot_inputs([layer], ViewSection()), legend)
+        runs.append((segmenter.module, str(save_run(segmenter, tmp_path / layer))))
+    weights = ",".join(folder for _, folder in runs)
+    network = SnapNetFusion((3, 3), 4, weights=weights, options=TINY, frozen=True).eval()
+    image = torch.randn(1, 6, 40, 40)
+    with torch.inference_mode():
+        alone = [module(part) for (module, _), part in zip(runs, image.split(3, 1), strict=True)]
+        torch.testing.assert_close(network(image), alone[0] + alone[1])
 
 
 def test_images_of_other_bands_are_refused():

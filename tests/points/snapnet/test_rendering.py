@@ -143,7 +143,10 @@ def test_folders_without_clouds_are_refused(tmp_path):
 def test_the_store_returns_what_was_written(tmp_path):
     rng = np.random.default_rng(0)
     written = [
-        {"image": rng.integers(256, size=(3, 4, 5), dtype=np.uint8), LABELS: rng.integers(9, size=(4, 5), dtype=np.uint8)}
+        {
+            "image": rng.integers(256, size=(3, 4, 5), dtype=np.uint8),
+            LABELS: rng.integers(9, size=(4, 5), dtype=np.uint8),
+        }
         for _ in range(5)
     ]
     store = ViewStore(tmp_path)

@@ -95,6 +95,15 @@ def test_networks_of_the_recipes_take_their_layers(name):
 
 def test_the_published_recipe_is_the_published_one():
     recipe, _ = load_recipe("points/snapnet", overrides=["legend=semantic3d"])
-    assert (recipe.train.optimizer, recipe.train.lr, recipe.train.batch_size, recipe.train.epochs) == ("adam", 1e-4, 24, 100)
-    assert (recipe.surface.voxel_m, recipe.views.distances_m, recipe.views.elevation_deg) == (0.1, (5, 10, 20), (70, 90))
+    assert (recipe.train.optimizer, recipe.train.lr, recipe.train.batch_size, recipe.train.epochs) == (
+        "adam",
+        1e-4,
+        24,
+        100,
+    )
+    assert (recipe.surface.voxel_m, recipe.views.distances_m, recipe.views.elevation_deg) == (
+        0.1,
+        (5, 10, 20),
+        (70, 90),
+    )
     assert recipe.views.directions >= 400
