@@ -155,7 +155,9 @@ def colourise_cloud(
             coloured, without = orthophoto.colourise(cloud)
             beyond += without
             if beyond == file.point_count:
-                raise InputError(f"the orthophoto covers no point of {path}. Check the CRS of both (--crs).")
+                raise InputError(
+                    f"{orthophoto.layers[0].source} covers no point of {path}. Check the CRS of both (--crs)."
+                )
             return _stored(coloured, orthophoto.measurements)
 
         additions = Additions(colour=True, near_infrared="near_infrared" in orthophoto.measurements)

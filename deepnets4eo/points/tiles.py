@@ -174,6 +174,8 @@ def sort_in_tiles(
         box = (x0 - halo_m, y0 - halo_m, x1 + halo_m, y1 + halo_m)
         for neighbour in neighbours:
             _check_crs(file, neighbour)
+            if not _touches(neighbour.bounds, box):
+                continue
             for cloud in neighbour.chunks(CHUNK_POINTS):
                 near = within(cloud.xyz, box)
                 if near.any():
@@ -288,6 +290,11 @@ def _check_crs(file: CloudFile, neighbour: CloudFile) -> None:
             f"{neighbour.path} has the CRS {neighbour.crs.name}, {file.path} has {file.crs.name}. "
             "Expected one CRS for a file and its neighbours: reproject one of them."
         )
+
+
+def _touches(bounds: NDArray[np.float64], box: Bounds) -> bool:
+    """Returns whether bounds (2, 3) and a box have a point in common; so neighbours far away are not read."""
+    return bool((bounds[0, :2] <= box[2:]).all() and (bounds[1, :2] >= box[:2]).all())
 
 
 def _path(folder: Path, number: int) -> Path:

@@ -71,7 +71,7 @@ def test_an_orthophoto_of_another_crs_is_met_through_it(tmp_path: Path, ortho: P
 
 def test_an_orthophoto_elsewhere_or_without_colours_is_refused(tmp_path: Path, ortho: Path) -> None:
     far = write_las(tmp_path / "far.laz", scattered(10) + [9000, 0, 0])
-    with pytest.raises(InputError, match=r"the orthophoto covers no point of .*far\.laz"):
+    with pytest.raises(InputError, match=r"ortho\.tif covers no point of .*far\.laz"):
         colourise_cloud(far, Orthophoto(ortho), tmp_path / "out.laz")
     assert not (tmp_path / "out.laz").exists()
     with pytest.raises(InputError, match="covers no point"):

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import laspy
+import lazrs
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -25,7 +26,7 @@ def codes_of(labeller: NeighbourCount, cloud: PointCloud) -> np.ndarray:
 
 
 @given(st.integers(0, 1000), st.sampled_from([0.5, 2.0, 9.0]), st.sampled_from([30, 100, 1000]))
-@settings(max_examples=12)
+@settings(max_examples=8)
 def test_labels_of_tiles_are_those_of_the_whole(tmp_path_factory, seed: int, reach_m: float, most_points: int) -> None:
     folder = tmp_path_factory.mktemp("seams")
     path = write_las(folder / "a.las", scattered(600, seed=seed))
@@ -207,6 +208,23 @@ def test_outputs_are_not_overwritten_unless_allowed(tmp_path: Path) -> None:
         label_cloud(path, NeighbourCount(), tmp_path / "out.laz")
     with pytest.raises(OutputError, match=r"Name it \.laz or \.las"):
         label_cloud(path, NeighbourCount(), tmp_path / "out.ply")
+
+
+def test_a_disk_that_is_full_leaves_the_finished_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise lazrs.LazrsError("IoError: no space left")
+
+    path, out = write_las(tmp_path / "a.laz", scattered(50)), tmp_path / "out.laz"
+    with monkeypatch.context() as patch:
+        patch.setattr(laspy.LasWriter, "write_points", fail)
+        with pytest.raises(
+            OutputError, match=r"could not write .*out\.laz: IoError: no space left\. Free some space.*--resume"
+        ):
+            label_cloud(path, NeighbourCount(), out)
+    assert not out.exists()
+    labeller = NeighbourCount()
+    assert label_cloud(path, labeller, out, LabelOptions(resume=True)).points == 50
+    assert labeller.calls == 0
 
 
 def test_scores_of_a_wrong_shape_are_refused(tmp_path: Path) -> None:

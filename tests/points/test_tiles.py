@@ -22,7 +22,7 @@ def sorted_points(path: Path, folder: Path, most_points: int, halo_m: float, nei
 
 
 @given(st.integers(0, 1000), st.integers(20, 400), st.sampled_from([0.0, 1.5, 7.0, 60.0]))
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_tiles_hold_each_point_once_and_halos_all_points_within_reach(tmp_path_factory, seed, most_points, halo_m):
     folder = tmp_path_factory.mktemp("tiles")
     xyz = scattered(400, seed=seed)
@@ -64,6 +64,13 @@ def test_points_of_neighbouring_files_are_in_halos_only(tmp_path: Path) -> None:
     limit = xyz[:, 0].max() + 5.0
     assert (foreign[:, 0] <= limit + 1e-6).all()
     assert set(np.round(east[east[:, 0] <= min(limit, xyz[:, 0].max() + 2), 0], 2)) <= set(np.round(foreign[:, 0], 2))
+
+
+def test_a_neighbour_far_away_is_not_read(tmp_path: Path) -> None:
+    paths = [write_las(tmp_path / "a.las", scattered(50)), write_las(tmp_path / "b.las", scattered(50) + [500, 0, 0])]
+    far = open_cloud(paths[1])
+    far.chunks = None  # reading it would fail
+    list(sort_in_tiles(open_cloud(paths[0]), tmp_path / "sorted", most_points=100, halo_m=5.0, neighbours=[far]))
 
 
 def test_a_neighbour_of_another_crs_is_refused(tmp_path: Path) -> None:
