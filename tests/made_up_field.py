@@ -9,7 +9,9 @@ from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.points import PointCloud
 
 GROUND, BUILDING = 2, 6
-LEGEND = Legend("two", (LegendClass(GROUND, "ground", (1, 0, 0)), LegendClass(BUILDING, "building", (0, 1, 0))), void_values=(1,))
+LEGEND = Legend(
+    "two", (LegendClass(GROUND, "ground", (1, 0, 0)), LegendClass(BUILDING, "building", (0, 1, 0))), void_values=(1,)
+)
 WEST, SOUTH = 600_000.0, 5_000_000.0
 COLOURS = {GROUND: (40, 90, 30), BUILDING: (220, 80, 60)}
 
