@@ -108,6 +108,8 @@ NETWORKS: dict[str, SmallNetwork] = {
     "segformer": SmallNetwork(MOBILE | {"decoder_segmentation_channels": 32}),
     "segnet": SmallNetwork({"width": 4, "deep_supervision": True}, pads=True),
     "smp-fusion": _fusion(**NARROW),
+    "snapnet-fusion": _fusion(options={"width": 2}),
+    "snapnet-unet": SmallNetwork({"width": 4}, pads=True),
     "unet": SmallNetwork(NARROW),
     "unetplusplus": SmallNetwork(NARROW),
     "upernet": SmallNetwork(MOBILE | {"decoder_channels": 16}),

@@ -1,0 +1,20 @@
+"""SnapNet: points are labelled in snapshots of their surface, by networks for images.
+
+`SnapNetUNet` and `SnapNetFusion` are built by `create_model` and in recipes of the task `snapnet`; `SnapNetLabeller` labels
+points with a run of that task.
+"""
+
+from deepnets4eo.lazy import lazy_names
+
+_HOMES = {
+    "SnapNetLabeller": "deepnets4eo.points.snapnet.labeller",
+    "SnapNetRecipe": "deepnets4eo.points.snapnet.recipe",
+    "ViewSection": "deepnets4eo.points.snapnet.recipe",
+    "SnapNetFusion": "deepnets4eo.points.snapnet.networks",
+    "SnapNetUNet": "deepnets4eo.points.snapnet.networks",
+}
+
+__all__ = list(_HOMES)
+
+
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -1,0 +1,175 @@
+"""SnapNet on a cloud: its surface is seen from many sides, each view is labelled, and pixels vote for points.
+
+Takes a run of the task `snapnet`; returns probabilities of points, NaN where no view shows them. Refuses clouds without what
+the network's layers show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from deepnets4eo.arrays import Mask, Vectors
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.device import choose
+from deepnets4eo.errors import RunError
+from deepnets4eo.options import options_from
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.snapnet.cameras import place_cameras, reach_m
+from deepnets4eo.points.snapnet.clouds import check_measured
+from deepnets4eo.points.snapnet.recipe import MEASURED, ViewSection
+from deepnets4eo.points.views import (
+    FaceView,
+    Surface,
+    SurfaceOptions,
+    Votes,
+    make_surface,
+    ray_caster,
+    snapshot,
+    to_points,
+)
+from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.segmenters.run import Run, load_run
+from deepnets4eo.segmenters.segmenter import Segmenter
+
+TASK_NAME = "snapnet"
+BATCH = 8  # views that a network labels at once
+
+
+class SnapNetLabeller:
+    """Labels points by the votes of snapshots; a `PointLabeller`.
+
+    Parameters
+    ----------
+    segmenter
+        Of snapshots: its inputs are their layers, its legend's values are the codes of points.
+    surface
+        How the surface of a cloud is made, as in training.
+    views
+        Cameras, third band and votes, as in training.
+    batch_size
+        Views that are labelled at once; memory grows with it, not with the number of views.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        labeller = SnapNetLabeller.from_run("runs/snapnet")
+        best = labeller.scores(cloud).argmax(axis=1)
+    """
+
+    def __init__(
+        self, segmenter: Segmenter, surface: SurfaceOptions, views: ViewSection, *, batch_size: int = BATCH
+    ) -> None:
+        self.segmenter, self.surface, self.views, self.batch_size = segmenter, surface, views, batch_size
+
+    @classmethod
+    def from_run(cls, run: str | Path | Run) -> SnapNetLabeller:
+        """The labeller that a run of the task `snapnet` holds.
+
+        Parameters
+        ----------
+        run
+            Its folder, or the run itself. Its network moves to a GPU where there is one.
+
+        Raises
+        ------
+        RunError
+            The folder is no run, or one of another task.
+        """
+        loaded = run if isinstance(run, Run) else load_run(run)
+        recipe = loaded.recipe
+        if recipe.get("task") != TASK_NAME:
+            raise RunError(
+                f"{loaded.folder} is a run of the task {recipe.get('task')!r}, which does not label points by views. Train one "
+                "with deepnets4eo train points/snapnet."
+            )
+        loaded.segmenter.to(choose(precision="float32"))
+        where = str(loaded.folder)
+        surface = options_from(SurfaceOptions, recipe.get("surface") or {}, where)
+        return cls(loaded.segmenter, surface, options_from(ViewSection, recipe.get("views") or {}, where))
+
+    @property
+    def legend(self) -> Legend:
+        """The classes; values are the codes written to files."""
+        return self.segmenter.legend
+
+    @property
+    def halo_m(self) -> float:
+        """How far around a tile its views reach, metres."""
+        return reach_m(self.views)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Measurements that the layers show."""
+        return tuple(MEASURED[name] for name in self.segmenter.inputs.names if name in MEASURED)
+
+    def scores(self, cloud: PointCloud) -> Vectors:
+        """Probabilities of the classes at the points.
+
+        Parameters
+        ----------
+        cloud
+            N points. Memory: about 400 bytes a point, and one batch of views.
+
+        Returns
+        -------
+        ndarray
+            (N, K) float32; rows of NaN at points that no view shows.
+
+        Raises
+        ------
+        InputError
+            The cloud lacks what a layer shows.
+        """
+        scores, seen = self.propagated_scores(cloud)
+        return np.where(seen[:, None], scores, np.float32(np.nan))
+
+    def propagated_scores(self, cloud: PointCloud) -> tuple[Vectors, Mask]:
+        """Probabilities at all points; those that no view shows have the ones of the nearest that a view does.
+
+        Parameters
+        ----------
+        cloud
+            N points.
+
+        Returns
+        -------
+        scores
+            (N, K) float32.
+        seen
+            (N,) bool, whether a view shows the point.
+
+        Raises
+        ------
+        InputError
+            The cloud lacks what a layer shows.
+        """
+        check_measured(cloud, self.segmenter.inputs.names)
+        surface = make_surface(cloud, self.surface)
+        votes = Votes(surface, self.legend.num_classes, self.views.votes)
+        for batch in self._batches(surface):
+            self._vote(surface, votes, batch)
+        return to_points(surface, votes.vertex_scores(), cloud)
+
+    def _batches(self, surface: Surface) -> Iterator[list[FaceView]]:
+        batch: list[FaceView] = []
+        for view in in_order(ray_caster(surface).view, place_cameras(surface, self.views), 1, self.batch_size):
+            if view.seen.any():
+                batch.append(view)
+            if len(batch) == self.batch_size:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    def _vote(self, surface: Surface, votes: Votes, views: list[FaceView]) -> None:
+        prepare = self.segmenter.inputs.prepare
+        batch = np.stack(
+            [prepare(snapshot(surface, view, third=self.views.third) | {"valid": view.seen}) for view in views]
+        )
+        predict = self.segmenter.predict_raw if self.views.votes == "logits" else self.segmenter.predict_proba
+        for view, scores in zip(views, predict(batch), strict=True):
+            votes.add(view, scores)

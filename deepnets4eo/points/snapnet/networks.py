@@ -1,0 +1,164 @@
+"""The networks of SnapNet: a U-Net on VGG-16's encoder, and the fusion of two of them.
+
+Takes snapshots of any number of bands and any size; returns logits of the same size. Sources: Boulch, Le Saux, Audebert,
+3DOR 2017; Boulch, Guerry, Le Saux, Audebert, Computers & Graphics 2018.
+Refuses images of other bands than a network was built for, and weights of another shape.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.fusion import ResidualCorrection
+from deepnets4eo.segmentation import SegNetEncoder, conv_block, he_init, load_encoder, pad_to_stride
+
+WIDTH = 64  # channels of VGG-16's first stage
+STRIDE_PX = 32  # the encoder halves the image five times
+MAPS = (8, 8, 4, 2, 1)  # channels of the maps that join in the decoder, relative to the first stage, the coarsest first
+
+
+class SnapNetUNet(nn.Module):
+    """The U-Net of SnapNet: VGG-16-BN's five stages, and five that double the size and take the encoder's maps.
+
+    40,435,722 weights for 3 bands and 10 classes. Each decoder stage is a transposed convolution of stride 2 without
+    normalisation or ReLU, the encoder's maps beside it, and convolutions with both; the last convolution returns the
+    scores. The published decoder's transposed convolutions of stride 1 are convolutions with mirrored weights.
+
+    Parameters
+    ----------
+    in_channels
+        Bands of the image, at least 1.
+    num_classes
+        Classes K, at least 1.
+    width
+        Channels of the first stage; VGG-16 has 64, trials need fewer.
+    weights
+        First weights of the encoder: "imagenet" (VGG-16-BN, downloaded on demand), a run or a safetensors file, see
+        `deepnets4eo.segmentation.load_encoder`.
+
+    Raises
+    ------
+    InputError
+        Numbers below 1, and weights that do not fit.
+
+    Examples
+    --------
+    >>> network = SnapNetUNet(3, 10, width=4).eval()
+    >>> network(torch.zeros(1, 3, 50, 70)).shape
+    torch.Size([1, 10, 50, 70])
+    """
+
+    def __init__(
+        self, in_channels: int, num_classes: int, *, width: int = WIDTH, weights: str | Path | None = None
+    ) -> None:
+        super().__init__()
+        self.encoder = SegNetEncoder(in_channels, width=width)
+        self.enlarge = nn.ModuleList(
+            nn.ConvTranspose2d(maps * width, maps * width, 3, stride=2, padding=1, output_padding=1) for maps in MAPS
+        )
+        self.decoder = nn.ModuleList(conv_block([step * width for step in chain]) for chain in _decoder_chains())
+        self.head: nn.Module = nn.Conv2d(width, num_classes, 3, padding=1)
+        he_init(self)
+        if weights is not None:
+            load_encoder(self.encoder, weights)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image : (N, C, H, W) float32, scaled as its inputs are · returns : logits (N, K, H, W)."""
+        if image.shape[1] != self.encoder.in_channels:
+            raise InputError(
+                f"an image of {image.shape[1]} bands was given to a SnapNet U-Net of {self.encoder.in_channels}. "
+                "Choose the layers that it was built for, or build it with in_channels of the image."
+            )
+        height, width = image.shape[2:]
+        maps, joined = pad_to_stride(image, STRIDE_PX), []
+        for stage in self.encoder.stages:
+            joined.append(stage(maps))
+            maps = F.max_pool2d(joined[-1], 2)
+        for enlarge, stage, skip in zip(self.enlarge, self.decoder, reversed(joined), strict=True):
+            maps = stage(torch.cat([enlarge(maps), skip], dim=1))
+        logits: Tensor = self.head(maps)
+        return logits[:, :, :height, :width]
+
+
+class SnapNetFusion(ResidualCorrection):
+    """P = P_a + P_b + C(Z_a, Z_b), on scores, with Z the maps before each network's last layer.
+
+    C is two convolutions with ReLU and one to the scores, 116,490 weights for two U-Nets of SnapNet and 10 classes; its
+    last weights start at zero. The public code of SnapNet adds a ReLU after C, so that it can only add evidence; here
+    C may be negative. Published use: train a network a stream, then `weights="RUN,RUN"` and `frozen=True`.
+
+    Parameters
+    ----------
+    in_channels
+        Bands of each stream, or their sum beside `streams`.
+    num_classes
+        Classes K, at least 1.
+    streams
+        Bands of each stream, in the order of the layers.
+    network, encoder, weights, options
+        Of the streams' networks, as of `deepnets4eo.fusion.ResidualCorrection`.
+    frozen
+        Only C is trained: for streams that are trained already.
+
+    Raises
+    ------
+    InputError
+        Arguments that do not fit together.
+
+    Examples
+    --------
+    >>> network = SnapNetFusion((3, 3), 10, options={"width": 4}).eval()
+    >>> network(torch.zeros(1, 6, 50, 70)).shape
+    torch.Size([1, 10, 50, 70])
+    """
+
+    def __init__(
+        self,
+        in_channels: int | Sequence[int],
+        num_classes: int,
+        *,
+        streams: Sequence[int] | None = None,
+        network: str | Sequence[str] = "snapnet-unet",
+        encoder: str | Sequence[str | None] | None = None,
+        weights: str | None = None,
+        options: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+        frozen: bool = False,
+    ) -> None:
+        super().__init__(
+            in_channels, num_classes, streams=streams, network=network, encoder=encoder, weights=weights,
+            options=options, frozen=frozen, correction_width=WIDTH,
+        )  # fmt: skip
+        self.correction = _plain_convolutions([sum(member.width for member in self.members), WIDTH, WIDTH])
+
+    def fuse(self, parts: list[Tensor], present: list[Tensor] | None) -> Tensor:
+        """The sum of the scores, corrected."""
+        outputs = [member(part) for member, part in zip(self.members, parts, strict=True)]
+        scores, maps = zip(*outputs, strict=True)
+        correction: Tensor = self.head(self.correction(torch.cat(maps, dim=1)))
+        return torch.stack(scores).sum(dim=0) + correction
+
+
+def _decoder_chains() -> list[list[int]]:
+    """Channels from step to step of each decoder stage, relative to the width: both maps first, the last leaves fewer."""
+    convolutions = (3, 3, 3, 2, 1)  # the last stage's second one returns the scores
+    after = [*MAPS[1:], MAPS[-1]]
+    return [
+        [2 * maps, *[maps] * (count - 1), left] for maps, count, left in zip(MAPS, convolutions, after, strict=True)
+    ]
+
+
+def _plain_convolutions(channels: Sequence[int]) -> nn.Sequential:
+    """3 × 3 convolutions with ReLU, without normalisation."""
+    pairs = itertools.pairwise(channels)
+    layers = [layer for a, b in pairs for layer in (nn.Conv2d(a, b, 3, padding=1), nn.ReLU(inplace=True))]
+    block = nn.Sequential(*layers)
+    he_init(block)
+    return block

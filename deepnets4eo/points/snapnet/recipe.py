@@ -1,0 +1,152 @@
+"""The recipe of the task `snapnet`: clouds instead of scenes, snapshots of their surfaces instead of windows.
+
+Takes the sections of any recipe, and `surface` and `views`; refuses unknown keys, naming the nearest.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from deepnets4eo.options import Section
+from deepnets4eo.points.views import SurfaceOptions
+from deepnets4eo.training.recipe import ModelSection, Recipe, TrainSection
+
+COLOUR, COMPOSITE, INTENSITY = "image", "composite", "intensity"  # layers of a snapshot
+MEASURED = {COLOUR: "colour", INTENSITY: "intensity"}  # layer -> what a cloud must have for it
+
+
+class CloudSection(Section):
+    """Which clouds, and which of their points are trained on and which validated on."""
+
+    folders: tuple[str, ...] = Field(default=(), description="where the clouds are; --data sets it")
+    clouds: tuple[str, ...] = Field(
+        default=("**/*.laz", "**/*.las"), min_length=1, description="patterns of the files within the folders"
+    )
+    unknown_labels: Literal["error", "void"] = Field(default="error", description="codes that the legend lacks")
+    most_points: int = Field(
+        default=20_000_000, ge=1000, description="clouds of more points are cut in tiles, which bounds memory"
+    )
+    windows_per_epoch: int = Field(default=1000, ge=1, description="views; an epoch has as many whole batches of them")
+    split: Literal["blocks", "scenes"] = Field(
+        default="blocks", description="blocks: squares of x and y of each cloud; scenes: whole clouds"
+    )
+    val_share: float = Field(
+        default=0.2, ge=0, lt=1, description="share of the blocks or clouds that are validated on; 0: none"
+    )
+    val_scenes: tuple[str, ...] = Field(default=(), description="with split: scenes; names or patterns of clouds")
+    split_seed: int = Field(default=0, ge=0, description="apart from train.seed: other weights, same validation part")
+    block_m: float | None = Field(
+        default=None, gt=0, description="side of a block; none: a fifth of the shorter side, 64 to 512 voxels"
+    )
+    buffer_m: float | None = Field(
+        default=None, ge=0, description="points nearer to a validation block are not learnt from; none: 32 voxels"
+    )
+    num_workers: int = Field(default=2, ge=0, description="threads that read views ahead of the network")
+
+
+class ViewSection(Section):
+    """Where cameras stand, what they show, and how the votes of their pixels are counted."""
+
+    cameras: Literal["around", "above", "indoors"] = Field(
+        default="around",
+        description="around: over random points, as published; above: a grid that looks down and in oblique directions, for "
+        "aerial clouds; indoors: around points of a room",
+    )
+    directions: int = Field(
+        default=500,
+        ge=1,
+        description="around, indoors: of a cloud, or of each of its tiles; a camera each at every distance",
+    )
+    distances_m: tuple[float, ...] = Field(
+        default=(5.0, 10.0, 20.0), min_length=1, description="around, indoors: from the camera to the point it looks at"
+    )
+    elevation_deg: tuple[float, float] = Field(
+        default=(70.0, 90.0), description="around: angle of the viewing direction to the ground, at least and at most"
+    )
+    gsd_m: float = Field(default=0.2, gt=0, description="above: side of a pixel on the ground")
+    overlap: float = Field(default=0.5, ge=0, lt=1, description="above: of neighbouring views")
+    tilt_deg: float = Field(default=45.0, gt=0, lt=90, description="above: of oblique views")
+    headings: int = Field(default=4, ge=0, description="above: oblique directions; 0: only straight down")
+    third: Literal["depth", "depth_m", "height"] = Field(
+        default="depth",
+        description="third band of the composite: depth stretched in each view, as published; depth or height in metres",
+    )
+    votes: Literal["probabilities", "logits"] = Field(
+        default="probabilities", description="what is averaged over pixels and views; published: logits"
+    )
+    seed: int = Field(default=0, ge=0, description="of cameras around and indoors")
+
+
+class SnapNetModel(ModelSection):
+    """A network by name, and the layers of snapshots that it takes."""
+
+    network: str | None = Field(default="snapnet-unet", description="a name of list_models()")
+    layers: tuple[Literal["image", "composite", "intensity"], ...] = Field(
+        default=("composite",),
+        min_length=1,
+        description="image: colours; composite: verticality, noise, depth; inputs, concatenated in this order",
+    )
+
+
+class SnapNetTrain(TrainSection):
+    """Optimisation of a network; the defaults are the published ones."""
+
+    epochs: int = Field(default=100, ge=1)
+    batch_size: int = Field(default=24, ge=1)
+    optimizer: Literal["adamw", "sgd", "adam", "adagrad", "adadelta"] = Field(
+        default="adam", description="adam: weight_decay is part of the gradient, not apart from it"
+    )
+    lr: float = Field(default=1e-4, gt=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    schedule: Literal["constant", "step", "exponential", "poly", "one_cycle", "plateau"] = "constant"
+    warmup_share: float = Field(default=0.0, ge=0, lt=1, description="share of the steps in which lr rises")
+    rotations: bool = Field(default=False, description="by quarter turns")
+    photometric: float = Field(default=0.0, ge=0, le=1, description="strength of light and contrast changes; 0: none")
+
+
+class SnapNetRecipe(Recipe):
+    """All that decides a training of SnapNet.
+
+    Parameters
+    ----------
+    data
+        Which clouds, and which of their points are trained and validated on.
+    legend
+        The classes; values are the codes of the clouds, e.g. those of ASPRS.
+    surface
+        How surfaces are made of clouds.
+    views
+        Cameras, layers and votes, in training and prediction.
+    model
+        The network, and the layers of snapshots that it takes.
+    train
+        Optimisation and augmentation.
+    predict
+        Not used: snapshots are predicted whole.
+
+    Raises
+    ------
+    ValidationError
+        For unknown keys and bad values; `load_recipe` turns it into an `InputError`.
+
+    Examples
+    --------
+    >>> recipe = SnapNetRecipe()
+    >>> recipe.surface.voxel_m, recipe.views.directions, recipe.views.distances_m
+    (0.1, 500, (5.0, 10.0, 20.0))
+    """
+
+    task: str = "snapnet"
+    data: CloudSection = CloudSection()  # type: ignore[assignment]
+    surface: SurfaceOptions = SurfaceOptions()
+    views: ViewSection = ViewSection()
+    model: SnapNetModel = SnapNetModel()
+    train: SnapNetTrain = SnapNetTrain()
+
+    @model_validator(mode="after")
+    def _each_layer_once(self) -> SnapNetRecipe:
+        if len(set(self.model.layers)) < len(self.model.layers):
+            raise ValueError(f"has model.layers={list(self.model.layers)}; expected each layer once")
+        return self

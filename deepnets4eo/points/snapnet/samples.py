@@ -1,0 +1,99 @@
+"""Snapshots as samples of the one trainer, and as batches to validate on.
+
+Takes rendered views; returns layers (C, H, W) float32, valid (H, W) bool and mask (H, W) uint8. All draws follow from
+(seed, epoch). In a view to learn from, faces of validation points are not valid, and only training points have a label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from deepnets4eo.cards.legend import VOID
+from deepnets4eo.points.snapnet.clouds import LEARNT, WITHHELD
+from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
+from deepnets4eo.points.snapnet.rendering import BORDER, LABELS, NOTHING, PART, RenderedViews
+from deepnets4eo.training.data import Sample, read_ahead
+
+
+class ViewSamples:
+    """Views to learn from: each as often as any other.
+
+    Parameters
+    ----------
+    rendered
+        Of the clouds.
+    recipe
+        Its `data.windows_per_epoch` and `train.seed` are used.
+    """
+
+    def __init__(self, rendered: RenderedViews, recipe: SnapNetRecipe) -> None:
+        self.rendered, self.count, self.seed = rendered, recipe.data.windows_per_epoch, recipe.train.seed
+
+    def windows(self, epoch: int) -> list[int]:
+        """Numbers of the views of an epoch: all of them in random order, again and again."""
+        rng = np.random.default_rng([self.seed, epoch])
+        rounds = -(-self.count // len(self.rendered.learnt))
+        order = np.concatenate([rng.permutation(self.rendered.learnt) for _ in range(rounds)])
+        return [int(number) for number in order[: self.count]]
+
+    def read(self, window: int) -> Sample:
+        """A view to learn from."""
+        return read_view(self.rendered, window, LEARNT)
+
+
+@dataclass(frozen=True)
+class ValidationViews:
+    """Batches of the views that show validation points; the labels of others are void.
+
+    Parameters
+    ----------
+    rendered
+        Of the clouds.
+    batch_size
+        Views a batch.
+    workers
+        Threads that read ahead; 0: none.
+    """
+
+    rendered: RenderedViews
+    batch_size: int
+    workers: int = 0
+
+    def __iter__(self) -> Iterator[Sample]:
+        numbers = self.rendered.withheld
+
+        def batch(index: int) -> Sample:
+            chosen = numbers[index * self.batch_size : (index + 1) * self.batch_size]
+            views = [read_view(self.rendered, number, WITHHELD) for number in chosen]
+            return {name: np.stack([view[name] for view in views]) for name in views[0]}
+
+        return read_ahead(batch, range(-(-len(numbers) // self.batch_size)), self.workers)
+
+
+def read_view(rendered: RenderedViews, number: int, part: int) -> Sample:
+    """A snapshot, scaled, with the labels of one part; to learn from, withheld faces are hidden.
+
+    Parameters
+    ----------
+    rendered
+        Of the clouds.
+    number
+        Of the view.
+    part
+        LEARNT or WITHHELD.
+
+    Returns
+    -------
+    The layers by name, valid and mask.
+    """
+    layers = rendered.store.read(number)
+    parts = layers[PART]
+    hidden = (NOTHING, WITHHELD, BORDER) if part == LEARNT else (NOTHING,)
+    valid = ~np.isin(parts, hidden)
+    prepared = rendered.inputs.prepare(layers | {"valid": valid})
+    ends = np.cumsum([len(layer.bands) for layer in rendered.inputs.layers.values()])
+    sample: Sample = dict(zip(rendered.inputs.names, np.split(prepared, ends[:-1]), strict=True))
+    return sample | {"mask": np.where(parts == part, layers[LABELS], np.uint8(VOID)), "valid": valid}

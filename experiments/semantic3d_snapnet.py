@@ -1,0 +1,218 @@
+"""SnapNet: points labelled in snapshots, on Semantic3D with the published table, on one cloud cut in halves, on the miniature city.
+
+Usage: python experiments/semantic3d_snapnet.py --out FOLDER [--seeds 0 1 2]           (miniature city, SYNTHETIC)
+       python experiments/semantic3d_snapnet.py --out FOLDER --cloud TILE.laz          (its western half to learn from)
+       python experiments/semantic3d_snapnet.py --out FOLDER --clouds FOLDER --test NAME …  (whole tiles to test on)
+       python experiments/semantic3d_snapnet.py --out FOLDER --data ROOT --test NAME …    (Semantic3D: .txt and .labels)
+
+The labels of Semantic3D's test scans are not public, so scans of the training set are tested on; the published figures are
+those of its test scans, from tables that were not read again at their source: they are shown for orientation alone.
+Every score counts original points of clouds, or halves, that nothing was learnt from or chosen by: the last epoch is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from change_pairs import publish, table
+from smoke import add_smoke, title_of
+
+import deepnets4eo
+from deepnets4eo.files import read_json
+from deepnets4eo.grid import apply_affine
+from deepnets4eo.synthetic import City
+from deepnets4eo.training import load_recipe
+
+AERIAL = "points/snapnet-aerial"
+COMPOSITE, COLOURS, BOTH, FUSED = "composite", "colours", "colours and composite", "SmpFusion of both"
+ROWS = {
+    COMPOSITE: ["model.layers=[composite]"],
+    COLOURS: ["model.layers=[image]"],
+    BOTH: ["model.layers=[image, composite]"],
+    FUSED: [
+        "model.layers=[image, composite]", "model.network=smp-fusion",
+        "model.options={streams: [3, 3], architecture: unet}",
+    ],
+}  # fmt: skip
+ALONE, SNAPNET = ("SnapNet, colours", "SnapNet, composite"), "SnapNet"
+PUBLISHED_RECIPES = {
+    ALONE[0]: "points/snapnet-image",
+    ALONE[1]: "points/snapnet-composite",
+    SNAPNET: "points/snapnet",
+    "SegNet, composite": "points/snapnet-segnet",
+    "FuseNet": "points/snapnet-fusenet",
+    "residual correction of SegNets": "points/snapnet-residual",
+}
+UNVERIFIED = {  # mean IoU, overall accuracy, IoU of the eight classes in percent, as quoted by later papers
+    "SnapNet, full test set": (67.4, 91.0, 89.6, 79.5, 74.8, 56.1, 90.9, 36.5, 34.3, 77.2),
+    "SnapNet, reduced test set": (59.1, 88.6, 82.0, 77.3, 79.7, 22.9, 91.1, 18.4, 37.3, 64.4),
+}
+SMALL = ["views.gsd_m=0.25", "train.epochs=5", "data.windows_per_epoch=160", "data.num_workers=0", "train.keep=last"]
+SMOKE = ["train.epochs=1", "data.windows_per_epoch=4", "train.batch_size=2", "views.overlap=0", "views.headings=1"]
+SMOKE_AROUND = [
+    "train.epochs=1",
+    "data.windows_per_epoch=4",
+    "train.batch_size=2",
+    "views.directions=2",
+    "surface.voxel_m=0.5",
+]
+CITY_LEGEND = {
+    "name": "minicity-points",
+    "classes": [
+        {"value": 1, "name": "other", "color": [150, 150, 150]},
+        {"value": 2, "name": "ground", "color": [166, 124, 82]},
+        {"value": 5, "name": "vegetation", "color": [30, 130, 50]},
+        {"value": 6, "name": "building", "color": [220, 70, 50]},
+        {"value": 9, "name": "water", "color": [0, 110, 190]},
+    ],
+    "file_values": {3: 5, 11: 2},
+}
+CITIES, TEST_CITY, CITY_PX, SMOKE_PX = (1, 2), 21, 256, 96
+LAS_FORMAT = 7  # coordinates, returns and colours
+
+
+def write_city(seed: int, folder: Path, size_px: int) -> Path:
+    """The points of a city before its event, coloured from its image, as a LAS file."""
+    import laspy
+
+    path = folder / f"city-{seed}.las"
+    if path.exists():
+        return path
+    city = City(seed, size_px, 0.5)
+    points = city.points(density=8.0)
+    col, row = np.floor(apply_affine(~city.grid.affine, points.xyz[:, :2])).astype(int).T
+    row, col = np.clip(row, 0, city.shape[0] - 1), np.clip(col, 0, city.shape[1] - 1)
+    las = laspy.create(point_format=LAS_FORMAT, file_version="1.4")
+    las.header.offsets, las.header.scales = np.floor(points.xyz.min(axis=0)), np.full(3, 0.001)
+    las.x, las.y, las.z = points.xyz.T
+    las.classification, las.intensity, las.return_number = points.classification, points.intensity, points.returns
+    las.red, las.green, las.blue = city.image[:3, row, col].astype(np.uint16) * 257
+    folder.mkdir(parents=True, exist_ok=True)
+    las.write(path)
+    return path
+
+
+def write_halves(source: Path, folder: Path) -> None:
+    """The western and the eastern half of a cloud, of equal width, as LAS files of all that it has."""
+    import laspy
+
+    cloud = laspy.read(source)
+    middle = (cloud.header.mins[0] + cloud.header.maxs[0]) / 2
+    west = np.asarray(cloud.x) < middle
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, chosen in (("west", west), ("east", ~west)):
+        half = laspy.LasData(cloud.header)
+        half.points = cloud.points[chosen]
+        half.write(folder / f"{name}.las")
+
+
+def train_row(recipe: str, overrides: Sequence[str], clouds: Path, test: Sequence[str], out: Path) -> dict[str, Any]:
+    """Train on all clouds of a folder but those to test on, and return the scores in points of these; a run is used again."""
+    split = ["data.split=scenes", f"data.val_scenes={json.dumps(list(test))}"]
+    if not (out / "card.json").exists():
+        resolved, _ = load_recipe(recipe, data=clouds, overrides=[*overrides, *split])
+        deepnets4eo.train(resolved, out)
+    scores: dict[str, Any] = read_json(out / "metrics.json")
+    return scores
+
+
+def cells(scores: Sequence[Mapping[str, Any]], classes: Sequence[str], by_class: str) -> list[list[float]]:
+    """Mean IoU, overall accuracy, share of points seen, then a score by class: one value a seed, 0 to 1."""
+    overall = [[float(one[name]) for one in scores] for name in ("mean_iou", "overall_accuracy", "seen_share")]
+    return overall + [[_number(one[by_class][name]) for one in scores] for name in classes]
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else float(value)
+
+
+def small_table(
+    title: str, clouds: Path, test: Sequence[str], legend: str, rows: Sequence[str], out: Path, seeds: Sequence[int],
+    *, smoke: bool,
+) -> str:  # fmt: skip
+    """Rows of the aerial recipe: layers and networks; IoU and F1 by class of the classes that occur."""
+    scores: dict[str, list[dict[str, Any]]] = {}
+    for name in rows:
+        overrides = [f"legend={legend}", *SMALL, *ROWS[name], *(SMOKE if smoke else [])]
+        scores[name] = [
+            train_row(AERIAL, [*overrides, f"train.seed={seed}"], clouds, test, out / f"seed-{seed}" / name)
+            for seed in seeds
+        ]
+    first = next(iter(scores.values()))[0]
+    classes = [name for name in first["classes"] if name not in first["absent_classes"]]
+    parts = []
+    for by_class, called in (("iou", "IoU"), ("f1", "F1")):
+        columns = ["mean IoU", "OA", "points seen", *(f"{called} {name}" for name in classes)]
+        part = {name: cells(of_row, classes, by_class) for name, of_row in scores.items()}
+        parts.append(table(title_of(f"{title}: {called}", smoke=smoke), columns, part, []))
+    return "\n".join(parts)
+
+
+def semantic3d_overrides(name: str, folder: Path, seed: int) -> list[str]:
+    """What a row on Semantic3D sets: SnapNet corrects the two networks that were trained before, as published."""
+    overrides = ["legend=semantic3d", "data.clouds=['*.txt']", "train.keep=last", f"train.seed={seed}"]
+    if name != SNAPNET:
+        return overrides
+    runs = ",".join(str(folder / one) for one in ALONE)
+    return [*overrides, f"model.encoder_weights={json.dumps(runs)}", "model.options.frozen=true"]
+
+
+def semantic3d_table(root: Path, test: Sequence[str], out: Path, seeds: Sequence[int], *, smoke: bool) -> str:
+    """Every published network on Semantic3D, below the published figures."""
+    few = [*SMOKE_AROUND] if smoke else []
+    rows: dict[str, list[list[float]]] = {
+        f"{name} (published, not verified)": [[values[0] / 100], [values[1] / 100], [float("nan")]]
+        + [[value / 100] for value in values[2:]]
+        for name, values in UNVERIFIED.items()
+    }
+    classes: list[str] = []
+    for name, recipe in PUBLISHED_RECIPES.items():
+        scores = []
+        for seed in seeds:
+            folder = out / f"seed-{seed}"
+            scores.append(
+                train_row(recipe, [*semantic3d_overrides(name, folder, seed), *few], root, test, folder / name)
+            )
+        classes = scores[0]["classes"]
+        rows[f"{name} (ours, {', '.join(test)})"] = cells(scores, classes, "iou")
+    columns = ["mean IoU", "OA", "points seen", *classes]
+    return table(title_of("Semantic3D: IoU", smoke=smoke), columns, rows, [])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--data", type=Path, help="scans of Semantic3D")
+    parser.add_argument("--cloud", type=Path, help="one classified LAS or LAZ file")
+    parser.add_argument("--clouds", type=Path, help="a folder of classified LAS or LAZ files")
+    parser.add_argument("--test", nargs="+", default=[], help="names of the clouds to test on, or patterns")
+    parser.add_argument("--legend", default="ign_lidar_hd", help="of --cloud and --clouds")
+    parser.add_argument("--rows", nargs="+", choices=list(ROWS), default=[COMPOSITE, COLOURS, BOTH])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    add_smoke(parser)
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s")
+    out, seeds, smoke = arguments.out, arguments.seeds[: 1 if arguments.smoke else None], arguments.smoke
+    if arguments.data is not None:
+        publish(out, semantic3d_table(arguments.data, arguments.test, out, seeds, smoke=smoke))
+        return
+    title, clouds, test, legend = f"Clouds of {arguments.clouds}", arguments.clouds, arguments.test, arguments.legend
+    if arguments.cloud is not None:
+        title, clouds, test = f"Eastern half of {arguments.cloud.name}", out / "halves", ["east"]
+        write_halves(arguments.cloud, clouds)
+    elif clouds is None:
+        title, clouds, test = "Miniature city (SYNTHETIC)", out / "cities", [f"city-{TEST_CITY}"]
+        legend = str(CITY_LEGEND)
+        for seed in (*CITIES[: 1 if smoke else None], TEST_CITY):
+            write_city(seed, clouds, SMOKE_PX if smoke else CITY_PX)
+    publish(out, small_table(title, clouds, test, legend, arguments.rows, out, seeds, smoke=smoke))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The experiment with SnapNet: rows that resolve, clouds that it writes, and halves that share no point."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up_field import make_cloud, write_las
+
+EXPERIMENTS = Path(__file__).resolve().parents[3] / "experiments"
+sys.path.insert(0, str(EXPERIMENTS))
+
+import semantic3d_snapnet as experiment  # noqa: E402
+
+from deepnets4eo.points.files import open_cloud  # noqa: E402
+from deepnets4eo.points.snapnet import SnapNetRecipe  # noqa: E402
+from deepnets4eo.synthetic import City  # noqa: E402
+from deepnets4eo.training import load_recipe  # noqa: E402
+
+
+@pytest.mark.parametrize("name", experiment.ROWS)
+@pytest.mark.parametrize("few", [[], experiment.SMOKE])
+def test_small_rows_resolve(name, few):
+    legend = f"legend={experiment.CITY_LEGEND}"
+    recipe, _ = load_recipe(experiment.AERIAL, overrides=[legend, *experiment.SMALL, *experiment.ROWS[name], *few])
+    assert isinstance(recipe, SnapNetRecipe)
+    assert recipe.train.keep == "last"  # no epoch is chosen by the clouds that are tested on
+
+
+@pytest.mark.parametrize("name", experiment.PUBLISHED_RECIPES)
+def test_rows_on_semantic3d_resolve(name):
+    overrides = experiment.semantic3d_overrides(name, Path("runs"), 0)
+    recipe, _ = load_recipe(experiment.PUBLISHED_RECIPES[name], overrides=[*overrides, *experiment.SMOKE_AROUND])
+    assert recipe.legend == "semantic3d"
+    assert (recipe.model.options.get("frozen") is True) == (name == experiment.SNAPNET)
+
+
+def test_halves_share_no_point(tmp_path):
+    cloud = make_cloud()
+    experiment.write_halves(write_las(cloud, tmp_path / "field.las"), tmp_path / "halves")
+    west, east = (open_cloud(tmp_path / "halves" / f"{name}.las").read() for name in ("west", "east"))
+    assert len(west) + len(east) == len(cloud)
+    assert west.xyz[:, 0].max() < east.xyz[:, 0].min()
+    np.testing.assert_array_equal(west.colour[0], cloud.colour[0])
+
+
+def test_points_of_the_city_have_the_colours_of_its_image_and_codes_of_the_legend(tmp_path):
+    cloud = open_cloud(experiment.write_city(1, tmp_path, experiment.SMOKE_PX)).read()
+    known = {one["value"] for one in experiment.CITY_LEGEND["classes"]} | set(experiment.CITY_LEGEND["file_values"])
+    assert set(np.unique(cloud.classification)) <= known
+    image = City(1, experiment.SMOKE_PX, 0.5).image[:3].reshape(3, -1).T
+    assert set(map(tuple, cloud.colour.tolist())) <= set(map(tuple, image.tolist()))
+
+
+def test_scores_are_cells_of_a_table():
+    scores = {"mean_iou": 0.5, "overall_accuracy": 0.75, "seen_share": 1.0, "iou": {"a": 0.25, "b": None}}
+    assert experiment.cells([scores], ["a"], "iou") == [[0.5], [0.75], [1.0], [0.25]]
+    assert np.isnan(experiment.cells([scores], ["b"], "iou")[3][0])

@@ -1,0 +1,119 @@
+"""Votes of views label points: what a network that knows better than any says arrives at the points it sees, and no others."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from made_up_field import BUILDING, COLOURS, GROUND, LEGEND, make_cloud
+
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.points import PointLabeller
+from deepnets4eo.points.snapnet.cameras import place_cameras, reach_m, snapshot_inputs
+from deepnets4eo.points.snapnet.labeller import SnapNetLabeller
+from deepnets4eo.points.snapnet.recipe import ViewSection
+from deepnets4eo.points.views import SurfaceOptions, make_surface
+from deepnets4eo.segmenters.run import Run
+
+VIEWS = ViewSection(directions=15, distances_m=(20.0,))
+SURFACE = SurfaceOptions(voxel_m=0.5)
+RED = {code: colour[0] / 255 - 0.5 for code, colour in COLOURS.items()}
+
+
+class KnowsColours:
+    """A network of the layer image: roofs are redder than the field."""
+
+    def __init__(self, views=VIEWS, layers=("image",)):
+        self.inputs, self.legend, self.batches = snapshot_inputs(layers, views), LEGEND, []
+
+    def predict_raw(self, batch):
+        self.batches.append(len(batch))
+        middle = (RED[BUILDING] + RED[GROUND]) / 2
+        roof = 8 * np.sign(batch[:, 0] - middle)
+        return np.stack([-roof, roof], axis=1).astype(np.float32)
+
+    def predict_proba(self, batch):
+        powers = np.exp(self.predict_raw(batch))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+
+def labeller(views=VIEWS, **options):
+    return SnapNetLabeller(KnowsColours(views), SURFACE, views, **options)
+
+
+@pytest.mark.parametrize("votes", ["probabilities", "logits"])
+def test_points_that_are_seen_have_the_class_that_the_network_sees(votes):
+    cloud = make_cloud()
+    one = labeller(VIEWS.model_copy(update={"votes": votes}))
+    scores, seen = one.propagated_scores(cloud)
+    best = np.array(LEGEND.values)[scores.argmax(axis=1)]
+    assert seen.mean() > 0.5
+    assert (best == cloud.classification)[seen].mean() > 0.98
+    assert (best == cloud.classification).mean() > 0.9
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+
+
+def test_points_that_no_view_shows_have_no_scores():
+    cloud, one = make_cloud(), labeller(ViewSection(directions=1, distances_m=(6.0,)))
+    scores, seen = one.scores(cloud), one.propagated_scores(cloud)[1]
+    assert 0 < seen.mean() < 0.3
+    np.testing.assert_array_equal(np.isnan(scores).all(axis=1), ~seen)
+    np.testing.assert_array_equal(np.isnan(scores).any(axis=1), ~seen)
+
+
+def test_scores_do_not_depend_on_how_many_views_are_labelled_at_once():
+    cloud = make_cloud()
+    few, many = labeller(batch_size=4), labeller(batch_size=1000)
+    np.testing.assert_array_equal(few.scores(cloud), many.scores(cloud))
+    assert max(few.segmenter.batches) == 4
+    assert sum(few.segmenter.batches) == sum(many.segmenter.batches) == many.segmenter.batches[0]
+
+
+def test_it_is_a_labeller_of_points_and_says_what_it_needs():
+    one = labeller()
+    assert isinstance(one, PointLabeller)
+    assert one.needs == ("colour",)
+    assert SnapNetLabeller(KnowsColours(layers=("composite",)), SURFACE, VIEWS).needs == ()
+    assert one.legend.values == (GROUND, BUILDING)
+
+
+def test_the_halo_is_what_the_farthest_camera_sees_beside_its_target():
+    assert labeller().halo_m == np.ceil(20 * np.tan(np.pi / 6))
+    assert reach_m(ViewSection(cameras="above", gsd_m=0.25)) == 28
+
+
+@pytest.mark.parametrize("cameras", ["around", "above", "indoors"])
+def test_cameras_of_every_kind_are_placed_anew_alike(cameras):
+    views = ViewSection(cameras=cameras, directions=5, distances_m=(2.0, 3.0))
+    surface = make_surface(make_cloud(), SURFACE)
+    first, second = (place_cameras(surface, views) for _ in range(2))
+    assert first
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one.eye, other.eye)
+    if cameras != "above":
+        assert len(first) == 10
+        assert not np.array_equal(first[0].eye, place_cameras(surface, views, seed=1)[0].eye)
+
+
+def test_the_band_of_heights_is_named_so():
+    assert snapshot_inputs(["composite"], ViewSection(third="height")).layers["composite"].bands[2] == "height"
+    assert snapshot_inputs(["composite"], ViewSection(third="depth_m")).layers["composite"].bands[2] == "depth"
+
+
+def test_bytes_are_scaled_as_published():
+    inputs = snapshot_inputs(["composite"], VIEWS)
+    values = np.full((3, 1, 2), 255, np.uint8)
+    values[:, :, 1] = 51
+    prepared = inputs.prepare({"composite": values, "valid": np.ones((1, 2), bool)})
+    np.testing.assert_allclose(prepared[0, 0], np.array([255, 51]) / 255 - 0.5, atol=1e-6)
+
+
+def test_clouds_without_colours_are_refused():
+    with pytest.raises(InputError, match="no colour"):
+        labeller().scores(replace(make_cloud(), colour=None))
+
+
+def test_runs_of_other_tasks_are_refused(tmp_path):
+    run = Run(tmp_path, SimpleNamespace(), {"task": "segmentation"}, {})
+    with pytest.raises(RunError, match="a run of the task 'segmentation', which does not label points by views"):
+        SnapNetLabeller.from_run(run)

@@ -1,0 +1,167 @@
+"""Snapshots of a training: no view to learn from shows what is validated on, and each view is kept as it was rendered."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from made_up_field import BUILDING, GROUND, LEGEND, CloudInMemory, make_cloud
+
+from deepnets4eo.cards.dataset_card import TRAIN, VAL
+from deepnets4eo.cards.legend import VOID
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import whole
+from deepnets4eo.points.snapnet.clouds import (
+    LEARNT,
+    NEITHER,
+    WITHHELD,
+    LabelledCloud,
+    check_measured,
+    find_clouds,
+    point_parts,
+    split_clouds,
+)
+from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
+from deepnets4eo.points.snapnet.rendering import LABELS, render_views
+from deepnets4eo.points.snapnet.samples import ValidationViews, ViewSamples, read_view
+from deepnets4eo.points.snapnet.view_store import ViewStore
+from deepnets4eo.training import load_recipe
+
+CELL_M = 0.5
+RED = 250
+
+
+def recipe(**data):
+    """Few views of a surface with closed walls; four blocks of 20 m, one of them validated on."""
+    return SnapNetRecipe.model_validate(
+        {
+            "data": {"block_m": 10, "buffer_m": 1, "val_share": 0.5, "windows_per_epoch": 8, "num_workers": 0} | data,
+            "surface": {"voxel_m": CELL_M, "mesh": "delaunay"},
+            "views": {"directions": 8, "distances_m": [12, 20]},
+            "model": {"layers": ["image", "composite"]},
+            "train": {"batch_size": 4},
+        }
+    )
+
+
+def named(cloud):
+    return LabelledCloud("field", CloudInMemory(cloud), CELL_M)
+
+
+@pytest.fixture(scope="module")
+def told_apart(tmp_path_factory):
+    """Views of a cloud whose withheld points alone are red and are buildings."""
+    cloud = make_cloud()
+    options = recipe()
+    parts = point_parts(split_clouds([named(cloud)], options.data), 0, cloud.xyz[:, :2])
+    withheld = parts == WITHHELD
+    colour = np.where(withheld[:, None], (RED, 0, 0), (0, 0, RED)).astype(np.uint8)
+    marked = replace(cloud, colour=colour, classification=np.where(withheld, BUILDING, GROUND).astype(np.uint8))
+    return render_views(options, LEGEND, [named(marked)], tmp_path_factory.mktemp("views"))
+
+
+def test_views_to_learn_from_show_no_face_and_no_label_of_withheld_points(told_apart):
+    samples = ViewSamples(told_apart, recipe())
+    views = [samples.read(number) for number in sorted(set(told_apart.learnt))]
+    assert len(views) > 5
+    for view in views:
+        red = view["image"][0] > 0.4
+        assert not red.any()
+        assert set(np.unique(view["mask"])) <= {LEGEND.index("ground"), VOID}
+        assert (view["mask"] != VOID).any()
+    shown = [read_view(told_apart, number, WITHHELD)["image"][0] > 0.4 for number in told_apart.learnt]
+    assert any(image.any() for image in shown)  # it is hidden, not absent
+
+
+def test_views_to_validate_on_have_the_labels_of_withheld_points_alone(told_apart):
+    batches = list(ValidationViews(told_apart, 4))
+    assert sum(len(batch["mask"]) for batch in batches) == len(told_apart.withheld)
+    for batch in batches:
+        assert set(np.unique(batch["mask"])) <= {LEGEND.index("building"), VOID}
+        assert (batch["valid"] | (batch["composite"] == 0).all(axis=1)).all()
+
+
+def test_training_pixels_are_those_of_the_masks(told_apart):
+    masks = [read_view(told_apart, number, LEARNT)["mask"] for number in told_apart.learnt]
+    assert told_apart.training_pixels == [sum(int((mask == index).sum()) for mask in masks) for index in range(2)]
+
+
+def test_an_epoch_shows_every_view_as_often_and_follows_from_its_number(told_apart):
+    samples = ViewSamples(told_apart, recipe(windows_per_epoch=2 * len(told_apart.learnt)))
+    first = samples.windows(0)
+    assert sorted(first) == sorted(2 * told_apart.learnt)
+    assert first == samples.windows(0) != samples.windows(1)
+
+
+def test_parts_of_points_are_those_of_the_split_as_a_raster():
+    cloud, data = make_cloud(), recipe().data
+    split = split_clouds([named(cloud)], data)
+    grid = split.scenes[0].grid
+    rasters = {part: split.mask(0, part, whole(grid)) for part in (TRAIN, VAL)}
+    row = np.minimum(((grid.affine.f - cloud.xyz[:, 1]) / CELL_M).astype(int), grid.shape[0] - 1)
+    col = ((cloud.xyz[:, 0] - grid.affine.c) / CELL_M).astype(int)
+    expected = np.where(rasters[VAL][row, col], WITHHELD, np.where(rasters[TRAIN][row, col], LEARNT, NEITHER))
+    np.testing.assert_array_equal(point_parts(split, 0, cloud.xyz[:, :2]), expected)
+    assert {LEARNT, WITHHELD, NEITHER} == set(expected)
+
+
+def test_points_without_a_class_are_void_and_unknown_codes_are_refused_or_void(tmp_path):
+    cloud = make_cloud()
+    codes = cloud.classification.copy()
+    codes[:800] = 1
+    pieces = list(named(replace(cloud, classification=codes)).pieces(LEGEND, recipe().data, tmp_path, 0.0))
+    assert (pieces[0].cloud.classification[:800] == VOID).all()
+    assert (pieces[0].cloud.classification[800:] < 2).all()
+    codes[:800] = 99
+    strange = named(replace(cloud, classification=codes))
+    with pytest.raises(InputError, match="99"):
+        list(strange.pieces(LEGEND, recipe().data, tmp_path, 0.0))
+    pieces = list(strange.pieces(LEGEND, recipe(unknown_labels="void").data, tmp_path, 0.0))
+    assert (pieces[0].cloud.classification[:800] == VOID).all()
+
+
+def test_clouds_without_labels_to_learn_from_are_refused(tmp_path):
+    cloud = make_cloud()
+    empty = replace(cloud, classification=np.ones(len(cloud), np.uint8))
+    with pytest.raises(InputError, match="no view shows a labelled point of the training part of 1 clouds"):
+        render_views(recipe(), LEGEND, [named(empty)], tmp_path)
+
+
+def test_clouds_without_colours_are_refused_for_networks_that_see_them():
+    with pytest.raises(InputError, match="has no colour, which the layer 'image' shows.*points/snapnet-composite"):
+        check_measured(make_cloud(colours=False), ["image", "composite"])
+    check_measured(make_cloud(colours=False), ["composite"])
+
+
+def test_folders_without_clouds_are_refused(tmp_path):
+    with pytest.raises(InputError, match="no clouds were given. Pass --data"):
+        find_clouds(recipe().data, CELL_M)
+    with pytest.raises(InputError, match=r"no file in .* matches \*\*/\*\.laz or \*\*/\*\.las"):
+        find_clouds(recipe(folders=[str(tmp_path)]).data, CELL_M)
+
+
+def test_the_store_returns_what_was_written(tmp_path):
+    rng = np.random.default_rng(0)
+    written = [
+        {
+            "image": rng.integers(256, size=(3, 4, 5), dtype=np.uint8),
+            LABELS: rng.integers(9, size=(4, 5), dtype=np.uint8),
+        }
+        for _ in range(5)
+    ]
+    store = ViewStore(tmp_path)
+    for number, layers in enumerate(written[:3]):
+        assert store.append(layers) == number
+    np.testing.assert_array_equal(store.read(2)["image"], written[2]["image"])
+    for layers in written[3:]:
+        store.append(layers)
+    assert len(store) == 5
+    for number, layers in enumerate(written):
+        for name, layer in layers.items():
+            np.testing.assert_array_equal(store.read(number)[name], layer)
+    assert list(Path(tmp_path).iterdir()) == []  # the file has no name, and disappears with the process
+
+
+def test_recipes_that_name_a_layer_twice_are_refused():
+    with pytest.raises(InputError, match="expected each layer once"):
+        load_recipe("points/snapnet-composite", overrides=["model.layers=[image, image]"])
