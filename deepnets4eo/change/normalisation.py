@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Mask
-from deepnets4eo.change.classical.moments import MomentSums
 from deepnets4eo.change.classical.pair_scores import IrMad
 from deepnets4eo.change.pair import POST, PRE
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window
+from deepnets4eo.rasters.moments import MomentSums
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.segmenters.inputs import InputSpec
 from deepnets4eo.tiling.spread import spread_windows
@@ -123,7 +123,7 @@ def invariant_regression(scene: Scene, *, unchanged: float = UNCHANGED) -> Linea
 
     method = IrMad()
     method.fit(blocks)
-    sums = MomentSums(inputs.in_channels)
+    sums = MomentSums()
     count = 0
     for window in windows:
         sample = scene.read(window, [PRE, POST])

@@ -5,7 +5,6 @@ Takes the scene, the scores and the polygons; reads each raster once at reduced 
 
 from __future__ import annotations
 
-import base64
 import io
 from collections.abc import Sequence
 from html import escape
@@ -24,6 +23,7 @@ from deepnets4eo.files import write_text
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.outputs.html import fill_template, image_address
 from deepnets4eo.rasters.display import colour_bands
 from deepnets4eo.rasters.scene import Layer, Scene
 from deepnets4eo.tiling.scores import PACKED_ONE
@@ -64,8 +64,8 @@ def write_page(
         "ROWS": "".join(_row(record) for record in _records(polygons)),
         "LISTED": f"{min(len(polygons), MOST_LISTED)} of {len(polygons)}",
     }
-    pieces = (files("deepnets4eo.change") / "assets" / "report.html").read_text(encoding="utf-8").split("%%")
-    return write_text(path, "".join(parts[piece] if number % 2 else piece for number, piece in enumerate(pieces)))
+    template = (files("deepnets4eo.change") / "assets" / "report.html").read_text(encoding="utf-8")
+    return write_text(path, fill_template(template, parts))
 
 
 def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
@@ -119,7 +119,7 @@ def _address(image: NDArray[np.uint8]) -> str:
 
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, "WEBP", quality=QUALITY, method=2)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return image_address(buffer.getvalue(), "webp")
 
 
 def _outlines(polygons: gpd.GeoDataFrame, scene: Scene) -> str:

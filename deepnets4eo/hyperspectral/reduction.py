@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Floats, Mask, Vectors
 from deepnets4eo.errors import InputError, name_hint
-from deepnets4eo.hyperspectral.moments import Moments, SpectraSample, neighbour_differences
 from deepnets4eo.hyperspectral.nonnegative import nonnegative_scores
+from deepnets4eo.hyperspectral.spectra_sample import SpectraSample, neighbour_differences
+from deepnets4eo.rasters.moments import MomentSums
 
 SAMPLE = 10_000  # spectra that non-negative factors are fitted on
 ITERATIONS = 200  # of fitting non-negative factors
@@ -119,24 +120,25 @@ def fit_reduction(
     check_kind(kind)
     if kind == "nmf":
         return _fit_nmf(_sample(windows, seed), components, seed)
-    signal, noise = Moments(), Moments()
+    signal, noise = MomentSums(), MomentSums()
     for cube, mask in windows:
-        signal.add(_spectra(cube, mask))
+        signal.add(_spectra(cube, mask).T)
         if kind == "mnf":
-            noise.add(neighbour_differences(cube, mask))
+            noise.add(neighbour_differences(cube, mask).T)
     _check_count(kind, signal.count, signal.bands, components)
-    covariance = signal.covariance()
+    moments = signal.moments()
+    covariance = moments.covariance * (signal.count / max(signal.count - 1, 1))  # of a sample
     if kind == "pca":
         values, basis = _principal_axes(covariance)
         importance = values / max(float(np.trace(covariance)), np.finfo(np.float64).tiny)
     else:
         _check_neighbours(noise.count, signal.bands)
-        values, basis = _noise_axes(covariance, noise.mean_square() / 2)
+        values, basis = _noise_axes(covariance, noise.moments().mean_square / 2)
         importance = values
     if whiten:
         basis = basis / np.sqrt(np.maximum(values, np.finfo(np.float32).eps * values[0]))[:, None]
     chosen = slice(components)
-    return SpectralReduction(kind, *(_float32(one) for one in (signal.mean(), basis[chosen], importance[chosen])))
+    return SpectralReduction(kind, *(_float32(one) for one in (moments.mean, basis[chosen], importance[chosen])))
 
 
 def check_kind(kind: str) -> None:

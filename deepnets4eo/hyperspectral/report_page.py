@@ -5,7 +5,6 @@ Takes what a run measured and figures as PNG; returns HTML.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deepnets4eo.evaluation.report import BY_CLASS, OVERALL, percent
+from deepnets4eo.outputs.html import image_address
 from deepnets4eo.version import __version__
 
 STYLE = """
@@ -127,5 +127,5 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _image(path: Path, words: str, style: str = "") -> str:
-    data = base64.b64encode(path.read_bytes()).decode()
-    return f'<p><img alt="{escape(words)}" style="{style}" src="data:image/png;base64,{data}"></p>'
+    address = image_address(path.read_bytes(), "png")
+    return f'<p><img alt="{escape(words)}" style="{style}" src="{address}"></p>'

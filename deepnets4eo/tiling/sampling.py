@@ -21,7 +21,7 @@ from deepnets4eo.tiling.lattice import reflect_indices
 
 CELL_PX = 64
 READ_PX = 1024
-FEW_BLOCKS = 8  # from fewer windows, samples are told apart by cells: folds need blocks of ground to be disjoint
+FEW_BLOCKS = 8  # from fewer windows, samples are kept disjoint by cells: folds need blocks of ground to be disjoint
 FEW_PIXELS = 2000  # of a class from one window where there are many windows, so that many are used
 LEAST_PIXELS = 200  # from one window of a random draw: features cost a whole window, however few pixels are taken
 

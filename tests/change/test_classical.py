@@ -9,16 +9,16 @@ from skimage.filters import threshold_otsu
 
 from deepnets4eo.change.classical.canonical import mad_variates, slow_variates
 from deepnets4eo.change.classical.detector import ChangeDetector
-from deepnets4eo.change.classical.moments import Moments, MomentSums
 from deepnets4eo.change.classical.pair_scores import METHODS, IrMad, Mad
 from deepnets4eo.change.classical.thresholds import THRESHOLDS, histogram_of, threshold
 from deepnets4eo.errors import InputError
 from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.rasters.moments import Moments, MomentSums
 from deepnets4eo.rasters.scene import Layer, Scene
 
 
 def moments_of(values: np.ndarray) -> Moments:
-    sums = MomentSums(len(values))
+    sums = MomentSums()
     for block in np.array_split(values, 7, axis=1):
         sums.add(block)
     return sums.moments()
@@ -36,7 +36,7 @@ def correlated(count: int = 20_000, bands: int = 4, seed: int = 0) -> np.ndarray
 def test_streamed_moments_are_those_of_the_whole():
     values = correlated() + 1e5
     weights = np.random.default_rng(1).random(values.shape[1])
-    sums = MomentSums(8)
+    sums = MomentSums()
     for block, share in zip(np.array_split(values, 5, axis=1), np.array_split(weights, 5), strict=True):
         sums.add(block, share)
     np.testing.assert_allclose(sums.moments().mean, np.average(values, axis=1, weights=weights))

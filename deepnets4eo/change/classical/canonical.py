@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from scipy.stats import chi2
 
 from deepnets4eo.arrays import FloatImage
-from deepnets4eo.change.classical.moments import Matrix, Moments, Vector
 from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.moments import Matrix, Moments, Vector
 
 PENALTY = 1e-9  # of each variance; keeps bands that repeat others from making the problem singular
 SMALLEST = 1e-12

@@ -7,7 +7,7 @@ Refuses pairs with other numbers of bands, pairs without common valid pixels, an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from deepnets4eo.tiling.spread import spread_windows
 PRE, POST = "image_pre", "image_post"
 FILE = "change.json"
 STATISTICS_PX = 4_000_000  # pixels that statistics are measured on at most
+KEPT_VALUES = 64_000_000  # of prepared blocks that stay in memory, 256 MB: IR-MAD goes over them up to 30 times
 SIDE_PX = 512  # of the windows that they are measured on
 SAME = 1e-3  # standard deviations
 STEEPNESS = 8.0  # probabilities go from 0.02 to 0.98 between the mean scores of no change and of change
@@ -113,10 +114,18 @@ class ChangeDetector(ProbabilitySegmenter):
     def fit(self, scene: Scene) -> ChangeDetector:
         """Measure the method's statistics and the threshold, on 4 million spread pixels at most; returns the detector."""
 
-        def read_blocks() -> Iterator[tuple[FloatImage, Mask]]:
-            for window in _windows(scene):
+        windows = _windows(scene)
+
+        def read_again() -> Iterator[tuple[FloatImage, Mask]]:
+            for window in windows:
                 sample = scene.read(window, self.inputs.names)
                 yield self.inputs.prepare(sample), sample["valid"]
+
+        few = sum(window.height * window.width for window in windows) * self.inputs.in_channels <= KEPT_VALUES
+        kept = list(read_again()) if few else []
+
+        def read_blocks() -> Iterable[tuple[FloatImage, Mask]]:
+            return kept or read_again()
 
         _check_differ(read_blocks)
         self.method.fit(read_blocks)

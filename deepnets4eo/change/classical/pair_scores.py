@@ -6,7 +6,7 @@ Takes standardised pairs (2 p, h, w), pre before post; returns a score (h, w) fr
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Mask
 from deepnets4eo.change.classical.canonical import PENALTY, PairVariates, chi_image, mad_variates, slow_variates
-from deepnets4eo.change.classical.moments import MomentSums
 from deepnets4eo.errors import InputError
+from deepnets4eo.rasters.moments import MomentSums
 
-Blocks = Callable[[], Iterator[tuple[FloatImage, Mask]]]  # each call goes over the pair again: values, and where valid
+Blocks = Callable[[], Iterable[tuple[FloatImage, Mask]]]  # each call goes over the pair again: values, and where valid
 Score = NDArray[np.float32]
 
 MOST_ITERATIONS, TOLERANCE = 50, 1e-3  # of IR-MAD; the tolerance is of its correlations
@@ -134,13 +134,10 @@ class Mad(VariateScore):
             before = correlation
 
     def _estimate(self, blocks: Blocks) -> PairVariates:
-        sums: MomentSums | None = None
+        sums = MomentSums()
         for values, valid in blocks():
             pixels = values[:, valid]
-            sums = sums or MomentSums(len(values))
             sums.add(pixels, None if self.variates is None else self.variates.no_change(pixels))
-        if sums is None:
-            raise InputError("the pair has no pixels.")
         return mad_variates(sums.moments(), self.penalty)
 
 
@@ -158,12 +155,9 @@ class SlowFeatures(VariateScore):
 
     def fit(self, blocks: Blocks) -> None:
         """Goes over the pair once."""
-        sums: MomentSums | None = None
+        sums = MomentSums()
         for values, valid in blocks():
-            sums = sums or MomentSums(len(values))
             sums.add(values[:, valid])
-        if sums is None:
-            raise InputError("the pair has no pixels.")
         self.variates = slow_variates(sums.moments(), self.penalty)
 
 
@@ -190,7 +184,7 @@ class PcaKMeans(PairScore):
 
     def fit(self, blocks: Blocks) -> None:
         """Goes over the pair once for the components, and again for the clusters."""
-        sums = MomentSums(self.block_px**2)
+        sums = MomentSums()
         for values, valid in blocks():
             sums.add(self._separate_blocks(values, valid))
         moments = sums.moments()

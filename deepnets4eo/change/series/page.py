@@ -5,7 +5,6 @@ Takes a ranking and its series; writes one file without scripts that loads nothi
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Sequence
 from datetime import date
@@ -20,6 +19,7 @@ from deepnets4eo.change.series.chips import Chips
 from deepnets4eo.change.series.ranking import NoveltyRanking
 from deepnets4eo.change.series.stack import ImageSeries
 from deepnets4eo.files import write_text
+from deepnets4eo.outputs.html import fill_template, image_address
 from deepnets4eo.version import __version__
 
 TEMPLATE = files("deepnets4eo.change.series") / "assets" / "page.html"
@@ -42,8 +42,7 @@ def write_page(ranking: NoveltyRanking, series: ImageSeries, path: str | Path, *
         "CHANGES": "\n".join(_cards(rows, series)),
         "VERSION": escape(__version__),
     }
-    pieces = TEMPLATE.read_text(encoding="utf-8").split("%%")
-    return write_text(path, "".join(parts[piece] if number % 2 else piece for number, piece in enumerate(pieces)))
+    return write_text(path, fill_template(TEMPLATE.read_text(encoding="utf-8"), parts))
 
 
 def _summary(ranking: NoveltyRanking, count: int) -> str:
@@ -92,7 +91,7 @@ def _cards(rows: Any, series: ImageSeries) -> list[str]:
         path = " ".join(_path(ring) for ring in shapely.get_rings(shapely.get_parts(chip.outline)))
         figures = "".join(
             f'<figure><svg viewBox="0 0 {chip.width} {chip.height}"><image width="{chip.width}" height="{chip.height}" '
-            f'href="data:image/webp;base64,{base64.b64encode(chips.webp(index[day], chip)).decode()}"/>'
+            f'href="{image_address(chips.webp(index[day], chip), "webp")}"/>'
             f'<path d="{path}"/></svg><figcaption>{what} {day}</figcaption></figure>'
             for what, day in (("before", row.before), ("after", row.date))
         )

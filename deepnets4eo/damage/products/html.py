@@ -26,6 +26,7 @@ from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES
 from deepnets4eo.files import plain, write_text
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import apply_affine, gsd_m
+from deepnets4eo.outputs.html import fill_template
 from deepnets4eo.registration.view import UNMOVED, on_post_grid
 from deepnets4eo.version import __version__
 from deepnets4eo.zonal import patch_centres
@@ -146,8 +147,7 @@ def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, banne
         "PACKED": payload.packed,
         "SCRIPT": "\n".join(_asset(name) for name in SCRIPTS),
     }
-    pieces = _asset("report.html").split("%%")
-    return "".join(parts[piece] if number % 2 else piece for number, piece in enumerate(pieces))
+    return fill_template(_asset("report.html"), parts)
 
 
 def _file_name(source: str) -> str:

@@ -1,11 +1,11 @@
 """Weighted means and covariances of pixels, summed block by block.
 
-Takes values (P, n) and weights (n,); memory does not grow with the number of pixels.
+Takes values (B, n) and weights (n,); memory does not grow with the number of pixels.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,57 +25,56 @@ class Moments:
     weight
         Sum of the weights.
     mean
-        (P,)
+        (B,)
     covariance
-        (P, P)
+        (B, B), divided by the weight.
     """
 
     weight: float
     mean: Vector
     covariance: Matrix
 
+    @property
+    def mean_square(self) -> Matrix:
+        """(B, B), the mean of the products of all pairs of bands, about zero."""
+        return self.covariance + np.outer(self.mean, self.mean)
 
-@dataclass
+
 class MomentSums:
     """Sums from which `Moments` follow, in double precision about the first block's mean, so that digits are kept.
 
-    Parameters
-    ----------
-    size
-        P, values of a pixel.
-
     Examples
     --------
-    >>> sums = MomentSums(1)
+    >>> sums = MomentSums()
     >>> sums.add(np.array([[1.0, 2.0]]), np.array([1.0, 3.0]))
     >>> sums.moments().mean.tolist()
     [1.75]
     """
 
-    size: int
-    _weight: float = 0.0
-    _centre: Vector | None = field(default=None, init=False)
-
-    def __post_init__(self) -> None:
-        self._sum, self._products = np.zeros(self.size), np.zeros((self.size, self.size))
+    def __init__(self) -> None:
+        self.count = self.bands = 0
+        self._weight = 0.0
 
     def add(self, values: NDArray[np.floating], weights: NDArray[np.floating] | None = None) -> None:
-        """Count pixels. values : (P, n); weights : (n,), none: 1 each"""
+        """Count pixels. values : (B, n); weights : (n,), none: 1 each"""
         if not values.shape[1]:
             return
         values = np.asarray(values, float)
-        if self._centre is None:
+        if not self.count:
+            self.bands = len(values)
             self._centre = values.mean(axis=1)
+            self._sum, self._products = np.zeros(self.bands), np.zeros((self.bands, self.bands))
         centred = values - self._centre[:, None]
         weighted = centred if weights is None else centred * weights
+        self.count += values.shape[1]
         self._weight += values.shape[1] if weights is None else float(np.sum(weights, dtype=float))
         self._sum += weighted.sum(axis=1)
         self._products += weighted @ centred.T
 
     def moments(self) -> Moments:
-        """Mean and covariance of all that was counted. Errors: InputError where all weights are 0."""
-        if self._centre is None or self._weight <= 0:
-            raise InputError("no valid pixel is in both images. Check nodata, masks and the common extent.")
+        """Mean and covariance of all that was counted. Errors: InputError where nothing was, or all weights are 0."""
+        if self._weight <= 0:
+            raise InputError("there is no valid pixel to take means of. Check nodata, masks and the common extent.")
         offset = self._sum / self._weight
         covariance = self._products / self._weight - np.outer(offset, offset)
         return Moments(self._weight, self._centre + offset, covariance)

@@ -1,0 +1,29 @@
+"""Views of a cloud: surface, cameras, ids of faces by ray casting, snapshots, votes, and scores for the original points."""
+
+from deepnets4eo.lazy import lazy_names
+
+_HOMES = {
+    "Camera": "deepnets4eo.points.views.camera",
+    "FaceView": "deepnets4eo.points.views.face_view",
+    "RayCaster": "deepnets4eo.points.views.ray_casting",
+    "Surface": "deepnets4eo.points.views.surface",
+    "SurfaceOptions": "deepnets4eo.points.views.surface",
+    "Votes": "deepnets4eo.points.views.votes",
+    "ZBuffer": "deepnets4eo.points.views.z_buffer",
+    "cameras_above": "deepnets4eo.points.views.camera_samplers",
+    "cameras_around": "deepnets4eo.points.views.camera_samplers",
+    "cameras_indoors": "deepnets4eo.points.views.camera_samplers",
+    "cameras_near": "deepnets4eo.points.views.camera_samplers",
+    "make_surface": "deepnets4eo.points.views.cloud_surface",
+    "ray_caster": "deepnets4eo.points.views.casters",
+    "snapshot": "deepnets4eo.points.views.snapshots",
+    "surface_of_depth": "deepnets4eo.points.views.grid_surfaces",
+    "surface_of_heights": "deepnets4eo.points.views.grid_surfaces",
+    "to_points": "deepnets4eo.points.views.votes",
+    "write_view_sheet": "deepnets4eo.points.views.sheet",
+}
+
+__all__ = list(_HOMES)
+
+
+__getattr__ = lazy_names(__name__, _HOMES)
