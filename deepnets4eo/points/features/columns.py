@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.features.neighbourhoods import Floats, Neighbours, for_all_blocks, voxelise
+from deepnets4eo.points.features.neighbourhoods import Neighbours, for_all_blocks, voxelise
 
 COLUMNS_PER_RADIUS = 2.5  # about 20 columns a cylinder
 

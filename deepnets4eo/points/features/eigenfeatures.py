@@ -8,15 +8,16 @@ of its mean. Memory: the result, and about 200 bytes a point.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.features.neighbourhoods import Floats, Neighbours, for_all_blocks, voxelise
-from deepnets4eo.points.features.options import NEEDS, FeatureOptions, scale_names
+from deepnets4eo.points.features.neighbourhoods import Neighbours, for_all_blocks, voxelise
+from deepnets4eo.points.features.options import GEOMETRY, NEEDS, FeatureOptions
 from deepnets4eo.points.features.symmetric import eigen_3x3
 
 TINY = 1e-12  # square metres; a spread below a micrometre is none
@@ -47,7 +48,7 @@ def neighbourhood_features(
     Returns
     -------
     ndarray
-        (N, F) float32, the columns of `scale_names` for one radius after the other.
+        (N, F) float32, those columns of `feature_names` that a sphere has, one radius after the other.
 
     Raises
     ------
@@ -56,23 +57,27 @@ def neighbourhood_features(
 
     Examples
     --------
+    >>> from deepnets4eo.points.features import feature_names
     >>> wall = np.stack(np.meshgrid(0, np.arange(0, 4, 0.1), np.arange(0, 4, 0.1)), axis=-1).reshape(-1, 3)
     >>> options = FeatureOptions(radii_m=(1.0,), measured=())
     >>> features = neighbourhood_features(PointCloud(wall.astype(float)), options)
-    >>> dict(zip(scale_names(options), features.mean(axis=0).round(2).tolist()))["verticality"]
+    >>> dict(zip(feature_names(options), features.mean(axis=0).round(2).tolist()))["verticality@1m"]
     1.0
     """
     options = options or FeatureOptions()
     measured = measured_values(cloud, options)
-    scales = [scale_features(cloud, radius, measured, options, workers) for radius in options.radii_m]
+    scales = [scale_features(cloud, radius, options.cells_per_radius, measured, workers) for radius in options.radii_m]
     return np.concatenate(scales, axis=1)
 
 
 def scale_features(
-    cloud: PointCloud, radius: float, measured: list[Floats], options: FeatureOptions, workers: int | None
+    cloud: PointCloud, radius: float, cells_per_radius: float, measured: Sequence[Floats], workers: int | None
 ) -> NDArray[np.float32]:
-    """(N, F) float32 features of the spheres of one radius, metres. measured : as of `measured_values`."""
-    voxels = voxelise(cloud.xyz, radius / options.cells_per_radius, cloud.source)
+    """(N, F) float32 features of the spheres of one radius, metres; `GEOMETRY`, then mean and deviation of what is measured.
+
+    measured : (N,) each.
+    """
+    voxels = voxelise(cloud.xyz, radius / cells_per_radius, cloud.source)
     centres = voxels.centres - voxels.centres.mean(axis=0)
     sums = np.stack([voxels.count, *(voxels.total(power) for one in measured for power in (one, one * one))], axis=1)
 
@@ -86,7 +91,7 @@ def scale_features(
         density = total[:, 10] / (4 / 3 * np.pi * radius**3)
         return np.stack([*geometry, density, *_means(total[:, 10], total[:, 11:].T)], axis=1)
 
-    features = for_all_blocks(centres, radius, len(scale_names(options)), of_block, workers)
+    features = for_all_blocks(centres, radius, len(GEOMETRY) + 2 * len(measured), of_block, workers)
     return features[voxels.voxel]
 
 
@@ -129,7 +134,7 @@ def _geometry(count: Floats, total: Floats, products: Floats, centre: Floats) ->
     return [*shapes, *tilts, *along, offset[2], squared, _ratio_2d(covariance)]
 
 
-def _shapes(values: Floats, known: NDArray[np.bool_]) -> list[Floats]:
+def _shapes(values: Floats, known: Mask) -> list[Floats]:
     l1, l2, l3 = values
     total = values.sum(axis=0)
     largest = np.where(known, l1, 1)
@@ -152,4 +157,3 @@ def _means(count: Floats, sums: Floats) -> Iterator[Floats]:
         mean = first / count
         yield mean
         yield np.sqrt(np.maximum(second / count - mean * mean, 0))
-

@@ -12,10 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.arrays import Floats, Indices
 from deepnets4eo.errors import InputError
-
-Floats = NDArray[np.float64]
-Index = NDArray[np.int64]
 
 BLOCK_VOXELS = 16_000  # whose neighbours are searched at once
 LARGEST_INDEX = 1 << 20  # of a voxel along an axis: three of them fit into 64 bits
@@ -29,7 +27,7 @@ class Voxels:
     """
 
     centres: Floats
-    voxel: Index
+    voxel: Indices
     count: Floats
 
     def __len__(self) -> int:
@@ -41,7 +39,9 @@ class Voxels:
 
 
 def voxelise(points: Floats, side_m: float, source: str = "the cloud") -> Voxels:
-    """Return a cloud thinned to the mean of the points in each voxel, which a cube's grid from its lowest corner makes.
+    """Return a cloud thinned to the mean of the points in each voxel.
+
+    The grid of voxels goes through the origin of the coordinates, so that tiles of one cloud have the same voxels.
 
     Parameters
     ----------
@@ -62,10 +62,11 @@ def voxelise(points: Floats, side_m: float, source: str = "the cloud") -> Voxels
     InputError
         An extent of more than a million voxels along an axis.
     """
+    cells = np.floor(points / side_m)
+    cells -= cells.min(axis=0)
     corner = points.min(axis=0)
-    cells = np.floor((points - corner) / side_m)
     if cells.max() >= LARGEST_INDEX:
-        extent = float((points.max(axis=0) - corner).max())
+        extent = float(np.ptp(points, axis=0).max())
         raise InputError(
             f"{source} extends over {extent:,.0f} m, which is more than {LARGEST_INDEX:,} voxels of {side_m:g} m. Remove points "
             "with wrong coordinates, or label it in tiles."
@@ -79,7 +80,7 @@ def voxelise(points: Floats, side_m: float, source: str = "the cloud") -> Voxels
     return Voxels(centres + corner, voxel, count.astype(np.float64))
 
 
-def blocks_with_halo(centres: Floats, radius: float, most: int = BLOCK_VOXELS) -> Iterator[tuple[Index, Index]]:
+def blocks_with_halo(centres: Floats, radius: float, most: int = BLOCK_VOXELS) -> Iterator[tuple[Indices, Indices]]:
     """Yield boxes that hold at most so many voxels.
 
     Parameters
@@ -123,7 +124,7 @@ class Neighbours:
     int32 places in `index` of each pair; every pair once.
     """
 
-    index: Index
+    index: Indices
     cores: int
     first: NDArray[np.int32]
     second: NDArray[np.int32]
@@ -146,7 +147,7 @@ class Neighbours:
         return least[: self.cores]
 
 
-def find_neighbours(centres: Floats, core: Index, halo: Index, radius: float) -> Neighbours:
+def find_neighbours(centres: Floats, core: Indices, halo: Indices, radius: float) -> Neighbours:
     """Return the pairs of voxels of a block and its halo that lie at most a radius apart, metres."""
     from scipy.spatial import cKDTree
 
@@ -159,7 +160,11 @@ def find_neighbours(centres: Floats, core: Index, halo: Index, radius: float) ->
 
 
 def for_all_blocks(
-    centres: Floats, radius: float, width: int, work: Callable[[Neighbours], NDArray[np.floating]], workers: int | None = None
+    centres: Floats,
+    radius: float,
+    width: int,
+    work: Callable[[Neighbours], NDArray[np.floating]],
+    workers: int | None = None,
 ) -> NDArray[np.float32]:
     """Return what a function computes of the neighbours of every voxel.
 
@@ -183,7 +188,7 @@ def for_all_blocks(
     """
     from deepnets4eo.rasters.prefetch import in_order
 
-    def of_block(block: tuple[Index, Index]) -> tuple[Index, NDArray[np.floating]]:
+    def of_block(block: tuple[Indices, Indices]) -> tuple[Indices, NDArray[np.floating]]:
         return block[0], work(find_neighbours(centres, *block, radius))
 
     values = np.empty((len(centres), width), np.float32)

@@ -23,7 +23,7 @@ SHAPES = (
     "verticality", "line_verticality",
 )  # fmt: skip
 MOMENTS = ("moment_1", "moment_2", "moment_3", "vertical_moment", "vertical_moment_squared")
-COUNTS = ("ratio_2d", "density")
+GEOMETRY = (*SHAPES, *MOMENTS, "ratio_2d", "density")
 MEANS: dict[str, tuple[str, ...]] = {
     "intensity": ("intensity",), "returns": ("return_ratio",), "colour": ("red", "green", "blue"),
     "near_infrared": ("near_infrared",),
@@ -107,13 +107,8 @@ def feature_names(options: FeatureOptions) -> list[str]:
     >>> feature_names(FeatureOptions(radii_m=(0.5,), measured=()))[:2]
     ['linearity@0.5m', 'planarity@0.5m']
     """
-    names = [f"{name}@{radius:g}m" for radius in options.radii_m for name in scale_names(options)]
+    means = [f"{name}_{kind}" for group in options.measured for name in MEANS[group] for kind in ("mean", "std")]
+    names = [f"{name}@{radius:g}m" for radius in options.radii_m for name in (*GEOMETRY, *means)]
     names += [f"{name}@{radius:g}m" for radius in options.cylinder_radii_m for name in COLUMNS]
     names += [name for group in options.measured for name in OWN[group]]
     return [*names, "height_above_ground"] if options.above_ground else names
-
-
-def scale_names(options: FeatureOptions) -> list[str]:
-    """Return the names of the features of one scale, in order."""
-    means = [f"{name}_{kind}" for group in options.measured for name in MEANS[group] for kind in ("mean", "std")]
-    return [*SHAPES, *MOMENTS, *COUNTS, *means]

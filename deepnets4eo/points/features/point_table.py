@@ -14,7 +14,9 @@ from deepnets4eo.points.features.eigenfeatures import neighbourhood_features
 from deepnets4eo.points.features.options import NEEDS, FeatureOptions
 
 
-def point_features(cloud: PointCloud, options: FeatureOptions | None = None, *, workers: int | None = None) -> NDArray[np.float32]:
+def point_features(
+    cloud: PointCloud, options: FeatureOptions | None = None, *, workers: int | None = None
+) -> NDArray[np.float32]:
     """Return all features of points.
 
     Parameters

@@ -7,9 +7,8 @@ the time of LAPACK.
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from deepnets4eo.arrays import Floats
 
 
 def eigen_3x3(entries: Floats) -> tuple[Floats, Floats]:
@@ -92,4 +91,8 @@ def _form(entries: Floats, left: Floats, right: Floats) -> Floats:
     """(M,) left · matrix · right."""
     xx, xy, xz, yy, yz, zz = entries
     x, y, z = right
-    return left[0] * (xx * x + xy * y + xz * z) + left[1] * (xy * x + yy * y + yz * z) + left[2] * (xz * x + yz * y + zz * z)
+    return (
+        left[0] * (xx * x + xy * y + xz * z)
+        + left[1] * (xy * x + yy * y + yz * z)
+        + left[2] * (xz * x + yz * y + zz * z)
+    )
