@@ -23,6 +23,9 @@ EXTRAS = {
     "onnx_ir": "onnx",
     "onnxruntime": "onnx",
     "onnxscript": "onnx",
+    "laspy": "points",
+    "lazrs": "points",
+    "open3d": "points",
 }  # imported module → extra of setup.cfg that installs it
 
 

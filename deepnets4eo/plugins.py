@@ -1,4 +1,4 @@
-"""Networks, heads, segmenters and training tasks by name, through entry points of this and of other packages.
+"""Networks, heads, segmenters, labellers of points, inspections and training tasks by name, through entry points of this and of other packages.
 
 The core uses what branches and other packages add without importing them. To add something, write a line under one
 of these groups in the setup.cfg or pyproject.toml of its package: `name = module:object`.
@@ -14,6 +14,8 @@ from deepnets4eo.lazy import name_missing_extra
 NETWORKS = "deepnets4eo.networks"  # factory(in_channels, num_classes, **options) → module
 HEADS = "deepnets4eo.heads"  # function(network, num_classes, **options) → module
 SEGMENTERS = "deepnets4eo.segmenters"  # class with `restore`, as NetworkSegmenter has it
+POINT_LABELLERS = "deepnets4eo.point_labellers"  # function(folder of a run, or nothing) → points.PointLabeller
+INSPECTIONS = "deepnets4eo.inspections"  # suffix without dot → function(path, legend or None) → inspection.Inspection
 TASKS = "deepnets4eo.training.tasks"  # training.tasks.Task, or a function that trains
 
 

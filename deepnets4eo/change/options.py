@@ -8,9 +8,15 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Field
 
-from deepnets4eo.registration.limits import MAX_ROTATION_DEG
+from deepnets4eo.registration.options import (
+    MAX_ROTATION_DEG,
+    MAX_SHIFT_M,
+    AssumeRegistered,
+    MaxRotation,
+    MaxShift,
+    Motion,
+)
 
-ALIGNMENT: dict[str, Any] = {"group": "Alignment"}
 DECISION: dict[str, Any] = {"group": "Decision"}
 INPUTS: dict[str, Any] = {"group": "Inputs"}
 
@@ -111,32 +117,10 @@ class ChangeOptions:
             json_schema_extra=INPUTS,
         ),
     ] = "none"
-    motion: Annotated[
-        Literal["auto", "translation", "similarity", "affine"],
-        Field(description="How pre may lie against post.", json_schema_extra=ALIGNMENT),
-    ] = "auto"
-    max_shift_m: Annotated[
-        float,
-        Field(
-            description="Farthest that pre may lie off, metres.", json_schema_extra={**ALIGNMENT, "flag": "--max-shift"}
-        ),
-    ] = 30.0
-    max_rotation_deg: Annotated[
-        float,
-        Field(
-            description="Farthest that pre may be turned, degrees.",
-            ge=0,
-            le=10,
-            json_schema_extra={**ALIGNMENT, "flag": "--max-rotation"},
-        ),
-    ] = MAX_ROTATION_DEG
-    assume_registered: Annotated[
-        bool,
-        Field(
-            description="Take pre as lying right, unmeasured; an offset then passes for change.",
-            json_schema_extra={**ALIGNMENT, "flag": "--assume-registered"},
-        ),
-    ] = False
+    motion: Motion = "auto"
+    max_shift_m: MaxShift = MAX_SHIFT_M
+    max_rotation_deg: MaxRotation = MAX_ROTATION_DEG
+    assume_registered: AssumeRegistered = False
     memory_bytes: int = 4 * 10**9
     device: str = "auto"
     workers: int = 2

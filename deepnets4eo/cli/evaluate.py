@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from deepnets4eo.cards.legend import Legend
     from deepnets4eo.evaluation import Protocol
 
+CLOUDS = {".las", ".laz"}  # what label-points writes
+
 
 @with_options(ProtocolChanges)
 @with_options(Intervals, seed=Seed)
@@ -77,7 +79,7 @@ def evaluate(
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Score a label raster against a reference: per-class F1, IoU, precision, recall, and the confusion matrix.
+    """Score a label raster or labelled points against a reference: per-class F1, IoU, precision, recall, and the confusion matrix.
 
     Reads label values or colours. Void in the reference is ignored, void in the prediction counts as an error.
 
@@ -85,6 +87,7 @@ def evaluate(
     deepnets4eo evaluate labels.tif reference.tif --legend isprs --erode 3 --json scores.json
     deepnets4eo evaluate predicted/ reference/ --protocol isprs_vaihingen/deepnetsforeo --bootstrap 1000
     deepnets4eo evaluate predicted/ vaihingen/ --dataset isprs_vaihingen --protocol deepnetsforeo
+    deepnets4eo evaluate labelled.laz reference.laz --legend ign_lidar_hd
     """
     from deepnets4eo.errors import InputError
     from deepnets4eo.evaluation.comparison import read_report
@@ -102,9 +105,36 @@ def evaluate(
         raise InputError("--layer belongs to a dataset. Name it with --dataset.")
     if dataset is not None:
         result = _score_dataset(dataset, reference, prediction, protocol, layer, changes, intervals)
+    elif prediction.suffix.lower() in CLOUDS:
+        result = _score_points(prediction, reference, legend, protocol, changes, intervals)
     else:
         result = _score_files(prediction, reference, legend, protocol, changes, intervals)
     _show(result, earlier, files)
+
+
+def _score_points(
+    labelled: Path,
+    reference: Path,
+    legend: str | None,
+    protocol: str | None,
+    changes: ProtocolChanges,
+    intervals: Intervals,
+) -> dict[str, Any]:
+    """Scores labelled points against the classification of the same points."""
+    from deepnets4eo.cards.dataset_card import load_protocol
+    from deepnets4eo.cli.progress import progress
+    from deepnets4eo.errors import InputError
+    from deepnets4eo.points import evaluate_cloud
+
+    if intervals.draws or changes != ProtocolChanges(ignore=changes.ignore, unknown=changes.unknown):
+        raise InputError("Of the rules of scoring, points have --legend, --protocol, --ignore and --unknown only.")
+    of_card = load_protocol(protocol) if protocol else None
+    ignored = changes.ignore or (of_card.ignored_classes if of_card is not None else ())
+    chosen = load_legend(legend or (of_card.legend if of_card is not None else None))
+    with progress("evaluate") as advance:
+        return evaluate_cloud(
+            labelled, reference, chosen, ignored=ignored, unknown_is_void=changes.unknown == "void", progress=advance
+        )
 
 
 def _score_dataset(

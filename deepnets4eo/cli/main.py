@@ -24,15 +24,16 @@ from deepnets4eo.version import __version__
 
 VERBS = {
     "demo": "Run the main job on a synthetic miniature city.",
-    "check": "Describe a raster, vector, dataset or run, and what is wrong with it.",
+    "check": "Describe a raster, vector, point cloud, dataset or run, and what is wrong with it.",
     "damage": "Map building damage: pre and post image and footprints in, polygons out.",
     "change": "Map what changed between two images.",
     "refine": "Fit a map of scores to the edges of images.",
     "register": "Measure how far a pre image lies from a post image.",
     "train": "Train a recipe on data; writes a run folder.",
     "predict": "Label a scene with a trained run.",
+    "label-points": "Label a point cloud with a trained run or with rules.",
     "export": "Write a trained network as ONNX.",
-    "evaluate": "Score a label raster against a reference.",
+    "evaluate": "Score a label raster or a labelled point cloud against a reference.",
     "rasterize": "Draw OpenStreetMap or other vectors as layers of an image.",
     "heights": "Write heights above ground, slope and vegetation index from a surface model.",
     "polygons": "Turn a label raster into building polygons.",

@@ -15,7 +15,7 @@ from deepnets4eo.damage.alignment.footprints import LEAST_FOOTPRINTS
 from deepnets4eo.damage.settings import Settings
 from deepnets4eo.outputs.findings import Finding, count_of, one_or_many
 from deepnets4eo.registration import Registration
-from deepnets4eo.registration.limits import MAX_ROTATION_DEG
+from deepnets4eo.registration.options import MAX_ROTATION_DEG
 
 Role = Literal["pre", "post"]
 

@@ -7,10 +7,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from deepnets4eo.registration.limits import MAX_ROTATION_DEG
+from deepnets4eo.registration.options import (
+    ALIGNMENT,
+    MAX_ROTATION_DEG,
+    MAX_SHIFT_M,
+    AssumeRegistered,
+    MaxRotation,
+    MaxShift,
+    Motion,
+)
 
 INPUTS: dict[str, Any] = {"group": "Inputs"}
-ALIGNMENT: dict[str, Any] = {"group": "Alignment"}
 DECISION: dict[str, Any] = {"group": "Decision"}
 
 
@@ -79,33 +86,10 @@ class Settings:
             json_schema_extra=DECISION,
         ),
     ] = None
-    motion: Annotated[
-        Literal["auto", "translation", "similarity", "affine"],
-        Field(description="How pre may lie against post.", json_schema_extra=ALIGNMENT),
-    ] = "auto"
-    max_shift_m: Annotated[
-        float,
-        Field(
-            description="Farthest that pre may lie off, metres.",
-            json_schema_extra={**ALIGNMENT, "flag": "--max-shift"},
-        ),
-    ] = 30.0
-    max_rotation_deg: Annotated[
-        float,
-        Field(
-            description="Farthest that pre may be turned, degrees; above 3 a wrong match is more likely.",
-            ge=0,
-            le=10,
-            json_schema_extra={**ALIGNMENT, "flag": "--max-rotation"},
-        ),
-    ] = MAX_ROTATION_DEG
-    assume_registered: Annotated[
-        bool,
-        Field(
-            description="Take pre as lying right, unmeasured; an offset then passes for damage.",
-            json_schema_extra={**ALIGNMENT, "flag": "--assume-registered"},
-        ),
-    ] = False
+    motion: Motion = "auto"
+    max_shift_m: MaxShift = MAX_SHIFT_M
+    max_rotation_deg: MaxRotation = MAX_ROTATION_DEG
+    assume_registered: AssumeRegistered = False
     align: Annotated[bool, Field(description="Move footprints onto the roofs.", json_schema_extra=ALIGNMENT)] = True
     sensor: Annotated[
         Literal["auto", "optical"],

@@ -140,7 +140,7 @@ def _sections(report: Report) -> Iterator[tuple[str, Report]]:
 
 
 def _class_rows(part: Report) -> Iterator[Sequence[str]]:
-    yield "class", "F1", "IoU", "precision", "recall", "reference px"
+    yield "class", "F1", "IoU", "precision", "recall", f"reference {part.get('unit', 'px')}"
     for index, name in enumerate(part["classes"]):
         pixels = sum(part["confusion"][index]) + part["unpredicted"][name]
         yield name, *(percent(part[score][name]) for score in BY_CLASS), f"{pixels:,}"
@@ -172,7 +172,9 @@ def _remarks(part: Report) -> list[str]:
         remarks.append(f"Not in the reference nor predicted, left out of means: {', '.join(part['absent_classes'])}.")
     missed = sum(part["unpredicted"].values())
     if missed:
-        remarks.append(f"{missed:,} of {part['pixels']:,} reference pixels have no prediction and count as errors.")
+        remarks.append(
+            f"{missed:,} of {part['pixels']:,} reference {part.get('unit', 'pixels')} have no prediction and count as errors."
+        )
     return remarks
 
 

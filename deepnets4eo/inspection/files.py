@@ -25,6 +25,7 @@ from deepnets4eo.formats.vector_tables import FALLBACK, encoding_note, vector_er
 from deepnets4eo.formats.vectors import is_parquet, vector_file
 from deepnets4eo.grid import Grid, blocks, gsd_m, overlap_share
 from deepnets4eo.inspection.cubes import describe_arrays, describe_cube, is_cube
+from deepnets4eo.plugins import INSPECTIONS, load_plugin, plugins_of
 from deepnets4eo.rasters.outliers import find_outliers
 from deepnets4eo.rasters.scene import Layer
 
@@ -57,7 +58,7 @@ class Inspection:
     path
         The path that was inspected.
     kind
-        "raster", "mosaic", "cube", "arrays", "vector", "run", "dataset NAME", "xBD labels", "JSON" or "unreadable".
+        "raster", "mosaic", "cube", "arrays", "vector", "run", "dataset NAME", "xBD labels", "JSON", "points" or "unreadable".
     facts
         Title → value, in the order in which they are printed.
     problems
@@ -83,8 +84,8 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
     Parameters
     ----------
     path
-        A raster, a folder or glob of tiles, a file of arrays (`FILE#NAME` for one of several), a vector file, a run, or
-        a JSON file.
+        A raster, a folder or glob of tiles, a file of arrays (`FILE#NAME` for one of several), a vector file, a run, a
+        JSON file, or what a branch describes, such as points (`plugins.INSPECTIONS`).
     legend
         Legend whose label values a raster is compared with; by default the legend in its tags.
 
@@ -103,6 +104,10 @@ def inspect(path: str, legend: Legend | None = None) -> Inspection:
             return _inspect_run(path)
         if Path(path).suffix.lower() in VECTOR_SUFFIXES:
             return _inspect_vector(path)
+        plugin = plugins_of(INSPECTIONS).get(Path(path).suffix.lower().removeprefix("."))
+        if plugin is not None and not Path(path).is_dir():
+            described: Inspection = load_plugin(plugin)(path, legend)
+            return described
         if Path(path).suffix.lower() == ".json":
             return _inspect_json(path)
         return _inspect_raster(path, legend)

@@ -3,9 +3,21 @@
 from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
+    "CloudFile": "deepnets4eo.points.files.cloud_file",
+    "LabelOptions": "deepnets4eo.points.labelling",
+    "LabelResult": "deepnets4eo.points.labelling",
+    "Orthophoto": "deepnets4eo.points.colourise",
     "PointCloud": "deepnets4eo.points.cloud",
     "PointLabeller": "deepnets4eo.points.labeller",
+    "colourise_cloud": "deepnets4eo.points.colourise",
+    "describe_labelling": "deepnets4eo.points.labelling",
+    "evaluate_cloud": "deepnets4eo.points.evaluation",
     "heights_above_ground": "deepnets4eo.points.ground",
+    "label_cloud": "deepnets4eo.points.labelling",
+    "label_clouds": "deepnets4eo.points.labelling",
+    "legend_codes": "deepnets4eo.points.codes",
+    "load_labeller": "deepnets4eo.points.labellers",
+    "open_cloud": "deepnets4eo.points.files.opening",
 }
 
 __all__ = list(_HOMES)

@@ -24,7 +24,7 @@ from deepnets4eo.registration.coarse import (
 from deepnets4eo.registration.fit import MODELS, choose_model, robust_fit
 from deepnets4eo.registration.ground import LayerSampler, MetricFrame
 from deepnets4eo.registration.holdout import FittedModel, measure_fit, tie_columns
-from deepnets4eo.registration.limits import MAX_ROTATION_DEG
+from deepnets4eo.registration.options import MAX_ROTATION_DEG, MAX_SHIFT_M
 from deepnets4eo.registration.quality import (
     QualityThresholds,
     RegistrationQuality,
@@ -58,7 +58,7 @@ def register(
     post: Layer,
     *,
     model: ModelChoice = "auto",
-    max_shift_m: float = 30.0,
+    max_shift_m: float = MAX_SHIFT_M,
     max_rotation_deg: float = MAX_ROTATION_DEG,
     seed: int = 0,
 ) -> Registration:

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 
 from scipy import stats
 
-from deepnets4eo.registration.limits import MAX_ROTATION_DEG
+from deepnets4eo.registration.options import MAX_ROTATION_DEG
 
 Status: TypeAlias = Literal["ok", "degraded", "failed"]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import pkgutil
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -40,6 +42,13 @@ class Recorder:
         raise ReachedError("reached")
 
 
+def import_all(package: str) -> None:
+    """Import a package's modules: one first imported under the patch would keep the stand-in when the patch is undone."""
+    found = importlib.import_module(package)
+    for module in pkgutil.walk_packages(getattr(found, "__path__", []), f"{package}."):
+        importlib.import_module(module.name)
+
+
 @pytest.fixture
 def reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """Runs a verb up to a function, in a folder of its own, and returns what that was given."""
@@ -47,6 +56,7 @@ def reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 
     def run(function: str, *command: object) -> Recorder:
         recorder = Recorder()
+        import_all(".".join(function.split(".")[:2]))
         monkeypatch.setattr(function, recorder)
         assert main([str(word) for word in command]) == 1, command
         assert recorder.words

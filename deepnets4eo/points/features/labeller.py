@@ -60,7 +60,7 @@ class FeatureLabeller:
         probabilities = labeller.fit(samples).scores(other_cloud)
     """
 
-    kind = "point-features"
+    kind = "points-features"
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -115,3 +116,17 @@ class Camera:
             return self.intrinsics
         length = self.width_px / 2 / math.tan(math.radians(self.field_of_view_deg) / 2)
         return length, length, (self.width_px - 1) / 2, (self.height_px - 1) / 2
+
+    def rays(self) -> Floats:
+        """(H, W, 3) float64: direction of every pixel in the camera's axes, right, down and 1 forward."""
+        return _rays(self.width_px, self.height_px, self.focal())
+
+
+@lru_cache(maxsize=16)
+def _rays(width_px: int, height_px: int, focal: tuple[float, float, float, float]) -> Floats:
+    fx, fy, cx, cy = focal
+    right = np.broadcast_to((np.arange(width_px) - cx) / fx, (height_px, width_px))
+    down = np.broadcast_to(((np.arange(height_px) - cy) / fy)[:, None], (height_px, width_px))
+    rays = np.stack([right, down, np.ones((height_px, width_px))], axis=-1)
+    rays.flags.writeable = False
+    return rays

@@ -31,8 +31,8 @@ class SurfaceOptions:
         seen from above, for aerial clouds: walls are closed though nothing was measured on them.
     max_edge_m
         Longest edge of a triangle, and longest diagonal of a splat, metres; 2 m is the published search radius.
-    min_angle_deg
-        Smallest angle of a triangle seen from above, degrees ("delaunay"); 0 keeps all. Published: 10.
+    min_angle_deg, max_angle_deg
+        Smallest and largest angle of a triangle, degrees ("delaunay"); 0 and 180 keep all. Published: 10 and 120.
     drop_mixed
         Whether triangles whose corners are of different classes are left out, as published for training.
     ground_gsd_m
@@ -46,6 +46,7 @@ class SurfaceOptions:
     mesh: MeshKind = "splats"
     max_edge_m: float = Field(default=2.0, gt=0)
     min_angle_deg: float = Field(default=0.0, ge=0, lt=60)
+    max_angle_deg: float = Field(default=180.0, gt=60, le=180)
     drop_mixed: bool = False
     ground_gsd_m: float = Field(default=1.0, gt=0)
     max_building_m: float = Field(default=50.0, gt=0)

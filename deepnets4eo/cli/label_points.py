@@ -1,0 +1,83 @@
+"""`deepnets4eo label-points`: label a file of points with a trained run, or with rules."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from deepnets4eo.cli.options import Debug, DryRun, Json, Memory, Out, Overwrite, Resume, memory_bytes
+from deepnets4eo.cli.output import echo
+from deepnets4eo.cli.progress import progress
+
+log = logging.getLogger(__name__)
+COLOURS = "Colours"
+
+
+def label_points(
+    cloud: Annotated[Path, typer.Argument(help="LAS, LAZ, COPC, PLY, PCD or text of points.", show_default=False)],
+    model: Annotated[
+        str, typer.Option("--model", help="Run folder that was trained on points, or rules.", show_default=False)
+    ],
+    out: Out,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite the classification, too, not only add pred_class.")
+    ] = False,
+    neighbour: Annotated[
+        list[Path] | None,
+        typer.Option(help="A file of the same scene whose points count near the edges; may be repeated."),
+    ] = None,
+    crs: Annotated[
+        str | None, typer.Option(help="CRS of the points, where the file has none or a wrong one, e.g. EPSG:2154.")
+    ] = None,
+    colour: Annotated[
+        Path | None, typer.Option(help="Orthophoto of red, green, blue (and near infrared).", rich_help_panel=COLOURS)
+    ] = None,
+    infrared: Annotated[
+        Path | None, typer.Option(help="Orthophoto whose first band is near infrared.", rich_help_panel=COLOURS)
+    ] = None,
+    all_returns: Annotated[
+        bool,
+        typer.Option("--all-returns", help="Colour later returns, too, not only the first.", rich_help_panel=COLOURS),
+    ] = False,
+    memory: Memory = "4GB",
+    json: Json = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    debug: Debug = False,
+) -> None:
+    """Label a file of points; prints the path of the labelled file, .laz or .las.
+
+    All that the file holds is kept; added are pred_class, pred_prob, entropy and propagated (1 where no view or
+    neighbourhood knew the point, and the nearest labelled one counts).
+
+    \b
+    deepnets4eo label-points tile.laz --model rules --out labelled.laz
+    deepnets4eo label-points tile.laz --model runs/snapnet --colour ortho.tif --out labelled.laz --replace
+    """
+    from deepnets4eo import points
+    from deepnets4eo.errors import InputError
+    from deepnets4eo.files import write_json
+    from deepnets4eo.outputs.input_files import check_not_inputs
+
+    if infrared is not None and colour is None:
+        raise InputError("--infrared belongs to an orthophoto. Name it with --colour.")
+    options = points.LabelOptions(
+        replace=replace, crs=crs, neighbours=tuple(neighbour or ()), memory_bytes=memory_bytes(memory), resume=resume,
+        overwrite=overwrite,
+    )  # fmt: skip
+    check_not_inputs([out, json], [cloud, neighbour, colour, infrared, model])
+    labeller = points.load_labeller(model)
+    orthophoto = points.Orthophoto(colour, infrared, all_returns=all_returns) if colour is not None else None
+    if dry_run:
+        echo(points.describe_labelling(cloud, labeller, out, options, orthophoto=orthophoto))
+        return
+    with progress("label-points") as advance:
+        result = points.label_cloud(cloud, labeller, out, options, orthophoto=orthophoto, progress=advance)
+    log.info("%s", result.summary())
+    if json is not None:
+        echo(write_json(json, result.to_dict()))
+    echo(result.path)

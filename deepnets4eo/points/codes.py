@@ -1,0 +1,84 @@
+"""Class codes of point files as label values of a legend: what a file calls otherwise, what is void, what is unknown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.errors import LabelError
+from deepnets4eo.points.cloud import PointCloud
+
+MOST_NAMED = 10
+
+
+def legend_codes(cloud: PointCloud, legend: Legend, *, unknown_is_void: bool = False) -> NDArray[np.uint8]:
+    """Returns the classification of a cloud in the values of a legend, as the legend reads files.
+
+    Parameters
+    ----------
+    cloud
+        Points with a classification.
+    legend
+        Its `file_values` say which codes stand for another, its `void_values` which mean nothing.
+    unknown_is_void
+        Whether codes that the legend does not have are void, too.
+
+    Returns
+    -------
+    ndarray
+        (N,) uint8, label values; 255 for void.
+
+    Raises
+    ------
+    LabelError
+        The cloud has no classification, or codes that the legend does not have.
+
+    Examples
+    --------
+    >>> codes = np.array([2, 4, 6, 161, 66], np.uint8)
+    >>> legend_codes(PointCloud(np.zeros((5, 3)), classification=codes), Legend.load("ign_lidar_hd")).tolist()
+    [2, 5, 6, 64, 255]
+    """
+    if cloud.classification is None:
+        raise LabelError(f"{cloud.source} has no classification. Give a classified cloud.")
+    table = np.full(256, VOID, np.uint8)
+    table[list(legend.values)] = legend.values
+    for stored, value in legend.file_values.items():
+        if 0 <= stored <= VOID:
+            table[stored] = value
+    known = {*legend.values, *legend.void_values, *legend.file_values, VOID}
+    if not unknown_is_void:
+        check_codes(np.bincount(cloud.classification, minlength=256), known, legend, cloud.source)
+    return np.asarray(table[cloud.classification])
+
+
+def check_codes(counts: NDArray[Any], known: set[int], legend: Legend, source: str) -> None:
+    """Raises LabelError where points have codes that are not known.
+
+    Parameters
+    ----------
+    counts
+        (256,) points of each code.
+    known
+        The codes that are.
+    legend
+        Named in the message.
+    source
+        The file, for the message.
+
+    Raises
+    ------
+    LabelError
+        Lists the codes with their counts.
+    """
+    strange = [int(code) for code in np.flatnonzero(counts) if code not in known]
+    if strange:
+        listed = ", ".join(f"{code} ({int(counts[code]):,} points)" for code in strange[:MOST_NAMED])
+        raise LabelError(
+            f'{source} has class codes that are not in legend "{legend.name}": {listed}. Expected '
+            f"{', '.join(f'{one.value} {one.name}' for one in legend.classes)}. Choose the legend that has them, "
+            "or make them void with --unknown void (unknown_is_void=True)."
+        )

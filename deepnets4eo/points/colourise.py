@@ -1,0 +1,207 @@
+"""Colours of an orthophoto at points: in memory, and for whole files that are written again with colours.
+
+Takes points in a CRS and rasters; reads the blocks of the rasters that points lie on. Memory: one block, 8 bytes a point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import check_overwrite
+from deepnets4eo.grid import Window, apply_affine, transformer
+from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.files import open_cloud
+from deepnets4eo.points.files.colours import to_words
+from deepnets4eo.rasters.layer import Layer, LayerLike
+
+BLOCK_PX = 1024
+
+
+class Orthophoto:
+    """An orthophoto, and where it is not among its bands the near infrared.
+
+    Parameters
+    ----------
+    colour
+        Raster of red, green and blue, 8 bit; a fourth band is near infrared.
+    infrared
+        Raster whose first band is near infrared, e.g. one of near infrared, red and green (IRC).
+    all_returns
+        Whether later returns have colours, too. A camera sees what reflects first: by default only return 1 has colours,
+        the others are black.
+
+    Raises
+    ------
+    InputError
+        A raster has too few bands, other values than 8 bit, or no CRS.
+    """
+
+    def __init__(self, colour: LayerLike, infrared: LayerLike | None = None, *, all_returns: bool = False) -> None:
+        opened = Layer.open(colour)
+        if opened.count < 3:
+            raise InputError(
+                f"{opened.source} has {opened.count} bands, expected red, green and blue. Give an orthophoto in colours."
+            )
+        self._colour = opened.subset(opened.bands[:3])
+        near = Layer.open(infrared) if infrared is not None else opened if opened.count > 3 else None
+        self._near = None if near is None else near.subset([near.bands[0 if infrared is not None else 3]])
+        self._all_returns = all_returns
+        for layer in self.layers:
+            if layer.dtype != np.uint8:
+                raise InputError(
+                    f"{layer.source} holds {layer.dtype}, expected colours of 8 bit. Scale it: gdal_translate -ot Byte -scale"
+                )
+
+    @property
+    def measurements(self) -> tuple[str, ...]:
+        """What it adds to points."""
+        return ("colour", "near_infrared") if self._near is not None else ("colour",)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The rasters that are read."""
+        return [layer for layer in (self._colour, self._near) if layer is not None]
+
+    def colourise(self, cloud: PointCloud) -> tuple[PointCloud, int]:
+        """Returns the points with its colours, and how many of them lie beyond it or on void pixels and are black.
+
+        Parameters
+        ----------
+        cloud
+            Points; those without CRS are taken to have that of the orthophoto.
+
+        Returns
+        -------
+        tuple of PointCloud and int
+            Colours and near infrared replace those of the cloud.
+
+        Raises
+        ------
+        InputError
+            The orthophoto cannot be read there.
+        """
+        colour, seen = _sample(self._colour, cloud)
+        near = None if self._near is None else _sample(self._near, cloud)[0][:, 0]
+        if not self._all_returns and cloud.return_number is not None:
+            later = cloud.return_number > 1
+            colour[later] = 0
+            if near is not None:
+                near[later] = 0
+        result = replace(cloud, colour=colour, near_infrared=cloud.near_infrared if near is None else near)
+        return result, int((~seen).sum())
+
+
+def colourise_cloud(
+    path: str | Path,
+    orthophoto: Orthophoto,
+    out: str | Path,
+    *,
+    crs: str | None = None,
+    overwrite: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> int:
+    """Writes a file of points again with the colours of an orthophoto, and near infrared where it has it.
+
+    Parameters
+    ----------
+    path
+        Any file that `open_cloud` reads.
+    orthophoto
+        The colours.
+    out
+        .laz or .las; its point format has room for colours, all else is that of the file.
+    crs
+        CRS of the file, where it has none or a wrong one.
+    overwrite
+        Whether a result that exists is replaced.
+    progress
+        Called with the share that is done, 0–1.
+
+    Returns
+    -------
+    int
+        How many points lie beyond the orthophoto, or on its void pixels, and are black.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or the orthophoto covers none of its points.
+    OutputError
+        The output exists, is an input, or cannot be written.
+    """
+    with name_missing_extra():
+        from deepnets4eo.points.files.las_writer import Additions, check_suffix, write_points
+
+        out = check_suffix(Path(out))
+    check_not_inputs([out], [path, orthophoto.layers])
+    with output_lock(out):
+        check_overwrite(out, overwrite=overwrite)
+        file = open_cloud(path, crs=crs)
+        beyond = 0
+
+        def values(points: slice, cloud: PointCloud | None) -> dict[str, NDArray[np.uint16]]:
+            nonlocal beyond
+            assert cloud is not None
+            coloured, without = orthophoto.colourise(cloud)
+            beyond += without
+            if beyond == file.point_count:
+                raise InputError(f"the orthophoto covers no point of {path}. Check the CRS of both (--crs).")
+            return _stored(coloured, orthophoto.measurements)
+
+        additions = Additions(colour=True, near_infrared="near_infrared" in orthophoto.measurements)
+        write_points(file, out, values, additions, with_clouds=True, progress=progress)
+        return beyond
+
+
+def _stored(cloud: PointCloud, names: tuple[str, ...]) -> dict[str, NDArray[np.uint16]]:
+    assert cloud.colour is not None
+    stored = {band: to_words(cloud.colour[:, channel]) for channel, band in enumerate(("red", "green", "blue"))}
+    if "near_infrared" in names and cloud.near_infrared is not None:
+        stored["nir"] = to_words(cloud.near_infrared)
+    return stored
+
+
+def _sample(layer: Layer, cloud: PointCloud) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """Returns the values (N, bands) of the pixels that points lie on, and which points have any (N,)."""
+    rows, cols = _pixels(layer, cloud)
+    values = np.zeros((len(cloud), layer.count), np.uint8)
+    seen = np.zeros(len(cloud), bool)
+    for points, window in _windows(rows, cols, layer.shape):
+        data, valid = layer.read(window)
+        at = rows[points] - window.row, cols[points] - window.col
+        values[points] = np.where(valid[at], data[:, at[0], at[1]], 0).T
+        seen[points] = valid[at]
+    return values, seen
+
+
+def _pixels(layer: Layer, cloud: PointCloud) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    xy = cloud.xyz[:, :2]
+    if cloud.crs is not None and layer.grid.crs is not None and cloud.crs.to_2d() != layer.grid.crs.proj:
+        xy = np.column_stack(transformer(cloud.crs, layer.grid.crs.proj).transform(*xy.T))
+    cols, rows = apply_affine(~layer.grid.affine, xy).T
+    far = ~(np.isfinite(rows) & np.isfinite(cols))
+    return tuple(np.where(far, -1, np.floor(np.where(far, 0, axis))).astype(np.int64) for axis in (rows, cols))  # type: ignore[return-value]
+
+
+def _windows(
+    rows: NDArray[np.int64], cols: NDArray[np.int64], shape: tuple[int, int]
+) -> Iterator[tuple[NDArray[np.int64], Window]]:
+    """Yields the points of each block of the raster that has any, and the window around them."""
+    inside = np.flatnonzero((rows >= 0) & (rows < shape[0]) & (cols >= 0) & (cols < shape[1]))
+    if not len(inside):
+        return
+    block = rows[inside] // BLOCK_PX * (shape[1] // BLOCK_PX + 1) + cols[inside] // BLOCK_PX
+    order = np.argsort(block, kind="stable")
+    for points in np.split(inside[order], np.flatnonzero(np.diff(block[order])) + 1):
+        row, col = rows[points], cols[points]
+        top, left = int(row.min()), int(col.min())
+        yield points, Window(top, left, int(row.max()) + 1 - top, int(col.max()) + 1 - left)

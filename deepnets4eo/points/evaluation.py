@@ -1,0 +1,103 @@
+"""Scores of a labelled file of points against a reference, at the original points, with the one confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation import Evaluation, Protocol
+from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.metrics import ConfusionMatrix
+from deepnets4eo.points.codes import legend_codes
+from deepnets4eo.points.files import CloudFile, open_cloud
+
+PREDICTED = "pred_class"
+NEAR_M = 0.002  # files store millimetres at the coarsest that is usual for laser scans, rounding included
+
+
+def evaluate_cloud(
+    labelled: str | Path,
+    reference: str | Path,
+    legend: Legend | None = None,
+    *,
+    ignored: Sequence[str] = (),
+    unknown_is_void: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> dict[str, Any]:
+    """Scores a labelled file of points against the classification of the same points.
+
+    Parameters
+    ----------
+    labelled
+        Its dimension `pred_class` is scored, or its classification where it has none.
+    reference
+        The same points in the same order; it may be the same file, whose classification is the reference then.
+    legend
+        The classes; by default those stored in the labelled file.
+    ignored
+        Names of classes whose reference points are left out.
+    unknown_is_void
+        Whether codes that the legend does not have are void, and not an error.
+    progress
+        Called with the share that is done, 0–1.
+
+    Returns
+    -------
+    dict
+        As `evaluate` returns for rasters: overall accuracy, F1, IoU, precision and recall by class and their means, counts
+        of points. Points that are void in the reference are left out, points without label count as errors.
+
+    Raises
+    ------
+    InputError
+        The files hold different points, or codes that the legend does not have.
+    """
+    predicted_file = _open_predicted(labelled)
+    reference_file = open_cloud(reference)
+    chosen = legend or _stored_legend(predicted_file)
+    if chosen is None:
+        raise InputError(f"{labelled} holds no legend and none was given. Give one: --legend ign_lidar_hd.")
+    if predicted_file.point_count != reference_file.point_count:
+        raise InputError(
+            f"{labelled} has {predicted_file.point_count:,} points, {reference} has {reference_file.point_count:,}; "
+            "expected the same points in the same order. Label the reference file itself."
+        )
+    for name in ignored:
+        chosen.index(name)
+    matrix, indices, done = ConfusionMatrix(chosen.num_classes), chosen.to_index(), 0
+    for predicted, truth in zip(predicted_file.chunks(), reference_file.chunks(), strict=True):
+        if not np.allclose(predicted.xyz, truth.xyz, rtol=0, atol=NEAR_M):
+            raise InputError(
+                f"{labelled} and {reference} hold other points, or the same in another order, from point {done:,} on. "
+                "Label the reference file itself, so that the order is kept."
+            )
+        rows = indices[legend_codes(truth, chosen, unknown_is_void=unknown_is_void)]
+        columns = indices[legend_codes(predicted, chosen, unknown_is_void=True)]
+        matrix.update(rows, columns)
+        done += len(truth)
+        if progress is not None:
+            progress(done / reference_file.point_count)
+    result = Evaluation(
+        chosen,
+        Protocol(ignored=tuple(ignored), unknown="void" if unknown_is_void else "error"),
+        matrix.ignoring([chosen.index(name) for name in ignored]),
+        None,
+        inputs=[{"prediction": str(labelled), "reference": str(reference)}],
+    )
+    return result.to_dict() | {"unit": "points"}
+
+
+def _open_predicted(path: str | Path) -> CloudFile:
+    file = open_cloud(path)
+    return open_cloud(path, classes=PREDICTED) if PREDICTED in getattr(file, "extra_dimensions", ()) else file
+
+
+def _stored_legend(file: CloudFile) -> Legend | None:
+    with name_missing_extra():
+        from deepnets4eo.points.files.las_writer import stored_legend
+    return stored_legend(file)

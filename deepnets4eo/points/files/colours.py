@@ -1,0 +1,61 @@
+"""Colours of point files as 8 bit: LAS stores 16 bit, and many files hold 8-bit values in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BYTE = 255
+SHIFT = 8  # 65,280 or 65,535 → 255: files hold 8 bit times 256, or the whole range
+
+
+def holds_bytes(values: NDArray[Any]) -> bool:
+    """Returns whether 16-bit values of a file are 8-bit ones: none is above 255.
+
+    Parameters
+    ----------
+    values
+        Some of the file's colours, of any shape.
+
+    Returns
+    -------
+    bool
+        True for 8-bit values.
+    """
+    return bool(values.max(initial=0) <= BYTE)
+
+
+def to_bytes(values: NDArray[Any], *, are_bytes: bool) -> NDArray[np.uint8]:
+    """Returns 16-bit colours as 8 bit.
+
+    Parameters
+    ----------
+    values
+        uint16 of any shape.
+    are_bytes
+        Whether they are 8-bit values already, see `holds_bytes`; then what is above 255 becomes 255.
+
+    Returns
+    -------
+    ndarray
+        uint8 of the same shape.
+    """
+    return (np.minimum(values, BYTE) if are_bytes else values >> SHIFT).astype(np.uint8)
+
+
+def to_words(values: NDArray[np.uint8]) -> NDArray[np.uint16]:
+    """Returns 8-bit colours as LAS stores them, 0–65,280.
+
+    Parameters
+    ----------
+    values
+        uint8 of any shape.
+
+    Returns
+    -------
+    ndarray
+        uint16 of the same shape; `to_bytes` returns the same 8-bit values.
+    """
+    return np.left_shift(values.astype(np.uint16), SHIFT, dtype=np.uint16)

@@ -1,0 +1,195 @@
+"""LAS, LAZ and COPC files through laspy: streamed in chunks, COPC queried by bounds.
+
+Refuses damaged and truncated files, naming what was expected. Memory: one chunk; of COPC the points within the bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import laspy
+import numpy as np
+from laspy import DecompressionSelection as Fields
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.files.cloud_file import Bounds, CloudFile
+from deepnets4eo.points.files.colours import holds_bytes, to_bytes
+from deepnets4eo.points.files.las_header import check_header, las_errors
+
+CLASSIFICATION = "classification"
+SAMPLES, SAMPLE_POINTS = 8, 4096  # spread over a file, to see what its colours are
+RGB = ("red", "green", "blue")
+NEAR_INFRARED = "nir"
+
+
+class LasFile(CloudFile):
+    """A LAS, LAZ or COPC file.
+
+    Parameters
+    ----------
+    path
+        The file.
+    crs
+        The CRS, instead of the one of the file.
+    classes
+        The dimension that is read as the classification, e.g. `pred_class` of a labelled file.
+
+    Raises
+    ------
+    InputError
+        The file is missing, damaged or no LAS file, or has no such dimension.
+    """
+
+    def __init__(self, path: Path, crs: CRS | None = None, classes: str = CLASSIFICATION) -> None:
+        super().__init__(path, crs)
+        check_header(path)
+        with las_errors(path), laspy.open(path) as reader:
+            self.header = reader.header
+        names = list(self.header.point_format.dimension_names)
+        if classes not in names:
+            raise InputError(f"{path} has no dimension {classes}. It has {', '.join(names)}.")
+        self._classes = classes
+        self.point_format = f"LAS {self.header.version}, point format {self.header.point_format.id}"
+
+    @property
+    def point_count(self) -> int:
+        """Number of points, as in the header."""
+        return int(self.header.point_count)
+
+    @property
+    def file_bounds(self) -> NDArray[np.float64]:
+        """(2, 3) least and greatest coordinates of the header."""
+        return np.array([self.header.mins, self.header.maxs], np.float64)
+
+    @property
+    def extra_dimensions(self) -> tuple[str, ...]:
+        """Names of the extra bytes of the points."""
+        return tuple(self.header.point_format.extra_dimension_names)
+
+    @property
+    def is_copc(self) -> bool:
+        """Whether the file has an octree, so that points within bounds are found without reading all."""
+        return any(vlr.user_id == "copc" for vlr in self.header.vlrs)
+
+    @cached_property
+    def measurements(self) -> tuple[str, ...]:
+        """Colours that are 0 everywhere count as not measured."""
+        colour, near_infrared = self._colours
+        names = ("intensity", "return_number", "number_of_returns", CLASSIFICATION)
+        return (("colour",) if colour.any() else ()) + (("near_infrared",) if near_infrared.any() else ()) + names
+
+    @cached_property
+    def colours_are_bytes(self) -> bool:
+        """Whether the 16-bit fields of the colours hold 8-bit values."""
+        return all(holds_bytes(values) for values in self._colours)
+
+    def records(self, points: int, fields: Fields | None = None) -> Iterator[laspy.ScaleAwarePointRecord]:
+        """Yields the points as they are stored.
+
+        Parameters
+        ----------
+        points
+            How many points a chunk has.
+        fields
+            What is decompressed of point formats 6 to 10; by default everything.
+
+        Yields
+        ------
+        laspy.ScaleAwarePointRecord
+            The next points, in the file's order.
+
+        Raises
+        ------
+        InputError
+            The file ends before its last point, or is damaged.
+        """
+        seen = 0
+        with las_errors(self.path), laspy.open(self.path, decompression_selection=fields or Fields.all()) as reader:
+            for record in reader.chunk_iterator(points):
+                seen += len(record)
+                yield record
+        if seen != self.point_count:
+            raise InputError(
+                f"{self.path} ends after {seen:,} of {self.point_count:,} points: it is truncated. Copy or download it again."
+            )
+
+    def read(self, bounds: Bounds | None = None) -> PointCloud:
+        """Returns the points within bounds, or all; of COPC only the nodes of the octree within them are read."""
+        if bounds is None or not self.is_copc:
+            return super().read(bounds)
+        box = np.array(bounds).reshape(2, 2) / self.units.horizontal_m
+        with las_errors(self.path), laspy.CopcReader.open(str(self.path)) as reader:
+            record = reader.query(laspy.copc.Bounds(mins=box[0], maxs=box[1]))
+        if not len(record):
+            raise InputError(f"{self.path} has no point within {bounds}. Its points lie within {self._xy_text()}.")
+        return self.to_cloud(record)
+
+    def to_cloud(self, record: laspy.ScaleAwarePointRecord) -> PointCloud:
+        """Returns points as they are stored as a cloud in metres."""
+        return self._prepare(self._to_cloud(record))
+
+    def stored_chunks(self, points: int) -> Iterator[PointCloud]:
+        """Yields chunks with the coordinates of the file; decompresses only what a `PointCloud` holds."""
+        fields = Fields.base().decompress_z().decompress_classification().decompress_intensity()
+        if "colour" in self.measurements:
+            fields = fields.decompress_rgb()
+        if "near_infrared" in self.measurements:
+            fields = fields.decompress_nir()
+        if self._classes != CLASSIFICATION:
+            fields = fields.decompress_all_extra_bytes()
+        yield from (self._to_cloud(record) for record in self.records(points, fields))
+
+    def _stored_crs(self) -> CRS | None:
+        with las_errors(self.path):
+            try:
+                return self.header.parse_crs()
+            except Exception as error:  # pyproj and laspy raise many kinds for WKT and keys that are wrong
+                raise InputError(
+                    f"{self.path} names a coordinate reference system that cannot be read ({error}). Name it with --crs (crs=)."
+                ) from error
+
+    def _to_cloud(self, record: laspy.ScaleAwarePointRecord) -> PointCloud:
+        raw = record.array
+        xyz = np.empty((len(record), 3))
+        for axis, name in enumerate("XYZ"):
+            xyz[:, axis] = raw[name] * self.header.scales[axis] + self.header.offsets[axis]
+        near_infrared = None
+        if "near_infrared" in self.measurements:
+            near_infrared = to_bytes(raw[NEAR_INFRARED], are_bytes=self.colours_are_bytes)
+        colour = None
+        if "colour" in self.measurements:
+            colour = to_bytes(np.column_stack([raw[name] for name in RGB]), are_bytes=self.colours_are_bytes)
+        return PointCloud(
+            xyz,
+            colour=colour,
+            near_infrared=near_infrared,
+            intensity=raw["intensity"].astype(np.float32),
+            return_number=np.asarray(record.return_number, np.uint8),
+            number_of_returns=np.asarray(record.number_of_returns, np.uint8),
+            classification=np.asarray(record[self._classes]).astype(np.uint8),
+            source=str(self.path),
+        )
+
+    @cached_property
+    def _colours(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Red, green and blue, and near infrared, of points spread over the file; empty where it has none."""
+        has = set(self.header.point_format.dimension_names)
+        colour, near_infrared = [np.zeros((0, 3), np.uint16)], [np.zeros(0, np.uint16)]
+        if not {*RGB} <= has or not self.point_count:
+            return colour[0], near_infrared[0]
+        step = max(1, self.point_count // SAMPLES)
+        fields = Fields.base().decompress_rgb().decompress_nir()
+        with las_errors(self.path), laspy.open(self.path, decompression_selection=fields) as reader:
+            for start in range(0, self.point_count, step):
+                reader.seek(start)
+                raw = reader.read_points(min(SAMPLE_POINTS, self.point_count - start)).array
+                colour.append(np.column_stack([raw[name] for name in RGB]))
+                if NEAR_INFRARED in has:
+                    near_infrared.append(raw[NEAR_INFRARED])
+        return np.concatenate(colour), np.concatenate(near_infrared)

@@ -1,0 +1,320 @@
+"""Writes the points of a file again as LAS or LAZ: all that it holds stays as it is, dimensions are added or replaced.
+
+Point format, scales, offsets, extra bytes and variable length records are kept. Codes above 31 do not fit point formats
+0 to 5: such files become LAS 1.4, point format 6, 7 or 8. What is no LAS file becomes LAS 1.4 with millimetres.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import laspy
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.files import atomic_write
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, CloudFile
+from deepnets4eo.points.files.colours import to_words
+from deepnets4eo.points.files.las import RGB, LasFile
+
+Values = Mapping[str, NDArray[Any]]
+MODERN = {0: 6, 1: 6, 2: 7, 3: 7, 4: 9, 5: 10}  # point formats of LAS 1.4 that hold what older ones do
+WITH_COLOUR = {0: 2, 1: 3, 4: 5, 6: 7, 9: 10}
+WITH_INFRARED = {6: 8, 7: 8, 9: 10}
+DEGREES = 0.006  # unit of the scan angle of point formats 6 to 10; older ones store whole degrees
+MOST_OLD_CODE = 31  # five bits
+SCALE_M = 0.001
+OWN_RECORD = "deepnets4eo"  # user id of the variable length record that holds the legend
+LEGEND_RECORD = 1
+PROJECTION = "LASF_Projection"
+COPC = "copc"  # its octree does not hold for points that are written again
+MOST_RECORD_BYTES = 65_535
+
+
+@dataclass(frozen=True)
+class ExtraDimension:
+    """A dimension that is added to the points.
+
+    Parameters
+    ----------
+    name
+        At most 32 characters.
+    dtype
+        NumPy type of the values as they are stored.
+    description
+        At most 32 characters.
+    scale
+        What the stored values are multiplied by to be read; 1 stores no scale.
+    """
+
+    name: str
+    dtype: str
+    description: str
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Additions:
+    """What is written beside or instead of what a file holds.
+
+    Parameters
+    ----------
+    dimensions
+        Dimensions that are added.
+    legend
+        The classes of the codes; stored in the file. None without.
+    highest_code
+        Highest code that the classification takes.
+    colour, near_infrared
+        Whether colours, and near infrared, are written.
+    """
+
+    dimensions: tuple[ExtraDimension, ...] = ()
+    legend: Legend | None = None
+    highest_code: int = 0
+    colour: bool = False
+    near_infrared: bool = False
+
+
+def write_points(
+    file: CloudFile,
+    out: Path,
+    values: Callable[[slice, PointCloud | None], Values],
+    additions: Additions,
+    *,
+    classes: tuple[str, int] | None = None,
+    with_clouds: bool = False,
+    progress: Callable[[float], None] | None = None,
+) -> None:
+    """Writes the points of a file in their order, with other or further values.
+
+    Parameters
+    ----------
+    file
+        The points.
+    out
+        .las or .laz; written beside and renamed.
+    values
+        Called for each chunk with its points' numbers in the file's order, and the points themselves where `with_clouds`; returns dimension →
+        values (n,), as they are stored.
+    additions
+        What the header needs for these values.
+    classes
+        Dimension that the classification takes its codes from, and the code that leaves it as it is.
+    with_clouds
+        Whether `values` takes the points in metres.
+    progress
+        Called with the share that is done, 0–1.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or has a dimension of the same name and another type.
+    OutputError
+        The result cannot be written.
+    """
+    header = make_header(file, additions)
+    done = 0
+    with atomic_write(out) as partial, _writer(partial, header) as writer:
+        for record, cloud in _chunks(file, header, with_clouds=with_clouds):
+            points = slice(done, done + len(record))
+            for name, column in values(points, cloud).items():
+                record.array[name] = column
+            if classes is not None:
+                name, keep = classes
+                codes = record.array[name]
+                record["classification"] = np.where(codes == keep, np.asarray(record["classification"]), codes)
+            writer.write_points(record)
+            done += len(record)
+            if progress is not None:
+                progress(done / file.point_count)
+        evlrs = [vlr for vlr in header.evlrs or [] if vlr.user_id != COPC]
+        if evlrs:
+            writer.write_evlrs(laspy.vlrs.vlrlist.VLRList(evlrs))
+
+
+def check_suffix(out: Path) -> Path:
+    """Returns a path that can be written.
+
+    Parameters
+    ----------
+    out
+        Where the points go.
+
+    Returns
+    -------
+    Path
+        The same.
+
+    Raises
+    ------
+    OutputError
+        The suffix is neither .las nor .laz.
+    """
+    if out.suffix.lower() not in (".las", ".laz"):
+        raise OutputError(f"{out} is no name of a point file that is written here. Name it .laz or .las.")
+    return out
+
+
+def make_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
+    """Returns the header of a file with the points of another and further dimensions.
+
+    Parameters
+    ----------
+    file
+        The points.
+    additions
+        What is added.
+
+    Returns
+    -------
+    laspy.LasHeader
+        Version and point format are those of the file, or newer ones where codes or colours need it.
+
+    Raises
+    ------
+    InputError
+        The file has a dimension of the same name and another type.
+    """
+    header = _las_header(file, additions) if isinstance(file, LasFile) else _new_header(file, additions)
+    known = {one.name: one for one in header.point_format.extra_dimensions}
+    new = []
+    for dimension in additions.dimensions:
+        if dimension.name not in known:
+            new.append(_extra_bytes(dimension))
+        elif known[dimension.name].dtype != np.dtype(dimension.dtype):
+            raise InputError(
+                f"{file.path} has a dimension {dimension.name} of the type {known[dimension.name].dtype}, expected "
+                f"{dimension.dtype}. Rename or remove it first."
+            )
+    if new:
+        header.add_extra_dims(new)
+    if additions.legend is not None:
+        header.vlrs.extend(_legend_record(additions.legend))
+    return header
+
+
+def stored_legend(file: CloudFile) -> Legend | None:
+    """Returns the legend that `write_points` stored in a file.
+
+    Parameters
+    ----------
+    file
+        A file of points.
+
+    Returns
+    -------
+    Legend or None
+        None where there is none.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    for vlr in file.header.vlrs if isinstance(file, LasFile) else ():
+        if vlr.user_id == OWN_RECORD and vlr.record_id == LEGEND_RECORD:
+            text = vlr.record_data_bytes().decode("utf-8", errors="replace")
+            return Legend.from_tags({"LEGEND": text}, str(file.path))
+    return None
+
+
+def _las_header(file: LasFile, additions: Additions) -> laspy.LasHeader:
+    header = copy.deepcopy(file.header)
+    old = header.point_format.id
+    wanted = old
+    if additions.colour:
+        wanted = WITH_COLOUR.get(wanted, wanted)
+    if (additions.highest_code > MOST_OLD_CODE or additions.near_infrared) and wanted in MODERN:
+        wanted = MODERN[wanted]
+    if additions.near_infrared:
+        wanted = WITH_INFRARED.get(wanted, wanted)
+    header.vlrs[:] = [vlr for vlr in header.vlrs if vlr.user_id not in (COPC, OWN_RECORD)]
+    if wanted != old:
+        point_format = laspy.PointFormat(wanted)
+        for one in file.header.point_format.extra_dimensions:
+            point_format.dimensions.append(one)
+        version = laspy.header.Version(1, 4) if wanted >= 6 else header.version
+        header.set_version_and_point_format(version, point_format)
+    if file.file_crs is not None and (file.given_crs is not None or (wanted >= 6) != (old >= 6)):
+        header.add_crs(file.file_crs)
+        header.evlrs = [vlr for vlr in header.evlrs or [] if vlr.user_id != PROJECTION]
+    return header
+
+
+def _new_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
+    has_near = additions.near_infrared or "near_infrared" in file.measurements
+    has_colour = additions.colour or "colour" in file.measurements
+    header = laspy.LasHeader(version="1.4", point_format=8 if has_near else 7 if has_colour else 6)
+    header.scales = np.full(3, SCALE_M)
+    header.offsets = np.floor(file.file_bounds[0])
+    if file.file_crs is not None:
+        header.add_crs(file.file_crs)
+    return header
+
+
+def _extra_bytes(dimension: ExtraDimension) -> laspy.ExtraBytesParams:
+    scaled = {"scales": np.array([dimension.scale]), "offsets": np.zeros(1)} if dimension.scale != 1 else {}
+    return laspy.ExtraBytesParams(dimension.name, dimension.dtype, dimension.description, **scaled)
+
+
+def _legend_record(legend: Legend) -> list[laspy.VLR]:
+    data = json.dumps(legend.to_dict()).encode()
+    if len(data) > MOST_RECORD_BYTES:
+        return []
+    return [
+        laspy.VLR(user_id=OWN_RECORD, record_id=LEGEND_RECORD, description="legend of pred_class", record_data=data)
+    ]
+
+
+def _chunks(
+    file: CloudFile, header: laspy.LasHeader, *, with_clouds: bool
+) -> Iterator[tuple[laspy.ScaleAwarePointRecord, PointCloud | None]]:
+    """Yields the points of a file in the layout of the header, and where needed in metres."""
+    if isinstance(file, LasFile):
+        for stored in file.records(CHUNK_POINTS):
+            record = laspy.ScaleAwarePointRecord.zeros(len(stored), header=header)
+            if stored.point_format.id == header.point_format.id:
+                for name in stored.array.dtype.names:
+                    record.array[name] = stored.array[name]
+            else:
+                record.copy_fields_from(stored)
+                if "scan_angle_rank" in stored.point_format.dimension_names and header.point_format.id >= 6:
+                    record["scan_angle"] = np.round(np.asarray(stored["scan_angle_rank"]) / DEGREES).astype(np.int16)
+            yield record, file.to_cloud(stored) if with_clouds else None
+        return
+    for cloud in file.chunks(CHUNK_POINTS):
+        yield _from_cloud(file, cloud, header), cloud if with_clouds else None
+
+
+def _from_cloud(file: CloudFile, cloud: PointCloud, header: laspy.LasHeader) -> laspy.ScaleAwarePointRecord:
+    record = laspy.ScaleAwarePointRecord.zeros(len(cloud), header=header)
+    for axis, name in enumerate("xyz"):
+        unit_m = file.units.vertical_m if name == "z" else file.units.horizontal_m
+        record[name] = cloud.xyz[:, axis] / unit_m
+    for name, values in cloud.measurements().items():
+        if name == "colour":
+            for channel, band in enumerate(RGB):
+                record[band] = to_words(values[:, channel])
+        elif name == "near_infrared":
+            record["nir"] = to_words(values)
+        elif name == "intensity":
+            record["intensity"] = np.clip(np.round(values), 0, np.iinfo(np.uint16).max).astype(np.uint16)
+        else:
+            record[name] = values
+    return record
+
+
+@contextmanager
+def _writer(path: Path, header: laspy.LasHeader) -> Iterator[laspy.LasWriter]:
+    with laspy.open(path, mode="w", header=header, do_compress=path.suffix.lower() == ".laz") as writer:
+        yield writer

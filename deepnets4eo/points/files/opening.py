@@ -1,0 +1,79 @@
+"""The one way in for files of points: the reader is chosen by the suffix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pyproj import CRS
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.points.files.cloud_file import CloudFile
+from deepnets4eo.points.files.units import parse_crs
+
+LAS_SUFFIXES = (".las", ".laz")
+OPEN3D_SUFFIXES = (".ply", ".pcd")
+TEXT_SUFFIXES = (".txt", ".xyz", ".pts")
+CLOUD_SUFFIXES = (*LAS_SUFFIXES, *OPEN3D_SUFFIXES, *TEXT_SUFFIXES, ".e57")
+
+
+def open_cloud(
+    path: str | Path, *, crs: str | CRS | None = None, classes: str | None = None, columns: str | None = None
+) -> CloudFile:
+    """Opens a file of points; its points are read when they are taken from the result.
+
+    Parameters
+    ----------
+    path
+        LAS, LAZ or COPC; PLY or PCD; text with one point a line.
+    crs
+        The coordinate reference system, instead of the one of the file; for a file that has none.
+    classes
+        Of LAS: the dimension that is read as the classification, e.g. `pred_class`; by default `classification`.
+    columns
+        Of text: the names of its columns, e.g. "x y z intensity red green blue"; by default those of its first line,
+        or known orders (see `points.files.text`).
+
+    Returns
+    -------
+    CloudFile
+        Point count, bounds, CRS and measurements; `.chunks()` and `.read()`.
+
+    Raises
+    ------
+    InputError
+        The file is missing, of another format or damaged.
+    MissingExtraError
+        laspy or open3d are not installed.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        cloud = open_cloud("tile.laz")
+        print(cloud.point_count, cloud.crs, cloud.measurements)
+        for points in cloud.chunks():
+            print(points.xyz.mean(axis=0))
+    """
+    path, own = Path(path), parse_crs(crs)
+    suffix = path.suffix.lower()
+    if suffix in CLOUD_SUFFIXES and not path.is_file():
+        raise InputError(f"{path} does not exist as a file. Check the path.")
+    with name_missing_extra():
+        if suffix in LAS_SUFFIXES:
+            from deepnets4eo.points.files.las import CLASSIFICATION, LasFile
+
+            return LasFile(path, own, classes or CLASSIFICATION)
+        if suffix in OPEN3D_SUFFIXES:
+            from deepnets4eo.points.files.open3d_files import Open3dFile
+
+            return Open3dFile(path, own)
+    if suffix in TEXT_SUFFIXES:
+        from deepnets4eo.points.files.text import TextFile
+
+        return TextFile(path, own, columns)
+    if suffix == ".e57":
+        raise InputError(
+            f"{path} is an E57 file, which is not read here. Convert it: pdal translate {path} {path.with_suffix('.laz')}"
+        )
+    raise InputError(f"{path} is no file of points that is known here. Known are {', '.join(CLOUD_SUFFIXES[:-1])}.")

@@ -1,0 +1,221 @@
+"""Text with one point a line: columns named by a first line or by their order, Semantic3D with its labels beside.
+
+Orders without names: x y z; x y z intensity; x y z red green blue; x y z intensity red green blue (Semantic3D);
+x y z intensity return_number number_of_returns [classification] (ISPRS Vaihingen 3D). Which of the two of seven columns
+it is follows from the first lines: return numbers begin at 1 and are at most the number of returns.
+Memory: one chunk; points and bounds are counted in a pass over the file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from deepnets4eo.errors import DeepNets4EOError, InputError
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, CloudFile
+from deepnets4eo.points.files.measured import as_bytes, as_intensity
+
+XYZ, RGB = ("x", "y", "z"), ("red", "green", "blue")
+RETURNS = ("return_number", "number_of_returns")
+LABEL = "classification"
+NAMES = {*XYZ, *RGB, *RETURNS, "intensity", LABEL, "near_infrared"}
+ALIASES = {
+    "r": "red", "g": "green", "b": "blue", "nir": "near_infrared", "i": "intensity", "reflectance": "intensity",
+    "class": LABEL, "label": LABEL, "labels": LABEL, "easting": "x", "northing": "y", "height": "z",
+    "returnnumber": "return_number", "numberofreturns": "number_of_returns",
+}  # fmt: skip
+ORDERS = {3: XYZ, 4: (*XYZ, "intensity"), 6: (*XYZ, *RGB), 7: (*XYZ, "intensity", *RGB)}
+ISPRS = (*XYZ, "intensity", *RETURNS, LABEL)
+MOST_RETURNS = 15
+HEAD_BYTES = 1 << 16
+LABELS_SUFFIX = ".labels"
+
+
+class TextFile(CloudFile):
+    """A text file of points.
+
+    Parameters
+    ----------
+    path
+        The file; a file of the same name with the suffix .labels holds one class a line.
+    crs
+        Its CRS, which text does not hold.
+    columns
+        Names of the columns, e.g. "x y z intensity"; columns of other names are ignored.
+
+    Raises
+    ------
+    InputError
+        The file is no text of numbers, or its columns are not known.
+    """
+
+    point_format = "text"
+
+    def __init__(self, path: Path, crs: CRS | None = None, columns: str | None = None) -> None:
+        super().__init__(path, crs)
+        lines = _first_lines(path)
+        self._skipped = 1 if lines and re.fullmatch(r"\s*\d+\s*", lines[0]) else 0  # PTS files begin with a count
+        header = lines[self._skipped] if len(lines) > self._skipped else ""
+        named = _column_names(header)
+        self._skipped += named is not None
+        rows = [_split(line) for line in lines[self._skipped :]]
+        self._separator = _separator(lines[-1]) if lines else " "
+        self._columns = _column_names(columns) if columns else named
+        self._labels = path.with_suffix(LABELS_SUFFIX) if path.with_suffix(LABELS_SUFFIX).is_file() else None
+        if self._columns is None and rows:
+            self._columns = _known_order(rows, path, labels_beside=self._labels is not None)
+        if rows and not {*XYZ} <= set(self._columns or ()):
+            raise InputError(
+                f"{path} has the columns {self._columns}; expected x, y and z among them. Name them: columns='x y z …'."
+            )
+
+    @property
+    def point_count(self) -> int:
+        """Number of lines with a point."""
+        return self._counted[0]
+
+    @property
+    def file_bounds(self) -> NDArray[np.float64]:
+        """(2, 3) least and greatest coordinates."""
+        return self._counted[1]
+
+    @cached_property
+    def measurements(self) -> tuple[str, ...]:
+        """What the columns, and the labels beside, hold."""
+        for cloud in self.stored_chunks(CHUNK_POINTS):
+            return tuple(cloud.measurements())
+        return ()
+
+    @cached_property
+    def _counted(self) -> tuple[int, NDArray[np.float64]]:
+        count, low, high = 0, np.full(3, np.inf), np.full(3, -np.inf)
+        for table in self._tables(CHUNK_POINTS):
+            xyz = table[list(XYZ)].to_numpy(np.float64)
+            count += len(xyz)
+            low, high = np.minimum(low, xyz.min(axis=0)), np.maximum(high, xyz.max(axis=0))
+        return count, np.array([low, high])
+
+    def stored_chunks(self, points: int) -> Iterator[PointCloud]:
+        """Yields chunks with the coordinates of the file."""
+        labels = _iterate_labels(self._labels) if self._labels else None
+        for table in self._tables(points):
+            values: dict[str, Any] = {name: table[name].to_numpy() for name in NAMES & set(table.columns)}
+            if labels is not None:
+                values[LABEL] = _take(labels, len(table), self._labels)
+            yield _to_cloud(values, str(self.path))
+
+    def _tables(self, points: int) -> Iterator[Any]:
+        import pandas as pd
+
+        if self._columns is None:
+            return
+        names = [name if name in NAMES else f"_{index}" for index, name in enumerate(self._columns)]
+        with _text_errors(self.path):
+            yield from pd.read_csv(
+                self.path, sep=self._separator, header=None, names=names, skiprows=self._skipped, chunksize=points,
+                dtype=np.float64, usecols=[name for name in names if name in NAMES], index_col=False,
+            )  # fmt: skip
+
+
+def _to_cloud(values: dict[str, Any], source: str) -> PointCloud:
+    colour = np.column_stack([values[name] for name in RGB]) if {*RGB} <= set(values) else None
+    counted: dict[str, Any] = {
+        name: as_bytes(values[name], name, source) for name in (*RETURNS, LABEL) if name in values
+    }
+    return PointCloud(
+        np.column_stack([values[name] for name in XYZ]),
+        colour=None if colour is None else as_bytes(colour, "colours", source),
+        near_infrared=as_bytes(values["near_infrared"], "near infrared", source) if "near_infrared" in values else None,
+        intensity=as_intensity(values.get("intensity")),
+        source=source,
+        **counted,
+    )
+
+
+def _first_lines(path: Path) -> list[str]:
+    """Returns the whole lines at the beginning that are not empty."""
+    with _text_errors(path), path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+        text = (head if len(head) < HEAD_BYTES else head[: head.rfind(b"\n") + 1]).decode("utf-8-sig")
+    return [line for line in text.splitlines() if line.strip()][:1000]
+
+
+def _split(line: str) -> list[str]:
+    return [word for word in re.split(r"[\s,;]+", line.strip().lstrip("/#").strip()) if word]
+
+
+def _separator(line: str) -> str:
+    return next((mark for mark in ",;" if mark in line), r"\s+")
+
+
+def _column_names(line: str) -> tuple[str, ...] | None:
+    """Returns the names in a line; None where it holds numbers."""
+    words = [word.strip("'\"").lower() for word in _split(line)]
+    if not words or not any(re.fullmatch(r"[a-z_]+", word) and word not in ("nan", "inf") for word in words):
+        return None
+    return tuple(ALIASES.get(word, word) for word in words)
+
+
+def _known_order(rows: list[list[str]], path: Path, *, labels_beside: bool) -> tuple[str, ...]:
+    """Returns the columns of a file without names, by their number and the values of the first lines."""
+    try:
+        values = np.array(rows, np.float64)
+    except ValueError as error:
+        raise InputError(f"{path} is no text of points: expected the same count of numbers in each line.") from error
+    count = values.shape[1]
+    if count in (6, 7) and not labels_beside and _are_returns(values[:, 4], values[:, 5]):
+        return ISPRS[:count]
+    if count not in ORDERS:
+        raise InputError(
+            f"{path} has {count} columns without names, expected {', '.join(map(str, ORDERS))}. "
+            "Name them: columns='x y z …', or in its first line."
+        )
+    return ORDERS[count]
+
+
+def _are_returns(number: NDArray[np.float64], total: NDArray[np.float64]) -> bool:
+    whole = (number % 1 == 0) & (total % 1 == 0)
+    return bool((whole & (number >= 1) & (number <= total) & (total <= MOST_RETURNS)).all())
+
+
+def _iterate_labels(path: Path) -> Iterator[NDArray[Any]]:
+    import pandas as pd
+
+    with _text_errors(path):
+        for table in pd.read_csv(path, header=None, chunksize=CHUNK_POINTS, dtype=np.float64, usecols=[0]):
+            yield table[0].to_numpy()
+
+
+def _take(chunks: Iterator[NDArray[Any]], count: int, path: Path | None) -> NDArray[Any]:
+    """Returns the next labels. Raises InputError where the file has too few."""
+    parts: list[NDArray[Any]] = []
+    missing = count
+    while missing and (part := next(chunks, None)) is not None:
+        parts.append(part)
+        missing -= len(part)
+    if missing:
+        raise InputError(f"{path} has {missing:,} labels fewer or more than there are points; expected one for each.")
+    return np.concatenate(parts)
+
+
+@contextmanager
+def _text_errors(path: Path) -> Iterator[None]:
+    """A context that raises InputError, naming the file, for what is no text of numbers."""
+    try:
+        yield
+    except (DeepNets4EOError, GeneratorExit):
+        raise
+    except (ValueError, OSError, OverflowError) as error:  # pandas' ParserError and UnicodeDecodeError are ValueErrors
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path} is no text of points ({reason}). Expected numbers, one point a line, the same count in each."
+        ) from error

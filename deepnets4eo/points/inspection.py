@@ -1,0 +1,243 @@
+"""What a file of points is and what is wrong with it, for the verb `check`: points, density, CRS, classes, colours.
+
+Reads the file once. Memory: one chunk, and one bit a square metre of the file's bounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import Transformer
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.inspection.files import Inspection
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.codes import MOST_NAMED
+from deepnets4eo.points.files import CloudFile, open_cloud
+from deepnets4eo.points.files.cloud_file import CHUNK_POINTS
+
+CELL_M = 1.0
+MOST_CELLS = 100_000_000
+MOST_HEIGHT_M, LEAST_HEIGHT_M = 9_000.0, -500.0
+NOISE = {7: "low noise", 18: "high noise"}
+STEP_M = 1e-3  # points in one cube of that side are duplicates
+PRIMES = np.array([73_856_093, 19_349_663, 83_492_791])  # Teschner et al. 2003: mix three whole numbers into one
+
+
+@dataclass
+class _Sums:
+    """What one pass over the points counts."""
+
+    points: int = 0
+    classes: NDArray[np.int64] = field(default_factory=lambda: np.zeros(256, np.int64))
+    low: NDArray[np.float64] = field(default_factory=lambda: np.full(3, np.inf))
+    high: NDArray[np.float64] = field(default_factory=lambda: np.full(3, -np.inf))
+    duplicates: int = 0
+    wrong_returns: int = 0
+    intensity_high: float = -np.inf
+    coloured: int = 0
+
+
+def inspect_cloud(path: str, legend: Legend | None = None) -> Inspection:
+    """Describes a file of points.
+
+    Parameters
+    ----------
+    path
+        Any file that `open_cloud` reads.
+    legend
+        Legend that its class codes are compared with; by default the ASPRS codes.
+
+    Returns
+    -------
+    Inspection
+        Facts and problems, each with its remedy.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read.
+    """
+    file = open_cloud(path)
+    result = Inspection(path, "points")
+    result.facts["format"] = file.point_format
+    result.facts["points"] = f"{file.point_count:,}"
+    if not file.point_count:
+        result.problems.append("it has no points.")
+        return result
+    result.facts["measured"] = ", ".join(name.replace("_", " ") for name in file.measurements) or "coordinates only"
+    extra = getattr(file, "extra_dimensions", ())
+    if extra:
+        result.facts["extra dimensions"] = ", ".join(extra)
+    lengths = _describe_crs(result, file)
+    cells = _Cells(file.bounds if lengths else np.zeros((2, 3)))
+    sums = _Sums()
+    for cloud in _clouds(file, lengths=lengths):
+        _add(sums, cloud)
+        cells.add(cloud.xyz)
+    _describe_extent(result, file, sums, cells, lengths=lengths)
+    _describe_measurements(result, file, sums)
+    _describe_classes(result, sums, legend)
+    return result
+
+
+def _clouds(file: CloudFile, *, lengths: bool) -> Iterator[PointCloud]:
+    """Yields chunks in metres, or as they stand in the file where they are no lengths."""
+    return file.chunks() if lengths else file.stored_chunks(CHUNK_POINTS)
+
+
+def _describe_crs(result: Inspection, file: CloudFile) -> bool:
+    """Adds CRS and unit; returns whether the coordinates are lengths."""
+    try:
+        crs = file.file_crs
+        units = file.units
+    except InputError as error:
+        result.problems.append(str(error).removeprefix(f"{file.path} "))
+        return False
+    if crs is None:
+        result.facts["CRS"] = "none"
+        if file.point_format not in ("PLY", "PCD"):
+            result.problems.append(
+                "it has no CRS; coordinates are taken for metres. Name it where it is known: --crs EPSG:…"
+            )
+        return True
+    epsg = crs.to_epsg()
+    result.facts["CRS"] = f"EPSG:{epsg} {crs.name}" if epsg else crs.name
+    if not units.are_metres:
+        result.facts["unit"] = (
+            f"{units.horizontal_m:.6g} m in x and y, {units.vertical_m:.6g} m in z (converted to metres for the work)"
+        )
+    return True
+
+
+class _Cells:
+    """Which square metres have a point, for the density where there are points."""
+
+    def __init__(self, bounds: NDArray[np.float64]) -> None:
+        self._low = bounds[0, :2]
+        size = bounds[1, :2] - self._low
+        self._shape = (
+            np.floor(size / CELL_M).astype(np.int64) + 1
+            if np.isfinite(size).all() and (size >= 0).all()
+            else np.zeros(2, np.int64)
+        )
+        counted = 0 < int(self._shape[0]) * int(self._shape[1]) <= MOST_CELLS
+        self.has_point = np.zeros(int(self._shape.prod()) if counted else 0, bool)
+
+    def add(self, xyz: NDArray[np.float64]) -> None:
+        """Marks the cells of points (N, 3)."""
+        if len(self.has_point):
+            cells = np.clip(((xyz[:, :2] - self._low) / CELL_M).astype(np.int64), 0, self._shape - 1)
+            self.has_point[cells[:, 0] * self._shape[1] + cells[:, 1]] = True
+
+
+def _add(sums: _Sums, cloud: PointCloud) -> None:
+    sums.points += len(cloud)
+    sums.low = np.minimum(sums.low, cloud.xyz.min(axis=0))
+    sums.high = np.maximum(sums.high, cloud.xyz.max(axis=0))
+    sums.duplicates += _count_duplicates(cloud.xyz)
+    if cloud.classification is not None:
+        sums.classes += np.bincount(cloud.classification, minlength=256)
+    if cloud.intensity is not None:
+        sums.intensity_high = max(sums.intensity_high, float(cloud.intensity.max()))
+    if cloud.return_number is not None and cloud.number_of_returns is not None:
+        sums.wrong_returns += int(((cloud.return_number > cloud.number_of_returns) | (cloud.return_number < 1)).sum())
+    if cloud.colour is not None:
+        sums.coloured += int(cloud.colour.any(axis=1).sum())
+
+
+def _count_duplicates(xyz: NDArray[np.float64]) -> int:
+    """Returns how many points (N, 3) lie where another one of them does."""
+    steps = np.round((xyz - xyz[0]) / STEP_M)
+    keys = np.bitwise_xor.reduce(np.where(np.abs(steps) < 1e15, steps, 0).astype(np.int64) * PRIMES, axis=1)
+    keys.sort()
+    return int((keys[1:] == keys[:-1]).sum())
+
+
+def _describe_extent(result: Inspection, file: CloudFile, sums: _Sums, cells: _Cells, *, lengths: bool) -> None:
+    size = sums.high - sums.low
+    unit = " m" if lengths else ""
+    result.facts["bounds"] = ", ".join(
+        f"{axis} {low:,.2f} to {high:,.2f}{unit}" for axis, low, high in zip("xyz", sums.low, sums.high, strict=True)
+    )
+    if lengths and cells.has_point.any():
+        area = float(cells.has_point.sum()) * CELL_M**2
+        result.facts["density"] = f"{sums.points / area:,.1f} points/m² on {area:,.0f} m² with points"
+        if sums.points / area < 1.5:
+            result.problems.append(
+                "it has about one point a square metre: small objects do not show, and features need larger scales."
+            )
+    if not np.allclose(file.bounds if lengths else file.file_bounds, [sums.low, sums.high], atol=0.02, rtol=0):
+        result.problems.append("the bounds in its header are not those of its points. Write it again: pdal translate")
+    if lengths and (size[:2] > 1_000_000).any():
+        result.problems.append("its points lie more than 1,000 km apart. Remove stray points, and check its unit.")
+    if lengths and (sums.high[2] > MOST_HEIGHT_M or sums.low[2] < LEAST_HEIGHT_M):
+        result.problems.append("heights leave −500 to 9,000 m. Remove noise, and check the unit of the heights.")
+    _describe_area_of_use(result, file, sums)
+
+
+def _describe_area_of_use(result: Inspection, file: CloudFile, sums: _Sums) -> None:
+    try:
+        crs = file.crs
+        area = crs.area_of_use if crs is not None else None
+    except InputError:
+        return
+    if crs is None:
+        return
+    centre = (sums.low + sums.high) / 2
+    longitude, latitude = Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(centre[0], centre[1])
+    if not np.isfinite([longitude, latitude]).all():
+        result.problems.append(f"its coordinates lie nowhere on Earth in {crs.name}. Name the right CRS with --crs.")
+        return
+    result.facts["centre"] = f"longitude {longitude:.6f}, latitude {latitude:.6f}"
+    if area is not None and not (
+        area.south - 1 <= latitude <= area.north + 1
+        and (area.west > area.east or area.west - 1 <= longitude <= area.east + 1)
+    ):
+        result.problems.append(f"it lies outside the area of {crs.name} ({area.name}). Name the right CRS with --crs.")
+
+
+def _describe_measurements(result: Inspection, file: CloudFile, sums: _Sums) -> None:
+    if "colour" not in file.measurements:
+        result.facts["colours"] = "none (an orthophoto gives them: label-points --colour)"
+    else:
+        bits = ", 8-bit values in 16-bit fields" if getattr(file, "colours_are_bytes", False) else ""
+        result.facts["colours"] = f"{sums.coloured / sums.points:.1%} of the points{bits}"
+    if np.isfinite(sums.intensity_high) and sums.intensity_high == 0:
+        result.problems.append("its intensity is 0 everywhere: choose a model without intensity.")
+    if sums.duplicates:
+        result.problems.append(
+            f"{sums.duplicates:,} points lie where another one does. Remove them where they are no copies of overlapping "
+            "files on purpose: pdal translate in.laz out.laz sample --filters.sample.radius=0.001"
+        )
+    if sums.wrong_returns:
+        result.problems.append(
+            f"{sums.wrong_returns:,} points have a return number that is 0 or above their number of returns: "
+            "features of returns are wrong there."
+        )
+
+
+def _describe_classes(result: Inspection, sums: _Sums, legend: Legend | None) -> None:
+    if not sums.classes.any():
+        return
+    codes = [int(code) for code in np.flatnonzero(sums.classes)]
+    known = legend or Legend.load("asprs_las")
+    names = {one.value: one.name for one in known.classes}
+    result.facts["classes"] = ", ".join(
+        f"{code} {names.get(code, 'unknown')} {sums.classes[code] / sums.points:.1%}" for code in codes
+    )
+    if codes in ([0], [1]):
+        result.problems.append("all points are unclassified: it cannot serve as a reference.")
+    strange = [code for code in codes if code not in {*names, *known.void_values, *known.file_values}]
+    if strange:
+        remedy = "Choose the legend that has them (--legend)" if legend is None else "Choose another legend"
+        result.problems.append(
+            f"codes {', '.join(map(str, strange[:MOST_NAMED]))} are not in the legend {known.name}. {remedy}."
+        )
+    noise = sum(int(sums.classes[code]) for code in NOISE)
+    if noise and legend is None:
+        result.problems.append(f"{noise:,} points are classified as noise (7, 18): leave them out before heights.")

@@ -1,0 +1,398 @@
+"""Labels a file of points with a labeller, tile by tile, and writes it again with the labels.
+
+Points are sorted in tiles on disk, each tile is labelled with its halo, and the file is written in its own order with the
+dimensions pred_class, pred_prob, entropy and propagated. Memory: a tile with its halo, and one chunk; 4 bytes a point on
+disk beside those of the tiles. An interrupted job goes on at the next tile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import check_overwrite
+from deepnets4eo.lazy import name_missing_extra
+from deepnets4eo.options import option_group
+from deepnets4eo.outputs.input_files import check_not_inputs
+from deepnets4eo.outputs.lock import output_lock
+from deepnets4eo.outputs.scratch import job_scratch
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.colourise import Orthophoto
+from deepnets4eo.points.files import CloudFile, open_cloud
+from deepnets4eo.points.label_progress import CENT, LabelProgress
+from deepnets4eo.points.labeller import PointLabeller
+from deepnets4eo.points.tiles import TilePoints, sort_in_tiles
+
+POINT_BYTES = 1000  # of work for one point of a tile: coordinates, features, scores, an index of neighbours
+LEAST_POINTS = 10_000
+SHARES = (0.3, 0.4, 0.3)  # of the time: sorting, labelling, writing
+
+
+@option_group
+class LabelOptions:
+    """Options of `label_cloud`.
+
+    Parameters
+    ----------
+    replace
+        Whether the classification is overwritten, too; points without label keep theirs.
+    crs
+        CRS of the file, where it has none or a wrong one.
+    neighbours
+        Files of the same scene whose points count in halos only.
+    memory_bytes
+        What the work may use; tiles are made to fit.
+    resume
+        Whether to go on with an interrupted job.
+    overwrite
+        Whether a result that exists is replaced.
+    """
+
+    replace: bool = False
+    crs: str | None = None
+    neighbours: tuple[Path, ...] = ()
+    memory_bytes: int = Field(default=4_000_000_000, gt=0)
+    resume: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class LabelResult:
+    """What was written.
+
+    Parameters
+    ----------
+    path
+        The labelled file.
+    points
+        Number of points.
+    counts
+        Class name → points that were labelled so.
+    propagated
+        Points that the labeller knew nothing of and that took the label of the nearest one.
+    without_label
+        Points that have no label, as none near them had any.
+    """
+
+    path: Path
+    points: int
+    counts: dict[str, int]
+    propagated: int
+    without_label: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        return {**vars(self), "path": str(self.path)}
+
+    def summary(self) -> str:
+        """Returns the counts in a sentence."""
+        shares = ", ".join(f"{name} {count / self.points:.1%}" for name, count in self.counts.items())
+        text = f"{self.points:,} points: {shares}. {self.propagated:,} took the label of the nearest labelled point"
+        return f"{text}, {self.without_label:,} have none." if self.without_label else f"{text}."
+
+
+def label_cloud(
+    path: str | Path,
+    labeller: PointLabeller,
+    out: str | Path,
+    options: LabelOptions | None = None,
+    *,
+    orthophoto: Orthophoto | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> LabelResult:
+    """Labels a file of points and writes it with the labels.
+
+    The result has the points in the file's order with all that they had, and the dimensions `pred_class` (code of the
+    class, 255 without), `pred_prob` (probability of that class), `entropy` (0 for one sure class to 1 for equal ones),
+    both in steps of 0.01, and `propagated` (1 where the labeller knew nothing and the nearest labelled point counts).
+
+    Parameters
+    ----------
+    path
+        Any file that `open_cloud` reads.
+    labeller
+        Gives scores to points.
+    out
+        .laz or .las.
+    options
+        By default those of `LabelOptions()`.
+    orthophoto
+        Colours for a labeller that needs them.
+    progress
+        Called with the share that is done, 0–1.
+
+    Returns
+    -------
+    LabelResult
+        Path and counts.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, or lacks what the labeller needs.
+    OutputError
+        The output exists, is an input, or cannot be written.
+    """
+    with name_missing_extra():
+        from deepnets4eo.points.files.las_writer import check_suffix
+
+        out = check_suffix(Path(out))
+    options = options or LabelOptions()
+    check_not_inputs([out], [path, list(options.neighbours), orthophoto.layers if orthophoto is not None else None])
+    with output_lock(out):
+        check_overwrite(out, overwrite=options.overwrite, resume=options.resume)
+        file = open_cloud(path, crs=options.crs)
+        check_needs(file, labeller, orthophoto)
+        with job_scratch(out, resume=options.resume) as scratch:
+            steps = _Steps(progress)
+            done = _sort(file, labeller, options, scratch, steps)
+            _label(done, labeller, orthophoto, steps)
+            _write(file, labeller.legend, out, done, steps, replace=options.replace)
+            return _count(out, labeller.legend, done)
+
+
+def describe_labelling(
+    path: str | Path,
+    labeller: PointLabeller,
+    out: str | Path,
+    options: LabelOptions | None = None,
+    *,
+    orthophoto: Orthophoto | None = None,
+) -> str:
+    """Checks the inputs of `label_cloud` and returns what it would do.
+
+    Parameters
+    ----------
+    path, labeller, out, options, orthophoto
+        As of `label_cloud`.
+
+    Returns
+    -------
+    str
+        Lines of text.
+
+    Raises
+    ------
+    InputError, OutputError
+        As of `label_cloud`.
+    """
+    options = options or LabelOptions()
+    check_not_inputs([out], [path, list(options.neighbours)])
+    check_overwrite(out, overwrite=options.overwrite, resume=options.resume)
+    file = open_cloud(path, crs=options.crs)
+    check_needs(file, labeller, orthophoto)
+    crs = file.crs.name if file.crs is not None else "no CRS, coordinates taken for metres"
+    return (
+        f"{file.path}: {file.point_count:,} points, {file.point_format}, {crs}\n"
+        f"classes: {', '.join(f'{one.value} {one.name}' for one in labeller.legend.classes)}\n"
+        f"halo: {labeller.halo_m:g} m, {len(options.neighbours)} neighbouring files\n"
+        f"would write {out}: pred_class, pred_prob, entropy, propagated"
+        f"{', and the classification' if options.replace else ''}"
+    )
+
+
+def check_needs(file: CloudFile, labeller: PointLabeller, orthophoto: Orthophoto | None) -> None:
+    """Raises InputError where a file lacks what a labeller needs.
+
+    Parameters
+    ----------
+    file
+        The points.
+    labeller
+        Names its needs.
+    orthophoto
+        Colours that are added to the points.
+
+    Raises
+    ------
+    InputError
+        Names what is missing, and the remedy.
+    """
+    has = {*file.measurements, *(orthophoto.measurements if orthophoto is not None else ())}
+    missing = [name for name in labeller.needs if name not in has]
+    if missing:
+        remedy = (
+            "Add colours of an orthophoto (--colour ORTHO.tif, --infrared IRC.tif), or choose a model without them."
+            if {*missing} & {"colour", "near_infrared"}
+            else "Choose a model that was trained without it."
+        )
+        raise InputError(
+            f"{file.path} has no {' and no '.join(name.replace('_', ' ') for name in missing)}, which the model needs. {remedy}"
+        )
+
+
+class _Steps:
+    """Progress of three steps, one after the other."""
+
+    def __init__(self, progress: Callable[[float], None] | None) -> None:
+        self._progress = progress
+
+    def __call__(self, step: int, share: float) -> None:
+        if self._progress is not None:
+            self._progress(min(sum(SHARES[:step]) + SHARES[step] * share, 1.0))
+
+
+def _sort(
+    file: CloudFile, labeller: PointLabeller, options: LabelOptions, scratch: Path, steps: _Steps
+) -> LabelProgress:
+    """Returns the progress of a job whose points are sorted; that of an interrupted one where it is the same job."""
+    neighbours = [open_cloud(each, crs=options.crs) for each in options.neighbours]
+    done = LabelProgress(scratch, file, labeller, neighbours)
+    if not done.is_sorted:
+        done.clear()
+        most = max(options.memory_bytes // POINT_BYTES, LEAST_POINTS)
+        for count in sort_in_tiles(
+            file, done.tile_folder, most_points=most, halo_m=labeller.halo_m, neighbours=neighbours
+        ):
+            steps(0, count / file.point_count)
+        done.begin()
+    return done
+
+
+def _label(done: LabelProgress, labeller: PointLabeller, orthophoto: Orthophoto | None, steps: _Steps) -> None:
+    tiles = done.open_tiles()
+    finished = done.finished
+    beyond = 0
+    for position, tile in enumerate(tiles.tiles):
+        if tile.number in finished:
+            continue
+        points = tiles.read(tile, labeller.halo_m)
+        if points is not None:
+            cloud = points.cloud
+            if orthophoto is not None:
+                cloud, without = orthophoto.colourise(cloud)
+                beyond += without < len(cloud)
+            done.store(points.index, _labels(labeller, cloud, points))
+        done.finish(tile.number)
+        steps(1, (position + 1) / len(tiles.tiles))
+    if orthophoto is not None and not beyond and not finished:
+        raise InputError("the orthophoto covers no point. Check its CRS and that of the points (--crs).")
+
+
+def _labels(labeller: PointLabeller, cloud: PointCloud, points: TilePoints) -> NDArray[np.uint8]:
+    """Returns class code, probability and entropy in hundredths, and the flag of propagated points: (n, 4) uint8."""
+    scores = labeller.scores(cloud)
+    expected = (len(cloud), labeller.legend.num_classes)
+    if scores.shape != expected:
+        raise InputError(f"the labeller returned scores {scores.shape}, expected {expected}: points and classes.")
+    own = len(points.index)
+    known: NDArray[np.bool_] = np.asarray(np.isfinite(scores).all(axis=1))
+    source = _nearest_known(cloud.xyz, known, own)
+    result = np.zeros((own, 4), np.uint8)
+    labelled = source >= 0
+    result[~labelled, 0] = VOID
+    taken = scores[source[labelled]]
+    best = taken.argmax(axis=1)
+    result[labelled, 0] = labeller.legend.from_index()[best]
+    result[labelled, 1] = _hundredths(taken[np.arange(len(taken)), best])
+    result[labelled, 2] = _hundredths(_entropy(taken))
+    result[:, 3] = labelled & ~known[:own]
+    return result
+
+
+def _nearest_known(xyz: NDArray[np.float64], known: NDArray[np.bool_], own: int) -> NDArray[np.int64]:
+    """Returns for the first `own` points the point whose scores they take: (own,), itself where known, −1 for none."""
+    source = np.arange(own)
+    lost = np.flatnonzero(~known[:own])
+    if not len(lost):
+        return source
+    if not known.any():
+        source[lost] = -1
+        return source
+    from scipy.spatial import cKDTree
+
+    candidates = np.flatnonzero(known)
+    source[lost] = candidates[cKDTree(xyz[candidates]).query(xyz[lost])[1]]
+    return source
+
+
+def _entropy(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Returns the entropy of probabilities (n, K) as a share of the greatest one, log K."""
+    positive = np.clip(scores, 1e-12, 1)
+    return np.asarray(-(positive * np.log(positive)).sum(axis=1) / np.log(max(scores.shape[1], 2)), np.float32)
+
+
+def _hundredths(values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.round(np.clip(values, 0, 1) * CENT).astype(np.uint8)
+
+
+def _write(file: CloudFile, legend: Legend, out: Path, done: LabelProgress, steps: _Steps, *, replace: bool) -> None:
+    from deepnets4eo.points.files.las_writer import Additions, ExtraDimension, write_points
+
+    labels = done.labels()
+    dimensions = (
+        ExtraDimension("pred_class", "uint8", "code of the class, 255 none"),
+        ExtraDimension("pred_prob", "uint8", "probability of the class", 1 / CENT),
+        ExtraDimension("entropy", "uint8", "0 sure to 1 all alike", 1 / CENT),
+        ExtraDimension("propagated", "uint8", "1: label of the nearest point"),
+    )
+
+    def values(points: slice, cloud: PointCloud | None) -> dict[str, NDArray[Any]]:
+        part = labels[points]
+        return {dimension.name: part[:, column] for column, dimension in enumerate(dimensions)}
+
+    additions = Additions(dimensions, legend, highest_code=max(legend.values) if replace else 0)
+    write_points(
+        file, out, values, additions, classes=("pred_class", VOID) if replace else None,
+        progress=lambda share: steps(2, share),
+    )  # fmt: skip
+
+
+def _count(out: Path, legend: Legend, done: LabelProgress) -> LabelResult:
+    codes, propagated = np.zeros(256, np.int64), 0
+    labels = done.labels()
+    for start in range(0, len(labels), 1 << 22):
+        part = labels[start : start + (1 << 22)]
+        codes += np.bincount(part[:, 0], minlength=256)
+        propagated += int(part[:, 3].sum())
+    counts = {one.name: int(codes[one.value]) for one in legend.classes if codes[one.value]}
+    return LabelResult(out, len(labels), counts, propagated, int(codes[VOID]))
+
+
+def label_clouds(
+    paths: Sequence[str | Path],
+    labeller: PointLabeller,
+    folder: str | Path,
+    options: LabelOptions | None = None,
+    *,
+    orthophoto: Orthophoto | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> list[LabelResult]:
+    """Labels the files of one scene, each with the others as neighbours, so that no seam shows between them.
+
+    Parameters
+    ----------
+    paths
+        Files of different names.
+    labeller, options, orthophoto, progress
+        As of `label_cloud`.
+    folder
+        Where the results go: as the files are called, with the suffix .laz.
+
+    Returns
+    -------
+    list of LabelResult
+        One a file, in their order.
+
+    Raises
+    ------
+    InputError, OutputError
+        As of `label_cloud`.
+    """
+    options = options or LabelOptions()
+    results = []
+    for position, path in enumerate(paths):
+        others = tuple(Path(other) for other in paths if other is not path)
+        own = replace(options, neighbours=(*options.neighbours, *others))
+        advance = None if progress is None else lambda share, at=position: progress((at + share) / len(paths))
+        out = Path(folder) / f"{Path(path).stem}.laz"
+        results.append(label_cloud(path, labeller, out, own, orthophoto=orthophoto, progress=advance))
+    return results

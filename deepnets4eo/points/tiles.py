@@ -1,0 +1,293 @@
+"""Points of a file, and of its neighbours, sorted in square tiles on disk, and read again tile by tile with a halo.
+
+Memory: one chunk while sorting, then one tile with its halo. Disk: some 45 bytes a point beside the output. A tile with
+too many points is divided into four, again and again, so that dense places fit as well. The points of a halo are those
+within `halo_m` of the tile's square, edges included: a labeller with that reach has the same scores as without tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import read_json, write_json, writing
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.files.cloud_file import CHUNK_POINTS, Bounds, CloudFile, within
+
+NEIGHBOUR = np.iinfo(np.uint64).max  # index of points that belong to another file
+LEAST_SIDE_M = 0.5  # of tiles that are divided: points that lie on each other cannot be separated
+MOST_EXTENT_M = 1_000_000.0
+PLAN = "tiles.json"
+Records = NDArray[np.void]
+
+
+class Tile(NamedTuple):
+    """A square of points: its number, west and south edge and side in metres, and how many points lie in it."""
+
+    number: int
+    x_m: float
+    y_m: float
+    side_m: float
+    points: int
+
+    def bounds(self, margin_m: float = 0.0) -> Bounds:
+        """Returns its edges, or those of the square that is larger by a margin on each side."""
+        return (
+            self.x_m - margin_m,
+            self.y_m - margin_m,
+            self.x_m + self.side_m + margin_m,
+            self.y_m + self.side_m + margin_m,
+        )
+
+
+@dataclass(frozen=True)
+class TilePoints:
+    """The points of a tile with its halo.
+
+    Parameters
+    ----------
+    cloud
+        The points of the tile, then those of its halo.
+    index
+        (n,) uint64, the points of the tile in the file's order.
+    """
+
+    cloud: PointCloud
+    index: NDArray[np.uint64]
+
+
+class TiledPoints:
+    """Points sorted in tiles in a folder.
+
+    Parameters
+    ----------
+    folder
+        Made by `sort_in_tiles`.
+    crs
+        CRS of the points.
+    source
+        Where they are from, for messages.
+
+    Raises
+    ------
+    InputError
+        The folder holds no sorted points.
+    """
+
+    def __init__(self, folder: Path, crs: CRS | None, source: str) -> None:
+        plan = read_json(folder / PLAN)
+        self.tiles = tuple(Tile(*tile) for tile in plan["tiles"])
+        self._dtype = np.dtype([tuple(field) if len(field) == 2 else (*field[:2], tuple(field[2])) for field in plan["fields"]])  # fmt: skip
+        self._folder, self._crs, self._source = folder, crs, source
+        self._edges = np.array([tile.bounds() for tile in self.tiles]).reshape(-1, 4)
+
+    def read(self, tile: Tile, halo_m: float) -> TilePoints | None:
+        """Returns the points of a tile and those around it; None where all points of the tile belong to neighbours.
+
+        Parameters
+        ----------
+        tile
+            One of `tiles`.
+        halo_m
+            How far around the tile points are read, in metres.
+
+        Returns
+        -------
+        TilePoints or None
+            The points. Memory: those of the tile and of the tiles that touch its halo, one after the other.
+        """
+        records = self._load(tile.number)
+        is_own = records["index"] != NEIGHBOUR
+        own = records[is_own]
+        if not len(own):
+            return None
+        around = [records[~is_own]]
+        box = tile.bounds(halo_m)
+        for number in self._touching(box):
+            if number != tile.number:
+                others = self._load(number)
+                around.append(others[within(others["xyz"], box)])
+        return TilePoints(self._to_cloud(np.concatenate([own, *around])), own["index"].copy())
+
+    def _touching(self, box: Bounds) -> list[int]:
+        edges = self._edges
+        hit = (edges[:, 0] <= box[2]) & (edges[:, 2] >= box[0]) & (edges[:, 1] <= box[3]) & (edges[:, 3] >= box[1])
+        return [self.tiles[index].number for index in np.flatnonzero(hit)]
+
+    def _load(self, number: int) -> Records:
+        return np.fromfile(_path(self._folder, number), self._dtype)
+
+    def _to_cloud(self, records: Records) -> PointCloud:
+        names = [name for name in self._dtype.names or () if name not in ("xyz", "index")]
+        measured: dict[str, Any] = {name: np.ascontiguousarray(records[name]) for name in names}
+        return PointCloud(np.ascontiguousarray(records["xyz"]), crs=self._crs, source=self._source, **measured)
+
+
+def sort_in_tiles(
+    file: CloudFile, folder: Path, *, most_points: int, halo_m: float = 0.0, neighbours: Sequence[CloudFile] = ()
+) -> Iterator[int]:
+    """Sorts the points of a file into tiles in a folder; yields the count of points sorted so far.
+
+    Parameters
+    ----------
+    file
+        The points to work on.
+    folder
+        Where the tiles are written; it must be empty or missing.
+    most_points
+        Points that a tile may have; denser tiles are divided.
+    halo_m
+        How far around the file's bounds points of its neighbours count, in metres; tiles are at least that large.
+    neighbours
+        Files whose points only belong to halos. They must have the CRS of the file.
+
+    Yields
+    ------
+    int
+        Points of the file sorted so far, a chunk at a time.
+
+    Raises
+    ------
+    InputError
+        The points lie too far apart to be one scene, a neighbour has another CRS, or a file cannot be read.
+    OutputError
+        The tiles cannot be written.
+    """
+    side_m = _side(file, most_points, halo_m)
+    (x0, y0, _), (x1, y1, _) = file.bounds
+    dtype, counts = _record_type(file), dict[tuple[int, int], int]()
+    numbers: dict[tuple[int, int], int] = {}
+    done = 0
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for cloud in file.chunks(CHUNK_POINTS):
+            _spill(folder, cloud, np.arange(done, done + len(cloud)), side_m, dtype, numbers, counts)
+            done += len(cloud)
+            yield done
+        box = (x0 - halo_m, y0 - halo_m, x1 + halo_m, y1 + halo_m)
+        for neighbour in neighbours:
+            _check_crs(file, neighbour)
+            for cloud in neighbour.chunks(CHUNK_POINTS):
+                near = within(cloud.xyz, box)
+                if near.any():
+                    _spill(folder, cloud.subset(near), None, side_m, dtype, numbers, counts)
+        tiles = [
+            Tile(number, col * side_m, row * side_m, side_m, counts[col, row]) for (col, row), number in numbers.items()
+        ]
+        tiles = _divide(folder, tiles, dtype, most_points)
+        fields = [[name, *_field(dtype[name])] for name in dtype.names or ()]
+        write_json(folder / PLAN, {"tiles": [list(tile) for tile in tiles], "fields": fields})
+
+
+def _side(file: CloudFile, most_points: int, halo_m: float) -> float:
+    """Returns the side of tiles that hold half of `most_points` where points lie evenly, in metres."""
+    low, high = file.bounds
+    width, height = (high - low)[:2]
+    if not np.isfinite(high - low).all() or max(width, height) > MOST_EXTENT_M:
+        raise InputError(
+            f"{file.path} spans {width / 1000:,.0f} × {height / 1000:,.0f} km; expected at most {MOST_EXTENT_M / 1000:,.0f} km. "
+            "Some of its points, its header or its unit are wrong: see deepnets4eo check, and remove stray points."
+        )
+    area = max(width, 1.0) * max(height, 1.0)
+    side = float(np.sqrt(area * most_points / 2 / max(file.point_count, 1)))
+    return float(max(np.ceil(min(side, max(width, height, 1.0))), halo_m, 1.0))
+
+
+def _record_type(file: CloudFile) -> np.dtype[Any]:
+    known: dict[str, Any] = {"colour": (np.uint8, (3,)), "intensity": np.float32}
+    fields: list[Any] = [("xyz", np.float64, (3,)), ("index", np.uint64)]
+    for name in file.measurements:
+        kind = known.get(name, np.uint8)
+        fields.append((name, *kind) if isinstance(kind, tuple) else (name, kind))
+    return np.dtype(fields)
+
+
+def _field(kind: np.dtype[Any]) -> list[Any]:
+    return [kind.base.str, list(kind.shape)] if kind.shape else [kind.str]
+
+
+def _spill(
+    folder: Path,
+    cloud: PointCloud,
+    index: NDArray[np.int64] | None,
+    side_m: float,
+    dtype: np.dtype[Any],
+    numbers: dict[tuple[int, int], int],
+    counts: dict[tuple[int, int], int],
+) -> None:
+    """Appends the points to the files of their tiles; index : (N,), None for points of neighbours."""
+    records = np.zeros(len(cloud), dtype)
+    records["xyz"] = cloud.xyz
+    records["index"] = NEIGHBOUR if index is None else index
+    for name, values in cloud.measurements().items():
+        if name in (dtype.names or ()):
+            records[name] = values
+    cells = np.floor(cloud.xyz[:, :2] / side_m).astype(np.int64)
+    for cell, group in _groups(records, cells):
+        number = numbers.setdefault(cell, len(numbers))
+        counts[cell] = counts.get(cell, 0) + len(group)
+        with _path(folder, number).open("ab") as file:
+            group.tofile(file)
+
+
+def _groups(records: Records, cells: NDArray[np.int64]) -> Iterator[tuple[tuple[int, int], Records]]:
+    """Yields the records (N,) of each cell; cells : (N, 2) column and row."""
+    low = cells.min(axis=0)
+    rows = int(cells[:, 1].max() - low[1]) + 1
+    keys = (cells[:, 0] - low[0]) * rows + (cells[:, 1] - low[1])
+    if keys.max() < 1 << 16:
+        keys = keys.astype(np.uint16)  # NumPy sorts 16 bit by radix, ten times as fast
+    order = np.argsort(keys, kind="stable")
+    in_order = keys[order]
+    starts = np.flatnonzero(np.concatenate([[True], in_order[1:] != in_order[:-1]]))
+    records = records[order]
+    for start, stop in zip(starts, [*starts[1:], len(order)], strict=True):
+        col, row = cells[order[start]]
+        yield (int(col), int(row)), records[start:stop]
+
+
+def _divide(folder: Path, tiles: list[Tile], dtype: np.dtype[Any], most_points: int) -> list[Tile]:
+    """Returns the tiles in order of rows, those with too many points divided in four until they fit."""
+    finished, waiting, number = [], list(tiles), len(tiles)
+    while waiting:
+        tile = waiting.pop()
+        if tile.points <= most_points or tile.side_m <= LEAST_SIDE_M:
+            finished.append(tile)
+            continue
+        half, path = tile.side_m / 2, _path(folder, tile.number)
+        counts = dict.fromkeys(((0, 0), (0, 1), (1, 0), (1, 1)), 0)
+        numbers = {cell: number + at for at, cell in enumerate(counts)}
+        number += len(counts)
+        with path.open("rb") as file:
+            while len(records := np.fromfile(file, dtype, CHUNK_POINTS)):
+                cells = (records["xyz"][:, :2] >= (tile.x_m + half, tile.y_m + half)).astype(np.int64)
+                for cell, group in _groups(records, cells):
+                    counts[cell] += len(group)
+                    with _path(folder, numbers[cell]).open("ab") as part:
+                        group.tofile(part)
+        path.unlink()
+        waiting += [
+            Tile(numbers[col, row], tile.x_m + col * half, tile.y_m + row * half, half, count)
+            for (col, row), count in counts.items()
+            if count
+        ]
+    return sorted(finished, key=lambda tile: (tile.y_m, tile.x_m))
+
+
+def _check_crs(file: CloudFile, neighbour: CloudFile) -> None:
+    if file.crs is not None and neighbour.crs is not None and file.crs != neighbour.crs:
+        raise InputError(
+            f"{neighbour.path} has the CRS {neighbour.crs.name}, {file.path} has {file.crs.name}. "
+            "Expected one CRS for a file and its neighbours: reproject one of them."
+        )
+
+
+def _path(folder: Path, number: int) -> Path:
+    return folder / f"{number}.points"

@@ -1,0 +1,36 @@
+"""The options of every job that registers two images, as the command line shows them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import Field
+
+ALIGNMENT: dict[str, Any] = {"group": "Alignment"}
+MAX_SHIFT_M = 30.0
+MAX_ROTATION_DEG = 3.0  # georeferenced pairs seldom lie turned by more
+
+Motion: TypeAlias = Annotated[
+    Literal["auto", "translation", "similarity", "affine"],
+    Field(description="How pre may lie against post.", json_schema_extra=ALIGNMENT),
+]
+MaxShift: TypeAlias = Annotated[
+    float,
+    Field(description="Farthest that pre may lie off, metres.", json_schema_extra={**ALIGNMENT, "flag": "--max-shift"}),
+]
+MaxRotation: TypeAlias = Annotated[
+    float,
+    Field(
+        description="Farthest that pre may be turned, degrees; above 3 a wrong match is more likely.",
+        ge=0,
+        le=10,
+        json_schema_extra={**ALIGNMENT, "flag": "--max-rotation"},
+    ),
+]
+AssumeRegistered: TypeAlias = Annotated[
+    bool,
+    Field(
+        description="Take pre as lying right, unmeasured; an offset then passes for damage or change.",
+        json_schema_extra={**ALIGNMENT, "flag": "--assume-registered"},
+    ),
+]
