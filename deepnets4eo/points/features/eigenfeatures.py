@@ -21,7 +21,8 @@ from deepnets4eo.points.features.options import GEOMETRY, NEEDS, FeatureOptions
 from deepnets4eo.points.features.symmetric import eigen_3x3
 
 TINY = 1e-12  # square metres; a spread below a micrometre is none
-CUBIC = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # entries of a covariance
+LEAST_GAP = 1e-6  # between two eigenvalues, as a share of the largest
+ENTRIES = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # entries of a covariance
 
 
 def neighbourhood_features(
@@ -32,7 +33,7 @@ def neighbourhood_features(
     With eigenvalues l1 ≥ l2 ≥ l3 of the covariance and e their shares of the sum: linearity (l1 − l2) / l1, planarity
     (l2 − l3) / l1, sphericity l3 / l1, omnivariance (e1 e2 e3)^⅓, anisotropy (l1 − l3) / l1, eigenentropy −Σ e ln e,
     eigensum Σ l (m²), surface_variation l3 / Σ l, verticality 1 − |z of the normal|, line_verticality |z of the first
-    axis|; moments of the offsets from the voxel along the axes, and upwards (m, m²); ratio_2d, the smaller by the larger
+    axis|, both 0 where the axis is undefined; moments of the offsets from the voxel along the axes, and upwards (m, m²); ratio_2d, the smaller by the larger
     eigenvalue of x and y; density, points a cubic metre; means and standard deviations of what was measured. 0 where
     fewer than two voxels are in the sphere.
 
@@ -84,7 +85,7 @@ def scale_features(
     def of_block(near: Neighbours) -> Floats:
         points = centres[near.index]
         points -= points[: near.cores].mean(axis=0)
-        products = np.stack([points[:, i] * points[:, j] for i, j in CUBIC], axis=1)
+        products = np.stack([points[:, i] * points[:, j] for i, j in ENTRIES], axis=1)
         ones = np.ones((len(points), 1))
         total = near.sums(np.concatenate([ones, points, products, sums[near.index]], axis=1))
         geometry = _geometry(total[:, 0], total[:, 1:4].T, total[:, 4:10].T, points[: near.cores].T)
@@ -123,14 +124,18 @@ def _values(cloud: PointCloud, group: str) -> Iterator[Floats]:
 def _geometry(count: Floats, total: Floats, products: Floats, centre: Floats) -> list[Floats]:
     """The features `SHAPES`, `MOMENTS` and `ratio_2d`, each (M,), from sums over neighbours."""
     mean = total / count
-    covariance = np.stack([products[k] / count - mean[i] * mean[j] for k, (i, j) in enumerate(CUBIC)])
+    covariance = np.stack([products[k] / count - mean[i] * mean[j] for k, (i, j) in enumerate(ENTRIES)])
     values, vectors = eigen_3x3(covariance)
     known = values[0] > TINY
     offset = mean - centre
     along = np.abs((vectors * offset).sum(axis=1))
     squared = products[5] / count - 2 * centre[2] * mean[2] + centre[2] ** 2
     shapes = _shapes(values, known)
-    tilts = [np.where(known, 1 - np.abs(vectors[2, 2]), 0), np.where(known, np.abs(vectors[0, 2]), 0)]
+    apart = -np.diff(values, axis=0) > LEAST_GAP * values[0]  # else rounding decides where an axis points
+    tilts = [
+        np.where(known & apart[1], 1 - np.abs(vectors[2, 2]), 0),
+        np.where(known & apart[0], np.abs(vectors[0, 2]), 0),
+    ]
     return [*shapes, *tilts, *along, offset[2], squared, _ratio_2d(covariance)]
 
 

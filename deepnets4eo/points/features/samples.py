@@ -20,7 +20,7 @@ class PointSamples:
     num_classes
         K.
     most_samples
-        Of all classes together. A class with fewer points leaves its part to none of the others.
+        Of all classes together; each class that occurs has an equal part, or all its points where these are fewer.
     seed
         Of the random numbers.
 
@@ -39,7 +39,7 @@ class PointSamples:
 
     def __init__(self, num_classes: int, most_samples: int, seed: int = 0) -> None:
         self.counts = np.zeros(num_classes, np.int64)
-        self._each = max(most_samples // num_classes, 1)
+        self._most = most_samples
         self._rng = np.random.default_rng(seed)
         self._kept: list[tuple[NDArray[np.float64], Vectors, Indices]] = [
             (np.empty(0), np.empty((0, 0), np.float32), np.empty(0, np.int64)) for _ in range(num_classes)
@@ -63,23 +63,30 @@ class PointSamples:
             rows = np.flatnonzero(classes == index)
             if not len(rows):
                 continue
-            rows = rows[np.argsort(order[rows])[: self._each]]
+            rows = rows[np.argsort(order[rows])[: self._most]]
             keys = np.append(lowest, order[rows])
-            chosen = np.sort(np.argsort(keys, kind="stable")[: self._each])
+            chosen = np.sort(np.argsort(keys, kind="stable")[: self._most])
             joined = np.concatenate([before.reshape(-1, vectors.shape[1]), vectors[rows]])
             self._kept[index] = (keys[chosen], joined[chosen], np.append(ground, blocks[rows])[chosen])
 
     @property
     def vectors(self) -> Vectors:
         """(n, F) float32 features of the samples, class by class."""
-        return np.concatenate([vectors for _, vectors, _ in self._kept if len(vectors)])
+        return np.concatenate(
+            [vectors[rows] for (_, vectors, _), rows in zip(self._kept, self._rows(), strict=True) if len(rows)]
+        )
 
     @property
     def classes(self) -> NDArray[np.uint8]:
         """(n,) class indices of the samples."""
-        return np.repeat(np.arange(len(self._kept), dtype=np.uint8), [len(keys) for keys, _, _ in self._kept])
+        return np.repeat(np.arange(len(self._kept), dtype=np.uint8), [len(rows) for rows in self._rows()])
 
     @property
     def blocks(self) -> Indices:
         """(n,) number of the block of ground of each sample."""
-        return np.concatenate([ground for _, _, ground in self._kept])
+        return np.concatenate([ground[rows] for (_, _, ground), rows in zip(self._kept, self._rows(), strict=True)])
+
+    def _rows(self) -> list[Indices]:
+        """Of the points kept of each class, those that are samples."""
+        each = max(self._most // max(int((self.counts > 0).sum()), 1), 1)
+        return [np.sort(np.argsort(keys, kind="stable")[:each]) for keys, _, _ in self._kept]

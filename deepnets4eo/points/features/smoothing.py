@@ -44,8 +44,8 @@ def smooth_scores(
     Examples
     --------
     >>> line = np.column_stack([np.arange(3.0), np.zeros((3, 2))])
-    >>> smooth_scores(line, np.array([[1, 0], [0, 1], [1, 0]], np.float32), 1.5).round(2).tolist()
-    [[0.5, 0.5], [0.67, 0.33], [0.5, 0.5]]
+    >>> (6 * smooth_scores(line, np.array([[1, 0], [0, 1], [1, 0]], np.float32), 1.5)).round().tolist()
+    [[3.0, 3.0], [4.0, 2.0], [3.0, 3.0]]
     """
     if not radius_m > 0 or len(scores) != len(xyz):
         raise InputError(
