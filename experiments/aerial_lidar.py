@@ -99,7 +99,7 @@ def our_features(cloud: PointCloud) -> Vectors:
     return point_features(cloud, FEATURES, workers=1)
 
 
-def learned(options: EstimatorOptions, smooth_m: float = 0.0) -> Callable[..., FeatureLabeller]:
+def fit_features(options: EstimatorOptions, smooth_m: float = 0.0) -> Callable[..., FeatureLabeller]:
     """A function that fits a classifier of our features."""
 
     def make(clouds: Sequence[PointCloud], legend: Legend, seed: int) -> FeatureLabeller:
@@ -155,9 +155,9 @@ BOOSTING = FOREST.model_copy(update={"name": "hist_gradient_boosting", "trees": 
 ROWS = [
     Row("rules", lambda clouds, legend, seed: RuleLabeller(workers=1)),
     Row("plain forest", PlainForest),
-    Row("eigen-forest", learned(FOREST)),
-    Row("eigen-forest, smoothed 1 m", learned(FOREST, 1.0)),
-    Row("eigen-boosting", learned(BOOSTING)),
+    Row("eigen-forest", fit_features(FOREST)),
+    Row("eigen-forest, smoothed 1 m", fit_features(FOREST, 1.0)),
+    Row("eigen-boosting", fit_features(BOOSTING)),
 ]
 
 

@@ -29,7 +29,27 @@ SGD_ALPHA = 1e-4  # weight of SGD's penalty at C = 1: that of 10 000 samples
 
 
 class EstimatorOptions(Section):
-    """A classifier by name and its settings; each classifier uses those that concern it."""
+    """A classifier by name and its settings; each classifier uses those that concern it.
+
+    Parameters
+    ----------
+    name
+        Of the classifier.
+    scaling, class_weight
+        Of features and of classes.
+    C, gamma, components
+        Of support vector machines and logistic regression.
+    trees, leaf_samples, split_features
+        Of forests and boosting.
+    neighbours
+        Of knn.
+    som_shape, som_epochs
+        Of som.
+    search, search_c, search_gamma, search_neighbours, search_samples, folds
+        Whether and how settings are chosen by folds of ground.
+    calibration
+        Of the probabilities.
+    """
 
     name: EstimatorName = "random_forest"
     scaling: Literal["standard", "minmax", "robust", "none"] = Field(

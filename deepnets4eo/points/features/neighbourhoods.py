@@ -35,7 +35,7 @@ class Voxels:
 
     def total(self, values: NDArray[np.floating]) -> Floats:
         """(V,) sums of values (N,) over the points of each voxel."""
-        return np.bincount(self.voxel, values, len(self))
+        return np.bincount(self.voxel, values, len(self)).astype(np.float64, copy=False)
 
 
 def voxelise(points: Floats, side_m: float, source: str = "the cloud") -> Voxels:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Floats
+from deepnets4eo.arrays import Floats, Mask
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.features.neighbourhoods import Neighbours, for_all_blocks, voxelise
 
@@ -53,8 +53,8 @@ def smooth_scores(
             "every point."
         )
     voxels = voxelise(xyz, radius_m / VOXELS_PER_RADIUS)
-    known = np.isfinite(scores).all(axis=1)
-    weighted = np.where(known[:, None], scores, 0)
+    known: Mask = ~np.isnan(scores.sum(axis=1))
+    weighted: Floats = np.where(known[:, np.newaxis], scores, 0).astype(np.float64)
     sums = np.stack([voxels.total(known.astype(np.float64)), *(voxels.total(one) for one in weighted.T)], axis=1)
 
     def of_block(near: Neighbours) -> Floats:
