@@ -47,6 +47,7 @@ SIDE_FILES = ("", ".aux.xml", "-journal", "-wal", "-shm", ".ovr.tmp", ".msk.ovr.
 
 # Errors of libraries that cannot write, beside OSError. A library that is not loaded raises none.
 WRITER_ERRORS = (
+    ("lazrs", "LazrsError"),
     ("pyarrow.lib", "ArrowException"),
     ("pyogrio.errors", "DataLayerError"),
     ("pyogrio.errors", "DataSourceError"),

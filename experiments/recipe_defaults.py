@@ -8,6 +8,7 @@ overall accuracy and mean F1 in per cent, mean ± standard deviation over the se
 the processor; those of the recipes' networks leave out the training that is validated. What is finished is not run again.
 The tables in the cards of unet-mobilenet and random-forest are from this script, with OMP_NUM_THREADS=1:
 python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps 64 512 --seeds 3
+python experiments/recipe_defaults.py --samples ROOT --out OTHER --steps 2048 --seeds 2 --batch 4 --tile-px 96
 python experiments/recipe_defaults.py --samples ROOT --out FOLDER --steps --seeds 3 --folds 2 --forests
 """
 
@@ -17,6 +18,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +42,7 @@ Sources = Mapping[str, str]
 Labels = NDArray[np.uint8]
 Method = Callable[[Sources, Sources, Legend, int, int, Path], Labels]
 
-BATCH, TILE_PX, LR = 8, 192, 1e-3
+LR = 1e-3
 PLAIN, PLAIN_FOREST = "plain loop", "forest of raw pixels"
 ALL = ("data.val_share=0",)  # the weights of train.refit, bit for bit, in half the time
 CYCLE = ("train.schedule=one_cycle", "train.warmup_share=0.2")
@@ -59,7 +61,9 @@ def read(sources: Sources) -> tuple[NDArray[np.float32], Labels]:
     return image.astype(np.float32), labels[0].astype(np.uint8)
 
 
-def plain_loop(train_on: Sources, test: Sources, legend: Legend, steps: int, seed: int, out: Path) -> Labels:
+def plain_loop(
+    batch: int, tile_px: int, train_on: Sources, test: Sources, legend: Legend, steps: int, seed: int, out: Path
+) -> Labels:
     """A U-Net with the same encoder, constant rate, random windows with flips, last weights; the test half at once."""
     import segmentation_models_pytorch as smp
 
@@ -74,13 +78,13 @@ def plain_loop(train_on: Sources, test: Sources, legend: Legend, steps: int, see
     optimizer = torch.optim.AdamW(network.parameters(), lr=LR)
     scaled = (image - mean) / std
     height, width = classes.shape
-    pad = [(0, max(TILE_PX - height, 0)), (0, max(TILE_PX - width, 0))]
+    pad = [(0, max(tile_px - height, 0)), (0, max(tile_px - width, 0))]
     scaled, classes = np.pad(scaled, [(0, 0), *pad]), np.pad(classes, pad, constant_values=VOID)
     for _ in range(steps):
         xs, ys = [], []
-        for _ in range(BATCH):
-            row, col = (int(rng.integers(0, side - TILE_PX + 1)) for side in classes.shape)
-            window = (slice(row, row + TILE_PX), slice(col, col + TILE_PX))
+        for _ in range(batch):
+            row, col = (int(rng.integers(0, side - tile_px + 1)) for side in classes.shape)
+            window = (slice(row, row + tile_px), slice(col, col + tile_px))
             x, y = scaled[:, window[0], window[1]], classes[window]
             for axis in (-1, -2):
                 if rng.random() < 0.5:
@@ -102,12 +106,12 @@ def plain_loop(train_on: Sources, test: Sources, legend: Legend, steps: int, see
     return np.array(legend.values, np.uint8)[best]
 
 
-def recipe_of(name: str, overrides: tuple[str, ...]) -> Method:
-    """A shipped recipe with overrides, trained for as many steps and predicted as its run says."""
+def recipe_of(name: str, batch: int, overrides: tuple[str, ...]) -> Method:
+    """A shipped recipe with overrides, trained for as many steps of such batches and predicted as its run says."""
 
     def run(train_on: Sources, test: Sources, legend: Legend, steps: int, seed: int, out: Path) -> Labels:
         epochs = max(min(4, steps), min(16, steps // 64))
-        lengths = (f"train.epochs={epochs}", f"data.windows_per_epoch={BATCH * steps // epochs}") if steps else ()
+        lengths = (f"train.epochs={epochs}", f"data.windows_per_epoch={batch * steps // epochs}") if steps else ()
         scene = {"image": train_on["image"], LABELS: train_on[LABELS]}
         own = ("legend=" + json.dumps(legend.to_dict()), f"data.scenes=[{json.dumps(scene)}]")
         seeds = (f"train.seed={seed}",)
@@ -153,6 +157,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, nargs="*", default=[64, 512])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folds", type=int, default=1, choices=(1, 2))
+    parser.add_argument("--batch", type=int, default=8, help="windows of a step")
+    parser.add_argument("--tile-px", type=int, default=192, help="side of these windows")
     parser.add_argument("--tiles", nargs="*", default=["vaihingen", "potsdam", "ign"])
     parser.add_argument("--rows", nargs="*", default=[PLAIN, *OURS])
     parser.add_argument("--forests", action="store_true", help="the forests, too")
@@ -161,10 +167,14 @@ def main() -> None:
     if options.smoke:
         print(NOTE)
         options.steps, options.seeds, options.tiles = [2], 1, options.tiles[:1]
-    methods: dict[str, Method] = {PLAIN: plain_loop} | {
-        name: recipe_of("unet-mobilenet", ("predict.tile_px=576", *more)) for name, more in OURS.items()
+    windows = (f"train.batch_size={options.batch}", f"data.tile_px={options.tile_px}", "predict.tile_px=576")
+    methods: dict[str, Method] = {PLAIN: partial(plain_loop, options.batch, options.tile_px)} | {
+        name: recipe_of("unet-mobilenet", options.batch, (*windows, *more)) for name, more in OURS.items()
     }
-    forests: dict[str, Method] = {PLAIN_FOREST: plain_forest, "random-forest": recipe_of("baselines/random-forest", ())}
+    forests: dict[str, Method] = {
+        PLAIN_FOREST: plain_forest,
+        "random-forest": recipe_of("baselines/random-forest", 1, ()),
+    }
     jobs = [(name, methods[name], steps) for steps in options.steps for name in options.rows]
     jobs += [(name, method, 0) for name, method in forests.items()] if options.forests else []
     tiles = tile_folds(options.samples, options.out / "tiles", options.tiles)

@@ -4,8 +4,8 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "CloudFile": "deepnets4eo.points.files.cloud_file",
-    "LabelOptions": "deepnets4eo.points.labelling",
-    "LabelResult": "deepnets4eo.points.labelling",
+    "LabelOptions": "deepnets4eo.points.label_options",
+    "LabelResult": "deepnets4eo.points.label_options",
     "Orthophoto": "deepnets4eo.points.colourise",
     "PointCloud": "deepnets4eo.points.cloud",
     "PointLabeller": "deepnets4eo.points.labeller",

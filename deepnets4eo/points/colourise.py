@@ -24,6 +24,7 @@ from deepnets4eo.points.files.colours import to_words
 from deepnets4eo.rasters.layer import Layer, LayerLike
 
 BLOCK_PX = 1024
+EDGE_PX = 1e-3  # tiles of points and of orthophotos end at the same lines
 
 
 class Orthophoto:
@@ -154,7 +155,9 @@ def colourise_cloud(
             coloured, without = orthophoto.colourise(cloud)
             beyond += without
             if beyond == file.point_count:
-                raise InputError(f"the orthophoto covers no point of {path}. Check the CRS of both (--crs).")
+                raise InputError(
+                    f"{orthophoto.layers[0].source} covers no point of {path}. Check the CRS of both (--crs)."
+                )
             return _stored(coloured, orthophoto.measurements)
 
         additions = Additions(colour=True, near_infrared="near_infrared" in orthophoto.measurements)
@@ -188,15 +191,20 @@ def _pixels(layer: Layer, cloud: PointCloud) -> tuple[NDArray[np.int64], NDArray
     if cloud.crs is not None and layer.grid.crs is not None and cloud.crs.to_2d() != layer.grid.crs.proj:
         xy = np.column_stack(transformer(cloud.crs, layer.grid.crs.proj).transform(*xy.T))
     cols, rows = apply_affine(~layer.grid.affine, xy).T
-    far = ~(np.isfinite(rows) & np.isfinite(cols))
-    return tuple(np.where(far, -1, np.floor(np.where(far, 0, axis))).astype(np.int64) for axis in (rows, cols))  # type: ignore[return-value]
+    return _whole(rows, layer.shape[0]), _whole(cols, layer.shape[1])
+
+
+def _whole(axis: NDArray[np.float64], size_px: int) -> NDArray[np.int64]:
+    """Returns the pixels (N,) of positions; those on the outer edges belong to the outer pixels, others beyond are −1."""
+    near = np.isfinite(axis) & (axis >= -EDGE_PX) & (axis <= size_px + EDGE_PX)
+    return np.where(near, np.clip(np.floor(np.where(near, axis, 0)), 0, size_px - 1), -1).astype(np.int64)
 
 
 def _windows(
     rows: NDArray[np.int64], cols: NDArray[np.int64], shape: tuple[int, int]
 ) -> Iterator[tuple[NDArray[np.int64], Window]]:
     """Yields the points of each block of the raster that has any, and the window around them."""
-    inside = np.flatnonzero((rows >= 0) & (rows < shape[0]) & (cols >= 0) & (cols < shape[1]))
+    inside = np.flatnonzero((rows >= 0) & (cols >= 0))
     if not len(inside):
         return
     block = rows[inside] // BLOCK_PX * (shape[1] // BLOCK_PX + 1) + cols[inside] // BLOCK_PX

@@ -16,7 +16,6 @@ from deepnets4eo.points.files import CloudFile
 from deepnets4eo.points.labeller import PointLabeller
 from deepnets4eo.points.tiles import TiledPoints
 
-CENT = 100  # pred_prob and entropy are stored in hundredths
 JOB, LABELS, FINISHED = "job.json", "labels.npy", "finished.txt"
 
 
@@ -95,6 +94,6 @@ def _identity(file: CloudFile) -> list[Any]:
 
 
 def _describe(labeller: PointLabeller) -> list[Any]:
-    """Returns what tells labellers apart; those of runs name their folder in `source`."""
+    """Returns what distinguishes labellers; those of runs name their folder in `source`."""
     source = str(getattr(labeller, "source", ""))
     return [type(labeller).__name__, source, labeller.legend.to_dict(), labeller.halo_m, list(labeller.needs)]

@@ -8,95 +8,32 @@ disk beside those of the tiles. An interrupted job goes on at the next tile.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.lazy import name_missing_extra
-from deepnets4eo.options import option_group
 from deepnets4eo.outputs.input_files import check_not_inputs
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.outputs.scratch import job_scratch
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.colourise import Orthophoto
 from deepnets4eo.points.files import CloudFile, open_cloud
-from deepnets4eo.points.label_progress import CENT, LabelProgress
+from deepnets4eo.points.label_options import LabelOptions, LabelResult
+from deepnets4eo.points.label_progress import LabelProgress
 from deepnets4eo.points.labeller import PointLabeller
-from deepnets4eo.points.tiles import TilePoints, sort_in_tiles
+from deepnets4eo.points.tile_labels import CENT, label_tile
+from deepnets4eo.points.tiles import sort_in_tiles
 
 POINT_BYTES = 1000  # of work for one point of a tile: coordinates, features, scores, an index of neighbours
 LEAST_POINTS = 10_000
 SHARES = (0.3, 0.4, 0.3)  # of the time: sorting, labelling, writing
-
-
-@option_group
-class LabelOptions:
-    """Options of `label_cloud`.
-
-    Parameters
-    ----------
-    replace
-        Whether the classification is overwritten, too; points without label keep theirs.
-    crs
-        CRS of the file, where it has none or a wrong one.
-    neighbours
-        Files of the same scene whose points count in halos only.
-    memory_bytes
-        What the work may use; tiles are made to fit.
-    resume
-        Whether to go on with an interrupted job.
-    overwrite
-        Whether a result that exists is replaced.
-    """
-
-    replace: bool = False
-    crs: str | None = None
-    neighbours: tuple[Path, ...] = ()
-    memory_bytes: int = Field(default=4_000_000_000, gt=0)
-    resume: bool = False
-    overwrite: bool = False
-
-
-@dataclass(frozen=True)
-class LabelResult:
-    """What was written.
-
-    Parameters
-    ----------
-    path
-        The labelled file.
-    points
-        Number of points.
-    counts
-        Class name → points that were labelled so.
-    propagated
-        Points that the labeller knew nothing of and that took the label of the nearest one.
-    without_label
-        Points that have no label, as none near them had any.
-    """
-
-    path: Path
-    points: int
-    counts: dict[str, int]
-    propagated: int
-    without_label: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for JSON."""
-        return {**vars(self), "path": str(self.path)}
-
-    def summary(self) -> str:
-        """Returns the counts in a sentence."""
-        shares = ", ".join(f"{name} {count / self.points:.1%}" for name, count in self.counts.items())
-        text = f"{self.points:,} points: {shares}. {self.propagated:,} took the label of the nearest labelled point"
-        return f"{text}, {self.without_label:,} have none." if self.without_label else f"{text}."
 
 
 def label_cloud(
@@ -260,7 +197,7 @@ def _sort(
 def _label(done: LabelProgress, labeller: PointLabeller, orthophoto: Orthophoto | None, steps: _Steps) -> None:
     tiles = done.open_tiles()
     finished = done.finished
-    beyond = 0
+    covered = 0
     for position, tile in enumerate(tiles.tiles):
         if tile.number in finished:
             continue
@@ -269,59 +206,13 @@ def _label(done: LabelProgress, labeller: PointLabeller, orthophoto: Orthophoto 
             cloud = points.cloud
             if orthophoto is not None:
                 cloud, without = orthophoto.colourise(cloud)
-                beyond += without < len(cloud)
-            done.store(points.index, _labels(labeller, cloud, points))
+                covered += len(cloud) - without
+            done.store(points.index, label_tile(labeller, cloud, len(points.index)))
         done.finish(tile.number)
         steps(1, (position + 1) / len(tiles.tiles))
-    if orthophoto is not None and not beyond and not finished:
-        raise InputError("the orthophoto covers no point. Check its CRS and that of the points (--crs).")
-
-
-def _labels(labeller: PointLabeller, cloud: PointCloud, points: TilePoints) -> NDArray[np.uint8]:
-    """Returns class code, probability and entropy in hundredths, and the flag of propagated points: (n, 4) uint8."""
-    scores = labeller.scores(cloud)
-    expected = (len(cloud), labeller.legend.num_classes)
-    if scores.shape != expected:
-        raise InputError(f"the labeller returned scores {scores.shape}, expected {expected}: points and classes.")
-    own = len(points.index)
-    known: NDArray[np.bool_] = np.asarray(np.isfinite(scores).all(axis=1))
-    source = _nearest_known(cloud.xyz, known, own)
-    result = np.zeros((own, 4), np.uint8)
-    labelled = source >= 0
-    result[~labelled, 0] = VOID
-    taken = scores[source[labelled]]
-    best = taken.argmax(axis=1)
-    result[labelled, 0] = labeller.legend.from_index()[best]
-    result[labelled, 1] = _hundredths(taken[np.arange(len(taken)), best])
-    result[labelled, 2] = _hundredths(_entropy(taken))
-    result[:, 3] = labelled & ~known[:own]
-    return result
-
-
-def _nearest_known(xyz: NDArray[np.float64], known: NDArray[np.bool_], own: int) -> NDArray[np.int64]:
-    """Returns for the first `own` points the point whose scores they take: (own,), itself where known, −1 for none."""
-    source = np.arange(own)
-    lost = np.flatnonzero(~known[:own])
-    if not len(lost):
-        return source
-    if not known.any():
-        source[lost] = -1
-        return source
-    from scipy.spatial import cKDTree
-
-    candidates = np.flatnonzero(known)
-    source[lost] = candidates[cKDTree(xyz[candidates]).query(xyz[lost])[1]]
-    return source
-
-
-def _entropy(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Returns the entropy of probabilities (n, K) as a share of the greatest one, log K."""
-    positive = np.clip(scores, 1e-12, 1)
-    return np.asarray(-(positive * np.log(positive)).sum(axis=1) / np.log(max(scores.shape[1], 2)), np.float32)
-
-
-def _hundredths(values: NDArray[np.float32]) -> NDArray[np.uint8]:
-    return np.round(np.clip(values, 0, 1) * CENT).astype(np.uint8)
+    if orthophoto is not None and not covered and not finished:
+        names = " and ".join(str(layer.source) for layer in orthophoto.layers)
+        raise InputError(f"{names} covers no point. Check its CRS and that of the points (--crs).")
 
 
 def _write(file: CloudFile, legend: Legend, out: Path, done: LabelProgress, steps: _Steps, *, replace: bool) -> None:

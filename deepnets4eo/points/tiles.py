@@ -174,6 +174,8 @@ def sort_in_tiles(
         box = (x0 - halo_m, y0 - halo_m, x1 + halo_m, y1 + halo_m)
         for neighbour in neighbours:
             _check_crs(file, neighbour)
+            if not _touches(neighbour.bounds, box):
+                continue
             for cloud in neighbour.chunks(CHUNK_POINTS):
                 near = within(cloud.xyz, box)
                 if near.any():
@@ -190,9 +192,10 @@ def _side(file: CloudFile, most_points: int, halo_m: float) -> float:
     """Returns the side of tiles that hold half of `most_points` where points lie evenly, in metres."""
     low, high = file.bounds
     width, height = (high - low)[:2]
-    if not np.isfinite(high - low).all() or max(width, height) > MOST_EXTENT_M:
+    if not np.isfinite(high - low).all() or (high - low).max() > MOST_EXTENT_M:
+        size = " × ".join(f"{length / 1000:,.0f}" for length in high - low)
         raise InputError(
-            f"{file.path} spans {width / 1000:,.0f} × {height / 1000:,.0f} km; expected at most {MOST_EXTENT_M / 1000:,.0f} km. "
+            f"{file.path} spans {size} km; expected at most {MOST_EXTENT_M / 1000:,.0f} km. "
             "Some of its points, its header or its unit are wrong: see deepnets4eo check, and remove stray points."
         )
     area = max(width, 1.0) * max(height, 1.0)
@@ -287,6 +290,11 @@ def _check_crs(file: CloudFile, neighbour: CloudFile) -> None:
             f"{neighbour.path} has the CRS {neighbour.crs.name}, {file.path} has {file.crs.name}. "
             "Expected one CRS for a file and its neighbours: reproject one of them."
         )
+
+
+def _touches(bounds: NDArray[np.float64], box: Bounds) -> bool:
+    """Returns whether bounds (2, 3) and a box have a point in common; so neighbours far away are not read."""
+    return bool((bounds[0, :2] <= box[2:]).all() and (bounds[1, :2] >= box[:2]).all())
 
 
 def _path(folder: Path, number: int) -> Path:

@@ -85,16 +85,17 @@ def read_whole(path: Path, out: Path, options: argparse.Namespace) -> None:
     cloud.write(out)
 
 
-def measure(way: str, path: Path, out: Path, options: argparse.Namespace) -> tuple[float, float]:
-    """Seconds and peak GiB of one way in a process of its own."""
+def measure(way: str, path: Path, out: Path, options: argparse.Namespace) -> tuple[float, float, float]:
+    """Seconds, seconds of processors and peak GiB of one way in a process of its own."""
     with get_context("spawn").Pool(1) as pool:
         return pool.apply(_run, (way, path, out, options))
 
 
-def _run(way: str, path: Path, out: Path, options: argparse.Namespace) -> tuple[float, float]:
-    start = time.perf_counter()
+def _run(way: str, path: Path, out: Path, options: argparse.Namespace) -> tuple[float, float, float]:
+    start, before = time.perf_counter(), time.process_time()
     {"stream": stream, "whole": read_whole}[way](path, out, options)
-    return time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
+    return time.perf_counter() - start, time.process_time() - before, peak
 
 
 def main() -> None:
@@ -112,9 +113,11 @@ def main() -> None:
         seconds: dict[str, float] = {}
         for way in ("stream", "whole"):
             out = Path(folder) / f"{way}.laz"
-            seconds[way], peak = measure(way, path, out, options)
+            seconds[way], processor_s, peak = measure(way, path, out, options)
             print(
-                f"{way:7} {options.points / seconds[way]:12,.0f} points/s, {seconds[way]:7.1f} s, peak {peak:5.2f} GiB"
+                f"{way:7} {options.points / seconds[way]:12,.0f} points/s in {seconds[way]:.1f} s, "
+                f"{options.points / processor_s:12,.0f} points per second of one processor, peak {peak:.2f} GiB",
+                flush=True,
             )
         same = all(
             np.array_equal(a.pred_class, b.pred_class)

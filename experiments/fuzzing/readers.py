@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from deepnets4eo.points import PointCloud
     from fuzzing.seed import Seed
 
     Seeds = dict[str, list[Seed]]
@@ -141,6 +144,35 @@ def _library(main: Path, out: Path, sound: Seeds) -> object:
     library = SpectralLibrary.open(main)
     library.write(out / "a.sli")
     return library.resample(library.wavelengths_nm) if library.wavelengths_nm is not None else library
+
+
+def _points(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.points import open_cloud
+
+    file = open_cloud(main)
+    whole = file.read()
+    x, y, _ = whole.xyz[0]
+    return file.bounds, file.crs, file.read((x, y, x + 5, y + 5)), [len(chunk) for chunk in file.chunks(150)]
+
+
+class _OneClass:
+    """Labels all points alike."""
+
+    halo_m, needs = 2.0, ()
+
+    def __init__(self) -> None:
+        from deepnets4eo.cards.legend import Legend, LegendClass
+
+        self.legend = Legend("one", (LegendClass(64, "any", (1, 1, 1)),))
+
+    def scores(self, cloud: PointCloud) -> NDArray[np.float32]:
+        return np.ones((len(cloud), 1), np.float32)
+
+
+def _label_points(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.points import LabelOptions, label_cloud
+
+    return label_cloud(main, _OneClass(), out / "a.laz", LabelOptions(replace=True))
 
 
 def _legend(main: Path, out: Path, sound: Seeds) -> object:
@@ -344,6 +376,9 @@ READERS: tuple[Reader, ...] = (
     Reader("Cube", ("cube",), _cube),
     Reader("SpectralLibrary", ("library",), _library),
     Reader("check cube", ("cube",), verb("check", "{main}")),
+    Reader("open_cloud", ("points",), _points),
+    Reader("label_cloud", ("points",), _label_points),
+    Reader("check points", ("points",), verb("check", "{main}")),
     Reader("Legend", ("legend",), _legend),
     Reader("DatasetCard", ("dataset-card", "dataset"), _dataset_card),
     Reader("load_recipe", ("recipe",), _recipe),

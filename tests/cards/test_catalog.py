@@ -112,8 +112,9 @@ def test_published_scores_name_classes_and_protocols_of_their_card(name):
     for scores in card.published.values():
         assert scores.protocol in card.protocols
         assert scores.source
-        assert all(legend.names[legend.index(label)] == label for label in scores.f1)
-        assert all(0 <= value <= 100 for value in scores.f1.values())
+        for by_class in (scores.f1, scores.iou):
+            assert all(legend.names[legend.index(label)] == label for label in by_class)
+            assert all(0 <= value <= 100 for value in by_class.values())
     for kind in card.checksums.values():
         assert kind.partition(":")[0] in {"md5", "sha256"}
 

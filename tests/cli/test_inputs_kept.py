@@ -15,6 +15,7 @@ import rasterio
 import rasterio.shutil
 import shapely
 from geotiff import write_geotiff
+from made_up_clouds import scattered, write_las
 from sklearn.linear_model import LogisticRegression
 
 from deepnets4eo.baselines import PixelClassifier
@@ -96,6 +97,13 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("train out/recipe.yaml --data tiles --out tiles", "tiles", ""),
         ("train rules.yaml --data tiles --set legend=out/legend.yaml --out out", "out/legend.yaml", ""),
     ],
+    "label-points": [
+        ("label-points cloud.laz --model rules", "cloud.laz", "--out"),
+        ("label-points cloud.laz --model rules --out new.laz", "cloud.laz", "--json"),
+        ("label-points cloud.laz --model rules --neighbour east.laz", "east.laz", "--out"),
+        ("label-points cloud.laz --model rules --colour image.tif --out new.laz", "image.tif", "--json"),
+        ("label-points cloud.laz --model run --out new.laz", "run/card.json", "--json"),
+    ],
     "export": [
         ("export run", "run/estimator.skops", "--onnx"),
         ("export run", "run/card.json", "--onnx"),
@@ -141,6 +149,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         outlines.to_file(folder / name)
     with rasterio.open(folder / "labels.tif") as file:
         rasterio.shutil.copy(file, folder / "table.gpkg", driver="GPKG")
+    for name in ("cloud.laz", "east.laz"):
+        write_las(folder / name, scattered(50))
     for name in ("rules.yaml", "out/recipe.yaml", "out/legend.yaml"):
         (folder / name).write_text("task: segmentation\n")
     (folder / "scores.json").write_text("{}")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from geotiff import write_geotiff
+from made_up_clouds import NeighbourCount
 
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import ChangeOptions, Diffusion
@@ -21,6 +22,7 @@ from deepnets4eo.damage import RasterEvidence, Settings
 from deepnets4eo.errors import DeepNets4EOError
 from deepnets4eo.evaluation import Intervals, Protocol
 from deepnets4eo.objects import ObjectRules
+from deepnets4eo.points import LabelOptions
 from deepnets4eo.polygons import Shaping
 from deepnets4eo.prediction import PredictOptions
 from deepnets4eo.training.tasks import TrainOptions
@@ -269,6 +271,50 @@ def test_evaluate_of_a_dataset(reach, capsys) -> None:
     ):
         assert main(wrong) == 2
         assert message in capsys.readouterr().err
+
+
+def test_label_points(reach, monkeypatch, capsys) -> None:
+    loaded: list[Any] = []
+    labeller = NeighbourCount()
+    monkeypatch.setattr("deepnets4eo.points.labellers.load_labeller", lambda source: loaded.append(source) or labeller)
+    monkeypatch.setattr("deepnets4eo.points.colourise.Orthophoto", lambda *words, **options: (words, options))
+    function, start = (
+        "deepnets4eo.points.labelling.label_cloud",
+        ["label-points", "a.laz", "--model", "run", "--out", "o.las"],
+    )
+    found = reach(function, *start)
+    assert found.words == (Path("a.laz"), labeller, Path("o.las"), LabelOptions())
+    assert found.options == {"orthophoto": None}
+    assert loaded == ["run"]
+    words = ["--replace", "--neighbour", "b.laz", "--neighbour", "c.laz", "--crs", "EPSG:2154", "--memory", "1GB"]
+    colours = ["--colour", "rgb.tif", "--infrared", "irc.tif", "--all-returns", "--resume", "--overwrite"]
+    found = reach(function, *start, *words, *colours)
+    assert found.words[3] == LabelOptions(
+        replace=True, crs="EPSG:2154", neighbours=(Path("b.laz"), Path("c.laz")), memory_bytes=10**9, resume=True,
+        overwrite=True,
+    )  # fmt: skip
+    assert found.options == {"orthophoto": ((Path("rgb.tif"), Path("irc.tif")), {"all_returns": True})}
+    found = reach("deepnets4eo.points.labelling.describe_labelling", *start, "--dry-run")
+    assert found.words[:3] == (Path("a.laz"), labeller, Path("o.las"))
+    capsys.readouterr()
+    assert main([*start, "--infrared", "irc.tif"]) == 2
+    assert "--infrared belongs to an orthophoto. Name it with --colour." in capsys.readouterr().err
+
+
+def test_evaluate_of_points(reach, tmp_path, capsys) -> None:
+    function = "deepnets4eo.points.evaluation.evaluate_cloud"
+    found = reach(function, "evaluate", "a.laz", "b.las")
+    assert found.words == (Path("a.laz"), Path("b.las"), None)
+    assert found.options == {"ignored": (), "unknown_is_void": False}
+    words = ["--protocol", "ign_lidar_hd/fractal", "--ignore", "other", "--unknown", "void"]
+    found = reach(function, "evaluate", "a.laz", "b.las", *words)
+    assert found.words[2].name == "ign_lidar_hd"
+    assert found.options == {"ignored": ["other"], "unknown_is_void": True}
+    capsys.readouterr()
+    assert main(["evaluate", "a.laz", "b.laz", "--erode", "3"]) == 2
+    assert "Of the rules of scoring, points have --legend, --protocol, --ignore and --unknown only." in (
+        capsys.readouterr().err
+    )
 
 
 def test_damage(reach, tmp_path) -> None:

@@ -21,6 +21,7 @@ from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.files.cloud_file import Bounds, CloudFile
 from deepnets4eo.points.files.colours import holds_bytes, to_bytes
 from deepnets4eo.points.files.las_header import check_header, las_errors
+from deepnets4eo.points.files.laz_table import check_chunks
 
 CLASSIFICATION = "classification"
 SAMPLES, SAMPLE_POINTS = 8, 4096  # spread over a file, to see what its colours are
@@ -48,7 +49,9 @@ class LasFile(CloudFile):
 
     def __init__(self, path: Path, crs: CRS | None = None, classes: str = CLASSIFICATION) -> None:
         super().__init__(path, crs)
-        check_header(path)
+        facts = check_header(path)
+        if facts.is_compressed and facts.points:
+            check_chunks(path, facts)
         with las_errors(path), laspy.open(path) as reader:
             self.header = reader.header
         names = list(self.header.point_format.dimension_names)

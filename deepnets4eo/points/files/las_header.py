@@ -9,6 +9,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from deepnets4eo.errors import DeepNets4EOError, InputError
 
@@ -19,18 +20,35 @@ COMPRESSED = 0x80  # bit of the point format that LAZ sets
 PANIC = "PanicException"  # of lazrs, a BaseException
 
 
-def check_header(path: Path) -> None:
-    """Raises InputError where a file is no LAS file, or its header names more than the file holds.
+class LasHeaderFacts(NamedTuple):
+    """Sizes and counts of a public header; `size` is that of the file, all in bytes but the counts."""
+
+    size: int
+    header_bytes: int
+    first_point: int
+    records: int
+    record_bytes: int
+    points: int
+    is_compressed: bool
+
+
+def check_header(path: Path) -> LasHeaderFacts:
+    """Returns what the header of a LAS file names, where the file holds it.
 
     Parameters
     ----------
     path
         The file.
 
+    Returns
+    -------
+    LasHeaderFacts
+        Sizes and counts.
+
     Raises
     ------
     InputError
-        Naming the file, and what was expected.
+        The file is no LAS file, or its header names more than the file holds.
     """
     if not path.is_file():
         raise InputError(f"{path} does not exist as a file. Check the path.")
@@ -39,27 +57,27 @@ def check_header(path: Path) -> None:
         header = file.read(HEADER_1_4)
     if len(header) < LEAST_HEADER or header[:4] != SIGNATURE:
         raise InputError(f"{path} is no LAS or LAZ file: it does not begin with LASF. Check the file.")
-    minor = header[25]
-    header_bytes, first_point, vlrs, point_format, record_bytes, legacy = struct.unpack_from("<HIIBHI", header, 94)
-    count = legacy
+    header_bytes, first_point, records, point_format, record_bytes, points = struct.unpack_from("<HIIBHI", header, 94)
     evlr_start, evlrs = 0, 0
-    if minor >= 4 and len(header) == HEADER_1_4:
-        evlr_start, evlrs, count = struct.unpack_from("<QIQ", header, 235)
+    if header[25] >= 4 and len(header) == HEADER_1_4:  # LAS 1.4
+        evlr_start, evlrs, points = struct.unpack_from("<QIQ", header, 235)
+    is_compressed = bool(point_format & COMPRESSED)
     needed = [
         (first_point <= size, f"points that begin at byte {first_point:,}"),
-        (header_bytes + vlrs * VLR_BYTES <= max(first_point, header_bytes), f"{vlrs:,} variable length records"),
+        (header_bytes + records * VLR_BYTES <= max(first_point, header_bytes), f"{records:,} variable length records"),
         (not evlrs or evlr_start + evlrs * EVLR_BYTES <= size, f"{evlrs:,} extended records"),
         (
-            bool(point_format & COMPRESSED) or first_point + count * record_bytes <= size,
-            f"{count:,} points of {record_bytes} bytes",
+            is_compressed or first_point + points * record_bytes <= size,
+            f"{points:,} points of {record_bytes} bytes",
         ),
-        (not count or size > first_point, f"{count:,} points"),
+        (not points or size > first_point, f"{points:,} points"),
     ]
     for holds, what in needed:
         if not holds:
             raise InputError(
                 f"{path} has {size:,} bytes, but its header names {what}: it is truncated or damaged. Copy or download it again."
             )
+    return LasHeaderFacts(size, header_bytes, first_point, records, record_bytes, points, is_compressed)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ WITH_INFRARED = {6: 8, 7: 8, 9: 10}
 DEGREES = 0.006  # unit of the scan angle of point formats 6 to 10; older ones store whole degrees
 MOST_OLD_CODE = 31  # five bits
 SCALE_M = 0.001
+MOST_STEPS = 2**31 - 1  # coordinates are stored as 32-bit whole numbers
 OWN_RECORD = "deepnets4eo"  # user id of the variable length record that holds the legend
 LEGEND_RECORD = 1
 PROJECTION = "LASF_Projection"
@@ -255,6 +256,11 @@ def _new_header(file: CloudFile, additions: Additions) -> laspy.LasHeader:
     has_near = additions.near_infrared or "near_infrared" in file.measurements
     has_colour = additions.colour or "colour" in file.measurements
     header = laspy.LasHeader(version="1.4", point_format=8 if has_near else 7 if has_colour else 6)
+    if not (np.ptp(file.file_bounds, axis=0) < SCALE_M * MOST_STEPS).all():
+        raise InputError(
+            f"{file.path} spans more than the {SCALE_M * MOST_STEPS / 1000:,.0f} km that LAS holds in millimetres. "
+            "Remove stray points, and check its unit."
+        )
     header.scales = np.full(3, SCALE_M)
     header.offsets = np.floor(file.file_bounds[0])
     if file.file_crs is not None:

@@ -106,12 +106,16 @@ class TextFile(CloudFile):
 
     def stored_chunks(self, points: int) -> Iterator[PointCloud]:
         """Yields chunks with the coordinates of the file."""
-        labels = _iterate_labels(self._labels) if self._labels else None
+        labels, done = _Labels(self._labels) if self._labels else None, 0
         for table in self._tables(points):
             values: dict[str, Any] = {name: table[name].to_numpy() for name in NAMES & set(table.columns)}
+            done += len(table)
             if labels is not None:
-                values[LABEL] = _take(labels, len(table), self._labels)
+                values[LABEL] = labels.read(len(table))
+                labels.check(done, done - len(table) + len(values[LABEL]))
             yield _to_cloud(values, str(self.path))
+        if labels is not None and done and len(labels.read(1)):
+            labels.check(done, done + 1)
 
     def _tables(self, points: int) -> Iterator[Any]:
         import pandas as pd
@@ -187,24 +191,29 @@ def _are_returns(number: NDArray[np.float64], total: NDArray[np.float64]) -> boo
     return bool((whole & (number >= 1) & (number <= total) & (total <= MOST_RETURNS)).all())
 
 
-def _iterate_labels(path: Path) -> Iterator[NDArray[Any]]:
-    import pandas as pd
+class _Labels:
+    """The labels of a file beside the points, one a line, read a chunk at a time."""
 
-    with _text_errors(path):
-        for table in pd.read_csv(path, header=None, chunksize=CHUNK_POINTS, dtype=np.float64, usecols=[0]):
-            yield table[0].to_numpy()
+    def __init__(self, path: Path) -> None:
+        import pandas as pd
 
+        self._path = path
+        with _text_errors(path):
+            self._reader = pd.read_csv(path, header=None, iterator=True, dtype=np.float64, usecols=[0])
 
-def _take(chunks: Iterator[NDArray[Any]], count: int, path: Path | None) -> NDArray[Any]:
-    """Returns the next labels. Raises InputError where the file has too few."""
-    parts: list[NDArray[Any]] = []
-    missing = count
-    while missing and (part := next(chunks, None)) is not None:
-        parts.append(part)
-        missing -= len(part)
-    if missing:
-        raise InputError(f"{path} has {missing:,} labels fewer or more than there are points; expected one for each.")
-    return np.concatenate(parts)
+    def read(self, count: int) -> NDArray[Any]:
+        """Returns the next labels (count,); all that are left for fewer."""
+        with _text_errors(self._path):
+            try:
+                return self._reader.get_chunk(count)[0].to_numpy()
+            except StopIteration:
+                return np.zeros(0)
+
+    def check(self, points: int, labels: int) -> None:
+        """Raises InputError where so many points had other than so many labels."""
+        if points != labels:
+            more = "at least " if labels > points else ""
+            raise InputError(f"{self._path} has {more}{labels:,} labels for {points:,} points; expected one for each.")
 
 
 @contextmanager

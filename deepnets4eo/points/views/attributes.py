@@ -41,7 +41,7 @@ class Attributes(NamedTuple):
     spacing_m: NDArray[np.float32]
 
 
-def surface_attributes(points: NDArray[np.floating], neighbours: int = 20) -> Attributes:
+def surface_attributes(points: NDArray[np.floating], neighbours: int = 16) -> Attributes:
     """Estimate normals and roughness from the nearest points around each, by their principal axes.
 
     Parameters

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import FloatImage, Mask, RegionIds
+from deepnets4eo.errors import InputError
 from deepnets4eo.points.views.camera import Camera
 
 BACKGROUND = -1
@@ -43,7 +44,29 @@ class Caster(Protocol):
 
     def view(self, camera: Camera) -> FaceView:
         """The faces that a camera sees, between its near and far limits."""
-        ...
+
+
+def check_of_surface(view: FaceView, faces: int) -> None:
+    """Refuse a view of another surface.
+
+    Parameters
+    ----------
+    view
+        The view.
+    faces
+        How many faces the surface has.
+
+    Raises
+    ------
+    InputError
+        Numbers of faces outside -1 to one less than there are.
+    """
+    lowest, highest = int(view.face.min()), int(view.face.max())
+    if lowest < BACKGROUND or highest >= faces:
+        raise InputError(
+            f"the view shows faces {lowest} to {highest} of a surface of {faces:,}; expected -1 to {faces - 1}. Give the "
+            "surface that the view is of"
+        )
 
 
 def no_faces(camera: Camera) -> FaceView:

@@ -18,7 +18,6 @@ from deepnets4eo.points.views.attributes import surface_attributes
 from deepnets4eo.points.views.surface import Surface
 from deepnets4eo.terrain import ndsm
 
-NEIGHBOURS = 20
 FLOOR_PERCENTILE = 1
 LEVEL = np.array(
     [[1, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]]
@@ -132,7 +131,7 @@ def _surface(
     classes: NDArray[np.uint8] | None,
 ) -> Surface:  # fmt: skip
     vertices = (points - origin).astype(np.float32)
-    attributes = surface_attributes(vertices, NEIGHBOURS)
+    attributes = surface_attributes(vertices)
     return Surface(
         origin=origin,
         vertices=vertices,

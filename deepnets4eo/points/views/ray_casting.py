@@ -9,8 +9,6 @@ from deepnets4eo.points.views.camera import Camera
 from deepnets4eo.points.views.face_view import BACKGROUND, FaceView, no_faces
 from deepnets4eo.points.views.surface import Surface
 
-NO_FACE = 0xFFFFFFFF  # what Embree gives for rays that meet nothing
-
 
 class RayCaster:
     """Casts a ray through the middle of every pixel; the nearest face that it meets is seen.
@@ -18,10 +16,10 @@ class RayCaster:
     Parameters
     ----------
     surface
-        The surface; of up to 2³² − 2 faces.
+        The surface; of up to 2³¹ − 1 faces.
 
     Of faces at exactly the same distance, and along edges, any may be given. Coordinates are float32, as Embree's are.
-    Memory: about 150 bytes a face. An instance may be used by several threads; each view is computed by one.
+    Memory: about 150 bytes a face. All cores that the process may use share a view.
     """
 
     def __init__(self, surface: Surface) -> None:
@@ -50,13 +48,18 @@ class RayCaster:
         """
         if self._empty:
             return no_faces(camera)
-        directions = camera.rays() @ camera.axes()
+        directions = (camera.rays() @ camera.axes()).astype(np.float32)
         rays = np.empty((*directions.shape[:2], 6), np.float32)
-        rays[..., :3] = camera.eye + camera.near_m * directions  # rays start at the near limit
         rays[..., 3:] = directions
-        answer = self._scene.cast_rays(open3d.core.Tensor.from_numpy(rays), nthreads=1)
+        directions *= np.float32(camera.near_m)
+        directions += camera.eye.astype(np.float32)
+        rays[..., :3] = directions  # rays start at the near limit
+        answer = self._scene.cast_rays(open3d.core.Tensor.from_numpy(rays))
         depth = answer["t_hit"].numpy() + np.float32(camera.near_m)
-        number = answer["primitive_ids"].numpy()
-        seen = (number != NO_FACE) & (depth <= camera.far_m)
-        face = np.where(seen, number.view(np.int32), np.int32(BACKGROUND))
-        return FaceView(face, np.where(seen, depth, np.float32(np.inf)), camera)
+        face = (
+            answer["primitive_ids"].numpy().view(np.int32)
+        )  # where a ray meets nothing: 2³² - 1, which is -1, and inf
+        beyond = depth > camera.far_m
+        return FaceView(
+            np.where(beyond, np.int32(BACKGROUND), face), np.where(beyond, np.float32(np.inf), depth), camera
+        )

@@ -5,14 +5,16 @@ A pixel has the values of the first vertex of its face, as published; background
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID
-from deepnets4eo.points.views.face_view import FaceView
+from deepnets4eo.points.views.face_view import FaceView, check_of_surface
 from deepnets4eo.points.views.surface import Surface
 
 Third = Literal["depth", "depth_m", "height"]
@@ -44,37 +46,64 @@ def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dic
     - "intensity": (1, H, W) uint8, up to the 98th percentile of the surface's.
     - "labels": (H, W) uint8, codes of the cloud; 255 for background.
 
+    Raises
+    ------
+    InputError
+        A view of another surface.
+
     Where a view shows one depth alone, "depth" is 255; a view without faces is background throughout.
     """
-    seen = view.seen
-    vertex = surface.faces[view.face[seen], 0]
-    composite = np.zeros((3, *seen.shape), np.uint8)
-    composite[0][seen] = _bytes(surface.verticality[vertex])
-    composite[1][seen] = _bytes(surface.noise[vertex])
-    composite[2][seen] = _third(surface, view, vertex, third)
-    layers: dict[str, NDArray[Any]] = {"composite": composite}
-    if surface.colour is not None:
-        image = np.zeros((3, *seen.shape), np.uint8)
-        image[:, seen] = surface.colour[vertex].T
-        layers["image"] = image
-    if surface.intensity is not None:
-        layers["intensity"] = np.zeros((1, *seen.shape), np.uint8)
-        layers["intensity"][0][seen] = _bytes(surface.intensity[vertex] / _bright(surface.intensity))
-    if surface.classes is not None:
-        layers["labels"] = np.full(seen.shape, VOID, np.uint8)
-        layers["labels"][seen] = surface.classes[vertex]
+    check_of_surface(view, len(surface.faces))
+    tables = _KEPT.setdefault(surface, {}).get(third) or _KEPT[surface].setdefault(third, _tables(surface, third))
+    vertex = tables.vertex.take(view.face)
+    layers: dict[str, NDArray[Any]] = {name: table.take(vertex, axis=-1) for name, table in tables.layers.items()}
+    if third != "height":
+        layers["composite"][2] = _inverted_depth(view, third)
     return layers
 
 
-def _third(surface: Surface, view: FaceView, vertex: NDArray[np.int32], third: Third) -> ByteImage:
-    if third == "height":
-        return _bytes(surface.height_m[vertex] / HIGHEST_M)
-    depth = view.depth_m[view.seen]
-    if third == "depth_m":
-        near, far = view.camera.near_m, view.camera.far_m
-    else:
-        near, far = (float(depth.min()), float(depth.max())) if depth.size else (0.0, 1.0)
-    return _bytes(1 - (depth - near) / (far - near)) if far > near else np.full(depth.shape, 255, np.uint8)
+@dataclass(frozen=True, eq=False)
+class _Tables:
+    """The first vertex of each face (F + 1,), and layer → values (…, V + 1); the last entries stand for background.
+
+    Background is face -1, which is the last entry of an array: so it needs no mask, and is never taken for a face.
+    """
+
+    vertex: NDArray[np.int32]
+    layers: dict[str, ByteImage]
+
+
+_KEPT: WeakKeyDictionary[Surface, dict[Third, _Tables]] = WeakKeyDictionary()  # as long as their surfaces
+
+
+def _tables(surface: Surface, third: Third) -> _Tables:
+    height = _bytes(surface.height_m / HIGHEST_M) if third == "height" else np.zeros(len(surface.vertices), np.uint8)
+    layers = {"composite": np.stack([_bytes(surface.verticality), _bytes(surface.noise), height])}
+    if surface.colour is not None:
+        layers["image"] = surface.colour.T
+    if surface.intensity is not None:
+        layers["intensity"] = _bytes(surface.intensity / _bright(surface.intensity))[None]
+    ending = {name: _with_last(table, 0) for name, table in layers.items()}
+    if surface.classes is not None:
+        ending["labels"] = _with_last(surface.classes, VOID)
+    return _Tables(_with_last(surface.faces[:, 0], len(surface.vertices)), ending)
+
+
+def _with_last(values: NDArray[Any], last: int) -> NDArray[Any]:
+    """Values (…, n + 1), with one more at the end."""
+    return np.concatenate([values, np.full((*values.shape[:-1], 1), last, values.dtype)], axis=-1)
+
+
+def _inverted_depth(view: FaceView, third: Third) -> ByteImage:
+    """(H, W) uint8: 255 at the near end, 0 at the far end and for background."""
+    seen = view.seen
+    near, far = view.camera.near_m, view.camera.far_m
+    if third == "depth":
+        near = float(view.depth_m.min())
+        far = float(np.max(view.depth_m, where=seen, initial=near if np.isfinite(near) else 0))
+    if not far > near:
+        return np.where(seen, np.uint8(255), np.uint8(0))
+    return _bytes(1 - (view.depth_m - np.float32(near)) / np.float32(far - near))
 
 
 def _bright(intensity: NDArray[np.float32]) -> float:
@@ -85,4 +114,4 @@ def _bright(intensity: NDArray[np.float32]) -> float:
 
 def _bytes(share: NDArray[np.floating]) -> ByteImage:
     """0 to 1 as 0 to 255; values beyond are cut off, NaN is 0."""
-    return np.rint(np.clip(np.nan_to_num(share, nan=0.0), 0, 1) * 255).astype(np.uint8)
+    return np.rint(np.clip(np.where(np.isnan(share), 0, share), 0, 1) * 255).astype(np.uint8)

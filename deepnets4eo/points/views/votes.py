@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from deepnets4eo.arrays import FloatImage, Floats, Indices, Mask, Vectors
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.views.face_view import FaceView
+from deepnets4eo.points.views.face_view import FaceView, check_of_surface
 from deepnets4eo.points.views.surface import Surface
 from deepnets4eo.rasters.prefetch import in_order
 
-BLOCK = 1 << 16
+BLOCK = 1 << 18
+SIDE = 256  # cells beside each other: points are looked up cell by cell, as neighbours use the same part of the tree
 PROBABILITY_SLACK = 1e-3
 
 Kind = Literal["probabilities", "logits"]
@@ -48,7 +49,7 @@ class Votes:
     """
 
     def __init__(self, surface: Surface, num_classes: int, kind: Kind = "probabilities") -> None:
-        self._faces = surface.faces
+        self._faces = surface.faces if surface.corners is None else surface.faces[:, :1]  # of splats one three times
         self._kind = kind
         self._sums = np.zeros((len(surface.vertices), num_classes))
         self._pixels = np.zeros(len(surface.vertices), np.int64)
@@ -67,8 +68,9 @@ class Votes:
         Raises
         ------
         InputError
-            Scores of another shape, or that are no probabilities where these are expected.
+            Scores of another shape, or that are no probabilities where these are expected; a view of another surface.
         """
+        check_of_surface(view, len(self._faces))
         expected = (self._sums.shape[1], *view.face.shape)
         if scores.shape != expected:
             raise InputError(f"scores have the shape {scores.shape}; expected {expected}, classes, rows and columns")
@@ -83,7 +85,7 @@ class Votes:
         self._add(vertices, values)
 
     def _add(self, vertices: NDArray[np.int32], values: NDArray[np.floating]) -> None:
-        """Add rows (P, K) to the three vertices (P, 3) of each; a vertex that comes several times gets all of them."""
+        """Add rows (P, K) to the vertices (P, n) of each; a vertex that comes several times gets all of them."""
         from scipy.sparse import csc_array
 
         self._column[vertices] = 1
@@ -91,13 +93,13 @@ class Votes:
         self._column[own] = np.arange(len(own))
         row = self._column[vertices].ravel()
         self._column[own] = 0
-        pointers = np.arange(0, len(row) + 1, 3)
+        pointers = np.arange(0, len(row) + 1, vertices.shape[1])
         sums = csc_array((np.ones(len(row)), row, pointers), shape=(len(own), len(values)))
         self._sums[own] += sums @ values.astype(np.float64)
         self._pixels[own] += np.bincount(row, minlength=len(own))
 
     def pixel_counts(self) -> Indices:
-        """(V,) int64: how many corners of pixels' faces each vertex was, over all views; 0 where unseen."""
+        """(V,) int64: how many pixels showed a face of each vertex, over all views; 0 where unseen."""
         return self._pixels.copy()
 
     def vertex_scores(self) -> Vectors:
@@ -158,9 +160,19 @@ def to_points(surface: Surface, vertex_scores: NDArray[np.floating], cloud: Poin
 
     def fill(start: int) -> None:
         part = slice(start, start + BLOCK)
-        _, nearest = tree.query(cloud.xyz[part] - surface.origin)
-        scores[part], seen[part] = filled[nearest], known[nearest]
+        xyz = cloud.xyz[part] - surface.origin
+        order = _by_cell(xyz)
+        nearest = np.empty(len(xyz), np.int64)
+        _, nearest[order] = tree.query(xyz[order])
+        scores[part], seen[part] = filled.take(nearest, axis=0), known[nearest]
 
     for _ in in_order(fill, range(0, len(cloud), BLOCK)):
         pass
     return scores, seen
+
+
+def _by_cell(xyz: Floats) -> Indices:
+    """The order of points (n, 3) in which those of a column of square cells follow each other."""
+    low, extent = xyz[:, :2].min(axis=0), np.ptp(xyz[:, :2], axis=0)
+    cell = ((xyz[:, :2] - low) * ((SIDE - 0.01) / np.maximum(extent, 1e-9))).astype(np.uint16)
+    return np.argsort(cell[:, 0] * np.uint16(SIDE) + cell[:, 1], kind="stable")  # 16 bits: a radix sort

@@ -1,0 +1,74 @@
+"""Options of a job that labels points, and what it returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from deepnets4eo.options import option_group
+
+
+@option_group
+class LabelOptions:
+    """Options of `label_cloud`.
+
+    Parameters
+    ----------
+    replace
+        Whether the classification is overwritten, too; points without label keep theirs.
+    crs
+        CRS of the file, where it has none or a wrong one.
+    neighbours
+        Files of the same scene whose points count in halos only.
+    memory_bytes
+        What the work may use; tiles are made to fit.
+    resume
+        Whether to go on with an interrupted job.
+    overwrite
+        Whether a result that exists is replaced.
+    """
+
+    replace: bool = False
+    crs: str | None = None
+    neighbours: tuple[Path, ...] = ()
+    memory_bytes: int = Field(default=4_000_000_000, gt=0)
+    resume: bool = False
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class LabelResult:
+    """What was written.
+
+    Parameters
+    ----------
+    path
+        The labelled file.
+    points
+        Number of points.
+    counts
+        Class name → points that were labelled so.
+    propagated
+        Points that the labeller knew nothing of and that took the label of the nearest one.
+    without_label
+        Points that have no label, as none near them had any.
+    """
+
+    path: Path
+    points: int
+    counts: dict[str, int]
+    propagated: int
+    without_label: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        return {**vars(self), "path": str(self.path)}
+
+    def summary(self) -> str:
+        """Returns the counts in a sentence."""
+        shares = ", ".join(f"{name} {count / self.points:.1%}" for name, count in self.counts.items())
+        text = f"{self.points:,} points: {shares}. {self.propagated:,} took the label of the nearest labelled point"
+        return f"{text}, {self.without_label:,} have none." if self.without_label else f"{text}."

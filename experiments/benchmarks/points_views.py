@@ -1,0 +1,167 @@
+"""Speed of views of point clouds: snapshots of a mesh of a million faces, and the chain from a cloud to its labels.
+
+Run: python experiments/benchmarks/points_views.py [--side 708 --views 100 --points 10000000 --directions 50]
+Snapshots are compared with the depth buffer in NumPy, face by face; the chain leaves out the network, in whose place scores
+are made up beforehand. Processor time counts all threads: on a machine that is shared it is what can be compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from affine import Affine
+
+from deepnets4eo.points import PointCloud
+from deepnets4eo.points.views import (
+    SurfaceOptions,
+    Votes,
+    ZBuffer,
+    cameras_around,
+    make_surface,
+    ray_caster,
+    snapshot,
+    surface_of_heights,
+    to_points,
+)  # fmt: skip
+from deepnets4eo.points.views.attributes import surface_attributes
+from deepnets4eo.points.views.decimation import decimate
+
+NUM_CLASSES = 8
+VOXEL_M = 0.1
+COMPARED = 5  # views that the depth buffer computes, too
+
+
+@dataclass
+class Clock:
+    """Seconds, wall and processor, by part."""
+
+    parts: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    @contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Add the time within the context to a part."""
+        wall, processor = time.perf_counter(), time.process_time()
+        yield
+        before = self.parts.get(name, (0.0, 0.0))
+        self.parts[name] = (
+            before[0] + time.perf_counter() - wall, before[1] + time.process_time() - processor,
+        )  # fmt: skip
+
+    def total(self) -> tuple[float, float]:
+        """Wall and processor seconds of all parts."""
+        return sum(wall for wall, _ in self.parts.values()), sum(processor for _, processor in self.parts.values())
+
+
+def time_snapshots(side: int, views: int) -> None:
+    """Views and their images of a hilly mesh of about 2·side² faces, against the depth buffer."""
+    rng = np.random.default_rng(0)
+    rows, columns = np.mgrid[0:side, 0:side] * 0.2
+    heights = 3 * np.sin(columns / 9) + 2 * np.cos(rows / 5) + rng.normal(0, 0.05, rows.shape)
+    surface = surface_of_heights(
+        heights, Affine(0.2, 0, 0, 0, -0.2, 0), colour=rng.integers(0, 256, (3, side, side), np.uint8)
+    )
+    cameras = cameras_around(surface, -(-views // 3), seed=0)[:views]
+    caster, buffer, clock = ray_caster(surface), ZBuffer(surface), Clock()
+    snapshot(surface, caster.view(cameras[0]))  # builds the tree of faces
+    with clock.part("views"):
+        seen = [caster.view(camera) for camera in cameras]
+    with clock.part("images"):
+        for view in seen:
+            snapshot(surface, view)
+    plain = Clock()
+    with plain.part("buffer"):
+        expected = [buffer.view(camera) for camera in cameras[:COMPARED]]
+    wall, processor = clock.total()
+    print(f"mesh of {len(surface.faces):,} faces, {views} views of 224 x 224 and their images")
+    for name, (_, seconds) in clock.parts.items():
+        print(f"  {name:8s} {1000 * seconds / views:7.2f} ms of processor time a view")
+    print(f"  {views / processor:,.0f} views a second and core ({views / wall:,.0f} by the wall clock, shared machine)")
+    ratio = plain.total()[1] / COMPARED / (clock.parts["views"][1] / views)
+    same = np.mean([(ours.face == other.face).mean() for ours, other in zip(seen, expected, strict=False)])
+    print(f"  depth buffer in NumPy: {ratio:.1f} times as long; same face at {100 * same:.4f} % of the pixels")
+
+
+def terrestrial_scan(points: int) -> PointCloud:
+    """A street with facades and trees, seen from one position: points thin out with the square of the distance."""
+    rng = np.random.default_rng(0)
+    reach = 60 * rng.random(points) ** 0.7
+    angle = rng.uniform(0, 2 * np.pi, points)
+    xyz = np.column_stack([reach * np.cos(angle), reach * np.sin(angle), 0.01 * reach + rng.normal(0, 0.01, points)])
+    beyond = np.abs(xyz[:, 1]) > 9  # the facades of both sides
+    xyz[beyond, 2] = rng.uniform(0, 12, int(beyond.sum()))
+    xyz[beyond, 1] = np.sign(xyz[beyond, 1]) * 9 + rng.normal(0, 0.01, int(beyond.sum()))
+    crown = np.flatnonzero(rng.random(points) < 0.1)
+    trees = np.array([(-25, 6, 6), (-10, -6, 6), (12, 6, 6), (30, -6, 6)])
+    xyz[crown] = trees[rng.integers(0, 4, len(crown))] + rng.normal(0, 0.9, (len(crown), 3))
+    xyz = xyz[np.argsort(angle, kind="stable")]  # as a scanner turns
+    return PointCloud(xyz + (651_000, 6_861_000, 35), colour=rng.integers(0, 256, (points, 3), np.uint8))
+
+
+def time_chain(points: int, directions: int) -> None:
+    """From points to scores of points, without the network."""
+    cloud = terrestrial_scan(points)
+    clock = Clock()
+    options = SurfaceOptions(voxel_m=VOXEL_M)
+    with clock.part("surface"):
+        surface = make_surface(cloud, options)
+    scores = np.random.default_rng(1).dirichlet(np.ones(NUM_CLASSES), (224, 224)).transpose(2, 0, 1).astype(np.float32)
+    votes = Votes(surface, NUM_CLASSES)
+    with clock.part("tree of faces"):
+        caster = ray_caster(surface)
+        cameras = cameras_around(surface, directions, seed=0)
+        caster.view(cameras[0])
+    for camera in cameras:
+        with clock.part("views"):
+            view = caster.view(camera)
+        with clock.part("images"):
+            snapshot(surface, view)
+        with clock.part("votes"):
+            votes.add(view, scores)
+    with clock.part("points"):
+        to_points(surface, votes.vertex_scores(), cloud)
+    wall, processor = clock.total()
+    print(f"chain: {points:,} points, {len(surface.vertices):,} vertices, {len(cameras)} views, {NUM_CLASSES} classes")
+    _print_parts(clock)
+    cores = len(os.sched_getaffinity(0))
+    print(f"  {points / wall:,.0f} points a second by the wall clock on {cores} cores (shared machine)")
+    print(f"  {2 * points / processor:,.0f} points a second of processor time on two free cores")
+    _print_inside(cloud)
+
+
+def _print_parts(clock: Clock) -> None:
+    for name, (wall, processor) in clock.parts.items():
+        print(f"  {name:13s} {wall:7.2f} s   processor {processor:7.2f} s")
+
+
+def _print_inside(cloud: PointCloud) -> None:
+    """The two largest parts of making the surface, once more alone."""
+    clock = Clock()
+    with clock.part("decimation"):
+        kept = decimate(cloud.xyz, VOXEL_M)
+    vertices = (cloud.xyz[kept] - np.floor(cloud.xyz.min(axis=0))).astype(np.float32)
+    with clock.part("attributes"):
+        surface_attributes(vertices)
+    for (name, (_, seconds)), count in zip(clock.parts.items(), (len(cloud), len(kept)), strict=True):
+        print(f"  within surface: {name} {count / seconds:,.0f} points a second and core")
+
+
+def main() -> None:
+    """Time the snapshots, then the chain."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--side", type=int, default=708)
+    parser.add_argument("--views", type=int, default=100)
+    parser.add_argument("--points", type=int, default=10_000_000)
+    parser.add_argument("--directions", type=int, default=50)
+    options = parser.parse_args()
+    time_snapshots(options.side, options.views)
+    time_chain(options.points, options.directions)
+
+
+if __name__ == "__main__":
+    main()

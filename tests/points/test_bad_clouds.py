@@ -1,0 +1,129 @@
+"""Bad files of points end in an error that names the file, what was expected and what to do."""
+
+from pathlib import Path
+
+import laspy
+import numpy as np
+import pytest
+from made_up_clouds import NeighbourCount, scattered, write_las
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.points import LabelOptions, label_cloud, labellers, open_cloud
+
+
+@pytest.mark.parametrize("suffix", [".las", ".laz"])
+@pytest.mark.parametrize("kept", [0.0, 0.01, 0.5, 0.97])
+def test_a_truncated_file_is_refused(tmp_path: Path, suffix: str, kept: float) -> None:
+    path = write_las(tmp_path / f"a{suffix}", scattered(3000))
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * kept)])
+    with pytest.raises(InputError, match=rf"a\{suffix}.*(truncated or damaged\. Copy or download it again|is no LAS)"):
+        open_cloud(path).read()
+    with pytest.raises(InputError, match="truncated|is no LAS"):
+        label_cloud(path, NeighbourCount(), tmp_path / "out.laz")
+    assert not (tmp_path / "out.laz").exists()
+
+
+def test_a_file_without_points_is_refused(tmp_path: Path) -> None:
+    header = laspy.LasHeader(version="1.4", point_format=6)
+    laspy.LasData(header).write(tmp_path / "a.las")
+    with pytest.raises(InputError, match=r"a\.las has no points\. Give a file with points"):
+        open_cloud(tmp_path / "a.las").read()
+    with pytest.raises(InputError, match="has no points"):
+        label_cloud(tmp_path / "a.las", NeighbourCount(), tmp_path / "out.laz")
+
+
+def test_points_on_one_spot_are_labelled(tmp_path: Path) -> None:
+    path = write_las(tmp_path / "a.laz", np.repeat(scattered(1), 300, axis=0))
+    assert label_cloud(path, NeighbourCount(), tmp_path / "out.laz").points == 300
+
+
+def test_points_a_continent_apart_are_refused(tmp_path: Path) -> None:
+    xyz = scattered(50)
+    xyz[3, 0] += 4_000_000
+    with pytest.raises(InputError, match=r"spans 4,000 × 0 × 0 km; expected at most 1,000 km.*remove stray points"):
+        label_cloud(write_las(tmp_path / "a.laz", xyz), NeighbourCount(), tmp_path / "out.laz")
+
+
+def test_an_intensity_of_nothing_but_nan_is_not_measured(tmp_path: Path) -> None:
+    (tmp_path / "a.xyz").write_text("x y z intensity\n1 2 3 nan\n4 5 6 nan\n")
+    (tmp_path / "b.xyz").write_text("x y z intensity\n1 2 3 nan\n4 5 6 8\n")
+    assert open_cloud(tmp_path / "a.xyz").read().intensity is None
+    assert open_cloud(tmp_path / "b.xyz").read().intensity.tolist() == [0, 8]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.xyz", "1 2 3\n4 5\n", "no text of points|no finite numbers"),
+        ("a.xyz", "1 2 3\n4 nan 6\n", "1 of 2 points have coordinates that are no finite numbers"),
+        ("a.xyz", "1 2 3\n4 word 6\n", "is no text of points"),
+        ("a.xyz", "1 2\n3 4\n", r"has 2 columns without names, expected 3, 4, 6, 7\. Name them"),
+        ("a.xyz", "north east up\n3 4 5\n", "expected x, y and z among them"),
+        ("a.xyz", "x y z class\n1 2 3 300\n", "values of classification are no whole numbers 0–255, such as 300"),
+        ("a.xyz", "\x00\xff\n", "is no text of points|without names"),
+        ("a.ply", "solid cube\n", r"is no PLY file: it begins with b'solid cu'"),
+        ("a.ply", "ply\nformat ascii 1.0\nelement vertex 2\nend_header\n", "has no points|cannot be read"),
+        ("a.pcd", "VERSION .7\nFIELDS x\n", "has no points|cannot be read"),
+        ("a.e57", "ASTM-E57", "is an E57 file, which is not read here. Convert it: pdal translate"),
+        ("a.obj", "v 0 0 0", r"is no file of points that is known here\. Known are \.las, \.laz, \.ply"),
+    ],
+)
+def test_what_cannot_be_read_is_refused(tmp_path: Path, name: str, text: str, message: str) -> None:
+    path = tmp_path / name
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(InputError, match=message) as caught:
+        open_cloud(path).read()
+    assert name in str(caught.value)
+
+
+def test_labels_beside_must_be_as_many_as_points(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("1 2 3 4 5 6 7\n" * 5)
+    for count in (4, 6):
+        (tmp_path / "a.labels").write_text("1\n" * count)
+        with pytest.raises(InputError, match=rf"a\.labels has (at least )?{count} labels for 5 points"):
+            open_cloud(tmp_path / "a.txt").read()
+
+
+def test_a_missing_file_and_a_wrong_crs_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere\.laz does not exist as a file"):
+        open_cloud(tmp_path / "nowhere.laz")
+    path = write_las(tmp_path / "a.las", scattered(5))
+    with pytest.raises(InputError, match="EPSG:0 is no coordinate reference system. Write it like EPSG:2154"):
+        open_cloud(path, crs="EPSG:0")
+    with pytest.raises(InputError, match=r"has no dimension pred_class\. It has X, Y, Z"):
+        open_cloud(path, classes="pred_class")
+    with pytest.raises(InputError, match="EPSG:4326|WGS 84"):
+        label_cloud(path, NeighbourCount(), tmp_path / "out.laz", LabelOptions(crs="EPSG:4326"))
+
+
+def test_a_dimension_of_the_same_name_and_another_type_is_refused(tmp_path: Path) -> None:
+    cloud = laspy.read(write_las(tmp_path / "a.las", scattered(5)))
+    cloud.add_extra_dim(laspy.ExtraBytesParams("entropy", "float32"))
+    cloud.write(tmp_path / "b.las")
+    with pytest.raises(InputError, match=r"b\.las has a dimension entropy of the type float32, expected uint8"):
+        label_cloud(tmp_path / "b.las", NeighbourCount(), tmp_path / "out.laz")
+
+
+def test_models_that_label_no_points_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nothing_like_it is neither a run folder nor a labeller of points"):
+        labellers.load_labeller("nothing_like_it")
+    with pytest.raises(InputError, match=r"has no card\.json: it is no run"):
+        labellers.load_labeller(tmp_path)
+    (tmp_path / "card.json").write_text('{"kind": "pixel-classifier"}')
+    with pytest.raises(InputError, match="is a run of the kind pixel-classifier, which labels no points"):
+        labellers.load_labeller(tmp_path)
+
+
+def test_labellers_are_made_by_entry_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Entry:
+        """Stands in for an entry point."""
+
+        def load(self):
+            return lambda folder=None: NeighbourCount() if folder is None or folder == tmp_path else None
+
+    monkeypatch.setattr(labellers, "plugins_of", lambda group: {"rules": Entry(), "snapnet": Entry()})
+    assert isinstance(labellers.load_labeller("rules"), NeighbourCount)
+    (tmp_path / "card.json").write_text('{"kind": "network"}')
+    (tmp_path / "recipe.yaml").write_text("task: snapnet\n")
+    assert isinstance(labellers.load_labeller(tmp_path), NeighbourCount)

@@ -1,0 +1,145 @@
+"""Files of points: every format gives the same cloud, in chunks and within bounds, in metres."""
+
+from pathlib import Path
+
+import laspy
+import numpy as np
+import pytest
+from made_up_clouds import ORIGIN, scattered, write_las
+from pyproj import CRS, Transformer
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.points import open_cloud
+from deepnets4eo.points.files.units import cloud_units
+
+XYZ = scattered(500)
+
+
+@pytest.mark.parametrize("suffix", [".las", ".laz"])
+def test_chunks_of_a_las_file_are_the_whole_file_in_order(tmp_path: Path, suffix: str) -> None:
+    file = open_cloud(write_las(tmp_path / f"a{suffix}", XYZ))
+    chunks = list(file.chunks(120))
+    assert [len(chunk) for chunk in chunks] == [120, 120, 120, 120, 20]
+    stored = laspy.read(tmp_path / f"a{suffix}")
+    np.testing.assert_allclose(np.concatenate([chunk.xyz for chunk in chunks]), stored.xyz, atol=1e-9)
+    np.testing.assert_array_equal(np.concatenate([chunk.intensity for chunk in chunks]), stored.intensity)
+    np.testing.assert_array_equal(np.concatenate([chunk.return_number for chunk in chunks]), stored.return_number)
+    assert file.point_count == 500
+    assert file.crs == CRS("EPSG:2154")
+    assert file.point_format == "LAS 1.4, point format 8"
+
+
+def test_points_within_bounds_are_those_of_a_mask(tmp_path: Path) -> None:
+    file = open_cloud(write_las(tmp_path / "a.laz", XYZ))
+    bounds = (ORIGIN[0] + 5, ORIGIN[1] + 5, ORIGIN[0] + 15, ORIGIN[1] + 20)
+    x, y = XYZ[:, 0], XYZ[:, 1]
+    inside = (x >= bounds[0]) & (x <= bounds[2]) & (y >= bounds[1]) & (y <= bounds[3])
+    np.testing.assert_allclose(file.read(bounds).xyz, XYZ[inside], atol=1e-9)
+    with pytest.raises(InputError, match=r"no point within .* lie within x 700,000\.\d to 700,0\d\d\.\d"):
+        file.read((0, 0, 1, 1))
+
+
+@pytest.mark.parametrize("factor", [1, 256, 257])
+def test_colours_are_8_bit_however_the_file_stores_them(tmp_path: Path, factor: int) -> None:
+    colours = np.random.default_rng(0).integers(0, 256, (500, 3)).astype(np.uint16)
+    file = open_cloud(write_las(tmp_path / "a.las", XYZ, colours=colours * factor))
+    assert "colour" in file.measurements
+    np.testing.assert_array_equal(file.read().colour, colours)
+
+
+def test_colours_that_are_0_everywhere_are_not_measured(tmp_path: Path) -> None:
+    file = open_cloud(write_las(tmp_path / "a.las", XYZ))
+    assert "colour" not in file.measurements
+    assert file.read().colour is None
+
+
+def test_text_orders_are_recognised_by_their_values(tmp_path: Path) -> None:
+    near = XYZ - ORIGIN
+    rng = np.random.default_rng(0)
+    intensity, colours, labels = rng.integers(-2000, 500, 500), rng.integers(0, 256, (500, 3)), rng.integers(0, 9, 500)
+    total = rng.integers(1, 5, 500)
+    number = (rng.random(500) * total).astype(int) + 1
+    semantic, isprs = tmp_path / "scan.txt", tmp_path / "strip.pts"
+    np.savetxt(semantic, np.column_stack([near, intensity, colours]), fmt="%.2f %.2f %.2f %d %d %d %d")
+    np.savetxt(tmp_path / "scan.labels", labels, fmt="%d")
+    np.savetxt(isprs, np.column_stack([near, intensity, number, total, labels]), fmt="%.2f %.2f %.2f %d %d %d %d")
+    scan, strip = open_cloud(semantic), open_cloud(isprs)
+    assert list(scan.measurements) == ["colour", "intensity", "classification"]
+    assert list(strip.measurements) == ["intensity", "return_number", "number_of_returns", "classification"]
+    parts = list(scan.chunks(300))
+    np.testing.assert_array_equal(np.concatenate([part.classification for part in parts]), labels)
+    np.testing.assert_array_equal(np.concatenate([part.colour for part in parts]), colours)
+    np.testing.assert_array_equal(strip.read().number_of_returns, total)
+    np.testing.assert_allclose(strip.bounds, [near.min(axis=0), near.max(axis=0)], atol=0.006)
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("X,Y,Z,Red,Green,Blue,ignored\n1,2,3,10,20,30,7.5\n4,5,6,40,50,60,0\n", None),
+        ("//X Y Z R G B\n1 2 3 10 20 30\n4 5 6 40 50 60\n", None),
+        ("2\n1 2 3 10 20 30\n4 5 6 40 50 60\n", None),
+        ("1;2;3;10;20;30\n4;5;6;40;50;60\n", None),
+        ("10 20 30 3 2 1\n40 50 60 6 5 4\n", "red green blue z y x"),
+    ],
+)
+def test_columns_are_named_by_a_first_line_by_order_or_by_the_user(tmp_path: Path, text: str, columns) -> None:
+    (tmp_path / "a.xyz").write_text(text)
+    cloud = open_cloud(tmp_path / "a.xyz", columns=columns).read()
+    assert cloud.xyz.tolist() == [[1, 2, 3], [4, 5, 6]]
+    assert cloud.colour.tolist() == [[10, 20, 30], [40, 50, 60]]
+
+
+@pytest.mark.parametrize("suffix", [".ply", ".pcd"])
+def test_what_open3d_wrote_is_read(tmp_path: Path, suffix: str) -> None:
+    open3d = pytest.importorskip("open3d")
+    cloud = open3d.t.geometry.PointCloud(XYZ.copy())
+    colours = np.random.default_rng(0).integers(0, 256, (500, 3)).astype(np.uint8)
+    cloud.point["colors"] = open3d.core.Tensor(colours)
+    cloud.point["intensity"] = open3d.core.Tensor(np.arange(500, dtype=np.float32)[:, None])
+    assert open3d.t.io.write_point_cloud(str(tmp_path / f"a{suffix}"), cloud)
+    file = open_cloud(tmp_path / f"a{suffix}", crs="EPSG:2154")
+    read = file.read()
+    np.testing.assert_allclose(read.xyz, XYZ, atol=0.3 if suffix == ".pcd" else 1e-9)
+    np.testing.assert_array_equal(read.colour, colours)
+    np.testing.assert_array_equal(read.intensity, np.arange(500))
+    assert file.crs == CRS("EPSG:2154")
+
+
+@pytest.mark.parametrize("crs", ["EPSG:2992", "EPSG:2236", "EPSG:2992+5703", "EPSG:32610+6360"])
+def test_feet_become_metres_in_a_crs_of_the_same_places(crs: str) -> None:
+    stored = CRS.from_user_input(crs)
+    units = cloud_units(stored, "a.laz")
+    horizontal = stored.sub_crs_list[0] if stored.is_compound else stored
+    vertical = stored.sub_crs_list[1] if stored.is_compound else horizontal
+    assert units.horizontal_m == horizontal.axis_info[0].unit_conversion_factor
+    assert units.vertical_m == vertical.axis_info[0].unit_conversion_factor
+    for system in units.crs.sub_crs_list or [units.crs]:
+        assert {axis.unit_name for axis in system.axis_info} == {"metre"}
+    point = (1_300_000.0, 900_000.0)
+    before = Transformer.from_crs(stored.to_2d(), "EPSG:4326", always_xy=True).transform(*point)
+    metres = [value * units.horizontal_m for value in point]
+    after = Transformer.from_crs(units.crs.to_2d(), "EPSG:4326", always_xy=True).transform(*metres)
+    np.testing.assert_allclose(after, before, atol=1e-10)
+
+
+@pytest.mark.real_data
+def test_an_octree_gives_the_same_points_within_bounds_as_all_points_do(real_data: Path) -> None:
+    path = real_data / "autzen" / "lone-star.copc.laz"
+    with pytest.raises(InputError, match="geocentric; expected a projected CRS"):
+        open_cloud(path).read()
+    file = open_cloud(path, crs="EPSG:32613")
+    bounds = (515370.0, 4918350.0, 515376.0, 4918357.0)
+    queried = file.read(bounds).xyz
+    xyz = laspy.read(path).xyz
+    inside = ((xyz[:, :2] >= bounds[:2]) & (xyz[:, :2] <= bounds[2:])).all(axis=1)
+    order = [np.lexsort(points.T) for points in (queried, xyz[inside])]
+    np.testing.assert_allclose(queried[order[0]], xyz[inside][order[1]], atol=1e-9)
+
+
+@pytest.mark.real_data
+def test_a_real_file_in_feet_is_read_in_metres(real_data: Path) -> None:
+    path = real_data / "autzen" / "autzen_trim.las"
+    cloud, stored = open_cloud(path).read(), laspy.read(path)
+    np.testing.assert_allclose(cloud.xyz, np.asarray(stored.xyz) * 0.3048, atol=1e-6)
+    assert cloud.colour.max() == stored.red.max()  # 8-bit values in 16-bit fields

@@ -1,0 +1,121 @@
+"""Colours of an orthophoto at points: those of the pixel that a point lies on."""
+
+from pathlib import Path
+
+import laspy
+import numpy as np
+import pytest
+import rasterio
+from geotiff import write_geotiff
+from made_up_clouds import ORIGIN, NeighbourCount, scattered, write_las
+
+from deepnets4eo.errors import InputError, OutputError
+from deepnets4eo.points import Orthophoto, PointCloud, colourise_cloud, label_cloud, open_cloud
+
+RNG = np.random.default_rng(0)
+IMAGE = RNG.integers(0, 256, (4, 100, 100)).astype(np.uint8)
+
+
+@pytest.fixture
+def ortho(tmp_path: Path) -> Path:
+    """Pixels of 0.5 m over the points, in their CRS."""
+    top_left = (ORIGIN[0], ORIGIN[1] + 50)
+    return write_geotiff(
+        tmp_path / "ortho.tif", IMAGE, crs="EPSG:2154", origin=top_left, gsd=0.5, photometric="RGB", alpha="NO"
+    )
+
+
+def expected(xyz: np.ndarray) -> np.ndarray:
+    """The pixel of each point, by hand: (N, 4)."""
+    columns = np.floor((xyz[:, 0] - ORIGIN[0]) / 0.5).astype(int)
+    rows = np.minimum(np.floor((ORIGIN[1] + 50 - xyz[:, 1]) / 0.5).astype(int), 99)  # on the southern edge
+    return IMAGE[:, rows, columns].T
+
+
+def test_points_have_the_colour_of_their_pixel(tmp_path: Path, ortho: Path) -> None:
+    path = write_las(tmp_path / "a.laz", scattered(500), point_format=6)
+    assert colourise_cloud(path, Orthophoto(ortho, all_returns=True), tmp_path / "out.laz") == 0
+    cloud, stored = open_cloud(tmp_path / "out.laz").read(), laspy.read(tmp_path / "out.laz")
+    assert stored.header.point_format.id == 8
+    np.testing.assert_array_equal(np.column_stack([cloud.colour, cloud.near_infrared]), expected(cloud.xyz))
+    np.testing.assert_array_equal(stored.deviation, laspy.read(path).deviation)
+    assert stored.red.max() > 255
+
+
+def test_later_returns_stay_black_unless_all_are_coloured(tmp_path: Path, ortho: Path) -> None:
+    cloud = open_cloud(write_las(tmp_path / "a.laz", scattered(500))).read()
+    coloured, without = Orthophoto(ortho).colourise(cloud)
+    later = cloud.return_number > 1
+    assert 0 < later.sum() < 500
+    assert without == 0
+    assert not coloured.colour[later].any()
+    np.testing.assert_array_equal(coloured.colour[~later], expected(cloud.xyz)[~later, :3])
+
+
+def test_points_beyond_the_orthophoto_are_counted(ortho: Path) -> None:
+    xyz = np.vstack([scattered(10), scattered(7) + [1000, 0, 0]])
+    coloured, without = Orthophoto(ortho).colourise(PointCloud(xyz))
+    assert without == 7
+    assert not coloured.colour[10:].any()
+
+
+def test_an_orthophoto_of_another_crs_is_met_through_it(tmp_path: Path, ortho: Path) -> None:
+    from pyproj import Transformer
+
+    xyz = scattered(200) + 0.003  # no point on the edge of a pixel
+    lonlat = Transformer.from_crs("EPSG:2154", "EPSG:32631", always_xy=True).transform(xyz[:, 0], xyz[:, 1])
+    path = write_las(tmp_path / "a.laz", np.column_stack([*lonlat, xyz[:, 2]]), crs="EPSG:32631", scale=1e-4)
+    coloured, _ = Orthophoto(ortho, all_returns=True).colourise(open_cloud(path).read())
+    assert (coloured.colour == expected(xyz)[:, :3]).mean() > 0.999  # points on an edge may change sides
+
+
+def test_an_orthophoto_elsewhere_or_without_colours_is_refused(tmp_path: Path, ortho: Path) -> None:
+    far = write_las(tmp_path / "far.laz", scattered(10) + [9000, 0, 0])
+    with pytest.raises(InputError, match=r"ortho\.tif covers no point of .*far\.laz"):
+        colourise_cloud(far, Orthophoto(ortho), tmp_path / "out.laz")
+    assert not (tmp_path / "out.laz").exists()
+    with pytest.raises(InputError, match="covers no point"):
+        label_cloud(far, NeighbourCount(needs=("colour",)), tmp_path / "out.laz", orthophoto=Orthophoto(ortho))
+    grey = write_geotiff(tmp_path / "grey.tif", IMAGE[:1], crs="EPSG:2154")
+    with pytest.raises(InputError, match="has 1 bands, expected red, green and blue"):
+        Orthophoto(grey)
+    words = write_geotiff(tmp_path / "words.tif", IMAGE.astype(np.uint16), crs="EPSG:2154")
+    with pytest.raises(InputError, match="holds uint16, expected colours of 8 bit"):
+        Orthophoto(words)
+    with pytest.raises(OutputError, match=r"ortho\.tif is read by this job|Name it \.laz"):
+        colourise_cloud(far, Orthophoto(ortho), ortho, overwrite=True)
+
+
+def test_a_labeller_is_given_the_colours(tmp_path: Path, ortho: Path) -> None:
+    seen = []
+
+    class Greener(NeighbourCount):
+        def scores(self, cloud: PointCloud) -> np.ndarray:
+            seen.append((cloud.colour, cloud.near_infrared))
+            return super().scores(cloud)
+
+    path = write_las(tmp_path / "a.laz", scattered(100))
+    labeller = Greener(needs=("colour", "near_infrared"))
+    label_cloud(path, labeller, tmp_path / "out.laz", orthophoto=Orthophoto(ortho, all_returns=True))
+    colour, near_infrared = seen[0]
+    xyz = np.asarray(laspy.read(path).xyz)
+    assert sorted(map(tuple, np.column_stack([colour, near_infrared]))) == sorted(map(tuple, expected(xyz)))
+
+
+@pytest.mark.real_data
+def test_real_roofs_and_trees_have_the_colours_of_the_real_orthophoto(real_data: Path, tmp_path: Path) -> None:
+    folder = real_data / "ign_lidar_hd"
+    path, out = folder / "test_data_77055_627760_LA93_IGN69.laz", tmp_path / "out.laz"
+    ortho = Orthophoto(folder / "test_data_rgb.tif", folder / "test_data_irc.tif")
+    assert colourise_cloud(path, ortho, out) == 3  # on white pixels, which its nodata value calls void
+    cloud = open_cloud(out).read()
+    first = cloud.return_number == 1
+    with rasterio.open(folder / "test_data_rgb.tif") as raster:
+        sampled = np.array(list(raster.sample(cloud.xyz[first][::50, :2])))[:, :3]
+    within = (np.round(cloud.xyz[first][::50, :2] * 100).astype(int) % 20 != 0).all(axis=1)  # pixels of 20 cm
+    assert within.mean() > 0.8
+    np.testing.assert_array_equal(cloud.colour[first][::50][within], sampled[within])
+    red, near = cloud.colour[:, 0].astype(float), cloud.near_infrared.astype(float)
+    ndvi = (near - red) / np.maximum(near + red, 1)
+    trees, roofs = first & (cloud.classification == 5), first & (cloud.classification == 6)
+    assert np.median(ndvi[trees]) > np.median(ndvi[roofs]) + 0.15

@@ -1,0 +1,64 @@
+"""Normals and roughness are those of NumPy's eigenvectors, and mean what they say on known shapes."""
+
+import numpy as np
+import pytest
+from scipy.spatial import cKDTree
+
+from deepnets4eo.points.views import attributes as module
+from deepnets4eo.points.views.attributes import principal_axes, surface_attributes
+
+
+@pytest.fixture(scope="module")
+def cloud():
+    rng = np.random.default_rng(0)
+    xy = rng.uniform(0, 20, (4000, 2))
+    return np.column_stack([xy, np.sin(xy[:, 0]) + rng.normal(0, 0.05, 4000)]).astype(np.float32)
+
+
+def test_normals_and_noise_are_those_of_eigenvectors(cloud, monkeypatch):
+    monkeypatch.setattr(module, "BLOCK", 999)
+    made = surface_attributes(cloud, 15)
+    _, index = cKDTree(cloud).query(cloud, 15)
+    for point in range(0, 4000, 37):
+        variances, axes = np.linalg.eigh(np.cov(cloud[index[point]].T.astype(np.float64)))
+        assert abs(made.normal[point] @ axes[:, 0]) == pytest.approx(1, abs=1e-5)
+        assert made.noise[point] == pytest.approx(variances[0] / variances[2], abs=1e-6)
+        assert made.verticality[point] == pytest.approx(np.arccos(abs(axes[2, 0])) / (np.pi / 2), abs=1e-4)
+
+
+def test_principal_axes_of_random_matrices_are_those_of_numpy():
+    halves = np.random.default_rng(1).normal(size=(500, 3, 3))
+    matrices = halves @ halves.transpose(0, 2, 1)
+    entries = matrices[:, (0, 1, 2, 0, 0, 1), (0, 1, 2, 1, 2, 2)].T
+    variances, axes = principal_axes(entries)
+    expected, vectors = np.linalg.eigh(matrices)
+    np.testing.assert_allclose(variances, expected, atol=1e-9 * expected.max())
+    np.testing.assert_allclose(np.abs((axes * vectors[:, :, 0]).sum(axis=1)), 1, atol=1e-6)
+
+
+def test_a_wall_is_upright_a_floor_flat_and_a_bush_rough():
+    rng = np.random.default_rng(0)
+    plane = rng.uniform(0, 5, (500, 2))
+    wall = np.column_stack([plane[:, 0], np.zeros(500), plane[:, 1]])
+    floor = np.column_stack([plane, np.zeros(500)]) + (0, 20, 0)
+    bush = rng.normal(0, 1, (500, 3)) + (40, 0, 0)
+    made = surface_attributes(np.concatenate([wall, floor, bush]))
+    assert made.verticality[:500].min() > 0.999
+    assert made.verticality[500:1000].max() < 0.001
+    assert made.noise[:1000].max() < 1e-6
+    assert 0.1 < np.median(made.noise[1000:]) <= 1
+
+
+@pytest.mark.parametrize("points", [np.zeros((1, 3)), np.zeros((2, 3)), np.full((50, 3), 7.0)])
+def test_points_that_make_no_plane_have_an_upward_normal_and_no_noise(points):
+    made = surface_attributes(points)
+    assert (made.normal == (0, 0, 1)).all()
+    assert (made.noise == 0).all()
+    assert (made.verticality == 0).all()
+
+
+def test_points_on_a_line_have_values():
+    line = np.column_stack([np.arange(50.0), np.zeros(50), np.zeros(50)])
+    made = surface_attributes(line)
+    np.testing.assert_allclose(np.linalg.norm(made.normal, axis=1), 1, atol=1e-6)
+    assert np.isfinite(made.noise).all()

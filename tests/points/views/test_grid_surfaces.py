@@ -1,0 +1,112 @@
+"""Surfaces of a surface model and of a depth image: two triangles between four known pixels, jumps are cut."""
+
+import numpy as np
+import pytest
+from affine import Affine
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.points.views import Camera, ZBuffer, snapshot, surface_of_depth, surface_of_heights
+
+INTRINSICS = (40.0, 40.0, 15.5, 11.5)
+TURN = np.array([[0, 0, 1, 3], [-1, 0, 0, 4], [0, -1, 0, 5], [0, 0, 0, 1.0]])
+
+
+@pytest.fixture
+def dsm():
+    heights = np.fromfunction(lambda row, column: 100 + 0.05 * column, (30, 40))
+    heights[10:20, 15:25] += 8
+    heights[3, 4] = np.nan
+    return heights
+
+
+def test_vertices_of_a_surface_model_are_the_middles_of_its_known_pixels(dsm):
+    surface = surface_of_heights(dsm, Affine(0.5, 0, 651_000, 0, -0.5, 6_861_000))
+    assert len(surface.vertices) == 30 * 40 - 1
+    row, column = np.divmod(surface.point_index, 40)
+    expected = np.column_stack([651_000 + 0.5 * (column + 0.5), 6_861_000 - 0.5 * (row + 0.5), dsm[row, column]])
+    np.testing.assert_allclose(surface.origin + surface.vertices, expected, atol=1e-4)
+
+
+def test_triangles_with_an_unknown_corner_are_holes(dsm):
+    surface = surface_of_heights(dsm, Affine(0.5, 0, 0, 0, -0.5, 0))
+    assert len(surface.faces) == 2 * 29 * 39 - 6
+    a, b, c = np.moveaxis(surface.vertices[surface.faces][..., :2], 1, 0)
+    area = ((b - a)[:, 0] * (c - a)[:, 1] - (b - a)[:, 1] * (c - a)[:, 0]) / 2
+    np.testing.assert_allclose(area, 0.125, rtol=1e-4)
+
+
+def test_a_surface_model_seen_from_above_is_the_orthophoto(dsm):
+    colour = np.random.default_rng(0).integers(0, 256, (3, 30, 40), np.uint8)
+    classes = (dsm > 105).astype(np.uint8)
+    surface = surface_of_heights(dsm, Affine(1, 0, 0, 0, -1, 30), colour=colour, classes=classes)
+    middle = np.array([20, 15, 0.0]) - surface.origin
+    camera = Camera(
+        middle + (0, 0, 5000), middle, np.array([0, 1.0, 0]), 2 * np.degrees(np.arctan(20 / 4900)), 40, 30, 1, 9999
+    )
+    layers = snapshot(surface, ZBuffer(surface).view(camera))
+    inner = layers["labels"][12:18, 17:23]
+    assert (inner == 1).all()
+    assert (layers["labels"][22:28] == 0).mean() > 0.95
+    assert np.isin(layers["image"][0, 5:25, 5:35], colour[0]).all()
+
+
+def test_heights_of_a_surface_model_are_above_its_ground(dsm):
+    surface = surface_of_heights(dsm, Affine(1, 0, 0, 0, -1, 0))
+    block = np.isin(surface.point_index // 40, range(11, 19)) & np.isin(surface.point_index % 40, range(16, 24))
+    assert np.abs(surface.height_m[block] - 8).max() < 0.3
+
+
+@pytest.fixture
+def depth():
+    """A wall at 4 m, a box at 2 m before it, and invalid pixels of all kinds."""
+    image = np.full((24, 32), 4.0, np.float32)
+    image[8:16, 10:20] = 2
+    image[0, :3] = (0, np.nan, np.inf)
+    return image
+
+
+def test_a_depth_image_seen_from_its_own_camera_is_itself(depth):
+    for pose in (np.eye(4), TURN):
+        classes = np.arange(24 * 32).reshape(24, 32).astype(np.uint8)
+        surface = surface_of_depth(depth, INTRINSICS, pose=pose, classes=classes)
+        assert surface.origin.tolist() == [0, 0, 0]
+        view = ZBuffer(surface).view(Camera.from_pose(INTRINSICS, pose, 32, 24, far_m=9))
+        assert view.seen[1:, :].mean() > 0.8
+        np.testing.assert_allclose(view.depth_m[view.seen], depth[view.seen], rtol=1e-3)
+
+
+def test_jumps_of_depth_and_invalid_pixels_are_cut(depth):
+    surface = surface_of_depth(depth, INTRINSICS)
+    assert len(surface.vertices) == 24 * 32 - 3
+    of_corners = depth.ravel()[surface.point_index][surface.faces]
+    assert np.ptp(of_corners, axis=1).max() == 0
+    joined = surface_of_depth(depth, INTRINSICS, jump=2)
+    assert len(joined.faces) > len(surface.faces)
+
+
+def test_a_level_camera_sees_walls_upright_and_the_floor_low():
+    rows, columns = np.mgrid[0:24, 0:32]
+    below = (rows - INTRINSICS[3]) / INTRINSICS[1]
+    floor = np.where(below > 0, 1.5 / np.maximum(below, 1e-9), np.inf)  # 1.5 m below the camera
+    image = np.minimum(floor, 6.0)
+    surface = surface_of_depth(image, INTRINSICS)
+    on_floor = floor.ravel()[surface.point_index] < 5.5
+    assert np.median(surface.verticality[~on_floor]) > 0.95
+    assert np.median(surface.verticality[on_floor]) < 0.05
+    assert np.abs(surface.height_m[on_floor]).max() < 0.05
+    assert surface.height_m.max() == pytest.approx(1.5 + 6 * 11.5 / 40, abs=0.05)
+
+
+def test_colours_of_depth_pixels_are_kept(depth):
+    colour = np.random.default_rng(0).integers(0, 256, (3, 24, 32), np.uint8)
+    surface = surface_of_depth(depth, INTRINSICS, colour=colour)
+    np.testing.assert_array_equal(surface.colour, colour.reshape(3, -1).T[surface.point_index])
+
+
+def test_images_that_do_not_fit_and_unknown_ones_are_refused(depth):
+    with pytest.raises(InputError, match=r"the depth image has the shape \(4, 5\) and no known value"):
+        surface_of_depth(np.zeros((4, 5)), INTRINSICS)
+    with pytest.raises(InputError, match=r"colour has the shape \(24, 32, 3\); expected \(3, 24, 32\)"):
+        surface_of_depth(depth, INTRINSICS, colour=np.zeros((24, 32, 3), np.uint8))
+    with pytest.raises(InputError, match=r"classes has the shape \(2, 2\)"):
+        surface_of_heights(depth, Affine.identity(), classes=np.zeros((2, 2), np.uint8))
