@@ -8,14 +8,20 @@ from deepnets4eo.lazy import lazy_names
 _HOMES = {
     "BaselineRecipe": "deepnets4eo.baselines.recipe",
     "BaselineSection": "deepnets4eo.baselines.recipe",
+    "EstimatorOptions": "deepnets4eo.baselines.estimators",
     "ExpertRules": "deepnets4eo.baselines.rules",
     "FrozenEncoder": "deepnets4eo.baselines.features.encoders",
     "SelfOrganizingMap": "deepnets4eo.baselines.som",
     "PartDetector": "deepnets4eo.baselines.parts",
     "PixelClassifier": "deepnets4eo.baselines.pixel_classifier",
+    "adjust_to_priors": "deepnets4eo.baselines.feature_classifier",
+    "build_estimator": "deepnets4eo.baselines.estimators",
     "fit_baseline": "deepnets4eo.baselines.training",
+    "fit_estimator": "deepnets4eo.baselines.estimators",
+    "load_estimator": "deepnets4eo.baselines.estimator_file",
     "PostProcessed": "deepnets4eo.baselines.postprocessing.segmenter",
     "SuperpixelClassifier": "deepnets4eo.baselines.superpixel_classifier",
+    "save_estimator": "deepnets4eo.baselines.estimator_file",
 }
 
 __all__ = list(_HOMES)

@@ -44,7 +44,20 @@ UNREADABLE = (*ARCHIVE_ERRORS, ImportError)  # what skops raises for damaged fil
 
 
 def save_estimator(estimator: Any, path: str | Path) -> Path:
-    """Write an estimator through skops, the same bytes for the same estimator; returns the path."""
+    """Write an estimator through skops, the same bytes for the same estimator.
+
+    Parameters
+    ----------
+    estimator
+        Fitted, as `build_estimator` makes it.
+    path
+        The file, which is replaced.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
     from skops import io
 
     with atomic_write(path) as partial:
@@ -56,8 +69,21 @@ def save_estimator(estimator: Any, path: str | Path) -> Path:
 def load_estimator(path: str | Path) -> Any:
     """Read the estimator that `save_estimator` wrote.
 
-    Errors: RunError for a file that cannot be read, one that unpacks to too much, for types that are not in `TRUSTED`,
-    and for trees and support vectors with indices outside their arrays.
+    Parameters
+    ----------
+    path
+        The file.
+
+    Returns
+    -------
+    Any
+        The classifier.
+
+    Raises
+    ------
+    RunError
+        A file that cannot be read or unpacks to too much, types that are not in `TRUSTED`, trees and support vectors with
+        indices outside their arrays.
     """
     from skops import io
 

@@ -29,7 +29,27 @@ SGD_ALPHA = 1e-4  # weight of SGD's penalty at C = 1: that of 10 000 samples
 
 
 class EstimatorOptions(Section):
-    """A classifier by name and its settings; each classifier uses those that concern it."""
+    """A classifier by name and its settings; each classifier uses those that concern it.
+
+    Parameters
+    ----------
+    name
+        Of the classifier.
+    scaling, class_weight
+        Of features and of classes.
+    C, gamma, components
+        Of support vector machines and logistic regression.
+    trees, leaf_samples, split_features
+        Of forests and boosting.
+    neighbours
+        Of knn.
+    som_shape, som_epochs
+        Of som.
+    search, search_c, search_gamma, search_neighbours, search_samples, folds
+        Whether and how settings are chosen by folds of ground.
+    calibration
+        Of the probabilities.
+    """
 
     name: EstimatorName = "random_forest"
     scaling: Literal["standard", "minmax", "robust", "none"] = Field(
@@ -170,6 +190,20 @@ ESTIMATORS: dict[str, Callable[[EstimatorOptions, str | None, int], Any]] = {
 def build_estimator(options: EstimatorOptions, seed: int = 0) -> Any:
     """Make an unfitted classifier with `predict_proba`; the same bits for the same seed and samples.
 
+    Parameters
+    ----------
+    options
+        Its name and settings.
+    seed
+        Of all that is drawn at random.
+
+    Returns
+    -------
+    Any
+        The classifier.
+
+    Examples
+    --------
     >>> samples, classes = np.array([[0.0], [0.1], [0.9], [1.0]]), [2, 2, 5, 5]
     >>> build_estimator(EstimatorOptions(name="knn", neighbours=1)).fit(samples, classes).predict([[0.8]])
     array([5])
@@ -195,11 +229,29 @@ def build_estimator(options: EstimatorOptions, seed: int = 0) -> Any:
 def fit_estimator(
     estimator: Any, vectors: NDArray[np.float32], classes: NDArray[np.uint8], blocks: NDArray[np.int64] | None = None
 ) -> Any:
-    """Fit a classifier, ours or any of scikit-learn's, to samples; returns it.
+    """Fit a classifier, ours or any of scikit-learn's, to samples.
 
-    vectors : (n, F). classes : (n,) class indices. blocks : (n,) number of the block of ground of each sample, by which
-    ours chooses its parameters and calibrates its probabilities.
-    Errors: InputError for samples of one class (ours).
+    Parameters
+    ----------
+    estimator
+        Unfitted.
+    vectors
+        (n, F).
+    classes
+        (n,) class indices.
+    blocks
+        (n,) number of the block of ground of each sample, by which ours chooses its parameters and calibrates its
+        probabilities.
+
+    Returns
+    -------
+    Any
+        The classifier.
+
+    Raises
+    ------
+    InputError
+        Samples of one class (ours).
     """
     from deepnets4eo.baselines.tuned_classifier import TunedClassifier
 

@@ -116,7 +116,7 @@ class FeatureClassifier(TileSegmenter):
         probabilities = np.concatenate(list(in_order(self.estimator.predict_proba, parts, self.threads)))
         scores = np.zeros((len(vectors), self.legend.num_classes), np.float32)
         scores[:, np.asarray(self.estimator.classes_, int)] = probabilities
-        return scores if self.shares is None else _adjust_to_priors(scores, self.shares)
+        return scores if self.shares is None else adjust_to_priors(scores, self.shares)
 
     def describe(self) -> dict[str, Any]:
         """Return plain values from which `restore` makes the same segmenter again."""
@@ -175,8 +175,21 @@ class FeatureClassifier(TileSegmenter):
             self.estimator.set_params(**dict.fromkeys(parallel, 1))
 
 
-def _adjust_to_priors(proba: NDArray[np.float32], shares: Sequence[float]) -> NDArray[np.float32]:
-    """Adjust probabilities (n, K) of classes in equal shares to classes in these shares."""
+def adjust_to_priors(proba: NDArray[np.float32], shares: Sequence[float]) -> NDArray[np.float32]:
+    """Return probabilities of classes in equal shares, adjusted to classes in other shares by Bayes' rule.
+
+    Parameters
+    ----------
+    proba
+        (n, K) float32.
+    shares
+        K shares of the classes on the ground.
+
+    Returns
+    -------
+    ndarray
+        (n, K) float32, rows sum to 1; rows without any class of a share above 0 stay as they are.
+    """
     weighted = proba * np.asarray(shares, np.float32)
     total = weighted.sum(axis=1, keepdims=True)
     return np.where(total > 0, weighted / np.maximum(total, np.finfo(np.float32).tiny), proba)

@@ -262,6 +262,21 @@ def write_run(
     ```
     """
     Rank.current().end_unless_first()
+    write_results(out, split=split, scores=scores, notes=notes)
+    kept = {"task": recipe.task, **notes}
+    return save_run(segmenter, out, recipe=recipe.to_dict(), seed=recipe.train.seed, notes=kept)
+
+
+def write_results(out: Path, *, split: Split, scores: Mapping[str, Any], notes: Mapping[str, Any]) -> None:
+    """Write what a run folder has beside its model: split, scores, and a log of one epoch where there is none.
+
+    Parameters
+    ----------
+    out
+        The run folder.
+    split, scores, notes
+        As of `write_run`.
+    """
     write_json(out / SPLIT, split.to_geojson())
     if isinstance(split, DataSplit):
         write_split_maps(split, out)
@@ -272,5 +287,3 @@ def write_run(
         row = {"epoch": 1, "seconds": notes["seconds"], **{name: scores[name] for name in report.OVERALL}}
         write_log(out / "log.csv", [row])
         draw_curves(out / "curves.png", [row])
-    kept = {"task": recipe.task, **notes}
-    return save_run(segmenter, out, recipe=recipe.to_dict(), seed=recipe.train.seed, notes=kept)

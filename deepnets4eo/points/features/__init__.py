@@ -1,0 +1,20 @@
+"""Features of neighbourhoods of points, labellers that learn from them, and rules that need no training."""
+
+from deepnets4eo.lazy import lazy_names
+
+_HOMES = {
+    "FeatureLabeller": "deepnets4eo.points.features.labeller",
+    "FeatureOptions": "deepnets4eo.points.features.options",
+    "FeatureRecipe": "deepnets4eo.points.features.recipe",
+    "RuleLabeller": "deepnets4eo.points.features.rules",
+    "RuleOptions": "deepnets4eo.points.features.rules",
+    "neighbourhood_features": "deepnets4eo.points.features.eigenfeatures",
+    "feature_names": "deepnets4eo.points.features.options",
+    "point_features": "deepnets4eo.points.features.point_table",
+    "smooth_scores": "deepnets4eo.points.features.smoothing",
+}
+
+__all__ = list(_HOMES)
+
+
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -1,0 +1,57 @@
+"""Heights of points compared with those in vertical cylinders around them.
+
+Takes a cloud and a radius; the cylinder of a point is made of square columns whose centres lie within the radius.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import Floats
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.features.neighbourhoods import Neighbours, for_all_blocks, voxelise
+
+COLUMNS_PER_RADIUS = 2.5  # about 20 columns a cylinder
+
+
+def column_features(cloud: PointCloud, radius: float, workers: int | None = None) -> NDArray[np.float32]:
+    """Return how high the points stand in the cylinders around them.
+
+    Parameters
+    ----------
+    cloud
+        N points.
+    radius
+        Of a cylinder, metres.
+    workers
+        Threads, by default one a core.
+
+    Returns
+    -------
+    ndarray
+        (N, 5) float32, metres: range and standard deviation of the heights in the cylinder, the point's height above the
+        lowest of them and below the highest; and points a square metre.
+
+    Raises
+    ------
+    InputError
+        The cloud is too wide for columns of radius / 2.5.
+    """
+    heights = cloud.xyz[:, 2] - cloud.xyz[:, 2].min()
+    columns = voxelise(cloud.xyz[:, :2], radius / COLUMNS_PER_RADIUS, cloud.source)
+    lowest, negated = np.full((2, len(columns)), np.inf)
+    np.minimum.at(lowest, columns.voxel, heights)
+    np.minimum.at(negated, columns.voxel, -heights)
+    sums = np.stack([columns.count, columns.total(heights), columns.total(heights * heights)], axis=1)
+
+    def of_block(near: Neighbours) -> Floats:
+        total = near.sums(sums[near.index])
+        count, mean = total[:, 0], total[:, 1] / total[:, 0]
+        std = np.sqrt(np.maximum(total[:, 2] / count - mean * mean, 0))
+        low, high = near.lowest(lowest[near.index]), -near.lowest(negated[near.index])
+        return np.stack([low, high, std, count / (np.pi * radius**2)], axis=1)
+
+    low, high, std, density = for_all_blocks(columns.centres, radius, 4, of_block, workers)[columns.voxel].T
+    own = heights.astype(np.float32)
+    return np.stack([high - low, std, own - low, high - own, density], axis=1)

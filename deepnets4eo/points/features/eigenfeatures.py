@@ -1,0 +1,164 @@
+"""Features of the points around a point at several scales: shape of their covariance, moments, density, means.
+
+As Thomas et al. (2018, "Semantic classification of 3D point clouds with multiscale spherical neighborhoods"): spheres
+whose radii grow, in a cloud thinned to a fixed number of voxels a radius, so that the number of neighbours does not grow with
+the radius or the density. Shapes: Weinmann et al. (2015) and Demantké et al. (2011). All points of a voxel have the features
+of its mean. Memory: the result, and about 200 bytes a point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import Floats, Mask
+from deepnets4eo.errors import InputError
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.features.neighbourhoods import Neighbours, for_all_blocks, voxelise
+from deepnets4eo.points.features.options import GEOMETRY, NEEDS, FeatureOptions
+from deepnets4eo.points.features.symmetric import eigen_3x3
+
+TINY = 1e-12  # square metres; a spread below a micrometre is none
+LEAST_GAP = 1e-6  # between two eigenvalues, as a share of the largest
+ENTRIES = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # entries of a covariance
+
+
+def neighbourhood_features(
+    cloud: PointCloud, options: FeatureOptions | None = None, *, workers: int | None = None
+) -> NDArray[np.float32]:
+    """Return the features of the spheres around points.
+
+    With eigenvalues l1 ≥ l2 ≥ l3 of the covariance and e their shares of the sum: linearity (l1 − l2) / l1, planarity
+    (l2 − l3) / l1, sphericity l3 / l1, omnivariance (e1 e2 e3)^⅓, anisotropy (l1 − l3) / l1, eigenentropy −Σ e ln e,
+    eigensum Σ l (m²), surface_variation l3 / Σ l, verticality 1 − |z of the normal|, line_verticality |z of the first
+    axis|, both 0 where the axis is undefined; moments of the offsets from the voxel along the axes, and upwards (m, m²); ratio_2d, the smaller by the larger
+    eigenvalue of x and y; density, points a cubic metre; means and standard deviations of what was measured. 0 where
+    fewer than two voxels are in the sphere.
+
+    Parameters
+    ----------
+    cloud
+        N points.
+    options
+        `radii_m`, `cells_per_radius` and `measured` are used.
+    workers
+        Threads, by default one a core; the values do not depend on them.
+
+    Returns
+    -------
+    ndarray
+        (N, F) float32, those columns of `feature_names` that a sphere has, one radius after the other.
+
+    Raises
+    ------
+    InputError
+        A measurement is missing or not finite, or the cloud is too wide for its voxels.
+
+    Examples
+    --------
+    >>> from deepnets4eo.points.features import feature_names
+    >>> wall = np.stack(np.meshgrid(0, np.arange(0, 4, 0.1), np.arange(0, 4, 0.1)), axis=-1).reshape(-1, 3)
+    >>> options = FeatureOptions(radii_m=(1.0,), measured=())
+    >>> features = neighbourhood_features(PointCloud(wall.astype(float)), options)
+    >>> dict(zip(feature_names(options), features.mean(axis=0).round(2).tolist()))["verticality@1m"]
+    1.0
+    """
+    options = options or FeatureOptions()
+    measured = measured_values(cloud, options)
+    scales = [scale_features(cloud, radius, options.cells_per_radius, measured, workers) for radius in options.radii_m]
+    return np.concatenate(scales, axis=1)
+
+
+def scale_features(
+    cloud: PointCloud, radius: float, cells_per_radius: float, measured: Sequence[Floats], workers: int | None
+) -> NDArray[np.float32]:
+    """(N, F) float32 features of the spheres of one radius, metres; `GEOMETRY`, then mean and deviation of what is measured.
+
+    measured : (N,) each.
+    """
+    voxels = voxelise(cloud.xyz, radius / cells_per_radius, cloud.source)
+    centres = voxels.centres - voxels.centres.mean(axis=0)
+    sums = np.stack([voxels.count, *(voxels.total(power) for one in measured for power in (one, one * one))], axis=1)
+
+    def of_block(near: Neighbours) -> Floats:
+        points = centres[near.index]
+        points -= points[: near.cores].mean(axis=0)
+        products = np.stack([points[:, i] * points[:, j] for i, j in ENTRIES], axis=1)
+        ones = np.ones((len(points), 1))
+        total = near.sums(np.concatenate([ones, points, products, sums[near.index]], axis=1))
+        geometry = _geometry(total[:, 0], total[:, 1:4].T, total[:, 4:10].T, points[: near.cores].T)
+        density = total[:, 10] / (4 / 3 * np.pi * radius**3)
+        return np.stack([*geometry, density, *_means(total[:, 10], total[:, 11:].T)], axis=1)
+
+    features = for_all_blocks(centres, radius, len(GEOMETRY) + 2 * len(measured), of_block, workers)
+    return features[voxels.voxel]
+
+
+def measured_values(cloud: PointCloud, options: FeatureOptions) -> list[Floats]:
+    """(N,) values of each measurement whose means are features. Errors: InputError where one is missing or not finite."""
+    for name in options.needs:
+        values = getattr(cloud, name)
+        if values is None:
+            raise InputError(
+                f"{cloud.source} has no {name}, which the features need. Leave it out of measured, or add it to the cloud."
+            )
+        if not np.isfinite(values).all():
+            raise InputError(
+                f"{cloud.source} has a {name} that is not finite at {int((~np.isfinite(values)).sum()):,} points. Leave it out of "
+                "measured."
+            )
+    return [one for group in options.measured for one in _values(cloud, group)]
+
+
+def _values(cloud: PointCloud, group: str) -> Iterator[Floats]:
+    """The values of one of `MEANS`, in its order."""
+    first, *others = (np.asarray(getattr(cloud, name), np.float64) for name in NEEDS[group])
+    if group == "returns":
+        yield first / np.maximum(others[0], 1)
+    else:
+        yield from np.atleast_2d(first.T)
+
+
+def _geometry(count: Floats, total: Floats, products: Floats, centre: Floats) -> list[Floats]:
+    """The features `SHAPES`, `MOMENTS` and `ratio_2d`, each (M,), from sums over neighbours."""
+    mean = total / count
+    covariance = np.stack([products[k] / count - mean[i] * mean[j] for k, (i, j) in enumerate(ENTRIES)])
+    values, vectors = eigen_3x3(covariance)
+    known = values[0] > TINY
+    offset = mean - centre
+    along = np.abs((vectors * offset).sum(axis=1))
+    squared = products[5] / count - 2 * centre[2] * mean[2] + centre[2] ** 2
+    shapes = _shapes(values, known)
+    apart = -np.diff(values, axis=0) > LEAST_GAP * values[0]  # else rounding decides where an axis points
+    tilts = [
+        np.where(known & apart[1], 1 - np.abs(vectors[2, 2]), 0),
+        np.where(known & apart[0], np.abs(vectors[0, 2]), 0),
+    ]
+    return [*shapes, *tilts, *along, offset[2], squared, _ratio_2d(covariance)]
+
+
+def _shapes(values: Floats, known: Mask) -> list[Floats]:
+    l1, l2, l3 = values
+    total = values.sum(axis=0)
+    largest = np.where(known, l1, 1)
+    shares = np.where(known, values / np.where(known, total, 1), 0)
+    entropy = -(shares * np.log(np.where(shares > 0, shares, 1))).sum(axis=0)
+    ratios = [(l1 - l2) / largest, (l2 - l3) / largest, l3 / largest, np.cbrt(shares.prod(axis=0)), (l1 - l3) / largest]
+    return [np.where(known, one, 0) for one in ratios] + [entropy, total, shares[2]]
+
+
+def _ratio_2d(covariance: Floats) -> Floats:
+    """The smaller by the larger eigenvalue of x and y; 0 where both are 0."""
+    xx, xy, _, yy, _, _ = covariance
+    middle, half = (xx + yy) / 2, np.hypot((xx - yy) / 2, xy)
+    return np.where(middle > TINY, np.maximum(middle - half, 0) / np.maximum(middle + half, TINY), 0)
+
+
+def _means(count: Floats, sums: Floats) -> Iterator[Floats]:
+    """Mean and standard deviation of each measurement, from sums of values and of their squares."""
+    for first, second in zip(sums[::2], sums[1::2], strict=True):
+        mean = first / count
+        yield mean
+        yield np.sqrt(np.maximum(second / count - mean * mean, 0))

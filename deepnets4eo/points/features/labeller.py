@@ -1,0 +1,171 @@
+"""A scikit-learn classifier over features of points; it is a `PointLabeller`.
+
+Takes a cloud; needs the measurements that its features are made of. Memory: some 500 bytes a point.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import Vectors
+from deepnets4eo.baselines import adjust_to_priors, fit_estimator, load_estimator, save_estimator
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.options import options_from, plain_options
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.features.options import FeatureOptions, feature_names
+from deepnets4eo.points.features.point_table import point_features
+from deepnets4eo.points.features.samples import PointSamples
+from deepnets4eo.points.features.smoothing import smooth_scores
+from deepnets4eo.rasters.prefetch import in_order
+
+log = logging.getLogger(__name__)
+
+ESTIMATOR = "estimator.skops"
+CHUNK_POINTS = 1 << 15  # that an estimator gets at once
+GROUND_HALO_M = 50.0  # width of the largest building for the ground filter: further away, ground hardly matters
+
+
+class FeatureLabeller:
+    """Features of neighbourhoods and a classifier with `predict_proba`.
+
+    Parameters
+    ----------
+    estimator
+        A classifier of scikit-learn's interface, fitted or not, as `baselines.build_estimator` makes it.
+    legend
+        The classes.
+    features
+        Scales and measurements.
+    shares
+        (K,) shares of the classes on the ground, to which probabilities are adjusted; none: as the samples were.
+    smooth_m
+        Radius in which scores are averaged, metres; 0: they are not.
+    workers
+        Threads, by default one a core; scores do not depend on them.
+
+    Examples
+    --------
+    ::
+
+        labeller = FeatureLabeller(build_estimator(EstimatorOptions()), legend)
+        samples = PointSamples(legend.num_classes, 20_000)
+        samples.add(labeller.vectors(cloud), legend.to_index()[cloud.classification], blocks)
+        probabilities = labeller.fit(samples).scores(other_cloud)
+    """
+
+    kind = "points-features"
+
+    def __init__(
+        self,
+        estimator: Any,
+        legend: Legend,
+        features: FeatureOptions | None = None,
+        *,
+        shares: Sequence[float] | None = None,
+        smooth_m: float = 0.0,
+        workers: int | None = None,
+    ) -> None:
+        self.estimator, self.legend, self.features = estimator, legend, features or FeatureOptions()
+        self.shares = None if shares is None else [float(share) for share in shares]
+        self.smooth_m, self.workers = smooth_m, workers
+
+    @property
+    def halo_m(self) -> float:
+        """How far around a tile points matter, in metres; for heights above ground: hardly matter further away."""
+        reach_m = self.features.reach_m + self.smooth_m
+        return max(reach_m, GROUND_HALO_M) if self.features.above_ground else reach_m
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Measurements that the features are made of."""
+        return self.features.needs
+
+    def vectors(self, cloud: PointCloud) -> Vectors:
+        """Return the features (N, F) float32 of a cloud's points. Errors: InputError for missing measurements."""
+        return point_features(cloud, self.features, workers=self.workers)
+
+    def fit(self, samples: PointSamples) -> FeatureLabeller:
+        """Fit the classifier to samples of at least two classes; returns itself.
+
+        The log names classes without samples. Errors: InputError for samples of fewer than two classes.
+        """
+        present = np.flatnonzero(samples.counts)
+        if present.size < 2:
+            raise InputError(
+                f"the clouds' points have {present.size} classes of legend {self.legend.name!r}; at least 2 are needed. Check "
+                "the codes of the files, and legend."
+            )
+        absent = [name for name, count in zip(self.legend.names, samples.counts, strict=True) if not count]
+        if absent:
+            log.warning("no point is of %s: never predicted.", ", ".join(absent))
+        self.estimator = fit_estimator(self.estimator, samples.vectors, samples.classes, samples.blocks)
+        return self
+
+    def scores(self, cloud: PointCloud) -> NDArray[np.float32]:
+        """Return probabilities of the classes at the points.
+
+        Parameters
+        ----------
+        cloud
+            N points.
+
+        Returns
+        -------
+        ndarray
+            (N, K) float32; rows sum to 1. 0 for classes without samples.
+
+        Raises
+        ------
+        InputError
+            The cloud lacks a measurement of `needs`, or it is not finite.
+        """
+        vectors = self.vectors(cloud)
+        chunks = [vectors[start : start + CHUNK_POINTS] for start in range(0, len(vectors), CHUNK_POINTS)]
+        probabilities = np.concatenate(list(in_order(self.estimator.predict_proba, chunks, self.workers)))
+        scores = np.zeros((len(vectors), self.legend.num_classes), np.float32)
+        scores[:, np.asarray(self.estimator.classes_, int)] = probabilities
+        if self.shares is not None:
+            scores = adjust_to_priors(scores, self.shares)
+        return smooth_scores(cloud.xyz, scores, self.smooth_m, workers=self.workers) if self.smooth_m else scores
+
+    def describe(self) -> dict[str, Any]:
+        """Return plain values from which `restore` makes the same labeller again."""
+        return {
+            "features": plain_options(self.features),
+            "columns": feature_names(self.features),
+            "shares": self.shares,
+            "smooth_m": self.smooth_m,
+        }
+
+    def save(self, folder: str | Path) -> list[str]:
+        """Write the classifier through skops, without pickle; returns the names of the files."""
+        save_estimator(self.estimator, Path(folder) / ESTIMATOR)
+        return [ESTIMATOR]
+
+    @classmethod
+    def restore(cls, folder: Path, description: Mapping[str, Any], legend: Legend) -> FeatureLabeller:
+        """Make the labeller that `save` wrote. Errors: RunError for a file, types or columns that this version does not have."""
+        features = options_from(FeatureOptions, description["features"], str(folder))
+        if feature_names(features) != description["columns"]:
+            raise RunError(f"{folder} was trained on features that this version computes differently. Train it again.")
+        estimator = load_estimator(folder / ESTIMATOR)
+        classes, width = np.asarray(estimator.classes_), estimator.n_features_in_
+        whole = classes.ndim == 1 and classes.dtype.kind in "iu" and classes.size > 0
+        if (
+            not whole
+            or classes.min() < 0
+            or classes.max() >= legend.num_classes
+            or width != len(description["columns"])
+        ):
+            raise RunError(
+                f"{folder / ESTIMATOR} has the classes {classes.tolist()} and {width} features; the legend has "
+                f"{legend.num_classes} classes and the run {len(description['columns'])} features. Copy the run again."
+            )
+        return cls(estimator, legend, features, shares=description["shares"], smooth_m=description["smooth_m"])

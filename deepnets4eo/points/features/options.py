@@ -1,0 +1,114 @@
+"""Which features are computed, and what they are called.
+
+Takes radii and the measurements to use; refuses radii that are not above 0 or not in order.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from deepnets4eo.options import Section
+
+Measured = Literal["intensity", "returns", "colour", "near_infrared"]
+NEEDS: dict[str, tuple[str, ...]] = {
+    "intensity": ("intensity",),
+    "returns": ("return_number", "number_of_returns"),
+    "colour": ("colour",),
+    "near_infrared": ("near_infrared",),
+}  # name in options → measurements of a cloud
+SHAPES = (
+    "linearity", "planarity", "sphericity", "omnivariance", "anisotropy", "eigenentropy", "eigensum", "surface_variation",
+    "verticality", "line_verticality",
+)  # fmt: skip
+MOMENTS = ("moment_1", "moment_2", "moment_3", "vertical_moment", "vertical_moment_squared")
+GEOMETRY = (*SHAPES, *MOMENTS, "ratio_2d", "density")
+MEANS: dict[str, tuple[str, ...]] = {
+    "intensity": ("intensity",), "returns": ("return_ratio",), "colour": ("red", "green", "blue"),
+    "near_infrared": ("near_infrared",),
+}  # fmt: skip
+COLUMNS = ("height_range", "height_std", "above_lowest", "below_highest", "density_2d")
+OWN: dict[str, tuple[str, ...]] = {
+    "intensity": ("intensity",), "returns": ("return_number", "number_of_returns"), "colour": ("red", "green", "blue"),
+    "near_infrared": ("near_infrared",),
+}  # fmt: skip
+
+
+class FeatureOptions(Section):
+    """Neighbourhoods, and what is measured in them.
+
+    Parameters
+    ----------
+    radii_m
+        Radii of the spheres, metres, each a scale. Thomas et al. (2018) double them from scale to scale.
+    cells_per_radius
+        At each scale the cloud is thinned to one point a voxel of radius / cells_per_radius; Thomas et al. use 5.
+    cylinder_radii_m
+        Radii of vertical cylinders, metres, in which heights are compared.
+    measured
+        Measurements beside the coordinates: intensity, returns, colour, near_infrared.
+    above_ground
+        Whether the height above ground is a feature.
+
+    Examples
+    --------
+    >>> FeatureOptions(radii_m=(1.0, 2.0)).reach_m
+    5.0
+    """
+
+    radii_m: tuple[float, ...] = Field(
+        default=(1.0, 2.0, 4.0), min_length=1, description="of the spheres, a scale each; of aerial scans 1, 2 and 4"
+    )
+    cells_per_radius: float = Field(
+        default=5.0, ge=2, le=12, description="a scale is thinned to a point a voxel of radius / cells_per_radius"
+    )
+    cylinder_radii_m: tuple[float, ...] = Field(
+        default=(2.0, 5.0), description="of vertical cylinders in which heights are compared; empty: none"
+    )
+    measured: tuple[Measured, ...] = Field(
+        default=("intensity", "returns"), description="beside coordinates: intensity, returns, colour, near_infrared"
+    )
+    above_ground: bool = Field(default=True, description="whether the height above ground is a feature")
+
+    @model_validator(mode="after")
+    def _growing(self) -> FeatureOptions:
+        for name, radii in (("radii_m", self.radii_m), ("cylinder_radii_m", self.cylinder_radii_m)):
+            if list(radii) != sorted({*radii}) or min(radii, default=1) <= 0:
+                raise ValueError(f"has {name}={radii}; expected radii above 0, each larger than the one before")
+        return self
+
+    @property
+    def reach_m(self) -> float:
+        """How far around a point others matter for its features, in metres; for heights above ground: further."""
+        return max(*self.radii_m, *self.cylinder_radii_m)
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Measurements of a cloud that the features are made of."""
+        return tuple(name for group in self.measured for name in NEEDS[group])
+
+
+def feature_names(options: FeatureOptions) -> list[str]:
+    """Return the names of the columns that `point_features` computes, in order.
+
+    Parameters
+    ----------
+    options
+        Scales and measurements.
+
+    Returns
+    -------
+    list[str]
+        As `linearity@1m`, for features of a neighbourhood; as `intensity`, for those of the point itself.
+
+    Examples
+    --------
+    >>> feature_names(FeatureOptions(radii_m=(0.5,), measured=()))[:2]
+    ['linearity@0.5m', 'planarity@0.5m']
+    """
+    means = [f"{name}_{kind}" for group in options.measured for name in MEANS[group] for kind in ("mean", "std")]
+    names = [f"{name}@{radius:g}m" for radius in options.radii_m for name in (*GEOMETRY, *means)]
+    names += [f"{name}@{radius:g}m" for radius in options.cylinder_radii_m for name in COLUMNS]
+    names += [name for group in options.measured for name in OWN[group]]
+    return [*names, "height_above_ground"] if options.above_ground else names

@@ -1,0 +1,98 @@
+"""The recipe of the task `points-features`: clouds, features of their points, and a classifier.
+
+Takes the sections of any recipe, and sections of its own; raises InputError for unknown keys, with the nearest.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from deepnets4eo.baselines import EstimatorOptions
+from deepnets4eo.options import Section
+from deepnets4eo.points.features.options import FeatureOptions
+from deepnets4eo.training.recipe import ModelSection, Recipe
+
+
+class CloudData(Section):
+    """Which clouds, and which of their points are learnt from and which validated on."""
+
+    folders: tuple[str, ...] = Field(default=(), description="where the clouds are; --data sets it")
+    clouds: tuple[str, ...] = Field(
+        default=("**/*.laz", "**/*.las"), min_length=1, description="patterns of the files within the folders"
+    )
+    unknown_labels: Literal["error", "void"] = Field(default="error", description="codes that the legend lacks")
+    split: Literal["blocks", "scenes"] = Field(
+        default="blocks", description="blocks: squares of x and y of each cloud; scenes: whole clouds"
+    )
+    val_share: float = Field(
+        default=0.2, ge=0, lt=1, description="share of the blocks or clouds that are validated on; 0: none"
+    )
+    val_scenes: tuple[str, ...] = Field(default=(), description="with split: scenes; names or patterns of clouds")
+    split_seed: int = Field(default=0, ge=0, description="apart from train.seed: other samples, same validation part")
+    block_m: int = Field(default=16, ge=2, description="side of a block of the split, metres")
+    buffer_m: int = Field(
+        default=4, ge=0, description="points nearer to a validation block are not learnt from, metres"
+    )
+    tile_points: int = Field(
+        default=2_000_000, ge=1000, description="a larger cloud is worked on by tiles of so many points, halos aside"
+    )
+
+
+class PointModel(ModelSection):
+    """What is learnt from, and what becomes of the probabilities.
+
+    Parameters
+    ----------
+    network, encoder, encoder_weights, options, layers
+        As in any recipe; not used.
+    max_samples
+        Points that are learnt from, at most; equally many of each class.
+    priors
+        Probabilities for equal or observed shares of the classes.
+    smooth_m
+        Radius in which probabilities are averaged.
+    """
+
+    max_samples: int = Field(
+        default=20_000, ge=10, description="points that are learnt from, equally many of each class"
+    )
+    priors: Literal["equal", "observed"] = Field(
+        default="equal",
+        description="probabilities for equal shares of the classes, or for those in the training clouds",
+    )
+    smooth_m: float = Field(
+        default=0.0, ge=0, description="radius in which probabilities are averaged; 0: they are not"
+    )
+
+
+class FeatureRecipe(Recipe):
+    """All that decides a training on features of points.
+
+    Parameters
+    ----------
+    task, train, predict
+        As in any recipe; of train only `seed` is used, of predict nothing.
+    legend
+        The classes; the values are the codes that are written to clouds.
+    data
+        Which clouds, and how they are split.
+    model
+        Samples and priors.
+    features
+        Scales and measurements.
+    estimator
+        The classifier.
+
+    Examples
+    --------
+    >>> FeatureRecipe(legend="ign_lidar_hd").features.radii_m
+    (1.0, 2.0, 4.0)
+    """
+
+    task: str = "points-features"
+    data: CloudData = CloudData()  # type: ignore[assignment]
+    model: PointModel = PointModel()
+    features: FeatureOptions = FeatureOptions()
+    estimator: EstimatorOptions = EstimatorOptions(leaf_samples=5, scaling="none", class_weight="none", trees=100)
