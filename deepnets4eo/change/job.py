@@ -137,11 +137,7 @@ def map_change(
 
 def check_outputs(pre: LayerLike, post: LayerLike, out: Path, options: ChangeOptions) -> None:
     """Refuse outputs that are inputs. Errors: OutputError."""
-    read = [
-        source
-        for source in (pre, post, options.model, options.cover_pre, options.cover_post)
-        if not isinstance(source, np.ndarray)
-    ]
+    read = [source for source in (pre, post, *options.further_inputs.values()) if not isinstance(source, np.ndarray)]
     check_not_inputs([out, *(out / name for name in PRODUCTS)], read)
 
 
@@ -288,10 +284,10 @@ def _identity(pair: ChangePair, options: ChangeOptions) -> str:
     shaping = asdict(
         replace(options, workers=0, memory_bytes=0, min_area_m2=0.0, refine=None, cover_pre=None, cover_post=None)
     )
+    masks = [mask for mask in (options.cloud_mask_pre, options.cloud_mask_post) if mask is not None]
     files = [
         [path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns] if Path(path).is_file() else path
-        for layer in pair.scene.layers.values()
-        for path in layer.paths
+        for path in [*(path for layer in pair.scene.layers.values() for path in layer.paths), *masks]
     ]
     text = json.dumps([shaping, files, pair.registration.matrix.tolist(), list(pair.scene.grid.affine)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

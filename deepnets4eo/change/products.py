@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.change.areas import change_polygons, changed_area, with_transitions
+from deepnets4eo.change.clouds import clouded_area
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
 from deepnets4eo.change.page import write_page
 from deepnets4eo.change.pair import POST, PRE, ChangePair
@@ -62,6 +63,7 @@ def summarize(
 ) -> dict[str, Any]:
     """Figures of a change map, ready for JSON."""
     pre, post = pair.scene.layers[PRE], pair.scene.layers[POST]
+    clouds = clouded_area(pair.scene, (PRE, POST))
     return {
         "product": "deepnets4eo change map",
         "synthetic": pair.scene.synthetic,
@@ -76,6 +78,7 @@ def summarize(
             "largest_m2": float(polygons["area_m2"].max()) if len(polygons) else None,
         },
         **notes,
+        **({"clouds": clouds.to_dict()} if clouds is not None else {}),
         "refined": options.refines,
         "registration": pair.registration.to_dict(),
         "findings": [finding.to_dict() for finding in findings],
@@ -85,10 +88,7 @@ def summarize(
 def _manifest(
     pair: ChangePair, options: ChangeOptions, summary: dict[str, Any], folder: Path, names: Sequence[str]
 ) -> dict[str, Any]:
-    sources = {
-        "pre": pair.scene.layers[PRE].source, "post": pair.scene.layers[POST].source, "model": options.model,
-        "cover_pre": options.cover_pre, "cover_post": options.cover_post,
-    }  # fmt: skip
+    sources = {"pre": pair.scene.layers[PRE].source, "post": pair.scene.layers[POST].source, **options.further_inputs}
     paths = {"pre": pair.scene.layers[PRE].paths, "post": pair.scene.layers[POST].paths}
     return {
         "product": summary["product"],
@@ -101,7 +101,6 @@ def _manifest(
         "inputs": {
             role: [describe(path) for path in paths.get(role, [])] or describe(source)
             for role, source in sources.items()
-            if source is not None
         },
         "outputs": {name: file_facts(folder / name) for name in names},
         "versions": versions(),

@@ -43,6 +43,7 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("change pre.tif post.tif --model run --out run", "run", ""),
         ("change out/score.tif post.tif --out out", "out/score.tif", ""),
         ("change pre.tif post.tif --out new --cover-pre labels.tif --json labels.tif", "labels.tif", ""),
+        ("change pre.tif post.tif --out new --cloud-mask-post labels.tif --json labels.tif", "labels.tif", ""),
     ],
     "refine": [
         ("refine labels.tif image.tif", "labels.tif", "--out"),

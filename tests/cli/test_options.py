@@ -341,10 +341,11 @@ def test_change(reach, tmp_path) -> None:
     more = ["--cover-post", "d", "--pre-bands", "1,2", "--post-bands", "3,4", "--normalise", "histogram"]
     last = ["--motion", "affine", "--max-shift", 5, "--max-rotation", 1, "--assume-registered", "--memory", "1GB"]
     limits = ["--device", "cpu", "--workers", 3, "--seed", 4, "--resume", "--overwrite"]
-    found = reach(function, *start, *words, *more, *last, *limits)
+    clouds = ["--cloud-mask-pre", "e", "--cloud-mask-post", "f"]
+    found = reach(function, *start, *words, *more, *clouds, *last, *limits)
     assert found.words[3] == ChangeOptions(
         method="cva", threshold="em", model="run", refine=True, min_area_m2=9.0, cover_pre="c", cover_post="d",
-        pre_bands="1,2", post_bands="3,4", normalise="histogram", motion="affine", max_shift_m=5.0, max_rotation_deg=1.0,
+        cloud_mask_pre="e", cloud_mask_post="f", pre_bands="1,2", post_bands="3,4", normalise="histogram", motion="affine", max_shift_m=5.0, max_rotation_deg=1.0,
         assume_registered=True, memory_bytes=10**9, device="cpu", workers=3, seed=4,
     )  # fmt: skip
     assert found.options == {"resume": True, "overwrite": True}
