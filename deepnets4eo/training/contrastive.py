@@ -127,7 +127,7 @@ def set_contrastive_loss(network: nn.Module, train: TrainSection, legend: Legend
     InputError
         For a network that has no features of two dates apart, or classes that are not no change and change.
     """
-    weight = dict(train.losses).get(ON_FEATURES, 0.0)
+    weight = sum(value for name, value in train.losses.items() if name == ON_FEATURES)
     if weight <= 0:
         return
     names = [name.casefold() for name in legend.names]
