@@ -410,6 +410,8 @@ def test_series(reach, monkeypatch) -> None:
     ]
     past = ["--history", 4, "--season-days", 0, "--persistence", 1]
     rank = ["--candidates", 0.1, "--clusters", 4, "--clustering", "hdbscan", "--rank-by", "isolation", "--seed", 3]
+    assert reach(function, *start, "--features", "autoencoder").words[2] == NoveltyOptions(features="autoencoder")
+    opened.clear()
     last = ["--top", 5, "--breaks-from", "2020-02-01", "--break-of", "nir", "--workers", 1, "--overwrite"]
     found = reach(function, *start, *inputs, *masks, *cells, *past, *rank, *last)
     assert found.words[2] == NoveltyOptions(
