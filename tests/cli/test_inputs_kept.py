@@ -306,6 +306,7 @@ WRITING = [
     "change pre.tif post.tif --out OUT",
     "change pre.tif post.tif --out OUT --resume",
     "refine labels.tif image.tif --out OUT",
+    "refine labels.tif image.tif --out OUT --resume",
     "predict run image.tif --out OUT",
     "predict run image.tif --out free.tif --probabilities OUT",
     "predict run image.tif --out OUT --resume",
