@@ -27,6 +27,7 @@ VERBS = {
     "check": "Describe a raster, vector, dataset or run, and what is wrong with it.",
     "damage": "Map building damage: pre and post image and footprints in, polygons out.",
     "change": "Map what changed between two images.",
+    "transitions": "Write the areas from one land cover to another between two maps.",
     "refine": "Fit a map of scores to the edges of images.",
     "register": "Measure how far a pre image lies from a post image.",
     "train": "Train a recipe on data; writes a run folder.",

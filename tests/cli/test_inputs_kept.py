@@ -45,6 +45,11 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("change pre.tif post.tif --out new --cover-pre labels.tif --json labels.tif", "labels.tif", ""),
         ("change pre.tif post.tif --out new --cloud-mask-post labels.tif --json labels.tif", "labels.tif", ""),
     ],
+    "transitions": [
+        ("transitions labels.tif image.tif", "labels.tif", "--out"),
+        ("transitions image.tif labels.tif", "labels.tif", "--out"),
+        ("transitions image.tif labels.tif --out new.csv", "labels.tif", "--json"),
+    ],
     "refine": [
         ("refine labels.tif image.tif", "labels.tif", "--out"),
         ("refine labels.tif image.tif", "image.tif", "--out"),
@@ -307,6 +312,7 @@ WRITING = [
     "change pre.tif post.tif --out OUT --resume",
     "refine labels.tif image.tif --out OUT",
     "refine labels.tif image.tif --out OUT --resume",
+    "transitions labels.tif labels.tif --out OUT",
     "predict run image.tif --out OUT",
     "predict run image.tif --out free.tif --probabilities OUT",
     "predict run image.tif --out OUT --resume",

@@ -351,6 +351,18 @@ def test_change(reach, tmp_path) -> None:
     assert found.options == {"resume": True, "overwrite": True}
 
 
+def test_transitions(reach) -> None:
+    function, start = (
+        "deepnets4eo.change.cover_table.compare_covers",
+        ["transitions", "a.tif", "b.tif", "--out", "t.csv"],
+    )
+    found = reach(function, *start)
+    assert found.words == ("a.tif", "b.tif")
+    assert found.options == {"legend": None, "block_px": None, "seed": 0}
+    found = reach(function, *start, "--legend", "hrscd", "--block-px", 64, "--seed", 3, "--overwrite", "--json", "-")
+    assert found.options == {"legend": Legend.load("hrscd"), "block_px": 64, "seed": 3}
+
+
 def test_refine(reach, labels) -> None:
     function = "deepnets4eo.change.refinement.refine_scores"
     start = ["refine", labels, labels, "--out", "a.tif"]
