@@ -16,6 +16,7 @@ from typing import Any
 
 from deepnets4eo.device import choose, torch_settings
 from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation.withheld import PRECISION
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.outputs.input_files import check_not_inputs, label_raster_files
 from deepnets4eo.outputs.lock import output_lock
@@ -201,7 +202,7 @@ def predict(
         lattice = Lattice(scene.shape, _tiling(segmenter, options, scene.shape))
         together = options.batch_tiles or begun.get("batch_tiles")
         together = together or batch_size(segmenter, compute, lattice.tiling.tile_px)
-        tags = _tags(segmenter, identity, scene, lattice.tiling)
+        tags = _tags(segmenter, identity, scene, lattice.tiling) | {PRECISION: compute.precision}
         outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
         reader = TileReader(scene, segmenter.inputs, lattice)
         job = Job(
