@@ -104,7 +104,8 @@ class _PairScores:
     def __init__(self, layer: Layer) -> None:
         self.layer, self.grid = layer, layer.grid
         self.name, self.paths, self.tags = layer.source, layer.paths, layer.tags
-        self.dtype, self.nodata = np.dtype(np.uint8), float(PACKED_NODATA)
+        self.dtype: np.dtype[Any] = np.dtype(np.uint8)
+        self.nodata: float | None = float(PACKED_NODATA)
         self.bands, self.band_names = [1], [CHANGE]
         self.wavelengths_nm: list[float | None] | None = None
         covers = int(np.sqrt(layer.count))

@@ -34,6 +34,7 @@ VERBS = {
     "predict": "Label a scene with a trained run.",
     "export": "Write a trained network as ONNX.",
     "evaluate": "Score a label raster against a reference.",
+    "report": "Write the page of a hyperspectral run: maps, spectra, scores, leakage.",
     "rasterize": "Draw OpenStreetMap or other vectors as layers of an image.",
     "heights": "Write heights above ground, slope and vegetation index from a surface model.",
     "polygons": "Turn a label raster into building polygons.",

@@ -45,6 +45,7 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("change pre.tif post.tif --out new --cover-pre labels.tif --json labels.tif", "labels.tif", ""),
         ("change pre.tif post.tif --out new --cloud-mask-post labels.tif --json labels.tif", "labels.tif", ""),
     ],
+    "report": [("report run --out run", "run", "")],
     "transitions": [
         ("transitions labels.tif image.tif", "labels.tif", "--out"),
         ("transitions image.tif labels.tif", "labels.tif", "--out"),

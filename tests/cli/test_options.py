@@ -351,6 +351,25 @@ def test_change(reach, tmp_path) -> None:
     assert found.options == {"resume": True, "overwrite": True}
 
 
+def test_report(reach) -> None:
+    from deepnets4eo.prediction import PredictOptions
+
+    function, start = "deepnets4eo.hyperspectral.run_report.report", ["report", "run", "--out", "o"]
+    found = reach(function, *start)
+    assert found.words == (Path("run"), Path("o"))
+    assert found.options == {
+        "data": [],
+        "options": PredictOptions(memory_bytes=4 * 10**9, device="auto"),
+        "overwrite": False,
+    }
+    found = reach(function, *start, "--data", "d", "--memory", "1GB", "--device", "cpu", "--overwrite")
+    assert found.options == {
+        "data": [Path("d")],
+        "options": PredictOptions(memory_bytes=10**9, device="cpu"),
+        "overwrite": True,
+    }
+
+
 def test_transitions(reach) -> None:
     function, start = (
         "deepnets4eo.change.cover_table.compare_covers",

@@ -161,7 +161,7 @@ def _patches(windows: list[tuple[FloatImage, Mask]], rng: np.random.Generator) -
     for number in rng.integers(0, len(windows), BATCH):
         image, valid = windows[number]
         row, col = (int(rng.integers(0, side - PATCH_PX + 1)) for side in valid.shape)
-        part = np.s_[row : row + PATCH_PX, col : col + PATCH_PX]
-        images.append(image[(slice(None), *part)])
-        masks.append(valid[part])
+        rows, cols = slice(row, row + PATCH_PX), slice(col, col + PATCH_PX)
+        images.append(image[:, rows, cols])
+        masks.append(valid[rows, cols])
     return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(masks).astype(np.float32))
