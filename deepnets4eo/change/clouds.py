@@ -22,24 +22,24 @@ from deepnets4eo.registration.view import UNMOVED, Motion
 
 BLOCK_PX = 1024
 SQUARE_METRES = 10_000.0  # of a hectare
-COARSE_CLOUDS = 0.5  # share of a pixel of a preview under clouds from which it is not shown
+COARSE_CLOUDS = 0.5  # share of a pixel of a preview under clouds from which it is not visible
 
 
 @dataclass(frozen=True)
 class CloudedArea:
     """Hectares of the post image's grid that are not looked at because of clouds, of those that the image shows.
 
-    by_layer : layer name → hectares. either_ha : under a cloud at one date at least. shown_ha : valid at both dates but for clouds.
+    by_layer : layer name → hectares. either_ha : under a cloud at one date at least. visible_ha : valid at both dates but for clouds.
     """
 
     by_layer: dict[str, float]
     either_ha: float
-    shown_ha: float
+    visible_ha: float
 
     @property
     def share(self) -> float:
         """Share of what both images show but for clouds; NaN where that is nothing."""
-        return self.either_ha / self.shown_ha if self.shown_ha else float("nan")
+        return self.either_ha / self.visible_ha if self.visible_ha else float("nan")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
@@ -126,7 +126,7 @@ def clouded_area(scene: Scene, names: Sequence[str]) -> CloudedArea | None:
     layers = {name: scene.layers[name].reader for name in names}
     if not any(isinstance(source, CloudMaskedSource) for source in layers.values()):
         return None
-    pixels, either, shown = dict.fromkeys(names, 0), 0, 0
+    pixels, either, visible = dict.fromkeys(names, 0), 0, 0
     for window in blocks(scene.shape, BLOCK_PX):
         valid, hidden = np.ones((window.height, window.width), bool), np.zeros((window.height, window.width), bool)
         for name, source in layers.items():
@@ -137,10 +137,12 @@ def clouded_area(scene: Scene, names: Sequence[str]) -> CloudedArea | None:
             else:
                 image_valid = scene.layers[name].read(window)[1]
             valid &= image_valid
-        either, shown = either + int((valid & hidden).sum()), shown + int(valid.sum())
+        either, visible = either + int((valid & hidden).sum()), visible + int(valid.sum())
     row_m, col_m = gsd_m(scene.grid)
     hectares = row_m * col_m / SQUARE_METRES
-    return CloudedArea({name: count * hectares for name, count in pixels.items()}, either * hectares, shown * hectares)
+    return CloudedArea(
+        {name: count * hectares for name, count in pixels.items()}, either * hectares, visible * hectares
+    )
 
 
 class CloudMaskedSource:

@@ -117,7 +117,7 @@ def check_common_pixels(scene: Scene) -> None:
 
 def _open_masks(images: Mapping[str, Layer], options: ChangeOptions) -> dict[str, Layer]:
     """The masks of clouds that were given, on the grids of their images; before the registration, which takes longer."""
-    given = {PRE: (options.cloud_mask_pre, "--cloud-mask-pre"), POST: (options.cloud_mask_post, "--cloud-mask-post")}
+    masks = {PRE: (options.cloud_mask_pre, "--cloud-mask-pre"), POST: (options.cloud_mask_post, "--cloud-mask-post")}
     return {
         name: open_cloud_mask(source, images[name], flag)
         for name, (source, flag) in given.items()
