@@ -120,7 +120,7 @@ def _open_masks(images: Mapping[str, Layer], options: ChangeOptions) -> dict[str
     masks = {PRE: (options.cloud_mask_pre, "--cloud-mask-pre"), POST: (options.cloud_mask_post, "--cloud-mask-post")}
     return {
         name: open_cloud_mask(source, images[name], flag)
-        for name, (source, flag) in given.items()
+        for name, (source, flag) in masks.items()
         if source is not None
     }
 
