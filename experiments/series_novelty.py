@@ -31,8 +31,8 @@ from deepnets4eo.change.series.cells import CellGrid
 from deepnets4eo.change.series.dates import DatedImage
 from deepnets4eo.change.series.deltas import iter_deltas
 from deepnets4eo.change.series.events import CellEvents, collect_events, score_events
-from deepnets4eo.change.series.features import SpectralTexture, cell_sums
-from deepnets4eo.change.series.job import write_series
+from deepnets4eo.change.series.features import cell_sums
+from deepnets4eo.change.series.job import make_features, write_series
 from deepnets4eo.change.series.measure import measure_cells
 from deepnets4eo.change.series.stack import ImageSeries, MaskRule
 from deepnets4eo.files import write_json, write_text
@@ -102,7 +102,7 @@ Ranked = list[tuple[int, int]]  # (index of the date, cell), the first is the mo
 def by_novelty(series: ImageSeries, cells: CellGrid, **how: Any) -> Ranked:
     """Ours: changes of cells in the order of their scores."""
     options = NoveltyOptions(cell_px=CELL_PX, **how)
-    measured = measure_cells(series, cells, SpectralTexture(series.band_names))
+    measured = measure_cells(series, cells, make_features(series, options), workers=1)
     events: CellEvents = score_events(collect_events(iter_deltas(measured, options), options.history), options)
     index = [series.dates.index(day) for day in measured.dates]
     return [(index[events.date[one]], int(events.cell[one])) for one in np.argsort(-events.score, kind="stable")]
@@ -152,6 +152,7 @@ def _pair_score(method: str, pre: NDArray[Any], post: NDArray[Any], valid: NDArr
 
 METHODS_IN_TABLE: dict[str, Callable[[ImageSeries, CellGrid], Ranked]] = {
     "rarity × magnitude (ours)": by_novelty,
+    "rarity × magnitude, autoencoder (ours)": lambda series, cells: by_novelty(series, cells, features="autoencoder"),
     "isolation × magnitude (ours)": lambda series, cells: by_novelty(series, cells, rank_by="isolation"),
     "magnitude (ours)": lambda series, cells: by_novelty(series, cells, rank_by="magnitude"),
     "magnitude without persistence (ours)": lambda series, cells: by_novelty(

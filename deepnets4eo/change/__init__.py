@@ -4,6 +4,7 @@ from deepnets4eo.lazy import lazy_names
 
 _HOMES = {
     "adjust_transitions": "deepnets4eo.change.transitions",
+    "compare_covers": "deepnets4eo.change.cover_table",
     "ChangeDetector": "deepnets4eo.change.classical.detector",
     "ChangeMap": "deepnets4eo.change.job",
     "ChangeOptions": "deepnets4eo.change.options",
@@ -26,6 +27,7 @@ _HOMES = {
     "SemanticChangeScore": "deepnets4eo.change.semantic_change",
     "split_from_to": "deepnets4eo.change.transitions",
     "Transitions": "deepnets4eo.change.transitions",
+    "write_transitions": "deepnets4eo.change.cover_table",
 }
 
 __all__ = list(_HOMES)

@@ -18,12 +18,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.change.change_scores import change_scores, check_change_legend, is_from_to
 from deepnets4eo.change.classical.detector import ChangeDetector
 from deepnets4eo.change.diffusion import Diffusion
 from deepnets4eo.change.normalisation import normalise_pre
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
 from deepnets4eo.change.pair import POST, PRE, ChangePair, open_pair
 from deepnets4eo.change.refinement import FINAL, PACKED_TAG, refine_scores
+from deepnets4eo.change.transitions import COVER_POST, COVER_PRE, split_from_to
 from deepnets4eo.errors import InputError
 from deepnets4eo.files import check_overwrite
 from deepnets4eo.grid import blocks, mean_gsd_m
@@ -48,6 +50,10 @@ log = logging.getLogger(__name__)
 PRODUCTS = (
     "change.tif", "change.qml", "change.tif.aux.xml", "score.tif", "change.gpkg", "summary.json", "report.html", MANIFEST,
 )  # fmt: skip
+COVER_PRODUCTS = (
+    "transitions.csv",
+    *(f"{name}{end}" for name in (COVER_PRE, COVER_POST) for end in (".tif", ".qml", ".tif.aux.xml")),
+)  # where land cover of both dates is known
 REFINEMENT = Diffusion(steps=30)  # the published 2,500 are for labels of buildings; on scores, small changes leak away
 FINEST_SPECTRAL_M = 2.0  # on building pairs of 0.5 m they reach an F1 of 0.25
 MOST_CHANGED = 0.5  # share beyond which a map says more about the images than about the ground
@@ -93,7 +99,8 @@ def map_change(
         Image before and after: paths, folders of tiles, or layers, with the same bands.
     out
         Folder to write: change.tif (labels of the legend `change`), score.tif (probability of change), change.gpkg,
-        summary.json, report.html, manifest.json, all on the grid of the post image.
+        summary.json, report.html, manifest.json, all on the grid of the post image. Where land cover is known, by a run of
+        classes from → to or by options, also transitions.csv, and of such a run cover_pre.tif and cover_post.tif.
     options
         Method, threshold, run and alignment.
     resume
@@ -137,12 +144,8 @@ def map_change(
 
 def check_outputs(pre: LayerLike, post: LayerLike, out: Path, options: ChangeOptions) -> None:
     """Refuse outputs that are inputs. Errors: OutputError."""
-    read = [
-        source
-        for source in (pre, post, options.model, options.cover_pre, options.cover_post)
-        if not isinstance(source, np.ndarray)
-    ]
-    check_not_inputs([out, *(out / name for name in PRODUCTS)], read)
+    read = [source for source in (pre, post, *options.further_inputs.values()) if not isinstance(source, np.ndarray)]
+    check_not_inputs([out, *(out / name for name in (*PRODUCTS, *COVER_PRODUCTS))], read)
 
 
 def _write(
@@ -152,7 +155,6 @@ def _write(
     from deepnets4eo.change.products import write_products
 
     run, scene, notes = _prepare(pair, scratch, options)
-    change_index = _change_index(run)
     labels, probabilities = scratch / "labels.tif", scratch / "probabilities.tif"
     if not labels.is_file():  # written last
         log.info("predicting change …")
@@ -164,8 +166,10 @@ def _write(
     findings = [*pair.findings, *_method_findings(pair, options)]
     with hidden_folder(out) as hidden:
         products = ChangeProducts(hidden)
-        findings += _write_rasters(Layer.open(probabilities), change_index, products, scene, options)
-        polygons, summary, names = write_products(pair, products, notes, options, findings)
+        covers = _covers(run, labels, products, options)
+        scores = change_scores(Layer.open(probabilities), run.legend, str(run.folder))
+        findings += _write_rasters(scores, products, scene, options)
+        polygons, summary, names = write_products(pair, products, notes, options, findings, covers)
         publish(hidden, out, names)
     paths = {name: out / name for name in names}
     return ChangeMap(paths, polygons, summary, tuple(worst_first(findings)))
@@ -175,7 +179,7 @@ def _prepare(pair: ChangePair, scratch: Path, options: ChangeOptions) -> tuple[R
     """The run that labels the pair, the scene that it reads, and what was measured for it."""
     if options.model is not None:
         run = load_run(options.model)
-        _change_index(run)
+        check_change_legend(run.legend, str(run.folder))
         if run.inputs.names != [PRE, POST]:
             raise InputError(
                 f"{options.model} reads the layers {run.inputs.names}; a run of change reads {[PRE, POST]}. Train one with "
@@ -218,22 +222,18 @@ def _method_findings(pair: ChangePair, options: ChangeOptions) -> list[Finding]:
     return []
 
 
-def _change_index(run: Run) -> int:
-    """Class index of change. Errors: InputError where the run has no such class, or more than that and no change."""
-    names = [name.casefold() for name in run.legend.names]
-    if len(names) != 2 or "change" not in names:
-        raise InputError(
-            f"{run.folder} predicts {', '.join(run.legend.names)}; expected the classes of the legend change: no change, "
-            "change. Give a run that was trained with legend: change."
-        )
-    return names.index("change")
+def _covers(run: Run, labels: Path, products: ChangeProducts, options: ChangeOptions) -> tuple[Layer, Layer] | None:
+    """Land cover of both dates: as a run of classes from → to predicts it, else as the options name it; None without."""
+    if is_from_to(run.legend):
+        parts = split_from_to(labels, products.folder)
+        return Layer.open(parts[COVER_PRE]), Layer.open(parts[COVER_POST])
+    if options.cover_pre is None or options.cover_post is None:
+        return None
+    return Layer.open(options.cover_pre, labels=True), Layer.open(options.cover_post, labels=True)
 
 
-def _write_rasters(
-    probabilities: Layer, change_index: int, products: ChangeProducts, scene: Scene, options: ChangeOptions
-) -> list[Finding]:
-    """score.tif and change.tif from the probabilities of all classes; refined where the options say so."""
-    only = probabilities.subset([probabilities.bands[change_index]])
+def _write_rasters(only: Layer, products: ChangeProducts, scene: Scene, options: ChangeOptions) -> list[Finding]:
+    """score.tif and change.tif from the probability of change; refined where the options say so."""
     findings: list[Finding] = []
     if options.refines:
         log.info("fitting the scores to edges …")
@@ -288,10 +288,10 @@ def _identity(pair: ChangePair, options: ChangeOptions) -> str:
     shaping = asdict(
         replace(options, workers=0, memory_bytes=0, min_area_m2=0.0, refine=None, cover_pre=None, cover_post=None)
     )
+    masks = [mask for mask in (options.cloud_mask_pre, options.cloud_mask_post) if mask is not None]
     files = [
         [path, Path(path).stat().st_size, Path(path).stat().st_mtime_ns] if Path(path).is_file() else path
-        for layer in pair.scene.layers.values()
-        for path in layer.paths
+        for path in [*(path for layer in pair.scene.layers.values() for path in layer.paths), *masks]
     ]
     text = json.dumps([shaping, files, pair.registration.matrix.tolist(), list(pair.scene.grid.affine)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

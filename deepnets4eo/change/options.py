@@ -46,6 +46,8 @@ class ChangeOptions:
         Polygons below this area, square metres, are left out; the rasters keep them.
     cover_pre, cover_post
         Label rasters of land cover at both dates, with their legends, from which polygons get their classes before and after.
+    cloud_mask_pre, cloud_mask_post
+        Masks of clouds, 0 where an image is clear: what lies under other values at either date is not looked at.
     pre_bands, post_bands
         Bands of each image, 1-based, with commas between; by default those with the same names, else all.
     normalise
@@ -105,6 +107,13 @@ class ChangeOptions:
     cover_post: Annotated[
         str | None, Field(description="Label raster of land cover after.", json_schema_extra=INPUTS)
     ] = None
+    cloud_mask_pre: Annotated[
+        str | None,
+        Field(description="Mask of clouds in PRE: pixels other than 0 are not looked at.", json_schema_extra=INPUTS),
+    ] = None
+    cloud_mask_post: Annotated[str | None, Field(description="Mask of clouds in POST.", json_schema_extra=INPUTS)] = (
+        None
+    )
     pre_bands: Annotated[
         str | None,
         Field(description="Bands of PRE, such as 1,2,3; by default those that POST has too.", json_schema_extra=INPUTS),
@@ -125,6 +134,15 @@ class ChangeOptions:
     device: str = "auto"
     workers: int = 2
     seed: int = 0
+
+    @property
+    def further_inputs(self) -> dict[str, str]:
+        """What is read beside both images, by role."""
+        named = {
+            "model": self.model, "cover_pre": self.cover_pre, "cover_post": self.cover_post,
+            "cloud_mask_pre": self.cloud_mask_pre, "cloud_mask_post": self.cloud_mask_post,
+        }  # fmt: skip
+        return {role: source for role, source in named.items() if source is not None}
 
     @property
     def refines(self) -> bool:

@@ -75,9 +75,11 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         "" if interval is None else f" ({interval[0]:,.2f}–{interval[1]:,.2f})"
     )
     share = f"{area['changed_share']:.2%}" if area["seen_ha"] else "nothing"
+    clouds = summary.get("clouds")
     return [
         ("Changed", changed),
         ("Share of what both images show", f"{share} of {area['seen_ha']:,.1f} ha"),
+        *([("Not looked at under clouds", _clouds(clouds))] if clouds is not None else []),
         ("Polygons", _count(summary["polygons"])),
         (
             "Method",
@@ -85,6 +87,13 @@ def _facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("Registration", f"{registration['status']}, {registration['shift_m']:.2f} m ({registration['model']})"),
     ]
+
+
+def _clouds(clouds: dict[str, Any]) -> str:
+    by_date = ", ".join(
+        f"{name} {clouds['by_layer_ha'][layer]:,.2f} ha" for name, layer in (("pre", PRE), ("post", POST))
+    )
+    return f"{clouds['either_ha']:,.2f} ha ({clouds['share']:.1%}); {by_date}"
 
 
 def _count(polygons: dict[str, Any]) -> str:

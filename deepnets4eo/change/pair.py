@@ -7,10 +7,11 @@ images that do not overlap or cannot be registered, one image given twice, and p
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from deepnets4eo.change.classical.detector import POST, PRE
+from deepnets4eo.change.clouds import hide_clouds, open_cloud_mask
 from deepnets4eo.change.options import ChangeOptions
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import blocks
@@ -18,6 +19,7 @@ from deepnets4eo.inspection.pairs import check_two_images, reversed_dates
 from deepnets4eo.outputs.findings import Finding
 from deepnets4eo.rasters.scene import Layer, LayerLike, Scene
 from deepnets4eo.registration import Registration, assume_registered, on_post_grid, register
+from deepnets4eo.registration.view import UNMOVED
 
 log = logging.getLogger(__name__)
 
@@ -54,14 +56,20 @@ def open_pair(pre: LayerLike, post: LayerLike, options: ChangeOptions = ChangeOp
     Raises
     ------
     InputError
-        Bands that do not correspond, one image given twice, a registration that failed, or no common valid pixel.
+        Bands that do not correspond, one image given twice, a registration that failed, a mask of clouds that is none, or
+        no common valid pixel.
     GridError
         The images do not overlap, or only one of them has a CRS.
     """
     before, after = choose_bands(Layer.open(pre), Layer.open(post), options)
     check_two_images(before, after)
+    clouds = _open_masks({PRE: before, POST: after}, options)
     registration = _register(before, after, options)
-    scene = Scene({PRE: on_post_grid(before, after.grid, registration.matrix), POST: after}, after.grid)
+    layers = {PRE: on_post_grid(before, after.grid, registration.matrix), POST: after}
+    motions = {PRE: registration.matrix, POST: UNMOVED}
+    for name, mask in clouds.items():
+        layers[name] = hide_clouds(layers[name], mask, after.grid, motions[name])
+    scene = Scene(layers, after.grid)
     check_common_pixels(scene)
     findings = (*reversed_dates(before, after), *_registration_findings(registration, options))
     return ChangePair(scene, registration, findings)
@@ -105,6 +113,16 @@ def check_common_pixels(scene: Scene) -> None:
         if empty
         else "no pixel is valid in both images. Check nodata, masks of clouds and the common extent."
     )
+
+
+def _open_masks(images: Mapping[str, Layer], options: ChangeOptions) -> dict[str, Layer]:
+    """The masks of clouds that were given, on the grids of their images; before the registration, which takes longer."""
+    masks = {PRE: (options.cloud_mask_pre, "--cloud-mask-pre"), POST: (options.cloud_mask_post, "--cloud-mask-post")}
+    return {
+        name: open_cloud_mask(source, images[name], flag)
+        for name, (source, flag) in masks.items()
+        if source is not None
+    }
 
 
 def _numbers(text: str, flag: str) -> list[int]:

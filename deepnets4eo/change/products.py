@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deepnets4eo.change.areas import change_polygons, changed_area, with_transitions
+from deepnets4eo.change.clouds import clouded_area
+from deepnets4eo.change.cover_table import compare_covers, write_transitions
 from deepnets4eo.change.options import MANIFEST, ChangeOptions, ChangeProducts
 from deepnets4eo.change.page import write_page
 from deepnets4eo.change.pair import POST, PRE, ChangePair
@@ -33,15 +35,18 @@ def write_products(
     notes: dict[str, Any],
     options: ChangeOptions,
     findings: Sequence[Finding],
+    covers: tuple[Layer, Layer] | None = None,
 ) -> tuple[gpd.GeoDataFrame, dict[str, Any], list[str]]:
     """Write what follows from change.tif and score.tif; returns polygons, summary, and the names of all files in the folder.
 
-    notes : the method and its threshold, for the summary.
+    notes : the method and its threshold, for the summary. covers : land cover of both dates, where it is known.
     """
     labels, score = Layer.open(products.labels), Layer.open(products.score)
     polygons = change_polygons(labels, score, min_area_m2=options.min_area_m2, workers=options.workers)
-    if options.cover_pre is not None and options.cover_post is not None:
-        polygons = with_transitions(polygons, Layer.open(options.cover_pre), Layer.open(options.cover_post))
+    if covers is not None:
+        polygons = with_transitions(polygons, *covers)
+        if labels.grid.crs is not None and _same_classes(*covers):  # without a CRS pixels have no area
+            write_transitions(products.folder / "transitions.csv", compare_covers(*covers, seed=options.seed))
     write_vector(polygons, products.polygons, "change")
     ordered = worst_first(findings)
     summary = summarize(pair, labels, polygons, notes, options, ordered)
@@ -50,6 +55,10 @@ def write_products(
     names = sorted(item.name for item in products.folder.iterdir())
     write_json(products.folder / MANIFEST, _manifest(pair, options, summary, products.folder, names))
     return polygons, summary, [*names, MANIFEST]
+
+
+def _same_classes(pre: Layer, post: Layer) -> bool:
+    return pre.legend is not None and post.legend is not None and pre.legend.names == post.legend.names
 
 
 def summarize(
@@ -62,6 +71,7 @@ def summarize(
 ) -> dict[str, Any]:
     """Figures of a change map, ready for JSON."""
     pre, post = pair.scene.layers[PRE], pair.scene.layers[POST]
+    clouds = clouded_area(pair.scene, (PRE, POST))
     return {
         "product": "deepnets4eo change map",
         "synthetic": pair.scene.synthetic,
@@ -76,6 +86,7 @@ def summarize(
             "largest_m2": float(polygons["area_m2"].max()) if len(polygons) else None,
         },
         **notes,
+        **({"clouds": clouds.to_dict()} if clouds is not None else {}),
         "refined": options.refines,
         "registration": pair.registration.to_dict(),
         "findings": [finding.to_dict() for finding in findings],
@@ -85,10 +96,7 @@ def summarize(
 def _manifest(
     pair: ChangePair, options: ChangeOptions, summary: dict[str, Any], folder: Path, names: Sequence[str]
 ) -> dict[str, Any]:
-    sources = {
-        "pre": pair.scene.layers[PRE].source, "post": pair.scene.layers[POST].source, "model": options.model,
-        "cover_pre": options.cover_pre, "cover_post": options.cover_post,
-    }  # fmt: skip
+    sources = {"pre": pair.scene.layers[PRE].source, "post": pair.scene.layers[POST].source, **options.further_inputs}
     paths = {"pre": pair.scene.layers[PRE].paths, "post": pair.scene.layers[POST].paths}
     return {
         "product": summary["product"],
@@ -101,7 +109,6 @@ def _manifest(
         "inputs": {
             role: [describe(path) for path in paths.get(role, [])] or describe(source)
             for role, source in sources.items()
-            if source is not None
         },
         "outputs": {name: file_facts(folder / name) for name in names},
         "versions": versions(),

@@ -1,15 +1,18 @@
 """Score maps fitted to the edges of images by guided anisotropic diffusion, tile by tile.
 
 Takes one band of scores and one image or several of any size; writes a raster of the same kind. Each tile is diffused with
-as much context as flows into it, so that tiles do not show. Refuses score maps of several bands and sizes that differ.
+as much context as flows into it, so that tiles do not show; an interrupted job can go on. Refuses score maps of several
+bands and sizes that differ.
 """
 
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +23,13 @@ from deepnets4eo.device import choose
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.prediction.memory import CACHE_BYTES
+from deepnets4eo.prediction.progress_file import ProgressFile, file_identity, grid_identity
 from deepnets4eo.rasters.cog import CogWriter
 from deepnets4eo.rasters.gdal_cache import gdal_cache
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.scores import PACKED_NODATA, PACKED_ONE, to_bytes
 from deepnets4eo.tiling.spread import spread_windows
+from deepnets4eo.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +38,8 @@ TILE_PX = 1024
 GREY_PERCENT = (1, 99)  # of each band become 0 and 255
 PROBE_PX, PROBES = 256, 4
 FINAL = 0.5
+PRODUCT = "scores"  # of the record of finished tiles
+FLOAT_BYTES = 4
 LEAST_LEFT = 0.5  # share of the area above FINAL
 
 
@@ -59,6 +66,7 @@ def refine_scores(
     device: str = "auto",
     tile_px: int = TILE_PX,
     workers: int = 2,
+    resume: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Refinement:
     """Fit a map of scores to the edges that all images show.
@@ -79,6 +87,9 @@ def refine_scores(
         Side of a tile.
     workers
         Threads on the CPU.
+    resume
+        Go on with an interrupted job of the same files and settings, whose finished tiles lie beside `out`; without one,
+        all tiles are computed.
     progress
         Called with the share done.
 
@@ -91,6 +102,8 @@ def refine_scores(
     ------
     InputError
         Scores of several bands, or images with different numbers of them.
+    RunError
+        The interrupted job had other files or settings.
 
     Peak memory: some 20 values of 4 bytes a pixel of a tile with its context, and band; nothing grows with the raster.
     """
@@ -105,18 +118,31 @@ def refine_scores(
     ranges = [grey_range(guide) for guide in guides]
     packed = PACKED_TAG in scores.tags and scores.dtype == np.uint8
     spread = _diffuser(diffusion, device, workers)
-    before = after = 0
-    tiles = blocks(scores.shape, tile_px)
-    with gdal_cache(CACHE_BYTES), _writer(scores, Path(out), packed=packed) as writer:
-        for done, tile in enumerate(tiles, start=1):
-            part, valid = _read_scores(scores, tile.grow(diffusion.reach_px), packed=packed)
-            inner = tile.within(tile.grow(diffusion.reach_px)).slices
+    tiles = list(blocks(scores.shape, tile_px))
+    finished = ProgressFile(Path(out))
+    identity = _identity(scores, images, diffusion, tile_px, device)
+    if resume and finished.load():
+        finished.check(identity)
+        log.info("Going on with an interrupted job: %d of %d tiles are done.", len(finished.entries), len(tiles))
+    else:
+        finished.start(identity)
+    before, after = (finished.counts.get(name, 0) for name in ("before", "after"))
+    with gdal_cache(CACHE_BYTES):
+        for number, tile in enumerate(tiles[len(finished.entries) :], start=len(finished.entries)):
+            around = tile.grow(diffusion.reach_px)
+            part, valid = _read_scores(scores, around, packed=packed)
+            inner = tile.within(around).slices
             before += int((part[inner] >= FINAL).sum())
-            refined = _refine_tile(part, valid, guides, ranges, tile.grow(diffusion.reach_px), spread)[inner]
+            refined = _refine_tile(part, valid, guides, ranges, around, spread)[inner]
             after += int((refined[valid[inner]] >= FINAL).sum())
-            writer.write(tile, _stored(refined, valid[inner], packed=packed))
+            rows = _to_bytes_of(_stored(refined, valid[inner], packed=packed))
+            finished.record(number, tile, {PRODUCT: rows}, {"before": before, "after": after})
             if progress is not None:
-                progress(done / len(tiles))
+                progress((number + 1) / len(tiles))
+        with _writer(scores, Path(out), packed=packed) as writer:
+            for tile, rows in finished.replay(PRODUCT, 1 if packed else FLOAT_BYTES):
+                writer.write(tile, rows if packed else _from_bytes_of(rows))
+    finished.remove()
     result = Refinement(Path(out), before, after)
     if result.shrinks:
         log.warning(
@@ -124,6 +150,35 @@ def refine_scores(
             FINAL, before, after,
         )  # fmt: skip
     return result
+
+
+def _identity(
+    scores: Layer, images: Sequence[Layer], diffusion: Diffusion, tile_px: int, device: str
+) -> dict[str, Any]:
+    """What a job is resumed by; arrays have no identity, so a job with one is never another's."""
+    layers = [scores, *images]
+    return {
+        "files": [[file_identity(path) for path in one.paths] or uuid.uuid4().hex for one in layers],
+        "bands": [one.bands for one in layers],
+        "grid": grid_identity(scores.grid),
+        "diffusion": asdict(diffusion),
+        "tile_px": tile_px,
+        "device": device if device == "cpu" else choose(device, "float32").device,
+        "version": __version__,
+    }
+
+
+def _to_bytes_of(rows: FloatImage | ByteImage) -> ByteImage:
+    """Rows (h, w) as planes of bytes (bands, h, w), as the record of finished tiles holds them."""
+    if rows.dtype == np.uint8:
+        return np.asarray(rows, np.uint8)[None]
+    planes = np.ascontiguousarray(rows, "<f4").view(np.uint8).reshape(*rows.shape, FLOAT_BYTES)
+    return planes.transpose(2, 0, 1)
+
+
+def _from_bytes_of(planes: ByteImage) -> FloatImage:
+    """Rows (1, h, w) float32 from planes (4, h, w) of `_to_bytes_of`."""
+    return np.ascontiguousarray(planes.transpose(1, 2, 0)).view("<f4")[..., 0][None].astype(np.float32)
 
 
 def check_score_layer(scores: Layer) -> None:

@@ -145,6 +145,11 @@ def _prepare(recipe: CoverRecipe) -> _Covers:
         raise InputError("the recipe names no legend of land cover. Set cover.legend, e.g. to hrscd.")
     if not recipe.model.network:
         raise InputError("the recipe names no model. Set model.network, e.g. to hrscd.")
+    if recipe.train.losses.get("contrastive", 0) > 0:
+        raise InputError(
+            "train.losses has contrastive, which the task change-cover does not train with. Leave it out, or train change alone "
+            "with the task segmentation and change-encoder."
+        )
     cover = load_legend(Recipe(legend=recipe.cover.legend))
     prepared = prepare(recipe, COVERS)
     if prepared.legend.num_classes != 2:

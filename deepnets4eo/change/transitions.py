@@ -242,19 +242,38 @@ def measure_transitions(
     ```
     """
     layer, legend = _open_from_to(source)
-    cover, pixel_ha = cover_legend(legend), _pixel_hectares(layer.grid, layer.source)
-    windows = list(blocks(layer.shape, block_px))
-    if len(windows) < 2:
-        raise InputError(f"{source} is one block of {block_px} px; intervals need two or more. Set block_px lower.")
-    counts = np.stack([np.bincount(_read(layer, one).ravel(), minlength=256) for one in windows])[
+    cover, pixel_ha = cover_legend(legend), pixel_hectares(layer.grid, layer.source)
+    counts = np.stack([np.bincount(_read(layer, one).ravel(), minlength=256) for one in blocks(layer.shape, block_px)])[
         :, : legend.num_classes
     ]
-    rng = np.random.default_rng(seed)
-    shares = rng.multinomial(len(windows), np.full(len(windows), 1 / len(windows)), draws)
+    return transitions_of_counts(
+        counts, cover.names, pixel_ha, level=level, draws=draws, seed=seed, where=(str(source), block_px)
+    )
+
+
+def transitions_of_counts(
+    counts: NDArray[np.int64],
+    names: Sequence[str],
+    pixel_ha: float,
+    *,
+    level: float,
+    draws: int,
+    seed: int,
+    where: tuple[str, int],
+) -> Transitions:
+    """Areas of pairs and their intervals from counts of blocks, which are drawn with replacement.
+
+    counts : (blocks, L²) pixels of each pair i · L + j. names : of the L classes. pixel_ha : hectares of a pixel. where : the
+    raster and the side of its blocks, for messages. Errors: InputError for fewer than two blocks.
+    """
+    number, (source, block_px) = len(counts), where
+    if number < 2:
+        raise InputError(f"{source} is one block of {block_px} px; intervals need two or more. Set block_px lower.")
+    shares = np.random.default_rng(seed).multinomial(number, np.full(number, 1 / number), draws)
     low, high = np.quantile(shares @ counts, ((1 - level) / 2, (1 + level) / 2), axis=0)
-    shape = (cover.num_classes, cover.num_classes)
+    shape = (len(names), len(names))
     total, low, high = (np.reshape(values * pixel_ha, shape) for values in (counts.sum(axis=0), low, high))
-    return Transitions(cover.names, total, low, high, f"{draws} draws of {len(windows)} blocks of {block_px} px")
+    return Transitions(tuple(names), total, low, high, f"{draws} draws of {number} blocks of {block_px} px")
 
 
 def adjust_transitions(
@@ -344,7 +363,8 @@ def _lookups(count: int) -> list[NDArray[np.uint8]]:
     return tables
 
 
-def _pixel_hectares(grid: Grid, source: str) -> float:
+def pixel_hectares(grid: Grid, source: str) -> float:
+    """Hectares of a pixel. source : for the message. Errors: InputError without a CRS."""
     if grid.crs is None:
         raise InputError(f"{source} has no CRS, so its pixels have no area. Give a georeferenced raster.")
     return mean_gsd_m(grid) ** 2 / HECTARE_M2

@@ -56,7 +56,7 @@ def change(
     from deepnets4eo.outputs.scratch import was_interrupted
 
     options = replace(options, memory_bytes=memory_bytes(memory), device=device)
-    check_not_inputs([json], [pre, post, options.model, options.cover_pre, options.cover_post])
+    check_not_inputs([json], [pre, post, *options.further_inputs.values()])
     check_outputs(pre, post, out, options)
     if dry_run:
         check_overwrite(out, overwrite=overwrite or (resume and was_interrupted(out)))

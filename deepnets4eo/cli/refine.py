@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from deepnets4eo.cli.options import Debug, Device, Out, Overwrite, Workers
+from deepnets4eo.cli.options import Debug, Device, Out, Overwrite, Resume, Workers
 from deepnets4eo.cli.output import echo
 
 
@@ -28,6 +28,7 @@ def refine(
     rate: Annotated[float, typer.Option(help="Share that flows in a step, below 0.25.")] = 0.24,
     device: Device = "auto",
     workers: Workers = 2,
+    resume: Resume = False,
     overwrite: Overwrite = False,
     debug: Debug = False,
 ) -> None:
@@ -46,6 +47,7 @@ def refine(
     from deepnets4eo.files import check_overwrite
     from deepnets4eo.outputs.input_files import check_not_inputs
     from deepnets4eo.outputs.lock import output_lock
+    from deepnets4eo.prediction.progress_file import ProgressFile
     from deepnets4eo.rasters.scene import Layer
 
     diffusion = Diffusion(steps, edge_level, rate)
@@ -55,9 +57,9 @@ def refine(
         raise InputError(f"--band {band} is not in {scores}, which has {layer.count}. Bands count from 1.")
     guides = [Layer.open(image) for image in images]
     with output_lock(out), progress("refine") as advance:
-        check_overwrite(out, overwrite=overwrite)
+        check_overwrite(out, overwrite=overwrite, resume=resume and ProgressFile(out).path.is_file())
         refine_scores(
             layer.subset([layer.bands[band - 1]]), guides, out,
-            diffusion=diffusion, device=device, workers=workers, progress=advance,
+            diffusion=diffusion, device=device, workers=workers, resume=resume, progress=advance,
         )  # fmt: skip
     echo(out)

@@ -18,7 +18,7 @@ from deepnets4eo.errors import GridError, InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.evaluation.label_reader import LabelReader
 from deepnets4eo.evaluation.options import Intervals, ProtocolChanges, Unknown, load_legend
-from deepnets4eo.evaluation.withheld import Withheld
+from deepnets4eo.evaluation.withheld import FLOAT32, PRECISION, Withheld
 from deepnets4eo.grid import Grid, Window, blocks, overlap_share
 from deepnets4eo.metrics import BoundaryScores, ConfusionMatrix, Interval, bootstrap, erode_boundaries
 from deepnets4eo.rasters.gdal_cache import gdal_cache
@@ -338,6 +338,12 @@ def _open_readers(prediction: LayerLike, reference: LayerLike, result: Evaluatio
     if withheld is not None:
         leaky = ", a leaky split" if withheld.split.get("leaky") else ""
         result.notes.append(f"Only pixels are scored that the training of {withheld.run} withheld{leaky}.")
+        precision = predicted.layer.tags.get(PRECISION, FLOAT32)
+        if precision != FLOAT32:
+            result.notes.append(
+                f"{predicted.layer.source} was computed in {precision}, metrics.json of the run in {FLOAT32}: their scores may "
+                f"differ a little. Predict with --precision {FLOAT32} for the same."
+            )
     return _Readers(predicted.on(truth.layer.grid), truth, withheld.on(truth.layer) if withheld is not None else None)
 
 

@@ -23,6 +23,7 @@ from deepnets4eo.rasters.scene import Layer
 
 MAPS, SPLIT, CARD = "split", "split.geojson", "card.json"  # of a run folder
 SCENE = "SCENE"  # tag of a map: the scene's name
+PRECISION, FLOAT32 = "PRECISION", "float32"  # tag of a predicted map, and what runs are scored in
 LEARNT, WITHHELD = 1, 2  # values of a map; void where a pixel is in neither part
 PARTS_LEGEND = Legend(
     name="split",

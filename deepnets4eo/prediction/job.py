@@ -16,15 +16,15 @@ from typing import Any
 
 from deepnets4eo.device import choose, torch_settings
 from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation.withheld import PRECISION
 from deepnets4eo.files import check_overwrite
-from deepnets4eo.grid import Grid
 from deepnets4eo.outputs.input_files import check_not_inputs, label_raster_files
 from deepnets4eo.outputs.lock import output_lock
 from deepnets4eo.prediction.batch_size import batch_size
 from deepnets4eo.prediction.memory import CACHE_BYTES
 from deepnets4eo.prediction.opening import open_scene
 from deepnets4eo.prediction.outputs import ENTROPY, LABELS, PROBABILITIES, Outputs
-from deepnets4eo.prediction.progress_file import ProgressFile
+from deepnets4eo.prediction.progress_file import ProgressFile, file_identity, grid_identity
 from deepnets4eo.prediction.strips import Job, plan_strip_px, predict_strips
 from deepnets4eo.prediction.tile_reader import TileReader
 from deepnets4eo.rasters.cog import BLOCK_PX
@@ -202,7 +202,7 @@ def predict(
         lattice = Lattice(scene.shape, _tiling(segmenter, options, scene.shape))
         together = options.batch_tiles or begun.get("batch_tiles")
         together = together or batch_size(segmenter, compute, lattice.tiling.tile_px)
-        tags = _tags(segmenter, identity, scene, lattice.tiling)
+        tags = _tags(segmenter, identity, scene, lattice.tiling) | {PRECISION: compute.precision}
         outputs = Outputs(paths, scene.grid, segmenter.legend, tags)
         reader = TileReader(scene, segmenter.inputs, lattice)
         job = Job(
@@ -341,26 +341,16 @@ def _segmenter_of(run: Run | Segmenter | str | Path) -> tuple[Segmenter, str]:
 
 def _identity(run: str, job: Job, scene: Scene) -> dict[str, Any]:
     names = job.segmenter.inputs.present(scene)
-    layers = {name: [_file_of(path) for path in scene.layers[name].paths] for name in names}
+    layers = {name: [file_identity(path) for path in scene.layers[name].paths] for name in names}
     return {
         "run": run,
         "scene": layers,
-        "grid": _grid_of(scene.grid),
+        "grid": grid_identity(scene.grid),
         "tiling": job.lattice.tiling.to_dict(),
         "compute": job.compute.to_dict() | {"batch_tiles": job.batch_tiles},
         "outputs": {name: str(path) for name, path in job.outputs.paths.items()},
         "version": __version__,
     }
-
-
-def _file_of(path: str) -> list[Any]:
-    file = Path(path)
-    return [path, file.stat().st_size, file.stat().st_mtime_ns] if file.is_file() else [path]
-
-
-def _grid_of(grid: Grid) -> dict[str, Any]:
-    crs = None if grid.crs is None else grid.crs.to_wkt()
-    return {"shape": list(grid.shape), "affine": list(grid.affine)[:6], "crs": crs}
 
 
 def _tags(segmenter: Segmenter, identity: str, scene: Scene, tiling: Tiling) -> dict[str, str]:

@@ -18,7 +18,7 @@ import numpy as np
 from deepnets4eo.arrays import ByteImage
 from deepnets4eo.errors import OutputError, RunError
 from deepnets4eo.files import PARTIAL, plain, writing
-from deepnets4eo.grid import Window
+from deepnets4eo.grid import Grid, Window
 
 CHECKSUM = "crc32"  # of a line's other values
 
@@ -118,6 +118,18 @@ class ProgressFile:
                     os.fsync(file.fileno())
         except OutputError as error:
             raise OutputError(f"{error} Finished rows are kept: go on with --resume then.") from error
+
+
+def file_identity(path: str) -> list[Any]:
+    """What says that a file is the same as before: its path, size and time; the path alone where it is no file here."""
+    file = Path(path)
+    return [path, file.stat().st_size, file.stat().st_mtime_ns] if file.is_file() else [path]
+
+
+def grid_identity(grid: Grid) -> dict[str, Any]:
+    """Shape, affine and CRS of a grid as plain values."""
+    crs = None if grid.crs is None else grid.crs.to_wkt()
+    return {"shape": list(grid.shape), "affine": list(grid.affine)[:6], "crs": crs}
 
 
 def _to_line(value: dict[str, Any]) -> bytes:

@@ -16,7 +16,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import Scene
 from deepnets4eo.segmenters.inputs import InputSpec
-from deepnets4eo.tiling import Lattice, Tile, reflect_indices
+from deepnets4eo.tiling import Lattice, Tile, mirror_window
 
 SEGMENT_BYTES = 16 << 20  # of prepared float32; neighbouring tiles share one read, so blocks are decoded about once
 SEGMENT_TILES = 4
@@ -82,12 +82,5 @@ class TileReader:
         inside_rows, inside_cols = clipped.within(union).slices
         part = prepared[:, inside_rows, inside_cols]
         if clipped != tile.window:
-            part = _mirror(part, tile.window.within(clipped))
+            part = mirror_window(part, tile.window.within(clipped))
         return ReadTile(tile, part, core_valid)
-
-
-def _mirror(part: FloatImage, window: Window) -> FloatImage:
-    """A window that reaches beyond `part` (C, h, w), filled by mirroring the part at its edges."""
-    rows = reflect_indices(part.shape[1], window.row, window.row + window.height)
-    cols = reflect_indices(part.shape[2], window.col, window.col + window.width)
-    return part.take(rows, axis=1).take(cols, axis=2)  # five times as fast as both at once

@@ -98,6 +98,8 @@ class CogWriter:
         )  # fmt: skip
         if legend is not None:
             self._profile["photometric"] = "PALETTE"
+        elif count == 4:  # GDAL takes a fourth band for transparency, and readers then leave it out
+            self._profile["alpha"] = "NO"
         self._dataset: DatasetWriter | None = None
 
     def __enter__(self) -> CogWriter:

@@ -12,6 +12,7 @@ _HOMES = {
     "Tiling": "deepnets4eo.tiling.lattice",
     "core_weights": "deepnets4eo.tiling.lattice",
     "hann_weights": "deepnets4eo.tiling.lattice",
+    "mirror_window": "deepnets4eo.tiling.lattice",
     "reflect_indices": "deepnets4eo.tiling.lattice",
     "weight_sums": "deepnets4eo.tiling.lattice",
 }

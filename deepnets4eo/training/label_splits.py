@@ -28,6 +28,7 @@ LABEL_KINDS = ("random_pixels", "per_class", "components", "folds")
 BUFFER_PX = 32
 READ_PX = 256
 SMALLEST_BLOCK_PX, LARGEST_BLOCK_PX = 16, 512
+LEAST_BLOCKS = 2  # of a scene
 BLOCKS_PER_FOLD = 2  # along the shorter side, unless that makes blocks too small or too large
 
 
@@ -65,14 +66,21 @@ def _folds(
     scenes: Sequence[Any], labels: Sequence[NDArray[np.uint8]], names: Sequence[str], data: DataSection
 ) -> list[BlockSplit]:
     """Blocks of all scenes in k folds; fold number `data.fold` is validated on."""
-    sides = [data.block_px or _block_px(one.shape, data.folds) for one in labels]
+    fitting = _largest_px(labels, data.folds)  # else a small scene has fewer blocks than folds
+    sides = [data.block_px or min(_block_px(one.shape, data.folds), fitting) for one in labels]
     windows = [blocks(one.shape, side) for one, side in zip(labels, sides, strict=True)]
     of_block = [_counts(one, at, len(names)) for one, at in zip(labels, windows, strict=True)]
     counts = np.concatenate(of_block)
     if len(counts) < data.folds:
         raise InputError(
-            f"data.folds={data.folds}, but the scenes have {len(counts)} blocks. Set a smaller data.block_px."
+            f"data.folds={data.folds}, but the scenes have {len(counts)} blocks. {_advice(labels, data.folds)}"
         )
+    for named, one, at, side in zip(scenes, labels, windows, sides, strict=True):
+        if len(at) < LEAST_BLOCKS:
+            raise InputError(
+                f"scene {named.name!r} ({one.shape[0]} × {one.shape[1]} px) is one block of {side} px; data.split=folds needs two in  "
+                f"each scene. {_advice([one], LEAST_BLOCKS)}"
+            )
     fold_of = assign_folds(counts, data.folds, data.split_seed)
     _warn_of_few(counts, fold_of, names, data.folds)
     parts = np.split((fold_of == data.fold).astype(np.int8), np.cumsum([len(at) for at in windows])[:-1])
@@ -97,7 +105,21 @@ def _folds(
 
 
 def _block_px(shape: tuple[int, ...], folds: int) -> int:
-    return int(np.clip(min(shape) // (BLOCKS_PER_FOLD * folds), SMALLEST_BLOCK_PX, LARGEST_BLOCK_PX))
+    side = int(np.clip(min(shape) // (BLOCKS_PER_FOLD * folds), SMALLEST_BLOCK_PX, LARGEST_BLOCK_PX))
+    return min(side, max(max(shape) // LEAST_BLOCKS, 1))  # of a scene that small there would be one block
+
+
+def _advice(labels: Sequence[NDArray[np.uint8]], number: int) -> str:
+    largest = _largest_px(labels, number)
+    if largest < SMALLEST_BLOCK_PX:  # which no recipe can name
+        return "Leave data.block_px out, so that blocks are cut as small as needed, or take fewer data.folds."
+    return f"Set data.block_px={largest} or less, or leave it out."
+
+
+def _largest_px(labels: Sequence[NDArray[np.uint8]], number: int) -> int:
+    """The largest side of blocks of which the scenes together have so many."""
+    sides = range(max(max(one.shape) for one in labels), 0, -1)
+    return next(side for side in sides if side == 1 or sum(len(blocks(one.shape, side)) for one in labels) >= number)
 
 
 def _counts(labels: NDArray[np.uint8], windows: Sequence[Window], num_classes: int) -> NDArray[np.int64]:

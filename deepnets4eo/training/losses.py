@@ -112,7 +112,12 @@ def _build(name: str, class_weights: Tensor | None) -> nn.Module:
             return Lovasz()
         case "focal":
             return Focal(class_weights)
-    raise InputError(f"loss {name!r} is unknown. Choose from cross_entropy, dice, lovasz, focal.")
+        case "contrastive":
+            raise InputError(
+                "loss contrastive compares features of two dates, which this training does not have apart. Use it with the "
+                "task segmentation and a Siamese network, e.g. fc-siam-diff, or leave it out."
+            )
+    raise InputError(f"loss {name!r} is unknown. Choose from cross_entropy, dice, lovasz, focal, contrastive.")
 
 
 class SumOfLosses(nn.Module):

@@ -22,7 +22,8 @@ from deepnets4eo.segmenters.checksums import hash_of
 
 log = logging.getLogger(__name__)
 
-LossName = Literal["cross_entropy", "dice", "lovasz", "focal"]
+LossName = Literal["cross_entropy", "dice", "lovasz", "focal", "contrastive"]
+ON_FEATURES = "contrastive"  # a loss of features, not of scores
 REFITTED = ("segmentation", "baseline")  # tasks that can train once more on everything
 
 
@@ -134,7 +135,13 @@ class TrainSection(Section):
         default=0.05, ge=0, lt=1,
         description="share of the steps in which lr rises; not for step, exponential and plateau",
     )  # fmt: skip
-    losses: dict[LossName, float] = Field(default={"cross_entropy": 1.0}, min_length=1, description="loss -> weight")
+    losses: dict[LossName, float] = Field(
+        default={"cross_entropy": 1.0}, min_length=1,
+        description="loss -> weight; contrastive: of the features of two dates, for Siamese networks, beside another",
+    )  # fmt: skip
+    contrastive_margin: float = Field(
+        default=2.0, gt=0, description="contrastive: distance that is enough between features of changed pixels"
+    )
     class_weighting: Literal["none", "median_frequency"] = "none"
     class_weights: dict[str, float] = Field(default={}, description="class name -> factor, on top of class_weighting")
     flips: bool = True
@@ -166,6 +173,10 @@ class TrainSection(Section):
     def _positive_losses(self) -> TrainSection:
         if min(self.losses.values()) < 0 or max(self.losses.values()) <= 0:
             raise ValueError(f"has losses {self.losses}; expected weights of at least 0, one of them above")
+        if not any(weight > 0 for name, weight in self.losses.items() if name != ON_FEATURES):
+            raise ValueError(
+                f"has losses {self.losses}; contrastive trains features alone. Add a loss of the scores, e.g. cross_entropy: 1"
+            )
         return self
 
 

@@ -176,8 +176,12 @@ def train_network(prepared: Prepared, out: Path, options: TrainOptions) -> tuple
 
 
 def untrained_segmenter(prepared: Prepared) -> NetworkSegmenter:
-    """The recipe's network with its first weights. Errors: InputError where streams or first weights do not fit the layers."""
-    return build_segmenter(prepared.recipe, _network_spec(prepared), prepared.inputs, prepared.legend)
+    """The recipe's network with its first weights. Errors: InputError where streams, first weights or losses do not fit."""
+    from deepnets4eo.training.contrastive import set_contrastive_loss
+
+    segmenter = build_segmenter(prepared.recipe, _network_spec(prepared), prepared.inputs, prepared.legend)
+    set_contrastive_loss(segmenter.module, prepared.recipe.train, prepared.legend)
+    return segmenter
 
 
 def load_legend(recipe: Recipe) -> Legend:

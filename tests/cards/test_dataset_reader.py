@@ -32,6 +32,8 @@ PLACES = {
     "dfc2015": ["1", "3", "5", "6", "7"],
     "dfc2018": ["272056_3289689", "273844_3289689"],
     "dfc2019": ["JAX_004_006", "OMA_001_002"],
+    "dsifn_cd": ["0_2", "4_4"],
+    "whu_cd": ["train", "test"],
     "loveda": ["Train/Urban/1366", "Train/Rural/0", "Val/Rural/2522"],
 }
 
@@ -229,6 +231,32 @@ def test_real_crops_are_read_by_patterns_of_ones_own(name: str, real_data: Path)
     assert (labels[stored == 0] == 255).all(), "0 is clutter or a border there: nobody can tell which"
     with pytest.raises(InputError, match="has 1 bands"):
         dataset_scenes(name, root, data=DataSection(layers=CROPS))
+
+
+def test_the_areas_of_whu_cd_are_its_parts(tmp_path: Path) -> None:
+    make_dataset(tmp_path, "whu_cd", PLACES["whu_cd"])
+    for part in ("train", "test"):
+        (tile,) = open_dataset("whu_cd", tmp_path, part=part, layers=["image_pre", "image_post", "labels"]).values()
+        assert {layer: str(path.relative_to(tmp_path)) for layer, path in tile.items()} == {
+            "image_pre": f"2012/whole_image/{part}/image/2012_{part}.tif",
+            "image_post": f"2016/whole_image/{part}/image/2016_{part}.tif",
+            "labels": f"change_label/{part}/change_label.tif",
+        }
+
+
+@pytest.mark.real_data
+def test_the_real_windows_of_dsifn_are_read_by_their_card(real_data: Path) -> None:
+    root = real_data / "dsifn_cd"
+    if not root.is_dir():
+        pytest.skip("no dsifn_cd in the data folder")
+    tiles = open_dataset("dsifn_cd", root, layers=["image_pre", "image_post", "labels"])
+    assert {len(tile) for tile in tiles.values()} == {3}
+    scenes = open_scenes(
+        DataSection(folders=(str(root),), dataset="dsifn_cd"), ("image_pre", "image_post"), Legend.load("change")
+    )
+    assert len(scenes) == len(tiles)
+    for one in scenes:
+        assert set(np.unique(one.scene.read(names=["labels"])["labels"])) <= {0, 1}
 
 
 @pytest.mark.real_data

@@ -14,7 +14,7 @@ from geotiff import write_geotiff
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.change import ChangeOptions, map_change
 from deepnets4eo.change.areas import changed_area, with_transitions
-from deepnets4eo.change.job import PRODUCTS
+from deepnets4eo.change.job import COVER_PRODUCTS, PRODUCTS
 from deepnets4eo.change.pair import choose_bands, open_pair
 from deepnets4eo.cli.main import main
 from deepnets4eo.errors import GridError, InputError, OutputError, RunError
@@ -168,6 +168,37 @@ def test_a_run_decides_where_one_is_given(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="without --model"):
         map_change(pre, post, tmp_path / "b", ChangeOptions(normalise="histogram", assume_registered=True))
     assert not (tmp_path / "b").exists()
+
+
+def test_a_run_of_land_cover_at_both_dates_writes_its_maps_and_what_became_what(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    from deepnets4eo.change import compare_covers, from_to_legend
+    from deepnets4eo.segmenters.inputs import InputSpec
+    from deepnets4eo.segmenters.run import save_run
+    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+    from deepnets4eo.tiling import Tiling
+
+    pre, post = write_pair(tmp_path)
+    inputs = InputSpec.measure([open_pair(pre, post, PLAIN).scene], ["image_pre", "image_post"])
+    torch.manual_seed(0)
+    network = NetworkSegmenter(
+        {"name": "from-to", "network": "hrscd"}, inputs, from_to_legend(Legend.load("change")), tiling=Tiling(96, 16)
+    )
+    save_run(network, tmp_path / "run")
+    change = map_change(pre, post, tmp_path / "out", ChangeOptions(model=str(tmp_path / "run"), assume_registered=True))
+    covers = {name: Layer.open(change.paths[f"{name}.tif"]) for name in ("cover_pre", "cover_post")}
+    (before, seen), (after, _) = (cover.read() for cover in covers.values())
+    labels = Layer.open(change.paths["change.tif"]).read()[0][0]
+    assert 0 < (labels == 1).sum() < labels.size
+    assert ((before[0] != after[0]) == (labels == 1))[seen].mean() > 0.99  # but for scores of a half, rounded to bytes
+    assert covers["cover_pre"].legend is not None
+    assert covers["cover_pre"].legend.names == ("no change", "change")
+    table = (tmp_path / "out" / "transitions.csv").read_text().splitlines()
+    assert table[0] == "from,to,hectares,low,high"
+    measured = compare_covers(change.paths["cover_pre.tif"], change.paths["cover_post.tif"]).hectares
+    assert [float(row.split(",")[2]) for row in table[1:]] == pytest.approx(measured.ravel().tolist(), abs=1e-5)
+    assert set(change.polygons.columns) >= {"from", "to"}
+    assert set(change.paths) == set(PRODUCTS) | set(COVER_PRODUCTS)
 
 
 def test_bands_are_paired_by_name_then_by_number() -> None:

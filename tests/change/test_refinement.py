@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from geotiff import write_geotiff
 
+from deepnets4eo.change import refinement
 from deepnets4eo.change.diffusion import Diffusion, guided_anisotropic_diffusion
 from deepnets4eo.change.refinement import grey_range, refine_scores, to_grey
 from deepnets4eo.cli.main import main
-from deepnets4eo.errors import InputError
+from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.rasters.scene import Layer
 from deepnets4eo.tiling.scores import to_bytes
 
@@ -127,3 +128,35 @@ def test_the_verb_refines_one_band_of_probabilities(
     assert "below 0.25" in capsys.readouterr().err
     assert main(["refine", "image.tif", "proba.tif", "--band", "3", "--out", "b.tif"]) == 2
     assert "--band 3 is not in image.tif, which has 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_interrupted_job_goes_on_with_the_tiles_that_are_left_and_ends_in_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, packed: bool
+) -> None:
+    scores = to_bytes(rough_scores()) if packed else rough_scores()
+    tags = {"PACKED_ONE": "254"} if packed else {}
+    source = Layer.open(write_geotiff(tmp_path / "scores.tif", scores, tags=tags))
+    guides = [Layer.open(write_geotiff(tmp_path / f"{n}.tif", image)) for n, image in enumerate(images())]
+    how = {"diffusion": STEPS, "device": "cpu", "tile_px": 32}
+    whole = refine_scores(source, guides, tmp_path / "whole.tif", **how)
+    calls: list[int] = []
+    compute = refinement._refine_tile
+
+    def stop_at_the_fourth(*arguments):
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return compute(*arguments)
+
+    monkeypatch.setattr(refinement, "_refine_tile", stop_at_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        refine_scores(source, guides, tmp_path / "out.tif", **how)
+    assert not (tmp_path / "out.tif").exists()
+    with pytest.raises(RunError, match="diffusion"):
+        refine_scores(source, guides, tmp_path / "out.tif", **how | {"diffusion": Diffusion(steps=7)}, resume=True)
+    result = refine_scores(source, guides, tmp_path / "out.tif", **how, resume=True)
+    assert len(calls) == 4 + 9 - 3
+    assert (result.before, result.after) == (whole.before, whole.after)
+    assert (tmp_path / "out.tif").read_bytes() == (tmp_path / "whole.tif").read_bytes()
+    assert not list(tmp_path.glob(".partial*"))

@@ -1,7 +1,7 @@
 """Rare changes come first whatever light, season and clouds do; what does not hold, or repeats each year, is no change."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pytest
@@ -80,6 +80,25 @@ def test_a_change_of_one_date_alone_is_left_out_unless_persistence_is_0():
     spikes = find_spikes(standardise(cells, cells.valid), cells.valid)
     assert spikes[7, 5 * 16 + 5]
     assert spikes.mean() < 0.02
+
+
+def test_what_is_new_may_scatter_more_than_all_other_cells_and_still_leads_from_its_first_date():
+    """Dark water: from a date on, a cell is far from its past and differs from date to date by more than clouds need to."""
+    rng = np.random.default_rng(1)
+    days = [date(2020, 1, 10) + timedelta(days=20 * number) for number in range(20)]
+    values = rng.normal(size=(1, 200, 6)) + rng.normal(0, 0.05, (20, 200, 6))
+    values[11:, 40] += 8 + rng.normal(0, 1, (9, 6))
+    values[6, 90] += 8  # a cloud
+    cells = CellSeries(
+        CellGrid(GeoBox((160, 320), Affine.identity(), None), 16, 16),
+        days, values.astype(np.float32), np.ones((20, 200), bool), list("abcdef"),
+    )  # fmt: skip
+    spikes = find_spikes(standardise(cells, cells.valid), cells.valid)
+    assert spikes[6, 90]
+    assert not spikes[11, 40]
+    assert spikes[12:, 40].any()  # its later dates scatter, and yet they show that the change holds
+    first = rank_novelty(cells).table.iloc[0]
+    assert (first["date"], first.geometry.centroid.x, first.geometry.centroid.y) == (days[11].isoformat(), 8.0, 40.0)
 
 
 def test_a_change_that_repeats_each_year_is_no_change_once_two_years_are_known():

@@ -49,6 +49,13 @@ CASES: dict[str, list[tuple[str, str, str]]] = {
         ("change pre.tif post.tif --model run --out run", "run", ""),
         ("change out/score.tif post.tif --out out", "out/score.tif", ""),
         ("change pre.tif post.tif --out new --cover-pre labels.tif --json labels.tif", "labels.tif", ""),
+        ("change pre.tif post.tif --out new --cloud-mask-post labels.tif --json labels.tif", "labels.tif", ""),
+    ],
+    "report": [("report run --out run", "run", "")],
+    "transitions": [
+        ("transitions labels.tif image.tif", "labels.tif", "--out"),
+        ("transitions image.tif labels.tif", "labels.tif", "--out"),
+        ("transitions image.tif labels.tif --out new.csv", "labels.tif", "--json"),
     ],
     "refine": [
         ("refine labels.tif image.tif", "labels.tif", "--out"),
@@ -320,6 +327,8 @@ WRITING = [
     "change pre.tif post.tif --out OUT",
     "change pre.tif post.tif --out OUT --resume",
     "refine labels.tif image.tif --out OUT",
+    "refine labels.tif image.tif --out OUT --resume",
+    "transitions labels.tif labels.tif --out OUT",
     "predict run image.tif --out OUT",
     "predict run image.tif --out free.tif --probabilities OUT",
     "predict run image.tif --out OUT --resume",

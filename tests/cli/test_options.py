@@ -441,13 +441,45 @@ def test_change(reach, tmp_path) -> None:
     more = ["--cover-post", "d", "--pre-bands", "1,2", "--post-bands", "3,4", "--normalise", "histogram"]
     last = ["--motion", "affine", "--max-shift", 5, "--max-rotation", 1, "--assume-registered", "--memory", "1GB"]
     limits = ["--device", "cpu", "--workers", 3, "--seed", 4, "--resume", "--overwrite"]
-    found = reach(function, *start, *words, *more, *last, *limits)
+    clouds = ["--cloud-mask-pre", "e", "--cloud-mask-post", "f"]
+    found = reach(function, *start, *words, *more, *clouds, *last, *limits)
     assert found.words[3] == ChangeOptions(
         method="cva", threshold="em", model="run", refine=True, min_area_m2=9.0, cover_pre="c", cover_post="d",
-        pre_bands="1,2", post_bands="3,4", normalise="histogram", motion="affine", max_shift_m=5.0, max_rotation_deg=1.0,
+        cloud_mask_pre="e", cloud_mask_post="f", pre_bands="1,2", post_bands="3,4", normalise="histogram", motion="affine", max_shift_m=5.0, max_rotation_deg=1.0,
         assume_registered=True, memory_bytes=10**9, device="cpu", workers=3, seed=4,
     )  # fmt: skip
     assert found.options == {"resume": True, "overwrite": True}
+
+
+def test_report(reach) -> None:
+    from deepnets4eo.prediction import PredictOptions
+
+    function, start = "deepnets4eo.hyperspectral.run_report.report", ["report", "run", "--out", "o"]
+    found = reach(function, *start)
+    assert found.words == (Path("run"), Path("o"))
+    assert found.options == {
+        "data": [],
+        "options": PredictOptions(memory_bytes=4 * 10**9, device="auto"),
+        "overwrite": False,
+    }
+    found = reach(function, *start, "--data", "d", "--memory", "1GB", "--device", "cpu", "--overwrite")
+    assert found.options == {
+        "data": [Path("d")],
+        "options": PredictOptions(memory_bytes=10**9, device="cpu"),
+        "overwrite": True,
+    }
+
+
+def test_transitions(reach) -> None:
+    function, start = (
+        "deepnets4eo.change.cover_table.compare_covers",
+        ["transitions", "a.tif", "b.tif", "--out", "t.csv"],
+    )
+    found = reach(function, *start)
+    assert found.words == ("a.tif", "b.tif")
+    assert found.options == {"legend": None, "block_px": None, "seed": 0}
+    found = reach(function, *start, "--legend", "hrscd", "--block-px", 64, "--seed", 3, "--overwrite", "--json", "-")
+    assert found.options == {"legend": Legend.load("hrscd"), "block_px": 64, "seed": 3}
 
 
 def test_refine(reach, labels) -> None:
@@ -456,10 +488,10 @@ def test_refine(reach, labels) -> None:
     found = reach(function, *start)
     assert [found.words[0].source, *(image.source for image in found.words[1])] == [str(labels), str(labels)]
     assert found.words[2] == Path("a.tif")
-    assert found.options == {"diffusion": Diffusion(2500, 5.0, 0.24), "device": "auto", "workers": 2}
+    assert found.options == {"diffusion": Diffusion(2500, 5.0, 0.24), "device": "auto", "workers": 2, "resume": False}
     words = ["--steps", 3, "--edge-level", 9, "--rate", 0.1, "--device", "cpu", "--workers", 4, "--band", 1]
-    found = reach(function, *start, *words, "--overwrite")
-    assert found.options == {"diffusion": Diffusion(3, 9.0, 0.1), "device": "cpu", "workers": 4}
+    found = reach(function, *start, *words, "--resume", "--overwrite")
+    assert found.options == {"diffusion": Diffusion(3, 9.0, 0.1), "device": "cpu", "workers": 4, "resume": True}
 
 
 def test_series(reach, monkeypatch) -> None:
@@ -509,6 +541,8 @@ def test_series(reach, monkeypatch) -> None:
     ]
     past = ["--history", 4, "--season-days", 0, "--persistence", 1]
     rank = ["--candidates", 0.1, "--clusters", 4, "--clustering", "hdbscan", "--rank-by", "isolation", "--seed", 3]
+    assert reach(function, *start, "--features", "autoencoder").words[2] == NoveltyOptions(features="autoencoder")
+    opened.clear()
     last = ["--top", 5, "--breaks-from", "2020-02-01", "--break-of", "nir", "--workers", 1, "--overwrite"]
     found = reach(function, *start, *inputs, *masks, *cells, *past, *rank, *last)
     assert found.words[2] == NoveltyOptions(

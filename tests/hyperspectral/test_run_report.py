@@ -77,3 +77,28 @@ def test_another_labels_file_is_refused_and_no_page_is_lost(data: Path, run: Pat
     write_geotiff(tmp_path / "labels.tif", np.roll(labels, 7, axis=1)[None])
     with pytest.raises(InputError, match="are not those of its training"):
         report(run, tmp_path / "report", data=tmp_path)
+
+
+def test_the_map_of_a_run_scored_where_it_withheld_has_the_scores_of_the_run(
+    data: Path, run: Path, tmp_path: Path
+) -> None:
+    """Also at the edges of the scene, which validation and prediction mirror alike."""
+    from deepnets4eo.evaluation import Protocol, evaluate
+    from deepnets4eo.evaluation.withheld import Withheld
+    from deepnets4eo.prediction import PredictOptions, predict
+
+    metrics, rules = read_json(run / "metrics.json"), Protocol(withheld=Withheld.of_run(run))
+    predict(run, str(data / "image.tif"), tmp_path / "map.tif", PredictOptions(precision="float32", device="cpu"))
+    scored = evaluate(tmp_path / "map.tif", data / "labels.tif", deepnets4eo.load_run(run).legend, rules).to_dict()
+    for score in ("overall_accuracy", "mean_f1", "mean_iou"):
+        assert scored[score] == metrics[score]
+    assert scored["kappa"] == metrics["kappa"]
+    assert not any("computed in" in note for note in scored["notes"])
+
+
+def test_the_verb_writes_the_page(run: Path, tmp_path: Path, capsys) -> None:
+    from deepnets4eo.cli.main import main
+
+    assert main(["report", str(run), "--out", str(tmp_path / "page"), "--device", "cpu"]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "page" / "report.html")
+    assert main(["report", str(run), "--out", str(run)]) == 1

@@ -14,6 +14,7 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import OutputError
 from deepnets4eo.grid import Window, blocks
 from deepnets4eo.rasters.cog import CogWriter
+from deepnets4eo.rasters.layer import Layer
 
 GRID = GeoBox((1100, 700), Affine(0.5, 0, 500_000, 0, -0.5, 4_000_000), "EPSG:32633")
 
@@ -122,3 +123,14 @@ def test_a_raster_does_not_stand_without_its_side_files(
     ):
         writer.write(Window(0, 0, *GRID.shape), labels)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_fourth_of_four_bands_is_a_band_and_no_transparency(tmp_path: Path) -> None:
+    """Such as the probabilities of four classes."""
+    grid = GeoBox((64, 64), Affine.identity(), None)
+    values = np.stack([np.full((64, 64), number, np.uint8) for number in (10, 20, 30, 40)])
+    with CogWriter(tmp_path / "four.tif", grid, count=4, nodata=255) as writer:
+        writer.write(Window(0, 0, 64, 64), values)
+    data, valid = Layer.open(tmp_path / "four.tif").read()
+    assert data[:, 0, 0].tolist() == [10, 20, 30, 40]
+    assert valid.all()

@@ -92,6 +92,19 @@ def test_without_a_validation_share_all_is_learnt_from() -> None:
     assert split.mask(0, TRAIN, WHOLE).all()
 
 
+def test_a_scene_of_one_block_is_cut_into_smaller_ones() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.where(rng.random((16, 16)) < 0.5, 3, 7).astype(np.uint8)
+    image = rng.random((3, 16, 16), np.float32)
+    rules = section("data.split=folds", "data.folds=2", "data.buffer_px=0", "data.block_px=null").data
+    split = make_split(make_data_split([image], [labels]).scenes, rules)
+    whole_scene = Window(0, 0, 16, 16)
+    learnt, withheld = (split.mask(0, part, whole_scene) for part in (TRAIN, VAL))
+    assert learnt.any()
+    assert withheld.any()
+    assert not (learnt & withheld).any()
+
+
 def test_classes_in_too_few_blocks_are_named(caplog: pytest.LogCaptureFixture) -> None:
     labels = np.full((SIDE, SIDE), 3, np.uint8)
     labels[:5, :5] = 7
@@ -109,7 +122,14 @@ def test_classes_in_too_few_blocks_are_named(caplog: pytest.LogCaptureFixture) -
             ["data.split=folds", "data.buffer_px=20"],
             "scene 'scene0' .128 × 128 px. is too small for data.folds=5 of blocks of 16 px with a buffer of 20 px",
         ),
-        (["data.split=folds", "data.block_px=128", "data.folds=5"], "data.folds=5, but the scenes have 2 blocks"),
+        (
+            ["data.split=folds", "data.block_px=128", "data.folds=5"],
+            "data.folds=5, but the scenes have 2 blocks. Set data.block_px=127 or less",
+        ),
+        (
+            ["data.split=folds", "data.block_px=128", "data.folds=2"],
+            "is one block of 128 px; .* Set data.block_px=127 or less",
+        ),
         (["data.split=per_class", "data.pixels_per_class=60000"], "too few are labelled of low .*, high"),
     ],
 )

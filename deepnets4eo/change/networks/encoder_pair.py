@@ -17,6 +17,7 @@ from deepnets4eo.change.networks.blocks import bands_of_one_date
 from deepnets4eo.change.networks.cover_and_change import CoverAndChange
 from deepnets4eo.errors import InputError
 from deepnets4eo.segmenters.networks import DEFAULT_ENCODER, create_model
+from deepnets4eo.training.contrastive import FeatureContrast
 
 Fusion = Literal["concat", "difference", "both"]
 FUSIONS: tuple[str, ...] = get_args(Fusion)
@@ -76,6 +77,7 @@ class EncoderPair(CoverAndChange):
             "unet", in_channels=bands_of_one_date(in_channels), num_classes=max(cover_classes, 1), encoder=encoder,
             weights=weights, encoder_depth=len(decoder_channels), decoder_channels=list(decoder_channels),
         )  # fmt: skip
+        self.contrast: FeatureContrast | None = None
         self.fusion, self.encoder = fusion, unet.get_submodule("encoder")
         widths = [FACTORS[fusion] * width for width in unet.encoder.out_channels]  # type: ignore[union-attr]
         self.decoder = UnetDecoder(widths, decoder_channels, len(decoder_channels))
@@ -105,7 +107,10 @@ class EncoderPair(CoverAndChange):
         return list(self.encoder.parameters())
 
     def _change(self, features: Sequence[Tensor]) -> Tensor:
-        logits: Tensor = self.head(self.decoder([self._fuse(*level.chunk(2)) for level in features]))
+        pairs = [level.chunk(2) for level in features]
+        if self.contrast is not None:
+            self.contrast(pairs[1:])  # the first ones are the images themselves
+        logits: Tensor = self.head(self.decoder([self._fuse(*pair) for pair in pairs]))
         return logits
 
     def _cover(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:

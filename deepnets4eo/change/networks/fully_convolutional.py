@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from deepnets4eo.change.networks.blocks import bands_of_one_date, convolutions, double_size, join
 from deepnets4eo.errors import InputError
+from deepnets4eo.training.contrastive import FeatureContrast
 
 ENCODER = ((16, 16), (32, 32), (64, 64, 64), (128, 128, 128))
 DECODER = ((128, 128, 64), (64, 64, 32), (32, 16), (16,))
@@ -107,10 +108,16 @@ class SiameseChangeUNet(ChangeUNet):
     That last point is as published: the networks are not symmetric in time.
     """
 
+    def __init__(self, bands: int, num_classes: int, skip_factor: int) -> None:
+        super().__init__(bands, num_classes, skip_factor)
+        self.contrast: FeatureContrast | None = None
+
     def forward(self, dates: Tensor) -> Tensor:
         """dates : (N, 2 C, H, W) float32, pre then post, standardised · returns : logits (N, K, H, W)."""
         levels, deepest = self.encode(torch.cat(dates.chunk(2, dim=1)))
         pairs = [level.chunk(2) for level in levels]
+        if self.contrast is not None:
+            self.contrast(pairs)
         return self.decode(deepest.chunk(2)[1], [self.fuse(pre, post) for pre, post in pairs])
 
     @abstractmethod

@@ -9,7 +9,7 @@ whitened by its covariance on that half. Cells that differ at a single date from
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
@@ -28,7 +28,12 @@ LOOK_AHEAD = 4  # times the later dates at which a change must hold are looked a
 SPIKE = (
     4.0  # times the median distance: farther from the dates before and from those after is a cloud that masks missed
 )
+ONE_SIDE = (
+    1 / 3
+)  # nearer to one side than this share of the distance to the other: it begins or ends there, and is no spike
 NEIGHBOURS = 3  # dates before and after, of which the median is taken
+MOST = 10.0  # standardised difference of a feature
+NEIGHBOURHOOD = 7  # the same, where a change is told from clouds at several dates in a row
 
 
 @dataclass(frozen=True)
@@ -58,15 +63,17 @@ def iter_deltas(series: CellSeries, options: NoveltyOptions) -> Iterator[DateDel
             f"the one that is compared, and {options.persistence} at which a change must hold. Add dates, or set --persistence 0."
         )
     standard, valid = standardise(series, series.valid), series.valid
+    spikes = np.zeros_like(valid)
     if options.persistence:
-        valid = valid & ~find_spikes(standard, valid)
-        standard = standardise(series, valid)
+        spikes = find_spikes(standard, valid)
+        valid = valid & ~spikes
+        standard = standardise(series, valid, also=spikes)
     order = range(len(standard) - options.persistence)
     for index, previous, known in running_medians(standard, valid, options.history, order, options.history):
         season = season_of(series.dates, index, options.season_days)
         baselines = [(previous, known), *([_seasonal(standard[season], valid[season])] if season else [])]
         deltas = [
-            _compare(standard, valid, index, baseline, known & valid[index], options) for baseline, known in baselines
+            _compare(standard, (valid, spikes), index, baseline, known & valid[index], options) for baseline, known in baselines
             if (known & valid[index]).sum() >= 2
         ]  # fmt: skip
         if deltas:
@@ -74,15 +81,15 @@ def iter_deltas(series: CellSeries, options: NoveltyOptions) -> Iterator[DateDel
 
 
 def _compare(
-    standard: Rows, valid: Mask, index: int, baseline: Rows, known: Mask, options: NoveltyOptions
+    standard: Rows, seen: tuple[Mask, Mask], index: int, baseline: Rows, known: Mask, options: NoveltyOptions
 ) -> DateDeltas:
-    """The deltas of a date against one baseline."""
+    """The deltas of a date against one baseline. seen : (T, N) valid dates of cells, and their spikes"""
     whitening, whitened = whiten(linear_residuals(standard[index], baseline, known), known)
     magnitude = np.linalg.norm(whitened, axis=1)
     least = np.quantile(magnitude[known], 1 - options.candidates)
     candidates = known & (magnitude >= max(least, 1e-6))
     left = np.where(candidates, options.persistence, 0)
-    held = _held(standard, valid, baseline, index, whitening, whitened, left)
+    held = _held(standard, seen, baseline, index, whitening, whitened, left)
     return DateDeltas(index, known, whitened, magnitude, candidates, held)
 
 
@@ -128,7 +135,7 @@ def _seasonal(standard: Rows, valid: Mask) -> tuple[Rows, Mask]:
 
 def _held(
     standard: Rows,
-    valid: Mask,
+    seen: tuple[Mask, Mask],
     baseline: Rows,
     index: int,
     whitening: NDArray[np.float64],
@@ -137,35 +144,69 @@ def _held(
 ) -> NDArray[np.float32]:
     """Least share of each change, along its own direction, that the next valid dates still show against the same baseline.
 
-    left : (N,) how many valid dates each cell needs. Returns (N,) from 0 to 1.
+    left : (N,) how many valid dates each cell needs. Where there are fewer, the median share of all later dates counts, spikes
+    included: what is new may scatter more than most cells do, as dark water does in its indices, so that every date of it is
+    a spike. Returns (N,) from 0 to 1.
     """
+    valid, spikes = seen
     least = np.ones(len(whitened), np.float32)
+    changed = whitened.any(axis=1)
     squares = np.maximum(np.square(whitened).sum(axis=1), 1e-12)
+    shares: list[NDArray[np.float32]] = []
     for later in range(index + 1, min(len(standard), index + 1 + LOOK_AHEAD * int(left.max()))):
-        known = valid[later] & whitened.any(axis=1)
-        now = known & (left > 0)
-        if now.any():
-            residual = linear_residuals(standard[later], baseline, known)
-            share = ((residual @ whitening) * whitened).sum(axis=1) / squares
-            least[now] = np.minimum(least[now], share[now])
-            left = left - now
-        if not left.any():
-            break
-    return np.where(left > 0, 0, np.clip(least, 0, 1)).astype(np.float32)
+        known = (valid[later] | spikes[later]) & changed
+        residual = linear_residuals(standard[later], baseline, known)
+        share = ((residual @ whitening) * whitened).sum(axis=1) / squares
+        shares.append(np.where(known, share, np.nan).astype(np.float32))
+        now = valid[later] & changed & (left > 0)
+        least[now] = np.minimum(least[now], share[now])
+        left = left - now
+    return np.clip(np.where(left > 0, _typical(shares, left > 0), least), 0, 1).astype(np.float32)
+
+
+def _typical(shares: list[NDArray[np.float32]], wanted: Mask) -> NDArray[np.float32]:
+    """Median share of a change at all dates after it, spikes included, of the cells that are wanted; (N,), 0 for fewer than two dates."""
+    typical = np.zeros(len(wanted), np.float32)
+    if shares:
+        table = np.stack(shares)[:, wanted]
+        enough = np.isfinite(table).sum(axis=0) >= 2
+        typical[np.flatnonzero(wanted)[enough]] = np.nanmedian(table[:, enough], axis=0)
+    return typical
 
 
 def find_spikes(standard: Rows, valid: Mask) -> Mask:
     """Cells that differ at a single date (or two) from the dates before and from those after; (T, N) bool.
 
     standard : (T, N, F). Such as clouds and shadows that the mask has missed: they would spoil the baselines. The first
-    dates are compared with those after alone; the last date is never a spike.
+    dates are compared with those after alone; the last date is never a spike. A date that lies much nearer to one side than
+    to the other belongs there: a change begins or ends with it, however much what is new may scatter.
     """
+    near = _both_sides(standard, valid, NEIGHBOURS, _whitened_distance)
+    far = _both_sides(standard, valid, NEIGHBOURHOOD, _plain_distance)
+    one_side = np.isfinite(far).all(axis=0) & (far.min(axis=0) < ONE_SIDE * far.max(axis=0))
+    return np.asarray(np.isfinite(near[1]) & (near.min(axis=0) > SPIKE) & ~one_side)
+
+
+def _both_sides(
+    standard: Rows, valid: Mask, history: int, distance: Callable[[Rows, Rows, Mask], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """How far each date of a cell lies from the median of so many dates before and after it, (2, T, N); infinite without one."""
     count, cells, _ = standard.shape
-    distance = np.full((2, count, cells), np.inf, np.float32)
+    distances = np.full((2, count, cells), np.inf, np.float32)
     for side, order in enumerate((range(count), range(count - 1, -1, -1))):
-        for index, medians, known in running_medians(standard, valid, NEIGHBOURS, order, 1):
+        for index, medians, known in running_medians(standard, valid, history, order, 1):
             both = known & valid[index]
             if both.sum() >= 2:
-                whitened = whiten(linear_residuals(standard[index], medians, both), both)[1]
-                distance[side, index, both] = np.linalg.norm(whitened[both], axis=1)
-    return np.asarray(np.isfinite(distance[1]) & (distance.min(axis=0) > SPIKE))
+                distances[side, index, both] = distance(standard[index], medians, both)
+    return distances
+
+
+def _whitened_distance(values: Rows, medians: Rows, known: Mask) -> NDArray[np.float32]:
+    """In units of the median cell of this date and side; it is not comparable between both sides."""
+    whitened = whiten(linear_residuals(values, medians, known), known)[1]
+    return np.asarray(np.linalg.norm(whitened[known], axis=1), np.float32)
+
+
+def _plain_distance(values: Rows, medians: Rows, known: Mask) -> NDArray[np.float32]:
+    """Mean difference of standardised features, none of which counts more than `MOST`."""
+    return np.minimum(np.abs(values[known] - medians[known]), MOST).mean(axis=1)

@@ -41,7 +41,7 @@ class EncoderFeatures:
         self, series: ImageSeries, name: str, weights: str | Path | None, *, side_px: int, seed: int = 0
     ) -> None:
         self._bands = _colours(series.band_names)
-        self._low, self._high = _spread(series, self._bands)
+        self._low, self._high = band_spread(series, self._bands)
         step = next((one for one in (16, 8, 4) if side_px % one == 0 and one <= COARSEST_PX), None)
         if step is None:
             raise InputError(
@@ -81,8 +81,8 @@ def _colours(names: Sequence[str]) -> list[int]:
     return [0, 1, 2] if len(names) >= 3 else [0, 0, 0]
 
 
-def _spread(series: ImageSeries, bands: list[int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Low and high of each band over all dates, (3, 1, 1)."""
+def band_spread(series: ImageSeries, bands: list[int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Low and high of each of the bands over all dates, (C, 1, 1); 1st and 99th percentile of spread windows."""
     pixels = []
     for index in range(len(series)):
         for window in spread_windows(series.shape, (SAMPLE_PX, SAMPLE_PX), SAMPLES):

@@ -17,7 +17,9 @@ from deepnets4eo.change.series.options import NoveltyOptions
 from deepnets4eo.change.series.page import write_page
 from deepnets4eo.change.series.ranking import TABLE, VECTORS, NoveltyRanking, rank_novelty
 from deepnets4eo.change.series.stack import ImageSeries
+from deepnets4eo.errors import InputError
 from deepnets4eo.files import write_json
+from deepnets4eo.lazy import check_extra
 from deepnets4eo.options import plain_options
 from deepnets4eo.version import __version__
 
@@ -33,7 +35,9 @@ def rank_series(
     """The ranking of a series. workers : threads. progress : takes the share that is done."""
     cells = CellGrid(series.grid, options.cell_px, options.stride_px or options.cell_px)
     features = make_features(series, options)
-    one_by_one = 1 if options.encoder else workers  # an encoder uses all cores itself
+    one_by_one = (
+        1 if options.encoder or options.features == "autoencoder" else workers
+    )  # networks use all cores themselves
     measured = measure_cells(
         series, cells, features, min_valid=options.min_valid, workers=one_by_one, progress=progress
     )
@@ -41,12 +45,19 @@ def rank_series(
 
 
 def make_features(series: ImageSeries, options: NoveltyOptions) -> CellFeatures:
-    """What describes the cells: an encoder where one is named, else spectral and texture features."""
+    """What describes the cells: an encoder where one is named, else as the options say. Errors: InputError for both."""
+    side_px = options.stride_px or options.cell_px
+    if options.features == "autoencoder":
+        check_extra("deep")
+        from deepnets4eo.change.series.autoencoder import AutoencoderFeatures
+
+        if options.encoder is not None:
+            raise InputError(f"--features autoencoder and --encoder {options.encoder} were given. Choose one of them.")
+        return AutoencoderFeatures(series, side_px=side_px, seed=options.seed)
     if options.encoder is None:
         return SpectralTexture(series.band_names)
     from deepnets4eo.change.series.encoder import EncoderFeatures
 
-    side_px = options.stride_px or options.cell_px
     return EncoderFeatures(series, options.encoder, options.weights, side_px=side_px, seed=options.seed)
 
 

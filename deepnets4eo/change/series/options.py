@@ -23,8 +23,11 @@ class NoveltyOptions:
         Side and distance of the cells, pixels; without a stride they lie side by side.
     min_valid
         Share of a cell's pixels that must be valid at a date.
+    features
+        "spectral": means, spreads and textures of bands and indices; "autoencoder": what a small network, trained on the
+        series itself, needs to restore it.
     encoder, weights
-        An encoder by its name in timm and a .safetensors file of its weights; by default spectral and texture features.
+        An encoder by its name in timm and a .safetensors file of its weights, instead of both.
     history
         The baseline is the median of so many valid dates before.
     season_days
@@ -49,6 +52,13 @@ class NoveltyOptions:
     min_valid: Annotated[
         float, Field(description="Share of a cell that must be valid at a date.", gt=0, le=1, json_schema_extra=CELLS)
     ] = 0.7
+    features: Annotated[
+        Literal["spectral", "autoencoder"],
+        Field(
+            description="Describe cells by bands, indices and textures, or by an autoencoder trained on the series itself.",
+            json_schema_extra=CELLS,
+        ),
+    ] = "spectral"
     encoder: Annotated[
         str | None,
         Field(description="Describe cells by this encoder of timm, e.g. resnet18.", json_schema_extra=CELLS),

@@ -22,16 +22,19 @@ CUT = 4.0  # of the baseline in the fit, in spreads: beyond it cells are too few
 ROWS_A_COLUMN = 4  # cells for each coefficient of the fit; with fewer, only the median is subtracted
 
 
-def standardise(series: CellSeries, valid: Mask) -> Rows:
-    """Features of each date less their median, by half the width of their middle 68 %; (T, N, F), 0 where not valid."""
+def standardise(series: CellSeries, valid: Mask, *, also: Mask | None = None) -> Rows:
+    """Features of each date less their median, by half the width of their middle 68 %; (T, N, F), 0 where not valid.
+
+    valid : (T, N) cells that median and width are taken of. also : (T, N) further cells that are standardised by them.
+    """
     standard = np.zeros_like(series.values)
     for index, known in enumerate(valid):
         if not known.any():
             continue
-        rows = series.values[index, known]
-        low, middle, high = np.percentile(rows, [16, 50, 84], axis=0).astype(np.float32)
+        low, middle, high = np.percentile(series.values[index, known], [16, 50, 84], axis=0).astype(np.float32)
         spread = np.maximum((high - low) / 2, SPREAD_FLOOR)
-        standard[index, known] = np.clip((rows - middle) / spread, -1e3, 1e3)
+        chosen = known if also is None else known | also[index]
+        standard[index, chosen] = np.clip((series.values[index, chosen] - middle) / spread, -1e3, 1e3)
     return standard
 
 

@@ -1,0 +1,181 @@
+"""Masks of clouds over the images of a pair: what lies under them is not looked at, and its area is counted.
+
+Takes a label raster for each date, in which 0 is clear and any other value is not looked at. Refuses masks of several
+bands, masks that do not overlap their image, and masks whose nodata value is 0. Memory: what one window needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid, blocks, gsd_m
+from deepnets4eo.rasters.layer import Layer, LayerLike
+from deepnets4eo.rasters.scene import Scene, covered_share
+from deepnets4eo.registration import on_post_grid
+from deepnets4eo.registration.view import UNMOVED, Motion
+
+BLOCK_PX = 1024
+SQUARE_METRES = 10_000.0  # of a hectare
+COARSE_CLOUDS = 0.5  # share of a pixel of a preview under clouds from which it is not visible
+
+
+@dataclass(frozen=True)
+class CloudedArea:
+    """Hectares of the post image's grid that are not looked at because of clouds, of those that the image shows.
+
+    by_layer : layer name → hectares. either_ha : under a cloud at one date at least. visible_ha : valid at both dates but for clouds.
+    """
+
+    by_layer: dict[str, float]
+    either_ha: float
+    visible_ha: float
+
+    @property
+    def share(self) -> float:
+        """Share of what both images show but for clouds; NaN where that is nothing."""
+        return self.either_ha / self.visible_ha if self.visible_ha else float("nan")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {"by_layer_ha": self.by_layer, "either_ha": self.either_ha, "share": self.share}
+
+
+def open_cloud_mask(mask: LayerLike, image: Layer, flag: str) -> Layer:
+    """Open a mask of clouds on the grid of its image.
+
+    Parameters
+    ----------
+    mask
+        0 where the image is clear, any other value where it is not looked at; one band. Pixels that the mask does not
+        reach, or where it has no data, are not looked at either.
+    image
+        The image that it belongs to.
+    flag
+        Option that names it, for messages.
+
+    Returns
+    -------
+    Layer
+        The mask on the image's grid, taken from the nearest pixel.
+
+    Raises
+    ------
+    InputError
+        For several bands, or a nodata value of 0.
+    GridError
+        Where mask and image do not overlap, or only one has a place and the sizes differ.
+    """
+    layer = Layer.open(mask, labels=True)
+    if layer.count != 1:
+        raise InputError(
+            f"{flag} {layer.source} has {layer.count} bands; expected one band, 0 where the image is clear. Take one out, "
+            "e.g. with gdal_translate -b 1."
+        )
+    if layer.nodata == 0:
+        raise InputError(
+            f"{flag} {layer.source} declares 0 as nodata, but 0 is clear in a mask of clouds. Remove that, e.g. with "
+            "gdal_edit.py -unsetnodata."
+        )
+    covered_share(image.grid, layer, flag)
+    return layer.on(image.grid, "nearest")
+
+
+def hide_clouds(image: Layer, mask: Layer, grid: Grid, motion: Motion = UNMOVED) -> Layer:
+    """An image on the grid of the post image, not valid under the clouds of its mask.
+
+    Parameters
+    ----------
+    image
+        Already on `grid`.
+    mask
+        As of `open_cloud_mask`, on the grid that the image was read from.
+    grid
+        Of the post image.
+    motion
+        (2, 3), as in `Registration`: the mask moves with its image.
+
+    Returns
+    -------
+    Layer
+        Same values, bands and names.
+    """
+    return Layer(CloudMaskedSource(image, on_post_grid(mask, grid, motion, resampling="nearest")))
+
+
+def clouded_area(scene: Scene, names: Sequence[str]) -> CloudedArea | None:
+    """Count what clouds hide of the layers of a scene; None where no layer has a mask. Memory: one window.
+
+    Parameters
+    ----------
+    scene
+        With layers as of `hide_clouds`, or without masks.
+    names
+        The layers of both dates.
+
+    Returns
+    -------
+    CloudedArea
+        On the ground of the scene.
+    """
+    layers = {name: scene.layers[name].reader for name in names}
+    if not any(isinstance(source, CloudMaskedSource) for source in layers.values()):
+        return None
+    pixels, either, visible = dict.fromkeys(names, 0), 0, 0
+    for window in blocks(scene.shape, BLOCK_PX):
+        valid, hidden = np.ones((window.height, window.width), bool), np.zeros((window.height, window.width), bool)
+        for name, source in layers.items():
+            if isinstance(source, CloudMaskedSource):
+                image_valid, clouds = source.read_parts(window)
+                pixels[name] += int((image_valid & clouds).sum())
+                hidden |= clouds
+            else:
+                image_valid = scene.layers[name].read(window)[1]
+            valid &= image_valid
+        either, visible = either + int((valid & hidden).sum()), visible + int(valid.sum())
+    row_m, col_m = gsd_m(scene.grid)
+    hectares = row_m * col_m / SQUARE_METRES
+    return CloudedArea(
+        {name: count * hectares for name, count in pixels.items()}, either * hectares, visible * hectares
+    )
+
+
+class CloudMaskedSource:
+    """A layer that is not valid under clouds; it is read by window, and not warped any more."""
+
+    def __init__(self, layer: Layer, mask: Layer) -> None:
+        self.layer, self.mask, self.grid = layer, mask, layer.grid
+        self.name, self.paths, self.tags = layer.source, layer.paths, layer.tags
+        self.dtype, self.nodata = layer.dtype, layer.nodata
+        self.bands, self.band_names = list(range(1, layer.count + 1)), layer.band_names
+        waves = layer.wavelengths_nm
+        self.wavelengths_nm: list[float | None] | None = None if waves is None else [float(wave) for wave in waves]
+
+    def read(self, window: Any, bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        data, valid = self._chosen(bands).read(window)
+        return data, valid & ~self._clouds(window)
+
+    def read_coarse(self, shape: tuple[int, int], bands: Sequence[int]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        data, valid = self._chosen(bands).reader.read_coarse(shape, self._chosen(bands).bands)
+        values, inside = self.mask.reader.read_coarse(shape, self.mask.bands)
+        return data, valid & inside & (values[0] < COARSE_CLOUDS)
+
+    def read_parts(self, window: Any) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Where the image itself is valid, and where clouds hide it, (h, w) each."""
+        return self.layer.read(window)[1], self._clouds(window)
+
+    def open_dataset(self) -> Any:
+        raise TypeError("a layer with a mask of clouds is not warped again")
+
+    def _chosen(self, bands: Sequence[int]) -> Layer:
+        return self.layer.subset([self.layer.bands[band - 1] for band in bands])
+
+    def _clouds(self, window: Any) -> NDArray[np.bool_]:
+        values, inside = self.mask.read(window)
+        clouds: NDArray[np.bool_] = (values[0] != 0) | ~inside
+        return clouds

@@ -1,0 +1,121 @@
+"""What became what between two maps of land cover: the table of areas from → to with its intervals.
+
+Takes two label rasters with one set of classes; reads them block by block on the grid of the later one. Refuses maps of
+other classes, of other ground, and without a CRS.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.change.transitions import BLOCK_PX, Transitions, pixel_hectares, transitions_of_counts
+from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation.label_reader import LabelReader
+from deepnets4eo.grid import blocks
+from deepnets4eo.outputs import csv_text
+from deepnets4eo.rasters.layer import Layer, LayerLike
+from deepnets4eo.rasters.scene import covered_share
+
+LEAST_BLOCK_PX = 16
+
+
+def compare_covers(
+    pre: LayerLike,
+    post: LayerLike,
+    *,
+    legend: Legend | None = None,
+    level: float = 0.95,
+    draws: int = 1000,
+    block_px: int | None = None,
+    seed: int = 0,
+) -> Transitions:
+    """Areas of all pairs from → to of two maps, with intervals of how much they vary over the site.
+
+    Blocks of the site are drawn with replacement (Efron and Tibshirani 1993); errors of the maps are not in the intervals.
+
+    Parameters
+    ----------
+    pre, post
+        Label rasters before and after; pre is read on the grid of post, by nearest neighbour.
+    legend
+        Of both, where they have none in their tags.
+    level
+        Share of the draws inside the interval, between 0 and 1.
+    draws
+        Number of resamples.
+    block_px
+        Side of a block; by default a quarter of the shorter side, from 16 to 256.
+    seed
+        Seed of the draws.
+
+    Returns
+    -------
+    Transitions
+        Hectares; pixels that are void in either map do not count.
+
+    Raises
+    ------
+    InputError
+        Maps of other classes, without legend or CRS, without a pixel that both know, or of fewer than two blocks.
+    GridError
+        Maps that do not overlap.
+
+    Examples
+    --------
+    ::
+
+        compare_covers("cover_2012.tif", "cover_2020.tif").table()
+    """
+    before, after = Layer.open(pre, labels=True), Layer.open(post, labels=True)
+    legends = [legend or _legend_of(layer) for layer in (before, after)]
+    if legends[0].names != legends[1].names:
+        raise InputError(
+            f"{before.source} has the classes {', '.join(legends[0].names)}, {after.source} {', '.join(legends[1].names)}; "
+            "expected the same. Give maps of one legend."
+        )
+    covered_share(after.grid, before, "cover before")
+    readers = [LabelReader(layer, one).on(after.grid) for layer, one in zip((before, after), legends, strict=True)]
+    pixel_ha, classes = pixel_hectares(after.grid, after.source), legends[0].num_classes
+    block_px = block_px or int(np.clip(min(after.shape) // 4, LEAST_BLOCK_PX, BLOCK_PX))
+    counts = []
+    for window in blocks(after.shape, block_px):
+        first, second = (reader.read(window) for reader in readers)
+        known = (first != VOID) & (second != VOID)
+        pairs = first[known].astype(np.int64) * classes + second[known]
+        counts.append(np.bincount(pairs, minlength=classes**2))
+    table = np.stack(counts)
+    if not table.any():
+        raise InputError(f"no pixel has a class in both {before.source} and {after.source}. Check nodata and extent.")
+    return transitions_of_counts(
+        table, legends[0].names, pixel_ha, level=level, draws=draws, seed=seed, where=(after.source, block_px)
+    )
+
+
+def write_transitions(path: str | Path, transitions: Transitions) -> Path:
+    """Write the table as CSV: from, to, hectares, low, high, one row a pair.
+
+    Parameters
+    ----------
+    path
+        The file.
+    transitions
+        Areas.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    from deepnets4eo.files import write_text
+
+    table = transitions.table().round(6)
+    return write_text(path, csv_text([list(table.columns), *table.itertuples(index=False, name=None)]))
+
+
+def _legend_of(layer: Layer) -> Legend:
+    if layer.legend is None:
+        raise InputError(f"{layer.source} has no legend in its tags. Give one, e.g. --legend hrscd.")
+    return layer.legend

@@ -1,0 +1,167 @@
+"""Features of cells from an autoencoder that is trained on the series itself: no weights and no labels of others.
+
+A small convolutional network learns to restore windows of all dates from maps a quarter as fine; the means and spreads of
+these maps over a cell describe it. Takes all bands of a series, scaled by the spread of its own values.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.change.series.cells import CellGrid
+from deepnets4eo.change.series.encoder import band_spread
+from deepnets4eo.change.series.features import cell_sums
+from deepnets4eo.change.series.stack import ImageSeries
+from deepnets4eo.errors import InputError
+from deepnets4eo.tiling.spread import spread_windows
+
+log = logging.getLogger(__name__)
+
+REDUCTION = 4  # pixels of a cell of its maps
+WIDTHS, LATENT = (16, 32), 8  # channels of both layers, and of the maps that describe cells
+STEPS, BATCH, PATCH_PX, LEARNING_RATE = 400, 64, 32, 2e-3
+READ_PX, READS = 256, 2  # side of the windows that patches are taken from, and how many of them along an axis
+MOST_DATES = 24  # that patches are taken from, spread over the series
+LEAST_VALID = 0.5  # share of a patch
+
+
+class ConvAutoencoder(nn.Module):
+    """Two layers that halve the sides, maps of few channels, and two layers back.
+
+    Parameters
+    ----------
+    bands
+        Of the images.
+
+    Examples
+    --------
+    >>> network = ConvAutoencoder(4)
+    >>> maps = network.encoder(torch.zeros(1, 4, 32, 32))
+    >>> maps.shape, network.decoder(maps).shape
+    (torch.Size([1, 8, 8, 8]), torch.Size([1, 4, 32, 32]))
+    """
+
+    def __init__(self, bands: int) -> None:
+        super().__init__()
+        fine, coarse = WIDTHS
+        self.encoder = nn.Sequential(
+            nn.Conv2d(bands, fine, 4, stride=2, padding=1), nn.ReLU(),
+            nn.Conv2d(fine, coarse, 4, stride=2, padding=1), nn.ReLU(),
+            nn.Conv2d(coarse, LATENT, 1),
+        )  # fmt: skip
+        self.decoder = nn.Sequential(
+            nn.Conv2d(LATENT, coarse, 1), nn.ReLU(),
+            nn.ConvTranspose2d(coarse, fine, 4, stride=2, padding=1), nn.ReLU(),
+            nn.ConvTranspose2d(fine, bands, 4, stride=2, padding=1),
+        )  # fmt: skip
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image : (N, C, H, W), sides of multiples of 4 · returns : the image restored, of the same shape."""
+        restored: Tensor = self.decoder(self.encoder(image))
+        return restored
+
+
+class AutoencoderFeatures:
+    """What an autoencoder, trained on the series when this is made, knows of a cell.
+
+    Parameters
+    ----------
+    series
+        Trained on and measured.
+    side_px
+        Of the cells and their stride, a multiple of 4.
+    steps
+        Of the training, at least 1.
+    seed
+        Of first weights and patches; the same seed trains the same features on one machine.
+
+    Raises
+    ------
+    InputError
+        Cells that are no multiple of 4 px, or no window of the series with enough valid pixels.
+    """
+
+    def __init__(self, series: ImageSeries, *, side_px: int, steps: int = STEPS, seed: int = 0) -> None:
+        if side_px % REDUCTION:
+            raise InputError(
+                f"cells of {side_px} px are not made of whole cells of an autoencoder. Take a multiple of {REDUCTION}."
+            )
+        self._low, self._high = band_spread(series, list(range(len(series.band_names))))
+        self.names = [f"autoencoder {number} {what}" for number in range(LATENT) for what in ("mean", "sd")]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._network = ConvAutoencoder(len(series.band_names))
+            self.losses = self._train(self._windows(series), steps, np.random.default_rng(seed))
+        log.info("autoencoder: mean squared error %.3f, then %.3f", self.losses[0], np.mean(self.losses[-20:]))
+
+    def measure(self, image: FloatImage, valid: Mask, cells: CellGrid) -> NDArray[np.float32]:
+        """image : (C, h, w) and valid : (h, w) → (F, rows, cols); what is not valid gets the mean of the rest"""
+        with torch.no_grad():
+            maps = self._network.encoder(torch.from_numpy(self._scaled(image, valid))[None])[0].numpy()
+        coarse = CellGrid(cells.grid, cells.cell_px // REDUCTION, cells.stride_px // REDUCTION)
+        rows, cols = ((side - cells.cell_px) // cells.stride_px + 1 for side in valid.shape)
+        number = coarse.cell_px**2
+        features = []
+        for each in maps:
+            middle = np.float32(each.mean())  # else squares lose their digits in float32
+            mean, square = (
+                cell_sums(values, coarse)[:rows, :cols] / number for values in (each - middle, (each - middle) ** 2)
+            )
+            features += [mean + middle, np.sqrt(np.maximum(square - mean**2, 0))]
+        return np.stack(features).astype(np.float32)
+
+    def _scaled(self, image: FloatImage, valid: Mask) -> FloatImage:
+        """Values of −1 to 1 within the spread of the series, cut a little beyond; what is not valid is the mean of the rest."""
+        scaled = np.clip(2 * (np.where(valid, image, 0) - self._low) / (self._high - self._low) - 1, -2, 2)
+        filling = scaled[:, valid].mean(axis=1) if valid.any() else np.zeros(len(scaled), np.float32)
+        return np.where(valid, scaled, filling[:, None, None]).astype(np.float32)
+
+    def _windows(self, series: ImageSeries) -> list[tuple[FloatImage, Mask]]:
+        """Windows of dates over all of the series. Memory: 24 dates of 4 windows of 256 px."""
+        dates = np.unique(np.linspace(0, len(series) - 1, min(len(series), MOST_DATES)).round().astype(int))
+        windows = []
+        for index in dates:
+            for window in spread_windows(series.shape, (READ_PX, READ_PX), READS):
+                image, valid = series.read(int(index), window)
+                if min(valid.shape) >= PATCH_PX and valid.mean() >= LEAST_VALID:
+                    windows.append((self._scaled(image, valid), valid))
+        if not windows:
+            raise InputError(
+                f"no window of the series has {PATCH_PX} px a side with half of its pixels valid, so no autoencoder can be "
+                "trained. Check masks and nodata, or use --features spectral."
+            )
+        return windows
+
+    def _train(self, windows: list[tuple[FloatImage, Mask]], steps: int, rng: np.random.Generator) -> list[float]:
+        """Mean squared error of each step on valid pixels."""
+        optimizer = torch.optim.Adam(self._network.parameters(), lr=LEARNING_RATE)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=max(steps, 2))
+        losses = []
+        for _ in range(steps):
+            images, valid = _patches(windows, rng)
+            error = (self._network(images) - images).square().mean(dim=1) * valid
+            loss = error.sum() / valid.sum().clamp_min(1)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(float(loss.detach()))
+        return losses
+
+
+def _patches(windows: list[tuple[FloatImage, Mask]], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """A batch of patches (N, C, 32, 32) at random positions of random windows, and where they are valid (N, 32, 32)."""
+    images, masks = [], []
+    for number in rng.integers(0, len(windows), BATCH):
+        image, valid = windows[number]
+        row, col = (int(rng.integers(0, side - PATCH_PX + 1)) for side in valid.shape)
+        rows, cols = slice(row, row + PATCH_PX), slice(col, col + PATCH_PX)
+        images.append(image[:, rows, cols])
+        masks.append(valid[rows, cols])
+    return torch.from_numpy(np.stack(images)), torch.from_numpy(np.stack(masks).astype(np.float32))
