@@ -28,7 +28,8 @@ from deepnets4eo.points import (
 from deepnets4eo.points.views import SurfaceOptions, ZBuffer, cameras_above, make_surface, write_view_sheet
 from deepnets4eo.synthetic import City, aerial_scan, building_volumes
 
-folder = Path(tempfile.mkdtemp())
+folder = Path(tempfile.mkdtemp()) / "miniature city"  # products of files with this name say SYNTHETIC
+folder.mkdir()
 LEGEND = Legend.load("ign_lidar_hd")
 CODES = np.arange(256, dtype=np.uint8)
 CODES[11], CODES[70] = 2, 1  # road surface and rubble of the simulated scan
@@ -186,7 +187,7 @@ las = laspy.read(post)
 axis.scatter(las.x, las.y, s=0.3, c=np.column_stack([las.red, las.green, las.blue]) / 65535)
 rubble.buildings.boundary.plot(ax=axis, color="white", linewidth=1)
 rubble.rubble.plot(ax=axis, color="red", alpha=0.5)
-axis.margins(0)
+axis.set(xlim=(las.x.min(), las.x.max()), ylim=(las.y.min(), las.y.max()))
 axis.set(aspect="equal", xticks=[], yticks=[], xlabel="", ylabel="", title="Outlines, and rubble in red (SYNTHETIC)")
 plt.show()
 
