@@ -29,8 +29,9 @@ LINES_OF_PAGES = sorted({line for page in PAGES for line in commands(page.read_t
 
 
 def options_of(verb: str) -> set[str]:
+    module = verb.replace("-", "_")
     alone = typer.Typer(add_completion=False)
-    alone.command()(getattr(import_module(f"deepnets4eo.cli.{verb}"), verb))
+    alone.command()(getattr(import_module(f"deepnets4eo.cli.{module}"), module))
     return {
         name
         for parameter in typer.main.get_command(alone).params

@@ -47,7 +47,23 @@ class CloudSection(Section):
 
 
 class ViewSection(Section):
-    """Where cameras stand, what they show, and how the votes of their pixels are counted."""
+    """Where cameras stand, what they show, and how the votes of their pixels are counted.
+
+    Parameters
+    ----------
+    cameras
+        `around` random points, as published; `above`, a grid that looks down and in oblique directions; `indoors`.
+    directions, distances_m, elevation_deg
+        Of cameras around points and indoors: number, distances in metres, least and largest angle to the ground in degrees.
+    gsd_m, overlap, tilt_deg, headings
+        Of cameras above: metres a pixel, share that neighbours show again, angle and number of the oblique views.
+    third
+        Third band of the composite, see `snapshot`.
+    votes
+        What is averaged over pixels and views.
+    seed
+        Of random cameras.
+    """
 
     cameras: Literal["around", "above", "indoors"] = Field(
         default="around",
@@ -111,6 +127,8 @@ class SnapNetRecipe(Recipe):
 
     Parameters
     ----------
+    task
+        As in any recipe.
     data
         Which clouds, and which of their points are trained and validated on.
     legend
