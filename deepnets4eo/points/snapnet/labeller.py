@@ -18,7 +18,7 @@ from deepnets4eo.errors import RunError
 from deepnets4eo.options import options_from
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.snapnet.cameras import place_cameras, reach_m
-from deepnets4eo.points.snapnet.clouds import check_measured
+from deepnets4eo.points.snapnet.measurements import check_measured
 from deepnets4eo.points.snapnet.recipe import MEASURED, ViewSection
 from deepnets4eo.points.views import (
     FaceView,

@@ -20,7 +20,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.points.snapnet.clouds import WITHHELD, find_clouds, point_parts
+from deepnets4eo.points.cloud_data import WITHHELD, find_clouds, point_parts
 from deepnets4eo.points.snapnet.labeller import SnapNetLabeller
 from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
 from deepnets4eo.points.snapnet.rendering import RenderedViews, render_views
@@ -86,7 +86,7 @@ def score_points(
     for number, (named, of_cloud) in enumerate(zip(split.scenes, split.splits, strict=True)):
         if VAL not in of_cloud.parts:
             continue
-        for cloud, own in named.pieces(legend, recipe.data, folder, labeller.halo_m):
+        for cloud, own in named.pieces(legend, recipe.data, labeller.halo_m, folder):
             assert cloud.classification is not None
             scored = point_parts(split, number, cloud.xyz[:, :2]) == WITHHELD
             scored &= (cloud.classification != VOID) & (np.arange(len(cloud)) < own)

@@ -11,16 +11,16 @@ from deepnets4eo.cards.dataset_card import TRAIN, VAL
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import whole
-from deepnets4eo.points.snapnet.clouds import (
+from deepnets4eo.points.cloud_data import (
     LEARNT,
     NEITHER,
     WITHHELD,
     LabelledCloud,
-    check_measured,
     find_clouds,
     point_parts,
     split_clouds,
 )
+from deepnets4eo.points.snapnet.measurements import check_measured
 from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
 from deepnets4eo.points.snapnet.rendering import LABELS, render_views
 from deepnets4eo.points.snapnet.samples import ValidationViews, ViewSamples, read_view
@@ -109,14 +109,14 @@ def test_points_without_a_class_are_void_and_unknown_codes_are_refused_or_void(t
     cloud = make_cloud()
     codes = cloud.classification.copy()
     codes[:800] = 1
-    pieces = list(named(replace(cloud, classification=codes)).pieces(LEGEND, recipe().data, tmp_path, 0.0))
+    pieces = list(named(replace(cloud, classification=codes)).pieces(LEGEND, recipe().data, 0.0, tmp_path))
     assert (pieces[0].cloud.classification[:800] == VOID).all()
     assert (pieces[0].cloud.classification[800:] < 2).all()
     codes[:800] = 99
     strange = named(replace(cloud, classification=codes))
     with pytest.raises(InputError, match="99"):
-        list(strange.pieces(LEGEND, recipe().data, tmp_path, 0.0))
-    pieces = list(strange.pieces(LEGEND, recipe(unknown_labels="void").data, tmp_path, 0.0))
+        list(strange.pieces(LEGEND, recipe().data, 0.0, tmp_path))
+    pieces = list(strange.pieces(LEGEND, recipe(unknown_labels="void").data, 0.0, tmp_path))
     assert (pieces[0].cloud.classification[:800] == VOID).all()
 
 

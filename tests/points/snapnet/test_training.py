@@ -6,12 +6,12 @@ import torch
 from made_up_field import BUILDING, GROUND, LEGEND, make_cloud, write_las
 
 from deepnets4eo.cards.catalog import recipes
-from deepnets4eo.errors import RunError
+from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.files import read_json
+from deepnets4eo.points.cloud_data import LabelledCloud
 from deepnets4eo.points.files import open_cloud
 from deepnets4eo.points.labellers import load_labeller
 from deepnets4eo.points.snapnet import SnapNetLabeller, SnapNetRecipe
-from deepnets4eo.points.snapnet.clouds import LabelledCloud
 from deepnets4eo.segmenters.networks import create_model
 from deepnets4eo.training import load_recipe, train
 from deepnets4eo.training.tasks import TrainOptions
@@ -69,7 +69,7 @@ def test_large_clouds_are_worked_on_by_tiles(tmp_path):
     cloud = make_cloud()
     named = LabelledCloud("field", open_cloud(write_las(cloud, tmp_path / "field.las")), 0.5)
     data = SnapNetRecipe.model_validate({"data": {"most_points": 1000}}).data
-    pieces = list(named.pieces(LEGEND, data, tmp_path, 3.0))
+    pieces = list(named.pieces(LEGEND, data, 3.0, tmp_path))
     assert len(pieces) > 3
     assert all(own <= 1000 < len(cloud) for _, own in pieces)
     owned = np.concatenate([piece.xyz[:own] for piece, own in pieces])
@@ -107,3 +107,17 @@ def test_the_published_recipe_is_the_published_one():
         (70, 90),
     )
     assert recipe.views.directions >= 400
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("surface.voxel=1", r"unknown key 'surface.voxel'. Did you mean 'surface.voxel_m'\?"),
+        ("surface.direction=1", r"unknown key 'surface.direction'. Did you mean 'views.directions'\?"),
+        ("data.voxel_m=1", r"unknown key 'data.voxel_m'. Did you mean 'surface.voxel_m'\?"),
+        ("surface.xyz=1", "unknown key 'surface.xyz'. Choose from voxel_m, neighbours, mesh"),
+    ],
+)
+def test_unknown_keys_of_every_section_are_refused_with_the_nearest(override, message):
+    with pytest.raises(InputError, match=message):
+        load_recipe("points/snapnet-composite", overrides=[override])
