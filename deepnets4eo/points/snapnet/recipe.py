@@ -36,7 +36,14 @@ class ViewSection(Section):
     directions: int = Field(
         default=500,
         ge=1,
-        description="around, indoors: of a cloud, or of each of its tiles; a camera each at every distance",
+        description="around: for each area_m2 of ground; indoors: of a room, which is a cloud or each of its tiles; a camera "
+        "each at every distance",
+    )
+    area_m2: float = Field(
+        default=10_000.0,
+        gt=0,
+        description="around: ground with points that directions are for; clouds and tiles of other sizes have as many in "
+        "proportion, so that the size of tiles changes neither the quality nor, but for their halos, the time",
     )
     distances_m: tuple[float, ...] = Field(
         default=(5.0, 10.0, 20.0), min_length=1, description="around, indoors: from the camera to the point it looks at"

@@ -37,7 +37,7 @@ def recipe(**data):
         {
             "data": {"block_m": 10, "buffer_m": 1, "val_share": 0.5, "windows_per_epoch": 8, "num_workers": 0} | data,
             "surface": {"voxel_m": CELL_M, "mesh": "delaunay"},
-            "views": {"directions": 8, "distances_m": [12, 20]},
+            "views": {"directions": 8, "area_m2": 800, "distances_m": [12, 20]},
             "model": {"layers": ["image", "composite"]},
             "train": {"batch_size": 4},
         }
