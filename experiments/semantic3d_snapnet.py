@@ -31,8 +31,10 @@ from deepnets4eo.training import load_recipe
 
 AERIAL = "points/snapnet-aerial"
 COMPOSITE, COLOURS, BOTH, FUSED = "composite", "colours", "colours and composite", "SmpFusion of both"
+TRIANGLES = "triangles"  # the composite of another kind of surface
 ROWS = {
     COMPOSITE: ["model.layers=[composite]"],
+    TRIANGLES: ["model.layers=[composite]", "surface.mesh=delaunay"],
     COLOURS: ["model.layers=[image]"],
     BOTH: ["model.layers=[image, composite]"],
     FUSED: [

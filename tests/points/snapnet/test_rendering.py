@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_field import BUILDING, GROUND, LEGEND, CloudInMemory, make_cloud
+from made_up_field import BUILDING, GROUND, LEGEND, CloudInMemory, make_cloud, write_las
 
 from deepnets4eo.cards.dataset_card import TRAIN, VAL
 from deepnets4eo.cards.legend import VOID
@@ -138,6 +138,18 @@ def test_folders_without_clouds_are_refused(tmp_path):
         find_clouds(recipe().data, CELL_M)
     with pytest.raises(InputError, match=r"no file in .* matches \*\*/\*\.laz or \*\*/\*\.las"):
         find_clouds(recipe(folders=[str(tmp_path)]).data, CELL_M)
+
+
+def test_clouds_have_names_of_their_own_and_open_once(tmp_path):
+    field = write_las(make_cloud(), tmp_path / "field.las")
+    for copy in ("field.copy.las", "part/field.las"):
+        (tmp_path / copy).parent.mkdir(exist_ok=True)
+        (tmp_path / copy).write_bytes(field.read_bytes())
+    (tmp_path / "field.laz").write_bytes(field.read_bytes())
+    patterns = ["**/*.las", "*.laz", "field*"]
+    found = find_clouds(recipe(folders=[str(tmp_path)], clouds=patterns).data, CELL_M)
+    assert [named.name for named in found] == ["field-1", "field-2", "field.copy", "part-field"]
+    assert len({named.file.path for named in found}) == 4
 
 
 def test_the_store_returns_what_was_written(tmp_path):
