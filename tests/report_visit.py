@@ -31,13 +31,15 @@ def black(grid):
     return Layer.open(np.full((3, *grid.shape), 7, np.uint8), grid=grid)
 
 
-def write(damage_map, path, *, with_pre=True, grid=None, event=None, **summary):
+def write(damage_map, path, *, with_pre=True, grid=None, event=None, scores=(), **summary):
     """The page of `damage_map`; `event` has what is known of it, `summary` replaces members of its summary."""
     if event is not None:
         damage_map = replace(damage_map, event=EventInfo(**event))
     grid = grid or make_grid()
     members = {**summarize(damage_map, grid), **summary}
-    return write_report(damage_map, members, path, post=black(grid), pre=black(grid) if with_pre else None)
+    return write_report(
+        damage_map, members, path, post=black(grid), pre=black(grid) if with_pre else None, scores=scores
+    )
 
 
 class Visit:

@@ -18,7 +18,7 @@ import shapely
 from numpy.typing import NDArray
 
 from deepnets4eo.change.pair import POST, PRE
-from deepnets4eo.display.figures import stretch
+from deepnets4eo.display.figures import score_colours, stretch
 from deepnets4eo.files import write_text
 from deepnets4eo.formats.access import is_remote
 from deepnets4eo.grid import transform_shapes
@@ -114,13 +114,9 @@ def _picture(layer: Layer) -> str:
 
 
 def _heat(score: Layer) -> str:
-    """The scores as a yellow to red veil that is opaque where change is certain."""
+    """The scores in yellow to red, opaque where change is certain."""
     data, valid, _ = score.thumbnail(LONGEST_PX)
-    share = np.where(valid, data[0], 0).astype(np.float32) / PACKED_ONE
-    image = np.zeros((*share.shape, 4), np.uint8)
-    image[..., 0], image[..., 1] = 255, np.clip(230 * (1.2 - share), 0, 230)
-    image[..., 3] = np.where(share > 0.1, 40 + 190 * share, 0)
-    return _address(image)
+    return _address(score_colours(data[0].astype(np.float32) / PACKED_ONE, valid))
 
 
 def _address(image: NDArray[np.uint8]) -> str:

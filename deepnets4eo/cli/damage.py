@@ -140,8 +140,9 @@ def damage(
             with progress("evidence") as advance:
                 result = assess_inputs(inputs, settings, JobControl(scratch, advance), event)
             paths = result.save(
-                out, pre=inputs.pre, post=inputs.post, overwrite=overwrite, scratch=scratch, also=formats
-            )
+                out, pre=inputs.pre, post=inputs.post, scores=inputs.scores, overwrite=overwrite, scratch=scratch,
+                also=formats,
+            )  # fmt: skip
     echo(f"Open {paths['report.html']} in a browser, {paths['damage.qgz']} in QGIS.")
     for path in paths.values():
         echo(path)

@@ -21,6 +21,7 @@ from deepnets4eo.outputs.lock import output_lock
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from deepnets4eo.damage.raster_evidence import ScoreLayer
     from deepnets4eo.rasters.scene import Layer, LayerLike
 
 MANIFEST = "manifest.json"
@@ -81,6 +82,7 @@ class DamageMap(WithSummary, DamageMapContent):
         *,
         post: Layer,
         pre: Layer | None = None,
+        scores: Sequence[ScoreLayer] = (),
         overwrite: bool = False,
         scratch: Path | None = None,
         also: Sequence[str] | None = None,
@@ -97,6 +99,8 @@ class DamageMap(WithSummary, DamageMapContent):
             Folder to write.
         post, pre
             The images, for the panels of the report; pre None where the job had none.
+        scores
+            Rasters that can be laid over the images of the report: those of the evidence, `Inputs.scores`.
         overwrite
             Whether files of an existing folder are replaced.
         scratch
@@ -127,7 +131,7 @@ class DamageMap(WithSummary, DamageMapContent):
                 raise OutputError(f"{out_dir} is a file, expected a folder. Choose another --out.")
             folder = None if scratch is None else products_folder(scratch, self, post, pre)
             with hidden_folder(out_dir, folder) as hidden:
-                names = write_products(self, hidden, pre=pre, post=post, also=also, home=out_dir)
+                names = write_products(self, hidden, pre=pre, post=post, scores=scores, also=also, home=out_dir)
                 publish(hidden, out_dir, names, obsolete=set(FURTHER) - set(names))
         return {name: out_dir / name for name in names}
 

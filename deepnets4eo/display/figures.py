@@ -69,6 +69,27 @@ def stretch(bands: NDArray[Any], valid: Mask) -> ByteImage:
     return image
 
 
+def score_colours(scores: NDArray[np.floating], valid: Mask) -> ByteImage:
+    """Colour scores to lie over an image: from yellow to red, clear below 0.1, nearly opaque at 1.
+
+    Parameters
+    ----------
+    scores
+        (h, w), 0–1.
+    valid
+        (h, w), True where there is a score; the others become transparent.
+
+    Returns
+    -------
+    (h, w, 4) uint8, red, green, blue and opacity.
+    """
+    share = np.where(valid, scores, 0).astype(np.float32)
+    image = np.zeros((*share.shape, 4), np.uint8)
+    image[..., 0], image[..., 1] = 255, np.clip(230 * (1.2 - share), 0, 230)
+    image[..., 3] = np.where(share > 0.1, 40 + 190 * np.clip(share, 0, 1), 0)
+    return image
+
+
 def draw_image(axes: Axes, image: ByteImage, grid: Grid, title: str = "") -> Axes:
     """Draw an image (h, w, 3 or 4) uint8 in the coordinates of its grid, which may be turned; its edge is the view's."""
     from matplotlib.transforms import Affine2D

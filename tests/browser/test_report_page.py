@@ -2,12 +2,15 @@
 
 import csv
 
+import numpy as np
 import pytest
 from made_up_map import MEANING, make_grid, make_map
 from report_visit import DESKTOP, PHONE, Visit, by_probability, write
 
 from deepnets4eo.damage.products.summary import summarize
+from deepnets4eo.damage.raster_evidence import RasterEvidence, ScoreLayer
 from deepnets4eo.outputs.findings import Finding
+from deepnets4eo.rasters.scene import Layer
 
 pytestmark = pytest.mark.browser
 
@@ -48,6 +51,41 @@ def test_wheel_drag_and_keys_on_one_panel_move_both(report, visit):
         moved()
     one.page.locator("canvas[data-role=post]").press("0")
     assert one.pixels() == seen[0], "0 shows the whole scene again"
+
+
+COLOUR = """(role) => {
+    const shown = document.querySelector(`#panels canvas[data-role=${role}]`), canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [shown.width, shown.height];
+    const context = canvas.getContext("2d", { willReadFrequently: true });
+    context.drawImage(shown, 0, 0);
+    const data = context.getImageData(0, 0, canvas.width, canvas.height).data;
+    let yellow = 0;
+    for (let i = 0; i < data.length; i += 4) yellow += data[i] > 150 && data[i + 2] < 60;
+    return yellow / (data.length / 4);
+}"""
+
+
+def test_scores_lie_over_both_images_where_they_are_chosen(visit, tmp_path):
+    grid = make_grid()
+    raster = np.zeros((1, *grid.shape), np.float32)
+    raster[:, : grid.shape[0] // 2] = 0.9
+    score = ScoreLayer(RasterEvidence("change", raster), Layer.open(raster, grid=grid), 1.0, None, None)
+    one = visit(write(make_map(), tmp_path / "report.html", scores=[score]))
+    one.page.locator("#outlines").click()  # hidden
+    one.pixels()
+    assert [one.page.evaluate(COLOUR, role) for role in ("pre", "post")] == [0, 0]
+    one.page.locator("#score").select_option("change")
+    one.pixels()
+    before, after = (one.page.evaluate(COLOUR, role) for role in ("pre", "post"))
+    assert before == after
+    assert 0.1 < before < 0.6
+    one.page.locator("#score").select_option("none")
+    one.pixels()
+    assert one.page.evaluate(COLOUR, "post") == 0
+
+
+def test_without_scores_there_is_nothing_to_choose(report, visit):
+    assert visit(report[1]).page.locator("#scores").is_hidden()
 
 
 def test_a_press_on_a_building_shows_its_evidence(report, visit):

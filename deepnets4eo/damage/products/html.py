@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from importlib.resources import files
 from pathlib import Path, PurePath
@@ -19,7 +20,7 @@ import shapely
 
 from deepnets4eo.damage.products.banner import findings_banner
 from deepnets4eo.damage.products.grades import TITLES, colors
-from deepnets4eo.damage.products.panels import Panel, Tile, render
+from deepnets4eo.damage.products.panels import Panel, Tile, render, render_scores
 from deepnets4eo.damage.products.payload import Payload, encode
 from deepnets4eo.damage.vocabulary import ASSESSED, CLASSES
 from deepnets4eo.files import write_text
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
     from deepnets4eo.damage.map_content import DamageMapContent
+    from deepnets4eo.damage.raster_evidence import ScoreLayer
     from deepnets4eo.grid import Grid
     from deepnets4eo.rasters.scene import Layer
 
@@ -48,9 +50,15 @@ LEAST_IMAGE_BYTES = 3_000_000
 
 
 def write_report(
-    damage_map: DamageMapContent, summary: dict[str, Any], path: str | Path, *, post: Layer, pre: Layer | None = None
+    damage_map: DamageMapContent,
+    summary: dict[str, Any],
+    path: str | Path,
+    *,
+    post: Layer,
+    pre: Layer | None = None,
+    scores: Sequence[ScoreLayer] = (),
 ) -> Path:
-    """Write the page; `summary` is `summarize`'s.
+    """Write the page; `summary` is `summarize`'s. scores : rasters that can be laid over the images.
 
     Size: about 14 MB at most up to 200,000 buildings, of which the images take what the buildings leave.
     Memory: the buildings' columns and one averaged image at a time.
@@ -76,7 +84,8 @@ def write_report(
         "buildings": payload.described,
     }
     banner = findings_banner(damage_map.findings)
-    return write_text(path, _assemble(page, panels, payload, banner, synthetic=damage_map.synthetic))
+    over = [render_scores(score.name, score.layer, score.scale) for score in scores]
+    return write_text(path, _assemble(page, panels, over, payload, banner, synthetic=damage_map.synthetic))
 
 
 def frame_of(grid: Grid) -> dict[str, Any]:
@@ -127,22 +136,16 @@ def _rings(shapes: np.ndarray, grid: Grid) -> list[list[list[float]]]:
     return rings
 
 
-def _assemble(page: dict[str, Any], panels: list[Panel], payload: Payload, banner: str, *, synthetic: bool) -> str:
-    tiles = [
-        {
-            "role": panel.role,
-            "source": "" if panel.source == "array" else _file_name(panel.source),
-            "coarse": panel.coarse,
-            "tiles": [_tile(tile) for tile in panel.tiles] + [[*_tile(tile), 1] for tile in panel.details],
-        }
-        for panel in panels
-    ]
+def _assemble(
+    page: dict[str, Any], panels: list[Panel], over: list[Panel], payload: Payload, banner: str, *, synthetic: bool
+) -> str:
     parts = {
         "TITLE": "SYNTHETIC damage map" if synthetic else "Building damage map",
         "STYLE": "\n".join(_asset(name) for name in STYLES),
         "FINDINGS": banner,
         "PAGE": script_safe(page),
-        "PANELS": script_safe(tiles),
+        "PANELS": script_safe([_tiles(panel) for panel in panels]),
+        "SCORES": script_safe([_tiles(panel) for panel in over]),
         "PACKED": payload.packed,
         "SCRIPT": "\n".join(_asset(name) for name in SCRIPTS),
     }
@@ -153,6 +156,15 @@ def _file_name(source: str) -> str:
     """The name alone: the page is passed on, and must not show folders, hosts or passwords of web addresses."""
     path = urlsplit(source).path if is_remote(source) else source
     return PurePath(path).name or source
+
+
+def _tiles(panel: Panel) -> dict[str, Any]:
+    return {
+        "role": panel.role,
+        "source": "" if panel.source == "array" else _file_name(panel.source),
+        "coarse": panel.coarse,
+        "tiles": [_tile(tile) for tile in panel.tiles] + [[*_tile(tile), 1] for tile in panel.details],
+    }
 
 
 def _tile(tile: Tile) -> list[float | str]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from deepnets4eo.display.figures import score_colours
 from deepnets4eo.grid import Window, blocks, gsd_m
 from deepnets4eo.rasters.scene import Layer
 
@@ -24,6 +25,7 @@ BASE_PX = 2560  # longer side of the whole scene: 2 × 26 MB once decoded, which
 NATIVE_BELOW = 1.3  # a scene hardly larger than that is kept at full resolution
 BASE_TILE_PX = 1280
 DETAIL_TILE_PX = 256
+SCORES_PX = 1280  # longer side of a raster of scores
 COARSEST_M = 1.0  # on coarser pixels damage to a roof is not visible
 FIRST = 100
 QUALITY = 70
@@ -95,6 +97,18 @@ def render(
     return panels
 
 
+def render_scores(name: str, layer: Layer, scale: float) -> Panel:
+    """One raster of scores as tiles that lie over the images: yellow to red, clear where the score is low.
+
+    layer : scores on the post grid, which `scale` brings to 0–1. Memory: one averaged scene, 1280² at most.
+    """
+    data, valid, coarse = layer.thumbnail(SCORES_PX)
+    step = layer.shape[1] / coarse.shape[1], layer.shape[0] / coarse.shape[0]
+    image = score_colours(data[0].astype(np.float32) * scale, valid)
+    rectangle = (0.0, 0.0, float(layer.shape[1]), float(layer.shape[0]))
+    return Panel(name, layer.source, step[0], [Tile(*rectangle, _webp(image))])
+
+
 def _base_tiles(
     data: NDArray[Any], valid: NDArray[np.bool_], stretch: NDArray[np.float32], step: tuple[float, float]
 ) -> list[Tile]:
@@ -124,15 +138,20 @@ def _stretch_of(data: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.floa
 
 def _encode(data: NDArray[Any], valid: NDArray[np.bool_], stretch: NDArray[np.float32]) -> bytes:
     """WebP of a (3, h, w) tile; pixels without data become transparent."""
-    from PIL import Image
-
     low, high = stretch[:, :, None, None]
     values = np.where(valid, data.astype(np.float32), low)
     image = np.clip((values - low) / (high - low) * 255, 0, 255).astype(np.uint8)
     if not valid.all():
         image = np.concatenate([image, valid[None].astype(np.uint8) * 255])
+    return _webp(np.ascontiguousarray(np.moveaxis(image, 0, 2)))
+
+
+def _webp(image: NDArray[np.uint8]) -> bytes:
+    """(h, w, 3 or 4) encoded."""
+    from PIL import Image
+
     buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(np.moveaxis(image, 0, 2))).save(buffer, "WEBP", quality=QUALITY, method=1)
+    Image.fromarray(image).save(buffer, "WEBP", quality=QUALITY, method=1)
     return buffer.getvalue()
 
 

@@ -25,6 +25,7 @@ from deepnets4eo.files import write_json
 
 if TYPE_CHECKING:
     from deepnets4eo.damage.map_content import DamageMapContent
+    from deepnets4eo.damage.raster_evidence import ScoreLayer
     from deepnets4eo.rasters.scene import Layer
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ def write_products(
     *,
     post: Layer,
     pre: Layer | None = None,
+    scores: Sequence[ScoreLayer] = (),
     also: Sequence[str] | None = None,
     home: Path | None = None,
 ) -> list[str]:
@@ -57,7 +59,7 @@ def write_products(
         "damage.gpkg": lambda path: write_gpkg(damage_map, path),
         "damage.parquet": lambda path: write_parquet(damage_map, path),
         "summary.json": lambda path: write_json(path, summary),
-        "report.html": lambda path: write_report(damage_map, summary, path, post=post, pre=pre),
+        "report.html": lambda path: write_report(damage_map, summary, path, post=post, pre=pre, scores=scores),
         "damage.qgz": lambda path: write_project(damage_map, path, home=home or folder, post=post, pre=pre),
     }
     written = [folder / name if (folder / name).is_file() else write(folder / name) for name, write in writers.items()]

@@ -29,6 +29,7 @@ async function start() {
   card.onstep = (by) => (by ? list.step(by) : select(-1));
   panels.panels.forEach((panel, number) => steer(panel.canvas, number, { view, panels, outlines, select }));
   wireTools(view, panels);
+  wireScores(panels);
   wireSwipe(panels);
   wireSaving(store, list);
   wirePrinting(store, panels);
@@ -128,6 +129,16 @@ function swap(panels, swapped) {
 function uncover() {
   const maps = document.getElementById("maps");
   if (getComputedStyle(maps).position === "sticky" && maps.getBoundingClientRect().top > 0) maps.scrollIntoView();
+}
+
+function wireScores(panels) {
+  const choice = document.getElementById("score");
+  document.getElementById("scores").hidden = !panels.scores.length;
+  choice.append(...panels.scores.map((score, number) => make("option", { value: String(number) }, score.role)));
+  choice.onchange = () => {
+    panels.score = choice.value === "" ? null : panels.scores[choice.value];
+    panels.request();
+  };
 }
 
 function wireTools(view, panels) {

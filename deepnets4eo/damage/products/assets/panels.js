@@ -9,6 +9,8 @@ class Panels {
     this.view = view;
     this.outlines = outlines;
     this.sources = JSON.parse(document.getElementById("images").textContent);
+    this.scores = JSON.parse(document.getElementById("over").textContent);
+    this.score = null; // what lies over the images
     this.swapped = false;
     this.visible = true;
     this.opacity = 1;
@@ -68,7 +70,7 @@ class Panels {
       context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
       context.clearRect(0, 0, this.view.width, this.view.height);
       const shown = this.swapped && this.sources.length > 1 ? 1 - number : number;
-      this.drawTiles(context, this.sources[shown], this.view);
+      this.drawImages(context, this.sources[shown], this.view);
       if (this.visible) this.drawOverlay(context);
       if (this.selected >= 0) this.outlines.select(context, this.view, this.selected);
     });
@@ -86,6 +88,11 @@ class Panels {
       if (right < 0 || bottom < 0 || left > view.width || top > view.height) continue;
       yield { image: this.image(tile), left, top, right, bottom };
     }
+  }
+
+  drawImages(context, source, view) {
+    this.drawTiles(context, source, view);
+    if (this.score) this.drawTiles(context, this.score, view);
   }
 
   drawTiles(context, source, view) {

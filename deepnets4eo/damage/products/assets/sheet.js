@@ -11,7 +11,7 @@ function wirePrinting(store, panels) {
   let idle = 0;
   panels.ondraw = () => {
     clearTimeout(idle); // images cannot be loaded while the page is printed: those beyond the screen are loaded when the view rests
-    idle = setTimeout(() => panels.sources.forEach((source) => [...panels.inSight(source, paperView(panels))]), 300);
+    idle = setTimeout(() => [...panels.sources, ...(panels.score ? [panels.score] : [])].forEach((source) => [...panels.inSight(source, paperView(panels))]), 300);
   };
   matchMedia("print").addEventListener("change", ({ matches }) => (matches ? fill() : empty()));
 }
@@ -47,7 +47,7 @@ function middleOf(view) {
 function paperImage(panels, source, view, last) {
   const canvas = make("canvas", { width: 2 * view.width, height: 2 * view.height }), context = canvas.getContext("2d");
   context.setTransform(2, 0, 0, 2, 0, 0);
-  panels.drawTiles(context, source, view);
+  panels.drawImages(context, source, view);
   if (panels.visible) {
     const overlay = make("canvas", { width: canvas.width, height: canvas.height }), brush = overlay.getContext("2d");
     brush.setTransform(2, 0, 0, 2, 0, 0);
