@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from deepnets4eo.errors import InputError, nearest_name
 from deepnets4eo.files import parse_yaml, plain, read_yaml, write_text
-from deepnets4eo.options import Section, refused_value
+from deepnets4eo.options import UNKNOWN, Section, refused_value
 from deepnets4eo.segmenters.checksums import hash_of
 
 log = logging.getLogger(__name__)
@@ -337,7 +337,7 @@ def _warn_of_lost_names(name: str, before: Any, after: Any) -> None:
 
 def _explain(detail: Any, kind: type[Recipe], where: str) -> str:
     location = ".".join(str(part) for part in detail["loc"] if part != "[key]")
-    if detail["type"] == "extra_forbidden":
+    if detail["type"] in UNKNOWN:
         return f"{where}: unknown key {location!r}. {_nearest(detail['loc'], kind)}"
     return refused_value(detail, location, where)
 
@@ -345,17 +345,22 @@ def _explain(detail: Any, kind: type[Recipe], where: str) -> str:
 def _nearest(location: Sequence[Any], kind: type[Recipe]) -> str:
     section: Any = kind
     for part in location[:-1]:
-        section = section.model_fields[part].annotation
-    names = {name: ".".join([*map(str, location[:-1]), name]) for name in section.model_fields}
+        section = _fields(section)[part].annotation
+    names = {name: ".".join([*map(str, location[:-1]), name]) for name in _fields(section)}
     if nearest_name(location[-1], names) is None:
         for name, field in kind.model_fields.items():  # right key, wrong section
-            names |= {key: f"{name}.{key}" for key in getattr(field.annotation, "model_fields", {}) if key not in names}
+            names |= {key: f"{name}.{key}" for key in _fields(field.annotation) if key not in names}
     near = nearest_name(location[-1], names)
     return f"Choose from {_keys(section)}." if near is None else f"Did you mean {names[near]!r}?"
 
 
-def _keys(section: type[BaseModel]) -> str:
-    return ", ".join(section.model_fields)
+def _keys(section: Any) -> str:
+    return ", ".join(_fields(section))
+
+
+def _fields(section: Any) -> Mapping[str, Any]:
+    """The fields of a section, which is a model or an option group, by name; a plain type has none."""
+    return getattr(section, "model_fields", None) or getattr(section, "__pydantic_fields__", {})
 
 
 def _flat(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,34 +10,19 @@ from typing import Literal
 from pydantic import Field
 
 from deepnets4eo.baselines import EstimatorOptions
-from deepnets4eo.options import Section
+from deepnets4eo.points.cloud_data import CloudData
 from deepnets4eo.points.features.options import FeatureOptions
 from deepnets4eo.training.recipe import ModelSection, Recipe
 
 
-class CloudData(Section):
-    """Which clouds, and which of their points are learnt from and which validated on."""
+class FeatureClouds(CloudData):
+    """Which clouds, and which of their points are learnt from and which validated on, in cells of 1 m."""
 
-    folders: tuple[str, ...] = Field(default=(), description="where the clouds are; --data sets it")
-    clouds: tuple[str, ...] = Field(
-        default=("**/*.laz", "**/*.las"), min_length=1, description="patterns of the files within the folders"
+    most_points: int = Field(
+        default=2_000_000, ge=1000, description="clouds of more points are cut in tiles of so many, halos aside"
     )
-    unknown_labels: Literal["error", "void"] = Field(default="error", description="codes that the legend lacks")
-    split: Literal["blocks", "scenes"] = Field(
-        default="blocks", description="blocks: squares of x and y of each cloud; scenes: whole clouds"
-    )
-    val_share: float = Field(
-        default=0.2, ge=0, lt=1, description="share of the blocks or clouds that are validated on; 0: none"
-    )
-    val_scenes: tuple[str, ...] = Field(default=(), description="with split: scenes; names or patterns of clouds")
-    split_seed: int = Field(default=0, ge=0, description="apart from train.seed: other samples, same validation part")
-    block_m: int = Field(default=16, ge=2, description="side of a block of the split, metres")
-    buffer_m: int = Field(
-        default=4, ge=0, description="points nearer to a validation block are not learnt from, metres"
-    )
-    tile_points: int = Field(
-        default=2_000_000, ge=1000, description="a larger cloud is worked on by tiles of so many points, halos aside"
-    )
+    block_m: float = Field(default=16, ge=2, description="side of a block of the split")
+    buffer_m: float = Field(default=4, ge=0, description="points nearer to a validation block are not learnt from")
 
 
 class PointModel(ModelSection):
@@ -92,7 +77,7 @@ class FeatureRecipe(Recipe):
     """
 
     task: str = "points-features"
-    data: CloudData = CloudData()  # type: ignore[assignment]
+    data: FeatureClouds = FeatureClouds()  # type: ignore[assignment]
     model: PointModel = PointModel()
     features: FeatureOptions = FeatureOptions()
     estimator: EstimatorOptions = EstimatorOptions(leaf_samples=5, scaling="none", class_weight="none", trees=100)

@@ -17,7 +17,8 @@ from deepnets4eo.cards.legend import Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.points.features.clouds import LabelledCloud, find_clouds, parts_of_cloud, split_clouds
+from deepnets4eo.points.cloud_data import LabelledCloud, split_clouds
+from deepnets4eo.points.features.clouds import find_clouds, parts_of_cloud
 from deepnets4eo.points.features.labeller import FeatureLabeller
 from deepnets4eo.points.features.recipe import FeatureRecipe
 from deepnets4eo.points.features.run import save_feature_labeller

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
 from deepnets4eo.points.snapnet.recipe import COLOUR, COMPOSITE, INTENSITY, ViewSection
 from deepnets4eo.points.views import Camera, Surface, cameras_above, cameras_around, cameras_indoors
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
@@ -27,7 +29,8 @@ def place_cameras(surface: Surface, views: ViewSection, *, seed: int = 0) -> lis
 
     Returns
     -------
-    Cameras; of those around points and indoors `directions` times the number of distances.
+    Cameras; indoors `directions` times the number of distances, around points in proportion to the ground, at least one a
+    distance.
     """
     if views.cameras == "above":
         return cameras_above(
@@ -35,10 +38,27 @@ def place_cameras(surface: Surface, views: ViewSection, *, seed: int = 0) -> lis
         )
     if views.cameras == "indoors":
         return cameras_indoors(surface, views.directions, seed=views.seed + seed, distances_m=views.distances_m)
+    directions = math.ceil(views.directions * covered_m2(surface) / views.area_m2)
     return cameras_around(
-        surface, views.directions, seed=views.seed + seed, distances_m=views.distances_m,
+        surface, directions, seed=views.seed + seed, distances_m=views.distances_m,
         elevation_deg=views.elevation_deg,
     )  # fmt: skip
+
+
+def covered_m2(surface: Surface) -> float:
+    """The ground that has vertices, counted in square metres of whole coordinates: tiles add up to their cloud.
+
+    Parameters
+    ----------
+    surface
+        Of a cloud, of one vertex a metre or more.
+
+    Returns
+    -------
+    Square metres.
+    """
+    x, y = np.floor(surface.vertices[:, :2]).astype(np.int64).T
+    return float(len(np.unique((x << 32) + y)))
 
 
 def reach_m(views: ViewSection) -> float:

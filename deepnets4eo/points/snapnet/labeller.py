@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from deepnets4eo.arrays import Mask, Vectors
+from deepnets4eo.arrays import Vectors
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.device import choose
 from deepnets4eo.errors import RunError
 from deepnets4eo.options import options_from
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.snapnet.cameras import place_cameras, reach_m
-from deepnets4eo.points.snapnet.clouds import check_measured
+from deepnets4eo.points.snapnet.measurements import check_measured
 from deepnets4eo.points.snapnet.recipe import MEASURED, ViewSection
 from deepnets4eo.points.views import (
     FaceView,
@@ -124,35 +124,14 @@ class SnapNetLabeller:
         InputError
             The cloud lacks what a layer shows.
         """
-        scores, seen = self.propagated_scores(cloud)
-        return np.where(seen[:, None], scores, np.float32(np.nan))
-
-    def propagated_scores(self, cloud: PointCloud) -> tuple[Vectors, Mask]:
-        """Probabilities at all points; those that no view shows have the ones of the nearest that a view does.
-
-        Parameters
-        ----------
-        cloud
-            N points.
-
-        Returns
-        -------
-        scores
-            (N, K) float32.
-        seen
-            (N,) bool, whether a view shows the point.
-
-        Raises
-        ------
-        InputError
-            The cloud lacks what a layer shows.
-        """
         check_measured(cloud, self.segmenter.inputs.names)
         surface = make_surface(cloud, self.surface)
         votes = Votes(surface, self.legend.num_classes, self.views.votes)
         for batch in self._batches(surface):
             self._vote(surface, votes, batch)
-        return to_points(surface, votes.vertex_scores(), cloud)
+        scores, seen = to_points(surface, votes.vertex_scores(), cloud)
+        scores[~seen] = np.nan
+        return scores
 
     def _batches(self, surface: Surface) -> Iterator[list[FaceView]]:
         batch: list[FaceView] = []

@@ -10,6 +10,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from deepnets4eo.options import Section
+from deepnets4eo.points.cloud_data import CloudData
 from deepnets4eo.points.views import SurfaceOptions
 from deepnets4eo.training.recipe import ModelSection, Recipe, TrainSection
 
@@ -17,32 +18,10 @@ COLOUR, COMPOSITE, INTENSITY = "image", "composite", "intensity"  # layers of a 
 MEASURED = {COLOUR: "colour", INTENSITY: "intensity"}  # layer -> what a cloud must have for it
 
 
-class CloudSection(Section):
-    """Which clouds, and which of their points are trained on and which validated on."""
+class ViewData(CloudData):
+    """Which clouds, which of their points are trained and validated on, and how many views make an epoch."""
 
-    folders: tuple[str, ...] = Field(default=(), description="where the clouds are; --data sets it")
-    clouds: tuple[str, ...] = Field(
-        default=("**/*.laz", "**/*.las"), min_length=1, description="patterns of the files within the folders"
-    )
-    unknown_labels: Literal["error", "void"] = Field(default="error", description="codes that the legend lacks")
-    most_points: int = Field(
-        default=20_000_000, ge=1000, description="clouds of more points are cut in tiles, which bounds memory"
-    )
     windows_per_epoch: int = Field(default=1000, ge=1, description="views; an epoch has as many whole batches of them")
-    split: Literal["blocks", "scenes"] = Field(
-        default="blocks", description="blocks: squares of x and y of each cloud; scenes: whole clouds"
-    )
-    val_share: float = Field(
-        default=0.2, ge=0, lt=1, description="share of the blocks or clouds that are validated on; 0: none"
-    )
-    val_scenes: tuple[str, ...] = Field(default=(), description="with split: scenes; names or patterns of clouds")
-    split_seed: int = Field(default=0, ge=0, description="apart from train.seed: other weights, same validation part")
-    block_m: float | None = Field(
-        default=None, gt=0, description="side of a block; none: a fifth of the shorter side, 64 to 512 voxels"
-    )
-    buffer_m: float | None = Field(
-        default=None, ge=0, description="points nearer to a validation block are not learnt from; none: 32 voxels"
-    )
     num_workers: int = Field(default=2, ge=0, description="threads that read views ahead of the network")
 
 
@@ -73,7 +52,14 @@ class ViewSection(Section):
     directions: int = Field(
         default=500,
         ge=1,
-        description="around, indoors: of a cloud, or of each of its tiles; a camera each at every distance",
+        description="around: for each area_m2 of ground; indoors: of a room, which is a cloud or each of its tiles; a camera "
+        "each at every distance",
+    )
+    area_m2: float = Field(
+        default=10_000.0,
+        gt=0,
+        description="around: ground with points that directions are for; clouds and tiles of other sizes have as many in "
+        "proportion, so that the size of tiles changes neither the quality nor, but for their halos, the time",
     )
     distances_m: tuple[float, ...] = Field(
         default=(5.0, 10.0, 20.0), min_length=1, description="around, indoors: from the camera to the point it looks at"
@@ -157,7 +143,7 @@ class SnapNetRecipe(Recipe):
     """
 
     task: str = "snapnet"
-    data: CloudSection = CloudSection()  # type: ignore[assignment]
+    data: ViewData = ViewData()  # type: ignore[assignment]
     surface: SurfaceOptions = SurfaceOptions()
     views: ViewSection = ViewSection()
     model: SnapNetModel = SnapNetModel()

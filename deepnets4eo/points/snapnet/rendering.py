@@ -18,16 +18,9 @@ from deepnets4eo.arrays import ByteImage
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.cloud_data import LEARNT, NEITHER, WITHHELD, LabelledCloud, point_parts, split_clouds
 from deepnets4eo.points.snapnet.cameras import place_cameras, reach_m, snapshot_inputs
-from deepnets4eo.points.snapnet.clouds import (
-    LEARNT,
-    NEITHER,
-    WITHHELD,
-    LabelledCloud,
-    check_measured,
-    point_parts,
-    split_clouds,
-)
+from deepnets4eo.points.snapnet.measurements import check_measured
 from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
 from deepnets4eo.points.snapnet.view_store import ViewStore
 from deepnets4eo.points.views import FaceView, Surface, make_surface, ray_caster, snapshot
@@ -115,7 +108,7 @@ def render_views(recipe: SnapNetRecipe, legend: Legend, clouds: Sequence[Labelle
         legend, split_clouds(clouds, recipe.data), snapshot_inputs(layers, recipe.views), ViewStore(folder)
     )
     for number, named in enumerate(clouds):
-        for piece in named.pieces(legend, recipe.data, folder, reach_m(recipe.views)):
+        for piece in named.pieces(legend, recipe.data, reach_m(recipe.views), folder):
             _render_piece(rendered, recipe, number, piece.cloud)
         log.info("%s: %d views so far show labelled points.", named.name, len(rendered.store))
     if not rendered.learnt:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from deepnets4eo.cards.legend import VOID
-from deepnets4eo.points.snapnet.clouds import LEARNT, WITHHELD
+from deepnets4eo.points.cloud_data import LEARNT, WITHHELD
 from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
 from deepnets4eo.points.snapnet.rendering import BORDER, LABELS, NOTHING, PART, RenderedViews
 from deepnets4eo.training.data import Sample, read_ahead

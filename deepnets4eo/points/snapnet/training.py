@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from deepnets4eo.arrays import Vectors
 from deepnets4eo.cards.dataset_card import VAL
 from deepnets4eo.cards.legend import VOID, Legend
 from deepnets4eo.errors import InputError
 from deepnets4eo.evaluation import report
 from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
-from deepnets4eo.points.snapnet.clouds import WITHHELD, find_clouds, point_parts
+from deepnets4eo.points.cloud_data import WITHHELD, find_clouds, point_parts
 from deepnets4eo.points.snapnet.labeller import SnapNetLabeller
 from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
 from deepnets4eo.points.snapnet.rendering import RenderedViews, render_views
+from deepnets4eo.points.tile_labels import label_tile
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
 from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
 from deepnets4eo.training.segmentation import NOT_VALIDATED, load_legend
@@ -31,6 +30,7 @@ from deepnets4eo.training.tasks import Task, TrainOptions
 
 log = logging.getLogger(__name__)
 
+CODE, PROPAGATED = 0, 3  # columns of the labels of a tile
 PROTOCOL = "points of the validation part of the training clouds, by the votes of all views"
 
 
@@ -64,7 +64,7 @@ def train_snapnet(recipe: SnapNetRecipe, out: Path, options: TrainOptions) -> Pa
 def score_points(
     labeller: SnapNetLabeller, rendered: RenderedViews, recipe: SnapNetRecipe, folder: Path
 ) -> dict[str, Any]:
-    """Label the clouds that have a validation part, and count its original points.
+    """Label the clouds that have a validation part as `label_cloud` does, and count its original points.
 
     Parameters
     ----------
@@ -86,23 +86,19 @@ def score_points(
     for number, (named, of_cloud) in enumerate(zip(split.scenes, split.splits, strict=True)):
         if VAL not in of_cloud.parts:
             continue
-        for cloud, own in named.pieces(legend, recipe.data, folder, labeller.halo_m):
+        for cloud, own in named.pieces(legend, recipe.data, labeller.halo_m, folder):
             assert cloud.classification is not None
             scored = point_parts(split, number, cloud.xyz[:, :2]) == WITHHELD
             scored &= (cloud.classification != VOID) & (np.arange(len(cloud)) < own)
             if scored.any():
-                scores, seen = labeller.propagated_scores(cloud)
-                matrix.update(cloud.classification[scored], _best_class(scores[scored]))
-                seen_points, points = seen_points + int(seen[scored].sum()), points + int(scored.sum())
+                labels = label_tile(labeller, cloud, own)[scored[:own]]
+                matrix.update(cloud.classification[scored], legend.to_index()[labels[:, CODE]])
+                seen = (labels[:, CODE] != VOID) & (labels[:, PROPAGATED] == 0)
+                seen_points, points = seen_points + int(seen.sum()), points + len(labels)
     protocol = {"name": PROTOCOL if split.validated else NOT_VALIDATED, "leaky": False, "split": split.describe()}
     return report.scores(matrix, legend.names) | {
         "legend": legend.name, "protocol": protocol, "seen_share": seen_points / points if points else float("nan"),
     }  # fmt: skip
-
-
-def _best_class(scores: Vectors) -> NDArray[np.uint8]:
-    """(n,) class indices of the best scores (n, K); void where there are none."""
-    return np.where(np.isnan(scores[:, 0]), VOID, np.nan_to_num(scores).argmax(axis=1)).astype(np.uint8)
 
 
 def _network(recipe: SnapNetRecipe) -> dict[str, Any]:

@@ -9,13 +9,15 @@ from made_up_field import BUILDING, COLOURS, GROUND, LEGEND, make_cloud
 
 from deepnets4eo.errors import InputError, RunError
 from deepnets4eo.points import PointLabeller
-from deepnets4eo.points.snapnet.cameras import place_cameras, reach_m, snapshot_inputs
+from deepnets4eo.points.snapnet.cameras import covered_m2, place_cameras, reach_m, snapshot_inputs
 from deepnets4eo.points.snapnet.labeller import SnapNetLabeller
 from deepnets4eo.points.snapnet.recipe import ViewSection
+from deepnets4eo.points.tile_labels import label_tile
 from deepnets4eo.points.views import SurfaceOptions, make_surface
 from deepnets4eo.segmenters.run import Run
 
-VIEWS = ViewSection(directions=15, distances_m=(20.0,))
+AREA_M2 = 800  # of the field
+VIEWS = ViewSection(directions=15, area_m2=AREA_M2, distances_m=(20.0,))
 SURFACE = SurfaceOptions(voxel_m=0.5)
 RED = {code: colour[0] / 255 - 0.5 for code, colour in COLOURS.items()}
 
@@ -45,20 +47,22 @@ def labeller(views=VIEWS, **options):
 def test_points_that_are_seen_have_the_class_that_the_network_sees(votes):
     cloud = make_cloud()
     one = labeller(VIEWS.model_copy(update={"votes": votes}))
-    scores, seen = one.propagated_scores(cloud)
-    best = np.array(LEGEND.values)[scores.argmax(axis=1)]
+    scores = one.scores(cloud)
+    seen = np.isfinite(scores[:, 0])
+    codes = label_tile(one, cloud, len(cloud))[:, 0]
     assert seen.mean() > 0.5
-    assert (best == cloud.classification)[seen].mean() > 0.98
-    assert (best == cloud.classification).mean() > 0.9
-    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+    assert (codes == cloud.classification)[seen].mean() > 0.98
+    assert (codes == cloud.classification).mean() > 0.9
+    np.testing.assert_allclose(scores[seen].sum(axis=1), 1, atol=1e-5)
 
 
 def test_points_that_no_view_shows_have_no_scores():
-    cloud, one = make_cloud(), labeller(ViewSection(directions=1, distances_m=(6.0,)))
-    scores, seen = one.scores(cloud), one.propagated_scores(cloud)[1]
-    assert 0 < seen.mean() < 0.3
-    np.testing.assert_array_equal(np.isnan(scores).all(axis=1), ~seen)
-    np.testing.assert_array_equal(np.isnan(scores).any(axis=1), ~seen)
+    cloud, one = make_cloud(), labeller(ViewSection(directions=1, area_m2=AREA_M2, distances_m=(6.0,)))
+    scores, labels = one.scores(cloud), label_tile(one, cloud, len(cloud))
+    unseen = np.isnan(scores).all(axis=1)
+    assert 0.7 < unseen.mean() < 1
+    np.testing.assert_array_equal(np.isnan(scores).any(axis=1), unseen)
+    np.testing.assert_array_equal(labels[:, 3] == 1, unseen)
 
 
 def test_scores_do_not_depend_on_how_many_views_are_labelled_at_once():
@@ -82,9 +86,25 @@ def test_the_halo_is_what_the_farthest_camera_sees_beside_its_target():
     assert reach_m(ViewSection(cameras="above", gsd_m=0.25)) == 28
 
 
+def test_tiles_of_any_size_have_as_many_views_a_square_metre():
+    cloud, views = make_cloud(), ViewSection(directions=60, area_m2=AREA_M2, distances_m=(10.0, 20.0))
+    surface = make_surface(cloud, SURFACE)
+    assert covered_m2(surface) == AREA_M2 == len({(int(x), int(y)) for x, y in cloud.xyz[:, :2]})
+    assert len(place_cameras(surface, views)) == 2 * 60
+    for side_m in (20, 10, 5):
+        tile = (cloud.xyz[:, :2] // side_m).astype(int) @ (10**6, 1)
+        counts = [
+            len(place_cameras(make_surface(cloud.subset(tile == one), SURFACE), views)) for one in np.unique(tile)
+        ]
+        assert len(counts) == AREA_M2 // side_m**2
+        assert 2 * 60 <= sum(counts) < 2 * (60 + len(counts))
+    larger = views.model_copy(update={"area_m2": 10 * AREA_M2})
+    assert len(place_cameras(surface, larger)) == 2 * 6
+
+
 @pytest.mark.parametrize("cameras", ["around", "above", "indoors"])
 def test_cameras_of_every_kind_are_placed_anew_alike(cameras):
-    views = ViewSection(cameras=cameras, directions=5, distances_m=(2.0, 3.0))
+    views = ViewSection(cameras=cameras, directions=5, area_m2=AREA_M2, distances_m=(2.0, 3.0))
     surface = make_surface(make_cloud(), SURFACE)
     first, second = (place_cameras(surface, views) for _ in range(2))
     assert first

@@ -5,22 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up_field import BUILDING, GROUND, LEGEND, CloudInMemory, make_cloud
+from made_up_field import BUILDING, GROUND, LEGEND, CloudInMemory, make_cloud, write_las
 
 from deepnets4eo.cards.dataset_card import TRAIN, VAL
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.errors import InputError
 from deepnets4eo.grid import whole
-from deepnets4eo.points.snapnet.clouds import (
+from deepnets4eo.points.cloud_data import (
     LEARNT,
     NEITHER,
     WITHHELD,
     LabelledCloud,
-    check_measured,
     find_clouds,
     point_parts,
     split_clouds,
 )
+from deepnets4eo.points.snapnet.measurements import check_measured
 from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
 from deepnets4eo.points.snapnet.rendering import LABELS, render_views
 from deepnets4eo.points.snapnet.samples import ValidationViews, ViewSamples, read_view
@@ -37,7 +37,7 @@ def recipe(**data):
         {
             "data": {"block_m": 10, "buffer_m": 1, "val_share": 0.5, "windows_per_epoch": 8, "num_workers": 0} | data,
             "surface": {"voxel_m": CELL_M, "mesh": "delaunay"},
-            "views": {"directions": 8, "distances_m": [12, 20]},
+            "views": {"directions": 8, "area_m2": 800, "distances_m": [12, 20]},
             "model": {"layers": ["image", "composite"]},
             "train": {"batch_size": 4},
         }
@@ -109,14 +109,14 @@ def test_points_without_a_class_are_void_and_unknown_codes_are_refused_or_void(t
     cloud = make_cloud()
     codes = cloud.classification.copy()
     codes[:800] = 1
-    pieces = list(named(replace(cloud, classification=codes)).pieces(LEGEND, recipe().data, tmp_path, 0.0))
+    pieces = list(named(replace(cloud, classification=codes)).pieces(LEGEND, recipe().data, 0.0, tmp_path))
     assert (pieces[0].cloud.classification[:800] == VOID).all()
     assert (pieces[0].cloud.classification[800:] < 2).all()
     codes[:800] = 99
     strange = named(replace(cloud, classification=codes))
     with pytest.raises(InputError, match="99"):
-        list(strange.pieces(LEGEND, recipe().data, tmp_path, 0.0))
-    pieces = list(strange.pieces(LEGEND, recipe(unknown_labels="void").data, tmp_path, 0.0))
+        list(strange.pieces(LEGEND, recipe().data, 0.0, tmp_path))
+    pieces = list(strange.pieces(LEGEND, recipe(unknown_labels="void").data, 0.0, tmp_path))
     assert (pieces[0].cloud.classification[:800] == VOID).all()
 
 
@@ -138,6 +138,18 @@ def test_folders_without_clouds_are_refused(tmp_path):
         find_clouds(recipe().data, CELL_M)
     with pytest.raises(InputError, match=r"no file in .* matches \*\*/\*\.laz or \*\*/\*\.las"):
         find_clouds(recipe(folders=[str(tmp_path)]).data, CELL_M)
+
+
+def test_clouds_have_names_of_their_own_and_open_once(tmp_path):
+    field = write_las(make_cloud(), tmp_path / "field.las")
+    for copy in ("field.copy.las", "part/field.las"):
+        (tmp_path / copy).parent.mkdir(exist_ok=True)
+        (tmp_path / copy).write_bytes(field.read_bytes())
+    (tmp_path / "field.laz").write_bytes(field.read_bytes())
+    patterns = ["**/*.las", "*.laz", "field*"]
+    found = find_clouds(recipe(folders=[str(tmp_path)], clouds=patterns).data, CELL_M)
+    assert [named.name for named in found] == ["field-1", "field-2", "field.copy", "part-field"]
+    assert len({named.file.path for named in found}) == 4
 
 
 def test_the_store_returns_what_was_written(tmp_path):

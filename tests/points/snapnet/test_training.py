@@ -2,25 +2,32 @@
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from made_up_field import BUILDING, GROUND, LEGEND, make_cloud, write_las
+from sklearn.metrics import confusion_matrix
 
 from deepnets4eo.cards.catalog import recipes
-from deepnets4eo.errors import RunError
+from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.evaluation.withheld import WITHHELD
 from deepnets4eo.files import read_json
+from deepnets4eo.points import label_cloud
+from deepnets4eo.points.cloud_data import LabelledCloud
+from deepnets4eo.points.codes import legend_codes
 from deepnets4eo.points.files import open_cloud
 from deepnets4eo.points.labellers import load_labeller
 from deepnets4eo.points.snapnet import SnapNetLabeller, SnapNetRecipe
-from deepnets4eo.points.snapnet.clouds import LabelledCloud
 from deepnets4eo.segmenters.networks import create_model
 from deepnets4eo.training import load_recipe, train
 from deepnets4eo.training.tasks import TrainOptions
+
+laspy = pytest.importorskip("laspy")
 
 NAMES = [name for name in recipes() if name.startswith("points/snapnet")]
 BANDS = {"image": 3, "composite": 3}
 SMALL = [
     "model.options={width: 2}", "data.block_m=10", "data.buffer_m=1", "data.val_share=0.3", "data.windows_per_epoch=4",
-    "data.num_workers=0", "surface.voxel_m=0.5", "surface.mesh=delaunay", "views.directions=6", "views.distances_m=[20]",
+    "data.num_workers=0", "surface.voxel_m=0.5", "surface.mesh=delaunay", "views.directions=6", "views.area_m2=800", "views.distances_m=[20]",
     "views.third=height", "train.epochs=1", "train.batch_size=2", "train.lr=0.01", "train.precision=float32",
 ]  # fmt: skip
 
@@ -69,7 +76,7 @@ def test_large_clouds_are_worked_on_by_tiles(tmp_path):
     cloud = make_cloud()
     named = LabelledCloud("field", open_cloud(write_las(cloud, tmp_path / "field.las")), 0.5)
     data = SnapNetRecipe.model_validate({"data": {"most_points": 1000}}).data
-    pieces = list(named.pieces(LEGEND, data, tmp_path, 3.0))
+    pieces = list(named.pieces(LEGEND, data, 3.0, tmp_path))
     assert len(pieces) > 3
     assert all(own <= 1000 < len(cloud) for _, own in pieces)
     owned = np.concatenate([piece.xyz[:own] for piece, own in pieces])
@@ -106,4 +113,49 @@ def test_the_published_recipe_is_the_published_one():
         (5, 10, 20),
         (70, 90),
     )
-    assert recipe.views.directions >= 400
+
+
+def test_published_networks_label_with_the_published_number_of_views():
+    for name in NAMES:
+        views = load_recipe(name, overrides=["legend=semantic3d"])[0].views
+        if views.cameras == "around":
+            assert (views.directions, views.area_m2) == (500, 10_000), name  # advised: 500 to 800 a scan
+    assert SnapNetRecipe().views.directions == 500
+    assert sum(load_recipe(name)[0].views.cameras == "around" for name in NAMES) >= 6
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("surface.voxel=1", r"unknown key 'surface.voxel'. Did you mean 'surface.voxel_m'\?"),
+        ("surface.direction=1", r"unknown key 'surface.direction'. Did you mean 'views.directions'\?"),
+        ("data.voxel_m=1", r"unknown key 'data.voxel_m'. Did you mean 'surface.voxel_m'\?"),
+        ("surface.xyz=1", "unknown key 'surface.xyz'. Choose from voxel_m, neighbours, mesh"),
+    ],
+)
+def test_unknown_keys_of_every_section_are_refused_with_the_nearest(override, message):
+    with pytest.raises(InputError, match=message):
+        load_recipe("points/snapnet-composite", overrides=[override])
+
+
+@pytest.mark.real_data
+def test_label_points_writes_what_a_run_counted_on_a_real_tile(real_data, tmp_path):
+    tile = real_data / "ign_lidar_hd" / "test_data_77060_627760_LA93_IGN69.laz"
+    few = [
+        *SMALL, "legend=ign_lidar_hd", "data.clouds=['*77060*.laz']", "data.block_m=25", "views.cameras=above", "views.gsd_m=0.5",
+        "views.overlap=0", "views.headings=1", "surface.voxel_m=2", "surface.mesh=splats",
+    ]  # fmt: skip
+    run = train("points/snapnet-composite", tmp_path / "run", data=tile.parent, overrides=few)
+    metrics, one = read_json(run / "metrics.json"), load_labeller(run)
+    result = label_cloud(tile, one, tmp_path / "labelled.laz")
+    assert 0 < result.propagated < result.points
+    cloud, labelled = open_cloud(tile).read(), laspy.read(tmp_path / "labelled.laz")
+    with rasterio.open(next((run / "split").glob("*.tif"))) as split:
+        cols, rows = np.floor(~split.transform * cloud.xyz[:, :2].T).astype(int)
+        withheld = split.read(1)[np.minimum(rows, split.height - 1), cols] == WITHHELD
+    to_index = one.legend.to_index()
+    pairs = to_index[legend_codes(cloud, one.legend)], to_index[np.asarray(labelled.pred_class)]
+    expected = confusion_matrix(*(indices[withheld] for indices in pairs), labels=range(one.legend.num_classes))
+    np.testing.assert_array_equal(metrics["confusion"], expected)
+    assert (expected.sum(axis=0) > 0).sum() > 1
+    assert metrics["seen_share"] == np.mean(np.asarray(labelled.propagated)[withheld] == 0)

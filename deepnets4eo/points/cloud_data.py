@@ -1,0 +1,238 @@
+"""The labelled clouds of a recipe: files by patterns, blocks of x and y to learn from and to validate on, and their points.
+
+Takes the data section of a recipe; clouds are read one at a time, large ones by tiles. Refuses folders without clouds, parts
+that would stay empty, and codes that the legend lacks.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Literal, NamedTuple
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from pydantic import Field
+
+from deepnets4eo.arrays import Indices
+from deepnets4eo.cards.dataset_card import TRAIN, VAL
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.grid import Grid, Window
+from deepnets4eo.options import Section
+from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.codes import legend_codes
+from deepnets4eo.points.files import CloudFile, open_cloud
+from deepnets4eo.points.tiles import TiledPoints, sort_in_tiles
+from deepnets4eo.training.splits import WHOLE, DataSplit, SplitRule, assign_blocks
+
+LEARNT, WITHHELD, NEITHER = 0, 1, 2  # parts of a point
+
+
+class CloudData(Section):
+    """Which clouds, and which of their points are learnt from and which validated on."""
+
+    folders: tuple[str, ...] = Field(default=(), description="where the clouds are; --data sets it")
+    clouds: tuple[str, ...] = Field(
+        default=("**/*.laz", "**/*.las"), min_length=1, description="patterns of the files within the folders"
+    )
+    unknown_labels: Literal["error", "void"] = Field(default="error", description="codes that the legend lacks")
+    most_points: int = Field(
+        default=20_000_000, ge=1000, description="clouds of more points are cut in tiles, which bounds memory"
+    )
+    split: Literal["blocks", "scenes"] = Field(
+        default="blocks", description="blocks: squares of x and y of each cloud; scenes: whole clouds"
+    )
+    val_share: float = Field(
+        default=0.2, ge=0, lt=1, description="share of the blocks or clouds that are validated on; 0: none"
+    )
+    val_scenes: tuple[str, ...] = Field(default=(), description="with split: scenes; names or patterns of clouds")
+    split_seed: int = Field(
+        default=0, ge=0, description="apart from train.seed: same validation part in every training"
+    )
+    block_m: float | None = Field(
+        default=None, gt=0, description="side of a block; none: a fifth of the shorter side, 64 to 512 cells"
+    )
+    buffer_m: float | None = Field(
+        default=None, ge=0, description="points nearer to a validation block are not learnt from; none: 32 cells"
+    )
+
+
+class Piece(NamedTuple):
+    """Points that are worked on at once; those after the first `own` only surround them.
+
+    Their classification is class indices, void 255.
+    """
+
+    cloud: PointCloud
+    own: int
+
+
+@dataclass(frozen=True)
+class LabelledCloud:
+    """A file of labelled points, and where they lie as a grid of square cells, those of the north first.
+
+    Parameters
+    ----------
+    name
+        Unique among the clouds.
+    file
+        The points.
+    cell_m
+        Side of a cell, metres; cells begin at whole multiples of it.
+    """
+
+    name: str
+    file: CloudFile
+    cell_m: float
+
+    @property
+    def grid(self) -> Grid:
+        """The cells that the bounds of the points reach into."""
+        (left, bottom), (right, top) = np.floor(self.file.bounds[:, :2] / self.cell_m).astype(np.int64).tolist()
+        affine = Affine.scale(self.cell_m, -self.cell_m) * Affine.translation(left, -(top + 1))
+        return Grid((top - bottom + 1, right - left + 1), affine, self.file.crs)
+
+    def cells(self, xy: NDArray[np.float64]) -> Indices:
+        """(N, 2) row and column of the cell of each position (N, 2), metres in the CRS of the cloud."""
+        affine, shape = self.grid.affine, self.grid.shape
+        down, right = (affine.f - xy[:, 1]) / self.cell_m, (xy[:, 0] - affine.c) / self.cell_m
+        cells = np.floor(np.column_stack([down, right])).astype(np.int64)
+        return np.clip(cells, 0, np.array(shape) - 1)
+
+    def pieces(self, legend: Legend, data: CloudData, halo_m: float, folder: Path | None = None) -> Iterator[Piece]:
+        """Yield all points at once, or those of tiles where there are more than `data.most_points`.
+
+        Parameters
+        ----------
+        legend
+            Of the classes.
+        data
+            Its `most_points` and `unknown_labels`.
+        halo_m
+            How far around a tile points surround it, metres.
+        folder
+            Where tiles are written for a while; None: the system's folder for temporary files.
+
+        Yields
+        ------
+        Piece
+            Every point of the file is one of its piece's own once. Memory: some 100 bytes a point of one piece.
+
+        Raises
+        ------
+        InputError
+            The file has no classification, or codes that the legend lacks.
+        """
+        if self.file.point_count <= data.most_points:
+            cloud = _with_indices(self.file.read(), legend, data)
+            yield Piece(cloud, len(cloud))
+            return
+        with TemporaryDirectory(dir=folder, prefix=".deepnets4eo-tiles-") as tiles:
+            for _ in sort_in_tiles(self.file, Path(tiles), most_points=data.most_points, halo_m=halo_m):
+                pass
+            tiled = TiledPoints(Path(tiles), self.file.crs, str(self.file.path))
+            for tile in tiled.tiles:
+                points = tiled.read(tile, halo_m)
+                if points is not None:
+                    yield Piece(_with_indices(points.cloud, legend, data), len(points.index))
+
+
+def find_clouds(data: CloudData, cell_m: float) -> list[LabelledCloud]:
+    """Return the clouds of a recipe, in the order of their names.
+
+    Parameters
+    ----------
+    data
+        Its folders and patterns.
+    cell_m
+        Side of a cell of their grids, metres.
+
+    Returns
+    -------
+    list
+        At least one.
+
+    Raises
+    ------
+    InputError
+        No folder was given, no file in one matches, or a file cannot be read.
+    """
+    if not data.folders:
+        raise InputError("no clouds were given. Pass --data FOLDER.")
+    named: list[tuple[str, Path]] = []
+    for folder in map(Path, data.folders):
+        matches = sorted({path for pattern in data.clouds for path in folder.glob(pattern)})
+        if not matches:
+            raise InputError(
+                f"no file in {folder} matches {' or '.join(data.clouds)}. Give the folder of the clouds, or set data.clouds."
+            )
+        prefix = f"{folder.name}-" if len(data.folders) > 1 else ""
+        named += [(prefix + "-".join(path.relative_to(folder).with_suffix("").parts), path) for path in matches]
+    times = Counter(name for name, _ in named)
+    unique = [(name if times[name] == 1 else f"{name}-{number}", path) for number, (name, path) in enumerate(named)]
+    return [LabelledCloud(name, open_cloud(path), cell_m) for name, path in sorted(unique)]
+
+
+def split_clouds(clouds: Sequence[LabelledCloud], data: CloudData) -> DataSplit[LabelledCloud]:
+    """Split clouds in squares of x and y, or as a whole, into what is learnt from and what is validated on.
+
+    Parameters
+    ----------
+    clouds
+        With grids of one cell size.
+    data
+        `split`, `val_share`, `val_scenes`, `split_seed`, `block_m`, `buffer_m`.
+
+    Returns
+    -------
+    DataSplit
+        The parts train and val; train alone where nothing is validated.
+
+    Raises
+    ------
+    InputError
+        When a part would stay empty.
+    """
+    cell_m = clouds[0].cell_m
+    block_px, buffer_px = (None if side is None else round(side / cell_m) for side in (data.block_m, data.buffer_m))
+    rule = SplitRule(
+        data.split, data.val_share, data.split_seed, val_names=data.val_scenes,
+        block_px=None if block_px is None else max(block_px, 1), buffer_px=buffer_px,
+    )  # fmt: skip
+    return DataSplit(clouds, assign_blocks(clouds, rule), WHOLE if rule.whole else data.split)
+
+
+def point_parts(split: DataSplit[LabelledCloud], number: int, xy: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Return the part of each point: LEARNT, WITHHELD for validation, or NEITHER in the buffer between them.
+
+    Parameters
+    ----------
+    split
+        Of the clouds.
+    number
+        Of the cloud among them.
+    xy
+        (N, 2) metres in the CRS of the cloud.
+
+    Returns
+    -------
+    ndarray
+        (N,) uint8. Memory: a byte for each cell of the box around the points.
+    """
+    if not len(xy):
+        return np.empty(0, np.uint8)
+    cells = split.scenes[number].cells(xy)
+    first, last = cells.min(axis=0), cells.max(axis=0)
+    usable = split.mask(number, TRAIN, Window(*first.tolist(), *(last - first + 1).tolist()))
+    learnt = usable[tuple((cells - first).T)]
+    return np.select([split.splits[number].contains(VAL, cells), learnt], [WITHHELD, LEARNT], NEITHER).astype(np.uint8)
+
+
+def _with_indices(cloud: PointCloud, legend: Legend, data: CloudData) -> PointCloud:
+    codes = legend_codes(cloud, legend, unknown_is_void=data.unknown_labels == "void")
+    return replace(cloud, classification=legend.to_index()[codes])
