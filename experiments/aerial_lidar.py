@@ -150,7 +150,7 @@ def plain_features(cloud: PointCloud) -> Vectors:
     return np.stack([*columns, *(one for one in measured if one is not None)], axis=1).astype(np.float32)
 
 
-FOREST = EstimatorOptions(trees=TREES, leaf_samples=5, scaling="none", class_weight="none")
+FOREST = EstimatorOptions(trees=TREES, leaf_samples=5, split_features=25, scaling="none", class_weight="none")
 BOOSTING = FOREST.model_copy(update={"name": "hist_gradient_boosting", "trees": ROUNDS})
 ROWS = [
     Row("rules", lambda clouds, legend, seed: RuleLabeller(workers=1)),

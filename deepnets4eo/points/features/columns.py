@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from deepnets4eo.arrays import Floats
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.features.neighbourhoods import Neighbours, for_all_blocks, voxelise
+from deepnets4eo.points.features.neighbourhoods import Neighbours, Voxels, for_all_blocks, voxelise
 
 COLUMNS_PER_RADIUS = 2.5  # about 20 columns a cylinder
+LOWEST_COLUMNS_PER_RADIUS = 10.0  # about 300: of wide cylinders, the edge of which must not be coarse
 
 
 def column_features(cloud: PointCloud, radius: float, workers: int | None = None) -> NDArray[np.float32]:
@@ -40,9 +41,7 @@ def column_features(cloud: PointCloud, radius: float, workers: int | None = None
     """
     heights = cloud.xyz[:, 2] - cloud.xyz[:, 2].min()
     columns = voxelise(cloud.xyz[:, :2], radius / COLUMNS_PER_RADIUS, cloud.source)
-    lowest, negated = np.full((2, len(columns)), np.inf)
-    np.minimum.at(lowest, columns.voxel, heights)
-    np.minimum.at(negated, columns.voxel, -heights)
+    lowest, negated = _lowest(columns, heights), _lowest(columns, -heights)
     sums = np.stack([columns.count, columns.total(heights), columns.total(heights * heights)], axis=1)
 
     def of_block(near: Neighbours) -> Floats:
@@ -55,3 +54,45 @@ def column_features(cloud: PointCloud, radius: float, workers: int | None = None
     low, high, std, density = for_all_blocks(columns.centres, radius, 4, of_block, workers)[columns.voxel].T
     own = heights.astype(np.float32)
     return np.stack([high - low, std, own - low, high - own, density], axis=1)
+
+
+def heights_above_lowest(cloud: PointCloud, radius: float, workers: int | None = None) -> NDArray[np.float32]:
+    """Return how high the points stand above the lowest point in wide cylinders around them.
+
+    Water lies lowest in its surroundings; a forest has no other feature that says so from one place to the next.
+
+    Parameters
+    ----------
+    cloud
+        N points.
+    radius
+        Of a cylinder, metres.
+    workers
+        Threads, by default one a core.
+
+    Returns
+    -------
+    ndarray
+        (N, 1) float32, metres.
+
+    Raises
+    ------
+    InputError
+        The cloud is too wide for columns of radius / 10.
+    """
+    heights = cloud.xyz[:, 2] - cloud.xyz[:, 2].min()
+    columns = voxelise(cloud.xyz[:, :2], radius / LOWEST_COLUMNS_PER_RADIUS, cloud.source)
+    lowest = _lowest(columns, heights)
+
+    def of_block(near: Neighbours) -> Floats:
+        return near.lowest(lowest[near.index])[:, np.newaxis]
+
+    low = for_all_blocks(columns.centres, radius, 1, of_block, workers)[columns.voxel]
+    return heights[:, np.newaxis].astype(np.float32) - low
+
+
+def _lowest(columns: Voxels, heights: Floats) -> Floats:
+    """(V,) the least height of the points of each column."""
+    lowest = np.full(len(columns), np.inf)
+    np.minimum.at(lowest, columns.voxel, heights)
+    return lowest

@@ -28,6 +28,7 @@ MEANS: dict[str, tuple[str, ...]] = {
     "intensity": ("intensity",), "returns": ("return_ratio",), "colour": ("red", "green", "blue"),
     "near_infrared": ("near_infrared",),
 }  # fmt: skip
+LOWEST_REACH = 1.3  # of wide cylinders: the columns at their edge, and the point's own, reach further than the radius
 COLUMNS = ("height_range", "height_std", "above_lowest", "below_highest", "density_2d")
 OWN: dict[str, tuple[str, ...]] = {
     "intensity": ("intensity",), "returns": ("return_number", "number_of_returns"), "colour": ("red", "green", "blue"),
@@ -46,6 +47,8 @@ class FeatureOptions(Section):
         At each scale the cloud is thinned to one point a voxel of radius / cells_per_radius; Thomas et al. use 5.
     cylinder_radii_m
         Radii of vertical cylinders, metres, in which heights are compared.
+    lowest_radius_m
+        Radius of the cylinder above whose lowest point heights are taken, metres; 0: none. Tiles take a halo of 1.3 times it.
     measured
         Measurements beside the coordinates: intensity, returns, colour, near_infrared.
     above_ground
@@ -54,6 +57,8 @@ class FeatureOptions(Section):
     Examples
     --------
     >>> FeatureOptions(radii_m=(1.0, 2.0)).reach_m
+    130.0
+    >>> FeatureOptions(radii_m=(1.0, 2.0), lowest_radius_m=0).reach_m
     5.0
     """
 
@@ -65,6 +70,9 @@ class FeatureOptions(Section):
     )
     cylinder_radii_m: tuple[float, ...] = Field(
         default=(2.0, 5.0), description="of vertical cylinders in which heights are compared; empty: none"
+    )
+    lowest_radius_m: float = Field(
+        default=100.0, ge=0, description="of the cylinder above whose lowest point heights are taken; 0: none"
     )
     measured: tuple[Measured, ...] = Field(
         default=("intensity", "returns"), description="beside coordinates: intensity, returns, colour, near_infrared"
@@ -81,7 +89,7 @@ class FeatureOptions(Section):
     @property
     def reach_m(self) -> float:
         """How far around a point others matter for its features, in metres; for heights above ground: further."""
-        return max(*self.radii_m, *self.cylinder_radii_m)
+        return max(*self.radii_m, *self.cylinder_radii_m, LOWEST_REACH * self.lowest_radius_m)
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -110,5 +118,6 @@ def feature_names(options: FeatureOptions) -> list[str]:
     means = [f"{name}_{kind}" for group in options.measured for name in MEANS[group] for kind in ("mean", "std")]
     names = [f"{name}@{radius:g}m" for radius in options.radii_m for name in (*GEOMETRY, *means)]
     names += [f"{name}@{radius:g}m" for radius in options.cylinder_radii_m for name in COLUMNS]
+    names += [f"height_above_lowest@{options.lowest_radius_m:g}m"] if options.lowest_radius_m else []
     names += [name for group in options.measured for name in OWN[group]]
     return [*names, "height_above_ground"] if options.above_ground else names

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.points.cloud import PointCloud
-from deepnets4eo.points.features.columns import column_features
+from deepnets4eo.points.features.columns import column_features, heights_above_lowest
 from deepnets4eo.points.features.eigenfeatures import neighbourhood_features
 from deepnets4eo.points.features.options import NEEDS, FeatureOptions
 
@@ -41,11 +41,13 @@ def point_features(
     Examples
     --------
     >>> point_features(PointCloud(np.eye(3)), FeatureOptions(measured=(), above_ground=False)).shape
-    (3, 61)
+    (3, 62)
     """
     options = options or FeatureOptions()
     parts = [neighbourhood_features(cloud, options, workers=workers)]
     parts += [column_features(cloud, radius, workers) for radius in options.cylinder_radii_m]
+    if options.lowest_radius_m:
+        parts.append(heights_above_lowest(cloud, options.lowest_radius_m, workers))
     for group in options.measured:
         parts += [np.asarray(getattr(cloud, name), np.float32).reshape(len(cloud), -1) for name in NEEDS[group]]
     if options.above_ground:

@@ -80,4 +80,6 @@ class FeatureRecipe(Recipe):
     data: FeatureClouds = FeatureClouds()  # type: ignore[assignment]
     model: PointModel = PointModel()
     features: FeatureOptions = FeatureOptions()
-    estimator: EstimatorOptions = EstimatorOptions(leaf_samples=5, scaling="none", class_weight="none", trees=100)
+    estimator: EstimatorOptions = EstimatorOptions(
+        leaf_samples=5, split_features=25, scaling="none", class_weight="none", trees=100
+    )

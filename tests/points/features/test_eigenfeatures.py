@@ -8,7 +8,7 @@ from deepnets4eo.errors import InputError
 from deepnets4eo.points import PointCloud
 from deepnets4eo.points.features import FeatureOptions, feature_names, neighbourhood_features, point_features
 from deepnets4eo.points.features import neighbourhoods as module
-from deepnets4eo.points.features.columns import COLUMNS_PER_RADIUS, column_features
+from deepnets4eo.points.features.columns import COLUMNS_PER_RADIUS, column_features, heights_above_lowest
 from deepnets4eo.points.features.neighbourhoods import blocks_with_halo, voxelise
 from deepnets4eo.points.features.symmetric import eigen_3x3
 
@@ -59,7 +59,7 @@ def plain_features(cloud: PointCloud, radius: float, options: FeatureOptions) ->
 
 
 def test_features_are_those_of_numpy_point_by_point():
-    cloud = make_cloud(600)
+    cloud = make_cloud(400)
     options = FeatureOptions(radii_m=(0.7, 1.5), measured=("intensity", "returns", "colour"))
     table = dict(zip(feature_names(options), neighbourhood_features(cloud, options).T, strict=False))
     for radius in options.radii_m:
@@ -79,7 +79,10 @@ def test_blocks_and_threads_change_no_feature(monkeypatch):
 
 
 def test_points_of_a_tile_with_its_halo_have_the_features_of_the_whole_cloud():
-    cloud, options = make_cloud(), FeatureOptions(radii_m=(0.5, 1.0), cylinder_radii_m=(1.0,), above_ground=False)
+    cloud, options = (
+        make_cloud(),
+        FeatureOptions(radii_m=(0.5, 1.0), cylinder_radii_m=(1.0,), lowest_radius_m=1.5, above_ground=False),
+    )
     x = cloud.xyz[:, 0] - 650_000
     tile, core = x < 6.2, x < 4
     whole, cut = point_features(cloud, options), point_features(cloud.subset(tile), options)
@@ -87,7 +90,7 @@ def test_points_of_a_tile_with_its_halo_have_the_features_of_the_whole_cloud():
 
 
 def test_every_voxel_is_in_one_block_and_its_neighbours_are_in_the_halo():
-    centres = voxelise(make_cloud(4000).xyz, 0.2).centres
+    centres = voxelise(make_cloud(2500).xyz, 0.2).centres
     seen = []
     for core, halo in blocks_with_halo(centres, 1.0, 300):
         assert len(core) <= 300
@@ -127,6 +130,21 @@ def test_heights_in_cylinders_are_those_of_the_columns_around():
             len(heights) / (np.pi * 4),
         ]
         np.testing.assert_allclose(features[number], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_water_is_lowest_in_its_surroundings_and_a_hollow_beyond_the_reach_does_not_matter():
+    x, y = np.divmod(np.arange(40_000.0), 200)
+    z = np.where(x < 20, -1.0, 0.002 * x)  # a canal beside land that rises gently
+    z[(x == 199) & (y == 199)] = -5
+    cloud = PointCloud(np.column_stack([x, y, z]) + [650_000, 6_860_000, 100])
+    height, reach = heights_above_lowest(cloud, 50.0)[:, 0], FeatureOptions(lowest_radius_m=50.0).reach_m
+    distance = np.hypot(x - 199, y - 199)
+    np.testing.assert_allclose(height[distance < 35], (z + 5)[distance < 35], atol=1e-5)
+    far = distance > reach
+    np.testing.assert_allclose(height[far & (x < 20)], 0, atol=1e-5)
+    np.testing.assert_allclose(height[far & (x >= 20) & (x < 55)], (z + 1)[far & (x >= 20) & (x < 55)], atol=1e-5)
+    inland = far & (x > 20 + reach)
+    assert height[inland].max() < 0.2
 
 
 @pytest.mark.parametrize("points", [np.zeros((1, 3)), np.ones((50, 3)), np.array([[0, 0, 0], [500.0, 0, 0]])])
