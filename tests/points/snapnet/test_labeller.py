@@ -5,10 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from made_up_field import BUILDING, COLOURS, GROUND, LEGEND, make_cloud
+from made_up_field import BUILDING, COLOURS, GROUND, LEGEND, make_cloud, write_las
 
 from deepnets4eo.errors import InputError, RunError
-from deepnets4eo.points import PointLabeller
+from deepnets4eo.points import LabelOptions, PointLabeller, label_cloud, labelling
 from deepnets4eo.points.snapnet.cameras import covered_m2, place_cameras, reach_m, snapshot_inputs
 from deepnets4eo.points.snapnet.labeller import SnapNetLabeller
 from deepnets4eo.points.snapnet.recipe import ViewSection
@@ -100,6 +100,20 @@ def test_tiles_of_any_size_have_as_many_views_a_square_metre():
         assert 2 * 60 <= sum(counts) < 2 * (60 + len(counts))
     larger = views.model_copy(update={"area_m2": 10 * AREA_M2})
     assert len(place_cameras(surface, larger)) == 2 * 6
+
+
+def test_small_tiles_leave_as_many_points_unseen_as_one_large_tile(tmp_path, monkeypatch):
+    field = write_las(make_cloud(), tmp_path / "field.las")
+    views = ViewSection(directions=100, area_m2=AREA_M2, distances_m=(3.0,))
+    one, many = labeller(views), labeller(views)
+    whole = label_cloud(field, one, tmp_path / "whole.laz")
+    monkeypatch.setattr(labelling, "LEAST_POINTS", 1000)
+    tiled = label_cloud(field, many, tmp_path / "tiled.laz", LabelOptions(memory_bytes=1))
+    assert sum(one.segmenter.batches) == 100
+    assert 100 < sum(many.segmenter.batches) < 3 * 100  # halos are seen as well
+    shares = [result.propagated / result.points for result in (whole, tiled)]
+    assert 0.1 < shares[0] < 0.9
+    assert abs(shares[0] - shares[1]) < 0.08  # as draws differ; as many views for every tile would leave almost none
 
 
 @pytest.mark.parametrize("cameras", ["around", "above", "indoors"])
