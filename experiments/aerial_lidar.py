@@ -202,12 +202,9 @@ def folds_of(name: str, data: Path | None, *, smoke: bool) -> Iterator[Fold]:
 @cache
 def make_city(seed: int) -> PointCloud:
     """A scan of a miniature city. SYNTHETIC."""
-    sample = City(seed, 512).points(8.0)
-    returns = sample.returns  # how many a pulse had is not simulated: as if each were the last
-    return PointCloud(
-        sample.xyz, intensity=sample.intensity.astype(np.float32), return_number=returns, number_of_returns=returns,
-        classification=sample.classification, source=f"miniature city {seed} (SYNTHETIC)",
-    )  # fmt: skip
+    scan = City(seed, 512).points(8.0)
+    # how many returns a pulse had is not simulated: as if each were the last
+    return replace(scan, number_of_returns=scan.return_number, source=f"miniature city {seed} (SYNTHETIC)")
 
 
 def score_row(row: Row, folds: Sequence[Fold], legend: Legend) -> dict[str, Any]:
