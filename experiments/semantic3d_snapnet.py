@@ -91,7 +91,7 @@ def write_city(seed: int, folder: Path, size_px: int) -> Path:
     las = laspy.create(point_format=LAS_FORMAT, file_version="1.4")
     las.header.offsets, las.header.scales = np.floor(points.xyz.min(axis=0)), np.full(3, 0.001)
     las.x, las.y, las.z = points.xyz.T
-    las.classification, las.intensity, las.return_number = points.classification, points.intensity, points.returns
+    las.classification, las.intensity, las.return_number = points.classification, points.intensity, points.return_number
     las.red, las.green, las.blue = city.image[:3, row, col].astype(np.uint16) * 257
     folder.mkdir(parents=True, exist_ok=True)
     las.write(path)

@@ -78,13 +78,13 @@ def find_frames(data: FrameSection, legend: Legend) -> list[FrameSource]:
     """
     if not data.folders:
         raise InputError("no frames were given. Pass --data FOLDER.")
-    found: list[FrameSource] = []
+    frames: list[FrameSource] = []
     for folder in map(Path, data.folders):
         of_folder = _of_folder(folder, data, legend)
         if not of_folder:
             raise InputError(f"{folder} has no frames of the layout {data.layout}. Check the folder and data.layout.")
-        found += of_folder
-    return found
+        frames += of_folder
+    return frames
 
 
 def split_frames(frames: Sequence[FrameSource], data: FrameSection) -> DataSplit[NamedFrame]:

@@ -101,7 +101,7 @@ def official_split(folder: Path) -> dict[str, list[str]]:
         The file is missing, or is no such file.
     """
     numbers = {part: _numbers(folder / SPLITS, variable) for part, variable in PARTS.items()}
-    return {part: [f"{number:04d}" for number in found] for part, found in numbers.items()}
+    return {part: [f"{number:04d}" for number in of_part] for part, of_part in numbers.items()}
 
 
 def class_table(folder: Path, num_classes: int) -> tuple[int, ...]:
@@ -121,7 +121,7 @@ def class_table(folder: Path, num_classes: int) -> tuple[int, ...]:
     """
     if num_classes not in (13, 40):
         raise InputError(
-            f"NYUv2 was asked for with {num_classes} classes; expected 13 or 40. Set legend to nyuv2-40 or nyuv2-13."
+            f"the legend has {num_classes} classes; expected 13 or 40, which NYUv2 has. Set legend to nyuv2-40 or nyuv2-13."
         )
     of_objects = _checked([0, *_numbers(folder / TO_40, "mapClass")], 40, folder / TO_40)
     if num_classes == 40:
@@ -151,8 +151,8 @@ def _thirteen(path: Path) -> list[int]:
 
     _check_there(path)
     try:
-        found = loadmat(path)["classMapping13"][0, 0][0]
-        return [int(number) for number in np.ravel(found)]
+        codes = loadmat(path)["classMapping13"][0, 0][0]
+        return [int(code) for code in np.ravel(codes)]
     except (KeyError, IndexError, TypeError, ValueError, NotImplementedError, OSError) as error:
         raise InputError(
             f"{path} holds no classMapping13 that can be read: {error}. Take the original file."

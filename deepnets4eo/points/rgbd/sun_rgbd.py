@@ -47,7 +47,7 @@ class SunFrame:
 
     def read(self) -> Frame:
         """The frame. Errors: InputError for files that are missing or do not fit together."""
-        depth = next((found for kind in DEPTHS if (found := _only(self.folder / kind)) is not None), None)
+        depth = next((image for kind in DEPTHS if (image := _only(self.folder / kind)) is not None), None)
         colour = _only(self.folder / COLOURS)
         if colour is None or depth is None:
             raise InputError(
