@@ -31,7 +31,7 @@ class Frame:
     colour
         (3, h, w) uint8, red, green, blue.
     depth_m
-        (h, w) float32, metres along the viewing direction; 0 where unknown.
+        (h, w) float32, metres along the viewing direction; 0, NaN or inf where unknown.
     intrinsics
         (fx, fy, cx, cy), pixels; the middle of the first pixel is (0, 0).
     pose
@@ -76,7 +76,7 @@ class Frame:
                 )
         if not self.known.any():
             raise InputError(
-                f"frame {self.name} has no pixel of known depth: all are 0. Check the file, or leave it out."
+                f"frame {self.name} has no pixel of known depth: all are 0 or not finite. Check the file, or leave it out."
             )
 
     @property
@@ -88,7 +88,7 @@ class Frame:
     @property
     def known(self) -> Mask:
         """(h, w) bool, where depth is known."""
-        return self.depth_m > 0
+        return np.isfinite(self.depth_m) & (self.depth_m > 0)
 
     @property
     def pivot_m(self) -> float:
