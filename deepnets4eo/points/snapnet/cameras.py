@@ -9,6 +9,7 @@ import numpy as np
 
 from deepnets4eo.points.snapnet.recipe import COLOUR, COMPOSITE, INTENSITY, ViewSection
 from deepnets4eo.points.views import Camera, Surface, cameras_above, cameras_around, cameras_indoors
+from deepnets4eo.points.views.snapshots import Third
 from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 
 BANDS = {COLOUR: ("red", "green", "blue"), COMPOSITE: ("verticality", "noise", "depth"), INTENSITY: ("intensity",)}
@@ -74,18 +75,17 @@ def reach_m(views: ViewSection) -> float:
     return math.ceil(max(views.distances_m) * math.tan(math.radians(Camera.field_of_view_deg) / 2))
 
 
-def snapshot_inputs(layers: Sequence[str], views: ViewSection) -> InputSpec:
+def snapshot_inputs(layers: Sequence[str], third: Third) -> InputSpec:
     """How snapshots are scaled: bytes to -0.5 … 0.5, as published; what shows nothing is 0.
 
     Parameters
     ----------
     layers
         Of the network: image, composite, intensity.
-    views
-        Its `third` names the third band of the composite.
+    third
+        What the third band of the composite shows, see `snapshot`.
     """
-    third = views.third.partition("_")[0]
-    bands = {**BANDS, COMPOSITE: (*BANDS[COMPOSITE][:2], third)}
+    bands = {**BANDS, COMPOSITE: (*BANDS[COMPOSITE][:2], third.partition("_")[0])}
     return InputSpec({name: _byte_layer(bands[name]) for name in layers})
 
 

@@ -6,7 +6,6 @@ the network's layers show.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,22 +19,12 @@ from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.snapnet.cameras import place_cameras, reach_m
 from deepnets4eo.points.snapnet.measurements import check_measured
 from deepnets4eo.points.snapnet.recipe import MEASURED, ViewSection
-from deepnets4eo.points.views import (
-    FaceView,
-    Surface,
-    SurfaceOptions,
-    Votes,
-    make_surface,
-    ray_caster,
-    snapshot,
-    to_points,
-)
-from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.points.snapnet.view_votes import BATCH, rendered_views, vote_views
+from deepnets4eo.points.views import SurfaceOptions, make_surface, to_points
 from deepnets4eo.segmenters.run import Run, load_run
 from deepnets4eo.segmenters.segmenter import Segmenter
 
 TASK_NAME = "snapnet"
-BATCH = 8  # views that a network labels at once
 
 
 class SnapNetLabeller:
@@ -126,29 +115,10 @@ class SnapNetLabeller:
         """
         check_measured(cloud, self.segmenter.inputs.names)
         surface = make_surface(cloud, self.surface)
-        votes = Votes(surface, self.legend.num_classes, self.views.votes)
-        for batch in self._batches(surface):
-            self._vote(surface, votes, batch)
+        views = rendered_views(
+            surface, place_cameras(surface, self.views), third=self.views.third, ahead=self.batch_size
+        )
+        votes = vote_views(self.segmenter, surface, views, kind=self.views.votes, batch_size=self.batch_size)
         scores, seen = to_points(surface, votes.vertex_scores(), cloud)
         scores[~seen] = np.nan
         return scores
-
-    def _batches(self, surface: Surface) -> Iterator[list[FaceView]]:
-        batch: list[FaceView] = []
-        for view in in_order(ray_caster(surface).view, place_cameras(surface, self.views), 1, self.batch_size):
-            if view.seen.any():
-                batch.append(view)
-            if len(batch) == self.batch_size:
-                yield batch
-                batch = []
-        if batch:
-            yield batch
-
-    def _vote(self, surface: Surface, votes: Votes, views: list[FaceView]) -> None:
-        prepare = self.segmenter.inputs.prepare
-        batch = np.stack(
-            [prepare(snapshot(surface, view, third=self.views.third) | {"valid": view.seen}) for view in views]
-        )
-        predict = self.segmenter.predict_raw if self.views.votes == "logits" else self.segmenter.predict_proba
-        for view, scores in zip(views, predict(batch), strict=True):
-            votes.add(view, scores)

@@ -36,14 +36,14 @@ FEWEST = 0.01  # share of labelled pixels that makes a view worth reading
 
 @dataclass
 class RenderedViews:
-    """Snapshots of all clouds, and which of them show labelled points of which part.
+    """Snapshots of all clouds or frames, and which of them show labelled points of which part.
 
     Parameters
     ----------
     legend
         The K classes.
     split
-        The clouds and their parts.
+        The clouds, or frames, and their parts.
     inputs
         Layers and scaling.
     store
@@ -51,7 +51,7 @@ class RenderedViews:
     """
 
     legend: Legend
-    split: DataSplit[LabelledCloud]
+    split: DataSplit[Any]
     inputs: InputSpec
     store: ViewStore
     learnt: list[int] = field(default_factory=list)
@@ -105,7 +105,7 @@ def render_views(recipe: SnapNetRecipe, legend: Legend, clouds: Sequence[Labelle
     """
     layers = recipe.model.layers
     rendered = RenderedViews(
-        legend, split_clouds(clouds, recipe.data), snapshot_inputs(layers, recipe.views), ViewStore(folder)
+        legend, split_clouds(clouds, recipe.data), snapshot_inputs(layers, recipe.views.third), ViewStore(folder)
     )
     for number, named in enumerate(clouds):
         for piece in named.pieces(legend, recipe.data, reach_m(recipe.views), folder):

@@ -13,9 +13,9 @@ import numpy as np
 
 from deepnets4eo.cards.legend import VOID
 from deepnets4eo.points.cloud_data import LEARNT, WITHHELD
-from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
 from deepnets4eo.points.snapnet.rendering import BORDER, LABELS, NOTHING, PART, RenderedViews
 from deepnets4eo.training.data import Sample, read_ahead
+from deepnets4eo.training.recipe import Recipe
 
 
 class ViewSamples:
@@ -29,7 +29,7 @@ class ViewSamples:
         Its `data.windows_per_epoch` and `train.seed` are used.
     """
 
-    def __init__(self, rendered: RenderedViews, recipe: SnapNetRecipe) -> None:
+    def __init__(self, rendered: RenderedViews, recipe: Recipe) -> None:
         self.rendered, self.count, self.seed = rendered, recipe.data.windows_per_epoch, recipe.train.seed
 
     def windows(self, epoch: int) -> list[int]:

@@ -20,7 +20,7 @@ from deepnets4eo.lazy import check_extra
 from deepnets4eo.metrics import ConfusionMatrix
 from deepnets4eo.points.cloud_data import WITHHELD, find_clouds, point_parts
 from deepnets4eo.points.snapnet.labeller import SnapNetLabeller
-from deepnets4eo.points.snapnet.recipe import SnapNetRecipe
+from deepnets4eo.points.snapnet.recipe import SnapNetModel, SnapNetRecipe
 from deepnets4eo.points.snapnet.rendering import RenderedViews, render_views
 from deepnets4eo.points.tile_labels import label_tile
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter
@@ -44,8 +44,8 @@ def train_snapnet(recipe: SnapNetRecipe, out: Path, options: TrainOptions) -> Pa
     if not recipe.model.network:
         raise InputError("the recipe names no model. Set model.network, e.g. to snapnet-unet.")
     rendered = render_views(recipe, legend, find_clouds(recipe.data, recipe.surface.voxel_m), out)
-    _warn_of_lacking(rendered)
-    segmenter = build_segmenter(recipe, _network(recipe), rendered.inputs, legend)
+    warn_of_lacking(rendered)
+    segmenter = build_segmenter(recipe, network_arguments(recipe.model), rendered.inputs, legend)
     criterion = SegmentationCriterion(recipe.train, legend, rendered.inputs.names, rendered.training_pixels)
     validation = ValidationViews(rendered, recipe.train.batch_size, recipe.data.num_workers)
 
@@ -101,20 +101,32 @@ def score_points(
     }  # fmt: skip
 
 
-def _network(recipe: SnapNetRecipe) -> dict[str, Any]:
-    """Arguments of `create_model`."""
-    model = recipe.model
+def network_arguments(model: SnapNetModel) -> dict[str, Any]:
+    """Arguments of `create_model`, but for channels and classes.
+
+    Parameters
+    ----------
+    model
+        Section of a recipe.
+    """
     named = {"name": model.network, "encoder": model.encoder}
     return {key: value for key, value in named.items() if value is not None} | model.options
 
 
-def _warn_of_lacking(rendered: RenderedViews) -> None:
+def warn_of_lacking(rendered: RenderedViews) -> None:
+    """Warn of classes that no view to learn from shows, and of a validation part that none shows.
+
+    Parameters
+    ----------
+    rendered
+        Views and their labels.
+    """
     legend: Legend = rendered.legend
     lacking = [name for name, count in zip(legend.names, rendered.training_pixels, strict=True) if not count]
     if lacking:
         log.warning(
             "No training view shows %s: never learnt, and not reliable where it is predicted. Check the labels, or choose "
-            "clouds or a split that show it.", ", ".join(lacking),
+            "data or a split that show it.", ", ".join(lacking),
         )  # fmt: skip
     if rendered.split.validated and not rendered.withheld:
         log.warning("No view shows a labelled point of the validation part: no epoch is better than another.")

@@ -58,7 +58,7 @@ def snapshot(surface: Surface, view: FaceView, *, third: Third = "depth") -> dic
     vertex = tables.vertex.take(view.face)
     layers: dict[str, NDArray[Any]] = {name: table.take(vertex, axis=-1) for name, table in tables.layers.items()}
     if third != "height":
-        layers["composite"][2] = _inverted_depth(view, third)
+        layers["composite"][2] = inverted_depth(view, third)
     return layers
 
 
@@ -94,8 +94,16 @@ def _with_last(values: NDArray[Any], last: int) -> NDArray[Any]:
     return np.concatenate([values, np.full((*values.shape[:-1], 1), last, values.dtype)], axis=-1)
 
 
-def _inverted_depth(view: FaceView, third: Third) -> ByteImage:
-    """(H, W) uint8: 255 at the near end, 0 at the far end and for background."""
+def inverted_depth(view: FaceView, third: Third) -> ByteImage:
+    """(H, W) uint8: the depth of a view, 255 at the near end, 0 at the far end and for background.
+
+    Parameters
+    ----------
+    view
+        Depth in metres.
+    third
+        "depth": stretched over the view; "depth_m": between the limits of the camera.
+    """
     seen = view.seen
     near, far = view.camera.near_m, view.camera.far_m
     if third == "depth":

@@ -26,7 +26,7 @@ class KnowsColours:
     """A network of the layer image: roofs are redder than the field."""
 
     def __init__(self, views=VIEWS, layers=("image",)):
-        self.inputs, self.legend, self.batches = snapshot_inputs(layers, views), LEGEND, []
+        self.inputs, self.legend, self.batches = snapshot_inputs(layers, views.third), LEGEND, []
 
     def predict_raw(self, batch):
         self.batches.append(len(batch))
@@ -130,12 +130,12 @@ def test_cameras_of_every_kind_are_placed_anew_alike(cameras):
 
 
 def test_the_band_of_heights_is_named_so():
-    assert snapshot_inputs(["composite"], ViewSection(third="height")).layers["composite"].bands[2] == "height"
-    assert snapshot_inputs(["composite"], ViewSection(third="depth_m")).layers["composite"].bands[2] == "depth"
+    assert snapshot_inputs(["composite"], "height").layers["composite"].bands[2] == "height"
+    assert snapshot_inputs(["composite"], "depth_m").layers["composite"].bands[2] == "depth"
 
 
 def test_bytes_are_scaled_as_published():
-    inputs = snapshot_inputs(["composite"], VIEWS)
+    inputs = snapshot_inputs(["composite"], "depth")
     values = np.full((3, 1, 2), 255, np.uint8)
     values[:, :, 1] = 51
     prepared = inputs.prepare({"composite": values, "valid": np.ones((1, 2), bool)})

@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 
 from deepnets4eo.cards.legend import Legend, LegendClass
 from deepnets4eo.errors import InputError
-from deepnets4eo.points.snapnet import SnapNetFusion, SnapNetUNet, ViewSection
+from deepnets4eo.points.snapnet import SnapNetFusion, SnapNetUNet
 from deepnets4eo.points.snapnet.cameras import snapshot_inputs
 from deepnets4eo.segmentation import SegNet
 from deepnets4eo.segmenters.networks import create_model
@@ -81,7 +81,7 @@ def test_the_fusion_starts_from_the_runs_of_its_two_networks(tmp_path):
     runs = []
     for seed, layer in enumerate(["image", "composite"]):
         torch.manual_seed(seed)
-        segmenter = NetworkSegmenter({"name": "snapnet-unet", **TINY}, snapshot_inputs([layer], ViewSection()), legend)
+        segmenter = NetworkSegmenter({"name": "snapnet-unet", **TINY}, snapshot_inputs([layer], "depth"), legend)
         runs.append((segmenter.module, str(save_run(segmenter, tmp_path / layer))))
     weights = ",".join(folder for _, folder in runs)
     network = SnapNetFusion((3, 3), 4, weights=weights, options=TINY, frozen=True).eval()

@@ -1,0 +1,127 @@
+"""SnapNet-R on a frame: its own image and views around it are labelled, and vote for its pixels.
+
+Takes a run of the task `snapnet-r`; returns probabilities at the pixels of the frame.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from deepnets4eo.arrays import FloatImage
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.device import choose
+from deepnets4eo.errors import RunError
+from deepnets4eo.options import options_from
+from deepnets4eo.points.rgbd.frame import Frame, nearest_pixels
+from deepnets4eo.points.rgbd.recipe import ResampledViewSection
+from deepnets4eo.points.rgbd.resampling import Layers, own_layers, resampled_views
+from deepnets4eo.points.snapnet.view_votes import BATCH, grid_scores, predictor, vote_views
+from deepnets4eo.points.views import FaceView, Surface, ray_caster
+from deepnets4eo.segmenters.run import Run, load_run
+from deepnets4eo.segmenters.segmenter import Segmenter
+from deepnets4eo.tiling.scores import probabilities
+
+TASK_NAME = "snapnet-r"
+
+
+class FrameLabeller:
+    """Labels RGB-D frames by the votes of resampled views.
+
+    Parameters
+    ----------
+    segmenter
+        Of frames: its inputs are image, composite or both.
+    views
+        How many views vote (`test`), where their cameras stand, and what they show.
+    size_px
+        Rows and columns that the network sees, as in training.
+    batch_size
+        Views that are labelled at once.
+
+    Examples
+    --------
+    .. code-block:: python
+
+        labeller = FrameLabeller.from_run("runs/snapnet-r")
+        best = labeller.scores(frame).argmax(axis=0)
+    """
+
+    def __init__(
+        self, segmenter: Segmenter, views: ResampledViewSection, size_px: tuple[int, int], *, batch_size: int = BATCH
+    ) -> None:
+        self.segmenter, self.views, self.size_px, self.batch_size = segmenter, views, size_px, batch_size
+
+    @classmethod
+    def from_run(cls, run: str | Path | Run) -> FrameLabeller:
+        """The labeller that a run of the task `snapnet-r` holds.
+
+        Parameters
+        ----------
+        run
+            Its folder, or the run itself. Its network moves to a GPU where there is one.
+
+        Raises
+        ------
+        RunError
+            The folder is no run, or one of another task.
+        """
+        loaded = run if isinstance(run, Run) else load_run(run)
+        recipe = loaded.recipe
+        if recipe.get("task") != TASK_NAME:
+            raise RunError(
+                f"{loaded.folder} is a run of the task {recipe.get('task')!r}, which does not label RGB-D frames. Train one "
+                "with deepnets4eo train points/snapnet-r."
+            )
+        loaded.segmenter.to(choose(precision="float32"))
+        views = options_from(ResampledViewSection, recipe.get("views") or {}, str(loaded.folder))
+        size_px = int(recipe["data"]["height_px"]), int(recipe["data"]["width_px"])
+        return cls(loaded.segmenter, views, size_px)
+
+    @property
+    def legend(self) -> Legend:
+        """The classes; values are the codes of label images."""
+        return self.segmenter.legend
+
+    def scores(self, frame: Frame) -> FloatImage:
+        """Probabilities of the classes at the pixels of a frame.
+
+        Pixels that no view shows, and those without depth, have the scores of the frame's own image.
+
+        Parameters
+        ----------
+        frame
+            In its own pixels. Memory: about 500 bytes a pixel of the network's size, and one batch of views.
+
+        Returns
+        -------
+        ndarray
+            (K, h, w) float32, summing to 1 over K.
+        """
+        small = frame.resize(*self.size_px)
+        surface = small.surface()
+        own = own_layers(small, surface, self.views, self.segmenter.inputs.names)
+        scores: FloatImage = self._predict(own)
+        if self.views.test:
+            votes = vote_views(
+                self.segmenter, surface, self._voting(small, surface, own), kind=self.views.votes,
+                batch_size=self.batch_size,
+            )  # fmt: skip
+            voted, seen = grid_scores(surface, votes.vertex_scores(), small.shape)
+            scores = np.where(seen, voted, scores)
+        rows, columns = nearest_pixels(small.shape, frame.shape)
+        return scores[:, rows, columns]
+
+    def _predict(self, own: Layers) -> FloatImage:
+        """(K, h, w) probabilities of the frame's own image."""
+        scores = predictor(self.segmenter, self.views.votes)(self.segmenter.inputs.prepare(own)[None])
+        return probabilities(scores, axis=1)[0] if self.views.votes == "logits" else scores[0]
+
+    def _voting(self, frame: Frame, surface: Surface, own: Layers) -> Iterator[tuple[FaceView, Layers]]:
+        """The frame's own image, with the faces that its camera sees, then the views around it."""
+        view = ray_caster(surface).view(frame.camera)
+        if view.seen.any():
+            yield view, own
+        yield from resampled_views(frame, surface, self.views, self.views.test)

@@ -1,0 +1,141 @@
+"""The task `snapnet-r`: labelled RGB-D frames and a recipe in, a run folder out.
+
+Takes a resolved recipe; writes the tree that every run has. Its scores are counted at all labelled pixels of the withheld
+frames, by the votes of their views. Refuses recipes without legend or model, and frames that show nothing to learn from.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deepnets4eo.cards.dataset_card import VAL
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.evaluation import report
+from deepnets4eo.lazy import check_extra
+from deepnets4eo.points.cloud_data import LEARNT, WITHHELD
+from deepnets4eo.points.rgbd.labeller import FrameLabeller
+from deepnets4eo.points.rgbd.layouts import NamedFrame, find_frames, frame_classes, split_frames
+from deepnets4eo.points.rgbd.recipe import RgbdRecipe
+from deepnets4eo.points.rgbd.resampling import LABELS, VALID, Layers, own_layers, resampled_views
+from deepnets4eo.points.rgbd.scoring import score_frames
+from deepnets4eo.points.snapnet.cameras import snapshot_inputs
+from deepnets4eo.points.snapnet.rendering import NOTHING, RenderedViews
+from deepnets4eo.points.snapnet.training import network_arguments, warn_of_lacking
+from deepnets4eo.points.snapnet.view_store import ViewStore
+from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+from deepnets4eo.training.fit import build_segmenter, fit_segmenter, write_run
+from deepnets4eo.training.segmentation import NOT_VALIDATED, load_legend
+from deepnets4eo.training.splits import DataSplit
+from deepnets4eo.training.tasks import Task, TrainOptions
+
+log = logging.getLogger(__name__)
+
+PROTOCOL = "labelled pixels of the withheld frames, in their own size, by the votes of their views"
+REPORT_EVERY = 500  # frames
+
+
+def train_frames(recipe: RgbdRecipe, out: Path, options: TrainOptions) -> Path:
+    """Train a network on frames and views around them; returns the run folder."""
+    check_extra("deep")
+    from deepnets4eo.points.snapnet.samples import ValidationViews, ViewSamples
+    from deepnets4eo.training.criterion import SegmentationCriterion
+
+    legend = load_legend(recipe)
+    if not recipe.model.network:
+        raise InputError("the recipe names no model. Set model.network, e.g. to fusenet.")
+    split = split_frames(find_frames(recipe.data, legend), recipe.data)
+    rendered = render_frames(recipe, legend, split, out)
+    warn_of_lacking(rendered)
+    segmenter = build_segmenter(recipe, network_arguments(recipe.model), rendered.inputs, legend)
+    criterion = SegmentationCriterion(recipe.train, legend, rendered.inputs.names, rendered.training_pixels)
+    validation = ValidationViews(rendered, recipe.train.batch_size, recipe.data.num_workers)
+
+    def score(segmenter: NetworkSegmenter) -> dict[str, float]:
+        if not rendered.withheld:
+            return {recipe.train.monitor: float("nan")}  # undefined, so that the last epoch's weights are kept
+        return criterion.validate(segmenter.module, validation)
+
+    samples = ViewSamples(rendered, recipe)
+    notes = fit_segmenter(segmenter, samples, criterion.step, score, recipe, out, options)
+    scores = _score(segmenter, split, recipe)
+    return write_run(segmenter, recipe, out, split=split, scores=scores, notes=_notes(rendered, scores) | notes)
+
+
+def render_frames(recipe: RgbdRecipe, legend: Legend, split: DataSplit[NamedFrame], folder: Path) -> RenderedViews:
+    """Every frame in the pixels of the network, and views around those that are learnt from.
+
+    Memory: one frame, about 500 bytes a pixel; disk: 5 to 8 bytes a pixel of all frames and views.
+
+    Parameters
+    ----------
+    recipe
+        Its sections `data`, `views` and `model.layers`.
+    legend
+        The classes.
+    split
+        Frames and their parts.
+    folder
+        Where the temporary file is made.
+
+    Returns
+    -------
+    Frames and views that show labels.
+
+    Raises
+    ------
+    InputError
+        Where the training part shows no label.
+    """
+    rendered = RenderedViews(legend, split, snapshot_inputs(recipe.model.layers, recipe.views.third), ViewStore(folder))
+    for number, (named, of_frame) in enumerate(zip(split.scenes, split.splits, strict=True)):
+        part = WITHHELD if VAL in of_frame.parts else LEARNT
+        for layers in _layers_of(named, number, part, recipe, legend):
+            rendered.add(layers, np.where(layers[VALID], np.uint8(part), np.uint8(NOTHING)))
+        if (number + 1) % REPORT_EVERY == 0:
+            log.info("%d of %d frames are rendered.", number + 1, len(split.scenes))
+    if not rendered.learnt:
+        raise InputError(
+            f"no pixel of the training part of {len(split.scenes)} frames has a label. Check the labels and the legend."
+        )
+    return rendered
+
+
+def _layers_of(named: NamedFrame, number: int, part: int, recipe: RgbdRecipe, legend: Legend) -> list[Layers]:
+    frame = named.source.read()
+    classes = frame_classes(frame, legend, unknown_is_void=recipe.data.unknown_labels == "void")
+    frame = replace(frame, labels=classes).resize(named.height_px, named.width_px)
+    surface = frame.surface()
+    own = own_layers(frame, surface, recipe.views, recipe.model.layers)
+    count = recipe.views.train if part == LEARNT else 0
+    around = resampled_views(frame, surface, recipe.views, count, seed=number)
+    names = (*recipe.model.layers, LABELS, VALID)
+    return [{name: layers[name] for name in names} for layers in (own, *(layers for _, layers in around))]
+
+
+def _score(segmenter: NetworkSegmenter, split: DataSplit[NamedFrame], recipe: RgbdRecipe) -> dict[str, Any]:
+    labeller = FrameLabeller(segmenter, recipe.views, (recipe.data.height_px, recipe.data.width_px))
+    withheld = [one.source for one, of_frame in zip(split.scenes, split.splits, strict=True) if VAL in of_frame.parts]
+    scores = score_frames(labeller, withheld, unknown_is_void=recipe.data.unknown_labels == "void")
+    protocol = {"name": PROTOCOL if withheld else NOT_VALIDATED, "leaky": False, "split": split.describe()}
+    return scores | {"protocol": protocol}
+
+
+def _notes(rendered: RenderedViews, scores: dict[str, Any]) -> dict[str, Any]:
+    """What the card says about the training, beside what prediction needs."""
+    return {
+        "split": rendered.split.describe(),
+        "leaky": False,
+        "training_views": len(rendered.learnt),
+        "validation_views": len(rendered.withheld),
+        "training_pixels": dict(zip(rendered.legend.names, rendered.training_pixels, strict=True)),
+        "validation": {name: scores[name] for name in report.OVERALL},
+    }
+
+
+TASK = Task(train_frames, RgbdRecipe)

@@ -1,0 +1,161 @@
+"""Views of a surface are labelled in batches, and their pixels vote for its vertices: of clouds, depth images and grids alike.
+
+Takes views and what they show; returns votes, and scores on the grid that a surface was made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.arrays import FloatImage, Mask
+from deepnets4eo.errors import InputError
+from deepnets4eo.points.views import Camera, FaceView, Surface, Votes, ray_caster, snapshot
+from deepnets4eo.points.views.snapshots import Third
+from deepnets4eo.rasters.prefetch import in_order
+from deepnets4eo.segmenters.segmenter import Segmenter
+
+BATCH = 8  # views that a network labels at once
+
+Layers = Mapping[str, NDArray[Any]]
+VoteKind = Literal["probabilities", "logits"]
+
+
+def rendered_views(
+    surface: Surface, cameras: Sequence[Camera], *, third: Third = "depth", ahead: int = BATCH
+) -> Iterator[tuple[FaceView, dict[str, NDArray[Any]]]]:
+    """Yields what cameras see of a surface, and the layers of it; views that show nothing are left out.
+
+    Parameters
+    ----------
+    surface
+        Of a cloud, a depth image (`surface_of_depth`) or a surface model (`surface_of_heights`).
+    cameras
+        Which views.
+    third
+        Third band of the composite, see `snapshot`.
+    ahead
+        Views that are computed ahead of the network.
+
+    Yields
+    ------
+    The faces of each view, and the layers of `snapshot` with "valid" (H, W) bool, where it shows the surface.
+    """
+    for view in in_order(ray_caster(surface).view, cameras, 1, ahead):
+        if view.seen.any():
+            yield view, snapshot(surface, view, third=third) | {"valid": view.seen}
+
+
+def vote_views(
+    segmenter: Segmenter,
+    surface: Surface,
+    views: Iterable[tuple[FaceView, Layers]],
+    *,
+    kind: VoteKind = "probabilities",
+    batch_size: int = BATCH,
+) -> Votes:
+    """Label views, and add the scores of their pixels to the vertices that they show.
+
+    Parameters
+    ----------
+    segmenter
+        Of K classes; its inputs are layers of snapshots.
+    surface
+        V vertices.
+    views
+        Faces and layers, as of `rendered_views`; all of one size.
+    kind
+        What is added, see `Votes`.
+    batch_size
+        Views that are labelled at once; memory grows with it, not with the number of views.
+
+    Returns
+    -------
+    The votes; `vertex_scores()` of them is (V, K).
+
+    Raises
+    ------
+    InputError
+        Views of another surface.
+    """
+    votes = Votes(surface, segmenter.legend.num_classes, kind)
+    predict = predictor(segmenter, kind)
+    for batch in _batches(views, batch_size):
+        prepared = np.stack([segmenter.inputs.prepare(layers) for _, layers in batch])
+        for (view, _), scores in zip(batch, predict(prepared), strict=True):
+            votes.add(view, scores)
+    return votes
+
+
+def predictor(segmenter: Segmenter, kind: VoteKind) -> Callable[[FloatImage], FloatImage]:
+    """The method of a segmenter that returns what votes are counted in.
+
+    Parameters
+    ----------
+    segmenter
+        The segmenter.
+    kind
+        "probabilities" or "logits".
+    """
+    return segmenter.predict_raw if kind == "logits" else segmenter.predict_proba
+
+
+def grid_scores(
+    surface: Surface, vertex_scores: NDArray[np.floating], shape: tuple[int, int]
+) -> tuple[FloatImage, Mask]:
+    """Scores of vertices, on the grid of the depth image or surface model that the surface was made of.
+
+    Parameters
+    ----------
+    surface
+        Of `surface_of_depth` or `surface_of_heights`: its `point_index` counts pixels row by row.
+    vertex_scores
+        (V, K); rows of NaN where unknown.
+    shape
+        Rows and columns of that grid.
+
+    Returns
+    -------
+    scores
+        (K, h, w) float32, NaN where unknown.
+    seen
+        (h, w) bool, where they are known.
+
+    Raises
+    ------
+    InputError
+        A surface of more pixels than the grid has, or scores for another number of vertices.
+
+    Examples
+    --------
+    >>> from affine import Affine
+    >>> from deepnets4eo.points.views import surface_of_heights
+    >>> surface = surface_of_heights(np.array([[1, np.nan], [3, 4.0]]), Affine.identity())
+    >>> scores, seen = grid_scores(surface, np.array([[0.1], [0.2], [0.3]]), (2, 2))
+    >>> scores[0].round(1).tolist(), int(seen.sum())
+    ([[0.1, nan], [0.2, 0.3]], 3)
+    """
+    pixels = shape[0] * shape[1]
+    if len(vertex_scores) != len(surface.vertices) or surface.point_index.max(initial=0) >= pixels:
+        raise InputError(
+            f"{len(vertex_scores):,} rows of scores for {len(surface.vertices):,} vertices on a grid of {shape} pixels; expected "
+            "one row each, and the grid that the surface was made of"
+        )
+    scores = np.full((vertex_scores.shape[1], pixels), np.nan, np.float32)
+    scores[:, surface.point_index] = vertex_scores.T
+    seen = ~np.isnan(scores).any(axis=0)
+    return scores.reshape(-1, *shape), seen.reshape(shape)
+
+
+def _batches(views: Iterable[tuple[FaceView, Layers]], size: int) -> Iterator[list[tuple[FaceView, Layers]]]:
+    batch: list[tuple[FaceView, Layers]] = []
+    for view in views:
+        batch.append(view)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
