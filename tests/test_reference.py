@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator
+from enum import Enum
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,9 @@ def row_names(text: str) -> set[str]:
 
 def parameter_names(value: Callable[..., Any]) -> list[str]:
     """Returns the parameters of a function, or of the constructor of a class."""
-    if inspect.isclass(value) and (getattr(value, "_is_protocol", False) or value.__init__ is object.__init__):
+    if inspect.isclass(value) and (
+        issubclass(value, Enum) or getattr(value, "_is_protocol", False) or value.__init__ is object.__init__
+    ):
         return []
     parameters = inspect.signature(value).parameters.values()
     return [one.name for one in parameters if not (inspect.isclass(value) and one.kind in VARIABLE)]

@@ -70,6 +70,8 @@ class RgbdRecipe(Recipe):
 
     Parameters
     ----------
+    task
+        As in any recipe.
     data
         Which frames, and which of them are trained and validated on.
     legend

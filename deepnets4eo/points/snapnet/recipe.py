@@ -34,6 +34,8 @@ class ViewSection(Section):
         `around` random points, as published; `above`, a grid that looks down and in oblique directions; `indoors`.
     directions, distances_m, elevation_deg
         Of cameras around points and indoors: number, distances in metres, least and largest angle to the ground in degrees.
+    area_m2
+        Ground that so many directions are for, m²; indoors a room has them, whatever its area.
     gsd_m, overlap, tilt_deg, headings
         Of cameras above: metres a pixel, share that neighbours show again, angle and number of the oblique views.
     third
