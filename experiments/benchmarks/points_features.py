@@ -29,15 +29,8 @@ REPEATS = 3
 def make_city(points: int) -> PointCloud:
     """A scan of a miniature city, cut to a number of points. SYNTHETIC."""
     side_px = 64 * max(round(np.sqrt(points / 20 / 0.25**2) / 64), 4)
-    sample = City(1, side_px, gsd_m=0.25).points(20.0)
-    rows = np.arange(min(points, len(sample)))
-    returns = sample.returns[rows]
-    return PointCloud(
-        sample.xyz[rows],
-        intensity=sample.intensity[rows].astype(np.float32),
-        return_number=returns,
-        number_of_returns=returns,
-    )
+    scan = City(1, side_px, gsd_m=0.25).points(20.0)
+    return scan.subset(np.arange(min(points, len(scan))))
 
 
 def features_of(values: NDArray[Any], vectors: NDArray[Any]) -> NDArray[Any]:
