@@ -12,15 +12,14 @@ import numpy as np
 
 from deepnets4eo.arrays import FloatImage
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.device import choose
-from deepnets4eo.errors import RunError
 from deepnets4eo.options import options_from
 from deepnets4eo.points.rgbd.frame import Frame, nearest_pixels
 from deepnets4eo.points.rgbd.recipe import ResampledViewSection
 from deepnets4eo.points.rgbd.resampling import Layers, own_layers, resampled_views
+from deepnets4eo.points.snapnet.trained_run import open_view_run
 from deepnets4eo.points.snapnet.view_votes import BATCH, grid_scores, predictor, vote_views
 from deepnets4eo.points.views import FaceView, Surface, ray_caster
-from deepnets4eo.segmenters.run import Run, load_run
+from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import Segmenter
 from deepnets4eo.tiling.scores import probabilities
 
@@ -68,14 +67,8 @@ class FrameLabeller:
         RunError
             The folder is no run, or one of another task.
         """
-        loaded = run if isinstance(run, Run) else load_run(run)
+        loaded = open_view_run(run, TASK_NAME, "label RGB-D frames")
         recipe = loaded.recipe
-        if recipe.get("task") != TASK_NAME:
-            raise RunError(
-                f"{loaded.folder} is a run of the task {recipe.get('task')!r}, which does not label RGB-D frames. Train one "
-                "with deepnets4eo train points/snapnet-r."
-            )
-        loaded.segmenter.to(choose(precision="float32"))
         views = options_from(ResampledViewSection, recipe.get("views") or {}, str(loaded.folder))
         size_px = int(recipe["data"]["height_px"]), int(recipe["data"]["width_px"])
         return cls(loaded.segmenter, views, size_px)

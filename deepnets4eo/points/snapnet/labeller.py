@@ -12,16 +12,15 @@ import numpy as np
 
 from deepnets4eo.arrays import Vectors
 from deepnets4eo.cards.legend import Legend
-from deepnets4eo.device import choose
-from deepnets4eo.errors import RunError
 from deepnets4eo.options import options_from
 from deepnets4eo.points.cloud import PointCloud
 from deepnets4eo.points.snapnet.cameras import place_cameras, reach_m
 from deepnets4eo.points.snapnet.measurements import check_measured
 from deepnets4eo.points.snapnet.recipe import MEASURED, ViewSection
+from deepnets4eo.points.snapnet.trained_run import open_view_run
 from deepnets4eo.points.snapnet.view_votes import BATCH, rendered_views, vote_views
 from deepnets4eo.points.views import SurfaceOptions, make_surface, to_points
-from deepnets4eo.segmenters.run import Run, load_run
+from deepnets4eo.segmenters.run import Run
 from deepnets4eo.segmenters.segmenter import Segmenter
 
 TASK_NAME = "snapnet"
@@ -68,15 +67,8 @@ class SnapNetLabeller:
         RunError
             The folder is no run, or one of another task.
         """
-        loaded = run if isinstance(run, Run) else load_run(run)
-        recipe = loaded.recipe
-        if recipe.get("task") != TASK_NAME:
-            raise RunError(
-                f"{loaded.folder} is a run of the task {recipe.get('task')!r}, which does not label points by views. Train one "
-                "with deepnets4eo train points/snapnet."
-            )
-        loaded.segmenter.to(choose(precision="float32"))
-        where = str(loaded.folder)
+        loaded = open_view_run(run, TASK_NAME, "label points by views")
+        recipe, where = loaded.recipe, str(loaded.folder)
         surface = options_from(SurfaceOptions, recipe.get("surface") or {}, where)
         return cls(loaded.segmenter, surface, options_from(ViewSection, recipe.get("views") or {}, where))
 
