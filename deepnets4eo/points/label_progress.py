@@ -48,7 +48,7 @@ class LabelProgress:
             return False
 
     @property
-    def finished(self) -> frozenset[int]:
+    def labelled_tiles(self) -> frozenset[int]:
         """Numbers of the tiles that are labelled."""
         path = self._folder / FINISHED
         words = path.read_text(encoding="ascii").split("\n")[:-1] if path.is_file() else []

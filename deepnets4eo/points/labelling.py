@@ -196,7 +196,7 @@ def _sort(
 
 def _label(done: LabelProgress, labeller: PointLabeller, orthophoto: Orthophoto | None, steps: _Steps) -> None:
     tiles = done.open_tiles()
-    finished = done.finished
+    finished = done.labelled_tiles
     covered = 0
     for position, tile in enumerate(tiles.tiles):
         if tile.number in finished:

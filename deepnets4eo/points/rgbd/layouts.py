@@ -107,17 +107,17 @@ def split_frames(frames: Sequence[FrameSource], data: FrameSection) -> DataSplit
         A part would stay empty, or the official lists are not given.
     """
 
-    def named(chosen: Sequence[FrameSource]) -> list[NamedFrame]:
+    def with_names(chosen: Sequence[FrameSource]) -> list[NamedFrame]:
         return [NamedFrame(one, data.height_px, data.width_px) for one in chosen]
 
     if data.split == "official":
         part_of = {name: part for part, names in _official(data).items() for name in names}
-        kept = named([one for one in frames if one.name in part_of])
+        kept = with_names([one for one in frames if one.name in part_of])
         groups = [part_of[one.name] for one in kept]
         rule = SplitRule("official parts", 0, 0, val_names=("test",), names_key="data.test_list")
         return DataSplit(kept, assign_blocks(kept, rule, groups), "official")
     rule = SplitRule("scenes", data.val_share, data.split_seed, val_names=data.val_scenes)
-    every = named(frames)
+    every = with_names(frames)
     return DataSplit(every, assign_blocks(every, rule), WHOLE if rule.whole else "scenes")
 
 
