@@ -25,6 +25,7 @@ EXTRAS = {
     "onnxscript": "onnx",
     "laspy": "points",
     "lazrs": "points",
+    "numba": "world",
     "open3d": "points",
 }  # imported module → extra of setup.cfg that installs it
 

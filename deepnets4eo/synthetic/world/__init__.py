@@ -1,0 +1,15 @@
+"""The miniature world: made-up places of many building styles and hazards, before and after, with their truth.
+
+A style (`styles/*.yaml`) is laid out as a plan, a hazard changes the plan, both dates are painted and seen by a sensor.
+"""
+
+from deepnets4eo.lazy import lazy_names
+
+_HOMES = {
+    "Plan": "deepnets4eo.synthetic.world.plan",
+    "WorldStyle": "deepnets4eo.synthetic.world.style",
+}
+
+__all__ = list(_HOMES)
+
+__getattr__ = lazy_names(__name__, _HOMES)

@@ -1,0 +1,1 @@
+"""How places are laid out: one module a kind of settlement, each a function that adds objects to a plan."""

@@ -1,0 +1,167 @@
+"""Styles: the ways people build, each one YAML file of shares, sizes and colours.
+
+Takes the name of a file in `styles/`; refuses names that are not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import read_yaml
+
+Span = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class RoofType:
+    """One kind of roof of a style.
+
+    Parameters
+    ----------
+    share
+        Of the style's buildings, 0–1.
+    construction
+        What carries the building, a key of `plan.CONSTRUCTIONS`.
+    kinds
+        Shape (`plan.ROOF_KINDS`) → share.
+    surface
+        A key of `plan.SURFACES`.
+    colours
+        Display colours (red, green, blue), of which each roof takes one and varies it.
+    rise
+        Height of the ridge over half the span, from and to.
+    """
+
+    share: float
+    construction: str
+    kinds: dict[str, float]
+    surface: str
+    colours: tuple[tuple[int, int, int], ...]
+    rise: Span = (0.3, 0.5)
+
+
+@dataclass(frozen=True)
+class WorldStyle:
+    """A way to build.
+
+    Parameters
+    ----------
+    name
+        Of the file.
+    title
+        In words.
+    layout
+        Name of the layout, see `layouts`.
+    numbers
+        What the layout needs: spans and shares by name.
+    roofs
+        Kinds of roofs.
+    ground
+        Names of the material under everything and of its patches, and the patches' share from and to.
+    poles
+        Material → two display colours (red, green, blue, near infrared), where the region's differ.
+    climate
+        "temperate", "continental", "dry", "tropical" or "mediterranean": seasons, leaves, grass.
+    trees_per_ha
+        From and to.
+    evergreen
+        Share of the trees, from and to.
+    over_roofs
+        Share of the buildings with a crown over the roof, from and to.
+    relief_m
+        Standard deviation of the terrain, from and to, metres.
+
+    Examples
+    --------
+    >>> "suburb" in style_names()
+    True
+    """
+
+    name: str
+    title: str
+    layout: str
+    numbers: dict[str, Any]
+    roofs: tuple[RoofType, ...]
+    ground: tuple[str, str, Span]
+    poles: dict[str, list[list[float]]]
+    climate: str
+    trees_per_ha: Span
+    evergreen: Span
+    over_roofs: Span
+    relief_m: Span
+
+    @classmethod
+    def load(cls, name: str) -> WorldStyle:
+        """Read a style.
+
+        Parameters
+        ----------
+        name
+            One of `style_names()`.
+
+        Raises
+        ------
+        InputError
+            There is no such style.
+        """
+        if name not in style_names():
+            raise InputError(f'style "{name}" is unknown, expected one of {", ".join(style_names())}.')
+        return _load(name)
+
+    def draw(self, rng: np.random.Generator, number: str) -> float:
+        """Draw one of the layout's numbers: uniform within its span, or the number itself.
+
+        Parameters
+        ----------
+        rng
+            Source of the draw.
+        number
+            A key of `numbers`.
+        """
+        value = self.numbers[number]
+        return float(rng.uniform(*value)) if isinstance(value, (list, tuple)) else float(value)
+
+
+@cache
+def style_names() -> tuple[str, ...]:
+    """Names of all styles, sorted."""
+    folder = files("deepnets4eo.synthetic.world") / "styles"
+    return tuple(sorted(path.name.removesuffix(".yaml") for path in folder.iterdir() if path.name.endswith(".yaml")))
+
+
+@cache
+def _load(name: str) -> WorldStyle:
+    content: dict[str, Any] = read_yaml(str(files("deepnets4eo.synthetic.world") / "styles" / f"{name}.yaml"))
+    ground, patches, share = content["ground"]
+    return WorldStyle(
+        name=name,
+        title=content["title"],
+        layout=content["layout"],
+        numbers=content["numbers"],
+        roofs=tuple(map(_roof_type, content["roofs"])),
+        ground=(ground, patches, _span(share)),
+        poles=content.get("poles", {}),
+        climate=content["climate"],
+        trees_per_ha=_span(content["trees_per_ha"]),
+        evergreen=_span(content["evergreen"]),
+        over_roofs=_span(content["over_roofs"]),
+        relief_m=_span(content["relief_m"]),
+    )
+
+
+def _roof_type(row: dict[str, Any]) -> RoofType:
+    colours = tuple((int(red), int(green), int(blue)) for red, green, blue in row["colours"])
+    rise = _span(row.get("rise", (0.3, 0.5)))
+    return RoofType(row["share"], row["construction"], row["kinds"], row["surface"], colours, rise)
+
+
+def _span(values: Sequence[float]) -> Span:
+    low, high = values
+    return float(low), float(high)
