@@ -117,6 +117,25 @@ def _fill_rows(out, gsd_m, period_m, weight, seed):  # type: ignore[no-untyped-d
             out[row, col] += weight * (np.float32(2) * (before + (after - before) * u) - np.float32(1))
 
 
+def add_noise(out: NDArray[np.float32], gsd_m: float, period_m: float, weight: float, seed: int) -> None:
+    """Add one noise to an array.
+
+    Parameters
+    ----------
+    out
+        (H, W) float32, changed in its own memory.
+    gsd_m
+        Side of a pixel, metres.
+    period_m
+        Length of the lattice, metres.
+    weight
+        Of values in −1..1.
+    seed
+        Integer.
+    """
+    _fill_rows(out, gsd_m, period_m, np.float32(weight), seed)
+
+
 @lru_cache(maxsize=2)
 def noise_fields(seed: int, gsd_m: float, shape: tuple[int, int]) -> NDArray[np.float32]:
     """Broad, middle and fine texture of the ground, the same at both dates.
@@ -137,7 +156,7 @@ def noise_fields(seed: int, gsd_m: float, shape: tuple[int, int]) -> NDArray[np.
     fields = np.zeros((3, *shape), np.float32)
     for index, period_m in enumerate(PERIODS_M):
         period_m = max(period_m, 2.2 * gsd_m)
-        _fill_rows(fields[index], gsd_m, period_m, np.float32(2.0), seed + 7 * index)
-        _fill_rows(fields[index], gsd_m, max(period_m * 0.37, gsd_m), np.float32(1.4), seed + 7 * index + 1)
+        add_noise(fields[index], gsd_m, period_m, 2.0, seed + 7 * index)
+        add_noise(fields[index], gsd_m, max(period_m * 0.37, gsd_m), 1.4, seed + 7 * index + 1)
     fields.setflags(write=False)
     return fields
