@@ -9,14 +9,14 @@ import numpy as np
 from numba import njit
 
 from deepnets4eo.synthetic.world.noise import hash_unit, value_noise
-from deepnets4eo.synthetic.world.plan import DECIDUOUS, EVERGREEN, PALM, SHRUB, Plan
+from deepnets4eo.synthetic.world.plan import BARE, CHARRED, DECIDUOUS, EVERGREEN, PALM, SHRUB, Plan
 from deepnets4eo.synthetic.world.season import WorldSeason
 from deepnets4eo.synthetic.world.surface import WorldSurface
 
 # Display colours (red, green, blue, near infrared) of crowns in full leaf, in autumn and without leaves.
-SUMMER, TINTED, BARE = (60, 82, 48, 176), (132, 98, 52, 160), (102, 92, 82, 122)
+SUMMER, TINTED, WOOD = (60, 82, 48, 176), (132, 98, 52, 160), (102, 92, 82, 122)
 CONIFER, BUSH, FROND = (44, 60, 44, 142), (62, 80, 50, 158), (74, 94, 52, 168)
-SNOWY = (214, 218, 224, 204)
+SNOWY, SOOT = (214, 218, 224, 204), (44, 41, 40, 48)
 
 
 def paint_trees(surface: WorldSurface, plan: Plan, season: WorldSeason) -> None:
@@ -31,7 +31,7 @@ def paint_trees(surface: WorldSurface, plan: Plan, season: WorldSeason) -> None:
     season
         Leaves of deciduous trees, autumn tint, snow.
     """
-    colours = np.array([SUMMER, TINTED, BARE, CONIFER, BUSH, FROND, SNOWY], np.float32)
+    colours = np.array([SUMMER, TINTED, WOOD, CONIFER, BUSH, FROND, SNOWY, SOOT], np.float32)
     if "foliage" in plan.poles:
         regional = np.asarray(plan.poles["foliage"], np.float32).mean(axis=0)
         colours[[0, 4, 5]] *= regional / colours[0]
@@ -69,6 +69,8 @@ def _paint_trees(canopy, cover, leaf, height, trees, colours, gsd_m, leaves, tin
         key = int(abs(tree.x) * 32) * 7919 + int(abs(tree.y) * 32) + seed * 31
         kind = tree.kind
         full = leaves if kind == DECIDUOUS else one
+        if kind == BARE or kind == CHARRED:
+            full = np.float32(0) if kind == BARE else np.float32(0.15)
         full = min(max(full + np.float32(0.25) * (hash_unit(key, 3, 2) - np.float32(0.5)) * full, np.float32(0)), one)
         turned = min(max(tint * (np.float32(0.2) + np.float32(1.2) * hash_unit(key, 4, 2)), np.float32(0)), one)
         tone = tree.tone * (np.float32(0.88) + np.float32(0.24) * hash_unit(key, 5, 2))
@@ -79,6 +81,8 @@ def _paint_trees(canopy, cover, leaf, height, trees, colours, gsd_m, leaves, tin
                 value = colours[4, band]
             elif kind == PALM:
                 value = colours[5, band]
+            elif kind == CHARRED:
+                value = colours[7, band]
             else:
                 value = colours[0, band] + (colours[1, band] - colours[0, band]) * turned
                 value = colours[2, band] + (value - colours[2, band]) * min(np.float32(1.3) * full, one)

@@ -62,7 +62,7 @@ def paint(
         paint_building_damage(surface, plan, outcome)
     paint_boxes(surface, plan.boxes[on_roof])
     if outcome is not None:
-        from deepnets4eo.synthetic.world.ground_effects import paint_water
+        from deepnets4eo.synthetic.world.water_paint import paint_water
 
         paint_water(surface, plan, outcome)
     if season.snow > 0:
