@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 PERIODS_M = (46.0, 7.5, 1.3)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def hash_unit(i, j, seed):  # type: ignore[no-untyped-def]
     """Return a value in 0–1 for a pair of integers and a seed.
 
@@ -37,7 +37,7 @@ def hash_unit(i, j, seed):  # type: ignore[no-untyped-def]
     return np.float32(value * 2.3283064e-10)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def value_noise(x_m, y_m, period_m, seed):  # type: ignore[no-untyped-def]
     """Return smooth noise in −1..1 at a position.
 
@@ -64,7 +64,7 @@ def value_noise(x_m, y_m, period_m, seed):  # type: ignore[no-untyped-def]
     return np.float32(2) * (upper + (lower - upper) * v) - np.float32(1)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def fractal_noise(x_m, y_m, period_m, seed, octaves):  # type: ignore[no-untyped-def]
     """Return the sum of noises, each of half the period and half the strength of the one before.
 
@@ -91,7 +91,7 @@ def fractal_noise(x_m, y_m, period_m, seed, octaves):  # type: ignore[no-untyped
     return total / sum_of_weights
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _fill_rows(out, gsd_m, period_m, weight, seed):  # type: ignore[no-untyped-def]
     """Add weighted noise to an array (H, W); lattice values are hashed once a cell and row."""
     height, width = out.shape

@@ -76,7 +76,7 @@ def season_poles(plan: Plan, season: WorldSeason) -> tuple[Floats, Floats, Float
     return low, high, weights
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _paint_base(material, noise, base, patches, limit):  # type: ignore[no-untyped-def]
     """Base material, and the patches' where the noise is above a limit."""
     height, width = material.shape
@@ -88,7 +88,7 @@ def _paint_base(material, noise, base, patches, limit):  # type: ignore[no-untyp
             material[row, col] = patches if value > limit else base
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _paint_areas(material, factor, noise, areas, gsd_m):  # type: ignore[no-untyped-def]
     """Areas in their order; `factor` (H, W) is the brightness by tone and rows."""
     height, width = material.shape
@@ -131,7 +131,7 @@ def _paint_areas(material, factor, noise, areas, gsd_m):  # type: ignore[no-unty
                 factor[row, col] = tone
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _colour(albedo, material, factor, noise, low, high, weights):  # type: ignore[no-untyped-def]
     """Display colours between the poles of each material."""
     height, width = material.shape

@@ -41,7 +41,7 @@ def paint_trees(surface: WorldSurface, plan: Plan, season: WorldSeason) -> None:
     )  # fmt: skip
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _limbs(x, y, distance, radius, key):  # type: ignore[no-untyped-def]
     """Forked limbs and trunk as a field that is above 0 where there is wood."""
     angle = np.float32(np.arctan2(y, x))
@@ -54,7 +54,7 @@ def _limbs(x, y, distance, radius, key):  # type: ignore[no-untyped-def]
     return wave - np.float32(0.3) - np.float32(0.25) * distance
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _paint_trees(canopy, cover, leaf, height, trees, colours, gsd_m, leaves, tint, snow, seed):  # type: ignore[no-untyped-def]
     rows, cols = canopy.shape
     one = np.float32(1)
@@ -118,7 +118,7 @@ def _paint_trees(canopy, cover, leaf, height, trees, colours, gsd_m, leaves, tin
                     crown *= one + np.float32(0.12) * coarse
                 if rim >= one:
                     continue
-                crown += np.float32(0.3) * fine * min(tree.height_m / np.float32(5), one)
+                crown += np.float32(0.5) * fine * min(tree.height_m / np.float32(5), one)
                 if full < np.float32(0.9):
                     wood = _limbs(x, y, distance, tree.radius, key) + np.float32(0.5) * fine + np.float32(0.3) * coarse
                     wood += np.float32(2.4) * full
@@ -128,7 +128,7 @@ def _paint_trees(canopy, cover, leaf, height, trees, colours, gsd_m, leaves, tin
                     crown *= np.float32(0.55) + np.float32(0.45) * opaque
                 if crown <= canopy[row, col] or crown < height[row, col] + np.float32(0.3):
                     continue
-                shade *= one + np.float32(0.2) * fine + np.float32(0.22) * coarse - np.float32(0.12) * rim
+                shade *= one + np.float32(0.28) * fine + np.float32(0.24) * coarse - np.float32(0.12) * rim
                 white = snow * np.float32(0.7) * max(np.float32(0), np.float32(0.4) + coarse)
                 white = min(white * full, np.float32(0.85))
                 canopy[row, col] = max(crown, np.float32(0.3))

@@ -6,6 +6,7 @@ Takes the painted surface, its sun and sky, and a direction of view; gives linea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numba import njit
@@ -62,7 +63,7 @@ class Sky:
 
     @classmethod
     def draw(cls, rng: np.random.Generator, shape: tuple[int, int]) -> Sky:
-        """Draw a sky: mostly clear; thin cloud over one image in eight, cloud shadow over one in ten.
+        """Draw a sky: mostly clear; thin cloud over one image in twelve, cloud shadow over one in ten.
 
         Parameters
         ----------
@@ -72,7 +73,7 @@ class Sky:
             (rows, columns) of the image.
         """
         size = tuple(side // BLOCK_PX + 2 for side in shape)
-        veil = _soft_patches(rng, size, rng.uniform(0.08, 0.45)) if rng.random() < 0.12 else np.zeros(size, np.float32)
+        veil = _soft_patches(rng, size, rng.uniform(0.08, 0.45)) if rng.random() < 0.08 else np.zeros(size, np.float32)
         shadow = _soft_patches(rng, size, rng.uniform(0.4, 0.85)) if rng.random() < 0.1 else np.zeros(size, np.float32)
         return cls(veil, shadow)
 
@@ -132,9 +133,7 @@ def see(surface: WorldSurface, plan: Plan, light: Light, frame: Frame, sky: Sky)
         np.empty(frame.shape, np.int32),
         np.empty(frame.shape, np.float32),
     )
-    legend = Legend.load("minicity")
-    kinds = np.array([legend.value(kind) for kind in KIND], np.uint8)
-    codes = np.array([legend.value(kind) for kind in ("building", "clutter", "tree", "water")], np.uint8)
+    kinds, codes = _class_values()
     lean = np.array(frame.lean, np.float32) / np.float32(surface.gsd_m)
     azimuth, elevation = np.radians(light.azimuth_deg), np.radians(light.elevation_deg)
     sun = np.array([np.sin(azimuth), -np.cos(azimuth)]) / np.tan(elevation)
@@ -149,7 +148,15 @@ def see(surface: WorldSurface, plan: Plan, light: Light, frame: Frame, sky: Sky)
     return sight
 
 
-@njit(cache=True)
+@lru_cache(maxsize=1)
+def _class_values() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Values of the legend "minicity" by material, and those of building, clutter, tree and water."""
+    legend = Legend.load("minicity")
+    names = ("building", "clutter", "tree", "water")
+    return tuple(np.array([legend.value(name) for name in group], np.uint8) for group in (KIND, names))  # type: ignore[return-value]
+
+
+@njit(cache=True, error_model="numpy")
 def _highest_in_reach(height, canopy, lean, block):  # type: ignore[no-untyped-def]
     """Highest top that can lean into each block of pixels, metres."""
     rows, cols = height.shape
@@ -174,7 +181,7 @@ def _highest_in_reach(height, canopy, lean, block):  # type: ignore[no-untyped-d
     return out
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _wall(roof, x, y, lean, sun, below, gsd_m):  # type: ignore[no-untyped-def]
     """Sun on the wall under a roof's edge relative to level ground, and its tone with windows.
 
@@ -200,7 +207,7 @@ def _wall(roof, x, y, lean, sun, below, gsd_m):  # type: ignore[no-untyped-def]
     return max(out_x * sun[0] + out_y * sun[1], np.float32(0)), tone
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _lattice(values, row, col):  # type: ignore[no-untyped-def]
     """A coarse field between its points."""
     u, v = np.float32(col) / np.float32(16), np.float32(row) / np.float32(16)
@@ -211,7 +218,7 @@ def _lattice(values, row, col):  # type: ignore[no-untyped-def]
     return upper + (lower - upper) * v
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _facing(steep_x, steep_y, sun):  # type: ignore[no-untyped-def]
     """Direct sun on a facet relative to level ground (Lambert), 0–2.2."""
     value = np.float32(1) - steep_x * sun[0] - steep_y * sun[1]
@@ -219,12 +226,12 @@ def _facing(steep_x, steep_y, sun):  # type: ignore[no-untyped-def]
     return min(max(value, np.float32(0)), np.float32(2.2))
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _clip(value, limit):  # type: ignore[no-untyped-def]
     return min(max(value, -limit), limit)
 
 
-@njit(cache=True)
+@njit(cache=True, error_model="numpy")
 def _see(  # type: ignore[no-untyped-def]
     ground, height, canopy, cover, leaf, albedo, material, building, roofs_at, slope_x, slope_y,
     on_solid, on_crown, open_sky, roofs, highest, veil, dimming, lean, origin, sun, direct, tint, kinds, codes, gsd_m,
@@ -235,6 +242,7 @@ def _see(  # type: ignore[no-untyped-def]
     faster = max(abs(lean[0]), abs(lean[1]))
     step_m = one / faster if faster > np.float32(1e-4) else np.float32(1e6)
     scale = np.float32(1.0 / 65025.0)
+    cloudy = veil.max() > 0 or dimming.max() > 0
     for row in range(labels.shape[0]):
         for col in range(labels.shape[1]):
             at_row = min(max(row + origin[0], 0), rows - 1)
@@ -244,9 +252,12 @@ def _see(  # type: ignore[no-untyped-def]
             crown_row, crown_col = -1, -1
             r, c, ray = at_row, at_col, zero
             for k in range(steps, -1, -1):
-                ray = np.float32(k) * step_m
-                r = min(max(at_row - int(np.floor(lean[1] * ray + np.float32(0.5))), 0), rows - 1)
-                c = min(max(at_col - int(np.floor(lean[0] * ray + np.float32(0.5))), 0), cols - 1)
+                if k > 0:
+                    ray = np.float32(k) * step_m
+                    r = min(max(at_row - int(np.floor(lean[1] * ray + np.float32(0.5))), 0), rows - 1)
+                    c = min(max(at_col - int(np.floor(lean[0] * ray + np.float32(0.5))), 0), cols - 1)
+                else:
+                    r, c, ray = at_row, at_col, zero
                 level = ray - np.float32(0.5) * step_m
                 if crown_row < 0 and cover[r, c] > 0:
                     peak = canopy[r, c]
@@ -275,8 +286,9 @@ def _see(  # type: ignore[no-untyped-def]
                             steep_x += _clip(rise_x / (2 * gsd_m), np.float32(0.6))
                             steep_y += _clip(rise_y / (2 * gsd_m), np.float32(0.6))
                 facing = _facing(steep_x, steep_y, sun)
-            shaded = one - _lattice(dimming, row, col)
-            white = _lattice(veil, row, col)
+            shaded, white = one, zero
+            if cloudy:
+                shaded, white = one - _lattice(dimming, row, col), _lattice(veil, row, col)
             beam, diffuse = direct * lit * facing * shaded, (one - direct) * seen_sky
             for band in range(4):
                 value = albedo[r, c, band]
@@ -300,7 +312,7 @@ def _see(  # type: ignore[no-untyped-def]
                     steep_y = _clip(steep_y / (2 * gsd_m), np.float32(1.0))
                 share = cover[crown_row, crown_col]
                 beam = direct * on_crown[crown_row, crown_col] * shaded
-                beam *= np.float32(0.5) + np.float32(0.5) * _facing(steep_x, steep_y, sun)
+                beam *= np.float32(0.3) + np.float32(0.7) * _facing(steep_x, steep_y, sun)
                 for band in range(4):
                     value = leaf[crown_row, crown_col, band]
                     value = value * value * scale * (beam + (one - direct) * np.float32(0.9) * tint[band])
