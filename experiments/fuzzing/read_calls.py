@@ -78,6 +78,16 @@ def library(main: Path, out: Path, sound: Seeds) -> object:
     return library.resample(library.wavelengths_nm) if library.wavelengths_nm is not None else library
 
 
+def frames(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.cards.legend import Legend
+    from deepnets4eo.points.rgbd.layouts import find_frames, frame_classes
+    from deepnets4eo.points.rgbd.recipe import FrameSection
+
+    legend = Legend.load("nyuv2-40")
+    data = FrameSection(folders=(str(main),), layout=main.name)
+    return [frame_classes(frame.read(), legend, unknown_is_void=True) for frame in find_frames(data, legend)]
+
+
 def points(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.points import open_cloud
 

@@ -70,6 +70,7 @@ def _options(main: Path, out: Path, sound: Seeds) -> object:
 
 
 ANY_YAML = ("legend", "dataset-card", "recipe", "rules", "osm-rules")
+FRAMES = ("frames-posed", "frames-sun-rgbd", "frames-organised", "frames-nyuv2")
 READERS: tuple[Reader, ...] = (
     Reader("read_yaml", ANY_YAML, calls.yaml),
     Reader("read_json", ("scores",), calls.json),
@@ -80,6 +81,7 @@ READERS: tuple[Reader, ...] = (
     Reader("check cube", ("cube",), verb("check", "{main}")),
     Reader("open_cloud", ("points",), calls.points),
     Reader("label_cloud", ("points",), calls.label_points),
+    Reader("find_frames", FRAMES, calls.frames),
     Reader("check points", ("points",), verb("check", "{main}")),
     Reader("Legend", ("legend",), calls.legend),
     Reader("DatasetCard", ("dataset-card", "dataset"), calls.dataset_card),
