@@ -84,7 +84,7 @@ def frames(main: Path, out: Path, sound: Seeds) -> object:
     from deepnets4eo.points.rgbd.recipe import FrameSection
 
     legend = Legend.load("nyuv2-40")
-    data = FrameSection(folders=(str(main),), layout=main.name)
+    data = FrameSection.model_validate({"folders": (str(main),), "layout": main.name})
     return [frame_classes(frame.read(), legend, unknown_is_void=True) for frame in find_frames(data, legend)]
 
 
