@@ -113,7 +113,7 @@ def ash(x, y, a, b, inward, eave, strength, seed):  # type: ignore[no-untyped-de
 def burnt(x, y, a, b, inward, eave, strength, seed):  # type: ignore[no-untyped-def]
     """A shell: walls stand around char, beams and grey ash."""
     if inward < 0.5 or is_wall(a, b, inward, 0.4, seed):
-        wall = (96 + 96 * strength) * (0.85 + 0.3 * hash_unit(math.floor(a / 2), math.floor(b / 2), seed))
+        wall = (84 + 84 * strength) * (0.85 + 0.3 * hash_unit(math.floor(a / 2), math.floor(b / 2), seed))
         return GONE, eave * (0.55 + 0.4 * strength), wall, 0.95 * wall, 0.9 * wall, wall
     fine = piece(x, y, 0.8, seed)
     tone = 0.7 + 0.5 * fine + 0.35 * value_noise(x, y, 2.6, seed)

@@ -12,6 +12,9 @@ from deepnets4eo.synthetic.world.intensity import CELL_M
 from deepnets4eo.synthetic.world.noise import hash_unit, value_noise
 
 _TURN_M = 2.4  # pieces within this distance lie the same way
+_DIRECTIONS = 16
+_COS = np.cos(np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS)
+_SIN = np.sin(np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS)
 
 
 @njit(cache=True)
@@ -77,8 +80,8 @@ def piece(x_m, y_m, size_m, seed):  # type: ignore[no-untyped-def]
     -------
     float32, uniform in 0–1.
     """
-    turn = hash_unit(math.floor(x_m / _TURN_M), math.floor(y_m / _TURN_M), seed) * 3.14159
-    cos, sin = math.cos(turn), math.sin(turn)
+    turn = int(hash_unit(math.floor(x_m / _TURN_M), math.floor(y_m / _TURN_M), seed) * (_DIRECTIONS - 0.001))
+    cos, sin = _COS[turn], _SIN[turn]
     along, across = x_m * cos + y_m * sin, y_m * cos - x_m * sin
     return hash_unit(math.floor(along / size_m), math.floor(across / (0.5 * size_m)), seed + 3)
 
@@ -106,9 +109,9 @@ def rubble_colour(x_m, y_m, construction, dust, seed):  # type: ignore[no-untype
     fine = piece(x_m + 7.3, y_m, 0.65, seed + 11)
     clump = value_noise(x_m, y_m, 3.5, seed + 5)
     kind = int(value * 2.999)
-    tone = 0.78 + 0.34 * fine + 0.16 * clump
-    if fine < 0.14 + 0.12 * clump:  # gaps between the pieces
-        tone *= 0.5
+    tone = 0.8 + 0.22 * fine + 0.14 * clump
+    if fine < 0.12 + 0.12 * clump:  # gaps between the pieces
+        tone *= 0.62
     red, green = PIECES[construction, kind, 0] * tone, PIECES[construction, kind, 1] * tone
     blue, infrared = PIECES[construction, kind, 2] * tone, PIECES[construction, kind, 3] * tone
     grey = 0.92 + 0.1 * fine

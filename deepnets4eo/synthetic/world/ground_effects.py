@@ -5,7 +5,6 @@ Called before the roofs are painted, so that whole roofs cover what lies below t
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +12,11 @@ from numba import njit
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.damage_modes import DEBRIS, PIECES
-from deepnets4eo.synthetic.world.damage_texture import bilinear, piece, rubble_colour
+from deepnets4eo.synthetic.world.damage_texture import piece
+from deepnets4eo.synthetic.world.ground_heaps import paint_aprons, paint_crater
+from deepnets4eo.synthetic.world.intensity import CELL_M
 from deepnets4eo.synthetic.world.noise import hash_unit, noise_fields, value_noise
-from deepnets4eo.synthetic.world.plan import NO_BUILDING, Plan
+from deepnets4eo.synthetic.world.plan import Plan
 from deepnets4eo.synthetic.world.surface import WorldSurface
 from deepnets4eo.synthetic.world.water_paint import paint_water
 
@@ -24,15 +25,13 @@ if TYPE_CHECKING:
 
 __all__ = ["paint_ground_effects", "paint_water"]
 
-_MUD, _BURNT, _RUBBLE, _SOIL = CODE["mud"], CODE["burnt"], CODE["rubble"], CODE["soil"]
+_MUD, _BURNT, _RUBBLE = CODE["mud"], CODE["burnt"], CODE["rubble"]
 # Ground that turns to mud or char; sealed ground gets a film.
 _SOFT = np.zeros(256, np.bool_)
 _SOFT[[CODE[name] for name in ("grass", "dry_grass", "soil", "gravel", "shrub", "mud")]] = True
 _SEALED = np.zeros(256, np.bool_)
 _SEALED[[CODE[name] for name in ("asphalt", "old_asphalt", "concrete", "paint")]] = True
 _WATER = CODE["water"]
-_CAR = CODE["car"]
-_APRON = 0.18  # modes with at least this debris have a heap beside their walls
 
 
 def paint_ground_effects(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
@@ -59,13 +58,18 @@ def paint_ground_effects(surface: WorldSurface, plan: Plan, outcome: Outcome) ->
         effects["dust"], drained, outcome.hazard == "lahar", outcome.seed,
     )  # fmt: skip
     if effects["crater"] > 0.5:
-        _paint_crater(surface, outcome)
-    _paint_aprons(surface, plan, outcome)
+        paint_crater(surface, outcome)
+    paint_aprons(surface, plan, outcome)
 
 
 def _debris_colours(plan: Plan, outcome: Outcome) -> np.ndarray:
     """(12, 4) display colours of fine debris, those of the buildings that failed, dulled."""
     rng = np.random.default_rng(outcome.seed)
+    if outcome.hazard == "wildfire":  # plaster, ash and char
+        pale = rng.random((12, 1)) < 0.7
+        return np.asarray(
+            np.where(pale, (190, 176, 160, 180), (66, 62, 58, 66)) * rng.uniform(0.8, 1.1, (12, 1)), np.float32
+        )
     sources = plan.buildings["construction"][DEBRIS[outcome.modes] > 0]
     sources = sources if len(sources) else np.array([2])
     colours = PIECES[rng.choice(sources, 12), rng.integers(3, size=12)] * rng.uniform(0.6, 1.12, (12, 1))
@@ -82,165 +86,102 @@ def _mud_colour(outcome: Outcome) -> np.ndarray:
 
 
 @njit(cache=True)
+def _line(grid, y_m, line):  # type: ignore[no-untyped-def]
+    """Write the values of a grid of nodes at one height into a line of nodes."""
+    v = min(max(y_m / CELL_M, 0.0), grid.shape[0] - 1.001)
+    i = int(v)
+    weight = np.float32(v - i)
+    for j in range(grid.shape[1]):
+        line[j] = grid[i, j] + (grid[i + 1, j] - grid[i, j]) * weight
+
+
+@njit(cache=True)
+def _at(line, x_m):  # type: ignore[no-untyped-def]
+    u = min(x_m / CELL_M, len(line) - 1.001)
+    j = int(u)
+    return line[j] + (line[j + 1] - line[j]) * np.float32(u - j)
+
+
+@njit(cache=True)
+def _mix(colour, weight, red, green, blue, infrared):  # type: ignore[no-untyped-def]
+    colour[0] += weight * (red - colour[0])
+    colour[1] += weight * (green - colour[1])
+    colour[2] += weight * (blue - colour[2])
+    colour[3] += weight * (infrared - colour[3])
+
+
+@njit(cache=True)
+def _mud_share(depth, force, broad, middle, mud, soft, drained, lahar):  # type: ignore[no-untyped-def]
+    """Share of mud over the ground: where water was, or churned by the wind."""
+    if not drained:
+        return (force + 0.16 * broad + 0.1 * middle - 0.35) * 1.6 * mud * (1.0 if soft else 0.25)
+    if depth <= 0:
+        return 0.0
+    share = min(depth / 0.4, 1.0) * mud * (0.75 + 0.25 * broad + 0.12 * middle) * (1.0 if soft else 0.6)
+    return share + 0.35 if lahar or depth > 1.5 else share
+
+
+@njit(cache=True)
+def _loose_piece(x, y, chance, seed):  # type: ignore[no-untyped-def]
+    """Value 0–1 of the fine piece that lies here, or -1."""
+    value = piece(x, y, 1.1, seed)
+    if value >= chance:
+        value = piece(x + 3.1, y + 1.7, 0.6, seed + 21) * 1.6
+    return value if value < chance else np.float32(-1)
+
+
+@njit(cache=True)
 def _paint_ground(  # type: ignore[no-untyped-def]
-    gsd_m,
-    albedo,
-    material,
-    height,
-    textures,
-    intensity,
-    debris,
-    depth_m,
-    colours,
-    mud_colour,
-    mud,
-    scorch,
-    ash,
-    dust,
-    drained,
-    lahar,
-    seed,
-):
+    gsd_m, albedo, material, height, textures, intensity, debris, depth_m, colours, silt, mud, scorch, ash, dust,
+    drained, lahar, seed,
+):  # fmt: skip
     patchy = 0.4 + 0.9 * hash_unit(1, 2, seed)
     cleared = 0.1 + 0.5 * hash_unit(3, 4, seed)  # debris left on sealed ground
+    forces, pieces = np.zeros(intensity.shape[1], np.float32), np.zeros(debris.shape[1], np.float32)
+    depths = np.zeros(depth_m.shape[1], np.float32)
     for row in range(material.shape[0]):
         y = (row + 0.5) * gsd_m
+        _line(intensity, y, forces)
+        _line(debris, y, pieces)
+        _line(depth_m, y, depths)
         for col in range(material.shape[1]):
             x = (col + 0.5) * gsd_m
-            force, loose = bilinear(intensity, x, y), bilinear(debris, x, y)
+            force, loose = _at(forces, x), _at(pieces, x)
             if force < 0.03 and loose < 0.03:
                 continue
-            code = material[row, col]
+            code, colour = material[row, col], albedo[row, col]
             broad, middle, fine = textures[0, row, col], textures[1, row, col], textures[2, row, col]
             soft, sealed = _SOFT[code], _SEALED[code]
-            cover = 0.0
-            if drained:
-                depth = bilinear(depth_m, x, y)
-                if depth > 0:
-                    wet = min(depth / 0.4, 1.0)
-                    cover = wet * mud * (0.75 + 0.25 * broad + 0.12 * middle) * (1.0 if soft else 0.6)
-                    if lahar or depth > 1.5:
-                        cover = min(1.0, cover + 0.35)
-                    if height[row, col] > depth:
-                        cover = 0.0
-                if 0.0 < depth < 0.22 and value_noise(x, y, 6.0, seed + 8) > -0.1:  # the line where the water stopped
-                    loose = loose + 0.5 * force + 0.12
-            elif mud > 0 and (soft or sealed):
-                cover = (force + 0.16 * broad + 0.1 * middle - 0.35) * 1.6 * mud * (1.0 if soft else 0.25)
-            if cover > 0:
-                cover = min(cover, 0.96)
-                tone = 1 + 0.07 * middle + 0.04 * fine
-                for band in range(4):
-                    albedo[row, col, band] += cover * (mud_colour[band] * tone - albedo[row, col, band])
-                if cover > 0.55 and code != _CAR:
-                    material[row, col] = _MUD
-                if lahar:
-                    height[row, col] = max(height[row, col], 0.3)
+            depth = _at(depths, x) if drained else np.float32(-9)
+            if mud > 0 and (soft or sealed or drained):
+                share = min(_mud_share(depth, force, broad, middle, mud, soft, drained, lahar), 0.96)
+                if share > 0:
+                    tone = 1 + 0.07 * middle + 0.04 * fine
+                    _mix(colour, share, silt[0] * tone, silt[1] * tone, silt[2] * tone, silt[3] * tone)
+                    if share > 0.55:
+                        material[row, col] = _MUD
+                    if lahar:
+                        height[row, col] = max(height[row, col], 0.3)
+            if 0.0 < depth < 0.22 and value_noise(x, y, 6.0, seed + 8) > -0.1:  # the line where the water stopped
+                loose = loose + 0.5 * force + 0.12
             if scorch > 0 and soft:
-                black = min(max((force + 0.22 * broad + 0.16 * middle - 1.05 + 0.8 * scorch) * 1.5, 0), 0.85)
+                black = min((force + 0.22 * broad + 0.16 * middle - 1.05 + 0.8 * scorch) * 1.5, 0.8)
                 if black > 0:
-                    char = 52 + 9 * fine + 6 * middle
-                    for band in range(4):
-                        albedo[row, col, band] += black * (char - (0 if band != 2 else 4) - albedo[row, col, band])
+                    char = 58 + 9 * fine + 6 * middle
+                    _mix(colour, black, char, 0.97 * char, 0.9 * char, char)
                     if black > 0.5:
                         material[row, col] = _BURNT
-            if ash > 0 and force * ash + 0.12 * middle + 0.2 * fine + 0.1 * broad > 0.75 and soft:
-                for band in range(4):
-                    albedo[row, col, band] += 0.5 * (158 - 6 * band - albedo[row, col, band])
+            if ash > 0 and soft and force * ash + 0.12 * middle + 0.2 * fine + 0.1 * broad > 0.75:
+                _mix(colour, 0.5, 160.0, 153.0, 145.0, 154.0)
             if dust > 0 and loose > 0.03:
                 film = min(dust * loose * (0.8 + 0.25 * middle) * 1.3, 0.8)
-                for band in range(4):
-                    albedo[row, col, band] += film * (164 - 7 * band + 7 * (band == 3) - albedo[row, col, band])
+                _mix(colour, film, 164.0, 157.0, 150.0, 160.0)
             if loose > 0.02 and code != _WATER:
-                chance = loose * (0.45 + patchy * (0.3 * broad + 0.2 * middle))
-                if sealed:
-                    chance *= cleared
-                value = piece(x, y, 1.1, seed)
-                if value >= chance:
-                    value = piece(x + 3.1, y + 1.7, 0.6, seed + 21) * 1.6
-                if value < chance:
+                chance = loose * (0.45 + patchy * (0.3 * broad + 0.2 * middle)) * (cleared if sealed else 1.0)
+                value = _loose_piece(x, y, chance, seed) if chance > 0 else np.float32(-1)
+                if value >= 0:
                     which = int(hash_unit(int(value * 65536), 5, seed) * 11.999)
-                    tone = 0.85 + 0.12 * fine
                     for band in range(4):
-                        albedo[row, col, band] = colours[which, band] * tone
+                        colour[band] = colours[which, band] * (0.85 + 0.12 * fine)
                     height[row, col] = max(height[row, col], 0.15 + 0.3 * value)
                     material[row, col] = _RUBBLE
-
-
-def _paint_crater(surface: WorldSurface, outcome: Outcome) -> None:
-    """Bare, darkened soil with a rim where the explosion was."""
-    row, col = np.unravel_index(int(outcome.intensity.argmax()), outcome.intensity.shape)
-    _crater(
-        surface.gsd_m, surface.albedo, surface.material, surface.height, 4.0 * col, 4.0 * row,
-        6.0 + 24.0 * (outcome.effects["crater"] - 0.5), outcome.seed,
-    )  # fmt: skip
-
-
-@njit(cache=True)
-def _crater(gsd_m, albedo, material, height, x_m, y_m, radius, seed):  # type: ignore[no-untyped-def]
-    reach = 2.0 * radius
-    top, bottom = max(int((y_m - reach) / gsd_m), 0), min(int((y_m + reach) / gsd_m) + 1, material.shape[0])
-    left, right = max(int((x_m - reach) / gsd_m), 0), min(int((x_m + reach) / gsd_m) + 1, material.shape[1])
-    for row in range(top, bottom):
-        for col in range(left, right):
-            x, y = (col + 0.5) * gsd_m, (row + 0.5) * gsd_m
-            ragged = 1 + 0.3 * value_noise(x, y, 6.0, seed + 40)
-            distance = math.hypot(x - x_m, y - y_m) / (radius * ragged)
-            if distance > 1.8:
-                continue
-            weight = 0.95 if distance < 1 else 0.9 * (1.8 - distance) / 0.8
-            tone = (0.7 if distance < 0.6 else 1.05) * (0.9 + 0.2 * piece(x, y, 1.0, seed))
-            for band in range(4):
-                soil = (142 - 14 * band if band < 3 else 138) * tone
-                albedo[row, col, band] += weight * (soil - albedo[row, col, band])
-            if distance < 1.2:
-                material[row, col] = _SOIL
-                height[row, col] = 0.8 if distance > 0.8 else 0.0
-
-
-def _paint_aprons(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
-    """Heaps of rubble on the ground beside the walls of buildings that came down in part or whole."""
-    roofs = plan.roofs
-    owner = roofs["building"]
-    rows = np.flatnonzero(owner != NO_BUILDING)
-    rows = rows[DEBRIS[outcome.modes[owner[rows]]] >= _APRON] if len(outcome.modes) else rows[:0]
-    if not len(rows):
-        return
-    roofs, owner = roofs[rows], owner[rows]
-    reach = (0.8 + 3.5 * DEBRIS[outcome.modes[owner]] * outcome.strength[owner]) * np.sqrt(
-        np.clip(plan.buildings["eave_m"][owner] / 4, 0.6, 4)
-    )
-    parts = np.stack([roofs["x"], roofs["y"], np.cos(roofs["angle"]), np.sin(roofs["angle"]), roofs["length"] / 2,
-                      roofs["width"] / 2, reach, np.cos(outcome.heading[owner]), np.sin(outcome.heading[owner])],
-                     axis=1).astype(np.float64)  # fmt: skip
-    _aprons(
-        surface.gsd_m, surface.albedo, surface.material, surface.height, parts, outcome.seeds[owner],
-        plan.buildings["construction"][owner].astype(np.int64), float(outcome.effects["dust"]),
-    )  # fmt: skip
-
-
-@njit(cache=True)
-def _aprons(gsd_m, albedo, material, height, parts, seeds, constructions, dust):  # type: ignore[no-untyped-def]
-    for index in range(len(parts)):
-        part, seed = parts[index], seeds[index]
-        around = math.hypot(part[4], part[5]) + 1.6 * part[6]
-        top, bottom = max(int((part[1] - around) / gsd_m), 0), min(int((part[1] + around) / gsd_m) + 1, len(material))
-        left = max(int((part[0] - around) / gsd_m), 0)
-        right = min(int((part[0] + around) / gsd_m) + 1, material.shape[1])
-        for row in range(top, bottom):
-            for col in range(left, right):
-                x, y = (col + 0.5) * gsd_m, (row + 0.5) * gsd_m
-                u, v = x - part[0], y - part[1]
-                a = max(abs(u * part[2] + v * part[3]) - part[4], 0.0)
-                b = max(abs(v * part[2] - u * part[3]) - part[5], 0.0)
-                side = (u * part[7] + v * part[8]) / (math.hypot(u, v) + 0.1)
-                reach = part[6] * (1 + 0.6 * side)  # most falls one way
-                distance = math.hypot(a, b) / reach
-                if distance > 1.4 or distance + 0.5 * value_noise(x, y, 2.6, seed + 50) > 0.8:
-                    continue
-                red, green, blue, infrared = rubble_colour(x, y, constructions[index], dust, seed)
-                albedo[row, col, 0], albedo[row, col, 1] = red, green
-                albedo[row, col, 2], albedo[row, col, 3] = blue, infrared
-                material[row, col] = _RUBBLE
-                heap = max(0.45 * reach * (1 - distance), 0.1) * (0.7 + 0.5 * piece(x, y, 1.3, seed))
-                height[row, col] = max(height[row, col], min(heap, 2.5))
