@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from deepnets4eo.synthetic.world.noise import hash_unit, value_noise
+from deepnets4eo.synthetic.world.noise import hash_unit, noise_fields, value_noise
 from deepnets4eo.synthetic.world.plan import BARE, CHARRED, DECIDUOUS, EVERGREEN, PALM, SHRUB, Plan
 from deepnets4eo.synthetic.world.season import WorldSeason
 from deepnets4eo.synthetic.world.surface import WorldSurface
@@ -35,8 +35,9 @@ def paint_trees(surface: WorldSurface, plan: Plan, season: WorldSeason) -> None:
     if "foliage" in plan.poles:
         regional = np.asarray(plan.poles["foliage"], np.float32).mean(axis=0)
         colours[[0, 4, 5]] *= regional / colours[0]
+    noise = noise_fields(surface.seed, surface.gsd_m, surface.shape)
     _paint_trees(
-        surface.canopy, surface.cover, surface.leaf, surface.height, plan.trees, colours, surface.gsd_m,
+        surface.canopy, surface.cover, surface.leaf, surface.height, noise[2], plan.trees, colours, surface.gsd_m,
         np.float32(season.leaf), np.float32(season.tint), np.float32(season.snow), surface.seed,
     )  # fmt: skip
 
@@ -55,7 +56,7 @@ def _limbs(x, y, distance, radius, key):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, error_model="numpy")
-def _paint_trees(canopy, cover, leaf, height, trees, colours, gsd_m, leaves, tint, snow, seed):  # type: ignore[no-untyped-def]
+def _paint_trees(canopy, cover, leaf, height, noise, trees, colours, gsd_m, leaves, tint, snow, seed):  # type: ignore[no-untyped-def]
     rows, cols = canopy.shape
     one = np.float32(1)
     base = np.zeros(4, np.float32)
@@ -100,7 +101,7 @@ def _paint_trees(canopy, cover, leaf, height, trees, colours, gsd_m, leaves, tin
                 if distance > np.float32(1.3):
                     continue
                 coarse = value_noise(x + np.float32(50), y + np.float32(50), clump, key)
-                fine = value_noise(x + np.float32(50), y + np.float32(50), np.float32(0.9), key + 1)
+                fine = np.float32(0.45) * noise[row, col]
                 rim = distance + ragged * np.float32(0.55) * coarse + np.float32(0.12) * fine
                 opaque, shade = one, one
                 if kind == PALM:

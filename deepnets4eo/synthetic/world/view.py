@@ -137,11 +137,11 @@ def see(surface: WorldSurface, plan: Plan, light: Light, frame: Frame, sky: Sky)
     lean = np.array(frame.lean, np.float32) / np.float32(surface.gsd_m)
     azimuth, elevation = np.radians(light.azimuth_deg), np.radians(light.elevation_deg)
     sun = np.array([np.sin(azimuth), -np.cos(azimuth)]) / np.tan(elevation)
-    highest = _highest_in_reach(surface.height, surface.canopy, lean, BLOCK_PX)
+    tops, highest = _tops(surface.height, surface.canopy, surface.cover, lean, BLOCK_PX)
     _see(
         surface.ground, surface.height, surface.canopy, surface.cover, surface.leaf, surface.albedo, surface.material,
         surface.building, surface.roof, surface.slope_x, surface.slope_y, on_solid, on_crown, open_sky,
-        plan.roofs, highest, sky.veil, sky.dimming, lean, np.array(frame.origin), sun.astype(np.float32),
+        plan.roofs, tops, highest, sky.veil, sky.dimming, lean, np.array(frame.origin), sun.astype(np.float32),
         np.float32(light.direct), SKY_TINT, kinds, codes, np.float32(surface.gsd_m),
         sight.radiance, sight.labels, sight.roofs, sight.height,
     )  # fmt: skip
@@ -157,15 +157,19 @@ def _class_values() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 
 @njit(cache=True, error_model="numpy")
-def _highest_in_reach(height, canopy, lean, block):  # type: ignore[no-untyped-def]
-    """Highest top that can lean into each block of pixels, metres."""
+def _tops(height, canopy, cover, lean, block):  # type: ignore[no-untyped-def]
+    """Top of solid things and crowns, and the highest one that can lean into each block of pixels, metres."""
     rows, cols = height.shape
+    tops = np.empty((rows, cols), np.float32)
     down, across = (rows + block - 1) // block, (cols + block - 1) // block
     top = np.zeros((down, across), np.float32)
     most = np.float32(0)
     for row in range(rows):
         for col in range(cols):
-            value = max(height[row, col], canopy[row, col])
+            value = height[row, col]
+            if cover[row, col] > 0 and canopy[row, col] > value:
+                value = canopy[row, col]
+            tops[row, col] = value
             if value > top[row // block, col // block]:
                 top[row // block, col // block] = value
                 most = max(most, value)
@@ -178,7 +182,7 @@ def _highest_in_reach(height, canopy, lean, block):  # type: ignore[no-untyped-d
             for m in range(max(i + upper, 0), min(i + lower + 1, down)):
                 for n in range(max(j + left, 0), min(j + right + 1, across)):
                     out[i, j] = max(out[i, j], top[m, n])
-    return out
+    return tops, out
 
 
 @njit(cache=True, error_model="numpy")
@@ -234,13 +238,16 @@ def _clip(value, limit):  # type: ignore[no-untyped-def]
 @njit(cache=True, error_model="numpy")
 def _see(  # type: ignore[no-untyped-def]
     ground, height, canopy, cover, leaf, albedo, material, building, roofs_at, slope_x, slope_y,
-    on_solid, on_crown, open_sky, roofs, highest, veil, dimming, lean, origin, sun, direct, tint, kinds, codes, gsd_m,
+    on_solid, on_crown, open_sky, roofs, tops, highest, veil, dimming, lean, origin, sun, direct, tint, kinds, codes, gsd_m,
     radiance, labels, seen_roofs, seen_height,
 ):  # fmt: skip
     rows, cols = ground.shape
     one, zero = np.float32(1), np.float32(0)
     faster = max(abs(lean[0]), abs(lean[1]))
     step_m = one / faster if faster > np.float32(1e-4) else np.float32(1e6)
+    most = int(highest.max() / step_m + np.float32(0.5)) + 1
+    rays = np.arange(most + 1) * np.float64(step_m)
+    down, right = np.floor(lean[1] * rays + 0.5).astype(np.int64), np.floor(lean[0] * rays + 0.5).astype(np.int64)
     scale = np.float32(1.0 / 65025.0)
     cloudy = veil.max() > 0 or dimming.max() > 0
     for row in range(labels.shape[0]):
@@ -251,20 +258,21 @@ def _see(  # type: ignore[no-untyped-def]
             steps = int(highest[at_row // 16, at_col // 16] / step_m + np.float32(0.5))
             crown_row, crown_col = -1, -1
             r, c, ray = at_row, at_col, zero
-            for k in range(steps, -1, -1):
-                if k > 0:
-                    ray = np.float32(k) * step_m
-                    r = min(max(at_row - int(np.floor(lean[1] * ray + np.float32(0.5))), 0), rows - 1)
-                    c = min(max(at_col - int(np.floor(lean[0] * ray + np.float32(0.5))), 0), cols - 1)
-                else:
-                    r, c, ray = at_row, at_col, zero
+            for k in range(steps, 0, -1):
+                r = min(max(at_row - down[k], 0), rows - 1)
+                c = min(max(at_col - right[k], 0), cols - 1)
+                ray = np.float32(k) * step_m
                 level = ray - np.float32(0.5) * step_m
-                if crown_row < 0 and cover[r, c] > 0:
-                    peak = canopy[r, c]
-                    if peak >= level and (k == 0 or np.float32(0.35) * peak <= ray) and peak > height[r, c]:
-                        crown_row, crown_col = r, c
+                if tops[r, c] < level:
+                    continue
+                if crown_row < 0 and tops[r, c] > height[r, c] and np.float32(0.35) * tops[r, c] <= ray:
+                    crown_row, crown_col = r, c
                 if height[r, c] >= level:
                     break
+            else:
+                r, c, ray = at_row, at_col, zero
+                if crown_row < 0 and tops[r, c] > height[r, c]:
+                    crown_row, crown_col = r, c
             wall = steps > 0 and height[r, c] > ray + max(step_m, np.float32(0.5))
             level = height[r, c] - ray if wall else height[r, c]
             lit, seen_sky = on_solid[r, c], open_sky[r, c]
