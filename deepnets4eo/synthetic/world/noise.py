@@ -11,8 +11,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-# Lengths of the lattices of broad, middle and fine texture, metres, each with one octave below it.
+# Lengths of the lattices of broad, middle and fine texture, metres; the last two have one octave below them.
 PERIODS_M = (46.0, 7.5, 1.3)
+RELIEF_PERIODS_M = ((230.0, 2.0), (83.0, 0.8))  # lattice and weight; their sum has a standard deviation about 1
 
 
 @njit(cache=True, error_model="numpy")
@@ -154,9 +155,37 @@ def noise_fields(seed: int, gsd_m: float, shape: tuple[int, int]) -> NDArray[np.
     (3, rows, columns) float32, mean 0, standard deviation about 1; read-only.
     """
     fields = np.zeros((3, *shape), np.float32)
-    for index, period_m in enumerate(PERIODS_M):
-        period_m = max(period_m, 2.2 * gsd_m)
+    broad, middle, fine = (max(period_m, 2.2 * gsd_m) for period_m in PERIODS_M)
+    add_noise(fields[0], gsd_m, broad, 2.4, seed)
+    for index, period_m in ((1, middle), (2, fine)):
         add_noise(fields[index], gsd_m, period_m, 2.0, seed + 7 * index)
         add_noise(fields[index], gsd_m, max(period_m * 0.37, gsd_m), 1.4, seed + 7 * index + 1)
+    fields[0] += np.float32(0.4) * fields[1]
     fields.setflags(write=False)
     return fields
+
+
+@lru_cache(maxsize=2)
+def terrain(seed: int, gsd_m: float, shape: tuple[int, int], relief_m: float) -> NDArray[np.float32]:
+    """Height of the terrain, the same at both dates.
+
+    Parameters
+    ----------
+    seed
+        Of the world.
+    gsd_m
+        Of the surface, metres.
+    shape
+        (rows, columns).
+    relief_m
+        Standard deviation, metres.
+
+    Returns
+    -------
+    (rows, columns) float32, metres; read-only.
+    """
+    heights = np.zeros(shape, np.float32)
+    for period_m, weight in RELIEF_PERIODS_M if relief_m > 0 else ():
+        add_noise(heights, gsd_m, period_m, weight * relief_m, seed + int(period_m))
+    heights.setflags(write=False)
+    return heights

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.materials import poles as material_poles
-from deepnets4eo.synthetic.world.noise import add_noise, noise_fields
+from deepnets4eo.synthetic.world.noise import noise_fields, terrain
 from deepnets4eo.synthetic.world.plan import CROP_ROWS, ELLIPSE, PAVING_JOINTS, Plan
 from deepnets4eo.synthetic.world.season import WorldSeason
 from deepnets4eo.synthetic.world.surface import Floats, WorldSurface
 
-RELIEF_PERIODS_M = ((230.0, 2.0), (83.0, 0.8))  # lattice and weight; their sum has a standard deviation about 1
 FRESH = {"grass": ((62, 88, 48, 172), (92, 116, 66, 196)), "crop": ((58, 92, 44, 176), (88, 120, 60, 200))}
 
 
@@ -34,9 +33,7 @@ def paint_ground(surface: WorldSurface, plan: Plan, season: WorldSeason) -> None
     season
         State of grass and crops.
     """
-    if plan.relief_m > 0:
-        for period_m, weight in RELIEF_PERIODS_M:
-            add_noise(surface.ground, surface.gsd_m, period_m, weight * plan.relief_m, surface.seed + int(period_m))
+    surface.ground[:] = terrain(surface.seed, surface.gsd_m, surface.shape, plan.relief_m)
     noise = noise_fields(surface.seed, surface.gsd_m, surface.shape)
     factor = np.ones(surface.shape, np.float32)
     low, high, weights = season_poles(plan, season)

@@ -98,7 +98,7 @@ def _paint_trees(canopy, cover, leaf, height, noise, trees, colours, gsd_m, leav
             for col in range(left, right):
                 x = np.float32((col + 0.5) * gsd_m) - tree.x
                 distance = np.sqrt(x * x + y * y) / tree.radius
-                if distance > np.float32(1.3):
+                if distance > np.float32(1.3) or canopy[row, col] > np.float32(1.1) * tree.height_m:
                     continue
                 coarse = value_noise(x + np.float32(50), y + np.float32(50), clump, key)
                 fine = np.float32(0.45) * noise[row, col]

@@ -22,7 +22,8 @@ from deepnets4eo.synthetic.world.noise import hash_unit
 from deepnets4eo.synthetic.world.plan import Plan
 from deepnets4eo.synthetic.world.surface import Floats, WorldSurface
 
-BLOCK_PX = 16
+CLOUD_PX = 16  # lattice of clouds
+BLOCK_PX = 8  # blocks of which the highest top is known
 STANDING_M = np.float32(1.6)  # a lower building is rubble
 OPAQUE_SHARE = np.float32(OPAQUE / 255)  # cover from which a crown is what is seen
 
@@ -48,7 +49,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Sky:
-    """Clouds over an image on a coarse lattice of `BLOCK_PX` pixels.
+    """Clouds over an image on a coarse lattice of `CLOUD_PX` pixels.
 
     Parameters
     ----------
@@ -72,7 +73,7 @@ class Sky:
         shape
             (rows, columns) of the image.
         """
-        size = tuple(side // BLOCK_PX + 2 for side in shape)
+        size = tuple(side // CLOUD_PX + 2 for side in shape)
         veil = _soft_patches(rng, size, rng.uniform(0.08, 0.45)) if rng.random() < 0.08 else np.zeros(size, np.float32)
         shadow = _soft_patches(rng, size, rng.uniform(0.4, 0.85)) if rng.random() < 0.1 else np.zeros(size, np.float32)
         return cls(veil, shadow)
@@ -137,7 +138,7 @@ def see(surface: WorldSurface, plan: Plan, light: Light, frame: Frame, sky: Sky)
     lean = np.array(frame.lean, np.float32) / np.float32(surface.gsd_m)
     azimuth, elevation = np.radians(light.azimuth_deg), np.radians(light.elevation_deg)
     sun = np.array([np.sin(azimuth), -np.cos(azimuth)]) / np.tan(elevation)
-    tops, highest = _tops(surface.height, surface.canopy, surface.cover, lean, BLOCK_PX)
+    tops, highest = _tops(surface.height, surface.canopy, surface.cover, lean)
     _see(
         surface.ground, surface.height, surface.canopy, surface.cover, surface.leaf, surface.albedo, surface.material,
         surface.building, surface.roof, surface.slope_x, surface.slope_y, on_solid, on_crown, open_sky,
@@ -157,9 +158,10 @@ def _class_values() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 
 
 @njit(cache=True, error_model="numpy")
-def _tops(height, canopy, cover, lean, block):  # type: ignore[no-untyped-def]
+def _tops(height, canopy, cover, lean):  # type: ignore[no-untyped-def]
     """Top of solid things and crowns, and the highest one that can lean into each block of pixels, metres."""
     rows, cols = height.shape
+    block = BLOCK_PX
     tops = np.empty((rows, cols), np.float32)
     down, across = (rows + block - 1) // block, (cols + block - 1) // block
     top = np.zeros((down, across), np.float32)
@@ -214,9 +216,9 @@ def _wall(roof, x, y, lean, sun, below, gsd_m):  # type: ignore[no-untyped-def]
 @njit(cache=True, error_model="numpy")
 def _lattice(values, row, col):  # type: ignore[no-untyped-def]
     """A coarse field between its points."""
-    u, v = np.float32(col) / np.float32(16), np.float32(row) / np.float32(16)
+    u, v = np.float32(col) / CLOUD_PX, np.float32(row) / CLOUD_PX
     j, i = int(u), int(v)
-    u, v = u - np.float32(j), v - np.float32(i)
+    u, v = np.float32(u - j), np.float32(v - i)
     upper = values[i, j] + (values[i, j + 1] - values[i, j]) * u
     lower = values[i + 1, j] + (values[i + 1, j + 1] - values[i + 1, j]) * u
     return upper + (lower - upper) * v
@@ -255,7 +257,7 @@ def _see(  # type: ignore[no-untyped-def]
             at_row = min(max(row + origin[0], 0), rows - 1)
             at_col = min(max(col + origin[1], 0), cols - 1)
             # Walk down the ray of view from the highest top that can be on it; the first top above the ray is seen.
-            steps = int(highest[at_row // 16, at_col // 16] / step_m + np.float32(0.5))
+            steps = int(highest[at_row // BLOCK_PX, at_col // BLOCK_PX] / step_m + np.float32(0.5))
             crown_row, crown_col = -1, -1
             r, c, ray = at_row, at_col, zero
             for k in range(steps, 0, -1):
