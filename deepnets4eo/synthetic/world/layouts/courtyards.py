@@ -18,26 +18,37 @@ from deepnets4eo.synthetic.world.layouts.landmarks import add_landmark
 from deepnets4eo.synthetic.world.layouts.palette import Looks, vary
 from deepnets4eo.synthetic.world.layouts.rectangles import Rects, rect_rows, within
 from deepnets4eo.synthetic.world.layouts.rooftops import add_roof_things
-from deepnets4eo.synthetic.world.plan import FLAT, GABLE, HIP, MONO, PAVING_JOINTS
+from deepnets4eo.synthetic.world.plan import FLAT, GABLE, HIP, MONO, PAVING_JOINTS, Plan
+from deepnets4eo.synthetic.world.style import WorldStyle
 
 _THINGS = {"vent": 2.0, "dish": 1.0, "tank": 1.0, "laundry": 1.0, "clutter": 1.0, "conditioner": 1.0, "canopy": 0.5}
 
 
-def lay_out_courtyards(draft: Draft) -> None:
+def lay_out_courtyards(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
     """Lay out an old town.
 
     Parameters
     ----------
-    draft
-        The plan in the making, whose style has the numbers of `styles/old-town.yaml`.
+    style
+        With the numbers of `styles/old-town.yaml`.
+    extent_m
+        (width, height) of the site, metres.
+    rng
+        Source of all draws.
+
+    Returns
+    -------
+    The plan, its frame at any angle.
     """
-    rng = draft.rng
+    draft = Draft(style, extent_m, rng)
     town = draw_town(draft)
     wide = town.streets[:, 3] > 8.5
     material = str(rng.choice(["asphalt", "old_asphalt"]))
     lanes = Town(town.blocks, town.streets[~wide], town.along_y[~wide], town.bend)
     pave_streets(draft, lanes, str(rng.choice(["concrete", "gravel", "old_asphalt"])))
-    pieces = pave_streets(draft, Town(town.blocks, town.streets[wide], town.along_y[wide], town.bend), material, verge="concrete")
+    pieces = pave_streets(
+        draft, Town(town.blocks, town.streets[wide], town.along_y[wide], town.bend), material, verge="concrete"
+    )
     add_street_cars(draft, pieces, draft.number("street_cars"))
     straight = split_amenities(draft, town)
     blocks = town.bend.move(straight)
@@ -50,6 +61,7 @@ def lay_out_courtyards(draft: Draft) -> None:
     units, yard, row = _perimeter(draft, blocks)
     if len(units):
         _build(draft, units, yard, row)
+    return draft.to_plan()
 
 
 def _courts(draft: Draft, blocks: Rects) -> None:
@@ -60,7 +72,9 @@ def _courts(draft: Draft, blocks: Rects) -> None:
     if floor == "old_asphalt":  # asphalt stays free of buildings, so it is only in the yards
         inner[:, 2:4] *= 0.2
         draft.take(inner)
-    draft.add_area(inner, floor, pattern=PAVING_JOINTS, period_m=3.0, strength=0.1, tone=rng.uniform(0.75, 1.1, len(inner)))
+    draft.add_area(
+        inner, floor, pattern=PAVING_JOINTS, period_m=3.0, strength=0.1, tone=rng.uniform(0.75, 1.1, len(inner))
+    )
     green = rng.random(len(blocks)) < draft.number("green_courts")
     yards = inner[green].copy()
     yards[:, 2:4] *= rng.uniform(0.35, 0.6, (len(yards), 1))

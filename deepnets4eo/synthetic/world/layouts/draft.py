@@ -33,20 +33,19 @@ class Draft:
         (width, height) of the site, metres.
     rng
         Source of all draws.
-    turn
-        Angle of the frame against the image, radians.
     """
 
     style: WorldStyle
     extent_m: tuple[float, float]
     rng: np.random.Generator
-    turn: float
+    turn: float = field(init=False)  # of the frame against the image, radians
     palette: Palette = field(init=False)
     count: int = 0  # buildings so far
     _rows: dict[str, list[NDArray[Any]]] = field(default_factory=lambda: {name: [] for name in TABLES})
     _taken: list[Rects] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.turn = float(self.rng.uniform(-np.pi, np.pi))
         self.palette = Palette(self.style, self.rng)
 
     @property

@@ -14,21 +14,30 @@ from deepnets4eo.synthetic.world.layouts.draft import Draft
 from deepnets4eo.synthetic.world.layouts.palette import Looks
 from deepnets4eo.synthetic.world.layouts.rectangles import Rects, rect_rows, within
 from deepnets4eo.synthetic.world.layouts.rooftops import add_panels, add_roof_things
-from deepnets4eo.synthetic.world.plan import FLAT, STAINED
+from deepnets4eo.synthetic.world.plan import FLAT, STAINED, Plan
+from deepnets4eo.synthetic.world.style import WorldStyle
 
 _THINGS = {"vent": 4.0, "conditioner": 2.0, "dish": 0.3, "tank": 0.5, "clutter": 0.5}
 _Group = tuple[Rects, NDArray[np.intp]]
 
 
-def lay_out_towers(draft: Draft) -> None:
+def lay_out_towers(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
     """Lay out high-rise blocks.
 
     Parameters
     ----------
-    draft
-        The plan in the making, whose style has the numbers of `styles/high-rise.yaml`.
+    style
+        With the numbers of `styles/high-rise.yaml`.
+    extent_m
+        (width, height) of the site, metres.
+    rng
+        Source of all draws.
+
+    Returns
+    -------
+    The plan, its frame at any angle.
     """
-    rng = draft.rng
+    draft = Draft(style, extent_m, rng)
     town = draw_town(draft)
     pieces = pave_streets(draft, town, str(rng.choice(["asphalt", "old_asphalt"])), verge="concrete")
     add_street_cars(draft, pieces, draft.number("street_cars"))
@@ -39,12 +48,15 @@ def lay_out_towers(draft: Draft) -> None:
     weights = rng.dirichlet(weights * rng.uniform(0.5, 3.0) + 1e-3)
     for block in blocks:
         _build_block(draft, block[None], _GROUPS[str(rng.choice(names, p=weights))])
+    return draft.to_plan()
 
 
 def _build_block(draft: Draft, block: Rects, group: Callable[[Draft, Rects], _Group]) -> None:
     rng = draft.rng
     inner = rect_rows(block[:, 0], block[:, 1], block[:, 2] - 8, block[:, 3] - 8, block[:, 4])
-    draft.add_area(inner, str(rng.choice(["grass", "dry_grass", "concrete", "soil"], p=[0.5, 0.15, 0.2, 0.15])), rough=0.1)
+    draft.add_area(
+        inner, str(rng.choice(["grass", "dry_grass", "concrete", "soil"], p=[0.5, 0.15, 0.2, 0.15])), rough=0.1
+    )
     parts, owner = group(draft, inner)
     stays = draft.take_free(parts, owner) if len(parts) else np.zeros(0, bool)
     if stays.any():
@@ -144,7 +156,9 @@ def _perimeter(draft: Draft, block: Rects) -> _Group:
         within(block, -(length - thick) / 2, 0.0, short, thick, np.pi / 2),
     ]
     chosen_parts = np.concatenate(parts)[: int(rng.integers(2, 5))]
-    return chosen_parts, np.arange(len(chosen_parts)) if rng.random() < 0.6 or gap > 0 else np.zeros(len(chosen_parts), int)
+    return chosen_parts, np.arange(len(chosen_parts)) if rng.random() < 0.6 or gap > 0 else np.zeros(
+        len(chosen_parts), int
+    )
 
 
 def _podium(draft: Draft, block: Rects) -> _Group:
@@ -184,4 +198,6 @@ def _add_between(draft: Draft, block: Rects) -> None:
     draft.add_area(within(block, play[0] * length, play[1] * width, 14, 10), "soil", rough=0.3, tone=1.1)
     for _ in range(3):
         path = rng.uniform(-0.4, 0.4, 2)
-        draft.add_area(within(block, path[0] * length, path[1] * width, 0.8 * width, 1.8, rng.uniform(0, 3.1)), "concrete")
+        draft.add_area(
+            within(block, path[0] * length, path[1] * width, 0.8 * width, 1.8, rng.uniform(0, 3.1)), "concrete"
+        )
