@@ -58,10 +58,8 @@ def _pave(draft: Draft, town: Town) -> None:
         pieces = pave_streets(draft, town, str(rng.choice(["asphalt", "old_asphalt"])))
     elif kind < 0.75:  # only the wide streets have asphalt
         wide = town.streets[:, 3] > 6.0
-        pave_streets(draft, Town(town.blocks, town.streets[~wide], town.along_y[~wide], town.bend), "soil")
-        pieces = pave_streets(
-            draft, Town(town.blocks, town.streets[wide], town.along_y[wide], town.bend), "old_asphalt"
-        )
+        pave_streets(draft, Town(town.blocks, town.streets[~wide], town.bend), "soil")
+        pieces = pave_streets(draft, Town(town.blocks, town.streets[wide], town.bend), "old_asphalt")
     else:
         pieces = pave_streets(draft, town, "soil")
     add_street_cars(draft, pieces, draft.number("street_cars"))

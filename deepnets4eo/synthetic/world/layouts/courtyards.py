@@ -44,11 +44,8 @@ def lay_out_courtyards(style: WorldStyle, extent_m: tuple[float, float], rng: np
     town = draw_town(draft)
     wide = town.streets[:, 3] > 8.5
     material = str(rng.choice(["asphalt", "old_asphalt"]))
-    lanes = Town(town.blocks, town.streets[~wide], town.along_y[~wide], town.bend)
-    pave_streets(draft, lanes, str(rng.choice(["concrete", "gravel", "old_asphalt"])))
-    pieces = pave_streets(
-        draft, Town(town.blocks, town.streets[wide], town.along_y[wide], town.bend), material, verge="concrete"
-    )
+    # lanes are the ground that the blocks leave
+    pieces = pave_streets(draft, Town(town.blocks, town.streets[wide], town.bend), material, verge="concrete")
     add_street_cars(draft, pieces, draft.number("street_cars"))
     straight = split_amenities(draft, town)
     blocks = town.bend.move(straight)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.layouts.palette import Looks, Palette, car_colours
-from deepnets4eo.synthetic.world.layouts.rectangles import Rects, keep_apart, rect_rows, turn_about_origin
+from deepnets4eo.synthetic.world.layouts.rectangles import Rects, keep_whole, rect_rows, turn_about_origin
 from deepnets4eo.synthetic.world.plan import BOTH, NO_BUILDING, TABLES, Plan
 from deepnets4eo.synthetic.world.style import WorldStyle
 
@@ -193,8 +193,9 @@ class Draft:
         -------
         Whether each building stays, (max(owner) + 1,).
         """
-        taken = np.concatenate(self._taken) if self._taken else np.zeros((0, 5))
-        stays = keep_apart(parts, owner, taken)
+        if len(self._taken) > 1:
+            self._taken = [np.concatenate(self._taken)]
+        stays = keep_whole(parts, owner, self._taken[0] if self._taken else np.zeros((0, 5)))
         self._taken.append(parts[stays[owner]])
         return stays
 
