@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.materials import CODE
-from deepnets4eo.synthetic.world.layouts.clearance import Rectangles, distance_m, keep_apart, outline_rows
+from deepnets4eo.synthetic.world.layouts.clearance import Rectangles, distance_m, keep_apart, outline_rows, top_area
 from deepnets4eo.synthetic.world.layouts.land import (
     draw_parcels,
     field_rows,
@@ -232,6 +232,8 @@ def _bales(plan: Plan, rng: np.random.Generator) -> NDArray[Any]:
     """Bales of straw, white or pale, single cars on the land."""
     count = int(rng.choice([0, 0, 8, 30]))
     x, y = (rng.random((count, 2)) * plan.extent_m).T
+    dry = ~np.append(plan.areas["material"] == CODE["water"], False)[top_area(x, y, plan.areas)]
+    x, y, count = x[dry], y[dry], int(dry.sum())
     length = rng.uniform(1.2, 2.6)
     outlines = np.column_stack(
         [x, y, np.full(count, length), np.full(count, rng.uniform(1.0, 1.6)), rng.uniform(0, 3.2, count)]

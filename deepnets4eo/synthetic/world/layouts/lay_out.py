@@ -1,12 +1,14 @@
 """Lay out a site of a style: the plan before any hazard.
 
-`LAYOUTS` names the function of each layout. It takes a `Draft` and adds to it; the site's frame lies at any angle.
+`LAYOUTS` names the function of each layout of streets. It takes a `Draft` and adds to it; the site's frame lies at any
+angle. `LAND_LAYOUTS` names those of open land, which follow no frame: functions of style, extent and rng.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -23,11 +25,13 @@ LAYOUTS = {
     "towers": f"{_HERE}.towers:lay_out_towers",
     "halls": f"{_HERE}.halls:lay_out_halls",
     "rows": f"{_HERE}.rows:lay_out_rows",
-    "scatter": f"{_HERE}.scatter:lay_out_scatter",
-    "informal": f"{_HERE}.informal:lay_out_informal",
-    "resort": f"{_HERE}.resort:lay_out_resort",
-    "countryside": f"{_HERE}.countryside:lay_out_countryside",
 }  # layout of a style → module and function that adds it to a draft
+LAND_LAYOUTS = {
+    "scatter": f"{_HERE}.scatter:scatter",
+    "informal": f"{_HERE}.informal:informal",
+    "resort": f"{_HERE}.resort:resort",
+    "countryside": f"{_HERE}.countryside:countryside",
+}  # layout of a style → module and function that returns its plan
 
 
 def lay_out(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
@@ -60,16 +64,18 @@ def lay_out(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Gen
     """
     if not (min(extent_m) > 0 and max(extent_m) < 20_000):
         raise InputError(f"extent_m is {extent_m}, expected two sizes above 0 and below 20000 metres.")
+    if style.layout in LAND_LAYOUTS:
+        plan: Plan = _function(LAND_LAYOUTS[style.layout])(style, extent_m, rng)
+        return plan
+    if style.layout not in LAYOUTS:
+        names = ", ".join(sorted([*LAYOUTS, *LAND_LAYOUTS]))
+        raise InputError(f'styles/{style.name}.yaml: layout is "{style.layout}", expected one of {names}.')
     draft = Draft(style, (float(extent_m[0]), float(extent_m[1])), rng, float(rng.uniform(-np.pi, np.pi)))
-    _layout(style)(draft)
+    _function(LAYOUTS[style.layout])(draft)
     return draft.to_plan()
 
 
-def _layout(style: WorldStyle) -> Callable[[Draft], None]:
-    if style.layout not in LAYOUTS:
-        raise InputError(
-            f'styles/{style.name}.yaml: layout is "{style.layout}", expected one of {", ".join(sorted(LAYOUTS))}.'
-        )
-    module, _, name = LAYOUTS[style.layout].partition(":")
-    function: Callable[[Draft], None] = getattr(import_module(module), name)
+def _function(home: str) -> Callable[..., Any]:
+    module, _, name = home.partition(":")
+    function: Callable[..., Any] = getattr(import_module(module), name)
     return function

@@ -62,7 +62,7 @@ def resort(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Gene
     Parameters
     ----------
     style
-        Its numbers: `sea` (share of the land), `beach_m`, `roads_m` (between parallel roads), `hotels_per_ha`,
+        Its numbers: `sea` (share of the land), `beach_m`, `storeys` (of hotels), `roads_m` (between parallel roads), `hotels_per_ha`,
         `bungalows_per_ha`, `houses_per_ha`, `umbrellas`, `boats` (how many), and the rows of the roofs of
         each: `hotel_roofs`, `bungalow_roofs`, `house_roofs`, `hut_roofs`.
     extent_m
@@ -157,7 +157,7 @@ def _add_hotels(
     count = len(lots)
     depth = rng.uniform(9, 15, count)
     main = _inside(lots, 0, (lots[:, 3] - depth) / 2, lots[:, 2], depth)
-    eave = rng.uniform(2, 9, count).round() * 3.1
+    eave: Any = draw_within(rng, style.numbers["storeys"], count).round() * 3.1
     types = draw_types(style, style.numbers["hotel_roofs"], count, rng)
     first = len(plan.buildings)
     plan = add_buildings(plan, style, main, types, eave, rng)
@@ -191,7 +191,8 @@ def _inside(base: Rectangles, u: Any, v: Any, length: Any, width: Any) -> Rectan
     """Rectangles in the frames of others, the longer side named length."""
     u, v, length, width = np.broadcast_arrays(u, v, length, width, np.zeros(len(base)))[:4]
     cosine, sine = np.cos(base[:, 4]), np.sin(base[:, 4])
-    x, y = base[:, 0] + u * cosine - v * sine, base[:, 1] + u * sine + v * cosine
+    x = base[:, 0] + u * cosine - v * sine
+    y = base[:, 1] + u * sine + v * cosine
     turned = np.where(width > length, np.pi / 2, 0)
     return np.stack([x, y, np.maximum(length, width), np.minimum(length, width), base[:, 4] + turned], axis=1)
 
@@ -205,12 +206,13 @@ def _add_small(
         ("bungalows_per_ha", "bungalow_roofs", ((5, 10), (4, 8)), (2.4, 3.4), 90),
         ("houses_per_ha", "house_roofs", ((8, 17), (6, 11)), (2.8, 6.4), 2 * shore.half_m),
     ):
-        u, v = _spread(style, number, shore, beach, deep, rng)
-        length, width = rng.uniform(*sizes[0], len(u)), rng.uniform(*sizes[1], len(u))
-        angle = rng.choice([0, np.pi / 2], len(u)) + rng.normal(0, 0.07, len(u))
-        outlines = shore.outlines(u, v, np.maximum(length, width), np.minimum(length, width), angle)
-        types = draw_types(style, style.numbers[roofs], len(u), rng)
-        groups.append((outlines, types, rng.uniform(*eave, len(u))))
+        along, inland = _spread(style, number, shore, beach, deep, rng)
+        total = len(along)
+        length, width = (draw_within(rng, span, total) for span in sizes)
+        angle = rng.choice([0, np.pi / 2], total) + rng.normal(0, 0.07, total)
+        outlines = shore.outlines(along, inland, np.maximum(length, width), np.minimum(length, width), angle)
+        types = draw_types(style, style.numbers[roofs], total, rng)
+        groups.append((outlines, types, draw_within(rng, eave, total)))
     outlines, types, eaves = (np.concatenate(column) for column in zip(*groups, strict=True))
     near = ((outlines[:, :2] > -25) & (outlines[:, :2] < np.array(plan.extent_m) + 25)).all(axis=1)
     outlines, types, eaves = outlines[near], types[near], eaves[near]

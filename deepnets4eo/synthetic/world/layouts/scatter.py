@@ -75,7 +75,7 @@ def scatter(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Gen
     tilled = parcels[rng.random(len(parcels)) < style.draw(rng, "fields")]
     water = water_rows(extent_m, rng, numbers["river"], numbers["lake"], numbers["ponds"])
     lanes, courses = _lanes(style, extent_m, rng)
-    sites = _sites(style, extent_m, courses, rng)
+    sites = _sites(style, extent_m, courses, outline_rows(water), rng)
     grounds = [
         field_rows(tilled, numbers["crops"], rng),
         water,
@@ -115,9 +115,13 @@ def _lanes(
 
 
 def _sites(
-    style: WorldStyle, extent_m: tuple[float, float], courses: NDArray[np.float64], rng: np.random.Generator
+    style: WorldStyle,
+    extent_m: tuple[float, float],
+    courses: NDArray[np.float64],
+    water: Rectangles,
+    rng: np.random.Generator,
 ) -> Sites:
-    """Sites beside lanes and in open land, a least distance apart."""
+    """Sites beside lanes and in open land, a least distance apart and on dry land."""
     count = int(rng.poisson(style.draw(rng, "sites_per_ha") * extent_m[0] * extent_m[1] / 1e4))
     middle, angle = rng.uniform(-0.04, 1.04, (count, 2)) * extent_m, np.full(count, rng.uniform(0, np.pi))
     within = (courses[:, :2] > -10).all(axis=1) & (courses[:, :2] < np.array(extent_m) + 10).all(axis=1)
@@ -130,6 +134,7 @@ def _sites(
         angle[beside] = own[:, 2]
     gap = style.draw(rng, "site_gap_m")
     apart = keep_apart(np.column_stack([middle, np.full((count, 2), gap), angle]), np.zeros((0, 5)), 0.0)
+    apart &= distance_m(middle[:, 0], middle[:, 1], water) > 8
     middle, angle = middle[apart], angle[apart] + rng.normal(0, style.numbers["askew"], apart.sum())
     way = np.full(middle.shape, np.nan)
     if len(courses):
@@ -199,7 +204,7 @@ def _yards(style: WorldStyle, sites: Sites, rng: np.random.Generator) -> NDArray
         groups.append(
             table_rows(
                 "areas", outlines, shape=ELLIPSE, material=materials.CODE[row["material"]],
-                rough=rng.uniform(0.5, 1, len(outlines)), tone=rng.normal(1, 0.08, len(outlines)).clip(0.8, 1.2),
+                rough=rng.uniform(0.2, 0.8, len(outlines)), tone=rng.normal(1, 0.08, len(outlines)).clip(0.8, 1.2),
             )
         )  # fmt: skip
     return np.concatenate(groups)
