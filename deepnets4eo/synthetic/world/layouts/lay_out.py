@@ -1,7 +1,6 @@
 """Lay out a site of a style: the plan before any hazard.
 
-`LAYOUTS` names the function of each layout of streets. It takes a `Draft` and adds to it; the site's frame lies at any
-angle. `LAND_LAYOUTS` names those of open land, which follow no frame: functions of style, extent and rng.
+`LAYOUTS` names the function of each layout. It takes a `Draft` and adds to it; the site's frame lies at any angle.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ LAYOUTS = {
     "halls": f"{_HERE}.halls:lay_out_halls",
     "rows": f"{_HERE}.rows:lay_out_rows",
 }  # layout of a style → module and function that adds it to a draft
-LAND_LAYOUTS = {
+PLANNED = {
     "scatter": f"{_HERE}.scatter:scatter",
     "informal": f"{_HERE}.informal:informal",
     "resort": f"{_HERE}.resort:resort",
     "countryside": f"{_HERE}.countryside:countryside",
-}  # layout of a style → module and function that returns its plan
+}  # layout → module and function of style, extent and generator that returns the plan: no frame of streets orders it
 
 
 def lay_out(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
@@ -54,7 +53,7 @@ def lay_out(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Gen
     Raises
     ------
     InputError
-        The extent is no positive size, or the style names no layout of `LAYOUTS`.
+        The extent is no positive size, or the style names no layout that is known.
 
     Examples
     --------
@@ -64,18 +63,18 @@ def lay_out(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Gen
     """
     if not (min(extent_m) > 0 and max(extent_m) < 20_000):
         raise InputError(f"extent_m is {extent_m}, expected two sizes above 0 and below 20000 metres.")
-    if style.layout in LAND_LAYOUTS:
-        plan: Plan = _function(LAND_LAYOUTS[style.layout])(style, extent_m, rng)
-        return plan
+    extent = (float(extent_m[0]), float(extent_m[1]))
+    if style.layout in PLANNED:
+        return _function(PLANNED[style.layout])(style, extent, rng)
     if style.layout not in LAYOUTS:
-        names = ", ".join(sorted([*LAYOUTS, *LAND_LAYOUTS]))
+        names = ", ".join(sorted([*LAYOUTS, *PLANNED]))
         raise InputError(f'styles/{style.name}.yaml: layout is "{style.layout}", expected one of {names}.')
-    draft = Draft(style, (float(extent_m[0]), float(extent_m[1])), rng, float(rng.uniform(-np.pi, np.pi)))
+    draft = Draft(style, extent, rng, float(rng.uniform(-np.pi, np.pi)))
     _function(LAYOUTS[style.layout])(draft)
     return draft.to_plan()
 
 
-def _function(home: str) -> Callable[..., Any]:
-    module, _, name = home.partition(":")
+def _function(address: str) -> Callable[..., Any]:
+    module, _, name = address.partition(":")
     function: Callable[..., Any] = getattr(import_module(module), name)
     return function
