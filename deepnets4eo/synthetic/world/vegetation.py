@@ -19,6 +19,7 @@ from deepnets4eo.synthetic.world.style import WorldStyle
 
 MARGIN_M = 15.0  # trees stand this far beyond the place, for their shadows and crowns
 STEM_GAP_M = 0.7
+CLEARING_M = (0.5, 25.0)  # width of what is cleared of woods around buildings, from and to
 TREELESS = ("asphalt", "old_asphalt", "concrete", "water", "pool", "paint")
 # share of palms and of shrubs among single trees, by climate
 PALMS = {"tropical": 0.3, "mediterranean": 0.08, "dry": 0.06}
@@ -236,6 +237,8 @@ def wood_rows(plan: Plan, walls: Rectangles, share: float, rng: np.random.Genera
     x, y = wood_positions(plan.extent_m, spacing, rng)
     field = smooth_field(x, y, (50, 220), rng) + rng.normal(0, 0.15, len(x))
     inside = field >= np.quantile(field, 1 - share)
+    clearing = distance_m(x, y, walls, CLEARING_M[1]) < rng.uniform(*CLEARING_M) * rng.uniform(0.5, 1, len(x))
+    inside &= ~clearing | (rng.random(len(x)) < rng.uniform(0, 0.5))
     x, y = x[inside], y[inside]
     size = spacing * np.exp(rng.normal(np.log(0.62), 0.28, len(x)))
     return _stand(plan, walls, _broad_trees(x, y, size, rng), rng.uniform(-0.5, 2.5), rng)

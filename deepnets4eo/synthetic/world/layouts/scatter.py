@@ -55,7 +55,8 @@ def scatter(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Gen
     Parameters
     ----------
     style
-        Its numbers: `lanes` (how many), `lane_m` (width), `lane_materials`, `meander_m`, `sites_per_ha`, `site_gap_m`,
+        Its numbers: `lanes` (how many), `lane_m` (width), `lane_materials`, `meander_m`, `straight_lanes`
+        (chance of a grid of straight lanes), `sites_per_ha`, `site_gap_m`,
         `along_lanes` (share of sites), `setback_m`, `buildings` (types: `roofs`, `count`, `length_m`, `width_m`,
         `eave_m`, `spread_m`, `wing`, `building`), `gap_m`, `askew` (radians), `yards` (`material`, `radius_m`,
         `share`), `drives` (share), `fences` (share), `junk` (a site), `fields` (share), `field_m`, `crops`, `hedges`
@@ -102,13 +103,16 @@ def _lanes(
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Areas of the lanes, and their points with the direction there, (K, 3)."""
     rows, courses = [table_rows("areas", np.zeros((0, 5)))], [np.zeros((0, 3))]
-    for _ in range(int(draw_counts(rng, style.numbers["lanes"], 1)[0])):
-        points = draw_curve(extent_m, rng, style.draw(rng, "meander_m"))
+    straight = rng.random() < style.numbers["straight_lanes"]
+    heading = rng.uniform(0, np.pi)
+    for index in range(int(draw_counts(rng, style.numbers["lanes"], 1)[0])):
+        if straight:  # of a survey grid: along and across one direction, with hardly a bend
+            points = draw_curve(extent_m, rng, 0.8, heading + index % 2 * np.pi / 2 + rng.normal(0, 0.02))
+        else:
+            points = draw_curve(extent_m, rng, style.draw(rng, "meander_m"))
         material = str(rng.choice(style.numbers["lane_materials"]))
-        width = style.draw(rng, "lane_m")
-        rows.append(
-            way_rows(points, width, material, rough=0.1 if "asphalt" in material else 0.6, tone=rng.uniform(0.9, 1.15))
-        )
+        rough, tone = 0.1 if "asphalt" in material else 0.6, rng.uniform(0.9, 1.15)
+        rows.append(way_rows(points, style.draw(rng, "lane_m"), material, rough=rough, tone=tone))
         step = np.gradient(points, axis=0)
         courses.append(np.column_stack([points, np.arctan2(step[:, 1], step[:, 0])]))
     return np.concatenate(rows), np.concatenate(courses)
