@@ -23,7 +23,7 @@ from deepnets4eo.synthetic.world.layouts.land import (
     water_rows,
 )
 from deepnets4eo.synthetic.world.layouts.tables import draw_curve, start_plan, table_rows, vary_colour, way_rows
-from deepnets4eo.synthetic.world.plan import CONE, FLAT, NO_BUILDING, PAVING_JOINTS, SHRUB, VAULT, Plan
+from deepnets4eo.synthetic.world.plan import CONE, DOME, NO_BUILDING, PAVING_JOINTS, SHRUB, VAULT, Plan
 from deepnets4eo.synthetic.world.style import WorldStyle
 from deepnets4eo.synthetic.world.vegetation import mix_kinds, tree_rows, wood_rows
 
@@ -176,7 +176,7 @@ def _add_contents(plan: Plan, lot: NDArray[np.float64], contents: str, rng: np.r
     x, y = lot[0] + u * np.cos(lot[4]) - v * np.sin(lot[4]), lot[1] + u * np.sin(lot[4]) + v * np.cos(lot[4])
     outlines = np.column_stack([x, y, np.tile([length, width, lot[4]], (len(x), 1))])
     if contents in ("greenhouses", "tanks"):
-        kind = VAULT if contents == "greenhouses" else int(rng.choice([CONE, FLAT]))
+        kind = VAULT if contents == "greenhouses" else int(rng.choice([CONE, DOME]))
         base = [214.0, 218, 216] if contents == "greenhouses" else [200.0, 200, 196]
         return plan.with_rows(
             roofs=table_rows(
