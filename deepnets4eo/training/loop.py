@@ -351,9 +351,11 @@ def _draw(fit: Fit, progress: Progress) -> None:
 def _stops_early(progress: Progress, fit: Fit) -> str:
     """Why a training ends before its last epoch; "" where it does not."""
     train, without_gain = fit.train, progress.epochs_done - progress.best_epoch
+    if not progress.epochs_done:
+        return ""
     if fit.minutes is not None and sum(row["seconds"] for row in progress.history) >= 60 * fit.minutes:
         return f"{fit.minutes:g} minutes are over"
-    if train.patience > 0 and progress.epochs_done > 0 and without_gain >= train.patience:
+    if train.patience > 0 and without_gain >= train.patience:
         return f"no better {train.monitor} for {train.patience} epochs"
     return ""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.style import Light
 from deepnets4eo.synthetic.world.surface import Floats, WorldSurface
@@ -134,4 +133,3 @@ def _openness(height, canopy, cover, sky, reach):  # type: ignore[no-untyped-def
             for col in range(cols):
                 higher = sums[col] * count - height[middle, col]
                 sky[middle, col] = np.float32(1) - min(max(np.float32(0.11) * higher, np.float32(0)), np.float32(0.55))
-

@@ -9,7 +9,6 @@ import numpy as np
 
 from deepnets4eo.errors import InputError
 from deepnets4eo.synthetic.world.pair import STEEPEST_LEAN, PairSample, render_pair
-from deepnets4eo.synthetic.world.plan import Plan
 from deepnets4eo.synthetic.world.style import WorldStyle, style_names
 
 NO_HAZARD = "none"
@@ -47,8 +46,8 @@ def draw_pair(
     InputError
         There is no such style or hazard, or the image is too small.
     """
-    from deepnets4eo.synthetic.world.hazard import Hazard, hazard_names
     from deepnets4eo.synthetic.world.harmless import change
+    from deepnets4eo.synthetic.world.hazard import Hazard, hazard_names
     from deepnets4eo.synthetic.world.layouts.lay_out import lay_out
     from deepnets4eo.synthetic.world.outcome import draw_outcome
     from deepnets4eo.synthetic.world.vegetation import plant
@@ -69,9 +68,7 @@ def draw_pair(
     outcome: Any = None
     if hazard != NO_HAZARD:
         plan, outcome = draw_outcome(plan, Hazard.load(hazard), rng)
-    return render_pair(
-        seed, plan, outcome, style=kind, hazard=hazard, size_px=size_px, gsd_m=gsd_m, margin_px=margin
-    )
+    return render_pair(seed, plan, outcome, style=kind, hazard=hazard, size_px=size_px, gsd_m=gsd_m, margin_px=margin)
 
 
 def pair_stream(
