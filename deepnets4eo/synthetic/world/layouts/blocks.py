@@ -169,6 +169,28 @@ def _pieces(town: Town) -> tuple[Rects, NDArray[np.bool_]]:
     return within(town.streets[street], u, 0.0, size + 1.6, town.streets[street, 3]), town.along_y[street]
 
 
+def block_sides(blocks: Rects, front_m: float = 0.5) -> Rects:
+    """The two halves of each block, their v axes to the street.
+
+    Parameters
+    ----------
+    blocks
+        (N, 5).
+    front_m
+        Left free along the street.
+
+    Returns
+    -------
+    (2 N, 5) float64.
+    """
+    depth = np.maximum(blocks[:, 3] / 2 - front_m, 1.0)
+    sides = np.concatenate(
+        [within(blocks, 0.0, side * depth / 2, blocks[:, 2] - 2 * front_m, depth) for side in (1, -1)]
+    )
+    sides[len(blocks) :, 4] += np.pi
+    return sides
+
+
 def repeat_runs(counts: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """Index of each run, and position in it, for runs of different lengths.
 

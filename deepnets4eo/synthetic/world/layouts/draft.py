@@ -119,6 +119,8 @@ class Draft:
             rows[name] = values
         for name, values in columns.items():
             rows[name] = values
+        if "colour" in columns:
+            np.clip(rows["colour"], 6, 250, out=rows["colour"])
         self._rows[table].append(rows)
 
     def add_area(self, rects: Rects, material: str, **columns: Any) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.world.layouts.amenities import split_amenities
-from deepnets4eo.synthetic.world.layouts.blocks import cut_lots, draw_town, pave_streets
+from deepnets4eo.synthetic.world.layouts.blocks import block_sides, cut_lots, draw_town, pave_streets
 from deepnets4eo.synthetic.world.layouts.cars import add_street_cars
 from deepnets4eo.synthetic.world.layouts.draft import Draft
 from deepnets4eo.synthetic.world.layouts.gardens import add_fences, add_sheds
@@ -32,10 +32,7 @@ def lay_out_rows(draft: Draft) -> None:
     pieces = pave_streets(draft, town, str(rng.choice(["asphalt", "old_asphalt"])), verge="concrete")
     add_street_cars(draft, pieces, draft.number("street_cars"))
     blocks = town.bend.move(split_amenities(draft, town))
-    sides = np.concatenate(
-        [within(blocks, 0.0, side * blocks[:, 3] / 4, blocks[:, 2], blocks[:, 3] / 2) for side in (1, -1)]
-    )
-    sides[len(blocks) :, 4] += np.pi
+    sides = block_sides(blocks)
     side, u, size = cut_lots(draft, sides[:, 2], draft.number("terrace_m"), 0.3)
     lots = within(sides[side], u, 0.0, size - draft.number("gap_m"), sides[side, 3])
     rows = _front(draft, lots)

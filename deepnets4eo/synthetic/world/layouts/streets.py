@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.world.layouts.amenities import split_amenities
-from deepnets4eo.synthetic.world.layouts.blocks import cut_lots, draw_town, pave_streets
+from deepnets4eo.synthetic.world.layouts.blocks import block_sides, cut_lots, draw_town, pave_streets
 from deepnets4eo.synthetic.world.layouts.cars import add_street_cars
 from deepnets4eo.synthetic.world.layouts.draft import Draft
 from deepnets4eo.synthetic.world.layouts.gardens import add_fences, add_garden_things
@@ -38,10 +38,7 @@ def _lots(draft: Draft, blocks: Rects) -> Rects:
 
     The lot's v axis points to the street.
     """
-    sides = np.concatenate(
-        [within(blocks, 0.0, side * blocks[:, 3] / 4, blocks[:, 2], blocks[:, 3] / 2) for side in (1, -1)]
-    )
-    sides[len(blocks) :, 4] += np.pi
+    sides = block_sides(blocks)
     side, u, frontage = cut_lots(draft, sides[:, 2], draft.number("lot_m"))
     return within(sides[side], u, 0.0, frontage, sides[side, 3])
 
