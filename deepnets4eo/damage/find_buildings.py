@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 SHIPPED = "buildings"  # name of the model that comes with the toolbox
 BUILDING, BORDER = "building", "border"
 BORDER_REACH_M = 1.0  # half the width of the borders that it was taught
+INNER_SHARE = 0.3  # of its area that a small house in a row has at least without its borders
 WORLD_TASK = "world-cover"  # of recipes whose runs take images of any ground size, resampled
 SHAPING = Shaping(min_area_m2=20.0, simplify_m=0.5, right_angles=True)  # sheds and crumbs are no buildings to assess
 
@@ -93,9 +95,10 @@ def buildings_of(
     options = options or PredictOptions(overwrite=True)
     if not (options.resume and labels.is_file()):
         predict(loaded, image, labels, options, progress=progress)
-    buildings = polygonize(Layer.open(labels), {value: class_name}, shaping)
     if BORDER in loaded.legend.names:
-        buildings = _separate(buildings, Layer.open(labels), loaded.legend.value(BORDER))
+        buildings = _separate(Layer.open(labels), {value: class_name}, loaded.legend.value(BORDER), shaping)
+    else:
+        buildings = polygonize(Layer.open(labels), {value: class_name}, shaping)
     if not len(buildings):
         raise InputError(
             f"the run {run} finds no {class_name} of {shaping.min_area_m2:g} m² or more in {image.source}. "
@@ -105,12 +108,16 @@ def buildings_of(
     return buildings
 
 
-def _separate(buildings: gpd.GeoDataFrame, labels: Layer, border_value: int) -> gpd.GeoDataFrame:
-    """The outlines grown into the borders that keep touching buildings apart."""
+def _separate(labels: Layer, classes: dict[int, str], border_value: int, shaping: Shaping) -> gpd.GeoDataFrame:
+    """Outlines grown into the borders that keep touching buildings apart; those that are large enough after it."""
+    inner = replace(shaping, min_area_m2=shaping.min_area_m2 * INNER_SHARE)
+    buildings = polygonize(labels, classes, inner)
     borders = polygonize(labels, {border_value: BORDER})
     row_m, col_m = gsd_m(labels.grid)
     to_metres = Affine.scale(col_m, row_m) * ~labels.grid.affine
     outlines, between = (transform_shapes(to_metres, frame.geometry.to_numpy()) for frame in (buildings, borders))
     grown = grow_into_borders(outlines, between, BORDER_REACH_M)
     separate = buildings.set_geometry(transform_shapes(~to_metres, grown), crs=buildings.crs)
-    return separate.assign(area_m2=shapely.area(grown))
+    separate = separate.assign(area_m2=shapely.area(grown))
+    separate = separate[separate["area_m2"] >= shaping.min_area_m2].reset_index(drop=True)
+    return separate.assign(id=[str(number) for number in range(1, len(separate) + 1)])

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from deepnets4eo.training import averaging
 from deepnets4eo.training.averaging import FAST_STEPS, mean_weights, update_mean_weights
 from deepnets4eo.training.loop import Fit, Progress, fit_network
 from deepnets4eo.training.recipe import Recipe, TrainSection, resolve
@@ -60,11 +59,11 @@ def test_the_mean_is_that_of_the_formula() -> None:
         optimizer.zero_grad()
         (network(torch.randn(4, 2)) - 1).square().mean().backward()
         optimizer.step()
-        update_mean_weights(optimizer, 0.8, number)
+        update_mean_weights(network, optimizer, 0.8, number)
         keep = min(0.8, number / (number + FAST_STEPS))
         now = network.weight.detach().clone()
         expected = now if expected is None else keep * expected + (1 - keep) * now
-    with mean_weights(optimizer):
+    with mean_weights(network, optimizer):
         assert torch.allclose(network.weight, expected, atol=1e-6)
     assert torch.equal(network.weight, now)
 
@@ -93,9 +92,26 @@ def test_no_minutes_left_restore_what_was_learnt(tmp_path: Path) -> None:
     assert torch.equal(again.weight, whole.weight)
 
 
+def test_statistics_of_normalisation_are_averaged_with_the_weights() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.1)
+    expected = None
+    for number in range(1, 20):
+        optimizer.zero_grad()
+        network(torch.randn(2, 1, 4, 4) + number).square().mean().backward()
+        optimizer.step()
+        update_mean_weights(network, optimizer, 0.5, number)
+        keep, now = min(0.5, number / (number + FAST_STEPS)), network[1].running_mean.clone()
+        expected = now if expected is None else keep * expected + (1 - keep) * now
+    with mean_weights(network, optimizer):
+        assert torch.allclose(network[1].running_mean, expected, atol=1e-5)
+    assert torch.equal(network[1].running_mean, now)
+
+
 def test_weights_without_a_step_have_no_mean() -> None:
     network = nn.Linear(2, 1)
     optimizer = torch.optim.AdamW(network.parameters())
     before = network.weight.detach().clone()
-    with averaging.mean_weights(optimizer):
+    with mean_weights(network, optimizer):
         assert torch.equal(network.weight, before)
