@@ -1,7 +1,7 @@
 """Every real place beside the goals: grades of damage, false alarms, buildings out of one image, and speed.
 
 Usage: python experiments/real_places.py --data FOLDER [--out runs/real_places] [--buildings RUN …] [--network RUN …]
-                                         [--parts buildings damage] [--smoke]
+                                         [--shipped] [--parts buildings damage] [--smoke]
 
 FOLDER holds the sample sets by name; where one is missing, its row says so. Nothing is ever fitted or chosen on these
 places. Two baselines come along: the weight-free damage model, and a random forest taught on miniature cities (trained and
@@ -26,7 +26,7 @@ import geopandas as gpd
 import pandas as pd
 from places import building_sites, damage_sites
 from places.building_scores import check_reads_colours, find_buildings, score_buildings, working_gsd_m
-from places.damage_scores import WEIGHT_FREE, assess_case, scores_of
+from places.damage_scores import WEIGHT_FREE, assess_case, scores_of, weight_free_settings
 from places.forest import city_forest
 from places.results import HURRICANE, INTACT, MISSING, write_results
 from places.sheets import building_sheet, damage_sheet, save_mask
@@ -123,6 +123,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/real_places"))
     parser.add_argument("--buildings", type=Path, nargs="*", default=[], help="runs that label buildings")
     parser.add_argument("--network", type=Path, nargs="*", default=[], help="runs that grade buildings in two images")
+    parser.add_argument("--shipped", action="store_true", help="the damage job with the network that comes with it")
     parser.add_argument("--parts", choices=PARTS, nargs="*", default=PARTS)
     add_smoke(parser)
     options = parser.parse_args()
@@ -141,7 +142,9 @@ def main() -> None:
             except DeepNets4EOError as error:
                 print(f"{name} is left out: {error}", file=sys.stderr)
     if "damage" in options.parts:
-        score_damage(Settings(), WEIGHT_FREE, options.data, options.out, damage_sites.SITES[:few])
+        score_damage(weight_free_settings(), WEIGHT_FREE, options.data, options.out, damage_sites.SITES[:few])
+        if options.shipped:
+            score_damage(Settings(), "shipped", options.data, options.out, damage_sites.SITES[:few])
         for folder in options.network:
             name = run_name(folder)
             try:

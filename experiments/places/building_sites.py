@@ -22,6 +22,7 @@ from deepnets4eo.rasters.scene import Layer
 from places.working_grid import SourceImage, in_pixels_of, inside, mask_of
 
 XBD_GSD_M = 0.5  # of the scenes that xBD gives out, about
+DESTROYED = 4  # of the masks of xBD
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,10 @@ def _xbd_midwest(folder: Path) -> Iterator[SourceImage]:
 
 def _xbd_post(folder: Path) -> Iterator[SourceImage]:
     for number in range(4):
-        yield _of_pngs(folder / f"post_{number}_rgb500.png", folder / f"damage_{number}_500.png", 2 * XBD_GSD_M)
+        image, mask = folder / f"post_{number}_rgb500.png", folder / f"damage_{number}_500.png"
+        source = _of_pngs(image, mask, 2 * XBD_GSD_M)
+        source.mask[_png(mask) == DESTROYED] = VOID  # no roof is left to be seen
+        yield source
 
 
 def _la_palma(folder: Path) -> Iterator[SourceImage]:
@@ -123,7 +127,7 @@ SITES = (
     BuildingSite("loveda", "loveda", "rural, 0.3 m", _loveda),
     BuildingSite("joplin", "joplin", "outlines of 2020 on an image of 2011: rebuilt and missing houses are errors", _joplin),
     BuildingSite("xbd_midwest", "xbd_midwest", "image before the flood; small roofs under trees", _xbd_midwest),
-    BuildingSite("xbd_post_scenes", "xbd_post_scenes", "four images after the event at about 1 m, interpolated", _xbd_post),
+    BuildingSite("xbd_post_scenes", "xbd_post_scenes", "four images after the event at about 1 m, interpolated; destroyed ones void", _xbd_post),
     BuildingSite("bright_la_palma", "bright_la_palma", "rural, 0.3 m", _la_palma),
 )  # fmt: skip
 

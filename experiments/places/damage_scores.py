@@ -7,21 +7,21 @@ whole: alignment, registration, evidence, decision, whatever it refuses.
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from damage_siamese_cities import to_table
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 from sklearn.metrics import cohen_kappa_score, roc_auc_score
 
 from deepnets4eo.damage import Settings, assess
 from deepnets4eo.damage.calibration import calibration_error
+from deepnets4eo.damage.decision import to_decision_table
 from deepnets4eo.damage.siamese.evidence import COLUMNS
-from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES
+from deepnets4eo.damage.vocabulary import ASSESSED, DAMAGED, GRADES, NOT_ASSESSED
 from deepnets4eo.errors import DeepNets4EOError
 from places.damage_sites import DamageCase
 
@@ -32,13 +32,19 @@ LEAST = 1e-6  # probabilities are kept that far from 0 and 1 where log-odds are 
 log = logging.getLogger(__name__)
 
 
+def weight_free_settings() -> Settings:
+    """Settings of a job without any network, also where one comes with the toolbox."""
+    switch: dict[str, Any] = {"network": False} if "network" in {field.name for field in fields(Settings)} else {}
+    return Settings(**switch)
+
+
 def assess_case(case: DamageCase, settings: Settings) -> dict[str, gpd.GeoDataFrame]:
     """Run the job; returns, by method, one row a building with a known grade.
 
-    With a run in the settings: `both` as the job decides, and `network` alone for the buildings that it graded; else
-    `weight-free`. Columns: site, case, id, truth (0–3), grade (0–3, −1 not assessed), probability (at the estimated
-    share), probability_half (at a share of one half), and the outline where the post image shows it. Nothing where the
-    job refuses the images.
+    `weight-free` where no network took part; else `both` as the job decides, and `network` alone for the buildings that
+    it graded. Columns: site, case, id, truth (0–3), grade (0–3, −1 not assessed), probability (at the estimated share),
+    probability_half (at a share of one half), and the outline where the post image shows it. Nothing where the job
+    refuses the images.
     """
     try:
         damage_map = assess(case.pre, case.post, case.outlines, settings=replace(settings, **case.changes))
@@ -46,10 +52,13 @@ def assess_case(case: DamageCase, settings: Settings) -> dict[str, gpd.GeoDataFr
         log.warning("%s %s is refused: %s", case.site, case.name, error)
         return {}
     share = float(damage_map.parameters["damaged_share"])
-    methods = _by_method(damage_map.buildings, settings)
-    return {
-        method: _rows(case, buildings, 0.5 if method == NETWORK else share) for method, buildings in methods.items()
-    }
+    buildings = damage_map.buildings
+    methods = {BOTH: _rows(case, buildings, share)}
+    if settings == weight_free_settings():
+        return {WEIGHT_FREE: methods[BOTH]}
+    if set(COLUMNS.values()) <= set(buildings.columns):
+        methods[NETWORK] = _rows(case, _decided_by_network(buildings), 0.5)
+    return methods
 
 
 def scores_of(rows: pd.DataFrame) -> dict[str, Any]:
@@ -105,16 +114,13 @@ def _auc_of_all(rows: pd.DataFrame) -> float:
     return float(roc_auc_score(truth, probability)) if 0 < truth.sum() < len(truth) else float("nan")
 
 
-def _by_method(buildings: gpd.GeoDataFrame, settings: Settings) -> dict[str, gpd.GeoDataFrame]:
-    if settings.model == Settings().model:
-        return {WEIGHT_FREE: buildings}
-    methods = {BOTH: buildings}
-    if set(COLUMNS.values()) <= set(buildings.columns):
-        alone = buildings.assign(**to_table(buildings))
-        graded = buildings[list(COLUMNS.values())].notna().all(axis=1)
-        alone.loc[~graded, "status"] = "not_assessed"
-        methods[NETWORK] = alone
-    return methods
+def _decided_by_network(buildings: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """The decision of the network alone, at a share of one half; what it did not grade is not assessed."""
+    probabilities = buildings[list(COLUMNS.values())].to_numpy(float)
+    graded = np.isfinite(probabilities).all(axis=1)
+    alone = buildings.assign(**to_decision_table(probabilities, buildings.index))
+    alone["status"] = np.where(graded, ASSESSED, NOT_ASSESSED)
+    return alone
 
 
 def _rows(case: DamageCase, buildings: gpd.GeoDataFrame, share: float) -> gpd.GeoDataFrame:

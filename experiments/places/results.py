@@ -105,7 +105,7 @@ def write_results(folder: Path, notes: Mapping[str, Mapping[str, str]]) -> Path:
     if speed:
         columns = list(dict.fromkeys(key for one in speed.values() for key in one))
         rows = [[name, *(_text(one.get(key)) for key in columns)] for name, one in speed.items()]
-        parts += ["## Speed", _table(["run", *columns], rows)]
+        parts += ["## Speed", markdown_table(["run", *columns], rows)]
     write_json(folder / "table.json", {"damage": damage, "buildings": buildings, "speed": speed})
     return write_text(folder / "table.md", "\n\n".join(parts) + "\n")
 
@@ -124,7 +124,7 @@ def _goal_table(goals: Sequence[Goal], methods: Mapping[str, Scores], summary: A
             tick = value is not None and goal.reached(float(value))
             cells.append(_text(value) + (" ✓" if tick else ""))
         rows.append([goal.text, goal.today, goal.wanted, *cells])
-    return _table(["quantity", "when the goal was set", "goal", *methods], rows)
+    return markdown_table(["quantity", "when the goal was set", "goal", *methods], rows)
 
 
 def _site_tables(methods: Mapping[str, Scores], columns: Sequence[str]) -> str:
@@ -134,7 +134,7 @@ def _site_tables(methods: Mapping[str, Scores], columns: Sequence[str]) -> str:
         for site, one in scores.items():
             missing = one.get(MISSING)
             rows.append([site, missing] if missing else [site, *(_text(one.get(key)) for key in columns)])
-        tables.append(f"### {method}\n\n" + _table(["site", *columns], rows))
+        tables.append(f"### {method}\n\n" + markdown_table(["site", *columns], rows))
     return "\n\n".join(tables)
 
 
@@ -142,7 +142,8 @@ def _notes(notes: Mapping[str, str]) -> str:
     return "\n".join(f"- {site}: {note}" for site, note in notes.items())
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Rows of cells below a header, as Markdown; short rows are filled up with empty cells."""
     lines = ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
     for row in rows:
         cells = [str(cell) for cell in row] + [""] * (len(header) - len(row))
