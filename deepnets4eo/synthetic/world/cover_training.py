@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 VALIDATION_SEED = 2**32  # training draws its seeds below 2**31
-WINDOWS_A_PAIR = 2  # that are validated on
+WINDOWS_A_PAIR = 1  # that are validated on
 RUNS = ("landcover", "buildings")  # in the order of the network's outputs
 HEAD = "segmentation_head.0"
 
