@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
 from deepnets4eo.synthetic.style import Light
 from deepnets4eo.synthetic.world.surface import Floats, WorldSurface
