@@ -56,7 +56,9 @@ def test_noise_is_the_hash_at_lattice_points_and_lies_between_minus_one_and_one(
     np.testing.assert_allclose(np.histogram(draws, 8, (0, 1))[0] / 4000, 1 / 8, atol=0.02)
 
 
-@pytest.mark.parametrize(("kind", "ridge"), [(p.FLAT, 3.0), (p.GABLE, 5.0), (p.HIP, 5.0), (p.MONO, 5.0), (p.VAULT, 5.0)])
+@pytest.mark.parametrize(
+    ("kind", "ridge"), [(p.FLAT, 3.0), (p.GABLE, 5.0), (p.HIP, 5.0), (p.MONO, 5.0), (p.VAULT, 5.0)]
+)
 def test_a_roof_covers_its_rectangle_and_rises_to_its_ridge(kind, ridge):
     surface = paint(one_house(3.0, kind), GSD_M, (120, 120), SUMMER)
     assert (surface.building > 0).sum() == pytest.approx(16 * 10 / GSD_M**2, rel=0.02)
@@ -108,7 +110,10 @@ def march(top: np.ndarray, light: Light) -> np.ndarray:
     rows, cols = np.indices(top.shape)
     shadow = np.zeros(top.shape, bool)
     for step in np.arange(1.0, 130.0, 0.25):
-        row, col = np.rint(rows - step * np.cos(azimuth)).astype(int), np.rint(cols + step * np.sin(azimuth)).astype(int)
+        row, col = (
+            np.rint(rows - step * np.cos(azimuth)).astype(int),
+            np.rint(cols + step * np.sin(azimuth)).astype(int),
+        )
         inside = (row >= 0) & (row < top.shape[0]) & (col >= 0) & (col < top.shape[1])
         other = top[np.clip(row, 0, top.shape[0] - 1), np.clip(col, 0, top.shape[1] - 1)]
         shadow |= inside & (other - step * GSD_M * np.tan(elevation) > top + 0.2)
