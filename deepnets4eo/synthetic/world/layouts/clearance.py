@@ -156,7 +156,12 @@ def distance_m(x: NDArray[Any], y: NDArray[Any], rectangles: Rectangles, limit_m
     -------
     (N,) metres, 0 inside a rectangle.
     """
-    return _distance(np.asarray(x, np.float64), np.asarray(y, np.float64), np.ascontiguousarray(rectangles), limit_m)
+    return _distance(_flat(x), _flat(y), np.ascontiguousarray(rectangles), float(limit_m))
+
+
+def _flat(values: NDArray[Any]) -> NDArray[np.float64]:
+    """One memory layout for the compiled loops, which would be compiled anew for another."""
+    return np.ascontiguousarray(values, np.float64)
 
 
 @njit(cache=True)
@@ -221,7 +226,7 @@ def top_area(x: NDArray[Any], y: NDArray[Any], areas: NDArray[Any]) -> NDArray[n
     -------
     (N,) row of the area, −1 where there is only the plan's ground.
     """
-    return _top_area(np.asarray(x, np.float64), np.asarray(y, np.float64), outline_rows(areas), areas["shape"])
+    return _top_area(_flat(x), _flat(y), outline_rows(areas), np.ascontiguousarray(areas["shape"]))
 
 
 @njit(cache=True)
