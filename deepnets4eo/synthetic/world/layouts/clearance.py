@@ -88,7 +88,7 @@ def _keep_apart(candidates, taken, gap_m, groups, taken_groups):  # type: ignore
                     while entry >= 0 and free:
                         other = owner[entry]
                         ignored = other < before and taken_groups[other] == groups[own]
-                        free = ignored or not _overlap(everything[j], everything[other], gap_m)
+                        free = ignored or not overlap(everything[j], everything[other], gap_m)
                         entry = following[entry]
             if not free:
                 continue
@@ -123,7 +123,7 @@ def _cells(rectangles, gap_m):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _overlap(one, other, gap_m):  # type: ignore[no-untyped-def]
+def overlap(one, other, gap_m):  # type: ignore[no-untyped-def]
     """Whether no axis of the two rectangles separates them by the gap."""
     dx, dy = other[0] - one[0], other[1] - one[1]
     reach = 0.5 * (one[2] + one[3] + other[2] + other[3]) + gap_m
