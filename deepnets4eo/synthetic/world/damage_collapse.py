@@ -103,8 +103,8 @@ def ash(x, y, a, b, inward, eave, strength, seed):  # type: ignore[no-untyped-de
     tone = 0.62 + 0.34 * fine + 0.2 * value_noise(x, y, 3.0, seed) + 0.14 * strength
     if value < 0.13 or value_noise(x, y, 4.5, seed + 2) < -0.42:  # char
         tone *= 0.45
-    if is_wall(a, b, inward, 0.35, seed):
-        return GONE, 0.35 * min(eave, 3.0), 206.0, 190.0, 174.0, 194.0
+    if inward < 0.4 and is_wall(a, b, inward, 0.4, seed):
+        return GONE, 0.35 * min(eave, 3.0), 200.0, 184.0, 168.0, 188.0
     warm = 0.9 + 0.2 * hash_unit(21, 0, seed)
     return GONE, 0.15 + 0.35 * fine, 196 * tone, 180 * tone / math.sqrt(warm), 164 * tone / warm, 184 * tone
 
@@ -112,7 +112,7 @@ def ash(x, y, a, b, inward, eave, strength, seed):  # type: ignore[no-untyped-de
 @njit(cache=True)
 def burnt(x, y, a, b, inward, eave, strength, seed):  # type: ignore[no-untyped-def]
     """A shell: walls stand around char, beams and grey ash."""
-    if inward < 0.5 or is_wall(a, b, inward, 0.4, seed):
+    if is_wall(a, b, inward, 0.45, seed):
         wall = (84 + 84 * strength) * (0.85 + 0.3 * hash_unit(math.floor(a / 2), math.floor(b / 2), seed))
         return GONE, eave * (0.55 + 0.4 * strength), wall, 0.95 * wall, 0.9 * wall, wall
     fine = piece(x, y, 0.8, seed)

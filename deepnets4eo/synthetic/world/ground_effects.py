@@ -184,5 +184,5 @@ def _paint_ground(  # type: ignore[no-untyped-def]
                     which = int(hash_unit(int(value * 65536), 5, seed) * 11.999)
                     for band in range(4):
                         colour[band] = colours[which, band] * (0.85 + 0.12 * fine)
-                    height[row, col] = max(height[row, col], 0.15 + 0.3 * value)
+                    height[row, col] = max(height[row, col], 0.06 + 0.2 * value)
                     material[row, col] = _RUBBLE

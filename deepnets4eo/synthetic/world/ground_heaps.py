@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 
 from deepnets4eo.synthetic.materials import CODE
-from deepnets4eo.synthetic.world.damage_modes import DEBRIS
+from deepnets4eo.synthetic.world.damage_modes import DEBRIS, MODE
 from deepnets4eo.synthetic.world.damage_texture import piece, rubble_colour
 from deepnets4eo.synthetic.world.intensity import CELL_M
 from deepnets4eo.synthetic.world.noise import value_noise
@@ -59,7 +59,7 @@ def _crater(gsd_m, albedo, material, height, x_m, y_m, radius, seed):  # type: i
                 albedo[row, col, band] += weight * (soil - albedo[row, col, band])
             if distance < 1.2:
                 material[row, col] = _SOIL
-                height[row, col] = 0.8 if distance > 0.8 else 0.0
+                height[row, col] = max(0.9 - 4.0 * abs(distance - 1.0), 0.0)
 
 
 def paint_aprons(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
@@ -89,12 +89,17 @@ def paint_aprons(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
                      axis=1).astype(np.float64)  # fmt: skip
     _aprons(
         surface.gsd_m, surface.albedo, surface.material, surface.height, parts, outcome.seeds[owner],
-        plan.buildings["construction"][owner].astype(np.int64), float(outcome.effects["dust"]),
+        plan.buildings["construction"][owner].astype(np.int64), _dust_share(outcome)[owner],
     )  # fmt: skip
 
 
+def _dust_share(outcome: Outcome) -> np.ndarray:
+    """How far dust or ash covers the heaps of each building."""
+    return np.asarray(np.where(outcome.modes == MODE["ash"], 0.9, outcome.effects["dust"]), np.float64)
+
+
 @njit(cache=True)
-def _aprons(gsd_m, albedo, material, height, parts, seeds, constructions, dust):  # type: ignore[no-untyped-def]
+def _aprons(gsd_m, albedo, material, height, parts, seeds, constructions, dusts):  # type: ignore[no-untyped-def]
     for index in range(len(parts)):
         part, seed = parts[index], seeds[index]
         around = math.hypot(part[4], part[5]) + 1.6 * part[6]
@@ -114,7 +119,7 @@ def _aprons(gsd_m, albedo, material, height, parts, seeds, constructions, dust):
                     continue
                 if distance > 1.4 or distance + 0.5 * value_noise(x, y, 2.6, seed + 50) > 0.8:
                     continue
-                red, green, blue, infrared = rubble_colour(x, y, constructions[index], dust, seed)
+                red, green, blue, infrared = rubble_colour(x, y, constructions[index], dusts[index], seed)
                 albedo[row, col, 0], albedo[row, col, 1] = red, green
                 albedo[row, col, 2], albedo[row, col, 3] = blue, infrared
                 material[row, col] = _RUBBLE

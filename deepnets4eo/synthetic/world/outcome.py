@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from deepnets4eo.synthetic.world.damage_modes import DEBRIS, MODE, MOST_VISIBLE
 from deepnets4eo.synthetic.world.debris_boxes import add_debris
 from deepnets4eo.synthetic.world.hazard import Hazard
-from deepnets4eo.synthetic.world.intensity import CELL_M, Grid, draw_intensity, node_positions, sample_nodes
+from deepnets4eo.synthetic.world.intensity import (
+    CELL_M,
+    Grid,
+    draw_intensity,
+    node_positions,
+    sample_nodes,
+    smooth_noise,
+)
 from deepnets4eo.synthetic.world.inundation import FIELDS as WATER_FIELDS
 from deepnets4eo.synthetic.world.inundation import Inundation, draw_inundation, grade_by_depth
 from deepnets4eo.synthetic.world.moved_roofs import move_roofs
@@ -121,7 +128,7 @@ def draw_outcome(plan: Plan, hazard: Hazard, rng: np.random.Generator) -> tuple[
         seeds=rng.integers(1 << 30, size=count),
         effects=effects,
         intensity=intensity,
-        debris=_debris_density(plan, modes, intensity, effects),
+        debris=_debris_density(rng, plan, modes, intensity, effects),
         water=water,
     )
     if hazard.name == "none":
@@ -183,15 +190,23 @@ def _common_heading(rng: np.random.Generator, count: int, common: float) -> NDAr
     return np.asarray(wind + rng.uniform(-spread, spread, count), np.float32)
 
 
-def _debris_density(plan: Plan, modes: NDArray[np.uint8], intensity: Grid, effects: dict[str, float]) -> Grid:
+def _debris_density(
+    rng: np.random.Generator, plan: Plan, modes: NDArray[np.uint8], intensity: Grid, effects: dict[str, float]
+) -> Grid:
     """Loose pieces on the ground: those of the path, and around damaged buildings."""
-    x, y = node_positions(plan.extent_m)
-    density = effects["debris"] * intensity**2
-    for row in np.flatnonzero(DEBRIS[modes] > 0):
-        building = plan.buildings[row]
-        reach = 0.8 * float(building["radius_m"]) + 2.0 + 4.0 * effects["blown"]
-        left, right = np.clip(((building["x"] + np.array([-3, 3]) * reach) / CELL_M).astype(int), 0, x.size)
-        top, bottom = np.clip(((building["y"] + np.array([-3, 3]) * reach) / CELL_M).astype(int), 0, y.size)
-        distance = (x[:, left : right + 1] - building["x"]) ** 2 + (y[top : bottom + 1] - building["y"]) ** 2
-        density[top : bottom + 1, left : right + 1] += 0.7 * DEBRIS[modes[row]] * np.exp(-distance / reach**2)
+    from scipy.ndimage import gaussian_filter
+
+    patches = np.clip(0.35 + 0.9 * smooth_noise(rng, plan.extent_m, 24.0), 0.03, 1.2)
+    density = effects["debris"] * intensity**2 * patches
+    rows = np.flatnonzero(DEBRIS[modes] > 0)
+    if len(rows):
+        sources = plan.buildings[rows]
+        x, y = node_positions(plan.extent_m)
+        spots = np.zeros(intensity.shape, np.float32)
+        j = np.clip(np.rint(sources["x"] / CELL_M), 0, x.size - 1).astype(int)
+        i = np.clip(np.rint(sources["y"] / CELL_M), 0, y.size - 1).astype(int)
+        np.add.at(spots, (i, j), 0.7 * DEBRIS[modes[rows]])
+        # one width for all: that of the usual building, and the drift of the wind
+        width = (0.55 * float(np.median(sources["radius_m"])) + 1.5 + 3.0 * effects["blown"]) / CELL_M
+        density += 2 * np.pi * width**2 * gaussian_filter(spots, width, truncate=3.0)
     return np.clip(density, 0, 1).astype(np.float32)
