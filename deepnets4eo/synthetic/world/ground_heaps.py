@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numba import njit
 
 from deepnets4eo.synthetic.materials import CODE
 from deepnets4eo.synthetic.world.damage_modes import DEBRIS, MODE
+from deepnets4eo.synthetic.world.damage_state import Outcome
 from deepnets4eo.synthetic.world.damage_texture import piece, rubble_colour
 from deepnets4eo.synthetic.world.intensity import CELL_M
 from deepnets4eo.synthetic.world.noise import value_noise
 from deepnets4eo.synthetic.world.plan import NO_BUILDING, Plan
 from deepnets4eo.synthetic.world.surface import WorldSurface
-
-if TYPE_CHECKING:
-    from deepnets4eo.synthetic.world.outcome import Outcome
 
 _RUBBLE, _SOIL = CODE["rubble"], CODE["soil"]
 _APRON = 0.18  # modes with at least this debris have a heap beside their walls
