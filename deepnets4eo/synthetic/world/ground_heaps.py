@@ -17,7 +17,8 @@ from deepnets4eo.synthetic.world.plan import NO_BUILDING, Plan
 from deepnets4eo.synthetic.world.surface import WorldSurface
 
 _RUBBLE, _SOIL = CODE["rubble"], CODE["soil"]
-_APRON = 0.18  # modes with at least this debris have a heap beside their walls
+# Modes with a heap beside the walls; what swept a slab took the pieces along.
+_HEAPED = (DEBRIS >= 0.18) & (np.arange(len(DEBRIS)) != MODE["slab"])
 
 
 def paint_crater(surface: WorldSurface, outcome: Outcome) -> None:
@@ -74,7 +75,7 @@ def paint_aprons(surface: WorldSurface, plan: Plan, outcome: Outcome) -> None:
     roofs = plan.roofs
     owner = roofs["building"]
     rows = np.flatnonzero(owner != NO_BUILDING)
-    rows = rows[DEBRIS[outcome.modes[owner[rows]]] >= _APRON] if len(outcome.modes) else rows[:0]
+    rows = rows[_HEAPED[outcome.modes[owner[rows]]]]
     if not len(rows):
         return
     roofs, owner = roofs[rows], owner[rows]
