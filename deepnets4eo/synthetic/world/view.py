@@ -227,6 +227,8 @@ def _lattice(values, row, col):  # type: ignore[no-untyped-def]
 @njit(cache=True, error_model="numpy")
 def _facing(steep_x, steep_y, sun):  # type: ignore[no-untyped-def]
     """Direct sun on a facet relative to level ground (Lambert), 0–2.2."""
+    if steep_x == 0 and steep_y == 0:
+        return np.float32(1)
     value = np.float32(1) - steep_x * sun[0] - steep_y * sun[1]
     value /= np.sqrt(np.float32(1) + steep_x * steep_x + steep_y * steep_y)
     return min(max(value, np.float32(0)), np.float32(2.2))
@@ -323,10 +325,10 @@ def _see(  # type: ignore[no-untyped-def]
                     steep_y = _clip(steep_y / (2 * gsd_m), np.float32(1.0))
                 share = cover[crown_row, crown_col]
                 beam = direct * on_crown[crown_row, crown_col] * shaded
-                beam *= np.float32(0.3) + np.float32(0.7) * _facing(steep_x, steep_y, sun)
+                beam *= np.float32(0.45) + np.float32(0.55) * _facing(steep_x, steep_y, sun)
                 for band in range(4):
                     value = leaf[crown_row, crown_col, band]
-                    value = value * value * scale * (beam + (one - direct) * np.float32(0.9) * tint[band])
+                    value = value * value * scale * (beam + (np.float32(0.06) + one - direct) * np.float32(0.95) * tint[band])
                     radiance[row, col, band] += share * (value - radiance[row, col, band])
                 if share > OPAQUE_SHARE:
                     kind = codes[2]
