@@ -22,14 +22,16 @@ from deepnets4eo.damage.abstention import cap_confidence, set_not_assessed, unli
 from deepnets4eo.damage.decision import DEFAULT_MODEL, DamageModel, to_decision_table
 from deepnets4eo.damage.evidence import EvidenceTable
 from deepnets4eo.damage.evidence.working_grid import COARSEST_PRE, pre_ratio
-from deepnets4eo.damage.grading_rates import UNKNOWN_RATES
+from deepnets4eo.damage.grading_rates import UNKNOWN_RATES, GradingRates, corrected_share
 from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.ordinal import grade_probabilities
 from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
-from deepnets4eo.damage.prior import estimated_share
+from deepnets4eo.damage.prior import EVEN, GIVEN, ShareEstimate, choose_share, share_findings
 from deepnets4eo.damage.raster_evidence import Score, score_findings
+from deepnets4eo.damage.reliability import adjust_to_share
 from deepnets4eo.damage.result_findings import result_findings
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader, is_run
+from deepnets4eo.damage.site_estimates import UNKNOWN_SPREAD, BuildingGround, site_estimates
 from deepnets4eo.damage.vocabulary import ASSESSED, NOT_ASSESSED, POST_ONLY, PRE_POST
 from deepnets4eo.errors import InputError
 from deepnets4eo.outputs.findings import Finding
@@ -50,14 +52,16 @@ class Decision:
     """The decision of a job.
 
     evidence : the table with the network's columns, in which buildings without a decision are not assessed; graded : as of
-    `DamageModel.decide`; damaged_share : the prior that was used; findings : what limits its worth; grading : rates of right grades by method (`GradingRates`).
+    `DamageModel.decide`; share : of damaged buildings, as used; findings : what limits its worth; grading : rates of
+    right grades by method (`GradingRates`); estimates : of `site_estimates`, empty where nothing was assessed.
     """
 
     evidence: EvidenceTable
     graded: pd.DataFrame
-    damaged_share: float
+    share: ShareEstimate
     findings: tuple[Finding, ...] = ()
     grading: dict[str, dict[str, Any]] = field(default_factory=dict)
+    estimates: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,10 +143,16 @@ class DecisionModel:
         )
         require_order(before, after)
 
-    def decide(self, evidence: EvidenceTable, network: pd.DataFrame | None, scores: Sequence[Score] = ()) -> Decision:
+    def decide(
+        self,
+        evidence: EvidenceTable,
+        network: pd.DataFrame | None,
+        scores: Sequence[Score] = (),
+        ground: BuildingGround | None = None,
+    ) -> Decision:
         """The evidence, with the network's where it decides, and the decision (see `DamageModel.decide`).
 
-        scores : rasters whose columns the evidence has.
+        scores : rasters whose columns the evidence has; ground : areas and blocks of the buildings, for the estimates.
 
         Buildings whose evidence lies outside what the model knows are not assessed; where the network decides alone,
         all are.
@@ -153,16 +163,20 @@ class DecisionModel:
             outside = self.model.outside_range(full.frame)
             unlike = unlike_the_fit(full.frame, self.model, outside)
             full = set_not_assessed(full, outside)
-        probabilities = self.model.probabilities(full.frame)
-        share = self._share(probabilities)
-        if network is not None:
-            probabilities = pool_log_odds(probabilities, full.frame, self.weight)
+        weight_free = self.model.probabilities(full.frame)
+        rates = self._rates(full.frame, unlike)
+        share = self._share(weight_free, full.frame, rates, unlike=bool(unlike.any()))
+        probabilities = weight_free if network is None else pool_log_odds(weight_free, full.frame, self.weight)
         probabilities = pool_scores(probabilities, full.frame, scores)
-        decided = cap_confidence(to_decision_table(adjust_to_prior(probabilities, share), full.frame.index), unlike)
-        findings = (*result_findings(full.frame, unlike, self.skill), *score_findings(scores, full.frame))
+        spread = np.where(unlike[:, None], UNKNOWN_SPREAD, self.model.spread(full.frame))
+        share, estimates = _site_estimates(probabilities, spread, ground, share)
+        adjusted = adjust_to_share(probabilities, share.value)
+        graded = to_decision_table(adjusted, full.frame.index, self.model.thresholds(full.frame))
+        findings = (
+            *result_findings(full.frame, unlike, self.skill), *share_findings(share), *score_findings(scores, full.frame),
+        )  # fmt: skip
         model_alone = network is None and not any(score.weight for score in scores)
-        grading = self._rates(full.frame, unlike) if model_alone else {}
-        return Decision(full, decided, share, findings, grading)
+        return Decision(full, cap_confidence(graded, unlike), share, findings, rates if model_alone else {}, estimates)
 
     def _rates(self, frame: pd.DataFrame, unlike: NDArray[np.bool_]) -> dict[str, dict[str, Any]]:
         """Rates of right grades by method, of the variant that was used for most of its buildings.
@@ -179,15 +193,40 @@ class DecisionModel:
                 ).to_dict()
         return rates
 
-    def _share(self, weight_free: NDArray[np.float64]) -> float:
+    def _share(
+        self, weight_free: NDArray[np.float64], frame: pd.DataFrame, rates: dict[str, dict[str, Any]], *, unlike: bool
+    ) -> ShareEstimate:
         """The share given; else the one estimated from the weight-free (N, 4) probabilities, which are calibrated.
 
-        One half where they are not used, as on radar.
+        One half where they are not used, as on radar. unlike : whether evidence is unlike that of the fit.
         """
         if self.damaged_share is not None:
-            return self.damaged_share
-        alone = self.grader is not None and self.weight == 1
-        return 0.5 if alone else estimated_share(weight_free[:, 2:].sum(axis=1))
+            return ShareEstimate(self.damaged_share, GIVEN)
+        if self.grader is not None and self.weight == 1:
+            return ShareEstimate(0.5, EVEN)
+        damaged = weight_free[:, 2:].sum(axis=1)
+        assessed = np.isfinite(damaged)
+        parts = [
+            (GradingRates.from_dict(rates[method]), int((damaged[rows] >= 0.5).sum()), int(rows.sum()))
+            for method, rows in ((name, assessed & (frame["method"] == name).to_numpy()) for name in rates)
+        ]
+        counted = sum(number for _, _, number in parts) == assessed.sum()
+        second_opinion = corrected_share(parts) if counted else None
+        log_odds = logit(np.clip(damaged, CERTAIN, 1 - CERTAIN))
+        return choose_share(log_odds, second_opinion, unlike=unlike)
+
+
+def _site_estimates(
+    probabilities: NDArray[np.float64],
+    spread: NDArray[np.float64],
+    ground: BuildingGround | None,
+    share: ShareEstimate,
+) -> tuple[ShareEstimate, dict[str, Any]]:
+    """Estimates of the assessed buildings; none where their ground is not known."""
+    assessed = np.isfinite(probabilities[:, 0])
+    if ground is None or not assessed.any():
+        return share, {}
+    return site_estimates(probabilities[assessed], spread[assessed], ground.rows(assessed), share)
 
 
 def with_network(evidence: EvidenceTable, probabilities: pd.DataFrame) -> EvidenceTable:
@@ -230,17 +269,6 @@ def pool_scores(
             log_odds = np.clip(score.log_odds(frame[score.column].to_numpy(float)), *logit([CERTAIN, 1 - CERTAIN]))
             shift += score.weight * np.where(np.isfinite(log_odds), log_odds - odds[:, 1], 0.0)
     return np.where((shift != 0)[:, None], grade_probabilities(expit(odds + shift[:, None])), probabilities)
-
-
-def adjust_to_prior(probabilities: NDArray[np.float64], damaged_share: float) -> NDArray[np.float64]:
-    """Probabilities (N, 4) for a site where `damaged_share` of the buildings have major damage or worse.
-
-    The given ones hold where that is one half; by Bayes' rule the log-odds move by those of the share, at every
-    border alike, so that their order is kept. NaN rows stay.
-    """
-    if damaged_share == 0.5:
-        return probabilities
-    return grade_probabilities(expit(_border_odds(probabilities) + logit(damaged_share)))
 
 
 def _border_odds(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:

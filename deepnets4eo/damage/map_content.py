@@ -29,6 +29,8 @@ class DamageMapContent:
     inputs: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     grading: dict[str, dict[str, Any]] = field(default_factory=dict)
+    damaged_share: dict[str, Any] = field(default_factory=dict)
+    estimates: dict[str, Any] = field(default_factory=dict)
     footprints: dict[str, Any] = field(default_factory=dict)
     extent_without_outlines: gpd.GeoDataFrame | None = None
     event: EventInfo = field(default_factory=EventInfo)

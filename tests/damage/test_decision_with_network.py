@@ -16,9 +16,10 @@ from scipy.special import expit, logit
 from deepnets4eo.cards.legend import Legend
 from deepnets4eo.cli.main import main
 from deepnets4eo.damage import Settings, assess
-from deepnets4eo.damage.decision_with_network import CERTAIN, DecisionModel, adjust_to_prior, pool_log_odds
+from deepnets4eo.damage.decision_with_network import CERTAIN, DecisionModel, pool_log_odds
 from deepnets4eo.damage.footprints import read_footprints
 from deepnets4eo.damage.map import DamageMap
+from deepnets4eo.damage.reliability import adjust_to_share
 from deepnets4eo.damage.siamese.evidence import COLUMNS, MEANING, NetworkGrader
 from deepnets4eo.damage.siamese.network import SiameseNet
 from deepnets4eo.errors import InputError, RunError
@@ -181,12 +182,12 @@ def test_the_combination_is_a_distribution_and_two_equal_inputs_change_nothing(s
 
 def test_a_rarer_event_lowers_every_probability_as_bayes_rule_says() -> None:
     probabilities = np.array([[0.1, 0.2, 0.3, 0.4], [0.7, 0.1, 0.1, 0.1], [np.nan] * 4])
-    found = adjust_to_prior(probabilities, 0.05)
+    found = adjust_to_share(probabilities, 0.05)
     prior = 0.05 / 0.95
     damaged = probabilities[:2, 2:].sum(axis=1)
     assert np.allclose(found[:2, 2:].sum(axis=1), damaged * prior / (damaged * prior + 1 - damaged))
     assert np.allclose(found[:2].sum(axis=1), 1)
     assert np.isnan(found[2]).all()
-    assert adjust_to_prior(probabilities, 0.5) is probabilities
+    assert adjust_to_share(probabilities, 0.5) is probabilities
     with pytest.raises(InputError, match="more than 0"):
         DecisionModel.load("damage-evidence", damaged_share=0)
