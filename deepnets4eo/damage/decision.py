@@ -7,7 +7,6 @@ heights). Refuses model files with unknown columns or missing parts. Buildings n
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from deepnets4eo.damage.evidence.meaning import MEANING
 from deepnets4eo.damage.evidence.table import EvidenceTable
 from deepnets4eo.damage.fitted_range import FittedRange
 from deepnets4eo.damage.grading_rates import GradingRates
-from deepnets4eo.damage.reliability import MAJOR, Reliability, within_sides
+from deepnets4eo.damage.reliability import MAJOR, Reliability, values_of, within_sides
 from deepnets4eo.damage.vocabulary import ASSESSED, BORDERS, GRADES, POST_ONLY, PRE_POST
 from deepnets4eo.errors import RunError
 from deepnets4eo.files import read_yaml
@@ -93,7 +92,8 @@ class DamageModel:
         worse), confidence (probability of the grade named); NaN where not assessed.
         """
         frame = evidence.frame if isinstance(evidence, EvidenceTable) else evidence
-        return to_decision_table(self.probabilities(frame), frame.index, self.thresholds(frame))
+        thresholds = values_of(self.variant_names(frame), self.reliabilities, lambda fitted: fitted.thresholds)
+        return to_decision_table(self.probabilities(frame), frame.index, thresholds)
 
     def probabilities(self, frame: pd.DataFrame) -> NDArray[np.float64]:
         """(N, 4) probabilities of the grades; NaN rows for buildings that are not assessed."""
@@ -105,22 +105,10 @@ class DamageModel:
                 out[rows] = variant.probabilities(frame.iloc[rows])
         return out
 
-    def thresholds(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """(N, 2) thresholds of minor damage and of destroyed, as of `Reliability`; one half where not assessed."""
-        return self._by_variant(frame, 0.5, lambda fitted: fitted.thresholds, 2)
-
-    def spread(self, frame: pd.DataFrame) -> NDArray[np.float64]:
-        """(N, 3) spread between sites, as of `Reliability`; NaN where not assessed."""
-        return self._by_variant(frame, np.nan, lambda fitted: fitted.spread, 3)
-
-    def _by_variant(
-        self, frame: pd.DataFrame, other: float, value: Callable[[Reliability], tuple[float, ...]], width: int
-    ) -> NDArray[np.float64]:
-        kind = self.variant_names(frame)
-        out = np.full((len(frame), width), other)
-        for name, variant in self.variants.items():
-            out[kind == name] = value(variant.reliability)
-        return out
+    @property
+    def reliabilities(self) -> dict[str, Reliability]:
+        """Reliability of each variant."""
+        return {name: variant.reliability for name, variant in self.variants.items()}
 
     def outside_range(self, frame: pd.DataFrame) -> NDArray[np.object_]:
         """(N,) why the evidence of a building lies outside the range its variant was fitted on; '' inside, and where not assessed."""

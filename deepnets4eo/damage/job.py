@@ -274,7 +274,7 @@ def _damage_map(
     evidence, alignment = decision.evidence, position.alignment
     frame, graded = evidence.frame, decision.graded
     columns = {"id": frame["id"].to_numpy()}
-    columns |= {name: graded[name].to_numpy() for name in ("damage", "damage_prob", "confidence")}
+    columns |= {name: graded[name].to_numpy() for name in ("damage", "damage_prob", "confidence", "damage_set")}
     columns |= {
         name: frame[name].to_numpy() for name in ("status", "reason", "method", "dx_px", "dy_px", *evidence.names)
     }

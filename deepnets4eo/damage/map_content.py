@@ -13,7 +13,7 @@ from deepnets4eo.outputs.findings import Finding
 if TYPE_CHECKING:
     import geopandas as gpd
 
-COLUMNS = ("id", "damage", "damage_prob", "confidence", "status", "reason", "method", "dx_px", "dy_px")
+COLUMNS = ("id", "damage", "damage_prob", "confidence", "damage_set", "status", "reason", "method", "dx_px", "dy_px")
 
 
 @dataclass

@@ -160,15 +160,16 @@ def opinions_differ(first: float, second: float) -> bool:
 
 def share_findings(share: ShareEstimate) -> list[Finding]:
     """That the share could not be trusted, with both opinions, and what to do."""
-    if share.status != LIMITED or share.buildings == 0:
-        return []
-    opinions = f"{share.most_likely:.0%} by the evidence of each building"
-    if share.second_opinion is not None:
-        opinions += f", {share.second_opinion:.0%} by the number of buildings called damaged"
+    if share.reason != DIFFER:
+        return []  # few buildings and foreign evidence have findings of their own
+    opinions = (
+        f"{share.most_likely:.0%} by the evidence of each building, {share.second_opinion:.0%} by the number of buildings "
+        "called damaged"
+    )
     return [
         Finding(
             "damaged_share_uncertain",
-            "note" if share.reason == TOO_FEW else "caution",
+            "caution",
             f"The share of damaged buildings is uncertain ({share.reason}): {opinions}. Probabilities and grades use "
             f"{share.value:.0%}.",
             "Grade a random sample of 100 to 200 buildings by eye and give the share with --damaged-share.",

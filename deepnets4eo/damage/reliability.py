@@ -7,6 +7,7 @@ are damaged, with minor among intact and destroyed among damaged ones as common 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,6 +122,29 @@ def fit_reliability(log_odds: Floats, grade: NDArray[np.integer], site: NDArray[
         _spread(probabilities, grade, site),
         fit_sets(probabilities, grade, site),
     )
+
+
+def values_of(
+    kind: NDArray[np.object_], table: dict[str, Reliability], value: Callable[[Reliability], tuple[float, ...]]
+) -> Floats:
+    """(N, K) values of the reliability that holds for each building; those of an unknown one for other kinds.
+
+    kind : (N,) keys of the table.
+    """
+    out = np.tile(np.array(value(Reliability())), (len(kind), 1))
+    for name, fitted in table.items():
+        out[kind == name] = value(fitted)
+    return out
+
+
+def members_of(kind: NDArray[np.object_], table: dict[str, Reliability], probabilities: Floats) -> NDArray[np.bool_]:
+    """(N, 4) grades that cannot be excluded; all of them where no sets were measured. kind : (N,) keys of the table."""
+    members = np.ones(probabilities.shape, bool)
+    for name, fitted in table.items():
+        rows = kind == name
+        if fitted.sets is not None and rows.any():
+            members[rows] = fitted.sets.members(probabilities[rows])
+    return members
 
 
 def side_weights(damaged: NDArray[np.bool_], site: NDArray[np.generic]) -> Floats:

@@ -22,6 +22,8 @@ DRAWS = 500
 CHUNK = 25  # draws that are worked out at the same time
 STEP = 0.2  # log-odds that differ by less are one
 FARTHEST = 9.2  # log-odds: a probability of 1e-4
+LEVELS = round(2 * FARTHEST / STEP) + 1
+KINDS = np.array([1.0, np.pi, np.e])  # makes one number of a spread
 MIN_BLOCKS = 12  # fewer blocks say too little about their spread: single buildings are resampled
 UNKNOWN_SPREAD = (2.0, 2.0, 2.0)  # of a site unlike those of the fit
 
@@ -59,12 +61,13 @@ class Cells:
     def of(probabilities: Floats, spread: Floats, area_m2: Floats) -> Cells:
         """Cells of buildings: probabilities (N, 4) where half are damaged, spread (N, 3), area_m2 (N,)."""
         exact = side_log_odds(probabilities)
-        key = np.concatenate([np.rint(exact / STEP), spread], axis=1)
-        _, cell = np.unique(key, axis=0, return_inverse=True)
-        cell = cell.reshape(-1)
+        steps = np.rint((exact + FARTHEST) / STEP).astype(np.int64)
+        kind = np.unique(spread @ KINDS, return_inverse=True)[1]
+        code = ((kind * LEVELS + steps[:, 0]) * LEVELS + steps[:, 1]) * LEVELS + steps[:, 2]
+        cell = np.unique(code, return_inverse=True)[1]
         number = np.bincount(cell).astype(float)
         means = [np.bincount(cell, column) / number for column in (*exact.T, *spread.T)]
-        area, squares = (np.bincount(cell, values) for values in (area_m2, area_m2**2))
+        area, squares = (np.bincount(cell, values).astype(float) for values in (area_m2, area_m2**2))
         return Cells(np.stack(means[:3], axis=1), np.stack(means[3:], axis=1), number, area, squares, cell)
 
 

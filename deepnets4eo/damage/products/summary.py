@@ -31,8 +31,11 @@ CAVEATS = (
 )
 SYNTHETIC_CAVEAT = "SYNTHETIC: the place and its damage are made up; nothing here describes a real event."
 INTERVALS = {
-    "interval_95": "for each grade: the wider of the block bootstrap and Wilson's interval, in buildings; it holds no "
-    "grading error. For damaged: that of grading where there is one, else the wider of model_based and block_bootstrap",
+    "interval_95": "of the true number of buildings: that of estimates where there are some. Without: for each grade the "
+    "wider of the block bootstrap and Wilson's interval, which hold no grading error; for damaged that of grading where "
+    "there is one, else the wider of model_based and block_bootstrap",
+    "estimates": "500 draws: log-odds shifted for all buildings as between sites left out of the fit, blocks of neighbours "
+    "resampled, the share of damaged buildings estimated anew, the chance of single buildings added",
     "grading": "true number among the assessed buildings, from how often the model grades right at places left out of its "
     "fit: 4000 draws of a place's sensitivity and specificity and of the chance of single buildings",
     "block_bootstrap": "percentiles of 1000 draws of whole blocks with replacement: neighbouring buildings go together",
@@ -109,6 +112,8 @@ def _grades(assessed: gpd.GeoDataFrame, seed: int, damage_map: DamageMapContent)
         "grading": grading,
         "interval_95": grading["interval_95"] if grading else widest(model["interval_95"], spread),
     }
+    for name, row in damage_map.estimates.get("buildings", {}).items():
+        (damaged if name == "damaged" else by_grade[name]).update(row)
     return {
         "by_grade": by_grade,
         "damaged": damaged,
