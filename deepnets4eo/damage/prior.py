@@ -47,7 +47,7 @@ class ShareEstimate:
     second_opinion
         From the number of buildings called damaged at one half and how often such calls are right; None without rates.
     interval_95
-        Of the most likely share: resampled buildings, and evidence shifted as between the sites of the fit; None unknown.
+        Of the true share among these buildings, by `site_estimates`; None where it is not estimated.
     buildings
         Buildings it rests on.
 

@@ -119,13 +119,13 @@ def site_estimates(
     drawn = _draw_totals(cells, normal, shares, rng)
     expected = _expected(cells, share.value)
     known_area = bool(np.isfinite(ground.area_m2).all())
-    estimates = {
+    estimates: dict[str, Any] = {
         "buildings": _rows(expected[0], drawn[0], float(cells.number.sum())),
         "built_area_m2": _rows(expected[1], drawn[1], float(area_m2.sum())) if known_area else None,
     }
     if share.status in (ESTIMATED, LIMITED):
-        low, high = np.quantile(shares, [0.025, 0.975])
-        share = replace(share, interval_95=(float(low), float(high)))
+        low, high = (bound / float(cells.number.sum()) for bound in estimates["buildings"]["damaged"]["interval_95"])
+        share = replace(share, interval_95=(low, high))
     return share, estimates
 
 
