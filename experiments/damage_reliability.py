@@ -91,7 +91,7 @@ def compare_scales(log_odds: Array, data: Graded) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def nested(log_odds: Array, data: Graded) -> tuple[Array, Array, NDArray[np.bool_], Array]:
+def left_out_reliability(log_odds: Array, data: Graded) -> tuple[Array, Array, NDArray[np.bool_], Array]:
     """Probabilities (N, 4) where half are damaged, thresholds (N, 2), sets (N, 4) and spread (N, 3), of each city from
     the reliability of the others."""
     number = len(data.grade)
@@ -164,7 +164,7 @@ def _share_row(p: Array, grade: NDArray[np.integer], spread: Array, rates: objec
     second = corrected_share([(rates, int((damaged >= 0.5).sum()), number)])  # type: ignore[list-item]
     share = choose_share(logit(np.clip(damaged, 1e-4, 1 - 1e-4)), second)
     ground = BuildingGround(np.ones(number), np.arange(number) // 8)
-    share, found = site_estimates(p, spread, ground, share)
+    share, estimates = site_estimates(p, spread, ground, share)
     assert share.interval_95 is not None
     assert share.most_likely is not None
     assert second is not None
@@ -177,7 +177,7 @@ def _share_row(p: Array, grade: NDArray[np.integer], spread: Array, rates: objec
         "Brier": np.mean((adjusted - (grade >= 2)) ** 2),
     }  # fmt: skip
     for name, true in (("damaged", grade >= 2), *((g, grade == k) for k, g in enumerate(GRADES))):
-        low, high = found["buildings"][name]["interval_95"]
+        low, high = estimates["buildings"][name]["interval_95"]
         row |= {f"{name} held": np.floor(low) <= true.sum() <= np.ceil(high), f"{name} width": (high - low) / number}
     return row
 
@@ -187,7 +187,7 @@ def report_variant(name: str, cities: Graded, joplin: Graded | None) -> None:
     log_odds = left_out_log_odds(cities, VARIANTS[name])
     print(f"\n== {name}: {len(cities.grade)} buildings, {len(np.unique(cities.group))} cities")
     _print(compare_scales(log_odds, cities))
-    probabilities, thresholds, members, spread = nested(log_odds, cities)
+    probabilities, thresholds, members, spread = left_out_reliability(log_odds, cities)
     kinds = {city: Event.draw(int(city.split("-")[1])).kind for city in np.unique(cities.group)}
     hazard = np.array([kinds[city] for city in cities.group])
     _print(calibration_table(probabilities, cities.grade, hazard))

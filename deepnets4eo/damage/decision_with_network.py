@@ -27,7 +27,7 @@ from deepnets4eo.damage.grading_rates import UNKNOWN_RATES, GradingRates, correc
 from deepnets4eo.damage.network_skill import NetworkSkill, validated_skill
 from deepnets4eo.damage.ordinal import grade_probabilities
 from deepnets4eo.damage.pair_checks import require_order, require_two_pictures
-from deepnets4eo.damage.prior import EVEN, GIVEN, ShareEstimate, choose_share, share_findings
+from deepnets4eo.damage.prior import BY_USER, EVEN, ShareEstimate, choose_share, share_findings
 from deepnets4eo.damage.raster_evidence import Score, score_findings
 from deepnets4eo.damage.reliability import Reliability, adjust_to_share, members_of, values_of
 from deepnets4eo.damage.result_findings import result_findings
@@ -236,7 +236,7 @@ class DecisionModel:
         One half where they are not used, as on radar. unlike : whether evidence is unlike that of the fit.
         """
         if self.damaged_share is not None:
-            return ShareEstimate(self.damaged_share, GIVEN)
+            return ShareEstimate(self.damaged_share, BY_USER)
         if self.grader is not None and self.weight == 1:
             return ShareEstimate(0.5, EVEN)
         damaged = weight_free[:, 2:].sum(axis=1)

@@ -25,7 +25,7 @@ NARROW_LIMITS = 0.05, 0.5  # of any other: a high share would make the evidence 
 MOST_RATIO = 2.0  # between the two opinions, of the damaged and of the intact share
 LEAST_COMPARED = 0.05  # smaller shares count as this one where the opinions are compared
 
-GIVEN, ESTIMATED, LIMITED, EVEN = "given", "estimated", "limited", "even"
+BY_USER, ESTIMATED, LIMITED, EVEN = "given", "estimated", "limited", "even"
 TOO_FEW, DIFFER, UNLIKE = "too few buildings", "the two estimates differ", "evidence unlike that of the fit"
 
 
@@ -53,7 +53,7 @@ class ShareEstimate:
 
     Examples
     --------
-    >>> ShareEstimate(0.1, GIVEN).to_dict()["status"]
+    >>> ShareEstimate(0.1, BY_USER).to_dict()["status"]
     'given'
     """
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from deepnets4eo.damage.prior import GIVEN, ShareEstimate, choose_share
+from deepnets4eo.damage.prior import BY_USER, ShareEstimate, choose_share
 from deepnets4eo.damage.site_estimates import BuildingGround, grades_of_sides, site_estimates
 
 SPREAD = (0.7, 0.5, 0.8)
@@ -51,7 +51,7 @@ def test_a_share_that_is_given_stays_and_moves_the_numbers() -> None:
     probabilities, _, spread, ground = simulated_site(np.random.default_rng(0), 0.3)
     numbers = []
     for value in (0.02, 0.5):
-        share, found = site_estimates(probabilities, spread, ground, ShareEstimate(value, GIVEN))
+        share, found = site_estimates(probabilities, spread, ground, ShareEstimate(value, BY_USER))
         assert share.interval_95 is None
         numbers.append(found["buildings"]["damaged"]["expected"])
     exact = probabilities[:, 2:].sum(axis=1)
