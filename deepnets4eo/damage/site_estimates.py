@@ -20,9 +20,10 @@ from deepnets4eo.damage.vocabulary import GRADES
 
 DRAWS = 500
 CHUNK = 25  # draws that are worked out at the same time
-STEP = 0.2  # log-odds that differ by less are one
+FINE = (0.25, 0.75, 0.75)  # steps of log-odds: buildings in one step count together, with their mean
+OF_SHARE = (0.1, 100.0, 100.0)  # the share depends on the first alone
+LEVELS = 256  # more than there are steps
 FARTHEST = 9.2  # log-odds: a probability of 1e-4
-LEVELS = round(2 * FARTHEST / STEP) + 1
 KINDS = np.array([1.0, np.pi, np.e])  # makes one number of a spread
 MIN_BLOCKS = 12  # fewer blocks say too little about their spread: single buildings are resampled
 UNKNOWN_SPREAD = (2.0, 2.0, 2.0)  # of a site unlike those of the fit
@@ -58,10 +59,10 @@ class Cells:
     cell: NDArray[np.intp]
 
     @staticmethod
-    def of(probabilities: Floats, spread: Floats, area_m2: Floats) -> Cells:
-        """Cells of buildings: probabilities (N, 4) where half are damaged, spread (N, 3), area_m2 (N,)."""
+    def of(probabilities: Floats, spread: Floats, area_m2: Floats, steps_of: tuple[float, ...] = FINE) -> Cells:
+        """Cells of buildings: probabilities (N, 4) where half are damaged, spread (N, 3), area_m2 (N,), size of cells (3,)."""
         exact = side_log_odds(probabilities)
-        steps = np.rint((exact + FARTHEST) / STEP).astype(np.int64)
+        steps = np.rint((exact + FARTHEST) / np.array(steps_of)).astype(np.int64)
         kind = np.unique(spread @ KINDS, return_inverse=True)[1]
         code = ((kind * LEVELS + steps[:, 0]) * LEVELS + steps[:, 1]) * LEVELS + steps[:, 2]
         cell = np.unique(code, return_inverse=True)[1]
@@ -115,7 +116,8 @@ def site_estimates(
     area_m2 = np.nan_to_num(ground.area_m2)
     cells = Cells.of(probabilities, spread, area_m2)
     normal = rng.standard_normal((DRAWS, 3))
-    shares = _draw_shares(cells, ground.block, normal[:, 0], share, rng)
+    of_share = Cells.of(probabilities, spread, area_m2, OF_SHARE)
+    shares = _draw_shares(of_share, ground.block, normal[:, 0], share, rng)
     drawn = _draw_totals(cells, normal, shares, rng)
     expected = _expected(cells, share.value)
     known_area = bool(np.isfinite(ground.area_m2).all())
