@@ -26,6 +26,7 @@ from deepnets4eo.damage.evidence_findings import evidence_findings
 from deepnets4eo.damage.extent import map_extents
 from deepnets4eo.damage.footprint_findings import footprint_findings
 from deepnets4eo.damage.footprints import Footprints
+from deepnets4eo.damage.ground import building_ground
 from deepnets4eo.damage.inputs import Inputs, open_inputs
 from deepnets4eo.damage.map import DamageMap
 from deepnets4eo.damage.point_evidence import PointEvidence, PointScore, with_point_columns
@@ -170,7 +171,7 @@ def assess_inputs(
     if points is not None:
         measures = steps.run("points", lambda: points.measure(inputs.footprints))
         evidence, scores = with_point_columns(evidence, measures), (*rasters, PointScore(points))
-    decision = model.decide(evidence, network, scores)
+    decision = model.decide(evidence, network, scores, building_ground(outlines, inputs.post.grid.crs))
     if class_map is not None and position.known:
         logger.info("labelling the post image …")
         evidence = with_class_shares(decision.evidence, class_map, outlines, settings.workers, steps.part("classes"))
@@ -273,7 +274,7 @@ def _damage_map(
     evidence, alignment = decision.evidence, position.alignment
     frame, graded = evidence.frame, decision.graded
     columns = {"id": frame["id"].to_numpy()}
-    columns |= {name: graded[name].to_numpy() for name in ("damage", "damage_prob", "confidence")}
+    columns |= {name: graded[name].to_numpy() for name in ("damage", "damage_prob", "confidence", "damage_set")}
     columns |= {
         name: frame[name].to_numpy() for name in ("status", "reason", "method", "dx_px", "dy_px", *evidence.names)
     }
@@ -288,7 +289,7 @@ def _damage_map(
         meaning=evidence.meaning,
         synthetic=inputs.post.synthetic or (inputs.pre is not None and inputs.pre.synthetic),
         parameters=asdict(settings)
-        | {"damaged_share": decision.damaged_share, "network_weight": model.weight}
+        | {"damaged_share": decision.share.value, "network_weight": model.weight}
         | {"evidence": {score.name: score.to_dict() for score in _scores_of(inputs)}},
         inputs=inputs.paths | model.paths(),
         findings=join_findings(
@@ -297,6 +298,8 @@ def _damage_map(
         ),
         footprints=inputs.footprints.account(),
         grading=decision.grading,
+        damaged_share=decision.share.to_dict(),
+        estimates=decision.estimates,
         event=event,
     )
 
