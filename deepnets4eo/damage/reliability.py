@@ -29,7 +29,6 @@ MOST_VARIANCE = 1.0  # of one site's shift
 HALVINGS = 40
 SIDES = ("minor-damage", "destroyed")  # the grades within the intact and within the damaged side that need a threshold
 GRID = np.round(np.arange(0.1, 0.901, 0.02), 2)
-AS_GOOD = 0.005  # balanced accuracy; thresholds this near to the best are decided by the accuracy of all
 
 
 @dataclass(frozen=True)
@@ -165,19 +164,22 @@ def within_sides(probabilities: Floats) -> Floats:
 def _balanced_thresholds(
     probabilities: Floats, grade: NDArray[np.integer], site: NDArray[np.generic]
 ) -> tuple[float, float]:
-    """Thresholds of the best mean of the grades' accuracies, each grade's over sites; nearly equal ones by all buildings."""
+    """Thresholds within each side with the best sum of the grades' mean accuracy, over sites, and that of all buildings.
+
+    The first alone would call most of what is destroyed major where that is rare, the second hardly anything major.
+    """
     damaged = probabilities[:, MAJOR:].sum(axis=1) >= 0.5
     share = within_sides(probabilities)
     chosen = []
     for column, side in ((0, ~damaged), (1, damaged)):
         low, high = 2 * column, 2 * column + 1
-        balanced, overall = [], []
+        of_side = (grade == low) | (grade == high)
+        scores = []
         for threshold in GRID:
             right = np.where(share[:, column] >= threshold, grade == high, grade == low) & side
-            balanced.append(np.mean([_mean_over_sites(right[grade == g], site[grade == g]) for g in (low, high)]))
-            overall.append(right.mean())
-        as_good = np.flatnonzero(np.array(balanced) >= max(balanced) - AS_GOOD)
-        chosen.append(float(GRID[as_good[np.argmax(np.array(overall)[as_good])]]))
+            balanced = np.mean([_mean_over_sites(right[grade == g], site[grade == g]) for g in (low, high)])
+            scores.append(balanced + right[of_side].mean() if of_side.any() else balanced)
+        chosen.append(float(GRID[int(np.argmax(scores))]))
     return chosen[0], chosen[1]
 
 
