@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 WEIGHTS = "weights.safetensors"
+STORED = ("float32", "float16")  # precisions of that file
 STRIDE_PX = 32  # deepest downsampling of the encoders; smaller remainders are padded and cut off again
 
 
@@ -114,6 +115,9 @@ class NetworkSegmenter:
         How scenes are cut by default; a module that knows its context (`PatchModule`) widens a halo that is less.
     module
         The network itself where it is built already (by training); else it is built here, untrained.
+    stored
+        Precision in which `save` writes the weights: "float32", or "float16" for half the size. They are computed with
+        in float32 either way.
 
     Raises
     ------
@@ -137,7 +141,11 @@ class NetworkSegmenter:
         *,
         tiling: Tiling | None = None,
         module: nn.Module | None = None,
+        stored: str = "float32",
     ) -> None:
+        if stored not in STORED:
+            raise InputError(f"weights are to be stored as {stored!r}; expected {' or '.join(STORED)}.")
+        self.stored = stored
         described = {"in_channels": inputs.in_channels, "num_classes": legend.num_classes}
         self.network = dict(network) | {key: network.get(key, value) for key, value in described.items()}
         wrong = {key: self.network[key] for key, value in described.items() if self.network[key] != value}
@@ -189,13 +197,16 @@ class NetworkSegmenter:
 
     def describe(self) -> dict[str, Any]:
         """Plain values from which `restore` makes the same segmenter again."""
-        return {"network": {key: value for key, value in self.network.items() if key != "weights"}}
+        network = {"network": {key: value for key, value in self.network.items() if key != "weights"}}
+        return network if self.stored == "float32" else network | {"stored": self.stored}
 
     def save(self, folder: str | Path) -> list[str]:
-        """Write the weights as safetensors; returns the file's name."""
+        """Write the weights as safetensors; returns the file's name. Errors: RunError for weights beyond what float16 holds."""
         from safetensors.torch import save_file
 
         state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in self.module.state_dict().items()}
+        if self.stored == "float16":
+            state = {name: _halve(name, tensor) for name, tensor in state.items()}
         with atomic_write(Path(folder) / WEIGHTS) as partial:
             save_file(state, partial)
         return [WEIGHTS]
@@ -211,8 +222,9 @@ class NetworkSegmenter:
 
         path = folder / WEIGHTS
         described = {"in_channels": inputs.in_channels, "num_classes": legend.num_classes}
-        _check_size(described | description["network"], path)
-        segmenter = cls(description["network"], inputs, legend, tiling=tiling)
+        stored = description.get("stored", "float32")
+        _check_size(described | description["network"], path, stored)
+        segmenter = cls(description["network"], inputs, legend, tiling=tiling, stored=stored)
         try:
             segmenter.module.load_state_dict(load_file(path))
         except (SafetensorError, OSError) as error:
@@ -238,13 +250,27 @@ class NetworkSegmenter:
             return logits[:, :, margin_px : height - margin_px, margin_px : width - margin_px]
 
 
-def _check_size(network: Mapping[str, Any], path: Path) -> None:
+def _halve(name: str, tensor: Tensor) -> Tensor:
+    """Weights in half precision; counts of steps as they are. Errors: RunError."""
+    if not tensor.is_floating_point():
+        return tensor
+    half = tensor.half()
+    if not half.isfinite().all():
+        raise RunError(f"{name} has values up to {tensor.abs().max():.3g}, float16 holds 65504. Store it as float32.")
+    return half
+
+
+def _check_size(network: Mapping[str, Any], path: Path, stored: str) -> None:
     """Refuse a network that is larger than its file of weights, before memory is taken for it. Errors: RunError."""
     import torch
 
     with torch.device("meta"):  # shapes without values
         tensors = create_from_spec(network).state_dict().values()
-    needed, size = sum(tensor.numel() * tensor.element_size() for tensor in tensors), path.stat().st_size
+    halved = 2 if stored == "float16" else 1
+    needed = sum(
+        tensor.numel() * tensor.element_size() // (halved if tensor.is_floating_point() else 1) for tensor in tensors
+    )
+    size = path.stat().st_size
     if needed > size:
         raise RunError(
             f"{path} does not belong to the network that its card describes: it has {size / 1e6:.1f} MB, the network "

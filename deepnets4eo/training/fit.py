@@ -185,7 +185,8 @@ def fit_segmenter(
         return {"compute": compute.to_dict(), "seconds": 0.0}
     segmenter.compute = at_rest  # the loop moves the network; scorers that predict move their batches after it
     loader = _whole_batches(samples, rank) if isinstance(samples, Loader) else _load_windows(samples, recipe, rank)
-    fit = Fit(train, out, recipe.hash, rank.own_device(compute.device), compute.precision, options.resume, rank)
+    device = rank.own_device(compute.device)
+    fit = Fit(train, out, recipe.hash, device, compute.precision, options.resume, rank, options.minutes)
     with rank.group(fit.device):
         progress = fit_network(segmenter.module, criterion, loader, lambda _: scorer(segmenter), fit)
     rank.end_unless_first()

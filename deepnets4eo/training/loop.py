@@ -11,9 +11,8 @@ from __future__ import annotations
 import logging
 import math
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,14 +25,15 @@ from torch import Tensor, nn
 
 from deepnets4eo.device import cudnn_settings
 from deepnets4eo.errors import InputError, RunError
+from deepnets4eo.training.averaging import mean_weights, set_mean_weights, update_mean_weights
 from deepnets4eo.training.batches import Batch, EpochBatches, Loader
 from deepnets4eo.training.curves import draw_curves, write_log
 from deepnets4eo.training.interruption import Interruption
-from deepnets4eo.training.progress import EpochProgress
+from deepnets4eo.training.progress import EpochProgress, quiet_lightning
 from deepnets4eo.training.ranks import Rank
 from deepnets4eo.training.recipe import TrainSection
 from deepnets4eo.training.schedules import LR_FACTOR, build_optimizer, lr_factor
-from deepnets4eo.training.shared_step import NEEDLESS, share_step, synchronised_normalisation
+from deepnets4eo.training.shared_step import share_step, synchronised_normalisation
 from deepnets4eo.training.state import load_state, read_scalars, save_state
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,10 @@ ERROR_HINTS = {  # torch's message for windows or batches that a network cannot 
 
 @dataclass(frozen=True)
 class Fit:
-    """How to fit: the train section, where to write, the recipe's identity, device ("cpu", "cuda"), precision, rank."""
+    """How to fit: the train section, where to write, the recipe's identity, device ("cpu", "cuda"), precision, rank.
+
+    minutes : time after which the epoch that runs is the last one, over all resumptions; None: no limit.
+    """
 
     train: TrainSection
     out: Path
@@ -65,6 +68,7 @@ class Fit:
     precision: str = "float32"
     resume: bool = False
     rank: Rank = Rank()
+    minutes: float | None = None
 
     def path(self, name: str) -> Path:
         """Where a checkpoint lies."""
@@ -110,16 +114,18 @@ def fit_network(network: nn.Module, step: Step, loader: Loader, validate: Valida
     progress = module.progress
     if fit.resume and fit.path(LAST).exists():
         module.load_checkpoint(fit.path(LAST))
-    left = 0 if _stops_early(progress, train) else train.epochs - progress.epochs_done
+    left = 0 if _stops_early(progress, fit) else train.epochs - progress.epochs_done
     if left > 0:
         deterministic = cudnn_settings(deterministic=train.deterministic)
         normalisation = synchronised_normalisation(network, shared=fit.rank.count > 1 and fit.device.startswith("cuda"))
-        with _quiet_lightning(), torch.random.fork_rng(devices=_gpus(fit.device)), deterministic, normalisation:
+        with quiet_lightning(), torch.random.fork_rng(devices=_gpus(fit.device)), deterministic, normalisation:
             network.train()
             _run(_trainer(fit, left, display), module)
     if fit.rank.is_first:
         _draw(fit, progress)
         load_state(fit.path(BEST if train.keep == "best" else LAST), network)
+        if train.average and train.keep == "last":
+            set_mean_weights(module.optimizer)
     network.eval()
     return progress
 
@@ -222,6 +228,9 @@ class _Loop(lightning.LightningModule):
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Where Ctrl-C was pressed, saves the epoch as far as it is and stops."""
         self.steps += 1
+        if self.plan.train.average:
+            done = self.epoch * len(self.loader) + self.steps
+            update_mean_weights(self.optimizer, self.plan.train.average, done)
         self._stop_if_requested()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -252,9 +261,12 @@ class _Loop(lightning.LightningModule):
         self._save()
         if self.plan.rank.is_first:
             self.display.epoch_done(self.progress.history[-1])
-        if _stops_early(self.progress, self.plan.train):
-            log.info("no better %s for %d epochs: stopped", self.plan.train.monitor, self.plan.train.patience)
+        if reason := _stops_early(self.progress, self.plan):
+            log.info("%s: stopped", reason)
             self.trainer.should_stop = True
+
+    def _kept_weights(self) -> AbstractContextManager[None]:
+        return mean_weights(self.optimizer) if self.plan.train.average else nullcontext()
 
     def _scores(self) -> dict[str, float]:
         """The scores of the epoch; the monitored one alone where another process validates."""
@@ -274,7 +286,7 @@ class _Loop(lightning.LightningModule):
         self.network.eval()
         hook = self.network.register_forward_hook(after_pass)
         try:
-            with torch.no_grad(), self.trainer.precision_plugin.val_step_context():
+            with self._kept_weights(), torch.no_grad(), self.trainer.precision_plugin.val_step_context():
                 return self.validate(self.network)
         finally:
             hook.remove()
@@ -298,7 +310,8 @@ class _Loop(lightning.LightningModule):
         if best == -math.inf or progress.score(now, monitor) > best:
             progress.best = now
             if self.plan.rank.is_first:
-                save_state(self.plan.path(BEST), self.network, None, {"epoch": now, "identity": self._identity})
+                with self._kept_weights():
+                    save_state(self.plan.path(BEST), self.network, None, {"epoch": now, "identity": self._identity})
         if not self.plan.rank.is_first:
             return
         self._save_last({})
@@ -335,9 +348,14 @@ def _draw(fit: Fit, progress: Progress) -> None:
     draw_curves(fit.out / "curves.png", progress.history, kept)
 
 
-def _stops_early(progress: Progress, train: TrainSection) -> bool:
-    without_gain = progress.epochs_done - progress.best_epoch
-    return train.patience > 0 and progress.epochs_done > 0 and without_gain >= train.patience
+def _stops_early(progress: Progress, fit: Fit) -> str:
+    """Why a training ends before its last epoch; "" where it does not."""
+    train, without_gain = fit.train, progress.epochs_done - progress.best_epoch
+    if fit.minutes is not None and sum(row["seconds"] for row in progress.history) >= 60 * fit.minutes:
+        return f"{fit.minutes:g} minutes are over"
+    if train.patience > 0 and progress.epochs_done > 0 and without_gain >= train.patience:
+        return f"no better {train.monitor} for {train.patience} epochs"
+    return ""
 
 
 def _run(trainer: lightning.Trainer, module: _Loop) -> None:
@@ -370,18 +388,3 @@ def _trainer(fit: Fit, epochs: int, display: EpochProgress) -> lightning.Trainer
 
 def _gpus(device: str) -> list[int]:
     return [torch.device(device).index or 0] if device.startswith("cuda") else []
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Without Lightning's notes on hardware and workers, which do not concern the user of a verb."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="lightning")
-            warnings.filterwarnings("ignore", NEEDLESS)
-            yield
-    finally:
-        logger.setLevel(level)

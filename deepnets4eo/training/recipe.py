@@ -151,6 +151,10 @@ class TrainSection(Section):
         default={}, description="layer -> share of windows shown without it; the run then predicts without it, too"
     )
     clip_norm: float = Field(default=0.0, ge=0, description="largest norm of the gradient; 0: not clipped")
+    average: float = Field(
+        default=0.0, ge=0, lt=1,
+        description="validate and keep a running mean of the weights; share of it kept at each step, e.g. 0.998; 0: none",
+    )  # fmt: skip
     patience: int = Field(default=0, ge=0, description="epochs without a better score before stopping; 0: never")
     monitor: str = Field(
         default="mean_iou",

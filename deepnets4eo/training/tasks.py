@@ -34,6 +34,8 @@ class TrainOptions:
         Whether to download what the recipe names: first weights ("imagenet"), rasters at web addresses.
     devices
         GPUs that train one network together, each with its share of every batch; on a CPU: processes.
+    minutes
+        Time after which the training ends with the epoch that runs, over all resumptions; None: after all epochs.
 
     Examples
     --------
@@ -46,6 +48,7 @@ class TrainOptions:
     overwrite: bool = False
     online: bool = False
     devices: int = 1
+    minutes: float | None = None
 
 
 Trainer = Callable[[Any, Path, TrainOptions], Path]

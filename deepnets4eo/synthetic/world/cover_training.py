@@ -1,0 +1,208 @@
+"""The task `world-cover`: a recipe in; two runs out, `landcover` and `buildings`, of one network that learnt both.
+
+Takes a resolved recipe; makes its sites while it trains. The run folder has the log and the checkpoints, and a folder
+for each run, with the weights in half precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deepnets4eo.cards.legend import Legend
+from deepnets4eo.errors import InputError
+from deepnets4eo.files import write_json
+from deepnets4eo.lazy import check_extra
+from deepnets4eo.synthetic.world.cover_recipe import WorldRecipe, WorldSection
+from deepnets4eo.synthetic.world.windows import INPUTS, PairWithTruth, WindowCutter
+from deepnets4eo.tiling import Tiling
+from deepnets4eo.training.fit import build_segmenter, fit_segmenter
+from deepnets4eo.training.ranks import Rank
+from deepnets4eo.training.streams import StreamSamples
+from deepnets4eo.training.tasks import Task, TrainOptions
+
+if TYPE_CHECKING:
+    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+
+VALIDATION_SEED = 2**32  # training draws its seeds below 2**31
+WINDOWS_A_PAIR = 4  # that are validated on
+RUNS = ("landcover", "buildings")  # in the order of the network's outputs
+HEAD = "segmentation_head.0"
+
+
+def train_cover(recipe: WorldRecipe, out: Path, options: TrainOptions) -> Path:
+    """Train one network for land cover and buildings, and write a run of each.
+
+    Parameters
+    ----------
+    recipe
+        As resolved.
+    out
+        Folder of the log, the checkpoints and the runs `out / "landcover"` and `out / "buildings"`.
+    options
+        Device, resume, minutes.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        For unknown styles, and where all of them are left out.
+    """
+    check_extra("deep")
+    from deepnets4eo.synthetic.world.cover_criterion import CoverCriterion, CoverScorer
+
+    data = recipe.data
+    styles = training_styles(data)
+    samples = StreamSamples(
+        lambda seed: make_pair(seed, data, styles), WindowCutter(data.tile_px), data.windows_per_epoch,
+        data.windows_per_pair, recipe.train.seed,
+    )  # fmt: skip
+    scorer = CoverScorer(validation_windows(data), recipe.train.batch_size)
+    segmenter = _untrained(recipe)
+    notes = fit_segmenter(segmenter, samples, CoverCriterion(recipe.train).step, scorer, recipe, out, options)
+    Rank.current().end_unless_first()
+    scores = scorer(segmenter)
+    write_json(out / "metrics.json", scores)
+    synthetic = {"synthetic": True, "world": data.world, "styles": list(styles), "validation": scores}
+    for name in RUNS:
+        write_cover_run(segmenter, name, out / name, recipe, synthetic | notes)
+    return out
+
+
+def training_styles(data: WorldSection) -> tuple[str, ...]:
+    """Styles that are trained on.
+
+    Parameters
+    ----------
+    data
+        Section of the recipe.
+
+    Returns
+    -------
+    Names, those left out not among them; of the city none.
+
+    Raises
+    ------
+    InputError
+        For unknown styles, and where none is left.
+    """
+    from deepnets4eo.synthetic.world.style import style_names
+
+    if data.world == "city":
+        return ()
+    unknown = sorted({*data.styles, *data.left_out_styles} - {*style_names()})
+    styles = tuple(name for name in data.styles or style_names() if name not in data.left_out_styles)
+    if unknown or not styles:
+        wrong = f"unknown styles {', '.join(unknown)}" if unknown else "no style to learn from"
+        raise InputError(f"data has {wrong}. Choose data.styles from {', '.join(style_names())}.")
+    return styles
+
+
+def make_pair(seed: int, data: WorldSection, styles: tuple[str, ...]) -> PairWithTruth:
+    """Make the pair of a seed.
+
+    Parameters
+    ----------
+    seed
+        Of everything in it.
+    data
+        Its `world` and `size_px` are used.
+    styles
+        Of which the pair has one; not used of the city.
+
+    Returns
+    -------
+    PairWithTruth
+        Images of both dates with their truth.
+    """
+    if data.world == "city":
+        from deepnets4eo.synthetic.world.city_pairs import city_pair
+
+        return city_pair(seed, size_px=data.size_px)
+    from deepnets4eo.synthetic.world.stream import pair_stream
+
+    pair: PairWithTruth = next(pair_stream(seed, styles=styles, size_px=data.size_px))
+    return pair
+
+
+def validation_windows(data: WorldSection) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield style and sample of every window that is validated on: of all styles, those left out of training included.
+
+    Parameters
+    ----------
+    data
+        Section of the recipe.
+    """
+    styles = (*training_styles(data), *data.left_out_styles) or ("city",)
+    cut = WindowCutter(data.tile_px)
+    for style in styles:
+        for number in range(data.validation_pairs):
+            seed = VALIDATION_SEED + number
+            pair = make_pair(seed, data, (style,))
+            for index in range(WINDOWS_A_PAIR):
+                yield style, cut(pair, np.random.default_rng([seed, index]))
+
+
+def write_cover_run(
+    segmenter: NetworkSegmenter, name: str, folder: Path, recipe: WorldRecipe, notes: dict[str, Any]
+) -> Path:
+    """Write the run of one of both outputs.
+
+    Parameters
+    ----------
+    segmenter
+        Of both outputs.
+    name
+        "landcover" or "buildings": the legend, and which outputs.
+    folder
+        Of the run.
+    recipe
+        Kept in the run.
+    notes
+        For the card.
+
+    Returns
+    -------
+    Path
+        The folder.
+    """
+    from deepnets4eo.segmenters.run import save_run
+    from deepnets4eo.segmenters.segmenter import NetworkSegmenter
+
+    legends = [Legend.load(each) for each in RUNS]
+    ends = np.cumsum([0, *(legend.num_classes for legend in legends)])
+    index = RUNS.index(name)
+    network = {key: value for key, value in segmenter.network.items() if key != "num_classes"}
+    one = NetworkSegmenter(network, INPUTS, legends[index], tiling=segmenter.tiling, stored="float16")
+    state = dict(segmenter.module.state_dict())
+    for key in (f"{HEAD}.weight", f"{HEAD}.bias"):
+        state[key] = state[key][ends[index] : ends[index + 1]]
+    one.module.load_state_dict(state)
+    return save_run(one, folder, recipe=recipe.to_dict(), seed=recipe.train.seed, notes={"task": recipe.task, **notes})
+
+
+def _untrained(recipe: WorldRecipe) -> NetworkSegmenter:
+    """The network of both outputs; its legend has the classes of both, one after the other."""
+    classes = [
+        {
+            "value": 10 * number + each.value,
+            "name": f"{name}_{each.name}",
+            "color": [10 * number + each.value + 1, 0, 0],
+        }
+        for number, name in enumerate(RUNS)
+        for each in Legend.load(name).classes
+    ]
+    both = Legend.from_dict({"name": "world-cover", "classes": classes})
+    network = {"name": recipe.model.network, **recipe.model.options}
+    predict = recipe.predict
+    return build_segmenter(recipe, network, INPUTS, both, Tiling(predict.tile_px, predict.halo_px, predict.overlap_px))
+
+
+TASK = Task(train_cover, WorldRecipe)

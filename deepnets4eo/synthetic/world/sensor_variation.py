@@ -1,0 +1,89 @@
+"""The same site as another sensor and another provider would show it: bands, tones, sharpness, noise, compression.
+
+Takes display values of a simulated image; returns display values. Trusts its input.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from deepnets4eo.arrays import ByteImage
+
+NIR_SHARE, GREY_SHARE = 0.07, 0.05  # of the windows: near infrared, red, green as colour; one band as all three
+
+
+@dataclass(frozen=True)
+class SensorVariation:
+    """How far tones vary; the defaults span the real images of `docs`: median grey 45 to 130, colour casts, haze.
+
+    Parameters
+    ----------
+    gain
+        Standard deviation of the logarithm of the gain of all bands, and a third of it of each.
+    gamma
+        Standard deviation of the logarithm of the exponent of the tone curve.
+    haze
+        Standard deviation of what is added to all bands, and a third of it of each, as a share of full scale.
+    contrast, saturation
+        Least and largest factor of the distance from the mean, and from grey.
+
+    Examples
+    --------
+    >>> SensorVariation()(np.full((4, 8, 8), 90, np.uint8), np.random.default_rng(0)).shape
+    (3, 8, 8)
+    """
+
+    gain: float = 0.25
+    gamma: float = 0.22
+    haze: float = 0.05
+    contrast: tuple[float, float] = (0.6, 1.5)
+    saturation: tuple[float, float] = (0.3, 1.5)
+
+    def __call__(self, image: ByteImage, rng: np.random.Generator) -> ByteImage:
+        """(4, H, W) uint8 red, green, blue, near infrared → (3, H, W) uint8; the same generator state, the same image."""
+        toned = self._tone(_choose_bands(image, rng).astype(np.float32) / 255, rng)
+        return _degrade(np.clip(toned * 255 + 0.5, 0, 255).astype(np.uint8), rng)
+
+    def _tone(self, image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+        grey = image.mean(axis=0, keepdims=True)
+        image = grey + (image - grey) * np.float32(rng.uniform(*self.saturation))
+        mean = image.mean()
+        image = mean + (image - mean) * np.float32(rng.uniform(*self.contrast))
+        image = np.clip(image, 0, 1.5) ** np.float32(np.exp(rng.normal(0, self.gamma)))
+        gain = np.exp(rng.normal(0, self.gain) + rng.normal(0, self.gain / 3, (3, 1, 1)))
+        haze = rng.normal(0, self.haze) + rng.normal(0, self.haze / 3, (3, 1, 1))
+        toned: NDArray[np.float32] = image * gain.astype(np.float32) + haze.astype(np.float32)
+        return toned
+
+
+def _choose_bands(image: ByteImage, rng: np.random.Generator) -> ByteImage:
+    """Mostly red, green, blue; at times a false-colour image, or a grey one."""
+    drawn = rng.random()
+    if drawn < NIR_SHARE:
+        return image[[3, 0, 1]]
+    if drawn < NIR_SHARE + GREY_SHARE:
+        return np.broadcast_to(image[:3].mean(axis=0).astype(np.uint8), (3, *image.shape[1:]))
+    return image[:3]
+
+
+def _degrade(image: ByteImage, rng: np.random.Generator) -> ByteImage:
+    """Blur or sharpening, noise, and compression, each in a part of the images."""
+    picture = Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0)))
+    drawn = rng.random()
+    if drawn < 0.35:
+        picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.3)))
+    elif drawn < 0.55:
+        picture = picture.filter(ImageFilter.UnsharpMask(rng.uniform(1, 2), int(rng.uniform(30, 150)), 0))
+    if rng.random() < 0.4:
+        noise = rng.standard_normal((*picture.size[::-1], 3), np.float32) * np.float32(rng.uniform(1, 7))
+        picture = Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8))
+    if rng.random() < 0.4:
+        buffer = io.BytesIO()
+        picture.save(buffer, "JPEG", quality=int(rng.uniform(40, 95)))
+        picture = Image.open(buffer)
+    return np.asarray(picture).transpose(2, 0, 1)

@@ -1,0 +1,160 @@
+"""Windows of pairs of the world to learn from one image: what it shows, its land cover and its buildings.
+
+Takes a pair with its truth; returns arrays of one size whatever the pair's ground size of a pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from deepnets4eo.arrays import ByteImage
+from deepnets4eo.cards.legend import VOID, Legend
+from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
+from deepnets4eo.synthetic.world.sensor_variation import SensorVariation
+
+GSD_M = 0.5  # ground size of a pixel that the networks work at
+BACKGROUND, BUILDING, BORDER = range(3)  # values of the legend `buildings`
+BORDER_PX = 5  # side of the square within which another building makes a pixel a border
+MEAN, STD = (104.0, 103.0, 97.0), (52.0, 50.0, 48.0)  # display values; tones vary widely around them
+INPUTS = InputSpec({"image": LayerInput(("red", "green", "blue"), MEAN, STD, 0.0, 255.0)}, GSD_M)
+
+
+class PairWithTruth(Protocol):
+    """What is read of a pair; the world's `PairSample` has it. Images are (4, H, W) uint8; roofs (H, W) int32, 0 none."""
+
+    pre: ByteImage
+    post: ByteImage
+    labels_pre: NDArray[np.uint8]
+    labels_post: NDArray[np.uint8]
+    roofs_pre: NDArray[np.int32]
+    roofs_post: NDArray[np.int32]
+    gsd_m: float
+    style: str
+
+
+@dataclass(frozen=True)
+class WindowCutter:
+    """Cuts windows at the working ground size, at another scale and with other radiometry each.
+
+    Parameters
+    ----------
+    tile_px
+        Side of a window.
+    scales
+        Least and largest ground size of a pixel, as a factor of the working one.
+    post_share
+        Share of the windows that show the second date.
+    variation
+        Of the sensor; None: the images as they are, without near infrared.
+
+    Examples
+    --------
+    ```python
+    sample = WindowCutter(256)(pair, np.random.default_rng(0))
+    ```
+    """
+
+    tile_px: int = 256
+    scales: tuple[float, float] = (0.7, 1.4)
+    post_share: float = 0.35
+    variation: SensorVariation | None = field(default_factory=SensorVariation)
+
+    def __call__(self, pair: PairWithTruth, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+        """Cut one window.
+
+        Parameters
+        ----------
+        pair
+            Images of both dates with their truth.
+        rng
+            Source of the draw.
+
+        Returns
+        -------
+        image (3, tile_px, tile_px) float32, standardised; mask and buildings (tile_px, tile_px) uint8, classes of the
+        legends `landcover` and `buildings`, void 255; valid (tile_px, tile_px) bool.
+        """
+        date = "post" if rng.random() < self.post_share else "pre"
+        image, labels, roofs = (getattr(pair, f"{name}{date}") for name in ("", "labels_", "roofs_"))
+        scale = np.exp(rng.uniform(*np.log(self.scales)))
+        side = min(round(self.tile_px * GSD_M * scale / pair.gsd_m), *labels.shape)
+        row, col = (int(rng.integers(length - side + 1)) for length in labels.shape)
+        window = (slice(row, row + side), slice(col, col + side))
+        shown = _resize_image(image[(slice(None), *window)], self.tile_px)
+        shown = shown[:3] if self.variation is None else self.variation(shown, rng)
+        labels, roofs = (_nearest(layer[window], self.tile_px) for layer in (labels, roofs))
+        valid = np.ones(labels.shape, bool)
+        return {
+            "image": INPUTS.prepare({"image": shown, "valid": valid}),
+            "mask": _TO_LANDCOVER[labels],
+            "buildings": building_classes(roofs, labels, destroyed=date == "post"),
+            "valid": valid,
+        }
+
+
+def building_classes(
+    roofs: NDArray[np.int32], labels: NDArray[np.uint8], *, destroyed: bool = False
+) -> NDArray[np.uint8]:
+    """Classes of the legend `buildings`: roofs, also under crowns, and borders where two buildings nearly touch.
+
+    Parameters
+    ----------
+    roofs
+        (H, W) building of each pixel, 0 for none.
+    labels
+        (H, W) classes of the legend `minicity`, as the image shows them.
+    destroyed
+        Whether buildings may be destroyed: what is left of them on the ground is void.
+
+    Returns
+    -------
+    (H, W) uint8, void 255 also where the labels have a building that is no row of the plan, such as a canopy.
+
+    Examples
+    --------
+    >>> roofs = np.zeros((1, 12), np.int32)
+    >>> roofs[0, 2:6], roofs[0, 6:10] = 1, 2
+    >>> building_classes(roofs, np.where(roofs > 0, 1, 0).astype(np.uint8)).tolist()
+    [[0, 0, 1, 1, 2, 2, 2, 2, 1, 1, 0, 0]]
+    """
+    own = roofs > 0
+    classes = np.where(own, np.uint8(BUILDING), np.uint8(BACKGROUND))
+    if own.any():
+        highest = ndimage.maximum_filter(roofs, BORDER_PX)
+        lowest = ndimage.minimum_filter(np.where(own, roofs, np.iinfo(np.int32).max), BORDER_PX)
+        classes[(highest > 0) & (lowest < highest)] = BORDER
+    if destroyed:
+        classes[own & ~np.isin(labels, _ROOF_LABELS)] = VOID
+    classes[~own & (labels == _BUILDING_LABEL)] = VOID
+    return classes
+
+
+def _minicity_to_landcover() -> NDArray[np.uint8]:
+    legend = Legend.load("landcover")
+    return Legend.load("minicity").remap_to(legend)
+
+
+_MINICITY = Legend.load("minicity")
+_BUILDING_LABEL = _MINICITY.value("building")
+_ROOF_LABELS = [_MINICITY.value(name) for name in ("building", "tree")]
+_TO_LANDCOVER = _minicity_to_landcover()
+
+
+def _resize_image(image: ByteImage, side_px: int) -> ByteImage:
+    """(C, h, w) to (C, side_px, side_px); means over what a larger pixel covers."""
+    if image.shape[1:] == (side_px, side_px):
+        return image
+    bands = [Image.fromarray(band).resize((side_px, side_px), Image.Resampling.BILINEAR) for band in image]
+    return np.stack([np.asarray(band) for band in bands])
+
+
+def _nearest(layer: NDArray[Any], side_px: int) -> NDArray[Any]:
+    """(h, w) to (side_px, side_px), the nearest pixel."""
+    rows, cols = (((np.arange(side_px) + 0.5) * length / side_px).astype(int) for length in layer.shape)
+    return layer[np.ix_(rows, cols)]

@@ -1,0 +1,99 @@
+"""Windows of scenes that are made when they are read: training without files, and without end.
+
+Takes a function that makes a scene from a seed, and one that cuts a window out of it. Everything follows from the seed
+of the training and the epoch, so a resumed training sees what one that ran through sees; no epoch repeats another.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from deepnets4eo.training.data import Sample
+
+SceneType = TypeVar("SceneType")
+
+MIXED_SCENES = 4  # whose windows are read in turn, so that a batch is not one site
+KEPT_SCENES = 3 * MIXED_SCENES  # in memory: threads read ahead into the next ones
+
+
+@dataclass(frozen=True)
+class StreamWindow:
+    """One window: the seed of its scene, and which of the scene's windows it is."""
+
+    scene_seed: int
+    number: int
+
+
+@dataclass
+class StreamSamples(Generic[SceneType]):
+    """What a network learns from where scenes are made on demand; `training.data.Samples` for `fit_segmenter`.
+
+    Peak memory: twelve scenes.
+
+    Parameters
+    ----------
+    make_scene
+        Seed → scene; the same seed makes the same scene.
+    cut_window
+        (scene, generator of random numbers) → one sample: arrays by name, all of one size whatever the scene.
+    windows_per_epoch
+        Windows of an epoch.
+    windows_per_scene
+        Windows that are cut out of each scene, at least 1.
+    seed
+        Of the training; also of the scenes.
+
+    Examples
+    --------
+    >>> def cut(scene, rng):
+    ...     return {"image": np.full((1, 2, 2), scene, np.float32), "valid": np.ones((2, 2), bool)}
+    >>> samples = StreamSamples(lambda seed: seed % 7, cut, windows_per_epoch=6, windows_per_scene=2)
+    >>> windows = samples.windows(epoch=0)
+    >>> len(windows), len({window.scene_seed for window in windows})
+    (6, 3)
+    >>> samples.read(windows[0])["image"].shape
+    (1, 2, 2)
+    """
+
+    make_scene: Callable[[int], SceneType]
+    cut_window: Callable[[SceneType, np.random.Generator], Sample]
+    windows_per_epoch: int
+    windows_per_scene: int = 8
+    seed: int = 0
+    _scenes: OrderedDict[int, SceneType] = field(default_factory=OrderedDict, repr=False)
+    _lock: Any = field(default_factory=threading.Lock, repr=False)
+
+    def windows(self, epoch: int) -> list[StreamWindow]:
+        """The windows of an epoch, in order; the windows of four scenes are mixed."""
+        rng = np.random.default_rng([self.seed, epoch])
+        count = -(-self.windows_per_epoch // self.windows_per_scene)
+        seeds = rng.integers(2**31, size=-(-count // MIXED_SCENES) * MIXED_SCENES)
+        windows = []
+        for start in range(0, count, MIXED_SCENES):
+            mixed = [
+                StreamWindow(int(seed), number)
+                for seed in seeds[start : start + MIXED_SCENES]
+                for number in range(self.windows_per_scene)
+            ]
+            windows += [mixed[index] for index in rng.permutation(len(mixed))]
+        return windows[: self.windows_per_epoch]
+
+    def read(self, window: StreamWindow) -> Sample:
+        """One of these windows."""
+        with self._lock:  # threads that need the same scene wait for the one that makes it
+            scene = self._scene(window.scene_seed)
+        return self.cut_window(scene, np.random.default_rng([window.scene_seed, window.number]))
+
+    def _scene(self, seed: int) -> SceneType:
+        if seed not in self._scenes:
+            self._scenes[seed] = self.make_scene(seed)
+            if len(self._scenes) > KEPT_SCENES:
+                self._scenes.popitem(last=False)
+        self._scenes.move_to_end(seed)
+        return self._scenes[seed]

@@ -1,0 +1,63 @@
+"""Train the networks for one image, `models/buildings` and `models/landcover`, on made-up sites alone.
+
+Usage: python experiments/world_train.py --out runs/world --minutes 120 [--resume] [--world city] [--leave-out STYLE …]
+       python experiments/world_train.py --out runs/world --resume --minutes 0 --models models
+Ends with the epoch in which the minutes are over, counted over all resumptions; Ctrl-C keeps what was learnt up to the
+step. Then writes the runs OUT/buildings and OUT/landcover; with --models also into that folder, to be shipped.
+The log OUT/log.csv has the scores on sites that are never trained on: iou.STYLE of building pixels, mean_iou of land cover.
+Hours on two cores; on a GPU minutes, if enough threads make the sites (data.num_workers).
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+from pathlib import Path
+
+from deepnets4eo.segmenters.checksums import CARD, open_sealed
+from deepnets4eo.training import TrainOptions, train
+
+RUNS = ("buildings", "landcover")
+
+
+def overrides_of(arguments: argparse.Namespace) -> list[str]:
+    """Values of the recipe that the arguments change."""
+    changed = [f"data.world={arguments.world}", f"train.seed={arguments.seed}"]
+    if arguments.leave_out:
+        changed.append(f"data.left_out_styles=[{', '.join(arguments.leave_out)}]")
+    return changed + arguments.set
+
+
+def ship(run: Path, folder: Path) -> None:
+    """Copy the sealed files of a run beside the card that is there, and check what was copied."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in [*open_sealed(run)["files"], CARD]:
+        shutil.copyfile(run / name, folder / name)
+    open_sealed(folder)
+
+
+def main() -> None:
+    """Train, or go on; then write the runs."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--overwrite", action="store_true")
+    parser.add_argument("--world", choices=("world", "city"), default="world")
+    parser.add_argument("--leave-out", nargs="*", default=[], metavar="STYLE")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="section.key=value")
+    parser.add_argument("--models", type=Path, help="folder to ship the runs into, e.g. models")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    options = TrainOptions(resume=arguments.resume, overwrite=arguments.overwrite, minutes=arguments.minutes)
+    out = train("buildings", arguments.out, overrides=overrides_of(arguments), options=options)
+    for name in RUNS:
+        print(out / name)
+        if arguments.models:
+            ship(out / name, arguments.models / name)
+
+
+if __name__ == "__main__":
+    main()
