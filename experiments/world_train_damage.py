@@ -53,9 +53,7 @@ def city_pairs(seed: Sequence[int], size_px: int) -> Iterator[GradedPair]:
         frame = city.buildings
         outlines = transform_shapes(~city.grid.affine, frame.geometry.to_numpy())
         grades = np.array([GRADES.index(name) for name in frame["damage"]], np.uint8)
-        yield GradedPair(
-            city.pre.image, city.post.image, outlines, grades, grades, city.gsd_m, "city", event.kind
-        )
+        yield GradedPair(city.pre.image, city.post.image, outlines, grades, grades, city.gsd_m, "city", event.kind)
 
 
 def world_pairs(
@@ -68,9 +66,7 @@ def world_pairs(
     for sample in pair_stream(start, styles=styles, hazards=hazards, size_px=size_px):
         grades, truth = (np.where(each <= 3, each, VOID).astype(np.uint8) for each in (sample.visible, sample.grades))
         outlines = np.array(sample.polygons(), dtype=object)
-        yield GradedPair(
-            sample.pre, sample.post, outlines, grades, truth, sample.gsd_m, sample.style, sample.hazard
-        )
+        yield GradedPair(sample.pre, sample.post, outlines, grades, truth, sample.gsd_m, sample.style, sample.hazard)
 
 
 def training_pairs(recipe: StreamRecipe, epoch: int) -> Iterator[GradedPair]:

@@ -255,7 +255,8 @@ def _crop(image: NDArray[np.uint8], row: int, col: int, side: int) -> tuple[NDAr
     out, valid = np.zeros((len(image), side, side), np.uint8), np.zeros((side, side), bool)
     inside = Window(row, col, side, side).clip(image.shape[1:])
     part = inside.within(Window(row, col, side, side)).slices
-    out[(slice(None), *part)] = image[(slice(None), *inside.slices)]
+    rows, cols = inside.slices
+    out[:, part[0], part[1]] = image[:, rows, cols]
     valid[part] = True
     return out, valid
 

@@ -19,7 +19,9 @@ class StreamSection(Section):
     world: Literal["world", "city"] = Field(default="world", description="world: all styles and hazards; city: suburbs")
     styles: tuple[str, ...] = Field(default=(), description="styles of the world to learn from; none: all")
     hazards: tuple[str, ...] = Field(default=(), description="hazards of the world to learn from; none: all")
-    left_out_styles: tuple[str, ...] = Field(default=(), description="styles that are validated on and never learnt from")
+    left_out_styles: tuple[str, ...] = Field(
+        default=(), description="styles that are validated on and never learnt from"
+    )
     left_out_hazards: tuple[str, ...] = Field(default=(), description="hazards that are validated on alone, likewise")
     size_px: int = Field(default=512, ge=256, description="side of a pair")
     gsd_m: float = Field(default=0.5, gt=0, description="pixels of windows, metres; coarser pairs stay as they are")
@@ -49,11 +51,11 @@ class OrdinalSection(GradingSection):
     epochs: int = Field(default=1000, ge=1, description="at most; as a rule the time ends the training")
     batch_size: int = 8
     lr: float = 1e-3
-    schedule: Literal["constant", "one_cycle"] = "constant"  # type: ignore[assignment]
+    schedule: Literal["constant", "one_cycle"] = "constant"
     warmup_share: float = 0.0003
     average: float = 0.997
     keep: Literal["best", "last"] = "last"
-    monitor: Literal["auc", "kappa"] = "auc"  # type: ignore[assignment]
+    monitor: Literal["auc", "kappa"] = "auc"
     clip_norm: float = 1.0
     photometric: float = 0.15
     post_loss: float = Field(default=0.7, ge=0, description="weight of the head of post alone, beside that of the pair")

@@ -136,4 +136,3 @@ def _damage_error(graded: Graded, divisor: float) -> float:
     probability = damage_probability(softmax(graded.logits / divisor, axis=1))
     right = (probability >= 0.5) == (graded.grades >= MAJOR)
     return calibration_error(np.maximum(probability, 1 - probability), right)
-

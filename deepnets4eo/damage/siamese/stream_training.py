@@ -119,7 +119,7 @@ def _take_over(segmenter: NetworkSegmenter, run: Path) -> None:
             f"{run} has {len(fitting)} of the {len(own)} weights of the network's U-Net. Start from a run of the same "
             "encoder and decoder_channels, or from none."
         )
-    segmenter.module.twin.load_state_dict(own | fitting)  # type: ignore[union-attr,operator]
+    segmenter.module.twin.load_state_dict(own | fitting)  # type: ignore[union-attr]
 
 
 def _scores(graded: StreamGraded, pairs: Sequence[GradedPair]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -64,11 +65,10 @@ class PairOrPostNet(SiameseNet):
     ) -> None:
         if len(decoder_channels) < 3:
             raise InputError(f"decoder_channels is {list(decoder_channels)}, expected three levels or more.")
-        super().__init__(
-            in_channels, num_classes, encoder=encoder, weights=weights, decoder_channels=decoder_channels
-        )
+        super().__init__(in_channels, num_classes, encoder=encoder, weights=weights, decoder_channels=decoder_channels)
         self.bands = in_channels // 2
-        unet, width = self.twin, decoder_channels[-2]
+        unet: Any = self.twin
+        width = decoder_channels[-2]
         unet.decoder.blocks = unet.decoder.blocks[:-1]
         if len(decoder_channels) < 5 and hasattr(unet.encoder, "layer4"):
             unet.encoder.layer4 = nn.Identity()
