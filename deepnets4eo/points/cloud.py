@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pyproj import CRS
 
 
+ABOUT = ("xyz", "crs", "source", "synthetic")  # fields that are no measurements
+
+
 @dataclass(frozen=True, eq=False)
 class PointCloud:
     """N points; what was not measured is None.
@@ -36,6 +39,8 @@ class PointCloud:
         The coordinate reference system; None where unknown.
     source
         Where the points are from, for messages.
+    synthetic
+        Whether the points are made up.
 
     Raises
     ------
@@ -58,6 +63,7 @@ class PointCloud:
     classification: NDArray[np.uint8] | None = None
     crs: CRS | None = None
     source: str = "points in memory"
+    synthetic: bool = False
 
     def __post_init__(self) -> None:
         if self.xyz.ndim != 2 or self.xyz.shape[1] != 3 or not len(self.xyz):
@@ -80,7 +86,7 @@ class PointCloud:
 
     def measurements(self) -> dict[str, NDArray[Any]]:
         """The arrays beside the coordinates that are not None, by name."""
-        beside = [field.name for field in fields(self) if field.name not in ("xyz", "crs", "source")]
+        beside = [field.name for field in fields(self) if field.name not in ABOUT]
         return {name: getattr(self, name) for name in beside if getattr(self, name) is not None}
 
     def subset(self, index: NDArray[Any]) -> PointCloud:

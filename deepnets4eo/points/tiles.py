@@ -160,7 +160,7 @@ def sort_in_tiles(
     OutputError
         The tiles cannot be written.
     """
-    side_m = _side(file, most_points, halo_m)
+    side_m, low = _side(file, most_points, halo_m), file.bounds[0, :2]
     (x0, y0, _), (x1, y1, _) = file.bounds
     dtype, counts = _record_type(file), dict[tuple[int, int], int]()
     numbers: dict[tuple[int, int], int] = {}
@@ -168,7 +168,7 @@ def sort_in_tiles(
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for cloud in file.chunks(CHUNK_POINTS):
-            _spill(folder, cloud, np.arange(done, done + len(cloud)), side_m, dtype, numbers, counts)
+            _spill(folder, cloud, np.arange(done, done + len(cloud)), low, side_m, dtype, numbers, counts)
             done += len(cloud)
             yield done
         box = (x0 - halo_m, y0 - halo_m, x1 + halo_m, y1 + halo_m)
@@ -179,9 +179,10 @@ def sort_in_tiles(
             for cloud in neighbour.chunks(CHUNK_POINTS):
                 near = within(cloud.xyz, box)
                 if near.any():
-                    _spill(folder, cloud.subset(near), None, side_m, dtype, numbers, counts)
+                    _spill(folder, cloud.subset(near), None, low, side_m, dtype, numbers, counts)
         tiles = [
-            Tile(number, col * side_m, row * side_m, side_m, counts[col, row]) for (col, row), number in numbers.items()
+            Tile(number, float(low[0]) + col * side_m, float(low[1]) + row * side_m, side_m, counts[col, row])
+            for (col, row), number in numbers.items()
         ]
         tiles = _divide(folder, tiles, dtype, most_points)
         fields = [[name, *_field(dtype[name])] for name in dtype.names or ()]
@@ -200,7 +201,8 @@ def _side(file: CloudFile, most_points: int, halo_m: float) -> float:
         )
     area = max(width, 1.0) * max(height, 1.0)
     side = float(np.sqrt(area * most_points / 2 / max(file.point_count, 1)))
-    return float(max(np.ceil(min(side, max(width, height, 1.0))), halo_m, 1.0))
+    longest = np.floor(max(width, height)) + 1.0  # points on the far edge belong to the same tile
+    return float(max(np.ceil(min(side, longest)), halo_m, 1.0))
 
 
 def _record_type(file: CloudFile) -> np.dtype[Any]:
@@ -220,19 +222,20 @@ def _spill(
     folder: Path,
     cloud: PointCloud,
     index: NDArray[np.int64] | None,
+    low: NDArray[np.float64],
     side_m: float,
     dtype: np.dtype[Any],
     numbers: dict[tuple[int, int], int],
     counts: dict[tuple[int, int], int],
 ) -> None:
-    """Appends the points to the files of their tiles; index : (N,), None for points of neighbours."""
+    """Appends the points to the files of their tiles, counted from `low` (2,); index : (N,), None for points of neighbours."""
     records = np.zeros(len(cloud), dtype)
     records["xyz"] = cloud.xyz
     records["index"] = NEIGHBOUR if index is None else index
     for name, values in cloud.measurements().items():
         if name in (dtype.names or ()):
             records[name] = values
-    cells = np.floor(cloud.xyz[:, :2] / side_m).astype(np.int64)
+    cells = np.floor((cloud.xyz[:, :2] - low) / side_m).astype(np.int64)
     for cell, group in _groups(records, cells):
         number = numbers.setdefault(cell, len(numbers))
         counts[cell] = counts.get(cell, 0) + len(group)

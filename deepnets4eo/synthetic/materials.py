@@ -57,9 +57,26 @@ _MATERIALS = (
     Material("tarp", (36, 74, 168, 150), (60, 104, 200, 176), (0.0, 0.1, 0.05), (0.30, 0.22), "building"),
     Material("burnt", (30, 29, 30, 34), (74, 70, 66, 74), (0.1, 0.3, 0.3), (0.08, 0.08), "clutter"),
     Material("mud", (92, 82, 62, 116), (128, 112, 86, 140), (0.2, 0.2, 0.14), (0.26, 0.20), "low_vegetation"),
+    # What only the miniature world has; codes before these stay as they are.
+    Material("laterite", (136, 88, 62, 140), (186, 124, 88, 184), (0.22, 0.18, 0.10), (0.40, 0.34), "clutter"),
+    Material("sand", (176, 158, 126, 182), (220, 202, 168, 220), (0.18, 0.14, 0.08), (0.46, 0.42), "clutter"),
+    Material("crop", (74, 98, 56, 168), (104, 126, 72, 196), (0.14, 0.14, 0.14), (0.24, 0.12), "low_vegetation"),
+    Material(
+        "ripe_crop", (150, 132, 88, 160), (188, 168, 118, 186), (0.14, 0.14, 0.12), (0.36, 0.24), "low_vegetation"
+    ),
+    Material("tilled_soil", (98, 80, 64, 104), (142, 118, 94, 146), (0.18, 0.16, 0.14), (0.32, 0.28), "clutter"),
+    Material("snow", (206, 210, 216, 196), (238, 240, 244, 224), (0.12, 0.14, 0.06), (0.06, 0.05), "clutter"),
+    Material("flood_water", (104, 88, 66, 66), (142, 120, 92, 92), (0.28, 0.10, 0.03), (0.02, 0.01), "water"),
+    Material("ash", (112, 110, 108, 112), (168, 166, 162, 166), (0.2, 0.24, 0.2), (0.22, 0.22), "clutter"),
+    Material("concrete_roof", (138, 134, 126, 140), (182, 176, 164, 180), (0.14, 0.2, 0.14), (0.30, 0.27), "building"),
+    Material("rock", (84, 80, 76, 92), (142, 134, 124, 146), (0.16, 0.26, 0.26), (0.28, 0.26), "clutter"),
+    Material("lava", (40, 38, 38, 44), (70, 66, 62, 70), (0.2, 0.2, 0.2), (0.12, 0.12), "clutter"),
+    Material("scrub", (86, 84, 58, 116), (126, 116, 82, 148), (0.18, 0.24, 0.24), (0.28, 0.18), "low_vegetation"),
+    Material("glass", (70, 84, 92, 80), (120, 134, 140, 124), (0.0, 0.2, 0.1), (0.12, 0.10), "clutter"),
 )
 
 NAMES: tuple[str, ...] = tuple(material.name for material in _MATERIALS)
+CITY_COUNT = NAMES.index("mud") + 1  # the first so many are all that the miniature city has
 CODE: dict[str, int] = {name: code for code, name in enumerate(NAMES)}
 KIND: tuple[str, ...] = tuple(material.kind for material in _MATERIALS)
 

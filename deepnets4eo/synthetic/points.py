@@ -49,6 +49,7 @@ def sample_points(surface: Surface, canvas: Grid, extent: Any, density: float, r
         classification=np.concatenate([np.where(crown, 5, codes), codes[through]]).astype(np.uint8),
         crs=None if canvas.crs is None else canvas.crs.proj,
         source="points of the miniature city",
+        synthetic=True,
     )
 
 

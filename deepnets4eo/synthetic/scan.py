@@ -221,6 +221,7 @@ def _cloud(
         classification=np.where(crown, TREE, classes).astype(np.uint8),
         crs=None if acquisition.grid.crs is None else acquisition.grid.crs.proj,
         source="scan of the miniature city",
+        synthetic=True,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from deepnets4eo.synthetic.materials import CODE, NAMES, spectra
+from deepnets4eo.synthetic.materials import CITY_COUNT, CODE, NAMES, spectra
 from deepnets4eo.synthetic.surface import OPAQUE, Surface
 
 
@@ -30,10 +30,14 @@ class MaterialSpectra:
 
 
 def material_spectra(surface: Surface, wavelengths_nm: np.ndarray) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Material codes as seen from above (H, W) uint8, reflectance (M, B), names; crowns count as foliage or branches."""
+    """Material codes as seen from above (H, W) uint8, reflectance (M, B), names; crowns count as foliage or branches.
+
+    Materials that only the miniature world has are left out where no pixel has one.
+    """
     codes = surface.material.copy()
     crown = surface.cover > OPAQUE
     leafy = surface.leaf[3] > surface.leaf[0] * np.float32(1.5)
     codes[crown & leafy] = CODE["foliage"]
     codes[crown & ~leafy] = CODE["branches"]
-    return codes, spectra(wavelengths_nm), NAMES
+    count = max(int(codes.max(initial=0)) + 1, CITY_COUNT)
+    return codes, spectra(wavelengths_nm)[:count], NAMES[:count]

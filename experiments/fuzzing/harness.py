@@ -24,7 +24,8 @@ from numpy.random import Generator
 
 from deepnets4eo.errors import DeepNets4EOError
 from fuzzing.file_mutators import mutate_path
-from fuzzing.readers import READERS, Reader
+from fuzzing.reader import Reader
+from fuzzing.readers import READERS
 from fuzzing.seed import Seed
 
 ACCEPTED, REFUSED, TRACEBACK, HANG = "accepted", "refused", "traceback", "hang"

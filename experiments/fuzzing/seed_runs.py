@@ -26,7 +26,7 @@ from deepnets4eo.segmenters.inputs import InputSpec, LayerInput
 from deepnets4eo.segmenters.run import save_run
 from deepnets4eo.segmenters.segmenter import NetworkSegmenter, Segmenter
 from deepnets4eo.tiling import Tiling
-from fuzzing.readers import inside
+from fuzzing.reader import inside
 from fuzzing.seed import Seed, buildings, image_array, label_array, write_raster
 
 SMALL_NETWORK = {"name": "segnet", "width": 2}

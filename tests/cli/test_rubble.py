@@ -14,6 +14,7 @@ from deepnets4eo.synthetic import City, Event, aerial_scan
 
 def write_laz(cloud, path):
     header = laspy.LasHeader(point_format=7, version="1.4")
+    header.system_identifier = "SYNTHETIC"
     header.offsets, header.scales = np.floor(cloud.xyz.min(axis=0)), [0.001] * 3
     header.add_crs(cloud.crs)
     las = laspy.LasData(header)
@@ -44,12 +45,15 @@ def test_all_products_are_written_and_the_points_of_heaps_are_rubble(files, tmp_
     printed = capsys.readouterr().out.split()
     assert sorted(printed) == sorted(str(path) for path in out.iterdir())
     manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["synthetic"]
     assert set(manifest["products"]) | {"manifest.json"} == {path.name for path in out.iterdir()}
     buildings, rubble = (gpd.read_file(out / "rubble.gpkg", layer=name) for name in ("buildings", "rubble"))
     assert len(buildings) == manifest["totals"]["buildings"]
     before, after = (open_cloud(path).read() for path in (files / "post.laz", out / "points.laz"))
     assert np.abs(before.xyz - after.xyz).max() < 1e-6
     assert (before.colour == after.colour).all()
+    assert before.synthetic
+    assert after.synthetic
     changed = before.classification != after.classification
     assert (after.classification[changed] == 70).all()
     inside = gpd.GeoSeries(gpd.points_from_xy(*after.xyz[changed, :2].T), crs=rubble.crs).within(

@@ -17,7 +17,8 @@ from fuzzing import harness  # noqa: E402
 from fuzzing.byte_mutators import BYTE_MUTATORS  # noqa: E402
 from fuzzing.harness import ACCEPTED, REFUSED, TRACEBACK, broken_cases, read_within, run_case  # noqa: E402
 from fuzzing.make_seeds import make_seeds  # noqa: E402
-from fuzzing.readers import READERS, Reader  # noqa: E402
+from fuzzing.reader import Reader  # noqa: E402
+from fuzzing.readers import READERS  # noqa: E402
 from fuzzing.seed import Seed  # noqa: E402
 from fuzzing.tree_mutators import mutate_tree  # noqa: E402
 

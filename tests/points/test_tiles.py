@@ -80,3 +80,10 @@ def test_a_neighbour_of_another_crs_is_refused(tmp_path: Path) -> None:
     ]
     with pytest.raises(InputError, match=r"b\.las has the CRS WGS 84 / Pseudo-Mercator.*expected one CRS|Expected one"):
         sorted_points(paths[0], tmp_path / "sorted", 100, 1.0, paths[1:])
+
+
+@pytest.mark.parametrize("offset_m", [0.0, 7.3, 31.9])
+def test_a_small_file_is_one_tile_wherever_it_lies(tmp_path, offset_m):
+    xyz = scattered(400) + [offset_m, -offset_m, 0]
+    tiles = sorted_points(write_las(tmp_path / "a.las", xyz), tmp_path / "sorted", 4000, 0.0)
+    assert [tile.points for tile in tiles.tiles] == [400]

@@ -48,7 +48,13 @@ def thin_cloud(chunks: Iterable[PointCloud], total: int, most: int, seed: int = 
         for name in ("colour", "classification")
         if name in kept[0].measurements()
     }
-    return PointCloud(np.concatenate([part.xyz for part in kept]), **columns, crs=kept[0].crs, source=kept[0].source)
+    return PointCloud(
+        np.concatenate([part.xyz for part in kept]),
+        **columns,
+        crs=kept[0].crs,
+        source=kept[0].source,
+        synthetic=kept[0].synthetic,
+    )
 
 
 def class_table(cloud: PointCloud) -> list[dict[str, Any]]:

@@ -39,8 +39,7 @@ def column_features(cloud: PointCloud, radius: float, workers: int | None = None
     InputError
         The cloud is too wide for columns of radius / 2.5.
     """
-    heights = cloud.xyz[:, 2] - cloud.xyz[:, 2].min()
-    columns = voxelise(cloud.xyz[:, :2], radius / COLUMNS_PER_RADIUS, cloud.source)
+    heights, columns = _columns(cloud, radius / COLUMNS_PER_RADIUS)
     lowest, negated = _lowest(columns, heights), _lowest(columns, -heights)
     sums = np.stack([columns.count, columns.total(heights), columns.total(heights * heights)], axis=1)
 
@@ -80,8 +79,7 @@ def heights_above_lowest(cloud: PointCloud, radius: float, workers: int | None =
     InputError
         The cloud is too wide for columns of radius / 10.
     """
-    heights = cloud.xyz[:, 2] - cloud.xyz[:, 2].min()
-    columns = voxelise(cloud.xyz[:, :2], radius / LOWEST_COLUMNS_PER_RADIUS, cloud.source)
+    heights, columns = _columns(cloud, radius / LOWEST_COLUMNS_PER_RADIUS)
     lowest = _lowest(columns, heights)
 
     def of_block(near: Neighbours) -> Floats:
@@ -89,6 +87,11 @@ def heights_above_lowest(cloud: PointCloud, radius: float, workers: int | None =
 
     low = for_all_blocks(columns.centres, radius, 1, of_block, workers)[columns.voxel]
     return heights[:, np.newaxis].astype(np.float32) - low
+
+
+def _columns(cloud: PointCloud, side: float) -> tuple[Floats, Voxels]:
+    """(N,) heights above the cloud's lowest point, and the points in square columns of `side` metres."""
+    return cloud.xyz[:, 2] - cloud.xyz[:, 2].min(), voxelise(cloud.xyz[:, :2], side, cloud.source)
 
 
 def _lowest(columns: Voxels, heights: Floats) -> Floats:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyproj import CRS
 
 from deepnets4eo.errors import InputError
-from deepnets4eo.points.cloud import PointCloud
+from deepnets4eo.points.cloud import ABOUT, PointCloud
 from deepnets4eo.points.files.units import CloudUnits, cloud_units
 
 CHUNK_POINTS = 1_000_000
@@ -54,6 +54,11 @@ class CloudFile(ABC):
     @abstractmethod
     def file_bounds(self) -> NDArray[np.float64]:
         """(2, 3) least and greatest x, y and z, in the units of the file."""
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the file says that its points are made up."""
+        return False
 
     @abstractmethod
     def stored_chunks(self, points: int) -> Iterator[PointCloud]:
@@ -137,7 +142,7 @@ class CloudFile(ABC):
 
     def _prepare(self, cloud: PointCloud) -> PointCloud:
         xyz = cloud.xyz if self.units.are_metres else cloud.xyz * self._to_metres
-        return replace(cloud, xyz=xyz, crs=self.crs, source=str(self.path))
+        return replace(cloud, xyz=xyz, crs=self.crs, source=str(self.path), synthetic=self.synthetic)
 
     def _xy_text(self) -> str:
         (x0, y0, _), (x1, y1, _) = self.bounds
@@ -163,7 +168,7 @@ def join_clouds(clouds: list[PointCloud]) -> PointCloud:
     every: dict[str, Any] = {
         field.name: np.concatenate([getattr(cloud, field.name) for cloud in clouds]) if field.name in names else None
         for field in fields(PointCloud)
-        if field.name not in ("xyz", "crs", "source")
+        if field.name not in ABOUT
     }
     return replace(clouds[0], xyz=np.concatenate([cloud.xyz for cloud in clouds]), **every)
 

@@ -27,6 +27,7 @@ CLASSIFICATION = "classification"
 SAMPLES, SAMPLE_POINTS = 8, 4096  # spread over a file, to see what its colours are
 RGB = ("red", "green", "blue")
 NEAR_INFRARED = "nir"
+SYNTHETIC = "SYNTHETIC"  # system identifier of files whose points are made up
 
 
 class LasFile(CloudFile):
@@ -69,6 +70,11 @@ class LasFile(CloudFile):
     def file_bounds(self) -> NDArray[np.float64]:
         """(2, 3) least and greatest coordinates of the header."""
         return np.array([self.header.mins, self.header.maxs], np.float64)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether the header's system identifier is SYNTHETIC."""
+        return str(self.header.system_identifier).strip("\0 ") == SYNTHETIC
 
     @property
     def extra_dimensions(self) -> tuple[str, ...]:

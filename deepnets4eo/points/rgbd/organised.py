@@ -43,7 +43,11 @@ class OrganisedFrame:
         if missing:
             raise InputError(f"{self.path} has the arrays {', '.join(names)}; expected {', '.join(NEEDED)} as well.")
         x, y, z = (np.asarray(open_npz(self.path, name), np.float64) for name in ("x", "y", "z"))
-        known = np.isfinite(z) & (z > 0)
+        if not x.shape == y.shape == z.shape or z.ndim != 2:
+            raise InputError(
+                f"{self.path}: x, y and z have the shapes {x.shape}, {y.shape} and {z.shape}; expected one (H, W)."
+            )
+        known = np.isfinite(x) & np.isfinite(y) & np.isfinite(z) & (z > 0)
         if known.sum() < FEWEST:
             raise InputError(f"{self.path} has {known.sum()} points; expected {FEWEST} at least, with z above 0.")
         rows, columns = np.nonzero(known)
@@ -58,6 +62,8 @@ class OrganisedFrame:
 
 def _fit(slope: NDArray[np.float64], pixel: NDArray[np.intp], path: Path) -> tuple[float, float]:
     """Focal length and principal point of an axis: pixel = focal · slope + middle."""
+    if not np.isfinite(slope).all():
+        raise InputError(f"{path} has coordinates too large for points of a camera. Check their unit: metres.")
     focal, middle = np.polyfit(slope, pixel, 1)
     worst = float(np.abs(focal * slope + middle - pixel).max())
     if not worst <= LARGEST_PX:

@@ -99,7 +99,7 @@ class Heights:
     @property
     def synthetic(self) -> bool:
         """Whether the heights are made up, as far as they say so."""
-        return self.layer.synthetic if self.layer is not None else "miniature city" in self.source
+        return bool((self.layer or self.cloud).synthetic)
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:

@@ -29,7 +29,7 @@ SURFACES = {
 
 RECTANGLE, ELLIPSE = 0, 1
 NO_ROWS, CROP_ROWS, PAVING_JOINTS = 0, 1, 2  # patterns of an area
-DECIDUOUS, EVERGREEN, SHRUB, PALM = range(4)
+DECIDUOUS, EVERGREEN, SHRUB, PALM, BARE, CHARRED = range(6)  # the last two only after an event
 TREE_KINDS = {"deciduous": DECIDUOUS, "evergreen": EVERGREEN, "shrub": SHRUB, "palm": PALM}
 
 # What carries a building; hazards act on it.

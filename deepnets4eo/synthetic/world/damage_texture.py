@@ -1,0 +1,148 @@
+"""Texture of damage in compiled loops: boards, broken pieces, walls, and values between the nodes of a coarse grid."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+
+from deepnets4eo.synthetic.world.damage_modes import PIECES
+from deepnets4eo.synthetic.world.intensity import CELL_M
+from deepnets4eo.synthetic.world.noise import hash_unit, value_noise
+
+_TURN_M = 2.4  # pieces within this distance lie the same way
+_DIRECTIONS = 16
+_COS = np.cos(np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS)
+_SIN = np.sin(np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS)
+
+
+@njit(cache=True)
+def bilinear(grid, x_m, y_m):  # type: ignore[no-untyped-def]
+    """Return the value of a grid of nodes at a position.
+
+    Parameters
+    ----------
+    grid
+        (R, C) float32 at nodes `CELL_M` apart.
+    x_m, y_m
+        Position, metres.
+
+    Returns
+    -------
+    float32.
+    """
+    u = min(max(x_m / CELL_M, 0.0), grid.shape[1] - 1.001)
+    v = min(max(y_m / CELL_M, 0.0), grid.shape[0] - 1.001)
+    j, i = int(u), int(v)
+    f, g = np.float32(u - j), np.float32(v - i)
+    upper = grid[i, j] + (grid[i, j + 1] - grid[i, j]) * f
+    lower = grid[i + 1, j] + (grid[i + 1, j + 1] - grid[i + 1, j]) * f
+    return upper + (lower - upper) * g
+
+
+@njit(cache=True)
+def board_noise(a_m, b_m, step_m, seed):  # type: ignore[no-untyped-def]
+    """Return noise in blocks of the size of boards, with broader clumps.
+
+    Parameters
+    ----------
+    a_m, b_m
+        Position along and across the roof, metres.
+    step_m
+        Length of a board; its width is six tenths of it.
+    seed
+        Integer.
+
+    Returns
+    -------
+    float32, mean 0, standard deviation about 0.55.
+    """
+    block = hash_unit(math.floor(a_m / step_m), math.floor(b_m / (0.6 * step_m)), seed)
+    clump = value_noise(a_m, b_m, 4.0 * step_m, seed + 1)
+    return np.float32(0.7) * (2 * block - 1) + np.float32(0.95) * clump
+
+
+@njit(cache=True)
+def piece(x_m, y_m, size_m, seed):  # type: ignore[no-untyped-def]
+    """Return one value for all of a broken piece; pieces lie in changing directions.
+
+    Parameters
+    ----------
+    x_m, y_m
+        Position, metres.
+    size_m
+        Length of a piece, metres; half as wide.
+    seed
+        Integer.
+
+    Returns
+    -------
+    float32, uniform in 0–1.
+    """
+    turn = int(hash_unit(math.floor(x_m / _TURN_M), math.floor(y_m / _TURN_M), seed) * (_DIRECTIONS - 0.001))
+    cos, sin = _COS[turn], _SIN[turn]
+    along, across = x_m * cos + y_m * sin, y_m * cos - x_m * sin
+    return hash_unit(math.floor(along / size_m), math.floor(across / (0.5 * size_m)), seed + 3)
+
+
+@njit(cache=True)
+def rubble_colour(x_m, y_m, construction, dust, seed):  # type: ignore[no-untyped-def]
+    """Return the display colour of rubble at a position: broken pieces, dust between, dark gaps.
+
+    Parameters
+    ----------
+    x_m, y_m
+        Position, metres.
+    construction
+        Code of `plan.CONSTRUCTIONS`.
+    dust
+        0 clean pieces to 1 all under dust.
+    seed
+        Integer of the building.
+
+    Returns
+    -------
+    Red, green, blue, near infrared, 0–255.
+    """
+    value = piece(x_m, y_m, 1.3, seed)
+    fine = piece(x_m + 7.3, y_m, 0.65, seed + 11)
+    clump = value_noise(x_m, y_m, 3.5, seed + 5)
+    kind = int(value * 2.999)
+    tone = 0.8 + 0.22 * fine + 0.14 * clump
+    if fine < 0.12 + 0.12 * clump:  # gaps between the pieces
+        tone *= 0.62
+    red, green = PIECES[construction, kind, 0] * tone, PIECES[construction, kind, 1] * tone
+    blue, infrared = PIECES[construction, kind, 2] * tone, PIECES[construction, kind, 3] * tone
+    grey = 0.92 + 0.1 * fine
+    weight = dust * (0.75 + 0.25 * clump)
+    return (
+        red + weight * (160 * grey - red),
+        green + weight * (152 * grey - green),
+        blue + weight * (140 * grey - blue),
+        infrared + weight * (158 * grey - infrared),
+    )
+
+
+@njit(cache=True)
+def is_wall(a_m, b_m, inward_m, width_m, seed):  # type: ignore[no-untyped-def]
+    """Return whether a position lies on an outer or inner wall that still stands.
+
+    Parameters
+    ----------
+    a_m, b_m
+        Position along and across the building, metres.
+    inward_m
+        Metres inside the edge.
+    width_m
+        Thickness as a view from above can resolve it, metres.
+    seed
+        Integer of the building.
+
+    Returns
+    -------
+    bool.
+    """
+    pitch_a, pitch_b = 3.0 + 2.2 * hash_unit(1, 0, seed), 2.8 + 1.8 * hash_unit(2, 0, seed)
+    line = inward_m < width_m or (a_m + 90) % pitch_a < width_m or (b_m + 90) % pitch_b < width_m
+    return line and value_noise(a_m, b_m, 3.0, seed + 17) > -0.35 + 0.5 * hash_unit(3, 0, seed)

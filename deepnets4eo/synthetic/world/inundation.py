@@ -1,0 +1,151 @@
+"""Water and mud over a place: depth over the ground, and the grades that follow from it.
+
+Grades are those of xBD's joint scale: water or mud at a part of the walls is minor, all around major, over the eaves
+or through the structure destroyed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.synthetic.world.damage_modes import MODE
+from deepnets4eo.synthetic.world.hazard import Hazard
+from deepnets4eo.synthetic.world.intensity import Grid, bent_line, edge_distance, sample_nodes, smooth_noise
+from deepnets4eo.synthetic.world.plan import Plan
+
+FIELDS = ("valley", "coast")
+NEAR_M = 0.1  # depth at which a wall counts as wet
+AROUND_M = 0.35  # depth at the middle from which water that touches all sides makes major damage
+# Depth at which flowing water of full strength takes a house of frailty 1 (wood 2–4 m, concrete beyond 8 m in surveys).
+SWEPT_M = 2.4
+_RING = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+
+
+@dataclass(frozen=True)
+class Inundation:
+    """Water or mud over a place.
+
+    Parameters
+    ----------
+    depth_m
+        (R, C) at the nodes of `intensity`, metres over the ground; negative where the ground stays dry.
+    clear
+        0 brown to 1 clear water.
+    drained
+        Whether the water has gone and mud is left; for mud flows too.
+    flow
+        0 still water to 1 a wave that takes houses.
+    """
+
+    depth_m: Grid
+    clear: float
+    drained: bool
+    flow: float
+
+
+def draw_inundation(
+    rng: np.random.Generator, plan: Plan, hazard: Hazard, share: float, effects: dict[str, float]
+) -> Inundation:
+    """Draw the depth of water so that it reaches a share of the buildings.
+
+    Parameters
+    ----------
+    rng
+        Source of the draw.
+    plan
+        The place.
+    hazard
+        With a field of water: "valley" or "coast".
+    share
+        Of the buildings whose walls get wet, 0–1.
+    effects
+        Strength of each effect as drawn; "depth" is the fall of the ground over the place, metres.
+
+    Returns
+    -------
+    The depth at the nodes and the kind of water.
+    """
+    ground = _ground_form(rng, plan, hazard.field) * np.float32(effects["depth"])
+    walls = _lowest_wall(ground, plan.buildings)
+    if walls.size:
+        level = float(np.quantile(walls, share)) if share else float(walls.min()) - 0.3
+        level += NEAR_M + 0.01
+    else:
+        level = float(np.quantile(ground, rng.uniform(0.05, 0.5)))
+    return Inundation(
+        depth_m=np.float32(level) - ground,
+        clear=effects.get("clear", 0.0) ** 2,
+        drained=bool(rng.random() < effects["drained"]),
+        flow=effects["flow"],
+    )
+
+
+def _ground_form(rng: np.random.Generator, plan: Plan, field: str) -> Grid:
+    """Height of the ground over the lowest place, about 0–1, at the nodes."""
+    size = min(plan.extent_m)
+    if field == "coast":
+        distance = edge_distance(rng, plan.extent_m) / np.float32(np.hypot(*plan.extent_m))
+        return np.asarray(distance + 0.04 * smooth_noise(rng, plan.extent_m, 50.0), np.float32)
+    distance = np.abs(bent_line(rng, plan.extent_m, 0.1)) / np.float32(0.8 * size)
+    return np.asarray(np.minimum(distance, 1.2) + 0.12 * smooth_noise(rng, plan.extent_m, 60.0), np.float32)
+
+
+def _around(buildings: NDArray[Any]) -> tuple[Grid, Grid]:
+    """Positions at the middle and at 12 points around each building, (N, 13) each."""
+    reach = buildings["radius_m"][:, None] * 0.75
+    x = buildings["x"][:, None] + np.concatenate([np.zeros_like(reach), reach * np.cos(_RING)], axis=1)
+    y = buildings["y"][:, None] + np.concatenate([np.zeros_like(reach), reach * np.sin(_RING)], axis=1)
+    return np.asarray(x, np.float32), np.asarray(y, np.float32)
+
+
+def _lowest_wall(ground: Grid, buildings: NDArray[Any]) -> Grid:
+    if not len(buildings):
+        return np.zeros(0, np.float32)
+    return np.asarray(sample_nodes(ground, *_around(buildings)).min(axis=1), np.float32)
+
+
+def grade_by_depth(
+    rng: np.random.Generator, buildings: NDArray[Any], water: Inundation, frailty: NDArray[np.floating], *, mud: bool
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Grade buildings by the depth of the water at them.
+
+    Parameters
+    ----------
+    rng
+        Source of the draw.
+    buildings
+        (N,) rows of the plan.
+    water
+        Depth and flow.
+    frailty
+        (N,) how soon each fails, about 1.
+    mud
+        Whether mud buries what it does not take.
+
+    Returns
+    -------
+    Grades and modes, (N,) uint8 each.
+    """
+    count = len(buildings)
+    if not count:
+        return np.zeros(0, np.uint8), np.zeros(0, np.uint8)
+    depth = sample_nodes(water.depth_m, *_around(buildings))
+    middle, wet = depth[:, 0], (depth > NEAR_M).mean(axis=1)
+    grades, modes = np.zeros(count, np.uint8), np.zeros(count, np.uint8)
+    near = wet > 0
+    around = near & (wet == 1) & (middle > AROUND_M)
+    grades[near], modes[near] = 1, MODE["water_near"]
+    grades[around], modes[around] = 2, MODE["water_around"]
+    covered = around & (middle > buildings["eave_m"] - 0.3) & (mud | (not water.drained))
+    grades[covered], modes[covered] = 3, MODE["buried" if mud else "submerged"]
+    force = water.flow * np.maximum(middle, 0) * frailty * np.exp(rng.normal(0, 0.35, count))
+    taken = around & (force > SWEPT_M * np.maximum(buildings["storeys"], 1) ** 0.4)
+    grades[taken] = 3
+    modes[taken] = np.where(rng.random(int(taken.sum())) < 0.35 + 0.5 * water.flow, MODE["slab"], MODE["rubble"])
+    torn = around & ~taken & (force > 0.6 * SWEPT_M)
+    modes[torn & ~covered] = MODE["partial"]
+    return grades, modes

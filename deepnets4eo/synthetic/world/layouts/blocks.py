@@ -1,0 +1,242 @@
+"""Streets and the blocks between them, and lots along lines.
+
+Streets run along x, one above the other, and cross streets cut the strips between them into blocks. Streets may bend.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.synthetic.world.layouts.draft import MARGIN_M, Draft
+from deepnets4eo.synthetic.world.layouts.rectangles import Rects, rect_rows, within
+
+_PIECE_M = 13.0  # bent streets are chains of such pieces
+_KERB_M = 0.4  # from the carriageway to the nearest wall, at least
+
+
+@dataclass(frozen=True)
+class Bend:
+    """Waves that bend a frame: amplitudes, wave numbers and phases of the shift in y over x, and in x over y."""
+
+    amplitude: tuple[float, float]
+    wave: tuple[float, float]
+    phase: tuple[float, float]
+
+    @classmethod
+    def draw(cls, draft: Draft, meander_m: float) -> Bend:
+        """Draw waves of 150–420 m with slopes below 0.4.
+
+        Parameters
+        ----------
+        draft
+            The plan in the making, for its draws.
+        meander_m
+            Largest amplitude.
+        """
+        wave = 2 * np.pi / draft.rng.uniform(150, 420, 2)
+        amplitude = np.minimum(meander_m * draft.rng.uniform(0, 1, 2), 0.4 / wave)
+        amplitude[1] *= 0.4
+        phase = draft.rng.uniform(0, 2 * np.pi, 2)
+        return cls(*((float(one[0]), float(one[1])) for one in (amplitude, wave, phase)))
+
+    def move(self, rects: Rects, *, along_y: bool = False) -> Rects:
+        """Move rectangles with the bent frame; they turn with the streets along x, or along y.
+
+        Parameters
+        ----------
+        rects
+            (N, 5).
+        along_y
+            Whether to turn with the cross streets.
+
+        Returns
+        -------
+        (N, 5) float64.
+        """
+        (a, b), (ka, kb), (pa, pb) = self.amplitude, self.wave, self.phase
+        bent = rects.copy()
+        bent[:, 1] += a * np.sin(ka * rects[:, 0] + pa)
+        bent[:, 0] += b * np.sin(kb * rects[:, 1] + pb)
+        if along_y:
+            bent[:, 4] -= np.arctan(b * kb * np.cos(kb * rects[:, 1] + pb))
+        else:
+            bent[:, 4] += np.arctan(a * ka * np.cos(ka * rects[:, 0] + pa))
+        return bent
+
+
+@dataclass(frozen=True)
+class Town:
+    """Blocks and streets of a site, before they are bent.
+
+    blocks : (N, 5), length along x; streets : (S, 5), length along the street; along_y : (S,) whether a cross street.
+    """
+
+    blocks: Rects
+    streets: Rects
+    along_y: NDArray[np.bool_]
+    bend: Bend
+
+
+def draw_town(draft: Draft) -> Town:
+    """Draw streets and blocks by the style's numbers block_m, row_m, street_m, main_m, aligned, meander_m.
+
+    Parameters
+    ----------
+    draft
+        The plan in the making.
+
+    Returns
+    -------
+    Blocks near the site, and all streets; nothing is added to the draft.
+    """
+    rng = draft.rng
+    half_x, half_y = (half + MARGIN_M for half in draft.half_m)
+    lanes, strips = _cut(draft, "block_m", half_y)
+    first_cross, first_cells = _cut(draft, "row_m", half_x)
+    aligned = rng.random() < draft.number("aligned")
+    blocks, streets = [], [rect_rows(0.0, lanes[:, 0], 2 * half_x, lanes[:, 1])]
+    for middle, width in strips:
+        cross, cells = (first_cross, first_cells) if aligned else _cut(draft, "row_m", half_x)
+        blocks.append(rect_rows(cells[:, 0], middle, cells[:, 1], width))
+        streets.append(rect_rows(cross[:, 0], middle, width + 8.0, cross[:, 1], np.pi / 2))
+    every_block, every_street = np.concatenate(blocks), np.concatenate(streets)
+    meander = draft.number("meander_m")
+    bend = Bend.draw(draft, meander)
+    near = draft.near_site(every_block, MARGIN_M + meander)
+    return Town(every_block[near], every_street, np.abs(every_street[:, 4]) > 1, bend)
+
+
+def _cut(draft: Draft, name: str, half: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cut −half … half into streets and what lies between: rows (middle, width) of both."""
+    typical = draft.number(name)  # blocks of a site are alike, more or less
+    low, high = draft.style.numbers[name]
+    count = int(2 * half / low) + 2
+    sizes = np.clip(draft.rng.normal(typical, 0.12 * (high - low), count), low, high)
+    widths = draft.numbers("street_m", count)
+    main = draft.rng.random(count) < 0.25
+    widths[main] = draft.numbers("main_m", count)[main]
+    edges = np.cumsum(widths + sizes) - half - draft.rng.uniform(0, typical)
+    starts = edges - sizes - widths  # of the street before each block
+    streets = np.stack([starts + widths / 2, widths], axis=1)
+    between = np.stack([starts + widths + sizes / 2, sizes], axis=1)
+    kept = starts < half
+    return streets[kept], between[kept]
+
+
+def pave_streets(draft: Draft, town: Town, material: str, *, verge: str | None = None) -> Rects:
+    """Add the streets, with verges or pavements beside them, and take their ground.
+
+    Parameters
+    ----------
+    draft
+        The plan in the making.
+    town
+        Streets and bend.
+    material
+        Of the carriageways: "asphalt" or "old_asphalt", on which no building stands.
+    verge
+        Material beside the carriageway, if any.
+
+    Returns
+    -------
+    Pieces of the carriageways, (N, 5).
+    """
+    pieces, along_y = _pieces(town)
+    bent = np.where(along_y[:, None], town.bend.move(pieces, along_y=True), town.bend.move(pieces))
+    bent = bent[draft.near_site(bent)]
+    if verge is not None:
+        wide = bent.copy()
+        wide[:, 3] += 2 * draft.rng.uniform(1.2, 2.6)
+        draft.add_area(wide, verge)
+    draft.add_area(bent, material, tone=draft.rng.uniform(0.85, 1.15))
+    kerbs = bent.copy()
+    kerbs[:, 3] += 2 * _KERB_M
+    draft.take(kerbs)
+    return bent
+
+
+def _pieces(town: Town) -> tuple[Rects, NDArray[np.bool_]]:
+    """Streets cut into short pieces that overlap a little where they bend; straight ones stay whole."""
+    if max(town.bend.amplitude) < 0.3:
+        return town.streets, town.along_y
+    counts = np.ceil(town.streets[:, 2] / _PIECE_M).astype(int)
+    street, step = repeat_runs(counts)
+    size = town.streets[street, 2] / counts[street]
+    u = (step + 0.5) * size - town.streets[street, 2] / 2
+    return within(town.streets[street], u, 0.0, size + 1.6, town.streets[street, 3]), town.along_y[street]
+
+
+def block_sides(blocks: Rects, front_m: float = 0.5) -> Rects:
+    """The two halves of each block, their v axes to the street.
+
+    Parameters
+    ----------
+    blocks
+        (N, 5).
+    front_m
+        Left free along the street.
+
+    Returns
+    -------
+    (2 N, 5) float64.
+    """
+    depth = np.maximum(blocks[:, 3] / 2 - front_m, 1.0)
+    sides = np.concatenate([within(blocks, 0.0, side * depth / 2, blocks[:, 2] - 2 * front_m, depth) for side in (1, -1)])
+    sides[len(blocks) :, 4] += np.pi
+    return sides
+
+
+def repeat_runs(counts: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Index of each run, and position in it, for runs of different lengths.
+
+    Parameters
+    ----------
+    counts
+        Lengths of the runs, (N,).
+
+    Returns
+    -------
+    Two arrays (sum of counts,).
+
+    Examples
+    --------
+    >>> repeat_runs(np.array([2, 0, 3]))
+    (array([0, 0, 2, 2, 2]), array([0, 1, 0, 1, 2]))
+    """
+    counts = np.maximum(counts, 0)
+    run = np.repeat(np.arange(len(counts)), counts)
+    return run, np.arange(len(run)) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def cut_lots(
+    draft: Draft, lengths: NDArray[np.float64], typical: float, spread: float = 0.15
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.float64]]:
+    """Cut lines into lots that fill them.
+
+    Parameters
+    ----------
+    draft
+        The plan in the making, for its draws.
+    lengths
+        Of the lines, (N,), metres.
+    typical
+        Frontage of a lot, metres.
+    spread
+        Of the frontages, share of them.
+
+    Returns
+    -------
+    Line of each lot, its middle from the middle of the line, its frontage; lines shorter than 0.7 lots have none.
+    """
+    counts = np.where(lengths > 0.7 * typical, np.maximum(1, np.round(lengths / typical)), 0).astype(int)
+    line, _ = repeat_runs(counts)
+    weight = np.clip(draft.rng.normal(1.0, spread, len(line)), 0.5, 1.8)
+    total = np.bincount(line, weight, len(lengths))
+    frontage = weight * (lengths / np.where(total > 0, total, 1.0))[line]
+    ends = np.cumsum(frontage)
+    before = np.concatenate([[0.0], np.cumsum(np.bincount(line, frontage, len(lengths)))])[:-1]
+    middle = ends - frontage / 2 - before[line] - lengths[line] / 2
+    return line, middle, frontage

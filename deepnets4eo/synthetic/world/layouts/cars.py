@@ -1,0 +1,108 @@
+"""Cars along streets and on parking areas.
+
+Takes pieces of carriageways or rectangles; adds boxes of cars, areas and painted lines to the draft.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from deepnets4eo.synthetic.world.layouts.blocks import repeat_runs
+from deepnets4eo.synthetic.world.layouts.draft import Draft
+from deepnets4eo.synthetic.world.layouts.palette import vary
+from deepnets4eo.synthetic.world.layouts.rectangles import Rects, within
+
+_BAY_M, _BAY_DEPTH_M, _AISLE_M = 2.5, 5.0, 6.5
+
+
+def add_street_cars(draft: Draft, pieces: Rects, share: float) -> None:
+    """Add cars at both kerbs of streets, and few that drive.
+
+    Parameters
+    ----------
+    draft
+        The plan in the making.
+    pieces
+        Carriageways, (N, 5).
+    share
+        Of the room at the kerbs that cars take, 0–1.
+    """
+    rng = draft.rng
+    slots = (pieces[:, 2] / 6.2).astype(int)
+    piece, step = repeat_runs(np.tile(slots, 2))
+    right = piece >= len(pieces)
+    piece = piece % len(pieces)
+    driving = rng.random(len(piece)) < 0.015
+    kept = (rng.random(len(piece)) < share) & (pieces[piece, 3] > 4.5) | driving
+    piece, step, right, driving = piece[kept], step[kept], right[kept], driving[kept]
+    side = np.where(right, 1.0, -1.0)
+    across = side * np.where(driving, pieces[piece, 3] / 4, pieces[piece, 3] / 2 - 1.1)
+    u = (step + 0.5) * 6.2 - pieces[piece, 2] / 2 + rng.uniform(-0.7, 0.7, len(piece))
+    draft.add_cars(within(pieces[piece], u, across, 4.4, 1.8, rng.normal(0, 0.03, len(piece))))
+
+
+def add_parking(draft: Draft, rects: Rects, fill: float, *, material: str = "asphalt") -> None:
+    """Add parking areas with rows of bays, lines and cars, and take their ground.
+
+    Parameters
+    ----------
+    draft
+        The plan in the making.
+    rects
+        (N, 5), rows of bays along the length.
+    fill
+        Share of the bays with a car, 0–1.
+    material
+        Of the ground.
+    """
+    rng = draft.rng
+    rects = rects[(rects[:, 2] > 6) & (rects[:, 3] > 5)]
+    draft.add_area(rects, material, tone=rng.uniform(0.85, 1.15))
+    draft.take(rects)
+    module = 2 * _BAY_DEPTH_M + _AISLE_M
+    rows = np.maximum(1, ((rects[:, 3] + _AISLE_M) / module * 2).astype(int))
+    area, row = repeat_runs(rows)
+    # pairs of rows stand back to back, an aisle between pairs
+    v = (row // 2) * module + np.where(row % 2 == 0, _BAY_DEPTH_M / 2, _BAY_DEPTH_M * 1.5 + _AISLE_M)
+    v = v - rects[area, 3] / 2
+    kept = v + _BAY_DEPTH_M / 2 <= rects[area, 3] / 2 + 0.3
+    area, v = area[kept], v[kept]
+    bays = (rects[area, 2] / _BAY_M).astype(int)
+    line, step = repeat_runs(bays)
+    u = (step + 0.5) * _BAY_M - bays[line] * _BAY_M / 2
+    if rng.random() < 0.6:
+        lines = within(rects[area[line]], u + _BAY_M / 2, v[line], _BAY_DEPTH_M - 0.4, 0.14, np.pi / 2)
+        draft.add_area(lines, "paint", tone=rng.uniform(0.7, 1.0))
+    full = rng.random(len(line)) < fill
+    turn = np.pi / 2 + rng.normal(0, 0.03, int(full.sum()))
+    draft.add_cars(within(rects[area[line[full]]], u[full], v[line[full]], 4.4, 1.8, turn))
+
+
+def add_containers(draft: Draft, rects: Rects, fill: float) -> None:
+    """Add rows of containers and lorries on yards.
+
+    Parameters
+    ----------
+    draft
+        The plan in the making.
+    rects
+        Yards, (N, 5).
+    fill
+        Share of the room that they take, 0–1.
+    """
+    rng = draft.rng
+    across = (rects[:, 3] / 3.2).astype(int)
+    yard, row = repeat_runs(across)
+    along = (rects[yard, 2] / 13.5).astype(int)
+    line, step = repeat_runs(along)
+    full = rng.random(len(line)) < fill
+    line, step = line[full], step[full]
+    yard, row = yard[line], row[line]
+    u = (step + 0.5) * 13.5 - rects[yard, 2] / 2
+    v = (row + 0.5) * 3.2 - rects[yard, 3] / 2
+    n = len(yard)
+    length = np.where(rng.random(n) < 0.6, 12.2, 6.1)
+    tones = np.array([[176, 84, 60], [70, 96, 140], [196, 196, 190], [86, 120, 96], [206, 160, 70], [128, 62, 52]])
+    colour = np.concatenate([vary(tuple(tones[k]), 1, rng) for k in rng.integers(0, len(tones), n)]) if n else 0
+    stacked = rng.choice([2.6, 5.2, 3.8], n, p=[0.6, 0.15, 0.25])
+    draft.add_boxes(within(rects[yard], u, v, length, 2.45, rng.normal(0, 0.02, n)), stacked, colour)

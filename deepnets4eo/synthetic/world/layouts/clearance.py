@@ -1,0 +1,245 @@
+"""Distances between rectangles and points of a plan, in compiled loops: what may stand where.
+
+Rectangles are rows (x, y, length, width, angle), metres and radians of the long axis. Distances are exact.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Rectangles = NDArray[np.float64]
+CELL_M = 10.0
+OUTLINE = ("x", "y", "length", "width", "angle")
+
+
+def outline_rows(rows: NDArray[Any]) -> Rectangles:
+    """Rectangles of rows of a plan's table.
+
+    Parameters
+    ----------
+    rows
+        Rows of roofs, boxes or areas.
+
+    Returns
+    -------
+    (N, 5) x, y, length, width in metres, angle in radians.
+    """
+    return np.stack([rows[name] for name in OUTLINE], axis=1).astype(np.float64)
+
+
+def keep_apart(
+    candidates: Rectangles,
+    taken: Rectangles,
+    gap_m: float,
+    groups: NDArray[np.int64] | None = None,
+    taken_groups: NDArray[np.int64] | None = None,
+) -> NDArray[np.bool_]:
+    """Accept rectangles in their order as long as they keep their distance from all before them.
+
+    Parameters
+    ----------
+    candidates
+        (N, 5) rectangles.
+    taken
+        (M, 5) rectangles that stand already.
+    gap_m
+        Least distance along the sides, metres.
+    groups
+        (N,) number of what the candidate is a try for; at most one of a group is accepted. None for one group each.
+    taken_groups
+        (M,) group of what stands: a candidate ignores those of its own group. None where it ignores none.
+
+    Returns
+    -------
+    (N,) True where accepted.
+    """
+    own = np.arange(len(candidates)) if groups is None else np.asarray(groups, np.int64)
+    other = np.full(len(taken), -1) if taken_groups is None else np.asarray(taken_groups, np.int64)
+    return _keep_apart(np.ascontiguousarray(candidates), np.ascontiguousarray(taken), float(gap_m), own, other)
+
+
+@njit(cache=True)
+def _keep_apart(candidates, taken, gap_m, groups, taken_groups):  # type: ignore[no-untyped-def]
+    """Each standing rectangle is listed in all cells it touches: `head` of a cell, `following` entry, `owner` of it."""
+    before = len(taken)
+    everything = np.concatenate((taken, candidates))
+    cells, columns, lines = _cells(everything, gap_m)
+    capacity = 0
+    for j in range(len(everything)):
+        capacity += (cells[j, 1] - cells[j, 0] + 1) * (cells[j, 3] - cells[j, 2] + 1)
+    head = np.full(columns * lines, -1, np.int64)
+    following, owner = np.empty(capacity, np.int64), np.empty(capacity, np.int64)
+    accepted = np.zeros(len(candidates), np.bool_)
+    used = np.zeros(groups.max() + 1 if len(groups) else 0, np.bool_)
+    last = 0
+    for j in range(len(everything)):
+        own = j - before
+        if own >= 0:
+            if used[groups[own]]:
+                continue
+            free = True
+            for row in range(cells[j, 2], cells[j, 3] + 1):
+                for column in range(cells[j, 0], cells[j, 1] + 1):
+                    entry = head[row * columns + column]
+                    while entry >= 0 and free:
+                        other = owner[entry]
+                        ignored = other < before and taken_groups[other] == groups[own]
+                        free = ignored or not _overlap(everything[j], everything[other], gap_m)
+                        entry = following[entry]
+            if not free:
+                continue
+            accepted[own] = True
+            used[groups[own]] = True
+        for row in range(cells[j, 2], cells[j, 3] + 1):
+            for column in range(cells[j, 0], cells[j, 1] + 1):
+                owner[last], following[last] = j, head[row * columns + column]
+                head[row * columns + column] = last
+                last += 1
+    return accepted
+
+
+@njit(cache=True)
+def _cells(rectangles, gap_m):  # type: ignore[no-untyped-def]
+    """First and last column and row of the cells that each rectangle touches; numbers of columns and rows."""
+    limits = np.empty((len(rectangles), 4))
+    for j in range(len(rectangles)):
+        cosine, sine = abs(np.cos(rectangles[j, 4])), abs(np.sin(rectangles[j, 4]))
+        half_x = (rectangles[j, 2] * cosine + rectangles[j, 3] * sine) / 2 + gap_m
+        half_y = (rectangles[j, 2] * sine + rectangles[j, 3] * cosine) / 2 + gap_m
+        limits[j, 0], limits[j, 1] = rectangles[j, 0] - half_x, rectangles[j, 0] + half_x
+        limits[j, 2], limits[j, 3] = rectangles[j, 1] - half_y, rectangles[j, 1] + half_y
+    cells = np.zeros((len(rectangles), 4), np.int64)
+    if not len(rectangles):
+        return cells, 1, 1
+    low_x, low_y = limits[:, 0].min(), limits[:, 2].min()
+    for j in range(len(rectangles)):
+        cells[j, 0], cells[j, 1] = int((limits[j, 0] - low_x) / CELL_M), int((limits[j, 1] - low_x) / CELL_M)
+        cells[j, 2], cells[j, 3] = int((limits[j, 2] - low_y) / CELL_M), int((limits[j, 3] - low_y) / CELL_M)
+    return cells, cells[:, 1].max() + 1, cells[:, 3].max() + 1
+
+
+@njit(cache=True)
+def _overlap(one, other, gap_m):  # type: ignore[no-untyped-def]
+    """Whether no axis of the two rectangles separates them by the gap."""
+    dx, dy = other[0] - one[0], other[1] - one[1]
+    reach = 0.5 * (one[2] + one[3] + other[2] + other[3]) + gap_m
+    if abs(dx) > reach or abs(dy) > reach:
+        return False
+    c1, s1, c2, s2 = np.cos(one[4]), np.sin(one[4]), np.cos(other[4]), np.sin(other[4])
+    same, cross = abs(c1 * c2 + s1 * s2), abs(c1 * s2 - s1 * c2)
+    l1, w1, l2, w2 = one[2] / 2, one[3] / 2, other[2] / 2, other[3] / 2
+    return not (
+        abs(dx * c1 + dy * s1) >= l1 + l2 * same + w2 * cross + gap_m
+        or abs(dy * c1 - dx * s1) >= w1 + l2 * cross + w2 * same + gap_m
+        or abs(dx * c2 + dy * s2) >= l2 + l1 * same + w1 * cross + gap_m
+        or abs(dy * c2 - dx * s2) >= w2 + l1 * cross + w1 * same + gap_m
+    )
+
+
+def distance_m(x: NDArray[Any], y: NDArray[Any], rectangles: Rectangles, limit_m: float = 12.0) -> NDArray[np.float64]:
+    """Distance of points from the nearest rectangle.
+
+    Parameters
+    ----------
+    x, y
+        (N,) metres.
+    rectangles
+        (M, 5) rectangles.
+    limit_m
+        Distances beyond it are returned as it.
+
+    Returns
+    -------
+    (N,) metres, 0 inside a rectangle.
+    """
+    return _distance(np.asarray(x, np.float64), np.asarray(y, np.float64), np.ascontiguousarray(rectangles), limit_m)
+
+
+@njit(cache=True)
+def _distance(x, y, rectangles, limit_m):  # type: ignore[no-untyped-def]
+    nearest = np.full(len(x), limit_m)
+    order, start, columns, low_x, low_y = _sort_points(x, y)
+    lines = (len(start) - 1) // columns
+    for j in range(len(rectangles)):
+        middle_x, middle_y, length, width, angle = rectangles[j]
+        cosine, sine = np.cos(angle), np.sin(angle)
+        half_x = (length * abs(cosine) + width * abs(sine)) / 2 + limit_m
+        half_y = (length * abs(sine) + width * abs(cosine)) / 2 + limit_m
+        first, last = _span(middle_x - half_x - low_x, middle_x + half_x - low_x, columns)
+        for line in range(*_span(middle_y - half_y - low_y, middle_y + half_y - low_y, lines)):
+            for k in range(start[line * columns + first], start[line * columns + last]):
+                i = order[k]
+                dx, dy = x[i] - middle_x, y[i] - middle_y
+                along = max(abs(dx * cosine + dy * sine) - length / 2, 0.0)
+                across = max(abs(dy * cosine - dx * sine) - width / 2, 0.0)
+                nearest[i] = min(nearest[i], np.sqrt(along * along + across * across))
+    return nearest
+
+
+@njit(cache=True)
+def _sort_points(x, y):  # type: ignore[no-untyped-def]
+    """Points in the order of their cells; where each cell starts in it; number of columns; corner of the cells."""
+    if not len(x):
+        return np.zeros(0, np.int64), np.zeros(2, np.int64), 1, 0.0, 0.0
+    low_x, low_y = x.min(), y.min()
+    columns, lines = int((x.max() - low_x) / CELL_M) + 1, int((y.max() - low_y) / CELL_M) + 1
+    start = np.zeros(columns * lines + 1, np.int64)
+    cell = np.empty(len(x), np.int64)
+    for i in range(len(x)):
+        cell[i] = int((y[i] - low_y) / CELL_M) * columns + int((x[i] - low_x) / CELL_M)
+        start[cell[i] + 1] += 1
+    start = np.cumsum(start)
+    order, fill = np.empty(len(x), np.int64), start.copy()
+    for i in range(len(x)):
+        order[fill[cell[i]]] = i
+        fill[cell[i]] += 1
+    return order, start, columns, low_x, low_y
+
+
+@njit(cache=True)
+def _span(low, high, count):  # type: ignore[no-untyped-def]
+    """First cell of a range and the one after its last, within the cells there are."""
+    first, last = int(np.floor(low / CELL_M)), int(np.floor(high / CELL_M)) + 1
+    return min(max(first, 0), count), min(max(last, 0), count)
+
+
+def top_area(x: NDArray[Any], y: NDArray[Any], areas: NDArray[Any]) -> NDArray[np.int32]:
+    """Area that lies on top at each point.
+
+    Parameters
+    ----------
+    x, y
+        (N,) metres.
+    areas
+        Rows of a plan's areas.
+
+    Returns
+    -------
+    (N,) row of the area, −1 where there is only the plan's ground.
+    """
+    return _top_area(np.asarray(x, np.float64), np.asarray(y, np.float64), outline_rows(areas), areas["shape"])
+
+
+@njit(cache=True)
+def _top_area(x, y, rectangles, shapes):  # type: ignore[no-untyped-def]
+    top = np.full(len(x), -1, np.int32)
+    order, start, columns, low_x, low_y = _sort_points(x, y)
+    lines = (len(start) - 1) // columns
+    for j in range(len(rectangles)):
+        middle_x, middle_y, length, width, angle = rectangles[j]
+        cosine, sine = np.cos(angle), np.sin(angle)
+        half_x = (length * abs(cosine) + width * abs(sine)) / 2
+        half_y = (length * abs(sine) + width * abs(cosine)) / 2
+        first, last = _span(middle_x - half_x - low_x, middle_x + half_x - low_x, columns)
+        for line in range(*_span(middle_y - half_y - low_y, middle_y + half_y - low_y, lines)):
+            for k in range(start[line * columns + first], start[line * columns + last]):
+                i = order[k]
+                dx, dy = x[i] - middle_x, y[i] - middle_y
+                along, across = 2 * (dx * cosine + dy * sine) / length, 2 * (dy * cosine - dx * sine) / width
+                if (along * along + across * across < 1) if shapes[j] else max(abs(along), abs(across)) < 1:
+                    top[i] = j
+    return top

@@ -1,0 +1,137 @@
+"""Sun on a surface: cast shadows of solid things and of crowns, by one sweep along the sun's azimuth; the sky seen.
+
+A sun ray stays in one sheared column of pixels: along it the height of the shadow's edge loses gsd · tan(elevation) a
+step and meets each row's heights. The time is linear in pixels, for shadows of any length.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from deepnets4eo.synthetic.style import Light
+from deepnets4eo.synthetic.world.surface import Floats, WorldSurface
+
+# A full crown leaves this share of the direct sun.
+THROUGH_CROWN = 0.12
+
+
+def draw_light(rng: np.random.Generator) -> Light:
+    """Draw a sun of 15–70° and the share of direct light; one sky in eight is overcast.
+
+    Parameters
+    ----------
+    rng
+        Source of the draw.
+
+    Returns
+    -------
+    Light; the sun stands between east and west on the southern side, or on the northern one time in four.
+    """
+    direct = rng.uniform(0.05, 0.4) if rng.random() < 0.12 else rng.uniform(0.6, 0.88)
+    azimuth = rng.uniform(95, 265) + (180 if rng.random() < 0.25 else 0)
+    return Light(float(azimuth % 360), float(15 + 55 * rng.beta(1.4, 1.4)), float(direct))
+
+
+def sun_and_sky(surface: WorldSurface, light: Light) -> tuple[Floats, Floats, Floats]:
+    """Share of direct sun and of the sky at every pixel.
+
+    Parameters
+    ----------
+    surface
+        Painted.
+    light
+        Sun.
+
+    Returns
+    -------
+    Three (H, W) float32 of 0–1: direct sun on the solid top, on the top of crowns, sky on the solid top.
+    """
+    azimuth = np.radians(light.azimuth_deg)
+    right, down = float(np.sin(azimuth)), float(-np.cos(azimuth))
+    tangent = float(np.tan(np.radians(light.elevation_deg)))
+    across = abs(right) > abs(down)
+    minor, major = (down, right) if across else (right, down)
+    slope = minor / abs(major)
+    drop = surface.gsd_m * np.hypot(1.0, slope) * tangent
+    length, width = surface.shape[::-1] if across else surface.shape
+    shift = np.round(np.arange(length) * slope).astype(np.int64)
+    shift -= shift.min()
+    on_solid, on_crown = np.empty(surface.shape, np.float32), np.empty(surface.shape, np.float32)
+    _sweep(
+        surface.ground, surface.height, surface.canopy, surface.cover, on_solid, on_crown, shift,
+        width + int(shift.max()), np.float32(drop), across, major > 0, np.float32(1 - THROUGH_CROWN),
+    )  # fmt: skip
+    sky = np.empty(surface.shape, np.float32)
+    _openness(surface.height, surface.canopy, surface.cover, sky, max(int(round(2.2 / surface.gsd_m)), 1))
+    return on_solid, on_crown, sky
+
+
+@njit(cache=True)
+def _sweep(ground, height, canopy, cover, on_solid, on_crown, shift, width, drop, across, backwards, opaque):  # type: ignore[no-untyped-def]
+    """From the sun's side; `across` sweeps along columns, `backwards` from the last row or column."""
+    rows, cols = ground.shape
+    length, breadth = (cols, rows) if across else (rows, cols)
+    solid_edge = np.full(width, np.float32(-1e6))
+    crown_edge = np.full(width, np.float32(-1e6))
+    dimming = np.zeros(width, np.float32)
+    soft = max(drop, np.float32(0.2))
+    for step in range(length):
+        major = length - 1 - step if backwards else step
+        offset = shift[step]
+        for minor in range(breadth):
+            row, col = (minor, major) if across else (major, minor)
+            k = offset + minor
+            base = ground[row, col]
+            top = base + height[row, col]
+            solid, crown = solid_edge[k] - drop, crown_edge[k] - drop
+            # Shadow where the edge is above the top; the border is as wide as one step of the ray.
+            lit = min(max((top + np.float32(0.12) - solid) / soft + np.float32(1), np.float32(0)), np.float32(1))
+            leafy = lit
+            shade = min(max((crown - top - np.float32(0.12)) / soft, np.float32(0)), np.float32(1)) * dimming[k]
+            here = cover[row, col]
+            peak = base + canopy[row, col]
+            if here > 0 and peak > top:
+                leafy = min(max((peak + np.float32(0.12) - solid) / soft + np.float32(1), np.float32(0)), np.float32(1))
+                above = min(max((crown - peak - np.float32(0.4)) / soft, np.float32(0)), np.float32(1)) * dimming[k]
+                leafy *= np.float32(1) - np.float32(0.85) * opaque * above
+                shade = max(shade, here * np.float32(0.8))
+            on_solid[row, col] = lit * (np.float32(1) - opaque * shade)
+            on_crown[row, col] = leafy
+            solid_edge[k] = max(solid, top)
+            if here > 0 and peak > crown:
+                crown, dimming[k] = peak, here
+            crown_edge[k] = crown
+
+
+@njit(cache=True)
+def _openness(height, canopy, cover, sky, reach):  # type: ignore[no-untyped-def]
+    """1 on level ground, less beside what is higher on average within `reach` pixels."""
+    rows, cols = height.shape
+    mean_rows = np.zeros((rows, cols), np.float32)
+    count = np.float32(1.0 / (2 * reach + 1))
+    for row in range(rows):
+        total = np.float32(0)
+        for step in range(-reach, reach + cols):
+            if 0 <= step < cols:
+                total += max(height[row, step], canopy[row, step] * cover[row, step])
+            gone = step - 2 * reach - 1
+            if gone >= 0:
+                total -= max(height[row, gone], canopy[row, gone] * cover[row, gone])
+            if step - reach >= 0:
+                mean_rows[row, step - reach] = total * count
+    sums = np.zeros(cols, np.float32)
+    for step in range(rows + reach):
+        if step < rows:
+            for col in range(cols):
+                sums[col] += mean_rows[step, col]
+        gone, middle = step - 2 * reach - 1, step - reach
+        if gone >= 0:
+            for col in range(cols):
+                sums[col] -= mean_rows[gone, col]
+        if middle >= 0:
+            for col in range(cols):
+                higher = sums[col] * count - height[middle, col]
+                sky[middle, col] = np.float32(1) - min(max(np.float32(0.11) * higher, np.float32(0)), np.float32(0.55))
+

@@ -1,0 +1,196 @@
+"""What a hazard does to a place: the grade and mode of damage of every building, and the plan of both dates.
+
+`draw_outcome` holds the drawn share of damaged buildings; roofs that lie lower, trees that fall and loose pieces are
+rows of the plan, what only the paint shows is in the `Outcome`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deepnets4eo.synthetic.world.damage_modes import DEBRIS, MODE, MOST_VISIBLE
+from deepnets4eo.synthetic.world.debris_boxes import add_debris
+from deepnets4eo.synthetic.world.hazard import Hazard
+from deepnets4eo.synthetic.world.intensity import CELL_M, Grid, draw_intensity, node_positions, sample_nodes
+from deepnets4eo.synthetic.world.inundation import FIELDS as WATER_FIELDS
+from deepnets4eo.synthetic.world.inundation import Inundation, draw_inundation, grade_by_depth
+from deepnets4eo.synthetic.world.moved_roofs import move_roofs
+from deepnets4eo.synthetic.world.plan import CONSTRUCTIONS, Plan
+from deepnets4eo.synthetic.world.tree_damage import damage_trees
+
+# Effects of hazards on the ground (mud, scorch, ash, dust: share of the ground at full intensity; crater), loose pieces
+# (debris, blown down-wind), trees (felled, stripped, charred), cars moved, tents put up; of water its depth, clear,
+# drained and flow.
+EFFECTS = (
+    "mud", "scorch", "ash", "dust", "crater", "debris", "blown", "felled", "stripped", "charred", "cars", "tents",
+    "depth", "clear", "drained", "flow",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Damage of a place.
+
+    Parameters
+    ----------
+    hazard
+        Its name.
+    seed
+        Of the noise in the paint.
+    grades
+        (N,) uint8 true grade of each building: 0 none, 1 minor, 2 major, 3 destroyed.
+    visible
+        (N,) uint8 grade that a view from above can show, at most the true one.
+    modes
+        (N,) uint8 codes of `damage_modes.MODE`.
+    strength
+        (N,) float32 0–1, how far the mode goes within its grade.
+    heading
+        (N,) float32 radians, towards which a building opens or falls.
+    seeds
+        (N,) int64 of the noise of each building.
+    effects
+        Strength of the effects on ground and trees, 0–1 (depth: metres), by name of `EFFECTS`.
+    intensity
+        (R, C) float32 0–1 at the nodes of `intensity.node_positions`.
+    debris
+        (R, C) float32 0–1, density of loose pieces on the ground.
+    water
+        Depth of water or mud, or None.
+    """
+
+    hazard: str
+    seed: int
+    grades: NDArray[np.uint8]
+    visible: NDArray[np.uint8]
+    modes: NDArray[np.uint8]
+    strength: NDArray[np.float32]
+    heading: NDArray[np.float32]
+    seeds: NDArray[np.int64]
+    effects: dict[str, float]
+    intensity: Grid
+    debris: Grid
+    water: Inundation | None = None
+
+
+def draw_outcome(plan: Plan, hazard: Hazard, rng: np.random.Generator) -> tuple[Plan, Outcome]:
+    """Draw what a hazard does to a place.
+
+    Parameters
+    ----------
+    plan
+        The place before; buildings that are there at both dates can be damaged, rows of the table the others.
+    hazard
+        The kind of event.
+    rng
+        Source of the draw; the same state is the same outcome.
+
+    Returns
+    -------
+    The plan of both dates, and the outcome with one entry a row of `plan.buildings`.
+    """
+    share = hazard.draw_share(rng)
+    effects = {name: float(rng.uniform(*hazard.effects.get(name, (0.0, 0.0)))) for name in EFFECTS}
+    water = draw_inundation(rng, plan, hazard, share, effects) if hazard.field in WATER_FIELDS else None
+    if water is None:
+        intensity = draw_intensity(rng, hazard.field, plan.extent_m, rng.uniform(*hazard.reach))
+    else:
+        intensity = np.asarray(np.clip(water.depth_m / 1.5, 0, 1), np.float32)
+    frailty = np.array([hazard.frailty.get(name, 1.0) for name in CONSTRUCTIONS])[plan.buildings["construction"]]
+    if water is None:
+        local = sample_nodes(intensity, plan.buildings["x"], plan.buildings["y"])
+        grades = _grade_by_rank(rng, hazard, share, local * frailty)
+        modes = _draw_modes(rng, hazard, grades, plan.buildings["construction"])
+    else:
+        grades, modes = grade_by_depth(rng, plan.buildings, water, frailty, mud=hazard.name == "lahar")
+    gone = plan.buildings["when"] != 3  # built or taken down by people between the dates
+    grades[gone], modes[gone] = 0, MODE["whole"]
+    count = len(grades)
+    heading = _common_heading(rng, count, effects["blown"])
+    outcome = Outcome(
+        hazard=hazard.name,
+        seed=int(rng.integers(1 << 30)),
+        grades=grades,
+        visible=_visible(rng, grades, modes, water),
+        modes=modes,
+        strength=rng.random(count).astype(np.float32),
+        heading=heading,
+        seeds=rng.integers(1 << 30, size=count),
+        effects=effects,
+        intensity=intensity,
+        debris=_debris_density(plan, modes, intensity, effects),
+        water=water,
+    )
+    if hazard.name == "none":
+        return plan, outcome
+    plan = move_roofs(plan, outcome)
+    plan = damage_trees(plan, outcome, rng)
+    return add_debris(plan, outcome, rng), outcome
+
+
+def _grade_by_rank(
+    rng: np.random.Generator, hazard: Hazard, share: float, force: NDArray[np.floating]
+) -> NDArray[np.uint8]:
+    """Grades whose shares are those drawn, the frailest at the strongest intensity first."""
+    count = len(force)
+    if not count:
+        return np.zeros(0, np.uint8)
+    follow = rng.uniform(*hazard.clustering)
+    ranked = np.argsort(np.argsort(force)) / max(count - 1, 1)
+    score = follow * ranked + (1 - follow) * rng.random(count) + rng.normal(0, 0.05, count)
+    grades = rng.dirichlet(hazard.grades) * share
+    bounds = np.cumsum([1 - share, grades[0], grades[1]])
+    order = (np.argsort(np.argsort(score)) + rng.random()) / count
+    return np.searchsorted(bounds, order, side="right").astype(np.uint8)
+
+
+def _draw_modes(
+    rng: np.random.Generator, hazard: Hazard, grades: NDArray[np.uint8], construction: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Way to fail of each building, by its construction and grade."""
+    modes = np.zeros(len(grades), np.uint8)
+    for name, code in CONSTRUCTIONS.items():
+        tables = hazard.modes.get(name, hazard.modes.get("other", ()))
+        for grade, weights in enumerate(tables, start=1):
+            rows = np.flatnonzero((grades == grade) & (construction == code))
+            chance = np.array(list(weights.values()), float)
+            codes = np.array([MODE[mode] for mode in weights], np.uint8)
+            modes[rows] = rng.choice(codes, size=len(rows), p=chance / chance.sum())
+    return modes
+
+
+def _visible(
+    rng: np.random.Generator, grades: NDArray[np.uint8], modes: NDArray[np.uint8], water: Inundation | None
+) -> NDArray[np.uint8]:
+    """Grade as visible from above, at most the true one."""
+    visible = np.minimum(grades, MOST_VISIBLE[modes])
+    soft = modes == MODE["soft_storey"]
+    visible[soft & (rng.random(len(modes)) < 0.6)] = 0
+    if water is not None and water.drained:  # a thin film of mud at the walls dries unseen
+        near = modes == MODE["water_near"]
+        visible[near & (rng.random(len(modes)) < 0.3)] = 0
+    return visible
+
+
+def _common_heading(rng: np.random.Generator, count: int, common: float) -> NDArray[np.float32]:
+    """Headings about one direction where a wind blows, any direction otherwise."""
+    wind = rng.uniform(-np.pi, np.pi)
+    spread = np.pi * (1 - common) + 0.5
+    return np.asarray(wind + rng.uniform(-spread, spread, count), np.float32)
+
+
+def _debris_density(plan: Plan, modes: NDArray[np.uint8], intensity: Grid, effects: dict[str, float]) -> Grid:
+    """Loose pieces on the ground: those of the path, and around damaged buildings."""
+    x, y = node_positions(plan.extent_m)
+    density = effects["debris"] * intensity**2
+    for row in np.flatnonzero(DEBRIS[modes] > 0):
+        building = plan.buildings[row]
+        reach = 0.8 * float(building["radius_m"]) + 2.0 + 4.0 * effects["blown"]
+        left, right = np.clip(((building["x"] + np.array([-3, 3]) * reach) / CELL_M).astype(int), 0, x.size)
+        top, bottom = np.clip(((building["y"] + np.array([-3, 3]) * reach) / CELL_M).astype(int), 0, y.size)
+        distance = (x[:, left : right + 1] - building["x"]) ** 2 + (y[top : bottom + 1] - building["y"]) ** 2
+        density[top : bottom + 1, left : right + 1] += 0.7 * DEBRIS[modes[row]] * np.exp(-distance / reach**2)
+    return np.clip(density, 0, 1).astype(np.float32)

@@ -1,0 +1,165 @@
+"""Paints the ground: terrain, base material with patches, areas with rows and ragged edges, colours of the season.
+
+Takes a plan of one date; writes `ground`, `material` and `albedo` of a `WorldSurface`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from deepnets4eo.synthetic.materials import CODE
+from deepnets4eo.synthetic.materials import poles as material_poles
+from deepnets4eo.synthetic.world.noise import add_noise, noise_fields
+from deepnets4eo.synthetic.world.plan import CROP_ROWS, ELLIPSE, PAVING_JOINTS, Plan
+from deepnets4eo.synthetic.world.season import WorldSeason
+from deepnets4eo.synthetic.world.surface import Floats, WorldSurface
+
+RELIEF_PERIODS_M = ((230.0, 2.0), (83.0, 0.8))  # lattice and weight; their sum has a standard deviation about 1
+FRESH = {"grass": ((62, 88, 48, 172), (92, 116, 66, 196)), "crop": ((58, 92, 44, 176), (88, 120, 60, 200))}
+
+
+def paint_ground(surface: WorldSurface, plan: Plan, season: WorldSeason) -> None:
+    """Paint terrain, base material, patches and areas.
+
+    Parameters
+    ----------
+    surface
+        Its ground, material and albedo are written.
+    plan
+        Of one date.
+    season
+        State of grass and crops.
+    """
+    if plan.relief_m > 0:
+        for period_m, weight in RELIEF_PERIODS_M:
+            add_noise(surface.ground, surface.gsd_m, period_m, weight * plan.relief_m, surface.seed + int(period_m))
+    noise = noise_fields(surface.seed, surface.gsd_m, surface.shape)
+    factor = np.ones(surface.shape, np.float32)
+    low, high, weights = season_poles(plan, season)
+    sample = noise[0, ::16, ::16] + 0.6 * noise[1, ::16, ::16] + 0.3 * noise[2, ::16, ::16]
+    limit = np.quantile(sample, 1 - np.clip(plan.patch_share, 0, 1)) if plan.patch_share > 0 else np.inf
+    _paint_base(surface.material, noise, plan.ground, plan.patches, np.float32(limit))
+    _paint_areas(surface.material, factor, noise, plan.areas, surface.gsd_m)
+    _colour(surface.albedo, surface.material, factor, noise, low, high, weights)
+
+
+def season_poles(plan: Plan, season: WorldSeason) -> tuple[Floats, Floats, Floats]:
+    """Display colours of both poles of each material and the weights of its texture.
+
+    Parameters
+    ----------
+    plan
+        Its poles replace those of `materials`.
+    season
+        Grass and crops lie between straw and fresh green.
+
+    Returns
+    -------
+    Two (M, 4) float32 of 0–255 and one (M, 3) float32.
+    """
+    low, high, weights = (table.copy() for table in material_poles())
+    for name, two in plan.poles.items():
+        low[CODE[name]], high[CODE[name]] = np.asarray(two, np.float32)
+    straw = low[CODE["dry_grass"]].copy(), high[CODE["dry_grass"]].copy()
+    for name, fresh in FRESH.items():
+        green = season.greenness
+        pair = plan.poles.get(name, fresh)
+        for table, side in ((low, 0), (high, 1)):
+            table[CODE[name]] = straw[side] + (np.asarray(pair[side], np.float32) - straw[side]) * np.float32(green)
+    for table, side in ((low, 0), (high, 1)):
+        fresh_side = np.asarray(FRESH["grass"][side], np.float32)
+        table[CODE["dry_grass"]] += (fresh_side - straw[side]) * np.float32(0.4 * season.greenness)
+    return low, high, weights
+
+
+@njit(cache=True)
+def _paint_base(material, noise, base, patches, limit):  # type: ignore[no-untyped-def]
+    """Base material, and the patches' where the noise is above a limit."""
+    height, width = material.shape
+    for row in range(height):
+        for col in range(width):
+            value = (
+                noise[0, row, col] + np.float32(0.6) * noise[1, row, col] + np.float32(0.3) * noise[2, row, col]
+            )
+            material[row, col] = patches if value > limit else base
+
+
+@njit(cache=True)
+def _paint_areas(material, factor, noise, areas, gsd_m):  # type: ignore[no-untyped-def]
+    """Areas in their order; `factor` (H, W) is the brightness by tone and rows."""
+    height, width = material.shape
+    for index in range(len(areas)):
+        area = areas[index]
+        cos, sin = np.float32(np.cos(area.angle)), np.float32(np.sin(area.angle))
+        half_a, half_b = np.float32(0.5) * area.length, np.float32(0.5) * area.width
+        smaller = max(min(half_a, half_b), np.float32(0.05))
+        swing = area.rough * min(np.float32(0.3) * smaller, np.float32(6.0))
+        reach_x = abs(cos) * half_a + abs(sin) * half_b + swing * np.float32(1.5)
+        reach_y = abs(sin) * half_a + abs(cos) * half_b + swing * np.float32(1.5)
+        top, bottom = max(int((area.y - reach_y) / gsd_m), 0), min(int((area.y + reach_y) / gsd_m) + 2, height)
+        left, right = max(int((area.x - reach_x) / gsd_m), 0), min(int((area.x + reach_x) / gsd_m) + 2, width)
+        period = max(area.period_m, np.float32(0.2))
+        fade = min(max(period / np.float32(gsd_m) / 2 - np.float32(0.6), np.float32(0)), np.float32(1))
+        joint = min(np.float32(0.14) / np.float32(gsd_m), np.float32(1))
+        for row in range(top, bottom):
+            y = np.float32((row + 0.5) * gsd_m) - area.y
+            for col in range(left, right):
+                x = np.float32((col + 0.5) * gsd_m) - area.x
+                a, b = cos * x + sin * y, cos * y - sin * x
+                if area.shape == ELLIPSE:
+                    u, v = a / half_a, b / half_b
+                    inward = (np.float32(1) - np.sqrt(u * u + v * v)) * smaller
+                else:
+                    inward = min(half_a - abs(a), half_b - abs(b))
+                if swing > 0:
+                    inward += swing * np.float32(0.45) * (noise[1, row, col] + np.float32(0.5) * noise[2, row, col])
+                if inward <= 0:
+                    continue
+                tone = area.tone
+                if area.pattern == CROP_ROWS:
+                    wave = np.sin(np.float32(6.2831853) * (b + np.float32(0.12) * noise[1, row, col]) / period)
+                    tone *= np.float32(1) + np.float32(0.3) * area.strength * fade * wave
+                elif area.pattern == PAVING_JOINTS:
+                    on_a, on_b = abs(a) % period < gsd_m, abs(b) % period < gsd_m
+                    if on_a or on_b:
+                        tone *= np.float32(1) - np.float32(0.35) * area.strength * joint
+                material[row, col] = area.material
+                factor[row, col] = tone
+
+
+@njit(cache=True)
+def _colour(albedo, material, factor, noise, low, high, weights):  # type: ignore[no-untyped-def]
+    """Display colours between the poles of each material."""
+    height, width = material.shape
+    for row in range(height):
+        for col in range(width):
+            code = material[row, col]
+            mix = np.float32(0.5)
+            for band in range(3):
+                mix += weights[code, band] * noise[band, row, col]
+            mix = min(max(mix, np.float32(-0.35)), np.float32(1.35))
+            for band in range(4):
+                value = (low[code, band] + (high[code, band] - low[code, band]) * mix) * factor[row, col]
+                albedo[row, col, band] = min(max(value, np.float32(2)), np.float32(255))
+
+
+def material_colours(plan: Plan, season: WorldSeason) -> NDArray[Any]:
+    """Mean display colour of each material in a season.
+
+    Parameters
+    ----------
+    plan
+        Of one date.
+    season
+        State of grass and crops.
+
+    Returns
+    -------
+    (M, 4) float32 of 0–255.
+    """
+    low, high, _ = season_poles(plan, season)
+    return (low + high) / 2

@@ -1,0 +1,257 @@
+"""From radiance to a delivered image: optics, pan-sharpening, tone, noise, stripes, JPEG.
+
+The ranges of medians, contrasts and colour casts cover real scenes of aircraft and satellites (medians of grey 45–166,
+first percentiles 0–68, 99th 150–255, green minus red −28 to +32, blue minus green −37 to +5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from io import BytesIO
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from PIL import Image
+
+from deepnets4eo.synthetic.world.surface import Floats
+
+TONES = 8192  # entries of the tone curve
+BRIGHTEST = 2.5  # radiance at its end
+RADIUS_PX = 3
+NOISE_BITS = 16
+
+
+@dataclass(frozen=True)
+class WorldSensor:
+    """Optics and radiometry of one delivered image.
+
+    Parameters
+    ----------
+    blur_px
+        Standard deviation of the point spread function, pixels.
+    sharpening
+        Weight of the sharpening filter, 0 for none.
+    pan
+        Strength of the detail that pan-sharpening adds to colours of a quarter of the resolution; 0 for full colours.
+    colour_shift_px
+        (rows, columns) by which these colours lie beside the details.
+    median, black, white
+        Display values that the scene's median, first percentile and 99.5th percentile get.
+    gain
+        Factors of red, green, blue and near infrared on display values.
+    cast
+        Offsets of the same bands, display values.
+    saturation
+        Factor of the distance from grey.
+    noise
+        Standard deviation in display values.
+    stripes
+        Standard deviation of the gains of columns, relative.
+    jpeg
+        Quality, 0 for none.
+    """
+
+    blur_px: float
+    sharpening: float
+    pan: float
+    colour_shift_px: tuple[int, int]
+    median: float
+    black: float
+    white: float
+    gain: tuple[float, ...]
+    cast: tuple[float, ...]
+    saturation: float
+    noise: float
+    stripes: float
+    jpeg: int
+
+    @classmethod
+    def draw(cls, rng: np.random.Generator) -> WorldSensor:
+        """Draw a sensor and a way to deliver its images.
+
+        Parameters
+        ----------
+        rng
+            Source of the draw.
+        """
+        spans = {
+            "plain": ((62, 118), (12, 55), (160, 238)),
+            "dark": ((44, 74), (0, 30), (135, 225)),
+            "bright": ((108, 160), (0, 50), (215, 255)),
+            "hazy": ((82, 124), (46, 74), (150, 210)),
+        }
+        look = str(rng.choice(list(spans), p=(0.52, 0.2, 0.14, 0.14)))
+        median, black, white = (float(rng.uniform(*span)) for span in spans[look])
+        warmth = rng.normal(0, 0.07)
+        blue = rng.normal(-0.09, 0.07) - warmth + (0.1 if look == "hazy" else 0.0)
+        sharpened = rng.random() < 0.4
+        shift = rng.integers(-1, 2, 2)
+        return cls(
+            blur_px=float(rng.uniform(0.35, 0.95)),
+            sharpening=float(rng.uniform(0.1, 0.9)) if rng.random() < 0.5 else 0.0,
+            pan=float(rng.uniform(0.85, 1.25)) if sharpened else 0.0,
+            colour_shift_px=(int(shift[0]), int(shift[1])),
+            median=median,
+            black=black,
+            white=max(white, median + 60),
+            gain=(1 + 0.6 * float(warmth), 1.0, 1 + float(blue), float(rng.uniform(0.7, 1.1))),
+            cast=tuple(float(value) for value in rng.normal(0, 4, 4)),
+            saturation=float(rng.uniform(0.55, 1.2)),
+            noise=float(rng.gamma(2.0, 0.9)),
+            stripes=float(rng.uniform(0.004, 0.02)) if rng.random() < 0.08 else 0.0,
+            jpeg=int(rng.integers(40, 96)) if rng.random() < 0.7 else 0,
+        )
+
+
+def expose(
+    radiance: Floats, sensor: WorldSensor, rng: np.random.Generator, *, shift_px: tuple[float, float] = (0.0, 0.0)
+) -> NDArray[np.uint8]:
+    """Return the delivered image.
+
+    Parameters
+    ----------
+    radiance
+        (H, W, 4) float32, linear.
+    sensor
+        Optics and radiometry.
+    rng
+        Source of the noise.
+    shift_px
+        (rows, columns) by which the scene moves down and to the right, parts of a pixel.
+
+    Returns
+    -------
+    (4, H, W) uint8: red, green, blue, near infrared.
+    """
+    sharp = np.empty_like(radiance)
+    _filter(radiance, sharp, _taps(sensor, shift_px[0]), _taps(sensor, shift_px[1]))
+    if sensor.pan > 0:
+        _pan_sharpen(sharp, np.float32(sensor.pan), *sensor.colour_shift_px)
+    curve = _tone_curve(sharp, sensor)
+    noise = rng.standard_normal(1 << NOISE_BITS, np.float32) * np.float32(sensor.noise)
+    columns = np.ones(radiance.shape[1], np.float32)
+    if sensor.stripes > 0:
+        columns += rng.normal(0, sensor.stripes, len(columns)).astype(np.float32)
+    image = np.empty((4, *radiance.shape[:2]), np.uint8)
+    _develop(sharp, image, curve, noise, columns, np.float32(sensor.saturation), int(rng.integers(1 << 30)))
+    if sensor.jpeg:
+        image[:3] = _through_jpeg(image[:3], sensor.jpeg)
+    return image
+
+
+def _taps(sensor: WorldSensor, shift: float) -> Floats:
+    """Weights of a row of pixels: point spread, sharpening and a shift by part of a pixel."""
+    steps = np.arange(-RADIUS_PX, RADIUS_PX + 1) + shift
+    narrow = np.exp(-0.5 * (steps / sensor.blur_px) ** 2)
+    wide = np.exp(-0.5 * (steps / (sensor.blur_px + 0.7)) ** 2)
+    taps = (1 + 0.5 * sensor.sharpening) * narrow / narrow.sum() - 0.5 * sensor.sharpening * wide / wide.sum()
+    return np.asarray(taps, np.float32)
+
+
+def _tone_curve(radiance: Floats, sensor: WorldSensor) -> Floats:
+    """(TONES, 4) display values by radiance."""
+    sample = radiance[::7, ::5, :3].mean(axis=2)
+    low, median, high = np.quantile(sample, (0.01, 0.5, 0.995))
+    low, high = max(low, 0.0), max(high, low + 0.02)
+    middle = np.clip((median - low) / (high - low), 0.02, 0.98)
+    wished = np.clip((sensor.median - sensor.black) / (sensor.white - sensor.black), 0.05, 0.95)
+    power = float(np.clip(np.log(wished) / np.log(middle), 0.4, 1.5))
+    steps = np.linspace(0, BRIGHTEST, TONES)
+    part = (steps - low) / (high - low)
+    # Below the first percentile the curve goes on straight, so that the deepest shadows stay apart.
+    start = 0.02
+    curve = np.where(part > start, np.maximum(part, start) ** power, part * start ** (power - 1))
+    values = sensor.black + (sensor.white - sensor.black) * curve
+    return (values[:, None] * np.array(sensor.gain) + np.array(sensor.cast)).astype(np.float32)
+
+
+def _through_jpeg(rgb: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """An image (3, H, W) as it comes back from a JPEG file."""
+    stream = BytesIO()
+    Image.fromarray(np.ascontiguousarray(rgb.transpose(1, 2, 0))).save(stream, "JPEG", quality=quality)
+    return np.asarray(Image.open(stream)).transpose(2, 0, 1)
+
+
+@njit(cache=True)
+def _filter(source, out, down, across):  # type: ignore[no-untyped-def]
+    """Separable filter with repeated edges."""
+    height, width, bands = source.shape
+    radius = len(down) // 2
+    line = np.zeros((width + 2 * radius) * bands, np.float32)
+    for row in range(height):
+        line[:] = 0
+        for k in range(-radius, radius + 1):
+            other = source[min(max(row + k, 0), height - 1)].reshape(-1)
+            weight = down[k + radius]
+            for i in range(width * bands):
+                line[radius * bands + i] += weight * other[i]
+        for k in range(radius):
+            for band in range(bands):
+                line[k * bands + band] = line[radius * bands + band]
+                line[(width + radius + k) * bands + band] = line[(width + radius - 1) * bands + band]
+        result = out[row].reshape(-1)
+        for i in range(width * bands):
+            result[i] = 0
+        for k in range(2 * radius + 1):
+            weight = across[k]
+            for i in range(width * bands):
+                result[i] += weight * line[k * bands + i]
+
+
+@njit(cache=True)
+def _pan_sharpen(image, strength, row_shift, col_shift):  # type: ignore[no-untyped-def]
+    """Colours of a quarter of the resolution, somewhat displaced, with the details of all bands together."""
+    height, width = image.shape[:2]
+    rows, cols = height // 4 + 2, width // 4 + 2
+    coarse = np.zeros((rows, cols, 4), np.float32)
+    for i in range(rows):
+        for j in range(cols):
+            for m in range(4):
+                for n in range(4):
+                    row = min(max(4 * i + m - 2 + row_shift, 0), height - 1)
+                    col = min(max(4 * j + n - 2 + col_shift, 0), width - 1)
+                    for band in range(4):
+                        coarse[i, j, band] += image[row, col, band] * np.float32(0.0625)
+    for row in range(height):
+        v = (np.float32(row) + np.float32(0.5)) / np.float32(4)
+        i = int(v)
+        v -= np.float32(i)
+        for col in range(width):
+            u = (np.float32(col) + np.float32(0.5)) / np.float32(4)
+            j = int(u)
+            u -= np.float32(j)
+            pan = np.float32(0)
+            for band in range(4):
+                pan += image[row, col, band]
+            for band in range(4):
+                upper = coarse[i, j, band] + (coarse[i, j + 1, band] - coarse[i, j, band]) * u
+                lower = coarse[i + 1, j, band] + (coarse[i + 1, j + 1, band] - coarse[i + 1, j, band]) * u
+                image[row, col, band] = upper + (lower - upper) * v
+            smooth = image[row, col, 0] + image[row, col, 1] + image[row, col, 2] + image[row, col, 3]
+            ratio = max(np.float32(1) + strength * (pan / max(smooth, np.float32(1e-3)) - np.float32(1)), np.float32(0))
+            for band in range(4):
+                image[row, col, band] *= ratio
+
+
+@njit(cache=True)
+def _develop(radiance, image, curve, noise, columns, saturation, start):  # type: ignore[no-untyped-def]
+    """Tone, saturation, stripes and noise."""
+    height, width = radiance.shape[:2]
+    last = len(curve) - 1
+    scale = np.float32(last / 2.5)
+    mask = len(noise) - 1
+    values = np.zeros(4, np.float32)
+    for row in range(height):
+        at = (start + row * 26699) & mask
+        for col in range(width):
+            for band in range(4):
+                index = int(radiance[row, col, band] * columns[col] * scale)
+                values[band] = curve[min(max(index, 0), last), band]
+            grey = (values[0] + values[1] + values[2]) * np.float32(1 / 3)
+            for band in range(4):
+                value = values[band]
+                if band < 3:
+                    value = grey + saturation * (value - grey)
+                value += noise[(at + 4 * col + band) & mask] * (np.float32(0.6) + value * np.float32(0.004))
+                image[band, row, col] = np.uint8(min(max(value + np.float32(0.5), np.float32(0)), np.float32(255)))

@@ -1,0 +1,112 @@
+"""Random pairs of the miniature world from seeds: one, or an endless stream that feeds a training without files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.synthetic.world.pair import STEEPEST_LEAN, PairSample, render_pair
+from deepnets4eo.synthetic.world.plan import Plan
+from deepnets4eo.synthetic.world.style import WorldStyle, style_names
+
+NO_HAZARD = "none"
+NO_HAZARD_SHARE = 0.25  # of the pairs whose hazard is drawn
+GSD_M = (0.3, 1.0)
+SMALLEST_PX = 64
+LOW_M = 12.0  # margins are made for buildings of at least this height
+STOREY_M = 3.3
+
+
+def draw_pair(
+    seed: int, *, style: str | None = None, hazard: str | None = None, size_px: int = 512, gsd_m: float | None = None
+) -> PairSample:
+    """Draw a place, what happens to it, and both images.
+
+    Parameters
+    ----------
+    seed
+        Of everything.
+    style
+        One of `style_names()`; drawn where None.
+    hazard
+        One of `hazard_names()`, "none" for harmless changes alone; drawn where None.
+    size_px
+        Side of the images, pixels.
+    gsd_m
+        Side of a pixel, metres; 0.3–1 drawn where None.
+
+    Returns
+    -------
+    PairSample
+
+    Raises
+    ------
+    InputError
+        There is no such style or hazard, or the image is too small.
+    """
+    from deepnets4eo.synthetic.world.hazard import Hazard, hazard_names
+    from deepnets4eo.synthetic.world.harmless import change
+    from deepnets4eo.synthetic.world.layouts.lay_out import lay_out
+    from deepnets4eo.synthetic.world.outcome import draw_outcome
+    from deepnets4eo.synthetic.world.vegetation import plant
+
+    if size_px < SMALLEST_PX:
+        raise InputError(f"size_px is {size_px}, expected at least {SMALLEST_PX} pixels. Choose a larger one.")
+    rng = np.random.default_rng([seed, 41])
+    drawn_style, drawn_gsd_m = str(rng.choice(style_names())), float(np.round(np.exp(rng.uniform(*np.log(GSD_M))), 2))
+    drawn_hazard = NO_HAZARD
+    if rng.random() >= NO_HAZARD_SHARE:
+        drawn_hazard = str(rng.choice([name for name in hazard_names() if name != NO_HAZARD]))
+    kind = WorldStyle.load(style or drawn_style)
+    gsd_m, hazard = gsd_m or drawn_gsd_m, hazard or drawn_hazard
+    margin = _margin_px(kind, gsd_m)
+    side_m = (size_px + 2 * margin) * gsd_m
+    plan = plant(lay_out(kind, (side_m, side_m), rng), kind, rng)
+    plan = change(plan, rng)
+    outcome: Any = None
+    if hazard != NO_HAZARD:
+        plan, outcome = draw_outcome(plan, Hazard.load(hazard), rng)
+    return render_pair(
+        seed, plan, outcome, style=kind, hazard=hazard, size_px=size_px, gsd_m=gsd_m, margin_px=margin
+    )
+
+
+def pair_stream(
+    seed: int,
+    *,
+    styles: Sequence[str] | None = None,
+    hazards: Sequence[str] | None = None,
+    size_px: int = 512,
+) -> Iterator[PairSample]:
+    """Return random pairs without end; the same seed gives the same pairs.
+
+    Parameters
+    ----------
+    seed
+        Of the stream; streams of different seeds have no pair in common.
+    styles
+        Names to draw from; all where None.
+    hazards
+        Names to draw from; all, and "none" in a quarter of the pairs, where None.
+    size_px
+        Side of the images, pixels.
+
+    Yields
+    ------
+    PairSample
+    """
+    rng = np.random.default_rng([seed, 43])
+    while True:
+        style = None if styles is None else str(rng.choice(list(styles)))
+        hazard = None if hazards is None else str(rng.choice(list(hazards)))
+        yield draw_pair(int(rng.integers(1 << 48)), style=style, hazard=hazard, size_px=size_px)
+
+
+def _margin_px(style: WorldStyle, gsd_m: float) -> int:
+    """Pixels around an image from which things lean in or cast shadows."""
+    storeys = style.numbers.get("storeys", 2)
+    highest_m = max(STOREY_M * float(np.max(storeys)), LOW_M)
+    return int(np.clip(np.ceil(STEEPEST_LEAN * highest_m / gsd_m) + 6, 16, 64))

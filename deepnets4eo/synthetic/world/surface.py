@@ -1,0 +1,92 @@
+"""The painted state of a world at one date: heights, colours and materials of every pixel.
+
+Positions are local metres (x to the right, y down); pixel (row, col) covers x from col · gsd_m to (col + 1) · gsd_m.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+
+
+def _layer(dtype: type, depth: int = 0) -> Any:
+    return field(default_factory=lambda: np.zeros((0, 0, depth) if depth else (0, 0), dtype), repr=False)
+
+
+@dataclass
+class WorldSurface:
+    """Arrays of one date, all (H, W) unless said; painters change them in their own memory.
+
+    Parameters
+    ----------
+    gsd_m
+        Side of a pixel, metres.
+    seed
+        Of the noise, the same at both dates.
+    ground
+        Height of the terrain, metres.
+    height
+        Top of solid things (roofs, cars, walls, rubble) above the ground, metres.
+    canopy
+        Top of tree crowns above the ground, metres; 0 where none.
+    cover
+        Opacity of the crown, 0–1.
+    leaf
+        (H, W, 4) display colour of the crown, 0–255: red, green, blue, near infrared.
+    albedo
+        (H, W, 4) display colour under the crowns, 0–255; reflectance is its square over 255².
+    material
+        Code of `materials.NAMES`.
+    building
+        Row of `plan.buildings` plus 1, 0 for none.
+    roof
+        Row of the date's `plan.roofs` plus 1, 0 for none.
+    inward
+        Metres inside the edge of the roof, 0 elsewhere.
+    slope_x, slope_y
+        Gradient of the roof (rise over run to the right, down).
+    """
+
+    gsd_m: float
+    seed: int
+    ground: Floats = _layer(np.float32)
+    height: Floats = _layer(np.float32)
+    canopy: Floats = _layer(np.float32)
+    cover: Floats = _layer(np.float32)
+    leaf: Floats = _layer(np.float32, 4)
+    albedo: Floats = _layer(np.float32, 4)
+    material: NDArray[np.uint8] = _layer(np.uint8)
+    building: NDArray[np.int32] = _layer(np.int32)
+    roof: NDArray[np.int32] = _layer(np.int32)
+    inward: Floats = _layer(np.float32)
+    slope_x: Floats = _layer(np.float32)
+    slope_y: Floats = _layer(np.float32)
+
+    @classmethod
+    def bare(cls, gsd_m: float, seed: int, shape: tuple[int, int]) -> WorldSurface:
+        """Return a surface of zeros.
+
+        Parameters
+        ----------
+        gsd_m
+            Side of a pixel, metres.
+        seed
+            Of the noise.
+        shape
+            (rows, columns).
+        """
+        layers: dict[str, Any] = {}
+        for one in fields(cls)[2:]:
+            empty = one.default_factory()  # type: ignore[misc]
+            layers[one.name] = np.zeros((*shape, *empty.shape[2:]), empty.dtype)
+        return cls(gsd_m, seed, **layers)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.ground.shape[0], self.ground.shape[1]

@@ -1,0 +1,257 @@
+"""Readers that are functions of Python: each opens a (damaged) main file and uses all that it read.
+
+They take the path of the main file, a folder to write to, and the sound seeds for other inputs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fuzzing.reader import inside, verb
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from deepnets4eo.points import PointCloud
+    from fuzzing.reader import Seeds
+
+
+def yaml(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.files import read_yaml
+
+    return read_yaml(main)
+
+
+def json(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.files import read_json
+
+    return read_json(main)
+
+
+def layer(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.grid import Window, gsd_m, overlap_share
+    from deepnets4eo.rasters.scene import Layer, Scene
+
+    layer, other = Layer.open(main), Layer.open(sound["raster"][0].path)
+    read: list[object] = [layer.read(Window(-3, 5, 20, 20)), layer.thumbnail(16)]
+    if layer.shape[0] * layer.shape[1] * layer.count < 10**7:
+        read.append(layer.read())
+    read.append((gsd_m(layer.grid), overlap_share(other.grid, layer.grid) if layer.grid.crs else 0))
+    return read, Scene({"image": other, "second": layer}).read(Window(0, 0, 16, 16)), layer.tags
+
+
+def scene(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.grid import Window
+    from deepnets4eo.rasters.scene import Scene
+    from deepnets4eo.segmenters.inputs import InputSpec
+
+    scene = Scene.open(image=main, labels=sound["labels"][0].path)
+    return scene.read(Window(0, 0, 20, 20)), InputSpec.measure([scene])
+
+
+def cube(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.errors import InputError
+    from deepnets4eo.grid import Window
+    from deepnets4eo.hyperspectral import Cube
+    from deepnets4eo.rasters.scene import Scene
+
+    cube = Cube.open(main)
+    if cube.shape[0] * cube.shape[1] * cube.shape[2] > 10**7:
+        return cube.read(Window(0, 0, 8, 8))
+    read: list[object] = [cube.read(), cube.read(Window(-3, 5, 20, 20)), repr(cube)]
+    try:
+        read.append(cube.false_colour() if cube.wavelengths_nm is not None else cube.false_colour(bands=[1, 2, 3]))
+        read.append(Scene.open(image=main, labels=main).read(Window(0, 0, 9, 9)))
+    except InputError:  # fewer bands, or no labels; the cube itself was read
+        pass
+    return read
+
+
+def library(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.hyperspectral import SpectralLibrary
+
+    library = SpectralLibrary.open(main)
+    library.write(out / "a.sli")
+    return library.resample(library.wavelengths_nm) if library.wavelengths_nm is not None else library
+
+
+def frames(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.cards.legend import Legend
+    from deepnets4eo.points.rgbd.layouts import find_frames, frame_classes
+    from deepnets4eo.points.rgbd.recipe import FrameSection
+
+    legend = Legend.load("nyuv2-40")
+    data = FrameSection.model_validate({"folders": (str(main),), "layout": main.name})
+    return [frame_classes(frame.read(), legend, unknown_is_void=True) for frame in find_frames(data, legend)]
+
+
+def points(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.points import open_cloud
+
+    file = open_cloud(main)
+    whole = file.read()
+    x, y, _ = whole.xyz[0]
+    return file.bounds, file.crs, file.read((x, y, x + 5, y + 5)), [len(chunk) for chunk in file.chunks(150)]
+
+
+class _OneClass:
+    """Labels all points alike."""
+
+    halo_m, needs = 2.0, ()
+
+    def __init__(self) -> None:
+        from deepnets4eo.cards.legend import Legend, LegendClass
+
+        self.legend = Legend("one", (LegendClass(64, "any", (1, 1, 1)),))
+
+    def scores(self, cloud: PointCloud) -> NDArray[np.float32]:
+        return np.ones((len(cloud), 1), np.float32)
+
+
+def label_points(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.points import LabelOptions, label_cloud
+
+    return label_cloud(main, _OneClass(), out / "a.laz", LabelOptions(replace=True))
+
+
+def legend(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.cards.legend import Legend
+
+    legend = Legend.load(main)
+    return legend.to_index(), legend.color_table(), legend.qml(), legend.remap_to(Legend.load("isprs"), missing="void")
+
+
+def dataset_card(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.cards.dataset_card import DatasetCard
+    from deepnets4eo.cards.dataset_reader import open_dataset
+    from deepnets4eo.inspection.datasets import inspect_dataset
+
+    card = DatasetCard.load(main)
+    findings = inspect_dataset(str(main.parent), card) if main.parent.is_dir() else None
+    return findings, open_dataset(card, main.parent, part="train")
+
+
+def recipe(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.training import load_recipe
+
+    recipe, _ = load_recipe(str(main), overrides=["train.epochs=1"])
+    return recipe.hash, recipe.save(out / "recipe.yaml")
+
+
+def rules(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.baselines.rule_table import RuleTable
+
+    return RuleTable.load(main).to_dict()
+
+
+def osm_rules(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.osm.rules import OsmRules
+
+    return OsmRules.load(main).keys
+
+
+def damage_model(main: Path, out: Path, sound: Seeds) -> object:
+    import pandas as pd
+
+    from deepnets4eo.damage.decision import DamageModel
+    from deepnets4eo.damage.evidence.meaning import MEANING
+
+    frame = pd.DataFrame({name: np.linspace(-1, 1, 4) for name in MEANING})
+    frame["status"], frame["method"] = "assessed", ["pre_post", "post_only"] * 2
+    return DamageModel.load(main).decide(frame)
+
+
+def run(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.segmenters.run import load_run
+
+    run = load_run(main)
+    prepared = np.zeros((1, run.inputs.in_channels, 32, 32), np.float32)
+    return run.segmenter.predict_proba(prepared), run.segmenter.describe()
+
+
+def grader(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.damage.decision_with_network import DecisionModel
+
+    return DecisionModel.load(str(main), 0.5, 0.5)
+
+
+def object_run(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.objects import ObjectClassifier
+
+    return ObjectClassifier.load(main)
+
+
+def state(main: Path, out: Path, sound: Seeds) -> object:
+    import torch
+
+    from deepnets4eo.training.state import load_state, read_scalars
+
+    network = torch.nn.Conv2d(3, 2, 1)
+    return read_scalars(main), load_state(main, network, torch.optim.Adam(network.parameters()))
+
+
+def journal(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.prediction.progress_file import ProgressFile
+
+    ledger = ProgressFile(main / "labels.tif")
+    if not ledger.load():
+        return None
+    return ledger.counts, ledger.finished_rows(0), [list(ledger.replay(name, 1)) for name in ("labels", "entropy")]
+
+
+def resume(main: Path, out: Path, sound: Seeds) -> object:
+    with inside(main):
+        predict = verb("predict", "run", "image.tif", "--out", "labels.tif", "--threads", "1", "--resume")
+        return predict(main, out, sound)
+
+
+def bank(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.baselines.parts.bank_file import load_bank
+
+    return load_bank(main)
+
+
+def block(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.damage.evidence.store import BlockStore
+    from deepnets4eo.grid import Window
+
+    store = BlockStore.__new__(BlockStore)  # the folder's name is a hash of a whole job, which no case has
+    store.folder = main.parent
+    return store.get(Window(0, 0, 48, 48))
+
+
+def weights(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.baselines.features.encoders import read_tensors
+
+    return read_tensors(main)
+
+
+def first_weights(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.segmentation import SegNet
+
+    return SegNet(3, 6, width=2, weights=str(main))
+
+
+def footprints(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.damage.footprints import read_footprints
+    from deepnets4eo.rasters.scene import Layer
+
+    footprints = read_footprints(main)
+    grid = Layer.open(sound["raster"][0].path).grid
+    return footprints.in_pixels(grid) if footprints.crs is not None else footprints.attributes
+
+
+def outcome(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.benchmark.rows import _read_outcome
+
+    return _read_outcome(main, {}, {})
+
+
+def pairs(main: Path, out: Path, sound: Seeds) -> object:
+    from deepnets4eo.damage.siamese.datasets import read_pairs
+    from deepnets4eo.damage.siamese.recipe import PairSection
+
+    return [(pair.scene, pair.grades) for pair in read_pairs(PairSection(folders=(str(main),)))]

@@ -1,0 +1,96 @@
+"""Layouts of the miniature world: what stands where, checked on rasters drawn apart from the layouts' own geometry."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from deepnets4eo.errors import InputError
+from deepnets4eo.synthetic.materials import CODE
+from deepnets4eo.synthetic.world.layouts.lay_out import LAYOUTS, lay_out
+from deepnets4eo.synthetic.world.layouts.rectangles import keep_apart, overlapping_pairs, rect_rows
+from deepnets4eo.synthetic.world.plan import NO_BUILDING
+from deepnets4eo.synthetic.world.style import WorldStyle
+
+URBAN = ["suburb", "terraces"]
+EXTENT_M = (180.0, 140.0)
+CELL_M = 0.25
+
+
+def cells(row):
+    """Rows and columns of the cells whose centres lie in a rectangle, 0.1 m inside its edge."""
+    width, height = EXTENT_M
+    reach = np.hypot(row["length"], row["width"]) / 2
+    first_x, last_x = (int(np.clip((row["x"] + side * reach) / CELL_M, 0, width / CELL_M)) for side in (-1, 1))
+    first_y, last_y = (int(np.clip((row["y"] + side * reach) / CELL_M, 0, height / CELL_M)) for side in (-1, 1))
+    rows, columns = np.mgrid[first_y:last_y, first_x:last_x]
+    offset = (columns + 0.5) * CELL_M - row["x"] + 1j * ((rows + 0.5) * CELL_M - row["y"])
+    own = offset * np.exp(-1j * float(row["angle"]))
+    inside = (np.abs(own.real) < row["length"] / 2 - 0.1) & (np.abs(own.imag) < row["width"] / 2 - 0.1)
+    return rows[inside], columns[inside]
+
+
+def raster():
+    return np.zeros((int(EXTENT_M[1] / CELL_M), int(EXTENT_M[0] / CELL_M)), int)
+
+
+def building_raster(plan):
+    """Building + 1 at each cell, and how many cells two buildings share."""
+    taken, shared = raster(), 0
+    for roof in plan.roofs[plan.roofs["building"] != NO_BUILDING]:
+        at = cells(roof)
+        shared += int(np.sum((taken[at] != 0) & (taken[at] != roof["building"] + 1)))
+        taken[at] = roof["building"] + 1
+    return taken, shared
+
+
+def draw(name, seed):
+    return lay_out(WorldStyle.load(name), EXTENT_M, np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("name", URBAN)
+def test_buildings_share_no_ground_and_leave_the_asphalt_free(name):
+    for seed in range(4):
+        plan = draw(name, seed)
+        taken, shared = building_raster(plan)
+        assert shared == 0, (name, seed)
+        asphalt = np.isin(plan.areas["material"], [CODE["asphalt"], CODE["old_asphalt"]])
+        carriageways = raster()
+        for area in plan.areas[asphalt]:
+            carriageways[cells(area)] = 1
+        assert not np.any((taken > 0) & (carriageways > 0)), (name, seed)
+
+
+@pytest.mark.parametrize("name", URBAN)
+def test_a_plan_follows_from_its_seed_and_its_values_are_sound(name):
+    plan, again, other = draw(name, 7), draw(name, 7), draw(name, 8)
+    for table in ("buildings", "roofs", "boxes", "areas", "trees"):
+        rows = getattr(plan, table)
+        assert rows.tobytes() == getattr(again, table).tobytes()
+        for column in rows.dtype.names:
+            assert np.all(np.isfinite(rows[column])), (table, column)
+    assert plan.roofs.tobytes() != other.roofs.tobytes()
+    some = plan.roofs[plan.roofs["building"] != NO_BUILDING]
+    assert sorted(set(some["building"])) == list(range(len(plan.buildings)))
+    home = plan.buildings[some["building"]]
+    assert np.all(np.hypot(some["x"] - home["x"], some["y"] - home["y"]) < home["radius_m"] + 1e-3)
+    assert min(some["eave_m"].min(), some["length"].min(), some["width"].min()) > 1.0
+    assert plan.roofs["colour"].min() >= 0
+    assert plan.roofs["colour"].max() <= 255
+
+
+def test_touching_rectangles_do_not_overlap_and_crossed_ones_do():
+    wall = rect_rows([0.0, 10.0, 5.0], [0.0, 0.0, 0.0], [10.0, 10.0, 30.0], [8.0, 8.0, 1.0], [0.0, 0.0, np.pi / 4])
+    assert overlapping_pairs(wall[:1], wall[1:2]).tolist() == []
+    assert overlapping_pairs(wall[:1], wall[2:]).tolist() == [[0, 0]]
+    assert keep_apart(wall, np.array([0, 1, 2]), np.zeros((0, 5))).tolist() == [True, True, False]
+    assert keep_apart(wall, np.array([0, 1, 1]), wall[:1] + [0, 20, 0, 0, 0]).tolist() == [True, False]
+
+
+def test_an_unknown_layout_and_an_empty_extent_are_refused():
+    style = WorldStyle.load("suburb")
+    with pytest.raises(InputError, match="two sizes above 0"):
+        lay_out(style, (0.0, 100.0), np.random.default_rng(0))
+    with pytest.raises(InputError, match='suburb.yaml: layout is "moon", expected one of compounds'):
+        lay_out(replace(style, layout="moon"), (100.0, 100.0), np.random.default_rng(0))
+    assert set(LAYOUTS) > {"streets", "rows"}
