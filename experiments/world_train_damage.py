@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 from smoke import NOTE, add_smoke
 
 from deepnets4eo.cards.catalog import recipe_path
@@ -31,12 +32,17 @@ from deepnets4eo.damage.siamese.stream_training import train_on_stream
 from deepnets4eo.grid import transform_shapes
 from deepnets4eo.synthetic import City
 from deepnets4eo.synthetic.event import Event
+from deepnets4eo.synthetic.world.hazard import hazard_names
+from deepnets4eo.synthetic.world.plan import BOTH
 from deepnets4eo.synthetic.world.sensor_variation import SensorVariation
+from deepnets4eo.synthetic.world.stream import pair_stream
+from deepnets4eo.synthetic.world.style import style_names
 from deepnets4eo.training.recipe import read_recipe, resolve
 from deepnets4eo.training.tasks import TrainOptions
 
 RECIPE = "damage-network"
 VALIDATION = 1_000_003  # seeds of validation follow from it, whatever the seed of the training
+LEAST_M2 = 6.0  # of an outline inside the image; smaller ones are not learnt from
 SMOKE = (
     "data.windows_per_epoch=4", "train.batch_size=2", "data.size_px=256", "data.val_pairs=2", "data.pool_pairs=4",
     "data.tile_px=128", "predict.tile_px=256", "train.epochs=1",
@@ -60,12 +66,11 @@ def world_pairs(
     seed: Sequence[int], size_px: int, styles: Sequence[str] | None, hazards: Sequence[str] | None
 ) -> Iterator[GradedPair]:
     """Places of the miniature world; buildings that people took down have no grade."""
-    from deepnets4eo.synthetic.world.stream import pair_stream
-
     start = int(np.random.SeedSequence(list(seed)).generate_state(1)[0])
     for sample in pair_stream(start, styles=styles, hazards=hazards, size_px=size_px):
-        grades, truth = (np.where(each <= 3, each, VOID).astype(np.uint8) for each in (sample.visible, sample.grades))
         outlines = np.array(sample.polygons(), dtype=object)
+        known = (sample.plan.buildings["when"] == BOTH) & (shapely.area(outlines) * sample.gsd_m**2 >= LEAST_M2)
+        grades, truth = (np.where(known, each, VOID).astype(np.uint8) for each in (sample.visible, sample.grades))
         yield GradedPair(sample.pre, sample.post, outlines, grades, truth, sample.gsd_m, sample.style, sample.hazard)
 
 
@@ -102,9 +107,6 @@ def validation_pairs(recipe: StreamRecipe) -> list[GradedPair]:
 
 def world_names() -> tuple[list[str], list[str]]:
     """Names of all styles and hazards."""
-    from deepnets4eo.synthetic.world.hazard import hazard_names
-    from deepnets4eo.synthetic.world.style import style_names
-
     return list(style_names()), list(hazard_names())
 
 
