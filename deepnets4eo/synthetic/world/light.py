@@ -134,4 +134,3 @@ def _openness(height, canopy, cover, sky, reach):  # type: ignore[no-untyped-def
             for col in range(cols):
                 higher = sums[col] * count - height[middle, col]
                 sky[middle, col] = np.float32(1) - min(max(np.float32(0.11) * higher, np.float32(0)), np.float32(0.55))
-

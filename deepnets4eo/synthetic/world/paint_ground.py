@@ -82,9 +82,7 @@ def _paint_base(material, noise, base, patches, limit):  # type: ignore[no-untyp
     height, width = material.shape
     for row in range(height):
         for col in range(width):
-            value = (
-                noise[0, row, col] + np.float32(0.6) * noise[1, row, col] + np.float32(0.3) * noise[2, row, col]
-            )
+            value = noise[0, row, col] + np.float32(0.6) * noise[1, row, col] + np.float32(0.3) * noise[2, row, col]
             material[row, col] = patches if value > limit else base
 
 

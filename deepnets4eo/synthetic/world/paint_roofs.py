@@ -110,14 +110,20 @@ def _texture(surface, run, down, inward, fine, middle, key, gsd_m):  # type: ign
     if surface == TILES:
         period = np.float32(0.34) + np.float32(0.5) * odd
         tone += np.float32(0.05) * _wave(down, period, gsd_m) + np.float32(0.03) * fine
-        tone += np.float32(0.05) * (hash_unit(int(np.floor(run / 0.9)), int(np.floor(down / 0.6)), key) - np.float32(0.5))
+        tone += np.float32(0.05) * (
+            hash_unit(int(np.floor(run / 0.9)), int(np.floor(down / 0.6)), key) - np.float32(0.5)
+        )
         tone += np.float32(0.05) * value_noise(run, down * np.float32(0.4), 2.2, key)
     elif surface == SHEETS:
         panel = np.float32(0.75) + np.float32(0.5) * odd
         tone += np.float32(0.06) * _wave(run, panel, gsd_m)
-        tone += np.float32(0.07) * (hash_unit(int(np.floor(run / panel)), int(np.floor(down / 6.0)), key) - np.float32(0.5))
+        tone += np.float32(0.07) * (
+            hash_unit(int(np.floor(run / panel)), int(np.floor(down / 6.0)), key) - np.float32(0.5)
+        )
         worn = value_noise(run, down * np.float32(0.25), 1.7, key) + value_noise(run, down, 9.0, key + 1)
-        rust = min(max((worn - np.float32(0.9) + odd * np.float32(0.8)) * np.float32(0.8), np.float32(0)), np.float32(0.8))
+        rust = min(
+            max((worn - np.float32(0.9) + odd * np.float32(0.8)) * np.float32(0.8), np.float32(0)), np.float32(0.8)
+        )
         rust *= np.float32(0.7) if odd > np.float32(0.45) else np.float32(0.1)
     elif surface == PATCHWORK:
         u, v = int(np.floor(run / 0.95)), int(np.floor(down / 2.4))
@@ -135,7 +141,9 @@ def _texture(surface, run, down, inward, fine, middle, key, gsd_m):  # type: ign
         if down % seam < np.float32(gsd_m) * np.float32(0.8):
             tone -= np.float32(0.05)
     elif surface == THATCH:
-        tone += np.float32(0.09) * fine + np.float32(0.09) * value_noise(run * np.float32(3), down * np.float32(0.5), 1.0, key)
+        tone += np.float32(0.09) * fine + np.float32(0.09) * value_noise(
+            run * np.float32(3), down * np.float32(0.5), 1.0, key
+        )
     elif surface == GRAVEL:
         tone += np.float32(0.05) * fine + np.float32(0.05) * value_noise(run, down, 6.0, key)
     elif surface == PLAIN:

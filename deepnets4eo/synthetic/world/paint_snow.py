@@ -32,7 +32,9 @@ def paint_snow(surface: WorldSurface, snow: float) -> None:
         holds[CODE[name]] = share
     noise = noise_fields(surface.seed, surface.gsd_m, surface.shape)
     white = np.array(WHITE, np.float32)
-    _paint_snow(surface.albedo, surface.material, surface.slope_x, surface.slope_y, noise, holds, white, np.float32(snow))
+    _paint_snow(
+        surface.albedo, surface.material, surface.slope_x, surface.slope_y, noise, holds, white, np.float32(snow)
+    )
 
 
 @njit(cache=True)
@@ -42,7 +44,9 @@ def _paint_snow(albedo, material, slope_x, slope_y, noise, holds, white, snow): 
         for col in range(width):
             steep = abs(slope_x[row, col]) + abs(slope_y[row, col])
             depth = np.float32(2.4) * snow * holds[material[row, col]] - np.float32(0.5) - np.float32(0.5) * steep
-            depth += np.float32(0.22) * (noise[0, row, col] + noise[1, row, col]) + np.float32(0.12) * noise[2, row, col]
+            depth += (
+                np.float32(0.22) * (noise[0, row, col] + noise[1, row, col]) + np.float32(0.12) * noise[2, row, col]
+            )
             share = min(max(depth * np.float32(1.4), np.float32(0)), np.float32(0.96))
             if holds[material[row, col]] == 0:
                 continue

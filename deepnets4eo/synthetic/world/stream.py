@@ -69,9 +69,7 @@ def draw_pair(
     outcome: Any = None
     if hazard != NO_HAZARD:
         plan, outcome = draw_outcome(plan, Hazard.load(hazard), rng)
-    return render_pair(
-        seed, plan, outcome, style=kind, hazard=hazard, size_px=size_px, gsd_m=gsd_m, margin_px=margin
-    )
+    return render_pair(seed, plan, outcome, style=kind, hazard=hazard, size_px=size_px, gsd_m=gsd_m, margin_px=margin)
 
 
 def pair_stream(

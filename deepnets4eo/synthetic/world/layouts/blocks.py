@@ -184,7 +184,9 @@ def block_sides(blocks: Rects, front_m: float = 0.5) -> Rects:
     (2 N, 5) float64.
     """
     depth = np.maximum(blocks[:, 3] / 2 - front_m, 1.0)
-    sides = np.concatenate([within(blocks, 0.0, side * depth / 2, blocks[:, 2] - 2 * front_m, depth) for side in (1, -1)])
+    sides = np.concatenate(
+        [within(blocks, 0.0, side * depth / 2, blocks[:, 2] - 2 * front_m, depth) for side in (1, -1)]
+    )
     sides[len(blocks) :, 4] += np.pi
     return sides
 

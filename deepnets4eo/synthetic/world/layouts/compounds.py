@@ -49,7 +49,9 @@ def _pave(draft: Draft, town: Town) -> None:
     elif kind < 0.75:  # only the wide streets have asphalt
         wide = town.streets[:, 3] > 6.0
         pave_streets(draft, Town(town.blocks, town.streets[~wide], town.along_y[~wide], town.bend), "soil")
-        pieces = pave_streets(draft, Town(town.blocks, town.streets[wide], town.along_y[wide], town.bend), "old_asphalt")
+        pieces = pave_streets(
+            draft, Town(town.blocks, town.streets[wide], town.along_y[wide], town.bend), "old_asphalt"
+        )
     else:
         pieces = pave_streets(draft, town, "soil")
     add_street_cars(draft, pieces, draft.number("street_cars"))
@@ -160,7 +162,9 @@ def _empty_plots(draft: Draft, lots: Rects) -> None:
     lot, _ = repeat_runs(rng.poisson(draft.number("heaps"), n))
     k = len(lot)
     where = rng.uniform(-0.45, 0.45, (2, k)) * lots[lot, 2:4].T
-    heaps = within(lots[lot], where[0], where[1], rng.uniform(0.6, 3.5, k), rng.uniform(0.5, 2.5, k), rng.uniform(0, 3.1, k))
+    heaps = within(
+        lots[lot], where[0], where[1], rng.uniform(0.6, 3.5, k), rng.uniform(0.5, 2.5, k), rng.uniform(0, 3.1, k)
+    )
     draft.add_boxes(heaps, rng.uniform(0.2, 1.2, k), vary((164, 150, 128), k, rng, 0.15), "rubble")
 
 
@@ -174,7 +178,9 @@ def _domes(draft: Draft, main: Rects, eave: NDArray[np.float64]) -> None:
     dome = within(main[large : large + 1], 0.0, 0.0, size, size)
     colour = vary([(196, 190, 176), (92, 130, 116), (120, 140, 150)][int(rng.integers(3))], 1, rng)
     relief, one = np.full(1, 0.3), np.ones(1, np.uint8)
-    looks = Looks(one * np.uint8(DOME), one * np.uint8(PLAIN), one * np.uint8(CONCRETE), np.full(1, 0.9), relief, colour)
+    looks = Looks(
+        one * np.uint8(DOME), one * np.uint8(PLAIN), one * np.uint8(CONCRETE), np.full(1, 0.9), relief, colour
+    )
     row = draft.count - len(main) + large
     names = ("kind", "surface", "rise", "relief", "colour")
     draft.add("roofs", dome, eave_m=eave[large] + 0.5, building=row, **{name: getattr(looks, name) for name in names})

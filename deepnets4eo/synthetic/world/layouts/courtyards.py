@@ -37,7 +37,9 @@ def lay_out_courtyards(draft: Draft) -> None:
     material = str(rng.choice(["asphalt", "old_asphalt"]))
     lanes = Town(town.blocks, town.streets[~wide], town.along_y[~wide], town.bend)
     pave_streets(draft, lanes, str(rng.choice(["concrete", "gravel", "old_asphalt"])))
-    pieces = pave_streets(draft, Town(town.blocks, town.streets[wide], town.along_y[wide], town.bend), material, verge="concrete")
+    pieces = pave_streets(
+        draft, Town(town.blocks, town.streets[wide], town.along_y[wide], town.bend), material, verge="concrete"
+    )
     add_street_cars(draft, pieces, draft.number("street_cars"))
     straight = split_amenities(draft, town)
     blocks = town.bend.move(straight)
@@ -60,7 +62,9 @@ def _courts(draft: Draft, blocks: Rects) -> None:
     if floor == "old_asphalt":  # asphalt stays free of buildings, so it is only in the yards
         inner[:, 2:4] *= 0.2
         draft.take(inner)
-    draft.add_area(inner, floor, pattern=PAVING_JOINTS, period_m=3.0, strength=0.1, tone=rng.uniform(0.75, 1.1, len(inner)))
+    draft.add_area(
+        inner, floor, pattern=PAVING_JOINTS, period_m=3.0, strength=0.1, tone=rng.uniform(0.75, 1.1, len(inner))
+    )
     green = rng.random(len(blocks)) < draft.number("green_courts")
     yards = inner[green].copy()
     yards[:, 2:4] *= rng.uniform(0.35, 0.6, (len(yards), 1))

@@ -135,7 +135,9 @@ def _tanks(draft: Draft, block: Rects) -> None:
     tone = [(222, 222, 218), (190, 190, 186), (150, 110, 84), (206, 200, 176)][int(rng.integers(4))]
     kind = int(rng.choice([CONE, CONE, DOME]))
     colour = vary(tone, len(tanks), rng, 0.05)
-    draft.add_structures(tanks, rng.uniform(6, 16), kind=kind, rise=rng.uniform(0.05, 0.2), surface=PLAIN, colour=colour)
+    draft.add_structures(
+        tanks, rng.uniform(6, 16), kind=kind, rise=rng.uniform(0.05, 0.2), surface=PLAIN, colour=colour
+    )
     if rng.random() < 0.5:
         walls = [within(block, 0.0, end * width / 2, length, 0.6) for end in (-1, 1)]
         draft.add_boxes(np.concatenate(walls), 1.2, vary((150, 140, 124), 2, rng))

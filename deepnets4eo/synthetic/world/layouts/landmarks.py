@@ -26,7 +26,9 @@ def add_landmark(draft: Draft, block: Rects) -> None:
     if min(length, width) < 14:
         return
     kind = rng.choice(["church", "mosque", "palace"])
-    parts, kinds, eaves = {"church": _church, "mosque": _mosque, "palace": _palace}[str(kind)](draft, block, length, width)
+    parts, kinds, eaves = {"church": _church, "mosque": _mosque, "palace": _palace}[str(kind)](
+        draft, block, length, width
+    )
     owner = np.zeros(len(parts), np.intp)
     if not draft.take_free(parts, owner)[0]:
         return
@@ -35,7 +37,9 @@ def add_landmark(draft: Draft, block: Rects) -> None:
     round_tops = np.isin(kinds, (DOME, CONE))
     looks.surface[round_tops], looks.rise[round_tops] = PLAIN, rng.uniform(0.6, 1.0)
     if rng.random() < 0.6:
-        looks.colour[round_tops] = np.array([[150, 170, 160, 150], [196, 190, 178, 190], [110, 130, 150, 120]])[rng.integers(3)]
+        looks.colour[round_tops] = np.array([[150, 170, 160, 150], [196, 190, 178, 190], [110, 130, 150, 120]])[
+            rng.integers(3)
+        ]
     draft.add_buildings(parts, owner, eaves, looks, parapet_m=np.where(np.array(kinds) == FLAT, 0.8, 0.0))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -23,11 +24,13 @@ LAYOUTS = {
     "towers": f"{_HERE}.towers:lay_out_towers",
     "halls": f"{_HERE}.halls:lay_out_halls",
     "rows": f"{_HERE}.rows:lay_out_rows",
-    "scatter": f"{_HERE}.scatter:lay_out_scatter",
-    "informal": f"{_HERE}.informal:lay_out_informal",
-    "resort": f"{_HERE}.resort:lay_out_resort",
-    "countryside": f"{_HERE}.countryside:lay_out_countryside",
 }  # layout of a style → module and function that adds it to a draft
+PLANNED = {
+    "scatter": f"{_HERE}.scatter:scatter",
+    "informal": f"{_HERE}.informal:informal",
+    "resort": f"{_HERE}.resort:resort",
+    "countryside": f"{_HERE}.countryside:countryside",
+}  # layout → module and function of style, extent and generator that returns the plan: no frame of streets orders it
 
 
 def lay_out(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Generator) -> Plan:
@@ -50,7 +53,7 @@ def lay_out(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Gen
     Raises
     ------
     InputError
-        The extent is no positive size, or the style names no layout of `LAYOUTS`.
+        The extent is no positive size, or the style names no layout that is known.
 
     Examples
     --------
@@ -60,16 +63,18 @@ def lay_out(style: WorldStyle, extent_m: tuple[float, float], rng: np.random.Gen
     """
     if not (min(extent_m) > 0 and max(extent_m) < 20_000):
         raise InputError(f"extent_m is {extent_m}, expected two sizes above 0 and below 20000 metres.")
-    draft = Draft(style, (float(extent_m[0]), float(extent_m[1])), rng, float(rng.uniform(-np.pi, np.pi)))
-    _layout(style)(draft)
+    extent = (float(extent_m[0]), float(extent_m[1]))
+    if style.layout in PLANNED:
+        return _function(PLANNED[style.layout])(style, extent, rng)
+    if style.layout not in LAYOUTS:
+        names = ", ".join(sorted([*LAYOUTS, *PLANNED]))
+        raise InputError(f'styles/{style.name}.yaml: layout is "{style.layout}", expected one of {names}.')
+    draft = Draft(style, extent, rng, float(rng.uniform(-np.pi, np.pi)))
+    _function(LAYOUTS[style.layout])(draft)
     return draft.to_plan()
 
 
-def _layout(style: WorldStyle) -> Callable[[Draft], None]:
-    if style.layout not in LAYOUTS:
-        raise InputError(
-            f'styles/{style.name}.yaml: layout is "{style.layout}", expected one of {", ".join(sorted(LAYOUTS))}.'
-        )
-    module, _, name = LAYOUTS[style.layout].partition(":")
-    function: Callable[[Draft], None] = getattr(import_module(module), name)
+def _function(address: str) -> Callable[..., Any]:
+    module, _, name = address.partition(":")
+    function: Callable[..., Any] = getattr(import_module(module), name)
     return function

@@ -50,7 +50,9 @@ def add_roof_things(draft: Draft, roofs: Rects, shares: dict[str, float], per_10
     size[:, :2] = np.minimum(size[:, :2], base[:, 2:4] * 0.45)
     where = rng.uniform(-0.5, 0.5, (n, 2)) * np.maximum(base[:, 2:4] - size[:, :2].max(axis=1, keepdims=True) - 0.8, 0)
     tones = np.array([_THINGS[name][3][rng.integers(len(_THINGS[name][3]))] for name in names], float)
-    own = np.array([_THINGS[names[k]][3][j % len(_THINGS[names[k]][3])] for k, j in zip(kind, rng.integers(0, 9, n), strict=True)])
+    own = np.array(
+        [_THINGS[names[k]][3][j % len(_THINGS[names[k]][3])] for k, j in zip(kind, rng.integers(0, 9, n), strict=True)]
+    )
     # half of the things have the usual colour of the site
     colour = np.where(rng.random((n, 1)) < 0.5, tones[kind], own.reshape(n, 3)) * rng.uniform(0.85, 1.12, (n, 1))
     turn = np.where(rng.random(n) < 0.5, np.pi / 2, 0.0)

@@ -44,7 +44,9 @@ def lay_out_towers(draft: Draft) -> None:
 def _build_block(draft: Draft, block: Rects, group: Callable[[Draft, Rects], _Group]) -> None:
     rng = draft.rng
     inner = rect_rows(block[:, 0], block[:, 1], block[:, 2] - 8, block[:, 3] - 8, block[:, 4])
-    draft.add_area(inner, str(rng.choice(["grass", "dry_grass", "concrete", "soil"], p=[0.5, 0.15, 0.2, 0.15])), rough=0.1)
+    draft.add_area(
+        inner, str(rng.choice(["grass", "dry_grass", "concrete", "soil"], p=[0.5, 0.15, 0.2, 0.15])), rough=0.1
+    )
     parts, owner = group(draft, inner)
     stays = draft.take_free(parts, owner) if len(parts) else np.zeros(0, bool)
     if stays.any():
@@ -144,7 +146,9 @@ def _perimeter(draft: Draft, block: Rects) -> _Group:
         within(block, -(length - thick) / 2, 0.0, short, thick, np.pi / 2),
     ]
     chosen_parts = np.concatenate(parts)[: int(rng.integers(2, 5))]
-    return chosen_parts, np.arange(len(chosen_parts)) if rng.random() < 0.6 or gap > 0 else np.zeros(len(chosen_parts), int)
+    return chosen_parts, np.arange(len(chosen_parts)) if rng.random() < 0.6 or gap > 0 else np.zeros(
+        len(chosen_parts), int
+    )
 
 
 def _podium(draft: Draft, block: Rects) -> _Group:
@@ -184,4 +188,6 @@ def _add_between(draft: Draft, block: Rects) -> None:
     draft.add_area(within(block, play[0] * length, play[1] * width, 14, 10), "soil", rough=0.3, tone=1.1)
     for _ in range(3):
         path = rng.uniform(-0.4, 0.4, 2)
-        draft.add_area(within(block, path[0] * length, path[1] * width, 0.8 * width, 1.8, rng.uniform(0, 3.1)), "concrete")
+        draft.add_area(
+            within(block, path[0] * length, path[1] * width, 0.8 * width, 1.8, rng.uniform(0, 3.1)), "concrete"
+        )
