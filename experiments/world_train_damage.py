@@ -110,14 +110,14 @@ def world_names() -> tuple[list[str], list[str]]:
     return list(style_names()), list(hazard_names())
 
 
-def resolved(arguments: argparse.Namespace) -> StreamRecipe:
+def recipe_of(arguments: argparse.Namespace) -> StreamRecipe:
     """The recipe with the options of the command line."""
     values: dict[str, Any] = {
         "data.world": arguments.world, "train.seed": arguments.seed, "model.start": arguments.start,
         "data.left_out_styles": arguments.left_out_styles, "data.left_out_hazards": arguments.left_out_hazards,
     }  # fmt: skip
-    given = [f"{key}={value}" for key, value in values.items() if value not in (None, [])]
-    overrides = [*given, *arguments.set, *(SMOKE if arguments.smoke else ())]
+    chosen = [f"{key}={value}" for key, value in values.items() if value not in (None, [])]
+    overrides = [*chosen, *arguments.set, *(SMOKE if arguments.smoke else ())]
     return resolve(read_recipe(recipe_path(RECIPE)), overrides, kind=StreamRecipe)
 
 
@@ -139,7 +139,7 @@ def main() -> None:
     if arguments.smoke:
         print(NOTE)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    recipe = resolved(arguments)
+    recipe = recipe_of(arguments)
     arguments.out.mkdir(parents=True, exist_ok=True)
     recipe.save(arguments.out / "recipe.yaml")
     started = time.monotonic()

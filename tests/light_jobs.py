@@ -84,7 +84,7 @@ def run_jobs(out: Path) -> dict[str, str]:
     city = out / "demo" / "city"
     run("demo", "--out", out / "demo", "--size", SIZE_PX)
     pre, post, footprints = city / "pre.tif", city / "post.tif", city / "footprints.gpkg"
-    run("damage", pre, post, footprints, "--out", out / "damage")
+    run("damage", pre, post, footprints, "--no-network", "--out", out / "damage")
     run("check", pre, post, footprints)
     run(
         "train",

@@ -72,7 +72,7 @@ def not_used(reason: str) -> Finding:
 
 
 def why_unfit(grader: NetworkGrader, pre: Layer | None, post: Layer) -> str:
-    """Return why the network is not to be heard on these images; '' where it is. Reads a few windows of each.
+    """Return why the network is not used on these images; '' where it is. Reads a few windows of each.
 
     Parameters
     ----------

@@ -182,9 +182,9 @@ def read_window(
     moved = rng.integers(-data.misregistration_px, data.misregistration_px + 1, 2)
     images, valid = {}, np.ones((side, side), bool)
     for name, image, at in (("pre", pair.pre, (row + moved[0], col + moved[1])), ("post", pair.post, (row, col))):
-        pixels, shown = _crop(image, int(at[0]), int(at[1]), side)
-        images[f"image_{name}"] = standardise(variation(pixels, rng), shown)
-        valid &= shown
+        pixels, has_data = _crop(image, int(at[0]), int(at[1]), side)
+        images[f"image_{name}"] = standardise(variation(pixels, rng), has_data)
+        valid &= has_data
     mask, building_of = _labels(pair, row, col, data, valid, rng)
     return images | {"valid": valid, "mask": mask, "building": building_of}
 
@@ -242,7 +242,7 @@ def _moved(
     angle, length = rng.uniform(0, 2 * np.pi), error_px * rng.uniform() ** 2
     shared = length * np.array([np.cos(angle), np.sin(angle)])
     own = rng.normal(0, error_px / 8, (len(outlines), 2))
-    size = rng.uniform(0.9, 1.1, len(outlines))
+    size = 1 + rng.uniform(-0.1, 0.1, len(outlines)) * (error_px > 0)
     points, owner = shapely.get_coordinates(outlines, return_index=True)
     middle = shapely.get_coordinates(shapely.centroid(outlines))
     points = (points - middle[owner]) * size[owner, None] + middle[owner] + own[owner] + shared - corner

@@ -27,7 +27,7 @@ class StreamSection(Section):
     gsd_m: float = Field(default=0.5, gt=0, description="pixels of windows, metres; coarser pairs stay as they are")
     gsd_spread: float = Field(default=0.2, ge=0, lt=1, description="how far that varies, as a logarithm")
     tile_px: int = Field(default=256, ge=32, multiple_of=32, description="side of a training window")
-    windows_per_epoch: int = Field(default=1024, ge=1)
+    windows_per_epoch: int = Field(default=512, ge=1)
     windows_per_pair: int = Field(default=4, ge=1, description="windows drawn before the next pair is made")
     pool_pairs: int = Field(default=24, ge=4, description="pairs that windows are drawn from at any time")
     outline_error_m: float = Field(default=3.0, ge=0, description="farthest that outlines lie off")

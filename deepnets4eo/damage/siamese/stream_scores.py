@@ -45,7 +45,7 @@ class StreamGraded:
     hazard: NDArray[np.object_]
 
 
-def labelled(pair: GradedPair, number: int, gsd_m: float) -> LabelledPair:
+def to_labelled_pair(pair: GradedPair, number: int, gsd_m: float) -> LabelledPair:
     """A pair in memory as what the main job grades, at the ground size of the training."""
     pair = pair.at(gsd_m)
     layers = [Layer.open(image).subset(BANDS) for image in (pair.pre, pair.post)]
@@ -56,7 +56,7 @@ def labelled(pair: GradedPair, number: int, gsd_m: float) -> LabelledPair:
 def grade_stream(
     segmenter: Segmenter, inputs: InputSpec, pairs: Sequence[GradedPair], known: Sequence[LabelledPair]
 ) -> StreamGraded:
-    """Pool the logits of both heads over all graded buildings. known : the pairs as of `labelled`."""
+    """Pool the logits of both heads over all graded buildings. known : the pairs as of `to_labelled_pair`."""
     parts: list[tuple[Any, ...]] = []
     for pair, one in zip(pairs, known, strict=True):
         rows = np.flatnonzero(pair.grades != VOID)

@@ -68,11 +68,11 @@ def train_on_stream(
     """
     from deepnets4eo.damage.siamese.ordinal_criterion import OrdinalCriterion
     from deepnets4eo.damage.siamese.stream import StreamLoader
-    from deepnets4eo.damage.siamese.stream_scores import epoch_scores, grade_stream, labelled
+    from deepnets4eo.damage.siamese.stream_scores import epoch_scores, grade_stream, to_labelled_pair
 
     inputs = InputSpec({PRE: DISPLAY, POST: DISPLAY}, recipe.data.gsd_m)
-    segmenter = untrained(recipe, inputs)
-    known = [labelled(pair, number, recipe.data.gsd_m) for number, pair in enumerate(validation)]
+    segmenter = build_untrained(recipe, inputs)
+    known = [to_labelled_pair(pair, number, recipe.data.gsd_m) for number, pair in enumerate(validation)]
 
     def grade(segmenter: NetworkSegmenter) -> StreamGraded:
         return grade_stream(segmenter, inputs, validation, known)
@@ -92,7 +92,7 @@ def train_on_stream(
     )  # fmt: skip
 
 
-def untrained(recipe: StreamRecipe, inputs: InputSpec) -> NetworkSegmenter:
+def build_untrained(recipe: StreamRecipe, inputs: InputSpec) -> NetworkSegmenter:
     """The segmenter before its first step, from the weights of the recipe's `start` where that is set. Errors: RunError."""
     model, predict = recipe.model, recipe.predict
     network = {"name": model.network, "encoder": model.encoder, "decoder_channels": list(model.decoder_channels)}
